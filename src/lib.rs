@@ -1,0 +1,7 @@
+//! coldchain archives btrfs subvolumes offsite, and brings them back.
+//!
+//! # The tour
+//!
+//! (written when the modules stand)
+
+pub mod model;

@@ -1,0 +1,2 @@
+//! placeholder while the modules are made
+fn main() {}

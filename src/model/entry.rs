@@ -1,0 +1,191 @@
+//! The body of a ledger entry: what the store's signed list says.
+//!
+//! These are the fields of format 1 (`docs/format.md`). A reader ignores fields that it does not
+//! know, and an unknown kind is [`EntryKind::Unknown`]: it counts in the chain of hashes, no more.
+
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::archive::ArchiveKind;
+use super::digest::Sha256;
+use super::ids::{ArchiveId, LedgerId, Uuid};
+use super::segment::SegmentRecord;
+
+/// The format that this version writes.
+pub const FORMAT: u32 = 1;
+
+/// What every entry says, whatever its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryHead {
+    /// [`FORMAT`] when it was written.
+    pub format: u32,
+    /// The ledger that it belongs to.
+    pub ledger: LedgerId,
+    /// The source's directory in the store.
+    pub source: String,
+    /// Its number, from 1 without a gap.
+    pub seq: u64,
+    /// SHA-256 of the previous entry's body line; `None` in the first.
+    pub prev: Option<Sha256>,
+    /// When it was made, to the second, by the writer's clock.
+    pub made_at: Timestamp,
+    /// IANA name of the time zone in which the writer's dates are meant.
+    pub timezone: String,
+    /// Numbers just before this one whose objects do not verify, and which the writer therefore skipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skips: Vec<u64>,
+}
+
+/// A whole body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What every entry says.
+    pub head: EntryHead,
+    /// What this one is about.
+    pub kind: EntryKind,
+}
+
+/// What an entry is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// The first entry: who may sign what.
+    Open(OpenEntry),
+    /// An archive was stored.
+    Archive(Box<ArchiveEntry>),
+    /// A kind that this version does not know, by its name.
+    Unknown(String),
+}
+
+impl EntryKind {
+    /// The kind's name as it stands in the body.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Open(_) => "open",
+            Self::Archive(_) => "archive",
+            Self::Unknown(name) => name,
+        }
+    }
+}
+
+/// What a key may sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Signs `retire` and `revive`.
+    Pruner,
+    /// Signs `rotate`, and vouches for the other keys. Its secret is in the recovery kit only.
+    Root,
+    /// Signs `open` and `archive`.
+    Writer,
+}
+
+/// A public key and what it may sign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyGrant {
+    /// The key in minisign's one-line base64 form (`RW…`).
+    pub key: String,
+    /// What it may sign, sorted.
+    pub roles: Vec<Role>,
+    /// The root key's minisign signature (its four lines) over the grant's own statement, so that
+    /// a new source can open a ledger without the root secret at hand. `None` on the root key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+}
+
+/// Kind `open`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenEntry {
+    /// The root key first, then the keys that it vouches for.
+    pub keys: Vec<KeyGrant>,
+}
+
+/// Kind `archive`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveEntry {
+    /// Its id.
+    pub id: ArchiveId,
+    /// The date that it stands for.
+    pub date: NaiveDate,
+    /// The scheduled date that it fills.
+    pub slot: NaiveDate,
+    /// Full or incremental.
+    pub kind: ArchiveKind,
+    /// The archive that it is incremental on.
+    pub send_parent: Option<ArchiveId>,
+    /// The full archive of its chain; its own id if it is that.
+    pub chain: ArchiveId,
+    /// The uuid that the send stream carries.
+    pub stream_uuid: Uuid,
+    /// The ctransid that the send stream carries.
+    pub stream_ctransid: u64,
+    /// The stream uuid of the send parent.
+    pub send_parent_uuid: Option<Uuid>,
+    /// Bytes of the send stream.
+    pub raw_bytes: u64,
+    /// Bytes of all segments as stored.
+    pub sealed_bytes: u64,
+    /// Version of the send stream: 1 or 2.
+    pub protocol: u32,
+    /// Kernel release of the machine that sent; `None` when the stream came on stdin.
+    pub kernel: Option<String>,
+    /// Version of btrfs-progs that sent; `None` when the stream came on stdin.
+    pub btrfs_progs: Option<String>,
+    /// Raw bytes of every segment but the last.
+    pub segment_size: u64,
+    /// Raw bytes of every frame but a segment's last.
+    pub frame_size: u64,
+    /// The archive key sealed to the recipients: the bytes of `key.age` in base64.
+    pub key: String,
+    /// SHA-256 of the ledger id and the sorted recipients.
+    pub recipients: Sha256,
+    /// Until when the store refuses to delete it, where it is locked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retain_until: Option<Timestamp>,
+    /// The segments in order.
+    pub segments: Vec<SegmentRecord>,
+    /// A [`PrivateFacts`] sealed to the archive key, in base64.
+    pub private: String,
+}
+
+/// Facts that are nobody's business: sealed to the archive key before they are stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrivateFacts {
+    /// The machine's host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The source's path, lossily if it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subvolume: Option<String>,
+    /// The snapshot's path, lossily if it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    /// BLAKE3 of the whole send stream.
+    pub raw_blake3: super::Blake3,
+    /// BLAKE3 of each segment's raw bytes, in order.
+    pub segments_blake3: Vec<super::Blake3>,
+}
+
+/// A moment to the second, written in UTC as `2026-11-21T03:00:07Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub DateTime<Utc>);
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        DateTime::parse_from_rfc3339(&text)
+            .map(|moment| Self(moment.with_timezone(&Utc)))
+            .map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,19 @@
+//! Pure types that every ring shares: names, ids, digests, archives, ledger entries.
+//!
+//! Nothing here does I/O or reads a clock. A type that can be written down has `Display` and
+//! `FromStr`, and the two are inverse.
+
+pub mod archive;
+pub mod digest;
+pub mod entry;
+pub mod ids;
+pub mod keys;
+pub mod segment;
+pub mod size;
+pub mod snapshot;
+
+pub use archive::{ArchiveKind, ArchiveState};
+pub use digest::{Blake3, Sha256};
+pub use ids::{ArchiveId, LedgerId, SourceName, Uuid};
+pub use segment::SegmentRecord;
+pub use snapshot::SubvolumeIdentity;

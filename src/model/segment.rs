@@ -1,0 +1,24 @@
+//! The record of one segment, as the ledger signs it.
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Sha256;
+
+/// Raw bytes of a frame: 4 MiB. Each is one zstd frame.
+pub const FRAME_BYTES: u64 = 4 << 20;
+
+/// Raw bytes of a segment unless configured otherwise: 128 MiB.
+pub const DEFAULT_SEGMENT_BYTES: u64 = 128 << 20;
+
+/// One segment: an archive's list of these, in order, is its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    /// Bytes of send stream in it.
+    #[serde(rename = "raw")]
+    pub raw_bytes: u64,
+    /// Bytes of the object.
+    #[serde(rename = "sealed")]
+    pub sealed_bytes: u64,
+    /// SHA-256 of the object.
+    pub sha256: Sha256,
+}
