@@ -4,4 +4,5 @@
 //!
 //! (written when the modules stand)
 
+pub mod catalog;
 pub mod model;

@@ -1,0 +1,102 @@
+//! Why the catalog could not be read or written.
+
+use std::path::PathBuf;
+
+/// An error of the catalog.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The file could not be made or opened.
+    #[error("could not open the catalog {}", path.display())]
+    File {
+        /// The catalog's path.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// SQLite refused.
+    #[error("could not {doing} in the catalog")]
+    Sql {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        source: rusqlite::Error,
+    },
+    /// A value in it is not of its column's form.
+    #[error("the catalog is damaged: {0}")]
+    Damaged(String),
+    /// A later version of coldchain has written it.
+    #[error("the catalog has schema version {found}, this coldchain knows {known}")]
+    Newer {
+        /// Its version.
+        found: usize,
+        /// The newest that this program knows.
+        known: usize,
+    },
+}
+
+impl CatalogError {
+    /// Whether the database itself is broken or foreign, rather than locked, full or unreachable.
+    pub fn is_integrity(&self) -> bool {
+        match self {
+            Self::File { .. } => false,
+            Self::Damaged(_) | Self::Newer { .. } => true,
+            Self::Sql { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+            ),
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Newer { .. } => Some("use the coldchain that wrote it, or a later one"),
+            _ if self.is_integrity() => Some(
+                "move catalog.db away and keep it; the archives themselves are safe in the store",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Says what was being done when SQLite refused.
+pub(super) trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, CatalogError>;
+}
+
+impl<T> Doing<T> for rusqlite::Result<T> {
+    fn doing(self, doing: &'static str) -> Result<T, CatalogError> {
+        self.map_err(|source| CatalogError::Sql { doing, source })
+    }
+}
+
+/// Reads a column that holds the text form of a value.
+pub(super) fn parsed<T>(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<T>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error| conversion(row, column, error))
+}
+
+/// Reads a nullable column that holds the text form of a value.
+pub(super) fn parsed_or_null<T>(
+    row: &rusqlite::Row<'_>,
+    column: &str,
+) -> rusqlite::Result<Option<T>>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| text.parse().map_err(|error| conversion(row, column, error)))
+        .transpose()
+}
+
+fn conversion(
+    row: &rusqlite::Row<'_>,
+    column: &str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    let index = row.as_ref().column_index(column).unwrap_or_default();
+    rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error))
+}

@@ -1,0 +1,114 @@
+//! The local SQLite database: a copy of each source's ledger, and the intents of the run in hand.
+//!
+//! This is the only place that speaks SQL. Calls are short transactions; none is held across an
+//! upload. The tables and what each column means are in `schema/0001_catalog.sql`.
+
+mod archives;
+mod attempts;
+mod entries;
+mod error;
+mod snapshots;
+mod sources;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+pub use archives::{ArchiveRow, SegmentRow, SegmentState};
+pub use attempts::NewAttempt;
+pub use entries::{EntryRow, NewEntry};
+pub use error::CatalogError;
+pub use snapshots::{NewSnapshot, SnapshotRow};
+pub use sources::SourceRow;
+
+use error::Doing;
+
+/// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
+const MIGRATIONS: [&str; 1] = [include_str!("../../schema/0001_catalog.sql")];
+
+/// How long a statement waits for another process's transaction.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// An open catalog.
+#[derive(Debug)]
+pub struct Catalog {
+    connection: Connection,
+}
+
+impl Catalog {
+    /// Opens the catalog at `path`, makes it if it is missing (mode 0600), and brings its schema
+    /// up to date.
+    pub fn open(path: &Path) -> Result<Self, CatalogError> {
+        // SQLite would create it with the umask's mode; the journal files inherit this one.
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|source| CatalogError::File {
+                path: path.to_owned(),
+                source,
+            })?;
+        let connection = Connection::open(path).doing("open the catalog")?;
+        Self::prepare(connection)
+    }
+
+    /// A catalog that lives in memory, for tests and for plans without a state directory.
+    pub fn in_memory() -> Result<Self, CatalogError> {
+        Self::prepare(Connection::open_in_memory().doing("open a catalog in memory")?)
+    }
+
+    fn prepare(connection: Connection) -> Result<Self, CatalogError> {
+        connection
+            .busy_timeout(BUSY)
+            .doing("set the busy timeout")?;
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .doing("switch to WAL")?;
+        // WAL with NORMAL may lose the last commits on power loss; an intent must not be lost.
+        connection
+            .pragma_update(None, "synchronous", "FULL")
+            .doing("set synchronous")?;
+        connection
+            .pragma_update(None, "foreign_keys", "ON")
+            .doing("switch foreign keys on")?;
+        let mut catalog = Self { connection };
+        catalog.migrate()?;
+        Ok(catalog)
+    }
+
+    fn migrate(&mut self) -> Result<(), CatalogError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+            .doing("begin a migration")?;
+        let version: usize = transaction
+            .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+            .doing("read the schema's version")?
+            .try_into()
+            .unwrap_or(usize::MAX);
+        if version > MIGRATIONS.len() {
+            return Err(CatalogError::Newer {
+                found: version,
+                known: MIGRATIONS.len(),
+            });
+        }
+        for script in &MIGRATIONS[version..] {
+            transaction
+                .execute_batch(script)
+                .doing("bring the schema up to date")?;
+        }
+        if version < MIGRATIONS.len() {
+            transaction
+                .pragma_update(None, "user_version", MIGRATIONS.len())
+                .doing("write the schema's version")?;
+        }
+        transaction.commit().doing("finish the migration")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! The snapshots that coldchain made on this machine: only these are used, and only these deleted.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use rusqlite::{Row, params};
+
+use super::Catalog;
+use super::error::{CatalogError, Doing, parsed, parsed_or_null};
+use crate::model::entry::Timestamp;
+use crate::model::{SourceName, SubvolumeIdentity, Uuid};
+
+/// A snapshot that exists, or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotRow {
+    /// Its row.
+    pub id: i64,
+    /// The date it stands for.
+    pub date: NaiveDate,
+    /// Where it was made.
+    pub path: PathBuf,
+    /// Its own uuid on this machine.
+    pub local_uuid: Uuid,
+    /// Its received uuid on this machine.
+    pub local_received: Option<Uuid>,
+    /// Its ctransid when it was recorded.
+    pub local_ctransid: u64,
+}
+
+impl SnapshotRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get("id")?,
+            date: parsed(row, "date")?,
+            path: PathBuf::from(OsStr::from_bytes(row.get_ref("path")?.as_bytes()?)),
+            local_uuid: parsed(row, "local_uuid")?,
+            local_received: parsed_or_null(row, "local_received")?,
+            local_ctransid: row.get("local_ctransid")?,
+        })
+    }
+
+    /// How what stands at its path now differs from what was recorded; `None` if it does not.
+    ///
+    /// `generation` plays no part: a balance changes it.
+    pub fn difference(&self, now: &SubvolumeIdentity) -> Option<String> {
+        if now.uuid != self.local_uuid {
+            Some(format!(
+                "another subvolume stands there, with uuid {}",
+                now.uuid
+            ))
+        } else if !now.read_only {
+            Some("it is not read-only any more".to_owned())
+        } else if now.received_uuid != self.local_received {
+            Some("its received uuid has changed".to_owned())
+        } else if now.ctransid != self.local_ctransid {
+            Some(format!(
+                "its content was changed (ctransid {}, was {})",
+                now.ctransid, self.local_ctransid
+            ))
+        } else {
+            None
+        }
+    }
+}
+
+/// What is recorded of a snapshot when it was made.
+#[derive(Debug, Clone)]
+pub struct NewSnapshot<'a> {
+    /// Its source.
+    pub source: &'a SourceName,
+    /// The date it stands for.
+    pub date: NaiveDate,
+    /// Where it is. It has to be UTF-8: the column is text.
+    pub path: &'a Path,
+    /// What btrfs says it is.
+    pub identity: &'a SubvolumeIdentity,
+    /// When it was made.
+    pub made_at: Timestamp,
+}
+
+impl Catalog {
+    /// The snapshots of a source that have not been deleted, oldest first.
+    pub fn snapshots(&self, source: &SourceName) -> Result<Vec<SnapshotRow>, CatalogError> {
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT * FROM snapshot WHERE source = ?1 AND deleted_at IS NULL ORDER BY date",
+            )
+            .doing("read the snapshots")?;
+        let rows = statement
+            .query_map([source.as_str()], SnapshotRow::read)
+            .doing("read the snapshots")?;
+        rows.collect::<Result<_, _>>().doing("read the snapshots")
+    }
+
+    /// Records a snapshot just made, and returns its row.
+    pub fn add_snapshot(&mut self, new: &NewSnapshot<'_>) -> Result<SnapshotRow, CatalogError> {
+        let path = new.path.to_str().ok_or_else(|| {
+            CatalogError::Damaged(format!("the path {} is not UTF-8", new.path.display()))
+        })?;
+        self.connection
+            .execute(
+                "INSERT INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid, made_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    new.source.as_str(),
+                    new.date.to_string(),
+                    path,
+                    new.identity.uuid.to_string(),
+                    new.identity.received_uuid.map(|uuid| uuid.to_string()),
+                    new.identity.ctransid,
+                    new.made_at.to_string(),
+                ],
+            )
+            .doing("record a snapshot")?;
+        Ok(SnapshotRow {
+            id: self.connection.last_insert_rowid(),
+            date: new.date,
+            path: new.path.to_owned(),
+            local_uuid: new.identity.uuid,
+            local_received: new.identity.received_uuid,
+            local_ctransid: new.identity.ctransid,
+        })
+    }
+
+    /// Records that a snapshot was deleted, or found to be gone.
+    pub fn forget_snapshot(&mut self, id: i64, at: Timestamp) -> Result<(), CatalogError> {
+        self.connection
+            .execute(
+                "UPDATE snapshot SET deleted_at = ?2 WHERE id = ?1",
+                params![id, at.to_string()],
+            )
+            .doing("record a deleted snapshot")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! The sources that this machine has seen, and their ledgers.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::Catalog;
+use super::error::{CatalogError, Doing, parsed};
+use crate::model::{LedgerId, SourceName};
+
+/// A source as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRow {
+    /// The configured name.
+    pub name: SourceName,
+    /// Its directory in the store, fixed when it was first seen.
+    pub directory: String,
+    /// The store's URL.
+    pub store: String,
+    /// Its ledger.
+    pub ledger: LedgerId,
+}
+
+impl SourceRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            name: parsed(row, "name")?,
+            directory: row.get("directory")?,
+            store: row.get("store")?,
+            ledger: parsed(row, "ledger")?,
+        })
+    }
+}
+
+impl Catalog {
+    /// The source of that name, if this machine has seen it.
+    pub fn source(&self, name: &SourceName) -> Result<Option<SourceRow>, CatalogError> {
+        self.connection
+            .query_row(
+                "SELECT * FROM source WHERE name = ?1",
+                [name.as_str()],
+                SourceRow::read,
+            )
+            .optional()
+            .doing("read a source")
+    }
+
+    /// All sources, by name.
+    pub fn sources(&self) -> Result<Vec<SourceRow>, CatalogError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT * FROM source ORDER BY name")
+            .doing("read the sources")?;
+        let rows = statement
+            .query_map([], SourceRow::read)
+            .doing("read the sources")?;
+        rows.collect::<Result<_, _>>().doing("read the sources")
+    }
+
+    /// Remembers a new source.
+    pub fn add_source(&mut self, source: &SourceRow) -> Result<(), CatalogError> {
+        self.connection
+            .execute(
+                "INSERT INTO source (name, directory, store, ledger) VALUES (?1, ?2, ?3, ?4)",
+                params![
+                    source.name.as_str(),
+                    source.directory,
+                    source.store,
+                    source.ledger.to_string()
+                ],
+            )
+            .doing("add a source")?;
+        Ok(())
+    }
+}
