@@ -5,4 +5,5 @@
 //! (written when the modules stand)
 
 pub mod catalog;
+pub mod config;
 pub mod model;

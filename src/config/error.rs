@@ -1,0 +1,196 @@
+//! What can be wrong with a config. Every one of these is exit code 2.
+
+use std::fmt::Write;
+use std::io;
+use std::path::PathBuf;
+
+use super::nearest::nearest;
+
+/// Why there is no config to act on.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no such file.
+    #[error("the config file {} does not exist", path.display())]
+    NotFound {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is there and can't be read.
+    #[error("cannot read the config file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{}:{line}: {fault}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong there.
+        fault: Box<Fault>,
+    },
+    /// Nothing to archive is described.
+    #[error("{}: no source is configured", path.display())]
+    NoSource {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something is to be sealed, and nobody could open it.
+    #[error("{}: no recipient is configured", path.display())]
+    NoRecipient {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A source was asked for that is not configured.
+    #[error("{0}")]
+    UnknownSource(Unknown),
+}
+
+/// What is wrong at a line of the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The parser's message.
+    #[error("not valid TOML: {0}")]
+    Syntax(String),
+    /// A key, store or time zone that does not exist.
+    #[error("{0}")]
+    Unknown(Unknown),
+    /// A type of store that does not exist, or not yet.
+    #[error("unknown store type `{0}`, this version has `dir`")]
+    UnknownStoreType(String),
+    /// A key that must be there is not.
+    #[error("`{key}` is missing")]
+    Missing {
+        /// With its table path.
+        key: String,
+    },
+    /// A value of the wrong type, or out of bounds.
+    #[error("`{key}` must be {expected}, found {found}")]
+    Unfit {
+        /// With its table path.
+        key: String,
+        /// What it takes.
+        expected: String,
+        /// What it was given.
+        found: String,
+    },
+    /// A source with a subvolume and no place for snapshots, or the reverse.
+    #[error("`source.{present}` is set and `source.{absent}` is not")]
+    HalfLive {
+        /// The key that is there.
+        present: &'static str,
+        /// The key that is not.
+        absent: &'static str,
+    },
+    /// A source's snapshots would lie at the subvolume itself.
+    #[error("`source.snapshots` must not be the subvolume itself")]
+    SnapshotsAtSubvolume,
+    /// Two sources would take each other's snapshots for their own.
+    #[error(
+        "`source.snapshots` is also where source `{other}` keeps snapshots of another subvolume"
+    )]
+    SnapshotsShared {
+        /// The earlier source.
+        other: String,
+    },
+    /// Two sources of one name.
+    #[error("two sources are named `{0}`")]
+    SameName(String),
+    /// Two sources would write one ledger.
+    #[error("the directory `{directory}` in store `{store}` is already that of source `{other}`")]
+    SameDirectory {
+        /// The directory.
+        directory: String,
+        /// The store, by its name in the config.
+        store: String,
+        /// The earlier source.
+        other: String,
+    },
+}
+
+/// A name that stands for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {what} `{name}`{}", did_you_mean(nearest.as_deref()))]
+pub struct Unknown {
+    /// What it should have been the name of.
+    pub what: &'static str,
+    /// The name as it was written.
+    pub name: String,
+    /// The known one that was probably meant.
+    pub nearest: Option<String>,
+    /// What is known.
+    pub hint: Option<String>,
+}
+
+impl Unknown {
+    /// A name that is none of `known`.
+    pub(super) fn among<'a>(
+        what: &'static str,
+        name: &str,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) -> Self {
+        let mut list = String::new();
+        for name in known.clone() {
+            let comma = if list.is_empty() { "" } else { ", " };
+            let _ = write!(list, "{comma}`{name}`");
+        }
+        Self {
+            what,
+            name: name.to_owned(),
+            nearest: nearest(name, known),
+            hint: (!list.is_empty()).then(|| format!("known: {list}")),
+        }
+    }
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
+}
+
+impl ConfigError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { .. } => Some(
+                "`coldchain init` writes one; --config or $COLDCHAIN_CONFIG names another"
+                    .to_owned(),
+            ),
+            Self::Read { source, .. } => (source.kind() == io::ErrorKind::PermissionDenied)
+                .then(|| "it is meant for its owner alone: run as that user".to_owned()),
+            Self::Invalid { fault, .. } => fault.hint(),
+            Self::NoSource { path } => Some(format!(
+                "edit {}: describe what to archive in a [[source]], and where to in its [store.NAME]",
+                path.display()
+            )),
+            Self::NoRecipient { path } => Some(format!(
+                "edit {}: name at least one in `recipients` of [encryption]; keep a spare",
+                path.display()
+            )),
+            Self::UnknownSource(unknown) => unknown.hint.clone(),
+        }
+    }
+}
+
+impl Fault {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Unknown(unknown) => return unknown.hint.clone(),
+            Self::HalfLive { .. } => {
+                "set both, or neither for a source that only `coldchain decide` serves"
+            }
+            Self::SnapshotsAtSubvolume => {
+                "give a directory on the same filesystem, like `.coldchain` in the subvolume"
+            }
+            Self::SnapshotsShared { .. } => {
+                "snapshots are named by date alone: give each source a directory of its own"
+            }
+            Self::SameDirectory { .. } => "give one of them another `archive_as`",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

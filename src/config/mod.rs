@@ -1,0 +1,206 @@
+//! TOML into typed config.
+//!
+//! The file is walked as parsed values with their places, not deserialized, so that every complaint
+//! names file, line and key, and an unknown key the one that was probably meant. A key is known
+//! here only if something acts on it: an option that does nothing is an error.
+
+mod error;
+mod nearest;
+mod schedule;
+mod section;
+mod size;
+mod source;
+mod store;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use chrono_tz::{TZ_VARIANTS, Tz};
+use toml::de::DeTable;
+
+pub use error::{ConfigError, Fault, Unknown};
+pub use schedule::ScheduleConfig;
+pub use source::{Live, Source, StreamData};
+pub use store::StoreConfig;
+pub use template::{TemplateFacts, template};
+
+use crate::model::segment::DEFAULT_SEGMENT_BYTES;
+use schedule::ScheduleKeys;
+use section::{Document, Field, Section};
+use source::Inherited;
+
+const KEYS: &[&str] = &[
+    "timezone",
+    "state_dir",
+    "segment_size",
+    "compression",
+    "threads",
+    "self_check",
+    "source",
+    "store",
+    "encryption",
+    "schedule",
+];
+const ENCRYPTION_KEYS: &[&str] = &["recipients"];
+
+const DEFAULT_STATE_DIR: &str = "/var/lib/coldchain";
+const DEFAULT_COMPRESSION: i32 = 3;
+const MAX_THREADS: usize = 256;
+
+/// Everything that the config file says, with defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file that it was read from.
+    pub path: PathBuf,
+    /// The time zone that gives "today" its meaning. Default: the system's.
+    pub timezone: Tz,
+    /// Where catalog and keys lie. Default: `/var/lib/coldchain`.
+    pub state_dir: PathBuf,
+    /// zstd level, 1 to 19. Default: 3.
+    pub compression: i32,
+    /// Threads that compress and seal, 1 to 256. Default: what the system says it can run at once.
+    pub threads: usize,
+    /// Whether a sealed segment is opened and compared before upload. Default: on.
+    pub self_check: SelfCheck,
+    /// At least one, with unique names, in the file's order.
+    pub sources: Vec<Source>,
+    /// By name. Every source's store is among them.
+    pub stores: BTreeMap<String, StoreConfig>,
+    /// As written, and maybe none: what seals asks [`Config::recipients`].
+    pub recipients: Vec<String>,
+}
+
+/// Whether each sealed segment is opened in memory and compared before it is uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelfCheck {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
+impl Config {
+    /// Reads and checks the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ConfigError::NotFound {
+                path: path.to_owned(),
+            },
+            _ => ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            },
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks a config's text; `path` is what messages call the file.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let document = Document { path, text };
+        let table = DeTable::parse(text).map_err(|error| document.syntax(&error))?;
+        let top = Section::top(document, table.get_ref(), KEYS)?;
+        let stores = store::read_all(&top)?;
+        let segment_bytes = top
+            .read("segment_size", Field::segment_bytes)?
+            .unwrap_or(DEFAULT_SEGMENT_BYTES);
+        let inherited = Inherited {
+            segment_bytes,
+            schedule: ScheduleKeys::read(&top)?,
+        };
+        let config = Self {
+            path: path.to_owned(),
+            timezone: top
+                .read("timezone", timezone)?
+                .unwrap_or_else(system_timezone),
+            state_dir: top
+                .read("state_dir", Field::absolute_path)?
+                .unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
+            compression: top
+                .read("compression", |field| field.integer("a zstd level", 1..=19))?
+                .unwrap_or(DEFAULT_COMPRESSION),
+            threads: top
+                .read("threads", |field| {
+                    field.integer("an integer", 1..=MAX_THREADS)
+                })?
+                .unwrap_or_else(system_threads),
+            self_check: match top.read("self_check", Field::boolean)? {
+                Some(false) => SelfCheck::Off,
+                Some(true) | None => SelfCheck::On,
+            },
+            recipients: recipients(&top)?,
+            sources: source::read_all(&top, &inherited, &stores)?,
+            stores,
+        };
+        // Last, so that a file with other faults hears of them first.
+        if config.sources.is_empty() {
+            return Err(ConfigError::NoSource {
+                path: path.to_owned(),
+            });
+        }
+        Ok(config)
+    }
+
+    /// The source of that name.
+    pub fn source(&self, name: &str) -> Result<&Source, ConfigError> {
+        self.sources
+            .iter()
+            .find(|source| source.name.as_str() == name)
+            .ok_or_else(|| {
+                let known = self.sources.iter().map(|source| source.name.as_str());
+                ConfigError::UnknownSource(Unknown::among("source", name, known))
+            })
+    }
+
+    /// The recipients, of which sealing needs at least one.
+    pub fn recipients(&self) -> Result<&[String], ConfigError> {
+        if self.recipients.is_empty() {
+            return Err(ConfigError::NoRecipient {
+                path: self.path.clone(),
+            });
+        }
+        Ok(&self.recipients)
+    }
+}
+
+fn recipients(top: &Section<'_>) -> Result<Vec<String>, ConfigError> {
+    let Some(encryption) = top.read("encryption", |field| field.table(ENCRYPTION_KEYS))? else {
+        return Ok(Vec::new());
+    };
+    let recipients = encryption.read("recipients", |field| {
+        let items = field.array("an array of strings")?;
+        items.iter().map(Field::owned_string).collect()
+    })?;
+    Ok(recipients.unwrap_or_default())
+}
+
+fn timezone(field: &Field<'_>) -> Result<Tz, ConfigError> {
+    let name = field.string()?;
+    name.parse().map_err(|_| {
+        field.fault(Fault::Unknown(Unknown {
+            what: "time zone",
+            name: name.to_owned(),
+            nearest: nearest::nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name())),
+            hint: Some("it takes a name of the IANA database, like `Europe/Berlin`".to_owned()),
+        }))
+    })
+}
+
+/// UTC where the system does not say, or says something that the IANA database does not know.
+fn system_timezone() -> Tz {
+    iana_time_zone::get_timezone()
+        .ok()
+        .and_then(|name| name.parse().ok())
+        .unwrap_or(Tz::UTC)
+}
+
+fn system_threads() -> usize {
+    thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(MAX_THREADS)
+}

@@ -1,0 +1,179 @@
+//! `[[source]]`: what is archived.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::error::{ConfigError, Fault, Unknown};
+use super::schedule::{MAX_DAYS, ScheduleConfig, ScheduleKeys};
+use super::section::{Field, Section};
+use super::store::StoreConfig;
+use crate::model::SourceName;
+
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "subvolume",
+    "snapshots",
+    "keep_snapshots_days",
+    "store",
+    "archive_as",
+    "compressed_data",
+    "segment_size",
+    "schedule",
+];
+
+const DEFAULT_KEEP_SNAPSHOTS_DAYS: u32 = 60;
+
+/// A subvolume that is archived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Unique.
+    pub name: SourceName,
+    /// Its directory in the store: `archive_as`, or its name. Unique within the store.
+    pub directory: SourceName,
+    /// `None` for a source whose streams only ever come on stdin, through `decide`.
+    pub live: Option<Live>,
+    /// Days that a snapshot is kept, at least 1. Default: 60.
+    pub keep_snapshots_days: u32,
+    /// The name of its store, which is configured.
+    pub store: String,
+    /// What its send streams carry. Default: plain.
+    pub data: StreamData,
+    /// Raw bytes of a segment: 16 MiB to 1 GiB, whole frames. Default: 128 MiB.
+    pub segment_bytes: u64,
+    /// When, how, and for how long.
+    pub schedule: ScheduleConfig,
+}
+
+/// Where a source lives on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// The subvolume's path, absolute.
+    pub subvolume: PathBuf,
+    /// The directory of its snapshots, absolute; its own for each subvolume.
+    pub snapshots: PathBuf,
+}
+
+/// Whether a send stream carries data as files read, or as compressed extents lie on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamData {
+    /// Stream version 1.
+    Plain,
+    /// Stream version 2 with `btrfs send --compressed-data`.
+    Compressed,
+}
+
+/// What a source takes from the top level.
+pub(super) struct Inherited {
+    pub(super) segment_bytes: u64,
+    pub(super) schedule: ScheduleKeys,
+}
+
+/// All sources in the file's order; checks each against those before it.
+pub(super) fn read_all(
+    top: &Section<'_>,
+    inherited: &Inherited,
+    stores: &BTreeMap<String, StoreConfig>,
+) -> Result<Vec<Source>, ConfigError> {
+    let items = top.read("source", |field| {
+        field.array("an array of tables ([[source]])")
+    })?;
+    let mut sources = Vec::new();
+    for item in items.unwrap_or_default() {
+        let section = item.table(KEYS)?;
+        let source = read(&section, inherited, stores)?;
+        check_apart(&section, &source, &sources, stores)?;
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+fn read(
+    section: &Section<'_>,
+    inherited: &Inherited,
+    stores: &BTreeMap<String, StoreConfig>,
+) -> Result<Source, ConfigError> {
+    let name = section.require("name")?.source_name()?;
+    let store = section.require("store")?;
+    let store_name = store.owned_string()?;
+    if !stores.contains_key(&store_name) {
+        let known = stores.keys().map(String::as_str);
+        let mut unknown = Unknown::among("store", &store_name, known);
+        unknown
+            .hint
+            .get_or_insert_with(|| "describe it in a [store.NAME]".to_owned());
+        return Err(store.fault(Fault::Unknown(unknown)));
+    }
+    Ok(Source {
+        directory: section
+            .read("archive_as", Field::source_name)?
+            .unwrap_or_else(|| name.clone()),
+        name,
+        live: live(section)?,
+        keep_snapshots_days: section
+            .read("keep_snapshots_days", |field| {
+                field.integer("an integer", 1..=MAX_DAYS)
+            })?
+            .unwrap_or(DEFAULT_KEEP_SNAPSHOTS_DAYS),
+        store: store_name,
+        data: match section.read("compressed_data", Field::boolean)? {
+            Some(true) => StreamData::Compressed,
+            Some(false) | None => StreamData::Plain,
+        },
+        segment_bytes: section
+            .read("segment_size", Field::segment_bytes)?
+            .unwrap_or(inherited.segment_bytes),
+        schedule: ScheduleKeys::read(section)?.over(&inherited.schedule),
+    })
+}
+
+fn live(section: &Section<'_>) -> Result<Option<Live>, ConfigError> {
+    let subvolume = section.read("subvolume", Field::absolute_path)?;
+    let snapshots = section.read("snapshots", Field::absolute_path)?;
+    let half = |present, absent| section.fault(Fault::HalfLive { present, absent });
+    match (subvolume, snapshots) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(half("subvolume", "snapshots")),
+        (None, Some(_)) => Err(half("snapshots", "subvolume")),
+        (Some(subvolume), Some(snapshots)) if subvolume == snapshots => Err(section
+            .require("snapshots")?
+            .fault(Fault::SnapshotsAtSubvolume)),
+        (Some(subvolume), Some(snapshots)) => Ok(Some(Live {
+            subvolume,
+            snapshots,
+        })),
+    }
+}
+
+/// A source must not be mistaken for an earlier one: not by name, not by where its objects lie,
+/// and not by where its snapshots lie, since those are named by date alone.
+fn check_apart(
+    section: &Section<'_>,
+    source: &Source,
+    earlier: &[Source],
+    stores: &BTreeMap<String, StoreConfig>,
+) -> Result<(), ConfigError> {
+    for other in earlier {
+        let other_name = other.name.to_string();
+        if source.name == other.name {
+            return Err(section.require("name")?.fault(Fault::SameName(other_name)));
+        }
+        // By what the stores are, not what they are called: two names may be one place.
+        if source.directory == other.directory && stores[&source.store] == stores[&other.store] {
+            let key = section.get("archive_as").map_or("name", |_| "archive_as");
+            return Err(section.require(key)?.fault(Fault::SameDirectory {
+                directory: source.directory.to_string(),
+                store: source.store.clone(),
+                other: other_name,
+            }));
+        }
+        if let (Some(mine), Some(theirs)) = (&source.live, &other.live)
+            && mine.snapshots == theirs.snapshots
+            && mine.subvolume != theirs.subvolume
+        {
+            return Err(section
+                .require("snapshots")?
+                .fault(Fault::SnapshotsShared { other: other_name }));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! The commented config that `coldchain init` writes.
+//!
+//! Prose is `# text`; a setting that is not in force is `#key = value`, without the space. A test
+//! removes those marks and parses what comes out, so the examples cannot rot.
+
+use std::fmt::Write;
+use std::path::Path;
+
+/// What `init` knows when it writes the config.
+#[derive(Debug, Clone, Copy)]
+pub struct TemplateFacts<'a> {
+    /// The recipient whose identity it has just made.
+    pub recipient: Option<&'a str>,
+    /// IANA name.
+    pub timezone: &'a str,
+    /// `None` for the default. Must be UTF-8: TOML can say no other path.
+    pub state_dir: Option<&'a Path>,
+}
+
+const HEAD: &str = "\
+# coldchain: what is archived, when, and where to.
+#
+# A line that begins with `#` and no space after it is a setting that is not in force.
+# What has a default shows it. `coldchain plan` says what this file amounts to, and changes nothing.
+";
+
+const TOP: &str = r#"
+# Raw bytes in a segment: one object, one request. 16MiB to 1GiB; 512MiB suits a source over 1 TiB.
+#segment_size = "128MiB"
+
+# zstd level, 1 to 19.
+#compression = 3
+
+# Threads that compress and seal; as many as there are cores unless set.
+#threads = 2
+
+# Open every sealed segment again and compare, before it is uploaded.
+#self_check = true
+"#;
+
+const SOURCE_AND_STORE: &str = r#"
+# What is archived. One such block for each subvolume: remove the marks and put in your own.
+#[[source]]
+#name = "home"
+#subvolume = "/home"
+# Read-only snapshots, on the same filesystem, named YYYY-MM-DD.
+#snapshots = "/home/.coldchain"
+# The name of a [store.NAME].
+#store = "main"
+# The snapshot that the next incremental needs is kept whatever its age.
+#keep_snapshots_days = 60
+# The directory in the store; keep it when you rename the source.
+#archive_as = "home"
+# Send compressed extents as they lie on disk (stream version 2).
+#compressed_data = false
+# This source's own segment size, and its own values for single keys of [schedule].
+#segment_size = "128MiB"
+#schedule = { max_incrementals = 11 }
+
+# Where it is archived to.
+#[store.main]
+#type = "dir"
+#path = "/mnt/offsite/coldchain"
+"#;
+
+const SCHEDULE: &str = "
+[schedule]
+# Days of the month on which an archive is due; a day that a month lacks is skipped.
+#days = [1, 7, 14, 21]
+# A chain is one full archive and at most this many incrementals; 0 means always full.
+#max_incrementals = 11
+# Begin a new chain when the newest is older than this. No limit unless set.
+#max_chain_days = 365
+# A chain expires this many days after its newest archive, and never before a newer one is verified.
+#expire_after_days = 90
+# Make a missed night good on the next.
+#catch_up = true
+";
+
+/// The text of a new config. It parses once it has a source.
+pub fn template(facts: &TemplateFacts<'_>) -> String {
+    let mut text = HEAD.to_owned();
+    text.push_str("\n# What \"today\" means, and so which date an archive gets.\n");
+    let _ = writeln!(text, "timezone = {}", quoted(facts.timezone));
+    text.push_str("\n# Catalog and signing keys; readable by its owner alone.\n");
+    match facts.state_dir {
+        Some(path) => {
+            let _ = writeln!(text, "state_dir = {}", quoted(&path.to_string_lossy()));
+        }
+        None => text.push_str("#state_dir = \"/var/lib/coldchain\"\n"),
+    }
+    text.push_str(TOP);
+    text.push_str(SOURCE_AND_STORE);
+    text.push_str(
+        "\n[encryption]\n# Public keys, age or ssh. One alone is a risk: keep a spare.\n",
+    );
+    match facts.recipient {
+        Some(recipient) => {
+            let _ = writeln!(text, "recipients = [{}]", quoted(recipient));
+        }
+        None => text.push_str("#recipients = [\"age1...\", \"age1...\"]\n"),
+    }
+    text.push_str(SCHEDULE);
+    text
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            control if control.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(control));
+            }
+            plain => out.push(plain),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, ConfigError, schedule, source, store};
+    use super::*;
+
+    fn facts() -> TemplateFacts<'static> {
+        TemplateFacts {
+            recipient: Some("age1example"),
+            timezone: "Europe/Berlin",
+            state_dir: None,
+        }
+    }
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("c.toml"))
+    }
+
+    /// Removes the marks of settings.
+    fn unmark(text: &str) -> String {
+        let unmarked = text.lines().map(|line| match line.strip_prefix('#') {
+            Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => setting,
+            _ => line,
+        });
+        unmarked.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_new_config_says_that_it_has_no_source_yet() {
+        for recipient in [None, Some("age1example")] {
+            let text = template(&TemplateFacts {
+                recipient,
+                ..facts()
+            });
+            let error = parse(&text).unwrap_err();
+            assert_eq!(error.to_string(), "c.toml: no source is configured");
+            assert_eq!(
+                error.hint().unwrap(),
+                "edit c.toml: describe what to archive in a [[source]], and where to in its [store.NAME]"
+            );
+        }
+    }
+
+    #[test]
+    fn the_example_of_a_source_and_a_store_is_all_that_a_new_config_lacks() {
+        let text = template(&facts()).replace(SOURCE_AND_STORE, &unmark(SOURCE_AND_STORE));
+        let config = parse(&text).unwrap();
+        assert_eq!(config.sources[0].name.as_str(), "home");
+        assert_eq!(config.recipients().unwrap(), ["age1example"]);
+        assert_eq!(config.timezone, chrono_tz::Europe::Berlin);
+    }
+
+    #[test]
+    fn what_is_marked_as_not_in_force_is_the_default() {
+        let all = unmark(&template(&facts()))
+            .replace("threads = 2\n", "")
+            .replace("max_chain_days = 365\n", "");
+        let few = "
+            timezone = 'Europe/Berlin'
+            source = [{ name = 'home', subvolume = '/home', snapshots = '/home/.coldchain', store = 'main' }]
+            store.main = { type = 'dir', path = '/mnt/offsite/coldchain' }
+            encryption.recipients = ['age1example']";
+        assert_eq!(parse(&all).unwrap(), parse(few).unwrap());
+    }
+
+    #[test]
+    fn every_known_key_is_in_the_template() {
+        let text = unmark(&template(&facts()));
+        assert!(parse(&text).is_ok());
+        let tables = ["source", "store", "encryption", "schedule"];
+        let known = super::super::KEYS
+            .iter()
+            .filter(|key| !tables.contains(key))
+            .chain(super::super::ENCRYPTION_KEYS)
+            .chain(source::KEYS)
+            .chain(store::DIR_KEYS)
+            .chain(schedule::KEYS);
+        for key in known {
+            let setting = format!("{key} = ");
+            assert!(text.lines().any(|line| line.starts_with(&setting)), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_state_directory_with_odd_characters_reads_back() {
+        let odd = Path::new("/srv/a \"b\" \\ c\n\u{7f}ü");
+        let text = unmark(&template(&TemplateFacts {
+            state_dir: Some(odd),
+            ..facts()
+        }));
+        assert_eq!(parse(&text).unwrap().state_dir, odd);
+    }
+}

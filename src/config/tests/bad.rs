@@ -1,0 +1,254 @@
+//! Faults, each with its exact words.
+//!
+//! In the tables, what is indented is the line of the file and the message that the TOML above it
+//! gets.
+
+use super::{STORE, parse, with};
+
+fn message(text: &str) -> String {
+    match parse(text) {
+        Ok(config) => panic!("{text} is accepted: {config:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Checks a table; `config` makes a whole config of each case.
+fn check(table: &str, config: impl Fn(&str) -> String) {
+    let mut case = Vec::new();
+    let mut checked = 0;
+    for line in table.lines().filter(|line| !line.is_empty()) {
+        if line.starts_with("    ") {
+            let text = config(&case.join("\n"));
+            assert_eq!(
+                message(&text),
+                format!("c.toml:{}", line.trim_start()),
+                "{text}"
+            );
+            case.clear();
+            checked += 1;
+        } else {
+            case.push(line);
+        }
+    }
+    assert!(case.is_empty() && checked > 0, "a case has no message");
+}
+
+#[test]
+fn a_fault_at_the_top_level_names_line_key_and_what_it_takes() {
+    let table = r#"
+timezone = 1
+    1: `timezone` must be a string, found 1
+timezone = 'Europe/Berln'
+    1: unknown time zone `Europe/Berln`, did you mean `Europe/Berlin`?
+state_dir = 'state'
+    1: `state_dir` must be an absolute path without `..`, found the string "state"
+compression = 'auto'
+    1: `compression` must be a zstd level from 1 to 19, found the string "auto"
+compression = 20
+    1: `compression` must be a zstd level from 1 to 19, found 20
+compression = -1
+    1: `compression` must be a zstd level from 1 to 19, found -1
+threads = 0
+    1: `threads` must be an integer from 1 to 256, found 0
+threads = 1.5
+    1: `threads` must be an integer from 1 to 256, found the float 1.5
+threads = 99999999999999999999
+    1: `threads` must be an integer from 1 to 256, found 99999999999999999999
+self_check = 'yes'
+    1: `self_check` must be true or false, found the string "yes"
+segment_size = 134217728
+    1: `segment_size` must be a size like "128MiB", from 16MiB to 1GiB in steps of 4MiB, found 134217728
+segment_size = '12MiB'
+    1: `segment_size` must be a size like "128MiB", from 16MiB to 1GiB in steps of 4MiB, found the string "12MiB"
+segment_size = '18MiB'
+    1: `segment_size` must be a size like "128MiB", from 16MiB to 1GiB in steps of 4MiB, found the string "18MiB"
+segment_size = '2GiB'
+    1: `segment_size` must be a size like "128MiB", from 16MiB to 1GiB in steps of 4MiB, found the string "2GiB"
+"#;
+    check(table, |top| with(top, ""));
+}
+
+#[test]
+fn a_fault_in_a_table_names_its_path() {
+    let table = r#"
+encryption = 2026-08-07
+    1: `encryption` must be a table, found the date 2026-08-07
+encryption.recipients = 'age1a'
+    1: `encryption.recipients` must be an array of strings, found the string "age1a"
+encryption = { recipients = ['age1a', true] }
+    1: `encryption.recipients` must be a string, found true
+schedule.days = []
+    1: `schedule.days` must be a list of at least one day of the month, found an empty array
+schedule.days = 1
+    1: `schedule.days` must be a list of at least one day of the month, found 1
+schedule.days = [
+  1,
+  32,
+]
+    3: `schedule.days` must be days of the month from 1 to 31, found 32
+schedule.max_incrementals = -1
+    1: `schedule.max_incrementals` must be an integer from 0 to 1000000, found -1
+schedule.max_chain_days = 0
+    1: `schedule.max_chain_days` must be an integer from 1 to 1000000, found 0
+schedule.expire_after_days = 0
+    1: `schedule.expire_after_days` must be an integer from 1 to 1000000, found 0
+store.aws = { bucket = 'b', type = 's3' }
+    1: unknown store type `s3`, this version has `dir`
+store.disk = { path = '/a' }
+    1: `store.disk.type` is missing
+store.disk = { type = 'dir' }
+    1: `store.disk.path` is missing
+store.disk = { type = 'dir', path = '/a/../b' }
+    1: `store.disk.path` must be an absolute path without `..`, found the string "/a/../b"
+store.disk = '/a'
+    1: `store.disk` must be a table, found the string "/a"
+"#;
+    check(table, |top| with(top, ""));
+}
+
+#[test]
+fn a_fault_in_a_source_names_line_key_and_what_it_takes() {
+    let table = r#"
+archive_as = 'Home'
+    6: `source.archive_as` must be 1 to 64 of a-z, 0-9, `.`, `_`, `-`, the first a letter or digit, found the string "Home"
+compressed_data = 0
+    6: `source.compressed_data` must be true or false, found 0
+keep_snapshots_days = 0
+    6: `source.keep_snapshots_days` must be an integer from 1 to 1000000, found 0
+subvolume = 'home'
+    6: `source.subvolume` must be an absolute path without `..`, found the string "home"
+snapshots = ''
+    6: `source.snapshots` must be an absolute path without `..`, found the string ""
+subvolume = '/home'
+    3: `source.subvolume` is set and `source.snapshots` is not
+snapshots = '/home'
+    3: `source.snapshots` is set and `source.subvolume` is not
+subvolume = '/home'
+snapshots = '/home/'
+    7: `source.snapshots` must not be the subvolume itself
+[source.schedule]
+catch_up = 1
+    7: `source.schedule.catch_up` must be true or false, found 1
+schedule = 1
+    6: `source.schedule` must be a table, found 1
+[[source]]
+store = 'main'
+    6: `source.name` is missing
+[[source]]
+name = 'b'
+    6: `source.store` is missing
+[[source]]
+name = 'b'
+store = 'man'
+    8: unknown store `man`, did you mean `main`?
+"#;
+    check(table, |source| with("", source));
+}
+
+#[test]
+fn two_sources_must_not_be_mistaken_for_each_other() {
+    let table = r"
+[[source]]
+name = 'home'
+store = 'main'
+    7: two sources are named `home`
+[[source]]
+name = 'b'
+store = 'main'
+archive_as = 'home'
+    9: the directory `home` in store `main` is already that of source `home`
+archive_as = 'b'
+[[source]]
+name = 'b'
+store = 'main'
+    8: the directory `b` in store `main` is already that of source `home`
+[store.same]
+type = 'dir'
+path = '/srv/.'
+[[source]]
+name = 'b'
+store = 'same'
+archive_as = 'home'
+    12: the directory `home` in store `same` is already that of source `home`
+subvolume = '/a'
+snapshots = '/s'
+[[source]]
+name = 'b'
+store = 'main'
+subvolume = '/b'
+snapshots = '/s'
+    12: `source.snapshots` is also where source `home` keeps snapshots of another subvolume
+";
+    check(table, |source| with("", source));
+}
+
+#[test]
+fn an_unknown_key_names_its_table_and_the_nearest_known_one() {
+    let top = r"
+timezon = 'UTC'
+    1: unknown key `timezon`, did you mean `timezone`?
+memory_limit = '1GiB'
+    1: unknown key `memory_limit`
+encryption.recipient = []
+    1: unknown key `encryption.recipient`, did you mean `recipients`?
+store.disk = { type = 'dir', cold = 'GLACIER' }
+    1: unknown key `store.disk.cold`
+schedule.day = [1]
+    1: unknown key `schedule.day`, did you mean `days`?
+";
+    check(top, |top| with(top, ""));
+    let source = r"
+keep_snapshot_days = 9
+    6: unknown key `source.keep_snapshot_days`, did you mean `keep_snapshots_days`?
+schedule = { catchup = true }
+    6: unknown key `source.schedule.catchup`, did you mean `catch_up`?
+";
+    check(source, |source| with("", source));
+}
+
+#[test]
+fn the_first_unknown_key_is_named_before_what_is_missing_or_malformed() {
+    let table = "
+[[source]]
+nmae = 'b'
+bucket = 1
+store = 2
+    7: unknown key `source.nmae`, did you mean `name`?
+";
+    check(table, |source| with("", source));
+}
+
+#[test]
+fn what_is_not_toml_gets_the_line_and_one_line_of_the_parsers_words() {
+    let table = "
+threads = 1
+threads = 2
+    2: not valid TOML: duplicate key
+# a comment
+threads
+    2: not valid TOML: key with no value, expected `=`
+threads =
+    1: not valid TOML: string values must be quoted, expected literal string
+";
+    check(table, str::to_owned);
+    check(table, |text| format!("{text}\n"));
+    assert_eq!(
+        message("# ü\r\n[store\r\n"),
+        "c.toml:2: not valid TOML: unclosed table, expected `]`"
+    );
+}
+
+#[test]
+fn a_config_without_a_source_is_refused_after_all_else_is_right() {
+    for text in ["", "threads = 1\n", "source = []\n", STORE] {
+        assert_eq!(message(text), "c.toml: no source is configured");
+    }
+    let table = "
+[source]
+name = 'home'
+    1: `source` must be an array of tables ([[source]]), found a table
+source = [1]
+    1: `source` must be a table, found 1
+";
+    check(table, str::to_owned);
+}

@@ -1,0 +1,162 @@
+//! Configs that are good, and what becomes of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono_tz::Tz;
+
+use super::super::*;
+use super::{parse, with};
+
+#[test]
+fn the_smallest_config_gets_the_documented_defaults() {
+    let config = parse(&with("", "")).unwrap();
+    let source = Source {
+        name: "home".parse().unwrap(),
+        directory: "home".parse().unwrap(),
+        live: None,
+        keep_snapshots_days: 60,
+        store: "main".to_owned(),
+        data: StreamData::Plain,
+        segment_bytes: 128 << 20,
+        schedule: ScheduleConfig {
+            days: vec![1, 7, 14, 21],
+            max_incrementals: 11,
+            max_chain_days: None,
+            expire_after_days: 90,
+            catch_up: true,
+        },
+    };
+    let expected = Config {
+        path: "c.toml".into(),
+        timezone: system_timezone(),
+        state_dir: "/var/lib/coldchain".into(),
+        compression: 3,
+        threads: system_threads(),
+        self_check: SelfCheck::On,
+        sources: vec![source],
+        stores: BTreeMap::from([(
+            "main".to_owned(),
+            StoreConfig::Dir {
+                path: "/srv".into(),
+            },
+        )]),
+        recipients: Vec::new(),
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn every_key_is_heard() {
+    let text = "
+timezone = \"America/St_Johns\"
+state_dir = \"/srv/state\"
+segment_size = \"16MiB\"
+compression = 19
+threads = 256
+self_check = false
+
+[[source]]
+name = \"home\"
+subvolume = \"/home\"
+snapshots = \"/home/.coldchain\"
+keep_snapshots_days = 1
+store = \"disk\"
+archive_as = \"old-home\"
+compressed_data = true
+segment_size = \"1GiB\"
+[source.schedule]
+days = [31, 1, 31]
+catch_up = true
+
+[[source]]
+name = \"vm\"
+store = \"disk\"
+schedule = { max_chain_days = 30, max_incrementals = 0, expire_after_days = 1 }
+
+[store.disk]
+type = \"dir\"
+path = \"/mnt/disk\"
+
+[encryption]
+recipients = [\"age1a\", \"age1b\"]
+
+[schedule]
+days = [15]
+max_incrementals = 5
+max_chain_days = 100
+expire_after_days = 400
+catch_up = false
+";
+    let config = parse(text).unwrap();
+    assert_eq!(config.timezone, Tz::America__St_Johns);
+    assert_eq!(config.state_dir, Path::new("/srv/state"));
+    assert_eq!((config.compression, config.threads), (19, 256));
+    assert_eq!(config.self_check, SelfCheck::Off);
+    assert_eq!(config.recipients().unwrap(), ["age1a", "age1b"]);
+
+    let home = config.source("home").unwrap();
+    assert_eq!(home.directory.as_str(), "old-home");
+    let live = home.live.as_ref().unwrap();
+    assert_eq!(live.subvolume, Path::new("/home"));
+    assert_eq!(live.snapshots, Path::new("/home/.coldchain"));
+    assert_eq!(home.keep_snapshots_days, 1);
+    assert_eq!(home.data, StreamData::Compressed);
+    assert_eq!(home.segment_bytes, 1 << 30);
+    let general = ScheduleConfig {
+        days: vec![15],
+        max_incrementals: 5,
+        max_chain_days: Some(100),
+        expire_after_days: 400,
+        catch_up: false,
+    };
+    assert_eq!(
+        home.schedule,
+        ScheduleConfig {
+            days: vec![1, 31],
+            catch_up: true,
+            ..general.clone()
+        }
+    );
+
+    let vm = config.source("vm").unwrap();
+    assert_eq!(vm.segment_bytes, 16 << 20);
+    assert_eq!(
+        vm.schedule,
+        ScheduleConfig {
+            max_incrementals: 0,
+            max_chain_days: Some(30),
+            expire_after_days: 1,
+            ..general
+        }
+    );
+}
+
+#[test]
+fn what_is_nearly_a_fault_is_accepted() {
+    for (top, source) in [
+        ("compression = 1", ""),
+        ("threads = 0x10", ""),
+        ("segment_size = '20 MiB'", ""),
+        ("timezone = 'UTC'", ""),
+        ("encryption = {}\nschedule = {}", ""),
+        ("encryption.recipients = []", ""),
+        // One store for two sources, and one directory in two stores.
+        ("", "[[source]]\nname = 'b'\nstore = 'main'"),
+        (
+            "store.other = { type = 'dir', path = '/srv2' }",
+            "[[source]]\nname = 'b'\nstore = 'other'\narchive_as = 'home'",
+        ),
+        // One subvolume archived twice may share its snapshots.
+        (
+            "",
+            "subvolume = '/h'\nsnapshots = '/s'\n[[source]]\nname = 'b'\nstore = 'main'\n\
+             subvolume = '/h'\nsnapshots = '/s/'",
+        ),
+    ] {
+        let text = with(top, source);
+        if let Err(error) = parse(&text) {
+            panic!("{error}\n{text}");
+        }
+    }
+}
