@@ -1,0 +1,48 @@
+//! Pure decisions: facts in, a plan with a reason on every line out.
+//!
+//! No clock, no I/O, no async: today's date is an argument, so that any night of any year can be
+//! planned, simulated and tested, and a dry run is the same program stopped after the plan.
+//!
+//! # Slots
+//!
+//! A schedule names days of the month. A night is not asked "are you one of these days?" but
+//! "is the newest of them that is not after you filled?". Then a night that was missed is made
+//! good on the next one, and a second run of a night finds its slot filled and does nothing.
+//!
+//! # Send parents
+//!
+//! An incremental can be restored only where all that it descends from can, so it is planned
+//! only on what is known to be whole: the newest archive of the newest chain, if every link of
+//! that chain is there, no segment of it is damaged, and its snapshot is here and still the one
+//! that was archived. Whenever one of these is in doubt the answer is a full archive, which costs
+//! money and nothing else. An older chain is never gone back to: chains would interleave in time,
+//! and "newer chain", on which retention rests, would mean nothing.
+//!
+//! # Retention
+//!
+//! A chain is kept or retired as a whole, because what its full is retired under can't be
+//! restored. Its age is that of its newest archive, and age alone is never enough: a newer chain
+//! must stand that is complete, undamaged, and whose full a listing has shown to be in the store.
+//! So the newest restorable chain never expires, whatever the flags, the clock or the
+//! configuration say. A plan's expiries are those of the history as it stands after the plan's
+//! archive: archive first, retire after.
+
+pub mod backup;
+pub mod describe;
+pub mod history;
+pub mod refusal;
+pub mod restore;
+pub mod retention;
+#[cfg(test)]
+mod sample;
+pub mod schedule;
+pub mod simulate;
+
+pub use backup::{Action, BackupPlan, Facts, Request, SendParentSnapshot, plan_backup};
+pub use describe::describe;
+pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
+pub use refusal::{DateOverride, Refusal, refuse_date};
+pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
+pub use retention::{ChainExpiry, expires_on, expiring};
+pub use schedule::Schedule;
+pub use simulate::{carry_out, simulate};

@@ -1,0 +1,470 @@
+//! What holds of every plan, whatever the schedule and whatever befalls a source between nights.
+
+use std::collections::BTreeSet;
+
+use chrono::{Datelike, Days, NaiveDate};
+use coldchain::model::Sha256;
+use coldchain::plan::{
+    Action, BackupPlan, Chain, ChainExpiry, Condition, Facts, History, Request, Schedule,
+    SendParentSnapshot, Verification, carry_out, expires_on, expiring, plan_backup, plan_restore,
+    simulate,
+};
+use proptest::prelude::*;
+
+/// What happens before and in one run.
+#[derive(Debug, Clone)]
+struct Night {
+    /// Nights since the run before, which is 1 on a host that is never off.
+    after: u64,
+    befalls: Befalls,
+    request: Request,
+    snapshot: SendParentSnapshot,
+    verification: Verification,
+}
+
+/// What happens to the stored archives or the configuration between two runs. The index is taken
+/// modulo the number of archives.
+#[derive(Debug, Clone)]
+enum Befalls {
+    Nothing,
+    Damage(usize),
+    /// An entry that no longer verifies: the archive is out of sight.
+    Loss(usize),
+    NewRecipients(u8),
+    /// A listing that shows at last what was not verified.
+    Verified,
+}
+
+fn nights() -> impl Strategy<Value = Vec<Night>> {
+    let after = prop_oneof![12 => Just(1_u64), 4 => 2_u64..20, 1 => 20_u64..400];
+    let befalls = prop_oneof![
+        20 => Just(Befalls::Nothing),
+        1 => any::<usize>().prop_map(Befalls::Damage),
+        1 => any::<usize>().prop_map(Befalls::Loss),
+        1 => (0_u8..4).prop_map(Befalls::NewRecipients),
+        4 => Just(Befalls::Verified),
+    ];
+    let request = prop_oneof![15 => Just(Request::Scheduled), 1 => Just(Request::Full)];
+    let snapshot = prop_oneof![
+        20 => Just(SendParentSnapshot::Intact),
+        1 => Just(SendParentSnapshot::Gone),
+        1 => Just(SendParentSnapshot::Changed("its ctransid differs".to_owned())),
+        1 => Just(SendParentSnapshot::NotLocal),
+    ];
+    let verification = prop_oneof![
+        10 => Just(Verification::Verified),
+        1 => Just(Verification::Unverified),
+    ];
+    let night = (after, befalls, request, snapshot, verification).prop_map(
+        |(after, befalls, request, snapshot, verification)| Night {
+            after,
+            befalls,
+            request,
+            snapshot,
+            verification,
+        },
+    );
+    prop::collection::vec(night, 1..120)
+}
+
+prop_compose! {
+    fn schedules()(
+        days in prop::collection::btree_set(1_u32..=31, 1..6),
+        max_incrementals in 0_u32..14,
+        max_chain_days in prop::option::of(1_u32..200),
+        expire_after_days in 1_u32..150,
+        catch_up in any::<bool>(),
+    ) -> Schedule {
+        Schedule {
+            days: days.into_iter().collect(),
+            max_incrementals,
+            max_chain_days,
+            expire_after_days,
+            catch_up,
+        }
+    }
+}
+
+prop_compose! {
+    /// Any day of a span that has leap years and a century without one.
+    fn dates()(ahead in 0_u64..40_000) -> NaiveDate {
+        date("1999-12-01") + Days::new(ahead)
+    }
+}
+
+fn date(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+fn nothing_yet(date: NaiveDate) -> Facts {
+    Facts {
+        source: "home".parse().unwrap(),
+        date,
+        request: Request::Scheduled,
+        history: History::default(),
+        send_parent: SendParentSnapshot::Intact,
+        recipients: Sha256([0; 32]),
+    }
+}
+
+fn befall(facts: &mut Facts, befalls: &Befalls) {
+    let archives = &mut facts.history.archives;
+    match befalls {
+        Befalls::Damage(at) if !archives.is_empty() => {
+            let at = at % archives.len();
+            archives[at].condition = Condition::Damaged;
+        }
+        Befalls::Loss(at) if !archives.is_empty() => {
+            archives.remove(at % archives.len());
+        }
+        Befalls::NewRecipients(which) => facts.recipients = Sha256([*which; 32]),
+        Befalls::Verified => archives
+            .iter_mut()
+            .for_each(|archive| archive.verification = Verification::Verified),
+        _ => {}
+    }
+}
+
+/// The history after a plan, where the new archive is verified or not yet, and only what the
+/// history as it then is lets expire is retired.
+fn after(facts: &Facts, plan: &BackupPlan, schedule: &Schedule, seen: Verification) -> History {
+    let mut history = facts.history.clone();
+    history
+        .archives
+        .extend(
+            plan.action
+                .outcome(plan.date, facts.recipients, 0)
+                .map(|mut archive| {
+                    archive.verification = seen;
+                    archive
+                }),
+        );
+    let expired: Vec<ChainExpiry> = expiring(&history, plan.date, schedule);
+    history
+        .archives
+        .retain(|archive| expired.iter().all(|expiry| expiry.id != archive.chain));
+    history
+}
+
+fn has_restorable(history: &History) -> bool {
+    history.chains().iter().any(Chain::is_restorable)
+}
+
+/// Runs the nights and hands every plan, with the facts before it and the history after it, to
+/// `check`.
+fn live(
+    first: NaiveDate,
+    schedule: &Schedule,
+    nights: &[Night],
+    mut check: impl FnMut(&Facts, &BackupPlan, &History, &Night),
+) {
+    let mut facts = nothing_yet(first);
+    for night in nights {
+        facts.date = facts.date + Days::new(night.after);
+        facts.request = night.request;
+        facts.send_parent = night.snapshot.clone();
+        befall(&mut facts, &night.befalls);
+        let plan = plan_backup(&facts, schedule).expect("each date is planned once");
+        let history = after(&facts, &plan, schedule, night.verification);
+        check(&facts, &plan, &history, night);
+        facts.history = history;
+    }
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 192,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_chain_never_has_more_than_a_full_and_max_incrementals(
+        first in dates(), schedule in schedules(), nights in nights(),
+    ) {
+        live(first, &schedule, &nights, |_, _, history, _| {
+            for chain in history.chains() {
+                let incrementals = u32::try_from(chain.incrementals()).unwrap();
+                assert!(incrementals <= schedule.max_incrementals, "{chain:#?}");
+            }
+        });
+    }
+
+    #[test]
+    fn an_incremental_builds_on_a_sound_chain_that_stays_and_can_be_restored_at_once(
+        first in dates(), schedule in schedules(), nights in nights(),
+    ) {
+        live(first, &schedule, &nights, |facts, plan, history, _| {
+            if plan.action == Action::None {
+                return;
+            }
+            if let Action::Incremental { send_parent, chain } = plan.action {
+                let parent = facts.history.get(send_parent).expect("the send parent is visible");
+                assert_eq!(parent.chain, chain);
+                assert_eq!(Some(parent), facts.history.newest());
+                assert_eq!(parent.recipients, facts.recipients);
+                assert!(plan.expire.iter().all(|expiry| expiry.id != chain));
+                assert!(!matches!(
+                    facts.send_parent,
+                    SendParentSnapshot::Gone | SendParentSnapshot::Changed(_)
+                ));
+                assert_eq!(facts.request, Request::Scheduled);
+            }
+            let way = plan_restore(&plan.source, history, Some(plan.date)).expect("it is whole");
+            assert!(way.damaged.is_empty());
+            assert!(way.archives.iter().all(|id| history.get(*id).is_some()));
+        });
+    }
+
+    #[test]
+    fn no_plan_leaves_a_source_without_a_restorable_chain(
+        first in dates(), schedule in schedules(), nights in nights(),
+    ) {
+        live(first, &schedule, &nights, |facts, plan, history, _| {
+            let had = has_restorable(&facts.history) || plan.action != Action::None;
+            assert!(!had || has_restorable(history), "{plan:#?}");
+            // Nor does it retire the newest one that there was before the night.
+            let chains = facts.history.chains();
+            if let Some(newest) = chains.iter().rfind(|chain| chain.is_restorable()) {
+                let retired = plan.expire.iter().any(|expiry| expiry.id == newest.id);
+                assert!(!retired || plan.action == Action::Full, "{plan:#?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_chain_is_retired_only_of_age_and_under_a_newer_verified_full(
+        first in dates(), schedule in schedules(), nights in nights(),
+    ) {
+        live(first, &schedule, &nights, |facts, plan, history, _| {
+            for chain in facts.history.chains() {
+                if history.archives.iter().any(|archive| archive.chain == chain.id) {
+                    continue;
+                }
+                let expiry = plan.expire.iter().find(|expiry| expiry.id == chain.id);
+                let expiry = expiry.expect("nothing is retired that was not planned");
+                assert_eq!(expiry.archives, chain.archives.len());
+                let age = (plan.date - chain.newest.id.date).num_days();
+                assert!(age >= i64::from(schedule.expire_after_days));
+                assert!(history.archives.iter().any(|archive| archive.id == archive.chain
+                    && archive.id > chain.id
+                    && archive.condition == Condition::Sound
+                    && archive.verification == Verification::Verified));
+            }
+        });
+    }
+
+    #[test]
+    fn planning_a_night_again_finds_nothing_left_to_do(
+        first in dates(), schedule in schedules(), nights in nights(),
+    ) {
+        live(first, &schedule, &nights, |facts, _, history, _| {
+            let again = Facts {
+                history: history.clone(),
+                request: Request::Scheduled,
+                ..facts.clone()
+            };
+            let plan = plan_backup(&again, &schedule).unwrap();
+            assert_eq!(plan.action, Action::None, "{}", plan.reason);
+            assert!(plan.expire.is_empty(), "{plan:#?}");
+        });
+    }
+
+    #[test]
+    fn a_plan_expires_just_what_the_history_it_foresees_lets_go(
+        first in dates(), schedule in schedules(), nights in nights(),
+    ) {
+        live(first, &schedule, &nights, |facts, plan, history, night| {
+            let gone = |expiry: &ChainExpiry| {
+                history.archives.iter().all(|archive| archive.chain != expiry.id)
+            };
+            if night.verification == Verification::Verified || plan.action == Action::None {
+                assert!(plan.expire.iter().all(gone), "{plan:#?}");
+                let mut done = facts.history.clone();
+                carry_out(plan, &mut done, facts.recipients, 0);
+                assert_eq!(&done, history);
+            }
+        });
+    }
+
+    #[test]
+    fn every_plan_has_a_reason_and_a_slot_that_is_a_scheduled_day(
+        first in dates(), schedule in schedules(), nights in nights(),
+    ) {
+        live(first, &schedule, &nights, |_, plan, _, _| {
+            assert!(!plan.reason.is_empty());
+            assert!(schedule.is_slot_day(plan.slot) && plan.slot <= plan.date);
+            let next = schedule.next_slot_after(plan.date);
+            assert!(schedule.is_slot_day(next) && next > plan.date);
+            assert_eq!(schedule.slot_of(next), next);
+            assert_eq!(schedule.slot_of(next.pred_opt().unwrap()), plan.slot);
+        });
+    }
+
+    #[test]
+    fn on_a_host_that_is_never_off_no_chain_outlives_its_time(
+        first in dates(), schedule in schedules(),
+    ) {
+        let mut history = History::default();
+        let until = first + Days::new(1500);
+        for plan in simulate(nothing_yet(first), &schedule, until) {
+            let before = history.newest().map(|newest| newest.id.date);
+            carry_out(&plan, &mut history, Sha256([0; 32]), 0);
+            let silence = before.map_or(0, |before| (plan.date - before).num_days());
+            // A schedule with gaps that long gives one night's grace.
+            let grace = i64::from(silence > 35);
+            for chain in history.chains() {
+                match expires_on(&history, chain.id, &schedule) {
+                    Some(date) => assert!((plan.date - date).num_days() < grace.max(silence * grace)
+                        || date > plan.date, "{plan:#?}"),
+                    None => assert_eq!(chain.newest.id, history.newest().unwrap().id),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_simulation_is_its_nights_planned_one_by_one(
+        first in dates(), schedule in schedules(), nights in nights(), span in 1_u64..400,
+    ) {
+        let mut last = nothing_yet(first);
+        live(first, &schedule, &nights, |facts, plan, history, _| {
+            last = Facts { history: history.clone(), ..facts.clone() };
+            last.date = plan.date.succ_opt().unwrap();
+        });
+        last.request = Request::Scheduled;
+        last.send_parent = SendParentSnapshot::Intact;
+        let until = last.date + Days::new(span);
+        let plans = simulate(last.clone(), &schedule, until);
+        for plan in plans {
+            let alone = plan_backup(&last, &schedule).unwrap();
+            let nonce = last.date.num_days_from_ce().unsigned_abs().into();
+            carry_out(&alone, &mut last.history, last.recipients, nonce);
+            last.date = last.date.succ_opt().unwrap();
+            assert_eq!(plan, alone);
+        }
+    }
+}
+
+#[test]
+fn four_hundred_years_keep_three_chains_at_most() {
+    let first = date("2000-01-01");
+    let plans = simulate(nothing_yet(first), &Schedule::default(), date("2399-12-31"));
+    assert_eq!(plans.len(), 146_097);
+    let mut history = History::default();
+    let mut retired = 0;
+    for plan in &plans {
+        let nonce = plan.date.num_days_from_ce().unsigned_abs().into();
+        carry_out(plan, &mut history, Sha256([0; 32]), nonce);
+        retired += plan.expire.len();
+        assert!(history.archives.len() <= 36, "{}", plan.date);
+        assert!(history.chains().len() <= 3, "{}", plan.date);
+    }
+    // Four archives a month, twelve to a chain.
+    assert_eq!(retired + history.chains().len(), 400 * 12 * 4 / 12);
+}
+
+/// The rules told again, for a host that is never off and loses nothing: the first night and
+/// every scheduled day has an archive, every twelfth is full, and a chain goes when its last
+/// archive is 90 days old.
+#[test]
+fn two_years_from_an_empty_history_go_as_the_rules_say() {
+    let [first, until] = ["2023-11-03", "2025-12-01"].map(date);
+    let nights: Vec<NaiveDate> = first
+        .iter_days()
+        .take_while(|night| *night <= until)
+        .collect();
+    let archived: Vec<NaiveDate> = nights
+        .iter()
+        .copied()
+        .filter(|night| *night == first || [1, 7, 14, 21].contains(&night.day()))
+        .collect();
+    let chains: Vec<&[NaiveDate]> = archived.chunks(12).collect();
+    let (_newest, older) = chains.split_last().unwrap();
+
+    let plans = simulate(nothing_yet(first), &Schedule::default(), until);
+    assert!(plans.iter().map(|plan| plan.date).eq(nights));
+    for plan in &plans {
+        let place = archived.iter().position(|night| *night == plan.date);
+        let expected = match place {
+            None => ("none", None),
+            Some(at) if at % 12 == 0 => ("full", None),
+            Some(at) => ("incremental", Some((archived[at - 1], chains[at / 12][0]))),
+        };
+        let links = match plan.action {
+            Action::Incremental { send_parent, chain } => Some((send_parent.date, chain.date)),
+            _ => None,
+        };
+        assert_eq!((plan.action.as_str(), links), expected, "{}", plan.date);
+
+        let gone: Vec<_> = older
+            .iter()
+            .filter(|chain| chain[chain.len() - 1] + Days::new(90) == plan.date)
+            .map(|chain| (chain[0], chain[chain.len() - 1], chain.len()))
+            .collect();
+        let expired: Vec<_> = plan
+            .expire
+            .iter()
+            .map(|expiry| (expiry.chain, expiry.newest, expiry.archives))
+            .collect();
+        assert_eq!(expired, gone, "{}", plan.date);
+    }
+
+    // The first year by hand, lest both tellings share a mistake.
+    let fulls: Vec<String> = plans
+        .iter()
+        .filter(|plan| plan.action == Action::Full)
+        .map(|plan| format!("{}: {}", plan.date, plan.reason))
+        .take(5)
+        .collect();
+    assert_eq!(
+        fulls,
+        [
+            "2023-11-03: there is no archive yet",
+            "2024-02-01: the chain of 2023-11-03 has 11 incrementals",
+            "2024-05-01: the chain of 2024-02-01 has 11 incrementals",
+            "2024-08-01: the chain of 2024-05-01 has 11 incrementals",
+            "2024-11-01: the chain of 2024-08-01 has 11 incrementals",
+        ]
+    );
+    let retired: Vec<(String, String)> = plans
+        .iter()
+        .flat_map(|plan| plan.expire.iter().map(move |expiry| (plan, expiry)))
+        .map(|(plan, expiry)| (plan.date.to_string(), expiry.chain.to_string()))
+        .take(3)
+        .collect();
+    let by_hand = [
+        // 2024-01-21, 2024-04-21 and 2024-07-21, and 90 days
+        ("2024-04-20", "2023-11-03"),
+        ("2024-07-20", "2024-02-01"),
+        ("2024-10-19", "2024-05-01"),
+    ];
+    assert_eq!(
+        retired,
+        by_hand.map(|(on, chain)| (on.to_owned(), chain.to_owned()))
+    );
+    assert_eq!(
+        plans[4].reason,
+        "the slot of 2023-11-07 is open, and the chain of 2023-11-03 has 0 of 11 incrementals"
+    );
+}
+
+#[test]
+fn rare_runs_of_a_host_that_is_mostly_off_keep_few_chains_where_no_gap_is_over_35_days() {
+    let schedule = Schedule::default();
+    let mut facts = nothing_yet(date("2000-01-01"));
+    let mut dates = BTreeSet::new();
+    for _ in 0..4000 {
+        let plan = plan_backup(&facts, &schedule).unwrap();
+        dates.insert(plan.date);
+        carry_out(&plan, &mut facts.history, facts.recipients, 0);
+        // A chain of 12 spans over a year here; the one before it goes 90 days into the next.
+        assert!(facts.history.chains().len() <= 2, "{}", plan.date);
+        facts.date = facts.date + Days::new(35);
+    }
+    assert_eq!(dates.len(), 4000);
+}
