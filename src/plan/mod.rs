@@ -29,6 +29,7 @@
 
 pub mod backup;
 pub mod describe;
+mod due;
 pub mod history;
 pub mod refusal;
 pub mod restore;
@@ -36,6 +37,7 @@ pub mod retention;
 #[cfg(test)]
 mod sample;
 pub mod schedule;
+mod send_parent;
 pub mod simulate;
 
 pub use backup::{Action, BackupPlan, Facts, Request, SendParentSnapshot, plan_backup};
@@ -45,4 +47,4 @@ pub use refusal::{DateOverride, Refusal, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
 pub use retention::{ChainExpiry, expires_on, expiring};
 pub use schedule::Schedule;
-pub use simulate::{carry_out, simulate};
+pub use simulate::{Archived, carry_out, simulate};

@@ -19,9 +19,7 @@ pub fn simulate(mut facts: Facts, schedule: &Schedule, until: NaiveDate) -> Vec<
     let mut plans = Vec::new();
     while facts.date <= until {
         let plan = plan_night(&facts, schedule);
-        // A date has one archive, so its day number tells the ids apart, and every run alike.
-        let nonce = u64::from(facts.date.num_days_from_ce().unsigned_abs());
-        if carry_out(&plan, &mut facts.history, facts.recipients, nonce) == Archived::Yes
+        if carry_out(&plan, &mut facts.history, facts.recipients) == Archived::Yes
             && facts.send_parent != SendParentSnapshot::NotLocal
         {
             facts.send_parent = SendParentSnapshot::Intact;
@@ -46,13 +44,10 @@ pub enum Archived {
 }
 
 /// Makes a history what it is after a plan has been done: the archive stands, sound and verified,
-/// and the expired chains are out of sight.
-pub fn carry_out(
-    plan: &BackupPlan,
-    history: &mut History,
-    recipients: Sha256,
-    nonce: u64,
-) -> Archived {
+/// and the expired chains are out of sight. The archive's id is made up, the same every time.
+pub fn carry_out(plan: &BackupPlan, history: &mut History, recipients: Sha256) -> Archived {
+    // A date has one archive, so its day number is enough to tell the ids apart.
+    let nonce = u64::from(plan.date.num_days_from_ce().unsigned_abs());
     let archive = plan.action.outcome(plan.date, recipients, nonce);
     let archived = match archive {
         Some(_) => Archived::Yes,
@@ -68,7 +63,10 @@ pub fn carry_out(
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{date, facts, history};
+    use chrono::Days;
+
+    use super::super::sample::{RECIPIENTS, date, facts, history};
+    use super::super::{Action, plan_backup};
     use super::*;
 
     fn actions(facts: Facts, until: &str) -> Vec<(String, &'static str)> {
@@ -136,5 +134,129 @@ mod tests {
         let facts = facts("2026-08-01", history(&[&["2026-05-01"], &["2026-08-21"]]));
         let expected = made(&[("2026-09-01", "incremental")]);
         assert_eq!(actions(facts, "2026-09-01"), expected);
+    }
+
+    #[test]
+    fn four_hundred_years_keep_three_chains_at_most() {
+        let first = "2000-01-01";
+        let plans = simulate(
+            facts(first, History::default()),
+            &Schedule::default(),
+            date("2399-12-31"),
+        );
+        assert_eq!(plans.len(), 146_097);
+        let mut history = History::default();
+        let mut retired = 0;
+        for plan in &plans {
+            carry_out(plan, &mut history, RECIPIENTS);
+            retired += plan.expire.len();
+            assert!(history.archives.len() <= 36, "{}", plan.date);
+            assert!(history.chains().len() <= 3, "{}", plan.date);
+        }
+        // Four archives a month, twelve to a chain.
+        assert_eq!(retired + history.chains().len(), 400 * 12 * 4 / 12);
+    }
+
+    /// The rules told again, for a host that is never off and loses nothing: the first night and
+    /// every scheduled day has an archive, every twelfth is full, and a chain goes when its last
+    /// archive is 90 days old.
+    #[test]
+    fn two_years_from_an_empty_history_go_as_the_rules_say() {
+        let [first, until] = ["2023-11-03", "2025-12-01"].map(date);
+        let nights: Vec<NaiveDate> = first
+            .iter_days()
+            .take_while(|night| *night <= until)
+            .collect();
+        let archived: Vec<NaiveDate> = nights
+            .iter()
+            .copied()
+            .filter(|night| *night == first || [1, 7, 14, 21].contains(&night.day()))
+            .collect();
+        let chains: Vec<&[NaiveDate]> = archived.chunks(12).collect();
+        let (_newest, older) = chains.split_last().unwrap();
+
+        let plans = simulate(
+            facts("2023-11-03", History::default()),
+            &Schedule::default(),
+            until,
+        );
+        assert!(plans.iter().map(|plan| plan.date).eq(nights));
+        for plan in &plans {
+            let place = archived.iter().position(|night| *night == plan.date);
+            let expected = match place {
+                None => ("none", None),
+                Some(at) if at % 12 == 0 => ("full", None),
+                Some(at) => ("incremental", Some((archived[at - 1], chains[at / 12][0]))),
+            };
+            let links = match plan.action {
+                Action::Incremental { send_parent, chain } => Some((send_parent.date, chain.date)),
+                _ => None,
+            };
+            assert_eq!((plan.action.as_str(), links), expected, "{}", plan.date);
+
+            let gone: Vec<_> = older
+                .iter()
+                .filter(|chain| chain[chain.len() - 1] + Days::new(90) == plan.date)
+                .map(|chain| (chain[0], chain[chain.len() - 1], chain.len()))
+                .collect();
+            let expired: Vec<_> = plan
+                .expire
+                .iter()
+                .map(|expiry| (expiry.chain, expiry.newest, expiry.archives))
+                .collect();
+            assert_eq!(expired, gone, "{}", plan.date);
+        }
+
+        // The first year by hand, lest both tellings share a mistake.
+        let fulls: Vec<String> = plans
+            .iter()
+            .filter(|plan| plan.action == Action::Full)
+            .map(|plan| format!("{}: {}", plan.date, plan.reason))
+            .take(5)
+            .collect();
+        assert_eq!(
+            fulls,
+            [
+                "2023-11-03: there is no archive yet",
+                "2024-02-01: the chain of 2023-11-03 has 11 incrementals",
+                "2024-05-01: the chain of 2024-02-01 has 11 incrementals",
+                "2024-08-01: the chain of 2024-05-01 has 11 incrementals",
+                "2024-11-01: the chain of 2024-08-01 has 11 incrementals",
+            ]
+        );
+        let retired: Vec<(String, String)> = plans
+            .iter()
+            .flat_map(|plan| plan.expire.iter().map(move |expiry| (plan, expiry)))
+            .map(|(plan, expiry)| (plan.date.to_string(), expiry.chain.to_string()))
+            .take(3)
+            .collect();
+        let by_hand = [
+            // 2024-01-21, 2024-04-21 and 2024-07-21, and 90 days
+            ("2024-04-20", "2023-11-03"),
+            ("2024-07-20", "2024-02-01"),
+            ("2024-10-19", "2024-05-01"),
+        ];
+        assert_eq!(
+            retired,
+            by_hand.map(|(on, chain)| (on.to_owned(), chain.to_owned()))
+        );
+        assert_eq!(
+            plans[4].reason,
+            "the slot of 2023-11-07 is open, and the chain of 2023-11-03 has 0 of 11 incrementals"
+        );
+    }
+
+    #[test]
+    fn rare_runs_of_a_host_that_is_mostly_off_keep_few_chains_where_no_gap_is_over_35_days() {
+        let schedule = Schedule::default();
+        let mut facts = facts("2000-01-01", History::default());
+        for _ in 0..4000 {
+            let plan = plan_backup(&facts, &schedule).unwrap();
+            assert_ne!(plan.action, Action::None);
+            carry_out(&plan, &mut facts.history, facts.recipients);
+            // A chain of 12 spans over a year here; the one before it goes 90 days into the next.
+            assert!(facts.history.chains().len() <= 2, "{}", plan.date);
+            facts.date = facts.date + Days::new(35);
+        }
     }
 }
