@@ -123,6 +123,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_two_archives_in_a_slot_is_the_one_that_filled_it() {
+        let facts = facts("2026-11-30", history(&[&["2026-11-21"], &["2026-11-25"]]));
+        assert_eq!(
+            planned(&facts, &Schedule::default()),
+            "none: the slot of 2026-11-21 was filled on 2026-11-21"
+        );
+    }
+
+    #[test]
     fn a_slot_of_a_day_that_the_month_lacks_is_not_due() {
         let last = Schedule {
             days: vec![31],
