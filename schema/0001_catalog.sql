@@ -100,6 +100,13 @@ CREATE TABLE segment (
     PRIMARY KEY (archive, idx)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE told (
+    source       TEXT NOT NULL REFERENCES source (name),
+    subject      TEXT NOT NULL,                         -- local: what a standing warning is about
+    message      TEXT NOT NULL,                         -- local: what was last said of it; said again only when it changes
+    PRIMARY KEY (source, subject)
+) STRICT;
+
 -- What was archived, what it builds on and what it takes: for `sqlite3`, and for people.
 CREATE VIEW lineage AS
 SELECT source.name AS source, archive.date, archive.kind, parent.date AS parent_date, chain.date AS chain_date,

@@ -2,9 +2,43 @@
 //!
 //! # The tour
 //!
-//! (written when the modules stand)
+//! Every night the program is given a date. It takes a read-only snapshot, decides whether the date
+//! calls for a full archive, an incremental one or nothing, and sends `btrfs send`'s stream through
+//! zstd and age into a store. What is stored is written to a signed ledger beside the data, and a
+//! catalog here keeps a copy of it. A restore goes the same way back into `btrfs receive`.
+//!
+//! ```text
+//! config + catalog + date ──▶ plan ──▶ "full: the chain of 2026-08-07 has 11 incrementals"
+//!
+//! subvolume ─▶ snapshot ─▶ btrfs send ─▶ guard ─▶ frames ─▶ zstd ─▶ age ─▶ segment ─▶ store
+//!                                                                              │
+//!                                        catalog ◀── committed ◀── signed ledger entry
+//! ```
+//!
+//! Three rings. **Plan** is pure: facts in, decision out, today's date an argument. **The edges**
+//! know nothing of each other: [`btrfs`] (snapshots, send, receive, and the guard that judges every
+//! stream), [`seal`] (raw bytes to sealed segments and back), [`store`] (where objects lie),
+//! [`ledger`] (the signed list of what there is), [`catalog`] (the local database). **The engine**
+//! carries a plan out over the edges, and [`commands`] put it in words.
+//!
+//! - [`model`]: pure types that all of them share: ids, digests, ledger entries.
+//! - [`plan`]: schedule, backup, retention and restore as decisions with reasons.
+//! - [`config`]: the TOML file as typed values; every unknown key is an error.
+//! - [`engine`]: backup, `decide` and restore; where the edges meet.
+//! - [`progress`]: what happens, as events: bars, JSON lines, or nothing.
+//! - [`error`]: what ends a command, its hint, and the exit codes.
+//! - [`cli`]: the command line as types.
 
+pub mod btrfs;
 pub mod catalog;
+pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod engine;
+pub mod error;
+pub mod ledger;
 pub mod model;
 pub mod plan;
+pub mod progress;
+pub mod seal;
+pub mod store;

@@ -1,2 +1,48 @@
-//! placeholder while the modules are made
-fn main() {}
+//! Parse, run, print the error chain, exit.
+
+use std::error::Error as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+use coldchain::cli::Cli;
+use coldchain::error::Error;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.everywhere.json;
+    match coldchain::commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error, json);
+            ExitCode::from(error.exit_code() as u8)
+        }
+    }
+}
+
+fn report(error: &Error, json: bool) {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        causes.push(next.to_string());
+        cause = next.source();
+    }
+    if json {
+        let message = std::iter::once(error.to_string())
+            .chain(causes)
+            .collect::<Vec<_>>()
+            .join(": ");
+        let code = error.exit_code() as u8;
+        eprintln!(
+            "{}",
+            serde_json::json!({"error": {"code": code, "message": message, "hint": error.hint()}})
+        );
+        return;
+    }
+    eprintln!("error: {error}");
+    for cause in causes {
+        eprintln!("caused by: {cause}");
+    }
+    if let Some(hint) = error.hint() {
+        eprintln!("hint: {hint}");
+    }
+}

@@ -70,4 +70,22 @@ impl Catalog {
             .doing("add a source")?;
         Ok(())
     }
+
+    /// Notes a standing warning, and returns whether it differs from what was said before.
+    pub fn tell(
+        &mut self,
+        source: &SourceName,
+        subject: &str,
+        message: &str,
+    ) -> Result<bool, CatalogError> {
+        let changed = self
+            .connection
+            .execute(
+                "INSERT INTO told (source, subject, message) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (source, subject) DO UPDATE SET message = ?3 WHERE message <> ?3",
+                params![source.as_str(), subject, message],
+            )
+            .doing("note a warning")?;
+        Ok(changed > 0)
+    }
 }

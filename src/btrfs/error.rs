@@ -1,0 +1,149 @@
+//! What can go wrong at this edge.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use super::tools::Version;
+use crate::model::Uuid;
+
+/// An operation on btrfs that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BtrfsError {
+    /// There is nothing at the path.
+    #[error("{} does not exist", .path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// Something is where nothing may be.
+    #[error("{} exists already", .path.display())]
+    Exists {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The path is on another filesystem.
+    #[error("{} is not on a btrfs filesystem", .path.display())]
+    NotBtrfs {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The path is on btrfs, but not the root of a subvolume.
+    #[error("{} is not a btrfs subvolume", .path.display())]
+    NotASubvolume {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The top-level subvolume of a filesystem made before Linux 3.6 has no uuid.
+    #[error("the subvolume {} has no uuid", .path.display())]
+    NoUuid {
+        /// The subvolume.
+        path: PathBuf,
+    },
+    /// A snapshot that can be written can't be sent, nor is it one that may be deleted.
+    #[error("the subvolume {} is not read-only", .path.display())]
+    NotReadOnly {
+        /// The subvolume.
+        path: PathBuf,
+    },
+    /// It was replaced by another.
+    #[error("the subvolume {} has the uuid {found}, not {expected}", .path.display())]
+    OtherUuid {
+        /// The subvolume.
+        path: PathBuf,
+        /// The uuid that it should have.
+        expected: Uuid,
+        /// The uuid that it has.
+        found: Uuid,
+    },
+    /// It was replaced by another.
+    #[error("the subvolume {} has the id {found}, not {expected}", .path.display())]
+    OtherId {
+        /// The subvolume.
+        path: PathBuf,
+        /// The id that it should have.
+        expected: u64,
+        /// The id that it has.
+        found: u64,
+    },
+    /// A call to the kernel failed.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// What was being done, to be followed by the path.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no `btrfs` in `$PATH`.
+    #[error("the program `btrfs` (package btrfs-progs) is not in $PATH ({path})")]
+    NoProgram {
+        /// `$PATH`.
+        path: String,
+    },
+    /// `btrfs version` did not say one.
+    #[error("`{} version` prints no version of btrfs-progs: {output}", .program.display())]
+    NoVersion {
+        /// The program.
+        program: PathBuf,
+        /// What it printed.
+        output: String,
+    },
+    /// Known bugs of the older versions lose data.
+    #[error("btrfs-progs {found} is too old: {needed} or newer is needed for {purpose}")]
+    TooOld {
+        /// What is installed.
+        found: Version,
+        /// The least.
+        needed: Version,
+        /// What for.
+        purpose: &'static str,
+    },
+    /// Snapshots, send and receive need it.
+    #[error("only root may do this (the effective uid is {uid})")]
+    NotRoot {
+        /// Who it is.
+        uid: u32,
+    },
+    /// The program could not be started.
+    #[error("cannot start `{}` to {action}", .program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// What it was to do, with the path.
+        action: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The program ran and failed.
+    #[error("cannot {action}: `btrfs` ended with {status}: {stderr}")]
+    Failed {
+        /// What it was to do, with the path.
+        action: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last of what it wrote to stderr, control characters escaped.
+        stderr: String,
+    },
+    /// Its output could not be read, or it could not be waited for.
+    #[error("lost contact with `btrfs` that was to {action}")]
+    Contact {
+        /// What it was to do, with the path.
+        action: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A stream for an estimate that the guard refuses.
+    #[error("cannot {action}")]
+    Refused {
+        /// What was being done, with the path.
+        action: String,
+        /// What is wrong with the stream.
+        #[source]
+        source: super::guard::GuardError,
+    },
+}

@@ -1,0 +1,95 @@
+//! A command's attributes: found in place, each inside its command, none twice.
+
+use super::refusal::Refusal;
+use super::wire::{ATTRIBUTES, Attribute, Command, Shape};
+use crate::model::Uuid;
+
+/// The attributes of one command, borrowed from the bytes of the stream.
+pub(super) struct Attributes<'a> {
+    command: Command,
+    values: [Option<&'a [u8]>; ATTRIBUTES],
+}
+
+impl<'a> Attributes<'a> {
+    /// Takes a command's payload apart, and holds it to what the command must have.
+    pub(super) fn parse(
+        command: Command,
+        mut payload: &'a [u8],
+        protocol: u32,
+    ) -> Result<Self, Refusal> {
+        let mut values = [None; ATTRIBUTES];
+        let cut = || Refusal::AttributeCut { command };
+        while !payload.is_empty() {
+            let (number, rest) = take_u16(payload).ok_or_else(cut)?;
+            let attribute = Attribute::from_number(number)
+                .filter(|attribute| attribute.since() <= protocol)
+                .ok_or(Refusal::UnknownAttribute { command, number })?;
+            // "As of send stream v2, this attribute is special: it must be the last attribute in
+            // a command, its header contains only the type, and its length is implicitly the
+            // remaining length of the command" (send.h).
+            let (length, rest) = if attribute == Attribute::Data && protocol >= 2 {
+                (rest.len(), rest)
+            } else {
+                let (length, rest) = take_u16(rest).ok_or_else(cut)?;
+                (usize::from(length), rest)
+            };
+            let (value, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
+            if let Shape::Fixed(expected) = attribute.shape()
+                && value.len() != expected
+            {
+                return Err(Refusal::AttributeSize {
+                    command,
+                    attribute,
+                    expected,
+                    found: value.len(),
+                });
+            }
+            if values[usize::from(number)].replace(value).is_some() {
+                return Err(Refusal::DuplicateAttribute { command, attribute });
+            }
+            payload = rest;
+        }
+        let attributes = Self { command, values };
+        for &attribute in command.required() {
+            attributes.bytes(attribute)?;
+        }
+        Ok(attributes)
+    }
+
+    /// The value of an attribute.
+    pub(super) fn bytes(&self, attribute: Attribute) -> Result<&'a [u8], Refusal> {
+        self.values[attribute as usize].ok_or(Refusal::MissingAttribute {
+            command: self.command,
+            attribute,
+        })
+    }
+
+    /// The value of a 64-bit attribute.
+    pub(super) fn number(&self, attribute: Attribute) -> Result<u64, Refusal> {
+        self.array(attribute).map(u64::from_le_bytes)
+    }
+
+    /// The value of a uuid attribute.
+    pub(super) fn uuid(&self, attribute: Attribute) -> Result<Uuid, Refusal> {
+        let bytes = self.array(attribute)?;
+        Uuid::from_btrfs(bytes).ok_or(Refusal::NoUuid {
+            command: self.command,
+            attribute,
+        })
+    }
+
+    fn array<const N: usize>(&self, attribute: Attribute) -> Result<[u8; N], Refusal> {
+        let bytes = self.bytes(attribute)?;
+        bytes.try_into().map_err(|_| Refusal::AttributeSize {
+            command: self.command,
+            attribute,
+            expected: N,
+            found: bytes.len(),
+        })
+    }
+}
+
+fn take_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<2>()?;
+    Some((u16::from_le_bytes(*number), rest))
+}

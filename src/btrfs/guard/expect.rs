@@ -1,0 +1,102 @@
+//! What a stream says that it is, and what it is expected to be.
+
+use super::attributes::Attributes;
+use super::path;
+use super::refusal::Refusal;
+use super::wire::{Attribute, Command};
+use crate::model::Uuid;
+
+/// What a stream's first command says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamHead {
+    /// The snapshot's name; one path component, any bytes.
+    pub name: Vec<u8>,
+    /// The uuid that every restore of this stream gets as its received uuid.
+    pub uuid: Uuid,
+    /// The transaction that last changed the snapshot's content.
+    pub ctransid: u64,
+    /// The uuid and ctransid of the send parent, if the stream is incremental.
+    pub send_parent: Option<(Uuid, u64)>,
+    /// The stream's protocol version: 1 or 2.
+    pub protocol: u32,
+}
+
+/// What is expected of a stream's first command. The default expects nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// The stream uuid; `None` leaves it unchecked.
+    pub uuid: Option<Uuid>,
+    /// The ctransid; `None` leaves it unchecked.
+    pub ctransid: Option<u64>,
+    /// Full, or incremental on what.
+    pub send_parent: ExpectParent,
+}
+
+/// What is expected of a stream's send parent.
+///
+/// Its ctransid is not compared: a chain that went on from a restored disk carries that disk's,
+/// and `btrfs receive` does not look at it either.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExpectParent {
+    /// Unchecked.
+    #[default]
+    Any,
+    /// None: the stream must be full.
+    None,
+    /// The stream must be incremental on the subvolume with that stream uuid.
+    Uuid(Uuid),
+}
+
+impl StreamHead {
+    /// Reads the first command.
+    pub(super) fn read(
+        command: Command,
+        attributes: &Attributes<'_>,
+        protocol: u32,
+    ) -> Result<Self, Refusal> {
+        let send_parent = match command {
+            Command::Subvol => None,
+            Command::Snapshot => Some((
+                attributes.uuid(Attribute::CloneUuid)?,
+                attributes.number(Attribute::CloneCtransid)?,
+            )),
+            other => return Err(Refusal::BeforeSubvolume(other)),
+        };
+        let name = attributes.bytes(Attribute::Path)?;
+        path::check_subvolume_name(name)?;
+        Ok(Self {
+            name: name.to_vec(),
+            uuid: attributes.uuid(Attribute::Uuid)?,
+            ctransid: attributes.number(Attribute::Ctransid)?,
+            send_parent,
+            protocol,
+        })
+    }
+}
+
+impl Expect {
+    /// Holds a stream's head against what is expected.
+    pub(super) fn check(&self, head: &StreamHead) -> Result<(), Refusal> {
+        if let Some(expected) = self.uuid
+            && expected != head.uuid
+        {
+            let found = head.uuid;
+            return Err(Refusal::WrongUuid { expected, found });
+        }
+        if let Some(expected) = self.ctransid
+            && expected != head.ctransid
+        {
+            let found = head.ctransid;
+            return Err(Refusal::WrongCtransid { expected, found });
+        }
+        let found = head.send_parent.map(|(uuid, _)| uuid);
+        match (self.send_parent, found) {
+            (ExpectParent::None, Some(found)) => Err(Refusal::NotFull { found }),
+            (ExpectParent::Uuid(expected), None) => Err(Refusal::NotIncremental { expected }),
+            (ExpectParent::Uuid(expected), Some(found)) if expected != found => {
+                Err(Refusal::WrongSendParent { expected, found })
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The guard: judges a send stream while it passes, at backup and at restore by the same rules.
+//!
+//! `btrfs send` exits 0 with a corrupt stream after it was stopped and continued (progs issues
+//! 719 and 1063), and a forged stream makes `btrfs receive` write anywhere as root. So no exit
+//! status is trusted: every command's frame, CRC, attributes and paths are checked, the first
+//! must name one subvolume, the last must be END, and nothing may follow.
+//!
+//! Known limit: only symlinks that the stream itself makes are known, not those of its send
+//! parent. The ledger's signature and `receive -C` stand before and behind that.
+
+mod attributes;
+mod expect;
+mod path;
+mod refusal;
+mod rules;
+mod symlinks;
+mod wire;
+
+pub use expect::{Expect, ExpectParent, StreamHead};
+pub use refusal::{GuardError, PathFault, Refusal};
+pub use wire::{Attribute, Command};
+
+use attributes::Attributes;
+use rules::{FileData, Rules};
+use wire::{COMMAND_HEADER, MAGIC, STREAM_HEADER};
+
+/// A push parser: give it the stream in any pieces, and [`Guard::finish`] it at EOF.
+#[derive(Debug)]
+pub struct Guard {
+    expect: Expect,
+    rules: Rules,
+    state: State,
+    head: Option<StreamHead>,
+    /// A unit (the stream's header or a command) of which only a part has come.
+    partial: Vec<u8>,
+    /// Bytes of all units accepted.
+    offset: u64,
+    /// Commands accepted.
+    commands: u64,
+    refused: Option<GuardError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Header,
+    Commands { protocol: u32 },
+    Ended,
+}
+
+/// What a whole stream was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSummary {
+    /// What its first command says.
+    pub head: StreamHead,
+    /// Bytes of the stream.
+    pub bytes: u64,
+    /// Commands in it, the first and END included.
+    pub commands: u64,
+    /// Bytes of file data in it, as they stand in the stream (compressed, if they are).
+    pub file_data_bytes: u64,
+}
+
+impl Guard {
+    /// A guard for one stream.
+    pub fn new(expect: Expect) -> Self {
+        Self::with_rules(expect, FileData::Carried)
+    }
+
+    /// A guard for what `btrfs send --no-data` prints. The summary's `file_data_bytes` is then
+    /// what the real stream would carry.
+    pub(super) fn for_estimate() -> Self {
+        Self::with_rules(Expect::default(), FileData::Announced)
+    }
+
+    fn with_rules(expect: Expect, file_data: FileData) -> Self {
+        Self {
+            expect,
+            rules: Rules::new(file_data),
+            state: State::Header,
+            head: None,
+            partial: Vec::new(),
+            offset: 0,
+            commands: 0,
+            refused: None,
+        }
+    }
+
+    /// Judges the next bytes. A refusal is final: it is repeated for whatever comes after it.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), GuardError> {
+        if let Some(refused) = &self.refused {
+            return Err(refused.clone());
+        }
+        self.take(bytes).map_err(|refusal| {
+            let refused = self.error(refusal);
+            self.refused = Some(refused.clone());
+            refused
+        })
+    }
+
+    /// Bytes from the start of the stream to the end of the last command that was accepted, which
+    /// is as far as it may be forwarded. 0 until the first command was.
+    pub fn cleared(&self) -> u64 {
+        if self.commands == 0 { 0 } else { self.offset }
+    }
+
+    /// What the first command says, once it was accepted.
+    pub fn head(&self) -> Option<&StreamHead> {
+        self.head.as_ref()
+    }
+
+    /// EOF was reached: the verdict on the whole stream.
+    pub fn finish(self) -> Result<StreamSummary, GuardError> {
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
+        let have = self.partial.len();
+        let refusal = match (self.state, &self.head) {
+            (State::Ended, Some(head)) => {
+                return Ok(StreamSummary {
+                    head: head.clone(),
+                    bytes: self.offset,
+                    commands: self.commands,
+                    file_data_bytes: self.rules.file_data_bytes,
+                });
+            }
+            (State::Header, _) if have == 0 => Refusal::Empty,
+            (State::Header, _) => Refusal::CutHeader { have },
+            _ if have > 0 => Refusal::CutCommand { have },
+            _ => Refusal::NoEnd,
+        };
+        Err(self.error(refusal))
+    }
+
+    /// An error about the unit that follows those accepted.
+    fn error(&self, refusal: Refusal) -> GuardError {
+        GuardError {
+            offset: self.offset,
+            command: match self.state {
+                State::Header => 0,
+                _ => self.commands + 1,
+            },
+            refusal,
+        }
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), Refusal> {
+        while !bytes.is_empty() {
+            if self.partial.is_empty() {
+                // The fast way: the unit lies whole in these bytes, and nothing is copied.
+                let length = self.unit_length(bytes)?;
+                if let Some((unit, rest)) = bytes.split_at_checked(length) {
+                    self.accept(unit)?;
+                    bytes = rest;
+                    continue;
+                }
+            }
+            // Until a command's header is whole, its length is not known: first the one, then
+            // the other.
+            let missing = self.unit_length(&self.partial)? - self.partial.len();
+            let (piece, rest) = bytes.split_at(missing.min(bytes.len()));
+            self.partial.extend_from_slice(piece);
+            bytes = rest;
+            if self.partial.len() == self.unit_length(&self.partial)? {
+                let mut unit = std::mem::take(&mut self.partial);
+                self.accept(&unit)?;
+                unit.clear();
+                self.partial = unit;
+            }
+        }
+        Ok(())
+    }
+
+    /// The length of the unit that starts with `start`; of a command whose header is not whole
+    /// yet, the header's.
+    fn unit_length(&self, start: &[u8]) -> Result<usize, Refusal> {
+        let protocol = match self.state {
+            State::Header => return Ok(STREAM_HEADER),
+            State::Ended => return Err(Refusal::AfterEnd),
+            State::Commands { protocol } => protocol,
+        };
+        let Some(header) = start.first_chunk::<COMMAND_HEADER>() else {
+            return Ok(COMMAND_HEADER);
+        };
+        if MAGIC.starts_with(header) {
+            return Err(Refusal::Restarted);
+        }
+        let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        let limit = wire::payload_limit(protocol);
+        match usize::try_from(length) {
+            Ok(payload) if payload <= limit => Ok(COMMAND_HEADER + payload),
+            _ => Err(Refusal::CommandTooLarge {
+                found: length.into(),
+                limit,
+            }),
+        }
+    }
+
+    fn accept(&mut self, unit: &[u8]) -> Result<(), Refusal> {
+        match self.state {
+            State::Header => self.accept_header(unit)?,
+            State::Ended => return Err(Refusal::AfterEnd),
+            State::Commands { protocol } => {
+                self.accept_command(unit, protocol)?;
+                self.commands += 1;
+            }
+        }
+        self.offset += unit.len() as u64;
+        Ok(())
+    }
+
+    fn accept_header(&mut self, unit: &[u8]) -> Result<(), Refusal> {
+        let version = unit.strip_prefix(MAGIC).ok_or(Refusal::Magic)?;
+        let version = version.try_into().map_err(|_| Refusal::Magic)?;
+        match u32::from_le_bytes(version) {
+            protocol @ (1 | 2) => self.state = State::Commands { protocol },
+            other => return Err(Refusal::Version(other)),
+        }
+        Ok(())
+    }
+
+    fn accept_command(&mut self, unit: &[u8], protocol: u32) -> Result<(), Refusal> {
+        let Some((header, payload)) = unit.split_first_chunk::<COMMAND_HEADER>() else {
+            return Err(Refusal::CutCommand { have: unit.len() });
+        };
+        let expected = wire::command_crc(header, payload);
+        let found = u32::from_le_bytes([header[6], header[7], header[8], header[9]]);
+        if found != expected {
+            return Err(Refusal::Crc { expected, found });
+        }
+        let number = u16::from_le_bytes([header[4], header[5]]);
+        let command = Command::from_number(number).ok_or(Refusal::UnknownCommand(number))?;
+        if command.since() > protocol {
+            return Err(Refusal::CommandTooNew { command, protocol });
+        }
+        let attributes = Attributes::parse(command, payload, protocol)?;
+        let Some(head) = &self.head else {
+            let head = StreamHead::read(command, &attributes, protocol)?;
+            self.expect.check(&head)?;
+            self.head = Some(head);
+            return Ok(());
+        };
+        if command == Command::End {
+            self.state = State::Ended;
+            return Ok(());
+        }
+        self.rules.apply(command, &attributes, head)
+    }
+}
+
+#[cfg(test)]
+mod tests;

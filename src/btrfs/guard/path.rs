@@ -1,0 +1,128 @@
+//! Which paths a stream may name: relative, plain, and below the subvolume.
+//!
+//! `btrfs receive` joins a stream's paths to the subvolume's with a slash and passes them to the
+//! system, so `../x` and an absolute path mean what they mean everywhere.
+
+use super::refusal::{PathFault, Refusal};
+
+/// Linux's `PATH_MAX` without the terminating NUL.
+const PATH_LIMIT: usize = 4095;
+/// `BTRFS_NAME_LEN`, and `NAME_MAX` of Linux.
+const NAME_LIMIT: usize = 255;
+
+/// Whether a path may be empty, which is how the kernel names the subvolume's own root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Root {
+    /// Attributes of the root itself may be set.
+    Allowed,
+    /// The root can't be made, renamed, removed or written.
+    Refused,
+}
+
+/// Checks a path inside the subvolume.
+pub(super) fn check(path: &[u8], root: Root) -> Result<(), Refusal> {
+    let refuse = |fault| {
+        Err(Refusal::Path {
+            path: path.to_vec(),
+            fault,
+        })
+    };
+    if path.is_empty() {
+        return match root {
+            Root::Allowed => Ok(()),
+            Root::Refused => refuse(PathFault::Root),
+        };
+    }
+    if path.len() > PATH_LIMIT {
+        return refuse(PathFault::TooLong);
+    }
+    if path[0] == b'/' {
+        return refuse(PathFault::Absolute);
+    }
+    if path.contains(&0) {
+        return refuse(PathFault::Nul);
+    }
+    for name in path.split(|&byte| byte == b'/') {
+        match name {
+            b"" => return refuse(PathFault::EmptyComponent),
+            b"." => return refuse(PathFault::Dot),
+            b".." => return refuse(PathFault::DotDot),
+            _ if name.len() > NAME_LIMIT => return refuse(PathFault::TooLong),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks the name that the stream gives its subvolume: one component, no path.
+pub(super) fn check_subvolume_name(name: &[u8]) -> Result<(), Refusal> {
+    check(name, Root::Refused)?;
+    if name.contains(&b'/') {
+        return Err(Refusal::SubvolumeName {
+            name: name.to_vec(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_relative_path_of_any_bytes_is_good() {
+        for path in [
+            &b"a"[..],
+            b"a/b/c",
+            b"...",
+            b"..a/.b",
+            b"\xff\xfe",
+            b"o257-8-0",
+            b"a\nb",
+        ] {
+            check(path, Root::Refused).unwrap();
+        }
+        check(&[b'x'; 255], Root::Refused).unwrap();
+    }
+
+    #[test]
+    fn every_way_out_of_the_subvolume_is_refused() {
+        let long = [b"a".as_slice(), &b"/a".repeat(2048)].concat();
+        for (path, expected) in [
+            (&b"/etc"[..], PathFault::Absolute),
+            (b"../x", PathFault::DotDot),
+            (b"a/../b", PathFault::DotDot),
+            (b"a/..", PathFault::DotDot),
+            (b".", PathFault::Dot),
+            (b"a/./b", PathFault::Dot),
+            (b"a//b", PathFault::EmptyComponent),
+            (b"a/", PathFault::EmptyComponent),
+            (b"a\0b", PathFault::Nul),
+            (&[b'x'; 256], PathFault::TooLong),
+            (&long, PathFault::TooLong),
+        ] {
+            match check(path, Root::Allowed) {
+                Err(Refusal::Path { fault, .. }) => assert_eq!(fault, expected),
+                other => panic!("{}: {other:?}", path.escape_ascii()),
+            }
+        }
+    }
+
+    #[test]
+    fn the_root_is_named_only_where_it_is_allowed() {
+        assert!(check(b"", Root::Allowed).is_ok());
+        assert!(check(b"", Root::Refused).is_err());
+    }
+
+    #[test]
+    fn a_subvolume_name_is_one_component() {
+        assert!(check_subvolume_name(b"2026-11-21").is_ok());
+        for name in [&b""[..], b"a/b", b"..", b".", b"/a", b"a\0"] {
+            assert!(
+                check_subvolume_name(name).is_err(),
+                "{}",
+                name.escape_ascii()
+            );
+        }
+    }
+}

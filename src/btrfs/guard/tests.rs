@@ -1,0 +1,272 @@
+//! Tests of the guard as a whole. The hostile streams are in `tests/hostile_streams.rs`.
+
+use super::*;
+use crate::model::Uuid;
+use stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder};
+
+#[path = "../../../tests/common/stream_builder.rs"]
+mod stream_builder;
+
+/// A bit of every command that version 1 has.
+fn small(protocol: u32) -> StreamBuilder {
+    StreamBuilder::incremental(protocol)
+        .utimes(b"")
+        .mkdir(b"o257-9-0")
+        .rename(b"o257-9-0", b"dir")
+        .mkfile(b"dir/file")
+        .write(b"dir/file", 0, b"content of a file")
+        .clone_range(b"dir/file", OWN, b"dir/file")
+        .clone_range(b"dir/file", PARENT, b"old/name")
+        .truncate(b"dir/file", 12)
+        .set_xattr(b"dir/file", b"user.x", b"")
+        .symlink(b"dir/link", b"/etc/passwd")
+        .chown(b"dir/link")
+        .utimes(b"dir/link")
+        .link(b"other", b"dir/file")
+        .make(6, b"fifo")
+        .mknod(b"device")
+        .chmod(b"dir/file")
+        .unlink(b"gone")
+        .rmdir(b"gone-too")
+}
+
+fn verdict(expect: Expect, stream: &[u8]) -> Result<StreamSummary, GuardError> {
+    let mut guard = Guard::new(expect);
+    guard.push(stream)?;
+    guard.finish()
+}
+
+fn refusal(expect: Expect, stream: &[u8]) -> Refusal {
+    verdict(expect, stream).unwrap_err().refusal
+}
+
+#[test]
+fn a_whole_stream_passes_and_says_what_it_is() {
+    for protocol in [1, 2] {
+        let stream = small(protocol).finish();
+        let summary = verdict(Expect::default(), &stream).unwrap();
+        assert_eq!(
+            summary.head,
+            StreamHead {
+                name: b"2026-11-21".to_vec(),
+                uuid: Uuid(OWN),
+                ctransid: CTRANSID,
+                send_parent: Some((Uuid(PARENT), 4000)),
+                protocol,
+            }
+        );
+        assert_eq!(summary.bytes, stream.len() as u64);
+        assert_eq!(summary.commands, 20);
+        assert_eq!(summary.file_data_bytes, 17);
+    }
+}
+
+#[test]
+fn the_commands_of_version_two_pass_in_version_two_only() {
+    let commands: [fn(StreamBuilder) -> StreamBuilder; 3] = [
+        |stream| stream.fallocate(b"f"),
+        |stream| stream.fileattr(b""),
+        |stream| stream.encoded_write(b"f", [4096, 0, 8192], &vec![1; 100_000]),
+    ];
+    for command in commands {
+        verdict(Expect::default(), &command(StreamBuilder::full(2)).finish()).unwrap();
+    }
+    for command in &commands[..2] {
+        let stream = command(StreamBuilder::full(1)).finish();
+        assert!(matches!(
+            refusal(Expect::default(), &stream),
+            Refusal::CommandTooNew { protocol: 1, .. }
+        ));
+    }
+}
+
+#[test]
+fn a_stream_cut_at_any_byte_is_refused() {
+    for protocol in [1, 2] {
+        let stream = small(protocol).finish();
+        for length in 0..stream.len() {
+            let error = verdict(Expect::default(), &stream[..length]).unwrap_err();
+            assert!(
+                matches!(
+                    error.refusal,
+                    Refusal::Empty
+                        | Refusal::CutHeader { .. }
+                        | Refusal::CutCommand { .. }
+                        | Refusal::NoEnd
+                ),
+                "{length}: {error:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_stream_with_any_single_bit_flipped_is_refused() {
+    let stream = small(2).finish();
+    for bit in 0..stream.len() * 8 {
+        // The version's lowest two bits turn 2 into 3 or 0, and no bit turns it into 1.
+        let mut flipped = stream.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(verdict(Expect::default(), &flipped).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn the_size_of_the_pieces_changes_nothing() {
+    let mut stream = small(1).finish();
+    stream.extend(b"more");
+    let whole = verdict(Expect::default(), &stream).unwrap_err();
+    for size in 1..100 {
+        let mut guard = Guard::new(Expect::default());
+        let error = stream
+            .chunks(size)
+            .find_map(|piece| guard.push(piece).err())
+            .unwrap();
+        assert_eq!(error, whole, "pieces of {size}");
+        assert_eq!(guard.cleared(), stream.len() as u64 - 4);
+    }
+}
+
+#[test]
+fn only_whole_commands_are_cleared_and_none_before_the_first() {
+    let header = StreamBuilder::header(1).bytes.len();
+    let first = StreamBuilder::incremental(1).bytes.len();
+    let stream = small(1).finish();
+    let mut guard = Guard::new(Expect::default());
+    let mut ends = vec![0];
+    for (at, byte) in stream.iter().enumerate() {
+        guard.push(&[*byte]).unwrap();
+        let cleared = usize::try_from(guard.cleared()).unwrap();
+        assert!(cleared <= at + 1);
+        assert_eq!(guard.head().is_some(), at + 1 >= first);
+        if *ends.last().unwrap() != cleared {
+            ends.push(cleared);
+        }
+    }
+    assert!(header < first);
+    assert_eq!(ends[1], first);
+    assert_eq!(ends.len(), 21);
+    assert_eq!(*ends.last().unwrap(), stream.len());
+}
+
+#[test]
+fn a_refusal_says_where_and_is_repeated() {
+    let good = StreamBuilder::full(1).mkfile(b"a");
+    let offset = good.bytes.len() as u64;
+    let mut guard = Guard::new(Expect::default());
+    let error = guard.push(&good.mkfile(b"../x").finish()).unwrap_err();
+    assert_eq!((error.offset, error.command), (offset, 3));
+    assert_eq!(guard.cleared(), offset);
+    assert_eq!(guard.push(b"whatever").unwrap_err(), error);
+    assert_eq!(guard.push(b"").unwrap_err(), error);
+    assert_eq!(guard.finish().unwrap_err(), error);
+}
+
+#[test]
+fn what_is_expected_of_the_head_is_checked_at_the_first_command() {
+    let full = StreamBuilder::full(1).finish();
+    let incremental = StreamBuilder::incremental(1).finish();
+    let other = Uuid([9; 16]);
+    let uuid = |uuid| Expect {
+        uuid: Some(uuid),
+        ..Expect::default()
+    };
+    let ctransid = |ctransid| Expect {
+        ctransid: Some(ctransid),
+        ..Expect::default()
+    };
+    let parent = |send_parent| Expect {
+        send_parent,
+        ..Expect::default()
+    };
+    for (expect, stream) in [
+        (uuid(Uuid(OWN)), &full),
+        (ctransid(CTRANSID), &full),
+        (parent(ExpectParent::None), &full),
+        (parent(ExpectParent::Uuid(Uuid(PARENT))), &incremental),
+    ] {
+        verdict(expect, stream).unwrap();
+    }
+    let (own, sent_on) = (Uuid(OWN), Uuid(PARENT));
+    for (expect, stream, expected) in [
+        (
+            uuid(other),
+            &full,
+            Refusal::WrongUuid {
+                expected: other,
+                found: own,
+            },
+        ),
+        (
+            ctransid(1),
+            &full,
+            Refusal::WrongCtransid {
+                expected: 1,
+                found: CTRANSID,
+            },
+        ),
+        (
+            parent(ExpectParent::None),
+            &incremental,
+            Refusal::NotFull { found: sent_on },
+        ),
+        (
+            parent(ExpectParent::Uuid(other)),
+            &incremental,
+            Refusal::WrongSendParent {
+                expected: other,
+                found: sent_on,
+            },
+        ),
+        (
+            parent(ExpectParent::Uuid(other)),
+            &full,
+            Refusal::NotIncremental { expected: other },
+        ),
+    ] {
+        let error = verdict(expect, stream).unwrap_err();
+        assert_eq!((error.command, &error.refusal), (1, &expected));
+    }
+}
+
+#[test]
+fn an_estimate_adds_up_what_a_stream_without_data_announces() {
+    let stream = StreamBuilder::full(1)
+        .mkfile(b"a")
+        .update_extent(b"a", 5 << 30)
+        .update_extent(b"a", 7)
+        .finish();
+    let mut guard = Guard::for_estimate();
+    guard.push(&stream).unwrap();
+    assert_eq!(guard.finish().unwrap().file_data_bytes, (5 << 30) + 7);
+    assert_eq!(refusal(Expect::default(), &stream), Refusal::NoFileData);
+}
+
+/// `cargo test --release --lib -- --ignored --nocapture guard_speed`
+#[test]
+#[ignore = "a measurement, not a check"]
+fn guard_speed_on_a_stream_of_writes() {
+    let data = vec![0xa5; 48 << 10];
+    let mut stream = StreamBuilder::full(1).mkfile(b"dir/file");
+    for at in 0..4096 {
+        stream = stream.write(b"dir/file", at * data.len() as u64, &data);
+    }
+    let stream = stream.finish();
+    for (what, piece) in [
+        ("whole", stream.len()),
+        ("1 MiB", 1 << 20),
+        ("64 KiB", 64 << 10),
+    ] {
+        let start = std::time::Instant::now();
+        for _ in 0..10 {
+            let mut guard = Guard::new(Expect::default());
+            for piece in stream.chunks(piece) {
+                guard.push(piece).unwrap();
+            }
+            guard.finish().unwrap();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let rate = 10.0 * stream.len() as f64 / start.elapsed().as_secs_f64() / 1e9;
+        println!("pieces of {what}: {rate:.2} GB/s");
+    }
+}

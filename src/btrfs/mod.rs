@@ -1,0 +1,23 @@
+//! The edge to btrfs: snapshots, `btrfs send` and `btrfs receive`, and the guard between.
+//!
+//! What must be right byte for byte is asked of the kernel or parsed here; what is carried out is
+//! left to the `btrfs` program, which is what operators audit and what gets the kernel's fixes.
+
+mod advice;
+mod error;
+pub mod guard;
+mod identity;
+mod neighbours;
+mod program;
+mod receive;
+mod send;
+pub mod snapshots;
+mod sys;
+mod tools;
+
+pub use error::BtrfsError;
+pub use guard::{Expect, ExpectParent, Guard, GuardError, StreamHead, StreamSummary};
+pub use identity::{filesystem_id, identity, require_btrfs, sync};
+pub use receive::Receiver;
+pub use send::{Protocol, SendRequest, Sender, estimate};
+pub use tools::{Tools, Version, kernel_release, require_root};

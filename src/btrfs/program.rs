@@ -1,0 +1,192 @@
+//! Running the `btrfs` program: its session, its stderr, its end.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::error::BtrfsError;
+use super::sys;
+use super::tools::Tools;
+
+/// How much of the end of stderr is kept. `btrfs receive` may print a line per file.
+const STDERR_KEPT: usize = 64 << 10;
+
+/// Runs the program to its end and returns what it wrote to stdout.
+pub(super) fn run(
+    tools: &Tools,
+    action: impl Into<String>,
+    arguments: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<Vec<u8>, BtrfsError> {
+    let mut command = tools.command();
+    arguments(&mut command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut running = Running::spawn(command, tools, action.into())?;
+    let mut output = Vec::new();
+    if let Some(mut stdout) = running.child.stdout.take() {
+        stdout
+            .read_to_end(&mut output)
+            .map_err(|source| running.lost(source))?;
+    }
+    running.finish()?;
+    Ok(output)
+}
+
+/// A running program. Dropped, it is killed: whoever wants its end must ask for it.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) child: Child,
+    stderr: Option<JoinHandle<String>>,
+    action: String,
+    reaped: Reaped,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reaped {
+    Yes,
+    No,
+}
+
+impl Running {
+    /// Starts the command in its own session, its stderr apart. `action` is what it is to do, as
+    /// an infinitive with the path.
+    pub(super) fn spawn(
+        mut command: Command,
+        tools: &Tools,
+        action: String,
+    ) -> Result<Self, BtrfsError> {
+        sys::in_own_session(&mut command).stderr(Stdio::piped());
+        let spawned = command.spawn().and_then(|mut child| {
+            let stderr = child.stderr.take().map(capture).transpose();
+            Ok(Self {
+                // If the thread can't be started, dropping this kills the child.
+                child,
+                stderr: None,
+                action: action.clone(),
+                reaped: Reaped::No,
+            }
+            .with_stderr(stderr?))
+        });
+        spawned.map_err(|source| BtrfsError::Spawn {
+            program: tools.program().to_owned(),
+            action,
+            source,
+        })
+    }
+
+    fn with_stderr(mut self, stderr: Option<JoinHandle<String>>) -> Self {
+        self.stderr = stderr;
+        self
+    }
+
+    /// Waits for the end. The caller has closed the child's stdin and stdout before.
+    pub(super) fn finish(mut self) -> Result<(), BtrfsError> {
+        let status = self.child.wait().map_err(|source| self.lost(source))?;
+        self.reaped = Reaped::Yes;
+        let stderr = self.stderr.take().map(JoinHandle::join);
+        if status.success() {
+            return Ok(());
+        }
+        Err(self.failed(status, stderr.and_then(Result::ok)))
+    }
+
+    fn failed(&self, status: ExitStatus, stderr: Option<String>) -> BtrfsError {
+        BtrfsError::Failed {
+            action: self.action.clone(),
+            status,
+            stderr: stderr
+                .filter(|text| !text.is_empty())
+                .unwrap_or_else(|| "it said nothing".to_owned()),
+        }
+    }
+
+    fn lost(&self, source: io::Error) -> BtrfsError {
+        BtrfsError::Contact {
+            action: self.action.clone(),
+            source,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.reaped == Reaped::Yes {
+            return;
+        }
+        // It leads a session and so a process group. Not reaped yet, its id can't be another's.
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads stderr to its end on a thread, so that the child never waits for it to be read.
+fn capture(stderr: ChildStderr) -> io::Result<JoinHandle<String>> {
+    std::thread::Builder::new()
+        .name("btrfs stderr".to_owned())
+        .spawn(move || readable(&tail(stderr, STDERR_KEPT)))
+}
+
+/// The last `kept` bytes of what can be read.
+fn tail(mut from: impl Read, kept: usize) -> Vec<u8> {
+    let mut last = VecDeque::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => {
+                last.extend(&buffer[..length]);
+                last.drain(..last.len().saturating_sub(kept));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    last.into()
+}
+
+/// One line of text: a file name in a message may hold anything, also what a terminal obeys.
+fn readable(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| line.strip_prefix("ERROR: ").unwrap_or(line).trim())
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            line.chars()
+                .flat_map(|c| {
+                    let escaped = c.is_control().then(|| c.escape_default());
+                    let plain = (!c.is_control()).then_some(c);
+                    escaped.into_iter().flatten().chain(plain)
+                })
+                .collect()
+        })
+        .collect();
+    lines.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_end_of_a_long_stderr_is_kept() {
+        let long: Vec<u8> = (0..100_000_u32)
+            .flat_map(|n| n.to_string().into_bytes())
+            .collect();
+        assert_eq!(tail(&long[..], 1000), &long[long.len() - 1000..]);
+        assert_eq!(tail(&b"short"[..], 1000), b"short");
+    }
+
+    #[test]
+    fn a_message_can_not_steer_the_terminal() {
+        assert_eq!(
+            readable(b"ERROR: cannot open a\x1b[2J\nERROR: second\n\n"),
+            "cannot open a\\u{1b}[2J; second"
+        );
+    }
+}

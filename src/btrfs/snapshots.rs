@@ -1,0 +1,102 @@
+//! Making and deleting snapshots.
+
+use std::path::Path;
+
+use super::error::BtrfsError;
+use super::identity::{identity, sync};
+use super::program;
+use super::tools::Tools;
+use crate::model::{SubvolumeIdentity, Uuid};
+
+pub use super::neighbours::{ReceivedSubvolume, nested_subvolumes, received_from};
+
+/// Takes a read-only snapshot of `source` at `destination` and makes it durable.
+///
+/// `destination` is refused if anything is there: `btrfs` would make the snapshot *inside* a
+/// directory of that name.
+pub fn create(
+    tools: &Tools,
+    source: &Path,
+    destination: &Path,
+) -> Result<SubvolumeIdentity, BtrfsError> {
+    identity(source)?;
+    if destination.symlink_metadata().is_ok() {
+        return Err(BtrfsError::Exists {
+            path: destination.to_owned(),
+        });
+    }
+    let action = format!(
+        "make the snapshot {} of {}",
+        destination.display(),
+        source.display()
+    );
+    program::run(tools, action, |command| {
+        command
+            .args(["subvolume", "snapshot", "-r", "--"])
+            .arg(source)
+            .arg(destination)
+    })?;
+    sync(destination)?;
+    let snapshot = identity(destination)?;
+    require_read_only(destination, &snapshot)?;
+    Ok(snapshot)
+}
+
+/// Deletes a snapshot: the read-only subvolume at `path` that has this uuid, and nothing else.
+pub fn delete(tools: &Tools, path: &Path, expected: Uuid) -> Result<(), BtrfsError> {
+    let found = unaliased(path)?;
+    if found.uuid != expected {
+        return Err(BtrfsError::OtherUuid {
+            path: path.to_owned(),
+            expected,
+            found: found.uuid,
+        });
+    }
+    require_read_only(path, &found)?;
+    delete_checked(tools, path)
+}
+
+/// Deletes what a receive left: the subvolume at `path` that has this id, writable or not.
+///
+/// An id is never given twice within a filesystem, and a half-received subvolume has nothing
+/// else that was known before it was made.
+pub fn delete_by_id(tools: &Tools, path: &Path, expected: u64) -> Result<(), BtrfsError> {
+    let found = unaliased(path)?;
+    if found.subvolume_id != expected {
+        return Err(BtrfsError::OtherId {
+            path: path.to_owned(),
+            expected,
+            found: found.subvolume_id,
+        });
+    }
+    delete_checked(tools, path)
+}
+
+/// The identity of what is at the path itself, not of what a symlink there points to.
+fn unaliased(path: &Path) -> Result<SubvolumeIdentity, BtrfsError> {
+    if path.is_symlink() {
+        return Err(BtrfsError::NotASubvolume {
+            path: path.to_owned(),
+        });
+    }
+    identity(path)
+}
+
+fn require_read_only(path: &Path, found: &SubvolumeIdentity) -> Result<(), BtrfsError> {
+    if found.read_only {
+        return Ok(());
+    }
+    Err(BtrfsError::NotReadOnly {
+        path: path.to_owned(),
+    })
+}
+
+fn delete_checked(tools: &Tools, path: &Path) -> Result<(), BtrfsError> {
+    let action = format!("delete the subvolume {}", path.display());
+    program::run(tools, action, |command| {
+        command
+            .args(["subvolume", "delete", "--commit-after", "--"])
+            .arg(path)
+    })?;
+    Ok(())
+}

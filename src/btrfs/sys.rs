@@ -1,0 +1,181 @@
+//! The few kernel calls that no safe wrapper has: btrfs's ioctls, the size of a pipe, and a
+//! child's own session.
+//!
+//! Structures are of `linux/btrfs.h`. All have only integers and byte arrays, so any bytes that
+//! the kernel writes are valid values.
+#![allow(
+    unsafe_code,
+    reason = "ioctls and what runs between fork and exec have no safe form"
+)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::ioctl::{Getter, Opcode, Updater, ioctl};
+
+/// `BTRFS_IOC_GET_SUBVOL_INFO`, Linux 4.18. Needs no privilege.
+const GET_SUBVOL_INFO: Opcode = 0x81f8_943c;
+/// `BTRFS_IOC_FS_INFO`. Needs no privilege.
+const FS_INFO: Opcode = 0x8400_941f;
+/// `BTRFS_IOC_GET_SUBVOL_ROOTREF`, Linux 4.18.
+const GET_SUBVOL_ROOTREF: Opcode = 0xd000_943d;
+/// `BTRFS_IOC_INO_LOOKUP_USER`, Linux 4.18.
+const INO_LOOKUP_USER: Opcode = 0xd000_943e;
+
+/// `struct btrfs_ioctl_timespec`.
+#[repr(C)]
+pub(super) struct Time {
+    seconds: u64,
+    nanoseconds: u32,
+}
+
+/// `struct btrfs_ioctl_get_subvol_info_args`.
+#[repr(C)]
+pub(super) struct SubvolInfo {
+    pub(super) treeid: u64,
+    name: [u8; 256],
+    parent_id: u64,
+    dirid: u64,
+    generation: u64,
+    pub(super) flags: u64,
+    pub(super) uuid: [u8; 16],
+    pub(super) parent_uuid: [u8; 16],
+    pub(super) received_uuid: [u8; 16],
+    pub(super) ctransid: u64,
+    otransid: u64,
+    stransid: u64,
+    rtransid: u64,
+    times: [Time; 4],
+    reserved: [u64; 8],
+}
+
+/// `struct btrfs_ioctl_fs_info_args`, as far as it is of use here.
+#[repr(C)]
+pub(super) struct FsInfo {
+    max_id: u64,
+    num_devices: u64,
+    pub(super) fsid: [u8; 16],
+    rest: [u64; 124],
+}
+
+/// `struct btrfs_ioctl_get_subvol_rootref_args`.
+#[repr(C)]
+pub(super) struct RootRefs {
+    /// In: from which subvolume id on. Out, if there are more: where to go on.
+    pub(super) min_treeid: u64,
+    /// Subvolume id, and the inode of the directory that it lies in.
+    pub(super) refs: [[u64; 2]; 255],
+    pub(super) count: u8,
+    align: [u8; 7],
+}
+
+/// `struct btrfs_ioctl_ino_lookup_user_args`.
+#[repr(C)]
+pub(super) struct InoLookup {
+    dirid: u64,
+    treeid: u64,
+    /// The subvolume's name, up to a NUL.
+    pub(super) name: [u8; 256],
+    /// The directory's path from the subvolume that was asked, up to a NUL; ends in `/`.
+    pub(super) path: [u8; 3824],
+}
+
+// The opcodes carry these sizes; a wrong one would let the kernel write beyond the structure.
+const _: () = assert!(size_of::<SubvolInfo>() == 504);
+const _: () = assert!(size_of::<FsInfo>() == 1024);
+const _: () = assert!(size_of::<RootRefs>() == 4096);
+const _: () = assert!(size_of::<InoLookup>() == 4096);
+
+/// Whether there is more to ask for.
+pub(super) enum More {
+    Yes,
+    No,
+}
+
+/// Facts about the subvolume that `fd` is in.
+pub(super) fn subvol_info(fd: impl AsFd) -> io::Result<SubvolInfo> {
+    // SAFETY: the opcode writes one such structure, whose size is asserted above.
+    Ok(unsafe { ioctl(fd, Getter::<GET_SUBVOL_INFO, SubvolInfo>::new()) }?)
+}
+
+/// Facts about the filesystem that `fd` is on.
+pub(super) fn fs_info(fd: impl AsFd) -> io::Result<FsInfo> {
+    // SAFETY: the opcode reads and writes one such structure, whose size is asserted above. What
+    // it reads are flags that ask for more; none are set.
+    let mut info = FsInfo {
+        max_id: 0,
+        num_devices: 0,
+        fsid: [0; 16],
+        rest: [0; 124],
+    };
+    unsafe { ioctl(fd, Updater::<FS_INFO, _>::new(&mut info)) }?;
+    Ok(info)
+}
+
+/// The subvolumes that lie directly in the one whose root is `fd`, from the id `min_treeid` on.
+pub(super) fn subvol_rootrefs(fd: impl AsFd, min_treeid: u64) -> io::Result<(Box<RootRefs>, More)> {
+    let mut refs = Box::new(RootRefs {
+        min_treeid,
+        refs: [[0; 2]; 255],
+        count: 0,
+        align: [0; 7],
+    });
+    // SAFETY: the opcode reads and writes one such structure, whose size is asserted above.
+    let result = unsafe { ioctl(fd, Updater::<GET_SUBVOL_ROOTREF, _>::new(&mut *refs)) };
+    match result {
+        Ok(()) => Ok((refs, More::No)),
+        // The kernel's way to say "255 of them are here, ask again".
+        Err(rustix::io::Errno::OVERFLOW) => Ok((refs, More::Yes)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Name and directory of a subvolume that lies directly in the one whose root is `fd`.
+pub(super) fn ino_lookup_user(
+    fd: impl AsFd,
+    treeid: u64,
+    dirid: u64,
+) -> io::Result<Box<InoLookup>> {
+    let mut lookup = Box::new(InoLookup {
+        dirid,
+        treeid,
+        name: [0; 256],
+        path: [0; 3824],
+    });
+    // SAFETY: the opcode reads and writes one such structure, whose size is asserted above.
+    unsafe { ioctl(fd, Updater::<INO_LOOKUP_USER, _>::new(&mut *lookup)) }?;
+    Ok(lookup)
+}
+
+unsafe extern "C" {
+    fn fcntl(fd: i32, command: i32, ...) -> i32;
+}
+
+/// `F_SETPIPE_SZ` of `linux/fcntl.h`.
+const F_SETPIPE_SZ: i32 = 1031;
+
+/// Asks for a larger pipe.
+pub(super) fn set_pipe_size(fd: impl AsFd, bytes: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open while it is borrowed, and the command takes one int.
+    match unsafe { fcntl(fd.as_fd().as_raw_fd(), F_SETPIPE_SZ, bytes) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Starts the command in a session of its own.
+///
+/// A terminal's Ctrl-Z would stop a sender, and a sender that is continued prints a corrupt
+/// stream; and a session's leader can be killed together with whatever it started.
+pub(super) fn in_own_session(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; setsid is one, and
+    // the closure allocates nothing.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::setsid()?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,247 @@
+//! The programs and privileges that are needed: where `btrfs` is and how old.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::error::BtrfsError;
+use super::program;
+
+/// The least that is supported: no distribution that is still maintained has an older one, and
+/// nothing here was tried with one.
+const OLDEST: Version = Version::new(5, 15, 0);
+
+/// 6.0.2 fixed a silent loss of data and 6.2 a corruption, both in how `receive` falls back from
+/// encoded writes.
+const OLDEST_FOR_COMPRESSED_DATA: Version = Version::new(6, 2, 0);
+
+/// A version of btrfs-progs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    major: u32,
+    minor: u32,
+    patch: u32,
+}
+
+impl Version {
+    /// A version by its numbers.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self {
+            major,
+            minor,
+            patch,
+        }
+    }
+
+    /// Reads the first line of `btrfs version`: `btrfs-progs v6.2`, `v5.15.1`, `v6.7-rc1`.
+    fn parse(output: &str) -> Option<Self> {
+        let text = output.lines().next()?.strip_prefix("btrfs-progs v")?;
+        // A release candidate counts as its release.
+        let numbers = text.split([' ', '-', '+', '~']).next()?;
+        let mut numbers = numbers.split('.').map(str::parse::<u32>);
+        let mut next = || numbers.next().unwrap_or(Ok(0)).ok();
+        let version = Self::new(next()?, next()?, next()?);
+        (version.major > 0).then_some(version)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)?;
+        match self.patch {
+            0 => Ok(()),
+            patch => write!(f, ".{patch}"),
+        }
+    }
+}
+
+/// The `btrfs` program.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    program: PathBuf,
+    /// `$PATH` in which it was found; programs that it starts look there too.
+    path: OsString,
+    version: Version,
+}
+
+impl Tools {
+    /// Finds `btrfs` in `$PATH` and asks for its version.
+    pub fn find() -> Result<Self, BtrfsError> {
+        Self::find_in(&std::env::var_os("PATH").unwrap_or_default())
+    }
+
+    /// Finds `btrfs` in a list of directories in the form of `$PATH`.
+    pub fn find_in(path: &OsStr) -> Result<Self, BtrfsError> {
+        let program = std::env::split_paths(path)
+            // An empty entry means the current directory to a shell; a program that runs as root
+            // is not taken from there.
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join("btrfs"))
+            .find(|file| is_executable(file))
+            .ok_or_else(|| BtrfsError::NoProgram {
+                path: path.to_string_lossy().into_owned(),
+            })?;
+        let mut tools = Self {
+            program,
+            path: path.to_owned(),
+            version: OLDEST,
+        };
+        let output = program::run(&tools, "tell its version", |command| command.arg("version"))?;
+        let output = String::from_utf8_lossy(&output);
+        tools.version = Version::parse(&output).ok_or_else(|| BtrfsError::NoVersion {
+            program: tools.program.clone(),
+            output: output.lines().next().unwrap_or_default().to_owned(),
+        })?;
+        tools.require(OLDEST, "send and receive")?;
+        Ok(tools)
+    }
+
+    /// The version of btrfs-progs.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Where the program is.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Refuses a version whose `receive` is known to lose data of compressed streams.
+    pub fn require_compressed_data(&self) -> Result<(), BtrfsError> {
+        self.require(OLDEST_FOR_COMPRESSED_DATA, "compressed data")
+    }
+
+    fn require(&self, needed: Version, purpose: &'static str) -> Result<(), BtrfsError> {
+        if self.version >= needed {
+            return Ok(());
+        }
+        Err(BtrfsError::TooOld {
+            found: self.version,
+            needed,
+            purpose,
+        })
+    }
+
+    /// A command that runs the program: fixed language, and nothing else of the environment, in
+    /// which there may be credentials.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .env("PATH", &self.path)
+            .env("LC_ALL", "C");
+        command
+    }
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// The kernel's release, as `uname -r` prints it. The kernel makes the stream, so it is recorded.
+pub fn kernel_release() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Refuses to go on as anyone but root.
+pub fn require_root() -> Result<(), BtrfsError> {
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        return Ok(());
+    }
+    Err(BtrfsError::NotRoot { uid: uid.as_raw() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_form_of_a_version_is_read() {
+        for (output, expected) in [
+            ("btrfs-progs v6.2\n", Some(Version::new(6, 2, 0))),
+            ("btrfs-progs v5.15.1\n", Some(Version::new(5, 15, 1))),
+            ("btrfs-progs v6.7-rc1\n", Some(Version::new(6, 7, 0))),
+            ("btrfs-progs v6.6.3 \n", Some(Version::new(6, 6, 3))),
+            (
+                "btrfs-progs v6.14\n-EXPERIMENTAL -INJECT +LZO\n",
+                Some(Version::new(6, 14, 0)),
+            ),
+            ("btrfs-progs v7", Some(Version::new(7, 0, 0))),
+            ("btrfs-progs vX.Y\n", None),
+            ("btrfs-progs v\n", None),
+            ("hello\n", None),
+            ("", None),
+        ] {
+            assert_eq!(Version::parse(output), expected, "{output}");
+        }
+        assert!(Version::new(5, 9, 1) < OLDEST);
+        assert_eq!(Version::new(6, 2, 0).to_string(), "6.2");
+        assert_eq!(Version::new(5, 15, 1).to_string(), "5.15.1");
+    }
+
+    fn stub(script: &str) -> (tempfile::TempDir, Result<Tools, BtrfsError>) {
+        let directory = tempfile::tempdir().unwrap();
+        // Written by another process: a file that this one has open for writing, even in a child
+        // that another test has just forked, can't be executed.
+        let written = Command::new("/bin/sh")
+            .args([
+                "-c",
+                r#"printf '#!/bin/sh\n%s\n' "$1" >"$0"; chmod 755 "$0""#,
+            ])
+            .arg(directory.path().join("btrfs"))
+            .arg(script)
+            .status();
+        assert!(written.unwrap().success());
+        let tools = Tools::find_in(directory.path().as_os_str());
+        (directory, tools)
+    }
+
+    #[test]
+    fn a_missing_program_is_named_with_where_it_was_looked_for() {
+        let error = Tools::find_in(OsStr::new("/nowhere:relative:")).unwrap_err();
+        assert!(matches!(error, BtrfsError::NoProgram { .. }));
+        assert!(error.to_string().contains("/nowhere"), "{error}");
+    }
+
+    #[test]
+    fn an_old_version_is_refused_and_a_newer_one_may_lack_compressed_data() {
+        let (_directory, tools) = stub("echo btrfs-progs v5.14.2");
+        assert_eq!(
+            tools.unwrap_err().to_string(),
+            "btrfs-progs 5.14.2 is too old: 5.15 or newer is needed for send and receive"
+        );
+        let (_directory, tools) = stub("echo btrfs-progs v6.1.3");
+        let tools = tools.unwrap();
+        assert_eq!(tools.version(), Version::new(6, 1, 3));
+        assert!(tools.require_compressed_data().is_err());
+        let (_directory, tools) = stub("echo btrfs-progs v6.2");
+        tools.unwrap().require_compressed_data().unwrap();
+    }
+
+    #[test]
+    fn a_program_that_fails_or_tells_no_version_is_an_error() {
+        let (_directory, tools) = stub("echo 'ERROR: no' >&2; exit 3");
+        let error = tools.unwrap_err().to_string();
+        assert!(
+            error.contains("exit status: 3") && error.contains("no"),
+            "{error}"
+        );
+        let (_directory, tools) = stub("echo something else");
+        assert!(matches!(tools, Err(BtrfsError::NoVersion { .. })));
+    }
+
+    #[test]
+    fn the_program_sees_neither_the_environment_nor_another_language() {
+        let (_directory, tools) = stub(
+            "[ \"$LC_ALL\" = C ] || exit 1; [ -z \"$CARGO_MANIFEST_DIR\" ] || exit 2; echo btrfs-progs v6.2",
+        );
+        tools.unwrap();
+    }
+}

@@ -1,0 +1,164 @@
+//! The command line, as types.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Archives btrfs subvolumes offsite: every night a snapshot, on the scheduled dates an archive,
+/// and any archived date back into `btrfs receive`.
+#[derive(Debug, Parser)]
+#[command(name = "coldchain", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub everywhere: Everywhere,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another run holds the lock ·
+4 archived, but a later step failed · 6 integrity · 7 chain broken · 8 a program or privilege is
+missing or too old · 10 several sources, some failed. An unknown code is a failure.";
+
+/// What applies to every command.
+#[derive(Debug, Args)]
+pub struct Everywhere {
+    /// The config file
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "COLDCHAIN_CONFIG",
+        default_value = "/etc/coldchain/config.toml"
+    )]
+    pub config: PathBuf,
+    /// Answer in JSON: one document, or one event a line from long runs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing on success but what was asked for; for cron
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say on stderr what is being done
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make what is missing: commented config, state, keys, recovery kit; overwrite nothing
+    Init(Init),
+    /// The nightly command: take the snapshot, and archive it if the date calls for it
+    Backup(Backup),
+    /// What would happen on a date, or on every date of a span, and why
+    Plan(Plan),
+    /// Chains and their archives: kind, date, parent, sizes, state, expiry
+    List(List),
+    /// All that is known of one archive
+    Show(Show),
+    /// Bring an archived date back
+    Restore(Restore),
+    /// btrsend's protocol: print nothing, "c" or "i YYYY-MM-DD", then archive the stream on stdin
+    Decide(Decide),
+}
+
+/// `coldchain init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Where the recovery kit goes
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "coldchain-recovery-kit.txt"
+    )]
+    pub kit: PathBuf,
+}
+
+/// `coldchain backup`
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The date that the archive stands for, YYYY-MM-DD; today in the configured time zone if left out
+    pub date: Option<String>,
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Make a full archive, due or not
+    #[arg(long)]
+    pub full: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Accept a date more than a day ahead of the system clock
+    #[arg(long)]
+    pub date_override: bool,
+}
+
+/// `coldchain plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The (first) date, YYYY-MM-DD; today in the configured time zone if left out
+    pub date: Option<String>,
+    /// The last date: every night from the first on is simulated as done
+    #[arg(long, value_name = "DATE")]
+    pub until: Option<String>,
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+}
+
+/// `coldchain list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+}
+
+/// `coldchain show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// An archive's id, or its date
+    #[arg(value_name = "ARCHIVE|DATE")]
+    pub archive: String,
+    /// The source, if several have an archive of that date
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+}
+
+/// `coldchain restore`
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The source
+    pub source: String,
+    /// The date, YYYY-MM-DD; the newest archive's if left out
+    #[arg(long)]
+    pub date: Option<String>,
+    /// A directory on btrfs; DIR/SOURCE is made in it
+    #[arg(long, value_name = "DIR", required_unless_present = "plan")]
+    pub to: Option<PathBuf>,
+    /// Say what the restore takes, and stop
+    #[arg(long)]
+    pub plan: bool,
+    /// What opens the archives: the recovery kit, an age identity file, or an ssh private key
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
+    /// Don't ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `coldchain decide`
+#[derive(Debug, Args)]
+pub struct Decide {
+    /// The date, YYYY-MM-DD
+    pub date: String,
+    /// The source; may be left out if there is only one
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Accept a date more than a day ahead of the system clock
+    #[arg(long)]
+    pub date_override: bool,
+}

@@ -1,0 +1,203 @@
+//! `coldchain backup`: the nightly command.
+
+use std::io::IsTerminal;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::output::{answer, answer_json};
+use super::{date_or_today, load, plan, sources, today};
+use crate::cli::{Backup, Everywhere};
+use crate::config::{Config, Source};
+use crate::engine::{self, Asked, Outcome, StateDir, SystemClock, plan_facts};
+use crate::error::Error;
+use crate::model::size::Bytes;
+use crate::plan::{DateOverride, Request, describe, plan_backup};
+use crate::progress::{Bars, Event, JsonLines, Observer, Quiet, Verbose};
+
+pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load(everywhere)?;
+    let asked = Asked {
+        date: date_or_today(args.date.as_deref(), &config)?,
+        today: today(&config),
+        request: if args.full {
+            Request::Full
+        } else {
+            Request::Scheduled
+        },
+        override_date: if args.date_override {
+            DateOverride::Given
+        } else {
+            DateOverride::Absent
+        },
+    };
+    let chosen: Vec<&Source> = match &args.source {
+        Some(_) => sources(&config, args.source.as_deref())?,
+        // A source without a subvolume is fed through `decide`.
+        None => config
+            .sources
+            .iter()
+            .filter(|source| source.live.is_some())
+            .collect(),
+    };
+    if args.dry_run {
+        return dry_run(&config, &chosen, asked, everywhere);
+    }
+    let observer = observer(everywhere);
+    let mut results = Vec::new();
+    let mut errors = Vec::new();
+    for source in &chosen {
+        let begun = Instant::now();
+        let outcome = engine::backup(&config, source, asked, &SystemClock, observer.as_ref());
+        let seconds = begun.elapsed().as_secs();
+        results.push(result_json(source, &outcome, seconds));
+        match outcome {
+            Ok(outcome) => {
+                if !everywhere.json && !everywhere.quiet {
+                    answer(&line(source, asked, &outcome))?;
+                }
+                if let Outcome::Archived {
+                    later: Some(later), ..
+                } = outcome
+                {
+                    let name = source.name.clone();
+                    errors.push((
+                        source,
+                        Error::AfterArchive {
+                            source_name: name,
+                            source: later,
+                        },
+                    ));
+                }
+            }
+            Err(error) => errors.push((source, error)),
+        }
+    }
+    for (source, error) in &errors {
+        observer.event(Event::Failed {
+            source: source.name.clone(),
+            message: in_words(error),
+        });
+    }
+    if everywhere.json {
+        answer_json(&json!({"event": "done", "sources": results}))?;
+    }
+    end(errors, chosen.len(), everywhere)
+}
+
+/// One failed source ends with its own error; several with one that counts them.
+fn end(
+    mut errors: Vec<(&&Source, Error)>,
+    of: usize,
+    everywhere: &Everywhere,
+) -> Result<(), Error> {
+    if of <= 1 {
+        return errors.pop().map_or(Ok(()), |(_, error)| Err(error));
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    if !everywhere.json {
+        for (source, error) in &errors {
+            eprintln!("error: {}: {}", source.name, in_words(error));
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+        }
+    }
+    Err(Error::SomeSources {
+        failed: errors.len(),
+        of,
+    })
+}
+
+fn in_words(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+fn dry_run(
+    config: &Config,
+    chosen: &[&Source],
+    asked: Asked,
+    everywhere: &Everywhere,
+) -> Result<(), Error> {
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let mut plans = Vec::new();
+    for source in chosen {
+        engine::check_date(source, asked, &catalog)?;
+        let (facts, schedule) = plan_facts(config, source, asked.date, asked.request, &catalog)?;
+        plans.push(plan_backup(&facts, &schedule)?);
+    }
+    if everywhere.json {
+        answer_json(&plan::to_json(&plans))
+    } else {
+        answer(&describe(&plans))
+    }
+}
+
+/// Who is told what happens.
+pub(super) fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
+    if everywhere.json {
+        Box::new(JsonLines)
+    } else if everywhere.verbose {
+        Box::new(Verbose)
+    } else if !everywhere.quiet && std::io::stderr().is_terminal() {
+        Box::new(Bars::default())
+    } else {
+        Box::new(Quiet)
+    }
+}
+
+fn line(source: &Source, asked: Asked, outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::NothingDue { reason } => {
+            format!("{}: {}: nothing due: {reason}\n", source.name, asked.date)
+        }
+        Outcome::Archived {
+            archive,
+            raw_bytes,
+            sealed_bytes,
+            reason,
+            ..
+        } => format!(
+            "{}: {}: archived, {}, {} raw, {} stored: {reason}\n",
+            source.name,
+            asked.date,
+            archive.kind,
+            Bytes(*raw_bytes),
+            Bytes(*sealed_bytes),
+        ),
+    }
+}
+
+fn result_json(
+    source: &Source,
+    outcome: &Result<Outcome, Error>,
+    seconds: u64,
+) -> serde_json::Value {
+    let (result, archives, raw_bytes, sealed_bytes) = match outcome {
+        Ok(Outcome::NothingDue { .. }) => ("nothing-due", Vec::new(), 0, 0),
+        Ok(Outcome::Archived {
+            archive,
+            raw_bytes,
+            sealed_bytes,
+            ..
+        }) => (
+            "archived",
+            vec![archive.to_string()],
+            *raw_bytes,
+            *sealed_bytes,
+        ),
+        Err(_) => ("failed", Vec::new(), 0, 0),
+    };
+    json!({
+        "name": source.name, "result": result, "archives": archives, "raw_bytes": raw_bytes,
+        "sealed_bytes": sealed_bytes, "uploaded_bytes": sealed_bytes, "seconds": seconds,
+    })
+}

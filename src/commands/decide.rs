@@ -1,0 +1,84 @@
+//! `coldchain decide`: btrsend's protocol. stdout carries the answer and nothing else.
+
+use std::io::{IsTerminal, Write};
+
+use super::{load, today};
+use crate::cli::{Decide, Everywhere};
+use crate::config::{Config, Source};
+use crate::engine::{self, Asked, Outcome, SystemClock, Wanted};
+use crate::error::Error;
+use crate::model::ids::parse_date;
+use crate::plan::{DateOverride, Request};
+use crate::progress::{Observer, Quiet, Verbose};
+
+pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load(everywhere)?;
+    let date = parse_date(&args.date)?;
+    let source = one_source(&config, args.source.as_deref())?;
+    let asked = Asked {
+        date,
+        today: today(&config),
+        request: Request::Scheduled,
+        override_date: if args.date_override {
+            DateOverride::Given
+        } else {
+            DateOverride::Absent
+        },
+    };
+    let observer: Box<dyn Observer> = if everywhere.verbose {
+        Box::new(Verbose)
+    } else {
+        Box::new(Quiet)
+    };
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        return Err(Error::Stdio(
+            "a send stream is read from stdin, and stdin is a terminal",
+        ));
+    }
+    let outcome = engine::decide(
+        &config,
+        source,
+        asked,
+        &SystemClock,
+        observer.as_ref(),
+        stdin.lock(),
+        say,
+    )?;
+    match outcome {
+        Outcome::Archived {
+            later: Some(later), ..
+        } => Err(Error::AfterArchive {
+            source_name: source.name.clone(),
+            source: later,
+        }),
+        Outcome::NothingDue { reason } => {
+            if everywhere.verbose {
+                eprintln!("{}: {date}: nothing due: {reason}", source.name);
+            }
+            Ok(())
+        }
+        Outcome::Archived { .. } => Ok(()),
+    }
+}
+
+/// Whoever reads this starts `btrfs send` on it, so it has to be out before anything is read.
+fn say(wanted: Wanted) -> Result<(), Error> {
+    let mut stdout = std::io::stdout().lock();
+    match wanted {
+        Wanted::Full => writeln!(stdout, "c"),
+        Wanted::Incremental(date) => writeln!(stdout, "i {date}"),
+    }
+    .and_then(|()| stdout.flush())
+    .map_err(|source| Error::file("write to", "stdout", source))
+}
+
+fn one_source<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Source, Error> {
+    match (name, config.sources.as_slice()) {
+        (Some(name), _) => Ok(config.source(name)?),
+        (None, [only]) => Ok(only),
+        (None, _) => Err(Error::Stdio(
+            "the config has several sources: add --source NAME",
+        )),
+    }
+}

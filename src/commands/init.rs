@@ -1,0 +1,139 @@
+//! `coldchain init`: make what is missing, overwrite nothing.
+//!
+//! The first run, without a config, begins the recovery kit with a new identity and writes a
+//! commented config for its recipient. The second run, with the config edited, makes the state
+//! directory, the signing keys, the snapshot and store directories, gives each source its ledger,
+//! and completes the kit. A later run adds what was configured since.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use super::kit;
+use super::output::answer;
+use super::plan::standing_warnings;
+use crate::cli::{Everywhere, Init};
+use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, template};
+use crate::engine::{StateDir, know_source, system_timezone, write_new};
+use crate::error::Error;
+use crate::seal::Recipients;
+
+pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
+    match Config::load(&everywhere.config) {
+        Ok(config) => complete(&config, args, everywhere),
+        Err(ConfigError::NotFound { .. }) => begin(&everywhere.config, &args.kit),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn exists(path: &Path) -> Result<bool, Error> {
+    path.try_exists()
+        .map_err(|source| Error::file("look for", path, source))
+}
+
+/// The first run: an identity, and a config that names its recipient.
+fn begin(config: &Path, kit: &Path) -> Result<(), Error> {
+    if exists(kit)? {
+        return Err(Error::Exists(kit.to_owned()));
+    }
+    if let Some(directory) = config.parent() {
+        make_directory(directory, 0o755)?;
+    }
+    let recipient = kit::begin(kit)?;
+    let timezone = system_timezone();
+    let text = template(&TemplateFacts {
+        recipient: Some(&recipient),
+        timezone: &timezone,
+        state_dir: None,
+    });
+    write_new(config, &text)?;
+    answer(&format!(
+        "made {}: describe what to archive and where to, then run `coldchain init` again\n\
+         made {}: the key to everything; print it and keep it away from this machine\n",
+        config.display(),
+        kit.display(),
+    ))
+}
+
+/// A run with a config: everything that it needs and that is missing.
+fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
+    Recipients::parse(config.recipients()?)?;
+    let state_dir = StateDir::new(&config.state_dir);
+    let mut told = String::new();
+    for source in &config.sources {
+        if let Some(live) = &source.live {
+            // What can't be archived is said before anything is made.
+            crate::btrfs::identity(&live.subvolume)?;
+        }
+    }
+    for StoreConfig::Dir { path } in config.stores.values() {
+        if !exists(path)? {
+            make_directory(path, 0o700)?;
+            told += &format!("made {}\n", path.display());
+        }
+    }
+    for live in config
+        .sources
+        .iter()
+        .filter_map(|source| source.live.as_ref())
+    {
+        if !exists(&live.snapshots)? {
+            make_directory(&live.snapshots, 0o700)?;
+            told += &format!("made {}\n", live.snapshots.display());
+        }
+    }
+    let mut addition = String::new();
+    state_dir.create()?;
+    if !state_dir.has_keys() {
+        if !exists(&args.kit)? {
+            kit::begin_without_identity(&args.kit)?;
+        }
+        // The root secret goes to the kit before its public half is trusted here.
+        let keys = state_dir.new_keys()?;
+        kit::append(&args.kit, &kit::root_section(&keys.root))?;
+        state_dir.write_keys(&keys)?;
+        told += &format!(
+            "made {}: signing keys; the root key's secret is in {} alone\n",
+            config.state_dir.display(),
+            args.kit.display()
+        );
+    }
+    let mut catalog = state_dir.catalog()?;
+    for source in &config.sources {
+        let known = catalog.source(&source.name)?.is_some();
+        let row = know_source(config, source, &mut catalog)?;
+        if !known {
+            addition += &kit::source_section(&row);
+            told += &format!("{}: its ledger is {}\n", source.name, row.ledger);
+        }
+    }
+    if !addition.is_empty() {
+        if exists(&args.kit)? {
+            kit::append(&args.kit, &addition)?;
+            told += &format!(
+                "added to {}: print it and keep it away from this machine\n",
+                args.kit.display()
+            );
+        } else {
+            told += &format!("add these lines to your recovery kit:\n{addition}");
+        }
+    }
+    if told.is_empty() {
+        told.push_str("nothing is missing\n");
+    }
+    answer(&told)?;
+    if !everywhere.quiet {
+        for warning in standing_warnings(config) {
+            eprintln!("warning: {warning}");
+        }
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|source| Error::file("create", path, source))
+}

@@ -1,0 +1,186 @@
+//! `coldchain list`: chains and their archives, as a tree.
+
+use std::fmt::Write as _;
+
+use chrono::NaiveDate;
+use serde_json::{Value, json};
+
+use super::output::{answer, answer_json, percent};
+use super::{load, sources, today};
+use crate::catalog::{ArchiveRow, Catalog};
+use crate::cli::{Everywhere, List};
+use crate::config::Source;
+use crate::engine::{StateDir, history, schedule, store_url};
+use crate::error::Error;
+use crate::model::archive::ArchiveState;
+use crate::model::size::Bytes;
+use crate::model::{ArchiveId, SourceName};
+use crate::plan::{History, Schedule, expires_on};
+
+/// A source as it is listed.
+struct Listed {
+    name: SourceName,
+    store: String,
+    next_slot: NaiveDate,
+    chains: Vec<ListedChain>,
+}
+
+struct ListedChain {
+    id: ArchiveId,
+    state: &'static str,
+    expires_on: Option<NaiveDate>,
+    archives: Vec<ArchiveRow>,
+}
+
+pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load(everywhere)?;
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let mut listed = Vec::new();
+    for source in sources(&config, args.source.as_deref())? {
+        let store = store_url(&config.stores[&source.store]);
+        listed.push(gather(source, store, today(&config), &catalog)?);
+    }
+    if everywhere.json {
+        let sources: Vec<Value> = listed.iter().map(Listed::to_json).collect();
+        return answer_json(&json!({ "sources": sources }));
+    }
+    let texts: Vec<String> = listed.iter().map(Listed::to_text).collect();
+    answer(&texts.join("\n"))
+}
+
+fn gather(
+    source: &Source,
+    store: String,
+    today: NaiveDate,
+    catalog: &Catalog,
+) -> Result<Listed, Error> {
+    let schedule = schedule(source);
+    let archives = match catalog.source(&source.name)? {
+        Some(row) => catalog.archives(&row.ledger)?,
+        None => Vec::new(),
+    };
+    let history = history(&archives);
+    let mut chains: Vec<ListedChain> = Vec::new();
+    for archive in archives {
+        let at = match chains.iter().position(|chain| chain.id == archive.chain) {
+            Some(at) => at,
+            None => {
+                chains.push(chain(archive.chain, &history, &schedule));
+                chains.len() - 1
+            }
+        };
+        chains[at].archives.push(archive);
+    }
+    for chain in &mut chains {
+        chain.state = state(chain, &history);
+    }
+    chains.sort_by_key(|chain| chain.id);
+    Ok(Listed {
+        name: source.name.clone(),
+        store,
+        next_slot: schedule.next_slot_after(today),
+        chains,
+    })
+}
+
+fn chain(id: ArchiveId, history: &History, schedule: &Schedule) -> ListedChain {
+    ListedChain {
+        id,
+        state: "unfinished",
+        expires_on: expires_on(history, id, schedule),
+        archives: Vec::new(),
+    }
+}
+
+/// A chain is what its archives are: unfinished while its full is.
+fn state(chain: &ListedChain, history: &History) -> &'static str {
+    let full = chain.archives.iter().find(|archive| archive.id == chain.id);
+    match full.map(|full| full.state) {
+        Some(ArchiveState::Unfinished | ArchiveState::Committing) => return "unfinished",
+        Some(ArchiveState::Retired) => return "retired",
+        Some(ArchiveState::Committed) | None => {}
+    }
+    let restorable = history
+        .chains()
+        .iter()
+        .any(|known| known.id == chain.id && known.is_restorable());
+    if restorable { "complete" } else { "damaged" }
+}
+
+/// The words that other programs rely on: an entry on its way is not committed yet.
+fn archive_state(archive: &ArchiveRow) -> &'static str {
+    match archive.state {
+        ArchiveState::Committed => "committed",
+        ArchiveState::Retired => "retired",
+        ArchiveState::Unfinished | ArchiveState::Committing => "unfinished",
+    }
+}
+
+impl Listed {
+    fn to_json(&self) -> Value {
+        let chains: Vec<Value> = self.chains.iter().map(ListedChain::to_json).collect();
+        json!({"name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains})
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = format!(
+            "{}  {}  next slot {}\n",
+            self.name, self.store, self.next_slot
+        );
+        if self.chains.is_empty() {
+            text.push_str("  nothing archived yet\n");
+        }
+        for chain in &self.chains {
+            text.push_str(&chain.to_text());
+        }
+        text
+    }
+}
+
+impl ListedChain {
+    fn to_json(&self) -> Value {
+        let archives: Vec<Value> = self
+            .archives
+            .iter()
+            .map(|archive| {
+                json!({
+                    "id": archive.id, "date": archive.date, "kind": archive.kind,
+                    "send_parent": archive.send_parent.map(|parent| parent.date),
+                    "state": archive_state(archive), "raw_bytes": archive.raw_bytes,
+                    "sealed_bytes": archive.sealed_bytes, "segments": archive.segments,
+                })
+            })
+            .collect();
+        json!({"id": self.id.date, "state": self.state, "expires_on": self.expires_on, "archives": archives})
+    }
+
+    fn to_text(&self) -> String {
+        let expiry = match self.expires_on {
+            Some(date) => format!("expires {date}"),
+            None => "does not expire while it is the newest".to_owned(),
+        };
+        let mut text = format!("  chain of {}  {}, {expiry}\n", self.id.date, self.state);
+        let last = self.archives.len().saturating_sub(1);
+        for (at, archive) in self.archives.iter().enumerate() {
+            let branch = if at == last { "└─" } else { "├─" };
+            // An incremental is on the archive before it; only another parent is worth a word.
+            let before = at.checked_sub(1).map(|at| self.archives[at].id);
+            let parent = match archive.send_parent {
+                Some(parent) if Some(parent) != before => format!("  on {}", parent.date),
+                _ => String::new(),
+            };
+            writeln!(
+                text,
+                "  {branch} {}  {:11}  raw {:>9}  sealed {:>9}  {:>5}  {}{parent}",
+                archive.date,
+                archive.kind,
+                Bytes(archive.raw_bytes),
+                Bytes(archive.sealed_bytes),
+                percent(archive.sealed_bytes, archive.raw_bytes),
+                archive_state(archive),
+            )
+            .expect("writing to a string does not fail");
+        }
+        text
+    }
+}

@@ -1,0 +1,43 @@
+//! Writing answers to stdout, and tables that line up.
+
+use std::io::{ErrorKind, Write};
+
+use serde_json::Value;
+
+use crate::error::Error;
+
+/// Writes an answer. A reader that went away (`coldchain list | head`) is no error.
+pub(super) fn answer(text: &str) -> Result<(), Error> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|source| Error::file("write to", "stdout", source)),
+    }
+}
+
+/// Writes an answer in JSON: one document.
+pub(super) fn answer_json(value: &Value) -> Result<(), Error> {
+    answer(&format!("{value}\n"))
+}
+
+/// `a` of `b` in percent, as text.
+#[expect(clippy::cast_precision_loss, reason = "whole percents are shown")]
+pub(super) fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        "–".to_owned()
+    } else {
+        format!("{:.0} %", part as f64 * 100.0 / whole as f64)
+    }
+}
+
+/// `1 archive`, `2 archives`.
+pub(super) fn count(n: u64, noun: &str) -> String {
+    if n == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{n} {noun}s")
+    }
+}

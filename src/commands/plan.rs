@@ -1,0 +1,90 @@
+//! `coldchain plan`: what would happen, and why. It changes nothing and needs no privilege.
+
+use chrono::NaiveDate;
+use serde_json::{Value, json};
+
+use super::output::{answer, answer_json};
+use super::{date_or_today, load, sources};
+use crate::cli::{Everywhere, Plan};
+use crate::config::Config;
+use crate::engine::{StateDir, plan_facts, warning_of_left_out};
+use crate::error::Error;
+use crate::model::ids::parse_date;
+use crate::plan::{Action, BackupPlan, Request, describe, plan_backup, simulate};
+
+pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load(everywhere)?;
+    let date = date_or_today(args.date.as_deref(), &config)?;
+    let until = args.until.as_deref().map(parse_date).transpose()?;
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let mut plans = Vec::new();
+    let chosen = sources(&config, args.source.as_deref())?;
+    for source in &chosen {
+        let (facts, schedule) = plan_facts(&config, source, date, Request::Scheduled, &catalog)?;
+        match until {
+            Some(until) => plans.extend(simulate(facts, &schedule, until)),
+            None => plans.push(plan_backup(&facts, &schedule)?),
+        }
+    }
+    // Night by night; the sources of a night in the config's order.
+    plans.sort_by_key(|plan: &BackupPlan| plan.date);
+    if everywhere.json {
+        return answer_json(&to_json(&plans));
+    }
+    answer(&describe(&plans))?;
+    if !everywhere.quiet {
+        for warning in standing_warnings(&config) {
+            eprintln!("warning: {warning}");
+        }
+    }
+    Ok(())
+}
+
+/// What `backup --dry-run` and `plan --json` answer.
+pub(super) fn to_json(plans: &[BackupPlan]) -> Value {
+    let plans: Vec<Value> = plans
+        .iter()
+        .map(|plan| {
+            let expire: Vec<Value> = plan
+                .expire
+                .iter()
+                .map(|expiry| {
+                    json!({
+                        "chain": expiry.chain, "newest": expiry.newest, "archives": expiry.archives,
+                        "reason": expiry.reason,
+                    })
+                })
+                .collect();
+            json!({
+                "date": plan.date, "source": plan.source, "action": plan.action.as_str(),
+                "send_parent": send_parent(&plan.action), "reason": plan.reason,
+                "expire": expire,
+            })
+        })
+        .collect();
+    json!({ "plans": plans })
+}
+
+fn send_parent(action: &Action) -> Option<NaiveDate> {
+    match action {
+        Action::Incremental { send_parent, .. } => Some(send_parent.date),
+        Action::None | Action::Full => None,
+    }
+}
+
+/// What should be put right some day, and stops nothing.
+pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.recipients.len() == 1 {
+        warnings.push(
+            "there is one recipient: if its identity is lost, so is every archive; add a spare"
+                .to_owned(),
+        );
+    }
+    for source in &config.sources {
+        if let Some(message) = warning_of_left_out(source) {
+            warnings.push(format!("{}: {message}", source.name));
+        }
+    }
+    warnings
+}

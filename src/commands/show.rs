@@ -1,0 +1,142 @@
+//! `coldchain show`: all that the catalog knows of one archive.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::output::{answer, answer_json, count, percent};
+use super::{load, sources};
+use crate::catalog::{ArchiveRow, SegmentRow, SourceRow};
+use crate::cli::{Everywhere, Show};
+use crate::engine::StateDir;
+use crate::error::Error;
+use crate::model::ids::parse_date;
+use crate::model::size::Bytes;
+use crate::model::{ArchiveId, keys};
+
+pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load(everywhere)?;
+    let id: Option<ArchiveId> = args.archive.parse().ok();
+    let date = match id {
+        Some(id) => id.date,
+        None => parse_date(&args.archive)?,
+    };
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let mut found: Vec<(SourceRow, ArchiveRow)> = Vec::new();
+    for source in sources(&config, args.source.as_deref())? {
+        let Some(row) = catalog.source(&source.name)? else {
+            continue;
+        };
+        for archive in catalog.archives(&row.ledger)? {
+            if archive.date == date && id.is_none_or(|id| id == archive.id) {
+                found.push((row.clone(), archive));
+            }
+        }
+    }
+    // A date means its committed archive; an attempt is shown if there is nothing else.
+    if found.iter().any(|(_, archive)| archive.is_visible()) {
+        found.retain(|(_, archive)| archive.is_visible());
+    }
+    let several: Vec<String> = found
+        .iter()
+        .map(|(source, _)| source.name.to_string())
+        .collect();
+    match found.len() {
+        0 => Err(Error::NoSuchArchive(args.archive.clone())),
+        1 => {
+            let (source, archive) = found.remove(0);
+            let segments = catalog.segments(&archive.id)?;
+            if everywhere.json {
+                answer_json(&to_json(&source, &archive, &segments))
+            } else {
+                answer(&to_text(&source, &archive, &segments))
+            }
+        }
+        _ => Err(Error::Ambiguous {
+            date,
+            sources: several.join(", "),
+        }),
+    }
+}
+
+fn to_json(source: &SourceRow, archive: &ArchiveRow, segments: &[SegmentRow]) -> serde_json::Value {
+    let segments: Vec<_> = segments
+        .iter()
+        .map(|segment| {
+            json!({
+                "key": keys::segment(&source.directory, &archive.id, segment.index, &segment.record.sha256),
+                "raw_bytes": segment.record.raw_bytes, "sealed_bytes": segment.record.sealed_bytes,
+                "sha256": segment.record.sha256,
+            })
+        })
+        .collect();
+    json!({
+        "source": source.name, "store": source.store, "ledger": source.ledger, "seq": archive.seq,
+        "id": archive.id, "date": archive.date, "slot": archive.slot, "kind": archive.kind,
+        "chain": archive.chain, "send_parent": archive.send_parent, "state": archive.state,
+        "stream_uuid": archive.stream_uuid, "protocol": archive.protocol, "kernel": archive.kernel,
+        "btrfs_progs": archive.btrfs_progs, "raw_bytes": archive.raw_bytes,
+        "sealed_bytes": archive.sealed_bytes, "begun_at": archive.begun_at,
+        "verified_at": archive.verified_at, "damaged_at": archive.damaged_at, "segments": segments,
+    })
+}
+
+fn to_text(source: &SourceRow, archive: &ArchiveRow, segments: &[SegmentRow]) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        writeln!(text, "{name:14}{value}").expect("writing to a string does not fail");
+    };
+    line("archive", archive.id.to_string());
+    line("source", source.name.to_string());
+    line(
+        "date",
+        format!("{} (slot of {})", archive.date, archive.slot),
+    );
+    line("kind", archive.kind.to_string());
+    match archive.send_parent {
+        Some(parent) => {
+            line("send parent", parent.to_string());
+            line("chain", archive.chain.to_string());
+        }
+        None => line("chain", "its own".to_owned()),
+    }
+    let entry = archive
+        .seq
+        .map(|seq| format!(", ledger entry {seq}"))
+        .unwrap_or_default();
+    line("state", format!("{}{entry}", archive.state));
+    line(
+        "size",
+        format!(
+            "{} raw, {} sealed ({}), {}",
+            Bytes(archive.raw_bytes),
+            Bytes(archive.sealed_bytes),
+            percent(archive.sealed_bytes, archive.raw_bytes),
+            count(segments.len() as u64, "segment"),
+        ),
+    );
+    if let (Some(uuid), Some(protocol)) = (archive.stream_uuid, archive.protocol) {
+        line("stream", format!("{uuid}, version {protocol}"));
+    }
+    if let (Some(kernel), Some(progs)) = (&archive.kernel, &archive.btrfs_progs) {
+        line("sent by", format!("Linux {kernel}, btrfs-progs {progs}"));
+    }
+    line("begun", archive.begun_at.to_string());
+    match (archive.damaged_at, archive.verified_at) {
+        (Some(at), _) => line("damaged", format!("found {at}")),
+        (None, Some(at)) => line(
+            "verified",
+            format!("{at}: every segment listed with its size"),
+        ),
+        (None, None) => line("verified", "not yet".to_owned()),
+    }
+    line(
+        "stored in",
+        format!(
+            "{}/{}",
+            source.store,
+            keys::archive_prefix(&source.directory, &archive.id)
+        ),
+    );
+    text
+}

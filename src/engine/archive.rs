@@ -1,0 +1,417 @@
+//! One send stream on its way into the store: guard, frames, seal, PUT, listing, ledger entry.
+
+use std::io::Read;
+use std::sync::Mutex;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::NaiveDate;
+use crossbeam_channel::Receiver;
+
+use crate::btrfs::{Expect, Guard, StreamHead, StreamSummary};
+use crate::catalog::{Catalog, NewAttempt};
+use crate::config::{Config, SelfCheck};
+use crate::engine::backup::Outcome;
+use crate::engine::clock::Clock;
+use crate::engine::commit;
+use crate::engine::head::LedgerState;
+use crate::engine::source::{OpenSource, random_bytes};
+use crate::engine::state::Keys;
+use crate::engine::stream::StreamSource;
+use crate::error::Error;
+use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
+use crate::model::segment::FRAME_BYTES;
+use crate::model::{ArchiveId, ArchiveKind, SegmentRecord, Sha256, Uuid, keys};
+use crate::progress::{Event, Observer};
+use crate::seal::{ArchiveKey, Recipients, SealError, SealOptions, Sealed, SealedTotals, Sealer};
+use crate::store::{Put, Role, Store};
+
+/// Progress is told after this many raw bytes.
+const PROGRESS_STEP: u64 = 4 << 20;
+
+/// What one archive is to be.
+pub(super) struct Job<'a> {
+    pub(super) config: &'a Config,
+    pub(super) source: &'a OpenSource<'a>,
+    pub(super) keys: &'a Keys,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) recipients: &'a Recipients,
+    pub(super) date: NaiveDate,
+    pub(super) slot: NaiveDate,
+    /// The send parent and the full of its chain; `None` for a full.
+    pub(super) onto: Option<(ArchiveId, ArchiveId)>,
+    pub(super) expect: Expect,
+    pub(super) snapshot: Option<i64>,
+    /// Raw bytes that it will probably have.
+    pub(super) expected: Option<u64>,
+    pub(super) origin: OriginFacts,
+}
+
+/// What is known of the machine that sends.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OriginFacts {
+    pub(super) kernel: Option<String>,
+    pub(super) btrfs_progs: Option<String>,
+    pub(super) host: Option<String>,
+    pub(super) subvolume: Option<String>,
+    pub(super) snapshot: Option<String>,
+}
+
+/// What was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Archived {
+    pub(super) id: ArchiveId,
+    pub(super) raw_bytes: u64,
+    pub(super) sealed_bytes: u64,
+}
+
+impl Archived {
+    pub(super) fn outcome(self, reason: String, later: Option<Box<Error>>) -> Outcome {
+        Outcome::Archived {
+            archive: self.id,
+            reason,
+            raw_bytes: self.raw_bytes,
+            sealed_bytes: self.sealed_bytes,
+            later,
+        }
+    }
+}
+
+/// What came through the pipeline, before it is signed.
+struct Stored {
+    summary: StreamSummary,
+    totals: SealedTotals,
+}
+
+/// Archives a stream: the intent, its segments, the listing, the signed entry.
+pub(super) fn archive(
+    job: &Job<'_>,
+    stream: Box<dyn StreamSource + '_>,
+    state: &mut LedgerState,
+    catalog: &mut Catalog,
+) -> Result<Archived, Error> {
+    let kind = if job.onto.is_some() {
+        ArchiveKind::Incremental
+    } else {
+        ArchiveKind::Full
+    };
+    let id = ArchiveId {
+        date: job.date,
+        kind,
+        nonce: u64::from_be_bytes(random_bytes()),
+    };
+    let archive_key = ArchiveKey::generate();
+    let sealed_key = archive_key.seal_to(job.recipients)?;
+    let row = &job.source.row;
+    catalog.begin_attempt(&NewAttempt {
+        id,
+        ledger: row.ledger,
+        slot: job.slot,
+        chain: job.onto.map_or(id, |(_, chain)| chain),
+        send_parent: job.onto.map(|(parent, _)| parent),
+        segment_size: job.source.config.segment_bytes,
+        frame_size: FRAME_BYTES,
+        recipients: job.recipients.fingerprint(&row.ledger),
+        archive_key: &archive_key.to_secret_string(),
+        snapshot: job.snapshot,
+        begun_at: Timestamp(job.clock.now()),
+    })?;
+    let source = job.source.name().clone();
+    job.observer.event(Event::Begun {
+        source: source.clone(),
+        archive: id,
+        expected: job.expected,
+    });
+
+    let stored = store_stream(job, &id, &archive_key, &sealed_key, stream, catalog)?;
+
+    let segments = catalog.segments(&id)?;
+    commit::require_listed(job.source, &id, &segments)?;
+    let private = PrivateFacts {
+        host: job.origin.host.clone(),
+        subvolume: job.origin.subvolume.clone(),
+        snapshot: job.origin.snapshot.clone(),
+        raw_blake3: stored.totals.raw_blake3,
+        segments_blake3: segments
+            .iter()
+            .filter_map(|segment| segment.raw_blake3)
+            .collect(),
+    };
+    let private = serde_json::to_vec(&private).expect("private facts are plain data");
+    let StreamHead {
+        uuid,
+        ctransid,
+        send_parent,
+        protocol,
+        ..
+    } = stored.summary.head;
+    let entry = ArchiveEntry {
+        id,
+        date: job.date,
+        slot: job.slot,
+        kind,
+        send_parent: job.onto.map(|(parent, _)| parent),
+        chain: job.onto.map_or(id, |(_, chain)| chain),
+        stream_uuid: uuid,
+        stream_ctransid: ctransid,
+        send_parent_uuid: send_parent.map(|(uuid, _)| uuid),
+        raw_bytes: stored.totals.raw_bytes,
+        sealed_bytes: stored.totals.sealed_bytes,
+        protocol,
+        kernel: job.origin.kernel.clone(),
+        btrfs_progs: job.origin.btrfs_progs.clone(),
+        segment_size: job.source.config.segment_bytes,
+        frame_size: FRAME_BYTES,
+        key: BASE64.encode(&sealed_key),
+        recipients: job.recipients.fingerprint(&row.ledger),
+        retain_until: None,
+        segments: segments.iter().map(|segment| segment.record).collect(),
+        private: BASE64.encode(archive_key.seal_private(&private)?),
+    };
+    let writer = commit::Writer {
+        config: job.config,
+        source: job.source,
+        keys: job.keys,
+        clock: job.clock,
+    };
+    writer.commit_archive(&entry, &stored.totals.raw_blake3, state, catalog)?;
+    job.observer.event(Event::Committed {
+        source,
+        archive: id,
+        raw_bytes: entry.raw_bytes,
+        sealed_bytes: entry.sealed_bytes,
+    });
+    Ok(Archived {
+        id,
+        raw_bytes: entry.raw_bytes,
+        sealed_bytes: entry.sealed_bytes,
+    })
+}
+
+/// Brings the whole stream into the store. When this returns, the sender has said that it is done,
+/// the guard has seen a whole stream, and every segment is stored.
+fn store_stream(
+    job: &Job<'_>,
+    id: &ArchiveId,
+    archive_key: &ArchiveKey,
+    sealed_key: &[u8],
+    stream: Box<dyn StreamSource + '_>,
+    catalog: &mut Catalog,
+) -> Result<Stored, Error> {
+    let options = SealOptions {
+        segment_bytes: job.source.config.segment_bytes,
+        frame_bytes: usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"),
+        level: job.config.compression,
+        threads: job.config.threads,
+        self_check: match job.config.self_check {
+            SelfCheck::On => crate::seal::SelfCheck::On,
+            SelfCheck::Off => crate::seal::SelfCheck::Off,
+        },
+    };
+    let (sealer, sealed) = Sealer::start(options, archive_key)?;
+    let known: Vec<_> = catalog
+        .archives(&job.source.row.ledger)?
+        .into_iter()
+        .filter(|archive| archive.is_visible())
+        .filter_map(|archive| Some((archive.stream_uuid?, archive.id)))
+        .collect();
+    let upload = Upload {
+        job,
+        id,
+        sealed_key,
+        catalog: Mutex::new(catalog),
+    };
+    std::thread::scope(|scope| {
+        let uploader = scope.spawn(|| upload.run(sealed));
+        let read = read_stream(job, &known, stream, sealer);
+        // The sealer is gone by now, finished or not, so the uploader's channel ends.
+        let uploaded = uploader.join().expect("the uploader does not panic");
+        match (read, uploaded) {
+            // A dead uploader is why the sealer could not hand on its segments.
+            (Err(Error::Seal(SealError::Stopped)), Err(error)) => Err(error),
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            (Ok(stored), Ok(())) => Ok(stored),
+        }
+    })
+}
+
+/// Reads the stream into frames, past the guard, to its end.
+fn read_stream(
+    job: &Job<'_>,
+    known: &[(Uuid, ArchiveId)],
+    mut stream: Box<dyn StreamSource + '_>,
+    mut sealer: Sealer,
+) -> Result<Stored, Error> {
+    let mut guard = Guard::new(job.expect.clone());
+    let mut raw_bytes = 0;
+    let mut told = 0;
+    let mut first = true;
+    loop {
+        let mut frame = sealer.buffer();
+        let name = stream.name();
+        let filled = fill(&mut stream, &mut frame)
+            .map_err(|source| Error::ReadStream { from: name, source })?;
+        if let Err(refusal) = guard.push(&frame) {
+            return Err(Error::Stream(refusal));
+        }
+        if first && let Some(head) = guard.head() {
+            if let Some((uuid, archive)) = known.iter().find(|(uuid, _)| *uuid == head.uuid) {
+                return Err(Error::StreamKnown {
+                    uuid: *uuid,
+                    archive: *archive,
+                });
+            }
+            first = false;
+        }
+        raw_bytes += frame.len() as u64;
+        if raw_bytes - told >= PROGRESS_STEP {
+            told = raw_bytes;
+            job.observer.event(Event::Progress {
+                source: job.source.name().clone(),
+                raw_bytes,
+            });
+        }
+        if !frame.is_empty() {
+            sealer.push(frame)?;
+        }
+        if filled == Filled::End {
+            break;
+        }
+    }
+    // The sender's own word first: "killed by signal 9" explains a stream that is cut short.
+    stream.finish()?;
+    let summary = guard.finish().map_err(Error::Stream)?;
+    let totals = sealer.finish()?;
+    Ok(Stored { summary, totals })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    Whole,
+    End,
+}
+
+/// Reads until the buffer has its capacity or the stream ends.
+fn fill(stream: &mut dyn Read, frame: &mut Vec<u8>) -> std::io::Result<Filled> {
+    let capacity = usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory");
+    let wanted = capacity - frame.len();
+    let read = stream.take(wanted as u64).read_to_end(frame)?;
+    Ok(if read < wanted {
+        Filled::End
+    } else {
+        Filled::Whole
+    })
+}
+
+/// Takes sealed segments and stores them, each with its row written before and after.
+struct Upload<'a, 'c> {
+    job: &'a Job<'a>,
+    id: &'a ArchiveId,
+    sealed_key: &'a [u8],
+    catalog: Mutex<&'c mut Catalog>,
+}
+
+impl Upload<'_, '_> {
+    fn run(&self, sealed: Receiver<Sealed>) -> Result<(), Error> {
+        let mut first = true;
+        for item in sealed {
+            match item {
+                Sealed::Segment(segment) => {
+                    if first {
+                        // Not before there is something to unlock: a sender that fails at once
+                        // leaves nothing in the store.
+                        let key = keys::archive_key(&self.job.source.row.directory, self.id);
+                        put(self.job.source.store, &key, self.sealed_key, Role::Ledger)?;
+                        first = false;
+                    }
+                    self.segment(&segment)?;
+                }
+                Sealed::Finished => return Ok(()),
+                Sealed::Failed(error) => return Err(error.into()),
+            }
+        }
+        Err(SealError::Stopped.into())
+    }
+
+    fn segment(&self, segment: &crate::seal::SealedSegment) -> Result<(), Error> {
+        let source = self.job.source;
+        let key = keys::segment(
+            &source.row.directory,
+            self.id,
+            segment.index,
+            &segment.sha256,
+        );
+        let record = SegmentRecord {
+            raw_bytes: segment.raw_bytes,
+            sealed_bytes: segment.bytes.len() as u64,
+            sha256: segment.sha256,
+        };
+        let locator = source.store.locate(&key).to_string();
+        self.with_catalog(|catalog| {
+            catalog.segment_sealed(
+                self.id,
+                segment.index,
+                &record,
+                &segment.raw_blake3,
+                &locator,
+            )
+        })?;
+        let locator = put_hashed(
+            source.store,
+            &key,
+            &segment.bytes,
+            &segment.sha256,
+            Role::Segment,
+        )?;
+        self.with_catalog(|catalog| catalog.segment_stored(self.id, segment.index, &locator))?;
+        self.job.observer.event(Event::Segment {
+            source: source.name().clone(),
+            archive: *self.id,
+            index: segment.index,
+            sealed_bytes: record.sealed_bytes,
+        });
+        Ok(())
+    }
+
+    fn with_catalog<T>(
+        &self,
+        act: impl FnOnce(&mut Catalog) -> Result<T, crate::catalog::CatalogError>,
+    ) -> Result<T, Error> {
+        Ok(act(&mut self.catalog.lock().expect("no holder panics"))?)
+    }
+}
+
+/// Stores an object under a key of its own and returns its locator.
+pub(super) fn put(store: &dyn Store, key: &str, bytes: &[u8], role: Role) -> Result<String, Error> {
+    put_hashed(store, key, bytes, &Sha256::of(bytes), role)
+}
+
+/// Stores an object; one that is there already is fine if it has the same bytes.
+fn put_hashed(
+    store: &dyn Store,
+    key: &str,
+    bytes: &[u8],
+    sha256: &Sha256,
+    role: Role,
+) -> Result<String, Error> {
+    match store.put_if_absent(key, bytes, sha256, role)? {
+        Put::Created(locator) => Ok(locator.to_string()),
+        Put::Existed(locator) => {
+            let stat = store.stat(&locator)?;
+            let same = stat.bytes == bytes.len() as u64
+                && match stat.sha256 {
+                    Some(stored) => stored == *sha256,
+                    None => Sha256::of(&store.get(&locator, stat.bytes)?) == *sha256,
+                };
+            if same {
+                Ok(locator.to_string())
+            } else {
+                Err(Error::KeyTaken {
+                    store: store.url(),
+                    key: key.to_owned(),
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The nightly run of one source: snapshot, ledger, plan, archive, retention.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+
+use crate::btrfs::{Expect, ExpectParent, Protocol, SendRequest, Sender, Tools, kernel_release};
+use crate::catalog::Catalog;
+use crate::config::{Config, Live, Source, StreamData};
+use crate::engine::archive::{self, Archived, Job, OriginFacts};
+use crate::engine::clock::Clock;
+use crate::engine::commit::unlisted;
+use crate::engine::facts::{self, Origin};
+use crate::engine::head::{self, LedgerState};
+use crate::engine::snapshot::{self, Made, Night};
+use crate::engine::source::{OpenSource, know_source, open_store};
+use crate::engine::state::{Keys, StateDir};
+use crate::error::Error;
+use crate::model::entry::Timestamp;
+use crate::model::{ArchiveId, LedgerId, Uuid};
+use crate::plan::{Action, DateOverride, Request, plan_backup, refuse_date};
+use crate::progress::{Event, Observer};
+use crate::seal::Recipients;
+
+/// How a source fared.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing was due.
+    NothingDue {
+        /// Why.
+        reason: String,
+    },
+    /// An archive was committed.
+    Archived {
+        /// Its id.
+        archive: ArchiveId,
+        /// Why it was made.
+        reason: String,
+        /// Bytes of its send stream.
+        raw_bytes: u64,
+        /// Bytes as stored.
+        sealed_bytes: u64,
+        /// The error of a later step: the archive stands all the same.
+        later: Option<Box<Error>>,
+    },
+}
+
+/// What a backup is asked to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// The date that it stands for.
+    pub date: NaiveDate,
+    /// The system clock's date.
+    pub today: NaiveDate,
+    /// Whether a full was asked for.
+    pub request: Request,
+    /// Whether a date ahead of the clock is meant.
+    pub override_date: DateOverride,
+}
+
+/// Archives a source on a date if that date calls for it.
+pub fn backup(
+    config: &Config,
+    source: &Source,
+    asked: Asked,
+    clock: &dyn Clock,
+    observer: &dyn Observer,
+) -> Result<Outcome, Error> {
+    let live = source
+        .live
+        .as_ref()
+        .ok_or_else(|| Error::NotLive(source.name.clone()))?;
+    let tools = tools(source)?;
+    crate::btrfs::require_root()?;
+    let recipients = Recipients::parse(config.recipients()?)?;
+    let state_dir = StateDir::new(&config.state_dir);
+    let keys = state_dir.keys()?;
+    let mut catalog = state_dir.catalog()?;
+    let _lock = state_dir.lock(&source.name)?;
+    check_date(source, asked, &catalog)?;
+    let nightly = Nightly {
+        config,
+        source,
+        live,
+        tools: &tools,
+        keys: &keys,
+        clock,
+        observer,
+        recipients: &recipients,
+        asked,
+    };
+    nightly.run(&mut catalog)
+}
+
+/// Refuses a date that no archive may be made for any more, or not yet.
+pub fn check_date(source: &Source, asked: Asked, catalog: &Catalog) -> Result<(), Error> {
+    let archives = match catalog.source(&source.name)? {
+        Some(row) => catalog.archives(&row.ledger)?,
+        None => Vec::new(),
+    };
+    let newest = archives
+        .iter()
+        .filter(|archive| archive.is_visible())
+        .map(|archive| archive.date)
+        .max();
+    Ok(refuse_date(
+        asked.date,
+        newest,
+        asked.today,
+        asked.override_date,
+    )?)
+}
+
+fn tools(source: &Source) -> Result<Tools, Error> {
+    let tools = Tools::find()?;
+    if source.data == StreamData::Compressed {
+        tools.require_compressed_data()?;
+    }
+    Ok(tools)
+}
+
+/// One night of one source.
+struct Nightly<'a> {
+    config: &'a Config,
+    source: &'a Source,
+    live: &'a Live,
+    tools: &'a Tools,
+    keys: &'a Keys,
+    clock: &'a dyn Clock,
+    observer: &'a dyn Observer,
+    recipients: &'a Recipients,
+    asked: Asked,
+}
+
+impl Nightly<'_> {
+    fn run(&self, catalog: &mut Catalog) -> Result<Outcome, Error> {
+        // The snapshot comes first: an unreachable store never costs one.
+        let row = know_source(self.config, self.source, catalog)?;
+        let night = self.take_snapshot(catalog)?;
+        let store = open_store(&self.config.stores[&self.source.store])?;
+        let source = OpenSource {
+            config: self.source,
+            row,
+            store: store.as_ref(),
+        };
+        let mut state = head::catch_up(&source, catalog, &self.keys.root)?;
+
+        let (facts, schedule) = facts::facts(
+            self.source,
+            self.asked.date,
+            self.asked.request,
+            Origin::Snapshot,
+            self.recipients.fingerprint(&source.row.ledger),
+            Some(source.row.ledger),
+            catalog,
+        )?;
+        let plan = plan_backup(&facts, &schedule)?;
+        self.observer.event(Event::Planned {
+            source: self.source.name.clone(),
+            date: plan.date,
+            action: plan.action.as_str(),
+            reason: plan.reason.clone(),
+        });
+        let onto = match plan.action {
+            Action::None => {
+                self.retain(&source, catalog)?;
+                return Ok(Outcome::NothingDue {
+                    reason: plan.reason,
+                });
+            }
+            Action::Full => None,
+            Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
+        };
+        state.require_known(&source)?;
+        let archived = self.archive(&source, &night, plan.slot, onto, &mut state, catalog)?;
+        let later = self
+            .afterwards(&source, &archived, catalog)
+            .err()
+            .map(Box::new);
+        Ok(archived.outcome(plan.reason, later))
+    }
+
+    fn take_snapshot(&self, catalog: &mut Catalog) -> Result<Night, Error> {
+        let date = self.asked.date;
+        let night = snapshot::take(
+            self.source,
+            self.live,
+            date,
+            catalog,
+            self.tools,
+            self.clock,
+        )?;
+        if night.made == Made::Now {
+            self.observer.event(Event::Snapshot {
+                source: self.source.name.clone(),
+                date,
+            });
+        }
+        self.warn_of_left_out(catalog)?;
+        Ok(night)
+    }
+
+    /// Names nested subvolumes when they are not those that were named before.
+    fn warn_of_left_out(&self, catalog: &mut Catalog) -> Result<(), Error> {
+        let nested = snapshot::left_out(self.live)?;
+        let message = snapshot::left_out_in_words(&nested).unwrap_or_default();
+        if catalog.tell(&self.source.name, "nested subvolumes", &message)? && !message.is_empty() {
+            self.observer.event(Event::Warning {
+                source: self.source.name.clone(),
+                message,
+            });
+        }
+        Ok(())
+    }
+
+    fn archive(
+        &self,
+        source: &OpenSource<'_>,
+        night: &Night,
+        slot: NaiveDate,
+        onto: Option<(ArchiveId, ArchiveId)>,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<Archived, Error> {
+        let parent = match onto {
+            Some((parent, _)) => Some(send_parent(
+                self.source,
+                &source.row.ledger,
+                &parent,
+                catalog,
+            )?),
+            None => None,
+        };
+        let request = SendRequest {
+            snapshot: night.row.path.clone(),
+            send_parent: parent.as_ref().map(|(path, _)| path.clone()),
+            protocol: match self.source.data {
+                StreamData::Plain => Protocol::V1,
+                StreamData::Compressed => Protocol::CompressedData,
+            },
+        };
+        let expected = if self.observer.wants_estimate() {
+            // It only feeds the bar: the sender itself will say what is wrong.
+            crate::btrfs::estimate(self.tools, &request).ok()
+        } else {
+            None
+        };
+        let sender = Sender::spawn(self.tools, &request)?;
+        let job = Job {
+            config: self.config,
+            source,
+            keys: self.keys,
+            clock: self.clock,
+            observer: self.observer,
+            recipients: self.recipients,
+            date: self.asked.date,
+            slot,
+            onto,
+            expect: Expect {
+                uuid: Some(night.identity.stream_uuid()),
+                ctransid: Some(night.identity.ctransid),
+                send_parent: parent
+                    .map_or(ExpectParent::None, |(_, uuid)| ExpectParent::Uuid(uuid)),
+            },
+            snapshot: Some(night.row.id),
+            expected,
+            origin: OriginFacts {
+                kernel: Some(kernel_release()),
+                btrfs_progs: Some(self.tools.version().to_string()),
+                host: Some(host_name()),
+                subvolume: Some(self.live.subvolume.display().to_string()),
+                snapshot: Some(night.row.path.display().to_string()),
+            },
+        };
+        archive::archive(&job, Box::new(sender), state, catalog)
+    }
+
+    /// What comes after the commit: a failure here does not undo the archive.
+    fn afterwards(
+        &self,
+        source: &OpenSource<'_>,
+        archived: &Archived,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        verify_listed(source, &archived.id, catalog, self.clock)?;
+        self.retain(source, catalog)
+    }
+
+    fn retain(&self, source: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {
+        let ledger = &source.row.ledger;
+        snapshot::retain(
+            self.source,
+            ledger,
+            self.asked.date,
+            catalog,
+            self.tools,
+            self.clock,
+        )?;
+        Ok(())
+    }
+}
+
+/// The snapshot of an archive, checked once more, and the uuid that its stream carries.
+fn send_parent(
+    source: &Source,
+    ledger: &LedgerId,
+    parent: &ArchiveId,
+    catalog: &Catalog,
+) -> Result<(PathBuf, Uuid), Error> {
+    let archives = catalog.archives(ledger)?;
+    let archive = archives
+        .iter()
+        .find(|archive| archive.id == *parent)
+        .expect("the planner chose it from these archives");
+    let row = catalog
+        .snapshots(&source.name)?
+        .into_iter()
+        .find(|row| Some(row.id) == archive.snapshot)
+        .expect("the planner saw its snapshot intact");
+    let uuid = archive
+        .stream_uuid
+        .expect("a visible archive has a stream uuid");
+    Ok((row.path, uuid))
+}
+
+/// Lists a committed archive once more, and records what the listing showed.
+pub(super) fn verify_listed(
+    source: &OpenSource<'_>,
+    archive: &ArchiveId,
+    catalog: &mut Catalog,
+    clock: &dyn Clock,
+) -> Result<(), Error> {
+    let segments = catalog.segments(archive)?;
+    let wrong = unlisted(source, archive, &segments)?;
+    let now = Timestamp(clock.now());
+    let Some(first) = wrong.first() else {
+        return Ok(catalog.archive_verified(archive, now)?);
+    };
+    catalog.archive_damaged(archive, now)?;
+    Err(Error::SegmentsMissing {
+        archive: *archive,
+        store: source.store.url(),
+        objects: wrong.len(),
+        first: first.clone(),
+    })
+}
+
+fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}

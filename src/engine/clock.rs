@@ -1,0 +1,33 @@
+//! What time it is, as an argument: simulated dates never meet the wall clock.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+}
+
+/// The date of a moment in a time zone.
+pub fn local_date(moment: DateTime<Utc>, timezone: Tz) -> NaiveDate {
+    moment.with_timezone(&timezone).date_naive()
+}
+
+/// The system's time zone by its IANA name; UTC if it can't be told.
+pub fn system_timezone() -> String {
+    iana_time_zone::get_timezone()
+        .ok()
+        .filter(|name| name.parse::<Tz>().is_ok())
+        .unwrap_or_else(|| "UTC".to_owned())
+}

@@ -1,0 +1,130 @@
+//! Gathering what the planner needs to know.
+
+use chrono::NaiveDate;
+
+use crate::catalog::{ArchiveRow, Catalog};
+use crate::config::{Config, Source};
+use crate::engine::snapshot;
+use crate::error::Error;
+use crate::model::{LedgerId, Sha256};
+use crate::plan::{
+    ArchiveFacts, Condition, Facts, History, Request, Schedule, SendParentSnapshot, Verification,
+};
+use crate::seal::Recipients;
+
+/// The visible archives of a source, as the planner sees them.
+pub fn history(archives: &[ArchiveRow]) -> History {
+    let archives = archives
+        .iter()
+        .filter(|archive| archive.is_visible())
+        .map(|archive| ArchiveFacts {
+            id: archive.id,
+            send_parent: archive.send_parent,
+            chain: archive.chain,
+            recipients: archive.recipients,
+            condition: match archive.damaged_at {
+                None => Condition::Sound,
+                Some(_) => Condition::Damaged,
+            },
+            verification: match archive.verified_at {
+                Some(_) => Verification::Verified,
+                None => Verification::Unverified,
+            },
+        })
+        .collect();
+    History { archives }
+}
+
+/// Whether the stream will come from a snapshot here or from somewhere else on stdin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Snapshot,
+    Stdin,
+}
+
+/// The facts of a source on a date, for a plan that changes nothing: a source that was never
+/// archived needs no ledger for it.
+pub fn plan_facts(
+    config: &Config,
+    source: &Source,
+    date: NaiveDate,
+    request: Request,
+    catalog: &Catalog,
+) -> Result<(Facts, Schedule), Error> {
+    let origin = if source.live.is_some() {
+        Origin::Snapshot
+    } else {
+        Origin::Stdin
+    };
+    let ledger = catalog.source(&source.name)?.map(|row| row.ledger);
+    let recipients = Recipients::parse(config.recipients()?)?;
+    // Without a ledger there are no archives whose recipients this could be compared with.
+    let fingerprint = recipients.fingerprint(&ledger.unwrap_or(LedgerId([0; 16])));
+    facts(source, date, request, origin, fingerprint, ledger, catalog)
+}
+
+/// The facts of a source on a date.
+pub(super) fn facts(
+    source: &Source,
+    date: NaiveDate,
+    request: Request,
+    origin: Origin,
+    recipients: Sha256,
+    ledger: Option<LedgerId>,
+    catalog: &Catalog,
+) -> Result<(Facts, Schedule), Error> {
+    let archives = match ledger {
+        Some(ledger) => catalog.archives(&ledger)?,
+        None => Vec::new(),
+    };
+    let history = history(&archives);
+    let send_parent = match origin {
+        Origin::Stdin => SendParentSnapshot::NotLocal,
+        Origin::Snapshot => send_parent_snapshot(source, &history, &archives, catalog)?,
+    };
+    let facts = Facts {
+        source: source.name.clone(),
+        date,
+        request,
+        history,
+        send_parent,
+        recipients,
+    };
+    Ok((facts, schedule(source)))
+}
+
+/// The schedule that the config gives a source.
+pub fn schedule(source: &Source) -> Schedule {
+    Schedule {
+        days: source.schedule.days.clone(),
+        max_incrementals: source.schedule.max_incrementals,
+        max_chain_days: source.schedule.max_chain_days,
+        expire_after_days: source.schedule.expire_after_days,
+        catch_up: source.schedule.catch_up,
+    }
+}
+
+/// The state of the snapshot that an incremental would be sent against.
+fn send_parent_snapshot(
+    source: &Source,
+    history: &History,
+    archives: &[ArchiveRow],
+    catalog: &Catalog,
+) -> Result<SendParentSnapshot, Error> {
+    let Some(newest) = history.send_parent().map(|archive| archive.id) else {
+        return Ok(SendParentSnapshot::Gone);
+    };
+    let row = archives
+        .iter()
+        .find(|archive| archive.id == newest)
+        .and_then(|archive| archive.snapshot);
+    let living = catalog.snapshots(&source.name)?;
+    let Some(row) = row.and_then(|id| living.into_iter().find(|living| living.id == id)) else {
+        return Ok(SendParentSnapshot::Gone);
+    };
+    Ok(match snapshot::check(&row)? {
+        Ok(_) => SendParentSnapshot::Intact,
+        Err(why) if why.ends_with("is gone") => SendParentSnapshot::Gone,
+        Err(why) => SendParentSnapshot::Changed(why),
+    })
+}

@@ -1,0 +1,213 @@
+//! Comparing the ledger in the store with its copy in the catalog, before anything is written.
+//!
+//! Ledger ahead: its entries are verified and absorbed. Behind or forked: everything stops. An
+//! entry of this machine whose PUT was not answered is settled here: it is committed if the store
+//! has it byte for byte, and taken back if the number is still free.
+
+use crate::catalog::{Catalog, EntryRow, NewEntry};
+use crate::engine::source::OpenSource;
+use crate::error::Error;
+use crate::ledger::{Absorbed, PublicKey, Refusal, Replay, Trust};
+use crate::model::entry::EntryKind;
+use crate::model::keys;
+
+/// The largest ledger entry that is read: a 10 TiB archive in 128 MiB segments has a 10 MiB entry.
+const MAX_ENTRY_BYTES: u64 = 256 << 20;
+
+/// The ledger as the store and the catalog now agree it is.
+#[derive(Debug)]
+pub struct LedgerState {
+    /// Every entry replayed, ready for the next.
+    pub replay: Replay,
+    /// Kinds or formats that this version does not know; a writer stops at these.
+    pub unknown: Vec<String>,
+    /// What the user should know of.
+    pub warnings: Vec<String>,
+}
+
+/// Reads what the store has, checks it against the catalog, and absorbs what is new.
+pub fn catch_up(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    root: &PublicKey,
+) -> Result<LedgerState, Error> {
+    let trust = Trust {
+        ledger: source.row.ledger,
+        source_directory: source.row.directory.clone(),
+        root: root.clone(),
+    };
+    let mut state = LedgerState {
+        replay: Replay::new(trust),
+        unknown: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let refused = |seq, refusal| Error::EntryRefused {
+        seq,
+        source_name: source.name().clone(),
+        store: source.store.url(),
+        source: Box::new(refusal),
+    };
+    let stored = stored_numbers(source)?;
+    let quarantined: Vec<u64> = catalog
+        .quarantined(&source.row.ledger)?
+        .into_iter()
+        .map(|(seq, _)| seq)
+        .collect();
+
+    let known = catalog.entries(&source.row.ledger)?;
+    let head = known
+        .iter()
+        .filter(|entry| entry.committed)
+        .map(|entry| entry.seq)
+        .max()
+        .unwrap_or(0);
+    let mut next = 1;
+    for entry in known {
+        next = entry.seq;
+        if !entry.committed && !settle(source, catalog, &entry, &stored)? {
+            break;
+        }
+        if !stored.contains(&entry.seq) {
+            return Err(Error::LedgerBehind {
+                source_name: source.name().clone(),
+                store: source.store.url(),
+                missing: entry.seq,
+                head,
+            });
+        }
+        if entry.seq == head && fetch(source, entry.seq)? != entry.object {
+            return Err(Error::LedgerForked {
+                source_name: source.name().clone(),
+                store: source.store.url(),
+                seq: entry.seq,
+            });
+        }
+        let passed_over = state.replay.next_seq()..entry.seq;
+        for seq in quarantined.iter().filter(|seq| passed_over.contains(seq)) {
+            state.replay.quarantine(*seq);
+        }
+        let absorbed = state
+            .replay
+            .absorb_trusted(entry.seq, &entry.object)
+            .map_err(|refusal| refused(entry.seq, refusal))?;
+        state.note_unknown(&absorbed);
+        next = entry.seq + 1;
+    }
+
+    for seq in stored.into_iter().filter(|seq| *seq >= next) {
+        if quarantined.contains(&seq) {
+            state.replay.quarantine(seq);
+            continue;
+        }
+        let object = fetch(source, seq)?;
+        match state.replay.absorb(seq, &object) {
+            Ok(absorbed) => {
+                write_absorbed(source, catalog, seq, &object, &absorbed)?;
+                state.note_unknown(&absorbed);
+            }
+            // Somebody else's bytes under a number of this ledger stop nothing: the next entry says
+            // that it passes over them. The first entry is not passed over, nor a fork, nor a gap.
+            Err(refusal)
+                if state.replay.head().is_some()
+                    && !refusal.was_signed()
+                    && !matches!(refusal, Refusal::Gap { .. }) =>
+            {
+                catalog.quarantine(&source.row.ledger, seq, &refusal.to_string())?;
+                state
+                    .warnings
+                    .push(format!("ledger entry {seq} is passed over: {refusal}"));
+            }
+            Err(refusal) => return Err(refused(seq, refusal)),
+        }
+    }
+    Ok(state)
+}
+
+impl LedgerState {
+    fn note_unknown(&mut self, absorbed: &Absorbed) {
+        self.unknown
+            .extend(absorbed.warnings.iter().map(ToString::to_string));
+    }
+
+    /// Refuses to write after entries that this version does not understand.
+    pub fn require_known(&self, source: &OpenSource<'_>) -> Result<(), Error> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        Err(Error::NewerLedger {
+            source_name: source.name().clone(),
+            what: self.unknown.join(", "),
+        })
+    }
+}
+
+/// Decides an entry whose PUT was not answered: whether it is committed.
+fn settle(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    entry: &EntryRow,
+    stored: &[u64],
+) -> Result<bool, Error> {
+    let ledger = &source.row.ledger;
+    if stored.contains(&entry.seq) && fetch(source, entry.seq)? == entry.object {
+        catalog.finish_commit(ledger, entry.seq)?;
+        return Ok(true);
+    }
+    catalog.undo_commit(ledger, entry.seq)?;
+    Ok(false)
+}
+
+fn stored_numbers(source: &OpenSource<'_>) -> Result<Vec<u64>, Error> {
+    let directory = &source.row.directory;
+    let mut numbers: Vec<u64> = source
+        .store
+        .list(&keys::ledger_prefix(directory))?
+        .iter()
+        .filter_map(|listed| keys::ledger_seq(directory, &listed.key))
+        .collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn fetch(source: &OpenSource<'_>, seq: u64) -> Result<Vec<u8>, Error> {
+    let locator = source
+        .store
+        .locate(&keys::ledger_entry(&source.row.directory, seq));
+    Ok(source.store.get(&locator, MAX_ENTRY_BYTES)?)
+}
+
+fn write_absorbed(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    seq: u64,
+    object: &[u8],
+    absorbed: &Absorbed,
+) -> Result<(), Error> {
+    let entry = NewEntry {
+        seq,
+        kind: absorbed.entry.kind.name(),
+        hash: absorbed.hash,
+        object,
+    };
+    let made_at = absorbed.entry.head.made_at;
+    if let EntryKind::Archive(archive) = &absorbed.entry.kind {
+        let locators: Vec<String> = archive
+            .segments
+            .iter()
+            .zip(0..)
+            .map(|(segment, index)| {
+                let key = keys::segment(&source.row.directory, &archive.id, index, &segment.sha256);
+                source.store.locate(&key).to_string()
+            })
+            .collect();
+        catalog.absorb(
+            &source.row.ledger,
+            &entry,
+            made_at,
+            Some((archive, &locators)),
+        )?;
+    } else {
+        catalog.absorb(&source.row.ledger, &entry, made_at, None)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Plans carried out over the edges: where btrfs, seal, store, ledger and catalog meet.
+//!
+//! Nothing here prints or asks. What happens is told to an [`Observer`](crate::progress::Observer);
+//! what time it is, is told by a [`Clock`].
+
+mod archive;
+mod backup;
+mod clock;
+mod commit;
+mod decide;
+mod facts;
+mod head;
+mod receive;
+mod restore;
+mod snapshot;
+mod source;
+mod state;
+mod stream;
+
+pub use backup::{Asked, Outcome, backup, check_date};
+pub use clock::{Clock, SystemClock, local_date, system_timezone};
+pub use decide::{Wanted, decide};
+pub use facts::{history, plan_facts, schedule};
+pub use head::{LedgerState, catch_up};
+pub use restore::{RestorePlanDetails, Restoring, plan_details, restore};
+pub use snapshot::warning_of_left_out;
+pub use source::{OpenSource, know_source, open_store, store_url};
+pub(crate) use state::write_new;
+pub use state::{Keys, NewKeys, StateDir};

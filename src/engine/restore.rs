@@ -1,0 +1,299 @@
+//! Restoring a chain to a date: fetch, check, open, guard, receive, one archive after the other.
+//!
+//! Nothing reaches `btrfs receive` that was not checked: a segment's bytes against the signed
+//! ledger first, and every command of the stream by the guard.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+
+use crate::btrfs::{Expect, ExpectParent, Guard, Tools};
+use crate::catalog::{Catalog, SegmentRow};
+use crate::config::Source;
+use crate::engine::facts::history;
+use crate::engine::receive::{Receiving, Target};
+use crate::engine::source::OpenSource;
+use crate::error::Error;
+use crate::ledger::{LedgerError, decode_body, split};
+use crate::model::entry::{ArchiveEntry, EntryKind};
+use crate::model::{ArchiveId, LedgerId, Sha256, SourceName, keys};
+use crate::plan::{RestorePlan, plan_restore};
+use crate::progress::{Event, Observer};
+use crate::seal::{ArchiveKey, Identities, open_segment};
+use crate::store::{ErrorKind, Locator};
+
+/// Bytes handed on at a time between opening, guard and receive.
+const STEP: usize = 1 << 20;
+
+/// What a restore takes, beyond the archives' names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestorePlanDetails {
+    /// How many objects are fetched.
+    pub segments: u64,
+    /// Their bytes.
+    pub sealed_bytes: u64,
+    /// Bytes of send stream that they hold.
+    pub raw_bytes: u64,
+}
+
+/// A restore to be carried out.
+pub struct Restoring<'a> {
+    /// The source.
+    pub source: &'a OpenSource<'a>,
+    /// The chain.
+    pub plan: &'a RestorePlan,
+    /// Where it goes: `DIR/<source>` is made in it.
+    pub to: &'a Path,
+    /// What opens the archive keys.
+    pub identities: &'a Identities,
+    /// What to call the identities in an error.
+    pub identity_name: &'a str,
+    /// Is told what happens.
+    pub observer: &'a dyn Observer,
+}
+
+/// Plans the restore of a source to a date from what the catalog knows.
+pub fn plan_details(
+    source: &Source,
+    date: Option<chrono::NaiveDate>,
+    catalog: &Catalog,
+) -> Result<(RestorePlan, RestorePlanDetails), Error> {
+    let row = catalog
+        .source(&source.name)?
+        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+    let archives = catalog.archives(&row.ledger)?;
+    let plan = plan_restore(&source.name, &history(&archives), date)?;
+    let mut details = RestorePlanDetails {
+        segments: 0,
+        sealed_bytes: 0,
+        raw_bytes: 0,
+    };
+    for archive in archives
+        .iter()
+        .filter(|archive| plan.archives.contains(&archive.id))
+    {
+        details.segments += archive.segments;
+        details.sealed_bytes += archive.sealed_bytes;
+        details.raw_bytes += archive.raw_bytes;
+    }
+    Ok((plan, details))
+}
+
+/// Carries a restore out, and returns where its subvolumes stand.
+pub fn restore(restoring: &Restoring<'_>, catalog: &Catalog) -> Result<PathBuf, Error> {
+    crate::btrfs::require_root()?;
+    let tools = Tools::find()?;
+    let entries = entries(restoring, catalog)?;
+    let name = restoring.source.name();
+    // Every key first: a wrong identity is found before anything is made.
+    let keys = entries
+        .iter()
+        .map(|entry| unlock(restoring, entry))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut target = Target::prepare(
+        &tools,
+        restoring.to,
+        name,
+        &restoring.source.row.ledger,
+        &entries,
+    )?;
+    for (entry, key) in entries.iter().zip(&keys) {
+        let Some(mut receiving) = target.begin(entry)? else {
+            continue;
+        };
+        let segments = catalog.segments(&entry.id)?;
+        restoring.observer.event(Event::Begun {
+            source: name.clone(),
+            archive: entry.id,
+            expected: Some(entry.raw_bytes),
+        });
+        let fed = feed(restoring, entry, key, &segments, &mut receiving);
+        target.land(receiving, entry, fed)?;
+        restoring.observer.event(Event::Restored {
+            source: name.clone(),
+            archive: entry.id,
+        });
+    }
+    Ok(target.directory().to_owned())
+}
+
+/// The signed entries of the plan's archives, from the catalog's verified copy of the ledger.
+fn entries(restoring: &Restoring<'_>, catalog: &Catalog) -> Result<Vec<ArchiveEntry>, Error> {
+    let ledger: &LedgerId = &restoring.source.row.ledger;
+    let wanted = &restoring.plan.archives;
+    let mut found: Vec<Option<ArchiveEntry>> = vec![None; wanted.len()];
+    for row in catalog.entries(ledger)? {
+        let (body, _) = split(&row.object).map_err(LedgerError::from)?;
+        if Sha256::of(body) != row.hash {
+            return Err(crate::catalog::CatalogError::Damaged(format!(
+                "ledger entry {} is not what was verified",
+                row.seq
+            ))
+            .into());
+        }
+        if let EntryKind::Archive(archive) = decode_body(body).map_err(LedgerError::from)?.kind
+            && let Some(at) = wanted.iter().position(|id| *id == archive.id)
+        {
+            found[at] = Some(*archive);
+        }
+    }
+    found
+        .into_iter()
+        .zip(wanted)
+        .map(|(entry, id)| entry.ok_or_else(|| Error::NoSuchArchive(id.to_string())))
+        .collect()
+}
+
+fn unlock(restoring: &Restoring<'_>, entry: &ArchiveEntry) -> Result<ArchiveKey, Error> {
+    let damaged = |what: String| Error::SegmentDamaged {
+        archive: entry.id,
+        index: 0,
+        key: keys::archive_key(&restoring.source.row.directory, &entry.id),
+        what,
+    };
+    let sealed = BASE64
+        .decode(&entry.key)
+        .map_err(|error| damaged(error.to_string()))?;
+    ArchiveKey::unseal(&sealed, restoring.identities).map_err(|source| Error::Locked {
+        archive: entry.id,
+        identity: restoring.identity_name.to_owned(),
+        source,
+    })
+}
+
+/// Feeds an archive's stream through the guard into `btrfs receive`.
+fn feed(
+    restoring: &Restoring<'_>,
+    entry: &ArchiveEntry,
+    key: &ArchiveKey,
+    segments: &[SegmentRow],
+    receiving: &mut Receiving,
+) -> Result<(), Error> {
+    let name: &SourceName = restoring.source.name();
+    let mut gate = Gate::new(entry);
+    let mut raw_bytes = 0;
+    for (index, record) in (0..).zip(&entry.segments) {
+        let object = keys::segment(
+            &restoring.source.row.directory,
+            &entry.id,
+            index,
+            &record.sha256,
+        );
+        let locator = segments.get(index as usize).map_or_else(
+            || restoring.source.store.locate(&object),
+            |segment| Locator::from(segment.locator.clone()),
+        );
+        let damaged = |what: String| Error::SegmentDamaged {
+            archive: entry.id,
+            index,
+            key: object.clone(),
+            what,
+        };
+        let sealed = match restoring.source.store.get(&locator, record.sealed_bytes) {
+            Ok(sealed) => sealed,
+            Err(error) if error.is_not_found() => return Err(damaged("it is missing".to_owned())),
+            Err(error) if error.kind == ErrorKind::TooLarge => {
+                return Err(damaged(format!(
+                    "it is longer than the {} bytes that were stored",
+                    record.sealed_bytes
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if sealed.len() as u64 != record.sealed_bytes {
+            return Err(damaged(format!(
+                "it has {} bytes, {} were stored",
+                sealed.len(),
+                record.sealed_bytes
+            )));
+        }
+        if Sha256::of(&sealed) != record.sha256 {
+            return Err(damaged(
+                "its SHA-256 is not the one in the ledger".to_owned(),
+            ));
+        }
+        let unreadable = |source| Error::SegmentUnreadable {
+            archive: entry.id,
+            index,
+            key: object.clone(),
+            source,
+        };
+        let mut opened = open_segment(&sealed, key, record.raw_bytes)?;
+        let mut buffer = vec![0; STEP];
+        loop {
+            let read = opened.read(&mut buffer).map_err(unreadable)?;
+            if read == 0 {
+                break;
+            }
+            gate.pass(&buffer[..read], receiving)?;
+            raw_bytes += read as u64;
+            restoring.observer.event(Event::Progress {
+                source: name.clone(),
+                raw_bytes,
+            });
+        }
+        restoring.observer.event(Event::Segment {
+            source: name.clone(),
+            archive: entry.id,
+            index,
+            sealed_bytes: record.sealed_bytes,
+        });
+    }
+    gate.end()
+}
+
+/// Lets whole, checked commands pass, and nothing else.
+struct Gate {
+    archive: ArchiveId,
+    guard: Guard,
+    waiting: Vec<u8>,
+    passed: u64,
+}
+
+impl Gate {
+    fn new(entry: &ArchiveEntry) -> Self {
+        let expect = Expect {
+            uuid: Some(entry.stream_uuid),
+            ctransid: Some(entry.stream_ctransid),
+            send_parent: entry
+                .send_parent_uuid
+                .map_or(ExpectParent::None, ExpectParent::Uuid),
+        };
+        Self {
+            archive: entry.id,
+            guard: Guard::new(expect),
+            waiting: Vec::new(),
+            passed: 0,
+        }
+    }
+
+    fn pass(&mut self, bytes: &[u8], receiving: &mut Receiving) -> Result<(), Error> {
+        let refused = |archive, source| Error::StoredStream { archive, source };
+        self.guard
+            .push(bytes)
+            .map_err(|source| refused(self.archive, source))?;
+        self.waiting.extend_from_slice(bytes);
+        let cleared =
+            usize::try_from(self.guard.cleared() - self.passed).expect("less than was pushed");
+        let head = self.guard.head();
+        if cleared > 0
+            && let Some(head) = head
+        {
+            receiving.write(&self.waiting[..cleared], &head.name)?;
+            self.waiting.drain(..cleared);
+            self.passed += cleared as u64;
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), Error> {
+        let archive = self.archive;
+        self.guard
+            .finish()
+            .map_err(|source| Error::StoredStream { archive, source })?;
+        Ok(())
+    }
+}

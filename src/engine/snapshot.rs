@@ -1,0 +1,276 @@
+//! The night's read-only snapshot, and which of them stay.
+//!
+//! A snapshot is made under a name of its own, recorded in the catalog, and then renamed to its
+//! date, so that a crash at any point leaves either one that the catalog knows or a leftover that
+//! the next run may take away: it is read-only, has that name, and was taken of this very source.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use chrono::{Days, NaiveDate};
+
+use crate::btrfs::{self, BtrfsError, Tools};
+use crate::catalog::{Catalog, NewSnapshot, SnapshotRow};
+use crate::config::{Live, Source};
+use crate::engine::clock::Clock;
+use crate::error::Error;
+use crate::model::archive::ArchiveState;
+use crate::model::entry::Timestamp;
+use crate::model::{LedgerId, SubvolumeIdentity};
+
+/// The night's snapshot, as it stands now.
+#[derive(Debug)]
+pub(super) struct Night {
+    pub(super) row: SnapshotRow,
+    pub(super) identity: SubvolumeIdentity,
+    pub(super) made: Made,
+}
+
+/// Whether this run made the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    Now,
+    Before,
+}
+
+/// What a source must be before anything is done to it.
+pub(super) fn check_live(source: &Source, live: &Live) -> Result<SubvolumeIdentity, Error> {
+    let identity = btrfs::identity(&live.subvolume)?;
+    if let (true, Some(received)) = (identity.read_only, identity.received_uuid) {
+        // A snapshot of it would carry the same received uuid, and so would every later one.
+        return Err(Error::SnapshotReceived {
+            path: live.subvolume.clone(),
+            received,
+        });
+    }
+    let snapshots = std::fs::metadata(&live.snapshots).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::NoSnapshotsDir {
+            source_name: source.name.clone(),
+            path: live.snapshots.clone(),
+        },
+        _ => Error::file("look at the snapshots directory", &live.snapshots, error),
+    })?;
+    if !snapshots.is_dir() {
+        return Err(Error::NoSnapshotsDir {
+            source_name: source.name.clone(),
+            path: live.snapshots.clone(),
+        });
+    }
+    if btrfs::filesystem_id(&live.subvolume)? != btrfs::filesystem_id(&live.snapshots)? {
+        return Err(Error::SnapshotsElsewhere {
+            path: live.snapshots.clone(),
+            subvolume: live.subvolume.clone(),
+        });
+    }
+    Ok(identity)
+}
+
+/// Makes sure that the date's snapshot stands.
+pub(super) fn take(
+    source: &Source,
+    live: &Live,
+    date: NaiveDate,
+    catalog: &mut Catalog,
+    tools: &Tools,
+    clock: &dyn Clock,
+) -> Result<Night, Error> {
+    let path = live.snapshots.join(date.to_string());
+    let unnamed = live.snapshots.join(format!(".coldchain-new-{date}"));
+    let origin = check_live(source, live)?;
+    if let Some(row) = catalog
+        .snapshots(&source.name)?
+        .into_iter()
+        .find(|row| row.date == date)
+    {
+        if let Some(night) = known(&row, &path, &unnamed)? {
+            return Ok(night);
+        }
+        catalog.forget_snapshot(row.id, Timestamp(clock.now()))?;
+    }
+    if exists(&path)? {
+        return Err(Error::SnapshotInTheWay(path));
+    }
+    if exists(&unnamed)? {
+        remove_leftover(tools, &unnamed, &origin)?;
+    }
+    btrfs::snapshots::create(tools, &live.subvolume, &unnamed)?;
+    let identity = btrfs::identity(&unnamed)?;
+    if let Some(received) = identity.received_uuid {
+        btrfs::snapshots::delete(tools, &unnamed, identity.uuid)?;
+        return Err(Error::SnapshotReceived {
+            path: live.subvolume.clone(),
+            received,
+        });
+    }
+    let row = catalog.add_snapshot(&NewSnapshot {
+        source: &source.name,
+        date,
+        path: &path,
+        identity: &identity,
+        made_at: Timestamp(clock.now()),
+    })?;
+    std::fs::rename(&unnamed, &path)
+        .map_err(|error| Error::file("name the snapshot", &path, error))?;
+    Ok(Night {
+        row,
+        identity,
+        made: Made::Now,
+    })
+}
+
+/// The snapshot that the catalog knows, if it is still there; a changed one is an error.
+fn known(row: &SnapshotRow, path: &Path, unnamed: &Path) -> Result<Option<Night>, Error> {
+    if !exists(path)? && exists(unnamed)? {
+        let identity = btrfs::identity(unnamed)?;
+        if row.difference(&identity).is_none() {
+            std::fs::rename(unnamed, path)
+                .map_err(|error| Error::file("name the snapshot", path, error))?;
+        }
+    }
+    if !exists(path)? {
+        return Ok(None);
+    }
+    let identity = match btrfs::identity(path) {
+        Ok(identity) => identity,
+        Err(BtrfsError::NotASubvolume { .. }) => {
+            return Err(Error::SnapshotInTheWay(path.to_owned()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if row.difference(&identity).is_some() {
+        return Err(Error::SnapshotInTheWay(path.to_owned()));
+    }
+    Ok(Some(Night {
+        row: row.clone(),
+        identity,
+        made: Made::Before,
+    }))
+}
+
+fn remove_leftover(tools: &Tools, path: &Path, origin: &SubvolumeIdentity) -> Result<(), Error> {
+    let left = btrfs::identity(path)?;
+    if !left.read_only || left.parent_uuid != Some(origin.uuid) {
+        return Err(Error::SnapshotInTheWay(path.to_owned()));
+    }
+    Ok(btrfs::snapshots::delete(tools, path, left.uuid)?)
+}
+
+fn exists(path: &Path) -> Result<bool, Error> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::file("look at", path, error)),
+    }
+}
+
+/// Deletes the snapshots that are older than the source keeps them. Those that an unfinished
+/// attempt or the next incremental needs stay whatever their age.
+pub(super) fn retain(
+    source: &Source,
+    ledger: &LedgerId,
+    date: NaiveDate,
+    catalog: &mut Catalog,
+    tools: &Tools,
+    clock: &dyn Clock,
+) -> Result<Vec<NaiveDate>, Error> {
+    let days = Days::new(u64::from(source.keep_snapshots_days));
+    let Some(oldest_kept) = date.checked_sub_days(days) else {
+        return Ok(Vec::new());
+    };
+    let pinned = pinned(ledger, catalog)?;
+    let mut deleted = Vec::new();
+    for row in catalog.snapshots(&source.name)? {
+        if row.date >= oldest_kept || pinned.contains(&row.id) {
+            continue;
+        }
+        if exists(&row.path)? {
+            let identity = btrfs::identity(&row.path)?;
+            if identity.uuid != row.local_uuid || !identity.read_only {
+                // Somebody else's now: it is left alone, and no longer ours.
+                catalog.forget_snapshot(row.id, Timestamp(clock.now()))?;
+                continue;
+            }
+            btrfs::snapshots::delete(tools, &row.path, row.local_uuid)?;
+            deleted.push(row.date);
+        }
+        catalog.forget_snapshot(row.id, Timestamp(clock.now()))?;
+    }
+    Ok(deleted)
+}
+
+/// The snapshots that must stay: of the newest archive, of every attempt in hand, and what those
+/// are incremental on.
+fn pinned(ledger: &LedgerId, catalog: &Catalog) -> Result<HashSet<i64>, Error> {
+    let archives = catalog.archives(ledger)?;
+    let newest = archives
+        .iter()
+        .filter(|archive| archive.is_visible())
+        .max_by_key(|archive| archive.date);
+    let mut needed: Vec<_> = newest.map(|archive| archive.id).into_iter().collect();
+    for attempt in &archives {
+        if matches!(
+            attempt.state,
+            ArchiveState::Unfinished | ArchiveState::Committing
+        ) {
+            needed.push(attempt.id);
+            needed.extend(attempt.send_parent);
+        }
+    }
+    Ok(archives
+        .iter()
+        .filter(|archive| needed.contains(&archive.id))
+        .filter_map(|archive| archive.snapshot)
+        .collect())
+}
+
+/// The subvolumes below the source, which its snapshots leave out. Its own snapshots don't count.
+pub(super) fn left_out(live: &Live) -> Result<Vec<PathBuf>, Error> {
+    let nested = btrfs::snapshots::nested_subvolumes(&live.subvolume)?;
+    Ok(nested
+        .into_iter()
+        .filter(|path| !path.starts_with(&live.snapshots))
+        .collect())
+}
+
+/// The snapshot of an archive if it still is what was archived, or what became of it.
+pub(super) fn check(row: &SnapshotRow) -> Result<Result<SubvolumeIdentity, String>, Error> {
+    if !exists(&row.path)? {
+        return Ok(Err(format!("{} is gone", row.path.display())));
+    }
+    let identity = match btrfs::identity(&row.path) {
+        Ok(identity) => identity,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    Ok(match row.difference(&identity) {
+        None => Ok(identity),
+        Some(difference) => Err(format!("{}: {difference}", row.path.display())),
+    })
+}
+
+/// The nested subvolumes in a sentence; `None` if there are none.
+pub(super) fn left_out_in_words(nested: &[PathBuf]) -> Option<String> {
+    const NAMED: usize = 5;
+    let names: Vec<_> = nested
+        .iter()
+        .take(NAMED)
+        .map(|path| path.display().to_string())
+        .collect();
+    let more = nested.len().saturating_sub(NAMED);
+    match (names.len(), more) {
+        (0, _) => None,
+        (_, 0) => Some(format!(
+            "nested subvolumes are left out of its snapshots: {}",
+            names.join(", ")
+        )),
+        (_, _) => Some(format!(
+            "nested subvolumes are left out of its snapshots: {} and {more} more",
+            names.join(", ")
+        )),
+    }
+}
+
+/// The standing warning about a source's nested subvolumes, where they can be looked for.
+pub fn warning_of_left_out(source: &Source) -> Option<String> {
+    let live = source.live.as_ref()?;
+    left_out_in_words(&left_out(live).ok()?)
+}

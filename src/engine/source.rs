@@ -1,0 +1,74 @@
+//! A configured source, brought together with its row in the catalog and its store.
+
+use crate::catalog::{Catalog, SourceRow};
+use crate::config::{Config, Source, StoreConfig};
+use crate::error::Error;
+use crate::model::{LedgerId, SourceName};
+use crate::store::{DirStore, Store};
+
+/// A source with all that a command needs to work on it.
+pub struct OpenSource<'a> {
+    /// What the config says of it.
+    pub config: &'a Source,
+    /// What the catalog says of it.
+    pub row: SourceRow,
+    /// Where its archives lie.
+    pub store: &'a dyn Store,
+}
+
+impl OpenSource<'_> {
+    /// Its name.
+    pub fn name(&self) -> &SourceName {
+        &self.config.name
+    }
+}
+
+/// The URL of that store, which can be told without reaching it.
+pub fn store_url(config: &StoreConfig) -> String {
+    match config {
+        StoreConfig::Dir { path } => format!("file://{}", path.display()),
+    }
+}
+
+/// Opens the store of that configuration.
+pub fn open_store(config: &StoreConfig) -> Result<Box<dyn Store>, Error> {
+    match config {
+        StoreConfig::Dir { path } => Ok(Box::new(DirStore::open(path)?)),
+    }
+}
+
+/// Finds the source in the catalog, or gives it a ledger id and remembers it. What was fixed when
+/// it was first seen must still be what the config says.
+pub fn know_source(
+    config: &Config,
+    source: &Source,
+    catalog: &mut Catalog,
+) -> Result<SourceRow, Error> {
+    let directory = source.directory.to_string();
+    let store = store_url(&config.stores[&source.store]);
+    if let Some(row) = catalog.source(&source.name)? {
+        if row.directory != directory || row.store != store {
+            return Err(Error::SourceMoved {
+                source_name: source.name.clone(),
+                was: format!("`{}` in {}", row.directory, row.store),
+                now: format!("`{directory}` in {store}"),
+            });
+        }
+        return Ok(row);
+    }
+    let row = SourceRow {
+        name: source.name.clone(),
+        directory,
+        store,
+        ledger: LedgerId(random_bytes()),
+    };
+    catalog.add_source(&row)?;
+    Ok(row)
+}
+
+/// Random bytes from the kernel.
+pub(super) fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
+    bytes
+}

@@ -1,0 +1,199 @@
+//! The state directory: the catalog, the signing keys, and the locks.
+//!
+//! It is made with mode 0700 and its files with 0600. Besides the files that the design names it
+//! holds `signing.grant`: the root key's signature over the signing key, so that a ledger for a new
+//! source can be opened while the root secret stays in the recovery kit.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::catalog::Catalog;
+use crate::error::Error;
+use crate::ledger::{PublicKey, SigningKey, make_grant};
+use crate::model::SourceName;
+use crate::model::entry::{KeyGrant, Role};
+
+const SIGNING_KEY: &str = "signing.key";
+const SIGNING_PUB: &str = "signing.pub";
+const SIGNING_GRANT: &str = "signing.grant";
+const ROOT_PUB: &str = "root.pub";
+
+/// The state directory of one machine.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+/// What a writer signs with, and whom it trusts.
+#[derive(Debug)]
+pub struct Keys {
+    /// Signs entries.
+    pub signing: SigningKey,
+    /// The signing key and its roles, vouched for by the root key.
+    pub grant: KeyGrant,
+    /// The key that all trust in a ledger comes from.
+    pub root: PublicKey,
+}
+
+/// Keys that `init` has made.
+#[derive(Debug)]
+pub struct NewKeys {
+    /// The key that all trust comes from. Its secret belongs in the recovery kit, and only there.
+    pub root: SigningKey,
+    /// Signs entries on this machine.
+    pub signing: SigningKey,
+    /// The root key's word for the signing key.
+    pub grant: KeyGrant,
+}
+
+/// Held while a source is worked on; released when it is dropped, also by the death of the process.
+#[derive(Debug)]
+pub struct SourceLock {
+    _file: File,
+}
+
+impl StateDir {
+    /// The state directory at that path, which need not exist.
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
+    /// Makes the directory if it is missing.
+    pub fn create(&self) -> Result<(), Error> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path)
+            .map_err(|source| Error::file("create", &self.path, source))
+    }
+
+    /// The catalog, made if it is missing.
+    pub fn catalog(&self) -> Result<Catalog, Error> {
+        self.create()?;
+        Ok(Catalog::open(&self.path.join("catalog.db"))?)
+    }
+
+    /// The catalog for a command that only reads: an empty one if there is none yet, so that
+    /// asking what there is makes no files.
+    pub fn catalog_to_read(&self) -> Result<Catalog, Error> {
+        let path = self.path.join("catalog.db");
+        match path.try_exists() {
+            Ok(true) => Ok(Catalog::open(&path)?),
+            Ok(false) => Ok(Catalog::in_memory()?),
+            Err(source) => Err(Error::file("look for", path, source)),
+        }
+    }
+
+    /// Whether `init` has made the keys.
+    pub fn has_keys(&self) -> bool {
+        self.path.join(SIGNING_KEY).exists()
+    }
+
+    /// New keys, not written anywhere yet.
+    pub fn new_keys(&self) -> Result<NewKeys, Error> {
+        let root = SigningKey::generate()?;
+        let signing = SigningKey::generate()?;
+        let grant = make_grant(&root, &signing.public(), &[Role::Pruner, Role::Writer])?;
+        Ok(NewKeys {
+            root,
+            signing,
+            grant,
+        })
+    }
+
+    /// Writes new keys, all but the root key's secret.
+    pub fn write_keys(&self, keys: &NewKeys) -> Result<(), Error> {
+        let grant = serde_json::to_string(&keys.grant).expect("a grant is plain strings");
+        self.write_new(ROOT_PUB, &keys.root.public().to_file_text())?;
+        self.write_new(SIGNING_PUB, &keys.signing.public().to_file_text())?;
+        self.write_new(SIGNING_GRANT, &(grant + "\n"))?;
+        // Last: its presence says that the others are there.
+        self.write_new(SIGNING_KEY, &keys.signing.to_file_text())
+    }
+
+    /// The keys that a writer needs.
+    pub fn keys(&self) -> Result<Keys, Error> {
+        let signing_path = self.path.join(SIGNING_KEY);
+        let signing = SigningKey::from_file_text(&self.read(SIGNING_KEY)?)?;
+        let mode = std::fs::metadata(&signing_path)
+            .map_err(|source| Error::file("look at", &signing_path, source))?
+            .permissions()
+            .mode();
+        if mode & 0o077 != 0 {
+            return Err(Error::Exposed {
+                path: signing_path,
+                mode: mode & 0o777,
+            });
+        }
+        let grant = serde_json::from_str(&self.read(SIGNING_GRANT)?).map_err(|error| {
+            Error::file(
+                "understand",
+                self.path.join(SIGNING_GRANT),
+                std::io::Error::other(error),
+            )
+        })?;
+        Ok(Keys {
+            signing,
+            grant,
+            root: self.root_key()?,
+        })
+    }
+
+    /// The root public key.
+    pub fn root_key(&self) -> Result<PublicKey, Error> {
+        Ok(PublicKey::from_file_text(&self.read(ROOT_PUB)?)?)
+    }
+
+    /// Locks a source for this process, or says at once that another has it.
+    pub fn lock(&self, source: &SourceName) -> Result<SourceLock, Error> {
+        let path = self.path.join(format!("{source}.lock"));
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| Error::file("open the lock", &path, source))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(SourceLock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy(source.clone())),
+            Err(errno) => Err(Error::file("lock", path, errno.into())),
+        }
+    }
+
+    fn read(&self, file: &'static str) -> Result<String, Error> {
+        let path = self.path.join(file);
+        std::fs::read_to_string(&path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => Error::NoKeys {
+                state_dir: self.path.clone(),
+                file,
+            },
+            _ => Error::file("read", path, source),
+        })
+    }
+
+    fn write_new(&self, file: &'static str, text: &str) -> Result<(), Error> {
+        write_new(&self.path.join(file), text)
+    }
+}
+
+/// Writes a private file that must not exist yet, and makes it durable.
+pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Error> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),
+            _ => Error::file("create", path, source),
+        })?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|source| Error::file("write", path, source))
+}

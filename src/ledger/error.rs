@@ -1,0 +1,156 @@
+//! Why an entry can't be made, and why one is refused.
+
+use crate::model::entry::Role;
+use crate::model::{ArchiveId, LedgerId, Sha256, Uuid};
+
+/// A key or an entry that can't be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The text is no minisign key.
+    #[error("could not read a minisign {what}")]
+    Key {
+        /// Which kind of key.
+        what: &'static str,
+        /// The cause.
+        source: minisign::PError,
+    },
+    /// Signing failed.
+    #[error("could not sign {what}")]
+    Sign {
+        /// What was to be signed.
+        what: &'static str,
+        /// The cause.
+        source: minisign::PError,
+    },
+    /// The entry can't be written, or is not one.
+    #[error("could not write or read a ledger entry")]
+    Entry(#[from] Refusal),
+}
+
+/// Why an object is not the entry that it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is not a body line and a signature.
+    #[error("it is not a body line with a signature after it: {0}")]
+    Shape(&'static str),
+    /// The body is not canonical JSON.
+    #[error("its body is not canonical JSON: {0}")]
+    NotCanonical(String),
+    /// A field is missing or of another type.
+    #[error("its body can't be understood: {0}")]
+    Fields(String),
+    /// No key that may sign this kind has signed it.
+    #[error("no key that may sign {kind:?} has signed it")]
+    Unsigned {
+        /// The entry's kind.
+        kind: String,
+    },
+    /// The signature's trusted comment is not what the body says.
+    #[error("its signature was made for another entry")]
+    OtherComment,
+    /// A key in the first entry has no valid grant of the root key.
+    #[error("the key {key} has no valid grant of the root key")]
+    NoGrant {
+        /// The key.
+        key: String,
+    },
+    /// The first entry names another root key.
+    #[error("it names another root key ({found}) than the one that is trusted ({trusted})")]
+    OtherRoot {
+        /// The key in the entry.
+        found: String,
+        /// The trusted key.
+        trusted: String,
+    },
+    /// It belongs to another ledger.
+    #[error("it belongs to the ledger {found}, not to {expected}")]
+    OtherLedger {
+        /// Its ledger.
+        found: LedgerId,
+        /// The trusted ledger.
+        expected: LedgerId,
+    },
+    /// It belongs to another source.
+    #[error("it belongs to the source directory `{found}`, not to `{expected}`")]
+    OtherSource {
+        /// Its source directory.
+        found: String,
+        /// The trusted one.
+        expected: String,
+    },
+    /// It has another number inside.
+    #[error("it says that it is entry {found}")]
+    OtherNumber {
+        /// The number inside.
+        found: u64,
+    },
+    /// Numbers are missing before it.
+    #[error("entry {missing} is missing before it")]
+    Gap {
+        /// The first missing number.
+        missing: u64,
+    },
+    /// It does not follow the entry before it.
+    #[error(
+        "it does not follow the entry before it (its `prev` is {found:?}, expected {expected:?})"
+    )]
+    OtherPrevious {
+        /// What it names.
+        found: Option<Sha256>,
+        /// What it should name.
+        expected: Option<Sha256>,
+    },
+    /// It does not name exactly the quarantined numbers before it.
+    #[error("it skips {found:?}, but the entries before it that do not verify are {expected:?}")]
+    OtherSkips {
+        /// What it names.
+        found: Vec<u64>,
+        /// What it should name.
+        expected: Vec<u64>,
+    },
+    /// The first entry has to be `open`, and only that.
+    #[error("`open` has to be the first entry, and only that")]
+    Open,
+    /// A role that `open` does not give to that key.
+    #[error("a key other than the root key is given the role {0:?}")]
+    Role(Role),
+    /// The archive's facts contradict each other.
+    #[error("archive {archive} contradicts itself: {what}")]
+    Inconsistent {
+        /// The archive.
+        archive: ArchiveId,
+        /// What.
+        what: &'static str,
+    },
+    /// The archive builds on one that is not there.
+    #[error("archive {archive} builds on {parent}, which is not an earlier archive of its chain")]
+    NoParent {
+        /// The archive.
+        archive: ArchiveId,
+        /// What it names.
+        parent: ArchiveId,
+    },
+    /// The archive's stream was archived before.
+    #[error("the stream {uuid} of {archive} was archived before")]
+    KnownStream {
+        /// The archive.
+        archive: ArchiveId,
+        /// The stream uuid.
+        uuid: Uuid,
+    },
+}
+
+impl Refusal {
+    /// Whether the object bears a signature of the ledger's own keys. Bytes that do not are somebody
+    /// else's doing, and can be passed over; what is signed and does not fit is a fork.
+    pub fn was_signed(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherPrevious { .. }
+                | Self::OtherSkips { .. }
+                | Self::Inconsistent { .. }
+                | Self::NoParent { .. }
+                | Self::KnownStream { .. }
+        )
+    }
+}

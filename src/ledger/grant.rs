@@ -1,0 +1,65 @@
+//! The root key's word for another key.
+//!
+//! The statement is a line of canonical JSON, `{"key":"RW…","roles":["pruner","writer"]}`, signed
+//! by the root key. A machine keeps it in its state directory, so that a ledger for a new source can
+//! be opened while the root secret lies in the recovery kit.
+
+use serde_json::json;
+
+use super::canonical::to_canonical;
+use super::error::{LedgerError, Refusal};
+use super::key::{PublicKey, SigningKey};
+use super::signature::is_one_form;
+use crate::model::entry::{KeyGrant, Role};
+
+const UNTRUSTED: &str = "coldchain key grant";
+const TRUSTED: &str = "coldchain key grant";
+
+fn statement(key: &str, roles: &[Role]) -> Vec<u8> {
+    let mut line =
+        to_canonical(&json!({"key": key, "roles": roles})).expect("strings are canonical");
+    line.push(b'\n');
+    line
+}
+
+/// Signs a key's roles with the root key.
+pub fn make_grant(
+    root: &SigningKey,
+    key: &PublicKey,
+    roles: &[Role],
+) -> Result<KeyGrant, LedgerError> {
+    let mut roles = roles.to_vec();
+    roles.sort_unstable();
+    let key = key.to_string();
+    let grant = root.sign(&statement(&key, &roles), UNTRUSTED, TRUSTED, "a key grant")?;
+    Ok(KeyGrant {
+        key,
+        roles,
+        grant: Some(grant),
+    })
+}
+
+/// The root key's own place in `open`: it needs nobody's word.
+pub fn root_grant(root: &PublicKey) -> KeyGrant {
+    KeyGrant {
+        key: root.to_string(),
+        roles: vec![Role::Root],
+        grant: None,
+    }
+}
+
+/// Whether the root key vouches for that key and just these roles. Root itself can't be granted.
+pub fn verify_grant(root: &PublicKey, grant: &KeyGrant) -> Result<PublicKey, Refusal> {
+    let refuse = || Refusal::NoGrant {
+        key: grant.key.clone(),
+    };
+    if grant.roles.contains(&Role::Root) {
+        return Err(Refusal::Role(Role::Root));
+    }
+    let key: PublicKey = grant.key.parse().map_err(|_| refuse())?;
+    let signature = grant.grant.as_deref().ok_or_else(refuse)?;
+    let good = key.to_string() == grant.key
+        && is_one_form(signature.as_bytes(), UNTRUSTED, TRUSTED)
+        && root.verifies(&statement(&grant.key, &grant.roles), signature);
+    if good { Ok(key) } else { Err(refuse()) }
+}

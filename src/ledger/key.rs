@@ -1,0 +1,128 @@
+//! Minisign keys: the same files and strings as Debian's `minisign` reads and writes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::LedgerError;
+
+/// A secret key. It is not encrypted (`minisign -W`): a nightly run has nobody to ask.
+pub struct SigningKey(minisign::SecretKey);
+
+/// A public key, written `RW…`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey(String);
+
+impl SigningKey {
+    /// A new key.
+    pub fn generate() -> Result<Self, LedgerError> {
+        minisign::KeyPair::generate_unencrypted_keypair()
+            .map(|pair| Self(pair.sk))
+            .map_err(|source| LedgerError::Key {
+                what: "key pair",
+                source,
+            })
+    }
+
+    /// Reads a secret key file.
+    pub fn from_file_text(text: &str) -> Result<Self, LedgerError> {
+        let failed = |source| LedgerError::Key {
+            what: "secret key",
+            source,
+        };
+        let boxed = minisign::SecretKeyBox::from_string(text).map_err(failed)?;
+        boxed
+            .into_unencrypted_secret_key()
+            .map(Self)
+            .map_err(failed)
+    }
+
+    /// The secret key file's text.
+    pub fn to_file_text(&self) -> String {
+        let boxed = self
+            .0
+            .to_box(Some("coldchain secret key"))
+            .expect("the comment is one line");
+        boxed.into_string()
+    }
+
+    /// Its public key.
+    pub fn public(&self) -> PublicKey {
+        let key = minisign::PublicKey::from_secret_key(&self.0)
+            .expect("a secret key holds its public key");
+        PublicKey(key.to_base64())
+    }
+
+    pub(super) fn sign(
+        &self,
+        bytes: &[u8],
+        untrusted: &str,
+        trusted: &str,
+        what: &'static str,
+    ) -> Result<String, LedgerError> {
+        minisign::sign(None, &self.0, bytes, Some(trusted), Some(untrusted))
+            .map(minisign::SignatureBox::into_string)
+            .map_err(|source| LedgerError::Sign { what, source })
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey(public {})", self.public())
+    }
+}
+
+impl PublicKey {
+    /// The public key file's text: a comment, and the key on a line of its own.
+    pub fn to_file_text(&self) -> String {
+        format!("untrusted comment: coldchain public key\n{self}\n")
+    }
+
+    /// Reads a public key file.
+    pub fn from_file_text(text: &str) -> Result<Self, LedgerError> {
+        text.lines().nth(1).unwrap_or_default().parse()
+    }
+
+    pub(super) fn verifies(&self, bytes: &[u8], signature: &str) -> bool {
+        let Ok(key) = minisign::PublicKey::from_base64(&self.0) else {
+            return false;
+        };
+        let Ok(signature) = minisign::SignatureBox::from_string(signature) else {
+            return false;
+        };
+        // Prehashed signatures alone: a signature has one form.
+        minisign::verify(
+            &key,
+            &signature,
+            std::io::Cursor::new(bytes),
+            true,
+            false,
+            false,
+        )
+        .is_ok()
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = LedgerError;
+
+    fn from_str(text: &str) -> Result<Self, LedgerError> {
+        let text = text.trim();
+        let key = minisign::PublicKey::from_base64(text).map_err(|source| LedgerError::Key {
+            what: "public key",
+            source,
+        })?;
+        Ok(Self(key.to_base64()))
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
+    }
+}

@@ -1,0 +1,333 @@
+//! Replaying a ledger: each entry is judged by all that came before it.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use super::body::decode_body;
+use super::error::Refusal;
+use super::grant::verify_grant;
+use super::key::PublicKey;
+use super::signature::{split, verify};
+use crate::model::entry::{ArchiveEntry, Entry, EntryKind, OpenEntry, Role};
+use crate::model::{ArchiveId, ArchiveKind, LedgerId, Sha256, Uuid};
+
+/// What the reader brings along: nothing of it may come from the store.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// The ledger's id.
+    pub ledger: LedgerId,
+    /// The source's directory in the store.
+    pub source_directory: String,
+    /// The key that all other keys need the word of.
+    pub root: PublicKey,
+}
+
+/// The newest valid entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its number.
+    pub seq: u64,
+    /// SHA-256 of its body line.
+    pub hash: Sha256,
+}
+
+/// An entry that was found valid.
+#[derive(Debug, Clone)]
+pub struct Absorbed {
+    /// What it says.
+    pub entry: Entry,
+    /// SHA-256 of its body line.
+    pub hash: Sha256,
+    /// What a reader should be told.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something that this version reads past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// A kind that it does not know.
+    UnknownKind {
+        /// The entry's number.
+        seq: u64,
+        /// The kind.
+        kind: String,
+    },
+    /// A format beyond its own.
+    HigherFormat {
+        /// The entry's number.
+        seq: u64,
+        /// The format.
+        format: u32,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKind { seq, kind } => {
+                write!(f, "entry {seq} is of the unknown kind {kind:?}")
+            }
+            Self::HigherFormat { seq, format } => write!(f, "entry {seq} has format {format}"),
+        }
+    }
+}
+
+/// A ledger as far as it has been read.
+#[derive(Debug)]
+pub struct Replay {
+    trust: Trust,
+    head: Option<Head>,
+    keys: Vec<(PublicKey, Vec<Role>)>,
+    archives: HashMap<ArchiveId, Known>,
+    streams: HashSet<Uuid>,
+    /// Numbers after the head whose objects do not verify.
+    unskipped: Vec<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    chain: ArchiveId,
+    stream_uuid: Uuid,
+}
+
+/// Whether the signature is to be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signature {
+    Check,
+    /// It was, when the object was first read.
+    Checked,
+}
+
+impl Replay {
+    /// A ledger of which nothing has been read.
+    pub fn new(trust: Trust) -> Self {
+        Self {
+            trust,
+            head: None,
+            keys: Vec::new(),
+            archives: HashMap::new(),
+            streams: HashSet::new(),
+            unskipped: Vec::new(),
+        }
+    }
+
+    /// The newest valid entry.
+    pub fn head(&self) -> Option<Head> {
+        self.head
+    }
+
+    /// The number that the next entry takes.
+    pub fn next_seq(&self) -> u64 {
+        let last = self.unskipped.last().copied();
+        last.or(self.head.map(|head| head.seq)).unwrap_or(0) + 1
+    }
+
+    /// What the next entry has to name in `skips`.
+    pub fn skips(&self) -> Vec<u64> {
+        self.unskipped.clone()
+    }
+
+    /// Notes that the object of a number does not verify, as it was found before.
+    pub fn quarantine(&mut self, seq: u64) {
+        self.unskipped.push(seq);
+    }
+
+    /// Judges the object under that number. If it is refused it is quarantined: the next valid
+    /// entry has to name it.
+    pub fn absorb(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, Refusal> {
+        let next = self.next_seq();
+        let taken = self.take(seq, object, Signature::Check);
+        if taken.is_err() && seq == next {
+            self.unskipped.push(seq);
+        }
+        taken
+    }
+
+    /// Takes in an object that was verified when it was first read.
+    pub fn absorb_trusted(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, Refusal> {
+        self.take(seq, object, Signature::Checked)
+    }
+
+    fn take(&mut self, seq: u64, object: &[u8], signature: Signature) -> Result<Absorbed, Refusal> {
+        if seq != self.next_seq() {
+            return Err(Refusal::Gap {
+                missing: self.next_seq(),
+            });
+        }
+        let (body, signed) = split(object)?;
+        let entry = decode_body(body)?;
+        let head = &entry.head;
+        if head.ledger != self.trust.ledger {
+            return Err(Refusal::OtherLedger {
+                found: head.ledger,
+                expected: self.trust.ledger,
+            });
+        }
+        if head.source != self.trust.source_directory {
+            let expected = self.trust.source_directory.clone();
+            return Err(Refusal::OtherSource {
+                found: head.source.clone(),
+                expected,
+            });
+        }
+        if head.seq != seq {
+            return Err(Refusal::OtherNumber { found: head.seq });
+        }
+        // The first entry's keys are those that it names itself, each with the root key's word.
+        let opened = match &entry.kind {
+            EntryKind::Open(open) if self.head.is_none() => Some(self.granted(open)?),
+            EntryKind::Open(_) => return Err(Refusal::Open),
+            _ if self.head.is_none() => return Err(Refusal::Open),
+            _ => None,
+        };
+        let keys = opened.as_ref().unwrap_or(&self.keys);
+        if signature == Signature::Check {
+            verify(&entry, body, signed, &may_sign(keys, &entry.kind))?;
+        }
+        let expected = self.head.map(|head| head.hash);
+        if head.prev != expected {
+            return Err(Refusal::OtherPrevious {
+                found: head.prev,
+                expected,
+            });
+        }
+        if head.skips != self.skips() {
+            return Err(Refusal::OtherSkips {
+                found: head.skips.clone(),
+                expected: self.skips(),
+            });
+        }
+        if let EntryKind::Archive(archive) = &entry.kind {
+            self.check_archive(archive)?;
+        }
+
+        // Nothing was changed until here: a refused object leaves the replay as it was.
+        if let EntryKind::Archive(archive) = &entry.kind {
+            let known = Known {
+                chain: archive.chain,
+                stream_uuid: archive.stream_uuid,
+            };
+            self.archives.insert(archive.id, known);
+            self.streams.insert(archive.stream_uuid);
+        }
+        if let Some(keys) = opened {
+            self.keys = keys;
+        }
+        self.unskipped.clear();
+        let hash = Sha256::of(body);
+        self.head = Some(Head { seq, hash });
+        let warnings = match &entry.kind {
+            EntryKind::Unknown(_) if head.format > crate::model::entry::FORMAT => {
+                vec![Warning::HigherFormat {
+                    seq,
+                    format: head.format,
+                }]
+            }
+            EntryKind::Unknown(kind) => vec![Warning::UnknownKind {
+                seq,
+                kind: kind.clone(),
+            }],
+            EntryKind::Open(_) | EntryKind::Archive(_) => Vec::new(),
+        };
+        Ok(Absorbed {
+            entry,
+            hash,
+            warnings,
+        })
+    }
+
+    /// The keys that an `open` entry gives roles, each with the trusted root key's word.
+    fn granted(&self, open: &OpenEntry) -> Result<Vec<(PublicKey, Vec<Role>)>, Refusal> {
+        let root = &self.trust.root;
+        let Some((first, others)) = open.keys.split_first() else {
+            return Err(Refusal::Fields("`keys` is empty".to_owned()));
+        };
+        if first.key != root.to_string() || first.roles != [Role::Root] {
+            return Err(Refusal::OtherRoot {
+                found: first.key.clone(),
+                trusted: root.to_string(),
+            });
+        }
+        let mut keys = vec![(root.clone(), vec![Role::Root])];
+        for grant in others {
+            keys.push((verify_grant(root, grant)?, grant.roles.clone()));
+        }
+        Ok(keys)
+    }
+
+    fn check_archive(&self, archive: &ArchiveEntry) -> Result<(), Refusal> {
+        let id = archive.id;
+        let inconsistent = |what| Err(Refusal::Inconsistent { archive: id, what });
+        if id.date != archive.date || id.kind != archive.kind {
+            return inconsistent("its id has another date or kind");
+        }
+        if self.archives.contains_key(&id) {
+            return inconsistent("its id was archived before");
+        }
+        if archive.slot > archive.date {
+            return inconsistent("its slot is after its date");
+        }
+        match (archive.kind, archive.send_parent, archive.send_parent_uuid) {
+            (ArchiveKind::Full, None, None) => {
+                if archive.chain != id {
+                    return inconsistent("a full archive is its own chain");
+                }
+            }
+            (ArchiveKind::Incremental, Some(parent), Some(uuid)) => {
+                match self.archives.get(&parent) {
+                    Some(known) if known.chain == archive.chain && known.stream_uuid == uuid => {}
+                    Some(known) if known.chain == archive.chain => {
+                        return inconsistent("its send parent has another stream uuid");
+                    }
+                    _ => {
+                        return Err(Refusal::NoParent {
+                            archive: id,
+                            parent,
+                        });
+                    }
+                }
+            }
+            _ => return inconsistent("a full has no send parent, and an incremental has one"),
+        }
+        if self.streams.contains(&archive.stream_uuid) {
+            return Err(Refusal::KnownStream {
+                archive: id,
+                uuid: archive.stream_uuid,
+            });
+        }
+        let Some((last, before)) = archive.segments.split_last() else {
+            return inconsistent("it has no segment");
+        };
+        let whole = before
+            .iter()
+            .all(|segment| segment.raw_bytes == archive.segment_size);
+        if !whole || last.raw_bytes > archive.segment_size || last.raw_bytes == 0 {
+            return inconsistent("a segment has another length than it should");
+        }
+        let sum = |of: fn(&crate::model::SegmentRecord) -> u64| {
+            archive
+                .segments
+                .iter()
+                .try_fold(0_u64, |sum, segment| sum.checked_add(of(segment)))
+        };
+        if sum(|segment| segment.raw_bytes) != Some(archive.raw_bytes)
+            || sum(|segment| segment.sealed_bytes) != Some(archive.sealed_bytes)
+        {
+            return inconsistent("its segments do not add up to its size");
+        }
+        Ok(())
+    }
+}
+
+/// The keys that may sign an entry of that kind. What an unknown kind needs is unknown too: any key
+/// that was granted a role will do, because the entry has no effect here.
+fn may_sign(keys: &[(PublicKey, Vec<Role>)], kind: &EntryKind) -> Vec<PublicKey> {
+    let may = |roles: &[Role]| match kind {
+        EntryKind::Open(_) | EntryKind::Archive(_) => roles.contains(&Role::Writer),
+        EntryKind::Unknown(_) => true,
+    };
+    keys.iter()
+        .filter(|(_, roles)| may(roles))
+        .map(|(key, _)| key.clone())
+        .collect()
+}

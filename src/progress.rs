@@ -1,0 +1,207 @@
+//! What happens during a long run, as events; shown as bars on a terminal, as JSON lines, or not at all.
+
+use chrono::NaiveDate;
+use serde_json::{Value, json};
+
+use crate::model::{ArchiveId, SourceName};
+
+mod bar;
+
+pub use bar::Bars;
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// What will be done for a source, and why.
+    Planned {
+        /// The source.
+        source: SourceName,
+        /// The date.
+        date: NaiveDate,
+        /// `full`, `incremental` or `none`.
+        action: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A read-only snapshot stands.
+    Snapshot {
+        /// The source.
+        source: SourceName,
+        /// The date.
+        date: NaiveDate,
+    },
+    /// Work on an archive begins.
+    Begun {
+        /// The source.
+        source: SourceName,
+        /// The archive.
+        archive: ArchiveId,
+        /// How many raw bytes it will have, as far as that can be told.
+        expected: Option<u64>,
+    },
+    /// Raw bytes went by.
+    Progress {
+        /// The source.
+        source: SourceName,
+        /// Raw bytes so far.
+        raw_bytes: u64,
+    },
+    /// A segment is stored, or restored.
+    Segment {
+        /// The source.
+        source: SourceName,
+        /// The archive.
+        archive: ArchiveId,
+        /// Its place, from 0.
+        index: u32,
+        /// Its bytes as stored.
+        sealed_bytes: u64,
+    },
+    /// An archive is in the ledger.
+    Committed {
+        /// The source.
+        source: SourceName,
+        /// The archive.
+        archive: ArchiveId,
+        /// Bytes of send stream.
+        raw_bytes: u64,
+        /// Bytes as stored.
+        sealed_bytes: u64,
+    },
+    /// An archive was received.
+    Restored {
+        /// The source.
+        source: SourceName,
+        /// The archive.
+        archive: ArchiveId,
+    },
+    /// Something that the user should know, and that stops nothing.
+    Warning {
+        /// The source.
+        source: SourceName,
+        /// What.
+        message: String,
+    },
+    /// A source failed.
+    Failed {
+        /// The source.
+        source: SourceName,
+        /// Why.
+        message: String,
+    },
+}
+
+/// Is told what happens.
+pub trait Observer: Sync {
+    /// Takes note of an event.
+    fn event(&self, event: Event);
+
+    /// Whether an estimate of the stream's size is worth the time that it takes.
+    fn wants_estimate(&self) -> bool {
+        false
+    }
+}
+
+/// Takes note of warnings alone.
+#[derive(Debug)]
+pub struct Quiet;
+
+impl Observer for Quiet {
+    fn event(&self, event: Event) {
+        if let Event::Warning { source, message } = event {
+            eprintln!("warning: {source}: {message}");
+        }
+    }
+}
+
+/// Says in a line on stderr what was done (`-v`).
+#[derive(Debug)]
+pub struct Verbose;
+
+impl Observer for Verbose {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Planned {
+                source,
+                date,
+                action,
+                reason,
+            } => eprintln!("{source}: {date}: {action}: {reason}"),
+            Event::Snapshot { source, date } => eprintln!("{source}: snapshot {date} stands"),
+            Event::Segment {
+                source,
+                archive,
+                index,
+                ..
+            } => eprintln!("{source}: {archive}: segment {index}"),
+            Event::Restored { source, archive } => eprintln!("{source}: restored {archive}"),
+            Event::Warning { .. } => Quiet.event(event),
+            Event::Begun { .. }
+            | Event::Progress { .. }
+            | Event::Committed { .. }
+            | Event::Failed { .. } => {}
+        }
+    }
+}
+
+/// One JSON object a line on stdout.
+#[derive(Debug)]
+pub struct JsonLines;
+
+impl Observer for JsonLines {
+    fn event(&self, event: Event) {
+        if let Some(line) = event.to_json() {
+            println!("{line}");
+        }
+    }
+}
+
+impl Event {
+    /// The event as `backup --json` prints it; the event of a begun archive is for bars alone.
+    pub fn to_json(&self) -> Option<Value> {
+        Some(match self {
+            Self::Planned {
+                source,
+                date,
+                action,
+                reason,
+            } => {
+                json!({"event": "planned", "source": source, "date": date, "action": action, "reason": reason})
+            }
+            Self::Snapshot { source, date } => {
+                json!({"event": "snapshot", "source": source, "date": date})
+            }
+            Self::Begun { .. } => return None,
+            Self::Progress { source, raw_bytes } => {
+                json!({"event": "progress", "source": source, "raw_bytes": raw_bytes})
+            }
+            Self::Segment {
+                source,
+                archive,
+                index,
+                sealed_bytes,
+            } => json!({
+                "event": "segment", "source": source, "archive": archive, "index": index,
+                "sealed_bytes": sealed_bytes,
+            }),
+            Self::Committed {
+                source,
+                archive,
+                raw_bytes,
+                sealed_bytes,
+            } => json!({
+                "event": "committed", "source": source, "archive": archive, "raw_bytes": raw_bytes,
+                "sealed_bytes": sealed_bytes,
+            }),
+            Self::Restored { source, archive } => {
+                json!({"event": "restored", "source": source, "archive": archive})
+            }
+            Self::Warning { source, message } => {
+                json!({"event": "warning", "source": source, "message": message})
+            }
+            Self::Failed { source, message } => {
+                json!({"event": "failed", "source": source, "message": message})
+            }
+        })
+    }
+}

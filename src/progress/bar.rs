@@ -1,0 +1,80 @@
+//! Progress bars, for a terminal only.
+
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Event, Observer, Quiet};
+
+/// A bar for the archive in hand: bytes, rate, and how long it will take where that can be told.
+#[derive(Debug, Default)]
+pub struct Bars {
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Bars {
+    fn begin(&self, what: String, expected: Option<u64>) {
+        let (bar, template) = match expected {
+            Some(bytes) => (
+                ProgressBar::new(bytes),
+                "{msg}  {bytes} of {total_bytes}  {binary_bytes_per_sec}  {eta} left  {wide_bar}",
+            ),
+            None => (
+                ProgressBar::no_length(),
+                "{msg}  {bytes}  {binary_bytes_per_sec}  {elapsed}",
+            ),
+        };
+        bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
+        bar.set_message(what);
+        *self.bar.lock().expect("no holder panics") = Some(bar);
+    }
+
+    fn with_bar(&self, act: impl FnOnce(&ProgressBar)) {
+        if let Some(bar) = self.bar.lock().expect("no holder panics").as_ref() {
+            act(bar);
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = self.bar.lock().expect("no holder panics").take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Bars {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Begun {
+                source,
+                archive,
+                expected,
+            } => {
+                self.begin(
+                    format!("{source} {} {}", archive.date, archive.kind),
+                    expected,
+                );
+            }
+            Event::Progress { raw_bytes, .. } => self.with_bar(|bar| {
+                // The estimate is within a percent, not exact: the bar must not jump back.
+                if bar.length().is_some_and(|length| length < raw_bytes) {
+                    bar.set_length(raw_bytes);
+                }
+                bar.set_position(raw_bytes);
+            }),
+            Event::Committed { .. } | Event::Restored { .. } | Event::Failed { .. } => self.end(),
+            Event::Warning { .. } => {
+                let bar = self.bar.lock().expect("no holder panics").clone();
+                match bar {
+                    Some(bar) => bar.suspend(|| Quiet.event(event)),
+                    None => Quiet.event(event),
+                }
+            }
+            Event::Planned { .. } | Event::Snapshot { .. } | Event::Segment { .. } => {}
+        }
+    }
+
+    fn wants_estimate(&self) -> bool {
+        true
+    }
+}

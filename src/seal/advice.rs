@@ -1,0 +1,40 @@
+//! What kind of failure it is for whoever ran the program, and what to do about it.
+
+use super::error::SealError;
+
+impl SealError {
+    /// Whether a recipient or an identity file that was typed or configured can't be used.
+    pub fn is_wrong_input(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRecipients
+                | Self::Recipient(_)
+                | Self::IdentityRead { .. }
+                | Self::IdentityMissing { .. }
+                | Self::IdentityLine { .. }
+                | Self::IdentityUnsupported { .. }
+                | Self::PassphraseUnavailable { .. }
+                | Self::Option { .. }
+        )
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Recipient(_) | Self::NoRecipients => {
+                "mend `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient"
+            }
+            Self::IdentityRead { .. }
+            | Self::IdentityMissing { .. }
+            | Self::IdentityLine { .. }
+            | Self::IdentityUnsupported { .. } => {
+                "give the recovery kit, an age identity file, or an ssh private key"
+            }
+            Self::SelfCheck { .. } => {
+                "nothing was committed; this machine computes wrongly: test its memory before you trust it"
+            }
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,203 @@
+//! The thread that puts frames together, in order, into sealed segments and hands those out.
+
+use std::convert::Infallible;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
+
+use super::archive_key::ArchiveKey;
+use super::error::SealError;
+use super::frames::Frame;
+use super::options::{SealOptions, SelfCheck};
+use super::pool::Pool;
+use super::sealed::{Sealed, SealedSegment};
+use super::segment_writer::SegmentWriter;
+use super::self_check::self_check;
+use crate::model::Blake3;
+
+/// What the assembler is told, in the order of the stream.
+pub(super) enum Step {
+    /// The next frame; its worker answers here.
+    Frame(Receiver<Result<Frame, SealError>>),
+    /// The frames since the last such step are a segment.
+    Segment { raw_bytes: u64, raw_blake3: Blake3 },
+    /// The stream is whole. Steps that end without this are an abort.
+    End,
+}
+
+/// Is raised when the sealer is dropped, whatever its threads are waiting for.
+#[derive(Clone)]
+pub(super) struct Abort(pub(super) Receiver<Infallible>);
+
+impl Abort {
+    pub(super) fn raised(&self) -> bool {
+        self.0.try_recv() == Err(TryRecvError::Disconnected)
+    }
+}
+
+/// What was sealed when the stream ended.
+pub(super) struct Assembled {
+    pub(super) sealed_bytes: u64,
+    pub(super) segments: u32,
+}
+
+/// Why assembling stops before the end.
+enum Stop {
+    /// The sealer was dropped, or nobody takes segments any more.
+    Aborted,
+    Failed(SealError),
+}
+
+impl From<SealError> for Stop {
+    fn from(error: SealError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The thread's state.
+pub(super) struct Assembler {
+    pub(super) options: SealOptions,
+    pub(super) key: ArchiveKey,
+    pub(super) compressed_buffers: Pool,
+    pub(super) out: Sender<Sealed>,
+    pub(super) abort: Abort,
+}
+
+impl Assembler {
+    /// `None` if it was aborted, or failed and has told so to whoever takes the segments.
+    pub(super) fn run(self, steps: Receiver<Step>) -> Option<Assembled> {
+        let result = self.assemble(&steps);
+        // From here `push` fails, even while nobody asks for the failure.
+        drop(steps);
+        match result {
+            Ok(assembled) => self.hand_out(Sealed::Finished).ok().map(|()| assembled),
+            Err(Stop::Aborted) => None,
+            Err(Stop::Failed(error)) => {
+                let _ = self.hand_out(Sealed::Failed(error));
+                None
+            }
+        }
+    }
+
+    fn assemble(&self, steps: &Receiver<Step>) -> Result<Assembled, Stop> {
+        let mut assembled = Assembled {
+            sealed_bytes: 0,
+            segments: 0,
+        };
+        let mut segment: Option<SegmentWriter> = None;
+        let mut check_buffer = match self.options.self_check {
+            SelfCheck::On => vec![0; 256 << 10],
+            SelfCheck::Off => Vec::new(),
+        };
+        loop {
+            let step = steps.recv().map_err(|_| Stop::Aborted)?;
+            if self.abort.raised() {
+                return Err(Stop::Aborted);
+            }
+            match step {
+                Step::Frame(answer) => {
+                    // A worker that is gone without an answer has panicked, or saw the abort.
+                    let frame = answer.recv().map_err(|_| self.lost_worker())??;
+                    let writer = match &mut segment {
+                        Some(writer) => writer,
+                        None => segment.insert(SegmentWriter::new(&self.key, &self.options)?),
+                    };
+                    writer.write(&frame)?;
+                    self.compressed_buffers.give(frame.compressed);
+                }
+                Step::Segment {
+                    raw_bytes,
+                    raw_blake3,
+                } => {
+                    let writer = segment.take().expect("a segment has at least one frame");
+                    let (bytes, sha256) = writer.finish()?;
+                    let sealed = SealedSegment {
+                        index: assembled.segments,
+                        raw_bytes,
+                        raw_blake3,
+                        sha256,
+                        bytes,
+                    };
+                    if self.options.self_check == SelfCheck::On {
+                        self_check(&sealed, &self.key, &mut check_buffer)?;
+                    }
+                    assembled.sealed_bytes += sealed.bytes.len() as u64;
+                    assembled.segments = assembled
+                        .segments
+                        .checked_add(1)
+                        .ok_or(SealError::TooManySegments)?;
+                    self.hand_out(Sealed::Segment(sealed))?;
+                }
+                Step::End => return Ok(assembled),
+            }
+        }
+    }
+
+    fn hand_out(&self, sealed: Sealed) -> Result<(), Stop> {
+        select! {
+            send(self.out, sealed) -> sent => sent.map_err(|_| Stop::Aborted),
+            recv(self.abort.0) -> _ => Err(Stop::Aborted),
+        }
+    }
+
+    fn lost_worker(&self) -> Stop {
+        if self.abort.raised() {
+            Stop::Aborted
+        } else {
+            Stop::Failed(SealError::WorkerLost)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::seal::test_data::small_options;
+
+    /// Runs an assembler over steps that a broken worker would leave, and gives what it told.
+    fn told(answer: Option<Result<Frame, SealError>>) -> Vec<Sealed> {
+        let (out, receiver) = bounded(0);
+        let (raise, abort) = bounded(0);
+        let assembler = Assembler {
+            options: small_options(1),
+            key: ArchiveKey::generate(),
+            compressed_buffers: Pool::new(1, 64),
+            out,
+            abort: Abort(abort),
+        };
+        let (answers, answers_out) = bounded(1);
+        if let Some(answer) = answer {
+            answers.send(answer).unwrap();
+        }
+        drop(answers);
+        let (steps, steps_out) = bounded(2);
+        steps.send(Step::Frame(answers_out)).unwrap();
+        steps.send(Step::End).unwrap();
+        let thread = std::thread::spawn(move || assembler.run(steps_out));
+        let told = receiver.iter().collect();
+        assert!(thread.join().unwrap().is_none());
+        assert!(steps.send(Step::End).is_err(), "a later push fails");
+        drop(raise);
+        told
+    }
+
+    #[test]
+    fn a_frame_that_cannot_be_compressed_is_told_and_no_end() {
+        let failure = SealError::Compress {
+            source: std::io::ErrorKind::OutOfMemory.into(),
+        };
+        assert!(matches!(
+            told(Some(Err(failure)))[..],
+            [Sealed::Failed(SealError::Compress { .. })]
+        ));
+    }
+
+    #[test]
+    fn a_worker_that_dies_is_told_and_no_end() {
+        assert!(matches!(
+            told(None)[..],
+            [Sealed::Failed(SealError::WorkerLost)]
+        ));
+    }
+}

@@ -1,0 +1,42 @@
+//! Raw bytes into sealed segments and back: frames, zstd, age. Only this module names either.
+//!
+//! ```text
+//! frames ─▶ workers (zstd, in parallel) ─▶ assembler (age, SHA-256, self check) ─▶ SealedSegment
+//! bytes  ◀─ SegmentReader (age, zstd, exact length)                             ◀─ sealed segment
+//! ```
+//!
+//! Each archive has its own [`ArchiveKey`]. Segments and private facts are sealed to it alone, and
+//! its secret is sealed to the configured [`Recipients`]; one of their [`Identities`] unseals it.
+//!
+//! A [`Sealer`] that is dropped without [`Sealer::finish`] is an abort, never an end: its channel
+//! closes without [`Sealed::Finished`].
+
+mod advice;
+mod archive_key;
+mod armor;
+mod assembler;
+mod error;
+mod frames;
+mod identity;
+mod opener;
+mod options;
+mod pool;
+mod recipients;
+mod sealed;
+mod sealer;
+mod seek_table;
+mod segment_writer;
+mod self_check;
+#[cfg(test)]
+mod test_data;
+#[cfg(test)]
+mod tests;
+
+pub use archive_key::ArchiveKey;
+pub use error::{RecipientFault, SealError};
+pub use identity::{Identities, generate_identity};
+pub use opener::{SegmentReader, open_segment};
+pub use options::{SealOptions, SelfCheck};
+pub use recipients::Recipients;
+pub use sealed::{Sealed, SealedSegment, SealedTotals};
+pub use sealer::Sealer;

@@ -1,0 +1,58 @@
+//! What comes out of a sealer.
+
+use std::fmt;
+
+use super::error::SealError;
+use crate::model::{Blake3, Sha256};
+
+/// A step of a sealer's progress. A channel that closes before [`Finished`](Self::Finished) tells
+/// of an abort: what came before it is not a whole stream.
+#[derive(Debug)]
+pub enum Sealed {
+    /// The next segment.
+    Segment(SealedSegment),
+    /// The stream ended, and every segment of it was handed out.
+    Finished,
+    /// Sealing failed; nothing follows.
+    Failed(SealError),
+}
+
+/// One segment, as it is to be stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedSegment {
+    /// Its index in the archive, from 0.
+    pub index: u32,
+    /// Bytes of send stream in it.
+    pub raw_bytes: u64,
+    /// BLAKE3 of those.
+    pub raw_blake3: Blake3,
+    /// SHA-256 of `bytes`.
+    pub sha256: Sha256,
+    /// The object: an age file.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for SealedSegment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedSegment")
+            .field("index", &self.index)
+            .field("raw_bytes", &self.raw_bytes)
+            .field("raw_blake3", &self.raw_blake3)
+            .field("sha256", &self.sha256)
+            .field("bytes", &self.bytes.len())
+            .finish()
+    }
+}
+
+/// What a whole stream came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealedTotals {
+    /// Bytes of the stream.
+    pub raw_bytes: u64,
+    /// Bytes of all segments.
+    pub sealed_bytes: u64,
+    /// How many segments there are.
+    pub segments: u32,
+    /// BLAKE3 of the whole stream.
+    pub raw_blake3: Blake3,
+}

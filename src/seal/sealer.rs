@@ -1,0 +1,229 @@
+//! The sealer: frames in, sealed segments out on a channel.
+
+use std::convert::Infallible;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::archive_key::ArchiveKey;
+use super::assembler::{Abort, Assembled, Assembler, Step};
+use super::error::SealError;
+use super::frames::{Job, Worker};
+use super::options::SealOptions;
+use super::pool::Pool;
+use super::sealed::{Sealed, SealedTotals};
+use crate::model::Blake3;
+
+/// Seals one send stream.
+///
+/// Dropped without [`finish`](Self::finish) it aborts: its threads end, and the channel closes
+/// without [`Sealed::Finished`]. It does not wait for the threads then.
+///
+/// Memory: one segment, for each compressing thread two frames and zstd's context, and at most six
+/// frames more. A segment that was handed out is its receiver's.
+#[must_use = "a sealer that is dropped is an abort"]
+pub struct Sealer {
+    options: SealOptions,
+    steps: Sender<Step>,
+    jobs: Sender<Job>,
+    raw_buffers: Pool,
+    assembler: JoinHandle<Option<Assembled>>,
+    stream: Tally,
+    segment: Tally,
+    last: Last,
+    /// Never used but for being dropped.
+    abort: Sender<Infallible>,
+}
+
+/// Whether the stream's last frame was seen: a short one can only be that.
+#[derive(PartialEq)]
+enum Last {
+    ToCome,
+    Seen,
+}
+
+/// Raw bytes and their hash.
+#[derive(Default)]
+struct Tally {
+    bytes: u64,
+    hasher: blake3::Hasher,
+}
+
+impl Tally {
+    fn add(&mut self, raw: &[u8]) {
+        self.bytes += raw.len() as u64;
+        self.hasher.update(raw);
+    }
+
+    fn blake3(&self) -> Blake3 {
+        Blake3(*self.hasher.finalize().as_bytes())
+    }
+}
+
+impl Sealer {
+    /// Starts `options.threads` threads that compress and one that seals.
+    ///
+    /// The channel holds nothing: a segment waits in the sealer until it is taken, so somebody
+    /// else than the one who pushes must receive.
+    pub fn start(
+        options: SealOptions,
+        key: &ArchiveKey,
+    ) -> Result<(Self, Receiver<Sealed>), SealError> {
+        options.validate()?;
+        // Every thread has a frame in hand, and one more is ready for the first that is done.
+        let in_flight = options.threads + 1;
+        // Besides those: the frame that the assembler waits for and the one that is being pushed.
+        let buffers = in_flight + 2;
+        let raw_buffers = Pool::new(buffers, options.frame_bytes);
+        let compressed_buffers = Pool::new(buffers, zstd::compress_bound(options.frame_bytes));
+        let (steps, steps_out) = bounded(in_flight);
+        // The steps are the bound; a job whose step was taken finds room.
+        let (jobs, jobs_out) = bounded(in_flight + 1);
+        let (out, receiver) = bounded(0);
+        let (abort, abort_out) = bounded(0);
+        let abort_out = Abort(abort_out);
+
+        for index in 0..options.threads {
+            let worker = Worker::new(
+                options.level,
+                raw_buffers.clone(),
+                compressed_buffers.clone(),
+            )?;
+            let (jobs, abort) = (jobs_out.clone(), abort_out.clone());
+            spawn(format!("compress-{index}"), move || {
+                worker.run(&jobs, &abort);
+            })?;
+        }
+        let assembler = Assembler {
+            options,
+            key: key.clone(),
+            compressed_buffers,
+            out,
+            abort: abort_out,
+        };
+        let sealer = Self {
+            options,
+            steps,
+            jobs,
+            raw_buffers,
+            assembler: spawn("seal".to_owned(), move || assembler.run(steps_out))?,
+            stream: Tally::default(),
+            segment: Tally::default(),
+            last: Last::ToCome,
+            abort,
+        };
+        Ok((sealer, receiver))
+    }
+
+    /// An empty buffer with room for a frame; one that was pushed before, where there is one.
+    pub fn buffer(&mut self) -> Vec<u8> {
+        self.raw_buffers.take()
+    }
+
+    /// Takes the stream's next frame: `frame_bytes` bytes, and fewer only if it is the last.
+    ///
+    /// Waits while enough is in flight. [`SealError::Stopped`] if sealing failed or the receiver
+    /// was dropped; then the receiver got the cause.
+    pub fn push(&mut self, frame: Vec<u8>) -> Result<(), SealError> {
+        if self.last == Last::Seen {
+            return Err(SealError::FrameAfterLast);
+        }
+        if !(1..=self.options.frame_bytes).contains(&frame.len()) {
+            return Err(SealError::FrameSize {
+                expected: self.options.frame_bytes,
+                got: frame.len(),
+            });
+        }
+        if frame.len() < self.options.frame_bytes {
+            self.last = Last::Seen;
+        }
+        self.stream.add(&frame);
+        self.segment.add(&frame);
+        let (answer, answer_out) = bounded(1);
+        self.step(Step::Frame(answer_out))?;
+        self.jobs
+            .send(Job { raw: frame, answer })
+            .map_err(|_| SealError::Stopped)?;
+        if self.segment.bytes == self.options.segment_bytes {
+            self.end_segment()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream. Returns after its last segment and [`Sealed::Finished`] were received.
+    ///
+    /// [`SealError::EmptyStream`] if nothing was pushed, which is an abort.
+    pub fn finish(mut self) -> Result<SealedTotals, SealError> {
+        if self.stream.bytes == 0 {
+            return Err(SealError::EmptyStream);
+        }
+        if self.segment.bytes > 0 {
+            self.end_segment()?;
+        }
+        self.step(Step::End)?;
+        let Self {
+            assembler,
+            stream,
+            abort,
+            ..
+        } = self;
+        let assembled = match assembler.join() {
+            Ok(assembled) => assembled.ok_or(SealError::Stopped)?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        drop(abort);
+        Ok(SealedTotals {
+            raw_bytes: stream.bytes,
+            sealed_bytes: assembled.sealed_bytes,
+            segments: assembled.segments,
+            raw_blake3: stream.blake3(),
+        })
+    }
+
+    fn end_segment(&mut self) -> Result<(), SealError> {
+        let segment = std::mem::take(&mut self.segment);
+        self.step(Step::Segment {
+            raw_bytes: segment.bytes,
+            raw_blake3: segment.blake3(),
+        })
+    }
+
+    fn step(&self, step: Step) -> Result<(), SealError> {
+        self.steps.send(step).map_err(|_| SealError::Stopped)
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: String,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, SealError> {
+    thread::Builder::new()
+        .name(name)
+        .spawn(work)
+        .map_err(|source| SealError::Thread { source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::test_data::small_options;
+
+    #[test]
+    fn a_dropped_sealer_ends_its_thread_though_nobody_takes_the_segment() {
+        let (mut sealer, receiver) =
+            Sealer::start(small_options(2), &ArchiveKey::generate()).unwrap();
+        for _ in 0..5 {
+            sealer.push(vec![1; 1024]).unwrap();
+        }
+        let Sealer {
+            assembler,
+            steps,
+            jobs,
+            abort,
+            ..
+        } = sealer;
+        drop((steps, jobs, abort));
+        assert!(assembler.join().unwrap().is_none());
+        assert!(receiver.recv().is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! One segment while it is put together: frames into an age file in memory, hashed as it grows.
+
+use std::io::{self, Write};
+
+use age::Encryptor;
+use age::stream::StreamWriter;
+
+use super::archive_key::ArchiveKey;
+use super::error::SealError;
+use super::frames::Frame;
+use super::options::SealOptions;
+use super::seek_table::SeekTable;
+use crate::model::Sha256;
+use crate::model::digest::Sha256Hasher;
+
+const WHAT: &str = "the segment";
+
+/// age's header with one recipient, its nonce and the last chunk's tag take less.
+const AGE_FIXED_BYTES: usize = 1024;
+/// Each chunk of 64 KiB has a tag of 16 bytes: <https://c2sp.org/age#payload>.
+const AGE_CHUNK_BYTES: usize = 64 << 10;
+const AGE_TAG_BYTES: usize = 16;
+
+/// A segment that is being written.
+pub(super) struct SegmentWriter {
+    age: StreamWriter<HashedBytes>,
+    seek_table: SeekTable,
+}
+
+/// Bytes whose SHA-256 is taken while each is still in the processor's cache.
+struct HashedBytes {
+    bytes: Vec<u8>,
+    hasher: Sha256Hasher,
+}
+
+impl Write for HashedBytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hasher.update(bytes);
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SegmentWriter {
+    pub(super) fn new(key: &ArchiveKey, options: &SealOptions) -> Result<Self, SealError> {
+        let recipient = key.recipient();
+        let encryptor =
+            Encryptor::with_recipients(std::iter::once(&recipient as _)).map_err(|source| {
+                SealError::Seal {
+                    what: WHAT,
+                    source: Box::new(source),
+                }
+            })?;
+        let output = HashedBytes {
+            // Never moved while it grows; what stays unused is never touched, and so no memory.
+            bytes: Vec::with_capacity(longest_sealed(options)),
+            hasher: Sha256Hasher::default(),
+        };
+        Ok(Self {
+            age: encryptor.wrap_output(output).map_err(refuse)?,
+            seek_table: SeekTable::default(),
+        })
+    }
+
+    pub(super) fn write(&mut self, frame: &Frame) -> Result<(), SealError> {
+        let compressed =
+            u32::try_from(frame.compressed.len()).expect("a frame of 16 MiB stays below 4 GiB");
+        self.seek_table.push(compressed, frame.raw_bytes);
+        self.age.write_all(&frame.compressed).map_err(refuse)
+    }
+
+    /// Adds the seek table and closes the age file.
+    pub(super) fn finish(mut self) -> Result<(Vec<u8>, Sha256), SealError> {
+        self.age
+            .write_all(&self.seek_table.encode())
+            .map_err(refuse)?;
+        let HashedBytes { mut bytes, hasher } = self.age.finish().map_err(refuse)?;
+        bytes.shrink_to_fit();
+        Ok((bytes, hasher.finish()))
+    }
+}
+
+fn refuse(source: io::Error) -> SealError {
+    SealError::Write { what: WHAT, source }
+}
+
+/// An upper bound of a segment's sealed bytes.
+pub(super) fn longest_sealed(options: &SealOptions) -> usize {
+    let frames = options.segment_bytes / options.frame_bytes as u64;
+    let frames = usize::try_from(frames).expect("a segment has at most 65536 frames");
+    let plain =
+        frames * zstd::compress_bound(options.frame_bytes) + SeekTable::encoded_bytes(frames);
+    plain + (plain / AGE_CHUNK_BYTES) * AGE_TAG_BYTES + AGE_FIXED_BYTES
+}

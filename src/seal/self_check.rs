@@ -1,0 +1,66 @@
+//! Opening a sealed segment again, while its raw bytes are still known.
+
+use super::archive_key::ArchiveKey;
+use super::error::SealError;
+use super::opener::open_segment;
+use super::sealed::SealedSegment;
+use crate::model::Blake3;
+
+/// Opens the segment as a restore would, and compares what comes out with what went in.
+pub(super) fn self_check(
+    segment: &SealedSegment,
+    key: &ArchiveKey,
+    buffer: &mut [u8],
+) -> Result<(), SealError> {
+    check(segment, key, buffer).map_err(|source| SealError::SelfCheck {
+        index: segment.index,
+        source: Box::new(source),
+    })
+}
+
+fn check(segment: &SealedSegment, key: &ArchiveKey, buffer: &mut [u8]) -> Result<(), SealError> {
+    let mut reader = open_segment(&segment.bytes, key, segment.raw_bytes)?;
+    let mut hasher = blake3::Hasher::new();
+    loop {
+        match reader.read_raw(buffer)? {
+            0 => break,
+            read => hasher.update(&buffer[..read]),
+        };
+    }
+    if Blake3(*hasher.finalize().as_bytes()) == segment.raw_blake3 {
+        Ok(())
+    } else {
+        Err(SealError::Differs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::test_data::{mixed_bytes, seal_all, small_options};
+
+    #[test]
+    fn a_segment_that_does_not_open_to_its_raw_bytes_is_told() {
+        let key = ArchiveKey::generate();
+        let segment = seal_all(small_options(1), &key, &mixed_bytes(3000))
+            .unwrap()
+            .0
+            .remove(0);
+        let mut buffer = [0; 512];
+        assert!(self_check(&segment, &key, &mut buffer).is_ok());
+
+        let mut other = segment.clone();
+        other.raw_blake3.0[0] ^= 1;
+        let mut damaged = segment.clone();
+        *damaged.bytes.last_mut().unwrap() ^= 1;
+        let mut shorter = segment;
+        shorter.raw_bytes -= 1;
+        for bad in [other, damaged, shorter] {
+            let error = self_check(&bad, &key, &mut buffer).unwrap_err();
+            assert!(
+                matches!(error, SealError::SelfCheck { index: 0, .. }),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! A directory as a store: one file an object.
+//!
+//! An object is written to a temporary file beside its place, synced, and moved there by a rename
+//! that does not replace; then the directory is synced. So it appears whole and durable, or not at
+//! all, and of two writers one is told that it existed.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use super::error::{ErrorKind, Operation, StoreError};
+use super::key::check_key;
+use super::{Deleted, Listed, Locator, Put, Role, Stat, Store};
+use crate::model::Sha256;
+
+const TEMPORARY: &str = ".tmp-";
+
+/// Whether the filesystem can tell two writers of one key apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exclusivity {
+    /// It can: by a rename that does not replace, or by a hard link.
+    ManyWriters,
+    /// It has neither, so only one machine may write here at a time.
+    SingleWriter,
+}
+
+/// A directory that holds objects.
+#[derive(Debug)]
+pub struct DirStore {
+    root: PathBuf,
+    url: String,
+    placing: Placing,
+}
+
+/// How a finished file gets its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Placing {
+    RenameNoReplace,
+    Link,
+    /// Neither is there: look, then rename.
+    Rename,
+}
+
+impl DirStore {
+    /// Opens the store in an existing directory, and finds out how it can place files.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let url = format!("file://{}", root.display());
+        match fs::metadata(root) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => {
+                return Err(StoreError::new(
+                    ErrorKind::MissingRoot,
+                    Operation::Open,
+                    "",
+                    &url,
+                ));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StoreError::new(
+                    ErrorKind::MissingRoot,
+                    Operation::Open,
+                    "",
+                    &url,
+                ));
+            }
+            Err(error) => return Err(StoreError::from_io(Operation::Open, "", &url, error)),
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            url,
+            placing: Placing::RenameNoReplace,
+        })
+    }
+
+    /// Tries on a file of its own what the filesystem can do, and keeps to it.
+    pub fn probe(&mut self) -> Result<Exclusivity, StoreError> {
+        let failed = |error| StoreError::from_io(Operation::Open, "", &self.url, error);
+        let probe = self
+            .root
+            .join(format!("{TEMPORARY}probe-{}", random_name()));
+        let placed = self
+            .root
+            .join(format!("{TEMPORARY}placed-{}", random_name()));
+        let mut found = Err(io::Error::from(io::ErrorKind::Unsupported));
+        for placing in [Placing::RenameNoReplace, Placing::Link] {
+            new_file(&probe).map_err(failed)?;
+            found = place(placing, &probe, &placed).map(|_| placing);
+            let _ = fs::remove_file(&probe);
+            let _ = fs::remove_file(&placed);
+            if found.is_ok() {
+                break;
+            }
+        }
+        self.placing = found.unwrap_or(Placing::Rename);
+        Ok(self.exclusivity())
+    }
+
+    /// Whether several machines may write here.
+    pub fn exclusivity(&self) -> Exclusivity {
+        match self.placing {
+            Placing::RenameNoReplace | Placing::Link => Exclusivity::ManyWriters,
+            Placing::Rename => Exclusivity::SingleWriter,
+        }
+    }
+
+    fn path(&self, operation: Operation, key: &str) -> Result<PathBuf, StoreError> {
+        check_key(operation, &self.url, key)?;
+        Ok(self.root.join(key))
+    }
+
+    /// Opens an object for reading; what is no regular file is none.
+    fn object(&self, operation: Operation, locator: &Locator) -> Result<(File, u64), StoreError> {
+        let key = locator.0.as_str();
+        let path = self.path(operation, key)?;
+        let no_object = || StoreError::new(ErrorKind::NotAnObject, operation, key, &self.url);
+        let flags =
+            i32::try_from(OFlags::NOFOLLOW.bits() | OFlags::NONBLOCK.bits()).expect("flags fit");
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(&path)
+            .map_err(|error| {
+                // ELOOP: a symbolic link, which is never followed out of the store.
+                match Errno::from_io_error(&error) {
+                    Some(Errno::LOOP) => no_object(),
+                    _ => self.absent_or(operation, key, error),
+                }
+            })?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| StoreError::from_io(operation, key, &self.url, error))?;
+        if !metadata.is_file() {
+            return Err(no_object());
+        }
+        Ok((file, metadata.len()))
+    }
+
+    /// "Not found" is only said by a store that is there.
+    fn absent_or(&self, operation: Operation, key: &str, error: io::Error) -> StoreError {
+        let error = StoreError::from_io(operation, key, &self.url, error);
+        if error.is_not_found() && !self.root.is_dir() {
+            return StoreError {
+                kind: ErrorKind::MissingRoot,
+                ..error
+            };
+        }
+        error
+    }
+
+    /// Makes the directories above an object, each durable in its parent.
+    fn make_parents(&self, parent: &Path) -> io::Result<()> {
+        if parent == self.root || parent.is_dir() {
+            return Ok(());
+        }
+        let above = parent.parent().expect("it is below the root");
+        self.make_parents(above)?;
+        match DirBuilder::new().mode(0o700).create(parent) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => sync_directory(above),
+        }
+    }
+
+    fn write_and_place(&self, path: &Path, bytes: &[u8]) -> io::Result<Placed> {
+        let parent = path.parent().expect("a key has a parent");
+        self.make_parents(parent)?;
+        let temporary = parent.join(format!("{TEMPORARY}{}", random_name()));
+        let placed = new_file(&temporary)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+            .and_then(|()| self.place(&temporary, path));
+        if !matches!(placed, Ok(Placed::Moved)) {
+            let _ = fs::remove_file(&temporary);
+        }
+        // Also when it existed: whoever put it there may not have come to this yet.
+        sync_directory(parent)?;
+        placed
+    }
+
+    /// Places the file the best way that this filesystem has.
+    fn place(&self, temporary: &Path, path: &Path) -> io::Result<Placed> {
+        let mut result = Err(io::Error::from(io::ErrorKind::Unsupported));
+        let ways = [Placing::RenameNoReplace, Placing::Link, Placing::Rename];
+        for placing in ways
+            .into_iter()
+            .skip_while(|placing| *placing != self.placing)
+        {
+            result = place(placing, temporary, path);
+            match &result {
+                Err(error) if is_unsupported(error) => {}
+                _ => break,
+            }
+        }
+        result
+    }
+
+    fn list_directory(
+        &self,
+        directory: &Path,
+        prefix: &str,
+        found: &mut Vec<Listed>,
+    ) -> io::Result<()> {
+        for item in fs::read_dir(directory)? {
+            let item = item?;
+            let Ok(relative) = item.path().strip_prefix(&self.root).map(Path::to_owned) else {
+                continue;
+            };
+            // A name that is no key is no object.
+            let Some(key) = relative.to_str().map(str::to_owned) else {
+                continue;
+            };
+            if check_key(Operation::List, &self.url, &key).is_err() {
+                continue;
+            }
+            let kind = item.file_type()?;
+            if kind.is_dir() {
+                let below = format!("{key}/");
+                if below.starts_with(prefix) || prefix.starts_with(&below) {
+                    self.list_directory(&item.path(), prefix, found)?;
+                }
+            } else if kind.is_file() && key.starts_with(prefix) {
+                found.push(Listed {
+                    key,
+                    stat: stat(&item.metadata()?)?,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How placing a file went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Placed {
+    /// It has its name, and the temporary one is gone.
+    Moved,
+    /// It has its name beside the temporary one.
+    Linked,
+    /// The name was taken.
+    Existed,
+}
+
+fn place(placing: Placing, temporary: &Path, path: &Path) -> io::Result<Placed> {
+    let existed = |error: io::Error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            Ok(Placed::Existed)
+        } else {
+            Err(error)
+        }
+    };
+    match placing {
+        Placing::RenameNoReplace => {
+            renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE)
+                .map(|()| Placed::Moved)
+                .or_else(|errno| existed(errno.into()))
+        }
+        Placing::Link => fs::hard_link(temporary, path)
+            .map(|()| Placed::Linked)
+            .or_else(existed),
+        Placing::Rename => match fs::symlink_metadata(path) {
+            Ok(_) => Ok(Placed::Existed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::rename(temporary, path).map(|()| Placed::Moved)
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// Whether the filesystem does not know the operation, rather than failing at it.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM)
+    ) || error.kind() == io::ErrorKind::Unsupported
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn random_name() -> String {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
+    format!("{:016x}", u64::from_be_bytes(bytes))
+}
+
+fn stat(metadata: &fs::Metadata) -> io::Result<Stat> {
+    Ok(Stat {
+        bytes: metadata.len(),
+        sha256: None,
+        modified: metadata.modified()?.into(),
+    })
+}
+
+impl Store for DirStore {
+    fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    fn put_if_absent(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        _: &Sha256,
+        _: Role,
+    ) -> Result<Put, StoreError> {
+        let path = self.path(Operation::Put, key)?;
+        if !self.root.is_dir() {
+            // Never made on the way: it may be a mount point without its filesystem.
+            return Err(StoreError::new(
+                ErrorKind::MissingRoot,
+                Operation::Put,
+                key,
+                &self.url,
+            ));
+        }
+        let locator = self.locate(key);
+        match self.write_and_place(&path, bytes) {
+            Ok(Placed::Moved | Placed::Linked) => Ok(Put::Created(locator)),
+            Ok(Placed::Existed) => Ok(Put::Existed(locator)),
+            Err(error) => Err(StoreError::from_io(Operation::Put, key, &self.url, error)),
+        }
+    }
+
+    fn locate(&self, key: &str) -> Locator {
+        Locator(key.to_owned())
+    }
+
+    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        let (file, len) = self.object(Operation::Get, locator)?;
+        let too_large =
+            || StoreError::new(ErrorKind::TooLarge, Operation::Get, &locator.0, &self.url);
+        if len > max_bytes {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(|_| too_large())?);
+        // One byte more: it may have grown since.
+        file.take(max_bytes.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|error| StoreError::from_io(Operation::Get, &locator.0, &self.url, error))?;
+        if bytes.len() as u64 > max_bytes {
+            return Err(too_large());
+        }
+        Ok(bytes)
+    }
+
+    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        let (file, bytes) = self.object(Operation::Get, locator)?;
+        if offset.checked_add(len).is_none_or(|end| end > bytes) {
+            return Err(StoreError::new(
+                ErrorKind::TooShort,
+                Operation::Get,
+                &locator.0,
+                &self.url,
+            ));
+        }
+        let mut range = vec![0; usize::try_from(len).expect("a range fits in memory")];
+        file.read_exact_at(&mut range, offset)
+            .map_err(|error| StoreError::from_io(Operation::Get, &locator.0, &self.url, error))?;
+        Ok(range)
+    }
+
+    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
+        let (file, _) = self.object(Operation::Stat, locator)?;
+        file.metadata()
+            .and_then(|metadata| stat(&metadata))
+            .map_err(|error| StoreError::from_io(Operation::Stat, &locator.0, &self.url, error))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let failed = |error| {
+            let error = StoreError::from_io(Operation::List, prefix, &self.url, error);
+            // Even when it vanished while it was read: a listing is complete or an error.
+            if error.is_not_found() {
+                StoreError {
+                    kind: ErrorKind::MissingRoot,
+                    ..error
+                }
+            } else {
+                error
+            }
+        };
+        // Only the directory that the prefix names is walked, not the whole store.
+        let directory = prefix
+            .rsplit_once('/')
+            .map_or("", |(directory, _)| directory);
+        if !directory.is_empty() {
+            check_key(Operation::List, &self.url, directory)?;
+        }
+        let start = self.root.join(directory);
+        if !self.root.is_dir() {
+            return Err(StoreError::new(
+                ErrorKind::MissingRoot,
+                Operation::List,
+                prefix,
+                &self.url,
+            ));
+        }
+        let mut found = Vec::new();
+        match fs::symlink_metadata(&start) {
+            Ok(metadata) if metadata.is_dir() => {
+                self.list_directory(&start, prefix, &mut found)
+                    .map_err(failed)?;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
+    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
+        let key = locator.0.as_str();
+        let path = self.path(Operation::Delete, key)?;
+        let failed = |error| self.absent_or(Operation::Delete, key, error);
+        match fs::remove_file(&path) {
+            Ok(()) => {
+                sync_directory(path.parent().expect("a key has a parent")).map_err(failed)?;
+                Ok(Deleted::Removed)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.root.is_dir() => {
+                Ok(Deleted::Absent)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A store operation that failed: which one, on which key, why.
+
+use std::fmt;
+use std::io;
+
+/// What was being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Opening the store.
+    Open,
+    /// `put_if_absent`
+    Put,
+    /// `get` and `get_range`
+    Get,
+    /// `stat`
+    Stat,
+    /// `list`
+    List,
+    /// `delete`
+    Delete,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Put => "store",
+            Self::Get => "read",
+            Self::Stat => "look up",
+            Self::List => "list",
+            Self::Delete => "delete",
+        })
+    }
+}
+
+/// Why it failed, as far as a caller can act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// There is no such object.
+    NotFound,
+    /// The store itself is not there.
+    MissingRoot,
+    /// The credentials or the file's mode forbid it.
+    Denied,
+    /// The object is longer than the caller takes.
+    TooLarge,
+    /// The object is shorter than was asked for.
+    TooShort,
+    /// No space is left.
+    Full,
+    /// What stands there is no object.
+    NotAnObject,
+    /// The key is no key.
+    BadKey,
+    /// The store can't do this at all.
+    Unsupported,
+    /// Anything else that its cause explains.
+    Failed,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "there is no such object",
+            Self::MissingRoot => "the store's directory does not exist",
+            Self::Denied => "access is denied",
+            Self::TooLarge => "it is larger than expected",
+            Self::TooShort => "it is shorter than expected",
+            Self::Full => "no space is left",
+            Self::NotAnObject => "what stands there is no regular file",
+            Self::BadKey => "it is not a key",
+            Self::Unsupported => "the store can't do this",
+            Self::Failed => "the store failed",
+        })
+    }
+}
+
+/// A store operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {operation} {}: {kind}", subject(key, url))]
+pub struct StoreError {
+    /// Why.
+    pub kind: ErrorKind,
+    /// What was being done.
+    pub operation: Operation,
+    /// To which key or prefix; empty for the store as a whole.
+    pub key: String,
+    /// In which store.
+    pub url: String,
+    /// The cause.
+    #[source]
+    pub source: Option<io::Error>,
+}
+
+fn subject(key: &str, url: &str) -> String {
+    if key.is_empty() {
+        url.to_owned()
+    } else {
+        format!("{key} in {url}")
+    }
+}
+
+impl StoreError {
+    pub(super) fn new(kind: ErrorKind, operation: Operation, key: &str, url: &str) -> Self {
+        Self {
+            kind,
+            operation,
+            key: key.to_owned(),
+            url: url.to_owned(),
+            source: None,
+        }
+    }
+
+    /// The kind of a failed file operation follows from its cause.
+    pub(super) fn from_io(operation: Operation, key: &str, url: &str, source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                ErrorKind::Denied
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+            io::ErrorKind::UnexpectedEof => ErrorKind::TooShort,
+            _ => ErrorKind::Failed,
+        };
+        Self {
+            source: Some(source),
+            ..Self::new(kind, operation, key, url)
+        }
+    }
+
+    /// Whether the store could be asked and has no such object.
+    pub fn is_not_found(&self) -> bool {
+        self.kind == ErrorKind::NotFound
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self.kind {
+            ErrorKind::MissingRoot => "mount it, or run `coldchain init` to make it",
+            ErrorKind::Full => "nothing half-written is left; free some space and run again",
+            ErrorKind::Denied => "check the owner and mode, and whether it is mounted read-only",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,22 @@
+//! What may be a key.
+
+use super::error::{ErrorKind, Operation, StoreError};
+
+/// The longest key: what S3 allows in bytes.
+const MAX_BYTES: usize = 1024;
+
+/// Refuses a key that is not a relative path of components of `A-Z a-z 0-9 . _ -`, none of them
+/// empty, `.`, `..`, or beginning with `.tmp-`. Such a key means the same in every store.
+pub fn check_key(operation: Operation, url: &str, key: &str) -> Result<(), StoreError> {
+    let plain = |component: &str| {
+        !matches!(component, "" | "." | "..")
+            && !component.starts_with(".tmp-")
+            && component
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    if key.len() <= MAX_BYTES && key.split('/').all(plain) {
+        return Ok(());
+    }
+    Err(StoreError::new(ErrorKind::BadKey, operation, key, url))
+}

@@ -1,0 +1,97 @@
+//! A store that writes down what it is asked: it proves that a run with nothing to do writes nothing.
+
+use std::sync::Mutex;
+
+use super::error::{Operation, StoreError};
+use super::{Deleted, Listed, Locator, Put, Role, Stat, Store};
+use crate::model::Sha256;
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// What was asked.
+    pub operation: Operation,
+    /// Of which key, locator or prefix.
+    pub key: String,
+}
+
+/// Any store, with a record of its calls.
+#[derive(Debug, Default)]
+pub struct RecordingStore<S> {
+    inner: S,
+    calls: Mutex<Vec<Call>>,
+}
+
+impl<S: Store> RecordingStore<S> {
+    /// Records the calls to `inner`.
+    pub fn new(inner: S) -> Self {
+        Self {
+            inner,
+            calls: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// All calls so far, in order.
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().expect("no holder panics").clone()
+    }
+
+    /// Those that change the store.
+    pub fn writes(&self) -> Vec<Call> {
+        let writes = |call: &Call| matches!(call.operation, Operation::Put | Operation::Delete);
+        self.calls().into_iter().filter(writes).collect()
+    }
+
+    fn note(&self, operation: Operation, key: &str) {
+        self.calls.lock().expect("no holder panics").push(Call {
+            operation,
+            key: key.to_owned(),
+        });
+    }
+}
+
+impl<S: Store> Store for RecordingStore<S> {
+    fn url(&self) -> String {
+        self.inner.url()
+    }
+
+    fn put_if_absent(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        sha256: &Sha256,
+        role: Role,
+    ) -> Result<Put, StoreError> {
+        self.note(Operation::Put, key);
+        self.inner.put_if_absent(key, bytes, sha256, role)
+    }
+
+    fn locate(&self, key: &str) -> Locator {
+        self.inner.locate(key)
+    }
+
+    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        self.note(Operation::Get, &locator.0);
+        self.inner.get(locator, max_bytes)
+    }
+
+    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        self.note(Operation::Get, &locator.0);
+        self.inner.get_range(locator, offset, len)
+    }
+
+    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
+        self.note(Operation::Stat, &locator.0);
+        self.inner.stat(locator)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.note(Operation::List, prefix);
+        self.inner.list(prefix)
+    }
+
+    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
+        self.note(Operation::Delete, &locator.0);
+        self.inner.delete(locator)
+    }
+}

@@ -1,0 +1,541 @@
+//! The edge to btrfs on a real one: what the kernel and btrfs-progs do is what the crate thinks.
+
+mod common;
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{FileExt, PermissionsExt, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::UNIX_EPOCH;
+
+use coldchain::btrfs::{
+    BtrfsError, Expect, ExpectParent, Guard, GuardError, Protocol, Receiver, SendRequest, Sender,
+    StreamSummary, Tools, estimate, identity, kernel_release, require_btrfs, require_root,
+    snapshots, sync,
+};
+use coldchain::model::{SubvolumeIdentity, Uuid};
+use common::loopfs::{LoopFs, btrfs, real_btrfs_available, run};
+use common::rng::Rng;
+use common::stream_builder::StreamBuilder;
+use common::stub::write_script;
+use common::tree::{compare_trees, describe, make_rich_tree, mutate_tree, non_utf8_name};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+fn tools() -> Tools {
+    Tools::find().unwrap()
+}
+
+fn request(snapshot: &Path, send_parent: Option<&Path>, protocol: Protocol) -> SendRequest {
+    SendRequest {
+        snapshot: snapshot.to_owned(),
+        send_parent: send_parent.map(Path::to_owned),
+        protocol,
+    }
+}
+
+/// The whole output of a sender that ended well.
+fn send(request: &SendRequest) -> Vec<u8> {
+    let mut sender = Sender::spawn(&tools(), request).unwrap();
+    let mut stream = Vec::new();
+    sender.read_to_end(&mut stream).unwrap();
+    sender.finish().unwrap();
+    stream
+}
+
+fn guard(expect: Expect, stream: &[u8]) -> Result<StreamSummary, GuardError> {
+    let mut guard = Guard::new(expect);
+    for piece in stream.chunks(100_000) {
+        guard.push(piece)?;
+    }
+    assert_eq!(guard.cleared(), stream.len() as u64);
+    guard.finish()
+}
+
+/// Receives a stream and makes it durable.
+fn receive(directory: &Path, stream: &[u8]) -> Result<(), BtrfsError> {
+    let mut receiver = Receiver::spawn(&tools(), directory).unwrap();
+    let written = receiver.write_all(stream);
+    receiver.finish()?;
+    written.unwrap();
+    sync(directory)
+}
+
+fn snapshot(fs: &LoopFs, name: &str) -> (PathBuf, SubvolumeIdentity) {
+    let path = fs.path(name);
+    let made = snapshots::create(&tools(), &fs.path("live"), &path).unwrap();
+    (path, made)
+}
+
+/// A filesystem with a subvolume `live` that holds only random data.
+fn fs_with_data(mib: usize) -> LoopFs {
+    let fs = LoopFs::new(512);
+    let live = fs.subvolume("live");
+    let mut rng = Rng::new(11);
+    for number in 0..mib {
+        fs::write(live.join(format!("{number}.bin")), rng.bytes(1 << 20)).unwrap();
+    }
+    fs
+}
+
+/// A chain of snapshots goes through send, guard and receive; each is held against its source.
+fn round_trip(options: &str, protocol: Protocol, seed: u64) {
+    let fs = LoopFs::with_options(512, options);
+    let target = LoopFs::with_options(512, options);
+    let live = fs.subvolume("live");
+    let mut rng = Rng::new(seed);
+    make_rich_tree(&live, &mut rng);
+    let mut send_parent: Option<(PathBuf, SubvolumeIdentity)> = None;
+    for number in 0..6 {
+        if number > 0 {
+            mutate_tree(&live, &mut rng);
+        }
+        let (path, made) = snapshot(&fs, &format!("s{number}"));
+        let parent_path = send_parent.as_ref().map(|(path, _)| path.as_path());
+        let stream = send(&request(&path, parent_path, protocol));
+        let summary = guard(
+            Expect {
+                uuid: Some(made.stream_uuid()),
+                ctransid: Some(made.ctransid),
+                send_parent: match &send_parent {
+                    None => ExpectParent::None,
+                    Some((_, parent)) => ExpectParent::Uuid(parent.stream_uuid()),
+                },
+            },
+            &stream,
+        )
+        .unwrap_or_else(|error| panic!("s{number}: {error}: {}", error.refusal));
+        assert_eq!(summary.head.name, format!("s{number}").as_bytes());
+        assert_eq!(summary.bytes, stream.len() as u64);
+        assert_eq!(
+            summary.head.send_parent,
+            send_parent
+                .as_ref()
+                .map(|(_, parent)| (parent.uuid, parent.ctransid))
+        );
+        let version = match protocol {
+            Protocol::V1 => 1,
+            Protocol::CompressedData => 2,
+        };
+        assert_eq!(summary.head.protocol, version);
+
+        receive(&target.root(), &stream).unwrap();
+        let received = target.path(format!("s{number}"));
+        let back = identity(&received).unwrap();
+        assert!(back.read_only);
+        assert_eq!(back.received_uuid, Some(made.uuid));
+        assert_eq!(back.stream_uuid(), made.uuid);
+        compare_trees(&path, &received);
+        send_parent = Some((path, made));
+    }
+}
+
+#[test]
+fn a_chain_of_version_one_passes_the_guard_and_comes_back_equal() {
+    if real_btrfs_available() {
+        round_trip("", Protocol::V1, 1);
+        round_trip("", Protocol::V1, 2);
+    }
+}
+
+#[test]
+fn a_chain_of_compressed_data_passes_the_guard_and_comes_back_equal() {
+    if real_btrfs_available() {
+        tools().require_compressed_data().unwrap();
+        round_trip("compress-force=zstd", Protocol::CompressedData, 3);
+        round_trip("compress=lzo", Protocol::CompressedData, 4);
+    }
+}
+
+#[test]
+fn a_sender_that_was_stopped_and_continued_exits_well_with_a_stream_that_the_guard_refuses() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = fs_with_data(16);
+    let (path, _) = snapshot(&fs, "s");
+    let mut sender = Sender::spawn(&tools(), &request(&path, None, Protocol::V1)).unwrap();
+    let mut stream = vec![0; 1 << 20];
+    sender.read_exact(&mut stream).unwrap();
+    // 15 MiB are left and the pipes hold two at most: it is in the middle of sending.
+    let pid = Pid::from_raw(i32::try_from(sender.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap();
+    assert!(status.stopped());
+    kill_process(pid, Signal::CONT).unwrap();
+    sender.read_to_end(&mut stream).unwrap();
+    sender.finish().unwrap();
+
+    let mut guard = Guard::new(Expect::default());
+    let verdict = guard.push(&stream);
+    verdict.and_then(|()| guard.finish().map(drop)).unwrap_err();
+}
+
+#[test]
+fn a_sender_that_was_killed_is_an_error() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = fs_with_data(8);
+    let (path, _) = snapshot(&fs, "s");
+    let mut sender = Sender::spawn(&tools(), &request(&path, None, Protocol::V1)).unwrap();
+    let mut stream = vec![0; 1 << 20];
+    sender.read_exact(&mut stream).unwrap();
+    let pid = Pid::from_raw(i32::try_from(sender.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    sender.read_to_end(&mut stream).unwrap();
+    let error = sender.finish().unwrap_err().to_string();
+    assert!(error.contains("SIGKILL"), "{error}");
+    assert!(error.contains(&path.display().to_string()), "{error}");
+    assert!(guard_refuses(&stream));
+}
+
+fn guard_refuses(stream: &[u8]) -> bool {
+    let mut guard = Guard::new(Expect::default());
+    guard.push(stream).is_err() || guard.finish().is_err()
+}
+
+#[test]
+fn a_sender_that_is_finished_before_eof_is_an_error_and_a_dropped_one_is_gone() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = fs_with_data(8);
+    let (path, _) = snapshot(&fs, "s");
+    let request = request(&path, None, Protocol::V1);
+    let mut sender = Sender::spawn(&tools(), &request).unwrap();
+    sender.read_exact(&mut [0; 1000]).unwrap();
+    assert!(matches!(sender.finish(), Err(BtrfsError::Failed { .. })));
+
+    let mut sender = Sender::spawn(&tools(), &request).unwrap();
+    sender.read_exact(&mut [0; 1000]).unwrap();
+    let process = PathBuf::from(format!("/proc/{}", sender.pid()));
+    // A session of its own: the session's id is the sixth field of its stat, and is its own.
+    let stat = fs::read_to_string(process.join("stat")).unwrap();
+    let after_name = stat.rsplit(')').next().unwrap();
+    let session = after_name.split_whitespace().nth(3).unwrap();
+    assert_eq!(session, sender.pid().to_string());
+    drop(sender);
+    assert!(!process.exists());
+}
+
+#[test]
+fn what_send_says_on_stderr_is_in_the_error() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(128);
+    let live = fs.subvolume("live");
+    let mut sender = Sender::spawn(&tools(), &request(&live, None, Protocol::V1)).unwrap();
+    let mut stream = Vec::new();
+    sender.read_to_end(&mut stream).unwrap();
+    let error = sender.finish().unwrap_err().to_string();
+    assert!(error.contains("is not read-only"), "{error}");
+    assert!(stream.is_empty());
+    assert!(estimate(&tools(), &request(&live, None, Protocol::V1)).is_err());
+}
+
+#[test]
+fn an_estimate_is_within_two_percent_of_the_stream() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(512);
+    let live = fs.subvolume("live");
+    let mut rng = Rng::new(5);
+    make_rich_tree(&live, &mut rng);
+    let (first, _) = snapshot(&fs, "s0");
+    fs::write(live.join("added"), rng.bytes(3 << 20)).unwrap();
+    mutate_tree(&live, &mut rng);
+    let (second, _) = snapshot(&fs, "s1");
+    for request in [
+        request(&first, None, Protocol::V1),
+        request(&second, None, Protocol::V1),
+        request(&second, Some(&first), Protocol::V1),
+    ] {
+        let real = send(&request).len() as u64;
+        let estimated = estimate(&tools(), &request).unwrap();
+        let off = real.abs_diff(estimated);
+        assert!(off * 50 <= real, "{estimated} for {real}: {request:?}");
+    }
+}
+
+#[test]
+fn a_receiver_of_a_cut_stream_fails_and_leaves_what_can_be_deleted_by_its_id() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = fs_with_data(2);
+    let (path, _) = snapshot(&fs, "s");
+    let stream = send(&request(&path, None, Protocol::V1));
+    let target = fs.path("in");
+    fs::create_dir(&target).unwrap();
+    let error = receive(&target, &stream[..stream.len() - 10]).unwrap_err();
+    assert!(error.to_string().contains("unexpected EOF"), "{error}");
+    let left = target.join("s");
+    let found = identity(&left).unwrap();
+    assert!(!found.read_only);
+    assert_eq!(found.received_uuid, None);
+
+    let refused = snapshots::delete(&tools(), &left, found.uuid).unwrap_err();
+    assert!(matches!(refused, BtrfsError::NotReadOnly { .. }));
+    let refused = snapshots::delete_by_id(&tools(), &left, found.subvolume_id + 1).unwrap_err();
+    assert!(matches!(refused, BtrfsError::OtherId { .. }));
+    snapshots::delete_by_id(&tools(), &left, found.subvolume_id).unwrap();
+    assert!(!left.exists());
+}
+
+#[test]
+fn a_dropped_receiver_is_gone_and_has_sealed_nothing() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = fs_with_data(2);
+    let (path, _) = snapshot(&fs, "s");
+    let stream = send(&request(&path, None, Protocol::V1));
+    let target = fs.path("in");
+    fs::create_dir(&target).unwrap();
+    let mut receiver = Receiver::spawn(&tools(), &target).unwrap();
+    receiver.write_all(&stream[..stream.len() - 10]).unwrap();
+    let process = PathBuf::from(format!("/proc/{}", receiver.pid()));
+    drop(receiver);
+    assert!(!process.exists());
+    if let Ok(left) = identity(&target.join("s")) {
+        assert!(!left.read_only);
+    }
+}
+
+#[test]
+fn the_guard_forwards_nothing_of_a_hostile_stream_that_receive_would_obey() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(128);
+    let target = fs.path("in");
+    fs::create_dir(&target).unwrap();
+    let stream = StreamBuilder::full(1)
+        .mkfile(b"good")
+        .mkfile(b"../escaped")
+        .finish();
+    let mut guard = Guard::new(Expect::default());
+    let error = guard.push(&stream).unwrap_err();
+    assert!(error.source().unwrap().to_string().contains("`..`"));
+    let cleared = usize::try_from(guard.cleared()).unwrap();
+    assert_eq!(
+        stream[..cleared],
+        StreamBuilder::full(1).mkfile(b"good").bytes
+    );
+    receive(&target, &stream[..cleared]).unwrap_err();
+    assert!(target.join("2026-11-21/good").exists());
+    assert!(!target.join("escaped").exists());
+}
+
+#[test]
+fn a_snapshot_is_what_its_identity_says_and_only_it_is_deleted() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(128);
+    let live = fs.subvolume("live");
+    fs::write(live.join("file"), b"1").unwrap();
+    let (path, made) = snapshot(&fs, "s");
+    let source = identity(&live).unwrap();
+    assert!(made.read_only && !source.read_only);
+    assert_eq!(made.parent_uuid, Some(source.uuid));
+    assert_eq!(made.received_uuid, None);
+    assert_eq!(identity(&path).unwrap(), made);
+    let shown = btrfs(["subvolume", "show"], &[&path]).stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains(&made.uuid.to_string()), "{shown}");
+    assert!(
+        shown.contains(&format!("Subvolume ID: \t\t{}", made.subvolume_id)),
+        "{shown}"
+    );
+
+    // A balance, and a snapshot of it, change its generation and nothing that is looked at.
+    btrfs(["balance", "start", "--full-balance"], &[&fs.root()]);
+    btrfs(["subvolume", "snapshot"], &[&path, &fs.path("copy")]);
+    assert_eq!(identity(&path).unwrap(), made);
+
+    let again = snapshots::create(&tools(), &live, &path).unwrap_err();
+    assert!(matches!(again, BtrfsError::Exists { .. }));
+    assert!(!path.join("live").exists());
+
+    let wrong = snapshots::delete(&tools(), &path, source.uuid).unwrap_err();
+    assert!(matches!(wrong, BtrfsError::OtherUuid { .. }));
+    let writable = snapshots::delete(&tools(), &live, source.uuid).unwrap_err();
+    assert!(matches!(writable, BtrfsError::NotReadOnly { .. }));
+    symlink(&path, fs.path("alias")).unwrap();
+    let alias = snapshots::delete(&tools(), &fs.path("alias"), made.uuid).unwrap_err();
+    assert!(matches!(alias, BtrfsError::NotASubvolume { .. }));
+    assert!(path.exists() && live.exists());
+    snapshots::delete(&tools(), &path, made.uuid).unwrap();
+    assert!(!path.exists() && live.exists());
+    let gone = snapshots::delete(&tools(), &path, made.uuid).unwrap_err();
+    assert!(matches!(gone, BtrfsError::Missing { .. }));
+}
+
+#[test]
+fn what_is_no_subvolume_is_told_apart() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(128);
+    let directory = fs.path("directory");
+    fs::create_dir(&directory).unwrap();
+    fs::write(fs.path("file"), b"").unwrap();
+    require_btrfs(&directory).unwrap();
+    require_root().unwrap();
+    assert!(!kernel_release().is_empty());
+    for path in [directory, fs.path("file")] {
+        let error = identity(&path).unwrap_err();
+        assert!(matches!(error, BtrfsError::NotASubvolume { .. }), "{error}");
+        assert!(error.to_string().contains(&path.display().to_string()));
+    }
+    assert!(matches!(
+        identity(&fs.path("nothing")),
+        Err(BtrfsError::Missing { .. })
+    ));
+    assert!(matches!(
+        snapshots::create(&tools(), Path::new("/proc"), &fs.path("s")),
+        Err(BtrfsError::NotBtrfs { .. })
+    ));
+}
+
+#[test]
+fn nested_subvolumes_are_found_however_deep_and_whatever_their_names() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(128);
+    let live = fs.subvolume("live");
+    fs.subvolume("beside");
+    assert!(snapshots::nested_subvolumes(&live).unwrap().is_empty());
+    fs::create_dir_all(live.join("a/b")).unwrap();
+    let mut expected = vec![
+        fs.subvolume("live/direct"),
+        fs.subvolume("live/a/b/deep"),
+        fs.subvolume("live/a/b/deep/deeper"),
+        fs.subvolume(Path::new("live/a").join(non_utf8_name())),
+        fs.subvolume("live/line\nbreak"),
+    ];
+    // More than one answer of the kernel holds.
+    for number in 0..300 {
+        expected.push(fs.subvolume(format!("live/a/many {number}")));
+    }
+    expected.sort();
+    assert_eq!(snapshots::nested_subvolumes(&live).unwrap(), expected);
+}
+
+#[test]
+fn what_was_received_is_found_by_its_uuid_wherever_it_is() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(256);
+    fs.subvolume("live");
+    let (path, made) = snapshot(&fs, "s");
+    let stream = send(&request(&path, None, Protocol::V1));
+    let other = Uuid([7; 16]);
+    let wanted = [other, made.uuid];
+    let find =
+        |below: &Path, uuids: &[Uuid]| snapshots::received_from(&tools(), below, uuids).unwrap();
+    assert!(find(&fs.root(), &wanted).is_empty());
+    let target = fs.subvolume("kept").join("deep");
+    fs::create_dir(&target).unwrap();
+    receive(&target, &stream).unwrap();
+    let expected = [snapshots::ReceivedSubvolume {
+        path: PathBuf::from("kept/deep/s"),
+        subvolume_id: identity(&target.join("s")).unwrap().subvolume_id,
+        received_uuid: made.uuid,
+    }];
+    // Asked of a plain directory, and of another subvolume.
+    assert_eq!(find(&target, &wanted), expected);
+    assert_eq!(find(&path, &wanted), expected);
+    assert!(find(&fs.root(), &[other]).is_empty());
+}
+
+/// Something done to one file.
+type Change<'a> = &'a dyn Fn(&Path);
+
+#[test]
+fn a_comparison_of_trees_sees_every_kind_of_difference() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(256);
+    let live = fs.subvolume("live");
+    make_rich_tree(&live, &mut Rng::new(9));
+    let changed = fs.path("changed");
+    let set_mode = |file: &Path, mode| {
+        fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
+    };
+    let keep_mtime = |file: &Path, change: &dyn Fn(&Path)| {
+        let before = file.metadata().unwrap().modified().unwrap();
+        change(file);
+        File::open(file).unwrap().set_modified(before).unwrap();
+    };
+    let differences: [(&str, Change<'_>); 7] = [
+        ("docs/00.txt", &|file| set_mode(file, 0o600)),
+        ("docs/01.txt", &|file| {
+            lchown(file, Some(7), Some(7)).unwrap();
+        }),
+        ("docs/02.txt", &|file| {
+            File::open(file).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        }),
+        ("media/1.bin", &|file| {
+            keep_mtime(file, &|file| {
+                let open = File::options().write(true).open(file).unwrap();
+                open.write_all_at(b"other", 1000).unwrap();
+            });
+        }),
+        ("docs/04.txt", &|file| {
+            run(Command::new("setfacl").arg("-b").arg(file)).unwrap();
+        }),
+        ("work/symlink", &|file| {
+            fs::remove_file(file).unwrap();
+            symlink("elsewhere", file).unwrap();
+        }),
+        ("linked as well", &|file| {
+            keep_mtime(file, &|file| {
+                let copy = file.with_extension("copy");
+                run(Command::new("cp").arg("-a").arg(file).arg(&copy)).unwrap();
+                fs::rename(&copy, file).unwrap();
+            });
+        }),
+    ];
+    for (file, change) in differences {
+        btrfs(["subvolume", "snapshot"], &[&live, &changed]);
+        compare_trees(&live, &changed);
+        change(&changed.join(file));
+        let (before, after) = (describe(&live), describe(&changed));
+        assert_ne!(
+            before.get(OsStr::new(file)),
+            after.get(OsStr::new(file)),
+            "{file}"
+        );
+        btrfs(["subvolume", "delete"], &[&changed]);
+    }
+}
+
+#[test]
+fn a_sender_that_floods_stderr_does_not_hang() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = r#"
+if [ "$1" = version ]; then echo "btrfs-progs v6.2"; exit 0; fi
+i=0; while [ $i -lt 3000 ]; do echo "ERROR: line $i of a long complaint about something" >&2; i=$((i+1)); done
+echo stream; exit 7"#;
+    write_script(&directory.path().join("btrfs"), script);
+    let tools = Tools::find_in(directory.path().as_os_str()).unwrap();
+    let request = request(Path::new("/snapshot"), None, Protocol::V1);
+    let mut sender = Sender::spawn(&tools, &request).unwrap();
+    let mut stream = Vec::new();
+    sender.read_to_end(&mut stream).unwrap();
+    assert_eq!(stream, b"stream\n");
+    let error = sender.finish().unwrap_err().to_string();
+    assert!(error.contains("exit status: 7"));
+    assert!(error.ends_with("line 2999 of a long complaint about something"));
+    assert!(error.len() < 66_000);
+}

@@ -1,0 +1,110 @@
+//! A real btrfs in a sparse file, mounted by a loop device.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// A mounted btrfs. Dropped, also by a panic, it is unmounted, and its image is gone.
+pub struct LoopFs {
+    directory: tempfile::TempDir,
+}
+
+impl LoopFs {
+    /// A filesystem of so many MiB; the kernel wants at least 109.
+    pub fn new(mib: u64) -> Self {
+        Self::with_options(mib, "")
+    }
+
+    /// The same with further mount options, such as `compress=zstd`.
+    pub fn with_options(mib: u64, options: &str) -> Self {
+        Self::try_new(mib, options).unwrap_or_else(|error| panic!("no loop-mounted btrfs: {error}"))
+    }
+
+    fn try_new(mib: u64, options: &str) -> Result<Self, String> {
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let image = directory.path().join("image");
+        let root = directory.path().join("root");
+        File::create(&image)
+            .and_then(|file| file.set_len(mib << 20))
+            .and_then(|()| std::fs::create_dir(&root))
+            .map_err(|error| error.to_string())?;
+        run(Command::new("mkfs.btrfs").arg("-q").arg(&image))?;
+        let options = match options {
+            "" => "loop".to_owned(),
+            more => format!("loop,{more}"),
+        };
+        // The loop device frees itself when it is unmounted.
+        run(Command::new("mount")
+            .args(["-t", "btrfs", "-o", &options])
+            .arg(&image)
+            .arg(&root))?;
+        Ok(Self { directory })
+    }
+
+    /// Where it is mounted; the top-level subvolume.
+    pub fn root(&self) -> PathBuf {
+        self.directory.path().join("root")
+    }
+
+    /// A path below the root.
+    pub fn path(&self, below: impl AsRef<Path>) -> PathBuf {
+        self.root().join(below)
+    }
+
+    /// Makes a subvolume below the root and returns its path.
+    pub fn subvolume(&self, below: impl AsRef<Path>) -> PathBuf {
+        let path = self.path(below);
+        btrfs(["subvolume", "create"], &[&path]);
+        path
+    }
+}
+
+impl Drop for LoopFs {
+    fn drop(&mut self) {
+        let root = self.root();
+        if run(Command::new("umount").arg(&root)).is_err() {
+            // Something still has a file open. Detached, it goes away with that.
+            let detached = run(Command::new("umount").arg("--lazy").arg(&root));
+            assert!(detached.is_ok() || std::thread::panicking(), "{detached:?}");
+        }
+    }
+}
+
+/// Runs the real `btrfs` with words, then paths; panics if it fails.
+pub fn btrfs<const N: usize>(words: [&str; N], paths: &[&Path]) -> Output {
+    run(Command::new("btrfs").args(words).args(paths)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Runs a program; its stderr is the error.
+pub fn run(command: &mut Command) -> Result<Output, String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?}: {}: {stderr}", output.status))
+}
+
+/// Whether tests on a real btrfs can run here. If not, it says why; in CI that is a failure.
+pub fn real_btrfs_available() -> bool {
+    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+    let tried = TRIED.get_or_init(|| {
+        if !rustix::process::geteuid().is_root() {
+            return Err("it takes root".to_owned());
+        }
+        LoopFs::try_new(128, "").map(drop)
+    });
+    match tried {
+        Ok(()) => true,
+        Err(why) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
+            panic!("CI=true, but there is no btrfs to test on: {why}")
+        }
+        Err(why) => {
+            eprintln!("skipped: there is no btrfs to test on: {why}");
+            false
+        }
+    }
+}

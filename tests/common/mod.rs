@@ -1,0 +1,12 @@
+//! What several test programs share: filesystems, trees, streams, and a seeded source of chance.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "several test programs share it and none uses all"
+)]
+
+pub mod loopfs;
+pub mod rng;
+pub mod stream_builder;
+pub mod stub;
+pub mod tree;
