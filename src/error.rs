@@ -403,7 +403,9 @@ impl Error {
             },
             Self::Btrfs(error) => btrfs_code(error),
             Self::Seal(error) if error.is_wrong_input() => ExitCode::Usage,
+            Self::Catalog(error) if error.is_integrity() => ExitCode::Integrity,
             Self::Seal(_)
+            | Self::Catalog(_)
             | Self::Stream(_)
             | Self::Locked { .. }
             | Self::ReadStream { .. }
@@ -417,8 +419,6 @@ impl Error {
                 ErrorKind::MissingRoot => ExitCode::Usage,
                 _ => ExitCode::Failed,
             },
-            Self::Catalog(error) if error.is_integrity() => ExitCode::Integrity,
-            Self::Catalog(_) => ExitCode::Failed,
             Self::EntryRefused { .. }
             | Self::LedgerBehind { .. }
             | Self::LedgerForked { .. }
@@ -454,7 +454,6 @@ impl Error {
             Self::RestoreRefused(RestoreRefusal::Broken { .. }) => {
                 "restore a date of another chain"
             }
-            Self::RestoreRefused(_) => "`coldchain list` shows what there is",
             Self::Locked { .. } => {
                 "give the identity of one of the recipients that it was sealed to: the recovery kit, or the key file named in your notes"
             }
@@ -488,7 +487,9 @@ impl Error {
             Self::SourceMoved { .. } => {
                 "set `archive_as` and `store` back, or give the source a new name to begin a new ledger"
             }
-            Self::NoSuchArchive(_) => "`coldchain list` shows what there is",
+            Self::NoSuchArchive(_) | Self::RestoreRefused(_) => {
+                "`coldchain list` shows what there is"
+            }
             Self::Ambiguous { .. } => "add --source NAME, or give the archive's id",
             Self::NoIdentity => {
                 "give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age or an ssh key file"

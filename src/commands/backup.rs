@@ -9,7 +9,7 @@ use super::output::{answer, answer_json};
 use super::{date_or_today, load, plan, sources, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source};
-use crate::engine::{self, Asked, Outcome, StateDir, SystemClock, plan_facts};
+use crate::engine::{self, Asked, Outcome, StateDir, World, plan_facts};
 use crate::error::Error;
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe, plan_backup};
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let mut errors = Vec::new();
     for source in &chosen {
         let begun = Instant::now();
-        let outcome = engine::backup(&config, source, asked, &SystemClock, observer.as_ref());
+        let outcome = engine::backup(&config, source, asked, World::real(observer.as_ref()));
         let seconds = begun.elapsed().as_secs();
         results.push(result_json(source, &outcome, seconds));
         match outcome {

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use super::{load, today};
 use crate::cli::{Decide, Everywhere};
 use crate::config::{Config, Source};
-use crate::engine::{self, Asked, Outcome, SystemClock, Wanted};
+use crate::engine::{self, Asked, Outcome, Wanted, World};
 use crate::error::Error;
 use crate::model::ids::parse_date;
 use crate::plan::{DateOverride, Request};
@@ -40,8 +40,7 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
         &config,
         source,
         asked,
-        &SystemClock,
-        observer.as_ref(),
+        World::real(observer.as_ref()),
         stdin.lock(),
         say,
     )?;

@@ -59,7 +59,7 @@ fn begin(config: &Path, kit: &Path) -> Result<(), Error> {
 fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
     Recipients::parse(config.recipients()?)?;
     let state_dir = StateDir::new(&config.state_dir);
-    let mut told = String::new();
+    let mut told: Vec<String> = Vec::new();
     for source in &config.sources {
         if let Some(live) = &source.live {
             // What can't be archived is said before anything is made.
@@ -69,7 +69,7 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
     for StoreConfig::Dir { path } in config.stores.values() {
         if !exists(path)? {
             make_directory(path, 0o700)?;
-            told += &format!("made {}\n", path.display());
+            told.push(format!("made {}", path.display()));
         }
     }
     for live in config
@@ -79,7 +79,7 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
     {
         if !exists(&live.snapshots)? {
             make_directory(&live.snapshots, 0o700)?;
-            told += &format!("made {}\n", live.snapshots.display());
+            told.push(format!("made {}", live.snapshots.display()));
         }
     }
     let mut addition = String::new();
@@ -92,11 +92,11 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         let keys = state_dir.new_keys()?;
         kit::append(&args.kit, &kit::root_section(&keys.root))?;
         state_dir.write_keys(&keys)?;
-        told += &format!(
-            "made {}: signing keys; the root key's secret is in {} alone\n",
+        told.push(format!(
+            "made {}: signing keys; the root key's secret is in {} alone",
             config.state_dir.display(),
             args.kit.display()
-        );
+        ));
     }
     let mut catalog = state_dir.catalog()?;
     for source in &config.sources {
@@ -104,24 +104,27 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         let row = know_source(config, source, &mut catalog)?;
         if !known {
             addition += &kit::source_section(&row);
-            told += &format!("{}: its ledger is {}\n", source.name, row.ledger);
+            told.push(format!("{}: its ledger is {}", source.name, row.ledger));
         }
     }
     if !addition.is_empty() {
         if exists(&args.kit)? {
             kit::append(&args.kit, &addition)?;
-            told += &format!(
-                "added to {}: print it and keep it away from this machine\n",
+            told.push(format!(
+                "added to {}: print it and keep it away from this machine",
                 args.kit.display()
-            );
+            ));
         } else {
-            told += &format!("add these lines to your recovery kit:\n{addition}");
+            told.push(format!(
+                "add these lines to your recovery kit:\n{}",
+                addition.trim_end()
+            ));
         }
     }
     if told.is_empty() {
-        told.push_str("nothing is missing\n");
+        told.push("nothing is missing".to_owned());
     }
-    answer(&told)?;
+    answer(&(told.join("\n") + "\n"))?;
     if !everywhere.quiet {
         for warning in standing_warnings(config) {
             eprintln!("warning: {warning}");

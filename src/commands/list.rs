@@ -62,13 +62,11 @@ fn gather(
     let history = history(&archives);
     let mut chains: Vec<ListedChain> = Vec::new();
     for archive in archives {
-        let at = match chains.iter().position(|chain| chain.id == archive.chain) {
-            Some(at) => at,
-            None => {
-                chains.push(chain(archive.chain, &history, &schedule));
-                chains.len() - 1
-            }
-        };
+        let known = chains.iter().position(|chain| chain.id == archive.chain);
+        let at = known.unwrap_or_else(|| {
+            chains.push(chain(archive.chain, &history, &schedule));
+            chains.len() - 1
+        });
         chains[at].archives.push(archive);
     }
     for chain in &mut chains {

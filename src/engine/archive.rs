@@ -9,20 +9,20 @@ use chrono::NaiveDate;
 use crossbeam_channel::Receiver;
 
 use crate::btrfs::{Expect, Guard, StreamHead, StreamSummary};
-use crate::catalog::{Catalog, NewAttempt};
+use crate::catalog::{ArchiveRow, Catalog, NewAttempt};
 use crate::config::{Config, SelfCheck};
 use crate::engine::backup::Outcome;
-use crate::engine::clock::Clock;
 use crate::engine::commit;
 use crate::engine::head::LedgerState;
 use crate::engine::source::{OpenSource, random_bytes};
 use crate::engine::state::Keys;
 use crate::engine::stream::StreamSource;
+use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
 use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, ArchiveKind, SegmentRecord, Sha256, Uuid, keys};
-use crate::progress::{Event, Observer};
+use crate::progress::Event;
 use crate::seal::{ArchiveKey, Recipients, SealError, SealOptions, Sealed, SealedTotals, Sealer};
 use crate::store::{Put, Role, Store};
 
@@ -34,8 +34,7 @@ pub(super) struct Job<'a> {
     pub(super) config: &'a Config,
     pub(super) source: &'a OpenSource<'a>,
     pub(super) keys: &'a Keys,
-    pub(super) clock: &'a dyn Clock,
-    pub(super) observer: &'a dyn Observer,
+    pub(super) world: World<'a>,
     pub(super) recipients: &'a Recipients,
     pub(super) date: NaiveDate,
     pub(super) slot: NaiveDate,
@@ -115,10 +114,10 @@ pub(super) fn archive(
         recipients: job.recipients.fingerprint(&row.ledger),
         archive_key: &archive_key.to_secret_string(),
         snapshot: job.snapshot,
-        begun_at: Timestamp(job.clock.now()),
+        begun_at: Timestamp(job.world.clock.now()),
     })?;
     let source = job.source.name().clone();
-    job.observer.event(Event::Begun {
+    job.world.observer.event(Event::Begun {
         source: source.clone(),
         archive: id,
         expected: job.expected,
@@ -173,10 +172,10 @@ pub(super) fn archive(
         config: job.config,
         source: job.source,
         keys: job.keys,
-        clock: job.clock,
+        clock: job.world.clock,
     };
     writer.commit_archive(&entry, &stored.totals.raw_blake3, state, catalog)?;
-    job.observer.event(Event::Committed {
+    job.world.observer.event(Event::Committed {
         source,
         archive: id,
         raw_bytes: entry.raw_bytes,
@@ -209,11 +208,11 @@ fn store_stream(
             SelfCheck::Off => crate::seal::SelfCheck::Off,
         },
     };
-    let (sealer, sealed) = Sealer::start(options, archive_key)?;
+    let (sealer, segments) = Sealer::start(options, archive_key)?;
     let known: Vec<_> = catalog
         .archives(&job.source.row.ledger)?
         .into_iter()
-        .filter(|archive| archive.is_visible())
+        .filter(ArchiveRow::is_visible)
         .filter_map(|archive| Some((archive.stream_uuid?, archive.id)))
         .collect();
     let upload = Upload {
@@ -223,15 +222,16 @@ fn store_stream(
         catalog: Mutex::new(catalog),
     };
     std::thread::scope(|scope| {
-        let uploader = scope.spawn(|| upload.run(sealed));
+        let uploader = scope.spawn(|| upload.run(segments));
         let read = read_stream(job, &known, stream, sealer);
         // The sealer is gone by now, finished or not, so the uploader's channel ends.
-        let uploaded = uploader.join().expect("the uploader does not panic");
-        match (read, uploaded) {
+        let stored = uploader.join().expect("the uploader does not panic");
+        match (read, stored) {
             // A dead uploader is why the sealer could not hand on its segments.
-            (Err(Error::Seal(SealError::Stopped)), Err(error)) => Err(error),
-            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-            (Ok(stored), Ok(())) => Ok(stored),
+            (Err(Error::Seal(SealError::Stopped)) | Ok(_), Err(error)) | (Err(error), _) => {
+                Err(error)
+            }
+            (Ok(whole), Ok(())) => Ok(whole),
         }
     })
 }
@@ -267,7 +267,7 @@ fn read_stream(
         raw_bytes += frame.len() as u64;
         if raw_bytes - told >= PROGRESS_STEP {
             told = raw_bytes;
-            job.observer.event(Event::Progress {
+            job.world.observer.event(Event::Progress {
                 source: job.source.name().clone(),
                 raw_bytes,
             });
@@ -365,7 +365,7 @@ impl Upload<'_, '_> {
             Role::Segment,
         )?;
         self.with_catalog(|catalog| catalog.segment_stored(self.id, segment.index, &locator))?;
-        self.job.observer.event(Event::Segment {
+        self.job.world.observer.event(Event::Segment {
             source: source.name().clone(),
             archive: *self.id,
             index: segment.index,

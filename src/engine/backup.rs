@@ -13,13 +13,14 @@ use crate::engine::commit::unlisted;
 use crate::engine::facts::{self, Origin};
 use crate::engine::head::{self, LedgerState};
 use crate::engine::snapshot::{self, Made, Night};
-use crate::engine::source::{OpenSource, know_source, open_store};
+use crate::engine::source::{OpenSource, know_source};
 use crate::engine::state::{Keys, StateDir};
+use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, LedgerId, Uuid};
 use crate::plan::{Action, DateOverride, Request, plan_backup, refuse_date};
-use crate::progress::{Event, Observer};
+use crate::progress::Event;
 use crate::seal::Recipients;
 
 /// How a source fared.
@@ -63,8 +64,7 @@ pub fn backup(
     config: &Config,
     source: &Source,
     asked: Asked,
-    clock: &dyn Clock,
-    observer: &dyn Observer,
+    world: World<'_>,
 ) -> Result<Outcome, Error> {
     let live = source
         .live
@@ -84,8 +84,7 @@ pub fn backup(
         live,
         tools: &tools,
         keys: &keys,
-        clock,
-        observer,
+        world,
         recipients: &recipients,
         asked,
     };
@@ -126,8 +125,7 @@ struct Nightly<'a> {
     live: &'a Live,
     tools: &'a Tools,
     keys: &'a Keys,
-    clock: &'a dyn Clock,
-    observer: &'a dyn Observer,
+    world: World<'a>,
     recipients: &'a Recipients,
     asked: Asked,
 }
@@ -137,13 +135,14 @@ impl Nightly<'_> {
         // The snapshot comes first: an unreachable store never costs one.
         let row = know_source(self.config, self.source, catalog)?;
         let night = self.take_snapshot(catalog)?;
-        let store = open_store(&self.config.stores[&self.source.store])?;
+        let store = (self.world.stores)(&self.config.stores[&self.source.store])?;
         let source = OpenSource {
             config: self.source,
             row,
             store: store.as_ref(),
         };
         let mut state = head::catch_up(&source, catalog, &self.keys.root)?;
+        state.warn(&self.source.name, self.world.observer);
 
         let (facts, schedule) = facts::facts(
             self.source,
@@ -155,7 +154,7 @@ impl Nightly<'_> {
             catalog,
         )?;
         let plan = plan_backup(&facts, &schedule)?;
-        self.observer.event(Event::Planned {
+        self.world.observer.event(Event::Planned {
             source: self.source.name.clone(),
             date: plan.date,
             action: plan.action.as_str(),
@@ -188,10 +187,10 @@ impl Nightly<'_> {
             date,
             catalog,
             self.tools,
-            self.clock,
+            self.world.clock,
         )?;
         if night.made == Made::Now {
-            self.observer.event(Event::Snapshot {
+            self.world.observer.event(Event::Snapshot {
                 source: self.source.name.clone(),
                 date,
             });
@@ -205,7 +204,7 @@ impl Nightly<'_> {
         let nested = snapshot::left_out(self.live)?;
         let message = snapshot::left_out_in_words(&nested).unwrap_or_default();
         if catalog.tell(&self.source.name, "nested subvolumes", &message)? && !message.is_empty() {
-            self.observer.event(Event::Warning {
+            self.world.observer.event(Event::Warning {
                 source: self.source.name.clone(),
                 message,
             });
@@ -239,7 +238,7 @@ impl Nightly<'_> {
                 StreamData::Compressed => Protocol::CompressedData,
             },
         };
-        let expected = if self.observer.wants_estimate() {
+        let expected = if self.world.observer.wants_estimate() {
             // It only feeds the bar: the sender itself will say what is wrong.
             crate::btrfs::estimate(self.tools, &request).ok()
         } else {
@@ -250,8 +249,7 @@ impl Nightly<'_> {
             config: self.config,
             source,
             keys: self.keys,
-            clock: self.clock,
-            observer: self.observer,
+            world: self.world,
             recipients: self.recipients,
             date: self.asked.date,
             slot,
@@ -282,7 +280,7 @@ impl Nightly<'_> {
         archived: &Archived,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        verify_listed(source, &archived.id, catalog, self.clock)?;
+        verify_listed(source, &archived.id, catalog, self.world.clock)?;
         self.retain(source, catalog)
     }
 
@@ -294,7 +292,7 @@ impl Nightly<'_> {
             self.asked.date,
             catalog,
             self.tools,
-            self.clock,
+            self.world.clock,
         )?;
         Ok(())
     }

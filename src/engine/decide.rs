@@ -3,22 +3,20 @@
 //! Nothing of btrfs is looked at here. Kind and send parent come from the ledger, and the guard
 //! refuses a stream that is not incremental on the archive that was asked for.
 
-use std::io::StdinLock;
-
 use chrono::NaiveDate;
 
 use crate::btrfs::{Expect, ExpectParent};
 use crate::config::{Config, Source};
 use crate::engine::archive::{self, Job, OriginFacts};
 use crate::engine::backup::{Asked, Outcome, check_date, verify_listed};
-use crate::engine::clock::Clock;
 use crate::engine::facts::{self, Origin};
 use crate::engine::head;
-use crate::engine::source::{OpenSource, know_source, open_store};
+use crate::engine::source::{OpenSource, know_source};
 use crate::engine::state::StateDir;
+use crate::engine::stream::StreamSource;
+use crate::engine::world::World;
 use crate::error::Error;
 use crate::plan::{Action, plan_backup};
-use crate::progress::Observer;
 use crate::seal::Recipients;
 
 /// What whoever holds the snapshots is asked for.
@@ -36,9 +34,8 @@ pub fn decide(
     config: &Config,
     source: &Source,
     asked: Asked,
-    clock: &dyn Clock,
-    observer: &dyn Observer,
-    stdin: StdinLock<'_>,
+    world: World<'_>,
+    stdin: impl StreamSource,
     ask: impl FnOnce(Wanted) -> Result<(), Error>,
 ) -> Result<Outcome, Error> {
     let recipients = Recipients::parse(config.recipients()?)?;
@@ -48,13 +45,14 @@ pub fn decide(
     let _lock = state_dir.lock(&source.name)?;
     check_date(source, asked, &catalog)?;
     let row = know_source(config, source, &mut catalog)?;
-    let store = open_store(&config.stores[&source.store])?;
+    let store = (world.stores)(&config.stores[&source.store])?;
     let open = OpenSource {
         config: source,
         row,
         store: store.as_ref(),
     };
     let mut state = head::catch_up(&open, &mut catalog, &keys.root)?;
+    state.warn(&source.name, world.observer);
     // The ledger may have told of newer archives.
     check_date(source, asked, &catalog)?;
 
@@ -94,8 +92,7 @@ pub fn decide(
         config,
         source: &open,
         keys: &keys,
-        clock,
-        observer,
+        world,
         recipients: &recipients,
         date: asked.date,
         slot: plan.slot,
@@ -110,7 +107,7 @@ pub fn decide(
         origin: OriginFacts::default(),
     };
     let archived = archive::archive(&job, Box::new(stdin), &mut state, &mut catalog)?;
-    let later = verify_listed(&open, &archived.id, &mut catalog, clock)
+    let later = verify_listed(&open, &archived.id, &mut catalog, world.clock)
         .err()
         .map(Box::new);
     Ok(archived.outcome(plan.reason, later))

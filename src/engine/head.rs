@@ -9,7 +9,8 @@ use crate::engine::source::OpenSource;
 use crate::error::Error;
 use crate::ledger::{Absorbed, PublicKey, Refusal, Replay, Trust};
 use crate::model::entry::EntryKind;
-use crate::model::keys;
+use crate::model::{SourceName, keys};
+use crate::progress::{Event, Observer};
 
 /// The largest ledger entry that is read: a 10 TiB archive in 128 MiB segments has a 10 MiB entry.
 const MAX_ENTRY_BYTES: u64 = 256 << 20;
@@ -124,6 +125,16 @@ pub fn catch_up(
 }
 
 impl LedgerState {
+    /// Tells what was found on the way.
+    pub(super) fn warn(&self, source: &SourceName, observer: &dyn Observer) {
+        for message in &self.warnings {
+            observer.event(Event::Warning {
+                source: source.clone(),
+                message: message.clone(),
+            });
+        }
+    }
+
     fn note_unknown(&mut self, absorbed: &Absorbed) {
         self.unknown
             .extend(absorbed.warnings.iter().map(ToString::to_string));

@@ -16,6 +16,7 @@ mod snapshot;
 mod source;
 mod state;
 mod stream;
+mod world;
 
 pub use backup::{Asked, Outcome, backup, check_date};
 pub use clock::{Clock, SystemClock, local_date, system_timezone};
@@ -27,3 +28,5 @@ pub use snapshot::warning_of_left_out;
 pub use source::{OpenSource, know_source, open_store, store_url};
 pub(crate) use state::write_new;
 pub use state::{Keys, NewKeys, StateDir};
+pub use stream::StreamSource;
+pub use world::{OpenStore, World};

@@ -6,7 +6,7 @@ use crate::btrfs::Sender;
 use crate::error::Error;
 
 /// A send stream to be archived.
-pub(super) trait StreamSource: Read {
+pub trait StreamSource: Read {
     /// What to call it in an error.
     fn name(&self) -> &'static str;
 

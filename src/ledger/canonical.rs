@@ -80,7 +80,7 @@ fn write(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// serde_json escapes just what RFC 8785 §3.2.2.2 asks for, in the same spelling.
+/// `serde_json` escapes just what RFC 8785 §3.2.2.2 asks for, in the same spelling.
 fn write_string(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("writing to a vector does not fail");
 }
