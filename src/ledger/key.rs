@@ -1,4 +1,7 @@
-//! Minisign keys: the same files and strings as Debian's `minisign` reads and writes.
+//! Minisign keys, in files and strings that Debian's `minisign` takes.
+//!
+//! The other way round holds for public keys alone: minisign 0.11 writes no checksum into a secret key
+//! that has no password, and such a file is refused here as damaged.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,0 +1,561 @@
+use serde_json::{Value, json};
+
+use super::super::{SigningKey, encode_body, make_grant, root_grant, sign, to_canonical};
+use super::*;
+use crate::model::SegmentRecord;
+use crate::model::entry::{EntryHead, FORMAT};
+
+/// A writer with its keys, and the ledger that it has written so far.
+struct Ledger {
+    root: SigningKey,
+    writer: SigningKey,
+    bodies: Vec<Vec<u8>>,
+    objects: Vec<Vec<u8>>,
+}
+
+const ID: LedgerId = LedgerId([7; 16]);
+
+fn archive_id(date: &str, kind: ArchiveKind, nonce: u64) -> ArchiveId {
+    ArchiveId {
+        date: date.parse().unwrap(),
+        kind,
+        nonce,
+    }
+}
+
+fn full(date: &str, nonce: u64) -> ArchiveEntry {
+    let id = archive_id(date, ArchiveKind::Full, nonce);
+    ArchiveEntry {
+        id,
+        date: id.date,
+        slot: id.date,
+        kind: id.kind,
+        send_parent: None,
+        chain: id,
+        stream_uuid: Uuid([u8::try_from(nonce).unwrap(); 16]),
+        stream_ctransid: 5,
+        send_parent_uuid: None,
+        raw_bytes: 30,
+        sealed_bytes: 22,
+        protocol: 1,
+        kernel: Some("6.18".to_owned()),
+        btrfs_progs: Some("6.2".to_owned()),
+        segment_size: 20,
+        frame_size: 10,
+        key: "a2V5".to_owned(),
+        recipients: Sha256([3; 32]),
+        retain_until: None,
+        segments: vec![
+            SegmentRecord {
+                raw_bytes: 20,
+                sealed_bytes: 12,
+                sha256: Sha256([1; 32]),
+            },
+            SegmentRecord {
+                raw_bytes: 10,
+                sealed_bytes: 10,
+                sha256: Sha256([2; 32]),
+            },
+        ],
+        private: "cHJpdmF0ZQ==".to_owned(),
+    }
+}
+
+fn incremental(date: &str, nonce: u64, parent: &ArchiveEntry) -> ArchiveEntry {
+    let id = archive_id(date, ArchiveKind::Incremental, nonce);
+    ArchiveEntry {
+        id,
+        date: id.date,
+        slot: id.date,
+        kind: id.kind,
+        send_parent: Some(parent.id),
+        chain: parent.chain,
+        send_parent_uuid: Some(parent.stream_uuid),
+        ..full(date, nonce)
+    }
+}
+
+impl Ledger {
+    fn new() -> Self {
+        let root = SigningKey::generate().unwrap();
+        let writer = SigningKey::generate().unwrap();
+        let mut ledger = Self {
+            root,
+            writer,
+            bodies: Vec::new(),
+            objects: Vec::new(),
+        };
+        let grant = make_grant(
+            &ledger.root,
+            &ledger.writer.public(),
+            &[Role::Writer, Role::Pruner],
+        )
+        .unwrap();
+        let keys = vec![root_grant(&ledger.root.public()), grant];
+        ledger.write(EntryKind::Open(OpenEntry { keys }));
+        ledger
+    }
+
+    /// `open`, a full and an incremental on it.
+    fn with_a_chain() -> Self {
+        let mut ledger = Self::new();
+        let first = full("2026-11-01", 1);
+        ledger.write(EntryKind::Archive(Box::new(first.clone())));
+        ledger.write(EntryKind::Archive(Box::new(incremental(
+            "2026-11-07",
+            2,
+            &first,
+        ))));
+        ledger
+    }
+
+    fn head(&self) -> EntryHead {
+        EntryHead {
+            format: FORMAT,
+            ledger: ID,
+            source: "home".to_owned(),
+            seq: self.bodies.len() as u64 + 1,
+            prev: self.bodies.last().map(|body| Sha256::of(body)),
+            made_at: "2026-11-21T03:00:07Z".parse().unwrap(),
+            timezone: "Europe/Berlin".to_owned(),
+            skips: Vec::new(),
+        }
+    }
+
+    fn write(&mut self, kind: EntryKind) {
+        let body = encode_body(&Entry {
+            head: self.head(),
+            kind,
+        })
+        .unwrap();
+        let object = sign(&body, &self.writer).unwrap();
+        self.bodies.push(body);
+        self.objects.push(object);
+    }
+
+    fn archive_object(&self, archive: ArchiveEntry) -> Vec<u8> {
+        let kind = EntryKind::Archive(Box::new(archive));
+        sign(
+            &encode_body(&Entry {
+                head: self.head(),
+                kind,
+            })
+            .unwrap(),
+            &self.writer,
+        )
+        .unwrap()
+    }
+
+    /// The next entry with one of its body's members changed.
+    fn changed(&self, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+        let kind = EntryKind::Archive(Box::new(full("2026-11-14", 9)));
+        let body = encode_body(&Entry {
+            head: self.head(),
+            kind,
+        })
+        .unwrap();
+        let mut value: Value = serde_json::from_slice(&body).unwrap();
+        change(&mut value);
+        let mut line = to_canonical(&value).unwrap();
+        line.push(b'\n');
+        sign(&line, &self.writer).unwrap()
+    }
+
+    fn trust(&self) -> Trust {
+        Trust {
+            ledger: ID,
+            source_directory: "home".to_owned(),
+            root: self.root.public(),
+        }
+    }
+
+    fn replayed(&self) -> Replay {
+        let mut replay = Replay::new(self.trust());
+        for (seq, object) in (1..).zip(&self.objects) {
+            replay.absorb(seq, object).unwrap();
+        }
+        replay
+    }
+
+    fn refusal(&self, object: &[u8]) -> Refusal {
+        let mut replay = self.replayed();
+        let next = replay.next_seq();
+        replay.absorb(next, object).unwrap_err()
+    }
+}
+
+#[test]
+fn a_ledger_replays_to_its_head() {
+    let ledger = Ledger::with_a_chain();
+    let replay = ledger.replayed();
+    assert_eq!(
+        replay.head(),
+        Some(Head {
+            seq: 3,
+            hash: Sha256::of(&ledger.bodies[2])
+        })
+    );
+    assert_eq!((replay.next_seq(), replay.skips()), (4, Vec::new()));
+    let mut trusted = Replay::new(ledger.trust());
+    for (seq, object) in (1..).zip(&ledger.objects) {
+        trusted.absorb_trusted(seq, object).unwrap();
+    }
+    assert_eq!(trusted.head(), replay.head());
+}
+
+#[test]
+fn every_changed_byte_of_an_entry_is_refused() {
+    let ledger = Ledger::with_a_chain();
+    let object = &ledger.objects[2];
+    for at in 0..object.len() {
+        for change in [1, 0x20, 0x80] {
+            let mut changed = object.clone();
+            changed[at] ^= change;
+            let mut replay = Replay::new(ledger.trust());
+            replay.absorb(1, &ledger.objects[0]).unwrap();
+            replay.absorb(2, &ledger.objects[1]).unwrap();
+            assert!(
+                replay.absorb(3, &changed).is_err(),
+                "byte {at} changed by {change}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_is_cut_or_has_more_after_it_is_refused() {
+    let ledger = Ledger::new();
+    let object = &ledger.objects[0];
+    for len in 0..object.len() {
+        assert!(
+            Replay::new(ledger.trust())
+                .absorb(1, &object[..len])
+                .is_err(),
+            "{len} bytes"
+        );
+    }
+    for more in ["\n", " ", "x", "untrusted comment: more\n"] {
+        let longer = [object.as_slice(), more.as_bytes()].concat();
+        assert!(
+            Replay::new(ledger.trust()).absorb(1, &longer).is_err(),
+            "{more:?}"
+        );
+    }
+}
+
+#[test]
+fn entries_in_another_order_twice_or_left_out_are_refused() {
+    let ledger = Ledger::with_a_chain();
+    let [open, first, second] = [0, 1, 2].map(|at| ledger.objects[at].as_slice());
+    let orders: [&[&[u8]]; 5] = [
+        &[first, open],
+        &[open, second],
+        &[open, first, first],
+        &[open, second, first],
+        &[open, open],
+    ];
+    for order in orders {
+        let mut replay = Replay::new(ledger.trust());
+        let all = (1..)
+            .zip(order)
+            .try_for_each(|(seq, object)| replay.absorb(seq, object).map(drop));
+        assert!(all.is_err());
+    }
+    let mut replay = Replay::new(ledger.trust());
+    replay.absorb(1, open).unwrap();
+    assert_eq!(
+        replay.absorb(3, second).unwrap_err(),
+        Refusal::Gap { missing: 2 }
+    );
+}
+
+#[test]
+fn an_entry_that_follows_another_history_is_a_signed_fork() {
+    let ledger = Ledger::with_a_chain();
+    let object = ledger.changed(|body| body["prev"] = json!(Sha256([9; 32])));
+    let refusal = ledger.refusal(&object);
+    assert!(matches!(refusal, Refusal::OtherPrevious { .. }));
+    assert!(refusal.was_signed());
+}
+
+#[test]
+fn an_entry_of_another_ledger_or_source_or_number_is_refused() {
+    let ledger = Ledger::with_a_chain();
+    let other = |change: fn(&mut Value)| ledger.refusal(&ledger.changed(change));
+    assert!(matches!(
+        other(|body| body["ledger"] = json!("00000000000000000000000000000000")),
+        Refusal::OtherLedger { .. }
+    ));
+    assert!(matches!(
+        other(|body| body["source"] = json!("work")),
+        Refusal::OtherSource { .. }
+    ));
+    assert!(matches!(
+        other(|body| body["seq"] = json!(5)),
+        Refusal::OtherNumber { found: 5 }
+    ));
+}
+
+#[test]
+fn a_forged_ledger_with_the_same_root_key_is_refused() {
+    // The store's attacker names the trusted root key, and vouches for a writer of their own.
+    let ledger = Ledger::new();
+    let forger = SigningKey::generate().unwrap();
+    let forge = |grant: KeyGrantOf| {
+        let mut forged = Ledger {
+            root: SigningKey::from_file_text(&ledger.root.to_file_text()).unwrap(),
+            writer: SigningKey::from_file_text(&forger.to_file_text()).unwrap(),
+            bodies: Vec::new(),
+            objects: Vec::new(),
+        };
+        let keys = vec![root_grant(&ledger.root.public()), grant(&ledger, &forger)];
+        forged.write(EntryKind::Open(OpenEntry { keys }));
+        Replay::new(ledger.trust())
+            .absorb(1, &forged.objects[0])
+            .unwrap_err()
+    };
+    let own_word =
+        forge(|_, forger| make_grant(forger, &forger.public(), &[Role::Writer]).unwrap());
+    assert!(matches!(own_word, Refusal::NoGrant { .. }));
+    // The true writer's grant, with the forger's key put in its place.
+    let stolen = forge(|ledger, forger| {
+        let mut grant = make_grant(
+            &ledger.root,
+            &ledger.writer.public(),
+            &[Role::Pruner, Role::Writer],
+        )
+        .unwrap();
+        grant.key = forger.public().to_string();
+        grant
+    });
+    assert!(matches!(stolen, Refusal::NoGrant { .. }));
+    // A valid grant for another role.
+    let pruner = forge(|ledger, forger| {
+        make_grant(&ledger.root, &forger.public(), &[Role::Pruner]).unwrap()
+    });
+    assert!(matches!(pruner, Refusal::Unsigned { .. }));
+}
+
+type KeyGrantOf = fn(&Ledger, &SigningKey) -> crate::model::entry::KeyGrant;
+
+#[test]
+fn another_root_key_opens_nothing() {
+    let ledger = Ledger::new();
+    let trust = Trust {
+        root: SigningKey::generate().unwrap().public(),
+        ..ledger.trust()
+    };
+    let refusal = Replay::new(trust)
+        .absorb(1, &ledger.objects[0])
+        .unwrap_err();
+    assert!(matches!(refusal, Refusal::OtherRoot { .. }));
+}
+
+#[test]
+fn a_key_without_the_role_signs_no_archive() {
+    let mut ledger = Ledger::with_a_chain();
+    ledger.writer = SigningKey::from_file_text(&ledger.root.to_file_text()).unwrap();
+    let object = ledger.archive_object(full("2026-11-14", 9));
+    assert!(matches!(ledger.refusal(&object), Refusal::Unsigned { .. }));
+}
+
+#[test]
+fn an_archive_that_contradicts_itself_or_its_chain_is_refused() {
+    let ledger = Ledger::with_a_chain();
+    let first = full("2026-11-01", 1);
+    let mut cases: Vec<(&str, ArchiveEntry)> = Vec::new();
+    let good = full("2026-11-14", 9);
+    let next = incremental("2026-11-14", 9, &first);
+    cases.push((
+        "date",
+        ArchiveEntry {
+            date: "2026-11-15".parse().unwrap(),
+            ..good.clone()
+        },
+    ));
+    cases.push((
+        "slot",
+        ArchiveEntry {
+            slot: "2026-11-21".parse().unwrap(),
+            ..good.clone()
+        },
+    ));
+    cases.push((
+        "kind",
+        ArchiveEntry {
+            kind: ArchiveKind::Incremental,
+            ..good.clone()
+        },
+    ));
+    cases.push((
+        "chain of a full",
+        ArchiveEntry {
+            chain: first.id,
+            ..good.clone()
+        },
+    ));
+    cases.push((
+        "full with a parent",
+        ArchiveEntry {
+            send_parent: Some(first.id),
+            ..good.clone()
+        },
+    ));
+    cases.push((
+        "incremental without",
+        ArchiveEntry {
+            send_parent: None,
+            ..next.clone()
+        },
+    ));
+    cases.push((
+        "unknown parent",
+        ArchiveEntry {
+            send_parent: Some(good.id),
+            ..next.clone()
+        },
+    ));
+    cases.push((
+        "other chain",
+        ArchiveEntry {
+            chain: good.id,
+            ..next.clone()
+        },
+    ));
+    cases.push((
+        "parent's uuid",
+        ArchiveEntry {
+            send_parent_uuid: Some(Uuid([8; 16])),
+            ..next.clone()
+        },
+    ));
+    cases.push((
+        "known stream",
+        ArchiveEntry {
+            stream_uuid: first.stream_uuid,
+            ..good.clone()
+        },
+    ));
+    cases.push(("known id", full("2026-11-01", 1)));
+    cases.push((
+        "raw sum",
+        ArchiveEntry {
+            raw_bytes: 31,
+            ..good.clone()
+        },
+    ));
+    cases.push((
+        "sealed sum",
+        ArchiveEntry {
+            sealed_bytes: 23,
+            ..good.clone()
+        },
+    ));
+    cases.push((
+        "no segment",
+        ArchiveEntry {
+            segments: Vec::new(),
+            ..good.clone()
+        },
+    ));
+    cases.push((
+        "segment size",
+        ArchiveEntry {
+            segment_size: 15,
+            ..good.clone()
+        },
+    ));
+    for (what, archive) in cases {
+        let refusal = ledger.refusal(&ledger.archive_object(archive));
+        assert!(refusal.was_signed(), "{what}: {refusal}");
+    }
+    let mut replay = ledger.replayed();
+    replay.absorb(4, &ledger.archive_object(next)).unwrap();
+}
+
+#[test]
+fn bytes_that_do_not_verify_are_passed_over_by_name() {
+    let ledger = Ledger::with_a_chain();
+    let mut replay = ledger.replayed();
+    let refusal = replay.absorb(4, b"somebody else's bytes\n").unwrap_err();
+    assert!(!refusal.was_signed());
+    assert_eq!((replay.next_seq(), replay.skips()), (5, vec![4]));
+    // An entry 5 that does not say so is refused, one that does is the next.
+    let silent = ledger.changed(|body| body["seq"] = json!(5));
+    let mut silent_replay = ledger.replayed();
+    silent_replay.quarantine(4);
+    assert!(matches!(
+        silent_replay.absorb(5, &silent).unwrap_err(),
+        Refusal::OtherSkips { .. }
+    ));
+    let naming = ledger.changed(|body| {
+        body["seq"] = json!(5);
+        body["skips"] = json!([4]);
+    });
+    replay.absorb(5, &naming).unwrap();
+    assert_eq!((replay.next_seq(), replay.skips()), (6, Vec::new()));
+    // And one that passes over what is valid is refused.
+    let needless = ledger.changed(|body| body["skips"] = json!([3]));
+    assert!(matches!(
+        ledger.refusal(&needless),
+        Refusal::OtherSkips { .. }
+    ));
+}
+
+#[test]
+fn an_unknown_kind_and_a_higher_format_count_in_the_chain_with_a_warning() {
+    let ledger = Ledger::with_a_chain();
+    for (change, warning) in [
+        (
+            json!({"kind": "rewind"}),
+            "entry 4 is of the unknown kind \"rewind\"",
+        ),
+        (json!({"format": 2}), "entry 4 has format 2"),
+    ] {
+        let object = ledger.changed(|body| {
+            for (name, value) in change.as_object().unwrap() {
+                body[name.as_str()] = value.clone();
+            }
+        });
+        let mut replay = ledger.replayed();
+        let absorbed = replay.absorb(4, &object).unwrap();
+        assert_eq!(absorbed.warnings[0].to_string(), warning);
+        assert_eq!(replay.head().unwrap().seq, 4);
+    }
+}
+
+#[test]
+fn unknown_fields_are_ignored_but_signed() {
+    let ledger = Ledger::with_a_chain();
+    let object = ledger.changed(|body| {
+        body["later"] = json!({"deep": [1, null, "x"]});
+        body["archive"]["later"] = json!(true);
+    });
+    let mut replay = ledger.replayed();
+    let absorbed = replay.absorb(4, &object).unwrap();
+    let (body, _) = split(&object).unwrap();
+    assert_eq!(absorbed.hash, Sha256::of(body));
+    let text = String::from_utf8(object)
+        .unwrap()
+        .replace("\"later\":true", "\"later\":null");
+    assert!(matches!(
+        ledger.refusal(text.as_bytes()),
+        Refusal::Unsigned { .. }
+    ));
+}
+
+#[test]
+fn a_refused_object_leaves_the_replay_as_it_was() {
+    let ledger = Ledger::with_a_chain();
+    let mut replay = ledger.replayed();
+    let mut bad = ledger.archive_object(full("2026-11-14", 9));
+    let end = bad.len() - 3;
+    bad[end] ^= 1;
+    assert!(replay.absorb(4, &bad).is_err());
+    let again = ledger.changed(|body| {
+        body["seq"] = json!(5);
+        body["skips"] = json!([4]);
+    });
+    // The same archive: it was not remembered from the refused object.
+    replay.absorb(5, &again).unwrap();
+}
