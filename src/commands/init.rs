@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, template};
 use crate::engine::{StateDir, know_source, system_timezone, write_new};
 use crate::error::Error;
 use crate::seal::Recipients;
+use crate::store::{DirStore, Exclusivity};
 
 pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
     match Config::load(&everywhere.config) {
@@ -125,6 +126,14 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         told.push("nothing is missing".to_owned());
     }
     answer(&(told.join("\n") + "\n"))?;
+    for StoreConfig::Dir { path } in config.stores.values() {
+        if DirStore::open(path)?.probe()? == Exclusivity::SingleWriter {
+            eprintln!(
+                "warning: {}: its filesystem can't tell two writers apart: let only one machine write there",
+                path.display()
+            );
+        }
+    }
     if !everywhere.quiet {
         for warning in standing_warnings(config) {
             eprintln!("warning: {warning}");

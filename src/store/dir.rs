@@ -430,10 +430,10 @@ impl Store for DirStore {
                 sync_directory(path.parent().expect("a key has a parent")).map_err(failed)?;
                 Ok(Deleted::Removed)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.root.is_dir() => {
-                Ok(Deleted::Absent)
-            }
-            Err(error) => Err(failed(error)),
+            Err(error) => match failed(error) {
+                error if error.is_not_found() => Ok(Deleted::Absent),
+                error => Err(error),
+            },
         }
     }
 }

@@ -114,7 +114,8 @@ impl StoreError {
     /// The kind of a failed file operation follows from its cause.
     pub(super) fn from_io(operation: Operation, key: &str, url: &str, source: io::Error) -> Self {
         let kind = match source.kind() {
-            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            // A component of the key is an object: nothing can lie below it.
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 ErrorKind::Denied
             }

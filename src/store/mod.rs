@@ -85,7 +85,8 @@ pub enum Deleted {
 /// A place for objects. The suite in `tests/store_suite.rs` holds every store to this contract.
 ///
 /// - Keys are relative paths of plain components (see [`check_key`]); any other is
-///   [`ErrorKind::BadKey`], before anything is done.
+///   [`ErrorKind::BadKey`], before anything is done. No key is used that has another as its
+///   directory.
 /// - Objects are immutable: nothing here changes one. An object appears under its key whole or not
 ///   at all, whatever happens to the writer.
 /// - Absence is an answer that only a store that could be asked gives: [`ErrorKind::NotFound`] from

@@ -1,0 +1,461 @@
+//! One suite over every store: the contract of `store::Store`, as tests.
+
+use std::sync::Arc;
+
+use coldchain::model::Sha256;
+use coldchain::store::{
+    Deleted, DirStore, ErrorKind, Exclusivity, Locator, MemoryStore, Operation, Put,
+    RecordingStore, Role, Store, StoreError,
+};
+
+/// An empty store, and what has to outlive it.
+struct Fresh {
+    store: Arc<dyn Store>,
+    _directory: Option<tempfile::TempDir>,
+}
+
+/// Makes an empty store.
+type Make = fn() -> Fresh;
+
+fn directory() -> Fresh {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(DirStore::open(directory.path()).unwrap());
+    Fresh {
+        store,
+        _directory: Some(directory),
+    }
+}
+
+fn memory() -> Fresh {
+    Fresh {
+        store: Arc::new(MemoryStore::default()),
+        _directory: None,
+    }
+}
+
+fn recorded() -> Fresh {
+    Fresh {
+        store: Arc::new(RecordingStore::new(MemoryStore::default())),
+        _directory: None,
+    }
+}
+
+/// The suite, for one store.
+macro_rules! holds_the_contract {
+    ($store:ident) => {
+        mod $store {
+            holds_the_contract!(
+                $store:
+                what_was_put_is_got,
+                a_second_put_leaves_the_first,
+                of_many_writers_one_creates,
+                what_is_absent_is_not_found,
+                a_range_is_exact_or_an_error,
+                an_object_beyond_the_limit_is_not_read,
+                stat_tells_length_and_time,
+                a_listing_is_sorted_complete_and_by_plain_prefix,
+                nothing_is_an_empty_listing,
+                delete_may_be_repeated,
+                what_is_no_key_is_refused_by_every_operation,
+                an_empty_object_is_an_object,
+                a_locator_is_known_without_a_listing,
+            );
+        }
+    };
+    ($store:ident: $($test:ident),+ $(,)?) => {
+        $(
+            #[test]
+            fn $test() {
+                super::contract::$test(super::$store);
+            }
+        )+
+    };
+}
+
+holds_the_contract!(directory);
+holds_the_contract!(memory);
+holds_the_contract!(recorded);
+
+fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+    store.put_if_absent(key, bytes, &Sha256::of(bytes), Role::Segment)
+}
+
+fn created(store: &dyn Store, key: &str, bytes: &[u8]) -> Locator {
+    match put(store, key, bytes).unwrap() {
+        Put::Created(locator) => locator,
+        Put::Existed(_) => panic!("{key} existed"),
+    }
+}
+
+mod contract {
+    use super::*;
+
+    pub(super) fn what_was_put_is_got(make: Make) {
+        let fresh = make();
+        let bytes: Vec<u8> = (0..5_u32 << 20).map(|at| at.to_le_bytes()[1]).collect();
+        let locator = created(&*fresh.store, "home/archives/a/000000.zst.age", &bytes);
+        assert!(fresh.store.get(&locator, 5 << 20).unwrap() == bytes);
+    }
+
+    pub(super) fn a_second_put_leaves_the_first(make: Make) {
+        let fresh = make();
+        let first = created(&*fresh.store, "a/b", b"first");
+        assert_eq!(
+            put(&*fresh.store, "a/b", b"second").unwrap(),
+            Put::Existed(first.clone())
+        );
+        assert_eq!(fresh.store.get(&first, 100).unwrap(), b"first");
+        // The same bytes are not told apart by the store.
+        assert_eq!(
+            put(&*fresh.store, "a/b", b"first").unwrap(),
+            Put::Existed(first)
+        );
+    }
+
+    pub(super) fn of_many_writers_one_creates(make: Make) {
+        let fresh = make();
+        for round in 0..20 {
+            let key = format!("deep/er/{round}");
+            let outcomes: Vec<Put> = std::thread::scope(|scope| {
+                let writers: Vec<_> = (0..8_u8)
+                    .map(|writer| {
+                        let (store, key) = (&fresh.store, &key);
+                        scope.spawn(move || put(&**store, key, &[writer; 1000]).unwrap())
+                    })
+                    .collect();
+                writers
+                    .into_iter()
+                    .map(|writer| writer.join().unwrap())
+                    .collect()
+            });
+            let winners: Vec<usize> = (0..8)
+                .filter(|at| matches!(outcomes[*at], Put::Created(_)))
+                .collect();
+            assert_eq!(winners.len(), 1);
+            let got = fresh.store.get(&fresh.store.locate(&key), 1000).unwrap();
+            assert_eq!(got, [u8::try_from(winners[0]).unwrap(); 1000]);
+        }
+    }
+
+    pub(super) fn what_is_absent_is_not_found(make: Make) {
+        let fresh = make();
+        created(&*fresh.store, "a/b", b"x");
+        for key in ["a/c", "c", "a/b/c", "a"] {
+            let locator = fresh.store.locate(key);
+            let errors = [
+                fresh.store.get(&locator, 9).map(drop).unwrap_err(),
+                fresh.store.get_range(&locator, 0, 1).map(drop).unwrap_err(),
+                fresh.store.stat(&locator).map(drop).unwrap_err(),
+            ];
+            for error in errors {
+                assert!(
+                    error.is_not_found() || error.kind == ErrorKind::NotAnObject && key == "a",
+                    "{key}: {error}"
+                );
+                assert_eq!((error.key.as_str(), error.url), (key, fresh.store.url()));
+            }
+        }
+    }
+
+    pub(super) fn a_range_is_exact_or_an_error(make: Make) {
+        let fresh = make();
+        let locator = created(&*fresh.store, "a", b"0123456789");
+        for (offset, len, expected) in [
+            (0, 10, "0123456789"),
+            (0, 0, ""),
+            (10, 0, ""),
+            (9, 1, "9"),
+            (3, 4, "3456"),
+        ] {
+            let range = fresh.store.get_range(&locator, offset, len).unwrap();
+            assert_eq!(range, expected.as_bytes());
+        }
+        for (offset, len) in [(0, 11), (10, 1), (11, 0), (u64::MAX, 1), (1, u64::MAX)] {
+            let error = fresh.store.get_range(&locator, offset, len).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::TooShort, "{offset}+{len}");
+        }
+    }
+
+    pub(super) fn an_object_beyond_the_limit_is_not_read(make: Make) {
+        let fresh = make();
+        let locator = created(&*fresh.store, "a", b"0123456789");
+        assert_eq!(
+            fresh.store.get(&locator, 9).unwrap_err().kind,
+            ErrorKind::TooLarge
+        );
+        assert_eq!(fresh.store.get(&locator, 10).unwrap().len(), 10);
+    }
+
+    pub(super) fn stat_tells_length_and_time(make: Make) {
+        let fresh = make();
+        let before = chrono::Utc::now() - chrono::TimeDelta::seconds(5);
+        let locator = created(&*fresh.store, "a/b", b"0123456789");
+        let stat = fresh.store.stat(&locator).unwrap();
+        assert_eq!(stat.bytes, 10);
+        assert!(
+            stat.sha256
+                .is_none_or(|kept| kept == Sha256::of(b"0123456789"))
+        );
+        assert!(stat.modified > before && stat.modified < before + chrono::TimeDelta::minutes(5));
+    }
+
+    pub(super) fn a_listing_is_sorted_complete_and_by_plain_prefix(make: Make) {
+        let fresh = make();
+        for key in ["b", "ab/c", "a0", "a/c/d", "a/b", "a.b", "a-b"] {
+            created(&*fresh.store, key, key.as_bytes());
+        }
+        let store = &fresh.store;
+        let list = |prefix: &str| -> Vec<String> {
+            store
+                .list(prefix)
+                .unwrap()
+                .into_iter()
+                .map(|listed| listed.key)
+                .collect()
+        };
+        assert_eq!(list(""), ["a-b", "a.b", "a/b", "a/c/d", "a0", "ab/c", "b"]);
+        assert_eq!(list("a/"), ["a/b", "a/c/d"]);
+        assert_eq!(list("a/c"), ["a/c/d"]);
+        assert_eq!(list("ab"), ["ab/c"]);
+        assert_eq!(list("a/c/d"), ["a/c/d"]);
+        for listed in store.list("").unwrap() {
+            assert_eq!(listed.stat, store.stat(&store.locate(&listed.key)).unwrap());
+        }
+    }
+
+    pub(super) fn nothing_is_an_empty_listing(make: Make) {
+        let fresh = make();
+        assert_eq!(fresh.store.list("").unwrap(), []);
+        created(&*fresh.store, "a/b", b"x");
+        assert_eq!(fresh.store.list("a/c/").unwrap(), []);
+        assert_eq!(fresh.store.list("nothing/here/").unwrap(), []);
+        assert_eq!(fresh.store.list("a/b/c").unwrap(), []);
+    }
+
+    pub(super) fn delete_may_be_repeated(make: Make) {
+        let fresh = make();
+        let locator = created(&*fresh.store, "a/b", b"x");
+        created(&*fresh.store, "a/c", b"y");
+        assert_eq!(fresh.store.delete(&locator).unwrap(), Deleted::Removed);
+        assert_eq!(fresh.store.delete(&locator).unwrap(), Deleted::Absent);
+        assert!(fresh.store.get(&locator, 9).unwrap_err().is_not_found());
+        assert_eq!(fresh.store.list("").unwrap().len(), 1);
+        created(&*fresh.store, "a/b", b"z");
+    }
+
+    pub(super) fn what_is_no_key_is_refused_by_every_operation(make: Make) {
+        let fresh = make();
+        let long = "x".repeat(1025);
+        for key in [
+            "", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a b", "ü", "a\0",
+            ".tmp-a", &long,
+        ] {
+            let locator = Locator::from(key.to_owned());
+            let errors = [
+                put(&*fresh.store, key, b"x").map(drop).unwrap_err(),
+                fresh.store.get(&locator, 9).map(drop).unwrap_err(),
+                fresh.store.get_range(&locator, 0, 1).map(drop).unwrap_err(),
+                fresh.store.stat(&locator).map(drop).unwrap_err(),
+                fresh.store.delete(&locator).map(drop).unwrap_err(),
+            ];
+            for error in errors {
+                assert_eq!(error.kind, ErrorKind::BadKey, "{key:?}: {error}");
+            }
+        }
+        assert_eq!(fresh.store.list("").unwrap(), []);
+    }
+
+    pub(super) fn an_empty_object_is_an_object(make: Make) {
+        let fresh = make();
+        let locator = created(&*fresh.store, "a", b"");
+        assert_eq!(fresh.store.get(&locator, 0).unwrap(), b"");
+        assert_eq!(fresh.store.stat(&locator).unwrap().bytes, 0);
+        assert!(matches!(
+            put(&*fresh.store, "a", b"x").unwrap(),
+            Put::Existed(_)
+        ));
+    }
+
+    pub(super) fn a_locator_is_known_without_a_listing(make: Make) {
+        let fresh = make();
+        let locator = created(&*fresh.store, "a/b", b"x");
+        assert_eq!(fresh.store.locate("a/b"), locator);
+        assert_eq!(Locator::from(locator.to_string()), locator);
+    }
+}
+
+mod dir {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_directory_is_an_error_and_never_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("store");
+        assert_eq!(
+            DirStore::open(&root).unwrap_err().kind,
+            ErrorKind::MissingRoot
+        );
+        std::fs::create_dir(&root).unwrap();
+        let store = DirStore::open(&root).unwrap();
+        let locator = created(&store, "a", b"x");
+        std::fs::remove_dir_all(&root).unwrap();
+        let errors = [
+            store.list("").map(drop).unwrap_err(),
+            store.list("home/ledger/").map(drop).unwrap_err(),
+            store.get(&locator, 9).map(drop).unwrap_err(),
+            store.stat(&locator).map(drop).unwrap_err(),
+            store.delete(&locator).map(drop).unwrap_err(),
+            put(&store, "a", b"x").map(drop).unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind, ErrorKind::MissingRoot, "{error}");
+        }
+        assert!(!root.exists(), "an unmounted store is not made anew");
+    }
+
+    #[test]
+    fn files_are_their_owners_alone_and_nothing_temporary_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DirStore::open(directory.path()).unwrap();
+        created(&store, "a/b/c", b"x");
+        put(&store, "a/b/c", b"y").unwrap();
+        let mode = |path: &str| {
+            directory
+                .path()
+                .join(path)
+                .metadata()
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777
+        };
+        assert_eq!(
+            (mode("a"), mode("a/b"), mode("a/b/c")),
+            (0o700, 0o700, 0o600)
+        );
+        assert_eq!(
+            std::fs::read_dir(directory.path().join("a/b"))
+                .unwrap()
+                .count(),
+            1
+        );
+    }
+
+    #[test]
+    fn what_a_crash_left_is_not_listed_and_not_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DirStore::open(directory.path()).unwrap();
+        std::fs::create_dir(directory.path().join("a")).unwrap();
+        std::fs::write(directory.path().join("a/.tmp-0123456789abcdef"), b"half").unwrap();
+        assert_eq!(store.list("").unwrap(), []);
+        created(&store, "a/b", b"whole");
+        assert_eq!(store.list("a/").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_symbolic_link_is_no_object() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DirStore::open(directory.path()).unwrap();
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::symlink(outside.path(), directory.path().join("a")).unwrap();
+        let locator = store.locate("a");
+        assert_eq!(
+            store.get(&locator, 9).unwrap_err().kind,
+            ErrorKind::NotAnObject
+        );
+        assert_eq!(store.list("").unwrap(), []);
+        assert!(matches!(put(&store, "a", b"x").unwrap(), Put::Existed(_)));
+        assert_eq!(outside.path().metadata().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_filesystem_with_rename_or_link_takes_many_writers() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = DirStore::open(directory.path()).unwrap();
+        assert_eq!(store.probe().unwrap(), Exclusivity::ManyWriters);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_full_disk_leaves_nothing_visible() {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(_mount) = Tmpfs::mount(directory.path()) else {
+            return;
+        };
+        let store = DirStore::open(directory.path()).unwrap();
+        created(&store, "a/small", b"x");
+        let error = put(&store, "a/large", &vec![7; 4 << 20]).unwrap_err();
+        assert_eq!(
+            (error.kind, error.operation),
+            (ErrorKind::Full, Operation::Put),
+            "{error}"
+        );
+        let keys: Vec<_> = store
+            .list("")
+            .unwrap()
+            .into_iter()
+            .map(|listed| listed.key)
+            .collect();
+        assert_eq!(keys, ["a/small"]);
+        assert_eq!(
+            std::fs::read_dir(directory.path().join("a"))
+                .unwrap()
+                .count(),
+            1
+        );
+        created(&store, "a/large", b"small enough now");
+    }
+
+    /// A mebibyte of tmpfs, for as long as it lives.
+    struct Tmpfs<'a>(&'a std::path::Path);
+
+    impl<'a> Tmpfs<'a> {
+        fn mount(at: &'a std::path::Path) -> Option<Self> {
+            let mounted = std::process::Command::new("mount")
+                .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+                .arg(at)
+                .status()
+                .is_ok_and(|status| status.success());
+            assert!(
+                mounted || std::env::var_os("CI").is_none(),
+                "tmpfs can't be mounted"
+            );
+            if !mounted {
+                eprintln!("skipped: tmpfs can't be mounted");
+            }
+            mounted.then_some(Self(at))
+        }
+    }
+
+    impl Drop for Tmpfs<'_> {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("umount").arg(self.0).status();
+        }
+    }
+}
+
+#[test]
+fn a_recording_store_tells_writes_from_reads() {
+    let store = RecordingStore::new(MemoryStore::default());
+    let locator = created(&store, "a", b"x");
+    store.get(&locator, 9).unwrap();
+    store.list("").unwrap();
+    store.delete(&locator).unwrap();
+    let operations: Vec<_> = store
+        .calls()
+        .into_iter()
+        .map(|call| call.operation)
+        .collect();
+    assert_eq!(
+        operations,
+        [
+            Operation::Put,
+            Operation::Get,
+            Operation::List,
+            Operation::Delete
+        ]
+    );
+    assert_eq!(store.writes().len(), 2);
+}
