@@ -349,6 +349,14 @@ pub enum Error {
         /// Of how many.
         of: usize,
     },
+    /// A span of dates that ends before it begins.
+    #[error("{until} is before {from}")]
+    Span {
+        /// The first date.
+        from: NaiveDate,
+        /// The last date.
+        until: NaiveDate,
+    },
     /// stdout or stdin is not what the command needs.
     #[error("{0}")]
     Stdio(&'static str),
@@ -396,6 +404,7 @@ impl Error {
             | Self::Exists(_)
             | Self::NotConfirmed
             | Self::NoTerminal
+            | Self::Span { .. }
             | Self::Stdio(_) => ExitCode::Usage,
             Self::RestoreRefused(refusal) => match refusal {
                 RestoreRefusal::Broken { .. } => ExitCode::ChainBroken,

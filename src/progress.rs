@@ -1,5 +1,7 @@
 //! What happens during a long run, as events; shown as bars on a terminal, as JSON lines, or not at all.
 
+use std::io::Write as _;
+
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
@@ -151,7 +153,8 @@ pub struct JsonLines;
 impl Observer for JsonLines {
     fn event(&self, event: Event) {
         if let Some(line) = event.to_json() {
-            println!("{line}");
+            // Whoever reads along may go away; the archive must not fail for that.
+            let _ = writeln!(std::io::stdout().lock(), "{line}");
         }
     }
 }

@@ -16,6 +16,9 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
     let date = date_or_today(args.date.as_deref(), &config)?;
     let until = args.until.as_deref().map(parse_date).transpose()?;
+    if let Some(until) = until.filter(|until| *until < date) {
+        return Err(Error::Span { from: date, until });
+    }
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let mut plans = Vec::new();
     let chosen = sources(&config, args.source.as_deref())?;

@@ -10,8 +10,7 @@ use super::load;
 use super::output::{answer, answer_json, count};
 use crate::cli::{Everywhere, Restore};
 use crate::engine::{
-    OpenSource, RestorePlanDetails, Restoring, StateDir, know_source, open_store, plan_details,
-    restore,
+    OpenSource, RestorePlanDetails, Restoring, StateDir, open_store, plan_details, restore,
 };
 use crate::error::Error;
 use crate::model::ids::parse_date;
@@ -24,7 +23,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let source = config.source(&args.source)?;
     let date = args.date.as_deref().map(parse_date).transpose()?;
     let state_dir = StateDir::new(&config.state_dir);
-    let mut catalog = state_dir.catalog_to_read()?;
+    let catalog = state_dir.catalog_to_read()?;
     let (plan, details) = plan_details(source, date, &catalog)?;
     let to = match (&args.to, args.plan) {
         (Some(to), false) => to,
@@ -40,7 +39,10 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
             to.join(source.name.as_str()).display()
         ))?;
     }
-    let row = know_source(&config, source, &mut catalog)?;
+    // As the catalog knows it: a store that is mounted elsewhere today holds the same archives.
+    let row = catalog
+        .source(&source.name)?
+        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
     let store = open_store(&config.stores[&source.store])?;
     let open = OpenSource {
         config: source,

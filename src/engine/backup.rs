@@ -132,6 +132,7 @@ struct Nightly<'a> {
 
 impl Nightly<'_> {
     fn run(&self, catalog: &mut Catalog) -> Result<Outcome, Error> {
+        snapshot::check_live(self.source, self.live)?;
         // The snapshot comes first: an unreachable store never costs one.
         let row = know_source(self.config, self.source, catalog)?;
         let night = self.take_snapshot(catalog)?;

@@ -6,7 +6,7 @@ use crate::catalog::{Catalog, NewEntry, SegmentRow};
 use crate::config::Config;
 use crate::engine::archive::put;
 use crate::engine::clock::Clock;
-use crate::engine::head::LedgerState;
+use crate::engine::head::{LedgerState, MAX_ENTRY_BYTES};
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
 use crate::error::Error;
@@ -109,33 +109,32 @@ impl Writer<'_> {
     ) -> Result<(), Error> {
         let seq = entry.head.seq;
         let key = keys::ledger_entry(&self.source.row.directory, seq);
-        // What the reader would refuse is never written.
-        state
-            .replay
-            .absorb(seq, object)
-            .map_err(|refusal| Error::EntryRefused {
-                seq,
-                source_name: self.source.name().clone(),
-                store: self.source.store.url(),
-                source: Box::new(refusal),
-            })?;
+        let refused = |refusal| Error::EntryRefused {
+            seq,
+            source_name: self.source.name().clone(),
+            store: self.source.store.url(),
+            source: Box::new(refusal),
+        };
+        // What a reader would refuse is never written.
+        let mut next = state.replay.clone();
+        next.absorb(seq, object).map_err(refused)?;
         if let Put::Existed(locator) =
             self.source
                 .store
                 .put_if_absent(&key, object, &Sha256::of(object), Role::Ledger)?
         {
-            let theirs = self
-                .source
-                .store
-                .get(&locator, 2 * object.len() as u64 + (64 << 20))?;
+            let theirs = self.source.store.get(&locator, MAX_ENTRY_BYTES)?;
             if theirs != object {
                 catalog.undo_commit(&self.source.row.ledger, seq)?;
+                // An entry of another run that got there first, or somebody else's bytes.
+                state.replay.absorb(seq, &theirs).map_err(refused)?;
                 return Err(Error::Overtaken {
                     source_name: self.source.name().clone(),
                     seq,
                 });
             }
         }
+        state.replay = next;
         Ok(catalog.finish_commit(&self.source.row.ledger, seq)?)
     }
 }

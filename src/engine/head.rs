@@ -13,7 +13,7 @@ use crate::model::{SourceName, keys};
 use crate::progress::{Event, Observer};
 
 /// The largest ledger entry that is read: a 10 TiB archive in 128 MiB segments has a 10 MiB entry.
-const MAX_ENTRY_BYTES: u64 = 256 << 20;
+pub(super) const MAX_ENTRY_BYTES: u64 = 256 << 20;
 
 /// The ledger as the store and the catalog now agree it is.
 #[derive(Debug)]

@@ -73,7 +73,7 @@ impl fmt::Display for Warning {
 }
 
 /// A ledger as far as it has been read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Replay {
     trust: Trust,
     head: Option<Head>,
