@@ -6,6 +6,7 @@
 )]
 
 pub mod loopfs;
+pub mod machine;
 pub mod rng;
 pub mod stream_builder;
 pub mod stub;
