@@ -1,6 +1,7 @@
 //! What kind of failure it is for whoever ran the program, and what to do about it.
 
 use super::error::BtrfsError;
+use super::guard::{GuardError, Refusal};
 
 impl BtrfsError {
     /// Whether a program or a privilege is missing, or too old.
@@ -46,5 +47,24 @@ impl BtrfsError {
             _ => return None,
         };
         Some(text.to_owned())
+    }
+}
+
+impl GuardError {
+    /// What to do next about a stream that was to be archived.
+    pub fn hint(&self) -> &'static str {
+        match self.refusal {
+            Refusal::Empty | Refusal::CutHeader { .. } | Refusal::Magic => {
+                "nothing was committed; this is no send stream: see what its sender has to say"
+            }
+            Refusal::NotFull { .. }
+            | Refusal::NotIncremental { .. }
+            | Refusal::WrongSendParent { .. } => {
+                "nothing was committed; send what was asked for: after `c` a full stream, after `i DATE` one of `btrfs send -p` with that date's snapshot"
+            }
+            _ => {
+                "nothing was committed, and the next run starts anew; a sender that was stopped, frozen or suspended prints such a stream"
+            }
+        }
     }
 }

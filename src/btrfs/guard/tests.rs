@@ -241,32 +241,3 @@ fn an_estimate_adds_up_what_a_stream_without_data_announces() {
     assert_eq!(guard.finish().unwrap().file_data_bytes, (5 << 30) + 7);
     assert_eq!(refusal(Expect::default(), &stream), Refusal::NoFileData);
 }
-
-/// `cargo test --release --lib -- --ignored --nocapture guard_speed`
-#[test]
-#[ignore = "a measurement, not a check"]
-fn guard_speed_on_a_stream_of_writes() {
-    let data = vec![0xa5; 48 << 10];
-    let mut stream = StreamBuilder::full(1).mkfile(b"dir/file");
-    for at in 0..4096 {
-        stream = stream.write(b"dir/file", at * data.len() as u64, &data);
-    }
-    let stream = stream.finish();
-    for (what, piece) in [
-        ("whole", stream.len()),
-        ("1 MiB", 1 << 20),
-        ("64 KiB", 64 << 10),
-    ] {
-        let start = std::time::Instant::now();
-        for _ in 0..10 {
-            let mut guard = Guard::new(Expect::default());
-            for piece in stream.chunks(piece) {
-                guard.push(piece).unwrap();
-            }
-            guard.finish().unwrap();
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-        let rate = 10.0 * stream.len() as f64 / start.elapsed().as_secs_f64() / 1e9;
-        println!("pieces of {what}: {rate:.2} GB/s");
-    }
-}

@@ -1,4 +1,7 @@
-//! The error that ends a command, its hint, and the exit code that scripts rely on.
+//! The error that ends a command. Its exit code and its hint are in files of their own.
+
+mod exit_code;
+mod hint;
 
 use std::path::PathBuf;
 
@@ -12,29 +15,9 @@ use crate::model::ids::IdError;
 use crate::model::{ArchiveId, SourceName, Uuid};
 use crate::plan::{Refusal, RestoreRefusal};
 use crate::seal::SealError;
-use crate::store::{ErrorKind, StoreError};
+use crate::store::StoreError;
 
-/// How a command ends. An unknown code is a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ExitCode {
-    /// Failed: the store is unreachable, the sender failed, an identity opens nothing.
-    Failed = 1,
-    /// Anything typed or configured: config, date, source, path, recipient, target.
-    Usage = 2,
-    /// Another run holds the lock.
-    Busy = 3,
-    /// Archived, but a later step failed.
-    Later = 4,
-    /// Damage, rollback, fork, a foreign or newer ledger.
-    Integrity = 6,
-    /// A link of the chain is missing.
-    ChainBroken = 7,
-    /// A program or a privilege is missing or too old.
-    Missing = 8,
-    /// Several sources, some of them failed.
-    SomeSources = 10,
-}
+pub use exit_code::ExitCode;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +38,7 @@ pub enum Error {
     #[error(transparent)]
     Btrfs(#[from] BtrfsError),
     /// A send stream was refused.
-    #[error("the send stream is not whole and sound, and was not archived")]
+    #[error("the send stream was not archived")]
     Stream(#[source] GuardError),
     /// A stored send stream was refused.
     #[error("the send stream of {archive} was refused before btrfs receive saw the refused part")]
@@ -378,154 +361,5 @@ impl Error {
             path: path.into(),
             source,
         }
-    }
-
-    /// The code that the process exits with.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Config(_)
-            | Self::Id(_)
-            | Self::Refused(_)
-            | Self::NotLive(_)
-            | Self::NoSnapshotsDir { .. }
-            | Self::SnapshotsElsewhere { .. }
-            | Self::SnapshotInTheWay(_)
-            | Self::SnapshotReceived { .. }
-            | Self::NoKeys { .. }
-            | Self::Exposed { .. }
-            | Self::SourceMoved { .. }
-            | Self::NeverArchived(_)
-            | Self::NoSuchArchive(_)
-            | Self::Ambiguous { .. }
-            | Self::NoIdentity
-            | Self::NoTarget(_)
-            | Self::TargetInTheWay { .. }
-            | Self::ReceivedElsewhere { .. }
-            | Self::Exists(_)
-            | Self::NotConfirmed
-            | Self::NoTerminal
-            | Self::Span { .. }
-            | Self::Stdio(_) => ExitCode::Usage,
-            Self::RestoreRefused(refusal) => match refusal {
-                RestoreRefusal::Broken { .. } => ExitCode::ChainBroken,
-                _ => ExitCode::Usage,
-            },
-            Self::Btrfs(error) => btrfs_code(error),
-            Self::Seal(error) if error.is_wrong_input() => ExitCode::Usage,
-            Self::Catalog(error) if error.is_integrity() => ExitCode::Integrity,
-            Self::Seal(_)
-            | Self::Catalog(_)
-            | Self::Stream(_)
-            | Self::Locked { .. }
-            | Self::ReadStream { .. }
-            | Self::WriteStream { .. }
-            | Self::File { .. }
-            | Self::Ledger(_)
-            | Self::SegmentsMissing { .. }
-            | Self::StreamKnown { .. } => ExitCode::Failed,
-            Self::Store(error) => match error.kind {
-                ErrorKind::NotAnObject => ExitCode::Integrity,
-                ErrorKind::MissingRoot => ExitCode::Usage,
-                _ => ExitCode::Failed,
-            },
-            Self::EntryRefused { .. }
-            | Self::LedgerBehind { .. }
-            | Self::LedgerForked { .. }
-            | Self::NewerLedger { .. }
-            | Self::KeyTaken { .. }
-            | Self::SegmentDamaged { .. }
-            | Self::SegmentUnreadable { .. }
-            | Self::StoredStream { .. }
-            | Self::ReceivedWrong { .. } => ExitCode::Integrity,
-            Self::Busy(_) | Self::Overtaken { .. } => ExitCode::Busy,
-            Self::AfterArchive { .. } => ExitCode::Later,
-            Self::SomeSources { .. } => ExitCode::SomeSources,
-        }
-    }
-
-    /// What to do next, where there is something to say.
-    pub fn hint(&self) -> Option<String> {
-        let text = match self {
-            Self::Config(error) => return error.hint(),
-            Self::Btrfs(error) => return error.hint(),
-            Self::Seal(error) => return error.hint(),
-            Self::Store(error) => return error.hint(),
-            Self::Catalog(error) => return error.hint().map(str::to_owned),
-            Self::Refused(Refusal::Future { .. }) => {
-                "check the date and the system clock, or add --date-override"
-            }
-            Self::Refused(Refusal::AlreadyArchived { .. }) => {
-                "a full can be asked for on another date"
-            }
-            Self::Refused(Refusal::BeforeNewest { .. }) => {
-                "archives are made in the order of their dates"
-            }
-            Self::RestoreRefused(RestoreRefusal::Broken { .. }) => {
-                "restore a date of another chain"
-            }
-            Self::Locked { .. } => {
-                "give the identity of one of the recipients that it was sealed to: the recovery kit, or the key file named in your notes"
-            }
-            Self::Stream(_) => {
-                "nothing was committed, and the next run starts anew; a sender that was stopped, frozen or suspended prints such a stream"
-            }
-            Self::EntryRefused { .. } | Self::LedgerForked { .. } | Self::LedgerBehind { .. } => {
-                "nothing was written; compare the store with its copies or older versions before you run again"
-            }
-            Self::NewerLedger { .. } => "use the coldchain that wrote them, or a later one",
-            Self::SegmentsMissing { .. } => "nothing was committed; check the store, and run again",
-            Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
-                "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"
-            }
-            Self::Busy(_) => "wait for it to end, and run again",
-            Self::NotLive(_) => {
-                "add `subvolume` and `snapshots`, or feed it through `coldchain decide`"
-            }
-            Self::NoSnapshotsDir { .. } => "create it, or run `coldchain init`",
-            Self::SnapshotsElsewhere { .. } => {
-                "btrfs takes a snapshot only within a filesystem: set `snapshots` to a directory on the same one"
-            }
-            Self::SnapshotInTheWay(_) => "rename it or delete it, and run again",
-            Self::SnapshotReceived { .. } => {
-                "archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the received uuid"
-            }
-            Self::NoKeys { .. } => "run `coldchain init`",
-            Self::Exposed { .. } => {
-                "run `chmod 600` on it; if others had access, its key is no secret any more"
-            }
-            Self::SourceMoved { .. } => {
-                "set `archive_as` and `store` back, or give the source a new name to begin a new ledger"
-            }
-            Self::NoSuchArchive(_) | Self::RestoreRefused(_) => {
-                "`coldchain list` shows what there is"
-            }
-            Self::Ambiguous { .. } => "add --source NAME, or give the archive's id",
-            Self::NoIdentity => {
-                "give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age or an ssh key file"
-            }
-            Self::NoTarget(_) => {
-                "create it on a btrfs filesystem, or name another directory with --to"
-            }
-            Self::TargetInTheWay { .. } => "move it away, or restore into another directory",
-            Self::ReceivedElsewhere { .. } => {
-                "restore onto another filesystem, or delete that subvolume first"
-            }
-            Self::ReceivedWrong { .. } => "do not use it; restore again into an empty directory",
-            Self::Exists(_) => "nothing was overwritten; name another file, or move it away",
-            Self::NotConfirmed => "nothing was changed",
-            Self::NoTerminal => "add --yes",
-            _ => return None,
-        };
-        Some(text.to_owned())
-    }
-}
-
-fn btrfs_code(error: &BtrfsError) -> ExitCode {
-    if error.is_missing_or_old() {
-        ExitCode::Missing
-    } else if error.is_wrong_path() {
-        ExitCode::Usage
-    } else {
-        ExitCode::Failed
     }
 }

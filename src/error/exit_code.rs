@@ -1,0 +1,103 @@
+//! The codes that a command exits with. Scripts rely on them; the README's table is this file's.
+
+use super::Error;
+use crate::btrfs::BtrfsError;
+use crate::plan::RestoreRefusal;
+use crate::store::ErrorKind;
+
+/// How a command ends. An unknown code is a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Failed: the store is unreachable, the sender failed, an identity opens nothing.
+    Failed = 1,
+    /// Anything typed or configured: config, date, source, path, recipient, target.
+    Usage = 2,
+    /// Another run holds the lock.
+    Busy = 3,
+    /// Archived, but a later step failed.
+    Later = 4,
+    /// Damage, rollback, fork, a foreign or newer ledger.
+    Integrity = 6,
+    /// A link of the chain is missing.
+    ChainBroken = 7,
+    /// A program or a privilege is missing or too old.
+    Missing = 8,
+    /// Several sources, some of them failed.
+    SomeSources = 10,
+}
+
+impl Error {
+    /// The code that the process exits with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_)
+            | Self::Id(_)
+            | Self::Refused(_)
+            | Self::NotLive(_)
+            | Self::NoSnapshotsDir { .. }
+            | Self::SnapshotsElsewhere { .. }
+            | Self::SnapshotInTheWay(_)
+            | Self::SnapshotReceived { .. }
+            | Self::NoKeys { .. }
+            | Self::Exposed { .. }
+            | Self::SourceMoved { .. }
+            | Self::NeverArchived(_)
+            | Self::NoSuchArchive(_)
+            | Self::Ambiguous { .. }
+            | Self::NoIdentity
+            | Self::NoTarget(_)
+            | Self::TargetInTheWay { .. }
+            | Self::ReceivedElsewhere { .. }
+            | Self::Exists(_)
+            | Self::NotConfirmed
+            | Self::NoTerminal
+            | Self::Span { .. }
+            | Self::Stdio(_) => ExitCode::Usage,
+            Self::RestoreRefused(refusal) => match refusal {
+                RestoreRefusal::Broken { .. } => ExitCode::ChainBroken,
+                _ => ExitCode::Usage,
+            },
+            Self::Btrfs(error) => btrfs_code(error),
+            Self::Seal(error) if error.is_wrong_input() => ExitCode::Usage,
+            Self::Catalog(error) if error.is_integrity() => ExitCode::Integrity,
+            Self::Seal(_)
+            | Self::Catalog(_)
+            | Self::Stream(_)
+            | Self::Locked { .. }
+            | Self::ReadStream { .. }
+            | Self::WriteStream { .. }
+            | Self::File { .. }
+            | Self::Ledger(_)
+            | Self::SegmentsMissing { .. }
+            | Self::StreamKnown { .. } => ExitCode::Failed,
+            Self::Store(error) => match error.kind {
+                ErrorKind::NotAnObject => ExitCode::Integrity,
+                ErrorKind::MissingRoot => ExitCode::Usage,
+                _ => ExitCode::Failed,
+            },
+            Self::EntryRefused { .. }
+            | Self::LedgerBehind { .. }
+            | Self::LedgerForked { .. }
+            | Self::NewerLedger { .. }
+            | Self::KeyTaken { .. }
+            | Self::SegmentDamaged { .. }
+            | Self::SegmentUnreadable { .. }
+            | Self::StoredStream { .. }
+            | Self::ReceivedWrong { .. } => ExitCode::Integrity,
+            Self::Busy(_) | Self::Overtaken { .. } => ExitCode::Busy,
+            Self::AfterArchive { .. } => ExitCode::Later,
+            Self::SomeSources { .. } => ExitCode::SomeSources,
+        }
+    }
+}
+
+fn btrfs_code(error: &BtrfsError) -> ExitCode {
+    if error.is_missing_or_old() {
+        ExitCode::Missing
+    } else if error.is_wrong_path() {
+        ExitCode::Usage
+    } else {
+        ExitCode::Failed
+    }
+}

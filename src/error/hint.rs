@@ -1,0 +1,83 @@
+//! What to do next, for each error where there is something to say.
+
+use super::Error;
+use crate::plan::{Refusal, RestoreRefusal};
+
+impl Error {
+    /// What to do next, where there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Config(error) => return error.hint(),
+            Self::Btrfs(error) => return error.hint(),
+            Self::Seal(error) => return error.hint(),
+            Self::Store(error) => return error.hint(),
+            Self::Catalog(error) => return error.hint().map(str::to_owned),
+            Self::Refused(Refusal::Future { .. }) => {
+                "check the date and the system clock, or add --date-override"
+            }
+            Self::Refused(Refusal::AlreadyArchived { .. }) => {
+                "a full can be asked for on another date"
+            }
+            Self::Refused(Refusal::BeforeNewest { .. }) => {
+                "archives are made in the order of their dates"
+            }
+            Self::RestoreRefused(RestoreRefusal::Broken { .. }) => {
+                "restore a date of another chain"
+            }
+            Self::Locked { .. } => {
+                "give the identity of one of the recipients that it was sealed to: the recovery kit, or the key file named in your notes"
+            }
+            Self::Stream(refused) => refused.hint(),
+            Self::EntryRefused { .. } | Self::LedgerForked { .. } | Self::LedgerBehind { .. } => {
+                "nothing was written; compare the store with its copies or older versions before you run again"
+            }
+            Self::NewerLedger { .. } => "use the coldchain that wrote them, or a later one",
+            Self::SegmentsMissing { .. } => "nothing was committed; check the store, and run again",
+            Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
+                "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"
+            }
+            Self::Busy(_) => "wait for it to end, and run again",
+            Self::NotLive(_) => {
+                "add `subvolume` and `snapshots`, or feed it through `coldchain decide`"
+            }
+            Self::NoSnapshotsDir { .. } => "create it, or run `coldchain init`",
+            Self::SnapshotsElsewhere { .. } => {
+                "btrfs takes a snapshot only within a filesystem: set `snapshots` to a directory on the same one"
+            }
+            Self::SnapshotInTheWay(_) => "rename it or delete it, and run again",
+            Self::SnapshotReceived { .. } => {
+                "archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the received uuid"
+            }
+            Self::NoKeys { .. } => "run `coldchain init`",
+            Self::Exposed { .. } => {
+                "run `chmod 600` on it; if others had access, its key is no secret any more"
+            }
+            Self::SourceMoved { .. } => {
+                "set `archive_as` and `store` back, or give the source a new name to begin a new ledger"
+            }
+            Self::StreamKnown { .. } => {
+                "a snapshot is archived once: make a new one, and send that"
+            }
+            Self::NoSuchArchive(_) | Self::RestoreRefused(_) => {
+                "`coldchain list` shows what there is"
+            }
+            Self::Ambiguous { .. } => "add --source NAME, or give the archive's id",
+            Self::NoIdentity => {
+                "give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age or an ssh key file"
+            }
+            Self::NoTarget(_) => {
+                "create it on a btrfs filesystem, or name another directory with --to"
+            }
+            Self::TargetInTheWay { .. } => "move it away, or restore into another directory",
+            Self::ReceivedElsewhere { .. } => {
+                "restore onto another filesystem, or delete that subvolume first"
+            }
+            Self::ReceivedWrong { .. } => "do not use it; restore again into an empty directory",
+            Self::Exists(_) => "nothing was overwritten; name another file, or move it away",
+            Self::NotConfirmed => "nothing was changed",
+            Self::NoTerminal => "add --yes",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
