@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::NaiveDate;
-use crossbeam_channel::Receiver;
 
 use crate::btrfs::{Expect, Guard, StreamHead, StreamSummary};
 use crate::catalog::{ArchiveRow, Catalog, NewAttempt};
@@ -17,14 +16,14 @@ use crate::engine::head::LedgerState;
 use crate::engine::source::{OpenSource, random_bytes};
 use crate::engine::state::Keys;
 use crate::engine::stream::StreamSource;
+use crate::engine::upload::Upload;
 use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
 use crate::model::segment::FRAME_BYTES;
-use crate::model::{ArchiveId, ArchiveKind, SegmentRecord, Sha256, Uuid, keys};
+use crate::model::{ArchiveId, ArchiveKind, Uuid};
 use crate::progress::Event;
-use crate::seal::{ArchiveKey, Recipients, SealError, SealOptions, Sealed, SealedTotals, Sealer};
-use crate::store::{Put, Role, Store};
+use crate::seal::{ArchiveKey, Recipients, SealError, SealOptions, SealedTotals, Sealer};
 
 /// Progress is told after this many raw bytes.
 const PROGRESS_STEP: u64 = 4 << 20;
@@ -302,116 +301,4 @@ fn fill(stream: &mut dyn Read, frame: &mut Vec<u8>) -> std::io::Result<Filled> {
     } else {
         Filled::Whole
     })
-}
-
-/// Takes sealed segments and stores them, each with its row written before and after.
-struct Upload<'a, 'c> {
-    job: &'a Job<'a>,
-    id: &'a ArchiveId,
-    sealed_key: &'a [u8],
-    catalog: Mutex<&'c mut Catalog>,
-}
-
-impl Upload<'_, '_> {
-    fn run(&self, sealed: Receiver<Sealed>) -> Result<(), Error> {
-        let mut first = true;
-        for item in sealed {
-            match item {
-                Sealed::Segment(segment) => {
-                    if first {
-                        // Not before there is something to unlock: a sender that fails at once
-                        // leaves nothing in the store.
-                        let key = keys::archive_key(&self.job.source.row.directory, self.id);
-                        put(self.job.source.store, &key, self.sealed_key, Role::Ledger)?;
-                        first = false;
-                    }
-                    self.segment(&segment)?;
-                }
-                Sealed::Finished => return Ok(()),
-                Sealed::Failed(error) => return Err(error.into()),
-            }
-        }
-        Err(SealError::Stopped.into())
-    }
-
-    fn segment(&self, segment: &crate::seal::SealedSegment) -> Result<(), Error> {
-        let source = self.job.source;
-        let key = keys::segment(
-            &source.row.directory,
-            self.id,
-            segment.index,
-            &segment.sha256,
-        );
-        let record = SegmentRecord {
-            raw_bytes: segment.raw_bytes,
-            sealed_bytes: segment.bytes.len() as u64,
-            sha256: segment.sha256,
-        };
-        let locator = source.store.locate(&key).to_string();
-        self.with_catalog(|catalog| {
-            catalog.segment_sealed(
-                self.id,
-                segment.index,
-                &record,
-                &segment.raw_blake3,
-                &locator,
-            )
-        })?;
-        let locator = put_hashed(
-            source.store,
-            &key,
-            &segment.bytes,
-            &segment.sha256,
-            Role::Segment,
-        )?;
-        self.with_catalog(|catalog| catalog.segment_stored(self.id, segment.index, &locator))?;
-        self.job.world.observer.event(Event::Segment {
-            source: source.name().clone(),
-            archive: *self.id,
-            index: segment.index,
-            sealed_bytes: record.sealed_bytes,
-        });
-        Ok(())
-    }
-
-    fn with_catalog<T>(
-        &self,
-        act: impl FnOnce(&mut Catalog) -> Result<T, crate::catalog::CatalogError>,
-    ) -> Result<T, Error> {
-        Ok(act(&mut self.catalog.lock().expect("no holder panics"))?)
-    }
-}
-
-/// Stores an object under a key of its own and returns its locator.
-pub(super) fn put(store: &dyn Store, key: &str, bytes: &[u8], role: Role) -> Result<String, Error> {
-    put_hashed(store, key, bytes, &Sha256::of(bytes), role)
-}
-
-/// Stores an object; one that is there already is fine if it has the same bytes.
-fn put_hashed(
-    store: &dyn Store,
-    key: &str,
-    bytes: &[u8],
-    sha256: &Sha256,
-    role: Role,
-) -> Result<String, Error> {
-    match store.put_if_absent(key, bytes, sha256, role)? {
-        Put::Created(locator) => Ok(locator.to_string()),
-        Put::Existed(locator) => {
-            let stat = store.stat(&locator)?;
-            let same = stat.bytes == bytes.len() as u64
-                && match stat.sha256 {
-                    Some(stored) => stored == *sha256,
-                    None => Sha256::of(&store.get(&locator, stat.bytes)?) == *sha256,
-                };
-            if same {
-                Ok(locator.to_string())
-            } else {
-                Err(Error::KeyTaken {
-                    store: store.url(),
-                    key: key.to_owned(),
-                })
-            }
-        }
-    }
 }

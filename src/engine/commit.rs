@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::catalog::{Catalog, NewEntry, SegmentRow};
 use crate::config::Config;
-use crate::engine::archive::put;
+use crate::engine::upload::put;
 use crate::engine::clock::Clock;
 use crate::engine::head::{LedgerState, MAX_ENTRY_BYTES};
 use crate::engine::source::OpenSource;

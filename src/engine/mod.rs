@@ -16,6 +16,7 @@ mod snapshot;
 mod source;
 mod state;
 mod stream;
+mod upload;
 mod world;
 
 pub use backup::{Asked, Outcome, backup, check_date};
