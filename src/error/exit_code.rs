@@ -73,7 +73,6 @@ impl Error {
             | Self::StreamKnown { .. } => ExitCode::Failed,
             Self::Store(error) => match error.kind {
                 ErrorKind::NotAnObject => ExitCode::Integrity,
-                ErrorKind::MissingRoot => ExitCode::Usage,
                 _ => ExitCode::Failed,
             },
             Self::EntryRefused { .. }

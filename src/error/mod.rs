@@ -203,7 +203,7 @@ pub enum Error {
     #[error("`{0}` has no `subvolume` in the config")]
     NotLive(SourceName),
     /// The snapshots directory is missing.
-    #[error("the snapshots directory {} of `{source_name}` is missing", path.display())]
+    #[error("there is no directory {} for the snapshots of `{source_name}`", path.display())]
     NoSnapshotsDir {
         /// The source.
         source_name: SourceName,
@@ -281,7 +281,7 @@ pub enum Error {
     #[error("restoring needs an identity")]
     NoIdentity,
     /// The restore's directory is missing.
-    #[error("the target directory {} does not exist", .0.display())]
+    #[error("there is no target directory {}", .0.display())]
     NoTarget(PathBuf),
     /// Something stands where the restore would go.
     #[error("{} is in the way: {what}", path.display())]
