@@ -13,8 +13,8 @@ use super::kit;
 use super::output::answer;
 use super::plan::standing_warnings;
 use crate::cli::{Everywhere, Init};
-use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, template};
-use crate::engine::{StateDir, know_source, system_timezone, write_new};
+use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, system_timezone, template};
+use crate::engine::{StateDir, know_source, write_new};
 use crate::error::Error;
 use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
@@ -41,10 +41,10 @@ fn begin(config: &Path, kit: &Path) -> Result<(), Error> {
         make_directory(directory, 0o755)?;
     }
     let recipient = kit::begin(kit)?;
-    let timezone = system_timezone();
+    let timezone = system_timezone().name();
     let text = template(&TemplateFacts {
         recipient: Some(&recipient),
-        timezone: &timezone,
+        timezone,
         state_dir: None,
     });
     write_new(config, &text)?;

@@ -191,8 +191,9 @@ fn timezone(field: &Field<'_>) -> Result<Tz, ConfigError> {
     })
 }
 
-/// UTC where the system does not say, or says something that the IANA database does not know.
-fn system_timezone() -> Tz {
+/// The system's time zone. UTC where it does not say, or says something that the IANA database does
+/// not know.
+pub fn system_timezone() -> Tz {
     iana_time_zone::get_timezone()
         .ok()
         .and_then(|name| name.parse().ok())

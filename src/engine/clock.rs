@@ -23,11 +23,3 @@ impl Clock for SystemClock {
 pub fn local_date(moment: DateTime<Utc>, timezone: Tz) -> NaiveDate {
     moment.with_timezone(&timezone).date_naive()
 }
-
-/// The system's time zone by its IANA name; UTC if it can't be told.
-pub fn system_timezone() -> String {
-    iana_time_zone::get_timezone()
-        .ok()
-        .filter(|name| name.parse::<Tz>().is_ok())
-        .unwrap_or_else(|| "UTC".to_owned())
-}

@@ -20,7 +20,7 @@ mod upload;
 mod world;
 
 pub use backup::{Asked, Outcome, backup, check_date};
-pub use clock::{Clock, SystemClock, local_date, system_timezone};
+pub use clock::{Clock, SystemClock, local_date};
 pub use decide::{Wanted, decide};
 pub use facts::{history, plan_facts, schedule};
 pub use head::{LedgerState, catch_up};
