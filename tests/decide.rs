@@ -327,13 +327,13 @@ fn as_btrsend_does(machine: &Machine, date: &str, live: &Path) -> String {
             return answer;
         }
     }
-    let sent = send
+    let status = send
         .arg(snapshot(date))
         .stdin(Stdio::null())
         .stdout(talk.take_stdin())
         .process_group(0)
         .status();
-    assert!(sent.unwrap().success());
+    assert!(status.unwrap().success());
     // The sender's end is the end of stdin.
     drop(send);
     talk.end().is(0, "", "");
