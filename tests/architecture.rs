@@ -1,0 +1,376 @@
+//! The rings hold: who may name whom, who may print, where `unsafe` stands. Read from the sources.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file, its comments left out.
+struct Source {
+    /// Below `src`, with `/`.
+    path: String,
+    text: String,
+    code: String,
+}
+
+impl Source {
+    /// The top-level module that it belongs to.
+    fn module(&self) -> &str {
+        let first = self.path.split('/').next().unwrap();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    /// How many modules deep its code is: 1 in `store.rs` and `store/mod.rs`.
+    fn depth(&self) -> usize {
+        let names = self.path.split('/').count();
+        names - usize::from(self.path.ends_with("/mod.rs"))
+    }
+
+    fn is_for_tests(&self) -> bool {
+        let name = self.path.rsplit('/').next().unwrap();
+        self.path.contains("/tests/")
+            || name == "tests.rs"
+            || name == "test_data.rs"
+            || name.ends_with("_tests.rs")
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<Source> {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let src = root().join("src");
+    let mut paths = Vec::new();
+    walk(&src, &mut paths);
+    paths.sort();
+    paths
+        .iter()
+        .map(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let code = without_comments(&text);
+            let path = path.strip_prefix(&src).unwrap().to_str().unwrap();
+            Source {
+                path: path.to_owned(),
+                text,
+                code,
+            }
+        })
+        .collect()
+}
+
+/// Leaves out what stands after `//` where a line, or its code, ends.
+fn without_comments(text: &str) -> String {
+    text.lines()
+        .map(|line| {
+            let code = line.trim_start();
+            if code.starts_with("//") {
+                return "";
+            }
+            line.split(" // ").next().unwrap()
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Where a path or macro begins with that text: not in the middle of a word or of a longer path.
+fn starts_of<'c>(code: &'c str, text: &'c str) -> impl Iterator<Item = &'c str> {
+    code.match_indices(text).filter_map(move |(at, _)| {
+        let before = code[..at].bytes().next_back();
+        let begins = before.is_none_or(|byte| !is_word(byte) && byte != b':');
+        begins.then(|| &code[at + text.len()..])
+    })
+}
+
+fn first_word(text: &str) -> &str {
+    let end = text
+        .bytes()
+        .position(|byte| !is_word(byte))
+        .unwrap_or(text.len());
+    &text[..end]
+}
+
+/// The crate's modules that a file names: by `crate::`, by its own name, or by climbing with `super::`.
+fn named_modules(source: &Source) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    let mut add = |after: &str| {
+        let names = match after.strip_prefix('{') {
+            Some(list) => {
+                let list = list.split('}').next().unwrap();
+                assert!(!list.contains('{'), "{}: nested `use`", source.path);
+                list.split(',').map(str::trim).collect()
+            }
+            None => vec![after],
+        };
+        named.extend(
+            names
+                .into_iter()
+                .map(first_word)
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned),
+        );
+    };
+    for start in ["crate::", "coldchain::"] {
+        for after in starts_of(&source.code, start) {
+            add(after);
+        }
+    }
+    // A file's own `mod tests` stands last, and is one module deeper.
+    let tests = source.code.find("\nmod tests {");
+    let (top, tests) = source.code.split_at(tests.unwrap_or(source.code.len()));
+    for (code, depth) in [(top, source.depth()), (tests, source.depth() + 1)] {
+        for after in starts_of(code, "super::") {
+            let mut climbed = 1;
+            let mut rest = after;
+            while let Some(further) = rest.strip_prefix("super::") {
+                climbed += 1;
+                rest = further;
+            }
+            if climbed >= depth {
+                add(rest);
+            }
+        }
+    }
+    named
+}
+
+/// Panics if files of the module name other modules of the crate than these.
+fn names_only(module: &str, allowed: &[&str]) {
+    let mut files = 0;
+    for source in sources() {
+        if source.module() != module {
+            continue;
+        }
+        files += 1;
+        for named in named_modules(&source) {
+            assert!(
+                named == module || allowed.contains(&named.as_str()),
+                "src/{} names `{named}`, but {module} may name only {allowed:?}",
+                source.path
+            );
+        }
+    }
+    assert!(files > 0, "there is no module {module}");
+}
+
+#[test]
+fn model_names_no_other_module() {
+    names_only("model", &[]);
+}
+
+#[test]
+fn plan_names_model_alone() {
+    names_only("plan", &["model"]);
+}
+
+#[test]
+fn the_edges_name_model_alone_and_never_each_other() {
+    for edge in ["btrfs", "seal", "store", "ledger", "catalog"] {
+        names_only(edge, &["model"]);
+    }
+}
+
+#[test]
+fn nothing_below_commands_names_commands_or_the_command_line() {
+    for source in sources() {
+        if ["commands", "cli", "main", "lib"].contains(&source.module()) {
+            continue;
+        }
+        for above in ["commands", "cli"] {
+            assert!(
+                !named_modules(&source).contains(above),
+                "src/{} names `{above}`",
+                source.path
+            );
+        }
+    }
+}
+
+#[test]
+fn each_foreign_crate_is_named_by_its_one_module() {
+    for (crate_name, module) in [
+        ("rusqlite", "catalog"),
+        ("zstd", "seal"),
+        ("age", "seal"),
+        ("minisign", "ledger"),
+    ] {
+        let mut users = BTreeSet::new();
+        for source in sources() {
+            for end in ["::", ";", " as "] {
+                // `age::…` anywhere, and `use age;`.
+                let start = if end == "::" { "" } else { "use " };
+                let text = format!("{start}{crate_name}{end}");
+                if starts_of(&source.code, &text).next().is_some() {
+                    users.insert(source.module().to_owned());
+                }
+            }
+        }
+        assert_eq!(
+            users,
+            BTreeSet::from([module.to_owned()]),
+            "only {module} may name {crate_name}"
+        );
+    }
+    for source in sources() {
+        let names_aws = starts_of(&source.code, "aws_").next().is_some();
+        assert!(
+            !names_aws || source.module() == "store",
+            "src/{} names aws",
+            source.path
+        );
+    }
+}
+
+#[test]
+fn only_commands_progress_and_main_print() {
+    for source in sources() {
+        if ["commands", "progress", "main"].contains(&source.module()) {
+            continue;
+        }
+        for printer in [
+            "print!",
+            "println!",
+            "eprint!",
+            "eprintln!",
+            "dbg!",
+            "stdout()",
+            "stderr()",
+        ] {
+            // A guard: tests may say why they were skipped, but none of these has that.
+            assert!(
+                starts_of(&source.code, printer).next().is_none()
+                    && starts_of(&source.code, &format!("io::{printer}"))
+                        .next()
+                        .is_none(),
+                "src/{} prints with {printer}",
+                source.path
+            );
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_in_one_file() {
+    for source in sources() {
+        let is_unsafe = starts_of(&source.code, "unsafe")
+            .any(|after| !after.bytes().next().is_some_and(is_word));
+        assert_eq!(
+            is_unsafe,
+            source.path == "btrfs/sys.rs",
+            "src/{}",
+            source.path
+        );
+    }
+}
+
+#[test]
+fn every_file_begins_by_saying_what_it_is() {
+    for source in sources() {
+        assert!(
+            source.is_for_tests() || source.text.starts_with("//! "),
+            "src/{} has no `//!` in its first line",
+            source.path
+        );
+    }
+}
+
+/// The numbers of `pub enum ExitCode`, and 0.
+fn exit_codes() -> BTreeSet<u8> {
+    let sources = sources();
+    let body = sources
+        .iter()
+        .find_map(|source| Some(source.text.split_once("pub enum ExitCode {")?.1));
+    let body = body.expect("there is an enum of exit codes");
+    let (body, _) = body.split_once("\n}").unwrap();
+    let mut codes: BTreeSet<u8> = without_comments(body)
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = "))
+        .map(|(_, code)| code.parse().unwrap())
+        .collect();
+    assert!(codes.len() >= 8, "{codes:?}");
+    codes.insert(0);
+    codes
+}
+
+#[test]
+fn the_readme_lists_just_the_exit_codes_that_there_are() {
+    let Ok(readme) = fs::read_to_string(root().join("README.md")) else {
+        eprintln!("skipped: there is no README.md yet");
+        return;
+    };
+    let Some((_, section)) = readme.split_once("\n## Exit codes\n") else {
+        panic!("README.md has no section on exit codes");
+    };
+    let section = section.split("\n## ").next().unwrap();
+    let listed: BTreeSet<u8> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok())
+        .collect();
+    assert_eq!(listed, exit_codes());
+}
+
+#[test]
+fn the_help_lists_just_the_exit_codes_that_there_are() {
+    let cli = fs::read_to_string(root().join("src/cli.rs")).unwrap();
+    let (_, help) = cli.split_once("Exit codes: ").unwrap();
+    let (help, _) = help.split_once(". An unknown code").unwrap();
+    let listed: BTreeSet<u8> = help
+        .split('·')
+        .map(|code| code.trim().split(' ').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(listed, exit_codes());
+}
+
+#[test]
+fn what_is_looked_for_is_found() {
+    let source = |path: &str, code: &str| Source {
+        path: path.to_owned(),
+        text: code.to_owned(),
+        code: without_comments(code),
+    };
+    let named = |path, code| {
+        named_modules(&source(path, code))
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(named("plan/due.rs", "use crate::model::X;"), ["model"]);
+    assert_eq!(
+        named("plan/due.rs", "use crate::{\n    model::X,\n    store,\n};"),
+        ["model", "store"]
+    );
+    assert_eq!(
+        named("plan/due.rs", "let x = crate::store::get();"),
+        ["store"]
+    );
+    assert_eq!(named("plan/mod.rs", "use super::store::X;"), ["store"]);
+    assert_eq!(
+        named("plan/due.rs", "use super::super::store::X;"),
+        ["store"]
+    );
+    assert_eq!(named("plan/due.rs", "use super::slot;"), [""; 0]);
+    assert_eq!(
+        named(
+            "plan/due.rs",
+            "\nmod tests {\n    use super::super::sample;\n}"
+        ),
+        [""; 0]
+    );
+    assert_eq!(named("plan/due.rs", "/// See `crate::store`."), [""; 0]);
+    assert!(starts_of("let x = age::x();", "age::").next().is_some());
+    assert!(starts_of("let x = storage::x();", "age::").next().is_none());
+    assert!(starts_of("seal::age::x()", "age::").next().is_none());
+    assert!(starts_of("eprintln!()", "println!").next().is_none());
+}
