@@ -107,7 +107,7 @@ fn first_word(text: &str) -> &str {
 fn named_modules(source: &Source) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     let mut add = |after: &str| {
-        let names = match after.strip_prefix('{') {
+        let paths = match after.strip_prefix('{') {
             Some(list) => {
                 let list = list.split('}').next().unwrap();
                 assert!(!list.contains('{'), "{}: nested `use`", source.path);
@@ -116,7 +116,7 @@ fn named_modules(source: &Source) -> BTreeSet<String> {
             None => vec![after],
         };
         named.extend(
-            names
+            paths
                 .into_iter()
                 .map(first_word)
                 .filter(|name| !name.is_empty())
