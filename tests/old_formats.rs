@@ -173,6 +173,16 @@ fn every_field_of_an_old_entry_is_still_written_the_same_way() {
 }
 
 #[test]
+fn the_format_page_shows_the_first_entry_as_it_is_stored() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/format.md");
+    let page = fs::read_to_string(page).unwrap();
+    let frozen = formats::all();
+    let v1 = frozen.iter().find(|frozen| frozen.name == "v1").unwrap();
+    let entry = Machine::new(v1).object(&keys::ledger_entry(&v1.directory, 1));
+    assert!(page.contains(str::from_utf8(&entry).unwrap()));
+}
+
+#[test]
 fn an_old_ledger_is_refused_with_another_id_or_root_key() {
     for frozen in formats::all() {
         let stranger = SigningKey::generate().unwrap().public();
