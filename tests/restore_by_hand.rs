@@ -6,12 +6,14 @@ mod common;
 mod formats;
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use coldchain::btrfs::identity;
 use coldchain::ledger::{SigningKey, encode_body, make_grant, root_grant, sign};
 use coldchain::model::entry::{Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Role};
+use coldchain::seal::{ArchiveKey, Identities, open_segment};
 use common::loopfs::{LoopFs, btrfs, real_btrfs_available};
 use common::machine::Machine;
 use common::rng::Rng;
@@ -472,10 +474,17 @@ fn a_stream_that_is_cut_off_on_its_way_is_not_taken_for_a_whole_one() {
         bin.path().display(),
         std::env::var("PATH").unwrap()
     );
-    // The second segment opens as far as a few bytes, as if the disk failed there, or not at all.
-    for dies in ["| head -c 100; exit 1", ">/dev/null; exit 1"] {
+    // The second segment opens as far as a few bytes, as if the disk failed there, or not at all. Of
+    // the first come whole commands, whose end btrfs receive must not take for the stream's.
+    let cut = after_commands(&opened_segment(&victim), 6);
+    let first = format!("| zstd -dcq | head -c {cut} | zstd -cq; exit 1");
+    for (segment, dies) in [
+        ("000001", "| head -c 100; exit 1"),
+        ("000001", ">/dev/null; exit 1"),
+        ("000000", first.as_str()),
+    ] {
         let script = format!(
-            "case \"$*\" in *000001-*) {real} \"$@\" {dies};; esac\nexec {real} \"$@\"",
+            "case \"$*\" in */{segment}-*) {real} \"$@\" {dies};; esac\nexec {real} \"$@\"",
             real = real.trim()
         );
         write_script(&bin.path().join("age"), &script);
@@ -496,6 +505,29 @@ fn a_stream_that_is_cut_off_on_its_way_is_not_taken_for_a_whole_one() {
         );
         assert_eq!(complete(&fs.root()), Vec::<String>::new());
     }
+}
+
+/// The raw bytes of the full's first segment.
+fn opened_segment(victim: &Victim) -> Vec<u8> {
+    let kit = Identities::from_file(&victim.kit, &|_| None).unwrap();
+    let segment = victim.segment("2024-01-01", 0);
+    let sealed_key = fs::read(segment.with_file_name("key.age")).unwrap();
+    let key = ArchiveKey::unseal(&sealed_key, &kit).unwrap();
+    let mut raw = Vec::new();
+    open_segment(&fs::read(segment).unwrap(), &key, 16 << 20)
+        .unwrap()
+        .read_to_end(&mut raw)
+        .unwrap();
+    raw
+}
+
+/// Where so many commands of a send stream end: each begins with the length of its data in 4 bytes,
+/// then 6 bytes of its header, after a stream header of 17.
+fn after_commands(stream: &[u8], commands: usize) -> usize {
+    (0..commands).fold(17, |at, _| {
+        let length = u32::from_le_bytes(stream[at..at + 4].try_into().unwrap());
+        at + 10 + usize::try_from(length).unwrap()
+    })
 }
 
 #[test]
