@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use crate::catalog::{Catalog, NewEntry, SegmentRow};
 use crate::config::Config;
-use crate::engine::upload::put;
 use crate::engine::clock::Clock;
 use crate::engine::head::{LedgerState, MAX_ENTRY_BYTES};
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
+use crate::engine::upload::put;
 use crate::error::Error;
 use crate::ledger::{LedgerError, encode_body, root_grant, sign};
 use crate::model::entry::{
