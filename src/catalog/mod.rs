@@ -72,6 +72,10 @@ impl Catalog {
         connection
             .pragma_update(None, "synchronous", "FULL")
             .doing("set synchronous")?;
+        // An archive key that leaves the catalog with its commit must not stay in a free page.
+        connection
+            .pragma_update(None, "secure_delete", "ON")
+            .doing("switch secure deletion on")?;
         connection
             .pragma_update(None, "foreign_keys", "ON")
             .doing("switch foreign keys on")?;

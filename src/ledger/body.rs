@@ -39,6 +39,9 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, Refusal> {
     let value = parse_canonical(line)?;
     let fields = |error: serde_json::Error| Refusal::Fields(error.to_string());
     let head: EntryHead = serde_json::from_value(value.clone()).map_err(fields)?;
+    if head.format == 0 {
+        return Err(Refusal::Fields("there is no format 0".to_owned()));
+    }
     let Value::Object(mut members) = value else {
         return Err(Refusal::Fields("it is not an object".to_owned()));
     };

@@ -146,7 +146,8 @@ impl Refusal {
     pub fn was_signed(&self) -> bool {
         matches!(
             self,
-            Self::OtherPrevious { .. }
+            Self::Open
+                | Self::OtherPrevious { .. }
                 | Self::OtherSkips { .. }
                 | Self::Inconsistent { .. }
                 | Self::NoParent { .. }

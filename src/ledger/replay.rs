@@ -176,13 +176,15 @@ impl Replay {
         // The first entry's keys are those that it names itself, each with the root key's word.
         let opened = match &entry.kind {
             EntryKind::Open(open) if self.head.is_none() => Some(self.granted(open)?),
-            EntryKind::Open(_) => return Err(Refusal::Open),
             _ if self.head.is_none() => return Err(Refusal::Open),
             _ => None,
         };
         let keys = opened.as_ref().unwrap_or(&self.keys);
         if signature == Signature::Check {
             verify(&entry, body, signed, &may_sign(keys, &entry.kind))?;
+        }
+        if opened.is_none() && matches!(entry.kind, EntryKind::Open(_)) {
+            return Err(Refusal::Open);
         }
         let expected = self.head.map(|head| head.hash);
         if head.prev != expected {
