@@ -302,16 +302,16 @@ fn a_forged_ledger_with_the_same_root_key_is_refused() {
     let ledger = Ledger::new();
     let forger = SigningKey::generate().unwrap();
     let forge = |grant: KeyGrantOf| {
-        let mut forged = Ledger {
+        let mut theirs = Ledger {
             root: SigningKey::from_file_text(&ledger.root.to_file_text()).unwrap(),
             writer: SigningKey::from_file_text(&forger.to_file_text()).unwrap(),
             bodies: Vec::new(),
             objects: Vec::new(),
         };
         let keys = vec![root_grant(&ledger.root.public()), grant(&ledger, &forger)];
-        forged.write(EntryKind::Open(OpenEntry { keys }));
+        theirs.write(EntryKind::Open(OpenEntry { keys }));
         Replay::new(ledger.trust())
-            .absorb(1, &forged.objects[0])
+            .absorb(1, &theirs.objects[0])
             .unwrap_err()
     };
     let own_word =
@@ -361,111 +361,49 @@ fn a_key_without_the_role_signs_no_archive() {
 
 #[test]
 fn an_archive_that_contradicts_itself_or_its_chain_is_refused() {
+    type Change = fn(&mut ArchiveEntry);
     let ledger = Ledger::with_a_chain();
     let first = full("2026-11-01", 1);
-    let mut cases: Vec<(&str, ArchiveEntry)> = Vec::new();
     let good = full("2026-11-14", 9);
     let next = incremental("2026-11-14", 9, &first);
-    cases.push((
-        "date",
-        ArchiveEntry {
-            date: "2026-11-15".parse().unwrap(),
-            ..good.clone()
-        },
-    ));
-    cases.push((
-        "slot",
-        ArchiveEntry {
-            slot: "2026-11-21".parse().unwrap(),
-            ..good.clone()
-        },
-    ));
-    cases.push((
-        "kind",
-        ArchiveEntry {
-            kind: ArchiveKind::Incremental,
-            ..good.clone()
-        },
-    ));
-    cases.push((
-        "chain of a full",
-        ArchiveEntry {
-            chain: first.id,
-            ..good.clone()
-        },
-    ));
-    cases.push((
-        "full with a parent",
-        ArchiveEntry {
-            send_parent: Some(first.id),
-            ..good.clone()
-        },
-    ));
-    cases.push((
-        "incremental without",
-        ArchiveEntry {
-            send_parent: None,
-            ..next.clone()
-        },
-    ));
-    cases.push((
-        "unknown parent",
-        ArchiveEntry {
-            send_parent: Some(good.id),
-            ..next.clone()
-        },
-    ));
-    cases.push((
-        "other chain",
-        ArchiveEntry {
-            chain: good.id,
-            ..next.clone()
-        },
-    ));
-    cases.push((
-        "parent's uuid",
-        ArchiveEntry {
-            send_parent_uuid: Some(Uuid([8; 16])),
-            ..next.clone()
-        },
-    ));
-    cases.push((
-        "known stream",
-        ArchiveEntry {
-            stream_uuid: first.stream_uuid,
-            ..good.clone()
-        },
-    ));
-    cases.push(("known id", full("2026-11-01", 1)));
-    cases.push((
-        "raw sum",
-        ArchiveEntry {
-            raw_bytes: 31,
-            ..good.clone()
-        },
-    ));
-    cases.push((
-        "sealed sum",
-        ArchiveEntry {
-            sealed_bytes: 23,
-            ..good.clone()
-        },
-    ));
-    cases.push((
-        "no segment",
-        ArchiveEntry {
-            segments: Vec::new(),
-            ..good.clone()
-        },
-    ));
-    cases.push((
-        "segment size",
-        ArchiveEntry {
-            segment_size: 15,
-            ..good.clone()
-        },
-    ));
-    for (what, archive) in cases {
+    let fulls: [(&str, Change); 12] = [
+        ("date", |archive| {
+            archive.date = "2026-11-15".parse().unwrap();
+        }),
+        ("slot", |archive| {
+            archive.slot = "2026-11-21".parse().unwrap();
+        }),
+        ("kind", |archive| archive.kind = ArchiveKind::Incremental),
+        ("chain", |archive| archive.chain = full("2026-11-01", 1).id),
+        ("parent", |archive| {
+            archive.send_parent = Some(full("2026-11-01", 1).id);
+        }),
+        ("known stream", |archive| {
+            archive.stream_uuid = full("2026-11-01", 1).stream_uuid;
+        }),
+        ("known id", |archive| *archive = full("2026-11-01", 1)),
+        ("raw sum", |archive| archive.raw_bytes = 31),
+        ("sealed sum", |archive| archive.sealed_bytes = 23),
+        ("no segment", |archive| archive.segments.clear()),
+        ("segment size", |archive| archive.segment_size = 15),
+        ("empty segment", |archive| archive.segments[1].raw_bytes = 0),
+    ];
+    let incrementals: [(&str, Change); 4] = [
+        ("no parent", |archive| archive.send_parent = None),
+        ("unknown parent", |archive| {
+            archive.send_parent = Some(full("2026-11-14", 9).id);
+        }),
+        ("other chain", |archive| {
+            archive.chain = full("2026-11-14", 9).id;
+        }),
+        ("parent's uuid", |archive| {
+            archive.send_parent_uuid = Some(Uuid([8; 16]))
+        }),
+    ];
+    let fulls = fulls.map(|(what, change)| (what, good.clone(), change));
+    let incrementals = incrementals.map(|(what, change)| (what, next.clone(), change));
+    for (what, mut archive, change) in fulls.into_iter().chain(incrementals) {
+        change(&mut archive);
         let refusal = ledger.refusal(&ledger.archive_object(archive));
         assert!(refusal.was_signed(), "{what}: {refusal}");
     }
