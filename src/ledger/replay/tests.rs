@@ -397,7 +397,7 @@ fn an_archive_that_contradicts_itself_or_its_chain_is_refused() {
             archive.chain = full("2026-11-14", 9).id;
         }),
         ("parent's uuid", |archive| {
-            archive.send_parent_uuid = Some(Uuid([8; 16]))
+            archive.send_parent_uuid = Some(Uuid([8; 16]));
         }),
     ];
     let fulls = fulls.map(|(what, change)| (what, good.clone(), change));
