@@ -11,6 +11,9 @@ mod bar;
 
 pub use bar::Bars;
 
+/// Progress is told after this many raw bytes.
+pub const PROGRESS_STEP: u64 = 4 << 20;
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Event {

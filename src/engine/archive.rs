@@ -22,11 +22,8 @@ use crate::error::Error;
 use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
 use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, ArchiveKind, Uuid};
-use crate::progress::Event;
+use crate::progress::{Event, PROGRESS_STEP};
 use crate::seal::{ArchiveKey, Recipients, SealError, SealOptions, SealedTotals, Sealer};
-
-/// Progress is told after this many raw bytes.
-const PROGRESS_STEP: u64 = 4 << 20;
 
 /// What one archive is to be.
 pub(super) struct Job<'a> {

@@ -21,7 +21,7 @@ use crate::ledger::{LedgerError, decode_body, split};
 use crate::model::entry::{ArchiveEntry, EntryKind};
 use crate::model::{ArchiveId, LedgerId, Sha256, SourceName, keys};
 use crate::plan::{RestorePlan, plan_restore};
-use crate::progress::{Event, Observer};
+use crate::progress::{Event, Observer, PROGRESS_STEP};
 use crate::seal::{ArchiveKey, Identities, open_segment};
 use crate::store::{ErrorKind, Locator};
 
@@ -175,6 +175,7 @@ fn feed(
     let name: &SourceName = restoring.source.name();
     let mut gate = Gate::new(entry);
     let mut raw_bytes = 0;
+    let mut told = 0;
     for (index, record) in (0..).zip(&entry.segments) {
         let object = keys::segment(
             &restoring.source.row.directory,
@@ -230,10 +231,13 @@ fn feed(
             }
             gate.pass(&buffer[..read], receiving)?;
             raw_bytes += read as u64;
-            restoring.observer.event(Event::Progress {
-                source: name.clone(),
-                raw_bytes,
-            });
+            if raw_bytes - told >= PROGRESS_STEP {
+                told = raw_bytes;
+                restoring.observer.event(Event::Progress {
+                    source: name.clone(),
+                    raw_bytes,
+                });
+            }
         }
         restoring.observer.event(Event::Segment {
             source: name.clone(),

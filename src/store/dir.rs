@@ -9,11 +9,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
+use super::place::{Placed, Placing, new_file, place, place_best, random_name, sync_directory};
 use super::{Deleted, Listed, Locator, Put, Role, Stat, Store};
 use crate::model::Sha256;
 
@@ -34,15 +35,6 @@ pub struct DirStore {
     root: PathBuf,
     url: String,
     placing: Placing,
-}
-
-/// How a finished file gets its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Placing {
-    RenameNoReplace,
-    Link,
-    /// Neither is there: look, then rename.
-    Rename,
 }
 
 impl DirStore {
@@ -170,30 +162,13 @@ impl DirStore {
         let temporary = parent.join(format!("{TEMPORARY}{}", random_name()));
         let placed = new_file(&temporary)
             .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| self.place(&temporary, path));
+            .and_then(|()| place_best(self.placing, &temporary, path));
         if !matches!(placed, Ok(Placed::Moved)) {
             let _ = fs::remove_file(&temporary);
         }
         // Also when it existed: whoever put it there may not have come to this yet.
         sync_directory(parent)?;
         placed
-    }
-
-    /// Places the file the best way that this filesystem has.
-    fn place(&self, temporary: &Path, path: &Path) -> io::Result<Placed> {
-        let mut result = Err(io::Error::from(io::ErrorKind::Unsupported));
-        let ways = [Placing::RenameNoReplace, Placing::Link, Placing::Rename];
-        for placing in ways
-            .into_iter()
-            .skip_while(|placing| *placing != self.placing)
-        {
-            result = place(placing, temporary, path);
-            match &result {
-                Err(error) if is_unsupported(error) => {}
-                _ => break,
-            }
-        }
-        result
     }
 
     fn list_directory(
@@ -229,70 +204,6 @@ impl DirStore {
         }
         Ok(())
     }
-}
-
-/// How placing a file went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Placed {
-    /// It has its name, and the temporary one is gone.
-    Moved,
-    /// It has its name beside the temporary one.
-    Linked,
-    /// The name was taken.
-    Existed,
-}
-
-fn place(placing: Placing, temporary: &Path, path: &Path) -> io::Result<Placed> {
-    let existed = |error: io::Error| {
-        if error.kind() == io::ErrorKind::AlreadyExists {
-            Ok(Placed::Existed)
-        } else {
-            Err(error)
-        }
-    };
-    match placing {
-        Placing::RenameNoReplace => {
-            renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE)
-                .map(|()| Placed::Moved)
-                .or_else(|errno| existed(errno.into()))
-        }
-        Placing::Link => fs::hard_link(temporary, path)
-            .map(|()| Placed::Linked)
-            .or_else(existed),
-        Placing::Rename => match fs::symlink_metadata(path) {
-            Ok(_) => Ok(Placed::Existed),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::rename(temporary, path).map(|()| Placed::Moved)
-            }
-            Err(error) => Err(error),
-        },
-    }
-}
-
-/// Whether the filesystem does not know the operation, rather than failing at it.
-fn is_unsupported(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM)
-    ) || error.kind() == io::ErrorKind::Unsupported
-}
-
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-fn random_name() -> String {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
-    format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
 fn stat(metadata: &fs::Metadata) -> io::Result<Stat> {

@@ -4,6 +4,7 @@ mod dir;
 mod error;
 mod key;
 mod memory;
+mod place;
 mod recording;
 
 use std::fmt;
