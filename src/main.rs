@@ -1,6 +1,7 @@
 //! Parse, run, print the error chain, exit.
 
 use std::error::Error as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -32,17 +33,18 @@ fn report(error: &Error, json: bool) {
             .collect::<Vec<_>>()
             .join(": ");
         let code = error.exit_code() as u8;
-        eprintln!(
+        let _ = writeln!(
+            std::io::stderr(),
             "{}",
             serde_json::json!({"error": {"code": code, "message": message, "hint": error.hint()}})
         );
         return;
     }
-    eprintln!("error: {error}");
+    let _ = writeln!(std::io::stderr(), "error: {error}");
     for cause in causes {
-        eprintln!("caused by: {cause}");
+        let _ = writeln!(std::io::stderr(), "caused by: {cause}");
     }
     if let Some(hint) = error.hint() {
-        eprintln!("hint: {hint}");
+        let _ = writeln!(std::io::stderr(), "hint: {hint}");
     }
 }

@@ -107,6 +107,11 @@ pub trait Observer: Sync {
     }
 }
 
+/// Writes a line to stderr. A full disk behind it must not end the archive in hand.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// Takes note of warnings alone.
 #[derive(Debug)]
 pub struct Quiet;
@@ -114,7 +119,7 @@ pub struct Quiet;
 impl Observer for Quiet {
     fn event(&self, event: Event) {
         if let Event::Warning { source, message } = event {
-            eprintln!("warning: {source}: {message}");
+            say(format_args!("warning: {source}: {message}"));
         }
     }
 }
@@ -131,15 +136,19 @@ impl Observer for Verbose {
                 date,
                 action,
                 reason,
-            } => eprintln!("{source}: {date}: {action}: {reason}"),
-            Event::Snapshot { source, date } => eprintln!("{source}: snapshot {date} stands"),
+            } => say(format_args!("{source}: {date}: {action}: {reason}")),
+            Event::Snapshot { source, date } => {
+                say(format_args!("{source}: snapshot {date} stands"));
+            }
             Event::Segment {
                 source,
                 archive,
                 index,
                 ..
-            } => eprintln!("{source}: {archive}: segment {index}"),
-            Event::Restored { source, archive } => eprintln!("{source}: restored {archive}"),
+            } => say(format_args!("{source}: {archive}: segment {index}")),
+            Event::Restored { source, archive } => {
+                say(format_args!("{source}: restored {archive}"));
+            }
             Event::Warning { .. } => Quiet.event(event),
             Event::Begun { .. }
             | Event::Progress { .. }

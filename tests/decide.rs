@@ -49,7 +49,7 @@ fn full(name: &str, uuid: [u8; 16]) -> StreamBuilder {
 
 fn incremental(name: &str, uuid: [u8; 16], parent: [u8; 16]) -> StreamBuilder {
     StreamBuilder::header(1)
-        .snapshot(name.as_bytes(), uuid, 20, parent, 10)
+        .snapshot(name.as_bytes(), uuid, 10, parent, 10)
         .write(b"a file", 0, &[8; 1000])
 }
 
@@ -169,6 +169,21 @@ fn a_stream_on_another_send_parent_is_refused() {
     let stream = incremental("2024-01-07", SECOND, THIRD).finish();
     let why = format!(
         "the stream is incremental on 75756964-206f-6620-7468-652031347468, one on {FIRST_IN_WORDS} was expected"
+    );
+    let stderr = refusal("byte 17 (command 1)", &why, OTHER);
+    refused(&machine, "decide 2024-01-07", &stream).is(1, "i 2024-01-01\n", &stderr);
+}
+
+#[test]
+fn a_stream_on_a_send_parent_that_was_changed_since_is_refused() {
+    let machine = with_a_full();
+    // Made writable, changed and made read-only again: the uuid stays, the ctransid does not.
+    let stream = StreamBuilder::header(1)
+        .snapshot(b"2024-01-07", SECOND, 12, FIRST, 11)
+        .write(b"a file", 0, &[8; 1000])
+        .finish();
+    let why = format!(
+        "its send parent {FIRST_IN_WORDS} was changed since it was archived: its ctransid is 11, not 10"
     );
     let stderr = refusal("byte 17 (command 1)", &why, OTHER);
     refused(&machine, "decide 2024-01-07", &stream).is(1, "i 2024-01-01\n", &stderr);

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -304,4 +305,119 @@ fn a_restore_that_was_killed_goes_on_and_deletes_only_what_it_began() {
     for date in ["2025-01-01", "2025-01-07"] {
         compare_trees(&sandbox.snapshot(date), &place.join(date));
     }
+}
+
+#[test]
+fn a_second_restore_into_a_directory_that_is_being_restored_into_is_turned_away() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = with_tree(13);
+    sandbox.backup("2025-01-01");
+    let other = LoopFs::new(512);
+    let place = other.path(SOURCE);
+    sandbox.restore("2025-01-01", &other.root()).ok();
+    let restored = which(&place.join("2025-01-01"));
+    // As a restore at work holds it.
+    let held = fs::File::open(&place).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let ran = sandbox.restore("2025-01-01", &other.root());
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    drop(held);
+    sandbox.restore("2025-01-01", &other.root()).ok();
+    assert_eq!(which(&place.join("2025-01-01")), restored);
+}
+
+#[test]
+fn a_restore_that_died_before_its_mark_goes_on() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = with_tree(14);
+    sandbox.backup("2025-01-01");
+    let other = LoopFs::new(512);
+    let place = other.path(SOURCE);
+    fs::DirBuilder::new().mode(0o700).create(&place).unwrap();
+    fs::write(place.join(".coldchain-restore.json.new"), "{").unwrap();
+    sandbox.restore("2025-01-01", &other.root()).ok();
+    compare_trees(&sandbox.snapshot("2025-01-01"), &place.join("2025-01-01"));
+}
+
+#[test]
+fn an_entry_that_is_taken_back_still_passes_over_what_it_passed_over() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = with_tree(15);
+    sandbox.backup("2025-01-01");
+    fs::write(entry(&sandbox, 3), "no entry\n").unwrap();
+    sandbox.backup("2025-01-07");
+    forget_the_answer(&sandbox, 4);
+    fs::remove_file(entry(&sandbox, 4)).unwrap();
+    sandbox.backup("2025-01-07");
+    assert_eq!(sandbox.committed(), ["2025-01-01", "2025-01-07"]);
+    assert!(
+        fs::read_to_string(entry(&sandbox, 4))
+            .unwrap()
+            .contains("\"skips\":[3]")
+    );
+}
+
+#[test]
+fn a_signpost_with_another_text_stops_nothing() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = with_tree(16);
+    fs::create_dir(sandbox.store().join(SOURCE)).unwrap();
+    let signpost = sandbox.store().join(SOURCE).join("README-RESTORE.txt");
+    fs::write(&signpost, "my own words").unwrap();
+    sandbox.backup("2025-01-01");
+    assert_eq!(fs::read_to_string(signpost).unwrap(), "my own words");
+}
+
+#[test]
+fn a_source_that_was_archived_before_init_saw_it_comes_into_the_kit() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = with_tree(17);
+    sandbox.backup("2025-01-01");
+    let kit = fs::read_to_string(sandbox.kit()).unwrap();
+    let (before, _) = kit.split_once("# source home").unwrap();
+    fs::write(sandbox.kit(), before).unwrap();
+    let path = sandbox.kit();
+    let init = ["init".as_ref(), "--kit".as_ref(), path.as_os_str()];
+    sandbox.run(init).ok();
+    assert!(
+        fs::read_to_string(sandbox.kit())
+            .unwrap()
+            .contains("# source home")
+    );
+    let again = sandbox.run(init).ok();
+    assert!(again.stdout.contains("nothing is missing"), "{again:?}");
+}
+
+#[test]
+fn a_full_disk_behind_stdout_and_stderr_costs_no_archive() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = with_tree(18);
+    let full = || {
+        fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let config = sandbox.loaded_config().path;
+    let status = Command::new(env!("CARGO_BIN_EXE_coldchain"))
+        .args(["backup", "2025-01-01", "-v", "--config"])
+        .arg(config)
+        .stdout(full())
+        .stderr(full())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(sandbox.committed(), ["2025-01-01"]);
 }

@@ -59,7 +59,8 @@ impl GuardError {
             }
             Refusal::NotFull { .. }
             | Refusal::NotIncremental { .. }
-            | Refusal::WrongSendParent { .. } => {
+            | Refusal::WrongSendParent { .. }
+            | Refusal::ChangedSendParent { .. } => {
                 "nothing was committed; send what was asked for: after `c` a full stream, after `i DATE` one of `btrfs send -p` with that date's snapshot"
             }
             _ => {

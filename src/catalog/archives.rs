@@ -30,6 +30,8 @@ pub struct ArchiveRow {
     pub state: ArchiveState,
     /// The uuid in its send stream.
     pub stream_uuid: Option<Uuid>,
+    /// The ctransid in its send stream.
+    pub stream_ctransid: Option<u64>,
     /// The send parent's stream uuid.
     pub send_parent_uuid: Option<Uuid>,
     /// Bytes of its send stream, or of the segments so far.
@@ -116,6 +118,7 @@ impl ArchiveRow {
             send_parent: parsed_or_null(row, "send_parent")?,
             state: parsed(row, "state")?,
             stream_uuid: parsed_or_null(row, "stream_uuid")?,
+            stream_ctransid: row.get("stream_ctransid")?,
             send_parent_uuid: parsed_or_null(row, "send_parent_uuid")?,
             raw_bytes: or_so_far("raw_bytes", "raw_so_far")?,
             sealed_bytes: or_so_far("sealed_bytes", "sealed_so_far")?,

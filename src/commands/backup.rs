@@ -1,6 +1,6 @@
 //! `coldchain backup`: the nightly command.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::time::Instant;
 
 use serde_json::json;
@@ -46,6 +46,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let observer = observer(everywhere);
     let mut results = Vec::new();
     let mut errors = Vec::new();
+    let mut said = Ok(());
     for source in &chosen {
         let begun = Instant::now();
         let outcome = engine::backup(&config, source, asked, World::real(observer.as_ref()));
@@ -54,7 +55,8 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
         match outcome {
             Ok(outcome) => {
                 if !everywhere.json && !everywhere.quiet {
-                    answer(&line(source, asked, &outcome))?;
+                    // What can't be said must not cost the other sources their night.
+                    said = said.and(answer(&line(source, asked, &outcome)));
                 }
                 if let Outcome::Archived {
                     later: Some(later), ..
@@ -80,9 +82,10 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
         });
     }
     if everywhere.json {
-        answer_json(&json!({"event": "done", "sources": results}))?;
+        said = said.and(answer_json(&json!({"event": "done", "sources": results})));
     }
-    end(errors, chosen.len(), everywhere)
+    end(errors, chosen.len(), everywhere)?;
+    said
 }
 
 /// One failed source ends with its own error; several with one that counts them.
@@ -99,9 +102,14 @@ fn end(
     }
     if !everywhere.json {
         for (source, error) in &errors {
-            eprintln!("error: {}: {}", source.name, in_words(error));
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: {}: {}",
+                source.name,
+                in_words(error)
+            );
             if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
+                let _ = writeln!(std::io::stderr(), "hint: {hint}");
             }
         }
     }

@@ -101,9 +101,13 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
     }
     let mut catalog = state_dir.catalog()?;
     for source in &config.sources {
-        let known = catalog.source(&source.name)?.is_some();
         let row = know_source(config, source, &mut catalog)?;
-        if !known {
+        // Any run gives a new source its ledger; whether the kit has it is for the kit to say.
+        let in_kit = std::fs::read_to_string(&args.kit)
+            .is_ok_and(|kit| kit.contains(&row.ledger.to_string()));
+        let told_before = !exists(&args.kit)?
+            && !catalog.tell(&source.name, "recovery kit", &row.ledger.to_string())?;
+        if !in_kit && !told_before {
             addition += &kit::source_section(&row);
             told.push(format!("{}: its ledger is {}", source.name, row.ledger));
         }

@@ -233,7 +233,7 @@ impl Nightly<'_> {
         };
         let request = SendRequest {
             snapshot: night.row.path.clone(),
-            send_parent: parent.as_ref().map(|(path, _)| path.clone()),
+            send_parent: parent.as_ref().map(|(path, ..)| path.clone()),
             protocol: match self.source.data {
                 StreamData::Plain => Protocol::V1,
                 StreamData::Compressed => Protocol::CompressedData,
@@ -258,8 +258,9 @@ impl Nightly<'_> {
             expect: Expect {
                 uuid: Some(night.identity.stream_uuid()),
                 ctransid: Some(night.identity.ctransid),
-                send_parent: parent
-                    .map_or(ExpectParent::None, |(_, uuid)| ExpectParent::Uuid(uuid)),
+                send_parent: parent.map_or(ExpectParent::None, |(_, uuid, ctransid)| {
+                    ExpectParent::State(uuid, ctransid)
+                }),
             },
             snapshot: Some(night.row.id),
             expected,
@@ -305,7 +306,7 @@ fn send_parent(
     ledger: &LedgerId,
     parent: &ArchiveId,
     catalog: &Catalog,
-) -> Result<(PathBuf, Uuid), Error> {
+) -> Result<(PathBuf, Uuid, u64), Error> {
     let archives = catalog.archives(ledger)?;
     let archive = archives
         .iter()
@@ -319,7 +320,7 @@ fn send_parent(
     let uuid = archive
         .stream_uuid
         .expect("a visible archive has a stream uuid");
-    Ok((row.path, uuid))
+    Ok((row.path, uuid, row.local_ctransid))
 }
 
 /// Lists a committed archive once more, and records what the listing showed.

@@ -8,7 +8,6 @@ use crate::engine::clock::Clock;
 use crate::engine::head::{LedgerState, MAX_ENTRY_BYTES};
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
-use crate::engine::upload::put;
 use crate::error::Error;
 use crate::ledger::{LedgerError, encode_body, root_grant, sign};
 use crate::model::entry::{
@@ -40,12 +39,12 @@ impl Writer<'_> {
             return Ok(());
         }
         let directory = &self.source.row.directory;
-        put(
-            self.source.store,
-            &keys::readme(directory),
-            README_RESTORE.as_bytes(),
-            Role::Ledger,
-        )?;
+        // A signpost only: one that is there already is left alone, whatever it says.
+        let signpost = README_RESTORE.as_bytes();
+        let key = keys::readme(directory);
+        self.source
+            .store
+            .put_if_absent(&key, signpost, &Sha256::of(signpost), Role::Ledger)?;
         let open = EntryKind::Open(OpenEntry {
             keys: vec![root_grant(&self.keys.root), self.keys.grant.clone()],
         });

@@ -77,13 +77,16 @@ pub fn decide(
         Action::Full => (None, Wanted::Full, ExpectParent::None),
         Action::Incremental { send_parent, chain } => {
             let archives = catalog.archives(&open.row.ledger)?;
-            let uuid = archives
-                .iter()
-                .find(|archive| archive.id == send_parent)
-                .and_then(|archive| archive.stream_uuid)
-                .expect("the planner chose a visible archive, and those have a stream uuid");
+            let parent = archives.iter().find(|archive| archive.id == send_parent);
+            let (uuid, ctransid) = parent
+                .and_then(|parent| Some((parent.stream_uuid?, parent.stream_ctransid?)))
+                .expect("the planner chose a visible archive, and those have both");
             let wanted = Wanted::Incremental(send_parent.date);
-            (Some((send_parent, chain)), wanted, ExpectParent::Uuid(uuid))
+            (
+                Some((send_parent, chain)),
+                wanted,
+                ExpectParent::State(uuid, ctransid),
+            )
         }
     };
     state.require_known(&open)?;

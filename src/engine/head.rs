@@ -62,9 +62,7 @@ pub fn catch_up(
         .map(|entry| entry.seq)
         .max()
         .unwrap_or(0);
-    let mut next = 1;
     for entry in known {
-        next = entry.seq;
         if !entry.committed && !settle(source, catalog, &entry, &stored)? {
             break;
         }
@@ -92,9 +90,10 @@ pub fn catch_up(
             .absorb_trusted(entry.seq, &entry.object)
             .map_err(|refusal| refused(entry.seq, refusal))?;
         state.note_unknown(&absorbed);
-        next = entry.seq + 1;
     }
 
+    // Not the number of an entry that was taken back: what it passed over is passed over again.
+    let next = state.replay.next_seq();
     for seq in stored.into_iter().filter(|seq| *seq >= next) {
         if quarantined.contains(&seq) {
             state.replay.quarantine(seq);

@@ -4,14 +4,16 @@
 //! stands there without the mark is refused. The mark also says which subvolume was begun, by name
 //! and subvolume id: only that one is ever deleted.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::btrfs::{self, Receiver, Tools};
@@ -48,6 +50,8 @@ pub(super) struct Target<'a> {
     mark: Mark,
     /// What stands here of the chain: stream uuid, and the subvolume's own uuid in this place.
     standing: Vec<(Uuid, Uuid)>,
+    /// Held while the restore works here; released when it ends, also by the death of the process.
+    held: Option<File>,
 }
 
 /// A `btrfs receive` at work in the directory.
@@ -89,9 +93,19 @@ impl<'a> Target<'a> {
             }
             Ok(_) => true,
         };
+        // Before the mark is read: another restore may be at work on what it names.
+        let mut held = None;
         let mark = if made_before {
-            let mark = read_mark(&directory)?
-                .ok_or_else(|| in_the_way(&directory, "no restore of coldchain made it"))?;
+            held = Some(lock(&directory, source)?);
+            let mark = match read_mark(&directory)? {
+                Some(mark) => mark,
+                // An interrupted restore made it, and came no further.
+                None if holds_nothing(&directory)? => {
+                    write_mark(&directory, &fresh)?;
+                    fresh
+                }
+                None => return Err(in_the_way(&directory, "no restore of coldchain made it")),
+            };
             if (&mark.ledger, &mark.source) != (ledger, source) {
                 return Err(in_the_way(
                     &directory,
@@ -107,6 +121,7 @@ impl<'a> Target<'a> {
             directory,
             mark,
             standing: Vec::new(),
+            held,
         };
         let begun = target.begun_path();
         let mut ours = Vec::new();
@@ -152,6 +167,7 @@ impl<'a> Target<'a> {
                 .mode(0o700)
                 .create(&target.directory)
                 .map_err(|error| Error::file("create", &target.directory, error))?;
+            target.held = Some(lock(&target.directory, source)?);
             write_mark(&target.directory, &target.mark)?;
         }
         target.remove_begun()?;
@@ -357,6 +373,32 @@ fn exists(path: &Path) -> Result<bool, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::file("look at", path, error)),
     }
+}
+
+fn lock(directory: &Path, source: &SourceName) -> Result<File, Error> {
+    let failed = |error| Error::file("lock", directory, error);
+    let file = File::open(directory).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(Error::Busy(source.clone())),
+        Err(errno) => Err(failed(errno.into())),
+    }
+}
+
+/// Whether a directory is private and has nothing in it but a mark that was never finished.
+fn holds_nothing(directory: &Path) -> Result<bool, Error> {
+    let failed = |error| Error::file("look into", directory, error);
+    let mode = std::fs::metadata(directory)
+        .map_err(failed)?
+        .permissions()
+        .mode();
+    let unfinished = OsString::from(format!("{MARK}.new"));
+    for item in std::fs::read_dir(directory).map_err(failed)? {
+        if item.map_err(failed)?.file_name() != unfinished {
+            return Ok(false);
+        }
+    }
+    Ok(mode & 0o777 == 0o700)
 }
 
 fn read_mark(directory: &Path) -> Result<Option<Mark>, Error> {

@@ -111,6 +111,8 @@ pub(super) fn take(
     })?;
     std::fs::rename(&unnamed, &path)
         .map_err(|error| Error::file("name the snapshot", &path, error))?;
+    // Under its old name after a power cut, it would look gone on any other date.
+    btrfs::sync(&live.snapshots)?;
     Ok(Night {
         row,
         identity,

@@ -109,12 +109,25 @@ impl StateDir {
 
     /// Writes new keys, all but the root key's secret.
     pub fn write_keys(&self, keys: &NewKeys) -> Result<(), Error> {
+        // Without a signing key nothing was ever signed under these: an interrupted run left them.
+        for file in [ROOT_PUB, SIGNING_PUB, SIGNING_GRANT] {
+            let path = self.path.join(file);
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != ErrorKind::NotFound => {
+                    return Err(Error::file("remove", path, source));
+                }
+                _ => {}
+            }
+        }
         let grant = serde_json::to_string(&keys.grant).expect("a grant is plain strings");
         self.write_new(ROOT_PUB, &keys.root.public().to_file_text())?;
         self.write_new(SIGNING_PUB, &keys.signing.public().to_file_text())?;
         self.write_new(SIGNING_GRANT, &(grant + "\n"))?;
         // Last: its presence says that the others are there.
-        self.write_new(SIGNING_KEY, &keys.signing.to_file_text())
+        self.write_new(SIGNING_KEY, &keys.signing.to_file_text())?;
+        File::open(&self.path)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|source| Error::file("sync", &self.path, source))
     }
 
     /// The keys that a writer needs.

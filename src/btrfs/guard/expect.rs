@@ -33,9 +33,6 @@ pub struct Expect {
 }
 
 /// What is expected of a stream's send parent.
-///
-/// Its ctransid is not compared: a chain that went on from a restored disk carries that disk's,
-/// and `btrfs receive` does not look at it either.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ExpectParent {
     /// Unchecked.
@@ -43,8 +40,13 @@ pub enum ExpectParent {
     Any,
     /// None: the stream must be full.
     None,
-    /// The stream must be incremental on the subvolume with that stream uuid.
+    /// The stream must be incremental on the subvolume with that stream uuid, whatever its ctransid:
+    /// a stored chain that went on from a restored disk carries that disk's.
     Uuid(Uuid),
+    /// The same, and with that ctransid: the very state that was archived. A send parent that was
+    /// made writable, changed and made read-only again keeps its uuid, and what changed in it would
+    /// be missing after a restore.
+    State(Uuid, u64),
 }
 
 impl StreamHead {
@@ -92,10 +94,22 @@ impl Expect {
         let found = head.send_parent.map(|(uuid, _)| uuid);
         match (self.send_parent, found) {
             (ExpectParent::None, Some(found)) => Err(Refusal::NotFull { found }),
-            (ExpectParent::Uuid(expected), None) => Err(Refusal::NotIncremental { expected }),
-            (ExpectParent::Uuid(expected), Some(found)) if expected != found => {
+            (ExpectParent::Uuid(expected) | ExpectParent::State(expected, _), None) => {
+                Err(Refusal::NotIncremental { expected })
+            }
+            (ExpectParent::Uuid(expected) | ExpectParent::State(expected, _), Some(found))
+                if expected != found =>
+            {
                 Err(Refusal::WrongSendParent { expected, found })
             }
+            (ExpectParent::State(uuid, expected), Some(_)) => match head.send_parent {
+                Some((_, found)) if found != expected => Err(Refusal::ChangedSendParent {
+                    uuid,
+                    expected,
+                    found,
+                }),
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }

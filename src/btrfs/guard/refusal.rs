@@ -115,6 +115,15 @@ pub enum Refusal {
     NotFull { found: Uuid },
     #[error("the stream is incremental on {found}, one on {expected} was expected")]
     WrongSendParent { expected: Uuid, found: Uuid },
+    /// Its send parent is not in the state that was archived.
+    #[error(
+        "its send parent {uuid} was changed since it was archived: its ctransid is {found}, not {expected}"
+    )]
+    ChangedSendParent {
+        uuid: Uuid,
+        expected: u64,
+        found: u64,
+    },
     #[error("a clone from {found}, which is neither this subvolume nor its send parent")]
     ForeignClone { found: Uuid },
 }
