@@ -8,6 +8,7 @@
 pub mod loopfs;
 pub mod machine;
 pub mod rng;
+pub mod s3_server;
 pub mod sandbox;
 pub mod stream_builder;
 pub mod stub;
