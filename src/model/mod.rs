@@ -11,9 +11,11 @@ pub mod keys;
 pub mod segment;
 pub mod size;
 pub mod snapshot;
+pub mod storage_class;
 
 pub use archive::{ArchiveKind, ArchiveState};
 pub use digest::{Blake3, Sha256};
 pub use ids::{ArchiveId, LedgerId, SourceName, Uuid};
 pub use segment::SegmentRecord;
 pub use snapshot::SubvolumeIdentity;
+pub use storage_class::{StorageClass, Tier, TierRefused, UnknownStorageClass, UnknownTier};

@@ -26,11 +26,20 @@
 //! So the newest restorable chain never expires, whatever the flags, the clock or the
 //! configuration say. A plan's expiries are those of the history as it stands after the plan's
 //! archive: archive first, retire after.
+//!
+//! # Prices
+//!
+//! What a restore costs is estimated from a dated table of list prices, which the config can
+//! overlay. Sums are integers and are rounded up, so that a limit is never passed unseen.
 
 pub mod backup;
+pub mod cost;
 pub mod describe;
+pub mod describe_cost;
 mod due;
+pub mod egress;
 pub mod history;
+pub mod prices;
 pub mod refusal;
 pub mod restore;
 pub mod retention;
@@ -39,12 +48,19 @@ mod sample;
 pub mod schedule;
 mod send_parent;
 pub mod simulate;
+pub mod usd;
 
 pub use backup::{Action, BackupPlan, Facts, Request, SendParentSnapshot, plan_backup};
+pub use cost::{
+    ClassCost, CostRefusal, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
+};
 pub use describe::describe;
+pub use describe_cost::describe_cost;
 pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
+pub use prices::{PriceOverrides, Prices};
 pub use refusal::{DateOverride, Refusal, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
 pub use retention::{ChainExpiry, expires_on, expiring};
 pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};
+pub use usd::{Price, Usd};

@@ -1,0 +1,312 @@
+//! `[prices]`: what is paid instead of the built-in list prices.
+
+use std::collections::BTreeMap;
+
+use super::error::ConfigError;
+use super::section::{Field, Section};
+use crate::model::{StorageClass, Tier};
+use crate::plan::egress::{Egress, EgressStep};
+use crate::plan::prices::{ClassOverrides, TierOverrides};
+use crate::plan::{Price, PriceOverrides, Prices};
+
+/// Beside the storage classes.
+pub(super) const KEYS: &[&str] = &["date", "region", "egress"];
+const CLASS_KEYS: &[&str] = &["gb_month", "put_per_1000", "get_per_1000"];
+/// Of a class that is read without a thaw.
+const WARM_KEY: &str = "retrieval_per_gb";
+const TIER_KEYS: &[&str] = &["per_gb", "per_1000_requests"];
+const STEP_KEYS: &[&str] = &["up_to_gb", "per_gb"];
+
+/// Terabytes by the million: no month sends as much, and in bytes it is still a number.
+const MAX_EGRESS_GB: u64 = 1 << 33;
+
+/// The list prices, with what the config says instead.
+pub(super) fn read(top: &Section<'_>) -> Result<Prices, ConfigError> {
+    let known: Vec<&str> = KEYS.iter().copied().chain(class_names()).collect();
+    let overrides = top
+        .read("prices", |field| field.table(&known))?
+        .map(|prices| overrides(&prices))
+        .transpose()?;
+    Ok(Prices::built_in().overlaid(overrides.unwrap_or_default()))
+}
+
+fn class_names() -> impl Iterator<Item = &'static str> {
+    StorageClass::ALL.into_iter().map(StorageClass::as_str)
+}
+
+fn overrides(prices: &Section<'_>) -> Result<PriceOverrides, ConfigError> {
+    let mut classes = BTreeMap::new();
+    for class in StorageClass::ALL {
+        let read = prices.read(class.as_str(), |field| class_overrides(field, class))?;
+        classes.extend(read.map(|read| (class, read)));
+    }
+    Ok(PriceOverrides {
+        date: prices.read("date", Field::date)?,
+        region: prices.read("region", Field::owned_string)?,
+        egress: prices.read("egress", egress)?,
+        classes,
+    })
+}
+
+fn class_overrides(field: &Field<'_>, class: StorageClass) -> Result<ClassOverrides, ConfigError> {
+    let tiers = class.tiers();
+    let reads: &[&str] = if class.is_cold() { &[] } else { &[WARM_KEY] };
+    let tier_names = tiers.iter().map(|tier| tier.as_str());
+    let known = CLASS_KEYS.iter().chain(reads).copied().chain(tier_names);
+    let section = field.table(&known.collect::<Vec<_>>())?;
+    let mut read_tiers: BTreeMap<Tier, TierOverrides> = BTreeMap::new();
+    for tier in tiers {
+        let read = section.read(tier.as_str(), tier_overrides)?;
+        read_tiers.extend(read.map(|read| (*tier, read)));
+    }
+    Ok(ClassOverrides {
+        gb_month: section.read("gb_month", price)?,
+        put_per_1000: section.read("put_per_1000", price)?,
+        get_per_1000: section.read("get_per_1000", price)?,
+        retrieval_per_gb: section.read(WARM_KEY, price)?,
+        tiers: read_tiers,
+    })
+}
+
+fn tier_overrides(field: &Field<'_>) -> Result<TierOverrides, ConfigError> {
+    let section = field.table(TIER_KEYS)?;
+    Ok(TierOverrides {
+        per_gb: section.read("per_gb", price)?,
+        per_1000_requests: section.read("per_1000_requests", price)?,
+    })
+}
+
+fn egress(field: &Field<'_>) -> Result<Egress, ConfigError> {
+    let items = field.array("an array of steps")?;
+    let steps = items.iter().map(step).collect::<Result<Vec<_>, _>>()?;
+    Egress::new(steps).map_err(|_| {
+        field.unfit("steps that go up, each but the last with an `up_to_gb`, the last without")
+    })
+}
+
+fn step(field: &Field<'_>) -> Result<EgressStep, ConfigError> {
+    let section = field.table(STEP_KEYS)?;
+    Ok(EgressStep {
+        up_to_gb: section.read("up_to_gb", |field| {
+            field.integer("a number of GB", 1..=MAX_EGRESS_GB)
+        })?,
+        per_gb: price(&section.require("per_gb")?)?,
+    })
+}
+
+fn price(field: &Field<'_>) -> Result<Price, ConfigError> {
+    let price = field.number().and_then(|usd| Price::try_from(usd).ok());
+    price.ok_or_else(|| {
+        let expected = format!("a price in US dollars from 0 to {}", Price::MAX_USD);
+        field.unfit(&expected)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use toml::de::DeTable;
+
+    use super::super::section::Document;
+    use super::*;
+    use crate::plan::usd::GB;
+
+    fn read_text(text: &str) -> Result<Prices, ConfigError> {
+        let path = Path::new("c.toml");
+        let table = DeTable::parse(text).unwrap();
+        let document = Document { path, text };
+        read(&Section::top(document, table.get_ref(), &["prices"]).unwrap())
+    }
+
+    fn price(usd: f64) -> Price {
+        Price::try_from(usd).unwrap()
+    }
+
+    #[test]
+    fn without_a_table_or_with_an_empty_one_the_built_in_prices_hold() {
+        for text in ["", "[prices]"] {
+            assert_eq!(read_text(text).unwrap(), Prices::built_in(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_table_says_holds_instead() {
+        let prices = read_text(
+            r#"
+[prices]
+date = 2027-01-15
+region = "eu-central-1"
+egress = [{ up_to_gb = 1_000, per_gb = 0 }, { per_gb = 0.05 }]
+
+[prices.STANDARD]
+gb_month = 0.024_5
+get_per_1000 = 0x1
+
+[prices.GLACIER_IR]
+retrieval_per_gb = 4e-2
+
+[prices.DEEP_ARCHIVE]
+put_per_1000 = 0.06
+bulk = { per_gb = 0.005 }
+"#,
+        )
+        .unwrap();
+        let list = Prices::built_in();
+        assert_eq!(
+            prices.of.to_string(),
+            "the prices of 2027-01-15 for eu-central-1, with those that the config gives"
+        );
+        assert_eq!(prices.egress.free_gb(), Some(1000));
+        assert_eq!(prices.egress.of_bytes(1100 * GB).to_string(), "5.00");
+        let standard = prices.class(StorageClass::Standard);
+        assert_eq!(standard.gb_month, price(0.0245));
+        assert_eq!(standard.get_per_1000, price(1.0));
+        let instant = prices.class(StorageClass::GlacierIr);
+        assert_eq!(instant.retrieval_per_gb, price(0.04));
+        let deep = prices.class(StorageClass::DeepArchive);
+        assert_eq!(deep.put_per_1000, price(0.06));
+        let listed = list.class(StorageClass::DeepArchive);
+        assert_eq!(deep.gb_month, listed.gb_month);
+        assert_eq!(deep.tiers[&Tier::Standard], listed.tiers[&Tier::Standard]);
+        assert_eq!(deep.tiers[&Tier::Bulk].per_gb, price(0.005));
+        assert_eq!(deep.tiers[&Tier::Bulk].per_1000_requests, price(0.025));
+        let glacier = StorageClass::Glacier;
+        assert_eq!(prices.class(glacier), list.class(glacier));
+    }
+
+    #[test]
+    fn the_built_in_table_can_be_copied_into_the_config_as_it_is() {
+        let mut copied = String::from("[prices]\n");
+        for line in include_str!("../plan/prices.toml").lines() {
+            let line = line
+                .strip_prefix("[[")
+                .map(|name| format!("[[prices.{name}"))
+                .or_else(|| Some(format!("[prices.{}", line.strip_prefix('[')?)))
+                .unwrap_or_else(|| line.to_owned());
+            copied += &(line + "\n");
+        }
+        assert_eq!(read_text(&copied).unwrap(), Prices::built_in());
+        // Each of its values is heard, and none is left out by the reader.
+        let dearer = copied.replace(" = 0", " = 7").replace(" = 10 }", " = 70 }");
+        let read = read_text(&dearer).unwrap();
+        for class in StorageClass::ALL {
+            let listed = Prices::built_in();
+            let (read, listed) = (read.class(class), listed.class(class));
+            let pairs = [
+                (read.gb_month, listed.gb_month),
+                (read.put_per_1000, listed.put_per_1000),
+                (read.get_per_1000, listed.get_per_1000),
+            ];
+            let tiers = class.tiers().iter().flat_map(|tier| {
+                let (read, listed) = (&read.tiers[tier], &listed.tiers[tier]);
+                [
+                    (read.per_gb, listed.per_gb),
+                    (read.per_1000_requests, listed.per_1000_requests),
+                ]
+            });
+            for (read, listed) in pairs.into_iter().chain(tiers) {
+                assert!(read > listed, "{class}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_names_line_key_and_what_it_takes() {
+        let price = "must be a price in US dollars from 0 to 1000000, found";
+        let steps = "must be steps that go up, each but the last with an `up_to_gb`, \
+                     the last without, found";
+        for (text, message) in [
+            (
+                "prices = 'list'",
+                "1: `prices` must be a table, found the string \"list\"".to_owned(),
+            ),
+            (
+                "[prices]\ndates = 2027-01-15",
+                "2: unknown key `prices.dates`, did you mean `date`?".to_owned(),
+            ),
+            (
+                "[prices]\n\ndate = '15.1.2027'",
+                "3: `prices.date` must be a date like 2026-11-21, found the string \"15.1.2027\""
+                    .to_owned(),
+            ),
+            (
+                "prices.date = 2027-01-15T00:00:00Z",
+                "1: `prices.date` must be a date like 2026-11-21, \
+                 found the date 2027-01-15T00:00:00Z"
+                    .to_owned(),
+            ),
+            (
+                "[prices.DEEP_ARCHIV]",
+                "1: unknown key `prices.DEEP_ARCHIV`, did you mean `DEEP_ARCHIVE`?".to_owned(),
+            ),
+            (
+                "[prices.GLACIER]\nputs_per_1000 = 1",
+                "2: unknown key `prices.GLACIER.puts_per_1000`, did you mean `put_per_1000`?"
+                    .to_owned(),
+            ),
+            (
+                "[prices.DEEP_ARCHIVE]\nexpedited.per_gb = 1",
+                "2: unknown key `prices.DEEP_ARCHIVE.expedited`".to_owned(),
+            ),
+            (
+                "[prices.GLACIER]\nretrieval_per_gb = 1",
+                "2: unknown key `prices.GLACIER.retrieval_per_gb`".to_owned(),
+            ),
+            (
+                "[prices.STANDARD]\nbulk.per_gb = 1",
+                "2: unknown key `prices.STANDARD.bulk`".to_owned(),
+            ),
+            (
+                "[prices.GLACIER.bulk]\nper_1000_request = 1",
+                "2: unknown key `prices.GLACIER.bulk.per_1000_request`, \
+                 did you mean `per_1000_requests`?"
+                    .to_owned(),
+            ),
+            (
+                "[prices.GLACIER]\ngb_month = -0.01",
+                format!("2: `prices.GLACIER.gb_month` {price} the float -0.01"),
+            ),
+            (
+                "[prices.GLACIER]\ngb_month = nan",
+                format!("2: `prices.GLACIER.gb_month` {price} the float nan"),
+            ),
+            (
+                "[prices.GLACIER]\ngb_month = +inf",
+                format!("2: `prices.GLACIER.gb_month` {price} the float +inf"),
+            ),
+            (
+                "[prices.GLACIER]\ngb_month = 1000001",
+                format!("2: `prices.GLACIER.gb_month` {price} 1000001"),
+            ),
+            (
+                "[prices.GLACIER.bulk]\nper_gb = '0'",
+                format!("2: `prices.GLACIER.bulk.per_gb` {price} the string \"0\""),
+            ),
+            (
+                "prices.egress = 0.09",
+                "1: `prices.egress` must be an array of steps, found the float 0.09".to_owned(),
+            ),
+            (
+                "prices.egress = []",
+                format!("1: `prices.egress` {steps} an empty array"),
+            ),
+            (
+                "prices.egress = [{ up_to_gb = 100, per_gb = 0 }]",
+                format!("1: `prices.egress` {steps} an array"),
+            ),
+            (
+                "[[prices.egress]]\nup_to_gb = 0\nper_gb = 0",
+                "2: `prices.egress.up_to_gb` must be a number of GB from 1 to 8589934592, found 0"
+                    .to_owned(),
+            ),
+            (
+                "[[prices.egress]]\nup_to_gb = 1\n",
+                "1: `prices.egress.per_gb` is missing".to_owned(),
+            ),
+        ] {
+            let error = read_text(text).expect_err(text).to_string();
+            assert_eq!(error, format!("c.toml:{message}"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! S3's storage classes, and the tiers by which the cold ones are thawed.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A storage class, by S3's name for it: `DEEP_ARCHIVE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StorageClass {
+    /// `STANDARD`: no minimum of days, no price on reading but the request's.
+    Standard,
+    /// `STANDARD_IA`: cheaper to hold, and a price per GB read.
+    StandardIa,
+    /// `ONEZONE_IA`: the same in one availability zone, which can be lost.
+    OnezoneIa,
+    /// `GLACIER_IR`, Glacier Instant Retrieval: readable at once, for a price per GB.
+    GlacierIr,
+    /// `GLACIER`, Glacier Flexible Retrieval: to be thawed, in minutes or hours.
+    Glacier,
+    /// `DEEP_ARCHIVE`: to be thawed, in hours or days.
+    DeepArchive,
+}
+
+/// How fast a thaw is asked for: S3's tiers, in lower case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// `expedited`: minutes, at a price, and only while there is capacity.
+    Expedited,
+    /// `standard`: hours.
+    Standard,
+    /// `bulk`: the cheapest, up to two days.
+    Bulk,
+}
+
+/// A name that is no storage class.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown storage class `{}`, known: {}", .0, listed(&StorageClass::ALL, ", "))]
+pub struct UnknownStorageClass(pub String);
+
+/// A word that is no tier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown tier `{}`, known: {}", .0, listed(&Tier::ALL, ", "))]
+pub struct UnknownTier(pub String);
+
+/// A tier that a storage class does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{class} has no tier `{tier}`, {}", what_it_has(*class))]
+pub struct TierRefused {
+    /// The class that was to be thawed.
+    pub class: StorageClass,
+    /// The tier that it lacks.
+    pub tier: Tier,
+}
+
+fn what_it_has(class: StorageClass) -> String {
+    match class.tiers() {
+        [] => "what lies in it is readable without a thaw".to_owned(),
+        tiers => format!("only {}", listed(tiers, " and ")),
+    }
+}
+
+fn listed<T: fmt::Display>(names: &[T], between: &str) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(between)
+}
+
+impl StorageClass {
+    /// All of them, from the warmest to the coldest.
+    pub const ALL: [Self; 6] = [
+        Self::Standard,
+        Self::StandardIa,
+        Self::OnezoneIa,
+        Self::GlacierIr,
+        Self::Glacier,
+        Self::DeepArchive,
+    ];
+
+    /// S3's name for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "STANDARD",
+            Self::StandardIa => "STANDARD_IA",
+            Self::OnezoneIa => "ONEZONE_IA",
+            Self::GlacierIr => "GLACIER_IR",
+            Self::Glacier => "GLACIER",
+            Self::DeepArchive => "DEEP_ARCHIVE",
+        }
+    }
+
+    /// Whether an object must be thawed before it can be read.
+    pub const fn is_cold(self) -> bool {
+        matches!(self, Self::Glacier | Self::DeepArchive)
+    }
+
+    /// Days that are paid for even if the object is deleted before: AWS's page "Amazon S3 pricing".
+    pub const fn minimum_days(self) -> u32 {
+        match self {
+            Self::Standard => 0,
+            Self::StandardIa | Self::OnezoneIa => 30,
+            Self::GlacierIr | Self::Glacier => 90,
+            Self::DeepArchive => 180,
+        }
+    }
+
+    /// The tiers that AWS accepts for it, the fastest first; none where nothing needs a thaw.
+    pub const fn tiers(self) -> &'static [Tier] {
+        match self {
+            Self::Glacier => &[Tier::Expedited, Tier::Standard, Tier::Bulk],
+            Self::DeepArchive => &[Tier::Standard, Tier::Bulk],
+            Self::Standard | Self::StandardIa | Self::OnezoneIa | Self::GlacierIr => &[],
+        }
+    }
+
+    /// The time within which a thaw typically ends: the upper bound that AWS's page "Understanding
+    /// archive retrieval options" gives.
+    ///
+    /// It promises none of them. The five minutes of an expedited thaw hold for some hundreds of
+    /// objects, each below 250 MB.
+    pub const fn thaw_time(self, tier: Tier) -> Result<Duration, TierRefused> {
+        Ok(match (self, tier) {
+            (Self::Glacier, Tier::Expedited) => Duration::from_mins(5),
+            (Self::Glacier, Tier::Standard) => Duration::from_hours(5),
+            (Self::Glacier, Tier::Bulk) | (Self::DeepArchive, Tier::Standard) => {
+                Duration::from_hours(12)
+            }
+            (Self::DeepArchive, Tier::Bulk) => Duration::from_hours(48),
+            (class, tier) => return Err(TierRefused { class, tier }),
+        })
+    }
+}
+
+impl Tier {
+    /// All of them, the fastest first.
+    pub const ALL: [Self; 3] = [Self::Expedited, Self::Standard, Self::Bulk];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expedited => "expedited",
+            Self::Standard => "standard",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+impl fmt::Display for StorageClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for StorageClass {
+    type Err = UnknownStorageClass;
+
+    fn from_str(name: &str) -> Result<Self, UnknownStorageClass> {
+        let known = Self::ALL.into_iter().find(|class| class.as_str() == name);
+        known.ok_or_else(|| UnknownStorageClass(name.to_owned()))
+    }
+}
+
+impl FromStr for Tier {
+    type Err = UnknownTier;
+
+    fn from_str(word: &str) -> Result<Self, UnknownTier> {
+        let known = Self::ALL.into_iter().find(|tier| tier.as_str() == word);
+        known.ok_or_else(|| UnknownTier(word.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_s3_and_read_back() {
+        let names = StorageClass::ALL.map(StorageClass::as_str);
+        assert_eq!(
+            names,
+            [
+                "STANDARD",
+                "STANDARD_IA",
+                "ONEZONE_IA",
+                "GLACIER_IR",
+                "GLACIER",
+                "DEEP_ARCHIVE",
+            ]
+        );
+        for class in StorageClass::ALL {
+            assert_eq!(class.to_string().parse(), Ok(class));
+            assert_eq!(json!(class), json!(class.as_str()));
+        }
+        for tier in Tier::ALL {
+            assert_eq!(tier.to_string().parse(), Ok(tier));
+            assert_eq!(json!(tier), json!(tier.as_str()));
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        for (name, message) in [
+            ("deep_archive", "unknown storage class `deep_archive`"),
+            ("REDUCED", "unknown storage class `REDUCED`"),
+            ("", "unknown storage class ``"),
+        ] {
+            let error = name.parse::<StorageClass>().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "{message}, known: `STANDARD`, `STANDARD_IA`, `ONEZONE_IA`, `GLACIER_IR`, \
+                     `GLACIER`, `DEEP_ARCHIVE`"
+                )
+            );
+        }
+        assert_eq!(
+            "Bulk".parse::<Tier>().unwrap_err().to_string(),
+            "unknown tier `Bulk`, known: `expedited`, `standard`, `bulk`"
+        );
+    }
+
+    #[test]
+    fn a_class_is_thawed_by_its_own_tiers_in_its_own_times() {
+        let hours = |class: StorageClass| -> Vec<(&str, f64)> {
+            let hours = |tier: &Tier| class.thaw_time(*tier).unwrap().as_secs_f64() / 3600.0;
+            let tiers = class.tiers().iter();
+            tiers.map(|tier| (tier.as_str(), hours(tier))).collect()
+        };
+        assert_eq!(
+            hours(StorageClass::Glacier),
+            [("expedited", 5.0 / 60.0), ("standard", 5.0), ("bulk", 12.0)]
+        );
+        assert_eq!(
+            hours(StorageClass::DeepArchive),
+            [("standard", 12.0), ("bulk", 48.0)]
+        );
+        for class in StorageClass::ALL {
+            assert_eq!(class.is_cold(), !class.tiers().is_empty(), "{class}");
+            for tier in Tier::ALL {
+                let has = class.tiers().contains(&tier);
+                assert_eq!(class.thaw_time(tier).is_ok(), has, "{class} {tier}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_tier_names_those_that_there_are() {
+        for (class, tier, message) in [
+            (
+                StorageClass::DeepArchive,
+                Tier::Expedited,
+                "DEEP_ARCHIVE has no tier `expedited`, only `standard` and `bulk`",
+            ),
+            (
+                StorageClass::GlacierIr,
+                Tier::Bulk,
+                "GLACIER_IR has no tier `bulk`, what lies in it is readable without a thaw",
+            ),
+        ] {
+            let refusal = class.thaw_time(tier).unwrap_err();
+            assert_eq!(refusal, TierRefused { class, tier });
+            assert_eq!(refusal.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn the_colder_a_class_the_longer_it_is_paid_for() {
+        let days = StorageClass::ALL.map(StorageClass::minimum_days);
+        assert_eq!(days, [0, 30, 30, 90, 90, 180]);
+    }
+}
