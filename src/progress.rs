@@ -1,6 +1,7 @@
 //! What happens during a long run, as events; shown as bars on a terminal, as JSON lines, or not at all.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use serde_json::{Value, json};
@@ -80,6 +81,13 @@ pub enum Event {
         /// The archive.
         archive: ArchiveId,
     },
+    /// A store does not answer as it should, and is asked again.
+    Waiting {
+        /// What went wrong.
+        what: String,
+        /// Until it is asked again.
+        pause: Duration,
+    },
     /// Something that the user should know, and that stops nothing.
     Warning {
         /// The source.
@@ -149,6 +157,10 @@ impl Observer for Verbose {
             Event::Restored { source, archive } => {
                 say(format_args!("{source}: restored {archive}"));
             }
+            Event::Waiting { what, pause } => {
+                let seconds = pause.as_secs_f32();
+                say(format_args!("{what}; trying again in {seconds:.1} s"));
+            }
             Event::Warning { .. } => Quiet.event(event),
             Event::Begun { .. }
             | Event::Progress { .. }
@@ -210,6 +222,9 @@ impl Event {
             }),
             Self::Restored { source, archive } => {
                 json!({"event": "restored", "source": source, "archive": archive})
+            }
+            Self::Waiting { what, pause } => {
+                json!({"event": "waiting", "message": what, "seconds": pause.as_secs_f32()})
             }
             Self::Warning { source, message } => {
                 json!({"event": "warning", "source": source, "message": message})

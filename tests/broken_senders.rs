@@ -11,18 +11,20 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use coldchain::btrfs::{BtrfsError, Tools};
-use coldchain::config::StoreConfig;
-use coldchain::engine::{self, World};
+use coldchain::engine::{self, OpenStore, World};
 use coldchain::error::{Error, ExitCode};
-use coldchain::model::Sha256;
 use coldchain::progress::Quiet;
-use coldchain::store::{Deleted, DirStore, Listed, Locator, Put, Role, Stat, Store, StoreError};
+use coldchain::store::{
+    Deleted, DirStore, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store,
+    StoreError, Thaw, ThawRequest,
+};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use common::loopfs::{btrfs, real_btrfs_available};
 use common::rng::Rng;
-use common::sandbox::{SOURCE, Sandbox, Setup, Shared, asked, error_of, which};
+use common::sandbox::{SOURCE, Sandbox, Setup, asked, error_of, which};
 use common::stub::write_script;
 use common::tree::{make_rich_tree, mutate_tree};
 
@@ -41,19 +43,13 @@ impl Store for Held {
         self.inner.url()
     }
 
-    fn put_if_absent(
-        &self,
-        key: &str,
-        bytes: &[u8],
-        sha256: &Sha256,
-        role: Role,
-    ) -> Result<Put, StoreError> {
-        if key.contains("/000001-") {
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
+        if object.key.contains("/000001-") {
             // Nobody listens any more if the test has failed.
             let _ = self.reached.send(());
             let _ = self.release.lock().unwrap().recv_timeout(PATIENCE);
         }
-        self.inner.put_if_absent(key, bytes, sha256, role)
+        self.inner.put_if_absent(object)
     }
 
     fn locate(&self, key: &str) -> Locator {
@@ -78,6 +74,26 @@ impl Store for Held {
 
     fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
         self.inner.delete(locator)
+    }
+
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        self.inner.readability(locator)
+    }
+
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+        self.inner.thaw(locator, request)
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.inner.now()
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.inner.remarks()
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        self.inner.examine()
     }
 }
 
@@ -127,12 +143,10 @@ fn backup_with_sender(sandbox: &Sandbox, date: &str, act: fn(Pid)) -> Error {
         reached,
         release: Mutex::new(released),
     });
-    let stores = |_: &StoreConfig| -> Result<Box<dyn Store>, Error> {
-        Ok(Box::new(Shared(Arc::clone(&held))))
-    };
+    let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&held)));
     let config = sandbox.loaded_config();
     let world = World {
-        stores: &stores,
+        stores,
         ..World::real(&Quiet)
     };
     let outcome = thread::scope(|scope| {

@@ -5,19 +5,18 @@ mod common;
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use coldchain::config::StoreConfig;
-use coldchain::engine::{self, Outcome, World};
+use chrono::{DateTime, Utc};
+use coldchain::engine::{self, OpenStore, Outcome, World};
 use coldchain::error::{Error, ExitCode};
-use coldchain::model::Sha256;
 use coldchain::progress::{Event, Observer};
 use coldchain::store::{
-    Deleted, DirStore, ErrorKind, Listed, Locator, Operation, Put, RecordingStore, Role, Stat,
-    Store, StoreError,
+    Deleted, DirStore, ErrorKind, Finding, Listed, Locator, NewObject, Operation, Put, Readability,
+    RecordingStore, Stat, Store, StoreError, Thaw, ThawRequest,
 };
 
 use common::loopfs::real_btrfs_available;
 use common::rng::Rng;
-use common::sandbox::{SOURCE, Sandbox, Shared, asked, error_of, which};
+use common::sandbox::{SOURCE, Sandbox, asked, error_of, which};
 use common::tree::{make_rich_tree, mutate_tree};
 
 /// Keeps what it is told.
@@ -37,12 +36,10 @@ fn recorded_backup(sandbox: &Sandbox, date: &str) -> (Outcome, Vec<Event>, Recor
     let recorded = Arc::new(RecordingStore::new(
         DirStore::open(&sandbox.store()).unwrap(),
     ));
-    let stores = |_: &StoreConfig| -> Result<Box<dyn Store>, Error> {
-        Ok(Box::new(Shared(Arc::clone(&recorded))))
-    };
+    let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&recorded)));
     let events = Events::default();
     let world = World {
-        stores: &stores,
+        stores,
         ..World::real(&events)
     };
     let config = sandbox.loaded_config();
@@ -196,8 +193,8 @@ impl Store for Unreachable {
         "nowhere:".to_owned()
     }
 
-    fn put_if_absent(&self, key: &str, _: &[u8], _: &Sha256, _: Role) -> Result<Put, StoreError> {
-        Self::fail(Operation::Put, key)
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
+        Self::fail(Operation::Put, object.key)
     }
 
     fn locate(&self, key: &str) -> Locator {
@@ -223,6 +220,26 @@ impl Store for Unreachable {
     fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
         Self::fail(Operation::Delete, &locator.to_string())
     }
+
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        Self::fail(Operation::Stat, &locator.to_string())
+    }
+
+    fn thaw(&self, locator: &Locator, _: ThawRequest) -> Result<Thaw, StoreError> {
+        Self::fail(Operation::Thaw, &locator.to_string())
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Self::fail(Operation::Clock, "")
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        Self::fail(Operation::Examine, "")
+    }
 }
 
 #[test]
@@ -233,11 +250,11 @@ fn a_store_that_does_not_answer_costs_no_snapshot() {
     let sandbox = with_tree();
     let mut rng = Rng::new(23);
     let config = sandbox.loaded_config();
-    let stores = |_: &StoreConfig| -> Result<Box<dyn Store>, Error> { Ok(Box::new(Unreachable)) };
+    let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Unreachable));
     for date in ["2025-01-01", "2025-01-07"] {
         let events = Events::default();
         let world = World {
-            stores: &stores,
+            stores,
             ..World::real(&events)
         };
         let outcome = engine::backup(&config, &config.sources[0], asked(date), world);

@@ -22,6 +22,7 @@ use coldchain::error::Error;
 use coldchain::ledger::{PublicKey, SigningKey, decode_body, encode_body, split};
 use coldchain::model::entry::{ArchiveEntry, EntryKind, PrivateFacts};
 use coldchain::model::{Blake3, LedgerId, Sha256, keys};
+use coldchain::progress::Quiet;
 use coldchain::seal::{ArchiveKey, Identities, open_segment};
 use formats::Frozen;
 use loopfs::LoopFs;
@@ -78,7 +79,7 @@ impl<'f> Machine<'f> {
         };
         let mut catalog = self.catalog();
         catalog.add_source(&row).unwrap();
-        let store = open_store(store).unwrap();
+        let store = open_store(store, &Quiet).unwrap();
         let open = OpenSource {
             config: source,
             row,

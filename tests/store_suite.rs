@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use coldchain::model::Sha256;
 use coldchain::store::{
-    Deleted, DirStore, ErrorKind, Exclusivity, Locator, MemoryStore, Operation, Put,
+    Deleted, DirStore, ErrorKind, Exclusivity, Locator, MemoryStore, NewObject, Operation, Put,
     RecordingStore, Role, Store, StoreError,
 };
 
@@ -77,7 +78,13 @@ holds_the_contract!(memory);
 holds_the_contract!(recorded);
 
 fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
-    store.put_if_absent(key, bytes, &Sha256::of(bytes), Role::Segment)
+    let content = Bytes::copy_from_slice(bytes);
+    store.put_if_absent(&NewObject::new(
+        key,
+        content,
+        Sha256::of(bytes),
+        Role::Segment,
+    ))
 }
 
 fn created(store: &dyn Store, key: &str, bytes: &[u8]) -> Locator {

@@ -10,7 +10,7 @@ use super::{date_or_today, load, plan, sources, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source};
 use crate::engine::{self, Asked, Outcome, StateDir, World, plan_facts};
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe, plan_backup};
 use crate::progress::{Bars, Event, JsonLines, Observer, Quiet, Verbose};
@@ -117,16 +117,6 @@ fn end(
         failed: errors.len(),
         of,
     })
-}
-
-fn in_words(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 fn dry_run(

@@ -14,7 +14,7 @@ use super::output::answer;
 use super::plan::standing_warnings;
 use crate::cli::{Everywhere, Init};
 use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, system_timezone, template};
-use crate::engine::{StateDir, know_source, write_new};
+use crate::engine::{StateDir, know_source, store_address, write_new};
 use crate::error::Error;
 use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
@@ -67,7 +67,7 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             crate::btrfs::identity(&live.subvolume)?;
         }
     }
-    for StoreConfig::Dir { path } in config.stores.values() {
+    for path in directories(config) {
         if !exists(path)? {
             make_directory(path, 0o700)?;
             told.push(format!("made {}", path.display()));
@@ -108,7 +108,7 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         let told_before = !exists(&args.kit)?
             && !catalog.tell(&source.name, "recovery kit", &row.ledger.to_string())?;
         if !in_kit && !told_before {
-            addition += &kit::source_section(&row);
+            addition += &kit::source_section(&row, &store_address(&config.stores[&source.store]));
             told.push(format!("{}: its ledger is {}", source.name, row.ledger));
         }
     }
@@ -130,7 +130,7 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         told.push("nothing is missing".to_owned());
     }
     answer(&(told.join("\n") + "\n"))?;
-    for StoreConfig::Dir { path } in config.stores.values() {
+    for path in directories(config) {
         if DirStore::open(path)?.probe()? == Exclusivity::SingleWriter {
             eprintln!(
                 "warning: {}: its filesystem can't tell two writers apart: let only one machine write there",
@@ -144,6 +144,15 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// The stores that are directories. A bucket is made by its owner, who decides on its region, its
+/// versions and its locks; `doctor` looks at them.
+fn directories(config: &Config) -> impl Iterator<Item = &Path> {
+    config.stores.values().filter_map(|store| match store {
+        StoreConfig::Dir { path, .. } => Some(path.as_path()),
+        StoreConfig::S3 { .. } => None,
+    })
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {

@@ -61,7 +61,7 @@ pub(super) fn root_section(root: &SigningKey) -> String {
 }
 
 /// The part about one source: where it is, and how it comes back.
-pub(super) fn source_section(source: &SourceRow) -> String {
+pub(super) fn source_section(source: &SourceRow, store: &str) -> String {
     format!(
         "\
 #
@@ -74,7 +74,6 @@ pub(super) fn source_section(source: &SourceRow) -> String {
 #   restore without coldchain: {directory}/README-RESTORE.txt in the store says how.
 ",
         name = source.name,
-        store = source.store,
         directory = source.directory,
         ledger = source.ledger,
     )

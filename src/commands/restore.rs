@@ -43,13 +43,13 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
-    let store = open_store(&config.stores[&source.store])?;
+    let observer = observer(everywhere);
+    let store = open_store(&config.stores[&source.store], observer.as_ref())?;
     let open = OpenSource {
         config: source,
         row,
         store: store.as_ref(),
     };
-    let observer = observer(everywhere);
     let restoring = Restoring {
         source: &open,
         plan: &plan,

@@ -59,9 +59,6 @@ pub enum Fault {
     /// A key, store or time zone that does not exist.
     #[error("{0}")]
     Unknown(Unknown),
-    /// A type of store that does not exist, or not yet.
-    #[error("unknown store type `{0}`, this version has `dir`")]
-    UnknownStoreType(String),
     /// A key that must be there is not.
     #[error("`{key}` is missing")]
     Missing {
@@ -77,6 +74,12 @@ pub enum Fault {
         expected: String,
         /// What it was given.
         found: String,
+    },
+    /// Objects would be locked with no end of the chain in sight.
+    #[error("store `{store}` locks objects, and this source has no `max_chain_days`")]
+    LockWithoutEnd {
+        /// The store, by its name in the config.
+        store: String,
     },
     /// A source with a subvolume and no place for snapshots, or the reverse.
     #[error("`source.{present}` is set and `source.{absent}` is not")]

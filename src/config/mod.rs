@@ -4,8 +4,10 @@
 //! names file, line and key, and an unknown key the one that was probably meant. A key is known
 //! here only if something acts on it: an option that does nothing is an error.
 
+mod duration;
 mod error;
 mod nearest;
+mod prices;
 mod schedule;
 mod section;
 mod size;
@@ -27,10 +29,11 @@ use toml::de::DeTable;
 pub use error::{ConfigError, Fault, Unknown};
 pub use schedule::ScheduleConfig;
 pub use source::{Live, Source, StreamData};
-pub use store::StoreConfig;
+pub use store::{ColdDir, StoreConfig};
 pub use template::{TemplateFacts, template};
 
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
+use crate::plan::Prices;
 use schedule::ScheduleKeys;
 use section::{Document, Field, Section};
 use source::Inherited;
@@ -46,6 +49,7 @@ const KEYS: &[&str] = &[
     "store",
     "encryption",
     "schedule",
+    "prices",
 ];
 const ENCRYPTION_KEYS: &[&str] = &["recipients"];
 
@@ -74,6 +78,8 @@ pub struct Config {
     pub stores: BTreeMap<String, StoreConfig>,
     /// As written, and maybe none: what seals asks [`Config::recipients`].
     pub recipients: Vec<String>,
+    /// The list prices, with those of `[prices]` instead.
+    pub prices: Prices,
 }
 
 /// Whether each sealed segment is opened in memory and compared before it is uploaded.
@@ -134,6 +140,7 @@ impl Config {
                 Some(true) | None => SelfCheck::On,
             },
             recipients: recipients(&top)?,
+            prices: prices::read(&top)?,
             sources: source::read_all(&top, &inherited, &stores)?,
             stores,
         };

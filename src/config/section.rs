@@ -4,12 +4,14 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 
+use chrono::NaiveDate;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Fault, Unknown};
 use super::size;
 use crate::model::SourceName;
+use crate::model::ids::parse_date;
 use crate::model::segment::FRAME_BYTES;
 
 const SEGMENT_BYTES: RangeInclusive<u64> = 16 << 20..=1 << 30;
@@ -151,6 +153,17 @@ impl<'a> Field<'a> {
         self.string().map(ToOwned::to_owned)
     }
 
+    /// A string that fits; `expected` is what messages say of one that does.
+    pub(super) fn matching(
+        &self,
+        fits: impl FnOnce(&str) -> bool,
+        expected: &str,
+    ) -> Result<String, ConfigError> {
+        let text = self.value.as_str().filter(|text| fits(text));
+        text.map(ToOwned::to_owned)
+            .ok_or_else(|| self.unfit(expected))
+    }
+
     pub(super) fn boolean(&self) -> Result<bool, ConfigError> {
         self.value
             .as_bool()
@@ -168,6 +181,28 @@ impl<'a> Field<'a> {
             .and_then(|integer| T::try_from(integer).ok())
             .filter(|integer| range.contains(integer))
             .ok_or_else(|| self.unfit(&format!("{noun} from {} to {}", range.start(), range.end())))
+    }
+
+    /// A number with or without a fraction, if it is one. It may be infinite or NaN.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self.value {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(_) => {
+                let integer: i32 = self.integer("an integer", i32::MIN..=i32::MAX).ok()?;
+                Some(integer.into())
+            }
+            _ => None,
+        }
+    }
+
+    /// A date in TOML's own notation, or the same in a string.
+    pub(super) fn date(&self) -> Result<NaiveDate, ConfigError> {
+        let text = match self.value {
+            DeValue::Datetime(moment) => moment.to_string(),
+            DeValue::String(text) => text.to_string(),
+            _ => String::new(),
+        };
+        parse_date(&text).map_err(|_| self.unfit("a date like 2026-11-21"))
     }
 
     /// Refuses `..`, so that two paths can be compared as they are written.

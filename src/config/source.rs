@@ -103,6 +103,10 @@ fn read(
             .get_or_insert_with(|| "describe it in a [store.NAME]".to_owned());
         return Err(store.fault(Fault::Unknown(unknown)));
     }
+    let schedule = ScheduleKeys::read(section)?.over(&inherited.schedule);
+    if stores[&store_name].object_lock().is_some() && schedule.max_chain_days.is_none() {
+        return Err(store.fault(Fault::LockWithoutEnd { store: store_name }));
+    }
     Ok(Source {
         directory: section
             .read("archive_as", Field::source_name)?
@@ -122,7 +126,7 @@ fn read(
         segment_bytes: section
             .read("segment_size", Field::segment_bytes)?
             .unwrap_or(inherited.segment_bytes),
-        schedule: ScheduleKeys::read(section)?.over(&inherited.schedule),
+        schedule,
     })
 }
 

@@ -2,11 +2,44 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::error::{ConfigError, Fault};
+use super::duration;
+use super::error::{ConfigError, Fault, Unknown};
 use super::section::{Field, Section};
+use crate::model::StorageClass;
+use crate::store::{Addressing, Checksum, Encryption, LockMode, Patience, S3Settings, is_key};
 
-pub(super) const DIR_KEYS: &[&str] = &["type", "path"];
+const TYPES: [&str; 2] = ["dir", "s3"];
+
+pub(super) const DIR_KEYS: &[&str] = &["type", "path", "cold", "cold_delay"];
+
+pub(super) const S3_KEYS: &[&str] = &[
+    "type",
+    "bucket",
+    "prefix",
+    "region",
+    "endpoint",
+    "path_style",
+    "profile",
+    "ca_file",
+    "storage_class",
+    "checksum",
+    "uploads",
+    "give_up_after",
+    "object_lock",
+    "tags",
+    "encryption",
+    "kms_key",
+];
+
+const DEFAULT_UPLOADS: usize = 2;
+const MAX_UPLOADS: usize = 64;
+
+/// What S3 allows: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html>.
+const MAX_TAGS: usize = 10;
+const MAX_TAG_KEY: usize = 128;
+const MAX_TAG_VALUE: usize = 256;
 
 /// A store, by its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +48,51 @@ pub enum StoreConfig {
     Dir {
         /// Absolute.
         path: PathBuf,
+        /// Whether it plays a cold class.
+        cold: Option<ColdDir>,
     },
+    /// `type = "s3"`: a bucket.
+    S3 {
+        /// Where it is, and how objects are put there.
+        settings: Box<S3Settings>,
+        /// Segments on their way at once, in either direction, 1 to 64. Default: 2.
+        uploads: usize,
+    },
+}
+
+/// A directory that plays a cold class, for rehearsals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColdDir {
+    /// The class.
+    pub class: StorageClass,
+    /// How long a thaw takes, in whatever tier. Default: what AWS says of the tier.
+    pub delay: Option<Duration>,
+}
+
+impl StoreConfig {
+    /// Segments on their way at once, in either direction.
+    pub fn uploads(&self) -> usize {
+        match self {
+            Self::Dir { .. } => 1,
+            Self::S3 { uploads, .. } => *uploads,
+        }
+    }
+
+    /// The class that segments are put into; `None` for a store without classes.
+    pub fn storage_class(&self) -> Option<StorageClass> {
+        match self {
+            Self::Dir { cold, .. } => cold.map(|cold| cold.class),
+            Self::S3 { settings, .. } => Some(settings.storage_class),
+        }
+    }
+
+    /// Whether objects are locked, and how.
+    pub fn object_lock(&self) -> Option<LockMode> {
+        match self {
+            Self::Dir { .. } => None,
+            Self::S3 { settings, .. } => settings.object_lock,
+        }
+    }
 }
 
 /// All stores by name.
@@ -27,12 +104,185 @@ pub(super) fn read_all(top: &Section<'_>) -> Result<BTreeMap<String, StoreConfig
         // The type first: it decides which keys are known.
         let kind = field.named_table()?.require("type")?;
         let store = match kind.string()? {
-            "dir" => StoreConfig::Dir {
-                path: field.table(DIR_KEYS)?.require("path")?.absolute_path()?,
-            },
-            other => return Err(kind.fault(Fault::UnknownStoreType(other.to_owned()))),
+            "dir" => read_dir(&field.table(DIR_KEYS)?)?,
+            "s3" => read_s3(&field.table(S3_KEYS)?)?,
+            other => {
+                let unknown = Unknown::among("store type", other, TYPES.into_iter());
+                return Err(kind.fault(Fault::Unknown(unknown)));
+            }
         };
         Ok((name.to_owned(), store))
     };
     stores.fields().map(read).collect()
+}
+
+fn read_dir(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
+    let path = section.require("path")?.absolute_path()?;
+    let delay = section.read("cold_delay", |field| duration::read(field, Duration::ZERO))?;
+    let class = section.read("cold", |field| {
+        let class = storage_class(field)?;
+        if class.is_cold() {
+            Ok(class)
+        } else {
+            Err(field.unfit("a class that needs thawing, `GLACIER` or `DEEP_ARCHIVE`"))
+        }
+    })?;
+    if let (None, Some(delay)) = (class, section.get("cold_delay")) {
+        return Err(delay.unfit("left out, unless `cold` is set"));
+    }
+    Ok(StoreConfig::Dir {
+        path,
+        cold: class.map(|class| ColdDir { class, delay }),
+    })
+}
+
+fn read_s3(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
+    let mut settings = S3Settings::new(
+        section.require("bucket")?.matching(is_bucket, BUCKET)?,
+        section
+            .read("prefix", |field| field.matching(is_prefix, PREFIX))?
+            .unwrap_or_default(),
+    );
+    settings.region = section.read("region", |field| field.matching(is_region, REGION))?;
+    settings.endpoint = section.read("endpoint", |field| field.matching(is_endpoint, ENDPOINT))?;
+    let path_style = section.read("path_style", Field::boolean)?;
+    // What is not AWS seldom has a name for every bucket.
+    settings.addressing = if path_style.unwrap_or(settings.endpoint.is_some()) {
+        Addressing::Path
+    } else {
+        Addressing::VirtualHost
+    };
+    settings.profile = section.read("profile", Field::owned_string)?;
+    settings.ca_file = section.read("ca_file", Field::absolute_path)?;
+    settings.storage_class = section
+        .read("storage_class", storage_class)?
+        .unwrap_or(StorageClass::Standard);
+    settings.checksum = section
+        .read("checksum", |field| {
+            named(field, "checksum", &Checksum::NAMES)
+        })?
+        .unwrap_or(Checksum::Sha256);
+    settings.object_lock = section.read("object_lock", |field| {
+        named(field, "lock mode", &LockMode::NAMES)
+    })?;
+    if settings.object_lock.is_some() && settings.checksum == Checksum::None {
+        let field = section.require("checksum")?;
+        return Err(field.unfit("another one: S3 locks no object without a checksum"));
+    }
+    settings.tags = section.read("tags", tags)?.unwrap_or_default();
+    settings.encryption = encryption(section)?;
+    if let Some(give_up_after) = section.read("give_up_after", |field| {
+        duration::read(field, Duration::from_secs(1))
+    })? {
+        settings.patience = Patience {
+            give_up_after,
+            ..settings.patience
+        };
+    }
+    let uploads = section.read("uploads", |field| {
+        field.integer("an integer", 1..=MAX_UPLOADS)
+    })?;
+    Ok(StoreConfig::S3 {
+        settings: Box::new(settings),
+        uploads: uploads.unwrap_or(DEFAULT_UPLOADS),
+    })
+}
+
+fn encryption(section: &Section<'_>) -> Result<Encryption, ConfigError> {
+    let key = section.read("kms_key", Field::owned_string)?;
+    let kind = section.read("encryption", |field| {
+        named(
+            field,
+            "encryption",
+            &[
+                ("AES256", Encryption::Aes256),
+                ("aws:kms", Encryption::Kms(key.clone())),
+            ],
+        )
+    })?;
+    if let (Some(field), None | Some(Encryption::Aes256)) = (section.get("kms_key"), &kind) {
+        return Err(field.unfit("left out, unless `encryption` is \"aws:kms\""));
+    }
+    Ok(kind.unwrap_or(Encryption::BucketDefault))
+}
+
+fn storage_class(field: &Field<'_>) -> Result<StorageClass, ConfigError> {
+    let names = StorageClass::ALL.map(|class| (class.as_str(), class));
+    named(field, "storage class", &names)
+}
+
+/// One of a few names.
+fn named<T: Clone>(
+    field: &Field<'_>,
+    what: &'static str,
+    names: &[(&'static str, T)],
+) -> Result<T, ConfigError> {
+    let text = field.string()?;
+    let found = names.iter().find(|(name, _)| *name == text);
+    found.map(|(_, value)| value.clone()).ok_or_else(|| {
+        let known = names.iter().map(|(name, _)| *name);
+        field.fault(Fault::Unknown(Unknown::among(what, text, known)))
+    })
+}
+
+fn tags(field: &Field<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
+    let table = field.named_table()?;
+    let mut tags = BTreeMap::new();
+    for (key, value) in table.fields() {
+        let fits = |text: &str, max: usize| text.chars().count() <= max;
+        let value = value.matching(
+            |value| !key.is_empty() && fits(key, MAX_TAG_KEY) && fits(value, MAX_TAG_VALUE),
+            "a tag with a key of 1 to 128 characters and a value of at most 256",
+        )?;
+        tags.insert(key.to_owned(), value);
+    }
+    if tags.len() > MAX_TAGS {
+        return Err(field.unfit("a table of at most 10 tags"));
+    }
+    Ok(tags)
+}
+
+const BUCKET: &str =
+    "a bucket's name: 3 to 63 of a-z, 0-9, `.` and `-`, the first and last no `.` or `-`";
+const PREFIX: &str =
+    "a key prefix of A-Z, a-z, 0-9, `.`, `_`, `-`, its parts joined by `/`, none at its ends";
+const REGION: &str = "a region's name like `eu-central-1`";
+const ENDPOINT: &str = "a URL that begins with https:// or http:// and names a host";
+
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+fn is_bucket(name: &str) -> bool {
+    let edge = |byte: Option<u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    (3..=63).contains(&name.len())
+        && edge(name.bytes().next())
+        && edge(name.bytes().next_back())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte))
+        && !name.contains("..")
+}
+
+/// Empty, or what may be a key: the longest key below it has some 150 bytes.
+fn is_prefix(prefix: &str) -> bool {
+    prefix.is_empty() || (prefix.len() <= 512 && is_key(prefix))
+}
+
+fn is_region(region: &str) -> bool {
+    !region.is_empty()
+        && region
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn is_endpoint(url: &str) -> bool {
+    let host = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        !host.is_empty()
+            && !host.starts_with('/')
+            && !host.contains(['?', '#', '@', ' '])
+            && host.is_ascii()
+    })
 }

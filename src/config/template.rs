@@ -61,6 +61,37 @@ const SOURCE_AND_STORE: &str = r#"
 #[store.main]
 #type = "dir"
 #path = "/mnt/offsite/coldchain"
+# Play a cold storage class, to rehearse a restore: `restore` has to thaw first, for this long.
+#cold = "GLACIER"
+#cold_delay = "5h"
+
+# A bucket of Amazon S3, or of any service that speaks its language.
+#[store.aws]
+#type = "s3"
+#bucket = "my-archives"
+#prefix = "laptop"
+# Credentials, region and profile as for the AWS CLI; these take precedence.
+#region = "eu-central-1"
+#profile = "archiver"
+# For what is not AWS: its URL, and a file of certificates to trust.
+#endpoint = "https://s3.example.org"
+#path_style = true
+#ca_file = "/etc/coldchain/ca.pem"
+# Where segments go: STANDARD, STANDARD_IA, ONEZONE_IA, GLACIER_IR, GLACIER or DEEP_ARCHIVE.
+# The ledger and the keys are always in STANDARD.
+#storage_class = "DEEP_ARCHIVE"
+# What the service checks an upload by: sha256, crc64nvme, md5 or none.
+#checksum = "sha256"
+# Segments on their way at once; each takes its size in memory.
+#uploads = 2
+# How long a run waits for a service that does not answer.
+#give_up_after = "6h"
+# Lock objects, "governance" or "compliance"; the source then needs max_chain_days.
+#object_lock = "governance"
+#tags = { owner = "backup" }
+# Encryption by the service beside that of coldchain: "AES256" or "aws:kms".
+#encryption = "aws:kms"
+#kms_key = "alias/archives"
 "#;
 
 const SCHEDULE: &str = "
@@ -75,6 +106,16 @@ const SCHEDULE: &str = "
 #expire_after_days = 90
 # Make a missed night good on the next.
 #catch_up = true
+";
+
+const PRICES: &str = "
+# What the store asks for in US dollars, where that is not AWS's list price in us-east-1. Estimates
+# use it, and nothing else does.
+#[prices]
+#date = 2026-11-21
+#region = \"us-east-1\"
+#DEEP_ARCHIVE = { gb_month = 0.00099, bulk = { per_gb = 0.0025 } }
+#egress = [{ up_to_gb = 100, per_gb = 0 }, { up_to_gb = 10240, per_gb = 0.09 }, { up_to_gb = 51200, per_gb = 0.085 }, { up_to_gb = 153600, per_gb = 0.07 }, { per_gb = 0.05 }]
 ";
 
 /// The text of a new config. It parses once it has a source.
@@ -101,6 +142,7 @@ pub fn template(facts: &TemplateFacts<'_>) -> String {
         None => text.push_str("#recipients = [\"age1...\", \"age1...\"]\n"),
     }
     text.push_str(SCHEDULE);
+    text.push_str(PRICES);
     text
 }
 
@@ -122,7 +164,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, ConfigError, schedule, source, store};
+    use super::super::{Config, ConfigError, prices, schedule, source, store};
     use super::*;
 
     fn facts() -> TemplateFacts<'static> {
@@ -176,10 +218,32 @@ mod tests {
         let all = unmark(&template(&facts()))
             .replace("threads = 2\n", "")
             .replace("max_chain_days = 365\n", "");
+        // What has no default stands in the examples with something that shows its form.
+        let examples = [
+            "cold = ",
+            "cold_delay",
+            "prefix",
+            "region",
+            "profile",
+            "endpoint",
+            "path_style",
+            "ca_file",
+            "storage_class",
+            "object_lock",
+            "tags",
+            "encryption = ",
+            "kms_key",
+        ];
+        let all: String = all
+            .lines()
+            .filter(|line| !examples.iter().any(|key| line.starts_with(key)))
+            .map(|line| format!("{line}\n"))
+            .collect();
         let few = "
             timezone = 'Europe/Berlin'
             source = [{ name = 'home', subvolume = '/home', snapshots = '/home/.coldchain', store = 'main' }]
             store.main = { type = 'dir', path = '/mnt/offsite/coldchain' }
+            store.aws = { type = 's3', bucket = 'my-archives' }
             encryption.recipients = ['age1example']";
         assert_eq!(parse(&all).unwrap(), parse(few).unwrap());
     }
@@ -188,14 +252,16 @@ mod tests {
     fn every_known_key_is_in_the_template() {
         let text = unmark(&template(&facts()));
         assert!(parse(&text).is_ok());
-        let tables = ["source", "store", "encryption", "schedule"];
+        let tables = ["source", "store", "encryption", "schedule", "prices"];
         let known = super::super::KEYS
             .iter()
             .filter(|key| !tables.contains(key))
             .chain(super::super::ENCRYPTION_KEYS)
             .chain(source::KEYS)
             .chain(store::DIR_KEYS)
-            .chain(schedule::KEYS);
+            .chain(store::S3_KEYS)
+            .chain(schedule::KEYS)
+            .chain(prices::KEYS);
         for key in known {
             let setting = format!("{key} = ");
             assert!(text.lines().any(|line| line.starts_with(&setting)), "{key}");

@@ -2,10 +2,11 @@
 
 use std::io::Read;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::btrfs::{Expect, Guard, StreamHead, StreamSummary};
 use crate::catalog::{ArchiveRow, Catalog, NewAttempt};
@@ -16,7 +17,7 @@ use crate::engine::head::LedgerState;
 use crate::engine::source::{OpenSource, random_bytes};
 use crate::engine::state::Keys;
 use crate::engine::stream::StreamSource;
-use crate::engine::upload::Upload;
+use crate::engine::upload::{KeyStored, Upload};
 use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
@@ -41,6 +42,8 @@ pub(super) struct Job<'a> {
     /// Raw bytes that it will probably have.
     pub(super) expected: Option<u64>,
     pub(super) origin: OriginFacts,
+    /// Until when its objects are locked, where the store is told to lock.
+    pub(super) retain_until: Option<DateTime<Utc>>,
 }
 
 /// What is known of the machine that sends.
@@ -160,7 +163,7 @@ pub(super) fn archive(
         frame_size: FRAME_BYTES,
         key: BASE64.encode(&sealed_key),
         recipients: job.recipients.fingerprint(&row.ledger),
-        retain_until: None,
+        retain_until: job.retain_until.map(Timestamp),
         segments: segments.iter().map(|segment| segment.record).collect(),
         private: BASE64.encode(archive_key.seal_private(&private)?),
     };
@@ -169,6 +172,7 @@ pub(super) fn archive(
         source: job.source,
         keys: job.keys,
         clock: job.world.clock,
+        retain_until: job.retain_until,
     };
     writer.commit_archive(&entry, &stored.totals.raw_blake3, state, catalog)?;
     job.world.observer.event(Event::Committed {
@@ -216,9 +220,12 @@ fn store_stream(
         id,
         sealed_key,
         catalog: Mutex::new(catalog),
+        key_stored: Mutex::new(KeyStored::No),
+        failed: AtomicBool::new(false),
     };
+    let uploads = job.config.stores[&job.source.config.store].uploads();
     std::thread::scope(|scope| {
-        let uploader = scope.spawn(|| upload.run(segments));
+        let uploader = scope.spawn(move || upload.run(&segments, uploads));
         let read = read_stream(job, &known, stream, sealer);
         // The sealer is gone by now, finished or not, so the uploader's channel ends.
         let stored = uploader.join().expect("the uploader does not panic");

@@ -13,14 +13,14 @@ use crate::engine::commit::unlisted;
 use crate::engine::facts::{self, Origin};
 use crate::engine::head::{self, LedgerState};
 use crate::engine::snapshot::{self, Made, Night};
-use crate::engine::source::{OpenSource, know_source};
+use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::{Keys, StateDir};
 use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, LedgerId, Uuid};
 use crate::plan::{Action, DateOverride, Request, plan_backup, refuse_date};
-use crate::progress::Event;
+use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
 
 /// How a source fared.
@@ -136,7 +136,7 @@ impl Nightly<'_> {
         // The snapshot comes first: an unreachable store never costs one.
         let row = know_source(self.config, self.source, catalog)?;
         let night = self.take_snapshot(catalog)?;
-        let store = (self.world.stores)(&self.config.stores[&self.source.store])?;
+        let store = self.world.open(&self.config.stores[&self.source.store])?;
         let source = OpenSource {
             config: self.source,
             row,
@@ -246,6 +246,7 @@ impl Nightly<'_> {
             None
         };
         let sender = Sender::spawn(self.tools, &request)?;
+        let full = onto.map_or(self.asked.date, |(_, chain)| chain.date);
         let job = Job {
             config: self.config,
             source,
@@ -263,6 +264,7 @@ impl Nightly<'_> {
                 }),
             },
             snapshot: Some(night.row.id),
+            retain_until: retain_until(self.config, self.source, full),
             expected,
             origin: OriginFacts {
                 kernel: Some(kernel_release()),
@@ -282,6 +284,7 @@ impl Nightly<'_> {
         archived: &Archived,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
+        warn_of_store(source, catalog, self.world.observer)?;
         verify_listed(source, &archived.id, catalog, self.world.clock)?;
         self.retain(source, catalog)
     }
@@ -321,6 +324,22 @@ fn send_parent(
         .stream_uuid
         .expect("a visible archive has a stream uuid");
     Ok((row.path, uuid, row.local_ctransid))
+}
+
+/// Says what the store was found not to do, when that is not what was said before.
+pub(super) fn warn_of_store(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let message = source.store.remarks().join("; ");
+    if catalog.tell(source.name(), "store", &message)? && !message.is_empty() {
+        observer.event(Event::Warning {
+            source: source.name().clone(),
+            message,
+        });
+    }
+    Ok(())
 }
 
 /// Lists a committed archive once more, and records what the listing showed.

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
 use crate::catalog::{Catalog, NewEntry, SegmentRow};
 use crate::config::Config;
 use crate::engine::clock::Clock;
@@ -14,7 +17,7 @@ use crate::model::entry::{
     ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Timestamp,
 };
 use crate::model::{ArchiveId, Blake3, Sha256, keys};
-use crate::store::{Put, Role};
+use crate::store::{NewObject, Put, Role};
 
 /// A signpost for whoever finds the store and nothing else. It says nothing that is secret, and
 /// nothing here reads it.
@@ -26,6 +29,8 @@ pub(super) struct Writer<'a> {
     pub(super) source: &'a OpenSource<'a>,
     pub(super) keys: &'a Keys,
     pub(super) clock: &'a dyn Clock,
+    /// Until when what is written is locked, where the store is told to lock.
+    pub(super) retain_until: Option<DateTime<Utc>>,
 }
 
 impl Writer<'_> {
@@ -42,9 +47,10 @@ impl Writer<'_> {
         // A signpost only: one that is there already is left alone, whatever it says.
         let signpost = README_RESTORE.as_bytes();
         let key = keys::readme(directory);
+        let hash = Sha256::of(signpost);
         self.source
             .store
-            .put_if_absent(&key, signpost, &Sha256::of(signpost), Role::Ledger)?;
+            .put_if_absent(&self.object(&key, signpost, hash))?;
         let open = EntryKind::Open(OpenEntry {
             keys: vec![root_grant(&self.keys.root), self.keys.grant.clone()],
         });
@@ -79,6 +85,13 @@ impl Writer<'_> {
         };
         catalog.begin_commit(&self.source.row.ledger, &new, archive, raw_blake3)?;
         self.put_entry(&entry, &object, state, catalog)
+    }
+
+    fn object<'k>(&self, key: &'k str, bytes: &[u8], sha256: Sha256) -> NewObject<'k> {
+        NewObject {
+            retain_until: self.retain_until,
+            ..NewObject::new(key, Bytes::copy_from_slice(bytes), sha256, Role::Ledger)
+        }
     }
 
     fn sign(&self, kind: EntryKind, state: &LedgerState) -> Result<(Entry, Vec<u8>), Error> {
@@ -117,11 +130,8 @@ impl Writer<'_> {
         // What a reader would refuse is never written.
         let mut next = state.replay.clone();
         next.absorb(seq, object).map_err(refused)?;
-        if let Put::Existed(locator) =
-            self.source
-                .store
-                .put_if_absent(&key, object, &Sha256::of(object), Role::Ledger)?
-        {
+        let new = self.object(&key, object, Sha256::of(object));
+        if let Put::Existed(locator) = self.source.store.put_if_absent(&new)? {
             let theirs = self.source.store.get(&locator, MAX_ENTRY_BYTES)?;
             if theirs != object {
                 catalog.undo_commit(&self.source.row.ledger, seq)?;

@@ -8,10 +8,10 @@ use chrono::NaiveDate;
 use crate::btrfs::{Expect, ExpectParent};
 use crate::config::{Config, Source};
 use crate::engine::archive::{self, Job, OriginFacts};
-use crate::engine::backup::{Asked, Outcome, check_date, verify_listed};
+use crate::engine::backup::{Asked, Outcome, check_date, verify_listed, warn_of_store};
 use crate::engine::facts::{self, Origin};
 use crate::engine::head;
-use crate::engine::source::{OpenSource, know_source};
+use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::StateDir;
 use crate::engine::stream::StreamSource;
 use crate::engine::world::World;
@@ -45,7 +45,7 @@ pub fn decide(
     let _lock = state_dir.lock(&source.name)?;
     check_date(source, asked, &catalog)?;
     let row = know_source(config, source, &mut catalog)?;
-    let store = (world.stores)(&config.stores[&source.store])?;
+    let store = world.open(&config.stores[&source.store])?;
     let open = OpenSource {
         config: source,
         row,
@@ -91,6 +91,7 @@ pub fn decide(
     };
     state.require_known(&open)?;
     ask(wanted)?;
+    let full = onto.map_or(asked.date, |(_, chain)| chain.date);
     let job = Job {
         config,
         source: &open,
@@ -106,11 +107,13 @@ pub fn decide(
             send_parent: expect_parent,
         },
         snapshot: None,
+        retain_until: retain_until(config, source, full),
         expected: None,
         origin: OriginFacts::default(),
     };
     let archived = archive::archive(&job, Box::new(stdin), &mut state, &mut catalog)?;
-    let later = verify_listed(&open, &archived.id, &mut catalog, world.clock)
+    let later = warn_of_store(&open, &mut catalog, world.observer)
+        .and_then(|()| verify_listed(&open, &archived.id, &mut catalog, world.clock))
         .err()
         .map(Box::new);
     Ok(archived.outcome(plan.reason, later))

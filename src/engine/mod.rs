@@ -26,7 +26,7 @@ pub use facts::{history, plan_facts, schedule};
 pub use head::{LedgerState, catch_up};
 pub use restore::{RestorePlanDetails, Restoring, plan_details, restore};
 pub use snapshot::warning_of_left_out;
-pub use source::{OpenSource, know_source, open_store, store_url};
+pub use source::{OpenSource, know_source, open_store, store_address, store_url};
 pub(crate) use state::write_new;
 pub use state::{Keys, NewKeys, StateDir};
 pub use stream::StreamSource;

@@ -1,10 +1,14 @@
 //! A configured source, brought together with its row in the catalog and its store.
 
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::{Config, Source, StoreConfig};
-use crate::error::Error;
+use crate::engine::facts::schedule;
+use crate::error::{Error, in_words};
 use crate::model::{LedgerId, SourceName};
-use crate::store::{DirStore, Store};
+use crate::progress::{Event, Observer};
+use crate::store::{DirStore, S3Store, Store, Waiting};
 
 /// A source with all that a command needs to work on it.
 pub struct OpenSource<'a> {
@@ -26,15 +30,48 @@ impl OpenSource<'_> {
 /// The URL of that store, which can be told without reaching it.
 pub fn store_url(config: &StoreConfig) -> String {
     match config {
-        StoreConfig::Dir { path } => format!("file://{}", path.display()),
+        StoreConfig::Dir { path, .. } => format!("file://{}", path.display()),
+        StoreConfig::S3 { settings, .. } => settings.url(),
+    }
+}
+
+/// All that another machine needs to find that store.
+pub fn store_address(config: &StoreConfig) -> String {
+    match config {
+        StoreConfig::Dir { .. } => store_url(config),
+        StoreConfig::S3 { settings, .. } => settings.address(),
     }
 }
 
 /// Opens the store of that configuration.
-pub fn open_store(config: &StoreConfig) -> Result<Box<dyn Store>, Error> {
+pub fn open_store<'a>(
+    config: &StoreConfig,
+    observer: &'a dyn Observer,
+) -> Result<Box<dyn Store + 'a>, Error> {
     match config {
-        StoreConfig::Dir { path } => Ok(Box::new(DirStore::open(path)?)),
+        StoreConfig::Dir { path, .. } => Ok(Box::new(DirStore::open(path)?)),
+        StoreConfig::S3 { settings, .. } => {
+            let told = Box::new(|waiting: &Waiting<'_>| {
+                observer.event(Event::Waiting {
+                    what: in_words(waiting.error),
+                    pause: waiting.pause,
+                });
+            });
+            Ok(Box::new(S3Store::open((**settings).clone(), told)?))
+        }
     }
+}
+
+/// Until when the objects of an archive are locked in a store that is told to lock: the last day
+/// that its chain may still be wanted, and a week, at the end of that day in UTC.
+pub(super) fn retain_until(
+    config: &Config,
+    source: &Source,
+    full: NaiveDate,
+) -> Option<DateTime<Utc>> {
+    config.stores[&source.store].object_lock()?;
+    let until = schedule(source).retained_until(full)?;
+    Some(until.and_time(NaiveTime::MIN).and_utc())
 }
 
 /// Finds the source in the catalog, or gives it a ledger id and remembers it. What was fixed when

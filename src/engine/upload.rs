@@ -1,7 +1,9 @@
 //! Sealed segments on their way into the store, each with its row written before and after its PUT.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use crossbeam_channel::Receiver;
 
 use crate::catalog::{Catalog, CatalogError};
@@ -10,7 +12,7 @@ use crate::error::Error;
 use crate::model::{ArchiveId, SegmentRecord, Sha256, keys};
 use crate::progress::Event;
 use crate::seal::{SealError, Sealed, SealedSegment};
-use crate::store::{Put, Role, Store};
+use crate::store::{ErrorKind, Locator, NewObject, Put, Role, Store};
 
 /// Takes sealed segments and stores them, each with its row written before and after.
 pub(super) struct Upload<'a, 'c> {
@@ -18,31 +20,85 @@ pub(super) struct Upload<'a, 'c> {
     pub(super) id: &'a ArchiveId,
     pub(super) sealed_key: &'a [u8],
     pub(super) catalog: Mutex<&'c mut Catalog>,
+    pub(super) key_stored: Mutex<KeyStored>,
+    /// Set by the uploader that failed, for the others.
+    pub(super) failed: AtomicBool,
+}
+
+/// Whether the archive's key is in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyStored {
+    No,
+    Yes,
+}
+
+/// How an uploader came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It was handed the end of the stream.
+    OfStream,
+    /// The channel closed, or another uploader failed.
+    Early,
 }
 
 impl Upload<'_, '_> {
-    pub(super) fn run(&self, sealed: Receiver<Sealed>) -> Result<(), Error> {
-        let mut first = true;
-        for item in sealed {
-            match item {
-                Sealed::Segment(segment) => {
-                    if first {
-                        // Not before there is something to unlock: a sender that fails at once
-                        // leaves nothing in the store.
-                        let key = keys::archive_key(&self.job.source.row.directory, self.id);
-                        put(self.job.source.store, &key, self.sealed_key, Role::Ledger)?;
-                        first = false;
-                    }
-                    self.segment(&segment)?;
-                }
-                Sealed::Finished => return Ok(()),
-                Sealed::Failed(error) => return Err(error.into()),
+    /// Stores what comes, several segments at once, and returns when all of them are stored.
+    pub(super) fn run(&self, sealed: &Receiver<Sealed>, uploads: usize) -> Result<(), Error> {
+        std::thread::scope(|scope| {
+            let uploaders: Vec<_> = (0..uploads)
+                .map(|_| scope.spawn(|| self.upload(sealed.clone())))
+                .collect();
+            let mut result = Ok(End::Early);
+            for uploader in uploaders {
+                let ended = uploader.join().expect("an uploader does not panic");
+                result = match (result, ended) {
+                    (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+                    (Ok(End::OfStream), Ok(_)) | (Ok(_), Ok(End::OfStream)) => Ok(End::OfStream),
+                    (Ok(End::Early), Ok(End::Early)) => Ok(End::Early),
+                };
             }
-        }
-        Err(SealError::Stopped.into())
+            match result? {
+                End::OfStream => Ok(()),
+                End::Early => Err(SealError::Stopped.into()),
+            }
+        })
     }
 
-    fn segment(&self, segment: &SealedSegment) -> Result<(), Error> {
+    /// Its own end of the channel: when the last uploader has failed, the sealer hears of it.
+    fn upload(&self, sealed: Receiver<Sealed>) -> Result<End, Error> {
+        for item in sealed {
+            if self.failed.load(Ordering::Relaxed) {
+                break;
+            }
+            let stored = match item {
+                Sealed::Segment(segment) => self.key().and_then(|()| self.segment(segment)),
+                Sealed::Finished => return Ok(End::OfStream),
+                Sealed::Failed(error) => Err(error.into()),
+            };
+            stored.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
+        }
+        Ok(End::Early)
+    }
+
+    /// The archive's key, before its first segment. Not before there is something to unlock: a
+    /// sender that fails at once leaves nothing in the store.
+    fn key(&self) -> Result<(), Error> {
+        let mut stored = self.key_stored.lock().expect("no holder panics");
+        if *stored == KeyStored::No {
+            let key = keys::archive_key(&self.job.source.row.directory, self.id);
+            let bytes = Bytes::copy_from_slice(self.sealed_key);
+            let sha256 = Sha256::of(&bytes);
+            let object = NewObject {
+                retain_until: self.job.retain_until,
+                ..NewObject::new(&key, bytes, sha256, Role::Ledger)
+            };
+            put(self.job.source.store, &object)?;
+            *stored = KeyStored::Yes;
+        }
+        Ok(())
+    }
+
+    fn segment(&self, segment: SealedSegment) -> Result<(), Error> {
         let source = self.job.source;
         let key = keys::segment(
             &source.row.directory,
@@ -65,13 +121,11 @@ impl Upload<'_, '_> {
                 &locator,
             )
         })?;
-        let locator = put_hashed(
-            source.store,
-            &key,
-            &segment.bytes,
-            &segment.sha256,
-            Role::Segment,
-        )?;
+        let object = NewObject {
+            retain_until: self.job.retain_until,
+            ..NewObject::new(&key, segment.bytes, segment.sha256, Role::Segment)
+        };
+        let locator = put(source.store, &object)?;
         self.with_catalog(|catalog| catalog.segment_stored(self.id, segment.index, &locator))?;
         self.job.world.observer.event(Event::Segment {
             source: source.name().clone(),
@@ -90,36 +144,36 @@ impl Upload<'_, '_> {
     }
 }
 
-/// Stores an object under a key of its own and returns its locator.
-pub(super) fn put(store: &dyn Store, key: &str, bytes: &[u8], role: Role) -> Result<String, Error> {
-    put_hashed(store, key, bytes, &Sha256::of(bytes), role)
-}
-
-/// Stores an object; one that is there already is fine if it has the same bytes.
-fn put_hashed(
-    store: &dyn Store,
-    key: &str,
-    bytes: &[u8],
-    sha256: &Sha256,
-    role: Role,
-) -> Result<String, Error> {
-    match store.put_if_absent(key, bytes, sha256, role)? {
+/// Stores an object under a key of its own and returns its locator; one that is there already is
+/// fine if it has the same bytes.
+fn put(store: &dyn Store, object: &NewObject<'_>) -> Result<String, Error> {
+    match store.put_if_absent(object)? {
         Put::Created(locator) => Ok(locator.to_string()),
         Put::Existed(locator) => {
             let stat = store.stat(&locator)?;
-            let same = stat.bytes == bytes.len() as u64
+            let same = stat.bytes == object.bytes.len() as u64
                 && match stat.sha256 {
-                    Some(stored) => stored == *sha256,
-                    None => Sha256::of(&store.get(&locator, stat.bytes)?) == *sha256,
+                    Some(stored) => stored == object.sha256,
+                    None => reads_back(store, &locator, object)?,
                 };
             if same {
                 Ok(locator.to_string())
             } else {
                 Err(Error::KeyTaken {
                     store: store.url(),
-                    key: key.to_owned(),
+                    key: object.key.to_owned(),
                 })
             }
         }
+    }
+}
+
+/// Whether an object has those bytes. One in a cold class can't be read: then its length has to do,
+/// and its key, which has random bits and the digest that are nobody else's.
+fn reads_back(store: &dyn Store, locator: &Locator, object: &NewObject<'_>) -> Result<bool, Error> {
+    match store.get(locator, object.bytes.len() as u64) {
+        Ok(bytes) => Ok(Sha256::of(&bytes) == object.sha256),
+        Err(error) if error.kind == ErrorKind::Cold => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }

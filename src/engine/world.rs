@@ -7,8 +7,10 @@ use crate::error::Error;
 use crate::progress::Observer;
 use crate::store::Store;
 
-/// Opens the store that a config describes.
-pub type OpenStore<'a> = dyn Fn(&StoreConfig) -> Result<Box<dyn Store>, Error> + Sync + 'a;
+/// Opens the store that a config describes. The observer is told when it keeps its caller waiting.
+pub type OpenStore<'a> = dyn for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Result<Box<dyn Store + 'o>, Error>
+    + Sync
+    + 'a;
 
 /// The world around a run.
 #[derive(Clone, Copy)]
@@ -22,6 +24,11 @@ pub struct World<'a> {
 }
 
 impl<'a> World<'a> {
+    /// Opens a store.
+    pub fn open(&self, config: &StoreConfig) -> Result<Box<dyn Store + 'a>, Error> {
+        (self.stores)(config, self.observer)
+    }
+
     /// The real one.
     pub fn real(observer: &'a dyn Observer) -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! Which dates are scheduled, and which of them a night answers for.
 
-use chrono::{Datelike, Months, NaiveDate};
+use chrono::{Datelike, Days, Months, NaiveDate};
 
 /// No day from 1 to 31 is missing from two months in a row, so a slot is at most this many
 /// months away from any date.
@@ -45,6 +45,16 @@ impl Schedule {
                 self.slots_in(month).filter(|slot| *slot <= date).max()
             })
             .unwrap_or(date)
+    }
+
+    /// Until when the archives of a chain that begins on that date may have to be kept: it takes
+    /// incrementals for `max_chain_days`, expires `expire_after_days` after the last of them, and is
+    /// deleted a week later. `None` for a chain without an end.
+    pub fn retained_until(&self, full: NaiveDate) -> Option<NaiveDate> {
+        const DELETE_AFTER_DAYS: u64 = 7;
+        let chain = u64::from(self.max_chain_days?);
+        let days = chain + u64::from(self.expire_after_days) + DELETE_AFTER_DAYS;
+        full.checked_add_days(Days::new(days))
     }
 
     /// The first scheduled date after a date.
@@ -145,5 +155,18 @@ mod tests {
         assert_eq!(schedule.max_chain_days, None);
         assert_eq!(schedule.expire_after_days, 90);
         assert!(schedule.catch_up);
+    }
+
+    #[test]
+    fn a_chain_is_retained_until_it_can_have_been_deleted() {
+        let schedule = Schedule {
+            max_chain_days: Some(120),
+            ..Schedule::default()
+        };
+        let full = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap();
+        // 120 + 90 + 7 days.
+        let until = NaiveDate::from_ymd_opt(2026, 8, 6);
+        assert_eq!(schedule.retained_until(full), until);
+        assert_eq!(Schedule::default().retained_until(full), None);
     }
 }

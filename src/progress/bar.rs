@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Event, Observer, Quiet};
+use super::{Event, Observer, Quiet, Verbose};
 
 /// A bar for the archive in hand: bytes, rate, and how long it will take where that can be told.
 #[derive(Debug, Default)]
@@ -32,6 +32,15 @@ impl Bars {
     fn with_bar(&self, act: impl FnOnce(&ProgressBar)) {
         if let Some(bar) = self.bar.lock().expect("no holder panics").as_ref() {
             act(bar);
+        }
+    }
+
+    /// Says something that is to stay above the bar.
+    fn aside(&self, say: impl FnOnce()) {
+        let bar = self.bar.lock().expect("no holder panics").clone();
+        match bar {
+            Some(bar) => bar.suspend(say),
+            None => say(),
         }
     }
 
@@ -63,13 +72,8 @@ impl Observer for Bars {
                 bar.set_position(raw_bytes);
             }),
             Event::Committed { .. } | Event::Restored { .. } | Event::Failed { .. } => self.end(),
-            Event::Warning { .. } => {
-                let bar = self.bar.lock().expect("no holder panics").clone();
-                match bar {
-                    Some(bar) => bar.suspend(|| Quiet.event(event)),
-                    None => Quiet.event(event),
-                }
-            }
+            Event::Warning { .. } => self.aside(|| Quiet.event(event)),
+            Event::Waiting { .. } => self.aside(|| Verbose.event(event)),
             Event::Planned { .. } | Event::Snapshot { .. } | Event::Segment { .. } => {}
         }
     }

@@ -9,16 +9,20 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::place::{Placed, Placing, new_file, place, place_best, random_name, sync_directory};
-use super::{Deleted, Listed, Locator, Put, Role, Stat, Store};
-use crate::model::Sha256;
+use super::{
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Thaw, ThawRequest,
+};
 
 const TEMPORARY: &str = ".tmp-";
+
+const SINGLE_WRITER: &str = "this filesystem can't tell two writers apart: let only one machine at a time archive into the directory";
 
 /// Whether the filesystem can tell two writers of one key apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,6 +215,7 @@ fn stat(metadata: &fs::Metadata) -> io::Result<Stat> {
         bytes: metadata.len(),
         sha256: None,
         modified: metadata.modified()?.into(),
+        class: None,
     })
 }
 
@@ -219,13 +224,8 @@ impl Store for DirStore {
         self.url.clone()
     }
 
-    fn put_if_absent(
-        &self,
-        key: &str,
-        bytes: &[u8],
-        _: &Sha256,
-        _: Role,
-    ) -> Result<Put, StoreError> {
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
+        let key = object.key;
         let path = self.path(Operation::Put, key)?;
         if !self.root.is_dir() {
             // Never made on the way: it may be a mount point without its filesystem.
@@ -237,7 +237,7 @@ impl Store for DirStore {
             ));
         }
         let locator = self.locate(key);
-        match self.write_and_place(&path, bytes) {
+        match self.write_and_place(&path, &object.bytes) {
             Ok(Placed::Moved | Placed::Linked) => Ok(Put::Created(locator)),
             Ok(Placed::Existed) => Ok(Put::Existed(locator)),
             Err(error) => Err(StoreError::from_io(Operation::Put, key, &self.url, error)),
@@ -346,5 +346,30 @@ impl Store for DirStore {
                 error => Err(error),
             },
         }
+    }
+
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        self.object(Operation::Stat, locator)?;
+        Ok(Readability::Always)
+    }
+
+    fn thaw(&self, locator: &Locator, _: ThawRequest) -> Result<Thaw, StoreError> {
+        self.object(Operation::Thaw, locator)?;
+        Ok(Thaw::NotCold)
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(Utc::now())
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        match self.exclusivity() {
+            Exclusivity::ManyWriters => Vec::new(),
+            Exclusivity::SingleWriter => vec![SINGLE_WRITER.to_owned()],
+        }
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        Ok(Vec::new())
     }
 }

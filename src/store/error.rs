@@ -18,6 +18,12 @@ pub enum Operation {
     List,
     /// `delete`
     Delete,
+    /// `thaw`
+    Thaw,
+    /// `now`
+    Clock,
+    /// Asking for the store's own settings.
+    Examine,
 }
 
 impl fmt::Display for Operation {
@@ -29,6 +35,9 @@ impl fmt::Display for Operation {
             Self::Stat => "look up",
             Self::List => "list",
             Self::Delete => "delete",
+            Self::Thaw => "thaw",
+            Self::Clock => "ask the time of",
+            Self::Examine => "ask for the settings of",
         })
     }
 }
@@ -38,8 +47,26 @@ impl fmt::Display for Operation {
 pub enum ErrorKind {
     /// There is no such object.
     NotFound,
-    /// The store itself is not there.
+    /// The store's directory is not there.
     MissingRoot,
+    /// The bucket is not there.
+    NoBucket,
+    /// There are no credentials, or none that the store knows.
+    NoCredentials,
+    /// The credentials have expired, and no newer ones came.
+    Expired,
+    /// This machine's clock and the store's are too far apart for a signature to count.
+    ClockSkew,
+    /// The bucket is in another region.
+    WrongRegion,
+    /// It lies in a cold class and is not thawed.
+    Cold,
+    /// The tier has no capacity now.
+    NoCapacity,
+    /// The store has something else than what was sent, or sent something else than it has.
+    Corrupted,
+    /// It did not answer, or answered that it can't now, for as long as was waited.
+    Unavailable,
     /// The credentials or the file's mode forbid it.
     Denied,
     /// The object is longer than the caller takes.
@@ -63,6 +90,15 @@ impl fmt::Display for ErrorKind {
         f.write_str(match self {
             Self::NotFound => "there is no such object",
             Self::MissingRoot => "the store's directory does not exist",
+            Self::NoBucket => "the bucket does not exist",
+            Self::NoCredentials => "there are no credentials that it knows",
+            Self::Expired => "the credentials have expired",
+            Self::ClockSkew => "this machine's clock and the store's are too far apart",
+            Self::WrongRegion => "the bucket is in another region",
+            Self::Cold => "it lies in a cold storage class and is not thawed",
+            Self::NoCapacity => "this tier has no capacity now",
+            Self::Corrupted => "what the store has is not what was sent",
+            Self::Unavailable => "the store is not available",
             Self::Denied => "access is denied",
             Self::TooLarge => "it is larger than expected",
             Self::TooShort => "it is shorter than expected",
@@ -89,8 +125,11 @@ pub struct StoreError {
     pub url: String,
     /// The cause.
     #[source]
-    pub source: Option<io::Error>,
+    pub source: Option<Cause>,
 }
+
+/// What a store's medium said.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 fn subject(key: &str, url: &str) -> String {
     if key.is_empty() {
@@ -124,8 +163,16 @@ impl StoreError {
             _ => ErrorKind::Failed,
         };
         Self {
-            source: Some(source),
+            source: Some(source.into()),
             ..Self::new(kind, operation, key, url)
+        }
+    }
+
+    /// With its cause.
+    pub(super) fn because(self, cause: impl Into<Cause>) -> Self {
+        Self {
+            source: Some(cause.into()),
+            ..self
         }
     }
 
@@ -139,7 +186,27 @@ impl StoreError {
         let text = match self.kind {
             ErrorKind::MissingRoot => "mount it, or run `coldchain init` to make it",
             ErrorKind::Full => "nothing half-written is left; free some space and run again",
-            ErrorKind::Denied => "check the owner and mode, and whether it is mounted read-only",
+            ErrorKind::Denied if self.url.starts_with("file:") => {
+                "check the owner and mode, and whether it is mounted read-only"
+            }
+            ErrorKind::Denied => {
+                "waiting does not help: docs/aws.md names the permission that each operation needs"
+            }
+            ErrorKind::NoBucket => {
+                "waiting does not help: check bucket, region and endpoint, or make the bucket"
+            }
+            ErrorKind::NoCredentials => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile`; see docs/aws.md"
+            }
+            ErrorKind::Expired => "renew the credentials, and run again",
+            ErrorKind::ClockSkew => "set this machine's clock; waiting does not help",
+            ErrorKind::WrongRegion => "set `region` of this store; waiting does not help",
+            ErrorKind::Cold => "`coldchain thaw` asks for it",
+            ErrorKind::NoCapacity => "waiting helps; the tier `standard` always has capacity",
+            ErrorKind::Unavailable => {
+                "waiting helps: nothing is lost, run the same command again later"
+            }
+            ErrorKind::Unsupported => "`coldchain doctor` says what this store can do",
             _ => return None,
         };
         Some(text.to_owned())

@@ -7,7 +7,15 @@ const MAX_BYTES: usize = 1024;
 
 /// Refuses a key that is not a relative path of components of `A-Z a-z 0-9 . _ -`, none of them
 /// empty, `.`, `..`, or beginning with `.tmp-`. Such a key means the same in every store.
-pub fn check_key(operation: Operation, url: &str, key: &str) -> Result<(), StoreError> {
+pub(super) fn check_key(operation: Operation, url: &str, key: &str) -> Result<(), StoreError> {
+    if is_key(key) {
+        return Ok(());
+    }
+    Err(StoreError::new(ErrorKind::BadKey, operation, key, url))
+}
+
+/// Whether that may be a key, or the beginning of one up to a slash.
+pub fn is_key(key: &str) -> bool {
     let plain = |component: &str| {
         !matches!(component, "" | "." | "..")
             && !component.starts_with(".tmp-")
@@ -15,8 +23,5 @@ pub fn check_key(operation: Operation, url: &str, key: &str) -> Result<(), Store
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     };
-    if key.len() <= MAX_BYTES && key.split('/').all(plain) {
-        return Ok(());
-    }
-    Err(StoreError::new(ErrorKind::BadKey, operation, key, url))
+    key.len() <= MAX_BYTES && key.split('/').all(plain)
 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
-use super::{Deleted, Listed, Locator, Put, Role, Stat, Store};
+use super::{
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Thaw, ThawRequest,
+};
 use crate::model::Sha256;
 
 const URL: &str = "memory:";
@@ -20,7 +23,7 @@ pub struct MemoryStore {
 
 #[derive(Debug)]
 struct Object {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     sha256: Sha256,
     modified: DateTime<Utc>,
 }
@@ -31,6 +34,7 @@ impl Object {
             bytes: self.bytes.len() as u64,
             sha256: Some(self.sha256),
             modified: self.modified,
+            class: None,
         }
     }
 }
@@ -57,25 +61,19 @@ impl Store for MemoryStore {
         URL.to_owned()
     }
 
-    fn put_if_absent(
-        &self,
-        key: &str,
-        bytes: &[u8],
-        sha256: &Sha256,
-        _: Role,
-    ) -> Result<Put, StoreError> {
-        check_key(Operation::Put, URL, key)?;
+    fn put_if_absent(&self, new: &NewObject<'_>) -> Result<Put, StoreError> {
+        check_key(Operation::Put, URL, new.key)?;
         let mut objects = self.objects.lock().expect("no holder panics");
-        if objects.contains_key(key) {
-            return Ok(Put::Existed(self.locate(key)));
+        if objects.contains_key(new.key) {
+            return Ok(Put::Existed(self.locate(new.key)));
         }
         let object = Object {
-            bytes: bytes.to_vec(),
-            sha256: *sha256,
+            bytes: new.bytes.clone(),
+            sha256: new.sha256,
             modified: Utc::now(),
         };
-        objects.insert(key.to_owned(), object);
-        Ok(Put::Created(self.locate(key)))
+        objects.insert(new.key.to_owned(), object);
+        Ok(Put::Created(self.locate(new.key)))
     }
 
     fn locate(&self, key: &str) -> Locator {
@@ -87,7 +85,7 @@ impl Store for MemoryStore {
             if object.bytes.len() as u64 > max_bytes {
                 return Err(ErrorKind::TooLarge);
             }
-            Ok(object.bytes.clone())
+            Ok(object.bytes.to_vec())
         })
     }
 
@@ -131,5 +129,25 @@ impl Store for MemoryStore {
             Some(_) => Ok(Deleted::Removed),
             None => Ok(Deleted::Absent),
         }
+    }
+
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        self.stat(locator).map(|_| Readability::Always)
+    }
+
+    fn thaw(&self, locator: &Locator, _: ThawRequest) -> Result<Thaw, StoreError> {
+        self.with(Operation::Thaw, locator, |_| Ok(Thaw::NotCold))
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(Utc::now())
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        Ok(Vec::new())
     }
 }

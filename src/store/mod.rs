@@ -2,22 +2,29 @@
 
 mod dir;
 mod error;
+mod finding;
 mod key;
 mod memory;
+mod patience;
 mod place;
 mod recording;
+mod s3;
 
 use std::fmt;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 pub use dir::{DirStore, Exclusivity};
-pub use error::{ErrorKind, Operation, StoreError};
-pub use key::check_key;
+pub use error::{Cause, ErrorKind, Operation, StoreError};
+pub use finding::{Finding, Verdict};
+pub use key::is_key;
 pub use memory::MemoryStore;
+pub use patience::{Patience, Told, Waiting};
 pub use recording::{Call, RecordingStore};
+pub use s3::{Addressing, Checksum, Encryption, LockMode, S3Settings, S3Store};
 
-use crate::model::Sha256;
+use crate::model::{Sha256, StorageClass, Tier};
 
 /// What an object is for: it decides, in stores that have them, on the storage class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +51,35 @@ impl fmt::Display for Locator {
     }
 }
 
+/// An object to be stored.
+#[derive(Debug, Clone)]
+pub struct NewObject<'a> {
+    /// Its key.
+    pub key: &'a str,
+    /// Its content. A clone of it copies nothing, so it can be sent again and again.
+    pub bytes: Bytes,
+    /// The digest of the content: handed on as the object's checksum where a store keeps one, and
+    /// never computed again.
+    pub sha256: Sha256,
+    /// What it is for.
+    pub role: Role,
+    /// Nobody may delete or replace it before then. Only a store that was told to lock looks at it.
+    pub retain_until: Option<DateTime<Utc>>,
+}
+
+impl<'a> NewObject<'a> {
+    /// An object that is not locked.
+    pub fn new(key: &'a str, bytes: impl Into<Bytes>, sha256: Sha256, role: Role) -> Self {
+        Self {
+            key,
+            bytes: bytes.into(),
+            sha256,
+            role,
+            retain_until: None,
+        }
+    }
+}
+
 /// How a put-if-absent ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
@@ -63,6 +99,41 @@ pub struct Stat {
     pub sha256: Option<Sha256>,
     /// When it was stored, by the store's clock.
     pub modified: DateTime<Utc>,
+    /// The storage class that it lies in; `None` if the store has no classes, or one of its own.
+    pub class: Option<StorageClass>,
+}
+
+/// Whether an object can be read now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readability {
+    /// It can, and always could.
+    Always,
+    /// It lies in a cold class, and must be thawed first.
+    Cold(StorageClass),
+    /// It was asked for, and is on its way.
+    Thawing(StorageClass),
+    /// It was thawed; at that moment it is cold again.
+    Until(StorageClass, DateTime<Utc>),
+}
+
+/// How to thaw an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThawRequest {
+    /// How fast, and how dear.
+    pub tier: Tier,
+    /// Days that it stays readable, at least 1, counted from when it is.
+    pub days: u32,
+}
+
+/// How a thaw was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thaw {
+    /// It begins; what was readable already stays so for the days asked for, from now on.
+    Accepted,
+    /// One is under way already, from an earlier request.
+    Running,
+    /// It does not lie in a cold class.
+    NotCold,
 }
 
 /// An object in a listing.
@@ -85,7 +156,7 @@ pub enum Deleted {
 
 /// A place for objects. The suite in `tests/store_suite.rs` holds every store to this contract.
 ///
-/// - Keys are relative paths of plain components (see [`check_key`]); any other is
+/// - Keys are relative paths of plain components (see [`is_key`]); any other is
 ///   [`ErrorKind::BadKey`], before anything is done. No key is used that has another as its
 ///   directory.
 /// - Objects are immutable: nothing here changes one. An object appears under its key whole or not
@@ -93,24 +164,19 @@ pub enum Deleted {
 /// - Absence is an answer that only a store that could be asked gives: [`ErrorKind::NotFound`] from
 ///   `get`, `get_range` and `stat`, [`Deleted::Absent`] from `delete`, a shorter listing from
 ///   `list`. A store that can't be reached, or whose root is missing, is an error, never "absent".
+/// - An object in a cold class that was not thawed is [`ErrorKind::Cold`] from `get` and `get_range`;
+///   `stat`, `list` and `delete` don't mind.
 /// - Every operation may be repeated after an error: each error may also mean that it was done.
 /// - Calls block, and may come from several threads at once.
 pub trait Store: Send + Sync {
     /// The store's URL, without credentials: `file:///srv/archive`.
     fn url(&self) -> String;
 
-    /// Stores `bytes` under `key` unless there is an object. When this returns the object is
+    /// Stores an object unless there is one under its key. When this returns the object is
     /// durable. Of several calls with one key, exactly one is answered with [`Put::Created`].
     ///
-    /// `sha256` is the digest of `bytes`; the store hands it on as the object's checksum where it
-    /// keeps one, and does not compute it again.
-    fn put_if_absent(
-        &self,
-        key: &str,
-        bytes: &[u8],
-        sha256: &Sha256,
-        role: Role,
-    ) -> Result<Put, StoreError>;
+    /// An object that a lost answer left behind is also told as [`Put::Existed`].
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError>;
 
     /// The locator of an object that was put under that key, where it can be told without a list.
     fn locate(&self, key: &str) -> Locator;
@@ -131,4 +197,75 @@ pub trait Store: Send + Sync {
 
     /// Deletes an object.
     fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError>;
+
+    /// Whether an object can be read now: its `readable-until`.
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError>;
+
+    /// Asks for a cold object to be made readable. Asking again does no harm, and may cost a request.
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError>;
+
+    /// The store's own clock, which says how old its objects are.
+    fn now(&self) -> Result<DateTime<Utc>, StoreError>;
+
+    /// What this store was found not to do, as far as it was used by now: one sentence each, for
+    /// the user.
+    fn remarks(&self) -> Vec<String>;
+
+    /// What the store's own settings mean for archives: versions, locks, rules that delete. Asks,
+    /// and changes nothing.
+    fn examine(&self) -> Result<Vec<Finding>, StoreError>;
+}
+
+impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
+    fn url(&self) -> String {
+        (**self).url()
+    }
+
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
+        (**self).put_if_absent(object)
+    }
+
+    fn locate(&self, key: &str) -> Locator {
+        (**self).locate(key)
+    }
+
+    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        (**self).get(locator, max_bytes)
+    }
+
+    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        (**self).get_range(locator, offset, len)
+    }
+
+    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
+        (**self).stat(locator)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        (**self).list(prefix)
+    }
+
+    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
+        (**self).delete(locator)
+    }
+
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        (**self).readability(locator)
+    }
+
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+        (**self).thaw(locator, request)
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        (**self).now()
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        (**self).remarks()
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        (**self).examine()
+    }
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Mutex;
 
+use chrono::{DateTime, Utc};
+
 use super::error::{Operation, StoreError};
-use super::{Deleted, Listed, Locator, Put, Role, Stat, Store};
-use crate::model::Sha256;
+use super::{
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Thaw, ThawRequest,
+};
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,15 +58,9 @@ impl<S: Store> Store for RecordingStore<S> {
         self.inner.url()
     }
 
-    fn put_if_absent(
-        &self,
-        key: &str,
-        bytes: &[u8],
-        sha256: &Sha256,
-        role: Role,
-    ) -> Result<Put, StoreError> {
-        self.note(Operation::Put, key);
-        self.inner.put_if_absent(key, bytes, sha256, role)
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
+        self.note(Operation::Put, object.key);
+        self.inner.put_if_absent(object)
     }
 
     fn locate(&self, key: &str) -> Locator {
@@ -93,5 +90,29 @@ impl<S: Store> Store for RecordingStore<S> {
     fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
         self.note(Operation::Delete, &locator.0);
         self.inner.delete(locator)
+    }
+
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        self.note(Operation::Stat, &locator.0);
+        self.inner.readability(locator)
+    }
+
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+        self.note(Operation::Thaw, &locator.0);
+        self.inner.thaw(locator, request)
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.note(Operation::Clock, "");
+        self.inner.now()
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.inner.remarks()
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        self.note(Operation::Examine, "");
+        self.inner.examine()
     }
 }

@@ -7,15 +7,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use chrono::NaiveDate;
 use coldchain::btrfs::identity;
 use coldchain::config::Config;
 use coldchain::error::Error;
-use coldchain::model::{Sha256, SubvolumeIdentity};
+use coldchain::model::SubvolumeIdentity;
 use coldchain::plan::{DateOverride, Request};
-use coldchain::store::{Deleted, Listed, Locator, Put, Role, Stat, Store, StoreError};
 use serde_json::Value;
 
 use super::loopfs::LoopFs;
@@ -301,47 +299,4 @@ pub fn fields(value: &Value) -> BTreeSet<&str> {
 /// The error that an engine run ended with.
 pub fn error_of<T: std::fmt::Debug>(result: Result<T, Error>) -> Error {
     result.expect_err("it must not succeed")
-}
-
-/// A store that several hold: the run that writes to it, and the test that looks at it.
-pub struct Shared<S>(pub Arc<S>);
-
-impl<S: Store> Store for Shared<S> {
-    fn url(&self) -> String {
-        self.0.url()
-    }
-
-    fn put_if_absent(
-        &self,
-        key: &str,
-        bytes: &[u8],
-        sha256: &Sha256,
-        role: Role,
-    ) -> Result<Put, StoreError> {
-        self.0.put_if_absent(key, bytes, sha256, role)
-    }
-
-    fn locate(&self, key: &str) -> Locator {
-        self.0.locate(key)
-    }
-
-    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        self.0.get(locator, max_bytes)
-    }
-
-    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        self.0.get_range(locator, offset, len)
-    }
-
-    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
-        self.0.stat(locator)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.0.list(prefix)
-    }
-
-    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
-        self.0.delete(locator)
-    }
 }

@@ -92,8 +92,8 @@ schedule.max_chain_days = 0
     1: `schedule.max_chain_days` must be an integer from 1 to 1000000, found 0
 schedule.expire_after_days = 0
     1: `schedule.expire_after_days` must be an integer from 1 to 1000000, found 0
-store.aws = { bucket = 'b', type = 's3' }
-    1: unknown store type `s3`, this version has `dir`
+store.aws = { bucket = 'b', type = 's4' }
+    1: unknown store type `s4`, did you mean `s3`?
 store.disk = { path = '/a' }
     1: `store.disk.type` is missing
 store.disk = { type = 'dir' }
@@ -191,8 +191,8 @@ memory_limit = '1GiB'
     1: unknown key `memory_limit`
 encryption.recipient = []
     1: unknown key `encryption.recipient`, did you mean `recipients`?
-store.disk = { type = 'dir', cold = 'GLACIER' }
-    1: unknown key `store.disk.cold`
+store.disk = { type = 'dir', sold = 'GLACIER' }
+    1: unknown key `store.disk.sold`, did you mean `cold`?
 schedule.day = [1]
     1: unknown key `schedule.day`, did you mean `days`?
 ";

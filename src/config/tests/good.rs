@@ -39,8 +39,10 @@ fn the_smallest_config_gets_the_documented_defaults() {
             "main".to_owned(),
             StoreConfig::Dir {
                 path: "/srv".into(),
+                cold: None,
             },
         )]),
+        prices: Prices::built_in(),
         recipients: Vec::new(),
     };
     assert_eq!(config, expected);

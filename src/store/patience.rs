@@ -1,0 +1,186 @@
+//! How long a store is asked again after an answer that may be better next time.
+
+use std::time::{Duration, Instant};
+
+use super::error::StoreError;
+
+/// When to ask again, and when to give up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patience {
+    /// For how long an operation is tried again after it last got anywhere.
+    pub give_up_after: Duration,
+    /// The same, for a store that has not answered at all yet: nothing is invested in it, and the
+    /// address may be a wrong one.
+    pub first_contact: Duration,
+    /// The pause after the first failure; each further one doubles it.
+    pub first_pause: Duration,
+    /// The longest pause.
+    pub longest_pause: Duration,
+    /// An attempt that moved no byte for this long has stalled. The kernel takes a few megabytes
+    /// before the network has carried them, so on a slow line less would end sound attempts.
+    pub stall: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            give_up_after: Duration::from_hours(6),
+            first_contact: Duration::from_mins(1),
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_mins(1),
+            stall: Duration::from_mins(2),
+        }
+    }
+}
+
+/// A store keeps its caller waiting.
+#[derive(Debug)]
+pub struct Waiting<'a> {
+    /// What went wrong this time.
+    pub error: &'a StoreError,
+    /// Until the next attempt.
+    pub pause: Duration,
+    /// Since the operation last got anywhere.
+    pub since: Duration,
+}
+
+/// Is told when a store keeps its caller waiting.
+pub type Told<'a> = Box<dyn Fn(&Waiting<'_>) + Send + Sync + 'a>;
+
+/// Whether to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It would end the same way.
+    No,
+    /// Waiting may help; the store may have said how long.
+    Wait(Option<Duration>),
+    /// It may have been an accident; if it happens again and again it is not.
+    FewTimes,
+}
+
+/// The tries of something that looked like an accident.
+const FEW_TIMES: u32 = 4;
+
+/// The course of one operation's attempts.
+pub(super) struct Attempts<'a> {
+    patience: &'a Patience,
+    began: Instant,
+    failures: u32,
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn new(patience: &'a Patience) -> Self {
+        Self {
+            patience,
+            began: Instant::now(),
+            failures: 0,
+        }
+    }
+
+    /// It got further: the waiting begins anew.
+    pub(super) fn progressed(&mut self) {
+        self.began = Instant::now();
+        self.failures = 0;
+    }
+
+    /// Since it last got anywhere.
+    pub(super) fn since(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// How often it failed since.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The pause before the next attempt; `None` to give up, because it would end the same way or
+    /// the time of `budget` is up.
+    pub(super) fn next_pause(&mut self, again: Again, budget: Duration) -> Option<Duration> {
+        self.failures += 1;
+        let asked = match again {
+            Again::No => return None,
+            Again::FewTimes if self.failures >= FEW_TIMES => return None,
+            Again::FewTimes => None,
+            Again::Wait(asked) => asked,
+        };
+        let left = budget.checked_sub(self.began.elapsed())?;
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let longest = self
+            .patience
+            .first_pause
+            .saturating_mul(1 << doublings)
+            .min(self.patience.longest_pause);
+        // Between half and all of it, so that many clients do not come back at once.
+        let pause = longest / 2 + (longest / 2).mul_f64(random_fraction());
+        let pause = asked.map_or(pause, |asked| asked.max(pause));
+        // The last attempt is made when the time is up, not before.
+        (!left.is_zero()).then(|| pause.min(left))
+    }
+}
+
+fn random_fraction() -> f64 {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGET: Duration = Duration::from_secs(100);
+
+    fn patience() -> Patience {
+        Patience {
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(8),
+            ..Patience::default()
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_never_fall_below_half() {
+        let patience = patience();
+        let mut attempts = Attempts::new(&patience);
+        for full in [1, 2, 4, 8, 8, 8] {
+            let pause = attempts.next_pause(Again::Wait(None), BUDGET).unwrap();
+            let full = Duration::from_secs(full);
+            assert!(pause >= full / 2 && pause <= full, "{pause:?} of {full:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_store_asks_for_is_waited_within_the_budget() {
+        let patience = patience();
+        let mut attempts = Attempts::new(&patience);
+        let asked = Duration::from_secs(30);
+        assert_eq!(
+            attempts.next_pause(Again::Wait(Some(asked)), BUDGET),
+            Some(asked)
+        );
+        let long = Duration::from_secs(1000);
+        assert!(
+            attempts
+                .next_pause(Again::Wait(Some(long)), BUDGET)
+                .unwrap()
+                <= BUDGET
+        );
+    }
+
+    #[test]
+    fn what_is_final_is_not_tried_again_and_an_accident_a_few_times() {
+        let patience = patience();
+        let mut attempts = Attempts::new(&patience);
+        assert_eq!(attempts.next_pause(Again::No, BUDGET), None);
+        let mut attempts = Attempts::new(&patience);
+        let tries = std::iter::from_fn(|| attempts.next_pause(Again::FewTimes, BUDGET)).count();
+        assert_eq!(tries, 3);
+    }
+
+    #[test]
+    fn without_a_budget_nothing_is_tried_again() {
+        let patience = patience();
+        let mut attempts = Attempts::new(&patience);
+        assert_eq!(attempts.next_pause(Again::Wait(None), Duration::ZERO), None);
+    }
+}

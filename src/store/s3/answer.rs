@@ -1,0 +1,367 @@
+//! What a failed request means: its kind, and whether asking again may help.
+//!
+//! Codes are those of <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; what
+//! compatible services say instead is told apart by its status.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use crate::store::error::ErrorKind;
+use crate::store::patience::Again;
+
+/// A failed request, judged.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) kind: ErrorKind,
+    pub(super) again: Again,
+    pub(super) answer: Answer,
+    /// Whether the attempt got further than the one before.
+    pub(super) progressed: bool,
+}
+
+/// What the service said, or what became of the connection to it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answer {
+    pub(super) status: Option<u16>,
+    pub(super) code: Option<String>,
+    message: Option<String>,
+    request: Option<String>,
+    /// The region that the bucket is in, if it was said.
+    region: Option<String>,
+    /// How often it was tried in vain, and for how long.
+    tried: Option<(u32, Duration)>,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(status) = self.status {
+            write!(f, "it answered {status}")?;
+            if let Some(code) = &self.code {
+                write!(f, " {code}")?;
+            }
+            if let Some(message) = &self.message {
+                write!(f, ": {message}")?;
+            }
+        } else {
+            f.write_str(self.message.as_deref().unwrap_or("it did not answer"))?;
+        }
+        if let Some(region) = &self.region {
+            write!(f, "; the bucket is in {region}")?;
+        }
+        if let Some(request) = &self.request {
+            write!(f, " (request {request})")?;
+        }
+        if let Some((times, since)) = self.tried {
+            let seconds = since.as_secs_f32();
+            write!(f, "; tried {times} times in {seconds:.0} s")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Answer {}
+
+impl Answer {
+    pub(super) fn said(message: impl Into<String>) -> Self {
+        Self {
+            message: Some(message.into()),
+            ..Self::default()
+        }
+    }
+
+    /// After more than one attempt, how many there were.
+    pub(super) fn after(self, times: u32, since: Duration) -> Self {
+        Self {
+            tried: (times > 1).then_some((times, since)),
+            ..self
+        }
+    }
+
+    pub(super) fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+}
+
+impl Judged {
+    pub(super) fn new(kind: ErrorKind, again: Again, answer: Answer) -> Self {
+        Self {
+            kind,
+            again,
+            answer,
+            progressed: false,
+        }
+    }
+
+    /// No byte moved for too long.
+    pub(super) fn stalled(after: Duration) -> Self {
+        let seconds = after.as_secs();
+        let what = format!("the connection stalled: no byte moved for {seconds} s");
+        Self::new(
+            ErrorKind::Unavailable,
+            Again::Wait(None),
+            Answer::said(what),
+        )
+    }
+
+    /// The connection ended before the answer did.
+    pub(super) fn cut(error: &dyn Error) -> Self {
+        let what = format!("the connection was cut: {}", chain(error));
+        Self::new(
+            ErrorKind::Unavailable,
+            Again::Wait(None),
+            Answer::said(what),
+        )
+    }
+}
+
+/// The text of an error with its causes, each said once.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let more = next.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+/// Judges a request that the SDK reports as failed.
+pub(super) fn judge<E>(error: &SdkError<E, HttpResponse>) -> Judged
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::ServiceError(service) => {
+            let metadata = service.err().meta();
+            let response = service.raw();
+            let answer = Answer {
+                status: Some(response.status().as_u16()),
+                // A HEAD has no body, and so no code but the SDK's own word for 404.
+                code: metadata
+                    .code()
+                    .filter(|code| *code != "NotFound")
+                    .map(str::to_owned),
+                message: metadata.message().map(str::to_owned),
+                request: header(response, "x-amz-request-id"),
+                region: header(response, "x-amz-bucket-region"),
+                tried: None,
+            };
+            let after = header(response, "retry-after").and_then(|text| text.parse().ok());
+            let (kind, again) = of_answer(&answer, after.map(Duration::from_secs));
+            Judged::new(kind, again, answer)
+        }
+        SdkError::ResponseError(broken) => {
+            let response = broken.raw();
+            let status = response.status().as_u16();
+            let answer = Answer {
+                status: Some(status),
+                message: Some(format!("what no S3 service says: {}", chain(error))),
+                ..Answer::default()
+            };
+            if (200..300).contains(&status) || status >= 500 {
+                // Cut off within the answer, or a gateway's page about itself.
+                Judged::new(ErrorKind::Unavailable, Again::Wait(None), answer)
+            } else {
+                Judged::new(ErrorKind::Failed, Again::No, answer)
+            }
+        }
+        _ => of_connection(error),
+    }
+}
+
+fn header(response: &HttpResponse, name: &str) -> Option<String> {
+    response.headers().get(name).map(str::to_owned)
+}
+
+/// The kind of an answer that is an error.
+fn of_answer(answer: &Answer, after: Option<Duration>) -> (ErrorKind, Again) {
+    use ErrorKind as Kind;
+    let status = answer.status.unwrap_or_default();
+    let wait = Again::Wait(after);
+    match answer.code.as_deref().unwrap_or_default() {
+        "NoSuchKey" | "NoSuchVersion" => (Kind::NotFound, Again::No),
+        "NoSuchBucket" => (Kind::NoBucket, Again::No),
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "InvalidToken"
+        | "UnrecognizedClientException" => (Kind::NoCredentials, Again::No),
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
+            (Kind::Expired, Again::Wait(None))
+        }
+        "RequestTimeTooSkewed" | "RequestInTheFuture" => (Kind::ClockSkew, Again::No),
+        "PermanentRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException" => (Kind::WrongRegion, Again::No),
+        "InvalidObjectState" => (Kind::Cold, Again::No),
+        "GlacierExpeditedRetrievalNotAvailable" => (Kind::NoCapacity, Again::No),
+        "BadDigest"
+        | "XAmzContentSHA256Mismatch"
+        | "IncompleteBody"
+        | "XAmzContentChecksumMismatch" => (Kind::Corrupted, Again::FewTimes),
+        "ConditionalRequestConflict"
+        | "OperationAborted"
+        | "RequestTimeout"
+        | "SlowDown"
+        | "ServiceUnavailable"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "InternalError"
+        | "Busy"
+        | "TemporaryRedirect" => (Kind::Unavailable, wait),
+        "InvalidRange" => (Kind::TooShort, Again::No),
+        "EntityTooLarge" => (Kind::TooLarge, Again::No),
+        "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" => (Kind::Full, Again::No),
+        "NotImplemented" | "InvalidStorageClass" | "MethodNotAllowed" => {
+            (Kind::Unsupported, Again::No)
+        }
+        _ if refuses_checksum(answer) => (Kind::Unsupported, Again::No),
+        _ => match status {
+            301 => (Kind::WrongRegion, Again::No),
+            307 | 408 | 429 | 500 | 502..=504 => (Kind::Unavailable, wait),
+            401 | 403 => (Kind::Denied, Again::No),
+            404 => (Kind::NotFound, Again::No),
+            416 => (Kind::TooShort, Again::No),
+            501 => (Kind::Unsupported, Again::No),
+            507 => (Kind::Full, Again::No),
+            _ => (Kind::Failed, Again::No),
+        },
+    }
+}
+
+/// Whether the service refused the header of the object's checksum, as Backblaze B2 does.
+pub(super) fn refuses_checksum(answer: &Answer) -> bool {
+    answer.status == Some(400)
+        && answer.message.as_deref().is_some_and(|message| {
+            message.contains("x-amz-checksum") || message.contains("x-amz-sdk-checksum")
+        })
+}
+
+/// The kind of a failure to get an answer at all.
+fn of_connection<E>(error: &SdkError<E, HttpResponse>) -> Judged
+where
+    E: Error + 'static,
+{
+    let text = chain(error);
+    if let Some(credentials) = find::<CredentialsError>(error) {
+        let (kind, again) = match credentials {
+            CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
+                (ErrorKind::Unavailable, Again::Wait(None))
+            }
+            _ => (ErrorKind::NoCredentials, Again::No),
+        };
+        return Judged::new(kind, again, Answer::said(chain(credentials)));
+    }
+    let tls = ["certificate", "InvalidContentType", "UnknownIssuer"];
+    if tls.iter().any(|word| text.contains(word)) {
+        let said = format!("no secure connection could be made: {text}");
+        return Judged::new(ErrorKind::Failed, Again::No, Answer::said(said));
+    }
+    match error {
+        SdkError::ConstructionFailure(_) => {
+            Judged::new(ErrorKind::Failed, Again::No, Answer::said(text))
+        }
+        SdkError::DispatchFailure(failure) if failure.is_user() => {
+            Judged::new(ErrorKind::Failed, Again::No, Answer::said(text))
+        }
+        _ => Judged::new(
+            ErrorKind::Unavailable,
+            Again::Wait(None),
+            Answer::said(text),
+        ),
+    }
+}
+
+fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        at = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, code: &str, message: &str) -> Answer {
+        Answer {
+            status: Some(status),
+            code: (!code.is_empty()).then(|| code.to_owned()),
+            message: (!message.is_empty()).then(|| message.to_owned()),
+            ..Answer::default()
+        }
+    }
+
+    #[test]
+    fn an_answer_is_judged_by_its_code_and_else_by_its_status() {
+        use ErrorKind as Kind;
+        let wait = Again::Wait(None);
+        for (status, code, kind, again) in [
+            (404, "NoSuchKey", Kind::NotFound, Again::No),
+            (404, "NoSuchBucket", Kind::NoBucket, Again::No),
+            (404, "", Kind::NotFound, Again::No),
+            (403, "AccessDenied", Kind::Denied, Again::No),
+            (403, "", Kind::Denied, Again::No),
+            (403, "InvalidAccessKeyId", Kind::NoCredentials, Again::No),
+            (403, "SignatureDoesNotMatch", Kind::NoCredentials, Again::No),
+            (403, "RequestTimeTooSkewed", Kind::ClockSkew, Again::No),
+            (403, "InvalidObjectState", Kind::Cold, Again::No),
+            (400, "ExpiredToken", Kind::Expired, wait),
+            (
+                400,
+                "AuthorizationHeaderMalformed",
+                Kind::WrongRegion,
+                Again::No,
+            ),
+            (301, "", Kind::WrongRegion, Again::No),
+            (400, "BadDigest", Kind::Corrupted, Again::FewTimes),
+            (409, "ConditionalRequestConflict", Kind::Unavailable, wait),
+            (503, "SlowDown", Kind::Unavailable, wait),
+            (503, "", Kind::Unavailable, wait),
+            (500, "Whatever", Kind::Unavailable, wait),
+            (501, "NotImplemented", Kind::Unsupported, Again::No),
+            (507, "", Kind::Full, Again::No),
+            (400, "InvalidArgument", Kind::Failed, Again::No),
+            (418, "", Kind::Failed, Again::No),
+        ] {
+            let judged = of_answer(&answer(status, code, ""), None);
+            assert_eq!(judged, (kind, again), "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_refused_checksum_header_is_told_from_other_bad_requests() {
+        let refused = answer(
+            400,
+            "InvalidArgument",
+            "Unsupported header 'x-amz-checksum-sha256' received for this API call.",
+        );
+        assert!(refuses_checksum(&refused));
+        assert_eq!(of_answer(&refused, None).0, ErrorKind::Unsupported);
+        assert!(!refuses_checksum(&answer(400, "InvalidArgument", "no")));
+    }
+
+    #[test]
+    fn an_answer_reads_as_a_sentence() {
+        let text = answer(403, "AccessDenied", "Access Denied").to_string();
+        assert_eq!(text, "it answered 403 AccessDenied: Access Denied");
+        assert_eq!(answer(404, "", "").to_string(), "it answered 404");
+        assert_eq!(
+            Answer::said("connection refused").to_string(),
+            "connection refused"
+        );
+    }
+}

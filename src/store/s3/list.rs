@@ -1,0 +1,115 @@
+//! Listing: every page, or an error.
+
+use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::types::Object;
+
+use super::answer::{Answer, Judged, judge};
+use super::{S3Store, to_chrono};
+use crate::model::StorageClass;
+use crate::store::error::{ErrorKind, Operation, StoreError};
+use crate::store::key::check_key;
+use crate::store::patience::Again;
+use crate::store::{Listed, Stat};
+
+impl S3Store<'_> {
+    pub(super) async fn list_all(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        if let Some((directory, _)) = prefix.rsplit_once('/') {
+            check_key(Operation::List, &self.url, directory)?;
+        }
+        let mut found = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let page = self
+                .persevere(Operation::List, prefix, async |client, _| {
+                    let request = client
+                        .list_objects_v2()
+                        .bucket(&self.settings.bucket)
+                        .prefix(self.full(prefix))
+                        // Somebody else's key may have characters that no XML can carry.
+                        .encoding_type(EncodingType::Url)
+                        .set_continuation_token(token.clone());
+                    let page = request.send().await.map_err(|error| judge(&error))?;
+                    let cut = page.is_truncated() == Some(true)
+                        && (page.next_continuation_token().is_none()
+                            || page.next_continuation_token() == token.as_deref());
+                    if cut {
+                        let what = "it cut the listing short and gave no way to go on";
+                        let answer = Answer::said(what);
+                        return Err(Judged::new(ErrorKind::Unavailable, Again::FewTimes, answer));
+                    }
+                    Ok(page)
+                })
+                .await?;
+            found.extend(page.contents().iter().filter_map(|item| self.listed(item)));
+            token = page.next_continuation_token().map(str::to_owned);
+            if page.is_truncated() != Some(true) {
+                break;
+            }
+        }
+        found.sort_by(|a: &Listed, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
+    /// An object of ours; what has a name that is no key is none.
+    fn listed(&self, item: &Object) -> Option<Listed> {
+        let full = percent_decoded(item.key()?)?;
+        let key = if self.settings.prefix.is_empty() {
+            full.as_str()
+        } else {
+            full.strip_prefix(&self.settings.prefix)?
+                .strip_prefix('/')?
+        };
+        check_key(Operation::List, &self.url, key).ok()?;
+        let class: Option<StorageClass> = item
+            .storage_class()
+            .map_or("STANDARD", |class| class.as_str())
+            .parse()
+            .ok();
+        Some(Listed {
+            key: key.to_owned(),
+            stat: Stat {
+                bytes: u64::try_from(item.size()?).ok()?,
+                sha256: None,
+                modified: item.last_modified().map(to_chrono).unwrap_or_default(),
+                class,
+            },
+        })
+    }
+}
+
+/// `%41` and `+` as they are meant; `None` for what is no UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                let digits = std::str::from_utf8(&digits).ok()?;
+                u8::from_str_radix(digits, 16).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_decoded() {
+        for (text, expected) in [
+            ("home/a.b_c-d", Some("home/a.b_c-d")),
+            ("a%2Fb%20c+d", Some("a/b c d")),
+            ("%C3%BC", Some("ü")),
+            ("%FF", None),
+            ("%4", None),
+            ("%zz", None),
+        ] {
+            assert_eq!(percent_decoded(text).as_deref(), expected, "{text}");
+        }
+    }
+}

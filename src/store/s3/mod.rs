@@ -1,0 +1,253 @@
+//! A bucket as a store: Amazon S3, and every service that speaks its language.
+//!
+//! The SDK is kept from what it would do by itself. It sends a body that lies in memory in one PUT,
+//! with the checksum that is known already and without hashing it again for the signature; it
+//! tries nothing twice, since [`Patience`](super::Patience) does, for hours; and what a service may
+//! silently ignore is read back after each upload.
+
+mod answer;
+mod body;
+mod client;
+mod examine;
+mod get;
+mod list;
+mod put;
+mod settings;
+mod stat;
+mod thaw;
+
+use std::sync::{Mutex, PoisonError};
+
+use aws_sdk_s3::Client;
+use chrono::{DateTime, Utc};
+use tokio::runtime::{Builder, Runtime};
+
+pub use settings::{Addressing, Checksum, Encryption, LockMode, S3Settings};
+
+use super::error::{ErrorKind, Operation, StoreError};
+use super::key::check_key;
+use super::patience::{Attempts, Told, Waiting};
+use super::{
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Thaw, ThawRequest,
+};
+use answer::Judged;
+use body::Meter;
+use client::ServerClock;
+use put::Learned;
+
+/// Connections are few and their work is small: copying to the socket, and TLS.
+const IO_THREADS: usize = 2;
+
+/// A bucket, below a prefix.
+pub struct S3Store<'a> {
+    settings: S3Settings,
+    url: String,
+    told: Told<'a>,
+    /// Made at the first request, and anew when its credentials have expired.
+    client: Mutex<Option<Client>>,
+    clock: ServerClock,
+    learned: Mutex<Learned>,
+    /// Taken only when the store goes.
+    runtime: Option<Runtime>,
+}
+
+impl<'a> S3Store<'a> {
+    /// A store that was not asked for anything yet.
+    pub fn open(settings: S3Settings, told: Told<'a>) -> Result<Self, StoreError> {
+        let url = settings.url();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(IO_THREADS)
+            .thread_name("s3")
+            .enable_all()
+            .build()
+            .map_err(|error| StoreError::from_io(Operation::Open, "", &url, error))?;
+        Ok(Self {
+            settings,
+            url,
+            told,
+            client: Mutex::new(None),
+            clock: ServerClock::default(),
+            learned: Mutex::new(Learned::default()),
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Runs requests to their end on the calling thread.
+    fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        let runtime = self.runtime.as_ref().expect("it is there until the end");
+        runtime.block_on(work)
+    }
+
+    /// The object's key in the bucket.
+    fn full(&self, key: &str) -> String {
+        if self.settings.prefix.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}/{key}", self.settings.prefix)
+        }
+    }
+
+    fn error(&self, kind: ErrorKind, operation: Operation, key: &str) -> StoreError {
+        StoreError::new(kind, operation, key, &self.url)
+    }
+
+    /// Key and version of a locator.
+    fn parse<'l>(
+        &self,
+        operation: Operation,
+        locator: &'l Locator,
+    ) -> Result<(&'l str, Option<&'l str>), StoreError> {
+        let (key, version) = match locator.0.split_once('?') {
+            Some((key, rest)) => (key, rest.strip_prefix(VERSION)),
+            None => (locator.0.as_str(), None),
+        };
+        check_key(operation, &self.url, key)?;
+        Ok((key, version))
+    }
+
+    async fn client(&self) -> Result<Client, StoreError> {
+        if let Some(client) = self.known_client().clone() {
+            return Ok(client);
+        }
+        let client = client::connect(&self.settings, &self.clock).await?;
+        *self.known_client() = Some(client.clone());
+        Ok(client)
+    }
+
+    fn known_client(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries until it is done, can't be done, or patience ends.
+    async fn persevere<T>(
+        &self,
+        operation: Operation,
+        key: &str,
+        mut attempt: impl AsyncFnMut(&Client, &Meter) -> Result<T, Judged>,
+    ) -> Result<T, StoreError> {
+        let patience = &self.settings.patience;
+        let meter = Meter::default();
+        let mut attempts = Attempts::new(patience);
+        loop {
+            let client = self.client().await?;
+            let judged = match meter.watch(patience.stall, attempt(&client, &meter)).await {
+                Some(Ok(done)) => return Ok(done),
+                Some(Err(judged)) => judged,
+                None => Judged::stalled(patience.stall),
+            };
+            if judged.kind == ErrorKind::Expired {
+                // Whoever renews them may have done so by the next attempt.
+                *self.known_client() = None;
+            }
+            if judged.progressed {
+                attempts.progressed();
+            }
+            let budget = if self.clock.has_answered() {
+                patience.give_up_after
+            } else {
+                patience.first_contact.min(patience.give_up_after)
+            };
+            let since = attempts.since();
+            let pause = attempts.next_pause(judged.again, budget);
+            let error = self.error(judged.kind, operation, key);
+            let Some(pause) = pause else {
+                return Err(error.because(judged.answer.after(attempts.failures(), since)));
+            };
+            let error = error.because(judged.answer);
+            (self.told)(&Waiting {
+                error: &error,
+                pause,
+                since,
+            });
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Before the version in a locator: `KEY?versionId=VERSION`. No key has a question mark.
+const VERSION: &str = "versionId=";
+
+/// The locator of an object, and of its version where the bucket keeps versions.
+fn locator(key: &str, version: Option<&str>) -> Locator {
+    match version {
+        // What a bucket that never kept versions calls the only one.
+        None | Some("null" | "") => Locator(key.to_owned()),
+        Some(version) => Locator(format!("{key}?{VERSION}{version}")),
+    }
+}
+
+fn to_chrono(moment: &aws_sdk_s3::primitives::DateTime) -> DateTime<Utc> {
+    DateTime::from_timestamp(moment.secs(), moment.subsec_nanos()).unwrap_or_default()
+}
+
+impl Store for S3Store<'_> {
+    fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
+        check_key(Operation::Put, &self.url, object.key)?;
+        self.run(self.put(object))
+    }
+
+    fn locate(&self, key: &str) -> Locator {
+        locator(key, None)
+    }
+
+    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        self.run(self.fetch(locator, get::Want::Whole { max_bytes }))
+    }
+
+    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        self.run(self.fetch(locator, get::Want::Range { offset, len }))
+    }
+
+    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
+        Ok(self.run(self.head(Operation::Stat, locator))?.stat)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.run(self.list_all(prefix))
+    }
+
+    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
+        self.run(self.remove(locator))
+    }
+
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        Ok(self.run(self.head(Operation::Stat, locator))?.readability)
+    }
+
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+        self.run(self.restore_object(locator, request))
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.run(self.ask_the_time())
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.remarks_so_far()
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        self.run(self.examine_bucket())
+    }
+}
+
+impl Drop for S3Store<'_> {
+    fn drop(&mut self) {
+        // Not waiting for a name that is still being looked up.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for S3Store<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3Store")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,215 @@
+//! HEAD: what the service says of an object.
+
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::{DateTime, Utc};
+
+use super::answer::{Judged, judge};
+use super::settings::Checksum;
+use super::{S3Store, locator, to_chrono};
+use crate::model::{Sha256, StorageClass};
+use crate::store::error::{ErrorKind, Operation, StoreError};
+use crate::store::{Deleted, Locator, Readability, Stat};
+
+/// What a HEAD told.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) stat: Stat,
+    pub(super) readability: Readability,
+    pub(super) locator: Locator,
+    /// Until when the object is locked, if the answer told.
+    pub(super) retained_until: Option<DateTime<Utc>>,
+    /// The storage class in the service's own words.
+    pub(super) class_name: String,
+}
+
+impl S3Store<'_> {
+    pub(super) async fn head(
+        &self,
+        operation: Operation,
+        at: &Locator,
+    ) -> Result<Head, StoreError> {
+        let (key, version) = self.parse(operation, at)?;
+        let asked = self
+            .persevere(operation, key, async |client, _| {
+                let mut request = client
+                    .head_object()
+                    .bucket(&self.settings.bucket)
+                    .key(self.full(key))
+                    .set_version_id(version.map(str::to_owned));
+                // A service that refuses the header of an upload refuses this one as well.
+                if matches!(
+                    self.settings.checksum,
+                    Checksum::Sha256 | Checksum::Crc64Nvme
+                ) {
+                    request = request.checksum_mode(ChecksumMode::Enabled);
+                }
+                request.send().await.map_err(|error| judge(&error))
+            })
+            .await;
+        let output = match asked {
+            Ok(output) => output,
+            Err(error) if error.is_not_found() => {
+                // A HEAD does not say what it is that does not exist.
+                self.require_bucket(operation, key).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let class_name = output
+            .storage_class()
+            .map_or_else(|| "STANDARD".to_owned(), |class| class.as_str().to_owned());
+        let stat = Stat {
+            bytes: u64::try_from(output.content_length().unwrap_or_default()).unwrap_or_default(),
+            sha256: sha256(&output),
+            modified: output.last_modified().map(to_chrono).unwrap_or_default(),
+            class: class_name.parse().ok(),
+        };
+        let now = self.clock.now().unwrap_or_else(Utc::now);
+        Ok(Head {
+            readability: readability(stat.class, output.restore(), now),
+            stat,
+            locator: locator(key, output.version_id()),
+            retained_until: output.object_lock_retain_until_date().map(to_chrono),
+            class_name,
+        })
+    }
+
+    /// Tells "no such object" from "no such bucket".
+    async fn require_bucket(&self, operation: Operation, key: &str) -> Result<(), StoreError> {
+        let asked = self
+            .persevere(operation, key, async |client, _| {
+                let request = client.head_bucket().bucket(&self.settings.bucket);
+                request.send().await.map_err(|error| judge(&error))
+            })
+            .await;
+        match asked {
+            Err(error) if error.is_not_found() => {
+                Err(self.error(ErrorKind::NoBucket, operation, key))
+            }
+            Err(error) => Err(error),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    pub(super) async fn remove(&self, at: &Locator) -> Result<Deleted, StoreError> {
+        let (key, version) = self.parse(Operation::Delete, at)?;
+        // The answer to a delete is the same whether there was anything.
+        match self.head(Operation::Delete, at).await {
+            Err(error) if error.is_not_found() => return Ok(Deleted::Absent),
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        self.persevere(Operation::Delete, key, async |client, _| {
+            let request = client
+                .delete_object()
+                .bucket(&self.settings.bucket)
+                .key(self.full(key))
+                .set_version_id(version.map(str::to_owned));
+            request.send().await.map_err(|error| judge(&error))
+        })
+        .await?;
+        Ok(Deleted::Removed)
+    }
+
+    /// The service's clock: every answer carries it, so the cheapest question does.
+    pub(super) async fn ask_the_time(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.persevere(Operation::Clock, "", async |client, _| {
+            let request = client.head_bucket().bucket(&self.settings.bucket);
+            let asked = request.send().await.map_err(|error| judge(&error));
+            match asked {
+                Err(Judged {
+                    kind: ErrorKind::NotFound,
+                    again,
+                    answer,
+                    ..
+                }) => Err(Judged::new(ErrorKind::NoBucket, again, answer)),
+                other => other.map(drop),
+            }
+        })
+        .await?;
+        Ok(self.clock.now().unwrap_or_else(Utc::now))
+    }
+}
+
+/// The SHA-256 of the whole object, where the service keeps that.
+fn sha256(output: &HeadObjectOutput) -> Option<Sha256> {
+    if output
+        .checksum_type()
+        .is_some_and(|kind| *kind != ChecksumType::FullObject)
+    {
+        return None;
+    }
+    let digest = BASE64.decode(output.checksum_sha256()?).ok()?;
+    Some(Sha256(<[u8; 32]>::try_from(digest).ok()?))
+}
+
+/// What the header `x-amz-restore` says of an object in that class:
+/// `ongoing-request="false", expiry-date="Fri, 23 Dec 2026 00:00:00 GMT"`.
+fn readability(
+    class: Option<StorageClass>,
+    restore: Option<&str>,
+    now: DateTime<Utc>,
+) -> Readability {
+    let Some(class) = class.filter(|class| class.is_cold()) else {
+        return Readability::Always;
+    };
+    let Some(restore) = restore else {
+        return Readability::Cold(class);
+    };
+    if restore.contains("ongoing-request=\"true\"") {
+        return Readability::Thawing(class);
+    }
+    let until = restore
+        .split_once("expiry-date=\"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .and_then(|(date, _)| DateTime::parse_from_rfc2822(date).ok())
+        .map(|date| date.to_utc());
+    match until {
+        Some(until) if until > now => Readability::Until(class, until),
+        _ => Readability::Cold(class),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_of_a_thaw_is_read_in_every_state() {
+        use StorageClass::{DeepArchive, Glacier, GlacierIr};
+        let now = "2026-12-22T12:00:00Z".parse().unwrap();
+        let thawed = "ongoing-request=\"false\", expiry-date=\"Wed, 23 Dec 2026 00:00:00 GMT\"";
+        let until = "2026-12-23T00:00:00Z".parse().unwrap();
+        let running = "ongoing-request=\"true\"";
+        for (class, header, expected) in [
+            (None, None, Readability::Always),
+            (Some(GlacierIr), None, Readability::Always),
+            (Some(Glacier), None, Readability::Cold(Glacier)),
+            (
+                Some(DeepArchive),
+                Some(running),
+                Readability::Thawing(DeepArchive),
+            ),
+            (
+                Some(Glacier),
+                Some(thawed),
+                Readability::Until(Glacier, until),
+            ),
+            (
+                Some(Glacier),
+                Some("ongoing-request=\"false\""),
+                Readability::Cold(Glacier),
+            ),
+        ] {
+            assert_eq!(readability(class, header, now), expected, "{header:?}");
+        }
+        assert_eq!(
+            readability(Some(Glacier), Some(thawed), until),
+            Readability::Cold(Glacier),
+            "its time is over"
+        );
+    }
+}

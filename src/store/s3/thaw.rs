@@ -1,0 +1,66 @@
+//! Asking for objects in a cold class to be made readable.
+//!
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html>
+
+use aws_sdk_s3::types::{GlacierJobParameters, RestoreRequest};
+
+use super::S3Store;
+use super::answer::{Answer, Judged, judge};
+use crate::model::Tier;
+use crate::store::error::{ErrorKind, Operation, StoreError};
+use crate::store::patience::Again;
+use crate::store::{Locator, Thaw, ThawRequest};
+
+impl S3Store<'_> {
+    pub(super) async fn restore_object(
+        &self,
+        at: &Locator,
+        request: ThawRequest,
+    ) -> Result<Thaw, StoreError> {
+        let (key, version) = self.parse(Operation::Thaw, at)?;
+        let tier = match request.tier {
+            Tier::Expedited => aws_sdk_s3::types::Tier::Expedited,
+            Tier::Standard => aws_sdk_s3::types::Tier::Standard,
+            Tier::Bulk => aws_sdk_s3::types::Tier::Bulk,
+        };
+        let malformed = |error: aws_sdk_s3::error::BuildError| {
+            Judged::new(
+                ErrorKind::Failed,
+                Again::No,
+                Answer::said(error.to_string()),
+            )
+        };
+        self.persevere(Operation::Thaw, key, async |client, _| {
+            let parameters = GlacierJobParameters::builder()
+                .tier(tier.clone())
+                .build()
+                .map_err(malformed)?;
+            let restore = RestoreRequest::builder()
+                .days(i32::try_from(request.days).unwrap_or(i32::MAX))
+                .glacier_job_parameters(parameters)
+                .build();
+            let sent = client
+                .restore_object()
+                .bucket(&self.settings.bucket)
+                .key(self.full(key))
+                .set_version_id(version.map(str::to_owned))
+                .restore_request(restore)
+                .send()
+                .await;
+            let Err(error) = sent else {
+                return Ok(Thaw::Accepted);
+            };
+            let judged = judge(&error);
+            if judged.answer.is("RestoreAlreadyInProgress") {
+                return Ok(Thaw::Running);
+            }
+            // Also what a service says of an object that is not in a cold class.
+            if judged.kind == ErrorKind::Cold || judged.answer.is("ObjectAlreadyInActiveTierError")
+            {
+                return Ok(Thaw::NotCold);
+            }
+            Err(judged)
+        })
+        .await
+    }
+}
