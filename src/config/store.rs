@@ -22,6 +22,7 @@ pub(super) const S3_KEYS: &[&str] = &[
     "endpoint",
     "path_style",
     "profile",
+    "credentials_file",
     "ca_file",
     "storage_class",
     "checksum",
@@ -153,6 +154,7 @@ fn read_s3(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
         Addressing::VirtualHost
     };
     settings.profile = section.read("profile", Field::owned_string)?;
+    settings.credentials_file = section.read("credentials_file", Field::absolute_path)?;
     settings.ca_file = section.read("ca_file", Field::absolute_path)?;
     settings.storage_class = section
         .read("storage_class", storage_class)?

@@ -73,6 +73,7 @@ const SOURCE_AND_STORE: &str = r#"
 # Credentials, region and profile as for the AWS CLI; these take precedence.
 #region = "eu-central-1"
 #profile = "archiver"
+#credentials_file = "/etc/coldchain/aws-credentials"
 # For what is not AWS: its URL, and a file of certificates to trust.
 #endpoint = "https://s3.example.org"
 #path_style = true
@@ -224,6 +225,7 @@ mod tests {
             "cold_delay",
             "prefix",
             "region",
+            "credentials_file",
             "profile",
             "endpoint",
             "path_style",

@@ -192,7 +192,8 @@ pub trait Store: Send + Sync {
     fn stat(&self, locator: &Locator) -> Result<Stat, StoreError>;
 
     /// Every object whose key begins with `prefix`, sorted by key. The prefix is a plain string: it
-    /// may end within a component. The answer is complete, or an error.
+    /// may end within a component. The answer is complete, or an error. It may lack the digests that
+    /// `stat` would tell.
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
 
     /// Deletes an object.

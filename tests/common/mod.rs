@@ -5,11 +5,14 @@
     reason = "several test programs share it and none uses all"
 )]
 
+pub mod bucket;
 pub mod loopfs;
 pub mod machine;
 pub mod rng;
 pub mod s3_server;
 pub mod sandbox;
+pub mod servers;
+pub mod sigv4;
 pub mod stream_builder;
 pub mod stub;
 pub mod tree;

@@ -1,5 +1,6 @@
 //! Requests to an S3 server signed by hand, so that what sets a test up is not what it tests.
 
+use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -13,6 +14,7 @@ pub const REGION: &str = "us-east-1";
 /// A server that has been silent for this long has stopped for good.
 const STUCK: Duration = Duration::from_mins(1);
 
+#[derive(Debug, Clone)]
 pub struct Client {
     pub address: SocketAddr,
     pub access_key: String,
@@ -60,7 +62,7 @@ impl Client {
         // An answer in the older version is never in chunks: it ends where the connection does.
         let mut request = format!("{method} {path_and_query} HTTP/1.0\r\n");
         for (name, value) in &headers {
-            request += &format!("{name}: {value}\r\n");
+            write!(request, "{name}: {value}\r\n").unwrap();
         }
         request += "\r\n";
         let mut stream = TcpStream::connect(self.address)?;
@@ -151,5 +153,8 @@ fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -36,6 +39,20 @@ pub(super) async fn connect(
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
+    }
+    if let Some(path) = &settings.credentials_file {
+        let files = EnvConfigFiles::builder()
+            .with_file(EnvConfigFileKind::Credentials, path)
+            .build();
+        // A profile may name a role, which is asked for over HTTP.
+        let reach = ProviderConfig::without_region().with_http_client(http.clone());
+        let mut provider = ProfileFileCredentialsProvider::builder()
+            .configure(&reach)
+            .profile_files(files);
+        if let Some(profile) = &settings.profile {
+            provider = provider.profile_name(profile);
+        }
+        loader = loader.credentials_provider(provider.build());
     }
     if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));

@@ -176,8 +176,9 @@ fn locator(key: &str, version: Option<&str>) -> Locator {
     }
 }
 
+/// To the second: a HEAD tells no more, and a listing must not differ from it.
 fn to_chrono(moment: &aws_sdk_s3::primitives::DateTime) -> DateTime<Utc> {
-    DateTime::from_timestamp(moment.secs(), moment.subsec_nanos()).unwrap_or_default()
+    DateTime::from_timestamp(moment.secs(), 0).unwrap_or_default()
 }
 
 impl Store for S3Store<'_> {

@@ -23,6 +23,9 @@ pub struct S3Settings {
     pub addressing: Addressing,
     /// A profile of the AWS configuration files.
     pub profile: Option<String>,
+    /// A file of credentials in the form of `~/.aws/credentials`; it precedes what the AWS
+    /// configuration and the environment say.
+    pub credentials_file: Option<PathBuf>,
     /// A file of PEM certificates that are trusted beside the system's.
     pub ca_file: Option<PathBuf>,
     /// Where segments go; everything else is `STANDARD`.
@@ -140,6 +143,7 @@ impl S3Settings {
             endpoint: None,
             addressing: Addressing::VirtualHost,
             profile: None,
+            credentials_file: None,
             ca_file: None,
             storage_class: StorageClass::Standard,
             checksum: Checksum::Sha256,
