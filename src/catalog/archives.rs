@@ -7,7 +7,7 @@ use super::Catalog;
 use super::error::{CatalogError, Doing, parsed, parsed_or_null};
 use crate::model::archive::{ArchiveKind, ArchiveState, UnknownWord};
 use crate::model::entry::Timestamp;
-use crate::model::{ArchiveId, Blake3, LedgerId, SegmentRecord, Sha256, Uuid};
+use crate::model::{ArchiveId, Blake3, LedgerId, SegmentRecord, Sha256, StorageClass, Uuid};
 
 /// An archive, or an attempt at one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct ArchiveRow {
     pub verified_at: Option<Timestamp>,
     /// When a check found a segment missing or damaged.
     pub damaged_at: Option<Timestamp>,
+    /// The class that its segments were put into; `None` if that is not known here.
+    pub storage_class: Option<StorageClass>,
 }
 
 /// How far a segment got.
@@ -131,6 +133,7 @@ impl ArchiveRow {
             begun_at: parsed(row, "begun_at")?,
             verified_at: parsed_or_null(row, "verified_at")?,
             damaged_at: parsed_or_null(row, "damaged_at")?,
+            storage_class: parsed_or_null(row, "storage_class")?,
         })
     }
 

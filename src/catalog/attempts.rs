@@ -8,7 +8,7 @@ use super::entries::{NewEntry, insert_entry};
 use super::error::{CatalogError, Doing};
 use crate::model::archive::ArchiveKind;
 use crate::model::entry::{ArchiveEntry, Timestamp};
-use crate::model::{ArchiveId, Blake3, LedgerId, SegmentRecord, Sha256};
+use crate::model::{ArchiveId, Blake3, LedgerId, SegmentRecord, Sha256, StorageClass};
 
 /// What is written before the sender starts.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct NewAttempt<'a> {
     pub snapshot: Option<i64>,
     /// When it began.
     pub begun_at: Timestamp,
+    /// The class that its segments are put into, where the store has classes.
+    pub storage_class: Option<StorageClass>,
 }
 
 impl Catalog {
@@ -52,8 +54,8 @@ impl Catalog {
         transaction
             .execute(
                 "INSERT INTO archive (id, ledger, date, slot, kind, chain, send_parent, state, segment_size,
-                    frame_size, recipients, archive_key, snapshot, begun_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'unfinished', ?8, ?9, ?10, ?11, ?12, ?13)",
+                    frame_size, recipients, archive_key, snapshot, begun_at, storage_class)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'unfinished', ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
                 params![
                     new.id.to_string(),
                     new.ledger.to_string(),
@@ -68,6 +70,7 @@ impl Catalog {
                     new.archive_key,
                     new.snapshot,
                     new.begun_at.to_string(),
+                    new.storage_class.map(StorageClass::as_str),
                 ],
             )
             .doing("write an attempt")?;

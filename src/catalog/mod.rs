@@ -1,7 +1,7 @@
 //! The local SQLite database: a copy of each source's ledger, and the intents of the run in hand.
 //!
 //! This is the only place that speaks SQL. Calls are short transactions; none is held across an
-//! upload. The tables and what each column means are in `schema/0001_catalog.sql`.
+//! upload. The tables and what each column means are in `schema/`.
 
 mod archives;
 mod attempts;
@@ -9,6 +9,7 @@ mod entries;
 mod error;
 mod snapshots;
 mod sources;
+mod thaws;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,11 +24,15 @@ pub use entries::{EntryRow, NewEntry};
 pub use error::CatalogError;
 pub use snapshots::{NewSnapshot, SnapshotRow};
 pub use sources::SourceRow;
+pub use thaws::{ThawRow, ThawState};
 
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 1] = [include_str!("../../schema/0001_catalog.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../schema/0001_catalog.sql"),
+    include_str!("../../schema/0002_thaw.sql"),
+];
 
 /// How long a statement waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(30);

@@ -1,7 +1,9 @@
 use super::*;
 use crate::model::archive::ArchiveState;
 use crate::model::entry::{ArchiveEntry, Timestamp};
-use crate::model::{ArchiveId, ArchiveKind, Blake3, LedgerId, SegmentRecord, Sha256, Uuid};
+use crate::model::{
+    ArchiveId, ArchiveKind, Blake3, LedgerId, SegmentRecord, Sha256, StorageClass, Tier, Uuid,
+};
 
 fn now() -> Timestamp {
     "2026-11-21T03:00:07Z".parse().unwrap()
@@ -36,6 +38,7 @@ fn attempt(id: &str) -> NewAttempt<'static> {
         archive_key: "AGE-SECRET-KEY-1TEST",
         snapshot: None,
         begun_at: now(),
+        storage_class: Some(StorageClass::DeepArchive),
     }
 }
 
@@ -240,7 +243,7 @@ fn a_catalog_of_a_later_version_is_refused() {
     let error = Catalog::open(&path).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the catalog has schema version 99, this coldchain knows 1"
+        "the catalog has schema version 99, this coldchain knows 2"
     );
     assert!(error.is_integrity());
 }
@@ -291,4 +294,98 @@ fn lineage_reads_with_plain_sql() {
         )
         .unwrap();
     assert_eq!(line, ("home".to_owned(), "2026-11-21".to_owned(), 1));
+}
+
+/// An attempt with so many sealed segments.
+fn with_segments(count: u32) -> (Catalog, ArchiveId) {
+    let mut catalog = catalog();
+    let id = FULL.parse().unwrap();
+    catalog.begin_attempt(&attempt(FULL)).unwrap();
+    for index in 0..count {
+        catalog
+            .segment_sealed(&id, index, &segment(), &Blake3([5; 32]), "somewhere")
+            .unwrap();
+    }
+    (catalog, id)
+}
+
+#[test]
+fn a_thaw_is_remembered_from_the_request_to_the_end() {
+    let (mut catalog, id) = with_segments(3);
+    let later: Timestamp = "2026-11-29T00:00:00Z".parse().unwrap();
+    let expected = |state, readable_until| ThawRow {
+        tier: Tier::Bulk,
+        days: 7,
+        state,
+        asked_at: now(),
+        readable_until,
+    };
+    assert!(catalog.thaws(&id).unwrap().is_empty());
+    catalog
+        .thaw_requested(&[(id, 0), (id, 2)], Tier::Bulk, 7, now())
+        .unwrap();
+    let thaws = catalog.thaws(&id).unwrap();
+    assert_eq!(thaws.keys().copied().collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(thaws[&0], expected(ThawState::Requested, None));
+    catalog.thaw_running(&[(id, 0)]).unwrap();
+    catalog.thaw_readable(&[(id, 2, later)]).unwrap();
+    let thaws = catalog.thaws(&id).unwrap();
+    assert_eq!(thaws[&0], expected(ThawState::Thawing, None));
+    assert_eq!(thaws[&2], expected(ThawState::Readable, Some(later)));
+    catalog.thaw_fetched(&id).unwrap();
+    catalog.thaw_readable(&[(id, 2, later)]).unwrap();
+    let thaws = catalog.thaws(&id).unwrap();
+    assert_eq!(thaws[&2], expected(ThawState::Fetched, Some(later)));
+    // Asked for again: what was before is of no meaning any more.
+    catalog
+        .thaw_requested(&[(id, 2)], Tier::Bulk, 7, now())
+        .unwrap();
+    let thaws = catalog.thaws(&id).unwrap();
+    assert_eq!(thaws[&2], expected(ThawState::Requested, None));
+}
+
+#[test]
+fn what_was_not_asked_for_here_gets_no_row_and_leaves_with_its_segment() {
+    let (mut catalog, id) = with_segments(1);
+    catalog.thaw_running(&[(id, 0)]).unwrap();
+    catalog.thaw_readable(&[(id, 0, now())]).unwrap();
+    assert!(catalog.thaws(&id).unwrap().is_empty());
+    let no_such = catalog.thaw_requested(&[(id, 1)], Tier::Bulk, 7, now());
+    assert!(no_such.is_err());
+    catalog
+        .thaw_requested(&[(id, 0)], Tier::Bulk, 7, now())
+        .unwrap();
+    catalog
+        .segment_sealed(&id, 0, &segment(), &Blake3([6; 32]), "elsewhere")
+        .unwrap();
+    assert!(catalog.thaws(&id).unwrap().is_empty());
+}
+
+#[test]
+fn an_archive_knows_the_class_that_it_was_put_into() {
+    let (catalog, _) = with_segments(0);
+    let archives = catalog.archives(&source().ledger).unwrap();
+    assert_eq!(archives[0].storage_class, Some(StorageClass::DeepArchive));
+}
+
+#[test]
+fn a_catalog_of_the_first_schema_is_brought_up_to_date_and_keeps_its_archives() {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(MIGRATIONS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO source VALUES ('home', 'home', 's3://b', '07070707070707070707070707070707');
+             INSERT INTO archive (id, ledger, date, slot, kind, chain, state, segment_size, frame_size,
+                 recipients, begun_at)
+             VALUES ('2026-11-21-full-5f0c9a12d4e6b801', '07070707070707070707070707070707', '2026-11-21',
+                 '2026-11-21', 'full', '2026-11-21-full-5f0c9a12d4e6b801', 'unfinished', 1, 1,
+                 '0101010101010101010101010101010101010101010101010101010101010101',
+                 '2026-11-21T03:00:07Z');",
+        )
+        .unwrap();
+    let catalog = Catalog::prepare(connection).unwrap();
+    let archives = catalog.archives(&source().ledger).unwrap();
+    assert_eq!(archives[0].id.to_string(), FULL);
+    assert_eq!(archives[0].storage_class, None);
 }

@@ -114,6 +114,7 @@ pub(super) fn archive(
         archive_key: &archive_key.to_secret_string(),
         snapshot: job.snapshot,
         begun_at: Timestamp(job.world.clock.now()),
+        storage_class: job.config.stores[&job.source.config.store].storage_class(),
     })?;
     let source = job.source.name().clone();
     job.world.observer.event(Event::Begun {

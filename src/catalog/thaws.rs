@@ -1,0 +1,161 @@
+//! What was asked of cold storage classes: which segments, how fast, for how long.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use rusqlite::{Row, Statement, params};
+
+use super::Catalog;
+use super::error::{CatalogError, Doing, parsed, parsed_or_null};
+use crate::model::archive::UnknownWord;
+use crate::model::entry::Timestamp;
+use crate::model::{ArchiveId, Tier};
+
+/// How far a thaw got, as far as this machine knows: the store knows better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThawState {
+    /// About to be asked for; whether the request arrived is for the store to say.
+    Requested,
+    /// The store took the request.
+    Thawing,
+    /// The store said that it can be read.
+    Readable,
+    /// Its archive was received.
+    Fetched,
+}
+
+/// A segment that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThawRow {
+    /// How fast.
+    pub tier: Tier,
+    /// Days that it is to stay readable.
+    pub days: u32,
+    /// How far it got.
+    pub state: ThawState,
+    /// When it was asked for, by the store's clock.
+    pub asked_at: Timestamp,
+    /// When it is cold again, by the store's clock; `None` until it was readable.
+    pub readable_until: Option<Timestamp>,
+}
+
+impl FromStr for ThawState {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        match word {
+            "requested" => Ok(Self::Requested),
+            "thawing" => Ok(Self::Thawing),
+            "readable" => Ok(Self::Readable),
+            "fetched" => Ok(Self::Fetched),
+            _ => Err(UnknownWord(word.to_owned())),
+        }
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<(u32, ThawRow)> {
+    let thaw = ThawRow {
+        tier: parsed(row, "tier")?,
+        days: row.get("days")?,
+        state: parsed(row, "state")?,
+        asked_at: parsed(row, "asked_at")?,
+        readable_until: parsed_or_null(row, "readable_until")?,
+    };
+    Ok((row.get("idx")?, thaw))
+}
+
+impl Catalog {
+    /// What was asked for of an archive, by the segments' places.
+    pub fn thaws(&self, archive: &ArchiveId) -> Result<BTreeMap<u32, ThawRow>, CatalogError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT * FROM thaw WHERE archive = ?1")
+            .doing("read what is thawing")?;
+        let rows = statement
+            .query_map([archive.to_string()], read)
+            .doing("read what is thawing")?;
+        rows.collect::<Result<_, _>>().doing("read what is thawing")
+    }
+
+    /// Writes what is about to be asked for, instead of what was asked for before.
+    pub fn thaw_requested(
+        &mut self,
+        segments: &[(ArchiveId, u32)],
+        tier: Tier,
+        days: u32,
+        asked_at: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.for_each(
+            "INSERT OR REPLACE INTO thaw (archive, idx, tier, days, state, asked_at)
+             VALUES (?1, ?2, ?3, ?4, 'requested', ?5)",
+            segments,
+            |statement, (archive, index)| {
+                let asked_at = asked_at.to_string();
+                statement.execute(params![
+                    archive.to_string(),
+                    index,
+                    tier.as_str(),
+                    days,
+                    asked_at
+                ])
+            },
+        )
+    }
+
+    /// Records that the store is thawing segments. One that was not asked for here has no row, and
+    /// gets none.
+    pub fn thaw_running(&mut self, segments: &[(ArchiveId, u32)]) -> Result<(), CatalogError> {
+        self.for_each(
+            "UPDATE thaw SET state = 'thawing', readable_until = NULL WHERE archive = ?1 AND idx = ?2",
+            segments,
+            |statement, (archive, index)| statement.execute(params![archive.to_string(), index]),
+        )
+    }
+
+    /// Records until when the store lets segments be read.
+    pub fn thaw_readable(
+        &mut self,
+        segments: &[(ArchiveId, u32, Timestamp)],
+    ) -> Result<(), CatalogError> {
+        self.for_each(
+            "UPDATE thaw SET state = iif(state = 'fetched', 'fetched', 'readable'), readable_until = ?3
+             WHERE archive = ?1 AND idx = ?2",
+            segments,
+            |statement, (archive, index, until)| {
+                statement.execute(params![archive.to_string(), index, until.to_string()])
+            },
+        )
+    }
+
+    /// Records that an archive was received: none of its thawed segments is waited for any more.
+    pub fn thaw_fetched(&mut self, archive: &ArchiveId) -> Result<(), CatalogError> {
+        self.connection
+            .execute(
+                "UPDATE thaw SET state = 'fetched' WHERE archive = ?1",
+                params![archive.to_string()],
+            )
+            .doing("record what was fetched")?;
+        Ok(())
+    }
+
+    /// One statement for many segments, in one transaction.
+    fn for_each<S>(
+        &mut self,
+        sql: &str,
+        segments: &[S],
+        execute: impl Fn(&mut Statement<'_>, &S) -> rusqlite::Result<usize>,
+    ) -> Result<(), CatalogError> {
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let doing = "write what is thawing";
+        let transaction = self.connection.transaction().doing(doing)?;
+        {
+            let mut statement = transaction.prepare_cached(sql).doing(doing)?;
+            for segment in segments {
+                execute(&mut statement, segment).doing(doing)?;
+            }
+        }
+        transaction.commit().doing(doing)
+    }
+}
