@@ -133,16 +133,6 @@ fn weed_takes_no_signature_but_the_right_one_and_no_wrong_checksum() {
 }
 
 #[test]
-fn weed_has_room_for_the_buckets_of_many_tests() {
-    let Some(server) = Weed::shared() else { return };
-    for _ in 0..150 {
-        let bucket = server.new_bucket(ObjectLock::Off, Versioning::Off);
-        let put = server.request("PUT", &format!("/{bucket}/k"), &[], b"1");
-        assert_eq!(put.status, 200, "{bucket}: {put:?}");
-    }
-}
-
-#[test]
 fn moto_gives_a_cold_object_back_only_when_it_is_thawed() {
     let Some(server) = Moto::shared() else { return };
     let bucket = server.new_bucket(ObjectLock::Off, Versioning::Off);

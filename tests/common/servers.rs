@@ -98,7 +98,8 @@ impl Weed {
             // As Amazon has it.
             "-s3.autoCreateBucket=false",
             "-s3.allowDeleteBucketNotEmpty=false",
-            // Every bucket takes some. Left alone it allows as many as would fit on the disk.
+            // Every bucket takes one. Left alone it allows as many as would fit on the disk if
+            // each were full, and then a few dozen buckets are too many.
             "-volume.max=2000",
         ]);
         let flags = [
