@@ -244,10 +244,11 @@ impl Server {
                 Ok(()) => return Ok(server),
                 Err(Failed::Ended) if attempt < ATTEMPTS => attempt += 1,
                 Err(failed) => {
-                    let log = server.read_log();
-                    return Err(format!(
-                        "the server {failed:?}, at attempt {attempt}: {log}"
-                    ));
+                    let how = match failed {
+                        Failed::Ended => "ends at once",
+                        Failed::NeverReady => "is never ready",
+                    };
+                    return Err(format!("the server {how}: {}", server.read_log()));
                 }
             }
         }
@@ -340,7 +341,6 @@ impl Drop for Server {
     }
 }
 
-#[derive(Debug)]
 enum Failed {
     Ended,
     NeverReady,
