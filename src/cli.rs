@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::model::Tier;
+use crate::plan::Usd;
+
 /// Archives btrfs subvolumes offsite: every night a snapshot, on the scheduled dates an archive,
 /// and any archived date back into `btrfs receive`.
 #[derive(Debug, Parser)]
@@ -19,8 +22,9 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another run holds the lock ·
-4 archived, but a later step failed · 6 integrity · 7 chain broken · 8 a program or privilege is
-missing or too old · 10 several sources, some failed. An unknown code is a failure.";
+4 archived, but a later step failed · 5 segments are thawing, run again later · 6 integrity ·
+7 chain broken · 8 a program or privilege is missing or too old · 10 several
+sources, some failed. An unknown code is a failure.";
 
 /// What applies to every command.
 #[derive(Debug, Args)]
@@ -61,6 +65,8 @@ pub enum Command {
     Show(Show),
     /// Bring an archived date back
     Restore(Restore),
+    /// Ask a cold storage class for what a restore needs, or how far it got
+    Thaw(Thaw),
     /// btrsend's protocol: print nothing, "c" or "i YYYY-MM-DD", then archive the stream on stdin
     Decide(Decide),
 }
@@ -142,9 +148,45 @@ pub struct Restore {
     /// Say what the restore takes, and stop
     #[arg(long)]
     pub plan: bool,
+    /// How to thaw what is cold, and at what price.
+    #[command(flatten)]
+    pub thawing: Thawing,
     /// What opens the archives: the recovery kit, an age identity file, or an ssh private key
     #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
     pub identity: Option<PathBuf>,
+    /// Don't ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// What asks a cold storage class for segments.
+#[derive(Debug, Args)]
+pub struct Thawing {
+    /// How fast to thaw what is cold: expedited, standard or bulk
+    #[arg(long, default_value = "standard")]
+    pub tier: Tier,
+    /// Days that what was thawed stays readable
+    #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub thaw_days: u32,
+    /// Refuse a restore that costs more in all, in US dollars, before anything is asked for
+    #[arg(long, value_name = "USD")]
+    pub max_cost: Option<Usd>,
+}
+
+/// `coldchain thaw`
+#[derive(Debug, Args)]
+pub struct Thaw {
+    /// The source
+    pub source: String,
+    /// The date that is to be restored, YYYY-MM-DD; the newest archive's if left out
+    #[arg(long)]
+    pub date: Option<String>,
+    /// How to thaw what is cold, and at what price.
+    #[command(flatten)]
+    pub thawing: Thawing,
+    /// Say how far it got, and ask for nothing
+    #[arg(long)]
+    pub status: bool,
     /// Don't ask
     #[arg(long, short)]
     pub yes: bool,

@@ -10,6 +10,7 @@ mod output;
 mod plan;
 mod restore;
 mod show;
+mod thaw;
 
 use chrono::NaiveDate;
 
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::List(args) => list::run(&args, everywhere),
         Command::Show(args) => show::run(&args, everywhere),
         Command::Restore(args) => restore::run(&args, everywhere),
+        Command::Thaw(args) => thaw::run(&args, everywhere),
         Command::Decide(args) => decide::run(&args, everywhere),
     }
 }

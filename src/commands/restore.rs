@@ -3,48 +3,65 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, IsTerminal, Write as _};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::backup::observer;
 use super::load;
 use super::output::{answer, answer_json, count};
-use crate::cli::{Everywhere, Restore};
+use crate::cli::{Everywhere, Restore, Thawing};
 use crate::engine::{
-    OpenSource, RestorePlanDetails, Restoring, StateDir, open_store, plan_details, restore,
+    Clock, Estimate, OpenSource, Pricing, RestorePlanDetails, Restoring, StateDir, SystemClock,
+    estimate, open_store, plan_details, restore, standing_in,
 };
 use crate::error::Error;
+use crate::model::Tier;
 use crate::model::ids::parse_date;
 use crate::model::size::Bytes;
-use crate::plan::RestorePlan;
+use crate::plan::{RestorePlan, Usd, describe_cost};
 use crate::seal::Identities;
+use crate::store::ThawRequest;
 
 pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
     let source = config.source(&args.source)?;
     let date = args.date.as_deref().map(parse_date).transpose()?;
     let state_dir = StateDir::new(&config.state_dir);
-    let catalog = state_dir.catalog_to_read()?;
+    let mut catalog = state_dir.catalog_to_read()?;
     let (plan, details) = plan_details(source, date, &catalog)?;
-    let to = match (&args.to, args.plan) {
-        (Some(to), false) => to,
-        _ if everywhere.json => return answer_json(&to_json(&plan, &details)),
-        _ => return answer(&in_words(&plan, &details)),
+    // As the catalog knows it: a store that is mounted elsewhere today holds the same archives.
+    let row = catalog
+        .source(&source.name)?
+        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+    let mut to_fetch = plan.archives.clone();
+    if let Some(to) = &args.to {
+        let standing = standing_in(to, &row, &catalog.archives(&row.ledger)?);
+        to_fetch.retain(|archive| !standing.contains(archive));
+    }
+    let thawing = &args.thawing;
+    let now = SystemClock.now();
+    let days = thawing.thaw_days;
+    let estimate = estimate(&config, source, &to_fetch, days, &catalog, now)?;
+    let (Some(to), false) = (&args.to, args.plan) else {
+        if everywhere.json {
+            answer_json(&to_json(&plan, &details, &estimate, thawing.tier)?)?;
+        } else {
+            answer(&in_words(&plan, &details, &estimate))?;
+        }
+        return estimate.refuse(thawing.tier, thawing.max_cost);
     };
+    estimate.refuse(thawing.tier, thawing.max_cost)?;
     let file = args.identity.as_ref().ok_or(Error::NoIdentity)?;
     let identities = Identities::from_file(file, &ask_passphrase)?;
     if !args.yes && std::io::stdin().is_terminal() {
-        eprint!("{}", in_words(&plan, &details));
+        eprint!("{}", in_words(&plan, &details, &estimate));
         confirm(&format!(
             "Restore into {}?",
             to.join(source.name.as_str()).display()
         ))?;
     }
-    // As the catalog knows it: a store that is mounted elsewhere today holds the same archives.
-    let row = catalog
-        .source(&source.name)?
-        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
     let observer = observer(everywhere);
-    let store = open_store(&config.stores[&source.store], observer.as_ref())?;
+    let store_config = &config.stores[&source.store];
+    let store = open_store(store_config, observer.as_ref())?;
     let open = OpenSource {
         config: source,
         row,
@@ -56,9 +73,11 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         to,
         identities: &identities,
         identity_name: &file.display().to_string(),
+        class: store_config.storage_class(),
+        thaw: thaw_request(thawing),
         observer: observer.as_ref(),
     };
-    let directory = restore(&restoring, &catalog)?;
+    let directory = restore(&restoring, &mut catalog)?;
     if everywhere.json {
         return answer_json(&json!({
             "event": "done", "source": plan.source, "date": plan.date, "directory": directory,
@@ -77,16 +96,49 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     ))
 }
 
-fn to_json(plan: &RestorePlan, details: &RestorePlanDetails) -> serde_json::Value {
-    // A directory has no prices, and nothing to thaw.
-    json!({
-        "source": plan.source, "date": plan.date, "archives": plan.archives,
-        "segments": details.segments, "sealed_bytes": details.sealed_bytes,
-        "raw_bytes": details.raw_bytes, "thaw": null, "usd_total": null,
-    })
+/// What is asked of a store for what is cold.
+pub(super) fn thaw_request(thawing: &Thawing) -> ThawRequest {
+    ThawRequest {
+        tier: thawing.tier,
+        days: thawing.thaw_days,
+    }
 }
 
-fn in_words(plan: &RestorePlan, details: &RestorePlanDetails) -> String {
+fn to_json(
+    plan: &RestorePlan,
+    details: &RestorePlanDetails,
+    estimate: &Estimate,
+    tier: Tier,
+) -> Result<Value, Error> {
+    // Sums that mean nothing are not said.
+    let usd_total = estimate.usd_total(tier)?;
+    let thaw = usd_total.map(|_| {
+        let tiers: Vec<Value> = estimate
+            .cost
+            .tiers
+            .iter()
+            .map(|thaw| {
+                json!({
+                    "tier": thaw.tier, "usd": thaw.usd.as_number(), "hours": thaw.hours(),
+                })
+            })
+            .collect();
+        json!({"segments": estimate.cost.segments_to_thaw(), "tiers": tiers})
+    });
+    Ok(json!({
+        "source": plan.source, "date": plan.date, "archives": plan.archives,
+        "segments": details.segments, "sealed_bytes": details.sealed_bytes,
+        "raw_bytes": details.raw_bytes, "thaw": thaw,
+        "usd_total": usd_total.map(Usd::as_number),
+    }))
+}
+
+/// A restore for people: its archives, and what it costs where that can be told.
+pub(super) fn in_words(
+    plan: &RestorePlan,
+    details: &RestorePlanDetails,
+    estimate: &Estimate,
+) -> String {
     let mut text = format!(
         "{} {}: {}, {} to fetch in {}, {} of send stream\n",
         plan.source,
@@ -104,10 +156,24 @@ fn in_words(plan: &RestorePlan, details: &RestorePlanDetails) -> String {
         };
         writeln!(text, "  {archive}{damaged}").expect("writing to a string does not fail");
     }
+    text.push_str(&cost_in_words(estimate));
     text
 }
 
-fn confirm(question: &str) -> Result<(), Error> {
+fn cost_in_words(estimate: &Estimate) -> String {
+    let cost = &estimate.cost;
+    match estimate.pricing {
+        Pricing::Known => describe_cost(cost),
+        Pricing::Unknown if cost.segments_to_thaw() > 0 => format!(
+            "  to thaw     {}, {}; what this store asks for that is not known\n",
+            count(cost.segments_to_thaw(), "segment"),
+            Bytes(cost.bytes_to_thaw()),
+        ),
+        Pricing::Unknown | Pricing::Free => String::new(),
+    }
+}
+
+pub(super) fn confirm(question: &str) -> Result<(), Error> {
     eprint!("{question} [y/N] ");
     let mut answer = String::new();
     let stdin_error = |source| Error::file("read", "stdin", source);

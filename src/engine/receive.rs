@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::btrfs::{self, Receiver, Tools};
+use crate::catalog::{ArchiveRow, SourceRow};
 use crate::error::Error;
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, LedgerId, SourceName, SubvolumeIdentity, Uuid};
@@ -177,6 +178,11 @@ impl<'a> Target<'a> {
     /// The directory that holds the restored subvolumes.
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Whether an archive stands here already.
+    pub(super) fn stands(&self, entry: &ArchiveEntry) -> Result<bool, Error> {
+        exists(&self.directory.join(entry.date.to_string()))
     }
 
     /// Begins to receive an archive; `None` if it stands here already.
@@ -359,6 +365,26 @@ impl Receiving {
         }
         Ok(())
     }
+}
+
+/// Those of the archives that stand already where a restore into `to` would put them. For a plan:
+/// whatever is wrong there is said by the restore itself.
+pub fn standing_in(to: &Path, source: &SourceRow, archives: &[ArchiveRow]) -> Vec<ArchiveId> {
+    let directory = to.join(source.name.as_str());
+    let mark = read_mark(&directory).ok().flatten();
+    if mark.is_none_or(|mark| mark.ledger != source.ledger) {
+        return Vec::new();
+    }
+    let stands = |archive: &&ArchiveRow| {
+        let identity = btrfs::identity(&directory.join(archive.date.to_string()));
+        identity.is_ok_and(|identity| {
+            identity.read_only
+                && archive.stream_uuid.is_some()
+                && identity.received_uuid == archive.stream_uuid
+        })
+    };
+    let standing = archives.iter().filter(stands);
+    standing.map(|archive| archive.id).collect()
 }
 
 /// Whether a subvolume is the whole archive: only a finished receive makes it read-only and gives

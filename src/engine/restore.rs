@@ -16,14 +16,15 @@ use crate::config::Source;
 use crate::engine::facts::history;
 use crate::engine::receive::{Receiving, Target};
 use crate::engine::source::OpenSource;
+use crate::engine::thaw::{WantedSegments, thaw};
 use crate::error::Error;
 use crate::ledger::{LedgerError, decode_body, split};
 use crate::model::entry::{ArchiveEntry, EntryKind};
-use crate::model::{ArchiveId, LedgerId, Sha256, SourceName, keys};
+use crate::model::{ArchiveId, LedgerId, Sha256, SourceName, StorageClass, keys};
 use crate::plan::{RestorePlan, plan_restore};
 use crate::progress::{Event, Observer, PROGRESS_STEP};
 use crate::seal::{ArchiveKey, Identities, open_segment};
-use crate::store::{ErrorKind, Locator};
+use crate::store::{ErrorKind, Locator, ThawRequest};
 
 /// Bytes handed on at a time between opening, guard and receive.
 const STEP: usize = 1 << 20;
@@ -51,6 +52,10 @@ pub struct Restoring<'a> {
     pub identities: &'a Identities,
     /// What to call the identities in an error.
     pub identity_name: &'a str,
+    /// The class that the store puts segments into now; `None` if it has no classes.
+    pub class: Option<StorageClass>,
+    /// How to ask for what is cold.
+    pub thaw: ThawRequest,
     /// Is told what happens.
     pub observer: &'a dyn Observer,
 }
@@ -82,8 +87,9 @@ pub fn plan_details(
     Ok((plan, details))
 }
 
-/// Carries a restore out, and returns where its subvolumes stand.
-pub fn restore(restoring: &Restoring<'_>, catalog: &Catalog) -> Result<PathBuf, Error> {
+/// Carries a restore out, and returns where its subvolumes stand. While something that it needs is
+/// thawing it is [`Error::Thawing`], and nothing was received.
+pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<PathBuf, Error> {
     crate::btrfs::require_root()?;
     let tools = Tools::find()?;
     let entries = entries(restoring, catalog)?;
@@ -100,8 +106,11 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &Catalog) -> Result<PathBuf, 
         &restoring.source.row.ledger,
         &entries,
     )?;
+    thaw_all(restoring, &target, &entries, catalog)?;
     for (entry, key) in entries.iter().zip(&keys) {
         let Some(mut receiving) = target.begin(entry)? else {
+            // A run that died in between may have left this undone.
+            catalog.thaw_fetched(&entry.id)?;
             continue;
         };
         let segments = catalog.segments(&entry.id)?;
@@ -112,12 +121,39 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &Catalog) -> Result<PathBuf, 
         });
         let fed = feed(restoring, entry, key, &segments, &mut receiving);
         target.land(receiving, entry, fed)?;
+        catalog.thaw_fetched(&entry.id)?;
         restoring.observer.event(Event::Restored {
             source: name.clone(),
             archive: entry.id,
         });
     }
     Ok(target.directory().to_owned())
+}
+
+/// Asks for what is cold among the archives that do not stand yet, all of them at once: a thaw takes
+/// the same time for one segment as for thousands.
+fn thaw_all(
+    restoring: &Restoring<'_>,
+    target: &Target<'_>,
+    entries: &[ArchiveEntry],
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    let mut archives = Vec::new();
+    for entry in entries {
+        if !target.stands(entry)? {
+            archives.push(entry.id);
+        }
+    }
+    let wanted = WantedSegments {
+        source: restoring.source,
+        class: restoring.class,
+        archives: &archives,
+    };
+    let status = thaw(&wanted, restoring.thaw, catalog)?;
+    match status.awaited(restoring.source.name()) {
+        Some(awaited) => Err(Error::Thawing(Box::new(awaited))),
+        None => Ok(()),
+    }
 }
 
 /// The signed entries of the plan's archives, from the catalog's verified copy of the ledger.

@@ -17,6 +17,8 @@ pub enum ExitCode {
     Busy = 3,
     /// Archived, but a later step failed.
     Later = 4,
+    /// Segments are thawing: run again.
+    Thawing = 5,
     /// Damage, rollback, fork, a foreign or newer ledger.
     Integrity = 6,
     /// A link of the chain is missing.
@@ -34,6 +36,8 @@ impl Error {
             Self::Config(_)
             | Self::Id(_)
             | Self::Refused(_)
+            | Self::CostRefused(_)
+            | Self::NoPrices(_)
             | Self::NotLive(_)
             | Self::NoSnapshotsDir { .. }
             | Self::SnapshotsElsewhere { .. }
@@ -61,8 +65,10 @@ impl Error {
             Self::Btrfs(error) => btrfs_code(error),
             Self::Seal(error) if error.is_wrong_input() => ExitCode::Usage,
             Self::Catalog(error) if error.is_integrity() => ExitCode::Integrity,
+            Self::Thawing(_) => ExitCode::Thawing,
             Self::Seal(_)
             | Self::Catalog(_)
+            | Self::NoCapacity { .. }
             | Self::Stream(_)
             | Self::Locked { .. }
             | Self::ReadStream { .. }

@@ -1,7 +1,7 @@
 //! What to do next, for each error where there is something to say.
 
 use super::Error;
-use crate::plan::{Refusal, RestoreRefusal};
+use crate::plan::{CostRefusal, Refusal, RestoreRefusal};
 
 impl Error {
     /// What to do next, where there is something to say.
@@ -12,6 +12,17 @@ impl Error {
             Self::Seal(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             Self::Catalog(error) => return error.hint().map(str::to_owned),
+            Self::Thawing(awaited) => return Some(awaited.hint()),
+            Self::CostRefused(CostRefusal::Beyond { .. }) => {
+                "nothing was asked for; raise --max-cost, or choose a cheaper --tier"
+            }
+            Self::CostRefused(CostRefusal::Tier(_)) => {
+                "nothing was asked for; choose another --tier"
+            }
+            Self::NoPrices(_) => "say in `[prices]` what it asks for, or leave --max-cost out",
+            Self::NoCapacity { .. } => {
+                "what was asked for is on its way; run again later, or with --tier standard, which always has capacity"
+            }
             Self::Refused(Refusal::Future { .. }) => {
                 "check the date and the system clock, or add --date-override"
             }

@@ -12,8 +12,8 @@ use crate::catalog::CatalogError;
 use crate::config::ConfigError;
 use crate::ledger::{LedgerError, Refusal as EntryRefusal};
 use crate::model::ids::IdError;
-use crate::model::{ArchiveId, SourceName, Uuid};
-use crate::plan::{Refusal, RestoreRefusal};
+use crate::model::{ArchiveId, SourceName, Tier, Uuid};
+use crate::plan::{Awaited, CostRefusal, Refusal, RestoreRefusal};
 use crate::seal::SealError;
 use crate::store::StoreError;
 
@@ -34,6 +34,27 @@ pub enum Error {
     /// There is nothing to restore there.
     #[error(transparent)]
     RestoreRefused(#[from] RestoreRefusal),
+    /// It would cost too much, or its tier can't be had.
+    #[error(transparent)]
+    CostRefused(#[from] CostRefusal),
+    /// A limit was given for what has no price.
+    #[error("--max-cost can't be held against {0}: its prices are not known")]
+    NoPrices(String),
+    /// Segments must be thawed first, which takes its time.
+    #[error("{0}")]
+    Thawing(Box<Awaited>),
+    /// A tier is used up for now.
+    #[error("the tier `{tier}` has no capacity now, {asked} of {of} segments were asked for")]
+    NoCapacity {
+        /// The tier.
+        tier: Tier,
+        /// How many segments are on their way.
+        asked: usize,
+        /// How many were to be.
+        of: usize,
+        /// The store's answer.
+        source: StoreError,
+    },
     /// A btrfs operation failed.
     #[error(transparent)]
     Btrfs(#[from] BtrfsError),

@@ -48,6 +48,7 @@ mod sample;
 pub mod schedule;
 mod send_parent;
 pub mod simulate;
+pub mod thaw;
 pub mod usd;
 
 pub use backup::{Action, BackupPlan, Facts, Request, SendParentSnapshot, plan_backup};
@@ -63,4 +64,5 @@ pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
 pub use retention::{ChainExpiry, expires_on, expiring};
 pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};
+pub use thaw::Awaited;
 pub use usd::{Price, Usd};

@@ -24,7 +24,7 @@ pub const SOURCE: &str = "home";
 
 /// What a sandbox is made of, where it is not as usual.
 #[derive(Debug, Clone, Copy)]
-pub struct Setup {
+pub struct Setup<'a> {
     /// The size of its btrfs.
     pub mib: u64,
     /// Mount options of its btrfs.
@@ -33,15 +33,21 @@ pub struct Setup {
     pub source: &'static str,
     /// The lines of `[schedule]`.
     pub schedule: &'static str,
+    /// The lines of its store's table, and of tables after it; a directory of its own if left out.
+    pub store: Option<&'a str>,
+    /// What the program finds in its environment.
+    pub env: &'a [(&'a str, &'a str)],
 }
 
-impl Default for Setup {
+impl Default for Setup<'_> {
     fn default() -> Self {
         Self {
             mib: 256,
             mount: "",
             source: "keep_snapshots_days = 10000",
             schedule: "",
+            store: None,
+            env: &[],
         }
     }
 }
@@ -77,6 +83,7 @@ impl Ran {
 pub struct Sandbox {
     pub fs: LoopFs,
     directory: tempfile::TempDir,
+    env: Vec<(String, String)>,
 }
 
 impl Sandbox {
@@ -85,10 +92,15 @@ impl Sandbox {
     }
 
     /// Makes the filesystem and runs `coldchain init` twice, as an operator does.
-    pub fn with(setup: &Setup) -> Self {
+    pub fn with(setup: &Setup<'_>) -> Self {
         let sandbox = Self {
             fs: LoopFs::with_options(setup.mib, setup.mount),
             directory: tempfile::tempdir().unwrap(),
+            env: setup
+                .env
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         };
         sandbox.fs.subvolume(SOURCE);
         let init = || {
@@ -120,8 +132,7 @@ impl Sandbox {
                 {schedule}
 
                 [store.shelf]
-                type = "dir"
-                path = "{shelf}"
+                {store}
 
                 [encryption]
                 recipients = ["{recipient}"]
@@ -129,7 +140,10 @@ impl Sandbox {
             state = sandbox.path("state").display(),
             subvolume = sandbox.source().display(),
             snapshots = sandbox.fs.path("snapshots").display(),
-            shelf = sandbox.store().display(),
+            store = match setup.store {
+                Some(lines) => lines.to_owned(),
+                None => format!("type = \"dir\"\npath = \"{}\"", sandbox.store().display()),
+            },
             source = setup.source,
             schedule = setup.schedule,
         );
@@ -185,6 +199,7 @@ impl Sandbox {
         let output = Command::new(env!("CARGO_BIN_EXE_coldchain"))
             .env_clear()
             .env("PATH", path)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env("COLDCHAIN_CONFIG", self.config())
             .args(args)
             .stdin(Stdio::null())

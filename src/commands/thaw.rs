@@ -1,0 +1,185 @@
+//! `coldchain thaw`: ask a cold storage class for what a restore needs, or how far it got.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::backup::observer;
+use super::load;
+use super::output::{answer, answer_json, count};
+use super::restore::{confirm, in_words, thaw_request};
+use crate::cli::{Everywhere, Thaw};
+use crate::engine::{
+    Clock, OpenSource, SegmentThaw, StateDir, SystemClock, ThawStatus, WantedSegments, estimate,
+    open_store, plan_details, thaw, thaw_state,
+};
+use crate::error::Error;
+use crate::model::ArchiveId;
+use crate::model::StorageClass;
+use crate::model::entry::Timestamp;
+use crate::model::ids::parse_date;
+use crate::plan::RestorePlan;
+use crate::store::Readability;
+
+pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load(everywhere)?;
+    let source = config.source(&args.source)?;
+    let date = args.date.as_deref().map(parse_date).transpose()?;
+    let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let (plan, details) = plan_details(source, date, &catalog)?;
+    let row = catalog
+        .source(&source.name)?
+        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+    let store_config = &config.stores[&source.store];
+    let class = store_config.storage_class();
+    let thawing = &args.thawing;
+    let now = SystemClock.now();
+    let days = thawing.thaw_days;
+    let estimate = estimate(&config, source, &plan.archives, days, &catalog, now)?;
+    if !args.status {
+        estimate.refuse(thawing.tier, thawing.max_cost)?;
+        let is_cold = estimate.is_cold() || class.is_some_and(StorageClass::is_cold);
+        if is_cold && !args.yes && std::io::stdin().is_terminal() {
+            eprint!("{}", in_words(&plan, &details, &estimate));
+            confirm(&format!(
+                "Ask for {} by the tier {}?",
+                count(estimate.cost.segments_to_thaw(), "segment"),
+                thawing.tier
+            ))?;
+        }
+    }
+    let observer = observer(everywhere);
+    let store = open_store(store_config, observer.as_ref())?;
+    let open = OpenSource {
+        config: source,
+        row,
+        store: store.as_ref(),
+    };
+    let wanted = WantedSegments {
+        source: &open,
+        class,
+        archives: &plan.archives,
+    };
+    let status = if args.status {
+        thaw_state(&wanted, &mut catalog)?
+    } else {
+        thaw(&wanted, thaw_request(thawing), &mut catalog)?
+    };
+    if everywhere.json {
+        answer_json(&to_json(&plan, &status))?;
+    } else if args.status {
+        answer(&table(&plan, &status))?;
+    }
+    match status.awaited(&plan.source) {
+        Some(awaited) => Err(Error::Thawing(Box::new(awaited))),
+        None if everywhere.json || everywhere.quiet => Ok(()),
+        None => answer(&all_readable(&plan, &status)),
+    }
+}
+
+fn all_readable(plan: &RestorePlan, status: &ThawStatus) -> String {
+    let RestorePlan { source, date, .. } = plan;
+    match status.readable_until() {
+        Some(until) => format!(
+            "{source}: {date}: all {} are readable, until {} at least\n",
+            count(status.segments.len() as u64, "segment"),
+            Timestamp(until)
+        ),
+        None => format!("{source}: {date}: nothing needs thawing\n"),
+    }
+}
+
+/// The segments of one archive, counted.
+struct Counted {
+    archive: ArchiveId,
+    segments: u64,
+    readable: u64,
+    thawing: u64,
+    cold: u64,
+    /// When the first of the thawed ones is cold again.
+    until: Option<DateTime<Utc>>,
+    /// When the last of those on their way is due.
+    due: Option<DateTime<Utc>>,
+}
+
+impl Counted {
+    fn of(archive: ArchiveId, status: &ThawStatus) -> Self {
+        let mut counted = Self {
+            archive,
+            segments: 0,
+            readable: 0,
+            thawing: 0,
+            cold: 0,
+            until: None,
+            due: None,
+        };
+        let of_archive = |segment: &&SegmentThaw| segment.archive == archive;
+        for segment in status.segments.iter().filter(of_archive) {
+            counted.segments += 1;
+            match segment.readability {
+                Readability::Always => counted.readable += 1,
+                Readability::Until(_, until) => {
+                    counted.readable += 1;
+                    counted.until = Some(counted.until.map_or(until, |first| first.min(until)));
+                }
+                Readability::Thawing(_) => {
+                    counted.thawing += 1;
+                    counted.due = counted.due.max(segment.due());
+                }
+                Readability::Cold(_) => counted.cold += 1,
+            }
+        }
+        counted
+    }
+}
+
+fn to_json(plan: &RestorePlan, status: &ThawStatus) -> Value {
+    let moment = |at: Option<DateTime<Utc>>| at.map(|at| Timestamp(at).to_string());
+    let archives: Vec<Value> = plan
+        .archives
+        .iter()
+        .map(|archive| {
+            let counted = Counted::of(*archive, status);
+            json!({
+                "id": archive, "segments": counted.segments, "readable": counted.readable,
+                "thawing": counted.thawing, "cold": counted.cold,
+                "readable_until": moment(counted.until), "due": moment(counted.due),
+            })
+        })
+        .collect();
+    json!({"source": plan.source, "date": plan.date, "archives": archives})
+}
+
+/// A line an archive.
+fn table(plan: &RestorePlan, status: &ThawStatus) -> String {
+    let mut text = format!(
+        "{:32}  {:>8}  {:>8}  {:>7}  {:>5}\n",
+        "archive", "segments", "readable", "thawing", "cold"
+    );
+    for archive in &plan.archives {
+        let counted = Counted::of(*archive, status);
+        write!(
+            text,
+            "{:32}  {:>8}  {:>8}  {:>7}  {:>5}",
+            counted.archive.to_string(),
+            counted.segments,
+            counted.readable,
+            counted.thawing,
+            counted.cold
+        )
+        .expect("writing to a string does not fail");
+        let until = counted
+            .until
+            .map(|until| format!("  until {}", Timestamp(until)));
+        let due = counted
+            .due
+            .map(|due| format!("  due by {}", Timestamp(due)));
+        for word in [until, due].into_iter().flatten() {
+            text.push_str(&word);
+        }
+        text.push('\n');
+    }
+    text
+}

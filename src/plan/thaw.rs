@@ -1,0 +1,168 @@
+//! What a restore waits for while its segments thaw, in words.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::entry::Timestamp;
+use crate::model::{SourceName, StorageClass, Tier};
+
+/// The state of the segments that a restore needs, some of which can't be read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Awaited {
+    /// The source.
+    pub source: SourceName,
+    /// How many segments are needed.
+    pub segments: u64,
+    /// How many of them can be read now.
+    pub readable: u64,
+    /// How many are on their way.
+    pub thawing: u64,
+    /// How many nobody has asked for.
+    pub cold: u64,
+    /// Classes and tiers of those on their way; no tier where they were asked for elsewhere.
+    pub by: BTreeSet<(StorageClass, Option<Tier>)>,
+    /// When the last of those on their way typically is readable; `None` if that can't be told.
+    pub due: Option<DateTime<Utc>>,
+    /// The store's time of all this.
+    pub now: DateTime<Utc>,
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = if self.segments == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{}: {} of {} segment{s} {} readable",
+            self.source,
+            self.readable,
+            self.segments,
+            are(self.readable)
+        )?;
+        if self.thawing > 0 {
+            let by = self.by.iter().map(|(class, tier)| match tier {
+                Some(tier) => format!("{class}, {tier}"),
+                None => format!("{class}, asked for elsewhere"),
+            });
+            let by = by.collect::<Vec<_>>().join("; ");
+            write!(f, ", {} {} thawing ({by})", self.thawing, are(self.thawing))?;
+        }
+        if self.cold > 0 {
+            write!(f, ", {} {} cold", self.cold, are(self.cold))?;
+        }
+        Ok(())
+    }
+}
+
+impl Awaited {
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        let ask = format!("`coldchain thaw {}` asks for what is cold", self.source);
+        if self.thawing == 0 {
+            return ask;
+        }
+        let again = "run the same command again";
+        let on = "it goes on from where it was";
+        let wait = match self.due.map(|due| (due > self.now, Timestamp(due))) {
+            Some((true, due)) => format!("the last of them is due by {due}; then {again}: {on}"),
+            Some((false, due)) => format!(
+                "the last of them was due by {due}, a time that is usual but not promised; {again} later: {on}"
+            ),
+            None => {
+                format!("when they are due is not known here; {again} later: {on}")
+            }
+        };
+        if self.cold > 0 {
+            format!("{ask}; {wait}")
+        } else {
+            wait
+        }
+    }
+}
+
+fn are(n: u64) -> &'static str {
+    if n == 1 { "is" } else { "are" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn awaited(readable: u64, thawing: u64, cold: u64) -> Awaited {
+        Awaited {
+            source: "home".parse().unwrap(),
+            segments: readable + thawing + cold,
+            readable,
+            thawing,
+            cold,
+            by: BTreeSet::from([(StorageClass::DeepArchive, Some(Tier::Bulk))]),
+            due: Some("2026-11-23T03:00:00Z".parse().unwrap()),
+            now: "2026-11-21T03:00:00Z".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_thaw_under_way_is_told_with_its_numbers_and_its_end() {
+        let awaited = awaited(40, 372, 0);
+        assert_eq!(
+            awaited.to_string(),
+            "home: 40 of 412 segments are readable, 372 are thawing (DEEP_ARCHIVE, bulk)"
+        );
+        assert_eq!(
+            awaited.hint(),
+            "the last of them is due by 2026-11-23T03:00:00Z; then run the same command again: \
+             it goes on from where it was"
+        );
+    }
+
+    #[test]
+    fn one_segment_is_one() {
+        let mut awaited = awaited(0, 1, 0);
+        awaited.by = BTreeSet::from([
+            (StorageClass::Glacier, None),
+            (StorageClass::DeepArchive, Some(Tier::Standard)),
+        ]);
+        assert_eq!(
+            awaited.to_string(),
+            "home: 0 of 1 segment are readable, 1 is thawing (GLACIER, asked for elsewhere; \
+             DEEP_ARCHIVE, standard)"
+        );
+    }
+
+    #[test]
+    fn what_is_late_or_unknown_is_said_so() {
+        let mut awaited = awaited(1, 2, 3);
+        assert_eq!(
+            awaited.to_string(),
+            "home: 1 of 6 segments is readable, 2 are thawing (DEEP_ARCHIVE, bulk), 3 are cold"
+        );
+        awaited.now = "2026-11-24T00:00:00Z".parse().unwrap();
+        assert_eq!(
+            awaited.hint(),
+            "`coldchain thaw home` asks for what is cold; the last of them was due by \
+             2026-11-23T03:00:00Z, a time that is usual but not promised; run the same command \
+             again later: it goes on from where it was"
+        );
+        awaited.cold = 0;
+        awaited.due = None;
+        assert_eq!(
+            awaited.hint(),
+            "when they are due is not known here; run the same command again later: it goes on \
+             from where it was"
+        );
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_to_be_asked_for() {
+        let awaited = awaited(0, 0, 2);
+        assert_eq!(
+            awaited.to_string(),
+            "home: 0 of 2 segments are readable, 2 are cold"
+        );
+        assert_eq!(
+            awaited.hint(),
+            "`coldchain thaw home` asks for what is cold"
+        );
+    }
+}
