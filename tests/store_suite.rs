@@ -4,6 +4,7 @@ mod common;
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use coldchain::model::Sha256;
@@ -12,7 +13,7 @@ use coldchain::store::{
     Patience, Put, RecordingStore, Role, S3Settings, Stat, Store, StoreError,
 };
 
-use common::bucket::{OwnBucket, open, settings, write_credentials};
+use common::bucket::{OwnBucket, open, settings, short_patience, write_credentials};
 use common::s3_server::{Config, Mode, S3Server};
 use common::servers::{Moto, ObjectLock, Server, Versioning, Weed};
 
@@ -77,7 +78,12 @@ fn remote(server: Option<&'static Server>) -> Fresh {
     let credentials = directory.path().join("credentials");
     write_credentials(&credentials, server.access_key(), server.secret_key());
     let settings = S3Settings {
-        patience: Patience::default(),
+        // SeaweedFS answers writers that meet with 409 again and again.
+        patience: Patience {
+            give_up_after: Duration::from_mins(2),
+            stall: Duration::from_mins(1),
+            ..short_patience()
+        },
         ..settings(server.endpoint(), &bucket, &credentials)
     };
     Fresh {

@@ -14,6 +14,9 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use crate::store::error::ErrorKind;
 use crate::store::patience::Again;
 
+/// What errors are written in.
+pub(super) const ERROR_TYPE: &str = "application/xml";
+
 /// A failed request, judged.
 #[derive(Debug)]
 pub(super) struct Judged {
@@ -99,8 +102,18 @@ impl Judged {
 
     /// No byte moved for too long.
     pub(super) fn stalled(after: Duration) -> Self {
-        let seconds = after.as_secs();
-        let what = format!("the connection stalled: no byte moved for {seconds} s");
+        let seconds = after.as_secs_f32();
+        let what = format!("the connection stalled: no byte moved for {seconds:.1} s");
+        Self::new(
+            ErrorKind::Unavailable,
+            Again::Wait(None),
+            Answer::said(what),
+        )
+    }
+
+    /// An object always comes with its tag, an error that pretends to be one does not.
+    pub(super) fn error_in_200() -> Self {
+        let what = "it answered 200 with an error inside";
         Self::new(
             ErrorKind::Unavailable,
             Again::Wait(None),
@@ -227,7 +240,7 @@ fn of_answer(answer: &Answer, after: Option<Duration>) -> (ErrorKind, Again) {
         _ if refuses_checksum(answer) => (Kind::Unsupported, Again::No),
         _ => match status {
             301 => (Kind::WrongRegion, Again::No),
-            307 | 408 | 429 | 500 | 502..=504 => (Kind::Unavailable, wait),
+            307 | 408 | 409 | 429 | 500 | 502..=504 => (Kind::Unavailable, wait),
             401 | 403 => (Kind::Denied, Again::No),
             404 => (Kind::NotFound, Again::No),
             416 => (Kind::TooShort, Again::No),

@@ -3,7 +3,7 @@
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 
 use super::S3Store;
-use super::answer::{Answer, Judged, judge};
+use super::answer::{Answer, ERROR_TYPE, Judged, judge};
 use crate::store::Locator;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::patience::Again;
@@ -57,6 +57,9 @@ impl S3Store<'_> {
                     return Err(fetched.unless_changed(judged));
                 }
             };
+            if output.e_tag().is_none() && output.content_type() == Some(ERROR_TYPE) {
+                return Err(Judged::error_in_200());
+            }
             fetched.begin(&output, want)?;
             loop {
                 match output.body.next().await {

@@ -130,10 +130,15 @@ impl<'a> S3Store<'a> {
         let mut attempts = Attempts::new(patience);
         loop {
             let client = self.client().await?;
-            let judged = match meter.watch(patience.stall, attempt(&client, &meter)).await {
+            let stall = if self.clock.has_answered() {
+                patience.stall
+            } else {
+                patience.stall.min(patience.first_contact)
+            };
+            let judged = match meter.watch(stall, attempt(&client, &meter)).await {
                 Some(Ok(done)) => return Ok(done),
                 Some(Err(judged)) => judged,
-                None => Judged::stalled(patience.stall),
+                None => Judged::stalled(stall),
             };
             if judged.kind == ErrorKind::Expired {
                 // Whoever renews them may have done so by the next attempt.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
 
-use super::answer::{Judged, judge};
+use super::answer::{ERROR_TYPE, Judged, judge};
 use super::settings::Checksum;
 use super::{S3Store, locator, to_chrono};
 use crate::model::{Sha256, StorageClass};
@@ -46,7 +46,11 @@ impl S3Store<'_> {
                 ) {
                     request = request.checksum_mode(ChecksumMode::Enabled);
                 }
-                request.send().await.map_err(|error| judge(&error))
+                let output = request.send().await.map_err(|error| judge(&error))?;
+                if output.e_tag().is_none() && output.content_type() == Some(ERROR_TYPE) {
+                    return Err(Judged::error_in_200());
+                }
+                Ok(output)
             })
             .await;
         let output = match asked {
