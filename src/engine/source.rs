@@ -49,7 +49,13 @@ pub fn open_store<'a>(
     observer: &'a dyn Observer,
 ) -> Result<Box<dyn Store + 'a>, Error> {
     match config {
-        StoreConfig::Dir { path, .. } => Ok(Box::new(DirStore::open(path)?)),
+        StoreConfig::Dir { path, cold } => {
+            let store = DirStore::open(path)?;
+            Ok(Box::new(match cold {
+                Some(cold) => store.playing(cold.class, cold.delay),
+                None => store,
+            }))
+        }
         StoreConfig::S3 { settings, .. } => {
             let told = Box::new(|waiting: &Waiting<'_>| {
                 observer.event(Event::Waiting {

@@ -3,11 +3,18 @@
 //! An object is written to a temporary file beside its place, synced, and moved there by a rename
 //! that does not replace; then the directory is synced. So it appears whole and durable, or not at
 //! all, and of two writers one is told that it existed.
+//!
+//! For rehearsals it can play a cold class, into which the segments are put.
 
+mod cold;
+
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rustix::fs::OFlags;
@@ -17,8 +24,11 @@ use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::place::{Placed, Placing, new_file, place, place_best, random_name, sync_directory};
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Thaw, ThawRequest,
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Role, Stat, Store, Thaw,
+    ThawRequest,
 };
+use crate::model::StorageClass;
+use cold::{Cold, Lock};
 
 const TEMPORARY: &str = ".tmp-";
 
@@ -39,6 +49,23 @@ pub struct DirStore {
     root: PathBuf,
     url: String,
     placing: Placing,
+    played: Option<Played>,
+    clock: Clock,
+}
+
+/// The class that segments are put into.
+#[derive(Debug, Clone, Copy)]
+struct Played {
+    class: StorageClass,
+    delay: Option<Duration>,
+}
+
+struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&(self.0)()).finish()
+    }
 }
 
 impl DirStore {
@@ -69,7 +96,28 @@ impl DirStore {
             root: root.to_owned(),
             url,
             placing: Placing::RenameNoReplace,
+            played: None,
+            clock: Clock(Arc::new(Utc::now)),
         })
+    }
+
+    /// Puts segments into that class from now on; where they lie they stay, whatever the store plays
+    /// later. A thaw takes `delay` in whatever tier, or what AWS says of the tier.
+    #[must_use]
+    pub fn playing(self, class: StorageClass, delay: Option<Duration>) -> Self {
+        Self {
+            played: Some(Played { class, delay }),
+            ..self
+        }
+    }
+
+    /// With another clock than the machine's, for all but the times of the files.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>) -> Self {
+        Self {
+            clock: Clock(clock),
+            ..self
+        }
     }
 
     /// Tries on a file of its own what the filesystem can do, and keeps to it.
@@ -113,19 +161,13 @@ impl DirStore {
         let key = locator.0.as_str();
         let path = self.path(operation, key)?;
         let no_object = || StoreError::new(ErrorKind::NotAnObject, operation, key, &self.url);
-        let flags =
-            i32::try_from(OFlags::NOFOLLOW.bits() | OFlags::NONBLOCK.bits()).expect("flags fit");
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(&path)
-            .map_err(|error| {
-                // ELOOP: a symbolic link, which is never followed out of the store.
-                match Errno::from_io_error(&error) {
-                    Some(Errno::LOOP) => no_object(),
-                    _ => self.absent_or(operation, key, error),
-                }
-            })?;
+        let file = open_file(&path).map_err(|error| {
+            // ELOOP: a symbolic link, which is never followed out of the store.
+            match Errno::from_io_error(&error) {
+                Some(Errno::LOOP) => no_object(),
+                _ => self.absent_or(operation, key, error),
+            }
+        })?;
         let metadata = file
             .metadata()
             .map_err(|error| StoreError::from_io(operation, key, &self.url, error))?;
@@ -133,6 +175,27 @@ impl DirStore {
             return Err(no_object());
         }
         Ok((file, metadata.len()))
+    }
+
+    /// What is remembered of an object that lies in a class.
+    fn cold(&self, operation: Operation, key: &str) -> Result<Option<Cold>, StoreError> {
+        let path = self.path(operation, key)?;
+        Cold::read(&path).map_err(|error| StoreError::from_io(operation, key, &self.url, error))
+    }
+
+    /// Opens an object to read what is in it, which a cold class refuses.
+    fn readable(&self, locator: &Locator) -> Result<(File, u64), StoreError> {
+        let opened = self.object(Operation::Get, locator)?;
+        let cold = self.cold(Operation::Get, &locator.0)?;
+        match cold.map(|cold| cold.readability((self.clock.0)())) {
+            None | Some(Readability::Always | Readability::Until(..)) => Ok(opened),
+            Some(Readability::Cold(_) | Readability::Thawing(_)) => Err(StoreError::new(
+                ErrorKind::Cold,
+                Operation::Get,
+                &locator.0,
+                &self.url,
+            )),
+        }
     }
 
     /// "Not found" is only said by a store that is there.
@@ -160,19 +223,41 @@ impl DirStore {
         }
     }
 
-    fn write_and_place(&self, path: &Path, bytes: &[u8]) -> io::Result<Placed> {
+    fn write_and_place(&self, path: &Path, object: &NewObject<'_>) -> io::Result<Placed> {
         let parent = path.parent().expect("a key has a parent");
         self.make_parents(parent)?;
-        let temporary = parent.join(format!("{TEMPORARY}{}", random_name()));
-        let placed = new_file(&temporary)
-            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| place_best(self.placing, &temporary, path));
+        let temporary = temporary_beside(path);
+        let class = self.played.filter(|_| object.role == Role::Segment);
+        let class = class.map(|played| played.class);
+        let placed = write_file(&temporary, &object.bytes)
+            .and_then(|()| self.place_into_class(&temporary, path, class));
         if !matches!(placed, Ok(Placed::Moved)) {
             let _ = fs::remove_file(&temporary);
         }
         // Also when it existed: whoever put it there may not have come to this yet.
         sync_directory(parent)?;
         placed
+    }
+
+    /// What an earlier put or delete that was cut short left beside the object's place is replaced;
+    /// what stands beside an object stays as it is.
+    fn place_into_class(
+        &self,
+        temporary: &Path,
+        path: &Path,
+        class: Option<StorageClass>,
+    ) -> io::Result<Placed> {
+        let _lock = Lock::over(path);
+        match fs::symlink_metadata(path) {
+            Ok(_) => return Ok(Placed::Existed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        match class {
+            Some(class) => Cold::new(class).write(path)?,
+            None => Cold::forget(path)?,
+        }
+        place_best(self.placing, temporary, path)
     }
 
     fn list_directory(
@@ -200,9 +285,11 @@ impl DirStore {
                     self.list_directory(&item.path(), prefix, found)?;
                 }
             } else if kind.is_file() && key.starts_with(prefix) {
+                let metadata = item.metadata()?;
+                let cold = Cold::read(&item.path())?;
                 found.push(Listed {
                     key,
-                    stat: stat(&item.metadata()?)?,
+                    stat: stat(&metadata, cold)?,
                 });
             }
         }
@@ -210,12 +297,30 @@ impl DirStore {
     }
 }
 
-fn stat(metadata: &fs::Metadata) -> io::Result<Stat> {
+/// Opens a file for reading, unless a symbolic link stands there, and waits for no pipe's writer.
+fn open_file(path: &Path) -> io::Result<File> {
+    let flags =
+        i32::try_from(OFlags::NOFOLLOW.bits() | OFlags::NONBLOCK.bits()).expect("flags fit");
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Writes a new file, durably but for its name.
+fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = new_file(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn temporary_beside(path: &Path) -> PathBuf {
+    path.with_file_name(format!("{TEMPORARY}{}", random_name()))
+}
+
+fn stat(metadata: &fs::Metadata, cold: Option<Cold>) -> io::Result<Stat> {
     Ok(Stat {
         bytes: metadata.len(),
         sha256: None,
         modified: metadata.modified()?.into(),
-        class: None,
+        class: cold.map(|cold| cold.class),
     })
 }
 
@@ -237,7 +342,7 @@ impl Store for DirStore {
             ));
         }
         let locator = self.locate(key);
-        match self.write_and_place(&path, &object.bytes) {
+        match self.write_and_place(&path, object) {
             Ok(Placed::Moved | Placed::Linked) => Ok(Put::Created(locator)),
             Ok(Placed::Existed) => Ok(Put::Existed(locator)),
             Err(error) => Err(StoreError::from_io(Operation::Put, key, &self.url, error)),
@@ -249,7 +354,7 @@ impl Store for DirStore {
     }
 
     fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        let (file, len) = self.object(Operation::Get, locator)?;
+        let (file, len) = self.readable(locator)?;
         let too_large =
             || StoreError::new(ErrorKind::TooLarge, Operation::Get, &locator.0, &self.url);
         if len > max_bytes {
@@ -267,7 +372,7 @@ impl Store for DirStore {
     }
 
     fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        let (file, bytes) = self.object(Operation::Get, locator)?;
+        let (file, bytes) = self.readable(locator)?;
         if offset.checked_add(len).is_none_or(|end| end > bytes) {
             return Err(StoreError::new(
                 ErrorKind::TooShort,
@@ -284,8 +389,9 @@ impl Store for DirStore {
 
     fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
         let (file, _) = self.object(Operation::Stat, locator)?;
+        let cold = self.cold(Operation::Stat, &locator.0)?;
         file.metadata()
-            .and_then(|metadata| stat(&metadata))
+            .and_then(|metadata| stat(&metadata, cold))
             .map_err(|error| StoreError::from_io(Operation::Stat, &locator.0, &self.url, error))
     }
 
@@ -336,30 +442,53 @@ impl Store for DirStore {
         let key = locator.0.as_str();
         let path = self.path(Operation::Delete, key)?;
         let failed = |error| self.absent_or(Operation::Delete, key, error);
-        match fs::remove_file(&path) {
+        let _lock = Lock::over(&path);
+        let deleted = match fs::remove_file(&path) {
             Ok(()) => {
                 sync_directory(path.parent().expect("a key has a parent")).map_err(failed)?;
-                Ok(Deleted::Removed)
+                Deleted::Removed
             }
             Err(error) => match failed(error) {
-                error if error.is_not_found() => Ok(Deleted::Absent),
-                error => Err(error),
+                error if error.is_not_found() => Deleted::Absent,
+                error => return Err(error),
             },
-        }
+        };
+        Cold::forget(&path).map_err(failed)?;
+        Ok(deleted)
     }
 
     fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
         self.object(Operation::Stat, locator)?;
-        Ok(Readability::Always)
+        let cold = self.cold(Operation::Stat, &locator.0)?;
+        Ok(cold.map_or(Readability::Always, |cold| {
+            cold.readability((self.clock.0)())
+        }))
     }
 
-    fn thaw(&self, locator: &Locator, _: ThawRequest) -> Result<Thaw, StoreError> {
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+        let key = locator.0.as_str();
+        let path = self.path(Operation::Thaw, key)?;
+        let now = (self.clock.0)();
+        let delay = self.played.and_then(|played| played.delay);
+        let _lock = Lock::over(&path);
         self.object(Operation::Thaw, locator)?;
-        Ok(Thaw::NotCold)
+        let Some(before) = self.cold(Operation::Thaw, key)? else {
+            return Ok(Thaw::NotCold);
+        };
+        let mut cold = before;
+        let answer = cold.thaw(request, delay, now).map_err(|refused| {
+            StoreError::new(ErrorKind::Unsupported, Operation::Thaw, key, &self.url)
+                .because(refused)
+        })?;
+        if cold != before {
+            cold.write(&path)
+                .map_err(|error| StoreError::from_io(Operation::Thaw, key, &self.url, error))?;
+        }
+        Ok(answer)
     }
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
-        Ok(Utc::now())
+        Ok((self.clock.0)())
     }
 
     fn remarks(&self) -> Vec<String> {
