@@ -24,7 +24,7 @@
 //! - [`model`]: pure types that all of them share: ids, digests, ledger entries.
 //! - [`plan`]: schedule, backup, retention and restore as decisions with reasons.
 //! - [`config`]: the TOML file as typed values; every unknown key is an error.
-//! - [`engine`]: backup, `decide` and restore; where the edges meet.
+//! - [`engine`]: backup, `decide`, thaw and restore; where the edges meet.
 //! - [`progress`]: what happens, as events: bars, JSON lines, or nothing.
 //! - [`error`]: what ends a command, its hint, and the exit codes.
 //! - [`cli`]: the command line as types.

@@ -19,13 +19,13 @@ const DATE: &str = "2025-01-01";
 const NEXT: &str = "2025-01-07";
 
 /// Prices that make sums easy to follow: only requests to thaw cost anything.
-const PRICES: &str = r#"
+const PRICES: &str = r"
     [prices]
     date = 2026-12-01
     egress = [{ per_gb = 0 }]
     STANDARD = { gb_month = 0 }
     DEEP_ARCHIVE = { get_per_1000 = 0, standard = { per_gb = 0, per_1000_requests = 2000 }, bulk = { per_gb = 0, per_1000_requests = 500 } }
-"#;
+";
 
 /// A source with some segments' worth of files, and a bucket with a clock that only tests move.
 struct Cold {
@@ -78,12 +78,12 @@ impl Cold {
 
     /// How many requests for a thaw came.
     fn asked(&self) -> usize {
-        self.sent(&Operation::Restore)
+        self.sent(Operation::Restore)
     }
 
-    fn sent(&self, operation: &Operation) -> usize {
+    fn sent(&self, operation: Operation) -> usize {
         let requests = self.server.requests();
-        let of = requests.iter().filter(|one| one.operation == *operation);
+        let of = requests.iter().filter(|one| one.operation == operation);
         of.count()
     }
 
@@ -414,7 +414,7 @@ fn a_warm_class_needs_no_thaw_and_is_not_asked() {
         );
     }
     let asked = [Operation::Head, Operation::Restore];
-    let asked = asked.map(|operation| cold.sent(&operation));
+    let asked = asked.map(|operation| cold.sent(operation));
     assert_eq!(asked, [0, 0]);
     let to = LoopFs::new(256);
     cold.restore(&to.root(), &[]).ok();
