@@ -69,6 +69,8 @@ pub enum Command {
     Thaw(Thaw),
     /// btrsend's protocol: print nothing, "c" or "i YYYY-MM-DD", then archive the stream on stdin
     Decide(Decide),
+    /// Try every store with tiny objects: what it does, what its settings mean, what is amiss
+    Doctor,
 }
 
 /// `coldchain init`

@@ -3,6 +3,7 @@
 
 mod backup;
 mod decide;
+mod doctor;
 mod init;
 mod kit;
 mod list;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Restore(args) => restore::run(&args, everywhere),
         Command::Thaw(args) => thaw::run(&args, everywhere),
         Command::Decide(args) => decide::run(&args, everywhere),
+        Command::Doctor => doctor::run(everywhere),
     }
 }
 

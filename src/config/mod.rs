@@ -50,6 +50,7 @@ const KEYS: &[&str] = &[
     "encryption",
     "schedule",
     "prices",
+    "prune",
 ];
 const ENCRYPTION_KEYS: &[&str] = &["recipients"];
 
@@ -72,6 +73,8 @@ pub struct Config {
     pub threads: usize,
     /// Whether a sealed segment is opened and compared before upload. Default: on.
     pub self_check: SelfCheck,
+    /// Where archives are deleted that have expired. Default: after each backup.
+    pub prune: Prune,
     /// At least one, with unique names, in the file's order.
     pub sources: Vec<Source>,
     /// By name. Every source's store is among them.
@@ -89,6 +92,23 @@ pub enum SelfCheck {
     On,
     /// It is not.
     Off,
+}
+
+/// Where archives are deleted that have expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prune {
+    /// Here, at the end of each run.
+    AfterBackup,
+    /// On a machine whose credentials may delete, so that those of this one need not.
+    Elsewhere,
+}
+
+impl Prune {
+    /// Their names in the config.
+    pub const NAMES: [(&'static str, Self); 2] = [
+        ("after-backup", Self::AfterBackup),
+        ("elsewhere", Self::Elsewhere),
+    ];
 }
 
 impl Config {
@@ -139,6 +159,7 @@ impl Config {
                 Some(false) => SelfCheck::Off,
                 Some(true) | None => SelfCheck::On,
             },
+            prune: top.read("prune", prune)?.unwrap_or(Prune::AfterBackup),
             recipients: recipients(&top)?,
             prices: prices::read(&top)?,
             sources: source::read_all(&top, &inherited, &stores)?,
@@ -184,6 +205,15 @@ fn recipients(top: &Section<'_>) -> Result<Vec<String>, ConfigError> {
         items.iter().map(Field::owned_string).collect()
     })?;
     Ok(recipients.unwrap_or_default())
+}
+
+fn prune(field: &Field<'_>) -> Result<Prune, ConfigError> {
+    let text = field.string()?;
+    let found = Prune::NAMES.iter().find(|(name, _)| *name == text);
+    found.map(|(_, prune)| *prune).ok_or_else(|| {
+        let known = Prune::NAMES.iter().map(|(name, _)| *name);
+        field.fault(Fault::Unknown(Unknown::among("value", text, known)))
+    })
 }
 
 fn timezone(field: &Field<'_>) -> Result<Tz, ConfigError> {

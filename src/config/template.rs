@@ -36,6 +36,10 @@ const TOP: &str = r#"
 
 # Open every sealed segment again and compare, before it is uploaded.
 #self_check = true
+
+# Who deletes what has expired: "after-backup", each run of this machine, or "elsewhere", another one
+# with credentials of its own; then those of this one need not be able to delete.
+#prune = "after-backup"
 "#;
 
 const SOURCE_AND_STORE: &str = r#"

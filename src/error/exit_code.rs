@@ -75,6 +75,7 @@ impl Error {
             | Self::WriteStream { .. }
             | Self::File { .. }
             | Self::Ledger(_)
+            | Self::Unfit(_)
             | Self::SegmentsMissing { .. }
             | Self::StreamKnown { .. } => ExitCode::Failed,
             Self::Store(error) => match error.kind {

@@ -87,6 +87,7 @@ impl Error {
             Self::Exists(_) => "nothing was overwritten; name another file, or move it away",
             Self::NotConfirmed => "nothing was changed",
             Self::NoTerminal => "add --yes",
+            Self::Unfit(_) => "put right what each says, and run it again",
             _ => return None,
         };
         Some(text.to_owned())

@@ -353,6 +353,9 @@ pub enum Error {
         /// Of how many.
         of: usize,
     },
+    /// Backups would fail, or could not be relied on.
+    #[error("{} found", count(*.0, "failure"))]
+    Unfit(usize),
     /// A span of dates that ends before it begins.
     #[error("{until} is before {from}")]
     Span {

@@ -7,6 +7,7 @@ mod key;
 mod memory;
 mod patience;
 mod place;
+mod probe;
 mod recording;
 mod s3;
 
@@ -21,6 +22,7 @@ pub use finding::{Finding, Verdict};
 pub use key::is_key;
 pub use memory::MemoryStore;
 pub use patience::{Patience, Told, Waiting};
+pub use probe::{Deletes, Digests, Probe, probe};
 pub use recording::{Call, RecordingStore};
 pub use s3::{Addressing, Checksum, Encryption, LockMode, S3Settings, S3Store};
 

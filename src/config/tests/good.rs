@@ -34,6 +34,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
         compression: 3,
         threads: system_threads(),
         self_check: SelfCheck::On,
+        prune: Prune::AfterBackup,
         sources: vec![source],
         stores: BTreeMap::from([(
             "main".to_owned(),
@@ -57,6 +58,7 @@ segment_size = \"16MiB\"
 compression = 19
 threads = 256
 self_check = false
+prune = \"elsewhere\"
 
 [[source]]
 name = \"home\"
@@ -95,6 +97,7 @@ catch_up = false
     assert_eq!(config.state_dir, Path::new("/srv/state"));
     assert_eq!((config.compression, config.threads), (19, 256));
     assert_eq!(config.self_check, SelfCheck::Off);
+    assert_eq!(config.prune, Prune::Elsewhere);
     assert_eq!(config.recipients().unwrap(), ["age1a", "age1b"]);
 
     let home = config.source("home").unwrap();

@@ -1,0 +1,102 @@
+//! `coldchain doctor`: try every store, and say what is amiss.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::load;
+use super::output::{answer, answer_json, count};
+use super::plan::standing_warnings;
+use crate::cli::Everywhere;
+use crate::engine::{StoreReport, World, doctor};
+use crate::error::Error;
+use crate::progress::{Observer, Quiet, Verbose};
+use crate::store::Verdict;
+
+pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load(everywhere)?;
+    let observer: Box<dyn Observer> = if everywhere.verbose {
+        Box::new(Verbose)
+    } else {
+        Box::new(Quiet)
+    };
+    let reports = doctor(&config, &World::real(observer.as_ref()));
+    if everywhere.json {
+        answer_json(&to_json(&reports))?;
+    } else {
+        answer(&in_words(&reports))?;
+        if !everywhere.quiet {
+            for warning in standing_warnings(&config) {
+                eprintln!("warning: {warning}");
+            }
+        }
+    }
+    match number(&reports, Verdict::Failure) {
+        0 => Ok(()),
+        failures => Err(Error::Unfit(failures)),
+    }
+}
+
+fn number(reports: &[StoreReport], verdict: Verdict) -> usize {
+    let findings = reports.iter().flat_map(|report| &report.findings);
+    findings
+        .filter(|finding| finding.verdict == verdict)
+        .count()
+}
+
+fn to_json(reports: &[StoreReport]) -> Value {
+    let word = |verdict| match verdict {
+        Verdict::Fine => "fine",
+        Verdict::Unknown => "unknown",
+        Verdict::Warning => "warning",
+        Verdict::Failure => "failure",
+    };
+    let stores: Vec<Value> = reports
+        .iter()
+        .map(|report| {
+            let findings = report.findings.iter().map(|finding| {
+                json!({
+                    "subject": finding.subject, "verdict": word(finding.verdict),
+                    "text": finding.text,
+                })
+            });
+            json!({
+                "name": report.name, "url": report.url,
+                "findings": findings.collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({ "stores": stores })
+}
+
+fn in_words(reports: &[StoreReport]) -> String {
+    let mark = |verdict| match verdict {
+        Verdict::Fine => "ok",
+        Verdict::Unknown => "?",
+        Verdict::Warning => "warn",
+        Verdict::Failure => "FAIL",
+    };
+    let subjects = reports.iter().flat_map(|report| &report.findings);
+    let width = subjects.map(|finding| finding.subject.len()).max();
+    let width = width.unwrap_or_default();
+    let mut text = String::new();
+    for report in reports {
+        let _ = writeln!(text, "{}: {}", report.name, report.url);
+        for finding in &report.findings {
+            let (mark, subject) = (mark(finding.verdict), finding.subject);
+            let _ = writeln!(text, "  {mark:4}  {subject:width$}  {}", finding.text);
+        }
+    }
+    let number = |verdict| number(reports, verdict);
+    let stores = u64::try_from(reports.len()).unwrap_or(u64::MAX);
+    let _ = writeln!(
+        text,
+        "{}: {} fine, {} unknown, {} warned of, {} failed",
+        count(stores, "store"),
+        number(Verdict::Fine),
+        number(Verdict::Unknown),
+        number(Verdict::Warning),
+        number(Verdict::Failure),
+    );
+    text
+}
