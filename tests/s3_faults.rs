@@ -22,7 +22,7 @@ use common::s3_server::{
 const TIME: Duration = Duration::from_secs(20);
 
 fn content(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 31 % 251) as u8).collect()
+    (0..=250_u8).cycle().step_by(31).take(len).collect()
 }
 
 fn put(store: &dyn Store, key: &str, bytes: &[u8], role: Role) -> Result<Put, StoreError> {
@@ -37,8 +37,11 @@ fn put(store: &dyn Store, key: &str, bytes: &[u8], role: Role) -> Result<Put, St
 /// What an operation answers, in a form that can be compared.
 type Answer = Result<Vec<u8>, StoreError>;
 
+/// An operation, its name, and the requests that it makes.
+type Named<'s> = (&'static str, Operation, Box<dyn Fn() -> Answer + 's>);
+
 /// Every operation, on an object that is there (`cold` is, in a cold class), or for `put` is not.
-fn operations(store: &dyn Store) -> Vec<(&'static str, Operation, Box<dyn Fn() -> Answer + '_>)> {
+fn operations(store: &dyn Store) -> Vec<Named<'_>> {
     let at = |key: &str| store.locate(key);
     vec![
         (
@@ -201,7 +204,12 @@ fn a_fault_that_strikes_once_is_outlived_or_told() {
     let told: usize = std::thread::scope(|scope| {
         let strikes: Vec<_> = faults()
             .into_iter()
-            .map(|fault| scope.spawn(|| strike_once(fault, &expected)))
+            .map(|fault| {
+                scope.spawn({
+                    let expected = &expected;
+                    move || strike_once(&fault, expected)
+                })
+            })
             .collect();
         strikes
             .into_iter()
@@ -218,7 +226,7 @@ fn a_fault_that_strikes_once_is_outlived_or_told() {
 }
 
 /// Strikes each operation with that fault, and returns how many did not outlive it.
-fn strike_once(fault: FaultKind, expected: &BTreeMap<&'static str, Vec<u8>>) -> usize {
+fn strike_once(fault: &FaultKind, expected: &BTreeMap<&'static str, Vec<u8>>) -> usize {
     let mut told = 0;
     for (name, on) in operations(&bucket().store())
         .iter()

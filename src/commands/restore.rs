@@ -70,6 +70,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let restoring = Restoring {
         source: &open,
         plan: &plan,
+        at_once: config.stores[&source.store].uploads(),
         to,
         identities: &identities,
         identity_name: &file.display().to_string(),

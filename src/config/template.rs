@@ -240,11 +240,11 @@ mod tests {
             "encryption = ",
             "kms_key",
         ];
-        let all: String = all
+        let all: Vec<&str> = all
             .lines()
             .filter(|line| !examples.iter().any(|key| line.starts_with(key)))
-            .map(|line| format!("{line}\n"))
             .collect();
+        let all = all.join("\n");
         let few = "
             timezone = 'Europe/Berlin'
             source = [{ name = 'home', subvolume = '/home', snapshots = '/home/.coldchain', store = 'main' }]

@@ -264,7 +264,7 @@ impl Nightly<'_> {
                 }),
             },
             snapshot: Some(night.row.id),
-            retain_until: retain_until(self.config, self.source, full),
+            retain_until: retain_until(self.config, self.source, full, self.world.clock.now()),
             expected,
             origin: OriginFacts {
                 kernel: Some(kernel_release()),

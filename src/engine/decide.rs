@@ -107,7 +107,7 @@ pub fn decide(
             send_parent: expect_parent,
         },
         snapshot: None,
-        retain_until: retain_until(config, source, full),
+        retain_until: retain_until(config, source, full, world.clock.now()),
         expected: None,
         origin: OriginFacts::default(),
     };

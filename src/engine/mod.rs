@@ -10,6 +10,7 @@ mod commit;
 mod decide;
 mod doctor;
 mod facts;
+mod fetch;
 mod head;
 mod price;
 mod receive;

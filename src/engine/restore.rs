@@ -11,9 +11,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use crate::btrfs::{Expect, ExpectParent, Guard, Tools};
-use crate::catalog::{Catalog, SegmentRow};
+use crate::catalog::Catalog;
 use crate::config::Source;
 use crate::engine::facts::history;
+use crate::engine::fetch::{Fetched, Wanted, fetch_ahead};
 use crate::engine::receive::{Receiving, Target};
 use crate::engine::source::OpenSource;
 use crate::engine::thaw::{WantedSegments, thaw};
@@ -24,7 +25,7 @@ use crate::model::{ArchiveId, LedgerId, Sha256, SourceName, StorageClass, keys};
 use crate::plan::{RestorePlan, plan_restore};
 use crate::progress::{Event, Observer, PROGRESS_STEP};
 use crate::seal::{ArchiveKey, Identities, open_segment};
-use crate::store::{ErrorKind, Locator, ThawRequest};
+use crate::store::ThawRequest;
 
 /// Bytes handed on at a time between opening, guard and receive.
 const STEP: usize = 1 << 20;
@@ -54,6 +55,8 @@ pub struct Restoring<'a> {
     pub identity_name: &'a str,
     /// The class that the store puts segments into now; `None` if it has no classes.
     pub class: Option<StorageClass>,
+    /// Segments that are fetched at once.
+    pub at_once: usize,
     /// How to ask for what is cold.
     pub thaw: ThawRequest,
     /// Is told what happens.
@@ -107,19 +110,43 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<PathB
         &entries,
     )?;
     thaw_all(restoring, &target, &entries, catalog)?;
-    for (entry, key) in entries.iter().zip(&keys) {
+    let mut wanted = Vec::new();
+    for entry in &entries {
+        if !target.stands(entry)? {
+            let rows = catalog.segments(&entry.id)?;
+            wanted.extend(Wanted::of(restoring.source, entry, &rows));
+        }
+    }
+    let chain: Vec<_> = entries.iter().zip(&keys).collect();
+    // The segments of later archives come while earlier ones are received.
+    let (store, at_once) = (restoring.source.store, restoring.at_once);
+    fetch_ahead(store, &wanted, at_once, |fetched| {
+        receive_all(restoring, &chain, &mut target, fetched, catalog)
+    })?;
+    Ok(target.directory().to_owned())
+}
+
+/// Receives what does not stand yet, one archive after the other.
+fn receive_all(
+    restoring: &Restoring<'_>,
+    chain: &[(&ArchiveEntry, &ArchiveKey)],
+    target: &mut Target<'_>,
+    fetched: &mut Fetched<'_>,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    let name = restoring.source.name();
+    for (entry, key) in chain {
         let Some(mut receiving) = target.begin(entry)? else {
             // A run that died in between may have left this undone.
             catalog.thaw_fetched(&entry.id)?;
             continue;
         };
-        let segments = catalog.segments(&entry.id)?;
         restoring.observer.event(Event::Begun {
             source: name.clone(),
             archive: entry.id,
             expected: Some(entry.raw_bytes),
         });
-        let fed = feed(restoring, entry, key, &segments, &mut receiving);
+        let fed = feed(restoring, entry, key, fetched, &mut receiving);
         target.land(receiving, entry, fed)?;
         catalog.thaw_fetched(&entry.id)?;
         restoring.observer.event(Event::Restored {
@@ -127,7 +154,7 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<PathB
             archive: entry.id,
         });
     }
-    Ok(target.directory().to_owned())
+    Ok(())
 }
 
 /// Asks for what is cold among the archives that do not stand yet, all of them at once: a thaw takes
@@ -205,7 +232,7 @@ fn feed(
     restoring: &Restoring<'_>,
     entry: &ArchiveEntry,
     key: &ArchiveKey,
-    segments: &[SegmentRow],
+    fetched: &mut Fetched<'_>,
     receiving: &mut Receiving,
 ) -> Result<(), Error> {
     let name: &SourceName = restoring.source.name();
@@ -213,49 +240,16 @@ fn feed(
     let mut raw_bytes = 0;
     let mut told = 0;
     for (index, record) in (0..).zip(&entry.segments) {
-        let object = keys::segment(
-            &restoring.source.row.directory,
-            &entry.id,
-            index,
-            &record.sha256,
-        );
-        let locator = segments.get(index as usize).map_or_else(
-            || restoring.source.store.locate(&object),
-            |segment| Locator::from(segment.locator.clone()),
-        );
-        let damaged = |what: String| Error::SegmentDamaged {
-            archive: entry.id,
-            index,
-            key: object.clone(),
-            what,
-        };
-        let sealed = match restoring.source.store.get(&locator, record.sealed_bytes) {
-            Ok(sealed) => sealed,
-            Err(error) if error.is_not_found() => return Err(damaged("it is missing".to_owned())),
-            Err(error) if error.kind == ErrorKind::TooLarge => {
-                return Err(damaged(format!(
-                    "it is longer than the {} bytes that were stored",
-                    record.sealed_bytes
-                )));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if sealed.len() as u64 != record.sealed_bytes {
-            return Err(damaged(format!(
-                "it has {} bytes, {} were stored",
-                sealed.len(),
-                record.sealed_bytes
-            )));
-        }
-        if Sha256::of(&sealed) != record.sha256 {
-            return Err(damaged(
-                "its SHA-256 is not the one in the ledger".to_owned(),
-            ));
-        }
+        let sealed = fetched.next()?;
         let unreadable = |source| Error::SegmentUnreadable {
             archive: entry.id,
             index,
-            key: object.clone(),
+            key: keys::segment(
+                &restoring.source.row.directory,
+                &entry.id,
+                index,
+                &record.sha256,
+            ),
             source,
         };
         let mut opened = open_segment(&sealed, key, record.raw_bytes)?;

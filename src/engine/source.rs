@@ -74,10 +74,12 @@ pub(super) fn retain_until(
     config: &Config,
     source: &Source,
     full: NaiveDate,
+    now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     config.stores[&source.store].object_lock()?;
     let until = schedule(source).retained_until(full)?;
-    Some(until.and_time(NaiveTime::MIN).and_utc())
+    // What is archived for a date that long ago has had its time, and no store locks into the past.
+    Some(until.and_time(NaiveTime::MIN).and_utc()).filter(|until| *until > now)
 }
 
 /// Finds the source in the catalog, or gives it a ledger id and remembers it. What was fixed when

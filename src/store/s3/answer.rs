@@ -22,7 +22,7 @@ pub(super) const ERROR_TYPE: &str = "application/xml";
 pub(super) struct Judged {
     pub(super) kind: ErrorKind,
     pub(super) again: Again,
-    pub(super) answer: Answer,
+    pub(super) answer: Box<Answer>,
     /// Whether the attempt got further than the one before.
     pub(super) progressed: bool,
 }
@@ -91,11 +91,11 @@ impl Answer {
 }
 
 impl Judged {
-    pub(super) fn new(kind: ErrorKind, again: Again, answer: Answer) -> Self {
+    pub(super) fn new(kind: ErrorKind, again: Again, answer: impl Into<Box<Answer>>) -> Self {
         Self {
             kind,
             again,
-            answer,
+            answer: answer.into(),
             progressed: false,
         }
     }

@@ -117,7 +117,10 @@ fn http_client(settings: &S3Settings) -> Result<SharedHttpClient, StoreError> {
 
 /// The service's clock, as the `Date` of its last answer told it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ServerClock(Arc<Mutex<Option<(DateTime<Utc>, Instant)>>>);
+pub(super) struct ServerClock(Arc<Mutex<Option<Told>>>);
+
+/// What it showed, and when.
+type Told = (DateTime<Utc>, Instant);
 
 impl ServerClock {
     /// What it shows now; `None` before the first answer.

@@ -158,7 +158,7 @@ impl<'a> S3Store<'a> {
             let Some(pause) = pause else {
                 return Err(error.because(judged.answer.after(attempts.failures(), since)));
             };
-            let error = error.because(judged.answer);
+            let error = error.because(*judged.answer);
             (self.told)(&Waiting {
                 error: &error,
                 pause,

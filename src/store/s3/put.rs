@@ -196,9 +196,15 @@ impl S3Store<'_> {
                 ..judged
             });
         }
+        if self.settings.object_lock.is_some() && judged.answer.is("InvalidRequest") {
+            let hint = "; `object_lock` is set: was the bucket made with Object Lock?";
+            let answer = Answer::said(format!("{}{hint}", judged.answer));
+            return Err(Judged::new(ErrorKind::Unsupported, Again::No, answer));
+        }
         if refuses_checksum(&judged.answer) {
             let hint = "; set `checksum` of this store to \"md5\" or \"none\"";
             let answer = Answer::said(format!("{}{hint}", judged.answer));
+            let answer = Box::new(answer);
             return Err(Judged { answer, ..judged });
         }
         Err(judged)

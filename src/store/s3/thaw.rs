@@ -30,7 +30,7 @@ impl S3Store<'_> {
                 Answer::said(error.to_string()),
             )
         };
-        self.persevere(Operation::Thaw, key, async |client, _| {
+        let asked = self.persevere(Operation::Thaw, key, async |client, _| {
             let parameters = GlacierJobParameters::builder()
                 .tier(tier.clone())
                 .build()
@@ -60,7 +60,8 @@ impl S3Store<'_> {
                 return Ok(Thaw::NotCold);
             }
             Err(judged)
-        })
-        .await
+        });
+        // It is too large for the stack of many threads.
+        Box::pin(asked).await
     }
 }

@@ -1,0 +1,121 @@
+//! A chain archived into a bucket and brought back: real btrfs, the real program, a real server.
+
+mod common;
+
+use common::loopfs::real_btrfs_available;
+use common::rng::Rng;
+use common::sandbox::{Sandbox, Setup};
+use common::servers::{ObjectLock, Server, Versioning, Weed};
+use common::tree::{make_rich_tree, mutate_tree};
+
+/// The first archive and eleven incrementals on it, as the default schedule has them.
+const DATES: [&str; 12] = [
+    "2026-01-01",
+    "2026-01-07",
+    "2026-01-14",
+    "2026-01-21",
+    "2026-02-01",
+    "2026-02-07",
+    "2026-02-14",
+    "2026-02-21",
+    "2026-03-01",
+    "2026-03-07",
+    "2026-03-14",
+    "2026-03-21",
+];
+
+/// A sandbox whose store is a bucket there, with further lines of its table.
+fn with_bucket(server: &Server, bucket: &str, more: &str) -> Sandbox {
+    let store = format!(
+        r#"
+            type = "s3"
+            bucket = "{bucket}"
+            prefix = "some/prefix"
+            endpoint = "{}"
+            region = "us-east-1"
+            {more}
+        "#,
+        server.endpoint()
+    );
+    Sandbox::with(&Setup {
+        store: Some(&store),
+        schedule: "max_chain_days = 36000",
+        env: &[
+            ("AWS_ACCESS_KEY_ID", server.access_key()),
+            ("AWS_SECRET_ACCESS_KEY", server.secret_key()),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ],
+        ..Setup::default()
+    })
+}
+
+#[test]
+fn a_chain_of_twelve_comes_back_from_a_bucket() {
+    let (true, Some(server)) = (real_btrfs_available(), Weed::shared()) else {
+        return;
+    };
+    let bucket = server.new_bucket(ObjectLock::Off, Versioning::Off);
+    let sandbox = with_bucket(server, &bucket, "uploads = 3");
+    let mut rng = Rng::new(31);
+    make_rich_tree(&sandbox.source(), &mut rng);
+    for date in DATES {
+        let ran = sandbox.backup(date);
+        assert_eq!(ran.stderr, "", "{date}");
+        mutate_tree(&sandbox.source(), &mut rng);
+    }
+    sandbox.restores_equal(&DATES);
+}
+
+#[test]
+fn what_is_locked_is_there_until_its_chain_can_have_gone() {
+    let (true, Some(server)) = (real_btrfs_available(), Weed::shared()) else {
+        return;
+    };
+    let bucket = server.new_bucket(ObjectLock::On, Versioning::On);
+    let sandbox = with_bucket(server, &bucket, "object_lock = \"compliance\"");
+    make_rich_tree(&sandbox.source(), &mut Rng::new(32));
+    sandbox.backup("2026-01-01");
+    sandbox.backup("2026-01-07");
+    let list = format!("/{bucket}?list-type=2&prefix=some%2Fprefix%2F");
+    let answer = server.request("GET", &list, &[], b"");
+    assert_eq!(answer.status, 200);
+    let listed = answer.text();
+    let keys: Vec<&str> = listed
+        .split("<Key>")
+        .skip(1)
+        .map(|rest| rest.split('<').next().unwrap())
+        .collect();
+    assert!(keys.len() >= 8, "{keys:?}");
+    for key in keys {
+        let head = server.request("HEAD", &format!("/{bucket}/{key}"), &[], b"");
+        // 36000 days of the chain, 90 until it expires, 7 until it is deleted.
+        let until = head.header("x-amz-object-lock-retain-until-date");
+        assert!(
+            until.is_some_and(|until| until.starts_with("2124-10-")),
+            "{until:?}"
+        );
+        assert_eq!(head.header("x-amz-object-lock-mode"), Some("COMPLIANCE"));
+    }
+    sandbox.restores_equal(&["2026-01-01", "2026-01-07"]);
+}
+
+#[test]
+fn a_lock_that_the_bucket_does_not_keep_stops_the_backup_before_anything_large_is_stored() {
+    let (true, Some(server)) = (real_btrfs_available(), Weed::shared()) else {
+        return;
+    };
+    let bucket = server.new_bucket(ObjectLock::Off, Versioning::Off);
+    let sandbox = with_bucket(server, &bucket, "object_lock = \"compliance\"");
+    make_rich_tree(&sandbox.source(), &mut Rng::new(33));
+    let ran = sandbox.run(["backup", "2026-01-01"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stderr.contains("was the bucket made with Object Lock?"),
+        "{ran:?}"
+    );
+    let list = format!("/{bucket}?list-type=2&prefix=some%2Fprefix%2F");
+    let answer = server.request("GET", &list, &[], b"");
+    assert_eq!(answer.status, 200);
+    let listed = answer.text();
+    assert!(!listed.contains(".zst.age"), "{listed}");
+}
