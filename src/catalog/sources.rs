@@ -71,6 +71,19 @@ impl Catalog {
         Ok(())
     }
 
+    /// Notes that a source goes elsewhere than it was first meant to. Only for one whose ledger has
+    /// no entry yet.
+    pub fn move_source(&mut self, source: &SourceRow) -> Result<(), CatalogError> {
+        self.connection
+            .execute(
+                "UPDATE source SET directory = ?2, store = ?3
+                 WHERE name = ?1 AND ledger NOT IN (SELECT ledger FROM entry)",
+                params![source.name.as_str(), source.directory, source.store],
+            )
+            .doing("move a source")?;
+        Ok(())
+    }
+
     /// Notes a standing warning, and returns whether it differs from what was said before.
     pub fn tell(
         &mut self,

@@ -91,8 +91,16 @@ pub fn know_source(
 ) -> Result<SourceRow, Error> {
     let directory = source.directory.to_string();
     let store = store_url(&config.stores[&source.store]);
-    if let Some(row) = catalog.source(&source.name)? {
-        if row.directory != directory || row.store != store {
+    if let Some(mut row) = catalog.source(&source.name)? {
+        if row.directory == directory && row.store == store {
+            return Ok(row);
+        }
+        // A name that was misspelt until now binds nobody.
+        if catalog.entries(&row.ledger)?.is_empty() {
+            row.directory = directory;
+            row.store = store;
+            catalog.move_source(&row)?;
+        } else {
             return Err(Error::SourceMoved {
                 source_name: source.name.clone(),
                 was: format!("`{}` in {}", row.directory, row.store),
