@@ -95,24 +95,24 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
             &[("credentials_file", "")],
             1,
             "error: could not list home/ledger/ in s3://archive/some/prefix?endpoint=$E: there are no credentials that it knows\n\
-             caused by: the credential provider was not enabled: no providers in chain provided credentials\n\
+             caused by: none are in the environment, in profile files, or with an identity of this machine\n\
              hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile`; see docs/aws.md\n",
         ),
         (
             &[("storage_class", "\"DEEP_ARCHIV\"")],
             2,
-            "error: $T/config.toml:20: unknown storage class `DEEP_ARCHIV`, did you mean `DEEP_ARCHIVE`?\n\
+            "error: $T/config.toml:19: unknown storage class `DEEP_ARCHIV`, did you mean `DEEP_ARCHIVE`?\n\
              hint: known: `STANDARD`, `STANDARD_IA`, `ONEZONE_IA`, `GLACIER_IR`, `GLACIER`, `DEEP_ARCHIVE`\n",
         ),
         (
             &[("prefix", "\"a b/../ü\"")],
             2,
-            "error: $T/config.toml:20: `store.disk.prefix` must be a key prefix of A-Z, a-z, 0-9, `.`, `_`, `-`, its parts joined by `/`, none at its ends, found the string \"a b/../ü\"\n",
+            "error: $T/config.toml:18: `store.disk.prefix` must be a key prefix of A-Z, a-z, 0-9, `.`, `_`, `-`, its parts joined by `/`, none at its ends, found the string \"a b/../ü\"\n",
         ),
         (
             &[("bucket", "\"My_Archive\"")],
             2,
-            "error: $T/config.toml:20: `store.disk.bucket` must be a bucket's name: 3 to 63 of a-z, 0-9, `.` and `-`, the first and last no `.` or `-`, found the string \"My_Archive\"\n",
+            "error: $T/config.toml:18: `store.disk.bucket` must be a bucket's name: 3 to 63 of a-z, 0-9, `.` and `-`, the first and last no `.` or `-`, found the string \"My_Archive\"\n",
         ),
         (
             &[("object_lock", "\"governance\"")],
@@ -122,7 +122,7 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
         (
             &[("endpoint", "\"archive.example.org\"")],
             2,
-            "error: $T/config.toml:20: `store.disk.endpoint` must be a URL that begins with https:// or http:// and names a host, found the string \"archive.example.org\"\n",
+            "error: $T/config.toml:18: `store.disk.endpoint` must be a URL that begins with https:// or http:// and names a host, found the string \"archive.example.org\"\n",
         ),
     ];
     for (lines, code, expected) in cases {

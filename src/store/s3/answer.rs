@@ -14,6 +14,9 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use crate::store::error::ErrorKind;
 use crate::store::patience::Again;
 
+const NO_CREDENTIALS: &str =
+    "none are in the environment, in profile files, or with an identity of this machine";
+
 /// What errors are written in.
 pub(super) const ERROR_TYPE: &str = "application/xml";
 
@@ -272,7 +275,11 @@ where
             }
             _ => (ErrorKind::NoCredentials, Again::No),
         };
-        return Judged::new(kind, again, Answer::said(chain(credentials)));
+        let said = match credentials {
+            CredentialsError::CredentialsNotLoaded(_) => NO_CREDENTIALS.to_owned(),
+            _ => chain(credentials).replace('\n', ";"),
+        };
+        return Judged::new(kind, again, Answer::said(said));
     }
     let tls = ["certificate", "InvalidContentType", "UnknownIssuer"];
     if tls.iter().any(|word| text.contains(word)) {
