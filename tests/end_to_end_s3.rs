@@ -5,7 +5,7 @@ mod common;
 use common::loopfs::real_btrfs_available;
 use common::rng::Rng;
 use common::sandbox::{Sandbox, Setup};
-use common::servers::{ObjectLock, Server, Versioning, Weed};
+use common::servers::{Moto, ObjectLock, Server, Versioning, Weed};
 use common::tree::{make_rich_tree, mutate_tree};
 
 /// The first archive and eleven incrementals on it, as the default schedule has them.
@@ -118,4 +118,24 @@ fn a_lock_that_the_bucket_does_not_keep_stops_the_backup_before_anything_large_i
     assert_eq!(answer.status, 200);
     let listed = answer.text();
     assert!(!listed.contains(".zst.age"), "{listed}");
+}
+
+#[test]
+fn what_lies_in_glacier_is_asked_for_and_then_comes_back() {
+    let (true, Some(server)) = (real_btrfs_available(), Moto::shared()) else {
+        return;
+    };
+    let bucket = server.new_bucket(ObjectLock::Off, Versioning::Off);
+    let sandbox = with_bucket(server, &bucket, "storage_class = \"GLACIER\"");
+    let mut rng = Rng::new(34);
+    make_rich_tree(&sandbox.source(), &mut rng);
+    sandbox.backup("2026-01-01");
+    mutate_tree(&sandbox.source(), &mut rng);
+    sandbox.backup("2026-01-07");
+    // moto thaws at once, but whoever has just asked is told to come again.
+    let asked = sandbox.run(["thaw", "home", "--tier", "bulk"]);
+    assert_eq!(asked.code, Some(5), "{asked:?}");
+    let status = sandbox.run(["thaw", "home", "--status"]);
+    assert_eq!(status.code, Some(0), "{status:?}");
+    sandbox.restores_equal(&["2026-01-07"]);
 }
