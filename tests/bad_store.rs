@@ -10,8 +10,11 @@ use common::machine::{Machine, fed_config};
 use common::s3_server::{ACCESS_KEY, BUCKET, Bucket, Config, S3Server, SECRET_KEY};
 use common::stream_builder::StreamBuilder;
 
+/// Keys of the store's table, and what stands there instead; empty for nothing.
+type Lines<'l> = &'l [(&'l str, &'l str)];
+
 /// A config with a bucket of that server as its store, and these lines instead of or beside.
-fn config(endpoint: &str, lines: &[(&str, &str)]) -> String {
+fn config(endpoint: &str, lines: Lines<'_>) -> String {
     let mut keys = vec![
         ("type", "\"s3\"".to_owned()),
         ("bucket", format!("\"{BUCKET}\"")),
@@ -51,7 +54,7 @@ fn stream() -> Vec<u8> {
 
 /// What the program says to a stream for that store: exit code, and stderr with `$E` for the
 /// endpoint and without the numbers of requests.
-fn said(machine: &Machine, endpoint: &str, lines: &[(&str, &str)]) -> (Option<i32>, String) {
+fn said(machine: &Machine, endpoint: &str, lines: Lines<'_>) -> (Option<i32>, String) {
     machine.write_config(&config(endpoint, lines));
     let mut command = machine.command("decide 2024-01-01");
     command
@@ -76,7 +79,7 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
     let server = S3Server::new();
     let endpoint = server.endpoint();
     let machine = machine();
-    let cases: &[(&[(&str, &str)], i32, &str)] = &[
+    let cases: &[(Lines<'_>, i32, &str)] = &[
         (
             &[("bucket", "\"my-archive\"")],
             1,

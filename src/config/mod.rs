@@ -45,12 +45,12 @@ const KEYS: &[&str] = &[
     "compression",
     "threads",
     "self_check",
+    "prune",
     "source",
     "store",
     "encryption",
     "schedule",
     "prices",
-    "prune",
 ];
 const ENCRYPTION_KEYS: &[&str] = &["recipients"];
 
