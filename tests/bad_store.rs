@@ -7,7 +7,9 @@ use std::net::TcpListener;
 
 use common::bucket::write_credentials;
 use common::machine::{Machine, fed_config};
-use common::s3_server::{ACCESS_KEY, BUCKET, Bucket, Config, S3Server, SECRET_KEY};
+use common::s3_server::{
+    ACCESS_KEY, BUCKET, Bucket, Config, Fault, FaultKind, Operation, S3Server, SECRET_KEY,
+};
 use common::stream_builder::StreamBuilder;
 
 /// Keys of the store's table, and what stands there instead; empty for nothing.
@@ -150,6 +152,19 @@ fn an_endpoint_where_nobody_listens_is_given_up_soon() {
     assert!(
         text.ends_with("hint: waiting helps: nothing is lost, run the same command again later\n"),
         "{text}"
+    );
+}
+
+#[test]
+fn a_backup_needs_no_permission_to_delete() {
+    let server = S3Server::new();
+    server.fail(Fault::on(Operation::Delete, FaultKind::AccessDenied).always());
+    let (code, text) = said(&machine(), &server.endpoint(), &[]);
+    assert_eq!((code, text.as_str()), (Some(0), ""));
+    assert_eq!(
+        server.objects(BUCKET).len(),
+        5,
+        "signpost, key, segment, two entries"
     );
 }
 

@@ -692,3 +692,19 @@ fn a_cold_object_is_thawed_read_and_cold_again() {
     };
     assert!(store.thaw(&at, expedited).is_err());
 }
+
+#[test]
+fn credentials_that_may_not_delete_store_and_read_all_the_same() {
+    let bucket = bucket();
+    bucket
+        .server
+        .fail(Fault::on(Operation::Delete, FaultKind::AccessDenied).always());
+    let store = bucket.store();
+    let Put::Created(at) = put(&store, "new", b"x", Role::Segment).unwrap() else {
+        panic!("it is new");
+    };
+    let error = store.delete(&at).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Denied);
+    assert!(error.hint().unwrap().contains("docs/aws.md"));
+    assert_eq!(store.get(&at, 9).unwrap(), b"x");
+}

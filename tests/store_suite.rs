@@ -10,7 +10,7 @@ use bytes::Bytes;
 use coldchain::model::Sha256;
 use coldchain::store::{
     Deleted, DirStore, ErrorKind, Exclusivity, Locator, MemoryStore, NewObject, Operation,
-    Patience, Put, RecordingStore, Role, S3Settings, Stat, Store, StoreError,
+    Patience, Put, Readability, RecordingStore, Role, S3Settings, Stat, Store, StoreError,
 };
 
 use common::bucket::{OwnBucket, open, settings, short_patience, write_credentials};
@@ -130,6 +130,7 @@ macro_rules! holds_the_contract {
                 what_is_no_key_is_refused_by_every_operation,
                 an_empty_object_is_an_object,
                 a_locator_is_known_without_a_listing,
+                what_is_warm_is_readable_and_the_clock_is_told,
             );
         }
     };
@@ -324,6 +325,18 @@ mod contract {
                 stat
             );
         }
+    }
+
+    pub(super) fn what_is_warm_is_readable_and_the_clock_is_told(make: Make) {
+        let fresh = make();
+        let locator = created(&*fresh.store, "a/b", b"x");
+        let readability = fresh.store.readability(&locator).unwrap();
+        assert_eq!(readability, Readability::Always);
+        let apart = fresh.store.now().unwrap() - chrono::Utc::now();
+        assert!(apart.abs() < chrono::TimeDelta::minutes(1), "{apart}");
+        let absent = fresh.store.locate("c");
+        let error = fresh.store.readability(&absent).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound);
     }
 
     pub(super) fn nothing_is_an_empty_listing(make: Make) {

@@ -66,6 +66,8 @@ impl Error {
             Self::Seal(error) if error.is_wrong_input() => ExitCode::Usage,
             Self::Catalog(error) if error.is_integrity() => ExitCode::Integrity,
             Self::Thawing(_) => ExitCode::Thawing,
+            // A copy that went cold again while others were fetched.
+            Self::Store(error) if error.kind == ErrorKind::Cold => ExitCode::Thawing,
             Self::Seal(_)
             | Self::Catalog(_)
             | Self::NoCapacity { .. }

@@ -201,7 +201,7 @@ impl StoreError {
             ErrorKind::Expired => "renew the credentials, and run again",
             ErrorKind::ClockSkew => "set this machine's clock; waiting does not help",
             ErrorKind::WrongRegion => "set `region` of this store; waiting does not help",
-            ErrorKind::Cold => "`coldchain thaw` asks for it",
+            ErrorKind::Cold => "run the same command again: it asks for what went cold meanwhile",
             ErrorKind::NoCapacity => "waiting helps; the tier `standard` always has capacity",
             ErrorKind::Unavailable => {
                 "waiting helps: nothing is lost, run the same command again later"

@@ -14,7 +14,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{open_file, temporary_beside, write_file};
+use super::open_file;
+use super::write::{temporary_beside, write_file};
 use crate::model::{StorageClass, TierRefused};
 use crate::store::place::sync_directory;
 use crate::store::{Readability, Thaw, ThawRequest};

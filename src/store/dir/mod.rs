@@ -7,11 +7,13 @@
 //! For rehearsals it can play a cold class, into which the segments are put.
 
 mod cold;
+mod list;
+mod write;
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +24,9 @@ use rustix::io::Errno;
 
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
-use super::place::{Placed, Placing, new_file, place, place_best, random_name, sync_directory};
+use super::place::{Placed, Placing, new_file, place, random_name, sync_directory};
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Role, Stat, Store, Thaw,
-    ThawRequest,
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Thaw, ThawRequest,
 };
 use crate::model::StorageClass;
 use cold::{Cold, Lock};
@@ -209,92 +210,6 @@ impl DirStore {
         }
         error
     }
-
-    /// Makes the directories above an object, each durable in its parent.
-    fn make_parents(&self, parent: &Path) -> io::Result<()> {
-        if parent == self.root || parent.is_dir() {
-            return Ok(());
-        }
-        let above = parent.parent().expect("it is below the root");
-        self.make_parents(above)?;
-        match DirBuilder::new().mode(0o700).create(parent) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => sync_directory(above),
-        }
-    }
-
-    fn write_and_place(&self, path: &Path, object: &NewObject<'_>) -> io::Result<Placed> {
-        let parent = path.parent().expect("a key has a parent");
-        self.make_parents(parent)?;
-        let temporary = temporary_beside(path);
-        let class = self.played.filter(|_| object.role == Role::Segment);
-        let class = class.map(|played| played.class);
-        let placed = write_file(&temporary, &object.bytes)
-            .and_then(|()| self.place_into_class(&temporary, path, class));
-        if !matches!(placed, Ok(Placed::Moved)) {
-            let _ = fs::remove_file(&temporary);
-        }
-        // Also when it existed: whoever put it there may not have come to this yet.
-        sync_directory(parent)?;
-        placed
-    }
-
-    /// What an earlier put or delete that was cut short left beside the object's place is replaced;
-    /// what stands beside an object stays as it is.
-    fn place_into_class(
-        &self,
-        temporary: &Path,
-        path: &Path,
-        class: Option<StorageClass>,
-    ) -> io::Result<Placed> {
-        let _lock = Lock::over(path);
-        match fs::symlink_metadata(path) {
-            Ok(_) => return Ok(Placed::Existed),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        match class {
-            Some(class) => Cold::new(class).write(path)?,
-            None => Cold::forget(path)?,
-        }
-        place_best(self.placing, temporary, path)
-    }
-
-    fn list_directory(
-        &self,
-        directory: &Path,
-        prefix: &str,
-        found: &mut Vec<Listed>,
-    ) -> io::Result<()> {
-        for item in fs::read_dir(directory)? {
-            let item = item?;
-            let Ok(relative) = item.path().strip_prefix(&self.root).map(Path::to_owned) else {
-                continue;
-            };
-            // A name that is no key is no object.
-            let Some(key) = relative.to_str().map(str::to_owned) else {
-                continue;
-            };
-            if check_key(Operation::List, &self.url, &key).is_err() {
-                continue;
-            }
-            let kind = item.file_type()?;
-            if kind.is_dir() {
-                let below = format!("{key}/");
-                if below.starts_with(prefix) || prefix.starts_with(&below) {
-                    self.list_directory(&item.path(), prefix, found)?;
-                }
-            } else if kind.is_file() && key.starts_with(prefix) {
-                let metadata = item.metadata()?;
-                let cold = Cold::read(&item.path())?;
-                found.push(Listed {
-                    key,
-                    stat: stat(&metadata, cold)?,
-                });
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Opens a file for reading, unless a symbolic link stands there, and waits for no pipe's writer.
@@ -302,17 +217,6 @@ fn open_file(path: &Path) -> io::Result<File> {
     let flags =
         i32::try_from(OFlags::NOFOLLOW.bits() | OFlags::NONBLOCK.bits()).expect("flags fit");
     OpenOptions::new().read(true).custom_flags(flags).open(path)
-}
-
-/// Writes a new file, durably but for its name.
-fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = new_file(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-fn temporary_beside(path: &Path) -> PathBuf {
-    path.with_file_name(format!("{TEMPORARY}{}", random_name()))
 }
 
 fn stat(metadata: &fs::Metadata, cold: Option<Cold>) -> io::Result<Stat> {
@@ -396,46 +300,7 @@ impl Store for DirStore {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        let failed = |error| {
-            let error = StoreError::from_io(Operation::List, prefix, &self.url, error);
-            // Even when it vanished while it was read: a listing is complete or an error.
-            if error.is_not_found() {
-                StoreError {
-                    kind: ErrorKind::MissingRoot,
-                    ..error
-                }
-            } else {
-                error
-            }
-        };
-        // Only the directory that the prefix names is walked, not the whole store.
-        let directory = prefix
-            .rsplit_once('/')
-            .map_or("", |(directory, _)| directory);
-        if !directory.is_empty() {
-            check_key(Operation::List, &self.url, directory)?;
-        }
-        let start = self.root.join(directory);
-        if !self.root.is_dir() {
-            return Err(StoreError::new(
-                ErrorKind::MissingRoot,
-                Operation::List,
-                prefix,
-                &self.url,
-            ));
-        }
-        let mut found = Vec::new();
-        match fs::symlink_metadata(&start) {
-            Ok(metadata) if metadata.is_dir() => {
-                self.list_directory(&start, prefix, &mut found)
-                    .map_err(failed)?;
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
-        found.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(found)
+        self.list_all(prefix)
     }
 
     fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {

@@ -1,0 +1,79 @@
+//! Writing an object: a temporary file, synced, then placed under its name.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::cold::{Cold, Lock};
+use super::{DirStore, TEMPORARY};
+use crate::model::StorageClass;
+use crate::store::place::{Placed, new_file, place_best, random_name, sync_directory};
+use crate::store::{NewObject, Role};
+
+impl DirStore {
+    /// Makes the directories above an object, each durable in its parent.
+    fn make_parents(&self, parent: &Path) -> io::Result<()> {
+        if parent == self.root || parent.is_dir() {
+            return Ok(());
+        }
+        let above = parent.parent().expect("it is below the root");
+        self.make_parents(above)?;
+        match DirBuilder::new().mode(0o700).create(parent) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => sync_directory(above),
+        }
+    }
+
+    pub(super) fn write_and_place(
+        &self,
+        path: &Path,
+        object: &NewObject<'_>,
+    ) -> io::Result<Placed> {
+        let parent = path.parent().expect("a key has a parent");
+        self.make_parents(parent)?;
+        let temporary = temporary_beside(path);
+        let class = self.played.filter(|_| object.role == Role::Segment);
+        let class = class.map(|played| played.class);
+        let placed = write_file(&temporary, &object.bytes)
+            .and_then(|()| self.place_into_class(&temporary, path, class));
+        if !matches!(placed, Ok(Placed::Moved)) {
+            let _ = fs::remove_file(&temporary);
+        }
+        // Also when it existed: whoever put it there may not have come to this yet.
+        sync_directory(parent)?;
+        placed
+    }
+
+    /// What an earlier put or delete that was cut short left beside the object's place is replaced;
+    /// what stands beside an object stays as it is.
+    fn place_into_class(
+        &self,
+        temporary: &Path,
+        path: &Path,
+        class: Option<StorageClass>,
+    ) -> io::Result<Placed> {
+        let _lock = Lock::over(path);
+        match fs::symlink_metadata(path) {
+            Ok(_) => return Ok(Placed::Existed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        match class {
+            Some(class) => Cold::new(class).write(path)?,
+            None => Cold::forget(path)?,
+        }
+        place_best(self.placing, temporary, path)
+    }
+}
+
+/// Writes a new file, durably but for its name.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = new_file(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+pub(super) fn temporary_beside(path: &Path) -> PathBuf {
+    path.with_file_name(format!("{TEMPORARY}{}", random_name()))
+}
