@@ -1,17 +1,18 @@
 //! Writing an archive: the intent, its segments, and the commit.
 
+use std::fmt;
+
 use chrono::NaiveDate;
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 
 use super::Catalog;
 use super::entries::{NewEntry, insert_entry};
 use super::error::{CatalogError, Doing};
-use crate::model::archive::ArchiveKind;
 use crate::model::entry::{ArchiveEntry, Timestamp};
 use crate::model::{ArchiveId, Blake3, LedgerId, SegmentRecord, Sha256, StorageClass};
 
 /// What is written before the sender starts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewAttempt<'a> {
     /// Its id.
     pub id: ArchiveId,
@@ -31,31 +32,62 @@ pub struct NewAttempt<'a> {
     pub recipients: Sha256,
     /// The archive key's secret line. It is removed at the commit.
     pub archive_key: &'a str,
+    /// The bytes of its `key.age`. They are removed at the commit.
+    pub sealed_key: &'a [u8],
     /// The snapshot that is sent; `None` if the stream comes on stdin.
     pub snapshot: Option<i64>,
     /// When it began.
     pub begun_at: Timestamp,
     /// The class that its segments are put into, where the store has classes.
     pub storage_class: Option<StorageClass>,
+    /// Until when its objects are locked, where the store is told to lock.
+    pub retain_until: Option<Timestamp>,
+}
+
+/// Without the keys: what is printed for debugging ends up in logs.
+impl fmt::Debug for NewAttempt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewAttempt")
+            .field("id", &self.id)
+            .field("ledger", &self.ledger)
+            .field("slot", &self.slot)
+            .field("chain", &self.chain)
+            .field("send_parent", &self.send_parent)
+            .field("snapshot", &self.snapshot)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Removes an entry that is not in the store, if there is one of that number.
+pub(super) fn take_back(
+    transaction: &Transaction<'_>,
+    ledger: &LedgerId,
+    seq: u64,
+) -> Result<(), CatalogError> {
+    transaction
+        .execute(
+            "UPDATE archive SET state = 'unfinished', seq = NULL
+             WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
+            params![ledger.to_string(), seq],
+        )
+        .doing("undo a commit")?;
+    transaction
+        .execute(
+            "DELETE FROM entry WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
+            params![ledger.to_string(), seq],
+        )
+        .doing("undo a commit")?;
+    Ok(())
 }
 
 impl Catalog {
-    /// Writes the intent. Earlier attempts of this ledger that came to nothing are abandoned: their
-    /// objects are strays, and their snapshots are no longer pinned.
+    /// Writes the intent. Earlier attempts stay as they are.
     pub fn begin_attempt(&mut self, new: &NewAttempt<'_>) -> Result<(), CatalogError> {
-        let transaction = self.connection.transaction().doing("begin an attempt")?;
-        transaction
-            .execute(
-                "UPDATE archive SET state = 'abandoned', archive_key = NULL
-                 WHERE ledger = ?1 AND state = 'unfinished'",
-                [new.ledger.to_string()],
-            )
-            .doing("abandon an earlier attempt")?;
-        transaction
+        self.connection
             .execute(
                 "INSERT INTO archive (id, ledger, date, slot, kind, chain, send_parent, state, segment_size,
-                    frame_size, recipients, archive_key, snapshot, begun_at, storage_class)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'unfinished', ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                    frame_size, recipients, archive_key, sealed_key, snapshot, begun_at, storage_class, retain_until)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'unfinished', ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
                 params![
                     new.id.to_string(),
                     new.ledger.to_string(),
@@ -68,13 +100,15 @@ impl Catalog {
                     new.frame_size,
                     new.recipients.to_string(),
                     new.archive_key,
+                    new.sealed_key,
                     new.snapshot,
                     new.begun_at.to_string(),
                     new.storage_class.map(StorageClass::as_str),
+                    new.retain_until.map(|until| until.to_string()),
                 ],
             )
             .doing("write an attempt")?;
-        transaction.commit().doing("write an attempt")
+        Ok(())
     }
 
     /// Writes a sealed segment's row, before its PUT.
@@ -166,7 +200,7 @@ impl Catalog {
             .doing("finish a commit")?;
         transaction
             .execute(
-                "UPDATE archive SET state = 'committed', archive_key = NULL
+                "UPDATE archive SET state = 'committed', archive_key = NULL, sealed_key = NULL
                  WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
                 params![ledger.to_string(), seq],
             )
@@ -177,19 +211,7 @@ impl Catalog {
     /// Takes back an entry whose PUT never reached the store: its archive is unfinished again.
     pub fn undo_commit(&mut self, ledger: &LedgerId, seq: u64) -> Result<(), CatalogError> {
         let transaction = self.connection.transaction().doing("undo a commit")?;
-        transaction
-            .execute(
-                "UPDATE archive SET state = 'unfinished', seq = NULL
-                 WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
-                params![ledger.to_string(), seq],
-            )
-            .doing("undo a commit")?;
-        transaction
-            .execute(
-                "DELETE FROM entry WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
-                params![ledger.to_string(), seq],
-            )
-            .doing("undo a commit")?;
+        take_back(&transaction, ledger, seq)?;
         transaction.commit().doing("undo a commit")
     }
 
@@ -221,71 +243,6 @@ impl Catalog {
                 params![archive.to_string(), at.to_string()],
             )
             .doing("record damage")?;
-        Ok(())
-    }
-
-    /// Writes an archive that was found in the ledger, as its entry says it is.
-    pub(super) fn write_absorbed(
-        transaction: &rusqlite::Transaction<'_>,
-        ledger: &LedgerId,
-        seq: u64,
-        made_at: Timestamp,
-        archive: &ArchiveEntry,
-        locators: &[String],
-    ) -> Result<(), CatalogError> {
-        let kind: ArchiveKind = archive.kind;
-        transaction
-            .execute(
-                "INSERT INTO archive (id, ledger, seq, date, slot, kind, chain, send_parent, state, stream_uuid,
-                    stream_ctransid, send_parent_uuid, raw_bytes, sealed_bytes, protocol, kernel, btrfs_progs,
-                    segment_size, frame_size, recipients, begun_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'committed', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                    ?18, ?19, ?20)
-                 ON CONFLICT (id) DO UPDATE SET state = 'committed', seq = ?3, archive_key = NULL,
-                    stream_uuid = ?9, stream_ctransid = ?10, send_parent_uuid = ?11, raw_bytes = ?12,
-                    sealed_bytes = ?13, protocol = ?14, kernel = ?15, btrfs_progs = ?16",
-                params![
-                    archive.id.to_string(),
-                    ledger.to_string(),
-                    seq,
-                    archive.date.to_string(),
-                    archive.slot.to_string(),
-                    kind.as_str(),
-                    archive.chain.to_string(),
-                    archive.send_parent.map(|id| id.to_string()),
-                    archive.stream_uuid.to_string(),
-                    archive.stream_ctransid,
-                    archive.send_parent_uuid.map(|uuid| uuid.to_string()),
-                    archive.raw_bytes,
-                    archive.sealed_bytes,
-                    archive.protocol,
-                    archive.kernel,
-                    archive.btrfs_progs,
-                    archive.segment_size,
-                    archive.frame_size,
-                    archive.recipients.to_string(),
-                    made_at.to_string(),
-                ],
-            )
-            .doing("absorb an archive")?;
-        for (index, (record, locator)) in archive.segments.iter().zip(locators).enumerate() {
-            transaction
-                .execute(
-                    "INSERT INTO segment (archive, idx, raw_bytes, sealed_bytes, sha256, locator, state)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'stored')
-                     ON CONFLICT (archive, idx) DO UPDATE SET raw_bytes = ?3, sealed_bytes = ?4,
-                        raw_blake3 = iif(sha256 = ?5, raw_blake3, NULL), sha256 = ?5, locator = ?6, state = 'stored'",
-                    params![
-                        archive.id.to_string(),
-                        index,
-                        record.raw_bytes,
-                        record.sealed_bytes,
-                        record.sha256.to_string(),
-                        locator,
-                    ],
-                )
-                .doing("absorb a segment")?;
-        }
         Ok(())
     }
 }

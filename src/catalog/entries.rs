@@ -4,7 +4,6 @@ use rusqlite::{Transaction, params};
 
 use super::Catalog;
 use super::error::{CatalogError, Doing, parsed};
-use crate::model::entry::{ArchiveEntry, Timestamp};
 use crate::model::{LedgerId, Sha256};
 
 /// An entry as it stands in the catalog.
@@ -116,32 +115,5 @@ impl Catalog {
             .doing("write a ledger entry")?;
         insert_entry(&transaction, ledger, entry, "committing")?;
         transaction.commit().doing("write a ledger entry")
-    }
-
-    /// Takes over an entry that was found in the store and verified, with the archive that it is
-    /// about and where the store has each of its segments. An attempt of this machine whose answer
-    /// was lost becomes committed by this.
-    pub fn absorb(
-        &mut self,
-        ledger: &LedgerId,
-        entry: &NewEntry<'_>,
-        made_at: Timestamp,
-        archive: Option<(&ArchiveEntry, &[String])>,
-    ) -> Result<(), CatalogError> {
-        let transaction = self
-            .connection
-            .transaction()
-            .doing("absorb a ledger entry")?;
-        transaction
-            .execute(
-                "DELETE FROM entry WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
-                params![ledger.to_string(), entry.seq],
-            )
-            .doing("absorb a ledger entry")?;
-        insert_entry(&transaction, ledger, entry, "committed")?;
-        if let Some((archive, locators)) = archive {
-            Self::write_absorbed(&transaction, ledger, entry.seq, made_at, archive, locators)?;
-        }
-        transaction.commit().doing("absorb a ledger entry")
     }
 }

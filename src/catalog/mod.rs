@@ -3,10 +3,12 @@
 //! This is the only place that speaks SQL. Calls are short transactions; none is held across an
 //! upload. The tables and what each column means are in `schema/`.
 
+mod absorb;
 mod archives;
 mod attempts;
 mod entries;
 mod error;
+mod resume;
 mod snapshots;
 mod sources;
 mod thaws;
@@ -18,10 +20,12 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub use absorb::Effect;
 pub use archives::{ArchiveRow, SegmentRow, SegmentState};
 pub use attempts::NewAttempt;
 pub use entries::{EntryRow, NewEntry};
 pub use error::CatalogError;
+pub use resume::Attempt;
 pub use snapshots::{NewSnapshot, SnapshotRow};
 pub use sources::SourceRow;
 pub use thaws::{ThawRow, ThawState};
@@ -29,9 +33,10 @@ pub use thaws::{ThawRow, ThawState};
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
+    include_str!("../../schema/0003_resume.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.

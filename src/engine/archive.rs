@@ -22,7 +22,7 @@ use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
 use crate::model::segment::FRAME_BYTES;
-use crate::model::{ArchiveId, ArchiveKind, Uuid};
+use crate::model::{ArchiveId, ArchiveKind, LedgerId, Uuid};
 use crate::progress::{Event, PROGRESS_STEP};
 use crate::seal::{ArchiveKey, Recipients, SealError, SealOptions, SealedTotals, Sealer};
 
@@ -102,6 +102,7 @@ pub(super) fn archive(
     let archive_key = ArchiveKey::generate();
     let sealed_key = archive_key.seal_to(job.recipients)?;
     let row = &job.source.row;
+    abandon_earlier(&row.ledger, catalog)?;
     catalog.begin_attempt(&NewAttempt {
         id,
         ledger: row.ledger,
@@ -112,9 +113,11 @@ pub(super) fn archive(
         frame_size: FRAME_BYTES,
         recipients: job.recipients.fingerprint(&row.ledger),
         archive_key: &archive_key.to_secret_string(),
+        sealed_key: &sealed_key,
         snapshot: job.snapshot,
         begun_at: Timestamp(job.world.clock.now()),
         storage_class: job.config.stores[&job.source.config.store].storage_class(),
+        retain_until: job.retain_until.map(Timestamp),
     })?;
     let source = job.source.name().clone();
     job.world.observer.event(Event::Begun {
@@ -187,6 +190,14 @@ pub(super) fn archive(
         raw_bytes: entry.raw_bytes,
         sealed_bytes: entry.sealed_bytes,
     })
+}
+
+/// Gives up the attempts before this one: their objects are strays.
+fn abandon_earlier(ledger: &LedgerId, catalog: &mut Catalog) -> Result<(), Error> {
+    for attempt in catalog.unfinished(ledger)? {
+        catalog.abandon(&attempt.id)?;
+    }
+    Ok(())
 }
 
 /// Brings the whole stream into the store. When this returns, the sender has said that it is done,

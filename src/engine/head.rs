@@ -4,7 +4,7 @@
 //! entry of this machine whose PUT was not answered is settled here: it is committed if the store
 //! has it byte for byte, and taken back if the number is still free.
 
-use crate::catalog::{Catalog, EntryRow, NewEntry};
+use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
 use crate::engine::source::OpenSource;
 use crate::error::Error;
 use crate::ledger::{Absorbed, PublicKey, Refusal, Replay, Trust};
@@ -199,25 +199,26 @@ fn write_absorbed(
         hash: absorbed.hash,
         object,
     };
+    let locators: Vec<String>;
+    let effect = match &absorbed.entry.kind {
+        EntryKind::Archive(archive) => {
+            locators = archive
+                .segments
+                .iter()
+                .zip(0..)
+                .map(|(segment, index)| {
+                    let directory = &source.row.directory;
+                    let key = keys::segment(directory, &archive.id, index, &segment.sha256);
+                    source.store.locate(&key).to_string()
+                })
+                .collect();
+            Effect::Archive {
+                entry: archive,
+                locators: &locators,
+            }
+        }
+        EntryKind::Open(_) | EntryKind::Unknown(_) => Effect::None,
+    };
     let made_at = absorbed.entry.head.made_at;
-    if let EntryKind::Archive(archive) = &absorbed.entry.kind {
-        let locators: Vec<String> = archive
-            .segments
-            .iter()
-            .zip(0..)
-            .map(|(segment, index)| {
-                let key = keys::segment(&source.row.directory, &archive.id, index, &segment.sha256);
-                source.store.locate(&key).to_string()
-            })
-            .collect();
-        catalog.absorb(
-            &source.row.ledger,
-            &entry,
-            made_at,
-            Some((archive, &locators)),
-        )?;
-    } else {
-        catalog.absorb(&source.row.ledger, &entry, made_at, None)?;
-    }
-    Ok(())
+    Ok(catalog.absorb(&source.row.ledger, &entry, made_at, effect)?)
 }

@@ -1,0 +1,186 @@
+//! Taking over what the ledger says: an entry, and what it does to the archives.
+
+use rusqlite::{Transaction, params};
+
+use super::Catalog;
+use super::attempts::take_back;
+use super::entries::{NewEntry, insert_entry};
+use super::error::{CatalogError, Doing};
+use crate::model::entry::{ArchiveEntry, Timestamp};
+use crate::model::{ArchiveId, LedgerId};
+
+/// What an entry does to the archives.
+#[derive(Debug, Clone, Copy)]
+pub enum Effect<'a> {
+    /// Nothing.
+    None,
+    /// It commits one.
+    Archive {
+        /// What it says of it.
+        entry: &'a ArchiveEntry,
+        /// Where the store has each of its segments, in order.
+        locators: &'a [String],
+    },
+    /// It retires these. A committed archive is retired by it, an unfinished attempt of this
+    /// machine abandoned. One that the catalog does not know is an attempt of another machine.
+    Retire(&'a [ArchiveId]),
+}
+
+impl Catalog {
+    /// Takes over an entry that was found in the store and verified, with what it does. An attempt
+    /// of this machine whose answer was lost becomes committed by this; one that wanted the same
+    /// number for its own entry is unfinished again.
+    pub fn absorb(
+        &mut self,
+        ledger: &LedgerId,
+        entry: &NewEntry<'_>,
+        made_at: Timestamp,
+        effect: Effect<'_>,
+    ) -> Result<(), CatalogError> {
+        let transaction = self
+            .connection
+            .transaction()
+            .doing("absorb a ledger entry")?;
+        take_back(&transaction, ledger, entry.seq)?;
+        insert_entry(&transaction, ledger, entry, "committed")?;
+        match effect {
+            Effect::None => {}
+            Effect::Archive {
+                entry: archive,
+                locators,
+            } => {
+                write_archive(&transaction, ledger, entry.seq, made_at, archive)?;
+                write_segments(&transaction, archive, locators)?;
+                link_snapshot(&transaction, ledger, archive)?;
+            }
+            Effect::Retire(archives) => {
+                for archive in archives {
+                    retire(&transaction, ledger, archive)?;
+                }
+            }
+        }
+        transaction.commit().doing("absorb a ledger entry")
+    }
+}
+
+/// Writes an archive as its entry says it is.
+fn write_archive(
+    transaction: &Transaction<'_>,
+    ledger: &LedgerId,
+    seq: u64,
+    made_at: Timestamp,
+    archive: &ArchiveEntry,
+) -> Result<(), CatalogError> {
+    transaction
+        .execute(
+            "INSERT INTO archive (id, ledger, seq, date, slot, kind, chain, send_parent, state, stream_uuid,
+                stream_ctransid, send_parent_uuid, raw_bytes, sealed_bytes, protocol, kernel, btrfs_progs,
+                segment_size, frame_size, recipients, begun_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'committed', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                ?18, ?19, ?20)
+             ON CONFLICT (id) DO UPDATE SET state = 'committed', seq = ?3, archive_key = NULL,
+                sealed_key = NULL, stream_uuid = ?9, stream_ctransid = ?10, send_parent_uuid = ?11,
+                raw_bytes = ?12, sealed_bytes = ?13, protocol = ?14, kernel = ?15, btrfs_progs = ?16",
+            params![
+                archive.id.to_string(),
+                ledger.to_string(),
+                seq,
+                archive.date.to_string(),
+                archive.slot.to_string(),
+                archive.kind.as_str(),
+                archive.chain.to_string(),
+                archive.send_parent.map(|id| id.to_string()),
+                archive.stream_uuid.to_string(),
+                archive.stream_ctransid,
+                archive.send_parent_uuid.map(|uuid| uuid.to_string()),
+                archive.raw_bytes,
+                archive.sealed_bytes,
+                archive.protocol,
+                archive.kernel,
+                archive.btrfs_progs,
+                archive.segment_size,
+                archive.frame_size,
+                archive.recipients.to_string(),
+                made_at.to_string(),
+            ],
+        )
+        .doing("absorb an archive")?;
+    Ok(())
+}
+
+/// Writes the segments of an archive's entry, and forgets what an earlier stream had beyond them.
+fn write_segments(
+    transaction: &Transaction<'_>,
+    archive: &ArchiveEntry,
+    locators: &[String],
+) -> Result<(), CatalogError> {
+    for (index, (record, locator)) in archive.segments.iter().zip(locators).enumerate() {
+        transaction
+            .execute(
+                "INSERT INTO segment (archive, idx, raw_bytes, sealed_bytes, sha256, locator, state)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'stored')
+                 ON CONFLICT (archive, idx) DO UPDATE SET raw_bytes = ?3, sealed_bytes = ?4,
+                    raw_blake3 = iif(sha256 = ?5, raw_blake3, NULL), sha256 = ?5, locator = ?6, state = 'stored'",
+                params![
+                    archive.id.to_string(),
+                    index,
+                    record.raw_bytes,
+                    record.sealed_bytes,
+                    record.sha256.to_string(),
+                    locator,
+                ],
+            )
+            .doing("absorb a segment")?;
+    }
+    transaction
+        .execute(
+            "DELETE FROM segment WHERE archive = ?1 AND idx >= ?2",
+            params![archive.id.to_string(), archive.segments.len()],
+        )
+        .doing("absorb a segment")?;
+    Ok(())
+}
+
+/// Ties an archive to the snapshot that it was sent from, if that still lives here and no row says
+/// so: unless it is pinned, the next archive would have to be a full.
+fn link_snapshot(
+    transaction: &Transaction<'_>,
+    ledger: &LedgerId,
+    archive: &ArchiveEntry,
+) -> Result<(), CatalogError> {
+    // The ctransid in the stream of a snapshot that was received is another machine's.
+    transaction
+        .execute(
+            "UPDATE archive SET snapshot = (
+                SELECT snapshot.id FROM snapshot JOIN source ON source.name = snapshot.source
+                WHERE source.ledger = ?2 AND deleted_at IS NULL
+                    AND coalesce(local_received, local_uuid) = ?3
+                    AND (local_received IS NOT NULL OR local_ctransid = ?4)
+                ORDER BY snapshot.id LIMIT 1)
+             WHERE id = ?1 AND snapshot IS NULL",
+            params![
+                archive.id.to_string(),
+                ledger.to_string(),
+                archive.stream_uuid.to_string(),
+                archive.stream_ctransid,
+            ],
+        )
+        .doing("absorb an archive")?;
+    Ok(())
+}
+
+fn retire(
+    transaction: &Transaction<'_>,
+    ledger: &LedgerId,
+    archive: &ArchiveId,
+) -> Result<(), CatalogError> {
+    transaction
+        .execute(
+            "UPDATE archive SET state = iif(state = 'committed', 'retired', 'abandoned'),
+                archive_key = NULL, sealed_key = NULL
+             WHERE ledger = ?1 AND id = ?2 AND state IN ('committed', 'unfinished')",
+            params![ledger.to_string(), archive.to_string()],
+        )
+        .doing("retire an archive")?;
+    Ok(())
+}

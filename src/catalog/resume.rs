@@ -1,0 +1,151 @@
+//! Attempts that came to nothing yet: what a later run needs to go on with one, or to give it up.
+
+use std::fmt;
+
+use chrono::NaiveDate;
+use rusqlite::{Row, params};
+
+use super::Catalog;
+use super::error::{CatalogError, Doing, parsed, parsed_or_null};
+use crate::model::entry::Timestamp;
+use crate::model::{ArchiveId, LedgerId, Sha256, StorageClass};
+
+/// An attempt that was begun, and neither committed nor given up.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its id; the date that it stands for is the id's.
+    pub id: ArchiveId,
+    /// The scheduled date that it fills.
+    pub slot: NaiveDate,
+    /// The full of its chain.
+    pub chain: ArchiveId,
+    /// What it is incremental on.
+    pub send_parent: Option<ArchiveId>,
+    /// Raw bytes of a segment.
+    pub segment_size: u64,
+    /// Raw bytes of a frame.
+    pub frame_size: u64,
+    /// Fingerprint of the recipients that its key was sealed to.
+    pub recipients: Sha256,
+    /// The archive key's secret line.
+    pub archive_key: Option<String>,
+    /// The bytes of its `key.age`; `None` if a version that could not resume began it.
+    pub sealed_key: Option<Vec<u8>>,
+    /// The snapshot that is sent; `None` if the stream comes on stdin.
+    pub snapshot: Option<i64>,
+    /// When it began.
+    pub begun_at: Timestamp,
+    /// The class that its segments are put into, where the store has classes.
+    pub storage_class: Option<StorageClass>,
+    /// Until when its objects are locked, where they are.
+    pub retain_until: Option<Timestamp>,
+}
+
+/// Without the keys: what is printed for debugging ends up in logs.
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("id", &self.id)
+            .field("slot", &self.slot)
+            .field("chain", &self.chain)
+            .field("send_parent", &self.send_parent)
+            .field("snapshot", &self.snapshot)
+            .field("begun_at", &self.begun_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Attempt {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: parsed(row, "id")?,
+            slot: parsed(row, "slot")?,
+            chain: parsed(row, "chain")?,
+            send_parent: parsed_or_null(row, "send_parent")?,
+            segment_size: row.get("segment_size")?,
+            frame_size: row.get("frame_size")?,
+            recipients: parsed(row, "recipients")?,
+            archive_key: row.get("archive_key")?,
+            sealed_key: row.get("sealed_key")?,
+            snapshot: row.get("snapshot")?,
+            begun_at: parsed(row, "begun_at")?,
+            storage_class: parsed_or_null(row, "storage_class")?,
+            retain_until: parsed_or_null(row, "retain_until")?,
+        })
+    }
+}
+
+impl Catalog {
+    /// A ledger's attempts that can be gone on with, oldest first.
+    pub fn unfinished(&self, ledger: &LedgerId) -> Result<Vec<Attempt>, CatalogError> {
+        let doing = "read the unfinished attempts";
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT * FROM archive WHERE ledger = ?1 AND state = 'unfinished' ORDER BY begun_at, id",
+            )
+            .doing(doing)?;
+        let rows = statement
+            .query_map([ledger.to_string()], Attempt::read)
+            .doing(doing)?;
+        rows.collect::<Result<_, _>>().doing(doing)
+    }
+
+    /// Gives up an unfinished attempt: its objects are strays, its snapshot is no longer pinned and
+    /// its key is gone. An archive that got further, or was given up before, stays as it is.
+    pub fn abandon(&mut self, attempt: &ArchiveId) -> Result<(), CatalogError> {
+        self.connection
+            .execute(
+                "UPDATE archive SET state = 'abandoned', archive_key = NULL, sealed_key = NULL
+                 WHERE id = ?1 AND state = 'unfinished'",
+                [attempt.to_string()],
+            )
+            .doing("abandon an attempt")?;
+        Ok(())
+    }
+
+    /// A ledger's attempts that were given up here, oldest first.
+    pub fn abandoned(&self, ledger: &LedgerId) -> Result<Vec<ArchiveId>, CatalogError> {
+        let doing = "read the abandoned attempts";
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM archive WHERE ledger = ?1 AND state = 'abandoned' ORDER BY begun_at, id",
+            )
+            .doing(doing)?;
+        let rows = statement
+            .query_map([ledger.to_string()], |row| parsed(row, "id"))
+            .doing(doing)?;
+        rows.collect::<Result<_, _>>().doing(doing)
+    }
+
+    /// Records that a listing lacks a segment that was stored: it has to be sealed and stored again.
+    /// Only for an unfinished attempt; a committed archive that lacks one is damaged.
+    pub fn segment_lost(&mut self, attempt: &ArchiveId, index: u32) -> Result<(), CatalogError> {
+        self.connection
+            .execute(
+                "UPDATE segment SET state = 'sealed'
+                 WHERE archive = (SELECT id FROM archive WHERE id = ?1 AND state = 'unfinished') AND idx = ?2",
+                params![attempt.to_string(), index],
+            )
+            .doing("record a lost segment")?;
+        Ok(())
+    }
+
+    /// Forgets the segments of an unfinished attempt from a place on: its new stream has fewer than
+    /// an earlier one had.
+    pub fn forget_segments_from(
+        &mut self,
+        attempt: &ArchiveId,
+        first: u32,
+    ) -> Result<(), CatalogError> {
+        self.connection
+            .execute(
+                "DELETE FROM segment
+                 WHERE archive = (SELECT id FROM archive WHERE id = ?1 AND state = 'unfinished') AND idx >= ?2",
+                params![attempt.to_string(), first],
+            )
+            .doing("forget segments of an earlier stream")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+use super::*;
+
+#[test]
+fn a_thaw_is_remembered_from_the_request_to_the_end() {
+    let (mut catalog, id) = with_segments(3);
+    let later: Timestamp = "2026-11-29T00:00:00Z".parse().unwrap();
+    let expected = |state, readable_until| ThawRow {
+        tier: Tier::Bulk,
+        days: 7,
+        state,
+        asked_at: now(),
+        readable_until,
+    };
+    assert!(catalog.thaws(&id).unwrap().is_empty());
+    catalog
+        .thaw_requested(&[(id, 0), (id, 2)], Tier::Bulk, 7, now())
+        .unwrap();
+    let thaws = catalog.thaws(&id).unwrap();
+    assert_eq!(thaws.keys().copied().collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(thaws[&0], expected(ThawState::Requested, None));
+    catalog.thaw_running(&[(id, 0)]).unwrap();
+    catalog.thaw_readable(&[(id, 2, later)]).unwrap();
+    let thaws = catalog.thaws(&id).unwrap();
+    assert_eq!(thaws[&0], expected(ThawState::Thawing, None));
+    assert_eq!(thaws[&2], expected(ThawState::Readable, Some(later)));
+    catalog.thaw_fetched(&id).unwrap();
+    catalog.thaw_readable(&[(id, 2, later)]).unwrap();
+    let thaws = catalog.thaws(&id).unwrap();
+    assert_eq!(thaws[&2], expected(ThawState::Fetched, Some(later)));
+    // Asked for again: what was before is of no meaning any more.
+    catalog
+        .thaw_requested(&[(id, 2)], Tier::Bulk, 7, now())
+        .unwrap();
+    let thaws = catalog.thaws(&id).unwrap();
+    assert_eq!(thaws[&2], expected(ThawState::Requested, None));
+}
+
+#[test]
+fn what_was_not_asked_for_here_gets_no_row_and_leaves_with_its_segment() {
+    let (mut catalog, id) = with_segments(1);
+    catalog.thaw_running(&[(id, 0)]).unwrap();
+    catalog.thaw_readable(&[(id, 0, now())]).unwrap();
+    assert!(catalog.thaws(&id).unwrap().is_empty());
+    let no_such = catalog.thaw_requested(&[(id, 1)], Tier::Bulk, 7, now());
+    assert!(no_such.is_err());
+    catalog
+        .thaw_requested(&[(id, 0)], Tier::Bulk, 7, now())
+        .unwrap();
+    catalog
+        .segment_sealed(&id, 0, &segment(), &Blake3([6; 32]), "elsewhere")
+        .unwrap();
+    assert!(catalog.thaws(&id).unwrap().is_empty());
+}
