@@ -5,7 +5,7 @@ use rusqlite::{Transaction, params};
 use super::Catalog;
 use super::attempts::take_back;
 use super::entries::{NewEntry, insert_entry};
-use super::error::{CatalogError, Doing};
+use super::error::CatalogError;
 use crate::model::entry::{ArchiveEntry, Timestamp};
 use crate::model::{ArchiveId, LedgerId};
 
@@ -37,29 +37,24 @@ impl Catalog {
         made_at: Timestamp,
         effect: Effect<'_>,
     ) -> Result<(), CatalogError> {
-        let transaction = self
-            .connection
-            .transaction()
-            .doing("absorb a ledger entry")?;
-        take_back(&transaction, ledger, entry.seq)?;
-        insert_entry(&transaction, ledger, entry, "committed")?;
-        match effect {
-            Effect::None => {}
-            Effect::Archive {
-                entry: archive,
-                locators,
-            } => {
-                write_archive(&transaction, ledger, entry.seq, made_at, archive)?;
-                write_segments(&transaction, archive, locators)?;
-                link_snapshot(&transaction, ledger, archive)?;
-            }
-            Effect::Retire(archives) => {
-                for archive in archives {
-                    retire(&transaction, ledger, archive)?;
+        self.write("absorb a ledger entry", |transaction| {
+            take_back(transaction, ledger, entry.seq)?;
+            insert_entry(transaction, ledger, entry, "committed")?;
+            match effect {
+                Effect::None => Ok(()),
+                Effect::Archive {
+                    entry: archive,
+                    locators,
+                } => {
+                    write_archive(transaction, ledger, entry.seq, made_at, archive)?;
+                    write_segments(transaction, archive, locators)?;
+                    link_snapshot(transaction, ledger, archive)
                 }
+                Effect::Retire(archives) => archives
+                    .iter()
+                    .try_for_each(|archive| retire(transaction, ledger, archive)),
             }
-        }
-        transaction.commit().doing("absorb a ledger entry")
+        })
     }
 }
 
@@ -70,7 +65,7 @@ fn write_archive(
     seq: u64,
     made_at: Timestamp,
     archive: &ArchiveEntry,
-) -> Result<(), CatalogError> {
+) -> rusqlite::Result<()> {
     transaction
         .execute(
             "INSERT INTO archive (id, ledger, seq, date, slot, kind, chain, send_parent, state, stream_uuid,
@@ -104,8 +99,7 @@ fn write_archive(
                 made_at.to_string(),
             ],
         )
-        .doing("absorb an archive")?;
-    Ok(())
+        .map(drop)
 }
 
 /// Writes the segments of an archive's entry, and forgets what an earlier stream had beyond them.
@@ -113,7 +107,7 @@ fn write_segments(
     transaction: &Transaction<'_>,
     archive: &ArchiveEntry,
     locators: &[String],
-) -> Result<(), CatalogError> {
+) -> rusqlite::Result<()> {
     for (index, (record, locator)) in archive.segments.iter().zip(locators).enumerate() {
         transaction
             .execute(
@@ -129,16 +123,14 @@ fn write_segments(
                     record.sha256.to_string(),
                     locator,
                 ],
-            )
-            .doing("absorb a segment")?;
+            )?;
     }
     transaction
         .execute(
             "DELETE FROM segment WHERE archive = ?1 AND idx >= ?2",
             params![archive.id.to_string(), archive.segments.len()],
         )
-        .doing("absorb a segment")?;
-    Ok(())
+        .map(drop)
 }
 
 /// Ties an archive to the snapshot that it was sent from, if that still lives here and no row says
@@ -147,7 +139,7 @@ fn link_snapshot(
     transaction: &Transaction<'_>,
     ledger: &LedgerId,
     archive: &ArchiveEntry,
-) -> Result<(), CatalogError> {
+) -> rusqlite::Result<()> {
     // The ctransid in the stream of a snapshot that was received is another machine's.
     transaction
         .execute(
@@ -165,15 +157,14 @@ fn link_snapshot(
                 archive.stream_ctransid,
             ],
         )
-        .doing("absorb an archive")?;
-    Ok(())
+        .map(drop)
 }
 
 fn retire(
     transaction: &Transaction<'_>,
     ledger: &LedgerId,
     archive: &ArchiveId,
-) -> Result<(), CatalogError> {
+) -> rusqlite::Result<()> {
     transaction
         .execute(
             "UPDATE archive SET state = iif(state = 'committed', 'retired', 'abandoned'),
@@ -181,6 +172,5 @@ fn retire(
              WHERE ledger = ?1 AND id = ?2 AND state IN ('committed', 'unfinished')",
             params![ledger.to_string(), archive.to_string()],
         )
-        .doing("retire an archive")?;
-    Ok(())
+        .map(drop)
 }

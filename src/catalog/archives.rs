@@ -1,10 +1,10 @@
 //! Reading archives and their segments.
 
 use chrono::NaiveDate;
-use rusqlite::{Row, params};
+use rusqlite::Row;
 
 use super::Catalog;
-use super::error::{CatalogError, Doing, parsed, parsed_or_null};
+use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::archive::{ArchiveKind, ArchiveState, UnknownWord};
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, Blake3, LedgerId, SegmentRecord, Sha256, StorageClass, Uuid};
@@ -102,6 +102,22 @@ const ARCHIVES: &str = "SELECT archive.*,
         (SELECT sum(sealed_bytes) FROM segment WHERE archive = archive.id) AS sealed_so_far
     FROM archive WHERE ledger = ?1 AND state <> 'abandoned' ORDER BY date, begun_at, id";
 
+impl SegmentRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            index: row.get("idx")?,
+            record: SegmentRecord {
+                raw_bytes: row.get("raw_bytes")?,
+                sealed_bytes: row.get("sealed_bytes")?,
+                sha256: parsed(row, "sha256")?,
+            },
+            raw_blake3: parsed_or_null(row, "raw_blake3")?,
+            locator: row.get("locator")?,
+            state: parsed(row, "state")?,
+        })
+    }
+}
+
 impl ArchiveRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let or_so_far = |column: &str, so_far: &str| -> rusqlite::Result<u64> {
@@ -146,38 +162,21 @@ impl ArchiveRow {
 impl Catalog {
     /// A ledger's archives and unfinished attempts by date; abandoned attempts are left out.
     pub fn archives(&self, ledger: &LedgerId) -> Result<Vec<ArchiveRow>, CatalogError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(ARCHIVES)
-            .doing("read the archives")?;
-        let rows = statement
-            .query_map([ledger.to_string()], ArchiveRow::read)
-            .doing("read the archives")?;
-        rows.collect::<Result<_, _>>().doing("read the archives")
+        self.select(
+            "read the archives",
+            ARCHIVES,
+            [ledger.to_string()],
+            ArchiveRow::read,
+        )
     }
 
     /// The segments of an archive, in order.
     pub fn segments(&self, archive: &ArchiveId) -> Result<Vec<SegmentRow>, CatalogError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT * FROM segment WHERE archive = ?1 ORDER BY idx")
-            .doing("read an archive's segments")?;
-        let rows = statement
-            .query_map(params![archive.to_string()], |row| {
-                Ok(SegmentRow {
-                    index: row.get("idx")?,
-                    record: SegmentRecord {
-                        raw_bytes: row.get("raw_bytes")?,
-                        sealed_bytes: row.get("sealed_bytes")?,
-                        sha256: parsed(row, "sha256")?,
-                    },
-                    raw_blake3: parsed_or_null(row, "raw_blake3")?,
-                    locator: row.get("locator")?,
-                    state: parsed(row, "state")?,
-                })
-            })
-            .doing("read an archive's segments")?;
-        rows.collect::<Result<_, _>>()
-            .doing("read an archive's segments")
+        self.select(
+            "read an archive's segments",
+            "SELECT * FROM segment WHERE archive = ?1 ORDER BY idx",
+            [archive.to_string()],
+            SegmentRow::read,
+        )
     }
 }

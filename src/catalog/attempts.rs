@@ -7,7 +7,7 @@ use rusqlite::{Transaction, params};
 
 use super::Catalog;
 use super::entries::{NewEntry, insert_entry};
-use super::error::{CatalogError, Doing};
+use super::error::CatalogError;
 use crate::model::entry::{ArchiveEntry, Timestamp};
 use crate::model::{ArchiveId, Blake3, LedgerId, SegmentRecord, Sha256, StorageClass};
 
@@ -63,52 +63,47 @@ pub(super) fn take_back(
     transaction: &Transaction<'_>,
     ledger: &LedgerId,
     seq: u64,
-) -> Result<(), CatalogError> {
-    transaction
-        .execute(
-            "UPDATE archive SET state = 'unfinished', seq = NULL
-             WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
-            params![ledger.to_string(), seq],
-        )
-        .doing("undo a commit")?;
-    transaction
-        .execute(
-            "DELETE FROM entry WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
-            params![ledger.to_string(), seq],
-        )
-        .doing("undo a commit")?;
+) -> rusqlite::Result<()> {
+    transaction.execute(
+        "UPDATE archive SET state = 'unfinished', seq = NULL
+         WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
+        params![ledger.to_string(), seq],
+    )?;
+    transaction.execute(
+        "DELETE FROM entry WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
+        params![ledger.to_string(), seq],
+    )?;
     Ok(())
 }
 
 impl Catalog {
     /// Writes the intent. Earlier attempts stay as they are.
     pub fn begin_attempt(&mut self, new: &NewAttempt<'_>) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "INSERT INTO archive (id, ledger, date, slot, kind, chain, send_parent, state, segment_size,
-                    frame_size, recipients, archive_key, sealed_key, snapshot, begun_at, storage_class, retain_until)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'unfinished', ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-                params![
-                    new.id.to_string(),
-                    new.ledger.to_string(),
-                    new.id.date.to_string(),
-                    new.slot.to_string(),
-                    new.id.kind.as_str(),
-                    new.chain.to_string(),
-                    new.send_parent.map(|id| id.to_string()),
-                    new.segment_size,
-                    new.frame_size,
-                    new.recipients.to_string(),
-                    new.archive_key,
-                    new.sealed_key,
-                    new.snapshot,
-                    new.begun_at.to_string(),
-                    new.storage_class.map(StorageClass::as_str),
-                    new.retain_until.map(|until| until.to_string()),
-                ],
-            )
-            .doing("write an attempt")?;
-        Ok(())
+        self.execute(
+            "write an attempt",
+            "INSERT INTO archive (id, ledger, date, slot, kind, chain, send_parent, state, segment_size,
+                frame_size, recipients, archive_key, sealed_key, snapshot, begun_at, storage_class,
+                retain_until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'unfinished', ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            params![
+                new.id.to_string(),
+                new.ledger.to_string(),
+                new.id.date.to_string(),
+                new.slot.to_string(),
+                new.id.kind.as_str(),
+                new.chain.to_string(),
+                new.send_parent.map(|id| id.to_string()),
+                new.segment_size,
+                new.frame_size,
+                new.recipients.to_string(),
+                new.archive_key,
+                new.sealed_key,
+                new.snapshot,
+                new.begun_at.to_string(),
+                new.storage_class.map(StorageClass::as_str),
+                new.retain_until.map(|until| until.to_string()),
+            ],
+        )
     }
 
     /// Writes a sealed segment's row, before its PUT.
@@ -120,23 +115,21 @@ impl Catalog {
         raw_blake3: &Blake3,
         locator: &str,
     ) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "INSERT OR REPLACE INTO segment
-                    (archive, idx, raw_bytes, sealed_bytes, sha256, raw_blake3, locator, state)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'sealed')",
-                params![
-                    archive.to_string(),
-                    index,
-                    record.raw_bytes,
-                    record.sealed_bytes,
-                    record.sha256.to_string(),
-                    raw_blake3.to_string(),
-                    locator,
-                ],
-            )
-            .doing("write a segment")?;
-        Ok(())
+        self.execute(
+            "write a segment",
+            "INSERT OR REPLACE INTO segment
+                (archive, idx, raw_bytes, sealed_bytes, sha256, raw_blake3, locator, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'sealed')",
+            params![
+                archive.to_string(),
+                index,
+                record.raw_bytes,
+                record.sealed_bytes,
+                record.sha256.to_string(),
+                raw_blake3.to_string(),
+                locator,
+            ],
+        )
     }
 
     /// Records that the store has a segment.
@@ -146,13 +139,11 @@ impl Catalog {
         index: u32,
         locator: &str,
     ) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "UPDATE segment SET state = 'stored', locator = ?3 WHERE archive = ?1 AND idx = ?2",
-                params![archive.to_string(), index, locator],
-            )
-            .doing("record a stored segment")?;
-        Ok(())
+        self.execute(
+            "record a stored segment",
+            "UPDATE segment SET state = 'stored', locator = ?3 WHERE archive = ?1 AND idx = ?2",
+            params![archive.to_string(), index, locator],
+        )
     }
 
     /// Writes the signed entry, before its PUT, and with it all that the entry says of the archive.
@@ -163,10 +154,9 @@ impl Catalog {
         archive: &ArchiveEntry,
         raw_blake3: &Blake3,
     ) -> Result<(), CatalogError> {
-        let transaction = self.connection.transaction().doing("begin a commit")?;
-        insert_entry(&transaction, ledger, entry, "committing")?;
-        transaction
-            .execute(
+        self.write("write a commit", |transaction| {
+            insert_entry(transaction, ledger, entry, "committing")?;
+            transaction.execute(
                 "UPDATE archive SET state = 'committing', seq = ?2, stream_uuid = ?3, stream_ctransid = ?4,
                     send_parent_uuid = ?5, raw_bytes = ?6, sealed_bytes = ?7, protocol = ?8, kernel = ?9,
                     btrfs_progs = ?10, raw_blake3 = ?11
@@ -184,35 +174,32 @@ impl Catalog {
                     archive.btrfs_progs,
                     raw_blake3.to_string(),
                 ],
-            )
-            .doing("write a commit")?;
-        transaction.commit().doing("write a commit")
+            )?;
+            Ok(())
+        })
     }
 
     /// Records that the store has the entry: the archive is committed.
     pub fn finish_commit(&mut self, ledger: &LedgerId, seq: u64) -> Result<(), CatalogError> {
-        let transaction = self.connection.transaction().doing("finish a commit")?;
-        transaction
-            .execute(
+        self.write("finish a commit", |transaction| {
+            transaction.execute(
                 "UPDATE entry SET state = 'committed' WHERE ledger = ?1 AND seq = ?2",
                 params![ledger.to_string(), seq],
-            )
-            .doing("finish a commit")?;
-        transaction
-            .execute(
+            )?;
+            transaction.execute(
                 "UPDATE archive SET state = 'committed', archive_key = NULL, sealed_key = NULL
                  WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
                 params![ledger.to_string(), seq],
-            )
-            .doing("finish a commit")?;
-        transaction.commit().doing("finish a commit")
+            )?;
+            Ok(())
+        })
     }
 
     /// Takes back an entry whose PUT never reached the store: its archive is unfinished again.
     pub fn undo_commit(&mut self, ledger: &LedgerId, seq: u64) -> Result<(), CatalogError> {
-        let transaction = self.connection.transaction().doing("undo a commit")?;
-        take_back(&transaction, ledger, seq)?;
-        transaction.commit().doing("undo a commit")
+        self.write("undo a commit", |transaction| {
+            take_back(transaction, ledger, seq)
+        })
     }
 
     /// Records that a listing after the commit showed every segment of an archive.
@@ -221,13 +208,11 @@ impl Catalog {
         archive: &ArchiveId,
         at: Timestamp,
     ) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "UPDATE archive SET verified_at = ?2 WHERE id = ?1",
-                params![archive.to_string(), at.to_string()],
-            )
-            .doing("record a verification")?;
-        Ok(())
+        self.execute(
+            "record a verification",
+            "UPDATE archive SET verified_at = ?2 WHERE id = ?1",
+            params![archive.to_string(), at.to_string()],
+        )
     }
 
     /// Records that a listing lacked a segment of a committed archive: its chain takes no more
@@ -237,12 +222,10 @@ impl Catalog {
         archive: &ArchiveId,
         at: Timestamp,
     ) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "UPDATE archive SET damaged_at = ?2 WHERE id = ?1",
-                params![archive.to_string(), at.to_string()],
-            )
-            .doing("record damage")?;
-        Ok(())
+        self.execute(
+            "record damage",
+            "UPDATE archive SET damaged_at = ?2 WHERE id = ?1",
+            params![archive.to_string(), at.to_string()],
+        )
     }
 }

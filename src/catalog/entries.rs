@@ -1,9 +1,9 @@
 //! The catalog's copy of the ledger.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Row, Transaction, params};
 
 use super::Catalog;
-use super::error::{CatalogError, Doing, parsed};
+use super::error::{CatalogError, parsed};
 use crate::model::{LedgerId, Sha256};
 
 /// An entry as it stands in the catalog.
@@ -32,12 +32,23 @@ pub struct NewEntry<'a> {
     pub object: &'a [u8],
 }
 
+impl EntryRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get("seq")?,
+            hash: parsed(row, "hash")?,
+            object: row.get("object")?,
+            committed: row.get::<_, String>("state")? == "committed",
+        })
+    }
+}
+
 pub(super) fn insert_entry(
     transaction: &Transaction<'_>,
     ledger: &LedgerId,
     entry: &NewEntry<'_>,
     state: &str,
-) -> Result<(), CatalogError> {
+) -> rusqlite::Result<()> {
     transaction
         .execute(
             "INSERT INTO entry (ledger, seq, kind, hash, object, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -50,41 +61,28 @@ pub(super) fn insert_entry(
                 state
             ],
         )
-        .doing("write a ledger entry")?;
-    Ok(())
+        .map(drop)
 }
 
 impl Catalog {
     /// A ledger's entries in order.
     pub fn entries(&self, ledger: &LedgerId) -> Result<Vec<EntryRow>, CatalogError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT * FROM entry WHERE ledger = ?1 ORDER BY seq")
-            .doing("read the ledger's copy")?;
-        let rows = statement
-            .query_map([ledger.to_string()], |row| {
-                Ok(EntryRow {
-                    seq: row.get("seq")?,
-                    hash: parsed(row, "hash")?,
-                    object: row.get("object")?,
-                    committed: row.get::<_, String>("state")? == "committed",
-                })
-            })
-            .doing("read the ledger's copy")?;
-        rows.collect::<Result<_, _>>()
-            .doing("read the ledger's copy")
+        self.select(
+            "read the ledger's copy",
+            "SELECT * FROM entry WHERE ledger = ?1 ORDER BY seq",
+            [ledger.to_string()],
+            EntryRow::read,
+        )
     }
 
     /// Numbers whose objects do not verify, and why.
     pub fn quarantined(&self, ledger: &LedgerId) -> Result<Vec<(u64, String)>, CatalogError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT seq, reason FROM quarantine WHERE ledger = ?1 ORDER BY seq")
-            .doing("read the quarantine")?;
-        let rows = statement
-            .query_map([ledger.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
-            .doing("read the quarantine")?;
-        rows.collect::<Result<_, _>>().doing("read the quarantine")
+        self.select(
+            "read the quarantine",
+            "SELECT seq, reason FROM quarantine WHERE ledger = ?1 ORDER BY seq",
+            [ledger.to_string()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
     }
 
     /// Records that the object of a number does not verify.
@@ -94,13 +92,11 @@ impl Catalog {
         seq: u64,
         reason: &str,
     ) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "INSERT OR REPLACE INTO quarantine (ledger, seq, reason) VALUES (?1, ?2, ?3)",
-                params![ledger.to_string(), seq, reason],
-            )
-            .doing("record a quarantined entry")?;
-        Ok(())
+        self.execute(
+            "record a quarantined entry",
+            "INSERT OR REPLACE INTO quarantine (ledger, seq, reason) VALUES (?1, ?2, ?3)",
+            params![ledger.to_string(), seq, reason],
+        )
     }
 
     /// Writes an entry that carries no archive and is not in the store yet.
@@ -109,11 +105,8 @@ impl Catalog {
         ledger: &LedgerId,
         entry: &NewEntry<'_>,
     ) -> Result<(), CatalogError> {
-        let transaction = self
-            .connection
-            .transaction()
-            .doing("write a ledger entry")?;
-        insert_entry(&transaction, ledger, entry, "committing")?;
-        transaction.commit().doing("write a ledger entry")
+        self.write("write a ledger entry", |transaction| {
+            insert_entry(transaction, ledger, entry, "committing")
+        })
     }
 }

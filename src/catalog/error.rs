@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// Why a watch said no.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// An error of the catalog.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -21,6 +24,14 @@ pub enum CatalogError {
         /// The cause.
         source: rusqlite::Error,
     },
+    /// A [`Watch`](super::Watch) said no.
+    #[error("could not {doing} in the catalog")]
+    Watched {
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        source: Cause,
+    },
     /// A value in it is not of its column's form.
     #[error("the catalog is damaged: {0}")]
     Damaged(String),
@@ -38,7 +49,7 @@ impl CatalogError {
     /// Whether the database itself is broken or foreign, rather than locked, full or unreachable.
     pub fn is_integrity(&self) -> bool {
         match self {
-            Self::File { .. } => false,
+            Self::File { .. } | Self::Watched { .. } => false,
             Self::Damaged(_) | Self::Newer { .. } => true,
             Self::Sql { source, .. } => matches!(
                 source.sqlite_error_code(),

@@ -1,13 +1,14 @@
 //! The local SQLite database: a copy of each source's ledger, and the intents of the run in hand.
 //!
-//! This is the only place that speaks SQL. Calls are short transactions; none is held across an
-//! upload. The tables and what each column means are in `schema/`.
+//! This is the only place that speaks SQL. A call is one statement that reads or one short
+//! transaction; none is held across an upload. The tables and what each column means are in `schema/`.
 
 mod absorb;
 mod archives;
 mod attempts;
 mod entries;
 mod error;
+mod operation;
 mod resume;
 mod snapshots;
 mod sources;
@@ -16,6 +17,7 @@ mod thaws;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -24,7 +26,8 @@ pub use absorb::Effect;
 pub use archives::{ArchiveRow, SegmentRow, SegmentState};
 pub use attempts::NewAttempt;
 pub use entries::{EntryRow, NewEntry};
-pub use error::CatalogError;
+pub use error::{CatalogError, Cause};
+pub use operation::{Access, Operation, Watch};
 pub use resume::Attempt;
 pub use snapshots::{NewSnapshot, SnapshotRow};
 pub use sources::SourceRow;
@@ -46,6 +49,7 @@ const BUSY: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Catalog {
     connection: Connection,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 impl Catalog {
@@ -89,7 +93,10 @@ impl Catalog {
         connection
             .pragma_update(None, "foreign_keys", "ON")
             .doing("switch foreign keys on")?;
-        let mut catalog = Self { connection };
+        let mut catalog = Self {
+            connection,
+            watch: None,
+        };
         catalog.migrate()?;
         Ok(catalog)
     }

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use rusqlite::{Row, params};
 
 use super::Catalog;
-use super::error::{CatalogError, Doing, parsed, parsed_or_null};
+use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, LedgerId, Sha256, StorageClass};
 
@@ -78,58 +78,44 @@ impl Attempt {
 impl Catalog {
     /// A ledger's attempts that can be gone on with, oldest first.
     pub fn unfinished(&self, ledger: &LedgerId) -> Result<Vec<Attempt>, CatalogError> {
-        let doing = "read the unfinished attempts";
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT * FROM archive WHERE ledger = ?1 AND state = 'unfinished' ORDER BY begun_at, id",
-            )
-            .doing(doing)?;
-        let rows = statement
-            .query_map([ledger.to_string()], Attempt::read)
-            .doing(doing)?;
-        rows.collect::<Result<_, _>>().doing(doing)
+        self.select(
+            "read the unfinished attempts",
+            "SELECT * FROM archive WHERE ledger = ?1 AND state = 'unfinished' ORDER BY begun_at, id",
+            [ledger.to_string()],
+            Attempt::read,
+        )
     }
 
     /// Gives up an unfinished attempt: its objects are strays, its snapshot is no longer pinned and
     /// its key is gone. An archive that got further, or was given up before, stays as it is.
     pub fn abandon(&mut self, attempt: &ArchiveId) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "UPDATE archive SET state = 'abandoned', archive_key = NULL, sealed_key = NULL
-                 WHERE id = ?1 AND state = 'unfinished'",
-                [attempt.to_string()],
-            )
-            .doing("abandon an attempt")?;
-        Ok(())
+        self.execute(
+            "abandon an attempt",
+            "UPDATE archive SET state = 'abandoned', archive_key = NULL, sealed_key = NULL
+             WHERE id = ?1 AND state = 'unfinished'",
+            [attempt.to_string()],
+        )
     }
 
     /// A ledger's attempts that were given up here, oldest first.
     pub fn abandoned(&self, ledger: &LedgerId) -> Result<Vec<ArchiveId>, CatalogError> {
-        let doing = "read the abandoned attempts";
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT id FROM archive WHERE ledger = ?1 AND state = 'abandoned' ORDER BY begun_at, id",
-            )
-            .doing(doing)?;
-        let rows = statement
-            .query_map([ledger.to_string()], |row| parsed(row, "id"))
-            .doing(doing)?;
-        rows.collect::<Result<_, _>>().doing(doing)
+        self.select(
+            "read the abandoned attempts",
+            "SELECT id FROM archive WHERE ledger = ?1 AND state = 'abandoned' ORDER BY begun_at, id",
+            [ledger.to_string()],
+            |row| parsed(row, "id"),
+        )
     }
 
     /// Records that a listing lacks a segment that was stored: it has to be sealed and stored again.
     /// Only for an unfinished attempt; a committed archive that lacks one is damaged.
     pub fn segment_lost(&mut self, attempt: &ArchiveId, index: u32) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "UPDATE segment SET state = 'sealed'
-                 WHERE archive = (SELECT id FROM archive WHERE id = ?1 AND state = 'unfinished') AND idx = ?2",
-                params![attempt.to_string(), index],
-            )
-            .doing("record a lost segment")?;
-        Ok(())
+        self.execute(
+            "record a lost segment",
+            "UPDATE segment SET state = 'sealed' WHERE idx = ?2
+                AND archive = (SELECT id FROM archive WHERE id = ?1 AND state = 'unfinished')",
+            params![attempt.to_string(), index],
+        )
     }
 
     /// Forgets the segments of an unfinished attempt from a place on: its new stream has fewer than
@@ -139,13 +125,11 @@ impl Catalog {
         attempt: &ArchiveId,
         first: u32,
     ) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "DELETE FROM segment
-                 WHERE archive = (SELECT id FROM archive WHERE id = ?1 AND state = 'unfinished') AND idx >= ?2",
-                params![attempt.to_string(), first],
-            )
-            .doing("forget segments of an earlier stream")?;
-        Ok(())
+        self.execute(
+            "forget segments of an earlier stream",
+            "DELETE FROM segment WHERE idx >= ?2
+                AND archive = (SELECT id FROM archive WHERE id = ?1 AND state = 'unfinished')",
+            params![attempt.to_string(), first],
+        )
     }
 }

@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use rusqlite::{Row, params};
 
 use super::Catalog;
-use super::error::{CatalogError, Doing, parsed, parsed_or_null};
+use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::entry::Timestamp;
 use crate::model::{SourceName, SubvolumeIdentity, Uuid};
 
@@ -83,16 +83,12 @@ pub struct NewSnapshot<'a> {
 impl Catalog {
     /// The snapshots of a source that have not been deleted, oldest first.
     pub fn snapshots(&self, source: &SourceName) -> Result<Vec<SnapshotRow>, CatalogError> {
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT * FROM snapshot WHERE source = ?1 AND deleted_at IS NULL ORDER BY date",
-            )
-            .doing("read the snapshots")?;
-        let rows = statement
-            .query_map([source.as_str()], SnapshotRow::read)
-            .doing("read the snapshots")?;
-        rows.collect::<Result<_, _>>().doing("read the snapshots")
+        self.select(
+            "read the snapshots",
+            "SELECT * FROM snapshot WHERE source = ?1 AND deleted_at IS NULL ORDER BY date",
+            [source.as_str()],
+            SnapshotRow::read,
+        )
     }
 
     /// Records a snapshot just made, and returns its row.
@@ -100,8 +96,8 @@ impl Catalog {
         let path = new.path.to_str().ok_or_else(|| {
             CatalogError::Damaged(format!("the path {} is not UTF-8", new.path.display()))
         })?;
-        self.connection
-            .execute(
+        let id = self.write("record a snapshot", |transaction| {
+            transaction.execute(
                 "INSERT INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid, made_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
@@ -113,10 +109,11 @@ impl Catalog {
                     new.identity.ctransid,
                     new.made_at.to_string(),
                 ],
-            )
-            .doing("record a snapshot")?;
+            )?;
+            Ok(transaction.last_insert_rowid())
+        })?;
         Ok(SnapshotRow {
-            id: self.connection.last_insert_rowid(),
+            id,
             date: new.date,
             path: new.path.to_owned(),
             local_uuid: new.identity.uuid,
@@ -127,12 +124,10 @@ impl Catalog {
 
     /// Records that a snapshot was deleted, or found to be gone.
     pub fn forget_snapshot(&mut self, id: i64, at: Timestamp) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "UPDATE snapshot SET deleted_at = ?2 WHERE id = ?1",
-                params![id, at.to_string()],
-            )
-            .doing("record a deleted snapshot")?;
-        Ok(())
+        self.execute(
+            "record a deleted snapshot",
+            "UPDATE snapshot SET deleted_at = ?2 WHERE id = ?1",
+            params![id, at.to_string()],
+        )
     }
 }

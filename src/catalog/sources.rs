@@ -1,9 +1,9 @@
 //! The sources that this machine has seen, and their ledgers.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use super::Catalog;
-use super::error::{CatalogError, Doing, parsed};
+use super::error::{CatalogError, parsed};
 use crate::model::{LedgerId, SourceName};
 
 /// A source as the catalog knows it.
@@ -33,55 +33,48 @@ impl SourceRow {
 impl Catalog {
     /// The source of that name, if this machine has seen it.
     pub fn source(&self, name: &SourceName) -> Result<Option<SourceRow>, CatalogError> {
-        self.connection
-            .query_row(
-                "SELECT * FROM source WHERE name = ?1",
-                [name.as_str()],
-                SourceRow::read,
-            )
-            .optional()
-            .doing("read a source")
+        let sources = self.select(
+            "read a source",
+            "SELECT * FROM source WHERE name = ?1",
+            [name.as_str()],
+            SourceRow::read,
+        )?;
+        Ok(sources.into_iter().next())
     }
 
     /// All sources, by name.
     pub fn sources(&self) -> Result<Vec<SourceRow>, CatalogError> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT * FROM source ORDER BY name")
-            .doing("read the sources")?;
-        let rows = statement
-            .query_map([], SourceRow::read)
-            .doing("read the sources")?;
-        rows.collect::<Result<_, _>>().doing("read the sources")
+        self.select(
+            "read the sources",
+            "SELECT * FROM source ORDER BY name",
+            [],
+            SourceRow::read,
+        )
     }
 
     /// Remembers a new source.
     pub fn add_source(&mut self, source: &SourceRow) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "INSERT INTO source (name, directory, store, ledger) VALUES (?1, ?2, ?3, ?4)",
-                params![
-                    source.name.as_str(),
-                    source.directory,
-                    source.store,
-                    source.ledger.to_string()
-                ],
-            )
-            .doing("add a source")?;
-        Ok(())
+        self.execute(
+            "add a source",
+            "INSERT INTO source (name, directory, store, ledger) VALUES (?1, ?2, ?3, ?4)",
+            params![
+                source.name.as_str(),
+                source.directory,
+                source.store,
+                source.ledger.to_string()
+            ],
+        )
     }
 
     /// Notes that a source goes elsewhere than it was first meant to. Only for one whose ledger has
     /// no entry yet.
     pub fn move_source(&mut self, source: &SourceRow) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "UPDATE source SET directory = ?2, store = ?3
-                 WHERE name = ?1 AND ledger NOT IN (SELECT ledger FROM entry)",
-                params![source.name.as_str(), source.directory, source.store],
-            )
-            .doing("move a source")?;
-        Ok(())
+        self.execute(
+            "move a source",
+            "UPDATE source SET directory = ?2, store = ?3
+             WHERE name = ?1 AND ledger NOT IN (SELECT ledger FROM entry)",
+            params![source.name.as_str(), source.directory, source.store],
+        )
     }
 
     /// Notes a standing warning, and returns whether it differs from what was said before.
@@ -91,14 +84,13 @@ impl Catalog {
         subject: &str,
         message: &str,
     ) -> Result<bool, CatalogError> {
-        let changed = self
-            .connection
-            .execute(
+        self.write("note a warning", |transaction| {
+            let changed = transaction.execute(
                 "INSERT INTO told (source, subject, message) VALUES (?1, ?2, ?3)
                  ON CONFLICT (source, subject) DO UPDATE SET message = ?3 WHERE message <> ?3",
                 params![source.as_str(), subject, message],
-            )
-            .doing("note a warning")?;
-        Ok(changed > 0)
+            )?;
+            Ok(changed > 0)
+        })
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use rusqlite::{Row, Statement, params};
 
 use super::Catalog;
-use super::error::{CatalogError, Doing, parsed, parsed_or_null};
+use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::archive::UnknownWord;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, Tier};
@@ -67,14 +67,13 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(u32, ThawRow)> {
 impl Catalog {
     /// What was asked for of an archive, by the segments' places.
     pub fn thaws(&self, archive: &ArchiveId) -> Result<BTreeMap<u32, ThawRow>, CatalogError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT * FROM thaw WHERE archive = ?1")
-            .doing("read what is thawing")?;
-        let rows = statement
-            .query_map([archive.to_string()], read)
-            .doing("read what is thawing")?;
-        rows.collect::<Result<_, _>>().doing("read what is thawing")
+        let thaws = self.select(
+            "read what is thawing",
+            "SELECT * FROM thaw WHERE archive = ?1",
+            [archive.to_string()],
+            read,
+        )?;
+        Ok(thaws.into_iter().collect())
     }
 
     /// Writes what is about to be asked for, instead of what was asked for before.
@@ -129,13 +128,11 @@ impl Catalog {
 
     /// Records that an archive was received: none of its thawed segments is waited for any more.
     pub fn thaw_fetched(&mut self, archive: &ArchiveId) -> Result<(), CatalogError> {
-        self.connection
-            .execute(
-                "UPDATE thaw SET state = 'fetched' WHERE archive = ?1",
-                params![archive.to_string()],
-            )
-            .doing("record what was fetched")?;
-        Ok(())
+        self.execute(
+            "record what was fetched",
+            "UPDATE thaw SET state = 'fetched' WHERE archive = ?1",
+            [archive.to_string()],
+        )
     }
 
     /// One statement for many segments, in one transaction.
@@ -148,14 +145,12 @@ impl Catalog {
         if segments.is_empty() {
             return Ok(());
         }
-        let doing = "write what is thawing";
-        let transaction = self.connection.transaction().doing(doing)?;
-        {
-            let mut statement = transaction.prepare_cached(sql).doing(doing)?;
+        self.write("write what is thawing", |transaction| {
+            let mut statement = transaction.prepare_cached(sql)?;
             for segment in segments {
-                execute(&mut statement, segment).doing(doing)?;
+                execute(&mut statement, segment)?;
             }
-        }
-        transaction.commit().doing(doing)
+            Ok(())
+        })
     }
 }

@@ -75,7 +75,7 @@ pub fn backup(
     let recipients = Recipients::parse(config.recipients()?)?;
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
-    let mut catalog = state_dir.catalog()?;
+    let mut catalog = world.catalog(&state_dir)?;
     let _lock = state_dir.lock(&source.name)?;
     check_date(source, asked, &catalog)?;
     let nightly = Nightly {

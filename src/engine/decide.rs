@@ -41,7 +41,7 @@ pub fn decide(
     let recipients = Recipients::parse(config.recipients()?)?;
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
-    let mut catalog = state_dir.catalog()?;
+    let mut catalog = world.catalog(&state_dir)?;
     let _lock = state_dir.lock(&source.name)?;
     check_date(source, asked, &catalog)?;
     let row = know_source(config, source, &mut catalog)?;

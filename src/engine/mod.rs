@@ -38,4 +38,4 @@ pub(crate) use state::write_new;
 pub use state::{Keys, NewKeys, StateDir};
 pub use stream::StreamSource;
 pub use thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};
-pub use world::{OpenStore, World};
+pub use world::{OpenCatalog, OpenStore, World};

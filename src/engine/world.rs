@@ -1,8 +1,11 @@
-//! What a run takes from outside: the time, the stores, and who is told. Tests bring their own.
+//! What a run takes from outside: the time, the catalog, the stores, and who is told. Tests bring
+//! their own.
 
+use crate::catalog::Catalog;
 use crate::config::StoreConfig;
 use crate::engine::clock::{Clock, SystemClock};
 use crate::engine::source::open_store;
+use crate::engine::state::StateDir;
 use crate::error::Error;
 use crate::progress::Observer;
 use crate::store::Store;
@@ -12,11 +15,16 @@ pub type OpenStore<'a> = dyn for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Resul
     + Sync
     + 'a;
 
+/// Opens the catalog of a state directory, and makes it if it is missing.
+pub type OpenCatalog<'a> = dyn Fn(&StateDir) -> Result<Catalog, Error> + Sync + 'a;
+
 /// The world around a run.
 #[derive(Clone, Copy)]
 pub struct World<'a> {
     /// Tells the time.
     pub clock: &'a dyn Clock,
+    /// Opens the catalog.
+    pub catalogs: &'a OpenCatalog<'a>,
     /// Opens stores.
     pub stores: &'a OpenStore<'a>,
     /// Is told what happens.
@@ -24,6 +32,11 @@ pub struct World<'a> {
 }
 
 impl<'a> World<'a> {
+    /// Opens the catalog of a run that writes to it.
+    pub fn catalog(&self, state_dir: &StateDir) -> Result<Catalog, Error> {
+        (self.catalogs)(state_dir)
+    }
+
     /// Opens a store.
     pub fn open(&self, config: &StoreConfig) -> Result<Box<dyn Store + 'a>, Error> {
         (self.stores)(config, self.observer)
@@ -33,6 +46,7 @@ impl<'a> World<'a> {
     pub fn real(observer: &'a dyn Observer) -> Self {
         Self {
             clock: &SystemClock,
+            catalogs: &StateDir::catalog,
             stores: &open_store,
             observer,
         }

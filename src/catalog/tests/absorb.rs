@@ -45,6 +45,8 @@ fn the_database_refuses_two_archives_of_one_date() {
         ..entry(b"y")
     };
     assert!(absorb(&mut catalog, &entry, &other).is_err());
+    // All of it or nothing: the entry is not there without its archive.
+    assert_eq!(catalog.entries(&source().ledger).unwrap().len(), 1);
 }
 
 #[test]

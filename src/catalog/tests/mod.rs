@@ -3,6 +3,7 @@ mod attempts;
 mod file;
 mod resume;
 mod thaws;
+mod watch;
 
 use super::*;
 use crate::model::archive::ArchiveState;
