@@ -217,6 +217,7 @@ fn write_absorbed(
                 locators: &locators,
             }
         }
+        EntryKind::Retire(retire) => Effect::Retire(&retire.archives),
         EntryKind::Open(_) | EntryKind::Unknown(_) => Effect::None,
     };
     let made_at = absorbed.entry.head.made_at;

@@ -138,6 +138,37 @@ pub enum Refusal {
         /// The stream uuid.
         uuid: Uuid,
     },
+    /// The archive's id was retired before it was archived.
+    #[error("archive {archive} was retired before this entry, and can't be committed any more")]
+    Retired {
+        /// The archive.
+        archive: ArchiveId,
+    },
+    /// The archive builds on one that was retired.
+    #[error("archive {archive} builds on {parent}, which was retired")]
+    RetiredParent {
+        /// The archive.
+        archive: ArchiveId,
+        /// What it names.
+        parent: ArchiveId,
+    },
+    /// The list of what is retired is not one.
+    #[error("its list of retired archives {0}")]
+    RetireList(&'static str),
+    /// What it retires is retired already.
+    #[error("it retires {archive}, which was retired before")]
+    RetiredTwice {
+        /// The archive.
+        archive: ArchiveId,
+    },
+    /// It would leave a visible archive that can't be restored.
+    #[error("it retires {parent}, and leaves {archive}, which builds on it")]
+    Orphaned {
+        /// What it leaves.
+        archive: ArchiveId,
+        /// What it retires.
+        parent: ArchiveId,
+    },
 }
 
 impl Refusal {
@@ -152,6 +183,11 @@ impl Refusal {
                 | Self::Inconsistent { .. }
                 | Self::NoParent { .. }
                 | Self::KnownStream { .. }
+                | Self::Retired { .. }
+                | Self::RetiredParent { .. }
+                | Self::RetireList(_)
+                | Self::RetiredTwice { .. }
+                | Self::Orphaned { .. }
         )
     }
 }

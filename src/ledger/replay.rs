@@ -1,5 +1,7 @@
 //! Replaying a ledger: each entry is judged by all that came before it.
 
+mod retire;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -79,6 +81,9 @@ pub struct Replay {
     head: Option<Head>,
     keys: Vec<(PublicKey, Vec<Role>)>,
     archives: HashMap<ArchiveId, Known>,
+    /// Archives, and ids of attempts that were never archived.
+    retired: HashSet<ArchiveId>,
+    /// Those of retired archives too: none may come a second time.
     streams: HashSet<Uuid>,
     /// Numbers after the head whose objects do not verify.
     unskipped: Vec<u64>,
@@ -87,6 +92,7 @@ pub struct Replay {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     chain: ArchiveId,
+    send_parent: Option<ArchiveId>,
     stream_uuid: Uuid,
 }
 
@@ -106,6 +112,7 @@ impl Replay {
             head: None,
             keys: Vec::new(),
             archives: HashMap::new(),
+            retired: HashSet::new(),
             streams: HashSet::new(),
             unskipped: Vec::new(),
         }
@@ -114,6 +121,16 @@ impl Replay {
     /// The newest valid entry.
     pub fn head(&self) -> Option<Head> {
         self.head
+    }
+
+    /// Whether an entry archives it and none retires it.
+    pub fn is_visible(&self, archive: &ArchiveId) -> bool {
+        self.archives.contains_key(archive) && !self.retired.contains(archive)
+    }
+
+    /// Whether an entry retires it, be it an archive or an attempt that was never archived.
+    pub fn is_retired(&self, archive: &ArchiveId) -> bool {
+        self.retired.contains(archive)
     }
 
     /// The number that the next entry takes.
@@ -199,18 +216,25 @@ impl Replay {
                 expected: self.skips(),
             });
         }
-        if let EntryKind::Archive(archive) = &entry.kind {
-            self.check_archive(archive)?;
+        match &entry.kind {
+            EntryKind::Archive(archive) => self.check_archive(archive)?,
+            EntryKind::Retire(retire) => self.check_retire(retire)?,
+            EntryKind::Open(_) | EntryKind::Unknown(_) => {}
         }
 
         // Nothing was changed until here: a refused object leaves the replay as it was.
-        if let EntryKind::Archive(archive) = &entry.kind {
-            let known = Known {
-                chain: archive.chain,
-                stream_uuid: archive.stream_uuid,
-            };
-            self.archives.insert(archive.id, known);
-            self.streams.insert(archive.stream_uuid);
+        match &entry.kind {
+            EntryKind::Archive(archive) => {
+                let known = Known {
+                    chain: archive.chain,
+                    send_parent: archive.send_parent,
+                    stream_uuid: archive.stream_uuid,
+                };
+                self.archives.insert(archive.id, known);
+                self.streams.insert(archive.stream_uuid);
+            }
+            EntryKind::Retire(retire) => self.retired.extend(&retire.archives),
+            EntryKind::Open(_) | EntryKind::Unknown(_) => {}
         }
         if let Some(keys) = opened {
             self.keys = keys;
@@ -229,7 +253,7 @@ impl Replay {
                 seq,
                 kind: kind.clone(),
             }],
-            EntryKind::Open(_) | EntryKind::Archive(_) => Vec::new(),
+            EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Retire(_) => Vec::new(),
         };
         Ok(Absorbed {
             entry,
@@ -266,6 +290,9 @@ impl Replay {
         if self.archives.contains_key(&id) {
             return inconsistent("its id was archived before");
         }
+        if self.retired.contains(&id) {
+            return Err(Refusal::Retired { archive: id });
+        }
         if archive.slot > archive.date {
             return inconsistent("its slot is after its date");
         }
@@ -277,6 +304,12 @@ impl Replay {
             }
             (ArchiveKind::Incremental, Some(parent), Some(uuid)) => {
                 match self.archives.get(&parent) {
+                    Some(_) if self.retired.contains(&parent) => {
+                        return Err(Refusal::RetiredParent {
+                            archive: id,
+                            parent,
+                        });
+                    }
                     Some(known) if known.chain == archive.chain && known.stream_uuid == uuid => {}
                     Some(known) if known.chain == archive.chain => {
                         return inconsistent("its send parent has another stream uuid");
@@ -326,6 +359,7 @@ impl Replay {
 fn may_sign(keys: &[(PublicKey, Vec<Role>)], kind: &EntryKind) -> Vec<PublicKey> {
     let may = |roles: &[Role]| match kind {
         EntryKind::Open(_) | EntryKind::Archive(_) => roles.contains(&Role::Writer),
+        EntryKind::Retire(_) => roles.contains(&Role::Pruner),
         EntryKind::Unknown(_) => true,
     };
     keys.iter()

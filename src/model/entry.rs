@@ -52,6 +52,8 @@ pub enum EntryKind {
     Open(OpenEntry),
     /// An archive was stored.
     Archive(Box<ArchiveEntry>),
+    /// Archives, or attempts at some, are no more.
+    Retire(RetireEntry),
     /// A kind that this version does not know, by its name.
     Unknown(String),
 }
@@ -62,6 +64,7 @@ impl EntryKind {
         match self {
             Self::Open(_) => "open",
             Self::Archive(_) => "archive",
+            Self::Retire(_) => "retire",
             Self::Unknown(name) => name,
         }
     }
@@ -145,6 +148,19 @@ pub struct ArchiveEntry {
     pub segments: Vec<SegmentRecord>,
     /// A [`PrivateFacts`] sealed to the archive key, in base64.
     pub private: String,
+}
+
+/// Kind `retire`. From here on the archives are invisible, and their objects may be deleted once
+/// `delete_after` has passed.
+///
+/// An id that was never archived is retired too: its attempt can't be committed any more, so that
+/// its objects can go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetireEntry {
+    /// What is retired: sorted, none twice, at least one.
+    pub archives: Vec<ArchiveId>,
+    /// Why, in plain words. It is not sealed: nothing private belongs here.
+    pub reason: String,
 }
 
 /// Facts that are nobody's business: sealed to the archive key before they are stored.

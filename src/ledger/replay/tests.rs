@@ -5,6 +5,8 @@ use super::*;
 use crate::model::SegmentRecord;
 use crate::model::entry::{EntryHead, FORMAT};
 
+mod retire;
+
 /// A writer with its keys, and the ledger that it has written so far.
 struct Ledger {
     root: SigningKey,

@@ -1,0 +1,35 @@
+//! What a `retire` entry may name.
+
+use super::Replay;
+use crate::ledger::error::Refusal;
+use crate::model::ArchiveId;
+use crate::model::entry::RetireEntry;
+
+impl Replay {
+    /// Every visible archive keeps all that it builds on: its send parent is never retired without it.
+    pub(super) fn check_retire(&self, retire: &RetireEntry) -> Result<(), Refusal> {
+        let list = &retire.archives;
+        if list.is_empty() {
+            return Err(Refusal::RetireList("is empty"));
+        }
+        if !list.is_sorted_by(|one, next| one < next) {
+            return Err(Refusal::RetireList("is not sorted, or names one twice"));
+        }
+        if let Some(archive) = list.iter().find(|id| self.retired.contains(id)) {
+            return Err(Refusal::RetiredTwice { archive: *archive });
+        }
+        let goes = |id: &ArchiveId| list.binary_search(id).is_ok();
+        let orphaned = self
+            .archives
+            .iter()
+            .filter(|(id, _)| self.is_visible(id) && !goes(id))
+            .filter_map(|(id, known)| Some((*id, known.send_parent?)))
+            .filter(|(_, parent)| goes(parent))
+            // One of several, and always the same one.
+            .min();
+        match orphaned {
+            Some((archive, parent)) => Err(Refusal::Orphaned { archive, parent }),
+            None => Ok(()),
+        }
+    }
+}
