@@ -20,6 +20,10 @@ pub(super) enum Step {
     Frame(Receiver<Result<Frame, SealError>>),
     /// The frames since the last such step are a segment.
     Segment { raw_bytes: u64, raw_blake3: Blake3 },
+    /// A segment is stored already: the next has the index after it.
+    Skip,
+    /// Answered when all before it were handed out.
+    Settle,
     /// The stream is whole. Steps that end without this are an abort.
     End,
 }
@@ -38,6 +42,14 @@ impl Abort {
 pub(super) struct Assembled {
     pub(super) sealed_bytes: u64,
     pub(super) segments: u32,
+}
+
+impl Assembled {
+    fn count(&mut self) -> Result<(), SealError> {
+        let counted = self.segments.checked_add(1);
+        self.segments = counted.ok_or(SealError::TooManySegments)?;
+        Ok(())
+    }
 }
 
 /// Why assembling stops before the end.
@@ -59,6 +71,7 @@ pub(super) struct Assembler {
     pub(super) key: ArchiveKey,
     pub(super) compressed_buffers: Pool,
     pub(super) out: Sender<Sealed>,
+    pub(super) settled: Sender<()>,
     pub(super) abort: Abort,
 }
 
@@ -121,12 +134,12 @@ impl Assembler {
                         self_check(&sealed, &self.key, &mut check_buffer)?;
                     }
                     assembled.sealed_bytes += sealed.bytes.len() as u64;
-                    assembled.segments = assembled
-                        .segments
-                        .checked_add(1)
-                        .ok_or(SealError::TooManySegments)?;
+                    assembled.count()?;
                     self.hand_out(Sealed::Segment(sealed))?;
                 }
+                Step::Skip => assembled.count()?,
+                // Whoever asks waits for the answer; one who has gone is an abort soon enough.
+                Step::Settle => drop(self.settled.send(())),
                 Step::End => return Ok(assembled),
             }
         }
@@ -164,6 +177,7 @@ mod tests {
             key: ArchiveKey::generate(),
             compressed_buffers: Pool::new(1, 64),
             out,
+            settled: bounded(1).0,
             abort: Abort(abort),
         };
         let (answers, answers_out) = bounded(1);

@@ -188,6 +188,12 @@ pub enum SealError {
     /// A frame was pushed after one that was not whole, and so was the last.
     #[error("a frame follows the one that was short and so the last")]
     FrameAfterLast,
+    /// Something other than a whole segment, between segments, was to be skipped.
+    #[error("{bytes} bytes were to be skipped, which are not a whole segment between two others")]
+    SkippedPart {
+        /// How many.
+        bytes: u64,
+    },
     /// The stream ended before its first byte.
     #[error("the stream is empty")]
     EmptyStream,

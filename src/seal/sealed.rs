@@ -49,9 +49,9 @@ impl fmt::Debug for SealedSegment {
 pub struct SealedTotals {
     /// Bytes of the stream.
     pub raw_bytes: u64,
-    /// Bytes of all segments.
+    /// Bytes of all segments that were sealed, without those that were skipped.
     pub sealed_bytes: u64,
-    /// How many segments there are.
+    /// How many segments there are, with those that were skipped.
     pub segments: u32,
     /// BLAKE3 of the whole stream.
     pub raw_blake3: Blake3,

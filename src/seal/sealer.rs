@@ -27,6 +27,8 @@ pub struct Sealer {
     steps: Sender<Step>,
     jobs: Sender<Job>,
     raw_buffers: Pool,
+    /// Answers [`Step::Settle`], and closes when the assembler ends.
+    settled: Receiver<()>,
     assembler: JoinHandle<Option<Assembled>>,
     stream: Tally,
     segment: Tally,
@@ -82,6 +84,7 @@ impl Sealer {
         let (out, receiver) = bounded(0);
         let (abort, abort_out) = bounded(0);
         let abort_out = Abort(abort_out);
+        let (settled, settled_out) = bounded(1);
 
         for index in 0..options.threads {
             let worker = Worker::new(
@@ -99,6 +102,7 @@ impl Sealer {
             key: key.clone(),
             compressed_buffers,
             out,
+            settled,
             abort: abort_out,
         };
         let sealer = Self {
@@ -106,6 +110,7 @@ impl Sealer {
             steps,
             jobs,
             raw_buffers,
+            settled: settled_out,
             assembler: spawn("seal".to_owned(), move || assembler.run(steps_out))?,
             stream: Tally::default(),
             segment: Tally::default(),
@@ -148,6 +153,33 @@ impl Sealer {
             self.end_segment()?;
         }
         Ok(())
+    }
+
+    /// Passes over a whole segment, given as its frames: it is stored already, and is neither
+    /// compressed nor handed out. It counts for the stream's length and hash, and for the index of
+    /// what follows. Only between segments, and a short one only as the last.
+    pub fn skip(&mut self, frames: &[Vec<u8>]) -> Result<(), SealError> {
+        if self.last == Last::Seen {
+            return Err(SealError::FrameAfterLast);
+        }
+        let bytes: u64 = frames.iter().map(|frame| frame.len() as u64).sum();
+        if self.segment.bytes > 0 || !(1..=self.options.segment_bytes).contains(&bytes) {
+            return Err(SealError::SkippedPart { bytes });
+        }
+        if bytes < self.options.segment_bytes {
+            self.last = Last::Seen;
+        }
+        for frame in frames {
+            self.stream.add(frame);
+        }
+        self.step(Step::Skip)
+    }
+
+    /// Waits until every segment that was pushed whole has been taken by the receiver, so that
+    /// none is held here.
+    pub fn settle(&mut self) -> Result<(), SealError> {
+        self.step(Step::Settle)?;
+        self.settled.recv().map_err(|_| SealError::Stopped)
     }
 
     /// Ends the stream. Returns after its last segment and [`Sealed::Finished`] were received.

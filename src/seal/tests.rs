@@ -161,3 +161,84 @@ fn bad_options_are_refused_at_the_start() {
         Err(SealError::Option { .. })
     ));
 }
+
+/// Frames of `raw` as a reader of a stream makes them.
+fn frames(raw: &[u8]) -> Vec<Vec<u8>> {
+    raw.chunks(1024).map(<[u8]>::to_vec).collect()
+}
+
+#[test]
+fn segments_that_are_skipped_keep_their_index_and_count_in_the_streams_hash() {
+    let key = ArchiveKey::generate();
+    let raw = mixed_bytes(4 * 4096 + 100);
+    let pieces: Vec<&[u8]> = raw.chunks(4096).collect();
+    for skipped in 0..1_u32 << pieces.len() {
+        let (mut sealer, receiver) = Sealer::start(small_options(2), &key).unwrap();
+        let (totals, sealed) = std::thread::scope(|scope| {
+            let receiver = scope.spawn(move || receiver.iter().collect::<Vec<_>>());
+            for (index, piece) in pieces.iter().enumerate() {
+                if skipped & 1 << index != 0 {
+                    sealer.skip(&frames(piece)).unwrap();
+                } else {
+                    sealer.settle().unwrap();
+                    for frame in frames(piece) {
+                        sealer.push(frame).unwrap();
+                    }
+                }
+            }
+            (sealer.finish().unwrap(), receiver.join().unwrap())
+        });
+        assert_eq!(totals.raw_blake3, Blake3::of(&raw));
+        assert_eq!(totals.raw_bytes, raw.len() as u64);
+        assert_eq!(totals.segments as usize, pieces.len());
+        assert!(matches!(sealed.last(), Some(Sealed::Finished)));
+        let indices: Vec<u32> = sealed
+            .iter()
+            .filter_map(|sealed| match sealed {
+                Sealed::Segment(segment) => {
+                    let piece = pieces[segment.index as usize];
+                    assert_eq!(segment.raw_blake3, Blake3::of(piece));
+                    Some(segment.index)
+                }
+                _ => None,
+            })
+            .collect();
+        let wanted = (0..pieces.len()).filter(|index| skipped & 1 << index == 0);
+        assert!(indices.iter().map(|index| *index as usize).eq(wanted));
+    }
+}
+
+#[test]
+fn only_a_whole_segment_can_be_skipped_and_a_short_one_only_as_the_last() {
+    let key = ArchiveKey::generate();
+    let start = || Sealer::start(small_options(1), &key).unwrap();
+    let (mut sealer, _receiver) = start();
+    sealer.push(vec![1; 1024]).unwrap();
+    let inside = sealer.skip(&frames(&[2; 4096]));
+    assert!(matches!(
+        inside,
+        Err(SealError::SkippedPart { bytes: 4096 })
+    ));
+    for bytes in [0, 4097] {
+        let (mut sealer, _receiver) = start();
+        let refused = sealer.skip(&frames(&vec![2; bytes]));
+        assert!(
+            matches!(refused, Err(SealError::SkippedPart { .. })),
+            "{bytes}"
+        );
+    }
+    let (mut sealer, _receiver) = start();
+    sealer.skip(&frames(&[2; 100])).unwrap();
+    let after = sealer.push(vec![1; 1024]);
+    assert!(matches!(after, Err(SealError::FrameAfterLast)));
+}
+
+#[test]
+fn waiting_for_segments_to_be_taken_ends_when_nobody_will_take_them() {
+    let (mut sealer, receiver) = Sealer::start(small_options(1), &ArchiveKey::generate()).unwrap();
+    for frame in frames(&[3; 4096]) {
+        sealer.push(frame).unwrap();
+    }
+    drop(receiver);
+    assert!(matches!(sealer.settle(), Err(SealError::Stopped)));
+}

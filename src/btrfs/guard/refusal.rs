@@ -128,6 +128,25 @@ pub enum Refusal {
     ForeignClone { found: Uuid },
 }
 
+impl Refusal {
+    /// Whether the bytes are not those that a sender meant to print, rather than a stream that must
+    /// not be received: cut short, garbled, or begun again. A sender that was stopped and
+    /// continued, frozen by a cgroup or suspended with the machine does this and exits 0
+    /// (<https://github.com/kdave/btrfs-progs/issues/1063>); one that is left alone may not.
+    pub fn is_garbled(&self) -> bool {
+        matches!(
+            self,
+            Self::CutHeader { .. }
+                | Self::CutCommand { .. }
+                | Self::NoEnd
+                | Self::AfterEnd
+                | Self::Restarted
+                | Self::CommandTooLarge { .. }
+                | Self::Crc { .. }
+        )
+    }
+}
+
 /// What is wrong with a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the messages say it")]
