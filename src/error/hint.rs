@@ -32,6 +32,9 @@ impl Error {
             Self::Refused(Refusal::BeforeNewest { .. }) => {
                 "archives are made in the order of their dates"
             }
+            Self::Refused(Refusal::BeforeUnfinished { .. }) => {
+                "run it for that date or a later one: what is stored of that archive is gone on with"
+            }
             Self::RestoreRefused(RestoreRefusal::Broken { .. }) => {
                 "restore a date of another chain"
             }

@@ -18,6 +18,12 @@
 //! money and nothing else. An older chain is never gone back to: chains would interleave in time,
 //! and "newer chain", on which retention rests, would mean nothing.
 //!
+//! # Unfinished attempts
+//!
+//! An attempt that came to no end is gone on with before anything new is planned, also on a later
+//! night, if it would be planned again just as it was. Whatever has changed since, it is given up
+//! with a reason: that costs an upload, and nothing else.
+//!
 //! # Retention
 //!
 //! A chain is kept or retired as a whole, because what its full is retired under can't be
@@ -42,6 +48,7 @@ pub mod history;
 pub mod prices;
 pub mod refusal;
 pub mod restore;
+pub mod resume;
 pub mod retention;
 #[cfg(test)]
 mod sample;
@@ -61,6 +68,7 @@ pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
 pub use prices::{PriceOverrides, Prices};
 pub use refusal::{DateOverride, Refusal, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
+pub use resume::{AttemptFacts, Finding, GivenUp, Resume, plan_resume, request_for};
 pub use retention::{ChainExpiry, expires_on, expiring};
 pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};

@@ -13,6 +13,14 @@ pub enum Refusal {
         /// The newest archive's.
         newest: NaiveDate,
     },
+    /// The archive of a later date is half made, and comes first.
+    #[error("{date} is before {unfinished}, whose archive is unfinished")]
+    BeforeUnfinished {
+        /// The date asked for.
+        date: NaiveDate,
+        /// The attempt's.
+        unfinished: NaiveDate,
+    },
     /// A full was asked for on a date that has its archive.
     #[error("{date} is archived already, and a date has one archive")]
     AlreadyArchived {
