@@ -63,6 +63,17 @@ pub enum Event {
         /// Its bytes as stored.
         sealed_bytes: u64,
     },
+    /// A segment is stored since an earlier attempt, and is not stored again.
+    Skipped {
+        /// The source.
+        source: SourceName,
+        /// The archive.
+        archive: ArchiveId,
+        /// Its place, from 0.
+        index: u32,
+        /// Its raw bytes.
+        raw_bytes: u64,
+    },
     /// An archive is in the ledger.
     Committed {
         /// The source.
@@ -154,6 +165,14 @@ impl Observer for Verbose {
                 index,
                 ..
             } => say(format_args!("{source}: {archive}: segment {index}")),
+            Event::Skipped {
+                source,
+                archive,
+                index,
+                ..
+            } => say(format_args!(
+                "{source}: {archive}: segment {index} is stored already"
+            )),
             Event::Restored { source, archive } => {
                 say(format_args!("{source}: restored {archive}"));
             }
@@ -210,6 +229,15 @@ impl Event {
             } => json!({
                 "event": "segment", "source": source, "archive": archive, "index": index,
                 "sealed_bytes": sealed_bytes,
+            }),
+            Self::Skipped {
+                source,
+                archive,
+                index,
+                raw_bytes,
+            } => json!({
+                "event": "segment", "source": source, "archive": archive, "index": index,
+                "raw_bytes": raw_bytes, "skipped": true,
             }),
             Self::Committed {
                 source,

@@ -9,7 +9,7 @@ use super::output::{answer, answer_json};
 use super::{date_or_today, load, plan, sources, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source};
-use crate::engine::{self, Asked, Outcome, StateDir, World, plan_facts};
+use crate::engine::{self, Asked, Made, Outcome, StateDir, World, plan_facts};
 use crate::error::{Error, in_words};
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe, plan_backup};
@@ -157,20 +157,18 @@ fn line(source: &Source, asked: Asked, outcome: &Outcome) -> String {
         Outcome::NothingDue { reason } => {
             format!("{}: {}: nothing due: {reason}\n", source.name, asked.date)
         }
-        Outcome::Archived {
-            archive,
-            raw_bytes,
-            sealed_bytes,
-            reason,
-            ..
-        } => format!(
-            "{}: {}: archived, {}, {} raw, {} stored: {reason}\n",
-            source.name,
-            asked.date,
-            archive.kind,
-            Bytes(*raw_bytes),
-            Bytes(*sealed_bytes),
-        ),
+        Outcome::Archived { archives, .. } => archives.iter().fold(String::new(), |lines, made| {
+            lines
+                + &format!(
+                    "{}: {}: archived, {}, {} raw, {} stored: {}\n",
+                    source.name,
+                    made.archive.date,
+                    made.archive.kind,
+                    Bytes(made.raw_bytes),
+                    Bytes(made.sealed_bytes),
+                    made.reason,
+                )
+        }),
     }
 }
 
@@ -179,23 +177,19 @@ fn result_json(
     outcome: &Result<Outcome, Error>,
     seconds: u64,
 ) -> serde_json::Value {
-    let (result, archives, raw_bytes, sealed_bytes) = match outcome {
-        Ok(Outcome::NothingDue { .. }) => ("nothing-due", Vec::new(), 0, 0),
-        Ok(Outcome::Archived {
-            archive,
-            raw_bytes,
-            sealed_bytes,
-            ..
-        }) => (
-            "archived",
-            vec![archive.to_string()],
-            *raw_bytes,
-            *sealed_bytes,
-        ),
-        Err(_) => ("failed", Vec::new(), 0, 0),
+    let (result, archives): (_, &[Made]) = match outcome {
+        Ok(Outcome::NothingDue { .. }) => ("nothing-due", &[]),
+        Ok(Outcome::Archived { archives, .. }) => ("archived", archives),
+        Err(_) => ("failed", &[]),
     };
+    let ids: Vec<String> = archives
+        .iter()
+        .map(|made| made.archive.to_string())
+        .collect();
+    let sum = |of: fn(&Made) -> u64| archives.iter().map(of).sum::<u64>();
     json!({
-        "name": source.name, "result": result, "archives": archives, "raw_bytes": raw_bytes,
-        "sealed_bytes": sealed_bytes, "uploaded_bytes": sealed_bytes, "seconds": seconds,
+        "name": source.name, "result": result, "archives": ids,
+        "raw_bytes": sum(|made| made.raw_bytes), "sealed_bytes": sum(|made| made.sealed_bytes),
+        "uploaded_bytes": sum(|made| made.uploaded_bytes), "seconds": seconds,
     })
 }

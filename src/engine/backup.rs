@@ -5,21 +5,24 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 
 use crate::btrfs::{Expect, ExpectParent, Protocol, SendRequest, Sender, Tools, kernel_release};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::{Config, Live, Source, StreamData};
 use crate::engine::archive::{self, Archived, Job, OriginFacts};
+use crate::engine::attempt::{InHand, Intent};
 use crate::engine::clock::Clock;
 use crate::engine::commit::unlisted;
 use crate::engine::facts::{self, Origin};
 use crate::engine::head::{self, LedgerState};
-use crate::engine::snapshot::{self, Made, Night};
+use crate::engine::resume::Unfinished;
+use crate::engine::snapshot::{self, Night};
 use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::{Keys, StateDir};
+use crate::engine::stream::StreamSource;
 use crate::engine::world::World;
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::model::entry::Timestamp;
-use crate::model::{ArchiveId, LedgerId, Uuid};
-use crate::plan::{Action, DateOverride, Request, plan_backup, refuse_date};
+use crate::model::{ArchiveId, LedgerId, SubvolumeIdentity, Uuid};
+use crate::plan::{Action, DateOverride, Request, SendParentSnapshot, plan_backup, refuse_date};
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
 
@@ -31,19 +34,29 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
-    /// An archive was committed.
+    /// Archives were committed: one, or two where an unfinished one of an earlier night was gone
+    /// on with first.
     Archived {
-        /// Its id.
-        archive: ArchiveId,
-        /// Why it was made.
-        reason: String,
-        /// Bytes of its send stream.
-        raw_bytes: u64,
-        /// Bytes as stored.
-        sealed_bytes: u64,
-        /// The error of a later step: the archive stands all the same.
+        /// In the order of their dates, never empty.
+        archives: Vec<Made>,
+        /// The error of a later step: these archives stand all the same.
         later: Option<Box<Error>>,
     },
+}
+
+/// An archive that a run has committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Its id.
+    pub archive: ArchiveId,
+    /// Why it was made.
+    pub reason: String,
+    /// Bytes of its send stream.
+    pub raw_bytes: u64,
+    /// Bytes as stored.
+    pub sealed_bytes: u64,
+    /// Bytes of those that this run has stored.
+    pub uploaded_bytes: u64,
 }
 
 /// What a backup is asked to do.
@@ -144,7 +157,89 @@ impl Nightly<'_> {
         };
         let mut state = head::catch_up(&source, catalog, &self.keys.root)?;
         state.warn(&self.source.name, self.world.observer);
+        // The ledger may have told of newer archives.
+        check_date(self.source, self.asked, catalog)?;
+        look_after(&source, catalog, self.world)?;
 
+        let mut archives = Vec::new();
+        let planned = self
+            .resume(&source, &mut archives, &mut state, catalog)
+            .and_then(|()| {
+                if archives
+                    .iter()
+                    .any(|made| made.archive.date == self.asked.date)
+                {
+                    return Ok(String::new());
+                }
+                self.tonight(&source, &night, &mut archives, &mut state, catalog)
+            });
+        let nothing = match planned {
+            Ok(nothing) => nothing,
+            Err(error) if archives.is_empty() => return Err(error),
+            Err(error) => {
+                return Ok(Outcome::Archived {
+                    archives,
+                    later: Some(Box::new(error)),
+                });
+            }
+        };
+        if archives.is_empty() {
+            self.retain(&source, catalog)?;
+            return Ok(Outcome::NothingDue { reason: nothing });
+        }
+        let later = self
+            .afterwards(&source, &archives, catalog)
+            .err()
+            .map(Box::new);
+        Ok(Outcome::Archived { archives, later })
+    }
+
+    /// Goes on with what an earlier run left unfinished, or gives it up.
+    fn resume(
+        &self,
+        source: &OpenSource<'_>,
+        made: &mut Vec<Made>,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        for attempt in catalog.unfinished(&source.row.ledger)? {
+            let row = snapshot::of_attempt(self.source, attempt.snapshot, catalog)?;
+            let (snapshot, row) = match row {
+                Some(row) => match snapshot::check(&row)? {
+                    Ok(identity) => (SendParentSnapshot::Intact, Some((row, identity))),
+                    Err(why) => (SendParentSnapshot::Changed(why), None),
+                },
+                None => (SendParentSnapshot::Gone, None),
+            };
+            let night = Unfinished {
+                config: self.config,
+                source,
+                asked: self.asked,
+                recipients: self.recipients,
+                observer: self.world.observer,
+                now: self.world.clock.now(),
+            };
+            let origin = Origin::Snapshot;
+            let Some((in_hand, reason)) = night.resume(&attempt, snapshot, origin, catalog)? else {
+                continue;
+            };
+            state.require_known(source)?;
+            let (row, identity) = row.expect("an attempt is gone on with on an intact snapshot");
+            let archived = self.archive(source, (&row, &identity), &in_hand, state, catalog)?;
+            made.push(archived.made(reason));
+        }
+        Ok(())
+    }
+
+    /// Archives the night if its date calls for it; why not, if not.
+    fn tonight(
+        &self,
+        source: &OpenSource<'_>,
+        night: &Night,
+        made: &mut Vec<Made>,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<String, Error> {
         let (facts, schedule) = facts::facts(
             self.source,
             self.asked.date,
@@ -162,22 +257,27 @@ impl Nightly<'_> {
             reason: plan.reason.clone(),
         });
         let onto = match plan.action {
-            Action::None => {
-                self.retain(&source, catalog)?;
-                return Ok(Outcome::NothingDue {
-                    reason: plan.reason,
-                });
-            }
+            Action::None => return Ok(plan.reason),
             Action::Full => None,
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
-        state.require_known(&source)?;
-        let archived = self.archive(&source, &night, plan.slot, onto, &mut state, catalog)?;
-        let later = self
-            .afterwards(&source, &archived, catalog)
-            .err()
-            .map(Box::new);
-        Ok(archived.outcome(plan.reason, later))
+        state.require_known(source)?;
+        let now = self.world.clock.now();
+        let full = onto.map_or(self.asked.date, |(_, chain)| chain.date);
+        let intent = Intent {
+            date: self.asked.date,
+            slot: plan.slot,
+            onto,
+            recipients: self.recipients,
+            snapshot: Some(night.row.id),
+            retain_until: retain_until(self.config, self.source, full, now),
+            now,
+        };
+        let attempt = InHand::begin(self.config, source, intent, catalog)?;
+        let snapshot = (&night.row, &night.identity);
+        let archived = self.archive(source, snapshot, &attempt, state, catalog)?;
+        made.push(archived.made(plan.reason));
+        Ok(String::new())
     }
 
     fn take_snapshot(&self, catalog: &mut Catalog) -> Result<Night, Error> {
@@ -190,7 +290,7 @@ impl Nightly<'_> {
             self.tools,
             self.world.clock,
         )?;
-        if night.made == Made::Now {
+        if night.made == snapshot::Made::Now {
             self.world.observer.event(Event::Snapshot {
                 source: self.source.name.clone(),
                 date,
@@ -216,13 +316,12 @@ impl Nightly<'_> {
     fn archive(
         &self,
         source: &OpenSource<'_>,
-        night: &Night,
-        slot: NaiveDate,
-        onto: Option<(ArchiveId, ArchiveId)>,
+        (snapshot, identity): (&SnapshotRow, &SubvolumeIdentity),
+        attempt: &InHand,
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Archived, Error> {
-        let parent = match onto {
+        let parent = match attempt.onto {
             Some((parent, _)) => Some(send_parent(
                 self.source,
                 &source.row.ledger,
@@ -232,7 +331,7 @@ impl Nightly<'_> {
             None => None,
         };
         let request = SendRequest {
-            snapshot: night.row.path.clone(),
+            snapshot: snapshot.path.clone(),
             send_parent: parent.as_ref().map(|(path, ..)| path.clone()),
             protocol: match self.source.data {
                 StreamData::Plain => Protocol::V1,
@@ -245,47 +344,45 @@ impl Nightly<'_> {
         } else {
             None
         };
-        let sender = Sender::spawn(self.tools, &request)?;
-        let full = onto.map_or(self.asked.date, |(_, chain)| chain.date);
         let job = Job {
             config: self.config,
             source,
             keys: self.keys,
             world: self.world,
             recipients: self.recipients,
-            date: self.asked.date,
-            slot,
-            onto,
             expect: Expect {
-                uuid: Some(night.identity.stream_uuid()),
-                ctransid: Some(night.identity.ctransid),
+                uuid: Some(identity.stream_uuid()),
+                ctransid: Some(identity.ctransid),
                 send_parent: parent.map_or(ExpectParent::None, |(_, uuid, ctransid)| {
                     ExpectParent::State(uuid, ctransid)
                 }),
             },
-            snapshot: Some(night.row.id),
-            retain_until: retain_until(self.config, self.source, full, self.world.clock.now()),
             expected,
             origin: OriginFacts {
                 kernel: Some(kernel_release()),
                 btrfs_progs: Some(self.tools.version().to_string()),
                 host: Some(host_name()),
                 subvolume: Some(self.live.subvolume.display().to_string()),
-                snapshot: Some(night.row.path.display().to_string()),
+                snapshot: Some(snapshot.path.display().to_string()),
             },
         };
-        archive::archive(&job, Box::new(sender), state, catalog)
+        let mut send = || -> Result<Option<Box<dyn StreamSource>>, Error> {
+            Ok(Some(Box::new(Sender::spawn(self.tools, &request)?)))
+        };
+        archive::archive(&job, attempt, &mut send, state, catalog)
     }
 
-    /// What comes after the commit: a failure here does not undo the archive.
+    /// What comes after the commit: a failure here does not undo the archives.
     fn afterwards(
         &self,
         source: &OpenSource<'_>,
-        archived: &Archived,
+        archives: &[Made],
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
         warn_of_store(source, catalog, self.world.observer)?;
-        verify_listed(source, &archived.id, catalog, self.world.clock)?;
+        for made in archives {
+            verify_listed(source, &made.archive, catalog, self.world.clock)?;
+        }
         self.retain(source, catalog)
     }
 
@@ -338,6 +435,36 @@ pub(super) fn warn_of_store(
             source: source.name().clone(),
             message,
         });
+    }
+    Ok(())
+}
+
+/// Looks at the archives that no listing has shown since their commit: a run that ended right after
+/// one did not come to it. Damage is recorded and told, and what is planned then is a full.
+pub(super) fn look_after(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    world: World<'_>,
+) -> Result<(), Error> {
+    let archives = catalog.archives(&source.row.ledger)?;
+    let visible = archives.iter().filter(|archive| archive.is_visible());
+    let Some(newest) = visible.max_by_key(|archive| archive.date) else {
+        return Ok(());
+    };
+    let unseen = archives.iter().filter(|archive| {
+        archive.is_visible()
+            && archive.chain == newest.chain
+            && archive.verified_at.is_none()
+            && archive.damaged_at.is_none()
+    });
+    for archive in unseen {
+        match verify_listed(source, &archive.id, catalog, world.clock) {
+            Err(error @ Error::SegmentsMissing { .. }) => world.observer.event(Event::Warning {
+                source: source.name().clone(),
+                message: in_words(&error),
+            }),
+            seen => seen?,
+        }
     }
     Ok(())
 }

@@ -1,18 +1,17 @@
 //! The commit: a listing that shows every segment, then the signed entry, put if absent.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::catalog::{Catalog, NewEntry, SegmentRow};
 use crate::config::Config;
+use crate::engine::attempt::listing;
 use crate::engine::clock::Clock;
 use crate::engine::head::{LedgerState, MAX_ENTRY_BYTES};
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
 use crate::error::Error;
-use crate::ledger::{LedgerError, encode_body, root_grant, sign};
+use crate::ledger::{LedgerError, Replay, encode_body, root_grant, sign};
 use crate::model::entry::{
     ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Timestamp,
 };
@@ -31,6 +30,23 @@ pub(super) struct Writer<'a> {
     pub(super) clock: &'a dyn Clock,
     /// Until when what is written is locked, where the store is told to lock.
     pub(super) retain_until: Option<DateTime<Utc>>,
+}
+
+/// How an archive came to be committed.
+#[derive(Debug)]
+pub(super) enum Committed {
+    /// By the entry that was signed for it now.
+    AsSigned,
+    /// By an entry that an earlier run has signed for it, whose PUT was answered to nobody.
+    Before(Box<ArchiveEntry>),
+}
+
+/// How the PUT of an entry ended.
+enum Placed {
+    /// The store has it.
+    Ours,
+    /// The store has another under its number.
+    Taken(Vec<u8>),
 }
 
 impl Writer<'_> {
@@ -55,36 +71,83 @@ impl Writer<'_> {
             keys: vec![root_grant(&self.keys.root), self.keys.grant.clone()],
         });
         let (entry, object) = self.sign(open, state)?;
-        let body_hash = Sha256::of(body_line(&object));
+        let next = self.readable(&entry, &object, state)?;
         let new = NewEntry {
             seq: entry.head.seq,
-            kind: "open",
-            hash: body_hash,
+            kind: entry.kind.name(),
+            hash: Sha256::of(body_line(&object)),
             object: &object,
         };
         catalog.begin_entry(&self.source.row.ledger, &new)?;
-        self.put_entry(&entry, &object, state, catalog)
+        match self.put_entry(&entry, &object, next, state)? {
+            Placed::Ours => Ok(catalog.finish_commit(&self.source.row.ledger, entry.head.seq)?),
+            // An earlier run's, of the same keys: the ledger is open all the same.
+            Placed::Taken(theirs) => {
+                catalog.undo_commit(&self.source.row.ledger, entry.head.seq)?;
+                state.absorb(self.source, catalog, entry.head.seq, &theirs)?;
+                Ok(())
+            }
+        }
     }
 
-    /// Signs the archive's entry and commits it.
+    /// Signs the archive's entry and commits it. A listing has just shown all its segments.
     pub(super) fn commit_archive(
         &self,
         archive: &ArchiveEntry,
         raw_blake3: &Blake3,
         state: &mut LedgerState,
         catalog: &mut Catalog,
-    ) -> Result<(), Error> {
+    ) -> Result<Committed, Error> {
+        let ledger = self.source.row.ledger;
         self.open_ledger(state, catalog)?;
-        let (entry, object) = self.sign(EntryKind::Archive(Box::new(archive.clone())), state)?;
-        let hash = Sha256::of(body_line(&object));
-        let new = NewEntry {
-            seq: entry.head.seq,
-            kind: "archive",
-            hash,
-            object: &object,
-        };
-        catalog.begin_commit(&self.source.row.ledger, &new, archive, raw_blake3)?;
-        self.put_entry(&entry, &object, state, catalog)
+        loop {
+            let (entry, object) =
+                self.sign(EntryKind::Archive(Box::new(archive.clone())), state)?;
+            let seq = entry.head.seq;
+            let new = NewEntry {
+                seq,
+                kind: entry.kind.name(),
+                hash: Sha256::of(body_line(&object)),
+                object: &object,
+            };
+            // What a reader would refuse is written neither there nor here.
+            let next = self.readable(&entry, &object, state)?;
+            catalog.begin_commit(&ledger, &new, archive, raw_blake3)?;
+            match self.put_entry(&entry, &object, next, state)? {
+                Placed::Ours => {
+                    catalog.finish_commit(&ledger, seq)?;
+                    return Ok(Committed::AsSigned);
+                }
+                Placed::Taken(theirs) => {
+                    catalog.undo_commit(&ledger, seq)?;
+                    let taken = state.absorb(self.source, catalog, seq, &theirs)?;
+                    if let Some(earlier) = self.yield_to(archive, taken.kind, seq, state)? {
+                        return Ok(Committed::Before(earlier));
+                    }
+                }
+            }
+            // Nothing is signed that a listing has not just shown.
+            require_listed(self.source, &archive.id, &catalog.segments(&archive.id)?)?;
+        }
+    }
+
+    /// Whether the entry that has taken the archive's number leaves it its place: under the next
+    /// number, unless this is the archive itself.
+    fn yield_to(
+        &self,
+        archive: &ArchiveEntry,
+        taken: EntryKind,
+        seq: u64,
+        state: &LedgerState,
+    ) -> Result<Option<Box<ArchiveEntry>>, Error> {
+        match taken {
+            EntryKind::Archive(earlier) if earlier.id == archive.id => Ok(Some(earlier)),
+            EntryKind::Archive(_) | EntryKind::Open(_) => Err(Error::Overtaken {
+                source_name: self.source.name().clone(),
+                seq,
+            }),
+            EntryKind::Unknown(_) => state.require_known(self.source).map(|()| None),
+        }
     }
 
     fn object<'k>(&self, key: &'k str, bytes: &[u8], sha256: Sha256) -> NewObject<'k> {
@@ -111,40 +174,38 @@ impl Writer<'_> {
         Ok((entry, object))
     }
 
-    /// The commit point.
+    /// The ledger with that entry, if every reader will take it.
+    fn readable(&self, entry: &Entry, object: &[u8], state: &LedgerState) -> Result<Replay, Error> {
+        let seq = entry.head.seq;
+        let mut next = state.replay.clone();
+        next.absorb(seq, object)
+            .map_err(|refusal| Error::EntryRefused {
+                seq,
+                source_name: self.source.name().clone(),
+                store: self.source.store.url(),
+                source: Box::new(refusal),
+            })?;
+        Ok(next)
+    }
+
+    /// The commit point. An error may also mean that the entry was stored: the next run finds out.
     fn put_entry(
         &self,
         entry: &Entry,
         object: &[u8],
+        next: Replay,
         state: &mut LedgerState,
-        catalog: &mut Catalog,
-    ) -> Result<(), Error> {
-        let seq = entry.head.seq;
-        let key = keys::ledger_entry(&self.source.row.directory, seq);
-        let refused = |refusal| Error::EntryRefused {
-            seq,
-            source_name: self.source.name().clone(),
-            store: self.source.store.url(),
-            source: Box::new(refusal),
-        };
-        // What a reader would refuse is never written.
-        let mut next = state.replay.clone();
-        next.absorb(seq, object).map_err(refused)?;
+    ) -> Result<Placed, Error> {
+        let key = keys::ledger_entry(&self.source.row.directory, entry.head.seq);
         let new = self.object(&key, object, Sha256::of(object));
         if let Put::Existed(locator) = self.source.store.put_if_absent(&new)? {
             let theirs = self.source.store.get(&locator, MAX_ENTRY_BYTES)?;
             if theirs != object {
-                catalog.undo_commit(&self.source.row.ledger, seq)?;
-                // An entry of another run that got there first, or somebody else's bytes.
-                state.replay.absorb(seq, &theirs).map_err(refused)?;
-                return Err(Error::Overtaken {
-                    source_name: self.source.name().clone(),
-                    seq,
-                });
+                return Ok(Placed::Taken(theirs));
             }
         }
         state.replay = next;
-        Ok(catalog.finish_commit(&self.source.row.ledger, seq)?)
+        Ok(Placed::Ours)
     }
 }
 
@@ -181,16 +242,11 @@ pub(super) fn unlisted(
     segments: &[SegmentRow],
 ) -> Result<Vec<String>, Error> {
     let directory = &source.row.directory;
-    let listed: HashMap<_, _> = source
-        .store
-        .list(&keys::archive_prefix(directory, archive))?
-        .into_iter()
-        .map(|listed| (listed.key, listed.stat))
-        .collect();
+    let listed = listing(source, archive)?;
     let mut wrong = Vec::new();
     for segment in segments {
         let key = keys::segment(directory, archive, segment.index, &segment.record.sha256);
-        match listed.get(&key) {
+        match listed.get(&key).map(|listed| &listed.stat) {
             None => wrong.push(format!("{key} is missing")),
             Some(stat) if stat.bytes != segment.record.sealed_bytes => wrong.push(format!(
                 "{key} has {} bytes, {} were stored",

@@ -6,17 +6,21 @@
 use chrono::NaiveDate;
 
 use crate::btrfs::{Expect, ExpectParent};
+use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::archive::{self, Job, OriginFacts};
-use crate::engine::backup::{Asked, Outcome, check_date, verify_listed, warn_of_store};
+use crate::engine::attempt::{InHand, Intent};
+use crate::engine::backup::{Asked, Outcome, check_date, look_after, verify_listed, warn_of_store};
 use crate::engine::facts::{self, Origin};
 use crate::engine::head;
+use crate::engine::resume::Unfinished;
 use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::StateDir;
 use crate::engine::stream::StreamSource;
 use crate::engine::world::World;
 use crate::error::Error;
-use crate::plan::{Action, plan_backup};
+use crate::model::ArchiveId;
+use crate::plan::{Action, SendParentSnapshot, plan_backup};
 use crate::seal::Recipients;
 
 /// What whoever holds the snapshots is asked for.
@@ -56,65 +60,124 @@ pub fn decide(
     // The ledger may have told of newer archives.
     check_date(source, asked, &catalog)?;
 
-    let fingerprint = recipients.fingerprint(&open.row.ledger);
-    let ledger = Some(open.row.ledger);
-    let (facts, schedule) = facts::facts(
-        source,
-        asked.date,
-        asked.request,
-        Origin::Stdin,
-        fingerprint,
-        ledger,
-        &catalog,
-    )?;
-    let plan = plan_backup(&facts, &schedule)?;
-    let (onto, wanted, expect_parent) = match plan.action {
-        Action::None => {
-            return Ok(Outcome::NothingDue {
-                reason: plan.reason,
-            });
-        }
-        Action::Full => (None, Wanted::Full, ExpectParent::None),
-        Action::Incremental { send_parent, chain } => {
-            let archives = catalog.archives(&open.row.ledger)?;
-            let parent = archives.iter().find(|archive| archive.id == send_parent);
-            let (uuid, ctransid) = parent
-                .and_then(|parent| Some((parent.stream_uuid?, parent.stream_ctransid?)))
-                .expect("the planner chose a visible archive, and those have both");
-            let wanted = Wanted::Incremental(send_parent.date);
-            (
-                Some((send_parent, chain)),
-                wanted,
-                ExpectParent::State(uuid, ctransid),
-            )
-        }
+    look_after(&open, &mut catalog, world)?;
+
+    let found = take_up(config, &open, asked, &recipients, world, &mut catalog)?;
+    let (onto, reason, planned) = if let Some((attempt, reason)) = &found {
+        (attempt.onto, reason.clone(), None)
+    } else {
+        let (facts, schedule) = facts::facts(
+            source,
+            asked.date,
+            asked.request,
+            Origin::Stdin,
+            recipients.fingerprint(&open.row.ledger),
+            Some(open.row.ledger),
+            &catalog,
+        )?;
+        let plan = plan_backup(&facts, &schedule)?;
+        let onto = match plan.action {
+            Action::None => {
+                return Ok(Outcome::NothingDue {
+                    reason: plan.reason,
+                });
+            }
+            Action::Full => None,
+            Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
+        };
+        (onto, plan.reason, Some(plan.slot))
     };
+    let (wanted, send_parent) = wanted(&open, onto, &catalog)?;
     state.require_known(&open)?;
     ask(wanted)?;
-    let full = onto.map_or(asked.date, |(_, chain)| chain.date);
+    let attempt = match (found, planned) {
+        (Some((attempt, _)), _) => attempt,
+        (None, slot) => {
+            let now = world.clock.now();
+            let full = onto.map_or(asked.date, |(_, chain)| chain.date);
+            let intent = Intent {
+                date: asked.date,
+                slot: slot.expect("what is not gone on with was planned"),
+                onto,
+                recipients: &recipients,
+                snapshot: None,
+                retain_until: retain_until(config, source, full, now),
+                now,
+            };
+            InHand::begin(config, &open, intent, &mut catalog)?
+        }
+    };
     let job = Job {
         config,
         source: &open,
         keys: &keys,
         world,
         recipients: &recipients,
-        date: asked.date,
-        slot: plan.slot,
-        onto,
         expect: Expect {
             uuid: None,
             ctransid: None,
-            send_parent: expect_parent,
+            send_parent,
         },
-        snapshot: None,
-        retain_until: retain_until(config, source, full, world.clock.now()),
         expected: None,
         origin: OriginFacts::default(),
     };
-    let archived = archive::archive(&job, Box::new(stdin), &mut state, &mut catalog)?;
+    let mut stdin: Option<Box<dyn StreamSource + '_>> = Some(Box::new(stdin));
+    let mut send = || Ok(stdin.take());
+    let archived = archive::archive(&job, &attempt, &mut send, &mut state, &mut catalog)?;
     let later = warn_of_store(&open, &mut catalog, world.observer)
         .and_then(|()| verify_listed(&open, &archived.id, &mut catalog, world.clock))
         .err()
         .map(Box::new);
-    Ok(archived.outcome(plan.reason, later))
+    Ok(Outcome::Archived {
+        archives: vec![archived.made(reason)],
+        later,
+    })
+}
+
+/// An attempt of this date that an earlier stream did not bring to its end. One of another date is
+/// given up: its stream is not what will come.
+fn take_up(
+    config: &Config,
+    source: &OpenSource<'_>,
+    asked: Asked,
+    recipients: &Recipients,
+    world: World<'_>,
+    catalog: &mut Catalog,
+) -> Result<Option<(InHand, String)>, Error> {
+    let night = Unfinished {
+        config,
+        source,
+        asked,
+        recipients,
+        observer: world.observer,
+        now: world.clock.now(),
+    };
+    for attempt in catalog.unfinished(&source.row.ledger)? {
+        let snapshot = SendParentSnapshot::NotLocal;
+        let found = night.resume(&attempt, snapshot, Origin::Stdin, catalog)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// What to ask for, and what the stream has to be.
+fn wanted(
+    source: &OpenSource<'_>,
+    onto: Option<(ArchiveId, ArchiveId)>,
+    catalog: &Catalog,
+) -> Result<(Wanted, ExpectParent), Error> {
+    let Some((send_parent, _)) = onto else {
+        return Ok((Wanted::Full, ExpectParent::None));
+    };
+    let archives = catalog.archives(&source.row.ledger)?;
+    let parent = archives.iter().find(|archive| archive.id == send_parent);
+    let (uuid, ctransid) = parent
+        .and_then(|parent| Some((parent.stream_uuid?, parent.stream_ctransid?)))
+        .expect("the planner chose a visible archive, and those have both");
+    Ok((
+        Wanted::Incremental(send_parent.date),
+        ExpectParent::State(uuid, ctransid),
+    ))
 }

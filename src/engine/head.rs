@@ -8,7 +8,7 @@ use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
 use crate::engine::source::OpenSource;
 use crate::error::Error;
 use crate::ledger::{Absorbed, PublicKey, Refusal, Replay, Trust};
-use crate::model::entry::EntryKind;
+use crate::model::entry::{Entry, EntryKind};
 use crate::model::{SourceName, keys};
 use crate::progress::{Event, Observer};
 
@@ -124,6 +124,28 @@ pub fn catch_up(
 }
 
 impl LedgerState {
+    /// Takes in an entry that another run has stored, here and in the catalog.
+    pub(super) fn absorb(
+        &mut self,
+        source: &OpenSource<'_>,
+        catalog: &mut Catalog,
+        seq: u64,
+        object: &[u8],
+    ) -> Result<Entry, Error> {
+        let absorbed = self
+            .replay
+            .absorb(seq, object)
+            .map_err(|refusal| Error::EntryRefused {
+                seq,
+                source_name: source.name().clone(),
+                store: source.store.url(),
+                source: Box::new(refusal),
+            })?;
+        write_absorbed(source, catalog, seq, object, &absorbed)?;
+        self.note_unknown(&absorbed);
+        Ok(absorbed.entry)
+    }
+
     /// Tells what was found on the way.
     pub(super) fn warn(&self, source: &SourceName, observer: &dyn Observer) {
         for message in &self.warnings {

@@ -4,6 +4,7 @@
 //! what time it is, is told by a [`Clock`].
 
 mod archive;
+mod attempt;
 mod backup;
 mod clock;
 mod commit;
@@ -12,9 +13,11 @@ mod doctor;
 mod facts;
 mod fetch;
 mod head;
+mod pass;
 mod price;
 mod receive;
 mod restore;
+mod resume;
 mod snapshot;
 mod source;
 mod state;
@@ -23,7 +26,7 @@ mod thaw;
 mod upload;
 mod world;
 
-pub use backup::{Asked, Outcome, backup, check_date};
+pub use backup::{Asked, Made, Outcome, backup, check_date};
 pub use clock::{Clock, SystemClock, local_date};
 pub use decide::{Wanted, decide};
 pub use doctor::{StoreReport, doctor};

@@ -15,6 +15,11 @@ pub trait StreamSource: Read {
     fn finish(self: Box<Self>) -> Result<(), Error>;
 }
 
+/// Starts the sender, and again where a pass has to be made anew; `None` if a stream that was read
+/// can't be had a second time.
+pub(super) type SendAgain<'a> =
+    dyn FnMut() -> Result<Option<Box<dyn StreamSource + 'a>>, Error> + 'a;
+
 impl StreamSource for Sender {
     fn name(&self) -> &'static str {
         "btrfs send"

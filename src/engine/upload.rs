@@ -1,15 +1,16 @@
 //! Sealed segments on their way into the store, each with its row written before and after its PUT.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::engine::archive::Job;
+use crate::engine::attempt::InHand;
 use crate::error::Error;
-use crate::model::{ArchiveId, SegmentRecord, Sha256, keys};
+use crate::model::{SegmentRecord, Sha256, keys};
 use crate::progress::Event;
 use crate::seal::{SealError, Sealed, SealedSegment};
 use crate::store::{ErrorKind, Locator, NewObject, Put, Role, Store};
@@ -17,10 +18,11 @@ use crate::store::{ErrorKind, Locator, NewObject, Put, Role, Store};
 /// Takes sealed segments and stores them, each with its row written before and after.
 pub(super) struct Upload<'a, 'c> {
     pub(super) job: &'a Job<'a>,
-    pub(super) id: &'a ArchiveId,
-    pub(super) sealed_key: &'a [u8],
+    pub(super) attempt: &'a InHand,
     pub(super) catalog: Mutex<&'c mut Catalog>,
     pub(super) key_stored: Mutex<KeyStored>,
+    /// Bytes of the segments that were stored.
+    pub(super) uploaded: &'a AtomicU64,
     /// Set by the uploader that failed, for the others.
     pub(super) failed: AtomicBool,
 }
@@ -71,11 +73,18 @@ impl Upload<'_, '_> {
                 break;
             }
             let stored = match item {
-                Sealed::Segment(segment) => self.key().and_then(|()| self.segment(segment)),
-                Sealed::Finished => return Ok(End::OfStream),
+                Sealed::Segment(segment) => self
+                    .key()
+                    .and_then(|()| self.segment(segment))
+                    .map(|()| End::Early),
+                // Where every segment was stored before, the key alone may be missing.
+                Sealed::Finished => self.key().map(|()| End::OfStream),
                 Sealed::Failed(error) => Err(error.into()),
             };
-            stored.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
+            let end = stored.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
+            if end == End::OfStream {
+                return Ok(end);
+            }
         }
         Ok(End::Early)
     }
@@ -85,11 +94,11 @@ impl Upload<'_, '_> {
     fn key(&self) -> Result<(), Error> {
         let mut stored = self.key_stored.lock().expect("no holder panics");
         if *stored == KeyStored::No {
-            let key = keys::archive_key(&self.job.source.row.directory, self.id);
-            let bytes = Bytes::copy_from_slice(self.sealed_key);
+            let key = keys::archive_key(&self.job.source.row.directory, &self.attempt.id);
+            let bytes = Bytes::copy_from_slice(&self.attempt.sealed_key);
             let sha256 = Sha256::of(&bytes);
             let object = NewObject {
-                retain_until: self.job.retain_until,
+                retain_until: self.attempt.retain_until,
                 ..NewObject::new(&key, bytes, sha256, Role::Ledger)
             };
             put(self.job.source.store, &object)?;
@@ -100,12 +109,8 @@ impl Upload<'_, '_> {
 
     fn segment(&self, segment: SealedSegment) -> Result<(), Error> {
         let source = self.job.source;
-        let key = keys::segment(
-            &source.row.directory,
-            self.id,
-            segment.index,
-            &segment.sha256,
-        );
+        let id = &self.attempt.id;
+        let key = keys::segment(&source.row.directory, id, segment.index, &segment.sha256);
         let record = SegmentRecord {
             raw_bytes: segment.raw_bytes,
             sealed_bytes: segment.bytes.len() as u64,
@@ -113,23 +118,19 @@ impl Upload<'_, '_> {
         };
         let locator = source.store.locate(&key).to_string();
         self.with_catalog(|catalog| {
-            catalog.segment_sealed(
-                self.id,
-                segment.index,
-                &record,
-                &segment.raw_blake3,
-                &locator,
-            )
+            catalog.segment_sealed(id, segment.index, &record, &segment.raw_blake3, &locator)
         })?;
         let object = NewObject {
-            retain_until: self.job.retain_until,
+            retain_until: self.attempt.retain_until,
             ..NewObject::new(&key, segment.bytes, segment.sha256, Role::Segment)
         };
         let locator = put(source.store, &object)?;
-        self.with_catalog(|catalog| catalog.segment_stored(self.id, segment.index, &locator))?;
+        self.with_catalog(|catalog| catalog.segment_stored(id, segment.index, &locator))?;
+        self.uploaded
+            .fetch_add(record.sealed_bytes, Ordering::Relaxed);
         self.job.world.observer.event(Event::Segment {
             source: source.name().clone(),
-            archive: *self.id,
+            archive: *id,
             index: segment.index,
             sealed_bytes: record.sealed_bytes,
         });
@@ -150,13 +151,7 @@ fn put(store: &dyn Store, object: &NewObject<'_>) -> Result<String, Error> {
     match store.put_if_absent(object)? {
         Put::Created(locator) => Ok(locator.to_string()),
         Put::Existed(locator) => {
-            let stat = store.stat(&locator)?;
-            let same = stat.bytes == object.bytes.len() as u64
-                && match stat.sha256 {
-                    Some(stored) => stored == object.sha256,
-                    None => reads_back(store, &locator, object)?,
-                };
-            if same {
+            if has(store, &locator, object.bytes.len() as u64, &object.sha256)? {
                 Ok(locator.to_string())
             } else {
                 Err(Error::KeyTaken {
@@ -168,11 +163,30 @@ fn put(store: &dyn Store, object: &NewObject<'_>) -> Result<String, Error> {
     }
 }
 
-/// Whether an object has those bytes. One in a cold class can't be read: then its length has to do,
-/// and its key, which has random bits and the digest that are nobody else's.
-fn reads_back(store: &dyn Store, locator: &Locator, object: &NewObject<'_>) -> Result<bool, Error> {
-    match store.get(locator, object.bytes.len() as u64) {
-        Ok(bytes) => Ok(Sha256::of(&bytes) == object.sha256),
+/// Whether the store has an object of that length and digest under that key, where a listing says
+/// that it has one.
+pub(super) fn holds(
+    store: &dyn Store,
+    key: &str,
+    bytes: u64,
+    sha256: &Sha256,
+) -> Result<bool, Error> {
+    has(store, &store.locate(key), bytes, sha256)
+}
+
+/// Whether an object has that length and digest. It is read back where the store keeps no digest;
+/// one in a cold class can't be read: then its length has to do, and its key, which has random bits
+/// and the digest that are nobody else's.
+fn has(store: &dyn Store, locator: &Locator, bytes: u64, sha256: &Sha256) -> Result<bool, Error> {
+    let stat = store.stat(locator)?;
+    if stat.bytes != bytes {
+        return Ok(false);
+    }
+    if let Some(kept) = stat.sha256 {
+        return Ok(kept == *sha256);
+    }
+    match store.get(locator, bytes) {
+        Ok(bytes) => Ok(Sha256::of(&bytes) == *sha256),
         Err(error) if error.kind == ErrorKind::Cold => Ok(true),
         Err(error) => Err(error.into()),
     }

@@ -318,10 +318,7 @@ mod tests {
             "refused: 2026-08-20 is before 2026-08-21, whose archive is unfinished"
         );
         case.0.snapshot = SendParentSnapshot::Gone;
-        assert_eq!(
-            decided(&case),
-            "its snapshot is not as it was: it is gone"
-        );
+        assert_eq!(decided(&case), "its snapshot is not as it was: it is gone");
     }
 
     #[test]

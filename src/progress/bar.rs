@@ -1,8 +1,11 @@
 //! Progress bars, for a terminal only.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::model::size::Bytes;
 
 use super::{Event, Observer, Quiet, Verbose};
 
@@ -10,6 +13,8 @@ use super::{Event, Observer, Quiet, Verbose};
 #[derive(Debug, Default)]
 pub struct Bars {
     bar: Mutex<Option<ProgressBar>>,
+    /// Raw bytes of the archive in hand that were stored by an earlier attempt.
+    skipped: AtomicU64,
 }
 
 impl Bars {
@@ -26,6 +31,7 @@ impl Bars {
         };
         bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
         bar.set_message(what);
+        self.skipped.store(0, Ordering::Relaxed);
         *self.bar.lock().expect("no holder panics") = Some(bar);
     }
 
@@ -71,6 +77,17 @@ impl Observer for Bars {
                 }
                 bar.set_position(raw_bytes);
             }),
+            Event::Skipped {
+                source,
+                archive,
+                raw_bytes,
+                ..
+            } => {
+                let before = self.skipped.fetch_add(raw_bytes, Ordering::Relaxed);
+                let skipped = Bytes(before + raw_bytes);
+                let what = format!("{source} {} {}", archive.date, archive.kind);
+                self.with_bar(|bar| bar.set_message(format!("{what}, {skipped} stored before")));
+            }
             Event::Committed { .. } | Event::Restored { .. } | Event::Failed { .. } => self.end(),
             Event::Warning { .. } => self.aside(|| Quiet.event(event)),
             Event::Waiting { .. } => self.aside(|| Verbose.event(event)),

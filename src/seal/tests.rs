@@ -174,7 +174,7 @@ fn segments_that_are_skipped_keep_their_index_and_count_in_the_streams_hash() {
     let pieces: Vec<&[u8]> = raw.chunks(4096).collect();
     for skipped in 0..1_u32 << pieces.len() {
         let (mut sealer, receiver) = Sealer::start(small_options(2), &key).unwrap();
-        let (totals, sealed) = std::thread::scope(|scope| {
+        let (totals, told) = std::thread::scope(|scope| {
             let receiver = scope.spawn(move || receiver.iter().collect::<Vec<_>>());
             for (index, piece) in pieces.iter().enumerate() {
                 if skipped & 1 << index != 0 {
@@ -191,8 +191,8 @@ fn segments_that_are_skipped_keep_their_index_and_count_in_the_streams_hash() {
         assert_eq!(totals.raw_blake3, Blake3::of(&raw));
         assert_eq!(totals.raw_bytes, raw.len() as u64);
         assert_eq!(totals.segments as usize, pieces.len());
-        assert!(matches!(sealed.last(), Some(Sealed::Finished)));
-        let indices: Vec<u32> = sealed
+        assert!(matches!(told.last(), Some(Sealed::Finished)));
+        let indices: Vec<u32> = told
             .iter()
             .filter_map(|sealed| match sealed {
                 Sealed::Segment(segment) => {

@@ -1,0 +1,257 @@
+//! An attempt at an archive: its intent in the catalog, new or left unfinished by an earlier run,
+//! and what of it the store has already.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use crate::catalog::{Attempt, Catalog, NewAttempt, SegmentState};
+use crate::config::Config;
+use crate::engine::source::{OpenSource, random_bytes};
+use crate::engine::upload::{KeyStored, holds};
+use crate::error::Error;
+use crate::model::entry::Timestamp;
+use crate::model::segment::FRAME_BYTES;
+use crate::model::{ArchiveId, ArchiveKind, Blake3, StorageClass, keys};
+use crate::seal::{ArchiveKey, Recipients};
+use crate::store::Listed;
+
+/// An attempt that is worked on.
+pub(super) struct InHand {
+    pub(super) id: ArchiveId,
+    pub(super) slot: NaiveDate,
+    /// The send parent and the full of its chain; `None` for a full.
+    pub(super) onto: Option<(ArchiveId, ArchiveId)>,
+    pub(super) key: ArchiveKey,
+    /// The key sealed to the recipients: the bytes of `key.age`.
+    pub(super) sealed_key: Vec<u8>,
+    pub(super) segment_bytes: u64,
+    /// Until when its objects are locked, where the store is told to lock.
+    pub(super) retain_until: Option<DateTime<Utc>>,
+}
+
+/// What a new attempt is to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Intent<'a> {
+    pub(super) date: NaiveDate,
+    pub(super) slot: NaiveDate,
+    pub(super) onto: Option<(ArchiveId, ArchiveId)>,
+    pub(super) recipients: &'a Recipients,
+    /// The snapshot that is sent; `None` if the stream comes on stdin.
+    pub(super) snapshot: Option<i64>,
+    pub(super) retain_until: Option<DateTime<Utc>>,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl InHand {
+    /// Writes the intent of a new attempt. From here its snapshots are pinned.
+    pub(super) fn begin(
+        config: &Config,
+        source: &OpenSource<'_>,
+        intent: Intent<'_>,
+        catalog: &mut Catalog,
+    ) -> Result<Self, Error> {
+        let kind = match intent.onto {
+            Some(_) => ArchiveKind::Incremental,
+            None => ArchiveKind::Full,
+        };
+        let id = ArchiveId {
+            date: intent.date,
+            kind,
+            nonce: u64::from_be_bytes(random_bytes()),
+        };
+        let key = ArchiveKey::generate();
+        let sealed_key = key.seal_to(intent.recipients)?;
+        catalog.begin_attempt(&NewAttempt {
+            id,
+            ledger: source.row.ledger,
+            slot: intent.slot,
+            chain: intent.onto.map_or(id, |(_, chain)| chain),
+            send_parent: intent.onto.map(|(parent, _)| parent),
+            segment_size: source.config.segment_bytes,
+            frame_size: FRAME_BYTES,
+            recipients: intent.recipients.fingerprint(&source.row.ledger),
+            archive_key: &key.to_secret_string(),
+            sealed_key: &sealed_key,
+            snapshot: intent.snapshot,
+            begun_at: Timestamp(intent.now),
+            storage_class: config.stores[&source.config.store].storage_class(),
+            retain_until: intent.retain_until.map(Timestamp),
+        })?;
+        Ok(Self {
+            id,
+            slot: intent.slot,
+            onto: intent.onto,
+            key,
+            sealed_key,
+            segment_bytes: source.config.segment_bytes,
+            retain_until: intent.retain_until,
+        })
+    }
+
+    /// Takes up an attempt that an earlier run left; [`Unfit`] if its rest can't be stored as its
+    /// beginning was. `retain_until` is what a new attempt in its place would be locked until.
+    pub(super) fn take_up(
+        attempt: &Attempt,
+        storage_class: Option<StorageClass>,
+        retain_until: Option<DateTime<Utc>>,
+    ) -> Result<Self, Unfit> {
+        let (Some(secret), Some(sealed_key)) = (&attempt.archive_key, &attempt.sealed_key) else {
+            return Err(Unfit::Key);
+        };
+        if attempt.frame_size != FRAME_BYTES {
+            return Err(Unfit::Frames);
+        }
+        if attempt.storage_class != storage_class {
+            return Err(Unfit::Class {
+                was: attempt.storage_class,
+                now: storage_class,
+            });
+        }
+        let locked = attempt.retain_until.map(|until| until.0);
+        if locked != retain_until {
+            return Err(Unfit::Locks);
+        }
+        Ok(Self {
+            id: attempt.id,
+            slot: attempt.slot,
+            onto: attempt.send_parent.map(|parent| (parent, attempt.chain)),
+            key: ArchiveKey::from_secret_string(secret).map_err(|_| Unfit::Key)?,
+            sealed_key: sealed_key.clone(),
+            segment_bytes: attempt.segment_size,
+            retain_until: locked,
+        })
+    }
+}
+
+/// Why an attempt can't be gone on with as it was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// Its key is not in the catalog.
+    Key,
+    /// Frames had another size.
+    Frames,
+    /// What is stored of it is in another class than what would follow.
+    Class {
+        was: Option<StorageClass>,
+        now: Option<StorageClass>,
+    },
+    /// What is stored of it is locked until another day than what would follow.
+    Locks,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let class = |class: &Option<StorageClass>| {
+            class.map_or_else(|| "no class".to_owned(), |class| class.to_string())
+        };
+        match self {
+            Self::Key => f.write_str("its key is not in the catalog"),
+            Self::Frames => f.write_str("it was begun with frames of another size"),
+            Self::Class { was, now } => write!(
+                f,
+                "its segments went into {}, and now they would go into {}",
+                class(was),
+                class(now)
+            ),
+            Self::Locks => f.write_str("its objects would now be locked until another day"),
+        }
+    }
+}
+
+/// What the store has of an attempt.
+#[derive(Debug, Default)]
+pub(super) struct Already {
+    segments: HashMap<u32, Raw>,
+    key: bool,
+}
+
+/// The raw bytes of a segment that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Raw {
+    pub(super) bytes: u64,
+    pub(super) blake3: Blake3,
+}
+
+impl Already {
+    /// Looks for what earlier runs and passes have stored. A row alone proves nothing: the object
+    /// is in the listing, or it is not stored. And an object whose answer was lost, or came after
+    /// its run had ended, is stored whatever its row says.
+    pub(super) fn gather(
+        source: &OpenSource<'_>,
+        archive: &ArchiveId,
+        catalog: &mut Catalog,
+    ) -> Result<Self, Error> {
+        let mut already = Self::default();
+        let rows = catalog.segments(archive)?;
+        if rows.is_empty() {
+            return Ok(already);
+        }
+        let directory = &source.row.directory;
+        let listed = listing(source, archive)?;
+        already.key = listed.contains_key(&keys::archive_key(directory, archive));
+        for row in rows {
+            let record = &row.record;
+            let key = keys::segment(directory, archive, row.index, &record.sha256);
+            let there = match listed.get(&key) {
+                None => false,
+                Some(object) => {
+                    object.stat.bytes == record.sealed_bytes
+                        && object.stat.sha256.is_none_or(|kept| kept == record.sha256)
+                        && (row.state == SegmentState::Stored
+                            || holds(source.store, &key, record.sealed_bytes, &record.sha256)?)
+                }
+            };
+            match (row.state, there) {
+                (SegmentState::Sealed, true) => {
+                    let locator = source.store.locate(&key).to_string();
+                    catalog.segment_stored(archive, row.index, &locator)?;
+                }
+                (SegmentState::Stored, false) => catalog.segment_lost(archive, row.index)?,
+                (SegmentState::Stored, true) | (SegmentState::Sealed, false) => {}
+            }
+            if let (true, Some(blake3)) = (there, row.raw_blake3) {
+                let raw = Raw {
+                    bytes: record.raw_bytes,
+                    blake3,
+                };
+                already.segments.insert(row.index, raw);
+            }
+        }
+        Ok(already)
+    }
+
+    /// The raw bytes of a stored segment.
+    pub(super) fn segment(&self, index: u32) -> Option<Raw> {
+        self.segments.get(&index).copied()
+    }
+
+    /// Whether the archive's key is stored.
+    pub(super) fn key(&self) -> KeyStored {
+        if self.key {
+            KeyStored::Yes
+        } else {
+            KeyStored::No
+        }
+    }
+
+    /// How many segments are stored, and their raw bytes.
+    pub(super) fn total(&self) -> (usize, u64) {
+        let bytes = self.segments.values().map(|raw| raw.bytes).sum();
+        (self.segments.len(), bytes)
+    }
+}
+
+/// The objects of an archive by key.
+pub(super) fn listing(
+    source: &OpenSource<'_>,
+    archive: &ArchiveId,
+) -> Result<HashMap<String, Listed>, Error> {
+    let prefix = keys::archive_prefix(&source.row.directory, archive);
+    let listed = source.store.list(&prefix)?;
+    Ok(listed
+        .into_iter()
+        .map(|listed| (listed.key.clone(), listed))
+        .collect())
+}

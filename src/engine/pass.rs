@@ -1,0 +1,248 @@
+//! One pass of a send stream: guard, frames, seal, PUT. An attempt may take several passes, and
+//! each reads the whole stream from byte 0.
+//!
+//! `btrfs send` does not print the same bytes every time: reflinks made elsewhere turn clones into
+//! writes. So a segment that is stored is passed over only when its raw bytes come again just as
+//! they were, and any other is sealed and stored in its place. The archive is the whole output of
+//! the pass that came to its end.
+
+use std::io::Read;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use crate::btrfs::{Guard, StreamSummary};
+use crate::catalog::{ArchiveRow, Catalog};
+use crate::config::SelfCheck;
+use crate::engine::archive::Job;
+use crate::engine::attempt::{Already, InHand, Raw};
+use crate::engine::stream::StreamSource;
+use crate::engine::upload::Upload;
+use crate::error::Error;
+use crate::model::segment::FRAME_BYTES;
+use crate::model::{ArchiveId, Blake3, Uuid};
+use crate::progress::{Event, PROGRESS_STEP};
+use crate::seal::{SealError, SealOptions, SealedTotals, Sealer};
+
+/// What came through.
+pub(super) struct Passed {
+    pub(super) summary: StreamSummary,
+    pub(super) totals: SealedTotals,
+}
+
+/// Brings the whole stream into the store. When this returns, the sender has said that it is done,
+/// the guard has seen a whole stream, and every segment and the key are stored. The bytes of those
+/// that were stored now are added to `tally`.
+pub(super) fn pass(
+    job: &Job<'_>,
+    attempt: &InHand,
+    already: &Already,
+    stream: Box<dyn StreamSource + '_>,
+    tally: &AtomicU64,
+    catalog: &mut Catalog,
+) -> Result<Passed, Error> {
+    let options = SealOptions {
+        segment_bytes: attempt.segment_bytes,
+        frame_bytes: usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"),
+        level: job.config.compression,
+        threads: job.config.threads,
+        self_check: match job.config.self_check {
+            SelfCheck::On => crate::seal::SelfCheck::On,
+            SelfCheck::Off => crate::seal::SelfCheck::Off,
+        },
+    };
+    let (sealer, segments) = Sealer::start(options, &attempt.key)?;
+    let known = catalog
+        .archives(&job.source.row.ledger)?
+        .into_iter()
+        .filter(ArchiveRow::is_visible)
+        .filter_map(|archive| Some((archive.stream_uuid?, archive.id)))
+        .collect();
+    let upload = Upload {
+        job,
+        attempt,
+        catalog: Mutex::new(catalog),
+        key_stored: Mutex::new(already.key()),
+        uploaded: tally,
+        failed: AtomicBool::new(false),
+    };
+    let reading = Reading {
+        job,
+        attempt,
+        already,
+        known,
+        stream,
+        guard: Guard::new(job.expect.clone()),
+        sealer,
+        head: Head::ToCome,
+        raw_bytes: 0,
+        told: 0,
+        spare: Vec::new(),
+    };
+    let uploads = job.config.stores[&job.source.config.store].uploads();
+    std::thread::scope(|scope| {
+        let uploader = scope.spawn(move || upload.run(&segments, uploads));
+        let read = reading.run();
+        // The sealer is gone by now, finished or not, so the uploader's channel ends.
+        let stored = uploader.join().expect("the uploader does not panic");
+        match (read, stored) {
+            // A dead uploader is why the sealer could not hand on its segments.
+            (Err(Error::Seal(SealError::Stopped)) | Ok(_), Err(error)) | (Err(error), _) => {
+                Err(error)
+            }
+            (Ok(passed), Ok(())) => Ok(passed),
+        }
+    })
+}
+
+/// Whether the stream's first command was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    ToCome,
+    Checked,
+}
+
+/// Whether a stream goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    Whole,
+    End,
+}
+
+/// The stream on its way past the guard into the sealer.
+struct Reading<'a> {
+    job: &'a Job<'a>,
+    attempt: &'a InHand,
+    already: &'a Already,
+    /// The streams that the ledger has.
+    known: Vec<(Uuid, ArchiveId)>,
+    stream: Box<dyn StreamSource + 'a>,
+    guard: Guard,
+    sealer: Sealer,
+    head: Head,
+    raw_bytes: u64,
+    told: u64,
+    /// Buffers of a segment that was compared, for the next.
+    spare: Vec<Vec<u8>>,
+}
+
+impl Reading<'_> {
+    fn run(mut self) -> Result<Passed, Error> {
+        for index in 0.. {
+            let filled = match self.already.segment(index) {
+                Some(raw) => self.compare(index, raw)?,
+                None => self.seal()?,
+            };
+            if filled == Filled::End {
+                break;
+            }
+        }
+        // The sender's own word first: "killed by signal 9" explains a stream that is cut short.
+        self.stream.finish()?;
+        let summary = self.guard.finish().map_err(Error::Stream)?;
+        let totals = self.sealer.finish()?;
+        Ok(Passed { summary, totals })
+    }
+
+    /// Reads a segment straight into the sealer.
+    fn seal(&mut self) -> Result<Filled, Error> {
+        let mut left = self.attempt.segment_bytes;
+        while left > 0 {
+            let mut frame = self.sealer.buffer();
+            let filled = self.frame(&mut frame)?;
+            left -= frame.len() as u64;
+            if !frame.is_empty() {
+                self.sealer.push(frame)?;
+            }
+            if filled == Filled::End {
+                return Ok(Filled::End);
+            }
+        }
+        Ok(Filled::Whole)
+    }
+
+    /// Reads a segment that is stored, and passes over it if it is the same.
+    ///
+    /// It is held until its last byte is known: the place of the sealed one that the sealer would
+    /// hold, so that memory has the same bound.
+    fn compare(&mut self, index: u32, stored: Raw) -> Result<Filled, Error> {
+        self.sealer.settle()?;
+        let mut frames: Vec<Vec<u8>> = Vec::new();
+        let mut hasher = blake3::Hasher::new();
+        let mut bytes = 0;
+        let mut end = Filled::Whole;
+        while bytes < self.attempt.segment_bytes && end == Filled::Whole {
+            let mut frame = self.spare.pop().unwrap_or_else(|| {
+                Vec::with_capacity(usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"))
+            });
+            end = self.frame(&mut frame)?;
+            hasher.update(&frame);
+            bytes += frame.len() as u64;
+            if !frame.is_empty() {
+                frames.push(frame);
+            }
+        }
+        let same = stored.bytes == bytes && stored.blake3 == Blake3(*hasher.finalize().as_bytes());
+        if same {
+            self.sealer.skip(&frames)?;
+            self.job.world.observer.event(Event::Skipped {
+                source: self.job.source.name().clone(),
+                archive: self.attempt.id,
+                index,
+                raw_bytes: bytes,
+            });
+            self.spare = frames;
+            self.spare.iter_mut().for_each(Vec::clear);
+        } else {
+            for frame in frames {
+                self.sealer.push(frame)?;
+            }
+        }
+        Ok(end)
+    }
+
+    /// Reads the next frame into an empty buffer, past the guard.
+    fn frame(&mut self, frame: &mut Vec<u8>) -> Result<Filled, Error> {
+        let filled = fill(&mut self.stream, frame).map_err(|source| Error::ReadStream {
+            from: self.stream.name(),
+            source,
+        })?;
+        self.guard.push(frame).map_err(Error::Stream)?;
+        self.check_head()?;
+        self.raw_bytes += frame.len() as u64;
+        if self.raw_bytes - self.told >= PROGRESS_STEP {
+            self.told = self.raw_bytes;
+            self.job.world.observer.event(Event::Progress {
+                source: self.job.source.name().clone(),
+                raw_bytes: self.raw_bytes,
+            });
+        }
+        Ok(filled)
+    }
+
+    /// Refuses a stream that the ledger has already.
+    fn check_head(&mut self) -> Result<(), Error> {
+        if self.head == Head::ToCome
+            && let Some(head) = self.guard.head()
+        {
+            self.head = Head::Checked;
+            if let Some((uuid, archive)) = self.known.iter().find(|(uuid, _)| *uuid == head.uuid) {
+                return Err(Error::StreamKnown {
+                    uuid: *uuid,
+                    archive: *archive,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads until the buffer has a frame's length or the stream ends.
+fn fill(stream: &mut dyn Read, frame: &mut Vec<u8>) -> std::io::Result<Filled> {
+    let wanted = usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory") - frame.len();
+    let read = stream.take(wanted as u64).read_to_end(frame)?;
+    Ok(if read < wanted {
+        Filled::End
+    } else {
+        Filled::Whole
+    })
+}
