@@ -146,6 +146,20 @@ impl Writer<'_> {
                 source_name: self.source.name().clone(),
                 seq,
             }),
+            EntryKind::Retire(retired) => {
+                let needed = [Some(archive.id), Some(archive.chain), archive.send_parent];
+                if retired
+                    .archives
+                    .iter()
+                    .any(|id| needed.contains(&Some(*id)))
+                {
+                    return Err(Error::AttemptRetired {
+                        source_name: self.source.name().clone(),
+                        seq,
+                    });
+                }
+                Ok(None)
+            }
             EntryKind::Unknown(_) => state.require_known(self.source).map(|()| None),
         }
     }

@@ -63,7 +63,9 @@ pub fn catch_up(
         .max()
         .unwrap_or(0);
     for entry in known {
-        if !entry.committed && !settle(source, catalog, &entry, &stored)? {
+        let settled = settle(source, &entry, &stored)?;
+        if settled == Settled::NotStored {
+            catalog.undo_commit(&source.row.ledger, entry.seq)?;
             break;
         }
         if !stored.contains(&entry.seq) {
@@ -89,6 +91,16 @@ pub fn catch_up(
             .replay
             .absorb_trusted(entry.seq, &entry.object)
             .map_err(|refusal| refused(entry.seq, refusal))?;
+        match (settled, &absorbed.entry.kind) {
+            (Settled::Stored, EntryKind::Archive(_)) => {
+                catalog.finish_commit(&source.row.ledger, entry.seq)?;
+            }
+            // What such an entry does to archives is done together with its row.
+            (Settled::Stored, _) => {
+                write_absorbed(source, catalog, entry.seq, &entry.object, &absorbed)?;
+            }
+            (Settled::Before | Settled::NotStored, _) => {}
+        }
         state.note_unknown(&absorbed);
     }
 
@@ -173,20 +185,25 @@ impl LedgerState {
     }
 }
 
-/// Decides an entry whose PUT was not answered: whether it is committed.
-fn settle(
-    source: &OpenSource<'_>,
-    catalog: &mut Catalog,
-    entry: &EntryRow,
-    stored: &[u64],
-) -> Result<bool, Error> {
-    let ledger = &source.row.ledger;
-    if stored.contains(&entry.seq) && fetch(source, entry.seq)? == entry.object {
-        catalog.finish_commit(ledger, entry.seq)?;
-        return Ok(true);
-    }
-    catalog.undo_commit(ledger, entry.seq)?;
-    Ok(false)
+/// What is known of an entry of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    /// The store's answer to its PUT was seen when it came.
+    Before,
+    /// It was not, and the store has it byte for byte.
+    Stored,
+    /// It was not, and the store does not have it.
+    NotStored,
+}
+
+fn settle(source: &OpenSource<'_>, entry: &EntryRow, stored: &[u64]) -> Result<Settled, Error> {
+    Ok(if entry.committed {
+        Settled::Before
+    } else if stored.contains(&entry.seq) && fetch(source, entry.seq)? == entry.object {
+        Settled::Stored
+    } else {
+        Settled::NotStored
+    })
 }
 
 fn stored_numbers(source: &OpenSource<'_>) -> Result<Vec<u64>, Error> {

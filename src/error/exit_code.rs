@@ -79,6 +79,7 @@ impl Error {
             | Self::Ledger(_)
             | Self::Unfit(_)
             | Self::SegmentsMissing { .. }
+            | Self::AttemptRetired { .. }
             | Self::StreamKnown { .. } => ExitCode::Failed,
             Self::Store(error) => match error.kind {
                 ErrorKind::NotAnObject => ExitCode::Integrity,

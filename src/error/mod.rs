@@ -129,6 +129,16 @@ pub enum Error {
         /// The entry's number.
         seq: u64,
     },
+    /// A pruner has retired what an attempt needs, or the attempt itself.
+    #[error(
+        "ledger entry {seq} of `{source_name}` has meanwhile retired this archive or what it builds on; nothing was committed here"
+    )]
+    AttemptRetired {
+        /// The source.
+        source_name: SourceName,
+        /// The entry's number.
+        seq: u64,
+    },
     /// A ledger holds entries that this version may read past but not write after.
     #[error("the ledger of `{source_name}` has entries that this version does not know: {what}")]
     NewerLedger {
