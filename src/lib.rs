@@ -26,6 +26,7 @@
 //! - [`config`]: the TOML file as typed values; every unknown key is an error.
 //! - [`engine`]: backup, `decide`, thaw and restore; where the edges meet.
 //! - [`progress`]: what happens, as events: bars, JSON lines, or nothing.
+//! - [`interrupt`]: SIGINT and SIGTERM, and how a run is ended by them.
 //! - [`error`]: what ends a command, its hint, and the exit codes.
 //! - [`cli`]: the command line as types.
 
@@ -36,6 +37,7 @@ pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod interrupt;
 pub mod ledger;
 pub mod model;
 pub mod plan;

@@ -3,15 +3,19 @@
 use std::error::Error as _;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Once;
 
 use clap::Parser;
 use coldchain::cli::Cli;
 use coldchain::error::Error;
+use coldchain::interrupt;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.everywhere.json;
-    match coldchain::commands::run(cli) {
+    let ran = interrupt::listen(move |error| report(error, json))
+        .and_then(|()| coldchain::commands::run(cli));
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error, json);
@@ -20,7 +24,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// Says why the program ends: once, although a run may end by itself just when a signal ends it.
 fn report(error: &Error, json: bool) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| say(error, json));
+}
+
+fn say(error: &Error, json: bool) {
     let mut causes = Vec::new();
     let mut cause = error.source();
     while let Some(next) = cause {

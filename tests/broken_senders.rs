@@ -5,7 +5,7 @@ mod common;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -25,7 +25,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use common::loopfs::{btrfs, real_btrfs_available};
 use common::rng::Rng;
 use common::sandbox::{SOURCE, Sandbox, Setup, asked, error_of, which};
-use common::stub::write_script;
+use common::stub::Stub;
 use common::tree::{make_rich_tree, mutate_tree};
 
 /// How long anything here may take; nothing waits for it unless the test fails.
@@ -230,40 +230,6 @@ fn a_sender_that_is_stopped_and_continued_in_the_midst_is_asked_once_more() {
     assert_eq!(made.uploaded_bytes, made.sealed_bytes);
     assert_eq!(sandbox.committed(), ["2025-01-01"]);
     sandbox.restores_equal(&["2025-01-01"]);
-}
-
-/// A `btrfs` that is the real one but for `send`.
-struct Stub {
-    directory: tempfile::TempDir,
-}
-
-impl Stub {
-    fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    /// The `$PATH` on which it comes first.
-    fn path(&self) -> OsString {
-        let real = std::env::var_os("PATH").unwrap();
-        let first = std::iter::once(self.directory.path().to_owned());
-        std::env::join_paths(first.chain(std::env::split_paths(&real))).unwrap()
-    }
-
-    /// Where the script finds the whole stream.
-    fn stream(&self) -> PathBuf {
-        self.directory.path().join("stream")
-    }
-
-    fn sends(&self, script: &str) {
-        let script = format!(
-            "[ \"$1\" = send ] || exec '{}' \"$@\"\nstream='{}'\n{script}",
-            Tools::find().unwrap().program().display(),
-            self.stream().display(),
-        );
-        write_script(&self.directory.path().join("btrfs"), &script);
-    }
 }
 
 /// Where the commands of a stream end; the first is the end of its header.

@@ -118,6 +118,12 @@ pub enum BtrfsError {
         #[source]
         source: io::Error,
     },
+    /// All programs were ended, and none is started any more.
+    #[error("cannot {action}: coldchain is being stopped")]
+    Stopping {
+        /// What was to be done, with the path.
+        action: String,
+    },
     /// The program ran and failed.
     #[error("cannot {action}: `btrfs` ended with {status}: {stderr}")]
     Failed {

@@ -4,6 +4,7 @@
 //! left to the `btrfs` program, which is what operators audit and what gets the kernel's fixes.
 
 mod advice;
+mod children;
 mod error;
 pub mod guard;
 mod identity;
@@ -15,6 +16,7 @@ pub mod snapshots;
 mod sys;
 mod tools;
 
+pub use children::{await_end_of_children, end_children};
 pub use error::BtrfsError;
 pub use guard::{Expect, ExpectParent, Guard, GuardError, StreamHead, StreamSummary};
 pub use identity::{filesystem_id, identity, require_btrfs, sync};

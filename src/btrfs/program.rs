@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::children;
 use super::error::BtrfsError;
 use super::sys;
 use super::tools::Tools;
@@ -58,7 +59,10 @@ impl Running {
         action: String,
     ) -> Result<Self, BtrfsError> {
         sys::in_own_session(&mut command).stderr(Stdio::piped());
-        let spawned = command.spawn().and_then(|mut child| {
+        let Some(spawned) = children::enter(|| command.spawn(), group) else {
+            return Err(BtrfsError::Stopping { action });
+        };
+        let spawned = spawned.and_then(|mut child| {
             let stderr = child.stderr.take().map(capture).transpose();
             Ok(Self {
                 // If the thread can't be started, dropping this kills the child.
@@ -83,13 +87,26 @@ impl Running {
 
     /// Waits for the end. The caller has closed the child's stdin and stdout before.
     pub(super) fn finish(mut self) -> Result<(), BtrfsError> {
-        let status = self.child.wait().map_err(|source| self.lost(source))?;
-        self.reaped = Reaped::Yes;
+        let status = self.reap().map_err(|source| self.lost(source))?;
         let stderr = self.stderr.take().map(JoinHandle::join);
         if status.success() {
             return Ok(());
         }
         Err(self.failed(status, stderr.and_then(Result::ok)))
+    }
+
+    /// Whether it has ended already.
+    pub(super) fn has_ended(&self) -> bool {
+        group(&self.child).is_none_or(children::has_ended)
+    }
+
+    fn reap(&mut self) -> io::Result<ExitStatus> {
+        if let Some(group) = group(&self.child) {
+            children::leave(group);
+        }
+        let status = self.child.wait()?;
+        self.reaped = Reaped::Yes;
+        Ok(status)
     }
 
     fn failed(&self, status: ExitStatus, stderr: Option<String>) -> BtrfsError {
@@ -115,13 +132,18 @@ impl Drop for Running {
         if self.reaped == Reaped::Yes {
             return;
         }
-        // It leads a session and so a process group. Not reaped yet, its id can't be another's.
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+        // Not reaped yet, its id can't be another's.
+        if let Some(group) = group(&self.child) {
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.reap();
     }
+}
+
+/// The process group of a child, which leads a session of its own.
+fn group(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 
 /// Reads stderr to its end on a thread, so that the child never waits for it to be read.

@@ -45,8 +45,8 @@ impl Receiver {
     }
 
     /// Whether it has ended already; [`Receiver::finish`] says how.
-    pub fn has_exited(&mut self) -> bool {
-        !matches!(self.running.child.try_wait(), Ok(None))
+    pub fn has_exited(&self) -> bool {
+        self.running.has_ended()
     }
 
     /// Closes the stream and waits. What was received is durable only after

@@ -47,9 +47,17 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let mut results = Vec::new();
     let mut errors = Vec::new();
     let mut said = Ok(());
+    let world = World::real(observer.as_ref());
+    let mut stopped = Ok(());
     for source in &chosen {
+        // Of what is not begun any more there is nothing to say but this.
+        stopped = world.interrupt.check();
+        if stopped.is_err() {
+            break;
+        }
         let begun = Instant::now();
-        let outcome = engine::backup(&config, source, asked, World::real(observer.as_ref()));
+        let outcome = engine::backup(&config, source, asked, world)
+            .map_err(|error| world.interrupt.explain(error));
         let seconds = begun.elapsed().as_secs();
         results.push(result_json(source, &outcome, seconds));
         match outcome {
@@ -63,13 +71,11 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
                 } = outcome
                 {
                     let name = source.name.clone();
-                    errors.push((
-                        source,
-                        Error::AfterArchive {
-                            source_name: name,
-                            source: later,
-                        },
-                    ));
+                    let later = Error::AfterArchive {
+                        source_name: name,
+                        source: later,
+                    };
+                    errors.push((source, world.interrupt.explain(later)));
                 }
             }
             Err(error) => errors.push((source, error)),
@@ -84,21 +90,27 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     if everywhere.json {
         said = said.and(answer_json(&json!({"event": "done", "sources": results})));
     }
-    end(errors, chosen.len(), everywhere)?;
+    end(errors, chosen.len(), everywhere, stopped)?;
     said
 }
 
-/// One failed source ends with its own error; several with one that counts them.
+/// One failed source ends with its own error; several with one that counts them, or with the signal
+/// that stopped them.
 fn end(
     mut errors: Vec<(&&Source, Error)>,
     of: usize,
     everywhere: &Everywhere,
+    mut stopped: Result<(), Error>,
 ) -> Result<(), Error> {
     if of <= 1 {
-        return errors.pop().map_or(Ok(()), |(_, error)| Err(error));
+        return errors.pop().map_or(stopped, |(_, error)| Err(error));
+    }
+    // It comes last, if at all, and is not that source's own fault.
+    if let Some((_, Error::Interrupted(_))) = errors.last() {
+        stopped = errors.pop().map_or(stopped, |(_, error)| Err(error));
     }
     if errors.is_empty() {
-        return Ok(());
+        return stopped;
     }
     if !everywhere.json {
         for (source, error) in &errors {
@@ -113,6 +125,7 @@ fn end(
             }
         }
     }
+    stopped?;
     Err(Error::SomeSources {
         failed: errors.len(),
         of,

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use super::{load, today};
 use crate::cli::{Decide, Everywhere};
 use crate::config::{Config, Source};
-use crate::engine::{self, Asked, Outcome, Wanted, World};
+use crate::engine::{self, Asked, Outcome, Stdin, Wanted, World};
 use crate::error::Error;
 use crate::model::ids::parse_date;
 use crate::plan::{DateOverride, Request};
@@ -30,21 +30,14 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
     } else {
         Box::new(Quiet)
     };
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
+    if std::io::stdin().is_terminal() {
         return Err(Error::Stdio(
             "a send stream is read from stdin, and stdin is a terminal",
         ));
     }
-    let outcome = engine::decide(
-        &config,
-        source,
-        asked,
-        World::real(observer.as_ref()),
-        stdin.lock(),
-        say,
-    )?;
-    match outcome {
+    let world = World::real(observer.as_ref());
+    let stdin = Stdin::open(world.interrupt)?;
+    match engine::decide(&config, source, asked, world, stdin, say)? {
         Outcome::Archived {
             later: Some(later), ..
         } => Err(Error::AfterArchive {

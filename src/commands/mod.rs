@@ -9,6 +9,7 @@ mod kit;
 mod list;
 mod output;
 mod plan;
+mod prompt;
 mod restore;
 mod show;
 mod thaw;
@@ -19,12 +20,13 @@ use crate::cli::{Cli, Command, Everywhere};
 use crate::config::{Config, Source};
 use crate::engine::{Clock, SystemClock, local_date};
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use crate::model::ids::parse_date;
 
 /// Runs a command.
 pub fn run(cli: Cli) -> Result<(), Error> {
     let everywhere = &cli.everywhere;
-    match cli.command {
+    let ran = match cli.command {
         Command::Init(args) => init::run(&args, everywhere),
         Command::Backup(args) => backup::run(&args, everywhere),
         Command::Plan(args) => plan::run(&args, everywhere),
@@ -34,7 +36,8 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Thaw(args) => thaw::run(&args, everywhere),
         Command::Decide(args) => decide::run(&args, everywhere),
         Command::Doctor => doctor::run(everywhere),
-    }
+    };
+    ran.map_err(|error| Interrupt::of_this_process().explain(error))
 }
 
 fn load(everywhere: &Everywhere) -> Result<Config, Error> {

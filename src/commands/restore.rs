@@ -1,19 +1,22 @@
 //! `coldchain restore`: bring an archived date back.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, IsTerminal, Write as _};
+use std::io::IsTerminal;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::backup::observer;
 use super::load;
 use super::output::{answer, answer_json, count};
+use super::prompt::{confirm, passphrase};
 use crate::cli::{Everywhere, Restore, Thawing};
 use crate::engine::{
     Clock, Estimate, OpenSource, Pricing, RestorePlanDetails, Restoring, StateDir, SystemClock,
     estimate, open_store, plan_details, restore, standing_in,
 };
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use crate::model::Tier;
 use crate::model::ids::parse_date;
 use crate::model::size::Bytes;
@@ -51,7 +54,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     };
     estimate.refuse(thawing.tier, thawing.max_cost)?;
     let file = args.identity.as_ref().ok_or(Error::NoIdentity)?;
-    let identities = Identities::from_file(file, &ask_passphrase)?;
+    let identities = ask_for_identities(file)?;
     if !args.yes && std::io::stdin().is_terminal() {
         eprint!("{}", in_words(&plan, &details, &estimate));
         confirm(&format!(
@@ -77,6 +80,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         class: store_config.storage_class(),
         thaw: thaw_request(thawing),
         observer: observer.as_ref(),
+        interrupt: Interrupt::of_this_process(),
     };
     let directory = restore(&restoring, &mut catalog)?;
     if everywhere.json {
@@ -95,6 +99,15 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         plan.date,
         restored.display()
     ))
+}
+
+/// Opens an identity file, also one with a passphrase.
+fn ask_for_identities(file: &Path) -> Result<Identities, Error> {
+    Identities::from_file(file, &passphrase).map_err(|error| {
+        // What was not answered was not refused.
+        let interrupted = Interrupt::of_this_process().check().err();
+        interrupted.unwrap_or_else(|| error.into())
+    })
 }
 
 /// What is asked of a store for what is cold.
@@ -172,27 +185,4 @@ fn cost_in_words(estimate: &Estimate) -> String {
         ),
         Pricing::Unknown | Pricing::Free => String::new(),
     }
-}
-
-pub(super) fn confirm(question: &str) -> Result<(), Error> {
-    eprint!("{question} [y/N] ");
-    let mut answer = String::new();
-    let stdin_error = |source| Error::file("read", "stdin", source);
-    std::io::stderr().flush().map_err(stdin_error)?;
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(stdin_error)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Error::NotConfirmed),
-    }
-}
-
-/// Asks on the terminal; without one there is no answer.
-fn ask_passphrase(prompt: &str) -> Option<String> {
-    if !std::io::stdin().is_terminal() {
-        return None;
-    }
-    rpassword::prompt_password(format!("{prompt}: ")).ok()
 }

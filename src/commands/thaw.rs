@@ -9,13 +9,15 @@ use serde_json::{Value, json};
 use super::backup::observer;
 use super::load;
 use super::output::{answer, answer_json, count};
-use super::restore::{confirm, in_words, thaw_request};
+use super::prompt::confirm;
+use super::restore::{in_words, thaw_request};
 use crate::cli::{Everywhere, Thaw};
 use crate::engine::{
     Clock, OpenSource, SegmentThaw, StateDir, SystemClock, ThawStatus, WantedSegments, estimate,
     open_store, plan_details, thaw, thaw_state,
 };
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use crate::model::ArchiveId;
 use crate::model::StorageClass;
 use crate::model::entry::Timestamp;
@@ -61,6 +63,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
         source: &open,
         class,
         archives: &plan.archives,
+        interrupt: Interrupt::of_this_process(),
     };
     let status = if args.status {
         thaw_state(&wanted, &mut catalog)?

@@ -91,6 +91,8 @@ pub(super) fn archive(
         expected: job.expected,
     });
     let whole = store_whole(job, attempt, send, catalog)?;
+    // From here on it takes no time.
+    job.world.interrupt.check()?;
     let entry = entry(job, attempt, &whole)?;
     let writer = commit::Writer {
         config: job.config,

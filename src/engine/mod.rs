@@ -39,6 +39,6 @@ pub use snapshot::warning_of_left_out;
 pub use source::{OpenSource, know_source, open_store, store_address, store_url};
 pub(crate) use state::write_new;
 pub use state::{Keys, NewKeys, StateDir};
-pub use stream::StreamSource;
+pub use stream::{Stdin, StreamSource};
 pub use thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};
 pub use world::{OpenCatalog, OpenStore, World};

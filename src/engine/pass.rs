@@ -206,6 +206,8 @@ impl Reading<'_> {
             from: self.stream.name(),
             source,
         })?;
+        // A sender that a signal has ended is no sender that failed.
+        self.job.world.interrupt.check()?;
         self.guard.push(frame).map_err(Error::Stream)?;
         self.check_head()?;
         self.raw_bytes += frame.len() as u64;

@@ -348,6 +348,8 @@ impl Receiving {
         let path = self.directory.join(OsStr::from_bytes(name));
         let begun = std::time::Instant::now();
         while begun.elapsed() < APPEARS_WITHIN {
+            // Asked first: what it has made by its end is seen below.
+            let ended = self.receiver.has_exited();
             // It is a plain directory for no time: receive creates it as a subvolume.
             if exists(&path)? {
                 let identity = btrfs::identity(&path)?;
@@ -357,7 +359,7 @@ impl Receiving {
                 });
                 return write_mark(&self.directory, &self.mark);
             }
-            if self.receiver.has_exited() {
+            if ended {
                 // Its exit status, asked for at the end, says why.
                 break;
             }

@@ -19,6 +19,7 @@ use crate::engine::receive::{Receiving, Target};
 use crate::engine::source::OpenSource;
 use crate::engine::thaw::{WantedSegments, thaw};
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use crate::ledger::{LedgerError, decode_body, split};
 use crate::model::entry::{ArchiveEntry, EntryKind};
 use crate::model::{ArchiveId, LedgerId, Sha256, SourceName, StorageClass, keys};
@@ -61,6 +62,8 @@ pub struct Restoring<'a> {
     pub thaw: ThawRequest,
     /// Is told what happens.
     pub observer: &'a dyn Observer,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
 }
 
 /// Plans the restore of a source to a date from what the catalog knows.
@@ -175,6 +178,7 @@ fn thaw_all(
         source: restoring.source,
         class: restoring.class,
         archives: &archives,
+        interrupt: restoring.interrupt,
     };
     let status = thaw(&wanted, restoring.thaw, catalog)?;
     match status.awaited(restoring.source.name()) {
@@ -240,6 +244,7 @@ fn feed(
     let mut raw_bytes = 0;
     let mut told = 0;
     for (index, record) in (0..).zip(&entry.segments) {
+        restoring.interrupt.check()?;
         let sealed = fetched.next()?;
         let unreadable = |source| Error::SegmentUnreadable {
             archive: entry.id,

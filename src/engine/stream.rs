@@ -1,9 +1,12 @@
 //! Where a send stream comes from: a child process, or stdin.
 
-use std::io::{Read, StdinLock};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
 
 use crate::btrfs::Sender;
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 
 /// A send stream to be archived.
 pub trait StreamSource: Read {
@@ -30,7 +33,35 @@ impl StreamSource for Sender {
     }
 }
 
-impl StreamSource for StdinLock<'_> {
+/// This process's stdin, read without a buffer of its own.
+#[derive(Debug)]
+pub struct Stdin<'a> {
+    file: File,
+    interrupt: &'a Interrupt,
+}
+
+impl<'a> Stdin<'a> {
+    /// Takes stdin; a signal ends the waiting for it.
+    pub fn open(interrupt: &'a Interrupt) -> Result<Self, Error> {
+        let stdin = io::stdin().as_fd().try_clone_to_owned();
+        let stdin = stdin.map_err(|source| Error::file("read", "stdin", source))?;
+        Ok(Self {
+            file: stdin.into(),
+            interrupt,
+        })
+    }
+}
+
+impl Read for Stdin<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.interrupt
+            .await_readable(self.file.as_fd())
+            .map_err(io::Error::other)?;
+        self.file.read(buffer)
+    }
+}
+
+impl StreamSource for Stdin<'_> {
     fn name(&self) -> &'static str {
         "stdin"
     }

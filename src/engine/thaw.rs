@@ -16,6 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::catalog::{ArchiveRow, Catalog, ThawRow};
 use crate::engine::source::OpenSource;
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, SourceName, StorageClass, TierRefused};
 use crate::plan::{Awaited, CostRefusal};
@@ -42,6 +43,8 @@ pub struct WantedSegments<'a> {
     pub class: Option<StorageClass>,
     /// The archives.
     pub archives: &'a [ArchiveId],
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
 }
 
 /// Whether a segment can be read, and what was asked for.
@@ -200,6 +203,7 @@ pub fn thaw(
     let pace = Pace::default();
     let store = wanted.source.store;
     for batch in to_ask.chunks_mut(BATCH) {
+        wanted.interrupt.check()?;
         let places: Vec<_> = batch.iter().map(|(_, segment)| segment.place()).collect();
         let asked_at = store.now()?;
         catalog.thaw_requested(&places, request.tier, request.days, Timestamp(asked_at))?;

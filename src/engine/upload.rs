@@ -69,7 +69,7 @@ impl Upload<'_, '_> {
     /// Its own end of the channel: when the last uploader has failed, the sealer hears of it.
     fn upload(&self, sealed: Receiver<Sealed>) -> Result<End, Error> {
         for item in sealed {
-            if self.failed.load(Ordering::Relaxed) {
+            if self.failed.load(Ordering::Relaxed) || self.job.world.interrupt.raised().is_some() {
                 break;
             }
             let stored = match item {

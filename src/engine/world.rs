@@ -7,6 +7,7 @@ use crate::engine::clock::{Clock, SystemClock};
 use crate::engine::source::open_store;
 use crate::engine::state::StateDir;
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use crate::progress::Observer;
 use crate::store::Store;
 
@@ -29,6 +30,8 @@ pub struct World<'a> {
     pub stores: &'a OpenStore<'a>,
     /// Is told what happens.
     pub observer: &'a dyn Observer,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
 }
 
 impl<'a> World<'a> {
@@ -49,6 +52,7 @@ impl<'a> World<'a> {
             catalogs: &StateDir::catalog,
             stores: &open_store,
             observer,
+            interrupt: Interrupt::of_this_process(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::btrfs::BtrfsError;
+use crate::interrupt::Signal;
 use crate::plan::RestoreRefusal;
 use crate::store::ErrorKind;
 
@@ -27,6 +28,10 @@ pub enum ExitCode {
     Missing = 8,
     /// Several sources, some of them failed.
     SomeSources = 10,
+    /// Stopped by SIGINT; what was done is kept.
+    Interrupted = 130,
+    /// Stopped by SIGTERM; what was done is kept.
+    Terminated = 143,
 }
 
 impl Error {
@@ -77,6 +82,7 @@ impl Error {
             | Self::WriteStream { .. }
             | Self::File { .. }
             | Self::Ledger(_)
+            | Self::Signals(_)
             | Self::Unfit(_)
             | Self::SegmentsMissing { .. }
             | Self::AttemptRetired { .. }
@@ -97,6 +103,8 @@ impl Error {
             Self::Busy(_) | Self::Overtaken { .. } => ExitCode::Busy,
             Self::AfterArchive { .. } => ExitCode::Later,
             Self::SomeSources { .. } => ExitCode::SomeSources,
+            Self::Interrupted(Signal::Interrupt) => ExitCode::Interrupted,
+            Self::Interrupted(Signal::Terminate) => ExitCode::Terminated,
         }
     }
 }

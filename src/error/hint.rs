@@ -91,6 +91,9 @@ impl Error {
             Self::Exists(_) => "nothing was overwritten; name another file, or move it away",
             Self::NotConfirmed => "nothing was changed",
             Self::NoTerminal => "add --yes",
+            Self::Interrupted(_) => {
+                "nothing half-done counts, and what was done is kept: run the same command again to go on"
+            }
             Self::Unfit(_) => "put right what each says, and run it again",
             _ => return None,
         };

@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 use crate::btrfs::{BtrfsError, GuardError};
 use crate::catalog::CatalogError;
 use crate::config::ConfigError;
+use crate::interrupt::Signal;
 use crate::ledger::{LedgerError, Refusal as EntryRefusal};
 use crate::model::ids::IdError;
 use crate::model::{ArchiveId, SourceName, Tier, Uuid};
@@ -374,6 +375,12 @@ pub enum Error {
         /// The last date.
         until: NaiveDate,
     },
+    /// It was asked to stop.
+    #[error("interrupted by {0}")]
+    Interrupted(Signal),
+    /// Signals can't be caught.
+    #[error("could not listen for signals")]
+    Signals(#[source] std::io::Error),
     /// stdout or stdin is not what the command needs.
     #[error("{0}")]
     Stdio(&'static str),

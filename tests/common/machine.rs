@@ -4,7 +4,7 @@
 //! outputs can be compared as a whole: `$T` the machine's directory, `$FS` its btrfs, `$R` its
 //! recipient, and only coming out `$TODAY`, `$HEX16` and `$HEX32`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,7 +12,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
 
 use super::loopfs::LoopFs;
 
@@ -72,6 +74,8 @@ pub struct Talk<'m> {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: mpsc::Receiver<String>,
+    /// Lines of stdout that came while time passed.
+    heard: VecDeque<String>,
     stderr: mpsc::Receiver<String>,
 }
 
@@ -129,6 +133,10 @@ impl Machine {
 
     pub fn btrfs(&self) -> &LoopFs {
         self.btrfs.as_ref().expect("this machine has a btrfs")
+    }
+
+    pub fn has_btrfs(&self) -> bool {
+        self.btrfs.is_some()
     }
 
     /// A path in the machine's directory.
@@ -202,13 +210,15 @@ impl Machine {
         self.start_command(&mut command)
     }
 
-    fn start_command(&self, command: &mut Command) -> Talk<'_> {
+    /// Starts a command of [`Self::command`] that was changed.
+    pub fn start_command(&self, command: &mut Command) -> Talk<'_> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         Talk {
             machine: self,
             stdin: child.stdin.take(),
             stdout: lines(child.stdout.take().unwrap()),
+            heard: VecDeque::new(),
             stderr: lines(child.stderr.take().unwrap()),
             child,
         }
@@ -285,10 +295,30 @@ impl Run {
 impl Talk<'_> {
     /// The next line of stdout with its end, while the program waits for stdin; `None` at the end.
     pub fn line(&mut self) -> Option<String> {
+        if let Some(line) = self.heard.pop_front() {
+            return Some(self.machine.blank(&line));
+        }
         match self.stdout.recv_timeout(STUCK) {
             Ok(line) => Some(self.machine.blank(&line)),
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
             Err(mpsc::RecvTimeoutError::Timeout) => self.stuck(),
+        }
+    }
+
+    /// Sends the program a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    /// Lets that time pass; a program that ends its stdout before ends the waiting.
+    pub fn elapse(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while let Ok(line) = self
+            .stdout
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            self.heard.push_back(line);
         }
     }
 

@@ -1,0 +1,77 @@
+//! Asking on the terminal. A signal ends the waiting for an answer.
+
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+
+/// Asks on stderr whether to go on, and takes the answer from stdin.
+pub(super) fn confirm(question: &str) -> Result<(), Error> {
+    eprint!("{question} [y/N] ");
+    let failed = |source| Error::file("read", "stdin", source);
+    io::stderr().flush().map_err(failed)?;
+    let mut stdin = io::stdin().lock();
+    answered(stdin.as_fd())?;
+    let mut answer = String::new();
+    stdin.read_line(&mut answer).map_err(failed)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Error::NotConfirmed),
+    }
+}
+
+/// Asks for a passphrase on the terminal, unseen; without a terminal, and after a signal, there is no answer.
+pub(super) fn passphrase(prompt: &str) -> Option<String> {
+    if !io::stdin().is_terminal() {
+        return None;
+    }
+    let mut terminal = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .ok()?;
+    let unseen = Unseen::on(terminal.try_clone().ok()?).ok()?;
+    write!(terminal, "{prompt}: ").ok()?;
+    answered(terminal.as_fd()).ok()?;
+    let mut line = String::new();
+    io::BufReader::new(&terminal).read_line(&mut line).ok()?;
+    drop(unseen);
+    Some(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Waits for the answer. What is said of a signal begins a line of its own.
+fn answered(from: BorrowedFd<'_>) -> Result<(), Error> {
+    Interrupt::of_this_process()
+        .await_readable(from)
+        .inspect_err(|_| eprintln!())
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Unseen {
+    terminal: File,
+    before: Termios,
+}
+
+impl Unseen {
+    fn on(terminal: File) -> io::Result<Self> {
+        let before = tcgetattr(&terminal)?;
+        let mut unseen = before.clone();
+        unseen.local_modes.remove(LocalModes::ECHO);
+        // The end of the line is shown all the same.
+        unseen.local_modes.insert(LocalModes::ECHONL);
+        // What was typed before the prompt was not meant for it.
+        tcsetattr(&terminal, OptionalActions::Flush, &unseen)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        // Best effort: there is nobody to be told.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
+}
