@@ -6,6 +6,7 @@
 )]
 
 pub mod bucket;
+pub mod faults;
 pub mod loopfs;
 pub mod machine;
 pub mod rng;

@@ -1,0 +1,282 @@
+//! Faults at will: one watch over every operation of a run's store and catalog, which strikes one.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use coldchain::catalog::{Cause, Operation as OnCatalog, Watch};
+use coldchain::store::{
+    Deleted, ErrorKind, Finding, Listed, Locator, NewObject, Operation, Put, Readability, Stat,
+    Store, StoreError, Thaw, ThawRequest,
+};
+
+/// What becomes of the operation that is struck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It fails, and is not done.
+    Fails,
+    /// It is done, and answered with an error.
+    LosesItsAnswer,
+    /// The machine dies before it is done.
+    DiesBefore,
+    /// It is done, and the machine dies before its answer comes.
+    DiesAfter,
+}
+
+impl Mode {
+    pub const ALL: [Self; 4] = [
+        Self::Fails,
+        Self::LosesItsAnswer,
+        Self::DiesBefore,
+        Self::DiesAfter,
+    ];
+
+    fn is_done(self) -> bool {
+        matches!(self, Self::LosesItsAnswer | Self::DiesAfter)
+    }
+
+    fn is_the_end(self) -> bool {
+        matches!(self, Self::DiesBefore | Self::DiesAfter)
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fails => "fails before it is done",
+            Self::LosesItsAnswer => "is done but answered with an error",
+            Self::DiesBefore => "is not done, because the machine dies before it",
+            Self::DiesAfter => "is the last that the machine does",
+        })
+    }
+}
+
+/// One operation of a run. Some run beside each other, so that its number says less than its name
+/// and how many of that name came before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// Its number in the run that it was taken from, from 1.
+    pub number: usize,
+    pub name: String,
+    /// Which of that name, from 1.
+    pub which: usize,
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "operation {}, {}", self.number, self.name)?;
+        match self.which {
+            1 => Ok(()),
+            which => write!(f, " (time {which})"),
+        }
+    }
+}
+
+/// Counts the operations of a run, and strikes one of them.
+#[derive(Debug, Default)]
+pub struct Faults {
+    strike: Option<(Point, Mode)>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    seen: Vec<String>,
+    struck: bool,
+    dead: bool,
+    /// The catalog's operation in hand will be answered with an error.
+    catalog_unanswered: bool,
+}
+
+/// How an operation goes on that may be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Comes,
+    IsLost,
+}
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Struck(&'static str);
+
+impl Faults {
+    /// None: the operations are counted, no more.
+    pub fn none() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// One.
+    pub fn at(point: &Point, mode: Mode) -> Arc<Self> {
+        Arc::new(Self {
+            strike: Some((point.clone(), mode)),
+            ..Self::default()
+        })
+    }
+
+    /// Every operation so far.
+    pub fn points(&self) -> Vec<Point> {
+        let seen = &self.state.lock().unwrap().seen;
+        let nth = |at: usize| seen[..=at].iter().filter(|name| **name == seen[at]).count();
+        (0..seen.len())
+            .map(|at| Point {
+                number: at + 1,
+                name: seen[at].clone(),
+                which: nth(at),
+            })
+            .collect()
+    }
+
+    /// Whether the operation came that was to be struck.
+    pub fn has_struck(&self) -> bool {
+        self.state.lock().unwrap().struck
+    }
+
+    fn before(&self, name: String) -> Result<Answer, Struck> {
+        let mut state = self.state.lock().unwrap();
+        if state.dead {
+            return Err(Struck("this machine is dead"));
+        }
+        state.seen.push(name);
+        let Some((point, mode)) = &self.strike else {
+            return Ok(Answer::Comes);
+        };
+        let name = state.seen.last();
+        let which = state.seen.iter().filter(|seen| Some(*seen) == name).count();
+        if state.struck || (name, which) != (Some(&point.name), point.which) {
+            return Ok(Answer::Comes);
+        }
+        state.struck = true;
+        state.dead = mode.is_the_end();
+        if mode.is_done() {
+            Ok(Answer::IsLost)
+        } else {
+            Err(Struck("it was struck"))
+        }
+    }
+}
+
+impl Watch for Faults {
+    fn before(&self, operation: OnCatalog) -> Result<(), Cause> {
+        let answer = self.before(format!("catalog: {}", operation.doing))?;
+        self.state.lock().unwrap().catalog_unanswered = answer == Answer::IsLost;
+        Ok(())
+    }
+
+    fn after(&self, _: OnCatalog) -> Result<(), Cause> {
+        if self.state.lock().unwrap().catalog_unanswered {
+            return Err(Struck("its answer was lost").into());
+        }
+        Ok(())
+    }
+}
+
+/// Any store, with each operation under a watch.
+pub struct FaultyStore<S> {
+    inner: S,
+    faults: Arc<Faults>,
+}
+
+impl<S: Store> FaultyStore<S> {
+    pub fn new(inner: S, faults: Arc<Faults>) -> Self {
+        Self { inner, faults }
+    }
+
+    fn watched<T>(
+        &self,
+        operation: Operation,
+        key: &str,
+        act: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let failed = |why: Struck| StoreError {
+            kind: ErrorKind::Unavailable,
+            operation,
+            key: key.to_owned(),
+            url: self.inner.url(),
+            source: Some(why.into()),
+        };
+        let name = format!("store: {operation} {}", without_chance(key));
+        let answer = self.faults.before(name).map_err(failed)?;
+        let done = act()?;
+        match answer {
+            Answer::Comes => Ok(done),
+            Answer::IsLost => Err(failed(Struck("its answer was lost"))),
+        }
+    }
+}
+
+/// The key with a star for every 16 hex digits: the ids and digests that each run has its own.
+fn without_chance(key: &str) -> String {
+    let pieces = key.split_inclusive(['-', '/', '.']);
+    pieces
+        .map(|piece| {
+            let word = piece.trim_end_matches(['-', '/', '.']);
+            let is_chance = word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+            match is_chance {
+                true => piece.replace(word, "*"),
+                false => piece.to_owned(),
+            }
+        })
+        .collect()
+}
+
+impl<S: Store> Store for FaultyStore<S> {
+    fn url(&self) -> String {
+        self.inner.url()
+    }
+
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
+        let put = || self.inner.put_if_absent(object);
+        self.watched(Operation::Put, object.key, put)
+    }
+
+    fn locate(&self, key: &str) -> Locator {
+        self.inner.locate(key)
+    }
+
+    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        let get = || self.inner.get(locator, max_bytes);
+        self.watched(Operation::Get, &locator.to_string(), get)
+    }
+
+    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        let get = || self.inner.get_range(locator, offset, len);
+        self.watched(Operation::Get, &locator.to_string(), get)
+    }
+
+    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
+        let stat = || self.inner.stat(locator);
+        self.watched(Operation::Stat, &locator.to_string(), stat)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.watched(Operation::List, prefix, || self.inner.list(prefix))
+    }
+
+    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
+        let delete = || self.inner.delete(locator);
+        self.watched(Operation::Delete, &locator.to_string(), delete)
+    }
+
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        let ask = || self.inner.readability(locator);
+        self.watched(Operation::Stat, &locator.to_string(), ask)
+    }
+
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+        let thaw = || self.inner.thaw(locator, request);
+        self.watched(Operation::Thaw, &locator.to_string(), thaw)
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.watched(Operation::Clock, "", || self.inner.now())
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.inner.remarks()
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        self.watched(Operation::Examine, "", || self.inner.examine())
+    }
+}
