@@ -18,7 +18,7 @@ use coldchain::error::{Error, ExitCode};
 use coldchain::progress::Quiet;
 use coldchain::store::{
     Deleted, DirStore, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store,
-    StoreError, Thaw, ThawRequest,
+    StoreError, Swept, Thaw, ThawRequest,
 };
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
@@ -86,6 +86,10 @@ impl Store for Held {
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         self.inner.now()
+    }
+
+    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
+        self.inner.sweep(prefix)
     }
 
     fn remarks(&self) -> Vec<String> {

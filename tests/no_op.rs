@@ -11,7 +11,7 @@ use coldchain::error::{Error, ExitCode};
 use coldchain::progress::{Event, Observer};
 use coldchain::store::{
     Deleted, DirStore, ErrorKind, Finding, Listed, Locator, NewObject, Operation, Put, Readability,
-    RecordingStore, Stat, Store, StoreError, Thaw, ThawRequest,
+    RecordingStore, Stat, Store, StoreError, Swept, Thaw, ThawRequest,
 };
 
 use common::loopfs::real_btrfs_available;
@@ -231,6 +231,10 @@ impl Store for Unreachable {
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         Self::fail(Operation::Clock, "")
+    }
+
+    fn sweep(&self, _: &str) -> Result<Swept, StoreError> {
+        Ok(Swept::default())
     }
 
     fn remarks(&self) -> Vec<String> {

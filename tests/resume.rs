@@ -222,7 +222,7 @@ fn a_stream_that_changed_between_two_attempts_is_archived_whole_and_never_splice
     btrfs(["filesystem", "sync"], &[&source]);
     fs::copy(source.join("large-000"), source.join("after")).unwrap();
     let clone = File::create_new(source.join("reflink")).unwrap();
-    rustix::fs::ioctl_ficlone(&clone, &File::open(source.join("shared")).unwrap()).unwrap();
+    rustix::fs::ioctl_ficlone(&clone, File::open(source.join("shared")).unwrap()).unwrap();
     fs::write(source.join("end"), rng.bytes(40 << 20)).unwrap();
 
     dies_before(&sandbox, FIRST, "full", 4);
@@ -277,7 +277,7 @@ fn a_stream_that_became_shorter_leaves_no_segment_of_the_longer_one() {
     btrfs(["filesystem", "sync"], &[&source]);
     for number in 0..60 {
         let clone = File::create_new(source.join(format!("reflink-{number}"))).unwrap();
-        rustix::fs::ioctl_ficlone(&clone, &File::open(&shared).unwrap()).unwrap();
+        rustix::fs::ioctl_ficlone(&clone, File::open(&shared).unwrap()).unwrap();
     }
     // Beside the source, so that no snapshot of it has them.
     let clones = sandbox.fs.subvolume("clones");

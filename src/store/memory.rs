@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Thaw, ThawRequest,
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept, Thaw,
+    ThawRequest,
 };
 use crate::model::Sha256;
 
@@ -141,6 +142,10 @@ impl Store for MemoryStore {
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         Ok(Utc::now())
+    }
+
+    fn sweep(&self, _: &str) -> Result<Swept, StoreError> {
+        Ok(Swept::default())
     }
 
     fn remarks(&self) -> Vec<String> {

@@ -156,6 +156,15 @@ pub enum Deleted {
     Absent,
 }
 
+/// What was removed of writers that died.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// A place for objects. The suite in `tests/store_suite.rs` holds every store to this contract.
 ///
 /// - Keys are relative paths of plain components (see [`is_key`]); any other is
@@ -210,6 +219,10 @@ pub trait Store: Send + Sync {
     /// The store's own clock, which says how old its objects are.
     fn now(&self) -> Result<DateTime<Utc>, StoreError>;
 
+    /// Removes what writers that died have left below a prefix beside their objects: never an
+    /// object, and nothing of a writer that lives. Where nothing can be left, nothing is done.
+    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError>;
+
     /// What this store was found not to do, as far as it was used by now: one sentence each, for
     /// the user.
     fn remarks(&self) -> Vec<String>;
@@ -262,6 +275,10 @@ impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         (**self).now()
+    }
+
+    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
+        (**self).sweep(prefix)
     }
 
     fn remarks(&self) -> Vec<String> {

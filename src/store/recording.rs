@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::error::{Operation, StoreError};
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Thaw, ThawRequest,
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept, Thaw,
+    ThawRequest,
 };
 
 /// One call.
@@ -105,6 +106,11 @@ impl<S: Store> Store for RecordingStore<S> {
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         self.note(Operation::Clock, "");
         self.inner.now()
+    }
+
+    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
+        self.note(Operation::Delete, prefix);
+        self.inner.sweep(prefix)
     }
 
     fn remarks(&self) -> Vec<String> {

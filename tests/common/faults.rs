@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use coldchain::catalog::{Cause, Operation as OnCatalog, Watch};
 use coldchain::store::{
     Deleted, ErrorKind, Finding, Listed, Locator, NewObject, Operation, Put, Readability, Stat,
-    Store, StoreError, Thaw, ThawRequest,
+    Store, StoreError, Swept, Thaw, ThawRequest,
 };
 
 /// What becomes of the operation that is struck.
@@ -212,9 +212,10 @@ fn without_chance(key: &str) -> String {
         .map(|piece| {
             let word = piece.trim_end_matches(['-', '/', '.']);
             let is_chance = word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-            match is_chance {
-                true => piece.replace(word, "*"),
-                false => piece.to_owned(),
+            if is_chance {
+                piece.replace(word, "*")
+            } else {
+                piece.to_owned()
             }
         })
         .collect()
@@ -270,6 +271,11 @@ impl<S: Store> Store for FaultyStore<S> {
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         self.watched(Operation::Clock, "", || self.inner.now())
+    }
+
+    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
+        let sweep = || self.inner.sweep(prefix);
+        self.watched(Operation::Delete, prefix, sweep)
     }
 
     fn remarks(&self) -> Vec<String> {

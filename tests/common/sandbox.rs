@@ -156,7 +156,8 @@ impl Sandbox {
         self.directory.path().join(name)
     }
 
-    fn config(&self) -> PathBuf {
+    /// Its config file.
+    pub fn config(&self) -> PathBuf {
         self.path("config.toml")
     }
 

@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::open_file;
-use super::write::{temporary_beside, write_file};
+use super::temporary::Temporary;
 use crate::model::{StorageClass, TierRefused};
 use crate::store::place::sync_directory;
 use crate::store::{Readability, Thaw, ThawRequest};
@@ -74,11 +74,12 @@ impl Cold {
     /// Remembers this of the object at that path, durably, in the place of what was remembered.
     pub(super) fn write(&self, object: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self).expect("it has string keys");
-        let temporary = temporary_beside(object);
-        let written =
-            write_file(&temporary, &text).and_then(|()| fs::rename(&temporary, beside(object)));
+        let mut temporary = Temporary::beside(object)?;
+        let written = temporary
+            .write(&text)
+            .and_then(|()| fs::rename(temporary.path(), beside(object)));
         if written.is_err() {
-            let _ = fs::remove_file(&temporary);
+            temporary.remove();
         }
         written?;
         sync_directory(directory(object))

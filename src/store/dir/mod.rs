@@ -8,6 +8,7 @@
 
 mod cold;
 mod list;
+mod temporary;
 mod write;
 
 use std::fmt;
@@ -26,7 +27,8 @@ use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::place::{Placed, Placing, new_file, place, random_name, sync_directory};
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Thaw, ThawRequest,
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept, Thaw,
+    ThawRequest,
 };
 use crate::model::StorageClass;
 use cold::{Cold, Lock};
@@ -354,6 +356,10 @@ impl Store for DirStore {
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         Ok((self.clock.0)())
+    }
+
+    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
+        self.sweep_below(prefix)
     }
 
     fn remarks(&self) -> Vec<String> {

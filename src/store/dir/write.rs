@@ -1,14 +1,15 @@
 //! Writing an object: a temporary file, synced, then placed under its name.
 
 use std::fs::{self, DirBuilder};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::DirStore;
 use super::cold::{Cold, Lock};
-use super::{DirStore, TEMPORARY};
+use super::temporary::Temporary;
 use crate::model::StorageClass;
-use crate::store::place::{Placed, new_file, place_best, random_name, sync_directory};
+use crate::store::place::{Placed, place_best, sync_directory};
 use crate::store::{NewObject, Role};
 
 impl DirStore {
@@ -32,13 +33,14 @@ impl DirStore {
     ) -> io::Result<Placed> {
         let parent = path.parent().expect("a key has a parent");
         self.make_parents(parent)?;
-        let temporary = temporary_beside(path);
+        let mut temporary = Temporary::beside(path)?;
         let class = self.played.filter(|_| object.role == Role::Segment);
         let class = class.map(|played| played.class);
-        let placed = write_file(&temporary, &object.bytes)
-            .and_then(|()| self.place_into_class(&temporary, path, class));
+        let placed = temporary
+            .write(&object.bytes)
+            .and_then(|()| self.place_into_class(temporary.path(), path, class));
         if !matches!(placed, Ok(Placed::Moved)) {
-            let _ = fs::remove_file(&temporary);
+            temporary.remove();
         }
         // Also when it existed: whoever put it there may not have come to this yet.
         sync_directory(parent)?;
@@ -65,15 +67,4 @@ impl DirStore {
         }
         place_best(self.placing, temporary, path)
     }
-}
-
-/// Writes a new file, durably but for its name.
-pub(super) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = new_file(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-pub(super) fn temporary_beside(path: &Path) -> PathBuf {
-    path.with_file_name(format!("{TEMPORARY}{}", random_name()))
 }

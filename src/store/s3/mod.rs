@@ -28,7 +28,8 @@ use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::patience::{Attempts, Told, Waiting};
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Thaw, ThawRequest,
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept, Thaw,
+    ThawRequest,
 };
 use answer::Judged;
 use body::Meter;
@@ -230,6 +231,11 @@ impl Store for S3Store<'_> {
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         self.run(self.ask_the_time())
+    }
+
+    /// A PUT that is cut short leaves nothing: there is no upload in parts.
+    fn sweep(&self, _: &str) -> Result<Swept, StoreError> {
+        Ok(Swept::default())
     }
 
     fn remarks(&self) -> Vec<String> {
