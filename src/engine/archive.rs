@@ -9,6 +9,7 @@ use crate::btrfs::{Expect, StreamHead};
 use crate::catalog::{Catalog, SegmentRow};
 use crate::config::Config;
 use crate::engine::attempt::{Already, InHand};
+use crate::engine::awake::Awake;
 use crate::engine::backup::Made;
 use crate::engine::commit::{self, Committed};
 use crate::engine::head::LedgerState;
@@ -130,6 +131,7 @@ fn store_whole(
     catalog: &mut Catalog,
 ) -> Result<Whole, Error> {
     let uploaded = AtomicU64::new(0);
+    let _awake = Awake::hold(&format!("archiving {}", job.source.name()));
     let mut stream = send()?.expect("a stream can be had once");
     let (mut garbled, mut lacking) = (Passes::First, Passes::First);
     loop {

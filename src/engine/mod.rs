@@ -5,6 +5,7 @@
 
 mod archive;
 mod attempt;
+mod awake;
 mod backup;
 mod clock;
 mod commit;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::btrfs::{Expect, ExpectParent, Guard, Tools};
 use crate::catalog::Catalog;
 use crate::config::Source;
+use crate::engine::awake::Awake;
 use crate::engine::facts::history;
 use crate::engine::fetch::{Fetched, Wanted, fetch_ahead};
 use crate::engine::receive::{Receiving, Target};
@@ -120,6 +121,7 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<PathB
             wanted.extend(Wanted::of(restoring.source, entry, &rows));
         }
     }
+    let _awake = (!wanted.is_empty()).then(|| Awake::hold(&format!("restoring {name}")));
     let chain: Vec<_> = entries.iter().zip(&keys).collect();
     // The segments of later archives come while earlier ones are received.
     let (store, at_once) = (restoring.source.store, restoring.at_once);

@@ -41,6 +41,11 @@ impl Stub {
         std::env::join_paths(first.chain(std::env::split_paths(&real))).unwrap()
     }
 
+    /// Where it is, and nothing else unless it is put there.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// A file beside it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)

@@ -1,0 +1,65 @@
+//! Keeping the machine awake while a stream is sent or received.
+//!
+//! A `btrfs send` that is suspended and continued prints a corrupt stream, and a long upload is what
+//! an idle machine falls asleep over. systemd's sleep inhibitor is asked for by its own program, as
+//! well as it can be had: without systemd nothing is different.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// Held while the machine shall stay awake.
+#[derive(Debug)]
+pub(super) struct Awake {
+    /// It holds the inhibitor for as long as `cat` waits for the end of the pipe, which comes with
+    /// the end of this process however that ends. `None` if it could not be started.
+    inhibitor: Option<Child>,
+}
+
+impl Awake {
+    /// Keeps the machine awake from now on, if that can be had. `why` is shown to whoever asks
+    /// systemd what keeps it awake.
+    pub(super) fn hold(why: &str) -> Self {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let program = env::split_paths(&path)
+            // As for `btrfs`: a program that runs as root is not taken from the current directory.
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join("systemd-inhibit"))
+            .find(|file| file.is_file());
+        Self {
+            inhibitor: program.and_then(|program| start(&program, &path, why).ok()),
+        }
+    }
+}
+
+fn start(program: &Path, path: &OsStr, why: &str) -> io::Result<Child> {
+    Command::new(program)
+        .args(["--what=sleep", "--who=coldchain", "--mode=block"])
+        .arg(format!("--why={why}"))
+        .arg("cat")
+        // It may hold credentials.
+        .env_clear()
+        .env("PATH", path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // The terminal's Ctrl-C is not for it.
+        .process_group(0)
+        .spawn()
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        let Some(inhibitor) = &mut self.inhibitor else {
+            return;
+        };
+        // It may still wait for an answer from systemd, so the end of the pipe is not enough.
+        let _ = kill_process_group(Pid::from_child(inhibitor), Signal::KILL);
+        let _ = inhibitor.wait();
+    }
+}
