@@ -67,6 +67,8 @@ pub enum Command {
     Restore(Restore),
     /// Ask a cold storage class for what a restore needs, or how far it got
     Thaw(Thaw),
+    /// Remove what attempts that came to nothing left in the store
+    Prune(Prune),
     /// btrsend's protocol: print nothing, "c" or "i YYYY-MM-DD", then archive the stream on stdin
     Decide(Decide),
     /// Try every store with tiny objects: what it does, what its settings mean, what is amiss
@@ -192,6 +194,16 @@ pub struct Thaw {
     /// Don't ask
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// `coldchain prune`
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Only this source
+    pub source: Option<String>,
+    /// Say what would be removed and why, and do nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
 }
 
 /// `coldchain decide`

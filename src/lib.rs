@@ -22,9 +22,9 @@
 //! carries a plan out over the edges, and [`commands`] put it in words.
 //!
 //! - [`model`]: pure types that all of them share: ids, digests, ledger entries.
-//! - [`plan`]: schedule, backup, retention and restore as decisions with reasons.
+//! - [`plan`]: schedule, backup, retention, strays and restore as decisions with reasons.
 //! - [`config`]: the TOML file as typed values; every unknown key is an error.
-//! - [`engine`]: backup, `decide`, thaw and restore; where the edges meet.
+//! - [`engine`]: backup, `decide`, prune, thaw and restore; where the edges meet.
 //! - [`progress`]: what happens, as events: bars, JSON lines, or nothing.
 //! - [`interrupt`]: SIGINT and SIGTERM, and how a run is ended by them.
 //! - [`error`]: what ends a command, its hint, and the exit codes.

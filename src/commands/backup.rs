@@ -96,7 +96,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
 
 /// One failed source ends with its own error; several with one that counts them, or with the signal
 /// that stopped them.
-fn end(
+pub(super) fn end(
     mut errors: Vec<(&&Source, Error)>,
     of: usize,
     everywhere: &Everywhere,

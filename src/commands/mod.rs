@@ -10,6 +10,7 @@ mod list;
 mod output;
 mod plan;
 mod prompt;
+mod prune;
 mod restore;
 mod show;
 mod thaw;
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Show(args) => show::run(&args, everywhere),
         Command::Restore(args) => restore::run(&args, everywhere),
         Command::Thaw(args) => thaw::run(&args, everywhere),
+        Command::Prune(args) => prune::run(&args, everywhere),
         Command::Decide(args) => decide::run(&args, everywhere),
         Command::Doctor => doctor::run(everywhere),
     };

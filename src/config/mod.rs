@@ -22,6 +22,7 @@ use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 use toml::de::DeTable;
@@ -46,6 +47,7 @@ const KEYS: &[&str] = &[
     "threads",
     "self_check",
     "prune",
+    "delete_after",
     "source",
     "store",
     "encryption",
@@ -57,6 +59,7 @@ const ENCRYPTION_KEYS: &[&str] = &["recipients"];
 const DEFAULT_STATE_DIR: &str = "/var/lib/coldchain";
 const DEFAULT_COMPRESSION: i32 = 3;
 const MAX_THREADS: usize = 256;
+const DEFAULT_DELETE_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// Everything that the config file says, with defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +78,9 @@ pub struct Config {
     pub self_check: SelfCheck,
     /// Where archives are deleted that have expired. Default: after each backup.
     pub prune: Prune,
+    /// How long the objects of what was retired are kept after its retire entry, by the store's clock;
+    /// may be nothing at all. Default: 7 days.
+    pub delete_after: Duration,
     /// At least one, with unique names, in the file's order.
     pub sources: Vec<Source>,
     /// By name. Every source's store is among them.
@@ -160,6 +166,11 @@ impl Config {
                 Some(true) | None => SelfCheck::On,
             },
             prune: top.read("prune", prune)?.unwrap_or(Prune::AfterBackup),
+            delete_after: top
+                .read("delete_after", |field| {
+                    duration::read(field, Duration::ZERO)
+                })?
+                .unwrap_or(DEFAULT_DELETE_AFTER),
             recipients: recipients(&top)?,
             prices: prices::read(&top)?,
             sources: source::read_all(&top, &inherited, &stores)?,

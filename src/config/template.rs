@@ -40,6 +40,9 @@ const TOP: &str = r#"
 # Who deletes what has expired: "after-backup", each run of this machine, or "elsewhere", another one
 # with credentials of its own; then those of this one need not be able to delete.
 #prune = "after-backup"
+
+# How long the objects of what was retired are kept, by the store's clock.
+#delete_after = "7d"
 "#;
 
 const SOURCE_AND_STORE: &str = r#"

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::catalog::{Catalog, NewEntry, SegmentRow};
+use crate::catalog::{Catalog, Effect, NewEntry, SegmentRow};
 use crate::config::Config;
 use crate::engine::attempt::listing;
 use crate::engine::clock::Clock;
@@ -13,7 +13,7 @@ use crate::engine::state::Keys;
 use crate::error::Error;
 use crate::ledger::{LedgerError, Replay, encode_body, root_grant, sign};
 use crate::model::entry::{
-    ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Timestamp,
+    ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry, Timestamp,
 };
 use crate::model::{ArchiveId, Blake3, Sha256, keys};
 use crate::store::{NewObject, Put, Role};
@@ -161,6 +161,42 @@ impl Writer<'_> {
                 Ok(None)
             }
             EntryKind::Unknown(_) => state.require_known(self.source).map(|()| None),
+        }
+    }
+
+    /// Retires archives, or attempts that were never committed.
+    pub(super) fn retire(
+        &self,
+        retire: &RetireEntry,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let ledger = &self.source.row.ledger;
+        let (entry, object) = self.sign(EntryKind::Retire(retire.clone()), state)?;
+        let seq = entry.head.seq;
+        let new = NewEntry {
+            seq,
+            kind: entry.kind.name(),
+            hash: Sha256::of(body_line(&object)),
+            object: &object,
+        };
+        // What a reader would refuse is written neither there nor here.
+        let next = self.readable(&entry, &object, state)?;
+        catalog.begin_entry(ledger, &new)?;
+        match self.put_entry(&entry, &object, next, state)? {
+            Placed::Ours => {
+                let effect = Effect::Retire(&retire.archives);
+                Ok(catalog.absorb(ledger, &new, entry.head.made_at, effect)?)
+            }
+            // What it says may change what is to be retired: the next run decides anew.
+            Placed::Taken(theirs) => {
+                catalog.undo_commit(ledger, seq)?;
+                state.absorb(self.source, catalog, seq, &theirs)?;
+                Err(Error::Overtaken {
+                    source_name: self.source.name().clone(),
+                    seq,
+                })
+            }
         }
     }
 

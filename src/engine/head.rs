@@ -225,7 +225,8 @@ fn fetch(source: &OpenSource<'_>, seq: u64) -> Result<Vec<u8>, Error> {
     Ok(source.store.get(&locator, MAX_ENTRY_BYTES)?)
 }
 
-fn write_absorbed(
+/// Writes a verified entry to the catalog with all that it does.
+pub(super) fn write_absorbed(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,
     seq: u64,

@@ -16,7 +16,7 @@ pub enum ExitCode {
     Usage = 2,
     /// Another run holds the lock.
     Busy = 3,
-    /// Archived, but a later step failed.
+    /// Archived, but a later step failed; or what is stray may not be deleted.
     Later = 4,
     /// Segments are thawing: run again.
     Thawing = 5,
@@ -73,8 +73,11 @@ impl Error {
             Self::Thawing(_) => ExitCode::Thawing,
             // A copy that went cold again while others were fetched.
             Self::Store(error) if error.kind == ErrorKind::Cold => ExitCode::Thawing,
+            // What comes before a delete is done, and stands.
+            Self::StraysLeft { source, .. } if source.kind == ErrorKind::Denied => ExitCode::Later,
             Self::Seal(_)
             | Self::Catalog(_)
+            | Self::StraysLeft { .. }
             | Self::NoCapacity { .. }
             | Self::Stream(_)
             | Self::Locked { .. }
@@ -92,6 +95,7 @@ impl Error {
                 _ => ExitCode::Failed,
             },
             Self::EntryRefused { .. }
+            | Self::ListingShort { .. }
             | Self::LedgerBehind { .. }
             | Self::LedgerForked { .. }
             | Self::NewerLedger { .. }

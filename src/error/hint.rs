@@ -46,6 +46,10 @@ impl Error {
                 "nothing was written; compare the store with its copies or older versions before you run again"
             }
             Self::NewerLedger { .. } => "use the coldchain that wrote them, or a later one",
+            Self::ListingShort { .. } => {
+                "nothing was retired or removed; compare the store with its copies or older versions before you run again"
+            }
+            Self::StraysLeft { source, .. } => return source.hint(),
             Self::SegmentsMissing { .. } => "nothing was committed; check the store, and run again",
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"

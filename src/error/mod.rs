@@ -160,6 +160,30 @@ pub enum Error {
         /// The key of the first, and what is wrong.
         first: String,
     },
+    /// A listing lacks what a visible archive has, so it can't be told what it lacks besides.
+    #[error("a listing of {store} lacks or has changed {} of {archive}, {}", count(*.objects, "object"), first)]
+    ListingShort {
+        /// The archive.
+        archive: ArchiveId,
+        /// The store's URL.
+        store: String,
+        /// How many.
+        objects: usize,
+        /// The key of the first, and what is wrong.
+        first: String,
+    },
+    /// Not all stray objects could be deleted.
+    #[error("could not remove all strays of `{source_name}`: {deleted} of {} are gone", count(*.of, "object"))]
+    StraysLeft {
+        /// The source.
+        source_name: SourceName,
+        /// How many are gone.
+        deleted: usize,
+        /// Of how many.
+        of: usize,
+        /// The store's answer to the next.
+        source: Box<StoreError>,
+    },
     /// A key is taken by other bytes.
     #[error("{store} has another object under the key {key}")]
     KeyTaken {

@@ -7,7 +7,7 @@
 //! <source>/archives/<archive id>/000000-9c1e04b7a2d85f36.zst.age
 //! ```
 
-use super::digest::Sha256;
+use super::digest::{Sha256, from_hex};
 use super::ids::ArchiveId;
 
 /// The signpost for a person who finds the store and nothing else.
@@ -34,6 +34,11 @@ pub fn ledger_seq(directory: &str, key: &str) -> Option<u64> {
     (key == ledger_entry(directory, seq)).then_some(seq)
 }
 
+/// Where the objects of all archives lie; ends in `/`.
+pub fn archives_prefix(directory: &str) -> String {
+    format!("{directory}/archives/")
+}
+
 /// Where an archive's objects lie; ends in `/`.
 pub fn archive_prefix(directory: &str, archive: &ArchiveId) -> String {
     format!("{directory}/archives/{archive}/")
@@ -53,9 +58,90 @@ pub fn segment(directory: &str, archive: &ArchiveId, index: u32, sha256: &Sha256
     )
 }
 
+/// What an object is, as far as its name within its archive's prefix tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveObject {
+    /// `key.age`
+    Key,
+    /// A segment, of whatever attempt at the archive.
+    Segment,
+    /// Nothing that coldchain writes there.
+    Foreign,
+}
+
+/// The archive that a key in `archives/` belongs to, and the rest of the key after its prefix; `None`
+/// if it lies below no archive's prefix.
+pub fn archive_of<'k>(directory: &str, key: &'k str) -> Option<(ArchiveId, &'k str)> {
+    let (id, name) = key
+        .strip_prefix(&archives_prefix(directory))?
+        .split_once('/')?;
+    Some((id.parse().ok()?, name))
+}
+
+/// What an object of that name within an archive's prefix is.
+pub fn archive_object(name: &str) -> ArchiveObject {
+    if name == "key.age" {
+        return ArchiveObject::Key;
+    }
+    let segment = name.strip_suffix(".zst.age").and_then(|stem| {
+        let (index, digest) = stem.split_once('-')?;
+        let index: u32 = index.parse().ok()?;
+        let digest = u64::from_be_bytes(from_hex(digest).ok()?);
+        // As `segment` writes it, and in no other way.
+        (stem == format!("{index:06}-{digest:016x}")).then_some(())
+    });
+    match segment {
+        Some(()) => ArchiveObject::Segment,
+        None => ArchiveObject::Foreign,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_is_told_by_the_one_name_that_it_can_have() {
+        let archive = "2026-11-21-full-5f0c9a12d4e6b801".parse().unwrap();
+        let key = segment("home", &archive, 1_234_567, &Sha256([0xab; 32]));
+        let (found, name) = archive_of("home", &key).unwrap();
+        assert_eq!(
+            (found, archive_object(name)),
+            (archive, ArchiveObject::Segment)
+        );
+        let key = archive_key("home", &archive);
+        let (found, name) = archive_of("home", &key).unwrap();
+        assert_eq!((found, archive_object(name)), (archive, ArchiveObject::Key));
+        for name in [
+            "key.age.bak",
+            "key",
+            "",
+            "more/key.age",
+            "0-9c1e04b7a2d85f36.zst.age",
+            "0000000-9c1e04b7a2d85f36.zst.age",
+            "+00000-9c1e04b7a2d85f36.zst.age",
+            "000000-9C1E04B7A2D85F36.zst.age",
+            "000000-9c1e04b7a2d85f3.zst.age",
+            "000000-9c1e04b7a2d85f36.zst",
+            "000000-9c1e04b7a2d85f36.zst.age.age",
+            "000000.zst.age",
+        ] {
+            assert_eq!(archive_object(name), ArchiveObject::Foreign, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_what_lies_below_an_archives_prefix_belongs_to_it() {
+        for key in [
+            "home/archives/2026-11-21-full-5f0c9a12d4e6b801",
+            "home/archives/2026-11-21-FULL-5f0c9a12d4e6b801/key.age",
+            "home/archives/notes/key.age",
+            "home/ledger/00000001.entry",
+            "work/archives/2026-11-21-full-5f0c9a12d4e6b801/key.age",
+        ] {
+            assert_eq!(archive_of("home", key), None, "{key}");
+        }
+    }
 
     #[test]
     fn keys_read_as_the_format_says() {

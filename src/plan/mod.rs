@@ -33,6 +33,12 @@
 //! configuration say. A plan's expiries are those of the history as it stands after the plan's
 //! archive: archive first, retire after.
 //!
+//! # Strays
+//!
+//! What an attempt that was not committed left in the store costs money and nothing else. It is
+//! removed only if it is old by the store's clock and known to be dead: given up by this machine,
+//! or retired by its id in an earlier run. See [`strays`].
+//!
 //! # Prices
 //!
 //! What a restore costs is estimated from a dated table of list prices, which the config can
@@ -55,6 +61,7 @@ mod sample;
 pub mod schedule;
 mod send_parent;
 pub mod simulate;
+pub mod strays;
 pub mod thaw;
 pub mod usd;
 
@@ -72,5 +79,9 @@ pub use resume::{AttemptFacts, Finding, GivenUp, Resume, plan_resume, request_fo
 pub use retention::{ChainExpiry, expires_on, expiring};
 pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};
+pub use strays::{
+    Fate, Here, InLedger, ListedObject, MayRetire, ShortListing, StrayFacts, StrayLine,
+    StrayObject, StrayPlan, lacking, plan_strays,
+};
 pub use thaw::Awaited;
 pub use usd::{Price, Usd};

@@ -10,7 +10,7 @@ use crate::model::ArchiveId;
 ///
 /// A clock that jumped ahead makes every chain look old at once. Only a schedule of days that some
 /// months lack has longer gaps on its own, and there it delays what expires by one night.
-const LONGEST_SILENCE_DAYS: i64 = 35;
+pub(super) const LONGEST_SILENCE_DAYS: i64 = 35;
 
 /// A chain that expires, as a line of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]

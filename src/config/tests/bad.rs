@@ -54,6 +54,10 @@ threads = 1.5
     1: `threads` must be an integer from 1 to 256, found the float 1.5
 threads = 99999999999999999999
     1: `threads` must be an integer from 1 to 256, found 99999999999999999999
+delete_after = 7
+    1: `delete_after` must be a string, found 7
+delete_after = '1 week'
+    1: `delete_after` must be a duration like "6h", in s, m, h or d, found the string "1 week"
 self_check = 'yes'
     1: `self_check` must be true or false, found the string "yes"
 segment_size = 134217728

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use chrono_tz::Tz;
 
@@ -35,6 +36,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
         threads: system_threads(),
         self_check: SelfCheck::On,
         prune: Prune::AfterBackup,
+        delete_after: Duration::from_hours(168),
         sources: vec![source],
         stores: BTreeMap::from([(
             "main".to_owned(),
@@ -59,6 +61,7 @@ compression = 19
 threads = 256
 self_check = false
 prune = \"elsewhere\"
+delete_after = \"36h\"
 
 [[source]]
 name = \"home\"
@@ -98,6 +101,7 @@ catch_up = false
     assert_eq!((config.compression, config.threads), (19, 256));
     assert_eq!(config.self_check, SelfCheck::Off);
     assert_eq!(config.prune, Prune::Elsewhere);
+    assert_eq!(config.delete_after, Duration::from_hours(36));
     assert_eq!(config.recipients().unwrap(), ["age1a", "age1b"]);
 
     let home = config.source("home").unwrap();
@@ -141,6 +145,7 @@ catch_up = false
 fn what_is_nearly_a_fault_is_accepted() {
     for (top, source) in [
         ("compression = 1", ""),
+        ("delete_after = '0d'", ""),
         ("threads = 0x10", ""),
         ("segment_size = '20 MiB'", ""),
         ("timezone = 'UTC'", ""),

@@ -1,0 +1,40 @@
+//! A catalog in memory with what the real one knows of a source: a dry run brings it up to the
+//! ledger's head, judges by it, and leaves the real one as it is.
+
+use crate::catalog::{Catalog, NewEntry};
+use crate::engine::head::write_absorbed;
+use crate::engine::source::OpenSource;
+use crate::error::Error;
+use crate::ledger::{Absorbed, LedgerError, decode_body, split};
+
+/// Copies a source's ledger with all that its entries did. Attempts are not copied: the ledger does
+/// not speak of them.
+pub(super) fn rehearsal(source: &OpenSource<'_>, real: &Catalog) -> Result<Catalog, Error> {
+    let ledger = &source.row.ledger;
+    let mut copy = Catalog::in_memory()?;
+    copy.add_source(&source.row)?;
+    for (seq, reason) in real.quarantined(ledger)? {
+        copy.quarantine(ledger, seq, &reason)?;
+    }
+    for entry in real.entries(ledger)? {
+        let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
+        let decoded = decode_body(body).map_err(LedgerError::from)?;
+        if entry.committed {
+            let absorbed = Absorbed {
+                entry: decoded,
+                hash: entry.hash,
+                warnings: Vec::new(),
+            };
+            write_absorbed(source, &mut copy, entry.seq, &entry.object, &absorbed)?;
+        } else {
+            let new = NewEntry {
+                seq: entry.seq,
+                kind: decoded.kind.name(),
+                hash: entry.hash,
+                object: &entry.object,
+            };
+            copy.begin_entry(ledger, &new)?;
+        }
+    }
+    Ok(copy)
+}

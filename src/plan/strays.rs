@@ -1,0 +1,380 @@
+//! Strays: objects that no archive needs, and what may become of them.
+//!
+//! An attempt that was not committed leaves objects behind, and one that went on later may leave
+//! segments of its earlier stream beside the archive's own. They cost money and nothing else, so
+//! whenever something is in doubt they stay:
+//!
+//! - What an archive needs is what the ledger signs of it. Only what has a name that coldchain gives
+//!   can be a stray.
+//! - An attempt is judged as a whole, by its newest object and the store's clock: whoever still works
+//!   on it stores something within [`QUIET_DAYS`].
+//! - An attempt that this machine gave up is dead, because nobody else has its key. Of any other
+//!   nobody here knows that. It is retired by its id first, so that it can't be committed any more,
+//!   and removed by a later run.
+//! - While a clock can't be relied on, nothing happens.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::retention::LONGEST_SILENCE_DAYS;
+use crate::model::ArchiveId;
+use crate::model::keys::ArchiveObject;
+
+/// For so many days nothing was stored of an attempt before anything of it is touched.
+pub const QUIET_DAYS: i64 = 7;
+
+/// Beyond this the system's clock and the store's do not confirm each other.
+const LARGEST_SKEW: TimeDelta = TimeDelta::days(1);
+
+/// What is known of a source's archives and of what lies in the store.
+#[derive(Debug, Clone)]
+pub struct StrayFacts {
+    /// What lies below each archive's prefix, by a listing that is older than `ledger`.
+    pub listed: BTreeMap<ArchiveId, Vec<ListedObject>>,
+    /// What else lies in `archives/`.
+    pub elsewhere: Vec<StrayObject>,
+    /// What the ledger says. Of what it does not know there is nothing here.
+    pub ledger: BTreeMap<ArchiveId, InLedger>,
+    /// What this machine knows of its own attempts.
+    pub here: BTreeMap<ArchiveId, Here>,
+    /// When the newest archive's entry was stored, by the store's clock; `None` if there is none.
+    pub newest_archive: Option<DateTime<Utc>>,
+    /// The store's clock, before anything was listed.
+    pub store_now: DateTime<Utc>,
+    /// The system's clock at that moment.
+    pub system_now: DateTime<Utc>,
+    /// How long what was retired is kept.
+    pub delete_after: TimeDelta,
+    /// Whether this machine's key signs retire entries.
+    pub may_retire: MayRetire,
+}
+
+/// An object below an archive's prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its key.
+    pub key: String,
+    /// What its name says that it is.
+    pub what: ArchiveObject,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was stored, by the store's clock; `None` if the store does not say.
+    pub stored: Option<DateTime<Utc>>,
+}
+
+/// What the ledger says of an archive id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InLedger {
+    /// It is an archive, with these objects of these lengths.
+    Visible(BTreeMap<String, u64>),
+    /// It was an archive, and was retired.
+    RetiredArchive,
+    /// It was never an archive, and was retired by its id.
+    RetiredAttempt {
+        /// When the retire entry was stored, by the store's clock; `None` if the store does not say.
+        since: Option<DateTime<Utc>>,
+    },
+}
+
+/// What this machine knows of an attempt of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Here {
+    /// It may yet become an archive.
+    Open,
+    /// It was given up.
+    GivenUp,
+}
+
+/// Whether this machine's key signs retire entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MayRetire {
+    /// It has the role.
+    Yes,
+    /// It has not.
+    No,
+}
+
+/// What happens to the strays of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StrayPlan {
+    /// By archive id; what lies below none comes last.
+    pub lines: Vec<StrayLine>,
+}
+
+/// Some objects with one fate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StrayLine {
+    /// What they belong to; `None` if they lie below no archive's prefix.
+    pub archive: Option<ArchiveId>,
+    /// What happens to them.
+    pub fate: Fate,
+    /// Which they are: segments first, the archive's key last.
+    pub objects: Vec<StrayObject>,
+    /// Why.
+    pub reason: String,
+}
+
+/// An object by its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StrayObject {
+    /// Its key.
+    pub key: String,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// What happens to objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// They are removed now.
+    Remove,
+    /// Their attempt is retired now, and they are removed by a later run.
+    Retire,
+    /// They are left alone.
+    Keep,
+}
+
+/// A listing without all that a visible archive has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShortListing {
+    /// The archive.
+    pub archive: ArchiveId,
+    /// What is missing or has another length, in words, an object each.
+    pub wrong: Vec<String>,
+}
+
+impl StrayLine {
+    /// The length of its objects.
+    pub fn bytes(&self) -> u64 {
+        self.objects.iter().map(|object| object.bytes).sum()
+    }
+}
+
+impl StrayPlan {
+    /// The lines with that fate.
+    pub fn with(&self, fate: Fate) -> impl Iterator<Item = &StrayLine> {
+        self.lines.iter().filter(move |line| line.fate == fate)
+    }
+}
+
+/// What a listing lacks of an archive's objects, or shows with another length.
+pub fn lacking(objects: &BTreeMap<String, u64>, listed: &[ListedObject]) -> Vec<String> {
+    let listed: BTreeMap<&str, u64> = listed
+        .iter()
+        .map(|object| (object.key.as_str(), object.bytes))
+        .collect();
+    objects
+        .iter()
+        .filter_map(|(key, stored)| match listed.get(key.as_str()) {
+            None => Some(format!("{key} is missing")),
+            Some(bytes) if bytes != stored => {
+                Some(format!("{key} has {bytes} bytes, {stored} were stored"))
+            }
+            Some(_) => None,
+        })
+        .collect()
+}
+
+/// Decides on everything that was listed and is not an archive's own.
+///
+/// A listing that lacks something of a visible archive may lack anything: then nothing is decided.
+pub fn plan_strays(facts: &StrayFacts) -> Result<StrayPlan, ShortListing> {
+    let nothing = Vec::new();
+    for (archive, known) in &facts.ledger {
+        if let InLedger::Visible(objects) = known {
+            let wrong = lacking(objects, facts.listed.get(archive).unwrap_or(&nothing));
+            if !wrong.is_empty() {
+                let archive = *archive;
+                return Err(ShortListing { archive, wrong });
+            }
+        }
+    }
+    let hold = hold(facts);
+    let mut lines = Vec::new();
+    for (id, listed) in &facts.listed {
+        lines.extend(judge(*id, listed, facts, hold.as_deref()));
+        let foreign = of_kind(listed, |object| object.what == ArchiveObject::Foreign);
+        lines.extend(left_alone(Some(*id), foreign));
+    }
+    lines.extend(left_alone(None, facts.elsewhere.clone()));
+    Ok(StrayPlan { lines })
+}
+
+/// Why nothing may happen at all.
+fn hold(facts: &StrayFacts) -> Option<String> {
+    let Some(newest) = facts.newest_archive else {
+        return Some("nothing of this source is archived yet".to_owned());
+    };
+    let skew = (facts.system_now - facts.store_now).abs();
+    if skew > LARGEST_SKEW {
+        return Some(format!(
+            "the system's clock and the store's are {} apart",
+            span(skew)
+        ));
+    }
+    let silence = facts.store_now - newest;
+    if silence > TimeDelta::days(LONGEST_SILENCE_DAYS) {
+        return Some(format!(
+            "the newest archive is more than {} old by the store's clock",
+            count(LONGEST_SILENCE_DAYS, "day")
+        ));
+    }
+    None
+}
+
+/// The line of one attempt, without what is foreign to it. An archive without strays has none.
+fn judge(
+    id: ArchiveId,
+    listed: &[ListedObject],
+    facts: &StrayFacts,
+    hold: Option<&str>,
+) -> Option<StrayLine> {
+    let known = facts.ledger.get(&id);
+    let own = match known {
+        Some(InLedger::Visible(objects)) => Some(objects),
+        _ => None,
+    };
+    let objects = of_kind(listed, |object| match object.what {
+        ArchiveObject::Segment => own.is_none_or(|own| !own.contains_key(&object.key)),
+        // There is one, and an archive needs it.
+        ArchiveObject::Key => own.is_none(),
+        ArchiveObject::Foreign => false,
+    });
+    if objects.is_empty() {
+        return None;
+    }
+    let (fate, reason) = decide(facts.here.get(&id), known, listed, facts);
+    let (fate, reason) = match hold {
+        Some(hold) if fate != Fate::Keep => (Fate::Keep, hold.to_owned()),
+        _ => (fate, reason),
+    };
+    Some(StrayLine {
+        archive: Some(id),
+        fate,
+        objects,
+        reason,
+    })
+}
+
+/// What happens to an attempt's objects while nothing is on hold.
+fn decide(
+    here: Option<&Here>,
+    known: Option<&InLedger>,
+    listed: &[ListedObject],
+    facts: &StrayFacts,
+) -> (Fate, String) {
+    let grace = span(facts.delete_after);
+    let keep = |reason: &str| (Fate::Keep, reason.to_owned());
+    let if_quiet = |fate, reason: String| match quiet(listed, facts.store_now) {
+        Ok(days) => {
+            let age = count(days, "day");
+            (fate, format!("{reason}; its newest object is {age} old"))
+        }
+        Err(reason) => (Fate::Keep, reason),
+    };
+    match (here, known) {
+        (Some(Here::Open), _) => keep("an attempt that is not over here"),
+        (_, Some(InLedger::RetiredArchive)) => keep("retired"),
+        (_, Some(InLedger::Visible(_))) => if_quiet(
+            Fate::Remove,
+            "segments of an earlier stream, beside those of the archive".to_owned(),
+        ),
+        (_, Some(InLedger::RetiredAttempt { since: None })) => {
+            keep("a retired attempt; the store does not say since when")
+        }
+        (_, Some(InLedger::RetiredAttempt { since: Some(since) })) => {
+            let retired = facts.store_now - *since;
+            let reason = format!("an attempt that was retired {} ago", span(retired));
+            if retired < facts.delete_after {
+                keep(&format!("{reason}; it goes no sooner than after {grace}"))
+            } else {
+                if_quiet(Fate::Remove, reason)
+            }
+        }
+        (Some(Here::GivenUp), None) => {
+            if_quiet(Fate::Remove, "an attempt that was given up here".to_owned())
+        }
+        (None, None) => {
+            let reason = "an attempt that nothing is known of here";
+            match facts.may_retire {
+                MayRetire::Yes => if_quiet(
+                    Fate::Retire,
+                    format!("{reason}; it goes no sooner than after {grace}"),
+                ),
+                MayRetire::No => keep(&format!(
+                    "{reason}, and this machine's key may not retire it"
+                )),
+            }
+        }
+    }
+}
+
+/// The age of an attempt's newest object in days, or why it is too young.
+fn quiet(listed: &[ListedObject], now: DateTime<Utc>) -> Result<i64, String> {
+    let mut newest = None;
+    for object in listed {
+        let Some(stored) = object.stored else {
+            return Err("the store does not say how old it is".to_owned());
+        };
+        newest = newest.max(Some(stored));
+    }
+    let newest = newest.ok_or_else(|| "nothing of it is listed".to_owned())?;
+    let age = now - newest;
+    if age < TimeDelta::zero() {
+        return Err("its newest object is younger than the store's clock".to_owned());
+    }
+    if age < TimeDelta::days(QUIET_DAYS) {
+        return Err(format!(
+            "its newest object is {} old, less than {}",
+            span(age),
+            count(QUIET_DAYS, "day")
+        ));
+    }
+    Ok(age.num_days())
+}
+
+fn left_alone(archive: Option<ArchiveId>, objects: Vec<StrayObject>) -> Option<StrayLine> {
+    let first = objects.first()?;
+    let more = match objects.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let reason = format!("not a name that coldchain gives: {}{more}", first.key);
+    Some(StrayLine {
+        archive,
+        fate: Fate::Keep,
+        objects,
+        reason,
+    })
+}
+
+/// Those objects that are meant, the archive's key last: while it stands, the attempt is one.
+fn of_kind(listed: &[ListedObject], meant: impl Fn(&ListedObject) -> bool) -> Vec<StrayObject> {
+    let mut found: Vec<&ListedObject> = listed.iter().filter(|object| meant(object)).collect();
+    found.sort_by_key(|object| (object.what == ArchiveObject::Key, &object.key));
+    let object = |object: &ListedObject| StrayObject {
+        key: object.key.clone(),
+        bytes: object.bytes,
+    };
+    found.into_iter().map(object).collect()
+}
+
+/// A span of time in its largest whole unit, rounded down.
+fn span(span: TimeDelta) -> String {
+    if span.num_days() > 0 {
+        count(span.num_days(), "day")
+    } else if span.num_hours() > 0 {
+        count(span.num_hours(), "hour")
+    } else {
+        count(span.num_minutes(), "minute")
+    }
+}
+
+fn count(n: i64, noun: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{s}")
+}
+
+#[cfg(test)]
+mod tests;
