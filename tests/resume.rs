@@ -403,7 +403,28 @@ fn a_later_night_goes_on_with_it_before_it_plans_anew() {
     assert_eq!(unfinished[0]["segments"], 3);
     assert_eq!(unfinished[0]["raw_bytes"], 48 << 20);
     let said = sandbox.run(["list"]).ok().stdout;
-    assert!(said.contains("unfinished"), "{said}");
+    assert!(
+        said.contains("chain of 2025-01-01  unfinished, the next backup goes on with it")
+            && said.contains("raw  48.0 MiB")
+            && said.contains("unfinished, 3 segments so far"),
+        "{said}"
+    );
+    for words in [
+        ["plan", "2025-01-02"].as_slice(),
+        &["backup", "2025-01-02", "--dry-run"],
+    ] {
+        let said = sandbox.run(words).ok().stdout;
+        let lines: Vec<&str> = said.lines().collect();
+        assert!(
+            lines[0].starts_with("2025-01-01  home  full         it was begun on 20")
+                && lines[0].ends_with("Z and left unfinished")
+                && lines[1].starts_with("2025-01-02  home  none         the slot of 2025-01-01"),
+            "{said}"
+        );
+    }
+    // Before it nothing can be archived, but asked about.
+    let said = sandbox.run(["plan", "2024-12-31"]).ok().stdout;
+    assert!(said.starts_with("2024-12-31  home  full"), "{said}");
 
     mutate_tree(&sandbox.source(), &mut Rng::new(35));
     // Nothing is due on the next day, but what is unfinished.

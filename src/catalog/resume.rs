@@ -15,6 +15,8 @@ use crate::model::{ArchiveId, LedgerId, Sha256, StorageClass};
 pub struct Attempt {
     /// Its id; the date that it stands for is the id's.
     pub id: ArchiveId,
+    /// The ledger that it is for.
+    pub ledger: LedgerId,
     /// The scheduled date that it fills.
     pub slot: NaiveDate,
     /// The full of its chain.
@@ -59,6 +61,7 @@ impl Attempt {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: parsed(row, "id")?,
+            ledger: parsed(row, "ledger")?,
             slot: parsed(row, "slot")?,
             chain: parsed(row, "chain")?,
             send_parent: parsed_or_null(row, "send_parent")?,

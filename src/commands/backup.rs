@@ -9,10 +9,10 @@ use super::output::{answer, answer_json};
 use super::{date_or_today, load, plan, sources, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source};
-use crate::engine::{self, Asked, Made, Outcome, StateDir, World, plan_facts};
+use crate::engine::{self, Asked, Made, Outcome, StateDir, World};
 use crate::error::{Error, in_words};
 use crate::model::size::Bytes;
-use crate::plan::{DateOverride, Request, describe, plan_backup};
+use crate::plan::{DateOverride, Request, describe};
 use crate::progress::{Bars, Event, JsonLines, Observer, Quiet, Verbose};
 
 pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
@@ -142,8 +142,8 @@ fn dry_run(
     let mut plans = Vec::new();
     for source in chosen {
         engine::check_date(source, asked, &catalog)?;
-        let (facts, schedule) = plan_facts(config, source, asked.date, asked.request, &catalog)?;
-        plans.push(plan_backup(&facts, &schedule)?);
+        let foreseen = engine::foresee(config, source, asked, &catalog)?;
+        plans.extend(plan::of_a_night(foreseen, asked.date)?);
     }
     if everywhere.json {
         answer_json(&plan::to_json(&plans))

@@ -154,6 +154,7 @@ impl ListedChain {
 
     fn to_text(&self) -> String {
         let expiry = match self.expires_on {
+            _ if self.state == "unfinished" => "the next backup goes on with it".to_owned(),
             Some(date) => format!("expires {date}"),
             None => "does not expire while it is the newest".to_owned(),
         };
@@ -167,9 +168,14 @@ impl ListedChain {
                 Some(parent) if Some(parent) != before => format!("  on {}", parent.date),
                 _ => String::new(),
             };
+            let so_far = match (archive_state(archive), archive.segments) {
+                ("unfinished", 1) => ", 1 segment so far".to_owned(),
+                ("unfinished", segments) => format!(", {segments} segments so far"),
+                _ => String::new(),
+            };
             writeln!(
                 text,
-                "  {branch} {}  {:11}  raw {:>9}  sealed {:>9}  {:>5}  {}{parent}",
+                "  {branch} {}  {:11}  raw {:>9}  sealed {:>9}  {:>5}  {}{so_far}{parent}",
                 archive.date,
                 archive.kind,
                 Bytes(archive.raw_bytes),

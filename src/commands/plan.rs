@@ -4,13 +4,13 @@ use chrono::NaiveDate;
 use serde_json::{Value, json};
 
 use super::output::{answer, answer_json};
-use super::{date_or_today, load, sources};
+use super::{date_or_today, load, sources, today};
 use crate::cli::{Everywhere, Plan};
 use crate::config::Config;
-use crate::engine::{StateDir, plan_facts, warning_of_left_out};
+use crate::engine::{Asked, Foreseen, StateDir, foresee, plan_facts, warning_of_left_out};
 use crate::error::Error;
 use crate::model::ids::parse_date;
-use crate::plan::{Action, BackupPlan, Request, describe, plan_backup, simulate};
+use crate::plan::{Action, BackupPlan, DateOverride, Request, describe, plan_backup, simulate};
 
 pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
@@ -22,11 +22,33 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let mut plans = Vec::new();
     let chosen = sources(&config, args.source.as_deref())?;
+    let asked = Asked {
+        date,
+        today: today(&config),
+        request: Request::Scheduled,
+        // Any date may be asked about.
+        override_date: DateOverride::Given,
+    };
     for source in &chosen {
-        let (facts, schedule) = plan_facts(&config, source, date, Request::Scheduled, &catalog)?;
+        let foreseen = match foresee(&config, source, asked, &catalog) {
+            // A backup of a date before an unfinished one is refused; asking about it is not.
+            Err(Error::Refused(_)) => {
+                let request = Request::Scheduled;
+                let (facts, schedule) = plan_facts(&config, source, date, request, &catalog)?;
+                Foreseen {
+                    resumed: Vec::new(),
+                    facts,
+                    schedule,
+                }
+            }
+            foreseen => foreseen?,
+        };
         match until {
-            Some(until) => plans.extend(simulate(facts, &schedule, until)),
-            None => plans.push(plan_backup(&facts, &schedule)?),
+            Some(until) => {
+                plans.extend(foreseen.resumed);
+                plans.extend(simulate(foreseen.facts, &foreseen.schedule, until));
+            }
+            None => plans.extend(of_a_night(foreseen, date)?),
         }
     }
     // Night by night; the sources of a night in the config's order.
@@ -41,6 +63,15 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What a run of a date would do: go on with what is unfinished, and then the date's own plan.
+pub(super) fn of_a_night(foreseen: Foreseen, date: NaiveDate) -> Result<Vec<BackupPlan>, Error> {
+    let mut plans = foreseen.resumed;
+    if plans.iter().all(|plan| plan.date != date) {
+        plans.push(plan_backup(&foreseen.facts, &foreseen.schedule)?);
+    }
+    Ok(plans)
 }
 
 /// What `backup --dry-run` and `plan --json` answer.

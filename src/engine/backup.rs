@@ -13,7 +13,7 @@ use crate::engine::clock::Clock;
 use crate::engine::commit::unlisted;
 use crate::engine::facts::{self, Origin};
 use crate::engine::head::{self, LedgerState};
-use crate::engine::resume::Unfinished;
+use crate::engine::resume::{self, Unfinished};
 use crate::engine::snapshot::{self, Night};
 use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::{Keys, StateDir};
@@ -22,7 +22,7 @@ use crate::engine::world::World;
 use crate::error::{Error, in_words};
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, LedgerId, SubvolumeIdentity, Uuid};
-use crate::plan::{Action, DateOverride, Request, SendParentSnapshot, plan_backup, refuse_date};
+use crate::plan::{Action, DateOverride, Request, plan_backup, refuse_date};
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
 
@@ -203,14 +203,7 @@ impl Nightly<'_> {
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
         for attempt in catalog.unfinished(&source.row.ledger)? {
-            let row = snapshot::of_attempt(self.source, attempt.snapshot, catalog)?;
-            let (snapshot, row) = match row {
-                Some(row) => match snapshot::check(&row)? {
-                    Ok(identity) => (SendParentSnapshot::Intact, Some((row, identity))),
-                    Err(why) => (SendParentSnapshot::Changed(why), None),
-                },
-                None => (SendParentSnapshot::Gone, None),
-            };
+            let (snapshot, row) = resume::snapshot_of(self.source, &attempt, catalog)?;
             let night = Unfinished {
                 config: self.config,
                 source,

@@ -38,6 +38,7 @@ pub use head::{LedgerState, catch_up};
 pub use price::{Estimate, Pricing, estimate};
 pub use receive::standing_in;
 pub use restore::{RestorePlanDetails, Restoring, plan_details, restore};
+pub use resume::{Foreseen, foresee};
 pub use snapshot::warning_of_left_out;
 pub use source::{OpenSource, know_source, open_store, store_address, store_url};
 pub(crate) use state::write_new;

@@ -2,16 +2,20 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::catalog::{Attempt, Catalog};
-use crate::config::Config;
+use crate::catalog::{Attempt, Catalog, SnapshotRow};
+use crate::config::{Config, Source};
 use crate::engine::attempt::{Already, InHand};
 use crate::engine::backup::Asked;
+use crate::engine::clock::{Clock, SystemClock};
 use crate::engine::facts::{self, Origin};
+use crate::engine::snapshot;
 use crate::engine::source::{OpenSource, retain_until};
 use crate::error::Error;
+use crate::model::SubvolumeIdentity;
 use crate::model::size::Bytes;
 use crate::plan::{
-    AttemptFacts, Finding, GivenUp, Resume, SendParentSnapshot, plan_resume, request_for,
+    Action, AttemptFacts, BackupPlan, Facts, Finding, GivenUp, Resume, Schedule,
+    SendParentSnapshot, carry_out, plan_resume, request_for,
 };
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
@@ -36,44 +40,14 @@ impl Unfinished<'_> {
         catalog: &mut Catalog,
     ) -> Result<Option<(InHand, String)>, Error> {
         let date = attempt.id.date;
-        let ledger = self.source.row.ledger;
-        let (facts, schedule) = facts::facts(
-            self.source.config,
-            date,
-            request_for(date, self.asked.date, self.asked.request),
-            origin,
-            self.recipients.fingerprint(&ledger),
-            Some(ledger),
-            catalog,
-        )?;
-        let store = &self.config.stores[&self.source.config.store];
-        let locked = retain_until(
-            self.config,
-            self.source.config,
-            attempt.chain.date,
-            self.now,
-        );
-        let (in_hand, settings) = match InHand::take_up(attempt, store.storage_class(), locked) {
-            Ok(in_hand) => (Some(in_hand), None),
-            Err(unfit) => (None, Some(unfit.to_string())),
+        let found = Found {
+            config: self.config,
+            source: self.source.config,
+            asked: self.asked,
+            recipients: self.recipients,
+            now: self.now,
         };
-        let attempt_facts = AttemptFacts {
-            id: attempt.id,
-            send_parent: attempt.send_parent,
-            chain: attempt.chain,
-            recipients: attempt.recipients,
-            snapshot,
-            settings,
-        };
-        let night = Finding {
-            date: self.asked.date,
-            today: self.asked.today,
-            date_override: self.asked.override_date,
-        };
-        let given_up = match (
-            plan_resume(&attempt_facts, &facts, &schedule, night)?,
-            in_hand,
-        ) {
+        let given_up = match found.decide(attempt, snapshot, origin, catalog)? {
             (Resume::GoOn, Some(in_hand)) => {
                 let reason = self.reason(attempt, catalog)?;
                 self.observer.event(Event::Planned {
@@ -105,4 +79,140 @@ impl Unfinished<'_> {
             Bytes(bytes),
         ))
     }
+}
+
+/// What the decision on an attempt depends on, but for the attempt.
+struct Found<'a> {
+    config: &'a Config,
+    source: &'a Source,
+    asked: Asked,
+    recipients: &'a Recipients,
+    now: DateTime<Utc>,
+}
+
+impl Found<'_> {
+    fn decide(
+        &self,
+        attempt: &Attempt,
+        snapshot: SendParentSnapshot,
+        origin: Origin,
+        catalog: &Catalog,
+    ) -> Result<(Resume, Option<InHand>), Error> {
+        let date = attempt.id.date;
+        let (facts, schedule) = facts::facts(
+            self.source,
+            date,
+            request_for(date, self.asked.date, self.asked.request),
+            origin,
+            self.recipients.fingerprint(&attempt.ledger),
+            Some(attempt.ledger),
+            catalog,
+        )?;
+        let store = &self.config.stores[&self.source.store];
+        let locked = retain_until(self.config, self.source, attempt.chain.date, self.now);
+        let (in_hand, settings) = match InHand::take_up(attempt, store.storage_class(), locked) {
+            Ok(in_hand) => (Some(in_hand), None),
+            Err(unfit) => (None, Some(unfit.to_string())),
+        };
+        let attempt = AttemptFacts {
+            id: attempt.id,
+            send_parent: attempt.send_parent,
+            chain: attempt.chain,
+            recipients: attempt.recipients,
+            snapshot,
+            settings,
+        };
+        let night = Finding {
+            date: self.asked.date,
+            today: self.asked.today,
+            date_override: self.asked.override_date,
+        };
+        Ok((plan_resume(&attempt, &facts, &schedule, night)?, in_hand))
+    }
+}
+
+/// The state of an attempt's own snapshot, with its row and identity if it is intact.
+pub(super) fn snapshot_of(
+    source: &Source,
+    attempt: &Attempt,
+    catalog: &Catalog,
+) -> Result<(SendParentSnapshot, Option<(SnapshotRow, SubvolumeIdentity)>), Error> {
+    let living = catalog.snapshots(&source.name)?;
+    let row = living
+        .into_iter()
+        .find(|row| Some(row.id) == attempt.snapshot);
+    let Some(row) = row else {
+        return Ok((SendParentSnapshot::Gone, None));
+    };
+    Ok(match snapshot::check(&row)? {
+        Ok(identity) => (SendParentSnapshot::Intact, Some((row, identity))),
+        Err(why) => (SendParentSnapshot::Changed(why), None),
+    })
+}
+
+/// What a run would do, without doing it.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// The unfinished archives that it would go on with first.
+    pub resumed: Vec<BackupPlan>,
+    /// The facts of its own date, once those stand.
+    pub facts: Facts,
+    /// The source's schedule.
+    pub schedule: Schedule,
+}
+
+/// Foresees a run of a source: a plan that changes nothing and asks no store.
+pub fn foresee(
+    config: &Config,
+    source: &Source,
+    asked: Asked,
+    catalog: &Catalog,
+) -> Result<Foreseen, Error> {
+    let (mut facts, schedule) =
+        facts::plan_facts(config, source, asked.date, asked.request, catalog)?;
+    let mut resumed = Vec::new();
+    let attempts = match catalog.source(&source.name)? {
+        Some(row) => catalog.unfinished(&row.ledger)?,
+        None => Vec::new(),
+    };
+    let recipients = Recipients::parse(config.recipients()?)?;
+    for attempt in attempts {
+        let found = Found {
+            config,
+            source,
+            asked,
+            recipients: &recipients,
+            now: SystemClock.now(),
+        };
+        let (snapshot, origin) = match source.live {
+            Some(_) => (snapshot_of(source, &attempt, catalog)?.0, Origin::Snapshot),
+            None => (SendParentSnapshot::NotLocal, Origin::Stdin),
+        };
+        if let (Resume::GoOn, _) = found.decide(&attempt, snapshot, origin, catalog)? {
+            let plan = BackupPlan {
+                source: source.name.clone(),
+                date: attempt.id.date,
+                slot: attempt.slot,
+                action: match attempt.send_parent {
+                    Some(send_parent) => Action::Incremental {
+                        send_parent,
+                        chain: attempt.chain,
+                    },
+                    None => Action::Full,
+                },
+                reason: format!("it was begun on {} and left unfinished", attempt.begun_at),
+                expire: Vec::new(),
+            };
+            carry_out(&plan, &mut facts.history, facts.recipients);
+            if facts.send_parent != SendParentSnapshot::NotLocal {
+                facts.send_parent = SendParentSnapshot::Intact;
+            }
+            resumed.push(plan);
+        }
+    }
+    Ok(Foreseen {
+        resumed,
+        facts,
+        schedule,
+    })
 }

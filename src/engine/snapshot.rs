@@ -234,16 +234,6 @@ pub(super) fn left_out(live: &Live) -> Result<Vec<PathBuf>, Error> {
         .collect())
 }
 
-/// The living snapshot of an attempt.
-pub(super) fn of_attempt(
-    source: &Source,
-    snapshot: Option<i64>,
-    catalog: &Catalog,
-) -> Result<Option<SnapshotRow>, Error> {
-    let living = catalog.snapshots(&source.name)?;
-    Ok(living.into_iter().find(|row| Some(row.id) == snapshot))
-}
-
 /// The snapshot of an archive if it still is what was archived, or what became of it.
 pub(super) fn check(row: &SnapshotRow) -> Result<Result<SubvolumeIdentity, String>, Error> {
     if !exists(&row.path)? {

@@ -20,6 +20,7 @@ fn an_attempt_is_read_back_as_it_was_begun_and_its_keys_are_not_printed() {
     let attempts = catalog.unfinished(&source().ledger).unwrap();
     let expected = Attempt {
         id: FULL.parse().unwrap(),
+        ledger: source().ledger,
         slot: "2026-11-21".parse().unwrap(),
         chain: FULL.parse().unwrap(),
         send_parent: None,
