@@ -215,7 +215,7 @@ fn where_there_is_nothing_stray_nothing_is_said() {
     let before = stored(&machine);
     machine.run("prune").is(0, "", "");
     machine.run("prune --dry-run").is(0, "", "");
-    let answer = json!({"sources": [{"source": "home", "removed": [], "retired": [], "kept": [], "bytes": 0}]});
+    let answer = json!({"sources": [{"source": "home", "removed": [], "retired": [], "kept": [], "bytes": 0, "swept": {"files": 0, "bytes": 0}}]});
     machine
         .run("prune home --json")
         .is(0, &format!("{answer}\n"), "");
@@ -396,7 +396,8 @@ fn whoever_made_an_attempt_that_was_retired_can_not_commit_it_any_more() {
     other.state_dir = machine.path("other");
     let attempt = begin_the_7th(&machine);
     age_attempt(&machine, &attempt, 8);
-    let plan = engine::remove_strays(&other, &other.sources[0], World::real(&Quiet)).unwrap();
+    let removed = engine::remove_strays(&other, &other.sources[0], World::real(&Quiet));
+    let (plan, _) = removed.unwrap();
     assert_eq!(fates(&plan), [(Some(attempt), Fate::Retire)]);
 
     // It would have been gone on with; now the date gets a new one.
@@ -600,7 +601,7 @@ fn prune_until(
         ..World::real(&Quiet)
     };
     let config = config(machine);
-    engine::remove_strays(&config, &config.sources[0], world)
+    engine::remove_strays(&config, &config.sources[0], world).map(|(plan, _)| plan)
 }
 
 /// A machine with an old attempt that was given up, and an old one of somebody else.
@@ -905,7 +906,7 @@ fn nothing_happens_while_the_clocks_differ() {
             clock: &clock,
             ..World::real(&Quiet)
         };
-        let plan = engine::remove_strays(&config, &config.sources[0], world).unwrap();
+        let (plan, _) = engine::remove_strays(&config, &config.sources[0], world).unwrap();
         assert_eq!(plan.lines.len(), 2);
         for line in &plan.lines {
             assert_eq!(line.fate, Fate::Keep);

@@ -12,6 +12,7 @@ use crate::error::{Error, in_words};
 use crate::model::size::Bytes;
 use crate::plan::{Fate, StrayLine, StrayPlan};
 use crate::progress::{Observer, Quiet, Verbose};
+use crate::store::Swept;
 
 /// Whether what is told was done.
 #[derive(Clone, Copy)]
@@ -44,16 +45,18 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
             break;
         }
         let plan = match tense {
-            Tense::Planned => find_strays(&config, source, world),
+            Tense::Planned => {
+                find_strays(&config, source, world).map(|plan| (plan, Swept::default()))
+            }
             Tense::Done => remove_strays(&config, source, world),
         };
         match plan {
-            Ok(plan) => {
+            Ok((plan, swept)) => {
                 if !everywhere.json && (!everywhere.quiet || args.dry_run) {
                     // What can't be said must not keep the other sources waiting.
-                    said = said.and(answer(&to_text(source, &plan, tense)));
+                    said = said.and(answer(&to_text(source, &plan, swept, tense)));
                 }
-                told.push(to_json(source, &plan));
+                told.push(to_json(source, &plan, swept));
             }
             Err(error) => {
                 told.push(json!({"source": source.name, "error": in_words(&error)}));
@@ -69,7 +72,7 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     said
 }
 
-fn to_json(source: &Source, plan: &StrayPlan) -> Value {
+fn to_json(source: &Source, plan: &StrayPlan, swept: Swept) -> Value {
     let lines = |fate| -> Vec<Value> {
         plan.with(fate)
             .map(|line| {
@@ -83,6 +86,7 @@ fn to_json(source: &Source, plan: &StrayPlan) -> Value {
     json!({
         "source": source.name, "removed": lines(Fate::Remove), "retired": lines(Fate::Retire),
         "kept": lines(Fate::Keep), "bytes": removed(plan).1,
+        "swept": {"files": swept.files, "bytes": swept.bytes},
     })
 }
 
@@ -94,11 +98,19 @@ fn removed(plan: &StrayPlan) -> (u64, u64) {
 }
 
 /// A line for each attempt, and the sum of what is removed; nothing where there is nothing.
-fn to_text(source: &Source, plan: &StrayPlan, tense: Tense) -> String {
-    if plan.lines.is_empty() {
-        return String::new();
-    }
+fn to_text(source: &Source, plan: &StrayPlan, swept: Swept, tense: Tense) -> String {
     let name = &source.name;
+    let swept = match swept.files {
+        0 => String::new(),
+        files => format!(
+            "{name}: {} of writers that died removed, {}\n",
+            count(files as u64, "unfinished file"),
+            Bytes(swept.bytes)
+        ),
+    };
+    if plan.lines.is_empty() {
+        return swept;
+    }
     let lines = plan.lines.iter().fold(String::new(), |text, line| {
         text + &format!("{name}: {}\n", line_to_text(line, tense))
     });
@@ -107,9 +119,9 @@ fn to_text(source: &Source, plan: &StrayPlan, tense: Tense) -> String {
         Tense::Done => "removed",
     };
     match removed(plan) {
-        (0, _) => format!("{lines}{name}: nothing {verb}\n"),
+        (0, _) => format!("{lines}{name}: nothing {verb}\n{swept}"),
         (objects, bytes) => format!(
-            "{lines}{name}: {} {verb}, {}\n",
+            "{lines}{name}: {} {verb}, {}\n{swept}",
             count(objects, "object"),
             Bytes(bytes)
         ),

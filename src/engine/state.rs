@@ -53,7 +53,14 @@ pub struct NewKeys {
 /// Held while a source is worked on; released when it is dropped, also by the death of the process.
 #[derive(Debug)]
 pub struct SourceLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for SourceLock {
+    fn drop(&mut self) {
+        // Not by closing it alone: a child that is just being started may hold a copy for a moment.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl StateDir {
@@ -173,7 +180,7 @@ impl StateDir {
             .open(&path)
             .map_err(|source| Error::file("open the lock", &path, source))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(SourceLock { _file: file }),
+            Ok(()) => Ok(SourceLock { file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy(source.clone())),
             Err(errno) => Err(Error::file("lock", path, errno.into())),
         }

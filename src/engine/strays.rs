@@ -28,7 +28,7 @@ use crate::plan::{
     Fate, Here, InLedger, ListedObject, MayRetire, StrayFacts, StrayObject, StrayPlan, lacking,
     plan_strays,
 };
-use crate::store::{Deleted, Listed, Store};
+use crate::store::{Deleted, Listed, Store, Swept};
 
 /// Why an attempt is retired, as it stands in the ledger.
 const REASON: &str = "attempts that were never committed";
@@ -61,19 +61,23 @@ pub fn find_strays(config: &Config, source: &Source, world: World<'_>) -> Result
 }
 
 /// Removes a source's strays, and retires the attempts that must be retired before they can go.
-/// Returns what was done: of the objects to remove those that were there.
+/// Returns what was done: of the objects to remove those that were there, and what was swept away of
+/// writers that died.
 pub fn remove_strays(
     config: &Config,
     source: &Source,
     world: World<'_>,
-) -> Result<StrayPlan, Error> {
+) -> Result<(StrayPlan, Swept), Error> {
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
     let mut catalog = world.catalog(&state_dir)?;
     let _lock = state_dir.lock(&source.name)?;
     let store = world.open(&config.stores[&source.store])?;
     if catalog.source(&source.name)?.is_none() {
-        return plan_unknown(source, store.as_ref(), world);
+        return Ok((
+            plan_unknown(source, store.as_ref(), world)?,
+            Swept::default(),
+        ));
     }
     let open = OpenSource {
         config: source,
@@ -90,7 +94,9 @@ pub fn remove_strays(
     facts.here = here(&catalog, &open.row.ledger, &facts.ledger)?;
     let plan = search.plan(&facts)?;
     search.retire(&plan, &mut state, &mut catalog)?;
-    search.remove(plan)
+    let removed = search.remove(plan)?;
+    let swept = store.sweep(&keys::source_prefix(&open.row.directory))?;
+    Ok((removed, swept))
 }
 
 /// The plan of a source that this machine has never archived: it keeps everything, and says why.

@@ -10,6 +10,11 @@
 use super::digest::{Sha256, from_hex};
 use super::ids::ArchiveId;
 
+/// Where everything of a source lies; ends in `/`.
+pub fn source_prefix(directory: &str) -> String {
+    format!("{directory}/")
+}
+
 /// The signpost for a person who finds the store and nothing else.
 pub fn readme(directory: &str) -> String {
     format!("{directory}/README-RESTORE.txt")
