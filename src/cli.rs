@@ -1,6 +1,7 @@
 //! The command line, as types.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -104,6 +105,29 @@ pub struct Backup {
     /// Accept a date more than a day ahead of the system clock
     #[arg(long)]
     pub date_override: bool,
+    /// What to do while another run is at work.
+    #[command(flatten)]
+    pub lock: WaitLock,
+}
+
+/// Waiting for another run.
+#[derive(Debug, Args)]
+pub struct WaitLock {
+    /// If another run is working on the source, wait for it for at most so many seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "0",
+        hide_default_value = true
+    )]
+    wait_lock: u64,
+}
+
+impl WaitLock {
+    /// How long to wait for the lock of a source.
+    pub fn at_most(&self) -> Duration {
+        Duration::from_secs(self.wait_lock)
+    }
 }
 
 /// `coldchain plan`
@@ -204,6 +228,9 @@ pub struct Prune {
     /// Say what would be removed and why, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+    /// What to do while another run is at work.
+    #[command(flatten)]
+    pub lock: WaitLock,
 }
 
 /// `coldchain decide`
@@ -217,4 +244,7 @@ pub struct Decide {
     /// Accept a date more than a day ahead of the system clock
     #[arg(long)]
     pub date_override: bool,
+    /// What to do while another run is at work.
+    #[command(flatten)]
+    pub lock: WaitLock,
 }

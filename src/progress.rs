@@ -99,6 +99,13 @@ pub enum Event {
         /// Until it is asked again.
         pause: Duration,
     },
+    /// Another run is at work on the source, and is waited for.
+    Busy {
+        /// The source.
+        source: SourceName,
+        /// How long it is waited for.
+        at_most: Duration,
+    },
     /// Something that the user should know, and that stops nothing.
     Warning {
         /// The source.
@@ -180,6 +187,12 @@ impl Observer for Verbose {
                 let seconds = pause.as_secs_f32();
                 say(format_args!("{what}; trying again in {seconds:.1} s"));
             }
+            Event::Busy { source, at_most } => {
+                let seconds = at_most.as_secs();
+                say(format_args!(
+                    "{source}: another run is at work; waiting for it, {seconds} s at most"
+                ));
+            }
             Event::Warning { .. } => Quiet.event(event),
             Event::Begun { .. }
             | Event::Progress { .. }
@@ -253,6 +266,9 @@ impl Event {
             }
             Self::Waiting { what, pause } => {
                 json!({"event": "waiting", "message": what, "seconds": pause.as_secs_f32()})
+            }
+            Self::Busy { source, at_most } => {
+                json!({"event": "busy", "source": source, "seconds": at_most.as_secs()})
             }
             Self::Warning { source, message } => {
                 json!({"event": "warning", "source": source, "message": message})

@@ -630,7 +630,9 @@ fn a_dry_run_says_the_same_and_writes_nothing_anywhere() {
     let config = config(&machine);
     // A run that is at work is not in its way.
     let state_dir = StateDir::new(&config.state_dir);
-    let lock = state_dir.lock(&config.sources[0].name).unwrap();
+    let lock = state_dir
+        .lock(&config.sources[0].name, &World::real(&Quiet))
+        .unwrap();
     let plan = engine::find_strays(&config, &config.sources[0], world).unwrap();
     assert_eq!(recorded.writes(), []);
     assert!(!recorded.calls().is_empty());

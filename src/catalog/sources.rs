@@ -52,11 +52,12 @@ impl Catalog {
         )
     }
 
-    /// Remembers a new source.
+    /// Remembers a new source. One of that name that another process has just added stays as it is.
     pub fn add_source(&mut self, source: &SourceRow) -> Result<(), CatalogError> {
         self.execute(
             "add a source",
-            "INSERT INTO source (name, directory, store, ledger) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO source (name, directory, store, ledger) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (name) DO NOTHING",
             params![
                 source.name.as_str(),
                 source.directory,

@@ -47,7 +47,10 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let mut results = Vec::new();
     let mut errors = Vec::new();
     let mut said = Ok(());
-    let world = World::real(observer.as_ref());
+    let world = World {
+        wait_lock: args.lock.at_most(),
+        ..World::real(observer.as_ref())
+    };
     let mut stopped = Ok(());
     for source in &chosen {
         // Of what is not begun any more there is nothing to say but this.

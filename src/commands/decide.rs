@@ -35,7 +35,10 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
             "a send stream is read from stdin, and stdin is a terminal",
         ));
     }
-    let world = World::real(observer.as_ref());
+    let world = World {
+        wait_lock: args.lock.at_most(),
+        ..World::real(observer.as_ref())
+    };
     let stdin = Stdin::open(world.interrupt)?;
     match engine::decide(&config, source, asked, world, stdin, say)? {
         Outcome::Archived {

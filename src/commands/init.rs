@@ -16,6 +16,7 @@ use crate::cli::{Everywhere, Init};
 use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, system_timezone, template};
 use crate::engine::{StateDir, know_source, store_address, write_new};
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
 
@@ -85,6 +86,8 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
     }
     let mut addition = String::new();
     state_dir.create()?;
+    // Another `init` may be making the same things.
+    let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
     if !state_dir.has_keys() {
         if !exists(&args.kit)? {
             kit::begin_without_identity(&args.kit)?;

@@ -29,7 +29,10 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     } else {
         Box::new(Quiet)
     };
-    let world = World::real(observer.as_ref());
+    let world = World {
+        wait_lock: args.lock.at_most(),
+        ..World::real(observer.as_ref())
+    };
     let tense = if args.dry_run {
         Tense::Planned
     } else {

@@ -89,7 +89,7 @@ pub fn backup(
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
     let mut catalog = world.catalog(&state_dir)?;
-    let _lock = state_dir.lock(&source.name)?;
+    let _lock = state_dir.lock(&source.name, &world)?;
     check_date(source, asked, &catalog)?;
     let nightly = Nightly {
         config,

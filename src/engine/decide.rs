@@ -46,7 +46,7 @@ pub fn decide(
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
     let mut catalog = world.catalog(&state_dir)?;
-    let _lock = state_dir.lock(&source.name)?;
+    let _lock = state_dir.lock(&source.name, &world)?;
     check_date(source, asked, &catalog)?;
     let row = know_source(config, source, &mut catalog)?;
     let store = world.open(&config.stores[&source.store])?;

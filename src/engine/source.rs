@@ -116,7 +116,8 @@ pub fn know_source(
         ledger: LedgerId(random_bytes()),
     };
     catalog.add_source(&row)?;
-    Ok(row)
+    // Not the row itself: another process may have been first.
+    know_source(config, source, catalog)
 }
 
 /// Random bytes from the kernel.

@@ -1,4 +1,4 @@
-//! The state directory: the catalog, the signing keys, and the locks.
+//! The state directory: the catalog and the signing keys. Locks stand in it too.
 //!
 //! It is made with mode 0700 and its files with 0600. Besides the files that the design names it
 //! holds `signing.grant`: the root key's signature over the signing key, so that a ledger for a new
@@ -9,12 +9,9 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::ledger::{PublicKey, SigningKey, make_grant};
-use crate::model::SourceName;
 use crate::model::entry::{KeyGrant, Role};
 
 const SIGNING_KEY: &str = "signing.key";
@@ -50,25 +47,20 @@ pub struct NewKeys {
     pub grant: KeyGrant,
 }
 
-/// Held while a source is worked on; released when it is dropped, also by the death of the process.
-#[derive(Debug)]
-pub struct SourceLock {
-    file: File,
-}
-
-impl Drop for SourceLock {
-    fn drop(&mut self) {
-        // Not by closing it alone: a child that is just being started may hold a copy for a moment.
-        let _ = flock(&self.file, FlockOperation::Unlock);
-    }
-}
-
 impl StateDir {
     /// The state directory at that path, which need not exist.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 
     /// Makes the directory if it is missing.
@@ -168,22 +160,6 @@ impl StateDir {
     /// The root public key.
     pub fn root_key(&self) -> Result<PublicKey, Error> {
         Ok(PublicKey::from_file_text(&self.read(ROOT_PUB)?)?)
-    }
-
-    /// Locks a source for this process, or says at once that another has it.
-    pub fn lock(&self, source: &SourceName) -> Result<SourceLock, Error> {
-        let path = self.path.join(format!("{source}.lock"));
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| Error::file("open the lock", &path, source))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(SourceLock { file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy(source.clone())),
-            Err(errno) => Err(Error::file("lock", path, errno.into())),
-        }
     }
 
     fn read(&self, file: &'static str) -> Result<String, Error> {

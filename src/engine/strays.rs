@@ -71,7 +71,7 @@ pub fn remove_strays(
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
     let mut catalog = world.catalog(&state_dir)?;
-    let _lock = state_dir.lock(&source.name)?;
+    let _lock = state_dir.lock(&source.name, &world)?;
     let store = world.open(&config.stores[&source.store])?;
     if catalog.source(&source.name)?.is_none() {
         return Ok((

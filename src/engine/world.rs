@@ -1,6 +1,8 @@
 //! What a run takes from outside: the time, the catalog, the stores, and who is told. Tests bring
 //! their own.
 
+use std::time::Duration;
+
 use crate::catalog::Catalog;
 use crate::config::StoreConfig;
 use crate::engine::clock::{Clock, SystemClock};
@@ -32,6 +34,8 @@ pub struct World<'a> {
     pub observer: &'a dyn Observer,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
+    /// How long another run that is at work on the source may keep this one waiting.
+    pub wait_lock: Duration,
 }
 
 impl<'a> World<'a> {
@@ -53,6 +57,7 @@ impl<'a> World<'a> {
             stores: &open_store,
             observer,
             interrupt: Interrupt::of_this_process(),
+            wait_lock: Duration::ZERO,
         }
     }
 }

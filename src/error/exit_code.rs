@@ -104,7 +104,7 @@ impl Error {
             | Self::SegmentUnreadable { .. }
             | Self::StoredStream { .. }
             | Self::ReceivedWrong { .. } => ExitCode::Integrity,
-            Self::Busy(_) | Self::Overtaken { .. } => ExitCode::Busy,
+            Self::Busy(_) | Self::StillBusy { .. } | Self::Overtaken { .. } => ExitCode::Busy,
             Self::AfterArchive { .. } => ExitCode::Later,
             Self::SomeSources { .. } => ExitCode::SomeSources,
             Self::Interrupted(Signal::Interrupt) => ExitCode::Interrupted,

@@ -54,7 +54,7 @@ impl Error {
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"
             }
-            Self::Busy(_) => "wait for it to end, and run again",
+            Self::Busy(_) | Self::StillBusy { .. } => "wait for it to end, and run again",
             Self::AttemptRetired { .. } => "run again: the night is planned anew",
             Self::NotLive(_) => {
                 "add `subvolume` and `snapshots`, or feed it through `coldchain decide`"

@@ -4,6 +4,7 @@ mod exit_code;
 mod hint;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 
@@ -255,6 +256,17 @@ pub enum Error {
     /// Another run works on the source.
     #[error("another run of coldchain is working on `{0}`")]
     Busy(SourceName),
+    /// Another run works on the source, and was waited for in vain.
+    #[error(
+        "another run of coldchain is still working on `{source_name}` after {}",
+        count_seconds(.waited)
+    )]
+    StillBusy {
+        /// The source.
+        source_name: SourceName,
+        /// For how long.
+        waited: Duration,
+    },
     /// The source is archived through `decide` alone.
     #[error("`{0}` has no `subvolume` in the config")]
     NotLive(SourceName),
@@ -427,6 +439,13 @@ fn count(n: usize, what: &str) -> String {
     } else {
         format!("{n} {what}s")
     }
+}
+
+fn count_seconds(time: &Duration) -> String {
+    count(
+        usize::try_from(time.as_secs()).unwrap_or(usize::MAX),
+        "second",
+    )
 }
 
 impl Error {

@@ -90,7 +90,7 @@ impl Observer for Bars {
             }
             Event::Committed { .. } | Event::Restored { .. } | Event::Failed { .. } => self.end(),
             Event::Warning { .. } => self.aside(|| Quiet.event(event)),
-            Event::Waiting { .. } => self.aside(|| Verbose.event(event)),
+            Event::Waiting { .. } | Event::Busy { .. } => self.aside(|| Verbose.event(event)),
             Event::Planned { .. } | Event::Snapshot { .. } | Event::Segment { .. } => {}
         }
     }

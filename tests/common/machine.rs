@@ -305,6 +305,15 @@ impl Talk<'_> {
         }
     }
 
+    /// The next line of stderr with its end; `None` at the end.
+    pub fn stderr_line(&mut self) -> Option<String> {
+        match self.stderr.recv_timeout(STUCK) {
+            Ok(line) => Some(self.machine.blank(&line)),
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => self.stuck(),
+        }
+    }
+
     /// Sends the program a signal.
     pub fn signal(&self, signal: Signal) {
         let id = Pid::from_child(&self.child);
@@ -340,18 +349,14 @@ impl Talk<'_> {
             stdout += &line;
         }
         let mut stderr = String::new();
-        loop {
-            match self.stderr.recv_timeout(STUCK) {
-                Ok(line) => stderr += &line,
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(mpsc::RecvTimeoutError::Timeout) => self.stuck(),
-            }
+        while let Some(line) = self.stderr_line() {
+            stderr += &line;
         }
         let status: ExitStatus = self.child.wait().unwrap();
         Run {
             code: status.code(),
             stdout,
-            stderr: self.machine.blank(&stderr),
+            stderr,
         }
     }
 
