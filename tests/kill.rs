@@ -137,7 +137,7 @@ impl Life {
         assert_eq!(self.sandbox.committed(), nights);
         assert_eq!(self.sandbox.ledger().len(), 1 + NIGHTS.len());
         // A life's strays are younger than prune allows: their age is what a test can lift.
-        set_back(&self.sandbox.store(), Duration::from_secs(8 * 86_400));
+        set_back(&self.sandbox.store(), Duration::from_hours(8 * 24));
         self.sandbox.run(["prune"]).ok();
         let named = named(&self.sandbox);
         let stored: BTreeSet<String> = self
