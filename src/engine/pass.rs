@@ -145,6 +145,8 @@ impl Reading<'_> {
 
     /// Reads a segment straight into the sealer.
     fn seal(&mut self) -> Result<Filled, Error> {
+        // A sealed segment is held now, where one was held to be compared.
+        self.spare = Vec::new();
         let mut left = self.attempt.segment_bytes;
         while left > 0 {
             let mut frame = self.sealer.buffer();
