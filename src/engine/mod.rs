@@ -14,7 +14,6 @@ mod doctor;
 mod facts;
 mod fetch;
 mod head;
-mod listed;
 mod lock;
 mod pass;
 mod price;

@@ -76,7 +76,20 @@ impl fmt::Display for Point {
 #[derive(Debug, Default)]
 pub struct Faults {
     strike: Option<(Point, Mode)>,
+    meanwhile: Option<Meanwhile>,
     state: Mutex<State>,
+}
+
+/// What happens elsewhere right before an operation.
+struct Meanwhile {
+    point: Point,
+    act: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "something happens before {}", self.point)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +127,17 @@ impl Faults {
         })
     }
 
+    /// None, but right before one operation something happens that this run has no part in.
+    pub fn meanwhile(point: &Point, act: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            meanwhile: Some(Meanwhile {
+                point: point.clone(),
+                act: Box::new(act),
+            }),
+            ..Self::default()
+        })
+    }
+
     /// Every operation so far.
     pub fn points(&self) -> Vec<Point> {
         let seen = &self.state.lock().unwrap().seen;
@@ -127,7 +151,7 @@ impl Faults {
             .collect()
     }
 
-    /// Whether the operation came that was to be struck.
+    /// Whether the operation came that was to be struck, or before which something was to happen.
     pub fn has_struck(&self) -> bool {
         self.state.lock().unwrap().struck
     }
@@ -138,14 +162,18 @@ impl Faults {
             return Err(Struck("this machine is dead"));
         }
         state.seen.push(name);
-        let Some((point, mode)) = &self.strike else {
-            return Ok(Answer::Comes);
-        };
         let name = state.seen.last();
         let which = state.seen.iter().filter(|seen| Some(*seen) == name).count();
-        if state.struck || (name, which) != (Some(&point.name), point.which) {
-            return Ok(Answer::Comes);
+        let is_here = |point: &Point| (name, which) == (Some(&point.name), point.which);
+        let meanwhile = self.meanwhile.as_ref().filter(|it| is_here(&it.point));
+        let strike = self.strike.as_ref().filter(|(point, _)| is_here(point));
+        if let Some(meanwhile) = meanwhile {
+            (meanwhile.act)();
+            state.struck = true;
         }
+        let Some((_, mode)) = strike else {
+            return Ok(Answer::Comes);
+        };
         state.struck = true;
         state.dead = mode.is_the_end();
         if mode.is_done() {
@@ -206,7 +234,7 @@ impl<S: Store> FaultyStore<S> {
 }
 
 /// The key with a star for every 16 hex digits: the ids and digests that each run has its own.
-fn without_chance(key: &str) -> String {
+pub fn without_chance(key: &str) -> String {
     let pieces = key.split_inclusive(['-', '/', '.']);
     pieces
         .map(|piece| {

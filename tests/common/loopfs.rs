@@ -21,8 +21,18 @@ impl LoopFs {
         Self::try_new(mib, options).unwrap_or_else(|error| panic!("no loop-mounted btrfs: {error}"))
     }
 
+    /// The same with its image in memory where that is possible, for tests that sync all the time.
+    pub fn in_memory(mib: u64, options: &str) -> Self {
+        Self::in_directory(in_memory(), mib, options)
+            .unwrap_or_else(|error| panic!("no loop-mounted btrfs: {error}"))
+    }
+
     fn try_new(mib: u64, options: &str) -> Result<Self, String> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        Self::in_directory(directory, mib, options)
+    }
+
+    fn in_directory(directory: tempfile::TempDir, mib: u64, options: &str) -> Result<Self, String> {
         let image = directory.path().join("image");
         let root = directory.path().join("root");
         File::create(&image)
@@ -69,6 +79,14 @@ impl Drop for LoopFs {
             assert!(detached.is_ok() || std::thread::panicking(), "{detached:?}");
         }
     }
+}
+
+/// A directory in memory where there is such a filesystem: where no power is cut, the syncs of a disk
+/// would only take time.
+pub fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
 }
 
 /// Runs the real `btrfs` with words, then paths; panics if it fails.

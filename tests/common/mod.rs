@@ -7,8 +7,10 @@
 
 pub mod bucket;
 pub mod faults;
+pub mod lab;
 pub mod loopfs;
 pub mod machine;
+pub mod replicated;
 pub mod rng;
 pub mod s3_server;
 pub mod sandbox;

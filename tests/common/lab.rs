@@ -1,0 +1,330 @@
+//! A machine in process: its state in a directory, its store in memory. It can be copied, so that
+//! the same run can fail in many ways from one beginning.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::NaiveDate;
+use coldchain::catalog::{Catalog, SourceRow};
+use coldchain::config::Config;
+use coldchain::engine::{
+    self, OpenCatalog, OpenSource, OpenStore, Outcome, StateDir, StreamSource, World, catch_up,
+};
+use coldchain::error::Error;
+use coldchain::ledger::{decode_body, split};
+use coldchain::model::entry::{ArchiveEntry, EntryKind};
+use coldchain::model::{ArchiveId, LedgerId, Sha256, keys};
+use coldchain::progress::Quiet;
+use coldchain::seal::{ArchiveKey, Identities, generate_identity, open_segment};
+use coldchain::store::{MemoryStore, NewObject, Put, Role, Store};
+
+use super::faults::{Faults, FaultyStore};
+use super::loopfs::in_memory;
+use super::replicated::replicated;
+use super::sandbox::asked;
+
+/// The one source's name.
+pub const SOURCE: &str = "home";
+
+/// One frame a segment: the least that there is.
+const SEGMENT_BYTES: u64 = 4 << 20;
+
+/// How often a source is found locked before that is an error.
+const TRIES: usize = 10_000;
+
+pub struct Lab {
+    directory: tempfile::TempDir,
+    pub config: Config,
+    pub store: Arc<MemoryStore>,
+    /// Archives whose streams were compared already. What is stored is never changed, which is
+    /// looked at each time.
+    compared: Mutex<BTreeSet<ArchiveId>>,
+}
+
+/// A send stream, as if it came on stdin.
+struct Printed<'a>(&'a [u8]);
+
+impl Read for Printed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl StreamSource for Printed<'_> {
+    fn name(&self) -> &'static str {
+        "stdin"
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Lab {
+    /// A machine with keys and an empty store.
+    pub fn new() -> Self {
+        let directory = in_memory();
+        let (identity, recipient) = generate_identity();
+        fs::write(directory.path().join("identity"), identity).unwrap();
+        let config = config(&directory, &recipient);
+        let state_dir = StateDir::new(&config.state_dir);
+        state_dir.create().unwrap();
+        state_dir
+            .write_keys(&state_dir.new_keys().unwrap())
+            .unwrap();
+        Self {
+            directory,
+            config,
+            store: Arc::default(),
+            compared: Mutex::default(),
+        }
+    }
+
+    /// The same machine, once more: what is done to it is not done to this one.
+    pub fn copy(&self) -> Self {
+        let directory = in_memory();
+        let state = directory.path().join("state");
+        fs::create_dir(&state).unwrap();
+        for file in fs::read_dir(&self.config.state_dir).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), state.join(file.file_name())).unwrap();
+        }
+        fs::copy(self.path("identity"), directory.path().join("identity")).unwrap();
+        let store = MemoryStore::default();
+        for (key, bytes) in self.objects() {
+            let sha256 = Sha256::of(&bytes);
+            let object = NewObject::new(&key, bytes, sha256, Role::Segment);
+            assert!(matches!(store.put_if_absent(&object), Ok(Put::Created(_))));
+        }
+        Self {
+            config: config(&directory, &self.config.recipients[0]),
+            directory,
+            store: Arc::new(store),
+            compared: Mutex::new(self.compared.lock().unwrap().clone()),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn identities(&self) -> Identities {
+        Identities::from_file(&self.path("identity"), &|_| None).unwrap()
+    }
+
+    pub fn catalog(&self) -> Catalog {
+        StateDir::new(&self.config.state_dir).catalog().unwrap()
+    }
+
+    /// `coldchain decide DATE`, with that on stdin.
+    pub fn decide(
+        &self,
+        date: &str,
+        stream: &[u8],
+        faults: &Arc<Faults>,
+    ) -> Result<Outcome, Error> {
+        let catalogs: &OpenCatalog<'_> =
+            &|state_dir| Ok(state_dir.catalog()?.watched(Arc::clone(faults) as _));
+        let stores: &OpenStore<'_> = &|_, _| {
+            Ok(Box::new(FaultyStore::new(
+                Arc::clone(&self.store),
+                Arc::clone(faults),
+            )))
+        };
+        let world = World {
+            catalogs,
+            stores,
+            ..World::real(&Quiet)
+        };
+        let source = &self.config.sources[0];
+        // A child that another test of this process has just forked has the lock until it is the
+        // program that it is to be.
+        for _ in 0..TRIES {
+            let stdin = Printed(stream);
+            match engine::decide(&self.config, source, asked(date), world, stdin, |_| Ok(())) {
+                Err(Error::Busy(_)) => std::thread::yield_now(),
+                other => return other,
+            }
+        }
+        panic!("the source is locked for good")
+    }
+
+    /// Everything in the store.
+    pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
+        let listed = self.store.list("").unwrap();
+        let read = |key: String| {
+            let bytes = self.store.get(&self.store.locate(&key), u64::MAX).unwrap();
+            (key, bytes)
+        };
+        listed.into_iter().map(|object| read(object.key)).collect()
+    }
+
+    /// Reads the store's ledger into an empty catalog, and holds all that it shows against what was
+    /// sent, by date. Returns the dates that are visible.
+    pub fn holds(&self, sent: &BTreeMap<&str, &[u8]>) -> BTreeSet<NaiveDate> {
+        let Some(row) = self.catalog().source(&SOURCE.parse().unwrap()).unwrap() else {
+            assert!(
+                self.objects().is_empty(),
+                "stored before the source was known"
+            );
+            return BTreeSet::new();
+        };
+        let mut rebuilt = self.rebuild(&row);
+        let archives = rebuilt.archives(&row.ledger).unwrap();
+        let entries = archive_entries(&mut rebuilt, row.ledger);
+        assert_eq!(
+            archives.len(),
+            entries.len(),
+            "one archive for each of its entries"
+        );
+        let visible: BTreeSet<ArchiveId> = entries.iter().map(|entry| entry.id).collect();
+        for entry in &entries {
+            for link in entry.send_parent.iter().chain([&entry.chain]) {
+                assert!(
+                    visible.contains(link),
+                    "{} hangs on {link}, which is not there",
+                    entry.id
+                );
+            }
+            self.is_whole(entry, sent[entry.date.to_string().as_str()]);
+        }
+        visible.iter().map(|id| id.date).collect()
+    }
+
+    /// Panics unless an archive is all there, and its stream the one that was sent.
+    fn is_whole(&self, entry: &ArchiveEntry, sent: &[u8]) {
+        let id = &entry.id;
+        let listed: BTreeMap<_, _> = self
+            .store
+            .list(&keys::archive_prefix(SOURCE, id))
+            .unwrap()
+            .into_iter()
+            .map(|listed| (listed.key, listed.stat))
+            .collect();
+        let sealed_key = BASE64.decode(&entry.key).unwrap();
+        let key_stat = listed
+            .get(&keys::archive_key(SOURCE, id))
+            .unwrap_or_else(|| panic!("{id} has no key.age"));
+        assert_eq!(
+            key_stat.sha256,
+            Some(Sha256::of(&sealed_key)),
+            "{id}: key.age"
+        );
+        let segments = (0..).zip(&entry.segments);
+        let objects: Vec<_> = segments
+            .map(|(index, record)| {
+                let key = keys::segment(SOURCE, id, index, &record.sha256);
+                let stat = listed
+                    .get(&key)
+                    .unwrap_or_else(|| panic!("{key} is missing"));
+                let expected = (record.sealed_bytes, Some(record.sha256));
+                assert_eq!((stat.bytes, stat.sha256), expected, "{key}");
+                (key, record)
+            })
+            .collect();
+        if self.compared.lock().unwrap().contains(id) {
+            return;
+        }
+        let archive_key = ArchiveKey::unseal(&sealed_key, &self.identities()).unwrap();
+        let mut stream = Vec::with_capacity(sent.len());
+        for (key, record) in objects {
+            let sealed = self.store.get(&self.store.locate(&key), u64::MAX).unwrap();
+            open_segment(&sealed, &archive_key, record.raw_bytes)
+                .unwrap()
+                .read_to_end(&mut stream)
+                .unwrap();
+        }
+        assert!(stream == sent, "{id} is not the stream that was sent");
+        self.compared.lock().unwrap().insert(*id);
+    }
+
+    /// Panics unless the catalog says of the ledger what the store's ledger says.
+    pub fn can_be_rebuilt(&self) {
+        let name = SOURCE.parse().unwrap();
+        let row = self.catalog().source(&name).unwrap().unwrap();
+        drop(self.rebuild(&row));
+        let own = replicated(&self.path("state/catalog.db"), row.ledger);
+        let rebuilt = replicated(&self.path("rebuilt/catalog.db"), row.ledger);
+        assert_eq!(own, rebuilt, "the catalog and the one read from the store");
+    }
+
+    /// Panics unless a listing has shown every segment of each visible archive since its commit: a
+    /// chain may expire only after that.
+    pub fn all_are_verified(&self) {
+        let catalog = self.catalog();
+        let row = catalog.source(&SOURCE.parse().unwrap()).unwrap().unwrap();
+        for archive in catalog.archives(&row.ledger).unwrap() {
+            if archive.is_visible() {
+                assert!(
+                    archive.verified_at.is_some(),
+                    "{} was never verified",
+                    archive.id
+                );
+            }
+        }
+    }
+
+    /// A catalog that knows nothing but what the store's ledger says.
+    fn rebuild(&self, row: &SourceRow) -> Catalog {
+        let directory = self.path("rebuilt");
+        let _ = fs::remove_dir_all(&directory);
+        let mut catalog = StateDir::new(&directory).catalog().unwrap();
+        catalog.add_source(row).unwrap();
+        let source = OpenSource {
+            config: &self.config.sources[0],
+            row: row.clone(),
+            store: self.store.as_ref(),
+        };
+        let root = StateDir::new(&self.config.state_dir).root_key().unwrap();
+        let state = catch_up(&source, &mut catalog, &root).unwrap();
+        assert_eq!(state.warnings, [""; 0]);
+        catalog
+    }
+}
+
+/// What the entries of a catalog that are about archives say.
+pub fn archive_entries(catalog: &mut Catalog, ledger: LedgerId) -> Vec<ArchiveEntry> {
+    let entries = catalog.entries(&ledger).unwrap().into_iter();
+    let kinds = entries.map(|entry| {
+        let (body, _) = split(&entry.object).unwrap();
+        decode_body(body).unwrap().kind
+    });
+    kinds
+        .filter_map(|kind| match kind {
+            EntryKind::Archive(archive) => Some(*archive),
+            _ => None,
+        })
+        .collect()
+}
+
+fn config(directory: &tempfile::TempDir, recipient: &str) -> Config {
+    let at = directory.path();
+    let text = format!(
+        r#"
+            timezone = "UTC"
+            state_dir = "{at}/state"
+            compression = 1
+            threads = 1
+
+            [[source]]
+            name = "{SOURCE}"
+            store = "shelf"
+
+            [store.shelf]
+            type = "dir"
+            path = "/in/memory"
+
+            [encryption]
+            recipients = ["{recipient}"]
+        "#,
+        at = at.display(),
+    );
+    let mut config = Config::parse(&text, &at.join("config.toml")).unwrap();
+    config.sources[0].segment_bytes = SEGMENT_BYTES;
+    config
+}
