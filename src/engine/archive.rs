@@ -13,6 +13,7 @@ use crate::engine::awake::Awake;
 use crate::engine::backup::Made;
 use crate::engine::commit::{self, Committed};
 use crate::engine::head::LedgerState;
+use crate::engine::listed::require_listed;
 use crate::engine::pass::{Passed, pass};
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
@@ -141,7 +142,7 @@ fn store_whole(
                 // An earlier pass may have had a longer stream.
                 catalog.forget_segments_from(&attempt.id, passed.totals.segments)?;
                 let segments = catalog.segments(&attempt.id)?;
-                match commit::require_listed(job.source, &attempt.id, &segments) {
+                match require_listed(job.source, &attempt.id, &segments) {
                     Ok(()) => {
                         return Ok(Whole {
                             passed,

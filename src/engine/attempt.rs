@@ -8,6 +8,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::catalog::{Attempt, Catalog, NewAttempt, SegmentState};
 use crate::config::Config;
+use crate::engine::listed::listing;
 use crate::engine::source::{OpenSource, random_bytes};
 use crate::engine::upload::{KeyStored, holds};
 use crate::error::Error;
@@ -15,7 +16,6 @@ use crate::model::entry::Timestamp;
 use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, ArchiveKind, Blake3, StorageClass, keys};
 use crate::seal::{ArchiveKey, Recipients};
-use crate::store::Listed;
 
 /// An attempt that is worked on.
 pub(super) struct InHand {
@@ -241,17 +241,4 @@ impl Already {
         let bytes = self.segments.values().map(|raw| raw.bytes).sum();
         (self.segments.len(), bytes)
     }
-}
-
-/// The objects of an archive by key.
-pub(super) fn listing(
-    source: &OpenSource<'_>,
-    archive: &ArchiveId,
-) -> Result<HashMap<String, Listed>, Error> {
-    let prefix = keys::archive_prefix(&source.row.directory, archive);
-    let listed = source.store.list(&prefix)?;
-    Ok(listed
-        .into_iter()
-        .map(|listed| (listed.key.clone(), listed))
-        .collect())
 }

@@ -9,18 +9,16 @@ use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::{Config, Live, Source, StreamData};
 use crate::engine::archive::{self, Archived, Job, OriginFacts};
 use crate::engine::attempt::{InHand, Intent};
-use crate::engine::clock::Clock;
-use crate::engine::commit::unlisted;
 use crate::engine::facts::{self, Origin};
 use crate::engine::head::{self, LedgerState};
+use crate::engine::listed::{look_after, verify_listed};
 use crate::engine::resume::{self, Unfinished};
 use crate::engine::snapshot::{self, Night};
 use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::{Keys, StateDir};
 use crate::engine::stream::StreamSource;
 use crate::engine::world::World;
-use crate::error::{Error, in_words};
-use crate::model::entry::Timestamp;
+use crate::error::Error;
 use crate::model::{ArchiveId, LedgerId, SubvolumeIdentity, Uuid};
 use crate::plan::{Action, DateOverride, Request, plan_backup, refuse_date};
 use crate::progress::{Event, Observer};
@@ -430,58 +428,6 @@ pub(super) fn warn_of_store(
         });
     }
     Ok(())
-}
-
-/// Looks at the archives that no listing has shown since their commit: a run that ended right after
-/// one did not come to it. Damage is recorded and told, and what is planned then is a full.
-pub(super) fn look_after(
-    source: &OpenSource<'_>,
-    catalog: &mut Catalog,
-    world: World<'_>,
-) -> Result<(), Error> {
-    let archives = catalog.archives(&source.row.ledger)?;
-    let visible = archives.iter().filter(|archive| archive.is_visible());
-    let Some(newest) = visible.max_by_key(|archive| archive.date) else {
-        return Ok(());
-    };
-    let unseen = archives.iter().filter(|archive| {
-        archive.is_visible()
-            && archive.chain == newest.chain
-            && archive.verified_at.is_none()
-            && archive.damaged_at.is_none()
-    });
-    for archive in unseen {
-        match verify_listed(source, &archive.id, catalog, world.clock) {
-            Err(error @ Error::SegmentsMissing { .. }) => world.observer.event(Event::Warning {
-                source: source.name().clone(),
-                message: in_words(&error),
-            }),
-            seen => seen?,
-        }
-    }
-    Ok(())
-}
-
-/// Lists a committed archive once more, and records what the listing showed.
-pub(super) fn verify_listed(
-    source: &OpenSource<'_>,
-    archive: &ArchiveId,
-    catalog: &mut Catalog,
-    clock: &dyn Clock,
-) -> Result<(), Error> {
-    let segments = catalog.segments(archive)?;
-    let wrong = unlisted(source, archive, &segments)?;
-    let now = Timestamp(clock.now());
-    let Some(first) = wrong.first() else {
-        return Ok(catalog.archive_verified(archive, now)?);
-    };
-    catalog.archive_damaged(archive, now)?;
-    Err(Error::SegmentsMissing {
-        archive: *archive,
-        store: source.store.url(),
-        objects: wrong.len(),
-        first: first.clone(),
-    })
 }
 
 fn host_name() -> String {

@@ -1,13 +1,13 @@
-//! The commit: a listing that shows every segment, then the signed entry, put if absent.
+//! The commit: the signed entry, put if absent under the next number.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::catalog::{Catalog, Effect, NewEntry, SegmentRow};
+use crate::catalog::{Catalog, Effect, NewEntry};
 use crate::config::Config;
-use crate::engine::attempt::listing;
 use crate::engine::clock::Clock;
 use crate::engine::head::{LedgerState, MAX_ENTRY_BYTES};
+use crate::engine::listed::require_listed;
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::ledger::{LedgerError, Replay, encode_body, root_grant, sign};
 use crate::model::entry::{
     ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry, Timestamp,
 };
-use crate::model::{ArchiveId, Blake3, Sha256, keys};
+use crate::model::{Blake3, Sha256, keys};
 use crate::store::{NewObject, Put, Role};
 
 /// A signpost for whoever finds the store and nothing else. It says nothing that is secret, and
@@ -265,56 +265,4 @@ fn body_line(object: &[u8]) -> &[u8] {
         .position(|byte| *byte == b'\n')
         .map_or(object.len(), |at| at + 1);
     &object[..end]
-}
-
-/// Lists the archive's objects, and refuses if a segment is missing or is not as it was stored.
-pub(super) fn require_listed(
-    source: &OpenSource<'_>,
-    archive: &ArchiveId,
-    segments: &[SegmentRow],
-) -> Result<(), Error> {
-    let wrong = unlisted(source, archive, segments)?;
-    match wrong.first() {
-        None => Ok(()),
-        Some(first) => Err(Error::SegmentsMissing {
-            archive: *archive,
-            store: source.store.url(),
-            objects: wrong.len(),
-            first: first.clone(),
-        }),
-    }
-}
-
-/// What a listing lacks of an archive, or shows otherwise: one line an object.
-pub(super) fn unlisted(
-    source: &OpenSource<'_>,
-    archive: &ArchiveId,
-    segments: &[SegmentRow],
-) -> Result<Vec<String>, Error> {
-    let directory = &source.row.directory;
-    let listed = listing(source, archive)?;
-    let mut wrong = Vec::new();
-    for segment in segments {
-        let key = keys::segment(directory, archive, segment.index, &segment.record.sha256);
-        match listed.get(&key).map(|listed| &listed.stat) {
-            None => wrong.push(format!("{key} is missing")),
-            Some(stat) if stat.bytes != segment.record.sealed_bytes => wrong.push(format!(
-                "{key} has {} bytes, {} were stored",
-                stat.bytes, segment.record.sealed_bytes
-            )),
-            Some(stat)
-                if stat
-                    .sha256
-                    .is_some_and(|stored| stored != segment.record.sha256) =>
-            {
-                wrong.push(format!("{key} has another SHA-256"));
-            }
-            Some(_) => {}
-        }
-    }
-    let key = keys::archive_key(directory, archive);
-    if !listed.contains_key(&key) {
-        wrong.push(format!("{key} is missing"));
-    }
-    Ok(wrong)
 }

@@ -14,6 +14,7 @@ mod doctor;
 mod facts;
 mod fetch;
 mod head;
+mod listed;
 mod lock;
 mod pass;
 mod price;

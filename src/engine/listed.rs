@@ -1,0 +1,131 @@
+//! What a listing shows of an archive: before it is signed, after its commit, and where a run ended
+//! between the two.
+
+use std::collections::HashMap;
+
+use crate::catalog::{Catalog, SegmentRow};
+use crate::engine::clock::Clock;
+use crate::engine::source::OpenSource;
+use crate::engine::world::World;
+use crate::error::{Error, in_words};
+use crate::model::entry::Timestamp;
+use crate::model::{ArchiveId, keys};
+use crate::progress::Event;
+use crate::store::Listed;
+
+/// The objects of an archive by key.
+pub(super) fn listing(
+    source: &OpenSource<'_>,
+    archive: &ArchiveId,
+) -> Result<HashMap<String, Listed>, Error> {
+    let prefix = keys::archive_prefix(&source.row.directory, archive);
+    let listed = source.store.list(&prefix)?;
+    Ok(listed
+        .into_iter()
+        .map(|listed| (listed.key.clone(), listed))
+        .collect())
+}
+
+/// Lists the archive's objects, and refuses if a segment is missing or is not as it was stored.
+pub(super) fn require_listed(
+    source: &OpenSource<'_>,
+    archive: &ArchiveId,
+    segments: &[SegmentRow],
+) -> Result<(), Error> {
+    let wrong = unlisted(source, archive, segments)?;
+    match wrong.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::SegmentsMissing {
+            archive: *archive,
+            store: source.store.url(),
+            objects: wrong.len(),
+            first: first.clone(),
+        }),
+    }
+}
+
+/// What a listing lacks of an archive, or shows otherwise: one line an object.
+pub(super) fn unlisted(
+    source: &OpenSource<'_>,
+    archive: &ArchiveId,
+    segments: &[SegmentRow],
+) -> Result<Vec<String>, Error> {
+    let directory = &source.row.directory;
+    let listed = listing(source, archive)?;
+    let mut wrong = Vec::new();
+    for segment in segments {
+        let key = keys::segment(directory, archive, segment.index, &segment.record.sha256);
+        match listed.get(&key).map(|listed| &listed.stat) {
+            None => wrong.push(format!("{key} is missing")),
+            Some(stat) if stat.bytes != segment.record.sealed_bytes => wrong.push(format!(
+                "{key} has {} bytes, {} were stored",
+                stat.bytes, segment.record.sealed_bytes
+            )),
+            Some(stat)
+                if stat
+                    .sha256
+                    .is_some_and(|stored| stored != segment.record.sha256) =>
+            {
+                wrong.push(format!("{key} has another SHA-256"));
+            }
+            Some(_) => {}
+        }
+    }
+    let key = keys::archive_key(directory, archive);
+    if !listed.contains_key(&key) {
+        wrong.push(format!("{key} is missing"));
+    }
+    Ok(wrong)
+}
+
+/// Looks at the archives that no listing has shown since their commit: a run that ended right after
+/// one did not come to it. Damage is recorded and told, and what is planned then is a full.
+pub(super) fn look_after(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    world: World<'_>,
+) -> Result<(), Error> {
+    let archives = catalog.archives(&source.row.ledger)?;
+    let visible = archives.iter().filter(|archive| archive.is_visible());
+    let Some(newest) = visible.max_by_key(|archive| archive.date) else {
+        return Ok(());
+    };
+    let unseen = archives.iter().filter(|archive| {
+        archive.is_visible()
+            && archive.chain == newest.chain
+            && archive.verified_at.is_none()
+            && archive.damaged_at.is_none()
+    });
+    for archive in unseen {
+        match verify_listed(source, &archive.id, catalog, world.clock) {
+            Err(error @ Error::SegmentsMissing { .. }) => world.observer.event(Event::Warning {
+                source: source.name().clone(),
+                message: in_words(&error),
+            }),
+            seen => seen?,
+        }
+    }
+    Ok(())
+}
+
+/// Lists a committed archive once more, and records what the listing showed.
+pub(super) fn verify_listed(
+    source: &OpenSource<'_>,
+    archive: &ArchiveId,
+    catalog: &mut Catalog,
+    clock: &dyn Clock,
+) -> Result<(), Error> {
+    let segments = catalog.segments(archive)?;
+    let wrong = unlisted(source, archive, &segments)?;
+    let now = Timestamp(clock.now());
+    let Some(first) = wrong.first() else {
+        return Ok(catalog.archive_verified(archive, now)?);
+    };
+    catalog.archive_damaged(archive, now)?;
+    Err(Error::SegmentsMissing {
+        archive: *archive,
+        store: source.store.url(),
+        objects: wrong.len(),
+        first: first.clone(),
+    })
+}
