@@ -253,6 +253,7 @@ impl Nightly<'_> {
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
         state.require_known(source)?;
+        facts::warn_of_silence(&facts, self.world.observer);
         let now = self.world.clock.now();
         let full = onto.map_or(self.asked.date, |(_, chain)| chain.date);
         let intent = Intent {

@@ -86,6 +86,7 @@ pub fn decide(
             Action::Full => None,
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
+        facts::warn_of_silence(&facts, world.observer);
         (onto, plan.reason, Some(plan.slot))
     };
     let (wanted, send_parent) = wanted(&open, onto, &catalog)?;

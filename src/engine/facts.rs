@@ -9,7 +9,9 @@ use crate::error::Error;
 use crate::model::{LedgerId, Sha256};
 use crate::plan::{
     ArchiveFacts, Condition, Facts, History, Request, Schedule, SendParentSnapshot, Verification,
+    long_silence,
 };
+use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
 
 /// The visible archives of a source, as the planner sees them.
@@ -91,6 +93,21 @@ pub(super) fn facts(
         recipients,
     };
     Ok((facts, schedule(source)))
+}
+
+/// Tells of an archive that is about to be made long after the one before it. A machine that was off
+/// knows why; one whose clock has jumped ahead would date it falsely, and refuse every night until
+/// that date has come.
+pub(super) fn warn_of_silence(facts: &Facts, observer: &dyn Observer) {
+    if let Some(days) = long_silence(&facts.history, facts.date) {
+        observer.event(Event::Warning {
+            source: facts.source.clone(),
+            message: format!(
+                "{} is {days} days after the newest archive: if that is news to you, check the clock",
+                facts.date
+            ),
+        });
+    }
 }
 
 /// The schedule that the config gives a source.

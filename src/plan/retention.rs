@@ -75,6 +75,11 @@ pub fn expires_on(history: &History, chain: ArchiveId, schedule: &Schedule) -> O
     replaceable.then_some(date)
 }
 
+/// The silence that a date ends, in days, if it is long enough to ask whether the clock is right.
+pub fn long_silence(history: &History, date: NaiveDate) -> Option<i64> {
+    Some(silence_days(history, date)).filter(|days| *days > LONGEST_SILENCE_DAYS)
+}
+
 /// Days since the newest archive dated before `date`.
 fn silence_days(history: &History, date: NaiveDate) -> i64 {
     let dates = history.archives.iter().map(|archive| archive.id.date);
@@ -221,5 +226,19 @@ mod tests {
         let history = two_chains();
         assert_eq!(expires_on(&history, history.archives[0].id, &forever), None);
         assert!(expiring(&history, date("2026-11-01"), &forever).is_empty());
+    }
+
+    #[test]
+    fn a_silence_is_long_after_35_days_and_there_is_none_before_the_first_archive() {
+        let history = history(&[&["2026-08-07"]]);
+        for (day, days) in [
+            ("2026-08-06", None),
+            ("2026-08-07", None),
+            ("2026-09-11", None),
+            ("2026-09-12", Some(36)),
+            ("2036-08-07", Some(3653)),
+        ] {
+            assert_eq!(long_silence(&history, date(day)), days, "{day}");
+        }
     }
 }
