@@ -20,6 +20,8 @@ const URL: &str = "memory:";
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: Mutex<BTreeMap<String, Object>>,
+    /// What its clock shows; `None` where it is the system's.
+    now: Mutex<Option<DateTime<Utc>>>,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,16 @@ impl Object {
 }
 
 impl MemoryStore {
+    /// Sets its clock, which stands still from then on.
+    pub fn set_now(&self, now: DateTime<Utc>) {
+        *self.now.lock().expect("no holder panics") = Some(now);
+    }
+
+    fn clock(&self) -> DateTime<Utc> {
+        let now = *self.now.lock().expect("no holder panics");
+        now.unwrap_or_else(Utc::now)
+    }
+
     fn with<T>(
         &self,
         operation: Operation,
@@ -71,7 +83,7 @@ impl Store for MemoryStore {
         let object = Object {
             bytes: new.bytes.clone(),
             sha256: new.sha256,
-            modified: Utc::now(),
+            modified: self.clock(),
         };
         objects.insert(new.key.to_owned(), object);
         Ok(Put::Created(self.locate(new.key)))
@@ -141,7 +153,7 @@ impl Store for MemoryStore {
     }
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
-        Ok(Utc::now())
+        Ok(self.clock())
     }
 
     fn sweep(&self, _: &str) -> Result<Swept, StoreError> {

@@ -77,7 +77,19 @@ impl fmt::Display for Point {
 pub struct Faults {
     strike: Option<(Point, Mode)>,
     meanwhile: Option<Meanwhile>,
+    rule: Option<Rule>,
     state: Mutex<State>,
+}
+
+type Ruling = dyn Fn(usize, &str) -> Option<Mode> + Send + Sync;
+
+/// Says of each operation, by its number from 1 and its name, what becomes of it.
+struct Rule(Box<Ruling>);
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a rule")
+    }
 }
 
 /// What happens elsewhere right before an operation.
@@ -138,6 +150,16 @@ impl Faults {
         })
     }
 
+    /// Whatever a rule says of each operation, by its number from 1 and its name.
+    pub fn by_rule(
+        rule: impl Fn(usize, &str) -> Option<Mode> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            rule: Some(Rule(Box::new(rule))),
+            ..Self::default()
+        })
+    }
+
     /// Every operation so far.
     pub fn points(&self) -> Vec<Point> {
         let seen = &self.state.lock().unwrap().seen;
@@ -171,7 +193,9 @@ impl Faults {
             (meanwhile.act)();
             state.struck = true;
         }
-        let Some((_, mode)) = strike else {
+        let rule = self.rule.as_ref();
+        let ruled = rule.and_then(|Rule(rule)| rule(state.seen.len(), state.seen.last()?));
+        let Some(mode) = strike.map(|(_, mode)| *mode).or(ruled) else {
             return Ok(Answer::Comes);
         };
         state.struck = true;
