@@ -3,6 +3,10 @@
 use super::error::BtrfsError;
 use super::guard::{GuardError, Refusal};
 
+/// As `btrfs` says it, which is always run in the language C.
+const NO_SPACE: &str = "No space left on device";
+const READ_ONLY: &str = "Read-only file system";
+
 impl BtrfsError {
     /// Whether a program or a privilege is missing, or too old.
     pub fn is_missing_or_old(&self) -> bool {
@@ -42,6 +46,12 @@ impl BtrfsError {
             }
             Self::NoProgram { .. } | Self::TooOld { .. } | Self::NoVersion { .. } => {
                 "install btrfs-progs from your distribution, 6.2 or later if you can"
+            }
+            Self::Failed { stderr, .. } if stderr.contains(NO_SPACE) => {
+                "free some space on that filesystem, and run again"
+            }
+            Self::Failed { stderr, .. } if stderr.contains(READ_ONLY) => {
+                "mount that filesystem writable, and run again"
             }
             Self::NotRoot { .. } => "run it as root: snapshots, send and receive need it",
             _ => return None,

@@ -1,5 +1,6 @@
 //! Why the catalog could not be read or written.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// Why a watch said no.
@@ -22,7 +23,7 @@ pub enum CatalogError {
         /// What was being done.
         doing: &'static str,
         /// The cause.
-        source: rusqlite::Error,
+        source: SqlError,
     },
     /// A [`Watch`](super::Watch) said no.
     #[error("could not {doing} in the catalog")]
@@ -45,30 +46,25 @@ pub enum CatalogError {
     },
 }
 
-impl CatalogError {
-    /// Whether the database itself is broken or foreign, rather than locked, full or unreachable.
-    pub fn is_integrity(&self) -> bool {
-        match self {
-            Self::File { .. } | Self::Watched { .. } => false,
-            Self::Damaged(_) | Self::Newer { .. } => true,
-            Self::Sql { source, .. } => matches!(
-                source.sqlite_error_code(),
-                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
-            ),
-        }
-    }
+/// SQLite's own words, with its number for whoever looks them up.
+#[derive(Debug)]
+pub struct SqlError(pub(super) rusqlite::Error);
 
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Newer { .. } => Some("use the coldchain that wrote it, or a later one"),
-            _ if self.is_integrity() => Some(
-                "move catalog.db away and keep it; the archives themselves are safe in the store",
-            ),
-            _ => None,
+impl fmt::Display for SqlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            rusqlite::Error::SqliteFailure(code, Some(words)) => {
+                write!(f, "{words} (SQLite's code {})", code.extended_code)
+            }
+            rusqlite::Error::SqlInputError { error, msg, .. } => {
+                write!(f, "{msg} (SQLite's code {})", error.extended_code)
+            }
+            error => error.fmt(f),
         }
     }
 }
+
+impl std::error::Error for SqlError {}
 
 /// Says what was being done when SQLite refused.
 pub(super) trait Doing<T> {
@@ -77,7 +73,10 @@ pub(super) trait Doing<T> {
 
 impl<T> Doing<T> for rusqlite::Result<T> {
     fn doing(self, doing: &'static str) -> Result<T, CatalogError> {
-        self.map_err(|source| CatalogError::Sql { doing, source })
+        self.map_err(|source| CatalogError::Sql {
+            doing,
+            source: SqlError(source),
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! transaction; none is held across an upload. The tables and what each column means are in `schema/`.
 
 mod absorb;
+mod advice;
 mod archives;
 mod attempts;
 mod entries;
@@ -26,7 +27,7 @@ pub use absorb::Effect;
 pub use archives::{ArchiveRow, SegmentRow, SegmentState};
 pub use attempts::NewAttempt;
 pub use entries::{EntryRow, NewEntry};
-pub use error::{CatalogError, Cause};
+pub use error::{CatalogError, Cause, SqlError};
 pub use operation::{Access, Operation, Watch};
 pub use resume::Attempt;
 pub use snapshots::{NewSnapshot, SnapshotRow};
@@ -81,7 +82,7 @@ impl Catalog {
             .doing("set the busy timeout")?;
         connection
             .pragma_update(None, "journal_mode", "WAL")
-            .doing("switch to WAL")?;
+            .doing("open the journal")?;
         // WAL with NORMAL may lose the last commits on power loss; an intent must not be lost.
         connection
             .pragma_update(None, "synchronous", "FULL")

@@ -1,18 +1,38 @@
 //! What to do next, for each error where there is something to say.
 
-use super::Error;
+use std::io;
+
+use super::{EntryRefusal, Error};
 use crate::plan::{CostRefusal, Refusal, RestoreRefusal};
 
 impl Error {
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<String> {
-        let text = match self {
-            Self::Config(error) => return error.hint(),
-            Self::Btrfs(error) => return error.hint(),
-            Self::Seal(error) => return error.hint(),
-            Self::Store(error) => return error.hint(),
-            Self::Catalog(error) => return error.hint().map(str::to_owned),
-            Self::Thawing(awaited) => return Some(awaited.hint()),
+        match self {
+            Self::Config(error) => error.hint(),
+            Self::Btrfs(error) => error.hint(),
+            Self::Seal(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Catalog(error) => error.hint().map(str::to_owned),
+            Self::Thawing(awaited) => Some(awaited.hint()),
+            Self::StraysLeft { source, .. } => source.hint(),
+            // What other errors advise holds before an archive only.
+            Self::AfterArchive { source, .. }
+                if matches!(
+                    **source,
+                    Self::Btrfs(_) | Self::Catalog(_) | Self::File { .. } | Self::Store(_)
+                ) =>
+            {
+                source.hint()
+            }
+            Self::File { source, .. } => file(source).map(str::to_owned),
+            _ => self.fixed_hint().map(str::to_owned),
+        }
+    }
+
+    /// What to do where it is always the same.
+    fn fixed_hint(&self) -> Option<&'static str> {
+        Some(match self {
             Self::CostRefused(CostRefusal::Beyond { .. }) => {
                 "nothing was asked for; raise --max-cost, or choose a cheaper --tier"
             }
@@ -42,6 +62,14 @@ impl Error {
                 "give the identity of one of the recipients that it was sealed to: the recovery kit, or the key file named in your notes"
             }
             Self::Stream(refused) => refused.hint(),
+            Self::EntryRefused { source, .. }
+                if matches!(
+                    **source,
+                    EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. }
+                ) =>
+            {
+                "nothing was written; if another machine archives there, give this one a place of its own, and if the catalog here was lost, put a copy of it back"
+            }
             Self::EntryRefused { .. } | Self::LedgerForked { .. } | Self::LedgerBehind { .. } => {
                 "nothing was written; compare the store with its copies or older versions before you run again"
             }
@@ -49,7 +77,6 @@ impl Error {
             Self::ListingShort { .. } => {
                 "nothing was retired or removed; compare the store with its copies or older versions before you run again"
             }
-            Self::StraysLeft { source, .. } => return source.hint(),
             Self::SegmentsMissing { .. } => "nothing was committed; check the store, and run again",
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"
@@ -100,7 +127,16 @@ impl Error {
             }
             Self::Unfit(_) => "put right what each says, and run it again",
             _ => return None,
-        };
-        Some(text.to_owned())
+        })
+    }
+}
+
+fn file(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("free some space there, and run again")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => Some("make it writable, and run again"),
+        _ => None,
     }
 }

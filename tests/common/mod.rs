@@ -18,4 +18,6 @@ pub mod servers;
 pub mod sigv4;
 pub mod stream_builder;
 pub mod stub;
+pub mod tmpfs;
 pub mod tree;
+pub mod whole;

@@ -1,0 +1,97 @@
+//! What kind of failure it is for whoever ran the program, and what to do about it.
+
+use std::io;
+
+use rusqlite::{Error as Sqlite, ErrorCode, ffi};
+
+use super::error::CatalogError;
+
+/// What stands in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// It is not what this program wrote.
+    Damage,
+    /// A later version wrote it.
+    Newer,
+    /// No space is left.
+    Full,
+    /// It must not be written.
+    ReadOnly,
+    /// Another process holds it.
+    Held,
+    /// The disk does not do what it is asked for.
+    Disk,
+    /// Nothing that can be told by its kind.
+    Other,
+}
+
+impl CatalogError {
+    /// Whether the database itself is broken or foreign, rather than locked, full or unreachable.
+    pub fn is_integrity(&self) -> bool {
+        matches!(self.trouble(), Trouble::Damage | Trouble::Newer)
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self.trouble() {
+            Trouble::Damage => {
+                "the archives are safe in the store: move catalog.db, catalog.db-wal and catalog.db-shm away and keep them, and put an older copy of them there; what it lacks is read from the ledger"
+            }
+            Trouble::Newer => "use the coldchain that wrote it, or a later one",
+            Trouble::Full => {
+                "free some space where `state_dir` is, and run again: nothing that was stored is lost"
+            }
+            Trouble::ReadOnly => "make `state_dir` writable, and run again",
+            Trouble::Held => "find out what else has catalog.db open for so long, and run again",
+            Trouble::Disk => {
+                "the disk under `state_dir` fails, and the kernel's log says more; nothing that was stored is lost"
+            }
+            Trouble::Other => return None,
+        })
+    }
+
+    fn trouble(&self) -> Trouble {
+        match self {
+            Self::File { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full,
+                io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                    Trouble::ReadOnly
+                }
+                _ => Trouble::Other,
+            },
+            Self::Watched { .. } => Trouble::Other,
+            Self::Damaged(_) => Trouble::Damage,
+            Self::Newer { .. } => Trouble::Newer,
+            Self::Sql { source, .. } => sqlite(&source.0),
+        }
+    }
+}
+
+fn sqlite(error: &Sqlite) -> Trouble {
+    match error {
+        Sqlite::SqliteFailure(failure, _) => code(*failure),
+        // The statements are always the same: if one does not fit, the tables are not ours. And what
+        // stands in a column was written in its form.
+        Sqlite::SqlInputError { .. }
+        | Sqlite::FromSqlConversionFailure(..)
+        | Sqlite::IntegralValueOutOfRange(..)
+        | Sqlite::Utf8Error(..)
+        | Sqlite::InvalidColumnName(_)
+        | Sqlite::InvalidColumnType(..) => Trouble::Damage,
+        _ => Trouble::Other,
+    }
+}
+
+fn code(failure: ffi::Error) -> Trouble {
+    match (failure.code, failure.extended_code) {
+        (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) | (_, ffi::SQLITE_ERROR) => {
+            Trouble::Damage
+        }
+        // It makes room for the index of its journal before it uses it, and has no better word.
+        (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => Trouble::Full,
+        (ErrorCode::ReadOnly | ErrorCode::PermissionDenied, _) => Trouble::ReadOnly,
+        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Trouble::Held,
+        (ErrorCode::SystemIoFailure, _) => Trouble::Disk,
+        _ => Trouble::Other,
+    }
+}
