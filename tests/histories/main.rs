@@ -6,16 +6,22 @@ mod common;
 
 mod ledger;
 mod life;
+mod look;
+mod mishap;
+mod night;
+mod prune;
 mod step;
 mod streams;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use life::{Life, Tally};
+use life::Life;
 use step::steps;
+use tally::Tally;
 
 fn from_env(name: &str, otherwise: u64) -> u64 {
     match std::env::var(name) {
