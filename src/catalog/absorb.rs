@@ -24,6 +24,8 @@ pub enum Effect<'a> {
     /// It retires these. A committed archive is retired by it, an unfinished attempt of this
     /// machine abandoned. One that the catalog does not know is an attempt of another machine.
     Retire(&'a [ArchiveId]),
+    /// It makes these visible again. A listing has yet to show them whole.
+    Revive(&'a [ArchiveId]),
 }
 
 impl Catalog {
@@ -53,6 +55,9 @@ impl Catalog {
                 Effect::Retire(archives) => archives
                     .iter()
                     .try_for_each(|archive| retire(transaction, ledger, archive)),
+                Effect::Revive(archives) => archives
+                    .iter()
+                    .try_for_each(|archive| revive(transaction, ledger, archive)),
             }
         })
     }
@@ -170,6 +175,20 @@ fn retire(
             "UPDATE archive SET state = iif(state = 'committed', 'retired', 'abandoned'),
                 archive_key = NULL, sealed_key = NULL
              WHERE ledger = ?1 AND id = ?2 AND state IN ('committed', 'unfinished')",
+            params![ledger.to_string(), archive.to_string()],
+        )
+        .map(drop)
+}
+
+fn revive(
+    transaction: &Transaction<'_>,
+    ledger: &LedgerId,
+    archive: &ArchiveId,
+) -> rusqlite::Result<()> {
+    transaction
+        .execute(
+            "UPDATE archive SET state = 'committed', verified_at = NULL
+             WHERE ledger = ?1 AND id = ?2 AND state = 'retired'",
             params![ledger.to_string(), archive.to_string()],
         )
         .map(drop)

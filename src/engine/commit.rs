@@ -160,6 +160,17 @@ impl Writer<'_> {
                 }
                 Ok(None)
             }
+            // Their dates are taken: this one may be.
+            EntryKind::Revive(revived) => {
+                let mut dates = revived.archives.iter().map(|id| id.date);
+                if dates.any(|date| date == archive.date) {
+                    return Err(Error::Overtaken {
+                        source_name: self.source.name().clone(),
+                        seq,
+                    });
+                }
+                Ok(None)
+            }
             EntryKind::Unknown(_) => state.require_known(self.source).map(|()| None),
         }
     }

@@ -258,6 +258,7 @@ pub(super) fn write_absorbed(
             }
         }
         EntryKind::Retire(retire) => Effect::Retire(&retire.archives),
+        EntryKind::Revive(revive) => Effect::Revive(&revive.archives),
         EntryKind::Open(_) | EntryKind::Unknown(_) => Effect::None,
     };
     let made_at = absorbed.entry.head.made_at;

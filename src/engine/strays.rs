@@ -330,6 +330,7 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
         archives: BTreeMap::new(),
         newest_archive: None,
     };
+    let mut own = BTreeMap::new();
     for entry in entries {
         let at = *stored.get(&entry.seq).ok_or_else(|| Error::LedgerBehind {
             source_name: source.name().clone(),
@@ -340,8 +341,9 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
         let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
         match decode_body(body).map_err(LedgerError::from)?.kind {
             EntryKind::Archive(archive) => {
-                let own = own_objects(directory, &archive);
-                said.archives.insert(archive.id, InLedger::Visible(own));
+                let objects = own_objects(directory, &archive);
+                own.insert(archive.id, objects.clone());
+                said.archives.insert(archive.id, InLedger::Visible(objects));
                 said.newest_archive = Some(at);
             }
             EntryKind::Retire(retire) => {
@@ -351,6 +353,13 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
                         _ => InLedger::RetiredAttempt { since: told(at) },
                     };
                     said.archives.insert(id, was);
+                }
+            }
+            EntryKind::Revive(revive) => {
+                for id in revive.archives {
+                    if let Some(objects) = own.get(&id).cloned() {
+                        said.archives.insert(id, InLedger::Visible(objects));
+                    }
                 }
             }
             EntryKind::Open(_) | EntryKind::Unknown(_) => {}

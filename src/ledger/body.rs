@@ -18,6 +18,7 @@ pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, Refusal> {
         EntryKind::Open(open) => serde_json::to_value(open).map_err(fields)?,
         EntryKind::Archive(archive) => serde_json::to_value(archive).map_err(fields)?,
         EntryKind::Retire(retire) => serde_json::to_value(retire).map_err(fields)?,
+        EntryKind::Revive(revive) => serde_json::to_value(revive).map_err(fields)?,
         EntryKind::Unknown(name) => {
             return Err(Refusal::Fields(format!(
                 "the kind `{name}` is not one that is written"
@@ -55,6 +56,7 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, Refusal> {
         "open" => EntryKind::Open(own(&mut members, "open")?),
         "archive" => EntryKind::Archive(Box::new(own(&mut members, "archive")?)),
         "retire" => EntryKind::Retire(own(&mut members, "retire")?),
+        "revive" => EntryKind::Revive(own(&mut members, "revive")?),
         _ => EntryKind::Unknown(kind),
     };
     Ok(Entry { head, kind })

@@ -161,6 +161,23 @@ pub enum Refusal {
         /// The archive.
         archive: ArchiveId,
     },
+    /// The list of what is revived is not one.
+    #[error("its list of revived archives {0}")]
+    ReviveList(&'static str),
+    /// What it revives is no retired archive.
+    #[error("it revives {archive}, which is no retired archive")]
+    NotRetired {
+        /// The id.
+        archive: ArchiveId,
+    },
+    /// What it revives would be a second archive of its date.
+    #[error("it revives {archive}, whose date {other} has taken")]
+    DateTaken {
+        /// What it revives.
+        archive: ArchiveId,
+        /// The archive that has its date.
+        other: ArchiveId,
+    },
     /// It would leave a visible archive that can't be restored.
     #[error("it retires {parent}, and leaves {archive}, which builds on it")]
     Orphaned {
@@ -187,6 +204,9 @@ impl Refusal {
                 | Self::RetiredParent { .. }
                 | Self::RetireList(_)
                 | Self::RetiredTwice { .. }
+                | Self::ReviveList(_)
+                | Self::NotRetired { .. }
+                | Self::DateTaken { .. }
                 | Self::Orphaned { .. }
         )
     }

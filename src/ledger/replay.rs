@@ -1,6 +1,7 @@
 //! Replaying a ledger: each entry is judged by all that came before it.
 
 mod retire;
+mod revive;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -219,6 +220,7 @@ impl Replay {
         match &entry.kind {
             EntryKind::Archive(archive) => self.check_archive(archive)?,
             EntryKind::Retire(retire) => self.check_retire(retire)?,
+            EntryKind::Revive(revive) => self.check_revive(revive)?,
             EntryKind::Open(_) | EntryKind::Unknown(_) => {}
         }
 
@@ -234,6 +236,9 @@ impl Replay {
                 self.streams.insert(archive.stream_uuid);
             }
             EntryKind::Retire(retire) => self.retired.extend(&retire.archives),
+            EntryKind::Revive(revive) => {
+                self.retired.retain(|id| !revive.archives.contains(id));
+            }
             EntryKind::Open(_) | EntryKind::Unknown(_) => {}
         }
         if let Some(keys) = opened {
@@ -253,7 +258,10 @@ impl Replay {
                 seq,
                 kind: kind.clone(),
             }],
-            EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Retire(_) => Vec::new(),
+            EntryKind::Open(_)
+            | EntryKind::Archive(_)
+            | EntryKind::Retire(_)
+            | EntryKind::Revive(_) => Vec::new(),
         };
         Ok(Absorbed {
             entry,
@@ -359,7 +367,7 @@ impl Replay {
 fn may_sign(keys: &[(PublicKey, Vec<Role>)], kind: &EntryKind) -> Vec<PublicKey> {
     let may = |roles: &[Role]| match kind {
         EntryKind::Open(_) | EntryKind::Archive(_) => roles.contains(&Role::Writer),
-        EntryKind::Retire(_) => roles.contains(&Role::Pruner),
+        EntryKind::Retire(_) | EntryKind::Revive(_) => roles.contains(&Role::Pruner),
         EntryKind::Unknown(_) => true,
     };
     keys.iter()

@@ -54,6 +54,8 @@ pub enum EntryKind {
     Archive(Box<ArchiveEntry>),
     /// Archives, or attempts at some, are no more.
     Retire(RetireEntry),
+    /// Retired archives are visible again.
+    Revive(ReviveEntry),
     /// A kind that this version does not know, by its name.
     Unknown(String),
 }
@@ -65,6 +67,7 @@ impl EntryKind {
             Self::Open(_) => "open",
             Self::Archive(_) => "archive",
             Self::Retire(_) => "retire",
+            Self::Revive(_) => "revive",
             Self::Unknown(name) => name,
         }
     }
@@ -158,6 +161,16 @@ pub struct ArchiveEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetireEntry {
     /// What is retired: sorted, none twice, at least one.
+    pub archives: Vec<ArchiveId>,
+    /// Why, in plain words. It is not sealed: nothing private belongs here.
+    pub reason: String,
+}
+
+/// Kind `revive`. It undoes a retire: from here on the archives are visible again. Whoever signs it has
+/// seen all their objects in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviveEntry {
+    /// What is visible again: sorted, none twice, at least one.
     pub archives: Vec<ArchiveId>,
     /// Why, in plain words. It is not sealed: nothing private belongs here.
     pub reason: String,

@@ -75,6 +75,7 @@ impl Ledger {
                             self.retired.insert(id, seq);
                         }
                     }
+                    EntryKind::Revive(revive) => panic!("{:?} come back", revive.archives),
                     EntryKind::Open(_) => assert_eq!(seq, 1, "it is opened once"),
                     EntryKind::Unknown(kind) => panic!("entry {seq} is of the kind {kind}"),
                 }

@@ -126,6 +126,29 @@ fn a_retire_takes_a_committed_archive_out_of_sight_and_abandons_an_attempt() {
 }
 
 #[test]
+fn a_revive_makes_what_was_retired_visible_and_no_listing_has_shown_it_since() {
+    let mut catalog = catalog();
+    let ledger = source().ledger;
+    absorb(&mut catalog, &entry(b"x"), &archive_entry(FULL)).unwrap();
+    let ids = [FULL.parse::<ArchiveId>().unwrap()];
+    catalog.archive_verified(&ids[0], now()).unwrap();
+    for (seq, kind, effect) in [
+        (3, "retire", Effect::Retire(&ids)),
+        (4, "revive", Effect::Revive(&ids)),
+    ] {
+        let entry = NewEntry {
+            seq,
+            kind,
+            ..entry(kind.as_bytes())
+        };
+        catalog.absorb(&ledger, &entry, now(), effect).unwrap();
+    }
+    let archives = catalog.archives(&ledger).unwrap();
+    assert!(archives[0].is_visible());
+    assert_eq!(archives[0].verified_at, None);
+}
+
+#[test]
 fn a_retire_in_one_ledger_says_nothing_of_another() {
     let mut catalog = catalog();
     let other = SourceRow {

@@ -6,6 +6,7 @@ use crate::model::SegmentRecord;
 use crate::model::entry::{EntryHead, FORMAT};
 
 mod retire;
+mod revive;
 
 /// A writer with its keys, and the ledger that it has written so far.
 struct Ledger {

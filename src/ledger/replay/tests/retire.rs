@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::entry::RetireEntry;
 
-fn retire(archives: &[ArchiveId]) -> EntryKind {
+pub(super) fn retire(archives: &[ArchiveId]) -> EntryKind {
     EntryKind::Retire(RetireEntry {
         archives: archives.to_vec(),
         reason: "the chain's time is over".to_owned(),
     })
 }
 
-fn archived(archive: &ArchiveEntry) -> EntryKind {
+pub(super) fn archived(archive: &ArchiveEntry) -> EntryKind {
     EntryKind::Archive(Box::new(archive.clone()))
 }
 
@@ -25,7 +25,7 @@ impl Ledger {
         sign(&encode_body(&Entry { head, kind }).unwrap(), &self.writer).unwrap()
     }
 
-    fn refusal_of(&self, kind: EntryKind) -> Refusal {
+    pub(super) fn refusal_of(&self, kind: EntryKind) -> Refusal {
         let refusal = self.refusal(&self.object_of(kind));
         // A key of the ledger made it: it is never passed over as somebody else's bytes.
         assert!(refusal.was_signed(), "{refusal}");
@@ -34,14 +34,14 @@ impl Ledger {
 }
 
 /// Three archives in a chain: a full, an incremental on it, and one on that.
-fn chain() -> [ArchiveEntry; 3] {
+pub(super) fn chain() -> [ArchiveEntry; 3] {
     let first = full("2026-11-01", 1);
     let second = incremental("2026-11-07", 2, &first);
     let third = incremental("2026-11-14", 3, &second);
     [first, second, third]
 }
 
-fn ledger_of(archives: &[ArchiveEntry]) -> Ledger {
+pub(super) fn ledger_of(archives: &[ArchiveEntry]) -> Ledger {
     let mut ledger = Ledger::new();
     for archive in archives {
         ledger.write(archived(archive));

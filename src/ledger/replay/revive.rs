@@ -1,0 +1,44 @@
+//! What a `revive` entry may name.
+
+use super::Replay;
+use crate::ledger::error::Refusal;
+use crate::model::ArchiveId;
+use crate::model::entry::ReviveEntry;
+
+impl Replay {
+    /// What is revived was archived and is retired, builds on nothing that stays retired, and has a
+    /// date that no visible archive has taken since.
+    pub(super) fn check_revive(&self, revive: &ReviveEntry) -> Result<(), Refusal> {
+        let list = &revive.archives;
+        if list.is_empty() {
+            return Err(Refusal::ReviveList("is empty"));
+        }
+        if !list.is_sorted_by(|one, next| one < next) {
+            return Err(Refusal::ReviveList("is not sorted, or names one twice"));
+        }
+        let comes = |id: &ArchiveId| list.binary_search(id).is_ok();
+        for archive in list {
+            let archive = *archive;
+            let known = match self.archives.get(&archive) {
+                Some(known) if self.retired.contains(&archive) => known,
+                _ => return Err(Refusal::NotRetired { archive }),
+            };
+            if let Some(parent) = known.send_parent
+                && !comes(&parent)
+                && !self.is_visible(&parent)
+            {
+                return Err(Refusal::RetiredParent { archive, parent });
+            }
+            let others = self.archives.keys().filter(|id| id.date == archive.date);
+            let taken = others
+                .filter(|id| **id != archive && (comes(id) || self.is_visible(id)))
+                // One of several, and always the same one.
+                .min();
+            if let Some(other) = taken {
+                let other = *other;
+                return Err(Refusal::DateTaken { archive, other });
+            }
+        }
+        Ok(())
+    }
+}
