@@ -24,6 +24,7 @@ pub(super) fn rehearsal(source: &OpenSource<'_>, real: &Catalog) -> Result<Catal
                 entry: decoded,
                 hash: entry.hash,
                 warnings: Vec::new(),
+                lost: None,
             };
             write_absorbed(source, &mut copy, entry.seq, &entry.object, &absorbed)?;
         } else {

@@ -100,6 +100,14 @@ pub enum Refusal {
         /// What it should name.
         expected: Option<Sha256>,
     },
+    /// It follows an entry that is damaged or missing.
+    #[error("it follows entry {last}, which is damaged or lost{}", since(*first, *last))]
+    AfterLost {
+        /// The first number whose entry is lost.
+        first: u64,
+        /// The last one.
+        last: u64,
+    },
     /// It does not name exactly the quarantined numbers before it.
     #[error("it skips {found:?}, but the entries before it that do not verify are {expected:?}")]
     OtherSkips {
@@ -188,6 +196,14 @@ pub enum Refusal {
     },
 }
 
+fn since(first: u64, last: u64) -> String {
+    if first == last {
+        String::new()
+    } else {
+        format!(", and so is all since entry {first}")
+    }
+}
+
 impl Refusal {
     /// Whether the object bears a signature of the ledger's own keys. Bytes that do not are somebody
     /// else's doing, and can be passed over; what is signed and does not fit is a fork.
@@ -196,6 +212,7 @@ impl Refusal {
             self,
             Self::Open
                 | Self::OtherPrevious { .. }
+                | Self::AfterLost { .. }
                 | Self::OtherSkips { .. }
                 | Self::Inconsistent { .. }
                 | Self::NoParent { .. }

@@ -5,13 +5,14 @@ mod revive;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::body::decode_body;
 use super::error::Refusal;
 use super::grant::verify_grant;
 use super::key::PublicKey;
 use super::signature::{split, verify};
-use crate::model::entry::{ArchiveEntry, Entry, EntryKind, OpenEntry, Role};
+use crate::model::entry::{ArchiveEntry, Entry, EntryHead, EntryKind, OpenEntry, Role};
 use crate::model::{ArchiveId, ArchiveKind, LedgerId, Sha256, Uuid};
 
 /// What the reader brings along: nothing of it may come from the store.
@@ -43,6 +44,9 @@ pub struct Absorbed {
     pub hash: Sha256,
     /// What a reader should be told.
     pub warnings: Vec<Warning>,
+    /// The numbers before it whose entries are damaged or lost. `None` unless the replay
+    /// [reads past](Replay::reading_past) them.
+    pub lost: Option<RangeInclusive<u64>>,
 }
 
 /// Something that this version reads past.
@@ -75,10 +79,24 @@ impl fmt::Display for Warning {
     }
 }
 
+/// What becomes of the entries after one that is damaged or lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// They are refused: whoever writes knows all that came before.
+    Strict,
+    /// They are taken in, for readers alone. Each is signed by a key with its role, and what it says
+    /// of itself is checked; what depends on the lost entries can't be.
+    Past {
+        /// Whether an entry has been lost so far.
+        lost: bool,
+    },
+}
+
 /// A ledger as far as it has been read.
 #[derive(Debug, Clone)]
 pub struct Replay {
     trust: Trust,
+    reading: Reading,
     head: Option<Head>,
     keys: Vec<(PublicKey, Vec<Role>)>,
     archives: HashMap<ArchiveId, Known>,
@@ -108,8 +126,19 @@ enum Signature {
 impl Replay {
     /// A ledger of which nothing has been read.
     pub fn new(trust: Trust) -> Self {
+        Self::with(trust, Reading::Strict)
+    }
+
+    /// The same for a reader that goes on after entries that are damaged or lost. Numbers may be
+    /// missing, and nothing is quarantined: what a valid entry passes over, it says itself.
+    pub fn reading_past(trust: Trust) -> Self {
+        Self::with(trust, Reading::Past { lost: false })
+    }
+
+    fn with(trust: Trust, reading: Reading) -> Self {
         Self {
             trust,
+            reading,
             head: None,
             keys: Vec::new(),
             archives: HashMap::new(),
@@ -155,7 +184,7 @@ impl Replay {
     pub fn absorb(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, Refusal> {
         let next = self.next_seq();
         let taken = self.take(seq, object, Signature::Check);
-        if taken.is_err() && seq == next {
+        if taken.is_err() && seq == next && self.reading == Reading::Strict {
             self.unskipped.push(seq);
         }
         taken
@@ -167,7 +196,11 @@ impl Replay {
     }
 
     fn take(&mut self, seq: u64, object: &[u8], signature: Signature) -> Result<Absorbed, Refusal> {
-        if seq != self.next_seq() {
+        let in_order = match self.reading {
+            Reading::Past { .. } if self.head.is_some() => seq >= self.next_seq(),
+            Reading::Past { .. } | Reading::Strict => seq == self.next_seq(),
+        };
+        if !in_order {
             return Err(Refusal::Gap {
                 missing: self.next_seq(),
             });
@@ -204,18 +237,9 @@ impl Replay {
         if opened.is_none() && matches!(entry.kind, EntryKind::Open(_)) {
             return Err(Refusal::Open);
         }
-        let expected = self.head.map(|head| head.hash);
-        if head.prev != expected {
-            return Err(Refusal::OtherPrevious {
-                found: head.prev,
-                expected,
-            });
-        }
-        if head.skips != self.skips() {
-            return Err(Refusal::OtherSkips {
-                found: head.skips.clone(),
-                expected: self.skips(),
-            });
+        let lost = self.follow(head)?;
+        if lost.is_some() {
+            self.reading = Reading::Past { lost: true };
         }
         match &entry.kind {
             EntryKind::Archive(archive) => self.check_archive(archive)?,
@@ -224,7 +248,7 @@ impl Replay {
             EntryKind::Open(_) | EntryKind::Unknown(_) => {}
         }
 
-        // Nothing was changed until here: a refused object leaves the replay as it was.
+        // Nothing was taken in until here: a refused object leaves the replay as it was.
         match &entry.kind {
             EntryKind::Archive(archive) => {
                 let known = Known {
@@ -267,7 +291,55 @@ impl Replay {
             entry,
             hash,
             warnings,
+            lost,
         })
+    }
+
+    /// Holds a signed entry against the one that it has to follow, and returns the numbers between the
+    /// two whose entries are damaged or lost.
+    fn follow(&self, entry: &EntryHead) -> Result<Option<RangeInclusive<u64>>, Refusal> {
+        let expected = self.head.map(|head| head.hash);
+        let next = self.head.map_or(0, |head| head.seq) + 1;
+        if entry.prev == expected {
+            let passed_over: Vec<u64> = match self.reading {
+                Reading::Strict => self.skips(),
+                Reading::Past { .. } => (next..entry.seq).collect(),
+            };
+            return if entry.skips == passed_over {
+                Ok(None)
+            } else {
+                Err(Refusal::OtherSkips {
+                    found: entry.skips.clone(),
+                    expected: passed_over,
+                })
+            };
+        }
+        let other = Refusal::OtherPrevious {
+            found: entry.prev,
+            expected,
+        };
+        // What it passes over stands just before it, and before that the entry that it follows.
+        let skipped = entry.skips.len() as u64;
+        let Some(follows) = entry.seq.checked_sub(1 + skipped) else {
+            return Err(other);
+        };
+        let just_before = entry.skips.iter().copied().eq(follows + 1..entry.seq);
+        // Of two valid entries neither can be the one before: that is a fork.
+        if !just_before || follows < next || entry.prev.is_none() || self.head.is_none() {
+            return Err(other);
+        }
+        match self.reading {
+            Reading::Strict => Err(Refusal::AfterLost {
+                first: next,
+                last: follows,
+            }),
+            Reading::Past { .. } => Ok(Some(next..=follows)),
+        }
+    }
+
+    /// Whether an entry was lost on which it may depend that this one does not seem to fit.
+    pub(super) fn lacks_some(&self) -> bool {
+        self.reading == Reading::Past { lost: true }
     }
 
     /// The keys that an `open` entry gives roles, each with the trusted root key's word.
@@ -298,7 +370,7 @@ impl Replay {
         if self.archives.contains_key(&id) {
             return inconsistent("its id was archived before");
         }
-        if self.retired.contains(&id) {
+        if self.retired.contains(&id) && !self.lacks_some() {
             return Err(Refusal::Retired { archive: id });
         }
         if archive.slot > archive.date {
@@ -312,7 +384,9 @@ impl Replay {
             }
             (ArchiveKind::Incremental, Some(parent), Some(uuid)) => {
                 match self.archives.get(&parent) {
-                    Some(_) if self.retired.contains(&parent) => {
+                    // It may stand in an entry that is lost, and so may its retire be undone.
+                    None if self.lacks_some() => {}
+                    Some(_) if self.retired.contains(&parent) && !self.lacks_some() => {
                         return Err(Refusal::RetiredParent {
                             archive: id,
                             parent,

@@ -15,6 +15,10 @@ impl Replay {
         if !list.is_sorted_by(|one, next| one < next) {
             return Err(Refusal::RetireList("is not sorted, or names one twice"));
         }
+        if self.lacks_some() {
+            // What was retired, revived or retired with it in a lost entry can't be told.
+            return Ok(());
+        }
         if let Some(archive) = list.iter().find(|id| self.retired.contains(id)) {
             return Err(Refusal::RetiredTwice { archive: *archive });
         }

@@ -5,6 +5,7 @@ use super::*;
 use crate::model::SegmentRecord;
 use crate::model::entry::{EntryHead, FORMAT};
 
+mod past;
 mod retire;
 mod revive;
 
