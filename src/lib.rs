@@ -24,6 +24,7 @@
 //! - [`model`]: pure types that all of them share: ids, digests, ledger entries.
 //! - [`plan`]: schedule, backup, retention, strays and restore as decisions with reasons.
 //! - [`config`]: the TOML file as typed values; every unknown key is an error.
+//! - [`kit`]: the recovery kit, read and brought up to date.
 //! - [`engine`]: backup, `decide`, prune, thaw and restore; where the edges meet.
 //! - [`progress`]: what happens, as events: bars, JSON lines, or nothing.
 //! - [`interrupt`]: SIGINT and SIGTERM, and how a run is ended by them.
@@ -38,6 +39,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod interrupt;
+pub mod kit;
 pub mod ledger;
 pub mod model;
 pub mod plan;

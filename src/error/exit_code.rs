@@ -49,6 +49,7 @@ impl Error {
             | Self::SnapshotInTheWay(_)
             | Self::SnapshotReceived { .. }
             | Self::NoKeys { .. }
+            | Self::Kit { .. }
             | Self::Exposed { .. }
             | Self::SourceMoved { .. }
             | Self::NeverArchived(_)

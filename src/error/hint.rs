@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{EntryRefusal, Error};
+use crate::kit::KitFault;
 use crate::plan::{CostRefusal, Refusal, RestoreRefusal};
 
 impl Error {
@@ -26,7 +27,10 @@ impl Error {
                 source.hint()
             }
             Self::File { source, .. } => file(source).map(str::to_owned),
-            _ => self.fixed_hint().map(str::to_owned),
+            _ => self
+                .fixed_hint()
+                .or_else(|| self.key_hint())
+                .map(str::to_owned),
         }
     }
 
@@ -94,10 +98,6 @@ impl Error {
             Self::SnapshotReceived { .. } => {
                 "archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the received uuid"
             }
-            Self::NoKeys { .. } => "run `coldchain init`",
-            Self::Exposed { .. } => {
-                "run `chmod 600` on it; if others had access, its key is no secret any more"
-            }
             Self::SourceMoved { .. } => {
                 "set `archive_as` and `store` back, or give the source a new name to begin a new ledger"
             }
@@ -126,6 +126,22 @@ impl Error {
                 "nothing half-done counts, and what was done is kept: run the same command again to go on"
             }
             Self::Unfit(_) => "put right what each says, and run it again",
+            _ => return None,
+        })
+    }
+
+    /// What to do about keys and the kit.
+    fn key_hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoKeys { .. } => "run `coldchain init`",
+            Self::Exposed { .. } => {
+                "run `chmod 600` on it; if others had access, its key is no secret any more"
+            }
+            Self::Kit {
+                source: KitFault::NoText,
+                ..
+            } => "decrypt it first, or leave --kit out for what is to be kept beside it",
+            Self::Kit { .. } => "nothing was changed; put it right, or take an older copy of it",
             _ => return None,
         })
     }

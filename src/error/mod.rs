@@ -12,6 +12,7 @@ use crate::btrfs::{BtrfsError, GuardError};
 use crate::catalog::CatalogError;
 use crate::config::ConfigError;
 use crate::interrupt::Signal;
+use crate::kit::KitFault;
 use crate::ledger::{LedgerError, Refusal as EntryRefusal};
 use crate::model::ids::IdError;
 use crate::model::{ArchiveId, SourceName, Tier, Uuid};
@@ -312,6 +313,14 @@ pub enum Error {
         state_dir: PathBuf,
         /// The missing file.
         file: &'static str,
+    },
+    /// The file is no kit that can be relied on.
+    #[error("could not understand the recovery kit {}", path.display())]
+    Kit {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KitFault,
     },
     /// A file that must be private isn't.
     #[error("{} can be read by others (mode {mode:o})", path.display())]

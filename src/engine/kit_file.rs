@@ -1,0 +1,137 @@
+//! The recovery kit's file.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::engine::state::write_new;
+use crate::error::Error;
+use crate::kit::{Kit, KitFault, KitSource, update};
+
+/// A kit has some kilobytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads what a kit says. Any other identity file says nothing, which is no error.
+pub fn read_kit(path: &Path) -> Result<Kit, Error> {
+    Kit::parse(&read(path)?).map_err(|fault| refused(path, fault))
+}
+
+/// Brings a kit up to date, as a whole or not at all. Returns whether anything in it changed.
+pub fn update_kit(path: &Path, sources: &[KitSource]) -> Result<KitChange, Error> {
+    let failed = |error| Error::file("find", path, error);
+    // A link stays one: it is the file behind it that is replaced.
+    let path = &path.canonicalize().map_err(failed)?;
+    let old = String::from_utf8(read(path)?).map_err(|_| refused(path, KitFault::NoText))?;
+    let new = update(&old, sources, &file_name(path)).map_err(|fault| refused(path, fault))?;
+    if new == old {
+        return Ok(KitChange::None);
+    }
+    replace(path, &new)?;
+    Ok(KitChange::Updated)
+}
+
+/// Whether a kit was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KitChange {
+    /// It said it all.
+    None,
+    /// It was replaced.
+    Updated,
+}
+
+/// What commands call that file, from its own directory.
+pub fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(OsStr::to_string_lossy)
+        .unwrap_or_default()
+        .into_owned()
+}
+
+fn refused(path: &Path, source: KitFault) -> Error {
+    Error::Kit {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |error| Error::file("read", path, error);
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
+    }
+    Ok(bytes)
+}
+
+/// Puts a new file in an old one's place: a crash leaves the one or the other, and never neither.
+fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new: PathBuf = path.with_file_name(name);
+    // Of a run that died: the old one still has all that matters.
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::file("remove", new, error));
+        }
+        _ => {}
+    }
+    write_new(&new, text)?;
+    std::fs::rename(&new, path)
+        .and_then(|()| File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all())
+        .map_err(|error| Error::file("replace", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::model::LedgerId;
+
+    fn source() -> KitSource {
+        KitSource {
+            name: "home".parse().unwrap(),
+            store: "file:///mnt/shelf".to_owned(),
+            directory: "home".to_owned(),
+            ledger: LedgerId([1; 16]),
+            head: None,
+        }
+    }
+
+    #[test]
+    fn a_kit_behind_a_link_is_replaced_and_the_link_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let (kit, link) = (directory.path().join("kit"), directory.path().join("link"));
+        std::fs::write(&kit, "# mine\n").unwrap();
+        symlink("kit", &link).unwrap();
+        // What a run that died left beside it is in nobody's way.
+        std::fs::write(directory.path().join("kit.new"), "# half").unwrap();
+
+        assert_eq!(update_kit(&link, &[source()]).unwrap(), KitChange::Updated);
+        assert!(link.is_symlink());
+        assert_eq!(read_kit(&kit).unwrap().sources, [source()]);
+        assert_eq!(kit.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+        assert_eq!(update_kit(&kit, &[source()]).unwrap(), KitChange::None);
+    }
+
+    #[test]
+    fn an_encrypted_kit_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let kit = directory.path().join("kit");
+        std::fs::write(&kit, b"age-encryption.org/v1\n\xff").unwrap();
+        let error = update_kit(&kit, &[source()]).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::Kit {
+                source: KitFault::NoText,
+                ..
+            }
+        ));
+        assert_eq!(std::fs::read(&kit).unwrap(), b"age-encryption.org/v1\n\xff");
+    }
+}

@@ -1,0 +1,38 @@
+//! The recovery kit: one text file that brings everything back on an empty machine.
+//!
+//! It is an age identity file: every line that is not a secret key is a `#` comment, which age
+//! ignores. It names the root key that ledgers are trusted by, holds that key's secret, and says of
+//! each source where it lies, which ledger is its own, and how long that was when the kit was last
+//! brought up to date: a store that answers with less has lost something.
+//!
+//! ```text
+//! # identity of age1…
+//! AGE-SECRET-KEY-1…
+//! #
+//! # root public key: RW…
+//! #   untrusted comment: coldchain secret key
+//! #   RWRTY0Iy…            its secret, folded
+//! #
+//! # source home
+//! #   store   file:///mnt/shelf/archive
+//! #   prefix  home/
+//! #   ledger  ae1124264c40b38fc94cb645b99232a5
+//! #   entries 41
+//! #   head    48abe131…
+//! ```
+//!
+//! Everything here is text in, text out. A file of an earlier version may lack `entries` and `head`,
+//! and any other identity file lacks all of it.
+
+mod parse;
+mod root;
+mod section;
+mod update;
+
+pub use parse::{Kit, KitFault, KitSource};
+pub use root::root_section;
+pub use section::{restore_commands, source_section, supplement};
+pub use update::{add_to, update};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! Reading a kit.
+
+use super::root::{COMMENT, INDENT, PUBLIC};
+use super::section::SOURCE;
+use crate::ledger::{Head, PublicKey, SigningKey};
+use crate::model::{LedgerId, Sha256, SourceName};
+
+/// What a kit says, apart from the identities in it. Any other identity file says nothing.
+#[derive(Debug, Default)]
+pub struct Kit {
+    /// The key that all trust in a ledger comes from.
+    pub root: Option<PublicKey>,
+    /// Its secret.
+    pub root_secret: Option<SigningKey>,
+    /// In the kit's order; a ledger stands there once.
+    pub sources: Vec<KitSource>,
+}
+
+/// A source as a kit names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KitSource {
+    /// Its name on the machine that wrote the kit.
+    pub name: SourceName,
+    /// All that another machine needs to find the store.
+    pub store: String,
+    /// Its directory in the store.
+    pub directory: String,
+    /// Its ledger.
+    pub ledger: LedgerId,
+    /// The ledger's newest entry when the kit was brought up to date; `None` if it never was.
+    pub head: Option<Head>,
+}
+
+/// Why a file that looks like a kit is none that can be relied on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KitFault {
+    /// A line can't be understood.
+    #[error("line {line}: {what}")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Two kits in one file.
+    #[error("line {line} names a second root key")]
+    SecondRoot {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The public key is not that of the secret.
+    #[error("its root secret is not that of its root public key")]
+    OtherSecret,
+    /// There is a secret that does not read.
+    #[error("its root secret is damaged")]
+    DamagedSecret,
+    /// A source has no ledger, or nowhere to look for it.
+    #[error("line {line}: the source `{name}` has no {lacks}")]
+    Incomplete {
+        /// Where the source begins.
+        line: usize,
+        /// Its name.
+        name: SourceName,
+        /// What is missing.
+        lacks: &'static str,
+    },
+    /// It is encrypted, or something else altogether.
+    #[error("it is not a text")]
+    NoText,
+    /// Bringing it up to date would change one of its secrets.
+    #[error("a secret key in it stands where a source is described")]
+    SecretInSection,
+}
+
+impl Kit {
+    /// Reads a kit's text, or any other identity file, which need not be text.
+    pub fn parse(bytes: &[u8]) -> Result<Self, KitFault> {
+        let text = String::from_utf8_lossy(bytes);
+        let mut kit = Self::default();
+        let mut lines = (1..).zip(text.lines()).peekable();
+        while let Some((number, line)) = lines.next() {
+            let line = line.trim_end();
+            if let Some(key) = line.strip_prefix(PUBLIC) {
+                kit.name_root(number, key)?;
+            } else if is_secret_comment(line) {
+                let mut secret = String::new();
+                while let Some((_, more)) = lines.next_if(|(_, line)| is_base64(line)) {
+                    secret += more.trim_end().strip_prefix(INDENT).unwrap_or_default();
+                }
+                let text = format!("{}\n{secret}\n", &line[INDENT.len()..]);
+                let key = SigningKey::from_file_text(&text).map_err(|_| KitFault::DamagedSecret)?;
+                kit.root_secret = Some(key);
+            } else if let Some(name) = line.strip_prefix(SOURCE) {
+                let name = name.parse().map_err(|_| KitFault::Line {
+                    line: number,
+                    what: "it is no name of a source",
+                })?;
+                let mut section = Section::default();
+                while let Some((number, line)) =
+                    lines.next_if(|(_, line)| line.starts_with(INDENT) && !is_secret_comment(line))
+                {
+                    section.read(number, line.trim_end())?;
+                }
+                let source = section.end(number, name)?;
+                // A later section of the same ledger is the newer one.
+                kit.sources.retain(|known| known.ledger != source.ledger);
+                kit.sources.push(source);
+            }
+        }
+        match (&kit.root, &kit.root_secret) {
+            (Some(public), Some(secret)) if *public != secret.public() => {
+                Err(KitFault::OtherSecret)
+            }
+            _ => Ok(kit),
+        }
+    }
+
+    /// The source of that name.
+    pub fn source(&self, name: &str) -> Option<&KitSource> {
+        self.sources
+            .iter()
+            .find(|source| source.name.as_str() == name)
+    }
+
+    fn name_root(&mut self, line: usize, key: &str) -> Result<(), KitFault> {
+        let key: PublicKey = key.parse().map_err(|_| KitFault::Line {
+            line,
+            what: "it is no minisign public key",
+        })?;
+        match &self.root {
+            Some(known) if *known != key => Err(KitFault::SecondRoot { line }),
+            _ => {
+                self.root = Some(key);
+                Ok(())
+            }
+        }
+    }
+}
+
+pub(super) fn is_secret_comment(line: &str) -> bool {
+    line.strip_prefix(INDENT)
+        .is_some_and(|line| line.starts_with(COMMENT))
+}
+
+/// Whether a line may be one of a folded secret.
+pub(super) fn is_base64(line: &str) -> bool {
+    line.strip_prefix(INDENT).is_some_and(|line| {
+        let line = line.trim_end();
+        !line.is_empty()
+            && line
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+    })
+}
+
+/// A source's section while it is read.
+#[derive(Default)]
+struct Section {
+    store: Option<String>,
+    directory: Option<String>,
+    ledger: Option<LedgerId>,
+    entries: Option<u64>,
+    head: Option<Sha256>,
+}
+
+impl Section {
+    /// Takes a line of the section. What is no field is there for people.
+    fn read(&mut self, line: usize, text: &str) -> Result<(), KitFault> {
+        let fault = |what| KitFault::Line { line, what };
+        let Some((field, value)) = text[INDENT.len()..].split_once(' ') else {
+            return Ok(());
+        };
+        let value = value.trim();
+        match field {
+            "store" => self.store = Some(value.to_owned()),
+            "prefix" => {
+                let directory = value.strip_suffix('/').unwrap_or(value);
+                self.directory = Some(directory.to_owned());
+            }
+            "ledger" => {
+                let ledger = value.parse().map_err(|_| fault("it is no ledger id"))?;
+                self.ledger = Some(ledger);
+            }
+            "entries" => {
+                let entries = value.parse().map_err(|_| fault("it is no number"))?;
+                self.entries = Some(entries);
+            }
+            "head" => {
+                let head = value.parse().map_err(|_| fault("it is no SHA-256"))?;
+                self.head = Some(head);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(self, line: usize, name: SourceName) -> Result<KitSource, KitFault> {
+        let lacks = |lacks| KitFault::Incomplete {
+            line,
+            name: name.clone(),
+            lacks,
+        };
+        let head = match (self.entries, self.head) {
+            (Some(seq), Some(hash)) => Some(Head { seq, hash }),
+            (None, None) => None,
+            (Some(_), None) => return Err(lacks("`head` beside its `entries`")),
+            (None, Some(_)) => return Err(lacks("`entries` beside its `head`")),
+        };
+        Ok(KitSource {
+            store: self.store.ok_or_else(|| lacks("`store`"))?,
+            directory: self.directory.ok_or_else(|| lacks("`prefix`"))?,
+            ledger: self.ledger.ok_or_else(|| lacks("`ledger`"))?,
+            head,
+            name,
+        })
+    }
+}

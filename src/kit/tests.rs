@@ -1,0 +1,238 @@
+use super::*;
+use crate::ledger::{Head, SigningKey};
+use crate::model::{LedgerId, Sha256};
+
+const IDENTITY: &str =
+    "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SPTDNUP\n";
+
+fn source(name: &str, ledger: u8, entries: Option<u64>) -> KitSource {
+    KitSource {
+        name: name.parse().unwrap(),
+        store: "s3://my-archives/laptop?region=eu-central-1".to_owned(),
+        directory: name.to_owned(),
+        ledger: LedgerId([ledger; 16]),
+        head: entries.map(|seq| Head {
+            seq,
+            hash: Sha256([0xab; 32]),
+        }),
+    }
+}
+
+fn kit(root: &SigningKey, sources: &[KitSource]) -> String {
+    let text = format!("# coldchain recovery kit\n# identity of age1…\n{IDENTITY}");
+    update(&(text + &root_section(root)), sources, "kit.txt").unwrap()
+}
+
+#[test]
+fn a_kit_says_what_was_written_into_it() {
+    let root = SigningKey::generate().unwrap();
+    let sources = [source("home", 1, Some(41)), source("work", 2, None)];
+    let read = Kit::parse(kit(&root, &sources).as_bytes()).unwrap();
+    assert_eq!(read.root, Some(root.public()));
+    assert_eq!(
+        read.root_secret.unwrap().to_file_text(),
+        root.to_file_text()
+    );
+    assert_eq!(read.sources, sources);
+}
+
+#[test]
+fn a_kit_of_the_first_version_reads_as_well() {
+    let root = SigningKey::generate().unwrap();
+    let secret = root.to_file_text();
+    let mut lines = secret.lines();
+    let text = format!(
+        "\
+# coldchain recovery kit
+{IDENTITY}#
+# root public key: {}
+# Ledger entries are signed by keys that this one vouches for. Its secret, in minisign's format:
+#
+#   {}
+#   {}
+#
+# source home
+#   store   file:///mnt/shelf
+#   prefix  home/
+#   ledger  01010101010101010101010101010101
+#   restore with coldchain, on a machine with its config and state:
+#     coldchain restore home --to DIRECTORY --identity THIS-FILE
+#   restore without coldchain: home/README-RESTORE.txt in the store says how.
+",
+        root.public(),
+        lines.next().unwrap(),
+        lines.next().unwrap(),
+    );
+    let kit = Kit::parse(text.as_bytes()).unwrap();
+    assert_eq!(kit.root_secret.unwrap().public(), root.public());
+    assert_eq!(kit.sources.len(), 1);
+    assert_eq!(kit.sources[0].head, None);
+    assert_eq!(kit.sources[0].store, "file:///mnt/shelf");
+
+    let updated = update(&text, &[source("home", 1, Some(3))], "kit.txt").unwrap();
+    let (before, _) = text.split_once("# source home").unwrap();
+    let after = updated.strip_prefix(before).unwrap();
+    assert_eq!(
+        after,
+        source_section(&source("home", 1, Some(3)), "kit.txt")
+    );
+}
+
+#[test]
+fn a_kit_is_brought_up_to_date_again_and_again_without_growing() {
+    let root = SigningKey::generate().unwrap();
+    let first = kit(
+        &root,
+        &[source("home", 1, None), source("work", 2, Some(3))],
+    );
+    // What somebody wrote into it stays, also between the sections.
+    let first = first.replace("#\n# source work", "# safe 4, drawer 2\r\n#\n# source work");
+    let now = [source("work", 2, Some(5)), source("home", 1, Some(9))];
+    let second = update(&first, &now, "kit.txt").unwrap();
+    assert_eq!(second, update(&second, &now, "kit.txt").unwrap());
+    assert!(second.contains("# safe 4, drawer 2\r\n"));
+    let kit = Kit::parse(second.as_bytes()).unwrap();
+    assert_eq!(kit.source("home"), Some(&now[1]));
+    assert_eq!(kit.source("work"), Some(&now[0]));
+    let secrets = |text: &str| {
+        let (before, _) = text.split_once("# source home").unwrap();
+        before.to_owned()
+    };
+    assert_eq!(secrets(&first), secrets(&second));
+}
+
+#[test]
+fn what_a_kit_says_of_other_ledgers_stays() {
+    let root = SigningKey::generate().unwrap();
+    let first = kit(&root, &[source("home", 1, Some(2))]);
+    let other = KitSource {
+        ledger: LedgerId([3; 16]),
+        ..source("home", 1, Some(1))
+    };
+    let both = update(&first, std::slice::from_ref(&other), "kit.txt").unwrap();
+    let kit = Kit::parse(both.as_bytes()).unwrap();
+    assert_eq!(kit.sources, [source("home", 1, Some(2)), other]);
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_never_lost() {
+    let root = SigningKey::generate().unwrap();
+    let text = kit(&root, &[source("home", 1, None)]);
+    let text = text + "#   AGE-SECRET-KEY-1SPARE\n";
+    assert_eq!(
+        update(&text, &[source("home", 1, Some(2))], "kit.txt"),
+        Err(KitFault::SecretInSection)
+    );
+    // The root's right after a section is no part of that.
+    let (before, section) = text.split_once("# source home").unwrap();
+    let (text, secret) = before.split_once("#   untrusted").unwrap();
+    let text = format!(
+        "{text}# source home{}#   untrusted{secret}",
+        section.replace("#   AGE-SECRET-KEY-1SPARE\n", "")
+    );
+    let updated = update(&text, &[source("home", 1, Some(2))], "kit.txt").unwrap();
+    let kit = Kit::parse(updated.as_bytes()).unwrap();
+    assert_eq!(kit.root_secret.unwrap().public(), root.public());
+}
+
+#[test]
+fn an_identity_file_that_is_no_kit_says_nothing() {
+    for bytes in [
+        IDENTITY.as_bytes(),
+        b"",
+        b"-----BEGIN OPENSSH PRIVATE KEY-----\n",
+        b"age-encryption.org/v1\n-> scrypt \xff\xfe\n",
+    ] {
+        let kit = Kit::parse(bytes).unwrap();
+        assert!(kit.root.is_none() && kit.root_secret.is_none() && kit.sources.is_empty());
+    }
+    // A last line without its end is ended before anything is added.
+    let updated = update(IDENTITY.trim_end(), &[source("home", 1, None)], "kit").unwrap();
+    assert!(updated.starts_with(IDENTITY), "{updated}");
+}
+
+#[test]
+fn a_kit_that_contradicts_itself_is_refused_by_line() {
+    let root = SigningKey::generate().unwrap();
+    let other = SigningKey::generate().unwrap();
+    let text = kit(&root, &[source("home", 1, Some(41))]);
+    let refused = |text: String| Kit::parse(text.as_bytes()).unwrap_err().to_string();
+    let line = |what: &str| {
+        text.lines()
+            .position(|line| line.starts_with(what))
+            .unwrap()
+            + 1
+    };
+    let public = |key: &SigningKey| format!("# root public key: {}", key.public());
+    let section = line("# source ");
+    assert_eq!(
+        refused(text.replace(&public(&root), &public(&other))),
+        "its root secret is not that of its root public key"
+    );
+    assert_eq!(
+        refused(format!("{text}{}\n", public(&other))),
+        format!("line {} names a second root key", text.lines().count() + 1)
+    );
+    assert_eq!(
+        refused(text.replace(&public(&root), "# root public key: RWQ")),
+        format!("line {}: it is no minisign public key", line("# root"))
+    );
+    assert_eq!(
+        refused(text.replace("#   ledger  01", "#   ledger  0")),
+        format!("line {}: it is no ledger id", section + 3)
+    );
+    assert_eq!(
+        refused(text.replace("#   entries 41\n", "")),
+        format!("line {section}: the source `home` has no `entries` beside its `head`")
+    );
+    assert_eq!(
+        refused(text.replace("#   store ", "#   shop ")),
+        format!("line {section}: the source `home` has no `store`")
+    );
+    assert_eq!(
+        refused(text.replace("# source home", "# source Home/..")),
+        format!("line {section}: it is no name of a source")
+    );
+    let secret = root.to_file_text();
+    let secret = &secret.lines().nth(1).unwrap()[..40];
+    assert_eq!(
+        refused(text.replace(secret, &"A".repeat(40))),
+        "its root secret is damaged"
+    );
+}
+
+#[test]
+fn a_kit_fits_on_paper() {
+    let root = SigningKey::generate().unwrap();
+    let text = kit(&root, &[source("home", 1, Some(1234))]);
+    let widest = text.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(80), "{text}");
+}
+
+#[test]
+fn the_commands_go_into_a_shell_as_they_are() {
+    let source = KitSource {
+        store: "file:///mnt/o'clock shelf".to_owned(),
+        ..source("home", 1, None)
+    };
+    assert_eq!(
+        restore_commands(&source, "kit.txt"),
+        "coldchain catalog rebuild --identity kit.txt \\\n  --store 'file:///mnt/o'\\''clock shelf'\n\
+         coldchain restore home --to DIRECTORY \\\n  --identity kit.txt\n"
+    );
+}
+
+#[test]
+fn a_supplement_says_how_far_the_ledgers_went_and_no_secret() {
+    let root = SigningKey::generate().unwrap();
+    let text = supplement(
+        &root.public().to_string(),
+        &[source("home", 1, Some(7))],
+        "kit.txt",
+    );
+    let kit = Kit::parse(text.as_bytes()).unwrap();
+    assert_eq!(kit.root, Some(root.public()));
+    assert!(kit.root_secret.is_none());
+    assert_eq!(kit.sources, [source("home", 1, Some(7))]);
+    assert!(text.lines().all(|line| line.starts_with('#')));
+}
