@@ -19,6 +19,7 @@ use crate::engine::state::{Keys, StateDir};
 use crate::engine::stream::StreamSource;
 use crate::engine::world::World;
 use crate::error::Error;
+use crate::model::entry::Role;
 use crate::model::{ArchiveId, LedgerId, SubvolumeIdentity, Uuid};
 use crate::plan::{Action, DateOverride, Request, plan_backup, refuse_date};
 use crate::progress::{Event, Observer};
@@ -87,6 +88,7 @@ pub fn backup(
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
     let mut catalog = world.catalog(&state_dir)?;
+    keys.require_grant(&source.name, &catalog)?;
     let _lock = state_dir.lock(&source.name, &world)?;
     check_date(source, asked, &catalog)?;
     let nightly = Nightly {
@@ -155,6 +157,7 @@ impl Nightly<'_> {
         };
         let mut state = head::catch_up(&source, catalog, &self.keys.root)?;
         state.warn(&self.source.name, self.world.observer);
+        state.require_role(&source, self.keys, Role::Writer)?;
         // The ledger may have told of newer archives.
         check_date(self.source, self.asked, catalog)?;
         look_after(&source, catalog, self.world)?;

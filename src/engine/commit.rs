@@ -11,9 +11,9 @@ use crate::engine::listed::require_listed;
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
 use crate::error::Error;
-use crate::ledger::{LedgerError, Replay, encode_body, root_grant, sign};
+use crate::ledger::{LedgerError, Replay, SigningKey, encode_body, root_grant, sign};
 use crate::model::entry::{
-    ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry, Timestamp,
+    self, ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry, Timestamp,
 };
 use crate::model::{Blake3, Sha256, keys};
 use crate::store::{NewObject, Put, Role};
@@ -68,7 +68,7 @@ impl Writer<'_> {
             .store
             .put_if_absent(&self.object(&key, signpost, hash))?;
         let open = EntryKind::Open(OpenEntry {
-            keys: vec![root_grant(&self.keys.root), self.keys.grant.clone()],
+            keys: vec![root_grant(&self.keys.root), self.keys.grant()?.clone()],
         });
         let (entry, object) = self.sign(open, state)?;
         let next = self.readable(&entry, &object, state)?;
@@ -171,6 +171,10 @@ impl Writer<'_> {
                 }
                 Ok(None)
             }
+            EntryKind::Rotate(_) => state
+                .require_role(self.source, self.keys, entry::Role::Writer)
+                .map(|()| None),
+            EntryKind::Attach(_) => Ok(None),
             EntryKind::Unknown(_) => state.require_known(self.source).map(|()| None),
         }
     }
@@ -219,6 +223,15 @@ impl Writer<'_> {
     }
 
     fn sign(&self, kind: EntryKind, state: &LedgerState) -> Result<(Entry, Vec<u8>), Error> {
+        self.sign_with(&self.keys.signing, kind, state)
+    }
+
+    fn sign_with(
+        &self,
+        key: &SigningKey,
+        kind: EntryKind,
+        state: &LedgerState,
+    ) -> Result<(Entry, Vec<u8>), Error> {
         let head = EntryHead {
             format: FORMAT,
             ledger: self.source.row.ledger,
@@ -231,7 +244,7 @@ impl Writer<'_> {
         };
         let entry = Entry { head, kind };
         let body = encode_body(&entry).map_err(LedgerError::from)?;
-        let object = sign(&body, &self.keys.signing)?;
+        let object = sign(&body, key)?;
         Ok((entry, object))
     }
 

@@ -21,6 +21,7 @@ use crate::engine::stream::StreamSource;
 use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::ArchiveId;
+use crate::model::entry::Role;
 use crate::plan::{Action, SendParentSnapshot, plan_backup};
 use crate::seal::Recipients;
 
@@ -47,6 +48,7 @@ pub fn decide(
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
     let mut catalog = world.catalog(&state_dir)?;
+    keys.require_grant(&source.name, &catalog)?;
     let _lock = state_dir.lock(&source.name, &world)?;
     check_date(source, asked, &catalog)?;
     let row = know_source(config, source, &mut catalog)?;
@@ -58,6 +60,7 @@ pub fn decide(
     };
     let mut state = head::catch_up(&open, &mut catalog, &keys.root)?;
     state.warn(&source.name, world.observer);
+    state.require_role(&open, &keys, Role::Writer)?;
     // The ledger may have told of newer archives.
     check_date(source, asked, &catalog)?;
 

@@ -6,9 +6,10 @@
 
 use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
 use crate::engine::source::OpenSource;
+use crate::engine::state::Keys;
 use crate::error::Error;
 use crate::ledger::{Absorbed, PublicKey, Refusal, Replay, Trust};
-use crate::model::entry::{Entry, EntryKind};
+use crate::model::entry::{Entry, EntryKind, Role};
 use crate::model::{SourceName, keys};
 use crate::progress::{Event, Observer};
 
@@ -173,6 +174,25 @@ impl LedgerState {
             .extend(absorbed.warnings.iter().map(ToString::to_string));
     }
 
+    /// Refuses to write with a key that the ledger does not give that role any more. One that is not
+    /// opened yet gives none.
+    pub fn require_role(
+        &self,
+        source: &OpenSource<'_>,
+        keys: &Keys,
+        role: Role,
+    ) -> Result<(), Error> {
+        let key = keys.signing.public();
+        if self.replay.head().is_none() || self.replay.roles_of(&key).contains(&role) {
+            return Ok(());
+        }
+        Err(Error::NoRole {
+            source_name: source.name().clone(),
+            key: key.to_string(),
+            role,
+        })
+    }
+
     /// Refuses to write after entries that this version does not understand.
     pub fn require_known(&self, source: &OpenSource<'_>) -> Result<(), Error> {
         if self.unknown.is_empty() {
@@ -259,7 +279,10 @@ pub(super) fn write_absorbed(
         }
         EntryKind::Retire(retire) => Effect::Retire(&retire.archives),
         EntryKind::Revive(revive) => Effect::Revive(&revive.archives),
-        EntryKind::Open(_) | EntryKind::Unknown(_) => Effect::None,
+        EntryKind::Open(_)
+        | EntryKind::Rotate(_)
+        | EntryKind::Attach(_)
+        | EntryKind::Unknown(_) => Effect::None,
     };
     let made_at = absorbed.entry.head.made_at;
     Ok(catalog.absorb(&source.row.ledger, &entry, made_at, effect)?)

@@ -29,6 +29,7 @@ mod state;
 mod strays;
 mod stream;
 mod thaw;
+mod unlock;
 mod upload;
 mod world;
 
@@ -50,4 +51,5 @@ pub use state::{Keys, NewKeys, StateDir};
 pub use strays::{find_strays, remove_strays};
 pub use stream::{Stdin, StreamSource};
 pub use thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};
+pub use unlock::{SealedArchive, opens_nothing, sealed_archives};
 pub use world::{OpenCatalog, OpenStore, World};

@@ -6,8 +6,6 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use crate::btrfs::{Expect, ExpectParent, Guard, Tools};
@@ -19,11 +17,11 @@ use crate::engine::fetch::{Fetched, Wanted, fetch_ahead};
 use crate::engine::receive::{Receiving, Target};
 use crate::engine::source::OpenSource;
 use crate::engine::thaw::{WantedSegments, thaw};
+use crate::engine::unlock::sealed_archives;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::ledger::{LedgerError, decode_body, split};
-use crate::model::entry::{ArchiveEntry, EntryKind};
-use crate::model::{ArchiveId, LedgerId, Sha256, SourceName, StorageClass, keys};
+use crate::model::entry::ArchiveEntry;
+use crate::model::{ArchiveId, SourceName, StorageClass, keys};
 use crate::plan::{RestorePlan, plan_restore};
 use crate::progress::{Event, Observer, PROGRESS_STEP};
 use crate::seal::{ArchiveKey, Identities, open_segment};
@@ -99,13 +97,16 @@ pub fn plan_details(
 pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<PathBuf, Error> {
     crate::btrfs::require_root()?;
     let tools = Tools::find()?;
-    let entries = entries(restoring, catalog)?;
+    let row = &restoring.source.row;
+    let sealed = sealed_archives(&row.ledger, &restoring.plan.archives, catalog)?;
     let name = restoring.source.name();
     // Every key first: a wrong identity is found before anything is made.
-    let keys = entries
+    let (identities, identity) = (restoring.identities, restoring.identity_name);
+    let keys = sealed
         .iter()
-        .map(|entry| unlock(restoring, entry))
+        .map(|archive| archive.unlock(&row.directory, identities, identity))
         .collect::<Result<Vec<_>, _>>()?;
+    let entries: Vec<ArchiveEntry> = sealed.into_iter().map(|archive| archive.entry).collect();
     let mut target = Target::prepare(
         &tools,
         restoring.to,
@@ -187,50 +188,6 @@ fn thaw_all(
         Some(awaited) => Err(Error::Thawing(Box::new(awaited))),
         None => Ok(()),
     }
-}
-
-/// The signed entries of the plan's archives, from the catalog's verified copy of the ledger.
-fn entries(restoring: &Restoring<'_>, catalog: &Catalog) -> Result<Vec<ArchiveEntry>, Error> {
-    let ledger: &LedgerId = &restoring.source.row.ledger;
-    let wanted = &restoring.plan.archives;
-    let mut found: Vec<Option<ArchiveEntry>> = vec![None; wanted.len()];
-    for row in catalog.entries(ledger)? {
-        let (body, _) = split(&row.object).map_err(LedgerError::from)?;
-        if Sha256::of(body) != row.hash {
-            return Err(crate::catalog::CatalogError::Damaged(format!(
-                "ledger entry {} is not what was verified",
-                row.seq
-            ))
-            .into());
-        }
-        if let EntryKind::Archive(archive) = decode_body(body).map_err(LedgerError::from)?.kind
-            && let Some(at) = wanted.iter().position(|id| *id == archive.id)
-        {
-            found[at] = Some(*archive);
-        }
-    }
-    found
-        .into_iter()
-        .zip(wanted)
-        .map(|(entry, id)| entry.ok_or_else(|| Error::NoSuchArchive(id.to_string())))
-        .collect()
-}
-
-fn unlock(restoring: &Restoring<'_>, entry: &ArchiveEntry) -> Result<ArchiveKey, Error> {
-    let damaged = |what: String| Error::SegmentDamaged {
-        archive: entry.id,
-        index: 0,
-        key: keys::archive_key(&restoring.source.row.directory, &entry.id),
-        what,
-    };
-    let sealed = BASE64
-        .decode(&entry.key)
-        .map_err(|error| damaged(error.to_string()))?;
-    ArchiveKey::unseal(&sealed, restoring.identities).map_err(|source| Error::Locked {
-        archive: entry.id,
-        identity: restoring.identity_name.to_owned(),
-        source,
-    })
 }
 
 /// Feeds an archive's stream through the guard into `btrfs receive`.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::ledger::{PublicKey, SigningKey, make_grant};
+use crate::model::SourceName;
 use crate::model::entry::{KeyGrant, Role};
 
 const SIGNING_KEY: &str = "signing.key";
@@ -30,10 +31,38 @@ pub struct StateDir {
 pub struct Keys {
     /// Signs entries.
     pub signing: SigningKey,
-    /// The signing key and its roles, vouched for by the root key.
-    pub grant: KeyGrant,
+    /// The signing key and its roles, vouched for by the root key. A machine whose key was added to
+    /// the ledgers that there are has none, and opens no new one.
+    grant: Option<KeyGrant>,
     /// The key that all trust in a ledger comes from.
     pub root: PublicKey,
+    state_dir: PathBuf,
+}
+
+impl Keys {
+    /// The root key's word for the signing key, which opens ledgers.
+    pub fn grant(&self) -> Result<&KeyGrant, Error> {
+        self.grant.as_ref().ok_or_else(|| Error::NoKeys {
+            state_dir: self.state_dir.clone(),
+            file: SIGNING_GRANT,
+        })
+    }
+
+    /// Refuses, before anything is done, what would have to open a ledger at its end and could not.
+    pub(super) fn require_grant(
+        &self,
+        source: &SourceName,
+        catalog: &Catalog,
+    ) -> Result<(), Error> {
+        let opened = match catalog.source(source)? {
+            Some(row) => !catalog.entries(&row.ledger)?.is_empty(),
+            None => false,
+        };
+        if !opened {
+            self.grant()?;
+        }
+        Ok(())
+    }
 }
 
 /// Keys that `init` has made.
@@ -143,17 +172,19 @@ impl StateDir {
                 mode: mode & 0o777,
             });
         }
-        let grant = serde_json::from_str(&self.read(SIGNING_GRANT)?).map_err(|error| {
-            Error::file(
-                "understand",
-                self.path.join(SIGNING_GRANT),
-                std::io::Error::other(error),
-            )
-        })?;
+        let grant = match self.read(SIGNING_GRANT) {
+            Ok(text) => Some(serde_json::from_str(&text).map_err(|error| {
+                let path = self.path.join(SIGNING_GRANT);
+                Error::file("understand", path, std::io::Error::other(error))
+            })?),
+            Err(Error::NoKeys { .. }) => None,
+            Err(error) => return Err(error),
+        };
         Ok(Keys {
             signing,
             grant,
             root: self.root_key()?,
+            state_dir: self.path.clone(),
         })
     }
 

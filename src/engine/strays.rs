@@ -168,7 +168,7 @@ impl Search<'_> {
             system_now: listing.system_now,
             delete_after: TimeDelta::from_std(self.config.delete_after)
                 .expect("the config takes no more than a century"),
-            may_retire: if self.keys.grant.roles.contains(&Role::Pruner) {
+            may_retire: if state.require_role(source, self.keys, Role::Pruner).is_ok() {
                 MayRetire::Yes
             } else {
                 MayRetire::No
@@ -362,7 +362,10 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
                     }
                 }
             }
-            EntryKind::Open(_) | EntryKind::Unknown(_) => {}
+            EntryKind::Open(_)
+            | EntryKind::Rotate(_)
+            | EntryKind::Attach(_)
+            | EntryKind::Unknown(_) => {}
         }
     }
     Ok(said)

@@ -100,6 +100,7 @@ impl Error {
             | Self::LedgerBehind { .. }
             | Self::LedgerForked { .. }
             | Self::NewerLedger { .. }
+            | Self::NoRole { .. }
             | Self::KeyTaken { .. }
             | Self::SegmentDamaged { .. }
             | Self::SegmentUnreadable { .. }

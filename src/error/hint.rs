@@ -134,6 +134,9 @@ impl Error {
     fn key_hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoKeys { .. } => "run `coldchain init`",
+            Self::NoRole { .. } => {
+                "nothing was written; `coldchain key show` tells who has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` gives one"
+            }
             Self::Exposed { .. } => {
                 "run `chmod 600` on it; if others had access, its key is no secret any more"
             }

@@ -14,6 +14,7 @@ use crate::config::ConfigError;
 use crate::interrupt::Signal;
 use crate::kit::KitFault;
 use crate::ledger::{LedgerError, Refusal as EntryRefusal};
+use crate::model::entry::Role;
 use crate::model::ids::IdError;
 use crate::model::{ArchiveId, SourceName, Tier, Uuid};
 use crate::plan::{Awaited, CostRefusal, Refusal, RestoreRefusal};
@@ -149,6 +150,16 @@ pub enum Error {
         source_name: SourceName,
         /// What was found.
         what: String,
+    },
+    /// The ledger does not let this machine's key sign what it would write.
+    #[error("the ledger of `{source_name}` does not have this machine's key as a {role}: {key}")]
+    NoRole {
+        /// The source.
+        source_name: SourceName,
+        /// The public key.
+        key: String,
+        /// What it may not do.
+        role: Role,
     },
     /// A listing does not show what was stored.
     #[error("{store} lacks or has changed {} of {archive}, {}", count(*.objects, "object"), first)]

@@ -19,6 +19,8 @@ pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, Refusal> {
         EntryKind::Archive(archive) => serde_json::to_value(archive).map_err(fields)?,
         EntryKind::Retire(retire) => serde_json::to_value(retire).map_err(fields)?,
         EntryKind::Revive(revive) => serde_json::to_value(revive).map_err(fields)?,
+        EntryKind::Rotate(rotate) => serde_json::to_value(rotate).map_err(fields)?,
+        EntryKind::Attach(attach) => serde_json::to_value(attach).map_err(fields)?,
         EntryKind::Unknown(name) => {
             return Err(Refusal::Fields(format!(
                 "the kind `{name}` is not one that is written"
@@ -57,6 +59,8 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, Refusal> {
         "archive" => EntryKind::Archive(Box::new(own(&mut members, "archive")?)),
         "retire" => EntryKind::Retire(own(&mut members, "retire")?),
         "revive" => EntryKind::Revive(own(&mut members, "revive")?),
+        "rotate" => EntryKind::Rotate(own(&mut members, "rotate")?),
+        "attach" => EntryKind::Attach(own(&mut members, "attach")?),
         _ => EntryKind::Unknown(kind),
     };
     Ok(Entry { head, kind })

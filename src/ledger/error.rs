@@ -186,6 +186,18 @@ pub enum Refusal {
         /// The archive that has its date.
         other: ArchiveId,
     },
+    /// The list of the new keys is not one.
+    #[error("its list of keys {0}")]
+    RotateKeys(&'static str),
+    /// It attaches nothing.
+    #[error("its list of attached objects is empty")]
+    AttachNothing,
+    /// It attaches something to what is no archive.
+    #[error("it attaches something to {archive}, which is no earlier archive")]
+    AttachUnknown {
+        /// The id.
+        archive: ArchiveId,
+    },
     /// It would leave a visible archive that can't be restored.
     #[error("it retires {parent}, and leaves {archive}, which builds on it")]
     Orphaned {
@@ -224,6 +236,9 @@ impl Refusal {
                 | Self::ReviveList(_)
                 | Self::NotRetired { .. }
                 | Self::DateTaken { .. }
+                | Self::RotateKeys(_)
+                | Self::AttachNothing
+                | Self::AttachUnknown { .. }
                 | Self::Orphaned { .. }
         )
     }

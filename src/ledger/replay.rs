@@ -1,7 +1,9 @@
 //! Replaying a ledger: each entry is judged by all that came before it.
 
+mod attach;
 mod retire;
 mod revive;
+mod rotate;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -12,7 +14,7 @@ use super::error::Refusal;
 use super::grant::verify_grant;
 use super::key::PublicKey;
 use super::signature::{split, verify};
-use crate::model::entry::{ArchiveEntry, Entry, EntryHead, EntryKind, OpenEntry, Role};
+use crate::model::entry::{ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Role};
 use crate::model::{ArchiveId, ArchiveKind, LedgerId, Sha256, Uuid};
 
 /// What the reader brings along: nothing of it may come from the store.
@@ -66,6 +68,20 @@ pub enum Warning {
         /// The format.
         format: u32,
     },
+}
+
+impl Warning {
+    fn of(entry: &Entry) -> Option<Self> {
+        let EntryHead { seq, format, .. } = entry.head;
+        match &entry.kind {
+            EntryKind::Unknown(_) if format > FORMAT => Some(Self::HigherFormat { seq, format }),
+            EntryKind::Unknown(kind) => Some(Self::UnknownKind {
+                seq,
+                kind: kind.clone(),
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Warning {
@@ -245,8 +261,13 @@ impl Replay {
             EntryKind::Archive(archive) => self.check_archive(archive)?,
             EntryKind::Retire(retire) => self.check_retire(retire)?,
             EntryKind::Revive(revive) => self.check_revive(revive)?,
-            EntryKind::Open(_) | EntryKind::Unknown(_) => {}
+            EntryKind::Attach(attach) => self.check_attach(attach)?,
+            EntryKind::Open(_) | EntryKind::Rotate(_) | EntryKind::Unknown(_) => {}
         }
+        let replaced = match &entry.kind {
+            EntryKind::Rotate(rotate) => Some(self.rotated(rotate)?),
+            _ => opened,
+        };
 
         // Nothing was taken in until here: a refused object leaves the replay as it was.
         match &entry.kind {
@@ -263,30 +284,18 @@ impl Replay {
             EntryKind::Revive(revive) => {
                 self.retired.retain(|id| !revive.archives.contains(id));
             }
-            EntryKind::Open(_) | EntryKind::Unknown(_) => {}
+            EntryKind::Open(_)
+            | EntryKind::Rotate(_)
+            | EntryKind::Attach(_)
+            | EntryKind::Unknown(_) => {}
         }
-        if let Some(keys) = opened {
+        if let Some(keys) = replaced {
             self.keys = keys;
         }
         self.unskipped.clear();
         let hash = Sha256::of(body);
         self.head = Some(Head { seq, hash });
-        let warnings = match &entry.kind {
-            EntryKind::Unknown(_) if head.format > crate::model::entry::FORMAT => {
-                vec![Warning::HigherFormat {
-                    seq,
-                    format: head.format,
-                }]
-            }
-            EntryKind::Unknown(kind) => vec![Warning::UnknownKind {
-                seq,
-                kind: kind.clone(),
-            }],
-            EntryKind::Open(_)
-            | EntryKind::Archive(_)
-            | EntryKind::Retire(_)
-            | EntryKind::Revive(_) => Vec::new(),
-        };
+        let warnings = Warning::of(&entry).into_iter().collect();
         Ok(Absorbed {
             entry,
             hash,
@@ -440,8 +449,11 @@ impl Replay {
 /// that was granted a role will do, because the entry has no effect here.
 fn may_sign(keys: &[(PublicKey, Vec<Role>)], kind: &EntryKind) -> Vec<PublicKey> {
     let may = |roles: &[Role]| match kind {
-        EntryKind::Open(_) | EntryKind::Archive(_) => roles.contains(&Role::Writer),
+        EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Attach(_) => {
+            roles.contains(&Role::Writer)
+        }
         EntryKind::Retire(_) | EntryKind::Revive(_) => roles.contains(&Role::Pruner),
+        EntryKind::Rotate(_) => roles.contains(&Role::Root),
         EntryKind::Unknown(_) => true,
     };
     keys.iter()

@@ -56,6 +56,10 @@ pub enum EntryKind {
     Retire(RetireEntry),
     /// Retired archives are visible again.
     Revive(ReviveEntry),
+    /// Other keys may sign from here on.
+    Rotate(RotateEntry),
+    /// Sealed objects for archives that there are.
+    Attach(AttachEntry),
     /// A kind that this version does not know, by its name.
     Unknown(String),
 }
@@ -68,6 +72,8 @@ impl EntryKind {
             Self::Archive(_) => "archive",
             Self::Retire(_) => "retire",
             Self::Revive(_) => "revive",
+            Self::Rotate(_) => "rotate",
+            Self::Attach(_) => "attach",
             Self::Unknown(name) => name,
         }
     }
@@ -81,8 +87,25 @@ pub enum Role {
     Pruner,
     /// Signs `rotate`, and vouches for the other keys. Its secret is in the recovery kit only.
     Root,
-    /// Signs `open` and `archive`.
+    /// Signs `open`, `archive` and `attach`.
     Writer,
+}
+
+impl Role {
+    /// The role's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pruner => "pruner",
+            Self::Root => "root",
+            Self::Writer => "writer",
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// A public key and what it may sign.
@@ -174,6 +197,39 @@ pub struct ReviveEntry {
     pub archives: Vec<ArchiveId>,
     /// Why, in plain words. It is not sealed: nothing private belongs here.
     pub reason: String,
+}
+
+/// Kind `rotate`, signed by the root key. From here on these keys may sign, and no other: a key that
+/// is not among them any more signs nothing, whatever grant it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotateEntry {
+    /// The root key first; the others need no grant of their own, for the root key signs it all.
+    pub keys: Vec<KeyGrant>,
+}
+
+/// Kind `attach`. What it brings is tied to archives of earlier entries, and changes nothing of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachEntry {
+    /// At least one.
+    pub objects: Vec<Attachment>,
+}
+
+/// Something sealed that belongs to an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The archive.
+    pub archive: ArchiveId,
+    /// What it is: [`Attachment::KEY`], or something that this version does not know, and ignores.
+    pub what: String,
+    /// SHA-256 of the ledger id and the sorted recipients that it is sealed to.
+    pub recipients: Sha256,
+    /// Its bytes in base64.
+    pub sealed: String,
+}
+
+impl Attachment {
+    /// The archive's key, sealed to further recipients.
+    pub const KEY: &'static str = "key";
 }
 
 /// Facts that are nobody's business: sealed to the archive key before they are stored.

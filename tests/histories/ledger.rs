@@ -77,6 +77,9 @@ impl Ledger {
                     }
                     EntryKind::Revive(revive) => panic!("{:?} come back", revive.archives),
                     EntryKind::Open(_) => assert_eq!(seq, 1, "it is opened once"),
+                    EntryKind::Rotate(_) | EntryKind::Attach(_) => {
+                        panic!("entry {seq} is about keys")
+                    }
                     EntryKind::Unknown(kind) => panic!("entry {seq} is of the kind {kind}"),
                 }
             }

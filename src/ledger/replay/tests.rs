@@ -5,9 +5,11 @@ use super::*;
 use crate::model::SegmentRecord;
 use crate::model::entry::{EntryHead, FORMAT};
 
+mod attach;
 mod past;
 mod retire;
 mod revive;
+mod rotate;
 
 /// A writer with its keys, and the ledger that it has written so far.
 struct Ledger {

@@ -1,0 +1,20 @@
+//! What an `attach` entry may name.
+
+use super::Replay;
+use crate::ledger::error::Refusal;
+use crate::model::entry::AttachEntry;
+
+impl Replay {
+    /// What is attached belongs to an archive of an earlier entry, retired or not.
+    pub(super) fn check_attach(&self, attach: &AttachEntry) -> Result<(), Refusal> {
+        if attach.objects.is_empty() {
+            return Err(Refusal::AttachNothing);
+        }
+        let mut archives = attach.objects.iter().map(|object| object.archive);
+        match archives.find(|id| !self.archives.contains_key(id)) {
+            // Its entry may be among those that are lost.
+            Some(archive) if !self.lacks_some() => Err(Refusal::AttachUnknown { archive }),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a `rotate` entry may say, and who may sign since.
+
+use std::collections::BTreeSet;
+
+use super::Replay;
+use crate::ledger::error::Refusal;
+use crate::ledger::key::PublicKey;
+use crate::model::entry::{Role, RotateEntry};
+
+impl Replay {
+    /// The keys that may sign the next entry, the root key first, and what each may sign.
+    pub fn keys(&self) -> &[(PublicKey, Vec<Role>)] {
+        &self.keys
+    }
+
+    /// What that key may sign in the next entry.
+    pub fn roles_of(&self, key: &PublicKey) -> &[Role] {
+        let known = self.keys.iter().find(|(known, _)| known == key);
+        known.map_or(&[], |(_, roles)| roles)
+    }
+
+    /// The keys that a `rotate` entry puts in the place of all before. The root key has signed it, so
+    /// they need no further word of it.
+    pub(super) fn rotated(
+        &self,
+        rotate: &RotateEntry,
+    ) -> Result<Vec<(PublicKey, Vec<Role>)>, Refusal> {
+        let wrong = |what| Err(Refusal::RotateKeys(what));
+        let root = &self.trust.root;
+        let Some((first, others)) = rotate.keys.split_first() else {
+            return wrong("is empty");
+        };
+        if first.key != root.to_string() || first.roles != [Role::Root] {
+            return wrong("does not begin with the ledger's root key");
+        }
+        let mut seen = BTreeSet::from([first.key.as_str()]);
+        let mut keys = vec![(root.clone(), vec![Role::Root])];
+        for grant in others {
+            let Some(key) = grant.key.parse().ok().filter(|key: &PublicKey| {
+                // Of two spellings of a key one could be withdrawn and the other stay.
+                key.to_string() == grant.key
+            }) else {
+                return wrong("has what is no public key");
+            };
+            if !seen.insert(&grant.key) {
+                return wrong("names a key twice");
+            }
+            let ascending = grant.roles.is_sorted_by(|one, next| one < next);
+            if grant.roles.is_empty() || !ascending || grant.roles.contains(&Role::Root) {
+                return wrong("gives roles that are none, not sorted, or the root's");
+            }
+            keys.push((key, grant.roles.clone()));
+        }
+        Ok(keys)
+    }
+}
