@@ -68,6 +68,8 @@ pub enum Command {
     Restore(Restore),
     /// Ask a cold storage class for what a restore needs, or how far it got
     Thaw(Thaw),
+    /// Check what is stored: the ledger and every object, and on request every byte
+    Verify(Verify),
     /// Remove what attempts that came to nothing left in the store
     Prune(Prune),
     /// btrsend's protocol: print nothing, "c" or "i YYYY-MM-DD", then archive the stream on stdin
@@ -219,6 +221,36 @@ pub struct Thaw {
     #[arg(long, short)]
     pub yes: bool,
 }
+
+/// `coldchain verify`
+#[derive(Debug, Args)]
+#[command(after_help = VERIFY_LEVELS)]
+pub struct Verify {
+    /// Only this source
+    pub source: Option<String>,
+    /// Also ask the store for the SHA-256 that it keeps of each object: one request an object
+    #[arg(long)]
+    pub checksums: bool,
+    /// Also fetch the segments and check every byte of them; cold ones only where they are thawed
+    #[arg(long)]
+    pub deep: bool,
+    /// With --deep, fetch that many percent of the segments, 1 to 100
+    #[arg(long, value_name = "P", requires = "deep", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub sample: Option<u8>,
+    /// Choose the sample that an earlier run with this seed chose
+    #[arg(long, value_name = "N", requires = "sample")]
+    pub seed: Option<u64>,
+    /// What opens the archives; without it --deep compares the segments' SHA-256 and does not open
+    /// them
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
+}
+
+const VERIFY_LEVELS: &str = "\
+Always: every ledger entry is fetched, its signature, number and place in the chain of hashes checked,
+and held against the catalog's; a listing must show every object of every archive with its size. Nothing
+that verifies changes, thaws or deletes anything in the store. Damage ends with exit code 6, and makes the
+next archive a full if it is in the newest chain.";
 
 /// `coldchain prune`
 #[derive(Debug, Args)]

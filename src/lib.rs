@@ -22,10 +22,10 @@
 //! carries a plan out over the edges, and [`commands`] put it in words.
 //!
 //! - [`model`]: pure types that all of them share: ids, digests, ledger entries.
-//! - [`plan`]: schedule, backup, retention, strays and restore as decisions with reasons.
+//! - [`plan`]: schedule, backup, retention, strays, checks and restore as decisions with reasons.
 //! - [`config`]: the TOML file as typed values; every unknown key is an error.
 //! - [`kit`]: the recovery kit, read and brought up to date.
-//! - [`engine`]: backup, `decide`, prune, thaw and restore; where the edges meet.
+//! - [`engine`]: backup, `decide`, prune, verify, thaw and restore; where the edges meet.
 //! - [`progress`]: what happens, as events: bars, JSON lines, or nothing.
 //! - [`interrupt`]: SIGINT and SIGTERM, and how a run is ended by them.
 //! - [`error`]: what ends a command, its hint, and the exit codes.

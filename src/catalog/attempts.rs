@@ -201,31 +201,4 @@ impl Catalog {
             take_back(transaction, ledger, seq)
         })
     }
-
-    /// Records that a listing after the commit showed every segment of an archive.
-    pub fn archive_verified(
-        &mut self,
-        archive: &ArchiveId,
-        at: Timestamp,
-    ) -> Result<(), CatalogError> {
-        self.execute(
-            "record a verification",
-            "UPDATE archive SET verified_at = ?2 WHERE id = ?1",
-            params![archive.to_string(), at.to_string()],
-        )
-    }
-
-    /// Records that a listing lacked a segment of a committed archive: its chain takes no more
-    /// incrementals.
-    pub fn archive_damaged(
-        &mut self,
-        archive: &ArchiveId,
-        at: Timestamp,
-    ) -> Result<(), CatalogError> {
-        self.execute(
-            "record damage",
-            "UPDATE archive SET damaged_at = ?2 WHERE id = ?1",
-            params![archive.to_string(), at.to_string()],
-        )
-    }
 }

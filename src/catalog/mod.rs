@@ -14,6 +14,7 @@ mod resume;
 mod snapshots;
 mod sources;
 mod thaws;
+mod verifications;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -33,14 +34,16 @@ pub use resume::Attempt;
 pub use snapshots::{NewSnapshot, SnapshotRow};
 pub use sources::SourceRow;
 pub use thaws::{ThawRow, ThawState};
+pub use verifications::VerificationRow;
 
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
     include_str!("../../schema/0003_resume.sql"),
+    include_str!("../../schema/0004_verification.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.

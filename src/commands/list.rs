@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 
+use super::age::Verified;
 use super::output::{answer, answer_json, percent};
 use super::{load, sources, today};
 use crate::catalog::{ArchiveRow, Catalog};
 use crate::cli::{Everywhere, List};
 use crate::config::Source;
-use crate::engine::{StateDir, history, schedule, store_url};
+use crate::engine::{Clock, StateDir, SystemClock, history, schedule, store_url};
 use crate::error::Error;
 use crate::model::archive::ArchiveState;
 use crate::model::size::Bytes;
@@ -30,6 +31,7 @@ struct ListedChain {
     state: &'static str,
     expires_on: Option<NaiveDate>,
     archives: Vec<ArchiveRow>,
+    verified: Verified,
 }
 
 pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
@@ -44,7 +46,8 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         let sources: Vec<Value> = listed.iter().map(Listed::to_json).collect();
         return answer_json(&json!({ "sources": sources }));
     }
-    let texts: Vec<String> = listed.iter().map(Listed::to_text).collect();
+    let now = SystemClock.now();
+    let texts: Vec<String> = listed.iter().map(|listed| listed.to_text(now)).collect();
     answer(&texts.join("\n"))
 }
 
@@ -55,9 +58,12 @@ fn gather(
     catalog: &Catalog,
 ) -> Result<Listed, Error> {
     let schedule = schedule(source);
-    let archives = match catalog.source(&source.name)? {
-        Some(row) => catalog.archives(&row.ledger)?,
-        None => Vec::new(),
+    let (archives, checks) = match catalog.source(&source.name)? {
+        Some(row) => (
+            catalog.archives(&row.ledger)?,
+            catalog.verifications(&row.ledger)?,
+        ),
+        None => (Vec::new(), Vec::new()),
     };
     let history = history(&archives);
     let mut chains: Vec<ListedChain> = Vec::new();
@@ -71,6 +77,8 @@ fn gather(
     }
     for chain in &mut chains {
         chain.state = state(chain, &history);
+        let visible = chain.archives.iter().filter(|archive| archive.is_visible());
+        chain.verified = Verified::all(visible.map(|archive| archive.id), &checks);
     }
     chains.sort_by_key(|chain| chain.id);
     Ok(Listed {
@@ -87,6 +95,10 @@ fn chain(id: ArchiveId, history: &History, schedule: &Schedule) -> ListedChain {
         state: "unfinished",
         expires_on: expires_on(history, id, schedule),
         archives: Vec::new(),
+        verified: Verified {
+            at: None,
+            deep: None,
+        },
     }
 }
 
@@ -120,7 +132,7 @@ impl Listed {
         json!({"name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains})
     }
 
-    fn to_text(&self) -> String {
+    fn to_text(&self, now: DateTime<Utc>) -> String {
         let mut text = format!(
             "{}  {}  next slot {}\n",
             self.name, self.store, self.next_slot
@@ -129,7 +141,7 @@ impl Listed {
             text.push_str("  nothing archived yet\n");
         }
         for chain in &self.chains {
-            text.push_str(&chain.to_text());
+            text.push_str(&chain.to_text(now));
         }
         text
     }
@@ -149,16 +161,27 @@ impl ListedChain {
                 })
             })
             .collect();
-        json!({"id": self.id.date, "state": self.state, "expires_on": self.expires_on, "archives": archives})
+        json!({
+            "id": self.id.date, "state": self.state, "expires_on": self.expires_on,
+            "verified_at": self.verified.at, "deep_verified_at": self.verified.deep,
+            "archives": archives,
+        })
     }
 
-    fn to_text(&self) -> String {
+    fn to_text(&self, now: DateTime<Utc>) -> String {
         let expiry = match self.expires_on {
             _ if self.state == "unfinished" => "the next backup goes on with it".to_owned(),
             Some(date) => format!("expires {date}"),
             None => "does not expire while it is the newest".to_owned(),
         };
-        let mut text = format!("  chain of {}  {}, {expiry}\n", self.id.date, self.state);
+        let verified = match self.state {
+            "complete" | "damaged" => format!(", {}", self.verified.in_words(now)),
+            _ => String::new(),
+        };
+        let mut text = format!(
+            "  chain of {}  {}, {expiry}{verified}\n",
+            self.id.date, self.state
+        );
         let last = self.archives.len().saturating_sub(1);
         for (at, archive) in self.archives.iter().enumerate() {
             let branch = if at == last { "└─" } else { "├─" };

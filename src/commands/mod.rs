@@ -1,6 +1,7 @@
 //! A verb a file: gather, plan, confirm, carry out, report. Only here, and in `progress`, is
 //! anything printed.
 
+mod age;
 mod backup;
 mod decide;
 mod doctor;
@@ -14,6 +15,7 @@ mod prune;
 mod restore;
 mod show;
 mod thaw;
+mod verify;
 
 use chrono::NaiveDate;
 
@@ -35,6 +37,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Show(args) => show::run(&args, everywhere),
         Command::Restore(args) => restore::run(&args, everywhere),
         Command::Thaw(args) => thaw::run(&args, everywhere),
+        Command::Verify(args) => verify::run(&args, everywhere),
         Command::Prune(args) => prune::run(&args, everywhere),
         Command::Decide(args) => decide::run(&args, everywhere),
         Command::Doctor => doctor::run(everywhere),

@@ -102,7 +102,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
 }
 
 /// Opens an identity file, also one with a passphrase.
-fn ask_for_identities(file: &Path) -> Result<Identities, Error> {
+pub(super) fn ask_for_identities(file: &Path) -> Result<Identities, Error> {
     Identities::from_file(file, &passphrase).map_err(|error| {
         // What was not answered was not refused.
         let interrupted = Interrupt::of_this_process().check().err();

@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use super::age::ago;
 use super::output::{answer, answer_json, count, percent};
 use super::{load, sources};
-use crate::catalog::{ArchiveRow, SegmentRow, SourceRow};
+use crate::catalog::{ArchiveRow, SegmentRow, SourceRow, VerificationRow};
 use crate::cli::{Everywhere, Show};
-use crate::engine::StateDir;
+use crate::engine::{Clock, StateDir, SystemClock};
 use crate::error::Error;
 use crate::model::ids::parse_date;
 use crate::model::size::Bytes;
-use crate::model::{ArchiveId, keys};
+use crate::model::{ArchiveId, VerifyOutcome, keys};
 
 pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
@@ -46,10 +47,12 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
         1 => {
             let (source, archive) = found.remove(0);
             let segments = catalog.segments(&archive.id)?;
+            let mut checks = catalog.verifications(&source.ledger)?;
+            checks.retain(|check| check.archive == archive.id);
             if everywhere.json {
-                answer_json(&to_json(&source, &archive, &segments))
+                answer_json(&to_json(&source, &archive, &segments, &checks))
             } else {
-                answer(&to_text(&source, &archive, &segments))
+                answer(&to_text(&source, &archive, &segments, &checks))
             }
         }
         _ => Err(Error::Ambiguous {
@@ -59,7 +62,20 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
     }
 }
 
-fn to_json(source: &SourceRow, archive: &ArchiveRow, segments: &[SegmentRow]) -> serde_json::Value {
+fn to_json(
+    source: &SourceRow,
+    archive: &ArchiveRow,
+    segments: &[SegmentRow],
+    checks: &[VerificationRow],
+) -> serde_json::Value {
+    let checks: Vec<_> = checks
+        .iter()
+        .map(|check| {
+            json!({
+                "level": check.level.as_str(), "outcome": check.outcome.as_str(), "at": check.at,
+            })
+        })
+        .collect();
     let segments: Vec<_> = segments
         .iter()
         .map(|segment| {
@@ -77,11 +93,17 @@ fn to_json(source: &SourceRow, archive: &ArchiveRow, segments: &[SegmentRow]) ->
         "stream_uuid": archive.stream_uuid, "protocol": archive.protocol, "kernel": archive.kernel,
         "btrfs_progs": archive.btrfs_progs, "raw_bytes": archive.raw_bytes,
         "sealed_bytes": archive.sealed_bytes, "begun_at": archive.begun_at,
-        "verified_at": archive.verified_at, "damaged_at": archive.damaged_at, "segments": segments,
+        "verified_at": archive.verified_at, "damaged_at": archive.damaged_at, "checks": checks,
+        "segments": segments,
     })
 }
 
-fn to_text(source: &SourceRow, archive: &ArchiveRow, segments: &[SegmentRow]) -> String {
+fn to_text(
+    source: &SourceRow,
+    archive: &ArchiveRow,
+    segments: &[SegmentRow],
+    checks: &[VerificationRow],
+) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         writeln!(text, "{name:14}{value}").expect("writing to a string does not fail");
@@ -122,13 +144,18 @@ fn to_text(source: &SourceRow, archive: &ArchiveRow, segments: &[SegmentRow]) ->
         line("sent by", format!("Linux {kernel}, btrfs-progs {progs}"));
     }
     line("begun", archive.begun_at.to_string());
-    match (archive.damaged_at, archive.verified_at) {
-        (Some(at), _) => line("damaged", format!("found {at}")),
-        (None, Some(at)) => line(
-            "verified",
-            format!("{at}: every segment listed with its size"),
-        ),
-        (None, None) => line("verified", "not yet".to_owned()),
+    if checks.is_empty() {
+        line("verified", "not yet".to_owned());
+    }
+    let now = SystemClock.now();
+    for check in checks {
+        let (level, at) = (check.level, check.at);
+        let words = format!("{} ({level}, {at})", ago(at, now));
+        match check.outcome {
+            VerifyOutcome::Sound => line("verified", words),
+            VerifyOutcome::Partial => line("verified", format!("{words}, not all of it")),
+            VerifyOutcome::Damaged => line("damaged", format!("found {words}")),
+        }
     }
     line(
         "stored in",

@@ -226,7 +226,7 @@ fn settle(source: &OpenSource<'_>, entry: &EntryRow, stored: &[u64]) -> Result<S
     })
 }
 
-fn stored_numbers(source: &OpenSource<'_>) -> Result<Vec<u64>, Error> {
+pub(super) fn stored_numbers(source: &OpenSource<'_>) -> Result<Vec<u64>, Error> {
     let directory = &source.row.directory;
     let mut numbers: Vec<u64> = source
         .store

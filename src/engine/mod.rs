@@ -31,6 +31,7 @@ mod stream;
 mod thaw;
 mod unlock;
 mod upload;
+mod verify;
 mod world;
 
 pub use backup::{Asked, Made, Outcome, backup, check_date};
@@ -52,4 +53,5 @@ pub use strays::{find_strays, remove_strays};
 pub use stream::{Stdin, StreamSource};
 pub use thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};
 pub use unlock::{SealedArchive, opens_nothing, sealed_archives};
+pub use verify::{LedgerReport, VerifyReport, Verifying, verify};
 pub use world::{OpenCatalog, OpenStore, World};

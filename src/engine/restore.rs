@@ -243,6 +243,17 @@ fn feed(
     gate.end()
 }
 
+/// What the first command of an archive's stream must say.
+pub(super) fn expected(entry: &ArchiveEntry) -> Expect {
+    Expect {
+        uuid: Some(entry.stream_uuid),
+        ctransid: Some(entry.stream_ctransid),
+        send_parent: entry
+            .send_parent_uuid
+            .map_or(ExpectParent::None, ExpectParent::Uuid),
+    }
+}
+
 /// Lets whole, checked commands pass, and nothing else.
 struct Gate {
     archive: ArchiveId,
@@ -253,16 +264,9 @@ struct Gate {
 
 impl Gate {
     fn new(entry: &ArchiveEntry) -> Self {
-        let expect = Expect {
-            uuid: Some(entry.stream_uuid),
-            ctransid: Some(entry.stream_ctransid),
-            send_parent: entry
-                .send_parent_uuid
-                .map_or(ExpectParent::None, ExpectParent::Uuid),
-        };
         Self {
             archive: entry.id,
-            guard: Guard::new(expect),
+            guard: Guard::new(expected(entry)),
             waiting: Vec::new(),
             passed: 0,
         }

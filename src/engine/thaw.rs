@@ -320,11 +320,11 @@ fn remember(segments: &[SegmentThaw], catalog: &mut Catalog) -> Result<(), Error
 }
 
 /// Answers, each with its item's place; in no order.
-type Answers<A> = Vec<(usize, A)>;
+pub(super) type Answers<A> = Vec<(usize, A)>;
 
 /// Asks for each item, some at once, until all are answered or one fails. The first failure comes
 /// with the place of its item.
-fn ask_all<T: Sync, A: Send>(
+pub(super) fn ask_all<T: Sync, A: Send>(
     items: &[T],
     ask: impl Fn(&T) -> Result<A, StoreError> + Sync,
 ) -> (Answers<A>, Option<(usize, StoreError)>) {

@@ -102,6 +102,7 @@ impl Error {
             | Self::NewerLedger { .. }
             | Self::NoRole { .. }
             | Self::KeyTaken { .. }
+            | Self::DamageFound { .. }
             | Self::SegmentDamaged { .. }
             | Self::SegmentUnreadable { .. }
             | Self::StoredStream { .. }

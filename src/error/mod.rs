@@ -205,6 +205,16 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// A check has found something missing or damaged.
+    #[error("{} of `{source_name}` in {store} {}", count(*.objects, "object"), if *.objects == 1 { "is missing or damaged" } else { "are missing or damaged" })]
+    DamageFound {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// How many.
+        objects: usize,
+    },
     /// A stored segment is not what the ledger signed.
     #[error("segment {index} of {archive} is damaged: {what} ({key})")]
     SegmentDamaged {

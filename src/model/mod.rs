@@ -12,6 +12,7 @@ pub mod segment;
 pub mod size;
 pub mod snapshot;
 pub mod storage_class;
+pub mod verification;
 
 pub use archive::{ArchiveKind, ArchiveState};
 pub use digest::{Blake3, Sha256};
@@ -19,3 +20,4 @@ pub use ids::{ArchiveId, LedgerId, SourceName, Uuid};
 pub use segment::SegmentRecord;
 pub use snapshot::SubvolumeIdentity;
 pub use storage_class::{StorageClass, Tier, TierRefused, UnknownStorageClass, UnknownTier};
+pub use verification::{VerifyLevel, VerifyOutcome};

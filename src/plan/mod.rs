@@ -39,6 +39,11 @@
 //! removed only if it is old by the store's clock and known to be dead: given up by this machine,
 //! or retired by its id in an earlier run. See [`strays`].
 //!
+//! # Checks
+//!
+//! What a check has seen is judged object by object, and what it left out is told with the reason:
+//! see [`verify`].
+//!
 //! # Prices
 //!
 //! What a restore costs is estimated from a dated table of list prices, which the config can
@@ -64,6 +69,7 @@ pub mod simulate;
 pub mod strays;
 pub mod thaw;
 pub mod usd;
+pub mod verify;
 
 pub use backup::{Action, BackupPlan, Facts, Request, SendParentSnapshot, plan_backup};
 pub use cost::{
@@ -85,3 +91,7 @@ pub use strays::{
 };
 pub use thaw::Awaited;
 pub use usd::{Price, Usd};
+pub use verify::{
+    Checked, Damage, LevelReport, Sample, Seen, SignedObject, Unchecked, Verdict, choose,
+    judge_digest, judge_listed,
+};

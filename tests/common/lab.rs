@@ -109,6 +109,16 @@ impl Lab {
         }
     }
 
+    /// Another machine that archives for the same recipients and claims the same ledger, with keys of
+    /// its own and a store of its own.
+    pub fn with_other_keys(&self) -> Self {
+        let mut other = Self::new();
+        other.config = config(&other.directory, &self.config.recipients[0]);
+        let row = self.catalog().source(&SOURCE.parse().unwrap()).unwrap();
+        other.catalog().add_source(&row.unwrap()).unwrap();
+        other
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

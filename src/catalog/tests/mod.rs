@@ -3,6 +3,7 @@ mod attempts;
 mod file;
 mod resume;
 mod thaws;
+mod verifications;
 mod watch;
 
 use super::*;

@@ -1,0 +1,45 @@
+//! How thoroughly an archive was checked, and what came of it.
+
+use super::archive::words;
+
+/// How thorough a check is. A later level finds all that an earlier one would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VerifyLevel {
+    /// A listing shows every object with its size.
+    Listing,
+    /// The SHA-256 of every object is the signed one, as the store keeps it or as it was fetched.
+    Checksums,
+    /// Every segment was fetched, opened and held against all that the ledger says of it.
+    Deep,
+    /// The chain was restored.
+    Drill,
+}
+
+impl VerifyLevel {
+    /// From the least thorough to the most.
+    pub const ALL: [Self; 4] = [Self::Listing, Self::Checksums, Self::Deep, Self::Drill];
+}
+
+words!(VerifyLevel {
+    Listing = "listing",
+    Checksums = "checksums",
+    Deep = "deep",
+    Drill = "drill",
+});
+
+/// What a check of an archive showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VerifyOutcome {
+    /// All of it was looked at, and is as it should be.
+    Sound,
+    /// What was looked at is as it should be, but not all was.
+    Partial,
+    /// Something is missing or is not what was signed.
+    Damaged,
+}
+
+words!(VerifyOutcome {
+    Sound = "sound",
+    Partial = "partial",
+    Damaged = "damaged",
+});
