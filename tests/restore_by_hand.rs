@@ -172,6 +172,73 @@ fn a_fresh_chain_comes_back_without_coldchain_also_when_foreign_entries_lie_in_i
     }
 }
 
+#[test]
+fn a_key_that_was_attached_opens_and_one_that_was_rotated_out_signs_nothing() {
+    if !can_run() {
+        return;
+    }
+    let machine = Machine::with_subvolume(256);
+    let run = |words: &str| {
+        let run = machine.run(words);
+        assert_eq!(run.code, Some(0), "{words}: {}", run.stderr);
+    };
+    let source = machine.path("store/home");
+    let letter = machine.btrfs().path("home/letter");
+    fs::write(&letter, "one\n").unwrap();
+    run("backup 2024-01-01");
+    let (secret, recipient) = coldchain::seal::generate_identity();
+    let spare = machine.path("spare");
+    fs::write(&spare, secret).unwrap();
+    run(&format!(
+        "key add-recipient {recipient} --identity $T/kit --source home"
+    ));
+    let old = fs::read_to_string(machine.state().join("signing.key")).unwrap();
+    run("key rotate --kit $T/kit --new-signing-key");
+    fs::write(&letter, "two\n").unwrap();
+    run("backup 2024-01-07");
+    run(&format!(
+        "key add-recipient {recipient} --identity $T/kit --source home"
+    ));
+
+    let kit = fs::read_to_string(machine.path("kit")).unwrap();
+    let root = kit
+        .lines()
+        .find_map(|line| line.strip_prefix("# root public key: "))
+        .unwrap();
+    let other = LoopFs::new(256);
+    let restored = |date: &str, name: &str| {
+        let target = other.path(name);
+        fs::create_dir(&target).unwrap();
+        let output = by_hand(&source, &spare, root, date, &target);
+        assert!(output.status.success(), "{}", said(&output));
+        compare_trees(
+            &machine.btrfs().path("snapshots").join(date),
+            &target.join(date),
+        );
+        for date in complete(&target) {
+            btrfs(["subvolume", "delete"], &[&target.join(date)]);
+        }
+        said(&output)
+    };
+    restored("2024-01-07", "whole");
+
+    // Whoever has the old key writes an entry that fits in all but its signer.
+    let newest = fs::read(source.join("ledger/00000006.entry")).unwrap();
+    let (body, _) = coldchain::ledger::split(&newest).unwrap();
+    let mut entry = coldchain::ledger::decode_body(body).unwrap();
+    entry.head.seq = 7;
+    entry.head.prev = Some(coldchain::model::Sha256::of(body));
+    let body = encode_body(&entry).unwrap();
+    let old = SigningKey::from_file_text(&old).unwrap();
+    let forged = sign(&body, &old).unwrap();
+    fs::write(source.join("ledger/00000007.entry"), forged).unwrap();
+    let said = restored("2024-01-07", "forged");
+    assert!(
+        said.contains("passed over, because no key of this ledger signed them: entry 7"),
+        "{said}"
+    );
+}
+
 /// A copy of the frozen store that something happens to.
 struct Victim {
     directory: tempfile::TempDir,

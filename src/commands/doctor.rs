@@ -1,6 +1,7 @@
 //! `coldchain doctor`: try every store, and say what is amiss.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,8 @@ use super::load;
 use super::output::{answer, answer_json, count};
 use super::plan::standing_warnings;
 use crate::cli::Everywhere;
-use crate::engine::{StoreReport, World, doctor};
+use crate::config::Config;
+use crate::engine::{StoreReport, World, doctor, secrets_in_reach};
 use crate::error::Error;
 use crate::progress::{Observer, Quiet, Verbose};
 use crate::store::Verdict;
@@ -26,7 +28,10 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
     } else {
         answer(&in_words(&reports))?;
         if !everywhere.quiet {
-            for warning in standing_warnings(&config) {
+            for warning in standing_warnings(&config)
+                .into_iter()
+                .chain(warnings_of_secrets(&config))
+            {
                 eprintln!("warning: {warning}");
             }
         }
@@ -35,6 +40,18 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
         0 => Ok(()),
         failures => Err(Error::Unfit(failures)),
     }
+}
+
+/// What opens the archives, and lies where this machine is archived or run from.
+pub(super) fn warnings_of_secrets(config: &Config) -> Vec<String> {
+    let files = secrets_in_reach(config);
+    let warn = |path: &PathBuf| {
+        format!(
+            "{} holds a secret key: keep it away from this machine, and delete it here",
+            path.display()
+        )
+    };
+    files.iter().map(warn).collect()
 }
 
 fn number(reports: &[StoreReport], verdict: Verdict) -> usize {

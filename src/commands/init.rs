@@ -9,14 +9,17 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use super::doctor::warnings_of_secrets;
 use super::kit;
 use super::output::answer;
 use super::plan::standing_warnings;
+use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Init};
 use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, system_timezone, template};
-use crate::engine::{StateDir, know_source, store_address, write_new};
+use crate::engine::{StateDir, file_name, kit_source, know_source, write_new};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::kit::{root_section, source_section};
 use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
 
@@ -88,13 +91,22 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
     state_dir.create()?;
     // Another `init` may be making the same things.
     let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
-    if !state_dir.has_keys() {
+    let mut catalog = state_dir.catalog()?;
+    let opened = has_ledgers(&catalog)?;
+    if !state_dir.has_keys() && opened {
+        // Keys of its own would be no key of these ledgers.
+        told.push(format!(
+            "{}: there is no signing key for the ledgers that the catalog has: run \
+             `coldchain key rotate --kit FILE --new-signing-key` to archive from here",
+            config.state_dir.display()
+        ));
+    } else if !state_dir.has_keys() {
         if !exists(&args.kit)? {
             kit::begin_without_identity(&args.kit)?;
         }
         // The root secret goes to the kit before its public half is trusted here.
         let keys = state_dir.new_keys()?;
-        kit::append(&args.kit, &kit::root_section(&keys.root))?;
+        kit::append(&args.kit, &root_section(&keys.root))?;
         state_dir.write_keys(&keys)?;
         told.push(format!(
             "made {}: signing keys; the root key's secret is in {} alone",
@@ -102,7 +114,6 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             args.kit.display()
         ));
     }
-    let mut catalog = state_dir.catalog()?;
     for source in &config.sources {
         let row = know_source(config, source, &mut catalog)?;
         // Any run gives a new source its ledger; whether the kit has it is for the kit to say.
@@ -111,8 +122,10 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         let told_before = !exists(&args.kit)?
             && !catalog.tell(&source.name, "recovery kit", &row.ledger.to_string())?;
         if !in_kit && !told_before {
-            addition += &kit::source_section(&row, &store_address(&config.stores[&source.store]));
             told.push(format!("{}: its ledger is {}", source.name, row.ledger));
+            let source = kit_source(config, row, None);
+            addition.push_str("#\n");
+            addition.push_str(&source_section(&source, &file_name(&args.kit)));
         }
     }
     if !addition.is_empty() {
@@ -145,8 +158,21 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         for warning in standing_warnings(config) {
             eprintln!("warning: {warning}");
         }
+        for warning in warnings_of_secrets(config) {
+            eprintln!("warning: {warning}");
+        }
     }
     Ok(())
+}
+
+/// Whether this machine has archived, or has rebuilt its catalog.
+fn has_ledgers(catalog: &Catalog) -> Result<bool, Error> {
+    for row in catalog.sources()? {
+        if !catalog.entries(&row.ledger)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The stores that are directories. A bucket is made by its owner, who decides on its region, its

@@ -1,17 +1,12 @@
-//! The recovery kit: one text file that brings everything back on an empty machine.
-//!
-//! It is an age identity file: every other line is a `#` comment, which age ignores. It only ever
-//! grows: a source that is configured later is added at its end.
+//! How `init` begins a recovery kit. It only adds to one that is there: a source that is configured
+//! later comes at its end.
 
-use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::catalog::SourceRow;
 use crate::engine::write_new;
 use crate::error::Error;
-use crate::ledger::SigningKey;
 
 /// Begins a kit with a new identity, and returns its recipient.
 pub(super) fn begin(path: &Path) -> Result<String, Error> {
@@ -20,8 +15,9 @@ pub(super) fn begin(path: &Path) -> Result<String, Error> {
         "\
 # coldchain recovery kit
 #
-# Whoever has this file can read every archive that was made for the recipient below, and can
-# change who may sign. Print it, keep it away from this machine, and delete it here.
+# Whoever has this file can read every archive that was made for the recipient
+# below, and can change who may sign. Print it, keep it away from this machine,
+# and delete it here.
 #
 # identity of {recipient}
 {secret}
@@ -36,47 +32,12 @@ pub(super) fn begin_without_identity(path: &Path) -> Result<(), Error> {
     let text = "\
 # coldchain recovery kit
 #
-# The identities that open the archives are not in this file: the config names recipients whose
-# secret keys you keep elsewhere. Put one here if you like: this is an age identity file.
-# Whoever has the root signing key below can change who may sign. Keep it away from this machine.
+# The identities that open the archives are not in this file: the config names
+# recipients whose secret keys you keep elsewhere. Put one here if you like:
+# this is an age identity file. Whoever has the root signing key below can
+# change who may sign. Keep it away from this machine.
 ";
     write_new(path, text)
-}
-
-/// The part about the ledgers' signatures.
-pub(super) fn root_section(root: &SigningKey) -> String {
-    let mut text = format!(
-        "\
-#
-# root public key: {}
-# Ledger entries are signed by keys that this one vouches for. Its secret, in minisign's format:
-#
-",
-        root.public()
-    );
-    for line in root.to_file_text().lines() {
-        writeln!(text, "#   {line}").expect("writing to a string does not fail");
-    }
-    text
-}
-
-/// The part about one source: where it is, and how it comes back.
-pub(super) fn source_section(source: &SourceRow, store: &str) -> String {
-    format!(
-        "\
-#
-# source {name}
-#   store   {store}
-#   prefix  {directory}/
-#   ledger  {ledger}
-#   restore with coldchain, on a machine with its config and state:
-#     coldchain restore {name} --to DIRECTORY --identity THIS-FILE
-#   restore without coldchain: {directory}/README-RESTORE.txt in the store says how.
-",
-        name = source.name,
-        directory = source.directory,
-        ledger = source.ledger,
-    )
 }
 
 /// Adds lines to a kit.

@@ -6,6 +6,7 @@ mod backup;
 mod decide;
 mod doctor;
 mod init;
+mod key;
 mod kit;
 mod list;
 mod output;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Verify(args) => verify::run(&args, everywhere),
         Command::Prune(args) => prune::run(&args, everywhere),
         Command::Decide(args) => decide::run(&args, everywhere),
+        Command::Key(key) => key::run(&key, everywhere),
         Command::Doctor => doctor::run(everywhere),
     };
     ran.map_err(|error| Interrupt::of_this_process().explain(error))

@@ -11,7 +11,7 @@ use crate::engine::listed::require_listed;
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
 use crate::error::Error;
-use crate::ledger::{LedgerError, Replay, SigningKey, encode_body, root_grant, sign};
+use crate::ledger::{LedgerError, Replay, encode_body, root_grant, sign};
 use crate::model::entry::{
     self, ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry, Timestamp,
 };
@@ -215,6 +215,39 @@ impl Writer<'_> {
         }
     }
 
+    /// Writes an entry that does nothing to archives here. `None` if another run has taken its
+    /// number: what that entry says is taken in, and may change what is to be written.
+    pub(super) fn append(
+        &self,
+        kind: EntryKind,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<Option<u64>, Error> {
+        let ledger = &self.source.row.ledger;
+        let (entry, object) = self.sign(kind, state)?;
+        let seq = entry.head.seq;
+        let new = NewEntry {
+            seq,
+            kind: entry.kind.name(),
+            hash: Sha256::of(body_line(&object)),
+            object: &object,
+        };
+        // What a reader would refuse is written neither there nor here.
+        let next = self.readable(&entry, &object, state)?;
+        catalog.begin_entry(ledger, &new)?;
+        match self.put_entry(&entry, &object, next, state)? {
+            Placed::Ours => {
+                catalog.finish_commit(ledger, seq)?;
+                Ok(Some(seq))
+            }
+            Placed::Taken(theirs) => {
+                catalog.undo_commit(ledger, seq)?;
+                state.absorb(self.source, catalog, seq, &theirs)?;
+                Ok(None)
+            }
+        }
+    }
+
     fn object<'k>(&self, key: &'k str, bytes: &[u8], sha256: Sha256) -> NewObject<'k> {
         NewObject {
             retain_until: self.retain_until,
@@ -223,15 +256,6 @@ impl Writer<'_> {
     }
 
     fn sign(&self, kind: EntryKind, state: &LedgerState) -> Result<(Entry, Vec<u8>), Error> {
-        self.sign_with(&self.keys.signing, kind, state)
-    }
-
-    fn sign_with(
-        &self,
-        key: &SigningKey,
-        kind: EntryKind,
-        state: &LedgerState,
-    ) -> Result<(Entry, Vec<u8>), Error> {
         let head = EntryHead {
             format: FORMAT,
             ledger: self.source.row.ledger,
@@ -244,7 +268,7 @@ impl Writer<'_> {
         };
         let entry = Entry { head, kind };
         let body = encode_body(&entry).map_err(LedgerError::from)?;
-        let object = sign(&body, key)?;
+        let object = sign(&body, &self.keys.signing)?;
         Ok((entry, object))
     }
 

@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::engine::state::write_new;
+use crate::engine::state::replace;
 use crate::error::Error;
 use crate::kit::{Kit, KitFault, KitSource, update};
 
@@ -65,24 +65,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
         return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
     }
     Ok(bytes)
-}
-
-/// Puts a new file in an old one's place: a crash leaves the one or the other, and never neither.
-fn replace(path: &Path, text: &str) -> Result<(), Error> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new: PathBuf = path.with_file_name(name);
-    // Of a run that died: the old one still has all that matters.
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::file("remove", new, error));
-        }
-        _ => {}
-    }
-    write_new(&new, text)?;
-    std::fs::rename(&new, path)
-        .and_then(|()| File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all())
-        .map_err(|error| Error::file("replace", path, error))
 }
 
 #[cfg(test)]

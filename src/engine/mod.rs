@@ -4,6 +4,7 @@
 //! what time it is, is told by a [`Clock`].
 
 mod archive;
+mod attach;
 mod attempt;
 mod awake;
 mod backup;
@@ -14,6 +15,8 @@ mod doctor;
 mod facts;
 mod fetch;
 mod head;
+mod key_check;
+mod key_roles;
 mod kit_file;
 mod listed;
 mod lock;
@@ -23,6 +26,8 @@ mod receive;
 mod rehearsal;
 mod restore;
 mod resume;
+mod rotate;
+mod secrets;
 mod snapshot;
 mod source;
 mod state;
@@ -34,17 +39,22 @@ mod upload;
 mod verify;
 mod world;
 
+pub use attach::{Attached, attach_recipient};
 pub use backup::{Asked, Made, Outcome, backup, check_date};
 pub use clock::{Clock, SystemClock, local_date};
 pub use decide::{Wanted, decide};
 pub use doctor::{StoreReport, doctor};
 pub use facts::{history, plan_facts, schedule};
 pub use head::{LedgerState, catch_up};
+pub use key_check::{ChainOpens, Tried, check_identity};
+pub use key_roles::{keys_of, kit_source, kit_sources};
 pub use kit_file::{KitChange, file_name, read_kit, update_kit};
 pub use price::{Estimate, Pricing, estimate};
 pub use receive::standing_in;
 pub use restore::{RestorePlanDetails, Restoring, plan_details, restore};
 pub use resume::{Foreseen, foresee};
+pub use rotate::{KeyChange, Rotated, rotate};
+pub use secrets::secrets_in_reach;
 pub use snapshot::warning_of_left_out;
 pub use source::{OpenSource, know_source, open_store, store_address, store_url};
 pub(crate) use state::write_new;

@@ -20,6 +20,9 @@ const SIGNING_PUB: &str = "signing.pub";
 const SIGNING_GRANT: &str = "signing.grant";
 const ROOT_PUB: &str = "root.pub";
 
+/// A signing key that is being granted its roles: it takes the place of the other once it has them.
+const COMING_KEY: &str = "signing.key.new";
+
 /// The state directory of one machine.
 #[derive(Debug, Clone)]
 pub struct StateDir {
@@ -40,6 +43,16 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// The root key itself as what signs: just to change who may.
+    pub(super) fn of_root(root: &SigningKey) -> Result<Self, Error> {
+        Ok(Self {
+            root: root.public(),
+            signing: SigningKey::from_file_text(&root.to_file_text())?,
+            grant: None,
+            state_dir: PathBuf::new(),
+        })
+    }
+
     /// The root key's word for the signing key, which opens ledgers.
     pub fn grant(&self) -> Result<&KeyGrant, Error> {
         self.grant.as_ref().ok_or_else(|| Error::NoKeys {
@@ -139,13 +152,7 @@ impl StateDir {
     pub fn write_keys(&self, keys: &NewKeys) -> Result<(), Error> {
         // Without a signing key nothing was ever signed under these: an interrupted run left them.
         for file in [ROOT_PUB, SIGNING_PUB, SIGNING_GRANT] {
-            let path = self.path.join(file);
-            match std::fs::remove_file(&path) {
-                Err(source) if source.kind() != ErrorKind::NotFound => {
-                    return Err(Error::file("remove", path, source));
-                }
-                _ => {}
-            }
+            self.remove(file)?;
         }
         let grant = serde_json::to_string(&keys.grant).expect("a grant is plain strings");
         self.write_new(ROOT_PUB, &keys.root.public().to_file_text())?;
@@ -153,9 +160,71 @@ impl StateDir {
         self.write_new(SIGNING_GRANT, &(grant + "\n"))?;
         // Last: its presence says that the others are there.
         self.write_new(SIGNING_KEY, &keys.signing.to_file_text())?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), Error> {
         File::open(&self.path)
             .and_then(|directory| directory.sync_all())
             .map_err(|source| Error::file("sync", &self.path, source))
+    }
+
+    fn remove(&self, file: &str) -> Result<(), Error> {
+        remove_if_there(&self.path.join(file))
+    }
+
+    /// This machine's public signing key; `None` if it has none.
+    pub fn signing_public(&self) -> Result<Option<PublicKey>, Error> {
+        match self.read(SIGNING_KEY) {
+            Ok(text) => Ok(Some(SigningKey::from_file_text(&text)?.public())),
+            Err(Error::NoKeys { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a signing key where there is none. What it may sign is for the ledgers to say.
+    pub fn make_signing_key(&self) -> Result<PublicKey, Error> {
+        if self.has_keys() {
+            return Err(Error::Exists(self.path.join(SIGNING_KEY)));
+        }
+        self.create()?;
+        let key = self.coming_key()?;
+        self.put_coming_key(&key)?;
+        Ok(key.public())
+    }
+
+    /// A signing key that is to take the place of this machine's. A run that died may have left it,
+    /// and some ledgers may know it already.
+    pub fn coming_key(&self) -> Result<SigningKey, Error> {
+        if let Ok(text) = self.read(COMING_KEY)
+            && let Ok(key) = SigningKey::from_file_text(&text)
+        {
+            return Ok(key);
+        }
+        // Cut short, it was never used.
+        self.remove(COMING_KEY)?;
+        let key = SigningKey::generate()?;
+        self.write_new(COMING_KEY, &key.to_file_text())?;
+        self.sync()?;
+        Ok(key)
+    }
+
+    /// Puts the coming key in its place, now that the root key vouches for it in the ledgers.
+    pub fn adopt_coming_key(&self, root: &SigningKey, roles: &[Role]) -> Result<(), Error> {
+        let key = self.coming_key()?;
+        let grant = make_grant(root, &key.public(), roles)?;
+        let grant = serde_json::to_string(&grant).expect("a grant is plain strings");
+        replace(&self.file(SIGNING_GRANT), &(grant + "\n"))?;
+        replace(&self.file(ROOT_PUB), &root.public().to_file_text())?;
+        self.put_coming_key(&key)
+    }
+
+    fn put_coming_key(&self, key: &SigningKey) -> Result<(), Error> {
+        replace(&self.file(SIGNING_PUB), &key.public().to_file_text())?;
+        let path = self.file(SIGNING_KEY);
+        std::fs::rename(self.file(COMING_KEY), &path)
+            .map_err(|source| Error::file("replace", path, source))?;
+        self.sync()
     }
 
     /// The keys that a writer needs.
@@ -223,4 +292,27 @@ pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Error> {
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(|source| Error::file("write", path, source))
+}
+
+/// Puts a new private file in an old one's place: a crash leaves the one or the other, and never
+/// neither.
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    // Of a run that died: the old one still has all that matters.
+    remove_if_there(&new)?;
+    write_new(&new, text)?;
+    std::fs::rename(&new, path)
+        .and_then(|()| File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all())
+        .map_err(|error| Error::file("replace", path, error))
+}
+
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(Error::file("remove", path, source))
+        }
+        _ => Ok(()),
+    }
 }

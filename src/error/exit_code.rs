@@ -50,6 +50,9 @@ impl Error {
             | Self::SnapshotReceived { .. }
             | Self::NoKeys { .. }
             | Self::Kit { .. }
+            | Self::NoRootSecret(_)
+            | Self::NoPublicKey(_)
+            | Self::OtherRoot { .. }
             | Self::Exposed { .. }
             | Self::SourceMoved { .. }
             | Self::NeverArchived(_)
@@ -88,6 +91,7 @@ impl Error {
             | Self::Ledger(_)
             | Self::Signals(_)
             | Self::Unfit(_)
+            | Self::Unopened { .. }
             | Self::SegmentsMissing { .. }
             | Self::AttemptRetired { .. }
             | Self::StreamKnown { .. } => ExitCode::Failed,
@@ -101,6 +105,7 @@ impl Error {
             | Self::LedgerForked { .. }
             | Self::NewerLedger { .. }
             | Self::NoRole { .. }
+            | Self::ChainsDamaged { .. }
             | Self::KeyTaken { .. }
             | Self::DamageFound { .. }
             | Self::SegmentDamaged { .. }

@@ -137,6 +137,13 @@ impl Error {
     fn key_hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoKeys { .. } => "run `coldchain init`",
+            Self::NoPublicKey(_) => "`coldchain key show` prints a machine's, RW…",
+            Self::NoRootSecret(_) => "give the recovery kit that `coldchain init` has written",
+            Self::OtherRoot { .. } => "nothing was done; give the kit of this machine's ledgers",
+            Self::Unopened { .. } => {
+                "`coldchain key add-recipient` seals their keys to another recipient, with an identity that opens them"
+            }
+            Self::ChainsDamaged { .. } => "`coldchain verify` says what else is damaged",
             Self::NoRole { .. } => {
                 "nothing was written; `coldchain key show` tells who has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` gives one"
             }

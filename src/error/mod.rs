@@ -343,6 +343,40 @@ pub enum Error {
         /// What is wrong with it.
         source: KitFault,
     },
+    /// What was typed is no key.
+    #[error("`{0}` is no public key")]
+    NoPublicKey(String),
+    /// The root key's secret is needed, and is not there.
+    #[error("{} holds no root secret", .0.display())]
+    NoRootSecret(PathBuf),
+    /// A kit belongs to other ledgers.
+    #[error("{} is of the root key {found}, and {trusted} is trusted here", path.display())]
+    OtherRoot {
+        /// The kit.
+        path: PathBuf,
+        /// Its root key.
+        found: String,
+        /// The one in the state directory.
+        trusted: String,
+    },
+    /// Archives whose keys an identity does not open.
+    #[error("{identity} does not open {unopened} of {}", count(*.of, "archive"))]
+    Unopened {
+        /// The identity file.
+        identity: String,
+        /// How many.
+        unopened: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// Chains whose newest archive is not as the ledger says.
+    #[error("the newest archive is damaged in {damaged} of {}", count(*.of, "chain"))]
+    ChainsDamaged {
+        /// How many.
+        damaged: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// A file that must be private isn't.
     #[error("{} can be read by others (mode {mode:o})", path.display())]
     Exposed {

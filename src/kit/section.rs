@@ -71,7 +71,7 @@ pub fn supplement(root: &str, sources: &[KitSource], kit: &str) -> String {
 
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {
         word.to_owned()
     } else {

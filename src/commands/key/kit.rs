@@ -1,0 +1,88 @@
+//! `coldchain key kit`: bring a recovery kit up to date, or print what belongs to it.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::trusted_root;
+use crate::cli::{Everywhere, KeyKit};
+use crate::commands::load;
+use crate::commands::output::{answer, answer_json};
+use crate::engine::{KitChange, StateDir, file_name, kit_sources, read_kit, update_kit};
+use crate::error::Error;
+use crate::kit::{KitSource, restore_commands, supplement};
+
+/// What the commands call a kit that is not at hand: as `init` names it.
+const KIT: &str = "coldchain-recovery-kit.txt";
+
+pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load(everywhere)?;
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let sources = kit_sources(&config, &catalog)?;
+    let root = trusted_root(&config)?.ok_or_else(|| Error::NoKeys {
+        state_dir: config.state_dir.clone(),
+        file: "root.pub",
+    })?;
+    let Some(path) = &args.kit else {
+        if everywhere.json {
+            return answer_json(&to_json(None, &sources));
+        }
+        return answer(&supplement(&root.to_string(), &sources, KIT));
+    };
+    let kit = read_kit(path)?;
+    if let Some(found) = kit.root.filter(|found| *found != root) {
+        return Err(Error::OtherRoot {
+            path: path.clone(),
+            found: found.to_string(),
+            trusted: root.to_string(),
+        });
+    }
+    let change = update_kit(path, &sources)?;
+    if everywhere.json {
+        return answer_json(&to_json(Some((path, change)), &sources));
+    }
+    if everywhere.quiet {
+        return Ok(());
+    }
+    answer(&in_words(path, change, &sources))
+}
+
+fn to_json(kit: Option<(&Path, KitChange)>, sources: &[KitSource]) -> serde_json::Value {
+    let sources: Vec<_> = sources
+        .iter()
+        .map(|source| {
+            json!({
+                "source": source.name, "store": source.store, "directory": source.directory,
+                "ledger": source.ledger, "entries": source.head.map(|head| head.seq),
+                "head": source.head.map(|head| head.hash),
+            })
+        })
+        .collect();
+    json!({
+        "kit": kit.map(|(path, _)| path),
+        "updated": kit.is_some_and(|(_, change)| change == KitChange::Updated),
+        "sources": sources,
+    })
+}
+
+fn in_words(path: &Path, change: KitChange, sources: &[KitSource]) -> String {
+    let mut text = match change {
+        KitChange::None => format!("{} is up to date\n", path.display()),
+        KitChange::Updated => format!(
+            "brought {} up to date: print it and keep it away from this machine\n",
+            path.display()
+        ),
+    };
+    for source in sources {
+        text.push_str("\n# ");
+        text.push_str(source.name.as_str());
+        text.push_str(" on an empty machine:\n");
+        text.push_str(&restore_commands(source, &file_name(path)));
+    }
+    if !sources.is_empty() {
+        text.push_str(
+            "\n# without coldchain: docs/restore-without-coldchain.md, and README-RESTORE.txt in the store\n",
+        );
+    }
+    text
+}

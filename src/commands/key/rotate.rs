@@ -1,0 +1,138 @@
+//! `coldchain key rotate`: change who may sign the ledgers.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::{in_words, keys_to_json, trusted_root};
+use crate::cli::{Everywhere, KeyRotate};
+use crate::commands::backup::end;
+use crate::commands::output::{answer, answer_json};
+use crate::commands::{load, sources};
+use crate::config::{Config, Prune};
+use crate::engine::{KeyChange, Rotated, StateDir, World, keys_of, read_kit, rotate};
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::ledger::{PublicKey, SigningKey};
+use crate::model::entry::Role;
+use crate::progress::Quiet;
+
+pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load(everywhere)?;
+    let chosen = sources(&config, args.source.as_deref())?;
+    let root = root_secret(args, &config)?;
+    let parsed = |key: &String| {
+        let parsed: Result<PublicKey, _> = key.parse();
+        parsed.map_err(|_| Error::NoPublicKey(key.clone()))
+    };
+    let mut change = KeyChange {
+        remove: args.remove.iter().map(parsed).collect::<Result<_, _>>()?,
+        ..KeyChange::default()
+    };
+    let added: Vec<PublicKey> = args.add.iter().map(parsed).collect::<Result<_, _>>()?;
+    let state_dir = StateDir::new(&config.state_dir);
+    state_dir.create()?;
+    let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
+    let mut roles: Vec<Role> = args.role.iter().map(|role| role.role()).collect();
+    if roles.is_empty() {
+        roles = default_roles(&config, &root.public(), &state_dir)?;
+    }
+    change.add = added.into_iter().map(|key| (key, roles.clone())).collect();
+    let coming = if args.new_signing_key {
+        let coming = state_dir.coming_key()?.public();
+        change.remove.extend(state_dir.signing_public()?);
+        change.add.push((coming.clone(), roles.clone()));
+        Some(coming)
+    } else {
+        None
+    };
+    let world = World {
+        wait_lock: args.lock.at_most(),
+        ..World::real(&Quiet)
+    };
+    let mut told = Vec::new();
+    let mut text = String::new();
+    let mut errors = Vec::new();
+    for source in &chosen {
+        world.interrupt.check()?;
+        match rotate(&config, source, &change, &root, world) {
+            Ok(rotated) => {
+                text.push_str(&lines(source.name.as_str(), &rotated, coming.as_ref()));
+                told.push(json!({
+                    "source": source.name, "entry": rotated.entry,
+                    "keys": keys_to_json(&rotated.keys),
+                }));
+            }
+            Err(error) => errors.push((source, error)),
+        }
+    }
+    // A ledger that does not know the new key yet is told by the next run: until then it stays aside.
+    if let (Some(coming), true) = (&coming, errors.is_empty()) {
+        state_dir.adopt_coming_key(&root, &roles)?;
+        writeln!(text, "this machine signs with {coming} from now on").expect("a string takes it");
+    }
+    if everywhere.json {
+        let coming = coming.map(|key| key.to_string());
+        answer_json(&json!({"sources": told, "signing_key": coming}))?;
+    } else if !everywhere.quiet {
+        answer(&text)?;
+    }
+    end(errors, chosen.len(), everywhere, Ok(()))
+}
+
+/// The root key's secret, which must be that of the key that is trusted here.
+fn root_secret(args: &KeyRotate, config: &Config) -> Result<SigningKey, Error> {
+    let root = read_kit(&args.kit)?
+        .root_secret
+        .ok_or_else(|| Error::NoRootSecret(args.kit.clone()))?;
+    match trusted_root(config)? {
+        Some(trusted) if trusted != root.public() => Err(Error::OtherRoot {
+            path: args.kit.clone(),
+            found: root.public().to_string(),
+            trusted: trusted.to_string(),
+        }),
+        _ => Ok(root),
+    }
+}
+
+/// What this machine's key may do now, or what one that backs up has to.
+fn default_roles(
+    config: &Config,
+    root: &PublicKey,
+    state_dir: &StateDir,
+) -> Result<Vec<Role>, Error> {
+    if let Some(own) = state_dir.signing_public()? {
+        let catalog = state_dir.catalog_to_read()?;
+        for row in catalog.sources()? {
+            let keys = keys_of(&row, root, &catalog)?;
+            if let Some((_, roles)) = keys.into_iter().find(|(key, _)| *key == own) {
+                return Ok(roles);
+            }
+        }
+    }
+    Ok(match config.prune {
+        Prune::AfterBackup => vec![Role::Pruner, Role::Writer],
+        Prune::Elsewhere => vec![Role::Writer],
+    })
+}
+
+fn lines(name: &str, rotated: &Rotated, coming: Option<&PublicKey>) -> String {
+    let mut text = match (rotated.entry, rotated.keys.is_empty()) {
+        (Some(seq), _) => format!("{name}: ledger entry {seq} names the keys\n"),
+        (None, false) => format!("{name}: nothing to change\n"),
+        (None, true) => format!("{name}: its ledger is not opened yet\n"),
+    };
+    for (key, roles) in &rotated.keys {
+        let here = if Some(key) == coming {
+            "  (this machine)"
+        } else {
+            ""
+        };
+        writeln!(text, "  {key}  {}{here}", in_words(roles)).expect("a string takes it");
+    }
+    let may_write = |(_, roles): &(PublicKey, Vec<Role>)| roles.contains(&Role::Writer);
+    if !rotated.keys.is_empty() && !rotated.keys.iter().any(may_write) {
+        text.push_str("  nobody may archive there any more\n");
+    }
+    text
+}

@@ -1,0 +1,490 @@
+//! `coldchain key` and the recovery kit, with the real program: what a kit says and proves, who opens
+//! the archives, and who signs the ledger.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use coldchain::kit::Kit;
+use coldchain::model::Sha256;
+use coldchain::seal::generate_identity;
+use common::loopfs::{LoopFs, real_btrfs_available};
+use common::machine::{Machine, Run, fed_config};
+use common::stream_builder::StreamBuilder;
+use serde_json::Value;
+
+/// A machine that was fed a made-up chain of these dates.
+fn archived(dates: &[&str]) -> Machine {
+    let machine = Machine::fed(None);
+    feed(&machine, dates, 0);
+    machine
+}
+
+/// Feeds a chain whose streams have these numbers: the first is a full.
+fn feed(machine: &Machine, dates: &[&str], first: u8) {
+    for (at, date) in (0..).zip(dates) {
+        let run = machine.run_with(&format!("decide {date}"), &stream(date, first, at));
+        assert_eq!(run.code, Some(0), "{date}: {}", run.stderr);
+    }
+}
+
+fn stream(date: &str, first: u8, at: u8) -> Vec<u8> {
+    let uuid = |at: u8| [b'a' + first + at; 16];
+    let stream = StreamBuilder::header(1);
+    let stream = match at {
+        0 => stream.subvol(date.as_bytes(), uuid(at), 10).mkfile(b"file"),
+        _ => stream.snapshot(date.as_bytes(), uuid(at), 10, uuid(at - 1), 10),
+    };
+    stream.write(b"file", 0, date.as_bytes()).finish()
+}
+
+fn kit_text(machine: &Machine) -> String {
+    fs::read_to_string(machine.path("kit")).unwrap()
+}
+
+fn kit(machine: &Machine) -> Kit {
+    Kit::parse(kit_text(machine).as_bytes()).unwrap()
+}
+
+#[track_caller]
+fn ok(run: &Run) -> &str {
+    assert_eq!(
+        (run.code, run.stderr.as_str()),
+        (Some(0), ""),
+        "{}",
+        run.stdout
+    );
+    &run.stdout
+}
+
+fn json(run: &Run) -> Value {
+    serde_json::from_str(ok(run)).unwrap()
+}
+
+/// The number and hash of the newest entry in the store.
+fn head(machine: &Machine) -> (u64, Sha256) {
+    let entries = machine.objects(".entry");
+    let newest = fs::read(entries.last().unwrap()).unwrap();
+    let end = newest.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    (entries.len() as u64, Sha256::of(&newest[..end]))
+}
+
+/// This machine's public signing key.
+fn own_key(machine: &Machine) -> String {
+    let shown = json(&machine.run("key show --json"));
+    shown["signing_key"].as_str().unwrap().to_owned()
+}
+
+/// The keys of the source's ledger after the root key: key and roles.
+fn granted(machine: &Machine) -> Vec<(String, Vec<String>)> {
+    let shown = json(&machine.run("key show --json"));
+    let keys = shown["sources"][0]["keys"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    assert_eq!(keys[0]["key"], shown["root_key"]);
+    keys[1..]
+        .iter()
+        .map(|key| {
+            let roles = key["roles"].as_array().unwrap().iter().map(text);
+            (text(&key["key"]), roles.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn a_kit_is_brought_up_to_date_and_says_how_far_the_ledger_went() {
+    let machine = archived(&["2024-01-01", "2024-01-07"]);
+    let before = kit_text(&machine);
+    assert_eq!(kit(&machine).sources[0].head, None);
+    let stdout = "\
+brought $T/kit up to date: print it and keep it away from this machine
+
+# home on an empty machine:
+coldchain catalog rebuild --identity kit \\
+  --store file://$T/store
+coldchain restore home --to DIRECTORY \\
+  --identity kit
+
+# without coldchain: docs/restore-without-coldchain.md, and README-RESTORE.txt in the store
+";
+    machine.run("key kit --kit $T/kit").is(0, stdout, "");
+
+    let after = kit_text(&machine);
+    let (secrets, _) = before.split_once("# source home\n").unwrap();
+    assert!(after.starts_with(secrets), "{after}");
+    let source = &kit(&machine).sources[0];
+    let known = source.head.unwrap();
+    assert_eq!((known.seq, known.hash), head(&machine));
+    assert_eq!(source.directory, "home");
+    let mode = machine.path("kit").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!machine.path("kit.new").exists());
+
+    let again = stdout.replace(
+        "brought $T/kit up to date: print it and keep it away from this machine",
+        "$T/kit is up to date",
+    );
+    machine.run("key kit --kit $T/kit").is(0, &again, "");
+    assert_eq!(kit_text(&machine), after);
+}
+
+#[test]
+fn without_the_kit_a_supplement_says_all_but_its_secrets() {
+    let machine = archived(&["2024-01-01"]);
+    let run = machine.run("key kit");
+    let read = Kit::parse(ok(&run).as_bytes());
+    // `$HEX32` stands for the ledger's id there.
+    assert!(read.is_err());
+    let root = kit(&machine).root.unwrap();
+    assert!(run.stdout.contains(&format!("# root public key: {root}\n")));
+    assert!(run.stdout.contains("#   ledger  $HEX32\n#   entries 2\n"));
+    assert!(run.stdout.lines().all(|line| line.starts_with('#')));
+    assert!(!run.stdout.contains("AGE-SECRET-KEY"));
+    assert!(!run.stdout.contains("untrusted comment"));
+}
+
+#[test]
+fn a_kit_that_can_t_be_relied_on_or_is_another_s_is_left_as_it_is() {
+    let machine = archived(&["2024-01-01"]);
+    let other = Machine::fed(None);
+    fs::copy(other.path("kit"), machine.path("other")).unwrap();
+    let trusted = kit(&machine).root.unwrap();
+    let found = kit(&other).root.unwrap();
+    let stderr = format!(
+        "error: $T/other is of the root key {found}, and {trusted} is trusted here\n\
+         hint: nothing was done; give the kit of this machine's ledgers\n"
+    );
+    let before = machine.standing();
+    for words in [
+        "key kit --kit $T/other",
+        "key check --identity $T/other",
+        "key rotate --kit $T/other --new-signing-key",
+    ] {
+        machine.run(words).is(2, "", &stderr);
+    }
+    let broken = kit_text(&machine).replace("#   ledger  ", "#   ledger  x");
+    fs::write(machine.path("other"), broken).unwrap();
+    let line = kit_text(&machine)
+        .lines()
+        .position(|line| line.starts_with("#   ledger"))
+        .unwrap()
+        + 1;
+    machine.run("key kit --kit $T/other").is(
+        2,
+        "",
+        &format!(
+            "error: could not understand the recovery kit $T/other\ncaused by: line {line}: it is no ledger id\n\
+             hint: nothing was changed; put it right, or take an older copy of it\n"
+        ),
+    );
+    fs::remove_file(machine.path("other")).unwrap();
+    fs::copy(other.path("kit"), machine.path("other")).unwrap();
+    assert_eq!(machine.standing(), before);
+}
+
+#[test]
+fn a_check_proves_what_a_kit_opens() {
+    let machine = archived(&["2024-01-01", "2024-01-07"]);
+    let good = "\
+home: chain of 2024-01-01: 2 of 2 archives opened; of the newest, 2024-01-07: key.age is the ledger's, first segment opened
+root secret: matches the root key that is trusted here
+";
+    machine.run("key check --identity $T/kit").is(0, good, "");
+
+    let (secret, _) = generate_identity();
+    fs::write(machine.path("stranger"), secret).unwrap();
+    machine.run("key check --identity $T/stranger").is(
+        1,
+        "\
+home: chain of 2024-01-01: 0 of 2 archives opened; of the newest, 2024-01-07: key.age is the ledger's, first segment not tried: its key is not opened
+  not opened: 2024-01-01-full-$HEX16
+  not opened: 2024-01-07-incr-$HEX16
+root secret: is not in it
+",
+        "error: $T/stranger does not open 2 of 2 archives\n\
+         hint: `coldchain key add-recipient` seals their keys to another recipient, with an identity that opens them\n",
+    );
+
+    let hint = "error: the newest archive is damaged in 1 of 1 chain\n\
+                hint: `coldchain verify` says what else is damaged\n";
+    let key = &machine.objects("key.age")[1];
+    let sound = fs::read(key).unwrap();
+    fs::write(key, b"something else").unwrap();
+    let run = machine.run("key check --identity $T/kit");
+    let stdout = good.replace(
+        "key.age is the ledger's",
+        "key.age BAD: it is not the one in the ledger",
+    );
+    run.is(6, &stdout, hint);
+    fs::write(key, sound).unwrap();
+
+    fs::remove_file(&machine.objects(".zst.age")[1]).unwrap();
+    let stdout = good.replace("first segment opened", "first segment BAD: it is missing");
+    machine
+        .run("key check --identity $T/kit")
+        .is(6, &stdout, hint);
+}
+
+#[test]
+fn a_further_recipient_opens_what_was_archived_before_it() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::fed(Some(LoopFs::new(256)));
+    feed(&machine, &["2024-01-01", "2024-01-07"], 0);
+    let (secret, recipient) = generate_identity();
+    fs::write(machine.path("spare"), secret).unwrap();
+    let segments = || -> Vec<_> {
+        let read = |path: &_| fs::read(path).unwrap();
+        machine.objects(".zst.age").iter().map(read).collect()
+    };
+    let before = segments();
+    let restore = "restore home --to $FS --identity $T/spare --yes";
+    assert_eq!(machine.run(restore).code, Some(1));
+
+    let add = format!("key add-recipient {recipient} --identity $T/kit");
+    let advice = "add it to `recipients` in $T/config.toml, so that the archives to come are sealed to it too; the first of them begins a new chain\n";
+    machine.run(&add).is(
+        0,
+        &format!("home: the keys of 2 archives sealed to it\n{advice}"),
+        "",
+    );
+    let entries = machine.objects(".entry").len();
+    machine.run(&add).is(
+        0,
+        &format!("home: the keys of 0 archives sealed to it, 2 were already\n{advice}"),
+        "",
+    );
+    assert_eq!(machine.objects(".entry").len(), entries);
+    assert_eq!(segments(), before);
+
+    ok(&machine.run("key check --identity $T/spare"));
+    ok(&machine.run(restore));
+    let restored = machine.btrfs().path("home/2024-01-07/file");
+    assert_eq!(fs::read_to_string(restored).unwrap(), "2024-01-07");
+
+    // With it in the config the next archive is a full of a new chain, which says why.
+    let config = fed_config().replace("[\"$R\"]", &format!("[\"$R\", \"{recipient}\"]"));
+    machine.write_config(&config);
+    let plan = machine.run("plan 2024-01-14");
+    assert!(
+        ok(&plan).contains("  full         the recipients have changed since 2024-01-07\n"),
+        "{}",
+        plan.stdout
+    );
+    feed(&machine, &["2024-01-14"], 5);
+    machine.run(&add).is(
+        0,
+        "home: the keys of 0 archives sealed to it, 3 were already\n",
+        "",
+    );
+}
+
+#[test]
+fn who_opens_nothing_adds_nobody() {
+    let machine = archived(&["2024-01-01"]);
+    let (secret, recipient) = generate_identity();
+    fs::write(machine.path("stranger"), secret).unwrap();
+    let entries = machine.objects(".entry").len();
+    let run = machine.run(&format!(
+        "key add-recipient {recipient} --identity $T/stranger --quiet"
+    ));
+    run.is(
+        1,
+        "",
+        "error: $T/stranger does not open 1 of 1 archive\n\
+         hint: `coldchain key add-recipient` seals their keys to another recipient, with an identity that opens them\n",
+    );
+    machine
+        .run("key add-recipient age1nonsense --identity $T/kit")
+        .code
+        .filter(|code| *code == 2)
+        .expect("what is no recipient is a usage error");
+    assert_eq!(machine.objects(".entry").len(), entries);
+}
+
+#[test]
+fn a_key_that_was_removed_archives_nothing_until_a_new_one_is_made() {
+    let machine = archived(&["2024-01-01"]);
+    let lost = own_key(&machine);
+    assert_eq!(
+        granted(&machine),
+        [(lost.clone(), vec!["pruner".to_owned(), "writer".to_owned()])]
+    );
+    let root = kit(&machine).root.unwrap();
+    machine
+        .run(&format!("key rotate --kit $T/kit --remove {lost}"))
+        .is(
+            0,
+            &format!(
+                "home: ledger entry 3 names the keys\n  {root}  root\n  nobody may archive there any more\n"
+            ),
+            "",
+        );
+    // Once more changes nothing.
+    let again = machine.run(&format!("key rotate --kit $T/kit --remove {lost}"));
+    assert!(ok(&again).starts_with("home: nothing to change\n"));
+
+    let before = machine.standing();
+    let refused = format!(
+        "error: the ledger of `home` does not have this machine's key as a writer: {lost}\n\
+         hint: nothing was written; `coldchain key show` tells who has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` gives one\n"
+    );
+    machine
+        .run_with("decide 2024-01-07", &stream("2024-01-07", 0, 1))
+        .is(6, "", &refused);
+    assert_eq!(machine.standing(), before);
+
+    // A run that died before every ledger knew the key has left it aside: it is gone on with.
+    let (old, coming) = (
+        machine.state().join("signing.key"),
+        machine.state().join("signing.key.new"),
+    );
+    let other = Machine::fed(None);
+    fs::copy(other.state().join("signing.key"), &coming).unwrap();
+    let run = machine.run("key rotate --kit $T/kit --new-signing-key");
+    let new = own_key(&machine);
+    assert_eq!(new, own_key(&other));
+    assert_eq!(
+        run.stdout,
+        format!(
+            "home: ledger entry 4 names the keys\n  {root}  root\n  {new}  pruner and writer  (this machine)\n\
+             this machine signs with {new} from now on\n"
+        )
+    );
+    assert!(!coming.exists());
+    assert_eq!(old.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    feed_one(&machine, "2024-01-07", 1);
+    assert_eq!(
+        machine.archived(),
+        ["2024-01-01 full", "2024-01-07 incremental"]
+    );
+
+    // The root secret was never written here.
+    let secret = kit(&machine).root_secret.unwrap().to_file_text();
+    let secret = secret.lines().nth(1).unwrap();
+    for file in fs::read_dir(machine.state()).unwrap() {
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        let found = bytes
+            .windows(secret.len())
+            .any(|window| window == secret.as_bytes());
+        assert!(!found);
+    }
+}
+
+fn feed_one(machine: &Machine, date: &str, at: u8) {
+    let run = machine.run_with(&format!("decide {date}"), &stream(date, 0, at));
+    assert_eq!(run.code, Some(0), "{date}: {}", run.stderr);
+}
+
+#[test]
+fn a_separate_pruner_is_given_its_role_and_nothing_else() {
+    let machine = archived(&["2024-01-01"]);
+    let pruner = Machine::new();
+    pruner.write_config(&fed_config());
+    let run = pruner.run("key new");
+    let key = own_key(&pruner);
+    assert_eq!(
+        ok(&run),
+        format!(
+            "signing key  {key}\nit signs nothing yet; where the recovery kit is, run\n  \
+             coldchain key rotate --kit FILE --add {key} --role pruner\n"
+        )
+    );
+    pruner.run("key new").is(
+        2,
+        "",
+        "error: $T/state/signing.key exists already\n\
+         hint: nothing was overwritten; name another file, or move it away\n",
+    );
+    let own = own_key(&machine);
+    ok(&machine.run(&format!(
+        "key rotate --kit $T/kit --add {key} --role pruner"
+    )));
+    ok(&machine.run(&format!(
+        "key rotate --kit $T/kit --add {own} --role writer"
+    )));
+    let roles = |role: &str| vec![role.to_owned()];
+    assert_eq!(
+        granted(&machine),
+        [(own, roles("writer")), (key, roles("pruner"))]
+    );
+    feed_one(&machine, "2024-01-07", 1);
+}
+
+#[test]
+fn what_is_typed_wrong_changes_no_key() {
+    let machine = archived(&["2024-01-01"]);
+    let (secret, _) = generate_identity();
+    fs::write(machine.path("identity"), secret).unwrap();
+    let before = machine.standing();
+    machine
+        .run("key rotate --kit $T/identity --new-signing-key")
+        .is(
+            2,
+            "",
+            "error: $T/identity holds no root secret\n\
+             hint: give the recovery kit that `coldchain init` has written\n",
+        );
+    for option in ["--add", "--remove"] {
+        let run = machine.run(&format!("key rotate --kit $T/kit {option} RWnonsense"));
+        run.is(
+            2,
+            "",
+            "error: `RWnonsense` is no public key\n\
+             hint: `coldchain key show` prints a machine's, RW…\n",
+        );
+    }
+    for words in [
+        "key rotate --kit $T/kit",
+        "key rotate --new-signing-key",
+        "key rotate --kit $T/kit --remove X --role writer",
+        "key rotate --kit $T/kit --add X --role root",
+        "key check",
+        "key",
+    ] {
+        let run = machine.run(words);
+        assert_eq!(run.code, Some(2), "{words}: {}", run.stderr);
+    }
+    assert_eq!(machine.standing(), before);
+    assert!(!machine.state().join("signing.key.new").exists());
+}
+
+#[test]
+fn init_makes_no_keys_for_ledgers_that_have_theirs() {
+    let machine = archived(&["2024-01-01"]);
+    for file in ["signing.key", "signing.pub", "signing.grant"] {
+        fs::remove_file(machine.state().join(file)).unwrap();
+    }
+    let root = fs::read(machine.state().join("root.pub")).unwrap();
+    let run = machine.run("init --kit $T/kit --quiet");
+    assert_eq!(
+        ok(&run),
+        "$T/state: there is no signing key for the ledgers that the catalog has: \
+         run `coldchain key rotate --kit FILE --new-signing-key` to archive from here\n"
+    );
+    assert_eq!(fs::read(machine.state().join("root.pub")).unwrap(), root);
+    ok(&machine.run("key rotate --kit $T/kit --new-signing-key"));
+    feed_one(&machine, "2024-01-07", 1);
+}
+
+#[test]
+fn a_secret_that_lies_on_the_machine_is_warned_of() {
+    let machine = archived(&[]);
+    let run = machine.run("doctor");
+    assert!(
+        run.stderr.contains(
+            "warning: $T/kit holds a secret key: keep it away from this machine, and delete it here\n"
+        ),
+        "{}",
+        run.stderr
+    );
+    fs::rename(machine.path("kit"), machine.state().join("notes")).unwrap();
+    let run = machine.run("doctor");
+    assert!(
+        run.stderr
+            .contains("warning: $T/state/notes holds a secret key")
+    );
+    fs::remove_file(machine.state().join("notes")).unwrap();
+    assert!(!machine.run("doctor").stderr.contains("secret"));
+}
