@@ -41,6 +41,9 @@ pub struct Everywhere {
         default_value = "/etc/coldchain/config.toml"
     )]
     pub config: PathBuf,
+    /// Where catalog and keys lie, instead of the config's `state_dir`
+    #[arg(long, global = true, value_name = "DIR", env = "COLDCHAIN_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
     /// Answer in JSON: one document, or one event a line from long runs
     #[arg(long, global = true)]
     pub json: bool,
@@ -73,6 +76,9 @@ pub enum Command {
     Verify(Verify),
     /// Remove what attempts that came to nothing left in the store
     Prune(Prune),
+    /// Make the catalog anew from the store
+    #[command(subcommand)]
+    Catalog(Catalog),
     /// btrsend's protocol: print nothing, "c" or "i YYYY-MM-DD", then archive the stream on stdin
     Decide(Decide),
     /// Who opens the archives and who signs the ledgers: the recovery kit, recipients, signing keys
@@ -267,6 +273,40 @@ pub struct Prune {
     /// What to do while another run is at work.
     #[command(flatten)]
     pub lock: WaitLock,
+}
+
+/// `coldchain catalog`
+#[derive(Debug, Subcommand)]
+pub enum Catalog {
+    /// Read the ledgers of a store into a new catalog; the store is only read, and what was there is kept
+    Rebuild(CatalogRebuild),
+}
+
+/// `coldchain catalog rebuild`
+#[derive(Debug, Args)]
+pub struct CatalogRebuild {
+    /// The store's URL: `file:///path`, or `s3://bucket/prefix?region=&endpoint=&path_style=true`;
+    /// several times for several stores, and the config's stores if left out
+    #[arg(long, value_name = "URL")]
+    pub store: Vec<String>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    /// Give up the unfinished archives that only the catalog here knows of
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Whom to trust, where the state directory does not say.
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// The recovery kit: it names the root key and the ledgers, and opens what is sealed in them. Any
+    /// other identity file opens it only
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
+    /// A root public key (`RW…`) to trust; several times for several
+    #[arg(long, value_name = "KEY")]
+    pub trust: Vec<String>,
 }
 
 /// `coldchain decide`

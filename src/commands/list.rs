@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::age::Verified;
 use super::output::{answer, answer_json, percent};
-use super::{load, sources, today};
+use super::{load_to_read, sources, today};
 use crate::catalog::{ArchiveRow, Catalog};
 use crate::cli::{Everywhere, List};
-use crate::config::Source;
+use crate::config::{Config, Origin, Source};
 use crate::engine::{Clock, StateDir, SystemClock, history, schedule, store_url};
 use crate::error::Error;
 use crate::model::archive::ArchiveState;
@@ -22,25 +22,49 @@ use crate::plan::{History, Schedule, expires_on};
 struct Listed {
     name: SourceName,
     store: String,
-    next_slot: NaiveDate,
+    /// `None` where no config says what is scheduled.
+    next_slot: Option<NaiveDate>,
     chains: Vec<ListedChain>,
+}
+
+/// When a chain's time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expiry {
+    On(NaiveDate),
+    /// Not while it is the newest.
+    Never,
+    /// No config says.
+    Unknown,
+}
+
+impl Expiry {
+    fn of(date: Option<NaiveDate>) -> Self {
+        date.map_or(Self::Never, Self::On)
+    }
+
+    fn date(self) -> Option<NaiveDate> {
+        match self {
+            Self::On(date) => Some(date),
+            Self::Never | Self::Unknown => None,
+        }
+    }
 }
 
 struct ListedChain {
     id: ArchiveId,
     state: &'static str,
-    expires_on: Option<NaiveDate>,
+    expiry: Expiry,
     archives: Vec<ArchiveRow>,
     verified: Verified,
 }
 
 pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let mut listed = Vec::new();
     for source in sources(&config, args.source.as_deref())? {
         let store = store_url(&config.stores[&source.store]);
-        listed.push(gather(source, store, today(&config), &catalog)?);
+        listed.push(gather(&config, source, store, &catalog)?);
     }
     if everywhere.json {
         let sources: Vec<Value> = listed.iter().map(Listed::to_json).collect();
@@ -52,12 +76,15 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
 }
 
 fn gather(
+    config: &Config,
     source: &Source,
     store: String,
-    today: NaiveDate,
     catalog: &Catalog,
 ) -> Result<Listed, Error> {
-    let schedule = schedule(source);
+    let schedule = match config.origin {
+        Origin::File => Some(schedule(source)),
+        Origin::Catalog => None,
+    };
     let (archives, checks) = match catalog.source(&source.name)? {
         Some(row) => (
             catalog.archives(&row.ledger)?,
@@ -70,7 +97,7 @@ fn gather(
     for archive in archives {
         let known = chains.iter().position(|chain| chain.id == archive.chain);
         let at = known.unwrap_or_else(|| {
-            chains.push(chain(archive.chain, &history, &schedule));
+            chains.push(chain(archive.chain, &history, schedule.as_ref()));
             chains.len() - 1
         });
         chains[at].archives.push(archive);
@@ -84,16 +111,19 @@ fn gather(
     Ok(Listed {
         name: source.name.clone(),
         store,
-        next_slot: schedule.next_slot_after(today),
+        next_slot: schedule.map(|schedule| schedule.next_slot_after(today(config))),
         chains,
     })
 }
 
-fn chain(id: ArchiveId, history: &History, schedule: &Schedule) -> ListedChain {
+fn chain(id: ArchiveId, history: &History, schedule: Option<&Schedule>) -> ListedChain {
     ListedChain {
         id,
         state: "unfinished",
-        expires_on: expires_on(history, id, schedule),
+        expiry: match schedule {
+            Some(schedule) => Expiry::of(expires_on(history, id, schedule)),
+            None => Expiry::Unknown,
+        },
         archives: Vec::new(),
         verified: Verified {
             at: None,
@@ -133,10 +163,11 @@ impl Listed {
     }
 
     fn to_text(&self, now: DateTime<Utc>) -> String {
-        let mut text = format!(
-            "{}  {}  next slot {}\n",
-            self.name, self.store, self.next_slot
-        );
+        let next_slot = self
+            .next_slot
+            .map(|date| format!("  next slot {date}"))
+            .unwrap_or_default();
+        let mut text = format!("{}  {}{next_slot}\n", self.name, self.store);
         if self.chains.is_empty() {
             text.push_str("  nothing archived yet\n");
         }
@@ -162,24 +193,25 @@ impl ListedChain {
             })
             .collect();
         json!({
-            "id": self.id.date, "state": self.state, "expires_on": self.expires_on,
+            "id": self.id.date, "state": self.state, "expires_on": self.expiry.date(),
             "verified_at": self.verified.at, "deep_verified_at": self.verified.deep,
             "archives": archives,
         })
     }
 
     fn to_text(&self, now: DateTime<Utc>) -> String {
-        let expiry = match self.expires_on {
-            _ if self.state == "unfinished" => "the next backup goes on with it".to_owned(),
-            Some(date) => format!("expires {date}"),
-            None => "does not expire while it is the newest".to_owned(),
+        let expiry = match self.expiry {
+            _ if self.state == "unfinished" => ", the next backup goes on with it".to_owned(),
+            Expiry::On(date) => format!(", expires {date}"),
+            Expiry::Never => ", does not expire while it is the newest".to_owned(),
+            Expiry::Unknown => String::new(),
         };
         let verified = match self.state {
             "complete" | "damaged" => format!(", {}", self.verified.in_words(now)),
             _ => String::new(),
         };
         let mut text = format!(
-            "  chain of {}  {}, {expiry}{verified}\n",
+            "  chain of {}  {}{expiry}{verified}\n",
             self.id.date, self.state
         );
         let last = self.archives.len().saturating_sub(1);

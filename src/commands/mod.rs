@@ -3,6 +3,7 @@
 
 mod age;
 mod backup;
+mod catalog;
 mod decide;
 mod doctor;
 mod init;
@@ -18,11 +19,13 @@ mod show;
 mod thaw;
 mod verify;
 
+use std::path::PathBuf;
+
 use chrono::NaiveDate;
 
 use crate::cli::{Cli, Command, Everywhere};
-use crate::config::{Config, Source};
-use crate::engine::{Clock, SystemClock, local_date};
+use crate::config::{Config, ConfigError, DEFAULT_STATE_DIR, Source, SourcePlace};
+use crate::engine::{Clock, StateDir, SystemClock, local_date};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::model::ids::parse_date;
@@ -40,6 +43,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Thaw(args) => thaw::run(&args, everywhere),
         Command::Verify(args) => verify::run(&args, everywhere),
         Command::Prune(args) => prune::run(&args, everywhere),
+        Command::Catalog(command) => catalog::run(&command, everywhere),
         Command::Decide(args) => decide::run(&args, everywhere),
         Command::Key(key) => key::run(&key, everywhere),
         Command::Doctor => doctor::run(everywhere),
@@ -48,7 +52,40 @@ pub fn run(cli: Cli) -> Result<(), Error> {
 }
 
 fn load(everywhere: &Everywhere) -> Result<Config, Error> {
-    Ok(Config::load(&everywhere.config)?)
+    let mut config = Config::load(&everywhere.config)?;
+    if let Some(state_dir) = &everywhere.state_dir {
+        config.state_dir.clone_from(state_dir);
+    }
+    Ok(config)
+}
+
+/// The config; or, for what only reads, what the catalog knows where there is no config.
+fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
+    let missing = match load(everywhere) {
+        Err(Error::Config(error @ ConfigError::NotFound { .. })) => error,
+        loaded => return loaded,
+    };
+    let state_dir = state_dir_without_config(everywhere);
+    let rows = StateDir::new(&state_dir).catalog_to_read()?.sources()?;
+    if rows.is_empty() {
+        return Err(missing.into());
+    }
+    let places = rows
+        .into_iter()
+        .map(|row| {
+            Ok(SourcePlace {
+                name: row.name,
+                directory: row.directory.parse()?,
+                store: row.store,
+            })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    Ok(Config::of_places(&everywhere.config, &state_dir, &places)?)
+}
+
+fn state_dir_without_config(everywhere: &Everywhere) -> PathBuf {
+    let given = everywhere.state_dir.clone();
+    given.unwrap_or_else(|| DEFAULT_STATE_DIR.into())
 }
 
 /// Today in the configured time zone.

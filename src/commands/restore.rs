@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::backup::observer;
-use super::load;
+use super::load_to_read;
 use super::output::{answer, answer_json, count};
 use super::prompt::{confirm, passphrase};
 use crate::cli::{Everywhere, Restore, Thawing};
@@ -25,7 +25,7 @@ use crate::seal::Identities;
 use crate::store::ThawRequest;
 
 pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let source = config.source(&args.source)?;
     let date = args.date.as_deref().map(parse_date).transpose()?;
     let state_dir = StateDir::new(&config.state_dir);

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::age::ago;
 use super::output::{answer, answer_json, count, percent};
-use super::{load, sources};
+use super::{load_to_read, sources};
 use crate::catalog::{ArchiveRow, SegmentRow, SourceRow, VerificationRow};
 use crate::cli::{Everywhere, Show};
 use crate::engine::{Clock, StateDir, SystemClock};
@@ -16,7 +16,7 @@ use crate::model::size::Bytes;
 use crate::model::{ArchiveId, VerifyOutcome, keys};
 
 pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let id: Option<ArchiveId> = args.archive.parse().ok();
     let date = match id {
         Some(id) => id.date,

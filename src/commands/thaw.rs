@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::backup::observer;
-use super::load;
+use super::load_to_read;
 use super::output::{answer, answer_json, count};
 use super::prompt::confirm;
 use super::restore::{in_words, thaw_request};
@@ -26,7 +26,7 @@ use crate::plan::RestorePlan;
 use crate::store::Readability;
 
 pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let source = config.source(&args.source)?;
     let date = args.date.as_deref().map(parse_date).transpose()?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;

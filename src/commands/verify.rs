@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::backup::end;
 use super::output::{answer, answer_json, count};
 use super::restore::ask_for_identities;
-use super::{load, sources};
+use super::{load_to_read, sources};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
@@ -29,7 +29,7 @@ struct Wanted {
 }
 
 pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let chosen = sources(&config, args.source.as_deref())?;
     let wanted = Wanted::from(args)?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;

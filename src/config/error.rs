@@ -45,9 +45,31 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// What was given as a store's URL is none.
+    #[error("`{url}` is no store's URL: {fault}")]
+    Url {
+        /// As it was typed.
+        url: String,
+        /// Why not.
+        fault: UrlFault,
+    },
     /// A source was asked for that is not configured.
     #[error("{0}")]
     UnknownSource(Unknown),
+}
+
+/// What is wrong with a store's URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlFault {
+    /// It is of no kind that is known.
+    #[error("it begins neither with file:// nor with s3://")]
+    Scheme,
+    /// It has a parameter that nothing acts on.
+    #[error("it has the unknown parameter `{0}`")]
+    Unknown(String),
+    /// A part of it is not what it must be.
+    #[error("its {0} must be {1}")]
+    Unfit(&'static str, &'static str),
 }
 
 /// What is wrong at a line of the file.
@@ -173,6 +195,14 @@ impl ConfigError {
                 "edit {}: name at least one in `recipients` of [encryption]; keep a spare",
                 path.display()
             )),
+            Self::Url {
+                fault: UrlFault::Unknown(_),
+                ..
+            } => Some(format!("an S3 URL takes {}", super::url::parameters())),
+            Self::Url { .. } => Some(
+                "it is `file:///path`, or `s3://bucket/prefix?region=…` as the recovery kit has it"
+                    .to_owned(),
+            ),
             Self::UnknownSource(unknown) => unknown.hint.clone(),
         }
     }

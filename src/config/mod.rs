@@ -7,6 +7,7 @@
 mod duration;
 mod error;
 mod nearest;
+mod places;
 mod prices;
 mod schedule;
 mod section;
@@ -16,6 +17,7 @@ mod store;
 mod template;
 #[cfg(test)]
 mod tests;
+mod url;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +29,8 @@ use std::time::Duration;
 use chrono_tz::{TZ_VARIANTS, Tz};
 use toml::de::DeTable;
 
-pub use error::{ConfigError, Fault, Unknown};
+pub use error::{ConfigError, Fault, Unknown, UrlFault};
+pub use places::SourcePlace;
 pub use schedule::ScheduleConfig;
 pub use source::{Live, Source, StreamData};
 pub use store::{ColdDir, StoreConfig};
@@ -56,7 +59,8 @@ const KEYS: &[&str] = &[
 ];
 const ENCRYPTION_KEYS: &[&str] = &["recipients"];
 
-const DEFAULT_STATE_DIR: &str = "/var/lib/coldchain";
+/// Where catalog and keys lie if nobody says otherwise.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/coldchain";
 const DEFAULT_COMPRESSION: i32 = 3;
 const MAX_THREADS: usize = 256;
 const DEFAULT_DELETE_AFTER: Duration = Duration::from_hours(7 * 24);
@@ -64,8 +68,10 @@ const DEFAULT_DELETE_AFTER: Duration = Duration::from_hours(7 * 24);
 /// Everything that the config file says, with defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The file that it was read from.
+    /// The file that it was read from, or that is not there.
     pub path: PathBuf,
+    /// Whether it was.
+    pub origin: Origin,
     /// The time zone that gives "today" its meaning. Default: the system's.
     pub timezone: Tz,
     /// Where catalog and keys lie. Default: `/var/lib/coldchain`.
@@ -89,6 +95,15 @@ pub struct Config {
     pub recipients: Vec<String>,
     /// The list prices, with those of `[prices]` instead.
     pub prices: Prices,
+}
+
+/// What a config was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The config file.
+    File,
+    /// The catalog alone: it knows where archives lie, and nothing of what is planned.
+    Catalog,
 }
 
 /// Whether each sealed segment is opened in memory and compared before it is uploaded.
@@ -147,6 +162,7 @@ impl Config {
         };
         let config = Self {
             path: path.to_owned(),
+            origin: Origin::File,
             timezone: top
                 .read("timezone", timezone)?
                 .unwrap_or_else(system_timezone),

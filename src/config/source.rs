@@ -21,7 +21,7 @@ pub(super) const KEYS: &[&str] = &[
     "schedule",
 ];
 
-const DEFAULT_KEEP_SNAPSHOTS_DAYS: u32 = 60;
+pub(super) const DEFAULT_KEEP_SNAPSHOTS_DAYS: u32 = 60;
 
 /// A subvolume that is archived.
 #[derive(Debug, Clone, PartialEq, Eq)]

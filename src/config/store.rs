@@ -34,7 +34,7 @@ pub(super) const S3_KEYS: &[&str] = &[
     "kms_key",
 ];
 
-const DEFAULT_UPLOADS: usize = 2;
+pub(super) const DEFAULT_UPLOADS: usize = 2;
 const MAX_UPLOADS: usize = 64;
 
 /// What S3 allows: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html>.
@@ -244,15 +244,15 @@ fn tags(field: &Field<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
     Ok(tags)
 }
 
-const BUCKET: &str =
+pub(super) const BUCKET: &str =
     "a bucket's name: 3 to 63 of a-z, 0-9, `.` and `-`, the first and last no `.` or `-`";
-const PREFIX: &str =
+pub(super) const PREFIX: &str =
     "a key prefix of A-Z, a-z, 0-9, `.`, `_`, `-`, its parts joined by `/`, none at its ends";
-const REGION: &str = "a region's name like `eu-central-1`";
-const ENDPOINT: &str = "a URL that begins with https:// or http:// and names a host";
+pub(super) const REGION: &str = "a region's name like `eu-central-1`";
+pub(super) const ENDPOINT: &str = "a URL that begins with https:// or http:// and names a host";
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
-fn is_bucket(name: &str) -> bool {
+pub(super) fn is_bucket(name: &str) -> bool {
     let edge = |byte: Option<u8>| {
         byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     };
@@ -266,18 +266,18 @@ fn is_bucket(name: &str) -> bool {
 }
 
 /// Empty, or what may be a key: the longest key below it has some 150 bytes.
-fn is_prefix(prefix: &str) -> bool {
+pub(super) fn is_prefix(prefix: &str) -> bool {
     prefix.is_empty() || (prefix.len() <= 512 && is_key(prefix))
 }
 
-fn is_region(region: &str) -> bool {
+pub(super) fn is_region(region: &str) -> bool {
     !region.is_empty()
         && region
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-fn is_endpoint(url: &str) -> bool {
+pub(super) fn is_endpoint(url: &str) -> bool {
     let host = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));

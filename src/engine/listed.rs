@@ -50,8 +50,17 @@ pub(super) fn unlisted(
     archive: &ArchiveId,
     segments: &[SegmentRow],
 ) -> Result<Vec<String>, Error> {
-    let directory = &source.row.directory;
     let listed = listing(source, archive)?;
+    Ok(lacking(&source.row.directory, archive, segments, &listed))
+}
+
+/// What a listing that was had lacks of an archive, or shows otherwise.
+pub(super) fn lacking(
+    directory: &str,
+    archive: &ArchiveId,
+    segments: &[SegmentRow],
+    listed: &HashMap<String, Listed>,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     for segment in segments {
         let key = keys::segment(directory, archive, segment.index, &segment.record.sha256);
@@ -75,7 +84,7 @@ pub(super) fn unlisted(
     if !listed.contains_key(&key) {
         wrong.push(format!("{key} is missing"));
     }
-    Ok(wrong)
+    wrong
 }
 
 /// Looks at the archives that no listing has shown since their commit: a run that ended right after

@@ -12,6 +12,7 @@ use crate::ledger::{Absorbed, LedgerError, decode_body, split};
 pub(super) fn rehearsal(source: &OpenSource<'_>, real: &Catalog) -> Result<Catalog, Error> {
     let ledger = &source.row.ledger;
     let mut copy = Catalog::in_memory()?;
+    copy.accept_lost_links()?;
     copy.add_source(&source.row)?;
     for (seq, reason) in real.quarantined(ledger)? {
         copy.quarantine(ledger, seq, &reason)?;

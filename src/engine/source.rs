@@ -43,6 +43,12 @@ pub fn store_address(config: &StoreConfig) -> String {
     }
 }
 
+/// Whether that URL of a catalog is the place with that URL: one that was rebuilt has all that it
+/// takes to get there.
+pub(super) fn is_place(kept: &str, place: &str) -> bool {
+    kept == place || StoreConfig::from_url(kept).is_ok_and(|kept| store_url(&kept) == place)
+}
+
 /// Opens the store of that configuration.
 pub fn open_store<'a>(
     config: &StoreConfig,
@@ -92,7 +98,7 @@ pub fn know_source(
     let directory = source.directory.to_string();
     let store = store_url(&config.stores[&source.store]);
     if let Some(mut row) = catalog.source(&source.name)? {
-        if row.directory == directory && row.store == store {
+        if row.directory == directory && is_place(&row.store, &store) {
             return Ok(row);
         }
         // A name that was misspelt until now binds nobody.

@@ -262,6 +262,14 @@ impl StateDir {
         Ok(PublicKey::from_file_text(&self.read(ROOT_PUB)?)?)
     }
 
+    /// Notes the root key that a catalog was rebuilt by, unless one is trusted here already.
+    pub(super) fn trust(&self, root: &PublicKey) -> Result<(), Error> {
+        match self.write_new(ROOT_PUB, &root.to_file_text()) {
+            Err(Error::Exists(_)) => Ok(()),
+            written => written,
+        }
+    }
+
     fn read(&self, file: &'static str) -> Result<String, Error> {
         let path = self.path.join(file);
         std::fs::read_to_string(&path).map_err(|source| match source.kind() {

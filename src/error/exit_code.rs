@@ -48,6 +48,12 @@ impl Error {
             | Self::SnapshotsElsewhere { .. }
             | Self::SnapshotInTheWay(_)
             | Self::SnapshotReceived { .. }
+            | Self::NoLedger { foreign: false, .. }
+            | Self::NoStore
+            | Self::TrustKey { .. }
+            | Self::NobodyTrusted
+            | Self::StoreLeftOut { .. }
+            | Self::UnfinishedHere { .. }
             | Self::NoKeys { .. }
             | Self::Kit { .. }
             | Self::NoRootSecret(_)
@@ -100,6 +106,9 @@ impl Error {
                 _ => ExitCode::Failed,
             },
             Self::EntryRefused { .. }
+            | Self::NoLedger { foreign: true, .. }
+            | Self::LedgerTwice { .. }
+            | Self::Flawed(_)
             | Self::ListingShort { .. }
             | Self::LedgerBehind { .. }
             | Self::LedgerForked { .. }

@@ -28,10 +28,44 @@ impl Error {
             }
             Self::File { source, .. } => file(source).map(str::to_owned),
             _ => self
-                .fixed_hint()
+                .rebuild_hint()
+                .or_else(|| self.fixed_hint())
                 .or_else(|| self.key_hint())
                 .map(str::to_owned),
         }
+    }
+
+    /// What to do about a catalog, or a ledger, that has to be made whole.
+    fn rebuild_hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::EntryRefused { source, .. }
+                if matches!(**source, EntryRefusal::AfterLost { .. }) =>
+            {
+                "nothing was written; what is sound can be restored. Put a copy or an older version of the lost entry back and run `coldchain catalog rebuild`, or give the source a new name to begin a new ledger"
+            }
+            Self::NoLedger { foreign: false, .. } => {
+                "the store is the place that has the sources' own directories in it: the recovery kit has its URL"
+            }
+            Self::NoLedger { foreign: true, .. } => {
+                "nothing was changed; check the URL, and give the recovery kit of these archives"
+            }
+            Self::NoStore => "give --store URL: the recovery kit has it",
+            Self::TrustKey { .. } => {
+                "it is the one that begins with RW, on the line `root public key` of the recovery kit"
+            }
+            Self::NobodyTrusted => {
+                "give --identity with the recovery kit, or --trust with the root public key (RW…) that it names"
+            }
+            Self::LedgerTwice { .. } => "give only the stores that are no copies of each other",
+            Self::StoreLeftOut { .. } => "nothing was changed; give --store for that store too",
+            Self::UnfinishedHere { .. } => {
+                "let `coldchain backup` finish it first; with --yes it is given up, and what is stored of it goes with `coldchain prune`"
+            }
+            Self::Flawed(_) => {
+                "what is sound was imported, and can be listed and restored; compare the store with its copies or older versions"
+            }
+            _ => return None,
+        })
     }
 
     /// What to do where it is always the same.

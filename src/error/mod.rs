@@ -161,6 +161,57 @@ pub enum Error {
         /// What it may not do.
         role: Role,
     },
+    /// No ledger was found that could be read.
+    #[error("{}", no_ledger(stores, *foreign))]
+    NoLedger {
+        /// The stores' URLs.
+        stores: String,
+        /// Whether there are ledgers of others.
+        foreign: bool,
+    },
+    /// No store was named.
+    #[error("no store is named, and there is no config that names one")]
+    NoStore,
+    /// What was given to be trusted is no key.
+    #[error("`{key}` is no public key")]
+    TrustKey {
+        /// As it was typed.
+        key: String,
+        /// The cause.
+        source: LedgerError,
+    },
+    /// Nobody has said whom to trust.
+    #[error("nothing says which root key to trust")]
+    NobodyTrusted,
+    /// Two directories have the same ledger.
+    #[error("the ledger of `{source_name}` in {store} was read already, from another place")]
+    LedgerTwice {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+    },
+    /// The catalog knows a source in a store that is not read.
+    #[error("the catalog here also knows `{source_name}`, in {store}")]
+    StoreLeftOut {
+        /// The source.
+        source_name: SourceName,
+        /// Its store's URL.
+        store: String,
+    },
+    /// The catalog knows an attempt that no store tells of.
+    #[error(
+        "the archive {archive} of `{source_name}` is unfinished, and only the catalog here knows how to go on with it"
+    )]
+    UnfinishedHere {
+        /// The source.
+        source_name: SourceName,
+        /// The attempt.
+        archive: ArchiveId,
+    },
+    /// Sound entries were imported, and some are not sound.
+    #[error("the catalog was rebuilt, with {} in what the stores hold", count(*.0, "flaw"))]
+    Flawed(usize),
     /// A listing does not show what was stored.
     #[error("{store} lacks or has changed {} of {archive}, {}", count(*.objects, "object"), first)]
     SegmentsMissing {
@@ -502,6 +553,14 @@ fn count(n: usize, what: &str) -> String {
         format!("1 {what}")
     } else {
         format!("{n} {what}s")
+    }
+}
+
+fn no_ledger(stores: &str, foreign: bool) -> String {
+    if foreign {
+        format!("no ledger in {stores} is one that is trusted")
+    } else {
+        format!("there is no ledger in {stores}")
     }
 }
 

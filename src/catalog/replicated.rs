@@ -1,0 +1,83 @@
+//! What the catalog holds that the ledger says too: the columns that the schema marks "replicated".
+
+use rusqlite::types::Value;
+
+use super::Catalog;
+use super::error::CatalogError;
+use crate::model::LedgerId;
+
+/// The rows of a table that are replicated: the table, how a row is named, and the columns. What tells
+/// the rows apart comes first, and `?1` is the ledger.
+const REPLICATED: [(&str, &str, &str); 5] = [
+    ("source", "ledger, directory", "source WHERE ledger = ?1"),
+    (
+        "entry",
+        "seq, kind, hash, object",
+        "entry WHERE ledger = ?1 AND state = 'committed'",
+    ),
+    ("quarantine", "seq, reason", "quarantine WHERE ledger = ?1"),
+    (
+        "archive",
+        "id, seq, date, slot, kind, chain, send_parent, state, stream_uuid, stream_ctransid,
+            send_parent_uuid, raw_bytes, sealed_bytes, protocol, kernel, btrfs_progs, segment_size,
+            frame_size, recipients",
+        "archive WHERE ledger = ?1 AND state IN ('committed', 'retired') AND seq IS NOT NULL",
+    ),
+    (
+        "segment",
+        "archive || ' ' || idx AS place, raw_bytes, sealed_bytes, sha256",
+        "segment WHERE archive IN
+            (SELECT id FROM archive WHERE ledger = ?1 AND state IN ('committed', 'retired'))",
+    ),
+];
+
+/// A row's replicated columns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReplicatedRow {
+    /// Its table.
+    pub table: &'static str,
+    /// What tells it from the others of its table.
+    pub key: String,
+    /// Its columns, by name.
+    pub columns: Vec<(String, String)>,
+}
+
+impl Catalog {
+    /// All that the ledger says too, in one order: two catalogs that are equal in it say the same.
+    pub fn replicated(&self, ledger: &LedgerId) -> Result<Vec<ReplicatedRow>, CatalogError> {
+        let mut rows = Vec::new();
+        for (table, columns, from) in REPLICATED {
+            let sql = format!("SELECT {columns} FROM {from}");
+            rows.extend(self.select(
+                "read what is replicated",
+                &sql,
+                [ledger.to_string()],
+                |row| {
+                    let names = row.as_ref().column_names();
+                    let mut columns = Vec::with_capacity(names.len());
+                    for (at, name) in names.into_iter().enumerate() {
+                        columns.push((name.to_owned(), shown(row.get(at)?)));
+                    }
+                    let (_, key) = columns.remove(0);
+                    Ok(ReplicatedRow {
+                        table,
+                        key,
+                        columns,
+                    })
+                },
+            )?);
+        }
+        rows.sort();
+        Ok(rows)
+    }
+}
+
+fn shown(value: Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => number.to_string(),
+        Value::Text(text) => text,
+        Value::Blob(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    }
+}

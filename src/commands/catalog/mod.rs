@@ -1,0 +1,72 @@
+//! `coldchain catalog`: make the catalog anew from the store.
+
+mod rebuild;
+
+use super::restore::ask_for_identities;
+use super::state_dir_without_config;
+use crate::cli::{Catalog, Everywhere, TrustArgs};
+use crate::config::{Config, ConfigError};
+use crate::engine::{StateDir, Trusted, read_kit};
+use crate::error::Error;
+use crate::seal::{Identities, SealError};
+
+pub(super) fn run(command: &Catalog, everywhere: &Everywhere) -> Result<(), Error> {
+    match command {
+        Catalog::Rebuild(args) => rebuild::run(args, everywhere),
+    }
+}
+
+/// The config, where there is one.
+fn config_if_any(everywhere: &Everywhere) -> Result<Option<Config>, Error> {
+    match super::load(everywhere) {
+        Ok(config) => Ok(Some(config)),
+        Err(Error::Config(ConfigError::NotFound { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn state_dir(config: Option<&Config>, everywhere: &Everywhere) -> StateDir {
+    match config {
+        Some(config) => StateDir::new(&config.state_dir),
+        None => StateDir::new(&state_dir_without_config(everywhere)),
+    }
+}
+
+/// What the recovery kit and the command line say of whom to trust; where they name no key, what the
+/// state directory says.
+fn trusted(args: &TrustArgs, state_dir: &StateDir) -> Result<Trusted, Error> {
+    let mut trusted = match &args.identity {
+        Some(file) => Trusted::from(read_kit(file)?),
+        None => Trusted::default(),
+    };
+    for key in &args.trust {
+        let root = key.parse().map_err(|source| Error::TrustKey {
+            key: key.clone(),
+            source,
+        })?;
+        if !trusted.roots.contains(&root) {
+            trusted.roots.push(root);
+        }
+    }
+    if trusted.roots.is_empty() {
+        match state_dir.root_key() {
+            Ok(root) => trusted.roots.push(root),
+            Err(Error::NoKeys { .. }) => return Err(Error::NobodyTrusted),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(trusted)
+}
+
+/// The identities of the file, if it has any: a kit without one still says whom to trust.
+fn identities(args: &TrustArgs, trusted: &Trusted) -> Result<Option<Identities>, Error> {
+    let Some(file) = &args.identity else {
+        return Ok(None);
+    };
+    match ask_for_identities(file) {
+        Err(Error::Seal(SealError::IdentityMissing { .. })) if !trusted.sources.is_empty() => {
+            Ok(None)
+        }
+        asked => asked.map(Some),
+    }
+}

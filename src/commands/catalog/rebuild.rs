@@ -1,0 +1,200 @@
+//! `coldchain catalog rebuild`: read the ledgers of a store into a new catalog.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{config_if_any, identities, state_dir, trusted};
+use crate::cli::{CatalogRebuild, Everywhere};
+use crate::commands::backup::observer;
+use crate::commands::output::{answer, answer_json, count};
+use crate::config::{Config, StoreConfig};
+use crate::engine::{LedgerRead, Rebuilding, Rebuilt, Unfinished, World, rebuild, store_url};
+use crate::error::{Error, in_words};
+use crate::model::size::Bytes;
+
+pub(in crate::commands) fn run(
+    args: &CatalogRebuild,
+    everywhere: &Everywhere,
+) -> Result<(), Error> {
+    let config = config_if_any(everywhere)?;
+    let state_dir = state_dir(config.as_ref(), everywhere);
+    let stores = stores(&args.store, config.as_ref())?;
+    let trusted = trusted(&args.trust, &state_dir)?;
+    let identities = identities(&args.trust, &trusted)?;
+    let file = args.trust.identity.as_ref();
+    let identity_name = file
+        .map(|file| file.display().to_string())
+        .unwrap_or_default();
+    let observer = observer(everywhere);
+    let rebuilding = Rebuilding {
+        state_dir: &state_dir,
+        stores: &stores,
+        trusted: &trusted,
+        identities: identities
+            .as_ref()
+            .map(|identities| (identities, identity_name.as_str())),
+        config: config.as_ref(),
+        unfinished: if args.yes {
+            Unfinished::GiveUp
+        } else {
+            Unfinished::Keep
+        },
+    };
+    let rebuilt = rebuild(&rebuilding, World::real(observer.as_ref()))?;
+    if everywhere.json {
+        answer_json(&to_json(&rebuilt))?;
+    } else if !everywhere.quiet || rebuilt.damage() > 0 {
+        answer(&to_text(&rebuilt))?;
+    }
+    match rebuilt.damage() {
+        0 => Ok(()),
+        damage => Err(Error::Flawed(damage)),
+    }
+}
+
+/// The stores that were named, with what the config says of them where it knows them; all of the config's
+/// if none was.
+fn stores(urls: &[String], config: Option<&Config>) -> Result<Vec<StoreConfig>, Error> {
+    let configured: Vec<&StoreConfig> = config
+        .iter()
+        .flat_map(|config| {
+            let used = config.sources.iter().map(|source| source.store.as_str());
+            let used: std::collections::BTreeSet<&str> = used.collect();
+            used.into_iter().map(|name| &config.stores[name])
+        })
+        .collect();
+    if urls.is_empty() {
+        if configured.is_empty() {
+            return Err(Error::NoStore);
+        }
+        return Ok(configured.into_iter().cloned().collect());
+    }
+    urls.iter()
+        .map(|url| {
+            let typed = StoreConfig::from_url(url)?;
+            let place = store_url(&typed);
+            let known = configured.iter().find(|store| store_url(store) == place);
+            Ok(known.map_or(typed, |known| (*known).clone()))
+        })
+        .collect()
+}
+
+fn to_text(rebuilt: &Rebuilt) -> String {
+    let mut text = String::new();
+    for read in &rebuilt.read {
+        text.push_str(&ledger_to_text(read));
+    }
+    for (place, why) in &rebuilt.left_out {
+        line(&mut text, format_args!("{place} was left out: {why}"));
+    }
+    for (place, error) in &rebuilt.refused {
+        line(
+            &mut text,
+            format_args!("{place} was refused: {}", in_words(error)),
+        );
+    }
+    for remark in &rebuilt.remarks {
+        line(&mut text, format_args!("{remark}"));
+    }
+    if let Some(kept) = &rebuilt.kept {
+        line(
+            &mut text,
+            format_args!("the catalog of before is kept as {}", kept.display()),
+        );
+    }
+    text
+}
+
+fn line(text: &mut String, words: std::fmt::Arguments<'_>) {
+    writeln!(text, "{words}").expect("writing to a string does not fail");
+}
+
+fn ledger_to_text(read: &LedgerRead) -> String {
+    let mut text = String::new();
+    let name = &read.source;
+    line(
+        &mut text,
+        format_args!(
+            "{name}: {} read, {}",
+            entries(read.entries),
+            count(read.archives, "archive"),
+        ),
+    );
+    for flaw in &read.flaws {
+        line(&mut text, format_args!("{name}: {}", flaw.in_words()));
+    }
+    if read.unnamed.objects > 0 {
+        line(
+            &mut text,
+            format_args!(
+                "{name}: {} of {}, {}, that no entry names",
+                count(read.unnamed.objects, "object"),
+                count(read.unnamed.attempts, "attempt"),
+                Bytes(read.unnamed.bytes)
+            ),
+        );
+    }
+    if read.sealed > 0 {
+        line(
+            &mut text,
+            format_args!(
+                "{name}: the private facts of {} stay sealed: no identity was given that opens them",
+                count(read.sealed, "archive")
+            ),
+        );
+    }
+    if read.pins > 0 {
+        line(
+            &mut text,
+            format_args!("{name}: {} found again here", count(read.pins, "snapshot")),
+        );
+    }
+    text
+}
+
+fn entries(n: u64) -> String {
+    if n == 1 {
+        "1 entry".to_owned()
+    } else {
+        format!("{n} entries")
+    }
+}
+
+fn to_json(rebuilt: &Rebuilt) -> Value {
+    let sources: Vec<Value> = rebuilt
+        .read
+        .iter()
+        .map(|read| {
+            let flaws: Vec<Value> = read
+                .flaws
+                .iter()
+                .map(|flaw| json!({"kind": flaw.kind(), "what": flaw.in_words()}))
+                .collect();
+            json!({
+                "name": read.source, "directory": read.directory, "ledger": read.ledger,
+                "entries": read.entries, "archives": read.archives,
+                "head": read.head.map(|head| json!({"seq": head.seq, "hash": head.hash})),
+                "flaws": flaws, "sealed": read.sealed, "snapshots": read.pins,
+                "unnamed": {
+                    "attempts": read.unnamed.attempts, "objects": read.unnamed.objects,
+                    "bytes": read.unnamed.bytes,
+                },
+            })
+        })
+        .collect();
+    let left_out: Vec<Value> = rebuilt
+        .left_out
+        .iter()
+        .map(|(place, why)| json!({"place": place, "why": why}))
+        .collect();
+    let refused: Vec<Value> = rebuilt
+        .refused
+        .iter()
+        .map(|(place, error)| json!({"place": place, "why": in_words(error)}))
+        .collect();
+    json!({
+        "sources": sources, "left_out": left_out, "refused": refused, "remarks": rebuilt.remarks,
+        "kept": rebuilt.kept,
+    })
+}

@@ -1,0 +1,111 @@
+//! What can be amiss with a ledger, and with what it names.
+
+use std::ops::RangeInclusive;
+
+use crate::model::ArchiveId;
+
+/// What is amiss with a ledger, or with the archives that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// Entries between sound ones are damaged or lost.
+    Lost(RangeInclusive<u64>),
+    /// The object of a number does not verify, and nothing was lost by it.
+    Quarantined(u64, String),
+    /// A signed entry does not follow the one before: it and all after it were not read.
+    Forked(u64, String),
+    /// A kind or a format that this version does not know.
+    Unknown(String),
+    /// Entries that the ledger has had are not in the store.
+    Behind {
+        /// The numbers.
+        missing: RangeInclusive<u64>,
+        /// Who knows of them.
+        witness: &'static str,
+    },
+    /// An entry is not the one that it was.
+    Changed {
+        /// Its number.
+        seq: u64,
+        /// Who knows of it.
+        witness: &'static str,
+    },
+    /// An archive builds on one that no entry names any more.
+    Orphaned(ArchiveId, ArchiveId),
+    /// A listing lacks or has changed objects of an archive.
+    Lacking {
+        /// The archive.
+        archive: ArchiveId,
+        /// How many objects.
+        objects: usize,
+        /// The first, and what is wrong with it.
+        first: String,
+    },
+    /// An archive's private facts can't be read although its key could be opened.
+    Private(ArchiveId, String),
+}
+
+impl Flaw {
+    /// In words, after the source's name.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Lost(lost) => format!("{} damaged or lost", entries(lost)),
+            Self::Quarantined(seq, why) => format!("entry {seq} is passed over: {why}"),
+            Self::Forked(seq, why) => {
+                format!(
+                    "the ledger has forked, and is read up to entry {} only: {why}",
+                    seq - 1
+                )
+            }
+            Self::Unknown(what) => what.clone(),
+            Self::Behind { missing, witness } => {
+                format!("{} missing, which {witness} knows of", entries(missing))
+            }
+            Self::Changed { seq, witness } => {
+                format!("entry {seq} is not the one that {witness} knows of")
+            }
+            Self::Orphaned(archive, parent) => {
+                format!("{archive} builds on {parent}, which is not there")
+            }
+            Self::Lacking {
+                archive,
+                objects,
+                first,
+            } => format!(
+                "{archive} lacks {objects} {}: {first}",
+                if *objects == 1 { "object" } else { "objects" }
+            ),
+            Self::Private(archive, why) => {
+                format!("the private facts of {archive} can't be read: {why}")
+            }
+        }
+    }
+
+    /// The word for it in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Lost(_) => "lost",
+            Self::Quarantined(..) => "quarantined",
+            Self::Forked(..) => "forked",
+            Self::Unknown(_) => "unknown",
+            Self::Behind { .. } => "behind",
+            Self::Changed { .. } => "changed",
+            Self::Orphaned(..) => "orphaned",
+            Self::Lacking { .. } => "lacking",
+            Self::Private(..) => "private",
+        }
+    }
+
+    /// Whether something is damaged, lost or not what it should be. What every reader passes over by
+    /// the ledger's own rules is not.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Quarantined(..) | Self::Unknown(_))
+    }
+}
+
+fn entries(numbers: &RangeInclusive<u64>) -> String {
+    if numbers.start() == numbers.end() {
+        format!("entry {} is", numbers.start())
+    } else {
+        format!("entries {} to {} are", numbers.start(), numbers.end())
+    }
+}

@@ -1,0 +1,250 @@
+//! Making the catalog anew from nothing but stores and a key.
+//!
+//! The stores are only read. A new database is written beside the old one and takes its place when it is
+//! whole; the old one stays under another name. What the old catalog and the recovery kit know of a
+//! ledger's head is held against what the store shows: a store that has gone back is not believed.
+
+mod before;
+mod choose;
+mod flaw;
+mod pins;
+mod read;
+mod survey;
+mod swap;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::catalog::{Catalog, NewCatalog, SourceRow};
+use crate::config::{Config, StoreConfig};
+use crate::engine::source::{OpenSource, is_place, store_address, store_url};
+use crate::engine::state::StateDir;
+use crate::engine::trust::Trusted;
+use crate::engine::world::World;
+use crate::error::Error;
+use crate::model::SourceName;
+use crate::seal::Identities;
+use crate::store::Store;
+
+pub use flaw::Flaw;
+pub use read::LedgerRead;
+pub(super) use read::read_ledger;
+pub use survey::Unnamed;
+
+use before::Before;
+use choose::Choice;
+use survey::survey;
+
+/// What becomes of attempts that only the catalog here knows of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// Nothing is done while there are any.
+    Keep,
+    /// They are given up: what is stored of them is stray.
+    GiveUp,
+}
+
+/// A rebuild to be carried out.
+pub struct Rebuilding<'a> {
+    /// Where the catalog lies.
+    pub state_dir: &'a StateDir,
+    /// The stores that are read.
+    pub stores: &'a [StoreConfig],
+    /// Whom to trust.
+    pub trusted: &'a Trusted,
+    /// What opens private facts, and what to call it in an error.
+    pub identities: Option<(&'a Identities, &'a str)>,
+    /// The config, if there is one: it names sources, and where their snapshots lie.
+    pub config: Option<&'a Config>,
+    /// What becomes of unfinished attempts.
+    pub unfinished: Unfinished,
+}
+
+/// What a rebuild came to.
+#[derive(Debug)]
+pub struct Rebuilt {
+    /// The ledgers that were read.
+    pub read: Vec<LedgerRead>,
+    /// Directories with ledgers that were not, and why.
+    pub left_out: Vec<(String, String)>,
+    /// Directories with ledgers that should be sound and are not, or are not there at all.
+    pub refused: Vec<(String, Error)>,
+    /// What else the user should know of.
+    pub remarks: Vec<String>,
+    /// Where the catalog of before lies now.
+    pub kept: Option<PathBuf>,
+}
+
+impl Rebuilt {
+    /// How much is damaged, lost or not what it should be.
+    pub fn damage(&self) -> usize {
+        let flaws = self.read.iter().flat_map(|read| &read.flaws);
+        flaws.filter(|flaw| flaw.is_damage()).count() + self.refused.len()
+    }
+}
+
+/// Reads the ledgers of stores into a new catalog, and puts it in the place of the old one.
+pub fn rebuild(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error> {
+    let rebuilt = rebuild_all(job, world);
+    if rebuilt.is_err() {
+        // As good as nothing: what is wrong is told, and this would only puzzle.
+        let _ = swap::discard(job.state_dir);
+    }
+    rebuilt
+}
+
+fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error> {
+    job.state_dir.create()?;
+    let _state = job.state_dir.lock_for_init(world.interrupt)?;
+    let mut rebuilt = Rebuilt {
+        read: Vec::new(),
+        left_out: Vec::new(),
+        refused: Vec::new(),
+        remarks: Vec::new(),
+        kept: None,
+    };
+    let before = Before::open(job.state_dir, &mut rebuilt)?;
+    let mut names: BTreeSet<&SourceName> = before.sources.iter().map(|row| &row.name).collect();
+    let configured = job.config.iter().flat_map(|config| &config.sources);
+    names.extend(configured.map(|source| &source.name));
+    let _locks = names
+        .into_iter()
+        .map(|name| job.state_dir.lock(name, &world))
+        .collect::<Result<Vec<_>, _>>()?;
+    before.refuse_loss(job)?;
+
+    let mut new = swap::begin(job.state_dir)?;
+    for config in job.stores {
+        let store = world.open(config)?;
+        job.read_store(
+            config,
+            store.as_ref(),
+            &before,
+            &mut new,
+            &mut rebuilt,
+            world,
+        )?;
+    }
+    if rebuilt.read.is_empty() {
+        return Err(rebuilt.refused.pop().map_or_else(
+            || Error::NoLedger {
+                stores: job.urls(),
+                foreign: !rebuilt.left_out.is_empty(),
+            },
+            |(_, error)| error,
+        ));
+    }
+    before.require_no_rollback(&new)?;
+    before.keep_what_was_never_archived(&mut new)?;
+    rebuilt.kept = swap::swap_in(job.state_dir, new, before.catalog)?;
+    if let [root] = job.trusted.roots.as_slice() {
+        job.state_dir.trust(root)?;
+    }
+    Ok(rebuilt)
+}
+
+impl Rebuilding<'_> {
+    fn urls(&self) -> String {
+        let urls: Vec<String> = self.stores.iter().map(store_url).collect();
+        urls.join(", ")
+    }
+
+    fn read_store(
+        &self,
+        config: &StoreConfig,
+        store: &dyn Store,
+        before: &Before,
+        new: &mut NewCatalog,
+        rebuilt: &mut Rebuilt,
+        world: World<'_>,
+    ) -> Result<(), Error> {
+        let url = store_url(config);
+        let surveys = survey(store)?;
+        for named in &self.trusted.sources {
+            let is_there = surveys.keys().any(|name| name.as_str() == named.directory);
+            if self.stores.len() > 1 || is_there {
+                continue;
+            }
+            let place = format!("{url}/{}", named.directory);
+            match named.head {
+                // One that was never archived has a ledger in the kit, and none in the store.
+                None => rebuilt.remarks.push(format!(
+                    "{}: nothing is archived in {place} that the kit knows of",
+                    named.name
+                )),
+                Some(head) if is_place(&named.store, &url) => rebuilt.refused.push((
+                    place,
+                    Error::LedgerBehind {
+                        source_name: named.name.clone(),
+                        store: url.clone(),
+                        missing: 1,
+                        head: head.seq,
+                    },
+                )),
+                Some(_) => {}
+            }
+        }
+        for (directory, survey) in surveys {
+            let place = format!("{url}/{directory}");
+            match self.choose(&directory, &url, store, before, new)? {
+                Choice::Read(root, row) => {
+                    let source = self.source(&row, &url)?;
+                    let open = OpenSource {
+                        config: &source,
+                        row: SourceRow {
+                            store: store_address(config),
+                            ..row
+                        },
+                        store,
+                    };
+                    new.add_source(&open.row)?;
+                    let read = read_ledger(&open, &root, &survey, self.identities, new, world);
+                    match read {
+                        Ok(mut read) => {
+                            self.hold_against_kit(&mut read, new)?;
+                            read.pins = pins::regain(
+                                &source,
+                                &open.row,
+                                before.catalog.as_ref(),
+                                new,
+                                world,
+                            )?;
+                            rebuilt.read.push(read);
+                        }
+                        Err(error @ Error::EntryRefused { .. }) => {
+                            new.forget_source(&open.row)?;
+                            rebuilt.refused.push((place, error));
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                Choice::LeaveOut(why) => rebuilt.left_out.push((place, why)),
+                Choice::Refuse(error) => rebuilt.refused.push((place, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what the kit knows of a ledger and the store does not show.
+    fn hold_against_kit(&self, read: &mut LedgerRead, new: &Catalog) -> Result<(), Error> {
+        let witness = "the recovery kit";
+        let newest = read.head.map_or(0, |head| head.seq);
+        let named = self.trusted.sources.iter();
+        for head in named
+            .filter(|source| source.ledger == read.ledger)
+            .filter_map(|source| source.head)
+        {
+            if head.seq > newest {
+                let missing = newest + 1..=head.seq;
+                read.flaws.push(Flaw::Behind { missing, witness });
+            } else if new
+                .entry_hash(&read.ledger, head.seq)?
+                .is_some_and(|hash| hash != head.hash)
+            {
+                let seq = head.seq;
+                read.flaws.push(Flaw::Changed { seq, witness });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,336 @@
+//! Reading a ledger into a catalog, as far as it is sound.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
+use std::thread;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::NaiveDate;
+
+use super::flaw::Flaw;
+use super::survey::{Survey, Unnamed};
+use crate::catalog::Catalog;
+use crate::engine::head::{MAX_ENTRY_BYTES, write_absorbed};
+use crate::engine::listed::lacking;
+use crate::engine::source::OpenSource;
+use crate::engine::unlock::{SealedArchive, opens_nothing};
+use crate::engine::world::World;
+use crate::error::{Error, in_words};
+use crate::ledger::{Head, PublicKey, Replay, Trust};
+use crate::model::entry::{ArchiveEntry, Attachment, EntryKind, PrivateFacts, Timestamp};
+use crate::model::{ArchiveId, LedgerId, SourceName, keys};
+use crate::seal::{ArchiveKey, Identities};
+use crate::store::{ErrorKind, StoreError};
+
+/// Entries on their way at once.
+const AT_ONCE: usize = 16;
+
+/// A ledger as it was read, and what is amiss with it.
+#[derive(Debug, Clone)]
+pub struct LedgerRead {
+    /// The source.
+    pub source: SourceName,
+    /// Its directory in the store.
+    pub directory: String,
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Its newest entry.
+    pub head: Option<Head>,
+    /// How many entries were read.
+    pub entries: u64,
+    /// How many archives are visible.
+    pub archives: u64,
+    /// How many archives have their private facts still under seal.
+    pub sealed: u64,
+    /// How many archives are tied to their snapshots here.
+    pub pins: u64,
+    /// What no entry names.
+    pub unnamed: Unnamed,
+    /// What is amiss.
+    pub flaws: Vec<Flaw>,
+}
+
+/// A ledger in hand.
+struct Reading<'a> {
+    source: &'a OpenSource<'a>,
+    identities: Option<(&'a Identities, &'a str)>,
+    replay: Replay,
+    read: LedgerRead,
+    /// Which visible archive stands for a date.
+    dates: HashMap<NaiveDate, ArchiveId>,
+    lost: bool,
+    opened: u64,
+    /// What the identity has not opened so far: an entry to come may attach another key.
+    sealed: HashMap<ArchiveId, SealedArchive>,
+    /// Why the identity did not open the first archive that it did not.
+    locked: Option<Error>,
+}
+
+/// Reads a source's ledger from the store into a catalog that knows the source and nothing of its
+/// ledger. Only the first entry has to be sound.
+pub(in crate::engine) fn read_ledger(
+    source: &OpenSource<'_>,
+    root: &PublicKey,
+    survey: &Survey,
+    identities: Option<(&Identities, &str)>,
+    catalog: &mut Catalog,
+    world: World<'_>,
+) -> Result<LedgerRead, Error> {
+    let trust = Trust {
+        ledger: source.row.ledger,
+        source_directory: source.row.directory.clone(),
+        root: root.clone(),
+    };
+    let mut reading = Reading {
+        source,
+        identities,
+        replay: Replay::reading_past(trust),
+        read: LedgerRead {
+            source: source.name().clone(),
+            directory: source.row.directory.clone(),
+            ledger: source.row.ledger,
+            head: None,
+            entries: 0,
+            archives: 0,
+            sealed: 0,
+            pins: 0,
+            unnamed: Unnamed::default(),
+            flaws: Vec::new(),
+        },
+        dates: HashMap::new(),
+        lost: false,
+        opened: 0,
+        sealed: HashMap::new(),
+        locked: None,
+    };
+    'all: for numbers in survey.entries.chunks(AT_ONCE) {
+        world.interrupt.check()?;
+        for (seq, object) in numbers.iter().zip(fetch_all(source, numbers)) {
+            if !reading.take(*seq, object, catalog)? {
+                break 'all;
+            }
+        }
+    }
+    reading.finish(survey, catalog, world)
+}
+
+impl Reading<'_> {
+    /// Takes an entry in; `false` if what comes after it can't be told true from false.
+    fn take(
+        &mut self,
+        seq: u64,
+        object: Result<Vec<u8>, StoreError>,
+        catalog: &mut Catalog,
+    ) -> Result<bool, Error> {
+        let ledger = self.source.row.ledger;
+        let object = match object {
+            Ok(object) => object,
+            Err(error) if matches!(error.kind, ErrorKind::TooLarge | ErrorKind::NotAnObject) => {
+                let why = in_words(&error);
+                catalog.quarantine(&ledger, seq, &why)?;
+                self.read.flaws.push(Flaw::Quarantined(seq, why));
+                return Ok(true);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let absorbed = match self.replay.absorb(seq, &object) {
+            Ok(absorbed) => absorbed,
+            Err(refusal) if self.replay.head().is_none() => {
+                return Err(Error::EntryRefused {
+                    seq,
+                    source_name: self.source.name().clone(),
+                    store: self.source.store.url(),
+                    source: Box::new(refusal),
+                });
+            }
+            Err(refusal) if refusal.was_signed() => {
+                self.read.flaws.push(Flaw::Forked(seq, refusal.to_string()));
+                return Ok(false);
+            }
+            Err(refusal) => {
+                catalog.quarantine(&ledger, seq, &refusal.to_string())?;
+                let flaw = Flaw::Quarantined(seq, refusal.to_string());
+                self.read.flaws.push(flaw);
+                return Ok(true);
+            }
+        };
+        if let Some(lost) = absorbed.lost.clone() {
+            self.lost = true;
+            self.note_lost(&lost, catalog)?;
+        }
+        let dated: &[ArchiveId] = match &absorbed.entry.kind {
+            EntryKind::Archive(archive) => std::slice::from_ref(&archive.id),
+            EntryKind::Revive(revive) => &revive.archives,
+            _ => &[],
+        };
+        for id in dated {
+            // A date is archived once, so what stood for it before was retired by an entry that is lost.
+            if let Some(before) = self.dates.insert(id.date, *id)
+                && self.lost
+                && before != *id
+            {
+                catalog.retire_unseen(&before)?;
+            }
+        }
+        write_absorbed(self.source, catalog, seq, &object, &absorbed)?;
+        match &absorbed.entry.kind {
+            EntryKind::Archive(archive) => {
+                let sealed = SealedArchive {
+                    entry: (**archive).clone(),
+                    attached: Vec::new(),
+                };
+                self.open_private(sealed, catalog)?;
+            }
+            EntryKind::Attach(attach) => {
+                for object in &attach.objects {
+                    if object.what == Attachment::KEY
+                        && let Some(mut sealed) = self.sealed.remove(&object.archive)
+                    {
+                        sealed.attached.push(object.clone());
+                        self.open_private(sealed, catalog)?;
+                    }
+                }
+            }
+            EntryKind::Retire(retire) => {
+                for id in &retire.archives {
+                    if self.dates.get(&id.date) == Some(id) {
+                        self.dates.remove(&id.date);
+                    }
+                }
+            }
+            EntryKind::Revive(_)
+            | EntryKind::Open(_)
+            | EntryKind::Rotate(_)
+            | EntryKind::Unknown(_) => {}
+        }
+        for warning in &absorbed.warnings {
+            self.read.flaws.push(Flaw::Unknown(warning.to_string()));
+        }
+        self.read.entries += 1;
+        Ok(true)
+    }
+
+    /// What was passed over as not ours was part of the ledger, as the entry after it says.
+    fn note_lost(
+        &mut self,
+        lost: &RangeInclusive<u64>,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        self.read
+            .flaws
+            .retain(|flaw| !matches!(flaw, Flaw::Quarantined(seq, _) if lost.contains(seq)));
+        self.read.flaws.push(Flaw::Lost(lost.clone()));
+        let quarantined = catalog.quarantined(&self.source.row.ledger)?;
+        let noted = |seq| quarantined.iter().any(|(noted, _)| *noted == seq);
+        for seq in lost.clone().filter(|seq| !noted(*seq)) {
+            catalog.quarantine(&self.source.row.ledger, seq, "it is missing")?;
+        }
+        Ok(())
+    }
+
+    fn open_private(&mut self, sealed: SealedArchive, catalog: &mut Catalog) -> Result<(), Error> {
+        let Some((identities, identity_name)) = self.identities else {
+            self.read.sealed += u64::from(sealed.attached.is_empty());
+            return Ok(());
+        };
+        let id = sealed.entry.id;
+        let directory = &self.source.row.directory;
+        let private = match sealed.unlock(directory, identities, identity_name) {
+            Ok(key) => private_facts(&sealed.entry, &key),
+            Err(error) if opens_nothing(&error) => {
+                self.locked.get_or_insert(error);
+                self.sealed.insert(id, sealed);
+                return Ok(());
+            }
+            Err(error) => Err(in_words(&error)),
+        };
+        self.opened += 1;
+        match private {
+            Ok(private) => catalog.write_private(&id, &private)?,
+            Err(why) => self.read.flaws.push(Flaw::Private(id, why)),
+        }
+        Ok(())
+    }
+
+    fn finish(
+        mut self,
+        survey: &Survey,
+        catalog: &mut Catalog,
+        world: World<'_>,
+    ) -> Result<LedgerRead, Error> {
+        self.read.sealed += self.sealed.len() as u64;
+        // An identity that opens some archives is one of several that recipients were changed to.
+        if let (0, Some(locked)) = (self.opened, self.locked) {
+            return Err(locked);
+        }
+        let directory = &self.source.row.directory;
+        self.read.head = self.replay.head();
+        let now = Timestamp(world.clock.now());
+        let nothing = HashMap::new();
+        let archives = catalog.archives(&self.source.row.ledger)?;
+        let visible: HashSet<ArchiveId> = archives
+            .iter()
+            .filter(|archive| archive.is_visible())
+            .map(|archive| archive.id)
+            .collect();
+        for archive in archives.iter().filter(|archive| archive.is_visible()) {
+            self.read.archives += 1;
+            if let Some(parent) = archive.send_parent
+                && self.lost
+                && !visible.contains(&parent)
+            {
+                self.read.flaws.push(Flaw::Orphaned(archive.id, parent));
+            }
+            let listed = survey.archives.get(&archive.id).unwrap_or(&nothing);
+            let segments = catalog.segments(&archive.id)?;
+            let wrong = lacking(directory, &archive.id, &segments, listed);
+            let class = segments.first().and_then(|first| {
+                let key = keys::segment(directory, &archive.id, first.index, &first.record.sha256);
+                listed.get(&key).and_then(|listed| listed.stat.class)
+            });
+            catalog.write_listed(&archive.id, wrong.is_empty(), class, now)?;
+            if let Some(first) = wrong.first() {
+                self.read.flaws.push(Flaw::Lacking {
+                    archive: archive.id,
+                    objects: wrong.len(),
+                    first: first.clone(),
+                });
+            }
+        }
+        let known: HashSet<ArchiveId> = archives.iter().map(|archive| archive.id).collect();
+        self.read.unnamed = survey.unnamed(|id| known.contains(id) || self.replay.is_retired(id));
+        Ok(self.read)
+    }
+}
+
+fn private_facts(archive: &ArchiveEntry, key: &ArchiveKey) -> Result<PrivateFacts, String> {
+    let sealed = BASE64
+        .decode(&archive.private)
+        .map_err(|error| error.to_string())?;
+    let plain = key
+        .open_private(&sealed)
+        .map_err(|error| in_words(&error))?;
+    serde_json::from_slice(&plain).map_err(|error| error.to_string())
+}
+
+/// Fetches entries, several at once: one after the other they would take as many round trips.
+fn fetch_all(source: &OpenSource<'_>, numbers: &[u64]) -> Vec<Result<Vec<u8>, StoreError>> {
+    let store = source.store;
+    let directory = source.row.directory.as_str();
+    thread::scope(|scope| {
+        let fetching: Vec<_> = numbers
+            .iter()
+            .map(|seq| {
+                scope.spawn(move || {
+                    let locator = store.locate(&keys::ledger_entry(directory, *seq));
+                    store.get(&locator, MAX_ENTRY_BYTES)
+                })
+            })
+            .collect();
+        fetching
+            .into_iter()
+            .map(|fetched| fetched.join().expect("a store does not panic"))
+            .collect()
+    })
+}

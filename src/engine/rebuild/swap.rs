@@ -1,0 +1,112 @@
+//! The new catalog in the place of the old one, which is never lost.
+//!
+//! At every moment there is a whole `catalog.db`: the old one is given a second name, and the new one
+//! is renamed over it.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::catalog::{Catalog, NewCatalog};
+use crate::engine::state::StateDir;
+use crate::error::Error;
+
+const CATALOG: &str = "catalog.db";
+const NEW: &str = "catalog.db.new";
+const KEPT: &str = "catalog.db.before-rebuild";
+
+/// What SQLite keeps beside a database that was not closed.
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
+
+/// Begins a new catalog. One that an earlier run has left unfinished is no catalog yet.
+pub(super) fn begin(state_dir: &StateDir) -> Result<NewCatalog, Error> {
+    discard(state_dir)?;
+    Ok(NewCatalog::create(&state_dir.file(NEW))?)
+}
+
+/// Removes a catalog that was begun and came to nothing.
+pub(super) fn discard(state_dir: &StateDir) -> Result<(), Error> {
+    let path = state_dir.file(NEW);
+    for suffix in ["", "-wal", "-shm"] {
+        remove(&with_suffix(&path, suffix))?;
+    }
+    Ok(())
+}
+
+/// Puts the new catalog in the place of the old one, and returns where the old one lies now.
+pub(super) fn swap_in(
+    state_dir: &StateDir,
+    new: NewCatalog,
+    before: Option<Catalog>,
+) -> Result<Option<PathBuf>, Error> {
+    new.finish()?;
+    let path = state_dir.file(CATALOG);
+    let existed = exists(&path)?;
+    if let (Some(before), true) = (before, existed) {
+        // All of it in one file.
+        before.close()?;
+    }
+    let kept = if existed {
+        Some(keep(state_dir, &path)?)
+    } else {
+        None
+    };
+    // A journal of the old one must not be taken for one of the new one.
+    for suffix in BESIDE {
+        remove(&with_suffix(&path, suffix))?;
+    }
+    let new = state_dir.file(NEW);
+    std::fs::rename(&new, &path).map_err(|source| Error::file("rename", &new, source))?;
+    sync(state_dir)?;
+    Ok(kept)
+}
+
+/// Gives the old catalog, and what lies beside it, a second name that nothing has yet.
+fn keep(state_dir: &StateDir, path: &Path) -> Result<PathBuf, Error> {
+    let mut kept = state_dir.file(KEPT);
+    let mut number = 2;
+    while exists(&kept)? {
+        kept = state_dir.file(&format!("{KEPT}.{number}"));
+        number += 1;
+    }
+    for suffix in BESIDE {
+        link(&with_suffix(path, suffix), &with_suffix(&kept, suffix))?;
+    }
+    link(path, &kept)?;
+    sync(state_dir)?;
+    Ok(kept)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn exists(path: &Path) -> Result<bool, Error> {
+    path.try_exists()
+        .map_err(|source| Error::file("look for", path, source))
+}
+
+fn link(from: &Path, to: &Path) -> Result<(), Error> {
+    let failed = |source| Error::file("keep", from, source);
+    unless_missing(std::fs::hard_link(from, to)).map_err(failed)
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    unless_missing(std::fs::remove_file(path)).map_err(|source| Error::file("remove", path, source))
+}
+
+fn unless_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn sync(state_dir: &StateDir) -> Result<(), Error> {
+    let path = state_dir.path();
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|source| Error::file("sync", path, source))
+}

@@ -1,0 +1,32 @@
+//! Whom a reader trusts. Nothing of it comes from the store: a recovery kit names the root key and the
+//! ledgers, the state directory has the root key, or a person types it.
+
+use crate::kit::{Kit, KitSource};
+use crate::ledger::PublicKey;
+
+/// Root keys and ledgers that are trusted.
+#[derive(Debug, Clone, Default)]
+pub struct Trusted {
+    /// Any ledger that one of these has opened is trusted, unless `sources` says which.
+    pub roots: Vec<PublicKey>,
+    /// The ledgers that are meant, and how far they went; none if that is not known.
+    pub sources: Vec<KitSource>,
+}
+
+impl Trusted {
+    /// The sources that are known to lie in a directory of that name: several stores may have one.
+    pub(super) fn in_directory(&self, directory: &str) -> impl Iterator<Item = &KitSource> {
+        self.sources
+            .iter()
+            .filter(move |source| source.directory == directory)
+    }
+}
+
+impl From<Kit> for Trusted {
+    fn from(kit: Kit) -> Self {
+        Self {
+            roots: kit.root.into_iter().collect(),
+            sources: kit.sources,
+        }
+    }
+}
