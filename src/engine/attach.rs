@@ -8,9 +8,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::catalog::ArchiveRow;
 use crate::config::{Config, Source};
+use crate::engine::clock::local_date;
 use crate::engine::commit::Writer;
 use crate::engine::head;
-use crate::engine::source::{OpenSource, know_source};
+use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::StateDir;
 use crate::engine::unlock::{SealedArchive, opens_nothing, sealed_archives};
 use crate::engine::world::World;
@@ -98,12 +99,14 @@ pub fn attach_recipient(
             sealed: BASE64.encode(key.seal_to(recipient)?),
         });
     }
+    let now = world.clock.now();
     let writer = Writer {
         config,
         source: &open,
         keys: &keys,
         clock: world.clock,
-        retain_until: None,
+        // As long as the archives whose entries it stands between.
+        retain_until: retain_until(config, source, local_date(now, config.timezone), now),
     };
     for some in objects.chunks(AT_ONCE) {
         let entry = EntryKind::Attach(AttachEntry {

@@ -2,9 +2,10 @@
 //! kit, and is never written here.
 
 use crate::config::{Config, Source};
+use crate::engine::clock::local_date;
 use crate::engine::commit::Writer;
 use crate::engine::head;
-use crate::engine::source::{OpenSource, know_source};
+use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::{Keys, StateDir};
 use crate::engine::world::World;
 use crate::error::Error;
@@ -60,12 +61,14 @@ pub fn rotate(
         return Ok(unopened);
     }
     let keys = Keys::of_root(root)?;
+    let now = world.clock.now();
     let writer = Writer {
         config,
         source: &open,
         keys: &keys,
         clock: world.clock,
-        retain_until: None,
+        // As long as the archives whose entries it stands between.
+        retain_until: retain_until(config, source, local_date(now, config.timezone), now),
     };
     loop {
         world.interrupt.check()?;

@@ -16,7 +16,7 @@ use coldchain::engine::{
     self, OpenCatalog, OpenSource, OpenStore, Outcome, StateDir, StreamSource, World, catch_up,
 };
 use coldchain::error::Error;
-use coldchain::ledger::{decode_body, split};
+use coldchain::ledger::{SigningKey, decode_body, split};
 use coldchain::model::entry::{ArchiveEntry, EntryKind};
 use coldchain::model::{ArchiveId, LedgerId, Sha256, keys};
 use coldchain::progress::Quiet;
@@ -74,9 +74,10 @@ impl Lab {
         let config = config(&directory, &recipient);
         let state_dir = StateDir::new(&config.state_dir);
         state_dir.create().unwrap();
-        state_dir
-            .write_keys(&state_dir.new_keys().unwrap())
-            .unwrap();
+        let keys = state_dir.new_keys().unwrap();
+        state_dir.write_keys(&keys).unwrap();
+        let root = keys.root.to_file_text();
+        fs::write(directory.path().join("root"), root).unwrap();
         Self {
             directory,
             config,
@@ -94,7 +95,9 @@ impl Lab {
             let file = file.unwrap();
             fs::copy(file.path(), state.join(file.file_name())).unwrap();
         }
-        fs::copy(self.path("identity"), directory.path().join("identity")).unwrap();
+        for file in ["identity", "root"] {
+            fs::copy(self.path(file), directory.path().join(file)).unwrap();
+        }
         let store = MemoryStore::default();
         for (key, bytes) in self.objects() {
             let sha256 = Sha256::of(&bytes);
@@ -127,6 +130,11 @@ impl Lab {
         Identities::from_file(&self.path("identity"), &|_| None).unwrap()
     }
 
+    /// The root key, as the recovery kit has it.
+    pub fn root(&self) -> SigningKey {
+        SigningKey::from_file_text(&fs::read_to_string(self.path("root")).unwrap()).unwrap()
+    }
+
     pub fn catalog(&self) -> Catalog {
         StateDir::new(&self.config.state_dir).catalog().unwrap()
     }
@@ -138,6 +146,19 @@ impl Lab {
         stream: &[u8],
         faults: &Arc<Faults>,
     ) -> Result<Outcome, Error> {
+        let source = &self.config.sources[0];
+        self.in_world(faults, |world| {
+            let stdin = Printed(stream);
+            engine::decide(&self.config, source, asked(date), world, stdin, |_| Ok(()))
+        })
+    }
+
+    /// Does something on this machine, whose store and catalog these faults may strike.
+    pub fn in_world<T>(
+        &self,
+        faults: &Arc<Faults>,
+        act: impl Fn(World<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let catalogs: &OpenCatalog<'_> =
             &|state_dir| Ok(state_dir.catalog()?.watched(Arc::clone(faults) as _));
         let stores: &OpenStore<'_> = &|_, _| {
@@ -151,12 +172,10 @@ impl Lab {
             stores,
             ..World::real(&Quiet)
         };
-        let source = &self.config.sources[0];
         // A child that another test of this process has just forked has the lock until it is the
         // program that it is to be.
         for _ in 0..TRIES {
-            let stdin = Printed(stream);
-            match engine::decide(&self.config, source, asked(date), world, stdin, |_| Ok(())) {
+            match act(world) {
                 Err(Error::Busy(_)) => std::thread::yield_now(),
                 other => return other,
             }

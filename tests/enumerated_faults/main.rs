@@ -5,6 +5,7 @@
 mod common;
 
 mod archiving;
+mod keys;
 mod late;
 mod restoring;
 
