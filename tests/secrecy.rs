@@ -12,6 +12,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use coldchain::kit::Kit;
 use coldchain::ledger::{decode_body, split};
 use coldchain::model::entry::{ArchiveEntry, EntryKind, PrivateFacts};
 use coldchain::model::keys;
@@ -183,12 +184,13 @@ fn secrets(machine: &Machine) -> Vec<String> {
             .lines()
             .skip_while(|line| !line.contains("untrusted comment"))
             .nth(1);
-        let line = line.unwrap().trim_start_matches(['#', ' ']).trim();
+        let line = line.unwrap();
         assert!(line.len() > 200, "{line}");
         // Bytes 62 to 94 are the secret scalar's seed; whole groups of it.
         line[84..124].to_owned()
     };
-    secrets.extend([after_comment(&kit), after_comment(&signing)]);
+    let root = Kit::parse(kit.as_bytes()).unwrap().root_secret.unwrap();
+    secrets.extend([after_comment(&root.to_file_text()), after_comment(&signing)]);
     for archive in archives(machine) {
         secrets.push(unsealed(machine, &archive).to_secret_string());
     }

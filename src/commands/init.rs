@@ -91,8 +91,7 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
     state_dir.create()?;
     // Another `init` may be making the same things.
     let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
-    let mut catalog = state_dir.catalog()?;
-    let opened = has_ledgers(&catalog)?;
+    let opened = has_ledgers(&state_dir.catalog_to_read()?)?;
     if !state_dir.has_keys() && opened {
         // Keys of its own would be no key of these ledgers.
         told.push(format!(
@@ -114,6 +113,7 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             args.kit.display()
         ));
     }
+    let mut catalog = state_dir.catalog()?;
     for source in &config.sources {
         let row = know_source(config, source, &mut catalog)?;
         // Any run gives a new source its ledger; whether the kit has it is for the kit to say.
