@@ -36,6 +36,15 @@ pub enum Event {
         /// The date.
         date: NaiveDate,
     },
+    /// A local snapshot was deleted, because it is not kept any longer.
+    SnapshotDeleted {
+        /// The source.
+        source: SourceName,
+        /// The date that it stood for.
+        date: NaiveDate,
+        /// Why.
+        reason: String,
+    },
     /// Work on an archive begins.
     Begun {
         /// The source.
@@ -166,6 +175,11 @@ impl Observer for Verbose {
             Event::Snapshot { source, date } => {
                 say(format_args!("{source}: snapshot {date} stands"));
             }
+            Event::SnapshotDeleted {
+                source,
+                date,
+                reason,
+            } => say(format_args!("{source}: snapshot {date} deleted: {reason}")),
             Event::Segment {
                 source,
                 archive,
@@ -229,6 +243,13 @@ impl Event {
             }
             Self::Snapshot { source, date } => {
                 json!({"event": "snapshot", "source": source, "date": date})
+            }
+            Self::SnapshotDeleted {
+                source,
+                date,
+                reason,
+            } => {
+                json!({"event": "snapshot-deleted", "source": source, "date": date, "reason": reason})
             }
             Self::Begun { .. } => return None,
             Self::Progress { source, raw_bytes } => {

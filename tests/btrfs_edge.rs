@@ -279,7 +279,7 @@ fn a_receiver_of_a_cut_stream_fails_and_leaves_what_can_be_deleted_by_its_id() {
     assert!(!found.read_only);
     assert_eq!(found.received_uuid, None);
 
-    let refused = snapshots::delete(&tools(), &left, found.uuid).unwrap_err();
+    let refused = snapshots::delete(&tools(), &left, found.uuid, found.uuid).unwrap_err();
     assert!(matches!(refused, BtrfsError::NotReadOnly { .. }));
     let refused = snapshots::delete_by_id(&tools(), &left, found.subvolume_id + 1).unwrap_err();
     assert!(matches!(refused, BtrfsError::OtherId { .. }));
@@ -363,17 +363,19 @@ fn a_snapshot_is_what_its_identity_says_and_only_it_is_deleted() {
     assert!(matches!(again, BtrfsError::Exists { .. }));
     assert!(!path.join("live").exists());
 
-    let wrong = snapshots::delete(&tools(), &path, source.uuid).unwrap_err();
+    let wrong = snapshots::delete(&tools(), &path, source.uuid, source.uuid).unwrap_err();
     assert!(matches!(wrong, BtrfsError::OtherUuid { .. }));
-    let writable = snapshots::delete(&tools(), &live, source.uuid).unwrap_err();
+    let foreign = snapshots::delete(&tools(), &path, made.uuid, made.uuid).unwrap_err();
+    assert!(matches!(foreign, BtrfsError::OtherOrigin { .. }));
+    let writable = snapshots::delete(&tools(), &live, source.uuid, source.uuid).unwrap_err();
     assert!(matches!(writable, BtrfsError::NotReadOnly { .. }));
     symlink(&path, fs.path("alias")).unwrap();
-    let alias = snapshots::delete(&tools(), &fs.path("alias"), made.uuid).unwrap_err();
+    let alias = snapshots::delete(&tools(), &fs.path("alias"), made.uuid, source.uuid).unwrap_err();
     assert!(matches!(alias, BtrfsError::NotASubvolume { .. }));
     assert!(path.exists() && live.exists());
-    snapshots::delete(&tools(), &path, made.uuid).unwrap();
+    snapshots::delete(&tools(), &path, made.uuid, source.uuid).unwrap();
     assert!(!path.exists() && live.exists());
-    let gone = snapshots::delete(&tools(), &path, made.uuid).unwrap_err();
+    let gone = snapshots::delete(&tools(), &path, made.uuid, source.uuid).unwrap_err();
     assert!(matches!(gone, BtrfsError::Missing { .. }));
 }
 

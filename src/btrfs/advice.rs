@@ -30,6 +30,7 @@ impl BtrfsError {
                 | Self::NoUuid { .. }
                 | Self::NotReadOnly { .. }
                 | Self::OtherUuid { .. }
+                | Self::OtherOrigin { .. }
                 | Self::OtherId { .. }
         )
     }

@@ -56,6 +56,19 @@ pub enum BtrfsError {
         /// The uuid that it has.
         found: Uuid,
     },
+    /// It is a snapshot of something else.
+    #[error(
+        "the subvolume {} was not taken of the one with the uuid {expected}, but of {}",
+        .path.display(), .found.map_or("none".to_owned(), |found| found.to_string())
+    )]
+    OtherOrigin {
+        /// The subvolume.
+        path: PathBuf,
+        /// The uuid of the subvolume that it should have been taken of.
+        expected: Uuid,
+        /// The uuid of the one that it was taken of.
+        found: Option<Uuid>,
+    },
     /// It was replaced by another.
     #[error("the subvolume {} has the id {found}, not {expected}", .path.display())]
     OtherId {

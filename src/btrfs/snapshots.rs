@@ -42,8 +42,14 @@ pub fn create(
     Ok(snapshot)
 }
 
-/// Deletes a snapshot: the read-only subvolume at `path` that has this uuid, and nothing else.
-pub fn delete(tools: &Tools, path: &Path, expected: Uuid) -> Result<(), BtrfsError> {
+/// Deletes a snapshot: the read-only subvolume at `path` that has this uuid and was taken of the
+/// subvolume with that one, and nothing else.
+pub fn delete(
+    tools: &Tools,
+    path: &Path,
+    expected: Uuid,
+    taken_of: Uuid,
+) -> Result<(), BtrfsError> {
     let found = unaliased(path)?;
     if found.uuid != expected {
         return Err(BtrfsError::OtherUuid {
@@ -53,6 +59,13 @@ pub fn delete(tools: &Tools, path: &Path, expected: Uuid) -> Result<(), BtrfsErr
         });
     }
     require_read_only(path, &found)?;
+    if found.parent_uuid != Some(taken_of) {
+        return Err(BtrfsError::OtherOrigin {
+            path: path.to_owned(),
+            expected: taken_of,
+            found: found.parent_uuid,
+        });
+    }
     delete_checked(tools, path)
 }
 

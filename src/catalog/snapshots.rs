@@ -27,6 +27,8 @@ pub struct SnapshotRow {
     pub local_received: Option<Uuid>,
     /// Its ctransid when it was recorded.
     pub local_ctransid: u64,
+    /// The uuid of the subvolume that it was taken of; `None` if that is not known.
+    pub local_parent: Option<Uuid>,
 }
 
 impl SnapshotRow {
@@ -38,6 +40,7 @@ impl SnapshotRow {
             local_uuid: parsed(row, "local_uuid")?,
             local_received: parsed_or_null(row, "local_received")?,
             local_ctransid: row.get("local_ctransid")?,
+            local_parent: parsed_or_null(row, "local_parent")?,
         })
     }
 
@@ -98,8 +101,9 @@ impl Catalog {
         })?;
         let id = self.write("record a snapshot", |transaction| {
             transaction.execute(
-                "INSERT INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid, made_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid,
+                                       local_parent, made_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 params![
                     new.source.as_str(),
                     new.date.to_string(),
@@ -107,6 +111,7 @@ impl Catalog {
                     new.identity.uuid.to_string(),
                     new.identity.received_uuid.map(|uuid| uuid.to_string()),
                     new.identity.ctransid,
+                    new.identity.parent_uuid.map(|uuid| uuid.to_string()),
                     new.made_at.to_string(),
                 ],
             )?;
@@ -119,6 +124,7 @@ impl Catalog {
             local_uuid: new.identity.uuid,
             local_received: new.identity.received_uuid,
             local_ctransid: new.identity.ctransid,
+            local_parent: new.identity.parent_uuid,
         })
     }
 

@@ -103,6 +103,12 @@ pub enum Fault {
         /// The store, by its name in the config.
         store: String,
     },
+    /// Nothing that is not needed is kept, and so much of it.
+    #[error("`source.latest_only` is true, so `source.{other}` says nothing")]
+    LatestOnlyAndMore {
+        /// The key that says nothing.
+        other: &'static str,
+    },
     /// A source with a subvolume and no place for snapshots, or the reverse.
     #[error("`source.{present}` is set and `source.{absent}` is not")]
     HalfLive {

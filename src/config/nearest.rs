@@ -19,7 +19,13 @@ mod tests {
 
     #[test]
     fn a_near_name_is_found_and_a_far_one_is_not() {
-        let known = ["name", "subvolume", "snapshots", "keep_snapshots_days"];
+        let known = [
+            "name",
+            "subvolume",
+            "snapshots",
+            "keep_snapshots_days",
+            "keep_snapshots",
+        ];
         for (name, expected) in [
             ("keep_snapshot_days", Some("keep_snapshots_days")),
             ("nmae", Some("name")),

@@ -8,12 +8,15 @@ use super::schedule::{MAX_DAYS, ScheduleConfig, ScheduleKeys};
 use super::section::{Field, Section};
 use super::store::StoreConfig;
 use crate::model::SourceName;
+use crate::plan::KeepSnapshots;
 
 pub(super) const KEYS: &[&str] = &[
     "name",
     "subvolume",
     "snapshots",
     "keep_snapshots_days",
+    "keep_snapshots",
+    "latest_only",
     "store",
     "archive_as",
     "compressed_data",
@@ -32,8 +35,9 @@ pub struct Source {
     pub directory: SourceName,
     /// `None` for a source whose streams only ever come on stdin, through `decide`.
     pub live: Option<Live>,
-    /// Days that a snapshot is kept, at least 1. Default: 60.
-    pub keep_snapshots_days: u32,
+    /// Which snapshots stay on this machine beside those that the next run needs. Default: those of
+    /// 60 days.
+    pub keep_snapshots: KeepSnapshots,
     /// The name of its store, which is configured.
     pub store: String,
     /// What its send streams carry. Default: plain.
@@ -113,11 +117,7 @@ fn read(
             .unwrap_or_else(|| name.clone()),
         name,
         live: live(section)?,
-        keep_snapshots_days: section
-            .read("keep_snapshots_days", |field| {
-                field.integer("an integer", 1..=MAX_DAYS)
-            })?
-            .unwrap_or(DEFAULT_KEEP_SNAPSHOTS_DAYS),
+        keep_snapshots: keep_snapshots(section)?,
         store: store_name,
         data: match section.read("compressed_data", Field::boolean)? {
             Some(true) => StreamData::Compressed,
@@ -128,6 +128,27 @@ fn read(
             .unwrap_or(inherited.segment_bytes),
         schedule,
     })
+}
+
+/// A number set alone is the only limit: what it keeps is not to go for its age.
+fn keep_snapshots(section: &Section<'_>) -> Result<KeepSnapshots, ConfigError> {
+    let limit = |key| section.read(key, |field| field.integer("an integer", 1..=MAX_DAYS));
+    let days = limit("keep_snapshots_days")?;
+    let newest = limit("keep_snapshots")?;
+    if section.read("latest_only", Field::boolean)? == Some(true) {
+        let other = days.map(|_| "keep_snapshots_days");
+        return match other.or(newest.map(|_| "keep_snapshots")) {
+            None => Ok(KeepSnapshots::None),
+            Some(other) => Err(section
+                .require("latest_only")?
+                .fault(Fault::LatestOnlyAndMore { other })),
+        };
+    }
+    let days = match (days, newest) {
+        (None, None) => Some(DEFAULT_KEEP_SNAPSHOTS_DAYS),
+        (days, _) => days,
+    };
+    Ok(KeepSnapshots::Within { days, newest })
 }
 
 fn live(section: &Section<'_>) -> Result<Option<Live>, ConfigError> {

@@ -54,8 +54,12 @@ const SOURCE_AND_STORE: &str = r#"
 #snapshots = "/home/.coldchain"
 # The name of a [store.NAME].
 #store = "main"
-# The snapshot that the next incremental needs is kept whatever its age.
+# Which snapshots stay. What the next incremental needs stays whatever these say.
 #keep_snapshots_days = 60
+# How many at most, beside or instead of those days. No limit unless set.
+#keep_snapshots = 30
+# None but those that are needed.
+#latest_only = false
 # The directory in the store; keep it when you rename the source.
 #archive_as = "home"
 # Send compressed extents as they lie on disk (stream version 2).
@@ -225,7 +229,8 @@ mod tests {
     fn what_is_marked_as_not_in_force_is_the_default() {
         let all = unmark(&template(&facts()))
             .replace("threads = 2\n", "")
-            .replace("max_chain_days = 365\n", "");
+            .replace("max_chain_days = 365\n", "")
+            .replace("keep_snapshots = 30\n", "");
         // What has no default stands in the examples with something that shows its form.
         let examples = [
             "cold = ",

@@ -13,6 +13,7 @@ use crate::engine::facts::{self, Origin};
 use crate::engine::head::{self, LedgerState};
 use crate::engine::listed::{look_after, verify_listed};
 use crate::engine::resume::{self, Unfinished};
+use crate::engine::retain;
 use crate::engine::snapshot::{self, Night};
 use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::{Keys, StateDir};
@@ -383,15 +384,14 @@ impl Nightly<'_> {
 
     fn retain(&self, source: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {
         let ledger = &source.row.ledger;
-        snapshot::retain(
+        retain::retain(
             self.source,
             ledger,
             self.asked.date,
             catalog,
             self.tools,
-            self.world.clock,
-        )?;
-        Ok(())
+            self.world,
+        )
     }
 }
 

@@ -27,6 +27,7 @@ mod receive;
 mod rehearsal;
 mod restore;
 mod resume;
+mod retain;
 mod rotate;
 mod secrets;
 mod snapshot;

@@ -1,22 +1,20 @@
-//! The night's read-only snapshot, and which of them stay.
+//! The night's read-only snapshot.
 //!
 //! A snapshot is made under a name of its own, recorded in the catalog, and then renamed to its
 //! date, so that a crash at any point leaves either one that the catalog knows or a leftover that
 //! the next run may take away: it is read-only, has that name, and was taken of this very source.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 
 use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, NewSnapshot, SnapshotRow};
 use crate::config::{Live, Source};
 use crate::engine::clock::Clock;
 use crate::error::Error;
-use crate::model::archive::ArchiveState;
+use crate::model::SubvolumeIdentity;
 use crate::model::entry::Timestamp;
-use crate::model::{LedgerId, SubvolumeIdentity};
 
 /// The night's snapshot, as it stands now.
 #[derive(Debug)]
@@ -96,7 +94,7 @@ pub(super) fn take(
     btrfs::snapshots::create(tools, &live.subvolume, &unnamed)?;
     let identity = btrfs::identity(&unnamed)?;
     if let Some(received) = identity.received_uuid {
-        btrfs::snapshots::delete(tools, &unnamed, identity.uuid)?;
+        btrfs::snapshots::delete(tools, &unnamed, identity.uuid, origin.uuid)?;
         return Err(Error::SnapshotReceived {
             path: live.subvolume.clone(),
             received,
@@ -154,75 +152,20 @@ fn remove_leftover(tools: &Tools, path: &Path, origin: &SubvolumeIdentity) -> Re
     if !left.read_only || left.parent_uuid != Some(origin.uuid) {
         return Err(Error::SnapshotInTheWay(path.to_owned()));
     }
-    Ok(btrfs::snapshots::delete(tools, path, left.uuid)?)
+    Ok(btrfs::snapshots::delete(
+        tools,
+        path,
+        left.uuid,
+        origin.uuid,
+    )?)
 }
 
-fn exists(path: &Path) -> Result<bool, Error> {
+pub(super) fn exists(path: &Path) -> Result<bool, Error> {
     match std::fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::file("look at", path, error)),
     }
-}
-
-/// Deletes the snapshots that are older than the source keeps them. Those that an unfinished
-/// attempt or the next incremental needs stay whatever their age.
-pub(super) fn retain(
-    source: &Source,
-    ledger: &LedgerId,
-    date: NaiveDate,
-    catalog: &mut Catalog,
-    tools: &Tools,
-    clock: &dyn Clock,
-) -> Result<Vec<NaiveDate>, Error> {
-    let days = Days::new(u64::from(source.keep_snapshots_days));
-    let Some(oldest_kept) = date.checked_sub_days(days) else {
-        return Ok(Vec::new());
-    };
-    let pinned = pinned(ledger, catalog)?;
-    let mut deleted = Vec::new();
-    for row in catalog.snapshots(&source.name)? {
-        if row.date >= oldest_kept || pinned.contains(&row.id) {
-            continue;
-        }
-        if exists(&row.path)? {
-            let identity = btrfs::identity(&row.path)?;
-            if identity.uuid != row.local_uuid || !identity.read_only {
-                // Somebody else's now: it is left alone, and no longer ours.
-                catalog.forget_snapshot(row.id, Timestamp(clock.now()))?;
-                continue;
-            }
-            btrfs::snapshots::delete(tools, &row.path, row.local_uuid)?;
-            deleted.push(row.date);
-        }
-        catalog.forget_snapshot(row.id, Timestamp(clock.now()))?;
-    }
-    Ok(deleted)
-}
-
-/// The snapshots that must stay: of the newest archive, of every attempt in hand, and what those
-/// are incremental on.
-fn pinned(ledger: &LedgerId, catalog: &Catalog) -> Result<HashSet<i64>, Error> {
-    let archives = catalog.archives(ledger)?;
-    let newest = archives
-        .iter()
-        .filter(|archive| archive.is_visible())
-        .max_by_key(|archive| archive.date);
-    let mut needed: Vec<_> = newest.map(|archive| archive.id).into_iter().collect();
-    for attempt in &archives {
-        if matches!(
-            attempt.state,
-            ArchiveState::Unfinished | ArchiveState::Committing
-        ) {
-            needed.push(attempt.id);
-            needed.extend(attempt.send_parent);
-        }
-    }
-    Ok(archives
-        .iter()
-        .filter(|archive| needed.contains(&archive.id))
-        .filter_map(|archive| archive.snapshot)
-        .collect())
 }
 
 /// The subvolumes below the source, which its snapshots leave out. Its own snapshots don't count.

@@ -33,6 +33,11 @@
 //! configuration say. A plan's expiries are those of the history as it stands after the plan's
 //! archive: archive first, retire after.
 //!
+//! # Local snapshots
+//!
+//! What the next run needs is pinned. The others are kept for some days, or up to a number, for who
+//! wants to look back without a restore. See [`snapshots`].
+//!
 //! # Strays
 //!
 //! What an attempt that was not committed left in the store costs money and nothing else. It is
@@ -66,6 +71,7 @@ mod sample;
 pub mod schedule;
 mod send_parent;
 pub mod simulate;
+pub mod snapshots;
 pub mod strays;
 pub mod thaw;
 pub mod usd;
@@ -85,6 +91,7 @@ pub use resume::{AttemptFacts, Finding, GivenUp, Resume, plan_resume, request_fo
 pub use retention::{ChainExpiry, expires_on, expiring, long_silence};
 pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};
+pub use snapshots::{KeepSnapshots, LocalSnapshot, Pin, SnapshotExpiry, expiring_snapshots};
 pub use strays::{
     Fate, Here, InLedger, ListedObject, MayRetire, ShortListing, StrayFacts, StrayLine,
     StrayObject, StrayPlan, lacking, plan_strays,

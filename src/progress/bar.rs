@@ -91,7 +91,10 @@ impl Observer for Bars {
             Event::Committed { .. } | Event::Restored { .. } | Event::Failed { .. } => self.end(),
             Event::Warning { .. } => self.aside(|| Quiet.event(event)),
             Event::Waiting { .. } | Event::Busy { .. } => self.aside(|| Verbose.event(event)),
-            Event::Planned { .. } | Event::Snapshot { .. } | Event::Segment { .. } => {}
+            Event::Planned { .. }
+            | Event::Snapshot { .. }
+            | Event::SnapshotDeleted { .. }
+            | Event::Segment { .. } => {}
         }
     }
 

@@ -119,6 +119,10 @@ compressed_data = 0
     6: `source.compressed_data` must be true or false, found 0
 keep_snapshots_days = 0
     6: `source.keep_snapshots_days` must be an integer from 1 to 1000000, found 0
+keep_snapshots = 0
+    6: `source.keep_snapshots` must be an integer from 1 to 1000000, found 0
+latest_only = 1
+    6: `source.latest_only` must be true or false, found 1
 subvolume = 'home'
     6: `source.subvolume` must be an absolute path without `..`, found the string "home"
 snapshots = ''

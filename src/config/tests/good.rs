@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 
 use super::super::*;
 use super::{parse, with};
+use crate::plan::KeepSnapshots;
 
 #[test]
 fn the_smallest_config_gets_the_documented_defaults() {
@@ -16,7 +17,10 @@ fn the_smallest_config_gets_the_documented_defaults() {
         name: "home".parse().unwrap(),
         directory: "home".parse().unwrap(),
         live: None,
-        keep_snapshots_days: 60,
+        keep_snapshots: KeepSnapshots::Within {
+            days: Some(60),
+            newest: None,
+        },
         store: "main".to_owned(),
         data: StreamData::Plain,
         segment_bytes: 128 << 20,
@@ -68,6 +72,7 @@ name = \"home\"
 subvolume = \"/home\"
 snapshots = \"/home/.coldchain\"
 keep_snapshots_days = 1
+keep_snapshots = 2
 store = \"disk\"
 archive_as = \"old-home\"
 compressed_data = true
@@ -109,7 +114,11 @@ catch_up = false
     let live = home.live.as_ref().unwrap();
     assert_eq!(live.subvolume, Path::new("/home"));
     assert_eq!(live.snapshots, Path::new("/home/.coldchain"));
-    assert_eq!(home.keep_snapshots_days, 1);
+    let both = KeepSnapshots::Within {
+        days: Some(1),
+        newest: Some(2),
+    };
+    assert_eq!(home.keep_snapshots, both);
     assert_eq!(home.data, StreamData::Compressed);
     assert_eq!(home.segment_bytes, 1 << 30);
     let general = ScheduleConfig {
@@ -168,5 +177,26 @@ fn what_is_nearly_a_fault_is_accepted() {
         if let Err(error) = parse(&text) {
             panic!("{error}\n{text}");
         }
+    }
+}
+
+#[test]
+fn a_number_of_snapshots_alone_sets_no_limit_of_days_and_latest_only_keeps_none() {
+    let keep = |keys| parse(&with("", keys)).unwrap().sources[0].keep_snapshots;
+    let days = Some(60);
+    let newest = Some(9);
+    for (keys, expected) in [
+        ("", KeepSnapshots::Within { days, newest: None }),
+        (
+            "latest_only = false",
+            KeepSnapshots::Within { days, newest: None },
+        ),
+        (
+            "keep_snapshots = 9",
+            KeepSnapshots::Within { days: None, newest },
+        ),
+        ("latest_only = true", KeepSnapshots::None),
+    ] {
+        assert_eq!(keep(keys), expected, "{keys}");
     }
 }

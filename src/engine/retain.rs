@@ -1,0 +1,120 @@
+//! Deleting local snapshots whose time is over.
+//!
+//! Only what the catalog knows as made by coldchain is ever looked at, and it is deleted only if it is
+//! that very subvolume, read-only as it was made, and taken of the same one.
+
+use std::collections::HashSet;
+
+use chrono::NaiveDate;
+
+use crate::btrfs::{self, BtrfsError, Tools};
+use crate::catalog::{Catalog, SnapshotRow};
+use crate::config::Source;
+use crate::engine::snapshot::exists;
+use crate::engine::world::World;
+use crate::error::Error;
+use crate::model::archive::ArchiveState;
+use crate::model::entry::Timestamp;
+use crate::model::{LedgerId, Uuid};
+use crate::plan::{LocalSnapshot, Pin, expiring_snapshots};
+use crate::progress::Event;
+
+/// Deletes the snapshots that the source does not keep any longer in the run of that date.
+pub(super) fn retain(
+    source: &Source,
+    ledger: &LedgerId,
+    date: NaiveDate,
+    catalog: &mut Catalog,
+    tools: &Tools,
+    world: World<'_>,
+) -> Result<(), Error> {
+    let pinned = pinned(ledger, catalog)?;
+    let rows = catalog.snapshots(&source.name)?;
+    let local = |row: &SnapshotRow| LocalSnapshot {
+        date: row.date,
+        pin: if pinned.contains(&row.id) {
+            Pin::Needed
+        } else {
+            Pin::Free
+        },
+    };
+    let snapshots: Vec<LocalSnapshot> = rows.iter().map(local).collect();
+    for expiry in expiring_snapshots(&snapshots, source.keep_snapshots, date) {
+        let row = rows
+            .iter()
+            .find(|row| row.date == expiry.date)
+            .expect("what expires is among the snapshots");
+        match standing(row)? {
+            // What is somebody else's now is left alone, and no longer ours.
+            Standing::Gone | Standing::Another => {}
+            Standing::OfUnknownOrigin => continue,
+            Standing::Ours { taken_of } => {
+                btrfs::snapshots::delete(tools, &row.path, row.local_uuid, taken_of)?;
+                world.observer.event(Event::SnapshotDeleted {
+                    source: source.name.clone(),
+                    date: row.date,
+                    reason: expiry.reason,
+                });
+            }
+        }
+        catalog.forget_snapshot(row.id, Timestamp(world.clock.now()))?;
+    }
+    Ok(())
+}
+
+/// What stands where a snapshot was made.
+enum Standing {
+    Gone,
+    Another,
+    /// It may be ours, and nothing tells.
+    OfUnknownOrigin,
+    Ours {
+        taken_of: Uuid,
+    },
+}
+
+fn standing(row: &SnapshotRow) -> Result<Standing, Error> {
+    if !exists(&row.path)? {
+        return Ok(Standing::Gone);
+    }
+    let identity = match btrfs::identity(&row.path) {
+        Ok(identity) => identity,
+        Err(BtrfsError::NotASubvolume { .. } | BtrfsError::NotBtrfs { .. }) => {
+            return Ok(Standing::Another);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if identity.uuid != row.local_uuid || !identity.read_only {
+        return Ok(Standing::Another);
+    }
+    Ok(match row.local_parent {
+        None => Standing::OfUnknownOrigin,
+        parent if identity.parent_uuid != parent => Standing::Another,
+        Some(taken_of) => Standing::Ours { taken_of },
+    })
+}
+
+/// The snapshots that must stay: of the newest archive, of every attempt in hand, and what those
+/// are incremental on.
+fn pinned(ledger: &LedgerId, catalog: &Catalog) -> Result<HashSet<i64>, Error> {
+    let archives = catalog.archives(ledger)?;
+    let newest = archives
+        .iter()
+        .filter(|archive| archive.is_visible())
+        .max_by_key(|archive| archive.date);
+    let mut needed: Vec<_> = newest.map(|archive| archive.id).into_iter().collect();
+    for attempt in &archives {
+        if matches!(
+            attempt.state,
+            ArchiveState::Unfinished | ArchiveState::Committing
+        ) {
+            needed.push(attempt.id);
+            needed.extend(attempt.send_parent);
+        }
+    }
+    Ok(archives
+        .iter()
+        .filter(|archive| needed.contains(&archive.id))
+        .filter_map(|archive| archive.snapshot)
+        .collect())
+}
