@@ -82,6 +82,7 @@ impl Ran {
 /// A source on a btrfs of its own, and everything to archive it.
 pub struct Sandbox {
     pub fs: LoopFs,
+    mib: u64,
     directory: tempfile::TempDir,
     env: Vec<(String, String)>,
 }
@@ -95,6 +96,7 @@ impl Sandbox {
     pub fn with(setup: &Setup<'_>) -> Self {
         let sandbox = Self {
             fs: LoopFs::with_options(setup.mib, setup.mount),
+            mib: setup.mib,
             directory: tempfile::tempdir().unwrap(),
             env: setup
                 .env
@@ -228,7 +230,7 @@ impl Sandbox {
 
     /// Restores a date onto a new filesystem, and holds each date against its snapshot.
     pub fn restores_equal(&self, dates: &[&str]) {
-        let other = LoopFs::new(512);
+        let other = LoopFs::new(self.mib.max(512));
         self.restore(dates.last().unwrap(), &other.root()).ok();
         for date in dates {
             compare_trees(&self.snapshot(date), &other.path(SOURCE).join(date));
