@@ -250,6 +250,13 @@ pub struct Verify {
     /// Choose the sample that an earlier run with this seed chose
     #[arg(long, value_name = "N", requires = "sample")]
     pub seed: Option<u64>,
+    /// Also restore the newest chain onto a filesystem of its own, and compare it with the snapshots
+    /// that are still here; takes root, and an --identity
+    #[arg(long)]
+    pub drill: bool,
+    /// With --drill, where the image of that filesystem goes; the state directory if left out
+    #[arg(long, value_name = "DIR", requires = "drill")]
+    pub drill_dir: Option<PathBuf>,
     /// What opens the archives; without it --deep compares the segments' SHA-256 and does not open
     /// them
     #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]

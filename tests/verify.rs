@@ -78,7 +78,9 @@ fn flip(path: &PathBuf) {
 const LEDGER: &str = "home: ledger     3 entries checked from the first on: signatures, numbers, chain of hashes, \
 and against the 3 that the catalog knows\n";
 const LISTING: &str = "home: listing    5 objects of 2 archives looked for by name and size\n";
-const SOUND: &str = "home: result     nothing that was checked is missing or damaged\n";
+const SOUND: &str =
+    "home: drill      not tried: --drill restores the newest chain onto a filesystem of its own
+home: result     nothing that was checked is missing or damaged\n";
 
 #[test]
 fn a_sound_store_is_found_sound_and_what_was_not_checked_is_said() {
@@ -449,6 +451,7 @@ fn nothing_that_verifies_writes_to_the_store_thaws_or_deletes() {
                 seed: 1,
             }),
             identities: Some((&identities, "the identity")),
+            drill: None,
             at_once: 2,
             clock: &SystemClock,
             interrupt: Interrupt::of_this_process(),

@@ -13,6 +13,7 @@ impl BtrfsError {
         matches!(
             self,
             Self::NoProgram { .. }
+                | Self::NoSystemProgram { .. }
                 | Self::NoVersion { .. }
                 | Self::TooOld { .. }
                 | Self::NotRoot { .. }

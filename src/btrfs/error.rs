@@ -96,6 +96,12 @@ pub enum BtrfsError {
         /// `$PATH`.
         path: String,
     },
+    /// A program of the system is not there.
+    #[error("there is no program `{program}`")]
+    NoSystemProgram {
+        /// Its name.
+        program: String,
+    },
     /// `btrfs version` did not say one.
     #[error("`{} version` prints no version of btrfs-progs: {output}", .program.display())]
     NoVersion {

@@ -78,7 +78,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         identities: &identities,
         identity_name: &file.display().to_string(),
         class: store_config.storage_class(),
-        thaw: thaw_request(thawing),
+        thaw: Some(thaw_request(thawing)),
         observer: observer.as_ref(),
         interrupt: Interrupt::of_this_process(),
     };

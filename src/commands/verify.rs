@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::{load_to_read, sources};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
-use crate::engine::{OpenSource, StateDir, VerifyReport, Verifying, World, verify};
+use crate::engine::{Drill, OpenSource, StateDir, VerifyReport, Verifying, World, verify};
 use crate::error::{Error, in_words};
 use crate::model::VerifyLevel;
 use crate::model::size::Bytes;
@@ -24,6 +25,8 @@ use crate::seal::Identities;
 struct Wanted {
     levels: BTreeSet<VerifyLevel>,
     sample: Option<Sample>,
+    /// Where the image of a drill goes, if one is asked for.
+    drill: Option<PathBuf>,
     /// What opens the archives, and where it came from.
     identities: Option<(Identities, String)>,
 }
@@ -31,7 +34,7 @@ struct Wanted {
 pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let chosen = sources(&config, args.source.as_deref())?;
-    let wanted = Wanted::from(args)?;
+    let wanted = Wanted::from(args, &config)?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let observer: Box<dyn Observer> = if everywhere.verbose {
         Box::new(Verbose)
@@ -85,7 +88,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
 }
 
 impl Wanted {
-    fn from(args: &Verify) -> Result<Self, Error> {
+    fn from(args: &Verify, config: &Config) -> Result<Self, Error> {
         let mut levels = BTreeSet::from([VerifyLevel::Listing]);
         if args.checksums {
             levels.insert(VerifyLevel::Checksums);
@@ -93,9 +96,15 @@ impl Wanted {
         if args.deep {
             levels.insert(VerifyLevel::Deep);
         }
-        let opens = levels.last() >= Some(&VerifyLevel::Deep);
+        let drill = args.drill.then(|| match &args.drill_dir {
+            Some(directory) => directory.clone(),
+            None => config.state_dir.clone(),
+        });
         let identities = match &args.identity {
-            Some(file) if opens => Some((ask_for_identities(file)?, file.display().to_string())),
+            None if args.drill => return Err(Error::NoIdentity),
+            Some(file) if args.deep || args.drill => {
+                Some((ask_for_identities(file)?, file.display().to_string()))
+            }
             _ => None,
         };
         let sample = args.sample.map(|percent| {
@@ -109,6 +118,7 @@ impl Wanted {
         Ok(Self {
             levels,
             sample,
+            drill,
             identities,
         })
     }
@@ -139,6 +149,11 @@ fn check(
         levels: &wanted.levels,
         sample: wanted.sample,
         identities: identities.map(|(identities, name)| (identities, name.as_str())),
+        drill: wanted.drill.as_ref().map(|directory| Drill {
+            directory,
+            class: store_config.storage_class(),
+            observer: world.observer,
+        }),
         at_once: store_config.uploads(),
         clock: world.clock,
         interrupt: world.interrupt,
@@ -257,7 +272,10 @@ fn in_full(level: &LevelReport, report: &VerifyReport, wanted: &Wanted) -> Strin
             format!("{objects} held against the SHA-256 that the store keeps")
         }
         VerifyLevel::Deep => format!("{objects} fetched and hashed"),
-        VerifyLevel::Drill => format!("{} restored", count(level.checked(), "archive")),
+        VerifyLevel::Drill => format!(
+            "{} restored onto a filesystem of their own and compared",
+            count(level.checked(), "archive")
+        ),
     };
     if level.level == VerifyLevel::Deep {
         match (level.hashed(), &wanted.identities) {
@@ -290,13 +308,12 @@ fn in_full(level: &LevelReport, report: &VerifyReport, wanted: &Wanted) -> Strin
     words
 }
 
-/// What a level that was not asked for would do; nothing where a more thorough one was done.
+/// What a level that was not asked for would do; nothing where another has done it.
 fn not_asked_for(level: VerifyLevel, report: &VerifyReport) -> String {
-    let done = report.levels.last().map(|done| done.level);
-    if done > Some(level) {
-        return String::new();
-    }
+    let mut done = report.levels.iter().map(|done| done.level);
     match level {
+        VerifyLevel::Listing => String::new(),
+        VerifyLevel::Checksums if done.any(|done| done == VerifyLevel::Deep) => String::new(),
         VerifyLevel::Checksums => format!(
             "not asked for: --checksums asks the store for the SHA-256 of {}, with a request each",
             count(report.objects, "object")
@@ -306,6 +323,8 @@ fn not_asked_for(level: VerifyLevel, report: &VerifyReport) -> String {
             count(report.segments, "segment"),
             Bytes(report.sealed_bytes)
         ),
-        VerifyLevel::Listing | VerifyLevel::Drill => String::new(),
+        VerifyLevel::Drill => {
+            "not tried: --drill restores the newest chain onto a filesystem of its own".to_owned()
+        }
     }
 }

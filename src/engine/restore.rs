@@ -16,7 +16,7 @@ use crate::engine::facts::history;
 use crate::engine::fetch::{Fetched, Wanted, fetch_ahead};
 use crate::engine::receive::{Receiving, Target};
 use crate::engine::source::OpenSource;
-use crate::engine::thaw::{WantedSegments, thaw};
+use crate::engine::thaw::{WantedSegments, thaw, thaw_state};
 use crate::engine::unlock::sealed_archives;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -57,8 +57,8 @@ pub struct Restoring<'a> {
     pub class: Option<StorageClass>,
     /// Segments that are fetched at once.
     pub at_once: usize,
-    /// How to ask for what is cold.
-    pub thaw: ThawRequest,
+    /// How to ask for what is cold; `None` to ask for nothing.
+    pub thaw: Option<ThawRequest>,
     /// Is told what happens.
     pub observer: &'a dyn Observer,
     /// Says when to stop.
@@ -183,7 +183,10 @@ fn thaw_all(
         archives: &archives,
         interrupt: restoring.interrupt,
     };
-    let status = thaw(&wanted, restoring.thaw, catalog)?;
+    let status = match restoring.thaw {
+        Some(request) => thaw(&wanted, request, catalog)?,
+        None => thaw_state(&wanted, catalog)?,
+    };
     match status.awaited(restoring.source.name()) {
         Some(awaited) => Err(Error::Thawing(Box::new(awaited))),
         None => Ok(()),

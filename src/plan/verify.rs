@@ -65,6 +65,8 @@ pub enum Unchecked {
     NotSampled,
     /// A less thorough check of this run has found it damaged already.
     FoundDamaged,
+    /// The restore ended before it.
+    NotReached,
 }
 
 impl fmt::Display for Unchecked {
@@ -74,6 +76,7 @@ impl fmt::Display for Unchecked {
             Self::Cold => "cold, not thawed",
             Self::NotSampled => "not in the sample",
             Self::FoundDamaged => "found damaged before",
+            Self::NotReached => "the restore ended before it",
         })
     }
 }

@@ -89,10 +89,10 @@ impl Chain {
             identity_name: "the kit",
             class: None,
             at_once: 1,
-            thaw: ThawRequest {
+            thaw: Some(ThawRequest {
                 tier: Tier::Standard,
                 days: 1,
-            },
+            }),
             observer: &Quiet,
             interrupt: &Interrupt::new(),
         };

@@ -175,6 +175,7 @@ impl Shelf {
             levels: &levels,
             sample: None,
             identities: Some((&self.identities, "the identity")),
+            drill: None,
             at_once: 2,
             clock: &SystemClock,
             interrupt: Interrupt::of_this_process(),

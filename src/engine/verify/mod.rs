@@ -3,8 +3,10 @@
 
 mod contents;
 mod deep;
+mod drill;
 mod ledger;
 mod present;
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +26,7 @@ use crate::plan::{Damage, LevelReport, Sample, SignedObject};
 use crate::seal::Identities;
 use crate::store::Locator;
 
+pub use drill::Drill;
 pub use ledger::LedgerReport;
 
 /// A check to be carried out.
@@ -32,13 +35,15 @@ pub struct Verifying<'a> {
     pub source: &'a OpenSource<'a>,
     /// The key that all trust in its ledger comes from.
     pub root: &'a PublicKey,
-    /// What to do besides the ledger and a listing.
+    /// What to do besides the ledger and a listing, but for a drill.
     pub levels: &'a BTreeSet<VerifyLevel>,
     /// The share of the segments that is fetched; `None` for all.
     pub sample: Option<Sample>,
     /// What opens the archive keys, and what to call it in an error. Without it segments are hashed
     /// and not opened.
     pub identities: Option<(&'a Identities, &'a str)>,
+    /// What a drill takes, where one is asked for.
+    pub drill: Option<Drill<'a>>,
     /// Segments that are fetched at once.
     pub at_once: usize,
     /// Tells when it was.
@@ -168,6 +173,11 @@ pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verify
         let deep = deep::deep(verifying, &archives, &shown)?;
         record(verifying, &deep, catalog)?;
         report.levels.push(deep);
+    }
+    if let Some(asked) = &verifying.drill {
+        let drill = drill::drill(verifying, asked, catalog, &mut report.notes)?;
+        record(verifying, &drill, catalog)?;
+        report.levels.push(drill);
     }
     Ok(report)
 }

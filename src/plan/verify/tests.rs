@@ -18,9 +18,9 @@ fn object() -> SignedObject {
     }
 }
 
-fn seen(bytes: u64, sha256: Option<u8>) -> Option<Seen> {
+fn seen(bytes: u64, sha256: Option<u8>) -> Seen {
     let sha256 = sha256.map(|byte| Sha256([byte; 32]));
-    Some(Seen { bytes, sha256 })
+    Seen { bytes, sha256 }
 }
 
 fn damaged(what: &str) -> Verdict {
@@ -34,11 +34,11 @@ fn an_object_is_sound_by_its_size_and_by_a_digest_where_there_is_one() {
     let none = || Verdict::Unchecked(Unchecked::NoDigest);
     for (seen, by_listing, by_digest) in [
         (None, damaged("it is missing"), damaged("it is missing")),
-        (seen(999, None), short(), short()),
-        (seen(999, Some(1)), short(), short()),
-        (seen(1000, Some(2)), other(), other()),
-        (seen(1000, None), Verdict::Sound, none()),
-        (seen(1000, Some(1)), Verdict::Sound, Verdict::Sound),
+        (Some(seen(999, None)), short(), short()),
+        (Some(seen(999, Some(1))), short(), short()),
+        (Some(seen(1000, Some(2))), other(), other()),
+        (Some(seen(1000, None)), Verdict::Sound, none()),
+        (Some(seen(1000, Some(1))), Verdict::Sound, Verdict::Sound),
     ] {
         assert_eq!(judge_listed(&object(), seen), by_listing, "{seen:?}");
         assert_eq!(judge_digest(&object(), seen), by_digest, "{seen:?}");

@@ -1,0 +1,188 @@
+//! A btrfs of its own for a while: a sparse image, mounted by a loop device, that leaves nothing.
+//!
+//! The image has no name any more once it is mounted: whatever happens, its space is given back when
+//! it is unmounted. A process that was killed leaves a mount; the next one in that directory takes it
+//! away.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::error::BtrfsError;
+use super::sys;
+
+/// The one name that it has in the directory that is named for it.
+const NAME: &str = "coldchain-drill";
+const LOCK: &str = "lock";
+const ROOT: &str = "root";
+const IMAGE: &str = "image";
+
+/// Where `mkfs.btrfs`, `mount` and `umount` are, which `$PATH` does not say under cron.
+const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A mounted btrfs of its own. It is unmounted and its directory removed when this is dropped;
+/// [`Scratch::remove`] does the same and says if it failed.
+#[derive(Debug)]
+pub struct Scratch {
+    directory: PathBuf,
+    /// Held while it is in use.
+    lock: File,
+}
+
+impl Scratch {
+    /// Makes a filesystem that can hold so many bytes. They are not taken before they are written.
+    pub fn make(parent: &Path, bytes: u64) -> Result<Self, BtrfsError> {
+        let directory = parent.join(NAME);
+        let lock = claim(&directory)?;
+        // From here on it is taken away again, however this ends.
+        let scratch = Self { directory, lock };
+        scratch.clear()?;
+        let (image, root) = (scratch.path(IMAGE), scratch.root());
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&image)
+            .and_then(|file| file.set_len(bytes))
+            .map_err(|source| failed("make the image", &image, source))?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&root)
+            .map_err(|source| failed("create", &root, source))?;
+        run(
+            Command::new("mkfs.btrfs").arg("-q").arg(&image),
+            "make a filesystem in",
+            &image,
+        )?;
+        run(
+            Command::new("mount")
+                .args(["-t", "btrfs", "-o", "loop,nodev,nosuid"])
+                .arg(&image)
+                .arg(&root),
+            "mount",
+            &image,
+        )?;
+        std::fs::remove_file(&image).map_err(|source| failed("remove", &image, source))?;
+        Ok(scratch)
+    }
+
+    /// Where it is mounted.
+    pub fn root(&self) -> PathBuf {
+        self.path(ROOT)
+    }
+
+    /// Unmounts it and removes what is left of it.
+    pub fn remove(self) -> Result<(), BtrfsError> {
+        self.take_away()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    fn take_away(&self) -> Result<(), BtrfsError> {
+        if !self.directory.exists() {
+            return Ok(());
+        }
+        self.clear()?;
+        let lock = self.path(LOCK);
+        let removed =
+            std::fs::remove_file(&lock).and_then(|()| std::fs::remove_dir(&self.directory));
+        removed.map_err(|source| failed("remove", &self.directory, source))
+    }
+
+    /// Takes away what a use of it has left.
+    fn clear(&self) -> Result<(), BtrfsError> {
+        let (root, image) = (self.root(), self.path(IMAGE));
+        if is_mounted(&self.directory, &root) {
+            run(Command::new("umount").arg(&root), "unmount", &root)?;
+        }
+        // An empty directory and nothing else: what is still mounted can't be removed so.
+        gone(std::fs::remove_dir(&root)).map_err(|source| failed("remove", &root, source))?;
+        gone(std::fs::remove_file(&image)).map_err(|source| failed("remove", &image, source))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = self.take_away();
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
+/// Makes the directory, or takes one that an earlier use has left: it has its lock in it.
+fn claim(directory: &Path) -> Result<File, BtrfsError> {
+    let made = DirBuilder::new().mode(0o700).create(directory);
+    let path = directory.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.append(true).mode(0o600);
+    match made {
+        Ok(()) => drop(options.create_new(true)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(failed("create", directory, source)),
+    }
+    let lock = options.open(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => BtrfsError::Exists {
+            path: directory.to_owned(),
+        },
+        _ => failed("open the lock", &path, source),
+    })?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|errno| failed("lock (another drill is at work there)", &path, errno.into()))?;
+    Ok(lock)
+}
+
+/// Whether something is mounted there: it is on another filesystem than what it lies in.
+fn is_mounted(directory: &Path, root: &Path) -> bool {
+    match (directory.metadata(), root.metadata()) {
+        (Ok(directory), Ok(root)) => directory.dev() != root.dev(),
+        _ => false,
+    }
+}
+
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Runs a program to its end, out of reach of the terminal's Ctrl-C: what was mounted is unmounted.
+fn run(command: &mut Command, action: &'static str, path: &Path) -> Result<(), BtrfsError> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let own = std::env::var("PATH").unwrap_or_default();
+    command
+        .env_clear()
+        .env("PATH", format!("{SYSTEM}:{own}"))
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null());
+    let output = sys::in_own_session(command)
+        .output()
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => BtrfsError::NoSystemProgram {
+                program: name.clone(),
+            },
+            _ => failed(action, path, source),
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(failed(
+        action,
+        path,
+        io::Error::other(format!("`{name}` ended with {}: {said}", output.status)),
+    ))
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> BtrfsError {
+    BtrfsError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
