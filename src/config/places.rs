@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::error::ConfigError;
 use super::schedule::ScheduleKeys;
-use super::source::{DEFAULT_KEEP_SNAPSHOTS_DAYS, Source, StreamData};
+use super::source::{Source, StreamData};
 use super::store::StoreConfig;
 use super::{
     Config, DEFAULT_COMPRESSION, DEFAULT_DELETE_AFTER, Origin, Prune, SelfCheck, system_threads,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::SourceName;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
-use crate::plan::Prices;
+use crate::plan::{KeepSnapshots, Prices};
 
 /// Where the archives of a source lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Source {
             name: place.name.clone(),
             directory: place.directory.clone(),
             live: None,
-            keep_snapshots_days: DEFAULT_KEEP_SNAPSHOTS_DAYS,
+            keep_snapshots: KeepSnapshots::DEFAULT,
             store: place.store.clone(),
             data: StreamData::Plain,
             segment_bytes: DEFAULT_SEGMENT_BYTES,

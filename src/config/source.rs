@@ -24,8 +24,6 @@ pub(super) const KEYS: &[&str] = &[
     "schedule",
 ];
 
-pub(super) const DEFAULT_KEEP_SNAPSHOTS_DAYS: u32 = 60;
-
 /// A subvolume that is archived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -144,11 +142,10 @@ fn keep_snapshots(section: &Section<'_>) -> Result<KeepSnapshots, ConfigError> {
                 .fault(Fault::LatestOnlyAndMore { other })),
         };
     }
-    let days = match (days, newest) {
-        (None, None) => Some(DEFAULT_KEEP_SNAPSHOTS_DAYS),
-        (days, _) => days,
-    };
-    Ok(KeepSnapshots::Within { days, newest })
+    Ok(match (days, newest) {
+        (None, None) => KeepSnapshots::DEFAULT,
+        (days, newest) => KeepSnapshots::Within { days, newest },
+    })
 }
 
 fn live(section: &Section<'_>) -> Result<Option<Live>, ConfigError> {

@@ -22,6 +22,14 @@ pub enum KeepSnapshots {
     },
 }
 
+impl KeepSnapshots {
+    /// What a source keeps that says nothing: those of 60 days.
+    pub const DEFAULT: Self = Self::Within {
+        days: Some(60),
+        newest: None,
+    };
+}
+
 /// A snapshot that stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalSnapshot {
