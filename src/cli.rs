@@ -299,6 +299,10 @@ pub struct CatalogRebuild {
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArgs,
+    /// If nothing says which root key to trust, take each ledger at its own word: whoever may write to the
+    /// store may have written all of it
+    #[arg(long)]
+    pub unauthenticated: bool,
     /// Give up the unfinished archives that only the catalog here knows of
     #[arg(long, short)]
     pub yes: bool,

@@ -488,3 +488,67 @@ fn a_secret_that_lies_on_the_machine_is_warned_of() {
     fs::remove_file(machine.state().join("notes")).unwrap();
     assert!(!machine.run("doctor").stderr.contains("secret"));
 }
+
+#[test]
+fn a_ledger_that_nobody_vouches_for_is_read_when_that_is_asked_for_and_warned_of() {
+    let machine = archived(&["2024-01-01", "2024-01-07"]);
+    let root = kit(&machine).root.unwrap();
+    let identity = kit_text(&machine);
+    let identity = identity
+        .lines()
+        .find(|line| line.starts_with("AGE-SECRET-KEY-"));
+    fs::write(machine.path("identity"), identity.unwrap()).unwrap();
+    fs::remove_dir_all(machine.state()).unwrap();
+    fs::remove_file(machine.path("config.toml")).unwrap();
+    let rebuild = "catalog rebuild --store file://$T/store --state-dir $T/state";
+    let with_identity = format!("{rebuild} --identity $T/identity");
+    machine.run(&with_identity).is(
+        2,
+        "",
+        "error: nothing says which root key to trust\n\
+         hint: give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; with --unauthenticated nobody's word is needed\n",
+    );
+    let warning = format!(
+        "warning: home: nobody vouches for its ledger: the root key {root} is the store's own word; \
+         `coldchain catalog rebuild` with the recovery kit or --trust checks it\n"
+    );
+    machine
+        .run(&format!("{with_identity} --unauthenticated"))
+        .is(0, "home: 3 entries read, 2 archives\n", &warning);
+    assert!(!machine.state().join("root.pub").exists());
+    for words in [
+        "list",
+        "show 2024-01-01",
+        "restore home --plan",
+        "key check --identity $T/identity",
+    ] {
+        let run = machine.run(&format!("{words} --state-dir $T/state"));
+        assert_eq!((run.code, &run.stderr), (Some(0), &warning), "{words}");
+    }
+    // What the kit vouches for needs no warning any more, and the flag takes nothing away.
+    ok(&machine.run(&format!(
+        "{rebuild} --identity $T/kit --unauthenticated --quiet"
+    )));
+    ok(&machine.run("list --state-dir $T/state"));
+    assert!(machine.state().join("root.pub").exists());
+}
+
+#[test]
+fn a_lost_machine_is_replaced_with_the_kit_and_its_key_signs_nothing_any_more() {
+    let machine = archived(&["2024-01-01"]);
+    let lost = own_key(&machine);
+    ok(&machine.run("key kit --kit $T/kit --quiet"));
+    fs::remove_dir_all(machine.state()).unwrap();
+    ok(&machine.run("catalog rebuild --store file://$T/store --identity $T/kit"));
+    let run = machine.run("init --kit $T/kit --quiet");
+    assert!(ok(&run).contains("key rotate --kit FILE --new-signing-key"));
+    let rotate = format!("key rotate --kit $T/kit --new-signing-key --remove {lost}");
+    ok(&machine.run(&rotate));
+    let new = own_key(&machine);
+    let both = vec!["pruner".to_owned(), "writer".to_owned()];
+    assert_eq!(granted(&machine), [(new, both)]);
+    feed_one(&machine, "2024-01-07", 1);
+    ok(&machine.run("key check --identity $T/kit"));
+    // The kit knew an older head, which still fits.
+    ok(&machine.run("catalog rebuild --store file://$T/store --identity $T/kit"));
+}

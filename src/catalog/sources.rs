@@ -78,6 +78,17 @@ impl Catalog {
         )
     }
 
+    /// What was last told of a subject.
+    pub fn told(&self, source: &SourceName, subject: &str) -> Result<Option<String>, CatalogError> {
+        let told = self.select(
+            "read a warning",
+            "SELECT message FROM told WHERE source = ?1 AND subject = ?2",
+            params![source.as_str(), subject],
+            |row| row.get(0),
+        )?;
+        Ok(told.into_iter().next())
+    }
+
     /// Notes a standing warning, and returns whether it differs from what was said before.
     pub fn tell(
         &mut self,

@@ -23,9 +23,10 @@ use std::path::PathBuf;
 
 use chrono::NaiveDate;
 
+use crate::catalog::Catalog;
 use crate::cli::{Cli, Command, Everywhere};
 use crate::config::{Config, ConfigError, DEFAULT_STATE_DIR, Source, SourcePlace};
-use crate::engine::{Clock, StateDir, SystemClock, local_date};
+use crate::engine::{Clock, StateDir, SystemClock, local_date, own_words};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::model::ids::parse_date;
@@ -61,6 +62,20 @@ fn load(everywhere: &Everywhere) -> Result<Config, Error> {
 
 /// The config; or, for what only reads, what the catalog knows where there is no config.
 fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
+    let config = load_or_known(everywhere)?;
+    warn_of_own_words(&StateDir::new(&config.state_dir).catalog_to_read()?)?;
+    Ok(config)
+}
+
+/// Warns of sources whose ledgers nobody trusted vouches for: whatever is read of them may be anybody's.
+fn warn_of_own_words(catalog: &Catalog) -> Result<(), Error> {
+    for message in own_words(catalog)? {
+        eprintln!("warning: {message}");
+    }
+    Ok(())
+}
+
+fn load_or_known(everywhere: &Everywhere) -> Result<Config, Error> {
     let missing = match load(everywhere) {
         Err(Error::Config(error @ ConfigError::NotFound { .. })) => error,
         loaded => return loaded,

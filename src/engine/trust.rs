@@ -11,9 +11,35 @@ pub struct Trusted {
     pub roots: Vec<PublicKey>,
     /// The ledgers that are meant, and how far they went; none if that is not known.
     pub sources: Vec<KitSource>,
+    /// Whose word is enough where there is no root key.
+    pub word: Word,
+}
+
+/// Whose word a ledger needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Word {
+    /// A trusted root key's.
+    #[default]
+    Trusted,
+    /// Its own, if no root key is trusted: it names a root key itself, and whoever writes to the store
+    /// may have made that. What is read so is remembered as such.
+    ItsOwn,
 }
 
 impl Trusted {
+    /// Nobody: each ledger is taken at its own word.
+    pub fn nobody() -> Self {
+        Self {
+            word: Word::ItsOwn,
+            ..Self::default()
+        }
+    }
+
+    /// Whether ledgers are read that nobody trusted vouches for.
+    pub(super) fn takes_any(&self) -> bool {
+        self.roots.is_empty() && self.word == Word::ItsOwn
+    }
+
     /// The sources that are known to lie in a directory of that name: several stores may have one.
     pub(super) fn in_directory(&self, directory: &str) -> impl Iterator<Item = &KitSource> {
         self.sources
@@ -27,6 +53,7 @@ impl From<Kit> for Trusted {
         Self {
             roots: kit.root.into_iter().collect(),
             sources: kit.sources,
+            word: Word::Trusted,
         }
     }
 }

@@ -54,7 +54,7 @@ impl Error {
                 "it is the one that begins with RW, on the line `root public key` of the recovery kit"
             }
             Self::NobodyTrusted => {
-                "give --identity with the recovery kit, or --trust with the root public key (RW…) that it names"
+                "give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; with --unauthenticated nobody's word is needed"
             }
             Self::LedgerTwice { .. } => "give only the stores that are no copies of each other",
             Self::StoreLeftOut { .. } => "nothing was changed; give --store for that store too",

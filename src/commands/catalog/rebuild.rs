@@ -8,8 +8,11 @@ use super::{config_if_any, identities, state_dir, trusted};
 use crate::cli::{CatalogRebuild, Everywhere};
 use crate::commands::backup::observer;
 use crate::commands::output::{answer, answer_json, count};
+use crate::commands::warn_of_own_words;
 use crate::config::{Config, StoreConfig};
-use crate::engine::{LedgerRead, Rebuilding, Rebuilt, Unfinished, World, rebuild, store_url};
+use crate::engine::{
+    LedgerRead, Rebuilding, Rebuilt, Trusted, Unfinished, World, rebuild, store_url,
+};
 use crate::error::{Error, in_words};
 use crate::model::size::Bytes;
 
@@ -20,7 +23,10 @@ pub(in crate::commands) fn run(
     let config = config_if_any(everywhere)?;
     let state_dir = state_dir(config.as_ref(), everywhere);
     let stores = stores(&args.store, config.as_ref())?;
-    let trusted = trusted(&args.trust, &state_dir)?;
+    let trusted = match trusted(&args.trust, &state_dir) {
+        Err(Error::NobodyTrusted) if args.unauthenticated => Trusted::nobody(),
+        trusted => trusted?,
+    };
     let identities = identities(&args.trust, &trusted)?;
     let file = args.trust.identity.as_ref();
     let identity_name = file
@@ -47,6 +53,7 @@ pub(in crate::commands) fn run(
     } else if !everywhere.quiet || rebuilt.damage() > 0 {
         answer(&to_text(&rebuilt))?;
     }
+    warn_of_own_words(&state_dir.catalog_to_read()?)?;
     match rebuilt.damage() {
         0 => Ok(()),
         damage => Err(Error::Flawed(damage)),

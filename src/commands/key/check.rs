@@ -8,14 +8,14 @@ use super::trusted_root;
 use crate::cli::{Everywhere, KeyCheck};
 use crate::commands::output::{answer, answer_json, count};
 use crate::commands::restore::ask_for_identities;
-use crate::commands::{load, sources};
+use crate::commands::{load_to_read, sources};
 use crate::engine::{ChainOpens, StateDir, Tried, check_identity, open_store, read_kit};
 use crate::error::Error;
 use crate::model::SourceName;
 use crate::progress::Quiet;
 
 pub(super) fn run(args: &KeyCheck, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let chosen = sources(&config, args.source.as_deref())?;
     let file = args.identity.as_ref().ok_or(Error::NoIdentity)?;
     let identities = ask_for_identities(file)?;

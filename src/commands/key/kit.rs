@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::trusted_root;
 use crate::cli::{Everywhere, KeyKit};
-use crate::commands::load;
+use crate::commands::load_to_read;
 use crate::commands::output::{answer, answer_json};
 use crate::engine::{KitChange, StateDir, file_name, kit_sources, read_kit, update_kit};
 use crate::error::Error;
@@ -16,7 +16,7 @@ use crate::kit::{KitSource, restore_commands, supplement};
 const KIT: &str = "coldchain-recovery-kit.txt";
 
 pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let sources = kit_sources(&config, &catalog)?;
     let root = trusted_root(&config)?.ok_or_else(|| Error::NoKeys {

@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::{in_words, keys_to_json, trusted_root};
 use crate::cli::Everywhere;
-use crate::commands::load;
+use crate::commands::load_to_read;
 use crate::commands::output::{answer, answer_json};
 use crate::engine::{StateDir, keys_of};
 use crate::error::Error;
 
 pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let state_dir = StateDir::new(&config.state_dir);
     let own = state_dir.signing_public()?;
     let root = trusted_root(&config)?;

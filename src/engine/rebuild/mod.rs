@@ -22,6 +22,7 @@ use crate::engine::state::StateDir;
 use crate::engine::trust::Trusted;
 use crate::engine::world::World;
 use crate::error::Error;
+use crate::ledger::PublicKey;
 use crate::model::SourceName;
 use crate::seal::Identities;
 use crate::store::Store;
@@ -202,6 +203,9 @@ impl Rebuilding<'_> {
                     match read {
                         Ok(mut read) => {
                             self.hold_against_kit(&mut read, new)?;
+                            if self.trusted.takes_any() {
+                                remember_own_word(&open.row.name, &root, new)?;
+                            }
                             read.pins = pins::regain(
                                 &source,
                                 &open.row,
@@ -247,4 +251,32 @@ impl Rebuilding<'_> {
         }
         Ok(())
     }
+}
+
+/// What is told of a source whose ledger was taken at its own word.
+const OWN_WORD: &str = "own word";
+
+/// Notes in the new catalog that nobody trusted vouches for a source's ledger.
+fn remember_own_word(
+    source: &SourceName,
+    root: &PublicKey,
+    new: &mut Catalog,
+) -> Result<(), Error> {
+    let message = format!(
+        "nobody vouches for its ledger: the root key {root} is the store's own word; \
+         `coldchain catalog rebuild` with the recovery kit or --trust checks it"
+    );
+    new.tell(source, OWN_WORD, &message)?;
+    Ok(())
+}
+
+/// What a reader must be told of the sources whose ledgers were taken at their own word.
+pub fn own_words(catalog: &Catalog) -> Result<Vec<String>, Error> {
+    let mut messages = Vec::new();
+    for row in catalog.sources()? {
+        if let Some(message) = catalog.told(&row.name, OWN_WORD)? {
+            messages.push(format!("{}: {message}", row.name));
+        }
+    }
+    Ok(messages)
 }
