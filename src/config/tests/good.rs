@@ -34,6 +34,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
     };
     let expected = Config {
         path: "c.toml".into(),
+        origin: Origin::File,
         timezone: system_timezone(),
         state_dir: "/var/lib/coldchain".into(),
         compression: 3,
