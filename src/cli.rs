@@ -76,7 +76,7 @@ pub enum Command {
     Verify(Verify),
     /// Remove what attempts that came to nothing left in the store
     Prune(Prune),
-    /// Make the catalog anew from the store
+    /// Make the catalog anew from the store, or hold it against the store
     #[command(subcommand)]
     Catalog(Catalog),
     /// btrsend's protocol: print nothing, "c" or "i YYYY-MM-DD", then archive the stream on stdin
@@ -287,6 +287,8 @@ pub struct Prune {
 pub enum Catalog {
     /// Read the ledgers of a store into a new catalog; the store is only read, and what was there is kept
     Rebuild(CatalogRebuild),
+    /// Compare the catalog with the ledgers and the objects of its stores, and change nothing
+    Check(CatalogCheck),
 }
 
 /// `coldchain catalog rebuild`
@@ -306,6 +308,16 @@ pub struct CatalogRebuild {
     /// Give up the unfinished archives that only the catalog here knows of
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// `coldchain catalog check`
+#[derive(Debug, Args)]
+pub struct CatalogCheck {
+    /// Only this source
+    pub source: Option<String>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 /// Whom to trust, where the state directory does not say.

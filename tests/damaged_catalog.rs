@@ -12,7 +12,7 @@ use common::machine::Machine;
 use common::rng::Rng;
 use common::whole::{first_and_seventh, visible_streams};
 
-const DAMAGED: &str = "hint: the archives are safe in the store: move catalog.db, catalog.db-wal and catalog.db-shm away and keep them, and put an older copy of them there; what it lacks is read from the ledger\n";
+const DAMAGED: &str = "hint: the archives are safe in the store: `coldchain catalog rebuild` makes the catalog anew from it, and keeps this one; an older copy of catalog.db does too, and what that lacks is read from the ledger\n";
 
 /// A machine with the full of the 1st, what its catalog was then, and the streams.
 struct Kept {

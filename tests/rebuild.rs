@@ -493,6 +493,100 @@ fn a_damaged_catalog_is_made_anew_and_kept() {
     assert_eq!(kept, b"not even a page");
 }
 
+#[test]
+fn a_check_finds_nothing_where_all_agree_and_names_each_difference() {
+    let archived = Archived::new();
+    let agree = "home: 3 entries, 2 archives: catalog, ledger and store agree\n";
+    archived.machine.run("catalog check").is(0, agree, "");
+    archived.machine.run("catalog check --quiet").is(0, "", "");
+    let catalog = archived.machine.path("state/catalog.db");
+    let sound = fs::read(&catalog).unwrap();
+    let sql = |statement: &str| {
+        Connection::open(&catalog)
+            .unwrap()
+            .execute_batch(statement)
+            .unwrap();
+    };
+    let differs = |places: &str| {
+        format!(
+            "error: catalog, ledger and store differ in {places}\n\
+             hint: nothing was changed; if it is the catalog that is wrong, `coldchain catalog rebuild` makes it anew, and if it is the store, compare it with its copies or older versions\n"
+        )
+    };
+    sql("UPDATE archive SET kernel = 'another' WHERE kind = 'full';
+         UPDATE segment SET sealed_bytes = 7 WHERE archive LIKE '2024-01-07%';");
+    let checked = archived.machine.run("catalog check");
+    let lines: Vec<&str> = checked.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{checked:?}");
+    assert_eq!(
+        lines[0],
+        "home: archive 2024-01-01-full-$HEX16: `kernel` is another in the catalog, and null by the ledger"
+    );
+    assert!(
+        lines[1].starts_with(
+            "home: segment 0 of 2024-01-07-incr-$HEX16: `sealed_bytes` is 7 in the catalog, and "
+        ),
+        "{checked:?}"
+    );
+    checked.is(6, &checked.stdout, &differs("2 places"));
+    let told = archived.machine.run("catalog check --json");
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(told["sources"][0]["differences"][1]["kind"], "catalog");
+
+    overwrite(&catalog, &sound);
+    archived.machine.run("catalog check").is(0, agree, "");
+    let segment = archived.machine.objects(".zst.age").remove(0);
+    let bytes = fs::read(&segment).unwrap();
+    fs::remove_file(&segment).unwrap();
+    let checked = archived.machine.run("catalog check");
+    assert!(
+        checked
+            .stdout
+            .starts_with("home: 2024-01-01-full-$HEX16 lacks 1 object: home/archives/"),
+        "{checked:?}"
+    );
+    checked.is(6, &checked.stdout, &differs("1 place"));
+    fs::write(&segment, bytes).unwrap();
+
+    archived.rot(2);
+    let checked = archived.machine.run("catalog check home");
+    assert!(
+        checked
+            .stdout
+            .starts_with("home: entry 2 is damaged or lost\n"),
+        "{checked:?}"
+    );
+    assert_eq!(checked.code, Some(6), "{checked:?}");
+}
+
+#[test]
+fn a_check_says_that_the_ledger_is_ahead_and_that_it_has_gone_back() {
+    let archived = Archived::new();
+    let catalog = archived.machine.path("state/catalog.db");
+    let newest = fs::read(&catalog).unwrap();
+    let second = fs::read(archived.entry(3)).unwrap();
+    fs::remove_file(archived.entry(3)).unwrap();
+    let checked = archived.machine.run("catalog check");
+    assert!(
+        checked
+            .stdout
+            .starts_with("home: the ledger has gone back: of 3 entries 3 is missing\n"),
+        "{checked:?}"
+    );
+    assert_eq!(checked.code, Some(6), "{checked:?}");
+    // Rebuilt while the store lacked it, this is an older catalog.
+    fs::remove_file(&catalog).unwrap();
+    assert_eq!(archived.machine.run("catalog rebuild").code, Some(0));
+    fs::write(archived.entry(3), second).unwrap();
+    archived.machine.run("catalog check").is(
+        0,
+        "home: the ledger has 1 newer entry, which the next run takes in\n\
+         home: 2 entries, 1 archive: catalog, ledger and store agree\n",
+        "",
+    );
+    overwrite(&catalog, &newest);
+}
+
 /// Archives three dates, loses everything but store and kit, rebuilds, restores, and compares.
 fn comes_back(sandbox: &Sandbox, url: &str) {
     make_rich_tree(&sandbox.source(), &mut Rng::new(51));

@@ -35,7 +35,7 @@ impl CatalogError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self.trouble() {
             Trouble::Damage => {
-                "the archives are safe in the store: move catalog.db, catalog.db-wal and catalog.db-shm away and keep them, and put an older copy of them there; what it lacks is read from the ledger"
+                "the archives are safe in the store: `coldchain catalog rebuild` makes the catalog anew from it, and keeps this one; an older copy of catalog.db does too, and what that lacks is read from the ledger"
             }
             Trouble::Newer => "use the coldchain that wrote it, or a later one",
             Trouble::Full => {

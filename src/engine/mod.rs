@@ -8,6 +8,7 @@ mod attach;
 mod attempt;
 mod awake;
 mod backup;
+mod check;
 mod clock;
 mod commit;
 mod decide;
@@ -44,6 +45,7 @@ mod world;
 
 pub use attach::{Attached, attach_recipient};
 pub use backup::{Asked, Made, Outcome, backup, check_date};
+pub use check::{Checked, Difference, check};
 pub use clock::{Clock, SystemClock, local_date};
 pub use decide::{Wanted, decide};
 pub use doctor::{StoreReport, doctor};

@@ -109,6 +109,7 @@ impl Error {
             | Self::NoLedger { foreign: true, .. }
             | Self::LedgerTwice { .. }
             | Self::Flawed(_)
+            | Self::CatalogDiffers(_)
             | Self::ListingShort { .. }
             | Self::LedgerBehind { .. }
             | Self::LedgerForked { .. }

@@ -61,6 +61,9 @@ impl Error {
             Self::UnfinishedHere { .. } => {
                 "let `coldchain backup` finish it first; with --yes it is given up, and what is stored of it goes with `coldchain prune`"
             }
+            Self::CatalogDiffers(_) => {
+                "nothing was changed; if it is the catalog that is wrong, `coldchain catalog rebuild` makes it anew, and if it is the store, compare it with its copies or older versions"
+            }
             Self::Flawed(_) => {
                 "what is sound was imported, and can be listed and restored; compare the store with its copies or older versions"
             }

@@ -212,6 +212,9 @@ pub enum Error {
     /// Sound entries were imported, and some are not sound.
     #[error("the catalog was rebuilt, with {} in what the stores hold", count(*.0, "flaw"))]
     Flawed(usize),
+    /// Catalog, ledger and store do not say the same.
+    #[error("catalog, ledger and store differ in {}", count(*.0, "place"))]
+    CatalogDiffers(usize),
     /// A listing does not show what was stored.
     #[error("{store} lacks or has changed {} of {archive}, {}", count(*.objects, "object"), first)]
     SegmentsMissing {

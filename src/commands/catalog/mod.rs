@@ -1,5 +1,6 @@
-//! `coldchain catalog`: make the catalog anew from the store.
+//! `coldchain catalog`: make the catalog anew from the store, or hold it against the store.
 
+mod check;
 mod rebuild;
 
 use super::restore::ask_for_identities;
@@ -13,6 +14,7 @@ use crate::seal::{Identities, SealError};
 pub(super) fn run(command: &Catalog, everywhere: &Everywhere) -> Result<(), Error> {
     match command {
         Catalog::Rebuild(args) => rebuild::run(args, everywhere),
+        Catalog::Check(args) => check::run(args, everywhere),
     }
 }
 

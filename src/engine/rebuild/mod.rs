@@ -31,6 +31,7 @@ pub use flaw::Flaw;
 pub use read::LedgerRead;
 pub(super) use read::read_ledger;
 pub use survey::Unnamed;
+pub(super) use survey::{Survey, survey_of};
 
 use before::Before;
 use choose::Choice;

@@ -44,6 +44,15 @@ pub(in crate::engine) fn survey(store: &dyn Store) -> Result<BTreeMap<SourceName
     Ok(surveys)
 }
 
+/// The same for one source.
+pub(in crate::engine) fn survey_of(store: &dyn Store, directory: &str) -> Result<Survey, Error> {
+    let mut survey = Survey::default();
+    for listed in store.list(&keys::source_prefix(directory))? {
+        survey.note(directory, listed);
+    }
+    Ok(survey)
+}
+
 impl Survey {
     fn note(&mut self, directory: &str, listed: Listed) {
         if let Some(seq) = keys::ledger_seq(directory, &listed.key) {

@@ -1,0 +1,105 @@
+//! `coldchain catalog check`: hold the catalog against its stores, and change nothing.
+
+use serde_json::{Value, json};
+
+use super::trusted;
+use crate::cli::{CatalogCheck, Everywhere};
+use crate::commands::backup::observer;
+use crate::commands::output::{answer, answer_json, count};
+use crate::commands::{load_to_read, sources};
+use crate::engine::{Checked, Difference, OpenSource, StateDir, World, check};
+use crate::error::Error;
+use crate::model::SourceName;
+
+pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load_to_read(everywhere)?;
+    let state_dir = StateDir::new(&config.state_dir);
+    let chosen = sources(&config, args.source.as_deref())?;
+    let trusted = trusted(&args.trust, &state_dir)?;
+    let catalog = state_dir.catalog_to_read()?;
+    let observer = observer(everywhere);
+    let world = World::real(observer.as_ref());
+    let faults = catalog.faults()?;
+    let mut all: Vec<(SourceName, Checked)> = Vec::new();
+    for source in chosen {
+        let Some(row) = catalog.source(&source.name)? else {
+            let checked = Checked {
+                remarks: vec!["nothing is archived yet".to_owned()],
+                ..Checked::default()
+            };
+            all.push((source.name.clone(), checked));
+            continue;
+        };
+        let store = world.open(&config.stores[&source.store])?;
+        let open = OpenSource {
+            config: source,
+            row,
+            store: store.as_ref(),
+        };
+        let checked = check(&open, &trusted.roots, &catalog, world)?;
+        all.push((source.name.clone(), checked));
+    }
+    let differences = all
+        .iter()
+        .map(|(_, checked)| checked.differences.len())
+        .sum::<usize>()
+        + faults.len();
+    if everywhere.json {
+        answer_json(&to_json(&faults, &all))?;
+    } else if !everywhere.quiet || differences > 0 {
+        answer(&to_text(&faults, &all))?;
+    }
+    match differences {
+        0 => Ok(()),
+        differences => Err(Error::CatalogDiffers(differences)),
+    }
+}
+
+fn to_text(faults: &[String], all: &[(SourceName, Checked)]) -> String {
+    let mut lines: Vec<String> = faults
+        .iter()
+        .map(|fault| format!("the catalog's file is damaged: {fault}"))
+        .collect();
+    for (name, checked) in all {
+        lines.extend(
+            checked
+                .differences
+                .iter()
+                .map(|difference| format!("{name}: {}", difference.what)),
+        );
+        lines.extend(
+            checked
+                .remarks
+                .iter()
+                .map(|remark| format!("{name}: {remark}")),
+        );
+        if checked.differences.is_empty() && checked.entries > 0 {
+            let entries = match checked.entries {
+                1 => "1 entry".to_owned(),
+                n => format!("{n} entries"),
+            };
+            lines.push(format!(
+                "{name}: {entries}, {}: catalog, ledger and store agree",
+                count(checked.archives, "archive")
+            ));
+        }
+    }
+    lines
+        .into_iter()
+        .fold(String::new(), |text, line| text + &line + "\n")
+}
+
+fn to_json(faults: &[String], all: &[(SourceName, Checked)]) -> Value {
+    let told = |difference: &Difference| json!({"kind": difference.kind, "what": difference.what});
+    let sources: Vec<Value> = all
+        .iter()
+        .map(|(name, checked)| {
+            let differences: Vec<Value> = checked.differences.iter().map(told).collect();
+            json!({
+                "name": name, "entries": checked.entries, "archives": checked.archives,
+                "differences": differences, "remarks": checked.remarks,
+            })
+        })
+        .collect();
+    json!({"faults": faults, "sources": sources})
+}

@@ -1,0 +1,170 @@
+//! Holding the catalog against the ledger, and the ledger against the objects of the store. Nothing is
+//! changed anywhere: the ledger is read into a catalog in memory, and the two are compared row by row.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::{Catalog, ReplicatedRow};
+use crate::engine::rebuild::{LedgerRead, Survey, read_ledger, survey_of};
+use crate::engine::source::OpenSource;
+use crate::engine::world::World;
+use crate::error::{Error, in_words};
+use crate::ledger::PublicKey;
+
+/// How catalog, ledger and store of a source compare.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// How many entries the catalog has.
+    pub entries: u64,
+    /// How many archives are visible.
+    pub archives: u64,
+    /// Where they differ.
+    pub differences: Vec<Difference>,
+    /// What else there is to say.
+    pub remarks: Vec<String>,
+}
+
+/// Something in which catalog, ledger and store differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// A word for its kind.
+    pub kind: &'static str,
+    /// What it is, in words.
+    pub what: String,
+}
+
+/// Compares the catalog's copy of a ledger, up to its own newest entry, with what the store has.
+pub fn check(
+    source: &OpenSource<'_>,
+    roots: &[PublicKey],
+    catalog: &Catalog,
+    world: World<'_>,
+) -> Result<Checked, Error> {
+    let ledger = &source.row.ledger;
+    let mut checked = Checked::default();
+    let head = catalog.head(ledger)?.map_or(0, |(seq, _)| seq);
+    let known = catalog
+        .quarantined(ledger)?
+        .into_iter()
+        .map(|(seq, _)| seq)
+        .fold(head, u64::max);
+    let mut survey = survey_of(source.store, &source.row.directory)?;
+    let newer = survey.entries.iter().filter(|seq| **seq > known).count();
+    survey.entries.retain(|seq| *seq <= known);
+    if newer > 0 {
+        checked.remarks.push(format!(
+            "the ledger has {newer} newer {}, which the next run takes in",
+            if newer == 1 { "entry" } else { "entries" }
+        ));
+    }
+    if head == 0 {
+        return Ok(checked);
+    }
+    match read_by_any(source, roots, &survey, world) {
+        Ok((read, anew)) => {
+            let seen = anew.head(ledger)?.map_or(0, |(seq, _)| seq);
+            if seen < head {
+                let first = seen + 1;
+                checked.differ(
+                    "behind",
+                    format!("the ledger has gone back: of {head} entries {first} is missing"),
+                );
+            }
+            for flaw in &read.flaws {
+                if flaw.is_damage() {
+                    checked.differ(flaw.kind(), flaw.in_words());
+                } else {
+                    checked.remarks.push(flaw.in_words());
+                }
+            }
+            let own = catalog.replicated(ledger)?;
+            checked.entries = own.iter().filter(|row| row.table == "entry").count() as u64;
+            checked.archives = read.archives;
+            compare(&own, &anew.replicated(ledger)?, &mut checked);
+        }
+        Err(error @ Error::EntryRefused { .. }) => checked.differ("refused", in_words(&error)),
+        Err(error) => return Err(error),
+    }
+    Ok(checked)
+}
+
+impl Checked {
+    fn differ(&mut self, kind: &'static str, what: String) {
+        self.differences.push(Difference { kind, what });
+    }
+}
+
+/// Reads the ledger by that root key of several which has opened it.
+fn read_by_any(
+    source: &OpenSource<'_>,
+    roots: &[PublicKey],
+    survey: &Survey,
+    world: World<'_>,
+) -> Result<(LedgerRead, Catalog), Error> {
+    let mut refused = Error::NobodyTrusted;
+    for root in roots {
+        let mut anew = Catalog::in_memory()?;
+        anew.accept_lost_links()?;
+        anew.add_source(&source.row)?;
+        match read_ledger(source, root, survey, None, &mut anew, world) {
+            Ok(read) => return Ok((read, anew)),
+            Err(error @ Error::EntryRefused { .. }) => refused = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused)
+}
+
+/// Says every row that only one of the two has, and every column that differs. The segments of an archive
+/// that only one has are not told on top of it.
+fn compare(own: &[ReplicatedRow], ledger: &[ReplicatedRow], checked: &mut Checked) {
+    type Key<'r> = (&'r str, &'r str);
+    fn by_key(rows: &[ReplicatedRow]) -> BTreeMap<Key<'_>, &ReplicatedRow> {
+        rows.iter()
+            .map(|row| ((row.table, row.key.as_str()), row))
+            .collect()
+    }
+    let (own, ledger) = (by_key(own), by_key(ledger));
+    let keys: BTreeSet<&Key<'_>> = own.keys().chain(ledger.keys()).collect();
+    let whole = |(table, key): &Key<'_>| {
+        let Some((archive, _)) = key.split_once(' ').filter(|_| *table == "segment") else {
+            return true;
+        };
+        own.contains_key(&("archive", archive)) && ledger.contains_key(&("archive", archive))
+    };
+    for key in keys.into_iter().filter(|key| whole(key)) {
+        let name = name(key.0, key.1);
+        match (own.get(key), ledger.get(key)) {
+            (Some(_), None) => checked.differ(
+                "catalog",
+                format!("{name} stands in the catalog, and the ledger does not say so"),
+            ),
+            (None, Some(_)) => checked.differ(
+                "catalog",
+                format!("{name} is what the ledger says, and the catalog lacks it"),
+            ),
+            (Some(own), Some(ledger)) if own != ledger => {
+                for ((column, own), (_, ledger)) in own.columns.iter().zip(&ledger.columns) {
+                    // An entry's object is long, and its hash says as much.
+                    if own != ledger && column == "object" {
+                        checked.differ("catalog", format!("{name}: its bytes differ"));
+                    } else if own != ledger {
+                        checked.differ(
+                            "catalog",
+                            format!("{name}: `{column}` is {own} in the catalog, and {ledger} by the ledger"),
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn name(table: &str, key: &str) -> String {
+    match (table, key.split_once(' ')) {
+        ("segment", Some((archive, index))) => format!("segment {index} of {archive}"),
+        ("quarantine", _) => format!("that entry {key} is passed over"),
+        ("source", _) => format!("the ledger {key}"),
+        _ => format!("{table} {key}"),
+    }
+}

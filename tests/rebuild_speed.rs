@@ -1,0 +1,175 @@
+//! How long it takes to rebuild a catalog of many archives from a directory. It asserts no time, but that
+//! all of it is there; `scripts/bench rebuild` prints what it takes.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use chrono::{Days, NaiveDate};
+use coldchain::config::StoreConfig;
+use coldchain::engine::{NewKeys, Rebuilding, StateDir, Trusted, Unfinished, World, rebuild};
+use coldchain::ledger::{encode_body, root_grant, sign};
+use coldchain::model::entry::{ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry};
+use coldchain::model::{
+    ArchiveId, ArchiveKind, LedgerId, SegmentRecord, Sha256, Uuid, keys as names,
+};
+use coldchain::progress::Quiet;
+
+use common::rng::Rng;
+
+/// An archive of a chain of twelve has so many segments.
+const SEGMENTS: usize = 3;
+
+/// A ledger that is written straight into a directory, with small objects beside it.
+struct Writer<'a> {
+    store: &'a Path,
+    keys: NewKeys,
+    seq: u64,
+    prev: Option<Sha256>,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, kind: EntryKind) {
+        self.seq += 1;
+        let head = EntryHead {
+            format: FORMAT,
+            ledger: LedgerId([7; 16]),
+            source: "home".to_owned(),
+            seq: self.seq,
+            prev: self.prev,
+            made_at: "2026-11-21T03:00:07Z".parse().unwrap(),
+            timezone: "UTC".to_owned(),
+            skips: Vec::new(),
+        };
+        let body = encode_body(&Entry { head, kind }).unwrap();
+        self.prev = Some(Sha256::of(&body));
+        let object = sign(&body, &self.keys.signing).unwrap();
+        fs::write(
+            self.store.join(names::ledger_entry("home", self.seq)),
+            object,
+        )
+        .unwrap();
+    }
+
+    fn archive(
+        &mut self,
+        number: u64,
+        before: Option<&ArchiveEntry>,
+        rng: &mut Rng,
+    ) -> ArchiveEntry {
+        let first: NaiveDate = "1999-01-01".parse().unwrap();
+        let id = ArchiveId {
+            date: first + Days::new(number),
+            kind: match before {
+                Some(_) => ArchiveKind::Incremental,
+                None => ArchiveKind::Full,
+            },
+            nonce: number,
+        };
+        let directory = self.store.join(names::archive_prefix("home", &id));
+        fs::create_dir_all(directory).unwrap();
+        fs::write(self.store.join(names::archive_key("home", &id)), b"key").unwrap();
+        let segments: Vec<SegmentRecord> = (0..)
+            .take(SEGMENTS)
+            .map(|index| {
+                let bytes = rng.bytes(32);
+                let sha256 = Sha256::of(&bytes);
+                let key = names::segment("home", &id, index, &sha256);
+                fs::write(self.store.join(key), &bytes).unwrap();
+                SegmentRecord {
+                    raw_bytes: 64,
+                    sealed_bytes: 32,
+                    sha256,
+                }
+            })
+            .collect();
+        let archive = ArchiveEntry {
+            id,
+            date: id.date,
+            slot: id.date,
+            kind: id.kind,
+            send_parent: before.map(|before| before.id),
+            chain: before.map_or(id, |before| before.chain),
+            stream_uuid: Uuid(rng.bytes(16).try_into().unwrap()),
+            stream_ctransid: number,
+            send_parent_uuid: before.map(|before| before.stream_uuid),
+            raw_bytes: 64 * SEGMENTS as u64,
+            sealed_bytes: 32 * SEGMENTS as u64,
+            protocol: 1,
+            kernel: Some("6.18".to_owned()),
+            btrfs_progs: Some("6.2".to_owned()),
+            segment_size: 64,
+            frame_size: 64,
+            key: "a2V5".repeat(100),
+            recipients: Sha256([3; 32]),
+            retain_until: None,
+            segments,
+            private: "cHJpdmF0ZQ==".repeat(40),
+        };
+        self.write(EntryKind::Archive(Box::new(archive.clone())));
+        archive
+    }
+}
+
+#[test]
+fn a_catalog_of_many_archives_is_rebuilt() {
+    let count = match std::env::var("COLDCHAIN_BENCH_ARCHIVES") {
+        Ok(count) => count.parse().unwrap(),
+        Err(_) => 60,
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    fs::create_dir_all(store.join("home/ledger")).unwrap();
+    let state_dir = StateDir::new(&directory.path().join("state"));
+    let mut writer = Writer {
+        store: &store,
+        keys: state_dir.new_keys().unwrap(),
+        seq: 0,
+        prev: None,
+    };
+    let root = writer.keys.root.public();
+    let keys = vec![root_grant(&root), writer.keys.grant.clone()];
+    writer.write(EntryKind::Open(OpenEntry { keys }));
+    let mut rng = Rng::new(1);
+    let mut before: Option<ArchiveEntry> = None;
+    for number in 0..count {
+        let parent = before.take().filter(|_| number % 12 != 0);
+        before = Some(writer.archive(number, parent.as_ref(), &mut rng));
+    }
+
+    let trusted = Trusted {
+        roots: vec![root],
+        ..Trusted::default()
+    };
+    let rebuilding = Rebuilding {
+        state_dir: &state_dir,
+        stores: &[StoreConfig::Dir {
+            path: store.clone(),
+            cold: None,
+        }],
+        trusted: &trusted,
+        identities: None,
+        config: None,
+        unfinished: Unfinished::Keep,
+    };
+    let begun = Instant::now();
+    let rebuilt = rebuild(&rebuilding, World::real(&Quiet)).unwrap();
+    let took = begun.elapsed();
+    println!(
+        "rebuild: {count} archives of {SEGMENTS} segments in {:.1} s",
+        took.as_secs_f64()
+    );
+    assert_eq!(rebuilt.damage(), 0);
+    assert_eq!(rebuilt.read[0].archives, count);
+    assert_eq!(
+        state_dir
+            .catalog()
+            .unwrap()
+            .archives(&LedgerId([7; 16]))
+            .unwrap()
+            .len() as u64,
+        count
+    );
+}
