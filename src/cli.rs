@@ -74,7 +74,7 @@ pub enum Command {
     Thaw(Thaw),
     /// Check what is stored: the ledger and every object, and on request every byte
     Verify(Verify),
-    /// Remove what attempts that came to nothing left in the store
+    /// Retire the chains whose time is over, delete those that were retired, remove what attempts left
     Prune(Prune),
     /// Make the catalog anew from the store, or hold it against the store
     #[command(subcommand)]
@@ -161,6 +161,9 @@ pub struct List {
     /// Only this source
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
+    /// Retired chains too
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// `coldchain show`
@@ -274,9 +277,15 @@ next archive a full if it is in the newest chain.";
 pub struct Prune {
     /// Only this source
     pub source: Option<String>,
-    /// Say what would be removed and why, and do nothing
+    /// Say what would be retired, deleted and removed, why, and what it costs, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+    /// Retire more than one chain: how many archives they have in all
+    #[arg(long, value_name = "N", requires = "source")]
+    pub yes_delete: Option<usize>,
+    /// Bring the retired chain of that date back instead, if all its objects still exist
+    #[arg(long, value_name = "DATE", requires = "source", conflicts_with_all = ["dry_run", "yes_delete"])]
+    pub revive: Option<String>,
     /// What to do while another run is at work.
     #[command(flatten)]
     pub lock: WaitLock,

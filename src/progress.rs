@@ -94,6 +94,28 @@ pub enum Event {
         /// Bytes as stored.
         sealed_bytes: u64,
     },
+    /// A chain was retired.
+    Retired {
+        /// The source.
+        source: SourceName,
+        /// The date that names the chain.
+        chain: NaiveDate,
+        /// How many archives it has.
+        archives: usize,
+        /// Why.
+        reason: String,
+    },
+    /// The objects of a retired chain were deleted.
+    Deleted {
+        /// The source.
+        source: SourceName,
+        /// The date that names the chain.
+        chain: NaiveDate,
+        /// How many objects.
+        objects: usize,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// An archive was received.
     Restored {
         /// The source.
@@ -194,6 +216,22 @@ impl Observer for Verbose {
             } => say(format_args!(
                 "{source}: {archive}: segment {index} is stored already"
             )),
+            Event::Retired {
+                source,
+                chain,
+                archives,
+                reason,
+            } => say(format_args!(
+                "{source}: chain of {chain} retired, archives: {archives}: {reason}"
+            )),
+            Event::Deleted {
+                source,
+                chain,
+                objects,
+                ..
+            } => say(format_args!(
+                "{source}: chain of {chain} deleted, objects: {objects}"
+            )),
             Event::Restored { source, archive } => {
                 say(format_args!("{source}: restored {archive}"));
             }
@@ -281,6 +319,24 @@ impl Event {
             } => json!({
                 "event": "committed", "source": source, "archive": archive, "raw_bytes": raw_bytes,
                 "sealed_bytes": sealed_bytes,
+            }),
+            Self::Retired {
+                source,
+                chain,
+                archives,
+                reason,
+            } => json!({
+                "event": "retired", "source": source, "chain": chain, "archives": archives,
+                "reason": reason,
+            }),
+            Self::Deleted {
+                source,
+                chain,
+                objects,
+                bytes,
+            } => json!({
+                "event": "deleted", "source": source, "chain": chain, "objects": objects,
+                "bytes": bytes,
             }),
             Self::Restored { source, archive } => {
                 json!({"event": "restored", "source": source, "archive": archive})

@@ -13,7 +13,7 @@ use coldchain::store::{
 };
 
 use common::bucket::{OwnBucket, open, patience_without_stalls, settings, write_credentials};
-use common::s3_server::{Config, Mode, S3Server};
+use common::s3_server::{BUCKET, Bucket, Config, Mode, S3Server};
 use common::servers::{Moto, ObjectLock, Server, Versioning, Weed};
 
 /// An empty store, and what has to outlive it.
@@ -65,6 +65,24 @@ fn seaweedfs() -> Fresh {
     remote(Weed::shared())
 }
 
+/// A bucket that keeps versions.
+fn own_s3_server_with_versions() -> Fresh {
+    let config = Config::with_bucket(Bucket::new(BUCKET).versioned());
+    let bucket = OwnBucket::new(S3Server::start(config));
+    Fresh {
+        store: Arc::new(open(S3Settings {
+            patience: patience_without_stalls(),
+            ..bucket.settings()
+        })),
+        _outlives: Some(Box::new(bucket)),
+    }
+}
+
+/// A bucket that keeps versions.
+fn seaweedfs_with_versions() -> Fresh {
+    with_versioning(Weed::shared(), Versioning::On)
+}
+
 /// The second opinion.
 fn moto() -> Fresh {
     remote(Moto::shared())
@@ -72,10 +90,14 @@ fn moto() -> Fresh {
 
 /// Without the server, which is only possible outside of CI, the suite runs over memory.
 fn remote(server: Option<&'static Server>) -> Fresh {
+    with_versioning(server, Versioning::Off)
+}
+
+fn with_versioning(server: Option<&'static Server>, versioning: Versioning) -> Fresh {
     let Some(server) = server else {
         return memory();
     };
-    let bucket = server.new_bucket(ObjectLock::Off, Versioning::Off);
+    let bucket = server.new_bucket(ObjectLock::Off, versioning);
     let directory = tempfile::tempdir().unwrap();
     let credentials = directory.path().join("credentials");
     write_credentials(&credentials, server.access_key(), server.secret_key());
@@ -127,6 +149,7 @@ macro_rules! holds_the_contract {
                 a_listing_is_sorted_complete_and_by_plain_prefix,
                 nothing_is_an_empty_listing,
                 delete_may_be_repeated,
+                a_delete_takes_one_key_and_all_of_it,
                 what_is_no_key_is_refused_by_every_operation,
                 an_empty_object_is_an_object,
                 a_locator_is_known_without_a_listing,
@@ -154,6 +177,19 @@ holds_the_contract!(memory);
 holds_the_contract!(recorded);
 holds_the_contract!(own_s3_server);
 holds_the_contract!(seaweedfs);
+holds_the_contract!(
+    own_s3_server_with_versions only
+    what_was_put_is_got,
+    a_second_put_leaves_the_first,
+    what_is_absent_is_not_found,
+    a_listing_is_sorted_complete_and_by_plain_prefix,
+    a_delete_takes_one_key_and_all_of_it,
+);
+holds_the_contract!(
+    seaweedfs_with_versions only
+    what_was_put_is_got,
+    a_delete_takes_one_key_and_all_of_it,
+);
 // moto looks and writes in two steps, so of writers that meet several may create.
 holds_the_contract!(
     moto only
@@ -166,6 +202,7 @@ holds_the_contract!(
     a_listing_is_sorted_complete_and_by_plain_prefix,
     nothing_is_an_empty_listing,
     delete_may_be_repeated,
+    a_delete_takes_one_key_and_all_of_it,
     what_is_no_key_is_refused_by_every_operation,
     an_empty_object_is_an_object,
     a_locator_is_known_without_a_listing,
@@ -373,6 +410,31 @@ mod contract {
         assert!(fresh.store.get(&locator, 9).unwrap_err().is_not_found());
         assert_eq!(fresh.store.list("").unwrap().len(), 1);
         created(&*fresh.store, "a/b", b"z");
+    }
+
+    /// By its key, whatever version a locator names: no version can be had any more, and no key goes
+    /// that only begins like it.
+    pub(super) fn a_delete_takes_one_key_and_all_of_it(make: Make) {
+        let fresh = make();
+        let first = created(&*fresh.store, "a/b", b"x");
+        let others = ["a/b.c", "a/bc", "a/b-", "a/a"];
+        for key in others {
+            created(&*fresh.store, key, b"y");
+        }
+        let key = fresh.store.locate("a/b");
+        assert_eq!(fresh.store.delete(&key).unwrap(), Deleted::Removed);
+        assert!(fresh.store.get(&first, 9).unwrap_err().is_not_found());
+        assert_eq!(fresh.store.delete(&key).unwrap(), Deleted::Absent);
+        // Put again and deleted again: nothing is left of either.
+        let second = created(&*fresh.store, "a/b", b"z");
+        assert_eq!(fresh.store.delete(&key).unwrap(), Deleted::Removed);
+        for gone in [first, second] {
+            assert!(fresh.store.get(&gone, 9).unwrap_err().is_not_found());
+        }
+        let left = fresh.store.list("").unwrap();
+        let mut left: Vec<&str> = left.iter().map(|listed| listed.key.as_str()).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["a/a", "a/b-", "a/b.c", "a/bc"]);
     }
 
     pub(super) fn what_is_no_key_is_refused_by_every_operation(make: Make) {

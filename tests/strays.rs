@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, TimeDelta, Utc};
 use coldchain::catalog::Catalog;
 use coldchain::config::Config;
-use coldchain::engine::{self, Clock, OpenStore, StateDir, World};
+use coldchain::engine::{self, Clock, OpenStore, PruneAsked, StateDir, World};
 use coldchain::error::{Error, ExitCode};
 use coldchain::interrupt::{Interrupt, Signal};
 use coldchain::model::ArchiveId;
@@ -64,6 +64,20 @@ fn with_a_full() -> Machine {
     let machine = Machine::fed(None);
     decide(&machine, "2024-01-01", &full("2024-01-01", FIRST).finish());
     machine
+}
+
+/// A prune of today.
+fn today() -> PruneAsked {
+    PruneAsked {
+        date: Utc::now().date_naive(),
+        yes_delete: None,
+    }
+}
+
+/// Prunes, and returns what became of the strays.
+fn strays_of(config: &Config, world: World<'_>) -> Result<StrayPlan, Error> {
+    let pruned = engine::prune(config, &config.sources[0], today(), world);
+    pruned.map(|pruned| pruned.plan.strays)
 }
 
 fn decide(machine: &Machine, date: &str, stream: &[u8]) {
@@ -215,7 +229,7 @@ fn where_there_is_nothing_stray_nothing_is_said() {
     let before = stored(&machine);
     machine.run("prune").is(0, "", "");
     machine.run("prune --dry-run").is(0, "", "");
-    let answer = json!({"sources": [{"source": "home", "removed": [], "retired": [], "kept": [], "bytes": 0, "swept": {"files": 0, "bytes": 0}}]});
+    let answer = json!({"sources": [{"source": "home", "chains": [], "removed": [], "retired": [], "kept": [], "bytes": 0, "swept": {"files": 0, "bytes": 0}}]});
     machine
         .run("prune home --json")
         .is(0, &format!("{answer}\n"), "");
@@ -396,8 +410,7 @@ fn whoever_made_an_attempt_that_was_retired_can_not_commit_it_any_more() {
     other.state_dir = machine.path("other");
     let attempt = begin_the_7th(&machine);
     age_attempt(&machine, &attempt, 8);
-    let removed = engine::remove_strays(&other, &other.sources[0], World::real(&Quiet));
-    let (plan, _) = removed.unwrap();
+    let plan = strays_of(&other, World::real(&Quiet)).unwrap();
     assert_eq!(fates(&plan), [(Some(attempt), Fate::Retire)]);
 
     // It would have been gone on with; now the date gets a new one.
@@ -601,7 +614,7 @@ fn prune_until(
         ..World::real(&Quiet)
     };
     let config = config(machine);
-    engine::remove_strays(&config, &config.sources[0], world).map(|(plan, _)| plan)
+    strays_of(&config, world)
 }
 
 /// A machine with an old attempt that was given up, and an old one of somebody else.
@@ -633,7 +646,8 @@ fn a_dry_run_says_the_same_and_writes_nothing_anywhere() {
     let lock = state_dir
         .lock(&config.sources[0].name, &World::real(&Quiet))
         .unwrap();
-    let plan = engine::find_strays(&config, &config.sources[0], world).unwrap();
+    let foreseen = engine::foresee_prune(&config, &config.sources[0], today(), world);
+    let plan = foreseen.unwrap().plan.strays;
     assert_eq!(recorded.writes(), []);
     assert!(!recorded.calls().is_empty());
     let planned = [
@@ -908,7 +922,7 @@ fn nothing_happens_while_the_clocks_differ() {
             clock: &clock,
             ..World::real(&Quiet)
         };
-        let (plan, _) = engine::remove_strays(&config, &config.sources[0], world).unwrap();
+        let plan = strays_of(&config, world).unwrap();
         assert_eq!(plan.lines.len(), 2);
         for line in &plan.lines {
             assert_eq!(line.fate, Fate::Keep);

@@ -64,7 +64,11 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     let mut listed = Vec::new();
     for source in sources(&config, args.source.as_deref())? {
         let store = store_url(&config.stores[&source.store]);
-        listed.push(gather(&config, source, store, &catalog)?);
+        let mut source = gather(&config, source, store, &catalog)?;
+        if !args.all {
+            source.hide_retired();
+        }
+        listed.push(source);
     }
     if everywhere.json {
         let sources: Vec<Value> = listed.iter().map(Listed::to_json).collect();
@@ -157,6 +161,15 @@ fn archive_state(archive: &ArchiveRow) -> &'static str {
 }
 
 impl Listed {
+    /// Leaves out what no entry can bring back into sight but a revive.
+    fn hide_retired(&mut self) {
+        for chain in &mut self.chains {
+            let archives = &mut chain.archives;
+            archives.retain(|archive| archive.state != ArchiveState::Retired);
+        }
+        self.chains.retain(|chain| !chain.archives.is_empty());
+    }
+
     fn to_json(&self) -> Value {
         let chains: Vec<Value> = self.chains.iter().map(ListedChain::to_json).collect();
         json!({"name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains})
@@ -202,6 +215,7 @@ impl ListedChain {
     fn to_text(&self, now: DateTime<Utc>) -> String {
         let expiry = match self.expiry {
             _ if self.state == "unfinished" => ", the next backup goes on with it".to_owned(),
+            _ if self.state == "retired" => ", deleted after its time of grace".to_owned(),
             Expiry::On(date) => format!(", expires {date}"),
             Expiry::Never => ", does not expire while it is the newest".to_owned(),
             Expiry::Unknown => String::new(),

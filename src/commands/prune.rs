@@ -1,25 +1,21 @@
-//! `coldchain prune`: remove what attempts that came to nothing left in the store.
+//! `coldchain prune`: retire what has expired, delete what was retired, remove what attempts left.
 
 use serde_json::{Value, json};
 
 use super::backup::end;
 use super::output::{answer, answer_json, count};
-use super::{load, sources};
+use super::{load, sources, today};
 use crate::cli::{Everywhere, Prune};
-use crate::config::Source;
-use crate::engine::{World, find_strays, remove_strays};
+use crate::config::{Config, Source};
+use crate::engine::{PruneAsked, Pruned, World, foresee_prune, prune, revive};
 use crate::error::{Error, in_words};
-use crate::model::size::Bytes;
-use crate::plan::{Fate, StrayLine, StrayPlan};
+use crate::model::ids::parse_date;
+use crate::plan::{Fate, Usd};
 use crate::progress::{Observer, Quiet, Verbose};
-use crate::store::Swept;
 
-/// Whether what is told was done.
-#[derive(Clone, Copy)]
-enum Tense {
-    Planned,
-    Done,
-}
+mod text;
+
+use text::{Tense, to_text};
 
 pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
@@ -32,6 +28,13 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     let world = World {
         wait_lock: args.lock.at_most(),
         ..World::real(observer.as_ref())
+    };
+    if let Some(chain) = &args.revive {
+        return bring_back(&config, chosen[0], chain, world, everywhere);
+    }
+    let asked = PruneAsked {
+        date: today(&config),
+        yes_delete: args.yes_delete,
     };
     let tense = if args.dry_run {
         Tense::Planned
@@ -47,19 +50,18 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
         if stopped.is_err() {
             break;
         }
-        let plan = match tense {
-            Tense::Planned => {
-                find_strays(&config, source, world).map(|plan| (plan, Swept::default()))
-            }
-            Tense::Done => remove_strays(&config, source, world),
+        let pruned = match tense {
+            Tense::Planned => foresee_prune(&config, source, asked, world),
+            Tense::Done => prune(&config, source, asked, world),
         };
-        match plan {
-            Ok((plan, swept)) => {
+        match pruned {
+            Ok(pruned) => {
                 if !everywhere.json && (!everywhere.quiet || args.dry_run) {
                     // What can't be said must not keep the other sources waiting.
-                    said = said.and(answer(&to_text(source, &plan, swept, tense)));
+                    let text = to_text(&source.name, &pruned, &config.prices, tense);
+                    said = said.and(answer(&text));
                 }
-                told.push(to_json(source, &plan, swept));
+                told.push(to_json(&config, source, &pruned));
             }
             Err(error) => {
                 told.push(json!({"source": source.name, "error": in_words(&error)}));
@@ -75,9 +77,44 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     said
 }
 
-fn to_json(source: &Source, plan: &StrayPlan, swept: Swept) -> Value {
-    let lines = |fate| -> Vec<Value> {
-        plan.with(fate)
+/// `--revive`: makes a retired chain visible again.
+fn bring_back(
+    config: &Config,
+    source: &Source,
+    chain: &str,
+    world: World<'_>,
+    everywhere: &Everywhere,
+) -> Result<(), Error> {
+    let chain = parse_date(chain)?;
+    let revived = revive(config, source, chain, world)?;
+    if everywhere.json {
+        return answer_json(&json!({
+            "source": source.name, "revived": chain, "archives": revived.archives,
+            "expires": revived.expires,
+        }));
+    }
+    if everywhere.quiet {
+        return Ok(());
+    }
+    let archives = count(revived.archives.len() as u64, "archive");
+    let again = match revived.expires {
+        Some(reason) => format!(
+            "{}: the next prune would retire it again ({reason}): raise `expire_after_days` before that\n",
+            source.name
+        ),
+        None => String::new(),
+    };
+    answer(&format!(
+        "{}: the chain of {chain} is visible again, {archives}\n{again}",
+        source.name
+    ))
+}
+
+fn to_json(config: &Config, source: &Source, pruned: &Pruned) -> Value {
+    let plan = &pruned.plan;
+    let strays = |fate| -> Vec<Value> {
+        plan.strays
+            .with(fate)
             .map(|line| {
                 json!({
                     "archive": line.archive, "objects": line.objects.len(), "bytes": line.bytes(),
@@ -86,67 +123,31 @@ fn to_json(source: &Source, plan: &StrayPlan, swept: Swept) -> Value {
             })
             .collect()
     };
+    let chains: Vec<Value> = plan
+        .chains
+        .iter()
+        .map(|line| {
+            let early: Vec<Value> = text::early(line, pruned, &config.prices)
+                .iter()
+                .map(|early| {
+                    json!({
+                        "class": early.class, "minimum_days": early.minimum_days,
+                        "objects": early.objects, "bytes": early.bytes, "days": early.days,
+                        "usd": text::known_usd(early, pruned).map(Usd::as_number),
+                    })
+                })
+                .collect();
+            json!({
+                "chain": line.chain.date, "fate": text::word(line.fate),
+                "archives": line.archives, "objects": line.objects.len(),
+                "bytes": line.bytes(), "reason": line.reason, "until": text::until(line.fate),
+                "early": early,
+            })
+        })
+        .collect();
     json!({
-        "source": source.name, "removed": lines(Fate::Remove), "retired": lines(Fate::Retire),
-        "kept": lines(Fate::Keep), "bytes": removed(plan).1,
-        "swept": {"files": swept.files, "bytes": swept.bytes},
+        "source": source.name, "chains": chains, "removed": strays(Fate::Remove),
+        "retired": strays(Fate::Retire), "kept": strays(Fate::Keep), "bytes": text::freed(plan),
+        "swept": {"files": pruned.swept.files, "bytes": pruned.swept.bytes},
     })
-}
-
-/// How many objects are removed, and their bytes.
-fn removed(plan: &StrayPlan) -> (u64, u64) {
-    plan.with(Fate::Remove)
-        .map(|line| (line.objects.len() as u64, line.bytes()))
-        .fold((0, 0), |sum, line| (sum.0 + line.0, sum.1 + line.1))
-}
-
-/// A line for each attempt, and the sum of what is removed; nothing where there is nothing.
-fn to_text(source: &Source, plan: &StrayPlan, swept: Swept, tense: Tense) -> String {
-    let name = &source.name;
-    let swept = match swept.files {
-        0 => String::new(),
-        files => format!(
-            "{name}: {} of writers that died removed, {}\n",
-            count(files as u64, "unfinished file"),
-            Bytes(swept.bytes)
-        ),
-    };
-    if plan.lines.is_empty() {
-        return swept;
-    }
-    let lines = plan.lines.iter().fold(String::new(), |text, line| {
-        text + &format!("{name}: {}\n", line_to_text(line, tense))
-    });
-    let verb = match tense {
-        Tense::Planned => "to remove",
-        Tense::Done => "removed",
-    };
-    match removed(plan) {
-        (0, _) => format!("{lines}{name}: nothing {verb}\n{swept}"),
-        (objects, bytes) => format!(
-            "{lines}{name}: {} {verb}, {}\n{swept}",
-            count(objects, "object"),
-            Bytes(bytes)
-        ),
-    }
-}
-
-fn line_to_text(line: &StrayLine, tense: Tense) -> String {
-    let verb = match (line.fate, tense) {
-        (Fate::Remove, Tense::Planned) => "to remove",
-        (Fate::Remove, Tense::Done) => "removed",
-        (Fate::Retire, Tense::Planned) => "to retire",
-        (Fate::Retire, Tense::Done) => "retired",
-        (Fate::Keep, _) => "kept",
-    };
-    let archive = line
-        .archive
-        .map(|archive| format!(" {archive},"))
-        .unwrap_or_default();
-    format!(
-        "{verb}{archive} {}, {}: {}",
-        count(line.objects.len() as u64, "object"),
-        Bytes(line.bytes()),
-        line.reason
-    )
 }

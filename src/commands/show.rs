@@ -34,9 +34,18 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
             }
         }
     }
-    // A date means its committed archive; an attempt is shown if there is nothing else.
+    // A date means its committed archive; an attempt is shown if there is nothing else, and of what
+    // was retired the last.
     if found.iter().any(|(_, archive)| archive.is_visible()) {
         found.retain(|(_, archive)| archive.is_visible());
+    } else if id.is_none() {
+        found.dedup_by(|later, kept| {
+            let is_one_source = later.0.name == kept.0.name;
+            if is_one_source {
+                std::mem::swap(later, kept);
+            }
+            is_one_source
+        });
     }
     let several: Vec<String> = found
         .iter()

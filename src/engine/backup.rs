@@ -6,12 +6,13 @@ use chrono::NaiveDate;
 
 use crate::btrfs::{Expect, ExpectParent, Protocol, SendRequest, Sender, Tools, kernel_release};
 use crate::catalog::{Catalog, SnapshotRow};
-use crate::config::{Config, Live, Source, StreamData};
+use crate::config::{Config, Live, Prune, Source, StreamData};
 use crate::engine::archive::{self, Archived, Job, OriginFacts};
 use crate::engine::attempt::{InHand, Intent};
 use crate::engine::facts::{self, Origin};
 use crate::engine::head::{self, LedgerState};
 use crate::engine::listed::{look_after, verify_listed};
+use crate::engine::prune::{PruneAsked, prune_open};
 use crate::engine::resume::{self, Unfinished};
 use crate::engine::retain;
 use crate::engine::snapshot::{self, Night};
@@ -186,7 +187,7 @@ impl Nightly<'_> {
             }
         };
         if archives.is_empty() {
-            self.retain(&source, catalog)?;
+            self.prune_and_retain(&source, catalog)?;
             return Ok(Outcome::NothingDue { reason: nothing });
         }
         let later = self
@@ -379,7 +380,29 @@ impl Nightly<'_> {
         for made in archives {
             verify_listed(source, &made.archive, catalog, self.world.clock)?;
         }
-        self.retain(source, catalog)
+        self.prune_and_retain(source, catalog)
+    }
+
+    /// What is older than it has to be goes, in the store and here. Neither waits for the other.
+    fn prune_and_retain(
+        &self,
+        source: &OpenSource<'_>,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let pruned = self.prune(source, catalog);
+        self.retain(source, catalog).and(pruned)
+    }
+
+    /// Prunes, unless that is another machine's business.
+    fn prune(&self, source: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {
+        if self.config.prune == Prune::Elsewhere {
+            return Ok(());
+        }
+        let asked = PruneAsked {
+            date: self.asked.date,
+            yes_delete: None,
+        };
+        prune_open(self.config, source, self.keys, asked, self.world, catalog).map(drop)
     }
 
     fn retain(&self, source: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {

@@ -13,7 +13,8 @@ use crate::engine::state::Keys;
 use crate::error::Error;
 use crate::ledger::{LedgerError, Replay, encode_body, root_grant, sign};
 use crate::model::entry::{
-    self, ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry, Timestamp,
+    self, ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry, ReviveEntry,
+    Timestamp,
 };
 use crate::model::{Blake3, Sha256, keys};
 use crate::store::{NewObject, Put, Role};
@@ -186,8 +187,31 @@ impl Writer<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
+        let effect = Effect::Retire(&retire.archives);
+        self.commit_change(EntryKind::Retire(retire.clone()), effect, state, catalog)
+    }
+
+    /// Makes retired archives visible again. A listing has just shown all their objects.
+    pub(super) fn revive(
+        &self,
+        revive: &ReviveEntry,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let effect = Effect::Revive(&revive.archives);
+        self.commit_change(EntryKind::Revive(revive.clone()), effect, state, catalog)
+    }
+
+    /// Commits an entry that carries no archive, and what it does.
+    fn commit_change(
+        &self,
+        kind: EntryKind,
+        effect: Effect<'_>,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
         let ledger = &self.source.row.ledger;
-        let (entry, object) = self.sign(EntryKind::Retire(retire.clone()), state)?;
+        let (entry, object) = self.sign(kind, state)?;
         let seq = entry.head.seq;
         let new = NewEntry {
             seq,
@@ -199,11 +223,8 @@ impl Writer<'_> {
         let next = self.readable(&entry, &object, state)?;
         catalog.begin_entry(ledger, &new)?;
         match self.put_entry(&entry, &object, next, state)? {
-            Placed::Ours => {
-                let effect = Effect::Retire(&retire.archives);
-                Ok(catalog.absorb(ledger, &new, entry.head.made_at, effect)?)
-            }
-            // What it says may change what is to be retired: the next run decides anew.
+            Placed::Ours => Ok(catalog.absorb(ledger, &new, entry.head.made_at, effect)?),
+            // What it says may change what is to be done: the next run decides anew.
             Placed::Taken(theirs) => {
                 catalog.undo_commit(ledger, seq)?;
                 state.absorb(self.source, catalog, seq, &theirs)?;

@@ -89,7 +89,7 @@ pub fn estimate(
     })
 }
 
-fn pricing(store: &StoreConfig, prices: &Prices) -> Pricing {
+pub(super) fn pricing(store: &StoreConfig, prices: &Prices) -> Pricing {
     match store {
         StoreConfig::Dir { cold: None, .. } => Pricing::Free,
         // Not AWS, so the built-in list is not this store's.

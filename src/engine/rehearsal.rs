@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::ledger::{Absorbed, LedgerError, decode_body, split};
 
 /// Copies a source's ledger with all that its entries did. Attempts are not copied: the ledger does
-/// not speak of them.
+/// not speak of them. Damage is: a listing may lack what is damaged.
 pub(super) fn rehearsal(source: &OpenSource<'_>, real: &Catalog) -> Result<Catalog, Error> {
     let ledger = &source.row.ledger;
     let mut copy = Catalog::in_memory()?;
@@ -36,6 +36,11 @@ pub(super) fn rehearsal(source: &OpenSource<'_>, real: &Catalog) -> Result<Catal
                 object: &entry.object,
             };
             copy.begin_entry(ledger, &new)?;
+        }
+    }
+    for row in real.archives(ledger)? {
+        if let Some(at) = row.damaged_at {
+            copy.archive_damaged(&row.id, at)?;
         }
     }
     Ok(copy)

@@ -72,11 +72,16 @@ impl Error {
             | Self::NotConfirmed
             | Self::NoTerminal
             | Self::Span { .. }
+            | Self::ManyToRetire { .. }
+            | Self::NotRetired { .. }
+            | Self::DateTaken { .. }
+            | Self::NoPruner(_)
             | Self::Stdio(_) => ExitCode::Usage,
             Self::RestoreRefused(refusal) => match refusal {
                 RestoreRefusal::Broken { .. } => ExitCode::ChainBroken,
                 _ => ExitCode::Usage,
             },
+            Self::NotRevivable { .. } => ExitCode::ChainBroken,
             Self::Btrfs(error) => btrfs_code(error),
             Self::Seal(error) if error.is_wrong_input() => ExitCode::Usage,
             Self::Catalog(error) if error.is_integrity() => ExitCode::Integrity,
@@ -84,10 +89,15 @@ impl Error {
             // A copy that went cold again while others were fetched.
             Self::Store(error) if error.kind == ErrorKind::Cold => ExitCode::Thawing,
             // What comes before a delete is done, and stands.
-            Self::StraysLeft { source, .. } if source.kind == ErrorKind::Denied => ExitCode::Later,
+            Self::StraysLeft { source, .. } | Self::ChainLeft { source, .. }
+                if source.kind == ErrorKind::Denied =>
+            {
+                ExitCode::Later
+            }
             Self::Seal(_)
             | Self::Catalog(_)
             | Self::StraysLeft { .. }
+            | Self::ChainLeft { .. }
             | Self::NoCapacity { .. }
             | Self::Stream(_)
             | Self::Locked { .. }
@@ -111,6 +121,7 @@ impl Error {
             | Self::Flawed(_)
             | Self::CatalogDiffers(_)
             | Self::ListingShort { .. }
+            | Self::LedgerDiffers { .. }
             | Self::LedgerBehind { .. }
             | Self::LedgerForked { .. }
             | Self::NewerLedger { .. }

@@ -16,12 +16,26 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Catalog(error) => error.hint().map(str::to_owned),
             Self::Thawing(awaited) => Some(awaited.hint()),
-            Self::StraysLeft { source, .. } => source.hint(),
+            Self::StraysLeft { source, .. } | Self::ChainLeft { source, .. } => source.hint(),
+            Self::ManyToRetire {
+                source_name,
+                archives,
+                ..
+            } => Some(format!(
+                "nothing was retired or deleted; see `coldchain prune {source_name} --dry-run`, and if that is \
+                 meant, run `coldchain prune {source_name} --yes-delete {archives}`"
+            )),
             // What other errors advise holds before an archive only.
             Self::AfterArchive { source, .. }
                 if matches!(
                     **source,
-                    Self::Btrfs(_) | Self::Catalog(_) | Self::File { .. } | Self::Store(_)
+                    Self::Btrfs(_)
+                        | Self::Catalog(_)
+                        | Self::ChainLeft { .. }
+                        | Self::File { .. }
+                        | Self::ManyToRetire { .. }
+                        | Self::Store(_)
+                        | Self::StraysLeft { .. }
                 ) =>
             {
                 source.hint()
@@ -118,6 +132,12 @@ impl Error {
             Self::ListingShort { .. } => {
                 "nothing was retired or removed; compare the store with its copies or older versions before you run again"
             }
+            Self::LedgerDiffers { .. } => {
+                "nothing was retired or deleted; the store is the truth: `coldchain catalog rebuild` makes the catalog anew from it"
+            }
+            Self::NotRetired { .. } => "`coldchain list --all` shows the retired chains",
+            Self::NotRevivable { .. } => "nothing was changed: what is deleted can't be had back",
+            Self::NoPruner(_) => "run it on the machine that prunes",
             Self::SegmentsMissing { .. } => "nothing was committed; check the store, and run again",
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"

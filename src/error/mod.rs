@@ -251,6 +251,71 @@ pub enum Error {
         /// The store's answer to the next.
         source: Box<StoreError>,
     },
+    /// Not all objects of a retired chain could be deleted.
+    #[error("could not delete all of the retired chain of {chain} of `{source_name}`: {deleted} of {} are gone", count(*.of, "object"))]
+    ChainLeft {
+        /// The source.
+        source_name: SourceName,
+        /// The date that names the chain.
+        chain: NaiveDate,
+        /// How many are gone.
+        deleted: usize,
+        /// Of how many.
+        of: usize,
+        /// The store's answer to the next.
+        source: Box<StoreError>,
+    },
+    /// More would be retired than was agreed to.
+    #[error("`{source_name}` has {} with {} to retire, {}", count(*.chains, "chain"), count(*.archives, "archive"), agreed_to(*.agreed))]
+    ManyToRetire {
+        /// The source.
+        source_name: SourceName,
+        /// How many chains.
+        chains: usize,
+        /// How many archives they have.
+        archives: usize,
+        /// How many archives were agreed to, if a number was given.
+        agreed: Option<usize>,
+    },
+    /// The catalog takes other archives for visible than the ledger does.
+    #[error("the catalog and the ledger of `{source_name}` disagree on {archive}")]
+    LedgerDiffers {
+        /// The source.
+        source_name: SourceName,
+        /// The first archive that they disagree on.
+        archive: ArchiveId,
+    },
+    /// There is no retired chain of that date.
+    #[error("`{source_name}` has no retired chain of {chain}")]
+    NotRetired {
+        /// The source.
+        source_name: SourceName,
+        /// The date.
+        chain: NaiveDate,
+    },
+    /// Objects of a retired archive are gone.
+    #[error("{archive} can't be revived: {store} lacks or has changed {} of it, {}", count(*.objects, "object"), first)]
+    NotRevivable {
+        /// The archive.
+        archive: ArchiveId,
+        /// The store's URL.
+        store: String,
+        /// How many.
+        objects: usize,
+        /// The key of the first, and what is wrong.
+        first: String,
+    },
+    /// A retired archive's date was archived again.
+    #[error("{archive} can't be revived: its date was archived again, as {by}")]
+    DateTaken {
+        /// The archive.
+        archive: ArchiveId,
+        /// The one that has its date.
+        by: ArchiveId,
+    },
+    /// This machine's key may not prune.
+    #[error("this machine's key may not sign for the pruning of `{0}`")]
+    NoPruner(SourceName),
     /// A key is taken by other bytes.
     #[error("{store} has another object under the key {key}")]
     KeyTaken {
@@ -549,6 +614,13 @@ pub fn in_words(error: &dyn std::error::Error) -> String {
         cause = next.source();
     }
     text
+}
+
+fn agreed_to(agreed: Option<usize>) -> String {
+    match agreed {
+        Some(agreed) => format!("and {} were agreed to", count(agreed, "archive")),
+        None => "which is not done without being asked for".to_owned(),
+    }
 }
 
 fn count(n: usize, what: &str) -> String {

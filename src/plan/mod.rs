@@ -31,7 +31,8 @@
 //! must stand that is complete, undamaged, and whose full a listing has shown to be in the store.
 //! So the newest restorable chain never expires, whatever the flags, the clock or the
 //! configuration say. A plan's expiries are those of the history as it stands after the plan's
-//! archive: archive first, retire after.
+//! archive: archive first, retire after. What was retired is deleted by a later run, after a time of
+//! grace. See [`prune`].
 //!
 //! # Local snapshots
 //!
@@ -59,9 +60,11 @@ pub mod cost;
 pub mod describe;
 pub mod describe_cost;
 mod due;
+pub mod early;
 pub mod egress;
 pub mod history;
 pub mod prices;
+pub mod prune;
 pub mod refusal;
 pub mod restore;
 pub mod resume;
@@ -83,8 +86,10 @@ pub use cost::{
 };
 pub use describe::describe;
 pub use describe_cost::describe_cost;
+pub use early::{EarlyDeletion, early_deletion};
 pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
 pub use prices::{PriceOverrides, Prices};
+pub use prune::{ChainFate, ChainLine, PruneFacts, PrunePlan, RetiredArchive, plan_prune};
 pub use refusal::{DateOverride, Refusal, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
 pub use resume::{AttemptFacts, Finding, GivenUp, Resume, plan_resume, request_for};

@@ -13,13 +13,13 @@
 //!   and removed by a later run.
 //! - While a clock can't be relied on, nothing happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::retention::LONGEST_SILENCE_DAYS;
-use crate::model::ArchiveId;
 use crate::model::keys::ArchiveObject;
+use crate::model::{ArchiveId, StorageClass};
 
 /// For so many days nothing was stored of an attempt before anything of it is touched.
 pub const QUIET_DAYS: i64 = 7;
@@ -36,6 +36,8 @@ pub struct StrayFacts {
     pub elsewhere: Vec<StrayObject>,
     /// What the ledger says. Of what it does not know there is nothing here.
     pub ledger: BTreeMap<ArchiveId, InLedger>,
+    /// Visible archives of which something is known to be missing or damaged: a listing may lack it.
+    pub damaged: BTreeSet<ArchiveId>,
     /// What this machine knows of its own attempts.
     pub here: BTreeMap<ArchiveId, Here>,
     /// When the newest archive's entry was stored, by the store's clock; `None` if there is none.
@@ -61,6 +63,8 @@ pub struct ListedObject {
     pub bytes: u64,
     /// When it was stored, by the store's clock; `None` if the store does not say.
     pub stored: Option<DateTime<Utc>>,
+    /// The storage class that it lies in; `None` if the store does not say.
+    pub class: Option<StorageClass>,
 }
 
 /// What the ledger says of an archive id.
@@ -68,8 +72,9 @@ pub struct ListedObject {
 pub enum InLedger {
     /// It is an archive, with these objects of these lengths.
     Visible(BTreeMap<String, u64>),
-    /// It was an archive, and was retired.
-    RetiredArchive,
+    /// It was an archive with these objects, and was retired: what becomes of them is for
+    /// [`plan_prune`](super::plan_prune) to say.
+    RetiredArchive(BTreeMap<String, u64>),
     /// It was never an archive, and was retired by its id.
     RetiredAttempt {
         /// When the retire entry was stored, by the store's clock; `None` if the store does not say.
@@ -182,7 +187,9 @@ pub fn lacking(objects: &BTreeMap<String, u64>, listed: &[ListedObject]) -> Vec<
 pub fn plan_strays(facts: &StrayFacts) -> Result<StrayPlan, ShortListing> {
     let nothing = Vec::new();
     for (archive, known) in &facts.ledger {
-        if let InLedger::Visible(objects) = known {
+        if let InLedger::Visible(objects) = known
+            && !facts.damaged.contains(archive)
+        {
             let wrong = lacking(objects, facts.listed.get(archive).unwrap_or(&nothing));
             if !wrong.is_empty() {
                 let archive = *archive;
@@ -202,7 +209,7 @@ pub fn plan_strays(facts: &StrayFacts) -> Result<StrayPlan, ShortListing> {
 }
 
 /// Why nothing may happen at all.
-fn hold(facts: &StrayFacts) -> Option<String> {
+pub(super) fn hold(facts: &StrayFacts) -> Option<String> {
     let Some(newest) = facts.newest_archive else {
         return Some("nothing of this source is archived yet".to_owned());
     };
@@ -232,19 +239,24 @@ fn judge(
 ) -> Option<StrayLine> {
     let known = facts.ledger.get(&id);
     let own = match known {
-        Some(InLedger::Visible(objects)) => Some(objects),
+        Some(InLedger::Visible(objects) | InLedger::RetiredArchive(objects)) => Some(objects),
         _ => None,
     };
     let objects = of_kind(listed, |object| match object.what {
         ArchiveObject::Segment => own.is_none_or(|own| !own.contains_key(&object.key)),
-        // There is one, and an archive needs it.
+        // There is one, and it is the archive's own.
         ArchiveObject::Key => own.is_none(),
         ArchiveObject::Foreign => false,
     });
     if objects.is_empty() {
         return None;
     }
-    let (fate, reason) = decide(facts.here.get(&id), known, listed, facts);
+    let (fate, reason) = if facts.damaged.contains(&id) {
+        let reason = "beside an archive of which something is missing or damaged";
+        (Fate::Keep, reason.to_owned())
+    } else {
+        decide(facts.here.get(&id), known, listed, facts)
+    };
     let (fate, reason) = match hold {
         Some(hold) if fate != Fate::Keep => (Fate::Keep, hold.to_owned()),
         _ => (fate, reason),
@@ -275,8 +287,7 @@ fn decide(
     };
     match (here, known) {
         (Some(Here::Open), _) => keep("an attempt that is not over here"),
-        (_, Some(InLedger::RetiredArchive)) => keep("retired"),
-        (_, Some(InLedger::Visible(_))) => if_quiet(
+        (_, Some(InLedger::Visible(_) | InLedger::RetiredArchive(_))) => if_quiet(
             Fate::Remove,
             "segments of an earlier stream, beside those of the archive".to_owned(),
         ),
@@ -361,7 +372,7 @@ fn of_kind(listed: &[ListedObject], meant: impl Fn(&ListedObject) -> bool) -> Ve
 }
 
 /// A span of time in its largest whole unit, rounded down.
-fn span(span: TimeDelta) -> String {
+pub(super) fn span(span: TimeDelta) -> String {
     if span.num_days() > 0 {
         count(span.num_days(), "day")
     } else if span.num_hours() > 0 {
@@ -371,7 +382,7 @@ fn span(span: TimeDelta) -> String {
     }
 }
 
-fn count(n: i64, noun: &str) -> String {
+pub(super) fn count(n: i64, noun: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{n} {noun}{s}")
 }

@@ -94,7 +94,9 @@ impl Observer for Bars {
             Event::Planned { .. }
             | Event::Snapshot { .. }
             | Event::SnapshotDeleted { .. }
-            | Event::Segment { .. } => {}
+            | Event::Segment { .. }
+            | Event::Retired { .. }
+            | Event::Deleted { .. } => {}
         }
     }
 

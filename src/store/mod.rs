@@ -154,6 +154,11 @@ pub enum Deleted {
     Removed,
     /// It was not there.
     Absent,
+    /// It is there, and a lock keeps it: nobody may delete it before then.
+    Retained {
+        /// Until when, by the store's clock.
+        until: DateTime<Utc>,
+    },
 }
 
 /// What was removed of writers that died.
@@ -207,7 +212,9 @@ pub trait Store: Send + Sync {
     /// `stat` would tell.
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
 
-    /// Deletes an object.
+    /// Deletes an object, for good: every version of it that the store keeps, unless the locator
+    /// names one, and nothing under any other key. [`Deleted::Removed`] is the answer once none is
+    /// left. What a lock keeps is no error, what the credentials may not do is one.
     fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError>;
 
     /// Whether an object can be read now: its `readable-until`.

@@ -13,7 +13,8 @@ use chrono::NaiveDate;
 use coldchain::catalog::{Catalog, SourceRow};
 use coldchain::config::Config;
 use coldchain::engine::{
-    self, OpenCatalog, OpenSource, OpenStore, Outcome, StateDir, StreamSource, World, catch_up,
+    self, Clock, OpenCatalog, OpenSource, OpenStore, Outcome, StateDir, StreamSource, World,
+    catch_up,
 };
 use coldchain::error::Error;
 use coldchain::ledger::{SigningKey, decode_body, split};
@@ -183,6 +184,16 @@ impl Lab {
         panic!("the source is locked for good")
     }
 
+    /// The same by that clock.
+    pub fn in_world_at<T>(
+        &self,
+        clock: &dyn Clock,
+        faults: &Arc<Faults>,
+        act: impl Fn(World<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.in_world(faults, |world| act(World { clock, ..world }))
+    }
+
     /// Everything in the store.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let listed = self.store.list("").unwrap();
@@ -211,8 +222,9 @@ impl Lab {
             entries.len(),
             "one archive for each of its entries"
         );
-        let visible: BTreeSet<ArchiveId> = entries.iter().map(|entry| entry.id).collect();
-        for entry in &entries {
+        let visible = archives.iter().filter(|archive| archive.is_visible());
+        let visible: BTreeSet<ArchiveId> = visible.map(|archive| archive.id).collect();
+        for entry in entries.iter().filter(|entry| visible.contains(&entry.id)) {
             for link in entry.send_parent.iter().chain([&entry.chain]) {
                 assert!(
                     visible.contains(link),

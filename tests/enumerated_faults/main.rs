@@ -7,6 +7,7 @@ mod common;
 mod archiving;
 mod keys;
 mod late;
+mod pruning;
 mod restoring;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

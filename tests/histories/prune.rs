@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use coldchain::engine;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use coldchain::engine::{self, PruneAsked};
 use coldchain::error::ExitCode;
 use coldchain::model::{ArchiveId, keys};
 use coldchain::plan::Fate;
@@ -33,11 +33,16 @@ impl Life<'_> {
         let quiet = |id: &ArchiveId| noon(self.date) - newest[id] >= TimeDelta::days(QUIET_DAYS);
         let clock = Fixed(noon(self.date) + TimeDelta::days(ahead));
         let config = &self.lab.config;
+        // No chain's time is over: of these, others tell.
+        let asked = PruneAsked {
+            date: NaiveDate::MIN,
+            yes_delete: None,
+        };
         let foreseen = self.in_world(&clock, &Faults::none(), |world| {
-            engine::find_strays(config, &config.sources[0], world)
+            engine::foresee_prune(config, &config.sources[0], asked, world)
         });
         let outcome = self.in_world(&clock, faults, |world| {
-            engine::remove_strays(config, &config.sources[0], world)
+            engine::prune(config, &config.sources[0], asked, world)
         });
         if faults.has_struck() {
             self.tally.count("prunes struck");
@@ -54,12 +59,13 @@ impl Life<'_> {
         let retired_before = self.ledger.retired.clone();
         self.look_after_prune(&before.iter().map(|it| it.key.clone()).collect(), &after);
         match outcome {
-            Ok((removed, _)) => {
+            Ok(pruned) => {
+                let foreseen = foreseen.unwrap().plan;
                 assert_eq!(
-                    removed,
-                    foreseen.unwrap(),
+                    pruned.plan, foreseen,
                     "what was done, and what was foreseen"
                 );
+                let removed = pruned.plan.strays;
                 for _ in removed.with(Fate::Retire) {
                     self.tally.count("attempts retired");
                 }

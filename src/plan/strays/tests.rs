@@ -36,6 +36,7 @@ fn object(archive: &str, name: &str, days: i64) -> ListedObject {
         what: crate::model::keys::archive_object(name),
         bytes: 100,
         stored: Some(days_ago(days)),
+        class: None,
     }
 }
 
@@ -64,6 +65,7 @@ fn quiet_source() -> StrayFacts {
         ledger: BTreeMap::from([(id(ARCHIVE), visible(&archive))]),
         listed: BTreeMap::from([(id(ARCHIVE), archive)]),
         elsewhere: Vec::new(),
+        damaged: BTreeSet::new(),
         here: BTreeMap::new(),
         newest_archive: Some(days_ago(7)),
         store_now: now(),
@@ -119,10 +121,6 @@ fn every_attempt_meets_the_fate_that_is_known_of_it() {
     let open = |facts: StrayFacts| {
         let mut facts = facts;
         facts.here.insert(id(ATTEMPT), Here::Open);
-        facts
-    };
-    let retired_archive = |mut facts: StrayFacts| {
-        facts.ledger.insert(id(ATTEMPT), InLedger::RetiredArchive);
         facts
     };
     let also_given_up = |mut facts: StrayFacts| {
@@ -206,8 +204,6 @@ fn every_attempt_meets_the_fate_that_is_known_of_it() {
             Fate::Keep,
             "an attempt that was retired 1 day ago; it goes no sooner than after 7 days",
         ),
-        (retired_archive(with_attempt(400)), Fate::Keep, "retired"),
-        (retired_archive(given_up(400)), Fate::Keep, "retired"),
     ] {
         let line = line(&facts);
         assert_eq!((line.fate, line.reason.as_str()), (fate, reason));
@@ -216,6 +212,37 @@ fn every_attempt_meets_the_fate_that_is_known_of_it() {
         assert_eq!(names(&line), whole);
         assert_eq!(line.bytes(), 300);
     }
+}
+
+#[test]
+fn what_a_retired_archive_has_of_its_own_is_no_stray_and_what_lies_beside_it_is() {
+    for mut facts in [with_attempt(400), given_up(400)] {
+        let own = facts.listed[&id(ATTEMPT)].iter();
+        let own = own.map(|object| (object.key.clone(), object.bytes));
+        let own = InLedger::RetiredArchive(own.collect());
+        facts.ledger.insert(id(ATTEMPT), own);
+        assert_eq!(plan_strays(&facts), Ok(StrayPlan::default()));
+        let listed = facts.listed.get_mut(&id(ATTEMPT)).unwrap();
+        listed.push(object(ATTEMPT, &segment(1, 9), 400));
+        let line = line(&facts);
+        assert_eq!(
+            (line.fate, names(&line)),
+            (Fate::Remove, vec![&*segment(1, 9)])
+        );
+    }
+}
+
+#[test]
+fn an_archive_that_is_known_to_be_damaged_may_be_listed_in_part_and_keeps_all_that_is_there() {
+    let mut facts = quiet_source();
+    let listed = facts.listed.get_mut(&id(ARCHIVE)).unwrap();
+    listed.remove(0);
+    listed.push(object(ARCHIVE, &segment(1, 9), 400));
+    assert!(plan_strays(&facts).is_err());
+    facts.damaged.insert(id(ARCHIVE));
+    let plan = plan_strays(&facts).unwrap();
+    let fates: Vec<_> = plan.lines.iter().map(|line| line.fate).collect();
+    assert_eq!(fates, [Fate::Keep]);
 }
 
 #[test]
@@ -417,7 +444,10 @@ fn a_listing_without_something_of_a_visible_archive_decides_nothing() {
 #[test]
 fn a_retired_archive_may_be_gone_already() {
     let mut facts = given_up(30);
-    facts.ledger.insert(id(ARCHIVE), InLedger::RetiredArchive);
+    let gone = BTreeMap::from([(key(ARCHIVE, "key.age"), 100)]);
+    facts
+        .ledger
+        .insert(id(ARCHIVE), InLedger::RetiredArchive(gone));
     facts.listed.remove(&id(ARCHIVE));
     assert_eq!(line(&facts).fate, Fate::Remove);
 }

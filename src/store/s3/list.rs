@@ -78,7 +78,7 @@ impl S3Store<'_> {
 }
 
 /// `%41` and `+` as they are meant; `None` for what is no UTF-8.
-fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -8,6 +8,7 @@
 mod answer;
 mod body;
 mod client;
+mod delete;
 mod examine;
 mod get;
 mod list;

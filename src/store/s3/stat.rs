@@ -11,7 +11,7 @@ use super::settings::Checksum;
 use super::{S3Store, locator, to_chrono};
 use crate::model::{Sha256, StorageClass};
 use crate::store::error::{ErrorKind, Operation, StoreError};
-use crate::store::{Deleted, Locator, Readability, Stat};
+use crate::store::{Locator, Readability, Stat};
 
 /// What a HEAD told.
 #[derive(Debug)]
@@ -82,7 +82,11 @@ impl S3Store<'_> {
     }
 
     /// Tells "no such object" from "no such bucket".
-    async fn require_bucket(&self, operation: Operation, key: &str) -> Result<(), StoreError> {
+    pub(super) async fn require_bucket(
+        &self,
+        operation: Operation,
+        key: &str,
+    ) -> Result<(), StoreError> {
         let asked = self
             .persevere(operation, key, async |client, _| {
                 let request = client.head_bucket().bucket(&self.settings.bucket);
@@ -96,26 +100,6 @@ impl S3Store<'_> {
             Err(error) => Err(error),
             Ok(_) => Ok(()),
         }
-    }
-
-    pub(super) async fn remove(&self, at: &Locator) -> Result<Deleted, StoreError> {
-        let (key, version) = self.parse(Operation::Delete, at)?;
-        // The answer to a delete is the same whether there was anything.
-        match self.head(Operation::Delete, at).await {
-            Err(error) if error.is_not_found() => return Ok(Deleted::Absent),
-            Err(error) => return Err(error),
-            Ok(_) => {}
-        }
-        self.persevere(Operation::Delete, key, async |client, _| {
-            let request = client
-                .delete_object()
-                .bucket(&self.settings.bucket)
-                .key(self.full(key))
-                .set_version_id(version.map(str::to_owned));
-            request.send().await.map_err(|error| judge(&error))
-        })
-        .await?;
-        Ok(Deleted::Removed)
     }
 
     /// The service's clock: every answer carries it, so the cheapest question does.

@@ -157,6 +157,12 @@ impl S3Server {
     pub fn lose(&self, bucket: &str, key: &str) {
         lock(&self.shared.objects).lose(bucket, key);
     }
+
+    /// Puts a delete marker over an object, as a delete without a version does.
+    pub fn hide(&self, bucket: &str, key: &str) {
+        let now = self.shared.clock.now();
+        lock(&self.shared.objects).hide(bucket, key, now);
+    }
 }
 
 impl Drop for S3Server {

@@ -143,6 +143,16 @@ impl Objects {
         change(Arc::make_mut(&mut last.expect("it is stored").body));
     }
 
+    pub fn hide(&mut self, bucket: &str, key: &str, now: DateTime<Utc>) {
+        self.last_id += 1;
+        let marker = Version {
+            id: format!("version-{:06}", self.last_id),
+            ..Version::delete_marker(now)
+        };
+        let place = (bucket.to_owned(), key.to_owned());
+        self.stored.entry(place).or_default().push(marker);
+    }
+
     pub fn lose(&mut self, bucket: &str, key: &str) {
         let lost = self.stored.remove(&(bucket.to_owned(), key.to_owned()));
         assert!(lost.is_some(), "{key} isn't stored");

@@ -1,4 +1,4 @@
-//! Strays, looked for and removed: what lies among a source's archives and belongs to none.
+//! What lies in the store of a source, held against its ledger.
 //!
 //! The objects are listed before the ledger is read. So what was listed and is not in the ledger
 //! was not committed when it was listed, and every archive that the ledger knew by then must be in
@@ -8,126 +8,46 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::catalog::{ArchiveRow, Catalog, EntryRow};
 use crate::config::{Config, Source};
-use crate::engine::clock::local_date;
-use crate::engine::commit::Writer;
+use crate::engine::facts::{history, schedule};
 use crate::engine::head::{self, LedgerState};
-use crate::engine::rehearsal::rehearsal;
-use crate::engine::source::{OpenSource, know_source, retain_until};
-use crate::engine::state::{Keys, StateDir};
+use crate::engine::source::OpenSource;
+use crate::engine::state::Keys;
 use crate::engine::world::World;
 use crate::error::Error;
 use crate::ledger::{LedgerError, decode_body, split};
 use crate::model::archive::ArchiveState;
-use crate::model::entry::{ArchiveEntry, EntryKind, RetireEntry, Role};
+use crate::model::entry::{ArchiveEntry, EntryKind, Role};
 use crate::model::{ArchiveId, LedgerId, keys};
 use crate::plan::{
-    Fate, Here, InLedger, ListedObject, MayRetire, StrayFacts, StrayObject, StrayPlan, lacking,
-    plan_strays,
+    Here, History, InLedger, ListedObject, MayRetire, PruneFacts, RetiredArchive, StrayFacts,
+    StrayObject, Verification, lacking,
 };
-use crate::store::{Deleted, Listed, Store, Swept};
+use crate::store::{Listed, Store};
 
-/// Why an attempt is retired, as it stands in the ledger.
-const REASON: &str = "attempts that were never committed";
-
-/// Says what would become of a source's strays. Nothing is written, neither in the store nor here.
-pub fn find_strays(config: &Config, source: &Source, world: World<'_>) -> Result<StrayPlan, Error> {
-    let state_dir = StateDir::new(&config.state_dir);
-    let keys = state_dir.keys()?;
-    let catalog = state_dir.catalog_to_read()?;
-    let store = world.open(&config.stores[&source.store])?;
-    let Some(row) = catalog.source(&source.name)? else {
-        return plan_unknown(source, store.as_ref(), world);
-    };
-    let mut open = OpenSource {
-        config: source,
-        row,
-        store: store.as_ref(),
-    };
-    let mut rehearsed = rehearsal(&open, &catalog)?;
-    open.row = know_source(config, source, &mut rehearsed)?;
-    let search = Search {
-        config,
-        source: &open,
-        keys: &keys,
-        world,
-    };
-    let (_, mut facts) = search.survey(&mut rehearsed)?;
-    facts.here = here(&catalog, &open.row.ledger, &facts.ledger)?;
-    search.plan(&facts)
+/// A look at one source.
+pub(super) struct Survey<'a> {
+    pub(super) config: &'a Config,
+    pub(super) source: &'a OpenSource<'a>,
+    pub(super) keys: &'a Keys,
+    pub(super) world: World<'a>,
+    /// The run's date.
+    pub(super) date: NaiveDate,
 }
 
-/// Removes a source's strays, and retires the attempts that must be retired before they can go.
-/// Returns what was done: of the objects to remove those that were there, and what was swept away of
-/// writers that died.
-pub fn remove_strays(
-    config: &Config,
-    source: &Source,
-    world: World<'_>,
-) -> Result<(StrayPlan, Swept), Error> {
-    let state_dir = StateDir::new(&config.state_dir);
-    let keys = state_dir.keys()?;
-    let mut catalog = world.catalog(&state_dir)?;
-    let _lock = state_dir.lock(&source.name, &world)?;
-    let store = world.open(&config.stores[&source.store])?;
-    if catalog.source(&source.name)?.is_none() {
-        return Ok((
-            plan_unknown(source, store.as_ref(), world)?,
-            Swept::default(),
-        ));
-    }
-    let open = OpenSource {
-        config: source,
-        row: know_source(config, source, &mut catalog)?,
-        store: store.as_ref(),
-    };
-    let search = Search {
-        config,
-        source: &open,
-        keys: &keys,
-        world,
-    };
-    let (mut state, mut facts) = search.survey(&mut catalog)?;
-    facts.here = here(&catalog, &open.row.ledger, &facts.ledger)?;
-    let plan = search.plan(&facts)?;
-    search.retire(&plan, &mut state, &mut catalog)?;
-    let removed = search.remove(plan)?;
-    let swept = store.sweep(&keys::source_prefix(&open.row.directory))?;
-    Ok((removed, swept))
-}
-
-/// The plan of a source that this machine has never archived: it keeps everything, and says why.
-fn plan_unknown(source: &Source, store: &dyn Store, world: World<'_>) -> Result<StrayPlan, Error> {
-    let listing = Listing::take(source.directory.as_str(), store, world)?;
-    let plan = plan_strays(&StrayFacts {
-        listed: listing.archives,
-        elsewhere: listing.elsewhere,
-        ledger: BTreeMap::new(),
-        here: BTreeMap::new(),
-        newest_archive: None,
-        store_now: listing.store_now,
-        system_now: listing.system_now,
-        delete_after: TimeDelta::zero(),
-        may_retire: MayRetire::Yes,
-    });
-    Ok(plan.expect("no archive is known that could lack something"))
-}
-
-/// A search for strays of one source.
-struct Search<'a> {
-    config: &'a Config,
-    source: &'a OpenSource<'a>,
-    keys: &'a Keys,
-    world: World<'a>,
-}
-
-impl Search<'_> {
-    /// Lists, and then brings that catalog to the ledger's head. What is known here of attempts is
-    /// left to the caller.
-    fn survey(&self, catalog: &mut Catalog) -> Result<(LedgerState, StrayFacts), Error> {
+impl Survey<'_> {
+    /// Lists, and then brings that catalog to the ledger's head. What is known of this machine's own
+    /// attempts is left to the caller.
+    ///
+    /// Also the archives that were committed before the listing: if a plan comes of these facts, it
+    /// has shown them whole, unless something of them is known to be damaged.
+    pub(super) fn take(
+        &self,
+        catalog: &mut Catalog,
+    ) -> Result<(LedgerState, PruneFacts, BTreeSet<ArchiveId>), Error> {
         let source = self.source;
         let ledger = &source.row.ledger;
         let before: BTreeSet<ArchiveId> = catalog
@@ -136,6 +56,7 @@ impl Search<'_> {
             .filter(|archive| archive.is_visible())
             .map(|archive| archive.id)
             .collect();
+        let mut seen = BTreeSet::new();
         let mut listing = Listing::take(&source.row.directory, source.store, self.world)?;
         let state = head::catch_up(source, catalog, &self.keys.root)?;
         state.warn(source.name(), self.world.observer);
@@ -158,10 +79,15 @@ impl Search<'_> {
                 listing.archives.extend(again);
             }
         }
-        let facts = StrayFacts {
+        let rows = catalog.archives(ledger)?;
+        let damaged = rows
+            .iter()
+            .filter(|row| row.is_visible() && row.damaged_at.is_some());
+        let strays = StrayFacts {
             listed: listing.archives,
             elsewhere: listing.elsewhere,
             ledger: said.archives,
+            damaged: damaged.map(|row| row.id).collect(),
             here: BTreeMap::new(),
             newest_archive: said.newest_archive,
             store_now: listing.store_now,
@@ -174,79 +100,68 @@ impl Search<'_> {
                 MayRetire::No
             },
         };
-        Ok((state, facts))
-    }
-
-    fn plan(&self, facts: &StrayFacts) -> Result<StrayPlan, Error> {
-        plan_strays(facts).map_err(|short| Error::ListingShort {
-            archive: short.archive,
-            store: self.source.store.url(),
-            objects: short.wrong.len(),
-            first: short.wrong.into_iter().next().unwrap_or_default(),
-        })
-    }
-
-    /// Retires what is removed by a later run, all of it in one entry.
-    fn retire(
-        &self,
-        plan: &StrayPlan,
-        state: &mut LedgerState,
-        catalog: &mut Catalog,
-    ) -> Result<(), Error> {
-        // By id, as the plan's lines are.
-        let archives: Vec<ArchiveId> = plan
-            .with(Fate::Retire)
-            .filter_map(|line| line.archive)
-            .collect();
-        if archives.is_empty() {
-            return Ok(());
-        }
-        self.world.interrupt.check()?;
-        let now = self.world.clock.now();
-        let today = local_date(now, self.config.timezone);
-        let writer = Writer {
-            config: self.config,
-            source: self.source,
-            keys: self.keys,
-            clock: self.world.clock,
-            // As long as the archives whose entries it stands between.
-            retain_until: retain_until(self.config, self.source.config, today, now),
-        };
-        let retire = RetireEntry {
-            archives,
-            reason: REASON.to_owned(),
-        };
-        writer.retire(&retire, state, catalog)
-    }
-
-    /// Deletes just what was listed, the archive's key of an attempt after all that it opens.
-    fn remove(&self, mut plan: StrayPlan) -> Result<StrayPlan, Error> {
-        let of = plan.with(Fate::Remove).map(|line| line.objects.len()).sum();
-        let mut deleted = 0;
-        let store = self.source.store;
-        for line in &mut plan.lines {
-            if line.fate != Fate::Remove {
-                continue;
+        let mut history = history(&rows);
+        agree(source, &history, &strays)?;
+        for archive in &mut history.archives {
+            if before.contains(&archive.id) {
+                seen.insert(archive.id);
+                archive.verification = Verification::Verified;
             }
-            let mut there = Vec::new();
-            for object in std::mem::take(&mut line.objects) {
-                self.world.interrupt.check()?;
-                let answer = store.delete(&store.locate(&object.key));
-                match answer.map_err(|source| Error::StraysLeft {
-                    source_name: self.source.name().clone(),
-                    deleted,
-                    of,
-                    source: Box::new(source),
-                })? {
-                    Deleted::Removed => there.push(object),
-                    // Somebody else was faster.
-                    Deleted::Absent => {}
-                }
-                deleted += 1;
-            }
-            line.objects = there;
         }
-        Ok(plan)
+        let facts = PruneFacts {
+            history,
+            strays,
+            retired: said.retired.into_values().collect(),
+            date: self.date,
+            schedule: schedule(source.config),
+        };
+        Ok((state, facts, seen))
+    }
+}
+
+/// The facts of a source that this machine has never archived: nothing is known of what is there.
+pub(super) fn of_unknown(
+    source: &Source,
+    store: &dyn Store,
+    date: NaiveDate,
+    world: World<'_>,
+) -> Result<PruneFacts, Error> {
+    let listing = Listing::take(source.directory.as_str(), store, world)?;
+    let strays = StrayFacts {
+        listed: listing.archives,
+        elsewhere: listing.elsewhere,
+        ledger: BTreeMap::new(),
+        damaged: BTreeSet::new(),
+        here: BTreeMap::new(),
+        newest_archive: None,
+        store_now: listing.store_now,
+        system_now: listing.system_now,
+        delete_after: TimeDelta::zero(),
+        may_retire: MayRetire::Yes,
+    };
+    Ok(PruneFacts {
+        strays,
+        history: History::default(),
+        retired: Vec::new(),
+        date,
+        schedule: schedule(source),
+    })
+}
+
+/// Refuses to go on while the catalog takes other archives for visible than the ledger does.
+fn agree(source: &OpenSource<'_>, history: &History, strays: &StrayFacts) -> Result<(), Error> {
+    let here: BTreeSet<ArchiveId> = history.archives.iter().map(|archive| archive.id).collect();
+    let visible = strays.ledger.iter();
+    let there: BTreeSet<ArchiveId> = visible
+        .filter(|(_, known)| matches!(known, InLedger::Visible(_)))
+        .map(|(id, _)| *id)
+        .collect();
+    match here.symmetric_difference(&there).next() {
+        None => Ok(()),
+        Some(archive) => Err(Error::LedgerDiffers {
+            source_name: source.name().clone(),
+            archive: *archive,
+        }),
     }
 }
 
@@ -289,6 +204,7 @@ impl Listing {
                         what,
                         bytes: stat.bytes,
                         stored: told(stat.modified),
+                        class: stat.class,
                     });
                 }
                 None => elsewhere.push(StrayObject {
@@ -309,6 +225,7 @@ fn told(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
 /// What the entries say of archive ids, and when the store took the newest archive's.
 struct Said {
     archives: BTreeMap<ArchiveId, InLedger>,
+    retired: BTreeMap<ArchiveId, RetiredArchive>,
     newest_archive: Option<DateTime<Utc>>,
 }
 
@@ -328,9 +245,10 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
         .collect();
     let mut said = Said {
         archives: BTreeMap::new(),
+        retired: BTreeMap::new(),
         newest_archive: None,
     };
-    let mut own = BTreeMap::new();
+    let mut known: BTreeMap<ArchiveId, RetiredArchive> = BTreeMap::new();
     for entry in entries {
         let at = *stored.get(&entry.seq).ok_or_else(|| Error::LedgerBehind {
             source_name: source.name().clone(),
@@ -342,23 +260,37 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
         match decode_body(body).map_err(LedgerError::from)?.kind {
             EntryKind::Archive(archive) => {
                 let objects = own_objects(directory, &archive);
-                own.insert(archive.id, objects.clone());
+                let as_retired = RetiredArchive {
+                    id: archive.id,
+                    chain: archive.chain,
+                    since: None,
+                    retain_until: archive.retain_until.map(|until| until.0),
+                    objects: objects.clone(),
+                };
+                known.insert(archive.id, as_retired);
                 said.archives.insert(archive.id, InLedger::Visible(objects));
                 said.newest_archive = Some(at);
             }
             EntryKind::Retire(retire) => {
                 for id in retire.archives {
-                    let was = match said.archives.get(&id) {
-                        Some(InLedger::Visible(_)) => InLedger::RetiredArchive,
-                        _ => InLedger::RetiredAttempt { since: told(at) },
+                    let was = match known.get(&id) {
+                        Some(archive) => {
+                            let since = told(at);
+                            let archive = archive.clone();
+                            let objects = archive.objects.clone();
+                            let archive = RetiredArchive { since, ..archive };
+                            said.retired.insert(id, archive);
+                            InLedger::RetiredArchive(objects)
+                        }
+                        None => InLedger::RetiredAttempt { since: told(at) },
                     };
                     said.archives.insert(id, was);
                 }
             }
             EntryKind::Revive(revive) => {
                 for id in revive.archives {
-                    if let Some(objects) = own.get(&id).cloned() {
-                        said.archives.insert(id, InLedger::Visible(objects));
+                    if let Some(archive) = said.retired.remove(&id) {
+                        said.archives.insert(id, InLedger::Visible(archive.objects));
                     }
                 }
             }
@@ -386,7 +318,7 @@ fn own_objects(directory: &str, archive: &ArchiveEntry) -> BTreeMap<String, u64>
 
 /// What this machine knows of attempts. What it takes for an archive, and the ledger does not, is in
 /// doubt, and left alone like what is not over.
-fn here(
+pub(super) fn here(
     catalog: &Catalog,
     ledger: &LedgerId,
     said: &BTreeMap<ArchiveId, InLedger>,

@@ -1,0 +1,132 @@
+//! What it costs to delete objects before the time that their storage class is paid for.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::prices::Prices;
+use super::strays::ListedObject;
+use super::usd::Usd;
+use crate::model::StorageClass;
+
+/// The objects of one storage class that go before their minimum storage duration is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarlyDeletion {
+    /// The class.
+    pub class: StorageClass,
+    /// Days that each object is paid for at least.
+    pub minimum_days: u32,
+    /// How many go before that.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The most days that one of them lacks.
+    pub days: u32,
+    /// What the days that they lack cost: they are billed when the objects are deleted.
+    pub usd: Usd,
+}
+
+/// What the minimum storage duration of each class makes of a deletion at that time. An object whose
+/// age or class the store does not tell is not in it.
+pub fn early_deletion<'a>(
+    objects: impl IntoIterator<Item = &'a ListedObject>,
+    at: DateTime<Utc>,
+    prices: &Prices,
+) -> Vec<EarlyDeletion> {
+    let mut classes: BTreeMap<StorageClass, EarlyDeletion> = BTreeMap::new();
+    for object in objects {
+        let (Some(class), Some(stored)) = (object.class, object.stored) else {
+            continue;
+        };
+        let age = u32::try_from((at - stored).num_days().max(0)).unwrap_or(u32::MAX);
+        let days = class.minimum_days().saturating_sub(age);
+        if days == 0 {
+            continue;
+        }
+        let early = classes.entry(class).or_insert(EarlyDeletion {
+            class,
+            minimum_days: class.minimum_days(),
+            objects: 0,
+            bytes: 0,
+            days: 0,
+            usd: Usd::default(),
+        });
+        early.objects += 1;
+        early.bytes += object.bytes;
+        early.days = early.days.max(days);
+        let price = prices.class(class).gb_month;
+        early.usd = early.usd + price.of_holding(object.bytes, days);
+    }
+    classes.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::super::usd::GB;
+    use super::*;
+    use crate::model::keys::ArchiveObject;
+
+    fn at() -> DateTime<Utc> {
+        "2026-11-21T03:00:00Z".parse().unwrap()
+    }
+
+    fn object(class: Option<StorageClass>, bytes: u64, days: Option<i64>) -> ListedObject {
+        ListedObject {
+            key: "home/archives/x".to_owned(),
+            what: ArchiveObject::Segment,
+            bytes,
+            stored: days.map(|days| at() - TimeDelta::days(days)),
+            class,
+        }
+    }
+
+    #[test]
+    fn the_days_that_an_object_lacks_are_paid_for_at_the_price_of_its_class() {
+        let prices = Prices::built_in();
+        for (class, days, lacks, micros) in [
+            // 0.00099 × 80 / 30
+            (StorageClass::DeepArchive, 100, Some(80), 2_640),
+            (StorageClass::DeepArchive, 180, None, 0),
+            // 0.0036 × 90 / 30
+            (StorageClass::Glacier, 0, Some(90), 10_800),
+            (StorageClass::Glacier, 90, None, 0),
+            // 0.004 × 1 / 30
+            (StorageClass::GlacierIr, 89, Some(1), 134),
+            // 0.0125 × 15 / 30
+            (StorageClass::StandardIa, 15, Some(15), 6_250),
+            (StorageClass::Standard, 0, None, 0),
+        ] {
+            let found = early_deletion(&[object(Some(class), GB, Some(days))], at(), &prices);
+            let told = found.first().map(|early| (early.days, early.usd.micros()));
+            assert_eq!(told, lacks.map(|lacks| (lacks, micros)), "{class} {days}");
+        }
+    }
+
+    #[test]
+    fn a_class_is_one_line_and_what_is_not_told_is_in_none() {
+        let deep = Some(StorageClass::DeepArchive);
+        let objects = [
+            object(deep, 100, Some(170)),
+            object(deep, 200, Some(150)),
+            object(deep, 400, Some(200)),
+            object(None, 800, Some(1)),
+            object(deep, 1600, None),
+            // The listing is a moment ahead of the clock.
+            object(Some(StorageClass::Glacier), 1, Some(-1)),
+        ];
+        let found = early_deletion(&objects, at(), &Prices::built_in());
+        let told: Vec<_> = found
+            .iter()
+            .map(|early| (early.class, early.objects, early.bytes, early.days))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (StorageClass::Glacier, 1, 1, 90),
+                (StorageClass::DeepArchive, 2, 300, 30),
+            ]
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! DELETE: an object for good, with every version that the bucket keeps of it.
+//!
+//! In a bucket that keeps versions a delete without one only hides the object, which is paid for as
+//! before. So each version is deleted by its own id, the delete markers too.
+
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
+use aws_sdk_s3::types::EncodingType;
+use chrono::{DateTime, Utc};
+
+use super::answer::{Answer, ERROR_TYPE, Judged, judge};
+use super::list::percent_decoded;
+use super::{S3Store, locator};
+use crate::store::error::{ErrorKind, Operation, StoreError};
+use crate::store::patience::Again;
+use crate::store::{Deleted, Locator};
+
+/// What a bucket has under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Nothing,
+    /// An object, and no other versions of it.
+    Object,
+    /// Versions, the newest of which may be a delete marker.
+    Versions,
+}
+
+/// A version of a key.
+#[derive(Debug, PartialEq, Eq)]
+struct Version {
+    is_latest: bool,
+    id: String,
+}
+
+impl S3Store<'_> {
+    pub(super) async fn remove(&self, at: &Locator) -> Result<Deleted, StoreError> {
+        let (key, version) = self.parse(Operation::Delete, at)?;
+        if version.is_some() {
+            // The answer to a delete is the same whether there was anything.
+            match self.head(Operation::Delete, at).await {
+                Err(error) if error.is_not_found() => return Ok(Deleted::Absent),
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+            self.delete_one(key, version).await?;
+            return Ok(Deleted::Removed);
+        }
+        match self.kept(key).await? {
+            Kept::Nothing => Ok(Deleted::Absent),
+            Kept::Object => {
+                self.delete_one(key, None).await?;
+                Ok(Deleted::Removed)
+            }
+            Kept::Versions => self.remove_versions(key).await,
+        }
+    }
+
+    /// Looks at a key: the answer tells whether the bucket keeps versions, so that one that does not
+    /// is asked nothing more.
+    async fn kept(&self, key: &str) -> Result<Kept, StoreError> {
+        let asked = self
+            .persevere(Operation::Delete, key, async |client, _| {
+                let request = client
+                    .head_object()
+                    .bucket(&self.settings.bucket)
+                    .key(self.full(key));
+                let output = match request.send().await {
+                    Ok(output) => output,
+                    Err(error) if is_hidden(&error) => return Ok(Kept::Versions),
+                    Err(error) => return Err(judge(&error)),
+                };
+                if output.e_tag().is_none() && output.content_type() == Some(ERROR_TYPE) {
+                    return Err(Judged::error_in_200());
+                }
+                Ok(match output.version_id() {
+                    None | Some("") => Kept::Object,
+                    Some(_) => Kept::Versions,
+                })
+            })
+            .await;
+        match asked {
+            Err(error) if error.is_not_found() => {
+                self.require_bucket(Operation::Delete, key).await?;
+                Ok(Kept::Nothing)
+            }
+            asked => asked,
+        }
+    }
+
+    /// Deletes every version of a key, the current one last: until then the object is listed, so
+    /// that a run that is cut short is gone on with.
+    async fn remove_versions(&self, key: &str) -> Result<Deleted, StoreError> {
+        let mut versions = self.versions(key).await?;
+        if versions.is_empty() {
+            return Ok(Deleted::Absent);
+        }
+        versions.sort_by_key(|version| version.is_latest);
+        for version in versions {
+            let id = version.id.as_str();
+            let Err(error) = self.delete_one(key, Some(id)).await else {
+                continue;
+            };
+            return match self.retained(key, id, &error).await {
+                Some(until) => Ok(Deleted::Retained { until }),
+                None => Err(error),
+            };
+        }
+        Ok(Deleted::Removed)
+    }
+
+    /// Until when a lock forbids what was denied; `None` if it is no lock that does, or nobody may
+    /// know.
+    async fn retained(&self, key: &str, id: &str, error: &StoreError) -> Option<DateTime<Utc>> {
+        if error.kind != ErrorKind::Denied {
+            return None;
+        }
+        let at = locator(key, Some(id));
+        let until = match self.head(Operation::Delete, &at).await {
+            Ok(head) => head.retained_until?,
+            Err(_) => return None,
+        };
+        let now = self.clock.now().unwrap_or_else(Utc::now);
+        (until > now).then_some(until)
+    }
+
+    async fn delete_one(&self, key: &str, version: Option<&str>) -> Result<(), StoreError> {
+        self.persevere(Operation::Delete, key, async |client, _| {
+            let request = client
+                .delete_object()
+                .bucket(&self.settings.bucket)
+                .key(self.full(key))
+                .set_version_id(version.map(str::to_owned));
+            request.send().await.map_err(|error| judge(&error))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// All versions of exactly that key, delete markers among them.
+    async fn versions(&self, key: &str) -> Result<Vec<Version>, StoreError> {
+        let full = self.full(key);
+        let mut found = Vec::new();
+        let mut from: (Option<String>, Option<String>) = (None, None);
+        loop {
+            let page = self
+                .persevere(Operation::Delete, key, async |client, _| {
+                    let request = client
+                        .list_object_versions()
+                        .bucket(&self.settings.bucket)
+                        .prefix(&full)
+                        .encoding_type(EncodingType::Url)
+                        .set_key_marker(from.0.clone())
+                        .set_version_id_marker(from.1.clone());
+                    let page = request.send().await.map_err(|error| judge(&error))?;
+                    let next = (page.next_key_marker(), page.next_version_id_marker());
+                    let cut = page.is_truncated() == Some(true)
+                        && (next.0.is_none() || next == (from.0.as_deref(), from.1.as_deref()));
+                    if cut {
+                        let what = "it cut the listing of versions short and gave no way to go on";
+                        let answer = Answer::said(what);
+                        return Err(Judged::new(ErrorKind::Unavailable, Again::FewTimes, answer));
+                    }
+                    Ok(page)
+                })
+                .await?;
+            found.extend(of_key(&page, &full));
+            if page.is_truncated() != Some(true) {
+                return Ok(found);
+            }
+            let key_marker = page.next_key_marker().and_then(percent_decoded);
+            from = (key_marker, page.next_version_id_marker().map(str::to_owned));
+        }
+    }
+}
+
+/// Whether the answer says that the object is only hidden by a delete marker.
+fn is_hidden<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> bool {
+    let marker = error
+        .raw_response()
+        .and_then(|response| response.headers().get("x-amz-delete-marker"));
+    marker == Some("true")
+}
+
+/// What a page has of exactly that key: a prefix may begin other keys too.
+fn of_key(page: &ListObjectVersionsOutput, full: &str) -> Vec<Version> {
+    let is_it = |key: Option<&str>| key.and_then(percent_decoded).as_deref() == Some(full);
+    let versions = page
+        .versions()
+        .iter()
+        .map(|version| (version.key(), version.version_id(), version.is_latest()));
+    let markers = page
+        .delete_markers()
+        .iter()
+        .map(|marker| (marker.key(), marker.version_id(), marker.is_latest()));
+    versions
+        .chain(markers)
+        .filter(|(key, ..)| is_it(*key))
+        .filter_map(|(_, id, is_latest)| {
+            Some(Version {
+                is_latest: is_latest == Some(true),
+                id: id?.to_owned(),
+            })
+        })
+        .collect()
+}
