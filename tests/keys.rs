@@ -129,6 +129,26 @@ coldchain restore home --to DIRECTORY \\
 }
 
 #[test]
+fn a_kit_that_knows_more_than_the_catalog_is_not_set_back() {
+    let machine = archived(&["2024-01-01"]);
+    fs::copy(machine.path("state/catalog.db"), machine.path("older.db")).unwrap();
+    feed_one(&machine, "2024-01-07", 1);
+    ok(&machine.run("key kit --kit $T/kit --quiet"));
+    let newer = kit_text(&machine);
+    fs::rename(machine.path("older.db"), machine.path("state/catalog.db")).unwrap();
+    for journal in ["catalog.db-wal", "catalog.db-shm"] {
+        let _ = fs::remove_file(machine.state().join(journal));
+    }
+    machine.run("key kit --kit $T/kit").is(
+        6,
+        "",
+        "error: $T/kit knows an entry 3 of `home` that the catalog here does not have\n\
+         hint: the kit was not changed; `coldchain catalog rebuild --identity KIT` holds the store against it\n",
+    );
+    assert_eq!(kit_text(&machine), newer);
+}
+
+#[test]
 fn without_the_kit_a_supplement_says_all_but_its_secrets() {
     let machine = archived(&["2024-01-01"]);
     let run = machine.run("key kit");
@@ -328,7 +348,7 @@ fn a_key_that_was_removed_archives_nothing_until_a_new_one_is_made() {
     let before = machine.standing();
     let refused = format!(
         "error: the ledger of `home` does not have this machine's key as a writer: {lost}\n\
-         hint: nothing was written; `coldchain key show` tells who has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` gives one\n"
+         hint: nothing was stored; `coldchain key show` tells who has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` gives one\n"
     );
     machine
         .run_with("decide 2024-01-07", &stream("2024-01-07", 0, 1))

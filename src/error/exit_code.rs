@@ -126,6 +126,7 @@ impl Error {
             | Self::LedgerForked { .. }
             | Self::NewerLedger { .. }
             | Self::NoRole { .. }
+            | Self::KitKnowsMore { .. }
             | Self::ChainsDamaged { .. }
             | Self::KeyTaken { .. }
             | Self::DamageFound { .. }

@@ -194,6 +194,9 @@ impl Error {
     fn key_hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoKeys { .. } => "run `coldchain init`",
+            Self::KitKnowsMore { .. } => {
+                "the kit was not changed; `coldchain catalog rebuild --identity KIT` holds the store against it"
+            }
             Self::NoPublicKey(_) => "`coldchain key show` prints a machine's, RW…",
             Self::NoRootSecret(_) => "give the recovery kit that `coldchain init` has written",
             Self::OtherRoot { .. } => "nothing was done; give the kit of this machine's ledgers",
@@ -202,7 +205,7 @@ impl Error {
             }
             Self::ChainsDamaged { .. } => "`coldchain verify` says what else is damaged",
             Self::NoRole { .. } => {
-                "nothing was written; `coldchain key show` tells who has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` gives one"
+                "nothing was stored; `coldchain key show` tells who has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` gives one"
             }
             Self::Exposed { .. } => {
                 "run `chmod 600` on it; if others had access, its key is no secret any more"

@@ -462,6 +462,16 @@ pub enum Error {
         /// What is wrong with it.
         source: KitFault,
     },
+    /// A kit is a witness of an entry that the catalog lacks, or has otherwise.
+    #[error("{} knows an entry {seq} of `{source_name}` that the catalog here does not have", path.display())]
+    KitKnowsMore {
+        /// The kit.
+        path: PathBuf,
+        /// The source.
+        source_name: SourceName,
+        /// The entry's number.
+        seq: u64,
+    },
     /// What was typed is no key.
     #[error("`{0}` is no public key")]
     NoPublicKey(String),

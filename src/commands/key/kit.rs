@@ -37,6 +37,19 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
             trusted: root.to_string(),
         });
     }
+    // A kit is a witness: what it knows and the catalog does not is never written over.
+    for known in &kit.sources {
+        let ours = sources.iter().any(|source| source.ledger == known.ledger);
+        if let (true, Some(head)) = (ours, known.head)
+            && catalog.entry_hash(&known.ledger, head.seq)? != Some(head.hash)
+        {
+            return Err(Error::KitKnowsMore {
+                path: path.clone(),
+                source_name: known.name.clone(),
+                seq: head.seq,
+            });
+        }
+    }
     let change = update_kit(path, &sources)?;
     if everywhere.json {
         return answer_json(&to_json(Some((path, change)), &sources));

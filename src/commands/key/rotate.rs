@@ -11,7 +11,7 @@ use crate::commands::output::{answer, answer_json};
 use crate::commands::{load, sources};
 use crate::config::{Config, Prune};
 use crate::engine::{KeyChange, Rotated, StateDir, World, keys_of, read_kit, rotate};
-use crate::error::Error;
+use crate::error::{Error, in_words as error_in_words};
 use crate::interrupt::Interrupt;
 use crate::ledger::{PublicKey, SigningKey};
 use crate::model::entry::Role;
@@ -63,7 +63,10 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
                     "keys": keys_to_json(&rotated.keys),
                 }));
             }
-            Err(error) => errors.push((source, error)),
+            Err(error) => {
+                told.push(json!({"source": source.name, "error": error_in_words(&error)}));
+                errors.push((source, error));
+            }
         }
     }
     // A ledger that does not know the new key yet is told by the next run: until then it stays aside.
