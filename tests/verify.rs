@@ -297,6 +297,33 @@ fn a_wrong_identity_and_a_store_that_is_not_there_are_errors_and_no_damage() {
 }
 
 #[test]
+fn a_machine_that_has_only_the_kit_verifies_what_it_has_rebuilt() {
+    let (machine, _) = archived();
+    for (state, trust, warned) in [
+        ("with", "--identity $T/kit", false),
+        ("without", "--unauthenticated", true),
+    ] {
+        let run = |words: &str| {
+            let words = format!("{words} --state-dir $T/{state}");
+            let mut command = machine.command(&words);
+            machine.run_command(command.env("COLDCHAIN_CONFIG", machine.path("no-config")))
+        };
+        let rebuilt = run(&format!("catalog rebuild --store file://$T/store {trust}"));
+        assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
+        let verified = run("verify --deep --identity $T/kit");
+        assert_eq!(verified.code, Some(0), "{verified:?}");
+        assert!(
+            verified
+                .stdout
+                .contains("5 objects fetched and hashed, decrypted"),
+            "{verified:?}"
+        );
+        let noted = verified.stdout.contains("no root key is trusted here");
+        assert_eq!(noted, warned, "{verified:?}");
+    }
+}
+
+#[test]
 fn what_lies_beside_the_segments_of_an_archive_is_told_and_is_no_damage() {
     let (machine, _) = archived();
     let segment = second_segment(&machine);

@@ -185,6 +185,11 @@ fn revive(
     ledger: &LedgerId,
     archive: &ArchiveId,
 ) -> rusqlite::Result<()> {
+    // What checks had shown before it was retired holds no more, but for damage.
+    transaction.execute(
+        "DELETE FROM verification WHERE archive = ?1 AND outcome <> 'damaged'",
+        [archive.to_string()],
+    )?;
     transaction
         .execute(
             "UPDATE archive SET state = 'committed', verified_at = NULL

@@ -13,7 +13,9 @@ use super::{load_to_read, sources};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
-use crate::engine::{Drill, OpenSource, StateDir, VerifyReport, Verifying, World, verify};
+use crate::engine::{
+    Drill, OpenSource, StateDir, VerifyReport, Verifying, World, root_of_copy, verify,
+};
 use crate::error::{Error, in_words};
 use crate::model::VerifyLevel;
 use crate::model::size::Bytes;
@@ -141,7 +143,13 @@ fn check(
         row,
         store: store.as_ref(),
     };
-    let root = StateDir::new(&config.state_dir).root_key()?;
+    let (root, at_its_word) = match StateDir::new(&config.state_dir).root_key() {
+        Err(error @ Error::NoKeys { .. }) => {
+            let named = root_of_copy(&open.row.ledger, catalog)?;
+            (named.ok_or(error)?, true)
+        }
+        root => (root?, false),
+    };
     let identities = wanted.identities.as_ref();
     let verifying = Verifying {
         source: &open,
@@ -158,7 +166,14 @@ fn check(
         clock: world.clock,
         interrupt: world.interrupt,
     };
-    verify(&verifying, catalog)
+    let mut report = verify(&verifying, catalog)?;
+    if at_its_word {
+        report.notes.push(
+            "no root key is trusted here: the ledger was checked by the one that the catalog's first entry names"
+                .to_owned(),
+        );
+    }
+    Ok(report)
 }
 
 fn to_json(report: &VerifyReport, damaged: &[Damage], wanted: &Wanted) -> Value {

@@ -73,5 +73,5 @@ pub use stream::{Stdin, StreamSource};
 pub use thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};
 pub use trust::{Trusted, Word};
 pub use unlock::{SealedArchive, opens_nothing, sealed_archives};
-pub use verify::{Drill, LedgerReport, VerifyReport, Verifying, verify};
+pub use verify::{Drill, LedgerReport, VerifyReport, Verifying, root_of_copy, verify};
 pub use world::{OpenCatalog, OpenStore, World};

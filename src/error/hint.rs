@@ -6,6 +6,9 @@ use super::{EntryRefusal, Error};
 use crate::kit::KitFault;
 use crate::plan::{CostRefusal, Refusal, RestoreRefusal};
 
+const DAMAGE_FOUND: &str = "put the objects back from a copy of the store or from older versions, and \
+    verify again; until then, where it is the newest chain, the next archive is a full";
+
 impl Error {
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<String> {
@@ -142,9 +145,7 @@ impl Error {
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"
             }
-            Self::DamageFound { .. } => {
-                "put the objects back from a copy of the store or from older versions, and verify again; until then, where it is the newest chain, the next archive is a full"
-            }
+            Self::DamageFound { .. } => DAMAGE_FOUND,
             Self::Busy(_) | Self::StillBusy { .. } => "wait for it to end, and run again",
             Self::AttemptRetired { .. } => "run again: the night is planned anew",
             Self::NotLive(_) => {

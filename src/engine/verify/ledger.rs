@@ -9,9 +9,9 @@ use crate::engine::source::OpenSource;
 use crate::engine::thaw::ask_all;
 use crate::engine::unlock::SealedArchive;
 use crate::error::{Error, in_words};
-use crate::ledger::{Absorbed, Refusal, Replay, Trust};
+use crate::ledger::{Absorbed, PublicKey, Refusal, Replay, Trust, decode_body, split};
 use crate::model::entry::{Attachment, EntryKind};
-use crate::model::keys;
+use crate::model::{LedgerId, keys};
 use crate::plan::Damage;
 use crate::store::{ErrorKind, StoreError};
 
@@ -242,6 +242,18 @@ impl Reading<'_> {
             visible,
         }
     }
+}
+
+/// The root key that the first entry of the catalog's copy names, for a machine that was told of none.
+pub fn root_of_copy(ledger: &LedgerId, catalog: &Catalog) -> Result<Option<PublicKey>, Error> {
+    let first = catalog.entries(ledger)?.into_iter().next();
+    Ok(first.and_then(|entry| {
+        let (body, _) = split(&entry.object).ok()?;
+        match decode_body(body).ok()?.kind {
+            EntryKind::Open(open) => open.keys.first()?.key.parse().ok(),
+            _ => None,
+        }
+    }))
 }
 
 fn too_long() -> String {

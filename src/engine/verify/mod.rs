@@ -27,7 +27,7 @@ use crate::seal::Identities;
 use crate::store::Locator;
 
 pub use drill::Drill;
-pub use ledger::LedgerReport;
+pub use ledger::{LedgerReport, root_of_copy};
 
 /// A check to be carried out.
 pub struct Verifying<'a> {
