@@ -430,6 +430,23 @@ fn a_separate_pruner_is_given_its_role_and_nothing_else() {
         [(own, roles("writer")), (key, roles("pruner"))]
     );
     feed_one(&machine, "2024-01-07", 1);
+
+    // With the root public key it reads the ledger, and has what a pruner needs.
+    let store = machine.path("store").display().to_string();
+    pruner.write_config(&fed_config().replace("$T/store", &store));
+    let root = kit(&machine).root.unwrap();
+    let rebuilt = pruner.run(&format!("catalog rebuild --trust {root}"));
+    assert!(ok(&rebuilt).starts_with("home: 5 entries read, 2 archives\n"));
+    ok(&pruner.run("prune"));
+    let refused = pruner.run_with("decide 2024-01-14", &stream("2024-01-14", 0, 2));
+    assert_eq!(refused.code, Some(6), "{}", refused.stderr);
+    assert!(
+        refused.stderr.starts_with(
+            "error: the ledger of `home` does not have this machine's key as a writer"
+        ),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
