@@ -64,15 +64,18 @@ pub(super) fn take_back(
     ledger: &LedgerId,
     seq: u64,
 ) -> rusqlite::Result<()> {
-    transaction.execute(
-        "UPDATE archive SET state = 'unfinished', seq = NULL
-         WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
-        params![ledger.to_string(), seq],
-    )?;
-    transaction.execute(
+    let taken_back = transaction.execute(
         "DELETE FROM entry WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
         params![ledger.to_string(), seq],
     )?;
+    // Most entries that are absorbed are no attempt of this machine, and this would look at all archives.
+    if taken_back > 0 {
+        transaction.execute(
+            "UPDATE archive SET state = 'unfinished', seq = NULL
+             WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
+            params![ledger.to_string(), seq],
+        )?;
+    }
     Ok(())
 }
 

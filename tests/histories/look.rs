@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use coldchain::engine::{OpenSource, StateDir, catch_up};
+use coldchain::engine::{OpenStore, Rebuilding, StateDir, Trusted, Unfinished, World, rebuild};
 use coldchain::model::entry::ArchiveEntry;
 use coldchain::model::{ArchiveId, Sha256, keys};
+use coldchain::progress::Quiet;
 use coldchain::seal::{ArchiveKey, open_segment};
 use coldchain::store::Store;
 
@@ -81,25 +83,37 @@ impl Life<'_> {
         stream
     }
 
-    /// Panics unless the catalog says of the ledger what the store's ledger says.
+    /// Panics unless a catalog that is made anew from the store says of the ledger what this one says.
     pub(super) fn can_be_rebuilt(&self) {
         let (_, row) = self.catalog();
         let row = row.expect("it is known");
-        let state = &self.lab.config.state_dir;
-        let elsewhere = state.parent().unwrap().join("read again");
+        let config = &self.lab.config;
+        let elsewhere = config.state_dir.parent().unwrap().join("rebuilt");
         let _ = fs::remove_dir_all(&elsewhere);
-        let mut catalog = StateDir::new(&elsewhere).catalog().unwrap();
-        catalog.add_source(&row).unwrap();
-        let source = OpenSource {
-            config: &self.lab.config.sources[0],
-            row: row.clone(),
-            store: self.lab.store.as_ref(),
+        let trusted = Trusted {
+            roots: vec![StateDir::new(&config.state_dir).root_key().unwrap()],
+            ..Trusted::default()
         };
-        let root = StateDir::new(state).root_key().unwrap();
-        catch_up(&source, &mut catalog, &root).unwrap();
-        drop(catalog);
-        let own = replicated(&state.join("catalog.db"), row.ledger);
+        let rebuilding = Rebuilding {
+            state_dir: &StateDir::new(&elsewhere),
+            stores: &[config.stores[&config.sources[0].store].clone()],
+            trusted: &trusted,
+            identities: None,
+            config: None,
+            unfinished: Unfinished::Keep,
+        };
+        let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&self.lab.store)));
+        let world = World {
+            stores,
+            ..World::real(&Quiet)
+        };
+        let rebuilt = rebuild(&rebuilding, world).unwrap();
+        assert_eq!(rebuilt.damage(), 0, "{:?}", rebuilt.read[0].flaws);
+        let own = replicated(&config.state_dir.join("catalog.db"), row.ledger);
         let rebuilt = replicated(&elsewhere.join("catalog.db"), row.ledger);
-        assert_eq!(own, rebuilt, "the catalog, and the one read from the store");
+        assert_eq!(
+            own, rebuilt,
+            "the catalog, and the one made anew from the store"
+        );
     }
 }
