@@ -36,6 +36,10 @@ pub enum ExitCode {
 
 impl Error {
     /// The code that the process exits with.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a line for each error, and no rule that would put them in fewer"
+    )]
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
