@@ -709,6 +709,45 @@ fn a_dry_run_reads_what_the_ledger_has_got_since_and_does_not_keep_it() {
 }
 
 #[test]
+fn a_dry_run_just_behind_a_commit_whose_answer_was_lost_agrees_with_the_ledger() {
+    let machine = with_a_full();
+    let stream = incremental("2024-01-07", SECOND).finish();
+    decide(&machine, "2024-01-07", &stream);
+    let catalog = rusqlite::Connection::open(machine.path("state/catalog.db")).unwrap();
+    catalog
+        .execute_batch(
+            "UPDATE entry SET state = 'committing' WHERE seq = 3;
+             UPDATE archive SET state = 'committing' WHERE seq = 3;",
+        )
+        .unwrap();
+    drop(catalog);
+    let before = state_files(&machine);
+    let foreseen = answer_of(&machine, "prune --dry-run --json");
+    assert_eq!(ids(&foreseen, "kept"), [""; 0]);
+    assert_eq!(state_files(&machine), before);
+    assert_eq!(pruned(&machine), foreseen);
+    restorable(&machine, &["2024-01-01", "2024-01-07"]);
+}
+
+#[test]
+fn a_dry_run_takes_an_attempt_for_over_that_the_ledger_knows() {
+    let machine = with_a_full();
+    let attempt = begin_the_7th(&machine);
+    let unfinished = state_files(&machine);
+    let stream = long(incremental("2024-01-07", SECOND), 1).finish();
+    assert_eq!(machine.run_with("decide 2024-01-07", &stream).code, Some(0));
+    assert_eq!(machine.archived().len(), 2);
+    age_attempt(&machine, &attempt, 8);
+    // The catalog as a crash leaves it that takes the answer to the commit with it.
+    for (path, bytes) in &unfinished {
+        fs::write(path, bytes).unwrap();
+    }
+    let foreseen = answer_of(&machine, "prune --dry-run --json");
+    assert_eq!(ids(&foreseen, "removed"), [attempt.to_string()]);
+    assert_eq!(pruned(&machine)["removed"], foreseen["removed"]);
+}
+
+#[test]
 fn a_listing_that_lacks_something_of_a_visible_archive_stops_everything() {
     let (machine, given_up, _) = with_both_kinds();
     let visible = attempts(&machine)[0];

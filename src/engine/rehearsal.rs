@@ -1,7 +1,7 @@
 //! A catalog in memory with what the real one knows of a source: a dry run brings it up to the
 //! ledger's head, judges by it, and leaves the real one as it is.
 
-use crate::catalog::{Catalog, NewEntry};
+use crate::catalog::Catalog;
 use crate::engine::head::write_absorbed;
 use crate::engine::source::OpenSource;
 use crate::error::Error;
@@ -17,26 +17,16 @@ pub(super) fn rehearsal(source: &OpenSource<'_>, real: &Catalog) -> Result<Catal
     for (seq, reason) in real.quarantined(ledger)? {
         copy.quarantine(ledger, seq, &reason)?;
     }
-    for entry in real.entries(ledger)? {
+    // What was not answered is left out: if the store has it, it is read as anybody's entry is.
+    for entry in real.entries(ledger)?.iter().filter(|it| it.committed) {
         let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
-        let decoded = decode_body(body).map_err(LedgerError::from)?;
-        if entry.committed {
-            let absorbed = Absorbed {
-                entry: decoded,
-                hash: entry.hash,
-                warnings: Vec::new(),
-                lost: None,
-            };
-            write_absorbed(source, &mut copy, entry.seq, &entry.object, &absorbed)?;
-        } else {
-            let new = NewEntry {
-                seq: entry.seq,
-                kind: decoded.kind.name(),
-                hash: entry.hash,
-                object: &entry.object,
-            };
-            copy.begin_entry(ledger, &new)?;
-        }
+        let absorbed = Absorbed {
+            entry: decode_body(body).map_err(LedgerError::from)?,
+            hash: entry.hash,
+            warnings: Vec::new(),
+            lost: None,
+        };
+        write_absorbed(source, &mut copy, entry.seq, &entry.object, &absorbed)?;
     }
     for row in real.archives(ledger)? {
         if let Some(at) = row.damaged_at {

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::catalog::{ArchiveRow, Catalog, EntryRow};
+use crate::catalog::{Catalog, EntryRow};
 use crate::config::{Config, Source};
 use crate::engine::facts::{history, schedule};
 use crate::engine::head::{self, LedgerState};
@@ -19,7 +19,6 @@ use crate::engine::state::Keys;
 use crate::engine::world::World;
 use crate::error::Error;
 use crate::ledger::{LedgerError, decode_body, split};
-use crate::model::archive::ArchiveState;
 use crate::model::entry::{ArchiveEntry, EntryKind, Role};
 use crate::model::{ArchiveId, LedgerId, keys};
 use crate::plan::{
@@ -317,20 +316,17 @@ fn own_objects(directory: &str, archive: &ArchiveEntry) -> BTreeMap<String, u64>
 }
 
 /// What this machine knows of attempts. What it takes for an archive, and the ledger does not, is in
-/// doubt, and left alone like what is not over.
+/// doubt, and left alone like what is not over. What the ledger knows is over, also where a dry run
+/// finds it unfinished here because an answer was lost.
 pub(super) fn here(
     catalog: &Catalog,
     ledger: &LedgerId,
     said: &BTreeMap<ArchiveId, InLedger>,
 ) -> Result<BTreeMap<ArchiveId, Here>, Error> {
-    let in_doubt = |row: &ArchiveRow| match row.state {
-        ArchiveState::Unfinished | ArchiveState::Committing => true,
-        ArchiveState::Committed | ArchiveState::Retired => !said.contains_key(&row.id),
-    };
     let rows = catalog.archives(ledger)?;
     let open = rows
         .iter()
-        .filter(|row| in_doubt(row))
+        .filter(|row| !said.contains_key(&row.id))
         .map(|row| (row.id, Here::Open));
     let given_up = catalog.abandoned(ledger)?;
     let given_up = given_up.into_iter().map(|id| (id, Here::GivenUp));
