@@ -161,19 +161,16 @@ impl Subject {
         run.code
     }
 
-    /// Some calls, spread over all that there are, or every one.
+    /// Some calls, spread over all that there are.
     fn fails_everywhere(&self) {
         let wanted: usize =
             std::env::var("COLDCHAIN_INJECT").map_or(12, |number| number.parse().unwrap());
         for (error, kinds) in errors() {
             let all = self.calls(&kinds);
-            let chosen: Vec<&Call> = if wanted >= 100 {
-                all.iter().collect()
-            } else {
-                (0..wanted)
-                    .map(|at| &all[at * all.len() / wanted])
-                    .collect()
-            };
+            let wanted = wanted.min(all.len());
+            let chosen: Vec<&Call> = (0..wanted)
+                .map(|at| &all[at * all.len() / wanted])
+                .collect();
             let mut ends: BTreeMap<Option<i32>, usize> = BTreeMap::new();
             for call in &chosen {
                 *ends.entry(self.fails_at(error, call)).or_default() += 1;
