@@ -239,6 +239,87 @@ fn a_key_that_was_attached_opens_and_one_that_was_rotated_out_signs_nothing() {
     );
 }
 
+#[test]
+fn what_stands_before_a_damaged_or_missing_entry_comes_back() {
+    if !can_run() {
+        return;
+    }
+    let frozen = v1();
+    let fs = LoopFs::new(256);
+    let harms: [(&str, fn(&Victim)); 2] = [
+        ("damaged", |victim| {
+            forge(
+                &victim.entry(3),
+                "\"frame_size\":4194304",
+                "\"frame_size\":1",
+            );
+        }),
+        ("missing", |victim| {
+            fs::remove_file(victim.entry(3)).unwrap();
+        }),
+    ];
+    for (what, harm) in harms {
+        let victim = Victim::of(&frozen);
+        harm(&victim);
+        let target = fs.path(what);
+        fs::create_dir(&target).unwrap();
+        let output = victim.restore("2024-01-01", &target);
+        let said = said(&output);
+        assert!(output.status.success(), "{what}: {said}");
+        let told = "DAMAGED: entries 3 to 3; entry 4 comes after them";
+        assert!(said.contains(told), "{what}: {said}");
+        assert_eq!(complete(&target), ["2024-01-01"], "{what}");
+        let restored = target.join("2024-01-01");
+        assert_eq!(formats::listing(&restored), frozen.expected("2024-01-01"));
+        btrfs(["subvolume", "delete"], &[&restored]);
+    }
+}
+
+#[test]
+fn an_archive_that_builds_on_nothing_lost_comes_back_past_a_rotten_entry() {
+    if !can_run() {
+        return;
+    }
+    let machine = Machine::with_subvolume(256);
+    let run = |words: &str| {
+        let run = machine.run(words);
+        assert_eq!(run.code, Some(0), "{words}: {}", run.stderr);
+    };
+    let letter = machine.btrfs().path("home/letter");
+    fs::write(&letter, "one\n").unwrap();
+    run("backup 2024-01-01");
+    let (_, recipient) = coldchain::seal::generate_identity();
+    run(&format!(
+        "key add-recipient {recipient} --identity $T/kit --source home"
+    ));
+    fs::write(&letter, "two\n").unwrap();
+    run("backup 2024-01-07");
+    let source = machine.path("store/home");
+    let ledger = source.join("ledger");
+    change(&ledger.join("00000003.entry"), |bytes| bytes[40] ^= 1);
+    // What a synchronised folder or a file manager leaves beside an entry is none.
+    for copy in ["00000004.sync-conflict-1.entry", "00000004 (1).entry"] {
+        fs::copy(ledger.join("00000004.entry"), ledger.join(copy)).unwrap();
+    }
+
+    let kit = machine.path("kit");
+    let text = fs::read_to_string(&kit).unwrap();
+    let root = text
+        .lines()
+        .find_map(|line| line.strip_prefix("# root public key: "))
+        .unwrap();
+    let other = LoopFs::new(256);
+    let target = other.path("target");
+    fs::create_dir(&target).unwrap();
+    let output = by_hand(&source, &kit, root, "2024-01-07", &target);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(complete(&target), ["2024-01-01", "2024-01-07"]);
+    for date in complete(&target) {
+        let snapshot = machine.btrfs().path("snapshots").join(&date);
+        compare_trees(&snapshot, &target.join(&date));
+    }
+}
+
 /// A copy of the frozen store that something happens to.
 struct Victim {
     directory: tempfile::TempDir,
@@ -362,7 +443,7 @@ const HARMS: [(&str, Harm, &str, &[&str]); 18] = [
                 "\"frame_size\":1",
             );
         },
-        "does not follow the entry before it",
+        "2024-01-14 needs 2024-01-07-incr-",
         &[],
     ),
     (
@@ -406,7 +487,7 @@ const HARMS: [(&str, Harm, &str, &[&str]); 18] = [
     (
         "a missing entry",
         |victim| fs::remove_file(victim.entry(3)).unwrap(),
-        "entry 3 is missing",
+        "2024-01-14 needs 2024-01-07-incr-",
         &[],
     ),
     (
