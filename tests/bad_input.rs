@@ -620,23 +620,40 @@ fn a_program_that_is_missing_or_too_old_is_named() {
 fn something_in_the_snapshot_s_place_is_left_alone() {
     let Some(machine) = ready() else { return };
     let place = machine.btrfs().path("snapshots/2024-01-01");
-    let stderr = "error: $FS/snapshots/2024-01-01 exists, and coldchain did not make it\n\
-    hint: rename it or delete it, and run again\n";
+    let refused = |what: &str| {
+        let refused = unchanged(&machine, "backup 2024-01-01");
+        let error =
+            format!("error: $FS/snapshots/2024-01-01 is in the way of the snapshot: {what}");
+        assert!(refused.stderr.starts_with(&error), "{refused:?}");
+        let hint = "\nhint: rename it or delete it, and run again\n";
+        assert!(refused.stderr.ends_with(hint), "{refused:?}");
+        assert_eq!(refused.code, Some(2));
+    };
     fs::create_dir(&place).unwrap();
-    unchanged(&machine, "backup 2024-01-01").is(2, "", stderr);
+    refused("it is no subvolume\n");
     fs::remove_dir(&place).unwrap();
     fs::write(&place, "").unwrap();
-    unchanged(&machine, "backup 2024-01-01").is(2, "", stderr);
+    refused("it is no subvolume\n");
     fs::remove_file(&place).unwrap();
     let home = machine.btrfs().path("home");
-    btrfs(["subvolume", "snapshot", "-r"], &[&home, &place]);
-    unchanged(&machine, "backup 2024-01-01").is(2, "", stderr);
-    // One that coldchain made, and somebody replaced.
+    // Writable, of another subvolume, and somewhere else.
+    btrfs(["subvolume", "snapshot"], &[&home, &place]);
+    refused("it is no read-only snapshot of $FS/home\n");
     btrfs(["subvolume", "delete"], &[&place]);
+    let other = machine.btrfs().subvolume("other");
+    btrfs(["subvolume", "snapshot", "-r"], &[&other, &place]);
+    refused("it is no read-only snapshot of $FS/home\n");
+    let elsewhere = machine.btrfs().path("elsewhere");
+    btrfs(["subvolume", "delete"], &[&place]);
+    btrfs(["subvolume", "snapshot", "-r"], &[&home, &elsewhere]);
+    std::os::unix::fs::symlink(&elsewhere, &place).unwrap();
+    refused("it is a symbolic link\n");
+    fs::remove_file(&place).unwrap();
+    // One that coldchain made, and somebody replaced.
     assert_eq!(machine.run("backup 2024-01-01").code, Some(0));
     btrfs(["subvolume", "delete"], &[&place]);
     btrfs(["subvolume", "snapshot"], &[&home, &place]);
-    unchanged(&machine, "backup 2024-01-01").is(2, "", stderr);
+    refused("another subvolume stands there, with uuid ");
     assert_eq!(machine.archived(), ["2024-01-01 full"]);
 }
 

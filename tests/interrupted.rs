@@ -105,7 +105,11 @@ fn what_only_has_a_snapshots_name_is_left_alone() {
     fs::write(left.join("precious"), "data").unwrap();
     let ran = sandbox.run(["backup", "2025-01-01"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("coldchain did not make it"), "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("it has the name of a snapshot in the making, and is none"),
+        "{ran:?}"
+    );
     assert!(left.join("precious").exists());
     assert!(sandbox.ledger().is_empty());
 }

@@ -187,3 +187,92 @@ fn a_night_years_ahead_deletes_no_snapshot_for_its_age() {
         ["2026-01-03", "2026-01-04"]
     );
 }
+
+/// Loses the catalog, and makes it anew from the store.
+fn rebuild(sandbox: &Sandbox) -> String {
+    let catalog = sandbox.loaded_config().state_dir.join("catalog.db");
+    fs::remove_file(catalog).unwrap();
+    sandbox.run(["catalog", "rebuild"]).ok().stdout
+}
+
+#[test]
+fn what_a_rebuild_finds_in_the_directory_is_built_on_and_never_deleted() {
+    if !real_btrfs_available() {
+        return;
+    }
+    // Whether they are coldchain's own, another tool's that `decide` was fed with, or a restore's, the ledger
+    // can't tell.
+    let sandbox = source("keep_snapshots = 2");
+    assert_eq!(
+        after(&sandbox, &["2025-01-01", "2025-02-01"]),
+        ["2025-01-01", "2025-02-01"]
+    );
+    let said = rebuild(&sandbox);
+    assert!(
+        said.ends_with(
+            "home: 2 snapshots found again here\n\
+             home: nothing tells who made 2 snapshots of it that stand here: coldchain deletes none of them\n"
+        ),
+        "{said}"
+    );
+    // Nor does a second rebuild make them coldchain's.
+    sandbox.run(["catalog", "rebuild"]).ok();
+    let found = ["2025-01-01", "2025-02-01"];
+    let nights = ["2025-02-02", "2025-02-03", "2025-02-04", "2025-02-05"];
+    let standing = after(&sandbox, &nights);
+    assert_eq!(standing[..2], found);
+    assert_eq!(standing[2..], ["2025-02-04", "2025-02-05"]);
+    mutate_tree(&sandbox.source(), &mut Rng::new(6));
+    let standing = after(&sandbox, &["2025-03-01", "2025-03-02", "2025-03-03"]);
+    assert_eq!(standing[..2], found);
+    assert_eq!(
+        sandbox.archives("committed")[2]["send_parent"],
+        "2025-02-01"
+    );
+    sandbox.restores_equal(&["2025-02-01", "2025-03-01"]);
+}
+
+#[test]
+fn a_rebuild_keeps_what_the_catalog_of_before_knew_as_made_here() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = source("keep_snapshots = 2");
+    after(&sandbox, &["2025-01-01", "2025-02-01"]);
+    let said = sandbox.run(["catalog", "rebuild"]).ok().stdout;
+    assert!(!said.contains("nothing tells"), "{said}");
+    assert_eq!(
+        after(&sandbox, &["2025-02-02", "2025-02-03"]),
+        ["2025-02-01", "2025-02-02", "2025-02-03"]
+    );
+}
+
+#[test]
+fn a_night_s_snapshot_that_no_catalog_knows_any_more_serves_and_stays() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = source("keep_snapshots = 1");
+    after(&sandbox, &["2025-01-01", "2025-01-31"]);
+    let standing = which(&sandbox.snapshot("2025-01-31"));
+    let said = rebuild(&sandbox);
+    assert!(
+        said.contains("home: nothing tells who made 2 snapshots of it that stand here"),
+        "{said}"
+    );
+    let again = sandbox.backup("2025-01-31");
+    assert!(
+        again
+            .stderr
+            .contains("nothing tells who made it: it is used, and coldchain never deletes it"),
+        "{again:?}"
+    );
+    assert_eq!(which(&sandbox.snapshot("2025-01-31")), standing);
+    let silent = sandbox.backup("2025-01-31");
+    assert!(!silent.stderr.contains("nothing tells"), "{silent:?}");
+    assert_eq!(
+        after(&sandbox, &["2025-02-01", "2025-02-02", "2025-02-03"]),
+        ["2025-01-01", "2025-01-31", "2025-02-01", "2025-02-03"]
+    );
+    sandbox.restores_equal(&["2025-02-01"]);
+}

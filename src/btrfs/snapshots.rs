@@ -1,10 +1,14 @@
 //! Making and deleting snapshots.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
+use super::children;
 use super::error::BtrfsError;
 use super::identity::{identity, sync};
 use super::program;
+use super::sys;
 use super::tools::Tools;
 use crate::model::{SubvolumeIdentity, Uuid};
 
@@ -66,7 +70,7 @@ pub fn delete(
             found: found.parent_uuid,
         });
     }
-    delete_checked(tools, path)
+    delete_checked(tools, path, found.subvolume_id)
 }
 
 /// Deletes what a receive left: the subvolume at `path` that has this id, writable or not.
@@ -82,7 +86,7 @@ pub fn delete_by_id(tools: &Tools, path: &Path, expected: u64) -> Result<(), Btr
             found: found.subvolume_id,
         });
     }
-    delete_checked(tools, path)
+    delete_checked(tools, path, expected)
 }
 
 /// The identity of what is at the path itself, not of what a symlink there points to.
@@ -104,12 +108,38 @@ fn require_read_only(path: &Path, found: &SubvolumeIdentity) -> Result<(), Btrfs
     })
 }
 
-fn delete_checked(tools: &Tools, path: &Path) -> Result<(), BtrfsError> {
+/// Deletes the subvolume that was looked at, by its id: by its path it might be another by now.
+fn delete_checked(tools: &Tools, path: &Path, id: u64) -> Result<(), BtrfsError> {
     let action = format!("delete the subvolume {}", path.display());
-    program::run(tools, action, |command| {
-        command
-            .args(["subvolume", "delete", "--commit-after", "--"])
-            .arg(path)
-    })?;
-    Ok(())
+    let directory = path.parent().unwrap_or(path);
+    let failed = |source| BtrfsError::Io {
+        action: "delete the subvolume",
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(directory).map_err(failed)?;
+    // As for a program: after a signal nothing is begun any more.
+    let Some(deleted) = children::enter(|| sys::destroy_subvolume(&file, id), |()| None) else {
+        return Err(BtrfsError::Stopping { action });
+    };
+    match deleted {
+        Ok(()) => sync(directory),
+        Err(error) if is_unknown(&error) => {
+            program::run(tools, action, |command| {
+                command
+                    .args(["subvolume", "delete", "--commit-after", "--"])
+                    .arg(path)
+            })?;
+            Ok(())
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Whether this kernel, or this mount, can't delete by id: before Linux 5.7, or where ids are mapped.
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(
+        rustix::io::Errno::from_io_error(error),
+        Some(rustix::io::Errno::NOTTY | rustix::io::Errno::OPNOTSUPP)
+    )
 }

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use rustix::ioctl::{Getter, Opcode, Updater, ioctl};
+use rustix::ioctl::{Getter, Opcode, Setter, Updater, ioctl};
 
 /// `BTRFS_IOC_GET_SUBVOL_INFO`, Linux 4.18. Needs no privilege.
 const GET_SUBVOL_INFO: Opcode = 0x81f8_943c;
@@ -23,6 +23,10 @@ const FS_INFO: Opcode = 0x8400_941f;
 const GET_SUBVOL_ROOTREF: Opcode = 0xd000_943d;
 /// `BTRFS_IOC_INO_LOOKUP_USER`, Linux 4.18.
 const INO_LOOKUP_USER: Opcode = 0xd000_943e;
+/// `BTRFS_IOC_SNAP_DESTROY_V2`, Linux 5.7.
+const SNAP_DESTROY_V2: Opcode = 0x5000_943f;
+/// `BTRFS_SUBVOL_SPEC_BY_ID`: the subvolume is named by its id.
+const BY_ID: u64 = 1 << 4;
 
 /// `struct btrfs_ioctl_timespec`.
 #[repr(C)]
@@ -82,11 +86,23 @@ pub(super) struct InoLookup {
     pub(super) path: [u8; 3824],
 }
 
+/// `struct btrfs_ioctl_vol_args_v2`, as it names a subvolume by its id.
+#[repr(C)]
+struct VolArgs {
+    fd: i64,
+    transid: u64,
+    flags: u64,
+    unused: [u64; 4],
+    subvolid: u64,
+    rest: [u64; 504],
+}
+
 // The opcodes carry these sizes; a wrong one would let the kernel write beyond the structure.
 const _: () = assert!(size_of::<SubvolInfo>() == 504);
 const _: () = assert!(size_of::<FsInfo>() == 1024);
 const _: () = assert!(size_of::<RootRefs>() == 4096);
 const _: () = assert!(size_of::<InoLookup>() == 4096);
+const _: () = assert!(size_of::<VolArgs>() == 4096);
 
 /// Whether there is more to ask for.
 pub(super) enum More {
@@ -147,6 +163,20 @@ pub(super) fn ino_lookup_user(
     // SAFETY: the opcode reads and writes one such structure, whose size is asserted above.
     unsafe { ioctl(fd, Updater::<INO_LOOKUP_USER, _>::new(&mut *lookup)) }?;
     Ok(lookup)
+}
+
+/// Deletes the subvolume with that id from the filesystem that `fd` is on, wherever it stands by now.
+pub(super) fn destroy_subvolume(fd: impl AsFd, subvolume_id: u64) -> io::Result<()> {
+    let arguments = VolArgs {
+        fd: 0,
+        transid: 0,
+        flags: BY_ID,
+        unused: [0; 4],
+        subvolid: subvolume_id,
+        rest: [0; 504],
+    };
+    // SAFETY: the opcode reads one such structure, whose size is asserted above, and it holds no pointer.
+    Ok(unsafe { ioctl(fd, Setter::<SNAP_DESTROY_V2, VolArgs>::new(arguments)) }?)
 }
 
 unsafe extern "C" {

@@ -1,4 +1,4 @@
-//! The snapshots that coldchain made on this machine: only these are used, and only these deleted.
+//! The snapshots that coldchain uses on this machine. Only those that it made are ever deleted.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -27,7 +27,7 @@ pub struct SnapshotRow {
     pub local_received: Option<Uuid>,
     /// Its ctransid when it was recorded.
     pub local_ctransid: u64,
-    /// The uuid of the subvolume that it was taken of; `None` if that is not known.
+    /// The uuid of the subvolume that coldchain took it of; `None` if nothing tells that it did.
     pub local_parent: Option<Uuid>,
 }
 
@@ -79,6 +79,9 @@ pub struct NewSnapshot<'a> {
     pub path: &'a Path,
     /// What btrfs says it is.
     pub identity: &'a SubvolumeIdentity,
+    /// The uuid of the subvolume that coldchain took it of. `None` if nothing tells that coldchain made
+    /// it: whatever btrfs says of its origin then, it is not coldchain's to delete.
+    pub taken_of: Option<Uuid>,
     /// When it was made.
     pub made_at: Timestamp,
 }
@@ -94,16 +97,22 @@ impl Catalog {
         )
     }
 
-    /// Records a snapshot just made, and returns its row.
+    /// Records a snapshot, and returns its row. One that was here before, and was found to be gone, is here
+    /// again.
     pub fn add_snapshot(&mut self, new: &NewSnapshot<'_>) -> Result<SnapshotRow, CatalogError> {
         let path = new.path.to_str().ok_or_else(|| {
             CatalogError::Damaged(format!("the path {} is not UTF-8", new.path.display()))
         })?;
         let id = self.write("record a snapshot", |transaction| {
-            transaction.execute(
+            transaction.query_row(
                 "INSERT INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid,
                                        local_parent, made_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (local_uuid) DO UPDATE
+                 SET source = ?1, date = ?2, path = ?3, local_received = ?5, local_ctransid = ?6,
+                     local_parent = ?7, made_at = ?8, deleted_at = NULL
+                 WHERE deleted_at IS NOT NULL
+                 RETURNING id",
                 params![
                     new.source.as_str(),
                     new.date.to_string(),
@@ -111,11 +120,11 @@ impl Catalog {
                     new.identity.uuid.to_string(),
                     new.identity.received_uuid.map(|uuid| uuid.to_string()),
                     new.identity.ctransid,
-                    new.identity.parent_uuid.map(|uuid| uuid.to_string()),
+                    new.taken_of.map(|uuid| uuid.to_string()),
                     new.made_at.to_string(),
                 ],
-            )?;
-            Ok(transaction.last_insert_rowid())
+                |row| row.get(0),
+            )
         })?;
         Ok(SnapshotRow {
             id,
@@ -124,7 +133,7 @@ impl Catalog {
             local_uuid: new.identity.uuid,
             local_received: new.identity.received_uuid,
             local_ctransid: new.identity.ctransid,
-            local_parent: new.identity.parent_uuid,
+            local_parent: new.taken_of,
         })
     }
 

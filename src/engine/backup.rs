@@ -287,11 +287,19 @@ impl Nightly<'_> {
             self.tools,
             self.world.clock,
         )?;
-        if night.made == snapshot::Made::Now {
-            self.world.observer.event(Event::Snapshot {
+        match night.made {
+            snapshot::Made::Now => self.world.observer.event(Event::Snapshot {
                 source: self.source.name.clone(),
                 date,
-            });
+            }),
+            snapshot::Made::Before => {}
+            // Once: whoever makes them will make one every night.
+            snapshot::Made::BySomebody => self.warn_once(
+                "snapshots of unknown origin",
+                "a snapshot of the night stood there already, and nothing tells who made it: it is used, and \
+                 coldchain never deletes it",
+                catalog,
+            )?,
         }
         self.warn_of_left_out(catalog)?;
         Ok(night)
@@ -301,10 +309,15 @@ impl Nightly<'_> {
     fn warn_of_left_out(&self, catalog: &mut Catalog) -> Result<(), Error> {
         let nested = snapshot::left_out(self.live)?;
         let message = snapshot::left_out_in_words(&nested).unwrap_or_default();
-        if catalog.tell(&self.source.name, "nested subvolumes", &message)? && !message.is_empty() {
+        self.warn_once("nested subvolumes", &message, catalog)
+    }
+
+    /// Warns if that differs from what was last said of it.
+    fn warn_once(&self, subject: &str, message: &str, catalog: &mut Catalog) -> Result<(), Error> {
+        if catalog.tell(&self.source.name, subject, message)? && !message.is_empty() {
             self.world.observer.event(Event::Warning {
                 source: self.source.name.clone(),
-                message,
+                message: message.to_owned(),
             });
         }
         Ok(())

@@ -24,11 +24,13 @@ pub(super) struct Night {
     pub(super) made: Made,
 }
 
-/// Whether this run made the snapshot.
+/// Who made the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Made {
     Now,
     Before,
+    /// It was there, and nothing tells who made it: an earlier run whose catalog is lost, or somebody else.
+    BySomebody,
 }
 
 /// What a source must be before anything is done to it.
@@ -86,7 +88,20 @@ pub(super) fn take(
         catalog.forget_snapshot(row.id, Timestamp(clock.now()))?;
     }
     if exists(&path)? {
-        return Err(Error::SnapshotInTheWay(path));
+        let identity = of_unknown_origin(&path, live, &origin)?;
+        let row = catalog.add_snapshot(&NewSnapshot {
+            source: &source.name,
+            date,
+            path: &path,
+            identity: &identity,
+            taken_of: None,
+            made_at: Timestamp(clock.now()),
+        })?;
+        return Ok(Night {
+            row,
+            identity,
+            made: Made::BySomebody,
+        });
     }
     if exists(&unnamed)? {
         remove_leftover(tools, &unnamed, &origin)?;
@@ -105,6 +120,7 @@ pub(super) fn take(
         date,
         path: &path,
         identity: &identity,
+        taken_of: Some(origin.uuid),
         made_at: Timestamp(clock.now()),
     })?;
     std::fs::rename(&unnamed, &path)
@@ -130,15 +146,9 @@ fn known(row: &SnapshotRow, path: &Path, unnamed: &Path) -> Result<Option<Night>
     if !exists(path)? {
         return Ok(None);
     }
-    let identity = match btrfs::identity(path) {
-        Ok(identity) => identity,
-        Err(BtrfsError::NotASubvolume { .. }) => {
-            return Err(Error::SnapshotInTheWay(path.to_owned()));
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if row.difference(&identity).is_some() {
-        return Err(Error::SnapshotInTheWay(path.to_owned()));
+    let identity = in_the_place(path)?;
+    if let Some(difference) = row.difference(&identity) {
+        return Err(in_the_way(path, difference));
     }
     Ok(Some(Night {
         row: row.clone(),
@@ -147,10 +157,47 @@ fn known(row: &SnapshotRow, path: &Path, unnamed: &Path) -> Result<Option<Night>
     }))
 }
 
+/// The subvolume that has the snapshot's name without the catalog knowing of it, if it is a read-only
+/// snapshot of this very source: it serves as well as one that is taken now.
+fn of_unknown_origin(
+    path: &Path,
+    live: &Live,
+    origin: &SubvolumeIdentity,
+) -> Result<SubvolumeIdentity, Error> {
+    let found = in_the_place(path)?;
+    let is_of_source = found.parent_uuid == Some(origin.uuid) && found.received_uuid.is_none();
+    if found.read_only && is_of_source {
+        return Ok(found);
+    }
+    let subvolume = live.subvolume.display();
+    let what = format!("it is no read-only snapshot of {subvolume}");
+    Err(in_the_way(path, what))
+}
+
+fn in_the_place(path: &Path) -> Result<SubvolumeIdentity, Error> {
+    if path.is_symlink() {
+        return Err(in_the_way(path, "it is a symbolic link".to_owned()));
+    }
+    match btrfs::identity(path) {
+        Err(BtrfsError::NotASubvolume { .. }) => {
+            Err(in_the_way(path, "it is no subvolume".to_owned()))
+        }
+        found => Ok(found?),
+    }
+}
+
+fn in_the_way(path: &Path, what: String) -> Error {
+    Error::SnapshotInTheWay {
+        path: path.to_owned(),
+        what,
+    }
+}
+
 fn remove_leftover(tools: &Tools, path: &Path, origin: &SubvolumeIdentity) -> Result<(), Error> {
     let left = btrfs::identity(path)?;
     if !left.read_only || left.parent_uuid != Some(origin.uuid) {
-        return Err(Error::SnapshotInTheWay(path.to_owned()));
+        let what = "it has the name of a snapshot in the making, and is none".to_owned();
+        return Err(in_the_way(path, what));
     }
     Ok(btrfs::snapshots::delete(
         tools,

@@ -50,7 +50,7 @@ impl Error {
             | Self::NotLive(_)
             | Self::NoSnapshotsDir { .. }
             | Self::SnapshotsElsewhere { .. }
-            | Self::SnapshotInTheWay(_)
+            | Self::SnapshotInTheWay { .. }
             | Self::SnapshotReceived { .. }
             | Self::NoLedger { foreign: false, .. }
             | Self::NoStore

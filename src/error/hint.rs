@@ -155,7 +155,7 @@ impl Error {
             Self::SnapshotsElsewhere { .. } => {
                 "btrfs takes a snapshot only within a filesystem: set `snapshots` to a directory on the same one"
             }
-            Self::SnapshotInTheWay(_) => "rename it or delete it, and run again",
+            Self::SnapshotInTheWay { .. } => "rename it or delete it, and run again",
             Self::SnapshotReceived { .. } => {
                 "archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the received uuid"
             }

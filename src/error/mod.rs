@@ -427,9 +427,14 @@ pub enum Error {
         /// The source.
         subvolume: PathBuf,
     },
-    /// Something that coldchain did not make has the snapshot's name.
-    #[error("{} exists, and coldchain did not make it", .0.display())]
-    SnapshotInTheWay(PathBuf),
+    /// Something that can't serve as the snapshot has its name.
+    #[error("{} is in the way of the snapshot: {what}", path.display())]
+    SnapshotInTheWay {
+        /// The snapshot's path.
+        path: PathBuf,
+        /// What stands there.
+        what: String,
+    },
     /// A snapshot with a received uuid would share its stream uuid with all its siblings.
     #[error("{} has a received uuid ({received}), so its stream would carry the uuid of another subvolume", path.display())]
     SnapshotReceived {

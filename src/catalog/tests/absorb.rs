@@ -181,6 +181,7 @@ fn snapshot(catalog: &mut Catalog, uuid: u8, received: Option<u8>, ctransid: u64
         date: format!("2026-11-{uuid:02}").parse().unwrap(),
         path: std::path::Path::new("/snapshots/it"),
         identity: &identity,
+        taken_of: None,
         made_at: now(),
     };
     catalog.add_snapshot(&new).unwrap().id

@@ -157,6 +157,15 @@ fn ledger_to_text(read: &LedgerRead) -> String {
             format_args!("{name}: {} found again here", count(read.pins, "snapshot")),
         );
     }
+    if read.of_unknown_origin > 0 {
+        line(
+            &mut text,
+            format_args!(
+                "{name}: nothing tells who made {} of it that stand here: coldchain deletes none of them",
+                count(read.of_unknown_origin, "snapshot")
+            ),
+        );
+    }
     text
 }
 
@@ -183,6 +192,7 @@ fn to_json(rebuilt: &Rebuilt) -> Value {
                 "entries": read.entries, "archives": read.archives,
                 "head": read.head.map(|head| json!({"seq": head.seq, "hash": head.hash})),
                 "flaws": flaws, "sealed": read.sealed, "snapshots": read.pins,
+                "snapshots_of_unknown_origin": read.of_unknown_origin,
                 "unnamed": {
                     "attempts": read.unnamed.attempts, "objects": read.unnamed.objects,
                     "bytes": read.unnamed.bytes,

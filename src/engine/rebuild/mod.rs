@@ -207,13 +207,15 @@ impl Rebuilding<'_> {
                             if self.trusted.takes_any() {
                                 remember_own_word(&open.row.name, &root, new)?;
                             }
-                            read.pins = pins::regain(
+                            let regained = pins::regain(
                                 &source,
                                 &open.row,
                                 before.catalog.as_ref(),
                                 new,
                                 world,
                             )?;
+                            read.pins = regained.tied;
+                            read.of_unknown_origin = regained.of_unknown_origin;
                             rebuilt.read.push(read);
                         }
                         Err(error @ Error::EntryRefused { .. }) => {

@@ -6,6 +6,8 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
+
 use crate::btrfs;
 use crate::catalog::{Catalog, NewSnapshot, SourceRow};
 use crate::config::Source;
@@ -16,30 +18,47 @@ use crate::model::entry::Timestamp;
 use crate::model::ids::parse_date;
 use crate::model::{SubvolumeIdentity, Uuid};
 
-/// Records the snapshots of a source that still stand, ties archives to theirs, and returns how many it tied.
+/// What was found of a source's snapshots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Regained {
+    /// How many archives are tied to theirs.
+    pub(super) tied: u64,
+    /// How many stand that nobody can tell the maker of.
+    pub(super) of_unknown_origin: u64,
+}
+
+/// Records the snapshots of a source that still stand, and ties archives to theirs.
+///
+/// That coldchain made a snapshot only the catalog of before can say. Any other is used as a send parent,
+/// and is never deleted: another tool may have made it, or a restore.
 pub(super) fn regain(
     source: &Source,
     row: &SourceRow,
     before: Option<&Catalog>,
     new: &mut Catalog,
     world: World<'_>,
-) -> Result<u64, Error> {
+) -> Result<Regained, Error> {
     let now = Timestamp(world.clock.now());
-    let mut recorded: HashSet<Uuid> = HashSet::new();
+    let mut ours: HashSet<Uuid> = HashSet::new();
+    let mut dates: HashSet<NaiveDate> = HashSet::new();
+    let mut of_unknown_origin = 0;
     if let Some(before) = before {
         let known = before.sources()?;
         for old in known.iter().filter(|old| old.ledger == row.ledger) {
             for snapshot in before.snapshots(&old.name)? {
                 if let Ok(identity) = check(&snapshot)?
-                    && recorded.insert(identity.uuid)
+                    && ours.insert(identity.uuid)
                 {
+                    dates.insert(snapshot.date);
                     new.add_snapshot(&NewSnapshot {
                         source: &row.name,
                         date: snapshot.date,
                         path: &snapshot.path,
                         identity: &identity,
+                        taken_of: snapshot.local_parent,
                         made_at: now,
                     })?;
+                    of_unknown_origin += u64::from(snapshot.local_parent.is_none());
                 }
             }
         }
@@ -49,28 +68,37 @@ pub(super) fn regain(
         .iter()
         .filter_map(|archive| archive.stream_uuid)
         .collect();
-    for (path, identity) in standing(source) {
-        let date = path
-            .file_name()
-            .and_then(|name| parse_date(name.to_str()?).ok());
-        if let Some(date) = date
-            && archived.contains(&identity.stream_uuid())
-            && recorded.insert(identity.uuid)
-        {
+    let live = source.live.as_ref();
+    let origin = live.and_then(|live| btrfs::identity(&live.subvolume).ok());
+    for (path, date, identity) in standing(source) {
+        if ours.contains(&identity.uuid) {
+            continue;
+        }
+        let is_sent = archived.contains(&identity.stream_uuid());
+        if is_sent && dates.insert(date) {
             new.add_snapshot(&NewSnapshot {
                 source: &row.name,
                 date,
                 path: &path,
                 identity: &identity,
+                taken_of: None,
                 made_at: now,
             })?;
         }
+        let of_source = origin
+            .as_ref()
+            .is_some_and(|origin| identity.parent_uuid == Some(origin.uuid));
+        of_unknown_origin += u64::from(is_sent || of_source);
     }
-    Ok(new.link_snapshots(&row.ledger)? as u64)
+    Ok(Regained {
+        tied: new.link_snapshots(&row.ledger)? as u64,
+        of_unknown_origin,
+    })
 }
 
-/// The read-only subvolumes in the source's directory of snapshots. What can't be looked at is not there.
-fn standing(source: &Source) -> Vec<(PathBuf, SubvolumeIdentity)> {
+/// The read-only subvolumes in the source's directory of snapshots that are named by a date. What can't be
+/// looked at is not there.
+fn standing(source: &Source) -> Vec<(PathBuf, NaiveDate, SubvolumeIdentity)> {
     let Some(live) = &source.live else {
         return Vec::new();
     };
@@ -80,10 +108,11 @@ fn standing(source: &Source) -> Vec<(PathBuf, SubvolumeIdentity)> {
     let mut found: Vec<_> = entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
+            let date = parse_date(path.file_name()?.to_str()?).ok()?;
             let identity = btrfs::identity(&path).ok()?;
-            identity.read_only.then_some((path, identity))
+            identity.read_only.then_some((path, date, identity))
         })
         .collect();
-    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found.sort_by(|(one, ..), (other, ..)| one.cmp(other));
     found
 }

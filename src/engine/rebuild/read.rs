@@ -45,6 +45,8 @@ pub struct LedgerRead {
     pub sealed: u64,
     /// How many archives are tied to their snapshots here.
     pub pins: u64,
+    /// How many of its snapshots stand here that nobody can tell the maker of.
+    pub of_unknown_origin: u64,
     /// What no entry names.
     pub unnamed: Unnamed,
     /// What is amiss.
@@ -95,6 +97,7 @@ pub(in crate::engine) fn read_ledger(
             archives: 0,
             sealed: 0,
             pins: 0,
+            of_unknown_origin: 0,
             unnamed: Unnamed::default(),
             flaws: Vec::new(),
         },
