@@ -26,6 +26,7 @@ impl BtrfsError {
             self,
             Self::Missing { .. }
                 | Self::Exists { .. }
+                | Self::Shared { .. }
                 | Self::NotBtrfs { .. }
                 | Self::NotASubvolume { .. }
                 | Self::NoUuid { .. }
@@ -40,6 +41,9 @@ impl BtrfsError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Missing { .. } => "check the path, and whether its filesystem is mounted",
+            Self::Shared { .. } => {
+                "name a directory that only root may write to, or one with the sticky bit, as /tmp has it"
+            }
             Self::NotBtrfs { .. } => {
                 "check the path, and whether the right filesystem is mounted there"
             }

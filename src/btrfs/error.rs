@@ -22,6 +22,12 @@ pub enum BtrfsError {
         /// Where it is.
         path: PathBuf,
     },
+    /// What is made in a directory could be replaced by somebody else.
+    #[error("others may replace what lies in {}", .path.display())]
+    Shared {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The path is on another filesystem.
     #[error("{} is not on a btrfs filesystem", .path.display())]
     NotBtrfs {

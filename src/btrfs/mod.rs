@@ -14,6 +14,7 @@ mod receive;
 mod scratch;
 mod send;
 pub mod snapshots;
+mod space;
 mod sys;
 mod tools;
 
@@ -24,4 +25,5 @@ pub use identity::{filesystem_id, identity, require_btrfs, sync};
 pub use receive::Receiver;
 pub use scratch::Scratch;
 pub use send::{Protocol, SendRequest, Sender, estimate};
+pub use space::Space;
 pub use tools::{Tools, Version, kernel_release, require_root};

@@ -1,16 +1,16 @@
 //! A btrfs of its own for a while: a sparse image, mounted by a loop device, that leaves nothing.
 //!
-//! The image has no name any more once it is mounted: whatever happens, its space is given back when
-//! it is unmounted. A process that was killed leaves a mount; the next one in that directory takes it
-//! away.
+//! It is mounted where this thread alone sees it, with what it starts, and the image has no name any more
+//! by then: whatever ends the process, the kernel takes the mount away and gives its space back. What may
+//! be left is a directory with nothing in it, which the next one takes.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::error::BtrfsError;
 use super::sys;
@@ -57,6 +57,13 @@ impl Scratch {
             Command::new("mkfs.btrfs").arg("-q").arg(&image),
             "make a filesystem in",
             &image,
+        )?;
+        // Its own from here on: an earlier version's mount, which everybody sees, is gone by now.
+        sys::own_mounts().map_err(|source| failed("hide the mounts of", &root, source))?;
+        run(
+            Command::new("mount").args(["--make-rslave", "/"]),
+            "keep to itself what is mounted in",
+            &root,
         )?;
         run(
             Command::new("mount")
@@ -114,32 +121,79 @@ impl Drop for Scratch {
     }
 }
 
-/// Makes the directory, or takes one that an earlier use has left: it has its lock in it.
+/// Makes the directory, or takes one that an earlier use has left: it has its lock in it. In a directory
+/// that others may write to, what has the name may be theirs: only what is ours alone is taken.
 fn claim(directory: &Path) -> Result<File, BtrfsError> {
-    let made = DirBuilder::new().mode(0o700).create(directory);
-    let path = directory.join(LOCK);
-    let mut options = OpenOptions::new();
-    options.append(true).mode(0o600);
-    match made {
-        Ok(()) => drop(options.create_new(true)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(source) => return Err(failed("create", directory, source)),
+    let parent = directory.parent().unwrap_or(Path::new("/"));
+    let stat = parent
+        .metadata()
+        .map_err(|source| failed("look at", parent, source))?;
+    if !keeps_what_is_ours(&stat) {
+        return Err(BtrfsError::Shared {
+            path: parent.to_owned(),
+        });
     }
-    let lock = options.open(&path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => BtrfsError::Exists {
-            path: directory.to_owned(),
-        },
-        _ => failed("open the lock", &path, source),
-    })?;
+    let in_the_way = || BtrfsError::Exists {
+        path: directory.to_owned(),
+    };
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(failed("create", directory, error));
+        }
+        _ => {}
+    }
+    // By what it is now, and not by who made it. Nobody else can change it from here on.
+    let stat = look_at(directory)?;
+    let is_private = stat.is_dir() && stat.mode() & 0o7777 == 0o700 && is_ours(&stat);
+    let root = directory.join(ROOT);
+    let is_its_own = is_private
+        && match root.symlink_metadata() {
+            Ok(root) => root.is_dir(),
+            Err(_) => true,
+        };
+    if !is_its_own {
+        return Err(in_the_way());
+    }
+    let path = directory.join(LOCK);
+    let is_empty = std::fs::read_dir(directory)
+        .map_err(|source| failed("look into", directory, source))?
+        .next()
+        .is_none();
+    let lock = OpenOptions::new()
+        .append(true)
+        .create(is_empty)
+        .mode(0o600)
+        .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).expect("a small flag"))
+        .open(&path)
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => in_the_way(),
+            _ => failed("open the lock", &path, source),
+        })?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive)
         .map_err(|errno| failed("lock (another drill is at work there)", &path, errno.into()))?;
     Ok(lock)
 }
 
+/// Whether nobody else can put something of theirs in the place of what is made in that directory.
+fn keeps_what_is_ours(directory: &Metadata) -> bool {
+    let is_sticky = directory.mode() & 0o1000 != 0;
+    let is_writable = directory.mode() & 0o022 != 0;
+    (is_ours(directory) || directory.uid() == 0) && (is_sticky || !is_writable)
+}
+
+fn is_ours(file: &Metadata) -> bool {
+    file.uid() == rustix::process::geteuid().as_raw()
+}
+
+fn look_at(path: &Path) -> Result<Metadata, BtrfsError> {
+    path.symlink_metadata()
+        .map_err(|source| failed("look at", path, source))
+}
+
 /// Whether something is mounted there: it is on another filesystem than what it lies in.
 fn is_mounted(directory: &Path, root: &Path) -> bool {
-    match (directory.metadata(), root.metadata()) {
-        (Ok(directory), Ok(root)) => directory.dev() != root.dev(),
+    match (directory.symlink_metadata(), root.symlink_metadata()) {
+        (Ok(directory), Ok(root)) => root.is_dir() && directory.dev() != root.dev(),
         _ => false,
     }
 }

@@ -1,11 +1,11 @@
-//! The few kernel calls that no safe wrapper has: btrfs's ioctls, the size of a pipe, and a
-//! child's own session.
+//! The few kernel calls that no safe wrapper has: btrfs's ioctls, the size of a pipe, a thread's own
+//! mounts, and a child's own session.
 //!
 //! Structures are of `linux/btrfs.h`. All have only integers and byte arrays, so any bytes that
 //! the kernel writes are valid values.
 #![allow(
     unsafe_code,
-    reason = "ioctls and what runs between fork and exec have no safe form"
+    reason = "ioctls, unsharing, and what runs between fork and exec have no safe form"
 )]
 
 use std::io;
@@ -14,6 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::ioctl::{Getter, Opcode, Setter, Updater, ioctl};
+use rustix::thread::UnshareFlags;
 
 /// `BTRFS_IOC_GET_SUBVOL_INFO`, Linux 4.18. Needs no privilege.
 const GET_SUBVOL_INFO: Opcode = 0x81f8_943c;
@@ -193,6 +194,15 @@ pub(super) fn set_pipe_size(fd: impl AsFd, bytes: i32) -> io::Result<()> {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
+}
+
+/// Gives this thread, and what it starts from now on, mounts of its own: what is mounted here is seen
+/// nowhere else, and goes with the last of them, however that ends.
+pub(super) fn own_mounts() -> io::Result<()> {
+    // SAFETY: it is unsafe for descriptors that are no longer shared, and these stay shared: nothing but
+    // mounts, root and working directory becomes this thread's own.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }?;
+    Ok(())
 }
 
 /// Starts the command in a session of its own.

@@ -103,6 +103,7 @@ impl Error {
             | Self::StraysLeft { .. }
             | Self::ChainLeft { .. }
             | Self::NoCapacity { .. }
+            | Self::NoRoomForDrill { .. }
             | Self::Stream(_)
             | Self::Locked { .. }
             | Self::ReadStream { .. }
@@ -131,6 +132,7 @@ impl Error {
             | Self::NewerLedger { .. }
             | Self::NoRole { .. }
             | Self::KitKnowsMore { .. }
+            | Self::CatalogBehindKit { .. }
             | Self::ChainsDamaged { .. }
             | Self::KeyTaken { .. }
             | Self::DamageFound { .. }
@@ -141,8 +143,12 @@ impl Error {
             Self::Busy(_) | Self::StillBusy { .. } | Self::Overtaken { .. } => ExitCode::Busy,
             Self::AfterArchive { .. } => ExitCode::Later,
             Self::SomeSources { .. } => ExitCode::SomeSources,
-            Self::Interrupted(Signal::Interrupt) => ExitCode::Interrupted,
-            Self::Interrupted(Signal::Terminate) => ExitCode::Terminated,
+            Self::Interrupted(Signal::Interrupt) | Self::CheckInterrupted(Signal::Interrupt) => {
+                ExitCode::Interrupted
+            }
+            Self::Interrupted(Signal::Terminate) | Self::CheckInterrupted(Signal::Terminate) => {
+                ExitCode::Terminated
+            }
         }
     }
 }

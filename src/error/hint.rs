@@ -7,7 +7,7 @@ use crate::kit::KitFault;
 use crate::plan::{CostRefusal, Refusal, RestoreRefusal};
 
 const DAMAGE_FOUND: &str = "put the objects back from a copy of the store or from older versions, and \
-    verify again; until then, where it is the newest chain, the next archive is a full";
+    verify again; until then, where an archive of the newest chain is damaged, the next one is a full";
 
 impl Error {
     /// What to do next, where there is something to say.
@@ -186,6 +186,12 @@ impl Error {
             Self::Interrupted(_) => {
                 "nothing half-done counts, and what was done is kept: run the same command again to go on"
             }
+            Self::CheckInterrupted(_) => {
+                "what it had found by then is told and recorded; what it had not come to is not checked, and a check begins anew"
+            }
+            Self::NoRoomForDrill { .. } => {
+                "free some space there, or name another directory with --drill-dir"
+            }
             Self::Unfit(_) => "put right what each says, and run it again",
             _ => return None,
         })
@@ -197,6 +203,9 @@ impl Error {
             Self::NoKeys { .. } => "run `coldchain init`",
             Self::KitKnowsMore { .. } => {
                 "the kit was not changed; `coldchain catalog rebuild --identity KIT` holds the store against it"
+            }
+            Self::CatalogBehindKit { .. } => {
+                "`coldchain catalog rebuild --identity KIT` reads the ledger and says what it lacks; what the catalog has is restored by its date, with --date"
             }
             Self::NoPublicKey(_) => "`coldchain key show` prints a machine's, RW…",
             Self::NoRootSecret(_) => "give the recovery kit that `coldchain init` has written",

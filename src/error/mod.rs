@@ -16,6 +16,7 @@ use crate::kit::KitFault;
 use crate::ledger::{LedgerError, Refusal as EntryRefusal};
 use crate::model::entry::Role;
 use crate::model::ids::IdError;
+use crate::model::size::Bytes;
 use crate::model::{ArchiveId, SourceName, Tier, Uuid};
 use crate::plan::{Awaited, CostRefusal, Refusal, RestoreRefusal};
 use crate::seal::SealError;
@@ -477,6 +478,16 @@ pub enum Error {
         /// The entry's number.
         seq: u64,
     },
+    /// A kit is a witness that there are newer entries, or others, than the catalog knows.
+    #[error("{} knows entry {seq} of `{source_name}` as the catalog here does not: what is the newest here may not be", path.display())]
+    CatalogBehindKit {
+        /// The kit.
+        path: PathBuf,
+        /// The source.
+        source_name: SourceName,
+        /// The entry's number.
+        seq: u64,
+    },
     /// What was typed is no key.
     #[error("`{0}` is no public key")]
     NoPublicKey(String),
@@ -612,6 +623,19 @@ pub enum Error {
     /// It was asked to stop.
     #[error("interrupted by {0}")]
     Interrupted(Signal),
+    /// A check was asked to stop.
+    #[error("the check was interrupted by {0}")]
+    CheckInterrupted(Signal),
+    /// What is to be restored for a drill has no room.
+    #[error("{} has no room for a drill: {} are restored there, and {} are free", path.display(), Bytes(*needed), Bytes(*free))]
+    NoRoomForDrill {
+        /// The drill's directory.
+        path: PathBuf,
+        /// Bytes that are to be restored.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// Signals can't be caught.
     #[error("could not listen for signals")]
     Signals(#[source] std::io::Error),
