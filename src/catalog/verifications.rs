@@ -44,7 +44,7 @@ impl Catalog {
     }
 
     /// Records checks, and with them whether each archive is known to be damaged: damage that was
-    /// found on one level is taken back by a sound check on that level or a more thorough one, and by
+    /// found on one level is taken back by a sound check that would have found it again, and by
     /// nothing else. Archives that the catalog does not have are passed over.
     pub fn record_verifications(&mut self, rows: &[VerificationRow]) -> Result<(), CatalogError> {
         self.write("record what a check has shown", |transaction| {
@@ -95,7 +95,7 @@ fn record(transaction: &Transaction<'_>, row: &VerificationRow) -> rusqlite::Res
         VerifyOutcome::Sound => {
             forget(row.level, VerifyOutcome::Partial)?;
             for level in VerifyLevel::ALL {
-                if level <= row.level {
+                if row.level.would_find(level) {
                     forget(level, VerifyOutcome::Damaged)?;
                 }
             }

@@ -2,7 +2,8 @@
 
 use super::archive::words;
 
-/// How thorough a check is. A later level finds all that an earlier one would.
+/// How thorough a check is. Of the first three a later one finds all that an earlier one would; a drill
+/// looks at other things besides, and not at all of theirs: not at sealed keys, nor at what is private.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VerifyLevel {
     /// A listing shows every object with its size.
@@ -18,6 +19,14 @@ pub enum VerifyLevel {
 impl VerifyLevel {
     /// From the least thorough to the most.
     pub const ALL: [Self; 4] = [Self::Listing, Self::Checksums, Self::Deep, Self::Drill];
+
+    /// Whether a check on this level would have shown again what one on that level has found.
+    pub fn would_find(self, found: Self) -> bool {
+        match self {
+            Self::Drill => found == Self::Drill,
+            Self::Listing | Self::Checksums | Self::Deep => found <= self,
+        }
+    }
 }
 
 words!(VerifyLevel {
