@@ -3,7 +3,7 @@
 //! Nothing reaches `btrfs receive` that was not checked: a segment's bytes against the signed
 //! ledger first, and every command of the stream by the guard.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -219,7 +219,8 @@ fn feed(
             ),
             source,
         };
-        let mut opened = open_segment(&sealed, key, record.raw_bytes)?;
+        let mut opened = open_segment(&sealed, key, record.raw_bytes)
+            .map_err(|error| unreadable(io::Error::other(error)))?;
         let mut buffer = vec![0; STEP];
         loop {
             let read = opened.read(&mut buffer).map_err(unreadable)?;
