@@ -261,16 +261,17 @@ pub struct Verify {
     #[arg(long, value_name = "DIR", requires = "drill")]
     pub drill_dir: Option<PathBuf>,
     /// What opens the archives; without it --deep compares the segments' SHA-256 and does not open
-    /// them
+    /// them. A recovery kit also says how far the ledger went
     #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
     pub identity: Option<PathBuf>,
 }
 
 const VERIFY_LEVELS: &str = "\
 Always: every ledger entry is fetched, its signature, number and place in the chain of hashes checked,
-and held against the catalog's; a listing must show every object of every archive with its size. Nothing
-that verifies changes, thaws or deletes anything in the store. Damage ends with exit code 6, and makes the
-next archive a full if it is in the newest chain.";
+and held against the catalog's, and against the recovery kit if that is the --identity; a listing must show
+every object of every archive with its size. Nothing that verifies changes, thaws or deletes anything in the
+store. Damage ends with exit code 6, and makes the next archive a full if it is of one in the newest chain.
+What is found is recorded at once; a check that is interrupted begins anew.";
 
 /// `coldchain prune`
 #[derive(Debug, Args)]

@@ -123,6 +123,26 @@ pub enum Event {
         /// The archive.
         archive: ArchiveId,
     },
+    /// A level of a check has come so far.
+    Checking {
+        /// The source.
+        source: SourceName,
+        /// `ledger`, or a level's name.
+        level: &'static str,
+        /// What is done.
+        done: u64,
+        /// Of how much.
+        of: u64,
+        /// What is counted.
+        counted: Counted,
+    },
+    /// A level of a check has ended, one way or the other.
+    CheckedLevel {
+        /// The source.
+        source: SourceName,
+        /// `ledger`, or a level's name.
+        level: &'static str,
+    },
     /// A store does not answer as it should, and is asked again.
     Waiting {
         /// What went wrong.
@@ -151,6 +171,15 @@ pub enum Event {
         /// Why.
         message: String,
     },
+}
+
+/// What the progress of a check counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Objects that were asked for.
+    Objects,
+    /// Bytes that were fetched.
+    Bytes,
 }
 
 /// Is told what happens.
@@ -248,8 +277,22 @@ impl Observer for Verbose {
             Event::Warning { .. } => Quiet.event(event),
             Event::Begun { .. }
             | Event::Progress { .. }
+            | Event::Checking { .. }
+            | Event::CheckedLevel { .. }
             | Event::Committed { .. }
             | Event::Failed { .. } => {}
+        }
+    }
+}
+
+/// One JSON object a line on stderr, for commands whose answer is a document of its own.
+#[derive(Debug)]
+pub struct JsonAside;
+
+impl Observer for JsonAside {
+    fn event(&self, event: Event) {
+        if let Some(line) = event.to_json() {
+            say(format_args!("{line}"));
         }
     }
 }
@@ -268,7 +311,7 @@ impl Observer for JsonLines {
 }
 
 impl Event {
-    /// The event as `backup --json` prints it; the event of a begun archive is for bars alone.
+    /// The event as `backup --json` prints it; those that begin and end a bar are for bars alone.
     pub fn to_json(&self) -> Option<Value> {
         Some(match self {
             Self::Planned {
@@ -289,7 +332,23 @@ impl Event {
             } => {
                 json!({"event": "snapshot-deleted", "source": source, "date": date, "reason": reason})
             }
-            Self::Begun { .. } => return None,
+            Self::Begun { .. } | Self::CheckedLevel { .. } => return None,
+            Self::Checking {
+                source,
+                level,
+                done,
+                of,
+                counted,
+            } => {
+                let unit = match counted {
+                    Counted::Objects => "objects",
+                    Counted::Bytes => "bytes",
+                };
+                json!({
+                    "event": "checking", "source": source, "level": level, "done": done, "of": of,
+                    "unit": unit,
+                })
+            }
             Self::Progress { source, raw_bytes } => {
                 json!({"event": "progress", "source": source, "raw_bytes": raw_bytes})
             }

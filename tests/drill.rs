@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use common::loopfs::{LoopFs, btrfs, real_btrfs_available};
@@ -11,6 +12,7 @@ use common::machine::Machine;
 use common::rng::Rng;
 use common::sandbox::{Ran, Sandbox};
 use common::stub::Stub;
+use common::tmpfs::Tmpfs;
 use common::tree::{make_rich_tree, mutate_tree};
 use common::whole::first_and_seventh;
 use rustix::process::Signal;
@@ -177,4 +179,175 @@ fn what_is_cold_is_not_thawed_for_a_drill() {
     let run = machine.run("verify --drill --identity $T/kit");
     assert_eq!(run.code, Some(5), "{run:?}");
     assert_eq!(machine.standing(), before);
+}
+
+/// A machine with a btrfs for what is restored, and one archive.
+fn fed() -> Machine {
+    let machine = Machine::fed(Some(LoopFs::new(256)));
+    let [full, _] = first_and_seventh(100);
+    let run = machine.run_with("decide 2024-01-01", &full);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    fs::create_dir(machine.path("drills")).unwrap();
+    machine
+}
+
+const DRILL: &str = "verify --drill --drill-dir $T/drills --identity $T/kit";
+
+#[test]
+fn a_chain_that_btrfs_receive_refuses_is_damaged_and_one_whose_receive_was_killed_is_not() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = fed();
+    let stub = Stub::new();
+    let state = |machine: &Machine| machine.listed()["sources"][0]["chains"][0]["state"].clone();
+    for (script, code, found) in [
+        ("kill -KILL $$", 1, "complete"),
+        ("echo 'ERROR: no' >&2; exit 1", 6, "damaged"),
+    ] {
+        stub.does("receive", script);
+        let mut command = machine.command(DRILL);
+        let run = machine.run_command(command.env("PATH", stub.path()));
+        assert_eq!(run.code, Some(code), "{script}: {run:?}");
+        assert_eq!(state(&machine), found, "{run:?}");
+        let named = "home: DAMAGED    home/archives/2024-01-01-full-$HEX16/: ";
+        assert_eq!(run.stdout.contains(named), code == 6, "{run:?}");
+        is_clean(&machine.path("drills"));
+    }
+    let run = machine.run("verify --deep --identity $T/kit");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(state(&machine), "damaged", "what was read was not received");
+    let run = machine.run(DRILL);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.stdout.contains(
+            "home: drill      0 archives restored onto a filesystem of their own and compared; \
+             1 not: restored, with no snapshot here to compare it with\n"
+        ),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_drill_that_is_killed_leaves_nothing_mounted_and_the_next_one_takes_its_place() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = fed();
+    let stub = Stub::new();
+    let begun = stub.file("begun");
+    let made = std::process::Command::new("mkfifo").arg(&begun).status();
+    assert!(made.unwrap().success());
+    stub.does(
+        "receive",
+        &format!("echo begun >'{}'; exec cat >/dev/null", begun.display()),
+    );
+    let drills = machine.path("drills");
+    let is_mounted = || {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        mounts.contains(drills.to_str().unwrap())
+    };
+    let mut command = machine.command(DRILL);
+    let talk = machine.start_command(command.env("PATH", stub.path()));
+    assert_eq!(fs::read_to_string(&begun).unwrap(), "begun\n");
+    assert!(!is_mounted(), "nobody else sees it");
+    talk.signal(Signal::KILL);
+    let run = talk.end();
+    assert_eq!(run.code, None, "{run:?}");
+    assert!(!is_mounted());
+    let run = machine.run(DRILL);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    is_clean(&drills);
+}
+
+#[test]
+fn a_drill_takes_nothing_that_others_may_have_put_there() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = fed();
+    let drills = machine.path("drills");
+    let own = drills.join("coldchain-drill");
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&drills, 0o1777);
+    let refused = |what: &str| {
+        let run = machine.run(DRILL);
+        assert_eq!(run.code, Some(2), "{what}: {run:?}");
+        assert!(is_still_mounted(&machine), "{what}");
+    };
+    // Somebody else's directory, made ready for a drill: its root is a filesystem that is in use.
+    fs::create_dir(&own).unwrap();
+    fs::write(own.join("lock"), "").unwrap();
+    symlink(machine.btrfs().root(), own.join("root")).unwrap();
+    chown(&own, Some(65534), Some(65534)).unwrap();
+    refused("of another user");
+    chown(&own, Some(0), Some(0)).unwrap();
+    mode(&own, 0o755);
+    refused("not private");
+    mode(&own, 0o700);
+    refused("a link in it");
+    fs::remove_dir_all(&own).unwrap();
+    let elsewhere = machine.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    mode(&elsewhere, 0o700);
+    fs::write(elsewhere.join("lock"), "").unwrap();
+    symlink(&elsewhere, &own).unwrap();
+    refused("a link");
+    fs::remove_file(&own).unwrap();
+    let run = machine.run(DRILL);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    mode(&drills, 0o777);
+    refused("others may replace it");
+}
+
+fn is_still_mounted(machine: &Machine) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts.contains(machine.btrfs().root().to_str().unwrap())
+}
+
+#[test]
+fn a_drill_that_has_no_room_says_so_and_says_where() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::fed(None);
+    let [full, _] = first_and_seventh(4 << 10);
+    let run = machine.run_with("decide 2024-01-01", &full);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let _small = Tmpfs::on(&machine.path("drills"), 1 << 10);
+    let run = machine.run(DRILL);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.stderr
+            .starts_with("error: $T/drills has no room for a drill: ")
+            && run.stderr.contains("--drill-dir"),
+        "{run:?}"
+    );
+    assert!(
+        run.stdout.contains("home: drill      not done: "),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn damage_that_was_found_counts_more_than_what_a_drill_waits_for() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::fed(None);
+    machine.write_config(&common::machine::fed_config().replace(
+        "path = \"$T/store\"",
+        "path = \"$T/store\"\ncold = \"GLACIER\"\ncold_delay = \"0s\"",
+    ));
+    let [full, _] = first_and_seventh(100);
+    let run = machine.run_with("decide 2024-01-01", &full);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    fs::remove_file(&machine.objects("key.age")[0]).unwrap();
+    let run = machine.run("verify --deep --drill --identity $T/kit");
+    assert_eq!(run.code, Some(6), "{run:?}");
+    for words in ["home: drill      not done: ", "/key.age: it is missing\n"] {
+        assert!(run.stdout.contains(words), "{words}: {run:?}");
+    }
 }

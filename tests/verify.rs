@@ -11,6 +11,7 @@ use coldchain::engine::{OpenSource, StateDir, SystemClock, Verifying, verify};
 use coldchain::interrupt::Interrupt;
 use coldchain::model::VerifyLevel;
 use coldchain::plan::Sample;
+use coldchain::progress::Quiet;
 use coldchain::store::{Operation, RecordingStore, Store};
 use serde_json::{Value, json};
 
@@ -481,9 +482,11 @@ fn nothing_that_verifies_writes_to_the_store_thaws_or_deletes() {
             drill: None,
             at_once: 2,
             clock: &SystemClock,
+            kit: &[],
+            observer: &Quiet,
             interrupt: Interrupt::of_this_process(),
         };
-        let report = verify(&verifying, &mut catalog).unwrap();
+        let report = verify(&verifying, &mut catalog).unwrap().whole().unwrap();
         assert_eq!(report.damaged().is_empty(), !damage);
         assert_eq!(recording.writes(), []);
         for call in recording.calls() {

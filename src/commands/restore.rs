@@ -13,7 +13,7 @@ use super::prompt::{confirm, passphrase};
 use crate::cli::{Everywhere, Restore, Thawing};
 use crate::engine::{
     Clock, Estimate, OpenSource, Pricing, RestorePlanDetails, Restoring, StateDir, SystemClock,
-    estimate, open_store, plan_details, restore, standing_in,
+    estimate, kit_knows_more, open_store, plan_details, restore, standing_in, witnessed_by,
 };
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -21,6 +21,7 @@ use crate::model::Tier;
 use crate::model::ids::parse_date;
 use crate::model::size::Bytes;
 use crate::plan::{RestorePlan, Usd, describe_cost};
+use crate::progress::Event;
 use crate::seal::Identities;
 use crate::store::ThawRequest;
 
@@ -35,6 +36,26 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+    let observer = observer(everywhere);
+    if let Some(file) = &args.identity {
+        // What is no kit witnesses nothing, and a damaged one must not stand in a restore's way.
+        let kit = witnessed_by(file).unwrap_or_default();
+        if let Some(seq) = kit_knows_more(&kit, &row.ledger, &catalog)? {
+            let behind = Error::CatalogBehindKit {
+                path: file.clone(),
+                source_name: source.name.clone(),
+                seq,
+            };
+            // Without a date the newest is asked for, and that is not known here.
+            if date.is_none() {
+                return Err(behind);
+            }
+            observer.event(Event::Warning {
+                source: source.name.clone(),
+                message: behind.to_string(),
+            });
+        }
+    }
     let mut to_fetch = plan.archives.clone();
     if let Some(to) = &args.to {
         let standing = standing_in(to, &row, &catalog.archives(&row.ledger)?);
@@ -62,7 +83,6 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
             to.join(source.name.as_str()).display()
         ))?;
     }
-    let observer = observer(everywhere);
     let store_config = &config.stores[&source.store];
     let store = open_store(store_config, observer.as_ref())?;
     let open = OpenSource {

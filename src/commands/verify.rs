@@ -1,27 +1,30 @@
 //! `coldchain verify`: check what is stored, and say what was checked, what was not, and why.
 
+mod told;
+
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::backup::end;
-use super::output::{answer, answer_json, count};
+use super::output::{answer, answer_json};
 use super::restore::ask_for_identities;
 use super::{load_to_read, sources};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
 use crate::engine::{
-    Drill, OpenSource, StateDir, VerifyReport, Verifying, World, root_of_copy, verify,
+    Drill, OpenSource, StateDir, Verified, Verifying, World, root_of_copy, verify, witnessed_by,
 };
 use crate::error::{Error, in_words};
+use crate::kit::KitSource;
 use crate::model::VerifyLevel;
-use crate::model::size::Bytes;
-use crate::plan::{Damage, LevelReport, Sample};
-use crate::progress::{Observer, Quiet, Verbose};
+use crate::plan::Sample;
+use crate::progress::{JsonAside, Observer, Quiet};
 use crate::seal::Identities;
+
+use told::{to_json, to_text};
 
 /// What was asked for, of every source.
 struct Wanted {
@@ -31,6 +34,8 @@ struct Wanted {
     drill: Option<PathBuf>,
     /// What opens the archives, and where it came from.
     identities: Option<(Identities, String)>,
+    /// What the recovery kit knows of the ledgers, if one was given.
+    kit: Vec<KitSource>,
 }
 
 pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
@@ -38,43 +43,62 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     let chosen = sources(&config, args.source.as_deref())?;
     let wanted = Wanted::from(args, &config)?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    let observer: Box<dyn Observer> = if everywhere.verbose {
-        Box::new(Verbose)
-    } else {
-        Box::new(Quiet)
-    };
+    let observer = observer(everywhere);
     let world = World::real(observer.as_ref());
     let mut told = Vec::new();
     let mut errors = Vec::new();
     let mut said = Ok(());
     let mut stopped = Ok(());
     for source in &chosen {
-        stopped = world.interrupt.check();
+        stopped = world.interrupt.check().map_err(of_a_check);
         if stopped.is_err() {
             break;
         }
-        match check(&config, source, &wanted, &mut catalog, world) {
-            Ok(report) => {
-                let damaged = report.damaged();
-                let is_silent = everywhere.quiet && damaged.is_empty();
-                if !everywhere.json && !is_silent {
-                    // What can't be said must not leave the other sources unchecked.
-                    said = said.and(answer(&to_text(&report, &damaged, &wanted)));
-                }
-                told.push(to_json(&report, &damaged, &wanted));
-                if !damaged.is_empty() {
-                    let found = Error::DamageFound {
-                        source_name: source.name.clone(),
-                        store: report.store,
-                        objects: damaged.len(),
-                    };
-                    errors.push((source, found));
-                }
+        // Of several, or of all that there are, one may have its first night still before it.
+        if args.source.is_none() && catalog.source(&source.name)?.is_none() {
+            if !everywhere.json && !everywhere.quiet {
+                let line = format!("{}: note       nothing is archived yet\n", source.name);
+                said = said.and(answer(&line));
             }
+            told.push(json!({"source": source.name, "notes": ["nothing is archived yet"]}));
+            continue;
+        }
+        let mut verified = match check(&config, source, &wanted, &mut catalog, world) {
+            Ok(verified) => verified,
             Err(error) => {
+                let error = of_a_check(world.interrupt.explain(error));
                 told.push(json!({"source": source.name, "error": in_words(&error)}));
-                errors.push((source, error));
+                match error {
+                    Error::CheckInterrupted(_) => stopped = Err(error),
+                    error => errors.push((source, error)),
+                }
+                continue;
             }
+        };
+        verified.broken_off = verified
+            .broken_off
+            .map(|(level, error)| (level, of_a_check(world.interrupt.explain(error))));
+        let damaged = verified.report.damaged();
+        let is_silent = everywhere.quiet && damaged.is_empty();
+        if !everywhere.json && !is_silent {
+            // What can't be said must not leave the other sources unchecked.
+            said = said.and(answer(&to_text(&verified, &damaged, &wanted)));
+        }
+        told.push(to_json(&verified, &damaged, &wanted));
+        let broken_off = verified.broken_off.map(|(_, error)| error);
+        // Damage that was found counts more than what a later level failed on.
+        match broken_off {
+            Some(error @ Error::CheckInterrupted(_)) => stopped = Err(error),
+            _ if !damaged.is_empty() => {
+                let found = Error::DamageFound {
+                    source_name: source.name.clone(),
+                    store: verified.report.store,
+                    objects: damaged.len(),
+                };
+                errors.push((source, found));
+            }
+            Some(error) => errors.push((source, error)),
+            None => {}
         }
     }
     if everywhere.json {
@@ -87,6 +111,23 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     }
     end(errors, chosen.len(), everywhere, stopped)?;
     said
+}
+
+/// A check that was asked to stop is not gone on with: it begins anew.
+fn of_a_check(error: Error) -> Error {
+    match error {
+        Error::Interrupted(signal) => Error::CheckInterrupted(signal),
+        other => other,
+    }
+}
+
+/// Who is told what happens. The answer is one document, so events are told beside it.
+fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
+    match (everywhere.json, everywhere.verbose) {
+        (true, true) => Box::new(JsonAside),
+        (true, false) => Box::new(Quiet),
+        (false, _) => super::backup::observer(everywhere),
+    }
 }
 
 impl Wanted {
@@ -109,6 +150,10 @@ impl Wanted {
             }
             _ => None,
         };
+        let kit = match &args.identity {
+            Some(file) => witnessed_by(file)?,
+            None => Vec::new(),
+        };
         let sample = args.sample.map(|percent| {
             let seed = args.seed.unwrap_or_else(|| {
                 getrandom::u32()
@@ -122,7 +167,16 @@ impl Wanted {
             sample,
             drill,
             identities,
+            kit,
         })
+    }
+
+    /// Whether a level was asked for.
+    fn has(&self, level: VerifyLevel) -> bool {
+        match level {
+            VerifyLevel::Drill => self.drill.is_some(),
+            level => self.levels.contains(&level),
+        }
     }
 }
 
@@ -132,7 +186,7 @@ fn check(
     wanted: &Wanted,
     catalog: &mut Catalog,
     world: World<'_>,
-) -> Result<VerifyReport, Error> {
+) -> Result<Verified, Error> {
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
@@ -160,186 +214,19 @@ fn check(
         drill: wanted.drill.as_ref().map(|directory| Drill {
             directory,
             class: store_config.storage_class(),
-            observer: world.observer,
         }),
+        kit: &wanted.kit,
         at_once: store_config.uploads(),
         clock: world.clock,
+        observer: world.observer,
         interrupt: world.interrupt,
     };
-    let mut report = verify(&verifying, catalog)?;
+    let mut verified = verify(&verifying, catalog)?;
     if at_its_word {
-        report.notes.push(
+        verified.report.notes.push(
             "no root key is trusted here: the ledger was checked by the one that the catalog's first entry names"
                 .to_owned(),
         );
     }
-    Ok(report)
-}
-
-fn to_json(report: &VerifyReport, damaged: &[Damage], wanted: &Wanted) -> Value {
-    let levels: Vec<Value> = report
-        .levels
-        .iter()
-        .map(|level| {
-            let not_checked: Vec<Value> = level
-                .unchecked_by_reason()
-                .into_iter()
-                .map(|(why, objects)| json!({"objects": objects, "why": why.to_string()}))
-                .collect();
-            json!({
-                "level": level.level.as_str(), "checked": level.checked(),
-                "unchecked": level.unchecked(), "not_opened": level.hashed(),
-                "damaged": level.damaged().len(), "why_unchecked": not_checked,
-            })
-        })
-        .collect();
-    let damaged: Vec<Value> = damaged
-        .iter()
-        .map(|damage| {
-            json!({
-                "archive": damage.archive, "segment": damage.segment, "key": damage.key,
-                "what": damage.what,
-            })
-        })
-        .collect();
-    let last = report.levels.last();
-    json!({
-        "source": report.source, "level": last.map(|level| level.level.as_str()),
-        "checked": last.map_or(0, LevelReport::checked),
-        "unchecked": last.map_or(0, LevelReport::unchecked),
-        "damaged": damaged, "levels": levels,
-        "ledger": {"valid": report.ledger.valid, "known": report.ledger.known},
-        "sample": wanted.sample.map(|sample| json!({"percent": sample.percent, "seed": sample.seed})),
-        "strays": report.strays, "notes": notes(report),
-    })
-}
-
-fn notes(report: &VerifyReport) -> Vec<&String> {
-    report.ledger.notes.iter().chain(&report.notes).collect()
-}
-
-/// A line for the ledger, one for each level, done or not, and one for all that is to be told.
-fn to_text(report: &VerifyReport, damaged: &[Damage], wanted: &Wanted) -> String {
-    let name = &report.source;
-    let mut text = String::new();
-    let mut line = |what: &str, words: String| {
-        writeln!(text, "{name}: {what:9}  {words}").expect("writing to a string does not fail");
-    };
-    line("ledger", ledger(report));
-    for level in VerifyLevel::ALL {
-        let done = report.levels.iter().find(|done| done.level == level);
-        let words = match done {
-            Some(done) => in_full(done, report, wanted),
-            None => not_asked_for(level, report),
-        };
-        if !words.is_empty() {
-            line(level.as_str(), words);
-        }
-    }
-    for note in notes(report) {
-        line("note", note.clone());
-    }
-    for stray in &report.strays {
-        line("stray", format!("{stray}: no ledger entry names it"));
-    }
-    for damage in damaged {
-        line("DAMAGED", format!("{}: {}", damage.key, damage.what));
-    }
-    if damaged.is_empty() {
-        line(
-            "result",
-            "nothing that was checked is missing or damaged".to_owned(),
-        );
-    }
-    text
-}
-
-fn ledger(report: &VerifyReport) -> String {
-    let ledger = &report.ledger;
-    let valid = format!(
-        "{} checked from the first on: signatures, numbers, chain of hashes, and against the {} that the catalog knows",
-        entries(ledger.valid),
-        ledger.known
-    );
-    match ledger.damaged.len() as u64 {
-        0 => valid,
-        damaged => format!("{valid}; {damaged} missing or damaged"),
-    }
-}
-
-fn entries(n: u64) -> String {
-    if n == 1 {
-        "1 entry".to_owned()
-    } else {
-        format!("{n} entries")
-    }
-}
-
-/// What was done on a level, and what was not.
-fn in_full(level: &LevelReport, report: &VerifyReport, wanted: &Wanted) -> String {
-    let objects = count(level.checked(), "object");
-    let mut words = match level.level {
-        VerifyLevel::Listing => format!(
-            "{objects} of {} looked for by name and size",
-            count(report.archives, "archive")
-        ),
-        VerifyLevel::Checksums => {
-            format!("{objects} held against the SHA-256 that the store keeps")
-        }
-        VerifyLevel::Deep => format!("{objects} fetched and hashed"),
-        VerifyLevel::Drill => format!(
-            "{} restored onto a filesystem of their own and compared",
-            count(level.checked(), "archive")
-        ),
-    };
-    if level.level == VerifyLevel::Deep {
-        match (level.hashed(), &wanted.identities) {
-            (0, _) if wanted.identities.is_some() => words += ", decrypted, decompressed and read",
-            (0, _) => {}
-            (hashed, None) => {
-                let _ = write!(
-                    words,
-                    "; {hashed} not opened: there is no --identity to open them with"
-                );
-            }
-            (hashed, Some(_)) => {
-                let _ = write!(
-                    words,
-                    "; {hashed} not opened: the identity does not open their archives"
-                );
-            }
-        }
-    }
-    for (why, objects) in level.unchecked_by_reason() {
-        let _ = write!(words, "; {objects} not: {why}");
-    }
-    if let (VerifyLevel::Deep, Some(sample)) = (level.level, wanted.sample) {
-        let _ = write!(
-            words,
-            " (--sample {} --seed {})",
-            sample.percent, sample.seed
-        );
-    }
-    words
-}
-
-/// What a level that was not asked for would do; nothing where another has done it.
-fn not_asked_for(level: VerifyLevel, report: &VerifyReport) -> String {
-    let mut done = report.levels.iter().map(|done| done.level);
-    match level {
-        VerifyLevel::Listing => String::new(),
-        VerifyLevel::Checksums if done.any(|done| done == VerifyLevel::Deep) => String::new(),
-        VerifyLevel::Checksums => format!(
-            "not asked for: --checksums asks the store for the SHA-256 of {}, with a request each",
-            count(report.objects, "object")
-        ),
-        VerifyLevel::Deep => format!(
-            "not read: --deep fetches {}, {}",
-            count(report.segments, "segment"),
-            Bytes(report.sealed_bytes)
-        ),
-        VerifyLevel::Drill => {
-            "not tried: --drill restores the newest chain onto a filesystem of its own".to_owned()
-        }
-    }
+    Ok(verified)
 }

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, ReplicatedRow};
+use crate::engine::kit_file::heads_of;
 use crate::engine::rebuild::{LedgerRead, Survey, read_ledger, survey_of};
 use crate::engine::source::OpenSource;
+use crate::engine::trust::Trusted;
 use crate::engine::world::World;
 use crate::error::{Error, in_words};
 use crate::ledger::PublicKey;
@@ -35,7 +37,7 @@ pub struct Difference {
 /// Compares the catalog's copy of a ledger, up to its own newest entry, with what the store has.
 pub fn check(
     source: &OpenSource<'_>,
-    roots: &[PublicKey],
+    trusted: &Trusted,
     catalog: &Catalog,
     world: World<'_>,
 ) -> Result<Checked, Error> {
@@ -49,6 +51,25 @@ pub fn check(
         .fold(head, u64::max);
     let mut survey = survey_of(source.store, &source.row.directory)?;
     let newer = survey.entries.iter().filter(|seq| **seq > known).count();
+    let newest = survey.entries.iter().copied().max().unwrap_or(0);
+    for head in heads_of(&trusted.sources, ledger) {
+        let hash = catalog.entry_hash(ledger, head.seq)?;
+        if head.seq > newest {
+            checked.differ(
+                "kit",
+                format!(
+                    "the recovery kit knows entry {}, and the ledger in the store ends with entry {newest}",
+                    head.seq
+                ),
+            );
+        } else if hash.is_some_and(|hash| hash != head.hash) {
+            let what = format!(
+                "entry {} is not the one that the recovery kit knows",
+                head.seq
+            );
+            checked.differ("kit", what);
+        }
+    }
     survey.entries.retain(|seq| *seq <= known);
     if newer > 0 {
         checked.remarks.push(format!(
@@ -59,7 +80,7 @@ pub fn check(
     if head == 0 {
         return Ok(checked);
     }
-    match read_by_any(source, roots, &survey, world) {
+    match read_by_any(source, &trusted.roots, &survey, world) {
         Ok((read, anew)) => {
             let seen = anew.head(ledger)?.map_or(0, |(seq, _)| seq);
             if seen < head {

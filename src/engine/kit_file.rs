@@ -5,9 +5,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use crate::catalog::Catalog;
 use crate::engine::state::replace;
 use crate::error::Error;
 use crate::kit::{Kit, KitFault, KitSource, update};
+use crate::ledger::Head;
+use crate::model::LedgerId;
 
 /// A kit has some kilobytes.
 const LARGEST: u64 = 1 << 20;
@@ -15,6 +18,42 @@ const LARGEST: u64 = 1 << 20;
 /// Reads what a kit says. Any other identity file says nothing, which is no error.
 pub fn read_kit(path: &Path) -> Result<Kit, Error> {
     Kit::parse(&read(path)?).map_err(|fault| refused(path, fault))
+}
+
+/// The sources that an identity file names: none where it is encrypted, or is no kit.
+pub fn witnessed_by(path: &Path) -> Result<Vec<KitSource>, Error> {
+    match read_kit(path) {
+        Ok(kit) => Ok(kit.sources),
+        Err(Error::Kit {
+            source: KitFault::NoText,
+            ..
+        }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// How far a ledger went, as a kit's sources witness it.
+pub(super) fn heads_of<'k>(
+    kit: &'k [KitSource],
+    ledger: &'k LedgerId,
+) -> impl Iterator<Item = Head> + 'k {
+    kit.iter()
+        .filter(|source| source.ledger == *ledger)
+        .filter_map(|source| source.head)
+}
+
+/// The entry that a kit knows of a ledger and the catalog does not have, or has otherwise.
+pub fn kit_knows_more(
+    kit: &[KitSource],
+    ledger: &LedgerId,
+    catalog: &Catalog,
+) -> Result<Option<u64>, Error> {
+    for head in heads_of(kit, ledger) {
+        if catalog.entry_hash(ledger, head.seq)? != Some(head.hash) {
+            return Ok(Some(head.seq));
+        }
+    }
+    Ok(None)
 }
 
 /// Brings a kit up to date, as a whole or not at all. Returns whether anything in it changed.
@@ -72,7 +111,6 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::model::LedgerId;
 
     fn source() -> KitSource {
         KitSource {

@@ -47,6 +47,7 @@ impl Error {
             _ => self
                 .rebuild_hint()
                 .or_else(|| self.fixed_hint())
+                .or_else(|| self.check_hint())
                 .or_else(|| self.key_hint())
                 .map(str::to_owned),
         }
@@ -145,7 +146,6 @@ impl Error {
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"
             }
-            Self::DamageFound { .. } => DAMAGE_FOUND,
             Self::Busy(_) | Self::StillBusy { .. } => "wait for it to end, and run again",
             Self::AttemptRetired { .. } => "run again: the night is planned anew",
             Self::NotLive(_) => {
@@ -186,13 +186,21 @@ impl Error {
             Self::Interrupted(_) => {
                 "nothing half-done counts, and what was done is kept: run the same command again to go on"
             }
+            Self::Unfit(_) => "put right what each says, and run it again",
+            _ => return None,
+        })
+    }
+
+    /// What to do after a check.
+    fn check_hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::DamageFound { .. } => DAMAGE_FOUND,
             Self::CheckInterrupted(_) => {
                 "what it had found by then is told and recorded; what it had not come to is not checked, and a check begins anew"
             }
             Self::NoRoomForDrill { .. } => {
                 "free some space there, or name another directory with --drill-dir"
             }
-            Self::Unfit(_) => "put right what each says, and run it again",
             _ => return None,
         })
     }

@@ -104,6 +104,6 @@ pub use strays::{
 pub use thaw::Awaited;
 pub use usd::{Price, Usd};
 pub use verify::{
-    Checked, Damage, LevelReport, Sample, Seen, SignedObject, Unchecked, Verdict, choose,
+    Checked, Damage, LevelReport, Outcome, Sample, Seen, SignedObject, Unchecked, Verdict, choose,
     judge_digest, judge_listed,
 };

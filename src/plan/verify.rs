@@ -67,6 +67,10 @@ pub enum Unchecked {
     FoundDamaged,
     /// The restore ended before it.
     NotReached,
+    /// The check broke off before it.
+    BrokenOff,
+    /// It was restored, and there is nothing here to compare it with.
+    NotCompared,
 }
 
 impl fmt::Display for Unchecked {
@@ -77,6 +81,8 @@ impl fmt::Display for Unchecked {
             Self::NotSampled => "not in the sample",
             Self::FoundDamaged => "found damaged before",
             Self::NotReached => "the restore ended before it",
+            Self::BrokenOff => "the check broke off before it",
+            Self::NotCompared => "restored, with no snapshot here to compare it with",
         })
     }
 }
@@ -189,6 +195,9 @@ impl Checked {
     }
 }
 
+/// How thoroughly an archive was checked, and what came of it.
+pub type Outcome = (ArchiveId, VerifyLevel, VerifyOutcome);
+
 /// What a check on one level showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelReport {
@@ -196,9 +205,21 @@ pub struct LevelReport {
     pub level: VerifyLevel,
     /// All that was to be looked at.
     pub objects: Vec<Checked>,
+    /// Archives that nothing has opened: whatever was asked for, no more than the checksums of these
+    /// was checked.
+    pub unopened: BTreeSet<ArchiveId>,
 }
 
 impl LevelReport {
+    /// A level on which nothing was looked at yet.
+    pub fn new(level: VerifyLevel) -> Self {
+        Self {
+            level,
+            objects: Vec::new(),
+            unopened: BTreeSet::new(),
+        }
+    }
+
     /// How many were looked at, the damaged ones among them.
     pub fn checked(&self) -> u64 {
         self.count(|verdict| !matches!(verdict, Verdict::Unchecked(_)))
@@ -242,35 +263,45 @@ impl LevelReport {
     }
 
     /// What is to be remembered of each archive: how thoroughly it was checked, and what came of it.
-    /// An archive whose segments were hashed and not opened had its checksums checked, whatever was
-    /// asked for.
-    pub fn outcomes(&self) -> Vec<(ArchiveId, VerifyLevel, VerifyOutcome)> {
-        let mut archives: BTreeMap<ArchiveId, Vec<&Verdict>> = BTreeMap::new();
-        for checked in &self.objects {
-            archives
-                .entry(checked.archive)
-                .or_default()
-                .push(&checked.verdict);
-        }
-        let outcomes = archives.into_iter().filter_map(|(archive, verdicts)| {
-            let any = |of: fn(&Verdict) -> bool| verdicts.iter().any(|verdict| of(verdict));
-            let unchecked = any(|verdict| matches!(verdict, Verdict::Unchecked(_)));
-            let looked_at = any(|verdict| !matches!(verdict, Verdict::Unchecked(_)));
-            let outcome = if any(|verdict| matches!(verdict, Verdict::Damaged(_))) {
-                VerifyOutcome::Damaged
-            } else if unchecked {
-                VerifyOutcome::Partial
-            } else {
-                VerifyOutcome::Sound
-            };
-            let level = if any(|verdict| *verdict == Verdict::Hashed) {
-                self.level.min(VerifyLevel::Checksums)
-            } else {
-                self.level
-            };
-            looked_at.then_some((archive, level, outcome))
-        });
+    pub fn outcomes(&self) -> Vec<Outcome> {
+        let archives: BTreeSet<ArchiveId> =
+            self.objects.iter().map(|checked| checked.archive).collect();
+        let outcomes = archives.iter().filter_map(|archive| self.outcome(archive));
         outcomes.collect()
+    }
+
+    /// What is to be remembered of one archive; `None` if nothing of it was looked at.
+    pub fn outcome(&self, archive: &ArchiveId) -> Option<Outcome> {
+        let of = |checked: &&Checked| checked.archive == *archive;
+        let verdicts: Vec<&Verdict> = self
+            .objects
+            .iter()
+            .filter(of)
+            .map(|checked| &checked.verdict)
+            .collect();
+        let any = |of: fn(&Verdict) -> bool| verdicts.iter().any(|verdict| of(verdict));
+        // What was restored was looked at, if only in part.
+        let looked_at = any(|verdict| match verdict {
+            Verdict::Unchecked(why) => *why == Unchecked::NotCompared,
+            _ => true,
+        });
+        let outcome = if any(|verdict| matches!(verdict, Verdict::Damaged(_))) {
+            VerifyOutcome::Damaged
+        } else if any(|verdict| matches!(verdict, Verdict::Unchecked(_))) {
+            VerifyOutcome::Partial
+        } else {
+            VerifyOutcome::Sound
+        };
+        looked_at.then_some((*archive, self.level_of(archive), outcome))
+    }
+
+    /// How thoroughly an archive was checked at most.
+    pub fn level_of(&self, archive: &ArchiveId) -> VerifyLevel {
+        if self.unopened.contains(archive) {
+            self.level.min(VerifyLevel::Checksums)
+        } else {
+            self.level
+        }
     }
 
     fn count(&self, of: impl Fn(&Verdict) -> bool) -> u64 {

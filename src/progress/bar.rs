@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::model::size::Bytes;
 
-use super::{Event, Observer, Quiet, Verbose};
+use super::{Counted, Event, Observer, Quiet, Verbose};
 
 /// A bar for the archive in hand: bytes, rate, and how long it will take where that can be told.
 #[derive(Debug, Default)]
@@ -33,6 +33,26 @@ impl Bars {
         bar.set_message(what);
         self.skipped.store(0, Ordering::Relaxed);
         *self.bar.lock().expect("no holder panics") = Some(bar);
+    }
+
+    /// A bar for a level of a check, made when it is first told of.
+    fn check(&self, what: String, done: u64, of: u64, counted: Counted) {
+        let mut bar = self.bar.lock().expect("no holder panics");
+        let bar = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(of);
+            let template = match counted {
+                Counted::Objects => "{msg}  {pos} of {len}  {eta} left  {wide_bar}",
+                Counted::Bytes => {
+                    "{msg}  {bytes} of {total_bytes}  {binary_bytes_per_sec}  {eta} left  {wide_bar}"
+                }
+            };
+            bar.set_style(
+                ProgressStyle::with_template(template).expect("the template is well-formed"),
+            );
+            bar.set_message(what);
+            bar
+        });
+        bar.set_position(done);
     }
 
     fn with_bar(&self, act: impl FnOnce(&ProgressBar)) {
@@ -88,7 +108,17 @@ impl Observer for Bars {
                 let what = format!("{source} {} {}", archive.date, archive.kind);
                 self.with_bar(|bar| bar.set_message(format!("{what}, {skipped} stored before")));
             }
-            Event::Committed { .. } | Event::Restored { .. } | Event::Failed { .. } => self.end(),
+            Event::Checking {
+                source,
+                level,
+                done,
+                of,
+                counted,
+            } => self.check(format!("{source} {level}"), done, of, counted),
+            Event::Committed { .. }
+            | Event::Restored { .. }
+            | Event::CheckedLevel { .. }
+            | Event::Failed { .. } => self.end(),
             Event::Warning { .. } => self.aside(|| Quiet.event(event)),
             Event::Waiting { .. } | Event::Busy { .. } => self.aside(|| Verbose.event(event)),
             Event::Planned { .. }

@@ -181,6 +181,20 @@ impl StoreError {
         self.kind == ErrorKind::NotFound
     }
 
+    /// Whether the fault may be that object's alone, so that others may still be had. An answer that
+    /// the store gives to everybody, or gave to nobody, is not of one object.
+    pub fn is_of_one_object(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Corrupted
+                | ErrorKind::Denied
+                | ErrorKind::Failed
+                | ErrorKind::NotAnObject
+                | ErrorKind::TooLarge
+                | ErrorKind::TooShort
+        )
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         let text = match self.kind {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coldchain::engine::{OpenSource, StateDir, SystemClock, Verifying, verify};
 use coldchain::interrupt::Interrupt;
 use coldchain::model::{Sha256, VerifyLevel, keys};
+use coldchain::progress::Quiet;
 use coldchain::seal::Identities;
 use coldchain::store::{NewObject, Put, Role, Store};
 
@@ -178,9 +179,11 @@ impl Shelf {
             drill: None,
             at_once: 2,
             clock: &SystemClock,
+            kit: &[],
+            observer: &Quiet,
             interrupt: Interrupt::of_this_process(),
         };
-        let report = verify(&verifying, &mut catalog).unwrap();
+        let report = verify(&verifying, &mut catalog).unwrap().whole().unwrap();
         let damaged = report.damaged().into_iter().map(|damage| damage.key);
         damaged.chain(report.strays).collect()
     }

@@ -36,7 +36,7 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
             row,
             store: store.as_ref(),
         };
-        let checked = check(&open, &trusted.roots, &catalog, world)?;
+        let checked = check(&open, &trusted, &catalog, world)?;
         all.push((source.name.clone(), checked));
     }
     let differences = all

@@ -6,16 +6,20 @@
 use std::collections::BTreeMap;
 
 use super::contents::{Contents, Opens};
+use super::progress::Progress;
+use super::record::Recorder;
+use super::unreadable::unreadable;
 use super::{Archive, Shown, Verifying};
 use crate::engine::fetch::{Fetched, Wanted, fetch_ahead};
 use crate::engine::thaw::ask_all;
 use crate::engine::unlock::opens_nothing;
 use crate::error::{Error, in_words};
-use crate::model::{ArchiveId, StorageClass, VerifyLevel, keys};
+use crate::model::{ArchiveId, Sha256, StorageClass, VerifyLevel, VerifyOutcome, keys};
 use crate::plan::{
     Checked, LevelReport, Seen, SignedObject, Unchecked, Verdict, choose, judge_listed,
 };
-use crate::store::{ErrorKind, Locator, Readability};
+use crate::progress::Counted;
+use crate::store::{ErrorKind, Locator, Readability, StoreError};
 
 /// Questions between two looks at whether to stop.
 const BATCH: usize = 256;
@@ -23,107 +27,200 @@ const BATCH: usize = 256;
 /// Why objects are not fetched, by their keys.
 type LeftOut<'a> = BTreeMap<&'a str, Unchecked>;
 
-/// Fetches every sealed key, and every segment that can be read and is in the sample.
+/// Fetches every sealed key, and every segment that can be read and is in the sample. What was seen
+/// before it broke off, if it did, stands.
 pub(super) fn deep(
     verifying: &Verifying<'_>,
     archives: &[Archive],
     shown: &Shown,
-) -> Result<LevelReport, Error> {
-    let source = verifying.source;
-    let opens = open_all(verifying, archives)?;
-    let left_out = left_out(verifying, archives, shown)?;
-    let mut wanted = Vec::new();
-    for archive in archives {
-        let all = Wanted::of(source, archive.entry(), &archive.rows);
-        wanted.extend(
-            all.into_iter()
-                .filter(|segment| !left_out.contains_key(segment.key.as_str())),
-        );
+    recorder: &mut Recorder<'_>,
+) -> (LevelReport, Result<(), Error>) {
+    let mut reading = Reading {
+        verifying,
+        recorder,
+        report: LevelReport::new(VerifyLevel::Deep),
+        come_to: 0,
+        answered: false,
+        unreadable: None,
+    };
+    let mut ended = reading.read(archives, shown);
+    let objects = archives.iter().flat_map(|archive| &archive.objects);
+    for object in objects.skip(reading.come_to) {
+        let broken_off = Verdict::Unchecked(Unchecked::BrokenOff);
+        reading
+            .report
+            .objects
+            .push(Checked::new(object, broken_off));
     }
-    let mut checked = Vec::new();
-    fetch_ahead(source.store, &wanted, verifying.at_once, |fetched| {
+    if reading.answered {
+        reading.recorder.level(&reading.report);
+    } else if let Some(error) = reading.unreadable.take() {
+        // Not one object could be read: that says nothing of any of them.
+        for checked in &mut reading.report.objects {
+            checked.verdict = Verdict::Unchecked(Unchecked::BrokenOff);
+        }
+        ended = ended.and(Err(error.into()));
+    }
+    (reading.report, ended)
+}
+
+/// A deep check in hand.
+struct Reading<'a, 'r, 'c> {
+    verifying: &'a Verifying<'a>,
+    recorder: &'r mut Recorder<'c>,
+    report: LevelReport,
+    /// How many objects have their verdicts.
+    come_to: usize,
+    /// Whether the store has given an object, or said that it has none.
+    answered: bool,
+    /// Why it could not give the last object that it could not.
+    unreadable: Option<StoreError>,
+}
+
+impl Reading<'_, '_, '_> {
+    fn read(&mut self, archives: &[Archive], shown: &Shown) -> Result<(), Error> {
+        let source = self.verifying.source;
+        let opens = open_all(self.verifying, archives)?;
+        let left_out = left_out(self.verifying, archives, shown)?;
+        let mut wanted = Vec::new();
         for (archive, opens) in archives.iter().zip(&opens) {
-            check_archive(verifying, archive, opens, &left_out, fetched, &mut checked)?;
+            // By their keys, and not by what the catalog knows of them.
+            let all = Wanted::of(source, archive.entry(), &[]);
+            wanted.extend(
+                all.into_iter()
+                    .filter(|segment| !left_out.contains_key(segment.key.as_str())),
+            );
+            if matches!(opens, Opens::Nothing) {
+                self.report.unopened.insert(archive.entry().id);
+            }
+        }
+        let bytes = wanted.iter().map(|segment| segment.record.sealed_bytes);
+        let mut progress = Progress::begin(
+            self.verifying,
+            VerifyLevel::Deep.as_str(),
+            Counted::Bytes,
+            bytes.sum(),
+        );
+        fetch_ahead(
+            source.store,
+            &wanted,
+            self.verifying.at_once,
+            |fetched| -> Result<(), Error> {
+                for (archive, opens) in archives.iter().zip(&opens) {
+                    self.archive(archive, opens, &left_out, fetched, &mut progress)?;
+                    if self.answered {
+                        let outcome = self.report.outcome(&archive.entry().id);
+                        self.recorder.write(outcome);
+                    }
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn archive(
+        &mut self,
+        archive: &Archive,
+        opens: &Opens,
+        left_out: &LeftOut<'_>,
+        fetched: &mut Fetched<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
+        let mut contents = Contents::begin(archive.entry(), opens);
+        for object in &archive.objects {
+            self.verifying.interrupt.check()?;
+            let verdict = match (left_out.get(object.key.as_str()), object.segment) {
+                (Some(reason), _) => Verdict::Unchecked(*reason),
+                (None, None) => match self.sealed_key(object) {
+                    Ok(verdict) => self.answered(archive, object, verdict),
+                    Err(error) => self.not_fetched(archive, object, error)?,
+                },
+                (None, Some(index)) => match fetched.next() {
+                    Ok(sealed) => {
+                        progress.add(object.bytes);
+                        let verdict = contents.segment(index, &sealed);
+                        self.answered(archive, object, verdict)
+                    }
+                    Err(error) => self.not_fetched(archive, object, error)?,
+                },
+            };
+            if object.segment.is_some() && !matches!(verdict, Verdict::Sound | Verdict::Hashed) {
+                contents.lacks_a_segment();
+            }
+            self.report.objects.push(Checked::new(object, verdict));
+            self.come_to += 1;
+        }
+        if let Some(what) = contents.end() {
+            let directory = &self.verifying.source.row.directory;
+            self.report.objects.push(Checked {
+                archive: archive.entry().id,
+                segment: None,
+                key: keys::archive_prefix(directory, &archive.entry().id),
+                verdict: Verdict::Damaged(what),
+            });
         }
         Ok(())
-    })?;
-    Ok(LevelReport {
-        level: VerifyLevel::Deep,
-        objects: checked,
-    })
-}
+    }
 
-fn check_archive(
-    verifying: &Verifying<'_>,
-    archive: &Archive,
-    opens: &Opens,
-    left_out: &LeftOut<'_>,
-    fetched: &mut Fetched<'_>,
-    checked: &mut Vec<Checked>,
-) -> Result<(), Error> {
-    let mut contents = Contents::begin(archive.entry(), opens);
-    for object in &archive.objects {
-        verifying.interrupt.check()?;
-        let verdict = match (left_out.get(object.key.as_str()), object.segment) {
-            (Some(reason), _) => Verdict::Unchecked(*reason),
-            (None, None) => sealed_key(verifying, archive, object)?,
-            (None, Some(index)) => match fetched.next() {
-                Ok(sealed) => contents.segment(index, &sealed),
-                Err(error) => not_fetched(error)?,
-            },
+    /// A verdict on what the store has said. Damage is recorded at once.
+    fn answered(&mut self, archive: &Archive, object: &SignedObject, verdict: Verdict) -> Verdict {
+        self.answered = true;
+        let Verdict::Damaged(what) = verdict else {
+            return verdict;
         };
-        if object.segment.is_some() && !matches!(verdict, Verdict::Sound | Verdict::Hashed) {
-            contents.lacks_a_segment();
-        }
-        checked.push(Checked::new(object, verdict));
+        let level = self.report.level_of(&object.archive);
+        self.recorder
+            .write([(object.archive, level, VerifyOutcome::Damaged)]);
+        Verdict::Damaged(archive.hidden(self.verifying.source, object, what))
     }
-    if let Some(what) = contents.end() {
-        checked.push(Checked {
-            archive: archive.entry().id,
-            segment: None,
-            key: keys::archive_prefix(&verifying.source.row.directory, &archive.entry().id),
-            verdict: Verdict::Damaged(what),
-        });
-    }
-    Ok(())
-}
 
-/// What a failed fetch says of the object; the error itself if it says nothing.
-fn not_fetched(error: Error) -> Result<Verdict, Error> {
-    match error {
-        Error::SegmentDamaged { what, .. } => Ok(Verdict::Damaged(what)),
-        Error::Store(error) => match error.kind {
+    /// What a failed fetch says of the object; the error itself if it says nothing.
+    fn not_fetched(
+        &mut self,
+        archive: &Archive,
+        object: &SignedObject,
+        error: Error,
+    ) -> Result<Verdict, Error> {
+        match error {
+            Error::SegmentDamaged { what, .. } => {
+                Ok(self.answered(archive, object, Verdict::Damaged(what)))
+            }
             // It went cold again, or no listing told its class.
-            ErrorKind::Cold => Ok(Verdict::Unchecked(Unchecked::Cold)),
-            ErrorKind::Corrupted | ErrorKind::NotAnObject => Ok(Verdict::Damaged(in_words(&error))),
-            _ => Err(error.into()),
-        },
-        other => Err(other),
+            Error::Store(error) if error.kind == ErrorKind::Cold => {
+                Ok(Verdict::Unchecked(Unchecked::Cold))
+            }
+            Error::Store(error) => match unreadable(self.verifying, &error) {
+                Some(what) => {
+                    self.unreadable = Some(error);
+                    Ok(Verdict::Damaged(what))
+                }
+                None => Err(error.into()),
+            },
+            other => Err(other),
+        }
     }
-}
 
-/// Holds an archive's sealed key against the one in its entry.
-fn sealed_key(
-    verifying: &Verifying<'_>,
-    archive: &Archive,
-    object: &SignedObject,
-) -> Result<Verdict, Error> {
-    let store = verifying.source.store;
-    let locator = archive.locator(verifying.source, object);
-    match store.get(&locator, object.bytes) {
-        Ok(bytes) => Ok(judge_listed(
-            object,
-            Some(Seen {
-                bytes: bytes.len() as u64,
-                sha256: Some(crate::model::Sha256::of(&bytes)),
-            }),
-        )),
-        Err(error) if error.is_not_found() => Ok(judge_listed(object, None)),
-        Err(error) if error.kind == ErrorKind::TooLarge => Ok(Verdict::Damaged(format!(
-            "it is longer than the {} bytes that were stored",
-            object.bytes
-        ))),
-        Err(error) => not_fetched(error.into()),
+    /// Holds an archive's sealed key against the one in its entry.
+    fn sealed_key(&self, object: &SignedObject) -> Result<Verdict, Error> {
+        let source = self.verifying.source;
+        match source
+            .store
+            .get(&Archive::locator(source, object), object.bytes)
+        {
+            Ok(bytes) => Ok(judge_listed(
+                object,
+                Some(Seen {
+                    bytes: bytes.len() as u64,
+                    sha256: Some(Sha256::of(&bytes)),
+                }),
+            )),
+            Err(error) if error.is_not_found() => Ok(judge_listed(object, None)),
+            Err(error) if error.kind == ErrorKind::TooLarge => Ok(Verdict::Damaged(format!(
+                "it is longer than the {} bytes that were stored",
+                object.bytes
+            ))),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -177,14 +274,18 @@ fn left_out<'a>(
             } else if !is_chosen {
                 left_out.insert(key, Unchecked::NotSampled);
             } else if class.is_some_and(StorageClass::is_cold) {
-                maybe_cold.push((key, archive.locator(verifying.source, object)));
+                maybe_cold.push((key, Archive::locator(verifying.source, object)));
             }
         }
     }
     let store = verifying.source.store;
     for batch in maybe_cold.chunks(BATCH) {
         verifying.interrupt.check()?;
-        let (answers, failed) = ask_all(batch, |(_, locator)| store.readability(locator));
+        let (answers, failed) = ask_all(batch, |(_, locator)| match store.readability(locator) {
+            // Reading it will tell.
+            Err(error) if error.is_of_one_object() => Ok(Readability::Always),
+            other => other,
+        });
         if let Some((_, error)) = failed {
             return Err(error.into());
         }

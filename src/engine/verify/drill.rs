@@ -2,20 +2,24 @@
 //! compared with the snapshots that are still here.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use super::Verifying;
 use super::tree::first_difference;
-use crate::btrfs::{self, Scratch};
+use crate::btrfs::{self, BtrfsError, Scratch, Space};
 use crate::catalog::Catalog;
 use crate::engine::restore::{Restoring, plan_details, restore};
 use crate::engine::snapshot;
-use crate::error::{Error, ExitCode, in_words};
+use crate::error::{Error, in_words};
 use crate::model::{ArchiveId, StorageClass, VerifyLevel, keys};
 use crate::plan::{Checked, LevelReport, Unchecked, Verdict};
-use crate::progress::Observer;
+use crate::progress::{Event, Observer};
 
 /// Room for a filesystem's own needs beside what is restored.
 const SPARE: u64 = 1 << 30;
+
+/// With less than this a filesystem is taken to be full.
+const NEXT_TO_NOTHING: u64 = 16 << 20;
 
 /// What a drill takes besides.
 pub struct Drill<'a> {
@@ -23,25 +27,45 @@ pub struct Drill<'a> {
     pub directory: &'a Path,
     /// The class that the store puts segments into now; `None` if it has no classes.
     pub class: Option<StorageClass>,
-    /// Is told what happens.
-    pub observer: &'a dyn Observer,
 }
 
 /// Restores the newest chain, and compares. Nothing is asked of a cold class: while something is
-/// cold it is [`Error::Thawing`].
+/// cold it is [`Error::Thawing`]. What was seen before it broke off, if it did, stands.
 pub(super) fn drill(
     verifying: &Verifying<'_>,
     drill: &Drill<'_>,
     catalog: &mut Catalog,
     notes: &mut Vec<String>,
-) -> Result<LevelReport, Error> {
+) -> (LevelReport, Result<(), Error>) {
+    let mut report = LevelReport::new(VerifyLevel::Drill);
+    let ended = rehearse(verifying, drill, catalog, &mut report, notes);
+    (report, ended)
+}
+
+fn rehearse(
+    verifying: &Verifying<'_>,
+    drill: &Drill<'_>,
+    catalog: &mut Catalog,
+    report: &mut LevelReport,
+    notes: &mut Vec<String>,
+) -> Result<(), Error> {
     let (identities, identity_name) = verifying.identities.ok_or(Error::NoIdentity)?;
     btrfs::require_root()?;
     let source = verifying.source;
     let (plan, details) = plan_details(source.config, None, catalog)?;
+    let no_room = |free| Error::NoRoomForDrill {
+        path: drill.directory.to_owned(),
+        needed: details.raw_bytes,
+        free,
+    };
+    let free = Space::of(drill.directory)?.free;
+    if free < details.raw_bytes {
+        return Err(no_room(free));
+    }
     // Twice: a new filesystem keeps its metadata twice.
     let bytes = details.raw_bytes.saturating_mul(2).saturating_add(SPARE);
     let scratch = Scratch::make(drill.directory, bytes)?;
+    let in_hand = InHand::new(verifying.observer);
     let restoring = Restoring {
         source,
         plan: &plan,
@@ -51,41 +75,115 @@ pub(super) fn drill(
         class: drill.class,
         at_once: verifying.at_once,
         thaw: None,
-        observer: drill.observer,
+        observer: &in_hand,
         interrupt: verifying.interrupt,
     };
-    let objects = match restore(&restoring, catalog) {
-        Ok(directory) => compare_all(verifying, &plan.archives, &directory, catalog, notes)?,
-        Err(error) if error.exit_code() == ExitCode::Integrity => {
-            let damaged = archive_of(&error);
-            let objects = plan.archives.iter().map(|archive| {
-                let verdict = if damaged == Some(*archive)
-                    || (damaged.is_none() && archive == &plan.archives[0])
-                {
-                    Verdict::Damaged(in_words(&error))
-                } else {
-                    Verdict::Unchecked(Unchecked::NotReached)
-                };
-                checked(verifying, *archive, verdict)
-            });
-            objects.collect()
+    match restore(&restoring, catalog) {
+        Ok(directory) => {
+            compare_all(
+                verifying,
+                &plan.archives,
+                &directory,
+                catalog,
+                report,
+                notes,
+            )?;
         }
-        Err(error) => return Err(error),
-    };
-    scratch.remove()?;
-    Ok(LevelReport {
-        level: VerifyLevel::Drill,
-        objects,
-    })
+        Err(error) => {
+            // Whatever ends after a signal was ended by it.
+            verifying.interrupt.check()?;
+            let free = Space::of(drill.directory)?.free;
+            if free < NEXT_TO_NOTHING {
+                return Err(no_room(free));
+            }
+            let inside = Space::of(&scratch.root())?;
+            let is_usable = !inside.read_only && inside.free >= NEXT_TO_NOTHING;
+            let damaged = damage(verifying, error, in_hand.archive().filter(|_| is_usable))?;
+            for archive in &plan.archives {
+                report.objects.push(if *archive == damaged.archive {
+                    damaged.clone()
+                } else {
+                    let verdict = Verdict::Unchecked(Unchecked::NotReached);
+                    checked(verifying, *archive, verdict)
+                });
+            }
+        }
+    }
+    Ok(scratch.remove()?)
 }
 
-/// The archive that an error is about.
-fn archive_of(error: &Error) -> Option<ArchiveId> {
-    match error {
-        Error::SegmentDamaged { archive, .. }
-        | Error::SegmentUnreadable { archive, .. }
-        | Error::StoredStream { archive, .. } => Some(*archive),
-        _ => None,
+/// What a failed restore says of the archive that it failed on; the error itself if it says nothing.
+/// `in_hand` is the archive that was being received, if nothing but its stream can be blamed.
+fn damage(
+    verifying: &Verifying<'_>,
+    error: Error,
+    in_hand: Option<ArchiveId>,
+) -> Result<Checked, Error> {
+    let what = in_words(&error);
+    let directory = &verifying.source.row.directory;
+    let of = |archive| checked(verifying, archive, Verdict::Damaged(what.clone()));
+    match (&error, in_hand) {
+        (
+            Error::SegmentDamaged {
+                archive,
+                index,
+                key,
+                ..
+            }
+            | Error::SegmentUnreadable {
+                archive,
+                index,
+                key,
+                ..
+            },
+            _,
+        ) => Ok(Checked {
+            segment: (*key != keys::archive_key(directory, archive)).then_some(*index),
+            key: key.clone(),
+            ..of(*archive)
+        }),
+        (Error::StoredStream { archive, .. }, _) => Ok(of(*archive)),
+        (Error::ReceivedWrong { .. } | Error::WriteStream { .. }, Some(archive)) => Ok(of(archive)),
+        // One that was killed was not refused.
+        (Error::Btrfs(BtrfsError::Failed { status, .. }), Some(archive))
+            if status.code().is_some() =>
+        {
+            Ok(of(archive))
+        }
+        _ => Err(error),
+    }
+}
+
+/// Tells on what it is told, and knows the archive that is being received.
+struct InHand<'a> {
+    observer: &'a dyn Observer,
+    archive: Mutex<Option<ArchiveId>>,
+}
+
+impl<'a> InHand<'a> {
+    fn new(observer: &'a dyn Observer) -> Self {
+        Self {
+            observer,
+            archive: Mutex::new(None),
+        }
+    }
+
+    fn archive(&self) -> Option<ArchiveId> {
+        *self.archive.lock().expect("no holder panics")
+    }
+}
+
+impl Observer for InHand<'_> {
+    fn event(&self, event: Event) {
+        let now = match &event {
+            Event::Begun { archive, .. } => Some(Some(*archive)),
+            Event::Restored { .. } => Some(None),
+            _ => None,
+        };
+        if let Some(now) = now {
+            *self.archive.lock().expect("no holder panics") = now;
+        }
+        self.observer.event(event);
     }
 }
 
@@ -104,12 +202,12 @@ fn compare_all(
     archives: &[ArchiveId],
     restored: &Path,
     catalog: &Catalog,
+    report: &mut LevelReport,
     notes: &mut Vec<String>,
-) -> Result<Vec<Checked>, Error> {
+) -> Result<(), Error> {
     let source = verifying.source;
     let rows = catalog.archives(&source.row.ledger)?;
     let snapshots = catalog.snapshots(source.name())?;
-    let mut objects = Vec::new();
     for archive in archives {
         let row = rows.iter().find(|row| row.id == *archive);
         let of_row = row.and_then(|row| row.snapshot);
@@ -136,10 +234,10 @@ fn compare_all(
                     "{archive} was restored and not compared: {}",
                     why_not.unwrap_or_default()
                 ));
-                Verdict::Sound
+                Verdict::Unchecked(Unchecked::NotCompared)
             }
         };
-        objects.push(checked(verifying, *archive, verdict));
+        report.objects.push(checked(verifying, *archive, verdict));
     }
-    Ok(objects)
+    Ok(())
 }

@@ -3,20 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Verifying;
+use super::progress::Progress;
+use super::unreadable::{in_short, unreadable};
 use crate::catalog::{Catalog, CatalogError, EntryRow};
-use crate::engine::head::{MAX_ENTRY_BYTES, stored_numbers};
+use crate::engine::head::MAX_ENTRY_BYTES;
+use crate::engine::kit_file::heads_of;
 use crate::engine::source::OpenSource;
 use crate::engine::thaw::ask_all;
 use crate::engine::unlock::SealedArchive;
 use crate::error::{Error, in_words};
 use crate::ledger::{Absorbed, PublicKey, Refusal, Replay, Trust, decode_body, split};
 use crate::model::entry::{Attachment, EntryKind};
-use crate::model::{LedgerId, keys};
+use crate::model::{ArchiveId, LedgerId, Sha256, keys};
 use crate::plan::Damage;
+use crate::progress::Counted;
 use crate::store::{ErrorKind, StoreError};
 
-/// Entries that are fetched before they are judged.
+/// Entries that are fetched before they are judged, at most.
 const BATCH: usize = 64;
+
+/// Their bytes, at most; a longer one is fetched alone.
+const BATCH_BYTES: u64 = 16 << 20;
 
 /// What the ledger in the store is like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,7 +43,10 @@ pub(super) struct LedgerRead {
     pub(super) report: LedgerReport,
     /// The archives that are visible, in the order of their entries.
     pub(super) visible: Vec<SealedArchive>,
-    pub(super) retired: u64,
+    /// The archives that are retired.
+    pub(super) retired: BTreeSet<ArchiveId>,
+    /// All of it replayed.
+    pub(super) replay: Replay,
 }
 
 /// What the store has under an entry's number.
@@ -44,6 +54,7 @@ enum Object {
     There(Vec<u8>),
     Missing,
     TooLong,
+    Unreadable(StoreError),
 }
 
 struct Reading<'a> {
@@ -53,6 +64,8 @@ struct Reading<'a> {
     report: LedgerReport,
     /// Objects that do not verify, and that no later entry has passed over yet.
     unpassed: Vec<Damage>,
+    /// The hashes of the entries that are believed.
+    hashes: BTreeMap<u64, Sha256>,
 }
 
 pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<LedgerRead, Error> {
@@ -72,7 +85,7 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
         .collect();
     let quarantined: BTreeMap<u64, String> =
         catalog.quarantined(&row.ledger)?.into_iter().collect();
-    let stored: BTreeSet<u64> = stored_numbers(source)?.into_iter().collect();
+    let stored = Stored::list(source)?;
     let head = known.keys().next_back().copied().unwrap_or(0);
     let mut reading = Reading {
         verifying,
@@ -80,28 +93,113 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
         archives: Vec::new(),
         report: LedgerReport {
             known: known.len() as u64,
+            notes: stored.no_entries(),
             ..LedgerReport::default()
         },
         unpassed: Vec::new(),
+        hashes: BTreeMap::new(),
     };
-    let numbers: Vec<u64> = known
-        .keys()
-        .copied()
-        .chain(stored)
-        .collect::<BTreeSet<_>>()
+    let numbers: BTreeSet<u64> = known.keys().chain(stored.bytes.keys()).copied().collect();
+    let wanted: Vec<Wanted> = numbers
         .into_iter()
+        .map(|seq| Wanted::new(seq, known.get(&seq), &stored))
         .collect();
-    for batch in numbers.chunks(BATCH) {
+    let mut progress = Progress::begin(verifying, "ledger", Counted::Objects, wanted.len() as u64);
+    let mut answered = wanted.is_empty();
+    for batch in batches(&wanted) {
         verifying.interrupt.check()?;
-        for (seq, object) in fetch_all(source, batch)? {
-            match known.get(&seq) {
-                Some(entry) => reading.known(entry, object, &quarantined)?,
-                None if seq < head => reading.passed_over(seq, &quarantined),
-                None => reading.unknown(seq, object),
+        let objects = fetch_all(source, batch)?;
+        answered |= objects
+            .iter()
+            .any(|(_, object)| !matches!(object, Object::Unreadable(_)));
+        for (seq, object) in objects {
+            match object {
+                // Nothing could be read yet, or nothing can any more: that says nothing of an entry.
+                Object::Unreadable(error)
+                    if !answered || unreadable(verifying, &error).is_none() =>
+                {
+                    return Err(error.into());
+                }
+                object => match known.get(&seq) {
+                    Some(entry) => reading.known(entry, object, &quarantined)?,
+                    None if seq < head => reading.passed_over(seq, &quarantined),
+                    None => reading.unknown(seq, object),
+                },
             }
         }
+        progress.add(batch.len() as u64);
     }
+    reading.hold_against_kit();
     Ok(reading.end())
+}
+
+/// What the store's listing says of the ledger.
+#[derive(Default)]
+struct Stored {
+    /// The entries' lengths, by their numbers.
+    bytes: BTreeMap<u64, u64>,
+    /// What else lies beside them.
+    others: Vec<String>,
+}
+
+impl Stored {
+    fn list(source: &OpenSource<'_>) -> Result<Self, StoreError> {
+        let directory = &source.row.directory;
+        let mut stored = Self::default();
+        for listed in source.store.list(&keys::ledger_prefix(directory))? {
+            match keys::ledger_seq(directory, &listed.key) {
+                Some(seq) => drop(stored.bytes.insert(seq, listed.stat.bytes)),
+                None => stored.others.push(listed.key),
+            }
+        }
+        Ok(stored)
+    }
+
+    fn no_entries(&self) -> Vec<String> {
+        let others = self.others.iter();
+        others
+            .map(|key| format!("{key} has no entry's name, and counts for nothing"))
+            .collect()
+    }
+}
+
+/// An entry that is to be fetched.
+struct Wanted {
+    seq: u64,
+    /// How long it may be.
+    at_most: u64,
+    /// How long it is taken to be.
+    bytes: u64,
+}
+
+impl Wanted {
+    /// What was committed is read no further than it should go.
+    fn new(seq: u64, known: Option<&EntryRow>, stored: &Stored) -> Self {
+        let listed = stored.bytes.get(&seq).copied().unwrap_or(0);
+        let at_most = known.map_or(MAX_ENTRY_BYTES, |entry| entry.object.len() as u64);
+        Self {
+            seq,
+            at_most,
+            bytes: listed.min(at_most),
+        }
+    }
+}
+
+/// Cuts them into what is held in memory at a time.
+fn batches(mut wanted: &[Wanted]) -> Vec<&[Wanted]> {
+    let mut batches = Vec::new();
+    while let Some(first) = wanted.first() {
+        let mut bytes = first.bytes;
+        let mut length = 1;
+        while length < BATCH.min(wanted.len()) && bytes + wanted[length].bytes <= BATCH_BYTES {
+            bytes += wanted[length].bytes;
+            length += 1;
+        }
+        let (batch, rest) = wanted.split_at(length);
+        batches.push(batch);
+        wanted = rest;
+    }
+    batches
 }
 
 impl Reading<'_> {
@@ -118,24 +216,43 @@ impl Reading<'_> {
         for (passed, _) in quarantined.range(before) {
             self.replay.quarantine(*passed);
         }
-        match object {
-            Object::There(object) if object == entry.object => self.report.valid += 1,
-            Object::There(object) => {
-                let what = match self.replay.clone().absorb(seq, &object) {
-                    Ok(_) => "it is signed, but it is not the one that was committed: the ledger has forked".to_owned(),
-                    Err(refusal) => format!("it is not the one that was committed: {}", in_words(&refusal)),
-                };
-                self.damaged(seq, what);
-            }
-            Object::Missing => self.damaged(seq, "it is missing, and was committed".to_owned()),
-            Object::TooLong => self.damaged(seq, too_long()),
-        }
+        let what = match object {
+            Object::There(object) if object == entry.object => None,
+            Object::There(object) => Some(match self.replay.clone().absorb(seq, &object) {
+                Ok(_) => {
+                    "it is signed, but it is not the one that was committed: the ledger has forked"
+                        .to_owned()
+                }
+                Err(refusal) => format!(
+                    "it is not the one that was committed: {}",
+                    in_words(&refusal)
+                ),
+            }),
+            Object::Missing => Some("it is missing, and was committed".to_owned()),
+            Object::TooLong => Some(format!(
+                "it is longer than the {} bytes that were committed",
+                entry.object.len()
+            )),
+            Object::Unreadable(error) => Some(in_short(&error)),
+        };
         let absorbed = self.replay.absorb(seq, &entry.object).map_err(|refusal| {
             CatalogError::Damaged(format!(
                 "its copy of ledger entry {seq} is not one: {}",
                 in_words(&refusal)
             ))
         })?;
+        match what {
+            None => self.report.valid += 1,
+            Some(what) => {
+                // Whoever has the store alone learns of an archive from its entry, or not at all.
+                let archive = match &absorbed.entry.kind {
+                    EntryKind::Archive(archive) => Some(archive.id),
+                    _ => None,
+                };
+                let damage = self.damage(seq, what);
+                self.report.damaged.push(Damage { archive, ..damage });
+            }
+        }
         self.take(absorbed);
         Ok(())
     }
@@ -156,13 +273,8 @@ impl Reading<'_> {
             Object::Missing => {
                 return self.damaged(seq, "it was listed, and is not there".to_owned());
             }
-            Object::TooLong => {
-                if seq == self.replay.next_seq() {
-                    self.replay.quarantine(seq);
-                }
-                let damage = self.damage(seq, too_long());
-                return self.unpassed.push(damage);
-            }
+            Object::TooLong => return self.pass_over(seq, too_long()),
+            Object::Unreadable(error) => return self.pass_over(seq, in_short(&error)),
         };
         match self.replay.absorb(seq, &object) {
             Ok(absorbed) => {
@@ -187,7 +299,34 @@ impl Reading<'_> {
         }
     }
 
+    /// What can't be an entry, or can't be had: the next valid one may pass over it.
+    fn pass_over(&mut self, seq: u64, what: String) {
+        if seq == self.replay.next_seq() {
+            self.replay.quarantine(seq);
+        }
+        let damage = self.damage(seq, what);
+        self.unpassed.push(damage);
+    }
+
+    /// What the recovery kit knows of the ledger, and the ledger does not show.
+    fn hold_against_kit(&mut self) {
+        let newest = self.hashes.keys().next_back().copied().unwrap_or(0);
+        for head in heads_of(self.verifying.kit, &self.verifying.source.row.ledger) {
+            let what = match self.hashes.get(&head.seq) {
+                Some(hash) if *hash == head.hash => continue,
+                Some(_) => "it is not the one that the recovery kit knows".to_owned(),
+                None => {
+                    format!("the recovery kit knows it, and the ledger ends with entry {newest}")
+                }
+            };
+            self.damaged(head.seq, what);
+        }
+    }
+
     fn take(&mut self, absorbed: Absorbed) {
+        if let Some(head) = self.replay.head() {
+            self.hashes.insert(head.seq, head.hash);
+        }
         let warnings = absorbed.warnings.iter().map(ToString::to_string);
         self.report.notes.extend(warnings);
         match absorbed.entry.kind {
@@ -230,16 +369,15 @@ impl Reading<'_> {
 
     fn end(mut self) -> LedgerRead {
         self.report.damaged.append(&mut self.unpassed);
-        let of = self.archives.len();
-        let visible: Vec<SealedArchive> = self
+        let (visible, retired): (Vec<_>, Vec<_>) = self
             .archives
             .into_iter()
-            .filter(|archive| self.replay.is_visible(&archive.entry.id))
-            .collect();
+            .partition(|archive| self.replay.is_visible(&archive.entry.id));
         LedgerRead {
             report: self.report,
-            retired: (of - visible.len()) as u64,
+            retired: retired.iter().map(|archive| archive.entry.id).collect(),
             visible,
+            replay: self.replay,
         }
     }
 }
@@ -261,27 +399,51 @@ fn too_long() -> String {
 }
 
 /// What the store has under these numbers, in their order.
-fn fetch_all(source: &OpenSource<'_>, numbers: &[u64]) -> Result<Vec<(u64, Object)>, Error> {
-    let (mut answers, failed) = ask_all(numbers, |seq| fetch(source, *seq));
+fn fetch_all(source: &OpenSource<'_>, wanted: &[Wanted]) -> Result<Vec<(u64, Object)>, Error> {
+    let (mut answers, failed) = ask_all(wanted, |wanted| fetch(source, wanted));
     if let Some((_, error)) = failed {
         return Err(error.into());
     }
     answers.sort_by_key(|(at, _)| *at);
     let objects = answers
         .into_iter()
-        .map(|(at, object)| (numbers[at], object));
+        .map(|(at, object)| (wanted[at].seq, object));
     Ok(objects.collect())
 }
 
-fn fetch(source: &OpenSource<'_>, seq: u64) -> Result<Object, StoreError> {
-    let key = keys::ledger_entry(&source.row.directory, seq);
-    match source
-        .store
-        .get(&source.store.locate(&key), MAX_ENTRY_BYTES)
-    {
+fn fetch(source: &OpenSource<'_>, wanted: &Wanted) -> Result<Object, StoreError> {
+    let key = keys::ledger_entry(&source.row.directory, wanted.seq);
+    match source.store.get(&source.store.locate(&key), wanted.at_most) {
         Ok(object) => Ok(Object::There(object)),
         Err(error) if error.is_not_found() => Ok(Object::Missing),
         Err(error) if error.kind == ErrorKind::TooLarge => Ok(Object::TooLong),
+        Err(error) if error.is_of_one_object() => Ok(Object::Unreadable(error)),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(bytes: &[u64]) -> Vec<usize> {
+        let wanted: Vec<Wanted> = (1..)
+            .zip(bytes)
+            .map(|(seq, bytes)| Wanted {
+                seq,
+                at_most: MAX_ENTRY_BYTES,
+                bytes: *bytes,
+            })
+            .collect();
+        batches(&wanted).into_iter().map(<[Wanted]>::len).collect()
+    }
+
+    #[test]
+    fn entries_are_fetched_together_as_far_as_memory_goes_and_large_ones_alone() {
+        assert_eq!(lengths(&[]), [0; 0]);
+        assert_eq!(lengths(&[1000; 130]), [64, 64, 2]);
+        assert_eq!(lengths(&[200 << 20, 200 << 20, 1000, 1000]), [1, 1, 2]);
+        assert_eq!(lengths(&[1000, 200 << 20, 1000]), [1, 1, 1]);
+        assert_eq!(lengths(&[8 << 20, 8 << 20, 1]), [2, 1]);
     }
 }

@@ -1,33 +1,42 @@
 //! Checking what is stored, level by level. Nothing here changes the store: it is listed, asked and
-//! read. What a level has shown is written to the catalog as soon as it is known.
+//! read. What is found is written to the catalog as soon as it is known.
+//!
+//! Objects are judged as a machine sees them that has nothing but the store: by their keys, whatever
+//! else the catalog here knows of where they are.
 
 mod contents;
 mod deep;
 mod drill;
 mod ledger;
 mod present;
+mod progress;
+mod record;
 mod tree;
+mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::catalog::{Catalog, SegmentRow, VerificationRow};
+use crate::catalog::{Catalog, SegmentRow};
 use crate::engine::clock::Clock;
 use crate::engine::source::OpenSource;
 use crate::engine::unlock::SealedArchive;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::kit::KitSource;
 use crate::ledger::PublicKey;
-use crate::model::entry::{ArchiveEntry, Timestamp};
-use crate::model::{SourceName, StorageClass, VerifyLevel};
-use crate::plan::{Damage, LevelReport, Sample, SignedObject};
+use crate::model::entry::ArchiveEntry;
+use crate::model::{ArchiveId, SourceName, StorageClass, VerifyLevel};
+use crate::plan::{Damage, LevelReport, Sample, Seen, SignedObject, Verdict, judge_listed};
+use crate::progress::Observer;
 use crate::seal::Identities;
-use crate::store::Locator;
+use crate::store::{Locator, Stat};
 
 pub use drill::Drill;
 pub use ledger::{LedgerReport, root_of_copy};
+use record::Recorder;
 
 /// A check to be carried out.
 pub struct Verifying<'a> {
@@ -42,12 +51,16 @@ pub struct Verifying<'a> {
     /// What opens the archive keys, and what to call it in an error. Without it segments are hashed
     /// and not opened.
     pub identities: Option<(&'a Identities, &'a str)>,
+    /// What the recovery kit knows of ledgers: an older state of this one is not the whole of it.
+    pub kit: &'a [KitSource],
     /// What a drill takes, where one is asked for.
     pub drill: Option<Drill<'a>>,
     /// Segments that are fetched at once.
     pub at_once: usize,
     /// Tells when it was.
     pub clock: &'a dyn Clock,
+    /// Is told what happens.
+    pub observer: &'a dyn Observer,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -121,14 +134,34 @@ impl Archive {
         &self.sealed.entry
     }
 
-    fn locator(&self, source: &OpenSource<'_>, object: &SignedObject) -> Locator {
+    /// Where a machine looks for an object that knows its key alone.
+    fn locator(source: &OpenSource<'_>, object: &SignedObject) -> Locator {
+        source.store.locate(&object.key)
+    }
+
+    /// Says of a damaged object, where it is so, that what was stored is still there behind what
+    /// everybody else sees: a restore from here would find it, and one from elsewhere would not.
+    fn hidden(&self, source: &OpenSource<'_>, object: &SignedObject, what: String) -> String {
         let row = object
             .segment
             .and_then(|index| self.rows.get(index as usize));
-        match row {
-            Some(row) => Locator::from(row.locator.clone()),
-            None => source.store.locate(&object.key),
+        let recorded = row.map(|row| Locator::from(row.locator.clone()));
+        let is_there = recorded
+            .filter(|recorded| *recorded != Self::locator(source, object))
+            .and_then(|recorded| source.store.stat(&recorded).ok())
+            .is_some_and(|stat| judge_listed(object, Some(seen(&stat))) == Verdict::Sound);
+        if is_there {
+            format!("{what}: what was stored is hidden by a newer version or a delete marker")
+        } else {
+            what
         }
+    }
+}
+
+fn seen(stat: &Stat) -> Seen {
+    Seen {
+        bytes: stat.bytes,
+        sha256: stat.sha256,
     }
 }
 
@@ -139,14 +172,49 @@ struct Shown {
     classes: BTreeMap<String, StorageClass>,
 }
 
+/// How a check ended.
+#[derive(Debug)]
+pub struct Verified {
+    /// What it has shown, as far as it came.
+    pub report: VerifyReport,
+    /// The level that it broke off on, and why.
+    pub broken_off: Option<(VerifyLevel, Error)>,
+}
+
+impl Verified {
+    /// The report of a check that came to its end.
+    pub fn whole(self) -> Result<VerifyReport, Error> {
+        match self.broken_off {
+            None => Ok(self.report),
+            Some((_, error)) => Err(error),
+        }
+    }
+}
+
 /// Checks a source on every level that was asked for. Damage is no error here: it is in the report.
-pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<VerifyReport, Error> {
+/// Neither is what ends the check after the ledger was read: what was shown before stands.
+pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verified, Error> {
     let source = verifying.source;
     let read = ledger::read(verifying, catalog)?;
     let mut archives = Vec::new();
     for sealed in read.visible {
         archives.push(Archive::open(source, sealed, catalog)?);
     }
+    // What a run here is at work on is nobody's stray.
+    let mut known = read.retired.clone();
+    known.extend(
+        catalog
+            .archives(&source.row.ledger)?
+            .iter()
+            .map(|row| row.id),
+    );
+    let is_known = |id: &ArchiveId| known.contains(id) || read.replay.is_retired(id);
+    let without_entry = read
+        .report
+        .damaged
+        .iter()
+        .filter_map(|damage| damage.archive)
+        .collect();
     let mut report = VerifyReport {
         source: source.name().clone(),
         store: source.store.url(),
@@ -155,53 +223,65 @@ pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verify
         objects: sum(&archives, |archive| archive.objects.len() as u64),
         segments: sum(&archives, |archive| archive.entry().segments.len() as u64),
         sealed_bytes: sum(&archives, |archive| archive.entry().sealed_bytes),
-        retired: read.retired,
+        retired: read.retired.len() as u64,
         levels: Vec::new(),
         strays: Vec::new(),
         notes: Vec::new(),
     };
+    let mut recorder = Recorder::new(catalog, verifying.clock, without_entry);
+    let broken_off = check_levels(verifying, &archives, &is_known, &mut recorder, &mut report);
+    report.notes.extend(recorder.note());
+    Ok(Verified { report, broken_off })
+}
+
+/// Goes from level to level, until one can't be gone through.
+fn check_levels(
+    verifying: &Verifying<'_>,
+    archives: &[Archive],
+    is_known: &dyn Fn(&ArchiveId) -> bool,
+    recorder: &mut Recorder<'_>,
+    report: &mut VerifyReport,
+) -> Option<(VerifyLevel, Error)> {
     // After the ledger: what is committed meanwhile is not missed.
-    let (listing, shown) = present::listing(verifying, &archives, &mut report)?;
-    record(verifying, &listing, catalog)?;
-    report.levels.push(listing);
+    let shown = match present::listing(verifying, archives, is_known, report) {
+        Ok((listing, shown)) => {
+            recorder.level(&listing);
+            report.levels.push(listing);
+            shown
+        }
+        Err(error) => return Some((VerifyLevel::Listing, error)),
+    };
+    let mut done = |(level, ended): (LevelReport, Result<(), Error>)| {
+        let broken_off = ended.err().map(|error| (level.level, error));
+        // Of a level that did not begin there is nothing to tell.
+        if broken_off.is_none() || level.checked() > 0 {
+            report.levels.push(level);
+        }
+        broken_off
+    };
     if verifying.levels.contains(&VerifyLevel::Checksums) {
-        let checksums = present::checksums(verifying, &archives, &shown)?;
-        record(verifying, &checksums, catalog)?;
-        report.levels.push(checksums);
+        let checksums = present::checksums(verifying, archives, &shown);
+        recorder.level(&checksums.0);
+        let broken_off = done(checksums);
+        if broken_off.is_some() {
+            return broken_off;
+        }
     }
     if verifying.levels.contains(&VerifyLevel::Deep) {
-        let deep = deep::deep(verifying, &archives, &shown)?;
-        record(verifying, &deep, catalog)?;
-        report.levels.push(deep);
+        let broken_off = done(deep::deep(verifying, archives, &shown, recorder));
+        if broken_off.is_some() {
+            return broken_off;
+        }
     }
-    if let Some(asked) = &verifying.drill {
-        let drill = drill::drill(verifying, asked, catalog, &mut report.notes)?;
-        record(verifying, &drill, catalog)?;
-        report.levels.push(drill);
-    }
-    Ok(report)
+    let asked = verifying.drill.as_ref()?;
+    let mut notes = Vec::new();
+    let drill = drill::drill(verifying, asked, recorder.catalog, &mut notes);
+    recorder.level(&drill.0);
+    let broken_off = done(drill);
+    report.notes.extend(notes);
+    broken_off
 }
 
 fn sum(archives: &[Archive], of: impl Fn(&Archive) -> u64) -> u64 {
     archives.iter().map(of).sum()
-}
-
-/// Writes what a level has shown of each archive.
-fn record(
-    verifying: &Verifying<'_>,
-    report: &LevelReport,
-    catalog: &mut Catalog,
-) -> Result<(), Error> {
-    let at = Timestamp(verifying.clock.now());
-    let rows: Vec<VerificationRow> = report
-        .outcomes()
-        .into_iter()
-        .map(|(archive, level, outcome)| VerificationRow {
-            archive,
-            level,
-            outcome,
-            at,
-        })
-        .collect();
-    Ok(catalog.record_verifications(&rows)?)
 }

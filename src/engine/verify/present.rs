@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Archive, Shown, VerifyReport, Verifying};
+use super::progress::Progress;
+use super::unreadable::unreadable;
+use super::{Archive, Shown, VerifyReport, Verifying, seen};
 use crate::engine::thaw::ask_all;
 use crate::error::Error;
-use crate::model::{VerifyLevel, keys};
+use crate::model::{ArchiveId, VerifyLevel, keys};
 use crate::plan::{
-    Checked, LevelReport, Seen, SignedObject, Unchecked, Verdict, judge_digest, judge_listed,
+    Checked, LevelReport, SignedObject, Unchecked, Verdict, judge_digest, judge_listed,
 };
-use crate::store::{Locator, Stat};
+use crate::progress::Counted;
+use crate::store::{Stat, StoreError};
 
 /// Questions between two looks at whether to stop.
 const BATCH: usize = 256;
@@ -19,10 +22,11 @@ const BATCH: usize = 256;
 pub(super) fn listing(
     verifying: &Verifying<'_>,
     archives: &[Archive],
+    is_known: &dyn Fn(&ArchiveId) -> bool,
     report: &mut VerifyReport,
 ) -> Result<(LevelReport, Shown), Error> {
     let source = verifying.source;
-    let prefix = keys::archives_prefix(&source.row.directory);
+    let prefix = keys::source_prefix(&source.row.directory);
     let listed: BTreeMap<String, Stat> = source
         .store
         .list(&prefix)?
@@ -38,7 +42,7 @@ pub(super) fn listing(
             let stat = listed.get(&object.key);
             let verdict = judge_listed(object, stat.map(seen));
             if verdict != Verdict::Sound {
-                doubtful.push((checked.len(), archive.locator(source, object), object));
+                doubtful.push((checked.len(), archive, object));
             }
             if let Some(class) = stat.and_then(|stat| stat.class) {
                 shown.classes.insert(object.key.clone(), class);
@@ -48,95 +52,153 @@ pub(super) fn listing(
         }
     }
     let mut unlisted = 0_u64;
-    for (at, stat) in stats(verifying, &doubtful)? {
-        let (place, _, object) = &doubtful[at];
-        let verdict = judge_listed(object, stat.as_ref().map(seen));
-        match verdict {
-            Verdict::Sound => unlisted += 1,
-            _ => drop(shown.damaged.insert(object.key.clone())),
-        }
-        checked[*place].verdict = verdict;
+    for (asked, (place, archive, object)) in stats(verifying, &doubtful)?.iter().zip(&doubtful) {
+        let verdict = match asked {
+            Asked::There(stat) => judge_listed(object, Some(seen(stat))),
+            Asked::Missing => judge_listed(object, None),
+            Asked::Unreadable(error) => match unreadable(verifying, error) {
+                Some(what) => Verdict::Damaged(what),
+                // The listing has said enough.
+                None => checked[*place].verdict.clone(),
+            },
+        };
+        checked[*place].verdict = match verdict {
+            Verdict::Damaged(what) => {
+                shown.damaged.insert(object.key.clone());
+                Verdict::Damaged(archive.hidden(source, object, what))
+            }
+            verdict => {
+                unlisted += 1;
+                verdict
+            }
+        };
     }
     if unlisted > 0 {
         report.notes.push(format!(
             "the listing is not true: it lacks, or shows otherwise, {unlisted} of the objects that the store has when asked for them"
         ));
     }
-    // What lies in the directories of retired archives and of attempts is for `prune` to judge.
     let visible: BTreeSet<_> = archives.iter().map(|archive| archive.entry().id).collect();
     let directory = &source.row.directory;
-    report.strays = listed
+    let mut unnamed: BTreeMap<ArchiveId, u64> = BTreeMap::new();
+    for key in listed
         .into_keys()
-        .filter(|key| {
-            let of = keys::archive_of(directory, key);
-            let beside = of.is_none_or(|(archive, _)| visible.contains(&archive));
-            beside && !named.contains(key.as_str())
-        })
-        .collect();
+        .filter(|key| !named.contains(key.as_str()))
+    {
+        match keys::archive_of(directory, &key) {
+            Some((archive, _)) if visible.contains(&archive) => report.strays.push(key),
+            // What lies in the directories of retired archives and of attempts is for `prune` to judge.
+            Some((archive, _)) if is_known(&archive) => {}
+            Some((archive, _)) => *unnamed.entry(archive).or_default() += 1,
+            None if key == keys::readme(directory) => {}
+            // The ledger's were looked at with the ledger.
+            None if key.starts_with(&keys::ledger_prefix(directory)) => {}
+            None => report.strays.push(key),
+        }
+    }
+    for (archive, objects) in unnamed {
+        report.notes.push(format!(
+            "no ledger entry names what lies below {} ({objects} objects): it is another machine's attempt, or what one has left, or a copy; `coldchain prune` judges it",
+            keys::archive_prefix(directory, &archive)
+        ));
+    }
     let level = LevelReport {
-        level: VerifyLevel::Listing,
         objects: checked,
+        ..LevelReport::new(VerifyLevel::Listing)
     };
     Ok((level, shown))
 }
 
 /// Asks the store of every object for the SHA-256 that it keeps: one request each, also of what is
-/// cold.
+/// cold. What was told before it broke off, if it did, stands.
 pub(super) fn checksums(
     verifying: &Verifying<'_>,
     archives: &[Archive],
     shown: &Shown,
-) -> Result<LevelReport, Error> {
-    let source = verifying.source;
-    let mut checked = Vec::new();
+) -> (LevelReport, Result<(), Error>) {
+    let mut report = LevelReport::new(VerifyLevel::Checksums);
     let mut to_ask = Vec::new();
     for archive in archives {
         for object in &archive.objects {
-            if shown.damaged.contains(&object.key) {
-                let found = Verdict::Unchecked(Unchecked::FoundDamaged);
-                checked.push(Checked::new(object, found));
+            let verdict = if shown.damaged.contains(&object.key) {
+                Unchecked::FoundDamaged
             } else {
-                to_ask.push((checked.len(), archive.locator(source, object), object));
-                let no_digest = Verdict::Unchecked(Unchecked::NoDigest);
-                checked.push(Checked::new(object, no_digest));
-            }
+                to_ask.push((report.objects.len(), archive, object));
+                Unchecked::BrokenOff
+            };
+            report
+                .objects
+                .push(Checked::new(object, Verdict::Unchecked(verdict)));
         }
     }
-    for (at, stat) in stats(verifying, &to_ask)? {
-        let (place, _, object) = &to_ask[at];
-        checked[*place].verdict = judge_digest(object, stat.as_ref().map(seen));
+    let level = VerifyLevel::Checksums.as_str();
+    let of = to_ask.len() as u64;
+    let mut progress = Progress::begin(verifying, level, Counted::Objects, of);
+    let mut answered = false;
+    let mut unreadable_last = None;
+    for batch in to_ask.chunks(BATCH) {
+        let asked = match stats(verifying, batch) {
+            Ok(asked) => asked,
+            Err(error) => return (report, Err(error)),
+        };
+        for (asked, (place, archive, object)) in asked.into_iter().zip(batch) {
+            answered |= !matches!(asked, Asked::Unreadable(_));
+            let verdict = match asked {
+                Asked::There(stat) => judge_digest(object, Some(seen(&stat))),
+                Asked::Missing => judge_digest(object, None),
+                Asked::Unreadable(error) => match unreadable(verifying, &error) {
+                    Some(what) => {
+                        unreadable_last = Some(error);
+                        Verdict::Damaged(what)
+                    }
+                    None => return (report, Err(error.into())),
+                },
+            };
+            report.objects[*place].verdict = match verdict {
+                Verdict::Damaged(what) => {
+                    Verdict::Damaged(archive.hidden(verifying.source, object, what))
+                }
+                verdict => verdict,
+            };
+        }
+        progress.add(batch.len() as u64);
     }
-    Ok(LevelReport {
-        level: VerifyLevel::Checksums,
-        objects: checked,
-    })
+    match unreadable_last {
+        // Not one object could be asked for: that says nothing of any of them.
+        Some(error) if !answered => (LevelReport::new(VerifyLevel::Checksums), Err(error.into())),
+        _ => (report, Ok(())),
+    }
 }
 
-fn seen(stat: &Stat) -> Seen {
-    Seen {
-        bytes: stat.bytes,
-        sha256: stat.sha256,
-    }
+/// What the store says of an object.
+enum Asked {
+    There(Stat),
+    Missing,
+    Unreadable(StoreError),
 }
 
-/// What the store says of each, by its place here; `None` if it is not there.
-fn stats(
-    verifying: &Verifying<'_>,
-    objects: &[(usize, Locator, &SignedObject)],
-) -> Result<Vec<(usize, Option<Stat>)>, Error> {
-    let store = verifying.source.store;
-    let mut stats = Vec::with_capacity(objects.len());
-    for (batch, at) in objects.chunks(BATCH).zip((0..).step_by(BATCH)) {
+/// An object of an archive, and its place in the report.
+type Placed<'a> = (usize, &'a Archive, &'a SignedObject);
+
+/// What the store says of each, in their order.
+fn stats(verifying: &Verifying<'_>, objects: &[Placed<'_>]) -> Result<Vec<Asked>, Error> {
+    let source = verifying.source;
+    let mut all = Vec::with_capacity(objects.len());
+    for batch in objects.chunks(BATCH) {
         verifying.interrupt.check()?;
-        let (answers, failed) = ask_all(batch, |(_, locator, _)| match store.stat(locator) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
+        let (mut answers, failed) = ask_all(batch, |(_, _, object)| {
+            match source.store.stat(&Archive::locator(source, object)) {
+                Ok(stat) => Ok(Asked::There(stat)),
+                Err(error) if error.is_not_found() => Ok(Asked::Missing),
+                Err(error) if error.is_of_one_object() => Ok(Asked::Unreadable(error)),
+                Err(error) => Err(error),
+            }
         });
         if let Some((_, error)) = failed {
             return Err(error.into());
         }
-        stats.extend(answers.into_iter().map(|(place, stat)| (at + place, stat)));
+        answers.sort_by_key(|(place, _)| *place);
+        all.extend(answers.into_iter().map(|(_, asked)| asked));
     }
-    Ok(stats)
+    Ok(all)
 }

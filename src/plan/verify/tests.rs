@@ -53,8 +53,8 @@ fn report(level: VerifyLevel, verdicts: &[(usize, Verdict)]) -> LevelReport {
         verdict: verdict.clone(),
     });
     LevelReport {
-        level,
         objects: objects.collect(),
+        ..LevelReport::new(level)
     }
 }
 
@@ -103,16 +103,44 @@ fn damage_counts_more_than_what_was_left_out() {
 }
 
 #[test]
-fn what_was_hashed_and_not_opened_had_its_checksums_checked() {
-    let hashed = report(
+fn what_nothing_has_opened_had_its_checksums_checked_whatever_came_of_it() {
+    for (verdict, outcome) in [
+        (Verdict::Hashed, VerifyOutcome::Sound),
+        (damaged("it is missing"), VerifyOutcome::Damaged),
+    ] {
+        let mut report = report(VerifyLevel::Deep, &[(0, Verdict::Sound), (0, verdict)]);
+        report.unopened.insert(archives()[0]);
+        assert_eq!(
+            report.outcomes(),
+            [(archives()[0], VerifyLevel::Checksums, outcome)]
+        );
+    }
+}
+
+#[test]
+fn what_was_hashed_is_told_apart_from_what_was_opened() {
+    let report = report(
         VerifyLevel::Deep,
-        &[(0, Verdict::Hashed), (0, Verdict::Hashed)],
+        &[(0, Verdict::Sound), (0, Verdict::Hashed)],
     );
+    assert_eq!((report.checked(), report.hashed()), (2, 1));
+}
+
+#[test]
+fn what_was_restored_and_not_compared_was_checked_in_part() {
+    let not_compared = Verdict::Unchecked(Unchecked::NotCompared);
+    let report = report(
+        VerifyLevel::Drill,
+        &[(0, Verdict::Sound), (1, not_compared)],
+    );
+    assert_eq!((report.checked(), report.unchecked()), (1, 1));
     assert_eq!(
-        hashed.outcomes(),
-        [(archives()[0], VerifyLevel::Checksums, VerifyOutcome::Sound)]
+        report.outcomes(),
+        [
+            (archives()[0], VerifyLevel::Drill, VerifyOutcome::Sound),
+            (archives()[1], VerifyLevel::Drill, VerifyOutcome::Partial),
+        ]
     );
-    assert_eq!((hashed.checked(), hashed.hashed()), (2, 2));
 }
 
 fn segments() -> impl Strategy<Value = Vec<(ArchiveId, u32)>> {

@@ -1,0 +1,60 @@
+//! How far a level has come, told from time to time.
+
+use super::Verifying;
+use crate::model::SourceName;
+use crate::progress::{Counted, Event, Observer};
+
+/// How far a level has come.
+pub(super) struct Progress<'a> {
+    observer: &'a dyn Observer,
+    source: &'a SourceName,
+    level: &'static str,
+    counted: Counted,
+    done: u64,
+    of: u64,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn begin(
+        verifying: &'a Verifying<'_>,
+        level: &'static str,
+        counted: Counted,
+        of: u64,
+    ) -> Self {
+        let progress = Self {
+            observer: verifying.observer,
+            source: verifying.source.name(),
+            level,
+            counted,
+            done: 0,
+            of,
+        };
+        progress.tell();
+        progress
+    }
+
+    /// So much more is done.
+    pub(super) fn add(&mut self, more: u64) {
+        self.done += more;
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.observer.event(Event::Checking {
+            source: self.source.clone(),
+            level: self.level,
+            done: self.done,
+            of: self.of,
+            counted: self.counted,
+        });
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        self.observer.event(Event::CheckedLevel {
+            source: self.source.clone(),
+            level: self.level,
+        });
+    }
+}
