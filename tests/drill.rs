@@ -11,6 +11,7 @@ use common::loopfs::{LoopFs, btrfs, real_btrfs_available};
 use common::machine::Machine;
 use common::rng::Rng;
 use common::sandbox::{Ran, Sandbox};
+use common::stream_builder::StreamBuilder;
 use common::stub::Stub;
 use common::tmpfs::Tmpfs;
 use common::tree::{make_rich_tree, mutate_tree};
@@ -141,6 +142,53 @@ fn a_drill_that_is_stopped_by_a_signal_leaves_nothing() {
     talk.signal(Signal::TERM);
     let run = talk.end();
     assert_eq!(run.code, Some(143), "{run:?}");
+    is_clean(&machine.path("drills"));
+}
+
+#[test]
+fn a_signal_in_the_last_of_several_drills_is_told_as_one() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::fed(None);
+    let more = "[[source]]\nname = \"work\"\nstore = \"disk\"\n\n[store.disk]";
+    machine.write_config(&common::machine::fed_config().replace("[store.disk]", more));
+    for (source, uuid) in [("home", [1; 16]), ("work", [2; 16])] {
+        let stream = StreamBuilder::header(1).subvol(b"2024-01-01", uuid, 10);
+        let run = machine.run_with(
+            &format!("decide 2024-01-01 --source {source}"),
+            &stream.finish(),
+        );
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
+    fs::create_dir(machine.path("drills")).unwrap();
+    let stub = Stub::new();
+    let [begun, second] = ["begun", "second"].map(|name| stub.file(name));
+    let made = std::process::Command::new("mkfifo").arg(&begun).status();
+    assert!(made.unwrap().success());
+    stub.does(
+        "receive",
+        &format!(
+            "echo begun >'{0}'; [ -e '{1}' ] && exec sleep 100000; touch '{1}'; exec \"$real\" \"$@\"",
+            begun.display(),
+            second.display()
+        ),
+    );
+    let mut command = machine.command(DRILL);
+    let talk = machine.start_command(command.env("PATH", stub.path()));
+    for _ in 0..2 {
+        assert_eq!(fs::read_to_string(&begun).unwrap(), "begun\n");
+    }
+    talk.signal(Signal::INT);
+    let run = talk.end();
+    assert_eq!(run.code, Some(130), "{run:?}");
+    for words in [
+        "home: result     nothing that was checked is missing or damaged\n",
+        "work: drill      not done: the check was interrupted by SIGINT\n",
+    ] {
+        assert!(run.stdout.contains(words), "{words}: {run:?}");
+    }
+    assert!(run.stderr.contains("a check begins anew"), "{run:?}");
     is_clean(&machine.path("drills"));
 }
 

@@ -299,6 +299,26 @@ fn what_lies_about_in_the_store_is_named() {
 }
 
 #[test]
+fn how_far_a_check_has_come_is_told_beside_its_answer() {
+    let machine = archived();
+    let run = machine.run("verify --deep --json --verbose");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    let events: Vec<Value> = run
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let last = events.last().unwrap();
+    assert_eq!(
+        [&last["event"], &last["level"], &last["unit"]],
+        ["checking", "deep", "bytes"]
+    );
+    assert_eq!(last["done"], last["of"]);
+    assert_eq!(report["level"], "deep");
+}
+
+#[test]
 fn a_source_whose_first_night_is_still_to_come_is_a_note() {
     let machine = archived();
     let more = "[[source]]\nname = \"work\"\nstore = \"disk\"\n\n[store.disk]";

@@ -1,11 +1,12 @@
-//! Whatever is done to the objects of a store is found and named: by `verify`, and by a restore
-//! before `btrfs receive` has seen a byte of it.
+//! Whatever is done to the objects of a store is found and named: by `verify`, by a restore before `btrfs
+//! receive` has seen a byte of it, and by an empty machine that has the recovery kit alone.
 //!
 //! `COLDCHAIN_MUTATIONS` says how many are tried, `COLDCHAIN_SEED` which.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod elsewhere;
 mod forger;
 mod mutation;
 mod restored;
@@ -14,6 +15,7 @@ mod shelf;
 use std::collections::BTreeMap;
 
 use common::rng::Rng;
+use elsewhere::{Made, every_mutation};
 use mutation::Mutation;
 use shelf::Shelf;
 
@@ -47,4 +49,31 @@ fn every_mutation_of_a_store_is_found_and_named() {
     }
     println!("{kinds:?}");
     assert_eq!(shelf.found(), [""; 0], "all is as it was");
+}
+
+#[test]
+fn an_empty_machine_names_whatever_was_done_to_a_ledger_and_takes_nothing_for_what_it_is_not() {
+    let shelf = Shelf::new();
+    let untouched = shelf.made_elsewhere();
+    assert!(
+        matches!(&untouched, Made::Read { damage: false, said } if said.is_empty()),
+        "{untouched:?}"
+    );
+    let mut rng = Rng::new(1);
+    for mutation in every_mutation(&shelf) {
+        let touched = mutation.strike(&shelf, &mut rng);
+        let made = shelf.made_elsewhere();
+        if let Made::Read { damage, said } = &made {
+            let number = |key: &String| {
+                let digits = key.rsplit('/').next().unwrap().trim_end_matches(".entry");
+                digits.trim_start_matches('0').to_owned()
+            };
+            let entry = format!("entry {}", number(touched.last().unwrap()));
+            assert!(
+                *damage || said.iter().any(|words| words.contains(&entry)),
+                "{mutation:?}: {entry} is not told of: {said:?}"
+            );
+        }
+        shelf.mend();
+    }
 }

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coldchain::engine::{OpenSource, StateDir, SystemClock, Verifying, verify};
+use coldchain::catalog::Catalog;
+use coldchain::engine::{OpenSource, StateDir, SystemClock, VerifyReport, Verifying, verify};
+use coldchain::error::Error;
 use coldchain::interrupt::Interrupt;
+use coldchain::kit::KitSource;
 use coldchain::model::{Sha256, VerifyLevel, keys};
 use coldchain::progress::Quiet;
 use coldchain::seal::Identities;
@@ -153,9 +156,27 @@ impl Shelf {
         }
     }
 
+    pub(crate) fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    pub(crate) fn identities(&self) -> &Identities {
+        &self.identities
+    }
+
     /// The keys that `verify --deep` names.
     pub(crate) fn found(&self) -> Vec<String> {
-        let mut catalog = self.lab.catalog();
+        let report = self.verified(&mut self.lab.catalog(), &[]).unwrap();
+        let damaged = report.damaged().into_iter().map(|damage| damage.key);
+        damaged.chain(report.strays).collect()
+    }
+
+    /// What `verify --deep` shows of the store by that catalog, and with what a kit knows.
+    pub(crate) fn verified(
+        &self,
+        catalog: &mut Catalog,
+        kit: &[KitSource],
+    ) -> Result<VerifyReport, Error> {
         let row = catalog.source(&SOURCE.parse().unwrap()).unwrap().unwrap();
         let source = OpenSource {
             config: &self.lab.config.sources[0],
@@ -176,15 +197,13 @@ impl Shelf {
             levels: &levels,
             sample: None,
             identities: Some((&self.identities, "the identity")),
+            kit,
             drill: None,
             at_once: 2,
             clock: &SystemClock,
-            kit: &[],
             observer: &Quiet,
             interrupt: Interrupt::of_this_process(),
         };
-        let report = verify(&verifying, &mut catalog).unwrap().whole().unwrap();
-        let damaged = report.damaged().into_iter().map(|damage| damage.key);
-        damaged.chain(report.strays).collect()
+        verify(&verifying, catalog)?.whole()
     }
 }
