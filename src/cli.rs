@@ -337,7 +337,8 @@ pub struct TrustArgs {
     /// other identity file opens it only
     #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
     pub identity: Option<PathBuf>,
-    /// A root public key (`RW…`) to trust; several times for several
+    /// A root public key (`RW…`) to trust; several times for several. Beside a kit it also admits ledgers that
+    /// the kit does not name: of sources that are newer
     #[arg(long, value_name = "KEY")]
     pub trust: Vec<String>,
 }

@@ -179,7 +179,7 @@ fn a_config_that_is_not_there_is_named() {
             2,
             "",
             "error: the config file $T/config.toml does not exist\n\
-             hint: `coldchain init` writes one; --config or $COLDCHAIN_CONFIG names another\n",
+             hint: `coldchain init` writes one; --config or $COLDCHAIN_CONFIG names another; to read archives that there are already, `coldchain catalog rebuild --identity KIT --store URL` is enough\n",
         );
     }
     let other = unchanged(&machine, "list --config $T/elsewhere.toml");
@@ -187,7 +187,7 @@ fn a_config_that_is_not_there_is_named() {
         2,
         "",
         "error: the config file $T/elsewhere.toml does not exist\n\
-         hint: `coldchain init` writes one; --config or $COLDCHAIN_CONFIG names another\n",
+         hint: `coldchain init` writes one; --config or $COLDCHAIN_CONFIG names another; to read archives that there are already, `coldchain catalog rebuild --identity KIT --store URL` is enough\n",
     );
     let directory = unchanged(&machine, "list --config $T");
     directory.is(
@@ -358,7 +358,7 @@ fn a_date_without_an_archive_is_told_the_nearest_two() {
 fn what_was_never_archived_can_t_be_restored() {
     let machine = Machine::fed(None);
     let stderr = "error: home has no archive\n\
-    hint: `coldchain list` shows what there is\n";
+    hint: what a store has of it from another day or machine, `coldchain catalog rebuild --identity KIT` finds\n";
     unchanged(&machine, "restore home --plan").is(2, "", stderr);
     let words = "restore home --to $T/target --identity $T/kit --date 2024-01-01";
     unchanged(&machine, words).is(2, "", stderr);
@@ -372,7 +372,7 @@ fn without_keys_nothing_is_archived() {
         2,
         "",
         "error: $T/state has no signing.key\n\
-         hint: run `coldchain init`\n",
+         hint: `coldchain init` makes the keys of a machine that begins to archive; one that only prunes gets its own by `coldchain key new`, and one that goes on with the archives of another by `coldchain key rotate --kit FILE --new-signing-key`\n",
     );
     assert!(!machine.state().exists());
     let machine = Machine::fed(None);
@@ -380,8 +380,10 @@ fn without_keys_nothing_is_archived() {
         let path = machine.state().join(file);
         let away = path.with_extension("away");
         fs::rename(&path, &away).unwrap();
-        let stderr = format!("error: $T/state has no {file}\nhint: run `coldchain init`\n");
-        unchanged(&machine, "decide 2024-01-01").is(2, "", &stderr);
+        let refused = unchanged(&machine, "decide 2024-01-01");
+        let stderr = format!("error: $T/state has no {file}\nhint: ");
+        assert!(refused.stderr.starts_with(&stderr), "{refused:?}");
+        assert_eq!(refused.code, Some(2));
         fs::rename(&away, &path).unwrap();
     }
 }
@@ -407,12 +409,12 @@ fn a_store_that_is_not_mounted_is_named() {
         1,
         "",
         "error: could not open file://$T/store: the store's directory does not exist\n\
-         hint: mount it, or run `coldchain init` to make it\n",
+         hint: mount it; where archives are to begin, `coldchain init` makes it\n",
     );
     fs::rename(machine.path("elsewhere"), machine.path("store")).unwrap();
     machine.write_config(&fed_config().replace("$T/store", "$T/other"));
     unchanged(&machine, "decide 2024-01-07").is(2, "", "error: `home` was archived to `home` in file://$T/store, the config now says `home` in file://$T/other\n\
-    hint: set `archive_as` and `store` back, or give the source a new name to begin a new ledger\n");
+    hint: set `archive_as` and `store` back; if the store itself has moved with all that is in it, run `coldchain catalog rebuild`; or give the source a new name to begin a new ledger\n");
 }
 
 #[test]

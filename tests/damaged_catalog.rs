@@ -177,7 +177,7 @@ fn a_catalog_that_is_gone_is_said_before_anything_is_written() {
         "",
         "error: ledger entry 1 of `home` in file://$T/store was refused\n\
          caused by: it belongs to the ledger $HEX32, not to $HEX32\n\
-         hint: nothing was written; if another machine archives there, give this one a place of its own, and if the catalog here was lost, put a copy of it back\n",
+         hint: nothing was written; if the catalog of these archives was lost, `coldchain catalog rebuild --identity KIT` makes it anew with their recovery kit, and if another machine archives there, give this one a place of its own\n",
     );
     assert_eq!(kept.machine.standing(), before);
     kept.goes_on();

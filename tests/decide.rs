@@ -313,6 +313,7 @@ fn with_several_sources_it_has_to_be_told_which() {
     let config =
         common::machine::fed_config() + "\n[[source]]\nname = \"photos\"\nstore = \"disk\"\n";
     machine.write_config(&config);
+    assert_eq!(machine.run("init --kit $T/kit --quiet").code, Some(0));
     let talk = machine.start("decide 2024-01-07");
     talk.end_with_stdin_open().is(
         2,

@@ -525,7 +525,7 @@ fn a_directory_is_tried_as_well() {
     run(&machine, "doctor --quiet").is(
         1,
         "cloud: file://$T/store
-  FAIL  reach  could not open file://$T/store: the store's directory does not exist; mount it, or run `coldchain init` to make it
+  FAIL  reach  could not open file://$T/store: the store's directory does not exist; mount it; where archives are to begin, `coldchain init` makes it
 1 store: 0 fine, 0 unknown, 0 warned of, 1 failed
 ",
         "error: 1 failure found\nhint: put right what each says, and run it again\n",

@@ -12,7 +12,7 @@ use coldchain::seal::generate_identity;
 use common::loopfs::{LoopFs, real_btrfs_available};
 use common::machine::{Machine, Run, fed_config};
 use common::stream_builder::StreamBuilder;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A machine that was fed a made-up chain of these dates.
 fn archived(dates: &[&str]) -> Machine {
@@ -447,6 +447,140 @@ fn a_separate_pruner_is_given_its_role_and_nothing_else() {
         "{}",
         refused.stderr
     );
+}
+
+/// The keys of the ledger of a source after the root key, with the roles of each.
+fn roles_in(machine: &Machine, source: &str) -> Vec<(String, Value)> {
+    let shown = json(&machine.run("key show --json"));
+    let sources = shown["sources"].as_array().unwrap().iter();
+    let found = sources
+        .filter(|found| found["source"] == source)
+        .flat_map(|found| found["keys"].as_array().unwrap().iter().skip(1));
+    found
+        .map(|key| {
+            (
+                key["key"].as_str().unwrap().to_owned(),
+                key["roles"].clone(),
+            )
+        })
+        .collect()
+}
+
+/// A further source in the same store.
+fn with_mail(config: &str) -> String {
+    config.replace(
+        "[store.disk]",
+        "[[source]]\nname = \"mail\"\nstore = \"disk\"\n\n[store.disk]",
+    )
+}
+
+fn feed_mail(machine: &Machine) {
+    let run = machine.run_with(
+        "decide 2024-01-01 --source mail",
+        &stream("2024-01-01", 9, 0),
+    );
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+}
+
+#[test]
+fn a_machine_that_does_not_prune_has_a_key_that_can_t() {
+    let machine = Machine::new();
+    machine.write_config(&format!("prune = \"elsewhere\"\n{}", fed_config()));
+    ok(&machine.run("init --kit $T/kit --quiet"));
+    feed(&machine, &["2024-01-01"], 0);
+    let own = own_key(&machine);
+    assert_eq!(
+        roles_in(&machine, "home"),
+        [(own.clone(), json!(["writer"]))]
+    );
+    ok(&machine.run("key rotate --kit $T/kit --new-signing-key"));
+    let new = own_key(&machine);
+    assert_ne!(new, own);
+    assert_eq!(roles_in(&machine, "home"), [(new, json!(["writer"]))]);
+}
+
+#[test]
+fn what_a_rotation_leaves_this_machine_s_key_holds_in_ledgers_to_come() {
+    let machine = archived(&["2024-01-01"]);
+    let own = own_key(&machine);
+    ok(&machine.run(&format!(
+        "key rotate --kit $T/kit --add {own} --role writer"
+    )));
+    machine.write_config(&with_mail(&fed_config()));
+    feed_mail(&machine);
+    assert_eq!(
+        roles_in(&machine, "mail"),
+        [(own.clone(), json!(["writer"]))]
+    );
+    // A key that may not archive any more opens nothing either.
+    ok(&machine.run(&format!("key rotate --kit $T/kit --remove {own}")));
+    assert!(!machine.state().join("signing.grant").exists());
+    ok(&machine.run(&format!(
+        "key rotate --kit $T/kit --add {own} --role writer --role pruner"
+    )));
+    assert!(machine.state().join("signing.grant").exists());
+}
+
+#[test]
+fn a_pruner_refuses_a_source_whose_ledger_it_has_not_read() {
+    let machine = archived(&["2024-01-01"]);
+    let pruner = Machine::new();
+    // As docs/keys.md has it.
+    let store = machine.path("store").display().to_string();
+    let config = fed_config().replace("$T/store", &store);
+    let (config, _) = config.split_once("[encryption]").unwrap();
+    pruner.write_config(config);
+    let refused = pruner.run("prune");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.stderr.contains("`coldchain key new`"),
+        "{refused:?}"
+    );
+    ok(&pruner.run("key new"));
+    let refused = pruner.run("prune");
+    assert!(refused.stderr.contains("--trust RW"), "{refused:?}");
+    let key = own_key(&pruner);
+    ok(&machine.run(&format!(
+        "key rotate --kit $T/kit --add {key} --role pruner"
+    )));
+    let root = kit(&machine).root.unwrap();
+    ok(&pruner.run(&format!("catalog rebuild --trust {root}")));
+    ok(&pruner.run("prune"));
+
+    machine.write_config(&with_mail(&fed_config()));
+    feed_mail(&machine);
+    pruner.write_config(&with_mail(config));
+    for words in ["prune mail", "prune mail --dry-run"] {
+        let refused = pruner.run(words);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(
+            refused.stderr.starts_with(&format!(
+                "error: there is a ledger of `mail` in file://{store}, and the catalog here knows nothing of it\n\
+                 hint: nothing was retired or deleted; `coldchain catalog rebuild` reads it, "
+            )),
+            "{refused:?}"
+        );
+    }
+    ok(&machine.run(&format!(
+        "key rotate --kit $T/kit --add {key} --role pruner"
+    )));
+    ok(&pruner.run("catalog rebuild"));
+    ok(&pruner.run("prune"));
+}
+
+#[test]
+fn a_file_that_is_named_and_is_not_there_is_a_mistake_of_who_typed_it() {
+    let machine = archived(&["2024-01-01"]);
+    for words in [
+        "catalog rebuild --identity $T/nothing",
+        "key kit --kit $T/nothing",
+        "key check --identity $T/nothing",
+    ] {
+        let refused = machine.run(words);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let first = refused.stderr.lines().next().unwrap();
+        assert!(first.ends_with(" $T/nothing"), "{refused:?}");
+    }
 }
 
 #[test]

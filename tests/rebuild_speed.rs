@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::{Days, NaiveDate};
-use coldchain::config::StoreConfig;
+use coldchain::config::{Prune, StoreConfig};
 use coldchain::engine::{NewKeys, Rebuilding, StateDir, Trusted, Unfinished, World, rebuild};
 use coldchain::ledger::{encode_body, root_grant, sign};
 use coldchain::model::entry::{ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry};
@@ -140,7 +140,7 @@ fn a_catalog_of_many_archives_is_rebuilt() {
     let state_dir = StateDir::new(&directory.path().join("state"));
     let mut writer = Writer {
         store: &store,
-        keys: state_dir.new_keys().unwrap(),
+        keys: state_dir.new_keys(Prune::AfterBackup).unwrap(),
         seq: 0,
         prev: None,
     };

@@ -89,6 +89,16 @@ impl Catalog {
         )
     }
 
+    /// A ledger's archives whose entry was signed and whose commit was never answered, oldest first.
+    pub fn committing(&self, ledger: &LedgerId) -> Result<Vec<ArchiveId>, CatalogError> {
+        self.select(
+            "read the archives in commit",
+            "SELECT id FROM archive WHERE ledger = ?1 AND state = 'committing' ORDER BY begun_at, id",
+            [ledger.to_string()],
+            |row| parsed(row, "id"),
+        )
+    }
+
     /// Gives up an unfinished attempt: its objects are strays, its snapshot is no longer pinned and
     /// its key is gone. An archive that got further, or was given up before, stays as it is.
     pub fn abandon(&mut self, attempt: &ArchiveId) -> Result<(), CatalogError> {

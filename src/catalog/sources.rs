@@ -78,6 +78,34 @@ impl Catalog {
         )
     }
 
+    /// Calls a source otherwise from now on. One that has the name already gives way, and its snapshots are
+    /// this one's: only for one that has neither entries nor archives.
+    pub fn rename_source(
+        &mut self,
+        from: &SourceName,
+        to: &SourceName,
+    ) -> Result<(), CatalogError> {
+        self.write("rename a source", |transaction| {
+            // In between, rows name a source that is not there.
+            transaction.pragma_update(None, "defer_foreign_keys", true)?;
+            for sql in [
+                "UPDATE OR IGNORE snapshot SET source = ?1 WHERE source = ?2",
+                // A date has one living snapshot: the other is left where it stands.
+                "UPDATE snapshot SET source = ?1, deleted_at = made_at WHERE source = ?2",
+                "DELETE FROM told WHERE source = ?2 AND ?1 <> ?2",
+                "DELETE FROM quarantine
+                 WHERE ?1 <> ?2 AND ledger IN (SELECT ledger FROM source WHERE name = ?2)",
+                "DELETE FROM source WHERE name = ?2 AND ?1 <> ?2",
+                "UPDATE source SET name = ?2 WHERE name = ?1",
+                "UPDATE snapshot SET source = ?2 WHERE source = ?1",
+                "UPDATE told SET source = ?2 WHERE source = ?1",
+            ] {
+                transaction.execute(sql, params![from.as_str(), to.as_str()])?;
+            }
+            Ok(())
+        })
+    }
+
     /// What was last told of a subject.
     pub fn told(&self, source: &SourceName, subject: &str) -> Result<Option<String>, CatalogError> {
         let told = self.select(

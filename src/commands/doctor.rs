@@ -10,7 +10,9 @@ use super::output::{answer, answer_json, count};
 use super::plan::standing_warnings;
 use crate::cli::Everywhere;
 use crate::config::Config;
-use crate::engine::{StoreReport, World, doctor, secrets_in_reach};
+use crate::engine::{
+    NOT_IN_KIT, StateDir, StoreReport, World, doctor, is_in_kit, secrets_in_reach,
+};
 use crate::error::Error;
 use crate::progress::{Observer, Quiet, Verbose};
 use crate::store::Verdict;
@@ -31,6 +33,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
             for warning in standing_warnings(&config)
                 .into_iter()
                 .chain(warnings_of_secrets(&config))
+                .chain(warnings_of_kits(&config))
             {
                 eprintln!("warning: {warning}");
             }
@@ -52,6 +55,20 @@ pub(super) fn warnings_of_secrets(config: &Config) -> Vec<String> {
         )
     };
     files.iter().map(warn).collect()
+}
+
+/// The sources that no recovery kit was told of. What is wrong with the catalog other commands say.
+fn warnings_of_kits(config: &Config) -> Vec<String> {
+    let Ok(catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
+        return Vec::new();
+    };
+    let rows = config
+        .sources
+        .iter()
+        .filter_map(|source| catalog.source(&source.name).ok()?);
+    rows.filter(|row| is_in_kit(row, &catalog).is_ok_and(|known| !known))
+        .map(|row| format!("{}: {NOT_IN_KIT}", row.name))
+        .collect()
 }
 
 fn number(reports: &[StoreReport], verdict: Verdict) -> usize {

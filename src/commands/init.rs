@@ -13,13 +13,17 @@ use super::doctor::warnings_of_secrets;
 use super::kit;
 use super::output::answer;
 use super::plan::standing_warnings;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Everywhere, Init};
 use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, system_timezone, template};
-use crate::engine::{StateDir, file_name, kit_source, know_source, write_new};
+use crate::engine::{
+    StateDir, file_name, is_in_kit, is_place, kit_source, know_source, note_in_kit, read_kit,
+    write_new,
+};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::kit::{root_section, source_section};
+use crate::kit::{Kit, root_section, source_section};
+use crate::ledger::SigningKey;
 use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
 
@@ -87,65 +91,19 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             told.push(format!("made {}", live.snapshots.display()));
         }
     }
-    let mut addition = String::new();
     state_dir.create()?;
     // Another `init` may be making the same things.
     let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
-    let opened = has_ledgers(&state_dir.catalog_to_read()?)?;
-    if !state_dir.has_keys() && opened {
-        // Keys of its own would be no key of these ledgers.
-        told.push(format!(
-            "{}: there is no signing key for the ledgers that the catalog has: run \
-             `coldchain key rotate --kit FILE --new-signing-key` to archive from here",
-            config.state_dir.display()
-        ));
-    } else if !state_dir.has_keys() {
-        if !exists(&args.kit)? {
-            kit::begin_without_identity(&args.kit)?;
-        }
-        // The root secret goes to the kit before its public half is trusted here.
-        let keys = state_dir.new_keys()?;
-        kit::append(&args.kit, &root_section(&keys.root))?;
-        state_dir.write_keys(&keys)?;
-        told.push(format!(
-            "made {}: signing keys; the root key's secret is in {} alone",
-            config.state_dir.display(),
-            args.kit.display()
-        ));
-    }
+    make_keys(config, &state_dir, &args.kit, &mut told)?;
     let mut catalog = state_dir.catalog()?;
-    for source in &config.sources {
-        let row = know_source(config, source, &mut catalog)?;
-        // Any run gives a new source its ledger; whether the kit has it is for the kit to say.
-        let in_kit = std::fs::read_to_string(&args.kit)
-            .is_ok_and(|kit| kit.contains(&row.ledger.to_string()));
-        let told_before = !exists(&args.kit)?
-            && !catalog.tell(&source.name, "recovery kit", &row.ledger.to_string())?;
-        if !in_kit && !told_before {
-            told.push(format!("{}: its ledger is {}", source.name, row.ledger));
-            let source = kit_source(config, row, None);
-            addition.push_str("#\n");
-            addition.push_str(&source_section(&source, &file_name(&args.kit)));
-        }
-    }
-    if !addition.is_empty() {
-        if exists(&args.kit)? {
-            kit::append(&args.kit, &addition)?;
-            told.push(format!(
-                "added to {}: print it and keep it away from this machine",
-                args.kit.display()
-            ));
-        } else {
-            told.push(format!(
-                "add these lines to your recovery kit:\n{}",
-                addition.trim_end()
-            ));
-        }
-    }
+    let rows = tell_kit(config, &args.kit, &mut catalog, &mut told)?;
     if told.is_empty() {
         told.push("nothing is missing".to_owned());
     }
     answer(&(told.join("\n") + "\n"))?;
+    for row in &rows {
+        note_in_kit(row, &mut catalog)?;
+    }
     for path in directories(config) {
         if DirStore::open(path)?.probe()? == Exclusivity::SingleWriter {
             eprintln!(
@@ -163,6 +121,115 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Makes the keys of this machine, if it has none and nobody else's ledgers.
+fn make_keys(
+    config: &Config,
+    state_dir: &StateDir,
+    kit: &Path,
+    told: &mut Vec<String>,
+) -> Result<(), Error> {
+    let opened = has_ledgers(&state_dir.catalog_to_read()?)?;
+    if !state_dir.has_keys() && opened {
+        // Keys of its own would be no key of these ledgers.
+        told.push(format!(
+            "{}: there is no signing key for the ledgers that the catalog has: run \
+             `coldchain key rotate --kit FILE --new-signing-key` to archive from here",
+            config.state_dir.display()
+        ));
+    } else if !state_dir.has_keys() {
+        let keys = if let Some(root) = root_of(kit)? {
+            state_dir.keys_under(root, config.prune)?
+        } else {
+            if !exists(kit)? {
+                kit::begin_without_identity(kit)?;
+            }
+            let keys = state_dir.new_keys(config.prune)?;
+            // The root secret goes to the kit before its public half is trusted here.
+            kit::append(kit, &root_section(&keys.root))?;
+            keys
+        };
+        state_dir.write_keys(&keys)?;
+        told.push(format!(
+            "made {}: signing keys; the root key's secret is in {} alone",
+            config.state_dir.display(),
+            kit.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Tells the kit of each source's ledger, and returns the sources.
+fn tell_kit(
+    config: &Config,
+    kit: &Path,
+    catalog: &mut Catalog,
+    told: &mut Vec<String>,
+) -> Result<Vec<SourceRow>, Error> {
+    let mut addition = String::new();
+    let mut rows = Vec::new();
+    for source in &config.sources {
+        let row = know_source(config, source, catalog)?;
+        // Any run gives a new source its ledger; whether the kit has it is for the kit to say.
+        let in_kit =
+            std::fs::read_to_string(kit).is_ok_and(|kit| kit.contains(&row.ledger.to_string()));
+        let told_before = !exists(kit)? && is_in_kit(&row, catalog)?;
+        let elsewhere = kit_of(kit)?.sources.into_iter().any(|known| {
+            known.directory == row.directory
+                && known.ledger != row.ledger
+                && is_place(&known.store, &row.store)
+        });
+        if elsewhere && catalog.entries(&row.ledger)?.is_empty() {
+            told.push(format!(
+                "{}: {} names its ledger: `coldchain catalog rebuild --identity {}` reads it, to go on with",
+                source.name,
+                kit.display(),
+                kit.display()
+            ));
+            continue;
+        }
+        rows.push(row.clone());
+        if !in_kit && !told_before {
+            told.push(format!("{}: its ledger is {}", source.name, row.ledger));
+            let source = kit_source(config, row, None);
+            addition.push_str("#\n");
+            addition.push_str(&source_section(&source, &file_name(kit)));
+        }
+    }
+    if !addition.is_empty() {
+        if exists(kit)? {
+            kit::append(kit, &addition)?;
+            told.push(format!(
+                "added to {}: print it and keep it away from this machine",
+                kit.display()
+            ));
+        } else {
+            told.push(format!(
+                "add these lines to your recovery kit:\n{}",
+                addition.trim_end()
+            ));
+        }
+    }
+    Ok(rows)
+}
+
+/// The secret of the root key that a kit has already. Another one beside it would make two kits of one file.
+fn root_of(kit: &Path) -> Result<Option<SigningKey>, Error> {
+    let read = kit_of(kit)?;
+    match (read.root_secret, read.root) {
+        (None, Some(_)) => Err(Error::NoRootSecret(kit.to_owned())),
+        (secret, _) => Ok(secret),
+    }
+}
+
+/// What the kit says, which need not be there.
+fn kit_of(kit: &Path) -> Result<Kit, Error> {
+    if exists(kit)? {
+        read_kit(kit)
+    } else {
+        Ok(Kit::default())
+    }
 }
 
 /// Whether this machine has archived, or has rebuilt its catalog.

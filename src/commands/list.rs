@@ -85,7 +85,7 @@ fn gather(
     store: String,
     catalog: &Catalog,
 ) -> Result<Listed, Error> {
-    let schedule = match config.origin {
+    let schedule = match source.origin {
         Origin::File => Some(schedule(source)),
         Origin::Catalog => None,
     };

@@ -23,12 +23,13 @@ use std::path::PathBuf;
 
 use chrono::NaiveDate;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Cli, Command, Everywhere};
-use crate::config::{Config, ConfigError, DEFAULT_STATE_DIR, Source, SourcePlace};
-use crate::engine::{Clock, StateDir, SystemClock, local_date, own_words};
+use crate::config::{Config, ConfigError, DEFAULT_STATE_DIR, Source, SourcePlace, StoreConfig};
+use crate::engine::{Clock, StateDir, SystemClock, adopt_name, local_date, own_words, store_url};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::model::SourceName;
 use crate::model::ids::parse_date;
 
 /// Runs a command.
@@ -53,18 +54,79 @@ pub fn run(cli: Cli) -> Result<(), Error> {
 }
 
 fn load(everywhere: &Everywhere) -> Result<Config, Error> {
-    let mut config = Config::load(&everywhere.config)?;
+    let config = load_any(everywhere)?.with_sources()?;
+    adopt_names(&config)?;
+    Ok(config)
+}
+
+/// The config, which may name no source.
+fn load_any(everywhere: &Everywhere) -> Result<Config, Error> {
+    let mut config = Config::load_to_read(&everywhere.config)?;
     if let Some(state_dir) = &everywhere.state_dir {
         config.state_dir.clone_from(state_dir);
     }
     Ok(config)
 }
 
-/// The config; or, for what only reads, what the catalog knows where there is no config.
+/// The config for what only reads, with the sources that the catalog alone knows; there need be no file.
 fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
-    let config = load_or_known(everywhere)?;
-    warn_of_own_words(&StateDir::new(&config.state_dir).catalog_to_read()?)?;
-    Ok(config)
+    let mut missing = None;
+    let mut config = match load_any(everywhere) {
+        Err(Error::Config(error @ ConfigError::NotFound { .. })) => {
+            missing = Some(error);
+            Config::without_file(&everywhere.config, &state_dir_without_config(everywhere))
+        }
+        loaded => loaded?,
+    };
+    adopt_names(&config)?;
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    for row in catalog.sources()? {
+        add_known(row, &mut config)?;
+    }
+    if let (Some(missing), true) = (missing, config.sources.is_empty()) {
+        return Err(missing.into());
+    }
+    warn_of_own_words(&catalog)?;
+    Ok(config.with_sources()?)
+}
+
+/// Adds a source that the catalog knows, unless the config names it.
+fn add_known(row: SourceRow, config: &mut Config) -> Result<(), Error> {
+    let directory: SourceName = row.directory.parse()?;
+    let url = store_url(&StoreConfig::from_url(&row.store)?);
+    let is_named = config.sources.iter().any(|source| {
+        source.name == row.name
+            || (source.directory == directory && store_url(&config.stores[&source.store]) == url)
+    });
+    if is_named {
+        return Ok(());
+    }
+    // The config may tell more of how the store is reached than its URL does.
+    let configured = config
+        .stores
+        .iter()
+        .find(|(_, store)| store_url(store) == url);
+    let store = configured.map_or(row.store, |(name, _)| name.clone());
+    config.add_place(&SourcePlace {
+        name: row.name,
+        directory,
+        store,
+    })?;
+    Ok(())
+}
+
+/// Has the catalog call the sources what the config calls them by now.
+fn adopt_names(config: &Config) -> Result<(), Error> {
+    // What is wrong with it is told by those who need it, and to some it does not matter.
+    let Ok(mut catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
+        return Ok(());
+    };
+    for source in &config.sources {
+        if let Err(error @ Error::Busy(_)) = adopt_name(config, source, &mut catalog) {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// Warns of sources whose ledgers nobody trusted vouches for: whatever is read of them may be anybody's.
@@ -73,29 +135,6 @@ fn warn_of_own_words(catalog: &Catalog) -> Result<(), Error> {
         eprintln!("warning: {message}");
     }
     Ok(())
-}
-
-fn load_or_known(everywhere: &Everywhere) -> Result<Config, Error> {
-    let missing = match load(everywhere) {
-        Err(Error::Config(error @ ConfigError::NotFound { .. })) => error,
-        loaded => return loaded,
-    };
-    let state_dir = state_dir_without_config(everywhere);
-    let rows = StateDir::new(&state_dir).catalog_to_read()?.sources()?;
-    if rows.is_empty() {
-        return Err(missing.into());
-    }
-    let places = rows
-        .into_iter()
-        .map(|row| {
-            Ok(SourcePlace {
-                name: row.name,
-                directory: row.directory.parse()?,
-                store: row.store,
-            })
-        })
-        .collect::<Result<Vec<_>, Error>>()?;
-    Ok(Config::of_places(&everywhere.config, &state_dir, &places)?)
 }
 
 fn state_dir_without_config(everywhere: &Everywhere) -> PathBuf {

@@ -121,9 +121,7 @@ pub enum Fault {
     #[error("`source.snapshots` must not be the subvolume itself")]
     SnapshotsAtSubvolume,
     /// Two sources would take each other's snapshots for their own.
-    #[error(
-        "`source.snapshots` is also where source `{other}` keeps snapshots of another subvolume"
-    )]
+    #[error("`source.snapshots` is also where source `{other}` keeps its snapshots")]
     SnapshotsShared {
         /// The earlier source.
         other: String,
@@ -187,7 +185,8 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { .. } => Some(
-                "`coldchain init` writes one; --config or $COLDCHAIN_CONFIG names another"
+                "`coldchain init` writes one; --config or $COLDCHAIN_CONFIG names another; to read archives that \
+                 there are already, `coldchain catalog rebuild --identity KIT --store URL` is enough"
                     .to_owned(),
             ),
             Self::Read { source, .. } => (source.kind() == io::ErrorKind::PermissionDenied)

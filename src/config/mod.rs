@@ -70,8 +70,6 @@ const DEFAULT_DELETE_AFTER: Duration = Duration::from_hours(7 * 24);
 pub struct Config {
     /// The file that it was read from, or that is not there.
     pub path: PathBuf,
-    /// Whether it was.
-    pub origin: Origin,
     /// The time zone that gives "today" its meaning. Default: the system's.
     pub timezone: Tz,
     /// Where catalog and keys lie. Default: `/var/lib/coldchain`.
@@ -87,7 +85,7 @@ pub struct Config {
     /// How long the objects of what was retired are kept after its retire entry, by the store's clock;
     /// may be nothing at all. Default: 7 days.
     pub delete_after: Duration,
-    /// At least one, with unique names, in the file's order.
+    /// With unique names, in the file's order; at least one for all that does not only read.
     pub sources: Vec<Source>,
     /// By name. Every source's store is among them.
     pub stores: BTreeMap<String, StoreConfig>,
@@ -97,7 +95,7 @@ pub struct Config {
     pub prices: Prices,
 }
 
-/// What a config was made of.
+/// Who says that there is a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The config file.
@@ -135,6 +133,11 @@ impl Prune {
 impl Config {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_to_read(path)?.with_sources()
+    }
+
+    /// The same for what only reads: what the file does not name, the catalog may.
+    pub fn load_to_read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => ConfigError::NotFound {
                 path: path.to_owned(),
@@ -144,11 +147,23 @@ impl Config {
                 source,
             },
         })?;
-        Self::parse(&text, path)
+        Self::parse_to_read(&text, path)
     }
 
     /// Checks a config's text; `path` is what messages call the file.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::parse_to_read(text, path)?.with_sources()
+    }
+
+    /// Refuses a config without a source: there is nothing that a command could act on.
+    pub fn with_sources(self) -> Result<Self, ConfigError> {
+        if self.sources.is_empty() {
+            return Err(ConfigError::NoSource { path: self.path });
+        }
+        Ok(self)
+    }
+
+    fn parse_to_read(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let document = Document { path, text };
         let table = DeTable::parse(text).map_err(|error| document.syntax(&error))?;
         let top = Section::top(document, table.get_ref(), KEYS)?;
@@ -160,9 +175,8 @@ impl Config {
             segment_bytes,
             schedule: ScheduleKeys::read(&top)?,
         };
-        let config = Self {
+        Ok(Self {
             path: path.to_owned(),
-            origin: Origin::File,
             timezone: top
                 .read("timezone", timezone)?
                 .unwrap_or_else(system_timezone),
@@ -191,14 +205,7 @@ impl Config {
             prices: prices::read(&top)?,
             sources: source::read_all(&top, &inherited, &stores)?,
             stores,
-        };
-        // Last, so that a file with other faults hears of them first.
-        if config.sources.is_empty() {
-            return Err(ConfigError::NoSource {
-                path: path.to_owned(),
-            });
-        }
-        Ok(config)
+        })
     }
 
     /// The source of that name.

@@ -1,6 +1,7 @@
-//! A config for a machine that has none: sources that its catalog knows, each with its store's URL.
+//! Sources that the config does not name and the catalog knows, each with its store's URL; on a machine that
+//! has no config, all of them.
 //!
-//! It serves what only reads. What plans, writes or deletes needs what only the file says: the
+//! They serve what only reads. What plans, writes or deletes needs what only the file says: the
 //! schedule, the recipients, how long archives are kept.
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ pub struct SourcePlace {
     pub name: SourceName,
     /// Its directory in the store.
     pub directory: SourceName,
-    /// The store's URL.
+    /// The store's name in the config, or else its URL.
     pub store: String,
 }
 
@@ -34,6 +35,7 @@ impl Source {
     pub fn at(place: &SourcePlace) -> Self {
         Self {
             name: place.name.clone(),
+            origin: Origin::Catalog,
             directory: place.directory.clone(),
             live: None,
             keep_snapshots: KeepSnapshots::DEFAULT,
@@ -46,20 +48,10 @@ impl Source {
 }
 
 impl Config {
-    /// The config of those sources. Its stores are named by their URLs, and `path` is the file that
-    /// would say more.
-    pub fn of_places(
-        path: &Path,
-        state_dir: &Path,
-        places: &[SourcePlace],
-    ) -> Result<Self, ConfigError> {
-        let stores = places
-            .iter()
-            .map(|place| Ok((place.store.clone(), StoreConfig::from_url(&place.store)?)))
-            .collect::<Result<BTreeMap<_, _>, ConfigError>>()?;
-        Ok(Self {
+    /// The config where there is no file, with no source yet; `path` is where the file would be.
+    pub fn without_file(path: &Path, state_dir: &Path) -> Self {
+        Self {
             path: path.to_owned(),
-            origin: Origin::Catalog,
             timezone: system_timezone(),
             state_dir: state_dir.to_owned(),
             compression: DEFAULT_COMPRESSION,
@@ -67,10 +59,20 @@ impl Config {
             self_check: SelfCheck::On,
             prune: Prune::Elsewhere,
             delete_after: DEFAULT_DELETE_AFTER,
-            sources: places.iter().map(Source::at).collect(),
-            stores,
+            sources: Vec::new(),
+            stores: BTreeMap::new(),
             recipients: Vec::new(),
             prices: Prices::built_in(),
-        })
+        }
+    }
+
+    /// Adds a source for what only reads. A store that is not configured is named by its URL.
+    pub fn add_place(&mut self, place: &SourcePlace) -> Result<(), ConfigError> {
+        if !self.stores.contains_key(&place.store) {
+            let store = StoreConfig::from_url(&place.store)?;
+            self.stores.insert(place.store.clone(), store);
+        }
+        self.sources.push(Source::at(place));
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::Origin;
 use super::error::{ConfigError, Fault, Unknown};
 use super::schedule::{MAX_DAYS, ScheduleConfig, ScheduleKeys};
 use super::section::{Field, Section};
@@ -29,6 +30,8 @@ pub(super) const KEYS: &[&str] = &[
 pub struct Source {
     /// Unique.
     pub name: SourceName,
+    /// Who says so.
+    pub origin: Origin,
     /// Its directory in the store: `archive_as`, or its name. Unique within the store.
     pub directory: SourceName,
     /// `None` for a source whose streams only ever come on stdin, through `decide`.
@@ -114,6 +117,7 @@ fn read(
             .read("archive_as", Field::source_name)?
             .unwrap_or_else(|| name.clone()),
         name,
+        origin: Origin::File,
         live: live(section)?,
         keep_snapshots: keep_snapshots(section)?,
         store: store_name,
@@ -167,7 +171,7 @@ fn live(section: &Section<'_>) -> Result<Option<Live>, ConfigError> {
 }
 
 /// A source must not be mistaken for an earlier one: not by name, not by where its objects lie,
-/// and not by where its snapshots lie, since those are named by date alone.
+/// and not by where its snapshots lie, since those are named by date alone, each source's its own.
 fn check_apart(
     section: &Section<'_>,
     source: &Source,
@@ -190,7 +194,6 @@ fn check_apart(
         }
         if let (Some(mine), Some(theirs)) = (&source.live, &other.live)
             && mine.snapshots == theirs.snapshots
-            && mine.subvolume != theirs.subvolume
         {
             return Err(section
                 .require("snapshots")?

@@ -37,7 +37,8 @@ impl StoreConfig {
                 )));
             }
             return Ok(Self::Dir {
-                path: path.to_owned(),
+                // In one way of writing it: a slash more makes no other store.
+                path: path.components().collect(),
                 cold: None,
             });
         }
@@ -141,6 +142,10 @@ mod tests {
                 path: "/mnt/shelf/archive".into(),
                 cold: None
             }
+        );
+        assert_eq!(
+            StoreConfig::from_url("file:///mnt//shelf/./archive/").unwrap(),
+            StoreConfig::from_url("file:///mnt/shelf/archive").unwrap()
         );
         for address in [
             "s3://my-archives",

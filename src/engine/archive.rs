@@ -13,6 +13,7 @@ use crate::engine::awake::Awake;
 use crate::engine::backup::Made;
 use crate::engine::commit::{self, Committed};
 use crate::engine::head::LedgerState;
+use crate::engine::kit_file::{NOT_IN_KIT, is_in_kit};
 use crate::engine::listed::require_listed;
 use crate::engine::pass::{Passed, pass};
 use crate::engine::source::OpenSource;
@@ -103,12 +104,19 @@ pub(super) fn archive(
         clock: job.world.clock,
         retain_until: attempt.retain_until,
     };
+    let opens = state.replay.head().is_none();
     let raw_blake3 = &whole.passed.totals.raw_blake3;
     let (raw_bytes, sealed_bytes) =
         match writer.commit_archive(&entry, raw_blake3, state, catalog)? {
             Committed::AsSigned => (entry.raw_bytes, entry.sealed_bytes),
             Committed::Before(earlier) => (earlier.raw_bytes, earlier.sealed_bytes),
         };
+    if opens && !is_in_kit(&job.source.row, catalog)? {
+        job.world.observer.event(Event::Warning {
+            source: source.clone(),
+            message: NOT_IN_KIT.to_owned(),
+        });
+    }
     job.world.observer.event(Event::Committed {
         source,
         archive: attempt.id,

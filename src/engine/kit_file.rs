@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SourceRow};
 use crate::engine::state::replace;
 use crate::error::Error;
 use crate::kit::{Kit, KitFault, KitSource, update};
@@ -79,6 +79,25 @@ pub enum KitChange {
     Updated,
 }
 
+/// What is told of a source when a recovery kit is told of its ledger.
+const IN_KIT: &str = "recovery kit";
+
+/// Notes that a recovery kit names a source's ledger, as far as coldchain can know.
+pub fn note_in_kit(row: &SourceRow, catalog: &mut Catalog) -> Result<(), Error> {
+    catalog.tell(&row.name, IN_KIT, &row.ledger.to_string())?;
+    Ok(())
+}
+
+/// Whether a recovery kit was told of a source's ledger. Without it, an empty machine does not read that ledger.
+pub fn is_in_kit(row: &SourceRow, catalog: &Catalog) -> Result<bool, Error> {
+    let told = catalog.told(&row.name, IN_KIT)?;
+    Ok(told.is_some_and(|ledger| ledger == row.ledger.to_string()))
+}
+
+/// The warning about a source that no recovery kit was told of.
+pub const NOT_IN_KIT: &str =
+    "no recovery kit was told of its ledger, and none would find it again: run `coldchain key kit`";
+
 /// What commands call that file, from its own directory.
 pub fn file_name(path: &Path) -> String {
     path.file_name()
@@ -95,7 +114,10 @@ fn refused(path: &Path, source: KitFault) -> Error {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |error| Error::file("read", path, error);
+    let failed = |source| Error::NotRead {
+        path: path.to_owned(),
+        source,
+    };
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -33,19 +34,14 @@ impl StateDir {
     /// Locks a source for this process. While another has it, waits for as long as the world lets it.
     pub fn lock(&self, source: &SourceName, world: &World<'_>) -> Result<Lock, Error> {
         let at_most = world.wait_lock;
-        let path = self.file(&format!("{source}.lock"));
+        if at_most.is_zero() {
+            return self.try_lock(source);
+        }
+        let path = self.lock_path(source);
         let failed = |error| Error::file("lock", &path, error);
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| Error::file("open the lock", &path, error))?;
+        let file = open_lock(&path)?;
         if try_lock(&file).map_err(failed)? == Tried::Held {
             return Ok(Lock { file });
-        }
-        if at_most.is_zero() {
-            return Err(Error::Busy(source.clone()));
         }
         world.observer.event(Event::Busy {
             source: source.clone(),
@@ -64,6 +60,20 @@ impl StateDir {
         })
     }
 
+    /// Locks a source for this process, unless another has it.
+    pub(super) fn try_lock(&self, source: &SourceName) -> Result<Lock, Error> {
+        let path = self.lock_path(source);
+        let file = open_lock(&path)?;
+        match try_lock(&file).map_err(|error| Error::file("lock", &path, error))? {
+            Tried::Held => Ok(Lock { file }),
+            Tried::Taken => Err(Error::Busy(source.clone())),
+        }
+    }
+
+    fn lock_path(&self, source: &SourceName) -> PathBuf {
+        self.file(&format!("{source}.lock"))
+    }
+
     /// Locks the making of what is missing here, and waits for who else is at it: that takes no time.
     pub fn lock_for_init(&self, interrupt: &Interrupt) -> Result<Lock, Error> {
         let path = self.path();
@@ -74,6 +84,15 @@ impl StateDir {
         }
         Ok(Lock { file: directory })
     }
+}
+
+fn open_lock(path: &Path) -> Result<File, Error> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| Error::file("open the lock", path, error))
 }
 
 /// What became of an attempt to get a lock.

@@ -55,7 +55,10 @@ pub use facts::{history, plan_facts, schedule};
 pub use head::{LedgerState, catch_up};
 pub use key_check::{ChainOpens, Tried, check_identity};
 pub use key_roles::{keys_of, kit_source, kit_sources};
-pub use kit_file::{KitChange, file_name, kit_knows_more, read_kit, update_kit, witnessed_by};
+pub use kit_file::{
+    KitChange, NOT_IN_KIT, file_name, is_in_kit, kit_knows_more, note_in_kit, read_kit, update_kit,
+    witnessed_by,
+};
 pub use price::{Estimate, Pricing, estimate};
 pub use prune::{PruneAsked, Pruned, foresee_prune, prune};
 pub use rebuild::{Flaw, LedgerRead, Rebuilding, Rebuilt, Unfinished, Unnamed, own_words, rebuild};
@@ -66,9 +69,11 @@ pub use revive::{Revived, revive};
 pub use rotate::{KeyChange, Rotated, rotate};
 pub use secrets::secrets_in_reach;
 pub use snapshot::warning_of_left_out;
-pub use source::{OpenSource, know_source, open_store, store_address, store_url};
+pub use source::{
+    OpenSource, adopt_name, is_place, know_source, open_store, store_address, store_url,
+};
 pub(crate) use state::write_new;
-pub use state::{Keys, NewKeys, StateDir};
+pub use state::{Keys, NewKeys, StateDir, roles_for};
 pub use stream::{Stdin, StreamSource};
 pub use thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};
 pub use trust::{Trusted, Word};

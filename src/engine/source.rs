@@ -5,6 +5,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::facts::schedule;
+use crate::engine::state::StateDir;
 use crate::error::{Error, in_words};
 use crate::model::{LedgerId, SourceName};
 use crate::progress::{Event, Observer};
@@ -43,10 +44,13 @@ pub fn store_address(config: &StoreConfig) -> String {
     }
 }
 
-/// Whether that URL of a catalog is the place with that URL: one that was rebuilt has all that it
-/// takes to get there.
-pub(super) fn is_place(kept: &str, place: &str) -> bool {
-    kept == place || StoreConfig::from_url(kept).is_ok_and(|kept| store_url(&kept) == place)
+/// Whether two URLs are one place: that of a rebuilt catalog has all that it takes to get there.
+pub fn is_place(one: &str, other: &str) -> bool {
+    one == other || place(one) == place(other)
+}
+
+fn place(url: &str) -> String {
+    StoreConfig::from_url(url).map_or_else(|_| url.to_owned(), |store| store_url(&store))
 }
 
 /// Opens the store of that configuration.
@@ -88,6 +92,31 @@ pub(super) fn retain_until(
     Some(until.and_time(NaiveTime::MIN).and_utc()).filter(|until| *until > now)
 }
 
+/// Calls a source in the catalog what the config calls it by now: it is known by the directory of its archives.
+pub fn adopt_name(config: &Config, source: &Source, catalog: &mut Catalog) -> Result<(), Error> {
+    let store = store_url(&config.stores[&source.store]);
+    let known = catalog
+        .sources()?
+        .into_iter()
+        .find(|row| row.directory == source.directory.as_str() && is_place(&row.store, &store));
+    let Some(row) = known.filter(|row| row.name != source.name) else {
+        return Ok(());
+    };
+    if let Some(other) = catalog.source(&source.name)?
+        && !(catalog.entries(&other.ledger)?.is_empty()
+            && catalog.archives(&other.ledger)?.is_empty())
+    {
+        return Err(Error::SourceMoved {
+            source_name: source.name.clone(),
+            was: format!("`{}` in {}", other.directory, other.store),
+            now: format!("`{}` in {store}", source.directory),
+        });
+    }
+    // Who works on it under its old name must not lose it halfway.
+    let _lock = StateDir::new(&config.state_dir).try_lock(&row.name)?;
+    Ok(catalog.rename_source(&row.name, &source.name)?)
+}
+
 /// Finds the source in the catalog, or gives it a ledger id and remembers it. What was fixed when
 /// it was first seen must still be what the config says.
 pub fn know_source(
@@ -95,6 +124,7 @@ pub fn know_source(
     source: &Source,
     catalog: &mut Catalog,
 ) -> Result<SourceRow, Error> {
+    adopt_name(config, source, catalog)?;
     let directory = source.directory.to_string();
     let store = store_url(&config.stores[&source.store]);
     if let Some(mut row) = catalog.source(&source.name)? {

@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::catalog::Catalog;
+use crate::config::Prune;
 use crate::error::Error;
 use crate::ledger::{PublicKey, SigningKey, make_grant};
 use crate::model::SourceName;
@@ -137,10 +138,14 @@ impl StateDir {
     }
 
     /// New keys, not written anywhere yet.
-    pub fn new_keys(&self) -> Result<NewKeys, Error> {
-        let root = SigningKey::generate()?;
+    pub fn new_keys(&self, prune: Prune) -> Result<NewKeys, Error> {
+        self.keys_under(SigningKey::generate()?, prune)
+    }
+
+    /// A new signing key, for the roles that a machine needs which prunes there, under that root key.
+    pub fn keys_under(&self, root: SigningKey, prune: Prune) -> Result<NewKeys, Error> {
         let signing = SigningKey::generate()?;
-        let grant = make_grant(&root, &signing.public(), &[Role::Pruner, Role::Writer])?;
+        let grant = make_grant(&root, &signing.public(), roles_for(prune))?;
         Ok(NewKeys {
             root,
             signing,
@@ -219,6 +224,24 @@ impl StateDir {
         self.put_coming_key(&key)
     }
 
+    /// Has the root key vouch for this machine's key as it may sign from now on: a ledger that is opened
+    /// later gives it these roles and no others.
+    pub fn grant_anew(&self, root: &SigningKey, roles: &[Role]) -> Result<(), Error> {
+        let Some(key) = self.signing_public()? else {
+            return Ok(());
+        };
+        let grant = make_grant(root, &key, roles)?;
+        let grant = serde_json::to_string(&grant).expect("a grant is plain strings");
+        replace(&self.file(SIGNING_GRANT), &(grant + "\n"))?;
+        replace(&self.file(ROOT_PUB), &root.public().to_file_text())
+    }
+
+    /// Withdraws the root key's word for this machine's key: it opens no ledger any more.
+    pub fn withdraw_grant(&self) -> Result<(), Error> {
+        self.remove(SIGNING_GRANT)?;
+        self.sync()
+    }
+
     fn put_coming_key(&self, key: &SigningKey) -> Result<(), Error> {
         replace(&self.file(SIGNING_PUB), &key.public().to_file_text())?;
         let path = self.file(SIGNING_KEY);
@@ -262,12 +285,27 @@ impl StateDir {
         Ok(PublicKey::from_file_text(&self.read(ROOT_PUB)?)?)
     }
 
-    /// Notes the root key that a catalog was rebuilt by, unless one is trusted here already.
-    pub(super) fn trust(&self, root: &PublicKey) -> Result<(), Error> {
-        match self.write_new(ROOT_PUB, &root.to_file_text()) {
-            Err(Error::Exists(_)) => Ok(()),
-            written => written,
+    /// Trusts the root key that a catalog was rebuilt by. Returns the name that another one has now, which
+    /// was trusted here until then; what that one granted is put aside with it.
+    pub(super) fn trust(&self, root: &PublicKey) -> Result<Option<PathBuf>, Error> {
+        let path = self.file(ROOT_PUB);
+        let kept = match self.root_key() {
+            Ok(known) if known == *root => return Ok(None),
+            Err(Error::NoKeys { .. }) => {
+                self.write_new(ROOT_PUB, &root.to_file_text())?;
+                return self.sync().map(|()| None);
+            }
+            // Another, or none that reads.
+            Ok(_) | Err(Error::Ledger(_)) => keep(&path)?,
+            Err(error) => return Err(error),
+        };
+        let grant = self.file(SIGNING_GRANT);
+        if grant.exists() {
+            keep(&grant)?;
+            self.remove(SIGNING_GRANT)?;
         }
+        replace(&path, &root.to_file_text())?;
+        Ok(Some(kept))
     }
 
     fn read(&self, file: &'static str) -> Result<String, Error> {
@@ -283,6 +321,15 @@ impl StateDir {
 
     fn write_new(&self, file: &'static str, text: &str) -> Result<(), Error> {
         write_new(&self.path.join(file), text)
+    }
+}
+
+/// The roles of a machine that archives, by where its archives are deleted.
+pub fn roles_for(prune: Prune) -> &'static [Role] {
+    match prune {
+        Prune::AfterBackup => &[Role::Pruner, Role::Writer],
+        // Whoever takes it can't retire anything.
+        Prune::Elsewhere => &[Role::Writer],
     }
 }
 
@@ -314,6 +361,23 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     std::fs::rename(&new, path)
         .and_then(|()| File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all())
         .map_err(|error| Error::file("replace", path, error))
+}
+
+/// Gives a file a second name that nothing has yet.
+fn keep(path: &Path) -> Result<PathBuf, Error> {
+    let mut number = 1;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".before-rebuild");
+        if number > 1 {
+            name.push(format!(".{number}"));
+        }
+        match std::fs::hard_link(path, &name) {
+            Ok(()) => return Ok(name.into()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(Error::file("keep", path, error)),
+        }
+    }
 }
 
 fn remove_if_there(path: &Path) -> Result<(), Error> {

@@ -125,7 +125,15 @@ pub(super) fn of_unknown(
     date: NaiveDate,
     world: World<'_>,
 ) -> Result<PruneFacts, Error> {
-    let listing = Listing::take(source.directory.as_str(), store, world)?;
+    let directory = source.directory.as_str();
+    if !store.list(&keys::ledger_prefix(directory))?.is_empty() {
+        // Nothing of it is known here, so nothing of it would ever be pruned, and nobody told.
+        return Err(Error::LedgerUnread {
+            source_name: source.name.clone(),
+            store: store.url(),
+        });
+    }
+    let listing = Listing::take(directory, store, world)?;
     let strays = StrayFacts {
         listed: listing.archives,
         elsewhere: listing.elsewhere,

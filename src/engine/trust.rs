@@ -3,12 +3,16 @@
 
 use crate::kit::{Kit, KitSource};
 use crate::ledger::PublicKey;
+use crate::model::LedgerId;
 
 /// Root keys and ledgers that are trusted.
 #[derive(Debug, Clone, Default)]
 pub struct Trusted {
     /// Any ledger that one of these has opened is trusted, unless `sources` says which.
     pub roots: Vec<PublicKey>,
+    /// Those of them that a person typed: each ledger that one of these has opened is meant, also beside a
+    /// kit that does not name it.
+    pub typed: Vec<PublicKey>,
     /// The ledgers that are meant, and how far they went; none if that is not known.
     pub sources: Vec<KitSource>,
     /// Whose word is enough where there is no root key.
@@ -40,6 +44,11 @@ impl Trusted {
         self.roots.is_empty() && self.word == Word::ItsOwn
     }
 
+    /// Whether a recovery kit names that ledger.
+    pub(super) fn names(&self, ledger: &LedgerId) -> bool {
+        self.sources.iter().any(|source| source.ledger == *ledger)
+    }
+
     /// The sources that are known to lie in a directory of that name: several stores may have one.
     pub(super) fn in_directory(&self, directory: &str) -> impl Iterator<Item = &KitSource> {
         self.sources
@@ -52,6 +61,7 @@ impl From<Kit> for Trusted {
     fn from(kit: Kit) -> Self {
         Self {
             roots: kit.root.into_iter().collect(),
+            typed: Vec::new(),
             sources: kit.sources,
             word: Word::Trusted,
         }

@@ -57,6 +57,8 @@ impl Error {
             | Self::TrustKey { .. }
             | Self::NobodyTrusted
             | Self::StoreLeftOut { .. }
+            | Self::LedgerUnread { .. }
+            | Self::NotRead { .. }
             | Self::UnfinishedHere { .. }
             | Self::NoKeys { .. }
             | Self::Kit { .. }
@@ -123,6 +125,7 @@ impl Error {
             Self::EntryRefused { .. }
             | Self::NoLedger { foreign: true, .. }
             | Self::LedgerTwice { .. }
+            | Self::LedgerUnlisted { .. }
             | Self::Flawed(_)
             | Self::CatalogDiffers(_)
             | Self::ListingShort { .. }

@@ -74,8 +74,25 @@ impl Error {
             Self::NobodyTrusted => {
                 "give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; with --unauthenticated nobody's word is needed"
             }
+            Self::NeverArchived(_) | Self::RestoreRefused(RestoreRefusal::Empty { .. }) => {
+                "what a store has of it from another day or machine, `coldchain catalog rebuild --identity KIT` finds"
+            }
+            Self::SourceMoved { .. } => {
+                "set `archive_as` and `store` back; if the store itself has moved with all that is in it, run `coldchain catalog rebuild`; or give the source a new name to begin a new ledger"
+            }
+            Self::RestoreRefused(RestoreRefusal::Broken { .. }) => {
+                "restore a date of another chain, or look for what is missing: an entry from a copy or an older version of the store, read in by `coldchain catalog rebuild`, or the catalog of before a rebuild, kept as catalog.db.before-rebuild; docs/restore-without-coldchain.md restores from objects that no entry names"
+            }
+            Self::LedgerUnlisted { .. } => {
+                "a source that is newer than the kit looks like that, and so does one that somebody else made up"
+            }
+            Self::LedgerUnread { .. } => {
+                "nothing was retired or deleted; `coldchain catalog rebuild` reads it, and `coldchain key rotate --add KEY --role pruner` there lets this machine's key prune it"
+            }
             Self::LedgerTwice { .. } => "give only the stores that are no copies of each other",
-            Self::StoreLeftOut { .. } => "nothing was changed; give --store for that store too",
+            Self::StoreLeftOut { .. } => {
+                "nothing was changed; give --store for that store too, or another --state-dir for the catalog of this one"
+            }
             Self::UnfinishedHere { .. } => {
                 "let `coldchain backup` finish it first; with --yes it is given up, and what is stored of it goes with `coldchain prune`"
             }
@@ -114,9 +131,6 @@ impl Error {
             Self::Refused(Refusal::BeforeUnfinished { .. }) => {
                 "run it for that date or a later one: what is stored of that archive is gone on with"
             }
-            Self::RestoreRefused(RestoreRefusal::Broken { .. }) => {
-                "restore a date of another chain"
-            }
             Self::Locked { .. } => {
                 "give the identity of one of the recipients that it was sealed to: the recovery kit, or the key file named in your notes"
             }
@@ -127,7 +141,7 @@ impl Error {
                     EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. }
                 ) =>
             {
-                "nothing was written; if another machine archives there, give this one a place of its own, and if the catalog here was lost, put a copy of it back"
+                "nothing was written; if the catalog of these archives was lost, `coldchain catalog rebuild --identity KIT` makes it anew with their recovery kit, and if another machine archives there, give this one a place of its own"
             }
             Self::EntryRefused { .. } | Self::LedgerForked { .. } | Self::LedgerBehind { .. } => {
                 "nothing was written; compare the store with its copies or older versions before you run again"
@@ -151,6 +165,7 @@ impl Error {
             Self::NotLive(_) => {
                 "add `subvolume` and `snapshots`, or feed it through `coldchain decide`"
             }
+            Self::NotRead { .. } => "check the path",
             Self::NoSnapshotsDir { .. } => "create it, or run `coldchain init`",
             Self::SnapshotsElsewhere { .. } => {
                 "btrfs takes a snapshot only within a filesystem: set `snapshots` to a directory on the same one"
@@ -158,9 +173,6 @@ impl Error {
             Self::SnapshotInTheWay { .. } => "rename it or delete it, and run again",
             Self::SnapshotReceived { .. } => {
                 "archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the received uuid"
-            }
-            Self::SourceMoved { .. } => {
-                "set `archive_as` and `store` back, or give the source a new name to begin a new ledger"
             }
             Self::StreamKnown { .. } => {
                 "a snapshot is archived once: make a new one, and send that"
@@ -208,7 +220,7 @@ impl Error {
     /// What to do about keys and the kit.
     fn key_hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::NoKeys { .. } => "run `coldchain init`",
+            Self::NoKeys { file, .. } => no_keys(file),
             Self::KitKnowsMore { .. } => {
                 "the kit was not changed; `coldchain catalog rebuild --identity KIT` holds the store against it"
             }
@@ -235,6 +247,22 @@ impl Error {
             Self::Kit { .. } => "nothing was changed; put it right, or take an older copy of it",
             _ => return None,
         })
+    }
+}
+
+/// Who needs the file decides where it comes from: keys that `init` makes are nobody's in ledgers that there
+/// are already.
+fn no_keys(file: &str) -> &'static str {
+    match file {
+        "signing.key" => {
+            "`coldchain init` makes the keys of a machine that begins to archive; one that only prunes gets its own by `coldchain key new`, and one that goes on with the archives of another by `coldchain key rotate --kit FILE --new-signing-key`"
+        }
+        "root.pub" => {
+            "`coldchain catalog rebuild` with --identity KIT or --trust RW… writes it for ledgers that there are already; `coldchain init` makes it for new ones"
+        }
+        _ => {
+            "it opens the ledger of a new source: `coldchain key rotate --kit FILE --add KEY --role writer` writes it, with this machine's key (`coldchain key show`); without any ledger yet, `coldchain init` does"
+        }
     }
 }
 

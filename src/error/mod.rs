@@ -184,6 +184,36 @@ pub enum Error {
     /// Nobody has said whom to trust.
     #[error("nothing says which root key to trust")]
     NobodyTrusted,
+    /// A ledger of the kit's root key that the kit does not name.
+    #[error(
+        "the recovery kit does not name the ledger in {store}/{directory}, which names the kit's root key; with `--trust {root}` it is read"
+    )]
+    LedgerUnlisted {
+        /// The source's directory.
+        directory: SourceName,
+        /// The store's URL.
+        store: String,
+        /// The root key.
+        root: String,
+    },
+    /// There are archives that the catalog knows nothing of.
+    #[error(
+        "there is a ledger of `{source_name}` in {store}, and the catalog here knows nothing of it"
+    )]
+    LedgerUnread {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+    },
+    /// A file that was named can't be read.
+    #[error("could not read {}", path.display())]
+    NotRead {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// Two directories have the same ledger.
     #[error("the ledger of `{source_name}` in {store} was read already, from another place")]
     LedgerTwice {

@@ -198,7 +198,9 @@ impl StoreError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         let text = match self.kind {
-            ErrorKind::MissingRoot => "mount it, or run `coldchain init` to make it",
+            ErrorKind::MissingRoot => {
+                "mount it; where archives are to begin, `coldchain init` makes it"
+            }
             ErrorKind::Full => "nothing half-written is left; free some space and run again",
             ErrorKind::Denied if self.url.starts_with("file:") => {
                 "check the owner and mode, and whether it is mounted read-only"

@@ -75,7 +75,7 @@ impl Lab {
         let config = config(&directory, &recipient);
         let state_dir = StateDir::new(&config.state_dir);
         state_dir.create().unwrap();
-        let keys = state_dir.new_keys().unwrap();
+        let keys = state_dir.new_keys(config.prune).unwrap();
         state_dir.write_keys(&keys).unwrap();
         let root = keys.root.to_file_text();
         fs::write(directory.path().join("root"), root).unwrap();

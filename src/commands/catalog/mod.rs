@@ -20,7 +20,7 @@ pub(super) fn run(command: &Catalog, everywhere: &Everywhere) -> Result<(), Erro
 
 /// The config, where there is one.
 fn config_if_any(everywhere: &Everywhere) -> Result<Option<Config>, Error> {
-    match super::load(everywhere) {
+    match super::load_any(everywhere) {
         Ok(config) => Ok(Some(config)),
         Err(Error::Config(ConfigError::NotFound { .. })) => Ok(None),
         Err(error) => Err(error),
@@ -47,8 +47,9 @@ fn trusted(args: &TrustArgs, state_dir: &StateDir) -> Result<Trusted, Error> {
             source,
         })?;
         if !trusted.roots.contains(&root) {
-            trusted.roots.push(root);
+            trusted.roots.push(root.clone());
         }
+        trusted.typed.push(root);
     }
     if trusted.roots.is_empty() {
         match state_dir.root_key() {

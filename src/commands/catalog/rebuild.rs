@@ -81,8 +81,9 @@ fn stores(urls: &[String], config: Option<&Config>) -> Result<Vec<StoreConfig>, 
         .map(|url| {
             let typed = StoreConfig::from_url(url)?;
             let place = store_url(&typed);
-            let known = configured.iter().find(|store| store_url(store) == place);
-            Ok(known.map_or(typed, |known| (*known).clone()))
+            let mut stores = config.iter().flat_map(|config| config.stores.values());
+            let known = stores.find(|store| store_url(store) == place);
+            Ok(known.cloned().unwrap_or(typed))
         })
         .collect()
 }

@@ -5,10 +5,13 @@ use std::path::Path;
 use serde_json::json;
 
 use super::trusted_root;
+use crate::catalog::Catalog;
 use crate::cli::{Everywhere, KeyKit};
 use crate::commands::load_to_read;
 use crate::commands::output::{answer, answer_json};
-use crate::engine::{KitChange, StateDir, file_name, kit_sources, read_kit, update_kit};
+use crate::engine::{
+    KitChange, StateDir, file_name, kit_sources, note_in_kit, read_kit, update_kit,
+};
 use crate::error::Error;
 use crate::kit::{KitSource, restore_commands, supplement};
 
@@ -17,7 +20,7 @@ const KIT: &str = "coldchain-recovery-kit.txt";
 
 pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
-    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let sources = kit_sources(&config, &catalog)?;
     let root = trusted_root(&config)?.ok_or_else(|| Error::NoKeys {
         state_dir: config.state_dir.clone(),
@@ -25,9 +28,11 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
     })?;
     let Some(path) = &args.kit else {
         if everywhere.json {
-            return answer_json(&to_json(None, &sources));
+            answer_json(&to_json(None, &sources))?;
+        } else {
+            answer(&supplement(&root.to_string(), &sources, KIT))?;
         }
-        return answer(&supplement(&root.to_string(), &sources, KIT));
+        return note_all(&mut catalog);
     };
     let kit = read_kit(path)?;
     if let Some(found) = kit.root.filter(|found| *found != root) {
@@ -51,6 +56,7 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
         }
     }
     let change = update_kit(path, &sources)?;
+    note_all(&mut catalog)?;
     if everywhere.json {
         return answer_json(&to_json(Some((path, change)), &sources));
     }
@@ -58,6 +64,14 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
         return Ok(());
     }
     answer(&in_words(path, change, &sources))
+}
+
+/// Notes that a kit, or what is kept with it, names every source that there is.
+fn note_all(catalog: &mut Catalog) -> Result<(), Error> {
+    for row in catalog.sources()? {
+        note_in_kit(&row, catalog)?;
+    }
+    Ok(())
 }
 
 fn to_json(kit: Option<(&Path, KitChange)>, sources: &[KitSource]) -> serde_json::Value {

@@ -9,8 +9,8 @@ use crate::cli::{Everywhere, KeyRotate};
 use crate::commands::backup::end;
 use crate::commands::output::{answer, answer_json};
 use crate::commands::{load, sources};
-use crate::config::{Config, Prune};
-use crate::engine::{KeyChange, Rotated, StateDir, World, keys_of, read_kit, rotate};
+use crate::config::Config;
+use crate::engine::{KeyChange, Rotated, StateDir, World, keys_of, read_kit, roles_for, rotate};
 use crate::error::{Error, in_words as error_in_words};
 use crate::interrupt::Interrupt;
 use crate::ledger::{PublicKey, SigningKey};
@@ -74,6 +74,16 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
         state_dir.adopt_coming_key(&root, &roles)?;
         writeln!(text, "this machine signs with {coming} from now on").expect("a string takes it");
     }
+    let own = state_dir.signing_public()?;
+    if let (Some(own), None, None, true) = (&own, &coming, &args.source, errors.is_empty()) {
+        let gained = change.add.iter().any(|(key, _)| key == own);
+        match (gained, change.remove.contains(own)) {
+            (true, _) if roles.contains(&Role::Writer) => state_dir.grant_anew(&root, &roles)?,
+            // What may not archive opens no ledger either.
+            (true, _) | (_, true) => state_dir.withdraw_grant()?,
+            (false, false) => {}
+        }
+    }
     if everywhere.json {
         let coming = coming.map(|key| key.to_string());
         answer_json(&json!({"sources": told, "signing_key": coming}))?;
@@ -113,10 +123,7 @@ fn default_roles(
             }
         }
     }
-    Ok(match config.prune {
-        Prune::AfterBackup => vec![Role::Pruner, Role::Writer],
-        Prune::Elsewhere => vec![Role::Writer],
-    })
+    Ok(roles_for(config.prune).to_vec())
 }
 
 fn lines(name: &str, rotated: &Rotated, coming: Option<&PublicKey>) -> String {

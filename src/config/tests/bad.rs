@@ -185,7 +185,23 @@ name = 'b'
 store = 'main'
 subvolume = '/b'
 snapshots = '/s'
-    12: `source.snapshots` is also where source `home` keeps snapshots of another subvolume
+    12: `source.snapshots` is also where source `home` keeps its snapshots
+";
+    check(table, |source| with("", source));
+}
+
+#[test]
+fn two_sources_of_one_subvolume_keep_their_snapshots_apart_too() {
+    // Each would find the other's in the place of its own.
+    let table = "
+subvolume = '/a'
+snapshots = '/s'
+[[source]]
+name = 'b'
+store = 'main'
+subvolume = '/a'
+snapshots = '/s/'
+    12: `source.snapshots` is also where source `home` keeps its snapshots
 ";
     check(table, |source| with("", source));
 }

@@ -15,6 +15,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
     let config = parse(&with("", "")).unwrap();
     let source = Source {
         name: "home".parse().unwrap(),
+        origin: Origin::File,
         directory: "home".parse().unwrap(),
         live: None,
         keep_snapshots: KeepSnapshots::Within {
@@ -34,7 +35,6 @@ fn the_smallest_config_gets_the_documented_defaults() {
     };
     let expected = Config {
         path: "c.toml".into(),
-        origin: Origin::File,
         timezone: system_timezone(),
         state_dir: "/var/lib/coldchain".into(),
         compression: 3,
@@ -167,11 +167,11 @@ fn what_is_nearly_a_fault_is_accepted() {
             "store.other = { type = 'dir', path = '/srv2' }",
             "[[source]]\nname = 'b'\nstore = 'other'\narchive_as = 'home'",
         ),
-        // One subvolume archived twice may share its snapshots.
+        // One subvolume archived twice.
         (
             "",
             "subvolume = '/h'\nsnapshots = '/s'\n[[source]]\nname = 'b'\nstore = 'main'\n\
-             subvolume = '/h'\nsnapshots = '/s/'",
+             subvolume = '/h'\nsnapshots = '/s2'",
         ),
     ] {
         let text = with(top, source);

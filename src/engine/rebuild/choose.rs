@@ -33,6 +33,7 @@ impl Rebuilding<'_> {
         let known: Vec<(LedgerId, SourceName)> = before
             .sources
             .iter()
+            .filter(|row| before.is_opened(row))
             .filter(|row| row.directory == directory.as_str() && is_place(&row.store, url))
             .map(|row| (row.ledger, row.name.clone()))
             .chain(
@@ -58,30 +59,43 @@ impl Rebuilding<'_> {
         });
         let ledger = claimed.as_ref().map(|entry| entry.head.ledger);
         let found = known.iter().find(|(known, _)| Some(*known) == ledger);
-        let is_known = !known.is_empty();
-        let (ledger, name) = match (found, ledger) {
+        let (ledger, name) = match (found.or(known.first()), ledger) {
+            // If it is another, reading it says what it is instead.
             (Some((ledger, name)), _) => (*ledger, name.clone()),
-            // What it should be, so that reading it says what it is instead.
-            (None, _) if is_known => known[0].clone(),
-            (None, Some(ledger)) if self.trusted.sources.is_empty() => {
-                (ledger, self.name(directory, url))
-            }
-            (None, Some(_)) => {
-                return Ok(Choice::LeaveOut(
-                    "the recovery kit does not name its ledger".to_owned(),
-                ));
-            }
             (None, None) => {
                 return Ok(Choice::LeaveOut(
                     "its first ledger entry is missing or damaged".to_owned(),
                 ));
             }
+            (None, Some(ledger)) => match (&root, self.trusted.sources.is_empty()) {
+                (_, true) => (ledger, name_of(ledger, directory, before)),
+                (Some(root), false) if self.trusted.typed.contains(root) => {
+                    (ledger, name_of(ledger, directory, before))
+                }
+                (Some(root), false) => {
+                    return Ok(Choice::Refuse(Error::LedgerUnlisted {
+                        directory: directory.clone(),
+                        store: url.to_owned(),
+                        root: root.to_string(),
+                    }));
+                }
+                (None, false) => {
+                    return Ok(Choice::LeaveOut(
+                        "the recovery kit names neither its ledger nor its root key".to_owned(),
+                    ));
+                }
+            },
         };
         let Some(root) = root.or_else(|| self.trusted.roots.first().cloned()) else {
             return Err(Error::NobodyTrusted);
         };
+        let configured = self.configured(directory, url);
         let row = SourceRow {
-            name: free_name(&name, new)?,
+            name: match configured {
+                // The config's word counts, as it does everywhere.
+                Some(source) => source.name.clone(),
+                None => self.free_name(&name, new)?,
+            },
             directory: directory.to_string(),
             store: url.to_owned(),
             ledger,
@@ -95,25 +109,19 @@ impl Rebuilding<'_> {
         Ok(Choice::Read(root, row))
     }
 
-    /// What the config calls the source there; else it is called like its directory.
-    fn name(&self, directory: &SourceName, url: &str) -> SourceName {
-        let configured = self.config.and_then(|config| {
-            config.sources.iter().find(|source| {
-                source.directory == *directory && store_url(&config.stores[&source.store]) == url
-            })
-        });
-        configured.map_or_else(|| directory.clone(), |source| source.name.clone())
+    /// The source that the config has in that directory.
+    fn configured(&self, directory: &SourceName, url: &str) -> Option<&Source> {
+        let config = self.config?;
+        config.sources.iter().find(|source| {
+            source.directory == *directory && store_url(&config.stores[&source.store]) == url
+        })
     }
 
     /// What the config says of the source, or what is known without one.
     pub(super) fn source(&self, row: &SourceRow, url: &str) -> Result<Source, Error> {
         let directory: SourceName = row.directory.parse()?;
-        let configured = self.config.and_then(|config| {
-            config.sources.iter().find(|source| {
-                source.directory == directory && store_url(&config.stores[&source.store]) == url
-            })
-        });
-        Ok(configured.cloned().unwrap_or_else(|| {
+        let configured = self.configured(&directory, url).cloned();
+        Ok(configured.unwrap_or_else(|| {
             Source::at(&SourcePlace {
                 name: row.name.clone(),
                 directory,
@@ -121,17 +129,31 @@ impl Rebuilding<'_> {
             })
         }))
     }
+
+    /// That name, or one like it if another source has it already, or the config has it for another in
+    /// these stores: each may have a directory of the same name.
+    fn free_name(&self, name: &SourceName, new: &Catalog) -> Result<SourceName, Error> {
+        let mut taken: Vec<SourceName> = new.sources()?.into_iter().map(|row| row.name).collect();
+        if let Some(config) = self.config {
+            let is_read = |source: &&Source| {
+                let place = store_url(&config.stores[&source.store]);
+                self.stores.iter().any(|store| store_url(store) == place)
+            };
+            let configured = config.sources.iter().filter(is_read);
+            taken.extend(configured.map(|source| source.name.clone()));
+        }
+        let mut free = name.clone();
+        let mut number = 2;
+        while taken.contains(&free) {
+            free = format!("{name}.{number}").parse()?;
+            number += 1;
+        }
+        Ok(free)
+    }
 }
 
-/// That name, or one like it if another source has it already: stores may have a directory of the same
-/// name each.
-fn free_name(name: &SourceName, new: &Catalog) -> Result<SourceName, Error> {
-    let taken: Vec<SourceName> = new.sources()?.into_iter().map(|row| row.name).collect();
-    let mut free = name.clone();
-    let mut number = 2;
-    while taken.contains(&free) {
-        free = format!("{name}.{number}").parse()?;
-        number += 1;
-    }
-    Ok(free)
+/// What the source of that ledger was called here, wherever its store was; else like its directory.
+fn name_of(ledger: LedgerId, directory: &SourceName, before: &Before) -> SourceName {
+    let known = before.sources.iter().find(|row| row.ledger == ledger);
+    known.map_or_else(|| directory.clone(), |row| row.name.clone())
 }

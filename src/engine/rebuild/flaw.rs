@@ -40,6 +40,8 @@ pub enum Flaw {
         /// The first, and what is wrong with it.
         first: String,
     },
+    /// An identity was given, and it opens nothing there.
+    Locked(String),
     /// An archive's private facts can't be read although its key could be opened.
     Private(ArchiveId, String),
 }
@@ -74,6 +76,9 @@ impl Flaw {
                 "{archive} lacks {objects} {}: {first}",
                 if *objects == 1 { "object" } else { "objects" }
             ),
+            Self::Locked(why) => {
+                format!("the identity is not one of its recipients' ({why})")
+            }
             Self::Private(archive, why) => {
                 format!("the private facts of {archive} can't be read: {why}")
             }
@@ -91,6 +96,7 @@ impl Flaw {
             Self::Changed { .. } => "changed",
             Self::Orphaned(..) => "orphaned",
             Self::Lacking { .. } => "lacking",
+            Self::Locked(_) => "locked",
             Self::Private(..) => "private",
         }
     }
@@ -98,7 +104,10 @@ impl Flaw {
     /// Whether something is damaged, lost or not what it should be. What every reader passes over by
     /// the ledger's own rules is not.
     pub fn is_damage(&self) -> bool {
-        !matches!(self, Self::Quarantined(..) | Self::Unknown(_))
+        !matches!(
+            self,
+            Self::Quarantined(..) | Self::Unknown(_) | Self::Locked(_)
+        )
     }
 }
 

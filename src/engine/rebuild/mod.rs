@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 use crate::catalog::{Catalog, NewCatalog, SourceRow};
 use crate::config::{Config, StoreConfig};
+use crate::engine::kit_file::note_in_kit;
 use crate::engine::source::{OpenSource, is_place, store_address, store_url};
 use crate::engine::state::StateDir;
 use crate::engine::trust::Trusted;
@@ -113,7 +114,7 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
         .into_iter()
         .map(|name| job.state_dir.lock(name, &world))
         .collect::<Result<Vec<_>, _>>()?;
-    before.refuse_loss(job)?;
+    before.refuse_to_give_up(job)?;
 
     let mut new = swap::begin(job.state_dir)?;
     for config in job.stores {
@@ -136,13 +137,31 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
             |(_, error)| error,
         ));
     }
-    before.require_no_rollback(&new)?;
+    require_one_opened(&mut rebuilt)?;
+    before.refuse_loss(job, &new)?;
     before.keep_what_was_never_archived(&mut new)?;
     rebuilt.kept = swap::swap_in(job.state_dir, new, before.catalog)?;
     if let [root] = job.trusted.roots.as_slice() {
-        job.state_dir.trust(root)?;
+        // Whatever was archived under another is not lost here, or it would have been refused.
+        if let Some(kept) = job.state_dir.trust(root)? {
+            rebuilt.remarks.push(format!(
+                "another root key was trusted here, and nothing was archived under it: it is kept as {}; \
+                 `coldchain key rotate --kit FILE --new-signing-key` lets this machine sign",
+                kept.display()
+            ));
+        }
     }
     Ok(rebuilt)
+}
+
+/// Refuses an identity that opens no archive at all. One that opens none of a ledger may be of another's
+/// recipients, which is told.
+fn require_one_opened(rebuilt: &mut Rebuilt) -> Result<(), Error> {
+    if rebuilt.read.iter().any(|read| read.opened > 0) {
+        return Ok(());
+    }
+    let locked = rebuilt.read.iter_mut().find_map(|read| read.locked.take());
+    locked.map_or(Ok(()), Err)
 }
 
 impl Rebuilding<'_> {
@@ -204,6 +223,9 @@ impl Rebuilding<'_> {
                     match read {
                         Ok(mut read) => {
                             self.hold_against_kit(&mut read, new)?;
+                            if self.trusted.names(&read.ledger) {
+                                note_in_kit(&open.row, new)?;
+                            }
                             if self.trusted.takes_any() {
                                 remember_own_word(&open.row.name, &root, new)?;
                             }

@@ -27,7 +27,7 @@ use crate::store::{ErrorKind, StoreError};
 const AT_ONCE: usize = 16;
 
 /// A ledger as it was read, and what is amiss with it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct LedgerRead {
     /// The source.
     pub source: SourceName,
@@ -51,6 +51,10 @@ pub struct LedgerRead {
     pub unnamed: Unnamed,
     /// What is amiss.
     pub flaws: Vec<Flaw>,
+    /// How many archives the identity opened.
+    pub(super) opened: u64,
+    /// Why the identity did not open the first archive that it did not.
+    pub(super) locked: Option<Error>,
 }
 
 /// A ledger in hand.
@@ -62,11 +66,8 @@ struct Reading<'a> {
     /// Which visible archive stands for a date.
     dates: HashMap<NaiveDate, ArchiveId>,
     lost: bool,
-    opened: u64,
     /// What the identity has not opened so far: an entry to come may attach another key.
     sealed: HashMap<ArchiveId, SealedArchive>,
-    /// Why the identity did not open the first archive that it did not.
-    locked: Option<Error>,
 }
 
 /// Reads a source's ledger from the store into a catalog that knows the source and nothing of its
@@ -100,12 +101,12 @@ pub(in crate::engine) fn read_ledger(
             of_unknown_origin: 0,
             unnamed: Unnamed::default(),
             flaws: Vec::new(),
+            opened: 0,
+            locked: None,
         },
         dates: HashMap::new(),
         lost: false,
-        opened: 0,
         sealed: HashMap::new(),
-        locked: None,
     };
     'all: for numbers in survey.entries.chunks(AT_ONCE) {
         world.interrupt.check()?;
@@ -242,13 +243,13 @@ impl Reading<'_> {
         let private = match sealed.unlock(directory, identities, identity_name) {
             Ok(key) => private_facts(&sealed.entry, &key),
             Err(error) if opens_nothing(&error) => {
-                self.locked.get_or_insert(error);
+                self.read.locked.get_or_insert(error);
                 self.sealed.insert(id, sealed);
                 return Ok(());
             }
             Err(error) => Err(in_words(&error)),
         };
-        self.opened += 1;
+        self.read.opened += 1;
         match private {
             Ok(private) => catalog.write_private(&id, &private)?,
             Err(why) => self.read.flaws.push(Flaw::Private(id, why)),
@@ -264,8 +265,8 @@ impl Reading<'_> {
     ) -> Result<LedgerRead, Error> {
         self.read.sealed += self.sealed.len() as u64;
         // An identity that opens some archives is one of several that recipients were changed to.
-        if let (0, Some(locked)) = (self.opened, self.locked) {
-            return Err(locked);
+        if let (0, Some(locked)) = (self.read.opened, &self.read.locked) {
+            self.read.flaws.push(Flaw::Locked(locked.to_string()));
         }
         let directory = &self.source.row.directory;
         self.read.head = self.replay.head();
