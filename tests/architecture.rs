@@ -324,7 +324,7 @@ fn the_readme_lists_just_the_exit_codes_that_there_are() {
 
 #[test]
 fn the_help_lists_just_the_exit_codes_that_there_are() {
-    let cli = fs::read_to_string(root().join("src/cli.rs")).unwrap();
+    let cli = fs::read_to_string(root().join("src/cli/mod.rs")).unwrap();
     let (_, help) = cli.split_once("Exit codes: ").unwrap();
     let (help, _) = help.split_once(". An unknown code").unwrap();
     let listed: BTreeSet<u8> = help

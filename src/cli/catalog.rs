@@ -1,0 +1,56 @@
+//! The catalog: making it anew, and holding it against the store.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `coldchain catalog`
+#[derive(Debug, Subcommand)]
+pub enum Catalog {
+    /// Read the ledgers of a store into a new catalog; the store is only read, and what was there is kept
+    Rebuild(CatalogRebuild),
+    /// Compare the catalog with the ledgers and the objects of its stores, and change nothing
+    Check(CatalogCheck),
+}
+
+/// `coldchain catalog rebuild`
+#[derive(Debug, Args)]
+pub struct CatalogRebuild {
+    /// The store's URL: `file:///path`, or `s3://bucket/prefix?region=&endpoint=&path_style=true`;
+    /// several times for several stores, and the config's stores if left out
+    #[arg(long, value_name = "URL")]
+    pub store: Vec<String>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    /// If nothing says which root key to trust, take each ledger at its own word: whoever may write to the
+    /// store may have written all of it
+    #[arg(long)]
+    pub unauthenticated: bool,
+    /// Give up the unfinished archives that only the catalog here knows of
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `coldchain catalog check`
+#[derive(Debug, Args)]
+pub struct CatalogCheck {
+    /// Only this source
+    pub source: Option<String>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// Whom to trust, where the state directory does not say.
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// The recovery kit: it names the root key and the ledgers, and opens what is sealed in them. Any
+    /// other identity file opens it only
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
+    /// A root public key (`RW…`) to trust; several times for several. Beside a kit it also admits ledgers that
+    /// the kit does not name: of sources that are newer
+    #[arg(long, value_name = "KEY")]
+    pub trust: Vec<String>,
+}

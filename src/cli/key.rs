@@ -1,0 +1,109 @@
+//! Keys: who opens the archives, and who signs the ledgers.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::WaitLock;
+use crate::model::entry::Role;
+
+/// `coldchain key`
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// This machine's signing key, the root key, and who may sign which ledger
+    Show,
+    /// Make a signing key on a machine that has none, as one that only prunes; it signs nothing before
+    /// `key rotate --add`
+    New,
+    /// Bring the recovery kit up to date: stores, ledgers, how far they go, the commands of a restore
+    Kit(KeyKit),
+    /// Prove that an identity opens the archives: each archive's key, and the newest segments that are
+    /// not cold
+    Check(KeyCheck),
+    /// Seal the keys of existing archives to one more recipient; segments are not touched
+    AddRecipient(KeyAddRecipient),
+    /// Change who may sign the ledgers, with the root key in the recovery kit
+    Rotate(KeyRotate),
+}
+
+/// `coldchain key kit`
+#[derive(Debug, Args)]
+pub struct KeyKit {
+    /// The kit, which is replaced as a whole; without it, a supplement without secrets is printed
+    #[arg(long, value_name = "FILE")]
+    pub kit: Option<PathBuf>,
+}
+
+/// `coldchain key check`
+#[derive(Debug, Args)]
+pub struct KeyCheck {
+    /// The recovery kit, an age identity file, or an ssh private key
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+}
+
+/// `coldchain key add-recipient`
+#[derive(Debug, Args)]
+pub struct KeyAddRecipient {
+    /// An age or ssh public key
+    pub recipient: String,
+    /// What opens the archives now: the recovery kit, an age identity file, or an ssh private key
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// What to do while another run is at work.
+    #[command(flatten)]
+    pub lock: WaitLock,
+}
+
+/// `coldchain key rotate`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["add", "remove", "new_signing_key"]))]
+#[command(group = clap::ArgGroup::new("gains").multiple(true).args(["add", "new_signing_key"]))]
+pub struct KeyRotate {
+    /// The recovery kit, with the root key's secret
+    #[arg(long, value_name = "FILE")]
+    pub kit: PathBuf,
+    /// A public key that may sign from now on, as `key show` prints it; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub add: Vec<String>,
+    /// What the added keys may sign; may be repeated. Left out: what this machine's key may
+    #[arg(long, value_name = "ROLE", requires = "gains")]
+    pub role: Vec<AddedRole>,
+    /// A public key that signs nothing any more; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub remove: Vec<String>,
+    /// Make a new signing key for this machine, in the place of the one that it has
+    #[arg(long, conflicts_with = "source")]
+    pub new_signing_key: bool,
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// What to do while another run is at work.
+    #[command(flatten)]
+    pub lock: WaitLock,
+}
+
+/// A role that a key can be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AddedRole {
+    /// Archives
+    Writer,
+    /// Retires what has expired, and deletes it
+    Pruner,
+}
+
+impl AddedRole {
+    /// The role of the ledger.
+    pub fn role(self) -> Role {
+        match self {
+            Self::Writer => Role::Writer,
+            Self::Pruner => Role::Pruner,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The command line, as types.
+
+mod archive;
+mod catalog;
+mod key;
+mod read;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use archive::{Backup, Decide, Plan, Prune};
+pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
+pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate};
+pub use read::{List, Restore, Show, Thaw, Thawing, Verify};
+
+/// Archives btrfs subvolumes offsite: every night a snapshot, on the scheduled dates an archive,
+/// and any archived date back into `btrfs receive`.
+#[derive(Debug, Parser)]
+#[command(name = "coldchain", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub everywhere: Everywhere,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another run holds the lock ·
+4 archived, but a later step failed · 5 segments are thawing, run again later · 6 integrity ·
+7 chain broken · 8 a program or privilege is missing or too old · 10 several sources, some failed ·
+130 stopped by SIGINT · 143 stopped by SIGTERM. An unknown code is a failure.";
+
+/// What applies to every command.
+#[derive(Debug, Args)]
+pub struct Everywhere {
+    /// The config file
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "COLDCHAIN_CONFIG",
+        default_value = "/etc/coldchain/config.toml"
+    )]
+    pub config: PathBuf,
+    /// Where catalog and keys lie, instead of the config's `state_dir`
+    #[arg(long, global = true, value_name = "DIR", env = "COLDCHAIN_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Answer in JSON: one document, or one event a line from long runs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing on success but what was asked for; for cron
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say on stderr what is being done
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make what is missing: commented config, state, keys, recovery kit; overwrite nothing
+    Init(Init),
+    /// The nightly command: take the snapshot, and archive it if the date calls for it
+    Backup(Backup),
+    /// What would happen on a date, or on every date of a span, and why
+    Plan(Plan),
+    /// Chains and their archives: kind, date, parent, sizes, state, expiry
+    List(List),
+    /// All that is known of one archive
+    Show(Show),
+    /// Bring an archived date back
+    Restore(Restore),
+    /// Ask a cold storage class for what a restore needs, or how far it got
+    Thaw(Thaw),
+    /// Check what is stored: the ledger and every object, and on request every byte
+    Verify(Verify),
+    /// Retire the chains whose time is over, delete those that were retired, remove what attempts left
+    Prune(Prune),
+    /// Make the catalog anew from the store, or hold it against the store
+    #[command(subcommand)]
+    Catalog(Catalog),
+    /// btrsend's protocol: print nothing, "c" or "i YYYY-MM-DD", then archive the stream on stdin
+    Decide(Decide),
+    /// Who opens the archives and who signs the ledgers: the recovery kit, recipients, signing keys
+    #[command(subcommand)]
+    Key(Key),
+    /// Try every store with tiny objects: what it does, what its settings mean, what is amiss
+    Doctor,
+}
+
+/// `coldchain init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Where the recovery kit goes
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "coldchain-recovery-kit.txt"
+    )]
+    pub kit: PathBuf,
+}
+
+/// Waiting for another run.
+#[derive(Debug, Args)]
+pub struct WaitLock {
+    /// If another run is working on the source, wait for it for at most so many seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "0",
+        hide_default_value = true
+    )]
+    wait_lock: u64,
+}
+
+impl WaitLock {
+    /// How long to wait for the lock of a source.
+    pub fn at_most(&self) -> Duration {
+        Duration::from_secs(self.wait_lock)
+    }
+}

@@ -1,0 +1,126 @@
+//! What reads: archives as they are known, and as they are stored.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::model::Tier;
+use crate::plan::Usd;
+
+/// `coldchain list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Retired chains too
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `coldchain show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// An archive's id, or its date
+    #[arg(value_name = "ARCHIVE|DATE")]
+    pub archive: String,
+    /// The source, if several have an archive of that date
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+}
+
+/// `coldchain restore`
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The source
+    pub source: String,
+    /// The date, YYYY-MM-DD; the newest archive's if left out
+    #[arg(long)]
+    pub date: Option<String>,
+    /// A directory on btrfs; DIR/SOURCE is made in it
+    #[arg(long, value_name = "DIR", required_unless_present = "plan")]
+    pub to: Option<PathBuf>,
+    /// Say what the restore takes, and stop
+    #[arg(long)]
+    pub plan: bool,
+    /// How to thaw what is cold, and at what price.
+    #[command(flatten)]
+    pub thawing: Thawing,
+    /// What opens the archives: the recovery kit, an age identity file, or an ssh private key
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
+    /// Don't ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// What asks a cold storage class for segments.
+#[derive(Debug, Args)]
+pub struct Thawing {
+    /// How fast to thaw what is cold: expedited, standard or bulk
+    #[arg(long, default_value = "standard")]
+    pub tier: Tier,
+    /// Days that what was thawed stays readable
+    #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub thaw_days: u32,
+    /// Refuse a restore that costs more in all, in US dollars, before anything is asked for
+    #[arg(long, value_name = "USD")]
+    pub max_cost: Option<Usd>,
+}
+
+/// `coldchain thaw`
+#[derive(Debug, Args)]
+pub struct Thaw {
+    /// The source
+    pub source: String,
+    /// The date that is to be restored, YYYY-MM-DD; the newest archive's if left out
+    #[arg(long)]
+    pub date: Option<String>,
+    /// How to thaw what is cold, and at what price.
+    #[command(flatten)]
+    pub thawing: Thawing,
+    /// Say how far it got, and ask for nothing
+    #[arg(long)]
+    pub status: bool,
+    /// Don't ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `coldchain verify`
+#[derive(Debug, Args)]
+#[command(after_help = VERIFY_LEVELS)]
+pub struct Verify {
+    /// Only this source
+    pub source: Option<String>,
+    /// Also ask the store for the SHA-256 that it keeps of each object: one request an object
+    #[arg(long)]
+    pub checksums: bool,
+    /// Also fetch the segments and check every byte of them; cold ones only where they are thawed
+    #[arg(long)]
+    pub deep: bool,
+    /// With --deep, fetch that many percent of the segments, 1 to 100
+    #[arg(long, value_name = "P", requires = "deep", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub sample: Option<u8>,
+    /// Choose the sample that an earlier run with this seed chose
+    #[arg(long, value_name = "N", requires = "sample")]
+    pub seed: Option<u64>,
+    /// Also restore the newest chain onto a filesystem of its own, and compare it with the snapshots
+    /// that are still here; takes root, and an --identity
+    #[arg(long)]
+    pub drill: bool,
+    /// With --drill, where the image of that filesystem goes; the state directory if left out
+    #[arg(long, value_name = "DIR", requires = "drill")]
+    pub drill_dir: Option<PathBuf>,
+    /// What opens the archives; without it --deep compares the segments' SHA-256 and does not open
+    /// them. A recovery kit also says how far the ledger went
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
+}
+
+const VERIFY_LEVELS: &str = "\
+Always: every ledger entry is fetched, its signature, number and place in the chain of hashes checked,
+and held against the catalog's, and against the recovery kit if that is the --identity; a listing must show
+every object of every archive with its size. Nothing that verifies changes, thaws or deletes anything in the
+store. Damage ends with exit code 6, and makes the next archive a full if it is of one in the newest chain.
+What is found is recorded at once; a check that is interrupted begins anew.";
