@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
@@ -34,15 +35,20 @@ fn archived() -> Sandbox {
 /// A drill in a directory of its own, in which nothing may be left.
 fn drill(sandbox: &Sandbox) -> Ran {
     let directory = tempfile::tempdir().unwrap();
-    let kit = sandbox.kit();
-    let words = ["verify", "--drill", "--drill-dir"].map(Path::new);
-    let ran = sandbox.run(words.into_iter().chain([
+    let ran = drill_in(
+        sandbox,
         directory.path(),
-        Path::new("--identity"),
-        kit.as_path(),
-    ]));
+        &std::env::var_os("PATH").unwrap(),
+    );
     is_clean(directory.path());
     ran
+}
+
+fn drill_in(sandbox: &Sandbox, directory: &Path, path: &OsStr) -> Ran {
+    let kit = sandbox.kit();
+    let words = ["verify", "--drill", "--drill-dir"].map(Path::new);
+    let rest = [directory, Path::new("--identity"), kit.as_path()];
+    sandbox.run_with_path(path, words.into_iter().chain(rest))
 }
 
 fn is_clean(directory: &Path) {
@@ -115,6 +121,40 @@ fn a_drill_names_what_is_damaged_and_leaves_nothing() {
         "{ran:?}"
     );
     assert_eq!(sandbox.listed()["chains"][0]["state"], "damaged");
+}
+
+#[test]
+fn a_restored_tree_that_is_not_the_archived_one_is_damage_of_its_archive() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = archived();
+    let stub = Stub::new();
+    // As the drill alone sees it, another file lies over one of those that were received.
+    stub.does(
+        "receive",
+        "\"$real\" \"$@\" || exit\nfor directory; do :; done\n\
+         file=$(find \"$directory\" -type f -size +0 -path '*/2025-01-07/*' | head -n 1)\n\
+         [ -z \"$file\" ] || mount --bind /proc/version \"$file\"",
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let ran = drill_in(&sandbox, directory.path(), &stub.path());
+    assert_eq!(ran.code, Some(6), "{ran:?}");
+    let damaged: Vec<_> = ran
+        .stdout
+        .lines()
+        .filter(|line| line.contains(" DAMAGED "))
+        .collect();
+    assert_eq!(damaged.len(), 1, "{ran:?}");
+    assert!(
+        damaged[0].contains("archives/2025-01-07-incr-")
+            && damaged[0].contains("it was restored, and is not what "),
+        "{ran:?}"
+    );
+    assert_eq!(sandbox.listed()["chains"][0]["state"], "damaged");
+    // A drill takes back what a drill has found.
+    assert_eq!(drill(&sandbox).ok().code, Some(0));
+    assert_eq!(sandbox.listed()["chains"][0]["state"], "complete");
 }
 
 #[test]
