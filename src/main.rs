@@ -6,15 +6,20 @@ use std::process::ExitCode;
 use std::sync::Once;
 
 use clap::Parser;
-use coldchain::cli::Cli;
+use coldchain::cli::{Cli, Command};
 use coldchain::error::Error;
 use coldchain::interrupt;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.everywhere.json;
-    let ran = interrupt::listen(move |error| report(error, json))
-        .and_then(|()| coldchain::commands::run(cli));
+    let is_check = matches!(cli.command, Command::Verify(_));
+    let last_words = move |error: &Error| match error {
+        // It begins anew, and says so also where it can't end by itself.
+        Error::Interrupted(signal) if is_check => report(&Error::CheckInterrupted(*signal), json),
+        error => report(error, json),
+    };
+    let ran = interrupt::listen(last_words).and_then(|()| coldchain::commands::run(cli));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

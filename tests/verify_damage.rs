@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use common::bucket::{open, settings, write_credentials};
 use common::faults::Faults;
 use common::lab::{Lab, SOURCE};
-use common::machine::{Machine, Run, fed_config};
+use common::machine::{Machine, Run, Talk, fed_config};
 use common::s3_server::{
     ACCESS_KEY, BUCKET, Bucket, Config, Fault, FaultKind, Mode, Operation, S3Server, SECRET_KEY,
 };
@@ -51,11 +51,14 @@ struct Bucketed {
 
 impl Bucketed {
     fn new(config: Config) -> Self {
+        Self::with(config, "give_up_after = \"4s\"")
+    }
+
+    fn with(config: Config, more: &str) -> Self {
         let server = S3Server::start(config);
         let machine = Machine::fed(None);
         let s3 = format!(
-            "type = \"s3\"\nbucket = \"{BUCKET}\"\nregion = \"us-east-1\"\nendpoint = \"{}\"\n\
-             give_up_after = \"4s\"",
+            "type = \"s3\"\nbucket = \"{BUCKET}\"\nregion = \"us-east-1\"\nendpoint = \"{}\"\n{more}",
             server.endpoint()
         );
         machine.write_config(&fed_config().replace("type = \"dir\"\npath = \"$T/store\"", &s3));
@@ -67,14 +70,18 @@ impl Bucketed {
         bucketed
     }
 
-    fn run(&self, words: &str, stdin: &[u8]) -> Run {
+    fn start(&self, words: &str) -> Talk<'_> {
         let mut command = self.machine.command(words);
         command
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .stdin(Stdio::piped());
-        let mut talk = self.machine.start_command(&mut command);
+        self.machine.start_command(&mut command)
+    }
+
+    fn run(&self, words: &str, stdin: &[u8]) -> Run {
+        let mut talk = self.start(words);
         let mut pipe = talk.take_stdin();
         std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -290,7 +297,7 @@ fn what_lies_about_in_the_store_is_named() {
     for words in [
         "home: note       home/ledger/2.entry has no entry's name, and counts for nothing\n",
         "home: note       home/ledger/000000002.entry has no entry's name",
-        "home: note       no ledger entry names what lies below home/archives/2024-01-01-full-$HEX16/ (1 objects)",
+        "home: note       no ledger entry names what lies below home/archives/2024-01-01-full-$HEX16/ (1 object)",
         "home: stray      home/foo: no ledger entry names it\n",
     ] {
         assert!(run.stdout.contains(words), "{words}: {run:?}");
@@ -452,4 +459,30 @@ fn what_was_found_before_a_signal_is_told_and_recorded() {
     assert!(archives[0].damaged_at.is_some() && archives[1].damaged_at.is_none());
     let levels = observer.levels.into_inner().unwrap();
     assert_eq!(levels, BTreeSet::from(["deep", "ledger"]));
+}
+
+#[test]
+fn what_was_found_is_recorded_although_a_stalled_store_keeps_a_check_from_ending() {
+    let patient = "give_up_after = \"1h\"\nuploads = 1";
+    let bucketed = Bucketed::with(Config::default(), patient);
+    let damaged = bucketed.key("/000000-");
+    bucketed
+        .server
+        .damage(BUCKET, &damaged, |bytes| bytes[100] ^= 1);
+    let mut keys = bucketed.server.objects(BUCKET).into_keys();
+    let last = keys
+        .find(|key| key.contains("-incr-") && key.ends_with(".zst.age"))
+        .unwrap();
+    let stall = Fault::on(Operation::Get, FaultKind::Stall(None));
+    bucketed.server.fail(stall.key(&last).always());
+    let talk = bucketed.start("verify --deep");
+    // One segment is fetched ahead: the damaged one was judged before this is asked for.
+    while bucketed.server.faults_struck() == 0 {
+        std::thread::yield_now();
+    }
+    talk.signal(rustix::process::Signal::INT);
+    let run = talk.end();
+    assert_eq!(run.code, Some(130), "{run:?}");
+    assert!(run.stderr.contains("a check begins anew"), "{run:?}");
+    assert!(bucketed.is_damaged());
 }

@@ -18,6 +18,7 @@ use crate::engine::{
     Drill, OpenSource, StateDir, Verified, Verifying, World, root_of_copy, verify, witnessed_by,
 };
 use crate::error::{Error, in_words};
+use crate::interrupt::Interrupt;
 use crate::kit::KitSource;
 use crate::model::VerifyLevel;
 use crate::plan::Sample;
@@ -50,7 +51,10 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     let mut said = Ok(());
     let mut stopped = Ok(());
     for source in &chosen {
-        stopped = world.interrupt.check().map_err(of_a_check);
+        stopped = world
+            .interrupt
+            .check()
+            .map_err(|error| of_a_check(error, world.interrupt));
         if stopped.is_err() {
             break;
         }
@@ -66,7 +70,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         let mut verified = match check(&config, source, &wanted, &mut catalog, world) {
             Ok(verified) => verified,
             Err(error) => {
-                let error = of_a_check(world.interrupt.explain(error));
+                let error = of_a_check(error, world.interrupt);
                 told.push(json!({"source": source.name, "error": in_words(&error)}));
                 match error {
                     Error::CheckInterrupted(_) => stopped = Err(error),
@@ -77,7 +81,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         };
         verified.broken_off = verified
             .broken_off
-            .map(|(level, error)| (level, of_a_check(world.interrupt.explain(error))));
+            .map(|(level, error)| (level, of_a_check(error, world.interrupt)));
         let damaged = verified.report.damaged();
         let is_silent = everywhere.quiet && damaged.is_empty();
         if !everywhere.json && !is_silent {
@@ -113,12 +117,9 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     said
 }
 
-/// A check that was asked to stop is not gone on with: it begins anew.
-fn of_a_check(error: Error) -> Error {
-    match error {
-        Error::Interrupted(signal) => Error::CheckInterrupted(signal),
-        other => other,
-    }
+/// A check that ends with an error after a signal was ended by it, and begins anew.
+fn of_a_check(error: Error, interrupt: &Interrupt) -> Error {
+    interrupt.raised().map_or(error, Error::CheckInterrupted)
 }
 
 /// Who is told what happens. The answer is one document, so events are told beside it.

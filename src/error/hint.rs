@@ -208,7 +208,7 @@ impl Error {
         Some(match self {
             Self::DamageFound { .. } => DAMAGE_FOUND,
             Self::CheckInterrupted(_) => {
-                "what it had found by then is told and recorded; what it had not come to is not checked, and a check begins anew"
+                "what it has found is recorded; what it has not come to is not checked, and a check begins anew"
             }
             Self::NoRoomForDrill { .. } => {
                 "free some space there, or name another directory with --drill-dir"

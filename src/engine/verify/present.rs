@@ -98,8 +98,9 @@ pub(super) fn listing(
     }
     for (archive, objects) in unnamed {
         report.notes.push(format!(
-            "no ledger entry names what lies below {} ({objects} objects): it is another machine's attempt, or what one has left, or a copy; `coldchain prune` judges it",
-            keys::archive_prefix(directory, &archive)
+            "no ledger entry names what lies below {} ({objects} {}): it is another machine's attempt, or what one has left, or a copy; `coldchain prune` judges it",
+            keys::archive_prefix(directory, &archive),
+            if objects == 1 { "object" } else { "objects" }
         ));
     }
     let level = LevelReport {
