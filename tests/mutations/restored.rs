@@ -4,6 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use coldchain::ledger::{SigningKey, decode_body, encode_body, sign, split};
+use coldchain::model::entry::EntryKind;
+use coldchain::model::{Sha256, keys};
+
 use super::common::loopfs::{LoopFs, btrfs, real_btrfs_available};
 use super::common::machine::{Machine, fed_config};
 use super::common::stub::Stub;
@@ -129,4 +133,46 @@ fn damage_of_each_kind_stops_a_restore_before_btrfs_receive_sees_any_of_it() {
         }
     }
     assert_eq!(chain.restore().0, Some(0), "all is as it was");
+}
+
+#[test]
+fn a_segment_that_was_signed_and_cannot_be_opened_is_damage_to_a_restore() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::fed(Some(LoopFs::new(256)));
+    let [full, _] = first_and_seventh(100);
+    let run = machine.run_with("decide 2024-01-01", &full);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    // A writer that sealed it to somebody else: its sealed key, which is no segment, is signed as one.
+    let key = fs::read_to_string(machine.path("state/signing.key")).unwrap();
+    let key = SigningKey::from_file_text(&key).unwrap();
+    let path = &machine.objects(".entry")[1];
+    let mut entry = decode_body(split(&fs::read(path).unwrap()).unwrap().0).unwrap();
+    let EntryKind::Archive(archive) = &mut entry.kind else {
+        panic!("it is the archive's");
+    };
+    let wrong = fs::read(&machine.objects("key.age")[0]).unwrap();
+    archive.segments[0].sha256 = Sha256::of(&wrong);
+    archive.segments[0].sealed_bytes = wrong.len() as u64;
+    archive.sealed_bytes = wrong.len() as u64;
+    let segment = keys::segment("home", &archive.id, 0, &archive.segments[0].sha256);
+    fs::write(machine.path("store").join(segment), &wrong).unwrap();
+    fs::remove_file(path).unwrap();
+    fs::write(path, sign(&encode_body(&entry).unwrap(), &key).unwrap()).unwrap();
+
+    let run = |words: &str| {
+        let words = format!("{words} --identity $T/kit --state-dir $T/other");
+        let mut command = machine.command(&words);
+        machine.run_command(command.env("COLDCHAIN_CONFIG", machine.path("no-config")))
+    };
+    let rebuilt = run("catalog rebuild --store file://$T/store");
+    assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
+    fs::create_dir(machine.btrfs().path("to")).unwrap();
+    for words in ["restore home --to $FS/to --yes", "verify --deep"] {
+        let run = run(words);
+        assert_eq!(run.code, Some(6), "{run:?}");
+        let told = format!("{}{}", run.stdout, run.stderr);
+        assert!(told.contains("can't be opened"), "{told}");
+    }
 }
