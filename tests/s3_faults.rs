@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use coldchain::model::{Sha256, StorageClass, Tier};
 use coldchain::store::{
-    Checksum, Encryption, ErrorKind, LockMode, NewObject, Patience, Put, Readability, Role,
-    S3Settings, S3Store, Store, StoreError, Thaw, ThawRequest,
+    Checksum, Deleted, Encryption, ErrorKind, LockMode, NewObject, Patience, Put, Readability,
+    Role, S3Settings, S3Store, Store, StoreError, Thaw, ThawRequest,
 };
 
 use common::bucket::{OwnBucket, open, short_patience, write_credentials};
@@ -632,6 +632,30 @@ fn a_lock_that_was_asked_for_is_there_or_the_upload_fails() {
     let error = answer.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unsupported);
     assert!(error.source.unwrap().to_string().contains("lock"));
+}
+
+#[test]
+fn what_a_delete_has_only_hidden_is_deleted_with_all_its_versions() {
+    let versioned = Config::with_bucket(Bucket::new(BUCKET).versioned());
+    let bucket = OwnBucket::new(S3Server::start(versioned.with_mode(Mode::TellNoVersion)));
+    let store = bucket.store();
+    put(&store, "new", b"x", Role::Segment).unwrap();
+    let at = store.locate("new");
+    assert_eq!(store.delete(&at).unwrap(), Deleted::Removed);
+    assert!(bucket.server.versions(BUCKET, "some/prefix/new").is_empty());
+    assert_eq!(store.delete(&at).unwrap(), Deleted::Absent);
+}
+
+#[test]
+fn what_is_there_and_has_no_version_in_a_listing_is_not_called_absent() {
+    let versioned = Config::with_bucket(Bucket::new(BUCKET).versioned());
+    let bucket = OwnBucket::new(S3Server::start(versioned.with_mode(Mode::ListNoVersions)));
+    let store = bucket.store();
+    put(&store, "new", b"x", Role::Segment).unwrap();
+    let at = store.locate("new");
+    let error = store.delete(&at).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
+    assert_eq!(store.get(&at, 9).unwrap(), b"x");
 }
 
 #[test]

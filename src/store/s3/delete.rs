@@ -25,6 +25,14 @@ enum Kept {
     Versions,
 }
 
+/// What a delete leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// A delete marker, and below it what it hides.
+    Marker,
+}
+
 /// A version of a key.
 #[derive(Debug, PartialEq, Eq)]
 struct Version {
@@ -47,10 +55,11 @@ impl S3Store<'_> {
         }
         match self.kept(key).await? {
             Kept::Nothing => Ok(Deleted::Absent),
-            Kept::Object => {
-                self.delete_one(key, None).await?;
-                Ok(Deleted::Removed)
-            }
+            Kept::Object => match self.delete_one(key, None).await? {
+                Left::Nothing => Ok(Deleted::Removed),
+                // The look did not say that the bucket keeps versions, or it does so since.
+                Left::Marker => self.remove_versions(key).await,
+            },
             Kept::Versions => self.remove_versions(key).await,
         }
     }
@@ -92,7 +101,18 @@ impl S3Store<'_> {
     async fn remove_versions(&self, key: &str) -> Result<Deleted, StoreError> {
         let mut versions = self.versions(key).await?;
         if versions.is_empty() {
-            return Ok(Deleted::Absent);
+            // Something was there a moment ago: gone it is only if another look says so.
+            return match self.kept(key).await? {
+                Kept::Nothing => Ok(Deleted::Absent),
+                Kept::Object | Kept::Versions => {
+                    let url = self.settings.url();
+                    let error =
+                        StoreError::new(ErrorKind::Unavailable, Operation::Delete, key, &url);
+                    Err(error.because(Answer::said(
+                        "it has the object, and lists no version of it",
+                    )))
+                }
+            };
         }
         versions.sort_by_key(|version| version.is_latest);
         for version in versions {
@@ -123,17 +143,24 @@ impl S3Store<'_> {
         (until > now).then_some(until)
     }
 
-    async fn delete_one(&self, key: &str, version: Option<&str>) -> Result<(), StoreError> {
-        self.persevere(Operation::Delete, key, async |client, _| {
-            let request = client
-                .delete_object()
-                .bucket(&self.settings.bucket)
-                .key(self.full(key))
-                .set_version_id(version.map(str::to_owned));
-            request.send().await.map_err(|error| judge(&error))
+    async fn delete_one(&self, key: &str, version: Option<&str>) -> Result<Left, StoreError> {
+        let answer = self
+            .persevere(Operation::Delete, key, async |client, _| {
+                let request = client
+                    .delete_object()
+                    .bucket(&self.settings.bucket)
+                    .key(self.full(key))
+                    .set_version_id(version.map(str::to_owned));
+                request.send().await.map_err(|error| judge(&error))
+            })
+            .await?;
+        // In answer to the delete of a version it says that this was a marker.
+        let is_hidden = version.is_none() && answer.delete_marker() == Some(true);
+        Ok(if is_hidden {
+            Left::Marker
+        } else {
+            Left::Nothing
         })
-        .await?;
-        Ok(())
     }
 
     /// All versions of exactly that key, delete markers among them.

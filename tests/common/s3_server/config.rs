@@ -72,6 +72,10 @@ pub enum Mode {
     UnknownClassIsInvalidArgument,
     /// Takes the headers of Object Lock and locks nothing.
     IgnoreObjectLock,
+    /// Keeps versions, and does not say so of an object.
+    TellNoVersion,
+    /// Lists no versions, whatever there is.
+    ListNoVersions,
     /// Takes `x-amz-checksum-*`, and neither verifies nor returns it.
     IgnoreChecksums,
     /// Has no capacity for Expedited: 503 `GlacierExpeditedRetrievalNotAvailable`.

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::clock::iso_date;
-use super::config::Config;
+use super::config::{Config, Mode};
 use super::http::{Answer, Request};
 use super::objects::{Objects, Version};
 use super::xml::{Failure, document, element, parent, root};
@@ -80,7 +80,7 @@ pub fn versions(stored: &Objects, config: &Config, request: &Request) -> Result<
     // By key, the newest first.
     let all: Vec<_> = stored
         .of_bucket(&request.bucket)
-        .filter(|(key, _)| key.starts_with(prefix))
+        .filter(|(key, _)| key.starts_with(prefix) && !config.is(Mode::ListNoVersions))
         .flat_map(|(key, versions)| {
             let newest = versions.len() - 1;
             let numbered = versions.iter().enumerate().rev();

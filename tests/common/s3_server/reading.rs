@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::clock::{http_date, iso_date};
-use super::config::{Bucket, Locking};
+use super::config::{Bucket, Config, Locking, Mode};
 use super::http::{Answer, Request};
 use super::objects::{Objects, Version};
 use super::thaw::Thaw;
@@ -43,12 +43,18 @@ pub fn get(stored: &mut Objects, request: &Request, now: DateTime<Utc>) -> Resul
 
 pub fn head(
     stored: &mut Objects,
+    config: &Config,
     request: &Request,
     now: DateTime<Utc>,
 ) -> Result<Answer, Failure> {
     let version = stored.asked_for(request)?;
     let mut answer = with_checksums(describe(version, request, now)?, version, request);
     answer.length = version.body.len();
+    if config.is(Mode::TellNoVersion) {
+        answer
+            .headers
+            .retain(|(name, _)| name != "x-amz-version-id");
+    }
     Ok(answer)
 }
 
