@@ -77,7 +77,7 @@ fn today() -> PruneAsked {
 /// Prunes, and returns what became of the strays.
 fn strays_of(config: &Config, world: World<'_>) -> Result<StrayPlan, Error> {
     let pruned = engine::prune(config, &config.sources[0], today(), world);
-    pruned.map(|pruned| pruned.plan.strays)
+    Ok(pruned.map(|pruned| pruned.plan.strays)?)
 }
 
 fn decide(machine: &Machine, date: &str, stream: &[u8]) {

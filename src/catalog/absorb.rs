@@ -26,6 +26,9 @@ pub enum Effect<'a> {
     Retire(&'a [ArchiveId]),
     /// It makes these visible again. A listing has yet to show them whole.
     Revive(&'a [ArchiveId]),
+    /// Their objects are being deleted, and they never come back. They were retired before; where that
+    /// entry is lost they are retired by this.
+    Delete(&'a [ArchiveId]),
 }
 
 impl Catalog {
@@ -58,6 +61,10 @@ impl Catalog {
                 Effect::Revive(archives) => archives
                     .iter()
                     .try_for_each(|archive| revive(transaction, ledger, archive)),
+                Effect::Delete(archives) => archives.iter().try_for_each(|archive| {
+                    retire(transaction, ledger, archive)?;
+                    begin_deletion(transaction, ledger, archive, entry.seq)
+                }),
             }
         })
     }
@@ -195,6 +202,20 @@ fn revive(
             "UPDATE archive SET state = 'committed', verified_at = NULL
              WHERE ledger = ?1 AND id = ?2 AND state = 'retired'",
             params![ledger.to_string(), archive.to_string()],
+        )
+        .map(drop)
+}
+
+fn begin_deletion(
+    transaction: &Transaction<'_>,
+    ledger: &LedgerId,
+    archive: &ArchiveId,
+    seq: u64,
+) -> rusqlite::Result<()> {
+    transaction
+        .execute(
+            "UPDATE archive SET deletion = ?3 WHERE ledger = ?1 AND id = ?2 AND state = 'retired'",
+            params![ledger.to_string(), archive.to_string(), seq],
         )
         .map(drop)
 }

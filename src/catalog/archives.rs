@@ -50,6 +50,8 @@ pub struct ArchiveRow {
     pub recipients: Sha256,
     /// The snapshot that was sent.
     pub snapshot: Option<i64>,
+    /// The number of the entry by which its objects are being deleted; `None` while it may be revived.
+    pub deletion: Option<u64>,
     /// When the attempt began.
     pub begun_at: Timestamp,
     /// When a listing after the commit showed every segment.
@@ -146,6 +148,7 @@ impl ArchiveRow {
             segments: row.get("segments")?,
             recipients: parsed(row, "recipients")?,
             snapshot: row.get("snapshot")?,
+            deletion: row.get("deletion")?,
             begun_at: parsed(row, "begun_at")?,
             verified_at: parsed_or_null(row, "verified_at")?,
             damaged_at: parsed_or_null(row, "damaged_at")?,

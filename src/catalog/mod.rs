@@ -43,12 +43,13 @@ pub use verifications::VerificationRow;
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
     include_str!("../../schema/0003_resume.sql"),
     include_str!("../../schema/0004_verification.sql"),
     include_str!("../../schema/0005_snapshot_parent.sql"),
+    include_str!("../../schema/0006_deletion.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.

@@ -50,7 +50,7 @@ pub struct Prune {
     /// Retire more than one chain: how many archives they have in all
     #[arg(long, value_name = "N", requires = "source")]
     pub yes_delete: Option<usize>,
-    /// Bring the retired chain of that date back instead, if all its objects still exist
+    /// Bring the retired chain of that date back instead, if its deletion has not begun
     #[arg(long, value_name = "DATE", requires = "source", conflicts_with_all = ["dry_run", "yes_delete"])]
     pub revive: Option<String>,
     /// What to do while another run is at work.

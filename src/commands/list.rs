@@ -208,13 +208,20 @@ impl ListedChain {
         json!({
             "id": self.id.date, "state": self.state, "expires_on": self.expiry.date(),
             "verified_at": self.verified.at, "deep_verified_at": self.verified.deep,
-            "archives": archives,
+            "deletion_begun": self.deletion_has_begun(), "archives": archives,
         })
+    }
+
+    /// Whether it can't be revived any more.
+    fn deletion_has_begun(&self) -> bool {
+        let mut archives = self.archives.iter();
+        archives.any(|archive| archive.deletion.is_some())
     }
 
     fn to_text(&self, now: DateTime<Utc>) -> String {
         let expiry = match self.expiry {
             _ if self.state == "unfinished" => ", the next backup goes on with it".to_owned(),
+            _ if self.deletion_has_begun() => ", being deleted or gone".to_owned(),
             _ if self.state == "retired" => ", deleted after its time of grace".to_owned(),
             Expiry::On(date) => format!(", expires {date}"),
             Expiry::Never => ", does not expire while it is the newest".to_owned(),

@@ -7,10 +7,10 @@ use super::output::{answer, answer_json, count};
 use super::{load, sources, today};
 use crate::cli::{Everywhere, Prune};
 use crate::config::{Config, Source};
-use crate::engine::{PruneAsked, Pruned, World, foresee_prune, prune, revive};
+use crate::engine::{CutShort, PruneAsked, Pruned, World, foresee_prune, prune, revive};
 use crate::error::{Error, in_words};
 use crate::model::ids::parse_date;
-use crate::plan::{Fate, Usd};
+use crate::plan::{EarlyDeletion, Fate, Usd};
 use crate::progress::{Observer, Quiet, Verbose};
 
 mod text;
@@ -42,6 +42,7 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
         Tense::Done
     };
     let mut told = Vec::new();
+    let mut has_acted = false;
     let mut errors = Vec::new();
     let mut said = Ok(());
     let mut stopped = Ok(());
@@ -51,26 +52,34 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
             break;
         }
         let pruned = match tense {
-            Tense::Planned => foresee_prune(&config, source, asked, world),
+            Tense::Planned => foresee_prune(&config, source, asked, world).map_err(CutShort::from),
             Tense::Done => prune(&config, source, asked, world),
         };
-        match pruned {
-            Ok(pruned) => {
-                if !everywhere.json && (!everywhere.quiet || args.dry_run) {
-                    // What can't be said must not keep the other sources waiting.
-                    let text = to_text(&source.name, &pruned, &config.prices, tense);
-                    said = said.and(answer(&text));
-                }
-                told.push(to_json(&config, source, &pruned));
-            }
-            Err(error) => {
-                told.push(json!({"source": source.name, "error": in_words(&error)}));
-                errors.push((source, error));
+        // What was done is told however it ended.
+        let (pruned, error) = match pruned {
+            Ok(pruned) => (Some(pruned), None),
+            Err(cut) => (cut.done.map(|done| *done), Some(cut.error)),
+        };
+        let mut line = match &pruned {
+            Some(pruned) => to_json(&config, source, pruned, tense),
+            None => json!({"source": source.name}),
+        };
+        if let Some(pruned) = &pruned {
+            has_acted = true;
+            if !everywhere.json && (!everywhere.quiet || args.dry_run) {
+                // What can't be said must not keep the other sources waiting.
+                let text = to_text(&source.name, pruned, &config.prices, tense);
+                said = said.and(answer(&text));
             }
         }
+        if let Some(error) = error {
+            line["error"] = json!(in_words(&error));
+            errors.push((source, *error));
+        }
+        told.push(line);
     }
-    // A single failure is told once, as every command tells it.
-    if everywhere.json && (errors.is_empty() || chosen.len() > 1) {
+    // A single failure before anything was done is told once, as every command tells it.
+    if everywhere.json && (has_acted || chosen.len() > 1) {
         said = said.and(answer_json(&json!({ "sources": told })));
     }
     end(errors, chosen.len(), everywhere, stopped)?;
@@ -110,7 +119,7 @@ fn bring_back(
     ))
 }
 
-fn to_json(config: &Config, source: &Source, pruned: &Pruned) -> Value {
+fn to_json(config: &Config, source: &Source, pruned: &Pruned, tense: Tense) -> Value {
     let plan = &pruned.plan;
     let strays = |fate| -> Vec<Value> {
         plan.strays
@@ -119,6 +128,7 @@ fn to_json(config: &Config, source: &Source, pruned: &Pruned) -> Value {
                 json!({
                     "archive": line.archive, "objects": line.objects.len(), "bytes": line.bytes(),
                     "reason": line.reason,
+                    "early": early_to_json(&text::early_strays(line, pruned, &config.prices), pruned),
                 })
             })
             .collect()
@@ -127,27 +137,35 @@ fn to_json(config: &Config, source: &Source, pruned: &Pruned) -> Value {
         .chains
         .iter()
         .map(|line| {
-            let early: Vec<Value> = text::early(line, pruned, &config.prices)
-                .iter()
-                .map(|early| {
-                    json!({
-                        "class": early.class, "minimum_days": early.minimum_days,
-                        "objects": early.objects, "bytes": early.bytes, "days": early.days,
-                        "usd": text::known_usd(early, pruned).map(Usd::as_number),
-                    })
-                })
-                .collect();
+            let early = text::early(line, pruned, &config.prices);
             json!({
                 "chain": line.chain.date, "fate": text::word(line.fate),
                 "archives": line.archives, "objects": line.objects.len(),
                 "bytes": line.bytes(), "reason": line.reason, "until": text::until(line.fate),
-                "early": early,
+                "early": early_to_json(&early, pruned),
             })
         })
         .collect();
-    json!({
+    let mut told = json!({
         "source": source.name, "chains": chains, "removed": strays(Fate::Remove),
-        "retired": strays(Fate::Retire), "kept": strays(Fate::Keep), "bytes": text::freed(plan),
+        "retired": strays(Fate::Retire), "kept": strays(Fate::Keep), "bytes": text::freed(plan).1,
         "swept": {"files": pruned.swept.files, "bytes": pruned.swept.bytes},
-    })
+    });
+    if let Some(archives) = text::to_agree(plan, tense) {
+        told["yes_delete"] = json!(archives);
+    }
+    told
+}
+
+fn early_to_json(early: &[EarlyDeletion], pruned: &Pruned) -> Vec<Value> {
+    early
+        .iter()
+        .map(|early| {
+            json!({
+                "class": early.class, "minimum_days": early.minimum_days,
+                "objects": early.objects, "bytes": early.bytes, "days": early.days,
+                "usd": text::known_usd(early, pruned).map(Usd::as_number),
+            })
+        })
+        .collect()
 }

@@ -10,10 +10,13 @@ use super::backup::observer;
 use super::load_to_read;
 use super::output::{answer, answer_json, count};
 use super::prompt::{confirm, passphrase};
+use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Restore, Thawing};
+use crate::config::{Config, Source};
 use crate::engine::{
     Clock, Estimate, OpenSource, Pricing, RestorePlanDetails, Restoring, StateDir, SystemClock,
-    estimate, kit_knows_more, open_store, plan_details, restore, standing_in, witnessed_by,
+    World, estimate, kit_knows_more, open_store, plan_details, restore, standing_in, still_stands,
+    take_in, witnessed_by,
 };
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -31,12 +34,22 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let date = args.date.as_deref().map(parse_date).transpose()?;
     let state_dir = StateDir::new(&config.state_dir);
     let mut catalog = state_dir.catalog_to_read()?;
-    let (plan, details) = plan_details(source, date, &catalog)?;
+    let observer = observer(everywhere);
+    let world = World::real(observer.as_ref());
+    let store_config = &config.stores[&source.store];
+    let planned = match plan_details(source, date, &catalog) {
+        // Another machine may have archived or revived it since.
+        Err(refused) => match taken_in(&config, source, &state_dir, &mut catalog, world) {
+            Ok(()) => plan_details(source, date, &catalog),
+            Err(_) => Err(refused),
+        },
+        planned => planned,
+    };
+    let (plan, details) = planned?;
     // As the catalog knows it: a store that is mounted elsewhere today holds the same archives.
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
-    let observer = observer(everywhere);
     if let Some(file) = &args.identity {
         // What is no kit witnesses nothing, and a damaged one must not stand in a restore's way.
         let kit = witnessed_by(file).unwrap_or_default();
@@ -83,13 +96,13 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
             to.join(source.name.as_str()).display()
         ))?;
     }
-    let store_config = &config.stores[&source.store];
     let store = open_store(store_config, observer.as_ref())?;
     let open = OpenSource {
         config: source,
         row,
         store: store.as_ref(),
     };
+    still_stands(&open, &plan, &state_dir, &catalog, world)?;
     let restoring = Restoring {
         source: &open,
         plan: &plan,
@@ -119,6 +132,26 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         plan.date,
         restored.display()
     ))
+}
+
+/// Brings the catalog to the ledger's head.
+fn taken_in(
+    config: &Config,
+    source: &Source,
+    state_dir: &StateDir,
+    catalog: &mut Catalog,
+    world: World<'_>,
+) -> Result<(), Error> {
+    let row = catalog
+        .source(&source.name)?
+        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+    let store = world.open(&config.stores[&source.store])?;
+    let open = OpenSource {
+        config: source,
+        row,
+        store: store.as_ref(),
+    };
+    take_in(&open, state_dir, catalog, world)
 }
 
 /// Opens an identity file, also one with a passphrase.

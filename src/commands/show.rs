@@ -98,7 +98,7 @@ fn to_json(
     json!({
         "source": source.name, "store": source.store, "ledger": source.ledger, "seq": archive.seq,
         "id": archive.id, "date": archive.date, "slot": archive.slot, "kind": archive.kind,
-        "chain": archive.chain, "send_parent": archive.send_parent, "state": archive.state,
+        "chain": archive.chain, "send_parent": archive.send_parent, "state": archive.state, "deletion": archive.deletion,
         "stream_uuid": archive.stream_uuid, "protocol": archive.protocol, "kernel": archive.kernel,
         "btrfs_progs": archive.btrfs_progs, "raw_bytes": archive.raw_bytes,
         "sealed_bytes": archive.sealed_bytes, "begun_at": archive.begun_at,
@@ -135,7 +135,11 @@ fn to_text(
         .seq
         .map(|seq| format!(", ledger entry {seq}"))
         .unwrap_or_default();
-    line("state", format!("{}{entry}", archive.state));
+    let deletion = archive
+        .deletion
+        .map(|seq| format!("; being deleted or gone, by ledger entry {seq}"))
+        .unwrap_or_default();
+    line("state", format!("{}{entry}{deletion}", archive.state));
     line(
         "size",
         format!(

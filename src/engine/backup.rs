@@ -415,7 +415,8 @@ impl Nightly<'_> {
             date: self.asked.date,
             yes_delete: None,
         };
-        prune_open(self.config, source, self.keys, asked, self.world, catalog).map(drop)
+        let pruned = prune_open(self.config, source, self.keys, asked, self.world, catalog);
+        Ok(pruned.map(drop)?)
     }
 
     fn retain(&self, source: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {

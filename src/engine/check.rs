@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, ReplicatedRow};
 use crate::engine::kit_file::heads_of;
-use crate::engine::rebuild::{LedgerRead, Survey, read_ledger, survey_of};
+use crate::engine::rebuild::{Flaw, LedgerRead, Survey, read_ledger, survey_of};
 use crate::engine::source::OpenSource;
 use crate::engine::trust::Trusted;
 use crate::engine::world::World;
 use crate::error::{Error, in_words};
 use crate::ledger::PublicKey;
+use crate::model::ArchiveId;
+use crate::model::archive::ArchiveState;
 
 /// How catalog, ledger and store of a source compare.
 #[derive(Debug, Default)]
@@ -70,6 +72,7 @@ pub fn check(
             checked.differ("kit", what);
         }
     }
+    let all = survey.entries.clone();
     survey.entries.retain(|seq| *seq <= known);
     if newer > 0 {
         checked.remarks.push(format!(
@@ -79,6 +82,12 @@ pub fn check(
     }
     if head == 0 {
         return Ok(checked);
+    }
+    let mut going = BTreeSet::new();
+    if newer > 0 {
+        let known = std::mem::replace(&mut survey.entries, all);
+        going = retired_since(source, &trusted.roots, &survey, world)?;
+        survey.entries = known;
     }
     match read_by_any(source, &trusted.roots, &survey, world) {
         Ok((read, anew)) => {
@@ -91,6 +100,10 @@ pub fn check(
                 );
             }
             for flaw in &read.flaws {
+                let goes = matches!(flaw, Flaw::Lacking { archive, .. } if going.contains(archive));
+                if goes {
+                    continue;
+                }
                 if flaw.is_damage() {
                     checked.differ(flaw.kind(), flaw.in_words());
                 } else {
@@ -106,6 +119,25 @@ pub fn check(
         Err(error) => return Err(error),
     }
     Ok(checked)
+}
+
+/// The archives that newer entries have retired: their objects may go at any time.
+fn retired_since(
+    source: &OpenSource<'_>,
+    roots: &[PublicKey],
+    survey: &Survey,
+    world: World<'_>,
+) -> Result<BTreeSet<ArchiveId>, Error> {
+    let archives = match read_by_any(source, roots, survey, world) {
+        Ok((_, now)) => now.archives(&source.row.ledger)?,
+        // Told of the entries that the catalog knows, if it is one of these.
+        Err(Error::EntryRefused { .. }) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let retired = archives
+        .iter()
+        .filter(|row| row.state == ArchiveState::Retired);
+    Ok(retired.map(|row| row.id).collect())
 }
 
 impl Checked {

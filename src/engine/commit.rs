@@ -13,8 +13,8 @@ use crate::engine::state::Keys;
 use crate::error::Error;
 use crate::ledger::{LedgerError, Replay, encode_body, root_grant, sign};
 use crate::model::entry::{
-    self, ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry, ReviveEntry,
-    Timestamp,
+    self, ArchiveEntry, DeleteEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry,
+    ReviveEntry, Timestamp,
 };
 use crate::model::{Blake3, Sha256, keys};
 use crate::store::{NewObject, Put, Role};
@@ -175,7 +175,8 @@ impl Writer<'_> {
             EntryKind::Rotate(_) => state
                 .require_role(self.source, self.keys, entry::Role::Writer)
                 .map(|()| None),
-            EntryKind::Attach(_) => Ok(None),
+            // What it names was retired before, and nothing is built on that.
+            EntryKind::Attach(_) | EntryKind::Delete(_) => Ok(None),
             EntryKind::Unknown(_) => state.require_known(self.source).map(|()| None),
         }
     }
@@ -200,6 +201,17 @@ impl Writer<'_> {
     ) -> Result<(), Error> {
         let effect = Effect::Revive(&revive.archives);
         self.commit_change(EntryKind::Revive(revive.clone()), effect, state, catalog)
+    }
+
+    /// Says that the objects of retired chains are being deleted: before the first one goes.
+    pub(super) fn delete(
+        &self,
+        delete: &DeleteEntry,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let effect = Effect::Delete(&delete.archives);
+        self.commit_change(EntryKind::Delete(delete.clone()), effect, state, catalog)
     }
 
     /// Commits an entry that carries no archive, and what it does.

@@ -279,6 +279,7 @@ pub(super) fn write_absorbed(
         }
         EntryKind::Retire(retire) => Effect::Retire(&retire.archives),
         EntryKind::Revive(revive) => Effect::Revive(&revive.archives),
+        EntryKind::Delete(delete) => Effect::Delete(&delete.archives),
         EntryKind::Open(_)
         | EntryKind::Rotate(_)
         | EntryKind::Attach(_)

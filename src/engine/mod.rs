@@ -4,6 +4,7 @@
 //! what time it is, is told by a [`Clock`].
 
 mod archive;
+mod as_of_now;
 mod attach;
 mod attempt;
 mod awake;
@@ -21,6 +22,7 @@ mod key_roles;
 mod kit_file;
 mod listed;
 mod lock;
+mod opening;
 mod pass;
 mod price;
 mod prune;
@@ -45,6 +47,7 @@ mod upload;
 mod verify;
 mod world;
 
+pub use as_of_now::{still_stands, take_in};
 pub use attach::{Attached, attach_recipient};
 pub use backup::{Asked, Made, Outcome, backup, check_date};
 pub use check::{Checked, Difference, check};
@@ -60,7 +63,7 @@ pub use kit_file::{
     witnessed_by,
 };
 pub use price::{Estimate, Pricing, estimate};
-pub use prune::{PruneAsked, Pruned, foresee_prune, prune};
+pub use prune::{CutShort, PruneAsked, Pruned, foresee_prune, prune};
 pub use rebuild::{Flaw, LedgerRead, Rebuilding, Rebuilt, Unfinished, Unnamed, own_words, rebuild};
 pub use receive::standing_in;
 pub use restore::{RestorePlanDetails, Restoring, plan_details, restore};

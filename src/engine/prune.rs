@@ -5,33 +5,27 @@
 //! with by the next. What it deletes are exact keys that the ledger signs of a retired archive, and
 //! strays that the listing has shown.
 
+mod pruner;
+
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
-use crate::engine::clock::local_date;
-use crate::engine::commit::Writer;
-use crate::engine::head::{self, LedgerState};
+use crate::engine::opening::Opening;
 use crate::engine::price::{Pricing, pricing};
 use crate::engine::rehearsal::rehearsal;
-use crate::engine::source::{OpenSource, know_source, retain_until};
+use crate::engine::source::{OpenSource, know_source};
 use crate::engine::state::{Keys, StateDir};
 use crate::engine::survey::{Survey, here, of_unknown};
 use crate::engine::world::World;
 use crate::error::Error;
-use crate::model::entry::{RetireEntry, Timestamp};
+use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, keys};
-use crate::plan::{
-    ChainFate, ChainLine, Fate, ListedObject, PruneFacts, PrunePlan, RetiredArchive, StrayPlan,
-    plan_prune,
-};
-use crate::progress::Event;
-use crate::store::{Deleted, Swept};
-
-/// Why an attempt is retired, as it stands in the ledger.
-const REASON: &str = "attempts that were never committed";
+use crate::plan::{PruneFacts, PrunePlan, plan_prune};
+use crate::store::Swept;
+use pruner::Pruner;
 
 /// What a prune is asked to do.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +47,30 @@ pub struct Pruned {
     pub at: DateTime<Utc>,
     /// Whether the store's prices are known.
     pub pricing: Pricing,
+}
+
+/// A prune that did not come to its end.
+#[derive(Debug)]
+pub struct CutShort {
+    /// What it did until then; `None` if it had not begun.
+    pub done: Option<Box<Pruned>>,
+    /// Why it ended.
+    pub error: Box<Error>,
+}
+
+impl From<Error> for CutShort {
+    fn from(error: Error) -> Self {
+        Self {
+            done: None,
+            error: Box::new(error),
+        }
+    }
+}
+
+impl From<CutShort> for Error {
+    fn from(cut: CutShort) -> Self {
+        *cut.error
+    }
 }
 
 /// Says what a prune of a source would do. Nothing is written, neither in the store nor here.
@@ -95,23 +113,27 @@ pub fn prune(
     source: &Source,
     asked: PruneAsked,
     world: World<'_>,
-) -> Result<Pruned, Error> {
-    let state_dir = StateDir::new(&config.state_dir);
-    let keys = state_dir.keys()?;
-    let mut catalog = world.catalog(&state_dir)?;
-    let _lock = state_dir.lock(&source.name, &world)?;
-    let store = world.open(&config.stores[&source.store])?;
-    if catalog.source(&source.name)?.is_none() {
+) -> Result<Pruned, CutShort> {
+    let Opening {
+        keys,
+        mut catalog,
+        store,
+        lock: _lock,
+    } = Opening::of(config, source, world)?;
+    let Some(open) = OpenSource::known(config, source, store.as_ref(), &mut catalog)? else {
         let facts = of_unknown(source, store.as_ref(), asked.date, world)?;
-        return planned(config, source, &facts, store.url());
-    }
-    let open = OpenSource {
-        config: source,
-        row: know_source(config, source, &mut catalog)?,
-        store: store.as_ref(),
+        return Ok(planned(config, source, &facts, store.url())?);
     };
     let mut pruned = prune_open(config, &open, &keys, asked, world, &mut catalog)?;
-    pruned.swept = store.sweep(&keys::source_prefix(&open.row.directory))?;
+    match store.sweep(&keys::source_prefix(&open.row.directory)) {
+        Ok(swept) => pruned.swept = swept,
+        Err(error) => {
+            return Err(CutShort {
+                done: Some(Box::new(pruned)),
+                error: Box::new(error.into()),
+            });
+        }
+    }
     Ok(pruned)
 }
 
@@ -123,7 +145,7 @@ pub(super) fn prune_open(
     asked: PruneAsked,
     world: World<'_>,
     catalog: &mut Catalog,
-) -> Result<Pruned, Error> {
+) -> Result<Pruned, CutShort> {
     let survey = Survey {
         config,
         source,
@@ -134,27 +156,31 @@ pub(super) fn prune_open(
     let (mut state, mut facts, seen) = survey.take(catalog)?;
     facts.strays.here = here(catalog, &source.row.ledger, &facts.strays.ledger)?;
     let mut pruned = planned(config, source.config, &facts, source.store.url())?;
-    confirm(source, &pruned.plan, asked)?;
+    if pruned.plan.acts() {
+        // The moment of the listing by the clock of who keeps the objects. To ask may take a write,
+        // which a night with nothing to do is spared.
+        let since = (world.clock.now() - facts.strays.system_now).max(TimeDelta::zero());
+        facts.strays.store_now = source.store.now().map_err(Error::from)? - since;
+        pruned = planned(config, source.config, &facts, source.store.url())?;
+    }
     note_seen(source, &seen, world, catalog)?;
+    let plan = std::mem::take(&mut pruned.plan);
+    let held = too_many(source, &plan, asked);
     let run = Pruner {
         config,
         source,
         keys,
         world,
+        retired: &facts.retired,
     };
-    run.retire_strays(&pruned.plan.strays, &mut state, catalog)?;
-    run.retire_chains(&pruned.plan, &mut state, catalog)?;
-    pruned.plan.strays = run.remove_strays(pruned.plan.strays)?;
-    let mut done = Vec::new();
-    for line in pruned.plan.chains {
-        if line.fate == ChainFate::Delete {
-            done.extend(run.delete_chain(line, &facts.retired, catalog)?);
-        } else {
-            done.push(line);
-        }
+    let ended = run.carry_out(plan, held, &mut state, catalog, &mut pruned.plan);
+    match ended {
+        Ok(()) => Ok(pruned),
+        Err(error) => Err(CutShort {
+            done: Some(Box::new(pruned)),
+            error: Box::new(error),
+        }),
     }
-    pruned.plan.chains = done;
-    Ok(pruned)
 }
 
 fn planned(
@@ -177,17 +203,19 @@ fn planned(
     })
 }
 
-/// Refuses to retire several chains at once, or another number of archives than was agreed to.
-fn confirm(source: &OpenSource<'_>, plan: &PrunePlan, asked: PruneAsked) -> Result<(), Error> {
+/// Why no chain may be retired: they are several at once, or have another number of archives than was
+/// agreed to. Where there is nothing to retire, nothing can be too much of it: the same command may be
+/// run again.
+fn too_many(source: &OpenSource<'_>, plan: &PrunePlan, asked: PruneAsked) -> Option<Error> {
     let (chains, archives) = plan.retires();
     let agreed = match asked.yes_delete {
-        Some(agreed) => agreed == archives,
+        Some(agreed) => chains == 0 || agreed == archives,
         None => chains <= 1,
     };
     if agreed {
-        return Ok(());
+        return None;
     }
-    Err(Error::ManyToRetire {
+    Some(Error::ManyToRetire {
         source_name: source.name().clone(),
         chains,
         archives,
@@ -210,203 +238,4 @@ fn note_seen(
         }
     }
     Ok(())
-}
-
-/// A prune of one source.
-struct Pruner<'a> {
-    config: &'a Config,
-    source: &'a OpenSource<'a>,
-    keys: &'a Keys,
-    world: World<'a>,
-}
-
-impl Pruner<'_> {
-    fn writer(&self) -> Writer<'_> {
-        let now = self.world.clock.now();
-        let today = local_date(now, self.config.timezone);
-        Writer {
-            config: self.config,
-            source: self.source,
-            keys: self.keys,
-            clock: self.world.clock,
-            // As long as the archives whose entries it stands between.
-            retain_until: retain_until(self.config, self.source.config, today, now),
-        }
-    }
-
-    /// Retires attempts that a later run removes, all of them in one entry.
-    fn retire_strays(
-        &self,
-        plan: &StrayPlan,
-        state: &mut LedgerState,
-        catalog: &mut Catalog,
-    ) -> Result<(), Error> {
-        // By id, as the plan's lines are.
-        let archives: Vec<ArchiveId> = plan
-            .with(Fate::Retire)
-            .filter_map(|line| line.archive)
-            .collect();
-        if archives.is_empty() {
-            return Ok(());
-        }
-        self.world.interrupt.check()?;
-        let retire = RetireEntry {
-            archives,
-            reason: REASON.to_owned(),
-        };
-        self.writer().retire(&retire, state, catalog)
-    }
-
-    /// Retires each chain by an entry of its own, the oldest first.
-    fn retire_chains(
-        &self,
-        plan: &PrunePlan,
-        state: &mut LedgerState,
-        catalog: &mut Catalog,
-    ) -> Result<(), Error> {
-        for line in &plan.chains {
-            if !matches!(line.fate, ChainFate::Retire { .. }) {
-                continue;
-            }
-            self.world.interrupt.check()?;
-            let retire = RetireEntry {
-                archives: line.archives.clone(),
-                reason: format!("expired: {}", line.reason),
-            };
-            self.writer().retire(&retire, state, catalog)?;
-            self.world.observer.event(Event::Retired {
-                source: self.source.name().clone(),
-                chain: line.chain.date,
-                archives: line.archives.len(),
-                reason: line.reason.clone(),
-            });
-        }
-        Ok(())
-    }
-
-    /// Deletes just what was listed, the archive's key of an attempt after all that it opens.
-    fn remove_strays(&self, mut plan: StrayPlan) -> Result<StrayPlan, Error> {
-        let of = plan.with(Fate::Remove).map(|line| line.objects.len()).sum();
-        let mut deleted = 0;
-        let store = self.source.store;
-        for line in &mut plan.lines {
-            if line.fate != Fate::Remove {
-                continue;
-            }
-            let mut there = Vec::new();
-            for object in std::mem::take(&mut line.objects) {
-                self.world.interrupt.check()?;
-                let answer = store.delete(&store.locate(&object.key));
-                match answer.map_err(|source| Error::StraysLeft {
-                    source_name: self.source.name().clone(),
-                    deleted,
-                    of,
-                    source: Box::new(source),
-                })? {
-                    Deleted::Removed => there.push(object),
-                    // Somebody else was faster, or it is locked and its time will come.
-                    Deleted::Absent | Deleted::Retained { .. } => {}
-                }
-                deleted += 1;
-            }
-            line.objects = there;
-        }
-        Ok(plan)
-    }
-
-    /// Deletes a retired chain, the newest archive first. A lock ends it for this run: what is left
-    /// is a line of its own.
-    fn delete_chain(
-        &self,
-        line: ChainLine,
-        retired: &[RetiredArchive],
-        catalog: &mut Catalog,
-    ) -> Result<Vec<ChainLine>, Error> {
-        let store = self.source.store;
-        let mut removed = Vec::new();
-        let mut done = 0;
-        for id in line.archives.iter().rev() {
-            let archive = retired.iter().find(|archive| archive.id == *id);
-            let archive = archive.expect("the plan was made of these");
-            let is_its = |object: &ListedObject| archive.objects.contains_key(&object.key);
-            if !line.objects.iter().any(is_its) {
-                continue;
-            }
-            if !self.is_still_retired(&line, catalog)? {
-                let reason = "revived meanwhile".to_owned();
-                return Ok(parted(line, removed, ChainFate::Keep, Some(reason)));
-            }
-            // Also what is not listed any more: a store that keeps versions may only hide it.
-            for (key, bytes) in &archive.objects {
-                self.world.interrupt.check()?;
-                let answer = store.delete(&store.locate(key));
-                match answer.map_err(|source| Error::ChainLeft {
-                    source_name: self.source.name().clone(),
-                    chain: line.chain.date,
-                    deleted: done,
-                    of: line.objects.len(),
-                    source: Box::new(source),
-                })? {
-                    Deleted::Removed => {
-                        done += 1;
-                        let listed = line.objects.iter().find(|object| object.key == *key);
-                        removed.extend(listed.cloned().map(|object| ListedObject {
-                            bytes: *bytes,
-                            ..object
-                        }));
-                    }
-                    Deleted::Absent => {}
-                    Deleted::Retained { until } => {
-                        return Ok(parted(line, removed, ChainFate::Retained { until }, None));
-                    }
-                }
-            }
-        }
-        self.world.observer.event(Event::Deleted {
-            source: self.source.name().clone(),
-            chain: line.chain.date,
-            objects: removed.len(),
-            bytes: removed.iter().map(|object| object.bytes).sum(),
-        });
-        Ok(vec![ChainLine {
-            objects: removed,
-            ..line
-        }])
-    }
-
-    /// Reads the ledger once more: another machine may just have revived the chain.
-    fn is_still_retired(&self, line: &ChainLine, catalog: &mut Catalog) -> Result<bool, Error> {
-        let state = head::catch_up(self.source, catalog, &self.keys.root)?;
-        state.require_known(self.source)?;
-        Ok(line.archives.iter().all(|id| state.replay.is_retired(id)))
-    }
-}
-
-/// A chain of which a part is gone and the rest has another fate.
-fn parted(
-    line: ChainLine,
-    removed: Vec<ListedObject>,
-    fate: ChainFate,
-    reason: Option<String>,
-) -> Vec<ChainLine> {
-    let gone: BTreeSet<&str> = removed.iter().map(|object| object.key.as_str()).collect();
-    let left = line.objects.iter();
-    let left: Vec<ListedObject> = left
-        .filter(|object| !gone.contains(object.key.as_str()))
-        .cloned()
-        .collect();
-    let rest = ChainLine {
-        fate,
-        objects: left,
-        reason: reason.unwrap_or_else(|| line.reason.clone()),
-        ..line.clone()
-    };
-    if removed.is_empty() {
-        return vec![rest];
-    }
-    let gone = ChainLine {
-        objects: removed,
-        ..line
-    };
-    vec![gone, rest]
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::btrfs::{Expect, ExpectParent, Guard, Tools};
-use crate::catalog::Catalog;
+use crate::catalog::{ArchiveRow, Catalog};
 use crate::config::Source;
 use crate::engine::awake::Awake;
 use crate::engine::facts::history;
@@ -20,6 +20,7 @@ use crate::engine::thaw::{WantedSegments, thaw, thaw_state};
 use crate::engine::unlock::sealed_archives;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::model::archive::ArchiveState;
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, SourceName, StorageClass, keys};
 use crate::plan::{RestorePlan, plan_restore};
@@ -75,7 +76,10 @@ pub fn plan_details(
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
     let archives = catalog.archives(&row.ledger)?;
-    let plan = plan_restore(&source.name, &history(&archives), date)?;
+    let plan = match plan_restore(&source.name, &history(&archives), date) {
+        Err(refusal) => return Err(retired(source, date, &archives).unwrap_or(refusal.into())),
+        Ok(plan) => plan,
+    };
     let mut details = RestorePlanDetails {
         segments: 0,
         sealed_bytes: 0,
@@ -90,6 +94,22 @@ pub fn plan_details(
         details.raw_bytes += archive.raw_bytes;
     }
     Ok((plan, details))
+}
+
+/// That there was an archive of a date, if that is why there is none.
+fn retired(
+    source: &Source,
+    date: Option<chrono::NaiveDate>,
+    archives: &[ArchiveRow],
+) -> Option<Error> {
+    let mut of_date = archives.iter().filter(|row| Some(row.date) == date);
+    let row = of_date.rfind(|row| row.state == ArchiveState::Retired)?;
+    Some(Error::DateRetired {
+        source_name: source.name.clone(),
+        date: row.date,
+        chain: row.chain.date,
+        is_deleted: row.deletion.is_some(),
+    })
 }
 
 /// Carries a restore out, and returns where its subvolumes stand. While something that it needs is

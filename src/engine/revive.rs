@@ -6,15 +6,14 @@ use crate::config::{Config, Source};
 use crate::engine::clock::local_date;
 use crate::engine::commit::Writer;
 use crate::engine::facts::{history, schedule};
-use crate::engine::listed::verify_listed;
-use crate::engine::source::{OpenSource, know_source, retain_until};
-use crate::engine::state::StateDir;
+use crate::engine::opening::Opening;
+use crate::engine::source::{OpenSource, retain_until};
 use crate::engine::survey::Survey;
 use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::ArchiveId;
-use crate::model::entry::{RetireEntry, ReviveEntry};
-use crate::plan::{MayRetire, PruneFacts, RetiredArchive, expiring, lacking};
+use crate::model::entry::ReviveEntry;
+use crate::plan::{Deletion, MayRetire, PruneFacts, RetiredArchive, expiring, lacking};
 
 /// A chain that is visible again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,26 +26,22 @@ pub struct Revived {
 
 /// Makes the retired chain of that date visible again.
 ///
-/// A listing must show each of its objects, before its entry is signed and after: a pruner elsewhere
-/// may be at work on it. If the second one lacks something, the chain is retired again at once.
+/// A listing must show each of its objects before its entry is signed. A pruner elsewhere that is about
+/// to delete it needs the same number of the ledger for its own entry: one of the two has it.
 pub fn revive(
     config: &Config,
     source: &Source,
     chain: NaiveDate,
     world: World<'_>,
 ) -> Result<Revived, Error> {
-    let state_dir = StateDir::new(&config.state_dir);
-    let keys = state_dir.keys()?;
-    let mut catalog = world.catalog(&state_dir)?;
-    let _lock = state_dir.lock(&source.name, &world)?;
-    let store = world.open(&config.stores[&source.store])?;
-    if catalog.source(&source.name)?.is_none() {
+    let Opening {
+        keys,
+        mut catalog,
+        store,
+        lock: _lock,
+    } = Opening::of(config, source, world)?;
+    let Some(open) = OpenSource::known(config, source, store.as_ref(), &mut catalog)? else {
         return Err(Error::NeverArchived(source.name.clone()));
-    }
-    let open = OpenSource {
-        config: source,
-        row: know_source(config, source, &mut catalog)?,
-        store: store.as_ref(),
     };
     let now = world.clock.now();
     let today = local_date(now, config.timezone);
@@ -71,19 +66,17 @@ pub fn revive(
         archives: archives.clone(),
         reason: "revived by hand".to_owned(),
     };
-    writer.revive(&revive, &mut state, &mut catalog)?;
-    for archive in &archives {
-        let shown = verify_listed(&open, archive, &mut catalog, world.clock);
-        if let Err(error @ Error::SegmentsMissing { .. }) = shown {
-            let retire = RetireEntry {
-                archives,
-                reason: "its objects were being deleted when it was revived".to_owned(),
-            };
-            writer.retire(&retire, &mut state, &mut catalog)?;
-            return Err(error);
-        }
-        shown?;
+    let revived = writer.revive(&revive, &mut state, &mut catalog);
+    // What has taken its number may be the pruner's word.
+    if let Err(Error::Overtaken { .. }) = revived
+        && archives.iter().any(|id| state.replay.is_deleted(id))
+    {
+        return Err(Error::DeletionBegun {
+            source_name: source.name.clone(),
+            chain,
+        });
     }
+    revived?;
     let visible = history(&catalog.archives(&open.row.ledger)?);
     let due = expiring(&visible, today, &schedule(source));
     let expires = due.into_iter().find(|expiry| archives.contains(&expiry.id));
@@ -120,6 +113,13 @@ fn revivable(
         .filter(|archive| archive.chain == id)
         .collect();
     archives.sort_by_key(|archive| archive.id);
+    let begun = |archive: &&RetiredArchive| archive.deletion == Deletion::Begun;
+    if archives.iter().any(begun) {
+        return Err(Error::DeletionBegun {
+            source_name: source.name().clone(),
+            chain,
+        });
+    }
     let nothing = Vec::new();
     for archive in &archives {
         let listed = facts.strays.listed.get(&archive.id).unwrap_or(&nothing);

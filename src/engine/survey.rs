@@ -20,10 +20,11 @@ use crate::engine::world::World;
 use crate::error::Error;
 use crate::ledger::{LedgerError, decode_body, split};
 use crate::model::entry::{ArchiveEntry, EntryKind, Role};
+use crate::model::keys::ArchiveObject;
 use crate::model::{ArchiveId, LedgerId, keys};
 use crate::plan::{
-    Here, History, InLedger, ListedObject, MayRetire, PruneFacts, RetiredArchive, StrayFacts,
-    StrayObject, Verification, lacking,
+    Deletion, Here, History, InLedger, ListedObject, MayRetire, PruneFacts, RetiredArchive,
+    StrayFacts, Verification, lacking,
 };
 use crate::store::{Listed, Store};
 
@@ -175,7 +176,7 @@ fn agree(source: &OpenSource<'_>, history: &History, strays: &StrayFacts) -> Res
 /// What lies among a source's archives at a moment.
 struct Listing {
     archives: BTreeMap<ArchiveId, Vec<ListedObject>>,
-    elsewhere: Vec<StrayObject>,
+    elsewhere: Vec<ListedObject>,
     store_now: DateTime<Utc>,
     system_now: DateTime<Utc>,
 }
@@ -184,7 +185,7 @@ impl Listing {
     /// Asks for the time first: nothing looks older than it was when it was listed.
     fn take(directory: &str, store: &dyn Store, world: World<'_>) -> Result<Self, Error> {
         let system_now = world.clock.now();
-        let store_now = store.now()?;
+        let store_now = store.guessed_now()?;
         let listed = store.list(&keys::archives_prefix(directory))?;
         let (archives, elsewhere) = Self::group(directory, listed);
         Ok(Self {
@@ -199,25 +200,22 @@ impl Listing {
     fn group(
         directory: &str,
         listed: Vec<Listed>,
-    ) -> (BTreeMap<ArchiveId, Vec<ListedObject>>, Vec<StrayObject>) {
+    ) -> (BTreeMap<ArchiveId, Vec<ListedObject>>, Vec<ListedObject>) {
         let mut archives: BTreeMap<ArchiveId, Vec<ListedObject>> = BTreeMap::new();
         let mut elsewhere = Vec::new();
         for Listed { key, stat } in listed {
-            match keys::archive_of(directory, &key) {
-                Some((archive, name)) => {
-                    let what = keys::archive_object(name);
-                    archives.entry(archive).or_default().push(ListedObject {
-                        key,
-                        what,
-                        bytes: stat.bytes,
-                        stored: told(stat.modified),
-                        class: stat.class,
-                    });
-                }
-                None => elsewhere.push(StrayObject {
-                    key,
-                    bytes: stat.bytes,
-                }),
+            let of = keys::archive_of(directory, &key);
+            let archive = of.map(|(archive, name)| (archive, keys::archive_object(name)));
+            let object = ListedObject {
+                key,
+                what: archive.map_or(ArchiveObject::Foreign, |(_, what)| what),
+                bytes: stat.bytes,
+                stored: told(stat.modified),
+                class: stat.class,
+            };
+            match archive {
+                Some((archive, _)) => archives.entry(archive).or_default().push(object),
+                None => elsewhere.push(object),
             }
         }
         (archives, elsewhere)
@@ -272,6 +270,7 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
                     chain: archive.chain,
                     since: None,
                     retain_until: archive.retain_until.map(|until| until.0),
+                    deletion: Deletion::NotBegun,
                     objects: objects.clone(),
                 };
                 known.insert(archive.id, as_retired);
@@ -298,6 +297,13 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
                 for id in revive.archives {
                     if let Some(archive) = said.retired.remove(&id) {
                         said.archives.insert(id, InLedger::Visible(archive.objects));
+                    }
+                }
+            }
+            EntryKind::Delete(delete) => {
+                for id in &delete.archives {
+                    if let Some(archive) = said.retired.get_mut(id) {
+                        archive.deletion = Deletion::Begun;
                     }
                 }
             }

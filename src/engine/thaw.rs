@@ -151,7 +151,7 @@ pub fn thaw_state(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<
         });
     }
     let store = wanted.source.store;
-    let now = store.now()?;
+    let now = store.guessed_now()?;
     let (answers, failed) = ask_all(&asked, |at| store.readability(&segments[*at].1.locator));
     if let Some((at, error)) = failed {
         let segment = &segments[asked[at]].1;
@@ -205,7 +205,7 @@ pub fn thaw(
     for batch in to_ask.chunks_mut(BATCH) {
         wanted.interrupt.check()?;
         let places: Vec<_> = batch.iter().map(|(_, segment)| segment.place()).collect();
-        let asked_at = store.now()?;
+        let asked_at = store.guessed_now()?;
         catalog.thaw_requested(&places, request.tier, request.days, Timestamp(asked_at))?;
         let (answers, failed) = ask_all(batch, |(_, segment)| {
             pace.wait();

@@ -80,6 +80,7 @@ impl Error {
             | Self::Span { .. }
             | Self::ManyToRetire { .. }
             | Self::NotRetired { .. }
+            | Self::DateRetired { .. }
             | Self::DateTaken { .. }
             | Self::NoPruner(_)
             | Self::Stdio(_) => ExitCode::Usage,
@@ -87,7 +88,7 @@ impl Error {
                 RestoreRefusal::Broken { .. } => ExitCode::ChainBroken,
                 _ => ExitCode::Usage,
             },
-            Self::NotRevivable { .. } => ExitCode::ChainBroken,
+            Self::NotRevivable { .. } | Self::DeletionBegun { .. } => ExitCode::ChainBroken,
             Self::Btrfs(error) => btrfs_code(error),
             Self::Seal(error) if error.is_wrong_input() => ExitCode::Usage,
             Self::Catalog(error) if error.is_integrity() => ExitCode::Integrity,
@@ -95,7 +96,9 @@ impl Error {
             // A copy that went cold again while others were fetched.
             Self::Store(error) if error.kind == ErrorKind::Cold => ExitCode::Thawing,
             // What comes before a delete is done, and stands.
-            Self::StraysLeft { source, .. } | Self::ChainLeft { source, .. }
+            Self::StraysLeft { source, .. }
+            | Self::ChainLeft { source, .. }
+            | Self::PruneUnsigned { source, .. }
                 if source.kind == ErrorKind::Denied =>
             {
                 ExitCode::Later
@@ -104,6 +107,7 @@ impl Error {
             | Self::Catalog(_)
             | Self::StraysLeft { .. }
             | Self::ChainLeft { .. }
+            | Self::PruneUnsigned { .. }
             | Self::NoCapacity { .. }
             | Self::NoRoomForDrill { .. }
             | Self::Stream(_)

@@ -19,14 +19,25 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Catalog(error) => error.hint().map(str::to_owned),
             Self::Thawing(awaited) => Some(awaited.hint()),
-            Self::StraysLeft { source, .. } | Self::ChainLeft { source, .. } => source.hint(),
+            Self::StraysLeft { source, .. }
+            | Self::ChainLeft { source, .. }
+            | Self::PruneUnsigned { source, .. } => source.hint(),
             Self::ManyToRetire {
                 source_name,
                 archives,
                 ..
             } => Some(format!(
-                "nothing was retired or deleted; see `coldchain prune {source_name} --dry-run`, and if that is \
+                "no chain was retired; see `coldchain prune {source_name} --dry-run`, and if that is \
                  meant, run `coldchain prune {source_name} --yes-delete {archives}`"
+            )),
+            Self::DateRetired {
+                source_name,
+                chain,
+                is_deleted: false,
+                ..
+            } => Some(format!(
+                "`coldchain prune {source_name} --revive {chain}` makes its chain visible again, where the machine \
+                 that prunes has not begun to delete it"
             )),
             // What other errors advise holds before an archive only.
             Self::AfterArchive { source, .. }
@@ -37,6 +48,7 @@ impl Error {
                         | Self::ChainLeft { .. }
                         | Self::File { .. }
                         | Self::ManyToRetire { .. }
+                        | Self::PruneUnsigned { .. }
                         | Self::Store(_)
                         | Self::StraysLeft { .. }
                 ) =>
@@ -48,6 +60,7 @@ impl Error {
                 .rebuild_hint()
                 .or_else(|| self.fixed_hint())
                 .or_else(|| self.check_hint())
+                .or_else(|| self.prune_hint())
                 .or_else(|| self.key_hint())
                 .map(str::to_owned),
         }
@@ -147,15 +160,6 @@ impl Error {
                 "nothing was written; compare the store with its copies or older versions before you run again"
             }
             Self::NewerLedger { .. } => "use the coldchain that wrote them, or a later one",
-            Self::ListingShort { .. } => {
-                "nothing was retired or removed; compare the store with its copies or older versions before you run again"
-            }
-            Self::LedgerDiffers { .. } => {
-                "nothing was retired or deleted; the store is the truth: `coldchain catalog rebuild` makes the catalog anew from it"
-            }
-            Self::NotRetired { .. } => "`coldchain list --all` shows the retired chains",
-            Self::NotRevivable { .. } => "nothing was changed: what is deleted can't be had back",
-            Self::NoPruner(_) => "run it on the machine that prunes",
             Self::SegmentsMissing { .. } => "nothing was committed; check the store, and run again",
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"
@@ -213,6 +217,24 @@ impl Error {
             Self::NoRoomForDrill { .. } => {
                 "free some space there, or name another directory with --drill-dir"
             }
+            _ => return None,
+        })
+    }
+
+    /// What to do about a prune, or a revive.
+    fn prune_hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::ListingShort { .. } => {
+                "nothing was retired or removed; compare the store with its copies or older versions. `coldchain verify` notes what is missing for good, and what is noted holds up no prune"
+            }
+            Self::LedgerDiffers { .. } => {
+                "nothing was retired or deleted; the store is the truth: `coldchain catalog rebuild` makes the catalog anew from it"
+            }
+            Self::NotRetired { .. } => "`coldchain list --all` shows the retired chains",
+            Self::NotRevivable { .. } | Self::DeletionBegun { .. } => {
+                "nothing was changed: what is deleted can't be had back"
+            }
+            Self::NoPruner(_) => "run it on the machine that prunes",
             _ => return None,
         })
     }

@@ -296,6 +296,16 @@ pub enum Error {
         /// The store's answer to the next.
         source: Box<StoreError>,
     },
+    /// What is to be retired or deleted could not be written into the ledger.
+    #[error("could not write the `{kind}` entry of `{source_name}`")]
+    PruneUnsigned {
+        /// The source.
+        source_name: SourceName,
+        /// The entry's kind.
+        kind: &'static str,
+        /// The store's answer.
+        source: Box<StoreError>,
+    },
     /// More would be retired than was agreed to.
     #[error("`{source_name}` has {} with {} to retire, {}", count(*.chains, "chain"), count(*.archives, "archive"), agreed_to(*.agreed))]
     ManyToRetire {
@@ -316,6 +326,18 @@ pub enum Error {
         /// The first archive that they disagree on.
         archive: ArchiveId,
     },
+    /// The archive of a date is not visible any more.
+    #[error("the archive of {date} of `{source_name}` was retired{}", if *.is_deleted { ", and is being deleted or gone" } else { "" })]
+    DateRetired {
+        /// The source.
+        source_name: SourceName,
+        /// The date.
+        date: NaiveDate,
+        /// The date that names its chain.
+        chain: NaiveDate,
+        /// Whether it is past being revived.
+        is_deleted: bool,
+    },
     /// There is no retired chain of that date.
     #[error("`{source_name}` has no retired chain of {chain}")]
     NotRetired {
@@ -335,6 +357,14 @@ pub enum Error {
         objects: usize,
         /// The key of the first, and what is wrong.
         first: String,
+    },
+    /// A retired chain is past being revived.
+    #[error("the chain of {chain} of `{source_name}` can't be revived: its deletion has begun")]
+    DeletionBegun {
+        /// The source.
+        source_name: SourceName,
+        /// The date that names the chain.
+        chain: NaiveDate,
     },
     /// A retired archive's date was archived again.
     #[error("{archive} can't be revived: its date was archived again, as {by}")]

@@ -19,6 +19,7 @@ pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, Refusal> {
         EntryKind::Archive(archive) => serde_json::to_value(archive).map_err(fields)?,
         EntryKind::Retire(retire) => serde_json::to_value(retire).map_err(fields)?,
         EntryKind::Revive(revive) => serde_json::to_value(revive).map_err(fields)?,
+        EntryKind::Delete(delete) => serde_json::to_value(delete).map_err(fields)?,
         EntryKind::Rotate(rotate) => serde_json::to_value(rotate).map_err(fields)?,
         EntryKind::Attach(attach) => serde_json::to_value(attach).map_err(fields)?,
         EntryKind::Unknown(name) => {
@@ -59,6 +60,7 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, Refusal> {
         "archive" => EntryKind::Archive(Box::new(own(&mut members, "archive")?)),
         "retire" => EntryKind::Retire(own(&mut members, "retire")?),
         "revive" => EntryKind::Revive(own(&mut members, "revive")?),
+        "delete" => EntryKind::Delete(own(&mut members, "delete")?),
         "rotate" => EntryKind::Rotate(own(&mut members, "rotate")?),
         "attach" => EntryKind::Attach(own(&mut members, "attach")?),
         _ => EntryKind::Unknown(kind),

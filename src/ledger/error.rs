@@ -186,6 +186,33 @@ pub enum Refusal {
         /// The archive that has its date.
         other: ArchiveId,
     },
+    /// What it revives is being deleted.
+    #[error("it revives {archive}, whose deletion has begun")]
+    RevivedLate {
+        /// The archive.
+        archive: ArchiveId,
+    },
+    /// The list of what is deleted is not one.
+    #[error("its list of deleted archives {0}")]
+    DeleteList(&'static str),
+    /// What it deletes is no retired archive.
+    #[error("it deletes {archive}, which is no retired archive")]
+    DeletedVisible {
+        /// The id.
+        archive: ArchiveId,
+    },
+    /// An earlier entry has begun to delete it.
+    #[error("it deletes {archive}, whose deletion has begun before")]
+    DeletedTwice {
+        /// The archive.
+        archive: ArchiveId,
+    },
+    /// It leaves something of a chain.
+    #[error("it deletes a part of a chain, and leaves {left}")]
+    DeletedInPart {
+        /// What it leaves.
+        left: ArchiveId,
+    },
     /// The list of the new keys is not one.
     #[error("its list of keys {0}")]
     RotateKeys(&'static str),
@@ -236,6 +263,11 @@ impl Refusal {
                 | Self::ReviveList(_)
                 | Self::NotRetired { .. }
                 | Self::DateTaken { .. }
+                | Self::RevivedLate { .. }
+                | Self::DeleteList(_)
+                | Self::DeletedVisible { .. }
+                | Self::DeletedTwice { .. }
+                | Self::DeletedInPart { .. }
                 | Self::RotateKeys(_)
                 | Self::AttachNothing
                 | Self::AttachUnknown { .. }

@@ -1,6 +1,7 @@
 //! Replaying a ledger: each entry is judged by all that came before it.
 
 mod attach;
+mod delete;
 mod retire;
 mod revive;
 mod rotate;
@@ -118,6 +119,8 @@ pub struct Replay {
     archives: HashMap<ArchiveId, Known>,
     /// Archives, and ids of attempts that were never archived.
     retired: HashSet<ArchiveId>,
+    /// Those of the retired archives whose objects may be gone.
+    deleted: HashSet<ArchiveId>,
     /// Those of retired archives too: none may come a second time.
     streams: HashSet<Uuid>,
     /// Numbers after the head whose objects do not verify.
@@ -159,6 +162,7 @@ impl Replay {
             keys: Vec::new(),
             archives: HashMap::new(),
             retired: HashSet::new(),
+            deleted: HashSet::new(),
             streams: HashSet::new(),
             unskipped: Vec::new(),
         }
@@ -177,6 +181,11 @@ impl Replay {
     /// Whether an entry retires it, be it an archive or an attempt that was never archived.
     pub fn is_retired(&self, archive: &ArchiveId) -> bool {
         self.retired.contains(archive)
+    }
+
+    /// Whether an entry says that its objects are being deleted: it can't be revived any more.
+    pub fn is_deleted(&self, archive: &ArchiveId) -> bool {
+        self.deleted.contains(archive)
     }
 
     /// The number that the next entry takes.
@@ -261,6 +270,7 @@ impl Replay {
             EntryKind::Archive(archive) => self.check_archive(archive)?,
             EntryKind::Retire(retire) => self.check_retire(retire)?,
             EntryKind::Revive(revive) => self.check_revive(revive)?,
+            EntryKind::Delete(delete) => self.check_delete(delete)?,
             EntryKind::Attach(attach) => self.check_attach(attach)?,
             EntryKind::Open(_) | EntryKind::Rotate(_) | EntryKind::Unknown(_) => {}
         }
@@ -283,6 +293,11 @@ impl Replay {
             EntryKind::Retire(retire) => self.retired.extend(&retire.archives),
             EntryKind::Revive(revive) => {
                 self.retired.retain(|id| !revive.archives.contains(id));
+            }
+            EntryKind::Delete(delete) => {
+                // The entry that retired them may be lost.
+                self.retired.extend(&delete.archives);
+                self.deleted.extend(&delete.archives);
             }
             EntryKind::Open(_)
             | EntryKind::Rotate(_)
@@ -452,7 +467,9 @@ fn may_sign(keys: &[(PublicKey, Vec<Role>)], kind: &EntryKind) -> Vec<PublicKey>
         EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Attach(_) => {
             roles.contains(&Role::Writer)
         }
-        EntryKind::Retire(_) | EntryKind::Revive(_) => roles.contains(&Role::Pruner),
+        EntryKind::Retire(_) | EntryKind::Revive(_) | EntryKind::Delete(_) => {
+            roles.contains(&Role::Pruner)
+        }
         EntryKind::Rotate(_) => roles.contains(&Role::Root),
         EntryKind::Unknown(_) => true,
     };

@@ -56,6 +56,8 @@ pub enum EntryKind {
     Retire(RetireEntry),
     /// Retired archives are visible again.
     Revive(ReviveEntry),
+    /// The objects of retired archives are being deleted.
+    Delete(DeleteEntry),
     /// Other keys may sign from here on.
     Rotate(RotateEntry),
     /// Sealed objects for archives that there are.
@@ -72,6 +74,7 @@ impl EntryKind {
             Self::Archive(_) => "archive",
             Self::Retire(_) => "retire",
             Self::Revive(_) => "revive",
+            Self::Delete(_) => "delete",
             Self::Rotate(_) => "rotate",
             Self::Attach(_) => "attach",
             Self::Unknown(name) => name,
@@ -83,7 +86,7 @@ impl EntryKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Signs `retire` and `revive`.
+    /// Signs `retire`, `revive` and `delete`.
     Pruner,
     /// Signs `rotate`, and vouches for the other keys. Its secret is in the recovery kit only.
     Root,
@@ -194,6 +197,17 @@ pub struct RetireEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReviveEntry {
     /// What is visible again: sorted, none twice, at least one.
+    pub archives: Vec<ArchiveId>,
+    /// Why, in plain words. It is not sealed: nothing private belongs here.
+    pub reason: String,
+}
+
+/// Kind `delete`. It stands in the ledger before the first object of a retired chain is deleted, and no
+/// revive comes after it: of a pruner and whoever wants the chain back, the ledger's next number lets
+/// one through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteEntry {
+    /// What is being deleted, each chain as a whole: sorted, none twice, at least one.
     pub archives: Vec<ArchiveId>,
     /// Why, in plain words. It is not sealed: nothing private belongs here.
     pub reason: String,

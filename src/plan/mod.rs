@@ -89,7 +89,9 @@ pub use describe_cost::describe_cost;
 pub use early::{EarlyDeletion, early_deletion};
 pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
 pub use prices::{PriceOverrides, Prices};
-pub use prune::{ChainFate, ChainLine, PruneFacts, PrunePlan, RetiredArchive, plan_prune};
+pub use prune::{
+    ChainFate, ChainLine, Deletion, PruneFacts, PrunePlan, RetiredArchive, plan_prune,
+};
 pub use refusal::{DateOverride, Refusal, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
 pub use resume::{AttemptFacts, Finding, GivenUp, Resume, plan_resume, request_for};
@@ -98,8 +100,8 @@ pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};
 pub use snapshots::{KeepSnapshots, LocalSnapshot, Pin, SnapshotExpiry, expiring_snapshots};
 pub use strays::{
-    Fate, Here, InLedger, ListedObject, MayRetire, ShortListing, StrayFacts, StrayLine,
-    StrayObject, StrayPlan, lacking, plan_strays,
+    Fate, Here, InLedger, ListedObject, MayRetire, ShortListing, StrayFacts, StrayLine, StrayPlan,
+    lacking, plan_strays,
 };
 pub use thaw::Awaited;
 pub use usd::{Price, Usd};

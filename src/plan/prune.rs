@@ -6,6 +6,7 @@
 //!
 //! - The time of grace runs by the store's clock, from the last entry that retired the chain.
 //! - What is deleted are the keys that the ledger signs of an archive, never what a listing names.
+//! - Before the first object goes, an entry says so: from there on nobody revives the chain.
 //! - Newer archives go before those that they build on, segments before their archive's key, so that
 //!   what a run left behind when it was cut short is whole chains, only shorter.
 //! - While a clock can't be relied on, nothing happens.
@@ -18,7 +19,7 @@ use super::history::{ArchiveFacts, Condition, History, Verification};
 use super::retention::{ChainExpiry, expiring, long_silence};
 use super::schedule::Schedule;
 use super::strays::{
-    InLedger, ListedObject, MayRetire, ShortListing, StrayFacts, StrayPlan, count, hold,
+    Fate, InLedger, ListedObject, MayRetire, ShortListing, StrayFacts, StrayPlan, count, hold,
     plan_strays, span,
 };
 use crate::model::{ArchiveId, Sha256};
@@ -50,8 +51,20 @@ pub struct RetiredArchive {
     pub since: Option<DateTime<Utc>>,
     /// Until when its objects are locked, as its entry says.
     pub retain_until: Option<DateTime<Utc>>,
+    /// Whether it can still be revived.
+    pub deletion: Deletion,
     /// Its objects and how long each is: segments first, the archive's key last.
     pub objects: BTreeMap<String, u64>,
+}
+
+/// Whether an entry says that a chain's objects are being deleted. From there on nothing revives it,
+/// and what one run has begun another may end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// None does.
+    NotBegun,
+    /// One does.
+    Begun,
 }
 
 /// What a prune of a source does.
@@ -121,6 +134,14 @@ impl ChainLine {
 }
 
 impl PrunePlan {
+    /// Whether it retires, deletes or removes anything.
+    pub fn acts(&self) -> bool {
+        let acts = |fate| matches!(fate, ChainFate::Retire { .. } | ChainFate::Delete);
+        let strays = self.strays.lines.iter();
+        self.chains.iter().any(|line| acts(line.fate))
+            || strays.into_iter().any(|line| line.fate != Fate::Keep)
+    }
+
     /// The chains to retire, and how many archives they have in all.
     pub fn retires(&self) -> (usize, usize) {
         self.chains
@@ -195,7 +216,8 @@ fn expired(expiry: &ChainExpiry, facts: &PruneFacts, hold: Option<&str>) -> Chai
     }
 }
 
-/// The line of a chain that was retired; `None` if nothing of it is left.
+/// The line of a chain that was retired; `None` if nothing of it is left. What nobody has begun to
+/// delete goes although nothing is listed: a store that keeps versions may only hide it.
 fn retired(chain: ArchiveId, facts: &PruneFacts, hold: Option<&str>) -> Option<ChainLine> {
     let mut archives: Vec<&RetiredArchive> = facts
         .retired
@@ -208,12 +230,21 @@ fn retired(chain: ArchiveId, facts: &PruneFacts, hold: Option<&str>) -> Option<C
         .rev()
         .map(|archive| (archive.id, &archive.objects));
     let objects = listed(own, &facts.strays);
-    if objects.is_empty() {
-        return None;
-    }
     let (fate, reason) = decide(chain, &archives, facts);
     let (fate, reason) = match hold {
         Some(hold) if fate == ChainFate::Delete => (ChainFate::Keep, hold.to_owned()),
+        _ => (fate, reason),
+    };
+    let begun = |archive: &&RetiredArchive| archive.deletion == Deletion::Begun;
+    let has_begun = archives.iter().any(begun);
+    if objects.is_empty() && (fate != ChainFate::Delete || has_begun) {
+        return None;
+    }
+    let (fate, reason) = match (fate, facts.strays.may_retire) {
+        (ChainFate::Delete, MayRetire::No) if !has_begun => (
+            ChainFate::Keep,
+            format!("{reason}, and this machine's key may not begin to delete it"),
+        ),
         _ => (fate, reason),
     };
     Some(ChainLine {

@@ -33,7 +33,7 @@ pub struct StrayFacts {
     /// What lies below each archive's prefix, by a listing that is older than `ledger`.
     pub listed: BTreeMap<ArchiveId, Vec<ListedObject>>,
     /// What else lies in `archives/`.
-    pub elsewhere: Vec<StrayObject>,
+    pub elsewhere: Vec<ListedObject>,
     /// What the ledger says. Of what it does not know there is nothing here.
     pub ledger: BTreeMap<ArchiveId, InLedger>,
     /// Visible archives of which something is known to be missing or damaged: a listing may lack it.
@@ -52,12 +52,12 @@ pub struct StrayFacts {
     pub may_retire: MayRetire,
 }
 
-/// An object below an archive's prefix.
+/// An object that was listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedObject {
     /// Its key.
     pub key: String,
-    /// What its name says that it is.
+    /// What its name says that it is; below no archive's prefix it is foreign.
     pub what: ArchiveObject,
     /// Its length.
     pub bytes: u64,
@@ -115,18 +115,9 @@ pub struct StrayLine {
     /// What happens to them.
     pub fate: Fate,
     /// Which they are: segments first, the archive's key last.
-    pub objects: Vec<StrayObject>,
+    pub objects: Vec<ListedObject>,
     /// Why.
     pub reason: String,
-}
-
-/// An object by its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StrayObject {
-    /// Its key.
-    pub key: String,
-    /// Its length.
-    pub bytes: u64,
 }
 
 /// What happens to objects.
@@ -345,7 +336,7 @@ fn quiet(listed: &[ListedObject], now: DateTime<Utc>) -> Result<i64, String> {
     Ok(age.num_days())
 }
 
-fn left_alone(archive: Option<ArchiveId>, objects: Vec<StrayObject>) -> Option<StrayLine> {
+fn left_alone(archive: Option<ArchiveId>, objects: Vec<ListedObject>) -> Option<StrayLine> {
     let first = objects.first()?;
     let more = match objects.len() - 1 {
         0 => String::new(),
@@ -361,14 +352,10 @@ fn left_alone(archive: Option<ArchiveId>, objects: Vec<StrayObject>) -> Option<S
 }
 
 /// Those objects that are meant, the archive's key last: while it stands, the attempt is one.
-fn of_kind(listed: &[ListedObject], meant: impl Fn(&ListedObject) -> bool) -> Vec<StrayObject> {
+fn of_kind(listed: &[ListedObject], meant: impl Fn(&ListedObject) -> bool) -> Vec<ListedObject> {
     let mut found: Vec<&ListedObject> = listed.iter().filter(|object| meant(object)).collect();
     found.sort_by_key(|object| (object.what == ArchiveObject::Key, &object.key));
-    let object = |object: &ListedObject| StrayObject {
-        key: object.key.clone(),
-        bytes: object.bytes,
-    };
-    found.into_iter().map(object).collect()
+    found.into_iter().cloned().collect()
 }
 
 /// A span of time in its largest whole unit, rounded down.

@@ -223,8 +223,14 @@ pub trait Store: Send + Sync {
     /// Asks for a cold object to be made readable. Asking again does no harm, and may cost a request.
     fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError>;
 
-    /// The store's own clock, which says how old its objects are.
+    /// The store's own clock, which says how old its objects are. To ask, something may be written
+    /// that is removed again.
     fn now(&self) -> Result<DateTime<Utc>, StoreError>;
+
+    /// The same where nothing may be written. Good for a plan, and for no delete.
+    fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.now()
+    }
 
     /// Removes what writers that died have left below a prefix beside their objects: never an
     /// object, and nothing of a writer that lives. Where nothing can be left, nothing is done.
@@ -282,6 +288,10 @@ impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         (**self).now()
+    }
+
+    fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {
+        (**self).guessed_now()
     }
 
     fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {

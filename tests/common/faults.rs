@@ -21,6 +21,10 @@ pub enum Mode {
     DiesBefore,
     /// It is done, and the machine dies before its answer comes.
     DiesAfter,
+    /// The credentials may not do it.
+    IsDenied,
+    /// A delete: a lock keeps the object until [`LOCKED_UNTIL`].
+    IsLocked,
 }
 
 impl Mode {
@@ -47,6 +51,8 @@ impl fmt::Display for Mode {
             Self::LosesItsAnswer => "is done but answered with an error",
             Self::DiesBefore => "is not done, because the machine dies before it",
             Self::DiesAfter => "is the last that the machine does",
+            Self::IsDenied => "is denied",
+            Self::IsLocked => "meets a lock",
         })
     }
 }
@@ -125,6 +131,12 @@ enum Answer {
 #[error("{0}")]
 struct Struck(&'static str);
 
+const DENIED: Struck = Struck("it was denied");
+const LOCKED: Struck = Struck("it is locked");
+
+/// When locks end.
+pub const LOCKED_UNTIL: &str = "2099-01-01T00:00:00Z";
+
 impl Faults {
     /// None: the operations are counted, no more.
     pub fn none() -> Arc<Self> {
@@ -202,6 +214,10 @@ impl Faults {
         state.dead = mode.is_the_end();
         if mode.is_done() {
             Ok(Answer::IsLost)
+        } else if mode == Mode::IsDenied {
+            Err(DENIED)
+        } else if mode == Mode::IsLocked {
+            Err(LOCKED)
         } else {
             Err(Struck("it was struck"))
         }
@@ -241,7 +257,11 @@ impl<S: Store> FaultyStore<S> {
         act: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let failed = |why: Struck| StoreError {
-            kind: ErrorKind::Unavailable,
+            kind: if why.0 == DENIED.0 {
+                ErrorKind::Denied
+            } else {
+                ErrorKind::Unavailable
+            },
             operation,
             key: key.to_owned(),
             url: self.inner.url(),
@@ -308,7 +328,17 @@ impl<S: Store> Store for FaultyStore<S> {
 
     fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
         let delete = || self.inner.delete(locator);
-        self.watched(Operation::Delete, &locator.to_string(), delete)
+        let deleted = self.watched(Operation::Delete, &locator.to_string(), delete);
+        let is_locked = |error: &StoreError| {
+            let why = error.source.as_ref().map(ToString::to_string);
+            why.as_deref() == Some(LOCKED.0)
+        };
+        match deleted {
+            Err(error) if is_locked(&error) => Ok(Deleted::Retained {
+                until: LOCKED_UNTIL.parse().expect("it is a moment"),
+            }),
+            deleted => deleted,
+        }
     }
 
     fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {

@@ -113,6 +113,14 @@ impl Lab {
         }
     }
 
+    /// The same machine at the same store, once more: each has a catalog of its own.
+    pub fn twin(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            ..self.copy()
+        }
+    }
+
     /// Another machine that archives for the same recipients and claims the same ledger, with keys of
     /// its own and a store of its own.
     pub fn with_other_keys(&self) -> Self {

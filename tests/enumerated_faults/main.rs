@@ -8,6 +8,7 @@ mod archiving;
 mod keys;
 mod late;
 mod pruning;
+mod racing;
 mod restoring;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use coldchain::engine::{self, Clock, PruneAsked, Pruned, Revived};
 use coldchain::error::{Error, ExitCode};
-use coldchain::model::Sha256;
 use coldchain::plan::ChainFate;
-use coldchain::store::{NewObject, Role, Store};
+use coldchain::store::Store;
 
 use super::archiving::nothing_is_lost;
 use super::common::faults::{Faults, Mode, Point};
@@ -17,9 +16,9 @@ use super::common::stream_builder::StreamBuilder;
 use super::enumerate;
 
 /// The chain whose time is over on [`TODAY`].
-const OLD: [&str; 2] = ["2026-01-01", "2026-01-07"];
+pub(super) const OLD: [&str; 2] = ["2026-01-01", "2026-01-07"];
 /// The one that stands.
-const NEW: [&str; 2] = ["2026-04-14", "2026-04-21"];
+pub(super) const NEW: [&str; 2] = ["2026-04-14", "2026-04-21"];
 const TODAY: &str = "2026-04-22";
 
 struct Fixed(DateTime<Utc>);
@@ -73,7 +72,7 @@ fn with_two_chains() -> Lab {
 }
 
 /// The same after the old one was retired.
-fn with_a_retired_chain() -> Lab {
+pub(super) fn with_a_retired_chain() -> Lab {
     let lab = with_two_chains();
     let pruned = prune(&lab, 0, &Faults::none()).unwrap();
     assert_eq!(pruned.plan.retires(), (1, 2));
@@ -81,7 +80,7 @@ fn with_a_retired_chain() -> Lab {
 }
 
 /// A prune so many days after all that is stored.
-fn prune(lab: &Lab, days: i64, faults: &Arc<Faults>) -> Result<Pruned, Error> {
+pub(super) fn prune(lab: &Lab, days: i64, faults: &Arc<Faults>) -> Result<Pruned, Error> {
     let now = Utc::now() + TimeDelta::days(days);
     lab.store.set_now(now);
     let asked = PruneAsked {
@@ -90,11 +89,11 @@ fn prune(lab: &Lab, days: i64, faults: &Arc<Faults>) -> Result<Pruned, Error> {
     };
     let config = &lab.config;
     lab.in_world_at(&Fixed(now), faults, |world| {
-        engine::prune(config, &config.sources[0], asked, world)
+        engine::prune(config, &config.sources[0], asked, world).map_err(Error::from)
     })
 }
 
-fn revive(lab: &Lab, faults: &Arc<Faults>) -> Result<Revived, Error> {
+pub(super) fn revive(lab: &Lab, faults: &Arc<Faults>) -> Result<Revived, Error> {
     let config = &lab.config;
     lab.in_world_at(&Fixed(Utc::now()), faults, |world| {
         engine::revive(config, &config.sources[0], date(OLD[0]), world)
@@ -102,17 +101,17 @@ fn revive(lab: &Lab, faults: &Arc<Faults>) -> Result<Revived, Error> {
 }
 
 /// The dates that are visible, each of them whole.
-fn visible(lab: &Lab) -> BTreeSet<NaiveDate> {
+pub(super) fn visible(lab: &Lab) -> BTreeSet<NaiveDate> {
     let sent = sent();
     let sent = sent.iter().map(|(date, stream)| (*date, stream.as_slice()));
     lab.holds(&sent.collect())
 }
 
-fn dates(chains: &[[&str; 2]]) -> BTreeSet<NaiveDate> {
+pub(super) fn dates(chains: &[[&str; 2]]) -> BTreeSet<NaiveDate> {
     chains.iter().flatten().map(|text| date(text)).collect()
 }
 
-fn is_of_the_old_chain(key: &str) -> bool {
+pub(super) fn is_of_the_old_chain(key: &str) -> bool {
     OLD.iter()
         .any(|date| key.starts_with(&format!("home/archives/{date}-")))
 }
@@ -261,64 +260,41 @@ fn a_chain_that_lacks_an_object_does_not_come_back() {
 }
 
 #[test]
-fn a_revived_chain_is_retired_again_if_its_objects_go_meanwhile() {
+fn a_deletion_that_was_cut_short_is_ended_without_another_entry_and_nothing_revives_it() {
     let begin = with_a_retired_chain();
-    let points = points(&begin, revive);
-    let entry = points
+    let points = points(&begin, |lab, faults| prune(lab, 8, faults));
+    let mut deletes = points
         .iter()
-        .find(|point| point.name.starts_with("store: store home/ledger/"))
-        .unwrap();
+        .filter(|point| point.name.starts_with("store: delete home/archives/"));
+    // The entry is there, and no object is gone yet.
     let lab = begin.copy();
-    let store = Arc::clone(&lab.store);
-    let key = lab
-        .objects()
-        .into_keys()
-        .rfind(|key| is_of_the_old_chain(key));
-    let key = key.unwrap();
-    let faults = Faults::meanwhile(entry, move || {
-        store.delete(&store.locate(&key)).unwrap();
-    });
-    let error = revive(&lab, &faults).unwrap_err();
-    assert!(matches!(error, Error::SegmentsMissing { .. }), "{error:?}");
-    assert_eq!(visible(&lab), dates(&[NEW]));
-    lab.can_be_rebuilt();
-}
-
-#[test]
-fn a_chain_that_is_revived_while_it_is_deleted_keeps_what_is_left() {
-    // Between two archives of it another machine signs for it: that one finds out what is missing.
-    let begin = with_a_retired_chain();
-    let copy = begin.copy();
-    let faults = Faults::none();
-    prune(&copy, 8, &faults).unwrap();
-    let points = faults.points();
-    let nth = |at: &str| points.iter().position(|point| point.name.starts_with(at));
-    let last = nth("store: delete home/archives/2026-01-01-").unwrap();
-    let look = points[..last]
-        .iter()
-        .rfind(|point| point.name == "store: list home/ledger/")
-        .unwrap();
-    let lab = begin.copy();
-    let other = begin.copy();
-    revive(&other, &Faults::none()).unwrap();
-    let entries = other.objects();
-    let (key, bytes) = entries
-        .last_key_value()
-        .map(|(k, b)| (k.clone(), b.clone()))
-        .unwrap();
-    assert!(key.starts_with("home/ledger/"), "{key}");
-    let store = Arc::clone(&lab.store);
-    let faults = Faults::meanwhile(look, move || {
-        let sha256 = Sha256::of(&bytes);
-        let role = Role::Ledger;
-        let entry = NewObject::new(&key, bytes.clone(), sha256, role);
-        store.put_if_absent(&entry).unwrap();
-    });
-    let pruned = prune(&lab, 8, &faults).unwrap();
-    assert!(faults.has_struck());
+    prune(
+        &lab,
+        8,
+        &Faults::at(deletes.next().unwrap(), Mode::DiesBefore),
+    )
+    .unwrap_err();
+    let stored = lab.objects();
+    let kept: BTreeSet<&String> = stored
+        .keys()
+        .filter(|key| is_of_the_old_chain(key))
+        .collect();
+    assert_eq!(kept.len(), 4);
+    let error = revive(&lab, &Faults::none()).unwrap_err();
+    assert!(matches!(error, Error::DeletionBegun { .. }), "{error:?}");
+    assert_eq!(error.exit_code(), ExitCode::ChainBroken);
+    assert!(lab.objects() == stored);
+    let entries = |lab: &Lab| {
+        let objects = lab.objects().into_keys();
+        objects
+            .filter(|key| key.starts_with("home/ledger/"))
+            .count()
+    };
+    let before = entries(&lab);
+    let pruned = prune(&lab, 8, &Faults::none()).unwrap();
     let fates: Vec<_> = pruned.plan.chains.iter().map(|line| line.fate).collect();
-    assert_eq!(fates, [ChainFate::Delete, ChainFate::Keep]);
-    let left = lab.objects();
-    let full = left.keys().filter(|key| key.contains("/2026-01-01-full-"));
-    assert_eq!(full.count(), 2, "the full is visible again, and whole");
+    assert_eq!(fates, [ChainFate::Delete]);
+    assert!(!lab.objects().keys().any(|key| is_of_the_old_chain(key)));
+    assert_eq!(entries(&lab), before);
+    lab.can_be_rebuilt();
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use coldchain::engine::{self, PruneAsked};
-use coldchain::error::ExitCode;
+use coldchain::error::{Error, ExitCode};
 use coldchain::model::{ArchiveId, keys};
 use coldchain::plan::Fate;
 use coldchain::plan::strays::QUIET_DAYS;
@@ -42,7 +42,7 @@ impl Life<'_> {
             engine::foresee_prune(config, &config.sources[0], asked, world)
         });
         let outcome = self.in_world(&clock, faults, |world| {
-            engine::prune(config, &config.sources[0], asked, world)
+            engine::prune(config, &config.sources[0], asked, world).map_err(Error::from)
         });
         if faults.has_struck() {
             self.tally.count("prunes struck");

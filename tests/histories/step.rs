@@ -74,6 +74,9 @@ impl Step {
             Self::Struck(_, _, _, Mode::LosesItsAnswer) => "a run with an answer that is lost",
             Self::Struck(_, _, _, Mode::DiesBefore) => "a run that dies before an operation",
             Self::Struck(_, _, _, Mode::DiesAfter) => "a run that dies after an operation",
+            Self::Struck(_, _, _, Mode::IsDenied | Mode::IsLocked) => {
+                "a run with an operation that is denied"
+            }
             Self::Broken(..) => "a broken stream",
             Self::Clock(_, _, _, DateOverride::Absent) => "a clock that jumped",
             Self::Clock(_, _, _, DateOverride::Given) => "a clock that jumped, overridden",

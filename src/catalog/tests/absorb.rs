@@ -149,6 +149,29 @@ fn a_revive_makes_what_was_retired_visible_and_no_listing_has_shown_it_since() {
 }
 
 #[test]
+fn a_deletion_is_remembered_also_where_the_retire_is_lost() {
+    let ids = [FULL.parse::<ArchiveId>().unwrap()];
+    let retire = (3, "retire", Effect::Retire(&ids));
+    let delete = (4, "delete", Effect::Delete(&ids));
+    for entries in [&[retire, delete][..], &[delete]] {
+        let mut catalog = catalog();
+        let ledger = source().ledger;
+        absorb(&mut catalog, &entry(b"x"), &archive_entry(FULL)).unwrap();
+        for (seq, kind, effect) in entries {
+            let entry = NewEntry {
+                seq: *seq,
+                kind,
+                ..entry(kind.as_bytes())
+            };
+            catalog.absorb(&ledger, &entry, now(), *effect).unwrap();
+        }
+        let archives = catalog.archives(&ledger).unwrap();
+        assert_eq!(archives[0].state, ArchiveState::Retired);
+        assert_eq!(archives[0].deletion, Some(4));
+    }
+}
+
+#[test]
 fn a_retire_in_one_ledger_says_nothing_of_another() {
     let mut catalog = catalog();
     let other = SourceRow {

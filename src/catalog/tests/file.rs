@@ -12,7 +12,7 @@ fn a_catalog_of_a_later_version_is_refused() {
     let error = Catalog::open(&path).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the catalog has schema version 99, this coldchain knows 5"
+        "the catalog has schema version 99, this coldchain knows 6"
     );
     assert!(error.is_integrity());
 }

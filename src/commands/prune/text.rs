@@ -18,8 +18,8 @@ pub(super) enum Tense {
     Done,
 }
 
-/// A line for each chain and each attempt, and the sum of what is removed; nothing where there is
-/// nothing.
+/// A line for each chain and each attempt, the sum of what is removed, and how to have what a plan
+/// asks about; nothing where there is nothing.
 pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense: Tense) -> String {
     let mut lines = Vec::new();
     for line in &pruned.plan.chains {
@@ -29,13 +29,19 @@ pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense
         }
     }
     let strays = &pruned.plan.strays;
-    lines.extend(strays.lines.iter().map(|line| stray(line, tense)));
-    if !strays.lines.is_empty() {
+    for line in &strays.lines {
+        lines.push(stray(line, tense));
+        for early in early_strays(line, pruned, prices) {
+            lines.push(format!("  {}", early_in_words(&early, pruned)));
+        }
+    }
+    let freed = freed(&pruned.plan);
+    if !strays.lines.is_empty() || freed.0 > 0 {
         let verb = match tense {
             Tense::Planned => "to remove",
             Tense::Done => "removed",
         };
-        lines.push(match removed(&pruned.plan) {
+        lines.push(match freed {
             (0, _) => format!("nothing {verb}"),
             (objects, bytes) => {
                 format!("{} {verb}, {}", count(objects, "object"), Bytes(bytes))
@@ -47,6 +53,11 @@ pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense
             "{} of writers that died removed, {}",
             count(pruned.swept.files as u64, "unfinished file"),
             Bytes(pruned.swept.bytes)
+        ));
+    }
+    if let Some(archives) = to_agree(&pruned.plan, tense) {
+        lines.push(format!(
+            "several chains are retired by `coldchain prune {name} --yes-delete {archives}` alone"
         ));
     }
     lines.iter().fold(String::new(), |text, line| {
@@ -74,11 +85,22 @@ pub(super) fn until(fate: ChainFate) -> Option<Timestamp> {
     }
 }
 
-/// The bytes of what is removed.
-pub(super) fn freed(plan: &PrunePlan) -> u64 {
-    let deleted = plan.chains.iter();
-    let deleted = deleted.filter(|line| line.fate == ChainFate::Delete);
-    deleted.map(ChainLine::bytes).sum::<u64>() + removed(plan).1
+/// How many objects are removed, of chains and of strays, and their bytes.
+pub(super) fn freed(plan: &PrunePlan) -> (u64, u64) {
+    let chains = plan.chains.iter();
+    let chains = chains.filter(|line| line.fate == ChainFate::Delete);
+    let chains = chains.map(|line| (line.objects.len() as u64, line.bytes()));
+    let strays = plan.strays.with(Fate::Remove);
+    let strays = strays.map(|line| (line.objects.len() as u64, line.bytes()));
+    chains.chain(strays).fold((0, 0), |sum, (objects, bytes)| {
+        (sum.0 + objects, sum.1 + bytes)
+    })
+}
+
+/// How many archives a plan asks to be agreed to.
+pub(super) fn to_agree(plan: &PrunePlan, tense: Tense) -> Option<usize> {
+    let (chains, archives) = plan.retires();
+    (tense == Tense::Planned && chains > 1).then_some(archives)
 }
 
 /// What the minimum storage durations make of a chain that is retired or deleted now.
@@ -86,6 +108,18 @@ pub(super) fn early(line: &ChainLine, pruned: &Pruned, prices: &Prices) -> Vec<E
     match line.deletes_from(pruned.at) {
         Some(at) => early_deletion(&line.objects, at, prices),
         None => Vec::new(),
+    }
+}
+
+/// What they make of strays that are removed now.
+pub(super) fn early_strays(
+    line: &StrayLine,
+    pruned: &Pruned,
+    prices: &Prices,
+) -> Vec<EarlyDeletion> {
+    match line.fate {
+        Fate::Remove => early_deletion(&line.objects, pruned.at, prices),
+        Fate::Retire | Fate::Keep => Vec::new(),
     }
 }
 
@@ -143,14 +177,6 @@ fn chain(line: &ChainLine, tense: Tense) -> String {
 
 fn day(moment: DateTime<Utc>) -> String {
     Timestamp(moment).to_string()
-}
-
-/// How many stray objects are removed, and their bytes.
-fn removed(plan: &PrunePlan) -> (u64, u64) {
-    plan.strays
-        .with(Fate::Remove)
-        .map(|line| (line.objects.len() as u64, line.bytes()))
-        .fold((0, 0), |sum, line| (sum.0 + line.0, sum.1 + line.1))
 }
 
 fn stray(line: &StrayLine, tense: Tense) -> String {

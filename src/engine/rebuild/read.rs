@@ -18,7 +18,9 @@ use crate::engine::unlock::{SealedArchive, opens_nothing};
 use crate::engine::world::World;
 use crate::error::{Error, in_words};
 use crate::ledger::{Head, PublicKey, Replay, Trust};
-use crate::model::entry::{ArchiveEntry, Attachment, EntryKind, PrivateFacts, Timestamp};
+use crate::model::entry::{
+    ArchiveEntry, Attachment, DeleteEntry, EntryKind, PrivateFacts, RetireEntry, Timestamp,
+};
 use crate::model::{ArchiveId, LedgerId, SourceName, keys};
 use crate::seal::{ArchiveKey, Identities};
 use crate::store::{ErrorKind, StoreError};
@@ -196,8 +198,9 @@ impl Reading<'_> {
                     }
                 }
             }
-            EntryKind::Retire(retire) => {
-                for id in &retire.archives {
+            EntryKind::Retire(RetireEntry { archives, .. })
+            | EntryKind::Delete(DeleteEntry { archives, .. }) => {
+                for id in archives {
                     if self.dates.get(&id.date) == Some(id) {
                         self.dates.remove(&id.date);
                     }

@@ -16,6 +16,10 @@ impl Replay {
         if !list.is_sorted_by(|one, next| one < next) {
             return Err(Refusal::ReviveList("is not sorted, or names one twice"));
         }
+        // No writer has missed the entry that says so, whatever is lost by now.
+        if let Some(archive) = list.iter().find(|id| self.is_deleted(id)) {
+            return Err(Refusal::RevivedLate { archive: *archive });
+        }
         if self.lacks_some() {
             // What was archived, retired or revived in a lost entry can't be told.
             return Ok(());

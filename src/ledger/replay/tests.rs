@@ -6,6 +6,7 @@ use crate::model::SegmentRecord;
 use crate::model::entry::{EntryHead, FORMAT};
 
 mod attach;
+mod delete;
 mod past;
 mod retire;
 mod revive;

@@ -85,6 +85,7 @@ fn retired_since(days: i64) -> PruneFacts {
             chain: archive.chain,
             since: Some(days_ago(days)),
             retain_until: None,
+            deletion: Deletion::NotBegun,
             objects: objects(archive.id),
         })
         .collect();
@@ -250,6 +251,12 @@ fn of_a_chain_that_is_gone_nothing_is_said_and_what_is_left_of_one_goes() {
     let line = line(&facts);
     assert_eq!((line.fate, line.objects.len()), (ChainFate::Delete, 1));
     facts.strays.listed.remove(&full);
+    // Versions that a delete marker hides are not listed either: once, it is looked for what there is.
+    let hidden = self::line(&facts);
+    assert_eq!((hidden.fate, hidden.objects.len()), (ChainFate::Delete, 0));
+    for archive in &mut facts.retired {
+        archive.deletion = Deletion::Begun;
+    }
     assert_eq!(plan_prune(&facts), Ok(PrunePlan::default()));
 }
 
@@ -279,7 +286,7 @@ fn while_a_clock_can_not_be_relied_on_nothing_is_retired_or_deleted() {
 }
 
 #[test]
-fn a_key_without_the_role_retires_nothing_and_may_delete_what_a_pruner_retired() {
+fn a_key_without_the_role_retires_nothing_and_deletes_only_what_a_pruner_has_begun_to() {
     let mut facts = two_chains();
     facts.strays.may_retire = MayRetire::No;
     let line_of = line(&facts);
@@ -291,6 +298,12 @@ fn a_key_without_the_role_retires_nothing_and_may_delete_what_a_pruner_retired()
     );
     let mut facts = retired_since(7);
     facts.strays.may_retire = MayRetire::No;
+    let kept = line(&facts);
+    assert_eq!(kept.fate, ChainFate::Keep);
+    assert!(kept.reason.ends_with("may not begin to delete it"));
+    for archive in &mut facts.retired {
+        archive.deletion = Deletion::Begun;
+    }
     assert_eq!(line(&facts).fate, ChainFate::Delete);
 }
 
@@ -349,6 +362,7 @@ proptest! {
                     chain: *id,
                     since: Some(days_ago(*since)),
                     retain_until: None,
+                    deletion: Deletion::NotBegun,
                     objects: objects(archive.id),
                 });
             }

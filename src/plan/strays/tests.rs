@@ -104,7 +104,7 @@ fn line(facts: &StrayFacts) -> StrayLine {
 }
 
 fn names(line: &StrayLine) -> Vec<&str> {
-    let name = |object: &'_ StrayObject| object.key.rfind('/').unwrap() + 1;
+    let name = |object: &'_ ListedObject| object.key.rfind('/').unwrap() + 1;
     line.objects
         .iter()
         .map(|object| &object.key[name(object)..])
@@ -341,9 +341,12 @@ fn what_has_no_name_of_coldchains_is_named_and_left_alone() {
         .listed
         .insert(id(other), vec![object(other, "notes.txt", 30)]);
     for name in ["notes.txt", "trash/key.age"] {
-        facts.elsewhere.push(StrayObject {
+        facts.elsewhere.push(ListedObject {
             key: format!("home/archives/{name}"),
+            what: ArchiveObject::Foreign,
             bytes: 5,
+            stored: None,
+            class: None,
         });
     }
     let plan = plan_strays(&facts).unwrap();

@@ -88,7 +88,10 @@ impl Cold {
     /// Remembers nothing of that object any more.
     pub(super) fn forget(object: &Path) -> io::Result<()> {
         match fs::remove_file(beside(object)) {
-            Ok(()) => sync_directory(directory(object)),
+            Ok(()) => match sync_directory(directory(object)) {
+                Err(error) if is_absent(&error) => Ok(()),
+                synced => synced,
+            },
             Err(error) if is_absent(&error) => Ok(()),
             Err(error) => Err(error),
         }

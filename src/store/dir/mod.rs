@@ -32,6 +32,7 @@ use super::{
 };
 use crate::model::StorageClass;
 use cold::{Cold, Lock};
+use temporary::Temporary;
 
 const TEMPORARY: &str = ".tmp-";
 
@@ -53,7 +54,8 @@ pub struct DirStore {
     url: String,
     placing: Placing,
     played: Option<Played>,
-    clock: Clock,
+    /// In the place of the machine's and the filesystem's.
+    clock: Option<Clock>,
 }
 
 /// The class that segments are put into.
@@ -100,7 +102,7 @@ impl DirStore {
             url,
             placing: Placing::RenameNoReplace,
             played: None,
-            clock: Clock(Arc::new(Utc::now)),
+            clock: None,
         })
     }
 
@@ -118,7 +120,7 @@ impl DirStore {
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>) -> Self {
         Self {
-            clock: Clock(clock),
+            clock: Some(Clock(clock)),
             ..self
         }
     }
@@ -152,6 +154,12 @@ impl DirStore {
             Placing::RenameNoReplace | Placing::Link => Exclusivity::ManyWriters,
             Placing::Rename => Exclusivity::SingleWriter,
         }
+    }
+
+    fn machine_now(&self) -> DateTime<Utc> {
+        self.clock
+            .as_ref()
+            .map_or_else(Utc::now, |clock| (clock.0)())
     }
 
     fn path(&self, operation: Operation, key: &str) -> Result<PathBuf, StoreError> {
@@ -190,7 +198,7 @@ impl DirStore {
     fn readable(&self, locator: &Locator) -> Result<(File, u64), StoreError> {
         let opened = self.object(Operation::Get, locator)?;
         let cold = self.cold(Operation::Get, &locator.0)?;
-        match cold.map(|cold| cold.readability((self.clock.0)())) {
+        match cold.map(|cold| cold.readability(self.machine_now())) {
             None | Some(Readability::Always | Readability::Until(..)) => Ok(opened),
             Some(Readability::Cold(_) | Readability::Thawing(_)) => Err(StoreError::new(
                 ErrorKind::Cold,
@@ -309,10 +317,15 @@ impl Store for DirStore {
         let key = locator.0.as_str();
         let path = self.path(Operation::Delete, key)?;
         let failed = |error| self.absent_or(Operation::Delete, key, error);
+        let parent = path.parent().expect("a key has a parent");
         let _lock = Lock::over(&path);
         let deleted = match fs::remove_file(&path) {
             Ok(()) => {
-                sync_directory(path.parent().expect("a key has a parent")).map_err(failed)?;
+                match sync_directory(parent) {
+                    // Another deleter has removed the directory since.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    synced => synced.map_err(failed)?,
+                }
                 Deleted::Removed
             }
             Err(error) => match failed(error) {
@@ -321,6 +334,10 @@ impl Store for DirStore {
             },
         };
         Cold::forget(&path).map_err(failed)?;
+        // An archive's directory goes with the last of its objects: one that holds something stays.
+        if parent != self.root {
+            let _ = fs::remove_dir(parent);
+        }
         Ok(deleted)
     }
 
@@ -328,14 +345,14 @@ impl Store for DirStore {
         self.object(Operation::Stat, locator)?;
         let cold = self.cold(Operation::Stat, &locator.0)?;
         Ok(cold.map_or(Readability::Always, |cold| {
-            cold.readability((self.clock.0)())
+            cold.readability(self.machine_now())
         }))
     }
 
     fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
         let key = locator.0.as_str();
         let path = self.path(Operation::Thaw, key)?;
-        let now = (self.clock.0)();
+        let now = self.machine_now();
         let delay = self.played.and_then(|played| played.delay);
         let _lock = Lock::over(&path);
         self.object(Operation::Thaw, locator)?;
@@ -354,8 +371,20 @@ impl Store for DirStore {
         Ok(answer)
     }
 
+    /// A new file has the time of who keeps the files: on a network filesystem that is another machine.
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
-        Ok((self.clock.0)())
+        if let Some(clock) = &self.clock {
+            return Ok((clock.0)());
+        }
+        let failed = |error| self.absent_or(Operation::Clock, "", error);
+        let temporary = Temporary::beside(&self.root.join("clock")).map_err(failed)?;
+        let made = fs::symlink_metadata(temporary.path()).and_then(|made| made.modified());
+        temporary.remove();
+        Ok(made.map_err(failed)?.into())
+    }
+
+    fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(self.machine_now())
     }
 
     fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
@@ -373,3 +402,6 @@ impl Store for DirStore {
         Ok(Vec::new())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,9 @@ use crate::model::StorageClass;
 use crate::store::place::{Placed, place_best, sync_directory};
 use crate::store::{NewObject, Role};
 
+/// How often a directory is made that is gone again before anything is in it.
+const TRIES: usize = 16;
+
 impl DirStore {
     /// Makes the directories above an object, each durable in its parent.
     fn make_parents(&self, parent: &Path) -> io::Result<()> {
@@ -26,14 +29,27 @@ impl DirStore {
         }
     }
 
+    /// A delete may remove an empty directory at any moment, but none with a file in it.
+    fn temporary_beside(&self, path: &Path, parent: &Path) -> io::Result<Temporary> {
+        let mut tries = 0;
+        loop {
+            let made = self.make_parents(parent);
+            let made = made.and_then(|()| Temporary::beside(path));
+            tries += 1;
+            match made {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
+                made => return made,
+            }
+        }
+    }
+
     pub(super) fn write_and_place(
         &self,
         path: &Path,
         object: &NewObject<'_>,
     ) -> io::Result<Placed> {
         let parent = path.parent().expect("a key has a parent");
-        self.make_parents(parent)?;
-        let mut temporary = Temporary::beside(path)?;
+        let mut temporary = self.temporary_beside(path, parent)?;
         let class = self.played.filter(|_| object.role == Role::Segment);
         let class = class.map(|played| played.class);
         let placed = temporary

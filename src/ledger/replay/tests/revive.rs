@@ -4,7 +4,7 @@ use super::retire::{archived, chain, ledger_of, retire};
 use super::*;
 use crate::model::entry::ReviveEntry;
 
-fn revive(archives: &[ArchiveId]) -> EntryKind {
+pub(super) fn revive(archives: &[ArchiveId]) -> EntryKind {
     EntryKind::Revive(ReviveEntry {
         archives: archives.to_vec(),
         reason: "it is wanted after all".to_owned(),

@@ -1,0 +1,46 @@
+//! What a `delete` entry may name.
+
+use std::collections::HashSet;
+
+use super::Replay;
+use crate::ledger::error::Refusal;
+use crate::model::entry::DeleteEntry;
+
+impl Replay {
+    /// What is deleted was archived and is retired, each chain as a whole, and nothing has begun to
+    /// delete it before.
+    pub(super) fn check_delete(&self, delete: &DeleteEntry) -> Result<(), Refusal> {
+        let list = &delete.archives;
+        if list.is_empty() {
+            return Err(Refusal::DeleteList("is empty"));
+        }
+        if !list.is_sorted_by(|one, next| one < next) {
+            return Err(Refusal::DeleteList("is not sorted, or names one twice"));
+        }
+        if let Some(archive) = list.iter().find(|id| self.is_deleted(id)) {
+            return Err(Refusal::DeletedTwice { archive: *archive });
+        }
+        if self.lacks_some() {
+            // What was archived, retired or revived in a lost entry can't be told.
+            return Ok(());
+        }
+        let mut chains = HashSet::new();
+        for archive in list {
+            match self.archives.get(archive) {
+                Some(known) if self.is_retired(archive) => chains.insert(known.chain),
+                _ => return Err(Refusal::DeletedVisible { archive: *archive }),
+            };
+        }
+        let left = self
+            .archives
+            .iter()
+            .filter(|(id, known)| chains.contains(&known.chain) && list.binary_search(id).is_err())
+            .map(|(id, _)| *id)
+            // One of several, and always the same one.
+            .min();
+        match left {
+            Some(left) => Err(Refusal::DeletedInPart { left }),
+            None => Ok(()),
+        }
+    }
+}
