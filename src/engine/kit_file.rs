@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::catalog::{Catalog, SourceRow};
-use crate::engine::state::replace;
+use crate::engine::private_file::replace;
 use crate::error::Error;
 use crate::kit::{Kit, KitFault, KitSource, update};
 use crate::ledger::Head;

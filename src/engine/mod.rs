@@ -25,6 +25,7 @@ mod lock;
 mod opening;
 mod pass;
 mod price;
+mod private_file;
 mod prune;
 mod rebuild;
 mod receive;
@@ -63,6 +64,7 @@ pub use kit_file::{
     witnessed_by,
 };
 pub use price::{Estimate, Pricing, estimate};
+pub(crate) use private_file::write_new;
 pub use prune::{CutShort, PruneAsked, Pruned, foresee_prune, prune};
 pub use rebuild::{Flaw, LedgerRead, Rebuilding, Rebuilt, Unfinished, Unnamed, own_words, rebuild};
 pub use receive::standing_in;
@@ -75,7 +77,6 @@ pub use snapshot::warning_of_left_out;
 pub use source::{
     OpenSource, adopt_name, is_place, know_source, open_store, store_address, store_url,
 };
-pub(crate) use state::write_new;
 pub use state::{Keys, NewKeys, StateDir, roles_for};
 pub use stream::{Stdin, StreamSource};
 pub use thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};

@@ -4,13 +4,14 @@
 //! holds `signing.grant`: the root key's signature over the signing key, so that a ledger for a new
 //! source can be opened while the root secret stays in the recovery kit.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::catalog::Catalog;
 use crate::config::Prune;
+use crate::engine::private_file::{keep, remove_if_there, replace, write_new};
 use crate::error::Error;
 use crate::ledger::{PublicKey, SigningKey, make_grant};
 use crate::model::SourceName;
@@ -159,10 +160,9 @@ impl StateDir {
         for file in [ROOT_PUB, SIGNING_PUB, SIGNING_GRANT] {
             self.remove(file)?;
         }
-        let grant = serde_json::to_string(&keys.grant).expect("a grant is plain strings");
         self.write_new(ROOT_PUB, &keys.root.public().to_file_text())?;
         self.write_new(SIGNING_PUB, &keys.signing.public().to_file_text())?;
-        self.write_new(SIGNING_GRANT, &(grant + "\n"))?;
+        self.write_new(SIGNING_GRANT, &grant_text(&keys.grant))?;
         // Last: its presence says that the others are there.
         self.write_new(SIGNING_KEY, &keys.signing.to_file_text())?;
         self.sync()
@@ -217,22 +217,23 @@ impl StateDir {
     /// Puts the coming key in its place, now that the root key vouches for it in the ledgers.
     pub fn adopt_coming_key(&self, root: &SigningKey, roles: &[Role]) -> Result<(), Error> {
         let key = self.coming_key()?;
-        let grant = make_grant(root, &key.public(), roles)?;
-        let grant = serde_json::to_string(&grant).expect("a grant is plain strings");
-        replace(&self.file(SIGNING_GRANT), &(grant + "\n"))?;
-        replace(&self.file(ROOT_PUB), &root.public().to_file_text())?;
+        self.vouch(root, &key.public(), roles)?;
         self.put_coming_key(&key)
     }
 
     /// Has the root key vouch for this machine's key as it may sign from now on: a ledger that is opened
     /// later gives it these roles and no others.
     pub fn grant_anew(&self, root: &SigningKey, roles: &[Role]) -> Result<(), Error> {
-        let Some(key) = self.signing_public()? else {
-            return Ok(());
-        };
-        let grant = make_grant(root, &key, roles)?;
-        let grant = serde_json::to_string(&grant).expect("a grant is plain strings");
-        replace(&self.file(SIGNING_GRANT), &(grant + "\n"))?;
+        match self.signing_public()? {
+            Some(key) => self.vouch(root, &key, roles),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the root key's word for a key, and the root key that is trusted with it.
+    fn vouch(&self, root: &SigningKey, key: &PublicKey, roles: &[Role]) -> Result<(), Error> {
+        let grant = make_grant(root, key, roles)?;
+        replace(&self.file(SIGNING_GRANT), &grant_text(&grant))?;
         replace(&self.file(ROOT_PUB), &root.public().to_file_text())
     }
 
@@ -324,67 +325,15 @@ impl StateDir {
     }
 }
 
+fn grant_text(grant: &KeyGrant) -> String {
+    serde_json::to_string(grant).expect("a grant is plain strings") + "\n"
+}
+
 /// The roles of a machine that archives, by where its archives are deleted.
 pub fn roles_for(prune: Prune) -> &'static [Role] {
     match prune {
         Prune::AfterBackup => &[Role::Pruner, Role::Writer],
         // Whoever takes it can't retire anything.
         Prune::Elsewhere => &[Role::Writer],
-    }
-}
-
-/// Writes a private file that must not exist yet, and makes it durable.
-pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Error> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| match source.kind() {
-            ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),
-            _ => Error::file("create", path, source),
-        })?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|source| Error::file("write", path, source))
-}
-
-/// Puts a new private file in an old one's place: a crash leaves the one or the other, and never
-/// neither.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    // Of a run that died: the old one still has all that matters.
-    remove_if_there(&new)?;
-    write_new(&new, text)?;
-    std::fs::rename(&new, path)
-        .and_then(|()| File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all())
-        .map_err(|error| Error::file("replace", path, error))
-}
-
-/// Gives a file a second name that nothing has yet.
-fn keep(path: &Path) -> Result<PathBuf, Error> {
-    let mut number = 1;
-    loop {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".before-rebuild");
-        if number > 1 {
-            name.push(format!(".{number}"));
-        }
-        match std::fs::hard_link(path, &name) {
-            Ok(()) => return Ok(name.into()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
-            Err(error) => return Err(Error::file("keep", path, error)),
-        }
-    }
-}
-
-fn remove_if_there(path: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(Error::file("remove", path, source))
-        }
-        _ => Ok(()),
     }
 }
