@@ -246,7 +246,7 @@ fn what_stands_before_a_damaged_or_missing_entry_comes_back() {
     }
     let frozen = v1();
     let fs = LoopFs::new(256);
-    let harms: [(&str, fn(&Victim)); 2] = [
+    let harms: [(&str, Harm); 2] = [
         ("damaged", |victim| {
             forge(
                 &victim.entry(3),
@@ -259,8 +259,8 @@ fn what_stands_before_a_damaged_or_missing_entry_comes_back() {
         }),
     ];
     for (what, harm) in harms {
-        let victim = Victim::of(&frozen);
-        harm(&victim);
+        let mut victim = Victim::of(&frozen);
+        harm(&mut victim);
         let target = fs.path(what);
         fs::create_dir(&target).unwrap();
         let output = victim.restore("2024-01-01", &target);
