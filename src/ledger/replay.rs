@@ -1,5 +1,6 @@
 //! Replaying a ledger: each entry is judged by all that came before it.
 
+mod archive;
 mod attach;
 mod delete;
 mod retire;
@@ -15,8 +16,8 @@ use super::error::Refusal;
 use super::grant::verify_grant;
 use super::key::PublicKey;
 use super::signature::{split, verify};
-use crate::model::entry::{ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Role};
-use crate::model::{ArchiveId, ArchiveKind, LedgerId, Sha256, Uuid};
+use crate::model::entry::{Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Role};
+use crate::model::{ArchiveId, LedgerId, Sha256, Uuid};
 
 /// What the reader brings along: nothing of it may come from the store.
 #[derive(Debug, Clone)]
@@ -383,80 +384,6 @@ impl Replay {
             keys.push((verify_grant(root, grant)?, grant.roles.clone()));
         }
         Ok(keys)
-    }
-
-    fn check_archive(&self, archive: &ArchiveEntry) -> Result<(), Refusal> {
-        let id = archive.id;
-        let inconsistent = |what| Err(Refusal::Inconsistent { archive: id, what });
-        if id.date != archive.date || id.kind != archive.kind {
-            return inconsistent("its id has another date or kind");
-        }
-        if self.archives.contains_key(&id) {
-            return inconsistent("its id was archived before");
-        }
-        if self.retired.contains(&id) && !self.lacks_some() {
-            return Err(Refusal::Retired { archive: id });
-        }
-        if archive.slot > archive.date {
-            return inconsistent("its slot is after its date");
-        }
-        match (archive.kind, archive.send_parent, archive.send_parent_uuid) {
-            (ArchiveKind::Full, None, None) => {
-                if archive.chain != id {
-                    return inconsistent("a full archive is its own chain");
-                }
-            }
-            (ArchiveKind::Incremental, Some(parent), Some(uuid)) => {
-                match self.archives.get(&parent) {
-                    // It may stand in an entry that is lost, and so may its retire be undone.
-                    None if self.lacks_some() => {}
-                    Some(_) if self.retired.contains(&parent) && !self.lacks_some() => {
-                        return Err(Refusal::RetiredParent {
-                            archive: id,
-                            parent,
-                        });
-                    }
-                    Some(known) if known.chain == archive.chain && known.stream_uuid == uuid => {}
-                    Some(known) if known.chain == archive.chain => {
-                        return inconsistent("its send parent has another stream uuid");
-                    }
-                    _ => {
-                        return Err(Refusal::NoParent {
-                            archive: id,
-                            parent,
-                        });
-                    }
-                }
-            }
-            _ => return inconsistent("a full has no send parent, and an incremental has one"),
-        }
-        if self.streams.contains(&archive.stream_uuid) {
-            return Err(Refusal::KnownStream {
-                archive: id,
-                uuid: archive.stream_uuid,
-            });
-        }
-        let Some((last, before)) = archive.segments.split_last() else {
-            return inconsistent("it has no segment");
-        };
-        let whole = before
-            .iter()
-            .all(|segment| segment.raw_bytes == archive.segment_size);
-        if !whole || last.raw_bytes > archive.segment_size || last.raw_bytes == 0 {
-            return inconsistent("a segment has another length than it should");
-        }
-        let sum = |of: fn(&crate::model::SegmentRecord) -> u64| {
-            archive
-                .segments
-                .iter()
-                .try_fold(0_u64, |sum, segment| sum.checked_add(of(segment)))
-        };
-        if sum(|segment| segment.raw_bytes) != Some(archive.raw_bytes)
-            || sum(|segment| segment.sealed_bytes) != Some(archive.sealed_bytes)
-        {
-            return inconsistent("its segments do not add up to its size");
-        }
-        Ok(())
     }
 }
 
