@@ -9,6 +9,7 @@ use clap::Parser;
 use coldchain::cli::{Cli, Command};
 use coldchain::error::Error;
 use coldchain::interrupt;
+use coldchain::model::quoted::told;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -55,9 +56,10 @@ fn say(error: &Error, json: bool) {
         );
         return;
     }
-    let _ = writeln!(std::io::stderr(), "error: {error}");
+    // What stores and programs say is told, and commands no terminal.
+    let _ = writeln!(std::io::stderr(), "error: {}", told(&error.to_string()));
     for cause in causes {
-        let _ = writeln!(std::io::stderr(), "caused by: {cause}");
+        let _ = writeln!(std::io::stderr(), "caused by: {}", told(&cause));
     }
     if let Some(hint) = error.hint() {
         let _ = writeln!(std::io::stderr(), "hint: {hint}");

@@ -21,7 +21,7 @@ use rusqlite::Connection;
 
 use common::loopfs::{LoopFs, real_btrfs_available, run};
 use common::machine::{Machine, Run};
-use common::replicated::replicated;
+use common::replicated::{only_ledger, replicated};
 use common::rng::Rng;
 use common::sandbox::{SOURCE, Sandbox, Setup};
 use common::servers::{ObjectLock, Versioning, Weed};
@@ -45,7 +45,7 @@ impl Archived {
             .run_with("decide 2024-01-07", &seventh)
             .is(0, "i 2024-01-01\n", "");
         fs::copy(machine.path("state/catalog.db"), machine.path("lost.db")).unwrap();
-        let ledger = ledger(&machine.path("lost.db"));
+        let ledger = only_ledger(&machine.path("lost.db"));
         Self { machine, ledger }
     }
 
@@ -96,14 +96,6 @@ impl Archived {
 fn overwrite(path: &Path, bytes: &[u8]) {
     fs::remove_file(path).unwrap();
     fs::write(path, bytes).unwrap();
-}
-
-fn ledger(catalog: &Path) -> LedgerId {
-    let connection = Connection::open(catalog).unwrap();
-    let text: String = connection
-        .query_row("SELECT ledger FROM source", [], |row| row.get(0))
-        .unwrap();
-    text.parse().unwrap()
 }
 
 fn count(catalog: &Path, sql: &str) -> i64 {
@@ -265,7 +257,7 @@ fn who_is_not_trusted_is_said_and_nothing_is_written() {
     assert_eq!(refused.code, Some(6), "{refused:?}");
     assert!(
         refused.stderr.starts_with(
-            "error: ledger entry 1 of `home` in file://$T/store was refused\n\
+            "error: the ledger of `home` in file://$T/store is not one that is trusted\n\
              caused by: it names another root key ("
         ),
         "{refused:?}"
@@ -551,9 +543,9 @@ fn a_check_finds_nothing_where_all_agree_and_names_each_difference() {
     archived.rot(2);
     let checked = archived.machine.run("catalog check home");
     assert!(
-        checked
-            .stdout
-            .starts_with("home: entry 2 is damaged or lost\n"),
+        checked.stdout.starts_with(
+            "home: entry 2 is damaged or lost in the store, and is taken from the catalog's copy: "
+        ),
         "{checked:?}"
     );
     assert_eq!(checked.code, Some(6), "{checked:?}");
@@ -616,7 +608,7 @@ fn comes_back(sandbox: &Sandbox, url: &str) {
         ])
         .ok();
     assert_eq!(rebuilt.stdout, "home: 4 entries read, 3 archives\n");
-    let ledger = ledger(&lost.join("catalog.db"));
+    let ledger = only_ledger(&lost.join("catalog.db"));
     assert_eq!(
         replicated(&state.join("catalog.db"), ledger),
         replicated(&lost.join("catalog.db"), ledger)

@@ -49,6 +49,11 @@ pub(super) fn insert_entry(
     entry: &NewEntry<'_>,
     state: &str,
 ) -> rusqlite::Result<()> {
+    // What did not verify under that number was mended, or moved away.
+    transaction.execute(
+        "DELETE FROM quarantine WHERE ledger = ?1 AND seq = ?2",
+        params![ledger.to_string(), entry.seq],
+    )?;
     transaction
         .execute(
             "INSERT INTO entry (ledger, seq, kind, hash, object, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

@@ -10,8 +10,9 @@ use rusqlite::{Connection, params};
 use super::Catalog;
 use super::SourceRow;
 use super::error::{CatalogError, Doing, parsed};
+use super::verifications::{listed, record};
 use crate::model::entry::{PrivateFacts, Timestamp};
-use crate::model::{ArchiveId, LedgerId, Sha256, StorageClass};
+use crate::model::{ArchiveId, LedgerId, Sha256, StorageClass, VerifyOutcome};
 
 /// A catalog under construction, in a file of its own.
 ///
@@ -137,16 +138,18 @@ impl Catalog {
         class: Option<StorageClass>,
         at: Timestamp,
     ) -> Result<(), CatalogError> {
-        let column = if whole { "verified_at" } else { "damaged_at" };
-        self.execute(
-            "record what a listing showed",
-            &format!("UPDATE archive SET {column} = ?2, storage_class = ?3 WHERE id = ?1"),
-            params![
-                archive.to_string(),
-                at.to_string(),
-                class.map(StorageClass::as_str)
-            ],
-        )
+        let outcome = if whole {
+            VerifyOutcome::Sound
+        } else {
+            VerifyOutcome::Damaged
+        };
+        self.write("record what a listing showed", |transaction| {
+            transaction.execute(
+                "UPDATE archive SET storage_class = ?2 WHERE id = ?1",
+                params![archive.to_string(), class.map(StorageClass::as_str)],
+            )?;
+            record(transaction, &listed(archive, outcome, at))
+        })
     }
 
     /// Forgets a source whose ledger turned out not to be one.

@@ -117,6 +117,15 @@ impl Catalog {
         Ok(told.into_iter().next())
     }
 
+    /// Forgets what was told of a subject.
+    pub fn untell(&mut self, source: &SourceName, subject: &str) -> Result<(), CatalogError> {
+        self.execute(
+            "forget a warning",
+            "DELETE FROM told WHERE source = ?1 AND subject = ?2",
+            params![source.as_str(), subject],
+        )
+    }
+
     /// Notes a standing warning, and returns whether it differs from what was said before.
     pub fn tell(
         &mut self,

@@ -72,7 +72,11 @@ impl Catalog {
     }
 }
 
-fn listed(archive: &ArchiveId, outcome: VerifyOutcome, at: Timestamp) -> VerificationRow {
+pub(super) fn listed(
+    archive: &ArchiveId,
+    outcome: VerifyOutcome,
+    at: Timestamp,
+) -> VerificationRow {
     VerificationRow {
         archive: *archive,
         level: VerifyLevel::Listing,
@@ -81,7 +85,7 @@ fn listed(archive: &ArchiveId, outcome: VerifyOutcome, at: Timestamp) -> Verific
     }
 }
 
-fn record(transaction: &Transaction<'_>, row: &VerificationRow) -> rusqlite::Result<()> {
+pub(super) fn record(transaction: &Transaction<'_>, row: &VerificationRow) -> rusqlite::Result<()> {
     let archive = row.archive.to_string();
     let at = row.at.to_string();
     // By what is there and not by what is later: clocks go back.

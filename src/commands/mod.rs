@@ -26,7 +26,7 @@ use chrono::NaiveDate;
 use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Cli, Command, Everywhere};
 use crate::config::{Config, ConfigError, DEFAULT_STATE_DIR, Source, SourcePlace, StoreConfig};
-use crate::engine::{Clock, StateDir, SystemClock, adopt_name, local_date, own_words, store_url};
+use crate::engine::{Clock, StateDir, SystemClock, adopt_name, cautions, local_date, store_url};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::model::SourceName;
@@ -86,7 +86,7 @@ fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
     if let (Some(missing), true) = (missing, config.sources.is_empty()) {
         return Err(missing.into());
     }
-    warn_of_own_words(&catalog)?;
+    warn_readers(&catalog)?;
     Ok(config.with_sources()?)
 }
 
@@ -129,9 +129,10 @@ fn adopt_names(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Warns of sources whose ledgers nobody trusted vouches for: whatever is read of them may be anybody's.
-fn warn_of_own_words(catalog: &Catalog) -> Result<(), Error> {
-    for message in own_words(catalog)? {
+/// Warns of sources whose ledgers nobody trusted vouches for, so that whatever is read of them may be
+/// anybody's, and of those that are newer than this program.
+fn warn_readers(catalog: &Catalog) -> Result<(), Error> {
+    for message in cautions(catalog)? {
         eprintln!("warning: {message}");
     }
     Ok(())

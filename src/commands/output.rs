@@ -5,9 +5,15 @@ use std::io::{ErrorKind, Write};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::model::quoted::told;
 
-/// Writes an answer. A reader that went away (`coldchain list | head`) is no error.
+/// Writes an answer. A reader that went away (`coldchain list | head`) is no error. Much of it comes from
+/// stores, and commands no terminal.
 pub(super) fn answer(text: &str) -> Result<(), Error> {
+    write(&told(text))
+}
+
+fn write(text: &str) -> Result<(), Error> {
     let mut stdout = std::io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
@@ -20,7 +26,7 @@ pub(super) fn answer(text: &str) -> Result<(), Error> {
 
 /// Writes an answer in JSON: one document.
 pub(super) fn answer_json(value: &Value) -> Result<(), Error> {
-    answer(&format!("{value}\n"))
+    write(&format!("{value}\n"))
 }
 
 /// `a` of `b` in percent, as text.

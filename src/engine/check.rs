@@ -5,14 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, ReplicatedRow};
 use crate::engine::kit_file::heads_of;
-use crate::engine::rebuild::{Flaw, LedgerRead, Survey, read_ledger, survey_of};
+use crate::engine::rebuild::{Earlier, LedgerPlace, LedgerRead, Survey, read_ledger, survey_of};
 use crate::engine::source::OpenSource;
 use crate::engine::trust::Trusted;
 use crate::engine::world::World;
 use crate::error::{Error, in_words};
 use crate::ledger::PublicKey;
-use crate::model::ArchiveId;
-use crate::model::archive::ArchiveState;
 
 /// How catalog, ledger and store of a source compare.
 #[derive(Debug, Default)]
@@ -36,7 +34,8 @@ pub struct Difference {
     pub what: String,
 }
 
-/// Compares the catalog's copy of a ledger, up to its own newest entry, with what the store has.
+/// Compares the catalog's copy of a ledger, up to its own newest entry, with what the store has, and reads
+/// what is newer as the next run will.
 pub fn check(
     source: &OpenSource<'_>,
     trusted: &Trusted,
@@ -46,14 +45,85 @@ pub fn check(
     let ledger = &source.row.ledger;
     let mut checked = Checked::default();
     let head = catalog.head(ledger)?.map_or(0, |(seq, _)| seq);
-    let known = catalog
-        .quarantined(ledger)?
-        .into_iter()
-        .map(|(seq, _)| seq)
-        .fold(head, u64::max);
+    let earlier = Earlier::of(catalog, ledger)?;
     let mut survey = survey_of(source.store, &source.row.directory)?;
-    let newer = survey.entries.iter().filter(|seq| **seq > known).count();
-    let newest = survey.entries.iter().copied().max().unwrap_or(0);
+    hold_against_kit(trusted, source, &survey, catalog, &mut checked)?;
+    if head == 0 && survey.entries.is_empty() {
+        return Ok(checked);
+    }
+    let read = read_by_any(source, &trusted.roots, &survey, &earlier, world);
+    let (read, mut anew) = match read {
+        Ok(read) => read,
+        Err(error @ (Error::EntryRefused { .. } | Error::LedgerUntrusted { .. })) => {
+            checked.differ("refused", in_words(&error));
+            return Ok(checked);
+        }
+        Err(error) => return Err(error),
+    };
+    let seen = anew.head(ledger)?.map_or(0, |(seq, _)| seq);
+    let mut missing = seen + 1..=head;
+    // What is there and can't be read is told as such.
+    if let Some(first) = missing.find(|seq| !survey.entries.contains(seq)) {
+        checked.differ(
+            "behind",
+            format!("the ledger has gone back: of {head} entries {first} is missing"),
+        );
+    }
+    for flaw in &read.flaws {
+        if flaw.is_damage() {
+            checked.differ(flaw.kind(), flaw.in_words());
+        } else {
+            checked.remarks.push(flaw.in_words());
+        }
+    }
+    for (seq, entry) in &earlier.entries {
+        if anew
+            .entry_hash(ledger, *seq)?
+            .is_some_and(|hash| hash != entry.hash)
+        {
+            checked.differ(
+                "forked",
+                format!("the ledger has forked: entry {seq} is not the one that was committed"),
+            );
+            break;
+        }
+    }
+    let entries = anew.entries(ledger)?.into_iter();
+    let newer = entries.filter(|entry| entry.seq > head).count();
+    if newer > 0 {
+        checked.remarks.push(format!(
+            "the ledger has {newer} newer {}, which the next run takes in",
+            if newer == 1 { "entry" } else { "entries" }
+        ));
+    }
+    if head == 0 {
+        return Ok(checked);
+    }
+    checked.archives = read.archives;
+    if survey.entries.last().is_some_and(|last| *last > head) {
+        // As it was when the catalog's newest was.
+        survey.entries.retain(|seq| *seq <= head);
+        let (read, until) = read_by_any(source, &trusted.roots, &survey, &earlier, world)?;
+        (checked.archives, anew) = (read.archives, until);
+    }
+    let mut own = catalog.replicated(ledger)?;
+    // What was found beyond the newest entry is judged anew by the next run.
+    own.retain(|row| row.table != "quarantine" || row.key.parse().is_ok_and(|seq: u64| seq < head));
+    checked.entries = own.iter().filter(|row| row.table == "entry").count() as u64;
+    compare(&own, &anew.replicated(ledger)?, &mut checked);
+    Ok(checked)
+}
+
+/// Says what the kit knows of the ledger, and the store or the catalog does not show.
+fn hold_against_kit(
+    trusted: &Trusted,
+    source: &OpenSource<'_>,
+    survey: &Survey,
+    catalog: &Catalog,
+    checked: &mut Checked,
+) -> Result<(), Error> {
+    let ledger = &source.row.ledger;
+    let newest = survey.entries.last().copied().unwrap_or(0);
     for head in heads_of(&trusted.sources, ledger) {
         let hash = catalog.entry_hash(ledger, head.seq)?;
         if head.seq > newest {
@@ -72,72 +142,7 @@ pub fn check(
             checked.differ("kit", what);
         }
     }
-    let all = survey.entries.clone();
-    survey.entries.retain(|seq| *seq <= known);
-    if newer > 0 {
-        checked.remarks.push(format!(
-            "the ledger has {newer} newer {}, which the next run takes in",
-            if newer == 1 { "entry" } else { "entries" }
-        ));
-    }
-    if head == 0 {
-        return Ok(checked);
-    }
-    let mut going = BTreeSet::new();
-    if newer > 0 {
-        let known = std::mem::replace(&mut survey.entries, all);
-        going = retired_since(source, &trusted.roots, &survey, world)?;
-        survey.entries = known;
-    }
-    match read_by_any(source, &trusted.roots, &survey, world) {
-        Ok((read, anew)) => {
-            let seen = anew.head(ledger)?.map_or(0, |(seq, _)| seq);
-            if seen < head {
-                let first = seen + 1;
-                checked.differ(
-                    "behind",
-                    format!("the ledger has gone back: of {head} entries {first} is missing"),
-                );
-            }
-            for flaw in &read.flaws {
-                let goes = matches!(flaw, Flaw::Lacking { archive, .. } if going.contains(archive));
-                if goes {
-                    continue;
-                }
-                if flaw.is_damage() {
-                    checked.differ(flaw.kind(), flaw.in_words());
-                } else {
-                    checked.remarks.push(flaw.in_words());
-                }
-            }
-            let own = catalog.replicated(ledger)?;
-            checked.entries = own.iter().filter(|row| row.table == "entry").count() as u64;
-            checked.archives = read.archives;
-            compare(&own, &anew.replicated(ledger)?, &mut checked);
-        }
-        Err(error @ Error::EntryRefused { .. }) => checked.differ("refused", in_words(&error)),
-        Err(error) => return Err(error),
-    }
-    Ok(checked)
-}
-
-/// The archives that newer entries have retired: their objects may go at any time.
-fn retired_since(
-    source: &OpenSource<'_>,
-    roots: &[PublicKey],
-    survey: &Survey,
-    world: World<'_>,
-) -> Result<BTreeSet<ArchiveId>, Error> {
-    let archives = match read_by_any(source, roots, survey, world) {
-        Ok((_, now)) => now.archives(&source.row.ledger)?,
-        // Told of the entries that the catalog knows, if it is one of these.
-        Err(Error::EntryRefused { .. }) => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    let retired = archives
-        .iter()
-        .filter(|row| row.state == ArchiveState::Retired);
-    Ok(retired.map(|row| row.id).collect())
+    Ok(())
 }
 
 impl Checked {
@@ -151,6 +156,7 @@ fn read_by_any(
     source: &OpenSource<'_>,
     roots: &[PublicKey],
     survey: &Survey,
+    earlier: &Earlier,
     world: World<'_>,
 ) -> Result<(LedgerRead, Catalog), Error> {
     let mut refused = Error::NobodyTrusted;
@@ -158,9 +164,18 @@ fn read_by_any(
         let mut anew = Catalog::in_memory()?;
         anew.accept_lost_links()?;
         anew.add_source(&source.row)?;
-        match read_ledger(source, root, survey, None, &mut anew, world) {
+        let place = LedgerPlace {
+            source,
+            root,
+            survey,
+            earlier,
+            identities: None,
+        };
+        match read_ledger(&place, &mut anew, world) {
             Ok(read) => return Ok((read, anew)),
-            Err(error @ Error::EntryRefused { .. }) => refused = error,
+            Err(error @ (Error::EntryRefused { .. } | Error::LedgerUntrusted { .. })) => {
+                refused = error;
+            }
             Err(error) => return Err(error),
         }
     }

@@ -1,20 +1,19 @@
 //! Comparing the ledger in the store with its copy in the catalog, before anything is written.
 //!
-//! Ledger ahead: its entries are verified and absorbed. Behind or forked: everything stops. An
+//! Ledger ahead: its entries are verified and absorbed. Behind, forked or damaged: everything stops. An
 //! entry of this machine whose PUT was not answered is settled here: it is committed if the store
 //! has it byte for byte, and taken back if the number is still free.
 
 use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
+use crate::engine::caution::remember_newer;
+use crate::engine::entry_object::{Judged, fetch, judge, stored_numbers};
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
 use crate::error::Error;
-use crate::ledger::{Absorbed, PublicKey, Refusal, Replay, Trust};
+use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, Trust};
 use crate::model::entry::{Entry, EntryKind, Role};
 use crate::model::{SourceName, keys};
 use crate::progress::{Event, Observer};
-
-/// The largest ledger entry that is read: a 10 TiB archive in 128 MiB segments has a 10 MiB entry.
-pub(super) const MAX_ENTRY_BYTES: u64 = 256 << 20;
 
 /// The ledger as the store and the catalog now agree it is.
 #[derive(Debug)]
@@ -43,12 +42,6 @@ pub fn catch_up(
         unknown: Vec::new(),
         warnings: Vec::new(),
     };
-    let refused = |seq, refusal| Error::EntryRefused {
-        seq,
-        source_name: source.name().clone(),
-        store: source.store.url(),
-        source: Box::new(refusal),
-    };
     let stored = stored_numbers(source)?;
     let quarantined: Vec<u64> = catalog
         .quarantined(&source.row.ledger)?
@@ -64,7 +57,12 @@ pub fn catch_up(
         .max()
         .unwrap_or(0);
     for entry in known {
-        let settled = settle(source, &entry, &stored)?;
+        let passing_over = || {
+            let mut replay = state.replay.clone();
+            pass_over(&mut replay, &quarantined, entry.seq);
+            replay
+        };
+        let settled = settle(source, &entry, &stored, passing_over)?;
         if settled == Settled::NotStored {
             catalog.undo_commit(&source.row.ledger, entry.seq)?;
             break;
@@ -77,21 +75,17 @@ pub fn catch_up(
                 head,
             });
         }
-        if entry.seq == head && fetch(source, entry.seq)? != entry.object {
-            return Err(Error::LedgerForked {
-                source_name: source.name().clone(),
-                store: source.store.url(),
-                seq: entry.seq,
-            });
+        if entry.seq == head {
+            let object = fetch(source, entry.seq)?;
+            if object != entry.object {
+                require_committed(source, &entry, passing_over(), object)?;
+            }
         }
-        let passed_over = state.replay.next_seq()..entry.seq;
-        for seq in quarantined.iter().filter(|seq| passed_over.contains(seq)) {
-            state.replay.quarantine(*seq);
-        }
+        pass_over(&mut state.replay, &quarantined, entry.seq);
         let absorbed = state
             .replay
             .absorb_trusted(entry.seq, &entry.object)
-            .map_err(|refusal| refused(entry.seq, refusal))?;
+            .map_err(|refusal| refused(source, entry.seq, refusal))?;
         match (settled, &absorbed.entry.kind) {
             (Settled::Stored, EntryKind::Archive(_)) => {
                 catalog.finish_commit(&source.row.ledger, entry.seq)?;
@@ -105,35 +99,84 @@ pub fn catch_up(
         state.note_unknown(&absorbed);
     }
 
-    // Not the number of an entry that was taken back: what it passed over is passed over again.
+    // Not the number of an entry that was taken back: what it passed over is passed over again. What was
+    // quarantined and not passed over yet is judged anew: it may have been mended meanwhile.
     let next = state.replay.next_seq();
     for seq in stored.into_iter().filter(|seq| *seq >= next) {
-        if quarantined.contains(&seq) {
-            state.replay.quarantine(seq);
-            continue;
-        }
         let object = fetch(source, seq)?;
-        match state.replay.absorb(seq, &object) {
-            Ok(absorbed) => {
+        match judge(source, &mut state.replay, seq, object)? {
+            Judged::Entry { object, absorbed } => {
                 write_absorbed(source, catalog, seq, &object, &absorbed)?;
                 state.note_unknown(&absorbed);
             }
             // Somebody else's bytes under a number of this ledger stop nothing: the next entry says
-            // that it passes over them. The first entry is not passed over, nor a fork, nor a gap.
-            Err(refusal)
-                if state.replay.head().is_some()
-                    && !refusal.was_signed()
-                    && !matches!(refusal, Refusal::Gap { .. }) =>
-            {
-                catalog.quarantine(&source.row.ledger, seq, &refusal.to_string())?;
-                state
-                    .warnings
-                    .push(format!("ledger entry {seq} is passed over: {refusal}"));
+            // that it passes over them. The first entry is not passed over, nor a fork, nor a gap, nor
+            // what may be a damaged entry.
+            Judged::Refused(Refused::Litter, why) if state.replay.head().is_some() => {
+                state.replay.quarantine(seq);
+                if !quarantined.contains(&seq) {
+                    catalog.quarantine(&source.row.ledger, seq, &why.to_string())?;
+                    state
+                        .warnings
+                        .push(format!("ledger entry {seq} is passed over: {why}"));
+                }
             }
-            Err(refusal) => return Err(refused(seq, refusal)),
+            Judged::Refused(Refused::Suspect, why) if state.replay.head().is_some() => {
+                return Err(damaged(source, seq, why));
+            }
+            Judged::Refused(_, why) => return Err(refused(source, seq, why)),
         }
     }
+    remember_newer(source.name(), &state.unknown, catalog)?;
     Ok(state)
+}
+
+fn refused(source: &OpenSource<'_>, seq: u64, why: Refusal) -> Error {
+    Error::EntryRefused {
+        seq,
+        source_name: source.name().clone(),
+        store: source.store.url(),
+        source: Box::new(why),
+    }
+}
+
+fn damaged(source: &OpenSource<'_>, seq: u64, why: Refusal) -> Error {
+    Error::EntryDamaged {
+        seq,
+        source_name: source.name().clone(),
+        store: source.store.url(),
+        source: Box::new(why),
+    }
+}
+
+/// Notes the quarantined numbers before an entry that has named them.
+fn pass_over(replay: &mut Replay, quarantined: &[u64], entry: u64) {
+    let passed_over = replay.next_seq()..entry;
+    for seq in quarantined.iter().filter(|seq| passed_over.contains(seq)) {
+        replay.quarantine(*seq);
+    }
+}
+
+/// Says what the store has in the place of the newest entry that was seen committed: a damaged one, or
+/// another.
+fn require_committed(
+    source: &OpenSource<'_>,
+    entry: &EntryRow,
+    mut replay: Replay,
+    object: Vec<u8>,
+) -> Result<(), Error> {
+    match judge(source, &mut replay, entry.seq, object)? {
+        // It was damaged on its way, and came sound the second time.
+        Judged::Entry { object, .. } if object == entry.object => Ok(()),
+        Judged::Refused(Refused::Suspect | Refused::Litter, why) => {
+            Err(damaged(source, entry.seq, why))
+        }
+        Judged::Entry { .. } | Judged::Refused(Refused::Stop, _) => Err(Error::LedgerForked {
+            source_name: source.name().clone(),
+            store: source.store.url(),
+            seq: entry.seq,
+        }),
+    }
 }
 
 impl LedgerState {
@@ -148,12 +191,7 @@ impl LedgerState {
         let absorbed = self
             .replay
             .absorb(seq, object)
-            .map_err(|refusal| Error::EntryRefused {
-                seq,
-                source_name: source.name().clone(),
-                store: source.store.url(),
-                source: Box::new(refusal),
-            })?;
+            .map_err(|refusal| refused(source, seq, refusal))?;
         write_absorbed(source, catalog, seq, object, &absorbed)?;
         self.note_unknown(&absorbed);
         Ok(absorbed.entry)
@@ -216,33 +254,28 @@ enum Settled {
     NotStored,
 }
 
-fn settle(source: &OpenSource<'_>, entry: &EntryRow, stored: &[u64]) -> Result<Settled, Error> {
-    Ok(if entry.committed {
-        Settled::Before
-    } else if stored.contains(&entry.seq) && fetch(source, entry.seq)? == entry.object {
-        Settled::Stored
-    } else {
-        Settled::NotStored
-    })
-}
-
-pub(super) fn stored_numbers(source: &OpenSource<'_>) -> Result<Vec<u64>, Error> {
-    let directory = &source.row.directory;
-    let mut numbers: Vec<u64> = source
-        .store
-        .list(&keys::ledger_prefix(directory))?
-        .iter()
-        .filter_map(|listed| keys::ledger_seq(directory, &listed.key))
-        .collect();
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-fn fetch(source: &OpenSource<'_>, seq: u64) -> Result<Vec<u8>, Error> {
-    let locator = source
-        .store
-        .locate(&keys::ledger_entry(&source.row.directory, seq));
-    Ok(source.store.get(&locator, MAX_ENTRY_BYTES)?)
+/// The bytes of an entry of this machine are kept while the store has what may be a damaged copy of them.
+fn settle(
+    source: &OpenSource<'_>,
+    entry: &EntryRow,
+    stored: &[u64],
+    passing_over: impl Fn() -> Replay,
+) -> Result<Settled, Error> {
+    if entry.committed {
+        return Ok(Settled::Before);
+    }
+    if !stored.contains(&entry.seq) {
+        return Ok(Settled::NotStored);
+    }
+    let object = fetch(source, entry.seq)?;
+    if object == entry.object {
+        return Ok(Settled::Stored);
+    }
+    match judge(source, &mut passing_over(), entry.seq, object)? {
+        Judged::Entry { object, .. } if object == entry.object => Ok(Settled::Stored),
+        Judged::Refused(Refused::Suspect, why) => Err(damaged(source, entry.seq, why)),
+        Judged::Entry { .. } | Judged::Refused(..) => Ok(Settled::NotStored),
+    }
 }
 
 /// Writes a verified entry to the catalog with all that it does.

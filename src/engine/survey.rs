@@ -87,6 +87,7 @@ impl Survey<'_> {
             listed: listing.archives,
             elsewhere: listing.elsewhere,
             ledger: said.archives,
+            unread: said.unread,
             damaged: damaged.map(|row| row.id).collect(),
             here: BTreeMap::new(),
             newest_archive: said.newest_archive,
@@ -139,6 +140,7 @@ pub(super) fn of_unknown(
         listed: listing.archives,
         elsewhere: listing.elsewhere,
         ledger: BTreeMap::new(),
+        unread: None,
         damaged: BTreeSet::new(),
         here: BTreeMap::new(),
         newest_archive: None,
@@ -232,6 +234,8 @@ struct Said {
     archives: BTreeMap<ArchiveId, InLedger>,
     retired: BTreeMap<ArchiveId, RetiredArchive>,
     newest_archive: Option<DateTime<Utc>>,
+    /// The first number that the store has an object for, and that is none of these entries.
+    unread: Option<u64>,
 }
 
 /// Reads the entries themselves, which the ledger's head has just vouched for: a row that the catalog
@@ -248,10 +252,12 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
             ))
         })
         .collect();
+    let is_read: BTreeSet<u64> = entries.iter().map(|entry| entry.seq).collect();
     let mut said = Said {
         archives: BTreeMap::new(),
         retired: BTreeMap::new(),
         newest_archive: None,
+        unread: stored.keys().copied().find(|seq| !is_read.contains(seq)),
     };
     let mut known: BTreeMap<ArchiveId, RetiredArchive> = BTreeMap::new();
     for entry in entries {

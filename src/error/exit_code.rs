@@ -127,6 +127,9 @@ impl Error {
                 _ => ExitCode::Failed,
             },
             Self::EntryRefused { .. }
+            | Self::EntryDamaged { .. }
+            | Self::LedgerUntrusted { .. }
+            | Self::LedgerGone { .. }
             | Self::NoLedger { foreign: true, .. }
             | Self::LedgerTwice { .. }
             | Self::LedgerUnlisted { .. }

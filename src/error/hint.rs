@@ -74,6 +74,18 @@ impl Error {
             {
                 "nothing was written; what is sound can be restored. Put a copy or an older version of the lost entry back and run `coldchain catalog rebuild`, or give the source a new name to begin a new ledger"
             }
+            Self::EntryRefused { source, .. } if matches!(**source, EntryRefusal::Newer { .. }) => {
+                "use the coldchain that wrote it, or a later one"
+            }
+            Self::LedgerUntrusted { .. } => {
+                "nothing of it was read; check --trust, or give the recovery kit of these archives"
+            }
+            Self::LedgerGone { .. } => {
+                "put `ledger/` back from a copy of the store or from older versions: only it says which archives these are"
+            }
+            Self::EntryDamaged { .. } => {
+                "nothing was written; put a sound copy of it in its place: a copy of the store has one, or an older version of the object, or `catalog.db` of the machine that wrote it. If there is none, and no entry follows it, move the object out of `ledger/`: what it archived is then given up"
+            }
             Self::NoLedger { foreign: false, .. } => {
                 "the store is the place that has the sources' own directories in it: the recovery kit has its URL"
             }
@@ -102,7 +114,9 @@ impl Error {
             Self::LedgerUnread { .. } => {
                 "nothing was retired or deleted; `coldchain catalog rebuild` reads it, and `coldchain key rotate --add KEY --role pruner` there lets this machine's key prune it"
             }
-            Self::LedgerTwice { .. } => "give only the stores that are no copies of each other",
+            Self::LedgerTwice { .. } => {
+                "give only one of the two, and the sounder one: where both are given, the first counts"
+            }
             Self::StoreLeftOut { .. } => {
                 "nothing was changed; give --store for that store too, or another --state-dir for the catalog of this one"
             }

@@ -98,6 +98,40 @@ pub enum Error {
         /// Why.
         source: Box<EntryRefusal>,
     },
+    /// A ledger that is read for the first time is not one of those that are trusted.
+    #[error("the ledger of `{source_name}` in {store} is not one that is trusted")]
+    LedgerUntrusted {
+        /// The source, or its directory.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// What it is.
+        source: Box<EntryRefusal>,
+    },
+    /// What is left of a source whose ledger is gone.
+    #[error("the ledger of `{directory}` in {store} is gone: {} of {} are there, and no entry", count(*.objects, "object"), count(*.attempts, "archive"))]
+    LedgerGone {
+        /// The source's directory.
+        directory: SourceName,
+        /// The store's URL.
+        store: String,
+        /// How many archives, or attempts at some, have objects there.
+        attempts: usize,
+        /// How many objects.
+        objects: usize,
+    },
+    /// What the store has under a number may be an entry that was damaged.
+    #[error("ledger entry {seq} of `{source_name}` in {store} is damaged, or none of this ledger")]
+    EntryDamaged {
+        /// The entry's number.
+        seq: u64,
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// Why.
+        source: Box<EntryRefusal>,
+    },
     /// The store's ledger lacks entries that the catalog has.
     #[error(
         "the ledger of `{source_name}` in {store} has gone back: entry {missing} is missing, {head} were committed"
@@ -215,12 +249,14 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Two directories have the same ledger.
-    #[error("the ledger of `{source_name}` in {store} was read already, from another place")]
+    #[error("{second} has the ledger of `{source_name}`, which was read from {first} already")]
     LedgerTwice {
-        /// The source.
+        /// The source, as it is called now.
         source_name: SourceName,
-        /// The store's URL.
-        store: String,
+        /// Where it was read from.
+        first: String,
+        /// Where it lies once more.
+        second: String,
     },
     /// The catalog knows a source in a store that is not read.
     #[error("the catalog here also knows `{source_name}`, in {store}")]

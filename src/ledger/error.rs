@@ -1,7 +1,7 @@
 //! Why an entry can't be made, and why one is refused.
 
-use crate::model::entry::Role;
-use crate::model::{ArchiveId, LedgerId, Sha256, Uuid};
+use crate::model::entry::{FORMAT, Role};
+use crate::model::{ArchiveId, LedgerId, Quoted, Sha256, Uuid};
 
 /// A key or an entry that can't be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +34,13 @@ pub enum Refusal {
     #[error("it is not a body line with a signature after it: {0}")]
     Shape(&'static str),
     /// The body is not canonical JSON.
-    #[error("its body is not canonical JSON: {0}")]
+    #[error("its body is not canonical JSON: {}", Quoted(.0))]
     NotCanonical(String),
     /// A field is missing or of another type.
-    #[error("its body can't be understood: {0}")]
+    #[error("its body can't be understood: {}", Quoted(.0))]
     Fields(String),
     /// No key that may sign this kind has signed it.
-    #[error("no key that may sign {kind:?} has signed it")]
+    #[error("no key that may sign `{}` has signed it", Quoted(.kind))]
     Unsigned {
         /// The entry's kind.
         kind: String,
@@ -49,13 +49,13 @@ pub enum Refusal {
     #[error("its signature was made for another entry")]
     OtherComment,
     /// A key in the first entry has no valid grant of the root key.
-    #[error("the key {key} has no valid grant of the root key")]
+    #[error("the key {} has no valid grant of the root key", Quoted(.key))]
     NoGrant {
         /// The key.
         key: String,
     },
     /// The first entry names another root key.
-    #[error("it names another root key ({found}) than the one that is trusted ({trusted})")]
+    #[error("it names another root key ({}) than the one that is trusted ({trusted})", Quoted(.found))]
     OtherRoot {
         /// The key in the entry.
         found: String,
@@ -71,7 +71,7 @@ pub enum Refusal {
         expected: LedgerId,
     },
     /// It belongs to another source.
-    #[error("it belongs to the source directory `{found}`, not to `{expected}`")]
+    #[error("it belongs to the source directory `{}`, not to `{expected}`", Quoted(.found))]
     OtherSource {
         /// Its source directory.
         found: String,
@@ -91,9 +91,7 @@ pub enum Refusal {
         missing: u64,
     },
     /// It does not follow the entry before it.
-    #[error(
-        "it does not follow the entry before it (its `prev` is {found:?}, expected {expected:?})"
-    )]
+    #[error("it does not follow the entry before it: it names {}, and that is {}", body(found.as_ref()), body(expected.as_ref()))]
     OtherPrevious {
         /// What it names.
         found: Option<Sha256>,
@@ -119,6 +117,12 @@ pub enum Refusal {
     /// The first entry has to be `open`, and only that.
     #[error("`open` has to be the first entry, and only that")]
     Open,
+    /// The first entry is of a format that this version does not know.
+    #[error("the ledger has format {format}, and this version knows format {FORMAT}")]
+    Newer {
+        /// Its format.
+        format: u32,
+    },
     /// A role that `open` does not give to that key.
     #[error("a key other than the root key is given the role {0:?}")]
     Role(Role),
@@ -233,6 +237,10 @@ pub enum Refusal {
         /// What it retires.
         parent: ArchiveId,
     },
+}
+
+fn body(hash: Option<&Sha256>) -> String {
+    hash.map_or_else(|| "none".to_owned(), |hash| format!("the body {hash}"))
 }
 
 fn since(first: u64, last: u64) -> String {

@@ -3,6 +3,7 @@
 mod archive;
 mod attach;
 mod delete;
+mod refused;
 mod retire;
 mod revive;
 mod rotate;
@@ -18,6 +19,8 @@ use super::key::PublicKey;
 use super::signature::{split, verify};
 use crate::model::entry::{Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Role};
 use crate::model::{ArchiveId, LedgerId, Sha256, Uuid};
+
+pub use refused::Refused;
 
 /// What the reader brings along: nothing of it may come from the store.
 #[derive(Debug, Clone)]
@@ -117,6 +120,8 @@ pub struct Replay {
     reading: Reading,
     head: Option<Head>,
     keys: Vec<(PublicKey, Vec<Role>)>,
+    /// Every key that an entry has given a role.
+    ever: Vec<PublicKey>,
     archives: HashMap<ArchiveId, Known>,
     /// Archives, and ids of attempts that were never archived.
     retired: HashSet<ArchiveId>,
@@ -161,6 +166,7 @@ impl Replay {
             reading,
             head: None,
             keys: Vec::new(),
+            ever: Vec::new(),
             archives: HashMap::new(),
             retired: HashSet::new(),
             deleted: HashSet::new(),
@@ -200,20 +206,15 @@ impl Replay {
         self.unskipped.clone()
     }
 
-    /// Notes that the object of a number does not verify, as it was found before.
+    /// Notes that the object of the next number is [litter](Refused::Litter): the next valid entry has
+    /// to name it.
     pub fn quarantine(&mut self, seq: u64) {
         self.unskipped.push(seq);
     }
 
-    /// Judges the object under that number. If it is refused it is quarantined: the next valid
-    /// entry has to name it.
+    /// Judges the object under that number. One that is refused leaves everything as it was.
     pub fn absorb(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, Refusal> {
-        let next = self.next_seq();
-        let taken = self.take(seq, object, Signature::Check);
-        if taken.is_err() && seq == next && self.reading == Reading::Strict {
-            self.unskipped.push(seq);
-        }
-        taken
+        self.take(seq, object, Signature::Check)
     }
 
     /// Takes in an object that was verified when it was first read.
@@ -253,6 +254,12 @@ impl Replay {
         // The first entry's keys are those that it names itself, each with the root key's word.
         let opened = match &entry.kind {
             EntryKind::Open(open) if self.head.is_none() => Some(self.granted(open)?),
+            // What opens a ledger of a higher format is that version's to say.
+            EntryKind::Unknown(_) if self.head.is_none() && head.format > FORMAT => {
+                return Err(Refusal::Newer {
+                    format: head.format,
+                });
+            }
             _ if self.head.is_none() => return Err(Refusal::Open),
             _ => None,
         };
@@ -306,7 +313,7 @@ impl Replay {
             | EntryKind::Unknown(_) => {}
         }
         if let Some(keys) = replaced {
-            self.keys = keys;
+            self.give_roles(keys);
         }
         self.unskipped.clear();
         let hash = Sha256::of(body);
@@ -318,6 +325,16 @@ impl Replay {
             warnings,
             lost,
         })
+    }
+
+    /// Puts keys in the place of those before, which are not forgotten.
+    fn give_roles(&mut self, keys: Vec<(PublicKey, Vec<Role>)>) {
+        for (key, _) in &keys {
+            if !self.ever.contains(key) {
+                self.ever.push(key.clone());
+            }
+        }
+        self.keys = keys;
     }
 
     /// Holds a signed entry against the one that it has to follow, and returns the numbers between the

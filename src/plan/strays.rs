@@ -11,6 +11,7 @@
 //! - An attempt that this machine gave up is dead, because nobody else has its key. Of any other
 //!   nobody here knows that. It is retired by its id first, so that it can't be committed any more,
 //!   and removed by a later run.
+//! - While an entry can't be read, an attempt that nothing is known of may be what it archives.
 //! - While a clock can't be relied on, nothing happens.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,8 @@ pub struct StrayFacts {
     pub elsewhere: Vec<ListedObject>,
     /// What the ledger says. Of what it does not know there is nothing here.
     pub ledger: BTreeMap<ArchiveId, InLedger>,
+    /// The first number of the ledger whose object can't be read as an entry, if there is one.
+    pub unread: Option<u64>,
     /// Visible archives of which something is known to be missing or damaged: a listing may lack it.
     pub damaged: BTreeSet<ArchiveId>,
     /// What this machine knows of its own attempts.
@@ -299,6 +302,11 @@ fn decide(
         }
         (None, None) => {
             let reason = "an attempt that nothing is known of here";
+            if let Some(seq) = facts.unread {
+                return keep(&format!(
+                    "{reason}; ledger entry {seq} can't be read, and may archive it"
+                ));
+            }
             match facts.may_retire {
                 MayRetire::Yes => if_quiet(
                     Fate::Retire,

@@ -7,6 +7,15 @@ use coldchain::model::LedgerId;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+/// The ledger of the one source that the catalog at that path knows.
+pub fn only_ledger(catalog: &Path) -> LedgerId {
+    let connection = Connection::open(catalog).unwrap();
+    let text: String = connection
+        .query_row("SELECT ledger FROM source", [], |row| row.get(0))
+        .unwrap();
+    text.parse().unwrap()
+}
+
 /// Every replicated value of a ledger in the catalog at that path, row by row: two that are equal
 /// say the same.
 pub fn replicated(catalog: &Path, ledger: LedgerId) -> BTreeMap<String, Vec<String>> {

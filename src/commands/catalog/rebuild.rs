@@ -8,7 +8,7 @@ use super::{config_if_any, identities, state_dir, trusted};
 use crate::cli::{CatalogRebuild, Everywhere};
 use crate::commands::backup::observer;
 use crate::commands::output::{answer, answer_json, count};
-use crate::commands::warn_of_own_words;
+use crate::commands::warn_readers;
 use crate::config::{Config, StoreConfig};
 use crate::engine::{
     LedgerRead, Rebuilding, Rebuilt, Trusted, Unfinished, World, rebuild, store_url,
@@ -50,13 +50,14 @@ pub(in crate::commands) fn run(
     let rebuilt = rebuild(&rebuilding, World::real(observer.as_ref()))?;
     if everywhere.json {
         answer_json(&to_json(&rebuilt))?;
-    } else if !everywhere.quiet || rebuilt.damage() > 0 {
+    } else if !everywhere.quiet || rebuilt.damage() > 0 || rebuilt.newer().is_some() {
         answer(&to_text(&rebuilt))?;
     }
-    warn_of_own_words(&state_dir.catalog_to_read()?)?;
-    match rebuilt.damage() {
-        0 => Ok(()),
-        damage => Err(Error::Flawed(damage)),
+    warn_readers(&state_dir.catalog_to_read()?)?;
+    match (rebuilt.damage(), rebuilt.newer()) {
+        (0, None) => Ok(()),
+        (0, Some((source_name, what))) => Err(Error::NewerLedger { source_name, what }),
+        (damage, _) => Err(Error::Flawed(damage)),
     }
 }
 

@@ -1,13 +1,15 @@
 //! What the catalog of before knows, and must not be lost or contradicted by a new one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::{Rebuilding, Rebuilt, Unfinished};
+use super::earlier::Earlier;
+use super::flaw::Flaw;
+use super::{LedgerRead, Rebuilding, Rebuilt, Unfinished};
 use crate::catalog::{Catalog, SourceRow};
 use crate::engine::source::{is_place, store_url};
 use crate::engine::state::StateDir;
 use crate::error::{Error, in_words};
-use crate::model::LedgerId;
+use crate::model::{ArchiveId, LedgerId, SourceName};
 
 /// The catalog of before, as far as it can be read.
 #[derive(Default)]
@@ -16,6 +18,8 @@ pub(super) struct Before {
     pub(super) sources: Vec<SourceRow>,
     /// How many entries of each source's ledger it knows, if any.
     entries: HashMap<LedgerId, usize>,
+    earlier: HashMap<LedgerId, Earlier>,
+    nothing: Earlier,
 }
 
 impl Before {
@@ -37,13 +41,17 @@ impl Before {
         let catalog = state_dir.catalog_to_read()?;
         let sources = catalog.sources()?;
         let mut entries = HashMap::new();
+        let mut earlier = HashMap::new();
         for row in &sources {
             entries.insert(row.ledger, catalog.entries(&row.ledger)?.len());
+            earlier.insert(row.ledger, Earlier::of(&catalog, &row.ledger)?);
         }
         Ok(Self {
             catalog: Some(catalog),
             sources,
             entries,
+            earlier,
+            nothing: Earlier::default(),
         })
     }
 
@@ -53,6 +61,34 @@ impl Before {
         self.entries
             .get(&row.ledger)
             .is_some_and(|known| *known > 0)
+    }
+
+    /// What it has of a ledger.
+    pub(super) fn of(&self, ledger: &LedgerId) -> &Earlier {
+        self.earlier.get(ledger).unwrap_or(&self.nothing)
+    }
+
+    /// What was begun here in a source's directory, and is in no ledger.
+    pub(super) fn attempts_in(
+        &self,
+        directory: &SourceName,
+        url: &str,
+    ) -> Result<BTreeSet<ArchiveId>, Error> {
+        let mut attempts = BTreeSet::new();
+        let Some(catalog) = &self.catalog else {
+            return Ok(attempts);
+        };
+        let rows = self.sources.iter();
+        for row in rows.filter(|row| {
+            row.directory == directory.as_str()
+                && is_place(&row.store, url)
+                && self.of(&row.ledger).entries.is_empty()
+        }) {
+            attempts.extend(catalog.abandoned(&row.ledger)?);
+            let begun = catalog.archives(&row.ledger)?;
+            attempts.extend(begun.into_iter().map(|archive| archive.id));
+        }
+        Ok(attempts)
     }
 
     /// Refuses to drop an attempt that only the catalog of before can go on with.
@@ -73,7 +109,12 @@ impl Before {
 
     /// Refuses a new catalog that lacks what the one of before knows: a ledger, entries at its end, other
     /// entries, or an archive whose commit was never answered.
-    pub(super) fn refuse_loss(&self, job: &Rebuilding<'_>, new: &Catalog) -> Result<(), Error> {
+    pub(super) fn refuse_loss(
+        &self,
+        job: &Rebuilding<'_>,
+        new: &Catalog,
+        read: &[LedgerRead],
+    ) -> Result<(), Error> {
         let Some(catalog) = &self.catalog else {
             return Ok(());
         };
@@ -90,28 +131,8 @@ impl Before {
                     });
                 }
             };
-            if let Some((seq, hash)) = catalog.head(&row.ledger)? {
-                let head = new.head(&row.ledger)?.map_or(0, |(seq, _)| seq);
-                if head < seq {
-                    return Err(Error::LedgerBehind {
-                        source_name: row.name.clone(),
-                        store: store.clone(),
-                        missing: head + 1,
-                        head: seq,
-                    });
-                }
-                // One that is lost in between is told as such.
-                if new
-                    .entry_hash(&row.ledger, seq)?
-                    .is_some_and(|now| now != hash)
-                {
-                    return Err(Error::LedgerForked {
-                        source_name: row.name.clone(),
-                        store: store.clone(),
-                        seq,
-                    });
-                }
-            }
+            let read = read.iter().find(|read| read.ledger == row.ledger);
+            self.require_no_rollback(row, store, new, read)?;
             if job.unfinished == Unfinished::Keep {
                 let archives = new.archives(&row.ledger)?;
                 let committing = catalog.committing(&row.ledger)?;
@@ -127,6 +148,45 @@ impl Before {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a store that shows less of a ledger than was known, or another.
+    fn require_no_rollback(
+        &self,
+        row: &SourceRow,
+        store: &str,
+        new: &Catalog,
+        read: Option<&LedgerRead>,
+    ) -> Result<(), Error> {
+        let forked = |seq| Error::LedgerForked {
+            source_name: row.name.clone(),
+            store: store.to_owned(),
+            seq,
+        };
+        let earlier = self.of(&row.ledger);
+        for (seq, entry) in &earlier.entries {
+            // One that is lost in between is told as such.
+            let now = new.entry_hash(&row.ledger, *seq)?;
+            if now.is_some_and(|now| now != entry.hash) {
+                return Err(forked(*seq));
+            }
+        }
+        let head = new.head(&row.ledger)?.map_or(0, |(seq, _)| seq);
+        let known = earlier.entries.keys().next_back().copied().unwrap_or(0);
+        if head >= known {
+            return Ok(());
+        }
+        let mut flaws = read.into_iter().flat_map(|read| &read.flaws);
+        let fork = flaws.find_map(|flaw| match flaw {
+            Flaw::Forked(seq, _) => Some(forked(*seq)),
+            _ => None,
+        });
+        Err(fork.unwrap_or_else(|| Error::LedgerBehind {
+            source_name: row.name.clone(),
+            store: store.to_owned(),
+            missing: head + 1,
+            head: known,
+        }))
     }
 
     /// A source without an entry has its ledger's id here and in the kit alone.

@@ -1,14 +1,14 @@
 //! Whose ledger lies in a directory, and what its source is called.
 
-use super::Rebuilding;
 use super::before::Before;
+use super::{Rebuilding, Survey};
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::{Source, SourcePlace};
-use crate::engine::head::MAX_ENTRY_BYTES;
+use crate::engine::entry_object::{MAX_ENTRY_BYTES, is_no_entry};
 use crate::engine::source::{is_place, store_url};
 use crate::error::Error;
-use crate::ledger::{PublicKey, decode_body, split};
-use crate::model::entry::EntryKind;
+use crate::ledger::{PublicKey, Refusal, decode_body, split};
+use crate::model::entry::{Entry, EntryKind};
 use crate::model::{LedgerId, SourceName, keys};
 use crate::store::Store;
 
@@ -26,10 +26,10 @@ impl Rebuilding<'_> {
         directory: &SourceName,
         url: &str,
         store: &dyn Store,
+        survey: &Survey,
         before: &Before,
         new: &Catalog,
     ) -> Result<Choice, Error> {
-        let first = keys::ledger_entry(directory.as_str(), 1);
         let known: Vec<(LedgerId, SourceName)> = before
             .sources
             .iter()
@@ -42,10 +42,24 @@ impl Rebuilding<'_> {
                     .map(|named| (named.ledger, named.name.clone())),
             )
             .collect();
-        let claimed = store
-            .get(&store.locate(&first), MAX_ENTRY_BYTES)
-            .ok()
-            .and_then(|object| decode_body(split(&object).ok()?.0).ok());
+        let (claimed, refused) = match claimed(directory, store)? {
+            Ok(entry) => (Some(entry), None),
+            Err(why) => (None, Some(why)),
+        };
+        let refuse = |why: Refusal| {
+            let seq = match why {
+                Refusal::Gap { .. } => survey.entries.first().copied().unwrap_or(1),
+                _ => 1,
+            };
+            Choice::Refuse(Error::EntryRefused {
+                seq,
+                source_name: self
+                    .configured(directory, url)
+                    .map_or_else(|| directory.clone(), |source| source.name.clone()),
+                store: url.to_owned(),
+                source: Box::new(why),
+            })
+        };
         let root = claimed.as_ref().and_then(|entry| {
             let EntryKind::Open(open) = &entry.kind else {
                 return None;
@@ -62,9 +76,14 @@ impl Rebuilding<'_> {
         let (ledger, name) = match (found.or(known.first()), ledger) {
             // If it is another, reading it says what it is instead.
             (Some((ledger, name)), _) => (*ledger, name.clone()),
+            (None, None) if self.trusted.sources.is_empty() || !self.trusted.typed.is_empty() => {
+                // It may be one that is trusted: what it was, only its first entry said.
+                return Ok(refuse(refused.unwrap_or(Refusal::Open)));
+            }
             (None, None) => {
                 return Ok(Choice::LeaveOut(
-                    "its first ledger entry is missing or damaged".to_owned(),
+                    "the recovery kit names no ledger there, and its first entry is missing or damaged"
+                        .to_owned(),
                 ));
             }
             (None, Some(ledger)) => match (&root, self.trusted.sources.is_empty()) {
@@ -87,8 +106,20 @@ impl Rebuilding<'_> {
             },
         };
         let Some(root) = root.or_else(|| self.trusted.roots.first().cloned()) else {
-            return Err(Error::NobodyTrusted);
+            let newer = claimed.filter(|entry| matches!(entry.kind, EntryKind::Unknown(_)));
+            return Ok(refuse(newer.map_or(Refusal::Open, |entry| {
+                Refusal::Newer {
+                    format: entry.head.format,
+                }
+            })));
         };
+        if let Some(known) = new.sources()?.iter().find(|known| known.ledger == ledger) {
+            return Ok(Choice::Refuse(Error::LedgerTwice {
+                source_name: known.name.clone(),
+                first: format!("{}/{}", known.store, known.directory),
+                second: format!("{url}/{directory}"),
+            }));
+        }
         let configured = self.configured(directory, url);
         let row = SourceRow {
             name: match configured {
@@ -100,12 +131,6 @@ impl Rebuilding<'_> {
             store: url.to_owned(),
             ledger,
         };
-        if new.sources()?.iter().any(|known| known.ledger == ledger) {
-            return Ok(Choice::Refuse(Error::LedgerTwice {
-                source_name: row.name,
-                store: url.to_owned(),
-            }));
-        }
         Ok(Choice::Read(root, row))
     }
 
@@ -156,4 +181,22 @@ impl Rebuilding<'_> {
 fn name_of(ledger: LedgerId, directory: &SourceName, before: &Before) -> SourceName {
     let known = before.sources.iter().find(|row| row.ledger == ledger);
     known.map_or_else(|| directory.clone(), |row| row.name.clone())
+}
+
+/// What the first entry of a directory's ledger says, whoever has signed it; or why it says nothing. It
+/// is fetched a second time before it is called damaged.
+fn claimed(directory: &SourceName, store: &dyn Store) -> Result<Result<Entry, Refusal>, Error> {
+    let first = store.locate(&keys::ledger_entry(directory.as_str(), 1));
+    let look = || match store.get(&first, MAX_ENTRY_BYTES) {
+        Ok(object) => Ok(split(&object).and_then(|(body, _)| decode_body(body))),
+        Err(error) if error.is_not_found() => Ok(Err(Refusal::Gap { missing: 1 })),
+        Err(error) if is_no_entry(&error) => {
+            Ok(Err(Refusal::Shape("the store has no such object there")))
+        }
+        Err(error) => Err(Error::from(error)),
+    };
+    match look()? {
+        Ok(entry) => Ok(Ok(entry)),
+        Err(_) => look(),
+    }
 }

@@ -9,8 +9,13 @@ use crate::model::ArchiveId;
 pub enum Flaw {
     /// Entries between sound ones are damaged or lost.
     Lost(RangeInclusive<u64>),
-    /// The object of a number does not verify, and nothing was lost by it.
+    /// The object of a number does not verify, and a later entry says that it passes over it.
     Quarantined(u64, String),
+    /// The object of a number does not verify, and no entry passes over it: it may be one that was
+    /// damaged.
+    Unread(u64, String),
+    /// An entry is damaged or lost in the store, and the catalog that was here has a sound copy.
+    Copied(u64, String),
     /// A signed entry does not follow the one before: it and all after it were not read.
     Forked(u64, String),
     /// A kind or a format that this version does not know.
@@ -52,6 +57,14 @@ impl Flaw {
         match self {
             Self::Lost(lost) => format!("{} damaged or lost", entries(lost)),
             Self::Quarantined(seq, why) => format!("entry {seq} is passed over: {why}"),
+            Self::Unread(seq, why) => {
+                format!("entry {seq} is damaged, or none of this ledger: {why}")
+            }
+            Self::Copied(seq, why) => {
+                format!(
+                    "entry {seq} is damaged or lost in the store, and is taken from the catalog's copy: {why}"
+                )
+            }
             Self::Forked(seq, why) => {
                 format!(
                     "the ledger has forked, and is read up to entry {} only: {why}",
@@ -90,6 +103,8 @@ impl Flaw {
         match self {
             Self::Lost(_) => "lost",
             Self::Quarantined(..) => "quarantined",
+            Self::Unread(..) => "unread",
+            Self::Copied(..) => "copied",
             Self::Forked(..) => "forked",
             Self::Unknown(_) => "unknown",
             Self::Behind { .. } => "behind",

@@ -4,8 +4,10 @@
 //! whole; the old one stays under another name. What the old catalog and the recovery kit know of a
 //! ledger's head is held against what the store shows: a store that has gone back is not believed.
 
+mod absent;
 mod before;
 mod choose;
+mod earlier;
 mod flaw;
 mod pins;
 mod read;
@@ -17,20 +19,21 @@ use std::path::PathBuf;
 
 use crate::catalog::{Catalog, NewCatalog, SourceRow};
 use crate::config::{Config, StoreConfig};
+use crate::engine::caution::{remember_newer, remember_own_word};
 use crate::engine::kit_file::note_in_kit;
-use crate::engine::source::{OpenSource, is_place, store_address, store_url};
+use crate::engine::source::{OpenSource, store_address, store_url};
 use crate::engine::state::StateDir;
 use crate::engine::trust::Trusted;
 use crate::engine::world::World;
 use crate::error::Error;
-use crate::ledger::PublicKey;
 use crate::model::SourceName;
 use crate::seal::Identities;
 use crate::store::Store;
 
+pub(super) use earlier::Earlier;
 pub use flaw::Flaw;
 pub use read::LedgerRead;
-pub(super) use read::read_ledger;
+pub(super) use read::{LedgerPlace, read_ledger};
 pub use survey::Unnamed;
 pub(super) use survey::{Survey, survey_of};
 
@@ -83,6 +86,14 @@ impl Rebuilt {
     pub fn damage(&self) -> usize {
         let flaws = self.read.iter().flat_map(|read| &read.flaws);
         flaws.filter(|flaw| flaw.is_damage()).count() + self.refused.len()
+    }
+
+    /// The first source whose ledger is newer than this version, and what that does not know in it.
+    pub fn newer(&self) -> Option<(SourceName, String)> {
+        self.read.iter().find_map(|read| {
+            let unknown = read.unknown();
+            (!unknown.is_empty()).then(|| (read.source.clone(), unknown.join(", ")))
+        })
     }
 }
 
@@ -137,8 +148,9 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
             |(_, error)| error,
         ));
     }
+    job.note_elsewhere(&mut rebuilt);
     require_one_opened(&mut rebuilt)?;
-    before.refuse_loss(job, &new)?;
+    before.refuse_loss(job, &new, &rebuilt.read)?;
     before.keep_what_was_never_archived(&mut new)?;
     rebuilt.kept = swap::swap_in(job.state_dir, new, before.catalog)?;
     if let [root] = job.trusted.roots.as_slice() {
@@ -181,33 +193,14 @@ impl Rebuilding<'_> {
     ) -> Result<(), Error> {
         let url = store_url(config);
         let surveys = survey(store)?;
-        for named in &self.trusted.sources {
-            let is_there = surveys.keys().any(|name| name.as_str() == named.directory);
-            if self.stores.len() > 1 || is_there {
+        self.note_absent(&url, &surveys, rebuilt);
+        for (directory, survey) in surveys {
+            if survey.entries.is_empty() {
+                self.note_without_ledger(&directory, &url, &survey, before, rebuilt)?;
                 continue;
             }
-            let place = format!("{url}/{}", named.directory);
-            match named.head {
-                // One that was never archived has a ledger in the kit, and none in the store.
-                None => rebuilt.remarks.push(format!(
-                    "{}: nothing is archived in {place} that the kit knows of",
-                    named.name
-                )),
-                Some(head) if is_place(&named.store, &url) => rebuilt.refused.push((
-                    place,
-                    Error::LedgerBehind {
-                        source_name: named.name.clone(),
-                        store: url.clone(),
-                        missing: 1,
-                        head: head.seq,
-                    },
-                )),
-                Some(_) => {}
-            }
-        }
-        for (directory, survey) in surveys {
             let place = format!("{url}/{directory}");
-            match self.choose(&directory, &url, store, before, new)? {
+            match self.choose(&directory, &url, store, &survey, before, new)? {
                 Choice::Read(root, row) => {
                     let source = self.source(&row, &url)?;
                     let open = OpenSource {
@@ -219,13 +212,20 @@ impl Rebuilding<'_> {
                         store,
                     };
                     new.add_source(&open.row)?;
-                    let read = read_ledger(&open, &root, &survey, self.identities, new, world);
-                    match read {
+                    let place_of_ledger = LedgerPlace {
+                        source: &open,
+                        root: &root,
+                        survey: &survey,
+                        earlier: before.of(&open.row.ledger),
+                        identities: self.identities,
+                    };
+                    match read_ledger(&place_of_ledger, new, world) {
                         Ok(mut read) => {
                             self.hold_against_kit(&mut read, new)?;
                             if self.trusted.names(&read.ledger) {
                                 note_in_kit(&open.row, new)?;
                             }
+                            remember_newer(&open.row.name, &read.unknown(), new)?;
                             if self.trusted.takes_any() {
                                 remember_own_word(&open.row.name, &root, new)?;
                             }
@@ -240,7 +240,9 @@ impl Rebuilding<'_> {
                             read.of_unknown_origin = regained.of_unknown_origin;
                             rebuilt.read.push(read);
                         }
-                        Err(error @ Error::EntryRefused { .. }) => {
+                        Err(
+                            error @ (Error::EntryRefused { .. } | Error::LedgerUntrusted { .. }),
+                        ) => {
                             new.forget_source(&open.row)?;
                             rebuilt.refused.push((place, error));
                         }
@@ -276,32 +278,4 @@ impl Rebuilding<'_> {
         }
         Ok(())
     }
-}
-
-/// What is told of a source whose ledger was taken at its own word.
-const OWN_WORD: &str = "own word";
-
-/// Notes in the new catalog that nobody trusted vouches for a source's ledger.
-fn remember_own_word(
-    source: &SourceName,
-    root: &PublicKey,
-    new: &mut Catalog,
-) -> Result<(), Error> {
-    let message = format!(
-        "nobody vouches for its ledger: the root key {root} is the store's own word; \
-         `coldchain catalog rebuild` with the recovery kit or --trust checks it"
-    );
-    new.tell(source, OWN_WORD, &message)?;
-    Ok(())
-}
-
-/// What a reader must be told of the sources whose ledgers were taken at their own word.
-pub fn own_words(catalog: &Catalog) -> Result<Vec<String>, Error> {
-    let mut messages = Vec::new();
-    for row in catalog.sources()? {
-        if let Some(message) = catalog.told(&row.name, OWN_WORD)? {
-            messages.push(format!("{}: {message}", row.name));
-        }
-    }
-    Ok(messages)
 }

@@ -1,6 +1,6 @@
 //! Reading a ledger into a catalog, as far as it is sound.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::thread;
 
@@ -8,22 +8,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::NaiveDate;
 
+use super::earlier::Earlier;
 use super::flaw::Flaw;
 use super::survey::{Survey, Unnamed};
 use crate::catalog::Catalog;
-use crate::engine::head::{MAX_ENTRY_BYTES, write_absorbed};
+use crate::engine::entry_object::{Judged, fetch, is_no_entry, judge};
+use crate::engine::head::write_absorbed;
 use crate::engine::listed::lacking;
 use crate::engine::source::OpenSource;
 use crate::engine::unlock::{SealedArchive, opens_nothing};
 use crate::engine::world::World;
 use crate::error::{Error, in_words};
-use crate::ledger::{Head, PublicKey, Replay, Trust};
+use crate::ledger::{Absorbed, Head, PublicKey, Refusal, Refused, Replay, Trust};
 use crate::model::entry::{
     ArchiveEntry, Attachment, DeleteEntry, EntryKind, PrivateFacts, RetireEntry, Timestamp,
 };
 use crate::model::{ArchiveId, LedgerId, SourceName, keys};
 use crate::seal::{ArchiveKey, Identities};
-use crate::store::{ErrorKind, StoreError};
+use crate::store::StoreError;
 
 /// Entries on their way at once.
 const AT_ONCE: usize = 16;
@@ -59,10 +61,24 @@ pub struct LedgerRead {
     pub(super) locked: Option<Error>,
 }
 
+impl LedgerRead {
+    /// What of it this version does not know.
+    pub(super) fn unknown(&self) -> Vec<String> {
+        let flaws = self.flaws.iter();
+        flaws
+            .filter_map(|flaw| match flaw {
+                Flaw::Unknown(what) => Some(what.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
 /// A ledger in hand.
 struct Reading<'a> {
     source: &'a OpenSource<'a>,
     identities: Option<(&'a Identities, &'a str)>,
+    earlier: &'a Earlier,
     replay: Replay,
     read: LedgerRead,
     /// Which visible archive stands for a date.
@@ -72,16 +88,31 @@ struct Reading<'a> {
     sealed: HashMap<ArchiveId, SealedArchive>,
 }
 
+/// Where a ledger is read from, and by whose word.
+pub(in crate::engine) struct LedgerPlace<'a> {
+    pub(in crate::engine) source: &'a OpenSource<'a>,
+    pub(in crate::engine) root: &'a PublicKey,
+    pub(in crate::engine) survey: &'a Survey,
+    /// What a catalog had of it before. An entry that is not sound in the store is taken from it, if it
+    /// has it and it verifies in its place.
+    pub(in crate::engine) earlier: &'a Earlier,
+    pub(in crate::engine) identities: Option<(&'a Identities, &'a str)>,
+}
+
 /// Reads a source's ledger from the store into a catalog that knows the source and nothing of its
 /// ledger. Only the first entry has to be sound.
 pub(in crate::engine) fn read_ledger(
-    source: &OpenSource<'_>,
-    root: &PublicKey,
-    survey: &Survey,
-    identities: Option<(&Identities, &str)>,
+    place: &LedgerPlace<'_>,
     catalog: &mut Catalog,
     world: World<'_>,
 ) -> Result<LedgerRead, Error> {
+    let LedgerPlace {
+        source,
+        root,
+        survey,
+        earlier,
+        identities,
+    } = *place;
     let trust = Trust {
         ledger: source.row.ledger,
         source_directory: source.row.directory.clone(),
@@ -90,6 +121,7 @@ pub(in crate::engine) fn read_ledger(
     let mut reading = Reading {
         source,
         identities,
+        earlier,
         replay: Replay::reading_past(trust),
         read: LedgerRead {
             source: source.name().clone(),
@@ -110,7 +142,12 @@ pub(in crate::engine) fn read_ledger(
         lost: false,
         sealed: HashMap::new(),
     };
-    'all: for numbers in survey.entries.chunks(AT_ONCE) {
+    // What lies beyond the newest in the store is not filled in: a store that has gone back says so.
+    let newest = survey.entries.last().copied().unwrap_or(0);
+    let copied = earlier.entries.range(..newest).map(|(seq, _)| *seq);
+    let numbers: BTreeSet<u64> = survey.entries.iter().copied().chain(copied).collect();
+    let numbers: Vec<u64> = numbers.into_iter().collect();
+    'all: for numbers in numbers.chunks(AT_ONCE) {
         world.interrupt.check()?;
         for (seq, object) in numbers.iter().zip(fetch_all(source, numbers)) {
             if !reading.take(*seq, object, catalog)? {
@@ -118,6 +155,7 @@ pub(in crate::engine) fn read_ledger(
             }
         }
     }
+    catalog.record_verifications(&earlier.checks)?;
     reading.finish(survey, catalog, world)
 }
 
@@ -129,42 +167,90 @@ impl Reading<'_> {
         object: Result<Vec<u8>, StoreError>,
         catalog: &mut Catalog,
     ) -> Result<bool, Error> {
-        let ledger = self.source.row.ledger;
         let object = match object {
             Ok(object) => object,
-            Err(error) if matches!(error.kind, ErrorKind::TooLarge | ErrorKind::NotAnObject) => {
-                let why = in_words(&error);
-                catalog.quarantine(&ledger, seq, &why)?;
-                self.read.flaws.push(Flaw::Quarantined(seq, why));
+            Err(error) if is_no_entry(&error) => {
+                let why = error.kind.to_string();
+                if !self.take_copy(seq, &why, catalog)? {
+                    self.leave(seq, why, catalog)?;
+                }
                 return Ok(true);
             }
             Err(error) => return Err(error.into()),
         };
-        let absorbed = match self.replay.absorb(seq, &object) {
-            Ok(absorbed) => absorbed,
-            Err(refusal) if self.replay.head().is_none() => {
-                return Err(Error::EntryRefused {
-                    seq,
-                    source_name: self.source.name().clone(),
-                    store: self.source.store.url(),
-                    source: Box::new(refusal),
-                });
-            }
-            Err(refusal) if refusal.was_signed() => {
-                self.read.flaws.push(Flaw::Forked(seq, refusal.to_string()));
+        match judge(self.source, &mut self.replay, seq, object)? {
+            Judged::Entry { object, absorbed } => self.accept(seq, &object, &absorbed, catalog)?,
+            // Before the first entry nobody's signature counts.
+            Judged::Refused(Refused::Stop, why) if self.replay.head().is_some() => {
+                self.read.flaws.push(Flaw::Forked(seq, why.to_string()));
                 return Ok(false);
             }
-            Err(refusal) => {
-                catalog.quarantine(&ledger, seq, &refusal.to_string())?;
-                let flaw = Flaw::Quarantined(seq, refusal.to_string());
-                self.read.flaws.push(flaw);
-                return Ok(true);
+            Judged::Refused(_, why) => {
+                let told = why.to_string();
+                if !self.take_copy(seq, &told, catalog)? {
+                    self.require_first(seq, why)?;
+                    self.leave(seq, told, catalog)?;
+                }
             }
+        }
+        Ok(true)
+    }
+
+    /// Takes the earlier copy of an entry, if there is one and it belongs there.
+    fn take_copy(&mut self, seq: u64, why: &str, catalog: &mut Catalog) -> Result<bool, Error> {
+        let earlier = self.earlier;
+        let Some(entry) = earlier.entries.get(&seq) else {
+            return Ok(false);
         };
+        let Ok(absorbed) = self.replay.absorb(seq, &entry.object) else {
+            return Ok(false);
+        };
+        self.accept(seq, &entry.object, &absorbed, catalog)?;
+        self.read.flaws.push(Flaw::Copied(seq, why.to_owned()));
+        Ok(true)
+    }
+
+    /// Without the first entry there is no ledger to read.
+    fn require_first(&self, seq: u64, why: Refusal) -> Result<(), Error> {
+        if self.replay.head().is_some() {
+            return Ok(());
+        }
+        let (source_name, store) = (self.source.name().clone(), self.source.store.url());
+        let source = Box::new(why);
+        Err(match *source {
+            Refusal::OtherLedger { .. } | Refusal::OtherRoot { .. } => Error::LedgerUntrusted {
+                source_name,
+                store,
+                source,
+            },
+            _ => Error::EntryRefused {
+                seq,
+                source_name,
+                store,
+                source,
+            },
+        })
+    }
+
+    /// Notes that a number's object does not verify. Whether an entry is lost by it, a later one says.
+    fn leave(&mut self, seq: u64, why: String, catalog: &mut Catalog) -> Result<(), Error> {
+        catalog.quarantine(&self.source.row.ledger, seq, &why)?;
+        self.read.flaws.push(Flaw::Unread(seq, why));
+        Ok(())
+    }
+
+    fn accept(
+        &mut self,
+        seq: u64,
+        object: &[u8],
+        absorbed: &Absorbed,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
         if let Some(lost) = absorbed.lost.clone() {
             self.lost = true;
             self.note_lost(&lost, catalog)?;
         }
+        self.note_passed_over(&absorbed.entry.head.skips, catalog)?;
         let dated: &[ArchiveId] = match &absorbed.entry.kind {
             EntryKind::Archive(archive) => std::slice::from_ref(&archive.id),
             EntryKind::Revive(revive) => &revive.archives,
@@ -179,7 +265,7 @@ impl Reading<'_> {
                 catalog.retire_unseen(&before)?;
             }
         }
-        write_absorbed(self.source, catalog, seq, &object, &absorbed)?;
+        write_absorbed(self.source, catalog, seq, object, absorbed)?;
         match &absorbed.entry.kind {
             EntryKind::Archive(archive) => {
                 let sealed = SealedArchive {
@@ -215,10 +301,22 @@ impl Reading<'_> {
             self.read.flaws.push(Flaw::Unknown(warning.to_string()));
         }
         self.read.entries += 1;
-        Ok(true)
+        Ok(())
     }
 
-    /// What was passed over as not ours was part of the ledger, as the entry after it says.
+    /// What did not verify was not part of the ledger, as the entry after it says.
+    fn note_passed_over(&mut self, skips: &[u64], catalog: &mut Catalog) -> Result<(), Error> {
+        for flaw in &mut self.read.flaws {
+            if let Flaw::Unread(seq, why) = flaw
+                && skips.contains(seq)
+            {
+                *flaw = Flaw::Quarantined(*seq, std::mem::take(why));
+            }
+        }
+        self.quarantine_missing(skips.iter().copied(), catalog)
+    }
+
+    /// What did not verify was part of the ledger, as the entry after it says.
     fn note_lost(
         &mut self,
         lost: &RangeInclusive<u64>,
@@ -226,11 +324,20 @@ impl Reading<'_> {
     ) -> Result<(), Error> {
         self.read
             .flaws
-            .retain(|flaw| !matches!(flaw, Flaw::Quarantined(seq, _) if lost.contains(seq)));
+            .retain(|flaw| !matches!(flaw, Flaw::Unread(seq, _) if lost.contains(seq)));
         self.read.flaws.push(Flaw::Lost(lost.clone()));
+        self.quarantine_missing(lost.clone(), catalog)
+    }
+
+    /// A writer has to know the numbers that have no entry also where their objects are gone.
+    fn quarantine_missing(
+        &self,
+        numbers: impl Iterator<Item = u64>,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
         let quarantined = catalog.quarantined(&self.source.row.ledger)?;
         let noted = |seq| quarantined.iter().any(|(noted, _)| *noted == seq);
-        for seq in lost.clone().filter(|seq| !noted(*seq)) {
+        for seq in numbers.filter(|seq| !noted(*seq)) {
             catalog.quarantine(&self.source.row.ledger, seq, "it is missing")?;
         }
         Ok(())
@@ -323,17 +430,10 @@ fn private_facts(archive: &ArchiveEntry, key: &ArchiveKey) -> Result<PrivateFact
 
 /// Fetches entries, several at once: one after the other they would take as many round trips.
 fn fetch_all(source: &OpenSource<'_>, numbers: &[u64]) -> Vec<Result<Vec<u8>, StoreError>> {
-    let store = source.store;
-    let directory = source.row.directory.as_str();
     thread::scope(|scope| {
         let fetching: Vec<_> = numbers
             .iter()
-            .map(|seq| {
-                scope.spawn(move || {
-                    let locator = store.locate(&keys::ledger_entry(directory, *seq));
-                    store.get(&locator, MAX_ENTRY_BYTES)
-                })
-            })
+            .map(|seq| scope.spawn(move || fetch(source, *seq)))
             .collect();
         fetching
             .into_iter()

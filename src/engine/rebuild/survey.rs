@@ -40,7 +40,7 @@ pub(in crate::engine) fn survey(store: &dyn Store) -> Result<BTreeMap<SourceName
         let survey: &mut Survey = surveys.entry(name).or_default();
         survey.note(&directory, listed);
     }
-    surveys.retain(|_, survey| !survey.entries.is_empty());
+    surveys.retain(|_, survey| !survey.entries.is_empty() || !survey.archives.is_empty());
     Ok(surveys)
 }
 

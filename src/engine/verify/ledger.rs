@@ -6,13 +6,13 @@ use super::Verifying;
 use super::progress::Progress;
 use super::unreadable::{in_short, unreadable};
 use crate::catalog::{Catalog, CatalogError, EntryRow};
-use crate::engine::head::MAX_ENTRY_BYTES;
+use crate::engine::entry_object::{Judged, MAX_ENTRY_BYTES, judge};
 use crate::engine::kit_file::heads_of;
 use crate::engine::source::OpenSource;
 use crate::engine::thaw::ask_all;
 use crate::engine::unlock::SealedArchive;
 use crate::error::{Error, in_words};
-use crate::ledger::{Absorbed, PublicKey, Refusal, Replay, Trust, decode_body, split};
+use crate::ledger::{Absorbed, PublicKey, Refused, Replay, Trust, decode_body, split};
 use crate::model::entry::{Attachment, EntryKind};
 use crate::model::{ArchiveId, LedgerId, Sha256, keys};
 use crate::plan::Damage;
@@ -62,8 +62,8 @@ struct Reading<'a> {
     replay: Replay,
     archives: Vec<SealedArchive>,
     report: LedgerReport,
-    /// Objects that do not verify, and that no later entry has passed over yet.
-    unpassed: Vec<Damage>,
+    /// Numbers whose objects do not verify, and of which no later entry has said what they are.
+    unread: BTreeMap<u64, String>,
     /// The hashes of the entries that are believed.
     hashes: BTreeMap<u64, Sha256>,
 }
@@ -89,14 +89,15 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
     let head = known.keys().next_back().copied().unwrap_or(0);
     let mut reading = Reading {
         verifying,
-        replay: Replay::new(trust),
+        // Past what is lost for good: a catalog that was made anew after it has a copy of all the rest.
+        replay: Replay::reading_past(trust),
         archives: Vec::new(),
         report: LedgerReport {
             known: known.len() as u64,
             notes: stored.no_entries(),
             ..LedgerReport::default()
         },
-        unpassed: Vec::new(),
+        unread: BTreeMap::new(),
         hashes: BTreeMap::new(),
     };
     let numbers: BTreeSet<u64> = known.keys().chain(stored.bytes.keys()).copied().collect();
@@ -121,9 +122,9 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
                     return Err(error.into());
                 }
                 object => match known.get(&seq) {
-                    Some(entry) => reading.known(entry, object, &quarantined)?,
-                    None if seq < head => reading.passed_over(seq, &quarantined),
-                    None => reading.unknown(seq, object),
+                    Some(entry) => reading.known(entry, object)?,
+                    None if seq < head => reading.between(seq, &quarantined),
+                    None => reading.unknown(seq, object)?,
                 },
             }
         }
@@ -205,29 +206,11 @@ fn batches(mut wanted: &[Wanted]) -> Vec<&[Wanted]> {
 impl Reading<'_> {
     /// An entry that the catalog has seen committed. Whatever the store has in its place, what
     /// follows is judged by the catalog's copy.
-    fn known(
-        &mut self,
-        entry: &EntryRow,
-        object: Object,
-        quarantined: &BTreeMap<u64, String>,
-    ) -> Result<(), Error> {
+    fn known(&mut self, entry: &EntryRow, object: Object) -> Result<(), Error> {
         let seq = entry.seq;
-        let before = self.replay.next_seq()..seq;
-        for (passed, _) in quarantined.range(before) {
-            self.replay.quarantine(*passed);
-        }
         let what = match object {
             Object::There(object) if object == entry.object => None,
-            Object::There(object) => Some(match self.replay.clone().absorb(seq, &object) {
-                Ok(_) => {
-                    "it is signed, but it is not the one that was committed: the ledger has forked"
-                        .to_owned()
-                }
-                Err(refusal) => format!(
-                    "it is not the one that was committed: {}",
-                    in_words(&refusal)
-                ),
-            }),
+            Object::There(object) => self.instead_of(entry, object)?,
             Object::Missing => Some("it is missing, and was committed".to_owned()),
             Object::TooLong => Some(format!(
                 "it is longer than the {} bytes that were committed",
@@ -257,55 +240,75 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// An object under a number that the committed entries pass over.
-    fn passed_over(&mut self, seq: u64, quarantined: &BTreeMap<u64, String>) {
-        match quarantined.get(&seq) {
-            Some(why) => self.note_passed_over(seq, why),
-            None => self.damaged(seq, "no entry was committed under this number".to_owned()),
-        }
+    /// What the store has in the place of an entry; nothing, if it comes sound the second time.
+    fn instead_of(&self, entry: &EntryRow, object: Vec<u8>) -> Result<Option<String>, Error> {
+        let source = self.verifying.source;
+        Ok(
+            match judge(source, &mut self.replay.clone(), entry.seq, object)? {
+                Judged::Entry { object, .. } if object == entry.object => None,
+                Judged::Entry { .. } => Some(
+                    "it is signed, but it is not the one that was committed: the ledger has forked"
+                        .to_owned(),
+                ),
+                Judged::Refused(_, why) => Some(format!(
+                    "it is not the one that was committed: {}",
+                    in_words(&why)
+                )),
+            },
+        )
+    }
+
+    /// An object under a number between committed entries: the next of them says what it is.
+    fn between(&mut self, seq: u64, quarantined: &BTreeMap<u64, String>) {
+        let why = quarantined.get(&seq).map_or_else(
+            || "no entry was committed under this number".to_owned(),
+            String::clone,
+        );
+        self.unread.insert(seq, why);
     }
 
     /// An object that the catalog does not know.
-    fn unknown(&mut self, seq: u64, object: Object) {
-        let object = match object {
-            Object::There(object) => object,
-            // It was listed a moment ago. What follows it, if anything, finds a gap.
-            Object::Missing => {
-                return self.damaged(seq, "it was listed, and is not there".to_owned());
+    fn unknown(&mut self, seq: u64, object: Object) -> Result<(), Error> {
+        let why = match object {
+            Object::There(object) => {
+                match judge(self.verifying.source, &mut self.replay, seq, object)? {
+                    Judged::Entry { absorbed, .. } => {
+                        self.report.valid += 1;
+                        self.report
+                            .notes
+                            .push(format!("entry {seq} is not in the catalog yet"));
+                        self.take(*absorbed);
+                        return Ok(());
+                    }
+                    Judged::Refused(Refused::Stop, why) => {
+                        self.damaged(seq, in_words(&why));
+                        return Ok(());
+                    }
+                    Judged::Refused(Refused::Suspect | Refused::Litter, why) => in_words(&why),
+                }
             }
-            Object::TooLong => return self.pass_over(seq, too_long()),
-            Object::Unreadable(error) => return self.pass_over(seq, in_short(&error)),
+            // It was listed a moment ago.
+            Object::Missing => "it was listed, and is not there".to_owned(),
+            Object::TooLong => too_long(),
+            Object::Unreadable(error) => in_short(&error),
         };
-        match self.replay.absorb(seq, &object) {
-            Ok(absorbed) => {
-                for damage in std::mem::take(&mut self.unpassed) {
-                    let note = format!("{} is passed over: {}", damage.key, damage.what);
-                    self.report.notes.push(note);
-                }
-                self.report.valid += 1;
-                self.report
-                    .notes
-                    .push(format!("entry {seq} is not in the catalog yet"));
-                self.take(absorbed);
-            }
-            Err(refusal) => {
-                let damage = self.damage(seq, in_words(&refusal));
-                if refusal.was_signed() || matches!(refusal, Refusal::Gap { .. }) {
-                    self.report.damaged.push(damage);
-                } else {
-                    self.unpassed.push(damage);
-                }
-            }
-        }
+        self.unread.insert(seq, why);
+        Ok(())
     }
 
-    /// What can't be an entry, or can't be had: the next valid one may pass over it.
-    fn pass_over(&mut self, seq: u64, what: String) {
-        if seq == self.replay.next_seq() {
-            self.replay.quarantine(seq);
+    /// What an entry says of the numbers before it that have none: it passes over them, or they are lost.
+    fn settle(&mut self, absorbed: &Absorbed) {
+        for seq in &absorbed.entry.head.skips {
+            if let Some(why) = self.unread.remove(seq) {
+                let note = format!("ledger entry {seq} is passed over: {why}");
+                self.report.notes.push(note);
+            }
         }
-        let damage = self.damage(seq, what);
-        self.unpassed.push(damage);
+        for seq in absorbed.lost.clone().into_iter().flatten() {
+            let why = self.unread.remove(&seq);
+            let why = why.unwrap_or_else(|| "it is missing".to_owned());
+            self.damaged(seq, format!("what it said is lost: {why}"));
+        }
     }
 
     /// What the recovery kit knows of the ledger, and the ledger does not show.
@@ -324,6 +327,7 @@ impl Reading<'_> {
     }
 
     fn take(&mut self, absorbed: Absorbed) {
+        self.settle(&absorbed);
         if let Some(head) = self.replay.head() {
             self.hashes.insert(head.seq, head.hash);
         }
@@ -348,11 +352,6 @@ impl Reading<'_> {
         }
     }
 
-    fn note_passed_over(&mut self, seq: u64, why: &str) {
-        let note = format!("ledger entry {seq} is passed over: {why}");
-        self.report.notes.push(note);
-    }
-
     fn damage(&self, seq: u64, what: String) -> Damage {
         Damage {
             archive: None,
@@ -368,7 +367,9 @@ impl Reading<'_> {
     }
 
     fn end(mut self) -> LedgerRead {
-        self.report.damaged.append(&mut self.unpassed);
+        for (seq, what) in std::mem::take(&mut self.unread) {
+            self.damaged(seq, what);
+        }
         let (visible, retired): (Vec<_>, Vec<_>) = self
             .archives
             .into_iter()

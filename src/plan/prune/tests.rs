@@ -55,6 +55,7 @@ fn source(chains: &[&[&str]]) -> PruneFacts {
                 .iter()
                 .map(|id| (*id, InLedger::Visible(objects(*id))))
                 .collect(),
+            unread: None,
             damaged: BTreeSet::new(),
             here: BTreeMap::new(),
             newest_archive: Some(days_ago(7)),

@@ -65,6 +65,7 @@ fn quiet_source() -> StrayFacts {
         ledger: BTreeMap::from([(id(ARCHIVE), visible(&archive))]),
         listed: BTreeMap::from([(id(ARCHIVE), archive)]),
         elsewhere: Vec::new(),
+        unread: None,
         damaged: BTreeSet::new(),
         here: BTreeMap::new(),
         newest_archive: Some(days_ago(7)),
@@ -114,6 +115,21 @@ fn names(line: &StrayLine) -> Vec<&str> {
 #[test]
 fn an_archive_with_just_its_own_objects_has_no_line() {
     assert_eq!(plan_strays(&quiet_source()), Ok(StrayPlan::default()));
+}
+
+#[test]
+fn an_attempt_that_nobody_here_knows_stays_while_an_entry_can_t_be_read() {
+    let with_unread = |mut facts: StrayFacts| {
+        facts.unread = Some(4);
+        line(&facts)
+    };
+    let unknown = with_unread(with_attempt(30));
+    assert_eq!(unknown.fate, Fate::Keep);
+    assert_eq!(
+        unknown.reason,
+        "an attempt that nothing is known of here; ledger entry 4 can't be read, and may archive it"
+    );
+    assert_eq!(with_unread(given_up(7)).fate, Fate::Remove);
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn a_writer_stops_at_what_follows_a_rotten_entry() {
     replay.absorb(1, &ledger.objects[0]).unwrap();
     for seq in [2, 3] {
         replay.absorb(seq, b"rotten").unwrap_err();
+        replay.quarantine(seq);
     }
     let refusal = replay.absorb(4, &ledger.objects[3]).unwrap_err();
     assert_eq!(refusal, Refusal::AfterLost { first: 2, last: 3 });

@@ -1,0 +1,59 @@
+//! What whoever reads must be told of a source each time, as it stands in the catalog.
+
+use crate::catalog::Catalog;
+use crate::error::Error;
+use crate::ledger::PublicKey;
+use crate::model::SourceName;
+
+/// Nobody that is trusted vouches for the ledger.
+const OWN_WORD: &str = "own word";
+
+/// The ledger has entries that this version does not know.
+const NEWER: &str = "newer ledger";
+
+/// Notes that nobody trusted vouches for a source's ledger.
+pub(super) fn remember_own_word(
+    source: &SourceName,
+    root: &PublicKey,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    let message = format!(
+        "nobody vouches for its ledger: the root key {root} is the store's own word; \
+         `coldchain catalog rebuild` with the recovery kit or --trust checks it"
+    );
+    catalog.tell(source, OWN_WORD, &message)?;
+    Ok(())
+}
+
+/// Notes which entries of a source's ledger this version does not know: none, or some.
+pub(super) fn remember_newer(
+    source: &SourceName,
+    unknown: &[String],
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    if unknown.is_empty() {
+        if catalog.told(source, NEWER)?.is_some() {
+            catalog.untell(source, NEWER)?;
+        }
+        return Ok(());
+    }
+    let message = format!(
+        "its ledger is newer than this program, and what these say is left out: {}",
+        unknown.join(", ")
+    );
+    catalog.tell(source, NEWER, &message)?;
+    Ok(())
+}
+
+/// What a reader must be told of each source.
+pub fn cautions(catalog: &Catalog) -> Result<Vec<String>, Error> {
+    let mut messages = Vec::new();
+    for row in catalog.sources()? {
+        for subject in [OWN_WORD, NEWER] {
+            if let Some(message) = catalog.told(&row.name, subject)? {
+                messages.push(format!("{}: {message}", row.name));
+            }
+        }
+    }
+    Ok(messages)
+}

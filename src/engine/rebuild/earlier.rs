@@ -1,0 +1,48 @@
+//! What a catalog has of a ledger already: a second copy of its entries, and what checks have shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::{Catalog, EntryRow, VerificationRow};
+use crate::error::Error;
+use crate::model::{ArchiveId, LedgerId, VerifyLevel, VerifyOutcome};
+
+/// What a catalog has of a ledger; nothing, if there was none.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Earlier {
+    /// The entries that were seen committed, by their numbers.
+    pub(in crate::engine) entries: BTreeMap<u64, EntryRow>,
+    /// What checks have shown of its archives. No store knows that.
+    pub(in crate::engine) checks: Vec<VerificationRow>,
+}
+
+impl Earlier {
+    pub(in crate::engine) fn of(catalog: &Catalog, ledger: &LedgerId) -> Result<Self, Error> {
+        let entries = catalog.entries(ledger)?.into_iter();
+        let mut checks = catalog.verifications(ledger)?;
+        let told: BTreeSet<ArchiveId> = checks
+            .iter()
+            .filter(|check| check.outcome == VerifyOutcome::Damaged)
+            .map(|check| check.archive)
+            .collect();
+        // Damage of which an older version kept the time alone.
+        for row in catalog.archives(ledger)? {
+            if let Some(at) = row.damaged_at
+                && !told.contains(&row.id)
+            {
+                checks.push(VerificationRow {
+                    archive: row.id,
+                    level: VerifyLevel::Listing,
+                    outcome: VerifyOutcome::Damaged,
+                    at,
+                });
+            }
+        }
+        Ok(Self {
+            entries: entries
+                .filter(|entry| entry.committed)
+                .map(|entry| (entry.seq, entry))
+                .collect(),
+            checks,
+        })
+    }
+}

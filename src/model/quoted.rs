@@ -1,0 +1,71 @@
+//! Text that somebody else wrote, made fit for a terminal and a log.
+
+use std::fmt::{self, Write as _};
+
+/// Longer texts are cut.
+const LONGEST: usize = 200;
+
+/// A text without anything that a terminal obeys or that looks like a line of its own: such characters
+/// are escaped, and what is very long is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quoted<'t>(pub &'t str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, character) in self.0.chars().enumerate() {
+            match character {
+                _ if at == LONGEST => return f.write_char('…'),
+                '"' | '\'' | '\\' => f.write_char(character)?,
+                other => write!(f, "{}", other.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lines that are told as they are, but for what a terminal would obey.
+pub fn told(lines: &str) -> String {
+    let mut told = String::with_capacity(lines.len());
+    for character in lines.chars() {
+        match character {
+            '\n' | '\t' => told.push(character),
+            // Those that turn the direction of writing show a line as another.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                told.extend(character.escape_unicode());
+            }
+            _ if character.is_control() => told.extend(character.escape_debug()),
+            _ => told.push(character),
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_escaped_and_the_rest_stays() {
+        for (text, shown) in [
+            ("a plain `word`, \"quoted\"", "a plain `word`, \"quoted\""),
+            ("Größe", "Größe"),
+            ("\u{1b}[2J\r\nhome: sound", "\\u{1b}[2J\\r\\nhome: sound"),
+            ("\u{202e}txt", "\\u{202e}txt"),
+            ("\u{9b}1m", "\\u{9b}1m"),
+        ] {
+            assert_eq!(Quoted(text).to_string(), shown);
+        }
+        assert_eq!(
+            told("a\tline\nanother\r\u{1b}[1m é\u{202e}"),
+            "a\tline\nanother\\r\\u{1b}[1m é\\u{202e}"
+        );
+        assert_eq!(
+            Quoted(&"x".repeat(1000)).to_string(),
+            "x".repeat(LONGEST) + "…"
+        );
+        assert_eq!(
+            Quoted(&"x".repeat(LONGEST)).to_string(),
+            "x".repeat(LONGEST)
+        );
+    }
+}
