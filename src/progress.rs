@@ -45,6 +45,15 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Archives are about to be received, one after the other.
+    Chain {
+        /// The source.
+        source: SourceName,
+        /// How many.
+        archives: usize,
+        /// Their raw bytes.
+        raw_bytes: u64,
+    },
     /// Work on an archive begins.
     Begun {
         /// The source.
@@ -275,7 +284,8 @@ impl Observer for Verbose {
                 ));
             }
             Event::Warning { .. } => Quiet.event(event),
-            Event::Begun { .. }
+            Event::Chain { .. }
+            | Event::Begun { .. }
             | Event::Progress { .. }
             | Event::Checking { .. }
             | Event::CheckedLevel { .. }
@@ -312,6 +322,7 @@ impl Observer for JsonLines {
 
 impl Event {
     /// The event as `backup --json` prints it; those that begin and end a bar are for bars alone.
+    #[expect(clippy::too_many_lines, reason = "an arm an event")]
     pub fn to_json(&self) -> Option<Value> {
         Some(match self {
             Self::Planned {
@@ -332,6 +343,13 @@ impl Event {
             } => {
                 json!({"event": "snapshot-deleted", "source": source, "date": date, "reason": reason})
             }
+            Self::Chain {
+                source,
+                archives,
+                raw_bytes,
+            } => json!({
+                "event": "restoring", "source": source, "archives": archives, "raw_bytes": raw_bytes,
+            }),
             Self::Begun { .. } | Self::CheckedLevel { .. } => return None,
             Self::Checking {
                 source,

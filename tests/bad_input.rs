@@ -907,7 +907,13 @@ fn a_damaged_first_segment_leaves_no_subvolume_at_all() {
         .unwrap();
     fs::set_permissions(first, PermissionsExt::from_mode(0o600)).unwrap();
     flip(first, 300);
-    let run = machine.run("restore home --identity $T/kit --to $FS/target --json");
+    let mut run = machine.run("restore home --identity $T/kit --to $FS/target --json");
+    let told = std::mem::take(&mut run.stdout);
+    assert!(
+        told.starts_with(r#"{"archives":2,"event":"restoring","raw_bytes":"#),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 1, "nothing stands: {told}");
     run.is(6, "", r#"{"error":{"code":6,"hint":"earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store","message":"segment 0 of 2024-01-01-full-$HEX16 is damaged: its SHA-256 is not the one in the ledger (home/archives/2024-01-01-full-$HEX16/000000-$HEX16.zst.age)"}}
 "#);
     assert_eq!(restored(&target), [".coldchain-restore.json"]);

@@ -81,6 +81,15 @@ impl Cold {
         self.sent(Operation::Restore)
     }
 
+    /// How many segments were read.
+    fn fetched(&self) -> usize {
+        let requests = self.server.requests();
+        let of_segments = requests
+            .iter()
+            .filter(|one| one.operation == Operation::Get && one.key.ends_with(".zst.age"));
+        of_segments.count()
+    }
+
     fn sent(&self, operation: Operation) -> usize {
         let requests = self.server.requests();
         let of = requests.iter().filter(|one| one.operation == operation);
@@ -113,6 +122,37 @@ impl Cold {
 /// Far from any time at which this runs: only the server's clock counts.
 fn start() -> DateTime<Utc> {
     "2099-11-21T03:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn what_can_be_read_is_received_while_what_comes_after_it_thaws() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let cold = Cold::new("DEEP_ARCHIVE", "");
+    let of_full = cold.segments();
+    cold.grow("second", 32);
+    cold.sandbox.backup(NEXT);
+    let of_both = cold.segments();
+    assert_eq!(cold.thaw(&["--date", DATE, "--yes"]).code, Some(5));
+    assert_eq!(cold.asked(), of_full);
+    cold.advance(13);
+    let to = LoopFs::new(256);
+    let ran = cold.restore(&to.root(), &[]);
+    assert_eq!(ran.code, Some(5), "{}", ran.stderr);
+    let rest = of_both - of_full;
+    let said = format!("error: home: 0 of {rest} segments are readable, {rest} are thawing");
+    assert!(ran.stderr.starts_with(&said), "{}", ran.stderr);
+    cold.is_restored(&to, DATE);
+    assert!(!to.path(SOURCE).join(NEXT).exists());
+
+    let fetched = cold.fetched();
+    cold.advance(13);
+    let ran = cold.restore(&to.root(), &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    cold.is_restored(&to, NEXT);
+    assert_eq!(cold.asked(), of_both, "nothing was asked for twice");
+    assert_eq!(cold.fetched(), fetched + rest, "nor fetched twice");
 }
 
 #[test]

@@ -23,6 +23,24 @@ pub fn create(
     source: &Path,
     destination: &Path,
 ) -> Result<SubvolumeIdentity, BtrfsError> {
+    take(tools, source, destination, &["-r"])?;
+    let snapshot = identity(destination)?;
+    require_read_only(destination, &snapshot)?;
+    Ok(snapshot)
+}
+
+/// Takes a writable snapshot of `source` at `destination` and makes it durable; like [`create`], only where
+/// nothing is.
+pub fn create_writable(tools: &Tools, source: &Path, destination: &Path) -> Result<(), BtrfsError> {
+    take(tools, source, destination, &[])
+}
+
+fn take(
+    tools: &Tools,
+    source: &Path,
+    destination: &Path,
+    options: &[&str],
+) -> Result<(), BtrfsError> {
     identity(source)?;
     if destination.symlink_metadata().is_ok() {
         return Err(BtrfsError::Exists {
@@ -36,14 +54,13 @@ pub fn create(
     );
     program::run(tools, action, |command| {
         command
-            .args(["subvolume", "snapshot", "-r", "--"])
+            .args(["subvolume", "snapshot"])
+            .args(options)
+            .arg("--")
             .arg(source)
             .arg(destination)
     })?;
-    sync(destination)?;
-    let snapshot = identity(destination)?;
-    require_read_only(destination, &snapshot)?;
-    Ok(snapshot)
+    sync(destination)
 }
 
 /// Deletes a snapshot: the read-only subvolume at `path` that has this uuid and was taken of the

@@ -5,12 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
-use rusqlite::{Row, params};
+use rusqlite::{Row, Transaction, params};
 
 use super::Catalog;
 use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::entry::Timestamp;
-use crate::model::{SourceName, SubvolumeIdentity, Uuid};
+use crate::model::{ArchiveId, SourceName, SubvolumeIdentity, Uuid};
 
 /// A snapshot that exists, or did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,39 @@ pub struct NewSnapshot<'a> {
     pub made_at: Timestamp,
 }
 
+impl NewSnapshot<'_> {
+    fn utf8_path(&self) -> Result<&str, CatalogError> {
+        self.path.to_str().ok_or_else(|| {
+            CatalogError::Damaged(format!("the path {} is not UTF-8", self.path.display()))
+        })
+    }
+
+    /// Writes the row and returns its number. That of a snapshot that was found to be gone comes to life again.
+    fn insert(&self, path: &str, transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
+        transaction.query_row(
+            "INSERT INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid,
+                                   local_parent, made_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (local_uuid) DO UPDATE
+             SET source = ?1, date = ?2, path = ?3, local_received = ?5, local_ctransid = ?6,
+                 local_parent = ?7, made_at = ?8, deleted_at = NULL
+             WHERE deleted_at IS NOT NULL
+             RETURNING id",
+            params![
+                self.source.as_str(),
+                self.date.to_string(),
+                path,
+                self.identity.uuid.to_string(),
+                self.identity.received_uuid.map(|uuid| uuid.to_string()),
+                self.identity.ctransid,
+                self.taken_of.map(|uuid| uuid.to_string()),
+                self.made_at.to_string(),
+            ],
+            |row| row.get(0),
+        )
+    }
+}
+
 impl Catalog {
     /// The snapshots of a source that have not been deleted, oldest first.
     pub fn snapshots(&self, source: &SourceName) -> Result<Vec<SnapshotRow>, CatalogError> {
@@ -100,31 +133,9 @@ impl Catalog {
     /// Records a snapshot, and returns its row. One that was here before, and was found to be gone, is here
     /// again.
     pub fn add_snapshot(&mut self, new: &NewSnapshot<'_>) -> Result<SnapshotRow, CatalogError> {
-        let path = new.path.to_str().ok_or_else(|| {
-            CatalogError::Damaged(format!("the path {} is not UTF-8", new.path.display()))
-        })?;
+        let path = new.utf8_path()?;
         let id = self.write("record a snapshot", |transaction| {
-            transaction.query_row(
-                "INSERT INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid,
-                                       local_parent, made_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                 ON CONFLICT (local_uuid) DO UPDATE
-                 SET source = ?1, date = ?2, path = ?3, local_received = ?5, local_ctransid = ?6,
-                     local_parent = ?7, made_at = ?8, deleted_at = NULL
-                 WHERE deleted_at IS NOT NULL
-                 RETURNING id",
-                params![
-                    new.source.as_str(),
-                    new.date.to_string(),
-                    path,
-                    new.identity.uuid.to_string(),
-                    new.identity.received_uuid.map(|uuid| uuid.to_string()),
-                    new.identity.ctransid,
-                    new.taken_of.map(|uuid| uuid.to_string()),
-                    new.made_at.to_string(),
-                ],
-                |row| row.get(0),
-            )
+            new.insert(path, transaction)
         })?;
         Ok(SnapshotRow {
             id,
@@ -134,6 +145,28 @@ impl Catalog {
             local_received: new.identity.received_uuid,
             local_ctransid: new.identity.ctransid,
             local_parent: new.taken_of,
+        })
+    }
+
+    /// Records a restored subvolume as the snapshot of an archive, in the place of one that is gone.
+    pub fn adopt_snapshot(
+        &mut self,
+        archive: &ArchiveId,
+        new: &NewSnapshot<'_>,
+        replaced: Option<i64>,
+    ) -> Result<(), CatalogError> {
+        let path = new.utf8_path()?;
+        self.write("adopt a snapshot", |transaction| {
+            transaction.execute(
+                "UPDATE snapshot SET deleted_at = ?2 WHERE id = ?1",
+                params![replaced, new.made_at.to_string()],
+            )?;
+            let id = new.insert(path, transaction)?;
+            transaction.execute(
+                "UPDATE archive SET snapshot = ?2 WHERE id = ?1",
+                params![archive.to_string(), id],
+            )?;
+            Ok(())
         })
     }
 

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::WaitLock;
+use super::{WaitLock, rate};
+use crate::store::RateLimit;
 
 /// `coldchain backup`
 #[derive(Debug, Args)]
@@ -21,6 +22,9 @@ pub struct Backup {
     /// Accept a date more than a day ahead of the system clock
     #[arg(long)]
     pub date_override: bool,
+    /// Upload at most so many bytes a second: 512KiB, 20MiB
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub limit: Option<RateLimit>,
     /// What to do while another run is at work.
     #[command(flatten)]
     pub lock: WaitLock,

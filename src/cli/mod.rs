@@ -4,16 +4,22 @@ mod archive;
 mod catalog;
 mod key;
 mod read;
+mod restore;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::parse_size;
+use crate::store::RateLimit;
+
 pub use archive::{Backup, Decide, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate};
-pub use read::{List, Restore, Show, Thaw, Thawing, Verify};
+pub use read::{List, Show, Thaw, Thawing, Verify};
+pub use restore::{Adopt, Restore};
 
 /// Archives btrfs subvolumes offsite: every night a snapshot, on the scheduled dates an archive,
 /// and any archived date back into `btrfs receive`.
@@ -76,6 +82,8 @@ pub enum Command {
     Show(Show),
     /// Bring an archived date back
     Restore(Restore),
+    /// Go on from a restored archive: the next one is sent against it
+    Adopt(Adopt),
     /// Ask a cold storage class for what a restore needs, or how far it got
     Thaw(Thaw),
     /// Check what is stored: the ledger and every object, and on request every byte
@@ -123,5 +131,17 @@ impl WaitLock {
     /// How long to wait for the lock of a source.
     pub fn at_most(&self) -> Duration {
         Duration::from_secs(self.wait_lock)
+    }
+}
+
+/// Slower than this a segment takes hours, and a connection looks as if nothing moved.
+const SLOWEST: u64 = 64 << 10;
+
+/// Bytes a second.
+fn rate(text: &str) -> Result<RateLimit, String> {
+    let bytes = parse_size(text).and_then(NonZeroU64::new);
+    match bytes {
+        Some(bytes) if bytes.get() >= SLOWEST => Ok(RateLimit::new(bytes)),
+        _ => Err("a rate is a whole number of KiB, MiB or GiB, and at least 64KiB".to_owned()),
     }
 }

@@ -29,31 +29,6 @@ pub struct Show {
     pub source: Option<String>,
 }
 
-/// `coldchain restore`
-#[derive(Debug, Args)]
-pub struct Restore {
-    /// The source
-    pub source: String,
-    /// The date, YYYY-MM-DD; the newest archive's if left out
-    #[arg(long)]
-    pub date: Option<String>,
-    /// A directory on btrfs; DIR/SOURCE is made in it
-    #[arg(long, value_name = "DIR", required_unless_present = "plan")]
-    pub to: Option<PathBuf>,
-    /// Say what the restore takes, and stop
-    #[arg(long)]
-    pub plan: bool,
-    /// How to thaw what is cold, and at what price.
-    #[command(flatten)]
-    pub thawing: Thawing,
-    /// What opens the archives: the recovery kit, an age identity file, or an ssh private key
-    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
-    pub identity: Option<PathBuf>,
-    /// Don't ask
-    #[arg(long, short)]
-    pub yes: bool,
-}
-
 /// What asks a cold storage class for segments.
 #[derive(Debug, Args)]
 pub struct Thawing {

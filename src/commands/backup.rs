@@ -8,12 +8,20 @@ use serde_json::json;
 use super::output::{answer, answer_json};
 use super::{date_or_today, load, plan, sources, today};
 use crate::cli::{Backup, Everywhere};
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, StoreConfig};
 use crate::engine::{self, Asked, Made, Outcome, StateDir, World};
 use crate::error::{Error, in_words};
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe};
 use crate::progress::{Bars, Event, JsonLines, Observer, Quiet, Verbose};
+use crate::store::{RateLimit, Store};
+
+/// Opens stores with that limit.
+fn open_store(
+    limit: Option<RateLimit>,
+) -> impl for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Result<Box<dyn Store + 'o>, Error> + Sync {
+    move |config, observer| engine::open_limited_store(config, observer, limit.as_ref())
+}
 
 pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
@@ -47,8 +55,10 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let mut results = Vec::new();
     let mut errors = Vec::new();
     let mut said = Ok(());
+    let open_store = open_store(args.limit.clone());
     let world = World {
         wait_lock: args.lock.at_most(),
+        stores: &open_store,
         ..World::real(observer.as_ref())
     };
     let mut stopped = Ok(());

@@ -1,6 +1,7 @@
 //! A verb a file: gather, plan, confirm, carry out, report. Only here, and in `progress`, is
 //! anything printed.
 
+mod adopt;
 mod age;
 mod backup;
 mod catalog;
@@ -42,6 +43,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::List(args) => list::run(&args, everywhere),
         Command::Show(args) => show::run(&args, everywhere),
         Command::Restore(args) => restore::run(&args, everywhere),
+        Command::Adopt(args) => adopt::run(&args, everywhere),
         Command::Thaw(args) => thaw::run(&args, everywhere),
         Command::Verify(args) => verify::run(&args, everywhere),
         Command::Prune(args) => prune::run(&args, everywhere),

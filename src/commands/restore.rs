@@ -1,42 +1,71 @@
 //! `coldchain restore`: bring an archived date back.
 
-use std::fmt::Write as _;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::backup::observer;
 use super::load_to_read;
-use super::output::{answer, answer_json, count};
+use super::output::{answer, answer_json};
 use super::prompt::{confirm, passphrase};
-use crate::catalog::Catalog;
+use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source};
 use crate::engine::{
-    Clock, Estimate, OpenSource, Pricing, RestorePlanDetails, Restoring, StateDir, SystemClock,
-    World, estimate, kit_knows_more, open_store, plan_details, restore, standing_in, still_stands,
-    take_in, witnessed_by,
+    Afterwards, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring, StateDir,
+    SystemClock, World, estimate, kit_knows_more, open_limited_store, plan_details, restore,
+    standing_in, still_stands, take_in, witnessed_by,
 };
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::model::Tier;
+use crate::model::ArchiveId;
 use crate::model::ids::parse_date;
-use crate::model::size::Bytes;
-use crate::plan::{RestorePlan, Usd, describe_cost};
+use crate::plan::RestorePlan;
 use crate::progress::Event;
 use crate::seal::Identities;
 use crate::store::ThawRequest;
 
+mod explain;
+mod from_plan;
+mod stream;
+pub(super) mod words;
+
+use words::{Room, in_words, to_json};
+
+/// A restore that is planned, and not begun.
+struct Planned<'a> {
+    args: &'a Restore,
+    everywhere: &'a Everywhere,
+    world: World<'a>,
+    config: &'a Config,
+    state_dir: &'a StateDir,
+    source: &'a Source,
+    /// As the catalog knows it: a store that is mounted elsewhere today holds the same archives.
+    row: SourceRow,
+    plan: &'a RestorePlan,
+    details: RestorePlanDetails,
+    estimate: Estimate,
+    room: Room,
+}
+
 pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
-    let source = config.source(&args.source)?;
-    let date = args.date.as_deref().map(parse_date).transpose()?;
+    let handed = args.from_plan.as_deref().map(from_plan::read).transpose()?;
+    let name = match (&handed, &args.source) {
+        (Some(handed), named) => handed.source(named.as_deref())?,
+        (None, Some(named)) => named,
+        (None, None) => return Err(Error::Stdio("which source is to be restored?")),
+    };
+    let source = config.source(name)?;
+    let date = match &handed {
+        Some(handed) => Some(handed.date()),
+        None => args.date.as_deref().map(parse_date).transpose()?,
+    };
     let state_dir = StateDir::new(&config.state_dir);
     let mut catalog = state_dir.catalog_to_read()?;
     let observer = observer(everywhere);
     let world = World::real(observer.as_ref());
-    let store_config = &config.stores[&source.store];
     let planned = match plan_details(source, date, &catalog) {
         // Another machine may have archived or revived it since.
         Err(refused) => match taken_in(&config, source, &state_dir, &mut catalog, world) {
@@ -46,7 +75,9 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         planned => planned,
     };
     let (plan, details) = planned?;
-    // As the catalog knows it: a store that is mounted elsewhere today holds the same archives.
+    if let Some(handed) = &handed {
+        handed.hold_against(&plan)?;
+    }
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
@@ -69,69 +100,172 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
             });
         }
     }
-    let mut to_fetch = plan.archives.clone();
-    if let Some(to) = &args.to {
-        let standing = standing_in(to, &row, &catalog.archives(&row.ledger)?);
-        to_fetch.retain(|archive| !standing.contains(archive));
+    let archives = catalog.archives(&row.ledger)?;
+    let (to_fetch, room) = to_fetch(args, &plan, &row, &archives);
+    let (days, now) = (args.thawing.thaw_days, SystemClock.now());
+    let planned = Planned {
+        args,
+        everywhere,
+        world,
+        config: &config,
+        state_dir: &state_dir,
+        source,
+        row,
+        estimate: estimate(&config, source, to_fetch, days, &catalog, now)?,
+        plan: &plan,
+        details,
+        room,
+    };
+    if args.explain {
+        return planned.explain(&catalog);
+    }
+    if args.plan {
+        return planned.tell();
     }
     let thawing = &args.thawing;
-    let now = SystemClock.now();
-    let days = thawing.thaw_days;
-    let estimate = estimate(&config, source, &to_fetch, days, &catalog, now)?;
-    let (Some(to), false) = (&args.to, args.plan) else {
-        if everywhere.json {
-            answer_json(&to_json(&plan, &details, &estimate, thawing.tier)?)?;
+    planned.estimate.refuse(thawing.tier, thawing.max_cost)?;
+    if let Some(output) = &args.stream {
+        return planned.stream(output, &mut catalog);
+    }
+    match &args.to {
+        Some(to) => planned.restore(to, &mut catalog),
+        None => planned.tell(),
+    }
+}
+
+/// The archives that are still to be fetched, and the room that they take.
+fn to_fetch<'p>(
+    args: &Restore,
+    plan: &'p RestorePlan,
+    row: &SourceRow,
+    archives: &[ArchiveRow],
+) -> (&'p [ArchiveId], Room) {
+    let mut to_fetch = plan.archives.as_slice();
+    if args.stream.is_some() {
+        // The archive alone, without what it builds on.
+        to_fetch = &to_fetch[to_fetch.len().saturating_sub(1)..];
+    }
+    if let Some(to) = &args.to {
+        let standing = standing_in(to, row, archives);
+        // What stands newest holds all that came before it.
+        let held = to_fetch.iter().rposition(|id| standing.contains(id));
+        to_fetch = &to_fetch[held.map_or(0, |at| at + 1)..];
+    }
+    let wanted = archives
+        .iter()
+        .filter(|archive| to_fetch.contains(&archive.id));
+    let room = Room {
+        needed: wanted.map(|archive| archive.raw_bytes).sum(),
+        standing: plan.archives.len() - to_fetch.len(),
+        free: args.to.as_deref().and_then(Room::free_in),
+        deletes: args.delete_intermediate,
+    };
+    (to_fetch, room)
+}
+
+impl Planned<'_> {
+    /// Says what the restore takes.
+    fn tell(&self) -> Result<(), Error> {
+        let thawing = &self.args.thawing;
+        if self.everywhere.json {
+            let (plan, details, estimate) = (self.plan, &self.details, &self.estimate);
+            answer_json(&to_json(plan, details, estimate, self.room, thawing.tier)?)?;
         } else {
-            answer(&in_words(&plan, &details, &estimate))?;
+            answer(&self.in_words())?;
         }
-        return estimate.refuse(thawing.tier, thawing.max_cost);
-    };
-    estimate.refuse(thawing.tier, thawing.max_cost)?;
-    let file = args.identity.as_ref().ok_or(Error::NoIdentity)?;
-    let identities = ask_for_identities(file)?;
-    if !args.yes && std::io::stdin().is_terminal() {
-        eprint!("{}", in_words(&plan, &details, &estimate));
-        confirm(&format!(
+        self.estimate.refuse(thawing.tier, thawing.max_cost)
+    }
+
+    fn in_words(&self) -> String {
+        in_words(self.plan, &self.details, &self.estimate, Some(self.room))
+    }
+
+    /// Asks whether to go on, where somebody can be asked.
+    fn confirm(&self, question: &str) -> Result<(), Error> {
+        if self.args.yes || !std::io::stdin().is_terminal() {
+            return Ok(());
+        }
+        eprint!("{}", self.in_words());
+        confirm(question)
+    }
+
+    fn identity(&self) -> Result<(&Path, Identities), Error> {
+        let file = self.args.identity.as_ref().ok_or(Error::NoIdentity)?;
+        Ok((file, ask_for_identities(file)?))
+    }
+
+    /// Segments that are fetched at once.
+    fn at_once(&self) -> usize {
+        let configured = self.config.stores[&self.source.store].uploads();
+        self.args.parallel.map_or(configured, usize::from)
+    }
+
+    fn restore(&self, to: &PathBuf, catalog: &mut Catalog) -> Result<(), Error> {
+        let (file, identities) = self.identity()?;
+        let name = &self.source.name;
+        self.confirm(&format!(
             "Restore into {}?",
-            to.join(source.name.as_str()).display()
+            to.join(name.as_str()).display()
         ))?;
+        let store_config = &self.config.stores[&self.source.store];
+        let limit = self.args.limit.as_ref();
+        let store = open_limited_store(store_config, self.world.observer, limit)?;
+        let open = OpenSource {
+            config: self.source,
+            row: self.row.clone(),
+            store: store.as_ref(),
+        };
+        still_stands(&open, self.plan, self.state_dir, catalog, self.world)?;
+        let restoring = Restoring {
+            source: &open,
+            plan: self.plan,
+            at_once: self.at_once(),
+            to,
+            identities: &identities,
+            identity_name: &file.display().to_string(),
+            class: store_config.storage_class(),
+            thaw: Some(thaw_request(&self.args.thawing)),
+            intermediate: if self.args.delete_intermediate {
+                Afterwards::Goes
+            } else {
+                Afterwards::Stays
+            },
+            writable: self.args.writable.as_deref(),
+            observer: self.world.observer,
+            interrupt: self.world.interrupt,
+        };
+        let restored = restore(&restoring, catalog)?;
+        self.answer(&restored)
     }
-    let store = open_store(store_config, observer.as_ref())?;
-    let open = OpenSource {
-        config: source,
-        row,
-        store: store.as_ref(),
-    };
-    still_stands(&open, &plan, &state_dir, &catalog, world)?;
-    let restoring = Restoring {
-        source: &open,
-        plan: &plan,
-        at_once: config.stores[&source.store].uploads(),
-        to,
-        identities: &identities,
-        identity_name: &file.display().to_string(),
-        class: store_config.storage_class(),
-        thaw: Some(thaw_request(thawing)),
-        observer: observer.as_ref(),
-        interrupt: Interrupt::of_this_process(),
-    };
-    let directory = restore(&restoring, &mut catalog)?;
-    if everywhere.json {
-        return answer_json(&json!({
-            "event": "done", "source": plan.source, "date": plan.date, "directory": directory,
-            "archives": plan.archives,
-        }));
+
+    fn answer(&self, restored: &Restored) -> Result<(), Error> {
+        let plan = self.plan;
+        if self.everywhere.json {
+            return answer_json(&json!({
+                "event": "done", "source": plan.source, "date": plan.date,
+                "directory": restored.directory, "writable": restored.writable,
+                "archives": plan.archives,
+            }));
+        }
+        if self.everywhere.quiet {
+            return Ok(());
+        }
+        let dated = restored.directory.join(plan.date.to_string());
+        let mut text = format!(
+            "{}: {} is restored in {}\n",
+            plan.source,
+            plan.date,
+            dated.display()
+        );
+        if let Some(writable) = &restored.writable {
+            text = format!(
+                "{text}{}: writable in {}\n",
+                plan.source,
+                writable.display()
+            );
+        }
+        answer(&text)
     }
-    if everywhere.quiet {
-        return Ok(());
-    }
-    let restored = directory.join(plan.date.to_string());
-    answer(&format!(
-        "{}: {} is restored in {}\n",
-        plan.source,
-        plan.date,
-        restored.display()
-    ))
 }
 
 /// Brings the catalog to the ledger's head.
@@ -168,74 +302,5 @@ pub(super) fn thaw_request(thawing: &Thawing) -> ThawRequest {
     ThawRequest {
         tier: thawing.tier,
         days: thawing.thaw_days,
-    }
-}
-
-fn to_json(
-    plan: &RestorePlan,
-    details: &RestorePlanDetails,
-    estimate: &Estimate,
-    tier: Tier,
-) -> Result<Value, Error> {
-    // Sums that mean nothing are not said.
-    let usd_total = estimate.usd_total(tier)?;
-    let thaw = usd_total.map(|_| {
-        let tiers: Vec<Value> = estimate
-            .cost
-            .tiers
-            .iter()
-            .map(|thaw| {
-                json!({
-                    "tier": thaw.tier, "usd": thaw.usd.as_number(), "hours": thaw.hours(),
-                })
-            })
-            .collect();
-        json!({"segments": estimate.cost.segments_to_thaw(), "tiers": tiers})
-    });
-    Ok(json!({
-        "source": plan.source, "date": plan.date, "archives": plan.archives,
-        "segments": details.segments, "sealed_bytes": details.sealed_bytes,
-        "raw_bytes": details.raw_bytes, "thaw": thaw,
-        "usd_total": usd_total.map(Usd::as_number),
-    }))
-}
-
-/// A restore for people: its archives, and what it costs where that can be told.
-pub(super) fn in_words(
-    plan: &RestorePlan,
-    details: &RestorePlanDetails,
-    estimate: &Estimate,
-) -> String {
-    let mut text = format!(
-        "{} {}: {}, {} to fetch in {}, {} of send stream\n",
-        plan.source,
-        plan.date,
-        count(plan.archives.len() as u64, "archive"),
-        Bytes(details.sealed_bytes),
-        count(details.segments, "segment"),
-        Bytes(details.raw_bytes),
-    );
-    for archive in &plan.archives {
-        let damaged = if plan.damaged.contains(archive) {
-            "  known to be damaged"
-        } else {
-            ""
-        };
-        writeln!(text, "  {archive}{damaged}").expect("writing to a string does not fail");
-    }
-    text.push_str(&cost_in_words(estimate));
-    text
-}
-
-fn cost_in_words(estimate: &Estimate) -> String {
-    let cost = &estimate.cost;
-    match estimate.pricing {
-        Pricing::Known => describe_cost(cost),
-        Pricing::Unknown if cost.segments_to_thaw() > 0 => format!(
-            "  to thaw     {}, {}; what this store asks for that is not known\n",
-            count(cost.segments_to_thaw(), "segment"),
-            Bytes(cost.bytes_to_thaw()),
-        ),
-        Pricing::Unknown | Pricing::Free => String::new(),
     }
 }

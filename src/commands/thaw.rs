@@ -10,7 +10,8 @@ use super::backup::observer;
 use super::load_to_read;
 use super::output::{answer, answer_json, count};
 use super::prompt::confirm;
-use super::restore::{in_words, thaw_request};
+use super::restore::thaw_request;
+use super::restore::words::in_words;
 use crate::cli::{Everywhere, Thaw};
 use crate::engine::{
     Clock, OpenSource, SegmentThaw, StateDir, SystemClock, ThawStatus, WantedSegments, estimate,
@@ -44,7 +45,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
         estimate.refuse(thawing.tier, thawing.max_cost)?;
         let is_cold = estimate.is_cold() || class.is_some_and(StorageClass::is_cold);
         if is_cold && !args.yes && std::io::stdin().is_terminal() {
-            eprint!("{}", in_words(&plan, &details, &estimate));
+            eprint!("{}", in_words(&plan, &details, &estimate, None));
             confirm(&format!(
                 "Ask for {} by the tier {}?",
                 count(estimate.cost.segments_to_thaw(), "segment"),

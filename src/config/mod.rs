@@ -32,6 +32,7 @@ use toml::de::DeTable;
 pub use error::{ConfigError, Fault, Unknown, UrlFault};
 pub use places::SourcePlace;
 pub use schedule::ScheduleConfig;
+pub use size::parse as parse_size;
 pub use source::{Live, Source, StreamData};
 pub use store::{ColdDir, StoreConfig};
 pub use template::{TemplateFacts, template};

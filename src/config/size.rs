@@ -1,7 +1,7 @@
 //! Byte counts as the config writes them: `128MiB`.
 
 /// Bytes of a whole number of KiB, MiB or GiB. No other unit: `MB` means two things.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub fn parse(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let scale = match unit.trim_start_matches(' ') {

@@ -181,6 +181,13 @@ fn wanted(
     let (uuid, ctransid) = parent
         .and_then(|parent| Some((parent.stream_uuid?, parent.stream_ctransid?)))
         .expect("the planner chose a visible archive, and those have both");
+    // One that was restored and adopted has a ctransid of its own, and is sent with that.
+    let of_parent = parent.and_then(|parent| parent.snapshot);
+    let snapshots = catalog.snapshots(source.name())?;
+    let adopted = snapshots
+        .iter()
+        .find(|row| Some(row.id) == of_parent && row.local_received == Some(uuid));
+    let ctransid = adopted.map_or(ctransid, |row| row.local_ctransid);
     Ok((
         Wanted::Incremental(send_parent.date),
         ExpectParent::State(uuid, ctransid),

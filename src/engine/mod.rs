@@ -3,6 +3,7 @@
 //! Nothing here prints or asks. What happens is told to an [`Observer`](crate::progress::Observer);
 //! what time it is, is told by a [`Clock`].
 
+mod adopt;
 mod archive;
 mod as_of_now;
 mod attach;
@@ -17,6 +18,7 @@ mod decide;
 mod doctor;
 mod entry_object;
 mod facts;
+mod feed;
 mod fetch;
 mod head;
 mod key_check;
@@ -24,6 +26,7 @@ mod key_roles;
 mod kit_file;
 mod listed;
 mod lock;
+mod new_file;
 mod opening;
 mod pass;
 mod price;
@@ -33,6 +36,7 @@ mod rebuild;
 mod receive;
 mod rehearsal;
 mod restore;
+mod restore_mark;
 mod resume;
 mod retain;
 mod revive;
@@ -42,6 +46,7 @@ mod snapshot;
 mod source;
 mod state;
 mod stream;
+mod stream_out;
 mod survey;
 mod thaw;
 mod trust;
@@ -50,6 +55,7 @@ mod upload;
 mod verify;
 mod world;
 
+pub use adopt::{Adopted, adopt};
 pub use as_of_now::{still_stands, take_in};
 pub use attach::{Attached, attach_recipient};
 pub use backup::{Asked, Made, Outcome, backup, check_date};
@@ -66,22 +72,25 @@ pub use kit_file::{
     KitChange, NOT_IN_KIT, file_name, is_in_kit, kit_knows_more, note_in_kit, read_kit, update_kit,
     witnessed_by,
 };
+pub use new_file::NewFile;
 pub use price::{Estimate, Pricing, estimate};
 pub(crate) use private_file::write_new;
 pub use prune::{CutShort, PruneAsked, Pruned, foresee_prune, prune};
 pub use rebuild::{Flaw, LedgerRead, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
-pub use receive::standing_in;
-pub use restore::{RestorePlanDetails, Restoring, plan_details, restore};
+pub use receive::{Afterwards, standing_in};
+pub use restore::{RestorePlanDetails, Restored, Restoring, plan_details, restore};
 pub use resume::{Foreseen, foresee};
 pub use revive::{Revived, revive};
 pub use rotate::{KeyChange, Rotated, rotate};
 pub use secrets::secrets_in_reach;
 pub use snapshot::warning_of_left_out;
 pub use source::{
-    OpenSource, adopt_name, is_place, know_source, open_store, store_address, store_url,
+    OpenSource, adopt_name, is_place, know_source, open_limited_store, open_store, store_address,
+    store_url,
 };
 pub use state::{Keys, NewKeys, StateDir, roles_for};
 pub use stream::{Stdin, StreamSource};
+pub use stream_out::{StreamingOut, stream_out};
 pub use thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};
 pub use trust::{Trusted, Word};
 pub use unlock::{SealedArchive, opens_nothing, sealed_archives};

@@ -1,58 +1,59 @@
 //! Where a restore lands: a private directory of its own, and one subvolume after the other in it.
 //!
-//! `DIR/<source>` is made by the restore, with mode 0700 and a mark that names the ledger. What
-//! stands there without the mark is refused. The mark also says which subvolume was begun, by name
-//! and subvolume id: only that one is ever deleted.
+//! `DIR/<source>` is made by the restore, with mode 0700 and a [mark](super::restore_mark) that names the
+//! ledger. What stands there without the mark is refused. The mark also says which subvolumes were begun,
+//! by name and subvolume id: only those are ever deleted.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
-
 use crate::btrfs::{self, Receiver, Tools};
 use crate::catalog::{ArchiveRow, SourceRow};
+use crate::engine::feed::Sink;
+use crate::engine::restore_mark::{Begun, Mark, Passing, holds_nothing, lock};
+use crate::engine::snapshot::exists;
 use crate::error::Error;
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, LedgerId, SourceName, SubvolumeIdentity, Uuid};
 
-const MARK: &str = ".coldchain-restore.json";
-
 /// How long `btrfs receive` may take from its first bytes to the subvolume's appearance.
 const APPEARS_WITHIN: Duration = Duration::from_secs(30);
 
-/// The mark of a restore's directory.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Mark {
-    ledger: LedgerId,
-    source: SourceName,
-    /// The subvolume that was begun, until it stands under its date.
-    begun: Option<Begun>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Begun {
-    /// Its name as the stream gives it: bytes, not always text.
-    name: Vec<u8>,
-    /// Its subvolume id; `None` until btrfs receive has made it.
-    subvolume_id: Option<u64>,
-}
+/// What is said of something that stands in an archive's place and is not it.
+const NOT_RESTORED: &str = "it is not the subvolume that was restored there";
 
 /// A restore's directory.
 pub(super) struct Target<'a> {
     tools: &'a Tools,
     directory: PathBuf,
     mark: Mark,
-    /// What stands here of the chain: stream uuid, and the subvolume's own uuid in this place.
-    standing: Vec<(Uuid, Uuid)>,
+    /// What stands newest here of the chain, on which the next is received.
+    newest: Option<Standing>,
     /// Held while the restore works here; released when it ends, also by the death of the process.
     held: Option<File>,
+}
+
+/// A restored subvolume.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    /// The uuid in its send stream.
+    stream: Uuid,
+    /// Its own uuid in this place.
+    local: Uuid,
+}
+
+/// What becomes of a subvolume once the next one stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It stays.
+    Stays,
+    /// It is deleted: it was wanted for the next one alone.
+    Goes,
 }
 
 /// A `btrfs receive` at work in the directory.
@@ -71,21 +72,14 @@ impl<'a> Target<'a> {
         source: &SourceName,
         ledger: &LedgerId,
         entries: &[ArchiveEntry],
+        writable: Option<&str>,
     ) -> Result<Self, Error> {
         if !to.is_dir() {
             return Err(Error::NoTarget(to.to_owned()));
         }
         btrfs::require_btrfs(to)?;
         let directory = to.join(source.as_str());
-        let fresh = Mark {
-            ledger: *ledger,
-            source: source.clone(),
-            begun: None,
-        };
-        let in_the_way = |path: &Path, what: &str| Error::TargetInTheWay {
-            path: path.to_owned(),
-            what: what.to_owned(),
-        };
+        let fresh = Mark::new(*ledger, source);
         let made_before = match std::fs::symlink_metadata(&directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
             Err(error) => return Err(Error::file("look at", &directory, error)),
@@ -98,11 +92,11 @@ impl<'a> Target<'a> {
         let mut held = None;
         let mark = if made_before {
             held = Some(lock(&directory, source)?);
-            let mark = match read_mark(&directory)? {
+            let mark = match Mark::read(&directory)? {
                 Some(mark) => mark,
                 // An interrupted restore made it, and came no further.
                 None if holds_nothing(&directory)? => {
-                    write_mark(&directory, &fresh)?;
+                    fresh.write(&directory)?;
                     fresh
                 }
                 None => return Err(in_the_way(&directory, "no restore of coldchain made it")),
@@ -121,24 +115,19 @@ impl<'a> Target<'a> {
             tools,
             directory,
             mark,
-            standing: Vec::new(),
+            newest: None,
             held,
         };
         let begun = target.begun_path();
         let mut ours = Vec::new();
         for entry in entries {
-            let path = target.directory.join(entry.date.to_string());
+            let path = target.dated(entry);
             if Some(&path) == begun.as_ref() || !made_before || !exists(&path)? {
                 continue;
             }
-            let identity = btrfs::identity(&path).map_err(|_| {
-                in_the_way(&path, "it is not the subvolume that was restored there")
-            })?;
+            let identity = btrfs::identity(&path).map_err(|_| in_the_way(&path, NOT_RESTORED))?;
             if !is_whole(&identity, entry) {
-                return Err(in_the_way(
-                    &path,
-                    "it is not the subvolume that was restored there",
-                ));
+                return Err(in_the_way(&path, NOT_RESTORED));
             }
             ours.push(identity.subvolume_id);
         }
@@ -163,13 +152,16 @@ impl<'a> Target<'a> {
                 });
             }
         }
+        if let (Some(name), Some(wanted)) = (writable, entries.last()) {
+            target.refuse_writable(name, wanted)?;
+        }
         if !made_before {
             DirBuilder::new()
                 .mode(0o700)
                 .create(&target.directory)
                 .map_err(|error| Error::file("create", &target.directory, error))?;
             target.held = Some(lock(&target.directory, source)?);
-            write_mark(&target.directory, &target.mark)?;
+            target.mark.write(&target.directory)?;
         }
         target.remove_begun()?;
         Ok(target)
@@ -180,31 +172,34 @@ impl<'a> Target<'a> {
         &self.directory
     }
 
-    /// Whether an archive stands here already.
-    pub(super) fn stands(&self, entry: &ArchiveEntry) -> Result<bool, Error> {
-        exists(&self.directory.join(entry.date.to_string()))
+    /// How many archives of a chain, counted from its full, need not be received any more: what stands
+    /// newest holds all that came before it.
+    pub(super) fn standing(&mut self, chain: &[ArchiveEntry]) -> Result<usize, Error> {
+        for (at, entry) in chain.iter().enumerate().rev() {
+            let path = self.dated(entry);
+            if exists(&path)? {
+                let identity = btrfs::identity(&path)?;
+                if !is_whole(&identity, entry) {
+                    return Err(in_the_way(&path, NOT_RESTORED));
+                }
+                self.newest = Some(Standing {
+                    stream: entry.stream_uuid,
+                    local: identity.uuid,
+                });
+                return Ok(at + 1);
+            }
+        }
+        Ok(0)
     }
 
-    /// Begins to receive an archive; `None` if it stands here already.
-    pub(super) fn begin(&mut self, entry: &ArchiveEntry) -> Result<Option<Receiving>, Error> {
-        let path = self.directory.join(entry.date.to_string());
-        if exists(&path)? {
-            let identity = btrfs::identity(&path)?;
-            if !is_whole(&identity, entry) {
-                return Err(Error::TargetInTheWay {
-                    path,
-                    what: "it is not the subvolume that was restored there".to_owned(),
-                });
-            }
-            self.standing.push((entry.stream_uuid, identity.uuid));
-            return Ok(None);
-        }
-        Ok(Some(Receiving {
+    /// Begins to receive an archive on what stands newest.
+    pub(super) fn begin(&mut self, entry: &ArchiveEntry) -> Result<Receiving, Error> {
+        Ok(Receiving {
             receiver: Receiver::spawn(self.tools, &self.directory)?,
             directory: self.directory.clone(),
             mark: self.mark.clone(),
             archive: entry.id,
-        }))
+        })
     }
 
     /// Ends receiving: on success the subvolume is durable, checked, and stands under its date;
@@ -214,6 +209,7 @@ impl<'a> Target<'a> {
         receiving: Receiving,
         entry: &ArchiveEntry,
         fed: Result<(), Error>,
+        afterwards: Afterwards,
     ) -> Result<(), Error> {
         let Receiving { receiver, mark, .. } = receiving;
         self.mark = mark;
@@ -228,7 +224,7 @@ impl<'a> Target<'a> {
                 Err(error)
             }
         };
-        let stands = received.and_then(|()| self.check(entry));
+        let stands = received.and_then(|()| self.check(entry, afterwards));
         if let Err(error) = stands {
             // The first error counts; what could not be removed is removed by the next run.
             let _ = self.remove_begun();
@@ -237,7 +233,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    fn check(&mut self, entry: &ArchiveEntry) -> Result<(), Error> {
+    fn check(&mut self, entry: &ArchiveEntry, afterwards: Afterwards) -> Result<(), Error> {
         // Exit 0 of receive is not durable: a crash now would leave every file empty.
         btrfs::sync(&self.directory)?;
         let wrong = |path: &Path, what: String| Error::ReceivedWrong {
@@ -260,29 +256,83 @@ impl<'a> Target<'a> {
                 format!("its received uuid is not {}", entry.stream_uuid),
             ));
         }
-        let parent = entry.send_parent_uuid.map(|uuid| {
-            self.standing
-                .iter()
-                .find(|(stream, _)| *stream == uuid)
-                .map(|(_, local)| *local)
-        });
-        if let Some(parent) = parent
-            && (parent.is_none() || identity.parent_uuid != parent)
-        {
-            return Err(wrong(
-                &path,
-                "btrfs receive built it on another subvolume".to_owned(),
-            ));
+        if let Some(parent) = entry.send_parent_uuid {
+            let built_on = self.newest.filter(|newest| newest.stream == parent);
+            if built_on.is_none() || identity.parent_uuid != built_on.map(|newest| newest.local) {
+                return Err(wrong(
+                    &path,
+                    "btrfs receive built it on another subvolume".to_owned(),
+                ));
+            }
         }
-        let dated = self.directory.join(entry.date.to_string());
+        let dated = self.dated(entry);
         if path != dated {
             std::fs::rename(&path, &dated).map_err(|error| Error::file("name", &dated, error))?;
         }
         self.mark.begun = None;
-        write_mark(&self.directory, &self.mark)?;
+        if afterwards == Afterwards::Goes {
+            self.mark.passing.push(Passing {
+                date: entry.date,
+                subvolume_id: identity.subvolume_id,
+            });
+        }
+        self.mark.write(&self.directory)?;
         btrfs::sync(&self.directory)?;
-        self.standing.push((entry.stream_uuid, identity.uuid));
+        self.newest = Some(Standing {
+            stream: entry.stream_uuid,
+            local: identity.uuid,
+        });
         Ok(())
+    }
+
+    /// Deletes what was received on the way to `stands`, which holds all of it.
+    pub(super) fn delete_passed(&mut self, stands: &ArchiveEntry) -> Result<(), Error> {
+        let passed = |passing: &&Passing| passing.date < stands.date;
+        while let Some(gone) = self.mark.passing.iter().find(passed).copied() {
+            let path = self.directory.join(gone.date.to_string());
+            if exists(&path)? {
+                btrfs::snapshots::delete_by_id(self.tools, &path, gone.subvolume_id)?;
+            }
+            self.mark.passing.retain(|passing| *passing != gone);
+            self.mark.write(&self.directory)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the writable snapshot of an archive that stands, unless it is there already.
+    pub(super) fn make_writable(
+        &self,
+        name: &str,
+        wanted: &ArchiveEntry,
+    ) -> Result<PathBuf, Error> {
+        let path = self.directory.join(name);
+        if !exists(&path)? {
+            btrfs::snapshots::create_writable(self.tools, &self.dated(wanted), &path)?;
+        }
+        self.refuse_writable(name, wanted)?;
+        Ok(path)
+    }
+
+    /// Refuses a name under which something else stands than a writable snapshot of that archive.
+    fn refuse_writable(&self, name: &str, wanted: &ArchiveEntry) -> Result<(), Error> {
+        let path = self.directory.join(name);
+        if !exists(&path)? {
+            return Ok(());
+        }
+        let restored = btrfs::identity(&self.dated(wanted)).ok();
+        let restored = restored.filter(|restored| is_whole(restored, wanted));
+        let found = btrfs::identity(&path).ok().filter(|found| !found.read_only);
+        match (restored, found) {
+            (Some(restored), Some(found)) if found.parent_uuid == Some(restored.uuid) => Ok(()),
+            _ => Err(in_the_way(
+                &path,
+                "the writable snapshot would have that name",
+            )),
+        }
+    }
+
+    fn dated(&self, entry: &ArchiveEntry) -> PathBuf {
+        self.directory.join(entry.date.to_string())
     }
 
     fn begun_path(&self) -> Option<PathBuf> {
@@ -298,37 +348,33 @@ impl<'a> Target<'a> {
         if exists(&path)? {
             let identity = btrfs::identity(&path)?;
             if begun.subvolume_id != Some(identity.subvolume_id) {
-                return Err(Error::TargetInTheWay {
-                    path,
-                    what: "an interrupted restore may have begun it, but that is not certain"
-                        .to_owned(),
-                });
+                return Err(in_the_way(
+                    &path,
+                    "an interrupted restore may have begun it, but that is not certain",
+                ));
             }
             btrfs::snapshots::delete_by_id(self.tools, &path, identity.subvolume_id)?;
         }
         self.mark.begun = None;
-        write_mark(&self.directory, &self.mark)
+        self.mark.write(&self.directory)
     }
 }
 
-impl Receiving {
+impl Sink for Receiving {
     /// Hands checked bytes to `btrfs receive`. With the first of them it makes the subvolume of
     /// that name, which is recorded before and after.
-    pub(super) fn write(&mut self, bytes: &[u8], name: &[u8]) -> Result<(), Error> {
+    fn take(&mut self, bytes: &[u8], name: &[u8]) -> Result<(), Error> {
         let first = self.mark.begun.is_none();
         if first {
             let path = self.directory.join(OsStr::from_bytes(name));
             if exists(&path)? {
-                return Err(Error::TargetInTheWay {
-                    path,
-                    what: "the stream's subvolume has that name".to_owned(),
-                });
+                return Err(in_the_way(&path, "the stream's subvolume has that name"));
             }
             self.mark.begun = Some(Begun {
                 name: name.to_owned(),
                 subvolume_id: None,
             });
-            write_mark(&self.directory, &self.mark)?;
+            self.mark.write(&self.directory)?;
         }
         self.receiver
             .write_all(bytes)
@@ -342,7 +388,9 @@ impl Receiving {
         }
         Ok(())
     }
+}
 
+impl Receiving {
     /// Waits for the subvolume to appear, and records its id: what is later deleted must be it.
     fn note_subvolume_id(&mut self, name: &[u8]) -> Result<(), Error> {
         let path = self.directory.join(OsStr::from_bytes(name));
@@ -357,7 +405,7 @@ impl Receiving {
                     name: name.to_owned(),
                     subvolume_id: Some(identity.subvolume_id),
                 });
-                return write_mark(&self.directory, &self.mark);
+                return self.mark.write(&self.directory);
             }
             if ended {
                 // Its exit status, asked for at the end, says why.
@@ -373,7 +421,7 @@ impl Receiving {
 /// whatever is wrong there is said by the restore itself.
 pub fn standing_in(to: &Path, source: &SourceRow, archives: &[ArchiveRow]) -> Vec<ArchiveId> {
     let directory = to.join(source.name.as_str());
-    let mark = read_mark(&directory).ok().flatten();
+    let mark = Mark::read(&directory).ok().flatten();
     if mark.is_none_or(|mark| mark.ledger != source.ledger) {
         return Vec::new();
     }
@@ -395,63 +443,9 @@ fn is_whole(identity: &SubvolumeIdentity, entry: &ArchiveEntry) -> bool {
     identity.read_only && identity.received_uuid == Some(entry.stream_uuid)
 }
 
-fn exists(path: &Path) -> Result<bool, Error> {
-    match std::fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::file("look at", path, error)),
+fn in_the_way(path: &Path, what: &str) -> Error {
+    Error::TargetInTheWay {
+        path: path.to_owned(),
+        what: what.to_owned(),
     }
-}
-
-fn lock(directory: &Path, source: &SourceName) -> Result<File, Error> {
-    let failed = |error| Error::file("lock", directory, error);
-    let file = File::open(directory).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(Error::Busy(source.clone())),
-        Err(errno) => Err(failed(errno.into())),
-    }
-}
-
-/// Whether a directory is private and has nothing in it but a mark that was never finished.
-fn holds_nothing(directory: &Path) -> Result<bool, Error> {
-    let failed = |error| Error::file("look into", directory, error);
-    let mode = std::fs::metadata(directory)
-        .map_err(failed)?
-        .permissions()
-        .mode();
-    let unfinished = OsString::from(format!("{MARK}.new"));
-    for item in std::fs::read_dir(directory).map_err(failed)? {
-        if item.map_err(failed)?.file_name() != unfinished {
-            return Ok(false);
-        }
-    }
-    Ok(mode & 0o777 == 0o700)
-}
-
-fn read_mark(directory: &Path) -> Result<Option<Mark>, Error> {
-    let path = directory.join(MARK);
-    match std::fs::read(&path) {
-        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::file("read", path, error)),
-    }
-}
-
-/// Replaces the mark as a whole: a crash leaves the old or the new one.
-fn write_mark(directory: &Path, mark: &Mark) -> Result<(), Error> {
-    let path = directory.join(MARK);
-    let new = directory.join(format!("{MARK}.new"));
-    let text = serde_json::to_vec(mark).expect("a mark is plain data");
-    let mut options = OpenOptions::new();
-    let written = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&new, &path))
-        .and_then(|()| File::open(directory)?.sync_all());
-    written.map_err(|error| Error::file("write", path, error))
 }

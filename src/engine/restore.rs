@@ -3,18 +3,18 @@
 //! Nothing reaches `btrfs receive` that was not checked: a segment's bytes against the signed
 //! ledger first, and every command of the stream by the guard.
 
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::btrfs::{Expect, ExpectParent, Guard, Tools};
+use crate::btrfs::Tools;
 use crate::catalog::{ArchiveRow, Catalog};
 use crate::config::Source;
 use crate::engine::awake::Awake;
 use crate::engine::facts::history;
+use crate::engine::feed::Feeding;
 use crate::engine::fetch::{Fetched, Wanted, fetch_ahead};
-use crate::engine::receive::{Receiving, Target};
+use crate::engine::receive::{Afterwards, Target};
 use crate::engine::source::OpenSource;
 use crate::engine::thaw::{WantedSegments, thaw, thaw_state};
 use crate::engine::unlock::sealed_archives;
@@ -22,14 +22,11 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::model::archive::ArchiveState;
 use crate::model::entry::ArchiveEntry;
-use crate::model::{ArchiveId, SourceName, StorageClass, keys};
-use crate::plan::{RestorePlan, plan_restore};
-use crate::progress::{Event, Observer, PROGRESS_STEP};
-use crate::seal::{ArchiveKey, Identities, open_segment};
+use crate::model::{ArchiveId, StorageClass};
+use crate::plan::{Awaited, RestorePlan, plan_restore};
+use crate::progress::{Event, Observer};
+use crate::seal::{ArchiveKey, Identities};
 use crate::store::ThawRequest;
-
-/// Bytes handed on at a time between opening, guard and receive.
-const STEP: usize = 1 << 20;
 
 /// What a restore takes, beyond the archives' names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,8 +55,12 @@ pub struct Restoring<'a> {
     pub class: Option<StorageClass>,
     /// Segments that are fetched at once.
     pub at_once: usize,
-    /// How to ask for what is cold; `None` to ask for nothing.
+    /// How to ask for what is cold; `None` to ask for nothing, and to begin only once all can be read.
     pub thaw: Option<ThawRequest>,
+    /// What becomes of the subvolumes on the way to the date.
+    pub intermediate: Afterwards,
+    /// Under which name a writable snapshot of the date is made beside it.
+    pub writable: Option<&'a str>,
     /// Is told what happens.
     pub observer: &'a dyn Observer,
     /// Says when to stop.
@@ -112,9 +113,18 @@ fn retired(
     })
 }
 
-/// Carries a restore out, and returns where its subvolumes stand. While something that it needs is
-/// thawing it is [`Error::Thawing`], and nothing was received.
-pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<PathBuf, Error> {
+/// What a restore has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The directory with a read-only subvolume a date.
+    pub directory: PathBuf,
+    /// The writable snapshot, if one was asked for.
+    pub writable: Option<PathBuf>,
+}
+
+/// Carries a restore out. While something that it needs is thawing it is [`Error::Thawing`]: what could be
+/// read by then stands, from the full on, and the next run goes on after it.
+pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<Restored, Error> {
     crate::btrfs::require_root()?;
     let tools = Tools::find()?;
     let row = &restoring.source.row;
@@ -133,47 +143,100 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<PathB
         name,
         &restoring.source.row.ledger,
         &entries,
+        restoring.writable,
     )?;
-    thaw_all(restoring, &target, &entries, catalog)?;
-    let mut wanted = Vec::new();
-    for entry in &entries {
-        if !target.stands(entry)? {
-            let rows = catalog.segments(&entry.id)?;
-            wanted.extend(Wanted::of(restoring.source, entry, &rows));
-        }
+    let standing = target.standing(&entries)?;
+    for entry in &entries[..standing] {
+        // A run that died in between may have left this undone.
+        catalog.thaw_fetched(&entry.id)?;
     }
-    let _awake = (!wanted.is_empty()).then(|| Awake::hold(&format!("restoring {name}")));
     let chain: Vec<_> = entries.iter().zip(&keys).collect();
+    let mut rest = &chain[standing..];
+    let _awake = (!rest.is_empty()).then(|| Awake::hold(&format!("restoring {name}")));
+    while !rest.is_empty() {
+        // Asked for again each time: more of it may have thawed meanwhile.
+        let (readable, awaited) = thaw_rest(restoring, rest, catalog)?;
+        if let (0, Some(awaited)) = (readable, awaited) {
+            return Err(Error::Thawing(Box::new(awaited)));
+        }
+        let (now, later) = rest.split_at(readable);
+        receive(restoring, now, later.is_empty(), &mut target, catalog)?;
+        rest = later;
+    }
+    if let (Afterwards::Goes, Some(newest)) = (restoring.intermediate, entries.last()) {
+        target.delete_passed(newest)?;
+    }
+    let writable = match (restoring.writable, entries.last()) {
+        (Some(name), Some(wanted)) => Some(target.make_writable(name, wanted)?),
+        _ => None,
+    };
+    Ok(Restored {
+        directory: target.directory().to_owned(),
+        writable,
+    })
+}
+
+/// Some archives in the order in which they are received, each with its key.
+type Keyed<'a> = [(&'a ArchiveEntry, &'a ArchiveKey)];
+
+/// Fetches and receives archives all of whose segments can be read.
+fn receive(
+    restoring: &Restoring<'_>,
+    chain: &Keyed<'_>,
+    ends: bool,
+    target: &mut Target<'_>,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    restoring.observer.event(Event::Chain {
+        source: restoring.source.name().clone(),
+        archives: chain.len(),
+        raw_bytes: chain.iter().map(|(entry, _)| entry.raw_bytes).sum(),
+    });
+    let mut wanted = Vec::new();
+    for (entry, _) in chain {
+        let rows = catalog.segments(&entry.id)?;
+        wanted.extend(Wanted::of(restoring.source, entry, &rows));
+    }
     // The segments of later archives come while earlier ones are received.
     let (store, at_once) = (restoring.source.store, restoring.at_once);
     fetch_ahead(store, &wanted, at_once, |fetched| {
-        receive_all(restoring, &chain, &mut target, fetched, catalog)
-    })?;
-    Ok(target.directory().to_owned())
+        receive_all(restoring, chain, ends, target, fetched, catalog)
+    })
 }
 
-/// Receives what does not stand yet, one archive after the other.
+/// Receives one archive after the other. `ends`: the last of them is the date that is wanted.
 fn receive_all(
     restoring: &Restoring<'_>,
-    chain: &[(&ArchiveEntry, &ArchiveKey)],
+    chain: &Keyed<'_>,
+    ends: bool,
     target: &mut Target<'_>,
     fetched: &mut Fetched<'_>,
     catalog: &mut Catalog,
 ) -> Result<(), Error> {
     let name = restoring.source.name();
-    for (entry, key) in chain {
-        let Some(mut receiving) = target.begin(entry)? else {
-            // A run that died in between may have left this undone.
-            catalog.thaw_fetched(&entry.id)?;
-            continue;
+    let feeding = Feeding {
+        source: restoring.source,
+        observer: restoring.observer,
+        interrupt: restoring.interrupt,
+    };
+    for (at, (entry, key)) in chain.iter().enumerate() {
+        let wanted = ends && at + 1 == chain.len();
+        let afterwards = if wanted {
+            Afterwards::Stays
+        } else {
+            restoring.intermediate
         };
+        let mut receiving = target.begin(entry)?;
         restoring.observer.event(Event::Begun {
             source: name.clone(),
             archive: entry.id,
             expected: Some(entry.raw_bytes),
         });
-        let fed = feed(restoring, entry, key, fetched, &mut receiving);
-        target.land(receiving, entry, fed)?;
+        let fed = feeding.feed(entry, key, fetched, &mut receiving);
+        target.land(receiving, entry, fed, afterwards)?;
+        if restoring.intermediate == Afterwards::Goes {
+            target.delete_passed(entry)?;
+        }
         catalog.thaw_fetched(&entry.id)?;
         restoring.observer.event(Event::Restored {
             source: name.clone(),
@@ -184,19 +247,14 @@ fn receive_all(
 }
 
 /// Asks for what is cold among the archives that do not stand yet, all of them at once: a thaw takes
-/// the same time for one segment as for thousands.
-fn thaw_all(
+/// the same time for one segment as for thousands. Returns how many of them, from the first on, can be
+/// read as a whole, and what the others wait for.
+fn thaw_rest(
     restoring: &Restoring<'_>,
-    target: &Target<'_>,
-    entries: &[ArchiveEntry],
+    rest: &Keyed<'_>,
     catalog: &mut Catalog,
-) -> Result<(), Error> {
-    let mut archives = Vec::new();
-    for entry in entries {
-        if !target.stands(entry)? {
-            archives.push(entry.id);
-        }
-    }
+) -> Result<(usize, Option<Awaited>), Error> {
+    let archives: Vec<ArchiveId> = rest.iter().map(|(entry, _)| entry.id).collect();
     let wanted = WantedSegments {
         source: restoring.source,
         class: restoring.class,
@@ -207,119 +265,13 @@ fn thaw_all(
         Some(request) => thaw(&wanted, request, catalog)?,
         None => thaw_state(&wanted, catalog)?,
     };
-    match status.awaited(restoring.source.name()) {
-        Some(awaited) => Err(Error::Thawing(Box::new(awaited))),
-        None => Ok(()),
-    }
-}
-
-/// Feeds an archive's stream through the guard into `btrfs receive`.
-fn feed(
-    restoring: &Restoring<'_>,
-    entry: &ArchiveEntry,
-    key: &ArchiveKey,
-    fetched: &mut Fetched<'_>,
-    receiving: &mut Receiving,
-) -> Result<(), Error> {
-    let name: &SourceName = restoring.source.name();
-    let mut gate = Gate::new(entry);
-    let mut raw_bytes = 0;
-    let mut told = 0;
-    for (index, record) in (0..).zip(&entry.segments) {
-        restoring.interrupt.check()?;
-        let sealed = fetched.next()?;
-        let unreadable = |source| Error::SegmentUnreadable {
-            archive: entry.id,
-            index,
-            key: keys::segment(
-                &restoring.source.row.directory,
-                &entry.id,
-                index,
-                &record.sha256,
-            ),
-            source,
-        };
-        let mut opened = open_segment(&sealed, key, record.raw_bytes)
-            .map_err(|error| unreadable(io::Error::other(error)))?;
-        let mut buffer = vec![0; STEP];
-        loop {
-            let read = opened.read(&mut buffer).map_err(unreadable)?;
-            if read == 0 {
-                break;
-            }
-            gate.pass(&buffer[..read], receiving)?;
-            raw_bytes += read as u64;
-            if raw_bytes - told >= PROGRESS_STEP {
-                told = raw_bytes;
-                restoring.observer.event(Event::Progress {
-                    source: name.clone(),
-                    raw_bytes,
-                });
-            }
-        }
-        restoring.observer.event(Event::Segment {
-            source: name.clone(),
-            archive: entry.id,
-            index,
-            sealed_bytes: record.sealed_bytes,
-        });
-    }
-    gate.end()
-}
-
-/// What the first command of an archive's stream must say.
-pub(super) fn expected(entry: &ArchiveEntry) -> Expect {
-    Expect {
-        uuid: Some(entry.stream_uuid),
-        ctransid: Some(entry.stream_ctransid),
-        send_parent: entry
-            .send_parent_uuid
-            .map_or(ExpectParent::None, ExpectParent::Uuid),
-    }
-}
-
-/// Lets whole, checked commands pass, and nothing else.
-struct Gate {
-    archive: ArchiveId,
-    guard: Guard,
-    waiting: Vec<u8>,
-    passed: u64,
-}
-
-impl Gate {
-    fn new(entry: &ArchiveEntry) -> Self {
-        Self {
-            archive: entry.id,
-            guard: Guard::new(expected(entry)),
-            waiting: Vec::new(),
-            passed: 0,
-        }
-    }
-
-    fn pass(&mut self, bytes: &[u8], receiving: &mut Receiving) -> Result<(), Error> {
-        let refused = |archive, source| Error::StoredStream { archive, source };
-        self.guard
-            .push(bytes)
-            .map_err(|source| refused(self.archive, source))?;
-        self.waiting.extend_from_slice(bytes);
-        let cleared =
-            usize::try_from(self.guard.cleared() - self.passed).expect("less than was pushed");
-        let head = self.guard.head();
-        if cleared > 0
-            && let Some(head) = head
-        {
-            receiving.write(&self.waiting[..cleared], &head.name)?;
-            self.waiting.drain(..cleared);
-            self.passed += cleared as u64;
-        }
-        Ok(())
-    }
-
-    fn end(self) -> Result<(), Error> {
-        let archive = self.archive;
-        self.guard
-            .finish()
-            .map_err(|source| Error::StoredStream { archive, source })?;
-        Ok(())
-    }
+    let unreadable = archives
+        .iter()
+        .position(|archive| !status.is_readable(archive));
+    let readable = match (unreadable, restoring.thaw) {
+        (None, _) => archives.len(),
+        (Some(readable), Some(_)) => readable,
+        (Some(_), None) => 0,
+    };
+    Ok((readable, status.awaited(restoring.source.name())))
 }

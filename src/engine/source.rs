@@ -9,7 +9,7 @@ use crate::engine::state::StateDir;
 use crate::error::{Error, in_words};
 use crate::model::{LedgerId, SourceName};
 use crate::progress::{Event, Observer};
-use crate::store::{DirStore, S3Store, Store, Waiting};
+use crate::store::{DirStore, RateLimit, S3Store, Store, Waiting};
 
 /// A source with all that a command needs to work on it.
 pub struct OpenSource<'a> {
@@ -58,13 +58,25 @@ pub fn open_store<'a>(
     config: &StoreConfig,
     observer: &'a dyn Observer,
 ) -> Result<Box<dyn Store + 'a>, Error> {
+    open_limited_store(config, observer, None)
+}
+
+/// The same with a limit on what goes in and out.
+pub fn open_limited_store<'a>(
+    config: &StoreConfig,
+    observer: &'a dyn Observer,
+    limit: Option<&RateLimit>,
+) -> Result<Box<dyn Store + 'a>, Error> {
     match config {
         StoreConfig::Dir { path, cold } => {
-            let store = DirStore::open(path)?;
-            Ok(Box::new(match cold {
-                Some(cold) => store.playing(cold.class, cold.delay),
-                None => store,
-            }))
+            let mut store = DirStore::open(path)?;
+            if let Some(cold) = cold {
+                store = store.playing(cold.class, cold.delay);
+            }
+            if let Some(limit) = limit {
+                store = store.limited(limit.clone());
+            }
+            Ok(Box::new(store))
         }
         StoreConfig::S3 { settings, .. } => {
             let told = Box::new(|waiting: &Waiting<'_>| {
@@ -73,7 +85,11 @@ pub fn open_store<'a>(
                     pause: waiting.pause,
                 });
             });
-            Ok(Box::new(S3Store::open((**settings).clone(), told)?))
+            let mut store = S3Store::open((**settings).clone(), told)?;
+            if let Some(limit) = limit {
+                store = store.limited(limit.clone());
+            }
+            Ok(Box::new(store))
         }
     }
 }

@@ -96,6 +96,17 @@ impl SegmentThaw {
 }
 
 impl ThawStatus {
+    /// Whether every segment of an archive can be read.
+    pub(super) fn is_readable(&self, archive: &ArchiveId) -> bool {
+        let of_it = |segment: &&SegmentThaw| segment.archive == *archive;
+        self.segments.iter().filter(of_it).all(|segment| {
+            matches!(
+                segment.readability,
+                Readability::Always | Readability::Until(..)
+            )
+        })
+    }
+
     /// What is still to come; `None` if everything can be read.
     pub fn awaited(&self, source: &SourceName) -> Option<Awaited> {
         let mut awaited = Awaited {

@@ -71,6 +71,9 @@ impl Error {
             | Self::NoSuchArchive(_)
             | Self::Ambiguous { .. }
             | Self::NoIdentity
+            | Self::PlanFile { .. }
+            | Self::NotRestored { .. }
+            | Self::AdoptedElsewhere { .. }
             | Self::NoTarget(_)
             | Self::TargetInTheWay { .. }
             | Self::ReceivedElsewhere { .. }

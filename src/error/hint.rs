@@ -58,6 +58,7 @@ impl Error {
             Self::File { source, .. } => file(source).map(str::to_owned),
             _ => self
                 .rebuild_hint()
+                .or_else(|| self.restore_hint())
                 .or_else(|| self.fixed_hint())
                 .or_else(|| self.check_hint())
                 .or_else(|| self.prune_hint())
@@ -129,6 +130,27 @@ impl Error {
             Self::Flawed(_) => {
                 "what is sound was imported, and can be listed and restored; compare the store with its copies or older versions"
             }
+            _ => return None,
+        })
+    }
+
+    /// What to do where something of a restore or after it is not as it has to be.
+    fn restore_hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NotRestored { .. } => {
+                "restore the newest archive there first: `coldchain restore SOURCE --to DIR`; only its read-only subvolume will do"
+            }
+            Self::AdoptedElsewhere { .. } => {
+                "an incremental is sent within one filesystem: set `subvolume` and `snapshots` to where it was restored"
+            }
+            Self::PlanFile { .. } => {
+                "make it anew: `coldchain restore SOURCE --plan --json > FILE`"
+            }
+            Self::TargetInTheWay { .. } => "move it away, or restore into another directory",
+            Self::ReceivedElsewhere { .. } => {
+                "restore onto another filesystem, or delete that subvolume first"
+            }
+            Self::ReceivedWrong { .. } => "do not use it; restore again into an empty directory",
             _ => return None,
         })
     }
@@ -205,11 +227,6 @@ impl Error {
             Self::NoTarget(_) => {
                 "create it on a btrfs filesystem, or name another directory with --to"
             }
-            Self::TargetInTheWay { .. } => "move it away, or restore into another directory",
-            Self::ReceivedElsewhere { .. } => {
-                "restore onto another filesystem, or delete that subvolume first"
-            }
-            Self::ReceivedWrong { .. } => "do not use it; restore again into an empty directory",
             Self::Exists(_) => "nothing was overwritten; name another file, or move it away",
             Self::NotConfirmed => "nothing was changed",
             Self::NoTerminal => "add --yes",

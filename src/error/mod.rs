@@ -653,6 +653,30 @@ pub enum Error {
     /// No identity was given.
     #[error("restoring needs an identity")]
     NoIdentity,
+    /// A plan to restore from is not one, or not one for here.
+    #[error("can't restore from the plan {}: {what}", path.display())]
+    PlanFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// What is to be adopted is not the archive.
+    #[error("{} is not {archive}, as a restore leaves it", path.display())]
+    NotRestored {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// The newest archive.
+        archive: ArchiveId,
+    },
+    /// What is to be adopted can't be a send parent of the source.
+    #[error("{} is not on the filesystem of {}", path.display(), subvolume.display())]
+    AdoptedElsewhere {
+        /// What was restored.
+        path: PathBuf,
+        /// The source.
+        subvolume: PathBuf,
+    },
     /// The restore's directory is missing.
     #[error("there is no target directory {}", .0.display())]
     NoTarget(PathBuf),

@@ -1,7 +1,7 @@
 //! Progress bars, for a terminal only.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -9,15 +9,54 @@ use crate::model::size::Bytes;
 
 use super::{Counted, Event, Observer, Quiet, Verbose};
 
-/// A bar for the archive in hand: bytes, rate, and how long it will take where that can be told.
+/// A bar for the archive in hand, or for all that a restore receives: bytes, rate, and how long it will take
+/// where that can be told.
 #[derive(Debug, Default)]
 pub struct Bars {
     bar: Mutex<Option<ProgressBar>>,
+    chain: Mutex<Option<Chain>>,
     /// Raw bytes of the archive in hand that were stored by an earlier attempt.
     skipped: AtomicU64,
 }
 
+/// How far a restore of several archives is.
+#[derive(Debug)]
+struct Chain {
+    archives: usize,
+    begun: usize,
+    /// Raw bytes of those that stand.
+    done: u64,
+    /// Raw bytes of the one in hand.
+    in_hand: u64,
+}
+
+impl Chain {
+    fn next(&mut self, what: &str, raw_bytes: u64) -> String {
+        self.begun += 1;
+        self.in_hand = raw_bytes;
+        format!("{what} ({} of {})", self.begun, self.archives)
+    }
+}
+
 impl Bars {
+    fn chain(&self) -> MutexGuard<'_, Option<Chain>> {
+        self.chain.lock().expect("no holder panics")
+    }
+
+    /// An archive stands; whether it was the last one.
+    fn stands(&self) -> bool {
+        let mut chain = self.chain();
+        let Some(restore) = chain.as_mut() else {
+            return true;
+        };
+        restore.done += restore.in_hand;
+        let over = restore.begun == restore.archives;
+        if over {
+            *chain = None;
+        }
+        over
+    }
+
     fn begin(&self, what: String, expected: Option<u64>) {
         let (bar, template) = match expected {
             Some(bytes) => (
@@ -85,12 +124,31 @@ impl Observer for Bars {
                 archive,
                 expected,
             } => {
-                self.begin(
-                    format!("{source} {} {}", archive.date, archive.kind),
-                    expected,
-                );
+                let what = format!("{source} {} {}", archive.date, archive.kind);
+                match self.chain().as_mut() {
+                    Some(chain) => {
+                        let what = chain.next(&what, expected.unwrap_or(0));
+                        self.with_bar(|bar| bar.set_message(what));
+                    }
+                    None => self.begin(what, expected),
+                }
+            }
+            Event::Chain {
+                source,
+                archives,
+                raw_bytes,
+            } => {
+                *self.chain() = Some(Chain {
+                    archives,
+                    begun: 0,
+                    done: 0,
+                    in_hand: 0,
+                });
+                self.begin(source.to_string(), Some(raw_bytes));
             }
             Event::Progress { raw_bytes, .. } => self.with_bar(|bar| {
+                let before = self.chain().as_ref().map_or(0, |chain| chain.done);
+                let raw_bytes = before + raw_bytes;
                 // The estimate is within a percent, not exact: the bar must not jump back.
                 if bar.length().is_some_and(|length| length < raw_bytes) {
                     bar.set_length(raw_bytes);
@@ -115,10 +173,14 @@ impl Observer for Bars {
                 of,
                 counted,
             } => self.check(format!("{source} {level}"), done, of, counted),
-            Event::Committed { .. }
-            | Event::Restored { .. }
-            | Event::CheckedLevel { .. }
-            | Event::Failed { .. } => self.end(),
+            Event::Restored { .. } => {
+                if self.stands() {
+                    self.end();
+                }
+            }
+            Event::Committed { .. } | Event::CheckedLevel { .. } | Event::Failed { .. } => {
+                self.end();
+            }
             Event::Warning { .. } => self.aside(|| Quiet.event(event)),
             Event::Waiting { .. } | Event::Busy { .. } => self.aside(|| Verbose.event(event)),
             Event::Planned { .. }

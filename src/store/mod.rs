@@ -8,6 +8,7 @@ mod memory;
 mod patience;
 mod place;
 mod probe;
+mod rate;
 mod recording;
 mod s3;
 
@@ -23,6 +24,7 @@ pub use key::is_key;
 pub use memory::MemoryStore;
 pub use patience::{Patience, Told, Waiting};
 pub use probe::{Deletes, Digests, Probe, probe};
+pub use rate::RateLimit;
 pub use recording::{Call, RecordingStore};
 pub use s3::{Addressing, Checksum, Encryption, LockMode, S3Settings, S3Store};
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coldchain::btrfs::identity;
-use coldchain::engine::{OpenSource, Restoring, plan_details, restore};
+use coldchain::engine::{Afterwards, OpenSource, Restoring, plan_details, restore};
 use coldchain::error::Error;
 use coldchain::interrupt::Interrupt;
 use coldchain::model::{SubvolumeIdentity, Tier};
@@ -93,10 +93,12 @@ impl Chain {
                 tier: Tier::Standard,
                 days: 1,
             }),
+            intermediate: Afterwards::Stays,
+            writable: None,
             observer: &Quiet,
             interrupt: &Interrupt::new(),
         };
-        restore(&restoring, &mut catalog)
+        restore(&restoring, &mut catalog).map(|restored| restored.directory)
     }
 
     /// The restored subvolumes. Panics if one looks complete and is not, or if anything else stands

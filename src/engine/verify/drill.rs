@@ -8,6 +8,7 @@ use super::Verifying;
 use super::tree::first_difference;
 use crate::btrfs::{self, BtrfsError, Scratch, Space};
 use crate::catalog::Catalog;
+use crate::engine::receive::Afterwards;
 use crate::engine::restore::{Restoring, plan_details, restore};
 use crate::engine::snapshot;
 use crate::error::{Error, in_words};
@@ -75,15 +76,17 @@ fn rehearse(
         class: drill.class,
         at_once: verifying.at_once,
         thaw: None,
+        intermediate: Afterwards::Stays,
+        writable: None,
         observer: &in_hand,
         interrupt: verifying.interrupt,
     };
     match restore(&restoring, catalog) {
-        Ok(directory) => {
+        Ok(restored) => {
             compare_all(
                 verifying,
                 &plan.archives,
-                &directory,
+                &restored.directory,
                 catalog,
                 report,
                 notes,

@@ -76,7 +76,7 @@ impl Cold {
         let text = serde_json::to_vec(self).expect("it has string keys");
         let mut temporary = Temporary::beside(object)?;
         let written = temporary
-            .write(&text)
+            .write(&text, None)
             .and_then(|()| fs::rename(temporary.path(), beside(object)));
         if written.is_err() {
             temporary.remove();

@@ -26,9 +26,10 @@ use rustix::io::Errno;
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::place::{Placed, Placing, new_file, place, random_name, sync_directory};
+use super::rate::Paced;
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept, Thaw,
-    ThawRequest,
+    Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
+    Thaw, ThawRequest,
 };
 use crate::model::StorageClass;
 use cold::{Cold, Lock};
@@ -56,6 +57,7 @@ pub struct DirStore {
     played: Option<Played>,
     /// In the place of the machine's and the filesystem's.
     clock: Option<Clock>,
+    limit: Option<RateLimit>,
 }
 
 /// The class that segments are put into.
@@ -103,7 +105,17 @@ impl DirStore {
             placing: Placing::RenameNoReplace,
             played: None,
             clock: None,
+            limit: None,
         })
+    }
+
+    /// With a limit on what goes in and out.
+    #[must_use]
+    pub fn limited(self, limit: RateLimit) -> Self {
+        Self {
+            limit: Some(limit),
+            ..self
+        }
     }
 
     /// Puts segments into that class from now on; where they lie they stay, whatever the store plays
@@ -276,7 +288,8 @@ impl Store for DirStore {
         }
         let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(|_| too_large())?);
         // One byte more: it may have grown since.
-        file.take(max_bytes.saturating_add(1))
+        Paced::new(file, self.limit.as_ref())
+            .take(max_bytes.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(|error| StoreError::from_io(Operation::Get, &locator.0, &self.url, error))?;
         if bytes.len() as u64 > max_bytes {

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{DirStore, TEMPORARY, open_file};
-use crate::store::Swept;
 use crate::store::error::{Operation, StoreError};
 use crate::store::place::{new_file, random_name};
+use crate::store::rate::Paced;
+use crate::store::{RateLimit, Swept};
 
 /// A file that is being written, beside its place.
 pub(super) struct Temporary {
@@ -38,8 +39,8 @@ impl Temporary {
     }
 
     /// Writes its content, durably but for its name.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+    pub(super) fn write(&mut self, bytes: &[u8], limit: Option<&RateLimit>) -> io::Result<()> {
+        Paced::new(&self.file, limit).write_all(bytes)?;
         self.file.sync_all()
     }
 
@@ -142,9 +143,9 @@ mod tests {
         let archive = root.path().join("home/archives/a");
         let place = archive.join("000001-2.zst.age");
         let mut living = Temporary::beside(&place).unwrap();
-        living.write(b"living").unwrap();
+        living.write(b"living", None).unwrap();
         let mut dead = Temporary::beside(&place).unwrap();
-        dead.write(b"dead, and its lock with it").unwrap();
+        dead.write(b"dead, and its lock with it", None).unwrap();
         drop(dead);
         let elsewhere = root.path().join("mail/archives/b/.tmp-0000000000000000");
         fs::write(&elsewhere, "of another source").unwrap();

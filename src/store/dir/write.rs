@@ -53,7 +53,7 @@ impl DirStore {
         let class = self.played.filter(|_| object.role == Role::Segment);
         let class = class.map(|played| played.class);
         let placed = temporary
-            .write(&object.bytes)
+            .write(&object.bytes, self.limit.as_ref())
             .and_then(|()| self.place_into_class(temporary.path(), path, class));
         if !matches!(placed, Ok(Placed::Moved)) {
             temporary.remove();

@@ -4,12 +4,15 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+use crate::store::RateLimit;
 
 /// Handed to the connection at a time: small enough that a line of 32 KiB/s shows movement within
 /// seconds.
@@ -51,12 +54,14 @@ impl Meter {
 }
 
 /// A body that can be sent again, and copies nothing.
-pub(super) fn metered(bytes: &Bytes, meter: &Meter) -> ByteStream {
-    let (bytes, meter) = (bytes.clone(), meter.clone());
+pub(super) fn metered(bytes: &Bytes, meter: &Meter, limit: Option<&RateLimit>) -> ByteStream {
+    let (bytes, meter, limit) = (bytes.clone(), meter.clone(), limit.cloned());
     ByteStream::new(SdkBody::retryable(move || {
         SdkBody::from_body_1_x(Metered {
             left: bytes.clone(),
             meter: meter.clone(),
+            limit: limit.clone(),
+            pause: None,
         })
     }))
 }
@@ -64,6 +69,9 @@ pub(super) fn metered(bytes: &Bytes, meter: &Meter) -> ByteStream {
 struct Metered {
     left: Bytes,
     meter: Meter,
+    limit: Option<RateLimit>,
+    /// Until more may go.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Body for Metered {
@@ -72,14 +80,22 @@ impl Body for Metered {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
+        }
         if self.left.is_empty() {
             return Poll::Ready(None);
         }
         let piece = self.left.len().min(PIECE);
         let piece = self.left.split_to(piece);
         self.meter.add(piece.len());
+        if let Some(limit) = &self.limit {
+            let pause = limit.after(piece.len());
+            self.pause = Some(Box::pin(sleep(pause)));
+        }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

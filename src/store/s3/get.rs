@@ -40,7 +40,7 @@ impl S3Store<'_> {
             };
         }
         let mut fetched = Fetched::default();
-        self.persevere(Operation::Get, key, async |client, meter| {
+        let attempts = self.persevere(Operation::Get, key, async |client, meter| {
             let had = fetched.bytes.len();
             let request = client
                 .get_object()
@@ -67,6 +67,9 @@ impl S3Store<'_> {
                     Some(Ok(piece)) => {
                         meter.add(piece.len());
                         fetched.take(&piece)?;
+                        if let Some(limit) = &self.limit {
+                            tokio::time::sleep(limit.after(piece.len())).await;
+                        }
                     }
                     Some(Err(error)) => {
                         let progressed = fetched.bytes.len() > had;
@@ -78,8 +81,8 @@ impl S3Store<'_> {
                 }
             }
             fetched.end(had)
-        })
-        .await?;
+        });
+        Box::pin(attempts).await?;
         Ok(fetched.bytes)
     }
 }

@@ -29,8 +29,8 @@ use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::patience::{Attempts, Told, Waiting};
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept, Thaw,
-    ThawRequest,
+    Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
+    Thaw, ThawRequest,
 };
 use answer::Judged;
 use body::Meter;
@@ -49,6 +49,7 @@ pub struct S3Store<'a> {
     client: Mutex<Option<Client>>,
     clock: ServerClock,
     learned: Mutex<Learned>,
+    limit: Option<RateLimit>,
     /// Taken only when the store goes.
     runtime: Option<Runtime>,
 }
@@ -70,8 +71,16 @@ impl<'a> S3Store<'a> {
             client: Mutex::new(None),
             clock: ServerClock::default(),
             learned: Mutex::new(Learned::default()),
+            limit: None,
             runtime: Some(runtime),
         })
+    }
+
+    /// With a limit on what goes in and out.
+    #[must_use]
+    pub fn limited(mut self, limit: RateLimit) -> Self {
+        self.limit = Some(limit);
+        self
     }
 
     /// Runs requests to their end on the calling thread.

@@ -1,0 +1,83 @@
+//! What brings archives back, and goes on from them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Thawing, WaitLock, rate};
+use crate::model::ids::parse_date;
+use crate::store::RateLimit;
+
+/// `coldchain restore`
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option without a value"
+)]
+pub struct Restore {
+    /// The source
+    #[arg(required_unless_present = "from_plan")]
+    pub source: Option<String>,
+    /// The date, YYYY-MM-DD; the newest archive's if left out
+    #[arg(long)]
+    pub date: Option<String>,
+    /// A directory on btrfs; DIR/SOURCE is made in it
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["plan", "stream", "explain"])]
+    pub to: Option<PathBuf>,
+    /// Also make a writable snapshot of the date, DIR/SOURCE/NAME
+    #[arg(long, value_name = "NAME", requires = "to", value_parser = writable_name)]
+    pub writable: Option<String>,
+    /// Delete each earlier archive of the chain that this restore brought back, once the next one stands
+    #[arg(long, requires = "to")]
+    pub delete_intermediate: bool,
+    /// Write the send stream of this one archive to a new file, or to stdout for -, instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "plan", "explain"])]
+    pub stream: Option<PathBuf>,
+    /// Say what the restore takes, and stop
+    #[arg(long)]
+    pub plan: bool,
+    /// Print the shell commands that would do the same with public tools, and stop
+    #[arg(long, conflicts_with = "plan")]
+    pub explain: bool,
+    /// Restore just what this plan names, which `restore --plan --json` has written
+    #[arg(long, value_name = "FILE", conflicts_with = "date")]
+    pub from_plan: Option<PathBuf>,
+    /// Fetch at most so many bytes a second: 512KiB, 20MiB
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub limit: Option<RateLimit>,
+    /// Fetch so many segments at once, 1 to 64; as many as the store's `uploads` if left out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub parallel: Option<u8>,
+    /// How to thaw what is cold, and at what price.
+    #[command(flatten)]
+    pub thawing: Thawing,
+    /// What opens the archives: the recovery kit, an age identity file, or an ssh private key
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
+    /// Don't ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `coldchain adopt`
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// The source
+    pub source: String,
+    /// Where its newest archive was restored: what `restore --to` was given
+    pub directory: PathBuf,
+    /// What to do while another run is at work.
+    #[command(flatten)]
+    pub lock: WaitLock,
+}
+
+/// A name for a writable snapshot: one component of a path that is no date and not the restore's own.
+fn writable_name(name: &str) -> Result<String, String> {
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        return Err("a plain name is needed, without `/` and not beginning with a dot".to_owned());
+    }
+    if parse_date(name).is_ok() {
+        return Err("the restored archives have dates for names; take another".to_owned());
+    }
+    Ok(name.to_owned())
+}

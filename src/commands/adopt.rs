@@ -1,0 +1,41 @@
+//! `coldchain adopt`: go on from a restored archive.
+
+use serde_json::json;
+
+use super::load;
+use super::output::{answer, answer_json};
+use crate::cli::{Adopt, Everywhere};
+use crate::engine::{World, adopt};
+use crate::error::Error;
+use crate::progress::Quiet;
+
+pub(super) fn run(args: &Adopt, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load(everywhere)?;
+    let source = config.source(&args.source)?;
+    let world = World {
+        wait_lock: args.lock.at_most(),
+        ..World::real(&Quiet)
+    };
+    let adopted = adopt(&config, source, &args.directory, world)?;
+    if everywhere.json {
+        return answer_json(&json!({
+            "source": source.name, "date": adopted.date, "path": adopted.path,
+            "adopted": adopted.news, "warning": adopted.warning,
+        }));
+    }
+    if let Some(warning) = &adopted.warning {
+        eprintln!("warning: {}: {warning}", source.name);
+    }
+    if everywhere.quiet {
+        return Ok(());
+    }
+    let path = adopted.path.display();
+    let (name, date) = (&source.name, adopted.date);
+    answer(&if adopted.news {
+        format!(
+            "{name}: the next archive goes on from {path}, as {date}; keep it until that is made\n"
+        )
+    } else {
+        format!("{name}: the next archive goes on from {path} anyway: nothing was changed\n")
+    })
+}

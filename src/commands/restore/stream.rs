@@ -1,0 +1,83 @@
+//! `restore --stream`: one archive's send stream, to a file or to stdout.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Planned, thaw_request};
+use crate::catalog::Catalog;
+use crate::commands::output::{answer, answer_json};
+use crate::engine::{
+    NewFile, OpenSource, StreamingOut, open_limited_store, still_stands, stream_out,
+};
+use crate::error::Error;
+use crate::model::size::Bytes;
+
+/// What `btrfs receive` reads at once from a pipe, and more is not needed.
+const BUFFER: usize = 1 << 20;
+
+impl Planned<'_> {
+    /// Writes the stream of the date's archive to a new file, or to stdout for `-`.
+    pub(super) fn stream(&self, output: &Path, catalog: &mut Catalog) -> Result<(), Error> {
+        if output == Path::new("-") {
+            let stdout = io::stdout().lock();
+            if stdout.is_terminal() {
+                return Err(Error::Stdio(
+                    "a send stream is not written to a terminal: redirect stdout, or name a file",
+                ));
+            }
+            let mut stdout = BufWriter::with_capacity(BUFFER, stdout);
+            self.stream_to(&mut stdout, catalog)?;
+            return Ok(());
+        }
+        let mut file = NewFile::create(output)?;
+        let bytes = self.stream_to(&mut file, catalog)?;
+        file.publish()?;
+        let plan = self.plan;
+        if self.everywhere.json {
+            return answer_json(&json!({
+                "event": "done", "source": plan.source, "date": plan.date, "file": output,
+                "raw_bytes": bytes,
+            }));
+        }
+        if self.everywhere.quiet {
+            return Ok(());
+        }
+        answer(&format!(
+            "{}: the stream of {} is in {}, {}\n",
+            plan.source,
+            plan.date,
+            output.display(),
+            Bytes(bytes)
+        ))
+    }
+
+    fn stream_to(&self, output: &mut dyn Write, catalog: &mut Catalog) -> Result<u64, Error> {
+        let (file, identities) = self.identity()?;
+        let archive = self.plan.archives.last();
+        let archive = *archive.expect("a plan has an archive for its date");
+        self.confirm(&format!("Write the stream of {archive}?"))?;
+        let store_config = &self.config.stores[&self.source.store];
+        let limit = self.args.limit.as_ref();
+        let store = open_limited_store(store_config, self.world.observer, limit)?;
+        let source = OpenSource {
+            config: self.source,
+            row: self.row.clone(),
+            store: store.as_ref(),
+        };
+        still_stands(&source, self.plan, self.state_dir, catalog, self.world)?;
+        let streaming = StreamingOut {
+            source: &source,
+            archive,
+            identities: &identities,
+            identity_name: &file.display().to_string(),
+            class: store_config.storage_class(),
+            at_once: self.at_once(),
+            thaw: thaw_request(&self.args.thawing),
+            observer: self.world.observer,
+            interrupt: self.world.interrupt,
+        };
+        stream_out(&streaming, output, catalog)
+    }
+}
