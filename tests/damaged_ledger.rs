@@ -403,7 +403,9 @@ fn a_ledger_of_a_later_format_is_read_with_a_warning_and_not_written() {
         rebuilt.stderr,
         format!(
             "{warning}error: the ledger of `home` has entries that this version does not know: entry 4 has format 2\n\
-             hint: use the coldchain that wrote them, or a later one\n"
+             hint: use the coldchain that wrote them, or a later one; if somebody with a leaked key has, \
+             `coldchain key rotate --kit FILE --source NAME --remove KEY --void NUMBER` withdraws the key and \
+             lets writers go on\n"
         )
     );
     for words in ["list", "restore home --plan", "verify", "show 2024-01-07"] {

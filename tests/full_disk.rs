@@ -168,18 +168,18 @@ fn a_state_directory_in_which_nothing_can_be_made_is_said_by_init() {
     machine.run("init --kit $T/kit --quiet").is(
         1,
         "",
-        "error: could not remove $T/state/root.pub\n\
+        "error: could not open the catalog $T/state/catalog.db\n\
          caused by: Read-only file system (os error 30)\n\
-         hint: make it writable, and run again\n",
+         hint: make `state_dir` writable, and run again\n",
     );
     disk.writable();
     disk.leave_free(0);
     machine.run("init --kit $T/kit --quiet").is(
         1,
         "",
-        "error: could not write $T/state/root.pub\n\
-         caused by: No space left on device (os error 28)\n\
-         hint: free some space there, and run again\n",
+        "error: could not open the journal in the catalog\n\
+         caused by: database or disk is full (SQLite's code 13)\n\
+         hint: free some space where `state_dir` is, and run again: nothing that was stored is lost\n",
     );
     disk.free_all();
     let run = machine.run("init --kit $T/kit --quiet");

@@ -8,6 +8,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use common::loopfs::{LoopFs, real_btrfs_available, run};
 use common::machine::{LIVE_CONFIG, Machine};
+use common::passphrase::{armored, encrypted};
+use common::stream_builder::StreamBuilder;
 
 /// A terminal of its own in which a shell runs the program, says its exit code, and then how the
 /// terminal is set.
@@ -151,4 +153,42 @@ fn ctrl_c_at_a_prompt_ends_at_once_and_leaves_the_terminal_as_it_was() {
     let shown = terminal.end();
     assert!(shown.contains(INTERRUPTED), "{shown}");
     assert!(!elsewhere.path("home").exists());
+}
+
+#[test]
+fn a_kit_with_a_passphrase_says_whom_to_trust_and_opens_what_is_sealed_after_one_question() {
+    let machine = Machine::fed(None);
+    let stream = StreamBuilder::header(1)
+        .subvol(b"2024-01-01", [b'a'; 16], 10)
+        .mkfile(b"file")
+        .finish();
+    let fed = machine.run_with("decide 2024-01-01", &stream);
+    assert_eq!(fed.code, Some(0), "{}", fed.stderr);
+    let kit = fs::read_to_string(machine.path("kit")).unwrap();
+    for (name, bytes) in [
+        ("kit.age", encrypted("wild goose", &kit)),
+        ("kit.asc", armored("wild goose", &kit)),
+    ] {
+        fs::write(machine.path(name), bytes).unwrap();
+        let path = machine.path(name).display().to_string();
+        for (words, said) in [
+            (
+                format!(
+                    "catalog rebuild --store file://$T/store --state-dir $T/{name}.d --identity {path}"
+                ),
+                "home: 2 entries read, 1 archive\n",
+            ),
+            (
+                format!("key check --identity {path}"),
+                "root secret: matches the root key that is trusted here\n",
+            ),
+        ] {
+            let mut terminal = Terminal::run(&machine, &words);
+            terminal.answer(&format!("passphrase for {path}: "), "wild goose\n");
+            let shown = terminal.end();
+            assert!(shown.contains(said), "{shown}");
+            assert_eq!(shown.matches("passphrase for").count(), 1, "{shown}");
+            assert!(shown.contains("code 0\n"), "{shown}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ use coldchain::ledger::SigningKey;
 use coldchain::model::LedgerId;
 use coldchain::model::size::Bytes;
 use coldchain::progress::Quiet;
+use coldchain::seal::IdentityFile;
 use coldchain::store::{DirStore, Operation, RecordingStore};
 use rusqlite::Connection;
 
@@ -196,7 +197,8 @@ fn a_rebuild_only_reads_the_store() {
     let recorded = Arc::new(RecordingStore::new(DirStore::open(&path).unwrap()));
     let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&recorded)));
     let state_dir = StateDir::new(&archived.machine.state());
-    let kit = read_kit(&archived.machine.path("kit")).unwrap();
+    let file = IdentityFile::open(&archived.machine.path("kit"), &|_| None).unwrap();
+    let kit = read_kit(&file).unwrap();
     let rebuilding = Rebuilding {
         state_dir: &state_dir,
         stores: &[StoreConfig::Dir { path, cold: None }],
@@ -204,6 +206,7 @@ fn a_rebuild_only_reads_the_store() {
         identities: None,
         config: None,
         unfinished: Unfinished::Keep,
+        included: &[],
     };
     let world = World {
         stores,

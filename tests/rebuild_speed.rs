@@ -168,6 +168,7 @@ fn a_catalog_of_many_archives_is_rebuilt() {
         identities: None,
         config: None,
         unfinished: Unfinished::Keep,
+        included: &[],
     };
     let (begun, computed) = (Instant::now(), computing());
     let rebuilt = rebuild(&rebuilding, World::real(&Quiet)).unwrap();

@@ -52,6 +52,25 @@ fn standing(directory: &Path) -> Vec<String> {
 }
 
 #[test]
+fn what_is_called_restored_is_there_although_the_power_goes_at_that_moment() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = archived();
+    let other = LoopFs::new(512);
+    let run = restore(&machine, &other.root(), "--writable live");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let found = other.after_power_cut();
+    for date in DATES {
+        let restored = found.path("home").join(date);
+        compare_trees(&snapshot(&machine, date), &restored);
+        let identity = identity(&restored).unwrap();
+        assert!(identity.read_only && identity.received_uuid.is_some());
+    }
+    compare_trees(&snapshot(&machine, DATES[2]), &found.path("home/live"));
+}
+
+#[test]
 fn a_writable_snapshot_is_made_once_and_what_has_its_name_is_never_touched() {
     if !real_btrfs_available() {
         return;

@@ -42,6 +42,11 @@ impl Catalog {
         made_at: Timestamp,
         effect: Effect<'_>,
     ) -> Result<(), CatalogError> {
+        if let Effect::Archive { entry, .. } = effect
+            && self.is_of_other_ledger(ledger, &entry.id)?
+        {
+            return Err(CatalogError::OtherLedgers { archive: entry.id });
+        }
         self.write("absorb a ledger entry", |transaction| {
             take_back(transaction, ledger, entry.seq)?;
             insert_entry(transaction, ledger, entry, "committed")?;
@@ -70,6 +75,24 @@ impl Catalog {
     }
 }
 
+impl Catalog {
+    /// Whether the catalog has that archive as another ledger's. An id is its own in the whole catalog:
+    /// no ledger may take another's for one of its own.
+    pub fn is_of_other_ledger(
+        &self,
+        ledger: &LedgerId,
+        archive: &ArchiveId,
+    ) -> Result<bool, CatalogError> {
+        let owners: Vec<String> = self.select(
+            "look whose an archive is",
+            "SELECT ledger FROM archive WHERE id = ?1",
+            [archive.to_string()],
+            |row| row.get(0),
+        )?;
+        Ok(owners.iter().any(|owner| *owner != ledger.to_string()))
+    }
+}
+
 /// Writes an archive as its entry says it is.
 fn write_archive(
     transaction: &Transaction<'_>,
@@ -87,7 +110,8 @@ fn write_archive(
                 ?18, ?19, ?20)
              ON CONFLICT (id) DO UPDATE SET state = 'committed', seq = ?3, archive_key = NULL,
                 sealed_key = NULL, stream_uuid = ?9, stream_ctransid = ?10, send_parent_uuid = ?11,
-                raw_bytes = ?12, sealed_bytes = ?13, protocol = ?14, kernel = ?15, btrfs_progs = ?16",
+                raw_bytes = ?12, sealed_bytes = ?13, protocol = ?14, kernel = ?15, btrfs_progs = ?16
+             WHERE archive.ledger = excluded.ledger",
             params![
                 archive.id.to_string(),
                 ledger.to_string(),
@@ -111,7 +135,11 @@ fn write_archive(
                 made_at.to_string(),
             ],
         )
-        .map(drop)
+        .and_then(|rows| match rows {
+            // Another ledger's run was first since that was looked for.
+            0 => Err(rusqlite::Error::StatementChangedRows(0)),
+            _ => Ok(()),
+        })
 }
 
 /// Writes the segments of an archive's entry, and forgets what an earlier stream had beyond them.

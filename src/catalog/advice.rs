@@ -21,6 +21,8 @@ enum Trouble {
     Held,
     /// The disk does not do what it is asked for.
     Disk,
+    /// A ledger says what can't be of it.
+    Ledger,
     /// Nothing that can be told by its kind.
     Other,
 }
@@ -28,7 +30,22 @@ enum Trouble {
 impl CatalogError {
     /// Whether the database itself is broken or foreign, rather than locked, full or unreachable.
     pub fn is_integrity(&self) -> bool {
-        matches!(self.trouble(), Trouble::Damage | Trouble::Newer)
+        matches!(
+            self.trouble(),
+            Trouble::Damage | Trouble::Newer | Trouble::Ledger
+        )
+    }
+
+    /// Whether a value is none that the schema takes.
+    pub fn is_constraint(&self) -> bool {
+        let Self::Sql { source, .. } = self else {
+            return false;
+        };
+        match &source.0 {
+            Sqlite::SqliteFailure(failure, _) => failure.code == ErrorCode::ConstraintViolation,
+            Sqlite::ToSqlConversionFailure(_) | Sqlite::StatementChangedRows(_) => true,
+            _ => false,
+        }
     }
 
     /// What to do about it.
@@ -36,6 +53,9 @@ impl CatalogError {
         Some(match self.trouble() {
             Trouble::Damage => {
                 "the archives are safe in the store: `coldchain catalog rebuild` makes the catalog anew from it, and keeps this one; an older copy of catalog.db does too, and what that lacks is read from the ledger"
+            }
+            Trouble::Ledger => {
+                "nothing was taken in; whoever has signed that entry has a key that others have too: `coldchain key rotate` withdraws one, and `coldchain catalog rebuild` reads what is sound"
             }
             Trouble::Newer => "use the coldchain that wrote it, or a later one",
             Trouble::Full => {
@@ -62,6 +82,7 @@ impl CatalogError {
             Self::Watched { .. } => Trouble::Other,
             Self::Damaged(_) => Trouble::Damage,
             Self::Newer { .. } => Trouble::Newer,
+            Self::OtherLedgers { .. } => Trouble::Ledger,
             Self::Sql { source, .. } => sqlite(&source.0),
         }
     }

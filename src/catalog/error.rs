@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::model::ArchiveId;
+
 /// Why a watch said no.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -36,6 +38,12 @@ pub enum CatalogError {
     /// A value in it is not of its column's form.
     #[error("the catalog is damaged: {0}")]
     Damaged(String),
+    /// A ledger names an archive that is another ledger's.
+    #[error("{archive} belongs to another ledger in the catalog")]
+    OtherLedgers {
+        /// The archive.
+        archive: ArchiveId,
+    },
     /// A later version of coldchain has written it.
     #[error("the catalog has schema version {found}, this coldchain knows {known}")]
     Newer {

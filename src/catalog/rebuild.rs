@@ -12,7 +12,7 @@ use super::SourceRow;
 use super::error::{CatalogError, Doing, parsed};
 use super::verifications::{listed, record};
 use crate::model::entry::{PrivateFacts, Timestamp};
-use crate::model::{ArchiveId, LedgerId, Sha256, StorageClass, VerifyOutcome};
+use crate::model::{ArchiveId, LedgerId, Sha256, SourceName, StorageClass, VerifyOutcome};
 
 /// A catalog under construction, in a file of its own.
 ///
@@ -164,6 +164,39 @@ impl Catalog {
                 [source.ledger.to_string()],
             )?;
             Ok(())
+        })
+    }
+
+    /// Takes a source out again, with all that its ledger says.
+    pub fn drop_source(
+        &mut self,
+        source: &SourceName,
+        ledger: &LedgerId,
+    ) -> Result<(), CatalogError> {
+        self.write("take a source out", |transaction| {
+            for of_archives in ["thaw", "verification", "segment"] {
+                transaction.execute(
+                    &format!(
+                        "DELETE FROM {of_archives} WHERE archive IN (SELECT id FROM archive WHERE ledger = ?1)"
+                    ),
+                    [ledger.to_string()],
+                )?;
+            }
+            for of_ledger in ["archive", "entry", "quarantine"] {
+                transaction.execute(
+                    &format!("DELETE FROM {of_ledger} WHERE ledger = ?1"),
+                    [ledger.to_string()],
+                )?;
+            }
+            for of_source in ["snapshot", "told"] {
+                transaction.execute(
+                    &format!("DELETE FROM {of_source} WHERE source = ?1"),
+                    [source.as_str()],
+                )?;
+            }
+            transaction
+                .execute("DELETE FROM source WHERE ledger = ?1", [ledger.to_string()])
+                .map(drop)
         })
     }
 

@@ -27,6 +27,10 @@ pub struct CatalogRebuild {
     /// store may have written all of it
     #[arg(long)]
     pub unauthenticated: bool,
+    /// Read the ledger in this directory of a store although a key may sign it that was withdrawn from
+    /// another ledger, and nobody names it; may be repeated
+    #[arg(long, value_name = "DIRECTORY")]
+    pub include: Vec<String>,
     /// Give up the unfinished archives that only the catalog here knows of
     #[arg(long, short)]
     pub yes: bool,

@@ -50,6 +50,10 @@ pub struct KeyCheck {
 pub struct KeyAddRecipient {
     /// An age or ssh public key
     pub recipient: String,
+    /// Seal also what a ledger entry says is sealed to it already: the entry may be anybody's who had a
+    /// leaked key
+    #[arg(long)]
+    pub again: bool,
     /// What opens the archives now: the recovery kit, an age identity file, or an ssh private key
     #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
     pub identity: Option<PathBuf>,
@@ -63,7 +67,7 @@ pub struct KeyAddRecipient {
 
 /// `coldchain key rotate`
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["add", "remove", "new_signing_key"]))]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["add", "remove", "new_signing_key", "void"]))]
 #[command(group = clap::ArgGroup::new("gains").multiple(true).args(["add", "new_signing_key"]))]
 pub struct KeyRotate {
     /// The recovery kit, with the root key's secret
@@ -78,6 +82,10 @@ pub struct KeyRotate {
     /// A public key that signs nothing any more; may be repeated
     #[arg(long, value_name = "KEY")]
     pub remove: Vec<String>,
+    /// The number of a ledger entry of a kind or format that this version does not know, which shall have
+    /// no effect: writers go on after it; may be repeated
+    #[arg(long, value_name = "NUMBER", requires = "source")]
+    pub void: Vec<u64>,
     /// Make a new signing key for this machine, in the place of the one that it has
     #[arg(long, conflicts_with = "source")]
     pub new_signing_key: bool,

@@ -9,28 +9,28 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::doctor::warnings_of_secrets;
 use super::kit;
-use super::output::answer;
+use super::output::{answer, answer_json};
 use super::plan::standing_warnings;
 use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Everywhere, Init};
 use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, system_timezone, template};
 use crate::engine::{
-    StateDir, file_name, is_in_kit, is_place, kit_source, know_source, note_in_kit, read_kit,
-    write_new,
+    StateDir, is_in_kit, is_place, kit_source, know_source, note_in_kit, update_kit, write_new,
 };
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::kit::{Kit, root_section, source_section};
-use crate::ledger::SigningKey;
+use crate::kit::{KitSource, addition};
 use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
 
 pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
     match Config::load(&everywhere.config) {
         Ok(config) => complete(&config, args, everywhere),
-        Err(ConfigError::NotFound { .. }) => begin(&everywhere.config, &args.kit),
+        Err(ConfigError::NotFound { .. }) => begin(&args.kit, everywhere),
         Err(error) => Err(error.into()),
     }
 }
@@ -41,7 +41,8 @@ fn exists(path: &Path) -> Result<bool, Error> {
 }
 
 /// The first run: an identity, and a config that names its recipient.
-fn begin(config: &Path, kit: &Path) -> Result<(), Error> {
+fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = &everywhere.config;
     if exists(kit)? {
         return Err(Error::Exists(kit.to_owned()));
     }
@@ -56,25 +57,40 @@ fn begin(config: &Path, kit: &Path) -> Result<(), Error> {
         state_dir: None,
     });
     write_new(config, &text)?;
-    answer(&format!(
-        "made {}: describe what to archive and where to, then run `coldchain init` again\n\
-         made {}: the key to everything; print it and keep it away from this machine\n",
-        config.display(),
-        kit.display(),
-    ))
+    let told = [
+        format!(
+            "made {}: describe what to archive and where to, then run `coldchain init` again",
+            config.display()
+        ),
+        format!(
+            "made {}: the key to everything; print it and keep it away from this machine",
+            kit.display()
+        ),
+    ];
+    if everywhere.json {
+        return answer_json(&json!({"done": told, "kit": kit, "to_add": null}));
+    }
+    answer(&(told.join("\n") + "\n"))
 }
 
-/// A run with a config: everything that it needs and that is missing.
+/// A run with a config: everything that it needs and that is missing. Nothing is made before it is clear
+/// that the kit is one that may be written to.
 fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
     Recipients::parse(config.recipients()?)?;
     let state_dir = StateDir::new(&config.state_dir);
-    let mut told: Vec<String> = Vec::new();
     for source in &config.sources {
         if let Some(live) = &source.live {
             // What can't be archived is said before anything is made.
             crate::btrfs::identity(&live.subvolume)?;
         }
     }
+    state_dir.create()?;
+    // Another `init` may be making the same things.
+    let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
+    if let Some(found) = kit::at(&args.kit)? {
+        kit::require_ours(&args.kit, &found, &state_dir)?;
+    }
+    let mut told: Vec<String> = Vec::new();
     for path in directories(config) {
         if !exists(path)? {
             make_directory(path, 0o700)?;
@@ -91,16 +107,39 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             told.push(format!("made {}", live.snapshots.display()));
         }
     }
-    state_dir.create()?;
-    // Another `init` may be making the same things.
-    let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
-    make_keys(config, &state_dir, &args.kit, &mut told)?;
-    let mut catalog = state_dir.catalog()?;
-    let rows = tell_kit(config, &args.kit, &mut catalog, &mut told)?;
-    if told.is_empty() {
-        told.push("nothing is missing".to_owned());
+    let mut unvouched = Vec::new();
+    if has_ledgers(&state_dir.catalog_to_read()?)?
+        && matches!(state_dir.root_key(), Err(Error::NoKeys { .. }))
+    {
+        unvouched.push(
+            "nobody vouches for the ledgers that the catalog has: `coldchain catalog rebuild` with the \
+             recovery kit or --trust does"
+                .to_owned(),
+        );
     }
-    answer(&(told.join("\n") + "\n"))?;
+    let mut catalog = state_dir.catalog()?;
+    let (rows, to_add) = if unvouched.is_empty() {
+        make_keys(config, &state_dir, &args.kit, &mut told)?;
+        tell_kit(config, &args.kit, &mut catalog, &mut told)?
+    } else {
+        // No key and no kit is theirs before somebody vouches for them.
+        told.extend(unvouched);
+        (Vec::new(), None)
+    };
+    if everywhere.json {
+        answer_json(&json!({"done": told, "kit": args.kit, "to_add": to_add}))?;
+    } else {
+        if let Some(lines) = to_add {
+            told.push(format!(
+                "add these lines to your recovery kit:\n{}",
+                lines.trim_end()
+            ));
+        }
+        if told.is_empty() {
+            told.push("nothing is missing".to_owned());
+        }
+        answer(&(told.join("\n") + "\n"))?;
+    }
     for row in &rows {
         note_in_kit(row, &mut catalog)?;
     }
@@ -139,17 +178,8 @@ fn make_keys(
             config.state_dir.display()
         ));
     } else if !state_dir.has_keys() {
-        let keys = if let Some(root) = root_of(kit)? {
-            state_dir.keys_under(root, config.prune)?
-        } else {
-            if !exists(kit)? {
-                kit::begin_without_identity(kit)?;
-            }
-            let keys = state_dir.new_keys(config.prune)?;
-            // The root secret goes to the kit before its public half is trusted here.
-            kit::append(kit, &root_section(&keys.root))?;
-            keys
-        };
+        let root = kit::root_key(kit)?;
+        let keys = state_dir.keys_under(root, config.prune)?;
         state_dir.write_keys(&keys)?;
         told.push(format!(
             "made {}: signing keys; the root key's secret is in {} alone",
@@ -160,22 +190,21 @@ fn make_keys(
     Ok(())
 }
 
-/// Tells the kit of each source's ledger, and returns the sources.
+/// Tells the kit of each source's ledger. Returns the sources, and what has to be added to a kit that is
+/// not at hand.
 fn tell_kit(
     config: &Config,
-    kit: &Path,
+    path: &Path,
     catalog: &mut Catalog,
     told: &mut Vec<String>,
-) -> Result<Vec<SourceRow>, Error> {
-    let mut addition = String::new();
+) -> Result<(Vec<SourceRow>, Option<String>), Error> {
+    let kit = kit::at(path)?;
+    let known: &[KitSource] = kit.as_ref().map_or(&[], |kit| &kit.sources);
+    let mut missing = Vec::new();
     let mut rows = Vec::new();
     for source in &config.sources {
         let row = know_source(config, source, catalog)?;
-        // Any run gives a new source its ledger; whether the kit has it is for the kit to say.
-        let in_kit =
-            std::fs::read_to_string(kit).is_ok_and(|kit| kit.contains(&row.ledger.to_string()));
-        let told_before = !exists(kit)? && is_in_kit(&row, catalog)?;
-        let elsewhere = kit_of(kit)?.sources.into_iter().any(|known| {
+        let elsewhere = known.iter().any(|known| {
             known.directory == row.directory
                 && known.ledger != row.ledger
                 && is_place(&known.store, &row.store)
@@ -184,52 +213,34 @@ fn tell_kit(
             told.push(format!(
                 "{}: {} names its ledger: `coldchain catalog rebuild --identity {}` reads it, to go on with",
                 source.name,
-                kit.display(),
-                kit.display()
+                path.display(),
+                path.display()
             ));
             continue;
         }
         rows.push(row.clone());
-        if !in_kit && !told_before {
+        // Any run gives a new source its ledger; whether the kit has it is for the kit to say.
+        let is_known = match &kit {
+            Some(_) => known.iter().any(|known| known.ledger == row.ledger),
+            None => is_in_kit(&row, catalog)?,
+        };
+        if !is_known {
             told.push(format!("{}: its ledger is {}", source.name, row.ledger));
-            let source = kit_source(config, row, None);
-            addition.push_str("#\n");
-            addition.push_str(&source_section(&source, &file_name(kit)));
+            missing.push(kit_source(config, row, None));
         }
     }
-    if !addition.is_empty() {
-        if exists(kit)? {
-            kit::append(kit, &addition)?;
-            told.push(format!(
-                "added to {}: print it and keep it away from this machine",
-                kit.display()
-            ));
-        } else {
-            told.push(format!(
-                "add these lines to your recovery kit:\n{}",
-                addition.trim_end()
-            ));
-        }
+    if missing.is_empty() {
+        return Ok((rows, None));
     }
-    Ok(rows)
-}
-
-/// The secret of the root key that a kit has already. Another one beside it would make two kits of one file.
-fn root_of(kit: &Path) -> Result<Option<SigningKey>, Error> {
-    let read = kit_of(kit)?;
-    match (read.root_secret, read.root) {
-        (None, Some(_)) => Err(Error::NoRootSecret(kit.to_owned())),
-        (secret, _) => Ok(secret),
+    if kit.is_none() {
+        return Ok((rows, Some(addition(&missing))));
     }
-}
-
-/// What the kit says, which need not be there.
-fn kit_of(kit: &Path) -> Result<Kit, Error> {
-    if exists(kit)? {
-        read_kit(kit)
-    } else {
-        Ok(Kit::default())
-    }
+    update_kit(path, &missing)?;
+    told.push(format!(
+        "added to {}: print it and keep it away from this machine",
+        path.display()
+    ));
+    Ok((rows, None))
 }
 
 /// Whether this machine has archived, or has rebuilt its catalog.

@@ -1,12 +1,11 @@
-//! How `init` begins a recovery kit. It only adds to one that is there: a source that is configured
-//! later comes at its end.
+//! How `init` begins a recovery kit, and which kit it takes for its own.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::path::Path;
 
-use crate::engine::write_new;
+use crate::engine::{StateDir, add_root_to_kit, kit_to_change, write_new};
 use crate::error::Error;
+use crate::kit::{Kit, add_root};
+use crate::ledger::SigningKey;
 
 /// Begins a kit with a new identity, and returns its recipient.
 pub(super) fn begin(path: &Path) -> Result<String, Error> {
@@ -27,9 +26,8 @@ pub(super) fn begin(path: &Path) -> Result<String, Error> {
     Ok(recipient)
 }
 
-/// Begins a kit without an identity: the recipients in the config have theirs elsewhere.
-pub(super) fn begin_without_identity(path: &Path) -> Result<(), Error> {
-    let text = "\
+/// How a kit begins without an identity: the recipients in the config have theirs elsewhere.
+const WITHOUT_IDENTITY: &str = "\
 # coldchain recovery kit
 #
 # The identities that open the archives are not in this file: the config names
@@ -37,14 +35,50 @@ pub(super) fn begin_without_identity(path: &Path) -> Result<(), Error> {
 # this is an age identity file. Whoever has the root signing key below can
 # change who may sign. Keep it away from this machine.
 ";
-    write_new(path, text)
+
+/// What the kit at that path says; `None` if there is nothing. A file that is no kit is an error, for
+/// nothing may be written to it.
+pub(super) fn at(path: &Path) -> Result<Option<Kit>, Error> {
+    match path.try_exists() {
+        Ok(true) => kit_to_change(path).map(Some),
+        Ok(false) => Ok(None),
+        Err(source) => Err(Error::file("look for", path, source)),
+    }
 }
 
-/// Adds lines to a kit.
-pub(super) fn append(path: &Path, text: &str) -> Result<(), Error> {
-    OpenOptions::new()
-        .append(true)
-        .open(path)
-        .and_then(|mut kit| kit.write_all(text.as_bytes()).and_then(|()| kit.sync_all()))
-        .map_err(|source| Error::file("add to the recovery kit", path, source))
+/// The root key for a machine that has none yet: the kit's, be it that a run which died has left it there
+/// or that the kit has ledgers already, for another one beside it would make two kits of one file; or else
+/// a new one, whose secret is in the kit before its public half is trusted anywhere.
+pub(super) fn root_key(path: &Path) -> Result<SigningKey, Error> {
+    let Some(kit) = at(path)? else {
+        let root = SigningKey::generate()?;
+        let text = add_root(WITHOUT_IDENTITY, &root).expect("it has no root key");
+        write_new(path, &text)?;
+        return Ok(root);
+    };
+    match (kit.root_secret, kit.root) {
+        (Some(root), _) => Ok(root),
+        (None, Some(_)) => Err(Error::NoRootSecret(path.to_owned())),
+        (None, None) => {
+            let root = SigningKey::generate()?;
+            add_root_to_kit(path, &root)?;
+            Ok(root)
+        }
+    }
+}
+
+/// Refuses a kit of other ledgers than those of the root key that is trusted here.
+pub(super) fn require_ours(path: &Path, kit: &Kit, state_dir: &StateDir) -> Result<(), Error> {
+    let (Some(found), Ok(trusted), true) = (&kit.root, state_dir.root_key(), state_dir.has_keys())
+    else {
+        return Ok(());
+    };
+    if *found == trusted {
+        return Ok(());
+    }
+    Err(Error::OtherRoot {
+        path: path.to_owned(),
+        found: found.to_string(),
+        trusted: trusted.to_string(),
+    })
 }

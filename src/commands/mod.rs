@@ -7,6 +7,7 @@ mod backup;
 mod catalog;
 mod decide;
 mod doctor;
+mod identity;
 mod init;
 mod key;
 mod kit;

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::backup::observer;
+use super::identity::ask_for_identities;
 use super::load_to_read;
 use super::output::{answer, answer_json};
-use super::prompt::{confirm, passphrase};
+use super::prompt::confirm;
 use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source};
@@ -18,7 +19,6 @@ use crate::engine::{
     standing_in, still_stands, take_in, witnessed_by,
 };
 use crate::error::Error;
-use crate::interrupt::Interrupt;
 use crate::model::ArchiveId;
 use crate::model::ids::parse_date;
 use crate::plan::RestorePlan;
@@ -286,15 +286,6 @@ fn taken_in(
         store: store.as_ref(),
     };
     take_in(&open, state_dir, catalog, world)
-}
-
-/// Opens an identity file, also one with a passphrase.
-pub(super) fn ask_for_identities(file: &Path) -> Result<Identities, Error> {
-    Identities::from_file(file, &passphrase).map_err(|error| {
-        // What was not answered was not refused.
-        let interrupted = Interrupt::of_this_process().check().err();
-        interrupted.unwrap_or_else(|| error.into())
-    })
 }
 
 /// What is asked of a store for what is cold.

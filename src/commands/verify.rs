@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::backup::end;
+use super::identity::{identities_in, open_identity_file};
 use super::output::{answer, answer_json};
-use super::restore::ask_for_identities;
 use super::{load_to_read, sources};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
 use crate::engine::{
-    Drill, OpenSource, StateDir, Verified, Verifying, World, root_of_copy, verify, witnessed_by,
+    Drill, OpenSource, StateDir, Verified, Verifying, World, read_kit, root_of_copy, verify,
+    witnessed_by,
 };
 use crate::error::{Error, in_words};
 use crate::interrupt::Interrupt;
@@ -144,16 +145,16 @@ impl Wanted {
             Some(directory) => directory.clone(),
             None => config.state_dir.clone(),
         });
-        let identities = match &args.identity {
+        // What is opened is asked for once, and says both.
+        let (identities, kit) = match &args.identity {
             None if args.drill => return Err(Error::NoIdentity),
-            Some(file) if args.deep || args.drill => {
-                Some((ask_for_identities(file)?, file.display().to_string()))
+            None => (None, Vec::new()),
+            Some(path) if args.deep || args.drill => {
+                let file = open_identity_file(path)?;
+                let identities = (identities_in(&file)?, path.display().to_string());
+                (Some(identities), read_kit(&file)?.sources)
             }
-            _ => None,
-        };
-        let kit = match &args.identity {
-            Some(file) => witnessed_by(file)?,
-            None => Vec::new(),
+            Some(path) => (None, witnessed_by(path)?),
         };
         let sample = args.sample.map(|percent| {
             let seed = args.seed.unwrap_or_else(|| {

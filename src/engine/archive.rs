@@ -13,6 +13,7 @@ use crate::engine::awake::Awake;
 use crate::engine::backup::Made;
 use crate::engine::commit::{self, Committed};
 use crate::engine::head::LedgerState;
+use crate::engine::key_roles::keys_elsewhere;
 use crate::engine::kit_file::{NOT_IN_KIT, is_in_kit};
 use crate::engine::listed::require_listed;
 use crate::engine::pass::{Passed, pass};
@@ -123,12 +124,35 @@ pub(super) fn archive(
         raw_bytes,
         sealed_bytes,
     });
+    if opens {
+        warn_of_keys_elsewhere(job, catalog)?;
+    }
     Ok(Archived {
         id: attempt.id,
         raw_bytes,
         sealed_bytes,
         uploaded_bytes: whole.uploaded_bytes,
     })
+}
+
+/// Tells of keys that other ledgers here have, and one that was opened just now does not: a separate
+/// pruner would never get to know it.
+fn warn_of_keys_elsewhere(job: &Job<'_>, catalog: &Catalog) -> Result<(), Error> {
+    let elsewhere = keys_elsewhere(&job.source.row, &job.keys.root, catalog)?;
+    for (key, roles, other) in elsewhere {
+        let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        let name = job.source.name();
+        job.world.observer.event(Event::Warning {
+            source: name.clone(),
+            message: format!(
+                "its ledger was opened with this machine's key alone: {key}, {} of `{other}`, has no role in it \
+                 before `coldchain key rotate --kit FILE --source {name} --add {key} --role {}`",
+                roles.join(" and "),
+                roles.join(" --role ")
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// Stores every segment, in as many passes as it takes: a sender that printed a garbled stream is

@@ -6,12 +6,11 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::catalog::ArchiveRow;
+use crate::catalog::{ArchiveRow, Catalog};
 use crate::config::{Config, Source};
-use crate::engine::clock::local_date;
 use crate::engine::commit::Writer;
-use crate::engine::head;
-use crate::engine::source::{OpenSource, know_source, retain_until};
+use crate::engine::ledger_change::change_ledger;
+use crate::engine::source::OpenSource;
 use crate::engine::state::StateDir;
 use crate::engine::unlock::{SealedArchive, opens_nothing, sealed_archives};
 use crate::engine::world::World;
@@ -34,33 +33,64 @@ pub struct Attached {
     pub unopened: Vec<ArchiveId>,
 }
 
+/// Which archives' keys are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// Of those that no entry says are sealed to the recipient.
+    WhereMissing,
+    /// Of all: an entry may say so falsely.
+    Again,
+}
+
 /// Seals the keys of a source's visible archives to one more recipient.
 pub fn attach_recipient(
     config: &Config,
     source: &Source,
-    recipient: &Recipients,
+    (recipient, which): (&Recipients, Attach),
     (identities, identity): (&Identities, &str),
     world: World<'_>,
 ) -> Result<Attached, Error> {
-    let state_dir = StateDir::new(&config.state_dir);
-    let keys = state_dir.keys()?;
-    let mut catalog = world.catalog(&state_dir)?;
-    let _lock = state_dir.lock(&source.name, &world)?;
-    let mut done = Attached::default();
-    if catalog.source(&source.name)?.is_none() {
-        return Ok(done);
-    }
-    let store = world.open(&config.stores[&source.store])?;
-    let open = OpenSource {
-        config: source,
-        row: know_source(config, source, &mut catalog)?,
-        store: store.as_ref(),
-    };
-    let mut state = head::catch_up(&open, &mut catalog, &keys.root)?;
-    state.warn(&source.name, world.observer);
-    state.require_known(&open)?;
-    state.require_role(&open, &keys, Role::Writer)?;
+    let keys = StateDir::new(&config.state_dir).keys()?;
+    let done = change_ledger(config, source, &keys.root, world, |open, state, catalog| {
+        state.require_known(open)?;
+        state.require_role(open, &keys, Role::Writer)?;
+        let mut done = Attached::default();
+        let objects = sealed_to(
+            (recipient, which),
+            (identities, identity),
+            config,
+            open,
+            catalog,
+            &mut done,
+        )?;
+        let writer = Writer::between(config, open, &keys, world);
+        for some in objects.chunks(AT_ONCE) {
+            let entry = EntryKind::Attach(AttachEntry {
+                objects: some.to_vec(),
+            });
+            while writer.append(entry.clone(), state, catalog)?.is_none() {
+                // Another run has taken the number: what is attached stays true, under the next.
+                state.require_known(open)?;
+                state.require_role(open, &keys, Role::Writer)?;
+            }
+            done.attached += some.len();
+            world.interrupt.check()?;
+        }
+        Ok(done)
+    })?;
+    Ok(done.unwrap_or_default())
+}
 
+/// The keys of the visible archives, sealed to the recipient. Notes of how many that is not needed, and
+/// of which it can't be done.
+fn sealed_to(
+    (recipient, which): (&Recipients, Attach),
+    (identities, identity): (&Identities, &str),
+    config: &Config,
+    open: &OpenSource<'_>,
+    catalog: &Catalog,
+    done: &mut Attached,
+) -> Result<Vec<Attachment>, Error> {
     let ledger = &open.row.ledger;
     let visible: Vec<ArchiveId> = catalog
         .archives(ledger)?
@@ -79,8 +109,8 @@ pub fn attach_recipient(
             || among_configured && archive.entry.recipients == configured
     };
     let mut objects = Vec::new();
-    for archive in sealed_archives(ledger, &visible, &catalog)? {
-        if is_sealed(&archive) {
+    for archive in sealed_archives(ledger, &visible, catalog)? {
+        if which == Attach::WhereMissing && is_sealed(&archive) {
             done.already += 1;
             continue;
         }
@@ -99,29 +129,5 @@ pub fn attach_recipient(
             sealed: BASE64.encode(key.seal_to(recipient)?),
         });
     }
-    let now = world.clock.now();
-    let writer = Writer {
-        config,
-        source: &open,
-        keys: &keys,
-        clock: world.clock,
-        // As long as the archives whose entries it stands between.
-        retain_until: retain_until(config, source, local_date(now, config.timezone), now),
-    };
-    for some in objects.chunks(AT_ONCE) {
-        let entry = EntryKind::Attach(AttachEntry {
-            objects: some.to_vec(),
-        });
-        while writer
-            .append(entry.clone(), &mut state, &mut catalog)?
-            .is_none()
-        {
-            // Another run has taken the number: what is attached stays true, under the next.
-            state.require_known(&open)?;
-            state.require_role(&open, &keys, Role::Writer)?;
-        }
-        done.attached += some.len();
-        world.interrupt.check()?;
-    }
-    Ok(done)
+    Ok(objects)
 }

@@ -20,8 +20,6 @@ use crate::progress::{Event, Observer};
 pub struct LedgerState {
     /// Every entry replayed, ready for the next.
     pub replay: Replay,
-    /// Kinds or formats that this version does not know; a writer stops at these.
-    pub unknown: Vec<String>,
     /// What the user should know of.
     pub warnings: Vec<String>,
 }
@@ -39,7 +37,6 @@ pub fn catch_up(
     };
     let mut state = LedgerState {
         replay: Replay::new(trust),
-        unknown: Vec::new(),
         warnings: Vec::new(),
     };
     let stored = stored_numbers(source)?;
@@ -96,7 +93,6 @@ pub fn catch_up(
             }
             (Settled::Before | Settled::NotStored, _) => {}
         }
-        state.note_unknown(&absorbed);
     }
 
     // Not the number of an entry that was taken back: what it passed over is passed over again. What was
@@ -107,7 +103,6 @@ pub fn catch_up(
         match judge(source, &mut state.replay, seq, object)? {
             Judged::Entry { object, absorbed } => {
                 write_absorbed(source, catalog, seq, &object, &absorbed)?;
-                state.note_unknown(&absorbed);
             }
             // Somebody else's bytes under a number of this ledger stop nothing: the next entry says
             // that it passes over them. The first entry is not passed over, nor a fork, nor a gap, nor
@@ -127,7 +122,9 @@ pub fn catch_up(
             Judged::Refused(_, why) => return Err(refused(source, seq, why)),
         }
     }
-    remember_newer(source.name(), &state.unknown, catalog)?;
+    let unknown = state.replay.unknown().iter();
+    let unknown: Vec<String> = unknown.map(ToString::to_string).collect();
+    remember_newer(source.name(), &unknown, catalog)?;
     Ok(state)
 }
 
@@ -193,7 +190,6 @@ impl LedgerState {
             .absorb(seq, object)
             .map_err(|refusal| refused(source, seq, refusal))?;
         write_absorbed(source, catalog, seq, object, &absorbed)?;
-        self.note_unknown(&absorbed);
         Ok(absorbed.entry)
     }
 
@@ -205,11 +201,6 @@ impl LedgerState {
                 message: message.clone(),
             });
         }
-    }
-
-    fn note_unknown(&mut self, absorbed: &Absorbed) {
-        self.unknown
-            .extend(absorbed.warnings.iter().map(ToString::to_string));
     }
 
     /// Refuses to write with a key that the ledger does not give that role any more. One that is not
@@ -233,12 +224,14 @@ impl LedgerState {
 
     /// Refuses to write after entries that this version does not understand.
     pub fn require_known(&self, source: &OpenSource<'_>) -> Result<(), Error> {
-        if self.unknown.is_empty() {
+        let unknown = self.replay.unknown();
+        if unknown.is_empty() {
             return Ok(());
         }
+        let what: Vec<String> = unknown.iter().map(ToString::to_string).collect();
         Err(Error::NewerLedger {
             source_name: source.name().clone(),
-            what: self.unknown.join(", "),
+            what: what.join(", "),
         })
     }
 }
@@ -276,6 +269,24 @@ fn settle(
         Judged::Refused(Refused::Suspect, why) => Err(damaged(source, entry.seq, why)),
         Judged::Entry { .. } | Judged::Refused(..) => Ok(Settled::NotStored),
     }
+}
+
+/// Writes a verified entry to the catalog, and nothing of what it does.
+pub(super) fn write_without_effect(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    seq: u64,
+    object: &[u8],
+    absorbed: &Absorbed,
+) -> Result<(), Error> {
+    let entry = NewEntry {
+        seq,
+        kind: absorbed.entry.kind.name(),
+        hash: absorbed.hash,
+        object,
+    };
+    let made_at = absorbed.entry.head.made_at;
+    Ok(catalog.absorb(&source.row.ledger, &entry, made_at, Effect::None)?)
 }
 
 /// Writes a verified entry to the catalog with all that it does.

@@ -6,6 +6,7 @@ use crate::engine::source::store_address;
 use crate::error::Error;
 use crate::kit::KitSource;
 use crate::ledger::{Head, PublicKey, Replay, Trust};
+use crate::model::SourceName;
 use crate::model::entry::Role;
 
 /// The keys of a source's ledger, the root key first; none before it is opened.
@@ -32,6 +33,29 @@ pub fn keys_of(
             })?;
     }
     Ok(replay.keys().to_vec())
+}
+
+/// The keys that other ledgers in the catalog have beside the root key, and this one does not: with what
+/// they may sign there, and where.
+pub(super) fn keys_elsewhere(
+    here: &SourceRow,
+    root: &PublicKey,
+    catalog: &Catalog,
+) -> Result<Vec<(PublicKey, Vec<Role>, SourceName)>, Error> {
+    let mut known: Vec<PublicKey> = keys_of(here, root, catalog)?
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
+    let mut elsewhere = Vec::new();
+    for row in catalog.sources()? {
+        for (key, roles) in keys_of(&row, root, catalog)? {
+            if !known.contains(&key) {
+                known.push(key.clone());
+                elsewhere.push((key, roles, row.name.clone()));
+            }
+        }
+    }
+    Ok(elsewhere)
 }
 
 /// What a recovery kit should say of every source that the catalog knows.

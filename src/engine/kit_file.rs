@@ -1,34 +1,38 @@
 //! The recovery kit's file.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::catalog::{Catalog, SourceRow};
 use crate::engine::private_file::replace;
 use crate::error::Error;
-use crate::kit::{Kit, KitFault, KitSource, update};
-use crate::ledger::Head;
+use crate::kit::{Kit, KitFault, KitSource, add_root, as_kit, update};
+use crate::ledger::{Head, SigningKey};
 use crate::model::LedgerId;
+use crate::seal::{IdentityFile, SealError, Wrapping};
 
-/// A kit has some kilobytes.
-const LARGEST: u64 = 1 << 20;
-
-/// Reads what a kit says. Any other identity file says nothing, which is no error.
-pub fn read_kit(path: &Path) -> Result<Kit, Error> {
-    Kit::parse(&read(path)?).map_err(|fault| refused(path, fault))
+/// What a kit says. Any other identity file says nothing, which is no error.
+pub fn read_kit(file: &IdentityFile) -> Result<Kit, Error> {
+    Kit::parse(file.bytes()).map_err(|fault| refused(file.path(), fault))
 }
 
-/// The sources that an identity file names: none where it is encrypted, or is no kit.
+/// What a kit says that is to be changed: one that is encrypted can't be, and no other file is.
+pub fn kit_to_change(path: &Path) -> Result<Kit, Error> {
+    as_kit(&text_of(path)?).map_err(|fault| refused(path, fault))
+}
+
+/// Puts the root key into a kit that has none yet.
+pub fn add_root_to_kit(path: &Path, root: &SigningKey) -> Result<(), Error> {
+    change(path, |text, _| add_root(text, root)).map(drop)
+}
+
+/// The sources that an identity file names, where nobody is to be asked for a passphrase: none where it
+/// has one.
 pub fn witnessed_by(path: &Path) -> Result<Vec<KitSource>, Error> {
-    match read_kit(path) {
-        Ok(kit) => Ok(kit.sources),
-        Err(Error::Kit {
-            source: KitFault::NoText,
-            ..
-        }) => Ok(Vec::new()),
-        Err(error) => Err(error),
+    match IdentityFile::open(path, &|_| None) {
+        Ok(file) => Ok(read_kit(&file)?.sources),
+        Err(SealError::PassphraseUnavailable { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -58,16 +62,37 @@ pub fn kit_knows_more(
 
 /// Brings a kit up to date, as a whole or not at all. Returns whether anything in it changed.
 pub fn update_kit(path: &Path, sources: &[KitSource]) -> Result<KitChange, Error> {
-    let failed = |error| Error::file("find", path, error);
+    change(path, |text, name| update(text, sources, name))
+}
+
+/// Replaces a kit by what is made of its text and its name.
+fn change(
+    path: &Path,
+    make: impl FnOnce(&str, &str) -> Result<String, KitFault>,
+) -> Result<KitChange, Error> {
+    let old = text_of(path)?;
     // A link stays one: it is the file behind it that is replaced.
-    let path = &path.canonicalize().map_err(failed)?;
-    let old = String::from_utf8(read(path)?).map_err(|_| refused(path, KitFault::NoText))?;
-    let new = update(&old, sources, &file_name(path)).map_err(|fault| refused(path, fault))?;
+    let path: PathBuf = path
+        .canonicalize()
+        .map_err(|error| Error::file("find", path, error))?;
+    let new = make(&old, &file_name(&path)).map_err(|fault| refused(&path, fault))?;
     if new == old {
         return Ok(KitChange::None);
     }
-    replace(path, &new)?;
+    replace(&path, &new)?;
     Ok(KitChange::Updated)
+}
+
+fn text_of(path: &Path) -> Result<String, Error> {
+    // What would have to be asked for a passphrase is not changed.
+    let file = match IdentityFile::open(path, &|_| None) {
+        Err(error) if !error.is_missing_file() => return Err(refused(path, KitFault::NoText)),
+        opened => opened?,
+    };
+    match (file.wrapping(), String::from_utf8(file.bytes().to_vec())) {
+        (Wrapping::Plain, Ok(text)) => Ok(text),
+        _ => Err(refused(path, KitFault::NoText)),
+    }
 }
 
 /// Whether a kit was changed.
@@ -113,21 +138,6 @@ fn refused(path: &Path, source: KitFault) -> Error {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |source| Error::NotRead {
-        path: path.to_owned(),
-        source,
-    };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(failed)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -144,36 +154,47 @@ mod tests {
         }
     }
 
+    fn kit_of(path: &Path) -> Kit {
+        read_kit(&IdentityFile::open(path, &|_| None).unwrap()).unwrap()
+    }
+
     #[test]
     fn a_kit_behind_a_link_is_replaced_and_the_link_stays() {
         let directory = tempfile::tempdir().unwrap();
         let (kit, link) = (directory.path().join("kit"), directory.path().join("link"));
         std::fs::write(&kit, "# mine\n").unwrap();
         symlink("kit", &link).unwrap();
-        // What a run that died left beside it is in nobody's way.
-        std::fs::write(directory.path().join("kit.new"), "# half").unwrap();
+        let root = SigningKey::generate().unwrap();
+        add_root_to_kit(&link, &root).unwrap();
+        assert_eq!(kit_of(&kit).root, Some(root.public()));
 
         assert_eq!(update_kit(&link, &[source()]).unwrap(), KitChange::Updated);
         assert!(link.is_symlink());
-        assert_eq!(read_kit(&kit).unwrap().sources, [source()]);
+        assert_eq!(kit_of(&kit).sources, [source()]);
         assert_eq!(kit.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
         assert_eq!(update_kit(&kit, &[source()]).unwrap(), KitChange::None);
     }
 
     #[test]
-    fn an_encrypted_kit_is_left_alone() {
+    fn what_is_encrypted_or_no_kit_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
-        let kit = directory.path().join("kit");
-        std::fs::write(&kit, b"age-encryption.org/v1\n\xff").unwrap();
-        let error = update_kit(&kit, &[source()]).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::Kit {
-                source: KitFault::NoText,
-                ..
-            }
-        ));
-        assert_eq!(std::fs::read(&kit).unwrap(), b"age-encryption.org/v1\n\xff");
+        let path = directory.path().join("file");
+        let armored = "-----BEGIN AGE ENCRYPTED FILE-----\nYWdlLWVuY3J5cHRpb24ub3JnL3YxCg==\n\
+                       -----END AGE ENCRYPTED FILE-----\n";
+        let ssh = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n-----END OPENSSH PRIVATE KEY-----\n";
+        for bytes in [
+            b"age-encryption.org/v1\n\xff".as_slice(),
+            armored.as_bytes(),
+            ssh.as_bytes(),
+            b"# root public key: none\n[store.disk]\n",
+            b"# an identity\nAGE-SECRET-KEY-1QQQ\n",
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = update_kit(&path, &[source()]).unwrap_err();
+            assert!(matches!(error, Error::Kit { .. }), "{error:?}");
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+            assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        }
     }
 }

@@ -24,6 +24,7 @@ mod head;
 mod key_check;
 mod key_roles;
 mod kit_file;
+mod ledger_change;
 mod listed;
 mod lock;
 mod new_file;
@@ -35,6 +36,8 @@ mod prune;
 mod rebuild;
 mod receive;
 mod rehearsal;
+#[cfg(test)]
+mod replayed_tests;
 mod restore;
 mod restore_mark;
 mod resume;
@@ -57,7 +60,7 @@ mod world;
 
 pub use adopt::{Adopted, adopt};
 pub use as_of_now::{still_stands, take_in};
-pub use attach::{Attached, attach_recipient};
+pub use attach::{Attach, Attached, attach_recipient};
 pub use backup::{Asked, Made, Outcome, backup, check_date};
 pub use caution::cautions;
 pub use check::{Checked, Difference, check};
@@ -69,8 +72,8 @@ pub use head::{LedgerState, catch_up};
 pub use key_check::{ChainOpens, Tried, check_identity};
 pub use key_roles::{keys_of, kit_source, kit_sources};
 pub use kit_file::{
-    KitChange, NOT_IN_KIT, file_name, is_in_kit, kit_knows_more, note_in_kit, read_kit, update_kit,
-    witnessed_by,
+    KitChange, NOT_IN_KIT, add_root_to_kit, file_name, is_in_kit, kit_knows_more, kit_to_change,
+    note_in_kit, read_kit, update_kit, witnessed_by,
 };
 pub use new_file::NewFile;
 pub use price::{Estimate, Pricing, estimate};

@@ -2,14 +2,12 @@
 //! kit, and is never written here.
 
 use crate::config::{Config, Source};
-use crate::engine::clock::local_date;
 use crate::engine::commit::Writer;
-use crate::engine::head;
-use crate::engine::source::{OpenSource, know_source, retain_until};
-use crate::engine::state::{Keys, StateDir};
+use crate::engine::ledger_change::change_ledger;
+use crate::engine::state::Keys;
 use crate::engine::world::World;
 use crate::error::Error;
-use crate::ledger::{PublicKey, SigningKey, root_grant};
+use crate::ledger::{PublicKey, Replay, SigningKey, Warning, root_grant};
 use crate::model::entry::{EntryKind, KeyGrant, Role, RotateEntry};
 
 /// What is to change about the keys.
@@ -19,6 +17,8 @@ pub struct KeyChange {
     pub add: Vec<(PublicKey, Vec<Role>)>,
     /// These sign nothing any more.
     pub remove: Vec<PublicKey>,
+    /// The numbers of entries that this version does not know, and that shall have no effect.
+    pub void: Vec<u64>,
 }
 
 /// What became of a source's keys.
@@ -28,6 +28,8 @@ pub struct Rotated {
     pub entry: Option<u64>,
     /// The keys from here on, the root key first; none in a ledger that is not opened yet.
     pub keys: Vec<(PublicKey, Vec<Role>)>,
+    /// Of the keys that were to be removed, those that it has never had.
+    pub never: Vec<PublicKey>,
 }
 
 /// Changes the keys of a source's ledger, if that changes anything.
@@ -38,58 +40,50 @@ pub fn rotate(
     root: &SigningKey,
     world: World<'_>,
 ) -> Result<Rotated, Error> {
-    let unopened = Rotated {
+    let rotated = change_ledger(
+        config,
+        source,
+        &root.public(),
+        world,
+        |open, state, catalog| {
+            if state.replay.head().is_none() {
+                return Ok(None);
+            }
+            let never = change.never_in(&state.replay);
+            let keys = Keys::of_root(root)?;
+            let writer = Writer::between(config, open, &keys, world);
+            loop {
+                world.interrupt.check()?;
+                let voids = change.voided_of(&state.replay);
+                if voids.len() < state.replay.unknown().len() {
+                    state.require_known(open)?;
+                }
+                let wanted = change.applied_to(state.replay.keys());
+                let mut rotated = Rotated {
+                    entry: None,
+                    keys: wanted,
+                    never: never.clone(),
+                };
+                if rotated.keys == state.replay.keys() && voids.is_empty() {
+                    return Ok(Some(rotated));
+                }
+                let rotate = RotateEntry {
+                    keys: rotated.keys.iter().map(granted).collect(),
+                    voids,
+                };
+                // Another run's entry may have taken the number, and may be a rotate too.
+                rotated.entry = writer.append(EntryKind::Rotate(rotate), state, catalog)?;
+                if rotated.entry.is_some() {
+                    return Ok(Some(rotated));
+                }
+            }
+        },
+    )?;
+    Ok(rotated.flatten().unwrap_or_else(|| Rotated {
         entry: None,
         keys: Vec::new(),
-    };
-    let state_dir = StateDir::new(&config.state_dir);
-    let mut catalog = world.catalog(&state_dir)?;
-    let _lock = state_dir.lock(&source.name, &world)?;
-    if catalog.source(&source.name)?.is_none() {
-        return Ok(unopened);
-    }
-    let store = world.open(&config.stores[&source.store])?;
-    let open = OpenSource {
-        config: source,
-        row: know_source(config, source, &mut catalog)?,
-        store: store.as_ref(),
-    };
-    let mut state = head::catch_up(&open, &mut catalog, &root.public())?;
-    state.warn(&source.name, world.observer);
-    state.require_known(&open)?;
-    if state.replay.head().is_none() {
-        return Ok(unopened);
-    }
-    let keys = Keys::of_root(root)?;
-    let now = world.clock.now();
-    let writer = Writer {
-        config,
-        source: &open,
-        keys: &keys,
-        clock: world.clock,
-        // As long as the archives whose entries it stands between.
-        retain_until: retain_until(config, source, local_date(now, config.timezone), now),
-    };
-    loop {
-        world.interrupt.check()?;
-        let wanted = change.applied_to(state.replay.keys());
-        if wanted == state.replay.keys() {
-            return Ok(Rotated {
-                entry: None,
-                keys: wanted,
-            });
-        }
-        let rotate = RotateEntry {
-            keys: wanted.iter().map(granted).collect(),
-        };
-        // Another run's entry may have taken the number, and may be a rotate too.
-        if let Some(seq) = writer.append(EntryKind::Rotate(rotate), &mut state, &mut catalog)? {
-            return Ok(Rotated {
-                entry: Some(seq),
-                keys: wanted,
-            });
-        }
-    }
+        never: change.remove.clone(),
+    }))
 }
 
 fn granted((key, roles): &(PublicKey, Vec<Role>)) -> KeyGrant {
@@ -104,6 +98,23 @@ fn granted((key, roles): &(PublicKey, Vec<Role>)) -> KeyGrant {
 }
 
 impl KeyChange {
+    /// Those of the entries to be voided that there are.
+    fn voided_of(&self, ledger: &Replay) -> Vec<u64> {
+        let unknown = ledger.unknown().iter().map(Warning::seq);
+        unknown.filter(|seq| self.void.contains(seq)).collect()
+    }
+
+    /// Those to be removed that the ledger has never had.
+    fn never_in(&self, ledger: &Replay) -> Vec<PublicKey> {
+        let had =
+            |key: &&PublicKey| ledger.withdrawn().contains(key) || !ledger.roles_of(key).is_empty();
+        self.remove
+            .iter()
+            .filter(|key| !had(key))
+            .cloned()
+            .collect()
+    }
+
     /// The keys after the change; the root key stays what it is.
     fn applied_to(&self, keys: &[(PublicKey, Vec<Role>)]) -> Vec<(PublicKey, Vec<Role>)> {
         let mut wanted = keys.to_vec();
@@ -143,6 +154,7 @@ mod tests {
                 (root.clone(), vec![Role::Writer]),
             ],
             remove: vec![lost, root.clone()],
+            void: Vec::new(),
         };
         let after = [
             (root, vec![Role::Root]),

@@ -13,7 +13,7 @@ use crate::catalog::Catalog;
 use crate::config::Prune;
 use crate::engine::private_file::{keep, remove_if_there, replace, write_new};
 use crate::error::Error;
-use crate::ledger::{PublicKey, SigningKey, make_grant};
+use crate::ledger::{PublicKey, SigningKey, make_grant, verify_grant};
 use crate::model::SourceName;
 use crate::model::entry::{KeyGrant, Role};
 
@@ -57,10 +57,17 @@ impl Keys {
 
     /// The root key's word for the signing key, which opens ledgers.
     pub fn grant(&self) -> Result<&KeyGrant, Error> {
-        self.grant.as_ref().ok_or_else(|| Error::NoKeys {
+        let grant = self.grant.as_ref().ok_or_else(|| Error::NoKeys {
             state_dir: self.state_dir.clone(),
             file: SIGNING_GRANT,
-        })
+        })?;
+        // A run that died between the two files, or whoever copied one of them, may have parted them.
+        let is_ours = verify_grant(&self.root, grant).is_ok_and(|key| key == self.signing.public());
+        if is_ours && grant.roles.contains(&Role::Writer) {
+            Ok(grant)
+        } else {
+            Err(Error::OtherGrant(self.state_dir.join(SIGNING_GRANT)))
+        }
     }
 
     /// Refuses, before anything is done, what would have to open a ledger at its end and could not.
@@ -164,8 +171,11 @@ impl StateDir {
         self.write_new(SIGNING_PUB, &keys.signing.public().to_file_text())?;
         self.write_new(SIGNING_GRANT, &grant_text(&keys.grant))?;
         // Last: its presence says that the others are there.
-        self.write_new(SIGNING_KEY, &keys.signing.to_file_text())?;
-        self.sync()
+        // And whole as soon as it is there.
+        if self.has_keys() {
+            return Err(Error::Exists(self.file(SIGNING_KEY)));
+        }
+        replace(&self.file(SIGNING_KEY), &keys.signing.to_file_text())
     }
 
     fn sync(&self) -> Result<(), Error> {

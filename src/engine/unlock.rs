@@ -115,13 +115,20 @@ impl SealedArchive {
             .is_ok_and(|private| key.open_private(&private).is_ok())
     }
 
-    /// Whether its key was sealed to just these recipients before, by their fingerprint.
+    /// Whether its key was sealed to just these recipients before, as the fingerprint beside it says. That
+    /// is a writer's word: what is no age file at all belies it, and no more can be told without an
+    /// identity of theirs.
     pub fn is_sealed_to(&self, recipients: &Sha256) -> bool {
+        let has_form = |attached: &Attachment| {
+            BASE64
+                .decode(&attached.sealed)
+                .is_ok_and(|sealed| ArchiveKey::is_sealed_form(&sealed))
+        };
         self.entry.recipients == *recipients
             || self
                 .attached
                 .iter()
-                .any(|attached| attached.recipients == *recipients)
+                .any(|attached| attached.recipients == *recipients && has_form(attached))
     }
 }
 

@@ -58,10 +58,13 @@ impl Error {
             | Self::NobodyTrusted
             | Self::StoreLeftOut { .. }
             | Self::LedgerUnread { .. }
-            | Self::NotRead { .. }
             | Self::UnfinishedHere { .. }
             | Self::NoKeys { .. }
             | Self::Kit { .. }
+            | Self::NotOpened(_)
+            | Self::TypedRecipient(_)
+            | Self::RootKey(_)
+            | Self::NeverKey(_)
             | Self::NoRootSecret(_)
             | Self::NoPublicKey(_)
             | Self::OtherRoot { .. }
@@ -122,6 +125,7 @@ impl Error {
             | Self::Signals(_)
             | Self::Unfit(_)
             | Self::Unopened { .. }
+            | Self::NotAttached { .. }
             | Self::SegmentsMissing { .. }
             | Self::AttemptRetired { .. }
             | Self::StreamKnown { .. } => ExitCode::Failed,
@@ -144,6 +148,7 @@ impl Error {
             | Self::LedgerForked { .. }
             | Self::NewerLedger { .. }
             | Self::NoRole { .. }
+            | Self::OtherGrant(_)
             | Self::KitKnowsMore { .. }
             | Self::CatalogBehindKit { .. }
             | Self::ChainsDamaged { .. }

@@ -195,7 +195,9 @@ impl Error {
             Self::EntryRefused { .. } | Self::LedgerForked { .. } | Self::LedgerBehind { .. } => {
                 "nothing was written; compare the store with its copies or older versions before you run again"
             }
-            Self::NewerLedger { .. } => "use the coldchain that wrote them, or a later one",
+            Self::NewerLedger { .. } => {
+                "use the coldchain that wrote them, or a later one; if somebody with a leaked key has, `coldchain key rotate --kit FILE --source NAME --remove KEY --void NUMBER` withdraws the key and lets writers go on"
+            }
             Self::SegmentsMissing { .. } => "nothing was committed; check the store, and run again",
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"
@@ -205,7 +207,6 @@ impl Error {
             Self::NotLive(_) => {
                 "add `subvolume` and `snapshots`, or feed it through `coldchain decide`"
             }
-            Self::NotRead { .. } => "check the path",
             Self::NoSnapshotsDir { .. } => "create it, or run `coldchain init`",
             Self::SnapshotsElsewhere { .. } => {
                 "btrfs takes a snapshot only within a filesystem: set `snapshots` to a directory on the same one"
@@ -280,11 +281,22 @@ impl Error {
             Self::CatalogBehindKit { .. } => {
                 "`coldchain catalog rebuild --identity KIT` reads the ledger and says what it lacks; what the catalog has is restored by its date, with --date"
             }
+            Self::OtherGrant(_) => {
+                "nothing was stored; `coldchain key rotate --kit FILE --new-signing-key` makes a key and what belongs to it"
+            }
+            Self::NotOpened(_) => "archive it once, which opens it, and run this again",
+            Self::NeverKey(_) => "`coldchain key show` tells who has which role",
             Self::NoPublicKey(_) => "`coldchain key show` prints a machine's, RW…",
             Self::NoRootSecret(_) => "give the recovery kit that `coldchain init` has written",
             Self::OtherRoot { .. } => "nothing was done; give the kit of this machine's ledgers",
             Self::Unopened { .. } => {
                 "`coldchain key add-recipient` seals their keys to another recipient, with an identity that opens them"
+            }
+            Self::NotAttached { .. } => {
+                "give the identity of a recipient that they were sealed to: `coldchain key check` tells what one opens"
+            }
+            Self::TypedRecipient(_) => {
+                "it is the public half of an identity, age1… or an ssh public key: `age-keygen -y FILE` prints it"
             }
             Self::ChainsDamaged { .. } => "`coldchain verify` says what else is damaged",
             Self::NoRole { .. } => {
@@ -296,7 +308,13 @@ impl Error {
             Self::Kit {
                 source: KitFault::NoText,
                 ..
-            } => "decrypt it first, or leave --kit out for what is to be kept beside it",
+            } => {
+                "nothing was changed; decrypt it first, or let `coldchain key kit` without --kit print what is to be kept beside it"
+            }
+            Self::Kit {
+                source: KitFault::NoRoot,
+                ..
+            } => "nothing was changed; give the recovery kit that `coldchain init` has written",
             Self::Kit { .. } => "nothing was changed; put it right, or take an older copy of it",
             _ => return None,
         })

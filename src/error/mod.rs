@@ -240,14 +240,6 @@ pub enum Error {
         /// The store's URL.
         store: String,
     },
-    /// A file that was named can't be read.
-    #[error("could not read {}", path.display())]
-    NotRead {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
     /// Two directories have the same ledger.
     #[error("{second} has the ledger of `{source_name}`, which was read from {first} already")]
     LedgerTwice {
@@ -556,6 +548,18 @@ pub enum Error {
         /// The missing file.
         file: &'static str,
     },
+    /// What opens ledgers is not for the key that would have to sign them.
+    #[error("{} is not the root key's word for this machine's key as a writer", .0.display())]
+    OtherGrant(PathBuf),
+    /// A key was to change in a ledger that has no keys yet.
+    #[error("the ledger of `{0}` is not opened yet, so there is nothing to add a key to")]
+    NotOpened(SourceName),
+    /// The root key is what it is.
+    #[error("{0} is the root key, which is neither added nor removed")]
+    RootKey(String),
+    /// A key was to be removed that was never there.
+    #[error("no ledger here has ever had the key {0}")]
+    NeverKey(String),
     /// The file is no kit that can be relied on.
     #[error("could not understand the recovery kit {}", path.display())]
     Kit {
@@ -610,6 +614,19 @@ pub enum Error {
         /// Of how many.
         of: usize,
     },
+    /// Archives whose keys could not be sealed to a further recipient.
+    #[error("{identity} does not open {unopened} of {}, so nobody was added to them", count(*.of, "archive"))]
+    NotAttached {
+        /// The identity file.
+        identity: String,
+        /// How many.
+        unopened: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// What was typed is no recipient.
+    #[error(transparent)]
+    TypedRecipient(SealError),
     /// Chains whose newest archive is not as the ledger says.
     #[error("the newest archive is damaged in {damaged} of {}", count(*.of, "chain"))]
     ChainsDamaged {

@@ -19,6 +19,9 @@
 //! #   ledger  ae1124264c40b38fc94cb645b99232a5
 //! #   entries 41
 //! #   head    48abe131…
+//! #
+//! # on an empty machine everything comes back with
+//! #   $ coldchain catalog rebuild …
 //! ```
 //!
 //! Everything here is text in, text out. A file of an earlier version may lack `entries` and `head`,
@@ -30,9 +33,8 @@ mod section;
 mod update;
 
 pub use parse::{Kit, KitFault, KitSource};
-pub use root::root_section;
-pub use section::{restore_commands, source_section, supplement};
-pub use update::{add_to, update};
+pub use section::{addition, restore_commands, supplement};
+pub use update::{add_root, add_to, as_kit, update};
 
 #[cfg(test)]
 mod tests;

@@ -65,8 +65,14 @@ pub enum KitFault {
         lacks: &'static str,
     },
     /// It is encrypted, or something else altogether.
-    #[error("it is not a text")]
+    #[error("it is encrypted, or no text at all")]
     NoText,
+    /// Any identity file says as much.
+    #[error("it names no root key")]
+    NoRoot,
+    /// A second one would make it a kit of nothing.
+    #[error("it has a root key already")]
+    HasRoot,
     /// Bringing it up to date would change one of its secrets.
     #[error("a secret key in it stands where a source is described")]
     SecretInSection,
@@ -110,6 +116,10 @@ impl Kit {
         match (&kit.root, &kit.root_secret) {
             (Some(public), Some(secret)) if *public != secret.public() => {
                 Err(KitFault::OtherSecret)
+            }
+            (None, Some(secret)) => {
+                kit.root = Some(secret.public());
+                Ok(kit)
             }
             _ => Ok(kit),
         }

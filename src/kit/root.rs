@@ -17,7 +17,7 @@ pub(super) const INDENT: &str = "#   ";
 pub(super) const COMMENT: &str = "untrusted comment: ";
 
 /// The part about the ledgers' signatures.
-pub fn root_section(root: &SigningKey) -> String {
+pub(super) fn root_section(root: &SigningKey) -> String {
     let mut text = format!(
         "\
 #

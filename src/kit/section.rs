@@ -1,4 +1,6 @@
-//! What a kit says of one source.
+//! What a kit says of each source, and how they all come back.
+
+use std::fmt::Write as _;
 
 use super::parse::KitSource;
 use crate::ledger::Head;
@@ -6,9 +8,14 @@ use crate::ledger::Head;
 /// How a source's section begins.
 pub(super) const SOURCE: &str = "# source ";
 
-/// The part about one source: where it is, how far its ledger went, and how it comes back. `kit` is
-/// what the commands call the kit.
-pub fn source_section(source: &KitSource, kit: &str) -> String {
+/// How the commands of a restore begin.
+pub(super) const COMMANDS: &str = "# on an empty machine everything comes back with";
+
+/// Before each command: what comes after it goes into a shell as it is.
+const PROMPT: &str = "#   $ ";
+
+/// The part about one source: where it is, and how far its ledger went.
+pub(super) fn source_section(source: &KitSource) -> String {
     let KitSource {
         name,
         store,
@@ -19,35 +26,63 @@ pub fn source_section(source: &KitSource, kit: &str) -> String {
     let head = head.map_or_else(String::new, |Head { seq, hash }| {
         format!("#   entries {seq}\n#   head    {hash}\n")
     });
-    let commands = restore_commands(source, kit).replace('\n', "\n#     ");
     format!(
         "\
 {SOURCE}{name}
 #   store   {store}
 #   prefix  {directory}/
 #   ledger  {ledger}
-{head}#   it comes back on an empty machine with
-#     {}
-#   and without coldchain as {directory}/README-RESTORE.txt in the store says.
-",
-        commands.trim_end_matches(['\n', '#', ' ']),
+{head}#   without coldchain it comes back as {directory}/README-RESTORE.txt in the store says
+"
     )
 }
 
-/// The commands that bring a source back on an empty machine, one argument a line where they are
-/// long, as a shell takes them.
-pub fn restore_commands(source: &KitSource, kit: &str) -> String {
+/// The part with the commands that bring the sources back, after all of them. Whatever the width of
+/// the paper, each is on one line, so that nothing has to be joined. `kit` is what the commands call
+/// the kit.
+pub(super) fn commands_section(sources: &[KitSource], kit: &str) -> String {
+    let mut text = format!("{COMMANDS}\n");
+    for command in restore_commands(sources, kit).lines() {
+        text += PROMPT;
+        text += command;
+        text.push('\n');
+    }
+    text += "#   These lines alone: sed -n 's/^#   [$] //p' ";
+    text += &quoted(kit);
+    text.push('\n');
+    text
+}
+
+/// The commands that bring sources back on an empty machine, each on a line, as a shell takes it: one
+/// reads the ledgers of all stores, then one restores each source.
+pub fn restore_commands(sources: &[KitSource], kit: &str) -> String {
     let kit = quoted(kit);
-    format!(
-        "\
-coldchain catalog rebuild --identity {kit} \\
-  --store {store}
-coldchain restore {name} --to DIRECTORY \\
-  --identity {kit}
-",
-        store = quoted(&source.store),
-        name = source.name,
-    )
+    let mut text = format!("coldchain catalog rebuild --identity {kit}");
+    let mut stores: Vec<&str> = Vec::new();
+    for source in sources {
+        if !stores.contains(&source.store.as_str()) {
+            stores.push(&source.store);
+            text += " --store ";
+            text += &quoted(&source.store);
+        }
+    }
+    text.push('\n');
+    for KitSource { name, .. } in sources {
+        writeln!(
+            text,
+            "coldchain restore {name} --identity {kit} --to DIRECTORY"
+        )
+        .expect("a string takes it");
+    }
+    text
+}
+
+/// What to add to a kit that is not at hand.
+pub fn addition(sources: &[KitSource]) -> String {
+    let sections = sources
+        .iter()
+        .map(|source| format!("#\n{}", source_section(source)));
+    sections.collect()
 }
 
 /// What to print beside a kit that is not at hand: it holds no secret.
@@ -62,9 +97,10 @@ pub fn supplement(root: &str, sources: &[KitSource], kit: &str) -> String {
 # root public key: {root}
 "
     );
-    for source in sources {
+    text.push_str(&addition(sources));
+    if !sources.is_empty() {
         text.push_str("#\n");
-        text.push_str(&source_section(source, kit));
+        text.push_str(&commands_section(sources, kit));
     }
     text
 }

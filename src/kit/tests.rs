@@ -20,7 +20,7 @@ fn source(name: &str, ledger: u8, entries: Option<u64>) -> KitSource {
 
 fn kit(root: &SigningKey, sources: &[KitSource]) -> String {
     let text = format!("# coldchain recovery kit\n# identity of age1…\n{IDENTITY}");
-    update(&(text + &root_section(root)), sources, "kit.txt").unwrap()
+    update(&add_root(&text, root).unwrap(), sources, "kit.txt").unwrap()
 }
 
 #[test]
@@ -74,7 +74,11 @@ fn a_kit_of_the_first_version_reads_as_well() {
     let after = updated.strip_prefix(before).unwrap();
     assert_eq!(
         after,
-        source_section(&source("home", 1, Some(3)), "kit.txt")
+        addition(&[source("home", 1, Some(3))])[2..].to_owned()
+            + "#\n# on an empty machine everything comes back with\n\
+               #   $ coldchain catalog rebuild --identity kit.txt --store 's3://my-archives/laptop?region=eu-central-1'\n\
+               #   $ coldchain restore home --identity kit.txt --to DIRECTORY\n\
+               #   These lines alone: sed -n 's/^#   [$] //p' kit.txt\n"
     );
 }
 
@@ -147,8 +151,67 @@ fn an_identity_file_that_is_no_kit_says_nothing() {
         assert!(kit.root.is_none() && kit.root_secret.is_none() && kit.sources.is_empty());
     }
     // A last line without its end is ended before anything is added.
-    let updated = update(IDENTITY.trim_end(), &[source("home", 1, None)], "kit").unwrap();
-    assert!(updated.starts_with(IDENTITY), "{updated}");
+    let root = SigningKey::generate().unwrap();
+    let added = add_root(IDENTITY.trim_end(), &root).unwrap();
+    assert!(added.starts_with(IDENTITY), "{added}");
+    let updated = update(added.trim_end(), &[source("home", 1, None)], "kit").unwrap();
+    assert!(updated.starts_with(&added), "{updated}");
+}
+
+#[test]
+fn only_a_kit_is_changed() {
+    let root = SigningKey::generate().unwrap();
+    let sources = [source("home", 1, None)];
+    let armored = "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n-----END AGE ENCRYPTED FILE-----\n";
+    for (text, fault) in [
+        (IDENTITY.to_owned(), KitFault::NoRoot),
+        (armored.to_owned(), KitFault::NoText),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\n".to_owned(),
+            KitFault::NoText,
+        ),
+        (
+            format!("# root public key: {}\n[[source]]\n", root.public()),
+            KitFault::Line {
+                line: 2,
+                what: "it is neither a comment nor a secret key, so this is no recovery kit",
+            },
+        ),
+    ] {
+        assert_eq!(update(&text, &sources, "kit.txt"), Err(fault), "{text}");
+    }
+    let text = kit(&root, &sources);
+    assert_eq!(add_root(&text, &root), Err(KitFault::HasRoot));
+}
+
+#[test]
+fn the_commands_of_a_kit_are_whole_and_of_all_its_sources() {
+    let root = SigningKey::generate().unwrap();
+    let elsewhere = KitSource {
+        store: "file:///mnt/o'clock shelf".to_owned(),
+        ..source("work", 2, None)
+    };
+    let text = kit(&root, &[source("home", 1, None), elsewhere]);
+    // Another run knows of one of them alone.
+    let text = update(&text, &[source("home", 1, Some(4))], "my kit").unwrap();
+    let commands: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("#   $ "))
+        .collect();
+    assert_eq!(
+        commands,
+        [
+            "coldchain catalog rebuild --identity 'my kit' --store 's3://my-archives/laptop?region=eu-central-1' \
+             --store 'file:///mnt/o'\\''clock shelf'",
+            "coldchain restore home --identity 'my kit' --to DIRECTORY",
+            "coldchain restore work --identity 'my kit' --to DIRECTORY",
+        ]
+    );
+    assert_eq!(update(&text, &[], "my kit").unwrap(), text);
+    let note = text.clone() + "# paid until 2031\n";
+    let again = update(&note, &[], "my kit").unwrap();
+    assert_eq!(again.matches("everything comes back").count(), 1);
+    assert_eq!(update(&again, &[], "my kit").unwrap(), again);
 }
 
 #[test]
@@ -205,21 +268,10 @@ fn a_kit_that_contradicts_itself_is_refused_by_line() {
 fn a_kit_fits_on_paper() {
     let root = SigningKey::generate().unwrap();
     let text = kit(&root, &[source("home", 1, Some(1234))]);
-    let widest = text.lines().map(|line| line.chars().count()).max();
+    // But for the commands: what is joined by hand is joined wrong.
+    let lines = text.lines().filter(|line| !line.starts_with("#   $ "));
+    let widest = lines.map(|line| line.chars().count()).max();
     assert!(widest <= Some(80), "{text}");
-}
-
-#[test]
-fn the_commands_go_into_a_shell_as_they_are() {
-    let source = KitSource {
-        store: "file:///mnt/o'clock shelf".to_owned(),
-        ..source("home", 1, None)
-    };
-    assert_eq!(
-        restore_commands(&source, "kit.txt"),
-        "coldchain catalog rebuild --identity kit.txt \\\n  --store 'file:///mnt/o'\\''clock shelf'\n\
-         coldchain restore home --to DIRECTORY \\\n  --identity kit.txt\n"
-    );
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! Bringing a kit up to date. Its secrets, and whatever else somebody wrote into it, stay as they
-//! are to the byte: only the sections of the sources that are given are replaced.
+//! are to the byte: only the sections of the sources that are given are replaced, and the commands.
 
 use super::parse::{Kit, KitFault, KitSource, is_base64, is_secret_comment};
-use super::root::INDENT;
-use super::section::{SOURCE, source_section};
+use super::root::{INDENT, root_section};
+use super::section::{COMMANDS, SOURCE, commands_section, source_section};
+use crate::ledger::SigningKey;
 use crate::model::LedgerId;
 
 /// The kit with a new section for each of the sources: in the place of the one that names the same
-/// ledger, or else at the end. `kit` is what the commands call the file.
+/// ledger, or else after the others; the commands come last. `kit` is what they call the file.
 pub fn update(text: &str, sources: &[KitSource], kit: &str) -> Result<String, KitFault> {
-    Kit::parse(text.as_bytes())?;
+    if as_kit(text)?.root.is_none() {
+        return Err(KitFault::NoRoot);
+    }
     let mut missing: Vec<&KitSource> = sources.iter().collect();
     let mut new = String::with_capacity(text.len());
     for part in parts(text) {
@@ -18,19 +21,67 @@ pub fn update(text: &str, sources: &[KitSource], kit: &str) -> Result<String, Ki
             None => None,
         };
         match known {
-            Some(at) => new += &source_section(missing.remove(at), kit),
+            Some(at) => new += &source_section(missing.remove(at)),
+            // What it says is said anew at the end.
+            None if part.text.starts_with(COMMANDS) => new = without_separator(new),
             None => new += part.text,
         }
     }
     for source in missing {
-        new = add_to(new, &format!("#\n{}", source_section(source, kit)));
+        new = add_to(new, &format!("#\n{}", source_section(source)));
     }
-    // Whatever somebody made of the file: no secret of it is lost here.
-    if secrets(text) != secrets(&new) {
+    let all = Kit::parse(new.as_bytes())?.sources;
+    if !all.is_empty() {
+        new = add_to(new, &format!("#\n{}", commands_section(&all, kit)));
+    }
+    unharmed(text, new)
+}
+
+/// The kit of before it had a root key, with that.
+pub fn add_root(text: &str, root: &SigningKey) -> Result<String, KitFault> {
+    if as_kit(text)?.root.is_some() {
+        return Err(KitFault::HasRoot);
+    }
+    unharmed(text, add_to(text.to_owned(), &root_section(root)))
+}
+
+/// Reads what is to be changed. In a kit there is nothing but comments and secret keys: whatever else
+/// this is, lines of ours would spoil it.
+pub fn as_kit(text: &str) -> Result<Kit, KitFault> {
+    if text.trim_start().starts_with("-----BEGIN ") || text.contains('\0') {
+        return Err(KitFault::NoText);
+    }
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        let is_key = line.starts_with("AGE-SECRET-KEY-") || line.starts_with("AGE-PLUGIN-");
+        if !line.is_empty() && !line.starts_with('#') && !is_key {
+            return Err(KitFault::Line {
+                line: number,
+                what: "it is neither a comment nor a secret key, so this is no recovery kit",
+            });
+        }
+    }
+    Kit::parse(text.as_bytes())
+}
+
+/// The new text, if whatever somebody made of the file has lost no secret by it.
+fn unharmed(text: &str, new: String) -> Result<String, KitFault> {
+    let before = secrets(text);
+    let now = secrets(&new);
+    let mut left = now.iter();
+    if !before.iter().all(|line| left.any(|kept| kept == line)) {
         return Err(KitFault::SecretInSection);
     }
     Kit::parse(new.as_bytes())?;
     Ok(new)
+}
+
+/// A text without the empty comment that stands before a part of ours.
+fn without_separator(mut text: String) -> String {
+    if text.ends_with("\n#\n") {
+        text.truncate(text.len() - 2);
+    }
+    text
 }
 
 /// A text and another on lines of its own after it.
@@ -41,7 +92,7 @@ pub fn add_to(mut text: String, more: &str) -> String {
     text + more
 }
 
-/// A source's section, or a line outside of any.
+/// A source's section, that of the commands, or a line outside of any.
 struct Part<'t> {
     text: &'t str,
     /// The ledger that the section names last.
@@ -56,7 +107,8 @@ fn parts(text: &str) -> Vec<Part<'_>> {
         let mut ledger = None;
         for (at, line) in left.split_inclusive('\n').enumerate() {
             let is_more = line.starts_with(INDENT) && !is_secret_comment(line);
-            if at > 0 && !(left.starts_with(SOURCE) && is_more) {
+            let has_more = left.starts_with(SOURCE) || left.starts_with(COMMANDS);
+            if at > 0 && !(has_more && is_more) {
                 break;
             }
             length += line.len();

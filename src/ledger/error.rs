@@ -182,10 +182,10 @@ pub enum Refusal {
         /// The id.
         archive: ArchiveId,
     },
-    /// What it revives would be a second archive of its date.
-    #[error("it revives {archive}, whose date {other} has taken")]
+    /// What it archives or revives would be a second archive of its date.
+    #[error("{archive} would be a second archive of its date, which {other} has taken")]
     DateTaken {
-        /// What it revives.
+        /// What it archives or revives.
         archive: ArchiveId,
         /// The archive that has its date.
         other: ArchiveId,
@@ -220,6 +220,9 @@ pub enum Refusal {
     /// The list of the new keys is not one.
     #[error("its list of keys {0}")]
     RotateKeys(&'static str),
+    /// It voids an entry that there is no need to void.
+    #[error("it voids an entry that is understood, or voided already")]
+    VoidsKnown,
     /// It attaches nothing.
     #[error("its list of attached objects is empty")]
     AttachNothing,
@@ -277,6 +280,7 @@ impl Refusal {
                 | Self::DeletedTwice { .. }
                 | Self::DeletedInPart { .. }
                 | Self::RotateKeys(_)
+                | Self::VoidsKnown
                 | Self::AttachNothing
                 | Self::AttachUnknown { .. }
                 | Self::Orphaned { .. }

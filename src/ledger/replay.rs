@@ -12,6 +12,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use chrono::NaiveDate;
+
 use super::body::decode_body;
 use super::error::Refusal;
 use super::grant::verify_grant;
@@ -76,6 +78,13 @@ pub enum Warning {
 }
 
 impl Warning {
+    /// The entry's number.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::UnknownKind { seq, .. } | Self::HigherFormat { seq, .. } => *seq,
+        }
+    }
+
     fn of(entry: &Entry) -> Option<Self> {
         let EntryHead { seq, format, .. } = entry.head;
         match &entry.kind {
@@ -122,6 +131,8 @@ pub struct Replay {
     keys: Vec<(PublicKey, Vec<Role>)>,
     /// Every key that an entry has given a role.
     ever: Vec<PublicKey>,
+    /// Keys that could sign once, and can no more.
+    withdrawn: Vec<PublicKey>,
     archives: HashMap<ArchiveId, Known>,
     /// Archives, and ids of attempts that were never archived.
     retired: HashSet<ArchiveId>,
@@ -129,6 +140,10 @@ pub struct Replay {
     deleted: HashSet<ArchiveId>,
     /// Those of retired archives too: none may come a second time.
     streams: HashSet<Uuid>,
+    /// Which visible archive stands for a date.
+    dates: HashMap<NaiveDate, ArchiveId>,
+    /// Entries that this version does not understand, and that no `rotate` has voided.
+    unknown: Vec<Warning>,
     /// Numbers after the head whose objects do not verify.
     unskipped: Vec<u64>,
 }
@@ -167,10 +182,13 @@ impl Replay {
             head: None,
             keys: Vec::new(),
             ever: Vec::new(),
+            withdrawn: Vec::new(),
             archives: HashMap::new(),
             retired: HashSet::new(),
             deleted: HashSet::new(),
             streams: HashSet::new(),
+            dates: HashMap::new(),
+            unknown: Vec::new(),
             unskipped: Vec::new(),
         }
     }
@@ -195,15 +213,23 @@ impl Replay {
         self.deleted.contains(archive)
     }
 
+    /// The entries that this version does not understand, but for those that a `rotate` has voided: a
+    /// writer must not write after them.
+    pub fn unknown(&self) -> &[Warning] {
+        &self.unknown
+    }
+
     /// The number that the next entry takes.
     pub fn next_seq(&self) -> u64 {
         let last = self.unskipped.last().copied();
         last.or(self.head.map(|head| head.seq)).unwrap_or(0) + 1
     }
 
-    /// What the next entry has to name in `skips`.
+    /// What the next entry has to name in `skips`: every number since the head, also one whose litter was
+    /// taken away since.
     pub fn skips(&self) -> Vec<u64> {
-        self.unskipped.clone()
+        let head = self.head.map_or(0, |head| head.seq);
+        (head + 1..self.next_seq()).collect()
     }
 
     /// Notes that the object of the next number is [litter](Refused::Litter): the next valid entry has
@@ -223,15 +249,26 @@ impl Replay {
     }
 
     fn take(&mut self, seq: u64, object: &[u8], signature: Signature) -> Result<Absorbed, Refusal> {
-        let in_order = match self.reading {
-            Reading::Past { .. } if self.head.is_some() => seq >= self.next_seq(),
-            Reading::Past { .. } | Reading::Strict => seq == self.next_seq(),
-        };
-        if !in_order {
-            return Err(Refusal::Gap {
-                missing: self.next_seq(),
-            });
+        let next = self.next_seq();
+        let gap = Refusal::Gap { missing: next };
+        // Only an entry can say that numbers before it are passed over, and there may be nothing under them
+        // any more.
+        if seq < next || (seq > next && self.head.is_none()) {
+            return Err(gap);
         }
+        let taken = self.take_next(seq, object, signature);
+        match (taken, self.reading) {
+            (Err(_), Reading::Strict) if seq > next => Err(gap),
+            (taken, _) => taken,
+        }
+    }
+
+    fn take_next(
+        &mut self,
+        seq: u64,
+        object: &[u8],
+        signature: Signature,
+    ) -> Result<Absorbed, Refusal> {
         let (body, signed) = split(object)?;
         let entry = decode_body(body)?;
         let head = &entry.head;
@@ -275,7 +312,7 @@ impl Replay {
             self.reading = Reading::Past { lost: true };
         }
         match &entry.kind {
-            EntryKind::Archive(archive) => self.check_archive(archive)?,
+            EntryKind::Archive(archive) => self.check_archive(head, archive)?,
             EntryKind::Retire(retire) => self.check_retire(retire)?,
             EntryKind::Revive(revive) => self.check_revive(revive)?,
             EntryKind::Delete(delete) => self.check_delete(delete)?,
@@ -288,32 +325,9 @@ impl Replay {
         };
 
         // Nothing was taken in until here: a refused object leaves the replay as it was.
-        match &entry.kind {
-            EntryKind::Archive(archive) => {
-                let known = Known {
-                    chain: archive.chain,
-                    send_parent: archive.send_parent,
-                    stream_uuid: archive.stream_uuid,
-                };
-                self.archives.insert(archive.id, known);
-                self.streams.insert(archive.stream_uuid);
-            }
-            EntryKind::Retire(retire) => self.retired.extend(&retire.archives),
-            EntryKind::Revive(revive) => {
-                self.retired.retain(|id| !revive.archives.contains(id));
-            }
-            EntryKind::Delete(delete) => {
-                // The entry that retired them may be lost.
-                self.retired.extend(&delete.archives);
-                self.deleted.extend(&delete.archives);
-            }
-            EntryKind::Open(_)
-            | EntryKind::Rotate(_)
-            | EntryKind::Attach(_)
-            | EntryKind::Unknown(_) => {}
-        }
+        self.take_in(&entry);
         if let Some(keys) = replaced {
-            self.give_roles(keys);
+            self.replace_keys(keys);
         }
         self.unskipped.clear();
         let hash = Sha256::of(body);
@@ -327,14 +341,46 @@ impl Replay {
         })
     }
 
-    /// Puts keys in the place of those before, which are not forgotten.
-    fn give_roles(&mut self, keys: Vec<(PublicKey, Vec<Role>)>) {
-        for (key, _) in &keys {
-            if !self.ever.contains(key) {
-                self.ever.push(key.clone());
+    /// What an entry that was judged does to archives.
+    fn take_in(&mut self, entry: &Entry) {
+        match &entry.kind {
+            EntryKind::Archive(archive) => {
+                let known = Known {
+                    chain: archive.chain,
+                    send_parent: archive.send_parent,
+                    stream_uuid: archive.stream_uuid,
+                };
+                self.archives.insert(archive.id, known);
+                self.streams.insert(archive.stream_uuid);
+                self.dates.insert(archive.date, archive.id);
+            }
+            EntryKind::Retire(retire) => self.take_from_view(&retire.archives),
+            EntryKind::Revive(revive) => {
+                self.retired.retain(|id| !revive.archives.contains(id));
+                let revived = revive.archives.iter().map(|id| (id.date, *id));
+                self.dates.extend(revived);
+            }
+            EntryKind::Delete(delete) => {
+                // The entry that retired them may be lost.
+                self.take_from_view(&delete.archives);
+                self.deleted.extend(&delete.archives);
+            }
+            EntryKind::Rotate(rotate) => {
+                self.unknown
+                    .retain(|entry| !rotate.voids.contains(&entry.seq()));
+            }
+            EntryKind::Unknown(_) => self.unknown.extend(Warning::of(entry)),
+            EntryKind::Open(_) | EntryKind::Attach(_) => {}
+        }
+    }
+
+    fn take_from_view(&mut self, archives: &[ArchiveId]) {
+        self.retired.extend(archives);
+        for id in archives {
+            if self.dates.get(&id.date) == Some(id) {
+                self.dates.remove(&id.date);
             }
         }
-        self.keys = keys;
     }
 
     /// Holds a signed entry against the one that it has to follow, and returns the numbers between the
@@ -343,10 +389,7 @@ impl Replay {
         let expected = self.head.map(|head| head.hash);
         let next = self.head.map_or(0, |head| head.seq) + 1;
         if entry.prev == expected {
-            let passed_over: Vec<u64> = match self.reading {
-                Reading::Strict => self.skips(),
-                Reading::Past { .. } => (next..entry.seq).collect(),
-            };
+            let passed_over: Vec<u64> = (next..entry.seq).collect();
             return if entry.skips == passed_over {
                 Ok(None)
             } else {
@@ -404,8 +447,8 @@ impl Replay {
     }
 }
 
-/// The keys that may sign an entry of that kind. What an unknown kind needs is unknown too: any key
-/// that was granted a role will do, because the entry has no effect here.
+/// The keys that may sign an entry of that kind. What an unknown kind needs is unknown too. It has no
+/// effect here but that it stops every writer, so who may not write may not sign it either.
 fn may_sign(keys: &[(PublicKey, Vec<Role>)], kind: &EntryKind) -> Vec<PublicKey> {
     let may = |roles: &[Role]| match kind {
         EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Attach(_) => {
@@ -415,7 +458,7 @@ fn may_sign(keys: &[(PublicKey, Vec<Role>)], kind: &EntryKind) -> Vec<PublicKey>
             roles.contains(&Role::Pruner)
         }
         EntryKind::Rotate(_) => roles.contains(&Role::Root),
-        EntryKind::Unknown(_) => true,
+        EntryKind::Unknown(_) => roles.contains(&Role::Writer) || roles.contains(&Role::Root),
     };
     keys.iter()
         .filter(|(_, roles)| may(roles))

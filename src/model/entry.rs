@@ -219,6 +219,10 @@ pub struct DeleteEntry {
 pub struct RotateEntry {
     /// The root key first; the others need no grant of their own, for the root key signs it all.
     pub keys: Vec<KeyGrant>,
+    /// Numbers of earlier entries of a kind or format that the signer does not know, and that shall have
+    /// no effect: writers go on after them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub voids: Vec<u64>,
 }
 
 /// Kind `attach`. What it brings is tied to archives of earlier entries, and changes nothing of them.

@@ -36,7 +36,8 @@ pub fn ledger_seq(directory: &str, key: &str) -> Option<u64> {
         .strip_prefix(&ledger_prefix(directory))?
         .strip_suffix(".entry")?;
     let seq = digits.parse().ok()?;
-    (key == ledger_entry(directory, seq)).then_some(seq)
+    // They are counted from 1: what lies under 0 is nobody's.
+    (seq > 0 && key == ledger_entry(directory, seq)).then_some(seq)
 }
 
 /// Where the objects of all archives lie; ends in `/`.
@@ -168,6 +169,7 @@ mod tests {
             Some(123_456_789)
         );
         for key in [
+            "home/ledger/00000000.entry",
             "home/ledger/41.entry",
             "home/ledger/000000041.entry",
             "work/ledger/00000041.entry",

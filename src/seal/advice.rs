@@ -18,6 +18,11 @@ impl SealError {
         )
     }
 
+    /// Whether an identity file could not be read at all.
+    pub fn is_missing_file(&self) -> bool {
+        matches!(self, Self::IdentityRead { .. })
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         let text = match self {

@@ -35,6 +35,12 @@ impl ArchiveKey {
         encrypt(KEY, recipients.keys(), line.as_bytes())
     }
 
+    /// Whether those bytes begin as what [`seal_to`](Self::seal_to) makes. For whom they are sealed can't
+    /// be told.
+    pub fn is_sealed_form(sealed: &[u8]) -> bool {
+        Decryptor::new_buffered(sealed).is_ok_and(|decryptor| !decryptor.is_scrypt())
+    }
+
     /// Opens what [`seal_to`](Self::seal_to) made; [`SealError::NoIdentityMatches`] if it is
     /// sealed to none of the identities.
     pub fn unseal(sealed: &[u8], identities: &Identities) -> Result<Self, SealError> {
@@ -133,11 +139,12 @@ fn decrypt<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seal::generate_identity;
     use crate::seal::test_data::{SSH_ED25519, SSH_ED25519_PUB, SSH_RSA, SSH_RSA_PUB};
+    use crate::seal::{IdentityFile, generate_identity};
 
     fn identities(text: &str) -> Identities {
-        Identities::from_bytes(text.as_bytes(), "kit".as_ref(), &|_| None).unwrap()
+        let file = IdentityFile::of_bytes(text.into(), "kit".as_ref(), &|_| None).unwrap();
+        file.identities(&|_| None).unwrap()
     }
 
     fn recipients(texts: &[&str]) -> Recipients {

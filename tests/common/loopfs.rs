@@ -40,6 +40,11 @@ impl LoopFs {
             .and_then(|()| std::fs::create_dir(&root))
             .map_err(|error| error.to_string())?;
         run(Command::new("mkfs.btrfs").arg("-q").arg(&image))?;
+        Self::mounted(directory, options)
+    }
+
+    /// The filesystem in the image of a directory, mounted at the `root` there.
+    fn mounted(directory: tempfile::TempDir, options: &str) -> Result<Self, String> {
         let options = match options {
             "" => "loop".to_owned(),
             more => format!("loop,{more}"),
@@ -47,9 +52,23 @@ impl LoopFs {
         // The loop device frees itself when it is unmounted.
         run(Command::new("mount")
             .args(["-t", "btrfs", "-o", &options])
-            .arg(&image)
-            .arg(&root))?;
+            .arg(directory.path().join("image"))
+            .arg(directory.path().join("root")))?;
         Ok(Self { directory })
+    }
+
+    /// What is on the disk at this moment, as if the power went: what btrfs has only in memory is lost.
+    pub fn after_power_cut(self) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        run(Command::new("cp")
+            .arg("--sparse=always")
+            .arg(self.directory.path().join("image"))
+            .arg(directory.path()))
+        .unwrap_or_else(|error| panic!("{error}"));
+        // Two filesystems with one id can't be mounted at once.
+        drop(self);
+        std::fs::create_dir(directory.path().join("root")).unwrap();
+        Self::mounted(directory, "").unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Where it is mounted; the top-level subvolume.

@@ -10,6 +10,7 @@ pub mod faults;
 pub mod lab;
 pub mod loopfs;
 pub mod machine;
+pub mod passphrase;
 pub mod replicated;
 pub mod rng;
 pub mod s3_server;

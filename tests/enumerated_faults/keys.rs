@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coldchain::engine::{KeyChange, attach_recipient, rotate};
+use coldchain::engine::{Attach, KeyChange, attach_recipient, rotate};
 use coldchain::error::Error;
 use coldchain::ledger::SigningKey;
 use coldchain::model::entry::Role;
@@ -75,7 +75,13 @@ fn no_fault_while_a_recipient_is_added_loses_or_doubles_anything() {
         let with = (&lab.identities(), "the identity");
         let source = &lab.config.sources[0];
         lab.in_world(faults, |world| {
-            let done = attach_recipient(&lab.config, source, &recipient, with, world)?;
+            let done = attach_recipient(
+                &lab.config,
+                source,
+                (&recipient, Attach::WhereMissing),
+                with,
+                world,
+            )?;
             assert_eq!(done.attached + done.already, 1);
             Ok(done.attached == 1)
         })
@@ -87,7 +93,7 @@ fn no_fault_while_keys_are_changed_loses_or_doubles_anything() {
     let key = SigningKey::generate().unwrap().public();
     let change = KeyChange {
         add: vec![(key, vec![Role::Pruner])],
-        remove: Vec::new(),
+        ..KeyChange::default()
     };
     enumerate_change("other keys", |lab, faults| {
         let root = lab.root();

@@ -101,6 +101,7 @@ impl Life<'_> {
             identities: None,
             config: None,
             unfinished: Unfinished::Keep,
+            included: &[],
         };
         let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&self.lab.store)));
         let world = World {

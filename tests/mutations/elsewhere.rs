@@ -85,6 +85,7 @@ impl Shelf {
             identities: Some((identities, "the identity")),
             config: None,
             unfinished: Unfinished::Keep,
+            included: &[],
         };
         let world = World {
             stores,

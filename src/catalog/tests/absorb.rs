@@ -50,6 +50,39 @@ fn the_database_refuses_two_archives_of_one_date() {
 }
 
 #[test]
+fn no_ledger_takes_another_ones_archive() {
+    let mut catalog = catalog();
+    absorb(&mut catalog, &entry(b"x"), &archive_entry(FULL)).unwrap();
+    let other = SourceRow {
+        name: "docs".parse().unwrap(),
+        directory: "docs".to_owned(),
+        ledger: LedgerId([8; 16]),
+        ..source()
+    };
+    catalog.add_source(&other).unwrap();
+    let archive = ArchiveEntry {
+        raw_bytes: 1,
+        ..archive_entry(FULL)
+    };
+    let effect = Effect::Archive {
+        entry: &archive,
+        locators: &["elsewhere".to_owned()],
+    };
+    let error = catalog
+        .absorb(&other.ledger, &entry(b"y"), now(), effect)
+        .unwrap_err();
+    assert!(
+        matches!(error, CatalogError::OtherLedgers { .. }),
+        "{error}"
+    );
+    assert!(error.is_integrity());
+    let row = &catalog.archives(&source().ledger).unwrap()[0];
+    assert!(row.is_visible() && row.raw_bytes == 100);
+    assert_eq!(catalog.segments(&row.id).unwrap()[0].record, segment());
+    assert!(catalog.entries(&other.ledger).unwrap().is_empty());
+}
+
+#[test]
 fn absorbing_clears_the_keys_of_an_own_attempt_and_its_segments_beyond_the_end() {
     let (mut catalog, id) = with_segments(3);
     absorb(&mut catalog, &entry(b"x"), &archive_entry(FULL)).unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::trusted;
+use super::{identity_file, trusted};
 use crate::cli::{CatalogCheck, Everywhere};
 use crate::commands::backup::observer;
 use crate::commands::output::{answer, answer_json, count};
@@ -10,12 +10,18 @@ use crate::commands::{load_to_read, sources};
 use crate::engine::{Checked, Difference, OpenSource, StateDir, World, check};
 use crate::error::Error;
 use crate::model::SourceName;
+use crate::seal::SealError;
 
 pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let state_dir = StateDir::new(&config.state_dir);
     let chosen = sources(&config, args.source.as_deref())?;
-    let trusted = trusted(&args.trust, &state_dir)?;
+    // Nothing is opened here: who can't be asked for a passphrase is believed by `root.pub` alone.
+    let file = match identity_file(&args.trust) {
+        Err(Error::Seal(SealError::PassphraseUnavailable { .. })) => None,
+        file => file?,
+    };
+    let trusted = trusted(&args.trust, file.as_ref(), &state_dir)?;
     let catalog = state_dir.catalog_to_read()?;
     let observer = observer(everywhere);
     let world = World::real(observer.as_ref());

@@ -3,13 +3,13 @@
 mod check;
 mod rebuild;
 
-use super::restore::ask_for_identities;
+use super::identity::{identities_in, open_identity_file};
 use super::state_dir_without_config;
 use crate::cli::{Catalog, Everywhere, TrustArgs};
 use crate::config::{Config, ConfigError};
 use crate::engine::{StateDir, Trusted, read_kit};
 use crate::error::Error;
-use crate::seal::{Identities, SealError};
+use crate::seal::{Identities, IdentityFile, SealError};
 
 pub(super) fn run(command: &Catalog, everywhere: &Everywhere) -> Result<(), Error> {
     match command {
@@ -34,10 +34,20 @@ fn state_dir(config: Option<&Config>, everywhere: &Everywhere) -> StateDir {
     }
 }
 
+/// The identity file that was given, if one was.
+fn identity_file(args: &TrustArgs) -> Result<Option<IdentityFile>, Error> {
+    let path = args.identity.as_ref();
+    path.map(|path| open_identity_file(path)).transpose()
+}
+
 /// What the recovery kit and the command line say of whom to trust; where they name no key, what the
 /// state directory says.
-fn trusted(args: &TrustArgs, state_dir: &StateDir) -> Result<Trusted, Error> {
-    let mut trusted = match &args.identity {
+fn trusted(
+    args: &TrustArgs,
+    file: Option<&IdentityFile>,
+    state_dir: &StateDir,
+) -> Result<Trusted, Error> {
+    let mut trusted = match file {
         Some(file) => Trusted::from(read_kit(file)?),
         None => Trusted::default(),
     };
@@ -62,11 +72,11 @@ fn trusted(args: &TrustArgs, state_dir: &StateDir) -> Result<Trusted, Error> {
 }
 
 /// The identities of the file, if it has any: a kit without one still says whom to trust.
-fn identities(args: &TrustArgs, trusted: &Trusted) -> Result<Option<Identities>, Error> {
-    let Some(file) = &args.identity else {
+fn identities(file: Option<&IdentityFile>, trusted: &Trusted) -> Result<Option<Identities>, Error> {
+    let Some(file) = file else {
         return Ok(None);
     };
-    match ask_for_identities(file) {
+    match identities_in(file) {
         Err(Error::Seal(SealError::IdentityMissing { .. })) if !trusted.sources.is_empty() => {
             Ok(None)
         }

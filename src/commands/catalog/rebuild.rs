@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{config_if_any, identities, state_dir, trusted};
+use super::{config_if_any, identities, identity_file, state_dir, trusted};
 use crate::cli::{CatalogRebuild, Everywhere};
 use crate::commands::backup::observer;
 use crate::commands::output::{answer, answer_json, count};
@@ -23,14 +23,14 @@ pub(in crate::commands) fn run(
     let config = config_if_any(everywhere)?;
     let state_dir = state_dir(config.as_ref(), everywhere);
     let stores = stores(&args.store, config.as_ref())?;
-    let trusted = match trusted(&args.trust, &state_dir) {
+    let file = identity_file(&args.trust)?;
+    let trusted = match trusted(&args.trust, file.as_ref(), &state_dir) {
         Err(Error::NobodyTrusted) if args.unauthenticated => Trusted::nobody(),
         trusted => trusted?,
     };
-    let identities = identities(&args.trust, &trusted)?;
-    let file = args.trust.identity.as_ref();
+    let identities = identities(file.as_ref(), &trusted)?;
     let identity_name = file
-        .map(|file| file.display().to_string())
+        .map(|file| file.path().display().to_string())
         .unwrap_or_default();
     let observer = observer(everywhere);
     let rebuilding = Rebuilding {
@@ -46,6 +46,7 @@ pub(in crate::commands) fn run(
         } else {
             Unfinished::Keep
         },
+        included: &args.include,
     };
     let rebuilt = rebuild(&rebuilding, World::real(observer.as_ref()))?;
     if everywhere.json {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::trusted_root;
 use crate::cli::{Everywhere, KeyCheck};
+use crate::commands::identity::{identities_in, open_identity_file};
 use crate::commands::output::{answer, answer_json, count};
-use crate::commands::restore::ask_for_identities;
 use crate::commands::{load_to_read, sources};
 use crate::engine::{ChainOpens, StateDir, Tried, check_identity, open_store, read_kit};
 use crate::error::Error;
@@ -17,16 +17,17 @@ use crate::progress::Quiet;
 pub(super) fn run(args: &KeyCheck, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let chosen = sources(&config, args.source.as_deref())?;
-    let file = args.identity.as_ref().ok_or(Error::NoIdentity)?;
-    let identities = ask_for_identities(file)?;
-    let identity = file.display().to_string();
-    let kit = read_kit(file)?;
+    let path = args.identity.as_ref().ok_or(Error::NoIdentity)?;
+    let file = open_identity_file(path)?;
+    let identities = identities_in(&file)?;
+    let identity = path.display().to_string();
+    let kit = read_kit(&file)?;
     let trusted = trusted_root(&config)?;
     if let (Some(found), Some(trusted)) = (&kit.root, &trusted)
         && found != trusted
     {
         return Err(Error::OtherRoot {
-            path: file.clone(),
+            path: path.clone(),
             found: found.to_string(),
             trusted: trusted.to_string(),
         });

@@ -9,11 +9,13 @@ use crate::catalog::Catalog;
 use crate::cli::{Everywhere, KeyKit};
 use crate::commands::load_to_read;
 use crate::commands::output::{answer, answer_json};
+use crate::config::{Config, Origin};
 use crate::engine::{
-    KitChange, StateDir, file_name, kit_sources, note_in_kit, read_kit, update_kit,
+    KitChange, StateDir, file_name, kit_sources, kit_to_change, note_in_kit, update_kit,
 };
 use crate::error::Error;
-use crate::kit::{KitSource, restore_commands, supplement};
+use crate::kit::{Kit, KitSource, restore_commands, supplement};
+use crate::model::SourceName;
 
 /// What the commands call a kit that is not at hand: as `init` names it.
 const KIT: &str = "coldchain-recovery-kit.txt";
@@ -27,6 +29,7 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
         file: "root.pub",
     })?;
     let Some(path) = &args.kit else {
+        let sources = vouched_for(sources, &config, &Kit::default());
         if everywhere.json {
             answer_json(&to_json(None, &sources))?;
         } else {
@@ -34,7 +37,8 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
         }
         return note_all(&mut catalog);
     };
-    let kit = read_kit(path)?;
+    let kit = kit_to_change(path)?;
+    let sources = vouched_for(sources, &config, &kit);
     if let Some(found) = kit.root.filter(|found| *found != root) {
         return Err(Error::OtherRoot {
             path: path.clone(),
@@ -74,6 +78,32 @@ fn note_all(catalog: &mut Catalog) -> Result<(), Error> {
     Ok(())
 }
 
+/// The sources that a kit may name: what a rebuild has found in a store is no reason to vouch for it.
+fn vouched_for(sources: Vec<KitSource>, config: &Config, kit: &Kit) -> Vec<KitSource> {
+    let configured = |name: Option<&SourceName>| {
+        let mut sources = config.sources.iter();
+        sources.any(|source| {
+            source.origin == Origin::File && name.is_none_or(|name| source.name == *name)
+        })
+    };
+    // Where neither says anything there is nobody else to ask than the catalog.
+    let nobody_says = !configured(None) && kit.sources.is_empty();
+    let is_named = |source: &KitSource| {
+        let mut known = kit.sources.iter();
+        nobody_says
+            || configured(Some(&source.name))
+            || known.any(|known| known.ledger == source.ledger)
+    };
+    let (named, strange): (Vec<_>, Vec<_>) = sources.into_iter().partition(is_named);
+    for source in strange {
+        eprintln!(
+            "warning: {}: neither the config nor the kit names its ledger {}: it was left out",
+            source.name, source.ledger
+        );
+    }
+    named
+}
+
 fn to_json(kit: Option<(&Path, KitChange)>, sources: &[KitSource]) -> serde_json::Value {
     let sources: Vec<_> = sources
         .iter()
@@ -100,13 +130,9 @@ fn in_words(path: &Path, change: KitChange, sources: &[KitSource]) -> String {
             path.display()
         ),
     };
-    for source in sources {
-        text.push_str("\n# ");
-        text.push_str(source.name.as_str());
-        text.push_str(" on an empty machine:\n");
-        text.push_str(&restore_commands(source, &file_name(path)));
-    }
     if !sources.is_empty() {
+        text.push_str("\n# on an empty machine:\n");
+        text.push_str(&restore_commands(sources, &file_name(path)));
         text.push_str(
             "\n# without coldchain: docs/restore-without-coldchain.md, and README-RESTORE.txt in the store\n",
         );

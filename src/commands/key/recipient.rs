@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::cli::{Everywhere, KeyAddRecipient};
 use crate::commands::backup::end;
+use crate::commands::identity::ask_for_identities;
 use crate::commands::output::{answer, answer_json, count};
-use crate::commands::restore::ask_for_identities;
 use crate::commands::{load, sources};
-use crate::engine::{Attached, World, attach_recipient};
+use crate::engine::{Attach, Attached, World, attach_recipient};
 use crate::error::{Error, in_words};
 use crate::progress::Quiet;
 use crate::seal::Recipients;
@@ -17,11 +17,17 @@ use crate::seal::Recipients;
 pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
     let chosen = sources(&config, args.source.as_deref())?;
-    let recipient = Recipients::parse(std::slice::from_ref(&args.recipient))?;
+    let recipient =
+        Recipients::parse(std::slice::from_ref(&args.recipient)).map_err(Error::TypedRecipient)?;
     let configured = Recipients::parse(config.recipients()?)?;
     let file = args.identity.as_ref().ok_or(Error::NoIdentity)?;
     let identities = ask_for_identities(file)?;
     let identity = file.display().to_string();
+    let which = if args.again {
+        Attach::Again
+    } else {
+        Attach::WhereMissing
+    };
     let world = World {
         wait_lock: args.lock.at_most(),
         ..World::real(&Quiet)
@@ -36,7 +42,7 @@ pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(),
             break;
         }
         let with = (&identities, identity.as_str());
-        match attach_recipient(&config, source, &recipient, with, world) {
+        match attach_recipient(&config, source, (&recipient, which), with, world) {
             Ok(done) => {
                 writeln!(text, "{}: {}", source.name, line(&done)).expect("a string takes it");
                 told.push(json!({
@@ -45,7 +51,7 @@ pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(),
                 }));
                 if !done.unopened.is_empty() {
                     let of = done.attached + done.already + done.unopened.len();
-                    let error = Error::Unopened {
+                    let error = Error::NotAttached {
                         identity: identity.clone(),
                         unopened: done.unopened.len(),
                         of,

@@ -7,9 +7,10 @@ use serde_json::json;
 use super::{in_words, keys_to_json, trusted_root};
 use crate::cli::{Everywhere, KeyRotate};
 use crate::commands::backup::end;
+use crate::commands::identity::open_identity_file;
 use crate::commands::output::{answer, answer_json};
-use crate::commands::{load, sources};
-use crate::config::Config;
+use crate::commands::{add_known, load, sources};
+use crate::config::{Config, Origin};
 use crate::engine::{KeyChange, Rotated, StateDir, World, keys_of, read_kit, roles_for, rotate};
 use crate::error::{Error, in_words as error_in_words};
 use crate::interrupt::Interrupt;
@@ -18,7 +19,10 @@ use crate::model::entry::Role;
 use crate::progress::Quiet;
 
 pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let mut config = load(everywhere)?;
+    if args.source.is_none() {
+        add_gone(&mut config)?;
+    }
     let chosen = sources(&config, args.source.as_deref())?;
     let root = root_secret(args, &config)?;
     let parsed = |key: &String| {
@@ -27,9 +31,17 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     };
     let mut change = KeyChange {
         remove: args.remove.iter().map(parsed).collect::<Result<_, _>>()?,
+        void: args.void.clone(),
         ..KeyChange::default()
     };
     let added: Vec<PublicKey> = args.add.iter().map(parsed).collect::<Result<_, _>>()?;
+    if let Some(key) = added
+        .iter()
+        .chain(&change.remove)
+        .find(|key| **key == root.public())
+    {
+        return Err(Error::RootKey(key.to_string()));
+    }
     let state_dir = StateDir::new(&config.state_dir);
     state_dir.create()?;
     let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
@@ -53,10 +65,18 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     let mut told = Vec::new();
     let mut text = String::new();
     let mut errors = Vec::new();
+    let mut held_back = false;
+    let mut never: Vec<PublicKey> = change.remove.clone();
+    never.retain(|key| args.remove.contains(&key.to_string()));
     for source in &chosen {
         world.interrupt.check()?;
         match rotate(&config, source, &change, &root, world) {
             Ok(rotated) => {
+                never.retain(|key| rotated.never.contains(key));
+                // A ledger to come is opened by the key of the machine that archives, alone.
+                if rotated.keys.is_empty() && !args.add.is_empty() {
+                    errors.push((source, Error::NotOpened(source.name.clone())));
+                }
                 text.push_str(&lines(source.name.as_str(), &rotated, coming.as_ref()));
                 told.push(json!({
                     "source": source.name, "entry": rotated.entry,
@@ -64,13 +84,16 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
                 }));
             }
             Err(error) => {
+                // A store that the config has given up may be gone for good.
+                held_back |= source.origin == Origin::File;
+                never.clear();
                 told.push(json!({"source": source.name, "error": error_in_words(&error)}));
                 errors.push((source, error));
             }
         }
     }
     // A ledger that does not know the new key yet is told by the next run: until then it stays aside.
-    if let (Some(coming), true) = (&coming, errors.is_empty()) {
+    if let (Some(coming), false) = (&coming, held_back) {
         state_dir.adopt_coming_key(&root, &roles)?;
         writeln!(text, "this machine signs with {coming} from now on").expect("a string takes it");
     }
@@ -90,12 +113,28 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     } else if !everywhere.quiet {
         answer(&text)?;
     }
-    end(errors, chosen.len(), everywhere, Ok(()))
+    let ended = match never.first() {
+        Some(key) => Err(Error::NeverKey(key.to_string())),
+        None => Ok(()),
+    };
+    end(errors, chosen.len(), everywhere, ended)
+}
+
+/// Adds the sources that the catalog knows and the config does not have any more: what has leaked must not
+/// go on signing their ledgers.
+fn add_gone(config: &mut Config) -> Result<(), Error> {
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    for row in catalog.sources()? {
+        if !catalog.entries(&row.ledger)?.is_empty() {
+            add_known(row, config)?;
+        }
+    }
+    Ok(())
 }
 
 /// The root key's secret, which must be that of the key that is trusted here.
 fn root_secret(args: &KeyRotate, config: &Config) -> Result<SigningKey, Error> {
-    let root = read_kit(&args.kit)?
+    let root = read_kit(&open_identity_file(&args.kit)?)?
         .root_secret
         .ok_or_else(|| Error::NoRootSecret(args.kit.clone()))?;
     match trusted_root(config)? {

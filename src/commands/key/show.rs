@@ -23,14 +23,15 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
             Some(root) => keys_of(&row, root, &catalog)?,
             None => Vec::new(),
         };
-        sources.push((row, keys));
+        let is_open = !catalog.entries(&row.ledger)?.is_empty();
+        sources.push((row, keys, is_open));
     }
     let text_of = |key: &Option<_>| key.as_ref().map(ToString::to_string);
     let (own, root) = (text_of(&own), text_of(&root));
     if everywhere.json {
         let sources: Vec<_> = sources
             .iter()
-            .map(|(row, keys)| {
+            .map(|(row, keys, _)| {
                 json!({"source": row.name, "ledger": row.ledger, "keys": keys_to_json(keys)})
             })
             .collect();
@@ -42,9 +43,11 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
         own.clone().unwrap_or_else(none),
         root.unwrap_or_else(none)
     );
-    for (row, keys) in &sources {
+    for (row, keys, is_open) in &sources {
         writeln!(text, "{}: ledger {}", row.name, row.ledger).expect("a string takes it");
-        if keys.is_empty() {
+        if *is_open && keys.is_empty() {
+            text.push_str("  no root key is trusted here that would say who may sign it\n");
+        } else if keys.is_empty() {
             text.push_str("  not opened yet\n");
         }
         for (key, roles) in keys {

@@ -18,6 +18,10 @@ pub enum Flaw {
     Copied(u64, String),
     /// A signed entry does not follow the one before: it and all after it were not read.
     Forked(u64, String),
+    /// An entry archives what belongs to another ledger: this one has no such archive.
+    Foreign(u64, ArchiveId),
+    /// An entry is sound, and the catalog has no place for what it says: it was left out.
+    NotTaken(u64, String),
     /// A kind or a format that this version does not know.
     Unknown(String),
     /// Entries that the ledger has had are not in the store.
@@ -71,6 +75,12 @@ impl Flaw {
                     seq - 1
                 )
             }
+            Self::Foreign(seq, archive) => {
+                format!(
+                    "entry {seq} names {archive}, which is another ledger's: it is left out here"
+                )
+            }
+            Self::NotTaken(seq, why) => format!("entry {seq} can't be taken in: {why}"),
             Self::Unknown(what) => what.clone(),
             Self::Behind { missing, witness } => {
                 format!("{} missing, which {witness} knows of", entries(missing))
@@ -106,6 +116,8 @@ impl Flaw {
             Self::Unread(..) => "unread",
             Self::Copied(..) => "copied",
             Self::Forked(..) => "forked",
+            Self::Foreign(..) => "foreign",
+            Self::NotTaken(..) => "not-taken",
             Self::Unknown(_) => "unknown",
             Self::Behind { .. } => "behind",
             Self::Changed { .. } => "changed",

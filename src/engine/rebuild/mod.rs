@@ -13,6 +13,7 @@ mod pins;
 mod read;
 mod survey;
 mod swap;
+mod withdrawn;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -64,6 +65,8 @@ pub struct Rebuilding<'a> {
     pub config: Option<&'a Config>,
     /// What becomes of unfinished attempts.
     pub unfinished: Unfinished,
+    /// Directories whose ledgers are read also if a key may sign them that was withdrawn elsewhere.
+    pub included: &'a [String],
 }
 
 /// What a rebuild came to.
@@ -139,6 +142,7 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
             world,
         )?;
     }
+    withdrawn::leave_out(job, &before, &mut new, &mut rebuilt)?;
     if rebuilt.read.is_empty() {
         return Err(rebuilt.refused.pop().map_or_else(
             || Error::NoLedger {
@@ -225,7 +229,7 @@ impl Rebuilding<'_> {
                             if self.trusted.names(&read.ledger) {
                                 note_in_kit(&open.row, new)?;
                             }
-                            remember_newer(&open.row.name, &read.unknown(), new)?;
+                            remember_newer(&open.row.name, read.unknown(), new)?;
                             if self.trusted.takes_any() {
                                 remember_own_word(&open.row.name, &root, new)?;
                             }

@@ -13,7 +13,7 @@ use super::flaw::Flaw;
 use super::survey::{Survey, Unnamed};
 use crate::catalog::Catalog;
 use crate::engine::entry_object::{Judged, fetch, is_no_entry, judge};
-use crate::engine::head::write_absorbed;
+use crate::engine::head::{write_absorbed, write_without_effect};
 use crate::engine::listed::lacking;
 use crate::engine::source::OpenSource;
 use crate::engine::unlock::{SealedArchive, opens_nothing};
@@ -21,7 +21,7 @@ use crate::engine::world::World;
 use crate::error::{Error, in_words};
 use crate::ledger::{Absorbed, Head, PublicKey, Refusal, Refused, Replay, Trust};
 use crate::model::entry::{
-    ArchiveEntry, Attachment, DeleteEntry, EntryKind, PrivateFacts, RetireEntry, Timestamp,
+    ArchiveEntry, Attachment, DeleteEntry, EntryKind, PrivateFacts, RetireEntry, Role, Timestamp,
 };
 use crate::model::{ArchiveId, LedgerId, SourceName, keys};
 use crate::seal::{ArchiveKey, Identities};
@@ -35,8 +35,14 @@ const AT_ONCE: usize = 16;
 pub struct LedgerRead {
     /// The source.
     pub source: SourceName,
+    /// The store's URL.
+    pub store: String,
     /// Its directory in the store.
     pub directory: String,
+    /// Who may sign its next entry, but for the root key.
+    pub signers: Vec<PublicKey>,
+    /// Who could once, and can no more.
+    pub withdrawn: Vec<PublicKey>,
     /// The ledger.
     pub ledger: LedgerId,
     /// Its newest entry.
@@ -59,24 +65,20 @@ pub struct LedgerRead {
     pub(super) opened: u64,
     /// Why the identity did not open the first archive that it did not.
     pub(super) locked: Option<Error>,
+    unknown: Vec<String>,
 }
 
 impl LedgerRead {
-    /// What of it this version does not know.
-    pub(super) fn unknown(&self) -> Vec<String> {
-        let flaws = self.flaws.iter();
-        flaws
-            .filter_map(|flaw| match flaw {
-                Flaw::Unknown(what) => Some(what.clone()),
-                _ => None,
-            })
-            .collect()
+    /// What of it this version does not know, but for what a `rotate` has voided.
+    pub(super) fn unknown(&self) -> &[String] {
+        &self.unknown
     }
 }
 
 /// A ledger in hand.
 struct Reading<'a> {
     source: &'a OpenSource<'a>,
+    survey: &'a Survey,
     identities: Option<(&'a Identities, &'a str)>,
     earlier: &'a Earlier,
     replay: Replay,
@@ -120,12 +122,17 @@ pub(in crate::engine) fn read_ledger(
     };
     let mut reading = Reading {
         source,
+        survey,
         identities,
         earlier,
         replay: Replay::reading_past(trust),
         read: LedgerRead {
             source: source.name().clone(),
+            store: source.store.url(),
             directory: source.row.directory.clone(),
+            signers: Vec::new(),
+            withdrawn: Vec::new(),
+            unknown: Vec::new(),
             ledger: source.row.ledger,
             head: None,
             entries: 0,
@@ -156,7 +163,7 @@ pub(in crate::engine) fn read_ledger(
         }
     }
     catalog.record_verifications(&earlier.checks)?;
-    reading.finish(survey, catalog, world)
+    reading.finish(catalog, world)
 }
 
 impl Reading<'_> {
@@ -251,6 +258,16 @@ impl Reading<'_> {
             self.note_lost(&lost, catalog)?;
         }
         self.note_passed_over(&absorbed.entry.head.skips, catalog)?;
+        if let EntryKind::Archive(archive) = &absorbed.entry.kind
+            && (self.survey.elsewhere.contains(&archive.id)
+                || catalog.is_of_other_ledger(&self.source.row.ledger, &archive.id)?)
+        {
+            // It was copied from there: here there is nothing to restore, and its owner keeps it.
+            write_without_effect(self.source, catalog, seq, object, absorbed)?;
+            self.read.flaws.push(Flaw::Foreign(seq, archive.id));
+            self.read.entries += 1;
+            return Ok(());
+        }
         let dated: &[ArchiveId] = match &absorbed.entry.kind {
             EntryKind::Archive(archive) => std::slice::from_ref(&archive.id),
             EntryKind::Revive(revive) => &revive.archives,
@@ -265,7 +282,14 @@ impl Reading<'_> {
                 catalog.retire_unseen(&before)?;
             }
         }
-        write_absorbed(self.source, catalog, seq, object, absorbed)?;
+        match write_absorbed(self.source, catalog, seq, object, absorbed) {
+            // Of one source alone: the others are read all the same.
+            Err(Error::Catalog(error)) if error.is_constraint() => {
+                self.read.flaws.push(Flaw::NotTaken(seq, in_words(&error)));
+                return Ok(());
+            }
+            written => written?,
+        }
         match &absorbed.entry.kind {
             EntryKind::Archive(archive) => {
                 let sealed = SealedArchive {
@@ -367,12 +391,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn finish(
-        mut self,
-        survey: &Survey,
-        catalog: &mut Catalog,
-        world: World<'_>,
-    ) -> Result<LedgerRead, Error> {
+    fn finish(mut self, catalog: &mut Catalog, world: World<'_>) -> Result<LedgerRead, Error> {
         self.read.sealed += self.sealed.len() as u64;
         // An identity that opens some archives is one of several that recipients were changed to.
         if let (0, Some(locked)) = (self.read.opened, &self.read.locked) {
@@ -380,6 +399,14 @@ impl Reading<'_> {
         }
         let directory = &self.source.row.directory;
         self.read.head = self.replay.head();
+        let signers = self.replay.keys().iter();
+        self.read.signers = signers
+            .filter(|(_, roles)| !roles.contains(&Role::Root))
+            .map(|(key, _)| key.clone())
+            .collect();
+        self.read.withdrawn = self.replay.withdrawn().to_vec();
+        let unknown = self.replay.unknown().iter();
+        self.read.unknown = unknown.map(ToString::to_string).collect();
         let now = Timestamp(world.clock.now());
         let nothing = HashMap::new();
         let archives = catalog.archives(&self.source.row.ledger)?;
@@ -396,7 +423,7 @@ impl Reading<'_> {
             {
                 self.read.flaws.push(Flaw::Orphaned(archive.id, parent));
             }
-            let listed = survey.archives.get(&archive.id).unwrap_or(&nothing);
+            let listed = self.survey.archives.get(&archive.id).unwrap_or(&nothing);
             let segments = catalog.segments(&archive.id)?;
             let wrong = lacking(directory, &archive.id, &segments, listed);
             let class = segments.first().and_then(|first| {
@@ -413,7 +440,9 @@ impl Reading<'_> {
             }
         }
         let known: HashSet<ArchiveId> = archives.iter().map(|archive| archive.id).collect();
-        self.read.unnamed = survey.unnamed(|id| known.contains(id) || self.replay.is_retired(id));
+        self.read.unnamed = self
+            .survey
+            .unnamed(|id| known.contains(id) || self.replay.is_retired(id));
         Ok(self.read)
     }
 }

@@ -1,6 +1,6 @@
 //! What lies in a store, by one listing: whose ledgers, and which archives' objects.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::error::Error;
 use crate::model::{ArchiveId, SourceName, keys};
@@ -13,6 +13,8 @@ pub(in crate::engine) struct Survey {
     pub(in crate::engine) entries: Vec<u64>,
     /// The objects of each archive, or attempt at one, by key.
     pub(in crate::engine) archives: BTreeMap<ArchiveId, HashMap<String, Listed>>,
+    /// Archives whose objects lie with another source of the store, and not with this one.
+    pub(in crate::engine) elsewhere: BTreeSet<ArchiveId>,
 }
 
 /// Objects that no ledger entry names.
@@ -28,7 +30,7 @@ pub struct Unnamed {
 
 /// Lists a store, and tells the sources' directories in it. Whatever else lies there is not ours.
 pub(in crate::engine) fn survey(store: &dyn Store) -> Result<BTreeMap<SourceName, Survey>, Error> {
-    let mut surveys = BTreeMap::new();
+    let mut surveys: BTreeMap<SourceName, Survey> = BTreeMap::new();
     for listed in store.list("")? {
         let Some((directory, _)) = listed.key.split_once('/') else {
             continue;
@@ -37,10 +39,17 @@ pub(in crate::engine) fn survey(store: &dyn Store) -> Result<BTreeMap<SourceName
             continue;
         };
         let directory = directory.to_owned();
-        let survey: &mut Survey = surveys.entry(name).or_default();
-        survey.note(&directory, listed);
+        surveys.entry(name).or_default().note(&directory, listed);
     }
     surveys.retain(|_, survey| !survey.entries.is_empty() || !survey.archives.is_empty());
+    let all: BTreeSet<ArchiveId> = surveys
+        .values()
+        .flat_map(|survey| survey.archives.keys().copied())
+        .collect();
+    for survey in surveys.values_mut() {
+        let elsewhere = all.iter().filter(|id| !survey.archives.contains_key(id));
+        survey.elsewhere = elsewhere.copied().collect();
+    }
     Ok(surveys)
 }
 

@@ -1,15 +1,25 @@
 //! What an `archive` entry may say.
 
+use chrono::Datelike as _;
+
 use super::Replay;
 use crate::ledger::error::Refusal;
-use crate::model::entry::ArchiveEntry;
+use crate::model::entry::{ArchiveEntry, EntryHead};
 use crate::model::{ArchiveKind, SegmentRecord};
 
 impl Replay {
     /// Its facts agree with each other, it is new, and what it builds on is there.
-    pub(super) fn check_archive(&self, archive: &ArchiveEntry) -> Result<(), Refusal> {
+    pub(super) fn check_archive(
+        &self,
+        head: &EntryHead,
+        archive: &ArchiveEntry,
+    ) -> Result<(), Refusal> {
         let id = archive.id;
         let inconsistent = |what| Err(Refusal::Inconsistent { archive: id, what });
+        let years = [archive.date, archive.slot, head.made_at.0.date_naive()];
+        if !years.iter().all(|date| (0..=9999).contains(&date.year())) {
+            return inconsistent("the year of one of its dates has no four digits");
+        }
         if id.date != archive.date || id.kind != archive.kind {
             return inconsistent("its id has another date or kind");
         }
@@ -22,11 +32,23 @@ impl Replay {
         if archive.slot > archive.date {
             return inconsistent("its slot is after its date");
         }
+        // Where an entry is lost it may be the one that has retired the other.
+        if let Some(other) = self.dates.get(&archive.date)
+            && !self.lacks_some()
+        {
+            return Err(Refusal::DateTaken {
+                archive: id,
+                other: *other,
+            });
+        }
         match (archive.kind, archive.send_parent, archive.send_parent_uuid) {
             (ArchiveKind::Full, None, None) => {
                 if archive.chain != id {
                     return inconsistent("a full archive is its own chain");
                 }
+            }
+            (ArchiveKind::Incremental, ..) if archive.chain == id => {
+                return inconsistent("an incremental archive is no chain of its own");
             }
             (ArchiveKind::Incremental, Some(parent), Some(uuid)) => {
                 match self.archives.get(&parent) {
@@ -66,6 +88,9 @@ impl Replay {
             .all(|segment| segment.raw_bytes == archive.segment_size);
         if !whole || last.raw_bytes > archive.segment_size || last.raw_bytes == 0 {
             return inconsistent("a segment has another length than it should");
+        }
+        if archive.segments.iter().any(|it| it.sealed_bytes == 0) {
+            return inconsistent("a segment is stored in no bytes");
         }
         let sum = |of: fn(&SegmentRecord) -> u64| {
             archive

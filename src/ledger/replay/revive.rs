@@ -20,6 +20,14 @@ impl Replay {
         if let Some(archive) = list.iter().find(|id| self.is_deleted(id)) {
             return Err(Refusal::RevivedLate { archive: *archive });
         }
+        // By date first, so two of one date are neighbours.
+        if let Some([archive, other]) = list
+            .array_windows()
+            .find(|[one, next]| one.date == next.date)
+        {
+            let (archive, other) = (*archive, *other);
+            return Err(Refusal::DateTaken { archive, other });
+        }
         if self.lacks_some() {
             // What was archived, retired or revived in a lost entry can't be told.
             return Ok(());
@@ -37,12 +45,7 @@ impl Replay {
             {
                 return Err(Refusal::RetiredParent { archive, parent });
             }
-            let others = self.archives.keys().filter(|id| id.date == archive.date);
-            let taken = others
-                .filter(|id| **id != archive && (comes(id) || self.is_visible(id)))
-                // One of several, and always the same one.
-                .min();
-            if let Some(other) = taken {
+            if let Some(other) = self.dates.get(&archive.date) {
                 let other = *other;
                 return Err(Refusal::DateTaken { archive, other });
             }

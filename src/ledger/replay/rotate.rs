@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Replay;
+use super::{Replay, Warning};
 use crate::ledger::error::Refusal;
 use crate::ledger::key::PublicKey;
 use crate::model::entry::{Role, RotateEntry};
@@ -17,6 +17,25 @@ impl Replay {
     pub fn roles_of(&self, key: &PublicKey) -> &[Role] {
         let known = self.keys.iter().find(|(known, _)| known == key);
         known.map_or(&[], |(_, roles)| roles)
+    }
+
+    /// The keys that could sign an entry once, and can no more.
+    pub fn withdrawn(&self) -> &[PublicKey] {
+        &self.withdrawn
+    }
+
+    pub(super) fn replace_keys(&mut self, keys: Vec<(PublicKey, Vec<Role>)>) {
+        for (key, _) in &keys {
+            if !self.ever.contains(key) {
+                self.ever.push(key.clone());
+            }
+        }
+        let before = std::mem::replace(&mut self.keys, keys);
+        self.withdrawn
+            .extend(before.into_iter().map(|(key, _)| key));
+        let known = &self.keys;
+        self.withdrawn
+            .retain(|key| !known.iter().any(|(known, _)| known == key));
     }
 
     /// The keys that a `rotate` entry puts in the place of all before. The root key has signed it, so
@@ -50,6 +69,11 @@ impl Replay {
                 return wrong("gives roles that are none, not sorted, or the root's");
             }
             keys.push((key, grant.roles.clone()));
+        }
+        let unknown: Vec<u64> = self.unknown.iter().map(Warning::seq).collect();
+        // What is not understood for want of an entry that is lost can't be told.
+        if !rotate.voids.iter().all(|seq| unknown.contains(seq)) && !self.lacks_some() {
+            return Err(Refusal::VoidsKnown);
         }
         Ok(keys)
     }

@@ -14,6 +14,7 @@ mod refused;
 mod retire;
 mod revive;
 mod rotate;
+mod void;
 
 /// A writer with its keys, and the ledger that it has written so far.
 struct Ledger {
@@ -277,6 +278,38 @@ fn entries_in_another_order_twice_or_left_out_are_refused() {
         replay.absorb(3, second).unwrap_err(),
         Refusal::Gap { missing: 2 }
     );
+}
+
+#[test]
+fn what_an_entry_passes_over_need_not_be_there_any_more() {
+    let ledger = Ledger::with_a_chain();
+    let passing = |skips: &[u64], prev: Option<Sha256>| {
+        ledger.changed(|body| {
+            body["seq"] = json!(6);
+            body["skips"] = json!(skips);
+            if let Some(prev) = prev {
+                body["prev"] = json!(prev);
+            }
+        })
+    };
+    let mut replay = ledger.replayed();
+    let gap = Refusal::Gap { missing: 4 };
+    for object in [
+        passing(&[5], None),
+        passing(&[], None),
+        passing(&[4, 5], Some(Sha256([9; 32]))),
+        b"somebody's\n".to_vec(),
+    ] {
+        assert_eq!(replay.absorb(6, &object).unwrap_err(), gap);
+        assert_eq!(replay.next_seq(), 4, "a refused object changes nothing");
+    }
+    replay.absorb(6, &passing(&[4, 5], None)).unwrap();
+    assert_eq!((replay.next_seq(), replay.skips()), (7, Vec::new()));
+
+    // The next entry names them all, whichever of them were looked at.
+    let mut replay = ledger.replayed();
+    replay.quarantine(5);
+    assert_eq!((replay.next_seq(), replay.skips()), (6, vec![4, 5]));
 }
 
 #[test]

@@ -72,7 +72,10 @@ fn an_entry_by_a_key_that_was_withdrawn_is_litter_and_by_one_that_nobody_knows_a
         },
     ];
     let head = ledger.head();
-    let kind = EntryKind::Rotate(RotateEntry { keys });
+    let kind = EntryKind::Rotate(RotateEntry {
+        keys,
+        voids: Vec::new(),
+    });
     let rotate = encode_body(&Entry { head, kind }).unwrap();
     ledger.objects.push(sign(&rotate, &ledger.root).unwrap());
     ledger.bodies.push(rotate);

@@ -354,10 +354,12 @@ proptest! {
         let mut committed: Vec<ArchiveEntry> = Vec::new();
         let mut retired = BTreeSet::new();
         for (nonce, attempt) in (1..).zip(attempts) {
+            // A date is archived once.
+            let date = format!("2026-{:02}-{:02}", 1 + nonce / 28, 1 + nonce % 28);
             let (kind, right) = match attempt {
                 Attempt::Incremental(at) if !committed.is_empty() => {
                     let parent = &committed[at % committed.len()];
-                    let archive = incremental("2026-11-07", nonce, parent);
+                    let archive = incremental(&date, nonce, parent);
                     (archived(&archive), !retired.contains(&parent.id))
                 }
                 Attempt::Retire(picked) if !committed.is_empty() => {
@@ -375,7 +377,7 @@ proptest! {
                 Attempt::RetireUnknown => {
                     (retire(&[archive_id("2026-11-21", ArchiveKind::Full, nonce)]), true)
                 }
-                _ => (archived(&full("2026-11-01", nonce)), true),
+                _ => (archived(&full(&date, nonce)), true),
             };
             let object = ledger.object_of(kind.clone());
             let mut next = replay.clone();

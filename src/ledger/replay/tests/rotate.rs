@@ -16,7 +16,13 @@ impl Ledger {
     /// A `rotate` to these keys after the root key, signed by that one.
     fn rotate_by(&self, signer: &SigningKey, others: &[KeyGrant]) -> Vec<u8> {
         let keys = [&[root_grant(&self.root.public())], others].concat();
-        self.object_by(signer, EntryKind::Rotate(RotateEntry { keys }))
+        self.object_by(
+            signer,
+            EntryKind::Rotate(RotateEntry {
+                keys,
+                voids: Vec::new(),
+            }),
+        )
     }
 
     fn object_by(&self, signer: &SigningKey, kind: EntryKind) -> Vec<u8> {
@@ -45,6 +51,7 @@ fn a_key_that_is_rotated_out_signs_nothing_and_what_it_signed_before_stays() {
     assert_eq!(replay.roles_of(&ledger.writer.public()), []);
     assert_eq!(replay.roles_of(&new.public()), BOTH);
     assert_eq!(replay.roles_of(&ledger.root.public()), [Role::Root]);
+    assert_eq!(replay.withdrawn(), [ledger.writer.public()]);
     let again = full("2026-11-14", 3);
     let old = ledger.object_by(&ledger.writer, archived(&again));
     let refusal = ledger.refusal(&old);
@@ -148,7 +155,13 @@ fn a_set_of_keys_that_is_none_is_refused() {
             "gives roles that are none, not sorted, or the root's",
         ),
     ] {
-        let object = ledger.object_by(&ledger.root, EntryKind::Rotate(RotateEntry { keys }));
+        let object = ledger.object_by(
+            &ledger.root,
+            EntryKind::Rotate(RotateEntry {
+                keys,
+                voids: Vec::new(),
+            }),
+        );
         let refusal = ledger.refusal(&object);
         assert_eq!(refusal, Refusal::RotateKeys(what));
         // The root key has signed it: it is nobody else's bytes.
