@@ -271,6 +271,15 @@ fn settle(
     }
 }
 
+fn row_of<'a>(seq: u64, object: &'a [u8], absorbed: &'a Absorbed) -> NewEntry<'a> {
+    NewEntry {
+        seq,
+        kind: absorbed.entry.kind.name(),
+        hash: absorbed.hash,
+        object,
+    }
+}
+
 /// Writes a verified entry to the catalog, and nothing of what it does.
 pub(super) fn write_without_effect(
     source: &OpenSource<'_>,
@@ -279,12 +288,7 @@ pub(super) fn write_without_effect(
     object: &[u8],
     absorbed: &Absorbed,
 ) -> Result<(), Error> {
-    let entry = NewEntry {
-        seq,
-        kind: absorbed.entry.kind.name(),
-        hash: absorbed.hash,
-        object,
-    };
+    let entry = row_of(seq, object, absorbed);
     let made_at = absorbed.entry.head.made_at;
     Ok(catalog.absorb(&source.row.ledger, &entry, made_at, Effect::None)?)
 }
@@ -297,12 +301,7 @@ pub(super) fn write_absorbed(
     object: &[u8],
     absorbed: &Absorbed,
 ) -> Result<(), Error> {
-    let entry = NewEntry {
-        seq,
-        kind: absorbed.entry.kind.name(),
-        hash: absorbed.hash,
-        object,
-    };
+    let entry = row_of(seq, object, absorbed);
     let locators: Vec<String>;
     let effect = match &absorbed.entry.kind {
         EntryKind::Archive(archive) => {
