@@ -111,6 +111,34 @@ fn archiving_goes_on_from_a_restored_disk_and_the_whole_chain_comes_back() {
 }
 
 #[test]
+fn a_source_that_has_moved_goes_on_although_its_old_snapshots_still_stand() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::with_subvolume(256);
+    fs::write(machine.btrfs().path("home/letter"), "one\n").unwrap();
+    done(&machine, "backup 2024-01-01");
+    let old = machine.btrfs().path("snapshots/2024-01-01");
+    let disk = LoopFs::new(256);
+    fs::create_dir(disk.path("snapshots")).unwrap();
+    let to = disk.root().display().to_string();
+    done(
+        &machine,
+        &format!("restore home --to {to} --identity $T/kit --yes --writable live"),
+    );
+    move_source(&machine, &disk);
+    let said = done(&machine, &format!("adopt home {to}"));
+    assert!(said.contains("home/2024-01-01, as 2024-01-01;"), "{said}");
+    fs::write(disk.path("home/live/letter"), "two\n").unwrap();
+    done(&machine, "backup 2024-01-07");
+    assert_eq!(
+        machine.archived(),
+        ["2024-01-01 full", "2024-01-07 incremental"]
+    );
+    assert!(identity(&old).unwrap().read_only, "it is left where it is");
+}
+
+#[test]
 fn only_the_newest_archive_as_a_restore_leaves_it_is_adopted() {
     if !real_btrfs_available() {
         return;

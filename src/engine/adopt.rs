@@ -69,7 +69,7 @@ pub fn adopt(
         });
     }
     if let Some(live) = &source.live
-        && btrfs::filesystem_id(&live.subvolume)? != btrfs::filesystem_id(&path)?
+        && !is_beside(source, &path)?
     {
         return Err(Error::AdoptedElsewhere {
             path,
@@ -82,6 +82,7 @@ pub fn adopt(
     if let Some(other) = replaced
         && snapshot::exists(&other.path)?
         && other.path != path
+        && is_beside(source, &other.path)?
     {
         // A date has one snapshot, and this one may be all that is left of that night.
         return Err(Error::SnapshotInTheWay {
@@ -102,7 +103,7 @@ pub fn adopt(
     Ok(adopted(source, newest, path, true))
 }
 
-/// The snapshot of an archive, and whether it is still what was archived.
+/// The snapshot of an archive, and whether it is still what was archived, where the source is now.
 fn living(
     source: &Source,
     snapshot: Option<i64>,
@@ -112,8 +113,16 @@ fn living(
     let Some(row) = rows.into_iter().find(|row| Some(row.id) == snapshot) else {
         return Ok(None);
     };
-    let intact = snapshot::check(&row)?.is_ok();
+    let intact = snapshot::check(&row)?.is_ok() && is_beside(source, &row.path)?;
     Ok(Some((row, intact)))
+}
+
+/// Whether the source can be sent against it: btrfs sends within one filesystem.
+fn is_beside(source: &Source, path: &Path) -> Result<bool, Error> {
+    match &source.live {
+        Some(live) => Ok(btrfs::filesystem_id(&live.subvolume)? == btrfs::filesystem_id(path)?),
+        None => Ok(true),
+    }
 }
 
 fn find(directory: &Path, source: &Source, archive: ArchiveId) -> Result<PathBuf, Error> {
