@@ -210,7 +210,10 @@ fn an_error_in_json_has_code_message_and_hint() {
     unchanged(&machine, "list --json").is(2, "", r#"{"error":{"code":2,"hint":"known: `timezone`, `state_dir`, `segment_size`, `compression`, `threads`, `self_check`, `prune`, `delete_after`, `source`, `store`, `encryption`, `schedule`, `prices`","message":"$T/config.toml:5: unknown key `treads`, did you mean `threads`?"}}
 "#);
     let machine = archived(&["2024-01-01"]);
-    let run = unchanged(&machine, "restore home --json --to $T --identity $T/none");
+    let run = unchanged(
+        &machine,
+        "restore home --yes --json --to $T --identity $T/none",
+    );
     run.is(2, "", r#"{"error":{"code":2,"hint":"give the recovery kit, an age identity file, or an ssh private key","message":"cannot read the identity file $T/none: No such file or directory (os error 2)"}}
 "#);
     // A long run ends its events as well.
@@ -336,7 +339,7 @@ fn a_date_without_an_archive_is_told_the_nearest_two() {
              hint: `coldchain list` shows what there is\n"
         );
         for words in ["--plan", "--to $T/target --identity $T/kit"] {
-            let words = format!("restore home --date {date} {words}");
+            let words = format!("restore home --yes --date {date} {words}");
             unchanged(&machine, &words).is(2, "", &stderr);
         }
     }
@@ -360,7 +363,7 @@ fn what_was_never_archived_can_t_be_restored() {
     let stderr = "error: home has no archive\n\
     hint: what a store has of it from another day or machine, `coldchain catalog rebuild --identity KIT` finds\n";
     unchanged(&machine, "restore home --plan").is(2, "", stderr);
-    let words = "restore home --to $T/target --identity $T/kit --date 2024-01-01";
+    let words = "restore home --yes --to $T/target --identity $T/kit --date 2024-01-01";
     unchanged(&machine, words).is(2, "", stderr);
 }
 
@@ -761,7 +764,7 @@ fn an_identity_that_opens_nothing_makes_no_directory() {
              hint: give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age or an ssh key file\n",
         ),
     ] {
-        let run = unchanged(&machine, &format!("restore home --to $FS {identity}"));
+        let run = unchanged(&machine, &format!("restore home --yes --to $FS {identity}"));
         run.is(code, "", stderr);
     }
 }
@@ -811,7 +814,7 @@ fn a_target_that_can_t_take_a_restore_is_refused() {
              hint: create it on a btrfs filesystem, or name another directory with --to\n",
         ),
     ] {
-        let words = format!("restore home --identity $T/kit --to {target}");
+        let words = format!("restore home --yes --identity $T/kit --to {target}");
         unchanged(&machine, &words).is(2, "", stderr);
     }
 }
@@ -852,7 +855,7 @@ fn a_damaged_or_missing_segment_ends_a_restore_and_leaves_nothing_that_looks_com
             path.contains("2024-01-07") && path.contains("/000001-")
         })
         .unwrap();
-    let words = "restore home --identity $T/kit --to $FS/target";
+    let words = "restore home --yes --identity $T/kit --to $FS/target";
     let whole = fs::read(second).unwrap();
     let length = whole.len();
     fs::set_permissions(second, PermissionsExt::from_mode(0o600)).unwrap();
@@ -907,7 +910,7 @@ fn a_damaged_first_segment_leaves_no_subvolume_at_all() {
         .unwrap();
     fs::set_permissions(first, PermissionsExt::from_mode(0o600)).unwrap();
     flip(first, 300);
-    let mut run = machine.run("restore home --identity $T/kit --to $FS/target --json");
+    let mut run = machine.run("restore home --yes --identity $T/kit --to $FS/target --json");
     let told = std::mem::take(&mut run.stdout);
     assert!(
         told.starts_with(r#"{"archives":2,"event":"restoring","raw_bytes":"#),

@@ -374,7 +374,7 @@ fn what_btrfs_send_brings_is_restored_equal() {
 
     let elsewhere = LoopFs::new(512);
     let words = format!(
-        "restore home --identity $T/kit --to {}",
+        "restore home --yes --identity $T/kit --to {}",
         elsewhere.root().display()
     );
     let run = machine.run(&words);

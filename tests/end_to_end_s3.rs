@@ -4,47 +4,16 @@ mod common;
 
 use common::loopfs::real_btrfs_available;
 use common::rng::Rng;
-use common::sandbox::{Sandbox, Setup};
+use common::sandbox::{CHAIN_OF_TWELVE, Sandbox, Setup};
 use common::servers::{Moto, ObjectLock, Server, Versioning, Weed};
 use common::tree::{make_rich_tree, mutate_tree};
 
-/// The first archive and eleven incrementals on it, as the default schedule has them.
-const DATES: [&str; 12] = [
-    "2026-01-01",
-    "2026-01-07",
-    "2026-01-14",
-    "2026-01-21",
-    "2026-02-01",
-    "2026-02-07",
-    "2026-02-14",
-    "2026-02-21",
-    "2026-03-01",
-    "2026-03-07",
-    "2026-03-14",
-    "2026-03-21",
-];
-
 /// A sandbox whose store is a bucket there, with further lines of its table.
 fn with_bucket(server: &Server, bucket: &str, more: &str) -> Sandbox {
-    let store = format!(
-        r#"
-            type = "s3"
-            bucket = "{bucket}"
-            prefix = "some/prefix"
-            endpoint = "{}"
-            region = "us-east-1"
-            {more}
-        "#,
-        server.endpoint()
-    );
     Sandbox::with(&Setup {
-        store: Some(&store),
+        store: Some(&server.store_table(bucket, more)),
         schedule: "max_chain_days = 36000",
-        env: &[
-            ("AWS_ACCESS_KEY_ID", server.access_key()),
-            ("AWS_SECRET_ACCESS_KEY", server.secret_key()),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-        ],
+        env: &server.env(),
         ..Setup::default()
     })
 }
@@ -58,12 +27,12 @@ fn a_chain_of_twelve_comes_back_from_a_bucket() {
     let sandbox = with_bucket(server, &bucket, "uploads = 3");
     let mut rng = Rng::new(31);
     make_rich_tree(&sandbox.source(), &mut rng);
-    for date in DATES {
+    for date in CHAIN_OF_TWELVE {
         let ran = sandbox.backup(date);
         assert_eq!(ran.stderr, "", "{date}");
         mutate_tree(&sandbox.source(), &mut rng);
     }
-    sandbox.restores_equal(&DATES);
+    sandbox.restores_equal(&CHAIN_OF_TWELVE);
 }
 
 #[test]
@@ -133,7 +102,7 @@ fn what_lies_in_glacier_is_asked_for_and_then_comes_back() {
     mutate_tree(&sandbox.source(), &mut rng);
     sandbox.backup("2026-01-07");
     // moto thaws at once, but whoever has just asked is told to come again.
-    let asked = sandbox.run(["thaw", "home", "--tier", "bulk"]);
+    let asked = sandbox.run(["thaw", "home", "--yes", "--tier", "bulk"]);
     assert_eq!(asked.code, Some(5), "{asked:?}");
     let status = sandbox.run(["thaw", "home", "--status"]);
     assert_eq!(status.code, Some(0), "{status:?}");

@@ -133,6 +133,32 @@ fn a_wrong_passphrase_and_a_no_are_taken_for_what_they_are() {
 }
 
 #[test]
+fn where_nobody_can_be_asked_the_plan_is_told_and_nothing_is_begun() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::with_subvolume(256);
+    assert_eq!(machine.run("backup 2024-01-01").code, Some(0));
+    let elsewhere = LoopFs::new(256);
+    let words = format!(
+        "restore home --identity $T/kit --to {}",
+        elsewhere.root().display()
+    );
+    let asked = machine.run(&words);
+    assert_eq!((asked.code, asked.stdout.as_str()), (Some(2), ""));
+    assert!(asked.stderr.contains("2024-01-01-full-"), "{asked:?}");
+    assert!(
+        asked.stderr.ends_with(
+            "error: this needs a confirmation, and there is no terminal to ask on\n\
+             hint: nothing was changed; --yes goes on without asking, `restore --plan` says what it takes\n"
+        ),
+        "{asked:?}"
+    );
+    assert!(!elsewhere.path("home").exists());
+    assert_eq!(machine.run(&format!("{words} --yes")).code, Some(0));
+}
+
+#[test]
 fn ctrl_c_at_a_prompt_ends_at_once_and_leaves_the_terminal_as_it_was() {
     if !real_btrfs_available() {
         return;

@@ -12,26 +12,10 @@ use std::time::{Duration, Instant};
 use coldchain::btrfs::identity;
 use common::loopfs::{LoopFs, real_btrfs_available};
 use common::rng::Rng;
-use common::sandbox::{SOURCE, Sandbox, Setup};
+use common::sandbox::{CHAIN_OF_TWELVE, SOURCE, Sandbox, Setup};
 use common::servers::{ObjectLock, Versioning, Weed};
 use common::tree::{compare_trees, make_rich_tree, mutate_tree};
 use rustix::process::{Pid, Signal, kill_process};
-
-/// A full and its eleven incrementals.
-const DATES: [&str; 12] = [
-    "2026-01-01",
-    "2026-01-07",
-    "2026-01-14",
-    "2026-01-21",
-    "2026-02-01",
-    "2026-02-07",
-    "2026-02-14",
-    "2026-02-21",
-    "2026-03-01",
-    "2026-03-07",
-    "2026-03-14",
-    "2026-03-21",
-];
 
 fn from_env(name: &str, otherwise: u64) -> u64 {
     match std::env::var(name) {
@@ -44,7 +28,7 @@ fn from_env(name: &str, otherwise: u64) -> u64 {
 struct Restore<'a> {
     sandbox: &'a Sandbox,
     to: LoopFs,
-    credentials: [(&'static str, &'a str); 2],
+    env: [(&'static str, &'a str); 3],
 }
 
 impl Restore<'_> {
@@ -55,8 +39,7 @@ impl Restore<'_> {
             .arg("--identity")
             .arg(self.sandbox.kit())
             .env("COLDCHAIN_CONFIG", self.sandbox.config())
-            .envs(self.credentials)
-            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(self.env)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -108,24 +91,15 @@ fn a_restore_that_is_killed_at_any_moment_goes_on_until_all_of_it_stands() {
     let wanted = from_env("COLDCHAIN_RESTORE_KILLS", 10);
     let mut rng = Rng::new(from_env("COLDCHAIN_SEED", 1));
     let bucket = server.new_bucket(ObjectLock::Off, Versioning::Off);
-    let store = format!(
-        "type = \"s3\"\nbucket = \"{bucket}\"\nendpoint = \"{}\"\nregion = \"us-east-1\"\n",
-        server.endpoint()
-    );
-    let credentials = [
-        ("AWS_ACCESS_KEY_ID", server.access_key()),
-        ("AWS_SECRET_ACCESS_KEY", server.secret_key()),
-    ];
-    let [key, secret] = credentials;
     let sandbox = Sandbox::with(&Setup {
         mib: 768,
-        store: Some(&store),
+        store: Some(&server.store_table(&bucket, "")),
         schedule: "max_chain_days = 36000",
-        env: &[key, secret, ("AWS_EC2_METADATA_DISABLED", "true")],
+        env: &server.env(),
         ..Setup::default()
     });
     make_rich_tree(&sandbox.source(), &mut rng);
-    for date in DATES {
+    for date in CHAIN_OF_TWELVE {
         let bytes = rng.length(1 << 20, 24 << 20);
         fs::write(sandbox.source().join("changing"), rng.bytes(bytes)).unwrap();
         sandbox.backup(date);
@@ -135,7 +109,7 @@ fn a_restore_that_is_killed_at_any_moment_goes_on_until_all_of_it_stands() {
     let new_target = || Restore {
         sandbox: &sandbox,
         to: LoopFs::new(768),
-        credentials,
+        env: server.env(),
     };
     let first = new_target();
     let begun = Instant::now();
@@ -184,8 +158,8 @@ fn is_whole(sandbox: &Sandbox, directory: &Path) {
         .filter(|name| !name.starts_with('.'))
         .collect();
     names.sort();
-    assert_eq!(names, DATES);
-    for date in DATES {
+    assert_eq!(names, CHAIN_OF_TWELVE);
+    for date in CHAIN_OF_TWELVE {
         compare_trees(&sandbox.snapshot(date), &directory.join(date));
     }
 }

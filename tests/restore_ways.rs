@@ -162,7 +162,7 @@ fn a_stream_comes_out_as_it_was_archived_and_a_file_is_never_half_of_one() {
     let other = LoopFs::new(512);
     for date in DATES {
         let words =
-            format!("restore home --date {date} --identity $T/kit --stream $T/{date}.stream");
+            format!("restore home --yes --date {date} --identity $T/kit --stream $T/{date}.stream");
         let run = machine.run(&words);
         assert_eq!(run.code, Some(0), "{}", run.stderr);
         let stream = machine.path(&format!("{date}.stream"));
@@ -176,7 +176,7 @@ fn a_stream_comes_out_as_it_was_archived_and_a_file_is_never_half_of_one() {
 
         // The same to stdout.
         let mut command = machine.command(&format!(
-            "restore home --date {date} --identity $T/kit --stream -"
+            "restore home --yes --date {date} --identity $T/kit --stream -"
         ));
         let output = command.stderr(Stdio::piped()).output().unwrap();
         assert!(output.status.success());
@@ -195,7 +195,8 @@ fn a_stream_comes_out_as_it_was_archived_and_a_file_is_never_half_of_one() {
     let mut bytes = fs::read(&segment).unwrap();
     bytes[100] ^= 1;
     fs::write(&segment, bytes).unwrap();
-    let run = machine.run("restore home --date 2024-01-07 --identity $T/kit --stream $T/damaged");
+    let run =
+        machine.run("restore home --yes --date 2024-01-07 --identity $T/kit --stream $T/damaged");
     assert_eq!(run.code, Some(6), "{}", run.stderr);
     assert!(!machine.path("damaged").exists() && !machine.path("damaged.part").exists());
 }

@@ -71,7 +71,7 @@ fn machines() -> (Machine, Machine) {
 fn what_another_machine_retires_revives_and_deletes_is_known_where_it_is_restored() {
     let (machine, pruner) = machines();
     let old = days_ago(100);
-    let restore = format!("restore home --date {old} --identity $T/kit");
+    let restore = format!("restore home --yes --date {old} --identity $T/kit");
     fs::create_dir(machine.path("out")).unwrap();
     let into = format!("{restore} --to $T/out");
     let refused = |what: &str| {

@@ -105,7 +105,8 @@ impl Cold {
     }
 
     fn thaw(&self, more: &[&str]) -> Ran {
-        self.sandbox.run(["thaw", SOURCE].iter().chain(more))
+        self.sandbox
+            .run(["thaw", SOURCE, "--yes"].iter().chain(more))
     }
 
     /// What `thaw --status --json` says of the only archive, and the code that it exits with.
@@ -134,7 +135,7 @@ fn what_can_be_read_is_received_while_what_comes_after_it_thaws() {
     cold.grow("second", 32);
     cold.sandbox.backup(NEXT);
     let of_both = cold.segments();
-    assert_eq!(cold.thaw(&["--date", DATE, "--yes"]).code, Some(5));
+    assert_eq!(cold.thaw(&["--date", DATE]).code, Some(5));
     assert_eq!(cold.asked(), of_full);
     cold.advance(13);
     let to = LoopFs::new(256);
@@ -285,6 +286,18 @@ fn only_what_does_not_stand_yet_is_asked_for() {
     cold.restore(&to.root(), &[]).ok();
     cold.is_restored(&to, DATE);
     cold.is_restored(&to, NEXT);
+}
+
+#[test]
+fn where_nobody_can_be_asked_a_thaw_has_to_be_agreed_to_beforehand() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let cold = Cold::new("DEEP_ARCHIVE", "");
+    let ran = cold.sandbox.run(["thaw", SOURCE]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("--yes goes on"), "{ran:?}");
+    assert_eq!(cold.asked(), 0);
 }
 
 #[test]

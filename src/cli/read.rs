@@ -57,7 +57,7 @@ pub struct Thaw {
     /// Say how far it got, and ask for nothing
     #[arg(long)]
     pub status: bool,
-    /// Don't ask
+    /// Don't ask; needed where there is no terminal to ask on
     #[arg(long, short)]
     pub yes: bool,
 }

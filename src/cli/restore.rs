@@ -54,7 +54,7 @@ pub struct Restore {
     /// What opens the archives: the recovery kit, an age identity file, or an ssh private key
     #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
     pub identity: Option<PathBuf>,
-    /// Don't ask
+    /// Don't ask; needed where there is no terminal to ask on
     #[arg(long, short)]
     pub yes: bool,
 }

@@ -9,8 +9,29 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 
-/// Asks on stderr whether to go on, and takes the answer from stdin.
-pub(super) fn confirm(question: &str) -> Result<(), Error> {
+/// Whether it was agreed to beforehand, by `--yes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Agreed {
+    Beforehand,
+    /// Somebody has to be asked.
+    NotYet,
+}
+
+impl Agreed {
+    pub(super) fn by(yes: bool) -> Self {
+        if yes { Self::Beforehand } else { Self::NotYet }
+    }
+}
+
+/// Asks on stderr whether to go on, and takes the answer from stdin. Where nobody can be asked it must
+/// have been agreed to beforehand.
+pub(super) fn confirm(agreed: Agreed, question: &str) -> Result<(), Error> {
+    if agreed == Agreed::Beforehand {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Error::NoTerminal);
+    }
     eprint!("{question} [y/N] ");
     let failed = |source| Error::file("read", "stdin", source);
     io::stderr().flush().map_err(failed)?;

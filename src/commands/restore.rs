@@ -1,6 +1,6 @@
 //! `coldchain restore`: bring an archived date back.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::backup::observer;
 use super::identity::ask_for_identities;
 use super::load_to_read;
 use super::output::{answer, answer_json};
-use super::prompt::confirm;
+use super::prompt::{Agreed, confirm};
 use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source};
@@ -180,13 +180,14 @@ impl Planned<'_> {
         in_words(self.plan, &self.details, &self.estimate, Some(self.room))
     }
 
-    /// Asks whether to go on, where somebody can be asked.
+    /// Says what the restore takes, and asks whether to go on.
     fn confirm(&self, question: &str) -> Result<(), Error> {
-        if self.args.yes || !std::io::stdin().is_terminal() {
-            return Ok(());
+        let agreed = Agreed::by(self.args.yes);
+        let bars = !self.everywhere.quiet && !self.everywhere.json && io::stderr().is_terminal();
+        if agreed == Agreed::NotYet || bars {
+            eprint!("{}", self.in_words());
         }
-        eprint!("{}", self.in_words());
-        confirm(question)
+        confirm(agreed, question)
     }
 
     fn identity(&self) -> Result<(&Path, Identities), Error> {

@@ -1,7 +1,6 @@
 //! `coldchain thaw`: ask a cold storage class for what a restore needs, or how far it got.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use super::backup::observer;
 use super::load_to_read;
 use super::output::{answer, answer_json, count};
-use super::prompt::confirm;
+use super::prompt::{Agreed, confirm};
 use super::restore::thaw_request;
 use super::restore::words::in_words;
 use crate::cli::{Everywhere, Thaw};
@@ -44,13 +43,14 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     if !args.status {
         estimate.refuse(thawing.tier, thawing.max_cost)?;
         let is_cold = estimate.is_cold() || class.is_some_and(StorageClass::is_cold);
-        if is_cold && !args.yes && std::io::stdin().is_terminal() {
+        if is_cold && !args.yes {
             eprint!("{}", in_words(&plan, &details, &estimate, None));
-            confirm(&format!(
+            let question = format!(
                 "Ask for {} by the tier {}?",
                 count(estimate.cost.segments_to_thaw(), "segment"),
                 thawing.tier
-            ))?;
+            );
+            confirm(Agreed::NotYet, &question)?;
         }
     }
     let observer = observer(everywhere);

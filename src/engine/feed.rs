@@ -3,20 +3,14 @@
 //!
 //! What it is handed to gets whole commands that were checked, and nothing else.
 
-use std::io::{self, Read};
-
 use crate::btrfs::{Expect, ExpectParent, Guard};
-use crate::engine::fetch::Fetched;
+use crate::engine::open_ahead::Opened;
 use crate::engine::source::OpenSource;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::model::ArchiveId;
 use crate::model::entry::ArchiveEntry;
-use crate::model::{ArchiveId, keys};
 use crate::progress::{Event, Observer, PROGRESS_STEP};
-use crate::seal::{ArchiveKey, open_segment};
-
-/// Bytes handed on at a time between opening and guard.
-const STEP: usize = 1 << 20;
 
 /// Where a checked stream goes.
 pub(super) trait Sink {
@@ -37,33 +31,18 @@ impl Feeding<'_> {
     pub(super) fn feed(
         &self,
         entry: &ArchiveEntry,
-        key: &ArchiveKey,
-        fetched: &mut Fetched<'_>,
+        opened: &mut Opened<'_>,
         sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         let source = self.source.name();
         let mut gate = Gate::new(entry);
-        let mut buffer = vec![0; STEP];
         let mut raw_bytes = 0;
         let mut told = 0;
         for (index, record) in (0..).zip(&entry.segments) {
             self.interrupt.check()?;
-            let sealed = fetched.next()?;
-            let unreadable = |source| Error::SegmentUnreadable {
-                archive: entry.id,
-                index,
-                key: keys::segment(&self.source.row.directory, &entry.id, index, &record.sha256),
-                source,
-            };
-            let mut opened = open_segment(&sealed, key, record.raw_bytes)
-                .map_err(|error| unreadable(io::Error::other(error)))?;
-            loop {
-                let read = opened.read(&mut buffer).map_err(unreadable)?;
-                if read == 0 {
-                    break;
-                }
-                gate.pass(&buffer[..read], sink)?;
-                raw_bytes += read as u64;
+            opened.next(|bytes| {
+                gate.pass(bytes, sink)?;
+                raw_bytes += bytes.len() as u64;
                 if raw_bytes - told >= PROGRESS_STEP {
                     told = raw_bytes;
                     self.observer.event(Event::Progress {
@@ -71,7 +50,8 @@ impl Feeding<'_> {
                         raw_bytes,
                     });
                 }
-            }
+                Ok(())
+            })?;
             self.observer.event(Event::Segment {
                 source: source.clone(),
                 archive: entry.id,
@@ -117,17 +97,30 @@ impl Gate {
         self.guard
             .push(bytes)
             .map_err(|source| refused(self.archive, source))?;
-        self.waiting.extend_from_slice(bytes);
         let cleared =
             usize::try_from(self.guard.cleared() - self.passed).expect("less than was pushed");
-        let head = self.guard.head();
-        if cleared > 0
-            && let Some(head) = head
-        {
+        let Some(head) = self.guard.head().filter(|_| cleared > 0) else {
+            self.waiting.extend_from_slice(bytes);
+            return Ok(());
+        };
+        let of_these = cleared.saturating_sub(self.waiting.len());
+        if self.passed == 0 {
+            // The command that makes the subvolume is handed on as a whole: it is waited for.
+            self.waiting.extend_from_slice(&bytes[..of_these]);
             sink.take(&self.waiting[..cleared], &head.name)?;
-            self.waiting.drain(..cleared);
-            self.passed += cleared as u64;
+        } else {
+            // What was cleared is not copied, but for the command that began before these bytes.
+            let waited = cleared - of_these;
+            if waited > 0 {
+                sink.take(&self.waiting[..waited], &head.name)?;
+            }
+            if of_these > 0 {
+                sink.take(&bytes[..of_these], &head.name)?;
+            }
         }
+        self.waiting.drain(..cleared.min(self.waiting.len()));
+        self.waiting.extend_from_slice(&bytes[of_these..]);
+        self.passed += cleared as u64;
         Ok(())
     }
 

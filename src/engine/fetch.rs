@@ -1,11 +1,9 @@
 //! Segments on their way back: fetched ahead, several at once, checked against the ledger, and
 //! handed on in order.
 
-use std::collections::VecDeque;
-use std::thread;
+use crossbeam_channel::Sender;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-
+use super::ahead::{Ahead, ahead};
 use crate::catalog::SegmentRow;
 use crate::engine::source::OpenSource;
 use crate::error::Error;
@@ -64,39 +62,17 @@ impl Wanted {
 
 /// Segments in the order in which they were wanted.
 pub(super) struct Fetched<'a> {
-    wanted: &'a [Wanted],
-    at_once: usize,
-    asked: usize,
-    jobs: Sender<Job>,
-    coming: VecDeque<Receiver<Result<Vec<u8>, Error>>>,
+    ahead: &'a mut Ahead<Result<Vec<u8>, Error>>,
 }
-
-/// Which of the wanted, and who waits for it.
-type Job = (usize, Sender<Result<Vec<u8>, Error>>);
 
 impl Fetched<'_> {
     /// The next segment, checked. At most `at_once` others are on their way or waiting meanwhile.
     pub(super) fn next(&mut self) -> Result<Vec<u8>, Error> {
-        self.ask(self.at_once);
-        let coming = self
-            .coming
-            .pop_front()
-            .expect("one for each that is wanted");
+        let coming = self.ahead.next();
         let sealed = coming.recv().expect("a fetcher answers each job");
-        // While this one is opened the others come.
-        self.ask(self.at_once);
+        // While this one is looked at the others come.
+        self.ahead.fill();
         sealed
-    }
-
-    fn ask(&mut self, ahead: usize) {
-        while self.coming.len() < ahead && self.asked < self.wanted.len() {
-            let (answer, coming) = bounded(1);
-            self.jobs
-                .send((self.asked, answer))
-                .expect("the fetchers wait for jobs");
-            self.coming.push_back(coming);
-            self.asked += 1;
-        }
     }
 }
 
@@ -107,31 +83,18 @@ pub(super) fn fetch_ahead<T>(
     at_once: usize,
     take: impl FnOnce(&mut Fetched<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    thread::scope(|scope| {
-        let (jobs, queue) = bounded::<Job>(at_once);
-        for _ in 0..at_once {
-            let queue = queue.clone();
-            scope.spawn(move || {
-                for (at, answer) in queue {
-                    // Nobody waits any more if something else has failed.
-                    let _ = answer.send(fetch(store, &wanted[at]));
-                }
-            });
-        }
-        let mut fetched = Fetched {
-            wanted,
-            at_once,
-            asked: 0,
-            jobs,
-            coming: VecDeque::new(),
-        };
-        take(&mut fetched)
+    let work = |at: usize, answer: &Sender<_>| {
+        // Nobody waits any more if something else has failed.
+        let _ = answer.send(fetch(store, &wanted[at]));
+    };
+    ahead((wanted.len(), at_once, 1), work, |ahead| {
+        take(&mut Fetched { ahead })
     })
 }
 
 /// Fetches a segment. What does not match the ledger is fetched once more before it is called
 /// damaged: it may have been damaged on its way alone.
-fn fetch(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
+pub(super) fn fetch(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
     fetch_once(store, wanted).or_else(|error| match error {
         Error::SegmentDamaged { .. } => fetch_once(store, wanted),
         other => Err(other),
@@ -165,19 +128,21 @@ fn fetch_once(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
     use crate::store::{MemoryStore, NewObject, Put, Role};
 
-    fn stored(store: &MemoryStore, segments: u32) -> Vec<Wanted> {
+    /// Puts segments into a store, and gives what wants them.
+    pub(in crate::engine) fn stored(store: &MemoryStore, segments: Vec<Vec<u8>>) -> Vec<Wanted> {
         let archive: ArchiveId = "2026-11-21-full-0000000000000001".parse().unwrap();
-        (0..segments)
-            .map(|index| {
-                let bytes = vec![index.to_le_bytes()[0]; 1000];
+        (0..)
+            .zip(segments)
+            .map(|(index, bytes)| {
                 let sha256 = Sha256::of(&bytes);
+                let sealed_bytes = bytes.len() as u64;
                 let key = keys::segment("home", &archive, index, &sha256);
                 let object = NewObject::new(&key, bytes, sha256, Role::Segment);
                 let Put::Created(locator) = store.put_if_absent(&object).unwrap() else {
@@ -190,7 +155,7 @@ mod tests {
                     locator,
                     record: SegmentRecord {
                         raw_bytes: 1000,
-                        sealed_bytes: 1000,
+                        sealed_bytes,
                         sha256,
                     },
                 }
@@ -198,10 +163,15 @@ mod tests {
             .collect()
     }
 
+    fn of_1000_bytes(store: &MemoryStore, segments: u32) -> Vec<Wanted> {
+        let bytes = (0..segments).map(|index| vec![index.to_le_bytes()[0]; 1000]);
+        stored(store, bytes.collect())
+    }
+
     #[test]
     fn segments_come_in_order_however_many_are_fetched_at_once() {
         let store = MemoryStore::default();
-        let wanted = stored(&store, 40);
+        let wanted = of_1000_bytes(&store, 40);
         for at_once in [1, 2, 7, 64] {
             fetch_ahead(&store, &wanted, at_once, |fetched| {
                 for index in 0..40_u32 {
@@ -216,7 +186,7 @@ mod tests {
     #[test]
     fn a_damaged_segment_is_told_when_its_turn_comes() {
         let store = MemoryStore::default();
-        let mut wanted = stored(&store, 5);
+        let mut wanted = of_1000_bytes(&store, 5);
         store.delete(&wanted[3].locator).unwrap();
         wanted[4].record.sealed_bytes = 999;
         let taken = Arc::new(AtomicUsize::new(0));
@@ -239,7 +209,7 @@ mod tests {
     #[test]
     fn who_stops_taking_is_not_kept_waiting() {
         let store = MemoryStore::default();
-        let wanted = stored(&store, 40);
+        let wanted = of_1000_bytes(&store, 40);
         let first = fetch_ahead(&store, &wanted, 4, |fetched| {
             let first = fetched.next()?;
             Ok(first)

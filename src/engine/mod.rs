@@ -4,6 +4,7 @@
 //! what time it is, is told by a [`Clock`].
 
 mod adopt;
+mod ahead;
 mod archive;
 mod as_of_now;
 mod attach;
@@ -28,6 +29,7 @@ mod ledger_change;
 mod listed;
 mod lock;
 mod new_file;
+mod open_ahead;
 mod opening;
 mod pass;
 mod price;

@@ -13,7 +13,8 @@ use crate::config::Source;
 use crate::engine::awake::Awake;
 use crate::engine::facts::history;
 use crate::engine::feed::Feeding;
-use crate::engine::fetch::{Fetched, Wanted, fetch_ahead};
+use crate::engine::fetch::Wanted;
+use crate::engine::open_ahead::{Opened, open_ahead};
 use crate::engine::receive::{Afterwards, Target};
 use crate::engine::source::OpenSource;
 use crate::engine::thaw::{WantedSegments, thaw, thaw_state};
@@ -193,14 +194,15 @@ fn receive(
         raw_bytes: chain.iter().map(|(entry, _)| entry.raw_bytes).sum(),
     });
     let mut wanted = Vec::new();
-    for (entry, _) in chain {
+    for (entry, key) in chain {
         let rows = catalog.segments(&entry.id)?;
-        wanted.extend(Wanted::of(restoring.source, entry, &rows));
+        let its = Wanted::of(restoring.source, entry, &rows).into_iter();
+        wanted.extend(its.map(|wanted| (wanted, *key)));
     }
     // The segments of later archives come while earlier ones are received.
     let (store, at_once) = (restoring.source.store, restoring.at_once);
-    fetch_ahead(store, &wanted, at_once, |fetched| {
-        receive_all(restoring, chain, ends, target, fetched, catalog)
+    open_ahead(store, &wanted, at_once, |opened| {
+        receive_all(restoring, chain, ends, target, opened, catalog)
     })
 }
 
@@ -210,7 +212,7 @@ fn receive_all(
     chain: &Keyed<'_>,
     ends: bool,
     target: &mut Target<'_>,
-    fetched: &mut Fetched<'_>,
+    opened: &mut Opened<'_>,
     catalog: &mut Catalog,
 ) -> Result<(), Error> {
     let name = restoring.source.name();
@@ -219,7 +221,7 @@ fn receive_all(
         observer: restoring.observer,
         interrupt: restoring.interrupt,
     };
-    for (at, (entry, key)) in chain.iter().enumerate() {
+    for (at, (entry, _)) in chain.iter().enumerate() {
         let wanted = ends && at + 1 == chain.len();
         let afterwards = if wanted {
             Afterwards::Stays
@@ -232,7 +234,7 @@ fn receive_all(
             archive: entry.id,
             expected: Some(entry.raw_bytes),
         });
-        let fed = feeding.feed(entry, key, fetched, &mut receiving);
+        let fed = feeding.feed(entry, opened, &mut receiving);
         target.land(receiving, entry, fed, afterwards)?;
         if restoring.intermediate == Afterwards::Goes {
             target.delete_passed(entry)?;

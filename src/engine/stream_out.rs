@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use crate::catalog::Catalog;
 use crate::engine::feed::{Feeding, Sink};
-use crate::engine::fetch::{Wanted, fetch_ahead};
+use crate::engine::fetch::Wanted;
+use crate::engine::open_ahead::open_ahead;
 use crate::engine::source::OpenSource;
 use crate::engine::thaw::{WantedSegments, thaw};
 use crate::engine::unlock::sealed_archives;
@@ -68,7 +69,8 @@ pub fn stream_out(
     }
     let entry = &sealed.entry;
     let rows = catalog.segments(&entry.id)?;
-    let wanted = Wanted::of(streaming.source, entry, &rows);
+    let wanted = Wanted::of(streaming.source, entry, &rows).into_iter();
+    let wanted: Vec<_> = wanted.map(|wanted| (wanted, &key)).collect();
     let feeding = Feeding {
         source: streaming.source,
         observer: streaming.observer,
@@ -81,8 +83,8 @@ pub fn stream_out(
     });
     let (store, at_once) = (streaming.source.store, streaming.at_once);
     let mut written = Written { output, bytes: 0 };
-    fetch_ahead(store, &wanted, at_once, |fetched| {
-        feeding.feed(entry, &key, fetched, &mut written)
+    open_ahead(store, &wanted, at_once, |opened| {
+        feeding.feed(entry, opened, &mut written)
     })?;
     written.output.flush().map_err(failed)?;
     let bytes = written.bytes;

@@ -230,7 +230,9 @@ impl Error {
             }
             Self::Exists(_) => "nothing was overwritten; name another file, or move it away",
             Self::NotConfirmed => "nothing was changed",
-            Self::NoTerminal => "add --yes",
+            Self::NoTerminal => {
+                "nothing was changed; --yes goes on without asking, `restore --plan` says what it takes"
+            }
             Self::Interrupted(_) => {
                 "nothing half-done counts, and what was done is kept: run the same command again to go on"
             }

@@ -727,7 +727,7 @@ pub enum Error {
     /// The user said no.
     #[error("stopped: not confirmed")]
     NotConfirmed,
-    /// The identity's passphrase or a confirmation could not be asked for.
+    /// There is no terminal to ask on, and it was not agreed to beforehand.
     #[error("this needs a confirmation, and there is no terminal to ask on")]
     NoTerminal,
     /// Archived, and then something failed.

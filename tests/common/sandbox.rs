@@ -22,6 +22,22 @@ use super::tree::compare_trees;
 /// The one source's name.
 pub const SOURCE: &str = "home";
 
+/// A full and its eleven incrementals, as the default schedule has them.
+pub const CHAIN_OF_TWELVE: [&str; 12] = [
+    "2026-01-01",
+    "2026-01-07",
+    "2026-01-14",
+    "2026-01-21",
+    "2026-02-01",
+    "2026-02-07",
+    "2026-02-14",
+    "2026-02-21",
+    "2026-03-01",
+    "2026-03-07",
+    "2026-03-14",
+    "2026-03-21",
+];
+
 /// What a sandbox is made of, where it is not as usual.
 #[derive(Debug, Clone, Copy)]
 pub struct Setup<'a> {
@@ -32,7 +48,7 @@ pub struct Setup<'a> {
     /// Further lines of `[[source]]`; `keep_snapshots_days` must be among them.
     pub source: &'static str,
     /// The lines of `[schedule]`.
-    pub schedule: &'static str,
+    pub schedule: &'a str,
     /// The lines of its store's table, and of tables after it; a directory of its own if left out.
     pub store: Option<&'a str>,
     /// What the program finds in its environment.

@@ -195,6 +195,30 @@ impl Server {
         &self.directory
     }
 
+    /// The table of a store in a bucket here, with further lines.
+    pub fn store_table(&self, bucket: &str, more: &str) -> String {
+        format!(
+            r#"
+                type = "s3"
+                bucket = "{bucket}"
+                prefix = "some/prefix"
+                endpoint = "{}"
+                region = "us-east-1"
+                {more}
+            "#,
+            self.endpoint
+        )
+    }
+
+    /// What a program that uses it has to find in its environment.
+    pub fn env(&self) -> [(&'static str, &str); 3] {
+        [
+            ("AWS_ACCESS_KEY_ID", self.access_key()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret_key()),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]
+    }
+
     /// Makes a bucket that no other test knows.
     pub fn new_bucket(&self, lock: ObjectLock, versioning: Versioning) -> String {
         let number = self.buckets.fetch_add(1, Ordering::Relaxed);

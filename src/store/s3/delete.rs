@@ -54,7 +54,7 @@ impl S3Store<'_> {
             return Ok(Deleted::Removed);
         }
         match self.kept(key).await? {
-            Kept::Nothing => Ok(Deleted::Absent),
+            Kept::Nothing => self.remove_hidden(key).await,
             Kept::Object => match self.delete_one(key, None).await? {
                 Left::Nothing => Ok(Deleted::Removed),
                 // The look did not say that the bucket keeps versions, or it does so since.
@@ -93,6 +93,18 @@ impl S3Store<'_> {
                 Ok(Kept::Nothing)
             }
             asked => asked,
+        }
+    }
+
+    /// Deletes what a delete marker hides from whoever looks. Amazon says of a marker that it is one,
+    /// other services answer as if nothing had ever been there (`SeaweedFS`). Where versions may not be
+    /// listed that answer has to do.
+    async fn remove_hidden(&self, key: &str) -> Result<Deleted, StoreError> {
+        match self.versions(key).await {
+            Ok(versions) if versions.is_empty() => Ok(Deleted::Absent),
+            Ok(_) => self.remove_versions(key).await,
+            Err(error) if error.kind == ErrorKind::Denied => Ok(Deleted::Absent),
+            Err(error) => Err(error),
         }
     }
 
