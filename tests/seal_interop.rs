@@ -74,6 +74,7 @@ fn seal(key: &ArchiveKey, raw: &[u8]) -> Vec<SealedSegment> {
         segment_bytes: SEGMENT_BYTES,
         frame_bytes: FRAME_BYTES,
         level: 3,
+        held_bytes: 1 << 30,
         threads: 2,
         self_check: SelfCheck::On,
     };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use coldchain::engine::{OpenSource, StateDir, SystemClock, Verifying, verify};
+use coldchain::engine::{AtOnce, OpenSource, StateDir, SystemClock, Verifying, verify};
 use coldchain::interrupt::Interrupt;
 use coldchain::model::VerifyLevel;
 use coldchain::plan::Sample;
@@ -480,7 +480,10 @@ fn nothing_that_verifies_writes_to_the_store_thaws_or_deletes() {
             }),
             identities: Some((&identities, "the identity")),
             drill: None,
-            at_once: 2,
+            at_once: AtOnce {
+                asked_for: 2,
+                memory_limit: 512 << 20,
+            },
             clock: &SystemClock,
             kit: &[],
             observer: &Quiet,

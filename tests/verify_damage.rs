@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
 
-use coldchain::engine::{OpenSource, StateDir, SystemClock, Verified, Verifying, verify};
+use coldchain::engine::{AtOnce, OpenSource, StateDir, SystemClock, Verified, Verifying, verify};
 use coldchain::error::Error;
 use coldchain::interrupt::{Interrupt, Signal};
 use coldchain::model::{Sha256, VerifyLevel};
@@ -433,7 +433,10 @@ fn what_was_found_before_a_signal_is_told_and_recorded() {
         identities: None,
         kit: &[],
         drill: None,
-        at_once: 1,
+        at_once: AtOnce {
+            asked_for: 1,
+            memory_limit: 512 << 20,
+        },
         clock: &SystemClock,
         observer: &observer,
         interrupt: &interrupt,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::output::{answer, answer_json};
-use super::{date_or_today, load, plan, sources, today};
+use super::{date_or_today, load_for_the_night, plan, sources, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::{self, Asked, Made, Outcome, StateDir, World};
@@ -24,7 +24,7 @@ fn open_store(
 }
 
 pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_for_the_night(everywhere)?;
     let asked = Asked {
         date: date_or_today(args.date.as_deref(), &config)?,
         today: today(&config),

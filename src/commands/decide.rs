@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use super::{load, today};
+use super::{load_for_the_night, today};
 use crate::cli::{Decide, Everywhere};
 use crate::config::{Config, Source};
 use crate::engine::{self, Asked, Outcome, Stdin, Wanted, World};
@@ -12,7 +12,7 @@ use crate::plan::{DateOverride, Request};
 use crate::progress::{Observer, Quiet, Verbose};
 
 pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_for_the_night(everywhere)?;
     let date = parse_date(&args.date)?;
     let source = one_source(&config, args.source.as_deref())?;
     let asked = Asked {

@@ -14,6 +14,7 @@ mod kit;
 mod list;
 mod output;
 mod plan;
+mod priority;
 mod prompt;
 mod prune;
 mod restore;
@@ -59,6 +60,13 @@ pub fn run(cli: Cli) -> Result<(), Error> {
 fn load(everywhere: &Everywhere) -> Result<Config, Error> {
     let config = load_any(everywhere)?.with_sources()?;
     adopt_names(&config)?;
+    Ok(config)
+}
+
+/// The same for what is done in the background, with the priority that it asks for.
+fn load_for_the_night(everywhere: &Everywhere) -> Result<Config, Error> {
+    let config = load(everywhere)?;
+    priority::apply(&config);
     Ok(config)
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::backup::end;
 use super::output::{answer, answer_json, count};
-use super::{load, sources, today};
+use super::{load_for_the_night, sources, today};
 use crate::cli::{Everywhere, Prune};
 use crate::config::{Config, Source};
 use crate::engine::{CutShort, PruneAsked, Pruned, World, foresee_prune, prune, revive};
@@ -18,7 +18,7 @@ mod text;
 use text::{Tense, to_text};
 
 pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load(everywhere)?;
+    let config = load_for_the_night(everywhere)?;
     let chosen = sources(&config, args.source.as_deref())?;
     let observer: Box<dyn Observer> = if everywhere.verbose {
         Box::new(Verbose)

@@ -14,9 +14,9 @@ use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source};
 use crate::engine::{
-    Afterwards, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring, StateDir,
-    SystemClock, World, estimate, kit_knows_more, open_limited_store, plan_details, restore,
-    standing_in, still_stands, take_in, witnessed_by,
+    Afterwards, AtOnce, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring,
+    StateDir, SystemClock, World, estimate, kit_knows_more, open_limited_store, plan_details,
+    restore, standing_in, still_stands, take_in, witnessed_by,
 };
 use crate::error::Error;
 use crate::model::ArchiveId;
@@ -196,9 +196,12 @@ impl Planned<'_> {
     }
 
     /// Segments that are fetched at once.
-    fn at_once(&self) -> usize {
+    fn at_once(&self) -> AtOnce {
         let configured = self.config.stores[&self.source.store].uploads();
-        self.args.parallel.map_or(configured, usize::from)
+        AtOnce {
+            asked_for: self.args.parallel.map_or(configured, usize::from),
+            memory_limit: self.config.memory_limit,
+        }
     }
 
     fn restore(&self, to: &PathBuf, catalog: &mut Catalog) -> Result<(), Error> {

@@ -10,13 +10,13 @@ use serde_json::json;
 use super::backup::end;
 use super::identity::{identities_in, open_identity_file};
 use super::output::{answer, answer_json};
-use super::{load_to_read, sources};
+use super::{load_to_read, priority, sources};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
 use crate::engine::{
-    Drill, OpenSource, StateDir, Verified, Verifying, World, read_kit, root_of_copy, verify,
-    witnessed_by,
+    AtOnce, Drill, OpenSource, StateDir, Verified, Verifying, World, read_kit, root_of_copy,
+    verify, witnessed_by,
 };
 use crate::error::{Error, in_words};
 use crate::interrupt::Interrupt;
@@ -42,6 +42,7 @@ struct Wanted {
 
 pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
+    priority::apply(&config);
     let chosen = sources(&config, args.source.as_deref())?;
     let wanted = Wanted::from(args, &config)?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
@@ -218,7 +219,10 @@ fn check(
             class: store_config.storage_class(),
         }),
         kit: &wanted.kit,
-        at_once: store_config.uploads(),
+        at_once: AtOnce {
+            asked_for: store_config.uploads(),
+            memory_limit: config.memory_limit,
+        },
         clock: world.clock,
         observer: world.observer,
         interrupt: world.interrupt,

@@ -97,6 +97,21 @@ pub enum Fault {
         /// What it was given.
         found: String,
     },
+    /// Levels to choose among, where nothing chooses.
+    #[error("`compression_levels` says nothing unless `compression` is \"auto\"")]
+    LevelsOfNothing,
+    /// The limit has no room for a segment.
+    #[error(
+        "`memory_limit` must be {least}MiB or more for segments of {segment}MiB at compression level {level}"
+    )]
+    MemoryLimit {
+        /// The least that would do, in MiB.
+        least: u64,
+        /// The largest segments, in MiB.
+        segment: u64,
+        /// The highest level.
+        level: i32,
+    },
     /// Objects would be locked with no end of the chain in sight.
     #[error("store `{store}` locks objects, and this source has no `max_chain_days`")]
     LockWithoutEnd {

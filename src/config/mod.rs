@@ -4,8 +4,10 @@
 //! names file, line and key, and an unknown key the one that was probably meant. A key is known
 //! here only if something acts on it: an option that does nothing is an error.
 
+mod compression;
 mod duration;
 mod error;
+mod memory;
 mod nearest;
 mod places;
 mod prices;
@@ -39,6 +41,7 @@ pub use template::{TemplateFacts, template};
 
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
 use crate::plan::Prices;
+use crate::plan::memory::Archiving;
 use schedule::ScheduleKeys;
 use section::{Document, Field, Section};
 use source::Inherited;
@@ -48,7 +51,10 @@ const KEYS: &[&str] = &[
     "state_dir",
     "segment_size",
     "compression",
+    "compression_levels",
     "threads",
+    "memory_limit",
+    "priority",
     "self_check",
     "prune",
     "delete_after",
@@ -62,7 +68,6 @@ const ENCRYPTION_KEYS: &[&str] = &["recipients"];
 
 /// Where catalog and keys lie if nobody says otherwise.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/coldchain";
-const DEFAULT_COMPRESSION: i32 = 3;
 const MAX_THREADS: usize = 256;
 const DEFAULT_DELETE_AFTER: Duration = Duration::from_hours(7 * 24);
 
@@ -75,10 +80,16 @@ pub struct Config {
     pub timezone: Tz,
     /// Where catalog and keys lie. Default: `/var/lib/coldchain`.
     pub state_dir: PathBuf,
-    /// zstd level, 1 to 19. Default: 3.
-    pub compression: i32,
-    /// Threads that compress and seal, 1 to 256. Default: what the system says it can run at once.
+    /// How hard to compress. Default: zstd's level 3.
+    pub compression: Compression,
+    /// Threads that compress, 1 to 256, as far as the memory allows. Default: what the system says it can
+    /// run at once.
     pub threads: usize,
+    /// Bytes of memory that archiving or restoring takes at most. Default: 512 MiB, or what two of the
+    /// largest segments need.
+    pub memory_limit: u64,
+    /// How urgent archiving, pruning and checking are beside what else the machine does. Default: normal.
+    pub priority: Priority,
     /// Whether a sealed segment is opened and compared before upload. Default: on.
     pub self_check: SelfCheck,
     /// Where archives are deleted that have expired. Default: after each backup.
@@ -112,6 +123,48 @@ pub enum SelfCheck {
     On,
     /// It is not.
     Off,
+}
+
+/// How hard a stream is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// At that level of zstd's, 1 to 19.
+    Level(i32),
+    /// As hard as the line to the store leaves time for.
+    Auto(Levels),
+}
+
+impl Compression {
+    /// The highest level that may be used.
+    pub fn highest(self) -> i32 {
+        match self {
+            Self::Level(level) => level,
+            Self::Auto(levels) => levels.highest,
+        }
+    }
+}
+
+/// Levels of zstd's, 1 to 19, the first not above the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Levels {
+    /// The fastest.
+    pub lowest: i32,
+    /// The smallest.
+    pub highest: i32,
+}
+
+/// How urgent the work is beside what else the machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// As anything else.
+    Normal,
+    /// It gets the processor and the disks when nobody else wants them.
+    Low,
+}
+
+impl Priority {
+    /// Their names in the config.
+    pub const NAMES: [(&'static str, Self); 2] = [("normal", Self::Normal), ("low", Self::Low)];
 }
 
 /// Where archives are deleted that have expired.
@@ -176,6 +229,8 @@ impl Config {
             segment_bytes,
             schedule: ScheduleKeys::read(&top)?,
         };
+        let compression = compression::read(&top)?;
+        let sources = source::read_all(&top, &inherited, &stores)?;
         Ok(Self {
             path: path.to_owned(),
             timezone: top
@@ -184,9 +239,11 @@ impl Config {
             state_dir: top
                 .read("state_dir", Field::absolute_path)?
                 .unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
-            compression: top
-                .read("compression", |field| field.integer("a zstd level", 1..=19))?
-                .unwrap_or(DEFAULT_COMPRESSION),
+            memory_limit: memory::read(&top, compression, &sources)?,
+            priority: top
+                .read("priority", |field| field.one_of(&Priority::NAMES))?
+                .unwrap_or(Priority::Normal),
+            compression,
             threads: top
                 .read("threads", |field| {
                     field.integer("an integer", 1..=MAX_THREADS)
@@ -196,7 +253,9 @@ impl Config {
                 Some(false) => SelfCheck::Off,
                 Some(true) | None => SelfCheck::On,
             },
-            prune: top.read("prune", prune)?.unwrap_or(Prune::AfterBackup),
+            prune: top
+                .read("prune", |field| field.one_of(&Prune::NAMES))?
+                .unwrap_or(Prune::AfterBackup),
             delete_after: top
                 .read("delete_after", |field| {
                     duration::read(field, Duration::ZERO)
@@ -204,7 +263,7 @@ impl Config {
                 .unwrap_or(DEFAULT_DELETE_AFTER),
             recipients: recipients(&top)?,
             prices: prices::read(&top)?,
-            sources: source::read_all(&top, &inherited, &stores)?,
+            sources,
             stores,
         })
     }
@@ -218,6 +277,12 @@ impl Config {
                 let known = self.sources.iter().map(|source| source.name.as_str());
                 ConfigError::UnknownSource(Unknown::among("source", name, known))
             })
+    }
+
+    /// What archiving with segments of that size has room for.
+    pub fn archiving(&self, segment_bytes: u64) -> Archiving {
+        let (limit, level) = (self.memory_limit, self.compression.highest());
+        memory::room(limit, segment_bytes, level, self.threads)
     }
 
     /// The recipients, of which sealing needs at least one.
@@ -240,15 +305,6 @@ fn recipients(top: &Section<'_>) -> Result<Vec<String>, ConfigError> {
         items.iter().map(Field::owned_string).collect()
     })?;
     Ok(recipients.unwrap_or_default())
-}
-
-fn prune(field: &Field<'_>) -> Result<Prune, ConfigError> {
-    let text = field.string()?;
-    let found = Prune::NAMES.iter().find(|(name, _)| *name == text);
-    found.map(|(_, prune)| *prune).ok_or_else(|| {
-        let known = Prune::NAMES.iter().map(|(name, _)| *name);
-        field.fault(Fault::Unknown(Unknown::among("value", text, known)))
-    })
 }
 
 fn timezone(field: &Field<'_>) -> Result<Tz, ConfigError> {

@@ -12,11 +12,12 @@ use super::schedule::ScheduleKeys;
 use super::source::{Source, StreamData};
 use super::store::StoreConfig;
 use super::{
-    Config, DEFAULT_COMPRESSION, DEFAULT_DELETE_AFTER, Origin, Prune, SelfCheck, system_threads,
+    Config, DEFAULT_DELETE_AFTER, Origin, Priority, Prune, SelfCheck, compression, system_threads,
     system_timezone,
 };
 use crate::model::SourceName;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
+use crate::plan::memory::DEFAULT_LIMIT;
 use crate::plan::{KeepSnapshots, Prices};
 
 /// Where the archives of a source lie.
@@ -54,8 +55,10 @@ impl Config {
             path: path.to_owned(),
             timezone: system_timezone(),
             state_dir: state_dir.to_owned(),
-            compression: DEFAULT_COMPRESSION,
+            compression: compression::DEFAULT,
             threads: system_threads(),
+            memory_limit: DEFAULT_LIMIT,
+            priority: Priority::Normal,
             self_check: SelfCheck::On,
             prune: Prune::Elsewhere,
             delete_after: DEFAULT_DELETE_AFTER,

@@ -224,6 +224,22 @@ impl<'a> Field<'a> {
         })
     }
 
+    /// A size; `expected` is what messages say of one.
+    pub(super) fn size(&self, expected: &str) -> Result<u64, ConfigError> {
+        let size = self.value.as_str().and_then(size::parse);
+        size.ok_or_else(|| self.unfit(expected))
+    }
+
+    /// One of some names, and what it stands for.
+    pub(super) fn one_of<T: Copy>(&self, names: &[(&'static str, T)]) -> Result<T, ConfigError> {
+        let text = self.string()?;
+        let found = names.iter().find(|(name, _)| *name == text);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let known = names.iter().map(|(name, _)| *name);
+            self.fault(Fault::Unknown(Unknown::among("value", text, known)))
+        })
+    }
+
     /// Segments are whole frames.
     pub(super) fn segment_bytes(&self) -> Result<u64, ConfigError> {
         self.value

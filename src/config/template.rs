@@ -28,11 +28,20 @@ const TOP: &str = r#"
 # Raw bytes in a segment: one object, one request. 16MiB to 1GiB; 512MiB suits a source over 1 TiB.
 #segment_size = "128MiB"
 
-# zstd level, 1 to 19.
+# zstd level, 1 to 19. Or "auto": as hard as the line to the store leaves time for, from the first to the
+# second of the levels below; a slow line then gets smaller archives, and a fast one waits for nothing.
 #compression = 3
+#compression_levels = [1, 12]
 
-# Threads that compress and seal; as many as there are cores unless set.
+# Threads that compress; as many as there are cores unless set, and fewer if the memory is not enough.
 #threads = 2
+
+# Memory that archiving or restoring takes at most. More of it lets more threads compress, and more
+# segments be fetched at once.
+#memory_limit = "512MiB"
+
+# "low" gives backup, decide, prune and verify the processor and the disks when nobody else wants them.
+#priority = "normal"
 
 # Open every sealed segment again and compare, before it is uploaded.
 #self_check = true
@@ -229,6 +238,7 @@ mod tests {
     fn what_is_marked_as_not_in_force_is_the_default() {
         let all = unmark(&template(&facts()))
             .replace("threads = 2\n", "")
+            .replace("compression_levels = [1, 12]\n", "")
             .replace("max_chain_days = 365\n", "")
             .replace("keep_snapshots = 30\n", "");
         // What has no default stands in the examples with something that shows its form.
@@ -265,7 +275,10 @@ mod tests {
     #[test]
     fn every_known_key_is_in_the_template() {
         let text = unmark(&template(&facts()));
-        assert!(parse(&text).is_ok());
+        // Levels to choose among are a setting of "auto".
+        let text = text.replace("compression = 3", "compression = \"auto\"");
+        let config = parse(&text).unwrap();
+        assert_eq!(config.compression.highest(), 12, "the default");
         let tables = ["source", "store", "encryption", "schedule", "prices"];
         let known = super::super::KEYS
             .iter()
@@ -289,6 +302,7 @@ mod tests {
             state_dir: Some(odd),
             ..facts()
         }));
+        let text = text.replace("compression_levels = [1, 12]\n", "");
         assert_eq!(parse(&text).unwrap().state_dir, odd);
     }
 }

@@ -9,6 +9,7 @@ use crate::engine::source::OpenSource;
 use crate::error::Error;
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, SegmentRecord, Sha256, keys};
+use crate::plan::memory::fetched_at_once;
 use crate::store::{ErrorKind, Locator, Store};
 
 /// A segment that is needed.
@@ -57,6 +58,27 @@ impl Wanted {
             key: self.key.clone(),
             what: what.into(),
         }
+    }
+}
+
+/// How many segments are fetched at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtOnce {
+    /// As many as this, if the memory is enough.
+    pub asked_for: usize,
+    /// Bytes of memory that it all takes at most.
+    pub memory_limit: u64,
+}
+
+impl AtOnce {
+    /// As many of these as the memory is enough for.
+    pub(super) fn of<'w>(self, wanted: impl Iterator<Item = &'w Wanted>) -> usize {
+        let largest = wanted.map(|wanted| wanted.record.sealed_bytes).max();
+        fetched_at_once(
+            self.memory_limit,
+            largest.unwrap_or_default(),
+            self.asked_for,
+        )
     }
 }
 

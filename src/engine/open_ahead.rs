@@ -132,6 +132,7 @@ mod tests {
             segment_bytes: SEGMENT as u64,
             frame_bytes: 1 << 20,
             level: 1,
+            held_bytes: 64 << 20,
             threads: 2,
             self_check: SelfCheck::Off,
         };
@@ -141,7 +142,7 @@ mod tests {
             for sealed in receiver {
                 if let Sealed::Segment(segment) = sealed {
                     lengths.push(segment.raw_bytes);
-                    segments.push(segment.bytes);
+                    segments.push(segment.bytes.to_vec());
                 }
             }
             (segments, lengths)

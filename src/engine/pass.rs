@@ -12,16 +12,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::btrfs::{Guard, StreamSummary};
 use crate::catalog::{ArchiveRow, Catalog};
-use crate::config::SelfCheck;
+use crate::config::{Compression, SelfCheck};
 use crate::engine::archive::Job;
 use crate::engine::attempt::{Already, InHand, Raw};
+use crate::engine::line::Line;
+use crate::engine::pace::Pace;
 use crate::engine::stream::StreamSource;
 use crate::engine::upload::Upload;
 use crate::error::Error;
 use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, Blake3, Uuid};
 use crate::progress::{Event, PROGRESS_STEP};
-use crate::seal::{SealError, SealOptions, SealedTotals, Sealer};
+use crate::seal::{Held, SealError, SealOptions, SealedTotals, Sealer};
 
 /// What came through.
 pub(super) struct Passed {
@@ -40,11 +42,21 @@ pub(super) fn pass(
     tally: &AtomicU64,
     catalog: &mut Catalog,
 ) -> Result<Passed, Error> {
+    let line = Line::default();
+    let (level, pace) = match job.config.compression {
+        Compression::Level(level) => (level, None),
+        Compression::Auto(bounds) => {
+            let pace = Pace::new(line.clone(), bounds, attempt.segment_bytes);
+            (bounds.highest, Some(pace))
+        }
+    };
+    let room = job.config.archiving(attempt.segment_bytes);
     let options = SealOptions {
         segment_bytes: attempt.segment_bytes,
         frame_bytes: usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"),
-        level: job.config.compression,
-        threads: job.config.threads,
+        level,
+        held_bytes: room.held_bytes,
+        threads: room.threads,
         self_check: match job.config.self_check {
             SelfCheck::On => crate::seal::SelfCheck::On,
             SelfCheck::Off => crate::seal::SelfCheck::Off,
@@ -63,6 +75,7 @@ pub(super) fn pass(
         catalog: Mutex::new(catalog),
         key_stored: Mutex::new(already.key()),
         uploaded: tally,
+        line,
         failed: AtomicBool::new(false),
     };
     let reading = Reading {
@@ -77,6 +90,8 @@ pub(super) fn pass(
         raw_bytes: 0,
         told: 0,
         spare: Vec::new(),
+        compared: None,
+        pace,
     };
     let uploads = job.config.stores[&job.source.config.store].uploads();
     std::thread::scope(|scope| {
@@ -123,6 +138,10 @@ struct Reading<'a> {
     told: u64,
     /// Buffers of a segment that was compared, for the next.
     spare: Vec<Vec<u8>>,
+    /// The room that those take.
+    compared: Option<Held>,
+    /// Chooses the level of each frame, where that is left to it.
+    pace: Option<Pace>,
 }
 
 impl Reading<'_> {
@@ -147,13 +166,14 @@ impl Reading<'_> {
     fn seal(&mut self) -> Result<Filled, Error> {
         // A sealed segment is held now, where one was held to be compared.
         self.spare = Vec::new();
+        self.compared = None;
         let mut left = self.attempt.segment_bytes;
         while left > 0 {
             let mut frame = self.sealer.buffer();
             let filled = self.frame(&mut frame)?;
             left -= frame.len() as u64;
             if !frame.is_empty() {
-                self.sealer.push(frame)?;
+                self.push(frame)?;
             }
             if filled == Filled::End {
                 return Ok(Filled::End);
@@ -162,12 +182,26 @@ impl Reading<'_> {
         Ok(Filled::Whole)
     }
 
+    fn push(&mut self, frame: Vec<u8>) -> Result<(), Error> {
+        let bytes = frame.len() as u64;
+        if let Some(pace) = &mut self.pace {
+            self.sealer.set_level(pace.level());
+        }
+        self.sealer.push(frame)?;
+        if let Some(pace) = &mut self.pace {
+            pace.pushed(bytes, self.sealer.waited());
+        }
+        Ok(())
+    }
+
     /// Reads a segment that is stored, and passes over it if it is the same.
     ///
     /// It is held until its last byte is known: the place of the sealed one that the sealer would
     /// hold, so that memory has the same bound.
     fn compare(&mut self, index: u32, stored: Raw) -> Result<Filled, Error> {
         self.sealer.settle()?;
+        let held = self.compared.take();
+        let mut held = held.unwrap_or_else(|| self.sealer.hold(self.attempt.segment_bytes));
         let mut frames: Vec<Vec<u8>> = Vec::new();
         let mut hasher = blake3::Hasher::new();
         let mut bytes = 0;
@@ -194,9 +228,11 @@ impl Reading<'_> {
             });
             self.spare = frames;
             self.spare.iter_mut().for_each(Vec::clear);
+            self.compared = Some(held);
         } else {
             for frame in frames {
-                self.sealer.push(frame)?;
+                held.shrink(frame.len() as u64);
+                self.push(frame)?;
             }
         }
         Ok(end)

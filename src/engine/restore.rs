@@ -13,7 +13,7 @@ use crate::config::Source;
 use crate::engine::awake::Awake;
 use crate::engine::facts::history;
 use crate::engine::feed::Feeding;
-use crate::engine::fetch::Wanted;
+use crate::engine::fetch::{AtOnce, Wanted};
 use crate::engine::open_ahead::{Opened, open_ahead};
 use crate::engine::receive::{Afterwards, Target};
 use crate::engine::source::OpenSource;
@@ -55,7 +55,7 @@ pub struct Restoring<'a> {
     /// The class that the store puts segments into now; `None` if it has no classes.
     pub class: Option<StorageClass>,
     /// Segments that are fetched at once.
-    pub at_once: usize,
+    pub at_once: AtOnce,
     /// How to ask for what is cold; `None` to ask for nothing, and to begin only once all can be read.
     pub thaw: Option<ThawRequest>,
     /// What becomes of the subvolumes on the way to the date.
@@ -200,7 +200,10 @@ fn receive(
         wanted.extend(its.map(|wanted| (wanted, *key)));
     }
     // The segments of later archives come while earlier ones are received.
-    let (store, at_once) = (restoring.source.store, restoring.at_once);
+    let store = restoring.source.store;
+    let at_once = restoring
+        .at_once
+        .of(wanted.iter().map(|(wanted, _)| wanted));
     open_ahead(store, &wanted, at_once, |opened| {
         receive_all(restoring, chain, ends, target, opened, catalog)
     })

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use crate::catalog::Catalog;
 use crate::engine::feed::{Feeding, Sink};
-use crate::engine::fetch::Wanted;
+use crate::engine::fetch::{AtOnce, Wanted};
 use crate::engine::open_ahead::open_ahead;
 use crate::engine::source::OpenSource;
 use crate::engine::thaw::{WantedSegments, thaw};
@@ -30,7 +30,7 @@ pub struct StreamingOut<'a> {
     /// The class that the store puts segments into now; `None` if it has no classes.
     pub class: Option<StorageClass>,
     /// Segments that are fetched at once.
-    pub at_once: usize,
+    pub at_once: AtOnce,
     /// How to ask for what is cold.
     pub thaw: ThawRequest,
     /// Is told what happens.
@@ -81,7 +81,10 @@ pub fn stream_out(
         archive: entry.id,
         expected: Some(entry.raw_bytes),
     });
-    let (store, at_once) = (streaming.source.store, streaming.at_once);
+    let store = streaming.source.store;
+    let at_once = streaming
+        .at_once
+        .of(wanted.iter().map(|(wanted, _)| wanted));
     let mut written = Written { output, bytes: 0 };
     open_ahead(store, &wanted, at_once, |opened| {
         feeding.feed(entry, opened, &mut written)

@@ -9,6 +9,7 @@ use crossbeam_channel::Receiver;
 use crate::catalog::{Catalog, CatalogError};
 use crate::engine::archive::Job;
 use crate::engine::attempt::InHand;
+use crate::engine::line::Line;
 use crate::error::Error;
 use crate::model::{SegmentRecord, Sha256, keys};
 use crate::progress::Event;
@@ -23,6 +24,7 @@ pub(super) struct Upload<'a, 'c> {
     pub(super) key_stored: Mutex<KeyStored>,
     /// Bytes of the segments that were stored.
     pub(super) uploaded: &'a AtomicU64,
+    pub(super) line: Line,
     /// Set by the uploader that failed, for the others.
     pub(super) failed: AtomicBool,
 }
@@ -120,8 +122,10 @@ impl Upload<'_, '_> {
         self.with_catalog(|catalog| {
             catalog.segment_sealed(id, segment.index, &record, &segment.raw_blake3, &locator)
         })?;
+        let on_its_way = self.line.begin(record.sealed_bytes);
         let object = NewObject {
             retain_until: self.attempt.retain_until,
+            moved: Some(on_its_way.moved()),
             ..NewObject::new(&key, segment.bytes, segment.sha256, Role::Segment)
         };
         let locator = put(source.store, &object)?;

@@ -63,6 +63,7 @@ mod due;
 pub mod early;
 pub mod egress;
 pub mod history;
+pub mod memory;
 pub mod prices;
 pub mod prune;
 pub mod refusal;

@@ -1,10 +1,14 @@
 //! The thread that puts frames together, in order, into sealed segments and hands those out.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
 
 use super::archive_key::ArchiveKey;
+use super::budget::Budget;
 use super::error::SealError;
 use super::frames::Frame;
 use super::options::{SealOptions, SelfCheck};
@@ -38,6 +42,25 @@ impl Abort {
     }
 }
 
+/// A time that is added up. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Waited(Arc<AtomicU64>);
+
+impl Waited {
+    /// Adds the time that something takes.
+    fn during<T>(&self, act: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let done = act();
+        let nanoseconds = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(nanoseconds, Ordering::Relaxed);
+        done
+    }
+
+    pub(super) fn so_far(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// What was sealed when the stream ended.
 pub(super) struct Assembled {
     pub(super) sealed_bytes: u64,
@@ -53,7 +76,7 @@ impl Assembled {
 }
 
 /// Why assembling stops before the end.
-enum Stop {
+pub(super) enum Stop {
     /// The sealer was dropped, or nobody takes segments any more.
     Aborted,
     Failed(SealError),
@@ -70,8 +93,11 @@ pub(super) struct Assembler {
     pub(super) options: SealOptions,
     pub(super) key: ArchiveKey,
     pub(super) compressed_buffers: Pool,
+    pub(super) budget: Budget,
     pub(super) out: Sender<Sealed>,
     pub(super) settled: Sender<()>,
+    /// How long it waited until what was sealed was taken.
+    pub(super) waited: Waited,
     pub(super) abort: Abort,
 }
 
@@ -110,10 +136,14 @@ impl Assembler {
                 Step::Frame(answer) => {
                     // A worker that is gone without an answer has panicked, or saw the abort.
                     let frame = answer.recv().map_err(|_| self.lost_worker())??;
-                    let writer = match &mut segment {
-                        Some(writer) => writer,
-                        None => segment.insert(SegmentWriter::new(&self.key, &self.options)?),
+                    let writer = if let Some(writer) = &mut segment {
+                        writer
+                    } else {
+                        let held = self.budget.hold();
+                        segment.insert(SegmentWriter::new(&self.key, &self.options, held)?)
                     };
+                    self.waited
+                        .during(|| writer.hold_for(&frame, &self.abort))?;
                     writer.write(&frame)?;
                     self.compressed_buffers.give(frame.compressed);
                 }
@@ -146,10 +176,12 @@ impl Assembler {
     }
 
     fn hand_out(&self, sealed: Sealed) -> Result<(), Stop> {
-        select! {
-            send(self.out, sealed) -> sent => sent.map_err(|_| Stop::Aborted),
-            recv(self.abort.0) -> _ => Err(Stop::Aborted),
-        }
+        self.waited.during(|| {
+            select! {
+                send(self.out, sealed) -> sent => sent.map_err(|_| Stop::Aborted),
+                recv(self.abort.0) -> _ => Err(Stop::Aborted),
+            }
+        })
     }
 
     fn lost_worker(&self) -> Stop {
@@ -176,8 +208,10 @@ mod tests {
             options: small_options(1),
             key: ArchiveKey::generate(),
             compressed_buffers: Pool::new(1, 64),
+            budget: Budget::new(1 << 20),
             out,
             settled: bounded(1).0,
+            waited: Waited::default(),
             abort: Abort(abort),
         };
         let (answers, answers_out) = bounded(1);

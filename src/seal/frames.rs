@@ -10,9 +10,22 @@ use super::assembler::Abort;
 use super::error::SealError;
 use super::pool::Pool;
 
+/// Up to here zstd gives up on what it can't compress so soon that a look at samples costs as much.
+const WORTH_A_SAMPLE: i32 = 4;
+
+/// The level for samples, and for what they show to be compressed already.
+const SAMPLE_LEVEL: i32 = 1;
+
+/// Bytes of a sample: few enough that all samples are a thirtieth of a frame of 4 MiB.
+const SAMPLE: usize = 16 << 10;
+
+/// Samples of a frame, evenly spread.
+const SAMPLES: usize = 8;
+
 /// A frame to be compressed.
 pub(super) struct Job {
     pub(super) raw: Vec<u8>,
+    pub(super) level: i32,
     pub(super) answer: Sender<Result<Frame, SealError>>,
 }
 
@@ -25,22 +38,23 @@ pub(super) struct Frame {
 /// A thread's work: compress frames until there are no more.
 pub(super) struct Worker {
     compressor: Compressor<'static>,
+    /// What the compressor is set to.
+    level: i32,
+    sample: Vec<u8>,
     raw_buffers: Pool,
     compressed_buffers: Pool,
 }
 
 impl Worker {
-    pub(super) fn new(
-        level: i32,
-        raw_buffers: Pool,
-        compressed_buffers: Pool,
-    ) -> Result<Self, SealError> {
+    pub(super) fn new(raw_buffers: Pool, compressed_buffers: Pool) -> Result<Self, SealError> {
         let refuse = |source| SealError::Compressor { source };
-        let mut compressor = Compressor::new(level).map_err(refuse)?;
+        let mut compressor = Compressor::new(SAMPLE_LEVEL).map_err(refuse)?;
         compressor.include_checksum(true).map_err(refuse)?;
         compressor.include_contentsize(true).map_err(refuse)?;
         Ok(Self {
             compressor,
+            level: SAMPLE_LEVEL,
+            sample: Vec::new(),
             raw_buffers,
             compressed_buffers,
         })
@@ -51,15 +65,21 @@ impl Worker {
             if abort.raised() {
                 return;
             }
-            let frame = self.compress(&job.raw);
+            let frame = self.compress(&job.raw, job.level);
             self.raw_buffers.give(job.raw);
             // Nobody waits for it any more when assembling failed; the queue ends soon then.
             let _ = job.answer.send(frame);
         }
     }
 
-    fn compress(&mut self, raw: &[u8]) -> Result<Frame, SealError> {
+    fn compress(&mut self, raw: &[u8], level: i32) -> Result<Frame, SealError> {
         let mut compressed = self.compressed_buffers.take();
+        let level = if level > WORTH_A_SAMPLE && self.looks_compressed(raw)? {
+            SAMPLE_LEVEL
+        } else {
+            level
+        };
+        self.set_level(level)?;
         self.compressor
             .compress_to_buffer(raw, &mut compressed)
             .map_err(|source| SealError::Compress { source })?;
@@ -67,6 +87,34 @@ impl Worker {
             compressed,
             raw_bytes: u32::try_from(raw.len()).expect("a frame has at most 16 MiB"),
         })
+    }
+
+    /// Whether samples of a frame are as good as incompressible, so that a high level would look long
+    /// for what is not there. The level that it gets then still finds what repeats within the frame.
+    fn looks_compressed(&mut self, raw: &[u8]) -> Result<bool, SealError> {
+        if raw.len() < SAMPLES * SAMPLE * 2 {
+            return Ok(false);
+        }
+        self.set_level(SAMPLE_LEVEL)?;
+        self.sample.resize(zstd::compress_bound(SAMPLE), 0);
+        let mut total = 0;
+        for sample in raw.chunks(raw.len() / SAMPLES).take(SAMPLES) {
+            total += self
+                .compressor
+                .compress_to_buffer(&sample[..SAMPLE], &mut self.sample[..])
+                .map_err(|source| SealError::Compress { source })?;
+        }
+        Ok(total * 100 >= SAMPLES * SAMPLE * 99)
+    }
+
+    fn set_level(&mut self, level: i32) -> Result<(), SealError> {
+        if level != self.level {
+            self.compressor
+                .set_compression_level(level)
+                .map_err(|source| SealError::Compressor { source })?;
+            self.level = level;
+        }
+        Ok(())
     }
 }
 
@@ -79,8 +127,8 @@ mod tests {
     fn a_frame_declares_its_size_and_has_a_checksum() {
         let raw = mixed_bytes(5000);
         let capacity = zstd::compress_bound(raw.len());
-        let mut worker = Worker::new(3, Pool::new(1, 5000), Pool::new(1, capacity)).unwrap();
-        let frame = worker.compress(&raw).unwrap();
+        let mut worker = Worker::new(Pool::new(1, 5000), Pool::new(1, capacity)).unwrap();
+        let frame = worker.compress(&raw, 3).unwrap();
         // RFC 8878, 3.1.1: magic number, then the frame header descriptor, whose bit 2 is the
         // content checksum flag and whose bit 5 says that the frame is one segment of known size.
         assert_eq!(frame.compressed[..4], 0xFD2F_B528_u32.to_le_bytes());
@@ -88,5 +136,24 @@ mod tests {
         let size = zstd::bulk::Decompressor::upper_bound(&frame.compressed);
         assert_eq!(size, Some(5000));
         assert_eq!(zstd::decode_all(&frame.compressed[..]).unwrap(), raw);
+    }
+
+    #[test]
+    fn every_level_opens_and_what_is_compressed_already_is_known_by_samples() {
+        let mut worker = Worker::new(Pool::new(1, 0), Pool::new(1, 2 << 20)).unwrap();
+        let text = b"a line of a log that comes again and again\n".repeat(20_000);
+        let mut noise = vec![0; 1 << 20];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        assert!(!worker.looks_compressed(&text).unwrap());
+        assert!(!worker.looks_compressed(&mixed_bytes(1 << 20)).unwrap());
+        assert!(worker.looks_compressed(&noise).unwrap());
+        assert!(!worker.looks_compressed(&noise[..1000]).unwrap(), "too few");
+        for level in [1, 12, 3, 19] {
+            for raw in [&text, &noise] {
+                let frame = worker.compress(raw, level).unwrap();
+                assert_eq!(zstd::decode_all(&frame.compressed[..]).unwrap(), *raw);
+                worker.compressed_buffers.give(frame.compressed);
+            }
+        }
     }
 }

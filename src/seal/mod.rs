@@ -15,6 +15,7 @@ mod advice;
 mod archive_key;
 mod armor;
 mod assembler;
+mod budget;
 mod error;
 mod frames;
 mod identity;
@@ -34,6 +35,7 @@ mod test_data;
 mod tests;
 
 pub use archive_key::ArchiveKey;
+pub use budget::Held;
 pub use error::{RecipientFault, SealError};
 pub use identity::{Identities, generate_identity};
 pub use identity_file::{IdentityFile, Wrapping};

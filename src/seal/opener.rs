@@ -214,7 +214,7 @@ mod tests {
             .remove(0)
             .bytes;
         for at in 0..sealed.len() {
-            let mut changed = sealed.clone();
+            let mut changed = sealed.to_vec();
             changed[at] ^= 1 << (at % 8);
             assert!(open(&changed, &key, 1500).is_err(), "{at}");
         }
@@ -247,10 +247,10 @@ mod tests {
                 );
             }
         }
-        let mut longer = sealed.clone();
+        let mut longer = sealed.to_vec();
         longer.push(0);
         assert!(open(&longer, &key, raw.len() as u64).is_err());
-        let twice = [sealed.as_slice(), &sealed].concat();
+        let twice = [&sealed[..], &sealed].concat();
         assert!(open(&twice, &key, raw.len() as u64).is_err());
     }
 

@@ -28,8 +28,11 @@ pub struct SealOptions {
     pub segment_bytes: u64,
     /// Raw bytes of every frame but the stream's last: 1 byte to 16 MiB.
     pub frame_bytes: usize,
-    /// zstd's compression level.
+    /// zstd's compression level, until another is set.
     pub level: i32,
+    /// Bytes of sealed segments, of the one that grows and of those that were handed out, that are held
+    /// at once. A segment that alone needs more is held all the same.
+    pub held_bytes: u64,
     /// How many threads compress: 1 to 256. One more seals.
     pub threads: usize,
     /// Whether a sealed segment is opened again before it is handed out.
@@ -91,6 +94,7 @@ mod tests {
         segment_bytes: 128 << 20,
         frame_bytes: 4 << 20,
         level: 3,
+        held_bytes: 512 << 20,
         threads: 2,
         self_check: SelfCheck::On,
     };

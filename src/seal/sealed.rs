@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::error::SealError;
 use crate::model::{Blake3, Sha256};
 
@@ -28,8 +30,8 @@ pub struct SealedSegment {
     pub raw_blake3: Blake3,
     /// SHA-256 of `bytes`.
     pub sha256: Sha256,
-    /// The object: an age file.
-    pub bytes: Vec<u8>,
+    /// The object: an age file. It counts as held by the sealer until the last clone is dropped.
+    pub bytes: Bytes,
 }
 
 impl fmt::Debug for SealedSegment {

@@ -2,11 +2,13 @@
 
 use std::convert::Infallible;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::archive_key::ArchiveKey;
-use super::assembler::{Abort, Assembled, Assembler, Step};
+use super::assembler::{Abort, Assembled, Assembler, Step, Waited};
+use super::budget::{Budget, Held};
 use super::error::SealError;
 use super::frames::{Job, Worker};
 use super::options::SealOptions;
@@ -19,8 +21,8 @@ use crate::model::Blake3;
 /// Dropped without [`finish`](Self::finish) it aborts: its threads end, and the channel closes
 /// without [`Sealed::Finished`]. It does not wait for the threads then.
 ///
-/// Memory: one segment, for each compressing thread two frames and zstd's context, and at most six
-/// frames more. A segment that was handed out is its receiver's.
+/// Memory: sealed segments as far as `held_bytes` allows, for each compressing thread two frames and
+/// zstd's context, and six frames more.
 #[must_use = "a sealer that is dropped is an abort"]
 pub struct Sealer {
     options: SealOptions,
@@ -35,6 +37,8 @@ pub struct Sealer {
     last: Last,
     /// Never used but for being dropped.
     abort: Sender<Infallible>,
+    budget: Budget,
+    waited: Waited,
 }
 
 /// Whether the stream's last frame was seen: a short one can only be that.
@@ -78,6 +82,8 @@ impl Sealer {
         let buffers = in_flight + 2;
         let raw_buffers = Pool::new(buffers, options.frame_bytes);
         let compressed_buffers = Pool::new(buffers, zstd::compress_bound(options.frame_bytes));
+        let budget = Budget::new(options.held_bytes);
+        let waited = Waited::default();
         let (steps, steps_out) = bounded(in_flight);
         // The steps are the bound; a job whose step was taken finds room.
         let (jobs, jobs_out) = bounded(in_flight + 1);
@@ -87,11 +93,7 @@ impl Sealer {
         let (settled, settled_out) = bounded(1);
 
         for index in 0..options.threads {
-            let worker = Worker::new(
-                options.level,
-                raw_buffers.clone(),
-                compressed_buffers.clone(),
-            )?;
+            let worker = Worker::new(raw_buffers.clone(), compressed_buffers.clone())?;
             let (jobs, abort) = (jobs_out.clone(), abort_out.clone());
             spawn(format!("compress-{index}"), move || {
                 worker.run(&jobs, &abort);
@@ -101,8 +103,10 @@ impl Sealer {
             options,
             key: key.clone(),
             compressed_buffers,
+            budget: budget.clone(),
             out,
             settled,
+            waited: waited.clone(),
             abort: abort_out,
         };
         let sealer = Self {
@@ -116,6 +120,8 @@ impl Sealer {
             segment: Tally::default(),
             last: Last::ToCome,
             abort,
+            budget,
+            waited,
         };
         Ok((sealer, receiver))
     }
@@ -123,6 +129,17 @@ impl Sealer {
     /// An empty buffer with room for a frame; one that was pushed before, where there is one.
     pub fn buffer(&mut self) -> Vec<u8> {
         self.raw_buffers.take()
+    }
+
+    /// Compresses what is pushed from now on at that level of zstd's; one that it does not have is the
+    /// nearest that it has.
+    pub fn set_level(&mut self, level: i32) {
+        self.options.level = level;
+    }
+
+    /// How long sealing has waited until segments were taken, and until they were let go.
+    pub fn waited(&self) -> Duration {
+        self.waited.so_far()
     }
 
     /// Takes the stream's next frame: `frame_bytes` bytes, and fewer only if it is the last.
@@ -147,7 +164,11 @@ impl Sealer {
         let (answer, answer_out) = bounded(1);
         self.step(Step::Frame(answer_out))?;
         self.jobs
-            .send(Job { raw: frame, answer })
+            .send(Job {
+                raw: frame,
+                level: self.options.level,
+                answer,
+            })
             .map_err(|_| SealError::Stopped)?;
         if self.segment.bytes == self.options.segment_bytes {
             self.end_segment()?;
@@ -173,6 +194,15 @@ impl Sealer {
             self.stream.add(frame);
         }
         self.step(Step::Skip)
+    }
+
+    /// Holds bytes as sealed ones are held, for what lies in memory in a segment's place. Waits until
+    /// enough of those that were handed out are let go.
+    pub fn hold(&self, bytes: u64) -> Held {
+        let mut held = self.budget.hold();
+        // Nothing but an abort ends the waiting early, and none was given.
+        let _ = held.grow(bytes, None);
+        held
     }
 
     /// Waits until every segment that was pushed whole has been taken by the receiver, so that

@@ -4,8 +4,11 @@ use std::io::{self, Write};
 
 use age::Encryptor;
 use age::stream::StreamWriter;
+use bytes::Bytes;
 
 use super::archive_key::ArchiveKey;
+use super::assembler::{Abort, Stop};
+use super::budget::{Aborted, Held};
 use super::error::SealError;
 use super::frames::Frame;
 use super::options::SealOptions;
@@ -25,6 +28,7 @@ const AGE_TAG_BYTES: usize = 16;
 pub(super) struct SegmentWriter {
     age: StreamWriter<HashedBytes>,
     seek_table: SeekTable,
+    held: Held,
 }
 
 /// Bytes whose SHA-256 is taken while each is still in the processor's cache.
@@ -32,6 +36,10 @@ struct HashedBytes {
     bytes: Vec<u8>,
     hasher: Sha256Hasher,
 }
+
+/// What age and the seek table add to a frame, at most: a tag for each chunk that it touches, and its
+/// entry.
+const ADDED_BYTES: u64 = 64;
 
 impl Write for HashedBytes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -46,7 +54,11 @@ impl Write for HashedBytes {
 }
 
 impl SegmentWriter {
-    pub(super) fn new(key: &ArchiveKey, options: &SealOptions) -> Result<Self, SealError> {
+    pub(super) fn new(
+        key: &ArchiveKey,
+        options: &SealOptions,
+        held: Held,
+    ) -> Result<Self, SealError> {
         let recipient = key.recipient();
         let encryptor =
             Encryptor::with_recipients(std::iter::once(&recipient as _)).map_err(|source| {
@@ -63,7 +75,17 @@ impl SegmentWriter {
         Ok(Self {
             age: encryptor.wrap_output(output).map_err(refuse)?,
             seek_table: SeekTable::default(),
+            held,
         })
+    }
+
+    /// Waits while too many bytes are held by segments that were handed out.
+    pub(super) fn hold_for(&mut self, frame: &Frame, abort: &Abort) -> Result<(), Stop> {
+        let plain = frame.compressed.len() as u64;
+        let chunks = plain / AGE_CHUNK_BYTES as u64 * AGE_TAG_BYTES as u64;
+        self.held
+            .grow(plain + chunks + ADDED_BYTES, Some(abort))
+            .map_err(|Aborted| Stop::Aborted)
     }
 
     pub(super) fn write(&mut self, frame: &Frame) -> Result<(), SealError> {
@@ -74,13 +96,13 @@ impl SegmentWriter {
     }
 
     /// Adds the seek table and closes the age file.
-    pub(super) fn finish(mut self) -> Result<(Vec<u8>, Sha256), SealError> {
+    pub(super) fn finish(mut self) -> Result<(Bytes, Sha256), SealError> {
         self.age
             .write_all(&self.seek_table.encode())
             .map_err(refuse)?;
         let HashedBytes { mut bytes, hasher } = self.age.finish().map_err(refuse)?;
         bytes.shrink_to_fit();
-        Ok((bytes, hasher.finish()))
+        Ok((self.held.with(bytes), hasher.finish()))
     }
 }
 

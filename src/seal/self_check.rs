@@ -52,7 +52,9 @@ mod tests {
         let mut other = segment.clone();
         other.raw_blake3.0[0] ^= 1;
         let mut damaged = segment.clone();
-        *damaged.bytes.last_mut().unwrap() ^= 1;
+        let mut bytes = damaged.bytes.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        damaged.bytes = bytes.into();
         let mut shorter = segment;
         shorter.raw_bytes -= 1;
         for bad in [other, damaged, shorter] {

@@ -39,6 +39,7 @@ pub(crate) fn small_options(threads: usize) -> SealOptions {
         segment_bytes: 4096,
         frame_bytes: 1024,
         level: 3,
+        held_bytes: 1 << 20,
         threads,
         self_check: SelfCheck::On,
     }

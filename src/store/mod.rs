@@ -13,6 +13,8 @@ mod recording;
 mod s3;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -69,6 +71,9 @@ pub struct NewObject<'a> {
     pub role: Role,
     /// Nobody may delete or replace it before then. Only a store that was told to lock looks at it.
     pub retain_until: Option<DateTime<Utc>>,
+    /// Counts the bytes of the content as they go out, those of an attempt that failed too. A store that
+    /// knows only when all have gone leaves it as it is.
+    pub moved: Option<Arc<AtomicU64>>,
 }
 
 impl<'a> NewObject<'a> {
@@ -80,6 +85,7 @@ impl<'a> NewObject<'a> {
             sha256,
             role,
             retain_until: None,
+            moved: None,
         }
     }
 }

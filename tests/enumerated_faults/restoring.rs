@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coldchain::btrfs::identity;
-use coldchain::engine::{Afterwards, OpenSource, Restoring, plan_details, restore};
+use coldchain::engine::{Afterwards, AtOnce, OpenSource, Restoring, plan_details, restore};
 use coldchain::error::Error;
 use coldchain::interrupt::Interrupt;
 use coldchain::model::{SubvolumeIdentity, Tier};
@@ -88,7 +88,10 @@ impl Chain {
             identities: &lab.identities(),
             identity_name: "the kit",
             class: None,
-            at_once: 1,
+            at_once: AtOnce {
+                asked_for: 1,
+                memory_limit: 512 << 20,
+            },
             thaw: Some(ThawRequest {
                 tier: Tier::Standard,
                 days: 1,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coldchain::catalog::Catalog;
-use coldchain::engine::{OpenSource, StateDir, SystemClock, VerifyReport, Verifying, verify};
+use coldchain::engine::{
+    AtOnce, OpenSource, StateDir, SystemClock, VerifyReport, Verifying, verify,
+};
 use coldchain::error::Error;
 use coldchain::interrupt::Interrupt;
 use coldchain::kit::KitSource;
@@ -199,7 +201,10 @@ impl Shelf {
             identities: Some((&self.identities, "the identity")),
             kit,
             drill: None,
-            at_once: 2,
+            at_once: AtOnce {
+                asked_for: 2,
+                memory_limit: 512 << 20,
+            },
             clock: &SystemClock,
             observer: &Quiet,
             interrupt: Interrupt::of_this_process(),

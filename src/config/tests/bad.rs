@@ -42,12 +42,26 @@ timezone = 'Europe/Berln'
     1: unknown time zone `Europe/Berln`, did you mean `Europe/Berlin`?
 state_dir = 'state'
     1: `state_dir` must be an absolute path without `..`, found the string "state"
-compression = 'auto'
-    1: `compression` must be a zstd level from 1 to 19, found the string "auto"
+compression = 'best'
+    1: unknown value `best`
+compression = 'aut'
+    1: unknown value `aut`, did you mean `auto`?
+compression = true
+    1: `compression` must be "auto" or a zstd level from 1 to 19, found true
 compression = 20
-    1: `compression` must be a zstd level from 1 to 19, found 20
+    1: `compression` must be "auto" or a zstd level from 1 to 19, found 20
 compression = -1
-    1: `compression` must be a zstd level from 1 to 19, found -1
+    1: `compression` must be "auto" or a zstd level from 1 to 19, found -1
+compression_levels = [1, 12]
+    1: `compression_levels` says nothing unless `compression` is "auto"
+memory_limit = 512
+    1: `memory_limit` must be a size like "512MiB", found 512
+memory_limit = '100MiB'
+    1: `memory_limit` must be 235MiB or more for segments of 128MiB at compression level 3
+priority = 'lowest'
+    1: unknown value `lowest`
+priority = 1
+    1: `priority` must be a string, found 1
 threads = 0
     1: `threads` must be an integer from 1 to 256, found 0
 threads = 1.5
@@ -211,8 +225,8 @@ fn an_unknown_key_names_its_table_and_the_nearest_known_one() {
     let top = r"
 timezon = 'UTC'
     1: unknown key `timezon`, did you mean `timezone`?
-memory_limit = '1GiB'
-    1: unknown key `memory_limit`
+upload_window = '1GiB'
+    1: unknown key `upload_window`
 encryption.recipient = []
     1: unknown key `encryption.recipient`, did you mean `recipients`?
 store.disk = { type = 'dir', sold = 'GLACIER' }

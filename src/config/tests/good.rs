@@ -37,8 +37,10 @@ fn the_smallest_config_gets_the_documented_defaults() {
         path: "c.toml".into(),
         timezone: system_timezone(),
         state_dir: "/var/lib/coldchain".into(),
-        compression: 3,
+        compression: Compression::Level(3),
         threads: system_threads(),
+        memory_limit: 512 << 20,
+        priority: Priority::Normal,
         self_check: SelfCheck::On,
         prune: Prune::AfterBackup,
         delete_after: Duration::from_hours(168),
@@ -64,6 +66,8 @@ state_dir = \"/srv/state\"
 segment_size = \"16MiB\"
 compression = 19
 threads = 256
+memory_limit = '3GiB'
+priority = 'low'
 self_check = false
 prune = \"elsewhere\"
 delete_after = \"36h\"
@@ -104,7 +108,10 @@ catch_up = false
     let config = parse(text).unwrap();
     assert_eq!(config.timezone, Tz::America__St_Johns);
     assert_eq!(config.state_dir, Path::new("/srv/state"));
-    assert_eq!((config.compression, config.threads), (19, 256));
+    assert_eq!(config.compression, Compression::Level(19));
+    assert_eq!(config.threads, 256);
+    assert_eq!(config.memory_limit, 3 << 30);
+    assert_eq!(config.priority, Priority::Low);
     assert_eq!(config.self_check, SelfCheck::Off);
     assert_eq!(config.prune, Prune::Elsewhere);
     assert_eq!(config.delete_after, Duration::from_hours(36));
@@ -200,4 +207,39 @@ fn a_number_of_snapshots_alone_sets_no_limit_of_days_and_latest_only_keeps_none(
     ] {
         assert_eq!(keep(keys), expected, "{keys}");
     }
+}
+
+#[test]
+fn auto_chooses_among_the_levels_that_are_named() {
+    let levels = |top| parse(&with(top, "")).unwrap().compression;
+    let of = |lowest, highest| Compression::Auto(Levels { lowest, highest });
+    assert_eq!(levels("compression = 'auto'"), of(1, 12));
+    let named = "compression = 'auto'\ncompression_levels = [3, 19]";
+    assert_eq!(levels(named), of(3, 19));
+    for bad in [
+        "[]",
+        "[3]",
+        "[4, 3]",
+        "[1, 20]",
+        "[1, 2, 3]",
+        "3",
+        "['a', 'b']",
+    ] {
+        let text = format!("compression = 'auto'\ncompression_levels = {bad}");
+        let error = parse(&with(&text, "")).unwrap_err().to_string();
+        assert!(error.contains(":2: `compression_levels"), "{error}");
+    }
+}
+
+#[test]
+fn large_segments_and_high_levels_raise_the_limit_that_nobody_set() {
+    let limit = |top| parse(&with(top, "")).unwrap().memory_limit >> 20;
+    assert_eq!(limit("segment_size = '128MiB'"), 512);
+    assert_eq!(limit("segment_size = '1GiB'"), 2164);
+    let config = parse(&with("segment_size = '1GiB'", "")).unwrap();
+    assert_eq!(config.archiving(1 << 30).threads, 1);
+    // An attempt that began with larger segments than there are now.
+    let config = parse(&with("memory_limit = '300MiB'", "")).unwrap();
+    assert_eq!(config.archiving(1 << 30).threads, 1);
+    assert!(config.archiving(1 << 30).held_bytes >= 1 << 30);
 }

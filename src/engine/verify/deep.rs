@@ -104,7 +104,7 @@ impl Reading<'_, '_, '_> {
         fetch_ahead(
             source.store,
             &wanted,
-            self.verifying.at_once,
+            self.verifying.at_once.of(wanted.iter()),
             |fetched| -> Result<(), Error> {
                 for (archive, opens) in archives.iter().zip(&opens) {
                     self.archive(archive, opens, &left_out, fetched, &mut progress)?;

@@ -21,6 +21,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::catalog::{Catalog, SegmentRow};
 use crate::engine::clock::Clock;
+use crate::engine::fetch::AtOnce;
 use crate::engine::source::OpenSource;
 use crate::engine::unlock::SealedArchive;
 use crate::error::Error;
@@ -56,7 +57,7 @@ pub struct Verifying<'a> {
     /// What a drill takes, where one is asked for.
     pub drill: Option<Drill<'a>>,
     /// Segments that are fetched at once.
-    pub at_once: usize,
+    pub at_once: AtOnce,
     /// Tells when it was.
     pub clock: &'a dyn Clock,
     /// Is told what happens.

@@ -22,6 +22,12 @@ const PIECE: usize = 128 << 10;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Meter(Arc<AtomicU64>);
 
+impl From<Arc<AtomicU64>> for Meter {
+    fn from(counter: Arc<AtomicU64>) -> Self {
+        Self(counter)
+    }
+}
+
 impl Meter {
     pub(super) fn add(&self, bytes: usize) {
         self.0.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -54,12 +60,17 @@ impl Meter {
 }
 
 /// A body that can be sent again, and copies nothing.
-pub(super) fn metered(bytes: &Bytes, meter: &Meter, limit: Option<&RateLimit>) -> ByteStream {
-    let (bytes, meter, limit) = (bytes.clone(), meter.clone(), limit.cloned());
+pub(super) fn metered(
+    bytes: &Bytes,
+    meters: [Option<&Meter>; 2],
+    limit: Option<&RateLimit>,
+) -> ByteStream {
+    let (bytes, limit) = (bytes.clone(), limit.cloned());
+    let meters = meters.map(Option::<&Meter>::cloned);
     ByteStream::new(SdkBody::retryable(move || {
         SdkBody::from_body_1_x(Metered {
             left: bytes.clone(),
-            meter: meter.clone(),
+            meters: meters.clone(),
             limit: limit.clone(),
             pause: None,
         })
@@ -68,7 +79,7 @@ pub(super) fn metered(bytes: &Bytes, meter: &Meter, limit: Option<&RateLimit>) -
 
 struct Metered {
     left: Bytes,
-    meter: Meter,
+    meters: [Option<Meter>; 2],
     limit: Option<RateLimit>,
     /// Until more may go.
     pause: Option<Pin<Box<Sleep>>>,
@@ -91,7 +102,9 @@ impl Body for Metered {
         }
         let piece = self.left.len().min(PIECE);
         let piece = self.left.split_to(piece);
-        self.meter.add(piece.len());
+        for meter in self.meters.iter().flatten() {
+            meter.add(piece.len());
+        }
         if let Some(limit) = &self.limit {
             let pause = limit.after(piece.len());
             self.pause = Some(Box::pin(sleep(pause)));

@@ -141,7 +141,11 @@ impl S3Store<'_> {
             .key(self.full(object.key))
             .content_length(length)
             .content_type("application/octet-stream")
-            .body(metered(&object.bytes, meter, self.limit.as_ref()));
+            .body(metered(
+                &object.bytes,
+                [Some(meter), object.moved.clone().map(Meter::from).as_ref()],
+                self.limit.as_ref(),
+            ));
         if condition != Condition::Refused {
             request = request.if_none_match("*");
         }

@@ -1,0 +1,168 @@
+//! How many sealed bytes are in memory at once, from the frame that a segment begins with until whoever
+//! stores it lets go of it.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::assembler::Abort;
+
+/// How long it takes at most until an abort is noticed by who waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Bytes that may be held. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Budget(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limit: u64,
+    held: Mutex<u64>,
+    freed: Condvar,
+}
+
+/// Bytes that are held, as those of one segment; given back when this is dropped.
+#[derive(Debug)]
+pub struct Held {
+    budget: Budget,
+    bytes: u64,
+}
+
+/// The sealer was dropped while somebody waited for bytes.
+pub(super) struct Aborted;
+
+impl Budget {
+    pub(super) fn new(limit: u64) -> Self {
+        Self(Arc::new(Shared {
+            limit,
+            held: Mutex::new(0),
+            freed: Condvar::new(),
+        }))
+    }
+
+    /// Nothing, to begin with.
+    pub(super) fn hold(&self) -> Held {
+        Held {
+            budget: self.clone(),
+            bytes: 0,
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, u64> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Holds more, and waits until others have given back enough. One that alone holds anything gets
+    /// whatever it asks for: nobody else could give anything back.
+    pub(super) fn grow(&mut self, bytes: u64, abort: Option<&Abort>) -> Result<(), Aborted> {
+        let mut held = self.budget.held();
+        while *held > self.bytes && *held + bytes > self.budget.0.limit {
+            let waited = self.budget.0.freed.wait_timeout(held, LOOK_AGAIN);
+            held = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if abort.is_some_and(Abort::raised) {
+                return Err(Aborted);
+            }
+        }
+        *held += bytes;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Gives back some of the bytes.
+    pub fn shrink(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        *self.budget.held() -= bytes;
+        self.budget.0.freed.notify_all();
+    }
+
+    /// A segment's bytes, held until the last clone of them is dropped.
+    pub(super) fn with(self, bytes: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Sealed { bytes, _held: self })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        *self.budget.held() -= self.bytes;
+        self.budget.0.freed.notify_all();
+    }
+}
+
+/// In this order: the memory is free before somebody else is told so.
+struct Sealed {
+    bytes: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Sealed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+
+    fn abort() -> (crossbeam_channel::Sender<std::convert::Infallible>, Abort) {
+        let (raise, abort) = bounded(0);
+        (raise, Abort(abort))
+    }
+
+    #[test]
+    fn who_asks_for_more_than_is_left_waits_until_another_lets_go() {
+        let (_raise, abort) = abort();
+        let budget = Budget::new(100);
+        let mut first = budget.hold();
+        assert!(first.grow(70, Some(&abort)).is_ok());
+        let first = first.with(vec![0; 70]);
+        let waiter = {
+            let budget = budget.clone();
+            std::thread::spawn(move || {
+                let mut second = budget.hold();
+                assert!(second.grow(30, Some(&abort)).is_ok());
+                assert!(second.grow(1, None).is_ok());
+                second.bytes
+            })
+        };
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!waiter.is_finished());
+        let clone = first.clone();
+        drop(first);
+        assert!(!waiter.is_finished());
+        drop(clone);
+        assert_eq!(waiter.join().unwrap(), 31);
+        assert_eq!(*budget.held(), 0);
+        let mut third = budget.hold();
+        assert!(third.grow(20, None).is_ok());
+        third.shrink(5);
+        assert_eq!(*budget.held(), 15);
+        third.shrink(100);
+        assert_eq!(*budget.held(), 0);
+    }
+
+    #[test]
+    fn who_holds_alone_gets_more_than_there_is() {
+        let (_raise, abort) = abort();
+        let mut only = Budget::new(10).hold();
+        assert!(only.grow(8, Some(&abort)).is_ok());
+        assert!(only.grow(1000, Some(&abort)).is_ok());
+    }
+
+    #[test]
+    fn an_abort_ends_the_waiting() {
+        let (raise, abort) = abort();
+        let budget = Budget::new(10);
+        let mut first = budget.hold();
+        assert!(first.grow(10, Some(&abort)).is_ok());
+        drop(raise);
+        let mut second = budget.hold();
+        assert!(second.grow(1, Some(&abort)).is_err());
+    }
+}

@@ -1,0 +1,289 @@
+//! How much memory archiving takes, held against the limit that it was given: the largest resident set of
+//! this process, which does nothing else than archive what it makes up. `scripts/soak memory` archives more.
+//!
+//! There is one test, so that no other takes memory beside it.
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use coldchain::config::Config;
+use coldchain::engine::{self, OpenStore, StateDir, StreamSource, World};
+use coldchain::error::Error;
+use coldchain::model::Sha256;
+use coldchain::plan::memory::{archiving, context_bytes, longest_sealed};
+use coldchain::progress::Quiet;
+use coldchain::seal::generate_identity;
+use coldchain::store::{
+    Deleted, Finding, Listed, Locator, MemoryStore, NewObject, Put, Readability, Role, Stat, Store,
+    StoreError, Swept, Thaw, ThawRequest,
+};
+
+use common::rng::Rng;
+use common::sandbox::asked;
+use common::stream_builder::StreamBuilder;
+
+/// A store at the end of a line of 200 MB/s that forgets what segments hold.
+#[derive(Clone, Default)]
+struct Forgetful {
+    store: Arc<MemoryStore>,
+    segments: Arc<Mutex<HashMap<String, (u64, Sha256)>>>,
+}
+
+impl Forgetful {
+    /// What is said of an object, as if it were all there.
+    fn as_stored(&self, key: &str, mut stat: Stat) -> Stat {
+        if let Some((bytes, sha256)) = self.segments.lock().unwrap().get(key) {
+            stat.bytes = *bytes;
+            stat.sha256 = Some(*sha256);
+        }
+        stat
+    }
+}
+
+impl Store for Forgetful {
+    fn url(&self) -> String {
+        self.store.url()
+    }
+
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
+        if object.role != Role::Segment {
+            return self.store.put_if_absent(object);
+        }
+        thread::sleep(Duration::from_nanos(object.bytes.len() as u64 * 5));
+        let kept = (object.bytes.len() as u64, object.sha256);
+        let mut segments = self.segments.lock().unwrap();
+        segments.insert(object.key.to_owned(), kept);
+        let nothing = Sha256::of(b"");
+        let object = NewObject::new(object.key, Vec::new(), nothing, Role::Segment);
+        self.store.put_if_absent(&object)
+    }
+
+    fn locate(&self, key: &str) -> Locator {
+        self.store.locate(key)
+    }
+
+    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        self.store.get(locator, max_bytes)
+    }
+
+    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        self.store.get_range(locator, offset, len)
+    }
+
+    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
+        let stat = self.store.stat(locator)?;
+        Ok(self.as_stored(&locator.to_string(), stat))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let listed = self.store.list(prefix)?.into_iter();
+        let as_stored = |Listed { key, stat }| Listed {
+            stat: self.as_stored(&key, stat),
+            key,
+        };
+        Ok(listed.map(as_stored).collect())
+    }
+
+    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
+        self.store.delete(locator)
+    }
+
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        self.store.readability(locator)
+    }
+
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+        self.store.thaw(locator, request)
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.store.now()
+    }
+
+    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
+        self.store.sweep(prefix)
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.store.remarks()
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        self.store.examine()
+    }
+}
+
+/// A full's send stream whose one file has so many bytes. Nothing repeats within a frame, so that what is
+/// random is as good as incompressible.
+struct Endless {
+    begin: Vec<u8>,
+    writes: Vec<u8>,
+    end: Vec<u8>,
+    /// How often the writes come.
+    times: usize,
+    at: usize,
+}
+
+impl Endless {
+    fn new(number: u8, mib: u64, random: usize) -> Self {
+        let stream = StreamBuilder::header(1)
+            .subvol(b"2024-01-01", [number; 16], 10)
+            .mkfile(b"a file");
+        let begins = stream.bytes.len();
+        let mut rng = Rng::new(u64::from(number));
+        // Longer than a frame.
+        let written = (0..6 * 32).fold(stream.clone(), |stream, at| {
+            let mut data = rng.bytes(32 << 10);
+            for line in data.chunks_mut(64) {
+                line[random..].fill(b'a');
+            }
+            stream.write(b"a file", at << 15, &data)
+        });
+        let ended = stream.clone().finish();
+        Self {
+            writes: written.bytes[begins..].to_vec(),
+            end: ended[begins..].to_vec(),
+            begin: stream.bytes,
+            times: usize::try_from(mib / 6).unwrap(),
+            at: 0,
+        }
+    }
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let after = self.begin.len() + self.times * self.writes.len();
+        let rest = if self.at < self.begin.len() {
+            &self.begin[self.at..]
+        } else if self.at < after {
+            &self.writes[(self.at - self.begin.len()) % self.writes.len()..]
+        } else {
+            &self.end[self.at - after..]
+        };
+        let read = rest.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&rest[..read]);
+        self.at += read;
+        Ok(read)
+    }
+}
+
+impl StreamSource for Endless {
+    fn name(&self) -> &'static str {
+        "stdin"
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// The largest resident set since it was last asked for, in MiB.
+fn peak_mib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+    kib.parse::<u64>().unwrap() >> 10
+}
+
+/// Archives a stream of so many MiB with these lines at the top of the config, and returns the peak.
+fn archived(number: u8, mib: u64, random: usize, top: &str) -> u64 {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, recipient) = generate_identity();
+    let text = format!(
+        r#"
+            timezone = "UTC"
+            state_dir = "{at}/state"
+            {top}
+
+            [[source]]
+            name = "home"
+            store = "shelf"
+
+            [store.shelf]
+            type = "dir"
+            path = "/nowhere"
+
+            [encryption]
+            recipients = ["{recipient}"]
+        "#,
+        at = directory.path().display(),
+    );
+    let config = Config::parse(&text, &directory.path().join("config.toml")).unwrap();
+    let state_dir = StateDir::new(&config.state_dir);
+    state_dir.create().unwrap();
+    let keys = state_dir.new_keys(config.prune).unwrap();
+    state_dir.write_keys(&keys).unwrap();
+    let store = Forgetful::default();
+    let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(store.clone()));
+    let world = World {
+        stores,
+        ..World::real(&Quiet)
+    };
+    let date: NaiveDate = "2024-01-01".parse().unwrap();
+    let stream = Endless::new(number, mib, random);
+    peak_mib();
+    let source = &config.sources[0];
+    engine::decide(
+        &config,
+        source,
+        asked(&date.to_string()),
+        world,
+        stream,
+        |_| Ok(()),
+    )
+    .unwrap();
+    let peak = peak_mib();
+    let segments = store.segments.lock().unwrap();
+    let sealed: u64 = segments.values().map(|(bytes, _)| bytes >> 20).sum();
+    println!(
+        "{} segments, {sealed} MiB of {mib} MiB, with {top:?}: {peak} MiB",
+        segments.len()
+    );
+    assert!(!segments.is_empty());
+    peak
+}
+
+#[test]
+fn archiving_stays_within_its_limit_however_long_and_incompressible_the_stream_is() {
+    let gib = std::env::var("COLDCHAIN_MEMORY_GIB").ok();
+    let gib: u64 = gib.map_or(3, |gib| gib.parse().unwrap());
+
+    let mut noise = Rng::new(1).bytes(4 << 20);
+    noise.iter_mut().step_by(3).for_each(|byte| *byte = b'a');
+    let mut compressor = zstd::bulk::Compressor::new(1).unwrap();
+    compressor.include_checksum(true).unwrap();
+    let mut most = 0;
+    for level in 1..=19 {
+        compressor.set_compression_level(level).unwrap();
+        compressor.compress(&noise).unwrap();
+        most = most.max(compressor.context_mut().sizeof() as u64);
+        let reckoned = context_bytes(level);
+        assert!(
+            most <= reckoned,
+            "{level}: {most} bytes, {reckoned} were reckoned with"
+        );
+    }
+    drop((noise, compressor));
+
+    // The small ones first: what the allocator keeps of a large one would count for them.
+    let little = "segment_size = \"16MiB\"\nmemory_limit = \"160MiB\"\nthreads = 2";
+    assert!(archived(1, 256, 64, little) <= 160);
+    let many = "segment_size = \"16MiB\"\nmemory_limit = \"256MiB\"\nthreads = 64\ncompression = 1";
+    assert!(archived(2, 256, 64, many) <= 256);
+    assert!(archived(3, gib << 10, 64, "threads = 2") <= 512);
+    assert!(archived(4, 600, 64, "threads = 64\ncompression = 1") <= 512);
+    // A level that takes most of a thread's memory, and half of which is compressed.
+    let hard = "threads = 8\ncompression = 15";
+    assert!(archived(5, 60, 32, hard) <= 512);
+
+    let room = archiving(512 << 20, 128 << 20, 3, 64).unwrap();
+    assert!(room.threads > 8 && room.held_bytes >= 2 * longest_sealed(128 << 20));
+}
