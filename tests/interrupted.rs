@@ -312,6 +312,57 @@ fn a_restore_that_was_killed_goes_on_and_deletes_only_what_it_began() {
 }
 
 #[test]
+fn a_restore_that_died_before_it_knew_what_it_had_made_goes_on() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = with_tree(12);
+    sandbox.backup("2025-01-01");
+    mutate_tree(&sandbox.source(), &mut Rng::new(120));
+    sandbox.backup("2025-01-07");
+    let other = LoopFs::new(512);
+    sandbox.restore("2025-01-01", &other.root()).ok();
+    let place = other.path(SOURCE);
+    let full = place.join("2025-01-01");
+    let uuid = which(&full).uuid;
+    let mark = place.join(".coldchain-restore.json");
+    let recorded = fs::read_to_string(&mark).unwrap();
+    let name = b"2025-01-07".map(|byte| byte.to_string()).join(",");
+    let told = |at: &str| {
+        let told = format!("{{\"at\":\"{at}\",\"parent\":\"{uuid}\"}}");
+        let begun = format!("{{\"name\":[{name}],\"subvolume_id\":null,\"told\":{told}}}");
+        fs::write(
+            &mark,
+            recorded.replace("\"begun\":null", &format!("\"begun\":{begun}")),
+        )
+        .unwrap();
+    };
+    // As `btrfs receive` begins an incremental one.
+    let begun = place.join("2025-01-07");
+    let begin = || btrfs(["subvolume", "snapshot"], &[&full, &begun]);
+    begin();
+    fs::write(begun.join("mine"), "of the time after the crash").unwrap();
+    let now = chrono::Utc::now();
+    for at in [
+        now - chrono::TimeDelta::minutes(1),
+        now + chrono::TimeDelta::minutes(1),
+    ] {
+        told(&at.to_rfc3339());
+        let ran = sandbox.restore("2025-01-07", &other.root());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains("that is not certain"), "{ran:?}");
+        assert!(begun.join("mine").exists());
+    }
+    btrfs(["subvolume", "delete"], &[&begun]);
+    told(&chrono::Utc::now().to_rfc3339());
+    begin();
+    sandbox.restore("2025-01-07", &other.root()).ok();
+    for date in ["2025-01-01", "2025-01-07"] {
+        compare_trees(&sandbox.snapshot(date), &place.join(date));
+    }
+}
+
+#[test]
 fn a_second_restore_into_a_directory_that_is_being_restored_into_is_turned_away() {
     if !real_btrfs_available() {
         return;

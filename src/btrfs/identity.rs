@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -31,6 +32,18 @@ pub fn identity(path: &Path) -> Result<SubvolumeIdentity, BtrfsError> {
     from_info(&info).ok_or_else(|| BtrfsError::NoUuid {
         path: path.to_owned(),
     })
+}
+
+/// When a subvolume was made, by the clock of that moment.
+pub fn made_at(path: &Path) -> Result<SystemTime, BtrfsError> {
+    let root = open_subvolume(path)?;
+    let info = sys::subvol_info(&root).map_err(|source| BtrfsError::Io {
+        action: "read when the subvolume was made",
+        path: path.to_owned(),
+        source,
+    })?;
+    let [_, made, ..] = &info.times;
+    Ok(SystemTime::UNIX_EPOCH + Duration::new(made.seconds, made.nanoseconds))
 }
 
 fn from_info(info: &SubvolInfo) -> Option<SubvolumeIdentity> {

@@ -21,7 +21,7 @@ mod tools;
 pub use children::{await_end_of_children, end_children};
 pub use error::BtrfsError;
 pub use guard::{Expect, ExpectParent, Guard, GuardError, StreamHead, StreamSummary};
-pub use identity::{filesystem_id, identity, require_btrfs, sync};
+pub use identity::{filesystem_id, identity, made_at, require_btrfs, sync};
 pub use receive::Receiver;
 pub use scratch::Scratch;
 pub use send::{Protocol, SendRequest, Sender, estimate};

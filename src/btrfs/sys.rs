@@ -32,8 +32,8 @@ const BY_ID: u64 = 1 << 4;
 /// `struct btrfs_ioctl_timespec`.
 #[repr(C)]
 pub(super) struct Time {
-    seconds: u64,
-    nanoseconds: u32,
+    pub(super) seconds: u64,
+    pub(super) nanoseconds: u32,
 }
 
 /// `struct btrfs_ioctl_get_subvol_info_args`.
@@ -52,7 +52,8 @@ pub(super) struct SubvolInfo {
     otransid: u64,
     stransid: u64,
     rtransid: u64,
-    times: [Time; 4],
+    /// Of the last change, of its making, of the last send and of the last receive.
+    pub(super) times: [Time; 4],
     reserved: [u64; 8],
 }
 

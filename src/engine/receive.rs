@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::btrfs::{self, Receiver, Tools};
 use crate::catalog::{ArchiveRow, SourceRow};
 use crate::engine::feed::Sink;
-use crate::engine::restore_mark::{Begun, Mark, Passing, holds_nothing, lock};
+use crate::engine::restore_mark::{Begun, Mark, Passing, Told, holds_nothing, lock};
 use crate::engine::snapshot::exists;
 use crate::error::Error;
 use crate::model::entry::ArchiveEntry;
@@ -62,6 +62,8 @@ pub(super) struct Receiving {
     directory: PathBuf,
     mark: Mark,
     archive: ArchiveId,
+    /// The subvolume here that it is built on.
+    onto: Option<Uuid>,
 }
 
 impl<'a> Target<'a> {
@@ -199,6 +201,9 @@ impl<'a> Target<'a> {
             directory: self.directory.clone(),
             mark: self.mark.clone(),
             archive: entry.id,
+            onto: entry
+                .send_parent_uuid
+                .and_then(|_| self.newest.map(|newest| newest.local)),
         })
     }
 
@@ -347,7 +352,13 @@ impl<'a> Target<'a> {
         };
         if exists(&path)? {
             let identity = btrfs::identity(&path)?;
-            if begun.subvolume_id != Some(identity.subvolume_id) {
+            // Without its id: the run died in the moment between its making and the note of it.
+            let ours = match (begun.subvolume_id, begun.told) {
+                (Some(id), _) => id == identity.subvolume_id,
+                (None, Some(told)) => told.made(&identity, btrfs::made_at(&path)?, APPEARS_WITHIN),
+                (None, None) => false,
+            };
+            if !ours {
                 return Err(in_the_way(
                     &path,
                     "an interrupted restore may have begun it, but that is not certain",
@@ -373,6 +384,7 @@ impl Sink for Receiving {
             self.mark.begun = Some(Begun {
                 name: name.to_owned(),
                 subvolume_id: None,
+                told: Some(Told::now(self.onto)),
             });
             self.mark.write(&self.directory)?;
         }
@@ -404,6 +416,7 @@ impl Receiving {
                 self.mark.begun = Some(Begun {
                     name: name.to_owned(),
                     subvolume_id: Some(identity.subvolume_id),
+                    told: None,
                 });
                 return self.mark.write(&self.directory);
             }

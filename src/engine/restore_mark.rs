@@ -8,14 +8,15 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::model::{LedgerId, SourceName};
+use crate::model::{LedgerId, SourceName, SubvolumeIdentity, Uuid};
 
 const NAME: &str = ".coldchain-restore.json";
 
@@ -38,6 +39,46 @@ pub(super) struct Begun {
     pub(super) name: Vec<u8>,
     /// Its subvolume id; `None` until it is known to have been made.
     pub(super) subvolume_id: Option<u64>,
+    /// When this was written down, before `btrfs receive` was told to make it, and what it is then made of.
+    #[serde(default)]
+    pub(super) told: Option<Told>,
+}
+
+/// What `btrfs receive` was told to make, when nothing stood in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
+    /// When.
+    at: DateTime<Utc>,
+    /// The subvolume here that it begins as a snapshot of.
+    parent: Option<Uuid>,
+}
+
+impl Told {
+    /// Told now.
+    pub(super) fn now(parent: Option<Uuid>) -> Self {
+        Self {
+            at: Utc::now(),
+            parent,
+        }
+    }
+
+    /// Whether a subvolume that stands there can be nothing else: made just then and of the same one, and
+    /// left as only a receive that has not ended leaves it.
+    pub(super) fn made(
+        &self,
+        subvolume: &SubvolumeIdentity,
+        made_at: SystemTime,
+        appears_within: Duration,
+    ) -> bool {
+        let after = DateTime::<Utc>::from(made_at) - self.at;
+        // The filesystem's clock ticks, and lags behind by up to a tick.
+        let tick = TimeDelta::milliseconds(100);
+        let latest = TimeDelta::from_std(appears_within).unwrap_or(TimeDelta::MAX);
+        !subvolume.read_only
+            && subvolume.received_uuid.is_none()
+            && subvolume.parent_uuid == self.parent
+            && (-tick..=latest).contains(&after)
+    }
 }
 
 /// A restored subvolume that is needed for the next one alone.
@@ -116,4 +157,50 @@ pub(super) fn holds_nothing(directory: &Path) -> Result<bool, Error> {
         }
     }
     Ok(mode & 0o777 == 0o700)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_made_just_then_and_is_not_ended_is_what_was_told() {
+        let told = Told::now(Some(Uuid([1; 16])));
+        let begun = SubvolumeIdentity {
+            subvolume_id: 300,
+            uuid: Uuid([2; 16]),
+            parent_uuid: Some(Uuid([1; 16])),
+            received_uuid: None,
+            ctransid: 10,
+            read_only: false,
+        };
+        let within = Duration::from_secs(30);
+        let at = SystemTime::from(told.at);
+        let second = Duration::from_secs(1);
+        let made = |subvolume: &SubvolumeIdentity, when| told.made(subvolume, when, within);
+        assert!(made(&begun, at) && made(&begun, at + second));
+        assert!(made(&begun, at - Duration::from_millis(4)));
+        assert!(!made(&begun, at - second) && !made(&begun, at + 31 * second));
+        for other in [
+            SubvolumeIdentity {
+                read_only: true,
+                ..begun
+            },
+            SubvolumeIdentity {
+                received_uuid: Some(Uuid([3; 16])),
+                ..begun
+            },
+            SubvolumeIdentity {
+                parent_uuid: None,
+                ..begun
+            },
+        ] {
+            assert!(!made(&other, at), "{other:?}");
+        }
+        let full = Told {
+            parent: None,
+            ..told
+        };
+        assert!(!full.made(&begun, at, within));
+    }
 }
