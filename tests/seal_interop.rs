@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use coldchain::seal::{
-    ArchiveKey, Recipients, SealOptions, Sealed, SealedSegment, Sealer, SelfCheck,
-    generate_identity,
+    ArchiveKey, Recipients, SealOptions, Sealed, SealedSegment, Sealer, generate_identity,
 };
 
 const SEGMENT_BYTES: u64 = 1 << 20;
@@ -76,7 +75,6 @@ fn seal(key: &ArchiveKey, raw: &[u8]) -> Vec<SealedSegment> {
         level: 3,
         held_bytes: 1 << 30,
         threads: 2,
-        self_check: SelfCheck::On,
     };
     let (mut sealer, receiver) = Sealer::start(options, key).unwrap();
     std::thread::scope(|scope| {

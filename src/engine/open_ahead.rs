@@ -118,7 +118,7 @@ fn open(
 mod tests {
     use super::*;
     use crate::engine::fetch::tests::stored;
-    use crate::seal::{SealOptions, Sealed, Sealer, SelfCheck};
+    use crate::seal::{SealOptions, Sealed, Sealer};
     use crate::store::MemoryStore;
 
     const SEGMENT: usize = 8 << 20;
@@ -134,7 +134,6 @@ mod tests {
             level: 1,
             held_bytes: 64 << 20,
             threads: 2,
-            self_check: SelfCheck::Off,
         };
         let (mut sealer, receiver) = Sealer::start(options, key).unwrap();
         let taken = std::thread::spawn(move || {

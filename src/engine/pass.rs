@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::btrfs::{Guard, StreamSummary};
 use crate::catalog::{ArchiveRow, Catalog};
-use crate::config::{Compression, SelfCheck};
+use crate::config::{self, Compression};
 use crate::engine::archive::Job;
 use crate::engine::attempt::{Already, InHand, Raw};
 use crate::engine::line::Line;
@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, Blake3, Uuid};
 use crate::progress::{Event, PROGRESS_STEP};
-use crate::seal::{Held, SealError, SealOptions, SealedTotals, Sealer};
+use crate::seal::{Held, SealError, SealOptions, SealedTotals, Sealer, SelfCheck};
 
 /// What came through.
 pub(super) struct Passed {
@@ -57,10 +57,6 @@ pub(super) fn pass(
         level,
         held_bytes: room.held_bytes,
         threads: room.threads,
-        self_check: match job.config.self_check {
-            SelfCheck::On => crate::seal::SelfCheck::On,
-            SelfCheck::Off => crate::seal::SelfCheck::Off,
-        },
     };
     let (sealer, segments) = Sealer::start(options, &attempt.key)?;
     let known = catalog
@@ -76,6 +72,10 @@ pub(super) fn pass(
         key_stored: Mutex::new(already.key()),
         uploaded: tally,
         line,
+        check: match job.config.self_check {
+            config::SelfCheck::On => Some(SelfCheck::new(&attempt.key)),
+            config::SelfCheck::Off => None,
+        },
         failed: AtomicBool::new(false),
     };
     let reading = Reading {

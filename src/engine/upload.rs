@@ -13,7 +13,7 @@ use crate::engine::line::Line;
 use crate::error::Error;
 use crate::model::{SegmentRecord, Sha256, keys};
 use crate::progress::Event;
-use crate::seal::{SealError, Sealed, SealedSegment};
+use crate::seal::{SealError, Sealed, SealedSegment, SelfCheck};
 use crate::store::{ErrorKind, Locator, NewObject, Put, Role, Store};
 
 /// Takes sealed segments and stores them, each with its row written before and after.
@@ -25,6 +25,8 @@ pub(super) struct Upload<'a, 'c> {
     /// Bytes of the segments that were stored.
     pub(super) uploaded: &'a AtomicU64,
     pub(super) line: Line,
+    /// Opens each segment again before it is stored.
+    pub(super) check: Option<SelfCheck>,
     /// Set by the uploader that failed, for the others.
     pub(super) failed: AtomicBool,
 }
@@ -110,6 +112,9 @@ impl Upload<'_, '_> {
     }
 
     fn segment(&self, segment: SealedSegment) -> Result<(), Error> {
+        if let Some(check) = &self.check {
+            check.check(&segment)?;
+        }
         let source = self.job.source;
         let id = &self.attempt.id;
         let key = keys::segment(&source.row.directory, id, segment.index, &segment.sha256);

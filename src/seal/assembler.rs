@@ -11,11 +11,10 @@ use super::archive_key::ArchiveKey;
 use super::budget::Budget;
 use super::error::SealError;
 use super::frames::Frame;
-use super::options::{SealOptions, SelfCheck};
+use super::options::SealOptions;
 use super::pool::Pool;
 use super::sealed::{Sealed, SealedSegment};
 use super::segment_writer::SegmentWriter;
-use super::self_check::self_check;
 use crate::model::Blake3;
 
 /// What the assembler is told, in the order of the stream.
@@ -123,10 +122,6 @@ impl Assembler {
             segments: 0,
         };
         let mut segment: Option<SegmentWriter> = None;
-        let mut check_buffer = match self.options.self_check {
-            SelfCheck::On => vec![0; 256 << 10],
-            SelfCheck::Off => Vec::new(),
-        };
         loop {
             let step = steps.recv().map_err(|_| Stop::Aborted)?;
             if self.abort.raised() {
@@ -160,9 +155,6 @@ impl Assembler {
                         sha256,
                         bytes,
                     };
-                    if self.options.self_check == SelfCheck::On {
-                        self_check(&sealed, &self.key, &mut check_buffer)?;
-                    }
                     assembled.sealed_bytes += sealed.bytes.len() as u64;
                     assembled.count()?;
                     self.hand_out(Sealed::Segment(sealed))?;

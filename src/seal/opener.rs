@@ -159,9 +159,9 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::seal::SealOptions;
     use crate::seal::seek_table::SeekTable;
     use crate::seal::test_data::{mixed_bytes, seal_all, small_options};
-    use crate::seal::{SealOptions, SelfCheck};
 
     fn open(sealed: &[u8], key: &ArchiveKey, raw_bytes: u64) -> io::Result<Vec<u8>> {
         let mut raw = Vec::new();
@@ -227,7 +227,6 @@ mod tests {
         let options = SealOptions {
             segment_bytes: 400 << 10,
             frame_bytes: 100 << 10,
-            self_check: SelfCheck::Off,
             ..small_options(2)
         };
         let sealed = seal_all(options, &key, &raw).unwrap().0.remove(0).bytes;

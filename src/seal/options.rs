@@ -11,15 +11,6 @@ const LARGEST_SEGMENT: u64 = 4 << 30;
 /// Frames that a segment may have at most, so that its seek table stays small.
 const MOST_FRAMES: u64 = 1 << 16;
 
-/// Whether a sealed segment is opened again before it is handed out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SelfCheck {
-    /// Open it in memory and compare BLAKE3.
-    On,
-    /// Trust it.
-    Off,
-}
-
 /// How a stream is sealed.
 #[derive(Debug, Clone, Copy)]
 pub struct SealOptions {
@@ -35,8 +26,6 @@ pub struct SealOptions {
     pub held_bytes: u64,
     /// How many threads compress: 1 to 256. One more seals.
     pub threads: usize,
-    /// Whether a sealed segment is opened again before it is handed out.
-    pub self_check: SelfCheck,
 }
 
 impl SealOptions {
@@ -96,7 +85,6 @@ mod tests {
         level: 3,
         held_bytes: 512 << 20,
         threads: 2,
-        self_check: SelfCheck::On,
     };
 
     #[test]

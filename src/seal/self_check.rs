@@ -1,21 +1,39 @@
 //! Opening a sealed segment again, while its raw bytes are still known.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::archive_key::ArchiveKey;
 use super::error::SealError;
 use super::opener::open_segment;
 use super::sealed::SealedSegment;
 use crate::model::Blake3;
 
-/// Opens the segment as a restore would, and compares what comes out with what went in.
-pub(super) fn self_check(
-    segment: &SealedSegment,
-    key: &ArchiveKey,
-    buffer: &mut [u8],
-) -> Result<(), SealError> {
-    check(segment, key, buffer).map_err(|source| SealError::SelfCheck {
-        index: segment.index,
-        source: Box::new(source),
-    })
+/// Opens sealed segments again, one at a time however many threads ask for it, so that it takes the memory
+/// of one.
+///
+/// It is for whoever takes the segments: while one is opened the next is sealed.
+pub struct SelfCheck {
+    key: ArchiveKey,
+    buffer: Mutex<Vec<u8>>,
+}
+
+impl SelfCheck {
+    /// A check of segments that were sealed with that key.
+    pub fn new(key: &ArchiveKey) -> Self {
+        Self {
+            key: key.clone(),
+            buffer: Mutex::new(vec![0; 256 << 10]),
+        }
+    }
+
+    /// Opens the segment as a restore would, and compares what comes out with what went in.
+    pub fn check(&self, segment: &SealedSegment) -> Result<(), SealError> {
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        check(segment, &self.key, &mut buffer).map_err(|source| SealError::SelfCheck {
+            index: segment.index,
+            source: Box::new(source),
+        })
+    }
 }
 
 fn check(segment: &SealedSegment, key: &ArchiveKey, buffer: &mut [u8]) -> Result<(), SealError> {
@@ -46,8 +64,8 @@ mod tests {
             .unwrap()
             .0
             .remove(0);
-        let mut buffer = [0; 512];
-        assert!(self_check(&segment, &key, &mut buffer).is_ok());
+        let check = SelfCheck::new(&key);
+        assert!(check.check(&segment).is_ok());
 
         let mut other = segment.clone();
         other.raw_blake3.0[0] ^= 1;
@@ -58,7 +76,7 @@ mod tests {
         let mut shorter = segment;
         shorter.raw_bytes -= 1;
         for bad in [other, damaged, shorter] {
-            let error = self_check(&bad, &key, &mut buffer).unwrap_err();
+            let error = check.check(&bad).unwrap_err();
             assert!(
                 matches!(error, SealError::SelfCheck { index: 0, .. }),
                 "{error}"

@@ -1,8 +1,6 @@
 //! Keys made for the tests, bytes that are the same on every run, and a sealer for small streams.
 
-use super::{
-    ArchiveKey, SealError, SealOptions, Sealed, SealedSegment, SealedTotals, Sealer, SelfCheck,
-};
+use super::{ArchiveKey, SealError, SealOptions, Sealed, SealedSegment, SealedTotals, Sealer};
 
 pub(crate) const SSH_ED25519: &str = include_str!("test_keys/ssh_ed25519");
 pub(crate) const SSH_ED25519_PUB: &str = include_str!("test_keys/ssh_ed25519.pub");
@@ -41,7 +39,6 @@ pub(crate) fn small_options(threads: usize) -> SealOptions {
         level: 3,
         held_bytes: 1 << 20,
         threads,
-        self_check: SelfCheck::On,
     }
 }
 

@@ -3,9 +3,7 @@
 use std::io::Read;
 
 use super::test_data::{mixed_bytes, seal_all, small_options};
-use super::{
-    ArchiveKey, SealError, SealOptions, Sealed, SealedSegment, Sealer, SelfCheck, open_segment,
-};
+use super::{ArchiveKey, SealError, SealOptions, Sealed, SealedSegment, Sealer, open_segment};
 use crate::model::{Blake3, Sha256};
 
 fn open_all(segments: &[SealedSegment], key: &ArchiveKey) -> Vec<u8> {
@@ -130,10 +128,7 @@ fn a_frame_of_a_wrong_size_is_refused() {
 
 #[test]
 fn buffers_go_around() {
-    let options = SealOptions {
-        self_check: SelfCheck::Off,
-        ..small_options(1)
-    };
+    let options = SealOptions { ..small_options(1) };
     let (mut sealer, receiver) = Sealer::start(options, &ArchiveKey::generate()).unwrap();
     let taker = std::thread::spawn(move || receiver.iter().count());
     let mut addresses = std::collections::HashSet::new();
