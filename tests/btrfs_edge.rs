@@ -13,7 +13,7 @@ use std::time::UNIX_EPOCH;
 
 use coldchain::btrfs::{
     BtrfsError, Expect, ExpectParent, Guard, GuardError, Protocol, Receiver, SendRequest, Sender,
-    StreamSummary, Tools, estimate, identity, kernel_release, require_btrfs, require_root,
+    SentBy, StreamSummary, Tools, estimate, identity, kernel_release, require_btrfs, require_root,
     snapshots, sync,
 };
 use coldchain::model::{SubvolumeIdentity, Uuid};
@@ -30,6 +30,7 @@ fn tools() -> Tools {
 
 fn request(snapshot: &Path, send_parent: Option<&Path>, protocol: Protocol) -> SendRequest {
     SendRequest {
+        by: SentBy::Btrfs,
         snapshot: snapshot.to_owned(),
         send_parent: send_parent.map(Path::to_owned),
         protocol,

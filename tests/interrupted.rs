@@ -339,8 +339,8 @@ fn a_restore_that_died_before_it_knew_what_it_had_made_goes_on() {
     };
     // As `btrfs receive` begins an incremental one.
     let begun = place.join("2025-01-07");
-    let begin = || btrfs(["subvolume", "snapshot"], &[&full, &begun]);
-    begin();
+    let snapshot = || btrfs(["subvolume", "snapshot"], &[&full, &begun]);
+    snapshot();
     fs::write(begun.join("mine"), "of the time after the crash").unwrap();
     let now = chrono::Utc::now();
     for at in [
@@ -355,7 +355,7 @@ fn a_restore_that_died_before_it_knew_what_it_had_made_goes_on() {
     }
     btrfs(["subvolume", "delete"], &[&begun]);
     told(&chrono::Utc::now().to_rfc3339());
-    begin();
+    snapshot();
     sandbox.restore("2025-01-07", &other.root()).ok();
     for date in ["2025-01-01", "2025-01-07"] {
         compare_trees(&sandbox.snapshot(date), &place.join(date));

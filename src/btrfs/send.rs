@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::{ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use super::error::BtrfsError;
 use super::guard::Guard;
@@ -14,6 +16,12 @@ use super::tools::Tools;
 /// The largest pipe that `/proc/sys/fs/pipe-max-size` allows by default.
 const PIPE_BYTES: i32 = 1 << 20;
 
+/// With so many bytes in the pipe it is read at once.
+const WORTH_READING: u64 = 256 << 10;
+
+/// In which the kernel writes less than the pipe holds: it makes about 300 MB a second.
+const A_MOMENT: Duration = Duration::from_millis(1);
+
 /// What to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendRequest {
@@ -23,6 +31,22 @@ pub struct SendRequest {
     pub send_parent: Option<PathBuf>,
     /// In which form.
     pub protocol: Protocol,
+    /// Who asks the kernel for it.
+    pub by: SentBy,
+}
+
+/// Who asks the kernel for a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentBy {
+    /// `btrfs send`.
+    Btrfs,
+    /// This program, as a child of its own: it takes a third less of the processor.
+    Kernel,
+}
+
+impl SentBy {
+    /// Their names in the config.
+    pub const NAMES: [(&'static str, Self); 2] = [("btrfs", Self::Btrfs), ("kernel", Self::Kernel)];
 }
 
 /// The form of a stream.
@@ -61,6 +85,7 @@ impl SendRequest {
 pub struct Sender {
     stdout: ChildStdout,
     running: Running,
+    by: SentBy,
 }
 
 impl Sender {
@@ -70,7 +95,24 @@ impl Sender {
             Protocol::V1 => None,
             Protocol::CompressedData => Some(OsStr::new("--compressed-data")),
         };
-        Self::spawn_with(tools, request, flag, request.action("send"))
+        match request.by {
+            SentBy::Btrfs => Self::spawn_with(tools, request, flag, request.action("send")),
+            SentBy::Kernel => {
+                let action = request.action("send");
+                let program = std::env::current_exe();
+                let program = program.map_err(|source| BtrfsError::Contact {
+                    action: action.clone(),
+                    source,
+                })?;
+                let mut command = Command::new(program);
+                command.arg("send-stream").args(flag);
+                if let Some(parent) = &request.send_parent {
+                    command.arg("--parent").arg(parent);
+                }
+                command.arg("--").arg(&request.snapshot);
+                Self::start(command, tools, action, SentBy::Kernel)
+            }
+        }
     }
 
     fn spawn_with(
@@ -81,12 +123,25 @@ impl Sender {
     ) -> Result<Self, BtrfsError> {
         let mut command = tools.command();
         request.arguments(&mut command, flag);
+        Self::start(command, tools, action, SentBy::Btrfs)
+    }
+
+    fn start(
+        mut command: Command,
+        tools: &Tools,
+        action: String,
+        by: SentBy,
+    ) -> Result<Self, BtrfsError> {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut running = Running::spawn(command, tools, action)?;
         let stdout = running.child.stdout.take().expect("stdout is piped");
         // Best effort: it only spares switches between the sender and its reader.
         let _ = sys::set_pipe_size(&stdout, PIPE_BYTES);
-        Ok(Self { stdout, running })
+        Ok(Self {
+            stdout,
+            running,
+            by,
+        })
     }
 
     /// The process id, which is also its session's.
@@ -103,6 +158,14 @@ impl Sender {
 
 impl Read for Sender {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // The kernel wakes a reader that waits at each of its writes, most of which are some dozens of
+        // bytes. One that comes back a moment later finds more, and no time is lost while the pipe has
+        // room. What is spliced takes a page however short it is, and fills a pipe too soon for that.
+        if self.by == SentBy::Kernel
+            && rustix::io::ioctl_fionread(&self.stdout).is_ok_and(|waiting| waiting < WORTH_READING)
+        {
+            thread::sleep(A_MOMENT);
+        }
         self.stdout.read(buffer)
     }
 }

@@ -26,6 +26,8 @@ const GET_SUBVOL_ROOTREF: Opcode = 0xd000_943d;
 const INO_LOOKUP_USER: Opcode = 0xd000_943e;
 /// `BTRFS_IOC_SNAP_DESTROY_V2`, Linux 5.7.
 const SNAP_DESTROY_V2: Opcode = 0x5000_943f;
+/// `BTRFS_IOC_SEND`. Needs privilege.
+const SEND: Opcode = 0x4048_9426;
 /// `BTRFS_SUBVOL_SPEC_BY_ID`: the subvolume is named by its id.
 const BY_ID: u64 = 1 << 4;
 
@@ -99,12 +101,45 @@ struct VolArgs {
     rest: [u64; 504],
 }
 
+/// `struct btrfs_ioctl_send_args`.
+#[repr(C)]
+struct SendArgs {
+    send_fd: i64,
+    clone_sources_count: u64,
+    clone_sources: *const u64,
+    parent_root: u64,
+    flags: u64,
+    version: u32,
+    reserved: [u8; 28],
+}
+
+/// In which form the kernel sends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SendFlags {
+    flags: u64,
+    version: u32,
+}
+
+impl SendFlags {
+    /// Version 1, which a kernel makes that is asked for nothing.
+    pub(super) const V1: Self = Self {
+        flags: 0,
+        version: 0,
+    };
+    /// `BTRFS_SEND_FLAG_VERSION` for version 2, and `BTRFS_SEND_FLAG_COMPRESSED`.
+    pub(super) const COMPRESSED: Self = Self {
+        flags: 0x8 | 0x10,
+        version: 2,
+    };
+}
+
 // The opcodes carry these sizes; a wrong one would let the kernel write beyond the structure.
 const _: () = assert!(size_of::<SubvolInfo>() == 504);
 const _: () = assert!(size_of::<FsInfo>() == 1024);
 const _: () = assert!(size_of::<RootRefs>() == 4096);
 const _: () = assert!(size_of::<InoLookup>() == 4096);
 const _: () = assert!(size_of::<VolArgs>() == 4096);
+const _: () = assert!(size_of::<SendArgs>() == 72);
 
 /// Whether there is more to ask for.
 pub(super) enum More {
@@ -179,6 +214,29 @@ pub(super) fn destroy_subvolume(fd: impl AsFd, subvolume_id: u64) -> io::Result<
     };
     // SAFETY: the opcode reads one such structure, whose size is asserted above, and it holds no pointer.
     Ok(unsafe { ioctl(fd, Setter::<SNAP_DESTROY_V2, VolArgs>::new(arguments)) }?)
+}
+
+/// Has the kernel write a subvolume's send stream into `into`; returns when it is written. With a parent
+/// that one is also what it may clone from, as `btrfs send -p` has it.
+pub(super) fn send(
+    subvolume: impl AsFd,
+    parent: Option<u64>,
+    flags: SendFlags,
+    into: impl AsFd,
+) -> io::Result<()> {
+    let clone_sources: Vec<u64> = parent.into_iter().collect();
+    let arguments = SendArgs {
+        send_fd: into.as_fd().as_raw_fd().into(),
+        clone_sources_count: clone_sources.len() as u64,
+        clone_sources: clone_sources.as_ptr(),
+        parent_root: parent.unwrap_or(0),
+        flags: flags.flags,
+        version: flags.version,
+        reserved: [0; 28],
+    };
+    // SAFETY: the opcode reads one such structure, whose size is asserted above; its pointer is to as many
+    // ids as it says, and it, they and the descriptor outlive the call.
+    Ok(unsafe { ioctl(subvolume, Setter::<SEND, SendArgs>::new(arguments)) }?)
 }
 
 unsafe extern "C" {

@@ -98,8 +98,24 @@ pub enum Command {
     /// Who opens the archives and who signs the ledgers: the recovery kit, recipients, signing keys
     #[command(subcommand)]
     Key(Key),
+    /// What `backup` starts where `sender = "kernel"`: a snapshot's send stream on stdout
+    #[command(hide = true)]
+    SendStream(SendStream),
     /// Try every store with tiny objects: what it does, what its settings mean, what is amiss
     Doctor,
+}
+
+/// `coldchain send-stream`
+#[derive(Debug, Args)]
+pub struct SendStream {
+    /// The read-only snapshot
+    pub snapshot: PathBuf,
+    /// The read-only snapshot that the receiver has
+    #[arg(long)]
+    pub parent: Option<PathBuf>,
+    /// Version 2, with data as it is compressed on disk
+    #[arg(long)]
+    pub compressed_data: bool,
 }
 
 /// `coldchain init`

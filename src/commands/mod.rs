@@ -18,6 +18,7 @@ mod priority;
 mod prompt;
 mod prune;
 mod restore;
+mod send_stream;
 mod show;
 mod thaw;
 mod verify;
@@ -53,6 +54,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Decide(args) => decide::run(&args, everywhere),
         Command::Key(key) => key::run(&key, everywhere),
         Command::Doctor => doctor::run(everywhere),
+        Command::SendStream(args) => send_stream::run(&args),
     };
     ran.map_err(|error| Interrupt::of_this_process().explain(error))
 }

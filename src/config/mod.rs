@@ -39,6 +39,7 @@ pub use source::{Live, Source, StreamData};
 pub use store::{ColdDir, StoreConfig};
 pub use template::{TemplateFacts, template};
 
+use crate::btrfs::SentBy;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
 use crate::plan::Prices;
 use crate::plan::memory::Archiving;
@@ -55,6 +56,7 @@ const KEYS: &[&str] = &[
     "threads",
     "memory_limit",
     "priority",
+    "sender",
     "self_check",
     "prune",
     "delete_after",
@@ -90,6 +92,8 @@ pub struct Config {
     pub memory_limit: u64,
     /// How urgent archiving, pruning and checking are beside what else the machine does. Default: normal.
     pub priority: Priority,
+    /// Who asks the kernel for a send stream. Default: `btrfs send`.
+    pub sender: SentBy,
     /// Whether a sealed segment is opened and compared before upload. Default: on.
     pub self_check: SelfCheck,
     /// Where archives are deleted that have expired. Default: after each backup.
@@ -243,6 +247,9 @@ impl Config {
             priority: top
                 .read("priority", |field| field.one_of(&Priority::NAMES))?
                 .unwrap_or(Priority::Normal),
+            sender: top
+                .read("sender", |field| field.one_of(&SentBy::NAMES))?
+                .unwrap_or(SentBy::Btrfs),
             compression,
             threads: top
                 .read("threads", |field| {

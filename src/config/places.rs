@@ -15,6 +15,7 @@ use super::{
     Config, DEFAULT_DELETE_AFTER, Origin, Priority, Prune, SelfCheck, compression, system_threads,
     system_timezone,
 };
+use crate::btrfs::SentBy;
 use crate::model::SourceName;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
 use crate::plan::memory::DEFAULT_LIMIT;
@@ -59,6 +60,7 @@ impl Config {
             threads: system_threads(),
             memory_limit: DEFAULT_LIMIT,
             priority: Priority::Normal,
+            sender: SentBy::Btrfs,
             self_check: SelfCheck::On,
             prune: Prune::Elsewhere,
             delete_after: DEFAULT_DELETE_AFTER,

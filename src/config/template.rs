@@ -43,6 +43,10 @@ const TOP: &str = r#"
 # "low" gives backup, decide, prune and verify the processor and the disks when nobody else wants them.
 #priority = "normal"
 
+# Who asks the kernel for a send stream: "btrfs", that is `btrfs send`, or "kernel", coldchain itself. The
+# stream is the same; the second takes less of the processor.
+#sender = "btrfs"
+
 # Open every sealed segment again and compare, before it is uploaded.
 #self_check = true
 

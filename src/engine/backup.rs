@@ -347,6 +347,7 @@ impl Nightly<'_> {
                 StreamData::Plain => Protocol::V1,
                 StreamData::Compressed => Protocol::CompressedData,
             },
+            by: self.config.sender,
         };
         let expected = if self.world.observer.wants_estimate() {
             // It only feeds the bar: the sender itself will say what is wrong.

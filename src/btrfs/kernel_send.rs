@@ -1,0 +1,57 @@
+//! A send stream straight from the kernel, as `btrfs send` asks it for one, without that program between.
+//!
+//! `btrfs send` has the kernel write into a pipe of 64 KiB and splices each of its small writes on into the
+//! pipe that it was given, where each takes a page of its own; that costs as much time as making the
+//! stream. The stream is the same, byte for byte (`tests/btrfs_edge.rs` compares them).
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::error::BtrfsError;
+use super::identity::{identity, open_subvolume};
+use super::send::Protocol;
+use super::sys::{self, SendFlags};
+
+/// Writes the stream of a read-only snapshot into `stdout`, and returns when all of it is written.
+pub fn send_from_kernel(
+    snapshot: &Path,
+    send_parent: Option<&Path>,
+    protocol: Protocol,
+    stdout: impl AsFd,
+) -> Result<(), BtrfsError> {
+    let root = open_subvolume(snapshot)?;
+    let parent = send_parent.map(read_only_id).transpose()?;
+    read_only_id(snapshot)?;
+    let flags = match protocol {
+        Protocol::V1 => SendFlags::V1,
+        Protocol::CompressedData => SendFlags::COMPRESSED,
+    };
+    sys::send(&root, parent, flags, stdout).map_err(|source| BtrfsError::Io {
+        action: "have the kernel send",
+        path: snapshot.to_owned(),
+        source: explained(source),
+    })
+}
+
+/// The id of a subvolume that can be sent or sent against.
+fn read_only_id(path: &Path) -> Result<u64, BtrfsError> {
+    let found = identity(path)?;
+    if found.read_only {
+        Ok(found.subvolume_id)
+    } else {
+        Err(BtrfsError::NotReadOnly {
+            path: path.to_owned(),
+        })
+    }
+}
+
+/// The one refusal of the kernel's that says nothing by its name.
+fn explained(source: io::Error) -> io::Error {
+    if source.kind() == io::ErrorKind::WouldBlock {
+        return io::Error::other(
+            "it is being deduplicated, or another operation holds it; try again",
+        );
+    }
+    source
+}
