@@ -92,15 +92,17 @@ impl<'f> Machine<'f> {
         StateDir::new(&self.path("state")).catalog().unwrap()
     }
 
-    /// The bodies of the archives' entries, as the catalog copied them.
+    /// The bodies of the entries of the archives that are visible, as the catalog copied them.
     fn archives(&self) -> Vec<ArchiveEntry> {
         let entries = self.catalog().entries(&self.frozen.ledger).unwrap();
+        let rows = self.catalog().archives(&self.frozen.ledger).unwrap();
+        let is_visible = |id| rows.iter().any(|row| row.id == id && row.is_visible());
         entries
             .iter()
             .filter_map(|entry| {
                 let (body, _) = split(&entry.object).unwrap();
                 match decode_body(body).unwrap().kind {
-                    EntryKind::Archive(archive) => Some(*archive),
+                    EntryKind::Archive(archive) if is_visible(archive.id) => Some(*archive),
                     _ => None,
                 }
             })

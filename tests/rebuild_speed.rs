@@ -1,10 +1,12 @@
-//! How long it takes to rebuild a catalog of many archives from a directory. It asserts no time, but that
-//! all of it is there; `scripts/bench rebuild` prints what it takes.
+//! How long it takes to rebuild a catalog of many archives from a directory, and what `list` and `plan` take
+//! with it. It asserts no time, but that all of it is there; `scripts/bench rebuild` and `scripts/bench
+//! catalog` print what it takes.
 
 mod common;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use chrono::{Days, NaiveDate};
@@ -16,6 +18,7 @@ use coldchain::model::{
     ArchiveId, ArchiveKind, LedgerId, SegmentRecord, Sha256, Uuid, keys as names,
 };
 use coldchain::progress::Quiet;
+use coldchain::seal::generate_identity;
 
 use common::rng::Rng;
 
@@ -188,4 +191,58 @@ fn a_catalog_of_many_archives_is_rebuilt() {
             .len() as u64,
         count
     );
+    let config = directory.path().join("config.toml");
+    fs::write(
+        &config,
+        format!(
+            r#"
+                timezone = "UTC"
+                state_dir = "{state}"
+
+                [[source]]
+                name = "home"
+                store = "shelf"
+
+                [store.shelf]
+                type = "dir"
+                path = "{store}"
+
+                [encryption]
+                recipients = ["{recipient}"]
+            "#,
+            state = directory.path().join("state").display(),
+            store = store.display(),
+            recipient = generate_identity().1,
+        ),
+    )
+    .unwrap();
+    let listed = timed(&config, &["list"], count);
+    assert!(listed.lines().count() as u64 >= count, "{listed}");
+    let planned = timed(&config, &["plan"], count);
+    assert!(planned.contains("  home  full"), "{planned}");
+}
+
+/// Runs the program several times, prints the median of what it took, and returns what it said.
+fn timed(config: &Path, words: &[&str], archives: u64) -> String {
+    let mut took = Vec::new();
+    let mut said = String::new();
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let ran = Command::new(env!("CARGO_BIN_EXE_coldchain"))
+            .args(words)
+            .arg("--config")
+            .arg(config)
+            .output()
+            .unwrap();
+        took.push(begun.elapsed());
+        assert!(ran.status.success(), "{ran:?}");
+        said = String::from_utf8(ran.stdout).unwrap();
+    }
+    took.sort();
+    println!(
+        "{}: {:.3} s with {archives} archives",
+        words.join(" "),
+        took[2].as_secs_f64()
+    );
+    said
 }
