@@ -127,8 +127,14 @@ fn a_source_that_has_moved_goes_on_although_its_old_snapshots_still_stand() {
         &format!("restore home --to {to} --identity $T/kit --yes --writable live"),
     );
     move_source(&machine, &disk);
+    // Not adopted, the next archive is a full: the old snapshot is of no use here.
+    let plan = done(&machine, "plan 2024-01-07");
+    assert!(plan.contains("full"), "{plan}");
+    assert!(plan.contains("is on another filesystem"), "{plan}");
     let said = done(&machine, &format!("adopt home {to}"));
     assert!(said.contains("home/2024-01-01, as 2024-01-01;"), "{said}");
+    let plan = done(&machine, "plan 2024-01-07");
+    assert!(plan.contains("incremental"), "{plan}");
     fs::write(disk.path("home/live/letter"), "two\n").unwrap();
     done(&machine, "backup 2024-01-07");
     assert_eq!(

@@ -1,7 +1,10 @@
 //! Gathering what the planner needs to know.
 
+use std::path::Path;
+
 use chrono::NaiveDate;
 
+use crate::btrfs;
 use crate::catalog::{ArchiveRow, Catalog};
 use crate::config::{Config, Source};
 use crate::engine::snapshot;
@@ -110,6 +113,14 @@ pub(super) fn warn_of_silence(facts: &Facts, observer: &dyn Observer) {
     }
 }
 
+/// Whether a snapshot is known to be on another filesystem than its source's subvolume.
+fn is_elsewhere(source: &Source, snapshot: &Path) -> bool {
+    let live = source.live.as_ref();
+    let id = |path: &Path| btrfs::filesystem_id(path).ok();
+    let ids = live.and_then(|live| Some((id(&live.subvolume)?, id(snapshot)?)));
+    ids.is_some_and(|(source, snapshot)| source != snapshot)
+}
+
 /// The schedule that the config gives a source.
 pub fn schedule(source: &Source) -> Schedule {
     Schedule {
@@ -140,6 +151,13 @@ fn send_parent_snapshot(
         return Ok(SendParentSnapshot::Gone);
     };
     Ok(match snapshot::check(&row)? {
+        // A source that has moved can't be sent against what stayed behind.
+        Ok(_) if is_elsewhere(source, &row.path) => {
+            let path = row.path.display();
+            SendParentSnapshot::Changed(format!(
+                "{path} is on another filesystem than the subvolume"
+            ))
+        }
         Ok(_) => SendParentSnapshot::Intact,
         Err(why) if why.ends_with("is gone") => SendParentSnapshot::Gone,
         Err(why) => SendParentSnapshot::Changed(why),
