@@ -99,12 +99,8 @@ impl Sender {
             SentBy::Btrfs => Self::spawn_with(tools, request, flag, request.action("send")),
             SentBy::Kernel => {
                 let action = request.action("send");
-                let program = std::env::current_exe();
-                let program = program.map_err(|source| BtrfsError::Contact {
-                    action: action.clone(),
-                    source,
-                })?;
-                let mut command = Command::new(program);
+                // This very program, also when a newer one was installed in its place meanwhile.
+                let mut command = Command::new("/proc/self/exe");
                 command.arg("send-stream").args(flag);
                 if let Some(parent) = &request.send_parent {
                     command.arg("--parent").arg(parent);

@@ -98,12 +98,14 @@ impl S3Store<'_> {
 
     /// Deletes what a delete marker hides from whoever looks. Amazon says of a marker that it is one,
     /// other services answer as if nothing had ever been there (`SeaweedFS`). Where versions may not be
-    /// listed that answer has to do.
+    /// listed, or can't be, that answer has to do.
     async fn remove_hidden(&self, key: &str) -> Result<Deleted, StoreError> {
         match self.versions(key).await {
             Ok(versions) if versions.is_empty() => Ok(Deleted::Absent),
             Ok(_) => self.remove_versions(key).await,
-            Err(error) if error.kind == ErrorKind::Denied => Ok(Deleted::Absent),
+            Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Unsupported) => {
+                Ok(Deleted::Absent)
+            }
             Err(error) => Err(error),
         }
     }
