@@ -16,7 +16,8 @@ use coldchain::store::{
 
 use common::loopfs::real_btrfs_available;
 use common::rng::Rng;
-use common::sandbox::{SOURCE, Sandbox, asked, error_of, which};
+use common::s3_server::{ENV, S3Server};
+use common::sandbox::{SOURCE, Sandbox, Setup, asked, error_of, which};
 use common::tree::{make_rich_tree, mutate_tree};
 
 /// Keeps what it is told.
@@ -87,6 +88,28 @@ fn a_night_with_nothing_due_takes_its_snapshot_and_writes_nothing_to_the_store()
     }
     assert_eq!(sandbox.committed(), ["2025-01-01"]);
     assert_eq!(sandbox.archives("unfinished").len(), 0);
+}
+
+#[test]
+fn a_night_with_nothing_due_costs_two_requests_at_most() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let server = S3Server::new();
+    let sandbox = Sandbox::with(&Setup {
+        store: Some(&server.store_table("")),
+        env: &ENV,
+        ..Setup::default()
+    });
+    make_rich_tree(&sandbox.source(), &mut Rng::new(23));
+    sandbox.backup("2025-01-01");
+    for date in ["2025-01-02", "2025-01-03"] {
+        server.forget_requests();
+        let ran = sandbox.backup(date);
+        assert!(ran.stdout.contains("nothing due"), "{ran:?}");
+        let requests = server.requests();
+        assert!((1..=2).contains(&requests.len()), "{requests:?}");
+    }
 }
 
 #[test]

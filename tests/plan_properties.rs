@@ -4,7 +4,7 @@ use chrono::{Days, NaiveDate};
 use coldchain::model::Sha256;
 use coldchain::plan::{
     Action, Archived, BackupPlan, Chain, ChainExpiry, Condition, Facts, History, Request, Schedule,
-    SendParentSnapshot, Verification, carry_out, expires_on, expiring, plan_backup, plan_restore,
+    SendParentSnapshot, Verification, carry_out, expiring, expiry_dates, plan_backup, plan_restore,
     simulate,
 };
 use proptest::prelude::*;
@@ -317,8 +317,7 @@ proptest! {
                 continue;
             }
             let chains = history.chains();
-            for chain in chains.iter().rev().skip(1) {
-                let expires = expires_on(&history, chain.id, &schedule);
+            for expires in expiry_dates(&chains, &schedule).into_iter().rev().skip(1) {
                 assert!(expires.is_some_and(|expires| expires > plan.date), "{plan:#?}");
             }
         }

@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -13,16 +13,26 @@ use chrono::{Days, NaiveDate};
 use coldchain::config::{Prune, StoreConfig};
 use coldchain::engine::{NewKeys, Rebuilding, StateDir, Trusted, Unfinished, World, rebuild};
 use coldchain::ledger::{encode_body, root_grant, sign};
-use coldchain::model::entry::{ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry};
+use coldchain::model::entry::{
+    ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry,
+};
 use coldchain::model::{
     ArchiveId, ArchiveKind, LedgerId, SegmentRecord, Sha256, Uuid, keys as names,
 };
 use coldchain::progress::Quiet;
 use coldchain::seal::generate_identity;
 
+use tempfile::TempDir;
+
 use common::rng::Rng;
 
-/// An archive of a chain of twelve has so many segments.
+/// The date of the first archive.
+const FIRST: NaiveDate = NaiveDate::from_ymd_opt(1999, 1, 1).unwrap();
+
+/// Archives of a chain.
+const CHAIN: u64 = 12;
+
+/// Segments of an archive.
 const SEGMENTS: usize = 3;
 
 /// A ledger that is written straight into a directory, with small objects beside it.
@@ -60,27 +70,33 @@ impl Writer<'_> {
         &mut self,
         number: u64,
         before: Option<&ArchiveEntry>,
+        stays: bool,
         rng: &mut Rng,
     ) -> ArchiveEntry {
-        let first: NaiveDate = "1999-01-01".parse().unwrap();
         let id = ArchiveId {
-            date: first + Days::new(number),
+            date: FIRST + Days::new(number),
             kind: match before {
                 Some(_) => ArchiveKind::Incremental,
                 None => ArchiveKind::Full,
             },
             nonce: number,
         };
-        let directory = self.store.join(names::archive_prefix("home", &id));
-        fs::create_dir_all(directory).unwrap();
-        fs::write(self.store.join(names::archive_key("home", &id)), b"key").unwrap();
+        let object = |key: String, bytes: &[u8]| {
+            if stays {
+                fs::write(self.store.join(key), bytes).unwrap();
+            }
+        };
+        if stays {
+            fs::create_dir_all(self.store.join(names::archive_prefix("home", &id))).unwrap();
+        }
+        object(names::archive_key("home", &id), b"key");
         let segments: Vec<SegmentRecord> = (0..)
             .take(SEGMENTS)
             .map(|index| {
                 let bytes = rng.bytes(32);
                 let sha256 = Sha256::of(&bytes);
                 let key = names::segment("home", &id, index, &sha256);
-                fs::write(self.store.join(key), &bytes).unwrap();
+                object(key, &bytes);
                 SegmentRecord {
                     raw_bytes: 64,
                     sealed_bytes: 32,
@@ -114,6 +130,13 @@ impl Writer<'_> {
         self.write(EntryKind::Archive(Box::new(archive.clone())));
         archive
     }
+
+    fn retire(&mut self, chain: &[ArchiveEntry]) {
+        self.write(EntryKind::Retire(RetireEntry {
+            archives: chain.iter().map(|archive| archive.id).collect(),
+            reason: "its time is over".to_owned(),
+        }));
+    }
 }
 
 /// Seconds that this process has computed so far, as the kernel counts them in hundredths: on a machine
@@ -131,12 +154,39 @@ fn computing() -> f64 {
     ticks as f64 / 100.0
 }
 
-#[test]
-fn a_catalog_of_many_archives_is_rebuilt() {
-    let count = match std::env::var("COLDCHAIN_BENCH_ARCHIVES") {
-        Ok(count) => count.parse().unwrap(),
-        Err(_) => 60,
-    };
+/// How many archives to make where nobody asked for more.
+const FEW: u64 = 60;
+
+fn asked_for() -> u64 {
+    std::env::var("COLDCHAIN_BENCH_ARCHIVES").map_or(FEW, |count| count.parse().unwrap())
+}
+
+/// What becomes of old chains.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Old {
+    /// All of them stay.
+    Kept,
+    /// They were retired and deleted, as nightly runs do: two are in sight.
+    Retired,
+}
+
+/// A store with a ledger of many archives, and the catalog that was rebuilt from it.
+struct Rebuilt {
+    directory: TempDir,
+    state_dir: StateDir,
+    /// How many archives are in sight.
+    visible: u64,
+    /// How many chains these are.
+    chains: u64,
+}
+
+impl Rebuilt {
+    fn store(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+}
+
+fn rebuilt(count: u64, old: Old) -> Rebuilt {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
     fs::create_dir_all(store.join("home/ledger")).unwrap();
@@ -151,10 +201,17 @@ fn a_catalog_of_many_archives_is_rebuilt() {
     let keys = vec![root_grant(&root), writer.keys.grant.clone()];
     writer.write(EntryKind::Open(OpenEntry { keys }));
     let mut rng = Rng::new(1);
-    let mut before: Option<ArchiveEntry> = None;
+    let mut chains: Vec<Vec<ArchiveEntry>> = Vec::new();
     for number in 0..count {
-        let parent = before.take().filter(|_| number % 12 != 0);
-        before = Some(writer.archive(number, parent.as_ref(), &mut rng));
+        if number % CHAIN == 0 {
+            if old == Old::Retired && chains.len() == 2 {
+                writer.retire(&chains.remove(0));
+            }
+            chains.push(Vec::new());
+        }
+        let stays = old == Old::Kept || number / CHAIN + 2 > (count - 1) / CHAIN;
+        let chain = chains.last_mut().expect("one was pushed");
+        chain.push(writer.archive(number, chain.last(), stays, &mut rng));
     }
 
     let trusted = Trusted {
@@ -164,7 +221,7 @@ fn a_catalog_of_many_archives_is_rebuilt() {
     let rebuilding = Rebuilding {
         state_dir: &state_dir,
         stores: &[StoreConfig::Dir {
-            path: store.clone(),
+            path: store,
             cold: None,
         }],
         trusted: &trusted,
@@ -175,23 +232,37 @@ fn a_catalog_of_many_archives_is_rebuilt() {
     };
     let (begun, computed) = (Instant::now(), computing());
     let rebuilt = rebuild(&rebuilding, World::real(&Quiet)).unwrap();
+    let visible = chains.iter().map(|chain| chain.len() as u64).sum();
     println!(
-        "rebuild: {count} archives of {SEGMENTS} segments in {:.1} s, of which {:.1} s computing",
+        "rebuild: {count} archives of {SEGMENTS} segments, {visible} of them in sight, in {:.1} s, of which \
+         {:.1} s computing",
         begun.elapsed().as_secs_f64(),
         computing() - computed
     );
     assert_eq!(rebuilt.damage(), 0);
-    assert_eq!(rebuilt.read[0].archives, count);
-    assert_eq!(
-        state_dir
-            .catalog()
-            .unwrap()
-            .archives(&LedgerId([7; 16]))
-            .unwrap()
-            .len() as u64,
-        count
-    );
-    let config = directory.path().join("config.toml");
+    assert_eq!(rebuilt.read[0].archives, visible);
+    Rebuilt {
+        directory,
+        state_dir,
+        visible,
+        chains: chains.len() as u64,
+    }
+}
+
+#[test]
+fn a_catalog_of_many_archives_is_rebuilt() {
+    let count = asked_for();
+    let made = rebuilt(count, Old::Kept);
+    let catalog = made.state_dir.catalog().unwrap();
+    let archives = catalog.archives(&LedgerId([7; 16])).unwrap();
+    assert_eq!(archives.len() as u64, count);
+}
+
+#[test]
+fn a_ledger_of_many_archives_is_listed_and_planned_with() {
+    let count = asked_for();
+    let made = rebuilt(count, Old::Retired);
+    let config = made.directory.path().join("config.toml");
     fs::write(
         &config,
         format!(
@@ -210,16 +281,22 @@ fn a_catalog_of_many_archives_is_rebuilt() {
                 [encryption]
                 recipients = ["{recipient}"]
             "#,
-            state = directory.path().join("state").display(),
-            store = store.display(),
+            state = made.directory.path().join("state").display(),
+            store = made.store().display(),
             recipient = generate_identity().1,
         ),
     )
     .unwrap();
-    let listed = timed(&config, &["list"], count);
-    assert!(listed.lines().count() as u64 >= count, "{listed}");
-    let planned = timed(&config, &["plan"], count);
-    assert!(planned.contains("  home  full"), "{planned}");
+    let lines = |text: &str| text.lines().count() as u64;
+    let current = timed(&config, &["list"], count);
+    assert_eq!(lines(&current), 1 + made.chains + made.visible, "{current}");
+    let all = timed(&config, &["list", "--all"], count);
+    assert_eq!(lines(&all), 1 + count.div_ceil(CHAIN) + count, "{all}");
+    // There are so many nights only up to the far future.
+    let next = (FIRST + Days::new(count)).to_string();
+    let planned = timed(&config, &["plan", &next], count);
+    assert!(planned.starts_with(&next), "{planned}");
+    assert!(!planned.contains("later archive"), "{planned}");
 }
 
 /// Runs the program several times, prints the median of what it took, and returns what it said.

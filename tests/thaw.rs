@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use common::loopfs::{LoopFs, real_btrfs_available};
 use common::rng::Rng;
-use common::s3_server::{ACCESS_KEY, BUCKET, Config, Mode, Operation, S3Server, SECRET_KEY};
+use common::s3_server::{BUCKET, Config, ENV, Mode, Operation, S3Server};
 use common::sandbox::{Ran, SOURCE, Sandbox, Setup};
 use common::tree::compare_trees;
 
@@ -40,18 +40,12 @@ impl Cold {
 
     fn on(server: S3Server, class: &str, tables: &str) -> Self {
         server.clock().set(start());
-        let store = format!(
-            "type = \"s3\"\nbucket = \"{BUCKET}\"\nregion = \"us-east-1\"\nendpoint = \"{}\"\n\
-             storage_class = \"{class}\"\ngive_up_after = \"4s\"\n{tables}",
-            server.endpoint()
-        );
+        let store = server.store_table(&format!(
+            "storage_class = \"{class}\"\ngive_up_after = \"4s\"\n{tables}"
+        ));
         let sandbox = Sandbox::with(&Setup {
             store: Some(&store),
-            env: &[
-                ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
-                ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
-                ("AWS_EC2_METADATA_DISABLED", "true"),
-            ],
+            env: &ENV,
             ..Setup::default()
         });
         let cold = Self { server, sandbox };

@@ -1,9 +1,12 @@
 //! Reading archives and their segments.
 
+use std::collections::{BTreeSet, HashSet};
+
 use chrono::NaiveDate;
 use rusqlite::Row;
 
 use super::Catalog;
+use super::columns::Columns;
 use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::archive::{ArchiveKind, ArchiveState, UnknownWord};
 use crate::model::entry::Timestamp;
@@ -98,11 +101,14 @@ impl std::str::FromStr for SegmentState {
     }
 }
 
-const ARCHIVES: &str = "SELECT archive.*,
-        (SELECT count(*) FROM segment WHERE archive = archive.id) AS segments,
-        (SELECT sum(raw_bytes) FROM segment WHERE archive = archive.id) AS raw_so_far,
-        (SELECT sum(sealed_bytes) FROM segment WHERE archive = archive.id) AS sealed_so_far
-    FROM archive WHERE ledger = ?1 AND state <> 'abandoned' ORDER BY date, begun_at, id";
+/// What [`ArchiveRow::read`] takes, in its order. Sums are made only of what has none of its own yet.
+const COLUMNS: &str =
+    "id, seq, date, slot, kind, chain, send_parent, state, stream_uuid, stream_ctransid,
+    send_parent_uuid,
+    coalesce(raw_bytes, (SELECT sum(raw_bytes) FROM segment WHERE archive = archive.id), 0),
+    coalesce(sealed_bytes, (SELECT sum(sealed_bytes) FROM segment WHERE archive = archive.id), 0),
+    protocol, kernel, btrfs_progs, (SELECT count(*) FROM segment WHERE archive = archive.id),
+    recipients, snapshot, deletion, begun_at, verified_at, damaged_at, storage_class";
 
 impl SegmentRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -122,37 +128,32 @@ impl SegmentRow {
 
 impl ArchiveRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let or_so_far = |column: &str, so_far: &str| -> rusqlite::Result<u64> {
-            Ok(match row.get::<_, Option<u64>>(column)? {
-                Some(bytes) => bytes,
-                None => row.get::<_, Option<u64>>(so_far)?.unwrap_or(0),
-            })
-        };
+        let columns = Columns::of(row);
         Ok(Self {
-            id: parsed(row, "id")?,
-            seq: row.get("seq")?,
-            date: parsed(row, "date")?,
-            slot: parsed(row, "slot")?,
-            kind: parsed(row, "kind")?,
-            chain: parsed(row, "chain")?,
-            send_parent: parsed_or_null(row, "send_parent")?,
-            state: parsed(row, "state")?,
-            stream_uuid: parsed_or_null(row, "stream_uuid")?,
-            stream_ctransid: row.get("stream_ctransid")?,
-            send_parent_uuid: parsed_or_null(row, "send_parent_uuid")?,
-            raw_bytes: or_so_far("raw_bytes", "raw_so_far")?,
-            sealed_bytes: or_so_far("sealed_bytes", "sealed_so_far")?,
-            protocol: row.get("protocol")?,
-            kernel: row.get("kernel")?,
-            btrfs_progs: row.get("btrfs_progs")?,
-            segments: row.get("segments")?,
-            recipients: parsed(row, "recipients")?,
-            snapshot: row.get("snapshot")?,
-            deletion: row.get("deletion")?,
-            begun_at: parsed(row, "begun_at")?,
-            verified_at: parsed_or_null(row, "verified_at")?,
-            damaged_at: parsed_or_null(row, "damaged_at")?,
-            storage_class: parsed_or_null(row, "storage_class")?,
+            id: columns.parsed()?,
+            seq: columns.value()?,
+            date: columns.parsed()?,
+            slot: columns.parsed()?,
+            kind: columns.parsed()?,
+            chain: columns.parsed()?,
+            send_parent: columns.parsed_or_null()?,
+            state: columns.parsed()?,
+            stream_uuid: columns.parsed_or_null()?,
+            stream_ctransid: columns.value()?,
+            send_parent_uuid: columns.parsed_or_null()?,
+            raw_bytes: columns.value()?,
+            sealed_bytes: columns.value()?,
+            protocol: columns.value()?,
+            kernel: columns.value()?,
+            btrfs_progs: columns.value()?,
+            segments: columns.value()?,
+            recipients: columns.parsed()?,
+            snapshot: columns.value()?,
+            deletion: columns.value()?,
+            begun_at: columns.parsed()?,
+            verified_at: columns.parsed_or_null()?,
+            damaged_at: columns.parsed_or_null()?,
+            storage_class: columns.parsed_or_null()?,
         })
     }
 
@@ -165,12 +166,64 @@ impl ArchiveRow {
 impl Catalog {
     /// A ledger's archives and unfinished attempts by date; abandoned attempts are left out.
     pub fn archives(&self, ledger: &LedgerId) -> Result<Vec<ArchiveRow>, CatalogError> {
-        self.select(
+        self.archives_where(
+            ledger,
+            "ledger = ?1 AND state IN ('unfinished', 'committing', 'committed', 'retired')",
+        )
+    }
+
+    /// Those of [`Catalog::archives`] that are not retired, and the fulls of their chains, retired or not.
+    /// However many others are, it takes no longer.
+    pub fn current(&self, ledger: &LedgerId) -> Result<Vec<ArchiveRow>, CatalogError> {
+        let mut rows = self.archives_where(
+            ledger,
+            "ledger = ?1 AND state IN ('unfinished', 'committing', 'committed')",
+        )?;
+        let there: HashSet<ArchiveId> = rows.iter().map(|row| row.id).collect();
+        let chains: BTreeSet<ArchiveId> = rows.iter().map(|row| row.chain).collect();
+        for chain in chains.iter().filter(|chain| !there.contains(*chain)) {
+            rows.extend(self.select(
+                "read the full of a chain",
+                &format!("SELECT {COLUMNS} FROM archive WHERE id = ?1 AND state <> 'abandoned'"),
+                [chain.to_string()],
+                ArchiveRow::read,
+            )?);
+        }
+        sort(&mut rows);
+        Ok(rows)
+    }
+
+    /// A ledger's committed archives by date: what a night goes by. However many are retired, it takes
+    /// no longer.
+    pub fn visible(&self, ledger: &LedgerId) -> Result<Vec<ArchiveRow>, CatalogError> {
+        self.archives_where(ledger, "ledger = ?1 AND state = 'committed'")
+    }
+
+    /// Whether a ledger has retired archives that nobody has begun to delete.
+    pub fn has_to_delete(&self, ledger: &LedgerId) -> Result<bool, CatalogError> {
+        let found = self.select(
+            "look for archives to delete",
+            "SELECT EXISTS (SELECT 1 FROM archive
+                WHERE ledger = ?1 AND state = 'retired' AND deletion IS NULL)",
+            [ledger.to_string()],
+            |row| row.get::<_, bool>(0),
+        )?;
+        Ok(found == [true])
+    }
+
+    fn archives_where(
+        &self,
+        ledger: &LedgerId,
+        condition: &str,
+    ) -> Result<Vec<ArchiveRow>, CatalogError> {
+        let mut rows = self.select(
             "read the archives",
-            ARCHIVES,
+            &format!("SELECT {COLUMNS} FROM archive WHERE {condition}"),
             [ledger.to_string()],
             ArchiveRow::read,
-        )
+        )?;
+        sort(&mut rows);
+        Ok(rows)
     }
 
     /// The segments of an archive, in order.
@@ -182,4 +235,9 @@ impl Catalog {
             SegmentRow::read,
         )
     }
+}
+
+/// By date. Not by SQLite, which sorts many rows on disk.
+fn sort(rows: &mut [ArchiveRow]) {
+    rows.sort_by_key(|row| (row.date, row.begun_at, row.id));
 }

@@ -7,6 +7,7 @@ mod absorb;
 mod advice;
 mod archives;
 mod attempts;
+mod columns;
 mod entries;
 mod error;
 mod operation;
@@ -22,9 +23,10 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 pub use absorb::Effect;
 pub use archives::{ArchiveRow, SegmentRow, SegmentState};
@@ -43,17 +45,21 @@ pub use verifications::VerificationRow;
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
     include_str!("../../schema/0003_resume.sql"),
     include_str!("../../schema/0004_verification.sql"),
     include_str!("../../schema/0005_snapshot_parent.sql"),
     include_str!("../../schema/0006_deletion.sql"),
+    include_str!("../../schema/0007_archive_by_state.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(30);
+
+/// How long to wait before asking for the journal again.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 /// An open catalog.
 #[derive(Debug)]
@@ -89,9 +95,7 @@ impl Catalog {
         connection
             .busy_timeout(BUSY)
             .doing("set the busy timeout")?;
-        connection
-            .pragma_update(None, "journal_mode", "WAL")
-            .doing("open the journal")?;
+        open_journal(&connection).doing("open the journal")?;
         // WAL with NORMAL may lose the last commits on power loss; an intent must not be lost.
         connection
             .pragma_update(None, "synchronous", "FULL")
@@ -138,6 +142,26 @@ impl Catalog {
                 .doing("write the schema's version")?;
         }
         transaction.commit().doing("finish the migration")
+    }
+}
+
+/// Has a new catalog keep a write-ahead journal, which an old one does already.
+///
+/// SQLite doesn't wait here: it has read the file to see which journal it has, and a connection that
+/// has read is told at once that another one is writing, since they might wait for each other. Of
+/// runs that find no catalog and make it together, that would be an error for all but one.
+fn open_journal(connection: &Connection) -> rusqlite::Result<()> {
+    let until = Instant::now() + BUSY;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < until =>
+            {
+                thread::sleep(TRY_AGAIN);
+            }
+            done => return done,
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use rusqlite::{Row, Transaction, params};
 
 use super::Catalog;
-use super::error::{CatalogError, parsed};
+use super::columns::Columns;
+use super::error::CatalogError;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, LedgerId, VerifyLevel, VerifyOutcome};
 
@@ -22,11 +23,12 @@ pub struct VerificationRow {
 
 impl VerificationRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let columns = Columns::of(row);
         Ok(Self {
-            archive: parsed(row, "archive")?,
-            level: parsed(row, "level")?,
-            outcome: parsed(row, "outcome")?,
-            at: parsed(row, "at")?,
+            archive: columns.parsed()?,
+            level: columns.parsed()?,
+            outcome: columns.parsed()?,
+            at: columns.parsed()?,
         })
     }
 }
@@ -36,8 +38,25 @@ impl Catalog {
     pub fn verifications(&self, ledger: &LedgerId) -> Result<Vec<VerificationRow>, CatalogError> {
         self.select(
             "read what checks have shown",
-            "SELECT verification.* FROM verification JOIN archive ON archive.id = verification.archive
+            "SELECT archive, level, outcome, at FROM verification
+             JOIN archive ON archive.id = verification.archive
              WHERE archive.ledger = ?1 ORDER BY archive.date, archive.id, at",
+            [ledger.to_string()],
+            VerificationRow::read,
+        )
+    }
+
+    /// What checks of a ledger's committed archives have shown, in any order. However many others are
+    /// retired, it takes no longer.
+    pub fn visible_verifications(
+        &self,
+        ledger: &LedgerId,
+    ) -> Result<Vec<VerificationRow>, CatalogError> {
+        self.select(
+            "read what checks have shown",
+            "SELECT archive, level, outcome, at FROM archive
+             CROSS JOIN verification ON verification.archive = archive.id
+             WHERE archive.ledger = ?1 AND archive.state = 'committed'",
             [ledger.to_string()],
             VerificationRow::read,
         )

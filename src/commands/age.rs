@@ -1,5 +1,7 @@
 //! How long ago archives were last found sound, in words.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
 use crate::catalog::VerificationRow;
@@ -16,38 +18,40 @@ pub(super) struct Verified {
 }
 
 impl Verified {
-    /// One archive.
-    fn of(archive: ArchiveId, checks: &[VerificationRow]) -> Self {
-        let newest = |least: VerifyLevel| {
-            let sound = checks.iter().filter(|check| {
-                check.archive == archive
-                    && check.outcome == VerifyOutcome::Sound
-                    && check.level >= least
-            });
-            sound.map(|check| check.at).max()
-        };
-        Self {
-            at: newest(VerifyLevel::Listing),
-            deep: newest(VerifyLevel::Deep),
+    /// That nothing is known.
+    pub(super) const NEVER: Self = Self {
+        at: None,
+        deep: None,
+    };
+
+    /// Each archive that was ever found sound.
+    pub(super) fn each(checks: &[VerificationRow]) -> HashMap<ArchiveId, Self> {
+        let mut each: HashMap<ArchiveId, Self> = HashMap::new();
+        for check in checks {
+            if check.outcome == VerifyOutcome::Sound {
+                let verified = each.entry(check.archive).or_insert(Self::NEVER);
+                // `None` is less than any moment.
+                verified.at = verified.at.max(Some(check.at));
+                if check.level >= VerifyLevel::Deep {
+                    verified.deep = verified.deep.max(Some(check.at));
+                }
+            }
         }
+        each
     }
 
     /// Several archives: when the one that was longest left alone was.
     pub(super) fn all(
         archives: impl Iterator<Item = ArchiveId>,
-        checks: &[VerificationRow],
+        each: &HashMap<ArchiveId, Self>,
     ) -> Self {
-        // `None` is less than any moment.
         archives
-            .map(|archive| Self::of(archive, checks))
+            .map(|archive| each.get(&archive).copied().unwrap_or(Self::NEVER))
             .reduce(|all, one| Self {
                 at: all.at.min(one.at),
                 deep: all.deep.min(one.deep),
             })
-            .unwrap_or(Self {
-                at: None,
-                deep: None,
-            })
+            .unwrap_or(Self::NEVER)
     }
 
     /// `verified 3 days ago (deep 40 days ago)`
@@ -102,7 +106,7 @@ mod tests {
         ];
         let in_words = |checks: &[VerificationRow]| {
             let archives = [full, incremental].map(|id| id.parse().unwrap());
-            Verified::all(archives.into_iter(), checks).in_words(now)
+            Verified::all(archives.into_iter(), &Verified::each(checks)).in_words(now)
         };
         assert_eq!(in_words(&checks), "not verified yet");
         checks.push(check(incremental, VerifyLevel::Checksums, 27));

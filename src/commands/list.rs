@@ -1,5 +1,6 @@
 //! `coldchain list`: chains and their archives, as a tree.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -16,7 +17,10 @@ use crate::error::Error;
 use crate::model::archive::ArchiveState;
 use crate::model::size::Bytes;
 use crate::model::{ArchiveId, SourceName};
-use crate::plan::{History, Schedule, expires_on};
+use crate::plan::{Chain, expiry_dates};
+
+/// Archives of a chain that became as long as the default schedule lets it.
+const USUAL_CHAIN: usize = 12;
 
 /// A source as it is listed.
 struct Listed {
@@ -25,6 +29,15 @@ struct Listed {
     /// `None` where no config says what is scheduled.
     next_slot: Option<NaiveDate>,
     chains: Vec<ListedChain>,
+}
+
+/// What of a source is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Retired archives too.
+    Everything,
+    /// Without what only a revive could bring back into sight.
+    Current,
 }
 
 /// When a chain's time is over.
@@ -64,11 +77,12 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     let mut listed = Vec::new();
     for source in sources(&config, args.source.as_deref())? {
         let store = store_url(&config.stores[&source.store]);
-        let mut source = gather(&config, source, store, &catalog)?;
-        if !args.all {
-            source.hide_retired();
-        }
-        listed.push(source);
+        let asked = if args.all {
+            Asked::Everything
+        } else {
+            Asked::Current
+        };
+        listed.push(gather(&config, source, store, asked, &catalog)?);
     }
     if everywhere.json {
         let sources: Vec<Value> = listed.iter().map(Listed::to_json).collect();
@@ -83,6 +97,7 @@ fn gather(
     config: &Config,
     source: &Source,
     store: String,
+    asked: Asked,
     catalog: &Catalog,
 ) -> Result<Listed, Error> {
     let schedule = match source.origin {
@@ -91,64 +106,64 @@ fn gather(
     };
     let (archives, checks) = match catalog.source(&source.name)? {
         Some(row) => (
-            catalog.archives(&row.ledger)?,
-            catalog.verifications(&row.ledger)?,
+            match asked {
+                Asked::Everything => catalog.archives(&row.ledger)?,
+                Asked::Current => catalog.current(&row.ledger)?,
+            },
+            catalog.visible_verifications(&row.ledger)?,
         ),
         None => (Vec::new(), Vec::new()),
     };
     let history = history(&archives);
-    let mut chains: Vec<ListedChain> = Vec::new();
+    let visible = history.chains();
+    let expiries = schedule
+        .as_ref()
+        .map(|schedule| expiry_dates(&visible, schedule));
+    let mut chains: BTreeMap<ArchiveId, Vec<ArchiveRow>> = BTreeMap::new();
     for archive in archives {
-        let known = chains.iter().position(|chain| chain.id == archive.chain);
-        let at = known.unwrap_or_else(|| {
-            chains.push(chain(archive.chain, &history, schedule.as_ref()));
-            chains.len() - 1
-        });
-        chains[at].archives.push(archive);
+        let chain = chains.entry(archive.chain);
+        chain
+            .or_insert_with(|| Vec::with_capacity(USUAL_CHAIN))
+            .push(archive);
     }
-    for chain in &mut chains {
-        chain.state = state(chain, &history);
-        let visible = chain.archives.iter().filter(|archive| archive.is_visible());
-        chain.verified = Verified::all(visible.map(|archive| archive.id), &checks);
-    }
-    chains.sort_by_key(|chain| chain.id);
+    let verified = Verified::each(&checks);
+    let chains = chains.into_iter().map(|(id, mut archives)| {
+        let at = visible.binary_search_by_key(&id, |chain| chain.id).ok();
+        let state = state(id, &archives, at.map(|at| &visible[at]));
+        if asked == Asked::Current {
+            archives.retain(|archive| archive.state != ArchiveState::Retired);
+        }
+        let seen = archives.iter().filter(|archive| archive.is_visible());
+        ListedChain {
+            id,
+            state,
+            expiry: match &expiries {
+                Some(dates) => Expiry::of(at.and_then(|at| dates[at])),
+                None => Expiry::Unknown,
+            },
+            verified: Verified::all(seen.map(|archive| archive.id), &verified),
+            archives,
+        }
+    });
     Ok(Listed {
         name: source.name.clone(),
         store,
+        chains: chains.collect(),
         next_slot: schedule.map(|schedule| schedule.next_slot_after(today(config))),
-        chains,
     })
 }
 
-fn chain(id: ArchiveId, history: &History, schedule: Option<&Schedule>) -> ListedChain {
-    ListedChain {
-        id,
-        state: "unfinished",
-        expiry: match schedule {
-            Some(schedule) => Expiry::of(expires_on(history, id, schedule)),
-            None => Expiry::Unknown,
-        },
-        archives: Vec::new(),
-        verified: Verified {
-            at: None,
-            deep: None,
-        },
-    }
-}
-
 /// A chain is what its archives are: unfinished while its full is.
-fn state(chain: &ListedChain, history: &History) -> &'static str {
-    let full = chain.archives.iter().find(|archive| archive.id == chain.id);
+fn state(id: ArchiveId, archives: &[ArchiveRow], visible: Option<&Chain<'_>>) -> &'static str {
+    let full = archives.iter().find(|archive| archive.id == id);
     match full.map(|full| full.state) {
-        Some(ArchiveState::Unfinished | ArchiveState::Committing) => return "unfinished",
-        Some(ArchiveState::Retired) => return "retired",
-        Some(ArchiveState::Committed) | None => {}
+        Some(ArchiveState::Unfinished | ArchiveState::Committing) => "unfinished",
+        Some(ArchiveState::Retired) => "retired",
+        Some(ArchiveState::Committed) | None if visible.is_some_and(Chain::is_restorable) => {
+            "complete"
+        }
+        Some(ArchiveState::Committed) | None => "damaged",
     }
-    let restorable = history
-        .chains()
-        .iter()
-        .any(|known| known.id == chain.id && known.is_restorable());
-    if restorable { "complete" } else { "damaged" }
 }
 
 /// The words that other programs rely on: an entry on its way is not committed yet.
@@ -161,15 +176,6 @@ fn archive_state(archive: &ArchiveRow) -> &'static str {
 }
 
 impl Listed {
-    /// Leaves out what no entry can bring back into sight but a revive.
-    fn hide_retired(&mut self) {
-        for chain in &mut self.chains {
-            let archives = &mut chain.archives;
-            archives.retain(|archive| archive.state != ArchiveState::Retired);
-        }
-        self.chains.retain(|chain| !chain.archives.is_empty());
-    }
-
     fn to_json(&self) -> Value {
         let chains: Vec<Value> = self.chains.iter().map(ListedChain::to_json).collect();
         json!({"name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains})

@@ -47,7 +47,7 @@ pub fn adopt(
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
-    let archives = catalog.archives(&row.ledger)?;
+    let archives = catalog.visible(&row.ledger)?;
     let newest = history(&archives).newest().map(|newest| newest.id);
     let newest = newest.ok_or_else(|| RestoreRefusal::Empty {
         source_name: source.name.clone(),

@@ -109,14 +109,10 @@ pub fn backup(
 /// Refuses a date that no archive may be made for any more, or not yet.
 pub fn check_date(source: &Source, asked: Asked, catalog: &Catalog) -> Result<(), Error> {
     let archives = match catalog.source(&source.name)? {
-        Some(row) => catalog.archives(&row.ledger)?,
+        Some(row) => catalog.visible(&row.ledger)?,
         None => Vec::new(),
     };
-    let newest = archives
-        .iter()
-        .filter(|archive| archive.is_visible())
-        .map(|archive| archive.date)
-        .max();
+    let newest = archives.iter().map(|archive| archive.date).max();
     Ok(refuse_date(
         asked.date,
         newest,
@@ -143,6 +139,15 @@ struct Nightly<'a> {
     world: World<'a>,
     recipients: &'a Recipients,
     asked: Asked,
+}
+
+/// A night on which nothing is archived.
+#[derive(Debug, Default)]
+struct Idle {
+    /// Why.
+    reason: String,
+    /// Whether a chain's time is over.
+    expires: bool,
 }
 
 impl Nightly<'_> {
@@ -172,7 +177,7 @@ impl Nightly<'_> {
                     .iter()
                     .any(|made| made.archive.date == self.asked.date)
                 {
-                    return Ok(String::new());
+                    return Ok(Idle::default());
                 }
                 self.tonight(&source, &night, &mut archives, &mut state, catalog)
             });
@@ -187,8 +192,15 @@ impl Nightly<'_> {
             }
         };
         if archives.is_empty() {
-            self.prune_and_retain(&source, catalog)?;
-            return Ok(Outcome::NothingDue { reason: nothing });
+            // Most nights are such: what only a listing of the store can tell waits for the next archive.
+            if nothing.expires || catalog.has_to_delete(&source.row.ledger)? {
+                self.prune_and_retain(&source, catalog)?;
+            } else {
+                self.retain(&source, catalog)?;
+            }
+            return Ok(Outcome::NothingDue {
+                reason: nothing.reason,
+            });
         }
         let later = self
             .afterwards(&source, &archives, catalog)
@@ -227,7 +239,7 @@ impl Nightly<'_> {
         Ok(())
     }
 
-    /// Archives the night if its date calls for it; why not, if not.
+    /// Archives the night if its date calls for it; what there is to say of it, if not.
     fn tonight(
         &self,
         source: &OpenSource<'_>,
@@ -235,7 +247,7 @@ impl Nightly<'_> {
         made: &mut Vec<Made>,
         state: &mut LedgerState,
         catalog: &mut Catalog,
-    ) -> Result<String, Error> {
+    ) -> Result<Idle, Error> {
         let (facts, schedule) = facts::facts(
             self.source,
             self.asked.date,
@@ -253,7 +265,12 @@ impl Nightly<'_> {
             reason: plan.reason.clone(),
         });
         let onto = match plan.action {
-            Action::None => return Ok(plan.reason),
+            Action::None => {
+                return Ok(Idle {
+                    reason: plan.reason,
+                    expires: !plan.expire.is_empty(),
+                });
+            }
             Action::Full => None,
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
@@ -274,7 +291,7 @@ impl Nightly<'_> {
         let snapshot = (&night.row, &night.identity);
         let archived = self.archive(source, snapshot, &attempt, state, catalog)?;
         made.push(archived.made(plan.reason));
-        Ok(String::new())
+        Ok(Idle::default())
     }
 
     fn take_snapshot(&self, catalog: &mut Catalog) -> Result<Night, Error> {

@@ -79,7 +79,7 @@ pub(super) fn facts(
     catalog: &Catalog,
 ) -> Result<(Facts, Schedule), Error> {
     let archives = match ledger {
-        Some(ledger) => catalog.archives(&ledger)?,
+        Some(ledger) => catalog.visible(&ledger)?,
         None => Vec::new(),
     };
     let history = history(&archives);

@@ -94,14 +94,12 @@ pub(super) fn look_after(
     catalog: &mut Catalog,
     world: World<'_>,
 ) -> Result<(), Error> {
-    let archives = catalog.archives(&source.row.ledger)?;
-    let visible = archives.iter().filter(|archive| archive.is_visible());
-    let Some(newest) = visible.max_by_key(|archive| archive.date) else {
+    let visible = catalog.visible(&source.row.ledger)?;
+    let Some(newest) = visible.iter().max_by_key(|archive| archive.date) else {
         return Ok(());
     };
-    let unseen = archives.iter().filter(|archive| {
-        archive.is_visible()
-            && archive.chain == newest.chain
+    let unseen = visible.iter().filter(|archive| {
+        archive.chain == newest.chain
             && archive.verified_at.is_none()
             && archive.damaged_at.is_none()
     });

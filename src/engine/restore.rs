@@ -77,9 +77,12 @@ pub fn plan_details(
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
-    let archives = catalog.archives(&row.ledger)?;
-    let plan = match plan_restore(&source.name, &history(&archives), date) {
-        Err(refusal) => return Err(retired(source, date, &archives).unwrap_or(refusal.into())),
+    let visible = catalog.visible(&row.ledger)?;
+    let plan = match plan_restore(&source.name, &history(&visible), date) {
+        Err(refusal) => {
+            let all = catalog.archives(&row.ledger)?;
+            return Err(retired(source, date, &all).unwrap_or(refusal.into()));
+        }
         Ok(plan) => plan,
     };
     let mut details = RestorePlanDetails {
@@ -87,7 +90,7 @@ pub fn plan_details(
         sealed_bytes: 0,
         raw_bytes: 0,
     };
-    for archive in archives
+    for archive in visible
         .iter()
         .filter(|archive| plan.archives.contains(&archive.id))
     {

@@ -96,7 +96,7 @@ pub use prune::{
 pub use refusal::{DateOverride, Refusal, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
 pub use resume::{AttemptFacts, Finding, GivenUp, Resume, plan_resume, request_for};
-pub use retention::{ChainExpiry, expires_on, expiring, long_silence};
+pub use retention::{ChainExpiry, expiring, expiry_dates, long_silence};
 pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};
 pub use snapshots::{KeepSnapshots, LocalSnapshot, Pin, SnapshotExpiry, expiring_snapshots};

@@ -2,7 +2,7 @@
 
 use chrono::{Days, NaiveDate};
 
-use super::history::History;
+use super::history::{Chain, History};
 use super::schedule::Schedule;
 use crate::model::ArchiveId;
 
@@ -38,7 +38,7 @@ pub fn expiring(history: &History, date: NaiveDate, schedule: &Schedule) -> Vec<
         return Vec::new();
     }
     let mut chains = history.chains();
-    let Some(at) = chains.iter().rposition(super::Chain::is_proven) else {
+    let Some(at) = chains.iter().rposition(Chain::is_proven) else {
         return Vec::new();
     };
     let successor = chains[at].date();
@@ -62,17 +62,22 @@ pub fn expiring(history: &History, date: NaiveDate, schedule: &Schedule) -> Vec<
         .collect()
 }
 
-/// The first date on which a chain can expire; `None` if that is not in sight.
+/// The first date on which each of a history's chains, oldest first, can expire; `None` if that is not
+/// in sight.
 ///
 /// It is not for the newest chain, nor for one that no newer restorable chain could replace.
-pub fn expires_on(history: &History, chain: ArchiveId, schedule: &Schedule) -> Option<NaiveDate> {
-    let chains = history.chains();
-    let at = chains.iter().position(|known| known.id == chain)?;
-    let replaceable = chains[at + 1..].iter().any(super::Chain::is_restorable);
-    let newest = chains[at].newest.id.date;
-    // A date past the calendar's end is never.
-    let date = newest.checked_add_days(Days::new(schedule.expire_after_days.into()))?;
-    replaceable.then_some(date)
+pub fn expiry_dates(chains: &[Chain<'_>], schedule: &Schedule) -> Vec<Option<NaiveDate>> {
+    let replaceable = chains.iter().rposition(Chain::is_restorable).unwrap_or(0);
+    let after = Days::new(schedule.expire_after_days.into());
+    chains
+        .iter()
+        .enumerate()
+        // A date past the calendar's end is never.
+        .map(|(at, chain)| {
+            let date = chain.newest.id.date.checked_add_days(after);
+            date.filter(|_| at < replaceable)
+        })
+        .collect()
 }
 
 /// The silence that a date ends, in days, if it is long enough to ask whether the clock is right.
@@ -199,22 +204,16 @@ mod tests {
     fn the_date_of_expiry_is_known_once_a_newer_chain_could_take_over() {
         let schedule = Schedule::default();
         let mut history = two_chains();
-        let [old, new] = [history.archives[0].id, history.archives[2].id];
-        assert_eq!(
-            expires_on(&history, old, &schedule),
-            Some(date("2026-10-19"))
-        );
-        assert_eq!(expires_on(&history, new, &schedule), None);
+        let dates = |history: &History| expiry_dates(&history.chains(), &schedule);
+        assert_eq!(dates(&history), [Some(date("2026-10-19")), None]);
         history.archives[2].verification = Verification::Unverified;
-        assert_eq!(
-            expires_on(&history, old, &schedule),
-            Some(date("2026-10-19"))
-        );
+        assert_eq!(dates(&history), [Some(date("2026-10-19")), None]);
         history.archives[3].condition = Condition::Damaged;
-        assert_eq!(expires_on(&history, old, &schedule), None);
+        assert_eq!(dates(&history), [None, None]);
         history.archives.truncate(2);
-        assert_eq!(expires_on(&history, old, &schedule), None);
-        assert_eq!(expires_on(&history, new, &schedule), None);
+        assert_eq!(dates(&history), [None]);
+        history.archives.clear();
+        assert_eq!(dates(&history), []);
     }
 
     #[test]
@@ -224,7 +223,7 @@ mod tests {
             ..Schedule::default()
         };
         let history = two_chains();
-        assert_eq!(expires_on(&history, history.archives[0].id, &forever), None);
+        assert_eq!(expiry_dates(&history.chains(), &forever), [None, None]);
         assert!(expiring(&history, date("2026-11-01"), &forever).is_empty());
     }
 

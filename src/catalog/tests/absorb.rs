@@ -182,6 +182,47 @@ fn a_revive_makes_what_was_retired_visible_and_no_listing_has_shown_it_since() {
 }
 
 #[test]
+fn what_is_in_sight_comes_with_its_fulls_and_what_is_to_be_deleted_is_known() {
+    const OLD: &str = "2026-11-01-full-0000000000000001";
+    const LATER: &str = "2026-11-28-incr-0000000000000002";
+    let mut catalog = catalog();
+    let ledger = source().ledger;
+    let [old, full, later] = [OLD, FULL, LATER].map(|id| id.parse::<ArchiveId>().unwrap());
+    for (seq, id) in (2..).zip([OLD, FULL, LATER]) {
+        let mut archive = archive_entry(id);
+        archive.stream_uuid = Uuid([u8::try_from(seq).unwrap(); 16]);
+        if id == LATER {
+            (archive.kind, archive.chain) = (ArchiveKind::Incremental, full);
+            (archive.send_parent, archive.send_parent_uuid) = (Some(full), Some(Uuid([3; 16])));
+        }
+        let entry = NewEntry {
+            seq,
+            ..entry(id.as_bytes())
+        };
+        absorb(&mut catalog, &entry, &archive).unwrap();
+    }
+    let ids = |rows: Vec<ArchiveRow>| rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!(ids(catalog.visible(&ledger).unwrap()), [old, full, later]);
+    assert!(!catalog.has_to_delete(&ledger).unwrap());
+    for (seq, kind, effect) in [
+        (5, "retire", Effect::Retire(&[old, full])),
+        (6, "delete", Effect::Delete(&[old, full])),
+    ] {
+        let entry = NewEntry {
+            seq,
+            kind,
+            ..entry(kind.as_bytes())
+        };
+        catalog.absorb(&ledger, &entry, now(), effect).unwrap();
+        assert_eq!(catalog.has_to_delete(&ledger).unwrap(), kind == "retire");
+        assert_eq!(ids(catalog.visible(&ledger).unwrap()), [later]);
+        // Of a chain in sight the full says what became of it.
+        assert_eq!(ids(catalog.current(&ledger).unwrap()), [full, later]);
+        assert_eq!(ids(catalog.archives(&ledger).unwrap()), [old, full, later]);
+    }
+}
+
+#[test]
 fn a_deletion_is_remembered_also_where_the_retire_is_lost() {
     let ids = [FULL.parse::<ArchiveId>().unwrap()];
     let retire = (3, "retire", Effect::Retire(&ids));

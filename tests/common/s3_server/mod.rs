@@ -46,6 +46,13 @@ use http::Wire;
 use log::Log;
 use objects::Objects;
 
+/// What a program that uses it has to find in its environment.
+pub const ENV: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+    ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+];
+
 /// A running server. Dropped, it takes its port and all its connections with it.
 pub struct S3Server {
     address: SocketAddr,
@@ -122,6 +129,14 @@ impl S3Server {
 
     pub fn clear_faults(&self) {
         lock(&self.shared.faults).clear();
+    }
+
+    /// The lines of a config's table for a store in its bucket.
+    pub fn store_table(&self, more: &str) -> String {
+        format!(
+            "type = \"s3\"\nbucket = \"{BUCKET}\"\nregion = \"{REGION}\"\nendpoint = \"{}\"\n{more}",
+            self.endpoint()
+        )
     }
 
     /// All requests in the order in which they arrived, those under way among them.

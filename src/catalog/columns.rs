@@ -1,0 +1,61 @@
+//! Reading a row's columns one after another: by their place, since looking up a name in every row of
+//! many costs more than reading the value.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::str::FromStr;
+
+use rusqlite::Row;
+use rusqlite::types::{FromSql, Type};
+
+/// The columns of a row, taken in the order in which the statement names them.
+pub(super) struct Columns<'row, 'stmt> {
+    row: &'row Row<'stmt>,
+    next: Cell<usize>,
+}
+
+impl<'row, 'stmt> Columns<'row, 'stmt> {
+    /// From the first on.
+    pub(super) fn of(row: &'row Row<'stmt>) -> Self {
+        Self {
+            row,
+            next: Cell::new(0),
+        }
+    }
+
+    fn advance(&self) -> usize {
+        self.next.replace(self.next.get() + 1)
+    }
+
+    /// The next one, as SQLite has it.
+    pub(super) fn value<T: FromSql>(&self) -> rusqlite::Result<T> {
+        self.row.get(self.advance())
+    }
+
+    /// The next one, which holds the text form of a value.
+    pub(super) fn parsed<T>(&self) -> rusqlite::Result<T>
+    where
+        T: FromStr<Err: Error + Send + Sync + 'static>,
+    {
+        let at = self.advance();
+        parse(self.row.get_ref(at)?.as_str()?, at)
+    }
+
+    /// The next one, which holds the text form of a value or null.
+    pub(super) fn parsed_or_null<T>(&self) -> rusqlite::Result<Option<T>>
+    where
+        T: FromStr<Err: Error + Send + Sync + 'static>,
+    {
+        let at = self.advance();
+        let text = self.row.get_ref(at)?.as_str_or_null()?;
+        text.map(|text| parse(text, at)).transpose()
+    }
+}
+
+fn parse<T>(text: &str, at: usize) -> rusqlite::Result<T>
+where
+    T: FromStr<Err: Error + Send + Sync + 'static>,
+{
+    text.parse()
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error)))
+}
