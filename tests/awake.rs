@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use common::loopfs::{LoopFs, real_btrfs_available, run};
 use common::machine::{Machine, Run};
-use common::stub::{Stub, write_script};
+use common::stub::{Stub, send_by_btrfs, write_script};
 
 const STUCK: Duration = Duration::from_mins(3);
 
@@ -73,6 +73,7 @@ fn make_pipe(path: &Path) {
 fn machine() -> Machine {
     let machine = Machine::with_subvolume(256);
     fs::write(machine.btrfs().path("home/letter"), "dear reader\n").unwrap();
+    send_by_btrfs(&machine.path("config.toml"));
     machine
 }
 

@@ -25,7 +25,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use common::loopfs::{btrfs, real_btrfs_available};
 use common::rng::Rng;
 use common::sandbox::{SOURCE, Sandbox, Setup, asked, error_of, which};
-use common::stub::Stub;
+use common::stub::{Stub, send_by_btrfs};
 use common::tree::{make_rich_tree, mutate_tree};
 
 /// How long anything here may take; nothing waits for it unless the test fails.
@@ -125,8 +125,8 @@ fn sender_of(snapshot: &Path) -> Pid {
     Pid::from_raw(id.parse().unwrap()).unwrap()
 }
 
-/// A source whose full archive has eight segments: far more than what fits between a sender and
-/// a store that holds its breath.
+/// A source whose full archive has eight segments: more than what fits between a sender and a store that
+/// holds its breath, with as little memory.
 fn large_source() -> Sandbox {
     let sandbox = Sandbox::with(&Setup {
         mib: 512,
@@ -135,6 +135,10 @@ fn large_source() -> Sandbox {
     let mut rng = Rng::new(11);
     make_rich_tree(&sandbox.source(), &mut rng);
     fs::write(sandbox.source().join("large"), rng.bytes(120 << 20)).unwrap();
+    send_by_btrfs(&sandbox.config());
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    let config = format!("memory_limit = \"150MiB\"\n{config}");
+    fs::write(sandbox.config(), config).unwrap();
     sandbox
 }
 
@@ -328,6 +332,7 @@ fn nothing_is_archived_of_a_broken_stream_and_the_next_run_makes_it_good() {
         mib: 512,
         ..Setup::default()
     });
+    send_by_btrfs(&sandbox.config());
     let stub = Stub::new();
     let mut rng = Rng::new(12);
     make_rich_tree(&sandbox.source(), &mut rng);
@@ -422,6 +427,7 @@ fn a_stub_that_is_the_real_btrfs_archives_as_usual() {
     }
     // Or else every test above could fail for the stub's own reasons.
     let sandbox = Sandbox::new();
+    send_by_btrfs(&sandbox.config());
     make_rich_tree(&sandbox.source(), &mut Rng::new(15));
     let stub = Stub::new();
     let real = Tools::find().unwrap();

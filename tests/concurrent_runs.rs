@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::loopfs::{LoopFs, real_btrfs_available, run};
 use common::machine::{Machine, fed_config};
 use common::stream_builder::StreamBuilder;
-use common::stub::Stub;
+use common::stub::{Stub, send_by_btrfs};
 use common::tree::compare_trees;
 
 const STUCK: Duration = Duration::from_mins(3);
@@ -22,6 +22,7 @@ const BUSY: &str = "error: another run of coldchain is working on `home`\nhint: 
 fn machine() -> Machine {
     let machine = Machine::with_subvolume(256);
     fs::write(machine.btrfs().path("home/letter"), "dear reader\n").unwrap();
+    send_by_btrfs(&machine.path("config.toml"));
     machine
 }
 

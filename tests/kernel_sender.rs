@@ -1,10 +1,14 @@
-//! `sender = "kernel"`: the streams are those of `btrfs send`, byte for byte, and so is what becomes of them.
+//! The sender that is coldchain itself: the streams are those of `btrfs send`, byte for byte, and so is what becomes of them.
 
 mod common;
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use coldchain::btrfs::{Expect, Guard};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use common::loopfs::{LoopFs, btrfs, real_btrfs_available};
 use common::rng::Rng;
@@ -88,8 +92,6 @@ fn a_chain_that_the_kernel_sent_comes_back() {
         return;
     }
     let sandbox = Sandbox::new();
-    let config = fs::read_to_string(sandbox.config()).unwrap();
-    fs::write(sandbox.config(), format!("sender = \"kernel\"\n{config}")).unwrap();
     let mut rng = Rng::new(52);
     make_rich_tree(&sandbox.source(), &mut rng);
     let dates = ["2025-01-01", "2025-01-07", "2025-01-14"];
@@ -101,17 +103,13 @@ fn a_chain_that_the_kernel_sent_comes_back() {
     sandbox.restores_equal(&dates);
 }
 
-#[test]
-fn a_sender_that_nobody_reads_any_more_ends() {
-    if !real_btrfs_available() {
-        return;
-    }
-    let fs = LoopFs::new(256);
+/// A snapshot of 32 MiB, and its sender, of which nothing was read yet.
+fn sender_of(fs: &LoopFs) -> (PathBuf, Child) {
     let live = fs.subvolume("live");
     fs::write(live.join("large"), Rng::new(53).bytes(32 << 20)).unwrap();
     let snapshot = fs.path("snapshot");
     btrfs(["subvolume", "snapshot", "-r"], &[&live, &snapshot]);
-    let mut sender = Command::new(env!("CARGO_BIN_EXE_coldchain"))
+    let sender = Command::new(env!("CARGO_BIN_EXE_coldchain"))
         .arg("send-stream")
         .arg(&snapshot)
         .stdin(Stdio::null())
@@ -119,7 +117,41 @@ fn a_sender_that_nobody_reads_any_more_ends() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    (snapshot, sender)
+}
+
+#[test]
+fn a_sender_that_nobody_reads_any_more_ends() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(256);
+    let (_, mut sender) = sender_of(&fs);
     // Not one byte is read.
     drop(sender.stdout.take());
     assert!(!sender.wait().unwrap().success());
+}
+
+#[test]
+fn what_a_sender_prints_that_was_stopped_and_continued_is_whole_or_refused() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(256);
+    let (snapshot, mut sender) = sender_of(&fs);
+    let mut stdout = sender.stdout.take().unwrap();
+    let mut sent = vec![0; 1 << 20];
+    stdout.read_exact(&mut sent).unwrap();
+    let process = Pid::from_child(&sender);
+    kill_process(process, Signal::STOP).unwrap();
+    let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(process), stopped).unwrap();
+    kill_process(process, Signal::CONT).unwrap();
+    stdout.read_to_end(&mut sent).unwrap();
+    let ended = sender.wait().unwrap();
+    let mut guard = Guard::new(Expect::default());
+    let accepted = guard.push(&sent).is_ok() && guard.finish().is_ok();
+    // The kernel begins the stream anew, in the midst of it.
+    let is_whole = ended.success() && sent == by_btrfs(&[], &[&snapshot]);
+    assert!(is_whole || !accepted || !ended.success(), "{ended:?}");
 }

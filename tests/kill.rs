@@ -4,7 +4,6 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -190,7 +189,7 @@ fn kill(process: Pid) -> bool {
     kill_process(process, Signal::KILL).is_ok()
 }
 
-/// The `btrfs send` that a program runs, if it runs one now.
+/// The sender that a program runs, if it runs one now.
 fn sender_of(program: Pid) -> Option<Pid> {
     let children = format!(
         "/proc/{0}/task/{0}/children",
@@ -201,7 +200,7 @@ fn sender_of(program: Pid) -> Option<Pid> {
         let words = fs::read(format!("/proc/{child}/cmdline")).ok()?;
         let sends = words
             .split(|byte| *byte == 0)
-            .any(|word| OsStr::new("send").as_encoded_bytes() == word);
+            .any(|word| word == b"send-stream");
         let child = child.parse().ok().and_then(Pid::from_raw);
         child.filter(|_| sends)
     })

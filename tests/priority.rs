@@ -6,12 +6,13 @@ use std::fs;
 
 use common::loopfs::real_btrfs_available;
 use common::machine::{LIVE_CONFIG, Machine};
-use common::stub::{Stub, write_script};
+use common::stub::{Stub, send_by_btrfs, write_script};
 
 /// What the program and its `btrfs send` are scheduled by: nice value and I/O class.
 fn scheduled(top: &str) -> (String, String) {
     let machine = Machine::with_subvolume(256);
     machine.write_config(&format!("{top}\n{LIVE_CONFIG}"));
+    send_by_btrfs(&machine.path("config.toml"));
     fs::write(machine.btrfs().path("home/letter"), "dear reader\n").unwrap();
     let stub = Stub::new();
     let (own, child) = (stub.file("own"), stub.file("child"));

@@ -19,7 +19,7 @@ use coldchain::model::keys;
 use coldchain::seal::{ArchiveKey, Identities, open_segment};
 use common::loopfs::{LoopFs, real_btrfs_available};
 use common::machine::{LIVE_CONFIG, Machine};
-use common::stub::write_script;
+use common::stub::{send_by_btrfs, write_script};
 
 const HOST: &str = "canary-host-3f61b07c";
 const SUBVOLUME: &str = "canary-subvolume-8d20e5";
@@ -55,6 +55,7 @@ fn archived(path: &str) -> (Machine, String) {
     machine.write_config(&config);
     let init = machine.run("init --kit $T/kit");
     assert_eq!(init.code, Some(0), "{}", init.stderr);
+    send_by_btrfs(&machine.path("config.toml"));
 
     let below = home.join(DIRECTORY);
     fs::create_dir(&below).unwrap();

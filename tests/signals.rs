@@ -20,7 +20,7 @@ use common::machine::{LIVE_CONFIG, Machine, Run, Talk, fed_config};
 use common::rng::Rng;
 use common::sandbox::which;
 use common::stream_builder::StreamBuilder;
-use common::stub::Stub;
+use common::stub::{Stub, send_by_btrfs};
 use common::tree::{compare_trees, make_rich_tree};
 
 /// No run may need longer to stop.
@@ -124,6 +124,7 @@ fn machine_with(mib: usize) -> Machine {
     let home = machine.btrfs().path("home");
     make_rich_tree(&home, &mut rng);
     fs::write(home.join("large"), rng.bytes(mib << 20)).unwrap();
+    send_by_btrfs(&machine.path("config.toml"));
     machine
 }
 
@@ -229,6 +230,7 @@ fn the_sources_that_were_not_begun_are_not_begun_any_more() {
     machine.write_config(&format!("{LIVE_CONFIG}\n[[source]]{second}"));
     let init = machine.run("init --kit $T/kit --quiet");
     assert_eq!(init.code, Some(0), "{init:?}");
+    send_by_btrfs(&machine.path("config.toml"));
     let stub = Stub::new();
     let meeting = Meeting::beside(&stub);
     stub.sends(&meeting.hang());

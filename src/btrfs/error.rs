@@ -150,8 +150,10 @@ pub enum BtrfsError {
         action: String,
     },
     /// The program ran and failed.
-    #[error("cannot {action}: `btrfs` ended with {status}: {stderr}")]
+    #[error("cannot {action}: `{program}` ended with {status}: {stderr}")]
     Failed {
+        /// Which: `btrfs`, or coldchain itself.
+        program: &'static str,
         /// What it was to do, with the path.
         action: String,
         /// How it ended.

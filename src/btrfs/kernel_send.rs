@@ -1,8 +1,8 @@
 //! A send stream straight from the kernel, as `btrfs send` asks it for one, without that program between.
 //!
 //! `btrfs send` has the kernel write into a pipe of 64 KiB and splices each of its small writes on into the
-//! pipe that it was given, where each takes a page of its own; that costs as much time as making the
-//! stream. The stream is the same, byte for byte (`tests/btrfs_edge.rs` compares them).
+//! pipe that it was given, where each takes a page of its own; that costs nearly as much as making the
+//! stream. The stream is the same, byte for byte (`tests/kernel_sender.rs` compares them).
 
 use std::io;
 use std::os::fd::AsFd;

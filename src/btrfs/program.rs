@@ -15,6 +15,9 @@ use super::tools::Tools;
 /// How much of the end of stderr is kept. `btrfs receive` may print a line per file.
 const STDERR_KEPT: usize = 64 << 10;
 
+/// The program's name in messages.
+pub(super) const BTRFS: &str = "btrfs";
+
 /// Runs the program to its end and returns what it wrote to stdout.
 pub(super) fn run(
     tools: &Tools,
@@ -24,7 +27,7 @@ pub(super) fn run(
     let mut command = tools.command();
     arguments(&mut command);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut running = Running::spawn(command, tools, action.into())?;
+    let mut running = Running::spawn(command, BTRFS, action.into())?;
     let mut output = Vec::new();
     if let Some(mut stdout) = running.child.stdout.take() {
         stdout
@@ -40,6 +43,7 @@ pub(super) fn run(
 pub(super) struct Running {
     pub(super) child: Child,
     stderr: Option<JoinHandle<String>>,
+    program: &'static str,
     action: String,
     reaped: Reaped,
 }
@@ -51,11 +55,11 @@ enum Reaped {
 }
 
 impl Running {
-    /// Starts the command in its own session, its stderr apart. `action` is what it is to do, as
-    /// an infinitive with the path.
+    /// Starts the command in its own session, its stderr apart. `program` is its name for people, `action` what
+    /// it is to do, as an infinitive with the path.
     pub(super) fn spawn(
         mut command: Command,
-        tools: &Tools,
+        program: &'static str,
         action: String,
     ) -> Result<Self, BtrfsError> {
         sys::in_own_session(&mut command).stderr(Stdio::piped());
@@ -68,13 +72,14 @@ impl Running {
                 // If the thread can't be started, dropping this kills the child.
                 child,
                 stderr: None,
+                program,
                 action: action.clone(),
                 reaped: Reaped::No,
             }
             .with_stderr(stderr?))
         });
         spawned.map_err(|source| BtrfsError::Spawn {
-            program: tools.program().to_owned(),
+            program: command.get_program().into(),
             action,
             source,
         })
@@ -111,6 +116,7 @@ impl Running {
 
     fn failed(&self, status: ExitStatus, stderr: Option<String>) -> BtrfsError {
         BtrfsError::Failed {
+            program: self.program,
             action: self.action.clone(),
             status,
             stderr: stderr

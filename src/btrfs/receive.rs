@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 
 use super::error::BtrfsError;
-use super::program::Running;
+use super::program::{BTRFS, Running};
 use super::sys;
 use super::tools::Tools;
 
@@ -33,7 +33,7 @@ impl Receiver {
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
         let action = format!("receive into {}", directory.display());
-        let mut running = Running::spawn(command, tools, action)?;
+        let mut running = Running::spawn(command, BTRFS, action)?;
         let stdin = running.child.stdin.take().expect("stdin is piped");
         let _ = sys::set_pipe_size(&stdin, 1 << 20);
         Ok(Self { stdin, running })

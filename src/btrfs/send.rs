@@ -1,7 +1,8 @@
-//! `btrfs send`: a snapshot as a stream of bytes, and how many they will be.
+//! Sending: a snapshot as a stream of bytes, and how many they will be.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{ChildStdout, Command, Stdio};
 use std::thread;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use super::error::BtrfsError;
 use super::guard::Guard;
-use super::program::Running;
+use super::program::{BTRFS, Running};
 use super::sys;
 use super::tools::Tools;
 
@@ -38,15 +39,15 @@ pub struct SendRequest {
 /// Who asks the kernel for a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SentBy {
-    /// `btrfs send`.
-    Btrfs,
-    /// This program, as a child of its own: it takes a third less of the processor.
+    /// This program, as a child of its own. It must be coldchain: it is called by its own name.
     Kernel,
+    /// `btrfs send`, for the same bytes with more of the processor.
+    Btrfs,
 }
 
 impl SentBy {
     /// Their names in the config.
-    pub const NAMES: [(&'static str, Self); 2] = [("btrfs", Self::Btrfs), ("kernel", Self::Kernel)];
+    pub const NAMES: [(&'static str, Self); 2] = [("kernel", Self::Kernel), ("btrfs", Self::Btrfs)];
 }
 
 /// The form of a stream.
@@ -77,7 +78,7 @@ impl SendRequest {
     }
 }
 
-/// A running `btrfs send`, read like a file.
+/// A running sender, read like a file.
 ///
 /// EOF says only that it has ended. Whether what was read is a stream is for the
 /// [`Guard`] and [`Sender::finish`] to say, and both are needed. Dropped, it is killed.
@@ -89,7 +90,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Starts `btrfs send` in a session of its own.
+    /// Starts it in a session of its own.
     pub fn spawn(tools: &Tools, request: &SendRequest) -> Result<Self, BtrfsError> {
         let flag = match request.protocol {
             Protocol::V1 => None,
@@ -101,12 +102,13 @@ impl Sender {
                 let action = request.action("send");
                 // This very program, also when a newer one was installed in its place meanwhile.
                 let mut command = Command::new("/proc/self/exe");
+                command.arg0("coldchain").env_clear().env("LC_ALL", "C");
                 command.arg("send-stream").args(flag);
                 if let Some(parent) = &request.send_parent {
                     command.arg("--parent").arg(parent);
                 }
                 command.arg("--").arg(&request.snapshot);
-                Self::start(command, tools, action, SentBy::Kernel)
+                Self::start(command, SentBy::Kernel, action)
             }
         }
     }
@@ -119,17 +121,16 @@ impl Sender {
     ) -> Result<Self, BtrfsError> {
         let mut command = tools.command();
         request.arguments(&mut command, flag);
-        Self::start(command, tools, action, SentBy::Btrfs)
+        Self::start(command, SentBy::Btrfs, action)
     }
 
-    fn start(
-        mut command: Command,
-        tools: &Tools,
-        action: String,
-        by: SentBy,
-    ) -> Result<Self, BtrfsError> {
+    fn start(mut command: Command, by: SentBy, action: String) -> Result<Self, BtrfsError> {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut running = Running::spawn(command, tools, action)?;
+        let program = match by {
+            SentBy::Kernel => "coldchain send-stream",
+            SentBy::Btrfs => BTRFS,
+        };
+        let mut running = Running::spawn(command, program, action)?;
         let stdout = running.child.stdout.take().expect("stdout is piped");
         // Best effort: it only spares switches between the sender and its reader.
         let _ = sys::set_pipe_size(&stdout, PIPE_BYTES);
@@ -138,6 +139,14 @@ impl Sender {
             running,
             by,
         })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        match self.by {
+            SentBy::Kernel => "the kernel",
+            SentBy::Btrfs => "btrfs send",
+        }
     }
 
     /// The process id, which is also its session's.

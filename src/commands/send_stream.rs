@@ -1,4 +1,4 @@
-//! `coldchain send-stream`: what `backup` starts where `sender = "kernel"`. A process of its own can be
+//! `coldchain send-stream`: what `backup` starts unless `sender = "btrfs"`. A process of its own can be
 //! ended like `btrfs send`, whatever the kernel is doing for it.
 
 use std::io;

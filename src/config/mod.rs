@@ -92,7 +92,7 @@ pub struct Config {
     pub memory_limit: u64,
     /// How urgent archiving, pruning and checking are beside what else the machine does. Default: normal.
     pub priority: Priority,
-    /// Who asks the kernel for a send stream. Default: `btrfs send`.
+    /// Who asks the kernel for a send stream. Default: this program.
     pub sender: SentBy,
     /// Whether a sealed segment is opened and compared before upload. Default: on.
     pub self_check: SelfCheck,
@@ -249,7 +249,7 @@ impl Config {
                 .unwrap_or(Priority::Normal),
             sender: top
                 .read("sender", |field| field.one_of(&SentBy::NAMES))?
-                .unwrap_or(SentBy::Btrfs),
+                .unwrap_or(SentBy::Kernel),
             compression,
             threads: top
                 .read("threads", |field| {

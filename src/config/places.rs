@@ -60,7 +60,7 @@ impl Config {
             threads: system_threads(),
             memory_limit: DEFAULT_LIMIT,
             priority: Priority::Normal,
-            sender: SentBy::Btrfs,
+            sender: SentBy::Kernel,
             self_check: SelfCheck::On,
             prune: Prune::Elsewhere,
             delete_after: DEFAULT_DELETE_AFTER,

@@ -43,14 +43,14 @@ const TOP: &str = r#"
 # "low" gives backup, decide, prune and verify the processor and the disks when nobody else wants them.
 #priority = "normal"
 
-# Who asks the kernel for a send stream: "btrfs", that is `btrfs send`, or "kernel", coldchain itself. The
-# stream is the same; the second takes less of the processor.
-#sender = "btrfs"
+# Who asks the kernel for a send stream: "kernel", coldchain itself, or "btrfs", that is `btrfs send`. The
+# stream is the same; the first takes less of the processor.
+#sender = "kernel"
 
 # Open every sealed segment again and compare, before it is uploaded.
 #self_check = true
 
-# Who deletes what has expired: "after-backup", each run of this machine, or "elsewhere", another one
+# Who deletes what has expired: "after-backup", the runs of this machine, or "elsewhere", another one
 # with credentials of its own; then those of this one need not be able to delete.
 #prune = "after-backup"
 

@@ -1,6 +1,6 @@
 //! Keeping the machine awake while a stream is sent or received.
 //!
-//! A `btrfs send` that is suspended and continued prints a corrupt stream, and a long upload is what
+//! A sender that is suspended and continued prints a corrupt stream, and a long upload is what
 //! an idle machine falls asleep over. systemd's sleep inhibitor is asked for by its own program, as
 //! well as it can be had: without systemd nothing is different.
 

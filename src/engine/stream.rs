@@ -25,7 +25,7 @@ pub(super) type SendAgain<'a> =
 
 impl StreamSource for Sender {
     fn name(&self) -> &'static str {
-        "btrfs send"
+        Sender::name(self)
     }
 
     fn finish(self: Box<Self>) -> Result<(), Error> {

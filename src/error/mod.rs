@@ -470,7 +470,7 @@ pub enum Error {
     /// Reading the send stream failed.
     #[error("could not read the send stream from {from}")]
     ReadStream {
-        /// `btrfs send` or stdin.
+        /// The kernel, `btrfs send` or stdin.
         from: &'static str,
         /// The cause.
         source: std::io::Error,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use chrono::NaiveDate;
-use coldchain::btrfs::identity;
+use coldchain::btrfs::{SentBy, identity};
 use coldchain::config::Config;
 use coldchain::error::Error;
 use coldchain::model::SubvolumeIdentity;
@@ -199,9 +199,12 @@ impl Sandbox {
         self.fs.path("snapshots").join(date)
     }
 
-    /// The config as the engine takes it.
+    /// The config as the engine takes it in this process, which can't be started as coldchain's sender.
     pub fn loaded_config(&self) -> Config {
-        Config::load(&self.config()).unwrap()
+        Config {
+            sender: SentBy::Btrfs,
+            ..Config::load(&self.config()).unwrap()
+        }
     }
 
     /// Runs the program.

@@ -22,6 +22,12 @@ pub fn write_script(file: &Path, script: &str) {
     assert!(status.unwrap().success(), "{}", file.display());
 }
 
+/// Makes `btrfs send` what a config's sources are sent with: the kernel can't be replaced by a stub.
+pub fn send_by_btrfs(config: &Path) {
+    let text = std::fs::read_to_string(config).unwrap();
+    std::fs::write(config, format!("sender = \"btrfs\"\n{text}")).unwrap();
+}
+
 /// A `btrfs` that is the real one but for one of its commands.
 pub struct Stub {
     directory: tempfile::TempDir,

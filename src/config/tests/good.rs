@@ -41,7 +41,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
         threads: system_threads(),
         memory_limit: 512 << 20,
         priority: Priority::Normal,
-        sender: SentBy::Btrfs,
+        sender: SentBy::Kernel,
         self_check: SelfCheck::On,
         prune: Prune::AfterBackup,
         delete_after: Duration::from_hours(168),
@@ -69,7 +69,7 @@ compression = 19
 threads = 256
 memory_limit = '3GiB'
 priority = 'low'
-sender = 'kernel'
+sender = 'btrfs'
 self_check = false
 prune = \"elsewhere\"
 delete_after = \"36h\"
@@ -114,7 +114,7 @@ catch_up = false
     assert_eq!(config.threads, 256);
     assert_eq!(config.memory_limit, 3 << 30);
     assert_eq!(config.priority, Priority::Low);
-    assert_eq!(config.sender, SentBy::Kernel);
+    assert_eq!(config.sender, SentBy::Btrfs);
     assert_eq!(config.self_check, SelfCheck::Off);
     assert_eq!(config.prune, Prune::Elsewhere);
     assert_eq!(config.delete_after, Duration::from_hours(36));
