@@ -10,7 +10,7 @@
 //! ```text
 //! config + catalog + date ──▶ plan ──▶ "full: the chain of 2026-08-07 has 11 incrementals"
 //!
-//! subvolume ─▶ snapshot ─▶ btrfs send ─▶ guard ─▶ frames ─▶ zstd ─▶ age ─▶ segment ─▶ store
+//! subvolume ─▶ snapshot ─▶ its stream ─▶ guard ─▶ frames ─▶ zstd ─▶ age ─▶ segment ─▶ store
 //!                                                                              │
 //!                                        catalog ◀── committed ◀── signed ledger entry
 //! ```
@@ -30,7 +30,9 @@
 //! - [`interrupt`]: SIGINT and SIGTERM, and how a run is ended by them.
 //! - [`error`]: what ends a command, its hint, and the exit codes.
 //! - [`cli`]: the command line as types.
+//! - [`allocator`]: one setting, without which freed memory would count for the limit.
 
+pub mod allocator;
 pub mod btrfs;
 pub mod catalog;
 pub mod cli;

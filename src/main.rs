@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::sync::Once;
 
 use clap::Parser;
+use coldchain::allocator;
 use coldchain::cli::{Cli, Command};
 use coldchain::error::Error;
 use coldchain::interrupt;
 use coldchain::model::quoted::told;
 
 fn main() -> ExitCode {
+    allocator::give_back_large_buffers();
     let cli = Cli::parse();
     let json = cli.everywhere.json;
     let is_check = matches!(cli.command, Command::Verify(_));

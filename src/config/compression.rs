@@ -7,8 +7,7 @@ use super::{Compression, Levels};
 /// The level where nothing is said.
 pub(super) const DEFAULT: Compression = Compression::Level(3);
 
-/// Below 1 zstd hardly compresses; above 12 a frame takes so long that the line's next segment is late
-/// before the level is low again.
+/// Below 1 zstd hardly compresses; above 12 a frame takes twice as long, and saves a little more.
 const LEVELS: Levels = Levels {
     lowest: 1,
     highest: 12,

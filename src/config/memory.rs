@@ -1,5 +1,7 @@
 //! `memory_limit`: what archiving and restoring may take.
 
+use std::ops::RangeInclusive;
+
 use super::Compression;
 use super::error::{ConfigError, Fault};
 use super::section::{Field, Section};
@@ -14,14 +16,20 @@ pub(super) fn read(
 ) -> Result<u64, ConfigError> {
     let segments = sources.iter().map(|source| source.segment_bytes);
     let largest = segments.max().unwrap_or(DEFAULT_SEGMENT_BYTES);
-    let level = compression.highest();
-    let limit = top.read("memory_limit", |field| limit(field, largest, level))?;
-    Ok(limit.unwrap_or_else(|| default_limit(largest, level)))
+    let levels = compression.levels();
+    let highest = *levels.end();
+    let limit = top.read("memory_limit", |field| limit(field, largest, levels))?;
+    Ok(limit.unwrap_or_else(|| default_limit(largest, highest)))
 }
 
-fn limit(field: &Field<'_>, segment_bytes: u64, level: i32) -> Result<u64, ConfigError> {
+fn limit(
+    field: &Field<'_>,
+    segment_bytes: u64,
+    levels: RangeInclusive<i32>,
+) -> Result<u64, ConfigError> {
+    let level = *levels.start();
     let limit = field.size("a size like \"512MiB\"")?;
-    match archiving(limit, segment_bytes, level, 1) {
+    match archiving(limit, segment_bytes, levels, 1) {
         Ok(_) => Ok(limit),
         Err(too_little) => Err(field.fault(Fault::MemoryLimit {
             least: too_little.least.div_ceil(1 << 20),
@@ -33,9 +41,16 @@ fn limit(field: &Field<'_>, segment_bytes: u64, level: i32) -> Result<u64, Confi
 
 /// What archiving has room for. An attempt that is gone on with may have larger segments than the config
 /// has now: then it gets one of them at a time, whatever the limit.
-pub(super) fn room(limit: u64, segment_bytes: u64, level: i32, threads: usize) -> Archiving {
-    archiving(limit, segment_bytes, level, threads).unwrap_or(Archiving {
+pub(super) fn room(
+    limit: u64,
+    segment_bytes: u64,
+    levels: RangeInclusive<i32>,
+    threads: usize,
+) -> Archiving {
+    let lowest = *levels.start();
+    archiving(limit, segment_bytes, levels, threads).unwrap_or(Archiving {
         threads: 1,
         held_bytes: longest_sealed(segment_bytes),
+        highest_level: lowest,
     })
 }

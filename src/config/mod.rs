@@ -24,6 +24,7 @@ mod url;
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -139,11 +140,11 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The highest level that may be used.
-    pub fn highest(self) -> i32 {
+    /// The levels that may be used.
+    pub fn levels(self) -> RangeInclusive<i32> {
         match self {
-            Self::Level(level) => level,
-            Self::Auto(levels) => levels.highest,
+            Self::Level(level) => level..=level,
+            Self::Auto(levels) => levels.lowest..=levels.highest,
         }
     }
 }
@@ -288,8 +289,8 @@ impl Config {
 
     /// What archiving with segments of that size has room for.
     pub fn archiving(&self, segment_bytes: u64) -> Archiving {
-        let (limit, level) = (self.memory_limit, self.compression.highest());
-        memory::room(limit, segment_bytes, level, self.threads)
+        let levels = self.compression.levels();
+        memory::room(self.memory_limit, segment_bytes, levels, self.threads)
     }
 
     /// The recipients, of which sealing needs at least one.

@@ -8,11 +8,11 @@
 
 use std::io::Read;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::btrfs::{Guard, StreamSummary};
 use crate::catalog::{ArchiveRow, Catalog};
-use crate::config::{self, Compression};
+use crate::config::{self, Compression, Levels};
 use crate::engine::archive::Job;
 use crate::engine::attempt::{Already, InHand, Raw};
 use crate::engine::line::Line;
@@ -42,15 +42,19 @@ pub(super) fn pass(
     tally: &AtomicU64,
     catalog: &mut Catalog,
 ) -> Result<Passed, Error> {
+    let room = job.config.archiving(attempt.segment_bytes);
     let line = Line::default();
     let (level, pace) = match job.config.compression {
         Compression::Level(level) => (level, None),
         Compression::Auto(bounds) => {
-            let pace = Pace::new(line.clone(), bounds, attempt.segment_bytes);
+            let bounds = Levels {
+                highest: room.highest_level,
+                ..bounds
+            };
+            let pace = Pace::new(line.clone(), bounds, room.threads, attempt.segment_bytes);
             (bounds.highest, Some(pace))
         }
     };
-    let room = job.config.archiving(attempt.segment_bytes);
     let options = SealOptions {
         segment_bytes: attempt.segment_bytes,
         frame_bytes: usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"),
@@ -65,6 +69,7 @@ pub(super) fn pass(
         .filter(ArchiveRow::is_visible)
         .filter_map(|archive| Some((archive.stream_uuid?, archive.id)))
         .collect();
+    let failed = AtomicBool::new(false);
     let upload = Upload {
         job,
         attempt,
@@ -76,7 +81,7 @@ pub(super) fn pass(
             config::SelfCheck::On => Some(SelfCheck::new(&attempt.key)),
             config::SelfCheck::Off => None,
         },
-        failed: AtomicBool::new(false),
+        failed: &failed,
     };
     let reading = Reading {
         job,
@@ -97,6 +102,10 @@ pub(super) fn pass(
     std::thread::scope(|scope| {
         let uploader = scope.spawn(move || upload.run(&segments, uploads));
         let read = reading.run();
+        if read.is_err() {
+            // What waits for its turn is not sent any more.
+            failed.store(true, Ordering::Relaxed);
+        }
         // The sealer is gone by now, finished or not, so the uploader's channel ends.
         let stored = uploader.join().expect("the uploader does not panic");
         match (read, stored) {
@@ -183,15 +192,11 @@ impl Reading<'_> {
     }
 
     fn push(&mut self, frame: Vec<u8>) -> Result<(), Error> {
-        let bytes = frame.len() as u64;
         if let Some(pace) = &mut self.pace {
-            self.sealer.set_level(pace.level());
+            let level = pace.level(frame.len() as u64, &self.sealer);
+            self.sealer.set_step(level);
         }
-        self.sealer.push(frame)?;
-        if let Some(pace) = &mut self.pace {
-            pace.pushed(bytes, self.sealer.waited());
-        }
-        Ok(())
+        Ok(self.sealer.push(frame)?)
     }
 
     /// Reads a segment that is stored, and passes over it if it is the same.

@@ -27,8 +27,8 @@ pub(super) struct Upload<'a, 'c> {
     pub(super) line: Line,
     /// Opens each segment again before it is stored.
     pub(super) check: Option<SelfCheck>,
-    /// Set by the uploader that failed, for the others.
-    pub(super) failed: AtomicBool,
+    /// Set by whoever failed, for the others.
+    pub(super) failed: &'a AtomicBool,
 }
 
 /// Whether the archive's key is in the store.

@@ -3,6 +3,8 @@
 //! The formula stands in the README. What it counts is what may be in use at once in the worst case, which
 //! is a stream that nothing compresses; `tests/memory.rs` holds the program against it.
 
+use std::ops::RangeInclusive;
+
 use crate::model::segment::FRAME_BYTES;
 
 const MIB: u64 = 1 << 20;
@@ -10,8 +12,8 @@ const MIB: u64 = 1 << 20;
 /// What a run may take if nobody says otherwise.
 pub const DEFAULT_LIMIT: u64 = 512 * MIB;
 
-/// The program itself: its code, the catalog, TLS, stacks, the pipe from `btrfs send`.
-const PROGRAM: u64 = 64 * MIB;
+/// The program itself: its code, the catalog, TLS, stacks, the pipe that the stream comes through.
+const PROGRAM: u64 = 60 * MIB;
 
 /// Opening a segment: zstd's window, its buffers and age's.
 const OPENING: u64 = 8 * MIB;
@@ -31,6 +33,8 @@ pub struct Archiving {
     /// Bytes of sealed segments that may be held at once, of the one that grows and of those that are
     /// uploaded.
     pub held_bytes: u64,
+    /// The highest of the levels with which so many threads fit.
+    pub highest_level: i32,
 }
 
 /// The limit leaves no room for a single segment.
@@ -40,16 +44,29 @@ pub struct TooLittle {
     pub least: u64,
 }
 
-/// Bytes that zstd needs for a frame of 4 MiB at a level, and at any below it: what `ZSTD_sizeof_CCtx`
-/// says after it has compressed one, rounded up. Each thread has as many.
+/// Bytes that zstd needs for a frame of 4 MiB at a level: what `ZSTD_sizeof_CCtx` says after it has compressed one,
+/// rounded up. Each thread has as many.
 pub fn context_bytes(level: i32) -> u64 {
     MIB * match level {
         ..=3 => 2,
         4 => 4,
         5..=8 => 7,
-        9 => 16,
-        10..=11 => 32,
-        _ => 72,
+        9 => 12,
+        10..=11 => 22,
+        13 | 16 => 34,
+        12 => 42,
+        15 => 66,
+        _ => 50,
+    }
+}
+
+/// The same for the steps of `auto` between two levels. Up to 9 they are levels of zstd's; the one at 12 takes less than
+/// that at 9; and there is none at the others up to 17: if nothing else is asked for, the lowest of them is taken.
+fn auto_context_bytes(lowest: i32, highest: i32) -> u64 {
+    match highest {
+        10..=17 if lowest <= 9 || (lowest..=highest).contains(&12) => context_bytes(9),
+        10..=17 => context_bytes(lowest),
+        _ => context_bytes(highest),
     }
 }
 
@@ -62,35 +79,48 @@ pub fn longest_sealed(segment_bytes: u64) -> u64 {
 /// The limit that is in force where none was set: the default, or what it takes for one segment to grow
 /// while another is uploaded.
 pub fn default_limit(segment_bytes: u64, level: i32) -> u64 {
-    DEFAULT_LIMIT.max(beside_segments(1, level) + 2 * longest_sealed(segment_bytes))
+    let context = context_bytes(level);
+    DEFAULT_LIMIT.max(beside_segments(1, context) + 2 * longest_sealed(segment_bytes))
 }
 
 /// What archiving makes do with: as many of the threads as leave room for one segment to grow while
-/// another is uploaded; with a single thread, one segment must do. `level` is the highest that may be used.
+/// another is uploaded; with a single thread, one segment must do.
+///
+/// Threads come before levels: with fewer of them a fast line would wait for the processor, and a high level
+/// is for slow ones.
 pub fn archiving(
     limit: u64,
     segment_bytes: u64,
-    level: i32,
+    levels: RangeInclusive<i32>,
     threads: usize,
 ) -> Result<Archiving, TooLittle> {
     let segment = longest_sealed(segment_bytes);
-    let room = |threads| limit.checked_sub(beside_segments(threads, level));
-    let mut fewer = (1..=threads.max(1)).rev();
-    let fitting = fewer.find_map(|threads| {
-        let held_bytes = room(threads).filter(|room| *room >= 2 * segment)?;
+    let lowest = *levels.start();
+    let context = |level| {
+        if lowest == *levels.end() {
+            context_bytes(level)
+        } else {
+            auto_context_bytes(lowest, level)
+        }
+    };
+    let with = |threads, level, least: u64| {
+        let room = limit.checked_sub(beside_segments(threads, context(level)));
+        let held_bytes = room.filter(|room| *room >= least)?;
         Some(Archiving {
             threads,
             held_bytes,
+            highest_level: level,
         })
-    });
-    let single = room(1).filter(|room| *room >= segment);
-    fitting
-        .or(single.map(|held_bytes| Archiving {
-            threads: 1,
-            held_bytes,
-        }))
+    };
+    let mut fewer = (1..=threads.max(1)).rev();
+    let (threads, least) = fewer
+        .find(|threads| with(*threads, lowest, 2 * segment).is_some())
+        .map_or((1, segment), |threads| (threads, 2 * segment));
+    let mut lower = levels.clone().rev();
+    lower
+        .find_map(|level| with(threads, level, least))
         .ok_or(TooLittle {
-            least: beside_segments(1, level) + segment,
+            least: beside_segments(1, context(lowest)) + segment,
         })
 }
 
@@ -106,10 +136,10 @@ pub fn fetched_at_once(limit: u64, largest_sealed: u64, asked_for: usize) -> usi
 }
 
 /// All that archiving takes but the sealed segments.
-fn beside_segments(threads: usize, level: i32) -> u64 {
+fn beside_segments(threads: usize, context: u64) -> u64 {
     let threads = threads as u64;
     // A frame is raw, and as long when it is compressed if nothing compresses it.
-    PROGRAM + OPENING + threads * context_bytes(level) + (threads + FRAMES_BESIDE) * 2 * FRAME_BYTES
+    PROGRAM + OPENING + threads * context + (threads + FRAMES_BESIDE) * 2 * FRAME_BYTES
 }
 
 #[cfg(test)]
@@ -119,20 +149,20 @@ mod tests {
     #[test]
     fn threads_are_given_up_before_an_upload_beside_the_segment_that_grows() {
         let at = |limit: u64, segment: u64, level, threads| {
-            archiving(limit * MIB, segment * MIB, level, threads)
+            archiving(limit * MIB, segment * MIB, level..=level, threads)
                 .map(|it| (it.threads, it.held_bytes / MIB))
                 .map_err(|it| it.least.div_ceil(MIB))
         };
         for (limit, segment, level, threads, expected) in [
-            (512, 128, 3, 2, Ok((2, 396))),
-            (512, 128, 3, 64, Ok((15, 266))),
-            (512, 128, 12, 64, Ok((1, 336))),
-            (512, 128, 19, 2, Ok((1, 336))),
-            (160, 16, 3, 2, Ok((2, 44))),
-            (160, 16, 3, 8, Ok((3, 34))),
-            (300, 128, 3, 8, Ok((1, 194))),
-            (230, 128, 3, 8, Err(235)),
-            (512, 1024, 3, 8, Err(1136)),
+            (512, 128, 3, 2, Ok((2, 400))),
+            (512, 128, 3, 64, Ok((16, 260))),
+            (512, 128, 12, 64, Ok((3, 270))),
+            (512, 128, 15, 2, Ok((2, 272))),
+            (160, 16, 3, 2, Ok((2, 48))),
+            (160, 16, 3, 8, Ok((3, 38))),
+            (300, 128, 3, 8, Ok((1, 198))),
+            (230, 128, 3, 8, Err(231)),
+            (512, 1024, 3, 8, Err(1132)),
         ] {
             assert_eq!(
                 at(limit, segment, level, threads),
@@ -143,11 +173,40 @@ mod tests {
     }
 
     #[test]
+    fn levels_are_given_up_before_threads() {
+        let at = |limit: u64, levels, threads| {
+            let it = archiving(limit * MIB, 128 * MIB, levels, threads).unwrap();
+            (it.threads, it.highest_level)
+        };
+        for (limit, levels, threads, expected) in [
+            (512, 1..=12, 1, (1, 12)),
+            (512, 1..=19, 2, (2, 19)),
+            (512, 1..=19, 4, (4, 17)),
+            (512, 1..=12, 4, (4, 12)),
+            (512, 1..=12, 6, (6, 12)),
+            (512, 1..=12, 8, (8, 12)),
+            (512, 1..=12, 10, (10, 8)),
+            (512, 1..=12, 64, (16, 3)),
+            (512, 10..=11, 4, (4, 11)),
+            (512, 13..=17, 4, (3, 17)),
+            (512, 12..=12, 8, (3, 12)),
+            (240, 1..=12, 8, (1, 8)),
+            (1024, 1..=12, 8, (8, 12)),
+        ] {
+            assert_eq!(
+                at(limit, levels.clone(), threads),
+                expected,
+                "{limit} {levels:?} {threads}"
+            );
+        }
+    }
+
+    #[test]
     fn the_default_has_room_for_any_segment_and_level() {
         for segment in [16, 128, 512, 1024] {
             for level in 1..=19 {
                 let limit = default_limit(segment * MIB, level);
-                let room = archiving(limit, segment * MIB, level, 1).unwrap();
+                let room = archiving(limit, segment * MIB, level..=level, 1).unwrap();
                 assert!(room.held_bytes >= 2 * longest_sealed(segment * MIB));
             }
         }

@@ -1,11 +1,8 @@
 //! The thread that puts frames together, in order, into sealed segments and hands those out.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::archive_key::ArchiveKey;
 use super::budget::Budget;
@@ -38,25 +35,6 @@ pub(super) struct Abort(pub(super) Receiver<Infallible>);
 impl Abort {
     pub(super) fn raised(&self) -> bool {
         self.0.try_recv() == Err(TryRecvError::Disconnected)
-    }
-}
-
-/// A time that is added up. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Waited(Arc<AtomicU64>);
-
-impl Waited {
-    /// Adds the time that something takes.
-    fn during<T>(&self, act: impl FnOnce() -> T) -> T {
-        let begun = Instant::now();
-        let done = act();
-        let nanoseconds = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.0.fetch_add(nanoseconds, Ordering::Relaxed);
-        done
-    }
-
-    pub(super) fn so_far(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -95,8 +73,6 @@ pub(super) struct Assembler {
     pub(super) budget: Budget,
     pub(super) out: Sender<Sealed>,
     pub(super) settled: Sender<()>,
-    /// How long it waited until what was sealed was taken.
-    pub(super) waited: Waited,
     pub(super) abort: Abort,
 }
 
@@ -137,8 +113,7 @@ impl Assembler {
                         let held = self.budget.hold();
                         segment.insert(SegmentWriter::new(&self.key, &self.options, held)?)
                     };
-                    self.waited
-                        .during(|| writer.hold_for(&frame, &self.abort))?;
+                    writer.hold_for(&frame, &self.abort)?;
                     writer.write(&frame)?;
                     self.compressed_buffers.give(frame.compressed);
                 }
@@ -168,12 +143,7 @@ impl Assembler {
     }
 
     fn hand_out(&self, sealed: Sealed) -> Result<(), Stop> {
-        self.waited.during(|| {
-            select! {
-                send(self.out, sealed) -> sent => sent.map_err(|_| Stop::Aborted),
-                recv(self.abort.0) -> _ => Err(Stop::Aborted),
-            }
-        })
+        self.out.send(sealed).map_err(|_| Stop::Aborted)
     }
 
     fn lost_worker(&self) -> Stop {
@@ -187,14 +157,14 @@ impl Assembler {
 
 #[cfg(test)]
 mod tests {
-    use crossbeam_channel::bounded;
+    use crossbeam_channel::{bounded, unbounded};
 
     use super::*;
     use crate::seal::test_data::small_options;
 
     /// Runs an assembler over steps that a broken worker would leave, and gives what it told.
     fn told(answer: Option<Result<Frame, SealError>>) -> Vec<Sealed> {
-        let (out, receiver) = bounded(0);
+        let (out, receiver) = unbounded();
         let (raise, abort) = bounded(0);
         let assembler = Assembler {
             options: small_options(1),
@@ -203,7 +173,6 @@ mod tests {
             budget: Budget::new(1 << 20),
             out,
             settled: bounded(1).0,
-            waited: Waited::default(),
             abort: Abort(abort),
         };
         let (answers, answers_out) = bounded(1);

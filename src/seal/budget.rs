@@ -18,8 +18,17 @@ pub(super) struct Budget(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     limit: u64,
-    held: Mutex<u64>,
+    held: Mutex<Holders>,
     freed: Condvar,
+}
+
+/// What is held.
+#[derive(Debug, Default)]
+struct Holders {
+    /// All of it.
+    all: u64,
+    /// Of this, segments that are whole.
+    whole: u64,
 }
 
 /// Bytes that are held, as those of one segment; given back when this is dropped.
@@ -27,6 +36,8 @@ struct Shared {
 pub struct Held {
     budget: Budget,
     bytes: u64,
+    /// The length of the segment, if it is whole.
+    whole: u64,
 }
 
 /// The sealer was dropped while somebody waited for bytes.
@@ -36,7 +47,7 @@ impl Budget {
     pub(super) fn new(limit: u64) -> Self {
         Self(Arc::new(Shared {
             limit,
-            held: Mutex::new(0),
+            held: Mutex::default(),
             freed: Condvar::new(),
         }))
     }
@@ -46,10 +57,16 @@ impl Budget {
         Held {
             budget: self.clone(),
             bytes: 0,
+            whole: 0,
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, u64> {
+    /// Bytes of segments that are whole, and that nobody has let go of yet.
+    pub(super) fn whole(&self) -> u64 {
+        self.held().whole
+    }
+
+    fn held(&self) -> MutexGuard<'_, Holders> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -59,14 +76,14 @@ impl Held {
     /// whatever it asks for: nobody else could give anything back.
     pub(super) fn grow(&mut self, bytes: u64, abort: Option<&Abort>) -> Result<(), Aborted> {
         let mut held = self.budget.held();
-        while *held > self.bytes && *held + bytes > self.budget.0.limit {
+        while held.all > self.bytes && held.all + bytes > self.budget.0.limit {
             let waited = self.budget.0.freed.wait_timeout(held, LOOK_AGAIN);
             held = waited.unwrap_or_else(PoisonError::into_inner).0;
             if abort.is_some_and(Abort::raised) {
                 return Err(Aborted);
             }
         }
-        *held += bytes;
+        held.all += bytes;
         self.bytes += bytes;
         Ok(())
     }
@@ -75,19 +92,24 @@ impl Held {
     pub fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        *self.budget.held() -= bytes;
+        self.budget.held().all -= bytes;
         self.budget.0.freed.notify_all();
     }
 
     /// A segment's bytes, held until the last clone of them is dropped.
-    pub(super) fn with(self, bytes: Vec<u8>) -> Bytes {
+    pub(super) fn with(mut self, bytes: Vec<u8>) -> Bytes {
+        self.whole = bytes.len() as u64;
+        self.budget.held().whole += self.whole;
         Bytes::from_owner(Sealed { bytes, _held: self })
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        *self.budget.held() -= self.bytes;
+        let mut held = self.budget.held();
+        held.all -= self.bytes;
+        held.whole -= self.whole;
+        drop(held);
         self.budget.0.freed.notify_all();
     }
 }
@@ -121,7 +143,9 @@ mod tests {
         let budget = Budget::new(100);
         let mut first = budget.hold();
         assert!(first.grow(70, Some(&abort)).is_ok());
-        let first = first.with(vec![0; 70]);
+        assert_eq!(budget.whole(), 0);
+        let first = first.with(vec![0; 69]);
+        assert_eq!(budget.whole(), 69);
         let waiter = {
             let budget = budget.clone();
             std::thread::spawn(move || {
@@ -138,13 +162,14 @@ mod tests {
         assert!(!waiter.is_finished());
         drop(clone);
         assert_eq!(waiter.join().unwrap(), 31);
-        assert_eq!(*budget.held(), 0);
+        assert_eq!(budget.whole(), 0);
+        assert_eq!(budget.held().all, 0);
         let mut third = budget.hold();
         assert!(third.grow(20, None).is_ok());
         third.shrink(5);
-        assert_eq!(*budget.held(), 15);
+        assert_eq!(budget.held().all, 15);
         third.shrink(100);
-        assert_eq!(*budget.held(), 0);
+        assert_eq!(budget.held().all, 0);
     }
 
     #[test]

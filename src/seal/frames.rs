@@ -3,18 +3,21 @@
 //! Workers take frames from one queue in any order; each answers on the frame's own channel, so
 //! that the order is kept by whoever holds those.
 
+use std::time::{Duration, Instant};
+
 use crossbeam_channel::{Receiver, Sender};
 use zstd::bulk::Compressor;
 
 use super::assembler::Abort;
 use super::error::SealError;
 use super::pool::Pool;
+use super::strength::Strength;
 
 /// Up to here zstd gives up on what it can't compress so soon that a look at samples costs as much.
 const WORTH_A_SAMPLE: i32 = 4;
 
-/// The level for samples, and for what they show to be compressed already.
-const SAMPLE_LEVEL: i32 = 1;
+/// How samples are compressed, and what they show to be compressed already.
+const OF_SAMPLES: Strength = Strength::Zstd(1);
 
 /// Bytes of a sample: few enough that all samples are a thirtieth of a frame of 4 MiB.
 const SAMPLE: usize = 16 << 10;
@@ -25,7 +28,7 @@ const SAMPLES: usize = 8;
 /// A frame to be compressed.
 pub(super) struct Job {
     pub(super) raw: Vec<u8>,
-    pub(super) level: i32,
+    pub(super) strength: Strength,
     pub(super) answer: Sender<Result<Frame, SealError>>,
 }
 
@@ -39,24 +42,41 @@ pub(super) struct Frame {
 pub(super) struct Worker {
     compressor: Compressor<'static>,
     /// What the compressor is set to.
-    level: i32,
+    strength: Strength,
     sample: Vec<u8>,
     raw_buffers: Pool,
     compressed_buffers: Pool,
+    took: Sender<Took>,
+}
+
+/// How long a thread took for a frame that was compressed as was asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Took {
+    /// The level that was asked for.
+    pub level: i32,
+    /// The frame's length.
+    pub raw_bytes: u64,
+    /// How long it took.
+    pub time: Duration,
 }
 
 impl Worker {
-    pub(super) fn new(raw_buffers: Pool, compressed_buffers: Pool) -> Result<Self, SealError> {
+    /// It tells `took` of each frame, as far as there is room.
+    pub(super) fn new(
+        raw_buffers: Pool,
+        compressed_buffers: Pool,
+        took: Sender<Took>,
+    ) -> Result<Self, SealError> {
         let refuse = |source| SealError::Compressor { source };
-        let mut compressor = Compressor::new(SAMPLE_LEVEL).map_err(refuse)?;
-        compressor.include_checksum(true).map_err(refuse)?;
-        compressor.include_contentsize(true).map_err(refuse)?;
+        let mut compressor = Compressor::new(OF_SAMPLES.level()).map_err(refuse)?;
+        OF_SAMPLES.set(&mut compressor).map_err(refuse)?;
         Ok(Self {
             compressor,
-            level: SAMPLE_LEVEL,
+            strength: OF_SAMPLES,
             sample: Vec::new(),
             raw_buffers,
             compressed_buffers,
+            took,
         })
     }
 
@@ -65,24 +85,33 @@ impl Worker {
             if abort.raised() {
                 return;
             }
-            let frame = self.compress(&job.raw, job.level);
+            let frame = self.compress(&job.raw, job.strength);
             self.raw_buffers.give(job.raw);
             // Nobody waits for it any more when assembling failed; the queue ends soon then.
             let _ = job.answer.send(frame);
         }
     }
 
-    fn compress(&mut self, raw: &[u8], level: i32) -> Result<Frame, SealError> {
+    fn compress(&mut self, raw: &[u8], asked: Strength) -> Result<Frame, SealError> {
         let mut compressed = self.compressed_buffers.take();
-        let level = if level > WORTH_A_SAMPLE && self.looks_compressed(raw)? {
-            SAMPLE_LEVEL
+        let begun = Instant::now();
+        let strength = if asked.level() > WORTH_A_SAMPLE && self.looks_compressed(raw)? {
+            OF_SAMPLES
         } else {
-            level
+            asked
         };
-        self.set_level(level)?;
+        self.set(strength)?;
         self.compressor
             .compress_to_buffer(raw, &mut compressed)
             .map_err(|source| SealError::Compress { source })?;
+        if strength == asked {
+            // Where nobody listens there is no room soon.
+            let _ = self.took.try_send(Took {
+                level: asked.level(),
+                raw_bytes: raw.len() as u64,
+                time: begun.elapsed(),
+            });
+        }
         Ok(Frame {
             compressed,
             raw_bytes: u32::try_from(raw.len()).expect("a frame has at most 16 MiB"),
@@ -95,7 +124,7 @@ impl Worker {
         if raw.len() < SAMPLES * SAMPLE * 2 {
             return Ok(false);
         }
-        self.set_level(SAMPLE_LEVEL)?;
+        self.set(OF_SAMPLES)?;
         self.sample.resize(zstd::compress_bound(SAMPLE), 0);
         let mut total = 0;
         for sample in raw.chunks(raw.len() / SAMPLES).take(SAMPLES) {
@@ -107,12 +136,12 @@ impl Worker {
         Ok(total * 100 >= SAMPLES * SAMPLE * 99)
     }
 
-    fn set_level(&mut self, level: i32) -> Result<(), SealError> {
-        if level != self.level {
-            self.compressor
-                .set_compression_level(level)
+    fn set(&mut self, strength: Strength) -> Result<(), SealError> {
+        if strength != self.strength {
+            strength
+                .set(&mut self.compressor)
                 .map_err(|source| SealError::Compressor { source })?;
-            self.level = level;
+            self.strength = strength;
         }
         Ok(())
     }
@@ -123,12 +152,36 @@ mod tests {
     use super::*;
     use crate::seal::test_data::mixed_bytes;
 
+    fn worker(compressed_buffers: Pool) -> (Worker, Receiver<Took>) {
+        let (took, took_out) = crossbeam_channel::bounded(2);
+        let worker = Worker::new(Pool::new(1, 0), compressed_buffers, took).unwrap();
+        (worker, took_out)
+    }
+
+    #[test]
+    fn frames_that_were_compressed_as_asked_are_told_of_as_far_as_there_is_room() {
+        let (mut worker, took) = worker(Pool::new(1, 2 << 20));
+        let mut noise = vec![0; 1 << 20];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let text = b"a line of a log that comes again and again\n".repeat(20_000);
+        worker.compress(&noise, Strength::Auto(12)).unwrap();
+        assert!(took.is_empty(), "it was compressed as if it were a sample");
+        for level in [1, 12, 3] {
+            worker.compress(&text, Strength::Auto(level)).unwrap();
+        }
+        let told: Vec<_> = took
+            .try_iter()
+            .map(|took| (took.level, took.raw_bytes))
+            .collect();
+        assert_eq!(told, [(1, text.len() as u64), (12, text.len() as u64)]);
+    }
+
     #[test]
     fn a_frame_declares_its_size_and_has_a_checksum() {
         let raw = mixed_bytes(5000);
         let capacity = zstd::compress_bound(raw.len());
-        let mut worker = Worker::new(Pool::new(1, 5000), Pool::new(1, capacity)).unwrap();
-        let frame = worker.compress(&raw, 3).unwrap();
+        let mut worker = worker(Pool::new(1, capacity)).0;
+        let frame = worker.compress(&raw, Strength::Zstd(3)).unwrap();
         // RFC 8878, 3.1.1: magic number, then the frame header descriptor, whose bit 2 is the
         // content checksum flag and whose bit 5 says that the frame is one segment of known size.
         assert_eq!(frame.compressed[..4], 0xFD2F_B528_u32.to_le_bytes());
@@ -140,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_level_opens_and_what_is_compressed_already_is_known_by_samples() {
-        let mut worker = Worker::new(Pool::new(1, 0), Pool::new(1, 2 << 20)).unwrap();
+        let mut worker = worker(Pool::new(1, 2 << 20)).0;
         let text = b"a line of a log that comes again and again\n".repeat(20_000);
         let mut noise = vec![0; 1 << 20];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
@@ -150,7 +203,7 @@ mod tests {
         assert!(!worker.looks_compressed(&noise[..1000]).unwrap(), "too few");
         for level in [1, 12, 3, 19] {
             for raw in [&text, &noise] {
-                let frame = worker.compress(raw, level).unwrap();
+                let frame = worker.compress(raw, Strength::Zstd(level)).unwrap();
                 assert_eq!(zstd::decode_all(&frame.compressed[..]).unwrap(), *raw);
                 worker.compressed_buffers.give(frame.compressed);
             }

@@ -1,8 +1,8 @@
 //! Raw bytes into sealed segments and back: frames, zstd, age. Only this module names either.
 //!
 //! ```text
-//! frames ─▶ workers (zstd, in parallel) ─▶ assembler (age, SHA-256, self check) ─▶ SealedSegment
-//! bytes  ◀─ SegmentReader (age, zstd, exact length)                             ◀─ sealed segment
+//! frames ─▶ workers (zstd, in parallel) ─▶ assembler (age, SHA-256) ─▶ SealedSegment ─▶ self check
+//! bytes  ◀─ SegmentReader (age, zstd, exact length)                 ◀─ sealed segment
 //! ```
 //!
 //! Each archive has its own [`ArchiveKey`]. Segments and private facts are sealed to it alone, and
@@ -29,6 +29,7 @@ mod sealer;
 mod seek_table;
 mod segment_writer;
 mod self_check;
+mod strength;
 #[cfg(test)]
 mod test_data;
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod tests;
 pub use archive_key::ArchiveKey;
 pub use budget::Held;
 pub use error::{RecipientFault, SealError};
+pub use frames::Took;
 pub use identity::{Identities, generate_identity};
 pub use identity_file::{IdentityFile, Wrapping};
 pub use opener::{SegmentReader, open_segment};
@@ -45,3 +47,4 @@ pub use recipients::Recipients;
 pub use sealed::{Sealed, SealedSegment, SealedTotals};
 pub use sealer::Sealer;
 pub use self_check::SelfCheck;
+pub use strength::{STEPS, Step};

@@ -19,7 +19,7 @@ pub struct SealOptions {
     pub segment_bytes: u64,
     /// Raw bytes of every frame but the stream's last: 1 byte to 16 MiB.
     pub frame_bytes: usize,
-    /// zstd's compression level, until another is set.
+    /// zstd's compression level, until a step is set.
     pub level: i32,
     /// Bytes of sealed segments, of the one that grows and of those that were handed out, that are held
     /// at once. A segment that alone needs more is held all the same.

@@ -2,18 +2,18 @@
 
 use std::convert::Infallible;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::archive_key::ArchiveKey;
-use super::assembler::{Abort, Assembled, Assembler, Step, Waited};
+use super::assembler::{Abort, Assembled, Assembler, Step};
 use super::budget::{Budget, Held};
 use super::error::SealError;
-use super::frames::{Job, Worker};
+use super::frames::{Job, Took, Worker};
 use super::options::SealOptions;
 use super::pool::Pool;
 use super::sealed::{Sealed, SealedTotals};
+use super::strength::Strength;
 use crate::model::Blake3;
 
 /// Seals one send stream.
@@ -38,8 +38,12 @@ pub struct Sealer {
     /// Never used but for being dropped.
     abort: Sender<Infallible>,
     budget: Budget,
-    waited: Waited,
+    strength: Strength,
+    took: Receiver<Took>,
 }
+
+/// How many frames are told of at most to one who does not ask.
+const TOLD: usize = 64;
 
 /// Whether the stream's last frame was seen: a short one can only be that.
 #[derive(PartialEq)]
@@ -69,8 +73,8 @@ impl Tally {
 impl Sealer {
     /// Starts `options.threads` threads that compress and one that seals.
     ///
-    /// The channel holds nothing: a segment waits in the sealer until it is taken, so somebody
-    /// else than the one who pushes must receive.
+    /// Segments wait in the channel until they are taken, as many as `held_bytes` allows: so somebody else than the
+    /// one who pushes must receive.
     pub fn start(
         options: SealOptions,
         key: &ArchiveKey,
@@ -83,17 +87,19 @@ impl Sealer {
         let raw_buffers = Pool::new(buffers, options.frame_bytes);
         let compressed_buffers = Pool::new(buffers, zstd::compress_bound(options.frame_bytes));
         let budget = Budget::new(options.held_bytes);
-        let waited = Waited::default();
+        let (took, took_out) = bounded(TOLD);
         let (steps, steps_out) = bounded(in_flight);
         // The steps are the bound; a job whose step was taken finds room.
         let (jobs, jobs_out) = bounded(in_flight + 1);
-        let (out, receiver) = bounded(0);
+        // What waits in it is held by the budget.
+        let (out, receiver) = unbounded();
         let (abort, abort_out) = bounded(0);
         let abort_out = Abort(abort_out);
         let (settled, settled_out) = bounded(1);
 
         for index in 0..options.threads {
-            let worker = Worker::new(raw_buffers.clone(), compressed_buffers.clone())?;
+            let (raw, compressed) = (raw_buffers.clone(), compressed_buffers.clone());
+            let worker = Worker::new(raw, compressed, took.clone())?;
             let (jobs, abort) = (jobs_out.clone(), abort_out.clone());
             spawn(format!("compress-{index}"), move || {
                 worker.run(&jobs, &abort);
@@ -106,7 +112,6 @@ impl Sealer {
             budget: budget.clone(),
             out,
             settled,
-            waited: waited.clone(),
             abort: abort_out,
         };
         let sealer = Self {
@@ -121,7 +126,8 @@ impl Sealer {
             last: Last::ToCome,
             abort,
             budget,
-            waited,
+            strength: Strength::Zstd(options.level),
+            took: took_out,
         };
         Ok((sealer, receiver))
     }
@@ -131,15 +137,14 @@ impl Sealer {
         self.raw_buffers.take()
     }
 
-    /// Compresses what is pushed from now on at that level of zstd's; one that it does not have is the
-    /// nearest that it has.
-    pub fn set_level(&mut self, level: i32) {
-        self.options.level = level;
+    /// Compresses what is pushed from now on at the [step](super::STEPS) with that level.
+    pub fn set_step(&mut self, level: i32) {
+        self.strength = Strength::Auto(level);
     }
 
-    /// How long sealing has waited until segments were taken, and until they were let go.
-    pub fn waited(&self) -> Duration {
-        self.waited.so_far()
+    /// How long the frames took that were compressed since this was last asked: the first 64 of them.
+    pub fn took(&self) -> impl Iterator<Item = Took> {
+        self.took.try_iter()
     }
 
     /// Takes the stream's next frame: `frame_bytes` bytes, and fewer only if it is the last.
@@ -166,7 +171,7 @@ impl Sealer {
         self.jobs
             .send(Job {
                 raw: frame,
-                level: self.options.level,
+                strength: self.strength,
                 answer,
             })
             .map_err(|_| SealError::Stopped)?;
@@ -196,6 +201,11 @@ impl Sealer {
         self.step(Step::Skip)
     }
 
+    /// Bytes of segments that were handed out, and of which the receiver has not let go.
+    pub fn handed_out(&self) -> u64 {
+        self.budget.whole()
+    }
+
     /// Holds bytes as sealed ones are held, for what lies in memory in a segment's place. Waits until
     /// enough of those that were handed out are let go.
     pub fn hold(&self, bytes: u64) -> Held {
@@ -205,14 +215,13 @@ impl Sealer {
         held
     }
 
-    /// Waits until every segment that was pushed whole has been taken by the receiver, so that
-    /// none is held here.
+    /// Waits until every segment that was pushed whole has been handed out, so that none grows here.
     pub fn settle(&mut self) -> Result<(), SealError> {
         self.step(Step::Settle)?;
         self.settled.recv().map_err(|_| SealError::Stopped)
     }
 
-    /// Ends the stream. Returns after its last segment and [`Sealed::Finished`] were received.
+    /// Ends the stream. Returns when its last segment and [`Sealed::Finished`] were handed out.
     ///
     /// [`SealError::EmptyStream`] if nothing was pushed, which is an abort.
     pub fn finish(mut self) -> Result<SealedTotals, SealError> {
@@ -271,12 +280,19 @@ mod tests {
     use crate::seal::test_data::small_options;
 
     #[test]
-    fn a_dropped_sealer_ends_its_thread_though_nobody_takes_the_segment() {
-        let (mut sealer, receiver) =
-            Sealer::start(small_options(2), &ArchiveKey::generate()).unwrap();
-        for _ in 0..5 {
+    fn a_dropped_sealer_ends_its_thread_though_it_waits_until_segments_are_let_go() {
+        let options = SealOptions {
+            held_bytes: 1,
+            ..small_options(2)
+        };
+        let (mut sealer, receiver) = Sealer::start(options, &ArchiveKey::generate()).unwrap();
+        for _ in 0..4 {
             sealer.push(vec![1; 1024]).unwrap();
         }
+        let segment = receiver.recv().unwrap();
+        assert!(sealer.handed_out() > 0);
+        // The first frame of the next finds no room while that one is held.
+        sealer.push(vec![1; 1024]).unwrap();
         let Sealer {
             assembler,
             steps,
@@ -287,5 +303,6 @@ mod tests {
         drop((steps, jobs, abort));
         assert!(assembler.join().unwrap().is_none());
         assert!(receiver.recv().is_err());
+        drop(segment);
     }
 }

@@ -229,11 +229,12 @@ fn only_a_whole_segment_can_be_skipped_and_a_short_one_only_as_the_last() {
 }
 
 #[test]
-fn waiting_for_segments_to_be_taken_ends_when_nobody_will_take_them() {
+fn nothing_settles_when_nobody_takes_segments_any_more() {
     let (mut sealer, receiver) = Sealer::start(small_options(1), &ArchiveKey::generate()).unwrap();
-    for frame in frames(&[3; 4096]) {
-        sealer.push(frame).unwrap();
-    }
     drop(receiver);
-    assert!(matches!(sealer.settle(), Err(SealError::Stopped)));
+    let pushed = frames(&[3; 4096])
+        .into_iter()
+        .try_for_each(|frame| sealer.push(frame));
+    let settled = pushed.and_then(|()| sealer.settle());
+    assert!(matches!(settled, Err(SealError::Stopped)));
 }

@@ -57,7 +57,7 @@ compression_levels = [1, 12]
 memory_limit = 512
     1: `memory_limit` must be a size like "512MiB", found 512
 memory_limit = '100MiB'
-    1: `memory_limit` must be 235MiB or more for segments of 128MiB at compression level 3
+    1: `memory_limit` must be 231MiB or more for segments of 128MiB at compression level 3
 priority = 'lowest'
     1: unknown value `lowest`
 priority = 1

@@ -1,0 +1,134 @@
+//! How hard a frame is compressed: at a level of zstd's, or at one of the steps of `compression = "auto"`.
+
+use std::io;
+
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::{self, CParameter, ResetDirective, Strategy};
+
+/// A step of `auto`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// The level of zstd's that it is, or stands in the place of.
+    pub level: i32,
+    /// How long a frame takes, roughly: as many times as long as at level 3.
+    pub times: f64,
+}
+
+/// The steps of `auto`, faster ones first. Each saves more than the one before, and what would save little for
+/// its time is left out: zstd's levels 10 to 17, in whose place is one with parameters of our own. What they are
+/// worth on data of several kinds is in `docs/performance.md`.
+pub const STEPS: [Step; 12] = [
+    step(1, 0.6),
+    step(2, 0.7),
+    step(3, 1.0),
+    step(4, 1.1),
+    step(5, 2.1),
+    step(6, 2.6),
+    step(7, 3.5),
+    step(8, 4.3),
+    step(9, 5.0),
+    step(OWN, 40.0),
+    step(18, 75.0),
+    step(19, 85.0),
+];
+
+const fn step(level: i32, times: f64) -> Step {
+    Step { level, times }
+}
+
+/// The level whose place our own parameters take.
+const OWN: i32 = 12;
+
+/// How hard to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strength {
+    /// At that level of zstd's; one that it does not have is the nearest that it has.
+    Zstd(i32),
+    /// At the step of `auto` with that level.
+    Auto(i32),
+}
+
+impl Strength {
+    /// The level that it goes by.
+    pub(super) fn level(self) -> i32 {
+        match self {
+            Self::Zstd(level) | Self::Auto(level) => level,
+        }
+    }
+
+    /// Has a compressor compress like that from now on, each frame with its content size and checksum.
+    pub(super) fn set(self, compressor: &mut Compressor<'_>) -> io::Result<()> {
+        let reset = compressor.context_mut().reset(ResetDirective::Parameters);
+        reset.map_err(|code| io::Error::other(zstd_safe::get_error_name(code)))?;
+        compressor.include_checksum(true)?;
+        compressor.include_contentsize(true)?;
+        compressor.set_compression_level(self.level())?;
+        if self == Self::Auto(OWN) {
+            // zstd's search for the cheapest way to write what it has found, which from level 16 on takes tables of
+            // 16 MiB, with tables that a cache holds; and matches of three bytes, which it allows from 18 on.
+            for parameter in [
+                CParameter::Strategy(Strategy::ZSTD_btopt),
+                CParameter::WindowLog(22),
+                CParameter::HashLog(20),
+                CParameter::ChainLog(20),
+                CParameter::SearchLog(4),
+                CParameter::MinMatch(3),
+                CParameter::TargetLength(32),
+            ] {
+                compressor.set_parameter(parameter)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::test_data::mixed_bytes;
+
+    fn compressed(compressor: &mut Compressor<'_>, strength: Strength, raw: &[u8]) -> Vec<u8> {
+        strength.set(compressor).unwrap();
+        compressor.compress(raw).unwrap()
+    }
+
+    #[test]
+    fn nothing_of_a_step_stays_behind_for_the_next() {
+        let raw = mixed_bytes(300_000);
+        let mut one = Compressor::new(1).unwrap();
+        let mut all: Vec<_> = (1..=19).map(Strength::Zstd).collect();
+        all.extend(STEPS.map(|step| Strength::Auto(step.level)));
+        for strength in all.iter().chain(all.iter().rev()) {
+            let alone = compressed(&mut Compressor::new(1).unwrap(), *strength, &raw);
+            assert_eq!(compressed(&mut one, *strength, &raw), alone, "{strength:?}");
+            assert_eq!(zstd::decode_all(&alone[..]).unwrap(), raw);
+        }
+    }
+
+    #[test]
+    fn all_steps_but_one_are_levels_of_zstds() {
+        let raw = mixed_bytes(300_000);
+        let mut compressor = Compressor::new(1).unwrap();
+        for Step { level, .. } in STEPS {
+            let auto = compressed(&mut compressor, Strength::Auto(level), &raw);
+            let zstd = compressed(&mut compressor, Strength::Zstd(level), &raw);
+            assert_eq!(auto == zstd, level != OWN, "{level}");
+        }
+        assert!(STEPS.is_sorted_by(|a, b| a.level < b.level && a.times < b.times));
+    }
+
+    #[test]
+    fn our_own_step_takes_no_more_memory_than_level_9() {
+        let mut noise = vec![0; 4 << 20];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        noise.iter_mut().step_by(3).for_each(|byte| *byte = b'a');
+        let mut compressor = Compressor::new(1).unwrap();
+        let mut bytes_at = |level| {
+            compressed(&mut compressor, Strength::Auto(level), &noise);
+            compressor.context_mut().sizeof()
+        };
+        let (own, nine) = (bytes_at(OWN), bytes_at(9));
+        assert!(own <= nine, "{own} {nine}");
+        assert_eq!(bytes_at(OWN), nine, "what is there is enough");
+    }
+}
