@@ -1,7 +1,5 @@
 //! Reading archives and their segments.
 
-use std::collections::{BTreeSet, HashSet};
-
 use chrono::NaiveDate;
 use rusqlite::Row;
 
@@ -170,27 +168,6 @@ impl Catalog {
             ledger,
             "ledger = ?1 AND state IN ('unfinished', 'committing', 'committed', 'retired')",
         )
-    }
-
-    /// Those of [`Catalog::archives`] that are not retired, and the fulls of their chains, retired or not.
-    /// However many others are, it takes no longer.
-    pub fn current(&self, ledger: &LedgerId) -> Result<Vec<ArchiveRow>, CatalogError> {
-        let mut rows = self.archives_where(
-            ledger,
-            "ledger = ?1 AND state IN ('unfinished', 'committing', 'committed')",
-        )?;
-        let there: HashSet<ArchiveId> = rows.iter().map(|row| row.id).collect();
-        let chains: BTreeSet<ArchiveId> = rows.iter().map(|row| row.chain).collect();
-        for chain in chains.iter().filter(|chain| !there.contains(*chain)) {
-            rows.extend(self.select(
-                "read the full of a chain",
-                &format!("SELECT {COLUMNS} FROM archive WHERE id = ?1 AND state <> 'abandoned'"),
-                [chain.to_string()],
-                ArchiveRow::read,
-            )?);
-        }
-        sort(&mut rows);
-        Ok(rows)
     }
 
     /// A ledger's committed archives by date: what a night goes by. However many are retired, it takes

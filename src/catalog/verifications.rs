@@ -46,22 +46,6 @@ impl Catalog {
         )
     }
 
-    /// What checks of a ledger's committed archives have shown, in any order. However many others are
-    /// retired, it takes no longer.
-    pub fn visible_verifications(
-        &self,
-        ledger: &LedgerId,
-    ) -> Result<Vec<VerificationRow>, CatalogError> {
-        self.select(
-            "read what checks have shown",
-            "SELECT archive, level, outcome, at FROM archive
-             CROSS JOIN verification ON verification.archive = archive.id
-             WHERE archive.ledger = ?1 AND archive.state = 'committed'",
-            [ledger.to_string()],
-            VerificationRow::read,
-        )
-    }
-
     /// Records checks, and with them whether each archive is known to be damaged: damage that was
     /// found on one level is taken back by a sound check that would have found it again, and by
     /// nothing else. Archives that the catalog does not have are passed over.

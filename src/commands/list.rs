@@ -1,6 +1,5 @@
 //! `coldchain list`: chains and their archives, as a tree.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use super::age::Verified;
 use super::output::{answer, answer_json, percent};
 use super::{load_to_read, sources, today};
-use crate::catalog::{ArchiveRow, Catalog};
+use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
 use crate::config::{Config, Origin, Source};
 use crate::engine::{Clock, StateDir, SystemClock, history, schedule, store_url};
@@ -19,8 +18,8 @@ use crate::model::size::Bytes;
 use crate::model::{ArchiveId, SourceName};
 use crate::plan::{Chain, expiry_dates};
 
-/// Archives of a chain that became as long as the default schedule lets it.
-const USUAL_CHAIN: usize = 12;
+/// Why the result of a write is not looked at.
+const NO_FAILURE: &str = "writing to a string does not fail";
 
 /// A source as it is listed.
 struct Listed {
@@ -29,15 +28,6 @@ struct Listed {
     /// `None` where no config says what is scheduled.
     next_slot: Option<NaiveDate>,
     chains: Vec<ListedChain>,
-}
-
-/// What of a source is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// Retired archives too.
-    Everything,
-    /// Without what only a revive could bring back into sight.
-    Current,
 }
 
 /// When a chain's time is over.
@@ -67,7 +57,7 @@ struct ListedChain {
     id: ArchiveId,
     state: &'static str,
     expiry: Expiry,
-    archives: Vec<ArchiveRow>,
+    archives: Vec<ListedRow>,
     verified: Verified,
 }
 
@@ -78,9 +68,9 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     for source in sources(&config, args.source.as_deref())? {
         let store = store_url(&config.stores[&source.store]);
         let asked = if args.all {
-            Asked::Everything
+            catalog::Listed::Everything
         } else {
-            Asked::Current
+            catalog::Listed::Current
         };
         listed.push(gather(&config, source, store, asked, &catalog)?);
     }
@@ -89,60 +79,59 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         return answer_json(&json!({ "sources": sources }));
     }
     let now = SystemClock.now();
-    let texts: Vec<String> = listed.iter().map(|listed| listed.to_text(now)).collect();
-    answer(&texts.join("\n"))
+    let mut text = String::new();
+    for (at, listed) in listed.iter().enumerate() {
+        if at > 0 {
+            text.push('\n');
+        }
+        listed.write_text(&mut text, now);
+    }
+    answer(&text)
 }
 
 fn gather(
     config: &Config,
     source: &Source,
     store: String,
-    asked: Asked,
+    asked: catalog::Listed,
     catalog: &Catalog,
 ) -> Result<Listed, Error> {
     let schedule = match source.origin {
         Origin::File => Some(schedule(source)),
         Origin::Catalog => None,
     };
-    let (archives, checks) = match catalog.source(&source.name)? {
-        Some(row) => (
-            match asked {
-                Asked::Everything => catalog.archives(&row.ledger)?,
-                Asked::Current => catalog.current(&row.ledger)?,
-            },
-            catalog.visible_verifications(&row.ledger)?,
-        ),
-        None => (Vec::new(), Vec::new()),
+    let mut archives = match catalog.source(&source.name)? {
+        Some(row) => catalog.listed(&row.ledger, asked)?,
+        None => Vec::new(),
     };
-    let history = history(&archives);
+    let seen = archives.iter().filter(|archive| archive.is_visible());
+    let history = history(seen.map(|archive| archive.link));
     let visible = history.chains();
     let expiries = schedule
         .as_ref()
         .map(|schedule| expiry_dates(&visible, schedule));
-    let mut chains: BTreeMap<ArchiveId, Vec<ArchiveRow>> = BTreeMap::new();
-    for archive in archives {
-        let chain = chains.entry(archive.chain);
-        chain
-            .or_insert_with(|| Vec::with_capacity(USUAL_CHAIN))
-            .push(archive);
-    }
-    let verified = Verified::each(&checks);
-    let chains = chains.into_iter().map(|(id, mut archives)| {
+    // Those of a chain stay in their order.
+    archives.sort_by_key(|archive| archive.link.chain);
+    let chains = archives.chunk_by(|one, next| one.link.chain == next.link.chain);
+    let chains = chains.map(|archives| {
+        let id = archives[0].link.chain;
         let at = visible.binary_search_by_key(&id, |chain| chain.id).ok();
-        let state = state(id, &archives, at.map(|at| &visible[at]));
-        if asked == Asked::Current {
-            archives.retain(|archive| archive.state != ArchiveState::Retired);
-        }
         let seen = archives.iter().filter(|archive| archive.is_visible());
+        let shown = archives.iter().filter(|archive| {
+            asked == catalog::Listed::Everything || archive.state != ArchiveState::Retired
+        });
         ListedChain {
             id,
-            state,
+            state: state(id, archives, at.map(|at| &visible[at])),
             expiry: match &expiries {
                 Some(dates) => Expiry::of(at.and_then(|at| dates[at])),
                 None => Expiry::Unknown,
             },
-            verified: Verified::all(seen.map(|archive| archive.id), &verified),
-            archives,
+            verified: Verified::all(seen.map(|archive| Verified {
+                at: archive.sound_at,
+                deep: archive.deep_sound_at,
+            })),
+            archives: shown.copied().collect(),
         }
     });
     Ok(Listed {
@@ -154,8 +143,8 @@ fn gather(
 }
 
 /// A chain is what its archives are: unfinished while its full is.
-fn state(id: ArchiveId, archives: &[ArchiveRow], visible: Option<&Chain<'_>>) -> &'static str {
-    let full = archives.iter().find(|archive| archive.id == id);
+fn state(id: ArchiveId, archives: &[ListedRow], visible: Option<&Chain<'_>>) -> &'static str {
+    let full = archives.iter().find(|archive| archive.link.id == id);
     match full.map(|full| full.state) {
         Some(ArchiveState::Unfinished | ArchiveState::Committing) => "unfinished",
         Some(ArchiveState::Retired) => "retired",
@@ -167,7 +156,7 @@ fn state(id: ArchiveId, archives: &[ArchiveRow], visible: Option<&Chain<'_>>) ->
 }
 
 /// The words that other programs rely on: an entry on its way is not committed yet.
-fn archive_state(archive: &ArchiveRow) -> &'static str {
+fn archive_state(archive: &ListedRow) -> &'static str {
     match archive.state {
         ArchiveState::Committed => "committed",
         ArchiveState::Retired => "retired",
@@ -181,19 +170,18 @@ impl Listed {
         json!({"name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains})
     }
 
-    fn to_text(&self, now: DateTime<Utc>) -> String {
+    fn write_text(&self, text: &mut String, now: DateTime<Utc>) {
         let next_slot = self
             .next_slot
             .map(|date| format!("  next slot {date}"))
             .unwrap_or_default();
-        let mut text = format!("{}  {}{next_slot}\n", self.name, self.store);
+        writeln!(text, "{}  {}{next_slot}", self.name, self.store).expect(NO_FAILURE);
         if self.chains.is_empty() {
             text.push_str("  nothing archived yet\n");
         }
         for chain in &self.chains {
-            text.push_str(&chain.to_text(now));
+            chain.write_text(text, now);
         }
-        text
     }
 }
 
@@ -204,8 +192,8 @@ impl ListedChain {
             .iter()
             .map(|archive| {
                 json!({
-                    "id": archive.id, "date": archive.date, "kind": archive.kind,
-                    "send_parent": archive.send_parent.map(|parent| parent.date),
+                    "id": archive.link.id, "date": archive.link.id.date, "kind": archive.link.id.kind,
+                    "send_parent": archive.link.send_parent.map(|parent| parent.date),
                     "state": archive_state(archive), "raw_bytes": archive.raw_bytes,
                     "sealed_bytes": archive.sealed_bytes, "segments": archive.segments,
                 })
@@ -221,10 +209,10 @@ impl ListedChain {
     /// Whether it can't be revived any more.
     fn deletion_has_begun(&self) -> bool {
         let mut archives = self.archives.iter();
-        archives.any(|archive| archive.deletion.is_some())
+        archives.any(|archive| archive.deletion_has_begun)
     }
 
-    fn to_text(&self, now: DateTime<Utc>) -> String {
+    fn write_text(&self, text: &mut String, now: DateTime<Utc>) {
         let expiry = match self.expiry {
             _ if self.state == "unfinished" => ", the next backup goes on with it".to_owned(),
             _ if self.deletion_has_begun() => ", being deleted or gone".to_owned(),
@@ -237,16 +225,18 @@ impl ListedChain {
             "complete" | "damaged" => format!(", {}", self.verified.in_words(now)),
             _ => String::new(),
         };
-        let mut text = format!(
-            "  chain of {}  {}{expiry}{verified}\n",
+        writeln!(
+            text,
+            "  chain of {}  {}{expiry}{verified}",
             self.id.date, self.state
-        );
+        )
+        .expect(NO_FAILURE);
         let last = self.archives.len().saturating_sub(1);
         for (at, archive) in self.archives.iter().enumerate() {
             let branch = if at == last { "└─" } else { "├─" };
             // An incremental is on the archive before it; only another parent is worth a word.
-            let before = at.checked_sub(1).map(|at| self.archives[at].id);
-            let parent = match archive.send_parent {
+            let before = at.checked_sub(1).map(|at| self.archives[at].link.id);
+            let parent = match archive.link.send_parent {
                 Some(parent) if Some(parent) != before => format!("  on {}", parent.date),
                 _ => String::new(),
             };
@@ -258,15 +248,14 @@ impl ListedChain {
             writeln!(
                 text,
                 "  {branch} {}  {:11}  raw {:>9}  sealed {:>9}  {:>5}  {}{so_far}{parent}",
-                archive.date,
-                archive.kind,
+                archive.link.id.date,
+                archive.link.id.kind,
                 Bytes(archive.raw_bytes),
                 Bytes(archive.sealed_bytes),
                 percent(archive.sealed_bytes, archive.raw_bytes),
                 archive_state(archive),
             )
-            .expect("writing to a string does not fail");
+            .expect(NO_FAILURE);
         }
-        text
     }
 }

@@ -30,7 +30,7 @@ const TOP: &str = r#"
 
 # zstd level, 1 to 19. Or "auto": as hard as the line to the store leaves time for, from the first to the
 # second of the levels below; a slow line then gets smaller archives, and a fast one waits for nothing.
-# ("auto" has zstd's levels 1 to 9, 18 and 19, and at 12 a step of its own that mostly saves more than zstd's 12.)
+# ("auto" has zstd's levels 1 to 9, 18 and 19, and at 11 and 12 steps of its own that save more than zstd's.)
 #compression = 3
 #compression_levels = [1, 12]
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 use crate::btrfs;
-use crate::catalog::{Catalog, NewSnapshot, SnapshotRow};
+use crate::catalog::{Catalog, Link, NewSnapshot, SnapshotRow};
 use crate::config::{Config, Source};
 use crate::engine::facts::history;
 use crate::engine::snapshot;
@@ -48,7 +48,9 @@ pub fn adopt(
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
     let archives = catalog.visible(&row.ledger)?;
-    let newest = history(&archives).newest().map(|newest| newest.id);
+    let newest = history(archives.iter().map(Link::from))
+        .newest()
+        .map(|newest| newest.id);
     let newest = newest.ok_or_else(|| RestoreRefusal::Empty {
         source_name: source.name.clone(),
     })?;

@@ -108,11 +108,11 @@ pub fn backup(
 
 /// Refuses a date that no archive may be made for any more, or not yet.
 pub fn check_date(source: &Source, asked: Asked, catalog: &Catalog) -> Result<(), Error> {
-    let archives = match catalog.source(&source.name)? {
-        Some(row) => catalog.visible(&row.ledger)?,
+    let links = match catalog.source(&source.name)? {
+        Some(row) => catalog.lineage(&row.ledger)?,
         None => Vec::new(),
     };
-    let newest = archives.iter().map(|archive| archive.date).max();
+    let newest = links.last().map(|newest| newest.id.date);
     Ok(refuse_date(
         asked.date,
         newest,

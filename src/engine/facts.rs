@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::NaiveDate;
 
 use crate::btrfs;
-use crate::catalog::{ArchiveRow, Catalog};
+use crate::catalog::{Catalog, Link};
 use crate::config::{Config, Source};
 use crate::engine::snapshot;
 use crate::error::Error;
@@ -18,26 +18,26 @@ use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
 
 /// The visible archives of a source, as the planner sees them.
-pub fn history(archives: &[ArchiveRow]) -> History {
-    let archives = archives
-        .iter()
-        .filter(|archive| archive.is_visible())
-        .map(|archive| ArchiveFacts {
-            id: archive.id,
-            send_parent: archive.send_parent,
-            chain: archive.chain,
-            recipients: archive.recipients,
-            condition: match archive.damaged_at {
-                None => Condition::Sound,
-                Some(_) => Condition::Damaged,
-            },
-            verification: match archive.verified_at {
-                Some(_) => Verification::Verified,
-                None => Verification::Unverified,
-            },
-        })
-        .collect();
-    History { archives }
+pub fn history(visible: impl IntoIterator<Item = Link>) -> History {
+    let archives = visible.into_iter().map(|link| ArchiveFacts {
+        id: link.id,
+        send_parent: link.send_parent,
+        chain: link.chain,
+        recipients: link.recipients,
+        condition: if link.is_damaged {
+            Condition::Damaged
+        } else {
+            Condition::Sound
+        },
+        verification: if link.is_verified {
+            Verification::Verified
+        } else {
+            Verification::Unverified
+        },
+    });
+    History {
+        archives: archives.collect(),
+    }
 }
 
 /// Whether the stream will come from a snapshot here or from somewhere else on stdin.
@@ -78,14 +78,14 @@ pub(super) fn facts(
     ledger: Option<LedgerId>,
     catalog: &Catalog,
 ) -> Result<(Facts, Schedule), Error> {
-    let archives = match ledger {
-        Some(ledger) => catalog.visible(&ledger)?,
+    let links = match ledger {
+        Some(ledger) => catalog.lineage(&ledger)?,
         None => Vec::new(),
     };
-    let history = history(&archives);
+    let history = history(links.iter().copied());
     let send_parent = match origin {
         Origin::Stdin => SendParentSnapshot::NotLocal,
-        Origin::Snapshot => send_parent_snapshot(source, &history, &archives, catalog)?,
+        Origin::Snapshot => send_parent_snapshot(source, &history, &links, catalog)?,
     };
     let facts = Facts {
         source: source.name.clone(),
@@ -136,16 +136,16 @@ pub fn schedule(source: &Source) -> Schedule {
 fn send_parent_snapshot(
     source: &Source,
     history: &History,
-    archives: &[ArchiveRow],
+    links: &[Link],
     catalog: &Catalog,
 ) -> Result<SendParentSnapshot, Error> {
     let Some(newest) = history.send_parent().map(|archive| archive.id) else {
         return Ok(SendParentSnapshot::Gone);
     };
-    let row = archives
+    let row = links
         .iter()
-        .find(|archive| archive.id == newest)
-        .and_then(|archive| archive.snapshot);
+        .find(|link| link.id == newest)
+        .and_then(|link| link.snapshot);
     let living = catalog.snapshots(&source.name)?;
     let Some(row) = row.and_then(|id| living.into_iter().find(|living| living.id == id)) else {
         return Ok(SendParentSnapshot::Gone);

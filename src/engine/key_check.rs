@@ -65,7 +65,7 @@ pub fn check_identity(
     (identities, identity): (&Identities, &str),
     catalog: &Catalog,
 ) -> Result<Vec<ChainOpens>, Error> {
-    let history = history(&catalog.visible(&row.ledger)?);
+    let history = history(catalog.lineage(&row.ledger)?);
     let mut chains = Vec::new();
     for chain in history.chains() {
         let ids: Vec<ArchiveId> = chain.archives.iter().map(|archive| archive.id).collect();

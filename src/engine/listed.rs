@@ -94,17 +94,15 @@ pub(super) fn look_after(
     catalog: &mut Catalog,
     world: World<'_>,
 ) -> Result<(), Error> {
-    let visible = catalog.visible(&source.row.ledger)?;
-    let Some(newest) = visible.iter().max_by_key(|archive| archive.date) else {
+    let visible = catalog.lineage(&source.row.ledger)?;
+    let Some(newest) = visible.last() else {
         return Ok(());
     };
-    let unseen = visible.iter().filter(|archive| {
-        archive.chain == newest.chain
-            && archive.verified_at.is_none()
-            && archive.damaged_at.is_none()
-    });
-    for archive in unseen {
-        match verify_listed(source, &archive.id, catalog, world.clock) {
+    let unseen = visible
+        .iter()
+        .filter(|link| link.chain == newest.chain && !link.is_verified && !link.is_damaged);
+    for link in unseen {
+        match verify_listed(source, &link.id, catalog, world.clock) {
             Err(error @ Error::SegmentsMissing { .. }) => world.observer.event(Event::Warning {
                 source: source.name().clone(),
                 message: in_words(&error),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::btrfs::Tools;
-use crate::catalog::{ArchiveRow, Catalog};
+use crate::catalog::{ArchiveRow, Catalog, Link};
 use crate::config::Source;
 use crate::engine::awake::Awake;
 use crate::engine::facts::history;
@@ -78,7 +78,8 @@ pub fn plan_details(
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
     let visible = catalog.visible(&row.ledger)?;
-    let plan = match plan_restore(&source.name, &history(&visible), date) {
+    let history = history(visible.iter().map(Link::from));
+    let plan = match plan_restore(&source.name, &history, date) {
         Err(refusal) => {
             let all = catalog.archives(&row.ledger)?;
             return Err(retired(source, date, &all).unwrap_or(refusal.into()));

@@ -77,7 +77,7 @@ pub fn revive(
         });
     }
     revived?;
-    let visible = history(&catalog.visible(&open.row.ledger)?);
+    let visible = history(catalog.lineage(&open.row.ledger)?);
     let due = expiring(&visible, today, &schedule(source));
     let expires = due.into_iter().find(|expiry| archives.contains(&expiry.id));
     Ok(Revived {

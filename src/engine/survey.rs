@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::catalog::{Catalog, EntryRow};
+use crate::catalog::{Catalog, EntryRow, Link};
 use crate::config::{Config, Source};
 use crate::engine::facts::{history, schedule};
 use crate::engine::head::{self, LedgerState};
@@ -101,7 +101,8 @@ impl Survey<'_> {
                 MayRetire::No
             },
         };
-        let mut history = history(&rows);
+        let visible = rows.iter().filter(|row| row.is_visible());
+        let mut history = history(visible.map(Link::from));
         agree(source, &history, &strays)?;
         for archive in &mut history.archives {
             if before.contains(&archive.id) {

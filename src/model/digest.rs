@@ -34,9 +34,9 @@ pub(crate) fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> 
         bytes: N,
     };
     let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Ok(byte - b'0'),
-        b'a'..=b'f' => Ok(byte - b'a' + 10),
-        _ => Err(refuse()),
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
     };
     let digits = text.as_bytes();
     if digits.len() != 2 * N {
@@ -44,7 +44,9 @@ pub(crate) fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> 
     }
     let mut bytes = [0; N];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        let digits = digit(pair[0]).zip(digit(pair[1]));
+        let (high, low) = digits.ok_or_else(refuse)?;
+        *byte = high << 4 | low;
     }
     Ok(bytes)
 }

@@ -3,12 +3,12 @@
 //! These are the fields of format 1 (`docs/format.md`). A reader ignores fields that it does not
 //! know, and an unknown kind is [`EntryKind::Unknown`]: it counts in the chain of hashes, no more.
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::archive::ArchiveKind;
 use super::digest::Sha256;
-use super::ids::{ArchiveId, LedgerId, Uuid};
+use super::ids::{ArchiveId, LedgerId, Uuid, has_form, number, parse_date};
 use super::segment::SegmentRecord;
 
 /// The format that this version writes.
@@ -282,10 +282,22 @@ impl std::str::FromStr for Timestamp {
     type Err = chrono::ParseError;
 
     fn from_str(text: &str) -> Result<Self, chrono::ParseError> {
-        Ok(Self(
-            DateTime::parse_from_rfc3339(text)?.with_timezone(&Utc),
-        ))
+        if let Some(moment) = as_written(text) {
+            return Ok(Self(moment.and_utc()));
+        }
+        let moment = DateTime::parse_from_rfc3339(text)?;
+        Ok(Self(moment.with_timezone(&Utc)))
     }
+}
+
+/// The one form of RFC 3339 in which moments are written here.
+fn as_written(text: &str) -> Option<NaiveDateTime> {
+    if !has_form(text, "0000-00-00T00:00:00Z") {
+        return None;
+    }
+    let date = parse_date(&text[..10]).ok()?;
+    let [hour, minute, second] = [11, 14, 17].map(|at| number(&text[at..at + 2]));
+    date.and_hms_opt(hour, minute, second)
 }
 
 impl Serialize for Timestamp {
@@ -299,5 +311,31 @@ impl<'de> Deserialize<'de> for Timestamp {
         String::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_read_in_its_own_form_as_in_any_other() {
+        for (text, written) in [
+            ("2026-11-21T03:00:07Z", Some("2026-11-21T03:00:07Z")),
+            ("2026-11-21T04:00:07+01:00", Some("2026-11-21T03:00:07Z")),
+            ("2024-02-29T23:59:59Z", Some("2024-02-29T23:59:59Z")),
+            ("2026-02-29T23:59:59Z", None),
+            ("2026-11-21T24:00:00Z", None),
+            ("2026-11-21T03:60:00Z", None),
+            ("2026-11-21T03:00:07", None),
+            ("2026-11-21", None),
+        ] {
+            let moment = text.parse::<Timestamp>().ok();
+            assert_eq!(
+                moment.map(|moment| moment.to_string()).as_deref(),
+                written,
+                "{text}"
+            );
+        }
     }
 }

@@ -28,25 +28,34 @@ pub enum IdError {
     Uuid(String),
 }
 
+/// Whether a text has a form, in which `0` stands for any digit and the rest for itself. By hand, because a catalog has several dates and moments for each archive, and a format string is
+/// read anew each time.
+pub(super) fn has_form(text: &str, form: &str) -> bool {
+    text.len() == form.len()
+        && text
+            .bytes()
+            .zip(form.bytes())
+            .all(|(byte, wanted)| match wanted {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == wanted,
+            })
+}
+
+/// The number that digits are.
+pub(super) fn number(digits: &str) -> u32 {
+    digits
+        .bytes()
+        .fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
+}
+
 /// Reads `YYYY-MM-DD`, four digits for the year, and nothing else.
 pub fn parse_date(text: &str) -> Result<NaiveDate, IdError> {
     let refuse = || IdError::Date(text.to_owned());
-    let bytes = text.as_bytes();
-    let shaped = bytes.len() == 10
-        && bytes.iter().enumerate().all(|(at, byte)| match at {
-            4 | 7 => *byte == b'-',
-            _ => byte.is_ascii_digit(),
-        });
-    if !shaped {
+    if !has_form(text, "0000-00-00") {
         return Err(refuse());
     }
-    // By hand: a catalog has several dates for each archive, and a format string is read anew each time.
-    let number = |digits: &[u8]| {
-        let digits = digits.iter().map(|digit| u32::from(digit - b'0'));
-        digits.fold(0, |number, digit| number * 10 + digit)
-    };
-    let year = number(&bytes[..4]).cast_signed();
-    NaiveDate::from_ymd_opt(year, number(&bytes[5..7]), number(&bytes[8..])).ok_or_else(refuse)
+    let year = number(&text[..4]).cast_signed();
+    NaiveDate::from_ymd_opt(year, number(&text[5..7]), number(&text[8..])).ok_or_else(refuse)
 }
 
 /// Implements serde by way of `Display` and `FromStr`.
@@ -194,13 +203,12 @@ impl FromStr for Uuid {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let refuse = || IdError::Uuid(text.to_owned());
-        let parts: Vec<&str> = text.split('-').collect();
-        if !parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]) {
+        let parts = text.split('-').map(str::len);
+        if !parts.eq([8, 4, 4, 4, 12]) {
             return Err(refuse());
         }
-        from_hex(&parts.concat())
-            .map(Self)
-            .map_err(|_: HexError| refuse())
+        let hex = text.replace('-', "");
+        from_hex(&hex).map(Self).map_err(|_: HexError| refuse())
     }
 }
 

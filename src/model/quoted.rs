@@ -1,5 +1,6 @@
 //! Text that somebody else wrote, made fit for a terminal and a log.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 /// Longer texts are cut.
@@ -23,21 +24,37 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Lines that are told as they are, but for what a terminal would obey.
-pub fn told(lines: &str) -> String {
-    let mut told = String::with_capacity(lines.len());
-    for character in lines.chars() {
-        match character {
-            '\n' | '\t' => told.push(character),
-            // Those that turn the direction of writing show a line as another.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                told.extend(character.escape_unicode());
-            }
-            _ if character.is_control() => told.extend(character.escape_debug()),
-            _ => told.push(character),
-        }
+/// Whether a terminal would do something else than show it, or go on in the next line or column.
+fn is_obeyed(character: char) -> bool {
+    match character {
+        '\n' | '\t' | ' '..='~' => false,
+        // Those that turn the direction of writing show a line as another.
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => character.is_control(),
     }
-    told
+}
+
+/// Lines that are told as they are, but for what a terminal would obey.
+pub fn told(lines: &str) -> Cow<'_, str> {
+    let mut told = String::new();
+    let mut rest = lines;
+    while let Some(at) = rest.find(is_obeyed) {
+        let (plain, obeyed) = rest.split_at(at);
+        told.push_str(plain);
+        let mut characters = obeyed.chars();
+        let character = characters.next().expect("one was found");
+        if character.is_control() {
+            told.extend(character.escape_debug());
+        } else {
+            told.extend(character.escape_unicode());
+        }
+        rest = characters.as_str();
+    }
+    if told.is_empty() {
+        return Cow::Borrowed(lines);
+    }
+    told.push_str(rest);
+    Cow::Owned(told)
 }
 
 #[cfg(test)]

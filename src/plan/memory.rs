@@ -60,11 +60,11 @@ pub fn context_bytes(level: i32) -> u64 {
     }
 }
 
-/// The same for the steps of `auto` between two levels. Up to 9 they are levels of zstd's; the one at 12 takes less than
-/// that at 9; and there is none at the others up to 17: if nothing else is asked for, the lowest of them is taken.
+/// The same for the steps of `auto` between two levels. Up to 9 they are levels of zstd's; those at 11 and 12 take less
+/// than that at 9; and there is none at the others up to 17: if nothing else is asked for, the lowest of them is taken.
 fn auto_context_bytes(lowest: i32, highest: i32) -> u64 {
     match highest {
-        10..=17 if lowest <= 9 || (lowest..=highest).contains(&12) => context_bytes(9),
+        10..=17 if lowest <= 9 || (lowest <= 12 && highest >= 11) => context_bytes(9),
         10..=17 => context_bytes(lowest),
         _ => context_bytes(highest),
     }

@@ -216,8 +216,25 @@ fn what_is_in_sight_comes_with_its_fulls_and_what_is_to_be_deleted_is_known() {
         catalog.absorb(&ledger, &entry, now(), effect).unwrap();
         assert_eq!(catalog.has_to_delete(&ledger).unwrap(), kind == "retire");
         assert_eq!(ids(catalog.visible(&ledger).unwrap()), [later]);
+        let links = catalog.lineage(&ledger).unwrap();
+        assert_eq!(
+            links.iter().map(|link| link.id).collect::<Vec<_>>(),
+            [later]
+        );
+        assert_eq!(links, [Link::from(&catalog.visible(&ledger).unwrap()[0])]);
+        let listed = |what| {
+            let rows = catalog.listed(&ledger, what).unwrap();
+            rows.iter()
+                .map(|row| (row.link.id, row.state))
+                .collect::<Vec<_>>()
+        };
         // Of a chain in sight the full says what became of it.
-        assert_eq!(ids(catalog.current(&ledger).unwrap()), [full, later]);
+        let current = [
+            (full, ArchiveState::Retired),
+            (later, ArchiveState::Committed),
+        ];
+        assert_eq!(listed(Listed::Current), current);
+        assert_eq!(listed(Listed::Everything)[1..], current);
         assert_eq!(ids(catalog.archives(&ledger).unwrap()), [old, full, later]);
     }
 }
