@@ -260,8 +260,16 @@ fn a_catalog_of_many_archives_is_rebuilt() {
 
 #[test]
 fn a_ledger_of_many_archives_is_listed_and_planned_with() {
-    let count = asked_for();
-    let made = rebuilt(count, Old::Retired);
+    listed_and_planned(asked_for(), Old::Retired);
+}
+
+#[test]
+fn many_archives_in_sight_are_listed_and_planned_with() {
+    listed_and_planned(asked_for(), Old::Kept);
+}
+
+fn listed_and_planned(count: u64, old: Old) {
+    let made = rebuilt(count, old);
     let config = made.directory.path().join("config.toml");
     fs::write(
         &config,

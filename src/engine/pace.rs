@@ -25,6 +25,9 @@ const SMOOTH: f64 = 0.2;
 /// How fast it is forgotten what a step took, while others are used: a step that was slow once is tried again.
 const FORGET: f64 = 0.02;
 
+/// What a processor that others want as well counts for at most.
+const MOST_CROWDED: f64 = 4.0;
+
 /// Chooses the step of each frame.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -45,6 +48,8 @@ pub(super) struct Pace {
     seen: BTreeMap<i32, f64>,
     /// Seconds of one thread for a byte at a step whose time is 1, by the last frames at any level.
     unit: Option<f64>,
+    /// How many times as long as it computes a thread takes: where others want the processor too, more than 1.
+    crowded: f64,
     /// Whether anything was ever on its way: before that nothing is known.
     line_was_used: bool,
 }
@@ -77,6 +82,7 @@ impl Pace {
             credit: 0.0,
             seen: BTreeMap::new(),
             unit: None,
+            crowded: 1.0,
             line_was_used: false,
         }
     }
@@ -106,6 +112,9 @@ impl Pace {
         let smooth = |before: Option<f64>, now: f64| {
             before.map_or(now, |before| before + (now - before) * SMOOTH)
         };
+        let computing = took.computing.as_secs_f64().max(1e-6);
+        let crowded = (took.time.as_secs_f64() / computing).clamp(1.0, MOST_CROWDED);
+        self.crowded = smooth(Some(self.crowded), crowded);
         let a_byte = took.time.as_secs_f64() / took.raw_bytes.max(1) as f64;
         let unit = smooth(self.unit, a_byte / step.times);
         for (level, seen) in &mut self.seen {
@@ -118,11 +127,11 @@ impl Pace {
         self.unit = Some(unit);
     }
 
-    /// Seconds that a byte takes with all threads.
+    /// Seconds that a byte takes with all threads, and as much longer as they are crowded.
     fn takes(&self, step: Step) -> Option<f64> {
         let seen = self.seen.get(&step.level).copied();
         let alone = seen.or_else(|| Some(self.unit? * step.times))?;
-        Some(alone / self.threads)
+        Some(alone * self.crowded / self.threads)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "all are estimates")]
@@ -208,6 +217,7 @@ mod tests {
                 level: pace.step.level,
                 raw_bytes: 4 * MIB,
                 time,
+                computing: time,
             });
             now += time / 2;
             if frame % 32 == 0 {
@@ -288,6 +298,7 @@ mod tests {
             level,
             raw_bytes: 4 * MIB,
             time: Duration::from_millis(milliseconds),
+            computing: Duration::from_millis(milliseconds),
         };
         let at = |pace: &Pace, level| {
             let step = STEPS.into_iter().find(|step| step.level == level).unwrap();
@@ -310,5 +321,36 @@ mod tests {
         }
         let later = at(&pace, 12).unwrap();
         assert!((1100.0..1106.0).contains(&later), "{later}");
+    }
+
+    #[test]
+    fn a_processor_that_others_want_is_left_to_them() {
+        let levels = Levels {
+            lowest: 1,
+            highest: 12,
+        };
+        let mut pace = Pace::new(Line::default(), levels, 2, 128 * MIB);
+        let mut chosen = |computing| {
+            for _ in 0..50 {
+                pace.learn(Took {
+                    level: 9,
+                    raw_bytes: 4 * MIB,
+                    time: Duration::from_millis(100),
+                    computing: Duration::from_millis(computing),
+                });
+            }
+            // A line that has work for two seconds, in which a segment at level 9 is made.
+            let standing = Standing {
+                waiting: 200 * MIB,
+                rate: Some(100.0 * 1_048_576.0),
+            };
+            pace.credit = 0.0;
+            pace.choose(standing, 400 * MIB);
+            pace.step.level
+        };
+        assert_eq!(chosen(100), 9);
+        assert_eq!(chosen(50), 5);
+        assert_eq!(chosen(1), 4);
+        assert_eq!(chosen(100), 9);
     }
 }

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
+use rustix::time::{ClockId, clock_gettime};
 use zstd::bulk::Compressor;
 
 use super::assembler::Abort;
@@ -58,6 +59,15 @@ pub struct Took {
     pub raw_bytes: u64,
     /// How long it took.
     pub time: Duration,
+    /// How long of this the thread had a processor.
+    pub computing: Duration,
+}
+
+/// How long this thread has had a processor.
+fn computed() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime)
+        .try_into()
+        .unwrap_or_default()
 }
 
 impl Worker {
@@ -94,7 +104,7 @@ impl Worker {
 
     fn compress(&mut self, raw: &[u8], asked: Strength) -> Result<Frame, SealError> {
         let mut compressed = self.compressed_buffers.take();
-        let begun = Instant::now();
+        let begun = (Instant::now(), computed());
         let strength = if asked.level() > WORTH_A_SAMPLE && self.looks_compressed(raw)? {
             OF_SAMPLES
         } else {
@@ -109,7 +119,8 @@ impl Worker {
             let _ = self.took.try_send(Took {
                 level: asked.level(),
                 raw_bytes: raw.len() as u64,
-                time: begun.elapsed(),
+                time: begun.0.elapsed(),
+                computing: computed().saturating_sub(begun.1),
             });
         }
         Ok(Frame {
