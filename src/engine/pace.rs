@@ -15,9 +15,9 @@ use crate::seal::{STEPS, Sealer, Step, Took};
 /// Where it begins, as long as nothing is known of the line: the level that is also the default.
 const BEGIN: i32 = 3;
 
-/// What part of a segment is reckoned to be made beside the rest of the one that grows, so that the line still
-/// has something when that is whole.
-const BESIDE: f64 = 0.1;
+/// How many segments are reckoned to be made beside the rest of the one that grows: with fewer than one, the last
+/// frames of each might take so long that the next comes too late.
+const BESIDE: f64 = 1.0;
 
 /// What is remembered of the frames that a step has compressed before.
 const SMOOTH: f64 = 0.2;
@@ -40,8 +40,6 @@ pub(super) struct Pace {
     segment_bytes: u64,
     /// Raw bytes of the segment that grows.
     grown: u64,
-    /// How many segments there were before it.
-    whole: u32,
     /// Seconds a byte by which frames were quicker than they had to be.
     credit: f64,
     /// Seconds of one thread for a byte, at each level that was used.
@@ -78,7 +76,6 @@ impl Pace {
             threads: threads as f64,
             segment_bytes,
             grown: 0,
-            whole: 0,
             credit: 0.0,
             seen: BTreeMap::new(),
             unit: None,
@@ -90,18 +87,10 @@ impl Pace {
     /// The level of the next frame, which has so many raw bytes. The sealer knows of the frames before it.
     pub(super) fn level(&mut self, raw_bytes: u64, sealer: &Sealer) -> i32 {
         sealer.took().for_each(|took| self.learn(took));
-        let handed_out = sealer.handed_out();
-        self.choose(self.line.standing(Instant::now(), handed_out), handed_out);
-        self.pushed(raw_bytes);
+        let standing = self.line.standing(Instant::now(), sealer.handed_out());
+        self.choose(standing);
+        self.grown = (self.grown + raw_bytes) % self.segment_bytes;
         self.step.level
-    }
-
-    fn pushed(&mut self, raw_bytes: u64) {
-        self.grown += raw_bytes;
-        if self.grown >= self.segment_bytes {
-            self.grown = 0;
-            self.whole += 1;
-        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "all are estimates")]
@@ -135,32 +124,26 @@ impl Pace {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "all are estimates")]
-    fn choose(&mut self, standing: Standing, handed_out: u64) {
+    fn choose(&mut self, standing: Standing) {
         self.line_was_used |= standing.waiting > 0;
         if !self.line_was_used {
             return;
         }
-        let (has_work, a_segment) = match standing.rate {
+        let has_work = match standing.rate {
             // It is idle, and waits for a segment.
             _ if standing.waiting == 0 => {
                 self.credit = 0.0;
-                (0.0, 0.0)
+                0.0
             }
             // Too early to say.
             None => return,
-            Some(rate) => {
-                let sealed = handed_out as f64 / f64::from(self.whole.max(1));
-                let seconds = |bytes: f64| bytes / rate.max(1.0);
-                (seconds(standing.waiting as f64), seconds(sealed))
-            }
+            Some(rate) => standing.waiting as f64 / rate.max(1.0),
         };
         // What was pushed and is being compressed has to be made as well.
         let in_hand = (self.threads + 2.0) * FRAME_BYTES as f64;
         let segment = self.segment_bytes as f64;
         let rest = segment - self.grown as f64 + in_hand + segment * BESIDE;
-        // Near its end this one may take long, but then the next would come too late.
-        let with_the_next = (has_work + a_segment) / (rest + segment);
-        let may_take = with_the_next.min(has_work / rest);
+        let may_take = has_work / rest;
         let in_time = |step: &&Step| {
             let takes = self.takes(**step);
             takes.is_some_and(|takes| takes <= may_take + self.credit)
@@ -209,8 +192,8 @@ mod tests {
                 waiting,
                 rate: (waiting > 0).then_some(rate),
             };
-            pace.choose(standing, u64::from(pace.whole) * 64_000_000);
-            pace.pushed(4 * MIB);
+            pace.choose(standing);
+            pace.grown = (pace.grown + 4 * MIB) % (128 * MIB);
             levels.push(pace.step.level);
             let time = Duration::from_secs_f64(0.02 * pace.step.times);
             pace.learn(Took {
@@ -339,13 +322,13 @@ mod tests {
                     computing: Duration::from_millis(computing),
                 });
             }
-            // A line that has work for two seconds, in which a segment at level 9 is made.
+            // A line that has work for as long as two segments take at level 9.
             let standing = Standing {
-                waiting: 200 * MIB,
+                waiting: 350 * MIB,
                 rate: Some(100.0 * 1_048_576.0),
             };
             pace.credit = 0.0;
-            pace.choose(standing, 400 * MIB);
+            pace.choose(standing);
             pace.step.level
         };
         assert_eq!(chosen(100), 9);
