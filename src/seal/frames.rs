@@ -119,8 +119,8 @@ impl Worker {
             let _ = self.took.try_send(Took {
                 level: asked.level(),
                 raw_bytes: raw.len() as u64,
-                time: begun.0.elapsed(),
                 computing: computed().saturating_sub(begun.1),
+                time: begun.0.elapsed(),
             });
         }
         Ok(Frame {
@@ -180,11 +180,12 @@ mod tests {
         for level in [1, 12, 3] {
             worker.compress(&text, Strength::Auto(level)).unwrap();
         }
-        let told: Vec<_> = took
-            .try_iter()
-            .map(|took| (took.level, took.raw_bytes))
-            .collect();
-        assert_eq!(told, [(1, text.len() as u64), (12, text.len() as u64)]);
+        let told: Vec<_> = took.try_iter().collect();
+        let frames = told.iter().map(|took| (took.level, took.raw_bytes));
+        let expected = [(1, text.len() as u64), (12, text.len() as u64)];
+        assert!(frames.eq(expected), "{told:?}");
+        let computed = |took: &Took| took.computing > Duration::ZERO && took.computing <= took.time;
+        assert!(told.iter().all(computed), "{told:?}");
     }
 
     #[test]
