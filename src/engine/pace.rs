@@ -1,8 +1,9 @@
 //! How hard to compress: as hard as the line to the store leaves time for.
 //!
 //! Before each frame it is reckoned how long the line still has work, and so how long a byte of the segment that
-//! grows may take if the line is not to wait for the processor. The hardest step that takes no longer is the one:
-//! how long each takes is seen at the frames that were compressed with it.
+//! grows, and of one more, may take if the line is not to wait for the processor. The hardest step that takes no
+//! longer is the one: how long each takes, and how long of that it waits for the processor, is seen at the frames
+//! that were compressed with it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

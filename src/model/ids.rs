@@ -28,8 +28,8 @@ pub enum IdError {
     Uuid(String),
 }
 
-/// Whether a text has a form, in which `0` stands for any digit and the rest for itself. By hand, because a catalog has several dates and moments for each archive, and a format string is
-/// read anew each time.
+/// Whether a text has a form, in which `0` stands for any digit and the rest for itself. By hand, because a catalog has
+/// several dates and moments for each archive, and a format string is read anew each time.
 pub(super) fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
         && text
