@@ -164,16 +164,15 @@ impl ArchiveRow {
 impl Catalog {
     /// A ledger's archives and unfinished attempts by date; abandoned attempts are left out.
     pub fn archives(&self, ledger: &LedgerId) -> Result<Vec<ArchiveRow>, CatalogError> {
-        self.archives_where(
-            ledger,
-            "ledger = ?1 AND state IN ('unfinished', 'committing', 'committed', 'retired')",
-        )
+        let condition =
+            "ledger = ?1 AND state IN ('unfinished', 'committing', 'committed', 'retired')";
+        self.archives_where(condition, &ledger.to_string())
     }
 
     /// A ledger's committed archives by date: what a night goes by. However many are retired, it takes
     /// no longer.
     pub fn visible(&self, ledger: &LedgerId) -> Result<Vec<ArchiveRow>, CatalogError> {
-        self.archives_where(ledger, "ledger = ?1 AND state = 'committed'")
+        self.archives_where("ledger = ?1 AND state = 'committed'", &ledger.to_string())
     }
 
     /// Whether a ledger has retired archives that nobody has begun to delete.
@@ -188,15 +187,21 @@ impl Catalog {
         Ok(found == [true])
     }
 
+    /// One archive, whatever became of it.
+    pub fn archive(&self, id: &ArchiveId) -> Result<Option<ArchiveRow>, CatalogError> {
+        let mut rows = self.archives_where("id = ?1", &id.to_string())?;
+        Ok(rows.pop())
+    }
+
     fn archives_where(
         &self,
-        ledger: &LedgerId,
         condition: &str,
+        parameter: &str,
     ) -> Result<Vec<ArchiveRow>, CatalogError> {
         let mut rows = self.select(
             "read the archives",
             &format!("SELECT {COLUMNS} FROM archive WHERE {condition}"),
-            [ledger.to_string()],
+            [parameter],
             ArchiveRow::read,
         )?;
         sort(&mut rows);

@@ -41,6 +41,25 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         parse(self.row.get_ref(at)?.as_str()?, at)
     }
 
+    /// The next one, which holds the text form of a value that an earlier row is likely to have had.
+    pub(super) fn parsed_again<T>(&self, last: &mut Last<T>) -> rusqlite::Result<T>
+    where
+        T: FromStr<Err: Error + Send + Sync + 'static> + Copy,
+    {
+        let at = self.advance();
+        last.parse(self.row.get_ref(at)?.as_str()?, at)
+    }
+
+    /// As [`Self::parsed_again`], or null.
+    pub(super) fn parsed_again_or_null<T>(&self, last: &mut Last<T>) -> rusqlite::Result<Option<T>>
+    where
+        T: FromStr<Err: Error + Send + Sync + 'static> + Copy,
+    {
+        let at = self.advance();
+        let text = self.row.get_ref(at)?.as_str_or_null()?;
+        text.map(|text| last.parse(text, at)).transpose()
+    }
+
     /// The next one, which holds the text form of a value or null.
     pub(super) fn parsed_or_null<T>(&self) -> rusqlite::Result<Option<T>>
     where
@@ -49,6 +68,37 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         let at = self.advance();
         let text = self.row.get_ref(at)?.as_str_or_null()?;
         text.map(|text| parse(text, at)).transpose()
+    }
+}
+
+/// The value that was read last, and its text: of many rows that say the same, comparing texts takes less time than
+/// reading each.
+pub(super) struct Last<T> {
+    text: String,
+    value: Option<T>,
+}
+
+impl<T> Last<T> {
+    /// Nothing yet.
+    pub(super) const NONE: Self = Self {
+        text: String::new(),
+        value: None,
+    };
+
+    fn parse(&mut self, text: &str, at: usize) -> rusqlite::Result<T>
+    where
+        T: FromStr<Err: Error + Send + Sync + 'static> + Copy,
+    {
+        if let Some(value) = self.value
+            && self.text == text
+        {
+            return Ok(value);
+        }
+        let value = parse(text, at)?;
+        self.text.clear();
+        self.text.push_str(text);
+        self.value = Some(value);
+        Ok(value)
     }
 }
 

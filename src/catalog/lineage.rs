@@ -1,12 +1,12 @@
 //! What builds on what, and what a list shows of it: few columns of many archives.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use rusqlite::Row;
 
 use super::Catalog;
 use super::archives::ArchiveRow;
-use super::columns::Columns;
+use super::columns::{Columns, Last};
 use super::error::CatalogError;
 use crate::model::archive::ArchiveState;
 use crate::model::entry::Timestamp;
@@ -23,8 +23,6 @@ pub struct Link {
     pub send_parent: Option<ArchiveId>,
     /// Fingerprint of its recipients.
     pub recipients: Sha256,
-    /// The snapshot that was sent.
-    pub snapshot: Option<i64>,
     /// Whether a listing after the commit showed every segment.
     pub is_verified: bool,
     /// Whether a check found a segment missing or damaged.
@@ -64,18 +62,30 @@ pub enum Listed {
     Current,
 }
 
-/// The columns of a [`Link`], in its order.
+/// The columns of a [`Link`], in the order in which they are read.
 const LINK: &str =
-    "id, chain, send_parent, recipients, snapshot, verified_at IS NOT NULL, damaged_at IS NOT NULL";
+    "chain, send_parent, id, recipients, verified_at IS NOT NULL, damaged_at IS NOT NULL";
 
-impl Link {
-    fn read(columns: &Columns<'_, '_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: columns.parsed()?,
-            chain: columns.parsed()?,
-            send_parent: columns.parsed_or_null()?,
-            recipients: columns.parsed()?,
-            snapshot: columns.value()?,
+/// Reads links one after another: most are of the chain of the one before, and incremental on that.
+struct Links {
+    id: Last<ArchiveId>,
+    chain: Last<ArchiveId>,
+    recipients: Last<Sha256>,
+}
+
+impl Links {
+    const NONE_YET: Self = Self {
+        id: Last::NONE,
+        chain: Last::NONE,
+        recipients: Last::NONE,
+    };
+
+    fn read(&mut self, columns: &Columns<'_, '_>) -> rusqlite::Result<Link> {
+        Ok(Link {
+            chain: columns.parsed_again(&mut self.chain)?,
+            send_parent: columns.parsed_again_or_null(&mut self.id)?,
+            id: columns.parsed_again(&mut self.id)?,
+            recipients: columns.parsed_again(&mut self.recipients)?,
             is_verified: columns.value()?,
             is_damaged: columns.value()?,
         })
@@ -89,17 +99,10 @@ impl From<&ArchiveRow> for Link {
             chain: row.chain,
             send_parent: row.send_parent,
             recipients: row.recipients,
-            snapshot: row.snapshot,
             is_verified: row.verified_at.is_some(),
             is_damaged: row.damaged_at.is_some(),
         }
     }
-}
-
-/// One of its checks that found an archive sound.
-struct Sound {
-    at: Timestamp,
-    is_deep: bool,
 }
 
 impl ListedRow {
@@ -108,11 +111,10 @@ impl ListedRow {
         self.state == ArchiveState::Committed
     }
 
-    /// An archive comes once for each check that found it sound, and once where there is none.
-    fn read(row: &Row<'_>) -> rusqlite::Result<(Self, Option<Sound>)> {
+    fn read(row: &Row<'_>, links: &mut Links) -> rusqlite::Result<Self> {
         let columns = Columns::of(row);
-        let archive = Self {
-            link: Link::read(&columns)?,
+        Ok(Self {
+            link: links.read(&columns)?,
             state: columns.parsed()?,
             raw_bytes: columns.value()?,
             sealed_bytes: columns.value()?,
@@ -121,21 +123,15 @@ impl ListedRow {
             begun_at: columns.parsed()?,
             sound_at: None,
             deep_sound_at: None,
-        };
-        let level: Option<VerifyLevel> = columns.parsed_or_null()?;
-        let at: Option<Timestamp> = columns.parsed_or_null()?;
-        let sound = level.zip(at).map(|(level, at)| Sound {
-            at,
-            is_deep: level >= VerifyLevel::Deep,
-        });
-        Ok((archive, sound))
+        })
     }
 
-    fn add(&mut self, sound: &Sound) {
+    /// A check found it sound.
+    fn is_sound(&mut self, level: VerifyLevel, at: Timestamp) {
         // `None` is less than any moment.
-        self.sound_at = self.sound_at.max(Some(sound.at));
-        if sound.is_deep {
-            self.deep_sound_at = self.deep_sound_at.max(Some(sound.at));
+        self.sound_at = self.sound_at.max(Some(at));
+        if level >= VerifyLevel::Deep {
+            self.deep_sound_at = self.deep_sound_at.max(Some(at));
         }
     }
 }
@@ -144,11 +140,12 @@ impl Catalog {
     /// A ledger's committed archives by date, as a night goes by them. However many are retired, it takes
     /// no longer.
     pub fn lineage(&self, ledger: &LedgerId) -> Result<Vec<Link>, CatalogError> {
+        let mut reading = Links::NONE_YET;
         let mut links = self.select(
             "read which archive builds on which",
             &format!("SELECT {LINK} FROM archive WHERE ledger = ?1 AND state = 'committed'"),
             [ledger.to_string()],
-            |row| Link::read(&Columns::of(row)),
+            |row| reading.read(&Columns::of(row)),
         )?;
         links.sort_unstable_by_key(|link| link.id);
         Ok(links)
@@ -165,18 +162,51 @@ impl Catalog {
             Listed::Current => "'unfinished', 'committing', 'committed'",
         };
         let mut rows = self.listed_where(
-            &format!("archive.ledger = ?1 AND archive.state IN ({states})"),
+            &format!("ledger = ?1 AND state IN ({states})"),
             &ledger.to_string(),
         )?;
-        let there: HashSet<ArchiveId> = rows.iter().map(|row| row.link.id).collect();
-        let chains: BTreeSet<ArchiveId> = rows.iter().map(|row| row.link.chain).collect();
-        for chain in chains.iter().filter(|chain| !there.contains(*chain)) {
-            let full = "archive.id = ?1 AND archive.state <> 'abandoned'";
+        let mut without_full: BTreeSet<ArchiveId> = rows.iter().map(|row| row.link.chain).collect();
+        for full in rows.iter().filter(|row| row.link.id == row.link.chain) {
+            without_full.remove(&full.link.id);
+        }
+        for chain in without_full {
+            let full = "id = ?1 AND state <> 'abandoned'";
             rows.extend(self.listed_where(full, &chain.to_string())?);
         }
         // Not by SQLite, which sorts many rows on disk.
         rows.sort_unstable_by_key(|row| (row.link.id.date, row.begun_at, row.link.id));
+        self.add_checks(&mut rows)?;
         Ok(rows)
+    }
+
+    /// Adds what checks have found sound to committed archives, which are sorted by date.
+    fn add_checks(&self, rows: &mut [ListedRow]) -> Result<(), CatalogError> {
+        let Some(oldest) = rows.iter().find(|row| row.is_visible()) else {
+            return Ok(());
+        };
+        let oldest = oldest.link.id.date.to_string();
+        let mut at = 0;
+        // An id begins with its date, so both are gone through once; a join looks up each archive.
+        let sql = format!(
+            "SELECT archive, level, at FROM verification
+             WHERE outcome = '{}' AND archive >= ?1 ORDER BY archive",
+            VerifyOutcome::Sound
+        );
+        let done = self.select("list what checks have shown", &sql, [oldest], |row| {
+            let columns = Columns::of(row);
+            let id: ArchiveId = columns.parsed()?;
+            while rows.get(at).is_some_and(|row| row.link.id.date < id.date) {
+                at += 1;
+            }
+            let mut of_date = rows[at..]
+                .iter_mut()
+                .take_while(|row| row.link.id.date == id.date);
+            if let Some(archive) = of_date.find(|row| row.link.id == id && row.is_visible()) {
+                archive.is_sound(columns.parsed()?, columns.parsed()?);
+            }
+            Ok(())
+        });
+        done.map(drop)
     }
 
     fn listed_where(
@@ -184,7 +214,7 @@ impl Catalog {
         condition: &str,
         parameter: &str,
     ) -> Result<Vec<ListedRow>, CatalogError> {
-        let mut rows: Vec<ListedRow> = Vec::new();
+        let mut links = Links::NONE_YET;
         let sql = format!(
             "SELECT {LINK}, state,
                 coalesce(raw_bytes, (SELECT sum(raw_bytes) FROM segment WHERE archive = archive.id), 0),
@@ -194,25 +224,11 @@ impl Catalog {
                     -- All segments but the last are of that size; a ledger where they aren't is refused.
                     ELSE (raw_bytes + segment_size - 1) / segment_size
                 END,
-                deletion IS NOT NULL, begun_at, level, at
-             FROM archive LEFT JOIN verification
-                ON archive.state = 'committed' AND verification.archive = archive.id AND outcome = '{}'
-             WHERE {condition}",
-            VerifyOutcome::Sound
+                deletion IS NOT NULL, begun_at
+             FROM archive WHERE {condition}"
         );
         self.select("list the archives", &sql, [parameter], |row| {
-            let (archive, sound) = ListedRow::read(row)?;
-            let again = rows
-                .last()
-                .is_some_and(|last| last.link.id == archive.link.id);
-            if !again {
-                rows.push(archive);
-            }
-            if let (Some(sound), Some(last)) = (sound, rows.last_mut()) {
-                last.add(&sound);
-            }
-            Ok(())
-        })?;
-        Ok(rows)
+            ListedRow::read(row, &mut links)
+        })
     }
 }

@@ -22,12 +22,12 @@ use crate::plan::{Chain, expiry_dates};
 const NO_FAILURE: &str = "writing to a string does not fail";
 
 /// A source as it is listed.
-struct Listed {
+struct Listed<'a> {
     name: SourceName,
     store: String,
     /// `None` where no config says what is scheduled.
     next_slot: Option<NaiveDate>,
-    chains: Vec<ListedChain>,
+    chains: Vec<ListedChain<'a>>,
 }
 
 /// When a chain's time is over.
@@ -53,27 +53,31 @@ impl Expiry {
     }
 }
 
-struct ListedChain {
+struct ListedChain<'a> {
     id: ArchiveId,
     state: &'static str,
     expiry: Expiry,
-    archives: Vec<ListedRow>,
+    /// All that are known, by date.
+    archives: &'a [ListedRow],
+    shown: catalog::Listed,
     verified: Verified,
 }
 
 pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    let mut listed = Vec::new();
-    for source in sources(&config, args.source.as_deref())? {
-        let store = store_url(&config.stores[&source.store]);
-        let asked = if args.all {
-            catalog::Listed::Everything
-        } else {
-            catalog::Listed::Current
-        };
-        listed.push(gather(&config, source, store, asked, &catalog)?);
-    }
+    let chosen = sources(&config, args.source.as_deref())?;
+    let asked = if args.all {
+        catalog::Listed::Everything
+    } else {
+        catalog::Listed::Current
+    };
+    let rows = chosen.iter().map(|source| rows(source, asked, &catalog));
+    let rows: Vec<_> = rows.collect::<Result<_, Error>>()?;
+    let listed = chosen.iter().zip(&rows);
+    let listed: Vec<_> = listed
+        .map(|(source, rows)| gather(&config, source, rows, asked))
+        .collect();
     if everywhere.json {
         let sources: Vec<Value> = listed.iter().map(Listed::to_json).collect();
         return answer_json(&json!({ "sources": sources }));
@@ -89,20 +93,30 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     answer(&text)
 }
 
-fn gather(
-    config: &Config,
+/// What is known of a source's archives, by chain and date.
+fn rows(
     source: &Source,
-    store: String,
     asked: catalog::Listed,
     catalog: &Catalog,
-) -> Result<Listed, Error> {
-    let schedule = match source.origin {
-        Origin::File => Some(schedule(source)),
-        Origin::Catalog => None,
-    };
+) -> Result<Vec<ListedRow>, Error> {
     let mut archives = match catalog.source(&source.name)? {
         Some(row) => catalog.listed(&row.ledger, asked)?,
         None => Vec::new(),
+    };
+    // Those of a chain stay in their order.
+    archives.sort_by_key(|archive| archive.link.chain);
+    Ok(archives)
+}
+
+fn gather<'a>(
+    config: &Config,
+    source: &Source,
+    archives: &'a [ListedRow],
+    shown: catalog::Listed,
+) -> Listed<'a> {
+    let schedule = match source.origin {
+        Origin::File => Some(schedule(source)),
+        Origin::Catalog => None,
     };
     let seen = archives.iter().filter(|archive| archive.is_visible());
     let history = history(seen.map(|archive| archive.link));
@@ -110,16 +124,11 @@ fn gather(
     let expiries = schedule
         .as_ref()
         .map(|schedule| expiry_dates(&visible, schedule));
-    // Those of a chain stay in their order.
-    archives.sort_by_key(|archive| archive.link.chain);
     let chains = archives.chunk_by(|one, next| one.link.chain == next.link.chain);
     let chains = chains.map(|archives| {
         let id = archives[0].link.chain;
         let at = visible.binary_search_by_key(&id, |chain| chain.id).ok();
         let seen = archives.iter().filter(|archive| archive.is_visible());
-        let shown = archives.iter().filter(|archive| {
-            asked == catalog::Listed::Everything || archive.state != ArchiveState::Retired
-        });
         ListedChain {
             id,
             state: state(id, archives, at.map(|at| &visible[at])),
@@ -131,15 +140,16 @@ fn gather(
                 at: archive.sound_at,
                 deep: archive.deep_sound_at,
             })),
-            archives: shown.copied().collect(),
+            archives,
+            shown,
         }
     });
-    Ok(Listed {
+    Listed {
         name: source.name.clone(),
-        store,
+        store: store_url(&config.stores[&source.store]),
         chains: chains.collect(),
         next_slot: schedule.map(|schedule| schedule.next_slot_after(today(config))),
-    })
+    }
 }
 
 /// A chain is what its archives are: unfinished while its full is.
@@ -164,7 +174,7 @@ fn archive_state(archive: &ListedRow) -> &'static str {
     }
 }
 
-impl Listed {
+impl Listed<'_> {
     fn to_json(&self) -> Value {
         let chains: Vec<Value> = self.chains.iter().map(ListedChain::to_json).collect();
         json!({"name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains})
@@ -185,11 +195,17 @@ impl Listed {
     }
 }
 
-impl ListedChain {
+impl ListedChain<'_> {
+    /// Its archives but for those that nobody asked about.
+    fn shown(&self) -> impl Iterator<Item = &ListedRow> {
+        self.archives.iter().filter(|archive| {
+            self.shown == catalog::Listed::Everything || archive.state != ArchiveState::Retired
+        })
+    }
+
     fn to_json(&self) -> Value {
         let archives: Vec<Value> = self
-            .archives
-            .iter()
+            .shown()
             .map(|archive| {
                 json!({
                     "id": archive.link.id, "date": archive.link.id.date, "kind": archive.link.id.kind,
@@ -208,8 +224,7 @@ impl ListedChain {
 
     /// Whether it can't be revived any more.
     fn deletion_has_begun(&self) -> bool {
-        let mut archives = self.archives.iter();
-        archives.any(|archive| archive.deletion_has_begun)
+        self.shown().any(|archive| archive.deletion_has_begun)
     }
 
     fn write_text(&self, text: &mut String, now: DateTime<Utc>) {
@@ -231,15 +246,20 @@ impl ListedChain {
             self.id.date, self.state
         )
         .expect(NO_FAILURE);
-        let last = self.archives.len().saturating_sub(1);
-        for (at, archive) in self.archives.iter().enumerate() {
-            let branch = if at == last { "└─" } else { "├─" };
+        let mut archives = self.shown().peekable();
+        let mut before = None;
+        while let Some(archive) = archives.next() {
+            let branch = if archives.peek().is_some() {
+                "├─"
+            } else {
+                "└─"
+            };
             // An incremental is on the archive before it; only another parent is worth a word.
-            let before = at.checked_sub(1).map(|at| self.archives[at].link.id);
             let parent = match archive.link.send_parent {
                 Some(parent) if Some(parent) != before => format!("  on {}", parent.date),
                 _ => String::new(),
             };
+            before = Some(archive.link.id);
             let so_far = match (archive_state(archive), archive.segments) {
                 ("unfinished", 1) => ", 1 segment so far".to_owned(),
                 ("unfinished", segments) => format!(", {segments} segments so far"),

@@ -30,12 +30,11 @@ pub(super) fn answer_json(value: &Value) -> Result<(), Error> {
 }
 
 /// `a` of `b` in percent, as text.
-#[expect(clippy::cast_precision_loss, reason = "whole percents are shown")]
 pub(super) fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 {
-        "–".to_owned()
-    } else {
-        format!("{:.0} %", part as f64 * 100.0 / whole as f64)
+    let (part, whole) = (u128::from(part), u128::from(whole));
+    match (part * 100 + whole / 2).checked_div(whole) {
+        Some(percent) => format!("{percent} %"),
+        None => "–".to_owned(),
     }
 }
 

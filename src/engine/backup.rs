@@ -22,7 +22,7 @@ use crate::engine::stream::StreamSource;
 use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::entry::Role;
-use crate::model::{ArchiveId, LedgerId, SubvolumeIdentity, Uuid};
+use crate::model::{ArchiveId, SubvolumeIdentity, Uuid};
 use crate::plan::{Action, DateOverride, Request, plan_backup, refuse_date};
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
@@ -349,12 +349,7 @@ impl Nightly<'_> {
         catalog: &mut Catalog,
     ) -> Result<Archived, Error> {
         let parent = match attempt.onto {
-            Some((parent, _)) => Some(send_parent(
-                self.source,
-                &source.row.ledger,
-                &parent,
-                catalog,
-            )?),
+            Some((parent, _)) => Some(send_parent(self.source, &parent, catalog)?),
             None => None,
         };
         let request = SendRequest {
@@ -453,15 +448,11 @@ impl Nightly<'_> {
 /// The snapshot of an archive, checked once more, and the uuid that its stream carries.
 fn send_parent(
     source: &Source,
-    ledger: &LedgerId,
     parent: &ArchiveId,
     catalog: &Catalog,
 ) -> Result<(PathBuf, Uuid, u64), Error> {
-    let archives = catalog.archives(ledger)?;
-    let archive = archives
-        .iter()
-        .find(|archive| archive.id == *parent)
-        .expect("the planner chose it from these archives");
+    let archive = catalog.archive(parent)?;
+    let archive = archive.expect("the planner chose it from the catalog's archives");
     let row = catalog
         .snapshots(&source.name)?
         .into_iter()

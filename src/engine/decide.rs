@@ -176,9 +176,9 @@ fn wanted(
     let Some((send_parent, _)) = onto else {
         return Ok((Wanted::Full, ExpectParent::None));
     };
-    let archives = catalog.archives(&source.row.ledger)?;
-    let parent = archives.iter().find(|archive| archive.id == send_parent);
+    let parent = catalog.archive(&send_parent)?;
     let (uuid, ctransid) = parent
+        .as_ref()
         .and_then(|parent| Some((parent.stream_uuid?, parent.stream_ctransid?)))
         .expect("the planner chose a visible archive, and those have both");
     // One that was restored and adopted has a ctransid of its own, and is sent with that.

@@ -82,10 +82,10 @@ pub(super) fn facts(
         Some(ledger) => catalog.lineage(&ledger)?,
         None => Vec::new(),
     };
-    let history = history(links.iter().copied());
+    let history = history(links);
     let send_parent = match origin {
         Origin::Stdin => SendParentSnapshot::NotLocal,
-        Origin::Snapshot => send_parent_snapshot(source, &history, &links, catalog)?,
+        Origin::Snapshot => send_parent_snapshot(source, &history, catalog)?,
     };
     let facts = Facts {
         source: source.name.clone(),
@@ -136,16 +136,12 @@ pub fn schedule(source: &Source) -> Schedule {
 fn send_parent_snapshot(
     source: &Source,
     history: &History,
-    links: &[Link],
     catalog: &Catalog,
 ) -> Result<SendParentSnapshot, Error> {
     let Some(newest) = history.send_parent().map(|archive| archive.id) else {
         return Ok(SendParentSnapshot::Gone);
     };
-    let row = links
-        .iter()
-        .find(|link| link.id == newest)
-        .and_then(|link| link.snapshot);
+    let row = catalog.archive(&newest)?.and_then(|row| row.snapshot);
     let living = catalog.snapshots(&source.name)?;
     let Some(row) = row.and_then(|id| living.into_iter().find(|living| living.id == id)) else {
         return Ok(SendParentSnapshot::Gone);

@@ -7,25 +7,26 @@ use std::fmt;
 pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
-    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-        if self.0 < 1024 {
-            return f.pad(&format!("{} B", self.0));
+        let bytes = u128::from(self.0);
+        if bytes < 1024 {
+            return f.pad(&format!("{bytes} B"));
         }
-        let mut value = self.0 as f64 / 1024.0;
         let mut unit = 0;
         // 1023.5 KiB would be rounded to "1024 KiB".
-        while value >= 1023.5 && unit + 1 < units.len() {
-            value /= 1024.0;
+        while unit + 1 < units.len() && 2 * bytes >= 2047 << (10 * (unit + 1)) {
             unit += 1;
         }
-        let decimals = match value {
-            v if v < 9.995 => 2,
-            v if v < 99.95 => 1,
-            _ => 0,
-        };
-        f.pad(&format!("{value:.decimals$} {}", units[unit]))
+        // In whole numbers: a list shows very many of these, and writing a fraction takes long.
+        let one = 1 << (10 * (unit + 1));
+        let in_parts = |parts: u128| (bytes * parts + one / 2) / one;
+        let name = units[unit];
+        match (in_parts(100), in_parts(10), in_parts(1)) {
+            (parts @ ..1000, _, _) => f.pad(&format!("{}.{:02} {name}", parts / 100, parts % 100)),
+            (_, parts @ ..1000, _) => f.pad(&format!("{}.{} {name}", parts / 10, parts % 10)),
+            (_, _, whole) => f.pad(&format!("{whole} {name}")),
+        }
     }
 }
 
@@ -41,6 +42,12 @@ mod tests {
             (1024, "1.00 KiB"),
             (10_235, "10.0 KiB"),
             (10 * 1024, "10.0 KiB"),
+            (9 * 1024 + 1018, "9.99 KiB"),
+            (9 * 1024 + 1019, "10.0 KiB"),
+            (99 * 1024 + 972, "99.9 KiB"),
+            (99 * 1024 + 973, "100 KiB"),
+            (1023 * 1024 + 511, "1023 KiB"),
+            (1023 * 1024 + 512, "1.00 MiB"),
             (1024 * 1024 - 1, "1.00 MiB"),
             (128 << 20, "128 MiB"),
             (u64::MAX, "16.0 EiB"),

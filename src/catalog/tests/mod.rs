@@ -1,6 +1,7 @@
 mod absorb;
 mod attempts;
 mod file;
+mod lineage;
 mod resume;
 mod thaws;
 mod verifications;
