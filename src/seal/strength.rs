@@ -5,6 +5,12 @@ use std::io;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{self, CParameter, ResetDirective, Strategy};
 
+use crate::model::segment::FRAME_BYTES;
+
+/// All of a frame: what is alike in it is found however far it is apart. zstd's levels up to 8 look back over half of
+/// one or less, which saves them no time.
+const WINDOW_LOG: u32 = FRAME_BYTES.ilog2();
+
 /// A step of `auto`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
@@ -40,7 +46,7 @@ const fn step(level: i32, times: f64) -> Step {
 /// What zstd is told at the steps that are none of its levels: its search for the cheapest way to write what it has
 /// found, which from level 16 on takes tables of 16 MiB, with tables that a cache holds; and matches of three bytes,
 /// which it allows from 18 on.
-fn own(level: i32) -> Option<[CParameter; 7]> {
+fn own(level: i32) -> Option<[CParameter; 6]> {
     let (strategy, search_log) = match level {
         11 => (Strategy::ZSTD_btopt, 4),
         12 => (Strategy::ZSTD_btultra, 5),
@@ -48,7 +54,6 @@ fn own(level: i32) -> Option<[CParameter; 7]> {
     };
     Some([
         CParameter::Strategy(strategy),
-        CParameter::WindowLog(22),
         CParameter::HashLog(20),
         CParameter::ChainLog(20),
         CParameter::SearchLog(search_log),
@@ -81,6 +86,7 @@ impl Strength {
         compressor.include_checksum(true)?;
         compressor.include_contentsize(true)?;
         compressor.set_compression_level(self.level())?;
+        compressor.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
         if let Self::Auto(level) = self {
             for parameter in own(level).into_iter().flatten() {
                 compressor.set_parameter(parameter)?;
@@ -123,6 +129,19 @@ mod tests {
             assert_eq!(auto == zstd, ![11, 12].contains(&level), "{level}");
         }
         assert!(STEPS.is_sorted_by(|a, b| a.level < b.level && a.times < b.times));
+    }
+
+    #[test]
+    fn what_is_alike_is_found_at_both_ends_of_a_frame() {
+        let mut raw = vec![0; usize::try_from(FRAME_BYTES).unwrap()];
+        blake3::Hasher::new().finalize_xof().fill(&mut raw);
+        let (first, last) = raw.split_at_mut(3 << 20);
+        last.copy_from_slice(&first[..1 << 20]);
+        let mut compressor = Compressor::new(1).unwrap();
+        for level in [2, 3, 5, 8, 9] {
+            let length = compressed(&mut compressor, Strength::Zstd(level), &raw).len();
+            assert!(length < 3200 << 10, "{level}: {length}");
+        }
     }
 
     #[test]
