@@ -20,9 +20,9 @@ pub struct Step {
     pub times: f64,
 }
 
-/// The steps of `auto`, faster ones first. Each saves more than the one before, and what would save little for
-/// its time is left out: zstd's levels 10 to 17, in whose place are two with parameters of our own. What they are
-/// worth on data of several kinds is in `docs/performance.md`.
+/// The steps of `auto`, faster ones first. Each saves more than the one before on most data, and what would save
+/// little for its time is left out: zstd's levels 10 to 17, in whose place are two with parameters of our own. What
+/// they are worth on data of several kinds is in `docs/performance.md`.
 pub const STEPS: [Step; 13] = [
     step(1, 0.6),
     step(2, 0.7),
@@ -65,7 +65,7 @@ fn own(level: i32) -> Option<[CParameter; 6]> {
 /// How hard to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strength {
-    /// At that level of zstd's; one that it does not have is the nearest that it has.
+    /// At that level of zstd's, with a window of a whole frame; one that it does not have is the nearest that it has.
     Zstd(i32),
     /// At the step of `auto` with that level.
     Auto(i32),
