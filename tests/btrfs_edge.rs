@@ -12,9 +12,9 @@ use std::process::Command;
 use std::time::UNIX_EPOCH;
 
 use coldchain::btrfs::{
-    BtrfsError, Expect, ExpectParent, Guard, GuardError, Protocol, Receiver, SendRequest, Sender,
-    SentBy, StreamSummary, Tools, estimate, identity, kernel_release, require_btrfs, require_root,
-    snapshots, sync,
+    BtrfsError, Confinement, Expect, ExpectParent, Guard, GuardError, HeldDirectory, Protocol,
+    Receiver, SendRequest, Sender, SentBy, StreamSummary, Tools, estimate, identity,
+    kernel_release, require_btrfs, require_root, snapshots, sync,
 };
 use coldchain::model::{SubvolumeIdentity, Uuid};
 use common::loopfs::{LoopFs, btrfs, real_btrfs_available, run};
@@ -55,9 +55,17 @@ fn guard(expect: Expect, stream: &[u8]) -> Result<StreamSummary, GuardError> {
     guard.finish()
 }
 
+/// A receiver that is confined to a directory.
+fn receiver(directory: &Path) -> Receiver {
+    let target = HeldDirectory::open(directory.parent().unwrap()).unwrap();
+    let staging = target.enter(directory.file_name().unwrap()).unwrap();
+    let confinement = Confinement::to(&staging.unwrap(), &target).unwrap();
+    Receiver::spawn(&tools(), confinement).unwrap()
+}
+
 /// Receives a stream and makes it durable.
 fn receive(directory: &Path, stream: &[u8]) -> Result<(), BtrfsError> {
-    let mut receiver = Receiver::spawn(&tools(), directory).unwrap();
+    let mut receiver = receiver(directory);
     let written = receiver.write_all(stream);
     receiver.finish()?;
     written.unwrap();
@@ -85,6 +93,7 @@ fn fs_with_data(mib: usize) -> LoopFs {
 fn round_trip(options: &str, protocol: Protocol, seed: u64) {
     let fs = LoopFs::with_options(512, options);
     let target = LoopFs::with_options(512, options);
+    std::fs::create_dir(target.path("in")).unwrap();
     let live = fs.subvolume("live");
     let mut rng = Rng::new(seed);
     make_rich_tree(&live, &mut rng);
@@ -122,8 +131,8 @@ fn round_trip(options: &str, protocol: Protocol, seed: u64) {
         };
         assert_eq!(summary.head.protocol, version);
 
-        receive(&target.root(), &stream).unwrap();
-        let received = target.path(format!("s{number}"));
+        receive(&target.path("in"), &stream).unwrap();
+        let received = target.path(format!("in/s{number}"));
         let back = identity(&received).unwrap();
         assert!(back.read_only);
         assert_eq!(back.received_uuid, Some(made.uuid));
@@ -282,9 +291,11 @@ fn a_receiver_of_a_cut_stream_fails_and_leaves_what_can_be_deleted_by_its_id() {
 
     let refused = snapshots::delete(&tools(), &left, found.uuid, found.uuid).unwrap_err();
     assert!(matches!(refused, BtrfsError::NotReadOnly { .. }));
-    let refused = snapshots::delete_by_id(&tools(), &left, found.subvolume_id + 1).unwrap_err();
+    let held = HeldDirectory::open(&target).unwrap();
+    let name = OsStr::new("s");
+    let refused = held.delete(name, found.subvolume_id + 1).unwrap_err();
     assert!(matches!(refused, BtrfsError::OtherId { .. }));
-    snapshots::delete_by_id(&tools(), &left, found.subvolume_id).unwrap();
+    held.delete(name, found.subvolume_id).unwrap();
     assert!(!left.exists());
 }
 
@@ -298,7 +309,7 @@ fn a_dropped_receiver_is_gone_and_has_sealed_nothing() {
     let stream = send(&request(&path, None, Protocol::V1));
     let target = fs.path("in");
     fs::create_dir(&target).unwrap();
-    let mut receiver = Receiver::spawn(&tools(), &target).unwrap();
+    let mut receiver = receiver(&target);
     receiver.write_all(&stream[..stream.len() - 10]).unwrap();
     let process = PathBuf::from(format!("/proc/{}", receiver.pid()));
     drop(receiver);

@@ -17,6 +17,7 @@ impl BtrfsError {
                 | Self::NoVersion { .. }
                 | Self::TooOld { .. }
                 | Self::NotRoot { .. }
+                | Self::Unconfined { .. }
         )
     }
 
@@ -28,6 +29,8 @@ impl BtrfsError {
                 | Self::Exists { .. }
                 | Self::Shared { .. }
                 | Self::NotBtrfs { .. }
+                | Self::NotADirectory { .. }
+                | Self::NotAName { .. }
                 | Self::NotASubvolume { .. }
                 | Self::NoUuid { .. }
                 | Self::NotReadOnly { .. }
@@ -60,6 +63,9 @@ impl BtrfsError {
                 "mount that filesystem writable, and run again"
             }
             Self::NotRoot { .. } => "run it as root: snapshots, send and receive need it",
+            Self::Unconfined { .. } => {
+                "run it as root outside of containers, on Linux 5.14 or newer, with the capabilities CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETPCAP, CAP_MKNOD, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID and CAP_SETFCAP"
+            }
             _ => return None,
         };
         Some(text.to_owned())

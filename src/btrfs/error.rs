@@ -40,6 +40,27 @@ pub enum BtrfsError {
         /// The path.
         path: PathBuf,
     },
+    /// Something else than a directory, or a link to one.
+    #[error("{} is not a directory", .path.display())]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// What should name something in a directory would lead elsewhere.
+    #[error("{} is not named by a plain name", .path.display())]
+    NotAName {
+        /// The path that it would be.
+        path: PathBuf,
+    },
+    /// `btrfs receive` can't be kept away from everything but its target, and is not started then.
+    #[error("cannot confine `btrfs receive` to {}", .path.display())]
+    Unconfined {
+        /// The target.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The top-level subvolume of a filesystem made before Linux 3.6 has no uuid.
     #[error("the subvolume {} has no uuid", .path.display())]
     NoUuid {

@@ -4,13 +4,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 
 use super::error::BtrfsError;
+use super::held::HeldDirectory;
 use super::sys::{self, SubvolInfo};
 use crate::model::{SubvolumeIdentity, Uuid};
 
@@ -23,7 +24,11 @@ const ROOT_READ_ONLY: u64 = 1;
 
 /// The identity of the subvolume at `path`.
 pub fn identity(path: &Path) -> Result<SubvolumeIdentity, BtrfsError> {
-    let root = open_subvolume(path)?;
+    identity_at(open_subvolume(path)?, path)
+}
+
+/// The identity of the subvolume whose root is open.
+pub(super) fn identity_at(root: impl AsFd, path: &Path) -> Result<SubvolumeIdentity, BtrfsError> {
     let info = sys::subvol_info(&root).map_err(|source| BtrfsError::Io {
         action: "read the identity of the subvolume",
         path: path.to_owned(),
@@ -35,11 +40,10 @@ pub fn identity(path: &Path) -> Result<SubvolumeIdentity, BtrfsError> {
 }
 
 /// When a subvolume was made, by the clock of that moment.
-pub fn made_at(path: &Path) -> Result<SystemTime, BtrfsError> {
-    let root = open_subvolume(path)?;
-    let info = sys::subvol_info(&root).map_err(|source| BtrfsError::Io {
+pub fn made_at(root: &HeldDirectory) -> Result<SystemTime, BtrfsError> {
+    let info = sys::subvol_info(root).map_err(|source| BtrfsError::Io {
         action: "read when the subvolume was made",
-        path: path.to_owned(),
+        path: root.path().to_owned(),
         source,
     })?;
     let [_, made, ..] = &info.times;
@@ -76,8 +80,12 @@ pub fn filesystem_id(path: &Path) -> Result<Uuid, BtrfsError> {
 /// Opens the root of a subvolume, and nothing else.
 pub(super) fn open_subvolume(path: &Path) -> Result<OwnedFd, BtrfsError> {
     let file = open_on_btrfs(path)?;
-    let stat = rustix::fs::fstat(&file).map_err(|source| io_error("look at", path, source))?;
-    if stat.st_ino != ROOT_INODE || !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
+    let is_root = is_subvolume_root(&file).map_err(|source| BtrfsError::Io {
+        action: "look at",
+        path: path.to_owned(),
+        source,
+    })?;
+    if !is_root {
         return Err(BtrfsError::NotASubvolume {
             path: path.to_owned(),
         });
@@ -85,12 +93,24 @@ pub(super) fn open_subvolume(path: &Path) -> Result<OwnedFd, BtrfsError> {
     Ok(file)
 }
 
+/// Whether what is open is the root of a subvolume.
+pub(super) fn is_subvolume_root(file: impl AsFd) -> io::Result<bool> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok(stat.st_ino == ROOT_INODE && FileType::from_raw_mode(stat.st_mode).is_dir())
+}
+
 fn open_on_btrfs(path: &Path) -> Result<OwnedFd, BtrfsError> {
     // NONBLOCK, since opening a fifo would wait for its writer.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = rustix::fs::open(path, flags, Mode::empty())
         .map_err(|source| io_error("open", path, source))?;
-    let fs = rustix::fs::fstatfs(&file)
+    require_btrfs_at(&file, path)?;
+    Ok(file)
+}
+
+/// Refuses what is open on another filesystem.
+pub(super) fn require_btrfs_at(file: impl AsFd, path: &Path) -> Result<(), BtrfsError> {
+    let fs = rustix::fs::fstatfs(file)
         .map_err(|source| io_error("ask for the filesystem of", path, source))?;
     // The field's type differs between architectures.
     #[allow(
@@ -103,7 +123,7 @@ fn open_on_btrfs(path: &Path) -> Result<OwnedFd, BtrfsError> {
             path: path.to_owned(),
         });
     }
-    Ok(file)
+    Ok(())
 }
 
 fn io_error(action: &'static str, path: &Path, source: rustix::io::Errno) -> BtrfsError {

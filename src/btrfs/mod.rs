@@ -5,8 +5,10 @@
 
 mod advice;
 mod children;
+mod confinement;
 mod error;
 pub mod guard;
+mod held;
 mod identity;
 mod kernel_send;
 mod neighbours;
@@ -20,8 +22,10 @@ mod sys;
 mod tools;
 
 pub use children::{await_end_of_children, end_children};
+pub use confinement::Confinement;
 pub use error::BtrfsError;
 pub use guard::{Expect, ExpectParent, Guard, GuardError, StreamHead, StreamSummary};
+pub use held::{HeldDirectory, MadeAs, ReadOnly};
 pub use identity::{filesystem_id, identity, made_at, require_btrfs, sync};
 pub use kernel_send::send_from_kernel;
 pub use receive::Receiver;

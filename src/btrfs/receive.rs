@@ -1,9 +1,9 @@
 //! `btrfs receive`: a stream back into a subvolume.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 
+use super::confinement::Confinement;
 use super::error::BtrfsError;
 use super::program::{BTRFS, Running};
 use super::sys;
@@ -21,19 +21,31 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts `btrfs receive -C -e` into a directory, in a session of its own.
+    /// Starts `btrfs receive -C -e` where it is confined to, in a session of its own.
     ///
-    /// `-C` confines it to the directory by chroot. `-e` ends it at the stream's END, so that
-    /// nothing after that is ever received. Never `-E 0`, which loops without end on a cut stream.
-    pub fn spawn(tools: &Tools, directory: &Path) -> Result<Self, BtrfsError> {
+    /// `-C` confines it further, to its staging directory by chroot. `-e` ends it at the stream's END, so
+    /// that nothing after that is ever received. `-m` names the mount, which the program would else take from the
+    /// list of mounts, where that which the confining one covers has the same path. Never `-E 0`, which loops without end on a cut stream.
+    pub fn spawn(tools: &Tools, confinement: Confinement) -> Result<Self, BtrfsError> {
         let mut command = tools.command();
         command
-            .args(["receive", "-q", "-C", "-e", "--"])
-            .arg(directory)
+            .args(["receive", "-q", "-C", "-e", "-m"])
+            .arg(confinement.root())
+            .arg("--")
+            .arg(confinement.staging())
+            .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
-        let action = format!("receive into {}", directory.display());
-        let mut running = Running::spawn(command, BTRFS, action)?;
+        let path = confinement.path().to_owned();
+        let action = format!("receive into {}", path.display());
+        confinement.apply(&mut command);
+        let mut running = match Running::spawn(command, BTRFS, action) {
+            // The same program told its version before.
+            Err(BtrfsError::Spawn { source, .. }) => {
+                return Err(BtrfsError::Unconfined { path, source });
+            }
+            running => running?,
+        };
         let stdin = running.child.stdin.take().expect("stdin is piped");
         let _ = sys::set_pipe_size(&stdin, 1 << 20);
         Ok(Self { stdin, running })

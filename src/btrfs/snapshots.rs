@@ -23,24 +23,6 @@ pub fn create(
     source: &Path,
     destination: &Path,
 ) -> Result<SubvolumeIdentity, BtrfsError> {
-    take(tools, source, destination, &["-r"])?;
-    let snapshot = identity(destination)?;
-    require_read_only(destination, &snapshot)?;
-    Ok(snapshot)
-}
-
-/// Takes a writable snapshot of `source` at `destination` and makes it durable; like [`create`], only where
-/// nothing is.
-pub fn create_writable(tools: &Tools, source: &Path, destination: &Path) -> Result<(), BtrfsError> {
-    take(tools, source, destination, &[])
-}
-
-fn take(
-    tools: &Tools,
-    source: &Path,
-    destination: &Path,
-    options: &[&str],
-) -> Result<(), BtrfsError> {
     identity(source)?;
     if destination.symlink_metadata().is_ok() {
         return Err(BtrfsError::Exists {
@@ -54,13 +36,14 @@ fn take(
     );
     program::run(tools, action, |command| {
         command
-            .args(["subvolume", "snapshot"])
-            .args(options)
-            .arg("--")
+            .args(["subvolume", "snapshot", "-r", "--"])
             .arg(source)
             .arg(destination)
     })?;
-    sync(destination)
+    sync(destination)?;
+    let snapshot = identity(destination)?;
+    require_read_only(destination, &snapshot)?;
+    Ok(snapshot)
 }
 
 /// Deletes a snapshot: the read-only subvolume at `path` that has this uuid and was taken of the
@@ -88,22 +71,6 @@ pub fn delete(
         });
     }
     delete_checked(tools, path, found.subvolume_id)
-}
-
-/// Deletes what a receive left: the subvolume at `path` that has this id, writable or not.
-///
-/// An id is never given twice within a filesystem, and a half-received subvolume has nothing
-/// else that was known before it was made.
-pub fn delete_by_id(tools: &Tools, path: &Path, expected: u64) -> Result<(), BtrfsError> {
-    let found = unaliased(path)?;
-    if found.subvolume_id != expected {
-        return Err(BtrfsError::OtherId {
-            path: path.to_owned(),
-            expected,
-            found: found.subvolume_id,
-        });
-    }
-    delete_checked(tools, path, expected)
 }
 
 /// The identity of what is at the path itself, not of what a symlink there points to.

@@ -1,5 +1,5 @@
 //! The few kernel calls that no safe wrapper has: btrfs's ioctls, the size of a pipe, a thread's own
-//! mounts, and a child's own session.
+//! mounts, and a child's own session. Those that confine a child stand in [`mounts`].
 //!
 //! Structures are of `linux/btrfs.h`. All have only integers and byte arrays, so any bytes that
 //! the kernel writes are valid values.
@@ -7,6 +7,8 @@
     unsafe_code,
     reason = "ioctls, unsharing, and what runs between fork and exec have no safe form"
 )]
+
+pub(super) mod mounts;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -26,6 +28,14 @@ const GET_SUBVOL_ROOTREF: Opcode = 0xd000_943d;
 const INO_LOOKUP_USER: Opcode = 0xd000_943e;
 /// `BTRFS_IOC_SNAP_DESTROY_V2`, Linux 5.7.
 const SNAP_DESTROY_V2: Opcode = 0x5000_943f;
+/// `BTRFS_IOC_SUBVOL_CREATE`.
+const SUBVOL_CREATE: Opcode = 0x5000_940e;
+/// `BTRFS_IOC_SNAP_CREATE_V2`.
+const SNAP_CREATE_V2: Opcode = 0x5000_9417;
+/// `BTRFS_SUBVOL_RDONLY`: the snapshot can't be written.
+const READ_ONLY: u64 = 1 << 1;
+/// `BTRFS_SUBVOL_NAME_MAX`, the most that a name of a subvolume can have.
+const NAME_MAX: usize = 255;
 /// `BTRFS_IOC_SEND`. Needs privilege.
 const SEND: Opcode = 0x4048_9426;
 /// `BTRFS_SUBVOL_SPEC_BY_ID`: the subvolume is named by its id.
@@ -101,6 +111,23 @@ struct VolArgs {
     rest: [u64; 504],
 }
 
+/// `struct btrfs_ioctl_vol_args`: the name of a subvolume to be made.
+#[repr(C)]
+struct NewArgs {
+    fd: i64,
+    name: [u8; 4088],
+}
+
+/// `struct btrfs_ioctl_vol_args_v2`: the name of a snapshot to be made of what `fd` is.
+#[repr(C)]
+struct SnapshotArgs {
+    fd: i64,
+    transid: u64,
+    flags: u64,
+    unused: [u64; 4],
+    name: [u8; 4040],
+}
+
 /// `struct btrfs_ioctl_send_args`.
 #[repr(C)]
 struct SendArgs {
@@ -139,6 +166,8 @@ const _: () = assert!(size_of::<FsInfo>() == 1024);
 const _: () = assert!(size_of::<RootRefs>() == 4096);
 const _: () = assert!(size_of::<InoLookup>() == 4096);
 const _: () = assert!(size_of::<VolArgs>() == 4096);
+const _: () = assert!(size_of::<NewArgs>() == 4096);
+const _: () = assert!(size_of::<SnapshotArgs>() == 4096);
 const _: () = assert!(size_of::<SendArgs>() == 72);
 
 /// Whether there is more to ask for.
@@ -214,6 +243,55 @@ pub(super) fn destroy_subvolume(fd: impl AsFd, subvolume_id: u64) -> io::Result<
     };
     // SAFETY: the opcode reads one such structure, whose size is asserted above, and it holds no pointer.
     Ok(unsafe { ioctl(fd, Setter::<SNAP_DESTROY_V2, VolArgs>::new(arguments)) }?)
+}
+
+/// Makes an empty subvolume of that name in the directory `into`.
+pub(super) fn create_subvolume(into: impl AsFd, name: &[u8]) -> io::Result<()> {
+    let arguments = NewArgs {
+        fd: 0,
+        name: terminated(name)?,
+    };
+    // SAFETY: the opcode reads one such structure, whose size is asserted above, and it holds no pointer.
+    Ok(unsafe { ioctl(into, Setter::<SUBVOL_CREATE, NewArgs>::new(arguments)) }?)
+}
+
+/// Makes a snapshot of that name in the directory `into`, of the subvolume whose root `of` is.
+pub(super) fn create_snapshot(
+    of: impl AsFd,
+    into: impl AsFd,
+    name: &[u8],
+    writing: Writing,
+) -> io::Result<()> {
+    let arguments = SnapshotArgs {
+        fd: of.as_fd().as_raw_fd().into(),
+        transid: 0,
+        flags: match writing {
+            Writing::Refused => READ_ONLY,
+            Writing::Allowed => 0,
+        },
+        unused: [0; 4],
+        name: terminated(name)?,
+    };
+    // SAFETY: the opcode reads one such structure, whose size is asserted above; the descriptor in it
+    // outlives the call.
+    Ok(unsafe { ioctl(into, Setter::<SNAP_CREATE_V2, SnapshotArgs>::new(arguments)) }?)
+}
+
+/// Whether a snapshot can be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writing {
+    Allowed,
+    Refused,
+}
+
+/// A name as the kernel takes it, up to a NUL.
+fn terminated<const N: usize>(name: &[u8]) -> io::Result<[u8; N]> {
+    if name.len() > NAME_MAX || name.contains(&0) {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    }
+    let mut field = [0; N];
+    field[..name.len()].copy_from_slice(name);
+    Ok(field)
 }
 
 /// Has the kernel write a subvolume's send stream into `into`; returns when it is written. With a parent

@@ -39,11 +39,13 @@ mod private_file;
 mod prune;
 mod rebuild;
 mod receive;
+mod receiving;
 mod rehearsal;
 #[cfg(test)]
 mod replayed_tests;
 mod restore;
 mod restore_mark;
+mod restore_place;
 mod resume;
 mod retain;
 mod revive;

@@ -1,28 +1,22 @@
-//! Where a restore lands: a private directory of its own, and one subvolume after the other in it.
+//! Where a restore lands: a directory of its own, and one subvolume after the other in it.
 //!
-//! `DIR/<source>` is made by the restore, with mode 0700 and a [mark](super::restore_mark) that names the
-//! ledger. What stands there without the mark is refused. The mark also says which subvolumes were begun,
-//! by name and subvolume id: only those are ever deleted.
+//! An archive is received in the staging directory, looked at, and gets its date by a read-only snapshot
+//! (a read-only subvolume can't be moved to another directory); the staged one is deleted. The mark says
+//! which subvolumes were begun, by name and subvolume id: only those are ever deleted.
 
-use std::ffi::OsStr;
-use std::fs::{DirBuilder, File};
-use std::io::Write;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::rc::Rc;
 
-use crate::btrfs::{self, Receiver, Tools};
+use crate::btrfs::{self, BtrfsError, Confinement, HeldDirectory, ReadOnly, Receiver, Tools};
 use crate::catalog::{ArchiveRow, SourceRow};
-use crate::engine::feed::Sink;
-use crate::engine::restore_mark::{Begun, Mark, Passing, Told, holds_nothing, lock};
-use crate::engine::snapshot::exists;
+use crate::engine::receiving::{APPEARS_WITHIN, Parent, Receiving};
+use crate::engine::restore_mark::{Lies, Mark, Passing};
+use crate::engine::restore_place::{RestorePlace, enter, in_the_way};
 use crate::error::Error;
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, LedgerId, SourceName, SubvolumeIdentity, Uuid};
-
-/// How long `btrfs receive` may take from its first bytes to the subvolume's appearance.
-const APPEARS_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is said of something that stands in an archive's place and is not it.
 const NOT_RESTORED: &str = "it is not the subvolume that was restored there";
@@ -30,17 +24,17 @@ const NOT_RESTORED: &str = "it is not the subvolume that was restored there";
 /// A restore's directory.
 pub(super) struct Target<'a> {
     tools: &'a Tools,
-    directory: PathBuf,
-    mark: Mark,
+    place: RestorePlace,
+    staging: Rc<HeldDirectory>,
     /// What stands newest here of the chain, on which the next is received.
     newest: Option<Standing>,
-    /// Held while the restore works here; released when it ends, also by the death of the process.
-    held: Option<File>,
 }
 
 /// A restored subvolume.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Standing {
+    /// Its name.
+    date: OsString,
     /// The uuid in its send stream.
     stream: Uuid,
     /// Its own uuid in this place.
@@ -56,16 +50,6 @@ pub enum Afterwards {
     Goes,
 }
 
-/// A `btrfs receive` at work in the directory.
-pub(super) struct Receiving {
-    receiver: Receiver,
-    directory: PathBuf,
-    mark: Mark,
-    archive: ArchiveId,
-    /// The subvolume here that it is built on.
-    onto: Option<Uuid>,
-}
-
 impl<'a> Target<'a> {
     /// Looks at everything that could be in the way, and only then makes the directory.
     pub(super) fn prepare(
@@ -79,67 +63,21 @@ impl<'a> Target<'a> {
         if !to.is_dir() {
             return Err(Error::NoTarget(to.to_owned()));
         }
-        btrfs::require_btrfs(to)?;
-        let directory = to.join(source.as_str());
-        let fresh = Mark::new(*ledger, source);
-        let made_before = match std::fs::symlink_metadata(&directory) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-            Err(error) => return Err(Error::file("look at", &directory, error)),
-            Ok(metadata) if !metadata.is_dir() => {
-                return Err(in_the_way(&directory, "it is not a directory"));
-            }
-            Ok(_) => true,
-        };
-        // Before the mark is read: another restore may be at work on what it names.
-        let mut held = None;
-        let mark = if made_before {
-            held = Some(lock(&directory, source)?);
-            let mark = match Mark::read(&directory)? {
-                Some(mark) => mark,
-                // An interrupted restore made it, and came no further.
-                None if holds_nothing(&directory)? => {
-                    fresh.write(&directory)?;
-                    fresh
-                }
-                None => return Err(in_the_way(&directory, "no restore of coldchain made it")),
-            };
-            if (&mark.ledger, &mark.source) != (ledger, source) {
-                return Err(in_the_way(
-                    &directory,
-                    "it holds the restore of another source",
-                ));
-            }
-            mark
-        } else {
-            fresh
-        };
-        let mut target = Self {
-            tools,
-            directory,
-            mark,
-            newest: None,
-            held,
-        };
-        let begun = target.begun_path();
+        let held = HeldDirectory::open(to)?;
+        Confinement::try_in(&held)?;
+        let earlier = RestorePlace::of_earlier(&held, source, ledger)?;
         let mut ours = Vec::new();
-        for entry in entries {
-            let path = target.dated(entry);
-            if Some(&path) == begun.as_ref() || !made_before || !exists(&path)? {
-                continue;
+        if let Some(place) = &earlier {
+            let begun = place.mark.begun.as_ref();
+            for entry in entries {
+                let is_begun = begun.is_some_and(|begun| {
+                    begun.lies == Lies::AmongDates && begun.name == dated(entry).as_bytes()
+                });
+                if !is_begun && let Some(identity) = whole(&place.directory, entry)? {
+                    ours.push(identity.subvolume_id);
+                }
             }
-            let identity = btrfs::identity(&path).map_err(|_| in_the_way(&path, NOT_RESTORED))?;
-            if !is_whole(&identity, entry) {
-                return Err(in_the_way(&path, NOT_RESTORED));
-            }
-            ours.push(identity.subvolume_id);
-        }
-        if let Some(begun) = target
-            .mark
-            .begun
-            .as_ref()
-            .and_then(|begun| begun.subvolume_id)
-        {
-            ours.push(begun);
+            ours.extend(begun.and_then(|begun| begun.subvolume_id));
         }
         let uuids: Vec<Uuid> = entries.iter().map(|entry| entry.stream_uuid).collect();
         for foreign in btrfs::snapshots::received_from(tools, to, &uuids)? {
@@ -154,40 +92,35 @@ impl<'a> Target<'a> {
                 });
             }
         }
-        if let (Some(name), Some(wanted)) = (writable, entries.last()) {
-            target.refuse_writable(name, wanted)?;
+        if let (Some(place), Some(name), Some(wanted)) = (&earlier, writable, entries.last()) {
+            refuse_writable(&place.directory, OsStr::new(name), wanted)?;
         }
-        if !made_before {
-            DirBuilder::new()
-                .mode(0o700)
-                .create(&target.directory)
-                .map_err(|error| Error::file("create", &target.directory, error))?;
-            target.held = Some(lock(&target.directory, source)?);
-            target.mark.write(&target.directory)?;
-        }
+        let place = match earlier {
+            Some(place) => place,
+            None => RestorePlace::make(&held, source, ledger)?,
+        };
+        let staging = Rc::new(place.staging()?);
+        let mut target = Self {
+            tools,
+            place,
+            staging,
+            newest: None,
+        };
         target.remove_begun()?;
         Ok(target)
     }
 
     /// The directory that holds the restored subvolumes.
     pub(super) fn directory(&self) -> &Path {
-        &self.directory
+        self.place.directory.path()
     }
 
     /// How many archives of a chain, counted from its full, need not be received any more: what stands
     /// newest holds all that came before it.
     pub(super) fn standing(&mut self, chain: &[ArchiveEntry]) -> Result<usize, Error> {
         for (at, entry) in chain.iter().enumerate().rev() {
-            let path = self.dated(entry);
-            if exists(&path)? {
-                let identity = btrfs::identity(&path)?;
-                if !is_whole(&identity, entry) {
-                    return Err(in_the_way(&path, NOT_RESTORED));
-                }
-                self.newest = Some(Standing {
-                    stream: entry.stream_uuid,
-                    local: identity.uuid,
-                });
+            if let Some(identity) = whole(&self.place.directory, entry)? {
+                self.newest = Some(Standing::of(entry, &identity));
                 return Ok(at + 1);
             }
         }
@@ -196,15 +129,33 @@ impl<'a> Target<'a> {
 
     /// Begins to receive an archive on what stands newest.
     pub(super) fn begin(&mut self, entry: &ArchiveEntry) -> Result<Receiving, Error> {
-        Ok(Receiving {
-            receiver: Receiver::spawn(self.tools, &self.directory)?,
-            directory: self.directory.clone(),
-            mark: self.mark.clone(),
-            archive: entry.id,
-            onto: entry
-                .send_parent_uuid
-                .and_then(|_| self.newest.map(|newest| newest.local)),
-        })
+        if !self.staging.names()?.is_empty() {
+            let what = "something was put there that is not coldchain's";
+            return Err(in_the_way(self.staging.path(), what));
+        }
+        let parent = match (&self.newest, entry.send_parent_uuid) {
+            (Some(newest), Some(_)) => Some(Parent {
+                uuid: newest.local,
+                subvolume: self.subvolume(&newest.date)?,
+            }),
+            _ => None,
+        };
+        let directory = &self.place.directory;
+        let confinement = Confinement::to(&self.staging, directory)?;
+        Ok(Receiving::new(
+            Receiver::spawn(self.tools, confinement)?,
+            Rc::clone(directory),
+            Rc::clone(&self.staging),
+            self.place.mark.clone(),
+            entry.id,
+            parent,
+        ))
+    }
+
+    fn subvolume(&self, name: &OsStr) -> Result<HeldDirectory, Error> {
+        let found = self.place.directory.subvolume(name)?;
+        let path = self.place.directory.join(name);
+        Ok(found.ok_or(BtrfsError::Missing { path })?)
     }
 
     /// Ends receiving: on success the subvolume is durable, checked, and stands under its date;
@@ -216,20 +167,8 @@ impl<'a> Target<'a> {
         fed: Result<(), Error>,
         afterwards: Afterwards,
     ) -> Result<(), Error> {
-        let Receiving { receiver, mark, .. } = receiving;
-        self.mark = mark;
-        let received = match fed {
-            Ok(()) => receiver.finish().map_err(Error::from),
-            // It stopped reading: its own words say why.
-            Err(error @ Error::WriteStream { .. }) => {
-                Err(receiver.finish().err().map_or(error, Error::from))
-            }
-            Err(error) => {
-                drop(receiver);
-                Err(error)
-            }
-        };
-        let stands = received.and_then(|()| self.check(entry, afterwards));
+        let received = receiving.end(fed, &mut self.place.mark);
+        let stands = received.and_then(|()| self.publish(entry, afterwards));
         if let Err(error) = stands {
             // The first error counts; what could not be removed is removed by the next run.
             let _ = self.remove_begun();
@@ -238,68 +177,74 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    fn check(&mut self, entry: &ArchiveEntry, afterwards: Afterwards) -> Result<(), Error> {
-        // Exit 0 of receive is not durable: a crash now would leave every file empty.
-        btrfs::sync(&self.directory)?;
-        let wrong = |path: &Path, what: String| Error::ReceivedWrong {
+    fn publish(&mut self, entry: &ArchiveEntry, afterwards: Afterwards) -> Result<(), Error> {
+        let wrong = |path: &Path, what: &str| Error::ReceivedWrong {
             path: path.to_owned(),
-            what,
+            what: what.to_owned(),
         };
-        let Some(path) = self.begun_path() else {
-            return Err(wrong(
-                &self.directory,
-                "the stream named no subvolume".to_owned(),
-            ));
-        };
-        let identity = btrfs::identity(&path)?;
+        // Exit 0 of receive is not durable: a crash now would leave every file empty.
+        self.staging.sync()?;
+        let begun = self.place.mark.begun.clone();
+        let named = begun.filter(|begun| begun.lies == Lies::Staged);
+        let nothing = "the stream named no subvolume";
+        let begun = named.ok_or_else(|| wrong(self.staging.path(), nothing))?;
+        let path = self.staging.join(OsStr::from_bytes(&begun.name));
+        let staged = self.staging.subvolume(OsStr::from_bytes(&begun.name))?;
+        let staged = staged.ok_or_else(|| wrong(&path, "it is gone"))?;
+        let identity = staged.identity()?;
+        if Some(identity.subvolume_id) != begun.subvolume_id {
+            return Err(wrong(&path, "another subvolume has its name"));
+        }
         if !identity.read_only {
-            return Err(wrong(&path, "it is not read-only".to_owned()));
+            return Err(wrong(&path, "it is not read-only"));
         }
         if identity.received_uuid != Some(entry.stream_uuid) {
-            return Err(wrong(
-                &path,
-                format!("its received uuid is not {}", entry.stream_uuid),
-            ));
+            let what = format!("its received uuid is not {}", entry.stream_uuid);
+            return Err(wrong(&path, &what));
         }
         if let Some(parent) = entry.send_parent_uuid {
-            let built_on = self.newest.filter(|newest| newest.stream == parent);
+            let built_on = self.newest.as_ref();
+            let built_on = built_on.filter(|newest| newest.stream == parent);
             if built_on.is_none() || identity.parent_uuid != built_on.map(|newest| newest.local) {
-                return Err(wrong(
-                    &path,
-                    "btrfs receive built it on another subvolume".to_owned(),
-                ));
+                return Err(wrong(&path, "btrfs receive built it on another subvolume"));
             }
         }
-        let dated = self.dated(entry);
-        if path != dated {
-            std::fs::rename(&path, &dated).map_err(|error| Error::file("name", &dated, error))?;
+        let date = dated(entry);
+        self.place
+            .directory
+            .snapshot(&staged, &date, ReadOnly::Yes)
+            .map_err(|error| match error {
+                BtrfsError::Exists { path } => in_the_way(&path, NOT_RESTORED),
+                other => other.into(),
+            })?;
+        drop(staged);
+        let published = self.subvolume(&date)?.identity()?;
+        if !is_whole(&published, entry) || published.parent_uuid != Some(identity.uuid) {
+            let path = self.place.directory.join(&date);
+            return Err(wrong(&path, "it is not a snapshot of what was received"));
         }
-        self.mark.begun = None;
         if afterwards == Afterwards::Goes {
-            self.mark.passing.push(Passing {
+            self.place.mark.passing.push(Passing {
                 date: entry.date,
-                subvolume_id: identity.subvolume_id,
+                subvolume_id: published.subvolume_id,
             });
         }
-        self.mark.write(&self.directory)?;
-        btrfs::sync(&self.directory)?;
-        self.newest = Some(Standing {
-            stream: entry.stream_uuid,
-            local: identity.uuid,
-        });
+        // `btrfs receive` takes any subvolume for a send parent that has its received uuid: only one may.
+        self.remove_begun()?;
+        self.newest = Some(Standing::of(entry, &published));
         Ok(())
     }
 
     /// Deletes what was received on the way to `stands`, which holds all of it.
     pub(super) fn delete_passed(&mut self, stands: &ArchiveEntry) -> Result<(), Error> {
         let passed = |passing: &&Passing| passing.date < stands.date;
-        while let Some(gone) = self.mark.passing.iter().find(passed).copied() {
-            let path = self.directory.join(gone.date.to_string());
-            if exists(&path)? {
-                btrfs::snapshots::delete_by_id(self.tools, &path, gone.subvolume_id)?;
+        while let Some(gone) = self.place.mark.passing.iter().find(passed).copied() {
+            let name = OsString::from(gone.date.to_string());
+            if self.place.directory.holds(&name)? {
+                self.place.directory.delete(&name, gone.subvolume_id)?;
             }
-            self.mark.passing.retain(|passing| *passing != gone);
-            self.mark.write(&self.directory)?;
+            self.place.mark.passing.retain(|passing| *passing != gone);
+            self.place.mark.write(&self.place.directory)?;
         }
         Ok(())
     }
@@ -310,137 +255,89 @@ impl<'a> Target<'a> {
         name: &str,
         wanted: &ArchiveEntry,
     ) -> Result<PathBuf, Error> {
-        let path = self.directory.join(name);
-        if !exists(&path)? {
-            btrfs::snapshots::create_writable(self.tools, &self.dated(wanted), &path)?;
+        let (directory, name) = (&self.place.directory, OsStr::new(name));
+        if !directory.holds(name)? {
+            let restored = self.subvolume(&dated(wanted))?;
+            directory.snapshot(&restored, name, ReadOnly::No)?;
         }
-        self.refuse_writable(name, wanted)?;
-        Ok(path)
+        refuse_writable(directory, name, wanted)?;
+        Ok(directory.join(name))
     }
 
-    /// Refuses a name under which something else stands than a writable snapshot of that archive.
-    fn refuse_writable(&self, name: &str, wanted: &ArchiveEntry) -> Result<(), Error> {
-        let path = self.directory.join(name);
-        if !exists(&path)? {
-            return Ok(());
-        }
-        let restored = btrfs::identity(&self.dated(wanted)).ok();
-        let restored = restored.filter(|restored| is_whole(restored, wanted));
-        let found = btrfs::identity(&path).ok().filter(|found| !found.read_only);
-        match (restored, found) {
-            (Some(restored), Some(found)) if found.parent_uuid == Some(restored.uuid) => Ok(()),
-            _ => Err(in_the_way(
-                &path,
-                "the writable snapshot would have that name",
-            )),
-        }
+    /// Takes away the staging directory, unless something is left in it: the next run needs to see that.
+    pub(super) fn clear_away(&self) {
+        self.place.remove_staging();
     }
 
-    fn dated(&self, entry: &ArchiveEntry) -> PathBuf {
-        self.directory.join(entry.date.to_string())
-    }
-
-    fn begun_path(&self) -> Option<PathBuf> {
-        let begun = self.mark.begun.as_ref()?;
-        Some(self.directory.join(OsStr::from_bytes(&begun.name)))
-    }
-
-    /// Deletes the subvolume that was begun and not finished, and no other.
+    /// Deletes the subvolume that was begun, and no other. What was whole of it has its date by now.
     fn remove_begun(&mut self) -> Result<(), Error> {
-        let (Some(begun), Some(path)) = (self.mark.begun.clone(), self.begun_path()) else {
+        let Some(begun) = self.place.mark.begun.clone() else {
             return Ok(());
         };
-        if exists(&path)? {
-            let identity = btrfs::identity(&path)?;
+        let lies_in = match begun.lies {
+            Lies::AmongDates => &self.place.directory,
+            Lies::Staged => &*self.staging,
+        };
+        let name = OsStr::from_bytes(&begun.name);
+        let found = match lies_in.subvolume(name) {
+            Err(BtrfsError::NotAName { path }) => {
+                return Err(in_the_way(&path, "the mark names it, and no restore did"));
+            }
+            found => found?,
+        };
+        if let Some(found) = found {
+            let identity = found.identity()?;
             // Without its id: the run died in the moment between its making and the note of it.
             let ours = match (begun.subvolume_id, begun.told) {
                 (Some(id), _) => id == identity.subvolume_id,
-                (None, Some(told)) => told.made(&identity, btrfs::made_at(&path)?, APPEARS_WITHIN),
+                (None, Some(told)) => told.made(&identity, btrfs::made_at(&found)?, APPEARS_WITHIN),
                 (None, None) => false,
             };
             if !ours {
                 return Err(in_the_way(
-                    &path,
+                    found.path(),
                     "an interrupted restore may have begun it, but that is not certain",
                 ));
             }
-            btrfs::snapshots::delete_by_id(self.tools, &path, identity.subvolume_id)?;
+            drop(found);
+            lies_in.delete(name, identity.subvolume_id)?;
         }
-        self.mark.begun = None;
-        self.mark.write(&self.directory)
+        self.place.mark.begun = None;
+        self.place.mark.write(&self.place.directory)
     }
 }
 
-impl Sink for Receiving {
-    /// Hands checked bytes to `btrfs receive`. With the first of them it makes the subvolume of
-    /// that name, which is recorded before and after.
-    fn take(&mut self, bytes: &[u8], name: &[u8]) -> Result<(), Error> {
-        let first = self.mark.begun.is_none();
-        if first {
-            let path = self.directory.join(OsStr::from_bytes(name));
-            if exists(&path)? {
-                return Err(in_the_way(&path, "the stream's subvolume has that name"));
-            }
-            self.mark.begun = Some(Begun {
-                name: name.to_owned(),
-                subvolume_id: None,
-                told: Some(Told::now(self.onto)),
-            });
-            self.mark.write(&self.directory)?;
+impl Standing {
+    fn of(entry: &ArchiveEntry, identity: &SubvolumeIdentity) -> Self {
+        Self {
+            date: dated(entry),
+            stream: entry.stream_uuid,
+            local: identity.uuid,
         }
-        self.receiver
-            .write_all(bytes)
-            .and_then(|()| self.receiver.flush())
-            .map_err(|source| Error::WriteStream {
-                archive: self.archive,
-                source,
-            })?;
-        if first {
-            self.note_subvolume_id(name)?;
-        }
-        Ok(())
-    }
-}
-
-impl Receiving {
-    /// Waits for the subvolume to appear, and records its id: what is later deleted must be it.
-    fn note_subvolume_id(&mut self, name: &[u8]) -> Result<(), Error> {
-        let path = self.directory.join(OsStr::from_bytes(name));
-        let begun = std::time::Instant::now();
-        while begun.elapsed() < APPEARS_WITHIN {
-            // Asked first: what it has made by its end is seen below.
-            let ended = self.receiver.has_exited();
-            // It is a plain directory for no time: receive creates it as a subvolume.
-            if exists(&path)? {
-                let identity = btrfs::identity(&path)?;
-                self.mark.begun = Some(Begun {
-                    name: name.to_owned(),
-                    subvolume_id: Some(identity.subvolume_id),
-                    told: None,
-                });
-                return self.mark.write(&self.directory);
-            }
-            if ended {
-                // Its exit status, asked for at the end, says why.
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
     }
 }
 
 /// Those of the archives that stand already where a restore into `to` would put them. For a plan:
 /// whatever is wrong there is said by the restore itself.
 pub fn standing_in(to: &Path, source: &SourceRow, archives: &[ArchiveRow]) -> Vec<ArchiveId> {
-    let directory = to.join(source.name.as_str());
-    let mark = Mark::read(&directory).ok().flatten();
-    if mark.is_none_or(|mark| mark.ledger != source.ledger) {
+    let look = || -> Result<Option<HeldDirectory>, Error> {
+        let directory = enter(&HeldDirectory::open(to)?, &source.name)?;
+        let Some(directory) = directory else {
+            return Ok(None);
+        };
+        let mark = Mark::read(&directory)?;
+        Ok(mark
+            .is_some_and(|mark| mark.ledger == source.ledger)
+            .then_some(directory))
+    };
+    let Ok(Some(directory)) = look() else {
         return Vec::new();
-    }
+    };
     let stands = |archive: &&ArchiveRow| {
-        let identity = btrfs::identity(&directory.join(archive.date.to_string()));
-        identity.is_ok_and(|identity| {
+        let name = OsString::from(archive.date.to_string());
+        let found = directory.subvolume(&name).ok().flatten();
+        let identity = found.and_then(|found| found.identity().ok());
+        identity.is_some_and(|identity| {
             identity.read_only
                 && archive.stream_uuid.is_some()
                 && identity.received_uuid == archive.stream_uuid
@@ -450,15 +347,57 @@ pub fn standing_in(to: &Path, source: &SourceRow, archives: &[ArchiveRow]) -> Ve
     standing.map(|archive| archive.id).collect()
 }
 
+fn dated(entry: &ArchiveEntry) -> OsString {
+    entry.date.to_string().into()
+}
+
+/// The subvolume that stands under an archive's date; `None` if nothing does. It must be that archive.
+fn whole(
+    directory: &HeldDirectory,
+    entry: &ArchiveEntry,
+) -> Result<Option<SubvolumeIdentity>, Error> {
+    let name = dated(entry);
+    if !directory.holds(&name)? {
+        return Ok(None);
+    }
+    let look = || {
+        directory
+            .subvolume(&name)?
+            .map(|found| found.identity())
+            .transpose()
+    };
+    match look() {
+        Ok(Some(identity)) if is_whole(&identity, entry) => Ok(Some(identity)),
+        _ => Err(in_the_way(&directory.join(&name), NOT_RESTORED)),
+    }
+}
+
 /// Whether a subvolume is the whole archive: only a finished receive makes it read-only and gives
 /// it the received uuid.
 fn is_whole(identity: &SubvolumeIdentity, entry: &ArchiveEntry) -> bool {
     identity.read_only && identity.received_uuid == Some(entry.stream_uuid)
 }
 
-fn in_the_way(path: &Path, what: &str) -> Error {
-    Error::TargetInTheWay {
-        path: path.to_owned(),
-        what: what.to_owned(),
+/// Refuses a name under which something else stands than a writable snapshot of that archive.
+fn refuse_writable(
+    directory: &HeldDirectory,
+    name: &OsStr,
+    wanted: &ArchiveEntry,
+) -> Result<(), Error> {
+    if !directory.holds(name)? {
+        return Ok(());
+    }
+    let identity = |name: &OsStr| {
+        let found = directory.subvolume(name).ok().flatten();
+        found.and_then(|found| found.identity().ok())
+    };
+    let restored = identity(&dated(wanted)).filter(|restored| is_whole(restored, wanted));
+    let found = identity(name).filter(|found| !found.read_only);
+    match (restored, found) {
+        (Some(restored), Some(found)) if found.parent_uuid == Some(restored.uuid) => Ok(()),
+        _ => Err(in_the_way(
+            &directory.join(name),
+            "the writable snapshot would have that name",
+        )),
     }
 }

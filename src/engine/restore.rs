@@ -156,18 +156,9 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<Resto
         catalog.thaw_fetched(&entry.id)?;
     }
     let chain: Vec<_> = entries.iter().zip(&keys).collect();
-    let mut rest = &chain[standing..];
-    let _awake = (!rest.is_empty()).then(|| Awake::hold(&format!("restoring {name}")));
-    while !rest.is_empty() {
-        // Asked for again each time: more of it may have thawed meanwhile.
-        let (readable, awaited) = thaw_rest(restoring, rest, catalog)?;
-        if let (0, Some(awaited)) = (readable, awaited) {
-            return Err(Error::Thawing(Box::new(awaited)));
-        }
-        let (now, later) = rest.split_at(readable);
-        receive(restoring, now, later.is_empty(), &mut target, catalog)?;
-        rest = later;
-    }
+    let received = receive_rest(restoring, &chain[standing..], &mut target, catalog);
+    target.clear_away();
+    received?;
     if let (Afterwards::Goes, Some(newest)) = (restoring.intermediate, entries.last()) {
         target.delete_passed(newest)?;
     }
@@ -179,6 +170,28 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<Resto
         directory: target.directory().to_owned(),
         writable,
     })
+}
+
+/// Thaws, fetches and receives what does not stand yet.
+fn receive_rest(
+    restoring: &Restoring<'_>,
+    mut rest: &Keyed<'_>,
+    target: &mut Target<'_>,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    let name = restoring.source.name();
+    let _awake = (!rest.is_empty()).then(|| Awake::hold(&format!("restoring {name}")));
+    while !rest.is_empty() {
+        // Asked for again each time: more of it may have thawed meanwhile.
+        let (readable, awaited) = thaw_rest(restoring, rest, catalog)?;
+        if let (0, Some(awaited)) = (readable, awaited) {
+            return Err(Error::Thawing(Box::new(awaited)));
+        }
+        let (now, later) = rest.split_at(readable);
+        receive(restoring, now, later.is_empty(), target, catalog)?;
+        rest = later;
+    }
+    Ok(())
 }
 
 /// Some archives in the order in which they are received, each with its key.

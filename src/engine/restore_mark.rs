@@ -3,22 +3,32 @@
 //! What stands in a directory without the mark is none of coldchain's. With it, only the subvolumes that it
 //! names, by name and subvolume id, are ever deleted.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::btrfs::HeldDirectory;
+use crate::engine::restore_place::{in_the_way, require_private};
+use crate::engine::source::random_bytes;
 use crate::error::Error;
 use crate::model::{LedgerId, SourceName, SubvolumeIdentity, Uuid};
 
 const NAME: &str = ".coldchain-restore.json";
+
+/// What the name of a mark begins with until it is whole.
+const UNFINISHED: &str = ".coldchain-restore.json.";
+
+/// More bytes than any mark has.
+const LONGEST: u64 = 1 << 20;
 
 /// The mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,13 +45,27 @@ pub(super) struct Mark {
 /// A subvolume that was begun here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Begun {
-    /// Its name: bytes, not always text, because a stream gives it.
+    /// Its name: bytes, not always text, because a stream gave it to versions before this one.
     pub(super) name: Vec<u8>,
+    /// Which directory it lies in.
+    #[serde(default)]
+    pub(super) lies: Lies,
     /// Its subvolume id; `None` until it is known to have been made.
     pub(super) subvolume_id: Option<u64>,
     /// When this was written down, before `btrfs receive` was told to make it, and what it is then made of.
     #[serde(default)]
     pub(super) told: Option<Told>,
+}
+
+/// Where a subvolume was begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Lies {
+    /// Among those that are whole, as versions before this one had it.
+    #[default]
+    AmongDates,
+    /// In the staging directory.
+    Staged,
 }
 
 /// What `btrfs receive` was told to make, when nothing stood in its place.
@@ -100,63 +124,85 @@ impl Mark {
         }
     }
 
-    /// The mark of a directory, if it has one.
-    pub(super) fn read(directory: &Path) -> Result<Option<Self>, Error> {
-        let path = directory.join(NAME);
-        match std::fs::read(&path) {
-            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::file("read", path, error)),
+    /// The mark of a directory, if it has one. One that somebody else may have written is refused.
+    pub(super) fn read(directory: &HeldDirectory) -> Result<Option<Self>, Error> {
+        let path = directory.join(OsStr::new(NAME));
+        let failed = |errno: Errno| Error::file("read", &path, errno.into());
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(directory, NAME, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => return Err(in_the_way(&path, "it is a symbolic link")),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let metadata = file
+            .metadata()
+            .map_err(|error| Error::file("look at", &path, error))?;
+        if !metadata.is_file() || metadata.len() > LONGEST {
+            return Err(in_the_way(&path, "it is not a file that a restore wrote"));
         }
+        require_private(&path, metadata.uid(), metadata.mode())?;
+        let mut text = Vec::new();
+        file.take(LONGEST)
+            .read_to_end(&mut text)
+            .map_err(|error| Error::file("read", &path, error))?;
+        Ok(serde_json::from_slice(&text).ok())
     }
 
     /// Replaces the mark as a whole: a crash leaves the old or the new one.
-    pub(super) fn write(&self, directory: &Path) -> Result<(), Error> {
-        let path = directory.join(NAME);
-        let new = directory.join(unfinished());
+    pub(super) fn write(&self, directory: &HeldDirectory) -> Result<(), Error> {
+        let path = directory.join(OsStr::new(NAME));
+        let new = format!("{UNFINISHED}{:016x}", u64::from_be_bytes(random_bytes()));
         let text = serde_json::to_vec(self).expect("a mark is plain data");
-        let mut options = OpenOptions::new();
-        let written = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&new, &path))
-            .and_then(|()| File::open(directory)?.sync_all());
-        written.map_err(|error| Error::file("write", path, error))
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let write = || -> io::Result<()> {
+            let file = rustix::fs::openat(directory, &*new, flags, Mode::RUSR | Mode::WUSR)?;
+            let mut file = File::from(file);
+            file.write_all(&text)?;
+            file.sync_all()?;
+            rustix::fs::renameat(directory, &*new, directory, NAME)?;
+            Ok(rustix::fs::fsync(directory)?)
+        };
+        write().map_err(|error| {
+            let _ = rustix::fs::unlinkat(directory, &*new, AtFlags::empty());
+            Error::file("write", path, error)
+        })
     }
 }
 
-fn unfinished() -> OsString {
-    format!("{NAME}.new").into()
-}
-
-/// Keeps other restores out of a directory, until the process ends.
-pub(super) fn lock(directory: &Path, source: &SourceName) -> Result<File, Error> {
-    let failed = |error| Error::file("lock", directory, error);
-    let file = File::open(directory).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+/// Keeps other restores out of a directory, until what is returned is dropped or the process ends.
+pub(super) fn lock(directory: &HeldDirectory, source: &SourceName) -> Result<OwnedFd, Error> {
+    let failed = |error| Error::file("lock", directory.path(), error);
+    let held = directory.as_fd().try_clone_to_owned().map_err(failed)?;
+    match flock(&held, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(held),
         Err(Errno::WOULDBLOCK) => Err(Error::Busy(source.clone())),
         Err(errno) => Err(failed(errno.into())),
     }
 }
 
-/// Whether a directory is private and has nothing in it but a mark that was never finished.
-pub(super) fn holds_nothing(directory: &Path) -> Result<bool, Error> {
-    let failed = |error| Error::file("look into", directory, error);
-    let mode = std::fs::metadata(directory)
-        .map_err(failed)?
-        .permissions()
-        .mode();
-    for item in std::fs::read_dir(directory).map_err(failed)? {
-        if item.map_err(failed)?.file_name() != unfinished() {
-            return Ok(false);
+/// Removes marks that a crash left unfinished. They are files of these names and nothing else.
+pub(super) fn remove_unfinished(directory: &HeldDirectory) -> Result<(), Error> {
+    for name in directory.names()? {
+        if is_unfinished(&name) {
+            match rustix::fs::unlinkat(directory, &*name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+                Err(errno) => {
+                    let path = directory.join(OsStr::from_bytes(&name));
+                    return Err(Error::file("remove", path, errno.into()));
+                }
+            }
         }
     }
-    Ok(mode & 0o777 == 0o700)
+    Ok(())
+}
+
+/// Whether a restore that was interrupted at once may have left that of a mark; versions before this one
+/// gave it always the same name.
+fn is_unfinished(name: &[u8]) -> bool {
+    name.strip_prefix(UNFINISHED.as_bytes())
+        .is_some_and(|rest| rest == b"new" || (rest.len() == 16 && rest.is_ascii()))
 }
 
 #[cfg(test)]

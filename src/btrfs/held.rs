@@ -1,0 +1,260 @@
+//! A directory that is held open, and the subvolumes in it.
+//!
+//! What is in it is named by a single component, which is never followed if it is a link. So whoever may
+//! change the path that leads here changes nothing of what is done here.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use super::children;
+use super::error::BtrfsError;
+use super::identity::{identity_at, is_subvolume_root, require_btrfs_at};
+use super::sys::{self, Writing};
+use crate::model::SubvolumeIdentity;
+
+/// A directory, by descriptor. The path is what messages call it.
+#[derive(Debug)]
+pub struct HeldDirectory {
+    descriptor: OwnedFd,
+    path: PathBuf,
+}
+
+/// What a directory is made as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MadeAs {
+    /// A directory like any other.
+    Directory,
+    /// A subvolume.
+    Subvolume,
+}
+
+impl AsFd for HeldDirectory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl HeldDirectory {
+    /// Opens a directory on btrfs by a path that somebody typed: links in it are followed.
+    pub fn open(path: &Path) -> Result<Self, BtrfsError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let descriptor = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|errno| failed("open", path, errno))?;
+        require_btrfs_at(&descriptor, path)?;
+        let path = path.to_owned();
+        Ok(Self { descriptor, path })
+    }
+
+    /// What messages call it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What messages call something in it.
+    pub fn join(&self, name: &OsStr) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Opens a directory in it; `None` if there is nothing of that name.
+    pub fn enter(&self, name: &OsStr) -> Result<Option<Self>, BtrfsError> {
+        let path = self.join(name);
+        let Some(descriptor) = self.open_directory(name)? else {
+            return Ok(None);
+        };
+        require_btrfs_at(&descriptor, &path)?;
+        Ok(Some(Self { descriptor, path }))
+    }
+
+    /// Makes a directory in it, for its owner alone, and opens it.
+    pub fn make(&self, name: &OsStr, made_as: MadeAs) -> Result<Self, BtrfsError> {
+        let path = self.join(name);
+        require_component(name, &path)?;
+        match made_as {
+            MadeAs::Directory => rustix::fs::mkdirat(self, name, Mode::RWXU)
+                .map_err(|errno| failed("create", &path, errno))?,
+            MadeAs::Subvolume => sys::create_subvolume(self, name.as_bytes())
+                .map_err(|source| io_failed("create the subvolume", &path, source))?,
+        }
+        let made = self.enter(name)?.ok_or(BtrfsError::Missing { path })?;
+        // A subvolume gets the mode that the umask leaves. It is not ours if somebody swapped it since.
+        if made.stat()?.st_uid == rustix::process::geteuid().as_raw() {
+            rustix::fs::fchmod(&made, Mode::RWXU)
+                .map_err(|errno| failed("protect", &made.path, errno))?;
+        }
+        Ok(made)
+    }
+
+    /// Its own owner, mode and times.
+    pub fn stat(&self) -> Result<Stat, BtrfsError> {
+        rustix::fs::fstat(self).map_err(|errno| failed("look at", &self.path, errno))
+    }
+
+    /// Whether it is the root of a subvolume.
+    pub fn is_subvolume(&self) -> Result<bool, BtrfsError> {
+        is_subvolume_root(self).map_err(|source| io_failed("look at", &self.path, source))
+    }
+
+    /// Whether anything has that name in it.
+    pub fn holds(&self, name: &OsStr) -> Result<bool, BtrfsError> {
+        require_component(name, &self.join(name))?;
+        match rustix::fs::statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(failed("look at", &self.join(name), errno)),
+        }
+    }
+
+    /// The names in it.
+    pub fn names(&self) -> Result<Vec<Vec<u8>>, BtrfsError> {
+        let list = |errno| failed("list", &self.path, errno);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(self).map_err(list)? {
+            let name = entry.map_err(list)?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The subvolume of that name in it; `None` if there is nothing. What is no subvolume is an error.
+    pub fn subvolume(&self, name: &OsStr) -> Result<Option<Self>, BtrfsError> {
+        let Some(found) = self.enter(name)? else {
+            return Ok(None);
+        };
+        if found.is_subvolume()? {
+            return Ok(Some(found));
+        }
+        Err(BtrfsError::NotASubvolume { path: found.path })
+    }
+
+    /// The identity of the subvolume that it is.
+    pub fn identity(&self) -> Result<SubvolumeIdentity, BtrfsError> {
+        identity_at(self, &self.path)
+    }
+
+    /// Makes a snapshot of the subvolume `of` in it, where nothing of that name is, and makes it durable.
+    pub fn snapshot(&self, of: &Self, name: &OsStr, read_only: ReadOnly) -> Result<(), BtrfsError> {
+        let path = self.join(name);
+        require_component(name, &path)?;
+        let action = format!(
+            "make the snapshot {} of {}",
+            path.display(),
+            of.path.display()
+        );
+        let writing = match read_only {
+            ReadOnly::Yes => Writing::Refused,
+            ReadOnly::No => Writing::Allowed,
+        };
+        let make = || sys::create_snapshot(of, self, name.as_bytes(), writing);
+        begin(action, make)?.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => BtrfsError::Exists { path: path.clone() },
+            _ => io_failed("make the snapshot", &path, source),
+        })?;
+        self.sync()
+    }
+
+    /// Deletes the subvolume of that id, which stands in it under that name.
+    pub fn delete(&self, name: &OsStr, subvolume_id: u64) -> Result<(), BtrfsError> {
+        let path = self.join(name);
+        let found = self.subvolume(name)?;
+        let found = found.ok_or_else(|| BtrfsError::Missing { path: path.clone() })?;
+        let identity = found.identity()?;
+        if identity.subvolume_id != subvolume_id {
+            return Err(BtrfsError::OtherId {
+                path,
+                expected: subvolume_id,
+                found: identity.subvolume_id,
+            });
+        }
+        let action = format!("delete the subvolume {}", path.display());
+        begin(action, || sys::destroy_subvolume(self, subvolume_id))?
+            .map_err(|source| io_failed("delete the subvolume", &path, source))?;
+        self.sync()
+    }
+
+    /// Removes a directory in it that has nothing in it.
+    pub fn remove(&self, name: &OsStr) -> Result<(), BtrfsError> {
+        rustix::fs::unlinkat(self, name, AtFlags::REMOVEDIR)
+            .map_err(|errno| failed("remove", &self.join(name), errno))
+    }
+
+    /// Makes everything on its filesystem durable.
+    pub fn sync(&self) -> Result<(), BtrfsError> {
+        rustix::fs::syncfs(self)
+            .map_err(|errno| failed("sync the filesystem of", &self.path, errno))
+    }
+
+    fn open_directory(&self, name: &OsStr) -> Result<Option<OwnedFd>, BtrfsError> {
+        let path = self.join(name);
+        require_component(name, &path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(self, name, flags, Mode::empty()) {
+            Ok(descriptor) => Ok(Some(descriptor)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP) => Err(BtrfsError::NotADirectory { path }),
+            Err(errno) => Err(failed("open", &path, errno)),
+        }
+    }
+
+    /// The type and mode of the file at `path` below it, which is reached through no link; `None` if nothing is there.
+    pub fn mode_below(&self, path: &OsStr) -> Option<(FileType, Mode)> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let file = rustix::fs::openat2(self, path, flags, Mode::empty(), resolve).ok()?;
+        let mode = rustix::fs::fstat(&file).ok()?.st_mode;
+        Some((FileType::from_raw_mode(mode), Mode::from_raw_mode(mode)))
+    }
+}
+
+/// Whether a snapshot can be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadOnly {
+    /// It can't.
+    Yes,
+    /// It can.
+    No,
+}
+
+/// Begins something that is not begun any more after a signal, as no program is.
+fn begin<T>(action: String, what: impl FnOnce() -> T) -> Result<T, BtrfsError> {
+    let begun = children::enter(|| Ok::<_, ()>(what()), |_| None);
+    match begun {
+        Some(Ok(done)) => Ok(done),
+        Some(Err(())) | None => Err(BtrfsError::Stopping { action }),
+    }
+}
+
+/// Refuses what is no single component of a path: it would lead elsewhere.
+fn require_component(name: &OsStr, path: &Path) -> Result<(), BtrfsError> {
+    let bytes = name.as_bytes();
+    let is_one = !bytes.is_empty() && bytes != b"." && bytes != b".." && !bytes.contains(&b'/');
+    if is_one && bytes.len() <= 255 && !bytes.contains(&0) {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    Err(BtrfsError::NotAName { path })
+}
+
+fn failed(action: &'static str, path: &Path, errno: Errno) -> BtrfsError {
+    match errno {
+        Errno::NOENT => BtrfsError::Missing {
+            path: path.to_owned(),
+        },
+        _ => io_failed(action, path, errno.into()),
+    }
+}
+
+fn io_failed(action: &'static str, path: &Path, source: io::Error) -> BtrfsError {
+    BtrfsError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}

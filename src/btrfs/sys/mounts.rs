@@ -1,0 +1,142 @@
+//! A mount that nobody sees, and a child that sees it alone.
+//!
+//! What runs between fork and exec must not allocate or lock: every path is a constant, and every
+//! descriptor was opened before.
+#![allow(
+    unsafe_code,
+    reason = "mount_setattr and what runs between fork and exec have no safe form"
+)]
+
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use landlock::RulesetCreated;
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree,
+};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, UnshareFlags, capabilities, capability_is_in_bounding_set,
+    clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+    unshare_unsafe,
+};
+
+unsafe extern "C" {
+    fn syscall(number: c_long, ...) -> c_long;
+}
+
+/// `mount_setattr`, Linux 5.12; the number is the same on all architectures but alpha.
+const SYS_MOUNT_SETATTR: c_long = 442;
+/// `AT_EMPTY_PATH` of `linux/fcntl.h`.
+const AT_EMPTY_PATH: c_uint = 0x1000;
+/// `MS_PRIVATE` of `linux/mount.h`.
+const MS_PRIVATE: u64 = 1 << 18;
+
+/// `MOUNT_ATTR_NOSUID`, `NODEV`, `NOEXEC` and (Linux 5.14) `NOSYMFOLLOW` of `linux/mount.h`.
+const CONFINING: u64 = 0x2 | 0x4 | 0x8 | 0x20_0000;
+
+/// `struct mount_attr`.
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+const _: () = assert!(size_of::<MountAttributes>() == 32);
+
+/// What `btrfs receive` needs, and no more. Root without the rest can neither trace, load modules, nor read
+/// the clock's hardware, and the mounts that it could make are seen by nobody.
+const KEPT: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::SYS_ADMIN)
+    .union(CapabilitySet::SYS_CHROOT);
+
+/// A second mount of the directory `root`, attached nowhere, on which no device is opened, no program
+/// started, no setuid bit obeyed and no symbolic link followed. Flags that `root`'s own mount has stay.
+pub(in crate::btrfs) fn confining_mount(root: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let mount = open_tree(root, c"", flags)?;
+    let attributes = MountAttributes {
+        set: CONFINING,
+        clear: 0,
+        propagation: MS_PRIVATE,
+        user_namespace: 0,
+    };
+    // SAFETY: the call reads an empty string and one such structure, whose size it is told; both outlive it.
+    let answer = unsafe {
+        let (descriptor, path): (c_int, *const c_char) = (mount.as_raw_fd(), c"".as_ptr());
+        let (attributes, size) = (&raw const attributes, size_of::<MountAttributes>());
+        syscall(
+            SYS_MOUNT_SETATTR,
+            descriptor,
+            path,
+            AT_EMPTY_PATH,
+            attributes,
+            size,
+        )
+    };
+    match answer {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(mount),
+    }
+}
+
+/// Has the command start in mounts of its own, in which `mount` covers the directory `at`, without the
+/// capabilities that it does not need, and bound to the rules.
+pub(in crate::btrfs) fn confine(
+    command: &mut Command,
+    mount: OwnedFd,
+    at: &'static CStr,
+    mut rules: Option<RulesetCreated>,
+) {
+    // SAFETY: only system calls are made between fork and exec. What a ruleset frees is its descriptor.
+    // Nothing is shared with the parent but descriptors, and those stay shared.
+    unsafe {
+        command.pre_exec(move || {
+            unshare_unsafe(UnshareFlags::NEWNS)?;
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            mount_change(c"/", private)?;
+            let whole = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            move_mount(&mount, c"", CWD, at, whole)?;
+            drop_capabilities()?;
+            if let Some(rules) = rules.take() {
+                rules.restrict_self().map_err(|_| Errno::PERM)?;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Gives up, for this process and what it starts, all capabilities but [`KEPT`].
+fn drop_capabilities() -> io::Result<()> {
+    for number in 0..u64::BITS {
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        match capability_is_in_bounding_set(one) {
+            Ok(true) if !KEPT.contains(one) => remove_capability_from_bounding_set(one)?,
+            Ok(_) => {}
+            // Behind the last one that this kernel knows.
+            Err(_) => break,
+        }
+    }
+    // Older kernels, and those without any, have nothing to clear.
+    let _ = clear_ambient_capability_set();
+    let held = capabilities(None)?.permitted.intersection(KEPT);
+    let kept = CapabilitySets {
+        effective: held,
+        permitted: held,
+        inheritable: CapabilitySet::empty(),
+    };
+    Ok(set_capabilities(None, kept)?)
+}

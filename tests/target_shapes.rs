@@ -1,0 +1,203 @@
+//! Random chains restored into every shape of target that people have: what comes back equals the
+//! snapshots, with modes, capabilities, setuid bits, devices and the root's own times.
+
+mod common;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::loopfs::{LoopFs, btrfs, real_btrfs_available, run};
+use common::rng::Rng;
+use common::sandbox::{SOURCE, Sandbox, Setup, which};
+use common::tree::{compare_trees, make_rich_tree, mutate_tree};
+
+const DATES: [&str; 4] = ["2025-01-01", "2025-01-07", "2025-01-14", "2025-01-21"];
+
+/// Something more that is mounted; unmounted when it is dropped, also by a panic.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(words: &[&str], what: &Path, at: &Path) -> Self {
+        fs::create_dir_all(at).unwrap();
+        run(Command::new("mount").args(words).args([what, at])).unwrap();
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = run(Command::new("umount").arg(&self.0));
+        assert!(
+            unmounted.is_ok() || std::thread::panicking(),
+            "{unmounted:?}"
+        );
+    }
+}
+
+/// A directory to restore into, and what must live for it.
+struct Shape {
+    to: PathBuf,
+    _mounted: Vec<Mounted>,
+    _elsewhere: tempfile::TempDir,
+}
+
+impl Shape {
+    fn new(name: &str, fs: &LoopFs) -> Self {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let at = elsewhere.path().join("mounted here");
+        let device = run(Command::new("findmnt")
+            .args(["-no", "SOURCE"])
+            .arg(fs.root()))
+        .unwrap();
+        let device = PathBuf::from(String::from_utf8(device.stdout).unwrap().trim());
+        let directory = |path: PathBuf| {
+            fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let (to, mounted) = match name {
+            "the root of a mount" => (fs.root(), vec![]),
+            "a directory" => (directory(fs.path("a/b c")), vec![]),
+            "a nested subvolume" => (fs.subvolume("sub"), vec![]),
+            "below a nested subvolume" => (directory(fs.subvolume("sub").join("deep/er")), vec![]),
+            "a subvolume that is mounted" => {
+                fs.subvolume("@");
+                let mounted = Mounted::new(&["-o", "subvol=@"], &device, &at);
+                (directory(at.join("restored")), vec![mounted])
+            }
+            "a bind mount of a directory" => {
+                let what = directory(fs.path("data/deep"));
+                (at.clone(), vec![Mounted::new(&["--bind"], &what, &at)])
+            }
+            "a bind mount in a mounted subvolume" => {
+                fs.subvolume("@");
+                let first = elsewhere.path().join("first");
+                let mounted = Mounted::new(&["-o", "subvol=@"], &device, &first);
+                let what = directory(first.join("home"));
+                let bound = Mounted::new(&["--bind"], &what, &at);
+                (at.clone(), vec![bound, mounted])
+            }
+            "a mount that forbids much" => {
+                let what = directory(fs.path("data"));
+                let bound = Mounted::new(&["--bind"], &what, &at);
+                let remount = "remount,bind,nodev,nosuid,noexec,noatime";
+                run(Command::new("mount").args(["-o", remount]).arg(&at)).unwrap();
+                (at.clone(), vec![bound])
+            }
+            "behind a link" => {
+                let link = elsewhere.path().join("link");
+                std::os::unix::fs::symlink(directory(fs.path("data")), &link).unwrap();
+                (link, vec![])
+            }
+            other => panic!("{other}"),
+        };
+        Self {
+            to,
+            _mounted: mounted,
+            _elsewhere: elsewhere,
+        }
+    }
+}
+
+const SHAPES: [&str; 9] = [
+    "the root of a mount",
+    "a directory",
+    "a nested subvolume",
+    "below a nested subvolume",
+    "a subvolume that is mounted",
+    "a bind mount of a directory",
+    "a bind mount in a mounted subvolume",
+    "a mount that forbids much",
+    "behind a link",
+];
+
+/// Changes owners and gives the modes back, as a package manager does: what a stream then says is the
+/// owner alone.
+fn change_owners(source: &Path, rng: &mut Rng) {
+    let files = source.join("suid");
+    fs::create_dir_all(&files).unwrap();
+    for number in 0..6 {
+        let file = files.join(number.to_string());
+        if !file.exists() {
+            fs::write(&file, rng.text(500)).unwrap();
+        }
+        let owner = u32::try_from(rng.below(3000)).unwrap();
+        lchown(&file, Some(owner), Some(owner / 2)).unwrap();
+        let mode = [0o4755, 0o2755, 0o6711, 0o6644, 0o755, 0o4000][number];
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        if rng.below(4) == 0 {
+            fs::rename(&file, files.join(format!("moved {number}"))).unwrap();
+        }
+    }
+}
+
+fn from_env(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
+}
+
+#[test]
+fn a_chain_comes_back_equal_in_every_shape_of_target() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let seed = from_env("COLDCHAIN_SEED", 1);
+    let chains = from_env("COLDCHAIN_SHAPES", SHAPES.len() as u64);
+    // Each chain is restored in as many shapes as that, one after the other in turn.
+    let each = from_env("COLDCHAIN_SHAPES_OF_EACH", SHAPES.len() as u64);
+    let mut shapes = SHAPES.into_iter().cycle();
+    for chain in 0..chains.div_ceil(each) {
+        let mut rng = Rng::new(seed.wrapping_add(chain));
+        let compressed = chain % 3 == 2;
+        let sandbox = Sandbox::with(&Setup {
+            mib: 384,
+            ..Setup::default()
+        });
+        let _ = compressed;
+        make_rich_tree(&sandbox.source(), &mut rng);
+        for date in DATES {
+            change_owners(&sandbox.source(), &mut rng);
+            sandbox.backup(date);
+            mutate_tree(&sandbox.source(), &mut rng);
+            let root = fs::File::open(sandbox.source()).unwrap();
+            if rng.below(2) == 0 {
+                let odd = std::time::UNIX_EPOCH + std::time::Duration::new(rng.below(1 << 30), 7);
+                root.set_modified(odd).unwrap();
+            }
+        }
+        for shape in shapes.by_ref().take(usize::try_from(each).unwrap()) {
+            let fs = LoopFs::new(512);
+            let target = Shape::new(shape, &fs);
+            let what = format!("{shape}, seed {seed}, chain {chain}");
+            // In two runs, so that the second builds on what the first has left.
+            for date in [DATES[1], DATES[3]] {
+                let ran = sandbox.restore(date, &target.to);
+                assert_eq!(ran.code, Some(0), "{what}: {ran:?}");
+            }
+            for date in DATES {
+                let restored = target.to.join(SOURCE).join(date);
+                compare_trees(&sandbox.snapshot(date), &restored);
+                let [here, there] = [&sandbox.snapshot(date), &restored].map(|root| {
+                    let root = root.metadata().unwrap();
+                    [
+                        root.atime(),
+                        root.atime_nsec(),
+                        root.mtime(),
+                        root.mtime_nsec(),
+                    ]
+                });
+                assert_eq!(
+                    here[2..],
+                    there[2..],
+                    "{what}: the times of the root of {date}"
+                );
+                assert!(which(&restored).read_only, "{what}");
+            }
+            let left = btrfs(["subvolume", "list"], &[&fs.root()]);
+            let left = String::from_utf8(left.stdout).unwrap();
+            let dated = left.lines().filter(|line| line.contains("2025-")).count();
+            assert_eq!(dated, DATES.len(), "{what}: {left}");
+            assert!(!left.contains("staging"), "{what}: {left}");
+        }
+    }
+}
