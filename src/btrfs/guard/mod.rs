@@ -5,19 +5,23 @@
 //! status is trusted: every command's frame, CRC, attributes and paths are checked, the first
 //! must name one subvolume, the last must be END, and nothing may follow.
 //!
-//! Known limit: only symlinks that the stream itself makes are known, not those of its send
-//! parent. The ledger's signature and `receive -C` stand before and behind that.
+//! File data goes to regular files only: a write to a symlink, device node, fifo or socket that the
+//! stream made is refused, and so is a path through one. Those of the send parent are not known here.
+//! The mount flags under which `btrfs receive` runs are against them: `nosymfollow` and `nodev`.
 
 mod attributes;
 mod expect;
+mod name;
+mod name_tree;
 mod path;
 mod refusal;
 mod rules;
-mod symlinks;
+mod special_files;
 mod wire;
 
 pub use expect::{Expect, ExpectParent, StreamHead};
 pub use refusal::{GuardError, PathFault, Refusal};
+pub use special_files::SpecialKind;
 pub use wire::{Attribute, Command};
 
 use attributes::Attributes;

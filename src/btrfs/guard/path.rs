@@ -5,8 +5,12 @@
 
 use super::refusal::{PathFault, Refusal};
 
-/// Linux's `PATH_MAX` without the terminating NUL.
-const PATH_LIMIT: usize = 4095;
+/// The longest path that a restore can take.
+///
+/// `btrfs receive -C` joins `/`, the subvolume's name, `/` and the path, and refuses more than `PATH_MAX`
+/// without its NUL and a few bytes: what is left is 4,091 less the name's length. A restore gives the
+/// subvolume a name of one byte. The target of a symlink is no path of the stream and has no limit here.
+const PATH_LIMIT: usize = 4090;
 /// `BTRFS_NAME_LEN`, and `NAME_MAX` of Linux.
 const NAME_LIMIT: usize = 255;
 
@@ -34,7 +38,7 @@ pub(super) fn check(path: &[u8], root: Root) -> Result<(), Refusal> {
         };
     }
     if path.len() > PATH_LIMIT {
-        return refuse(PathFault::TooLong);
+        return refuse(PathFault::PathTooLong);
     }
     if path[0] == b'/' {
         return refuse(PathFault::Absolute);
@@ -47,7 +51,7 @@ pub(super) fn check(path: &[u8], root: Root) -> Result<(), Refusal> {
             b"" => return refuse(PathFault::EmptyComponent),
             b"." => return refuse(PathFault::Dot),
             b".." => return refuse(PathFault::DotDot),
-            _ if name.len() > NAME_LIMIT => return refuse(PathFault::TooLong),
+            _ if name.len() > NAME_LIMIT => return refuse(PathFault::NameTooLong),
             _ => {}
         }
     }
@@ -83,11 +87,14 @@ mod tests {
             check(path, Root::Refused).unwrap();
         }
         check(&[b'x'; 255], Root::Refused).unwrap();
+        let longest = [b"ab".as_slice(), &b"/a".repeat(2044)].concat();
+        assert_eq!(longest.len(), PATH_LIMIT);
+        check(&longest, Root::Refused).unwrap();
     }
 
     #[test]
     fn every_way_out_of_the_subvolume_is_refused() {
-        let long = [b"a".as_slice(), &b"/a".repeat(2048)].concat();
+        let long = [b"abc".as_slice(), &b"/a".repeat(2044)].concat();
         for (path, expected) in [
             (&b"/etc"[..], PathFault::Absolute),
             (b"../x", PathFault::DotDot),
@@ -98,8 +105,8 @@ mod tests {
             (b"a//b", PathFault::EmptyComponent),
             (b"a/", PathFault::EmptyComponent),
             (b"a\0b", PathFault::Nul),
-            (&[b'x'; 256], PathFault::TooLong),
-            (&long, PathFault::TooLong),
+            (&[b'x'; 256], PathFault::NameTooLong),
+            (&long, PathFault::PathTooLong),
         ] {
             match check(path, Root::Allowed) {
                 Err(Refusal::Path { fault, .. }) => assert_eq!(fault, expected),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::special_files::SpecialKind;
 use super::wire::{Attribute, Command};
 use crate::model::Uuid;
 
@@ -96,10 +97,23 @@ pub enum Refusal {
     Path { path: Vec<u8>, fault: PathFault },
     #[error("the subvolume name `{}` is not one path component", .name.escape_ascii())]
     SubvolumeName { name: Vec<u8> },
-    #[error("the path `{}` leads through the symlink `{}`", .path.escape_ascii(), .symlink.escape_ascii())]
-    ThroughSymlink { path: Vec<u8>, symlink: Vec<u8> },
-    #[error("a {command} command on `{}`, which is a symlink", .path.escape_ascii())]
-    OnSymlink { command: Command, path: Vec<u8> },
+    #[error("the path `{}` leads through the {kind} `{}`", .path.escape_ascii(), .special.escape_ascii())]
+    ThroughSpecial {
+        path: Vec<u8>,
+        kind: SpecialKind,
+        special: Vec<u8>,
+    },
+    #[error("a {command} command on `{}`, which is a {kind}", .path.escape_ascii())]
+    OnSpecial {
+        command: Command,
+        path: Vec<u8>,
+        kind: SpecialKind,
+    },
+    #[error(
+        "the source has more symlinks, devices, fifos and sockets than can be checked: with the directories that lead to them, at most {nodes} with {} MiB of names",
+        .name_bytes >> 20
+    )]
+    TooManySpecialFiles { nodes: usize, name_bytes: usize },
     #[error("a {command} command on `{}`, a directory that is not empty", .path.escape_ascii())]
     NotEmpty { command: Command, path: Vec<u8> },
     #[error("`{}` is renamed into itself", .path.escape_ascii())]
@@ -156,7 +170,8 @@ pub enum PathFault {
     Dot,
     EmptyComponent,
     Nul,
-    TooLong,
+    NameTooLong,
+    PathTooLong,
     Root,
 }
 
@@ -168,7 +183,8 @@ impl fmt::Display for PathFault {
             Self::Dot => "contains `.`",
             Self::EmptyComponent => "has an empty component",
             Self::Nul => "contains a NUL byte",
-            Self::TooLong => "is too long",
+            Self::NameTooLong => "has a name of more than 255 bytes",
+            Self::PathTooLong => "is longer than the 4,090 bytes that a restore can take",
             Self::Root => "names the subvolume itself",
         })
     }

@@ -1,13 +1,14 @@
 //! What each command may do: the paths that it may name, and the files that it may write.
 //!
-//! Written after how `btrfs receive` (progs, `cmds/receive.c`) carries each command out: what it
-//! does through a symlink is refused on one, what it does to the symlink itself is allowed.
+//! Written after how `btrfs receive` (progs, `cmds/receive.c`) carries each command out: data goes to
+//! regular files only; what it does through a symlink is refused on one, what it does to the symlink
+//! itself is allowed.
 
 use super::attributes::Attributes;
 use super::expect::StreamHead;
 use super::path::{self, Root};
 use super::refusal::Refusal;
-use super::symlinks::Symlinks;
+use super::special_files::{SpecialFiles, SpecialKind};
 use super::wire::{Attribute, Command};
 
 /// `XATTR_NAME_MAX`.
@@ -29,7 +30,7 @@ pub(super) enum FileData {
 #[derive(Debug)]
 pub(super) struct Rules {
     file_data: FileData,
-    symlinks: Symlinks,
+    special_files: SpecialFiles,
     /// Bytes of file data seen (or announced) so far.
     pub(super) file_data_bytes: u64,
 }
@@ -38,7 +39,7 @@ impl Rules {
     pub(super) fn new(file_data: FileData) -> Self {
         Self {
             file_data,
-            symlinks: Symlinks::default(),
+            special_files: SpecialFiles::default(),
             file_data_bytes: 0,
         }
     }
@@ -60,59 +61,58 @@ impl Rules {
             | Command::Fileattr => Root::Allowed,
             _ => Root::Refused,
         };
-        let path = self.path(attributes, Attribute::Path, root)?;
+        let place = self.place(attributes, Attribute::Path, root)?;
+        let path = place.path;
         match command {
             Command::Subvol | Command::Snapshot | Command::End => {
                 return Err(Refusal::SecondSubvolume);
             }
-            // `creat` follows a symlink at the path; the others would fail.
-            Command::Mkfile
-            | Command::Mkdir
-            | Command::Mknod
-            | Command::Mkfifo
-            | Command::Mksock => self.symlinks.refuse_on(command, path)?,
-            Command::Symlink => {
-                self.symlinks.refuse_on(command, path)?;
-                self.symlinks.make(path);
-            }
+            // `creat` follows a symlink at the path, opens a device, and blocks on a fifo; mkdir
+            // would fail.
+            Command::Mkfile | Command::Mkdir => place.refuse_special(command)?,
+            Command::Symlink => self.make(command, place, SpecialKind::Symlink)?,
+            Command::Mknod => self.make(command, place, SpecialKind::Node)?,
+            Command::Mkfifo => self.make(command, place, SpecialKind::Fifo)?,
+            Command::Mksock => self.make(command, place, SpecialKind::Socket)?,
             Command::Link => {
-                let target = self.path(attributes, Attribute::PathLink, Root::Refused)?;
-                self.symlinks.refuse_on(command, path)?;
-                self.symlinks.link(path, target);
+                let target = self.place(attributes, Attribute::PathLink, Root::Refused)?;
+                place.refuse_special(command)?;
+                self.special_files.link(path, target.path)?;
             }
             Command::Rename => {
-                let to = self.path(attributes, Attribute::PathTo, Root::Refused)?;
-                self.symlinks.rename(path, to)?;
+                let to = self.place(attributes, Attribute::PathTo, Root::Refused)?;
+                self.special_files.rename(path, to.path)?;
             }
-            Command::Unlink => self.symlinks.remove(command, path)?,
+            Command::Unlink => self.special_files.remove(command, path)?,
             Command::Rmdir => {
-                self.symlinks.refuse_on(command, path)?;
-                self.symlinks.remove(command, path)?;
+                place.refuse_special(command)?;
+                self.special_files.remove(command, path)?;
             }
             // These act on a symlink itself: lsetxattr, lremovexattr, lchown, utimensat.
             Command::SetXattr | Command::RemoveXattr => {
                 check_xattr_name(attributes.bytes(Attribute::XattrName)?)?;
             }
             Command::Chown | Command::Utimes | Command::Fileattr => {}
+            // The kernel sends the mode of every inode but a symlink's, and chmod follows one.
+            Command::Chmod => place.refuse_symlink(command)?,
             Command::Write => {
-                self.symlinks.refuse_on(command, path)?;
+                place.refuse_special(command)?;
                 self.file_data_bytes += attributes.bytes(Attribute::Data)?.len() as u64;
             }
             Command::EncodedWrite => {
-                self.symlinks.refuse_on(command, path)?;
+                place.refuse_special(command)?;
                 check_encoded_range(attributes)?;
                 self.file_data_bytes += attributes.bytes(Attribute::Data)?.len() as u64;
             }
             Command::Clone => {
-                self.symlinks.refuse_on(command, path)?;
+                place.refuse_special(command)?;
                 self.check_clone_source(attributes, head)?;
             }
-            Command::Truncate | Command::Chmod | Command::Fallocate => {
-                self.symlinks.refuse_on(command, path)?;
-            }
+            Command::Truncate | Command::Fallocate => place.refuse_special(command)?,
             Command::UpdateExtent => match self.file_data {
                 FileData::Carried => return Err(Refusal::NoFileData),
                 FileData::Announced => {
+                    place.refuse_special(command)?;
                     let size = attributes.number(Attribute::Size)?;
                     self.file_data_bytes = self.file_data_bytes.saturating_add(size);
                 }
@@ -121,16 +121,26 @@ impl Rules {
         Ok(())
     }
 
-    fn path<'a>(
+    fn place<'a>(
         &self,
         attributes: &Attributes<'a>,
         attribute: Attribute,
         root: Root,
-    ) -> Result<&'a [u8], Refusal> {
+    ) -> Result<Place<'a>, Refusal> {
         let path = attributes.bytes(attribute)?;
         path::check(path, root)?;
-        self.symlinks.refuse_through(path)?;
-        Ok(path)
+        let special = self.special_files.look(path)?;
+        Ok(Place { path, special })
+    }
+
+    fn make(
+        &mut self,
+        command: Command,
+        place: Place<'_>,
+        kind: SpecialKind,
+    ) -> Result<(), Refusal> {
+        place.refuse_special(command)?;
+        self.special_files.make(command, place.path, kind)
     }
 
     /// A clone reads from a file of this filesystem, and not even `receive -C` confines that to
@@ -142,14 +152,43 @@ impl Rules {
     ) -> Result<(), Refusal> {
         let source = attributes.uuid(Attribute::CloneUuid)?;
         if source == head.uuid {
-            let path = self.path(attributes, Attribute::ClonePath, Root::Refused)?;
-            return self.symlinks.refuse_on(Command::Clone, path);
+            let place = self.place(attributes, Attribute::ClonePath, Root::Refused)?;
+            return place.refuse_special(Command::Clone);
         }
         // In the send parent the paths are its own; what this stream renamed says nothing there.
         path::check(attributes.bytes(Attribute::ClonePath)?, Root::Refused)?;
         match head.send_parent {
             Some((send_parent, _)) if send_parent == source => Ok(()),
             _ => Err(Refusal::ForeignClone { found: source }),
+        }
+    }
+}
+
+/// A path that a stream may name, and the special file there if the stream made one.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    path: &'a [u8],
+    special: Option<SpecialKind>,
+}
+
+impl Place<'_> {
+    /// Refuses a command that is for regular files and directories, or for a path with nothing there.
+    fn refuse_special(self, command: Command) -> Result<(), Refusal> {
+        match self.special {
+            Some(kind) => Err(Refusal::OnSpecial {
+                command,
+                path: self.path.to_vec(),
+                kind,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a command that would follow a symlink.
+    fn refuse_symlink(self, command: Command) -> Result<(), Refusal> {
+        match self.special {
+            Some(SpecialKind::Symlink) => self.refuse_special(command),
+            _ => Ok(()),
         }
     }
 }

@@ -1,0 +1,177 @@
+//! The symlinks, device nodes, fifos and sockets that a stream has made so far, and where they are now.
+//!
+//! `btrfs receive` opens the paths that it is given. A stream that makes a symlink and then names a
+//! path through it would reach what it points to; one that makes a device node and then writes to it
+//! would write to the device. So the guard follows each special file through every rename and link.
+
+use std::fmt;
+
+use super::name_tree::{Limits, NameTree, ROOT};
+use super::refusal::Refusal;
+use super::wire::Command;
+
+/// What a file is that is neither a regular file nor a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpecialKind {
+    /// A symbolic link.
+    Symlink,
+    /// What mknod makes: a character or block device, whatever mode the stream claims for it.
+    Node,
+    /// A fifo.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+impl fmt::Display for SpecialKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Symlink => "symlink",
+            Self::Node => "device node",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+        })
+    }
+}
+
+/// How many are followed, and so how much memory a hostile stream can take.
+///
+/// A full stream of a whole system makes a few hundred thousand symlinks, which take 50 to 100 bytes each.
+const LIMITS: Limits = Limits {
+    nodes: 4 << 20,
+    name_bytes: 64 << 20,
+};
+
+/// Where the special files are.
+#[derive(Debug)]
+pub(super) struct SpecialFiles {
+    tree: NameTree<Special>,
+    /// How many were made. Names inodes, since hard links of one file count as one. It may wrap: two
+    /// files that are taken for one are special files of one kind all the same.
+    made: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Special {
+    inode: u32,
+    kind: SpecialKind,
+}
+
+impl Default for SpecialFiles {
+    fn default() -> Self {
+        Self {
+            tree: NameTree::new(LIMITS),
+            made: 0,
+        }
+    }
+}
+
+impl SpecialFiles {
+    /// Refuses a path that leads through a special file; returns which kind of one is at the path.
+    pub(super) fn look(&self, path: &[u8]) -> Result<Option<SpecialKind>, Refusal> {
+        let mut node = ROOT;
+        let mut start = 0;
+        while self.tree.has_children(node) {
+            let slash = path[start..].iter().position(|&byte| byte == b'/');
+            let end = slash.map_or(path.len(), |slash| start + slash);
+            let Some(child) = self.tree.child(node, &path[start..end]) else {
+                return Ok(None);
+            };
+            match (self.tree.value(child), slash) {
+                (special, None) => return Ok(special.map(|special| special.kind)),
+                (Some(special), Some(_)) => {
+                    return Err(Refusal::ThroughSpecial {
+                        path: path.to_vec(),
+                        kind: special.kind,
+                        special: path[..end].to_vec(),
+                    });
+                }
+                (None, Some(_)) => (node, start) = (child, end + 1),
+            }
+        }
+        Ok(None)
+    }
+
+    /// A new special file at `path`, where there must be none.
+    pub(super) fn make(
+        &mut self,
+        command: Command,
+        path: &[u8],
+        kind: SpecialKind,
+    ) -> Result<(), Refusal> {
+        self.made = self.made.wrapping_add(1);
+        let inode = self.made;
+        self.insert(command, path, Special { inode, kind })
+    }
+
+    /// A hard link at `path`, where there must be no special file, to what is at `target`.
+    pub(super) fn link(&mut self, path: &[u8], target: &[u8]) -> Result<(), Refusal> {
+        match self.at(target) {
+            Some(special) => self.insert(Command::Link, path, special),
+            None => Ok(()),
+        }
+    }
+
+    /// What is at `path` is removed: a file, or a directory that must be empty.
+    pub(super) fn remove(&mut self, command: Command, path: &[u8]) -> Result<(), Refusal> {
+        let Some(node) = self.tree.find(path) else {
+            return Ok(());
+        };
+        if self.tree.has_children(node) {
+            return Err(not_empty(command, path));
+        }
+        self.tree.remove(node);
+        Ok(())
+    }
+
+    /// What is at `from` moves to `to`, with all that is below it.
+    pub(super) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), Refusal> {
+        if to
+            .strip_prefix(from)
+            .is_some_and(|rest| rest.starts_with(b"/"))
+        {
+            return Err(Refusal::RenamedIntoItself {
+                path: from.to_vec(),
+            });
+        }
+        // POSIX: renaming one hard link to another of the same file does nothing at all.
+        if from == to || (self.at(from).is_some() && self.at(from) == self.at(to)) {
+            return Ok(());
+        }
+        self.remove(Command::Rename, to)?;
+        match self.tree.find(from) {
+            Some(moved) => self.tree.rename(moved, to).map_err(|_| too_many()),
+            None => Ok(()),
+        }
+    }
+
+    fn insert(&mut self, command: Command, path: &[u8], special: Special) -> Result<(), Refusal> {
+        // Only a directory leads to others, and none is made where one is.
+        match self.tree.find(path) {
+            Some(node) if self.tree.has_children(node) => Err(not_empty(command, path)),
+            _ => self.tree.insert(path, special).map_err(|_| too_many()),
+        }
+    }
+
+    fn at(&self, path: &[u8]) -> Option<Special> {
+        self.tree.find(path).and_then(|node| self.tree.value(node))
+    }
+}
+
+fn not_empty(command: Command, path: &[u8]) -> Refusal {
+    Refusal::NotEmpty {
+        command,
+        path: path.to_vec(),
+    }
+}
+
+fn too_many() -> Refusal {
+    Refusal::TooManySpecialFiles {
+        nodes: LIMITS.nodes,
+        name_bytes: LIMITS.name_bytes,
+    }
+}
+
+#[cfg(test)]
+#[path = "special_files_tests.rs"]
+mod tests;
