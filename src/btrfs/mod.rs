@@ -24,7 +24,10 @@ mod tools;
 pub use children::{await_end_of_children, end_children};
 pub use confinement::Confinement;
 pub use error::BtrfsError;
-pub use guard::{Expect, ExpectParent, Guard, GuardError, StreamHead, StreamSummary};
+pub use guard::{
+    EditedStream, Expect, ExpectParent, FileTime, Guard, GuardError, RECEIVED_NAME, ReceiveEdit,
+    StreamHead, StreamSummary, root_utimes,
+};
 pub use held::{HeldDirectory, MadeAs, ReadOnly};
 pub use identity::{filesystem_id, identity, made_at, require_btrfs, sync};
 pub use kernel_send::send_from_kernel;

@@ -20,20 +20,11 @@ impl<'a> Attributes<'a> {
         let mut values = [None; ATTRIBUTES];
         let cut = || Refusal::AttributeCut { command };
         while !payload.is_empty() {
-            let (number, rest) = take_u16(payload).ok_or_else(cut)?;
+            let (piece, rest) = split_first(payload, protocol).ok_or_else(cut)?;
+            let (number, value) = (piece.number, piece.value);
             let attribute = Attribute::from_number(number)
                 .filter(|attribute| attribute.since() <= protocol)
                 .ok_or(Refusal::UnknownAttribute { command, number })?;
-            // "As of send stream v2, this attribute is special: it must be the last attribute in
-            // a command, its header contains only the type, and its length is implicitly the
-            // remaining length of the command" (send.h).
-            let (length, rest) = if attribute == Attribute::Data && protocol >= 2 {
-                (rest.len(), rest)
-            } else {
-                let (length, rest) = take_u16(rest).ok_or_else(cut)?;
-                (usize::from(length), rest)
-            };
-            let (value, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
             if let Shape::Fixed(expected) = attribute.shape()
                 && value.len() != expected
             {
@@ -87,6 +78,55 @@ impl<'a> Attributes<'a> {
             found: bytes.len(),
         })
     }
+}
+
+/// One attribute where it lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece<'a> {
+    /// Its type, which need not be known.
+    pub(super) number: u16,
+    /// Its value.
+    pub(super) value: &'a [u8],
+    /// Its header and value.
+    pub(super) encoded: &'a [u8],
+}
+
+/// Splits a payload's first attribute off; `None` if it reaches beyond the payload.
+pub(super) fn split_first(payload: &[u8], protocol: u32) -> Option<(Piece<'_>, &[u8])> {
+    let (number, rest) = take_u16(payload)?;
+    // "As of send stream v2, this attribute is special: it must be the last attribute in a command,
+    // its header contains only the type, and its length is implicitly the remaining length of the
+    // command" (send.h).
+    let (length, rest) = if number == Attribute::Data as u16 && protocol >= 2 {
+        (rest.len(), rest)
+    } else {
+        let (length, rest) = take_u16(rest)?;
+        (usize::from(length), rest)
+    };
+    let (value, rest) = rest.split_at_checked(length)?;
+    let encoded = &payload[..payload.len() - rest.len()];
+    let piece = Piece {
+        number,
+        value,
+        encoded,
+    };
+    Some((piece, rest))
+}
+
+/// The attributes of a payload, up to the first that reaches beyond it.
+pub(super) fn pieces(mut payload: &[u8], protocol: u32) -> impl Iterator<Item = Piece<'_>> {
+    std::iter::from_fn(move || {
+        let (piece, rest) = split_first(payload, protocol)?;
+        payload = rest;
+        Some(piece)
+    })
+}
+
+/// The value of an attribute of a payload that was checked.
+pub(super) fn value(payload: &[u8], attribute: Attribute, protocol: u32) -> Option<&[u8]> {
+    pieces(payload, protocol)
+        .find(|piece| piece.number == attribute as u16)
+        .map(|piece| piece.value)
 }
 
 fn take_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {

@@ -10,15 +10,21 @@
 //! The mount flags under which `btrfs receive` runs are against them: `nosymfollow` and `nodev`.
 
 mod attributes;
+mod edit;
+mod encode;
 mod expect;
+mod fresh_symlink;
 mod name;
 mod name_tree;
 mod path;
 mod refusal;
 mod rules;
+mod run;
 mod special_files;
 mod wire;
 
+pub use edit::{EditedStream, RECEIVED_NAME, ReceiveEdit};
+pub use encode::{FileTime, root_utimes};
 pub use expect::{Expect, ExpectParent, StreamHead};
 pub use refusal::{GuardError, PathFault, Refusal};
 pub use special_files::SpecialKind;

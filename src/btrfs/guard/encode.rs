@@ -1,0 +1,72 @@
+//! Commands that are written rather than read, for what is handed to `btrfs receive`.
+
+use super::attributes::pieces;
+use super::wire::{Attribute, COMMAND_HEADER, Command, command_crc};
+
+/// The bits of a mode that chmod sets.
+const MODE_BITS: u32 = 0o7777;
+
+/// A time of an inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileTime {
+    /// Seconds since 1970; negative before.
+    pub seconds: i64,
+    /// Nanoseconds since that second, less than 1,000,000,000.
+    pub nanoseconds: u32,
+}
+
+/// Encodes a utimes command for the subvolume's root: atime, mtime, ctime. It is the same in all
+/// versions of the protocol.
+pub fn root_utimes(times: [FileTime; 3]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    push(&mut payload, Attribute::Path, b"");
+    for (attribute, time) in [Attribute::Atime, Attribute::Mtime, Attribute::Ctime]
+        .into_iter()
+        .zip(times)
+    {
+        let mut value = [0; 12];
+        value[..8].copy_from_slice(&time.seconds.to_le_bytes());
+        value[8..].copy_from_slice(&time.nanoseconds.to_le_bytes());
+        push(&mut payload, attribute, &value);
+    }
+    command(Command::Utimes as u16, &payload)
+}
+
+/// A chmod command.
+pub(super) fn chmod(path: &[u8], mode: u32) -> Vec<u8> {
+    let mut payload = Vec::new();
+    push(&mut payload, Attribute::Path, path);
+    let mode = u64::from(mode & MODE_BITS);
+    push(&mut payload, Attribute::Mode, &mode.to_le_bytes());
+    command(Command::Chmod as u16, &payload)
+}
+
+/// The same command with another path; its other attributes as they are, in their order.
+pub(super) fn with_path(number: u16, payload: &[u8], protocol: u32, path: &[u8]) -> Vec<u8> {
+    let mut edited = Vec::new();
+    for piece in pieces(payload, protocol) {
+        if piece.number == Attribute::Path as u16 {
+            push(&mut edited, Attribute::Path, path);
+        } else {
+            edited.extend_from_slice(piece.encoded);
+        }
+    }
+    command(number, &edited)
+}
+
+fn push(payload: &mut Vec<u8>, attribute: Attribute, value: &[u8]) {
+    let length = u16::try_from(value.len()).expect("a path that the guard accepted fits");
+    payload.extend((attribute as u16).to_le_bytes());
+    payload.extend(length.to_le_bytes());
+    payload.extend_from_slice(value);
+}
+
+fn command(number: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("no longer than what the guard accepted");
+    let mut header = [0; COMMAND_HEADER];
+    header[..4].copy_from_slice(&length.to_le_bytes());
+    header[4..6].copy_from_slice(&number.to_le_bytes());
+    let crc = command_crc(&header, payload);
+    header[6..].copy_from_slice(&crc.to_le_bytes());
+    [&header[..], payload].concat()
+}

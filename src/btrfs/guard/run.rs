@@ -1,0 +1,93 @@
+//! A stream's commands where they lie, and runs of them that pass as they are.
+
+use super::edit::EditedStream;
+use super::wire::{COMMAND_HEADER, Command};
+
+/// One command where it lies.
+#[derive(Clone, Copy)]
+pub(super) struct Unit<'a> {
+    /// Its type.
+    pub(super) number: u16,
+    /// Its attributes.
+    pub(super) payload: &'a [u8],
+    /// The whole of it.
+    pub(super) bytes: &'a [u8],
+}
+
+impl<'a> Unit<'a> {
+    /// The command that the bytes start with, if it is whole.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let header = bytes.first_chunk::<COMMAND_HEADER>()?;
+        let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        let length = usize::try_from(length).ok()?.checked_add(COMMAND_HEADER)?;
+        let bytes = bytes.get(..length)?;
+        Some(Self {
+            number: u16::from_le_bytes([header[4], header[5]]),
+            payload: &bytes[COMMAND_HEADER..],
+            bytes,
+        })
+    }
+
+    /// Whether it is of that type.
+    pub(super) fn is(self, command: Command) -> bool {
+        self.number == command as u16
+    }
+}
+
+/// Commands that pass as they are, handed on together.
+pub(super) struct Run<'a> {
+    bytes: &'a [u8],
+    /// Up to where they are handed on, and up to where they were looked at.
+    handed_on: usize,
+    seen: usize,
+}
+
+impl<'a> Run<'a> {
+    /// Nothing of the bytes was looked at.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            handed_on: 0,
+            seen: 0,
+        }
+    }
+
+    /// What was not looked at yet.
+    pub(super) fn ahead(&self) -> &'a [u8] {
+        &self.bytes[self.seen..]
+    }
+
+    /// Lets the next bytes pass, and returns them.
+    pub(super) fn advance(&mut self, length: usize) -> &'a [u8] {
+        let ahead = self.ahead();
+        let passed = &ahead[..length.min(ahead.len())];
+        self.seen += passed.len();
+        passed
+    }
+
+    /// Hands on what passed.
+    pub(super) fn flush<S: EditedStream>(&mut self, out: &mut S) -> Result<(), S::Error> {
+        let bytes = &self.bytes[self.handed_on..self.seen];
+        self.handed_on = self.seen;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        out.write(bytes)
+    }
+
+    /// Hands on what passed, and other bytes in place of the next ones.
+    pub(super) fn replace<S: EditedStream>(
+        &mut self,
+        length: usize,
+        with: &[u8],
+        out: &mut S,
+    ) -> Result<(), S::Error> {
+        self.flush(out)?;
+        self.advance(length);
+        self.handed_on = self.seen;
+        if with.is_empty() {
+            return Ok(());
+        }
+        out.write(with)
+    }
+}
