@@ -278,6 +278,31 @@ fn a_stream_that_is_cut_short_or_goes_on_is_refused_and_the_next_one_is_archived
 }
 
 #[test]
+fn a_stream_that_a_restore_must_not_or_can_not_take_is_refused() {
+    let machine = with_a_full();
+    let start = || StreamBuilder::header(1).snapshot(b"2024-01-07", SECOND, 10, FIRST, 10);
+    let made = start().mknod(b"disk");
+    let place = format!("byte {} (command 3)", made.bytes.len());
+    let stderr = refusal(
+        &place,
+        "a write command on `disk`, which is a device node",
+        "hint: nothing was committed; `btrfs send` prints no such stream: find out who made it\n",
+    );
+    let stream = made.write(b"disk", 0, b"data").finish();
+    refused(&machine, "decide 2024-01-07", &stream).is(1, "i 2024-01-01\n", &stderr);
+
+    let path = "d/".repeat(2045) + "f";
+    let place = format!("byte {} (command 2)", start().bytes.len());
+    let stderr = refusal(
+        &place,
+        &format!("the path `{path}` is longer than the 4,090 bytes that a restore can take"),
+        "hint: nothing was committed; shorten this path in the source, then make a new snapshot\n",
+    );
+    let stream = start().mkfile(path.as_bytes()).finish();
+    refused(&machine, "decide 2024-01-07", &stream).is(1, "i 2024-01-01\n", &stderr);
+}
+
+#[test]
 fn what_is_wrong_before_the_answer_leaves_stdout_empty() {
     let machine = with_a_full();
     let before = machine.standing();

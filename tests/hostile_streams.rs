@@ -37,6 +37,14 @@ fn full() -> StreamBuilder {
     StreamBuilder::full(1)
 }
 
+/// A path of so many bytes, with names of one or two.
+fn path_of(length: usize) -> Vec<u8> {
+    let mut path = b"a/".repeat(length / 2 - 1);
+    path.extend(&b"aaa"[..length - path.len()]);
+    assert_eq!(path.len(), length);
+    path
+}
+
 #[test]
 fn what_is_no_whole_stream_is_refused() {
     let header = |version| StreamBuilder::header(version);
@@ -240,12 +248,12 @@ fn every_path_that_leaves_the_subvolume_is_refused() {
         (
             "a name of 256",
             full().mkfile(&[b'n'; 256]).finish(),
-            "too long",
+            "a name of more than 255 bytes",
         ),
         (
-            "a path of 4096",
-            full().mkfile(&b"ab/".repeat(1366)[..4096]).finish(),
-            "too long",
+            "a path of 4091",
+            full().mkfile(&path_of(4091)).finish(),
+            "longer than the 4,090 bytes that a restore can take",
         ),
         (
             "the root written",
@@ -434,6 +442,142 @@ fn every_way_through_a_symlink_of_the_stream_is_refused() {
             "into itself",
         ),
     ]);
+}
+
+/// The ways to make a file that is neither a regular one nor a directory.
+const SPECIAL: [(&str, fn(StreamBuilder, &[u8]) -> StreamBuilder); 4] = [
+    ("symlink", |stream, path| stream.symlink(path, b"x")),
+    ("device node", |stream, path| stream.mknod(path)),
+    ("fifo", |stream, path| stream.make(6, path)),
+    ("socket", |stream, path| stream.make(7, path)),
+];
+
+#[test]
+fn data_for_what_is_no_regular_file_is_refused() {
+    let data: [(&str, fn(StreamBuilder, &[u8]) -> StreamBuilder); 7] = [
+        ("write", |stream, path| stream.write(path, 0, b"x")),
+        ("encoded_write", |stream, path| {
+            stream.encoded_write(path, [1, 0, 1], b"x")
+        }),
+        ("truncate", |stream, path| stream.truncate(path, 0)),
+        ("fallocate", |stream, path| stream.fallocate(path)),
+        ("clone", |stream, path| stream.clone_range(path, OWN, b"f")),
+        ("clone", |stream, path| {
+            stream.clone_range(path, PARENT, b"f")
+        }),
+        ("clone", |stream, path| stream.clone_range(b"f", OWN, path)),
+    ];
+    for (kind, make) in SPECIAL {
+        let start = || StreamBuilder::incremental(2);
+        let ways = [
+            ("made", make(start(), b"s")),
+            (
+                "renamed",
+                make(start(), b"o258-7-0").rename(b"o258-7-0", b"s"),
+            ),
+            ("linked", make(start(), b"d/o").link(b"s", b"d/o")),
+            (
+                "linked, and the first link gone",
+                make(start(), b"o").link(b"s", b"o").unlink(b"o"),
+            ),
+            (
+                "renamed between its links",
+                make(start(), b"s").link(b"m", b"s").rename(b"s", b"m"),
+            ),
+            (
+                "on a file that was there",
+                make(start().mkfile(b"s"), b"o").rename(b"o", b"s"),
+            ),
+        ];
+        for (command, write) in data {
+            let expected = format!("a {command} command on `s`, which is a {kind}");
+            for (way, stream) in &ways {
+                let name = format!("{kind} {way}, then {command}");
+                let stream = write(stream.clone(), b"s").finish();
+                check(vec![(&name, stream, &expected)]);
+            }
+            let expected = format!("a {command} command on `e/f/s`, which is a {kind}");
+            let name = format!("{kind} in a renamed directory, then {command}");
+            let stream = make(start().mkdir(b"d"), b"d/s").rename(b"d", b"e/f");
+            check(vec![(&name, write(stream, b"e/f/s").finish(), &expected)]);
+        }
+    }
+}
+
+#[test]
+fn what_is_made_on_or_through_a_special_file_is_refused() {
+    let makes: [(&str, fn(StreamBuilder, &[u8]) -> StreamBuilder); 7] = [
+        ("mkfile", |stream, path| stream.mkfile(path)),
+        ("mkdir", |stream, path| stream.mkdir(path)),
+        ("mknod", |stream, path| stream.mknod(path)),
+        ("mkfifo", |stream, path| stream.make(6, path)),
+        ("mksock", |stream, path| stream.make(7, path)),
+        ("symlink", |stream, path| stream.symlink(path, b"x")),
+        ("link", |stream, path| stream.link(path, b"f")),
+    ];
+    for (kind, make) in SPECIAL {
+        for (command, again) in makes {
+            let made = || make(full(), b"d/s");
+            let on = format!("a {command} command on `d/s`, which is a {kind}");
+            let through = format!("the path `d/s/x` leads through the {kind} `d/s`");
+            check(vec![
+                (command, again(made(), b"d/s").finish(), &on),
+                (command, again(made(), b"d/s/x").finish(), &through),
+            ]);
+        }
+        let made = || make(full(), b"s");
+        let through = format!("leads through the {kind} `s`");
+        check(vec![
+            (kind, made().write(b"s/x", 0, b"x").finish(), &through),
+            (kind, made().rename(b"f", b"s/x").finish(), &through),
+            (kind, made().unlink(b"s/x").finish(), &through),
+            (kind, made().chmod(b"s/x").finish(), &through),
+            (kind, made().rmdir(b"s").finish(), "which is a"),
+            (
+                kind,
+                make(full().symlink(b"d/l", b"x"), b"d").finish(),
+                "a directory that is not empty",
+            ),
+        ]);
+    }
+}
+
+/// Kibibytes of memory that this process holds.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let words = line.unwrap().split_whitespace();
+    words.skip(1).next().unwrap().parse().unwrap()
+}
+
+/// Symlinks below directories of their own, two thousand deep.
+fn deep_symlinks() -> impl Iterator<Item = Vec<u8>> {
+    let header = StreamBuilder::header(1).bytes.len();
+    (0..).map(move |number: u32| {
+        let path = [format!("{number}").as_bytes(), &b"/d".repeat(2040)].concat();
+        StreamBuilder::header(1).symlink(&path, b"x").bytes[header..].to_vec()
+    })
+}
+
+#[test]
+fn deep_symlinks_take_little_memory_and_too_many_are_refused() {
+    let mut guard = Guard::new(Expect::default());
+    guard.push(&full().bytes).unwrap();
+    let before = resident();
+    let mut symlinks = deep_symlinks();
+    for symlink in symlinks.by_ref().take(300) {
+        guard.push(&symlink).unwrap();
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 64 << 10, "{grown} KiB");
+
+    let error = symlinks.find_map(|symlink| guard.push(&symlink).err());
+    let refusal = error.unwrap().refusal.to_string();
+    let expected = "more symlinks, devices, fifos and sockets than can be checked: with the \
+                    directories that lead to them, at most 4194304 with 64 MiB of names";
+    assert!(refusal.contains(expected), "{refusal}");
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 320 << 10, "{grown} KiB");
 }
 
 #[test]
@@ -650,7 +794,41 @@ fn what_looks_odd_but_is_harmless_passes() {
                 .mkfile(b"l/x")
                 .unlink(b"o260-9-0"),
         ),
+        ("the kernel's own commands for special files", {
+            SPECIAL
+                .into_iter()
+                .skip(1)
+                .fold(full(), |stream, (_, make)| {
+                    let stream = make(stream, b"o258-7-0").rename(b"o258-7-0", b"s");
+                    let stream = stream.link(b"m", b"s").set_xattr(b"m", b"user.x", b"");
+                    let stream = stream.chown(b"m").chmod(b"m").utimes(b"m");
+                    stream.unlink(b"s").unlink(b"m")
+                })
+        }),
+        (
+            "a file where a fifo was",
+            full()
+                .make(6, b"s")
+                .unlink(b"s")
+                .mkfile(b"s")
+                .write(b"s", 0, b"x"),
+        ),
+        (
+            "a file renamed to where a device was",
+            full().mknod(b"s").rename(b"f", b"s").write(b"s", 0, b"x"),
+        ),
+        (
+            "a clone from the parent's path of a device here",
+            StreamBuilder::incremental(1)
+                .mknod(b"s")
+                .clone_range(b"f", PARENT, b"s"),
+        ),
         ("names with dots", full().mkdir(b"..a").mkfile(b"..a/...")),
+        ("a path of 4090 bytes", full().mkfile(&path_of(4090))),
+        (
+            "a symlink's target of 4095 bytes",
+            full().symlink(b"l", &path_of(4095)),
+        ),
         ("a name of 255 bytes", full().mkfile(&[0xff; 255])),
         ("a path of the parent where a symlink is here", {
             StreamBuilder::incremental(1)

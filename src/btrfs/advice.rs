@@ -1,7 +1,7 @@
 //! What kind of failure it is for whoever ran the program, and what to do about it.
 
 use super::error::BtrfsError;
-use super::guard::{GuardError, Refusal};
+use super::guard::{GuardError, PathFault, Refusal};
 
 /// As `btrfs` says it, which is always run in the language C.
 const NO_SPACE: &str = "No space left on device";
@@ -84,6 +84,16 @@ impl GuardError {
             | Refusal::WrongSendParent { .. }
             | Refusal::ChangedSendParent { .. } => {
                 "nothing was committed; send what was asked for: after `c` a full stream, after `i DATE` one of `btrfs send -p` with that date's snapshot"
+            }
+            Refusal::TooManySpecialFiles { .. } => {
+                "nothing was committed; divide the source into several subvolumes, and archive each"
+            }
+            Refusal::Path {
+                fault: PathFault::PathTooLong,
+                ..
+            } => "nothing was committed; shorten this path in the source, then make a new snapshot",
+            Refusal::OnSpecial { .. } | Refusal::ThroughSpecial { .. } => {
+                "nothing was committed; `btrfs send` prints no such stream: find out who made it"
             }
             _ => {
                 "nothing was committed, and the next run starts anew; a sender that was stopped, frozen or suspended prints such a stream"

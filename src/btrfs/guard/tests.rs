@@ -240,4 +240,14 @@ fn an_estimate_adds_up_what_a_stream_without_data_announces() {
     guard.push(&stream).unwrap();
     assert_eq!(guard.finish().unwrap().file_data_bytes, (5 << 30) + 7);
     assert_eq!(refusal(Expect::default(), &stream), Refusal::NoFileData);
+    let stream = StreamBuilder::full(1).mknod(b"a").update_extent(b"a", 7);
+    let error = Guard::for_estimate().push(&stream.bytes).unwrap_err();
+    assert_eq!(
+        error.refusal,
+        Refusal::OnSpecial {
+            command: Command::UpdateExtent,
+            path: b"a".to_vec(),
+            kind: SpecialKind::Node,
+        }
+    );
 }
