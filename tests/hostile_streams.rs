@@ -444,8 +444,11 @@ fn every_way_through_a_symlink_of_the_stream_is_refused() {
     ]);
 }
 
+/// Adds a command for a path.
+type AtPath = fn(StreamBuilder, &[u8]) -> StreamBuilder;
+
 /// The ways to make a file that is neither a regular one nor a directory.
-const SPECIAL: [(&str, fn(StreamBuilder, &[u8]) -> StreamBuilder); 4] = [
+const SPECIAL: [(&str, AtPath); 4] = [
     ("symlink", |stream, path| stream.symlink(path, b"x")),
     ("device node", |stream, path| stream.mknod(path)),
     ("fifo", |stream, path| stream.make(6, path)),
@@ -454,7 +457,7 @@ const SPECIAL: [(&str, fn(StreamBuilder, &[u8]) -> StreamBuilder); 4] = [
 
 #[test]
 fn data_for_what_is_no_regular_file_is_refused() {
-    let data: [(&str, fn(StreamBuilder, &[u8]) -> StreamBuilder); 7] = [
+    let data: [(&str, AtPath); 7] = [
         ("write", |stream, path| stream.write(path, 0, b"x")),
         ("encoded_write", |stream, path| {
             stream.encoded_write(path, [1, 0, 1], b"x")
@@ -506,7 +509,7 @@ fn data_for_what_is_no_regular_file_is_refused() {
 
 #[test]
 fn what_is_made_on_or_through_a_special_file_is_refused() {
-    let makes: [(&str, fn(StreamBuilder, &[u8]) -> StreamBuilder); 7] = [
+    let makes: [(&str, AtPath); 7] = [
         ("mkfile", |stream, path| stream.mkfile(path)),
         ("mkdir", |stream, path| stream.mkdir(path)),
         ("mknod", |stream, path| stream.mknod(path)),
@@ -546,8 +549,8 @@ fn what_is_made_on_or_through_a_special_file_is_refused() {
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let words = line.unwrap().split_whitespace();
-    words.skip(1).next().unwrap().parse().unwrap()
+    let mut words = line.unwrap().split_whitespace();
+    words.nth(1).unwrap().parse().unwrap()
 }
 
 /// Symlinks below directories of their own, two thousand deep.

@@ -7,11 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::btrfs::guard::attributes::pieces;
+use crate::btrfs::guard::tests::stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder, attr};
 use crate::btrfs::guard::{Expect, Guard};
-use stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder, attr};
-
-#[path = "../../../tests/common/stream_builder.rs"]
-mod stream_builder;
 
 /// Regular files by their paths, with their modes. Anything else is not in it.
 type Files = BTreeMap<Vec<u8>, u32>;

@@ -67,9 +67,11 @@ impl Rules {
             Command::Subvol | Command::Snapshot | Command::End => {
                 return Err(Refusal::SecondSubvolume);
             }
-            // `creat` follows a symlink at the path, opens a device, and blocks on a fifo; mkdir
-            // would fail.
-            Command::Mkfile | Command::Mkdir => place.refuse_special(command)?,
+            // Data goes to regular files only. `creat` follows a symlink at the path, opens a device,
+            // and blocks on a fifo.
+            Command::Mkfile | Command::Mkdir | Command::Truncate | Command::Fallocate => {
+                place.refuse_special(command)?;
+            }
             Command::Symlink => self.make(command, place, SpecialKind::Symlink)?,
             Command::Mknod => self.make(command, place, SpecialKind::Node)?,
             Command::Mkfifo => self.make(command, place, SpecialKind::Fifo)?,
@@ -108,7 +110,6 @@ impl Rules {
                 place.refuse_special(command)?;
                 self.check_clone_source(attributes, head)?;
             }
-            Command::Truncate | Command::Fallocate => place.refuse_special(command)?,
             Command::UpdateExtent => match self.file_data {
                 FileData::Carried => return Err(Refusal::NoFileData),
                 FileData::Announced => {
