@@ -13,7 +13,7 @@ use common::machine::Machine;
 use common::rng::Rng;
 use common::sandbox::{Ran, Sandbox};
 use common::stream_builder::StreamBuilder;
-use common::stub::Stub;
+use common::stub::{Pipe, Stub};
 use common::tmpfs::Tmpfs;
 use common::tree::{make_rich_tree, mutate_tree};
 use common::whole::first_and_seventh;
@@ -28,6 +28,7 @@ fn archived() -> Sandbox {
     mutate_tree(&sandbox.source(), &mut rng);
     // What the streams leave out is no difference.
     btrfs(["subvolume", "create"], &[&sandbox.source().join("nested")]);
+    fs::write(sandbox.source().join("of the 7th"), "as it was sent").unwrap();
     sandbox.backup("2025-01-07");
     sandbox
 }
@@ -123,6 +124,18 @@ fn a_drill_names_what_is_damaged_and_leaves_nothing() {
     assert_eq!(sandbox.listed()["chains"][0]["state"], "damaged");
 }
 
+const CHANGE_A_FILE: &str = r#"
+import fcntl, os, struct, sys
+root = os.open(sys.argv[1], os.O_RDONLY)
+flags = lambda value: fcntl.ioctl(root, 0x4008941A, struct.pack("Q", value))
+flags(0)
+times = os.stat("of the 7th", dir_fd=root)
+with open(os.open("of the 7th", os.O_WRONLY, dir_fd=root), "w") as file:
+    file.write("something else")
+os.utime("of the 7th", ns=(times.st_atime_ns, times.st_mtime_ns), dir_fd=root)
+flags(2)
+"#;
+
 #[test]
 fn a_restored_tree_that_is_not_the_archived_one_is_damage_of_its_archive() {
     if !real_btrfs_available() {
@@ -130,12 +143,17 @@ fn a_restored_tree_that_is_not_the_archived_one_is_damage_of_its_archive() {
     }
     let sandbox = archived();
     let stub = Stub::new();
-    // As the drill alone sees it, another file lies over one of those that were received.
+    // A file of the incremental is another than it was sent, and the subvolume is as if nothing had been:
+    // its flag is set (BTRFS_IOC_SUBVOL_SETFLAGS) without what `btrfs property` does besides.
+    let script = stub.file("change.py");
+    fs::write(&script, CHANGE_A_FILE).unwrap();
     stub.does(
         "receive",
-        "\"$real\" \"$@\" || exit\nfor directory; do :; done\n\
-         file=$(find \"$directory\" -type f -size +0 -path '*/2025-01-07/*' | head -n 1)\n\
-         [ -z \"$file\" ] || mount --bind /proc/version \"$file\"",
+        &format!(
+            "\"$real\" \"$@\" || exit\nfor directory; do :; done\n\
+             [ ! -e \"$directory/r/of the 7th\" ] || exec python3 '{}' \"$directory/r\"",
+            script.display()
+        ),
     );
     let directory = tempfile::tempdir().unwrap();
     let ran = drill_in(&sandbox, directory.path(), &stub.path());
@@ -167,18 +185,16 @@ fn a_drill_that_is_stopped_by_a_signal_leaves_nothing() {
     let run = machine.run_with("decide 2024-01-01", &full);
     assert_eq!(run.code, Some(0), "{run:?}");
     let stub = Stub::new();
-    let begun = stub.file("begun");
-    let made = std::process::Command::new("mkfifo").arg(&begun).status();
-    assert!(made.unwrap().success());
+    let begun = Pipe::new();
     stub.does(
         "receive",
-        &format!("echo begun >'{}'; exec sleep 100000", begun.display()),
+        &format!("echo begun >{}; exec sleep 100000", begun.path()),
     );
     fs::create_dir(machine.path("drills")).unwrap();
     let words = "verify --drill --drill-dir $T/drills --identity $T/kit";
     let mut command = machine.command(words);
     let talk = machine.start_command(command.env("PATH", stub.path()));
-    assert_eq!(fs::read_to_string(&begun).unwrap(), "begun\n");
+    assert_eq!(begun.hear(), "begun\n");
     talk.signal(Signal::TERM);
     let run = talk.end();
     assert_eq!(run.code, Some(143), "{run:?}");
@@ -203,22 +219,21 @@ fn a_signal_in_the_last_of_several_drills_is_told_as_one() {
     }
     fs::create_dir(machine.path("drills")).unwrap();
     let stub = Stub::new();
-    let [begun, second] = ["begun", "second"].map(|name| stub.file(name));
-    let made = std::process::Command::new("mkfifo").arg(&begun).status();
-    assert!(made.unwrap().success());
+    let (begun, first) = (Pipe::new(), stub.file("first"));
     stub.does(
         "receive",
         &format!(
-            "echo begun >'{0}'; [ -e '{1}' ] && exec sleep 100000; touch '{1}'; exec \"$real\" \"$@\"",
-            begun.display(),
-            second.display()
+            "if [ -e '{1}' ]; then echo begun >{0}; exec sleep 100000; fi; echo begun >{0}\n\
+             until [ -e '{1}' ]; do sleep 0.02; done; exec \"$real\" \"$@\"",
+            begun.path(),
+            first.display()
         ),
     );
     let mut command = machine.command(DRILL);
     let talk = machine.start_command(command.env("PATH", stub.path()));
-    for _ in 0..2 {
-        assert_eq!(fs::read_to_string(&begun).unwrap(), "begun\n");
-    }
+    assert_eq!(begun.hear(), "begun\n");
+    fs::write(&first, b"").unwrap();
+    assert_eq!(begun.hear(), "begun\n");
     talk.signal(Signal::INT);
     let run = talk.end();
     assert_eq!(run.code, Some(130), "{run:?}");
@@ -323,12 +338,10 @@ fn a_drill_that_is_killed_leaves_nothing_mounted_and_the_next_one_takes_its_plac
     }
     let machine = fed();
     let stub = Stub::new();
-    let begun = stub.file("begun");
-    let made = std::process::Command::new("mkfifo").arg(&begun).status();
-    assert!(made.unwrap().success());
+    let begun = Pipe::new();
     stub.does(
         "receive",
-        &format!("echo begun >'{}'; exec cat >/dev/null", begun.display()),
+        &format!("echo begun >{}; exec cat >{0}", begun.path()),
     );
     let drills = machine.path("drills");
     let is_mounted = || {
@@ -337,7 +350,7 @@ fn a_drill_that_is_killed_leaves_nothing_mounted_and_the_next_one_takes_its_plac
     };
     let mut command = machine.command(DRILL);
     let talk = machine.start_command(command.env("PATH", stub.path()));
-    assert_eq!(fs::read_to_string(&begun).unwrap(), "begun\n");
+    assert_eq!(begun.hear(), "begun\n");
     assert!(!is_mounted(), "nobody else sees it");
     talk.signal(Signal::KILL);
     let run = talk.end();

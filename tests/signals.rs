@@ -20,7 +20,7 @@ use common::machine::{LIVE_CONFIG, Machine, Run, Talk, fed_config};
 use common::rng::Rng;
 use common::sandbox::which;
 use common::stream_builder::StreamBuilder;
-use common::stub::{Stub, send_by_btrfs};
+use common::stub::{Pipe, Stub, send_by_btrfs};
 use common::tree::{compare_trees, make_rich_tree};
 
 /// No run may need longer to stop.
@@ -288,20 +288,22 @@ fn a_restore_that_is_stopped_goes_on_and_deletes_only_what_it_began() {
         let elsewhere = LoopFs::new(512);
         machine.run(&restore(&elsewhere, "2024-01-01"));
         let before = which(&elsewhere.path("home/2024-01-01"));
-        let begun = elsewhere.path("home/2024-01-07");
+        let begun = elsewhere.path("home/.coldchain-staging/r");
         let stub = Stub::new();
         let meeting = Meeting::beside(&stub);
+        let reached = Pipe::new();
         // The subvolume is made, and the rest of the stream does not come.
         stub.does(
             "receive",
             &format!(
-                "{{ head -c 1000; while [ ! -e '{}' ]; do :; done; {}; }} | \"$real\" \"$@\"",
+                "{{ head -c 1000; while [ ! -e '{}' ]; do :; done; echo >{}; read -r _ <'{}'; }} | \"$real\" \"$@\"",
                 begun.display(),
-                meeting.hang()
+                reached.path(),
+                meeting.never.display()
             ),
         );
         let talk = start(&machine, &stub, &restore(&elsewhere, "2024-01-07"));
-        meeting.wait();
+        reached.hear();
         stop(&machine, talk, signal).is(code, "", &stopped_by(name));
         nothing_is_left_on(&elsewhere.root());
         assert!(begun.exists(), "no other program was started to delete it");

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::children;
 use super::error::BtrfsError;
+use super::guard::FileTime;
 use super::identity::{identity_at, is_subvolume_root, require_btrfs_at};
 use super::sys::{self, Writing};
 use crate::model::SubvolumeIdentity;
@@ -203,14 +204,82 @@ impl HeldDirectory {
         }
     }
 
-    /// The type and mode of the file at `path` below it, which is reached through no link; `None` if nothing is there.
-    pub fn mode_below(&self, path: &OsStr) -> Option<(FileType, Mode)> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let file = rustix::fs::openat2(self, path, flags, Mode::empty(), resolve).ok()?;
-        let mode = rustix::fs::fstat(&file).ok()?.st_mode;
-        Some((FileType::from_raw_mode(mode), Mode::from_raw_mode(mode)))
+    /// Its own atime, mtime and ctime.
+    pub fn times(&self) -> Result<[FileTime; 3], BtrfsError> {
+        let stat = self.stat()?;
+        let time = |seconds, nanoseconds: u64| FileTime {
+            seconds,
+            nanoseconds: u32::try_from(nanoseconds).unwrap_or_default(),
+        };
+        Ok([
+            time(stat.st_atime, stat.st_atime_nsec),
+            time(stat.st_mtime, stat.st_mtime_nsec),
+            time(stat.st_ctime, stat.st_ctime_nsec),
+        ])
     }
+
+    /// The mode of the regular file at `path` below it, if it has the setuid or setgid bit. No link is followed.
+    pub fn privileged_mode(&self, path: &OsStr) -> Option<u32> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = self.open_below(path, flags).ok()?;
+        let mode = rustix::fs::fstat(&file).ok()?.st_mode;
+        is_privileged(mode).then_some(mode)
+    }
+
+    /// Whether a regular file below it has the setuid or setgid bit. Where it can't be seen, one may have.
+    pub fn holds_privileged_files(&self) -> Result<bool, BtrfsError> {
+        let look = |errno| failed("look for setuid files in", &self.path, errno);
+        let mut to_visit = vec![Vec::new()];
+        while let Some(below) = to_visit.pop() {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let directory = if below.is_empty() {
+                rustix::fs::openat(self, c".", flags, Mode::empty())
+            } else {
+                self.open_below(OsStr::from_bytes(&below), flags)
+            };
+            let directory = match directory {
+                Ok(directory) => directory,
+                // Deeper than a path can be.
+                Err(Errno::NAMETOOLONG) => return Ok(true),
+                Err(errno) => return Err(look(errno)),
+            };
+            for entry in rustix::fs::Dir::read_from(&directory).map_err(look)? {
+                let entry = entry.map_err(look)?;
+                let name = entry.file_name();
+                match entry.file_type() {
+                    FileType::RegularFile => {
+                        let flags = AtFlags::SYMLINK_NOFOLLOW;
+                        let stat = rustix::fs::statat(&directory, name, flags).map_err(look)?;
+                        if is_privileged(stat.st_mode) {
+                            return Ok(true);
+                        }
+                    }
+                    FileType::Directory if !matches!(name.to_bytes(), b"." | b"..") => {
+                        let mut path = below.clone();
+                        if !path.is_empty() {
+                            path.push(b'/');
+                        }
+                        path.extend_from_slice(name.to_bytes());
+                        to_visit.push(path);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Opens what lies below it, however deep, through no link.
+    fn open_below(&self, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        rustix::fs::openat2(self, path, flags, Mode::empty(), resolve)
+    }
+}
+
+/// Whether it is the mode of a regular file with the setuid or setgid bit.
+fn is_privileged(mode: u32) -> bool {
+    let bits = Mode::from_raw_mode(mode).intersects(Mode::SUID | Mode::SGID);
+    bits && FileType::from_raw_mode(mode) == FileType::RegularFile
 }
 
 /// Whether a snapshot can be written to.

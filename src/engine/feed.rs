@@ -3,6 +3,7 @@
 //!
 //! What it is handed to gets whole commands that were checked, and nothing else.
 
+use crate::btrfs::guard::COMMAND_HEADER;
 use crate::btrfs::{Expect, ExpectParent, Guard};
 use crate::engine::open_ahead::Opened;
 use crate::engine::source::OpenSource;
@@ -14,8 +15,8 @@ use crate::progress::{Event, Observer, PROGRESS_STEP};
 
 /// Where a checked stream goes.
 pub(super) trait Sink {
-    /// Takes checked bytes of the stream of the subvolume with that name.
-    fn take(&mut self, bytes: &[u8], name: &[u8]) -> Result<(), Error>;
+    /// Takes whole commands of the stream that were checked; with the first come the stream's header before it.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Error>;
 }
 
 /// What every archive of a restore is fed with.
@@ -99,27 +100,29 @@ impl Gate {
             .map_err(|source| refused(self.archive, source))?;
         let cleared =
             usize::try_from(self.guard.cleared() - self.passed).expect("less than was pushed");
-        let Some(head) = self.guard.head().filter(|_| cleared > 0) else {
+        if cleared == 0 {
             self.waiting.extend_from_slice(bytes);
             return Ok(());
-        };
-        let of_these = cleared.saturating_sub(self.waiting.len());
-        if self.passed == 0 {
-            // The command that makes the subvolume is handed on as a whole: it is waited for.
-            self.waiting.extend_from_slice(&bytes[..of_these]);
-            sink.take(&self.waiting[..cleared], &head.name)?;
-        } else {
-            // What was cleared is not copied, but for the command that began before these bytes.
-            let waited = cleared - of_these;
-            if waited > 0 {
-                sink.take(&self.waiting[..waited], &head.name)?;
-            }
-            if of_these > 0 {
-                sink.take(&bytes[..of_these], &head.name)?;
-            }
         }
-        self.waiting.drain(..cleared.min(self.waiting.len()));
-        self.waiting.extend_from_slice(&bytes[of_these..]);
+        // All of these bytes that were cleared; the command that began before them is among it.
+        let (of_these, rest) = bytes.split_at(cleared - self.waiting.len());
+        let begun_before = match (self.waiting.len(), self.passed) {
+            (0, _) => 0,
+            // With the first command goes the stream's header, and whatever came with both.
+            (_, 0) => of_these.len(),
+            (waiting, _) => command_length(self.waiting.iter().chain(bytes)) - waiting,
+        };
+        let (ends, whole) = of_these.split_at(begun_before);
+        if !self.waiting.is_empty() {
+            self.waiting.extend_from_slice(ends);
+            sink.take(&self.waiting)?;
+            self.waiting.clear();
+        }
+        // What is whole in these bytes is not copied.
+        if !whole.is_empty() {
+            sink.take(whole)?;
+        }
+        self.waiting.extend_from_slice(rest);
         self.passed += cleared as u64;
         Ok(())
     }
@@ -130,5 +133,64 @@ impl Gate {
             .finish()
             .map_err(|source| Error::StoredStream { archive, source })?;
         Ok(())
+    }
+}
+
+/// The length of a command that begins with these bytes, by its header.
+fn command_length<'b>(bytes: impl Iterator<Item = &'b u8>) -> usize {
+    let mut payload = [0; 4];
+    for (to, byte) in payload.iter_mut().zip(bytes) {
+        *to = *byte;
+    }
+    let payload = usize::try_from(u32::from_le_bytes(payload)).expect("the guard has a limit");
+    COMMAND_HEADER + payload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btrfs::guard::tests::stream_builder::StreamBuilder;
+
+    /// Takes nothing but whole commands, the first with the stream's header.
+    #[derive(Default)]
+    struct Whole(Vec<u8>);
+
+    impl Sink for Whole {
+        fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+            let mut at = if self.0.is_empty() { 17 } else { 0 };
+            while at < bytes.len() {
+                at += command_length(bytes[at..].iter());
+            }
+            assert_eq!(at, bytes.len(), "a command is cut");
+            self.0.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn however_a_stream_comes_its_commands_go_on_whole() {
+        let stream = StreamBuilder::full(1)
+            .mkfile(b"a")
+            .write(b"a", 0, &[7; 300])
+            .utimes(b"a")
+            .utimes(b"")
+            .finish();
+        for first in 0..stream.len() {
+            for step in [1, 7, 60, 1000] {
+                let mut gate = Gate {
+                    archive: "2024-01-01-full-0123456789abcdef".parse().unwrap(),
+                    guard: Guard::new(Expect::default()),
+                    waiting: Vec::new(),
+                    passed: 0,
+                };
+                let mut whole = Whole::default();
+                let (head, rest) = stream.split_at(first);
+                for bytes in std::iter::once(head).chain(rest.chunks(step)) {
+                    gate.pass(bytes, &mut whole).unwrap();
+                }
+                gate.end().unwrap();
+                assert!(whole.0 == stream, "cut at {first}, then each {step}");
+            }
+        }
     }
 }

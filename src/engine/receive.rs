@@ -142,14 +142,14 @@ impl<'a> Target<'a> {
         };
         let directory = &self.place.directory;
         let confinement = Confinement::to(&self.staging, directory)?;
-        Ok(Receiving::new(
+        Receiving::new(
             Receiver::spawn(self.tools, confinement)?,
             Rc::clone(directory),
             Rc::clone(&self.staging),
             self.place.mark.clone(),
             entry.id,
             parent,
-        ))
+        )
     }
 
     fn subvolume(&self, name: &OsStr) -> Result<HeldDirectory, Error> {

@@ -1,4 +1,7 @@
 //! A `btrfs receive` at work in a staging directory.
+//!
+//! It is handed the archived stream with the few edits of [`ReceiveEdit`], so that long paths, the root's
+//! times and setuid bits come back too.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -6,7 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::btrfs::{HeldDirectory, Receiver};
+use crate::btrfs::{
+    EditedStream, FileTime, HeldDirectory, RECEIVED_NAME, ReceiveEdit, Receiver, root_utimes,
+};
 use crate::engine::feed::Sink;
 use crate::engine::restore_mark::{Begun, Lies, Mark, Told};
 use crate::error::Error;
@@ -15,15 +20,13 @@ use crate::model::{ArchiveId, Uuid};
 /// How long `btrfs receive` may take from its first bytes to the subvolume's appearance.
 pub(super) const APPEARS_WITHIN: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether what was handed on has been carried out.
+const STEP: Duration = Duration::from_micros(50);
+
 /// A `btrfs receive` at work.
 pub(super) struct Receiving {
-    receiver: Receiver,
-    /// `DIR/<source>`, whose mark is kept.
-    directory: Rc<HeldDirectory>,
-    staging: Rc<HeldDirectory>,
-    mark: Mark,
-    archive: ArchiveId,
-    parent: Option<Parent>,
+    edit: ReceiveEdit,
+    line: Line,
 }
 
 /// The subvolume that an incremental is received on.
@@ -34,6 +37,23 @@ pub(super) struct Parent {
     pub(super) subvolume: HeldDirectory,
 }
 
+/// The way to the program.
+struct Line {
+    receiver: Receiver,
+    /// `DIR/<source>`, whose mark is kept.
+    directory: Rc<HeldDirectory>,
+    staging: Rc<HeldDirectory>,
+    mark: Mark,
+    archive: ArchiveId,
+    parent: Option<Parent>,
+    /// What is being made, as soon as it is there.
+    made: Option<HeldDirectory>,
+    /// Whether the send parent has files with a setuid or setgid bit, once that was asked.
+    parent_is_privileged: Option<bool>,
+    /// How often it was waited until all was carried out.
+    waits: u32,
+}
+
 impl Receiving {
     pub(super) fn new(
         receiver: Receiver,
@@ -42,40 +62,125 @@ impl Receiving {
         mark: Mark,
         archive: ArchiveId,
         parent: Option<Parent>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Error> {
+        let times = parent.as_ref().map(|parent| parent.subvolume.times());
+        let line = Line {
             receiver,
             directory,
             staging,
             mark,
             archive,
             parent,
-        }
+            made: None,
+            parent_is_privileged: None,
+            waits: 0,
+        };
+        Ok(Self {
+            edit: ReceiveEdit::new(times.transpose()?),
+            line,
+        })
     }
 
     /// Waits for its end. `fed` is how handing the stream on ended; the first error counts. `mark` gets what was
     /// noted meanwhile.
     pub(super) fn end(self, fed: Result<(), Error>, mark: &mut Mark) -> Result<(), Error> {
-        *mark = self.mark;
+        let Line {
+            receiver,
+            mark: noted,
+            ..
+        } = self.line;
+        *mark = noted;
         match fed {
-            Ok(()) => self.receiver.finish().map_err(Error::from),
+            Ok(()) => receiver.finish().map_err(Error::from),
             // It stopped reading: its own words say why.
             Err(error @ Error::WriteStream { .. }) => {
-                Err(self.receiver.finish().err().map_or(error, Error::from))
+                Err(receiver.finish().err().map_or(error, Error::from))
             }
             Err(error) => {
-                drop(self.receiver);
+                drop(receiver);
                 Err(error)
             }
         }
     }
+}
 
-    fn note(&mut self, begun: Begun) -> Result<(), Error> {
-        self.mark.begun = Some(begun);
+impl Sink for Receiving {
+    /// Hands checked commands to `btrfs receive`. With the first of them it makes the subvolume, which is
+    /// recorded before and after.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let first = self.line.mark.begun.is_none();
+        if first {
+            self.line.note(None)?;
+        }
+        self.edit.pass(bytes, &mut self.line)?;
+        if first {
+            self.line.await_subvolume()?;
+        }
+        Ok(())
+    }
+}
+
+impl Line {
+    /// Records what is begun; without its id, that it is about to be.
+    fn note(&mut self, subvolume_id: Option<u64>) -> Result<(), Error> {
+        let parent = self.parent.as_ref().map(|parent| parent.uuid);
+        self.mark.begun = Some(Begun {
+            name: RECEIVED_NAME.to_owned(),
+            lies: Lies::Staged,
+            subvolume_id,
+            told: subvolume_id.is_none().then(|| Told::now(parent)),
+        });
         self.mark.write(&self.directory)
     }
 
-    fn hand_on(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    /// Waits for the subvolume to appear, and records its id: what is later deleted must be it.
+    fn await_subvolume(&mut self) -> Result<(), Error> {
+        let since = Instant::now();
+        while self.made.is_none() && since.elapsed() < APPEARS_WITHIN {
+            // Asked first: what it has made by its end is seen below.
+            let ended = self.receiver.has_exited();
+            // It is a plain directory for no time: receive creates it as a subvolume.
+            if let Some(made) = self.staging.subvolume(OsStr::from_bytes(RECEIVED_NAME))? {
+                self.note(Some(made.identity()?.subvolume_id))?;
+                self.made = Some(made);
+            } else if ended {
+                // Its exit status, asked for at the end, says why.
+                break;
+            } else {
+                std::thread::sleep(STEP);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was handed on has been carried out: until the root has a time that it gets
+    /// after all of it. Says whether it has.
+    fn await_all(&mut self) -> Result<bool, Error> {
+        self.await_subvolume()?;
+        self.waits += 1;
+        let seconds = i64::from(self.waits);
+        let sign = FileTime {
+            seconds,
+            nanoseconds: 0,
+        };
+        self.write(&root_utimes([sign; 3]))?;
+        let Some(made) = &self.made else {
+            return Ok(false);
+        };
+        while made.times()?[1] != sign {
+            if self.receiver.has_exited() {
+                return Ok(false);
+            }
+            std::thread::sleep(STEP);
+        }
+        Ok(true)
+    }
+}
+
+impl EditedStream for Line {
+    type Error = Error;
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.receiver
             .write_all(bytes)
             .and_then(|()| self.receiver.flush())
@@ -85,47 +190,21 @@ impl Receiving {
             })
     }
 
-    /// Waits for the subvolume to appear, and records its id: what is later deleted must be it.
-    fn note_subvolume_id(&mut self, name: &[u8]) -> Result<(), Error> {
-        let since = Instant::now();
-        while since.elapsed() < APPEARS_WITHIN {
-            // Asked first: what it has made by its end is seen below.
-            let ended = self.receiver.has_exited();
-            // It is a plain directory for no time: receive creates it as a subvolume.
-            if let Some(made) = self.staging.subvolume(OsStr::from_bytes(name))? {
-                let begun = Begun {
-                    name: name.to_owned(),
-                    lies: Lies::Staged,
-                    subvolume_id: Some(made.identity()?.subvolume_id),
-                    told: None,
-                };
-                return self.note(begun);
-            }
-            if ended {
-                // Its exit status, asked for at the end, says why.
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
+    fn privileged_mode(&mut self, path: &[u8]) -> Result<Option<u32>, Error> {
+        // A file that came with this stream has its mode from it. So without any in the send parent there is
+        // none, and nothing is waited for.
+        let Some(parent) = &self.parent else {
+            return Ok(None);
+        };
+        let privileged = match self.parent_is_privileged {
+            Some(known) => known,
+            None => parent.subvolume.holds_privileged_files()?,
+        };
+        self.parent_is_privileged = Some(privileged);
+        if !privileged || !self.await_all()? {
+            return Ok(None);
         }
-        Ok(())
-    }
-}
-
-impl Sink for Receiving {
-    /// Hands checked bytes to `btrfs receive`. With the first of them it makes the subvolume of
-    /// that name, which is recorded before and after.
-    fn take(&mut self, bytes: &[u8], name: &[u8]) -> Result<(), Error> {
-        if self.mark.begun.is_some() {
-            return self.hand_on(bytes);
-        }
-        let parent = self.parent.as_ref().map(|parent| parent.uuid);
-        self.note(Begun {
-            name: name.to_owned(),
-            lies: Lies::Staged,
-            subvolume_id: None,
-            told: Some(Told::now(parent)),
-        })?;
-        self.hand_on(bytes)?;
-        self.note_subvolume_id(name)
+        let made = self.made.as_ref();
+        Ok(made.and_then(|made| made.privileged_mode(OsStr::from_bytes(path))))
     }
 }

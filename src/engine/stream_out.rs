@@ -101,7 +101,7 @@ struct Written<'a> {
 }
 
 impl Sink for Written<'_> {
-    fn take(&mut self, bytes: &[u8], _: &[u8]) -> Result<(), Error> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.output.write_all(bytes).map_err(failed)?;
         self.bytes += bytes.len() as u64;
         Ok(())

@@ -1,8 +1,13 @@
 //! Programs that pretend to be others.
 
 use std::ffi::OsString;
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use coldchain::btrfs::Tools;
 
@@ -26,6 +31,56 @@ pub fn write_script(file: &Path, script: &str) {
 pub fn send_by_btrfs(config: &Path) {
     let text = std::fs::read_to_string(config).unwrap();
     std::fs::write(config, format!("sender = \"btrfs\"\n{text}")).unwrap();
+}
+
+/// What was not said after this long is never said.
+const STUCK: Duration = Duration::from_mins(3);
+
+/// A pipe that every program that is started from now on inherits, for `btrfs receive`, which is confined
+/// and can write to no file outside its staging directory.
+pub struct Pipe {
+    writer: PipeWriter,
+    heard: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Pipe {
+    pub fn new() -> Self {
+        let (mut reader, writer): (PipeReader, _) = std::io::pipe().unwrap();
+        rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::empty()).unwrap();
+        let (says, heard) = mpsc::channel();
+        thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(length @ 1..) = reader.read(&mut buffer) {
+                if says.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { writer, heard }
+    }
+
+    /// Where a script writes to it.
+    pub fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.writer.as_raw_fd())
+    }
+
+    /// Waits until something is written, and returns it.
+    pub fn hear(&self) -> String {
+        let heard = self.heard.recv_timeout(STUCK).expect("somebody writes");
+        String::from_utf8(heard).unwrap()
+    }
+
+    /// All that was written until now.
+    pub fn drain(&self) -> Vec<u8> {
+        let end = b"-- the end of it, which nobody else writes --";
+        (&self.writer).write_all(end).unwrap();
+        let mut all = Vec::new();
+        while !all.ends_with(end) {
+            all.extend(self.heard.recv_timeout(STUCK).unwrap());
+        }
+        all.truncate(all.len() - end.len());
+        all
+    }
 }
 
 /// A `btrfs` that is the real one but for one of its commands.

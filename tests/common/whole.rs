@@ -68,6 +68,7 @@ pub fn first_and_seventh(kib: usize) -> [Vec<u8>; 2] {
             .fold(stream, |stream, (at, chunk)| {
                 stream.write(b"a file", at << 15, chunk)
             })
+            .utimes(b"")
     };
     let full = StreamBuilder::header(1)
         .subvol(b"2024-01-01", first, 10)

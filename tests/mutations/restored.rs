@@ -4,20 +4,23 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use coldchain::btrfs::{EditedStream, ReceiveEdit};
 use coldchain::ledger::{SigningKey, decode_body, encode_body, sign, split};
 use coldchain::model::entry::EntryKind;
 use coldchain::model::{Sha256, keys};
 
 use super::common::loopfs::{LoopFs, btrfs, real_btrfs_available};
 use super::common::machine::{Machine, fed_config};
-use super::common::stub::Stub;
+use super::common::stub::{Pipe, Stub};
 use super::common::whole::first_and_seventh;
 
 /// A chain of two archives, the first of two segments.
 struct Chain {
     machine: Machine,
     stub: Stub,
-    /// Both streams, one after the other.
+    /// What `btrfs receive` is given.
+    received: Pipe,
+    /// Both streams as it is given them, one after the other.
     streams: Vec<u8>,
     segments: Vec<PathBuf>,
     /// A whole segment that somebody else has made for the same recipients, and its sealed key.
@@ -31,7 +34,25 @@ fn decide_both(machine: &Machine) -> Vec<u8> {
         let run = machine.run_with(&format!("decide {date}"), stream);
         assert_eq!(run.code, Some(0), "{run:?}");
     }
-    [full, incremental].concat()
+    [edited(&full), edited(&incremental)].concat()
+}
+
+/// A stream as a restore hands it to `btrfs receive`.
+fn edited(stream: &[u8]) -> Vec<u8> {
+    struct Edited(Vec<u8>);
+    impl EditedStream for Edited {
+        type Error = ();
+        fn write(&mut self, bytes: &[u8]) -> Result<(), ()> {
+            self.0.extend(bytes);
+            Ok(())
+        }
+        fn privileged_mode(&mut self, _: &[u8]) -> Result<Option<u32>, ()> {
+            Ok(None)
+        }
+    }
+    let mut edited = Edited(Vec::new());
+    ReceiveEdit::new(None).pass(stream, &mut edited).unwrap();
+    edited.0
 }
 
 impl Chain {
@@ -44,11 +65,14 @@ impl Chain {
         let forged =
             [".zst.age", "key.age"].map(|ending| fs::read(&stranger.objects(ending)[0]).unwrap());
         let stub = Stub::new();
-        stub.does("receive", "tee -a \"$stream\" | \"$real\" \"$@\"");
+        let received = Pipe::new();
+        let script = format!("tee {} | \"$real\" \"$@\"", received.path());
+        stub.does("receive", &script);
         Self {
             segments: machine.objects(".zst.age"),
             machine,
             stub,
+            received,
             streams,
             forged,
         }
@@ -56,7 +80,6 @@ impl Chain {
 
     /// Restores, and returns how that ended and what `btrfs receive` was given.
     fn restore(&self) -> (Option<i32>, String, Vec<u8>) {
-        fs::write(self.stub.stream(), b"").unwrap();
         let to = self.machine.btrfs().path("to");
         fs::create_dir(&to).unwrap();
         let words = "restore home --date 2024-01-07 --to $FS/to --identity $T/kit --yes";
@@ -64,7 +87,7 @@ impl Chain {
         let run = self
             .machine
             .run_command(command.env("PATH", self.stub.path()));
-        let received = fs::read(self.stub.stream()).unwrap();
+        let received = self.received.drain();
         for date in ["2024-01-01", "2024-01-07"] {
             let path = to.join("home").join(date);
             if path.exists() {
@@ -113,6 +136,7 @@ fn damage_of_each_kind_stops_a_restore_before_btrfs_receive_sees_any_of_it() {
     assert_eq!(chain.segments.len(), 3);
     let (code, stderr, received) = chain.restore();
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert_eq!(received.len(), chain.streams.len());
     assert!(received == chain.streams, "all of it was received");
     for segment in &chain.segments {
         let key = segment.with_file_name("key.age");

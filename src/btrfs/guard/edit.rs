@@ -69,7 +69,7 @@ impl ReceiveEdit {
     }
 
     /// Edits whole commands that a guard has accepted, and hands them on. They come in order; the first
-    /// call starts with the stream's header.
+    /// call starts with the stream's header. Panics if a command is cut: what follows would be misread.
     pub fn pass<S: EditedStream>(&mut self, commands: &[u8], out: &mut S) -> Result<(), S::Error> {
         let mut run = Run::new(commands);
         if self.stage == Stage::Header && !commands.is_empty() {
@@ -96,7 +96,7 @@ impl ReceiveEdit {
                 }
             }
         }
-        run.advance(usize::MAX);
+        assert!(run.ahead().is_empty(), "commands come whole");
         run.flush(out)
     }
 

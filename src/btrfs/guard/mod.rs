@@ -28,11 +28,11 @@ pub use encode::{FileTime, root_utimes};
 pub use expect::{Expect, ExpectParent, StreamHead};
 pub use refusal::{GuardError, PathFault, Refusal};
 pub use special_files::SpecialKind;
-pub use wire::{Attribute, Command};
+pub use wire::{Attribute, COMMAND_HEADER, Command};
 
 use attributes::Attributes;
 use rules::{FileData, Rules};
-use wire::{COMMAND_HEADER, MAGIC, STREAM_HEADER};
+use wire::{MAGIC, STREAM_HEADER};
 
 /// A push parser: give it the stream in any pieces, and [`Guard::finish`] it at EOF.
 #[derive(Debug)]
@@ -258,4 +258,4 @@ impl Guard {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,7 +5,7 @@ use crate::model::Uuid;
 use stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder};
 
 #[path = "../../../tests/common/stream_builder.rs"]
-pub(super) mod stream_builder;
+pub(crate) mod stream_builder;
 
 /// A bit of every command that version 1 has.
 fn small(protocol: u32) -> StreamBuilder {

@@ -10,7 +10,7 @@ pub(super) const MAGIC: &[u8; 13] = b"btrfs-stream\0";
 /// Bytes before the first command: the magic and a `u32` version.
 pub(super) const STREAM_HEADER: usize = MAGIC.len() + 4;
 /// Bytes before a command's attributes.
-pub(super) const COMMAND_HEADER: usize = 10;
+pub const COMMAND_HEADER: usize = 10;
 
 /// The most bytes of attributes that a command may have.
 ///
