@@ -130,7 +130,7 @@ impl Error {
             | Self::AttemptRetired { .. }
             | Self::StreamKnown { .. } => ExitCode::Failed,
             Self::Store(error) => match error.kind {
-                ErrorKind::NotAnObject => ExitCode::Integrity,
+                ErrorKind::Link | ErrorKind::NotAnObject => ExitCode::Integrity,
                 _ => ExitCode::Failed,
             },
             Self::EntryRefused { .. }
