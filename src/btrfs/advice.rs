@@ -17,6 +17,8 @@ impl BtrfsError {
                 | Self::NoVersion { .. }
                 | Self::TooOld { .. }
                 | Self::NotRoot { .. }
+                | Self::NoSysAdmin
+                | Self::InUserNamespace
         )
     }
 
@@ -60,6 +62,12 @@ impl BtrfsError {
                 "mount that filesystem writable, and run again"
             }
             Self::NotRoot { .. } => "run it as root: snapshots, send and receive need it",
+            Self::NoSysAdmin => {
+                "allow CAP_SYS_ADMIN: in `CapabilityBoundingSet=` of a systemd unit, by `--cap-add SYS_ADMIN` for a container; snapshots, send and receive need it"
+            }
+            Self::InUserNamespace => {
+                "run it as root of the machine itself, outside of the user namespace"
+            }
             _ => return None,
         };
         Some(text.to_owned())
