@@ -43,6 +43,7 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
+            | Self::Untrusted(_)
             | Self::Id(_)
             | Self::Refused(_)
             | Self::CostRefused(_)
