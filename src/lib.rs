@@ -29,6 +29,7 @@
 //! - [`progress`]: what happens, as events: bars, JSON lines, or nothing.
 //! - [`interrupt`]: SIGINT and SIGTERM, and how a run is ended by them.
 //! - [`error`]: what ends a command, its hint, and the exit codes.
+//! - [`owned`]: opening config, kits and state directory, if nobody else can change them.
 //! - [`cli`]: the command line as types.
 //! - [`allocator`]: one setting, without which freed memory would count for the limit.
 
@@ -44,6 +45,7 @@ pub mod interrupt;
 pub mod kit;
 pub mod ledger;
 pub mod model;
+pub mod owned;
 pub mod plan;
 pub mod progress;
 pub mod seal;

@@ -6,10 +6,10 @@ use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coldchain::model::Sha256;
+use coldchain::model::{Sha256, Tier};
 use coldchain::store::{
     Deleted, DirStore, ErrorKind, Exclusivity, Locator, MemoryStore, NewObject, Operation, Put,
-    Readability, RecordingStore, Role, S3Settings, Stat, Store, StoreError,
+    Readability, RecordingStore, Role, S3Settings, Stat, Store, StoreError, Swept, ThawRequest,
 };
 
 use common::bucket::{OwnBucket, open, patience_without_stalls, settings, write_credentials};
@@ -559,9 +559,153 @@ mod dir {
             store.get(&locator, 9).unwrap_err().kind,
             ErrorKind::NotAnObject
         );
-        assert_eq!(store.list("").unwrap(), []);
+        let error = store.list("").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Link, "it is not called empty");
+        created(&store, "b", b"x");
+        assert_eq!(store.list("").unwrap().len(), 1);
         assert!(matches!(put(&store, "a", b"x").unwrap(), Put::Existed(_)));
         assert_eq!(outside.path().metadata().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn no_operation_follows_a_link_below_the_root() {
+        const KEY: &str = "home/archives/a/1";
+        for link in ["home", "home/archives", "home/archives/a"] {
+            let directory = tempfile::tempdir().unwrap();
+            let (root, outside) = (
+                directory.path().join("store"),
+                directory.path().join("outside"),
+            );
+            std::fs::create_dir(&outside).unwrap();
+            std::fs::create_dir_all(root.join(link).parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(&outside, root.join(link)).unwrap();
+            let object = outside.join(KEY.strip_prefix(link).unwrap().trim_start_matches('/'));
+            std::fs::create_dir_all(object.parent().unwrap()).unwrap();
+            std::fs::write(&object, "theirs").unwrap();
+            let temporary = object.with_file_name(".tmp-0123456789abcdef");
+            std::fs::write(&temporary, "theirs").unwrap();
+            let below = format!("{link}/");
+
+            // The root itself may be reached through a link.
+            let way = directory.path().join("way");
+            std::os::unix::fs::symlink("store", &way).unwrap();
+            let mut store = DirStore::open(&way).unwrap();
+            assert_eq!(store.probe().unwrap(), Exclusivity::ManyWriters);
+            let locator = store.locate(KEY);
+            let request = ThawRequest {
+                days: 1,
+                tier: Tier::Standard,
+            };
+            for error in [
+                store.get(&locator, 9).map(drop).unwrap_err(),
+                store.get_range(&locator, 0, 1).map(drop).unwrap_err(),
+                store.stat(&locator).map(drop).unwrap_err(),
+                store.readability(&locator).map(drop).unwrap_err(),
+                store.thaw(&locator, request).map(drop).unwrap_err(),
+                store.delete(&locator).map(drop).unwrap_err(),
+                put(&store, KEY, b"x").map(drop).unwrap_err(),
+                put(&store, &format!("{below}new/1"), b"x")
+                    .map(drop)
+                    .unwrap_err(),
+                store.list("home/archives/a/").map(drop).unwrap_err(),
+                store.list(&below).map(drop).unwrap_err(),
+                store.list("").map(drop).unwrap_err(),
+                store.sweep(&below).map(drop).unwrap_err(),
+            ] {
+                assert_eq!(error.kind, ErrorKind::Link, "{error}");
+                let cause = error.source.as_ref().unwrap().to_string();
+                assert_eq!(cause, format!("`{link}` is a symbolic link"));
+                assert!(error.hint().is_some());
+            }
+            assert_eq!(store.sweep("").unwrap(), Swept::default());
+            let beside = std::fs::read_dir(object.parent().unwrap()).unwrap();
+            assert_eq!(beside.count(), 2, "nothing was made or deleted behind it");
+            assert_eq!(std::fs::read(&object).unwrap(), b"theirs");
+
+            // Where something real is listed too, the link is no more than a foreign name.
+            created(&store, "mail/archives/b/1", b"x");
+            assert_eq!(store.list("").unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_class_is_read_through_no_link_and_up_to_a_limit() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DirStore::open(directory.path()).unwrap();
+        let locator = created(&store, "a", b"x");
+        let beside = directory.path().join(".cold-a");
+        std::os::unix::fs::symlink("/etc/hostname", &beside).unwrap();
+        let error = store.get(&locator, 9).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Link, "{error}");
+        std::fs::remove_file(&beside).unwrap();
+        // Valid in what is read of it, if all were read: some terabytes of blanks.
+        std::fs::write(&beside, "{\"class\":\"GLACIER\",\"thaw\":null}").unwrap();
+        assert_eq!(store.get(&locator, 9).unwrap_err().kind, ErrorKind::Cold);
+        let long = std::fs::File::create(&beside).unwrap();
+        long.set_len(1 << 42).unwrap();
+        let error = store.get(&locator, 9).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Failed, "{error}");
+    }
+
+    /// Another user swaps a directory and a link to one outside, as fast as they can.
+    #[test]
+    fn a_directory_swapped_for_a_link_meanwhile_leads_nobody_out() {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+        let directory = tempfile::tempdir().unwrap();
+        let (root, outside) = (
+            directory.path().join("store"),
+            directory.path().join("outside"),
+        );
+        std::fs::create_dir_all(outside.join("archives/a")).unwrap();
+        for name in ["victim", ".tmp-0123456789abcdef", ".cold-victim"] {
+            std::fs::write(outside.join("archives/a").join(name), "theirs").unwrap();
+        }
+        std::fs::create_dir_all(root.join("home/archives/a")).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
+        let store = DirStore::open(&root).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let refused = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    renameat_with(
+                        CWD,
+                        root.join("home"),
+                        CWD,
+                        root.join("link"),
+                        RenameFlags::EXCHANGE,
+                    )
+                    .unwrap();
+                }
+            });
+            let mut refused = 0;
+            for at in 0..2000 {
+                let key = format!("home/archives/a/{at}");
+                let victim = store.locate("home/archives/a/victim");
+                let tried = [
+                    put(&store, &key, b"x").map(drop),
+                    store.delete(&store.locate(&key)).map(drop),
+                    store.delete(&victim).map(drop),
+                    store.sweep("home/").map(drop),
+                    store.list("home/").map(|listed| {
+                        let seen = listed.iter().any(|listed| listed.key.ends_with("victim"));
+                        assert!(!seen, "what lies outside was listed");
+                    }),
+                ];
+                let read = store.get(&victim, 9);
+                assert!(read.is_err(), "what lies outside was read");
+                refused += tried.iter().filter(|tried| tried.is_err()).count();
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            refused
+        });
+        assert!(refused > 0, "the links were never met");
+        let mut left: Vec<_> = std::fs::read_dir(outside.join("archives/a"))
+            .unwrap()
+            .map(|item| item.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".cold-victim", ".tmp-0123456789abcdef", "victim"]);
     }
 
     #[test]

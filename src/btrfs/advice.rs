@@ -18,6 +18,8 @@ impl BtrfsError {
                 | Self::TooOld { .. }
                 | Self::NotRoot { .. }
                 | Self::Unconfined { .. }
+                | Self::NoSysAdmin
+                | Self::InUserNamespace
         )
     }
 
@@ -65,6 +67,12 @@ impl BtrfsError {
             Self::NotRoot { .. } => "run it as root: snapshots, send and receive need it",
             Self::Unconfined { .. } => {
                 "run it as root outside of containers, on Linux 5.14 or newer, with the capabilities CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETPCAP, CAP_MKNOD, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID and CAP_SETFCAP"
+            }
+            Self::NoSysAdmin => {
+                "allow CAP_SYS_ADMIN: in `CapabilityBoundingSet=` of a systemd unit, by `--cap-add SYS_ADMIN` for a container; snapshots, send and receive need it"
+            }
+            Self::InUserNamespace => {
+                "run it as root of the machine itself, outside of the user namespace"
             }
             _ => return None,
         };

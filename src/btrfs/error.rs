@@ -153,6 +153,12 @@ pub enum BtrfsError {
         /// Who it is.
         uid: u32,
     },
+    /// Root has been left without what makes it root.
+    #[error("root lacks the capability CAP_SYS_ADMIN")]
+    NoSysAdmin,
+    /// Root of a container or of `unshare -U`.
+    #[error("root of a user namespace cannot send or receive subvolumes")]
+    InUserNamespace,
     /// The program could not be started.
     #[error("cannot start `{}` to {action}", .program.display())]
     Spawn {

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
+
 use super::error::BtrfsError;
 use super::program;
 
@@ -149,13 +151,25 @@ pub fn kernel_release() -> String {
         .into_owned()
 }
 
-/// Refuses to go on as anyone but root.
+/// The machine's own user namespace, as `/proc/self/ns/user` shows it.
+const MACHINE: &str = "user:[4026531837]";
+
+/// Refuses to go on as anyone but root with the capability that snapshots, send, receive and mounts
+/// need. In a user namespace that capability counts for nothing.
 pub fn require_root() -> Result<(), BtrfsError> {
     let uid = rustix::process::geteuid();
-    if uid.is_root() {
-        return Ok(());
+    if !uid.is_root() {
+        return Err(BtrfsError::NotRoot { uid: uid.as_raw() });
     }
-    Err(BtrfsError::NotRoot { uid: uid.as_raw() })
+    // Without /proc or the call, the kernel refuses later what it does not allow.
+    if std::fs::read_link("/proc/self/ns/user").is_ok_and(|link| link != Path::new(MACHINE)) {
+        return Err(BtrfsError::InUserNamespace);
+    }
+    let lacks_it = |sets: CapabilitySets| !sets.effective.contains(CapabilitySet::SYS_ADMIN);
+    if capabilities(None).is_ok_and(lacks_it) {
+        return Err(BtrfsError::NoSysAdmin);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

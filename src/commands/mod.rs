@@ -35,10 +35,12 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::model::SourceName;
 use crate::model::ids::parse_date;
+use crate::owned;
 
 /// Runs a command.
 pub fn run(cli: Cli) -> Result<(), Error> {
     let everywhere = &cli.everywhere;
+    owned::tell_warnings(|warning| eprintln!("warning: {warning}"));
     let ran = match cli.command {
         Command::Init(args) => init::run(&args, everywhere),
         Command::Backup(args) => backup::run(&args, everywhere),
@@ -78,6 +80,7 @@ fn load_any(everywhere: &Everywhere) -> Result<Config, Error> {
     if let Some(state_dir) = &everywhere.state_dir {
         config.state_dir.clone_from(state_dir);
     }
+    StateDir::new(&config.state_dir).require_ours()?;
     Ok(config)
 }
 
@@ -87,7 +90,7 @@ fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
     let mut config = match load_any(everywhere) {
         Err(Error::Config(error @ ConfigError::NotFound { .. })) => {
             missing = Some(error);
-            Config::without_file(&everywhere.config, &state_dir_without_config(everywhere))
+            Config::without_file(&everywhere.config, &state_dir_without_config(everywhere)?)
         }
         loaded => loaded?,
     };
@@ -151,9 +154,11 @@ fn warn_readers(catalog: &Catalog) -> Result<(), Error> {
     Ok(())
 }
 
-fn state_dir_without_config(everywhere: &Everywhere) -> PathBuf {
+fn state_dir_without_config(everywhere: &Everywhere) -> Result<PathBuf, Error> {
     let given = everywhere.state_dir.clone();
-    given.unwrap_or_else(|| DEFAULT_STATE_DIR.into())
+    let path = given.unwrap_or_else(|| DEFAULT_STATE_DIR.into());
+    StateDir::new(&path).require_ours()?;
+    Ok(path)
 }
 
 /// Today in the configured time zone.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::nearest::nearest;
+use crate::owned::Untrusted;
 
 /// Why there is no config to act on.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum ConfigError {
         /// What the system said.
         source: io::Error,
     },
+    /// Others can change it.
+    #[error(transparent)]
+    Untrusted(Untrusted),
     /// Something in it is wrong.
     #[error("{}:{line}: {fault}", path.display())]
     Invalid {
@@ -206,6 +210,7 @@ impl ConfigError {
             ),
             Self::Read { source, .. } => (source.kind() == io::ErrorKind::PermissionDenied)
                 .then(|| "it is meant for its owner alone: run as that user".to_owned()),
+            Self::Untrusted(untrusted) => Some(untrusted.hint()),
             Self::Invalid { fault, .. } => fault.hint(),
             Self::NoSource { path } => Some(format!(
                 "edit {}: describe what to archive in a [[source]], and where to in its [store.NAME]",

@@ -22,7 +22,7 @@ mod tests;
 mod url;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,7 @@ pub use template::{TemplateFacts, template};
 
 use crate::btrfs::SentBy;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
+use crate::owned::{self, OpenError};
 use crate::plan::Prices;
 use crate::plan::memory::Archiving;
 use schedule::ScheduleKeys;
@@ -197,11 +198,16 @@ impl Config {
 
     /// The same for what only reads: what the file does not name, the catalog may.
     pub fn load_to_read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => ConfigError::NotFound {
-                path: path.to_owned(),
-            },
-            _ => ConfigError::Read {
+        let mut text = String::new();
+        let read = owned::open(path).and_then(|mut file| Ok(file.read_to_string(&mut text)?));
+        read.map_err(|error| match error {
+            OpenError::Untrusted(untrusted) => ConfigError::Untrusted(untrusted),
+            OpenError::Io(source) if source.kind() == io::ErrorKind::NotFound => {
+                ConfigError::NotFound {
+                    path: path.to_owned(),
+                }
+            }
+            OpenError::Io(source) => ConfigError::Read {
                 path: path.to_owned(),
                 source,
             },

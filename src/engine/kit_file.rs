@@ -9,7 +9,25 @@ use crate::error::Error;
 use crate::kit::{Kit, KitFault, KitSource, add_root, as_kit, update};
 use crate::ledger::{Head, SigningKey};
 use crate::model::LedgerId;
+use crate::owned::{self, OpenError};
 use crate::seal::{IdentityFile, SealError, Wrapping};
+
+/// Reads an identity file, a kit for instance, that nobody else can change. `ask` is asked for its
+/// passphrase.
+pub fn open_identity_file(
+    path: &Path,
+    ask: &dyn Fn(&str) -> Option<String>,
+) -> Result<IdentityFile, Error> {
+    match owned::open(path) {
+        Ok(file) => Ok(IdentityFile::read(file, path, ask)?),
+        Err(OpenError::Untrusted(untrusted)) => Err(Error::Untrusted(untrusted)),
+        Err(OpenError::Io(source)) => Err(SealError::IdentityRead {
+            path: path.to_owned(),
+            source,
+        }
+        .into()),
+    }
+}
 
 /// What a kit says. Any other identity file says nothing, which is no error.
 pub fn read_kit(file: &IdentityFile) -> Result<Kit, Error> {
@@ -29,10 +47,10 @@ pub fn add_root_to_kit(path: &Path, root: &SigningKey) -> Result<(), Error> {
 /// The sources that an identity file names, where nobody is to be asked for a passphrase: none where it
 /// has one.
 pub fn witnessed_by(path: &Path) -> Result<Vec<KitSource>, Error> {
-    match IdentityFile::open(path, &|_| None) {
+    match open_identity_file(path, &|_| None) {
         Ok(file) => Ok(read_kit(&file)?.sources),
-        Err(SealError::PassphraseUnavailable { .. }) => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
+        Err(Error::Seal(SealError::PassphraseUnavailable { .. })) => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 
@@ -85,8 +103,10 @@ fn change(
 
 fn text_of(path: &Path) -> Result<String, Error> {
     // What would have to be asked for a passphrase is not changed.
-    let file = match IdentityFile::open(path, &|_| None) {
-        Err(error) if !error.is_missing_file() => return Err(refused(path, KitFault::NoText)),
+    let file = match open_identity_file(path, &|_| None) {
+        Err(Error::Seal(error)) if !error.is_missing_file() => {
+            return Err(refused(path, KitFault::NoText));
+        }
         opened => opened?,
     };
     match (file.wrapping(), String::from_utf8(file.bytes().to_vec())) {

@@ -80,7 +80,7 @@ pub use key_check::{ChainOpens, Tried, check_identity};
 pub use key_roles::{keys_of, kit_source, kit_sources};
 pub use kit_file::{
     KitChange, NOT_IN_KIT, add_root_to_kit, file_name, is_in_kit, kit_knows_more, kit_to_change,
-    note_in_kit, read_kit, update_kit, witnessed_by,
+    note_in_kit, open_identity_file, read_kit, update_kit, witnessed_by,
 };
 pub use new_file::NewFile;
 pub use price::{Estimate, Pricing, estimate};

@@ -5,7 +5,7 @@
 //! source can be opened while the root secret stays in the recovery kit.
 
 use std::fs::{DirBuilder, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::ledger::{PublicKey, SigningKey, make_grant, verify_grant};
 use crate::model::SourceName;
 use crate::model::entry::{KeyGrant, Role};
+use crate::owned::{self, OpenError};
 
 const SIGNING_KEY: &str = "signing.key";
 const SIGNING_PUB: &str = "signing.pub";
@@ -104,6 +105,11 @@ impl StateDir {
         Self {
             path: path.to_owned(),
         }
+    }
+
+    /// Refuses a directory that is there, and that others can change.
+    pub fn require_ours(&self) -> Result<(), Error> {
+        owned::require(&self.path).map_err(Error::Untrusted)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -321,13 +327,19 @@ impl StateDir {
 
     fn read(&self, file: &'static str) -> Result<String, Error> {
         let path = self.path.join(file);
-        std::fs::read_to_string(&path).map_err(|source| match source.kind() {
-            ErrorKind::NotFound => Error::NoKeys {
-                state_dir: self.path.clone(),
-                file,
-            },
-            _ => Error::file("read", path, source),
-        })
+        let mut text = String::new();
+        let read = owned::open(&path).and_then(|mut file| Ok(file.read_to_string(&mut text)?));
+        match read {
+            Ok(_) => Ok(text),
+            Err(OpenError::Untrusted(untrusted)) => Err(Error::Untrusted(untrusted)),
+            Err(OpenError::Io(source)) if source.kind() == ErrorKind::NotFound => {
+                Err(Error::NoKeys {
+                    state_dir: self.path.clone(),
+                    file,
+                })
+            }
+            Err(OpenError::Io(source)) => Err(Error::file("read", path, source)),
+        }
     }
 
     fn write_new(&self, file: &'static str, text: &str) -> Result<(), Error> {

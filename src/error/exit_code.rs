@@ -43,6 +43,7 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
+            | Self::Untrusted(_)
             | Self::Id(_)
             | Self::Refused(_)
             | Self::CostRefused(_)
@@ -130,7 +131,7 @@ impl Error {
             | Self::AttemptRetired { .. }
             | Self::StreamKnown { .. } => ExitCode::Failed,
             Self::Store(error) => match error.kind {
-                ErrorKind::NotAnObject => ExitCode::Integrity,
+                ErrorKind::Link | ErrorKind::NotAnObject => ExitCode::Integrity,
                 _ => ExitCode::Failed,
             },
             Self::EntryRefused { .. }

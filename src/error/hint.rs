@@ -14,6 +14,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.hint(),
+            Self::Untrusted(untrusted) => Some(untrusted.hint()),
             Self::Btrfs(error) => error.hint(),
             Self::Seal(error) => error.hint(),
             Self::Store(error) => error.hint(),

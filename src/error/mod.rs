@@ -18,6 +18,7 @@ use crate::model::entry::Role;
 use crate::model::ids::IdError;
 use crate::model::size::Bytes;
 use crate::model::{ArchiveId, SourceName, Tier, Uuid};
+use crate::owned::Untrusted;
 use crate::plan::{Awaited, CostRefusal, Refusal, RestoreRefusal};
 use crate::seal::SealError;
 use crate::store::StoreError;
@@ -30,6 +31,9 @@ pub enum Error {
     /// The config can't be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A kit or the state directory can be changed by others.
+    #[error(transparent)]
+    Untrusted(Untrusted),
     /// Something typed is no name, date or id.
     #[error(transparent)]
     Id(#[from] IdError),

@@ -46,13 +46,26 @@ impl IdentityFile {
     /// `ask` is called with a prompt where a passphrase is needed; its `None` means that nobody can be
     /// asked, and is [`SealError::PassphraseUnavailable`].
     pub fn open(path: &Path, ask: &dyn Fn(&str) -> Option<String>) -> Result<Self, SealError> {
+        let file = File::open(path).map_err(|source| SealError::IdentityRead {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::read(file, path, ask)
+    }
+
+    /// The same for a file that is open; `path` is what messages call it.
+    pub fn read(
+        file: File,
+        path: &Path,
+        ask: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, SealError> {
         let refuse = |source| SealError::IdentityRead {
             path: path.to_owned(),
             source,
         };
         let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
+        file.take(LARGEST_FILE + 1)
+            .read_to_end(&mut bytes)
             .map_err(refuse)?;
         if bytes.len() as u64 > LARGEST_FILE {
             return Err(refuse(io::ErrorKind::FileTooLarge.into()));

@@ -1,7 +1,10 @@
 //! A store operation that failed: which one, on which key, why.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
+
+use super::dir::LinkInTheWay;
 
 /// What was being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +80,8 @@ pub enum ErrorKind {
     Full,
     /// What stands there is no object.
     NotAnObject,
+    /// A symbolic link is on the way to it; below a store's root none is followed.
+    Link,
     /// The key is no key.
     BadKey,
     /// The store can't do this at all.
@@ -104,6 +109,7 @@ impl fmt::Display for ErrorKind {
             Self::TooShort => "it is shorter than expected",
             Self::Full => "no space is left",
             Self::NotAnObject => "what stands there is no regular file",
+            Self::Link => "a symbolic link is in the way",
             Self::BadKey => "it is not a key",
             Self::Unsupported => "the store can't do this",
             Self::Failed => "the store failed",
@@ -152,7 +158,11 @@ impl StoreError {
 
     /// The kind of a failed file operation follows from its cause.
     pub(super) fn from_io(operation: Operation, key: &str, url: &str, source: io::Error) -> Self {
+        let cause = source.get_ref();
         let kind = match source.kind() {
+            _ if cause.is_some_and(<dyn Error + Send + Sync>::is::<LinkInTheWay>) => {
+                ErrorKind::Link
+            }
             // A component of the key is an object: nothing can lie below it.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -189,6 +199,7 @@ impl StoreError {
             ErrorKind::Corrupted
                 | ErrorKind::Denied
                 | ErrorKind::Failed
+                | ErrorKind::Link
                 | ErrorKind::NotAnObject
                 | ErrorKind::TooLarge
                 | ErrorKind::TooShort
@@ -221,6 +232,9 @@ impl StoreError {
             ErrorKind::NoCapacity => "waiting helps; the tier `standard` always has capacity",
             ErrorKind::Unavailable => {
                 "waiting helps: nothing is lost, run the same command again later"
+            }
+            ErrorKind::Link => {
+                "put the directory itself in the place of the link, or mount it there (`mount --bind`): links in a store are not followed, because others may write to it"
             }
             ErrorKind::Unsupported => "`coldchain doctor` says what this store can do",
             _ => return None,

@@ -6,7 +6,6 @@ mod finding;
 mod key;
 mod memory;
 mod patience;
-mod place;
 mod probe;
 mod rate;
 mod recording;

@@ -27,11 +27,11 @@ fn config_if_any(everywhere: &Everywhere) -> Result<Option<Config>, Error> {
     }
 }
 
-fn state_dir(config: Option<&Config>, everywhere: &Everywhere) -> StateDir {
-    match config {
+fn state_dir(config: Option<&Config>, everywhere: &Everywhere) -> Result<StateDir, Error> {
+    Ok(match config {
         Some(config) => StateDir::new(&config.state_dir),
-        None => StateDir::new(&state_dir_without_config(everywhere)),
-    }
+        None => StateDir::new(&state_dir_without_config(everywhere)?),
+    })
 }
 
 /// The identity file that was given, if one was.

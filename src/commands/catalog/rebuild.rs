@@ -21,7 +21,7 @@ pub(in crate::commands) fn run(
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
     let config = config_if_any(everywhere)?;
-    let state_dir = state_dir(config.as_ref(), everywhere);
+    let state_dir = state_dir(config.as_ref(), everywhere)?;
     let stores = stores(&args.store, config.as_ref())?;
     let file = identity_file(&args.trust)?;
     let trusted = match trusted(&args.trust, file.as_ref(), &state_dir) {

@@ -5,23 +5,24 @@
 //! has one, while one without an object means nothing: the next put of that key sees to it. It stays
 //! with the object when the store is opened without a class to play.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::open_file;
+use super::directory::{Directory, LinkInTheWay, Spot, is_link, split};
 use super::temporary::Temporary;
 use crate::model::{StorageClass, TierRefused};
-use crate::store::place::sync_directory;
 use crate::store::{Readability, Thaw, ThawRequest};
 
 /// No component of a key begins with it.
 const PREFIX: &str = ".cold-";
+
+/// What is remembered takes some 200 bytes.
+const LARGEST_FILE: u64 = 4096;
 
 /// What is remembered of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +44,9 @@ struct Thawed {
 /// It says something else than this program writes; taking its object for a readable one would
 /// rehearse nothing.
 #[derive(Debug, thiserror::Error)]
-#[error("{} does not say how cold its object lies", .path.display())]
+#[error("{key} does not say how cold its object lies")]
 struct Damaged {
-    path: PathBuf,
+    key: String,
     #[source]
     source: serde_json::Error,
 }
@@ -56,42 +57,44 @@ impl Cold {
         Self { class, thaw: None }
     }
 
-    /// What is remembered of the object at that path.
-    pub(super) fn read(object: &Path) -> io::Result<Option<Self>> {
-        let path = beside(object);
-        let mut file = match open_file(&path) {
+    /// What is remembered of the object with that key, which lies in that directory.
+    pub(super) fn read(directory: &Directory, key: &str) -> io::Result<Option<Self>> {
+        let (above, object) = split(key);
+        let name = beside(object);
+        let key = || format!("{above}/{name}").trim_start_matches('/').to_owned();
+        let file = match directory.open(&name) {
             Ok(file) => file,
             Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) if is_link(&error) => return Err(LinkInTheWay::at(&key())),
             Err(error) => return Err(error),
         };
         let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|source| io::Error::new(io::ErrorKind::InvalidData, Damaged { path, source }))
+        file.take(LARGEST_FILE).read_to_end(&mut text)?;
+        serde_json::from_slice(&text).map(Some).map_err(|source| {
+            let key = key();
+            io::Error::new(io::ErrorKind::InvalidData, Damaged { key, source })
+        })
     }
 
-    /// Remembers this of the object at that path, durably, in the place of what was remembered.
-    pub(super) fn write(&self, object: &Path) -> io::Result<()> {
+    /// Remembers this of the object there, durably, in the place of what was remembered.
+    pub(super) fn write(&self, object: &Spot<'_>) -> io::Result<()> {
         let text = serde_json::to_vec(self).expect("it has string keys");
-        let mut temporary = Temporary::beside(object)?;
+        let directory = &object.directory;
+        let mut temporary = Temporary::in_directory(directory)?;
         let written = temporary
             .write(&text, None)
-            .and_then(|()| fs::rename(temporary.path(), beside(object)));
+            .and_then(|()| directory.rename(temporary.name(), &beside(object.name)));
         if written.is_err() {
-            temporary.remove();
+            temporary.remove(directory);
         }
         written?;
-        sync_directory(directory(object))
+        directory.sync()
     }
 
     /// Remembers nothing of that object any more.
-    pub(super) fn forget(object: &Path) -> io::Result<()> {
-        match fs::remove_file(beside(object)) {
-            Ok(()) => match sync_directory(directory(object)) {
-                Err(error) if is_absent(&error) => Ok(()),
-                synced => synced,
-            },
+    pub(super) fn forget(object: &Spot<'_>) -> io::Result<()> {
+        match object.directory.remove(&beside(object.name)) {
+            Ok(()) => object.sync(),
             Err(error) if is_absent(&error) => Ok(()),
             Err(error) => Err(error),
         }
@@ -157,14 +160,8 @@ fn after(time: DateTime<Utc>, wait: TimeDelta) -> DateTime<Utc> {
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-fn beside(object: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(PREFIX);
-    name.push(object.file_name().expect("a key has a last component"));
-    object.with_file_name(name)
-}
-
-fn directory(object: &Path) -> &Path {
-    object.parent().expect("a key has a parent")
+fn beside(object: &str) -> String {
+    format!("{PREFIX}{object}")
 }
 
 /// A name that is as long as the filesystem allows has none longer beside it.
@@ -185,7 +182,7 @@ pub(super) struct Lock {
 
 impl Lock {
     /// Waits for whoever is at the objects of that one's directory.
-    pub(super) fn over(object: &Path) -> Self {
+    pub(super) fn over(object: &Spot<'_>) -> Self {
         static PROCESS: Mutex<()> = Mutex::new(());
         let process = PROCESS.lock().expect("no holder panics");
         // A filesystem without locks keeps other processes out no better than without cold classes;
@@ -200,7 +197,7 @@ impl Lock {
             }
         };
         Self {
-            _directory: File::open(directory(object)).ok().and_then(locked),
+            _directory: object.directory.file().ok().and_then(locked),
             _process: process,
         }
     }

@@ -1,14 +1,23 @@
 //! Listing objects: the files whose names are keys.
 
-use std::fs;
 use std::io;
-use std::path::Path;
+
+use rustix::fs::FileType;
 
 use super::cold::Cold;
-use super::{DirStore, stat};
+use super::directory::{Directory, LinkInTheWay, is_link};
+use super::{DirStore, told};
 use crate::store::Listed;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::key::check_key;
+
+/// What a walk found.
+#[derive(Default)]
+struct Found {
+    objects: Vec<Listed>,
+    /// The first symbolic link where an object or a directory could be.
+    link: Option<String>,
+}
 
 impl DirStore {
     pub(super) fn list_all(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
@@ -31,61 +40,69 @@ impl DirStore {
         if !directory.is_empty() {
             check_key(Operation::List, &self.url, directory)?;
         }
-        let start = self.root.join(directory);
-        if !self.root.is_dir() {
-            return Err(StoreError::new(
-                ErrorKind::MissingRoot,
-                Operation::List,
-                prefix,
-                &self.url,
-            ));
-        }
-        let mut found = Vec::new();
-        match fs::symlink_metadata(&start) {
-            Ok(metadata) if metadata.is_dir() => {
-                self.list_directory(&start, prefix, &mut found)
+        let root = Directory::root(&self.root).map_err(failed)?;
+        let mut found = Found::default();
+        match root.below(directory) {
+            Ok(start) => {
+                let above = &prefix[..prefix.rfind('/').map_or(0, |slash| slash + 1)];
+                self.list_directory(&start, above, prefix, &mut found)
                     .map_err(failed)?;
             }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Nothing lies below what is not there, or is an object.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) => {}
             Err(error) => return Err(failed(error)),
         }
-        found.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(found)
+        if let (true, Some(link)) = (found.objects.is_empty(), found.link) {
+            // What lies behind it is not looked for. But no store is called empty that may not be.
+            return Err(failed(LinkInTheWay::at(&link)));
+        }
+        found.objects.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(found.objects)
     }
 
+    /// `above` is what all keys in the directory begin with.
     fn list_directory(
         &self,
-        directory: &Path,
+        directory: &Directory,
+        above: &str,
         prefix: &str,
-        found: &mut Vec<Listed>,
+        found: &mut Found,
     ) -> io::Result<()> {
-        for item in fs::read_dir(directory)? {
-            let item = item?;
-            let Ok(relative) = item.path().strip_prefix(&self.root).map(Path::to_owned) else {
-                continue;
-            };
+        let mut below = Vec::new();
+        for item in directory.names()? {
+            let (name, kind) = item?;
+            let key = format!("{above}{name}");
             // A name that is no key is no object.
-            let Some(key) = relative.to_str().map(str::to_owned) else {
-                continue;
-            };
             if check_key(Operation::List, &self.url, &key).is_err() {
                 continue;
             }
-            let kind = item.file_type()?;
-            if kind.is_dir() {
-                let below = format!("{key}/");
-                if below.starts_with(prefix) || prefix.starts_with(&below) {
-                    self.list_directory(&item.path(), prefix, found)?;
+            if kind == FileType::Directory {
+                let inside = format!("{key}/");
+                if inside.starts_with(prefix) || prefix.starts_with(&inside) {
+                    below.push((name, inside));
                 }
-            } else if kind.is_file() && key.starts_with(prefix) {
-                let metadata = item.metadata()?;
-                let cold = Cold::read(&item.path())?;
-                found.push(Listed {
+            } else if kind == FileType::RegularFile && key.starts_with(prefix) {
+                let stat = directory.stat(&name)?;
+                let cold = Cold::read(directory, &key)?;
+                found.objects.push(Listed {
                     key,
-                    stat: stat(&metadata, cold)?,
+                    stat: told(&stat, cold),
                 });
+            } else if kind == FileType::Symlink && key.starts_with(prefix) {
+                found.link.get_or_insert(key);
             }
+        }
+        // The directory's listing is closed by now: however deep it goes, few files are open.
+        for (name, inside) in below {
+            let child = match directory.child(&name) {
+                Err(error) if is_link(&error) => return Err(LinkInTheWay::at(&inside)),
+                child => child?,
+            };
+            self.list_directory(&child, &inside, prefix, found)?;
         }
         Ok(())
     }

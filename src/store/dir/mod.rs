@@ -4,28 +4,30 @@
 //! that does not replace; then the directory is synced. So it appears whole and durable, or not at
 //! all, and of two writers one is told that it existed.
 //!
+//! Below the root no symbolic link is followed: who may write to the store is not trusted.
+//!
 //! For rehearsals it can play a cold class, into which the segments are put.
 
 mod cold;
+mod directory;
 mod list;
+mod place;
 mod temporary;
 mod write;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rustix::fs::OFlags;
-use rustix::io::Errno;
+use rustix::fs::{FileType, Stat as FileStat, fstat};
 
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
-use super::place::{Placed, Placing, new_file, place, random_name, sync_directory};
 use super::rate::Paced;
 use super::{
     Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
@@ -33,7 +35,11 @@ use super::{
 };
 use crate::model::StorageClass;
 use cold::{Cold, Lock};
+use directory::{Directory, Spot, is_link, kind, split};
+use place::{Placed, Placing, place, random_name};
 use temporary::Temporary;
+
+pub(super) use directory::LinkInTheWay;
 
 const TEMPORARY: &str = ".tmp-";
 
@@ -140,18 +146,15 @@ impl DirStore {
     /// Tries on a file of its own what the filesystem can do, and keeps to it.
     pub fn probe(&mut self) -> Result<Exclusivity, StoreError> {
         let failed = |error| StoreError::from_io(Operation::Open, "", &self.url, error);
-        let probe = self
-            .root
-            .join(format!("{TEMPORARY}probe-{}", random_name()));
-        let placed = self
-            .root
-            .join(format!("{TEMPORARY}placed-{}", random_name()));
+        let root = Directory::root(&self.root).map_err(failed)?;
+        let probe = format!("{TEMPORARY}probe-{}", random_name());
+        let placed = format!("{TEMPORARY}placed-{}", random_name());
         let mut found = Err(io::Error::from(io::ErrorKind::Unsupported));
         for placing in [Placing::RenameNoReplace, Placing::Link] {
-            new_file(&probe).map_err(failed)?;
-            found = place(placing, &probe, &placed).map(|_| placing);
-            let _ = fs::remove_file(&probe);
-            let _ = fs::remove_file(&placed);
+            root.create(&probe).map_err(failed)?;
+            found = place(placing, &root, &probe, &placed).map(|_| placing);
+            let _ = root.remove(&probe);
+            let _ = root.remove(&placed);
             if found.is_ok() {
                 break;
             }
@@ -174,48 +177,57 @@ impl DirStore {
             .map_or_else(Utc::now, |clock| (clock.0)())
     }
 
-    fn path(&self, operation: Operation, key: &str) -> Result<PathBuf, StoreError> {
+    /// Where an object lies. Its directory is there, and is reached without a symbolic link.
+    fn spot<'k>(&self, operation: Operation, key: &'k str) -> Result<Spot<'k>, StoreError> {
         check_key(operation, &self.url, key)?;
-        Ok(self.root.join(key))
+        let (above, name) = split(key);
+        let directory = Directory::root(&self.root).and_then(|root| root.below(above));
+        let directory = directory.map_err(|error| self.absent_or(operation, key, error))?;
+        Ok(Spot { directory, name })
     }
 
     /// Opens an object for reading; what is no regular file is none.
-    fn object(&self, operation: Operation, locator: &Locator) -> Result<(File, u64), StoreError> {
-        let key = locator.0.as_str();
-        let path = self.path(operation, key)?;
+    fn object(
+        &self,
+        operation: Operation,
+        key: &str,
+        spot: &Spot<'_>,
+    ) -> Result<(File, FileStat), StoreError> {
         let no_object = || StoreError::new(ErrorKind::NotAnObject, operation, key, &self.url);
-        let file = open_file(&path).map_err(|error| {
-            // ELOOP: a symbolic link, which is never followed out of the store.
-            match Errno::from_io_error(&error) {
-                Some(Errno::LOOP) => no_object(),
-                _ => self.absent_or(operation, key, error),
-            }
-        })?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| StoreError::from_io(operation, key, &self.url, error))?;
-        if !metadata.is_file() {
-            return Err(no_object());
+        let opened = spot.directory.open(spot.name);
+        let opened =
+            opened.and_then(|file| fstat(&file).map(|stat| (file, stat)).map_err(Into::into));
+        match opened {
+            Ok((_, stat)) if kind(&stat) != FileType::RegularFile => Err(no_object()),
+            Ok(opened) => Ok(opened),
+            Err(error) if is_link(&error) => Err(no_object()),
+            Err(error) => Err(self.absent_or(operation, key, error)),
         }
-        Ok((file, metadata.len()))
     }
 
     /// What is remembered of an object that lies in a class.
-    fn cold(&self, operation: Operation, key: &str) -> Result<Option<Cold>, StoreError> {
-        let path = self.path(operation, key)?;
-        Cold::read(&path).map_err(|error| StoreError::from_io(operation, key, &self.url, error))
+    fn cold(
+        &self,
+        operation: Operation,
+        key: &str,
+        spot: &Spot<'_>,
+    ) -> Result<Option<Cold>, StoreError> {
+        Cold::read(&spot.directory, key)
+            .map_err(|error| StoreError::from_io(operation, key, &self.url, error))
     }
 
     /// Opens an object to read what is in it, which a cold class refuses.
     fn readable(&self, locator: &Locator) -> Result<(File, u64), StoreError> {
-        let opened = self.object(Operation::Get, locator)?;
-        let cold = self.cold(Operation::Get, &locator.0)?;
+        let key = locator.0.as_str();
+        let spot = self.spot(Operation::Get, key)?;
+        let (file, stat) = self.object(Operation::Get, key, &spot)?;
+        let cold = self.cold(Operation::Get, key, &spot)?;
         match cold.map(|cold| cold.readability(self.machine_now())) {
-            None | Some(Readability::Always | Readability::Until(..)) => Ok(opened),
+            None | Some(Readability::Always | Readability::Until(..)) => Ok((file, length(&stat))),
             Some(Readability::Cold(_) | Readability::Thawing(_)) => Err(StoreError::new(
                 ErrorKind::Cold,
                 Operation::Get,
-                &locator.0,
+                key,
                 &self.url,
             )),
         }
@@ -234,20 +246,23 @@ impl DirStore {
     }
 }
 
-/// Opens a file for reading, unless a symbolic link stands there, and waits for no pipe's writer.
-fn open_file(path: &Path) -> io::Result<File> {
-    let flags =
-        i32::try_from(OFlags::NOFOLLOW.bits() | OFlags::NONBLOCK.bits()).expect("flags fit");
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
+/// What a listing tells of a file.
+fn told(stat: &FileStat, cold: Option<Cold>) -> Stat {
+    Stat {
+        bytes: length(stat),
+        sha256: None,
+        modified: modified(stat),
+        class: cold.map(|cold| cold.class),
+    }
 }
 
-fn stat(metadata: &fs::Metadata, cold: Option<Cold>) -> io::Result<Stat> {
-    Ok(Stat {
-        bytes: metadata.len(),
-        sha256: None,
-        modified: metadata.modified()?.into(),
-        class: cold.map(|cold| cold.class),
-    })
+fn length(stat: &FileStat) -> u64 {
+    u64::try_from(stat.st_size).expect("no file's length is negative")
+}
+
+fn modified(stat: &FileStat) -> DateTime<Utc> {
+    let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
+    DateTime::from_timestamp(stat.st_mtime, nanoseconds).unwrap_or_default()
 }
 
 impl Store for DirStore {
@@ -257,21 +272,12 @@ impl Store for DirStore {
 
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
         let key = object.key;
-        let path = self.path(Operation::Put, key)?;
-        if !self.root.is_dir() {
-            // Never made on the way: it may be a mount point without its filesystem.
-            return Err(StoreError::new(
-                ErrorKind::MissingRoot,
-                Operation::Put,
-                key,
-                &self.url,
-            ));
-        }
+        check_key(Operation::Put, &self.url, key)?;
         let locator = self.locate(key);
-        match self.write_and_place(&path, object) {
+        match self.write_and_place(object) {
             Ok(Placed::Moved | Placed::Linked) => Ok(Put::Created(locator)),
             Ok(Placed::Existed) => Ok(Put::Existed(locator)),
-            Err(error) => Err(StoreError::from_io(Operation::Put, key, &self.url, error)),
+            Err(error) => Err(self.absent_or(Operation::Put, key, error)),
         }
     }
 
@@ -315,11 +321,10 @@ impl Store for DirStore {
     }
 
     fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
-        let (file, _) = self.object(Operation::Stat, locator)?;
-        let cold = self.cold(Operation::Stat, &locator.0)?;
-        file.metadata()
-            .and_then(|metadata| stat(&metadata, cold))
-            .map_err(|error| StoreError::from_io(Operation::Stat, &locator.0, &self.url, error))
+        let key = locator.0.as_str();
+        let spot = self.spot(Operation::Stat, key)?;
+        let (_, stat) = self.object(Operation::Stat, key, &spot)?;
+        Ok(told(&stat, self.cold(Operation::Stat, key, &spot)?))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
@@ -328,17 +333,15 @@ impl Store for DirStore {
 
     fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
         let key = locator.0.as_str();
-        let path = self.path(Operation::Delete, key)?;
         let failed = |error| self.absent_or(Operation::Delete, key, error);
-        let parent = path.parent().expect("a key has a parent");
-        let _lock = Lock::over(&path);
-        let deleted = match fs::remove_file(&path) {
+        let spot = match self.spot(Operation::Delete, key) {
+            Err(error) if error.is_not_found() => return Ok(Deleted::Absent),
+            spot => spot?,
+        };
+        let _lock = Lock::over(&spot);
+        let deleted = match spot.directory.remove(spot.name) {
             Ok(()) => {
-                match sync_directory(parent) {
-                    // Another deleter has removed the directory since.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    synced => synced.map_err(failed)?,
-                }
+                spot.sync().map_err(failed)?;
                 Deleted::Removed
             }
             Err(error) => match failed(error) {
@@ -346,17 +349,21 @@ impl Store for DirStore {
                 error => return Err(error),
             },
         };
-        Cold::forget(&path).map_err(failed)?;
+        Cold::forget(&spot).map_err(failed)?;
         // An archive's directory goes with the last of its objects: one that holds something stays.
-        if parent != self.root {
-            let _ = fs::remove_dir(parent);
+        if let Some((directory, _)) = key.rsplit_once('/') {
+            let (above, name) = split(directory);
+            let above = Directory::root(&self.root).and_then(|root| root.below(above));
+            let _ = above.and_then(|above| above.remove_empty(name));
         }
         Ok(deleted)
     }
 
     fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
-        self.object(Operation::Stat, locator)?;
-        let cold = self.cold(Operation::Stat, &locator.0)?;
+        let key = locator.0.as_str();
+        let spot = self.spot(Operation::Stat, key)?;
+        self.object(Operation::Stat, key, &spot)?;
+        let cold = self.cold(Operation::Stat, key, &spot)?;
         Ok(cold.map_or(Readability::Always, |cold| {
             cold.readability(self.machine_now())
         }))
@@ -364,12 +371,12 @@ impl Store for DirStore {
 
     fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
         let key = locator.0.as_str();
-        let path = self.path(Operation::Thaw, key)?;
+        let spot = self.spot(Operation::Thaw, key)?;
         let now = self.machine_now();
         let delay = self.played.and_then(|played| played.delay);
-        let _lock = Lock::over(&path);
-        self.object(Operation::Thaw, locator)?;
-        let Some(before) = self.cold(Operation::Thaw, key)? else {
+        let _lock = Lock::over(&spot);
+        self.object(Operation::Thaw, key, &spot)?;
+        let Some(before) = self.cold(Operation::Thaw, key, &spot)? else {
             return Ok(Thaw::NotCold);
         };
         let mut cold = before;
@@ -378,7 +385,7 @@ impl Store for DirStore {
                 .because(refused)
         })?;
         if cold != before {
-            cold.write(&path)
+            cold.write(&spot)
                 .map_err(|error| StoreError::from_io(Operation::Thaw, key, &self.url, error))?;
         }
         Ok(answer)
@@ -390,10 +397,11 @@ impl Store for DirStore {
             return Ok((clock.0)());
         }
         let failed = |error| self.absent_or(Operation::Clock, "", error);
-        let temporary = Temporary::beside(&self.root.join("clock")).map_err(failed)?;
-        let made = fs::symlink_metadata(temporary.path()).and_then(|made| made.modified());
-        temporary.remove();
-        Ok(made.map_err(failed)?.into())
+        let root = Directory::root(&self.root).map_err(failed)?;
+        let temporary = Temporary::in_directory(&root).map_err(failed)?;
+        let made = root.stat(temporary.name());
+        temporary.remove(&root);
+        Ok(modified(&made.map_err(failed)?))
     }
 
     fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {

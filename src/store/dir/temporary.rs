@@ -3,37 +3,38 @@
 //! Whoever writes one holds its lock until it has its name or is gone. A lock dies with its
 //! process, so that what nobody locks is nobody's: no clock has a say in it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FileType, FlockOperation, flock};
 
-use super::{DirStore, TEMPORARY, open_file};
+use super::directory::Directory;
+use super::place::random_name;
+use super::{DirStore, TEMPORARY};
 use crate::store::error::{Operation, StoreError};
-use crate::store::place::{new_file, random_name};
+use crate::store::key::is_key;
 use crate::store::rate::Paced;
 use crate::store::{RateLimit, Swept};
 
-/// A file that is being written, beside its place.
+/// A file that is being written, in the directory of its place.
 pub(super) struct Temporary {
-    path: PathBuf,
+    name: String,
     /// Held for its lock.
     file: File,
 }
 
 impl Temporary {
-    /// A new file beside that place.
-    pub(super) fn beside(place: &Path) -> io::Result<Self> {
+    /// A new file in that directory.
+    pub(super) fn in_directory(directory: &Directory) -> io::Result<Self> {
         loop {
-            let path = place.with_file_name(format!("{TEMPORARY}{}", random_name()));
-            let file = new_file(&path)?;
+            let name = format!("{TEMPORARY}{}", random_name());
+            let file = directory.create(&name)?;
             // A filesystem without locks: what its writers leave is never swept.
             let _ = flock(&file, FlockOperation::LockExclusive);
             // Between its making and its lock it may have been swept.
             if file.metadata()?.nlink() > 0 {
-                return Ok(Self { path, file });
+                return Ok(Self { name, file });
             }
         }
     }
@@ -44,62 +45,71 @@ impl Temporary {
         self.file.sync_all()
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Removes it, or the name that it had until it got its own.
-    pub(super) fn remove(self) {
-        let _ = fs::remove_file(&self.path);
+    pub(super) fn remove(self, directory: &Directory) {
+        let _ = directory.remove(&self.name);
     }
 }
 
 impl DirStore {
     /// Removes the temporary files below a directory that no writer holds.
     pub(super) fn sweep_below(&self, prefix: &str) -> Result<Swept, StoreError> {
-        let directory = prefix
-            .rsplit_once('/')
-            .map_or("", |(directory, _)| directory);
+        let above = prefix.rsplit_once('/').map_or("", |(above, _)| above);
         let mut swept = Swept::default();
-        sweep_directory(&self.root.join(directory), &mut swept)
+        let directory = Directory::root(&self.root).and_then(|root| root.below(above));
+        unless_gone(directory)
+            .and_then(|directory| match directory {
+                Some(directory) => sweep_directory(&directory, above, &mut swept),
+                None => Ok(()),
+            })
             .map_err(|error| StoreError::from_io(Operation::Delete, prefix, &self.url, error))?;
         Ok(swept)
     }
 }
 
-fn sweep_directory(directory: &Path, swept: &mut Swept) -> io::Result<()> {
-    let items = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        items => items?,
-    };
-    for item in items {
-        let item = item?;
-        let kind = item.file_type()?;
-        let name = item.file_name();
-        let is_temporary = name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
-        if kind.is_dir() {
-            sweep_directory(&item.path(), swept)?;
-        } else if kind.is_file()
-            && is_temporary
-            && let Some(bytes) = remove_if_dead(&item.path())?
+/// `path` is the directory's, below the root.
+fn sweep_directory(directory: &Directory, path: &str, swept: &mut Swept) -> io::Result<()> {
+    let mut below = Vec::new();
+    for item in directory.names()? {
+        let (name, kind) = item?;
+        if kind == FileType::Directory {
+            let inside = format!("{path}/{name}");
+            // Where no object can lie nothing was written. And a key's length bounds the depth.
+            if is_key(inside.trim_start_matches('/')) {
+                below.push((name, inside));
+            }
+        } else if kind == FileType::RegularFile
+            && name.starts_with(TEMPORARY)
+            && let Some(bytes) = remove_if_dead(directory, &name)?
         {
             swept.files += 1;
             swept.bytes += bytes;
         }
     }
+    for (name, path) in below {
+        if let Some(directory) = unless_gone(directory.child(&name))? {
+            sweep_directory(&directory, &path, swept)?;
+        }
+    }
     Ok(())
 }
 
+/// Nothing, where another was faster to remove it.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
 /// Removes a temporary file unless its writer lives; its length if it did.
-fn remove_if_dead(path: &Path) -> io::Result<Option<u64>> {
-    let gone = |error: io::Error| match error.kind() {
-        // Its writer was faster.
-        io::ErrorKind::NotFound => Ok(None),
-        _ => Err(error),
-    };
-    let file = match open_file(path) {
-        Ok(file) => file,
-        Err(error) => return gone(error),
+fn remove_if_dead(directory: &Directory, name: &str) -> io::Result<Option<u64>> {
+    let Some(file) = unless_gone(directory.open(name))? else {
+        return Ok(None);
     };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
@@ -111,14 +121,14 @@ fn remove_if_dead(path: &Path) -> io::Result<Option<u64>> {
         Err(errno) => return Err(errno.into()),
     }
     let bytes = file.metadata()?.len();
-    match fs::remove_file(path) {
-        Ok(()) => Ok(Some(bytes)),
-        Err(error) => gone(error),
-    }
+    Ok(unless_gone(directory.remove(name))?.map(|()| bytes))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
     use crate::model::Sha256;
     use crate::store::{NewObject, Role, Store as _};
@@ -142,9 +152,10 @@ mod tests {
         }
         let archive = root.path().join("home/archives/a");
         let place = archive.join("000001-2.zst.age");
-        let mut living = Temporary::beside(&place).unwrap();
+        let directory = Directory::root(&archive).unwrap();
+        let mut living = Temporary::in_directory(&directory).unwrap();
         living.write(b"living", None).unwrap();
-        let mut dead = Temporary::beside(&place).unwrap();
+        let mut dead = Temporary::in_directory(&directory).unwrap();
         dead.write(b"dead, and its lock with it", None).unwrap();
         drop(dead);
         let elsewhere = root.path().join("mail/archives/b/.tmp-0000000000000000");
@@ -158,19 +169,13 @@ mod tests {
                 bytes: 26
             }
         );
-        let left = living
-            .path()
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let left = living.name().to_owned();
         assert_eq!(names(&archive), [left, "000000-1.zst.age".to_owned()]);
         assert!(elsewhere.exists());
         assert_eq!(store.sweep("home/").unwrap(), Swept::default());
         assert_eq!(store.sweep("nowhere/").unwrap(), Swept::default());
         // The living writer comes to its end as if nothing had been.
-        fs::rename(living.path(), &place).unwrap();
+        fs::rename(archive.join(living.name()), &place).unwrap();
         assert_eq!(fs::read(&place).unwrap(), b"living");
     }
 

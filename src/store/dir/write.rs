@@ -1,40 +1,31 @@
 //! Writing an object: a temporary file, synced, then placed under its name.
 
-use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
 
 use super::DirStore;
 use super::cold::{Cold, Lock};
+use super::directory::{Directory, Spot, split};
+use super::place::{Placed, place_best};
 use super::temporary::Temporary;
 use crate::model::StorageClass;
-use crate::store::place::{Placed, place_best, sync_directory};
 use crate::store::{NewObject, Role};
 
 /// How often a directory is made that is gone again before anything is in it.
 const TRIES: usize = 16;
 
 impl DirStore {
-    /// Makes the directories above an object, each durable in its parent.
-    fn make_parents(&self, parent: &Path) -> io::Result<()> {
-        if parent == self.root || parent.is_dir() {
-            return Ok(());
-        }
-        let above = parent.parent().expect("it is below the root");
-        self.make_parents(above)?;
-        match DirBuilder::new().mode(0o700).create(parent) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => sync_directory(above),
-        }
-    }
-
-    /// A delete may remove an empty directory at any moment, but none with a file in it.
-    fn temporary_beside(&self, path: &Path, parent: &Path) -> io::Result<Temporary> {
+    /// Makes the directories above an object, and a temporary file there. A delete may remove an empty
+    /// directory at any moment, but none with a file in it. The root is never made: it may be a mount
+    /// point without its filesystem.
+    fn temporary_in(&self, above: &str) -> io::Result<(Directory, Temporary)> {
+        let root = Directory::root(&self.root)?;
         let mut tries = 0;
         loop {
-            let made = self.make_parents(parent);
-            let made = made.and_then(|()| Temporary::beside(path));
+            let directory = root.make(above);
+            let made = directory.and_then(|directory| {
+                let temporary = Temporary::in_directory(&directory)?;
+                Ok((directory, temporary))
+            });
             tries += 1;
             match made {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
@@ -43,23 +34,20 @@ impl DirStore {
         }
     }
 
-    pub(super) fn write_and_place(
-        &self,
-        path: &Path,
-        object: &NewObject<'_>,
-    ) -> io::Result<Placed> {
-        let parent = path.parent().expect("a key has a parent");
-        let mut temporary = self.temporary_beside(path, parent)?;
+    pub(super) fn write_and_place(&self, object: &NewObject<'_>) -> io::Result<Placed> {
+        let (above, name) = split(object.key);
+        let (directory, mut temporary) = self.temporary_in(above)?;
+        let spot = Spot { directory, name };
         let class = self.played.filter(|_| object.role == Role::Segment);
         let class = class.map(|played| played.class);
         let placed = temporary
             .write(&object.bytes, self.limit.as_ref())
-            .and_then(|()| self.place_into_class(temporary.path(), path, class));
+            .and_then(|()| self.place_into_class(temporary.name(), &spot, class));
         if !matches!(placed, Ok(Placed::Moved)) {
-            temporary.remove();
+            temporary.remove(&spot.directory);
         }
         // Also when it existed: whoever put it there may not have come to this yet.
-        sync_directory(parent)?;
+        spot.directory.sync()?;
         placed
     }
 
@@ -67,20 +55,20 @@ impl DirStore {
     /// what stands beside an object stays as it is.
     fn place_into_class(
         &self,
-        temporary: &Path,
-        path: &Path,
+        temporary: &str,
+        spot: &Spot<'_>,
         class: Option<StorageClass>,
     ) -> io::Result<Placed> {
-        let _lock = Lock::over(path);
-        match fs::symlink_metadata(path) {
+        let _lock = Lock::over(spot);
+        match spot.directory.stat(spot.name) {
             Ok(_) => return Ok(Placed::Existed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
         match class {
-            Some(class) => Cold::new(class).write(path)?,
-            None => Cold::forget(path)?,
+            Some(class) => Cold::new(class).write(spot)?,
+            None => Cold::forget(spot)?,
         }
-        place_best(self.placing, temporary, path)
+        place_best(self.placing, &spot.directory, temporary, spot.name)
     }
 }

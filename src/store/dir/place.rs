@@ -1,12 +1,10 @@
 //! Giving a finished file its name, without replacing another: the ways that filesystems have.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+
+use super::directory::Directory;
 
 /// How a finished file gets its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +26,12 @@ pub(super) enum Placed {
     Existed,
 }
 
-pub(super) fn place(placing: Placing, temporary: &Path, path: &Path) -> io::Result<Placed> {
+pub(super) fn place(
+    placing: Placing,
+    directory: &Directory,
+    temporary: &str,
+    name: &str,
+) -> io::Result<Placed> {
     let existed = |error: io::Error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
             Ok(Placed::Existed)
@@ -37,18 +40,18 @@ pub(super) fn place(placing: Placing, temporary: &Path, path: &Path) -> io::Resu
         }
     };
     match placing {
-        Placing::RenameNoReplace => {
-            renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE)
-                .map(|()| Placed::Moved)
-                .or_else(|errno| existed(errno.into()))
-        }
-        Placing::Link => fs::hard_link(temporary, path)
+        Placing::RenameNoReplace => directory
+            .rename_new(temporary, name)
+            .map(|()| Placed::Moved)
+            .or_else(existed),
+        Placing::Link => directory
+            .link(temporary, name)
             .map(|()| Placed::Linked)
             .or_else(existed),
-        Placing::Rename => match fs::symlink_metadata(path) {
+        Placing::Rename => match directory.stat(name) {
             Ok(_) => Ok(Placed::Existed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::rename(temporary, path).map(|()| Placed::Moved)
+                directory.rename(temporary, name).map(|()| Placed::Moved)
             }
             Err(error) => Err(error),
         },
@@ -56,23 +59,11 @@ pub(super) fn place(placing: Placing, temporary: &Path, path: &Path) -> io::Resu
 }
 
 /// Whether the filesystem does not know the operation, rather than failing at it.
-pub(super) fn is_unsupported(error: &io::Error) -> bool {
+fn is_unsupported(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM)
     ) || error.kind() == io::ErrorKind::Unsupported
-}
-
-pub(super) fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-}
-
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 pub(super) fn random_name() -> String {
@@ -82,11 +73,16 @@ pub(super) fn random_name() -> String {
 }
 
 /// Places a file in that way, or the next best one that this filesystem has.
-pub(super) fn place_best(best: Placing, temporary: &Path, path: &Path) -> io::Result<Placed> {
+pub(super) fn place_best(
+    best: Placing,
+    directory: &Directory,
+    temporary: &str,
+    name: &str,
+) -> io::Result<Placed> {
     let mut result = Err(io::Error::from(io::ErrorKind::Unsupported));
     let ways = [Placing::RenameNoReplace, Placing::Link, Placing::Rename];
     for placing in ways.into_iter().skip_while(|placing| *placing != best) {
-        result = place(placing, temporary, path);
+        result = place(placing, directory, temporary, name);
         match &result {
             Err(error) if is_unsupported(error) => {}
             _ => break,

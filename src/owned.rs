@@ -1,0 +1,322 @@
+//! Opening what the program trusts by its owner: config, kits and other identity files, the state
+//! directory.
+//!
+//! A path is walked step by step, and a file is opened before it is judged: what is read is what was
+//! judged, whatever others do meanwhile.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, fstatfs, openat, readlinkat};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::geteuid;
+
+/// As many links as the kernel follows.
+const MOST_LINKS: usize = 40;
+
+const PROC: u64 = 0x9fa0;
+/// Filesystems that keep no owners and modes: FAT, exFAT, both NTFS, and what a program serves.
+const WITHOUT_MODES: [u64; 4] = [0x4d44, 0x2011_bab0, 0x7366_746e, 0x6573_5546];
+
+/// Something to be trusted can be changed by others.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot trust {}: {fault}", path.display())]
+pub struct Untrusted {
+    /// What it is.
+    path: PathBuf,
+    fault: Fault,
+    /// Whether owner and mode can't be set there.
+    without_modes: bool,
+}
+
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+enum Fault {
+    #[error("others can write to it (mode {mode:04o})")]
+    Writable { mode: u32, owner: u32 },
+    #[error("it belongs to the user with uid {0}")]
+    Owner(u32),
+    #[error("it is a symbolic link that belongs to the user with uid {0}")]
+    Link(u32),
+}
+
+/// Why something could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The system does not let it be opened.
+    Io(io::Error),
+    /// Others can change it.
+    Untrusted(Untrusted),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Errno> for OpenError {
+    fn from(errno: Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
+
+impl Untrusted {
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        let path = shell_word(&self.path);
+        let me = geteuid();
+        let sudo = |owner: u32| {
+            if me.is_root() || me.as_raw() == owner {
+                ""
+            } else {
+                "sudo "
+            }
+        };
+        let user = if me.is_root() {
+            "root".to_owned()
+        } else {
+            me.as_raw().to_string()
+        };
+        let command = match self.fault {
+            Fault::Writable { owner, .. } => format!("{}chmod go-w {path}", sudo(owner)),
+            Fault::Owner(owner) => format!("{}chown {user}: {path}", sudo(owner)),
+            Fault::Link(owner) => {
+                let sudo = sudo(owner);
+                return format!(
+                    "name what it leads to instead, or run `{sudo}chown -h {user}: {path}`"
+                );
+            }
+        };
+        if self.without_modes {
+            let copy = shell_word(Path::new(self.path.file_name().unwrap_or_default()));
+            return format!(
+                "run `{command}`, or, as its filesystem may not keep that, copy it to a private place: \
+                 `install -m 600 {path} ~/{copy}`"
+            );
+        }
+        format!("check that nobody has changed it, then run `{command}`")
+    }
+}
+
+/// Opens a file for reading. A regular file or directory belongs to the effective user or root, and
+/// nobody else may write to it; so do the symbolic links on the way to it. What else there is, like
+/// a pipe, is nobody's to judge.
+pub fn open(path: &Path) -> Result<File, OpenError> {
+    let file = File::from(walk(path)?);
+    judge(path, &file)?;
+    Ok(file)
+}
+
+/// Refuses a file or directory that others can change. What can't be opened, because it is not there
+/// for instance, is told by what needs it.
+pub fn require(path: &Path) -> Result<(), Untrusted> {
+    match open(path) {
+        Err(OpenError::Untrusted(untrusted)) => Err(untrusted),
+        _ => Ok(()),
+    }
+}
+
+static TELL: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Has what is let pass, and yet is no good, told in that way.
+pub fn tell_warnings(tell: fn(&str)) {
+    let _ = TELL.set(tell);
+}
+
+/// Follows a path as the kernel does, but no link of somebody else.
+fn walk(path: &Path) -> Result<OwnedFd, OpenError> {
+    let open = |above: &Option<OwnedFd>, name: &OsString, flags: OFlags| {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+        retry_on_intr(|| match above {
+            Some(above) => openat(above, name, flags, Mode::empty()),
+            None => openat(CWD, name, flags, Mode::empty()),
+        })
+    };
+    let mut above = None;
+    let mut links = 0;
+    let mut left = steps(path);
+    left.reverse();
+    // An empty path, as for the kernel.
+    let mut last = OsString::new();
+    // Where it has come to.
+    let mut here = PathBuf::new();
+    while let Some(name) = left.pop() {
+        here.push(&name);
+        let step = OFlags::PATH | OFlags::NOFOLLOW;
+        // As a directory first, which has the kernel mount what is to be mounted there on the way.
+        let directory = if left.is_empty() {
+            Err(Errno::NOTDIR)
+        } else {
+            open(&above, &name, step | OFlags::DIRECTORY)
+        };
+        let found = match directory {
+            Err(Errno::NOTDIR) => open(&above, &name, step)?,
+            directory => directory?,
+        };
+        let stat = fstat(&found)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            if !left.is_empty() {
+                above = Some(found);
+            }
+            last = name;
+            continue;
+        }
+        if file_system(&found) == PROC {
+            // It leads to what is open, and not to a path.
+            if left.is_empty() {
+                last = name;
+                return Ok(open(&above, &last, OFlags::RDONLY)?);
+            }
+            above = Some(open(&above, &name, OFlags::PATH)?);
+            continue;
+        }
+        if !is_ours(&here, &stat) {
+            return Err(untrusted(&here, Fault::Link(stat.st_uid), &found));
+        }
+        here.pop();
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(Errno::LOOP.into());
+        }
+        let target = readlinkat(&found, "", Vec::new())?.into_bytes();
+        let target = PathBuf::from(OsString::from_vec(target));
+        left.extend(steps(&target).into_iter().rev());
+    }
+    Ok(open(&above, &last, OFlags::RDONLY | OFlags::NOFOLLOW)?)
+}
+
+/// The names in a path; `/` is one.
+fn steps(path: &Path) -> Vec<OsString> {
+    path.components()
+        .map(|component| match component {
+            Component::RootDir => OsString::from("/"),
+            component => component.as_os_str().to_owned(),
+        })
+        .collect()
+}
+
+fn judge(path: &Path, file: &File) -> Result<(), OpenError> {
+    let stat = fstat(file)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if !matches!(kind, FileType::RegularFile | FileType::Directory) {
+        return Ok(());
+    }
+    if !is_ours(path, &stat) {
+        return Err(untrusted(path, Fault::Owner(stat.st_uid), file));
+    }
+    if stat.st_mode & 0o022 != 0 {
+        let fault = Fault::Writable {
+            mode: stat.st_mode & 0o7777,
+            owner: stat.st_uid,
+        };
+        return Err(untrusted(path, fault, file));
+    }
+    Ok(())
+}
+
+/// Whether it belongs to the effective user or root. Who uses sudo is root already, and is warned.
+fn is_ours(path: &Path, stat: &Stat) -> bool {
+    let owner = stat.st_uid;
+    let user = geteuid();
+    if owner == 0 || owner == user.as_raw() {
+        return true;
+    }
+    let behind_sudo = std::env::var("SUDO_UID").ok();
+    let is_theirs = user.is_root() && behind_sudo.is_some_and(|uid| uid.parse() == Ok(owner));
+    if is_theirs {
+        warn(format!(
+            "{} belongs to the user who ran sudo: every program of that user can change it",
+            path.display()
+        ));
+    }
+    is_theirs
+}
+
+/// Tells a warning once.
+fn warn(text: String) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let Some(tell) = TELL.get() else { return };
+    let mut told = TOLD.lock().expect("no holder panics");
+    if !told.contains(&text) {
+        tell(&text);
+        told.insert(text);
+    }
+}
+
+fn untrusted(path: &Path, fault: Fault, found: impl std::os::fd::AsFd) -> OpenError {
+    OpenError::Untrusted(Untrusted {
+        path: path.to_owned(),
+        fault,
+        without_modes: WITHOUT_MODES.contains(&file_system(found)),
+    })
+}
+
+/// The magic number of a filesystem; 0 if it tells none.
+fn file_system(file: impl std::os::fd::AsFd) -> u64 {
+    fstatfs(file)
+        .ok()
+        .and_then(|found| u64::try_from(found.f_type).ok())
+        .unwrap_or_default()
+}
+
+/// A path as a shell takes it.
+fn shell_word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(&byte);
+    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
+        return text.into_owned();
+    }
+    let quoted = format!("'{}'", text.replace('\'', "'\\''"));
+    if text.starts_with('-') {
+        // No option.
+        return format!("./{quoted}");
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(path: &str, fault: Fault, without_modes: bool) -> String {
+        let path = path.into();
+        Untrusted {
+            path,
+            fault,
+            without_modes,
+        }
+        .hint()
+    }
+
+    #[test]
+    fn a_hint_can_be_pasted_into_a_shell() {
+        let owner = geteuid().as_raw();
+        let writable = Fault::Writable { mode: 0o666, owner };
+        for (path, word) in [
+            ("/etc/coldchain/config.toml", "/etc/coldchain/config.toml"),
+            ("/media/my stick/kit", "'/media/my stick/kit'"),
+            ("it's $(reboot)", "'it'\\''s $(reboot)'"),
+            ("-rf", "./'-rf'"),
+        ] {
+            let told = hint(path, writable, false);
+            assert!(told.ends_with(&format!("`chmod go-w {word}`")), "{told}");
+        }
+    }
+
+    #[test]
+    fn where_modes_cannot_be_set_a_copy_is_advised() {
+        let owner = geteuid().as_raw();
+        let told = hint("/mnt/kit", Fault::Writable { mode: 0o777, owner }, true);
+        assert_eq!(
+            told,
+            "run `chmod go-w /mnt/kit`, or, as its filesystem may not keep that, copy it to a private \
+             place: `install -m 600 /mnt/kit ~/kit`"
+        );
+    }
+}

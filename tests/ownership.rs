@@ -1,0 +1,308 @@
+//! What the program trusts belongs to who runs it or to root, and nobody else may write to it. And a
+//! root who lacks what makes it root is told so.
+
+mod common;
+
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::loopfs::real_btrfs_available;
+use common::machine::Machine;
+
+/// A user who is not root.
+const MALLORY: u32 = 4242;
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn give(path: &Path, owner: u32) {
+    chown(path, Some(owner), None).unwrap();
+}
+
+/// Whether owners can be changed here.
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    assert!(is_root || std::env::var_os("CI").is_none(), "not root");
+    if !is_root {
+        eprintln!("skipped: only root can give files away");
+    }
+    is_root
+}
+
+/// Runs each command, and expects that it refuses with this.
+#[track_caller]
+fn refuses(machine: &Machine, commands: &[&str], path: &str, why: &str, mend: &str) {
+    let expected = format!("error: cannot trust {path}: {why}\nhint: {mend}\n");
+    for words in commands {
+        machine.run(words).is(2, "", &expected);
+    }
+}
+
+const READS_CONFIG: [&str; 4] = ["list", "plan", "doctor", "backup"];
+const READS_KIT: [&str; 3] = [
+    "catalog check --identity $T/kit",
+    "key check --identity $T/kit",
+    "key kit --kit $T/kit",
+];
+
+fn chmod(path: &str) -> String {
+    format!("check that nobody has changed it, then run `chmod go-w {path}`")
+}
+
+fn chown_to_root(path: &str) -> String {
+    format!("check that nobody has changed it, then run `chown root: {path}`")
+}
+
+#[test]
+fn what_others_can_write_to_is_refused() {
+    let machine = Machine::fed(None);
+    for (file, modes, commands) in [
+        (
+            "config.toml",
+            [(0o666, 0o644), (0o664, 0o600)],
+            &READS_CONFIG[..],
+        ),
+        ("kit", [(0o666, 0o600), (0o620, 0o600)], &READS_KIT[..]),
+        (
+            "state",
+            [(0o777, 0o700), (0o1770, 0o755)],
+            &READS_CONFIG[..],
+        ),
+    ] {
+        let path = format!("$T/{file}");
+        for (bad, good) in modes {
+            set_mode(&machine.path(file), bad);
+            let why = format!("others can write to it (mode {bad:04o})");
+            refuses(&machine, commands, &path, &why, &chmod(&path));
+            set_mode(&machine.path(file), good);
+        }
+    }
+    assert_eq!(machine.run("list").code, Some(0));
+    assert_eq!(machine.run("key kit --kit $T/kit").code, Some(0));
+
+    // Without a config the state directory is asked for all the same, and so are the keys in it.
+    fs::remove_file(machine.path("config.toml")).unwrap();
+    set_mode(&machine.state(), 0o707);
+    let rebuild = "catalog rebuild --identity $T/kit --store file://$T/store --state-dir $T/state";
+    let why = "others can write to it (mode 0707)";
+    refuses(
+        &machine,
+        &["list --state-dir $T/state", rebuild],
+        "$T/state",
+        why,
+        &chmod("$T/state"),
+    );
+    set_mode(&machine.state(), 0o700);
+    set_mode(&machine.state().join("root.pub"), 0o666);
+    let path = "$T/state/root.pub";
+    let why = "others can write to it (mode 0666)";
+    let show = "key show --state-dir $T/state";
+    machine.write_config(&common::machine::fed_config());
+    refuses(&machine, &[show], path, why, &chmod(path));
+}
+
+#[test]
+fn what_is_another_users_is_refused_and_told_of_under_sudo() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::fed(None);
+    for (file, commands) in [
+        ("config.toml", &READS_CONFIG[..]),
+        ("kit", &READS_KIT[..]),
+        ("state", &READS_CONFIG[..]),
+    ] {
+        let path = format!("$T/{file}");
+        give(&machine.path(file), MALLORY);
+        let why = format!("it belongs to the user with uid {MALLORY}");
+        refuses(&machine, commands, &path, &why, &chown_to_root(&path));
+
+        // Whoever may become root anyhow is warned, once.
+        let words = commands[commands.len() - 1];
+        let words = if file == "kit" { words } else { "list" };
+        let mut sudo = machine.command(words);
+        let ran = machine.run_command(sudo.env("SUDO_UID", MALLORY.to_string()));
+        let warning = format!(
+            "warning: {path} belongs to the user who ran sudo: every program of that user can change it\n"
+        );
+        assert_eq!((ran.code, &*ran.stderr), (Some(0), &*warning), "{file}");
+        give(&machine.path(file), MALLORY);
+        let mut other = machine.command(words);
+        let ran = machine.run_command(other.env("SUDO_UID", "4243"));
+        assert_eq!(ran.code, Some(2), "sudo by somebody else: {ran:?}");
+        give(&machine.path(file), 0);
+    }
+}
+
+#[test]
+fn a_link_of_another_user_is_not_followed() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::fed(None);
+    let sticky = machine.path("tmp");
+    fs::create_dir(&sticky).unwrap();
+    set_mode(&sticky, 0o1777);
+    for (name, target) in [
+        ("file", "../config.toml"),
+        ("directory", ".."),
+        ("kit", "../kit"),
+        ("state", "../state"),
+    ] {
+        symlink(target, sticky.join(name)).unwrap();
+    }
+    let all = [
+        ("file", "list --config $T/tmp/file"),
+        ("directory", "list --config $T/tmp/directory/config.toml"),
+        ("kit", "key kit --kit $T/tmp/kit"),
+        ("state", "list --state-dir $T/tmp/state"),
+    ];
+    for (name, words) in all {
+        assert_eq!(machine.run(words).code, Some(0), "{words}");
+        let link = sticky.join(name);
+        lchown(&link, Some(MALLORY), None).unwrap();
+        let path = format!("$T/tmp/{name}");
+        let why = format!("it is a symbolic link that belongs to the user with uid {MALLORY}");
+        let mend = format!("name what it leads to instead, or run `chown -h root: {path}`");
+        refuses(&machine, &[words], &path, &why, &mend);
+    }
+    // A chain of root's own, as a store of packages makes it.
+    symlink("config.toml", machine.path("second")).unwrap();
+    symlink(machine.path("second"), machine.path("first")).unwrap();
+    assert_eq!(machine.run("list --config $T/first").code, Some(0));
+    symlink("circle", machine.path("circle")).unwrap();
+    let ran = machine.run("list --config $T/circle");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let ran = machine.run("list --config $T/tmp/nothing");
+    assert!(ran.stderr.contains("does not exist"), "{ran:?}");
+}
+
+/// A pipe has an owner, but whoever gave it chose what is in it.
+#[test]
+fn a_pipe_is_taken_as_it_is() {
+    let machine = Machine::fed(None);
+    for words in [
+        "list --config /dev/stdin",
+        "key check --identity /dev/stdin",
+        "key check --identity /proc/self/fd/0",
+    ] {
+        let file = if words.contains("config") {
+            "config.toml"
+        } else {
+            "kit"
+        };
+        let text = fs::read(machine.path(file)).unwrap();
+        let ran = machine.run_with(words, &text);
+        assert_eq!((ran.code, &*ran.stderr), (Some(0), ""), "{words}: {ran:?}");
+    }
+    let mut shell = Command::new("bash")
+        .args(["-c", "\"$0\" key check --identity <(cat kit)"])
+        .arg(env!("CARGO_BIN_EXE_coldchain"))
+        .env("COLDCHAIN_CONFIG", machine.path("config.toml"))
+        .current_dir(machine.path(""))
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    shell.stdin.take().unwrap().write_all(b"").unwrap();
+    assert!(shell.wait().unwrap().success());
+    // A file is one also there.
+    set_mode(&machine.path("config.toml"), 0o666);
+    let mut command = machine.command("list --config /dev/stdin");
+    command.stdin(fs::File::open(machine.path("config.toml")).unwrap());
+    assert_eq!(machine.run_command(&mut command).code, Some(2));
+}
+
+#[test]
+fn a_user_trusts_what_is_their_own_and_what_is_roots() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::fed(None);
+    let everything = machine.path("");
+    let as_mallory = |words: &str| {
+        let mut command = Command::new("setpriv");
+        let (uid, gid) = (format!("--reuid={MALLORY}"), format!("--regid={MALLORY}"));
+        command
+            .args([uid.as_str(), gid.as_str(), "--clear-groups"])
+            .arg(env!("CARGO_BIN_EXE_coldchain"))
+            .args(words.split_whitespace().map(|word| machine.fill(word)))
+            .env("COLDCHAIN_CONFIG", machine.path("config.toml"))
+            .current_dir("/")
+            .stdin(Stdio::null());
+        machine.run_command(&mut command)
+    };
+    let given = Command::new("chown")
+        .args(["-R", &MALLORY.to_string()])
+        .arg(&everything)
+        .status();
+    assert!(given.unwrap().success());
+    if as_mallory("--version").code != Some(0) {
+        eprintln!("skipped: the program lies where another user can't run it");
+        return;
+    }
+    assert_eq!(as_mallory("list").code, Some(0));
+    let config = machine.path("config.toml");
+    give(&config, 0);
+    assert_eq!(as_mallory("list").code, Some(0), "root may do it anyhow");
+    give(&config, 4243);
+    let expected = format!(
+        "error: cannot trust $T/config.toml: it belongs to the user with uid 4243\n\
+         hint: check that nobody has changed it, then run `sudo chown {MALLORY}: $T/config.toml`\n"
+    );
+    as_mallory("list").is(2, "", &expected);
+    give(&config, MALLORY);
+    set_mode(&config, 0o666);
+    let ran = as_mallory("list");
+    assert!(
+        ran.stderr.ends_with("`chmod go-w $T/config.toml`\n"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_root_without_its_capability_or_in_a_user_namespace_is_told_so() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::with_subvolume(256);
+    let ran = machine.run("backup --date-override 2024-01-01");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let run_under = |wrapper: &[&str], words: &str| {
+        let mut command = Command::new(wrapper[0]);
+        command
+            .args(&wrapper[1..])
+            .arg(env!("CARGO_BIN_EXE_coldchain"))
+            .args(words.split_whitespace().map(|word| machine.fill(word)))
+            .env("COLDCHAIN_CONFIG", machine.path("config.toml"))
+            .current_dir(machine.path(""))
+            .stdin(Stdio::null());
+        machine.run_command(&mut command)
+    };
+    fs::create_dir(machine.btrfs().root().join("back")).unwrap();
+    for words in [
+        "backup --date-override 2024-01-07",
+        "restore home --to $FS/back --identity $T/kit --yes",
+        "verify --drill --identity $T/kit",
+    ] {
+        for (wrapper, why) in [
+            (
+                &["setpriv", "--bounding-set=-sys_admin"][..],
+                "root lacks the capability CAP_SYS_ADMIN",
+            ),
+            (
+                &["unshare", "--user", "--map-root-user"][..],
+                "root of a user namespace cannot send or receive subvolumes",
+            ),
+        ] {
+            let ran = run_under(wrapper, words);
+            assert_eq!(ran.code, Some(8), "{words}: {ran:?}");
+            assert!(ran.stderr.contains(why), "{words}: {ran:?}");
+            assert!(ran.stderr.contains("\nhint: "), "{words}: {ran:?}");
+        }
+    }
+    assert_eq!(machine.archived(), ["2024-01-01 full"]);
+}
