@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -122,6 +122,14 @@ pub fn require(path: &Path) -> Result<(), Untrusted> {
     }
 }
 
+/// The same for a file or directory that is open already.
+pub fn require_open(path: &Path, file: impl AsFd) -> Result<(), Untrusted> {
+    match judge(path, file) {
+        Err(OpenError::Untrusted(untrusted)) => Err(untrusted),
+        _ => Ok(()),
+    }
+}
+
 static TELL: OnceLock<fn(&str)> = OnceLock::new();
 
 /// Has what is let pass, and yet is no good, told in that way.
@@ -201,8 +209,8 @@ fn steps(path: &Path) -> Vec<OsString> {
         .collect()
 }
 
-fn judge(path: &Path, file: &File) -> Result<(), OpenError> {
-    let stat = fstat(file)?;
+fn judge(path: &Path, file: impl AsFd) -> Result<(), OpenError> {
+    let stat = fstat(&file)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     if !matches!(kind, FileType::RegularFile | FileType::Directory) {
         return Ok(());
@@ -249,7 +257,7 @@ fn warn(text: String) {
     }
 }
 
-fn untrusted(path: &Path, fault: Fault, found: impl std::os::fd::AsFd) -> OpenError {
+fn untrusted(path: &Path, fault: Fault, found: impl AsFd) -> OpenError {
     OpenError::Untrusted(Untrusted {
         path: path.to_owned(),
         fault,
@@ -258,7 +266,7 @@ fn untrusted(path: &Path, fault: Fault, found: impl std::os::fd::AsFd) -> OpenEr
 }
 
 /// The magic number of a filesystem; 0 if it tells none.
-fn file_system(file: impl std::os::fd::AsFd) -> u64 {
+fn file_system(file: impl AsFd) -> u64 {
     fstatfs(file)
         .ok()
         .and_then(|found| u64::try_from(found.f_type).ok())

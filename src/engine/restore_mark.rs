@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -17,10 +16,11 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::btrfs::HeldDirectory;
-use crate::engine::restore_place::{in_the_way, require_private};
+use crate::engine::restore_place::in_the_way;
 use crate::engine::source::random_bytes;
 use crate::error::Error;
 use crate::model::{LedgerId, SourceName, SubvolumeIdentity, Uuid};
+use crate::owned::require_open;
 
 const NAME: &str = ".coldchain-restore.json";
 
@@ -141,7 +141,7 @@ impl Mark {
         if !metadata.is_file() || metadata.len() > LONGEST {
             return Err(in_the_way(&path, "it is not a file that a restore wrote"));
         }
-        require_private(&path, metadata.uid(), metadata.mode())?;
+        require_open(&path, &file)?;
         let mut text = Vec::new();
         file.take(LONGEST)
             .read_to_end(&mut text)

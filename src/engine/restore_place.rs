@@ -9,12 +9,11 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 
-use rustix::process::geteuid;
-
 use crate::btrfs::{BtrfsError, HeldDirectory, MadeAs};
 use crate::engine::restore_mark::{Mark, lock, remove_unfinished};
 use crate::error::Error;
 use crate::model::{LedgerId, SourceName};
+use crate::owned::require_open;
 
 const STAGING: &str = ".coldchain-staging";
 
@@ -39,15 +38,14 @@ impl RestorePlace {
             return Ok(None);
         };
         let path = directory.path().to_owned();
-        let stat = directory.stat()?;
-        require_private(&path, stat.st_uid, stat.st_mode)?;
+        require_open(&path, &directory)?;
         // Before the mark is read: another restore may be at work on what it names.
         let held = lock(&directory, source)?;
         remove_unfinished(&directory)?;
         let Some(mark) = Mark::read(&directory)? else {
             let names = directory.names()?;
-            if !names.iter().all(|name| name == STAGING.as_bytes()) || stat.st_mode & 0o777 != 0o700
-            {
+            let mode = directory.stat()?.st_mode;
+            if !names.iter().all(|name| name == STAGING.as_bytes()) || mode & 0o777 != 0o700 {
                 return Err(in_the_way(&path, "no restore of coldchain made it"));
             }
             // An interrupted restore made it, and came no further. A version before this one made a plain
@@ -75,8 +73,7 @@ impl RestorePlace {
         let name = OsStr::new(source.as_str());
         let directory = to.make(name, MadeAs::Subvolume)?;
         // If `DIR` is somebody else's, what was opened may be another by now.
-        let stat = directory.stat()?;
-        require_private(directory.path(), stat.st_uid, stat.st_mode)?;
+        require_open(directory.path(), &directory)?;
         let held = lock(&directory, source)?;
         if !directory.names()?.is_empty() {
             return Err(in_the_way(directory.path(), "it was put there just now"));
@@ -107,8 +104,7 @@ impl RestorePlace {
             Some(found) => found,
             None => self.directory.make(name, MadeAs::Directory)?,
         };
-        let stat = staging.stat()?;
-        require_private(staging.path(), stat.st_uid, stat.st_mode)?;
+        require_open(staging.path(), &staging)?;
         Ok(staging)
     }
 
@@ -127,26 +123,6 @@ pub(super) fn enter(
         Err(BtrfsError::NotADirectory { path }) => Err(in_the_way(&path, "it is not a directory")),
         found => Ok(found?),
     }
-}
-
-/// Refuses what somebody else than this user may change.
-pub(super) fn require_private(path: &Path, owner: u32, mode: u32) -> Result<(), Error> {
-    let own = geteuid().as_raw();
-    let shown = path.display();
-    if owner != own {
-        let what = format!(
-            "it belongs to the user {owner}, who may change what is restored; if it is yours, run `chown {own} {shown}`"
-        );
-        return Err(in_the_way(path, &what));
-    }
-    if mode & 0o022 != 0 {
-        let what = format!(
-            "others may write to it (mode {:o}); if nobody did, run `chmod go-w {shown}`",
-            mode & 0o7777
-        );
-        return Err(in_the_way(path, &what));
-    }
-    Ok(())
 }
 
 /// That something stands where the restore would go.

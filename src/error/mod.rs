@@ -33,7 +33,7 @@ pub enum Error {
     Config(#[from] ConfigError),
     /// A kit or the state directory can be changed by others.
     #[error(transparent)]
-    Untrusted(Untrusted),
+    Untrusted(#[from] Untrusted),
     /// Something typed is no name, date or id.
     #[error(transparent)]
     Id(#[from] IdError),
