@@ -13,7 +13,6 @@ pub(crate) struct HostileArchive {
     pub(crate) uuid: [u8; 16],
     pub(crate) ctransid: u64,
     pub(crate) parent: Option<[u8; 16]>,
-    pub(crate) protocol: u32,
     pub(crate) stream: Vec<u8>,
 }
 
@@ -226,7 +225,6 @@ impl<'a> Writing<'a> {
                 uuid: self.uuids[at],
                 ctransid: 10,
                 parent: at.checked_sub(1).map(|at| self.uuids[at]),
-                protocol: self.protocol,
             })
             .collect();
         HostileChain {

@@ -9,9 +9,6 @@ use super::hostile_chain::HostileChain;
 use super::shelf::Shelf;
 use super::ways::{Ended, WAYS, Way};
 
-/// So many chains lie in one ledger.
-const CHAINS_PER_LEDGER: u64 = 8;
-
 /// What came of the chains.
 #[derive(Default)]
 struct Tally {
@@ -31,38 +28,38 @@ fn nothing_around_the_target_is_touched_by_random_hostile_chains() {
     let first: u64 = number("COLDCHAIN_HOSTILE_FIRST").unwrap_or(0);
     let asked: Option<u64> = number("COLDCHAIN_HOSTILE_CHAINS");
     let chains = asked.unwrap_or(100);
-    let mut ground = Ground::new();
-    let mut before = ground.look();
-    let mut shelf = Shelf::new();
+    let mut world = World::new();
     let mut tally = Tally::default();
     for chain in first..first + chains {
-        if chain % CHAINS_PER_LEDGER == 0 {
-            shelf = Shelf::new();
+        let hostile = Seeded { seed, chain };
+        // A restore each time; the other ways take turns where there are few chains. The script of the
+        // page reads the whole ledger, so that has no other chain then.
+        let taken = WAYS.into_iter().filter(|way| match way {
+            Way::Restore => true,
+            Way::ByHand => asked.is_some() || chain % 16 == 0,
+            Way::Drill => asked.is_some() || chain % 4 == 1,
+            Way::Explain => asked.is_some() || chain % 4 == 2,
+        });
+        if chain == first || chain % (if asked.is_some() { 2 } else { 16 }) == 0 {
+            world.shelf = Shelf::new();
         }
-        let seeded = seed.wrapping_mul(1_000_003).wrapping_add(chain);
-        let hostile = HostileChain::random(seeded, &shelf.dates(), &ground.aims());
-        shelf.put(&hostile);
-        let date = hostile.archives.last().unwrap().date.clone();
-        for (at, way) in (0..).zip(WAYS) {
-            // A restore each time; the other ways take turns where there are few chains.
-            if asked.is_none() && at > 0 && chain % 6 != at {
-                continue;
-            }
-            let ended = way.run(shelf.machine(), &ground, &date);
-            let touched = ground.touched(&before);
-            tally.count(way, &hostile, &ended, &touched);
+        let mut put = hostile.put(&mut world);
+        for way in taken {
+            let date = put.archives.last().unwrap().date.clone();
+            let ended = way.run(world.shelf.machine(), &world.ground, &date);
+            let touched = world.ground.touched(&world.before);
+            tally.count(way, &put, &ended, &touched);
             if let Some(failure) = failure(&ended, &touched) {
                 tally.failures.push(format!(
-                    "{way:?} of chain {chain} ({}): {failure}; repeat it with \
-                     COLDCHAIN_SEED={seed} COLDCHAIN_HOSTILE_FIRST={chain} COLDCHAIN_HOSTILE_CHAINS=1",
-                    hostile.kinds.join("; ")
+                    "{way:?} of chain {chain} ({}): {failure}; repeat it with COLDCHAIN_SEED={seed} \
+                     COLDCHAIN_HOSTILE_FIRST={chain} COLDCHAIN_HOSTILE_CHAINS=1",
+                    put.kinds.join("; ")
                 ));
             }
-            ground.clear();
+            world.ground.clear();
             if !touched.is_empty() {
-                (ground, before) = anew();
-                shelf = Shelf::new();
-                break;
+                world = World::new();
+                put = hostile.put(&mut world);
             }
         }
     }
@@ -75,11 +72,39 @@ fn nothing_around_the_target_is_touched_by_random_hostile_chains() {
     );
 }
 
-/// Another ground: the last one is trodden.
-fn anew() -> (Ground, Seen) {
-    let ground = Ground::new();
-    let before = ground.look();
-    (ground, before)
+/// A ground, how it was at first, and a store.
+struct World {
+    ground: Ground,
+    before: Seen,
+    shelf: Shelf,
+}
+
+impl World {
+    fn new() -> Self {
+        let ground = Ground::new();
+        Self {
+            before: ground.look(),
+            ground,
+            shelf: Shelf::new(),
+        }
+    }
+}
+
+/// Which random chain.
+struct Seeded {
+    seed: u64,
+    chain: u64,
+}
+
+impl Seeded {
+    /// Puts it into the store, against what it aims at there.
+    fn put(&self, world: &mut World) -> HostileChain {
+        let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(self.chain);
+        let aims = world.ground.aims();
+        let hostile = HostileChain::random(seed, &world.shelf.dates(), &aims);
+        world.shelf.put(&hostile);
+        hostile
+    }
 }
 
 fn failure(ended: &Ended, touched: &[String]) -> Option<String> {

@@ -55,7 +55,7 @@ impl Ended {
             "carried out"
         } else if says("the send stream is refused") || says("the stream is refused") {
             "refused by the guard"
-        } else if says("btrfs receive") || says("ERROR: ") || says("was not received") {
+        } else if says("btrfs receive") || says("`btrfs` ended") || says("ERROR: ") || says("was not received") {
             "refused by receive"
         } else {
             "refused otherwise"
