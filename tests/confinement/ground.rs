@@ -76,10 +76,6 @@ impl Ground {
         ground
     }
 
-    pub(crate) fn fs(&self) -> &LoopFs {
-        &self.fs
-    }
-
     /// The directory that restores go to.
     pub(crate) fn to(&self) -> PathBuf {
         self.fs.path("outer/dir")
@@ -95,9 +91,14 @@ impl Ground {
         self.to().join("by-hand")
     }
 
-    /// A directory on another filesystem.
-    pub(crate) fn outside(&self) -> &Path {
-        self.outside.path()
+    /// A canary file on another filesystem.
+    pub(crate) fn canary(&self) -> PathBuf {
+        self.outside.path().join("canary.txt")
+    }
+
+    /// The canary subvolume.
+    pub(crate) fn subvolume(&self) -> PathBuf {
+        self.fs.path("outer/canary")
     }
 
     pub(crate) fn aims(&self) -> Aims {
@@ -132,7 +133,13 @@ impl Ground {
         // What is made and removed in it changes its times.
         let to = self.to();
         let stat = fs::symlink_metadata(&to).unwrap();
-        let facts = format!("{:o} {}:{} {}", stat.mode(), stat.uid(), stat.gid(), stat.ino());
+        let facts = format!(
+            "{:o} {}:{} {}",
+            stat.mode(),
+            stat.uid(),
+            stat.gid(),
+            stat.ino()
+        );
         files.insert(to, facts);
         Seen {
             files,
@@ -150,8 +157,12 @@ impl Ground {
         for path in before.files.keys().chain(after.files.keys()) {
             let (was, is) = (before.files.get(path), after.files.get(path));
             let place = match path.starts_with(self.outside.path()) {
-                true => path.strip_prefix(self.outside.path()).map(|path| ("elsewhere", path)),
-                false => path.strip_prefix(self.fs.root()).map(|path| ("beside", path)),
+                true => path
+                    .strip_prefix(self.outside.path())
+                    .map(|path| ("elsewhere", path)),
+                false => path
+                    .strip_prefix(self.fs.root())
+                    .map(|path| ("beside", path)),
             };
             let (place, path) = place.unwrap();
             let what = match (was, is) {
@@ -227,6 +238,13 @@ pub(crate) fn receive(into: &Path, stream: &[u8]) {
         .unwrap();
     child.stdin.take().unwrap().write_all(stream).unwrap();
     assert!(child.wait().unwrap().success());
+}
+
+/// Everything about a tree, by path.
+pub(crate) fn tree(path: &Path) -> BTreeMap<PathBuf, String> {
+    let mut seen = BTreeMap::new();
+    see(path, &[], &mut seen);
+    seen
 }
 
 /// Describes a tree, a changed time of status included: whatever is done to a file changes that.
@@ -331,7 +349,10 @@ impl Disk {
 
     /// Its bytes, as they are on the device itself.
     fn read(&self) -> Vec<u8> {
-        run(Command::new("blockdev").arg("--flushbufs").arg(&self.device)).unwrap();
+        run(Command::new("blockdev")
+            .arg("--flushbufs")
+            .arg(&self.device))
+        .unwrap();
         fs::read(&self.device).unwrap()
     }
 }

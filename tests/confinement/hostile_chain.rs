@@ -54,6 +54,34 @@ impl HostileChain {
         }
         writing.end(twisted.then_some(at))
     }
+
+    /// An honest chain with those plots in it, in the newest protocol.
+    pub(crate) fn of(plots: &[Plot], dates: &[String], aims: &Aims) -> Self {
+        let seed = u64::from_le_bytes(
+            blake3::hash(format!("{plots:?}{dates:?}").as_bytes()).as_bytes()[..8]
+                .try_into()
+                .unwrap(),
+        );
+        Self::written(seed, dates, aims, |writing| {
+            for (number, plot) in (0..).zip(plots) {
+                plot.carry_out(writing, number);
+            }
+        })
+    }
+
+    /// An honest chain with something written into it.
+    pub(crate) fn written(
+        seed: u64,
+        dates: &[String],
+        aims: &Aims,
+        more: impl FnOnce(&mut Writing<'_>),
+    ) -> Self {
+        let mut writing = Writing::new(Rng::new(seed), dates, aims);
+        writing.protocol = 2;
+        writing.begin(None);
+        more(&mut writing);
+        writing.end(None)
+    }
 }
 
 impl<'a> Writing<'a> {
@@ -121,7 +149,9 @@ impl<'a> Writing<'a> {
         match kind {
             0 => {
                 self.note("a command before the subvolume");
-                self.on(at, |stream| stream.mkfile(b"early").write(b"early", 0, b"x"));
+                self.on(at, |stream| {
+                    stream.mkfile(b"early").write(b"early", 0, b"x")
+                });
                 self.head(at, &date);
             }
             1 => {
@@ -151,7 +181,11 @@ impl<'a> Writing<'a> {
                 let name = *self.rng.pick(&names);
                 let shown = String::from_utf8_lossy(&name[..name.len().min(30)]);
                 let shown = shown.replace('\n', " ");
-                let shown = if name == other { "another date" } else { &shown };
+                let shown = if name == other {
+                    "another date"
+                } else {
+                    &shown
+                };
                 self.note(format!("a subvolume named `{shown}`"));
                 self.head(at, name);
             }

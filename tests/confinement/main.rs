@@ -5,6 +5,8 @@
 mod common;
 mod ground;
 mod hostile_chain;
+mod named;
+mod planted;
 mod plots;
 mod random;
 mod shelf;

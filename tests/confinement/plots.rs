@@ -76,31 +76,88 @@ pub(crate) enum Strike {
 const SEEDS: [Seed; 20] = {
     use Seed::*;
     [
-        Disk, Disk, Disk, Null, Fifo, Fifo, Socket, Up, Up, Up, UpUp, FarUp, FarUp, ToFile,
-        ToDirectory, ToMark, ToNewMark, Chained, ToNode, Odd,
+        Disk,
+        Disk,
+        Disk,
+        Null,
+        Fifo,
+        Fifo,
+        Socket,
+        Up,
+        Up,
+        Up,
+        UpUp,
+        FarUp,
+        FarUp,
+        ToFile,
+        ToDirectory,
+        ToMark,
+        ToNewMark,
+        Chained,
+        ToNode,
+        Odd,
     ]
 };
 const JOURNEYS: [Journey; 8] = {
     use Journey::*;
     [
-        Stays, Stays, Renamed, Linked, Carried, Replaces, RenamedOver, LinkedAndRenamed,
+        Stays,
+        Stays,
+        Renamed,
+        Linked,
+        Carried,
+        Replaces,
+        RenamedOver,
+        LinkedAndRenamed,
     ]
 };
 /// What is worth doing to a file that is none.
 const ON_NODES: [Strike; 15] = {
     use Strike::*;
     [
-        Write, Write, Write, EncodedWrite, EncodedWrite, CloneTo, CloneFrom, CloneFromParent,
-        Truncate, Fallocate, Chmod, Chown, SetXattr, Utimes, Mkfile,
+        Write,
+        Write,
+        Write,
+        EncodedWrite,
+        EncodedWrite,
+        CloneTo,
+        CloneFrom,
+        CloneFromParent,
+        Truncate,
+        Fallocate,
+        Chmod,
+        Chown,
+        SetXattr,
+        Utimes,
+        Mkfile,
     ]
 };
 /// What is worth doing through a link.
 const THROUGH_LINKS: [Strike; 22] = {
     use Strike::*;
     [
-        Write, EncodedWrite, CloneTo, CloneFrom, CloneFromParent, CloneFromForeign, Truncate,
-        Fallocate, Chmod, Chown, Utimes, SetXattr, Mkfile, Mkdir, Mknod, Symlink, LinkIn, LinkOut,
-        RenameIn, RenameOut, Unlink, Rmdir,
+        Write,
+        EncodedWrite,
+        CloneTo,
+        CloneFrom,
+        CloneFromParent,
+        CloneFromForeign,
+        Truncate,
+        Fallocate,
+        Chmod,
+        Chown,
+        Utimes,
+        SetXattr,
+        Mkfile,
+        Mkdir,
+        Mknod,
+        Symlink,
+        LinkIn,
+        LinkOut,
+        RenameIn,
+        RenameOut,
+        Unlink,
+        Rmdir,
     ]
 };
 
@@ -128,7 +185,6 @@ impl Plot {
         let moved = if rng.below(2) == 0 { made } else { last };
         // A link that the parent brought is where the guard is blind, and the kernel must not be.
         let strikes = match seed.leads_to_a_directory() {
-            // The known way out of the box is a link beside the mark.
             true if rng.below(3) == 0 => &[Strike::Symlink][..],
             true => &THROUGH_LINKS[..],
             false => &ON_NODES[..],
@@ -142,7 +198,12 @@ impl Plot {
     }
 
     pub(crate) fn carry_out(self, writing: &mut Writing<'_>, number: u64) {
-        let Self { seed, journey, strike, at } = self;
+        let Self {
+            seed,
+            journey,
+            strike,
+            at,
+        } = self;
         let archives = at.map(|at| at.to_string()).join(",");
         writing.note(format!("{seed:?} {journey:?} {strike:?} in {archives}"));
         let place = self.make_and_move(writing, number);
@@ -165,23 +226,31 @@ impl Plot {
             }
             Journey::Renamed => {
                 self.make(writing, made, &here);
-                writing.on(moved, |stream| stream.rename(here.as_bytes(), there.as_bytes()));
+                writing.on(moved, |stream| {
+                    stream.rename(here.as_bytes(), there.as_bytes())
+                });
                 there
             }
             Journey::Linked | Journey::LinkedAndRenamed => {
                 self.make(writing, made, &here);
-                writing.on(moved, |stream| stream.link(there.as_bytes(), here.as_bytes()));
+                writing.on(moved, |stream| {
+                    stream.link(there.as_bytes(), here.as_bytes())
+                });
                 if self.journey == Journey::Linked {
                     return there;
                 }
                 let end = format!("docs/{there}");
-                writing.on(moved, |stream| stream.rename(there.as_bytes(), end.as_bytes()));
+                writing.on(moved, |stream| {
+                    stream.rename(there.as_bytes(), end.as_bytes())
+                });
                 end
             }
             Journey::Carried => {
                 writing.on(made, |stream| stream.mkdir(here.as_bytes()));
                 self.make(writing, made, &format!("{here}/inner"));
-                writing.on(moved, |stream| stream.rename(here.as_bytes(), there.as_bytes()));
+                writing.on(moved, |stream| {
+                    stream.rename(here.as_bytes(), there.as_bytes())
+                });
                 format!("{there}/inner")
             }
             Journey::Replaces => {
@@ -193,7 +262,9 @@ impl Plot {
             Journey::RenamedOver => {
                 writing.on(made, |stream| stream.mkfile(there.as_bytes()));
                 self.make(writing, made, &here);
-                writing.on(moved, |stream| stream.rename(here.as_bytes(), there.as_bytes()));
+                writing.on(moved, |stream| {
+                    stream.rename(here.as_bytes(), there.as_bytes())
+                });
                 there
             }
         }
@@ -258,26 +329,36 @@ impl Plot {
             ];
             return rng.pick(&odd).clone().into_bytes();
         }
-        let mark = rng.below(2) == 0;
         let date = writing.date(0).to_owned();
         let rng = &mut writing.rng;
-        let name = match (self.strike, mark) {
-            (Strike::Symlink, true) => ".coldchain-restore.json.new",
-            _ => *rng.pick(&[
-                ".coldchain-restore.json",
-                ".coldchain-restore.json.new",
-                ".coldchain-staging",
-                "escaped",
-                "canary.txt",
-                "canaries",
-                "canaries/canary.txt",
-                "link",
-                "fifo",
-                "home",
-                "outer/canary/secret",
-                "canary/secret",
-                &date,
-            ]),
+        let there = [
+            ".coldchain-restore.json",
+            ".coldchain-restore.json",
+            "canary.txt",
+            "canaries/canary.txt",
+            "canary/secret",
+            "fifo",
+            "link",
+            &date,
+        ];
+        let new = [
+            ".coldchain-restore.json.new",
+            ".coldchain-restore.json.new",
+            ".coldchain-staging",
+            "escaped",
+            "canaries/escaped",
+            "home",
+        ];
+        let name = match self.strike {
+            // The known way out of the box is a link beside the mark.
+            Strike::Symlink if rng.below(2) == 0 => new[0],
+            Strike::Mkfile
+            | Strike::Mkdir
+            | Strike::Mknod
+            | Strike::Symlink
+            | Strike::LinkIn
+            | Strike::RenameIn => *rng.pick(&new),
+            _ => *rng.pick(&there),
         };
         format!("{place}/{name}").into_bytes()
     }
@@ -302,7 +383,9 @@ impl Plot {
             Strike::CloneTo => stream.clone_range(place, own, b"docs/letter"),
             Strike::CloneFrom => stream.mkfile(inside).clone_range(inside, own, place),
             Strike::CloneFromParent => stream.mkfile(inside).clone_range(inside, parent, place),
-            Strike::CloneFromForeign => stream.mkfile(inside).clone_range(inside, CANARY, b"secret"),
+            Strike::CloneFromForeign => {
+                stream.mkfile(inside).clone_range(inside, CANARY, b"secret")
+            }
             Strike::Truncate => stream.truncate(place, 1),
             Strike::Fallocate if version_2 => stream.fallocate(place),
             Strike::Fallocate => stream.truncate(place, 0),

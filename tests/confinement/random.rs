@@ -113,7 +113,10 @@ fn failure(ended: &Ended, touched: &[String]) -> Option<String> {
         return None;
     }
     let fault = fault.unwrap_or_default();
-    Some(format!("{fault} touched {touched:?}\n    {}", ended.said.trim()))
+    Some(format!(
+        "{fault} touched {touched:?}\n    {}",
+        ended.said.trim()
+    ))
 }
 
 impl Tally {

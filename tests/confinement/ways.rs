@@ -55,7 +55,11 @@ impl Ended {
             "carried out"
         } else if says("the send stream is refused") || says("the stream is refused") {
             "refused by the guard"
-        } else if says("btrfs receive") || says("`btrfs` ended") || says("ERROR: ") || says("was not received") {
+        } else if says("btrfs receive")
+            || says("`btrfs` ended")
+            || says("ERROR: ")
+            || says("was not received")
+        {
             "refused by receive"
         } else {
             "refused otherwise"
@@ -74,6 +78,8 @@ impl Way {
             Self::Drill => {
                 let drills = machine.path("drills");
                 fs::create_dir_all(&drills).unwrap();
+                // It drills what the catalog knows, and a plan takes in what is new.
+                explained(machine, None, date);
                 let words = "verify --drill --drill-dir $T/drills --identity $T/kit";
                 let ended = bounded(&mut machine.command(words));
                 let left = fs::read_dir(&drills).unwrap().count();
@@ -82,11 +88,7 @@ impl Way {
             }
             Self::Explain => {
                 ground.make_by_hand();
-                let words = format!("restore home --date {date} --explain --identity $T/kit --to");
-                let explained = machine.command(&words).arg(ground.by_hand()).output();
-                let explained = explained.unwrap();
-                assert!(explained.status.success(), "{explained:?}");
-                let script = String::from_utf8(explained.stdout).unwrap();
+                let script = explained(machine, Some(&ground.by_hand()), date);
                 bounded(Command::new("bash").args(["-c", &script]))
             }
             Self::ByHand => {
@@ -95,6 +97,18 @@ impl Way {
             }
         }
     }
+}
+
+/// The script that the program prints.
+fn explained(machine: &Machine, target: Option<&Path>, date: &str) -> String {
+    let words = format!("restore home --date {date} --explain --identity $T/kit");
+    let mut command = machine.command(&words);
+    if let Some(target) = target {
+        command.arg("--to").arg(target);
+    }
+    let explained = command.output().unwrap();
+    assert!(explained.status.success(), "{explained:?}");
+    String::from_utf8(explained.stdout).unwrap()
 }
 
 /// The script of the page.
