@@ -76,6 +76,11 @@ impl Ground {
         ground
     }
 
+    /// The target's filesystem.
+    pub(crate) fn fs(&self) -> &LoopFs {
+        &self.fs
+    }
+
     /// The directory that restores go to.
     pub(crate) fn to(&self) -> PathBuf {
         self.fs.path("outer/dir")

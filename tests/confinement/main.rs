@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod differential;
 mod ground;
 mod hostile_chain;
 mod named;
@@ -10,6 +11,7 @@ mod planted;
 mod plots;
 mod random;
 mod shelf;
+mod trace;
 mod ways;
 
 use std::process::Command;
@@ -27,4 +29,10 @@ fn can_run() -> bool {
     assert!(!ci, "CI=true, but these are not installed: {missing:?}");
     eprintln!("skipped: not installed: {missing:?}");
     false
+}
+
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok();
+    text.map(|text| text.parse().unwrap())
 }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::can_run;
 use super::ground::{Ground, Seen};
 use super::hostile_chain::HostileChain;
 use super::shelf::Shelf;
 use super::ways::{Ended, WAYS, Way};
+use super::{can_run, number};
 
 /// What came of the chains.
 #[derive(Default)]
@@ -23,7 +23,6 @@ fn nothing_around_the_target_is_touched_by_random_hostile_chains() {
     if !can_run() {
         return;
     }
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
     let seed: u64 = number("COLDCHAIN_SEED").unwrap_or(1);
     let first: u64 = number("COLDCHAIN_HOSTILE_FIRST").unwrap_or(0);
     let asked: Option<u64> = number("COLDCHAIN_HOSTILE_CHAINS");

@@ -130,17 +130,22 @@ fn by_hand(machine: &Machine, date: &str, target: &Path) -> Ended {
 }
 
 /// A program that takes longer than this, in seconds, has stopped for good.
-fn patience() -> Duration {
+pub(crate) fn patience() -> Duration {
     let seconds = std::env::var("COLDCHAIN_PATIENCE").ok();
     Duration::from_secs(seconds.map_or(60, |seconds| seconds.parse().unwrap()))
 }
 
 /// Runs a program, with all that it starts in its process group, and kills that in the end.
 pub(crate) fn bounded(command: &mut Command) -> Ended {
+    bounded_by(patience(), Stdio::null(), command)
+}
+
+/// The same with another bound, and something on stdin.
+pub(crate) fn bounded_by(patience: Duration, stdin: Stdio, command: &mut Command) -> Ended {
     let mut output = tempfile::tempfile().unwrap();
     let handle = |file: &File| Stdio::from(file.try_clone().unwrap());
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(handle(&output))
         .stderr(handle(&output))
         .process_group(0)
@@ -152,7 +157,7 @@ pub(crate) fn bounded(command: &mut Command) -> Ended {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if begun.elapsed() > patience() && !hung {
+        if begun.elapsed() > patience && !hung {
             hung = true;
             let group = Pid::from_child(&child);
             // What receives has a session of its own, and waits where nothing will come.
