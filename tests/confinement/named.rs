@@ -15,9 +15,9 @@ use super::ways::{WAYS, Way};
 /// Restores chains in each way, and panics once if one of them touched anything.
 fn none_touches(chains: &[&dyn Fn(&[String], &Aims) -> HostileChain]) {
     let mut failures = Vec::new();
+    let mut ground = Ground::new();
+    let mut before = ground.look();
     for chain in chains {
-        let mut ground = Ground::new();
-        let mut before = ground.look();
         for way in WAYS {
             let mut shelf = Shelf::new();
             let hostile = chain(&shelf.dates()[..2], &ground.aims());

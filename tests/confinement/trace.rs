@@ -12,7 +12,11 @@ pub(crate) fn traced(log: &Path, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("strace");
     command
         .args(["-f", "-yy", "--seccomp-bpf", "-qq", "-s", "8192"])
-        .args(["-e", "trace=open,openat,openat2,creat,execve,execveat", "-o"])
+        .args([
+            "-e",
+            "trace=open,openat,openat2,creat,execve,execveat",
+            "-o",
+        ])
         .arg(log)
         .arg(program);
     command
