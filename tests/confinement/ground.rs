@@ -161,15 +161,10 @@ impl Ground {
         }
         for path in before.files.keys().chain(after.files.keys()) {
             let (was, is) = (before.files.get(path), after.files.get(path));
-            let place = match path.starts_with(self.outside.path()) {
-                true => path
-                    .strip_prefix(self.outside.path())
-                    .map(|path| ("elsewhere", path)),
-                false => path
-                    .strip_prefix(self.fs.root())
-                    .map(|path| ("beside", path)),
+            let (place, path) = match path.strip_prefix(self.outside.path()) {
+                Ok(path) => ("elsewhere", path),
+                Err(_) => ("beside", path.strip_prefix(self.fs.root()).unwrap()),
             };
-            let (place, path) = place.unwrap();
             let what = match (was, is) {
                 (None, Some(_)) => "made",
                 (Some(_), None) => "gone",
@@ -259,7 +254,7 @@ fn see(path: &Path, leave_out: &[PathBuf], seen: &mut BTreeMap<PathBuf, String>)
     }
     let stat = fs::symlink_metadata(path).unwrap();
     let mut facts = format!(
-        "{:o} {}:{} {} {} {} {} {}.{} {}.{}",
+        "{:o} {}:{} {} {} {} {} {}.{} {}.{} ",
         stat.mode(),
         stat.uid(),
         stat.gid(),
@@ -273,9 +268,9 @@ fn see(path: &Path, leave_out: &[PathBuf], seen: &mut BTreeMap<PathBuf, String>)
         stat.ctime_nsec(),
     );
     if stat.is_file() {
-        facts += &format!(" {}", blake3::hash(&fs::read(path).unwrap()));
+        facts += &blake3::hash(&fs::read(path).unwrap()).to_string();
     } else if stat.is_symlink() {
-        facts += &format!(" -> {}", fs::read_link(path).unwrap().display());
+        facts += &fs::read_link(path).unwrap().to_string_lossy();
     }
     seen.insert(path.to_owned(), facts);
     if stat.is_dir() {
@@ -297,9 +292,9 @@ fn has_secret(path: &Path) -> bool {
         return entries.flatten().any(|entry| has_secret(&entry.path()));
     }
     stat.is_file() && {
-        let mut start = [0; SECRET.len()];
-        let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-        read.is_ok() && start == SECRET
+        let mut first = [0; SECRET.len()];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+        read.is_ok() && first == SECRET
     }
 }
 

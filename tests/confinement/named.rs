@@ -12,8 +12,11 @@ use super::plots::{Journey, Plot, Seed, Strike};
 use super::shelf::Shelf;
 use super::ways::{WAYS, Way};
 
+/// Makes a chain of two archives at those dates.
+type Maker<'a> = &'a dyn Fn(&[String], &Aims) -> HostileChain;
+
 /// Restores chains in each way, and panics once if one of them touched anything.
-fn none_touches(chains: &[&dyn Fn(&[String], &Aims) -> HostileChain]) {
+fn none_touches(chains: &[Maker<'_>]) {
     let mut failures = Vec::new();
     let mut ground = Ground::new();
     let mut before = ground.look();
@@ -48,8 +51,7 @@ fn none_of_the_plots_touches(plots: &[Plot]) {
             move |dates: &[String], aims: &Aims| HostileChain::of(&[plot], dates, aims)
         })
         .collect();
-    let chains: Vec<&dyn Fn(&[String], &Aims) -> HostileChain> =
-        chains.iter().map(|chain| chain as _).collect();
+    let chains: Vec<Maker<'_>> = chains.iter().map(|chain| chain as _).collect();
     none_touches(&chains);
 }
 

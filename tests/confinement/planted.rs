@@ -184,7 +184,7 @@ fn what_is_no_directory_is_not_restored_into() {
     fs::create_dir(&elsewhere).unwrap();
     mode(&elsewhere, 0o700);
     let canary = scene.ground.canary();
-    let plants: [(&str, &dyn Fn(&Path)); 5] = [
+    let plants: [(&str, Planting<'_>); 5] = [
         ("a file", &|own| fs::write(own, b"mine").unwrap()),
         ("a fifo", &fifo),
         ("a link to an empty directory", &|own| {
@@ -192,7 +192,7 @@ fn what_is_no_directory_is_not_restored_into() {
         }),
         ("a link to a file", &|own| symlink(&canary, own).unwrap()),
         ("a link to nothing", &|own| {
-            symlink("not-there", own).unwrap()
+            symlink("not-there", own).unwrap();
         }),
     ];
     for is_theirs in [false, true] {
@@ -207,8 +207,12 @@ fn what_is_no_directory_is_not_restored_into() {
     scene.end();
 }
 
+/// Puts something where a path leads.
+type Plant = Box<dyn Fn(&Path)>;
+type Planting<'a> = &'a dyn Fn(&Path);
+
 /// What may be planted under a mark's name.
-fn plants(scene: &Scene) -> Vec<(&'static str, Box<dyn Fn(&Path)>)> {
+fn plants(scene: &Scene) -> Vec<(&'static str, Plant)> {
     let canary = scene.ground.canary();
     let new = canary.with_file_name("not-there-yet");
     let mark = serde_json::to_vec(&scene.mark).unwrap();
