@@ -6,6 +6,7 @@ mod common;
 mod differential;
 mod ground;
 mod hostile_chain;
+mod moves;
 mod named;
 mod planted;
 mod plots;

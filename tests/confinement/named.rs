@@ -8,7 +8,8 @@ use super::can_run;
 use super::common::stream_builder::StreamBuilder;
 use super::ground::{Aims, Ground};
 use super::hostile_chain::{BLOCK, HostileChain, Writing, mknod};
-use super::plots::{Journey, Plot, Seed, Strike};
+use super::moves::{Journey, Seed, Strike};
+use super::plots::Plot;
 use super::shelf::Shelf;
 use super::ways::{WAYS, Way};
 
