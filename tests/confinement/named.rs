@@ -4,7 +4,6 @@ use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 
-use super::can_run;
 use super::common::stream_builder::StreamBuilder;
 use super::ground::{Aims, Ground};
 use super::hostile_chain::{BLOCK, HostileChain, Writing, mknod};
@@ -12,6 +11,7 @@ use super::moves::{Journey, Seed, Strike};
 use super::plots::Plot;
 use super::shelf::Shelf;
 use super::ways::{WAYS, Way};
+use super::{can_run, number};
 
 /// Makes a chain of two archives at those dates.
 type Maker<'a> = &'a dyn Fn(&[String], &Aims) -> HostileChain;
@@ -21,8 +21,13 @@ fn none_touches(chains: &[Maker<'_>]) {
     let mut failures = Vec::new();
     let mut ground = Ground::new();
     let mut before = ground.look();
-    for chain in chains {
-        for way in WAYS {
+    let in_every_way = number("COLDCHAIN_HOSTILE_CHAINS").is_some();
+    for (at, chain) in chains.iter().enumerate() {
+        // The page's script takes seconds: in the suite it restores the first of them.
+        let taken = WAYS
+            .into_iter()
+            .filter(|way| in_every_way || at == 0 || *way != Way::ByHand);
+        for way in taken {
             let mut shelf = Shelf::new();
             let hostile = chain(&shelf.dates()[..2], &ground.aims());
             shelf.put(&hostile);
