@@ -9,6 +9,11 @@ use super::shelf::Shelf;
 use super::ways::{Ended, WAYS, Way};
 use super::{can_run, number};
 
+/// So many chains are restored at once.
+const WORKERS: u64 = 2;
+/// So many chains, one after the other, lie in one ledger in the suite.
+const NEIGHBOURS: u64 = 16;
+
 /// What came of the chains.
 #[derive(Default)]
 struct Tally {
@@ -27,41 +32,28 @@ fn nothing_around_the_target_is_touched_by_random_hostile_chains() {
     let first: u64 = number("COLDCHAIN_HOSTILE_FIRST").unwrap_or(0);
     let asked: Option<u64> = number("COLDCHAIN_HOSTILE_CHAINS");
     let chains = asked.unwrap_or(100);
-    let mut world = World::new();
-    let mut tally = Tally::default();
-    for chain in first..first + chains {
-        let hostile = Seeded { seed, chain };
-        // A restore each time; the other ways take turns where there are few chains. The script of the
-        // page reads the whole ledger, so that has no other chain then.
-        let taken = WAYS.into_iter().filter(|way| match way {
-            Way::Restore => true,
-            Way::ByHand => asked.is_some() || chain % 16 == 0,
-            Way::Drill => asked.is_some() || chain % 4 == 1,
-            Way::Explain => asked.is_some() || chain % 4 == 2,
-        });
-        if chain == first || chain % (if asked.is_some() { 2 } else { 16 }) == 0 {
-            world.shelf = Shelf::new();
+    println!(
+        "COLDCHAIN_SEED={seed} COLDCHAIN_HOSTILE_FIRST={first} COLDCHAIN_HOSTILE_CHAINS={chains}"
+    );
+    let asked_for = Asked {
+        seed,
+        in_every_way: asked.is_some(),
+    };
+    let (start, end) = (first, first + chains);
+    let tally = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|worker| {
+                // Neighbours lie in one ledger.
+                let mine = move |chain: &u64| chain / NEIGHBOURS % WORKERS == worker;
+                scope.spawn(move || asked_for.restore_all((start..end).filter(mine)))
+            })
+            .collect();
+        let mut tally = Tally::default();
+        for worker in workers {
+            tally.add(worker.join().unwrap());
         }
-        let mut put = hostile.put(&mut world);
-        for way in taken {
-            let date = put.archives.last().unwrap().date.clone();
-            let ended = way.run(world.shelf.machine(), &world.ground, &date);
-            let touched = world.ground.touched(&world.before);
-            tally.count(way, &put, &ended, &touched);
-            if let Some(failure) = failure(&ended, &touched) {
-                tally.failures.push(format!(
-                    "{way:?} of chain {chain} ({}): {failure}; repeat it with COLDCHAIN_SEED={seed} \
-                     COLDCHAIN_HOSTILE_FIRST={chain} COLDCHAIN_HOSTILE_CHAINS=1",
-                    put.kinds.join("; ")
-                ));
-            }
-            world.ground.clear();
-            if !touched.is_empty() {
-                world = World::new();
-                put = hostile.put(&mut world);
-            }
-        }
-    }
+        tally
+    });
     tally.report(chains);
     assert!(
         tally.failures.is_empty(),
@@ -69,6 +61,65 @@ fn nothing_around_the_target_is_touched_by_random_hostile_chains() {
         tally.failures.len(),
         tally.failures.join("\n")
     );
+}
+
+/// Which random chains, and how.
+#[derive(Clone, Copy)]
+struct Asked {
+    seed: u64,
+    in_every_way: bool,
+}
+
+impl Asked {
+    fn restore_all(self, chains: impl Iterator<Item = u64>) -> Tally {
+        let mut tally = Tally::default();
+        let mut world = World::new();
+        let mut in_ledger = 0;
+        for chain in chains {
+            let hostile = Seeded {
+                seed: self.seed,
+                chain,
+            };
+            if in_ledger == if self.in_every_way { 2 } else { NEIGHBOURS } {
+                world.shelf = Shelf::new();
+                in_ledger = 0;
+            }
+            in_ledger += 1;
+            let mut put = hostile.put(&mut world);
+            for way in WAYS.into_iter().filter(|way| self.takes(*way, chain)) {
+                let date = put.archives.last().unwrap().date.clone();
+                let ended = way.run(world.shelf.machine(), &world.ground, &date);
+                let touched = world.ground.touched(&world.before);
+                tally.count(way, &put, &ended, &touched);
+                if let Some(failure) = failure(&ended, &touched) {
+                    tally.failures.push(format!(
+                        "{way:?} of chain {chain} ({}): {failure}; repeat it with COLDCHAIN_SEED={} \
+                         COLDCHAIN_HOSTILE_FIRST={chain} COLDCHAIN_HOSTILE_CHAINS=1",
+                        put.kinds.join("; "),
+                        self.seed
+                    ));
+                }
+                world.ground.clear();
+                if !touched.is_empty() {
+                    world = World::new();
+                    put = hostile.put(&mut world);
+                }
+            }
+        }
+        tally
+    }
+
+    /// A restore each time; the other ways take turns where there are few chains. The script of the
+    /// page reads the whole ledger, so it restores the first one in it.
+    fn takes(self, way: Way, chain: u64) -> bool {
+        self.in_every_way
+            || match way {
+                Way::Restore => true,
+                Way::ByHand => chain % NEIGHBOURS == 0,
+                Way::Drill => chain % 4 == 1,
+                Way::Explain => chain % 4 == 2,
+            }
+    }
 }
 
 /// A ground, how it was at first, and a store.
@@ -144,6 +195,21 @@ impl Tally {
             };
             self.kinds.entry(kind).or_default()[column] += 1;
         }
+    }
+
+    fn add(&mut self, other: Self) {
+        for (key, count) in other.ends {
+            *self.ends.entry(key).or_default() += count;
+        }
+        for (key, count) in other.touched {
+            *self.touched.entry(key).or_default() += count;
+        }
+        for (kind, counts) in other.kinds {
+            for (sum, count) in self.kinds.entry(kind).or_default().iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        self.failures.extend(other.failures);
     }
 
     fn report(&self, chains: u64) {
