@@ -115,7 +115,7 @@ impl Asked {
         self.in_every_way
             || match way {
                 Way::Restore => true,
-                Way::ByHand => chain % NEIGHBOURS == 0,
+                Way::ByHand => chain.is_multiple_of(NEIGHBOURS),
                 Way::Drill => chain % 4 == 1,
                 Way::Explain => chain % 4 == 2,
             }
