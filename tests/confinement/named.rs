@@ -185,6 +185,23 @@ fn a_link_up_and_a_link_beside_the_mark_overwrite_no_file() {
 }
 
 #[test]
+fn the_reader_of_a_fifo_elsewhere_gets_no_byte_of_the_mark() {
+    if !can_run() {
+        return;
+    }
+    let fifo = written("a link beside the mark to a fifo", |writing| {
+        let fifos = &writing.aims.files;
+        let fifo = fifos.iter().find(|path| path.ends_with("/fifo")).unwrap();
+        let fifo = fifo.clone().into_bytes();
+        writing.on(0, |stream| stream.symlink(b"up", b".."));
+        incremental(writing, |stream| {
+            stream.symlink(b"up/.coldchain-restore.json.new", &fifo)
+        });
+    });
+    none_touches(&[&fifo]);
+}
+
+#[test]
 fn a_mark_that_is_removed_and_replaced_through_a_link_overwrites_and_deletes_nothing() {
     if !can_run() {
         return;

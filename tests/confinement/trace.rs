@@ -27,18 +27,27 @@ pub(crate) fn escapes(log: &Path, root: &Path, directory: &Path) -> BTreeSet<&'s
     let log = fs::read(log).unwrap();
     let log = String::from_utf8_lossy(&log);
     let mut receivers: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut unfinished: BTreeMap<&str, String> = BTreeMap::new();
     let mut found = BTreeSet::new();
     for line in log.lines() {
         let Some((process, call)) = line.split_once(' ') else {
             continue;
         };
-        let call = call.trim_start();
+        let mut call = call.trim_start().to_owned();
+        // What another process did meanwhile stands in between.
+        if let Some(begun) = call.strip_suffix(" <unfinished ...>") {
+            unfinished.insert(process, begun.to_owned());
+            continue;
+        }
+        if let Some((_, rest)) = call.split_once(" resumed>") {
+            call = unfinished.remove(process).unwrap_or_default() + rest;
+        }
         if call.starts_with("execve") && call.ends_with("= 0") {
             receivers.insert(process, call.contains("btrfs\", \"receive\", "));
         }
         // It came to where it is by clone, if it has not yet become another program.
         if receivers.get(process) == Some(&true)
-            && let Some(opened) = Opened::of(call)
+            && let Some(opened) = Opened::of(&call)
         {
             found.extend(opened.escape(root, directory));
         }
