@@ -7,6 +7,7 @@
 
 pub mod bucket;
 pub mod faults;
+pub mod forged;
 pub mod lab;
 pub mod loopfs;
 pub mod machine;
