@@ -12,11 +12,14 @@ use std::process::{Command, Output, Stdio};
 
 use coldchain::btrfs::identity;
 use coldchain::ledger::{SigningKey, encode_body, make_grant, root_grant, sign};
+use coldchain::model::ArchiveKind;
 use coldchain::model::entry::{Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Role};
 use coldchain::seal::{ArchiveKey, Identities, open_segment};
+use common::forged::Forger;
 use common::loopfs::{LoopFs, btrfs, real_btrfs_available};
 use common::machine::Machine;
 use common::rng::Rng;
+use common::stream_builder::{OWN, PARENT, StreamBuilder};
 use common::stub::write_script;
 use common::tree::{compare_trees, make_rich_tree, mutate_tree};
 use formats::Frozen;
@@ -705,6 +708,71 @@ fn an_identity_that_opens_nothing_or_a_target_that_is_not_empty_restores_nothing
     assert!(said.contains("names no ledger"), "{said}");
     assert!(said.contains("no identity matched"), "{said}");
     assert_eq!(fs::read_dir(fs.root()).unwrap().count(), 0);
+}
+
+/// The root key of a machine's kit.
+fn root_of(machine: &Machine) -> String {
+    let kit = fs::read_to_string(machine.path("kit")).unwrap();
+    let mut lines = kit.lines();
+    let root = lines.find_map(|line| line.strip_prefix("# root public key: "));
+    root.unwrap().to_owned()
+}
+
+#[test]
+fn an_id_of_a_signed_entry_runs_no_command() {
+    if !can_run() {
+        return;
+    }
+    let machine = Machine::fed(None);
+    let canary = machine.path("canary");
+    let stream = StreamBuilder::full(1).mkfile(b"x").finish();
+    let forger = Forger::of(&machine);
+    forger.archive_changed("2024-01-01", ArchiveKind::Full, &stream, None, |body| {
+        let id = format!("x//;1e touch {} #", canary.display());
+        body["archive"]["id"] = id.into();
+    });
+    let fs = LoopFs::new(256);
+    // What `sed` executes, it executes on a line.
+    forger.append(
+        coldchain::model::entry::EntryKind::Attach(coldchain::model::entry::AttachEntry {
+            objects: vec![coldchain::model::entry::Attachment {
+                archive: "2024-01-01-full-0123456789abcdef".parse().unwrap(),
+                what: "key".to_owned(),
+                recipients: coldchain::model::Sha256([0; 32]),
+                sealed: "AAAA".to_owned(),
+            }],
+        }),
+        |_| {},
+    );
+    let output = by_hand(
+        &machine.path("store/home"),
+        &machine.path("kit"),
+        &root_of(&machine),
+        "2024-01-01",
+        &fs.root(),
+    );
+    assert!(!output.status.success());
+    assert!(!canary.exists(), "{}", said(&output));
+}
+
+#[test]
+fn a_forged_chain_is_taken_for_an_archived_one() {
+    if !can_run() {
+        return;
+    }
+    let machine = Machine::fed(Some(LoopFs::new(256)));
+    let forger = Forger::of(&machine);
+    let full = StreamBuilder::header(1)
+        .subvol(b"one", PARENT, 4000)
+        .mkfile(b"x");
+    let first = forger.archive("2024-01-01", ArchiveKind::Full, &full.finish(), None);
+    let next = StreamBuilder::header(1).snapshot(b"two", OWN, 4001, PARENT, 4000);
+    let next = next.write(b"x", 0, b"text").finish();
+    forger.archive("2024-01-07", ArchiveKind::Incremental, &next, Some(&first));
+    let run = machine.run("restore home --date 2024-01-07 --to $FS --identity $T/kit --yes");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let restored = machine.btrfs().path("home/2024-01-07/x");
+    assert_eq!(fs::read(restored).unwrap(), b"text");
 }
 
 fn v1() -> Frozen {
