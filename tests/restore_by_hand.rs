@@ -5,77 +5,23 @@ mod common;
 #[allow(dead_code, unreachable_pub, reason = "shared with other test programs")]
 mod formats;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use coldchain::btrfs::identity;
 use coldchain::ledger::{SigningKey, encode_body, make_grant, root_grant, sign};
-use coldchain::model::ArchiveKind;
 use coldchain::model::entry::{Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Role};
 use coldchain::seal::{ArchiveKey, Identities, open_segment};
-use common::forged::Forger;
-use common::loopfs::{LoopFs, btrfs, real_btrfs_available};
+use common::by_hand::{by_hand, by_hand_with_path, can_run, root_of};
+use common::loopfs::{LoopFs, btrfs};
 use common::machine::Machine;
 use common::rng::Rng;
-use common::stream_builder::{OWN, PARENT, StreamBuilder};
 use common::stub::write_script;
 use common::tree::{compare_trees, make_rich_tree, mutate_tree};
 use formats::Frozen;
-
-/// Whether the page's programs are here. If not, it says so; in CI that is a failure.
-fn can_run() -> bool {
-    let missing: Vec<&str> = ["age", "zstd", "minisign", "jq"]
-        .into_iter()
-        .filter(|program| Command::new(program).arg("--version").output().is_err())
-        .collect();
-    if missing.is_empty() {
-        return real_btrfs_available();
-    }
-    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    assert!(!ci, "CI=true, but these are not installed: {missing:?}");
-    eprintln!("skipped: not installed: {missing:?}");
-    false
-}
-
-/// Runs the page's one script.
-fn by_hand(source: &Path, kit: &Path, root: &str, date: &str, target: &Path) -> Output {
-    by_hand_with_path(
-        &std::env::var("PATH").unwrap(),
-        source,
-        kit,
-        root,
-        date,
-        target,
-    )
-}
-
-fn by_hand_with_path(
-    path: &str,
-    source: &Path,
-    kit: &Path,
-    root: &str,
-    date: &str,
-    target: &Path,
-) -> Output {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/restore-without-coldchain.md");
-    let page = fs::read_to_string(page).unwrap();
-    let mut scripts = page.split("```bash\n").skip(1);
-    let script = scripts.next().unwrap().split("```\n").next().unwrap();
-    assert!(scripts.next().is_none(), "the page has one script");
-    Command::new("bash")
-        .arg("-c")
-        .arg(script)
-        .arg("restore-by-hand")
-        .args([source, kit])
-        .args([root, date])
-        .arg(target)
-        .env("PATH", path)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -157,16 +103,11 @@ fn a_fresh_chain_comes_back_without_coldchain_also_when_foreign_entries_lie_in_i
     let other = LoopFs::new(512);
     let target = other.path("target");
     fs::create_dir(&target).unwrap();
-    let kit = machine.path("kit");
-    let root = fs::read_to_string(&kit).unwrap();
-    let root = root
-        .lines()
-        .find_map(|line| line.strip_prefix("# root public key: "))
-        .unwrap();
+    let (kit, root) = (machine.path("kit"), root_of(&machine));
     let output = by_hand(
         &machine.path("store/home"),
         &kit,
-        root,
+        &root,
         "2024-01-14",
         &target,
     );
@@ -207,16 +148,12 @@ fn a_key_that_was_attached_opens_and_one_that_was_rotated_out_signs_nothing() {
         "key add-recipient {recipient} --identity $T/kit --source home"
     ));
 
-    let kit = fs::read_to_string(machine.path("kit")).unwrap();
-    let root = kit
-        .lines()
-        .find_map(|line| line.strip_prefix("# root public key: "))
-        .unwrap();
+    let root = root_of(&machine);
     let other = LoopFs::new(256);
     let restored = |date: &str, name: &str| {
         let target = other.path(name);
         fs::create_dir(&target).unwrap();
-        let output = by_hand(&source, &spare, root, date, &target);
+        let output = by_hand(&source, &spare, &root, date, &target);
         assert!(output.status.success(), "{}", said(&output));
         compare_trees(
             &machine.btrfs().path("snapshots").join(date),
@@ -309,16 +246,11 @@ fn an_archive_that_builds_on_nothing_lost_comes_back_past_a_rotten_entry() {
         fs::copy(ledger.join("00000004.entry"), ledger.join(copy)).unwrap();
     }
 
-    let kit = machine.path("kit");
-    let text = fs::read_to_string(&kit).unwrap();
-    let root = text
-        .lines()
-        .find_map(|line| line.strip_prefix("# root public key: "))
-        .unwrap();
+    let (kit, root) = (machine.path("kit"), root_of(&machine));
     let other = LoopFs::new(256);
     let target = other.path("target");
     fs::create_dir(&target).unwrap();
-    let output = by_hand(&source, &kit, root, "2024-01-07", &target);
+    let output = by_hand(&source, &kit, &root, "2024-01-07", &target);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(complete(&target), ["2024-01-01", "2024-01-07"]);
     for date in complete(&target) {
@@ -629,6 +561,7 @@ fn a_stream_that_is_cut_off_on_its_way_is_not_taken_for_a_whole_one() {
         bin.path().display(),
         std::env::var("PATH").unwrap()
     );
+    let path = OsStr::new(&path);
     // The second segment opens as far as a few bytes, as if the disk failed there, or not at all. Of
     // the first come whole commands, whose end btrfs receive must not take for the stream's.
     let cut = after_commands(&opened_segment(&victim), 6);
@@ -645,7 +578,7 @@ fn a_stream_that_is_cut_off_on_its_way_is_not_taken_for_a_whole_one() {
         write_script(&bin.path().join("age"), &script);
         let fs = LoopFs::new(256);
         let output = by_hand_with_path(
-            &path,
+            path,
             &victim.source(),
             &victim.kit,
             &victim.root,
@@ -708,71 +641,6 @@ fn an_identity_that_opens_nothing_or_a_target_that_is_not_empty_restores_nothing
     assert!(said.contains("names no ledger"), "{said}");
     assert!(said.contains("no identity matched"), "{said}");
     assert_eq!(fs::read_dir(fs.root()).unwrap().count(), 0);
-}
-
-/// The root key of a machine's kit.
-fn root_of(machine: &Machine) -> String {
-    let kit = fs::read_to_string(machine.path("kit")).unwrap();
-    let mut lines = kit.lines();
-    let root = lines.find_map(|line| line.strip_prefix("# root public key: "));
-    root.unwrap().to_owned()
-}
-
-#[test]
-fn an_id_of_a_signed_entry_runs_no_command() {
-    if !can_run() {
-        return;
-    }
-    let machine = Machine::fed(None);
-    let canary = machine.path("canary");
-    let stream = StreamBuilder::full(1).mkfile(b"x").finish();
-    let forger = Forger::of(&machine);
-    forger.archive_changed("2024-01-01", ArchiveKind::Full, &stream, None, |body| {
-        let id = format!("x//;1e touch {} #", canary.display());
-        body["archive"]["id"] = id.into();
-    });
-    let fs = LoopFs::new(256);
-    // What `sed` executes, it executes on a line.
-    forger.append(
-        coldchain::model::entry::EntryKind::Attach(coldchain::model::entry::AttachEntry {
-            objects: vec![coldchain::model::entry::Attachment {
-                archive: "2024-01-01-full-0123456789abcdef".parse().unwrap(),
-                what: "key".to_owned(),
-                recipients: coldchain::model::Sha256([0; 32]),
-                sealed: "AAAA".to_owned(),
-            }],
-        }),
-        |_| {},
-    );
-    let output = by_hand(
-        &machine.path("store/home"),
-        &machine.path("kit"),
-        &root_of(&machine),
-        "2024-01-01",
-        &fs.root(),
-    );
-    assert!(!output.status.success());
-    assert!(!canary.exists(), "{}", said(&output));
-}
-
-#[test]
-fn a_forged_chain_is_taken_for_an_archived_one() {
-    if !can_run() {
-        return;
-    }
-    let machine = Machine::fed(Some(LoopFs::new(256)));
-    let forger = Forger::of(&machine);
-    let full = StreamBuilder::header(1)
-        .subvol(b"one", PARENT, 4000)
-        .mkfile(b"x");
-    let first = forger.archive("2024-01-01", ArchiveKind::Full, &full.finish(), None);
-    let next = StreamBuilder::header(1).snapshot(b"two", OWN, 4001, PARENT, 4000);
-    let next = next.write(b"x", 0, b"text").finish();
-    forger.archive("2024-01-07", ArchiveKind::Incremental, &next, Some(&first));
-    let run = machine.run("restore home --date 2024-01-07 --to $FS --identity $T/kit --yes");
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let restored = machine.btrfs().path("home/2024-01-07/x");
-    assert_eq!(fs::read(restored).unwrap(), b"text");
 }
 
 fn v1() -> Frozen {
