@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 const FIRST: &str = "2024-01-01";
 const SECOND: &str = "2024-01-07";
-/// Where the files outside lie in what the streams may reach.
+/// What lies beside the target.
 const SECRET: &[u8] = b"what the stream must not read";
 
 /// The two ways to restore by a script.
@@ -167,10 +167,10 @@ fn both_scripts_confine_in_the_same_words() {
     assert!(page().contains(confined));
 }
 
-/// A change of an entry that was signed all the same; `$C` is a command that makes a canary.
+/// A change of an entry before it is signed, and a command that makes a canary.
 type Change = fn(&mut Value, &str);
 
-const VALUES: [(&str, Change); 22] = [
+const VALUES: [(&str, Change); 23] = [
     ("a sed program as id", |body, run| {
         body["archive"]["id"] = format!("x//;1e {run} #").into();
     }),
@@ -214,6 +214,9 @@ const VALUES: [(&str, Change); 22] = [
     ("a command as key", |body, run| {
         body["archive"]["key"] = format!("AAAA; {run}; echo").into();
     }),
+    ("a substitution as key", |body, run| {
+        body["archive"]["key"] = format!("$({run})").into();
+    }),
     ("a quote as key", |body, run| {
         body["archive"]["key"] = format!("'; {run}; '").into();
     }),
@@ -246,6 +249,18 @@ const VALUES: [(&str, Change); 22] = [
     }),
 ];
 
+/// An archive key for another archive: whoever uses an id as a pattern has a line to use it on.
+fn add_attached(forger: &Forger) {
+    let sealed = Attachment {
+        archive: "2024-01-01-full-0123456789abcdef".parse().unwrap(),
+        what: Attachment::KEY.to_owned(),
+        recipients: Sha256([0; 32]),
+        sealed: "AAAA".to_owned(),
+    };
+    let objects = vec![sealed];
+    forger.append(EntryKind::Attach(AttachEntry { objects }), |_| {});
+}
+
 #[test]
 fn no_value_of_a_signed_entry_is_run_or_used_as_a_path() {
     if !can_run() {
@@ -262,16 +277,10 @@ fn no_value_of_a_signed_entry_is_run_or_used_as_a_path() {
         forger.archive_changed(FIRST, ArchiveKind::Full, &stream, None, |body| {
             change(body, &run);
         });
-        // Whoever uses an id as a pattern has a line to use it on.
-        let sealed = Attachment {
-            archive: "2024-01-01-full-0123456789abcdef".parse().unwrap(),
-            what: Attachment::KEY.to_owned(),
-            recipients: Sha256([0; 32]),
-            sealed: "AAAA".to_owned(),
-        };
-        let objects = vec![sealed];
-        forger.append(EntryKind::Attach(AttachEntry { objects }), |_| {});
-        for way in WAYS {
+        for way in [Way::Explained, Way::ByHand] {
+            if matches!(way, Way::ByHand) {
+                add_attached(&forger);
+            }
             let output = way.restore(&machine, FIRST, &target);
             assert!(
                 !output.status.success(),
@@ -293,7 +302,10 @@ fn no_value_of_an_entry_that_attaches_or_rotates_is_run() {
     let fs = LoopFs::new(256);
     let target = fs.subvolume("target");
     let stream = StreamBuilder::full(1).mkfile(b"x").finish();
-    let attach: [Change; 3] = [
+    let attach: [Change; 4] = [
+        |body, run| {
+            body["attach"]["objects"][0]["sealed"] = format!("$({run})").into();
+        },
         |body, run| {
             body["attach"]["objects"][0]["archive"] = format!("x//;1e {run} #").into();
         },
