@@ -747,7 +747,7 @@ fn a_target_that_others_steer_is_refused() {
         (fs.path("link/"), "is a link"),
         (memory.path().join("target"), "is not on btrfs"),
         (full_one.clone(), "is not an empty directory"),
-        (fs.path("no/such/target"), "others than root may write in"),
+        (fs.path("no/such/target"), "there is no directory"),
     ];
     for (target, says) in cases {
         for way in WAYS {
@@ -901,4 +901,42 @@ fn names_need_not_be_text() {
     let output = Way::ByHand.restore(&machine, SECOND, &target);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(names(&target), [FIRST, SECOND]);
+}
+
+/// A stream with one file whose path has that many bytes.
+fn deep(length: usize) -> Vec<u8> {
+    let mut stream = StreamBuilder::header(1).subvol(FIRST.as_bytes(), PARENT, 4000);
+    let mut path = Vec::new();
+    while length - path.len() > 250 {
+        path.extend([b'd'; 199]);
+        stream = stream.mkdir(&path);
+        path.push(b'/');
+    }
+    path.resize(length, b'f');
+    stream.mkfile(&path).finish()
+}
+
+#[test]
+fn the_longest_path_that_the_page_promises_comes_back() {
+    if !can_run() {
+        return;
+    }
+    let page = page();
+    let (_, longest) = page.split_once("- A path longer than ").unwrap();
+    let (longest, _) = longest.split_once(" bytes can't be received").unwrap();
+    let longest: usize = longest.replace(',', "").parse().unwrap();
+    for (length, comes_back) in [(longest, true), (longest + 1, false)] {
+        let machine = Machine::fed(None);
+        Forger::of(&machine).archive(FIRST, ArchiveKind::Full, &deep(length), None);
+        for way in WAYS {
+            let fs = LoopFs::new(256);
+            let output = way.restore(&machine, FIRST, &fs.path("target"));
+            let said = said(&output);
+            assert_eq!(
+                output.status.success(),
+                comes_back,
+                "{length}, {way:?}: {said}"
+            );
+        }
+    }
 }

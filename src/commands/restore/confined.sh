@@ -23,6 +23,7 @@ prepare() {
     above=$target
     while [ "$above" != / ]; do
         above=$(dirname -- "$above")
+        [ -d "$above" ] || die "there is no directory $above"
         read -r owner mode <<< "$(stat -c '%u %a' -- "$above")"
         [ "$owner" = 0 ] && { ((!(8#$mode & 8#22))) || ((8#$mode & 8#1000)); } ||
             die "others than root may write in $above: name a TARGET below directories of root"
@@ -64,7 +65,7 @@ confined() {
         may=-all,+chown,+dac_override,+fowner,+fsetid,+setfcap,+mknod,+sys_admin,+sys_chroot
         exec setpriv --no-new-privs --inh-caps=-all --bounding-set="$may" \
             btrfs receive -q -C -e "$1/.staging"
-    ' confined "$target" > /dev/null
+    ' confined "$target" > /dev/null 3>&-
 }
 
 # Gives what stands in `.staging` the name DATE, if it is one whole subvolume with that STREAM-UUID (of any,
