@@ -185,9 +185,11 @@ impl Forger {
 
     /// The number of the newest entry; 0 if there is none.
     pub fn last(&self) -> u64 {
-        (0..)
-            .find(|before| !self.entry_path(before + 1).exists())
-            .unwrap()
+        let mut last = 0;
+        while self.entry_path(last + 1).exists() {
+            last += 1;
+        }
+        last
     }
 
     /// A body line with its newline, and the writer's signature after it. Unlike the program's own, it
@@ -299,7 +301,7 @@ fn seal(stream: &[u8], key: &ArchiveKey) -> Vec<(u64, Blake3, Vec<u8>)> {
         held_bytes: u64::MAX >> 1,
         threads: 1,
     };
-    let (mut sealer, sealed) = Sealer::start(options, key).unwrap();
+    let (mut sealer, steps) = Sealer::start(options, key).unwrap();
     for frame in stream.chunks(options.frame_bytes) {
         let mut buffer = sealer.buffer();
         buffer.extend(frame);
@@ -307,7 +309,7 @@ fn seal(stream: &[u8], key: &ArchiveKey) -> Vec<(u64, Blake3, Vec<u8>)> {
     }
     sealer.finish().unwrap();
     let mut segments = Vec::new();
-    for step in sealed {
+    for step in steps {
         match step {
             Sealed::Segment(segment) => segments.push((
                 segment.raw_bytes,
