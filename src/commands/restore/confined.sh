@@ -9,7 +9,7 @@ die() { echo "$*" >&2; exit 1; }
 exec 3>&2 2> >(LC_ALL=C sed -u 's/[^[:print:]]/?/g' >&3)
 plain=$!
 work=$(mktemp -d)
-trap 'clean || :; rm -rf -- "$work"; exec 2>&3 3>&-; wait "$plain" || :' EXIT
+trap 'clean || :; rm -rf -- "$work"; exec 2>&3 3>&-; wait "$plain" 2> /dev/null || :' EXIT
 
 # Makes TARGET a subvolume that belongs to root alone, with an empty directory `.staging` in it.
 # With `again`, dates may stand in it that were restored before.
