@@ -5,74 +5,23 @@ mod common;
 #[allow(dead_code, unreachable_pub, reason = "shared with other test programs")]
 mod formats;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use coldchain::btrfs::identity;
 use coldchain::ledger::{SigningKey, encode_body, make_grant, root_grant, sign};
 use coldchain::model::entry::{Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Role};
 use coldchain::seal::{ArchiveKey, Identities, open_segment};
-use common::loopfs::{LoopFs, btrfs, real_btrfs_available};
+use common::by_hand::{by_hand, by_hand_with_path, can_run, root_of};
+use common::loopfs::{LoopFs, btrfs};
 use common::machine::Machine;
 use common::rng::Rng;
 use common::stub::write_script;
 use common::tree::{compare_trees, make_rich_tree, mutate_tree};
 use formats::Frozen;
-
-/// Whether the page's programs are here. If not, it says so; in CI that is a failure.
-fn can_run() -> bool {
-    let missing: Vec<&str> = ["age", "zstd", "minisign", "jq"]
-        .into_iter()
-        .filter(|program| Command::new(program).arg("--version").output().is_err())
-        .collect();
-    if missing.is_empty() {
-        return real_btrfs_available();
-    }
-    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    assert!(!ci, "CI=true, but these are not installed: {missing:?}");
-    eprintln!("skipped: not installed: {missing:?}");
-    false
-}
-
-/// Runs the page's one script.
-fn by_hand(source: &Path, kit: &Path, root: &str, date: &str, target: &Path) -> Output {
-    by_hand_with_path(
-        &std::env::var("PATH").unwrap(),
-        source,
-        kit,
-        root,
-        date,
-        target,
-    )
-}
-
-fn by_hand_with_path(
-    path: &str,
-    source: &Path,
-    kit: &Path,
-    root: &str,
-    date: &str,
-    target: &Path,
-) -> Output {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/restore-without-coldchain.md");
-    let page = fs::read_to_string(page).unwrap();
-    let mut scripts = page.split("```bash\n").skip(1);
-    let script = scripts.next().unwrap().split("```\n").next().unwrap();
-    assert!(scripts.next().is_none(), "the page has one script");
-    Command::new("bash")
-        .arg("-c")
-        .arg(script)
-        .arg("restore-by-hand")
-        .args([source, kit])
-        .args([root, date])
-        .arg(target)
-        .env("PATH", path)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -154,16 +103,11 @@ fn a_fresh_chain_comes_back_without_coldchain_also_when_foreign_entries_lie_in_i
     let other = LoopFs::new(512);
     let target = other.path("target");
     fs::create_dir(&target).unwrap();
-    let kit = machine.path("kit");
-    let root = fs::read_to_string(&kit).unwrap();
-    let root = root
-        .lines()
-        .find_map(|line| line.strip_prefix("# root public key: "))
-        .unwrap();
+    let (kit, root) = (machine.path("kit"), root_of(&machine));
     let output = by_hand(
         &machine.path("store/home"),
         &kit,
-        root,
+        &root,
         "2024-01-14",
         &target,
     );
@@ -204,16 +148,12 @@ fn a_key_that_was_attached_opens_and_one_that_was_rotated_out_signs_nothing() {
         "key add-recipient {recipient} --identity $T/kit --source home"
     ));
 
-    let kit = fs::read_to_string(machine.path("kit")).unwrap();
-    let root = kit
-        .lines()
-        .find_map(|line| line.strip_prefix("# root public key: "))
-        .unwrap();
+    let root = root_of(&machine);
     let other = LoopFs::new(256);
     let restored = |date: &str, name: &str| {
         let target = other.path(name);
         fs::create_dir(&target).unwrap();
-        let output = by_hand(&source, &spare, root, date, &target);
+        let output = by_hand(&source, &spare, &root, date, &target);
         assert!(output.status.success(), "{}", said(&output));
         compare_trees(
             &machine.btrfs().path("snapshots").join(date),
@@ -306,16 +246,11 @@ fn an_archive_that_builds_on_nothing_lost_comes_back_past_a_rotten_entry() {
         fs::copy(ledger.join("00000004.entry"), ledger.join(copy)).unwrap();
     }
 
-    let kit = machine.path("kit");
-    let text = fs::read_to_string(&kit).unwrap();
-    let root = text
-        .lines()
-        .find_map(|line| line.strip_prefix("# root public key: "))
-        .unwrap();
+    let (kit, root) = (machine.path("kit"), root_of(&machine));
     let other = LoopFs::new(256);
     let target = other.path("target");
     fs::create_dir(&target).unwrap();
-    let output = by_hand(&source, &kit, root, "2024-01-07", &target);
+    let output = by_hand(&source, &kit, &root, "2024-01-07", &target);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(complete(&target), ["2024-01-01", "2024-01-07"]);
     for date in complete(&target) {
@@ -626,6 +561,7 @@ fn a_stream_that_is_cut_off_on_its_way_is_not_taken_for_a_whole_one() {
         bin.path().display(),
         std::env::var("PATH").unwrap()
     );
+    let path = OsStr::new(&path);
     // The second segment opens as far as a few bytes, as if the disk failed there, or not at all. Of
     // the first come whole commands, whose end btrfs receive must not take for the stream's.
     let cut = after_commands(&opened_segment(&victim), 6);
@@ -642,7 +578,7 @@ fn a_stream_that_is_cut_off_on_its_way_is_not_taken_for_a_whole_one() {
         write_script(&bin.path().join("age"), &script);
         let fs = LoopFs::new(256);
         let output = by_hand_with_path(
-            &path,
+            path,
             &victim.source(),
             &victim.kit,
             &victim.root,

@@ -45,6 +45,11 @@ pub(super) fn remember_newer(
     Ok(())
 }
 
+/// Whether nobody that is trusted vouches for a source's ledger.
+pub fn stands_at_own_word(source: &SourceName, catalog: &Catalog) -> Result<bool, Error> {
+    Ok(catalog.told(source, OWN_WORD)?.is_some())
+}
+
 /// What a reader must be told of each source.
 pub fn cautions(catalog: &Catalog) -> Result<Vec<String>, Error> {
     let mut messages = Vec::new();

@@ -68,7 +68,7 @@ pub use adopt::{Adopted, adopt};
 pub use as_of_now::{still_stands, take_in};
 pub use attach::{Attach, Attached, attach_recipient};
 pub use backup::{Asked, Made, Outcome, backup, check_date};
-pub use caution::cautions;
+pub use caution::{cautions, stands_at_own_word};
 pub use check::{Checked, Difference, check};
 pub use clock::{Clock, SystemClock, local_date};
 pub use decide::{Wanted, decide};

@@ -6,6 +6,7 @@
 )]
 
 pub mod bucket;
+pub mod by_hand;
 pub mod faults;
 pub mod forged;
 pub mod lab;

@@ -1,7 +1,7 @@
 //! `restore --explain`: the same with public tools, as a script.
 //!
-//! The digests and the sealed keys in it come from the ledger that coldchain has verified. What the store
-//! holds is believed only if its SHA-256 is the signed one.
+//! The digests and the sealed keys in it come from the ledger, as the catalog has it. What the store holds is
+//! believed only if its SHA-256 is the signed one. The script says whether anybody vouches for the ledger.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
@@ -11,33 +11,85 @@ use super::Planned;
 use crate::catalog::Catalog;
 use crate::commands::output::{answer, count};
 use crate::config::StoreConfig;
-use crate::engine::{SealedArchive, sealed_archives};
+use crate::engine::{SealedArchive, sealed_archives, stands_at_own_word};
 use crate::error::Error;
-use crate::model::keys;
 use crate::model::size::Bytes;
+use crate::model::{Sha256, keys};
+
+/// How a stream is received without reaching anything but the target. It stands in
+/// `docs/restore-without-coldchain.md` too.
+const CONFINED: &str = include_str!("confined.sh");
+
+/// What opens an archive's key and a segment.
+const OPENERS: &str = r#"
+# Opens the archive's key, by whichever of its sealed forms the kit opens.
+unlock() {
+    local sealed opened=''
+    for sealed in "$@"; do
+        if base64 -d <<< "$sealed" | age -d -i "$KIT" 2> "$work/why" | head -c 4096 > "$work/key"; then
+            opened=yes
+            break
+        fi
+    done
+    [ "$opened" ] || die "$(head -c 4096 "$work/why")"
+    # `age -i` would run a plugin, if it named one.
+    [[ $(tr -d '\0' < "$work/key") =~ ^AGE-SECRET-KEY-1[A-Z0-9]{58}$ ]] || die "the archive's key is none of coldchain"
+}
+
+# Prints a segment's part of the stream, if the segment is the one that was signed.
+segment() { # SHA-256, key in the store
+    fetch "$2" > "$work/segment" &&
+        sha256sum --quiet --strict -c - <<< "$1  $work/segment" >&2 &&
+        age -d -i "$work/key" "$work/segment" | zstd -d -q
+}
+"#;
+
+/// Said where a root key that somebody named vouches for the ledger.
+const VOUCHED_FOR: &str = "\
+# The digests come from the signed ledger. coldchain checked every signature in it; a root key that this
+# machine was told to trust vouches for the keys that signed.
+";
+
+/// Said where the ledger was read with `--unauthenticated`.
+const NOT_VOUCHED_FOR: &str = "\
+# CAUTION: nobody vouches for the ledger that the digests come from. Its root key is the store's own word, so
+# whoever could write to the store may have made all of this. `coldchain catalog rebuild` with the recovery
+# kit or --trust checks it.
+";
 
 impl Planned<'_> {
     /// Prints the script.
     pub(super) fn explain(&self, catalog: &Catalog) -> Result<(), Error> {
         let archives = sealed_archives(&self.row.ledger, &self.plan.archives, catalog)?;
-        let script = self.script(&archives);
+        let vouched_for = if stands_at_own_word(&self.row.name, catalog)? {
+            NOT_VOUCHED_FOR
+        } else {
+            VOUCHED_FOR
+        };
+        let script = self.script(&archives, vouched_for);
         answer(&script)
     }
 
-    fn script(&self, archives: &[SealedArchive]) -> String {
+    fn script(&self, archives: &[SealedArchive], vouched_for: &str) -> String {
         let store = &self.config.stores[&self.source.store];
         let (source, date) = (&self.plan.source, self.plan.date);
         let mut text = format!(
             "#!/bin/bash\n\
-             # {date} of {source}, restored by other programs than coldchain: bash, coreutils, age, zstd,\n\
-             # {}btrfs-progs. Run it as root. The digests are those of the ledger, which was verified.\n\
+             # {date} of {source}, restored by other programs than coldchain: bash, coreutils, findutils, sed,\n\
+             # util-linux, age, zstd, {}btrfs-progs. Run it as root. TARGET becomes a subvolume.\n\
+             {vouched_for}\
              set -euo pipefail\n\
-             umask 077\n\
              {}\n\
              {}\n\
+             target=$TARGET\n\
+             \n\
+             {CONFINED}\
+             {OPENERS}\n\
+             # Prints an object of the store.\n\
              fetch() {{ {}; }}\n\
-             work=$(mktemp -d)\n\
-             trap 'rm -rf \"$work\"' EXIT\n",
+             \n\
+             # All of it is read before any of it runs.\n\
+             main() {{\n",
             match store {
                 StoreConfig::Dir { .. } => "",
                 StoreConfig::S3 { .. } => "aws, ",
@@ -51,9 +103,11 @@ impl Planned<'_> {
             fetch(store),
         );
         text.push_str(&self.thaw(store, archives));
+        text.push_str("prepare\n");
         for archive in archives {
             self.receive(&mut text, archive);
         }
+        text.push_str("}\nmain \"$@\" < /dev/null\n");
         text
     }
 
@@ -71,58 +125,70 @@ impl Planned<'_> {
             thawing.thaw_days,
             capitalised(&thawing.tier.to_string())
         );
-        let mut text = format!(
-            "\n# What is cold is asked for first: with the argument `thaw`. Run it again, without, hours later.\n\
-             if [ \"${{1-}}\" = thaw ]; then\n    \
-             while read -r key; do\n        \
-             {} s3api restore-object --bucket {} --key {}\"$key\" --restore-request {}\n    \
-             done <<'KEYS'\n",
-            aws(store),
-            quoted(settings.bucket.as_bytes()),
-            quoted(slashed(&settings.prefix).as_bytes()),
-            quoted(request.as_bytes()),
-        );
+        let mut text = "\n\
+             # What is cold is asked for first: with the argument `thaw`. Run it again, without, hours later.\n\
+             if [ \"${1-}\" = thaw ]; then\n"
+            .to_owned();
         for archive in archives {
-            let entry = &archive.entry;
-            for (index, segment) in (0..).zip(&entry.segments) {
-                let key = keys::segment(&self.row.directory, &entry.id, index, &segment.sha256);
-                writeln!(text, "{key}").expect("writing to a string does not fail");
+            for (_, key) in self.segments(archive) {
+                let key = format!("{}{key}", slashed(&settings.prefix));
+                writeln!(
+                    text,
+                    "    {} s3api restore-object --bucket {} --key {} --restore-request {}",
+                    aws(store),
+                    quoted(settings.bucket.as_bytes()),
+                    quoted(key.as_bytes()),
+                    quoted(request.as_bytes()),
+                )
+                .expect("writing to a string does not fail");
             }
         }
-        text.push_str("KEYS\n    exit\nfi\n");
+        text.push_str("    exit\nfi\n");
         text
     }
 
     fn receive(&self, text: &mut String, archive: &SealedArchive) {
         let entry = &archive.entry;
-        let mut sealed = entry.key.clone();
-        for attached in &archive.attached {
-            sealed.push(' ');
-            sealed.push_str(&attached.sealed);
-        }
+        let attached = archive.attached.iter().map(|attached| &attached.sealed);
+        let sealed: Vec<String> = std::iter::once(&entry.key)
+            .chain(attached)
+            .map(|sealed| quoted(sealed.as_bytes()))
+            .collect();
         write!(
             text,
-            "\n# {}: {}, {} of send stream\n\
-             opened=\n\
-             for sealed in {sealed}; do\n    \
-             if base64 -d <<< \"$sealed\" | age -d -i \"$KIT\" > \"$work/key\" 2> \"$work/why\"; then opened=yes; break; fi\n\
-             done\n\
-             [ \"$opened\" ] || {{ cat \"$work/why\" >&2; exit 1; }}\n\
-             while read -r digest key; do\n    \
-             fetch \"$key\" > \"$work/segment\"\n    \
-             sha256sum --quiet --strict -c - <<< \"$digest  $work/segment\" >&2\n    \
-             age -d -i \"$work/key\" \"$work/segment\" | zstd -d -q\n\
-             done <<'SEGMENTS' | btrfs receive -q -C -e \"$TARGET\"\n",
-            entry.id,
+            "\n# {id}: {}, {} of send stream\n\
+             unlock {}\n\
+             {{\n",
             count(entry.segments.len() as u64, "segment"),
             Bytes(entry.raw_bytes),
+            sealed.join(" "),
+            id = entry.id,
         )
         .expect("writing to a string does not fail");
-        for (index, segment) in (0..).zip(&entry.segments) {
-            let key = keys::segment(&self.row.directory, &entry.id, index, &segment.sha256);
-            writeln!(text, "{} {key}", segment.sha256).expect("writing to a string does not fail");
+        for (sha256, key) in self.segments(archive) {
+            let key = quoted(key.as_bytes());
+            writeln!(text, "    segment {sha256} {key} || exit 1")
+                .expect("writing to a string does not fail");
         }
-        text.push_str("SEGMENTS\nsync -f \"$TARGET\"\n");
+        writeln!(
+            text,
+            "}} | confined || die '{}: was not received; what was restored before it stays'\n\
+             publish {} {}",
+            entry.id, entry.date, entry.stream_uuid,
+        )
+        .expect("writing to a string does not fail");
+    }
+
+    /// The digests of an archive's segments, and their keys in the store.
+    fn segments<'a>(
+        &'a self,
+        archive: &'a SealedArchive,
+    ) -> impl Iterator<Item = (Sha256, String)> + 'a {
+        let entry = &archive.entry;
+        (0..).zip(&entry.segments).map(|(index, segment)| {
+            let key = keys::segment(&self.row.directory, &entry.id, index, &segment.sha256);
+            (segment.sha256, key)
+        })
     }
 }
 
