@@ -226,58 +226,15 @@ impl HeldDirectory {
         is_privileged(mode).then_some(mode)
     }
 
-    /// Whether a regular file below it has the setuid or setgid bit. Where it can't be seen, one may have.
-    pub fn holds_privileged_files(&self) -> Result<bool, BtrfsError> {
-        let look = |errno| failed("look for setuid files in", &self.path, errno);
-        let mut to_visit = vec![Vec::new()];
-        while let Some(below) = to_visit.pop() {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let directory = if below.is_empty() {
-                rustix::fs::openat(self, c".", flags, Mode::empty())
-            } else {
-                self.open_below(OsStr::from_bytes(&below), flags)
-            };
-            let directory = match directory {
-                Ok(directory) => directory,
-                // Deeper than a path can be.
-                Err(Errno::NAMETOOLONG) => return Ok(true),
-                Err(errno) => return Err(look(errno)),
-            };
-            for entry in rustix::fs::Dir::read_from(&directory).map_err(look)? {
-                let entry = entry.map_err(look)?;
-                let name = entry.file_name();
-                match entry.file_type() {
-                    FileType::RegularFile => {
-                        let flags = AtFlags::SYMLINK_NOFOLLOW;
-                        let stat = rustix::fs::statat(&directory, name, flags).map_err(look)?;
-                        if is_privileged(stat.st_mode) {
-                            return Ok(true);
-                        }
-                    }
-                    FileType::Directory if !matches!(name.to_bytes(), b"." | b"..") => {
-                        let mut path = below.clone();
-                        if !path.is_empty() {
-                            path.push(b'/');
-                        }
-                        path.extend_from_slice(name.to_bytes());
-                        to_visit.push(path);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(false)
-    }
-
     /// Opens what lies below it, however deep, through no link.
-    fn open_below(&self, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_below(&self, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         rustix::fs::openat2(self, path, flags, Mode::empty(), resolve)
     }
 }
 
 /// Whether it is the mode of a regular file with the setuid or setgid bit.
-fn is_privileged(mode: u32) -> bool {
+pub(super) fn is_privileged(mode: u32) -> bool {
     let bits = Mode::from_raw_mode(mode).intersects(Mode::SUID | Mode::SGID);
     bits && FileType::from_raw_mode(mode) == FileType::RegularFile
 }
@@ -302,16 +259,20 @@ fn begin<T>(action: String, what: impl FnOnce() -> T) -> Result<T, BtrfsError> {
 
 /// Refuses what is no single component of a path: it would lead elsewhere.
 fn require_component(name: &OsStr, path: &Path) -> Result<(), BtrfsError> {
-    let bytes = name.as_bytes();
-    let is_one = !bytes.is_empty() && bytes != b"." && bytes != b".." && !bytes.contains(&b'/');
-    if is_one && bytes.len() <= 255 && !bytes.contains(&0) {
+    if is_component(name.as_bytes()) {
         return Ok(());
     }
     let path = path.to_owned();
     Err(BtrfsError::NotAName { path })
 }
 
-fn failed(action: &'static str, path: &Path, errno: Errno) -> BtrfsError {
+/// Whether it is the name of something in a directory.
+pub fn is_component(name: &[u8]) -> bool {
+    let leads_elsewhere = matches!(name, b"" | b"." | b"..") || name.contains(&b'/');
+    !leads_elsewhere && name.len() <= 255 && !name.contains(&0)
+}
+
+pub(super) fn failed(action: &'static str, path: &Path, errno: Errno) -> BtrfsError {
     match errno {
         Errno::NOENT => BtrfsError::Missing {
             path: path.to_owned(),

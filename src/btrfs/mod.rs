@@ -20,6 +20,7 @@ pub mod snapshots;
 mod space;
 mod sys;
 mod tools;
+mod walk;
 
 pub use children::{await_end_of_children, end_children};
 pub use confinement::Confinement;
@@ -28,7 +29,7 @@ pub use guard::{
     EditedStream, Expect, ExpectParent, FileTime, Guard, GuardError, RECEIVED_NAME, ReceiveEdit,
     StreamHead, StreamSummary, root_utimes,
 };
-pub use held::{HeldDirectory, MadeAs, ReadOnly};
+pub use held::{HeldDirectory, MadeAs, ReadOnly, is_component};
 pub use identity::{filesystem_id, identity, made_at, require_btrfs, sync};
 pub use kernel_send::send_from_kernel;
 pub use receive::Receiver;
@@ -36,3 +37,4 @@ pub use scratch::Scratch;
 pub use send::{Protocol, SendRequest, Sender, SentBy, estimate};
 pub use space::Space;
 pub use tools::{Tools, Version, kernel_release, require_root};
+pub use walk::Fifo;

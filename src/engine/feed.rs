@@ -4,7 +4,7 @@
 //! What it is handed to gets whole commands that were checked, and nothing else.
 
 use crate::btrfs::guard::COMMAND_HEADER;
-use crate::btrfs::{Expect, ExpectParent, Guard};
+use crate::btrfs::{Expect, ExpectParent, Fifo, Guard, GuardError, StreamSummary};
 use crate::engine::open_ahead::Opened;
 use crate::engine::source::OpenSource;
 use crate::error::Error;
@@ -17,6 +17,11 @@ use crate::progress::{Event, Observer, PROGRESS_STEP};
 pub(super) trait Sink {
     /// Takes whole commands of the stream that were checked; with the first come the stream's header before it.
     fn take(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// The fifos of what an incremental is received on, where it is.
+    fn fifos(&mut self) -> Result<Vec<Fifo>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// What every archive of a restore is fed with.
@@ -34,9 +39,9 @@ impl Feeding<'_> {
         entry: &ArchiveEntry,
         opened: &mut Opened<'_>,
         sink: &mut dyn Sink,
-    ) -> Result<(), Error> {
+    ) -> Result<StreamSummary, Error> {
         let source = self.source.name();
-        let mut gate = Gate::new(entry);
+        let mut gate = Gate::new(entry, sink.fifos()?)?;
         let mut raw_bytes = 0;
         let mut told = 0;
         for (index, record) in (0..).zip(&entry.segments) {
@@ -84,20 +89,28 @@ struct Gate {
 }
 
 impl Gate {
-    fn new(entry: &ArchiveEntry) -> Self {
-        Self {
+    fn new(entry: &ArchiveEntry, fifos: Vec<Fifo>) -> Result<Self, Error> {
+        let mut gate = Self {
             archive: entry.id,
             guard: Guard::new(expected(entry)),
             waiting: Vec::new(),
             passed: 0,
+        };
+        let inherited = gate.guard.inherit(fifos);
+        inherited.map_err(|source| gate.refused(source))?;
+        Ok(gate)
+    }
+
+    fn refused(&self, source: GuardError) -> Error {
+        Error::StoredStream {
+            archive: self.archive,
+            source,
         }
     }
 
     fn pass(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
-        let refused = |archive, source| Error::StoredStream { archive, source };
-        self.guard
-            .push(bytes)
-            .map_err(|source| refused(self.archive, source))?;
+        let judged = self.guard.push(bytes);
+        judged.map_err(|source| self.refused(source))?;
         let cleared =
             usize::try_from(self.guard.cleared() - self.passed).expect("less than was pushed");
         if cleared == 0 {
@@ -127,12 +140,11 @@ impl Gate {
         Ok(())
     }
 
-    fn end(self) -> Result<(), Error> {
+    fn end(self) -> Result<StreamSummary, Error> {
         let archive = self.archive;
         self.guard
             .finish()
-            .map_err(|source| Error::StoredStream { archive, source })?;
-        Ok(())
+            .map_err(|source| Error::StoredStream { archive, source })
     }
 }
 

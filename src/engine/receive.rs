@@ -9,9 +9,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::btrfs::{self, BtrfsError, Confinement, HeldDirectory, ReadOnly, Receiver, Tools};
+use crate::btrfs::{
+    self, BtrfsError, Confinement, HeldDirectory, ReadOnly, Receiver, StreamSummary, Tools,
+};
 use crate::catalog::{ArchiveRow, SourceRow};
-use crate::engine::receiving::{APPEARS_WITHIN, Parent, Receiving};
+use crate::engine::receiving::{Parent, Receiving};
 use crate::engine::restore_mark::{Lies, Mark, Passing};
 use crate::engine::restore_place::{RestorePlace, enter, in_the_way};
 use crate::error::Error;
@@ -28,6 +30,8 @@ pub(super) struct Target<'a> {
     staging: Rc<HeldDirectory>,
     /// What stands newest here of the chain, on which the next is received.
     newest: Option<Standing>,
+    /// Whether the chain has fifos, as far as it was received here and now. Of what stood before nothing is known.
+    may_hold_fifos: bool,
 }
 
 /// A restored subvolume.
@@ -95,19 +99,18 @@ impl<'a> Target<'a> {
         if let (Some(place), Some(name), Some(wanted)) = (&earlier, writable, entries.last()) {
             refuse_writable(&place.directory, OsStr::new(name), wanted)?;
         }
-        let place = match earlier {
+        let mut place = match earlier {
             Some(place) => place,
             None => RestorePlace::make(&held, source, ledger)?,
         };
-        let staging = Rc::new(place.staging()?);
-        let mut target = Self {
+        place.remove_begun()?;
+        Ok(Self {
             tools,
+            staging: Rc::new(place.make_staging()?),
             place,
-            staging,
             newest: None,
-        };
-        target.remove_begun()?;
-        Ok(target)
+            may_hold_fifos: false,
+        })
     }
 
     /// The directory that holds the restored subvolumes.
@@ -121,6 +124,7 @@ impl<'a> Target<'a> {
         for (at, entry) in chain.iter().enumerate().rev() {
             if let Some(identity) = whole(&self.place.directory, entry)? {
                 self.newest = Some(Standing::of(entry, &identity));
+                self.may_hold_fifos = true;
                 return Ok(at + 1);
             }
         }
@@ -137,6 +141,7 @@ impl<'a> Target<'a> {
             (Some(newest), Some(_)) => Some(Parent {
                 uuid: newest.local,
                 subvolume: self.subvolume(&newest.date)?,
+                may_hold_fifos: self.may_hold_fifos,
             }),
             _ => None,
         };
@@ -164,14 +169,15 @@ impl<'a> Target<'a> {
         &mut self,
         receiving: Receiving,
         entry: &ArchiveEntry,
-        fed: Result<(), Error>,
+        fed: Result<StreamSummary, Error>,
         afterwards: Afterwards,
     ) -> Result<(), Error> {
+        let fed = fed.map(|summary| self.may_hold_fifos |= summary.makes_fifos);
         let received = receiving.end(fed, &mut self.place.mark);
         let stands = received.and_then(|()| self.publish(entry, afterwards));
         if let Err(error) = stands {
             // The first error counts; what could not be removed is removed by the next run.
-            let _ = self.remove_begun();
+            let _ = self.place.remove_begun();
             return Err(error);
         }
         Ok(())
@@ -230,7 +236,7 @@ impl<'a> Target<'a> {
             });
         }
         // `btrfs receive` takes any subvolume for a send parent that has its received uuid: only one may.
-        self.remove_begun()?;
+        self.place.remove_begun()?;
         self.newest = Some(Standing::of(entry, &published));
         Ok(())
     }
@@ -267,43 +273,6 @@ impl<'a> Target<'a> {
     /// Takes away the staging directory, unless something is left in it: the next run needs to see that.
     pub(super) fn clear_away(&self) {
         self.place.remove_staging();
-    }
-
-    /// Deletes the subvolume that was begun, and no other. What was whole of it has its date by now.
-    fn remove_begun(&mut self) -> Result<(), Error> {
-        let Some(begun) = self.place.mark.begun.clone() else {
-            return Ok(());
-        };
-        let lies_in = match begun.lies {
-            Lies::AmongDates => &self.place.directory,
-            Lies::Staged => &*self.staging,
-        };
-        let name = OsStr::from_bytes(&begun.name);
-        let found = match lies_in.subvolume(name) {
-            Err(BtrfsError::NotAName { path }) => {
-                return Err(in_the_way(&path, "the mark names it, and no restore did"));
-            }
-            found => found?,
-        };
-        if let Some(found) = found {
-            let identity = found.identity()?;
-            // Without its id: the run died in the moment between its making and the note of it.
-            let ours = match (begun.subvolume_id, begun.told) {
-                (Some(id), _) => id == identity.subvolume_id,
-                (None, Some(told)) => told.made(&identity, btrfs::made_at(&found)?, APPEARS_WITHIN),
-                (None, None) => false,
-            };
-            if !ours {
-                return Err(in_the_way(
-                    found.path(),
-                    "an interrupted restore may have begun it, but that is not certain",
-                ));
-            }
-            drop(found);
-            lies_in.delete(name, identity.subvolume_id)?;
-        }
-        self.place.mark.begun = None;
-        self.place.mark.write(&self.place.directory)
     }
 }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::btrfs::{
-    EditedStream, FileTime, HeldDirectory, RECEIVED_NAME, ReceiveEdit, Receiver, root_utimes,
+    EditedStream, Fifo, FileTime, HeldDirectory, RECEIVED_NAME, ReceiveEdit, Receiver, root_utimes,
 };
 use crate::engine::feed::Sink;
 use crate::engine::restore_mark::{Begun, Lies, Mark, Told};
@@ -35,6 +35,8 @@ pub(super) struct Parent {
     pub(super) uuid: Uuid,
     /// The subvolume.
     pub(super) subvolume: HeldDirectory,
+    /// Whether there may be fifos in it.
+    pub(super) may_hold_fifos: bool,
 }
 
 /// The way to the program.
@@ -117,6 +119,13 @@ impl Sink for Receiving {
             self.line.await_subvolume()?;
         }
         Ok(())
+    }
+
+    fn fifos(&mut self) -> Result<Vec<Fifo>, Error> {
+        match &self.line.parent {
+            Some(parent) if parent.may_hold_fifos => Ok(parent.subvolume.fifos()?),
+            _ => Ok(Vec::new()),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::btrfs::HeldDirectory;
+use crate::btrfs::{HeldDirectory, is_component};
 use crate::engine::restore_place::in_the_way;
 use crate::engine::source::random_bytes;
 use crate::error::Error;
@@ -146,7 +146,12 @@ impl Mark {
         file.take(LONGEST)
             .read_to_end(&mut text)
             .map_err(|error| Error::file("read", &path, error))?;
-        Ok(serde_json::from_slice(&text).ok())
+        let mark: Option<Self> = serde_json::from_slice(&text).ok();
+        let begun = mark.as_ref().and_then(|mark| mark.begun.as_ref());
+        if begun.is_some_and(|begun| !is_component(&begun.name)) {
+            return Err(in_the_way(&path, "it names what no restore made"));
+        }
+        Ok(mark)
     }
 
     /// Replaces the mark as a whole: a crash leaves the old or the new one.

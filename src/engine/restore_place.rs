@@ -6,11 +6,13 @@
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::btrfs::{BtrfsError, HeldDirectory, MadeAs};
-use crate::engine::restore_mark::{Mark, lock, remove_unfinished};
+use crate::btrfs::{self, BtrfsError, HeldDirectory, MadeAs};
+use crate::engine::receiving::APPEARS_WITHIN;
+use crate::engine::restore_mark::{Lies, Mark, lock, remove_unfinished};
 use crate::error::Error;
 use crate::model::{LedgerId, SourceName};
 use crate::owned::require_open;
@@ -91,21 +93,64 @@ impl RestorePlace {
         }
     }
 
-    /// Its staging directory, made if it is missing.
-    pub(super) fn staging(&self) -> Result<HeldDirectory, Error> {
-        let name = OsStr::new(STAGING);
-        let found = match self.directory.enter(name) {
+    /// Its staging directory, if it is there.
+    pub(super) fn staging(&self) -> Result<Option<HeldDirectory>, Error> {
+        let staging = match self.directory.enter(OsStr::new(STAGING)) {
             Err(BtrfsError::NotADirectory { path }) => {
                 return Err(in_the_way(&path, "it is not a directory"));
             }
             found => found?,
         };
-        let staging = match found {
-            Some(found) => found,
-            None => self.directory.make(name, MadeAs::Directory)?,
-        };
-        require_open(staging.path(), &staging)?;
+        if let Some(staging) = &staging {
+            require_open(staging.path(), staging)?;
+        }
         Ok(staging)
+    }
+
+    /// Its staging directory, made if it is missing.
+    pub(super) fn make_staging(&self) -> Result<HeldDirectory, Error> {
+        match self.staging()? {
+            Some(staging) => Ok(staging),
+            None => Ok(self
+                .directory
+                .make(OsStr::new(STAGING), MadeAs::Directory)?),
+        }
+    }
+
+    /// Deletes the subvolume that was begun, and no other. What was whole of it has its date by now.
+    pub(super) fn remove_begun(&mut self) -> Result<(), Error> {
+        let Some(begun) = self.mark.begun.clone() else {
+            return Ok(());
+        };
+        let staging = match begun.lies {
+            Lies::AmongDates => None,
+            Lies::Staged => Some(self.staging()?),
+        };
+        let lies_in = match &staging {
+            None => Some(&*self.directory),
+            Some(staging) => staging.as_ref(),
+        };
+        let name = OsStr::from_bytes(&begun.name);
+        let found = lies_in.map(|directory| directory.subvolume(name));
+        if let (Some(directory), Some(found)) = (lies_in, found.transpose()?.flatten()) {
+            let identity = found.identity()?;
+            // Without its id: the run died in the moment between its making and the note of it.
+            let ours = match (begun.subvolume_id, begun.told) {
+                (Some(id), _) => id == identity.subvolume_id,
+                (None, Some(told)) => told.made(&identity, btrfs::made_at(&found)?, APPEARS_WITHIN),
+                (None, None) => false,
+            };
+            if !ours {
+                return Err(in_the_way(
+                    found.path(),
+                    "an interrupted restore may have begun it, but that is not certain",
+                ));
+            }
+            drop(found);
+            directory.delete(name, identity.subvolume_id)?;
+        }
+        self.mark.begun = None;
+        self.mark.write(&self.directory)
     }
 
     /// Removes the staging directory if it is empty.

@@ -12,7 +12,7 @@ use super::ground::Ground;
 use super::hostile_chain::HostileChain;
 use super::shelf::Shelf;
 use super::trace::{escapes, traced};
-use super::ways::{bounded_by, patience};
+use super::ways::{Way, bounded_by, patience};
 use super::{can_run, number};
 
 /// An opened fifo without another end, and a receive that waits for one, end by themselves or by this.
@@ -113,12 +113,12 @@ fn what_receive_does_outside_of_its_subvolume_is_stopped_by_the_guard_or_by_the_
         for what in &escaped {
             *counts.entry((what, ended.by().to_owned())).or_default() += 1;
         }
-        if !confined.is_empty() || !touched.is_empty() || ended.fault().is_some() {
+        if !confined.is_empty() || !touched.is_empty() || ended.fault(Way::Restore).is_some() {
             failures.push(format!(
                 "chain {chain} ({}): alone {escaped:?}, by the program {confined:?}, {:?}, touched \
                  {touched:?}: {}",
                 hostile.kinds.join("; "),
-                ended.fault(),
+                ended.fault(Way::Restore),
                 ended.said.trim()
             ));
         }

@@ -72,7 +72,7 @@ impl Scene {
         let ended = self.restore();
         let touched = self.ground.touched(&before);
         let said = ended.said.trim();
-        let mut faults: Vec<String> = ended.fault().into_iter().collect();
+        let mut faults: Vec<String> = ended.fault(Way::Restore).into_iter().collect();
         if expect == Expect::Refusal {
             if ended.code == Some(0) {
                 faults.push("was not refused".to_owned());

@@ -91,7 +91,7 @@ impl Asked {
                 let ended = way.run(world.shelf.machine(), &world.ground, &date);
                 let touched = world.ground.touched(&world.before);
                 tally.count(way, &put, &ended, &touched);
-                if let Some(failure) = failure(&ended, &touched) {
+                if let Some(failure) = failure(way, &ended, &touched) {
                     tally.failures.push(format!(
                         "{way:?} of chain {chain} ({}): {failure}; repeat it with COLDCHAIN_SEED={} \
                          COLDCHAIN_HOSTILE_FIRST={chain} COLDCHAIN_HOSTILE_CHAINS=1",
@@ -157,8 +157,8 @@ impl Seeded {
     }
 }
 
-fn failure(ended: &Ended, touched: &[String]) -> Option<String> {
-    let fault = ended.fault();
+fn failure(way: Way, ended: &Ended, touched: &[String]) -> Option<String> {
+    let fault = ended.fault(way);
     if fault.is_none() && touched.is_empty() {
         return None;
     }
@@ -173,7 +173,7 @@ impl Tally {
     fn count(&mut self, way: Way, chain: &HostileChain, ended: &Ended, touched: &[String]) {
         let by = ended.by();
         *self.ends.entry((way, by)).or_default() += 1;
-        for what in touched.iter().cloned().chain(ended.fault()) {
+        for what in touched.iter().cloned().chain(ended.fault(way)) {
             let what = what.split(": ").next().unwrap().to_owned();
             *self.touched.entry((way, what)).or_default() += 1;
         }

@@ -34,6 +34,8 @@ use attributes::Attributes;
 use rules::{FileData, Rules};
 use wire::{MAGIC, STREAM_HEADER};
 
+use super::walk::Fifo;
+
 /// A push parser: give it the stream in any pieces, and [`Guard::finish`] it at EOF.
 #[derive(Debug)]
 pub struct Guard {
@@ -68,6 +70,8 @@ pub struct StreamSummary {
     pub commands: u64,
     /// Bytes of file data in it, as they stand in the stream (compressed, if they are).
     pub file_data_bytes: u64,
+    /// Whether it makes a fifo.
+    pub makes_fifos: bool,
 }
 
 impl Guard {
@@ -93,6 +97,14 @@ impl Guard {
             commands: 0,
             refused: None,
         }
+    }
+
+    /// Follows the fifos of the send parent too, where they are known: whatever opens one waits, for ever, for
+    /// somebody at its other end.
+    pub fn inherit(&mut self, fifos: Vec<Fifo>) -> Result<(), GuardError> {
+        self.rules
+            .inherit(fifos)
+            .map_err(|refusal| self.error(refusal))
     }
 
     /// Judges the next bytes. A refusal is final: it is repeated for whatever comes after it.
@@ -131,6 +143,7 @@ impl Guard {
                     bytes: self.offset,
                     commands: self.commands,
                     file_data_bytes: self.rules.file_data_bytes,
+                    makes_fifos: self.rules.makes_fifos,
                 });
             }
             (State::Header, _) if have == 0 => Refusal::Empty,

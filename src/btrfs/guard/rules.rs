@@ -4,12 +4,20 @@
 //! regular files only; what it does through a symlink is refused on one, what it does to the symlink
 //! itself is allowed.
 
+use std::collections::{HashMap, HashSet};
+
 use super::attributes::Attributes;
 use super::expect::StreamHead;
 use super::path::{self, Root};
 use super::refusal::Refusal;
 use super::special_files::{SpecialFiles, SpecialKind};
 use super::wire::{Attribute, Command};
+use crate::btrfs::walk::Fifo;
+
+/// `S_IFMT`, `S_IFCHR` and `S_IFBLK` of `linux/stat.h`.
+const S_IFMT: u64 = 0o170_000;
+const S_IFCHR: u64 = 0o020_000;
+const S_IFBLK: u64 = 0o060_000;
 
 /// `XATTR_NAME_MAX`.
 const XATTR_NAME_LIMIT: usize = 255;
@@ -31,6 +39,10 @@ pub(super) enum FileData {
 pub(super) struct Rules {
     file_data: FileData,
     special_files: SpecialFiles,
+    /// Where the send parent has fifos, whatever this stream does.
+    inherited_fifos: HashSet<Vec<u8>>,
+    /// Whether the stream makes a fifo.
+    pub(super) makes_fifos: bool,
     /// Bytes of file data seen (or announced) so far.
     pub(super) file_data_bytes: u64,
 }
@@ -40,8 +52,22 @@ impl Rules {
         Self {
             file_data,
             special_files: SpecialFiles::default(),
+            inherited_fifos: HashSet::new(),
+            makes_fifos: false,
             file_data_bytes: 0,
         }
+    }
+
+    /// Follows the fifos of the send parent as well.
+    pub(super) fn inherit(&mut self, fifos: Vec<Fifo>) -> Result<(), Refusal> {
+        let mut inodes = HashMap::new();
+        for fifo in fifos {
+            let next = u32::try_from(inodes.len() + 1).unwrap_or(u32::MAX);
+            let inode = *inodes.entry(fifo.inode).or_insert(next);
+            self.special_files.inherit_fifo(&fifo.path, inode)?;
+            self.inherited_fifos.insert(fifo.path);
+        }
+        Ok(())
     }
 
     /// Judges one command after the first and before the end.
@@ -73,8 +99,16 @@ impl Rules {
                 place.refuse_special(command)?;
             }
             Command::Symlink => self.make(command, place, SpecialKind::Symlink)?,
-            Command::Mknod => self.make(command, place, SpecialKind::Node)?,
-            Command::Mkfifo => self.make(command, place, SpecialKind::Fifo)?,
+            Command::Mknod => {
+                // No kernel sends any other with it than a device's.
+                let mode = attributes.number(Attribute::Mode)?;
+                self.makes_fifos |= mode & S_IFMT != S_IFCHR && mode & S_IFMT != S_IFBLK;
+                self.make(command, place, SpecialKind::Node)?;
+            }
+            Command::Mkfifo => {
+                self.makes_fifos = true;
+                self.make(command, place, SpecialKind::Fifo)?;
+            }
             Command::Mksock => self.make(command, place, SpecialKind::Socket)?,
             Command::Link => {
                 let target = self.place(attributes, Attribute::PathLink, Root::Refused)?;
@@ -157,7 +191,15 @@ impl Rules {
             return place.refuse_special(Command::Clone);
         }
         // In the send parent the paths are its own; what this stream renamed says nothing there.
-        path::check(attributes.bytes(Attribute::ClonePath)?, Root::Refused)?;
+        let path = attributes.bytes(Attribute::ClonePath)?;
+        path::check(path, Root::Refused)?;
+        if self.inherited_fifos.contains(path) {
+            return Err(Refusal::OnSpecial {
+                command: Command::Clone,
+                path: path.to_vec(),
+                kind: SpecialKind::Fifo,
+            });
+        }
         match head.send_parent {
             Some((send_parent, _)) if send_parent == source => Ok(()),
             _ => Err(Refusal::ForeignClone { found: source }),

@@ -105,6 +105,13 @@ impl SpecialFiles {
         self.insert(command, path, Special { inode, kind })
     }
 
+    /// A fifo that the send parent has at `path`. Those of one `inode` are hard links of each other.
+    pub(super) fn inherit_fifo(&mut self, path: &[u8], inode: u32) -> Result<(), Refusal> {
+        self.made = self.made.max(inode);
+        let kind = SpecialKind::Fifo;
+        self.insert(Command::Mkfifo, path, Special { inode, kind })
+    }
+
     /// A hard link at `path`, where there must be no special file, to what is at `target`.
     pub(super) fn link(&mut self, path: &[u8], target: &[u8]) -> Result<(), Refusal> {
         match self.at(target) {
