@@ -33,6 +33,7 @@ impl BtrfsError {
                 | Self::NotBtrfs { .. }
                 | Self::NotADirectory { .. }
                 | Self::NotAName { .. }
+                | Self::Movable { .. }
                 | Self::NotASubvolume { .. }
                 | Self::NoUuid { .. }
                 | Self::NotReadOnly { .. }
@@ -67,6 +68,9 @@ impl BtrfsError {
             Self::NotRoot { .. } => "run it as root: snapshots, send and receive need it",
             Self::Unconfined { .. } => {
                 "run it as root outside of containers, on Linux 5.14 or newer, with the capabilities CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETPCAP, CAP_MKNOD, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID and CAP_SETFCAP"
+            }
+            Self::Movable { .. } => {
+                "restore into another directory, or first make every directory above it root's, with `chown root:` and `chmod go-w`"
             }
             Self::NoSysAdmin => {
                 "allow CAP_SYS_ADMIN: in `CapabilityBoundingSet=` of a systemd unit, by `--cap-add SYS_ADMIN` for a container; snapshots, send and receive need it"

@@ -22,6 +22,7 @@ use landlock::{
     RulesetCreatedAttr, RulesetError,
 };
 use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::process::geteuid;
 
 use super::error::BtrfsError;
 use super::held::HeldDirectory;
@@ -59,7 +60,7 @@ impl Confinement {
             let root = target.as_fd().try_clone_to_owned().map_err(failed)?;
             (root, PathBuf::new())
         } else {
-            root_of_mount(target).map_err(failed)?
+            root_of_mount(target)?
         };
         below.push(name);
         Ok(Self {
@@ -118,23 +119,38 @@ fn is_roots(directory: &Metadata) -> bool {
     directory.is_dir() && directory.uid() == 0 && directory.mode() & 0o022 == 0
 }
 
-/// The root of the mount through which the directory is seen, and the directory's path from there.
-fn root_of_mount(directory: &HeldDirectory) -> io::Result<(OwnedFd, PathBuf)> {
-    let path = directory.path().canonicalize()?;
+/// The root of the mount through which the directory is seen, and the directory's path from there. Nobody
+/// else may change what lies on that path: the receiver looks it up.
+fn root_of_mount(directory: &HeldDirectory) -> Result<(OwnedFd, PathBuf), BtrfsError> {
+    let failed = |source| BtrfsError::Unconfined {
+        path: directory.path().to_owned(),
+        source,
+    };
+    let path = directory.path().canonicalize().map_err(failed)?;
     let mut names: Vec<_> = path
         .components()
         .rev()
         .map(std::path::Component::as_os_str)
         .collect();
     let mut below = Vec::new();
-    let mut at = directory.as_fd().try_clone_to_owned()?;
-    while !is_root_of_mount(&at)? {
+    let mut at = directory.as_fd().try_clone_to_owned().map_err(failed)?;
+    while !is_root_of_mount(&at).map_err(failed)? {
         if names.is_empty() {
-            return Err(io::Error::other("its mount has no root"));
+            return Err(failed(io::Error::other("its mount has no root")));
         }
         below.push(names.remove(0));
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        at = rustix::fs::openat(&at, c"..", flags, Mode::empty())?;
+        at = rustix::fs::openat(&at, c"..", flags, Mode::empty())
+            .map_err(|errno| failed(errno.into()))?;
+        let stat = rustix::fs::fstat(&at).map_err(|errno| failed(errno.into()))?;
+        let is_ours = stat.st_uid == 0 || stat.st_uid == geteuid().as_raw();
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        let is_open = mode.intersects(Mode::WGRP | Mode::WOTH) && !mode.contains(Mode::SVTX);
+        if !is_ours || is_open {
+            return Err(BtrfsError::Movable {
+                path: directory.path().to_owned(),
+            });
+        }
     }
     Ok((at, below.into_iter().rev().collect()))
 }

@@ -61,6 +61,12 @@ pub enum BtrfsError {
         #[source]
         source: io::Error,
     },
+    /// A restore that an older version began in a plain directory goes by the path, which somebody else can change.
+    #[error("others may move {}, which an older coldchain made as a plain directory", .path.display())]
+    Movable {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The top-level subvolume of a filesystem made before Linux 3.6 has no uuid.
     #[error("the subvolume {} has no uuid", .path.display())]
     NoUuid {
