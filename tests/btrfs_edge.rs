@@ -13,16 +13,19 @@ use std::time::UNIX_EPOCH;
 
 use coldchain::btrfs::{
     BtrfsError, Confinement, Expect, ExpectParent, Guard, GuardError, HeldDirectory, Protocol,
-    Receiver, SendRequest, Sender, SentBy, StreamSummary, Tools, estimate, identity,
+    ReadOnly, Receiver, SendRequest, Sender, SentBy, StreamSummary, Tools, estimate, identity,
     kernel_release, require_btrfs, require_root, snapshots, sync,
 };
 use coldchain::model::{SubvolumeIdentity, Uuid};
 use common::loopfs::{LoopFs, btrfs, real_btrfs_available, run};
 use common::rng::Rng;
-use common::stream_builder::StreamBuilder;
+use common::stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder};
 use common::stub::write_script;
 use common::tree::{compare_trees, describe, make_rich_tree, mutate_tree, non_utf8_name};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+/// The longest path of the send parent that can be cloned from.
+const LONGEST_CLONED: usize = 4083;
 
 fn tools() -> Tools {
     Tools::find().unwrap()
@@ -317,6 +320,57 @@ fn a_dropped_receiver_is_gone_and_has_sealed_nothing() {
     if let Ok(left) = identity(&target.join("s")) {
         assert!(!left.read_only);
     }
+}
+
+/// A path of so many bytes whose directories are made first.
+fn long_path(mut stream: StreamBuilder, length: usize) -> (StreamBuilder, Vec<u8>) {
+    let mut path = Vec::new();
+    while path.len() + 202 <= length {
+        path.extend([b'd'; 200]);
+        stream = stream.mkdir(&path);
+        path.push(b'/');
+    }
+    path.extend(vec![b'f'; length - path.len()]);
+    (stream, path)
+}
+
+#[test]
+fn a_clone_from_the_send_parent_takes_as_long_a_path_as_the_guard_lets_pass() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let received = |length: usize| {
+        let fs = LoopFs::new(128);
+        fs::create_dir(fs.path("in")).unwrap();
+        let header = StreamBuilder::header(1).subvol(b"r", PARENT, 4000);
+        let (stream, path) = long_path(header, length);
+        let stream = stream.mkfile(&path).write(&path, 0, &[7; 4096]);
+        receive(&fs.path("in"), &stream.finish()).unwrap();
+        // Where a restore has it: beside the staging directory, under its date.
+        let held = HeldDirectory::open(&fs.root()).unwrap();
+        let staging = held.enter(OsStr::new("in")).unwrap().unwrap();
+        let staged = staging.subvolume(OsStr::new("r")).unwrap().unwrap();
+        held.snapshot(&staged, OsStr::new("2026-11-21"), ReadOnly::Yes)
+            .unwrap();
+        let id = staged.identity().unwrap().subvolume_id;
+        staging.delete(OsStr::new("r"), id).unwrap();
+        let stream = StreamBuilder::header(1)
+            .snapshot(b"r", OWN, CTRANSID, PARENT, 4000)
+            .mkfile(b"copy")
+            .clone_range(b"copy", PARENT, &path)
+            .finish();
+        (
+            guard(Expect::default(), &stream),
+            receive(&fs.path("in"), &stream),
+        )
+    };
+    let (passed, taken) = received(LONGEST_CLONED);
+    passed.unwrap();
+    taken.unwrap();
+    let (passed, taken) = received(LONGEST_CLONED + 1);
+    assert!(taken.is_err());
+    let refused = passed.unwrap_err().source().unwrap().to_string();
+    assert!(refused.contains("that a restore can"), "{refused}");
 }
 
 #[test]

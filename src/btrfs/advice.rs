@@ -101,7 +101,7 @@ impl GuardError {
                 "nothing was committed; divide the source into several subvolumes, and archive each"
             }
             Refusal::Path {
-                fault: PathFault::PathTooLong,
+                fault: PathFault::PathTooLong | PathFault::ClonedTooLong,
                 ..
             } => "nothing was committed; shorten this path in the source, then make a new snapshot",
             Refusal::OnSpecial { .. } | Refusal::ThroughSpecial { .. } => {

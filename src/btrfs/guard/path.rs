@@ -11,6 +11,9 @@ use super::refusal::{PathFault, Refusal};
 /// without its NUL and a few bytes: what is left is 4,091 less the name's length. A restore gives the
 /// subvolume a name of one byte. The target of a symlink is no path of the stream and has no limit here.
 const PATH_LIMIT: usize = 4090;
+/// The most bytes of a path in the send parent that `btrfs receive` can clone from: it opens it behind the
+/// parent's name and a slash, in a buffer of the size of `PATH_MAX`. A restore names the parent by its date.
+const CLONED_LIMIT: usize = 4083;
 /// `BTRFS_NAME_LEN`, and `NAME_MAX` of Linux.
 const NAME_LIMIT: usize = 255;
 
@@ -54,6 +57,18 @@ pub(super) fn check(path: &[u8], root: Root) -> Result<(), Refusal> {
             _ if name.len() > NAME_LIMIT => return refuse(PathFault::NameTooLong),
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Checks the path of a file in the send parent that is cloned from.
+pub(super) fn check_cloned(path: &[u8]) -> Result<(), Refusal> {
+    check(path, Root::Refused)?;
+    if path.len() > CLONED_LIMIT {
+        return Err(Refusal::Path {
+            path: path.to_vec(),
+            fault: PathFault::ClonedTooLong,
+        });
     }
     Ok(())
 }

@@ -172,6 +172,7 @@ pub enum PathFault {
     Nul,
     NameTooLong,
     PathTooLong,
+    ClonedTooLong,
     Root,
 }
 
@@ -185,6 +186,7 @@ impl fmt::Display for PathFault {
             Self::Nul => "contains a NUL byte",
             Self::NameTooLong => "has a name of more than 255 bytes",
             Self::PathTooLong => "is longer than the 4,090 bytes that a restore can take",
+            Self::ClonedTooLong => "is longer than the 4,083 bytes that a restore can clone from",
             Self::Root => "names the subvolume itself",
         })
     }

@@ -192,7 +192,7 @@ impl Rules {
         }
         // In the send parent the paths are its own; what this stream renamed says nothing there.
         let path = attributes.bytes(Attribute::ClonePath)?;
-        path::check(path, Root::Refused)?;
+        path::check_cloned(path)?;
         if self.inherited_fifos.contains(path) {
             return Err(Refusal::OnSpecial {
                 command: Command::Clone,
