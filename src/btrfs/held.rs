@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -138,6 +139,14 @@ impl HeldDirectory {
     /// The identity of the subvolume that it is.
     pub fn identity(&self) -> Result<SubvolumeIdentity, BtrfsError> {
         identity_at(self, &self.path)
+    }
+
+    /// When the subvolume that it is was made, by the clock of that moment.
+    pub fn made_at(&self) -> Result<SystemTime, BtrfsError> {
+        let info = sys::subvol_info(self)
+            .map_err(|source| io_failed("read when the subvolume was made", &self.path, source))?;
+        let [_, made, ..] = &info.times;
+        Ok(SystemTime::UNIX_EPOCH + Duration::new(made.seconds, made.nanoseconds))
     }
 
     /// Makes a snapshot of the subvolume `of` in it, where nothing of that name is, and makes it durable.

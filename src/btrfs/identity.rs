@@ -6,12 +6,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::error::BtrfsError;
-use super::held::HeldDirectory;
 use super::sys::{self, SubvolInfo};
 use crate::model::{SubvolumeIdentity, Uuid};
 
@@ -37,17 +35,6 @@ pub(super) fn identity_at(root: impl AsFd, path: &Path) -> Result<SubvolumeIdent
     from_info(&info).ok_or_else(|| BtrfsError::NoUuid {
         path: path.to_owned(),
     })
-}
-
-/// When a subvolume was made, by the clock of that moment.
-pub fn made_at(root: &HeldDirectory) -> Result<SystemTime, BtrfsError> {
-    let info = sys::subvol_info(root).map_err(|source| BtrfsError::Io {
-        action: "read when the subvolume was made",
-        path: root.path().to_owned(),
-        source,
-    })?;
-    let [_, made, ..] = &info.times;
-    Ok(SystemTime::UNIX_EPOCH + Duration::new(made.seconds, made.nanoseconds))
 }
 
 fn from_info(info: &SubvolInfo) -> Option<SubvolumeIdentity> {

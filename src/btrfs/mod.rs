@@ -26,15 +26,14 @@ pub use children::{await_end_of_children, end_children};
 pub use confinement::Confinement;
 pub use error::BtrfsError;
 pub use guard::{
-    EditedStream, Expect, ExpectParent, FileTime, Guard, GuardError, RECEIVED_NAME, ReceiveEdit,
-    StreamHead, StreamSummary, root_utimes,
+    EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, RECEIVED_NAME,
+    ReceiveEdit, StreamHead, StreamSummary, root_utimes,
 };
 pub use held::{HeldDirectory, MadeAs, ReadOnly, is_component};
-pub use identity::{filesystem_id, identity, made_at, require_btrfs, sync};
+pub use identity::{filesystem_id, identity, require_btrfs, sync};
 pub use kernel_send::send_from_kernel;
 pub use receive::Receiver;
 pub use scratch::Scratch;
 pub use send::{Protocol, SendRequest, Sender, SentBy, estimate};
 pub use space::Space;
 pub use tools::{Tools, Version, kernel_release, require_root};
-pub use walk::Fifo;

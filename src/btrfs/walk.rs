@@ -9,16 +9,8 @@ use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::BtrfsError;
+use super::guard::Fifo;
 use super::held::{HeldDirectory, failed, is_privileged};
-
-/// A fifo: the path from the directory that was walked, and the inode that its hard links share.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fifo {
-    /// Where it is.
-    pub path: Vec<u8>,
-    /// Its inode number.
-    pub inode: u64,
-}
 
 impl HeldDirectory {
     /// Whether a regular file below it has the setuid or setgid bit. Where that can't be seen, one may have.

@@ -14,8 +14,8 @@ use crate::btrfs::{
 };
 use crate::catalog::{ArchiveRow, SourceRow};
 use crate::engine::receiving::{Parent, Receiving};
-use crate::engine::restore_mark::{Lies, Mark, Passing};
-use crate::engine::restore_place::{RestorePlace, enter, in_the_way};
+use crate::engine::restore_mark::{Lies, Mark, Passing, in_the_way};
+use crate::engine::restore_place::{RestorePlace, enter};
 use crate::error::Error;
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, LedgerId, SourceName, SubvolumeIdentity, Uuid};
@@ -145,16 +145,9 @@ impl<'a> Target<'a> {
             }),
             _ => None,
         };
-        let directory = &self.place.directory;
-        let confinement = Confinement::to(&self.staging, directory)?;
-        Receiving::new(
-            Receiver::spawn(self.tools, confinement)?,
-            Rc::clone(directory),
-            Rc::clone(&self.staging),
-            self.place.mark.clone(),
-            entry.id,
-            parent,
-        )
+        let confinement = Confinement::to(&self.staging, &self.place.directory)?;
+        let receiver = Receiver::spawn(self.tools, confinement)?;
+        Receiving::new(receiver, &self.place, &self.staging, entry.id, parent)
     }
 
     fn subvolume(&self, name: &OsStr) -> Result<HeldDirectory, Error> {

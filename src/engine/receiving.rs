@@ -13,12 +13,10 @@ use crate::btrfs::{
     EditedStream, Fifo, FileTime, HeldDirectory, RECEIVED_NAME, ReceiveEdit, Receiver, root_utimes,
 };
 use crate::engine::feed::Sink;
-use crate::engine::restore_mark::{Begun, Lies, Mark, Told};
+use crate::engine::restore_mark::{APPEARS_WITHIN, Begun, Lies, Mark, Told};
+use crate::engine::restore_place::RestorePlace;
 use crate::error::Error;
 use crate::model::{ArchiveId, Uuid};
-
-/// How long `btrfs receive` may take from its first bytes to the subvolume's appearance.
-pub(super) const APPEARS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether what was handed on has been carried out.
 const STEP: Duration = Duration::from_micros(50);
@@ -57,20 +55,20 @@ struct Line {
 }
 
 impl Receiving {
+    /// Of an archive that a receiver makes in the staging directory, on that parent if it is an incremental.
     pub(super) fn new(
         receiver: Receiver,
-        directory: Rc<HeldDirectory>,
-        staging: Rc<HeldDirectory>,
-        mark: Mark,
+        place: &RestorePlace,
+        staging: &Rc<HeldDirectory>,
         archive: ArchiveId,
         parent: Option<Parent>,
     ) -> Result<Self, Error> {
         let times = parent.as_ref().map(|parent| parent.subvolume.times());
         let line = Line {
             receiver,
-            directory,
-            staging,
-            mark,
+            directory: Rc::clone(&place.directory),
+            staging: Rc::clone(staging),
+            mark: place.mark.clone(),
             archive,
             parent,
             made: None,

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -16,7 +17,6 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::btrfs::{HeldDirectory, is_component};
-use crate::engine::restore_place::in_the_way;
 use crate::engine::source::random_bytes;
 use crate::error::Error;
 use crate::model::{LedgerId, SourceName, SubvolumeIdentity, Uuid};
@@ -26,6 +26,9 @@ const NAME: &str = ".coldchain-restore.json";
 
 /// What the name of a mark begins with until it is whole.
 const UNFINISHED: &str = ".coldchain-restore.json.";
+
+/// How long `btrfs receive` may take from its first bytes to the subvolume's appearance.
+pub(super) const APPEARS_WITHIN: Duration = Duration::from_secs(30);
 
 /// More bytes than any mark has.
 const LONGEST: u64 = 1 << 20;
@@ -208,6 +211,14 @@ pub(super) fn remove_unfinished(directory: &HeldDirectory) -> Result<(), Error> 
 fn is_unfinished(name: &[u8]) -> bool {
     name.strip_prefix(UNFINISHED.as_bytes())
         .is_some_and(|rest| rest == b"new" || (rest.len() == 16 && rest.is_ascii()))
+}
+
+/// That something stands where the restore would go.
+pub(super) fn in_the_way(path: &Path, what: &str) -> Error {
+    Error::TargetInTheWay {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::rc::Rc;
 
-use crate::btrfs::{self, BtrfsError, HeldDirectory, MadeAs};
-use crate::engine::receiving::APPEARS_WITHIN;
-use crate::engine::restore_mark::{Lies, Mark, lock, remove_unfinished};
+use crate::btrfs::{BtrfsError, HeldDirectory, MadeAs};
+use crate::engine::restore_mark::{
+    APPEARS_WITHIN, Lies, Mark, in_the_way, lock, remove_unfinished,
+};
 use crate::error::Error;
 use crate::model::{LedgerId, SourceName};
 use crate::owned::require_open;
@@ -137,7 +137,7 @@ impl RestorePlace {
             // Without its id: the run died in the moment between its making and the note of it.
             let ours = match (begun.subvolume_id, begun.told) {
                 (Some(id), _) => id == identity.subvolume_id,
-                (None, Some(told)) => told.made(&identity, btrfs::made_at(&found)?, APPEARS_WITHIN),
+                (None, Some(told)) => told.made(&identity, found.made_at()?, APPEARS_WITHIN),
                 (None, None) => false,
             };
             if !ours {
@@ -167,13 +167,5 @@ pub(super) fn enter(
     match to.enter(OsStr::new(source.as_str())) {
         Err(BtrfsError::NotADirectory { path }) => Err(in_the_way(&path, "it is not a directory")),
         found => Ok(found?),
-    }
-}
-
-/// That something stands where the restore would go.
-pub(super) fn in_the_way(path: &Path, what: &str) -> Error {
-    Error::TargetInTheWay {
-        path: path.to_owned(),
-        what: what.to_owned(),
     }
 }

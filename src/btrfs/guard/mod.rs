@@ -27,14 +27,12 @@ pub use edit::{EditedStream, RECEIVED_NAME, ReceiveEdit};
 pub use encode::{FileTime, root_utimes};
 pub use expect::{Expect, ExpectParent, StreamHead};
 pub use refusal::{GuardError, PathFault, Refusal};
-pub use special_files::SpecialKind;
+pub use special_files::{Fifo, SpecialKind};
 pub use wire::{Attribute, COMMAND_HEADER, Command};
 
 use attributes::Attributes;
 use rules::{FileData, Rules};
 use wire::{MAGIC, STREAM_HEADER};
-
-use super::walk::Fifo;
 
 /// A push parser: give it the stream in any pieces, and [`Guard::finish`] it at EOF.
 #[derive(Debug)]

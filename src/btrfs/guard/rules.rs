@@ -10,9 +10,8 @@ use super::attributes::Attributes;
 use super::expect::StreamHead;
 use super::path::{self, Root};
 use super::refusal::Refusal;
-use super::special_files::{SpecialFiles, SpecialKind};
+use super::special_files::{Fifo, SpecialFiles, SpecialKind};
 use super::wire::{Attribute, Command};
-use crate::btrfs::walk::Fifo;
 
 /// `S_IFMT`, `S_IFCHR` and `S_IFBLK` of `linux/stat.h`.
 const S_IFMT: u64 = 0o170_000;

@@ -34,6 +34,15 @@ impl fmt::Display for SpecialKind {
     }
 }
 
+/// A fifo of the send parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fifo {
+    /// Its path from the subvolume's root.
+    pub path: Vec<u8>,
+    /// Its inode number, which its hard links share.
+    pub inode: u64,
+}
+
 /// How many are followed, and so how much memory a hostile stream can take.
 ///
 /// A full stream of a whole system makes a few hundred thousand symlinks, which take about 50 bytes each;
