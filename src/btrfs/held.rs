@@ -83,12 +83,18 @@ impl HeldDirectory {
                 .map_err(|source| io_failed("create the subvolume", &path, source))?,
         }
         let made = self.enter(name)?.ok_or(BtrfsError::Missing { path })?;
-        // A subvolume gets the mode that the umask leaves. It is not ours if somebody swapped it since.
-        if made.stat()?.st_uid == rustix::process::geteuid().as_raw() {
-            rustix::fs::fchmod(&made, Mode::RWXU)
-                .map_err(|errno| failed("protect", &made.path, errno))?;
-        }
+        made.protect()?;
         Ok(made)
+    }
+
+    /// Makes it its owner's alone: a subvolume gets the mode that the umask leaves. What belongs to somebody else,
+    /// who has swapped it, is left as it is.
+    pub fn protect(&self) -> Result<(), BtrfsError> {
+        if self.stat()?.st_uid == rustix::process::geteuid().as_raw() {
+            rustix::fs::fchmod(self, Mode::RWXU)
+                .map_err(|errno| failed("protect", &self.path, errno))?;
+        }
+        Ok(())
     }
 
     /// Its own owner, mode and times.

@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use chrono::NaiveDate;
+
 use crate::btrfs::{
     EditedStream, Fifo, FileTime, HeldDirectory, RECEIVED_NAME, ReceiveEdit, Receiver, root_utimes,
 };
@@ -47,6 +49,8 @@ struct Line {
     staging: Rc<HeldDirectory>,
     mark: Mark,
     archive: ArchiveId,
+    /// The date, if the subvolume is needed for the next one alone.
+    passes: Option<NaiveDate>,
     parent: Option<Parent>,
     /// What is being made, as soon as it is there.
     made: Option<HeldDirectory>,
@@ -63,6 +67,7 @@ impl Receiving {
         staging: Rc<HeldDirectory>,
         mark: Mark,
         archive: ArchiveId,
+        passes: Option<NaiveDate>,
         parent: Option<Parent>,
     ) -> Result<Self, Error> {
         let times = parent.as_ref().map(|parent| parent.subvolume.times());
@@ -72,6 +77,7 @@ impl Receiving {
             staging,
             mark,
             archive,
+            passes,
             parent,
             made: None,
             parent_is_privileged: None,
@@ -138,6 +144,7 @@ impl Line {
             lies: Lies::Staged,
             subvolume_id,
             told: subvolume_id.is_none().then(|| Told::now(parent)),
+            passes: self.passes,
         });
         self.mark.write(&self.directory)
     }
