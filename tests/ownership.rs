@@ -378,3 +378,18 @@ fn a_root_that_may_not_restore_all_of_a_file_is_told_so_before_anything_is_made(
     let ran = run_under(&["setpriv", all]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }
+
+#[test]
+fn a_restore_reads_a_piped_kit_once() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::with_subvolume(256);
+    let ran = machine.run("backup --date-override 2024-01-01");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    fs::create_dir(machine.btrfs().root().join("back")).unwrap();
+    let kit = fs::read(machine.path("kit")).unwrap();
+    let words = "restore home --to $FS/back --identity /dev/stdin --yes";
+    let ran = machine.run_with(words, &kit);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
