@@ -274,3 +274,50 @@ fn what_a_filesystem_refuses_is_told_with_what_to_do_about_it() {
         assert!(ran.stderr.contains(hint), "{ran:?}");
     }
 }
+
+#[test]
+fn what_is_immutable_or_the_default_subvolume_is_told_as_such() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for date in &DATES[..2] {
+        fs::write(sandbox.source().join("letter"), date).unwrap();
+        sandbox.backup(date);
+    }
+    let target = LoopFs::new(256);
+    let attribute = |word| run(Command::new("chattr").arg(word).arg(target.root())).unwrap();
+    attribute("+i");
+    let ran = sandbox.restore(DATES[0], &target.root());
+    attribute("-i");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("lsattr -d"), "{ran:?}");
+
+    sandbox.restore(DATES[0], &target.root()).ok();
+    let place = target.path(SOURCE);
+    let mark = place.join(".coldchain-restore.json");
+    let text = fs::read_to_string(&mark).unwrap();
+    let first = place.join(DATES[0]);
+    let id = which(&first).subvolume_id;
+    // As an interrupted run with --delete-intermediate leaves it.
+    let passing = format!(
+        "\"passing\":[{{\"date\":\"{}\",\"subvolume_id\":{id}}}]",
+        DATES[0]
+    );
+    fs::write(&mark, text.replace("\"passing\":[]", &passing)).unwrap();
+    btrfs(["subvolume", "set-default"], &[&first]);
+    let again = || {
+        let kit = sandbox.kit();
+        let root = target.root();
+        let words = ["restore", SOURCE, "--yes", "--delete-intermediate", "--to"];
+        let words = words.into_iter().map(std::ffi::OsStr::new);
+        let rest = [root.as_os_str(), "--identity".as_ref(), kit.as_os_str()];
+        sandbox.run(words.chain(rest))
+    };
+    let ran = again();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("set-default"), "{ran:?}");
+    btrfs(["subvolume", "set-default"], &[&target.root()]);
+    again().ok();
+    assert!(!first.exists() && place.join(DATES[1]).exists());
+}

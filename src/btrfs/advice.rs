@@ -17,6 +17,9 @@ const NO_CHROOT: &str = "failed to chroot to ";
 /// How the names of the attributes begin that hold access control lists.
 const ACL: &str = "system.posix_acl";
 
+const OVER_QUOTA: &str = "Disk quota exceeded";
+const RAISE_QUOTA: &str =
+    "raise the limit that `btrfs qgroup show -re` shows, or delete something, and run again";
 const MOUNT_WRITABLE: &str = "mount that filesystem writable, and run again";
 const FREE_SPACE: &str = "free some space on that filesystem, and run again";
 
@@ -86,7 +89,15 @@ impl BtrfsError {
             Self::Failed { status, .. } if status.signal() == Some(Signal::XFSZ.as_raw()) => {
                 "allow larger files (`ulimit -f unlimited`, `LimitFSIZE=` of a systemd unit), and run again"
             }
-            Self::Io { source, .. } => match source.kind() {
+            Self::Failed { stderr, .. } if stderr.contains(OVER_QUOTA) => RAISE_QUOTA,
+            Self::Io { source, action, .. } => match source.kind() {
+                ErrorKind::QuotaExceeded => RAISE_QUOTA,
+                ErrorKind::PermissionDenied if *action == "create the subvolume" => {
+                    "check with `lsattr -d` whether the directory above it is immutable, then run `chattr -i` on that"
+                }
+                ErrorKind::PermissionDenied if *action == "delete the subvolume" => {
+                    "check with `btrfs subvolume get-default` whether it is the default subvolume, then set another with `btrfs subvolume set-default`, and run again"
+                }
                 ErrorKind::ReadOnlyFilesystem => MOUNT_WRITABLE,
                 ErrorKind::StorageFull => FREE_SPACE,
                 _ => return None,
