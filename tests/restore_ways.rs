@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -151,6 +152,62 @@ fn what_lies_between_goes_once_the_next_stands_and_what_was_asked_for_stays() {
     let run = restore(&machine, &third.root(), "--delete-intermediate");
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert_eq!(standing(&third.path("home")), ["2024-01-01", "2024-01-14"]);
+}
+
+/// A restore that dies at the N-th of such a system call.
+fn restore_killed_at(machine: &Machine, to: &Path, more: &str, call: &str, at: u32) {
+    let words = format!(
+        "restore home --to {} --identity $T/kit --yes {more}",
+        to.display()
+    );
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-o", "/dev/null", "-e"])
+        .arg(format!("trace={call}"))
+        .arg("-e")
+        .arg(format!("inject={call}:signal=KILL:when={at}"))
+        .arg(env!("CARGO_BIN_EXE_coldchain"))
+        .args(words.split_whitespace().map(|word| machine.fill(word)))
+        .env("COLDCHAIN_CONFIG", machine.path("config.toml"))
+        .stdin(Stdio::null());
+    assert_ne!(machine.run_command(&mut command).code, Some(0));
+}
+
+/// Each rename makes a mark valid: one of them is the last that is done before what lies between is noted.
+#[test]
+fn what_lies_between_goes_although_the_restore_that_made_it_was_killed() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = archived();
+    for at in 1..=8 {
+        let other = LoopFs::new(512);
+        let more = "--delete-intermediate";
+        restore_killed_at(&machine, &other.root(), more, "renameat", at);
+        let run = restore(&machine, &other.root(), more);
+        assert_eq!(run.code, Some(0), "{at}: {}", run.stderr);
+        assert_eq!(standing(&other.path("home")), DATES[2..], "{at}");
+        compare_trees(
+            &snapshot(&machine, DATES[2]),
+            &other.path("home").join(DATES[2]),
+        );
+    }
+}
+
+#[test]
+fn a_directory_that_was_made_and_not_yet_protected_is_no_hindrance() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = archived();
+    let other = LoopFs::new(512);
+    restore_killed_at(&machine, &other.root(), "", "fchmod", 1);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_ne!(mode(&other.path("home")), 0o700);
+    let run = restore(&machine, &other.root(), "");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(mode(&other.path("home")), 0o700);
+    assert_eq!(standing(&other.path("home")), DATES);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use coldchain::model::keys;
 use coldchain::seal::{ArchiveKey, Identities, open_segment};
 use common::loopfs::{LoopFs, real_btrfs_available};
 use common::machine::{LIVE_CONFIG, Machine};
-use common::stub::{send_by_btrfs, write_script};
+use common::stub::{Pipe, send_by_btrfs, write_script};
 
 const HOST: &str = "canary-host-3f61b07c";
 const SUBVOLUME: &str = "canary-subvolume-8d20e5";
@@ -307,11 +307,11 @@ fn no_program_that_is_run_is_given_a_secret() {
         return;
     }
     let bin = tempfile::tempdir().unwrap();
-    let log = bin.path().join("log");
+    let log = Pipe::new();
     let path = std::env::var("PATH").unwrap();
     let script = format!(
-        "{{ printf '%s\\n' \"$0\" \"$@\"; env; }} >>'{}'\nPATH='{path}' exec btrfs \"$@\"",
-        log.display()
+        "{{ printf '%s\\n' \"$0\" \"$@\"; env; }} >{}\nPATH='{path}' exec btrfs \"$@\"",
+        log.path()
     );
     write_script(&bin.path().join("btrfs"), &script);
     let watched = format!("{}:{path}", bin.path().display());
@@ -331,7 +331,7 @@ fn no_program_that_is_run_is_given_a_secret() {
             "--yes",
         ],
     );
-    let log = fs::read(&log).unwrap();
+    let log = log.drain();
     for word in ["\nsend\n", "\nreceive\n"] {
         assert!(contains(&log, word.as_bytes()), "{word}");
     }

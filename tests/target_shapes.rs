@@ -295,3 +295,123 @@ fn a_chain_comes_back_equal_in_every_shape_of_target() {
         }
     }
 }
+
+/// Versions before made `DIR/SOURCE` as a plain directory, in which `btrfs receive` finds no send parent if the mount
+/// shows a part of a subvolume only.
+#[test]
+fn a_plain_directory_of_an_older_version_goes_on_or_is_refused_with_the_way_out() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for date in &DATES[..2] {
+        fs::write(sandbox.source().join("letter"), date).unwrap();
+        sandbox.backup(date);
+    }
+    let target = LoopFs::new(256);
+    let whole = target.path("part");
+    fs::create_dir(&whole).unwrap();
+    let part = tempfile::tempdir().unwrap();
+    let _mounted = Mounted::new(&["--bind"], &whole, part.path());
+    let ran = sandbox.restore(DATES[0], part.path());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    // As an older version leaves it that was asked for the next date.
+    let place = whole.join(SOURCE);
+    let mark = fs::read(place.join(".coldchain-restore.json")).unwrap();
+    btrfs(["subvolume", "delete"], &[&place.join(DATES[0])]);
+    btrfs(["subvolume", "delete"], &[&place]);
+    fs::create_dir(&place).unwrap();
+    fs::set_permissions(&place, Permissions::from_mode(0o700)).unwrap();
+    fs::write(place.join(".coldchain-restore.json"), mark).unwrap();
+
+    let ran = sandbox.restore(DATES[1], part.path());
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("subvolid=5"), "{ran:?}");
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
+    // The way out: the same directory, below the whole filesystem.
+    let ran = sandbox.restore(DATES[1], &whole);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for date in &DATES[..2] {
+        compare_trees(&sandbox.snapshot(date), &place.join(date));
+    }
+    // All of it stands, so that nothing needs the mount.
+    let ran = sandbox.restore(DATES[1], part.path());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[test]
+fn what_a_filesystem_refuses_is_told_with_what_to_do_about_it() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let letter = sandbox.source().join("letter");
+    fs::write(&letter, "hello").unwrap();
+    run(Command::new("setfacl").args(["-m", "u:5:r"]).arg(&letter)).unwrap();
+    sandbox.backup(DATES[0]);
+    for (options, before, code, hint) in [
+        ("noacl", &[][..], 1, "with the option `acl`"),
+        (
+            "",
+            &["-o", "remount,ro"][..],
+            1,
+            "mount that filesystem writable",
+        ),
+        ("", &["--make-unbindable"][..], 2, "mount --make-private"),
+    ] {
+        let target = LoopFs::with_options(256, options);
+        if !before.is_empty() {
+            run(Command::new("mount").args(before).arg(target.root())).unwrap();
+        }
+        let ran = sandbox.restore(DATES[0], &target.root());
+        assert_eq!(ran.code, Some(code), "{hint}: {ran:?}");
+        assert!(ran.stderr.contains(hint), "{ran:?}");
+    }
+}
+
+#[test]
+fn what_is_immutable_or_the_default_subvolume_is_told_as_such() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for date in &DATES[..2] {
+        fs::write(sandbox.source().join("letter"), date).unwrap();
+        sandbox.backup(date);
+    }
+    let target = LoopFs::new(256);
+    let attribute = |word| run(Command::new("chattr").arg(word).arg(target.root())).unwrap();
+    attribute("+i");
+    let ran = sandbox.restore(DATES[0], &target.root());
+    attribute("-i");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("lsattr -d"), "{ran:?}");
+
+    sandbox.restore(DATES[0], &target.root()).ok();
+    let place = target.path(SOURCE);
+    let mark = place.join(".coldchain-restore.json");
+    let text = fs::read_to_string(&mark).unwrap();
+    let first = place.join(DATES[0]);
+    let id = which(&first).subvolume_id;
+    // As an interrupted run with --delete-intermediate leaves it.
+    let passing = format!(
+        "\"passing\":[{{\"date\":\"{}\",\"subvolume_id\":{id}}}]",
+        DATES[0]
+    );
+    fs::write(&mark, text.replace("\"passing\":[]", &passing)).unwrap();
+    btrfs(["subvolume", "set-default"], &[&first]);
+    let again = || {
+        let kit = sandbox.kit();
+        let root = target.root();
+        let words = ["restore", SOURCE, "--yes", "--delete-intermediate", "--to"];
+        let words = words.into_iter().map(std::ffi::OsStr::new);
+        let rest = [root.as_os_str(), "--identity".as_ref(), kit.as_os_str()];
+        sandbox.run(words.chain(rest))
+    };
+    let ran = again();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("set-default"), "{ran:?}");
+    btrfs(["subvolume", "set-default"], &[&target.root()]);
+    again().ok();
+    assert!(!first.exists() && place.join(DATES[1]).exists());
+}

@@ -1,15 +1,34 @@
 //! What kind of failure it is for whoever ran the program, and what to do about it.
 
-use super::error::BtrfsError;
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use super::error::{BtrfsError, names};
 use super::guard::{GuardError, PathFault, Refusal};
 
 /// As `btrfs` says it, which is always run in the language C.
 const NO_SPACE: &str = "No space left on device";
 const READ_ONLY: &str = "Read-only file system";
+const UNSUPPORTED: &str = "Operation not supported";
+const NO_CHROOT: &str = "failed to chroot to ";
+/// How the names of the attributes begin that hold access control lists.
+const ACL: &str = "system.posix_acl";
+
+const OVER_QUOTA: &str = "Disk quota exceeded";
+const RAISE_QUOTA: &str =
+    "raise the limit that `btrfs qgroup show -re` shows, or delete something, and run again";
+const MOUNT_WRITABLE: &str = "mount that filesystem writable, and run again";
+const FREE_SPACE: &str = "free some space on that filesystem, and run again";
 
 impl BtrfsError {
     /// Whether a program or a privilege is missing, or too old.
     pub fn is_missing_or_old(&self) -> bool {
+        if let Self::Failed { stderr, .. } = self {
+            return stderr.starts_with(NO_CHROOT);
+        }
         matches!(
             self,
             Self::NoProgram { .. }
@@ -18,6 +37,8 @@ impl BtrfsError {
                 | Self::TooOld { .. }
                 | Self::NotRoot { .. }
                 | Self::Unconfined { .. }
+                | Self::RootIsNoMount
+                | Self::NoCapabilities { .. }
                 | Self::NoSysAdmin
                 | Self::InUserNamespace
         )
@@ -37,6 +58,8 @@ impl BtrfsError {
                 | Self::NotASubvolume { .. }
                 | Self::NoUuid { .. }
                 | Self::NotReadOnly { .. }
+                | Self::PartlyMounted { .. }
+                | Self::NotMounted { .. }
                 | Self::OtherUuid { .. }
                 | Self::OtherOrigin { .. }
                 | Self::OtherId { .. }
@@ -59,15 +82,59 @@ impl BtrfsError {
             Self::NoProgram { .. } | Self::TooOld { .. } | Self::NoVersion { .. } => {
                 "install btrfs-progs from your distribution, 6.2 or later if you can"
             }
-            Self::Failed { stderr, .. } if stderr.contains(NO_SPACE) => {
-                "free some space on that filesystem, and run again"
+            Self::Failed { stderr, .. } if stderr.contains(NO_SPACE) => FREE_SPACE,
+            Self::Failed { stderr, .. } if stderr.contains(READ_ONLY) => MOUNT_WRITABLE,
+            Self::Failed { stderr, .. } if stderr.contains(ACL) && stderr.contains(UNSUPPORTED) => {
+                "mount that filesystem with the option `acl`, and run again"
             }
-            Self::Failed { stderr, .. } if stderr.contains(READ_ONLY) => {
-                "mount that filesystem writable, and run again"
+            Self::Failed { status, .. } if status.signal() == Some(Signal::XFSZ.as_raw()) => {
+                "allow larger files (`ulimit -f unlimited`, `LimitFSIZE=` of a systemd unit), and run again"
+            }
+            Self::Failed { stderr, .. } if stderr.contains(OVER_QUOTA) => RAISE_QUOTA,
+            Self::Io { source, action, .. } => match source.kind() {
+                ErrorKind::QuotaExceeded => RAISE_QUOTA,
+                ErrorKind::PermissionDenied if *action == "create the subvolume" => {
+                    "check with `lsattr -d` whether the directory above it is immutable, then run `chattr -i` on that"
+                }
+                ErrorKind::PermissionDenied if *action == "delete the subvolume" => {
+                    "check with `btrfs subvolume get-default` whether it is the default subvolume, then set another with `btrfs subvolume set-default`, and run again"
+                }
+                ErrorKind::ReadOnlyFilesystem => MOUNT_WRITABLE,
+                ErrorKind::StorageFull => FREE_SPACE,
+                _ => return None,
+            },
+            Self::Spawn { .. } if !Path::new("/dev/null").exists() => {
+                "there is no /dev/null, which every program needs: mount /dev, and run again"
             }
             Self::NotRoot { .. } => "run it as root: snapshots, send and receive need it",
+            Self::Unconfined { source, .. } if source.kind() == ErrorKind::NotFound => {
+                "make one of these directories, or run `chown root:` and `chmod go-w` on one"
+            }
             Self::Unconfined { .. } => {
-                "run it as root outside of containers, on Linux 5.14 or newer, with the capabilities CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETPCAP, CAP_MKNOD, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID and CAP_SETFCAP"
+                "run it as root outside of containers and other sandboxes, on Linux 5.14 or newer; a sandbox must allow the capability CAP_SETPCAP and the system calls openat2, open_tree, mount_setattr, move_mount, unshare, mount and chroot"
+            }
+            Self::Failed { stderr, .. } if stderr.starts_with(NO_CHROOT) => {
+                "a sandbox must allow the capability CAP_SYS_CHROOT and the system call chroot"
+            }
+            Self::NotMounted { .. } => {
+                "mount that filesystem, or run `mount --make-private` on its mount point, and run again"
+            }
+            Self::RootIsNoMount => {
+                "run it outside of the chroot, or run `mount --rbind ROOT ROOT` before `chroot ROOT`"
+            }
+            Self::NoCapabilities { missing } => {
+                let names = names(missing);
+                let devices = if missing.contains(&"MKNOD") {
+                    " without `PrivateDevices=`"
+                } else {
+                    ""
+                };
+                return Some(format!(
+                    "allow {names}: in `CapabilityBoundingSet=` of a systemd unit{devices}, by `--cap-add` for a container"
+                ));
+            }
+            Self::PartlyMounted { .. } => {
+                "mount the filesystem as a whole (`mount -o subvolid=5 DEVICE DIR`), and name the same directory below that mount with `--to`; or delete what was restored there, and run again"
             }
             Self::Movable { .. } => {
                 "restore into another directory, or first make every directory above it root's, with `chown root:` and `chmod go-w`"

@@ -27,7 +27,9 @@ use rustix::process::geteuid;
 use super::error::BtrfsError;
 use super::held::HeldDirectory;
 use super::identity::is_subvolume_root;
+use super::program;
 use super::sys::mounts;
+use super::tools::Tools;
 
 /// Directories of the system that a receiver has no use for; the first that is root's alone is covered.
 const PLACES: [&CStr; 4] = [c"/sys", c"/mnt", c"/srv", c"/media"];
@@ -49,18 +51,22 @@ impl Confinement {
     ///
     /// `btrfs receive` looks for the send parent below the root of its mount, by the path that it has there
     /// from a subvolume's root. So the mount is one of `target` if that is a subvolume, as a restore makes it,
-    /// and else of all that the user's mount shows.
+    /// and else of all that the user's mount shows. Where that begins within a subvolume, the send parent is not
+    /// found.
     pub fn to(staging: &HeldDirectory, target: &HeldDirectory) -> Result<Self, BtrfsError> {
-        let failed = |source| BtrfsError::Unconfined {
-            path: target.path().to_owned(),
-            source,
-        };
+        let failed = |source| unconfined(target, source);
         let name = staging.path().file_name().unwrap_or_default();
         let (root, mut below) = if is_subvolume_root(target).map_err(failed)? {
             let root = target.as_fd().try_clone_to_owned().map_err(failed)?;
             (root, PathBuf::new())
         } else {
-            root_of_mount(target)?
+            let (root, below) = root_of_mount(target)?;
+            if !is_subvolume_root(&root).map_err(failed)? {
+                return Err(BtrfsError::PartlyMounted {
+                    path: target.path().to_owned(),
+                });
+            }
+            (root, below)
         };
         below.push(name);
         Ok(Self {
@@ -73,13 +79,39 @@ impl Confinement {
     }
 
     /// Whether this process may confine a receiver to what lies in that directory: an error says why not.
-    pub fn try_in(directory: &HeldDirectory) -> Result<(), BtrfsError> {
-        let failed = |source| BtrfsError::Unconfined {
+    ///
+    /// It confines a program that does nothing, because nothing else shows all that a kernel, a container or a
+    /// unit of systemd may forbid.
+    pub fn try_in(tools: &Tools, directory: &HeldDirectory) -> Result<(), BtrfsError> {
+        let failed = |source| unconfined(directory, source);
+        let missing = mounts::missing_capabilities();
+        if !missing.is_empty() {
+            return Err(BtrfsError::NoCapabilities { missing });
+        }
+        // What was received is looked at with it.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        directory
+            .open_below(OsStr::new("."), flags)
+            .map_err(|errno| failed(mounts::of_call("openat2", errno)))?;
+        let root = rustix::fs::open(c"/", flags, Mode::empty()).map_err(|it| failed(it.into()))?;
+        if matches!(is_root_of_mount(&root), Ok(false)) {
+            return Err(BtrfsError::RootIsNoMount);
+        }
+        let trial = Self {
+            mount: mounts::confining_mount(directory).map_err(failed)?,
+            place: place().map_err(failed)?,
+            staging: PathBuf::new(),
+            rules: rules(directory),
             path: directory.path().to_owned(),
-            source,
         };
-        mounts::confining_mount(directory).map_err(failed)?;
-        place().map_err(failed).map(drop)
+        let run = |command| program::run_command(command, "tell its version, confined");
+        let mut command = tools.command();
+        command.arg("version").current_dir("/");
+        trial.apply(&mut command);
+        match run(command) {
+            Err(BtrfsError::Spawn { source, .. }) => Err(failed(source)),
+            ran => ran.map(drop),
+        }
     }
 
     /// The path of the mount that the command will see.
@@ -103,6 +135,14 @@ impl Confinement {
     }
 }
 
+fn unconfined(directory: &HeldDirectory, source: io::Error) -> BtrfsError {
+    let path = directory.path().to_owned();
+    match source.kind() {
+        io::ErrorKind::NotConnected => BtrfsError::NotMounted { path },
+        _ => BtrfsError::Unconfined { path, source },
+    }
+}
+
 /// A directory that the mount can cover.
 fn place() -> io::Result<&'static CStr> {
     let is_roots = |place: &&CStr| {
@@ -111,7 +151,8 @@ fn place() -> io::Result<&'static CStr> {
     };
     let found = PLACES.into_iter().find(is_roots);
     found.ok_or_else(|| {
-        io::Error::other("none of /sys, /mnt, /srv and /media is a directory of root's alone")
+        let what = "none of /sys, /mnt, /srv and /media is a directory of root's alone";
+        io::Error::new(io::ErrorKind::NotFound, what)
     })
 }
 

@@ -67,6 +67,31 @@ pub enum BtrfsError {
         /// The directory.
         path: PathBuf,
     },
+    /// The send parent can't be found: the mount shows a part of a subvolume, and what lies in it was not made as one.
+    #[error(
+        "{} is a plain directory, as older versions made it, and its mount shows only a part of a subvolume: \
+         `btrfs receive` finds no send parent there",
+        .path.display()
+    )]
+    PartlyMounted {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory is on a mount that was taken away meanwhile, or that can't be mounted a second time.
+    #[error("{} is not mounted any more, or its mount is unbindable", .path.display())]
+    NotMounted {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A `chroot` leads to a directory that is not the root of a mount, and no mount can be made private in it.
+    #[error("cannot confine `btrfs receive`: the root directory `/` is not a mount point")]
+    RootIsNoMount,
+    /// Root has been left without what `btrfs receive` needs.
+    #[error("root lacks what `btrfs receive` needs: {}", names(.missing))]
+    NoCapabilities {
+        /// The capabilities, without `CAP_`.
+        missing: Vec<&'static str>,
+    },
     /// The top-level subvolume of a filesystem made before Linux 3.6 has no uuid.
     #[error("the subvolume {} has no uuid", .path.display())]
     NoUuid {
@@ -212,4 +237,10 @@ pub enum BtrfsError {
         #[source]
         source: super::guard::GuardError,
     },
+}
+
+/// The names of capabilities, as everybody writes them.
+pub(super) fn names(missing: &[&str]) -> String {
+    let names: Vec<String> = missing.iter().map(|name| format!("CAP_{name}")).collect();
+    names.join(", ")
 }

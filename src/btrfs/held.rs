@@ -84,12 +84,18 @@ impl HeldDirectory {
                 .map_err(|source| io_failed("create the subvolume", &path, source))?,
         }
         let made = self.enter(name)?.ok_or(BtrfsError::Missing { path })?;
-        // A subvolume gets the mode that the umask leaves. It is not ours if somebody swapped it since.
-        if made.stat()?.st_uid == rustix::process::geteuid().as_raw() {
-            rustix::fs::fchmod(&made, Mode::RWXU)
-                .map_err(|errno| failed("protect", &made.path, errno))?;
-        }
+        made.protect()?;
         Ok(made)
+    }
+
+    /// Makes it its owner's alone: a subvolume gets the mode that the umask leaves. What belongs to somebody else,
+    /// who has swapped it, is left as it is.
+    pub fn protect(&self) -> Result<(), BtrfsError> {
+        if self.stat()?.st_uid == rustix::process::geteuid().as_raw() {
+            rustix::fs::fchmod(self, Mode::RWXU)
+                .map_err(|errno| failed("protect", &self.path, errno))?;
+        }
+        Ok(())
     }
 
     /// Its own owner, mode and times.
@@ -149,7 +155,8 @@ impl HeldDirectory {
         Ok(SystemTime::UNIX_EPOCH + Duration::new(made.seconds, made.nanoseconds))
     }
 
-    /// Makes a snapshot of the subvolume `of` in it, where nothing of that name is, and makes it durable.
+    /// Makes a snapshot of the subvolume `of` in it, where nothing of that name is. It is durable: the kernel
+    /// commits before it answers (`create_snapshot` in `fs/btrfs/ioctl.c`).
     pub fn snapshot(&self, of: &Self, name: &OsStr, read_only: ReadOnly) -> Result<(), BtrfsError> {
         let path = self.join(name);
         require_component(name, &path)?;
@@ -166,8 +173,7 @@ impl HeldDirectory {
         begin(action, make)?.map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => BtrfsError::Exists { path: path.clone() },
             _ => io_failed("make the snapshot", &path, source),
-        })?;
-        self.sync()
+        })
     }
 
     /// Deletes the subvolume of that id, which stands in it under that name.

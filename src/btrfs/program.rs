@@ -26,6 +26,14 @@ pub(super) fn run(
 ) -> Result<Vec<u8>, BtrfsError> {
     let mut command = tools.command();
     arguments(&mut command);
+    run_command(command, action)
+}
+
+/// The same with a command that was made before.
+pub(super) fn run_command(
+    mut command: Command,
+    action: impl Into<String>,
+) -> Result<Vec<u8>, BtrfsError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut running = Running::spawn(command, BTRFS, action.into())?;
     let mut output = Vec::new();

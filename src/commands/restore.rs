@@ -1,12 +1,13 @@
 //! `coldchain restore`: bring an archived date back.
 
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::backup::observer;
-use super::identity::ask_for_identities;
+use super::identity::{ask_for_identities, identities_in, open_identity_file};
 use super::load_to_read;
 use super::output::{answer, answer_json};
 use super::prompt::{Agreed, confirm};
@@ -16,14 +17,14 @@ use crate::config::{Config, Source};
 use crate::engine::{
     Afterwards, AtOnce, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring,
     StateDir, SystemClock, World, estimate, kit_knows_more, open_limited_store, plan_details,
-    restore, standing_in, still_stands, take_in, witnessed_by,
+    read_kit, restore, standing_in, still_stands, take_in, witnessed_by,
 };
 use crate::error::Error;
 use crate::model::ArchiveId;
 use crate::model::ids::parse_date;
 use crate::plan::RestorePlan;
 use crate::progress::Event;
-use crate::seal::Identities;
+use crate::seal::{Identities, IdentityFile};
 use crate::store::ThawRequest;
 
 mod explain;
@@ -47,6 +48,8 @@ struct Planned<'a> {
     details: RestorePlanDetails,
     estimate: Estimate,
     room: Room,
+    /// The identity file, if it was a pipe.
+    piped: Option<IdentityFile>,
 }
 
 pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> {
@@ -81,9 +84,15 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+    let piped = args.identity.as_deref().map(read_pipe).transpose()?;
+    let piped = piped.flatten();
     if let Some(file) = &args.identity {
         // What is no kit witnesses nothing, and a damaged one must not stand in a restore's way.
-        let kit = witnessed_by(file).unwrap_or_default();
+        let kit = match &piped {
+            Some(piped) => read_kit(piped).map(|kit| kit.sources),
+            None => witnessed_by(file),
+        };
+        let kit = kit.unwrap_or_default();
         if let Some(seq) = kit_knows_more(&kit, &row.ledger, &catalog)? {
             let behind = Error::CatalogBehindKit {
                 path: file.clone(),
@@ -115,6 +124,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         plan: &plan,
         details,
         room,
+        piped,
     };
     if args.explain {
         return planned.explain(&catalog);
@@ -131,6 +141,14 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         Some(to) => planned.restore(to, &mut catalog),
         None => planned.tell(),
     }
+}
+
+/// An identity file that can be read only once, as `<(pass show kit)` is one: it is read here, for all that is
+/// wanted of it.
+fn read_pipe(path: &Path) -> Result<Option<IdentityFile>, Error> {
+    let kind = path.metadata().map(|metadata| metadata.file_type());
+    let is_pipe = kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device());
+    is_pipe.then(|| open_identity_file(path)).transpose()
 }
 
 /// The archives that are still to be fetched, and the room that they take.
@@ -192,7 +210,11 @@ impl Planned<'_> {
 
     fn identity(&self) -> Result<(&Path, Identities), Error> {
         let file = self.args.identity.as_ref().ok_or(Error::NoIdentity)?;
-        Ok((file, ask_for_identities(file)?))
+        let identities = match &self.piped {
+            Some(piped) => identities_in(piped)?,
+            None => ask_for_identities(file)?,
+        };
+        Ok((file, identities))
     }
 
     /// Segments that are fetched at once.

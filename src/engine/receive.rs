@@ -68,7 +68,7 @@ impl<'a> Target<'a> {
             return Err(Error::NoTarget(to.to_owned()));
         }
         let held = HeldDirectory::open(to)?;
-        Confinement::try_in(&held)?;
+        Confinement::try_in(tools, &held)?;
         let earlier = RestorePlace::of_earlier(&held, source, ledger)?;
         let mut ours = Vec::new();
         if let Some(place) = &earlier {
@@ -132,7 +132,11 @@ impl<'a> Target<'a> {
     }
 
     /// Begins to receive an archive on what stands newest.
-    pub(super) fn begin(&mut self, entry: &ArchiveEntry) -> Result<Receiving, Error> {
+    pub(super) fn begin(
+        &mut self,
+        entry: &ArchiveEntry,
+        afterwards: Afterwards,
+    ) -> Result<Receiving, Error> {
         if !self.staging.names()?.is_empty() {
             let what = "something was put there that is not coldchain's";
             return Err(in_the_way(self.staging.path(), what));
@@ -147,7 +151,15 @@ impl<'a> Target<'a> {
         };
         let confinement = Confinement::to(&self.staging, &self.place.directory)?;
         let receiver = Receiver::spawn(self.tools, confinement)?;
-        Receiving::new(receiver, &self.place, &self.staging, entry.id, parent)
+        let passes = (afterwards == Afterwards::Goes).then_some(entry.date);
+        Receiving::new(
+            receiver,
+            &self.place,
+            &self.staging,
+            entry.id,
+            passes,
+            parent,
+        )
     }
 
     fn subvolume(&self, name: &OsStr) -> Result<HeldDirectory, Error> {
@@ -163,11 +175,10 @@ impl<'a> Target<'a> {
         receiving: Receiving,
         entry: &ArchiveEntry,
         fed: Result<StreamSummary, Error>,
-        afterwards: Afterwards,
     ) -> Result<(), Error> {
         let fed = fed.map(|summary| self.may_hold_fifos |= summary.makes_fifos);
         let received = receiving.end(fed, &mut self.place.mark);
-        let stands = received.and_then(|()| self.publish(entry, afterwards));
+        let stands = received.and_then(|()| self.publish(entry));
         if let Err(error) = stands {
             // The first error counts; what could not be removed is removed by the next run.
             let _ = self.place.remove_begun();
@@ -176,7 +187,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    fn publish(&mut self, entry: &ArchiveEntry, afterwards: Afterwards) -> Result<(), Error> {
+    fn publish(&mut self, entry: &ArchiveEntry) -> Result<(), Error> {
         let wrong = |path: &Path, what: &str| Error::ReceivedWrong {
             path: path.to_owned(),
             what: what.to_owned(),
@@ -221,12 +232,6 @@ impl<'a> Target<'a> {
         if !is_whole(&published, entry) || published.parent_uuid != Some(identity.uuid) {
             let path = self.place.directory.join(&date);
             return Err(wrong(&path, "it is not a snapshot of what was received"));
-        }
-        if afterwards == Afterwards::Goes {
-            self.place.mark.passing.push(Passing {
-                date: entry.date,
-                subvolume_id: published.subvolume_id,
-            });
         }
         // `btrfs receive` takes any subvolume for a send parent that has its received uuid: only one may.
         self.place.remove_begun()?;

@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use chrono::NaiveDate;
+
 use crate::btrfs::{
     EditedStream, Fifo, FileTime, HeldDirectory, RECEIVED_NAME, ReceiveEdit, Receiver, root_utimes,
 };
@@ -45,6 +47,8 @@ struct Line {
     staging: Rc<HeldDirectory>,
     mark: Mark,
     archive: ArchiveId,
+    /// The date, if the subvolume is needed for the next one alone.
+    passes: Option<NaiveDate>,
     parent: Option<Parent>,
     /// What is being made, as soon as it is there.
     made: Option<HeldDirectory>,
@@ -61,6 +65,7 @@ impl Receiving {
         place: &RestorePlace,
         staging: &Rc<HeldDirectory>,
         archive: ArchiveId,
+        passes: Option<NaiveDate>,
         parent: Option<Parent>,
     ) -> Result<Self, Error> {
         let times = parent.as_ref().map(|parent| parent.subvolume.times());
@@ -70,6 +75,7 @@ impl Receiving {
             staging: Rc::clone(staging),
             mark: place.mark.clone(),
             archive,
+            passes,
             parent,
             made: None,
             parent_is_privileged: None,
@@ -136,6 +142,7 @@ impl Line {
             lies: Lies::Staged,
             subvolume_id,
             told: subvolume_id.is_none().then(|| Told::now(parent)),
+            passes: self.passes,
         });
         self.mark.write(&self.directory)
     }

@@ -248,14 +248,14 @@ fn receive_all(
         } else {
             restoring.intermediate
         };
-        let mut receiving = target.begin(entry)?;
+        let mut receiving = target.begin(entry, afterwards)?;
         restoring.observer.event(Event::Begun {
             source: name.clone(),
             archive: entry.id,
             expected: Some(entry.raw_bytes),
         });
         let fed = feeding.feed(entry, opened, &mut receiving);
-        target.land(receiving, entry, fed, afterwards)?;
+        target.land(receiving, entry, fed)?;
         if restoring.intermediate == Afterwards::Goes {
             target.delete_passed(entry)?;
         }

@@ -58,6 +58,9 @@ pub(super) struct Begun {
     /// When this was written down, before `btrfs receive` was told to make it, and what it is then made of.
     #[serde(default)]
     pub(super) told: Option<Told>,
+    /// Its date, if it is needed for the next one alone: it stands under that before it is noted as passing.
+    #[serde(default)]
+    pub(super) passes: Option<NaiveDate>,
 }
 
 /// Where a subvolume was begun.

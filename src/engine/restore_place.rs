@@ -9,12 +9,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
+use chrono::NaiveDate;
+
 use crate::btrfs::{BtrfsError, HeldDirectory, MadeAs};
 use crate::engine::restore_mark::{
-    APPEARS_WITHIN, Lies, Mark, in_the_way, lock, remove_unfinished,
+    APPEARS_WITHIN, Lies, Mark, Passing, in_the_way, lock, remove_unfinished,
 };
 use crate::error::Error;
-use crate::model::{LedgerId, SourceName};
+use crate::model::{LedgerId, SourceName, Uuid};
 use crate::owned::require_open;
 
 const STAGING: &str = ".coldchain-staging";
@@ -47,7 +49,16 @@ impl RestorePlace {
         let Some(mark) = Mark::read(&directory)? else {
             let names = directory.names()?;
             let mode = directory.stat()?.st_mode;
-            if !names.iter().all(|name| name == STAGING.as_bytes()) || mode & 0o777 != 0o700 {
+            // A subvolume has the mode that the umask leaves until it is protected.
+            let is_new = names.is_empty() && directory.is_subvolume()?;
+            if is_new {
+                directory.protect()?;
+            }
+            let is_bare = directory
+                .names()?
+                .iter()
+                .all(|name| name == STAGING.as_bytes());
+            if !is_bare || (mode & 0o777 != 0o700 && !is_new) {
                 return Err(in_the_way(&path, "no restore of coldchain made it"));
             }
             // An interrupted restore made it, and came no further. A version before this one made a plain
@@ -147,6 +158,9 @@ impl RestorePlace {
                 ));
             }
             drop(found);
+            if let Some(date) = begun.passes {
+                note_passing(&mut self.mark, &self.directory, date, identity.uuid)?;
+            }
             directory.delete(name, identity.subvolume_id)?;
         }
         self.mark.begun = None;
@@ -157,6 +171,30 @@ impl RestorePlace {
     pub(super) fn remove_staging(&self) {
         let _ = self.directory.remove(OsStr::new(STAGING));
     }
+}
+
+/// Notes what stands under that date as passing, if it is a snapshot of the one with that uuid.
+fn note_passing(
+    mark: &mut Mark,
+    directory: &HeldDirectory,
+    date: NaiveDate,
+    of: Uuid,
+) -> Result<(), Error> {
+    let Some(found) = directory.subvolume(OsStr::new(&date.to_string()))? else {
+        return Ok(());
+    };
+    let identity = found.identity()?;
+    if identity.parent_uuid != Some(of) {
+        return Ok(());
+    }
+    let passing = Passing {
+        date,
+        subvolume_id: identity.subvolume_id,
+    };
+    mark.passing.retain(|noted| *noted != passing);
+    mark.passing.push(passing);
+    // Noted before the other is deleted: without that, nothing shows that this restore made it.
+    mark.write(directory)
 }
 
 /// Opens `DIR/<source>`; `None` if nothing is there.

@@ -124,14 +124,16 @@ impl Chain {
         standing
     }
 
-    /// Panics unless all of it is restored, each archive on the one before.
+    /// Panics unless all of it is restored, and made of nothing but what was received for it.
     fn is_restored(&self) -> BTreeMap<&'static str, SubvolumeIdentity> {
         let standing = self.standing();
         assert_eq!(standing.len(), DATES.len());
-        assert_eq!(
-            standing[DATES[1]].parent_uuid,
-            Some(standing[DATES[0]].uuid)
-        );
+        for date in DATES {
+            // Of what was staged, which is gone, and not of a snapshot that stands elsewhere.
+            let parent = standing[date].parent_uuid;
+            let of_snapshot = |date| parent == Some(identity(&self.snapshot(date)).unwrap().uuid);
+            assert!(parent.is_some() && !DATES.into_iter().any(of_snapshot));
+        }
         standing
     }
 

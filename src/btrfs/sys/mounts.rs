@@ -63,11 +63,17 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 
 /// A second mount of the directory `root`, attached nowhere, on which no device is opened, no program
 /// started, no setuid bit obeyed and no symbolic link followed. Flags that `root`'s own mount has stay.
+///
+/// The error is of the kind `NotConnected` if `root` is mounted no more, or on a mount that is unbindable.
 pub(in crate::btrfs) fn confining_mount(root: impl AsFd) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
-    let mount = open_tree(root, c"", flags)?;
+    let mount = open_tree(root, c"", flags).map_err(|errno| match errno {
+        // Of a directory that can be opened the kernel says so for these two reasons alone.
+        Errno::INVAL => io::Error::from(io::ErrorKind::NotConnected),
+        errno => of_call("open_tree", errno),
+    })?;
     let attributes = MountAttributes {
         set: CONFINING,
         clear: 0,
@@ -88,9 +94,23 @@ pub(in crate::btrfs) fn confining_mount(root: impl AsFd) -> io::Result<OwnedFd> 
         )
     };
     match answer {
-        -1 => Err(io::Error::last_os_error()),
+        -1 => Err(of_call("mount_setattr", io::Error::last_os_error())),
         _ => Ok(mount),
     }
+}
+
+/// The failure of a system call that may be missing or forbidden, with its name.
+pub(in crate::btrfs) fn of_call(name: &str, error: impl Into<io::Error>) -> io::Error {
+    let error: io::Error = error.into();
+    io::Error::new(error.kind(), format!("{name}: {error}"))
+}
+
+/// The names of the capabilities that `btrfs receive` needs and this process does not have.
+pub(in crate::btrfs) fn missing_capabilities() -> Vec<&'static str> {
+    // A kernel that does not tell refuses later what it does not allow.
+    let held = capabilities(None).map_or(KEPT, |sets| sets.permitted);
+    let missing = KEPT.difference(held).iter_names();
+    missing.map(|(name, _)| name).collect()
 }
 
 /// Has the command start in mounts of its own, in which `mount` covers the directory `at`, without the
