@@ -22,9 +22,10 @@ impl HeldDirectory {
                 let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 found = is_privileged(stat.st_mode);
             }
-            Ok(match found {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+            Ok(if found {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             })
         })?;
         Ok(found || deepest == Deepest::OutOfReach)
