@@ -263,6 +263,21 @@ fn a_drill_needs_an_identity_and_touches_no_directory_that_is_not_its_own() {
     let run = machine.run("verify --drill --drill-dir $T/drills --identity $T/kit");
     assert_eq!(run.code, Some(2), "{run:?}");
     assert_eq!(fs::read(own.join("root")).unwrap(), b"somebody's");
+
+    // Whoever owns a directory above it could put another in its place meanwhile.
+    fs::create_dir_all(machine.path("theirs/drills")).unwrap();
+    chown(machine.path("theirs"), Some(65534), None).unwrap();
+    let run = machine.run("verify --drill --drill-dir $T/theirs/drills --identity $T/kit");
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let said = "others may replace what lies in $T/theirs\n";
+    assert!(
+        run.stdout.contains(said) || run.stderr.contains(said),
+        "{run:?}"
+    );
+    assert_eq!(
+        fs::read_dir(machine.path("theirs/drills")).unwrap().count(),
+        0
+    );
 }
 
 #[test]

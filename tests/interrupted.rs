@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::loopfs::{LoopFs, btrfs, real_btrfs_available};
+use common::machine::Machine;
 use common::rng::Rng;
 use common::sandbox::{SOURCE, Sandbox, which};
+use common::stub::{Pipe, Stub};
 use common::tree::{compare_trees, make_rich_tree, mutate_tree};
 
 fn with_tree(seed: u64) -> Sandbox {
@@ -360,6 +362,46 @@ fn a_restore_that_died_before_it_knew_what_it_had_made_goes_on() {
     for date in ["2025-01-01", "2025-01-07"] {
         compare_trees(&sandbox.snapshot(date), &place.join(date));
     }
+}
+
+#[test]
+fn a_directory_that_was_put_in_the_restored_one_s_place_is_not_called_restored() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::with_subvolume(256);
+    fs::write(machine.btrfs().path("home/letter"), "dear reader\n").unwrap();
+    assert_eq!(machine.run("backup 2024-01-01").code, Some(0));
+    let other = LoopFs::new(256);
+    let (stub, begun) = (Stub::new(), Pipe::new());
+    let go = stub.file("go");
+    stub.does(
+        "receive",
+        &format!(
+            "echo begun >{}; until [ -e '{}' ]; do sleep 0.02; done; exec \"$real\" \"$@\"",
+            begun.path(),
+            go.display()
+        ),
+    );
+    let words = format!(
+        "restore home --identity $T/kit --yes --to {}",
+        other.root().display()
+    );
+    let mut command = machine.command(&words);
+    let talk = machine.start_command(command.env("PATH", stub.path()));
+    begun.hear();
+    // Whoever owns the directory that was named may do so.
+    fs::rename(other.path("home"), other.path("moved")).unwrap();
+    fs::create_dir(other.path("home")).unwrap();
+    fs::write(&go, b"").unwrap();
+    let run = talk.end();
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("somebody has moved"), "{run:?}");
+    assert_eq!(fs::read_dir(other.path("home")).unwrap().count(), 0);
+    compare_trees(
+        &machine.btrfs().path("snapshots/2024-01-01"),
+        &other.path("moved/2024-01-01"),
+    );
 }
 
 #[test]

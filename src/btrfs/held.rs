@@ -80,8 +80,13 @@ impl HeldDirectory {
         match made_as {
             MadeAs::Directory => rustix::fs::mkdirat(self, name, Mode::RWXU)
                 .map_err(|errno| failed("create", &path, errno))?,
-            MadeAs::Subvolume => sys::create_subvolume(self, name.as_bytes())
-                .map_err(|source| io_failed("create the subvolume", &path, source))?,
+            MadeAs::Subvolume => {
+                // It gets the mode that the umask leaves: nobody else may open it, not for a moment.
+                let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+                let made = sys::create_subvolume(self, name.as_bytes());
+                rustix::process::umask(umask);
+                made.map_err(|source| io_failed("create the subvolume", &path, source))?;
+            }
         }
         let made = self.enter(name)?.ok_or(BtrfsError::Missing { path })?;
         made.protect()?;
@@ -106,6 +111,12 @@ impl HeldDirectory {
     /// Whether it is the root of a subvolume.
     pub fn is_subvolume(&self) -> Result<bool, BtrfsError> {
         is_subvolume_root(self).map_err(|source| io_failed("look at", &self.path, source))
+    }
+
+    /// Whether that is the same directory.
+    pub fn is(&self, other: &Self) -> Result<bool, BtrfsError> {
+        let (one, other) = (self.stat()?, other.stat()?);
+        Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
     }
 
     /// Whether anything has that name in it.

@@ -36,6 +36,9 @@ pub struct Scratch {
 impl Scratch {
     /// Makes a filesystem that can hold so many bytes. They are not taken before they are written.
     pub fn make(parent: &Path, bytes: u64) -> Result<Self, BtrfsError> {
+        let parent = parent
+            .canonicalize()
+            .map_err(|source| failed("look at", parent, source))?;
         let directory = parent.join(NAME);
         let lock = claim(&directory)?;
         // From here on it is taken away again, however this ends.
@@ -125,13 +128,16 @@ impl Drop for Scratch {
 /// that others may write to, what has the name may be theirs: only what is ours alone is taken.
 fn claim(directory: &Path) -> Result<File, BtrfsError> {
     let parent = directory.parent().unwrap_or(Path::new("/"));
-    let stat = parent
-        .metadata()
-        .map_err(|source| failed("look at", parent, source))?;
-    if !keeps_what_is_ours(&stat) {
-        return Err(BtrfsError::Shared {
-            path: parent.to_owned(),
-        });
+    // What is made there is named by its path: nobody else may change any step of it.
+    for step in parent.ancestors() {
+        let stat = step
+            .metadata()
+            .map_err(|source| failed("look at", step, source))?;
+        if !keeps_what_is_ours(&stat) {
+            return Err(BtrfsError::Shared {
+                path: step.to_owned(),
+            });
+        }
     }
     let in_the_way = || BtrfsError::Exists {
         path: directory.to_owned(),

@@ -1,9 +1,12 @@
 //! What lies below a directory that is held open, looked at without following a link.
+//!
+//! A tree may be hostile: deeper than a path can be long, and wide. So each directory is opened from the one
+//! above it, what waits to be visited is a name, and a path is put together only where it is wanted.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, CString};
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
 
 use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -12,14 +15,24 @@ use super::error::BtrfsError;
 use super::guard::Fifo;
 use super::held::{HeldDirectory, failed, is_privileged};
 
+/// More bytes of paths than the fifos of a system have.
+const FIFO_PATHS: usize = 64 << 20;
+
+/// A directory on the way to those that are visited.
+struct Level {
+    descriptor: OwnedFd,
+    name: CString,
+    above: Option<Rc<Level>>,
+}
+
 impl HeldDirectory {
-    /// Whether a regular file below it has the setuid or setgid bit. Where that can't be seen, one may have.
+    /// Whether a regular file below it has the setuid or setgid bit.
     pub fn holds_privileged_files(&self) -> Result<bool, BtrfsError> {
         let mut found = false;
-        let deepest = self.walk(|directory, _, entry| {
+        self.walk(|level, entry| {
             if entry.file_type() == FileType::RegularFile {
-                let name = entry.file_name();
-                let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let (name, flags) = (entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+                let stat = rustix::fs::statat(&level.descriptor, name, flags)?;
                 found = is_privileged(stat.st_mode);
             }
             Ok(if found {
@@ -28,16 +41,22 @@ impl HeldDirectory {
                 ControlFlow::Continue(())
             })
         })?;
-        Ok(found || deepest == Deepest::OutOfReach)
+        Ok(found)
     }
 
-    /// The fifos below it that a path can name.
+    /// The fifos below it.
     pub fn fifos(&self) -> Result<Vec<Fifo>, BtrfsError> {
         let mut fifos = Vec::new();
-        self.walk(|_, below, entry| {
+        let mut bytes = 0;
+        self.walk(|level, entry| {
             if entry.file_type() == FileType::Fifo {
+                let path = level.path_of(entry.file_name());
+                bytes += path.len();
+                if bytes > FIFO_PATHS {
+                    return Err(Errno::NOMEM);
+                }
                 fifos.push(Fifo {
-                    path: join(below, entry),
+                    path,
                     inode: entry.ino(),
                 });
             }
@@ -46,59 +65,56 @@ impl HeldDirectory {
         Ok(fifos)
     }
 
-    /// Visits each entry with the directory that it is in, and that one's path, until it is told to stop.
+    /// Visits each entry with the directory that it is in, until it is told to stop. As many directories are
+    /// open at once as lie one in the other.
     fn walk(
         &self,
-        mut visit: impl FnMut(&OwnedFd, &[u8], &DirEntry) -> Result<ControlFlow<()>, Errno>,
-    ) -> Result<Deepest, BtrfsError> {
+        mut visit: impl FnMut(&Level, &DirEntry) -> Result<ControlFlow<()>, Errno>,
+    ) -> Result<(), BtrfsError> {
         let look = |errno| failed("look into", self.path(), errno);
-        let mut deepest = Deepest::Reached;
-        // A stack and not a recursion: no tree is too deep.
-        let mut to_visit = vec![Vec::new()];
-        while let Some(below) = to_visit.pop() {
+        let mut to_visit = vec![(None, c".".to_owned())];
+        while let Some((above, name)) = to_visit.pop() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let directory = if below.is_empty() {
-                rustix::fs::openat(self, c".", flags, Mode::empty())
-            } else {
-                self.open_below(OsStr::from_bytes(&below), flags)
-            };
-            let directory = match directory {
-                Ok(directory) => directory,
-                Err(Errno::NAMETOOLONG) => {
-                    deepest = Deepest::OutOfReach;
-                    continue;
+            let opened = match &above {
+                None => rustix::fs::openat(self, &*name, flags, Mode::empty()),
+                Some(above) => {
+                    let above: &Rc<Level> = above;
+                    rustix::fs::openat(&above.descriptor, &*name, flags, Mode::empty())
                 }
-                Err(errno) => return Err(look(errno)),
             };
-            for entry in Dir::read_from(&directory).map_err(look)? {
+            let level = Rc::new(Level {
+                descriptor: opened.map_err(look)?,
+                name,
+                above,
+            });
+            for entry in Dir::read_from(&level.descriptor).map_err(look)? {
                 let entry = entry.map_err(look)?;
-                if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                let name = entry.file_name();
+                if matches!(name.to_bytes(), b"." | b"..") {
                     continue;
                 }
-                if visit(&directory, &below, &entry).map_err(look)?.is_break() {
-                    return Ok(deepest);
+                if visit(&level, &entry).map_err(look)?.is_break() {
+                    return Ok(());
                 }
                 if entry.file_type() == FileType::Directory {
-                    to_visit.push(join(&below, &entry));
+                    to_visit.push((Some(Rc::clone(&level)), name.to_owned()));
                 }
             }
         }
-        Ok(deepest)
+        Ok(())
     }
 }
 
-/// Whether all directories could be opened by their paths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deepest {
-    Reached,
-    /// Some lie deeper than a path can be long.
-    OutOfReach,
-}
-
-fn join(below: &[u8], entry: &DirEntry) -> Vec<u8> {
-    let name = entry.file_name().to_bytes();
-    if below.is_empty() {
-        return name.to_vec();
+impl Level {
+    /// The path of something in it, from the directory that is walked.
+    fn path_of(&self, name: &CStr) -> Vec<u8> {
+        let mut names = vec![name.to_bytes()];
+        let mut level = self;
+        while let Some(above) = &level.above {
+            names.push(level.name.to_bytes());
+            level = above;
+        }
+        names.reverse();
+        names.join(&b'/')
     }
-    [below, b"/", name].concat()
 }

@@ -26,6 +26,8 @@ const NOT_RESTORED: &str = "it is not the subvolume that was restored there";
 /// A restore's directory.
 pub(super) struct Target<'a> {
     tools: &'a Tools,
+    /// `DIR`.
+    to: HeldDirectory,
     place: RestorePlace,
     staging: Rc<HeldDirectory>,
     /// What stands newest here of the chain, on which the next is received.
@@ -106,6 +108,7 @@ impl<'a> Target<'a> {
         place.remove_begun()?;
         Ok(Self {
             tools,
+            to: held,
             staging: Rc::new(place.make_staging()?),
             place,
             newest: None,
@@ -266,6 +269,17 @@ impl<'a> Target<'a> {
         }
         refuse_writable(directory, name, wanted)?;
         Ok(directory.join(name))
+    }
+
+    /// Refuses to call a directory the restored one that somebody has put in its place.
+    pub(super) fn stands_there(&self) -> Result<(), Error> {
+        let name = self.directory().file_name().unwrap_or_default();
+        let there = self.to.enter(name).ok().flatten();
+        if there.is_some_and(|there| there.is(&self.place.directory).unwrap_or(false)) {
+            return Ok(());
+        }
+        let what = "somebody has moved what was restored, and put this in its place or nothing";
+        Err(in_the_way(self.directory(), what))
     }
 
     /// Takes away the staging directory, unless something is left in it: the next run needs to see that.

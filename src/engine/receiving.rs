@@ -17,6 +17,7 @@ use crate::btrfs::{
 use crate::engine::feed::Sink;
 use crate::engine::restore_mark::{APPEARS_WITHIN, Begun, Lies, Mark, Told};
 use crate::engine::restore_place::RestorePlace;
+use crate::engine::source::random_bytes;
 use crate::error::Error;
 use crate::model::{ArchiveId, Uuid};
 
@@ -54,8 +55,6 @@ struct Line {
     made: Option<HeldDirectory>,
     /// Whether the send parent has files with a setuid or setgid bit, once that was asked.
     parent_is_privileged: Option<bool>,
-    /// How often it was waited until all was carried out.
-    waits: u32,
 }
 
 impl Receiving {
@@ -79,7 +78,6 @@ impl Receiving {
             parent,
             made: None,
             parent_is_privileged: None,
-            waits: 0,
         };
         Ok(Self {
             edit: ReceiveEdit::new(times.transpose()?),
@@ -171,11 +169,10 @@ impl Line {
     /// after all of it. Says whether it has.
     fn await_all(&mut self) -> Result<bool, Error> {
         self.await_subvolume()?;
-        self.waits += 1;
-        let seconds = i64::from(self.waits);
+        // One that neither the archive nor anybody who touches the source could guess.
         let sign = FileTime {
-            seconds,
-            nanoseconds: 0,
+            seconds: i64::from(u32::from_be_bytes(random_bytes())),
+            nanoseconds: u32::from_be_bytes(random_bytes()) % 1_000_000_000,
         };
         self.write(&root_utimes([sign; 3]))?;
         let Some(made) = &self.made else {

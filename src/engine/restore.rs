@@ -166,6 +166,7 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<Resto
         (Some(name), Some(wanted)) => Some(target.make_writable(name, wanted)?),
         _ => None,
     };
+    target.stands_there()?;
     Ok(Restored {
         directory: target.directory().to_owned(),
         writable,

@@ -149,7 +149,7 @@ impl Error {
             }
             Self::TargetInTheWay { .. } => "move it away, or restore into another directory",
             Self::ReceivedElsewhere { .. } => {
-                "restore onto another filesystem, or delete that subvolume first"
+                "restore onto another filesystem; or look at that subvolume with `btrfs subvolume show`, and delete it if you don't need it"
             }
             Self::ReceivedWrong { .. } => "do not use it; restore again into an empty directory",
             _ => return None,

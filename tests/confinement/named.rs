@@ -342,6 +342,31 @@ fn a_restore_that_opens_a_fifo_does_not_wait_for_its_other_end() {
 }
 
 #[test]
+fn a_fifo_that_lies_deeper_than_a_path_can_be_is_known_when_it_comes_up_again() {
+    if !can_run() {
+        return;
+    }
+    // At no moment is a path of the streams too long: what is deep is moved below a directory, and back.
+    let deep = format!("a/{}", ["x"; 20].map(|name| name.repeat(200)).join("/"));
+    let (fifo, below) = (format!("{deep}/fifo"), format!("{}/a", "b".repeat(255)));
+    let chain = written("a fifo below a deep directory", |writing| {
+        writing.on(0, |mut stream| {
+            stream = stream.mkdir(below.strip_suffix("/a").unwrap().as_bytes());
+            for (slash, _) in fifo.match_indices('/') {
+                stream = stream.mkdir(&fifo.as_bytes()[..slash]);
+            }
+            let stream = stream.make(6, fifo.as_bytes());
+            stream.rename(b"a", below.as_bytes())
+        });
+        incremental(writing, |stream| {
+            let stream = stream.rename(below.as_bytes(), b"a");
+            stream.mkfile(fifo.as_bytes())
+        });
+    });
+    none_touches_by(&[Way::Restore], &[&chain]);
+}
+
+#[test]
 fn a_reader_of_a_restored_fifo_gets_no_byte_of_the_next_archive() {
     if !can_run() {
         return;

@@ -16,9 +16,16 @@ trap 'clean || :; rm -rf -- "$work"; exec 2>&3 3>&-; wait "$plain" 2> /dev/null 
 prepare() {
     local above owner mode path
     [ "$EUID" = 0 ] || die "run this as root"
-    [ ! -L "${target%/}" ] || die "$target is a link: name the directory itself"
-    target=$(realpath -m -- "$target")
     [[ $target != *[[:cntrl:]]* ]] || die "TARGET has a control character in its name"
+    # Its own name is never looked up again: in a directory like /tmp, others could put a link there meanwhile.
+    case $(basename -- "$target") in
+        / | . | ..) target=$(realpath -- "$target") ;;
+        *)
+            path=$(realpath -- "$(dirname -- "$target")") || die "there is no directory for $target"
+            target=${path%/}/$(basename -- "$target")
+            ;;
+    esac
+    [ ! -L "$target" ] || die "$target is a link: name the directory itself"
     # Who may write above TARGET could put something else in its place.
     above=$target
     while [ "$above" != / ]; do
