@@ -116,7 +116,11 @@ const SHAPES: [&str; 9] = [
 /// owner alone.
 fn change_owners(source: &Path, rng: &mut Rng) {
     let files = source.join("suid");
-    fs::create_dir_all(&files).unwrap();
+    // Other changes may have put a link in its place.
+    if !files.is_dir() {
+        let _ = fs::remove_file(&files);
+        fs::create_dir(&files).unwrap();
+    }
     for number in 0..6 {
         let file = files.join(number.to_string());
         if !file.exists() {
