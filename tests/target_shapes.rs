@@ -182,6 +182,26 @@ fn a_setuid_file_of_which_only_the_owner_changed_stays_one() {
     }
 }
 
+#[test]
+fn a_setuid_bit_that_comes_with_an_incremental_stays_when_the_next_changes_the_owner() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let file = sandbox.source().join("mount");
+    fs::write(&file, b"a program").unwrap();
+    for (date, owner, mode) in [
+        (DATES[0], 0, 0o755),
+        (DATES[1], 0, 0o4755),
+        (DATES[2], 1000, 0o4755),
+    ] {
+        lchown(&file, Some(owner), Some(owner)).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        sandbox.backup(date);
+    }
+    sandbox.restores_equal(&DATES[..3]);
+}
+
 /// A directory as versions without a staging directory made it: no subvolume, the full received among
 /// the dates, the mark without what came later.
 fn begin_as_before(sandbox: &Sandbox, to: &Path) {

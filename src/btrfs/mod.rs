@@ -26,7 +26,7 @@ pub use children::{await_end_of_children, end_children};
 pub use confinement::Confinement;
 pub use error::BtrfsError;
 pub use guard::{
-    EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, RECEIVED_NAME,
+    EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, Holds, RECEIVED_NAME,
     ReceiveEdit, StreamHead, StreamSummary, root_utimes,
 };
 pub use held::{HeldDirectory, MadeAs, ReadOnly, is_component};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::btrfs::{
-    self, BtrfsError, Confinement, HeldDirectory, ReadOnly, Receiver, StreamSummary, Tools,
+    self, BtrfsError, Confinement, HeldDirectory, Holds, ReadOnly, Receiver, StreamSummary, Tools,
 };
 use crate::catalog::{ArchiveRow, SourceRow};
 use crate::engine::receiving::{Parent, Receiving};
@@ -32,8 +32,8 @@ pub(super) struct Target<'a> {
     staging: Rc<HeldDirectory>,
     /// What stands newest here of the chain, on which the next is received.
     newest: Option<Standing>,
-    /// Whether the chain has fifos, as far as it was received here and now. Of what stood before nothing is known.
-    may_hold_fifos: bool,
+    /// What that one may hold, as far as it is known.
+    holds: Holds,
 }
 
 /// A restored subvolume.
@@ -112,7 +112,7 @@ impl<'a> Target<'a> {
             staging: Rc::new(place.make_staging()?),
             place,
             newest: None,
-            may_hold_fifos: false,
+            holds: Holds::default(),
         })
     }
 
@@ -127,7 +127,11 @@ impl<'a> Target<'a> {
         for (at, entry) in chain.iter().enumerate().rev() {
             if let Some(identity) = whole(&self.place.directory, entry)? {
                 self.newest = Some(Standing::of(entry, &identity));
-                self.may_hold_fifos = true;
+                // Nobody has looked yet.
+                self.holds = Holds {
+                    fifos: true,
+                    privileged: true,
+                };
                 return Ok(at + 1);
             }
         }
@@ -148,7 +152,7 @@ impl<'a> Target<'a> {
             (Some(newest), Some(_)) => Some(Parent {
                 uuid: newest.local,
                 subvolume: self.subvolume(&newest.date)?,
-                may_hold_fifos: self.may_hold_fifos,
+                holds: self.holds,
             }),
             _ => None,
         };
@@ -179,9 +183,11 @@ impl<'a> Target<'a> {
         entry: &ArchiveEntry,
         fed: Result<StreamSummary, Error>,
     ) -> Result<(), Error> {
-        let fed = fed.map(|summary| self.may_hold_fifos |= summary.makes_fifos);
-        let received = receiving.end(fed, &mut self.place.mark);
+        let made = fed.as_ref().map(|summary| summary.makes).ok();
+        let parent = receiving.parent_holds();
+        let received = receiving.end(fed.map(drop), &mut self.place.mark);
         let stands = received.and_then(|()| self.publish(entry));
+        self.holds = parent | made.unwrap_or_default();
         if let Err(error) = stands {
             // The first error counts; what could not be removed is removed by the next run.
             let _ = self.place.remove_begun();

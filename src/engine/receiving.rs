@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 
 use crate::btrfs::{
-    EditedStream, Fifo, FileTime, HeldDirectory, RECEIVED_NAME, ReceiveEdit, Receiver, root_utimes,
+    EditedStream, Fifo, FileTime, HeldDirectory, Holds, RECEIVED_NAME, ReceiveEdit, Receiver,
+    root_utimes,
 };
 use crate::engine::feed::Sink;
 use crate::engine::restore_mark::{APPEARS_WITHIN, Begun, Lies, Mark, Told};
@@ -36,8 +37,8 @@ pub(super) struct Parent {
     pub(super) uuid: Uuid,
     /// The subvolume.
     pub(super) subvolume: HeldDirectory,
-    /// Whether there may be fifos in it.
-    pub(super) may_hold_fifos: bool,
+    /// What may be in it, as far as it is known: what was looked for in vain is in it no more.
+    pub(super) holds: Holds,
 }
 
 /// The way to the program.
@@ -53,8 +54,8 @@ struct Line {
     parent: Option<Parent>,
     /// What is being made, as soon as it is there.
     made: Option<HeldDirectory>,
-    /// Whether the send parent has files with a setuid or setgid bit, once that was asked.
-    parent_is_privileged: Option<bool>,
+    /// Whether the send parent was searched for files with a setuid or setgid bit.
+    searched: bool,
 }
 
 impl Receiving {
@@ -77,12 +78,18 @@ impl Receiving {
             passes,
             parent,
             made: None,
-            parent_is_privileged: None,
+            searched: false,
         };
         Ok(Self {
             edit: ReceiveEdit::new(times.transpose()?),
             line,
         })
+    }
+
+    /// What the send parent may hold, after all that was looked for; nothing, if there is none.
+    pub(super) fn parent_holds(&self) -> Holds {
+        let parent = self.line.parent.as_ref();
+        parent.map(|parent| parent.holds).unwrap_or_default()
     }
 
     /// Waits for its end. `fed` is how handing the stream on ended; the first error counts. `mark` gets what was
@@ -124,8 +131,12 @@ impl Sink for Receiving {
     }
 
     fn fifos(&mut self) -> Result<Vec<Fifo>, Error> {
-        match &self.line.parent {
-            Some(parent) if parent.may_hold_fifos => Ok(parent.subvolume.fifos()?),
+        match &mut self.line.parent {
+            Some(parent) if parent.holds.fifos => {
+                let fifos = parent.subvolume.fifos()?;
+                parent.holds.fifos = !fifos.is_empty();
+                Ok(fifos)
+            }
             _ => Ok(Vec::new()),
         }
     }
@@ -204,15 +215,14 @@ impl EditedStream for Line {
     fn privileged_mode(&mut self, path: &[u8]) -> Result<Option<u32>, Error> {
         // A file that came with this stream has its mode from it. So without any in the send parent there is
         // none, and nothing is waited for.
-        let Some(parent) = &self.parent else {
+        let Some(parent) = &mut self.parent else {
             return Ok(None);
         };
-        let privileged = match self.parent_is_privileged {
-            Some(known) => known,
-            None => parent.subvolume.holds_privileged_files()?,
-        };
-        self.parent_is_privileged = Some(privileged);
-        if !privileged || !self.await_all()? {
+        if parent.holds.privileged && !self.searched {
+            parent.holds.privileged = parent.subvolume.holds_privileged_files()?;
+            self.searched = true;
+        }
+        if !parent.holds.privileged || !self.await_all()? {
             return Ok(None);
         }
         let made = self.made.as_ref();

@@ -30,6 +30,8 @@ pub use refusal::{GuardError, PathFault, Refusal};
 pub use special_files::{Fifo, SpecialKind};
 pub use wire::{Attribute, COMMAND_HEADER, Command};
 
+use std::ops::BitOr;
+
 use attributes::Attributes;
 use rules::{FileData, Rules};
 use wire::{MAGIC, STREAM_HEADER};
@@ -68,8 +70,28 @@ pub struct StreamSummary {
     pub commands: u64,
     /// Bytes of file data in it, as they stand in the stream (compressed, if they are).
     pub file_data_bytes: u64,
-    /// Whether it makes a fifo.
-    pub makes_fifos: bool,
+    /// What it may leave in the subvolume that was not there before.
+    pub makes: Holds,
+}
+
+/// Which files a subvolume may hold that are looked for before an incremental is received on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holds {
+    /// Fifos.
+    pub fifos: bool,
+    /// Regular files with the setuid or setgid bit.
+    pub privileged: bool,
+}
+
+impl BitOr for Holds {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self {
+            fifos: self.fifos | other.fifos,
+            privileged: self.privileged | other.privileged,
+        }
+    }
 }
 
 impl Guard {
@@ -141,7 +163,7 @@ impl Guard {
                     bytes: self.offset,
                     commands: self.commands,
                     file_data_bytes: self.rules.file_data_bytes,
-                    makes_fifos: self.rules.makes_fifos,
+                    makes: self.rules.makes,
                 });
             }
             (State::Header, _) if have == 0 => Refusal::Empty,

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Holds;
 use super::attributes::Attributes;
 use super::expect::StreamHead;
 use super::path::{self, Root};
@@ -17,6 +18,8 @@ use super::wire::{Attribute, Command};
 const S_IFMT: u64 = 0o170_000;
 const S_IFCHR: u64 = 0o020_000;
 const S_IFBLK: u64 = 0o060_000;
+/// `S_ISUID | S_ISGID`.
+const PRIVILEGED: u64 = 0o6000;
 
 /// `XATTR_NAME_MAX`.
 const XATTR_NAME_LIMIT: usize = 255;
@@ -40,8 +43,8 @@ pub(super) struct Rules {
     special_files: SpecialFiles,
     /// Where the send parent has fifos, whatever this stream does.
     inherited_fifos: HashSet<Vec<u8>>,
-    /// Whether the stream makes a fifo.
-    pub(super) makes_fifos: bool,
+    /// What the stream has made so far of that.
+    pub(super) makes: Holds,
     /// Bytes of file data seen (or announced) so far.
     pub(super) file_data_bytes: u64,
 }
@@ -52,7 +55,7 @@ impl Rules {
             file_data,
             special_files: SpecialFiles::default(),
             inherited_fifos: HashSet::new(),
-            makes_fifos: false,
+            makes: Holds::default(),
             file_data_bytes: 0,
         }
     }
@@ -101,11 +104,11 @@ impl Rules {
             Command::Mknod => {
                 // No kernel sends any other with it than a device's.
                 let mode = attributes.number(Attribute::Mode)?;
-                self.makes_fifos |= mode & S_IFMT != S_IFCHR && mode & S_IFMT != S_IFBLK;
+                self.makes.fifos |= mode & S_IFMT != S_IFCHR && mode & S_IFMT != S_IFBLK;
                 self.make(command, place, SpecialKind::Node)?;
             }
             Command::Mkfifo => {
-                self.makes_fifos = true;
+                self.makes.fifos = true;
                 self.make(command, place, SpecialKind::Fifo)?;
             }
             Command::Mksock => self.make(command, place, SpecialKind::Socket)?,
@@ -129,7 +132,10 @@ impl Rules {
             }
             Command::Chown | Command::Utimes | Command::Fileattr => {}
             // The kernel sends the mode of every inode but a symlink's, and chmod follows one.
-            Command::Chmod => place.refuse_symlink(command)?,
+            Command::Chmod => {
+                place.refuse_symlink(command)?;
+                self.makes.privileged |= attributes.number(Attribute::Mode)? & PRIVILEGED != 0;
+            }
             Command::Write => {
                 place.refuse_special(command)?;
                 self.file_data_bytes += attributes.bytes(Attribute::Data)?.len() as u64;

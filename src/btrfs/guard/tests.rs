@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::Uuid;
-use stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder};
+use stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder, attr};
 
 #[path = "../../../tests/common/stream_builder.rs"]
 pub(crate) mod stream_builder;
@@ -58,6 +58,23 @@ fn a_whole_stream_passes_and_says_what_it_is() {
         assert_eq!(summary.bytes, stream.len() as u64);
         assert_eq!(summary.commands, 20);
         assert_eq!(summary.file_data_bytes, 17);
+    }
+}
+
+#[test]
+fn what_a_stream_makes_that_a_later_one_must_know_of_is_told() {
+    let full = || StreamBuilder::full(1).mkfile(b"f");
+    let mode =
+        |mode: u64| full().command(18, &[(attr::PATH, b"f"), (attr::MODE, &mode.to_le_bytes())]);
+    for (stream, fifos, privileged) in [
+        (full(), false, false),
+        (full().make(6, b"fifo"), true, false),
+        (mode(0o100_755), false, false),
+        (mode(0o104_755), false, true),
+        (mode(0o102_755), false, true),
+    ] {
+        let summary = verdict(Expect::default(), &stream.finish()).unwrap();
+        assert_eq!(summary.makes, Holds { fifos, privileged });
     }
 }
 
