@@ -355,6 +355,8 @@ fn no_value_of_an_entry_that_attaches_or_rotates_is_run() {
     let rotate = RotateEntry {
         keys: Vec::new(),
         voids: Vec::new(),
+        retires: Vec::new(),
+        revives: Vec::new(),
     };
     forger.append(EntryKind::Rotate(rotate), |body| {
         let key = format!("x[$(touch {})]", canary.display());

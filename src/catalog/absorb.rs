@@ -29,6 +29,13 @@ pub enum Effect<'a> {
     /// Their objects are being deleted, and they never come back. They were retired before; where that
     /// entry is lost they are retired by this.
     Delete(&'a [ArchiveId]),
+    /// The root key's word: these are retired, and those visible again, also if their deletion had begun.
+    Undo {
+        /// What is retired.
+        retires: &'a [ArchiveId],
+        /// What is visible again.
+        revives: &'a [ArchiveId],
+    },
 }
 
 impl Catalog {
@@ -66,6 +73,12 @@ impl Catalog {
                 Effect::Revive(archives) => archives
                     .iter()
                     .try_for_each(|archive| revive(transaction, ledger, archive)),
+                Effect::Undo { retires, revives } => {
+                    let mut retires = retires.iter();
+                    retires.try_for_each(|archive| retire(transaction, ledger, archive))?;
+                    let mut revives = revives.iter();
+                    revives.try_for_each(|archive| revive(transaction, ledger, archive))
+                }
                 Effect::Delete(archives) => archives.iter().try_for_each(|archive| {
                     retire(transaction, ledger, archive)?;
                     begin_deletion(transaction, ledger, archive, entry.seq)
@@ -227,7 +240,7 @@ fn revive(
     )?;
     transaction
         .execute(
-            "UPDATE archive SET state = 'committed', verified_at = NULL
+            "UPDATE archive SET state = 'committed', verified_at = NULL, deletion = NULL
              WHERE ledger = ?1 AND id = ?2 AND state = 'retired'",
             params![ledger.to_string(), archive.to_string()],
         )

@@ -31,6 +31,13 @@ pub struct CatalogRebuild {
     /// another ledger, and nobody names it; may be repeated
     #[arg(long, value_name = "DIRECTORY")]
     pub include: Vec<String>,
+    /// Read the ledger only up to the entry of that number, into a catalog that restores and writes nothing.
+    /// It takes a state directory of its own: give one that is empty, with `--state-dir`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub as_of: Option<u64>,
+    /// Read only the ledger in this directory of the stores
+    #[arg(long, value_name = "DIRECTORY", requires = "as_of")]
+    pub only: Option<String>,
     /// Give up the unfinished archives that only the catalog here knows of
     #[arg(long, short)]
     pub yes: bool,

@@ -1,17 +1,18 @@
 //! Keys: who opens the archives, and who signs the ledgers.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::WaitLock;
-use crate::model::entry::Role;
+use crate::model::entry::{FURTHEST, Role};
 
 /// `coldchain key`
 #[derive(Debug, Subcommand)]
 pub enum Key {
     /// This machine's signing key, the root key, and who may sign which ledger
-    Show,
+    Show(KeyShow),
     /// Make a signing key on a machine that has none, as one that only prunes; it signs nothing before
     /// `key rotate --add`
     New,
@@ -24,6 +25,15 @@ pub enum Key {
     AddRecipient(KeyAddRecipient),
     /// Change who may sign the ledgers, with the root key in the recovery kit
     Rotate(KeyRotate),
+}
+
+/// `coldchain key show`
+#[derive(Debug, Args)]
+pub struct KeyShow {
+    /// Also every ledger entry: its number, when it was made, its kind, who has signed it, and the archives
+    /// that it names
+    #[arg(long)]
+    pub entries: bool,
 }
 
 /// `coldchain key kit`
@@ -67,7 +77,7 @@ pub struct KeyAddRecipient {
 
 /// `coldchain key rotate`
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["add", "remove", "new_signing_key", "void"]))]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["add", "remove", "new_signing_key", "void", "undelete"]))]
 #[command(group = clap::ArgGroup::new("gains").multiple(true).args(["add", "new_signing_key"]))]
 pub struct KeyRotate {
     /// The recovery kit, with the root key's secret
@@ -82,10 +92,14 @@ pub struct KeyRotate {
     /// A public key that signs nothing any more; may be repeated
     #[arg(long, value_name = "KEY")]
     pub remove: Vec<String>,
-    /// The number of a ledger entry of a kind or format that this version does not know, which shall have
-    /// no effect: writers go on after it; may be repeated
-    #[arg(long, value_name = "NUMBER", requires = "source")]
-    pub void: Vec<u64>,
+    /// The number of a ledger entry that shall have no effect: of a kind or format that this version does not
+    /// know, of a fork, or of what a withdrawn key has archived or attached; also a span (4-6); may be repeated
+    #[arg(long, value_name = "NUMBER", requires = "source", value_delimiter = ',', value_parser = span)]
+    pub void: Vec<RangeInclusive<u64>>,
+    /// Bring back what a withdrawn key has retired or begun to delete, where every object still stands in
+    /// the store
+    #[arg(long)]
+    pub undelete: bool,
     /// Make a new signing key for this machine, in the place of the one that it has
     #[arg(long, conflicts_with = "source")]
     pub new_signing_key: bool,
@@ -95,6 +109,22 @@ pub struct KeyRotate {
     /// What to do while another run is at work.
     #[command(flatten)]
     pub lock: WaitLock,
+}
+
+/// A number, or the first and the last of several.
+fn span(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let number = |text: &str| {
+        let number: Option<u64> = text.parse().ok();
+        number.ok_or_else(|| "a number is needed, or two with a `-` between".to_owned())
+    };
+    let (first, last) = (number(first)?, number(last)?);
+    if first == 0 || last < first || last - first >= FURTHEST {
+        return Err(format!(
+            "a span goes up, from 1 on, and over at most {FURTHEST} numbers"
+        ));
+    }
+    Ok(first..=last)
 }
 
 /// A role that a key can be given.

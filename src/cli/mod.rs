@@ -17,7 +17,7 @@ use crate::store::RateLimit;
 
 pub use archive::{Backup, Decide, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
-pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate};
+pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use read::{List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore};
 

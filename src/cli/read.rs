@@ -51,6 +51,9 @@ pub struct Thaw {
     /// The date that is to be restored, YYYY-MM-DD; the newest archive's if left out
     #[arg(long)]
     pub date: Option<String>,
+    /// Ask for an archive that was retired, as `restore --retired` needs it
+    #[arg(long)]
+    pub retired: bool,
     /// How to thaw what is cold, and at what price.
     #[command(flatten)]
     pub thawing: Thawing,

@@ -21,6 +21,9 @@ pub struct Restore {
     /// The date, YYYY-MM-DD; the newest archive's if left out
     #[arg(long)]
     pub date: Option<String>,
+    /// Bring back an archive that was retired, as long as all its objects still stand in the store
+    #[arg(long)]
+    pub retired: bool,
     /// A directory on btrfs; DIR/SOURCE is made in it
     #[arg(long, value_name = "DIR", required_unless_present_any = ["plan", "stream", "explain"])]
     pub to: Option<PathBuf>,

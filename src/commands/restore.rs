@@ -16,8 +16,8 @@ use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source};
 use crate::engine::{
     Afterwards, AtOnce, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring,
-    StateDir, SystemClock, World, estimate, kit_knows_more, open_limited_store, plan_details,
-    read_kit, restore, standing_in, still_stands, take_in, witnessed_by,
+    StateDir, SystemClock, Which, World, estimate, kit_knows_more, open_limited_store,
+    plan_details, read_kit, restore, standing_in, still_stands, take_in, witnessed_by,
 };
 use crate::error::Error;
 use crate::model::ArchiveId;
@@ -52,6 +52,15 @@ struct Planned<'a> {
     piped: Option<IdentityFile>,
 }
 
+/// Which archives are asked for.
+pub(super) fn which(retired: bool) -> Which {
+    if retired {
+        Which::Retired
+    } else {
+        Which::Visible
+    }
+}
+
 pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let handed = args.from_plan.as_deref().map(from_plan::read).transpose()?;
@@ -69,15 +78,25 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let mut catalog = state_dir.catalog_to_read()?;
     let observer = observer(everywhere);
     let world = World::real(observer.as_ref());
-    let planned = match plan_details(source, date, &catalog) {
+    let which = which(args.retired);
+    let planned = match plan_details(source, date, which, &catalog) {
         // Another machine may have archived or revived it since.
         Err(refused) => match taken_in(&config, source, &state_dir, &mut catalog, world) {
-            Ok(()) => plan_details(source, date, &catalog),
+            Ok(()) => plan_details(source, date, which, &catalog),
             Err(_) => Err(refused),
         },
         planned => planned,
     };
     let (plan, details) = planned?;
+    if args.retired {
+        observer.event(Event::Warning {
+            source: source.name.clone(),
+            message: format!(
+                "the archive of {} is retired: a pruner may delete its objects at any time",
+                plan.date
+            ),
+        });
+    }
     if let Some(handed) = &handed {
         handed.hold_against(&plan)?;
     }
@@ -241,7 +260,9 @@ impl Planned<'_> {
             row: self.row.clone(),
             store: store.as_ref(),
         };
-        still_stands(&open, self.plan, self.state_dir, catalog, self.world)?;
+        if !self.args.retired {
+            still_stands(&open, self.plan, self.state_dir, catalog, self.world)?;
+        }
         let restoring = Restoring {
             source: &open,
             plan: self.plan,

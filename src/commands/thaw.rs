@@ -9,8 +9,8 @@ use super::backup::observer;
 use super::load_to_read;
 use super::output::{answer, answer_json, count};
 use super::prompt::{Agreed, confirm};
-use super::restore::thaw_request;
 use super::restore::words::in_words;
+use super::restore::{thaw_request, which};
 use crate::cli::{Everywhere, Thaw};
 use crate::engine::{
     Clock, OpenSource, SegmentThaw, StateDir, SystemClock, ThawStatus, WantedSegments, estimate,
@@ -30,7 +30,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     let source = config.source(&args.source)?;
     let date = args.date.as_deref().map(parse_date).transpose()?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    let (plan, details) = plan_details(source, date, &catalog)?;
+    let (plan, details) = plan_details(source, date, which(args.retired), &catalog)?;
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;

@@ -2,9 +2,10 @@
 //! archived since this catalog took in its newest entry.
 
 use crate::catalog::Catalog;
+use crate::engine::caution::stands_as_of;
 use crate::engine::head;
 use crate::engine::rehearsal::rehearsal;
-use crate::engine::restore::plan_details;
+use crate::engine::restore::{Which, plan_details};
 use crate::engine::source::OpenSource;
 use crate::engine::state::StateDir;
 use crate::engine::world::World;
@@ -33,6 +34,10 @@ pub fn still_stands(
     catalog: &Catalog,
     world: World<'_>,
 ) -> Result<(), Error> {
+    // What came later is left out because that was asked for.
+    if stands_as_of(source.name(), catalog)? {
+        return Ok(());
+    }
     // A catalog that was rebuilt by nobody's leave has no root key to hold the ledger against.
     let Ok(root) = state_dir.root_key() else {
         return Ok(());
@@ -44,7 +49,7 @@ pub fn still_stands(
     let now = match asked {
         Ok(now) => now,
         // What is damaged in the ledger is told by what looks after it.
-        Err(Error::EntryRefused { .. }) => return Ok(()),
+        Err(Error::EntryRefused { .. } | Error::Forked { .. }) => return Ok(()),
         Err(error) => {
             world.observer.event(Event::Warning {
                 source: source.name().clone(),
@@ -56,7 +61,7 @@ pub fn still_stands(
             return Ok(());
         }
     };
-    let (again, _) = plan_details(source.config, Some(plan.date), &now)?;
+    let (again, _) = plan_details(source.config, Some(plan.date), Which::Visible, &now)?;
     if again.archives == plan.archives {
         return Ok(());
     }

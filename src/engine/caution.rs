@@ -11,6 +11,28 @@ const OWN_WORD: &str = "own word";
 /// The ledger has entries that this version does not know.
 const NEWER: &str = "newer ledger";
 
+/// The ledger was read only up to an entry.
+const AS_OF: &str = "as of";
+
+/// Notes that a source's ledger was read only up to an entry.
+pub(super) fn remember_as_of(
+    source: &SourceName,
+    entry: u64,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    let message = format!(
+        "this is its ledger as of entry {entry}; what came later is left out, and nothing is written with this \
+         catalog"
+    );
+    catalog.tell(source, AS_OF, &message)?;
+    Ok(())
+}
+
+/// Whether a source's ledger was read only up to an entry.
+pub fn stands_as_of(source: &SourceName, catalog: &Catalog) -> Result<bool, Error> {
+    Ok(catalog.told(source, AS_OF)?.is_some())
+}
+
 /// Notes that nobody trusted vouches for a source's ledger.
 pub(super) fn remember_own_word(
     source: &SourceName,
@@ -54,7 +76,7 @@ pub fn stands_at_own_word(source: &SourceName, catalog: &Catalog) -> Result<bool
 pub fn cautions(catalog: &Catalog) -> Result<Vec<String>, Error> {
     let mut messages = Vec::new();
     for row in catalog.sources()? {
-        for subject in [OWN_WORD, NEWER] {
+        for subject in [OWN_WORD, NEWER, AS_OF] {
             if let Some(message) = catalog.told(&row.name, subject)? {
                 messages.push(format!("{}: {message}", row.name));
             }

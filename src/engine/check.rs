@@ -170,6 +170,7 @@ fn read_by_any(
             survey,
             earlier,
             identities: None,
+            until: None,
         };
         match read_ledger(&place, &mut anew, world) {
             Ok(read) => return Ok((read, anew)),

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::ledger::{LedgerError, Replay, encode_body, root_grant, sign};
 use crate::model::entry::{
     self, ArchiveEntry, DeleteEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry,
-    ReviveEntry, Timestamp,
+    ReviveEntry, RotateEntry, Timestamp,
 };
 use crate::model::{Blake3, Sha256, keys};
 use crate::store::{NewObject, Put, Role};
@@ -223,30 +223,13 @@ impl Writer<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        let ledger = &self.source.row.ledger;
-        let (entry, object) = self.sign(kind, state)?;
-        let seq = entry.head.seq;
-        let new = NewEntry {
+        let seq = state.replay.next_seq();
+        let committed = self.commit((FORMAT, kind), effect, state, catalog)?;
+        // What has taken its number may change what is to be done: the next run decides anew.
+        committed.map(drop).ok_or_else(|| Error::Overtaken {
+            source_name: self.source.name().clone(),
             seq,
-            kind: entry.kind.name(),
-            hash: Sha256::of(body_line(&object)),
-            object: &object,
-        };
-        // What a reader would refuse is written neither there nor here.
-        let next = self.readable(&entry, &object, state)?;
-        catalog.begin_entry(ledger, &new)?;
-        match self.put_entry(&entry, &object, next, state)? {
-            Placed::Ours => Ok(catalog.absorb(ledger, &new, entry.head.made_at, effect)?),
-            // What it says may change what is to be done: the next run decides anew.
-            Placed::Taken(theirs) => {
-                catalog.undo_commit(ledger, seq)?;
-                state.absorb(self.source, catalog, seq, &theirs)?;
-                Err(Error::Overtaken {
-                    source_name: self.source.name().clone(),
-                    seq,
-                })
-            }
-        }
+        })
     }
 
     /// Writes an entry that does nothing to archives here. `None` if another run has taken its
@@ -257,8 +240,34 @@ impl Writer<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Option<u64>, Error> {
+        self.commit((FORMAT, kind), Effect::None, state, catalog)
+    }
+
+    /// Changes keys, and undoes what some have done. `None` as in [`Self::append`].
+    pub(super) fn rotate(
+        &self,
+        format: u32,
+        rotate: &RotateEntry,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<Option<u64>, Error> {
+        let effect = Effect::Undo {
+            retires: &rotate.retires,
+            revives: &rotate.revives,
+        };
+        let kind = EntryKind::Rotate(rotate.clone());
+        self.commit((format, kind), effect, state, catalog)
+    }
+
+    fn commit(
+        &self,
+        (format, kind): (u32, EntryKind),
+        effect: Effect<'_>,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<Option<u64>, Error> {
         let ledger = &self.source.row.ledger;
-        let (entry, object) = self.sign(kind, state)?;
+        let (entry, object) = self.sign_in(format, kind, state)?;
         let seq = entry.head.seq;
         let new = NewEntry {
             seq,
@@ -271,7 +280,7 @@ impl Writer<'_> {
         catalog.begin_entry(ledger, &new)?;
         match self.put_entry(&entry, &object, next, state)? {
             Placed::Ours => {
-                catalog.finish_commit(ledger, seq)?;
+                catalog.absorb(ledger, &new, entry.head.made_at, effect)?;
                 Ok(Some(seq))
             }
             Placed::Taken(theirs) => {
@@ -290,8 +299,17 @@ impl Writer<'_> {
     }
 
     fn sign(&self, kind: EntryKind, state: &LedgerState) -> Result<(Entry, Vec<u8>), Error> {
+        self.sign_in(FORMAT, kind, state)
+    }
+
+    fn sign_in(
+        &self,
+        format: u32,
+        kind: EntryKind,
+        state: &LedgerState,
+    ) -> Result<(Entry, Vec<u8>), Error> {
         let head = EntryHead {
-            format: FORMAT,
+            format,
             ledger: self.source.row.ledger,
             source: self.source.row.directory.clone(),
             seq: state.replay.next_seq(),

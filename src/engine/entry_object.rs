@@ -2,12 +2,54 @@
 
 use crate::engine::source::OpenSource;
 use crate::error::Error;
-use crate::ledger::{Absorbed, Refusal, Refused, Replay};
+use crate::ledger::{Absorbed, Refusal, Refused, Replay, within_reach};
+use crate::model::entry::FURTHEST;
 use crate::model::keys;
 use crate::store::{ErrorKind, StoreError};
 
-/// The largest ledger entry that is read: a 10 TiB archive in 128 MiB segments has a 10 MiB entry.
-pub(super) const MAX_ENTRY_BYTES: u64 = 256 << 20;
+/// The largest ledger entry that is read: an archive of 500,000 segments has one of 58 MiB, and 64 MiB are
+/// what a store can make anybody hold who has not seen a signature yet.
+pub(super) const MAX_ENTRY_BYTES: u64 = 64 << 20;
+
+/// How long an entry may be to be fetched together with others: nearly all are.
+const SMALL_ENTRY_BYTES: u64 = 1 << 20;
+
+/// The numbers that a store has an object for, in ascending order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Numbers {
+    /// Those that can be entries.
+    pub(super) near: Vec<u64>,
+    /// The first of those that are too far beyond the others, and how many these are.
+    pub(super) far: Option<(u64, usize)>,
+}
+
+impl Numbers {
+    /// Of a ledger that is known as far as entry `head`, or of which nothing is known (0).
+    pub(super) fn of(mut numbers: Vec<u64>, head: u64) -> Self {
+        numbers.sort_unstable();
+        numbers.dedup();
+        let reached = within_reach(&numbers, head);
+        let far = numbers.split_off(reached);
+        Self {
+            near: numbers,
+            far: far.first().map(|first| (*first, far.len())),
+        }
+    }
+
+    /// What is to be told of numbers that are no entries.
+    pub(super) fn told(&self) -> Option<String> {
+        let (first, many) = self.far?;
+        let objects = if many == 1 {
+            "one object has".to_owned()
+        } else {
+            format!("{many} objects have")
+        };
+        Some(format!(
+            "{objects} a number that no entry of this ledger can have (from {first} on, more than {FURTHEST} \
+             beyond the last): left alone"
+        ))
+    }
+}
 
 /// What the object of a number is.
 pub(super) enum Judged {
@@ -22,17 +64,14 @@ pub(super) enum Judged {
     Refused(Refused, Refusal),
 }
 
-/// The numbers that the store has an object for, in order.
-pub(super) fn stored_numbers(source: &OpenSource<'_>) -> Result<Vec<u64>, Error> {
+/// The numbers that the store has an object for, where entries are known as far as `head`.
+pub(super) fn stored_numbers(source: &OpenSource<'_>, head: u64) -> Result<Numbers, Error> {
     let directory = &source.row.directory;
-    let mut numbers: Vec<u64> = source
-        .store
-        .list(&keys::ledger_prefix(directory))?
+    let listed = source.store.list(&keys::ledger_prefix(directory))?;
+    let numbers = listed
         .iter()
-        .filter_map(|listed| keys::ledger_seq(directory, &listed.key))
-        .collect();
-    numbers.sort_unstable();
-    Ok(numbers)
+        .filter_map(|listed| keys::ledger_seq(directory, &listed.key));
+    Ok(Numbers::of(numbers.collect(), head))
 }
 
 pub(super) fn fetch(source: &OpenSource<'_>, seq: u64) -> Result<Vec<u8>, StoreError> {
@@ -40,6 +79,15 @@ pub(super) fn fetch(source: &OpenSource<'_>, seq: u64) -> Result<Vec<u8>, StoreE
     source
         .store
         .get(&source.store.locate(&key), MAX_ENTRY_BYTES)
+}
+
+/// The same, but for what is too long to be held together with others: that is
+/// [`ErrorKind::TooLarge`], and has to be fetched alone.
+pub(super) fn fetch_small(source: &OpenSource<'_>, seq: u64) -> Result<Vec<u8>, StoreError> {
+    let key = keys::ledger_entry(&source.row.directory, seq);
+    source
+        .store
+        .get(&source.store.locate(&key), SMALL_ENTRY_BYTES)
 }
 
 /// Takes in the object of a number that was fetched. One that may be a damaged entry is fetched once

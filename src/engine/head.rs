@@ -5,7 +5,7 @@
 //! has it byte for byte, and taken back if the number is still free.
 
 use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
-use crate::engine::caution::remember_newer;
+use crate::engine::caution::{remember_newer, stands_as_of};
 use crate::engine::entry_object::{Judged, fetch, judge, stored_numbers};
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
@@ -22,10 +22,24 @@ pub struct LedgerState {
     pub replay: Replay,
     /// What the user should know of.
     pub warnings: Vec<String>,
+    /// The first entry that is signed and does not fit, why, and the key that has signed it, if the root
+    /// key has not voided it.
+    fork: Option<(u64, Refusal, PublicKey)>,
 }
 
-/// Reads what the store has, checks it against the catalog, and absorbs what is new.
+/// Reads what the store has, checks it against the catalog, and absorbs what is new. A fork ends it.
 pub fn catch_up(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    root: &PublicKey,
+) -> Result<LedgerState, Error> {
+    let mut state = catch_up_to_fork(source, catalog, root)?;
+    state.require_no_fork(source)?;
+    Ok(state)
+}
+
+/// The same for whoever can end a fork.
+pub(super) fn catch_up_to_fork(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,
     root: &PublicKey,
@@ -38,21 +52,23 @@ pub fn catch_up(
     let mut state = LedgerState {
         replay: Replay::new(trust),
         warnings: Vec::new(),
+        fork: None,
     };
-    let stored = stored_numbers(source)?;
+    if stands_as_of(source.name(), catalog)? {
+        return Err(Error::AsOf(source.name().clone()));
+    }
+    let known = catalog.entries(&source.row.ledger)?;
+    let committed = known.iter().filter(|entry| entry.committed);
+    let head = committed.map(|entry| entry.seq).max().unwrap_or(0);
+    let stored = stored_numbers(source, head)?;
+    state.warnings.extend(stored.told());
+    let stored = stored.near;
     let quarantined: Vec<u64> = catalog
         .quarantined(&source.row.ledger)?
         .into_iter()
         .map(|(seq, _)| seq)
         .collect();
 
-    let known = catalog.entries(&source.row.ledger)?;
-    let head = known
-        .iter()
-        .filter(|entry| entry.committed)
-        .map(|entry| entry.seq)
-        .max()
-        .unwrap_or(0);
     for entry in known {
         let passing_over = || {
             let mut replay = state.replay.clone();
@@ -100,9 +116,16 @@ pub fn catch_up(
     let next = state.replay.next_seq();
     for seq in stored.into_iter().filter(|seq| *seq >= next) {
         let object = fetch(source, seq)?;
+        let by = state.replay.signer_of(&object).cloned();
         match judge(source, &mut state.replay, seq, object)? {
             Judged::Entry { object, absorbed } => {
                 write_absorbed(source, catalog, seq, &object, &absorbed)?;
+                // If there was a fork, it has ended it.
+                state.fork = None;
+            }
+            Judged::Refused(Refused::Fork, why) if state.replay.head().is_some() => {
+                state.replay.fork(seq);
+                state.fork = state.fork.take().or(by.map(|by| (seq, why, by)));
             }
             // Somebody else's bytes under a number of this ledger stop nothing: the next entry says
             // that it passes over them. The first entry is not passed over, nor a fork, nor a gap, nor
@@ -168,15 +191,32 @@ fn require_committed(
         Judged::Refused(Refused::Suspect | Refused::Litter, why) => {
             Err(damaged(source, entry.seq, why))
         }
-        Judged::Entry { .. } | Judged::Refused(Refused::Stop, _) => Err(Error::LedgerForked {
-            source_name: source.name().clone(),
-            store: source.store.url(),
-            seq: entry.seq,
-        }),
+        Judged::Entry { .. } | Judged::Refused(Refused::Stop | Refused::Fork, _) => {
+            Err(Error::LedgerForked {
+                source_name: source.name().clone(),
+                store: source.store.url(),
+                seq: entry.seq,
+            })
+        }
     }
 }
 
 impl LedgerState {
+    /// Refuses a ledger that has forked.
+    pub(super) fn require_no_fork(&mut self, source: &OpenSource<'_>) -> Result<(), Error> {
+        let Some((seq, why, by)) = self.fork.take() else {
+            return Ok(());
+        };
+        Err(Error::Forked {
+            seq,
+            source_name: source.name().clone(),
+            store: source.store.url(),
+            by: by.to_string(),
+            numbers: in_ranges(self.replay.forked()),
+            source: Box::new(why),
+        })
+    }
+
     /// Takes in an entry that another run has stored, here and in the catalog.
     pub(super) fn absorb(
         &mut self,
@@ -234,6 +274,16 @@ impl LedgerState {
             what: what.join(", "),
         })
     }
+}
+
+/// Numbers in ascending order as `key rotate --void` takes them: `4-6,9`.
+fn in_ranges(numbers: &[u64]) -> String {
+    let ranges = numbers.chunk_by(|one, next| one + 1 == *next);
+    let ranges = ranges.map(|range| match range {
+        [only] => only.to_string(),
+        range => format!("{}-{}", range[0], range[range.len() - 1]),
+    });
+    ranges.collect::<Vec<_>>().join(",")
 }
 
 /// What is known of an entry of this machine.
@@ -323,10 +373,11 @@ pub(super) fn write_absorbed(
         EntryKind::Retire(retire) => Effect::Retire(&retire.archives),
         EntryKind::Revive(revive) => Effect::Revive(&revive.archives),
         EntryKind::Delete(delete) => Effect::Delete(&delete.archives),
-        EntryKind::Open(_)
-        | EntryKind::Rotate(_)
-        | EntryKind::Attach(_)
-        | EntryKind::Unknown(_) => Effect::None,
+        EntryKind::Rotate(rotate) => Effect::Undo {
+            retires: &rotate.retires,
+            revives: &rotate.revives,
+        },
+        EntryKind::Open(_) | EntryKind::Attach(_) | EntryKind::Unknown(_) => Effect::None,
     };
     let made_at = absorbed.entry.head.made_at;
     Ok(catalog.absorb(&source.row.ledger, &entry, made_at, effect)?)

@@ -6,8 +6,8 @@ use crate::engine::source::store_address;
 use crate::error::Error;
 use crate::kit::KitSource;
 use crate::ledger::{Head, PublicKey, Replay, Trust};
-use crate::model::SourceName;
-use crate::model::entry::Role;
+use crate::model::entry::{Entry, EntryKind, Role, Timestamp};
+use crate::model::{ArchiveId, SourceName};
 
 /// The keys of a source's ledger, the root key first; none before it is opened.
 pub fn keys_of(
@@ -15,6 +15,64 @@ pub fn keys_of(
     root: &PublicKey,
     catalog: &Catalog,
 ) -> Result<Vec<(PublicKey, Vec<Role>)>, Error> {
+    let replay = replayed(row, root, catalog, |_, _| {})?;
+    Ok(replay.keys().to_vec())
+}
+
+/// Who has signed an entry, and what about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedEntry {
+    /// Its number.
+    pub seq: u64,
+    /// When it was made, by the clock of who has signed it.
+    pub made_at: Timestamp,
+    /// The name of its kind.
+    pub kind: String,
+    /// The key that has signed it.
+    pub by: PublicKey,
+    /// The archives that it names.
+    pub archives: Vec<ArchiveId>,
+}
+
+/// The entries of a source's ledger.
+pub fn entries_of(
+    row: &SourceRow,
+    root: &PublicKey,
+    catalog: &Catalog,
+) -> Result<Vec<SignedEntry>, Error> {
+    let mut entries = Vec::new();
+    replayed(row, root, catalog, |replay, entry| {
+        let by = replay.signer(entry.head.seq).expect("it was just taken in");
+        entries.push(SignedEntry {
+            seq: entry.head.seq,
+            made_at: entry.head.made_at,
+            kind: entry.kind.name().to_owned(),
+            by: by.clone(),
+            archives: named_in(&entry.kind),
+        });
+    })?;
+    Ok(entries)
+}
+
+fn named_in(kind: &EntryKind) -> Vec<ArchiveId> {
+    match kind {
+        EntryKind::Archive(archive) => vec![archive.id],
+        EntryKind::Retire(retire) => retire.archives.clone(),
+        EntryKind::Revive(revive) => revive.archives.clone(),
+        EntryKind::Delete(delete) => delete.archives.clone(),
+        EntryKind::Rotate(rotate) => [&rotate.retires[..], &rotate.revives].concat(),
+        EntryKind::Attach(attach) => attach.objects.iter().map(|object| object.archive).collect(),
+        EntryKind::Open(_) | EntryKind::Unknown(_) => Vec::new(),
+    }
+}
+
+/// The catalog's copy of a ledger, replayed; `each` sees every entry after it was taken in.
+fn replayed(
+    row: &SourceRow,
+    root: &PublicKey,
+    catalog: &Catalog,
+    mut each: impl FnMut(&Replay, &Entry),
+) -> Result<Replay, Error> {
     // A copy that was rebuilt may lack entries.
     let mut replay = Replay::reading_past(Trust {
         ledger: row.ledger,
@@ -23,7 +81,7 @@ pub fn keys_of(
     });
     let entries = catalog.entries(&row.ledger)?;
     for entry in entries.iter().filter(|entry| entry.committed) {
-        replay
+        let absorbed = replay
             .absorb_trusted(entry.seq, &entry.object)
             .map_err(|refusal| Error::EntryRefused {
                 seq: entry.seq,
@@ -31,8 +89,9 @@ pub fn keys_of(
                 store: row.store.clone(),
                 source: Box::new(refusal),
             })?;
+        each(&replay, &absorbed.entry);
     }
-    Ok(replay.keys().to_vec())
+    Ok(replay)
 }
 
 /// The keys that other ledgers in the catalog have beside the root key, and this one does not: with what

@@ -21,6 +21,20 @@ pub(super) fn change_ledger<T>(
     world: World<'_>,
     act: impl FnOnce(&OpenSource<'_>, &mut LedgerState, &mut Catalog) -> Result<T, Error>,
 ) -> Result<Option<T>, Error> {
+    change_forked_ledger(config, source, root, world, |open, state, catalog| {
+        state.require_no_fork(open)?;
+        act(open, state, catalog)
+    })
+}
+
+/// The same for whoever can end a fork: it comes with the ledger as far as that.
+pub(super) fn change_forked_ledger<T>(
+    config: &Config,
+    source: &Source,
+    root: &PublicKey,
+    world: World<'_>,
+    act: impl FnOnce(&OpenSource<'_>, &mut LedgerState, &mut Catalog) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
     let state_dir = StateDir::new(&config.state_dir);
     let mut catalog = world.catalog(&state_dir)?;
     let _lock = state_dir.lock(&source.name, &world)?;
@@ -33,7 +47,7 @@ pub(super) fn change_ledger<T>(
         row: know_source(config, source, &mut catalog)?,
         store: store.as_ref(),
     };
-    let mut state = head::catch_up(&open, &mut catalog, root)?;
+    let mut state = head::catch_up_to_fork(&open, &mut catalog, root)?;
     state.warn(&source.name, world.observer);
     act(&open, &mut state, &mut catalog).map(Some)
 }

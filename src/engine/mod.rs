@@ -68,7 +68,7 @@ pub use adopt::{Adopted, adopt};
 pub use as_of_now::{still_stands, take_in};
 pub use attach::{Attach, Attached, attach_recipient};
 pub use backup::{Asked, Made, Outcome, backup, check_date};
-pub use caution::{cautions, stands_at_own_word};
+pub use caution::{cautions, stands_as_of, stands_at_own_word};
 pub use check::{Checked, Difference, check};
 pub use clock::{Clock, SystemClock, local_date};
 pub use decide::{Wanted, decide};
@@ -77,7 +77,7 @@ pub use facts::{history, plan_facts, schedule};
 pub use fetch::AtOnce;
 pub use head::{LedgerState, catch_up};
 pub use key_check::{ChainOpens, Tried, check_identity};
-pub use key_roles::{keys_of, kit_source, kit_sources};
+pub use key_roles::{SignedEntry, entries_of, keys_of, kit_source, kit_sources};
 pub use kit_file::{
     KitChange, NOT_IN_KIT, add_root_to_kit, file_name, is_in_kit, kit_knows_more, kit_to_change,
     note_in_kit, open_identity_file, read_kit, update_kit, witnessed_by,
@@ -86,9 +86,9 @@ pub use new_file::NewFile;
 pub use price::{Estimate, Pricing, estimate};
 pub(crate) use private_file::write_new;
 pub use prune::{CutShort, PruneAsked, Pruned, foresee_prune, prune};
-pub use rebuild::{Flaw, LedgerRead, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
+pub use rebuild::{AsOf, Flaw, LedgerRead, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
 pub use receive::{Afterwards, standing_in};
-pub use restore::{RestorePlanDetails, Restored, Restoring, plan_details, restore};
+pub use restore::{RestorePlanDetails, Restored, Restoring, Which, plan_details, restore};
 pub use resume::{Foreseen, foresee};
 pub use revive::{Revived, revive};
 pub use rotate::{KeyChange, Rotated, rotate};

@@ -68,16 +68,33 @@ pub struct Restoring<'a> {
     pub interrupt: &'a Interrupt,
 }
 
+/// Which archives a restore may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those that are visible.
+    Visible,
+    /// Those that were retired: their objects may be gone, or going.
+    Retired,
+}
+
 /// Plans the restore of a source to a date from what the catalog knows.
 pub fn plan_details(
     source: &Source,
     date: Option<chrono::NaiveDate>,
+    which: Which,
     catalog: &Catalog,
 ) -> Result<(RestorePlan, RestorePlanDetails), Error> {
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
-    let visible = catalog.visible(&row.ledger)?;
+    let (visible, date) = match which {
+        Which::Visible => (catalog.visible(&row.ledger)?, date),
+        Which::Retired => {
+            let all = catalog.archives(&row.ledger)?;
+            let (with_retired, date) = with_retired(source, date, all)?;
+            (with_retired, Some(date))
+        }
+    };
     let history = history(visible.iter().map(Link::from));
     let plan = match plan_restore(&source.name, &history, date) {
         Err(refusal) => {
@@ -100,6 +117,28 @@ pub fn plan_details(
         details.raw_bytes += archive.raw_bytes;
     }
     Ok((plan, details))
+}
+
+/// All that was ever archived, but of the date that is wanted only the archive that was retired last; and
+/// that date.
+fn with_retired(
+    source: &Source,
+    date: Option<chrono::NaiveDate>,
+    mut archives: Vec<ArchiveRow>,
+) -> Result<(Vec<ArchiveRow>, chrono::NaiveDate), Error> {
+    archives.retain(|row| matches!(row.state, ArchiveState::Committed | ArchiveState::Retired));
+    let retired = archives
+        .iter()
+        .filter(|row| row.state == ArchiveState::Retired)
+        .filter(|row| date.is_none_or(|date| row.date == date))
+        .max_by_key(|row| (row.date, row.seq))
+        .map(|row| (row.id, row.date));
+    let (wanted, date) = retired.ok_or_else(|| Error::NoRetired {
+        source_name: source.name.clone(),
+        date,
+    })?;
+    archives.retain(|row| row.date != date || row.id == wanted);
+    Ok((archives, date))
 }
 
 /// That there was an archive of a date, if that is why there is none.

@@ -284,28 +284,11 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
                 said.archives.insert(archive.id, InLedger::Visible(objects));
                 said.newest_archive = Some(at);
             }
-            EntryKind::Retire(retire) => {
-                for id in retire.archives {
-                    let was = match known.get(&id) {
-                        Some(archive) => {
-                            let since = told(at);
-                            let archive = archive.clone();
-                            let objects = archive.objects.clone();
-                            let archive = RetiredArchive { since, ..archive };
-                            said.retired.insert(id, archive);
-                            InLedger::RetiredArchive(objects)
-                        }
-                        None => InLedger::RetiredAttempt { since: told(at) },
-                    };
-                    said.archives.insert(id, was);
-                }
-            }
-            EntryKind::Revive(revive) => {
-                for id in revive.archives {
-                    if let Some(archive) = said.retired.remove(&id) {
-                        said.archives.insert(id, InLedger::Visible(archive.objects));
-                    }
-                }
+            EntryKind::Retire(retire) => said.retire(&retire.archives, told(at), &known),
+            EntryKind::Revive(revive) => said.bring_back(&revive.archives),
+            EntryKind::Rotate(rotate) => {
+                said.retire(&rotate.retires, told(at), &known);
+                said.bring_back(&rotate.revives);
             }
             EntryKind::Delete(delete) => {
                 for id in &delete.archives {
@@ -314,13 +297,43 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
                     }
                 }
             }
-            EntryKind::Open(_)
-            | EntryKind::Rotate(_)
-            | EntryKind::Attach(_)
-            | EntryKind::Unknown(_) => {}
+            EntryKind::Open(_) | EntryKind::Attach(_) | EntryKind::Unknown(_) => {}
         }
     }
     Ok(said)
+}
+
+impl Said {
+    /// Notes as retired since then what was `known` as archived, and the rest as attempts.
+    fn retire(
+        &mut self,
+        archives: &[ArchiveId],
+        since: Option<DateTime<Utc>>,
+        known: &BTreeMap<ArchiveId, RetiredArchive>,
+    ) {
+        for id in archives {
+            let was = match known.get(id) {
+                Some(archive) => {
+                    let archive = archive.clone();
+                    let objects = archive.objects.clone();
+                    self.retired
+                        .insert(*id, RetiredArchive { since, ..archive });
+                    InLedger::RetiredArchive(objects)
+                }
+                None => InLedger::RetiredAttempt { since },
+            };
+            self.archives.insert(*id, was);
+        }
+    }
+
+    fn bring_back(&mut self, archives: &[ArchiveId]) {
+        for id in archives {
+            if let Some(archive) = self.retired.remove(id) {
+                self.archives
+                    .insert(*id, InLedger::Visible(archive.objects));
+            }
+        }
+    }
 }
 
 /// The keys of an archive's objects, and how long each is.

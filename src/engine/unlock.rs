@@ -1,6 +1,8 @@
 //! Archive keys: an archive's entry holds its key, sealed to the recipients of its time, and entries
 //! after it may attach the same key, sealed to others. Whichever opens will do.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -27,6 +29,9 @@ pub fn sealed_archives(
     catalog: &Catalog,
 ) -> Result<Vec<SealedArchive>, Error> {
     let mut found: Vec<Option<SealedArchive>> = vec![None; wanted.len()];
+    // By the entry that brings it, until it is known which of these are voided.
+    let mut attachments: Vec<(u64, Attachment)> = Vec::new();
+    let mut voided: HashSet<u64> = HashSet::new();
     let place = |id: &ArchiveId| wanted.iter().position(|wanted| wanted == id);
     for row in catalog.entries(ledger)? {
         let (body, _) = split(&row.object).map_err(LedgerError::from)?;
@@ -47,17 +52,21 @@ pub fn sealed_archives(
                 }
             }
             EntryKind::Attach(attach) => {
-                for object in attach.objects {
-                    // It comes after its archive, or else that was lost.
-                    if object.what == Attachment::KEY
-                        && let Some(archive) =
-                            place(&object.archive).and_then(|at| found[at].as_mut())
-                    {
-                        archive.attached.push(object);
-                    }
-                }
+                let objects = attach.objects.into_iter();
+                let keys = objects.filter(|object| {
+                    object.what == Attachment::KEY && place(&object.archive).is_some()
+                });
+                attachments.extend(keys.map(|object| (row.seq, object)));
             }
+            EntryKind::Rotate(rotate) => voided.extend(rotate.voids),
             _ => {}
+        }
+    }
+    attachments.retain(|(seq, _)| !voided.contains(seq));
+    for (_, object) in attachments {
+        // It came after its archive, or else that was lost.
+        if let Some(archive) = place(&object.archive).and_then(|at| found[at].as_mut()) {
+            archive.attached.push(object);
         }
     }
     found

@@ -66,6 +66,12 @@ impl Error {
             | Self::TypedRecipient(_)
             | Self::RootKey(_)
             | Self::NeverKey(_)
+            | Self::NoRetired { .. }
+            | Self::AsOfHere(_)
+            | Self::AsOfSeveral { .. }
+            | Self::AsOf(_)
+            | Self::VoidsKept { .. }
+            | Self::NotVoidable { .. }
             | Self::NoRootSecret(_)
             | Self::NoPublicKey(_)
             | Self::OtherRoot { .. }
@@ -135,6 +141,7 @@ impl Error {
                 _ => ExitCode::Failed,
             },
             Self::EntryRefused { .. }
+            | Self::Forked { .. }
             | Self::EntryDamaged { .. }
             | Self::LedgerUntrusted { .. }
             | Self::LedgerGone { .. }
@@ -159,7 +166,10 @@ impl Error {
             | Self::SegmentUnreadable { .. }
             | Self::StoredStream { .. }
             | Self::ReceivedWrong { .. } => ExitCode::Integrity,
-            Self::Busy(_) | Self::StillBusy { .. } | Self::Overtaken { .. } => ExitCode::Busy,
+            Self::Busy(_)
+            | Self::StillBusy { .. }
+            | Self::Overtaken { .. }
+            | Self::BroughtBack { .. } => ExitCode::Busy,
             Self::AfterArchive { .. } => ExitCode::Later,
             Self::SomeSources { .. } => ExitCode::SomeSources,
             Self::Interrupted(Signal::Interrupt) | Self::CheckInterrupted(Signal::Interrupt) => {

@@ -31,6 +31,17 @@ impl Error {
                 "no chain was retired; see `coldchain prune {source_name} --dry-run`, and if that is \
                  meant, run `coldchain prune {source_name} --yes-delete {archives}`"
             )),
+            Self::Forked {
+                source_name,
+                by,
+                numbers,
+                ..
+            } => Some(format!(
+                "nothing was written; if somebody has stolen that key, `coldchain key rotate --kit FILE \
+                 --source {source_name} --remove {by} --void {numbers}` withdraws it and passes over what does not \
+                 fit, and docs/keys.md says how to go on; if nobody has, compare the store with its copies or older \
+                 versions"
+            )),
             Self::DateRetired {
                 source_name,
                 chain,
@@ -288,6 +299,23 @@ impl Error {
                 "nothing was stored; `coldchain key rotate --kit FILE --new-signing-key` makes a key and what belongs to it"
             }
             Self::NotOpened(_) => "archive it once, which opens it, and run this again",
+            Self::BroughtBack { .. } => {
+                "nothing more of it was deleted; run `coldchain prune` again"
+            }
+            Self::AsOfHere(_) => "give another one with --state-dir, which may be new",
+            Self::AsOfSeveral { .. } => "name one with --only DIRECTORY",
+            Self::AsOf(_) => {
+                "restore with it, and write with another: `coldchain catalog rebuild` without --as-of makes that"
+            }
+            Self::NoRetired { .. } => {
+                "`coldchain list --all` shows what was retired; after a rebuild also what another machine has retired"
+            }
+            Self::VoidsKept { .. } => {
+                "nothing was written; withdraw the key in the same command, with --remove or --new-signing-key"
+            }
+            Self::NotVoidable { .. } => {
+                "nothing was written; what a pruner's key has retired or begun to delete comes back with --undelete"
+            }
             Self::NeverKey(_) => "`coldchain key show` tells who has which role",
             Self::NoPublicKey(_) => "`coldchain key show` prints a machine's, RW…",
             Self::NoRootSecret(_) => "give the recovery kit that `coldchain init` has written",

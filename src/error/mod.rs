@@ -102,6 +102,24 @@ pub enum Error {
         /// Why.
         source: Box<EntryRefusal>,
     },
+    /// A key of the ledger has signed an entry that does not fit.
+    #[error(
+        "the ledger of `{source_name}` in {store} has forked: entry {seq}, which {by} has signed, does not fit"
+    )]
+    Forked {
+        /// The entry's number.
+        seq: u64,
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// The key.
+        by: String,
+        /// The numbers of all such entries, as `key rotate --void` takes them.
+        numbers: String,
+        /// Why.
+        source: Box<EntryRefusal>,
+    },
     /// A ledger that is read for the first time is not one of those that are trusted.
     #[error("the ledger of `{source_name}` in {store} is not one that is trusted")]
     LedgerUntrusted {
@@ -564,6 +582,58 @@ pub enum Error {
     /// A key was to be removed that was never there.
     #[error("no ledger here has ever had the key {0}")]
     NeverKey(String),
+    /// A chain was to be deleted that the root key has brought back.
+    #[error(
+        "the chain of {chain} of {source_name} was brought back by the root key while it was being deleted"
+    )]
+    BroughtBack {
+        /// The source.
+        source_name: SourceName,
+        /// The date of its full.
+        chain: NaiveDate,
+    },
+    /// A ledger that is read up to an entry belongs into a catalog that knows none.
+    #[error("the catalog in {} knows ledgers, and one that ends at an entry must not take its place", .0.display())]
+    AsOfHere(PathBuf),
+    /// Several ledgers would be read up to one number.
+    #[error(
+        "there are several ledgers, those of {one} and {other} among them, and each has numbers of its own"
+    )]
+    AsOfSeveral {
+        /// A directory.
+        one: String,
+        /// Another.
+        other: String,
+    },
+    /// The catalog leaves out how the ledger goes on.
+    #[error(
+        "the catalog has the ledger of {0} only up to an entry that was asked for: nothing is written with it"
+    )]
+    AsOf(SourceName),
+    /// There is no retired archive to restore.
+    #[error("{source_name} has no retired archive{}", date.map(|date| format!(" of {date}")).unwrap_or_default())]
+    NoRetired {
+        /// The source.
+        source_name: SourceName,
+        /// The date asked for.
+        date: Option<NaiveDate>,
+    },
+    /// An entry was to be voided whose key may go on signing.
+    #[error("entry {seq} is signed by {key}, which may sign this ledger")]
+    VoidsKept {
+        /// The entry.
+        seq: u64,
+        /// The key.
+        key: String,
+    },
+    /// An entry was to be voided that can't be.
+    #[error("entry {seq} is of the kind `{kind}`, which is not voided")]
+    NotVoidable {
+        /// The entry.
+        seq: u64,
+        /// Its kind.
+        kind: String,
+    },
     /// The file is no kit that can be relied on.
     #[error("could not understand the recovery kit {}", path.display())]
     Kit {

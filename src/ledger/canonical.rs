@@ -1,8 +1,11 @@
 //! RFC 8785 canonical JSON, for the values that entries have: no floating-point numbers.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::error::Refusal;
+use crate::model::Quoted;
 
 /// Integers beyond this have no exact double, so RFC 8785 has no form for them (I-JSON, RFC 7493).
 const MAX_SAFE: u64 = (1 << 53) - 1;
@@ -17,17 +20,163 @@ pub fn to_canonical(value: &Value) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
-/// Parses a line that is in canonical form. Any other spelling of the same value is refused:
-/// spaces, another order, a key twice, needless escapes.
+/// Parses a line that is in canonical form, as [`check_canonical`] has it.
 pub fn parse_canonical(line: &[u8]) -> Result<Value, Refusal> {
-    let value: Value =
-        serde_json::from_slice(line).map_err(|error| Refusal::NotCanonical(error.to_string()))?;
-    if to_canonical(&value)? != line {
-        return Err(Refusal::NotCanonical(
-            "the same value has another canonical form".to_owned(),
-        ));
+    check_canonical(line)?;
+    serde_json::from_slice(line).map_err(|error| Refusal::NotCanonical(error.to_string()))
+}
+
+/// Whether a line is in canonical form. Any other spelling of the same value is refused: spaces, another
+/// order, a key twice, needless escapes.
+///
+/// It reads the line once and builds nothing of it: a value takes many times the memory of its line.
+pub(super) fn check_canonical(line: &[u8]) -> Result<(), Refusal> {
+    let text = std::str::from_utf8(line).map_err(|_| not("it is not UTF-8"))?;
+    let mut line = Line { text, at: 0 };
+    line.value(0)?;
+    if line.at != text.len() {
+        return Err(not("something follows the value"));
     }
-    Ok(value)
+    Ok(())
+}
+
+fn not(why: impl Into<String>) -> Refusal {
+    Refusal::NotCanonical(why.into())
+}
+
+/// A line, and how far it has been read.
+struct Line<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Line<'a> {
+    fn next(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Goes past that byte, if it comes next.
+    fn takes(&mut self, byte: u8) -> bool {
+        let takes = self.next() == Some(byte);
+        self.at += usize::from(takes);
+        takes
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Refusal> {
+        if self.takes(byte) {
+            return Ok(());
+        }
+        let (byte, at) = (char::from(byte), self.at);
+        Err(not(format!("`{byte}` is missing at byte {at}")))
+    }
+
+    fn value(&mut self, depth: usize) -> Result<(), Refusal> {
+        if depth > MAX_DEPTH {
+            return Err(not("it is nested too deeply"));
+        }
+        match self.next() {
+            Some(b'{') => self.object(depth),
+            Some(b'[') => {
+                self.at += 1;
+                if self.takes(b']') {
+                    return Ok(());
+                }
+                loop {
+                    self.value(depth + 1)?;
+                    if self.takes(b']') {
+                        return Ok(());
+                    }
+                    self.expect(b',')?;
+                }
+            }
+            Some(b'"') => self.string().map(drop),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            _ => {
+                let rest = &self.text[self.at..];
+                let words = ["null", "true", "false"];
+                let word = words.iter().find(|word| rest.starts_with(**word));
+                let word = word.ok_or_else(|| not(format!("no value at byte {}", self.at)))?;
+                self.at += word.len();
+                Ok(())
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), Refusal> {
+        self.at += 1;
+        if self.takes(b'}') {
+            return Ok(());
+        }
+        let mut before: Option<Cow<'a, str>> = None;
+        loop {
+            let name = self.string()?;
+            // By UTF-16 code units, which differs from byte order beyond the basic plane.
+            if before.is_some_and(|before| before.encode_utf16().ge(name.encode_utf16())) {
+                return Err(not(format!(
+                    "a member before byte {} is out of order, or there twice",
+                    self.at
+                )));
+            }
+            before = Some(name);
+            self.expect(b':')?;
+            self.value(depth + 1)?;
+            if self.takes(b'}') {
+                return Ok(());
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    /// What a string says. Only what has to be escaped is.
+    fn string(&mut self) -> Result<Cow<'a, str>, Refusal> {
+        self.expect(b'"')?;
+        let rest = &self.text[self.at..];
+        let mut end = 0;
+        let mut escapes = false;
+        loop {
+            match rest.as_bytes().get(end) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escapes = true;
+                    end += 2;
+                }
+                Some(_) => end += 1,
+                None => return Err(not("a string has no end")),
+            }
+        }
+        let spelled = rest.get(..end).ok_or_else(|| not("a string has no end"))?;
+        let whole = &self.text[self.at - 1..=self.at + end];
+        self.at += end + 1;
+        if !escapes && spelled.bytes().all(|byte| byte >= b' ') {
+            return Ok(Cow::Borrowed(spelled));
+        }
+        let said: String = serde_json::from_str(whole).map_err(|error| not(error.to_string()))?;
+        let mut again = Vec::with_capacity(whole.len());
+        write_string(&said, &mut again);
+        if again != whole.as_bytes() {
+            return Err(not("a string has another canonical form"));
+        }
+        Ok(Cow::Owned(said))
+    }
+
+    fn number(&mut self) -> Result<(), Refusal> {
+        let rest = &self.text[self.at..];
+        let end = rest
+            .bytes()
+            .position(|byte| !matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'));
+        let spelled = &rest[..end.unwrap_or(rest.len())];
+        let number: Option<i64> = spelled.parse().ok();
+        let is_safe = number.is_some_and(|number| number.unsigned_abs() <= MAX_SAFE);
+        // `-0`, leading zeros and a plus have another form.
+        if !is_safe || number.is_none_or(|number| number.to_string() != spelled) {
+            return Err(not(format!(
+                "{} is not an integer within ±(2^53−1) as it is written",
+                Quoted(spelled)
+            )));
+        }
+        self.at += spelled.len();
+        Ok(())
+    }
 }
 
 fn write(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), Refusal> {
@@ -87,6 +236,8 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -128,15 +279,118 @@ mod tests {
             r#"{"a":9007199254740992}"#,
             r#"{"a":18446744073709551616}"#,
             "",
+            r#"{"a":1"#,
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            "[1,]",
+            "[1",
+            "[1 ]",
+            "+1",
+            "01",
+            "-",
+            "1-1",
+            "nul",
+            r#"""#,
+            r#""\"#,
+            r#""\""#,
+            r#""\/""#,
+            r#""\u00e9""#,
+            r#""\u000A""#,
+            "\"\u{1}\"",
+            r#""\ud800""#,
+            r#"{"\u20ac":1,"€":2}"#,
+            r#"{"€":1,"\u20ac":2}"#,
         ] {
             assert!(parse_canonical(line.as_bytes()).is_err(), "{line}");
+        }
+        assert!(check_canonical(b"\"\xff\"").is_err());
+        for line in [
+            r#""\n\u0001\"\\é""#,
+            "[[],{},[null,true,false,\"\"]]",
+            "-1",
+            "0",
+        ] {
+            assert!(parse_canonical(line.as_bytes()).is_ok(), "{line}");
         }
         assert!(parse_canonical(br#"{"a":-9007199254740991}"#).is_ok());
     }
 
     #[test]
     fn deep_nesting_is_refused() {
-        let line = "[".repeat(100) + &"]".repeat(100);
-        assert!(parse_canonical(line.as_bytes()).is_err());
+        let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(parse_canonical(nested(MAX_DEPTH + 1).as_bytes()).is_ok());
+        for depth in [MAX_DEPTH + 2, 1_000_000] {
+            assert!(parse_canonical(nested(depth).as_bytes()).is_err());
+        }
+    }
+
+    proptest! {
+        /// What is checked without a value is what writing the value again would give.
+        #[test]
+        fn a_line_is_canonical_just_if_its_value_is_written_so(line in any_line()) {
+            let value: Option<Value> = serde_json::from_slice(&line).ok();
+            let again = value.and_then(|value| to_canonical(&value).ok());
+            prop_assert_eq!(
+                check_canonical(&line).is_ok(),
+                again.as_ref() == Some(&line),
+                "{}",
+                String::from_utf8_lossy(&line)
+            );
+        }
+    }
+
+    /// Lines out of pieces of JSON, many of them whole.
+    fn any_line() -> impl Strategy<Value = Vec<u8>> {
+        const PIECES: &[&str] = &[
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"",
+            "\"a\"",
+            "\"b\":",
+            "\"a\":1",
+            "1",
+            "0",
+            "-0",
+            "-1",
+            "12",
+            "1.5",
+            "null",
+            "true",
+            "false",
+            " ",
+            "\\n",
+            "\\u0001",
+            "é",
+            "\u{10000}",
+            "\u{fb33}",
+            "9007199254740992",
+        ];
+        let jumble = proptest::collection::vec(proptest::sample::select(PIECES), 0..12)
+            .prop_map(|pieces| pieces.concat().into_bytes());
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-(1_i64 << 54)..1 << 54).prop_map(Value::from),
+            "[a-c\u{1}\n\"\\\\é\u{fb33}\u{1F600}]{0,4}".prop_map(Value::from),
+        ];
+        let value = leaf.prop_recursive(3, 20, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::hash_map("[a-c\u{fb33}\u{1F600}]{0,2}", inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        });
+        let written = (value, any::<bool>()).prop_map(|(value, plain)| {
+            if plain {
+                return serde_json::to_vec(&value).unwrap();
+            }
+            to_canonical(&value).unwrap_or_default()
+        });
+        prop_oneof![jumble, written]
     }
 }

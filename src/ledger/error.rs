@@ -1,6 +1,10 @@
 //! Why an entry can't be made, and why one is refused.
 
-use crate::model::entry::{FORMAT, Role};
+use std::fmt;
+use std::ops::Range;
+
+use super::replay::OPEN_BYTES;
+use crate::model::entry::{FORMAT, FURTHEST, Role};
 use crate::model::{ArchiveId, LedgerId, Quoted, Sha256, Uuid};
 
 /// A key or an entry that can't be read or made.
@@ -107,12 +111,32 @@ pub enum Refusal {
         last: u64,
     },
     /// It does not name exactly the quarantined numbers before it.
-    #[error("it skips {found:?}, but the entries before it that do not verify are {expected:?}")]
+    #[error("it skips {}, but {} before it", found.as_ref().map_or_else(|| "nothing".to_owned(), Numbers::to_string), passed_over(expected))]
     OtherSkips {
-        /// What it names.
-        found: Vec<u64>,
+        /// What it names; `None` if that is nothing.
+        found: Option<Numbers>,
         /// What it should name.
-        expected: Vec<u64>,
+        expected: Range<u64>,
+    },
+    /// Its number is too far beyond the entry before it.
+    #[error("its number is more than {FURTHEST} beyond entry {head}, as no entry's is")]
+    TooFar {
+        /// The newest valid entry.
+        head: u64,
+    },
+    /// The first entry is longer than any is.
+    #[error("it has {bytes} bytes, and a ledger's first entry has {OPEN_BYTES} at most")]
+    OpenTooLong {
+        /// How many it has.
+        bytes: u64,
+    },
+    /// It comes after a fork, which only the root key can end.
+    #[error(
+        "it comes after entry {fork}, which is signed and does not fit: only a `rotate` of the root key that voids it can follow"
+    )]
+    AfterFork {
+        /// The first number of the fork.
+        fork: u64,
     },
     /// The first entry has to be `open`, and only that.
     #[error("`open` has to be the first entry, and only that")]
@@ -221,8 +245,29 @@ pub enum Refusal {
     #[error("its list of keys {0}")]
     RotateKeys(&'static str),
     /// It voids an entry that there is no need to void.
-    #[error("it voids an entry that is understood, or voided already")]
-    VoidsKnown,
+    #[error("it voids entry {seq}, which is understood, or voided already")]
+    VoidsKnown {
+        /// The entry.
+        seq: u64,
+    },
+    /// It voids what a key has signed that may go on signing.
+    #[error("it voids entry {seq}, and leaves the key that signed it")]
+    VoidsKept {
+        /// The entry.
+        seq: u64,
+    },
+    /// It brings back what a pruner is deleting that may go on with it.
+    #[error("it brings {archive} back, and leaves the key that is deleting it")]
+    RevivesKept {
+        /// The archive.
+        archive: ArchiveId,
+    },
+    /// It retires and revives one archive.
+    #[error("it both retires and revives {archive}")]
+    RetiresAndRevives {
+        /// The archive.
+        archive: ArchiveId,
+    },
     /// It attaches nothing.
     #[error("its list of attached objects is empty")]
     AttachNothing,
@@ -240,6 +285,47 @@ pub enum Refusal {
         /// What it retires.
         parent: ArchiveId,
     },
+}
+
+fn passed_over(numbers: &Range<u64>) -> String {
+    match numbers.end.saturating_sub(numbers.start) {
+        0 => "no number is free of entries".to_owned(),
+        1 => format!("entry {} does not verify", numbers.start),
+        _ => format!(
+            "the entries {} to {} do not verify",
+            numbers.start,
+            numbers.end - 1
+        ),
+    }
+}
+
+/// Some numbers, in short: how many they are, and the first and the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    many: usize,
+    first: u64,
+    last: u64,
+}
+
+impl Numbers {
+    /// These; `None` if there are none.
+    pub fn of(numbers: &[u64]) -> Option<Self> {
+        let (first, last) = numbers.first().zip(numbers.last())?;
+        Some(Self {
+            many: numbers.len(),
+            first: *first,
+            last: *last,
+        })
+    }
+}
+
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.many {
+            1 => write!(f, "{}", self.first),
+            many => write!(f, "{many} numbers from {} to {}", self.first, self.last),
+        }
+    }
 }
 
 fn body(hash: Option<&Sha256>) -> String {
@@ -280,7 +366,11 @@ impl Refusal {
                 | Self::DeletedTwice { .. }
                 | Self::DeletedInPart { .. }
                 | Self::RotateKeys(_)
-                | Self::VoidsKnown
+                | Self::VoidsKnown { .. }
+                | Self::VoidsKept { .. }
+                | Self::RevivesKept { .. }
+                | Self::RetiresAndRevives { .. }
+                | Self::AfterFork { .. }
                 | Self::AttachNothing
                 | Self::AttachUnknown { .. }
                 | Self::Orphaned { .. }

@@ -6,6 +6,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::error::LedgerError;
 
 /// A secret key. It is not encrypted (`minisign -W`): a nightly run has nobody to ask.
@@ -85,7 +88,23 @@ impl PublicKey {
         text.lines().nth(1).unwrap_or_default().parse()
     }
 
+    /// The number that a key's signatures name it by. Whoever makes a key chooses it.
+    fn number(&self) -> Option<[u8; 8]> {
+        number_in(&self.0)
+    }
+
+    /// Whether a signature names this key's number.
+    pub(super) fn is_named_by(&self, signature: &str) -> bool {
+        let line = signature.lines().nth(1);
+        line.and_then(number_in)
+            .is_some_and(|named| self.number() == Some(named))
+    }
+
     pub(super) fn verifies(&self, bytes: &[u8], signature: &str) -> bool {
+        // Before all of the bytes are hashed for it.
+        if !self.is_named_by(signature) {
+            return false;
+        }
         let Ok(key) = minisign::PublicKey::from_base64(&self.0) else {
             return false;
         };
@@ -103,6 +122,11 @@ impl PublicKey {
         )
         .is_ok()
     }
+}
+
+/// The number after the algorithm's two bytes, in a public key as in a signature.
+fn number_in(base64: &str) -> Option<[u8; 8]> {
+    BASE64.decode(base64).ok()?.get(2..10)?.try_into().ok()
 }
 
 impl FromStr for PublicKey {

@@ -8,21 +8,42 @@ mod retire;
 mod revive;
 mod rotate;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use chrono::NaiveDate;
 
 use super::body::decode_body;
+use super::error::Numbers;
 use super::error::Refusal;
 use super::grant::verify_grant;
 use super::key::PublicKey;
-use super::signature::{split, verify};
-use crate::model::entry::{Entry, EntryHead, EntryKind, FORMAT, OpenEntry, Role};
+use super::signature::{Check, open, split};
+use crate::model::entry::{
+    Entry, EntryHead, EntryKind, FORMAT, FURTHEST, OpenEntry, ROTATE_FORMAT, Role,
+};
 use crate::model::{ArchiveId, LedgerId, Sha256, Uuid};
 
 pub use refused::Refused;
+
+/// The most bytes of a ledger's first entry, which is read before anybody's signature counts. A key takes
+/// some 500 of them.
+pub const OPEN_BYTES: u64 = 1 << 20;
+
+/// How many of some numbers, in ascending order, can be those of entries of a ledger that is known as far
+/// as `head`: from the first gap on that is wider than any entry passes over, none can.
+pub fn within_reach(numbers: &[u64], head: u64) -> usize {
+    let mut last = head;
+    numbers
+        .iter()
+        .take_while(|number| {
+            let is_near = **number <= last.saturating_add(FURTHEST);
+            last = last.max(**number);
+            is_near
+        })
+        .count()
+}
 
 /// What the reader brings along: nothing of it may come from the store.
 #[derive(Debug, Clone)]
@@ -134,16 +155,25 @@ pub struct Replay {
     /// Keys that could sign once, and can no more.
     withdrawn: Vec<PublicKey>,
     archives: HashMap<ArchiveId, Known>,
-    /// Archives, and ids of attempts that were never archived.
-    retired: HashSet<ArchiveId>,
-    /// Those of the retired archives whose objects may be gone.
-    deleted: HashSet<ArchiveId>,
+    /// Archives, and ids of attempts that were never archived, by the entry that says so.
+    retired: HashMap<ArchiveId, u64>,
+    /// What the root key has made visible again.
+    brought_back: HashSet<ArchiveId>,
+    /// Those of the retired archives whose objects may be gone, by the entry that says so.
+    deleted: HashMap<ArchiveId, u64>,
     /// Those of retired archives too: none may come a second time.
     streams: HashSet<Uuid>,
     /// Which visible archive stands for a date.
     dates: HashMap<NaiveDate, ArchiveId>,
     /// Entries that this version does not understand, and that no `rotate` has voided.
     unknown: Vec<Warning>,
+    /// Which of the keys that there ever were has signed an entry.
+    signers: HashMap<u64, usize>,
+    /// Entries that attach something, and that no `rotate` has voided.
+    attaching: HashSet<u64>,
+    /// Numbers after the head whose objects a key has signed and which do not fit, but for what the root
+    /// key has voided.
+    forked: Vec<u64>,
     /// Numbers after the head whose objects do not verify.
     unskipped: Vec<u64>,
 }
@@ -153,14 +183,6 @@ struct Known {
     chain: ArchiveId,
     send_parent: Option<ArchiveId>,
     stream_uuid: Uuid,
-}
-
-/// Whether the signature is to be checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Signature {
-    Check,
-    /// It was, when the object was first read.
-    Checked,
 }
 
 impl Replay {
@@ -184,11 +206,15 @@ impl Replay {
             ever: Vec::new(),
             withdrawn: Vec::new(),
             archives: HashMap::new(),
-            retired: HashSet::new(),
-            deleted: HashSet::new(),
+            retired: HashMap::new(),
+            brought_back: HashSet::new(),
+            deleted: HashMap::new(),
             streams: HashSet::new(),
             dates: HashMap::new(),
             unknown: Vec::new(),
+            signers: HashMap::new(),
+            attaching: HashSet::new(),
+            forked: Vec::new(),
             unskipped: Vec::new(),
         }
     }
@@ -200,23 +226,89 @@ impl Replay {
 
     /// Whether an entry archives it and none retires it.
     pub fn is_visible(&self, archive: &ArchiveId) -> bool {
-        self.archives.contains_key(archive) && !self.retired.contains(archive)
+        self.archives.contains_key(archive) && !self.retired.contains_key(archive)
     }
 
     /// Whether an entry retires it, be it an archive or an attempt that was never archived.
     pub fn is_retired(&self, archive: &ArchiveId) -> bool {
-        self.retired.contains(archive)
+        self.retired.contains_key(archive)
     }
 
     /// Whether an entry says that its objects are being deleted: it can't be revived any more.
     pub fn is_deleted(&self, archive: &ArchiveId) -> bool {
-        self.deleted.contains(archive)
+        self.deleted.contains_key(archive)
+    }
+
+    /// Whether the key that has retired an archive, or has begun to delete it, is not among these: the root
+    /// key can bring it back.
+    pub fn was_taken_by_other_than(&self, archive: &ArchiveId, keys: &[PublicKey]) -> bool {
+        let taken = [self.retired.get(archive), self.deleted.get(archive)];
+        let mut by = taken
+            .into_iter()
+            .flatten()
+            .filter_map(|seq| self.signer(*seq));
+        self.archives.contains_key(archive) && by.any(|by| !keys.contains(by))
+    }
+
+    /// Whether an entry attaches something, and was not voided.
+    pub fn is_attaching(&self, seq: u64) -> bool {
+        self.attaching.contains(&seq)
+    }
+
+    /// Whether the root key has brought an archive back that is visible.
+    pub fn was_brought_back(&self, archive: &ArchiveId) -> bool {
+        self.brought_back.contains(archive) && self.is_visible(archive)
+    }
+
+    /// Those of these archives that are visible, and all that build on them, in ascending order.
+    pub fn with_what_builds_on(&self, archives: &[ArchiveId]) -> Vec<ArchiveId> {
+        let visible = |id: &&ArchiveId| self.is_visible(id);
+        let mut found: BTreeSet<ArchiveId> = archives.iter().filter(visible).copied().collect();
+        loop {
+            let more = self.archives.iter().filter(|(id, known)| {
+                let parent = known.send_parent;
+                parent.is_some_and(|parent| found.contains(&parent)) && self.is_visible(id)
+            });
+            let more: Vec<ArchiveId> = more.map(|(id, _)| *id).collect();
+            let before = found.len();
+            found.extend(more);
+            if found.len() == before {
+                return found.into_iter().collect();
+            }
+        }
+    }
+
+    /// What an archive builds on; `None` for a full, and for what is no archive.
+    pub fn send_parent(&self, archive: &ArchiveId) -> Option<ArchiveId> {
+        self.archives.get(archive)?.send_parent
+    }
+
+    /// The visible archive of a date.
+    pub fn on(&self, date: NaiveDate) -> Option<ArchiveId> {
+        self.dates.get(&date).copied()
     }
 
     /// The entries that this version does not understand, but for those that a `rotate` has voided: a
     /// writer must not write after them.
     pub fn unknown(&self) -> &[Warning] {
         &self.unknown
+    }
+
+    /// The key that has signed an entry which was taken in.
+    pub fn signer(&self, seq: u64) -> Option<&PublicKey> {
+        self.signers.get(&seq).map(|by| &self.ever[*by])
+    }
+
+    /// Numbers after the head whose objects are signed and do not fit. Only the root key can go on, with a
+    /// `rotate` that voids them.
+    pub fn forked(&self) -> &[u64] {
+        &self.forked
+    }
+
+    /// Notes that the object of a number is a [fork](Refused::Fork).
+    pub fn fork(&mut self, seq: u64) {
+        self.forked.push(seq);
+        self.unskipped.push(seq);
     }
 
     /// The number that the next entry takes.
@@ -240,15 +332,15 @@ impl Replay {
 
     /// Judges the object under that number. One that is refused leaves everything as it was.
     pub fn absorb(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, Refusal> {
-        self.take(seq, object, Signature::Check)
+        self.take(seq, object, Check::Check)
     }
 
     /// Takes in an object that was verified when it was first read.
     pub fn absorb_trusted(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, Refusal> {
-        self.take(seq, object, Signature::Checked)
+        self.take(seq, object, Check::Checked)
     }
 
-    fn take(&mut self, seq: u64, object: &[u8], signature: Signature) -> Result<Absorbed, Refusal> {
+    fn take(&mut self, seq: u64, object: &[u8], check: Check) -> Result<Absorbed, Refusal> {
         let next = self.next_seq();
         let gap = Refusal::Gap { missing: next };
         // Only an entry can say that numbers before it are passed over, and there may be nothing under them
@@ -256,21 +348,99 @@ impl Replay {
         if seq < next || (seq > next && self.head.is_none()) {
             return Err(gap);
         }
-        let taken = self.take_next(seq, object, signature);
+        let head = self.head.map_or(0, |head| head.seq);
+        if seq - head > FURTHEST {
+            return Err(Refusal::TooFar { head });
+        }
+        let taken = self.take_next(seq, object, check);
         match (taken, self.reading) {
             (Err(_), Reading::Strict) if seq > next => Err(gap),
             (taken, _) => taken,
         }
     }
 
-    fn take_next(
-        &mut self,
-        seq: u64,
-        object: &[u8],
-        signature: Signature,
-    ) -> Result<Absorbed, Refusal> {
-        let (body, signed) = split(object)?;
-        let entry = decode_body(body)?;
+    fn take_next(&mut self, seq: u64, object: &[u8], check: Check) -> Result<Absorbed, Refusal> {
+        // The first entry's keys are those that it names itself: of that alone the body is read before the
+        // signature.
+        let is_first = self.head.is_none();
+        let (entry, opened) = if is_first {
+            let bytes = object.len() as u64;
+            if bytes > OPEN_BYTES {
+                return Err(Refusal::OpenTooLong { bytes });
+            }
+            let entry = decode_body(split(object)?.0)?;
+            let opened = self.opened(seq, &entry)?;
+            (Some(entry), Some(opened))
+        } else {
+            (None, None)
+        };
+        let ever: Vec<PublicKey>;
+        let known = match &opened {
+            Some(opened) => {
+                ever = opened.iter().map(|(key, _)| key.clone()).collect();
+                &ever
+            }
+            None => &self.ever,
+        };
+        let signed = open(object, known, check)?;
+        let body = signed.body;
+        let entry = match entry {
+            Some(entry) => entry,
+            None => decode_body(body)?,
+        };
+        let head = &entry.head;
+        self.belongs(seq, &entry)?;
+        signed.is_of(&entry)?;
+        let by = &known[signed.by];
+        if !may_sign(opened.as_ref().unwrap_or(&self.keys), by, &entry.kind) {
+            return Err(Refusal::Unsigned {
+                kind: entry.kind.name().to_owned(),
+            });
+        }
+        if opened.is_none() && matches!(entry.kind, EntryKind::Open(_)) {
+            return Err(Refusal::Open);
+        }
+        self.ends_forks(&entry)?;
+        let lost = self.follow(head)?;
+        if lost.is_some() {
+            self.reading = Reading::Past { lost: true };
+        }
+        match &entry.kind {
+            EntryKind::Archive(archive) => self.check_archive(head, archive)?,
+            EntryKind::Retire(retire) => self.check_retire(&retire.archives)?,
+            EntryKind::Revive(revive) => self.check_revive(&revive.archives)?,
+            EntryKind::Delete(delete) => self.check_delete(delete)?,
+            EntryKind::Attach(attach) => self.check_attach(attach)?,
+            EntryKind::Open(_) | EntryKind::Rotate(_) | EntryKind::Unknown(_) => {}
+        }
+        let by = self.ever.iter().position(|known| known == by);
+        let replaced = match &entry.kind {
+            EntryKind::Rotate(rotate) => Some(self.rotated(head, rotate)?),
+            _ => opened,
+        };
+
+        // Nothing was taken in until here: a refused object leaves the replay as it was.
+        self.take_in(&entry);
+        if let Some(keys) = replaced {
+            self.replace_keys(keys);
+        }
+        // The first entry brings the key that signed it.
+        self.signers.insert(seq, by.unwrap_or(signed.by));
+        self.unskipped.clear();
+        self.forked.clear();
+        let hash = Sha256::of(body);
+        self.head = Some(Head { seq, hash });
+        let warnings = Warning::of(&entry).into_iter().collect();
+        Ok(Absorbed {
+            entry,
+            hash,
+            warnings,
+            lost,
+        })
+    }
+
+    /// Refuses what is no entry of this ledger and of that number, whatever it says.
+    fn belongs(&self, seq: u64, entry: &Entry) -> Result<(), Refusal> {
         let head = &entry.head;
         if head.ledger != self.trust.ledger {
             return Err(Refusal::OtherLedger {
@@ -288,61 +458,42 @@ impl Replay {
         if head.seq != seq {
             return Err(Refusal::OtherNumber { found: head.seq });
         }
-        // The first entry's keys are those that it names itself, each with the root key's word.
-        let opened = match &entry.kind {
-            EntryKind::Open(open) if self.head.is_none() => Some(self.granted(open)?),
-            // What opens a ledger of a higher format is that version's to say.
-            EntryKind::Unknown(_) if self.head.is_none() && head.format > FORMAT => {
-                return Err(Refusal::Newer {
-                    format: head.format,
-                });
-            }
-            _ if self.head.is_none() => return Err(Refusal::Open),
-            _ => None,
-        };
-        let keys = opened.as_ref().unwrap_or(&self.keys);
-        if signature == Signature::Check {
-            verify(&entry, body, signed, &may_sign(keys, &entry.kind))?;
-        }
-        if opened.is_none() && matches!(entry.kind, EntryKind::Open(_)) {
-            return Err(Refusal::Open);
-        }
-        let lost = self.follow(head)?;
-        if lost.is_some() {
-            self.reading = Reading::Past { lost: true };
-        }
-        match &entry.kind {
-            EntryKind::Archive(archive) => self.check_archive(head, archive)?,
-            EntryKind::Retire(retire) => self.check_retire(retire)?,
-            EntryKind::Revive(revive) => self.check_revive(revive)?,
-            EntryKind::Delete(delete) => self.check_delete(delete)?,
-            EntryKind::Attach(attach) => self.check_attach(attach)?,
-            EntryKind::Open(_) | EntryKind::Rotate(_) | EntryKind::Unknown(_) => {}
-        }
-        let replaced = match &entry.kind {
-            EntryKind::Rotate(rotate) => Some(self.rotated(rotate)?),
-            _ => opened,
-        };
+        Ok(())
+    }
 
-        // Nothing was taken in until here: a refused object leaves the replay as it was.
-        self.take_in(&entry);
-        if let Some(keys) = replaced {
-            self.replace_keys(keys);
+    /// The keys that the first entry names, each with the root key's word.
+    fn opened(&self, seq: u64, entry: &Entry) -> Result<Vec<(PublicKey, Vec<Role>)>, Refusal> {
+        self.belongs(seq, entry)?;
+        let format = entry.head.format;
+        match &entry.kind {
+            EntryKind::Open(open) => self.granted(open),
+            // What opens a ledger of a higher format is that version's to say.
+            EntryKind::Unknown(_) if format > FORMAT => Err(Refusal::Newer { format }),
+            _ => Err(Refusal::Open),
         }
-        self.unskipped.clear();
-        let hash = Sha256::of(body);
-        self.head = Some(Head { seq, hash });
-        let warnings = Warning::of(&entry).into_iter().collect();
-        Ok(Absorbed {
-            entry,
-            hash,
-            warnings,
-            lost,
-        })
+    }
+
+    /// Refuses what comes after a fork and does not end it.
+    fn ends_forks(&self, entry: &Entry) -> Result<(), Refusal> {
+        let Some(fork) = self.forked.first().copied() else {
+            return Ok(());
+        };
+        let follows = entry.head.prev == self.head.map(|head| head.hash);
+        match &entry.kind {
+            EntryKind::Rotate(rotate)
+                if entry.head.format >= ROTATE_FORMAT
+                    && follows
+                    && self.forked.iter().all(|seq| rotate.voids.contains(seq)) =>
+            {
+                Ok(())
+            }
+            _ => Err(Refusal::AfterFork { fork }),
+        }
     }
 
     /// What an entry that was judged does to archives.
     fn take_in(&mut self, entry: &Entry) {
+        let seq = entry.head.seq;
         match &entry.kind {
             EntryKind::Archive(archive) => {
                 let known = Known {
@@ -354,32 +505,44 @@ impl Replay {
                 self.streams.insert(archive.stream_uuid);
                 self.dates.insert(archive.date, archive.id);
             }
-            EntryKind::Retire(retire) => self.take_from_view(&retire.archives),
-            EntryKind::Revive(revive) => {
-                self.retired.retain(|id| !revive.archives.contains(id));
-                let revived = revive.archives.iter().map(|id| (id.date, *id));
-                self.dates.extend(revived);
-            }
+            EntryKind::Retire(retire) => self.take_from_view(seq, &retire.archives),
+            EntryKind::Revive(revive) => self.bring_back(&revive.archives),
             EntryKind::Delete(delete) => {
                 // The entry that retired them may be lost.
-                self.take_from_view(&delete.archives);
-                self.deleted.extend(&delete.archives);
+                self.take_from_view(seq, &delete.archives);
+                self.deleted
+                    .extend(delete.archives.iter().map(|id| (*id, seq)));
             }
             EntryKind::Rotate(rotate) => {
                 self.unknown
                     .retain(|entry| !rotate.voids.contains(&entry.seq()));
+                self.attaching.retain(|seq| !rotate.voids.contains(seq));
+                self.take_from_view(seq, &rotate.retires);
+                self.bring_back(&rotate.revives);
+                self.brought_back.extend(&rotate.revives);
+            }
+            EntryKind::Attach(_) => {
+                self.attaching.insert(seq);
             }
             EntryKind::Unknown(_) => self.unknown.extend(Warning::of(entry)),
-            EntryKind::Open(_) | EntryKind::Attach(_) => {}
+            EntryKind::Open(_) => {}
         }
     }
 
-    fn take_from_view(&mut self, archives: &[ArchiveId]) {
-        self.retired.extend(archives);
+    fn take_from_view(&mut self, seq: u64, archives: &[ArchiveId]) {
+        self.retired.extend(archives.iter().map(|id| (*id, seq)));
         for id in archives {
             if self.dates.get(&id.date) == Some(id) {
                 self.dates.remove(&id.date);
             }
+        }
+    }
+
+    fn bring_back(&mut self, archives: &[ArchiveId]) {
+        for id in archives {
+            self.retired.remove(id);
+            self.deleted.remove(id);
+            self.dates.insert(id.date, *id);
         }
     }
 
@@ -389,12 +552,12 @@ impl Replay {
         let expected = self.head.map(|head| head.hash);
         let next = self.head.map_or(0, |head| head.seq) + 1;
         if entry.prev == expected {
-            let passed_over: Vec<u64> = (next..entry.seq).collect();
-            return if entry.skips == passed_over {
+            let passed_over = next..entry.seq;
+            return if entry.skips.iter().copied().eq(passed_over.clone()) {
                 Ok(None)
             } else {
                 Err(Refusal::OtherSkips {
-                    found: entry.skips.clone(),
+                    found: Numbers::of(&entry.skips),
                     expected: passed_over,
                 })
             };
@@ -447,9 +610,9 @@ impl Replay {
     }
 }
 
-/// The keys that may sign an entry of that kind. What an unknown kind needs is unknown too. It has no
+/// Whether that key may sign an entry of that kind. What an unknown kind needs is unknown too. It has no
 /// effect here but that it stops every writer, so who may not write may not sign it either.
-fn may_sign(keys: &[(PublicKey, Vec<Role>)], kind: &EntryKind) -> Vec<PublicKey> {
+fn may_sign(keys: &[(PublicKey, Vec<Role>)], by: &PublicKey, kind: &EntryKind) -> bool {
     let may = |roles: &[Role]| match kind {
         EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Attach(_) => {
             roles.contains(&Role::Writer)
@@ -460,10 +623,7 @@ fn may_sign(keys: &[(PublicKey, Vec<Role>)], kind: &EntryKind) -> Vec<PublicKey>
         EntryKind::Rotate(_) => roles.contains(&Role::Root),
         EntryKind::Unknown(_) => roles.contains(&Role::Writer) || roles.contains(&Role::Root),
     };
-    keys.iter()
-        .filter(|(_, roles)| may(roles))
-        .map(|(key, _)| key.clone())
-        .collect()
+    keys.iter().any(|(key, roles)| key == by && may(roles))
 }
 
 #[cfg(test)]

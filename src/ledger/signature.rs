@@ -10,6 +10,9 @@ use crate::model::entry::Entry;
 
 const UNTRUSTED: &str = "coldchain ledger entry";
 
+/// More bytes than a signature has, whose comments name a kind of some letters.
+const LONGEST_SIGNATURE: usize = 4096;
+
 /// What the signature's trusted comment has to be: the entry's meaning, bound a second time, and
 /// shown by `minisign -V`.
 fn trusted_comment(entry: &Entry) -> String {
@@ -39,25 +42,70 @@ pub fn split(object: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     Ok(object.split_at(newline + 1))
 }
 
-/// Whether one of the keys has signed the body, in the one form that a signature has.
-pub fn verify(
-    entry: &Entry,
-    body: &[u8],
-    signature: &[u8],
+/// A body that a key has signed, before anything of it is read.
+#[derive(Debug)]
+pub(super) struct Signed<'o> {
+    /// The line, with its newline.
+    pub(super) body: &'o [u8],
+    /// The key's place among those that were asked about.
+    pub(super) by: usize,
+    comment: &'o str,
+}
+
+/// Whether one of the keys has signed the object's body, in the one form that a signature has. What the
+/// signature's comment says is for [`Signed::is_of`], once the body is read.
+pub(super) fn open<'o>(
+    object: &'o [u8],
     keys: &[PublicKey],
-) -> Result<(), Refusal> {
-    let trusted = trusted_comment(entry);
-    if !is_one_form(signature, UNTRUSTED, &trusted) {
+    check: Check,
+) -> Result<Signed<'o>, Refusal> {
+    let (body, signature) = split(object)?;
+    let signature = text(signature)?;
+    let comment = comment_in(signature).ok_or(Refusal::OtherComment)?;
+    if !is_one_form(signature.as_bytes(), UNTRUSTED, comment) {
         return Err(Refusal::OtherComment);
     }
-    let signature =
-        std::str::from_utf8(signature).map_err(|_| Refusal::Shape("the signature is no text"))?;
-    if keys.iter().any(|key| key.verifies(body, signature)) {
-        return Ok(());
+    let named = |(_, key): &(usize, &PublicKey)| key.is_named_by(signature);
+    let mut named = keys.iter().enumerate().filter(named).peekable();
+    let by = match check {
+        Check::Checked if keys.iter().filter(|key| key.is_named_by(signature)).count() == 1 => {
+            named.next()
+        }
+        Check::Check | Check::Checked => named.find(|(_, key)| key.verifies(body, signature)),
+    };
+    let (by, _) = by.ok_or_else(|| Refusal::Unsigned {
+        kind: comment.rsplit(' ').next().unwrap_or_default().to_owned(),
+    })?;
+    Ok(Signed { body, by, comment })
+}
+
+/// Whether a signature is to be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    Check,
+    /// It was, when the object was first read.
+    Checked,
+}
+
+impl Signed<'_> {
+    /// Refuses the signature if it was made for another entry than that which the body is.
+    pub(super) fn is_of(&self, entry: &Entry) -> Result<(), Refusal> {
+        if self.comment == trusted_comment(entry) {
+            return Ok(());
+        }
+        Err(Refusal::OtherComment)
     }
-    Err(Refusal::Unsigned {
-        kind: entry.kind.name().to_owned(),
-    })
+}
+
+fn text(signature: &[u8]) -> Result<&str, Refusal> {
+    if signature.len() > LONGEST_SIGNATURE {
+        return Err(Refusal::Shape("what follows its line is no signature"));
+    }
+    std::str::from_utf8(signature).map_err(|_| Refusal::Shape("the signature is no text"))
+}
+
+fn comment_in(signature: &str) -> Option<&str> {
+    signature.lines().nth(2)?.strip_prefix("trusted comment: ")
 }
 
 /// Whether a signature is four lines and nothing else, with these comments, and its base64 is

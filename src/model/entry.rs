@@ -1,9 +1,14 @@
 //! The body of a ledger entry: what the store's signed list says.
 //!
-//! These are the fields of format 1 (`docs/format.md`). A reader ignores fields that it does not
-//! know, and an unknown kind is [`EntryKind::Unknown`]: it counts in the chain of hashes, no more.
+//! These are the fields of formats 1 and 2 (`docs/format.md`). A reader ignores fields that it does not
+//! know. What has a kind and a format that it does not know together is [`EntryKind::Unknown`]: it counts in
+//! the chain of hashes, no more.
+
+use std::fmt;
+use std::marker::PhantomData;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::archive::ArchiveKind;
@@ -11,13 +16,24 @@ use super::digest::Sha256;
 use super::ids::{ArchiveId, LedgerId, Uuid, has_form, number, parse_date};
 use super::segment::SegmentRecord;
 
-/// The format that this version writes.
+/// The format that most entries are written in.
 pub const FORMAT: u32 = 1;
+
+/// The format of a `rotate` that does what format 1 has no words for: see [`RotateEntry`]. Each entry is
+/// written in the lowest format that has what it says.
+pub const ROTATE_FORMAT: u32 = 2;
+
+/// An entry's number is at most so far beyond that of the one before it, and so it skips no more. A number
+/// of many digits would otherwise be a gap that no memory holds.
+pub const FURTHEST: u64 = 10_000;
+
+/// More keys than a ledger is ever signed by at a time.
+const MOST_KEYS: usize = 1000;
 
 /// What every entry says, whatever its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryHead {
-    /// [`FORMAT`] when it was written.
+    /// [`FORMAT`], or [`ROTATE_FORMAT`].
     pub format: u32,
     /// The ledger that it belongs to.
     pub ledger: LedgerId,
@@ -32,7 +48,11 @@ pub struct EntryHead {
     /// IANA name of the time zone in which the writer's dates are meant.
     pub timezone: String,
     /// Numbers just before this one whose objects do not verify, and which the writer therefore skipped.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "numbers"
+    )]
     pub skips: Vec<u64>,
 }
 
@@ -128,6 +148,7 @@ pub struct KeyGrant {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenEntry {
     /// The root key first, then the keys that it vouches for.
+    #[serde(deserialize_with = "keys")]
     pub keys: Vec<KeyGrant>,
 }
 
@@ -215,14 +236,72 @@ pub struct DeleteEntry {
 
 /// Kind `rotate`, signed by the root key. From here on these keys may sign, and no other: a key that
 /// is not among them any more signs nothing, whatever grant it has.
+///
+/// In format 2 it also undoes what keys have done that it withdraws.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RotateEntry {
     /// The root key first; the others need no grant of their own, for the root key signs it all.
+    #[serde(deserialize_with = "keys")]
     pub keys: Vec<KeyGrant>,
-    /// Numbers of earlier entries of a kind or format that the signer does not know, and that shall have
-    /// no effect: writers go on after them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Numbers of earlier entries that shall have no effect: writers go on after them. In format 1 of a
+    /// kind or format that the signer does not know; in format 2 also of a fork, or `attach`.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "numbers"
+    )]
     pub voids: Vec<u64>,
+    /// Format 2: archives that are retired by this, as by `retire`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retires: Vec<ArchiveId>,
+    /// Format 2: archives that are visible again, as by `revive`, also if their deletion has begun by a
+    /// key that this withdraws.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revives: Vec<ArchiveId>,
+}
+
+impl RotateEntry {
+    /// Whether it does anything but name keys.
+    pub fn does_more(&self) -> bool {
+        !(self.voids.is_empty() && self.retires.is_empty() && self.revives.is_empty())
+    }
+}
+
+/// A list of numbers, no longer than a gap can be.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+    at_most::<_, _, { FURTHEST as usize }>(deserializer)
+}
+
+fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<KeyGrant>, D::Error> {
+    at_most::<_, _, MOST_KEYS>(deserializer)
+}
+
+/// A list that takes more memory than its text, and therefore has a limit.
+fn at_most<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Few<T, const MOST: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Few<T, MOST> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MOST}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut few = Vec::new();
+            while let Some(item) = items.next_element()? {
+                if few.len() == MOST {
+                    return Err(serde::de::Error::invalid_length(MOST + 1, &self));
+                }
+                few.push(item);
+            }
+            Ok(few)
+        }
+    }
+
+    deserializer.deserialize_seq(Few::<T, MOST>(PhantomData))
 }
 
 /// Kind `attach`. What it brings is tied to archives of earlier entries, and changes nothing of them.

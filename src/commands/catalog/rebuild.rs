@@ -11,7 +11,7 @@ use crate::commands::output::{answer, answer_json, count};
 use crate::commands::warn_readers;
 use crate::config::{Config, StoreConfig};
 use crate::engine::{
-    LedgerRead, Rebuilding, Rebuilt, Trusted, Unfinished, World, rebuild, store_url,
+    AsOf, LedgerRead, Rebuilding, Rebuilt, Trusted, Unfinished, World, rebuild, store_url,
 };
 use crate::error::{Error, in_words};
 use crate::model::size::Bytes;
@@ -47,6 +47,10 @@ pub(in crate::commands) fn run(
             Unfinished::Keep
         },
         included: &args.include,
+        as_of: args.as_of.map(|entry| AsOf {
+            entry,
+            only: args.only.as_deref(),
+        }),
     };
     let rebuilt = rebuild(&rebuilding, World::real(observer.as_ref()))?;
     if everywhere.json {

@@ -16,7 +16,7 @@ use crate::model::entry::Role;
 
 pub(super) fn run(key: &Key, everywhere: &Everywhere) -> Result<(), Error> {
     match key {
-        Key::Show => show::run(everywhere),
+        Key::Show(args) => show::run(args, everywhere),
         Key::New => new::run(everywhere),
         Key::Kit(args) => kit::run(args, everywhere),
         Key::Check(args) => check::run(args, everywhere),

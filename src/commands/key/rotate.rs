@@ -31,7 +31,8 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     };
     let mut change = KeyChange {
         remove: args.remove.iter().map(parsed).collect::<Result<_, _>>()?,
-        void: args.void.clone(),
+        void: args.void.iter().cloned().flatten().collect(),
+        undelete: args.undelete,
         ..KeyChange::default()
     };
     let added: Vec<PublicKey> = args.add.iter().map(parsed).collect::<Result<_, _>>()?;
@@ -81,6 +82,9 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
                 told.push(json!({
                     "source": source.name, "entry": rotated.entry,
                     "keys": keys_to_json(&rotated.keys),
+                    "retired": rotated.retired, "revived": rotated.revived,
+                    "lost": rotated.lost.iter().map(|(archive, why)| json!({"archive": archive, "why": why}))
+                        .collect::<Vec<_>>(),
                 }));
             }
             Err(error) => {
@@ -178,6 +182,15 @@ fn lines(name: &str, rotated: &Rotated, coming: Option<&PublicKey>) -> String {
             ""
         };
         writeln!(text, "  {key}  {}{here}", in_words(roles)).expect("a string takes it");
+    }
+    for archive in &rotated.retired {
+        writeln!(text, "  {archive} is retired").expect("a string takes it");
+    }
+    for archive in &rotated.revived {
+        writeln!(text, "  {archive} is back").expect("a string takes it");
+    }
+    for (archive, why) in &rotated.lost {
+        writeln!(text, "  {archive} does not come back: {why}").expect("a string takes it");
     }
     let may_write = |(_, roles): &(PublicKey, Vec<Role>)| roles.contains(&Role::Writer);
     if !rotated.keys.is_empty() && !rotated.keys.iter().any(may_write) {

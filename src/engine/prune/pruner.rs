@@ -9,12 +9,12 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::engine::clock::local_date;
 use crate::engine::commit::Writer;
-use crate::engine::head::LedgerState;
+use crate::engine::head::{LedgerState, catch_up};
 use crate::engine::source::{OpenSource, retain_until};
 use crate::engine::state::Keys;
 use crate::engine::world::World;
 use crate::error::Error;
-use crate::model::entry::{DeleteEntry, RetireEntry, Timestamp};
+use crate::model::entry::{DeleteEntry, RetireEntry, Role, Timestamp};
 use crate::model::{ArchiveId, keys};
 use crate::plan::{
     ChainFate, ChainLine, Deletion, Fate, ListedObject, PrunePlan, RetiredArchive, StrayLine,
@@ -71,7 +71,7 @@ impl Pruner<'_> {
         for line in chains {
             match line.fate {
                 ChainFate::Delete if ended.is_ok() => {
-                    ended = self.delete_chain(line, &mut done.chains);
+                    ended = self.delete_chain(line, state, catalog, &mut done.chains);
                 }
                 ChainFate::Retire { .. } if chains_retired => done.chains.push(line),
                 ChainFate::Delete | ChainFate::Retire { .. } => {}
@@ -264,11 +264,38 @@ impl Pruner<'_> {
         ended
     }
 
+    /// Reads the ledger's newest entries before an archive's objects go: the root key may have brought it back,
+    /// and withdrawn this machine's key.
+    fn require_begun(
+        &self,
+        line: &ChainLine,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        self.world.interrupt.check()?;
+        *state = catch_up(self.source, catalog, &self.keys.root)?;
+        state.require_known(self.source)?;
+        state.require_role(self.source, self.keys, Role::Pruner)?;
+        if line.archives.iter().all(|id| state.replay.is_deleted(id)) {
+            return Ok(());
+        }
+        Err(Error::BroughtBack {
+            source_name: self.source.name().clone(),
+            chain: line.chain.date,
+        })
+    }
+
     /// Deletes a retired chain, the newest archive first. A lock ends it for this run: what is left
     /// is a line of its own. Where another run was faster there is nothing to tell.
-    fn delete_chain(&self, line: ChainLine, done: &mut Vec<ChainLine>) -> Result<(), Error> {
+    fn delete_chain(
+        &self,
+        line: ChainLine,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+        done: &mut Vec<ChainLine>,
+    ) -> Result<(), Error> {
         let mut removed = Vec::new();
-        let ended = self.delete_objects(&line, &mut removed);
+        let ended = self.delete_objects(&line, state, catalog, &mut removed);
         match ended {
             Ok(Some(until)) => {
                 done.extend(parted(line, removed, ChainFate::Retained { until }));
@@ -298,10 +325,13 @@ impl Pruner<'_> {
     fn delete_objects(
         &self,
         line: &ChainLine,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
         removed: &mut Vec<ListedObject>,
     ) -> Result<Option<DateTime<Utc>>, Error> {
         let store = self.source.store;
         for id in line.archives.iter().rev() {
+            self.require_begun(line, state, catalog)?;
             let archive = self.retired.iter().find(|archive| archive.id == *id);
             let archive = archive.expect("the plan was made of these");
             // Also what is not listed: a store that keeps versions may only hide it.

@@ -4,10 +4,10 @@ use super::before::Before;
 use super::{Rebuilding, Survey};
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::{Source, SourcePlace};
-use crate::engine::entry_object::{MAX_ENTRY_BYTES, is_no_entry};
+use crate::engine::entry_object::is_no_entry;
 use crate::engine::source::{is_place, store_url};
 use crate::error::Error;
-use crate::ledger::{PublicKey, Refusal, decode_body, split};
+use crate::ledger::{OPEN_BYTES, PublicKey, Refusal, decode_body, split};
 use crate::model::entry::{Entry, EntryKind};
 use crate::model::{LedgerId, SourceName, keys};
 use crate::store::Store;
@@ -187,12 +187,12 @@ fn name_of(ledger: LedgerId, directory: &SourceName, before: &Before) -> SourceN
 /// is fetched a second time before it is called damaged.
 fn claimed(directory: &SourceName, store: &dyn Store) -> Result<Result<Entry, Refusal>, Error> {
     let first = store.locate(&keys::ledger_entry(directory.as_str(), 1));
-    let look = || match store.get(&first, MAX_ENTRY_BYTES) {
+    let look = || match store.get(&first, OPEN_BYTES) {
         Ok(object) => Ok(split(&object).and_then(|(body, _)| decode_body(body))),
         Err(error) if error.is_not_found() => Ok(Err(Refusal::Gap { missing: 1 })),
-        Err(error) if is_no_entry(&error) => {
-            Ok(Err(Refusal::Shape("the store has no such object there")))
-        }
+        Err(error) if is_no_entry(&error) => Ok(Err(Refusal::Shape(
+            "the store has no such object there, or one that is too long",
+        ))),
         Err(error) => Err(Error::from(error)),
     };
     match look()? {

@@ -18,6 +18,10 @@ pub enum Flaw {
     Copied(u64, String),
     /// A signed entry does not follow the one before: it and all after it were not read.
     Forked(u64, String),
+    /// A signed entry does not follow the one before, and the root key has voided it.
+    Voided(u64, String),
+    /// Numbers are too far beyond the others to be entries.
+    TooFar(String),
     /// An entry archives what belongs to another ledger: this one has no such archive.
     Foreign(u64, ArchiveId),
     /// An entry is sound, and the catalog has no place for what it says: it was left out.
@@ -75,6 +79,10 @@ impl Flaw {
                     seq - 1
                 )
             }
+            Self::Voided(seq, why) => {
+                format!("entry {seq} does not fit, and the root key has voided it: {why}")
+            }
+            Self::TooFar(what) => what.clone(),
             Self::Foreign(seq, archive) => {
                 format!(
                     "entry {seq} names {archive}, which is another ledger's: it is left out here"
@@ -116,6 +124,8 @@ impl Flaw {
             Self::Unread(..) => "unread",
             Self::Copied(..) => "copied",
             Self::Forked(..) => "forked",
+            Self::Voided(..) => "voided",
+            Self::TooFar(_) => "too-far",
             Self::Foreign(..) => "foreign",
             Self::NotTaken(..) => "not-taken",
             Self::Unknown(_) => "unknown",
@@ -133,7 +143,11 @@ impl Flaw {
     pub fn is_damage(&self) -> bool {
         !matches!(
             self,
-            Self::Quarantined(..) | Self::Unknown(_) | Self::Locked(_)
+            Self::Quarantined(..)
+                | Self::Voided(..)
+                | Self::TooFar(_)
+                | Self::Unknown(_)
+                | Self::Locked(_)
         )
     }
 }

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use crate::catalog::{Catalog, NewCatalog, SourceRow};
 use crate::config::{Config, StoreConfig};
-use crate::engine::caution::{remember_newer, remember_own_word};
+use crate::engine::caution::{remember_as_of, remember_newer, remember_own_word};
 use crate::engine::kit_file::note_in_kit;
 use crate::engine::source::{OpenSource, store_address, store_url};
 use crate::engine::state::StateDir;
@@ -67,6 +67,17 @@ pub struct Rebuilding<'a> {
     pub unfinished: Unfinished,
     /// Directories whose ledgers are read also if a key may sign them that was withdrawn elsewhere.
     pub included: &'a [String],
+    /// Where reading ends, if not at the end.
+    pub as_of: Option<AsOf<'a>>,
+}
+
+/// A ledger as it was once: what a thief has added since is left out.
+#[derive(Debug, Clone, Copy)]
+pub struct AsOf<'a> {
+    /// The last entry that is read.
+    pub entry: u64,
+    /// The directory whose ledger is read; every one's, if that is left out.
+    pub only: Option<&'a str>,
 }
 
 /// What a rebuild came to.
@@ -121,6 +132,9 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
         kept: None,
     };
     let before = Before::open(job.state_dir, &mut rebuilt)?;
+    if job.as_of.is_some() && before.sources.iter().any(|row| before.is_opened(row)) {
+        return Err(Error::AsOfHere(job.state_dir.path().to_owned()));
+    }
     let mut names: BTreeSet<&SourceName> = before.sources.iter().map(|row| &row.name).collect();
     let configured = job.config.iter().flat_map(|config| &config.sources);
     names.extend(configured.map(|source| &source.name));
@@ -141,6 +155,12 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
             &mut rebuilt,
             world,
         )?;
+    }
+    if let (Some(AsOf { only: None, .. }), [one, other, ..]) = (job.as_of, &rebuilt.read[..]) {
+        return Err(Error::AsOfSeveral {
+            one: one.directory.clone(),
+            other: other.directory.clone(),
+        });
     }
     withdrawn::leave_out(job, &before, &mut new, &mut rebuilt)?;
     if rebuilt.read.is_empty() {
@@ -198,7 +218,11 @@ impl Rebuilding<'_> {
         let url = store_url(config);
         let surveys = survey(store)?;
         self.note_absent(&url, &surveys, rebuilt);
+        let only = self.as_of.and_then(|as_of| as_of.only);
         for (directory, survey) in surveys {
+            if only.is_some_and(|only| directory.as_str() != only) {
+                continue;
+            }
             if survey.entries.is_empty() {
                 self.note_without_ledger(&directory, &url, &survey, before, rebuilt)?;
                 continue;
@@ -222,10 +246,15 @@ impl Rebuilding<'_> {
                         survey: &survey,
                         earlier: before.of(&open.row.ledger),
                         identities: self.identities,
+                        until: self.as_of.map(|as_of| as_of.entry),
                     };
                     match read_ledger(&place_of_ledger, new, world) {
                         Ok(mut read) => {
-                            self.hold_against_kit(&mut read, new)?;
+                            if let Some(as_of) = self.as_of {
+                                remember_as_of(&open.row.name, as_of.entry, new)?;
+                            } else {
+                                self.hold_against_kit(&mut read, new)?;
+                            }
                             if self.trusted.names(&read.ledger) {
                                 note_in_kit(&open.row, new)?;
                             }

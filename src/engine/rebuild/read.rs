@@ -1,6 +1,6 @@
 //! Reading a ledger into a catalog, as far as it is sound.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::thread;
 
@@ -12,7 +12,7 @@ use super::earlier::Earlier;
 use super::flaw::Flaw;
 use super::survey::{Survey, Unnamed};
 use crate::catalog::Catalog;
-use crate::engine::entry_object::{Judged, fetch, is_no_entry, judge};
+use crate::engine::entry_object::{Judged, Numbers, fetch, fetch_small, is_no_entry, judge};
 use crate::engine::head::{write_absorbed, write_without_effect};
 use crate::engine::listed::lacking;
 use crate::engine::source::OpenSource;
@@ -25,7 +25,7 @@ use crate::model::entry::{
 };
 use crate::model::{ArchiveId, LedgerId, SourceName, keys};
 use crate::seal::{ArchiveKey, Identities};
-use crate::store::StoreError;
+use crate::store::{ErrorKind, StoreError};
 
 /// Entries on their way at once.
 const AT_ONCE: usize = 16;
@@ -86,6 +86,8 @@ struct Reading<'a> {
     /// Which visible archive stands for a date.
     dates: HashMap<NaiveDate, ArchiveId>,
     lost: bool,
+    /// What is signed and does not fit, and was not voided so far.
+    forked: Vec<(u64, String)>,
     /// What the identity has not opened so far: an entry to come may attach another key.
     sealed: HashMap<ArchiveId, SealedArchive>,
 }
@@ -99,6 +101,8 @@ pub(in crate::engine) struct LedgerPlace<'a> {
     /// has it and it verifies in its place.
     pub(in crate::engine) earlier: &'a Earlier,
     pub(in crate::engine) identities: Option<(&'a Identities, &'a str)>,
+    /// The last entry that is read, if that is not the newest.
+    pub(in crate::engine) until: Option<u64>,
 }
 
 /// Reads a source's ledger from the store into a catalog that knows the source and nothing of its
@@ -114,6 +118,7 @@ pub(in crate::engine) fn read_ledger(
         survey,
         earlier,
         identities,
+        until,
     } = *place;
     let trust = Trust {
         ledger: source.row.ledger,
@@ -147,16 +152,30 @@ pub(in crate::engine) fn read_ledger(
         },
         dates: HashMap::new(),
         lost: false,
+        forked: Vec::new(),
         sealed: HashMap::new(),
     };
     // What lies beyond the newest in the store is not filled in: a store that has gone back says so.
     let newest = survey.entries.last().copied().unwrap_or(0);
     let copied = earlier.entries.range(..newest).map(|(seq, _)| *seq);
-    let numbers: BTreeSet<u64> = survey.entries.iter().copied().chain(copied).collect();
-    let numbers: Vec<u64> = numbers.into_iter().collect();
-    'all: for numbers in numbers.chunks(AT_ONCE) {
+    let numbers = survey.entries.iter().copied().chain(copied).collect();
+    let head = earlier.entries.keys().next_back().copied();
+    let numbers = Numbers::of(numbers, head.unwrap_or(0));
+    if let Some(told) = numbers.told() {
+        reading.read.flaws.push(Flaw::TooFar(told));
+    }
+    let read = numbers.near.iter().copied();
+    let read: Vec<u64> = read
+        .filter(|seq| until.is_none_or(|until| *seq <= until))
+        .collect();
+    'all: for numbers in read.chunks(AT_ONCE) {
         world.interrupt.check()?;
         for (seq, object) in numbers.iter().zip(fetch_all(source, numbers)) {
+            let object = match object {
+                // Only when its turn comes: several would not fit in memory.
+                Err(error) if error.kind == ErrorKind::TooLarge => fetch(source, *seq),
+                object => object,
+            };
             if !reading.take(*seq, object, catalog)? {
                 break 'all;
             }
@@ -187,7 +206,12 @@ impl Reading<'_> {
         };
         match judge(self.source, &mut self.replay, seq, object)? {
             Judged::Entry { object, absorbed } => self.accept(seq, &object, &absorbed, catalog)?,
-            // Before the first entry nobody's signature counts.
+            // Before the first entry nobody's signature counts. What follows a fork is read no further than to
+            // where the root key ends it.
+            Judged::Refused(Refused::Fork, why) if self.replay.head().is_some() => {
+                self.replay.fork(seq);
+                self.forked.push((seq, why.to_string()));
+            }
             Judged::Refused(Refused::Stop, why) if self.replay.head().is_some() => {
                 self.read.flaws.push(Flaw::Forked(seq, why.to_string()));
                 return Ok(false);
@@ -258,6 +282,10 @@ impl Reading<'_> {
             self.note_lost(&lost, catalog)?;
         }
         self.note_passed_over(&absorbed.entry.head.skips, catalog)?;
+        // If there was a fork, it has ended it.
+        for (seq, why) in self.forked.drain(..) {
+            self.read.flaws.push(Flaw::Voided(seq, why));
+        }
         if let EntryKind::Archive(archive) = &absorbed.entry.kind
             && (self.survey.elsewhere.contains(&archive.id)
                 || catalog.is_of_other_ledger(&self.source.row.ledger, &archive.id)?)
@@ -359,9 +387,9 @@ impl Reading<'_> {
         numbers: impl Iterator<Item = u64>,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        let quarantined = catalog.quarantined(&self.source.row.ledger)?;
-        let noted = |seq| quarantined.iter().any(|(noted, _)| *noted == seq);
-        for seq in numbers.filter(|seq| !noted(*seq)) {
+        let quarantined = catalog.quarantined(&self.source.row.ledger)?.into_iter();
+        let noted: HashSet<u64> = quarantined.map(|(seq, _)| seq).collect();
+        for seq in numbers.filter(|seq| !noted.contains(seq)) {
             catalog.quarantine(&self.source.row.ledger, seq, "it is missing")?;
         }
         Ok(())
@@ -396,6 +424,9 @@ impl Reading<'_> {
         // An identity that opens some archives is one of several that recipients were changed to.
         if let (0, Some(locked)) = (self.read.opened, &self.read.locked) {
             self.read.flaws.push(Flaw::Locked(locked.to_string()));
+        }
+        if let Some((seq, why)) = self.forked.first().cloned() {
+            self.read.flaws.push(Flaw::Forked(seq, why));
         }
         let directory = &self.source.row.directory;
         self.read.head = self.replay.head();
@@ -462,7 +493,7 @@ fn fetch_all(source: &OpenSource<'_>, numbers: &[u64]) -> Vec<Result<Vec<u8>, St
     thread::scope(|scope| {
         let fetching: Vec<_> = numbers
             .iter()
-            .map(|seq| scope.spawn(move || fetch(source, *seq)))
+            .map(|seq| scope.spawn(move || fetch_small(source, *seq)))
             .collect();
         fetching
             .into_iter()

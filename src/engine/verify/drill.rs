@@ -9,7 +9,7 @@ use super::tree::first_difference;
 use crate::btrfs::{self, BtrfsError, Scratch, Space};
 use crate::catalog::Catalog;
 use crate::engine::receive::Afterwards;
-use crate::engine::restore::{Restoring, plan_details, restore};
+use crate::engine::restore::{Restoring, Which, plan_details, restore};
 use crate::engine::snapshot;
 use crate::error::{Error, in_words};
 use crate::model::{ArchiveId, StorageClass, VerifyLevel, keys};
@@ -53,7 +53,7 @@ fn rehearse(
     let (identities, identity_name) = verifying.identities.ok_or(Error::NoIdentity)?;
     btrfs::require_root()?;
     let source = verifying.source;
-    let (plan, details) = plan_details(source.config, None, catalog)?;
+    let (plan, details) = plan_details(source.config, None, Which::Visible, catalog)?;
     let no_room = |free| Error::NoRoomForDrill {
         path: drill.directory.to_owned(),
         needed: details.raw_bytes,

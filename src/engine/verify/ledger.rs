@@ -6,7 +6,7 @@ use super::Verifying;
 use super::progress::Progress;
 use super::unreadable::{in_short, unreadable};
 use crate::catalog::{Catalog, CatalogError, EntryRow};
-use crate::engine::entry_object::{Judged, MAX_ENTRY_BYTES, judge};
+use crate::engine::entry_object::{Judged, MAX_ENTRY_BYTES, Numbers, judge};
 use crate::engine::kit_file::heads_of;
 use crate::engine::source::OpenSource;
 use crate::engine::thaw::ask_all;
@@ -66,6 +66,8 @@ struct Reading<'a> {
     unread: BTreeMap<u64, String>,
     /// The hashes of the entries that are believed.
     hashes: BTreeMap<u64, Sha256>,
+    /// What is signed and does not fit, and was not voided so far.
+    forked: Vec<(u64, String)>,
 }
 
 pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<LedgerRead, Error> {
@@ -99,9 +101,13 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
         },
         unread: BTreeMap::new(),
         hashes: BTreeMap::new(),
+        forked: Vec::new(),
     };
-    let numbers: BTreeSet<u64> = known.keys().chain(stored.bytes.keys()).copied().collect();
+    let numbers = known.keys().chain(stored.bytes.keys()).copied().collect();
+    let numbers = Numbers::of(numbers, head);
+    reading.report.notes.extend(numbers.told());
     let wanted: Vec<Wanted> = numbers
+        .near
         .into_iter()
         .map(|seq| Wanted::new(seq, known.get(&seq), &stored))
         .collect();
@@ -169,20 +175,17 @@ struct Wanted {
     seq: u64,
     /// How long it may be.
     at_most: u64,
-    /// How long it is taken to be.
-    bytes: u64,
 }
 
 impl Wanted {
-    /// What was committed is read no further than it should go.
+    /// What was committed is read no further than it should go, and what was not no further than the
+    /// listing says that it goes: several are held at once.
     fn new(seq: u64, known: Option<&EntryRow>, stored: &Stored) -> Self {
         let listed = stored.bytes.get(&seq).copied().unwrap_or(0);
-        let at_most = known.map_or(MAX_ENTRY_BYTES, |entry| entry.object.len() as u64);
-        Self {
-            seq,
-            at_most,
-            bytes: listed.min(at_most),
-        }
+        let at_most = known.map_or(listed.min(MAX_ENTRY_BYTES), |entry| {
+            entry.object.len() as u64
+        });
+        Self { seq, at_most }
     }
 }
 
@@ -190,10 +193,10 @@ impl Wanted {
 fn batches(mut wanted: &[Wanted]) -> Vec<&[Wanted]> {
     let mut batches = Vec::new();
     while let Some(first) = wanted.first() {
-        let mut bytes = first.bytes;
+        let mut bytes = first.at_most;
         let mut length = 1;
-        while length < BATCH.min(wanted.len()) && bytes + wanted[length].bytes <= BATCH_BYTES {
-            bytes += wanted[length].bytes;
+        while length < BATCH.min(wanted.len()) && bytes + wanted[length].at_most <= BATCH_BYTES {
+            bytes += wanted[length].at_most;
             length += 1;
         }
         let (batch, rest) = wanted.split_at(length);
@@ -280,6 +283,11 @@ impl Reading<'_> {
                         self.take(*absorbed);
                         return Ok(());
                     }
+                    Judged::Refused(Refused::Fork, why) => {
+                        self.replay.fork(seq);
+                        self.forked.push((seq, in_words(&why)));
+                        return Ok(());
+                    }
                     Judged::Refused(Refused::Stop, why) => {
                         self.damaged(seq, in_words(&why));
                         return Ok(());
@@ -328,6 +336,12 @@ impl Reading<'_> {
 
     fn take(&mut self, absorbed: Absorbed) {
         self.settle(&absorbed);
+        // If there was a fork, it has ended it.
+        for (seq, why) in self.forked.drain(..) {
+            let note =
+                format!("ledger entry {seq} does not fit, and the root key has voided it: {why}");
+            self.report.notes.push(note);
+        }
         if let Some(head) = self.replay.head() {
             self.hashes.insert(head.seq, head.hash);
         }
@@ -370,6 +384,9 @@ impl Reading<'_> {
         for (seq, what) in std::mem::take(&mut self.unread) {
             self.damaged(seq, what);
         }
+        for (seq, what) in std::mem::take(&mut self.forked) {
+            self.damaged(seq, what);
+        }
         let (visible, retired): (Vec<_>, Vec<_>) = self
             .archives
             .into_iter()
@@ -396,7 +413,7 @@ pub fn root_of_copy(ledger: &LedgerId, catalog: &Catalog) -> Result<Option<Publi
 }
 
 fn too_long() -> String {
-    format!("it is longer than {MAX_ENTRY_BYTES} bytes, as no entry is")
+    format!("it is longer than its listing says, or than {MAX_ENTRY_BYTES} bytes, as no entry is")
 }
 
 /// What the store has under these numbers, in their order.
@@ -432,8 +449,7 @@ mod tests {
             .zip(bytes)
             .map(|(seq, bytes)| Wanted {
                 seq,
-                at_most: MAX_ENTRY_BYTES,
-                bytes: *bytes,
+                at_most: *bytes,
             })
             .collect();
         batches(&wanted).into_iter().map(<[Wanted]>::len).collect()

@@ -26,7 +26,7 @@ impl Replay {
         if self.archives.contains_key(&id) {
             return inconsistent("its id was archived before");
         }
-        if self.retired.contains(&id) && !self.lacks_some() {
+        if self.retired.contains_key(&id) && !self.lacks_some() {
             return Err(Refusal::Retired { archive: id });
         }
         if archive.slot > archive.date {
@@ -54,7 +54,7 @@ impl Replay {
                 match self.archives.get(&parent) {
                     // It may stand in an entry that is lost, and so may its retire be undone.
                     None if self.lacks_some() => {}
-                    Some(_) if self.retired.contains(&parent) && !self.lacks_some() => {
+                    Some(_) if self.retired.contains_key(&parent) && !self.lacks_some() => {
                         return Err(Refusal::RetiredParent {
                             archive: id,
                             parent,

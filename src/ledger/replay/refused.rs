@@ -4,9 +4,9 @@
 //! A damaged entry must never be taken for that: what it archived would be nobody's.
 
 use super::Replay;
-use crate::ledger::body::decode_body;
 use crate::ledger::error::Refusal;
-use crate::ledger::signature::{split, verify};
+use crate::ledger::key::PublicKey;
+use crate::ledger::signature::{Check, open};
 use crate::model::LedgerId;
 
 /// What a refused object is.
@@ -16,8 +16,10 @@ pub enum Refused {
     Litter,
     /// It may be an entry of this ledger that was damaged. Nothing is written after it.
     Suspect,
-    /// A key of the ledger has signed it and it does not fit, or what comes before it is not known:
-    /// nothing after it can be told true from false.
+    /// A key of the ledger has signed it and it does not fit. Nothing after it can be told true from false,
+    /// unless the root key voids it.
+    Fork,
+    /// What comes before it is not known: nothing after it can be told true from false.
     Stop,
 }
 
@@ -30,8 +32,16 @@ const BEGINNING: &[u8] = br#"{""#;
 impl Replay {
     /// What an object is that was refused so.
     pub fn what_is(&self, object: &[u8], refusal: &Refusal) -> Refused {
-        if refusal.was_signed() || matches!(refusal, Refusal::Gap { .. } | Refusal::Newer { .. }) {
+        if matches!(
+            refusal,
+            Refusal::Gap { .. }
+                | Refusal::AfterLost { .. }
+                | Refusal::Newer { .. }
+                | Refusal::TooFar { .. }
+        ) {
             Refused::Stop
+        } else if refusal.was_signed() {
+            Refused::Fork
         } else if self.bears_a_signature(object) || !self.may_be_ours(object) {
             Refused::Litter
         } else {
@@ -40,12 +50,15 @@ impl Replay {
     }
 
     /// Whether a key that ever had a role here has signed just these bytes: an entry of another place,
-    /// or one of a key that was withdrawn, and nothing that was damaged.
+    /// one of a key that was withdrawn, or none at all, and nothing that was damaged.
     fn bears_a_signature(&self, object: &[u8]) -> bool {
-        let Ok((body, signature)) = split(object) else {
-            return false;
-        };
-        decode_body(body).is_ok_and(|entry| verify(&entry, body, signature, &self.ever).is_ok())
+        self.signer_of(object).is_some()
+    }
+
+    /// The key that has signed an object, of all that ever had a role here.
+    pub fn signer_of(&self, object: &[u8]) -> Option<&PublicKey> {
+        let signed = open(object, &self.ever, Check::Check).ok()?;
+        Some(&self.ever[signed.by])
     }
 
     /// The ledger's id stands twice in every entry, far from each other, so that one rotten place leaves

@@ -3,12 +3,10 @@
 use super::Replay;
 use crate::ledger::error::Refusal;
 use crate::model::ArchiveId;
-use crate::model::entry::RetireEntry;
 
 impl Replay {
     /// Every visible archive keeps all that it builds on: its send parent is never retired without it.
-    pub(super) fn check_retire(&self, retire: &RetireEntry) -> Result<(), Refusal> {
-        let list = &retire.archives;
+    pub(super) fn check_retire(&self, list: &[ArchiveId]) -> Result<(), Refusal> {
         if list.is_empty() {
             return Err(Refusal::RetireList("is empty"));
         }
@@ -19,7 +17,7 @@ impl Replay {
             // What was retired, revived or retired with it in a lost entry can't be told.
             return Ok(());
         }
-        if let Some(archive) = list.iter().find(|id| self.retired.contains(id)) {
+        if let Some(archive) = list.iter().find(|id| self.retired.contains_key(id)) {
             return Err(Refusal::RetiredTwice { archive: *archive });
         }
         let goes = |id: &ArchiveId| list.binary_search(id).is_ok();

@@ -3,22 +3,25 @@
 use super::Replay;
 use crate::ledger::error::Refusal;
 use crate::model::ArchiveId;
-use crate::model::entry::ReviveEntry;
 
 impl Replay {
     /// What is revived was archived and is retired, builds on nothing that stays retired, and has a
     /// date that no visible archive has taken since.
-    pub(super) fn check_revive(&self, revive: &ReviveEntry) -> Result<(), Refusal> {
-        let list = &revive.archives;
+    pub(super) fn check_revive(&self, list: &[ArchiveId]) -> Result<(), Refusal> {
+        // No writer has missed the entry that says so, whatever is lost by now.
+        if let Some(archive) = list.iter().find(|id| self.is_deleted(id)) {
+            return Err(Refusal::RevivedLate { archive: *archive });
+        }
+        self.check_brought_back(list)
+    }
+
+    /// The same for what the root key brings back, be its deletion begun or not.
+    pub(super) fn check_brought_back(&self, list: &[ArchiveId]) -> Result<(), Refusal> {
         if list.is_empty() {
             return Err(Refusal::ReviveList("is empty"));
         }
         if !list.is_sorted_by(|one, next| one < next) {
             return Err(Refusal::ReviveList("is not sorted, or names one twice"));
-        }
-        // No writer has missed the entry that says so, whatever is lost by now.
-        if let Some(archive) = list.iter().find(|id| self.is_deleted(id)) {
-            return Err(Refusal::RevivedLate { archive: *archive });
         }
         // By date first, so two of one date are neighbours.
         if let Some([archive, other]) = list
@@ -36,7 +39,7 @@ impl Replay {
         for archive in list {
             let archive = *archive;
             let known = match self.archives.get(&archive) {
-                Some(known) if self.retired.contains(&archive) => known,
+                Some(known) if self.retired.contains_key(&archive) => known,
                 _ => return Err(Refusal::NotRetired { archive }),
             };
             if let Some(parent) = known.send_parent

@@ -14,6 +14,7 @@ mod refused;
 mod retire;
 mod revive;
 mod rotate;
+mod undo;
 mod void;
 
 /// A writer with its keys, and the ledger that it has written so far.
@@ -170,6 +171,14 @@ impl Ledger {
         let mut line = to_canonical(&value).unwrap();
         line.push(b'\n');
         sign(&line, &self.writer).unwrap()
+    }
+
+    /// Any line under the writer's signature, which calls it the next entry of that kind.
+    fn signed_unread(&self, line: &[u8], kind: &str) -> Vec<u8> {
+        let comment = format!("coldchain {ID} {} {kind}", self.head().seq);
+        let untrusted = "coldchain ledger entry";
+        let signature = self.writer.sign(line, untrusted, &comment, "a test's line");
+        [line, signature.unwrap().as_bytes()].concat()
     }
 
     fn trust(&self) -> Trust {

@@ -1,7 +1,7 @@
 //! What is certainly no entry of the ledger, and what may be a damaged one.
 
 use super::*;
-use crate::model::entry::{KeyGrant, RotateEntry};
+use crate::model::entry::{FURTHEST, KeyGrant, RotateEntry};
 
 /// What that object is under the next number.
 fn what_is(ledger: &Ledger, object: &[u8]) -> Refused {
@@ -75,6 +75,8 @@ fn an_entry_by_a_key_that_was_withdrawn_is_litter_and_by_one_that_nobody_knows_a
     let kind = EntryKind::Rotate(RotateEntry {
         keys,
         voids: Vec::new(),
+        retires: Vec::new(),
+        revives: Vec::new(),
     });
     let rotate = encode_body(&Entry { head, kind }).unwrap();
     ledger.objects.push(sign(&rotate, &ledger.root).unwrap());
@@ -91,11 +93,111 @@ fn an_entry_by_a_key_that_was_withdrawn_is_litter_and_by_one_that_nobody_knows_a
 fn a_fork_and_a_gap_stop_every_reader() {
     let ledger = Ledger::with_a_chain();
     let forked = ledger.changed(|body| body["prev"] = json!(Sha256([9; 32])));
-    assert_eq!(what_is(&ledger, &forked), Refused::Stop);
+    assert_eq!(what_is(&ledger, &forked), Refused::Fork);
     let after = ledger.changed(|body| body["seq"] = json!(6));
     let mut replay = ledger.replayed();
     let refusal = replay.absorb(6, &after).unwrap_err();
     assert_eq!(replay.what_is(&after, &refusal), Refused::Stop);
+}
+
+#[test]
+fn what_a_key_has_signed_that_is_no_entry_is_litter_and_not_a_damaged_one() {
+    let ledger = Ledger::with_a_chain();
+    for line in [
+        "\n".to_owned(),
+        "{}\n".to_owned(),
+        format!("{{\"ledger\":\"{ID}\"}}\n"),
+        format!("[{}0]\n", "0,".repeat(1000)),
+    ] {
+        let object = ledger.signed_unread(line.as_bytes(), "archive");
+        assert_eq!(what_is(&ledger, &object), Refused::Litter, "{line}");
+    }
+}
+
+#[test]
+fn lists_that_take_more_memory_than_their_text_have_a_limit() {
+    let ledger = Ledger::with_a_chain();
+    let refusal = |member: &str, list: Value| {
+        let object = ledger.changed(|body| body[member] = list);
+        ledger.refusal(&object)
+    };
+    let within = Value::from(vec![1_u64; usize::try_from(FURTHEST).unwrap()]);
+    assert!(matches!(
+        refusal("skips", within),
+        Refusal::OtherSkips { .. }
+    ));
+    let mut ledger_of_lines = Ledger::with_a_chain();
+    let beyond = vec!["1"; usize::try_from(FURTHEST).unwrap() + 1].join(",");
+    let body = String::from_utf8(ledger_of_lines.bodies.pop().unwrap()).unwrap();
+    let skips = format!("\"skips\":[{beyond}],\"source\"");
+    let skips = format!("\"skips\":[{beyond}],\"source\"");
+    let line = body.replace("\"source\"", &skips);
+    let refusal = ledger.refusal(&ledger.signed_unread(line.as_bytes(), "archive"));
+    assert!(refusal.to_string().contains("at most 10000"), "{refusal}");
+    // As many keys as nobody has.
+    let key = json!({"key": "RW", "roles": []});
+    let keys = json!({"keys": vec![key; 1001]});
+    let mut value: Value = serde_json::from_slice(&ledger.bodies[0]).unwrap();
+    value["open"] = keys;
+    let mut line = to_canonical(&value).unwrap();
+    line.push(b'\n');
+    let refusal = Replay::new(ledger.trust()).absorb(1, &ledger.signed_unread(&line, "open"));
+    let refusal = refusal.unwrap_err().to_string();
+    assert!(refusal.contains("at most 1000"), "{refusal}");
+}
+
+#[test]
+fn a_first_entry_that_is_longer_than_any_is_is_not_read() {
+    let ledger = Ledger::new();
+    let long = vec![b'['; usize::try_from(OPEN_BYTES).unwrap() + 1];
+    let refusal = Replay::new(ledger.trust()).absorb(1, &long).unwrap_err();
+    assert!(matches!(refusal, Refusal::OpenTooLong { .. }), "{refusal}");
+}
+
+#[test]
+fn a_number_that_is_far_beyond_the_last_is_no_entry_s() {
+    let ledger = Ledger::with_a_chain();
+    let furthest = 3 + FURTHEST;
+    let skips: Vec<u64> = (4..furthest).collect();
+    let object = ledger.changed(|body| {
+        body["seq"] = json!(furthest);
+        body["skips"] = json!(skips);
+    });
+    ledger.replayed().absorb(furthest, &object).unwrap();
+    for far in [furthest + 1, (1 << 53) - 1] {
+        let object = ledger.changed(|body| body["seq"] = json!(far));
+        for mut replay in [ledger.replayed(), {
+            let mut past = Replay::reading_past(ledger.trust());
+            for (seq, object) in (1..).zip(&ledger.objects) {
+                past.absorb(seq, object).unwrap();
+            }
+            past
+        }] {
+            let refusal = replay.absorb(far, &object).unwrap_err();
+            assert!(matches!(refusal, Refusal::TooFar { head: 3 }), "{refusal}");
+            assert_eq!(replay.what_is(&object, &refusal), Refused::Stop);
+        }
+    }
+}
+
+#[test]
+fn numbers_are_in_reach_as_far_as_no_gap_is_wider_than_an_entry_passes_over() {
+    for (numbers, head, reached) in [
+        (&[][..], 0, 0),
+        (&[1, 2, 3], 0, 3),
+        (&[FURTHEST], 0, 1),
+        (&[FURTHEST + 1], 0, 0),
+        (&[FURTHEST + 1], 1, 1),
+        (
+            &[1, 2, 2 + FURTHEST, 2 + 2 * FURTHEST, 3 + 3 * FURTHEST],
+            0,
+            4,
+        ),
+        (&[1, u64::MAX], 0, 1),
+        (&[1, u64::MAX], u64::MAX - 1, 2),
+    ] {
+        assert_eq!(within_reach(numbers, head), reached, "{numbers:?} {head}");
+    }
 }
 
 #[test]

@@ -181,10 +181,15 @@ fn a_retire_that_was_sorted_otherwise_after_it_was_signed_does_not_verify() {
         ledger.refusal(other.as_bytes()),
         Refusal::Unsigned { .. }
     ));
-    // The same ids in the same order, with a space.
+    // The same ids in the same order, with a space: also where a key has signed just that.
     let spaced = object.replace(&sorted, &sorted.replace(',', ", "));
     assert!(matches!(
         ledger.refusal(spaced.as_bytes()),
+        Refusal::Unsigned { .. }
+    ));
+    let (body, _) = split(spaced.as_bytes()).unwrap();
+    assert!(matches!(
+        ledger.refusal(&ledger.signed_unread(body, "retire")),
         Refusal::NotCanonical(_)
     ));
 }
@@ -204,11 +209,14 @@ fn a_retire_without_its_fields_is_refused() {
         value["retire"] = own;
         let mut line = to_canonical(&value).unwrap();
         line.push(b'\n');
-        // Nothing here signs such a line. A reader judges the fields before it looks at a signature.
+        // Nothing here signs such a line.
         assert!(sign(&line, &ledger.writer).is_err());
         let signed = ledger.object_of(entry_of(&ledger).kind);
         let (_, signature) = split(&signed).unwrap();
         let refusal = ledger.refusal(&[line.as_slice(), signature].concat());
+        assert!(matches!(refusal, Refusal::Unsigned { .. }), "{refusal}");
+        // Who has the key could.
+        let refusal = ledger.refusal(&ledger.signed_unread(&line, "retire"));
         assert!(matches!(refusal, Refusal::Fields(_)), "{refusal}");
     }
 }

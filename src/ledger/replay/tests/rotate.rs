@@ -21,6 +21,8 @@ impl Ledger {
             EntryKind::Rotate(RotateEntry {
                 keys,
                 voids: Vec::new(),
+                retires: Vec::new(),
+                revives: Vec::new(),
             }),
         )
     }
@@ -160,6 +162,8 @@ fn a_set_of_keys_that_is_none_is_refused() {
             EntryKind::Rotate(RotateEntry {
                 keys,
                 voids: Vec::new(),
+                retires: Vec::new(),
+                revives: Vec::new(),
             }),
         );
         let refusal = ledger.refusal(&object);

@@ -28,6 +28,8 @@ impl Ledger {
         let kind = EntryKind::Rotate(RotateEntry {
             keys: vec![root_grant(&self.root.public()), writer],
             voids: voids.to_vec(),
+            retires: Vec::new(),
+            revives: Vec::new(),
         });
         let head = self.head();
         sign(&encode_body(&Entry { head, kind }).unwrap(), &self.root).unwrap()
@@ -56,6 +58,8 @@ fn a_key_that_may_not_write_stops_no_writer() {
     let kind = EntryKind::Rotate(RotateEntry {
         keys: vec![root_grant(&ledger.root.public()), writer, only_prunes],
         voids: Vec::new(),
+        retires: Vec::new(),
+        revives: Vec::new(),
     });
     let head = ledger.head();
     let rotate = sign(&encode_body(&Entry { head, kind }).unwrap(), &ledger.root).unwrap();
@@ -85,14 +89,17 @@ fn the_root_key_voids_what_is_not_understood_by_its_number_and_nothing_else() {
     assert_eq!(numbers(&ledger.replayed()), [4, 5]);
     for voids in [&[3][..], &[4, 6], &[1, 4, 5]] {
         let refusal = ledger.refusal(&ledger.voiding(voids));
-        assert_eq!(refusal, Refusal::VoidsKnown);
+        assert!(matches!(refusal, Refusal::VoidsKnown { .. }));
         assert!(refusal.was_signed());
     }
     ledger.append(ledger.voiding(&[4]));
     assert_eq!(numbers(&ledger.replayed()), [5]);
     ledger.append(ledger.voiding(&[5]));
     assert!(numbers(&ledger.replayed()).is_empty());
-    assert_eq!(ledger.refusal(&ledger.voiding(&[5])), Refusal::VoidsKnown);
+    assert_eq!(
+        ledger.refusal(&ledger.voiding(&[5])),
+        Refusal::VoidsKnown { seq: 5 }
+    );
     let next = ledger.archive_object(full("2026-11-14", 9));
     ledger.replayed().absorb(8, &next).unwrap();
 }
