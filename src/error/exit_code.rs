@@ -137,7 +137,9 @@ impl Error {
             | Self::AttemptRetired { .. }
             | Self::StreamKnown { .. } => ExitCode::Failed,
             Self::Store(error) => match error.kind {
-                ErrorKind::Link | ErrorKind::NotAnObject => ExitCode::Integrity,
+                ErrorKind::Link | ErrorKind::NotAnObject | ErrorKind::TooLarge => {
+                    ExitCode::Integrity
+                }
                 _ => ExitCode::Failed,
             },
             Self::EntryRefused { .. }

@@ -35,10 +35,7 @@ pub fn sign(body: &[u8], key: &SigningKey) -> Result<Vec<u8>, LedgerError> {
 
 /// The body line with its newline, and the signature.
 pub fn split(object: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
-    let newline = object
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .ok_or(Refusal::Shape("it has no line"))?;
+    let newline = memchr::memchr(b'\n', object).ok_or(Refusal::Shape("it has no line"))?;
     Ok(object.split_at(newline + 1))
 }
 

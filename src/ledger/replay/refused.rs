@@ -3,6 +3,8 @@
 //! Whoever writes goes on after what is certainly not part of the ledger, and says so in the next entry.
 //! A damaged entry must never be taken for that: what it archived would be nobody's.
 
+use memchr::memmem;
+
 use super::Replay;
 use crate::ledger::error::Refusal;
 use crate::ledger::key::PublicKey;
@@ -66,23 +68,20 @@ impl Replay {
     /// and over is what a disk gives for something that it has lost.
     fn may_be_ours(&self, object: &[u8]) -> bool {
         let id = self.trust.ledger.to_string();
-        let names_this = object
-            .windows(id.len())
-            .any(|window| window == id.as_bytes());
-        let is_blank = object.windows(2).all(|pair| pair[0] == pair[1]);
+        let names_this = memmem::find(object, id.as_bytes()).is_some();
+        let is_blank = object.is_empty() || object[1..] == object[..object.len() - 1];
         names_this || is_blank || (object.starts_with(BEGINNING) && !names_a_ledger(object))
     }
 }
 
 /// Whether the bytes name a ledger in the form in which a body does.
 fn names_a_ledger(object: &[u8]) -> bool {
-    let at = object
-        .windows(LEDGER.len())
-        .position(|window| window == LEDGER);
+    let at = memmem::find(object, LEDGER);
     let Some(after) = at.map(|at| &object[at + LEDGER.len()..]) else {
         return false;
     };
-    let id = after.split(|byte| *byte == b'"').next();
+    // 32 digits, and the quote after them.
+    let id = after.get(..33).and_then(|id| id.strip_suffix(b"\""));
     id.and_then(|id| std::str::from_utf8(id).ok())
         .is_some_and(|id| id.parse::<LedgerId>().is_ok())
 }
