@@ -481,3 +481,68 @@ fn with_a_stolen_kit_a_machine_begins_anew_and_the_old_archives_are_read_by_the_
     let words = "restore home --date 2024-01-14 --stream $T/stream-2 --identity $T/identity-2 --yes --state-dir $T/new";
     ok(&machine.run(words));
 }
+
+/// What a version that knows format 1 alone makes of what the root key has undone. `COLDCHAIN_BEFORE` names its
+/// program; `scripts/soak before` builds it.
+#[test]
+fn the_version_of_before_reads_on_or_stops_and_deletes_nothing() {
+    let Some(before) = std::env::var_os("COLDCHAIN_BEFORE") else {
+        return;
+    };
+    // What it says of a ledger that the root key has rotated in format 2, on a machine with the kit and a
+    // writer's and pruner's key.
+    let look = |machine: &Machine, rebuilt: i32, told: &str| {
+        let objects = machine.objects("");
+        let run = |words: &str, stdin: &[u8]| {
+            let command = machine.command_of(&before, &format!("{words} --state-dir $T/before"));
+            let (mut command, input) = (command, machine.path("input"));
+            fs::write(&input, stdin).unwrap();
+            command.stdin(fs::File::open(&input).unwrap());
+            machine.run_command(&mut command)
+        };
+        let run_rebuild = run(
+            "catalog rebuild --store file://$T/store --identity $T/kit",
+            b"",
+        );
+        ends(&run_rebuild, rebuilt, "");
+        let said = format!("{}{}", run_rebuild.stdout, run_rebuild.stderr);
+        assert!(said.contains(told), "{said}");
+        for file in ["signing.key", "signing.pub", "signing.grant"] {
+            fs::copy(
+                machine.state().join(file),
+                machine.path("before").join(file),
+            )
+            .unwrap();
+        }
+        ends(&run("decide 2024-02-01", b""), 6, "");
+        for words in ["prune", "prune --yes-delete 2"] {
+            let run = run(words, b"");
+            assert_ne!(run.code, Some(0), "{}", run.stdout);
+        }
+        assert_eq!(machine.objects(""), objects, "it has deleted something");
+        run("list", b"").stdout
+    };
+
+    // A fork that was ended.
+    let machine = archived();
+    let thief = Thief::of(&machine);
+    thief.put(thief.archive(2, "2024-01-05", 1), |entry| {
+        entry.head.prev = Some(Sha256([9; 32]));
+    });
+    let key = thief.public();
+    ok(&machine.run(&format!(
+        "key rotate --kit $T/kit --source home --remove {key} --void 4"
+    )));
+    ok(&machine.run("key rotate --kit $T/kit --new-signing-key"));
+    ok(&feed(&machine, "2024-01-14", b'c'));
+    let listed = look(&machine, 6, "forked");
+    assert!(listed.contains("2024-01-07"), "{listed}");
+
+    // A deletion that was undone.
+    let machine = archived();
+    let config = fs::read_to_string(machine.path("config.toml")).unwrap();
+    machine.write_config(&format!("delete_after = \"0s\"\n{config}"));
+    take_all_away(&Thief::of(&machine));
+    ok(&machine.run("key rotate --kit $T/kit --new-signing-key --undelete"));
+    look(&machine, 6, "has format 2");
+}

@@ -130,3 +130,35 @@ pub(super) fn is_no_entry(error: &StoreError) -> bool {
                 | ErrorKind::NotAnObject
         )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::segment::MOST_SEGMENTS;
+    use crate::model::{SegmentRecord, Sha256};
+
+    #[test]
+    fn an_entry_has_room_for_as_many_segments_as_an_archive_may_have() {
+        let longest = SegmentRecord {
+            raw_bytes: 1 << 30,
+            sealed_bytes: (1 << 30) + (1 << 24),
+            sha256: Sha256([0xff; 32]),
+        };
+        let line = serde_json::to_vec(&longest).unwrap().len() as u64 + 1;
+        assert!(line * u64::from(MOST_SEGMENTS) + (1 << 20) < MAX_ENTRY_BYTES);
+    }
+
+    #[test]
+    fn numbers_that_are_far_beyond_the_others_are_told_and_left_alone() {
+        let far = u64::MAX >> 11;
+        let numbers = Numbers::of(vec![far, 2, 1, 2, far - 1], 0);
+        assert_eq!(numbers.near, [1, 2]);
+        assert_eq!(numbers.far, Some((far - 1, 2)));
+        let told = numbers.told().unwrap();
+        assert!(told.starts_with("2 objects have a number"), "{told}");
+        assert_eq!(Numbers::of(vec![3, 1], 0).told(), None);
+        // What was seen committed lies before what may follow it.
+        let numbers = Numbers::of(vec![20_000], 15_000);
+        assert_eq!((&numbers.near[..], numbers.far), (&[20_000][..], None));
+    }
+}

@@ -11,6 +11,7 @@ use crate::engine::archive::Job;
 use crate::engine::attempt::InHand;
 use crate::engine::line::Line;
 use crate::error::Error;
+use crate::model::segment::MOST_SEGMENTS;
 use crate::model::{SegmentRecord, Sha256, keys};
 use crate::progress::Event;
 use crate::seal::{SealError, Sealed, SealedSegment, SelfCheck};
@@ -117,6 +118,12 @@ impl Upload<'_, '_> {
         }
         let source = self.job.source;
         let id = &self.attempt.id;
+        if segment.index >= MOST_SEGMENTS {
+            return Err(Error::ManySegments {
+                archive: *id,
+                segment_bytes: self.attempt.segment_bytes,
+            });
+        }
         let key = keys::segment(&source.row.directory, id, segment.index, &segment.sha256);
         let record = SegmentRecord {
             raw_bytes: segment.raw_bytes,

@@ -67,6 +67,7 @@ impl Error {
             | Self::RootKey(_)
             | Self::NeverKey(_)
             | Self::NoRetired { .. }
+            | Self::ManySegments { .. }
             | Self::AsOfHere(_)
             | Self::AsOfSeveral { .. }
             | Self::AsOf(_)

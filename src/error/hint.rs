@@ -299,6 +299,9 @@ impl Error {
                 "nothing was stored; `coldchain key rotate --kit FILE --new-signing-key` makes a key and what belongs to it"
             }
             Self::NotOpened(_) => "archive it once, which opens it, and run this again",
+            Self::ManySegments { .. } => {
+                "nothing was committed; set a larger `segment_size` for the source, up to \"1GiB\", and run again with --full"
+            }
             Self::BroughtBack { .. } => {
                 "nothing more of it was deleted; run `coldchain prune` again"
             }

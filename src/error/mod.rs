@@ -16,6 +16,7 @@ use crate::kit::KitFault;
 use crate::ledger::{LedgerError, Refusal as EntryRefusal};
 use crate::model::entry::Role;
 use crate::model::ids::IdError;
+use crate::model::segment::MOST_SEGMENTS;
 use crate::model::size::Bytes;
 use crate::model::{ArchiveId, SourceName, Tier, Uuid};
 use crate::owned::Untrusted;
@@ -582,6 +583,14 @@ pub enum Error {
     /// A key was to be removed that was never there.
     #[error("no ledger here has ever had the key {0}")]
     NeverKey(String),
+    /// An archive has too many segments for a ledger entry.
+    #[error("the archive {archive} has more than {MOST_SEGMENTS} segments of {}", Bytes(*segment_bytes))]
+    ManySegments {
+        /// The archive.
+        archive: ArchiveId,
+        /// Raw bytes of a segment.
+        segment_bytes: u64,
+    },
     /// A chain was to be deleted that the root key has brought back.
     #[error(
         "the chain of {chain} of {source_name} was brought back by the root key while it was being deleted"

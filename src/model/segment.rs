@@ -10,6 +10,9 @@ pub const FRAME_BYTES: u64 = 4 << 20;
 /// Raw bytes of a segment unless configured otherwise: 128 MiB.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 128 << 20;
 
+/// The most segments of an archive: its ledger entry names each, and has a limit.
+pub const MOST_SEGMENTS: u32 = 500_000;
+
 /// One segment: an archive's list of these, in order, is its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRecord {
