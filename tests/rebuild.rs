@@ -207,6 +207,7 @@ fn a_rebuild_only_reads_the_store() {
         config: None,
         unfinished: Unfinished::Keep,
         included: &[],
+        as_of: None,
     };
     let world = World {
         stores,

@@ -229,6 +229,7 @@ fn rebuilt(count: u64, old: Old) -> Rebuilt {
         config: None,
         unfinished: Unfinished::Keep,
         included: &[],
+        as_of: None,
     };
     let (begun, computed) = (Instant::now(), computing());
     let rebuilt = rebuild(&rebuilding, World::real(&Quiet)).unwrap();

@@ -546,3 +546,62 @@ fn the_version_of_before_reads_on_or_stops_and_deletes_nothing() {
     ok(&machine.run("key rotate --kit $T/kit --new-signing-key --undelete"));
     look(&machine, 6, "has format 2");
 }
+
+#[test]
+fn an_entry_of_extremes_costs_no_memory_and_stops_nobody_who_reads() {
+    let machine = archived();
+    let thief = Thief::of(&machine);
+    let most = (1_u64 << 53) - 1;
+    let mut kind = thief.archive(2, "2030-01-01", 8);
+    let EntryKind::Archive(archive) = &mut kind else {
+        panic!("no archive");
+    };
+    archive.segment_size = most;
+    archive.raw_bytes = most;
+    archive.sealed_bytes = most;
+    archive.segments[0].raw_bytes = most;
+    archive.segments[0].sealed_bytes = most;
+    thief.put(kind, |_| {});
+    let mut kind = thief.archive(2, "9999-12-31", 9);
+    if let EntryKind::Archive(archive) = &mut kind {
+        archive.retain_until = Some("9999-12-31T23:59:59Z".parse().unwrap());
+    }
+    thief.put(kind, |entry| {
+        entry.head.made_at = "9999-12-31T23:59:59Z".parse().unwrap();
+    });
+    ends(&feed(&machine, "2024-01-14", b'c'), 2, "key show --entries");
+    let restore = "restore home --stream $T/stream --identity $T/kit --yes --date";
+    for (words, code) in [
+        ("list", 0),
+        ("list --all --json", 0),
+        ("plan 9999-12-31", 0),
+        ("plan 2024-01-14 --until 2025-01-01", 0),
+        ("show 9999-12-31", 0),
+        ("key show --entries", 0),
+        ("restore home --plan", 0),
+        ("restore home --date 2030-01-01 --plan", 0),
+        ("thaw home --status", 0),
+        ("prune", 6),
+        ("verify", 6),
+        ("catalog check", 6),
+        (&format!("{restore} 2030-01-01"), 6),
+        (&format!("{restore} 2024-01-07"), 0),
+    ] {
+        let run = machine.run(words);
+        assert_eq!(
+            run.code,
+            Some(code),
+            "{words}: {}{}",
+            run.stdout,
+            run.stderr
+        );
+    }
+    ends(
+        &machine.run(&format!(
+            "{} 2030-01-01",
+            restore.replace("$T/stream", "$T/another")
+        )),
+        6,
+        "no segment has more than",
+    );
+}

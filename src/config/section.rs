@@ -12,9 +12,9 @@ use super::error::{ConfigError, Fault, Unknown};
 use super::size;
 use crate::model::SourceName;
 use crate::model::ids::parse_date;
-use crate::model::segment::FRAME_BYTES;
+use crate::model::segment::{FRAME_BYTES, LARGEST_SEGMENT_BYTES};
 
-const SEGMENT_BYTES: RangeInclusive<u64> = 16 << 20..=1 << 30;
+const SEGMENT_BYTES: RangeInclusive<u64> = 16 << 20..=LARGEST_SEGMENT_BYTES;
 
 /// The file.
 #[derive(Clone, Copy)]

@@ -8,8 +8,9 @@ use crate::catalog::SegmentRow;
 use crate::engine::source::OpenSource;
 use crate::error::Error;
 use crate::model::entry::ArchiveEntry;
+use crate::model::segment::LARGEST_SEGMENT_BYTES;
 use crate::model::{ArchiveId, SegmentRecord, Sha256, keys};
-use crate::plan::memory::fetched_at_once;
+use crate::plan::memory::{fetched_at_once, longest_sealed};
 use crate::store::{ErrorKind, Locator, Store};
 
 /// A segment that is needed.
@@ -125,6 +126,14 @@ pub(super) fn fetch(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error
 
 fn fetch_once(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
     let record = &wanted.record;
+    // It is held whole: who has signed a larger one wants the memory, and nothing else.
+    let longest = longest_sealed(LARGEST_SEGMENT_BYTES);
+    if record.sealed_bytes > longest {
+        return Err(wanted.damaged(format!(
+            "its ledger entry says that it has {} bytes, and no segment has more than {longest}",
+            record.sealed_bytes
+        )));
+    }
     let sealed = match store.get(&wanted.locator, record.sealed_bytes) {
         Ok(sealed) => sealed,
         Err(error) if error.is_not_found() => return Err(wanted.damaged("it is missing")),

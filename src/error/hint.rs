@@ -187,7 +187,7 @@ impl Error {
                 "a full can be asked for on another date"
             }
             Self::Refused(Refusal::BeforeNewest { .. }) => {
-                "archives are made in the order of their dates"
+                "archives are made in the order of their dates; if that one is nobody's here, `coldchain key show --entries` tells who has signed it, and docs/keys.md what to do"
             }
             Self::Refused(Refusal::BeforeUnfinished { .. }) => {
                 "run it for that date or a later one: what is stored of that archive is gone on with"

@@ -10,6 +10,9 @@ pub const FRAME_BYTES: u64 = 4 << 20;
 /// Raw bytes of a segment unless configured otherwise: 128 MiB.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 128 << 20;
 
+/// The most raw bytes that a segment may be configured to have: 1 GiB.
+pub const LARGEST_SEGMENT_BYTES: u64 = 1 << 30;
+
 /// The most segments of an archive: its ledger entry names each, and has a limit.
 pub const MOST_SEGMENTS: u32 = 500_000;
 

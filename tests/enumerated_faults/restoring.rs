@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coldchain::btrfs::identity;
-use coldchain::engine::{Afterwards, AtOnce, OpenSource, Restoring, plan_details, restore};
+use coldchain::engine::{Afterwards, AtOnce, OpenSource, Restoring, Which, plan_details, restore};
 use coldchain::error::Error;
 use coldchain::interrupt::Interrupt;
 use coldchain::model::{SubvolumeIdentity, Tier};
@@ -73,7 +73,7 @@ impl Chain {
         let lab = &self.lab;
         let mut catalog = lab.catalog().watched(Arc::clone(faults) as _);
         let config = &lab.config.sources[0];
-        let (plan, _) = plan_details(config, None, &catalog)?;
+        let (plan, _) = plan_details(config, None, Which::Visible, &catalog)?;
         let row = catalog.source(&config.name)?.unwrap();
         let store = FaultyStore::new(Arc::clone(&lab.store), Arc::clone(faults));
         let source = OpenSource {

@@ -102,6 +102,7 @@ impl Life<'_> {
             config: None,
             unfinished: Unfinished::Keep,
             included: &[],
+            as_of: None,
         };
         let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&self.lab.store)));
         let world = World {

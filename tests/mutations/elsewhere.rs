@@ -86,6 +86,7 @@ impl Shelf {
             config: None,
             unfinished: Unfinished::Keep,
             included: &[],
+            as_of: None,
         };
         let world = World {
             stores,

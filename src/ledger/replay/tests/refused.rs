@@ -130,7 +130,6 @@ fn lists_that_take_more_memory_than_their_text_have_a_limit() {
     let beyond = vec!["1"; usize::try_from(FURTHEST).unwrap() + 1].join(",");
     let body = String::from_utf8(ledger_of_lines.bodies.pop().unwrap()).unwrap();
     let skips = format!("\"skips\":[{beyond}],\"source\"");
-    let skips = format!("\"skips\":[{beyond}],\"source\"");
     let line = body.replace("\"source\"", &skips);
     let refusal = ledger.refusal(&ledger.signed_unread(line.as_bytes(), "archive"));
     assert!(refusal.to_string().contains("at most 10000"), "{refusal}");
