@@ -27,6 +27,7 @@
 //! - [`kit`]: the recovery kit, read and brought up to date.
 //! - [`engine`]: backup, `decide`, prune, verify, thaw and restore; where the edges meet.
 //! - [`progress`]: what happens, as events: bars, JSON lines, or nothing.
+//! - [`printing`]: all that reaches stdout and stderr, with nothing in it that a terminal obeys.
 //! - [`interrupt`]: SIGINT and SIGTERM, and how a run is ended by them.
 //! - [`error`]: what ends a command, its hint, and the exit codes.
 //! - [`owned`]: opening config, kits and state directory, if nobody else can change them.
@@ -47,6 +48,7 @@ pub mod ledger;
 pub mod model;
 pub mod owned;
 pub mod plan;
+pub mod printing;
 pub mod progress;
 pub mod seal;
 pub mod store;

@@ -1,7 +1,5 @@
 //! Parse, run, print the error chain, exit.
 
-use std::error::Error as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Once;
 
@@ -10,7 +8,7 @@ use coldchain::allocator;
 use coldchain::cli::{Cli, Command};
 use coldchain::error::Error;
 use coldchain::interrupt;
-use coldchain::model::quoted::told;
+use coldchain::printing;
 
 fn main() -> ExitCode {
     allocator::give_back_large_buffers();
@@ -35,35 +33,5 @@ fn main() -> ExitCode {
 /// Says why the program ends: once, although a run may end by itself just when a signal ends it.
 fn report(error: &Error, json: bool) {
     static SAID: Once = Once::new();
-    SAID.call_once(|| say(error, json));
-}
-
-fn say(error: &Error, json: bool) {
-    let mut causes = Vec::new();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        causes.push(next.to_string());
-        cause = next.source();
-    }
-    if json {
-        let message = std::iter::once(error.to_string())
-            .chain(causes)
-            .collect::<Vec<_>>()
-            .join(": ");
-        let code = error.exit_code() as u8;
-        let _ = writeln!(
-            std::io::stderr(),
-            "{}",
-            serde_json::json!({"error": {"code": code, "message": message, "hint": error.hint()}})
-        );
-        return;
-    }
-    // What stores and programs say is told, and commands no terminal.
-    let _ = writeln!(std::io::stderr(), "error: {}", told(&error.to_string()));
-    for cause in causes {
-        let _ = writeln!(std::io::stderr(), "caused by: {}", told(&cause));
-    }
-    if let Some(hint) = error.hint() {
-        let _ = writeln!(std::io::stderr(), "hint: {hint}");
-    }
+    SAID.call_once(|| printing::last_words(error, json));
 }

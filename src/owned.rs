@@ -9,13 +9,15 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, fstatfs, openat, readlinkat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
+
+use crate::model::shell;
 
 /// As many links as the kernel follows.
 const MOST_LINKS: usize = 40;
@@ -275,17 +277,12 @@ fn file_system(file: impl AsFd) -> u64 {
 
 /// A path as a shell takes it.
 fn shell_word(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(&byte);
-    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
-        return text.into_owned();
-    }
-    let quoted = format!("'{}'", text.replace('\'', "'\\''"));
-    if text.starts_with('-') {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.starts_with(b"-") {
         // No option.
-        return format!("./{quoted}");
+        return format!("./{}", shell::quoted(bytes));
     }
-    quoted
+    shell::word(bytes)
 }
 
 #[cfg(test)]
@@ -311,6 +308,7 @@ mod tests {
             ("/media/my stick/kit", "'/media/my stick/kit'"),
             ("it's $(reboot)", "'it'\\''s $(reboot)'"),
             ("-rf", "./'-rf'"),
+            ("/kit\u{1b}[2J\nerror: x", "$'/kit\\x1b[2J\\nerror: x'"),
         ] {
             let told = hint(path, writable, false);
             assert!(told.ends_with(&format!("`chmod go-w {word}`")), "{told}");

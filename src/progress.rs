@@ -1,12 +1,12 @@
 //! What happens during a long run, as events; shown as bars on a terminal, as JSON lines, or not at all.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
 use crate::model::{ArchiveId, SourceName};
+use crate::printing::{event_json, event_json_aside, say, warn};
 
 mod bar;
 
@@ -202,11 +202,6 @@ pub trait Observer: Sync {
     }
 }
 
-/// Writes a line to stderr. A full disk behind it must not end the archive in hand.
-fn say(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
-}
-
 /// Takes note of warnings alone.
 #[derive(Debug)]
 pub struct Quiet;
@@ -214,7 +209,7 @@ pub struct Quiet;
 impl Observer for Quiet {
     fn event(&self, event: Event) {
         if let Event::Warning { source, message } = event {
-            say(format_args!("warning: {source}: {message}"));
+            warn(format_args!("{source}: {message}"));
         }
     }
 }
@@ -302,7 +297,7 @@ pub struct JsonAside;
 impl Observer for JsonAside {
     fn event(&self, event: Event) {
         if let Some(line) = event.to_json() {
-            say(format_args!("{line}"));
+            event_json_aside(&line);
         }
     }
 }
@@ -314,8 +309,7 @@ pub struct JsonLines;
 impl Observer for JsonLines {
     fn event(&self, event: Event) {
         if let Some(line) = event.to_json() {
-            // Whoever reads along may go away; the archive must not fail for that.
-            let _ = writeln!(std::io::stdout().lock(), "{line}");
+            event_json(&line);
         }
     }
 }

@@ -11,6 +11,7 @@ use super::children;
 use super::error::BtrfsError;
 use super::sys;
 use super::tools::Tools;
+use crate::model::Line;
 
 /// How much of the end of stderr is kept. `btrfs receive` may print a line per file.
 const STDERR_KEPT: usize = 64 << 10;
@@ -193,15 +194,7 @@ fn readable(stderr: &[u8]) -> String {
         .map(|line| line.strip_prefix("ERROR: ").unwrap_or(line).trim())
         // `btrfs receive -C` says that it does what it was told.
         .filter(|line| !line.is_empty() && !line.starts_with("Chroot to "))
-        .map(|line| {
-            line.chars()
-                .flat_map(|c| {
-                    let escaped = c.is_control().then(|| c.escape_default());
-                    let plain = (!c.is_control()).then_some(c);
-                    escaped.into_iter().flatten().chain(plain)
-                })
-                .collect()
-        })
+        .map(|line| Line(line).to_string())
         .collect();
     lines.join("; ")
 }

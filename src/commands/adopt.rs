@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use super::load;
-use super::output::{answer, answer_json};
+use super::output::{answer_json, answer_lines};
 use crate::cli::{Adopt, Everywhere};
 use crate::engine::{World, adopt};
 use crate::error::Error;
+use crate::printing::{shown, warn};
 use crate::progress::Quiet;
 
 pub(super) fn run(args: &Adopt, everywhere: &Everywhere) -> Result<(), Error> {
@@ -19,23 +20,23 @@ pub(super) fn run(args: &Adopt, everywhere: &Everywhere) -> Result<(), Error> {
     let adopted = adopt(&config, source, &args.directory, world)?;
     if everywhere.json {
         return answer_json(&json!({
-            "source": source.name, "date": adopted.date, "path": adopted.path,
+            "source": source.name, "date": adopted.date, "path": shown(&adopted.path),
             "adopted": adopted.news, "warning": adopted.warning,
         }));
     }
     if let Some(warning) = &adopted.warning {
-        eprintln!("warning: {}: {warning}", source.name);
+        warn(format_args!("{}: {warning}", source.name));
     }
     if everywhere.quiet {
         return Ok(());
     }
     let path = adopted.path.display();
     let (name, date) = (&source.name, adopted.date);
-    answer(&if adopted.news {
+    answer_lines([if adopted.news {
         format!(
-            "{name}: the next archive goes on from {path}, as {date}; keep it until that is made\n"
+            "{name}: the next archive goes on from {path}, as {date}; keep it until that is made"
         )
     } else {
-        format!("{name}: the next archive goes on from {path} anyway: nothing was changed\n")
-    })
+        format!("{name}: the next archive goes on from {path} anyway: nothing was changed")
+    }])
 }

@@ -1,11 +1,10 @@
 //! `coldchain backup`: the nightly command.
 
-use std::io::{IsTerminal, Write as _};
 use std::time::Instant;
 
 use serde_json::json;
 
-use super::output::{answer, answer_json};
+use super::output::{answer, answer_json, answer_lines};
 use super::{date_or_today, load_for_the_night, plan, sources, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source, StoreConfig};
@@ -13,6 +12,7 @@ use crate::engine::{self, Asked, Made, Outcome, StateDir, World};
 use crate::error::{Error, in_words};
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe};
+use crate::printing;
 use crate::progress::{Bars, Event, JsonLines, Observer, Quiet, Verbose};
 use crate::store::{RateLimit, Store};
 
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
             Ok(outcome) => {
                 if !everywhere.json && !everywhere.quiet {
                     // What can't be said must not cost the other sources their night.
-                    said = said.and(answer(&line(source, asked, &outcome)));
+                    said = said.and(answer_lines(lines(source, asked, &outcome)));
                 }
                 if let Outcome::Archived {
                     later: Some(later), ..
@@ -127,15 +127,7 @@ pub(super) fn end(
     }
     if !everywhere.json {
         for (source, error) in &errors {
-            let _ = writeln!(
-                std::io::stderr(),
-                "error: {}: {}",
-                source.name,
-                in_words(error)
-            );
-            if let Some(hint) = error.hint() {
-                let _ = writeln!(std::io::stderr(), "hint: {hint}");
-            }
+            printing::failure(&source.name, error);
         }
     }
     stopped?;
@@ -171,30 +163,33 @@ pub(super) fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
         Box::new(JsonLines)
     } else if everywhere.verbose {
         Box::new(Verbose)
-    } else if !everywhere.quiet && std::io::stderr().is_terminal() {
+    } else if !everywhere.quiet && printing::stderr_is_terminal() {
         Box::new(Bars::default())
     } else {
         Box::new(Quiet)
     }
 }
 
-fn line(source: &Source, asked: Asked, outcome: &Outcome) -> String {
+fn lines(source: &Source, asked: Asked, outcome: &Outcome) -> Vec<String> {
+    let of_one = |made: &Made| {
+        format!(
+            "{}: {}: archived, {}, {} raw, {} stored: {}",
+            source.name,
+            made.archive.date,
+            made.archive.kind,
+            Bytes(made.raw_bytes),
+            Bytes(made.sealed_bytes),
+            made.reason,
+        )
+    };
     match outcome {
         Outcome::NothingDue { reason } => {
-            format!("{}: {}: nothing due: {reason}\n", source.name, asked.date)
+            vec![format!(
+                "{}: {}: nothing due: {reason}",
+                source.name, asked.date
+            )]
         }
-        Outcome::Archived { archives, .. } => archives.iter().fold(String::new(), |lines, made| {
-            lines
-                + &format!(
-                    "{}: {}: archived, {}, {} raw, {} stored: {}\n",
-                    source.name,
-                    made.archive.date,
-                    made.archive.kind,
-                    Bytes(made.raw_bytes),
-                    Bytes(made.sealed_bytes),
-                    made.reason,
-                )
-        }),
+        Outcome::Archived { archives, .. } => archives.iter().map(of_one).collect(),
     }
 }
 

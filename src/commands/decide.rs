@@ -1,6 +1,6 @@
 //! `coldchain decide`: btrsend's protocol. stdout carries the answer and nothing else.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use super::{load_for_the_night, today};
 use crate::cli::{Decide, Everywhere};
@@ -9,6 +9,7 @@ use crate::engine::{self, Asked, Outcome, Stdin, Wanted, World};
 use crate::error::Error;
 use crate::model::ids::parse_date;
 use crate::plan::{DateOverride, Request};
+use crate::printing;
 use crate::progress::{Observer, Quiet, Verbose};
 
 pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
@@ -49,7 +50,10 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
         }),
         Outcome::NothingDue { reason } => {
             if everywhere.verbose {
-                eprintln!("{}: {date}: nothing due: {reason}", source.name);
+                printing::say(format_args!(
+                    "{}: {date}: nothing due: {reason}",
+                    source.name
+                ));
             }
             Ok(())
         }
@@ -59,13 +63,10 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
 
 /// Whoever reads this starts `btrfs send` on it, so it has to be out before anything is read.
 fn say(wanted: Wanted) -> Result<(), Error> {
-    let mut stdout = std::io::stdout().lock();
     match wanted {
-        Wanted::Full => writeln!(stdout, "c"),
-        Wanted::Incremental(date) => writeln!(stdout, "i {date}"),
+        Wanted::Full => printing::reply(format_args!("c")),
+        Wanted::Incremental(date) => printing::reply(format_args!("i {date}")),
     }
-    .and_then(|()| stdout.flush())
-    .map_err(|source| Error::file("write to", "stdout", source))
 }
 
 fn one_source<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Source, Error> {

@@ -14,6 +14,8 @@ use crate::engine::{
     NOT_IN_KIT, StateDir, StoreReport, World, doctor, is_in_kit, secrets_in_reach,
 };
 use crate::error::Error;
+use crate::model::Line;
+use crate::printing::warn;
 use crate::progress::{Observer, Quiet, Verbose};
 use crate::store::Verdict;
 
@@ -35,7 +37,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
                 .chain(warnings_of_secrets(&config))
                 .chain(warnings_of_kits(&config))
             {
-                eprintln!("warning: {warning}");
+                warn(warning);
             }
         }
     }
@@ -115,10 +117,14 @@ fn in_words(reports: &[StoreReport]) -> String {
     let width = width.unwrap_or_default();
     let mut text = String::new();
     for report in reports {
-        let _ = writeln!(text, "{}: {}", report.name, report.url);
+        let _ = writeln!(text, "{}: {}", report.name, Line(&report.url));
         for finding in &report.findings {
             let (mark, subject) = (mark(finding.verdict), finding.subject);
-            let _ = writeln!(text, "  {mark:4}  {subject:width$}  {}", finding.text);
+            let _ = writeln!(
+                text,
+                "  {mark:4}  {subject:width$}  {}",
+                Line(&finding.text)
+            );
         }
     }
     let number = |verdict| number(reports, verdict);

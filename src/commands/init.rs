@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::doctor::warnings_of_secrets;
 use super::kit;
-use super::output::{answer, answer_json};
+use super::output::{answer_json, answer_lines};
 use super::plan::standing_warnings;
 use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Everywhere, Init};
@@ -24,6 +24,7 @@ use crate::engine::{
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::kit::{KitSource, addition};
+use crate::printing::{shown, warn};
 use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
 
@@ -68,9 +69,9 @@ fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
         ),
     ];
     if everywhere.json {
-        return answer_json(&json!({"done": told, "kit": kit, "to_add": null}));
+        return answer_json(&json!({"done": told, "kit": shown(kit), "to_add": null}));
     }
-    answer(&(told.join("\n") + "\n"))
+    answer_lines(told)
 }
 
 /// A run with a config: everything that it needs and that is missing. Nothing is made before it is clear
@@ -127,36 +128,34 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         (Vec::new(), None)
     };
     if everywhere.json {
-        answer_json(&json!({"done": told, "kit": args.kit, "to_add": to_add}))?;
+        answer_json(&json!({"done": told, "kit": shown(&args.kit), "to_add": to_add}))?;
     } else {
-        if let Some(lines) = to_add {
-            told.push(format!(
-                "add these lines to your recovery kit:\n{}",
-                lines.trim_end()
-            ));
+        if let Some(lines) = &to_add {
+            told.push("add these lines to your recovery kit:".to_owned());
+            told.extend(lines.lines().map(str::to_owned));
         }
         if told.is_empty() {
             told.push("nothing is missing".to_owned());
         }
-        answer(&(told.join("\n") + "\n"))?;
+        answer_lines(told)?;
     }
     for row in &rows {
         note_in_kit(row, &mut catalog)?;
     }
     for path in directories(config) {
         if DirStore::open(path)?.probe()? == Exclusivity::SingleWriter {
-            eprintln!(
-                "warning: {}: its filesystem can't tell two writers apart: let only one machine write there",
+            warn(format_args!(
+                "{}: its filesystem can't tell two writers apart: let only one machine write there",
                 path.display()
-            );
+            ));
         }
     }
     if !everywhere.quiet {
         for warning in standing_warnings(config) {
-            eprintln!("warning: {warning}");
+            warn(warning);
         }
         for warning in warnings_of_secrets(config) {
-            eprintln!("warning: {warning}");
+            warn(warning);
         }
     }
     Ok(())

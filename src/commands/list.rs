@@ -15,7 +15,7 @@ use crate::engine::{Clock, StateDir, SystemClock, history, schedule, store_url};
 use crate::error::Error;
 use crate::model::archive::ArchiveState;
 use crate::model::size::Bytes;
-use crate::model::{ArchiveId, SourceName};
+use crate::model::{ArchiveId, Line, SourceName};
 use crate::plan::{Chain, expiry_dates};
 
 /// Why the result of a write is not looked at.
@@ -185,7 +185,7 @@ impl Listed<'_> {
             .next_slot
             .map(|date| format!("  next slot {date}"))
             .unwrap_or_default();
-        writeln!(text, "{}  {}{next_slot}", self.name, self.store).expect(NO_FAILURE);
+        writeln!(text, "{}  {}{next_slot}", self.name, Line(&self.store)).expect(NO_FAILURE);
         if self.chains.is_empty() {
             text.push_str("  nothing archived yet\n");
         }

@@ -1,5 +1,5 @@
-//! A verb a file: gather, plan, confirm, carry out, report. Only here, and in `progress`, is
-//! anything printed.
+//! A verb a file: gather, plan, confirm, carry out, report. What is printed
+//! goes through `printing`.
 
 mod adopt;
 mod age;
@@ -36,11 +36,12 @@ use crate::interrupt::Interrupt;
 use crate::model::SourceName;
 use crate::model::ids::parse_date;
 use crate::owned;
+use crate::printing::warn;
 
 /// Runs a command.
 pub fn run(cli: Cli) -> Result<(), Error> {
     let everywhere = &cli.everywhere;
-    owned::tell_warnings(|warning| eprintln!("warning: {warning}"));
+    owned::tell_warnings(|warning| warn(warning));
     let ran = match cli.command {
         Command::Init(args) => init::run(&args, everywhere),
         Command::Backup(args) => backup::run(&args, everywhere),
@@ -149,7 +150,7 @@ fn adopt_names(config: &Config) -> Result<(), Error> {
 /// anybody's, and of those that are newer than this program.
 fn warn_readers(catalog: &Catalog) -> Result<(), Error> {
     for message in cautions(catalog)? {
-        eprintln!("warning: {message}");
+        warn(message);
     }
     Ok(())
 }

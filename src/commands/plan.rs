@@ -11,6 +11,7 @@ use crate::engine::{Asked, Foreseen, StateDir, foresee, plan_facts, warning_of_l
 use crate::error::Error;
 use crate::model::ids::parse_date;
 use crate::plan::{Action, BackupPlan, DateOverride, Request, describe, plan_backup, simulate};
+use crate::printing::warn;
 
 pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
@@ -59,7 +60,7 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     answer(&describe(&plans))?;
     if !everywhere.quiet {
         for warning in standing_warnings(&config) {
-            eprintln!("warning: {warning}");
+            warn(warning);
         }
     }
     Ok(())

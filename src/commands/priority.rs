@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use rustix::process::setpriority_process;
 
 use crate::config::{Config, Priority};
-use crate::model::quoted::told;
+use crate::printing::warn;
 
 /// The lowest that there is.
 const NICEST: i32 = 19;
@@ -27,17 +27,14 @@ pub(super) fn apply(config: &Config) {
         .output();
     match ionice {
         Ok(ended) if ended.status.success() => {}
-        Ok(ended) => tell(
-            "of the disks",
-            &told(&String::from_utf8_lossy(&ended.stderr)),
-        ),
+        Ok(ended) => tell("of the disks", &String::from_utf8_lossy(&ended.stderr)),
         Err(error) => tell("of the disks", &format!("`ionice`: {error}")),
     }
 }
 
 fn tell(what: &str, why: &str) {
-    eprintln!(
-        "warning: the priority {what} could not be lowered: {}",
+    warn(format_args!(
+        "the priority {what} could not be lowered: {}",
         why.trim_end()
-    );
+    ));
 }

@@ -1,13 +1,14 @@
 //! Asking on the terminal. A signal ends the waiting for an answer.
 
 use std::fs::File;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::printing;
 
 /// Whether it was agreed to beforehand, by `--yes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +33,8 @@ pub(super) fn confirm(agreed: Agreed, question: &str) -> Result<(), Error> {
     if !io::stdin().is_terminal() {
         return Err(Error::NoTerminal);
     }
-    eprint!("{question} [y/N] ");
     let failed = |source| Error::file("read", "stdin", source);
-    io::stderr().flush().map_err(failed)?;
+    printing::ask_on_stderr(format_args!("{question} [y/N]")).map_err(failed)?;
     let mut stdin = io::stdin().lock();
     answered(stdin.as_fd())?;
     let mut answer = String::new();
@@ -56,7 +56,7 @@ pub(super) fn passphrase(prompt: &str) -> Option<String> {
         .open("/dev/tty")
         .ok()?;
     let unseen = Unseen::on(terminal.try_clone().ok()?).ok()?;
-    write!(terminal, "{prompt}: ").ok()?;
+    printing::ask(&mut terminal, format_args!("{prompt}:")).ok()?;
     answered(terminal.as_fd()).ok()?;
     let mut line = String::new();
     io::BufReader::new(&terminal).read_line(&mut line).ok()?;
@@ -68,7 +68,7 @@ pub(super) fn passphrase(prompt: &str) -> Option<String> {
 fn answered(from: BorrowedFd<'_>) -> Result<(), Error> {
     Interrupt::of_this_process()
         .await_readable(from)
-        .inspect_err(|_| eprintln!())
+        .inspect_err(|_| printing::end_line())
 }
 
 /// A terminal that does not show what is typed, until this is dropped.

@@ -1,6 +1,5 @@
 //! `coldchain restore`: bring an archived date back.
 
-use std::io::{self, IsTerminal};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use serde_json::json;
 use super::backup::observer;
 use super::identity::{ask_for_identities, identities_in, open_identity_file};
 use super::load_to_read;
-use super::output::{answer, answer_json};
+use super::output::{answer, answer_json, answer_lines};
 use super::prompt::{Agreed, confirm};
 use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
@@ -23,6 +22,7 @@ use crate::error::Error;
 use crate::model::ArchiveId;
 use crate::model::ids::parse_date;
 use crate::plan::RestorePlan;
+use crate::printing::{self, shown};
 use crate::progress::Event;
 use crate::seal::{Identities, IdentityFile};
 use crate::store::ThawRequest;
@@ -220,9 +220,10 @@ impl Planned<'_> {
     /// Says what the restore takes, and asks whether to go on.
     fn confirm(&self, question: &str) -> Result<(), Error> {
         let agreed = Agreed::by(self.args.yes);
-        let bars = !self.everywhere.quiet && !self.everywhere.json && io::stderr().is_terminal();
+        let bars =
+            !self.everywhere.quiet && !self.everywhere.json && printing::stderr_is_terminal();
         if agreed == Agreed::NotYet || bars {
-            eprint!("{}", self.in_words());
+            printing::say_lines(&self.in_words());
         }
         confirm(agreed, question)
     }
@@ -290,7 +291,8 @@ impl Planned<'_> {
         if self.everywhere.json {
             return answer_json(&json!({
                 "event": "done", "source": plan.source, "date": plan.date,
-                "directory": restored.directory, "writable": restored.writable,
+                "directory": shown(&restored.directory),
+                "writable": restored.writable.as_deref().map(shown),
                 "archives": plan.archives,
             }));
         }
@@ -298,20 +300,20 @@ impl Planned<'_> {
             return Ok(());
         }
         let dated = restored.directory.join(plan.date.to_string());
-        let mut text = format!(
-            "{}: {} is restored in {}\n",
+        let mut lines = vec![format!(
+            "{}: {} is restored in {}",
             plan.source,
             plan.date,
             dated.display()
-        );
+        )];
         if let Some(writable) = &restored.writable {
-            text = format!(
-                "{text}{}: writable in {}\n",
+            lines.push(format!(
+                "{}: writable in {}",
                 plan.source,
                 writable.display()
-            );
+            ));
         }
-        answer(&text)
+        answer_lines(lines)
     }
 }
 

@@ -1,11 +1,10 @@
 //! `coldchain send-stream`: what `backup` starts unless `sender = "btrfs"`. A process of its own can be
 //! ended like `btrfs send`, whatever the kernel is doing for it.
 
-use std::io;
-
 use crate::btrfs::{Protocol, send_from_kernel};
 use crate::cli::SendStream;
 use crate::error::Error;
+use crate::printing;
 
 pub(super) fn run(args: &SendStream) -> Result<(), Error> {
     let protocol = if args.compressed_data {
@@ -18,6 +17,6 @@ pub(super) fn run(args: &SendStream) -> Result<(), Error> {
         &args.snapshot,
         parent,
         protocol,
-        io::stdout(),
+        printing::stream_out()?,
     )?)
 }

@@ -13,7 +13,7 @@ use crate::engine::{Clock, StateDir, SystemClock};
 use crate::error::Error;
 use crate::model::ids::parse_date;
 use crate::model::size::Bytes;
-use crate::model::{ArchiveId, VerifyOutcome, keys};
+use crate::model::{ArchiveId, Line, Quoted, VerifyOutcome, keys};
 
 pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
@@ -115,7 +115,7 @@ fn to_text(
 ) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        writeln!(text, "{name:14}{value}").expect("writing to a string does not fail");
+        writeln!(text, "{name:14}{}", Line(value)).expect("writing to a string does not fail");
     };
     line("archive", archive.id.to_string());
     line("source", source.name.to_string());
@@ -154,7 +154,10 @@ fn to_text(
         line("stream", format!("{uuid}, version {protocol}"));
     }
     if let (Some(kernel), Some(progs)) = (&archive.kernel, &archive.btrfs_progs) {
-        line("sent by", format!("Linux {kernel}, btrfs-progs {progs}"));
+        line(
+            "sent by",
+            format!("Linux {}, btrfs-progs {}", Quoted(kernel), Quoted(progs)),
+        );
     }
     line("begun", archive.begun_at.to_string());
     if checks.is_empty() {

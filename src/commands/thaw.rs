@@ -23,6 +23,7 @@ use crate::model::StorageClass;
 use crate::model::entry::Timestamp;
 use crate::model::ids::parse_date;
 use crate::plan::RestorePlan;
+use crate::printing::say_lines;
 use crate::store::Readability;
 
 pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
@@ -44,7 +45,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
         estimate.refuse(thawing.tier, thawing.max_cost)?;
         let is_cold = estimate.is_cold() || class.is_some_and(StorageClass::is_cold);
         if is_cold && !args.yes {
-            eprint!("{}", in_words(&plan, &details, &estimate, None));
+            say_lines(&in_words(&plan, &details, &estimate, None));
             let question = format!(
                 "Ask for {} by the tier {}?",
                 count(estimate.cost.segments_to_thaw(), "segment"),

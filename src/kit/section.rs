@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::parse::KitSource;
 use crate::ledger::Head;
+use crate::model::shell;
 
 /// How a source's section begins.
 pub(super) const SOURCE: &str = "# source ";
@@ -48,7 +49,7 @@ pub(super) fn commands_section(sources: &[KitSource], kit: &str) -> String {
         text.push('\n');
     }
     text += "#   These lines alone: sed -n 's/^#   [$] //p' ";
-    text += &quoted(kit);
+    text += &shell::word(kit.as_bytes());
     text.push('\n');
     text
 }
@@ -56,14 +57,14 @@ pub(super) fn commands_section(sources: &[KitSource], kit: &str) -> String {
 /// The commands that bring sources back on an empty machine, each on a line, as a shell takes it: one
 /// reads the ledgers of all stores, then one restores each source.
 pub fn restore_commands(sources: &[KitSource], kit: &str) -> String {
-    let kit = quoted(kit);
+    let kit = shell::word(kit.as_bytes());
     let mut text = format!("coldchain catalog rebuild --identity {kit}");
     let mut stores: Vec<&str> = Vec::new();
     for source in sources {
         if !stores.contains(&source.store.as_str()) {
             stores.push(&source.store);
             text += " --store ";
-            text += &quoted(&source.store);
+            text += &shell::word(source.store.as_bytes());
         }
     }
     text.push('\n');
@@ -103,14 +104,4 @@ pub fn supplement(root: &str, sources: &[KitSource], kit: &str) -> String {
         text.push_str(&commands_section(sources, kit));
     }
     text
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }

@@ -1,60 +1,95 @@
-//! Text that somebody else wrote, made fit for a terminal and a log.
+//! Text that somebody else wrote, made fit for a terminal and a log: the one place that decides what is
+//! escaped, and how.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt::{self, Write};
 
 /// Longer texts are cut.
 const LONGEST: usize = 200;
 
-/// A text without anything that a terminal obeys or that looks like a line of its own: such characters
-/// are escaped, and what is very long is cut.
+/// A text on one line, cut if it is very long: for what only has to be recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quoted<'t>(pub &'t str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, character) in self.0.chars().enumerate() {
-            match character {
-                _ if at == LONGEST => return f.write_char('…'),
-                '"' | '\'' | '\\' => f.write_char(character)?,
-                other => write!(f, "{}", other.escape_debug())?,
-            }
+        match self.0.char_indices().nth(LONGEST) {
+            Some((at, _)) => write!(f, "{}…", Line(&self.0[..at])),
+            None => Line(self.0).fmt(f),
         }
-        Ok(())
     }
 }
 
-/// Whether a terminal would do something else than show it, or go on in the next line or column.
-fn is_obeyed(character: char) -> bool {
+/// All of a text on one line: for a path, which has to be whole to be of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for Line<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+/// Escapes what is written to it.
+struct Escaping<'f, 'b>(&'f mut fmt::Formatter<'b>);
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write_str(&escaped(text, is_unfit))
+    }
+}
+
+/// Lines and columns as they are; all else is escaped as in a [`Line`].
+pub fn escape_control(lines: &str) -> Cow<'_, str> {
+    escaped(lines, |character| {
+        !matches!(character, '\n' | '\t') && is_unfit(character)
+    })
+}
+
+/// Whether a character does not simply show itself: a terminal obeys it, it ends the line or the column, it
+/// turns the direction of what follows, or it shows nothing at all.
+pub fn is_unfit(character: char) -> bool {
     match character {
-        '\n' | '\t' | ' '..='~' => false,
-        // Those that turn the direction of writing show a line as another.
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        ' '..='~' => false,
+        // What Unicode has shown as nothing (default ignorable), but for the variation selectors that are a
+        // part of many an emoji; the marks of direction among them.
+        '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{115f}'
+        | '\u{1160}'
+        | '\u{17b4}'
+        | '\u{17b5}'
+        | '\u{180e}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}' => true,
+        // The ends of a line and of a paragraph.
+        '\u{2028}' | '\u{2029}' => true,
         _ => character.is_control(),
     }
 }
 
-/// Lines that are told as they are, but for what a terminal would obey.
-pub fn told(lines: &str) -> Cow<'_, str> {
-    let mut told = String::new();
-    let mut rest = lines;
-    while let Some(at) = rest.find(is_obeyed) {
-        let (plain, obeyed) = rest.split_at(at);
-        told.push_str(plain);
-        let mut characters = obeyed.chars();
-        let character = characters.next().expect("one was found");
-        if character.is_control() {
-            told.extend(character.escape_debug());
+fn escaped(text: &str, is_unfit: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_unfit) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_unfit(character) {
+            escaped.extend(character.escape_default());
         } else {
-            told.extend(character.escape_unicode());
+            escaped.push(character);
         }
-        rest = characters.as_str();
     }
-    if told.is_empty() {
-        return Cow::Borrowed(lines);
-    }
-    told.push_str(rest);
-    Cow::Owned(told)
+    Cow::Owned(escaped)
 }
 
 #[cfg(test)]
@@ -62,27 +97,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_escaped_and_the_rest_stays() {
+    fn what_does_not_show_itself_is_escaped_and_the_rest_stays() {
         for (text, shown) in [
-            ("a plain `word`, \"quoted\"", "a plain `word`, \"quoted\""),
+            (
+                "a plain `word`, \"quoted\"\\",
+                "a plain `word`, \"quoted\"\\",
+            ),
             ("Größe", "Größe"),
+            // As macOS writes it, with a mark of its own.
+            ("Gro\u{308}ße", "Gro\u{308}ße"),
+            ("日本語 \u{2764}\u{fe0f}", "日本語 \u{2764}\u{fe0f}"),
             ("\u{1b}[2J\r\nhome: sound", "\\u{1b}[2J\\r\\nhome: sound"),
-            ("\u{202e}txt", "\\u{202e}txt"),
-            ("\u{9b}1m", "\\u{9b}1m"),
+            ("one\ttwo", "one\\ttwo"),
+            ("\u{202e}txt\u{2066}", "\\u{202e}txt\\u{2066}"),
+            (
+                "\u{7f}\u{80}\u{9b}1m\u{9f}",
+                "\\u{7f}\\u{80}\\u{9b}1m\\u{9f}",
+            ),
+            ("a\u{2028}b\u{2029}c", "a\\u{2028}b\\u{2029}c"),
+            (
+                "a\u{200b}b\u{feff}c\u{e0041}",
+                "a\\u{200b}b\\u{feff}c\\u{e0041}",
+            ),
         ] {
+            assert_eq!(Line(text).to_string(), shown);
             assert_eq!(Quoted(text).to_string(), shown);
         }
         assert_eq!(
-            told("a\tline\nanother\r\u{1b}[1m é\u{202e}"),
+            escape_control("a\tline\nanother\r\u{1b}[1m é\u{202e}"),
             "a\tline\nanother\\r\\u{1b}[1m é\\u{202e}"
         );
-        assert_eq!(
-            Quoted(&"x".repeat(1000)).to_string(),
-            "x".repeat(LONGEST) + "…"
-        );
-        assert_eq!(
-            Quoted(&"x".repeat(LONGEST)).to_string(),
-            "x".repeat(LONGEST)
-        );
+    }
+
+    #[test]
+    fn only_what_has_to_be_recognised_is_cut() {
+        for length in [LONGEST, LONGEST + 1, 1000] {
+            let text = "é".repeat(length);
+            let cut = match length {
+                LONGEST => text.clone(),
+                _ => "é".repeat(LONGEST) + "…",
+            };
+            assert_eq!(Quoted(&text).to_string(), cut);
+            assert_eq!(Line(&text).to_string(), text);
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::backup::BackupPlan;
 use super::retention::ChainExpiry;
+use crate::model::Line;
 
 /// Plans as lines: one each, and an indented one for each chain that expires.
 ///
@@ -24,7 +25,9 @@ fn lines(plan: &BackupPlan, width: usize) -> String {
     let source = plan.source.as_str();
     let first = format!(
         "{}  {source:width$}  {:11}  {}\n",
-        plan.date, plan.action, plan.reason
+        plan.date,
+        plan.action,
+        Line(&plan.reason)
     );
     plan.expire.iter().fold(first, |text, expiry| {
         text + &format!("{:10}  {source:width$}  {:11}  {expiry}\n", "", "retire")
@@ -48,7 +51,10 @@ impl fmt::Display for ChainExpiry {
         write!(
             f,
             "the chain of {}, {} {noun} up to {}: {}",
-            self.chain, self.archives, self.newest, self.reason
+            self.chain,
+            self.archives,
+            self.newest,
+            Line(&self.reason)
         )
     }
 }

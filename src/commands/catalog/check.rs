@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{identity_file, trusted};
 use crate::cli::{CatalogCheck, Everywhere};
 use crate::commands::backup::observer;
-use crate::commands::output::{answer, answer_json, count};
+use crate::commands::output::{answer_json, answer_lines, count};
 use crate::commands::{load_to_read, sources};
 use crate::engine::{Checked, Difference, OpenSource, StateDir, World, check};
 use crate::error::Error;
@@ -53,7 +53,7 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
     if everywhere.json {
         answer_json(&to_json(&faults, &all))?;
     } else if !everywhere.quiet || differences > 0 {
-        answer(&to_text(&faults, &all))?;
+        answer_lines(to_lines(&faults, &all))?;
     }
     match differences {
         0 => Ok(()),
@@ -61,7 +61,7 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
     }
 }
 
-fn to_text(faults: &[String], all: &[(SourceName, Checked)]) -> String {
+fn to_lines(faults: &[String], all: &[(SourceName, Checked)]) -> Vec<String> {
     let mut lines: Vec<String> = faults
         .iter()
         .map(|fault| format!("the catalog's file is damaged: {fault}"))
@@ -91,8 +91,6 @@ fn to_text(faults: &[String], all: &[(SourceName, Checked)]) -> String {
         }
     }
     lines
-        .into_iter()
-        .fold(String::new(), |text, line| text + &line + "\n")
 }
 
 fn to_json(faults: &[String], all: &[(SourceName, Checked)]) -> Value {

@@ -14,7 +14,9 @@ use crate::engine::{
     AsOf, LedgerRead, Rebuilding, Rebuilt, Trusted, Unfinished, World, rebuild, store_url,
 };
 use crate::error::{Error, in_words};
+use crate::model::Line;
 use crate::model::size::Bytes;
+use crate::printing::shown;
 
 pub(in crate::commands) fn run(
     args: &CatalogRebuild,
@@ -121,7 +123,7 @@ fn to_text(rebuilt: &Rebuilt) -> String {
 }
 
 fn line(text: &mut String, words: std::fmt::Arguments<'_>) {
-    writeln!(text, "{words}").expect("writing to a string does not fail");
+    writeln!(text, "{}", Line(words)).expect("writing to a string does not fail");
 }
 
 fn ledger_to_text(read: &LedgerRead) -> String {
@@ -219,6 +221,6 @@ fn to_json(rebuilt: &Rebuilt) -> Value {
         .collect();
     json!({
         "sources": sources, "left_out": left_out, "refused": refused, "remarks": rebuilt.remarks,
-        "kept": rebuilt.kept,
+        "kept": rebuilt.kept.as_deref().map(shown),
     })
 }

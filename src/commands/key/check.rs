@@ -11,7 +11,7 @@ use crate::commands::output::{answer, answer_json, count};
 use crate::commands::{load_to_read, sources};
 use crate::engine::{ChainOpens, StateDir, Tried, check_identity, open_store, read_kit};
 use crate::error::Error;
-use crate::model::SourceName;
+use crate::model::{Line, SourceName};
 use crate::progress::Quiet;
 
 pub(super) fn run(args: &KeyCheck, everywhere: &Everywhere) -> Result<(), Error> {
@@ -101,8 +101,8 @@ fn to_text(checked: &[(SourceName, Vec<ChainOpens>)]) -> String {
 fn tried(tried: &Tried, good: &str) -> String {
     match tried {
         Tried::Good => good.to_owned(),
-        Tried::Not(why) => format!("not tried: {why}"),
-        Tried::Bad(what) => format!("BAD: {what}"),
+        Tried::Not(why) => format!("not tried: {}", Line(why)),
+        Tried::Bad(what) => format!("BAD: {}", Line(what)),
     }
 }
 

@@ -15,7 +15,8 @@ use crate::engine::{
 };
 use crate::error::Error;
 use crate::kit::{Kit, KitSource, restore_commands, supplement};
-use crate::model::SourceName;
+use crate::model::{Line, SourceName};
+use crate::printing::{shown, warn};
 
 /// What the commands call a kit that is not at hand: as `init` names it.
 const KIT: &str = "coldchain-recovery-kit.txt";
@@ -96,10 +97,10 @@ fn vouched_for(sources: Vec<KitSource>, config: &Config, kit: &Kit) -> Vec<KitSo
     };
     let (named, strange): (Vec<_>, Vec<_>) = sources.into_iter().partition(is_named);
     for source in strange {
-        eprintln!(
-            "warning: {}: neither the config nor the kit names its ledger {}: it was left out",
+        warn(format_args!(
+            "{}: neither the config nor the kit names its ledger {}: it was left out",
             source.name, source.ledger
-        );
+        ));
     }
     named
 }
@@ -116,7 +117,7 @@ fn to_json(kit: Option<(&Path, KitChange)>, sources: &[KitSource]) -> serde_json
         })
         .collect();
     json!({
-        "kit": kit.map(|(path, _)| path),
+        "kit": kit.map(|(path, _)| shown(path)),
         "updated": kit.is_some_and(|(_, change)| change == KitChange::Updated),
         "sources": sources,
     })
@@ -124,10 +125,10 @@ fn to_json(kit: Option<(&Path, KitChange)>, sources: &[KitSource]) -> serde_json
 
 fn in_words(path: &Path, change: KitChange, sources: &[KitSource]) -> String {
     let mut text = match change {
-        KitChange::None => format!("{} is up to date\n", path.display()),
+        KitChange::None => format!("{} is up to date\n", Line(path.display())),
         KitChange::Updated => format!(
             "brought {} up to date: print it and keep it away from this machine\n",
-            path.display()
+            Line(path.display())
         ),
     };
     if !sources.is_empty() {

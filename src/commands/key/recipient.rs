@@ -11,6 +11,7 @@ use crate::commands::output::{answer, answer_json, count};
 use crate::commands::{load, sources};
 use crate::engine::{Attach, Attached, World, attach_recipient};
 use crate::error::{Error, in_words};
+use crate::model::Line;
 use crate::progress::Quiet;
 use crate::seal::Recipients;
 
@@ -72,7 +73,7 @@ pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(),
             text,
             "add it to `recipients` in {}, so that the archives to come are sealed to it too; \
              the first of them begins a new chain",
-            config.path.display()
+            Line(config.path.display())
         )
         .expect("a string takes it");
     }

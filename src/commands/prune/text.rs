@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 
 use crate::commands::output::count;
 use crate::engine::{Pricing, Pruned};
-use crate::model::SourceName;
 use crate::model::entry::Timestamp;
 use crate::model::size::Bytes;
+use crate::model::{Line, SourceName};
 use crate::plan::{
     ChainFate, ChainLine, EarlyDeletion, Fate, Prices, PrunePlan, StrayLine, Usd, early_deletion,
 };
@@ -61,7 +61,7 @@ pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense
         ));
     }
     lines.iter().fold(String::new(), |text, line| {
-        text + &format!("{name}: {line}\n")
+        text + &format!("{name}: {}\n", Line(line))
     })
 }
 

@@ -13,6 +13,7 @@ use crate::commands::output::{answer, count};
 use crate::config::StoreConfig;
 use crate::engine::{SealedArchive, sealed_archives, stands_at_own_word};
 use crate::error::Error;
+use crate::model::shell::quoted;
 use crate::model::size::Bytes;
 use crate::model::{Sha256, keys};
 
@@ -248,28 +249,4 @@ fn capitalised(word: &str) -> String {
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(letters).collect()
     })
-}
-
-/// A word for a shell that stands for just these bytes.
-fn quoted(bytes: &[u8]) -> String {
-    format!(
-        "'{}'",
-        String::from_utf8_lossy(bytes).replace('\'', "'\\''")
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_reads_what_was_quoted_as_it_was() {
-        for word in ["plain", "with space", "it's", "$HOME `x` \\ \"", "a\nb"] {
-            let output = std::process::Command::new("sh")
-                .args(["-c", &format!("printf %s {}", quoted(word.as_bytes()))])
-                .output()
-                .unwrap();
-            assert_eq!(output.stdout, word.as_bytes());
-        }
-    }
 }

@@ -1,18 +1,19 @@
 //! `restore --stream`: one archive's send stream, to a file or to stdout.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use serde_json::json;
 
 use super::{Planned, thaw_request};
 use crate::catalog::Catalog;
-use crate::commands::output::{answer, answer_json};
+use crate::commands::output::{answer_json, answer_lines};
 use crate::engine::{
     NewFile, OpenSource, StreamingOut, open_limited_store, still_stands, stream_out,
 };
 use crate::error::Error;
 use crate::model::size::Bytes;
+use crate::printing::{self, shown};
 
 /// What `btrfs receive` reads at once from a pipe, and more is not needed.
 const BUFFER: usize = 1 << 20;
@@ -21,13 +22,7 @@ impl Planned<'_> {
     /// Writes the stream of the date's archive to a new file, or to stdout for `-`.
     pub(super) fn stream(&self, output: &Path, catalog: &mut Catalog) -> Result<(), Error> {
         if output == Path::new("-") {
-            let stdout = io::stdout().lock();
-            if stdout.is_terminal() {
-                return Err(Error::Stdio(
-                    "a send stream is not written to a terminal: redirect stdout, or name a file",
-                ));
-            }
-            let mut stdout = BufWriter::with_capacity(BUFFER, stdout);
+            let mut stdout = BufWriter::with_capacity(BUFFER, printing::stream_out()?.lock());
             self.stream_to(&mut stdout, catalog)?;
             return Ok(());
         }
@@ -37,20 +32,20 @@ impl Planned<'_> {
         let plan = self.plan;
         if self.everywhere.json {
             return answer_json(&json!({
-                "event": "done", "source": plan.source, "date": plan.date, "file": output,
+                "event": "done", "source": plan.source, "date": plan.date, "file": shown(output),
                 "raw_bytes": bytes,
             }));
         }
         if self.everywhere.quiet {
             return Ok(());
         }
-        answer(&format!(
-            "{}: the stream of {} is in {}, {}\n",
+        answer_lines([format!(
+            "{}: the stream of {} is in {}, {}",
             plan.source,
             plan.date,
             output.display(),
             Bytes(bytes)
-        ))
+        )])
     }
 
     fn stream_to(&self, output: &mut dyn Write, catalog: &mut Catalog) -> Result<u64, Error> {

@@ -8,8 +8,8 @@ use super::Wanted;
 use crate::commands::output::count;
 use crate::engine::{Verified, VerifyReport};
 use crate::error::in_words;
-use crate::model::VerifyLevel;
 use crate::model::size::Bytes;
+use crate::model::{Line, VerifyLevel};
 use crate::plan::{Damage, LevelReport};
 
 pub(super) fn to_json(verified: &Verified, damaged: &[Damage], wanted: &Wanted) -> Value {
@@ -65,7 +65,8 @@ pub(super) fn to_text(verified: &Verified, damaged: &[Damage], wanted: &Wanted) 
     let name = &report.source;
     let mut text = String::new();
     let mut line = |what: &str, words: String| {
-        writeln!(text, "{name}: {what:9}  {words}").expect("writing to a string does not fail");
+        writeln!(text, "{name}: {what:9}  {}", Line(words))
+            .expect("writing to a string does not fail");
     };
     line("ledger", ledger(report));
     for level in VerifyLevel::ALL {

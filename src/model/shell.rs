@@ -1,0 +1,84 @@
+//! Words for a shell.
+
+use std::fmt::Write as _;
+
+use super::quoted::is_unfit;
+
+/// A word that a shell takes for just these bytes, without quotes where it needs none.
+pub fn word(bytes: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(byte);
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.is_empty() && bytes.iter().all(plain) => text.to_owned(),
+        _ => quoted(bytes),
+    }
+}
+
+/// The same in quotes, on one line and with nothing that a terminal obeys: what does not show itself is written
+/// as bash and zsh read it, `$'…'`.
+pub fn quoted(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(is_unfit) => format!("'{}'", text.replace('\'', "'\\''")),
+        _ => escaped(bytes),
+    }
+}
+
+fn escaped(bytes: &[u8]) -> String {
+    let mut word = "$'".to_owned();
+    let escape = |bytes: &[u8], word: &mut String| {
+        for byte in bytes {
+            write!(word, "\\x{byte:02x}").expect("a string takes it");
+        }
+    };
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\'' | '\\' => word.extend(['\\', character]),
+                '\n' => word.push_str("\\n"),
+                '\t' => word.push_str("\\t"),
+                unfit if is_unfit(unfit) => {
+                    escape(unfit.encode_utf8(&mut [0; 4]).as_bytes(), &mut word);
+                }
+                plain => word.push(plain),
+            }
+        }
+        escape(chunk.invalid(), &mut word);
+    }
+    word.push('\'');
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_a_word_as_it_was() {
+        let words: [&[u8]; 12] = [
+            b"plain",
+            b"/a/path-1.2:3",
+            b"",
+            b"with space",
+            b"it's",
+            b"$HOME `x` \\ \"",
+            "Größe".as_bytes(),
+            b"a\nb\tc'd\\e",
+            b"\x1b[2J\r",
+            "\u{9b}1m\u{202e}x1".as_bytes(),
+            b"\xff\xfe1f",
+            "\u{e0041}\u{feff}'".as_bytes(),
+        ];
+        for bytes in words {
+            for word in [word(bytes), quoted(bytes)] {
+                assert!(!word.contains(is_unfit), "{word:?}");
+                let output = std::process::Command::new("bash")
+                    .args(["-c", &format!("printf %s {word}")])
+                    .output()
+                    .unwrap();
+                assert_eq!(output.stdout, bytes, "{word}");
+            }
+        }
+        assert_eq!(word(b"/a/path-1.2:3"), "/a/path-1.2:3");
+        assert_eq!(word(b"it's"), "'it'\\''s'");
+        assert_eq!(word(b"a\nb"), "$'a\\nb'");
+    }
+}

@@ -1,0 +1,189 @@
+//! All that reaches stdout and stderr. Much of it comes from stores, from other programs and from whoever may
+//! name a file: nothing of it commands a terminal, and no warning, event or error becomes two lines.
+//!
+//! Where an answer has several lines, what comes from outside is a [`Line`] of its own before it gets here.
+
+use std::error::Error as _;
+use std::fmt::{Arguments, Display};
+use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, in_words};
+use crate::model::Line;
+use crate::model::quoted::{escape_control, is_unfit};
+
+/// Writes an answer of any number of lines to stdout. A reader that went away (`coldchain list | head`) is no
+/// error.
+pub fn answer(text: &str) -> Result<(), Error> {
+    or_nobody_reads(write_out(&escape_control(text)))
+}
+
+/// Writes an answer, one line for each text.
+pub fn answer_lines<T: Display>(lines: impl IntoIterator<Item = T>) -> Result<(), Error> {
+    let lines = lines.into_iter();
+    answer(&lines.fold(String::new(), |text, line| {
+        text + &format!("{}\n", Line(line))
+    }))
+}
+
+/// Writes an answer in JSON: one document.
+pub fn answer_json(value: &Value) -> Result<(), Error> {
+    or_nobody_reads(write_out(&format!("{}\n", in_json(value))))
+}
+
+/// Writes a line to stdout for a program that acts on it: that nobody reads it is an error.
+pub fn reply(line: Arguments<'_>) -> Result<(), Error> {
+    write_out(&format!("{}\n", Line(line)))
+        .map_err(|source| Error::file("write to", "stdout", source))
+}
+
+fn or_nobody_reads(written: io::Result<()>) -> Result<(), Error> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|source| Error::file("write to", "stdout", source)),
+    }
+}
+
+fn write_out(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// stdout for the bytes of a send stream, which no terminal is to have.
+pub fn stream_out() -> Result<Stdout, Error> {
+    let stdout = io::stdout();
+    if stdout.is_terminal() {
+        return Err(Error::Stdio(
+            "a send stream is not written to a terminal: redirect stdout, or name a file",
+        ));
+    }
+    Ok(stdout)
+}
+
+/// Writes an event as a line of JSON to stdout. A reader may go away; the archive must not fail for that.
+pub fn event_json(value: &Value) {
+    let _ = write_out(&format!("{}\n", in_json(value)));
+}
+
+/// Writes an event as a line of JSON to stderr.
+pub fn event_json_aside(value: &Value) {
+    write_aside(&format!("{}\n", in_json(value)));
+}
+
+/// Writes a line to stderr. A full disk behind it must not end the archive in hand.
+pub fn say(line: impl Display) {
+    write_aside(&format!("{}\n", Line(line)));
+}
+
+/// Writes a warning.
+pub fn warn(warning: impl Display) {
+    say(format_args!("warning: {warning}"));
+}
+
+/// Writes to stderr what has several lines.
+pub fn say_lines(lines: &str) {
+    write_aside(&escape_control(lines));
+}
+
+/// Ends a line on stderr that was begun by a question.
+pub fn end_line() {
+    write_aside("\n");
+}
+
+/// Writes a question to a terminal; the answer goes on the same line.
+pub fn ask(mut terminal: impl Write, question: impl Display) -> io::Result<()> {
+    write!(terminal, "{} ", Line(question))?;
+    terminal.flush()
+}
+
+/// Writes a question to stderr.
+pub fn ask_on_stderr(question: impl Display) -> io::Result<()> {
+    ask(io::stderr().lock(), question)
+}
+
+/// Whether somebody may be looking at stderr.
+pub fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+fn write_aside(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Says that one of several sources failed, why, and what to do.
+pub fn failure(source: impl Display, error: &Error) {
+    say(format_args!("error: {source}: {}", in_words(error)));
+    if let Some(hint) = error.hint() {
+        say(format_args!("hint: {hint}"));
+    }
+}
+
+/// Says why the program ends: with its causes, and what to do.
+pub fn last_words(error: &Error, as_json: bool) {
+    if as_json {
+        let code = error.exit_code() as u8;
+        event_json_aside(
+            &json!({"error": {"code": code, "message": in_words(error), "hint": error.hint()}}),
+        );
+        return;
+    }
+    say(format_args!("error: {error}"));
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        say(format_args!("caused by: {next}"));
+        cause = next.source();
+    }
+    if let Some(hint) = error.hint() {
+        say(format_args!("hint: {hint}"));
+    }
+}
+
+/// A path for JSON, whatever its bytes are.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// A value in JSON, with everything escaped that a terminal would obey or not show. serde does so only with
+/// what JSON demands.
+fn in_json(value: &Value) -> String {
+    let text = value.to_string();
+    if !text.contains(is_unfit) {
+        return text;
+    }
+    // Outside of its strings JSON has nothing of the kind.
+    text.chars()
+        .map(|character| {
+            if !is_unfit(character) {
+                return character.to_string();
+            }
+            let units = character.encode_utf16(&mut [0; 2]).to_vec();
+            units.iter().map(|unit| format!("\\u{unit:04x}")).collect()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_shows_all_of_a_text_and_means_the_same() {
+        let value = json!({"a\u{9b}": "\u{7f}\u{85}é\u{202e}\u{e0041}\n\u{1b}\"\\\u{1f600}"});
+        let text = in_json(&value);
+        assert_eq!(
+            text,
+            "{\"a\\u009b\":\"\\u007f\\u0085é\\u202e\\udb40\\udc41\\n\\u001b\\\"\\\\\u{1f600}\"}"
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
+
+    #[test]
+    fn a_question_is_one_line() {
+        let mut written = Vec::new();
+        ask(&mut written, "Restore into /a\nb? [y/N]").unwrap();
+        assert_eq!(written, b"Restore into /a\\nb? [y/N] ");
+    }
+}
