@@ -523,6 +523,18 @@ fn what_was_received_is_found_by_its_uuid_wherever_it_is() {
     assert_eq!(find(&target, &wanted), expected);
     assert_eq!(find(&path, &wanted), expected);
     assert!(find(&fs.root(), &[other]).is_empty());
+    // A read-only snapshot of it keeps the received uuid, and one that is deleted is found no more.
+    let twin = fs.path("twin");
+    btrfs(["subvolume", "snapshot", "-r"], &[&target.join("s"), &twin]);
+    let ids = || {
+        let found = find(&fs.root(), &wanted);
+        let ids = found.into_iter().map(|found| found.subvolume_id);
+        ids.collect::<Vec<_>>()
+    };
+    let twin_id = identity(&twin).unwrap().subvolume_id;
+    assert_eq!(ids(), [expected[0].subvolume_id, twin_id]);
+    btrfs(["subvolume", "delete"], &[&target.join("s")]);
+    assert_eq!(ids(), [twin_id]);
 }
 
 /// Something done to one file.

@@ -1,6 +1,7 @@
 //! Other subvolumes that matter: those nested in a source, and those received from a chain.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -81,27 +82,36 @@ pub struct ReceivedSubvolume {
 ///
 /// `btrfs receive` finds the parent of an incremental stream by its received uuid anywhere on the
 /// filesystem, so a second subvolume received from the same chain may be the one that it takes.
+///
+/// The kernel is asked by uuid, and not `btrfs subvolume list`: anybody may make a subvolume whose name forges
+/// a line of that.
 pub fn received_from(
     tools: &Tools,
     path: &Path,
     uuids: &[Uuid],
 ) -> Result<Vec<ReceivedSubvolume>, BtrfsError> {
-    let action = format!("list the received subvolumes of {}", path.display());
-    let output = program::run(tools, action, |command| {
-        command.args(["subvolume", "list", "-R", "--"]).arg(path)
-    })?;
-    let listed = parse_list(&output).filter(|found| uuids.contains(&found.received_uuid));
-    Ok(listed
-        .map(|found| ReceivedSubvolume {
-            // If it was deleted meanwhile, the listed path must do.
-            path: path_from_top(tools, path, found.subvolume_id).unwrap_or(found.path),
-            ..found
-        })
-        .collect())
+    let failed = |source| BtrfsError::Io {
+        action: "look for received subvolumes on the filesystem of",
+        path: path.to_owned(),
+        source,
+    };
+    let directory = File::open(path).map_err(failed)?;
+    let mut found = Vec::new();
+    for uuid in uuids {
+        for id in sys::received_subvolumes(&directory, uuid.0).map_err(failed)? {
+            found.push(ReceivedSubvolume {
+                // It may have been deleted meanwhile.
+                path: path_from_top(tools, path, id)
+                    .unwrap_or_else(|_| PathBuf::from(format!("the subvolume with id {id}"))),
+                subvolume_id: id,
+                received_uuid: *uuid,
+            });
+        }
+    }
+    Ok(found)
 }
 
-/// The list gives some paths from the top level and others from the subvolume that was asked,
-/// without a word which is which.
+/// Where a subvolume lies, from the filesystem's top level.
 fn path_from_top(tools: &Tools, below: &Path, id: u64) -> Result<PathBuf, BtrfsError> {
     let action = format!(
         "find the subvolume {id} on the filesystem of {}",
@@ -115,45 +125,4 @@ fn path_from_top(tools: &Tools, below: &Path, id: u64) -> Result<PathBuf, BtrfsE
     })?;
     let path = output.strip_suffix(b"\n").unwrap_or(&output);
     Ok(PathBuf::from(OsStr::from_bytes(path)))
-}
-
-/// Reads `ID 257 gen 9 top level 5 received_uuid UUID path NAME`.
-///
-/// A line break in a name gives a line that says nothing or, if someone means it, one subvolume
-/// too many; it can hide none.
-fn parse_list(output: &[u8]) -> impl Iterator<Item = ReceivedSubvolume> {
-    output.split(|&byte| byte == b'\n').filter_map(|line| {
-        let (id, _) = split_at_word(line.strip_prefix(b"ID ")?, b" gen ")?;
-        let (_, rest) = split_at_word(line, b" received_uuid ")?;
-        let (uuid, rest) = rest.split_at_checked(36)?;
-        let path = rest.strip_prefix(b" path ")?;
-        Some(ReceivedSubvolume {
-            path: PathBuf::from(OsStr::from_bytes(path)),
-            subvolume_id: std::str::from_utf8(id).ok()?.parse().ok()?,
-            received_uuid: std::str::from_utf8(uuid).ok()?.parse().ok()?,
-        })
-    })
-}
-
-fn split_at_word<'a>(line: &'a [u8], word: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = line.windows(word.len()).position(|window| window == word)?;
-    Some((&line[..at], &line[at + word.len()..]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listing_is_read_by_its_received_uuids_with_names_as_bytes() {
-        let output = b"ID 256 gen 9 top level 5 received_uuid -                                    path live\n\
-            ID 257 gen 9 top level 5 received_uuid 6f9619ff-8b86-d011-b42d-00c04fc964ff path a/\xff b path x\n";
-        let found: Vec<_> = parse_list(output).collect();
-        let expected = ReceivedSubvolume {
-            path: PathBuf::from(OsStr::from_bytes(b"a/\xff b path x")),
-            subvolume_id: 257,
-            received_uuid: "6f9619ff-8b86-d011-b42d-00c04fc964ff".parse().unwrap(),
-        };
-        assert_eq!(found, [expected]);
-    }
 }

@@ -38,6 +38,12 @@ const READ_ONLY: u64 = 1 << 1;
 const NAME_MAX: usize = 255;
 /// `BTRFS_IOC_SEND`. Needs privilege.
 const SEND: Opcode = 0x4048_9426;
+/// `BTRFS_IOC_TREE_SEARCH`. Needs privilege.
+const TREE_SEARCH: Opcode = 0xd000_9411;
+/// `BTRFS_UUID_TREE_OBJECTID`: the tree that has a filesystem's subvolumes by their uuids.
+const UUID_TREE: u64 = 9;
+/// `BTRFS_UUID_KEY_RECEIVED_SUBVOL`.
+const RECEIVED_SUBVOL: u32 = 252;
 /// `BTRFS_SUBVOL_SPEC_BY_ID`: the subvolume is named by its id.
 const BY_ID: u64 = 1 << 4;
 
@@ -140,6 +146,22 @@ struct SendArgs {
     reserved: [u8; 28],
 }
 
+/// `struct btrfs_ioctl_search_args`: which items, and then the items.
+#[repr(C)]
+struct SearchArgs {
+    tree_id: u64,
+    objectids: [u64; 2],
+    offsets: [u64; 2],
+    transids: [u64; 2],
+    types: [u32; 2],
+    /// In: how many at most. Out: how many there are.
+    items: u32,
+    unused: u32,
+    more_unused: [u64; 4],
+    /// Before each item a `struct btrfs_ioctl_search_header`.
+    found: [u8; 3992],
+}
+
 /// In which form the kernel sends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SendFlags {
@@ -169,6 +191,7 @@ const _: () = assert!(size_of::<VolArgs>() == 4096);
 const _: () = assert!(size_of::<NewArgs>() == 4096);
 const _: () = assert!(size_of::<SnapshotArgs>() == 4096);
 const _: () = assert!(size_of::<SendArgs>() == 72);
+const _: () = assert!(size_of::<SearchArgs>() == 4096);
 
 /// Whether there is more to ask for.
 pub(super) enum More {
@@ -229,6 +252,38 @@ pub(super) fn ino_lookup_user(
     // SAFETY: the opcode reads and writes one such structure, whose size is asserted above.
     unsafe { ioctl(fd, Updater::<INO_LOOKUP_USER, _>::new(&mut *lookup)) }?;
     Ok(lookup)
+}
+
+/// The ids of the subvolumes that have that received uuid, on the filesystem that `fd` is on. `btrfs receive`
+/// asks for a send parent in the same way.
+pub(super) fn received_subvolumes(fd: impl AsFd, uuid: [u8; 16]) -> io::Result<Vec<u64>> {
+    // transid, objectid, offset, type, length
+    const HEADER: usize = 8 + 8 + 8 + 4 + 4;
+    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    let [objectid, offset] = [number(&uuid[..8]), number(&uuid[8..])];
+    let mut search = Box::new(SearchArgs {
+        tree_id: UUID_TREE,
+        objectids: [objectid; 2],
+        offsets: [offset; 2],
+        transids: [0, u64::MAX],
+        types: [RECEIVED_SUBVOL; 2],
+        items: 1,
+        unused: 0,
+        more_unused: [0; 4],
+        found: [0; 3992],
+    });
+    // SAFETY: the opcode reads and writes one such structure, whose size is asserted above.
+    unsafe { ioctl(fd, Updater::<TREE_SEARCH, _>::new(&mut *search)) }?;
+    if search.items == 0 {
+        return Ok(Vec::new());
+    }
+    let (header, item) = search.found.split_at(HEADER);
+    let length = u32::from_ne_bytes(header[HEADER - 4..].try_into().expect("four bytes"));
+    match item.get(..length as usize) {
+        // So the kernel says that an item is longer than it has room for.
+        None | Some([]) => Err(rustix::io::Errno::OVERFLOW.into()),
+        Some(ids) => Ok(ids.chunks_exact(8).map(number).collect()),
+    }
 }
 
 /// Deletes the subvolume with that id from the filesystem that `fd` is on, wherever it stands by now.
