@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::parse::KitSource;
 use crate::ledger::Head;
-use crate::model::shell;
+use crate::model::{Line, shell};
 
 /// How a source's section begins.
 pub(super) const SOURCE: &str = "# source ";
@@ -24,6 +24,8 @@ pub(super) fn source_section(source: &KitSource) -> String {
         ledger,
         head,
     } = source;
+    // A line of its own, whatever a path holds; the commands have it as a shell takes it.
+    let store = Line(store);
     let head = head.map_or_else(String::new, |Head { seq, hash }| {
         format!("#   entries {seq}\n#   head    {hash}\n")
     });
