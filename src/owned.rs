@@ -35,6 +35,8 @@ pub struct Untrusted {
     fault: Fault,
     /// Whether owner and mode can't be set there.
     without_modes: bool,
+    /// Whether it is a directory on the way to a file that is to be written.
+    is_on_the_way: bool,
 }
 
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -72,6 +74,15 @@ impl Untrusted {
     /// What to do next.
     pub fn hint(&self) -> String {
         let path = shell_word(&self.path);
+        let elsewhere = "put the file into a directory that only you can write to";
+        match self.fault {
+            Fault::Writable { .. } if self.is_on_the_way => {
+                return format!("{elsewhere}, or run `chmod go-w {path}`");
+            }
+            // Somebody's home directory is not to be taken away.
+            Fault::Owner(_) if self.is_on_the_way => return elsewhere.to_owned(),
+            _ => {}
+        }
         let me = geteuid();
         let sudo = |owner: u32| {
             if me.is_root() || me.as_raw() == owner {
@@ -110,9 +121,28 @@ impl Untrusted {
 /// nobody else may write to it; so do the symbolic links on the way to it. What else there is, like
 /// a pipe, is nobody's to judge.
 pub fn open(path: &Path) -> Result<File, OpenError> {
-    let file = File::from(walk(path)?);
+    let end = walk(path, Purpose::Open)?;
+    let file = File::from(open_at(end.above.as_ref(), &end.name, end.flags)?);
     judge(path, &file)?;
     Ok(file)
+}
+
+/// Refuses a path at which others could put something else while it is being written to. Each
+/// directory on the way belongs to the effective user or root, and nobody else may write to it, unless
+/// it is sticky as `/tmp` is: there nobody takes away what is another's. The file itself need not be
+/// there, and is not judged. What can't be opened is told by what needs it.
+pub fn require_way(path: &Path) -> Result<(), Untrusted> {
+    // What a relative path stands below can be moved away as well.
+    let Ok(path) = std::path::absolute(path) else {
+        return Ok(());
+    };
+    match walk(&path, Purpose::Write) {
+        Err(OpenError::Untrusted(untrusted)) => Err(Untrusted {
+            is_on_the_way: true,
+            ..untrusted
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a file or directory that others can change. What can't be opened, because it is not there
@@ -139,21 +169,43 @@ pub fn tell_warnings(tell: fn(&str)) {
     let _ = TELL.set(tell);
 }
 
+/// What a path is followed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To open what is there.
+    Open,
+    /// To write there. The directories on the way count too, and a link of `/proc` is the path that it
+    /// shows: that is how a path is made canonical.
+    Write,
+}
+
+/// Where a path ends.
+struct End {
+    /// The directory; `None` is the working directory.
+    above: Option<OwnedFd>,
+    name: OsString,
+    flags: OFlags,
+}
+
+fn open_at(above: Option<&OwnedFd>, name: &OsString, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+    retry_on_intr(|| match above {
+        Some(above) => openat(above, name, flags, Mode::empty()),
+        None => openat(CWD, name, flags, Mode::empty()),
+    })
+}
+
 /// Follows a path as the kernel does, but no link of somebody else.
-fn walk(path: &Path) -> Result<OwnedFd, OpenError> {
-    let open = |above: &Option<OwnedFd>, name: &OsString, flags: OFlags| {
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
-        retry_on_intr(|| match above {
-            Some(above) => openat(above, name, flags, Mode::empty()),
-            None => openat(CWD, name, flags, Mode::empty()),
-        })
+fn walk(path: &Path, purpose: Purpose) -> Result<End, OpenError> {
+    let mut end = End {
+        above: None,
+        // An empty path, as for the kernel.
+        name: OsString::new(),
+        flags: OFlags::RDONLY | OFlags::NOFOLLOW,
     };
-    let mut above = None;
     let mut links = 0;
     let mut left = steps(path);
     left.reverse();
-    // An empty path, as for the kernel.
-    let mut last = OsString::new();
     // Where it has come to.
     let mut here = PathBuf::new();
     while let Some(name) = left.pop() {
@@ -163,27 +215,31 @@ fn walk(path: &Path) -> Result<OwnedFd, OpenError> {
         let directory = if left.is_empty() {
             Err(Errno::NOTDIR)
         } else {
-            open(&above, &name, step | OFlags::DIRECTORY)
+            open_at(end.above.as_ref(), &name, step | OFlags::DIRECTORY)
         };
         let found = match directory {
-            Err(Errno::NOTDIR) => open(&above, &name, step)?,
+            Err(Errno::NOTDIR) => open_at(end.above.as_ref(), &name, step)?,
             directory => directory?,
         };
         let stat = fstat(&found)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
             if !left.is_empty() {
-                above = Some(found);
+                if purpose == Purpose::Write {
+                    judge_way(&here, &found, &stat)?;
+                }
+                end.above = Some(found);
             }
-            last = name;
+            end.name = name;
             continue;
         }
-        if file_system(&found) == PROC {
+        if purpose == Purpose::Open && file_system(&found) == PROC {
             // It leads to what is open, and not to a path.
             if left.is_empty() {
-                last = name;
-                return Ok(open(&above, &last, OFlags::RDONLY)?);
+                end.name = name;
+                end.flags = OFlags::RDONLY;
+                return Ok(end);
             }
-            above = Some(open(&above, &name, OFlags::PATH)?);
+            end.above = Some(open_at(end.above.as_ref(), &name, OFlags::PATH)?);
             continue;
         }
         if !is_ours(&here, &stat) {
@@ -198,7 +254,23 @@ fn walk(path: &Path) -> Result<OwnedFd, OpenError> {
         let target = PathBuf::from(OsString::from_vec(target));
         left.extend(steps(&target).into_iter().rev());
     }
-    Ok(open(&above, &last, OFlags::RDONLY | OFlags::NOFOLLOW)?)
+    Ok(end)
+}
+
+/// Refuses a directory in which others could put something else in the place of what lies there.
+fn judge_way(path: &Path, found: &OwnedFd, stat: &Stat) -> Result<(), OpenError> {
+    if !is_ours(path, stat) {
+        return Err(untrusted(path, Fault::Owner(stat.st_uid), found));
+    }
+    let is_sticky = stat.st_mode & 0o1000 != 0;
+    if stat.st_mode & 0o022 != 0 && !is_sticky {
+        let fault = Fault::Writable {
+            mode: stat.st_mode & 0o7777,
+            owner: stat.st_uid,
+        };
+        return Err(untrusted(path, fault, found));
+    }
+    Ok(())
 }
 
 /// The names in a path; `/` is one.
@@ -264,6 +336,7 @@ fn untrusted(path: &Path, fault: Fault, found: impl AsFd) -> OpenError {
         path: path.to_owned(),
         fault,
         without_modes: WITHOUT_MODES.contains(&file_system(found)),
+        is_on_the_way: false,
     })
 }
 
@@ -295,6 +368,7 @@ mod tests {
             path,
             fault,
             without_modes,
+            is_on_the_way: false,
         }
         .hint()
     }

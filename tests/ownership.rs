@@ -181,6 +181,129 @@ fn a_link_of_another_user_is_not_followed() {
     assert!(ran.stderr.contains("does not exist"), "{ran:?}");
 }
 
+/// What is read from a kit is judged when it is open. But a kit is written to as well, and found by its
+/// path once more.
+#[test]
+fn a_kit_that_others_could_swap_is_not_written_to() {
+    let machine = Machine::new();
+    let shared = machine.path("shared");
+    fs::create_dir(&shared).unwrap();
+    symlink("shared/kit", machine.path("link")).unwrap();
+    let refused = |words: &str, directory: &str, mode: u32| {
+        let before = machine.standing();
+        let expected = format!(
+            "error: cannot trust {directory}: others can write to it (mode {mode:04o})\n\
+             hint: put the file into a directory that only you can write to, or run `chmod go-w {directory}`\n"
+        );
+        machine.run(words).is(2, "", &expected);
+        assert_eq!(machine.standing(), before, "{words}");
+        assert!(!machine.state().exists(), "{words}");
+    };
+    // The first run, and the second, without a kit and with one that was planted by root's own hand.
+    for mode in [0o777, 0o775, 0o2775] {
+        set_mode(&shared, mode);
+        refused("init --kit $T/shared/kit", "$T/shared", mode);
+    }
+    machine.write_config(&common::machine::fed_config());
+    refused("init --kit $T/shared/kit", "$T/shared", 0o2775);
+    fs::copy(machine.path("kit"), shared.join("kit")).unwrap();
+    for words in [
+        "init --kit $T/shared/kit",
+        "init --kit shared/kit",
+        "init --kit shared/../shared/kit",
+        "init --kit $T/link",
+    ] {
+        refused(words, "$T/shared", 0o2775);
+    }
+
+    // As in /tmp, nobody takes away there what is another's.
+    set_mode(&shared, 0o1777);
+    let run = machine.run("init --kit $T/shared/kit --quiet");
+    assert_eq!((run.code, &*run.stderr), (Some(0), ""));
+    assert_eq!(machine.run("key kit --kit $T/link").code, Some(0));
+    set_mode(&shared, 0o777);
+    let ran = machine.run("key kit --kit $T/link");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    // Where no kit is written nobody minds.
+    let run = machine.run("init --kit $T/shared/another --quiet");
+    assert_eq!((run.code, &*run.stderr), (Some(0), ""));
+    assert!(!shared.join("another").exists());
+}
+
+#[test]
+fn a_kit_below_a_directory_of_another_user_is_not_written_to() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::fed(None);
+    let (home, below) = (machine.path("home"), machine.path("home/kits"));
+    fs::create_dir_all(&below).unwrap();
+    fs::rename(machine.path("kit"), below.join("kit")).unwrap();
+    give(&home, MALLORY);
+    let kit = fs::read(below.join("kit")).unwrap();
+    let expected = format!(
+        "error: cannot trust $T/home: it belongs to the user with uid {MALLORY}\n\
+         hint: put the file into a directory that only you can write to\n"
+    );
+    for words in [
+        "init --kit $T/home/kits/kit",
+        "key kit --kit $T/home/kits/kit",
+    ] {
+        machine.run(words).is(2, "", &expected);
+        let mut sudo = machine.command(words);
+        let ran = machine.run_command(sudo.env("SUDO_UID", MALLORY.to_string()));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(
+            ran.stderr
+                .contains("warning: $T/home belongs to the user who ran sudo: "),
+            "{ran:?}"
+        );
+    }
+    assert_eq!(fs::read(below.join("kit")).unwrap(), kit);
+    // It is read all the same: what was judged is open then.
+    let ran = machine.run("key check --identity $T/home/kits/kit");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+/// `init` in `/tmp`, where somebody else has put a kit before.
+#[test]
+fn a_planted_kit_is_never_the_one_of_init() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::new();
+    machine.write_config(&common::machine::fed_config());
+    let other = Machine::fed(None);
+    let tmp = machine.path("tmp");
+    fs::create_dir(&tmp).unwrap();
+    set_mode(&tmp, 0o1777);
+    let kit = tmp.join("coldchain-recovery-kit.txt");
+    let words = "init --kit $T/tmp/coldchain-recovery-kit.txt";
+    let path = "$T/tmp/coldchain-recovery-kit.txt";
+    fs::copy(other.path("kit"), &kit).unwrap();
+    let planted = fs::read(&kit).unwrap();
+    let refuses = |why: &str, mend: &str| {
+        refuses(&machine, &[words], path, why, mend);
+        assert_eq!(fs::read(&kit).unwrap(), planted);
+        assert!(!machine.state().join("signing.key").exists());
+        assert!(!machine.state().join("root.pub").exists());
+    };
+    give(&kit, MALLORY);
+    set_mode(&kit, 0o600);
+    let theirs = format!("it belongs to the user with uid {MALLORY}");
+    refuses(&theirs, &chown_to_root(path));
+    give(&kit, 0);
+    set_mode(&kit, 0o666);
+    refuses("others can write to it (mode 0666)", &chmod(path));
+    fs::remove_file(&kit).unwrap();
+    symlink(other.path("kit"), &kit).unwrap();
+    lchown(&kit, Some(MALLORY), None).unwrap();
+    refuses(
+        &format!("it is a symbolic link that belongs to the user with uid {MALLORY}"),
+        &format!("name what it leads to instead, or run `chown -h root: {path}`"),
+    );
+}
+
 /// A pipe has an owner, but whoever gave it chose what is in it.
 #[test]
 fn a_pipe_is_taken_as_it_is() {

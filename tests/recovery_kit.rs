@@ -142,6 +142,49 @@ fn an_init_that_was_cut_short_goes_on_with_the_root_key_in_the_kit() {
     }
 }
 
+/// Whoever finds a kit that they did not expect must learn that it counts.
+#[test]
+fn init_says_where_the_root_key_comes_from() {
+    let machine = configured();
+    let run = machine.run("init --kit $T/kit");
+    let root = kit(&machine).root.unwrap();
+    let made = format!("made the root key {root}: its secret is in $T/kit alone\n");
+    assert!(run.stdout.contains(&made), "{run:?}");
+    assert_eq!(run.code, Some(0));
+
+    let another = || {
+        let another = configured();
+        fs::copy(machine.path("kit"), another.path("kit")).unwrap();
+        another
+    };
+    let run = another().run("init --kit $T/kit");
+    let found = format!("the root key {root} was in $T/kit already, and is trusted now\n");
+    assert!(run.stdout.contains(&found), "{run:?}");
+    assert!(!run.stdout.contains("made the root key"), "{run:?}");
+
+    let root_key = |machine: &Machine, kit: &str| {
+        let run = machine.run(&format!("init --kit $T/{kit} --json"));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let told: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        told["root_key"].clone()
+    };
+    let another = another();
+    let expected = serde_json::json!({"key": root.to_string(), "origin": "kit"});
+    assert_eq!(root_key(&another, "kit"), expected);
+    // From then on it is trusted, and nothing is new.
+    assert_eq!(root_key(&another, "kit"), serde_json::Value::Null);
+
+    // With a kit that has no root key yet, and without any.
+    for kit in ["kit", "new"] {
+        let machine = configured();
+        let told = root_key(&machine, kit);
+        let text = fs::read(machine.path(kit)).unwrap();
+        let root = Kit::parse(&text).unwrap().root.unwrap();
+        let expected = serde_json::json!({"key": root.to_string(), "origin": "new"});
+        assert_eq!(told, expected);
+    }
+}
+
 #[test]
 fn a_kit_is_private_after_init_and_its_last_line_stays_whole() {
     let machine = configured();

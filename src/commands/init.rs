@@ -12,7 +12,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::doctor::warnings_of_secrets;
-use super::kit;
+use super::kit::{self, RootOrigin};
 use super::output::{answer_json, answer_lines};
 use super::plan::standing_warnings;
 use crate::catalog::{Catalog, SourceRow};
@@ -24,6 +24,8 @@ use crate::engine::{
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::kit::{KitSource, addition};
+use crate::ledger::PublicKey;
+use crate::owned;
 use crate::printing::{shown, warn};
 use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
@@ -47,6 +49,7 @@ fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
     if exists(kit)? {
         return Err(Error::Exists(kit.to_owned()));
     }
+    owned::require_way(kit)?;
     if let Some(directory) = config.parent() {
         make_directory(directory, 0o755)?;
     }
@@ -69,7 +72,9 @@ fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
         ),
     ];
     if everywhere.json {
-        return answer_json(&json!({"done": told, "kit": shown(kit), "to_add": null}));
+        return answer_json(
+            &json!({"done": told, "kit": shown(kit), "root_key": null, "to_add": null}),
+        );
     }
     answer_lines(told)
 }
@@ -84,6 +89,10 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             // What can't be archived is said before anything is made.
             crate::btrfs::identity(&live.subvolume)?;
         }
+    }
+    if exists(&args.kit)? || !state_dir.has_keys() {
+        // It is read now and written to later: nobody may put another there in between.
+        owned::require_way(&args.kit)?;
     }
     state_dir.create()?;
     // Another `init` may be making the same things.
@@ -119,8 +128,9 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         );
     }
     let mut catalog = state_dir.catalog()?;
+    let mut root = None;
     let (rows, to_add) = if unvouched.is_empty() {
-        make_keys(config, &state_dir, &args.kit, &mut told)?;
+        root = make_keys(config, &state_dir, &args.kit, &mut told)?;
         tell_kit(config, &args.kit, &mut catalog, &mut told)?
     } else {
         // No key and no kit is theirs before somebody vouches for them.
@@ -128,7 +138,16 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         (Vec::new(), None)
     };
     if everywhere.json {
-        answer_json(&json!({"done": told, "kit": shown(&args.kit), "to_add": to_add}))?;
+        let root = root.map(|(key, origin)| {
+            let origin = match origin {
+                RootOrigin::New => "new",
+                RootOrigin::Kit => "kit",
+            };
+            json!({"key": key.to_string(), "origin": origin})
+        });
+        answer_json(
+            &json!({"done": told, "kit": shown(&args.kit), "root_key": root, "to_add": to_add}),
+        )?;
     } else {
         if let Some(lines) = &to_add {
             told.push("add these lines to your recovery kit:".to_owned());
@@ -161,32 +180,42 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
     Ok(())
 }
 
-/// Makes the keys of this machine, if it has none and nobody else's ledgers.
+/// Makes the keys of this machine, if it has none and nobody else's ledgers. Returns the root key that is
+/// trusted from now on.
 fn make_keys(
     config: &Config,
     state_dir: &StateDir,
     kit: &Path,
     told: &mut Vec<String>,
-) -> Result<(), Error> {
-    let opened = has_ledgers(&state_dir.catalog_to_read()?)?;
-    if !state_dir.has_keys() && opened {
+) -> Result<Option<(PublicKey, RootOrigin)>, Error> {
+    if state_dir.has_keys() {
+        return Ok(None);
+    }
+    if has_ledgers(&state_dir.catalog_to_read()?)? {
         // Keys of its own would be no key of these ledgers.
         told.push(format!(
             "{}: there is no signing key for the ledgers that the catalog has: run \
              `coldchain key rotate --kit FILE --new-signing-key` to archive from here",
             config.state_dir.display()
         ));
-    } else if !state_dir.has_keys() {
-        let root = kit::root_key(kit)?;
-        let keys = state_dir.keys_under(root, config.prune)?;
-        state_dir.write_keys(&keys)?;
-        told.push(format!(
-            "made {}: signing keys; the root key's secret is in {} alone",
-            config.state_dir.display(),
-            kit.display()
-        ));
+        return Ok(None);
     }
-    Ok(())
+    let (root, origin) = kit::root_key(kit)?;
+    let public = root.public();
+    let keys = state_dir.keys_under(root, config.prune)?;
+    state_dir.write_keys(&keys)?;
+    told.push(match origin {
+        RootOrigin::New => format!(
+            "made the root key {public}: its secret is in {} alone",
+            kit.display()
+        ),
+        RootOrigin::Kit => format!(
+            "the root key {public} was in {} already, and is trusted now",
+            kit.display()
+        ),
+    });
+    told.push(format!("made {}: signing keys", config.state_dir.display()));
+    Ok(Some((public, origin)))
 }
 
 /// Tells the kit of each source's ledger. Returns the sources, and what has to be added to a kit that is

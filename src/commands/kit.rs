@@ -46,23 +46,32 @@ pub(super) fn at(path: &Path) -> Result<Option<Kit>, Error> {
     }
 }
 
+/// Where the root key that a machine begins to trust comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RootOrigin {
+    /// It was made just now.
+    New,
+    /// It was in the kit already.
+    Kit,
+}
+
 /// The root key for a machine that has none yet: the kit's, be it that a run which died has left it there
 /// or that the kit has ledgers already, for another one beside it would make two kits of one file; or else
 /// a new one, whose secret is in the kit before its public half is trusted anywhere.
-pub(super) fn root_key(path: &Path) -> Result<SigningKey, Error> {
+pub(super) fn root_key(path: &Path) -> Result<(SigningKey, RootOrigin), Error> {
     let Some(kit) = at(path)? else {
         let root = SigningKey::generate()?;
         let text = add_root(WITHOUT_IDENTITY, &root).expect("it has no root key");
         write_new(path, &text)?;
-        return Ok(root);
+        return Ok((root, RootOrigin::New));
     };
     match (kit.root_secret, kit.root) {
-        (Some(root), _) => Ok(root),
+        (Some(root), _) => Ok((root, RootOrigin::Kit)),
         (None, Some(_)) => Err(Error::NoRootSecret(path.to_owned())),
         (None, None) => {
             let root = SigningKey::generate()?;
             add_root_to_kit(path, &root)?;
-            Ok(root)
+            Ok((root, RootOrigin::New))
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::engine::{
 use crate::error::Error;
 use crate::kit::{Kit, KitSource, restore_commands, supplement};
 use crate::model::{Line, SourceName};
+use crate::owned;
 use crate::printing::{shown, warn};
 
 /// What the commands call a kit that is not at hand: as `init` names it.
@@ -38,6 +39,7 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
         }
         return note_all(&mut catalog);
     };
+    owned::require_way(path)?;
     let kit = kit_to_change(path)?;
     let sources = vouched_for(sources, &config, &kit);
     if let Some(found) = kit.root.filter(|found| *found != root) {
