@@ -32,6 +32,7 @@
 //! - [`error`]: what ends a command, its hint, and the exit codes.
 //! - [`owned`]: opening config, kits and state directory, if nobody else can change them.
 //! - [`cli`]: the command line as types.
+//! - [`core_dumps`]: what keeps secrets in memory out of core dumps.
 //! - [`allocator`]: one setting, without which freed memory would count for the limit.
 
 pub mod allocator;
@@ -40,6 +41,7 @@ pub mod catalog;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod core_dumps;
 pub mod engine;
 pub mod error;
 pub mod interrupt;

@@ -6,11 +6,16 @@ use std::sync::Once;
 use clap::Parser;
 use coldchain::allocator;
 use coldchain::cli::{Cli, Command};
+use coldchain::core_dumps;
 use coldchain::error::Error;
 use coldchain::interrupt;
 use coldchain::printing;
 
 fn main() -> ExitCode {
+    if let Err(error) = core_dumps::turn_off() {
+        // A sandbox may forbid it; an archive is worth more.
+        eprintln!("warning: a crash may write secrets to a core dump: cannot turn it off: {error}");
+    }
     allocator::give_back_large_buffers();
     let cli = Cli::parse();
     let json = cli.everywhere.json;

@@ -314,6 +314,11 @@ impl Talk<'_> {
         }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends the program a signal.
     pub fn signal(&self, signal: Signal) {
         let id = Pid::from_child(&self.child);
