@@ -1,11 +1,11 @@
-//! The secrets in the program's memory are for no core dump and for no other program of the same user; and
-//! what is so shut off works all the same for a user who is not root.
+//! The secrets in the program's memory are for no core dump and for no other program of the same user, and
+//! are wiped; and what is so shut off works all the same for a user who is not root.
 
 mod common;
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -117,6 +117,80 @@ fn another_program_of_the_same_user_can_not_read_its_memory() {
     assert_eq!(owner(&talk), 0);
     assert!(!can_look_into(&talk));
     feed(talk);
+}
+
+/// All that the process could be asked for by who may.
+fn memory_of_process(id: u32) -> Vec<u8> {
+    let maps = fs::read_to_string(format!("/proc/{id}/maps")).unwrap();
+    let memory = fs::File::open(format!("/proc/{id}/mem")).unwrap();
+    let mut all = Vec::new();
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let (range, access) = (words.next().unwrap(), words.next().unwrap());
+        // What it may write to can hold what it has read.
+        if !access.starts_with("rw") {
+            continue;
+        }
+        let (from, to) = range.split_once('-').unwrap();
+        let [from, to] = [from, to].map(|number| u64::from_str_radix(number, 16).unwrap());
+        let mut piece = vec![0; usize::try_from(to - from).unwrap()];
+        if memory.read_exact_at(&mut piece, from).is_ok() {
+            all.append(&mut piece);
+        }
+    }
+    all
+}
+
+fn has(memory: &[u8], text: &str) -> bool {
+    // The first byte alone finds where to look.
+    let text = text.as_bytes();
+    memory
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == text[0])
+        .any(|(at, _)| memory[at..].starts_with(text))
+}
+
+/// A restore that has opened the archives with a kit, and waits for who takes the stream.
+#[test]
+fn the_text_of_a_kit_is_gone_from_memory_once_it_is_read() {
+    let is_root = rustix::process::geteuid().is_root();
+    assert!(is_root || std::env::var_os("CI").is_none(), "not root");
+    if !is_root {
+        eprintln!("skipped: only root can read its memory");
+        return;
+    }
+    let machine = Machine::fed(None);
+    let mut long = StreamBuilder::header(1)
+        .subvol(b"2024-01-01", [b'a'; 16], 10)
+        .mkfile(b"file");
+    // More than a pipe holds.
+    for at in 0..64 {
+        long = long.write(b"file", at * 32_768, &[b'x'; 32_768]);
+    }
+    let run = machine.run_with("decide 2024-01-01", &long.finish());
+    run.is(0, "c\n", "");
+    let kit = fs::read_to_string(machine.path("kit")).unwrap();
+    let secret = kit
+        .lines()
+        .find(|line| line.starts_with("AGE-SECRET-KEY-1"))
+        .unwrap();
+
+    let words = "restore home --stream - --identity $T/kit --yes";
+    let mut restore = machine.command(words);
+    restore.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = restore.spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    // It sends: the archive is open.
+    let mut first = [0; 17];
+    stdout.read_exact(&mut first).unwrap();
+    assert!(first.starts_with(b"btrfs-stream"));
+    let memory = memory_of_process(child.id());
+    assert!(has(&memory, "2024-01-01-full-"), "it is no memory of its");
+    assert!(!has(&memory, secret), "the identity is still in memory");
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 /// `/proc/self/fd` belongs to root then, and gives files their names.

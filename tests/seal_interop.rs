@@ -177,7 +177,7 @@ fn what_age_sealed_opens_here() {
     fs::write(&kit, secret).unwrap();
     fs::write(
         directory.path().join("k"),
-        format!("{}\n", key.to_secret_string()),
+        format!("{}\n", key.to_secret_string().as_str()),
     )
     .unwrap();
     run(

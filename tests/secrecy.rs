@@ -193,7 +193,7 @@ fn secrets(machine: &Machine) -> Vec<String> {
     let root = Kit::parse(kit.as_bytes()).unwrap().root_secret.unwrap();
     secrets.extend([after_comment(&root.to_file_text()), after_comment(&signing)]);
     for archive in archives(machine) {
-        secrets.push(unsealed(machine, &archive).to_secret_string());
+        secrets.push(unsealed(machine, &archive).to_secret_string().to_string());
     }
     assert_eq!(secrets.len(), 5);
     secrets

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::engine::{StateDir, add_root_to_kit, kit_to_change, write_new};
 use crate::error::Error;
 use crate::kit::{Kit, add_root};
@@ -10,7 +12,8 @@ use crate::ledger::SigningKey;
 /// Begins a kit with a new identity, and returns its recipient.
 pub(super) fn begin(path: &Path) -> Result<String, Error> {
     let (secret, recipient) = crate::seal::generate_identity();
-    let text = format!(
+    let secret = Zeroizing::new(secret);
+    let head = format!(
         "\
 # coldchain recovery kit
 #
@@ -19,9 +22,13 @@ pub(super) fn begin(path: &Path) -> Result<String, Error> {
 # and delete it here.
 #
 # identity of {recipient}
-{secret}
 "
     );
+    // As long as it will be: a text that grew would leave copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(head.len() + secret.len() + 1));
+    text.push_str(&head);
+    text.push_str(&secret);
+    text.push('\n');
     write_new(path, &text)?;
     Ok(recipient)
 }
@@ -61,7 +68,7 @@ pub(super) enum RootOrigin {
 pub(super) fn root_key(path: &Path) -> Result<(SigningKey, RootOrigin), Error> {
     let Some(kit) = at(path)? else {
         let root = SigningKey::generate()?;
-        let text = add_root(WITHOUT_IDENTITY, &root).expect("it has no root key");
+        let text = Zeroizing::new(add_root(WITHOUT_IDENTITY, &root).expect("it has no root key"));
         write_new(path, &text)?;
         return Ok((root, RootOrigin::New));
     };

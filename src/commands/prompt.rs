@@ -1,14 +1,18 @@
 //! Asking on the terminal. A signal ends the waiting for an answer.
 
 use std::fs::File;
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::printing;
+
+/// As long as a line that a terminal gives can be.
+const LONGEST_LINE: usize = 4096;
 
 /// Whether it was agreed to beforehand, by `--yes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +62,27 @@ pub(super) fn passphrase(prompt: &str) -> Option<String> {
     let unseen = Unseen::on(terminal.try_clone().ok()?).ok()?;
     printing::ask(&mut terminal, format_args!("{prompt}:")).ok()?;
     answered(terminal.as_fd()).ok()?;
-    let mut line = String::new();
-    io::BufReader::new(&terminal).read_line(&mut line).ok()?;
+    let line = read_secret_line(&terminal).ok()?;
     drop(unseen);
+    let line = str::from_utf8(&line).ok()?;
+    // Of just its length: what takes it then makes no copy.
     Some(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Reads a line, and leaves no copy of it in memory.
+fn read_secret_line(mut from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(vec![0; LONGEST_LINE]);
+    let mut length = 0;
+    while length < line.len() && !line[..length].ends_with(b"\n") {
+        match from.read(&mut line[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    line.truncate(length);
+    Ok(line)
 }
 
 /// Waits for the answer. What is said of a signal begins a line of its own.

@@ -1,5 +1,7 @@
 //! Reading a kit.
 
+use zeroize::Zeroizing;
+
 use super::root::{COMMENT, INDENT, PUBLIC};
 use super::section::SOURCE;
 use crate::ledger::{Head, PublicKey, SigningKey};
@@ -89,11 +91,14 @@ impl Kit {
             if let Some(key) = line.strip_prefix(PUBLIC) {
                 kit.name_root(number, key)?;
             } else if is_secret_comment(line) {
-                let mut secret = String::new();
+                // As long as it can get: a text that grew would leave copies behind.
+                let mut text = Zeroizing::new(String::with_capacity(bytes.len() + 2));
+                text.push_str(&line[INDENT.len()..]);
+                text.push('\n');
                 while let Some((_, more)) = lines.next_if(|(_, line)| is_base64(line)) {
-                    secret += more.trim_end().strip_prefix(INDENT).unwrap_or_default();
+                    text.push_str(more.trim_end().strip_prefix(INDENT).unwrap_or_default());
                 }
-                let text = format!("{}\n{secret}\n", &line[INDENT.len()..]);
+                text.push('\n');
                 let key = SigningKey::from_file_text(&text).map_err(|_| KitFault::DamagedSecret)?;
                 kit.root_secret = Some(key);
             } else if let Some(name) = line.strip_prefix(SOURCE) {

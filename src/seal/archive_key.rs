@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 
 use age::secrecy::ExposeSecret;
 use age::{DecryptError, Decryptor, Encryptor};
+use zeroize::Zeroizing;
 
 use super::error::SealError;
 use super::identity::Identities;
@@ -19,7 +20,8 @@ const PRIVATE: &str = "the private facts";
 /// An archive key's line has 75 bytes. More is no archive key, and is not read.
 const LONGEST_KEY: u64 = 4096;
 
-/// The key of one archive, new for every attempt: an age X25519 identity.
+/// The key of one archive, new for every attempt: an age X25519 identity, which is wiped from memory when
+/// it is dropped.
 #[derive(Clone)]
 pub struct ArchiveKey(age::x25519::Identity);
 
@@ -31,7 +33,11 @@ impl ArchiveKey {
 
     /// The key in an age file (binary) that each of the recipients can open.
     pub fn seal_to(&self, recipients: &Recipients) -> Result<Vec<u8>, SealError> {
-        let line = format!("{}\n", self.0.to_string().expose_secret());
+        let secret = self.0.to_string();
+        let secret = secret.expose_secret();
+        let mut line = Zeroizing::new(String::with_capacity(secret.len() + 1));
+        line.push_str(secret);
+        line.push('\n');
         encrypt(KEY, recipients.keys(), line.as_bytes())
     }
 
@@ -44,7 +50,7 @@ impl ArchiveKey {
     /// Opens what [`seal_to`](Self::seal_to) made; [`SealError::NoIdentityMatches`] if it is
     /// sealed to none of the identities.
     pub fn unseal(sealed: &[u8], identities: &Identities) -> Result<Self, SealError> {
-        let plain = decrypt(KEY, identities.keys(), sealed, LONGEST_KEY)?;
+        let plain = Zeroizing::new(decrypt(KEY, identities.keys(), sealed, LONGEST_KEY)?);
         let text = str::from_utf8(&plain).map_err(|_| SealError::ArchiveKeyText)?;
         Self::from_secret_string(text)
     }
@@ -68,8 +74,8 @@ impl ArchiveKey {
     }
 
     /// The secret as text, for the catalog's record of an attempt in hand. Never print it.
-    pub fn to_secret_string(&self) -> String {
-        self.0.to_string().expose_secret().to_owned()
+    pub fn to_secret_string(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.to_string().expose_secret().to_owned())
     }
 
     /// Reads what [`to_secret_string`](Self::to_secret_string) wrote.
@@ -128,7 +134,8 @@ fn decrypt<'a>(
             DecryptError::NoMatchingKeys => SealError::NoIdentityMatches,
             source => SealError::Unseal { what, source },
         })?;
-    let mut plain = Vec::new();
+    // It is shorter than what was sealed: a buffer that grew would leave copies of a key behind.
+    let mut plain = Vec::with_capacity(sealed.len());
     reader
         .take(longest)
         .read_to_end(&mut plain)
@@ -143,7 +150,9 @@ mod tests {
     use crate::seal::{IdentityFile, generate_identity};
 
     fn identities(text: &str) -> Identities {
-        let file = IdentityFile::of_bytes(text.into(), "kit".as_ref(), &|_| None).unwrap();
+        let file =
+            IdentityFile::of_bytes(text.as_bytes().to_vec().into(), "kit".as_ref(), &|_| None)
+                .unwrap();
         file.identities(&|_| None).unwrap()
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use age::secrecy::SecretString;
 use age::ssh::UnsupportedKey;
 use age::{DecryptError, Decryptor};
+use zeroize::Zeroizing;
 
 use super::armor;
 use super::error::SealError;
@@ -29,10 +30,11 @@ pub enum Wrapping {
     Passphrase,
 }
 
-/// An identity file's content, decrypted once for all that is read from it.
+/// An identity file's content, decrypted once for all that is read from it. It is wiped from memory when
+/// this is dropped, and no copy of it is left elsewhere. What `age` makes of it wipes itself.
 pub struct IdentityFile {
     path: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     wrapping: Wrapping,
 }
 
@@ -63,7 +65,8 @@ impl IdentityFile {
             path: path.to_owned(),
             source,
         };
-        let mut bytes = Vec::new();
+        // A buffer that grew would leave copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST_FILE as usize + 64));
         file.take(LARGEST_FILE + 1)
             .read_to_end(&mut bytes)
             .map_err(refuse)?;
@@ -75,7 +78,7 @@ impl IdentityFile {
 
     /// The same for a file's content.
     pub(super) fn of_bytes(
-        bytes: Vec<u8>,
+        bytes: Zeroizing<Vec<u8>>,
         path: &Path,
         ask: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, SealError> {
@@ -169,7 +172,13 @@ impl Unwrapping<'_> {
 
     fn parse_ssh(&self, text: &str) -> Result<Identities, SealError> {
         // The parser wants newlines as ssh-keygen writes them, also after the last line.
-        let text = format!("{}\n", text.trim_end().replace('\r', ""));
+        let text = text.trim_end();
+        let mut lines = Zeroizing::new(String::with_capacity(text.len() + 1));
+        for part in text.split('\r') {
+            lines.push_str(part);
+        }
+        lines.push('\n');
+        let text = lines;
         let key = age::ssh::Identity::from_buffer(text.as_bytes(), None).map_err(|_| {
             self.unsupported("a damaged ssh private key, or a PEM file of another kind")
         })?;
@@ -187,7 +196,7 @@ impl Unwrapping<'_> {
         Ok(Identities(vec![Box::new(key)]))
     }
 
-    fn decrypt(&self, bytes: &[u8]) -> Result<Vec<u8>, SealError> {
+    fn decrypt(&self, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let damaged = |source| SealError::IdentityDecrypt {
             path: self.path.to_owned(),
             source,
@@ -213,7 +222,8 @@ impl Unwrapping<'_> {
                 )),
                 source => damaged(source),
             })?;
-        let mut plain = Vec::new();
+        // It is shorter than what was encrypted.
+        let mut plain = Zeroizing::new(Vec::with_capacity(bytes.len()));
         reader
             .take(LARGEST_FILE)
             .read_to_end(&mut plain)
@@ -239,19 +249,19 @@ impl Unwrapping<'_> {
 }
 
 fn what_it_looks_like(line: &str) -> &'static str {
-    let upper = line.to_ascii_uppercase();
-    match upper {
-        _ if upper.starts_with("AGE-SECRET-KEY-PQ-") => {
+    let upper = Zeroizing::new(line.to_ascii_uppercase());
+    match () {
+        () if upper.starts_with("AGE-SECRET-KEY-PQ-") => {
             "a post-quantum identity, which can't be used here"
         }
-        _ if upper.starts_with("AGE-SECRET-KEY-") => {
+        () if upper.starts_with("AGE-SECRET-KEY-") => {
             "an age secret key with a wrong checksum or length: it may have a typing error"
         }
-        _ if upper.starts_with("AGE-PLUGIN-") => "a plugin's identity, which can't be used here",
-        _ if upper.starts_with("AGE1") || upper.starts_with("SSH-") => {
+        () if upper.starts_with("AGE-PLUGIN-") => "a plugin's identity, which can't be used here",
+        () if upper.starts_with("AGE1") || upper.starts_with("SSH-") => {
             "a public key: the secret one is needed"
         }
-        _ => "no identity: it reads like AGE-SECRET-KEY-1…",
+        () => "no identity: it reads like AGE-SECRET-KEY-1…",
     }
 }
 
@@ -290,7 +300,7 @@ mod tests {
     fn read_with(bytes: &[u8], passphrase: Option<&str>) -> Result<Identities, SealError> {
         let ask = |_: &str| passphrase.map(str::to_owned);
         let path = Path::new("/root/kit.txt");
-        IdentityFile::of_bytes(bytes.to_owned(), path, &ask)?.identities(&ask)
+        IdentityFile::of_bytes(bytes.to_owned().into(), path, &ask)?.identities(&ask)
     }
 
     fn locked_with(passphrase: &str, plain: &str) -> Vec<u8> {
@@ -349,7 +359,8 @@ mod tests {
             Some(SSH_PASSPHRASE.to_owned())
         };
         let path = Path::new("/root/id");
-        let file = IdentityFile::of_bytes(SSH_ED25519_LOCKED.into(), path, &asked).unwrap();
+        let locked = Zeroizing::new(SSH_ED25519_LOCKED.into());
+        let file = IdentityFile::of_bytes(locked, path, &asked).unwrap();
         file.identities(&asked).unwrap();
         assert_eq!(*prompts.borrow(), ["passphrase for /root/id"]);
     }
