@@ -355,6 +355,38 @@ fn the_help_lists_just_the_exit_codes_that_there_are() {
     assert_eq!(listed, exit_codes());
 }
 
+/// A test that is named in the threat model and is gone would be a promise that nobody keeps.
+#[test]
+fn the_threat_model_names_tests_that_there_are() {
+    let page = fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let mut code = String::new();
+    let mut directories = vec![root().join("tests")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                code += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    let mut tests = 0;
+    for (at, text) in page.split('`').enumerate() {
+        let is_code = at % 2 == 1;
+        if is_code && text.starts_with("tests/") {
+            assert!(root().join(text).exists(), "there is no {text}");
+        } else if is_code && text.matches('_').count() > 2 {
+            assert!(
+                code.contains(&format!("#[test]\nfn {text}() {{")),
+                "there is no test {text}"
+            );
+            tests += 1;
+        }
+    }
+    assert!(tests > 50, "{tests}");
+}
+
 #[test]
 fn what_is_looked_for_is_found() {
     let source = |path: &str, code: &str| Source {
