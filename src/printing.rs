@@ -4,7 +4,7 @@
 //! Where an answer has several lines, what comes from outside is a [`Line`] of its own before it gets here.
 
 use std::error::Error as _;
-use std::fmt::{Arguments, Display};
+use std::fmt::{Arguments, Display, Write as _};
 use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write};
 use std::path::Path;
 
@@ -154,15 +154,17 @@ fn in_json(value: &Value) -> String {
         return text;
     }
     // Outside of its strings JSON has nothing of the kind.
-    text.chars()
-        .map(|character| {
-            if !is_unfit(character) {
-                return character.to_string();
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_unfit(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(escaped, "\\u{unit:04x}").expect("a string takes it");
             }
-            let units = character.encode_utf16(&mut [0; 2]).to_vec();
-            units.iter().map(|unit| format!("\\u{unit:04x}")).collect()
-        })
-        .collect()
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]

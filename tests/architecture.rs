@@ -261,7 +261,7 @@ fn has_printer(code: &str, printer: &str) -> bool {
     code.match_indices(printer).any(|(at, _)| {
         let before = code[..at].bytes().next_back();
         let after = code[at + printer.len()..].bytes().next();
-        let open_end = printer.ends_with(|end: char| end == '!' || end == ')');
+        let open_end = printer.ends_with(['!', ')']);
         before.is_none_or(|byte| !is_word(byte))
             && (open_end || printer.starts_with('/') || after.is_none_or(|byte| !is_word(byte)))
     })

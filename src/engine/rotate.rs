@@ -84,6 +84,17 @@ pub fn rotate(
     }))
 }
 
+/// Archives that do not come back, each with the reason.
+type Lost = Vec<(ArchiveId, String)>;
+
+/// The entry that does what is asked for, and what it can't bring back.
+struct Wanted {
+    /// The lowest format that has words for it.
+    format: u32,
+    rotate: RotateEntry,
+    lost: Lost,
+}
+
 /// A change in hand.
 struct Rotation<'a> {
     open: &'a OpenSource<'a>,
@@ -101,7 +112,11 @@ impl Rotation<'_> {
         loop {
             self.world.interrupt.check()?;
             rotated.keys = self.change.applied_to(state.replay.keys());
-            let (format, rotate, lost) = self.wanted(&rotated.keys, state, catalog)?;
+            let Wanted {
+                format,
+                rotate,
+                lost,
+            } = self.wanted(&rotated.keys, state, catalog)?;
             let changes = rotated.keys != state.replay.keys() || rotate.does_more();
             rotated.lost = lost;
             if !changes {
@@ -121,14 +136,13 @@ impl Rotation<'_> {
         Ok(rotated)
     }
 
-    /// The entry that does what is asked for, the lowest format that has words for it, and what can't be
-    /// brought back.
+    /// What is to be written.
     fn wanted(
         &self,
         keys: &[(PublicKey, Vec<Role>)],
         state: &mut LedgerState,
         catalog: &Catalog,
-    ) -> Result<(u32, RotateEntry, Vec<(ArchiveId, String)>), Error> {
+    ) -> Result<Wanted, Error> {
         let unknown: Vec<u64> = state.replay.unknown().iter().map(Warning::seq).collect();
         let is_voided = |seq: &u64| self.change.void.contains(seq);
         if !unknown.iter().all(is_voided) {
@@ -185,7 +199,11 @@ impl Rotation<'_> {
             revives,
         };
         let format = if needs_more { ROTATE_FORMAT } else { FORMAT };
-        Ok((format, rotate, lost))
+        Ok(Wanted {
+            format,
+            rotate,
+            lost,
+        })
     }
 
     /// The archives that a withdrawn key has taken away and whose objects all stand in a listing, and what
@@ -195,7 +213,7 @@ impl Rotation<'_> {
         stay: &[PublicKey],
         state: &LedgerState,
         catalog: &Catalog,
-    ) -> Result<(Vec<ArchiveId>, Vec<(ArchiveId, String)>), Error> {
+    ) -> Result<(Vec<ArchiveId>, Lost), Error> {
         let replay = &state.replay;
         let rows = catalog.archives(&self.open.row.ledger)?;
         let taken = rows.iter().map(|row| row.id);

@@ -25,7 +25,10 @@ pub const ROTATE_FORMAT: u32 = 2;
 
 /// An entry's number is at most so far beyond that of the one before it, and so it skips no more. A number
 /// of many digits would otherwise be a gap that no memory holds.
-pub const FURTHEST: u64 = 10_000;
+pub const FURTHEST: u64 = MOST_NUMBERS as u64;
+
+/// The most numbers that a list in an entry has.
+const MOST_NUMBERS: usize = 10_000;
 
 /// More keys than a ledger is ever signed by at a time.
 const MOST_KEYS: usize = 1000;
@@ -269,7 +272,7 @@ impl RotateEntry {
 
 /// A list of numbers, no longer than a gap can be.
 fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
-    at_most::<_, _, { FURTHEST as usize }>(deserializer)
+    at_most::<_, _, MOST_NUMBERS>(deserializer)
 }
 
 fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<KeyGrant>, D::Error> {

@@ -52,7 +52,7 @@ pub fn is_unfit(character: char) -> bool {
     match character {
         ' '..='~' => false,
         // What Unicode has shown as nothing (default ignorable), but for the variation selectors that are a
-        // part of many an emoji; the marks of direction among them.
+        // part of many an emoji; the marks of direction among them. U+2028 and U+2029 end a line and a paragraph.
         '\u{ad}'
         | '\u{34f}'
         | '\u{61c}'
@@ -62,7 +62,7 @@ pub fn is_unfit(character: char) -> bool {
         | '\u{17b5}'
         | '\u{180e}'
         | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
+        | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}'
         | '\u{3164}'
         | '\u{feff}'
@@ -71,8 +71,6 @@ pub fn is_unfit(character: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}'
         | '\u{1d173}'..='\u{1d17a}'
         | '\u{e0000}'..='\u{e0fff}' => true,
-        // The ends of a line and of a paragraph.
-        '\u{2028}' | '\u{2029}' => true,
         _ => character.is_control(),
     }
 }

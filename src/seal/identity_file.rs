@@ -15,7 +15,7 @@ use super::error::SealError;
 use super::identity::Identities;
 
 /// An ssh-rsa key of 4096 bits takes 3 KiB, and a recovery kit little more.
-const LARGEST_FILE: u64 = 1 << 20;
+const LARGEST_FILE: usize = 1 << 20;
 
 /// scrypt work of at most 2^22, as the age program has it: 4 GiB of memory. The library's own
 /// limit depends on this machine's speed, and a kit must also open on a slow one.
@@ -66,11 +66,11 @@ impl IdentityFile {
             source,
         };
         // A buffer that grew would leave copies behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST_FILE as usize + 64));
-        file.take(LARGEST_FILE + 1)
+        let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST_FILE + 64));
+        file.take(LARGEST_FILE as u64 + 1)
             .read_to_end(&mut bytes)
             .map_err(refuse)?;
-        if bytes.len() as u64 > LARGEST_FILE {
+        if bytes.len() > LARGEST_FILE {
             return Err(refuse(io::ErrorKind::FileTooLarge.into()));
         }
         Self::of_bytes(bytes, path, ask)
@@ -225,7 +225,7 @@ impl Unwrapping<'_> {
         // It is shorter than what was encrypted.
         let mut plain = Zeroizing::new(Vec::with_capacity(bytes.len()));
         reader
-            .take(LARGEST_FILE)
+            .take(LARGEST_FILE as u64)
             .read_to_end(&mut plain)
             .map_err(|source| damaged(DecryptError::Io(source)))?;
         Ok(plain)

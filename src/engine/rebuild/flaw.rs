@@ -82,14 +82,13 @@ impl Flaw {
             Self::Voided(seq, why) => {
                 format!("entry {seq} does not fit, and the root key has voided it: {why}")
             }
-            Self::TooFar(what) => what.clone(),
             Self::Foreign(seq, archive) => {
                 format!(
                     "entry {seq} names {archive}, which is another ledger's: it is left out here"
                 )
             }
             Self::NotTaken(seq, why) => format!("entry {seq} can't be taken in: {why}"),
-            Self::Unknown(what) => what.clone(),
+            Self::Unknown(what) | Self::TooFar(what) => what.clone(),
             Self::Behind { missing, witness } => {
                 format!("{} missing, which {witness} knows of", entries(missing))
             }
