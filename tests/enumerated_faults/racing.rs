@@ -3,7 +3,10 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
+use coldchain::engine::{KeyChange, Rotated, StateDir, rotate};
 use coldchain::error::Error;
+use coldchain::ledger::SigningKey;
+use coldchain::model::entry::Role;
 
 use super::Cases;
 use super::common::faults::Faults;
@@ -162,4 +165,67 @@ fn race(begin: &Lab, turns: &Arc<Turns>) -> bool {
     prune(&lab, 8, &Faults::none()).unwrap();
     lab.can_be_rebuilt();
     came_back
+}
+
+/// Brings back what the machine's key has taken away, and withdraws that key.
+fn undelete(lab: &Lab, faults: &Arc<Faults>) -> Result<Rotated, Error> {
+    let state_dir = StateDir::new(&lab.config.state_dir);
+    let new = SigningKey::generate().unwrap().public();
+    let change = KeyChange {
+        add: vec![(new, vec![Role::Pruner, Role::Writer])],
+        remove: state_dir.signing_public().unwrap().into_iter().collect(),
+        undelete: true,
+        ..KeyChange::default()
+    };
+    let (config, root) = (&lab.config, lab.root());
+    lab.in_world(faults, |world| {
+        rotate(config, &config.sources[0], &change, &root, world)
+    })
+}
+
+#[test]
+fn what_a_pruner_deletes_while_it_is_brought_back_is_retired_again() {
+    let begin = with_a_retired_chain();
+    let faults = Faults::none();
+    prune(&begin.copy(), 8, &faults).unwrap();
+    let of_prune = operations(&faults);
+    let faults = Faults::none();
+    undelete(&begin.copy(), &faults).unwrap();
+    let of_undelete = operations(&faults);
+    let mut cases = Cases::new("a pruner and an undo of its deletion");
+    let (mut whole, mut in_part, mut gone) = (0, 0, 0);
+    for pruned in 0..=of_prune {
+        for undone in 0..=of_undelete {
+            let turns = Turns::new(Who::Pruner, pruned, Who::Reviver, undone);
+            let case = format!("{pruned} of the pruner, {undone} of the other");
+            cases.run(&case, || {
+                let lab = begin.copy();
+                let elsewhere = lab.twin();
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        // However it ends: its key may be gone.
+                        let _ = prune(&lab, 8, &turns.of(Who::Pruner));
+                        turns.end(Who::Pruner);
+                    });
+                    undelete(&elsewhere, &turns.of(Who::Reviver)).unwrap();
+                    turns.end(Who::Reviver);
+                });
+                // An archive whose first object went just after the second listing is found by the next.
+                undelete(&elsewhere, &Faults::none()).unwrap();
+                let seen = visible(&elsewhere);
+                assert!(seen.is_superset(&dates(&[NEW])), "{seen:?}");
+                match seen.len() {
+                    4 => whole += 1,
+                    3 => in_part += 1,
+                    _ => gone += 1,
+                }
+                elsewhere.can_be_rebuilt();
+            });
+        }
+    }
+    assert!(
+        whole > 0 && in_part > 0 && gone > 0,
+        "{whole}, {in_part}, {gone}"
+    );
+    cases.end();
 }
