@@ -166,7 +166,7 @@ fn the_text_of_a_kit_is_gone_from_memory_once_it_is_read() {
         .mkfile(b"file");
     // More than a pipe holds.
     for at in 0..64 {
-        long = long.write(b"file", at * 32_768, &[b'x'; 32_768]);
+        long = long.write(b"file", at * 32_768, &vec![b'x'; 32_768]);
     }
     let run = machine.run_with("decide 2024-01-01", &long.finish());
     run.is(0, "c\n", "");

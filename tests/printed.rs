@@ -225,12 +225,13 @@ fn as_bash_reads(word: &str) -> Vec<u8> {
 fn hostile_server(status: u16) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let text: String = HOSTILE
+    let text = HOSTILE
         .chars()
         // XML has no other control characters, not even as references.
         .filter(|character| *character >= ' ' || matches!(character, '\n' | '\r' | '\t'))
-        .map(|character| format!("&#{};", u32::from(character)))
-        .collect();
+        .fold(String::new(), |text, character| {
+            text + "&#" + &u32::from(character).to_string() + ";"
+        });
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>Hostile{text}</Code>\
          <Message>{text}</Message><RequestId>{text}</RequestId></Error>"

@@ -39,7 +39,11 @@ impl Thief {
     }
 
     fn last(&self) -> u64 {
-        (1..).find(|seq| !self.path(*seq).exists()).unwrap() - 1
+        let mut last = 0;
+        while self.path(last + 1).exists() {
+            last += 1;
+        }
+        last
     }
 
     fn read(&self, seq: u64) -> (Entry, Vec<u8>) {

@@ -211,8 +211,8 @@ impl LedgerState {
             seq,
             source_name: source.name().clone(),
             store: source.store.url(),
-            by: by.to_string(),
-            numbers: in_ranges(self.replay.forked()),
+            by: by.to_string().into(),
+            numbers: in_ranges(self.replay.forked()).into(),
             source: Box::new(why),
         })
     }

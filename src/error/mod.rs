@@ -115,9 +115,9 @@ pub enum Error {
         /// The store's URL.
         store: String,
         /// The key.
-        by: String,
+        by: Box<str>,
         /// The numbers of all such entries, as `key rotate --void` takes them.
-        numbers: String,
+        numbers: Box<str>,
         /// Why.
         source: Box<EntryRefusal>,
     },
