@@ -17,7 +17,7 @@ use coldchain::model::LedgerId;
 use coldchain::model::size::Bytes;
 use coldchain::progress::Quiet;
 use coldchain::seal::IdentityFile;
-use coldchain::store::{DirStore, Operation, RecordingStore};
+use coldchain::store::{DEFAULT_LISTING_BYTES, DirStore, Operation, RecordingStore};
 use rusqlite::Connection;
 
 use common::loopfs::{LoopFs, real_btrfs_available, run};
@@ -201,7 +201,11 @@ fn a_rebuild_only_reads_the_store() {
     let kit = read_kit(&file).unwrap();
     let rebuilding = Rebuilding {
         state_dir: &state_dir,
-        stores: &[StoreConfig::Dir { path, cold: None }],
+        stores: &[StoreConfig::Dir {
+            path,
+            cold: None,
+            listing_bytes: DEFAULT_LISTING_BYTES,
+        }],
         trusted: &Trusted::from(kit),
         identities: None,
         config: None,

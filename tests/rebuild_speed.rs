@@ -21,6 +21,7 @@ use coldchain::model::{
 };
 use coldchain::progress::Quiet;
 use coldchain::seal::generate_identity;
+use coldchain::store::DEFAULT_LISTING_BYTES;
 
 use tempfile::TempDir;
 
@@ -223,6 +224,7 @@ fn rebuilt(count: u64, old: Old) -> Rebuilt {
         stores: &[StoreConfig::Dir {
             path: store,
             cold: None,
+            listing_bytes: DEFAULT_LISTING_BYTES,
         }],
         trusted: &trusted,
         identities: None,

@@ -14,8 +14,8 @@ use coldchain::store::{
 
 use common::bucket::{OwnBucket, open, short_patience, write_credentials};
 use common::s3_server::{
-    ACCESS_KEY, BUCKET, Bucket, Config, Fault, FaultKind, Locking, Mode, Operation, S3Server,
-    SECRET_KEY,
+    ACCESS_KEY, BUCKET, Bucket, Config, Fault, FaultKind, Filling, Locking, Mode, Operation,
+    S3Server, SECRET_KEY,
 };
 
 /// More than what the settings allow, for a machine under load.
@@ -314,6 +314,69 @@ fn a_fault_that_stays_ends_in_a_typed_error_in_time() {
         });
         require_whole(&bucket, &format!("{fault:?}"));
     }
+}
+
+#[test]
+fn an_answer_that_comes_byte_by_byte_is_not_waited_for_for_ever() {
+    let bucket = bucket();
+    let trickle = FaultKind::Trickle(Duration::from_millis(100));
+    for operation in [Operation::Get, Operation::List] {
+        bucket
+            .server
+            .fail(Fault::on(operation, trickle.clone()).always());
+    }
+    let store = open(S3Settings {
+        patience: Patience {
+            give_up_after: Duration::from_secs(1),
+            ..short_patience()
+        },
+        ..bucket.settings()
+    });
+    let begun = Instant::now();
+    let get = store.get(&store.locate("old"), 1 << 20).unwrap_err();
+    assert_eq!(get.kind, ErrorKind::Unavailable);
+    let cause = get.source.unwrap().to_string();
+    assert!(cause.contains("bytes in 4 s"), "{cause}");
+    let list = store.list("").unwrap_err();
+    assert_eq!(list.kind, ErrorKind::Unavailable);
+    assert!(begun.elapsed() < TIME, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn versions_that_are_listed_without_end_are_left() {
+    let bucket = OwnBucket::new(S3Server::start(Config::with_bucket(
+        Bucket::new(BUCKET).versioned(),
+    )));
+    let store = bucket.store();
+    put(&store, "old", b"x", Role::Segment).unwrap();
+    for filling in [Filling::Text, Filling::Elements] {
+        bucket.server.clear_faults();
+        let fault = FaultKind::EndlessBody(200, filling);
+        bucket
+            .server
+            .fail(Fault::on(Operation::List, fault).always());
+        let error = store.delete(&store.locate("old")).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Endless, "{error}");
+    }
+    assert_eq!(bucket.server.versions(BUCKET, "some/prefix/old").len(), 1);
+}
+
+#[test]
+fn content_is_read_no_further_than_the_caller_takes() {
+    let bucket = bucket();
+    let store = bucket.store();
+    // Without a length, so that only what comes can be counted.
+    let fault = FaultKind::EndlessBody(200, Filling::Text);
+    bucket
+        .server
+        .fail(Fault::on(Operation::Get, fault).always());
+    let at = store.locate("old");
+    let whole = store.get(&at, 1 << 20).unwrap_err();
+    assert_eq!(whole.kind, ErrorKind::Corrupted);
+    let cause = whole.source.unwrap().to_string();
+    assert_eq!(cause, "it sent more than it announced");
+    let range = store.get_range(&at, 0, 1000).unwrap_err();
+    assert_eq!(range.kind, ErrorKind::Unsupported);
 }
 
 #[test]

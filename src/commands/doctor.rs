@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::model::Line;
 use crate::printing::warn;
 use crate::progress::{Observer, Quiet, Verbose};
-use crate::store::Verdict;
+use crate::store::{ErrorKind, Verdict};
 
 pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
@@ -43,6 +43,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
     }
     match number(&reports, Verdict::Failure) {
         0 => Ok(()),
+        failures if is_without_end(&reports) => Err(Error::Untrustworthy(failures)),
         failures => Err(Error::Unfit(failures)),
     }
 }
@@ -71,6 +72,12 @@ fn warnings_of_kits(config: &Config) -> Vec<String> {
     rows.filter(|row| is_in_kit(row, &catalog).is_ok_and(|known| !known))
         .map(|row| format!("{}: {NOT_IN_KIT}", row.name))
         .collect()
+}
+
+/// Whether a store answered without end.
+fn is_without_end(reports: &[StoreReport]) -> bool {
+    let mut findings = reports.iter().flat_map(|report| &report.findings);
+    findings.any(|finding| finding.failed.is_some_and(ErrorKind::is_without_end))
 }
 
 fn number(reports: &[StoreReport], verdict: Verdict) -> usize {

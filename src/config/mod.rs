@@ -242,6 +242,9 @@ impl Config {
         };
         let compression = compression::read(&top)?;
         let sources = source::read_all(&top, &inherited, &stores)?;
+        let memory_limit = memory::read(&top, compression, &sources)?;
+        let stores = stores.into_iter();
+        let stores = stores.map(|(name, store)| (name, store.with_memory(memory_limit)));
         Ok(Self {
             path: path.to_owned(),
             timezone: top
@@ -250,7 +253,7 @@ impl Config {
             state_dir: top
                 .read("state_dir", Field::absolute_path)?
                 .unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
-            memory_limit: memory::read(&top, compression, &sources)?,
+            memory_limit,
             priority: top
                 .read("priority", |field| field.one_of(&Priority::NAMES))?
                 .unwrap_or(Priority::Normal),
@@ -278,7 +281,7 @@ impl Config {
             recipients: recipients(&top)?,
             prices: prices::read(&top)?,
             sources,
-            stores,
+            stores: stores.collect(),
         })
     }
 

@@ -74,7 +74,7 @@ impl Config {
     /// Adds a source for what only reads. A store that is not configured is named by its URL.
     pub fn add_place(&mut self, place: &SourcePlace) -> Result<(), ConfigError> {
         if !self.stores.contains_key(&place.store) {
-            let store = StoreConfig::from_url(&place.store)?;
+            let store = StoreConfig::from_url(&place.store)?.with_memory(self.memory_limit);
             self.stores.insert(place.store.clone(), store);
         }
         self.sources.push(Source::at(place));

@@ -8,7 +8,10 @@ use super::duration;
 use super::error::{ConfigError, Fault, Unknown};
 use super::section::{Field, Section};
 use crate::model::StorageClass;
-use crate::store::{Addressing, Checksum, Encryption, LockMode, Patience, S3Settings, is_key};
+use crate::plan::memory::listing_bytes;
+use crate::store::{
+    Addressing, Checksum, DEFAULT_LISTING_BYTES, Encryption, LockMode, Patience, S3Settings, is_key,
+};
 
 const TYPES: [&str; 2] = ["dir", "s3"];
 
@@ -51,6 +54,8 @@ pub enum StoreConfig {
         path: PathBuf,
         /// Whether it plays a cold class.
         cold: Option<ColdDir>,
+        /// Bytes of memory that a listing may take.
+        listing_bytes: u64,
     },
     /// `type = "s3"`: a bucket.
     S3 {
@@ -77,6 +82,17 @@ impl StoreConfig {
             Self::Dir { .. } => 1,
             Self::S3 { uploads, .. } => *uploads,
         }
+    }
+
+    /// The same where a run may take so many bytes of memory.
+    #[must_use]
+    pub fn with_memory(mut self, limit: u64) -> Self {
+        let bytes = match &mut self {
+            Self::Dir { listing_bytes, .. } => listing_bytes,
+            Self::S3 { settings, .. } => &mut settings.listing_bytes,
+        };
+        *bytes = listing_bytes(limit);
+        self
     }
 
     /// The class that segments are put into; `None` for a store without classes.
@@ -134,6 +150,7 @@ fn read_dir(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
     Ok(StoreConfig::Dir {
         path,
         cold: class.map(|class| ColdDir { class, delay }),
+        listing_bytes: DEFAULT_LISTING_BYTES,
     })
 }
 

@@ -10,7 +10,7 @@ use super::store::{
     BUCKET, DEFAULT_UPLOADS, ENDPOINT, PREFIX, REGION, StoreConfig, is_bucket, is_endpoint,
     is_prefix, is_region,
 };
-use crate::store::{Addressing, S3Settings};
+use crate::store::{Addressing, DEFAULT_LISTING_BYTES, S3Settings};
 
 const PARAMETERS: [&str; 6] = [
     "region",
@@ -40,6 +40,7 @@ impl StoreConfig {
                 // In one way of writing it: a slash more makes no other store.
                 path: path.components().collect(),
                 cold: None,
+                listing_bytes: DEFAULT_LISTING_BYTES,
             });
         }
         let rest = url
@@ -140,7 +141,8 @@ mod tests {
             StoreConfig::from_url("file:///mnt/shelf/archive").unwrap(),
             StoreConfig::Dir {
                 path: "/mnt/shelf/archive".into(),
-                cold: None
+                cold: None,
+                listing_bytes: DEFAULT_LISTING_BYTES,
             }
         );
         assert_eq!(

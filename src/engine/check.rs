@@ -63,7 +63,7 @@ pub fn check(
     let seen = anew.head(ledger)?.map_or(0, |(seq, _)| seq);
     let mut missing = seen + 1..=head;
     // What is there and can't be read is told as such.
-    if let Some(first) = missing.find(|seq| !survey.entries.contains(seq)) {
+    if let Some(first) = missing.find(|seq| survey.entries.binary_search(seq).is_err()) {
         checked.differ(
             "behind",
             format!("the ledger has gone back: of {head} entries {first} is missing"),

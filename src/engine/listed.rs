@@ -11,18 +11,24 @@ use crate::error::{Error, in_words};
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, keys};
 use crate::progress::Event;
-use crate::store::Listed;
+use crate::store::{Listed, Stat};
+
+/// What a listing shows of the object of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) stat: Stat,
+}
 
 /// The objects of an archive by key.
 pub(super) fn listing(
     source: &OpenSource<'_>,
     archive: &ArchiveId,
-) -> Result<HashMap<String, Listed>, Error> {
+) -> Result<HashMap<String, Stored>, Error> {
     let prefix = keys::archive_prefix(&source.row.directory, archive);
     let listed = source.store.list(&prefix)?;
     Ok(listed
         .into_iter()
-        .map(|listed| (listed.key.clone(), listed))
+        .map(|Listed { key, stat }| (key, Stored { stat }))
         .collect())
 }
 
@@ -59,7 +65,7 @@ pub(super) fn lacking(
     directory: &str,
     archive: &ArchiveId,
     segments: &[SegmentRow],
-    listed: &HashMap<String, Listed>,
+    listed: &HashMap<String, Stored>,
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     for segment in segments {

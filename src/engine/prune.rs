@@ -161,6 +161,8 @@ pub(super) fn prune_open(
         // which a night with nothing to do is spared.
         let since = (world.clock.now() - facts.strays.system_now).max(TimeDelta::zero());
         facts.strays.store_now = source.store.now().map_err(Error::from)? - since;
+        // Not two plans at once: each names every object that was listed.
+        pruned.plan = PrunePlan::default();
         pruned = planned(config, source.config, &facts, source.store.url())?;
     }
     note_seen(source, &seen, world, catalog)?;

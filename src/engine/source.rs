@@ -68,8 +68,12 @@ pub fn open_limited_store<'a>(
     limit: Option<&RateLimit>,
 ) -> Result<Box<dyn Store + 'a>, Error> {
     match config {
-        StoreConfig::Dir { path, cold } => {
-            let mut store = DirStore::open(path)?;
+        StoreConfig::Dir {
+            path,
+            cold,
+            listing_bytes,
+        } => {
+            let mut store = DirStore::open(path)?.listing_within(*listing_bytes);
             if let Some(cold) = cold {
                 store = store.playing(cold.class, cold.delay);
             }

@@ -109,6 +109,15 @@ impl Error {
             Self::Thawing(_) => ExitCode::Thawing,
             // A copy that went cold again while others were fetched.
             Self::Store(error) if error.kind == ErrorKind::Cold => ExitCode::Thawing,
+            // It lies, or somebody has filled it; whatever was done when it turned out.
+            Self::Store(error) if error.kind.is_without_end() => ExitCode::Integrity,
+            Self::StraysLeft { source, .. }
+            | Self::ChainLeft { source, .. }
+            | Self::PruneUnsigned { source, .. }
+                if source.kind.is_without_end() =>
+            {
+                ExitCode::Integrity
+            }
             // What comes before a delete is done, and stands.
             Self::StraysLeft { source, .. }
             | Self::ChainLeft { source, .. }
@@ -165,6 +174,7 @@ impl Error {
             | Self::ChainsDamaged { .. }
             | Self::KeyTaken { .. }
             | Self::DamageFound { .. }
+            | Self::Untrustworthy(_)
             | Self::SegmentDamaged { .. }
             | Self::SegmentUnreadable { .. }
             | Self::StoredStream { .. }

@@ -248,7 +248,7 @@ impl Error {
             Self::Interrupted(_) => {
                 "nothing half-done counts, and what was done is kept: run the same command again to go on"
             }
-            Self::Unfit(_) => "put right what each says, and run it again",
+            Self::Unfit(_) | Self::Untrustworthy(_) => "put right what each says, and run it again",
             _ => return None,
         })
     }

@@ -832,6 +832,9 @@ pub enum Error {
     /// Backups would fail, or could not be relied on.
     #[error("{} found", count(*.0, "failure"))]
     Unfit(usize),
+    /// The same, and a store answers as no honest one does.
+    #[error("{} found", count(*.0, "failure"))]
+    Untrustworthy(usize),
     /// A span of dates that ends before it begins.
     #[error("{until} is before {from}")]
     Span {

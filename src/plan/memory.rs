@@ -76,6 +76,11 @@ pub fn longest_sealed(segment_bytes: u64) -> u64 {
     segment_bytes + segment_bytes / 200
 }
 
+/// How much of the limit a listing of a store may take: what its reader makes of it takes as much again.
+pub fn listing_bytes(limit: u64) -> u64 {
+    limit / 5 * 2
+}
+
 /// The limit that is in force where none was set: the default, or what it takes for one segment to grow
 /// while another is uploaded.
 pub fn default_limit(segment_bytes: u64, level: i32) -> u64 {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use super::dir::LinkInTheWay;
+use super::listing::TooMany;
 
 /// What was being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,10 @@ pub enum ErrorKind {
     Unavailable,
     /// The credentials or the file's mode forbid it.
     Denied,
+    /// What it answers goes on and on, as no honest store's answer does.
+    Endless,
+    /// It has more objects than may be listed within `memory_limit`.
+    TooMany,
     /// The object is longer than the caller takes.
     TooLarge,
     /// The object is shorter than was asked for.
@@ -90,6 +95,13 @@ pub enum ErrorKind {
     Failed,
 }
 
+impl ErrorKind {
+    /// Whether no honest store of this size answers so.
+    pub fn is_without_end(self) -> bool {
+        matches!(self, Self::Endless | Self::TooMany)
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -105,6 +117,8 @@ impl fmt::Display for ErrorKind {
             Self::Corrupted => "what the store has is not what was sent",
             Self::Unavailable => "the store is not available",
             Self::Denied => "access is denied",
+            Self::Endless => "its answer goes on without end",
+            Self::TooMany => "it has more objects than there is memory for",
             Self::TooLarge => "it is larger than expected",
             Self::TooShort => "it is shorter than expected",
             Self::Full => "no space is left",
@@ -163,6 +177,7 @@ impl StoreError {
             _ if cause.is_some_and(<dyn Error + Send + Sync>::is::<LinkInTheWay>) => {
                 ErrorKind::Link
             }
+            _ if cause.is_some_and(<dyn Error + Send + Sync>::is::<TooMany>) => ErrorKind::TooMany,
             // A component of the key is an object: nothing can lie below it.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -235,6 +250,12 @@ impl StoreError {
             }
             ErrorKind::Link => {
                 "put the directory itself in the place of the link, or mount it there (`mount --bind`): links in a store are not followed, because others may write to it"
+            }
+            ErrorKind::Endless => {
+                "waiting does not help: find out what answers at that address; it is broken, or somebody has taken the store's place"
+            }
+            ErrorKind::TooMany => {
+                "find out what fills the store, and remove what is not coldchain's; if all of it is meant to be there, raise `memory_limit` in the config"
             }
             ErrorKind::Unsupported => "`coldchain doctor` says what this store can do",
             _ => return None,

@@ -1,5 +1,7 @@
 //! What a look at a store found out.
 
+use super::error::ErrorKind;
+
 /// How grave it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
@@ -22,6 +24,8 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What is so, and what coldchain does about it.
     pub text: String,
+    /// Why an operation failed, if one did.
+    pub failed: Option<ErrorKind>,
 }
 
 impl Finding {
@@ -31,6 +35,7 @@ impl Finding {
             subject,
             verdict,
             text: text.into(),
+            failed: None,
         }
     }
 }

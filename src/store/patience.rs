@@ -4,6 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::error::StoreError;
 
+/// Bytes a second below which a line is not worth waiting for: a segment of 128 MiB would take a day and a
+/// half.
+const SLOWEST: u64 = 1 << 10;
+
+/// How many times as long as `give_up_after` an operation may take that gets on now and then.
+const OUTAGES: u32 = 4;
+
 /// When to ask again, and when to give up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patience {
@@ -30,6 +37,17 @@ impl Default for Patience {
             longest_pause: Duration::from_mins(1),
             stall: Duration::from_mins(2),
         }
+    }
+}
+
+impl Patience {
+    /// How long an operation may take as a whole that has got so many bytes. One that gets on by a byte now
+    /// and then would take for ever.
+    pub(super) fn longest(&self, bytes: u64) -> Duration {
+        let moving = Duration::from_secs(bytes / SLOWEST);
+        self.give_up_after
+            .saturating_mul(OUTAGES)
+            .saturating_add(moving)
     }
 }
 
@@ -175,6 +193,14 @@ mod tests {
         let mut attempts = Attempts::new(&patience);
         let tries = std::iter::from_fn(|| attempts.next_pause(Again::FewTimes, BUDGET)).count();
         assert_eq!(tries, 3);
+    }
+
+    #[test]
+    fn what_gets_on_has_more_time_and_not_without_end() {
+        let patience = Patience::default();
+        assert_eq!(patience.longest(0), Duration::from_hours(24));
+        let longest = patience.longest(128 << 20);
+        assert_eq!(longest, Duration::from_secs(24 * 3600 + (128 << 10)));
     }
 
     #[test]

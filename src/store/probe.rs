@@ -84,7 +84,10 @@ impl Finding {
         if let Some(hint) = error.hint() {
             text = format!("{text}; {hint}");
         }
-        Self::new(subject, Verdict::Failure, text)
+        Self {
+            failed: Some(error.kind),
+            ..Self::new(subject, Verdict::Failure, text)
+        }
     }
 }
 

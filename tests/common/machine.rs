@@ -314,7 +314,7 @@ impl Talk<'_> {
         }
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

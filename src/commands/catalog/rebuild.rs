@@ -91,7 +91,11 @@ fn stores(urls: &[String], config: Option<&Config>) -> Result<Vec<StoreConfig>, 
             let place = store_url(&typed);
             let mut stores = config.iter().flat_map(|config| config.stores.values());
             let known = stores.find(|store| store_url(store) == place);
-            Ok(known.cloned().unwrap_or(typed))
+            Ok(match (known, config) {
+                (Some(known), _) => known.clone(),
+                (None, Some(config)) => typed.with_memory(config.memory_limit),
+                (None, None) => typed,
+            })
         })
         .collect()
 }

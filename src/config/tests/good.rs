@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use super::super::*;
 use super::{parse, with};
 use crate::plan::KeepSnapshots;
+use crate::store::DEFAULT_LISTING_BYTES;
 
 #[test]
 fn the_smallest_config_gets_the_documented_defaults() {
@@ -51,6 +52,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
             StoreConfig::Dir {
                 path: "/srv".into(),
                 cold: None,
+                listing_bytes: DEFAULT_LISTING_BYTES,
             },
         )]),
         prices: Prices::built_in(),

@@ -1,7 +1,9 @@
 //! What lies in a store, by one listing: whose ledgers, and which archives' objects.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use crate::engine::listed::Stored;
 use crate::error::Error;
 use crate::model::{ArchiveId, SourceName, keys};
 use crate::store::{Listed, Store};
@@ -12,9 +14,32 @@ pub(in crate::engine) struct Survey {
     /// The numbers of its ledger's entries, in order.
     pub(in crate::engine) entries: Vec<u64>,
     /// The objects of each archive, or attempt at one, by key.
-    pub(in crate::engine) archives: BTreeMap<ArchiveId, HashMap<String, Listed>>,
+    pub(in crate::engine) archives: BTreeMap<ArchiveId, HashMap<String, Stored>>,
     /// Archives whose objects lie with another source of the store, and not with this one.
-    pub(in crate::engine) elsewhere: BTreeSet<ArchiveId>,
+    pub(in crate::engine) elsewhere: Elsewhere,
+}
+
+/// Where the archives of a store lie, as seen from one source.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Elsewhere {
+    /// Each archive with the number of a source that has objects of it, in order. All sources share it: a
+    /// store may have many, and whoever writes to it may add as many as he likes.
+    all: Arc<[(ArchiveId, usize)]>,
+    /// The number of this source.
+    own: usize,
+}
+
+impl Elsewhere {
+    /// Whether objects of the archive lie with another source, and not with this one.
+    pub(in crate::engine) fn contains(&self, archive: &ArchiveId) -> bool {
+        let from = self.all.partition_point(|(id, _)| id < archive);
+        let mut sources = self.all[from..]
+            .iter()
+            .take_while(|(id, _)| id == archive)
+            .map(|(_, source)| *source)
+            .peekable();
+        sources.peek().is_some() && sources.all(|source| source != self.own)
+    }
 }
 
 /// Objects that no ledger entry names.
@@ -41,16 +66,28 @@ pub(in crate::engine) fn survey(store: &dyn Store) -> Result<BTreeMap<SourceName
         let directory = directory.to_owned();
         surveys.entry(name).or_default().note(&directory, listed);
     }
-    surveys.retain(|_, survey| !survey.entries.is_empty() || !survey.archives.is_empty());
-    let all: BTreeSet<ArchiveId> = surveys
-        .values()
-        .flat_map(|survey| survey.archives.keys().copied())
-        .collect();
-    for survey in surveys.values_mut() {
-        let elsewhere = all.iter().filter(|id| !survey.archives.contains_key(id));
-        survey.elsewhere = elsewhere.copied().collect();
-    }
+    surveys.retain(|_, survey| {
+        survey.sort();
+        !survey.entries.is_empty() || !survey.archives.is_empty()
+    });
+    note_elsewhere(&mut surveys);
     Ok(surveys)
+}
+
+/// Lets each source know which archives lie with another.
+fn note_elsewhere(surveys: &mut BTreeMap<SourceName, Survey>) {
+    let mut all: Vec<(ArchiveId, usize)> = Vec::new();
+    for (source, survey) in surveys.values().enumerate() {
+        all.extend(survey.archives.keys().map(|id| (*id, source)));
+    }
+    all.sort_unstable();
+    let all: Arc<[_]> = all.into();
+    for (own, survey) in surveys.values_mut().enumerate() {
+        survey.elsewhere = Elsewhere {
+            all: Arc::clone(&all),
+            own,
+        };
+    }
 }
 
 /// The same for one source.
@@ -59,18 +96,26 @@ pub(in crate::engine) fn survey_of(store: &dyn Store, directory: &str) -> Result
     for listed in store.list(&keys::source_prefix(directory))? {
         survey.note(directory, listed);
     }
+    survey.sort();
     Ok(survey)
 }
 
 impl Survey {
     fn note(&mut self, directory: &str, listed: Listed) {
         if let Some(seq) = keys::ledger_seq(directory, &listed.key) {
-            let at = self.entries.partition_point(|known| *known < seq);
-            self.entries.insert(at, seq);
+            self.entries.push(seq);
         } else if let Some((archive, _)) = keys::archive_of(directory, &listed.key) {
+            let Listed { key, stat } = listed;
             let objects = self.archives.entry(archive).or_default();
-            objects.insert(listed.key.clone(), listed);
+            objects.insert(key, Stored { stat });
         }
+    }
+
+    /// Sorts the numbers once all are noted: the names of large ones come before those of small ones, and a
+    /// store may list them in any order.
+    fn sort(&mut self) {
+        self.entries.sort_unstable();
+        self.entries.dedup();
     }
 
     /// The objects of those archives that are not known.
@@ -85,5 +130,69 @@ impl Survey {
                 .sum::<u64>();
         }
         unnamed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Sha256;
+    use crate::store::{MemoryStore, NewObject, Role};
+
+    fn id(number: usize) -> ArchiveId {
+        format!("2026-11-21-full-{number:016x}").parse().unwrap()
+    }
+
+    fn store(keys: impl IntoIterator<Item = String>) -> MemoryStore {
+        let store = MemoryStore::default();
+        for key in keys {
+            let object = NewObject::new(&key, Vec::new(), Sha256::of(b""), Role::Ledger);
+            store.put_if_absent(&object).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn an_archive_is_elsewhere_if_another_source_has_it_and_this_one_has_not() {
+        let store = store([
+            keys::archive_key("a", &id(1)),
+            keys::archive_key("a", &id(2)),
+            keys::archive_key("b", &id(2)),
+            keys::archive_key("b", &id(3)),
+            keys::archive_key("c", &id(3)),
+        ]);
+        let surveys = survey(&store).unwrap();
+        let elsewhere = |name: &str| {
+            let survey = &surveys[&name.parse().unwrap()];
+            (0..5)
+                .filter(|number| survey.elsewhere.contains(&id(*number)))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(elsewhere("a"), [3]);
+        assert_eq!(elsewhere("b"), [1]);
+        assert_eq!(elsewhere("c"), [1, 2]);
+    }
+
+    #[test]
+    fn what_many_directories_know_of_each_other_is_kept_once() {
+        let many = 2000;
+        let store = store((0..many).map(|at| keys::archive_key(&format!("foreign-{at}"), &id(at))));
+        let surveys = survey(&store).unwrap();
+        assert_eq!(surveys.len(), many);
+        let first = &surveys.values().next().unwrap().elsewhere;
+        assert_eq!(first.all.len(), many);
+        for survey in surveys.values() {
+            assert!(Arc::ptr_eq(&survey.elsewhere.all, &first.all));
+        }
+    }
+
+    #[test]
+    fn entries_come_in_the_order_of_their_numbers_and_not_of_their_names() {
+        let numbers = [7, 99_999_999, 100_000_000, 3];
+        let store = store(numbers.map(|seq| keys::ledger_entry("home", seq)));
+        let expected = [3, 7, 99_999_999, 100_000_000];
+        assert_eq!(survey_of(&store, "home").unwrap().entries, expected);
+        let surveys = survey(&store).unwrap();
+        assert_eq!(surveys[&"home".parse().unwrap()].entries, expected);
     }
 }

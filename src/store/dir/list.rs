@@ -10,11 +10,15 @@ use super::{DirStore, told};
 use crate::store::Listed;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::key::check_key;
+use crate::store::listing::Listing;
+
+/// What a directory takes that is still to be walked, beside its two names: their places in a vector that
+/// has doubled, and what the allocator adds.
+const BELOW: usize = 128;
 
 /// What a walk found.
-#[derive(Default)]
 struct Found {
-    objects: Vec<Listed>,
+    objects: Listing,
     /// The first symbolic link where an object or a directory could be.
     link: Option<String>,
 }
@@ -41,7 +45,10 @@ impl DirStore {
             check_key(Operation::List, &self.url, directory)?;
         }
         let root = Directory::root(&self.root).map_err(failed)?;
-        let mut found = Found::default();
+        let mut found = Found {
+            objects: Listing::within(self.listing_bytes),
+            link: None,
+        };
         match root.below(directory) {
             Ok(start) => {
                 let above = &prefix[..prefix.rfind('/').map_or(0, |slash| slash + 1)];
@@ -60,8 +67,7 @@ impl DirStore {
             // What lies behind it is not looked for. But no store is called empty that may not be.
             return Err(failed(LinkInTheWay::at(&link)));
         }
-        found.objects.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(found.objects)
+        Ok(found.objects.sorted())
     }
 
     /// `above` is what all keys in the directory begin with.
@@ -73,6 +79,7 @@ impl DirStore {
         found: &mut Found,
     ) -> io::Result<()> {
         let mut below = Vec::new();
+        let mut held = 0;
         for item in directory.names()? {
             let (name, kind) = item?;
             let key = format!("{above}{name}");
@@ -83,15 +90,19 @@ impl DirStore {
             if kind == FileType::Directory {
                 let inside = format!("{key}/");
                 if inside.starts_with(prefix) || prefix.starts_with(&inside) {
+                    let bytes = BELOW + name.capacity() + inside.capacity();
+                    found.objects.hold(bytes).map_err(io::Error::other)?;
+                    held += bytes;
                     below.push((name, inside));
                 }
             } else if kind == FileType::RegularFile && key.starts_with(prefix) {
                 let stat = directory.stat(&name)?;
                 let cold = Cold::read(directory, &key)?;
-                found.objects.push(Listed {
+                let listed = Listed {
                     key,
                     stat: told(&stat, cold),
-                });
+                };
+                found.objects.add(listed).map_err(io::Error::other)?;
             } else if kind == FileType::Symlink && key.starts_with(prefix) {
                 found.link.get_or_insert(key);
             }
@@ -104,6 +115,7 @@ impl DirStore {
             };
             self.list_directory(&child, &inside, prefix, found)?;
         }
+        found.objects.release(held);
         Ok(())
     }
 }

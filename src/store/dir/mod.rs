@@ -28,6 +28,7 @@ use rustix::fs::{FileType, Stat as FileStat, fstat};
 
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
+use super::listing::DEFAULT_LISTING_BYTES;
 use super::rate::Paced;
 use super::{
     Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
@@ -64,6 +65,8 @@ pub struct DirStore {
     /// In the place of the machine's and the filesystem's.
     clock: Option<Clock>,
     limit: Option<RateLimit>,
+    /// Bytes of memory that a listing may take.
+    listing_bytes: u64,
 }
 
 /// The class that segments are put into.
@@ -112,6 +115,7 @@ impl DirStore {
             played: None,
             clock: None,
             limit: None,
+            listing_bytes: DEFAULT_LISTING_BYTES,
         })
     }
 
@@ -120,6 +124,15 @@ impl DirStore {
     pub fn limited(self, limit: RateLimit) -> Self {
         Self {
             limit: Some(limit),
+            ..self
+        }
+    }
+
+    /// With that many bytes of memory for a listing.
+    #[must_use]
+    pub fn listing_within(self, bytes: u64) -> Self {
+        Self {
+            listing_bytes: bytes,
             ..self
         }
     }

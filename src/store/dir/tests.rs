@@ -62,3 +62,79 @@ fn who_puts_is_not_harmed_by_who_deletes_in_the_same_directory() {
         }
     });
 }
+
+#[test]
+fn a_listing_ends_where_it_would_take_too_much_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let limit = 256 << 10;
+    let store = DirStore::open(directory.path())
+        .unwrap()
+        .listing_within(limit);
+    let fill = |below: &str, as_directories: bool| {
+        let root = directory.path().join(below);
+        fs::create_dir(&root).unwrap();
+        for at in 0..2000 {
+            let path = root.join(format!("{at:0200}"));
+            if as_directories {
+                fs::create_dir(path).unwrap();
+            } else {
+                File::create(path).unwrap();
+            }
+        }
+    };
+    fill("files", false);
+    fill("directories", true);
+    for prefix in ["files/", "directories/", ""] {
+        let error = store.list(prefix).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TooMany, "{prefix}: {error}");
+        assert_eq!(error.key, prefix);
+        let cause = error.source.unwrap().to_string();
+        assert!(cause.contains("`memory_limit`"), "{cause}");
+    }
+    let roomy = DirStore::open(directory.path()).unwrap();
+    assert_eq!(roomy.list("").unwrap().len(), 2000);
+}
+
+#[test]
+fn a_deep_directory_is_walked_no_deeper_than_a_key_goes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut at = Directory::root(directory.path()).unwrap();
+    for _ in 0..2000 {
+        at = at.make("d").unwrap();
+        at.create("file").unwrap();
+    }
+    let store = DirStore::open(directory.path()).unwrap();
+    let listed = store.list("").unwrap();
+    let longest = listed.iter().map(|listed| listed.key.len()).max();
+    assert_eq!((listed.len(), longest), (510, Some(1024)));
+}
+
+#[test]
+fn what_stands_beside_an_object_is_read_no_further_than_it_can_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DirStore::open(directory.path()).unwrap();
+    put(&store, "a/segment");
+    let beside = directory.path().join("a/.cold-segment");
+    // Blanks may stand before and after what is remembered, so only the limit keeps them from being read.
+    let mut text = b"{\"class\":\"GLACIER\",\"thaw\":null}".to_vec();
+    fs::write(&beside, &text).unwrap();
+    assert!(store.list("a/").unwrap()[0].stat.class.is_some());
+    text.resize(1 << 20, b' ');
+    text.push(b'!');
+    fs::write(&beside, &text).unwrap();
+    assert!(
+        store.list("a/").unwrap()[0].stat.class.is_some(),
+        "what comes after 4 KiB is not looked at"
+    );
+    let file = File::create(&beside).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let error = store.list("a/").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Failed);
+    assert!(
+        error
+            .source
+            .unwrap()
+            .to_string()
+            .contains("a/.cold-segment")
+    );
+}

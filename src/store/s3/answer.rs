@@ -11,11 +11,15 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use super::bounded::TooLong;
 use crate::store::error::ErrorKind;
 use crate::store::patience::Again;
 
 const NO_CREDENTIALS: &str =
     "none are in the environment, in profile files, or with an identity of this machine";
+
+/// The longest text of a service's that is passed on.
+const MAX_CHARS: usize = 1000;
 
 /// What errors are written in.
 pub(super) const ERROR_TYPE: &str = "application/xml";
@@ -155,6 +159,13 @@ pub(super) fn judge<E>(error: &SdkError<E, HttpResponse>) -> Judged
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
+    if let Some(too_long) = find::<TooLong>(error) {
+        let answer = Answer {
+            status: error.raw_response().map(|raw| raw.status().as_u16()),
+            ..Answer::said(too_long.to_string())
+        };
+        return Judged::new(ErrorKind::Endless, Again::No, answer);
+    }
     match error {
         SdkError::ServiceError(service) => {
             let metadata = service.err().meta();
@@ -165,8 +176,8 @@ where
                 code: metadata
                     .code()
                     .filter(|code| *code != "NotFound")
-                    .map(str::to_owned),
-                message: metadata.message().map(str::to_owned),
+                    .map(shortened),
+                message: metadata.message().map(shortened),
                 request: header(response, "x-amz-request-id"),
                 region: header(response, "x-amz-bucket-region"),
                 tried: None,
@@ -180,7 +191,10 @@ where
             let status = response.status().as_u16();
             let answer = Answer {
                 status: Some(status),
-                message: Some(format!("what no S3 service says: {}", chain(error))),
+                message: Some(shortened(&format!(
+                    "what no S3 service says: {}",
+                    chain(error)
+                ))),
                 ..Answer::default()
             };
             if (200..300).contains(&status) || status >= 500 {
@@ -195,7 +209,15 @@ where
 }
 
 fn header(response: &HttpResponse, name: &str) -> Option<String> {
-    response.headers().get(name).map(str::to_owned)
+    response.headers().get(name).map(shortened)
+}
+
+/// As much of a text from outside as a person reads.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// The kind of an answer that is an error.

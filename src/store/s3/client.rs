@@ -22,6 +22,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
 use chrono::{DateTime, Utc};
 
+use super::bounded::bounded;
 use super::settings::{Addressing, S3Settings};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 
@@ -102,17 +103,17 @@ fn http_client(settings: &S3Settings) -> Result<SharedHttpClient, StoreError> {
         .with_trust_store(trusted)
         .build()
         .map_err(|error| failed(settings, ErrorKind::Failed).because(error))?;
-    Ok(
-        Builder::new().build_with_connector_fn(move |settings, components| {
-            let mut connector = Connector::builder()
-                .proxy_config(ProxyConfig::from_env())
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .tls_context(tls.clone());
-            connector.set_connector_settings(settings.cloned());
-            connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-            connector.build()
-        }),
-    )
+    let client = Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder()
+            .proxy_config(ProxyConfig::from_env())
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(tls.clone());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.build()
+    });
+    // Those who give credentials are asked with it too.
+    Ok(bounded(client))
 }
 
 /// The service's clock, as the `Date` of its last answer told it.

@@ -10,10 +10,14 @@ use chrono::{DateTime, Utc};
 
 use super::answer::{Answer, ERROR_TYPE, Judged, judge};
 use super::list::percent_decoded;
+use super::pages::{PAGE, Pages};
 use super::{S3Store, locator};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::patience::Again;
 use crate::store::{Deleted, Locator};
+
+/// The most bytes of versions of one key. Nothing is stored twice under a key, so there are few.
+const MAX_VERSION_BYTES: usize = 16 << 20;
 
 /// What a bucket has under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +185,8 @@ impl S3Store<'_> {
     async fn versions(&self, key: &str) -> Result<Vec<Version>, StoreError> {
         let full = self.full(key);
         let mut found = Vec::new();
+        let mut held = 0;
+        let mut pages = Pages::within(self.settings.patience.longest(0));
         let mut from: (Option<String>, Option<String>) = (None, None);
         loop {
             let page = self
@@ -190,6 +196,7 @@ impl S3Store<'_> {
                         .bucket(&self.settings.bucket)
                         .prefix(&full)
                         .encoding_type(EncodingType::Url)
+                        .max_keys(PAGE)
                         .set_key_marker(from.0.clone())
                         .set_version_id_marker(from.1.clone());
                     let page = request.send().await.map_err(|error| judge(&error))?;
@@ -204,12 +211,24 @@ impl S3Store<'_> {
                     Ok(page)
                 })
                 .await?;
-            found.extend(of_key(&page, &full));
+            for version in of_key(&page, &full) {
+                held += size_of::<Version>() + version.id.capacity();
+                if held > MAX_VERSION_BYTES {
+                    let what = format!("it listed {} versions of it and has more", found.len());
+                    return Err(self
+                        .error(ErrorKind::Endless, Operation::Delete, key)
+                        .because(Answer::said(what)));
+                }
+                found.push(version);
+            }
             if page.is_truncated() != Some(true) {
                 return Ok(found);
             }
             let key_marker = page.next_key_marker().and_then(percent_decoded);
             from = (key_marker, page.next_version_id_marker().map(str::to_owned));
+            pages
+                .turn(&from, page.versions().len() + page.delete_markers().len())
+                .map_err(|judged| self.final_error(judged, Operation::Delete, key))?;
         }
     }
 }

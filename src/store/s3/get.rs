@@ -1,12 +1,14 @@
 //! GET: an object, or a range of it, resumed where a connection was cut.
 
+use std::time::Instant;
+
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 
 use super::S3Store;
 use super::answer::{Answer, ERROR_TYPE, Judged, judge};
-use crate::store::Locator;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::patience::Again;
+use crate::store::{Locator, Patience};
 
 /// Which bytes.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +27,24 @@ struct Fetched {
     total: Option<u64>,
 }
 
+/// How a read is getting on, over all its attempts.
+struct Course {
+    began: Instant,
+    bytes: u64,
+}
+
+impl Course {
+    /// Ends a read that gets on too slowly ever to come to its end.
+    fn require_pace(&self, patience: &Patience) -> Result<(), Judged> {
+        let took = self.began.elapsed();
+        if took <= patience.longest(self.bytes) {
+            return Ok(());
+        }
+        let what = format!("it sent {} bytes in {} s", self.bytes, took.as_secs());
+        Err(fatal(ErrorKind::Unavailable, what))
+    }
+}
+
 impl S3Store<'_> {
     pub(super) async fn fetch(&self, at: &Locator, want: Want) -> Result<Vec<u8>, StoreError> {
         let (key, version) = self.parse(Operation::Get, at)?;
@@ -40,8 +60,13 @@ impl S3Store<'_> {
             };
         }
         let mut fetched = Fetched::default();
+        let mut course = Course {
+            began: Instant::now(),
+            bytes: 0,
+        };
         let attempts = self.persevere(Operation::Get, key, async |client, meter| {
             let had = fetched.bytes.len();
+            course.require_pace(&self.settings.patience)?;
             let request = client
                 .get_object()
                 .bucket(&self.settings.bucket)
@@ -66,6 +91,8 @@ impl S3Store<'_> {
                     None => break,
                     Some(Ok(piece)) => {
                         meter.add(piece.len());
+                        course.bytes += piece.len() as u64;
+                        course.require_pace(&self.settings.patience)?;
                         fetched.take(&piece)?;
                         if let Some(limit) = &self.limit {
                             tokio::time::sleep(limit.after(piece.len())).await;

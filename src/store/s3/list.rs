@@ -4,10 +4,12 @@ use aws_sdk_s3::types::EncodingType;
 use aws_sdk_s3::types::Object;
 
 use super::answer::{Answer, Judged, judge};
+use super::pages::{PAGE, Pages};
 use super::{S3Store, to_chrono};
 use crate::model::StorageClass;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::key::check_key;
+use crate::store::listing::Listing;
 use crate::store::patience::Again;
 use crate::store::{Listed, Stat};
 
@@ -16,7 +18,8 @@ impl S3Store<'_> {
         if let Some((directory, _)) = prefix.rsplit_once('/') {
             check_key(Operation::List, &self.url, directory)?;
         }
-        let mut found = Vec::new();
+        let mut found = Listing::within(self.settings.listing_bytes);
+        let mut pages = Pages::within(self.settings.patience.longest(0));
         let mut token: Option<String> = None;
         loop {
             let page = self
@@ -27,6 +30,7 @@ impl S3Store<'_> {
                         .prefix(self.full(prefix))
                         // Somebody else's key may have characters that no XML can carry.
                         .encoding_type(EncodingType::Url)
+                        .max_keys(PAGE)
                         .set_continuation_token(token.clone());
                     let page = request.send().await.map_err(|error| judge(&error))?;
                     let cut = page.is_truncated() == Some(true)
@@ -40,14 +44,20 @@ impl S3Store<'_> {
                     Ok(page)
                 })
                 .await?;
-            found.extend(page.contents().iter().filter_map(|item| self.listed(item)));
-            token = page.next_continuation_token().map(str::to_owned);
-            if page.is_truncated() != Some(true) {
-                break;
+            for object in page.contents().iter().filter_map(|item| self.listed(item)) {
+                found.add(object).map_err(|too_many| {
+                    self.error(ErrorKind::TooMany, Operation::List, prefix)
+                        .because(too_many)
+                })?;
             }
+            if page.is_truncated() != Some(true) {
+                return Ok(found.sorted());
+            }
+            token = page.next_continuation_token().map(str::to_owned);
+            pages
+                .turn(&token, page.contents().len())
+                .map_err(|judged| self.final_error(judged, Operation::List, prefix))?;
         }
-        found.sort_by(|a: &Listed, b| a.key.cmp(&b.key));
-        Ok(found)
     }
 
     /// An object of ours; what has a name that is no key is none.

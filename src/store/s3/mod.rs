@@ -7,11 +7,13 @@
 
 mod answer;
 mod body;
+mod bounded;
 mod client;
 mod delete;
 mod examine;
 mod get;
 mod list;
+mod pages;
 mod put;
 mod settings;
 mod stat;
@@ -100,6 +102,12 @@ impl<'a> S3Store<'a> {
 
     fn error(&self, kind: ErrorKind, operation: Operation, key: &str) -> StoreError {
         StoreError::new(kind, operation, key, &self.url)
+    }
+
+    /// What was judged to be no use trying again.
+    fn final_error(&self, judged: Judged, operation: Operation, key: &str) -> StoreError {
+        self.error(judged.kind, operation, key)
+            .because(*judged.answer)
     }
 
     /// Key and version of a locator.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::model::StorageClass;
-use crate::store::Patience;
+use crate::store::{DEFAULT_LISTING_BYTES, Patience};
 
 /// Where the bucket is, and how objects are put there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct S3Settings {
     pub object_lock: Option<LockMode>,
     /// How long to keep trying.
     pub patience: Patience,
+    /// Bytes of memory that a listing may take.
+    pub listing_bytes: u64,
 }
 
 /// How the bucket is named in requests.
@@ -151,6 +153,7 @@ impl S3Settings {
             encryption: Encryption::BucketDefault,
             object_lock: None,
             patience: Patience::default(),
+            listing_bytes: DEFAULT_LISTING_BYTES,
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use super::calls::{Call, Operation};
 use super::clock::http_date;
-use super::faults::FaultKind;
+use super::faults::{FaultKind, Filling};
 use super::http::{Answer, Request, Wire};
 use super::mishaps::flip;
 use super::xml::Failure;
@@ -63,6 +63,13 @@ fn exchange(shared: &Shared, wire: &mut Wire, request: &Request) -> io::Result<A
         flip(&mut body);
     }
 
+    if let Some(FaultKind::EndlessBody(status, filling)) = &fault {
+        lock(&shared.log).answered(number, *status);
+        wire.settle()?;
+        pour(wire, *status, *filling)?;
+        return Ok(After::Closed);
+    }
+
     let answer = match fault.as_ref().and_then(|fault| fault.instead(request)) {
         Some(answer) => answer,
         None => carry_out(shared, call, request, body),
@@ -98,12 +105,41 @@ fn exchange(shared: &Shared, wire: &mut Wire, request: &Request) -> io::Result<A
         }
     }
     wire.settle()?;
+    if let Some(FaultKind::Trickle(pause)) = &fault {
+        // The head at once: who waits for it would call that a stall.
+        let head = bytes.len() - answer.body.len();
+        wire.write(&bytes[..head])?;
+        for byte in &bytes[head..] {
+            shared.closing.wait(Some(*pause))?;
+            wire.write(&[*byte])?;
+        }
+        written = bytes.len();
+    }
     wire.write(&bytes[written..])?;
     Ok(if is_last(request, &answer) {
         After::Closed
     } else {
         After::Open
     })
+}
+
+/// Writes a body until the client has gone, or would have taken this machine's memory.
+fn pour(wire: &mut Wire, status: u16, filling: Filling) -> io::Result<()> {
+    const MAX_BYTES: usize = 1 << 30;
+    let (begin, more) = match (status, filling) {
+        (_, Filling::Elements) => ("<ListBucketResult>", "<Contents/>"),
+        (200, Filling::Text) => ("<ListBucketResult><Prefix>", "x"),
+        (_, Filling::Text) => ("<Error><Code>AccessDenied</Code><Message>", "x"),
+    };
+    let head = format!(
+        "HTTP/1.1 {status} Endless\r\nContent-Type: application/xml\r\nETag: \"endless\"\r\nConnection: close\r\n\r\n{begin}"
+    );
+    wire.write(head.as_bytes())?;
+    let more = more.repeat((1 << 16) / more.len());
+    for _ in 0..MAX_BYTES / more.len() {
+        wire.write(more.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Whether nothing can follow: the client or a short body ends the connection, or nobody can

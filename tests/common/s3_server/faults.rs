@@ -48,6 +48,8 @@ pub enum FaultKind {
     StatusAfter(u16),
     /// 503 `SlowDown`, with or without `Retry-After` in seconds.
     SlowDown { retry_after: Option<u64> },
+    /// The answer goes out byte by byte, with a pause of that length before each.
+    Trickle(Duration),
     /// GET: `Content-Length` is right, but the connection ends after half of the body.
     ShortBody,
     /// GET: half of the body, and a `Content-Length` that fits it.
@@ -70,6 +72,23 @@ pub enum FaultKind {
     AccessDenied,
     /// 404 in HTML: whoever answers isn't S3.
     HtmlAnswer,
+    /// That status, and a body that goes on for as long as the client reads.
+    EndlessBody(u16, Filling),
+    /// LIST: page after page, each with new objects and leading on to the next.
+    EndlessPages,
+    /// LIST: two pages that lead to each other.
+    CircleOfPages,
+    /// LIST: page after page without an object, each leading on to the next.
+    EmptyPages,
+}
+
+/// What an endless body is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filling {
+    /// The text of one element.
+    Text,
+    /// Empty elements, which take far more memory than their text.
+    Elements,
 }
 
 impl Fault {
@@ -136,7 +155,9 @@ impl FaultKind {
             Self::ShortBody | Self::ShortAnswer => operation == Operation::Get,
             Self::FlippedByte => matches!(operation, Operation::Get | Operation::Put),
             Self::RefusedChecksumHeader => checksum_header(request).is_some(),
-            Self::TruncatedList => operation == Operation::List,
+            Self::TruncatedList | Self::EndlessPages | Self::CircleOfPages | Self::EmptyPages => {
+                operation == Operation::List
+            }
             Self::LaterPagesFail => ["continuation-token", "key-marker"]
                 .iter()
                 .any(|name| request.parameter(name).is_some()),

@@ -3,7 +3,10 @@
 use super::calls::Operation;
 use super::faults::{FaultKind, checksum_header};
 use super::http::{Answer, Request};
-use super::xml::Failure;
+use super::xml::{Failure, document, element, parent, root};
+
+/// Where even endless pages end, so that a client which reads them all is a failure and no disaster.
+const MAX_PAGES: usize = 3000;
 
 impl FaultKind {
     /// What is answered instead of doing what is asked.
@@ -40,9 +43,39 @@ impl FaultKind {
                         .body(page.into()),
                 );
             }
+            Self::EndlessPages | Self::CircleOfPages | Self::EmptyPages => {
+                return Some(self.page(request));
+            }
             _ => return None,
         };
         Some(failure.answer())
+    }
+
+    /// The page of a listing that has no end.
+    fn page(&self, request: &Request) -> Answer {
+        let token = request.parameter("continuation-token");
+        let number: usize = token.map_or(0, |token| token.parse().unwrap());
+        let prefix = request.parameter("prefix").unwrap_or_default();
+        let (next, objects) = match self {
+            Self::CircleOfPages => ((number + 1) % 2, 10),
+            Self::EmptyPages => (number + 1, 0),
+            _ => (number + 1, 1000),
+        };
+        let is_cut = number < MAX_PAGES;
+        let mut inside = element("IsTruncated", &is_cut.to_string());
+        inside += &element("NextContinuationToken", &next.to_string());
+        for at in 0..objects {
+            // An archive each, wherever archives are listed.
+            let archive = format!("2026-11-21-full-{:016x}", number * objects + at);
+            let key = match prefix.trim_end_matches('/').rsplit('/').next() {
+                Some("ledger" | "archives") => format!("{prefix}{archive}/key.age"),
+                Some("home") => format!("{prefix}archives/{archive}/key.age"),
+                _ => format!("{prefix}home/archives/{archive}/key.age"),
+            };
+            let entry = element("Key", &key) + &element("Size", "10");
+            inside += &parent("Contents", &entry);
+        }
+        document(Answer::new(200), &root("ListBucketResult", &inside))
     }
 
     /// What becomes of an answer on its way out.

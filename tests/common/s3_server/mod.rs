@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 pub use calls::Operation;
 pub use clock::Clock;
 pub use config::{ACCESS_KEY, BUCKET, Bucket, Config, Locking, Mode, REGION, SECRET_KEY};
-pub use faults::{Fault, FaultKind, Times, When};
+pub use faults::{Fault, FaultKind, Filling, Times, When};
 pub use log::{Logged, PutCount};
 pub use objects::{Lock, Version};
 
@@ -166,6 +166,12 @@ impl S3Server {
     /// Changes the bytes of a stored object behind everybody's back; its `ETag` and checksums stay.
     pub fn damage(&self, bucket: &str, key: &str, change: impl FnOnce(&mut Vec<u8>)) {
         lock(&self.shared.objects).damage(bucket, key, change);
+    }
+
+    /// Stores an object behind everybody's back.
+    pub fn plant(&self, bucket: &str, key: &str, body: &[u8]) {
+        let version = Version::plain(body.to_vec(), self.shared.clock.now());
+        lock(&self.shared.objects).keep(&Bucket::new(bucket), key, version);
     }
 
     /// Removes a key with all its versions behind everybody's back.

@@ -41,9 +41,17 @@ pub struct Lock {
 impl Version {
     fn delete_marker(now: DateTime<Utc>) -> Self {
         Self {
-            id: String::new(),
             is_delete_marker: true,
-            body: Arc::default(),
+            ..Self::plain(Vec::new(), now)
+        }
+    }
+
+    /// An object with nothing said of it.
+    pub fn plain(body: Vec<u8>, now: DateTime<Utc>) -> Self {
+        Self {
+            id: String::new(),
+            is_delete_marker: false,
+            body: Arc::new(body),
             storage_class: String::new(),
             etag: String::new(),
             modified: now,

@@ -1,0 +1,145 @@
+//! A bound on the answers that are collected in memory before anything looks at them.
+//!
+//! The SDK reads an answer to its end and parses it then. So a service, or whoever answers in its place,
+//! could send one that never ends. Only the content of an object is handed on piece by piece, and
+//! `get.rs` bounds it by what its caller takes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use aws_sdk_s3::config::{HttpClient as _, SharedHttpClient};
+use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::primitives::SdkBody;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+/// The longest answer that is collected. The longest honest one is a page of 1,000 versions: each has a
+/// key of 1,024 bytes, which takes three times as many when it is encoded, and an id of up to 1,024. That
+/// is less than 5 MiB.
+pub(super) const MAX_BYTES: u64 = 8 << 20;
+
+/// The most XML tags in it. An honest page has some 30 an object. What is parsed takes more memory than
+/// its text: an element of a few bytes becomes a value of some 300.
+pub(super) const MAX_TAGS: u64 = 200_000;
+
+/// The answer is longer than any that is honest.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TooLong {
+    #[error(
+        "its answer has more than {} bytes, more than any that S3 gives",
+        MAX_BYTES
+    )]
+    Bytes,
+    #[error(
+        "its answer has more than {} XML tags, more than any that S3 gives",
+        MAX_TAGS
+    )]
+    Tags,
+}
+
+/// That client with a bound on all answers but the content of objects.
+pub(super) fn bounded(client: SharedHttpClient) -> SharedHttpClient {
+    http_client_fn(move |settings, components| {
+        SharedHttpConnector::new(Bounded(client.http_connector(settings, components)))
+    })
+}
+
+#[derive(Debug)]
+struct Bounded(SharedHttpConnector);
+
+impl HttpConnector for Bounded {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let streams = asks_for_content(request.uri());
+        let answer = self.0.call(request);
+        HttpConnectorFuture::new(async move {
+            let answer = answer.await?;
+            // What such a request is refused with is collected like any other answer.
+            if streams && answer.status().is_success() {
+                return Ok(answer);
+            }
+            Ok(answer.map(|body| {
+                SdkBody::from_body_1_x(BoundedBody {
+                    body,
+                    bytes: 0,
+                    tags: 0,
+                })
+            }))
+        })
+    }
+}
+
+/// Whether the answer is an object's content: the SDK says in the query of each request what it is.
+fn asks_for_content(uri: &str) -> bool {
+    let query = uri.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').any(|pair| pair == "x-id=GetObject")
+}
+
+struct BoundedBody {
+    body: SdkBody,
+    bytes: u64,
+    tags: u64,
+}
+
+impl Body for BoundedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(piece) = frame.data_ref()
+        {
+            self.bytes += piece.len() as u64;
+            let tags = piece.iter().map(|byte| u64::from(*byte == b'<'));
+            self.tags += tags.sum::<u64>();
+            let too_long = if self.bytes > MAX_BYTES {
+                Some(TooLong::Bytes)
+            } else if self.tags > MAX_TAGS {
+                Some(TooLong::Tags)
+            } else {
+                None
+            };
+            if let Some(too_long) = too_long {
+                return Poll::Ready(Some(Err(too_long.into())));
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_content_of_objects_is_not_collected() {
+        for (uri, streams) in [
+            ("https://b.example/key?x-id=GetObject", true),
+            ("https://b.example/key?versionId=1&x-id=GetObject", true),
+            (
+                "https://b.example/?list-type=2&prefix=x-id%3DGetObject",
+                false,
+            ),
+            ("https://b.example/x-id=GetObject?x-id=DeleteObject", false),
+            ("https://b.example/?x-id=GetObjectRetention", false),
+            ("https://b.example/x-id=GetObject", false),
+        ] {
+            assert_eq!(asks_for_content(uri), streams, "{uri}");
+        }
+    }
+}
