@@ -20,7 +20,7 @@ pub fn to_canonical(value: &Value) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
-/// Parses a line that is in canonical form, as [`check_canonical`] has it.
+/// Parses a line that is in canonical form, as `check_canonical` has it.
 pub fn parse_canonical(line: &[u8]) -> Result<Value, Refusal> {
     check_canonical(line)?;
     serde_json::from_slice(line).map_err(|error| Refusal::NotCanonical(error.to_string()))
