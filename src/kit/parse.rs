@@ -182,7 +182,10 @@ impl Section {
     /// Takes a line of the section. What is no field is there for people.
     fn read(&mut self, line: usize, text: &str) -> Result<(), KitFault> {
         let fault = |what| KitFault::Line { line, what };
-        let Some((field, value)) = text[INDENT.len()..].split_once(' ') else {
+        let Some((field, value)) = text
+            .strip_prefix(INDENT)
+            .and_then(|text| text.split_once(' '))
+        else {
             return Ok(());
         };
         let value = value.trim();

@@ -106,6 +106,33 @@ fn a_kit_is_brought_up_to_date_again_and_again_without_growing() {
 }
 
 #[test]
+fn a_section_that_somebody_added_gives_way_to_the_newest() {
+    let root = SigningKey::generate().unwrap();
+    let printed = kit(
+        &root,
+        &[source("home", 1, Some(2)), source("work", 2, Some(3))],
+    );
+    // By hand, while the machine had no kit.
+    let added = printed + &addition(&[source("home", 1, Some(5))]);
+    let now = source("home", 1, Some(9));
+    let updated = update(&added, std::slice::from_ref(&now), "kit.txt").unwrap();
+    let kit = Kit::parse(updated.as_bytes()).unwrap();
+    assert_eq!(kit.source("home"), Some(&now));
+    assert_eq!(kit.source("work"), Some(&source("work", 2, Some(3))));
+    assert_eq!(updated.matches("# source home").count(), 1);
+    assert_eq!(update(&updated, &[now], "kit.txt").unwrap(), updated);
+}
+
+#[test]
+fn a_comment_of_blanks_in_a_section_says_nothing() {
+    let root = SigningKey::generate().unwrap();
+    let text = kit(&root, &[source("home", 1, Some(2))]);
+    let text = text.replace("#   ledger", "#   \n#     \n#   ledger");
+    let read = Kit::parse(text.as_bytes()).unwrap();
+    assert_eq!(read.sources, [source("home", 1, Some(2))]);
+}
+
+#[test]
 fn what_a_kit_says_of_other_ledgers_stays() {
     let root = SigningKey::generate().unwrap();
     let first = kit(&root, &[source("home", 1, Some(2))]);

@@ -7,8 +7,10 @@ use super::section::{COMMANDS, SOURCE, commands_section, source_section};
 use crate::ledger::SigningKey;
 use crate::model::LedgerId;
 
-/// The kit with a new section for each of the sources: in the place of the one that names the same
+/// The kit with a new section for each of the sources: in the place of the first one that names the same
 /// ledger, or else after the others; the commands come last. `kit` is what they call the file.
+///
+/// Further sections of that ledger go: whoever adds [`addition`](super::addition) to a kit makes them.
 pub fn update(text: &str, sources: &[KitSource], kit: &str) -> Result<String, KitFault> {
     if as_kit(text)?.root.is_none() {
         return Err(KitFault::NoRoot);
@@ -22,6 +24,13 @@ pub fn update(text: &str, sources: &[KitSource], kit: &str) -> Result<String, Ki
         };
         match known {
             Some(at) => new += &source_section(missing.remove(at)),
+            // It is older than the new one, and would count as newer where it stands.
+            None if sources
+                .iter()
+                .any(|source| part.ledger == Some(source.ledger)) =>
+            {
+                new = without_separator(new);
+            }
             // What it says is said anew at the end.
             None if part.text.starts_with(COMMANDS) => new = without_separator(new),
             None => new += part.text,

@@ -352,7 +352,12 @@ impl Replay {
         if seq - head > FURTHEST {
             return Err(Refusal::TooFar { head });
         }
+        let reading = self.reading;
         let taken = self.take_next(seq, object, check);
+        if taken.is_err() {
+            // What follows a lost entry is judged as such; one that is refused even so says nothing of a loss.
+            self.reading = reading;
+        }
         match (taken, self.reading) {
             (Err(_), Reading::Strict) if seq > next => Err(gap),
             (taken, _) => taken,

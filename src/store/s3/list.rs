@@ -44,7 +44,9 @@ impl S3Store<'_> {
                     Ok(page)
                 })
                 .await?;
-            for object in page.contents().iter().filter_map(|item| self.listed(item)) {
+            let listed = page.contents().iter().filter_map(|item| self.listed(item));
+            // A service may list more than it was asked for.
+            for object in listed.filter(|listed| listed.key.starts_with(prefix)) {
                 found.add(object).map_err(|too_many| {
                     self.error(ErrorKind::TooMany, Operation::List, prefix)
                         .because(too_many)

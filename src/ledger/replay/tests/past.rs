@@ -53,6 +53,22 @@ fn an_archive_whose_send_parent_is_lost_is_read_too() {
 }
 
 #[test]
+fn a_refused_entry_after_a_lost_one_loosens_nothing() {
+    let mut ledger = Ledger::new();
+    // The second of them is lost, and the third is the first once more.
+    for (date, nonce) in [("2026-11-01", 1), ("2026-11-07", 2), ("2026-11-01", 1)] {
+        ledger.write(EntryKind::Archive(Box::new(full(date, nonce))));
+    }
+    let mut replay = Replay::reading_past(ledger.trust());
+    for (seq, object) in (1..).zip(&ledger.objects[..2]) {
+        replay.absorb(seq, object).unwrap();
+    }
+    let refusal = replay.absorb(4, &ledger.objects[3]).unwrap_err();
+    assert!(matches!(refusal, Refusal::Inconsistent { .. }));
+    assert!(!replay.lacks_some());
+}
+
+#[test]
 fn a_writer_stops_at_what_follows_a_rotten_entry() {
     let (ledger, _) = five();
     let mut replay = Replay::new(ledger.trust());

@@ -1,0 +1,3 @@
+#![no_main]
+
+coldchain_fuzz::fuzz!("canonical", 256 << 20);

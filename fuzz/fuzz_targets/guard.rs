@@ -1,0 +1,3 @@
+#![no_main]
+
+coldchain_fuzz::fuzz!("guard", 256 << 20);

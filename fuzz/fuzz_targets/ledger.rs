@@ -1,0 +1,3 @@
+#![no_main]
+
+coldchain_fuzz::fuzz!("ledger", 256 << 20);

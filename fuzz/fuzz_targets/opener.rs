@@ -1,0 +1,3 @@
+#![no_main]
+
+coldchain_fuzz::fuzz!("opener", 256 << 20);

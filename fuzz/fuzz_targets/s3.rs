@@ -1,0 +1,3 @@
+#![no_main]
+
+coldchain_fuzz::fuzz!("s3", 256 << 20);

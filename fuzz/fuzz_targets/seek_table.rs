@@ -1,0 +1,3 @@
+#![no_main]
+
+coldchain_fuzz::fuzz!("seek_table", 256 << 20);
