@@ -14,7 +14,9 @@ use coldchain::printing;
 fn main() -> ExitCode {
     if let Err(error) = core_dumps::turn_off() {
         // A sandbox may forbid it; an archive is worth more.
-        eprintln!("warning: a crash may write secrets to a core dump: cannot turn it off: {error}");
+        printing::warn(format_args!(
+            "a crash may write secrets to a core dump, which could not be turned off: {error}"
+        ));
     }
     allocator::give_back_large_buffers();
     let cli = Cli::parse();
