@@ -90,7 +90,7 @@ fn archive(object: &[u8], home: &Path, identities: &Identities) -> Option<Archiv
     }
     let mut files = sorted(&directory);
     files.retain(|path| path.file_name().is_some_and(|name| name != "key.age"));
-    let sealed_key = bytes(&directory.join("key.age"));
+    let sealed_key = bytes(directory.join("key.age"));
     let lengths = archive.segments.iter().map(|segment| segment.raw_bytes);
     Some(Archive {
         key: ArchiveKey::unseal(&sealed_key, identities).expect("the kit opens it"),
