@@ -672,12 +672,12 @@ fn a_date_that_can_t_be_archived_under_is_refused_before_a_snapshot() {
         (
             "backup 2024-01-06",
             "error: 2024-01-06 is before the newest archive, which is of 2024-01-07\n\
-             hint: archives are made in the order of their dates\n",
+             hint: archives are made in the order of their dates; if that one is nobody's here, `coldchain key show --entries` tells who has signed it, and docs/keys.md what to do\n",
         ),
         (
             "backup 2024-01-06 --full --date-override",
             "error: 2024-01-06 is before the newest archive, which is of 2024-01-07\n\
-             hint: archives are made in the order of their dates\n",
+             hint: archives are made in the order of their dates; if that one is nobody's here, `coldchain key show --entries` tells who has signed it, and docs/keys.md what to do\n",
         ),
         (
             "backup 2999-01-01",

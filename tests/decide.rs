@@ -310,7 +310,7 @@ fn what_is_wrong_before_the_answer_leaves_stdout_empty() {
         (
             "decide 2023-12-31",
             "error: 2023-12-31 is before the newest archive, which is of 2024-01-01\n\
-             hint: archives are made in the order of their dates\n",
+             hint: archives are made in the order of their dates; if that one is nobody's here, `coldchain key show --entries` tells who has signed it, and docs/keys.md what to do\n",
         ),
         (
             "decide tomorrow",
