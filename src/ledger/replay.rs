@@ -7,8 +7,9 @@ mod refused;
 mod retire;
 mod revive;
 mod rotate;
+mod undo;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -237,55 +238,6 @@ impl Replay {
     /// Whether an entry says that its objects are being deleted: it can't be revived any more.
     pub fn is_deleted(&self, archive: &ArchiveId) -> bool {
         self.deleted.contains_key(archive)
-    }
-
-    /// Whether the key that has retired an archive, or has begun to delete it, is not among these: the root
-    /// key can bring it back.
-    pub fn was_taken_by_other_than(&self, archive: &ArchiveId, keys: &[PublicKey]) -> bool {
-        let taken = [self.retired.get(archive), self.deleted.get(archive)];
-        let mut by = taken
-            .into_iter()
-            .flatten()
-            .filter_map(|seq| self.signer(*seq));
-        self.archives.contains_key(archive) && by.any(|by| !keys.contains(by))
-    }
-
-    /// Whether an entry attaches something, and was not voided.
-    pub fn is_attaching(&self, seq: u64) -> bool {
-        self.attaching.contains(&seq)
-    }
-
-    /// Whether the root key has brought an archive back that is visible.
-    pub fn was_brought_back(&self, archive: &ArchiveId) -> bool {
-        self.brought_back.contains(archive) && self.is_visible(archive)
-    }
-
-    /// Those of these archives that are visible, and all that build on them, in ascending order.
-    pub fn with_what_builds_on(&self, archives: &[ArchiveId]) -> Vec<ArchiveId> {
-        let visible = |id: &&ArchiveId| self.is_visible(id);
-        let mut found: BTreeSet<ArchiveId> = archives.iter().filter(visible).copied().collect();
-        loop {
-            let more = self.archives.iter().filter(|(id, known)| {
-                let parent = known.send_parent;
-                parent.is_some_and(|parent| found.contains(&parent)) && self.is_visible(id)
-            });
-            let more: Vec<ArchiveId> = more.map(|(id, _)| *id).collect();
-            let before = found.len();
-            found.extend(more);
-            if found.len() == before {
-                return found.into_iter().collect();
-            }
-        }
-    }
-
-    /// What an archive builds on; `None` for a full, and for what is no archive.
-    pub fn send_parent(&self, archive: &ArchiveId) -> Option<ArchiveId> {
-        self.archives.get(archive)?.send_parent
-    }
-
-    /// The visible archive of a date.
-    pub fn on(&self, date: NaiveDate) -> Option<ArchiveId> {
-        self.dates.get(&date).copied()
     }
 
     /// The entries that this version does not understand, but for those that a `rotate` has voided: a

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use super::Replay;
 use crate::ledger::error::Refusal;
 use crate::ledger::key::PublicKey;
-use crate::model::ArchiveId;
-use crate::model::entry::{EntryHead, ROTATE_FORMAT, Role, RotateEntry};
+use crate::model::entry::{EntryHead, Role, RotateEntry};
 
 impl Replay {
     /// The keys that may sign the next entry, the root key first, and what each may sign.
@@ -75,73 +74,5 @@ impl Replay {
         self.check_voids(head, &rotate.voids, &keys)?;
         self.check_undone(rotate, &keys)?;
         Ok(keys)
-    }
-
-    /// What is voided is not understood here; in format 2 it may also be a number that the entry passes over,
-    /// or what a key has attached that may sign no more.
-    fn check_voids(
-        &self,
-        head: &EntryHead,
-        voids: &[u64],
-        keys: &[(PublicKey, Vec<Role>)],
-    ) -> Result<(), Refusal> {
-        for seq in voids {
-            let seq = *seq;
-            if self.unknown.iter().any(|entry| entry.seq() == seq) {
-                continue;
-            }
-            let has_more = head.format >= ROTATE_FORMAT;
-            if has_more && head.skips.contains(&seq) {
-                continue;
-            }
-            if has_more && self.attaching.contains(&seq) {
-                if self.is_withdrawn_by(keys, seq) {
-                    continue;
-                }
-                return Err(Refusal::VoidsKept { seq });
-            }
-            // What is not understood for want of an entry that is lost can't be told.
-            if !self.lacks_some() {
-                return Err(Refusal::VoidsKnown { seq });
-            }
-        }
-        Ok(())
-    }
-
-    /// What the root key retires and brings back, in that order.
-    fn check_undone(
-        &self,
-        rotate: &RotateEntry,
-        keys: &[(PublicKey, Vec<Role>)],
-    ) -> Result<(), Refusal> {
-        let RotateEntry {
-            retires, revives, ..
-        } = rotate;
-        if !retires.is_empty() {
-            self.check_retire(retires)?;
-        }
-        if revives.is_empty() {
-            return Ok(());
-        }
-        if let Some(archive) = revives.iter().find(|id| retires.contains(id)) {
-            return Err(Refusal::RetiresAndRevives { archive: *archive });
-        }
-        // Whoever may go on with a deletion would.
-        let kept = |id: &&ArchiveId| {
-            let deleted = self.deleted.get(id);
-            deleted.is_some_and(|seq| !self.is_withdrawn_by(keys, *seq))
-        };
-        if let Some(archive) = revives.iter().find(kept) {
-            return Err(Refusal::RevivesKept { archive: *archive });
-        }
-        let mut after = self.clone();
-        after.take_from_view(0, retires);
-        after.check_brought_back(revives)
-    }
-
-    /// Whether the key that has signed an entry is not among these.
-    fn is_withdrawn_by(&self, keys: &[(PublicKey, Vec<Role>)], seq: u64) -> bool {
-        let by = self.signer(seq);
-        by.is_some_and(|by| keys.iter().all(|(key, _)| key != by))
     }
 }
