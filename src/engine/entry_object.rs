@@ -2,7 +2,7 @@
 
 use crate::engine::source::OpenSource;
 use crate::error::Error;
-use crate::ledger::{Absorbed, Refusal, Refused, Replay, within_reach};
+use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, within_reach};
 use crate::model::entry::FURTHEST;
 use crate::model::keys;
 use crate::store::{ErrorKind, StoreError};
@@ -60,6 +60,13 @@ pub(super) enum Judged {
         /// What it says.
         absorbed: Box<Absorbed>,
     },
+    /// An entry that a key of the ledger has signed and that does not fit.
+    Forked {
+        /// The key.
+        by: PublicKey,
+        /// Why it does not fit.
+        why: Refusal,
+    },
     /// Something else, and why.
     Refused(Refused, Refusal),
 }
@@ -115,7 +122,13 @@ fn judge_once(replay: &mut Replay, seq: u64, object: Vec<u8>) -> Judged {
             object,
             absorbed: Box::new(absorbed),
         },
-        Err(refusal) => Judged::Refused(replay.what_is(&object, &refusal), refusal),
+        Err(why) => match (replay.what_is(&object, &why), replay.signer_of(&object)) {
+            (Refused::Fork, Some(by)) => Judged::Forked {
+                by: by.clone(),
+                why,
+            },
+            (what, _) => Judged::Refused(what, why),
+        },
     }
 }
 

@@ -116,16 +116,15 @@ pub(super) fn catch_up_to_fork(
     let next = state.replay.next_seq();
     for seq in stored.into_iter().filter(|seq| *seq >= next) {
         let object = fetch(source, seq)?;
-        let by = state.replay.signer_of(&object).cloned();
         match judge(source, &mut state.replay, seq, object)? {
             Judged::Entry { object, absorbed } => {
                 write_absorbed(source, catalog, seq, &object, &absorbed)?;
                 // If there was a fork, it has ended it.
                 state.fork = None;
             }
-            Judged::Refused(Refused::Fork, why) if state.replay.head().is_some() => {
+            Judged::Forked { by, why } => {
                 state.replay.fork(seq);
-                state.fork = state.fork.take().or(by.map(|by| (seq, why, by)));
+                state.fork.get_or_insert((seq, why, by));
             }
             // Somebody else's bytes under a number of this ledger stop nothing: the next entry says
             // that it passes over them. The first entry is not passed over, nor a fork, nor a gap, nor
@@ -191,13 +190,13 @@ fn require_committed(
         Judged::Refused(Refused::Suspect | Refused::Litter, why) => {
             Err(damaged(source, entry.seq, why))
         }
-        Judged::Entry { .. } | Judged::Refused(Refused::Stop | Refused::Fork, _) => {
-            Err(Error::LedgerForked {
-                source_name: source.name().clone(),
-                store: source.store.url(),
-                seq: entry.seq,
-            })
-        }
+        Judged::Entry { .. }
+        | Judged::Forked { .. }
+        | Judged::Refused(Refused::Stop | Refused::Fork, _) => Err(Error::LedgerForked {
+            source_name: source.name().clone(),
+            store: source.store.url(),
+            seq: entry.seq,
+        }),
     }
 }
 
@@ -317,7 +316,9 @@ fn settle(
     match judge(source, &mut passing_over(), entry.seq, object)? {
         Judged::Entry { object, .. } if object == entry.object => Ok(Settled::Stored),
         Judged::Refused(Refused::Suspect, why) => Err(damaged(source, entry.seq, why)),
-        Judged::Entry { .. } | Judged::Refused(..) => Ok(Settled::NotStored),
+        Judged::Entry { .. } | Judged::Forked { .. } | Judged::Refused(..) => {
+            Ok(Settled::NotStored)
+        }
     }
 }
 

@@ -111,7 +111,7 @@ pub enum Refusal {
         last: u64,
     },
     /// It does not name exactly the quarantined numbers before it.
-    #[error("it skips {}, but {} before it", found.as_ref().map_or_else(|| "nothing".to_owned(), Numbers::to_string), passed_over(expected))]
+    #[error("it skips {}, and before it {}", found.as_ref().map_or_else(|| "nothing".to_owned(), Numbers::to_string), passed_over(expected))]
     OtherSkips {
         /// What it names; `None` if that is nothing.
         found: Option<Numbers>,
@@ -289,7 +289,7 @@ pub enum Refusal {
 
 fn passed_over(numbers: &Range<u64>) -> String {
     match numbers.end.saturating_sub(numbers.start) {
-        0 => "no number is free of entries".to_owned(),
+        0 => "there is nothing to skip".to_owned(),
         1 => format!("entry {} does not verify", numbers.start),
         _ => format!(
             "the entries {} to {} do not verify",

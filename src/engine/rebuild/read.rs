@@ -208,7 +208,7 @@ impl Reading<'_> {
             Judged::Entry { object, absorbed } => self.accept(seq, &object, &absorbed, catalog)?,
             // Before the first entry nobody's signature counts. What follows a fork is read no further than to
             // where the root key ends it.
-            Judged::Refused(Refused::Fork, why) if self.replay.head().is_some() => {
+            Judged::Forked { why, .. } => {
                 self.replay.fork(seq);
                 self.forked.push((seq, why.to_string()));
             }

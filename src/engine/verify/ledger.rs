@@ -253,7 +253,7 @@ impl Reading<'_> {
                     "it is signed, but it is not the one that was committed: the ledger has forked"
                         .to_owned(),
                 ),
-                Judged::Refused(_, why) => Some(format!(
+                Judged::Forked { why, .. } | Judged::Refused(_, why) => Some(format!(
                     "it is not the one that was committed: {}",
                     in_words(&why)
                 )),
@@ -283,12 +283,12 @@ impl Reading<'_> {
                         self.take(*absorbed);
                         return Ok(());
                     }
-                    Judged::Refused(Refused::Fork, why) => {
+                    Judged::Forked { why, .. } => {
                         self.replay.fork(seq);
                         self.forked.push((seq, in_words(&why)));
                         return Ok(());
                     }
-                    Judged::Refused(Refused::Stop, why) => {
+                    Judged::Refused(Refused::Fork | Refused::Stop, why) => {
                         self.damaged(seq, in_words(&why));
                         return Ok(());
                     }

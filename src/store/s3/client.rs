@@ -20,7 +20,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::bounded::bounded;
 use super::settings::{Addressing, S3Settings};
@@ -127,7 +127,7 @@ impl ServerClock {
     /// What it shows now; `None` before the first answer.
     pub(super) fn now(&self) -> Option<DateTime<Utc>> {
         let (told, at) = (*self.0.lock().expect("no holder panics"))?;
-        Some(told + at.elapsed())
+        told.checked_add_signed(TimeDelta::from_std(at.elapsed()).ok()?)
     }
 
     /// Whether the service has answered anything yet.
@@ -148,10 +148,39 @@ impl Intercept for ServerClock {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let date = context.response().headers().get("date");
-        let told = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
         // A service without a clock has answered all the same.
-        let told = told.map_or_else(Utc::now, |told| told.to_utc());
+        let told = date.and_then(shown).unwrap_or_else(Utc::now);
         *self.0.lock().expect("no holder panics") = Some((told, Instant::now()));
         Ok(())
+    }
+}
+
+/// What a clock shows that answers so. A sum with a time of a later year could be beyond any time that there
+/// is.
+fn shown(date: &str) -> Option<DateTime<Utc>> {
+    let date = DateTime::parse_from_rfc2822(date).ok()?.to_utc();
+    (1970..=9999).contains(&date.year()).then_some(date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_s_date_is_taken_if_time_can_go_on_after_it() {
+        for (date, year) in [
+            ("Sat, 28 Nov 2026 12:00:00 +0000", Some(2026)),
+            ("Fri, 31 Dec 9999 23:59:59 +0000", Some(9999)),
+            ("Mon, 31 Dec 262142 23:59:59 +0000", None),
+            ("Fri, 01 Jan 1960 00:00:00 +0000", None),
+            ("tomorrow", None),
+        ] {
+            assert_eq!(shown(date).map(|date| date.year()), year, "{date}");
+        }
+        let clock = ServerClock::default();
+        let latest = DateTime::<Utc>::MAX_UTC;
+        *clock.0.lock().unwrap() = Some((latest, Instant::now()));
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(clock.now(), None, "there is no later time");
     }
 }
