@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::IntoRawFd as _;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -81,31 +82,27 @@ fn service() -> &'static Service {
 }
 
 fn store(endpoint: &str) -> S3Store<'static> {
-    let mut credentials = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    let mut credentials = tempfile::tempfile().expect("a temporary file can be made");
     credentials
         .write_all(b"[default]\naws_access_key_id = fuzz\naws_secret_access_key = fuzz\n")
         .expect("it can be written");
-    let (_, path) = credentials.keep().expect("it stays");
+    // It stays open, without a name: an answer that they have expired has them read again.
+    let path = format!("/proc/self/fd/{}", credentials.into_raw_fd());
     let settings = S3Settings {
         endpoint: Some(endpoint.to_owned()),
         addressing: Addressing::Path,
         region: Some("us-east-1".to_owned()),
-        credentials_file: Some(path.clone()),
+        credentials_file: Some(path.into()),
         object_lock: Some(LockMode::Governance),
         patience: Patience {
             give_up_after: Duration::ZERO,
-            first_contact: Duration::ZERO,
             // What was announced and does not come; the server itself always goes on.
             stall: Duration::from_secs(2),
             ..Patience::default()
         },
         ..S3Settings::new("my-archives", "some/prefix")
     };
-    let store = S3Store::open(settings, Box::new(|_| {})).expect("it opens");
-    // The first request reads the credentials.
-    let _ = store.now();
-    let _ = std::fs::remove_file(path);
-    store
+    S3Store::open(settings, Box::new(|_| {})).expect("it opens")
 }
 
 fn serve(mut connection: TcpStream, script: &Mutex<Script>) -> std::io::Result<()> {

@@ -11,16 +11,20 @@ use super::input::{Input, seed};
 
 pub fn run(data: &[u8]) -> Outcome {
     let mut input = Input::new(data);
-    let frame_bytes = 1 + usize::from(input.u16()) % 4096;
+    let frame_bytes = usize::from(input.u16()) % 4096;
     let frames = 1 + u64::from(input.byte() % 32);
+    let level = 1 + i32::from(input.byte() % 4);
+    let threads = 1 + usize::from(input.byte() % 2);
+    let raw = input.rest();
+    // Few enough frames: each costs a context of the compressor.
+    let frame_bytes = 1 + frame_bytes.max(raw.len() / 64);
     let options = SealOptions {
         segment_bytes: frame_bytes as u64 * frames,
         frame_bytes,
-        level: 1 + i32::from(input.byte() % 4),
+        level,
         held_bytes: 64 << 20,
-        threads: 1 + usize::from(input.byte() % 2),
+        threads,
     };
-    let raw = input.rest();
     let key = ArchiveKey::generate();
     let Some(segments) = sealed(options, &key, raw) else {
         assert!(raw.is_empty(), "what has a byte can be sealed");
