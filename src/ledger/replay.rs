@@ -265,8 +265,8 @@ impl Replay {
 
     /// The number that the next entry takes.
     pub fn next_seq(&self) -> u64 {
-        let last = self.unskipped.last().copied();
-        last.or(self.head.map(|head| head.seq)).unwrap_or(0) + 1
+        let head = self.head.map(|head| head.seq);
+        self.unskipped.last().copied().max(head).unwrap_or(0) + 1
     }
 
     /// What the next entry has to name in `skips`: every number since the head, also one whose litter was
