@@ -118,6 +118,7 @@ fn plan() {
             request: Request::Scheduled,
             history: History::default(),
             send_parent: SendParentSnapshot::NotLocal,
+            older_send_parent: None,
             recipients: Sha256([0; 32]),
         };
         let plans = simulate(facts, &Schedule::default(), date + Days::new(nights));

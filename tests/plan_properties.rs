@@ -47,6 +47,7 @@ fn nights() -> impl Strategy<Value = Vec<Night>> {
         20 => Just(SendParentSnapshot::Intact),
         1 => Just(SendParentSnapshot::Gone),
         1 => Just(SendParentSnapshot::Changed("its ctransid differs".to_owned())),
+        1 => Just(SendParentSnapshot::Unrelated),
         1 => Just(SendParentSnapshot::NotLocal),
     ];
     let verification = prop_oneof![
@@ -101,6 +102,7 @@ fn nothing_yet(date: NaiveDate) -> Facts {
         request: Request::Scheduled,
         history: History::default(),
         send_parent: SendParentSnapshot::Intact,
+        older_send_parent: None,
         recipients: Sha256([0; 32]),
     }
 }
@@ -147,6 +149,20 @@ fn has_restorable(history: &History) -> bool {
     history.chains().iter().any(Chain::is_restorable)
 }
 
+/// The older archive to build on, on a night whose newest snapshot does not serve: of every second such night.
+fn older(facts: &Facts, night: &Night) -> Option<coldchain::model::ArchiveId> {
+    let serves = matches!(
+        night.snapshot,
+        SendParentSnapshot::Intact | SendParentSnapshot::NotLocal
+    );
+    let older = facts
+        .history
+        .send_parents()
+        .get(1)
+        .map(|archive| archive.id);
+    older.filter(|_| !serves && night.after.is_multiple_of(2))
+}
+
 /// Runs the nights and hands every plan, with the facts before it and the history after it, to
 /// `check`.
 fn live(
@@ -160,6 +176,7 @@ fn live(
         facts.date = facts.date + Days::new(night.after);
         facts.request = night.request;
         facts.send_parent = night.snapshot.clone();
+        facts.older_send_parent = older(&facts, night);
         befall(&mut facts, &night.befalls);
         let plan = plan_backup(&facts, schedule).expect("each date is planned once");
         let history = after(&facts, &plan, schedule, night.verification);
@@ -202,13 +219,16 @@ proptest! {
             if let Action::Incremental { send_parent, chain } = plan.action {
                 let parent = facts.history.get(send_parent).expect("the send parent is visible");
                 assert_eq!(parent.chain, chain);
-                assert_eq!(Some(parent), facts.history.newest());
+                if Some(parent) != facts.history.newest() {
+                    assert_eq!(Some(send_parent), facts.older_send_parent);
+                }
                 assert_eq!(parent.recipients, facts.recipients);
                 assert!(plan.expire.iter().all(|expiry| expiry.id != chain));
-                assert!(!matches!(
+                let newest_serves = matches!(
                     facts.send_parent,
-                    SendParentSnapshot::Gone | SendParentSnapshot::Changed(_)
-                ));
+                    SendParentSnapshot::Intact | SendParentSnapshot::NotLocal
+                );
+                assert_eq!(newest_serves, Some(parent) == facts.history.newest());
                 assert_eq!(facts.request, Request::Scheduled);
             }
             let way = plan_restore(&plan.source, history, Some(plan.date)).expect("it is whole");

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::error::BtrfsError;
-use super::sys::{self, SubvolInfo};
+use super::sys::{self, SubvolInfo, trees};
 use crate::model::{SubvolumeIdentity, Uuid};
 
 /// `BTRFS_SUPER_MAGIC`.
@@ -44,7 +44,46 @@ fn from_info(info: &SubvolInfo) -> Option<SubvolumeIdentity> {
         parent_uuid: Uuid::from_btrfs(info.parent_uuid),
         received_uuid: Uuid::from_btrfs(info.received_uuid),
         ctransid: info.ctransid,
+        otransid: info.otransid,
         read_only: info.flags & ROOT_READ_ONLY != 0,
+    })
+}
+
+/// The subvolume with that uuid on the filesystem that holds `path`, wherever it lies; `None` if there is none.
+pub fn find(path: &Path, uuid: Uuid) -> Result<Option<SubvolumeIdentity>, BtrfsError> {
+    let file = open_on_btrfs(path)?;
+    let failed = |source| BtrfsError::Io {
+        action: "look for a subvolume by its uuid on the filesystem of",
+        path: path.to_owned(),
+        source,
+    };
+    let Some(id) = trees::subvolume_of(&file, uuid.0).map_err(failed)? else {
+        return Ok(None);
+    };
+    let item = trees::root_item(&file, id).map_err(failed)?;
+    // The uuid is compared: the subvolume may have been deleted, and its id is never used again.
+    let found = item.and_then(|item| from_root_item(id, &item));
+    Ok(found.filter(|found| found.uuid == uuid))
+}
+
+/// Reads a `struct btrfs_root_item`, which is little-endian and packed. `None` if nothing of the subvolume stands,
+/// or a kernel before 3.6 wrote the item last, which has no uuids.
+fn from_root_item(subvolume_id: u64, item: &[u8]) -> Option<SubvolumeIdentity> {
+    let number = |at: usize| Some(u64::from_le_bytes(item.get(at..at + 8)?.try_into().ok()?));
+    let uuid = |at: usize| Uuid::from_btrfs(item.get(at..at + 16)?.try_into().ok()?);
+    let (generation, generation_of_uuids) = (number(160)?, number(239)?);
+    let links = u32::from_le_bytes(item.get(216..220)?.try_into().ok()?);
+    if links == 0 || generation != generation_of_uuids {
+        return None;
+    }
+    Some(SubvolumeIdentity {
+        subvolume_id,
+        uuid: uuid(247)?,
+        parent_uuid: uuid(263),
+        received_uuid: uuid(279),
+        ctransid: number(295)?,
+        otransid: number(303)?,
+        read_only: number(208)? & ROOT_READ_ONLY != 0,
     })
 }
 

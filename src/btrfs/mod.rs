@@ -11,6 +11,7 @@ pub mod guard;
 mod held;
 mod identity;
 mod kernel_send;
+mod lost_ends;
 mod neighbours;
 mod program;
 mod receive;
@@ -30,8 +31,9 @@ pub use guard::{
     ReceiveEdit, StreamHead, StreamSummary, root_utimes,
 };
 pub use held::{HeldDirectory, MadeAs, ReadOnly, is_component};
-pub use identity::{filesystem_id, identity, require_btrfs, sync};
+pub use identity::{filesystem_id, find, identity, require_btrfs, sync};
 pub use kernel_send::send_from_kernel;
+pub use lost_ends::lost_ends;
 pub use receive::Receiver;
 pub use scratch::Scratch;
 pub use send::{Protocol, SendRequest, Sender, SentBy, estimate};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::BtrfsError;
 use super::identity::open_subvolume;
 use super::program;
-use super::sys::{self, More};
+use super::sys::{self, More, trees};
 use super::tools::Tools;
 use crate::model::Uuid;
 
@@ -98,7 +98,7 @@ pub fn received_from(
     let directory = File::open(path).map_err(failed)?;
     let mut found = Vec::new();
     for uuid in uuids {
-        for id in sys::received_subvolumes(&directory, uuid.0).map_err(failed)? {
+        for id in trees::received_subvolumes(&directory, uuid.0).map_err(failed)? {
             found.push(ReceivedSubvolume {
                 // It may have been deleted meanwhile.
                 path: path_from_top(tools, path, id)

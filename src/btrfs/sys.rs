@@ -1,5 +1,6 @@
 //! The few kernel calls that no safe wrapper has: btrfs's ioctls, the size of a pipe, a thread's own
-//! mounts, and a child's own session. Those that confine a child stand in [`mounts`].
+//! mounts, and a child's own session. Those that confine a child are in [`mounts`], those that read a filesystem's
+//! trees and files by inode number in [`trees`].
 //!
 //! Structures are of `linux/btrfs.h`. All have only integers and byte arrays, so any bytes that
 //! the kernel writes are valid values.
@@ -9,6 +10,7 @@
 )]
 
 pub(super) mod mounts;
+pub(super) mod trees;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -22,6 +24,8 @@ use rustix::thread::UnshareFlags;
 const GET_SUBVOL_INFO: Opcode = 0x81f8_943c;
 /// `BTRFS_IOC_FS_INFO`. Needs no privilege.
 const FS_INFO: Opcode = 0x8400_941f;
+/// `BTRFS_FS_INFO_FLAG_CSUM_INFO`.
+const WITH_CHECKSUM: u64 = 1;
 /// `BTRFS_IOC_GET_SUBVOL_ROOTREF`, Linux 4.18.
 const GET_SUBVOL_ROOTREF: Opcode = 0xd000_943d;
 /// `BTRFS_IOC_INO_LOOKUP_USER`, Linux 4.18.
@@ -38,12 +42,6 @@ const READ_ONLY: u64 = 1 << 1;
 const NAME_MAX: usize = 255;
 /// `BTRFS_IOC_SEND`. Needs privilege.
 const SEND: Opcode = 0x4048_9426;
-/// `BTRFS_IOC_TREE_SEARCH`. Needs privilege.
-const TREE_SEARCH: Opcode = 0xd000_9411;
-/// `BTRFS_UUID_TREE_OBJECTID`: the tree that has a filesystem's subvolumes by their uuids.
-const UUID_TREE: u64 = 9;
-/// `BTRFS_UUID_KEY_RECEIVED_SUBVOL`.
-const RECEIVED_SUBVOL: u32 = 252;
 /// `BTRFS_SUBVOL_SPEC_BY_ID`: the subvolume is named by its id.
 const BY_ID: u64 = 1 << 4;
 
@@ -67,7 +65,7 @@ pub(super) struct SubvolInfo {
     pub(super) parent_uuid: [u8; 16],
     pub(super) received_uuid: [u8; 16],
     pub(super) ctransid: u64,
-    otransid: u64,
+    pub(super) otransid: u64,
     stransid: u64,
     rtransid: u64,
     /// Of the last change, of its making, of the last send and of the last receive.
@@ -81,7 +79,14 @@ pub(super) struct FsInfo {
     max_id: u64,
     num_devices: u64,
     pub(super) fsid: [u8; 16],
-    rest: [u64; 124],
+    pub(super) node_bytes: u32,
+    pub(super) sector_bytes: u32,
+    clone_alignment: u32,
+    /// `BTRFS_CSUM_TYPE_*`.
+    pub(super) checksum: u16,
+    checksum_bytes: u16,
+    flags: u64,
+    rest: [u64; 121],
 }
 
 /// `struct btrfs_ioctl_get_subvol_rootref_args`.
@@ -146,22 +151,6 @@ struct SendArgs {
     reserved: [u8; 28],
 }
 
-/// `struct btrfs_ioctl_search_args`: which items, and then the items.
-#[repr(C)]
-struct SearchArgs {
-    tree_id: u64,
-    objectids: [u64; 2],
-    offsets: [u64; 2],
-    transids: [u64; 2],
-    types: [u32; 2],
-    /// In: how many at most. Out: how many there are.
-    items: u32,
-    unused: u32,
-    more_unused: [u64; 4],
-    /// Before each item a `struct btrfs_ioctl_search_header`.
-    found: [u8; 3992],
-}
-
 /// In which form the kernel sends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SendFlags {
@@ -191,7 +180,6 @@ const _: () = assert!(size_of::<VolArgs>() == 4096);
 const _: () = assert!(size_of::<NewArgs>() == 4096);
 const _: () = assert!(size_of::<SnapshotArgs>() == 4096);
 const _: () = assert!(size_of::<SendArgs>() == 72);
-const _: () = assert!(size_of::<SearchArgs>() == 4096);
 
 /// Whether there is more to ask for.
 pub(super) enum More {
@@ -208,12 +196,18 @@ pub(super) fn subvol_info(fd: impl AsFd) -> io::Result<SubvolInfo> {
 /// Facts about the filesystem that `fd` is on.
 pub(super) fn fs_info(fd: impl AsFd) -> io::Result<FsInfo> {
     // SAFETY: the opcode reads and writes one such structure, whose size is asserted above. What
-    // it reads are flags that ask for more; none are set.
+    // it reads are flags that ask for more: here for the checksum, which a kernel before 5.10 leaves at 0 (CRC-32C).
     let mut info = FsInfo {
         max_id: 0,
         num_devices: 0,
         fsid: [0; 16],
-        rest: [0; 124],
+        node_bytes: 0,
+        sector_bytes: 0,
+        clone_alignment: 0,
+        checksum: 0,
+        checksum_bytes: 0,
+        flags: WITH_CHECKSUM,
+        rest: [0; 121],
     };
     unsafe { ioctl(fd, Updater::<FS_INFO, _>::new(&mut info)) }?;
     Ok(info)
@@ -252,38 +246,6 @@ pub(super) fn ino_lookup_user(
     // SAFETY: the opcode reads and writes one such structure, whose size is asserted above.
     unsafe { ioctl(fd, Updater::<INO_LOOKUP_USER, _>::new(&mut *lookup)) }?;
     Ok(lookup)
-}
-
-/// The ids of the subvolumes that have that received uuid, on the filesystem that `fd` is on. `btrfs receive`
-/// asks for a send parent in the same way.
-pub(super) fn received_subvolumes(fd: impl AsFd, uuid: [u8; 16]) -> io::Result<Vec<u64>> {
-    // transid, objectid, offset, type, length
-    const HEADER: usize = 8 + 8 + 8 + 4 + 4;
-    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-    let [objectid, offset] = [number(&uuid[..8]), number(&uuid[8..])];
-    let mut search = Box::new(SearchArgs {
-        tree_id: UUID_TREE,
-        objectids: [objectid; 2],
-        offsets: [offset; 2],
-        transids: [0, u64::MAX],
-        types: [RECEIVED_SUBVOL; 2],
-        items: 1,
-        unused: 0,
-        more_unused: [0; 4],
-        found: [0; 3992],
-    });
-    // SAFETY: the opcode reads and writes one such structure, whose size is asserted above.
-    unsafe { ioctl(fd, Updater::<TREE_SEARCH, _>::new(&mut *search)) }?;
-    if search.items == 0 {
-        return Ok(Vec::new());
-    }
-    let (header, item) = search.found.split_at(HEADER);
-    let length = u32::from_ne_bytes(header[HEADER - 4..].try_into().expect("four bytes"));
-    match item.get(..length as usize) {
-        // So the kernel says that an item is longer than it has room for.
-        None | Some([]) => Err(rustix::io::Errno::OVERFLOW.into()),
-        Some(ids) => Ok(ids.chunks_exact(8).map(number).collect()),
-    }
 }
 
 /// Deletes the subvolume with that id from the filesystem that `fd` is on, wherever it stands by now.

@@ -11,10 +11,12 @@ use super::plan::standing_warnings;
 use crate::cli::Everywhere;
 use crate::config::Config;
 use crate::engine::{
-    NOT_IN_KIT, StateDir, StoreReport, World, doctor, is_in_kit, secrets_in_reach,
+    NOT_IN_KIT, StateDir, StoreReport, World, doctor, doubtful_archives, is_in_kit,
+    secrets_in_reach,
 };
 use crate::error::Error;
 use crate::model::Line;
+use crate::plan::SendParentSnapshot;
 use crate::printing::warn;
 use crate::progress::{Observer, Quiet, Verbose};
 use crate::store::{ErrorKind, Verdict};
@@ -36,6 +38,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
                 .into_iter()
                 .chain(warnings_of_secrets(&config))
                 .chain(warnings_of_kits(&config))
+                .chain(warnings_of_archives(&config))
             {
                 warn(warning);
             }
@@ -72,6 +75,28 @@ fn warnings_of_kits(config: &Config) -> Vec<String> {
     rows.filter(|row| is_in_kit(row, &catalog).is_ok_and(|known| !known))
         .map(|row| format!("{}: {NOT_IN_KIT}", row.name))
         .collect()
+}
+
+/// The archives whose streams can't be right, as far as their snapshots are still here to tell.
+fn warnings_of_archives(config: &Config) -> Vec<String> {
+    let Ok(catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
+        return Vec::new();
+    };
+    let mut warnings = Vec::new();
+    for source in config.sources.iter().filter(|source| source.live.is_some()) {
+        for (archive, why) in doubtful_archives(source, &catalog).unwrap_or_default() {
+            let (name, date) = (&source.name, archive.date);
+            let what = match why {
+                SendParentSnapshot::Lossy(what) => format!("lacks {what}"),
+                _ => "may hold wrong files: its snapshot does not descend from the one that it was sent against"
+                    .to_owned(),
+            };
+            warnings.push(format!(
+                "{name}: the archive of {date} {what}; make a full one with `coldchain backup --source {name} --full`"
+            ));
+        }
+    }
+    warnings
 }
 
 /// Whether a store answered without end.

@@ -18,7 +18,7 @@ use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::ArchiveId;
 use crate::model::entry::Timestamp;
-use crate::plan::RestoreRefusal;
+use crate::plan::{RestoreRefusal, descends};
 
 /// What was adopted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Adopted {
     pub path: PathBuf,
     /// Whether this changed anything: it may be known already, or be the snapshot that was archived.
     pub news: bool,
-    /// Why the next archive will hold far more than what has changed, if it will.
+    /// Why the next archive can't be an incremental, if it can't.
     pub warning: Option<String>,
 }
 
@@ -144,13 +144,15 @@ fn find(directory: &Path, source: &Source, archive: ArchiveId) -> Result<PathBuf
 fn adopted(source: &Source, archive: ArchiveId, path: PathBuf, news: bool) -> Adopted {
     let warning = source.live.as_ref().and_then(|live| {
         let adopted = btrfs::identity(&path).ok()?;
-        let related = match btrfs::identity(&live.subvolume) {
-            Ok(live) => live.parent_uuid == Some(adopted.uuid) || adopted.parent_uuid == Some(live.uuid),
-            Err(_) => false,
-        };
-        (!related).then(|| {
+        let descends = btrfs::identity(&live.subvolume).is_ok_and(|live| {
+            matches!(
+                descends(live.uuid, &adopted, |uuid| btrfs::find(&path, uuid)),
+                Ok(Some(_))
+            )
+        });
+        (!descends).then(|| {
             format!(
-                "{} is no snapshot of it: the next archive will hold all of that, and not what has changed alone; \
+                "{} is no snapshot of it: the next archive will be a full; \
                  make it with `btrfs subvolume snapshot {} {}`",
                 live.subvolume.display(),
                 path.display(),

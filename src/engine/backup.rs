@@ -9,12 +9,13 @@ use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::{Config, Live, Prune, Source, StreamData};
 use crate::engine::archive::{self, Archived, Job, OriginFacts};
 use crate::engine::attempt::{InHand, Intent};
-use crate::engine::facts::{self, Origin};
+use crate::engine::facts;
 use crate::engine::head::{self, LedgerState};
 use crate::engine::listed::{look_after, verify_listed};
 use crate::engine::prune::{PruneAsked, prune_open};
 use crate::engine::resume::{self, Unfinished};
 use crate::engine::retain;
+use crate::engine::send_parent::{Origin, Unfit, loses_data};
 use crate::engine::snapshot::{self, Night};
 use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::{Keys, StateDir};
@@ -23,7 +24,7 @@ use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::entry::Role;
 use crate::model::{ArchiveId, SubvolumeIdentity, Uuid};
-use crate::plan::{Action, DateOverride, Request, plan_backup, refuse_date};
+use crate::plan::{Action, BackupPlan, DateOverride, Facts, Request, plan_backup, refuse_date};
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
 
@@ -227,8 +228,18 @@ impl Nightly<'_> {
                 observer: self.world.observer,
                 now: self.world.clock.now(),
             };
-            let origin = Origin::Snapshot;
-            let Some((in_hand, reason)) = night.resume(&attempt, snapshot, origin, catalog)? else {
+            let (origin, unfit) = match &row {
+                Some((row, identity)) => {
+                    let unfit = match &attempt.send_parent {
+                        Some(parent) => loses_data(self.source, (row, identity), parent, catalog)?,
+                        None => None,
+                    };
+                    (Origin::of(identity), unfit)
+                }
+                None => (Origin::Snapshot { of: None }, None),
+            };
+            let found = night.resume(&attempt, snapshot, origin, unfit.as_slice(), catalog)?;
+            let Some((in_hand, reason)) = found else {
                 continue;
             };
             state.require_known(source)?;
@@ -248,16 +259,7 @@ impl Nightly<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Idle, Error> {
-        let (facts, schedule) = facts::facts(
-            self.source,
-            self.asked.date,
-            self.asked.request,
-            Origin::Snapshot,
-            self.recipients.fingerprint(&source.row.ledger),
-            Some(source.row.ledger),
-            catalog,
-        )?;
-        let plan = plan_backup(&facts, &schedule)?;
+        let (facts, plan) = self.plan(source, night, catalog)?;
         self.world.observer.event(Event::Planned {
             source: self.source.name.clone(),
             date: plan.date,
@@ -292,6 +294,37 @@ impl Nightly<'_> {
         let archived = self.archive(source, snapshot, &attempt, state, catalog)?;
         made.push(archived.made(plan.reason));
         Ok(Idle::default())
+    }
+
+    /// Plans the night. An archive against which the stream would lose data is not built on.
+    fn plan(
+        &self,
+        source: &OpenSource<'_>,
+        night: &Night,
+        catalog: &Catalog,
+    ) -> Result<(Facts, BackupPlan), Error> {
+        let mut unfit: Vec<Unfit> = Vec::new();
+        loop {
+            let (facts, schedule) = facts::facts(
+                self.source,
+                self.asked.date,
+                self.asked.request,
+                Origin::of(&night.identity),
+                &unfit,
+                self.recipients.fingerprint(&source.row.ledger),
+                Some(source.row.ledger),
+                catalog,
+            )?;
+            let plan = plan_backup(&facts, &schedule)?;
+            let Action::Incremental { send_parent, .. } = plan.action else {
+                return Ok((facts, plan));
+            };
+            let snapshot = (&night.row, &night.identity);
+            match loses_data(self.source, snapshot, &send_parent, catalog)? {
+                None => return Ok((facts, plan)),
+                Some(found) => unfit.push(found),
+            }
+        }
     }
 
     fn take_snapshot(&self, catalog: &mut Catalog) -> Result<Night, Error> {

@@ -11,10 +11,11 @@ use crate::config::{Config, Source};
 use crate::engine::archive::{self, Job, OriginFacts};
 use crate::engine::attempt::{InHand, Intent};
 use crate::engine::backup::{Asked, Outcome, check_date, warn_of_store};
-use crate::engine::facts::{self, Origin};
+use crate::engine::facts;
 use crate::engine::head;
 use crate::engine::listed::{look_after, verify_listed};
 use crate::engine::resume::Unfinished;
+use crate::engine::send_parent::Origin;
 use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::StateDir;
 use crate::engine::stream::StreamSource;
@@ -75,6 +76,7 @@ pub fn decide(
             asked.date,
             asked.request,
             Origin::Stdin,
+            &[],
             recipients.fingerprint(&open.row.ledger),
             Some(open.row.ledger),
             &catalog,
@@ -159,7 +161,7 @@ fn take_up(
     };
     for attempt in catalog.unfinished(&source.row.ledger)? {
         let snapshot = SendParentSnapshot::NotLocal;
-        let found = night.resume(&attempt, snapshot, Origin::Stdin, catalog)?;
+        let found = night.resume(&attempt, snapshot, Origin::Stdin, &[], catalog)?;
         if found.is_some() {
             return Ok(found);
         }

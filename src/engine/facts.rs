@@ -1,18 +1,14 @@
 //! Gathering what the planner needs to know.
 
-use std::path::Path;
-
 use chrono::NaiveDate;
 
-use crate::btrfs;
 use crate::catalog::{Catalog, Link};
 use crate::config::{Config, Source};
-use crate::engine::snapshot;
+use crate::engine::send_parent::{Origin, Unfit, choose};
 use crate::error::Error;
 use crate::model::{LedgerId, Sha256};
 use crate::plan::{
-    ArchiveFacts, Condition, Facts, History, Request, Schedule, SendParentSnapshot, Verification,
-    long_silence,
+    ArchiveFacts, Condition, Facts, History, Request, Schedule, Verification, long_silence,
 };
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
@@ -40,13 +36,6 @@ pub fn history(visible: impl IntoIterator<Item = Link>) -> History {
     }
 }
 
-/// Whether the stream will come from a snapshot here or from somewhere else on stdin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
-    Snapshot,
-    Stdin,
-}
-
 /// The facts of a source on a date, for a plan that changes nothing: a source that was never
 /// archived needs no ledger for it.
 pub fn plan_facts(
@@ -56,24 +45,31 @@ pub fn plan_facts(
     request: Request,
     catalog: &Catalog,
 ) -> Result<(Facts, Schedule), Error> {
-    let origin = if source.live.is_some() {
-        Origin::Snapshot
-    } else {
-        Origin::Stdin
-    };
+    let origin = Origin::of_source(source);
     let ledger = catalog.source(&source.name)?.map(|row| row.ledger);
     let recipients = Recipients::parse(config.recipients()?)?;
     // Without a ledger there are no archives whose recipients this could be compared with.
     let fingerprint = recipients.fingerprint(&ledger.unwrap_or(LedgerId([0; 16])));
-    facts(source, date, request, origin, fingerprint, ledger, catalog)
+    facts(
+        source,
+        date,
+        request,
+        origin,
+        &[],
+        fingerprint,
+        ledger,
+        catalog,
+    )
 }
 
 /// The facts of a source on a date.
+#[allow(clippy::too_many_arguments, reason = "each is a fact of its own")]
 pub(super) fn facts(
     source: &Source,
     date: NaiveDate,
     request: Request,
     origin: Origin,
+    unfit: &[Unfit],
     recipients: Sha256,
     ledger: Option<LedgerId>,
     catalog: &Catalog,
@@ -83,16 +79,14 @@ pub(super) fn facts(
         None => Vec::new(),
     };
     let history = history(links);
-    let send_parent = match origin {
-        Origin::Stdin => SendParentSnapshot::NotLocal,
-        Origin::Snapshot => send_parent_snapshot(source, &history, catalog)?,
-    };
+    let (send_parent, older_send_parent) = choose(source, origin, &history, unfit, catalog)?;
     let facts = Facts {
         source: source.name.clone(),
         date,
         request,
         history,
         send_parent,
+        older_send_parent,
         recipients,
     };
     Ok((facts, schedule(source)))
@@ -113,14 +107,6 @@ pub(super) fn warn_of_silence(facts: &Facts, observer: &dyn Observer) {
     }
 }
 
-/// Whether a snapshot is known to be on another filesystem than its source's subvolume.
-fn is_elsewhere(source: &Source, snapshot: &Path) -> bool {
-    let live = source.live.as_ref();
-    let id = |path: &Path| btrfs::filesystem_id(path).ok();
-    let ids = live.and_then(|live| Some((id(&live.subvolume)?, id(snapshot)?)));
-    ids.is_some_and(|(source, snapshot)| source != snapshot)
-}
-
 /// The schedule that the config gives a source.
 pub fn schedule(source: &Source) -> Schedule {
     Schedule {
@@ -130,32 +116,4 @@ pub fn schedule(source: &Source) -> Schedule {
         expire_after_days: source.schedule.expire_after_days,
         catch_up: source.schedule.catch_up,
     }
-}
-
-/// The state of the snapshot that an incremental would be sent against.
-fn send_parent_snapshot(
-    source: &Source,
-    history: &History,
-    catalog: &Catalog,
-) -> Result<SendParentSnapshot, Error> {
-    let Some(newest) = history.send_parent().map(|archive| archive.id) else {
-        return Ok(SendParentSnapshot::Gone);
-    };
-    let row = catalog.archive(&newest)?.and_then(|row| row.snapshot);
-    let living = catalog.snapshots(&source.name)?;
-    let Some(row) = row.and_then(|id| living.into_iter().find(|living| living.id == id)) else {
-        return Ok(SendParentSnapshot::Gone);
-    };
-    Ok(match snapshot::check(&row)? {
-        // A source that has moved can't be sent against what stayed behind.
-        Ok(_) if is_elsewhere(source, &row.path) => {
-            let path = row.path.display();
-            SendParentSnapshot::Changed(format!(
-                "{path} is on another filesystem than the subvolume"
-            ))
-        }
-        Ok(_) => SendParentSnapshot::Intact,
-        Err(why) if why.ends_with("is gone") => SendParentSnapshot::Gone,
-        Err(why) => SendParentSnapshot::Changed(why),
-    })
 }

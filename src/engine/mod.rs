@@ -51,6 +51,7 @@ mod retain;
 mod revive;
 mod rotate;
 mod secrets;
+mod send_parent;
 mod snapshot;
 mod source;
 mod state;
@@ -93,6 +94,7 @@ pub use resume::{Foreseen, foresee};
 pub use revive::{Revived, revive};
 pub use rotate::{KeyChange, Rotated, rotate};
 pub use secrets::secrets_in_reach;
+pub use send_parent::{Unfit, doubtful_archives};
 pub use snapshot::warning_of_left_out;
 pub use source::{
     OpenSource, adopt_name, is_place, know_source, open_limited_store, open_store, store_address,

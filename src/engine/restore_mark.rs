@@ -237,6 +237,7 @@ mod tests {
             parent_uuid: Some(Uuid([1; 16])),
             received_uuid: None,
             ctransid: 10,
+            otransid: 10,
             read_only: false,
         };
         let within = Duration::from_secs(30);

@@ -7,7 +7,8 @@ use crate::config::{Config, Source};
 use crate::engine::attempt::{Already, InHand};
 use crate::engine::backup::Asked;
 use crate::engine::clock::{Clock, SystemClock};
-use crate::engine::facts::{self, Origin};
+use crate::engine::facts;
+use crate::engine::send_parent::{Origin, Unfit};
 use crate::engine::snapshot;
 use crate::engine::source::{OpenSource, retain_until};
 use crate::error::Error;
@@ -37,6 +38,7 @@ impl Unfinished<'_> {
         attempt: &Attempt,
         snapshot: SendParentSnapshot,
         origin: Origin,
+        unfit: &[Unfit],
         catalog: &mut Catalog,
     ) -> Result<Option<(InHand, String)>, Error> {
         let date = attempt.id.date;
@@ -47,7 +49,7 @@ impl Unfinished<'_> {
             recipients: self.recipients,
             now: self.now,
         };
-        let given_up = match found.decide(attempt, snapshot, origin, catalog)? {
+        let given_up = match found.decide(attempt, snapshot, origin, unfit, catalog)? {
             (Resume::GoOn, Some(in_hand)) => {
                 let reason = self.reason(attempt, catalog)?;
                 self.observer.event(Event::Planned {
@@ -96,6 +98,7 @@ impl Found<'_> {
         attempt: &Attempt,
         snapshot: SendParentSnapshot,
         origin: Origin,
+        unfit: &[Unfit],
         catalog: &Catalog,
     ) -> Result<(Resume, Option<InHand>), Error> {
         let date = attempt.id.date;
@@ -104,6 +107,7 @@ impl Found<'_> {
             date,
             request_for(date, self.asked.date, self.asked.request),
             origin,
+            unfit,
             self.recipients.fingerprint(&attempt.ledger),
             Some(attempt.ledger),
             catalog,
@@ -185,10 +189,13 @@ pub fn foresee(
             now: SystemClock.now(),
         };
         let (snapshot, origin) = match source.live {
-            Some(_) => (snapshot_of(source, &attempt, catalog)?.0, Origin::Snapshot),
+            Some(_) => match snapshot_of(source, &attempt, catalog)? {
+                (state, Some((_, identity))) => (state, Origin::of(&identity)),
+                (state, None) => (state, Origin::Snapshot { of: None }),
+            },
             None => (SendParentSnapshot::NotLocal, Origin::Stdin),
         };
-        if let (Resume::GoOn, _) = found.decide(&attempt, snapshot, origin, catalog)? {
+        if let (Resume::GoOn, _) = found.decide(&attempt, snapshot, origin, &[], catalog)? {
             let plan = BackupPlan {
                 source: source.name.clone(),
                 date: attempt.id.date,
@@ -206,6 +213,7 @@ pub fn foresee(
             carry_out(&plan, &mut facts.history, facts.recipients);
             if facts.send_parent != SendParentSnapshot::NotLocal {
                 facts.send_parent = SendParentSnapshot::Intact;
+                facts.older_send_parent = None;
             }
             resumed.push(plan);
         }

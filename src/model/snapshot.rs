@@ -18,6 +18,8 @@ pub struct SubvolumeIdentity {
     pub received_uuid: Option<Uuid>,
     /// The transaction that last changed its content.
     pub ctransid: u64,
+    /// The transaction that made it.
+    pub otransid: u64,
     /// Whether it is read-only.
     pub read_only: bool,
 }

@@ -12,7 +12,7 @@ use super::schedule::Schedule;
 use super::send_parent::full_or_incremental;
 use crate::model::{ArchiveId, ArchiveKind, Sha256, SourceName};
 
-/// The local snapshot of [`History::send_parent`].
+/// The local snapshot of an archive that an incremental could build on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendParentSnapshot {
     /// It is here, and the one that was archived.
@@ -21,6 +21,10 @@ pub enum SendParentSnapshot {
     Gone,
     /// It is not the one that was archived; what differs, in words.
     Changed(String),
+    /// It is the one that was archived, but tonight's snapshot does not descend from it.
+    Unrelated,
+    /// `btrfs send` would leave data out against it; what, in words.
+    Lossy(String),
     /// The stream comes from elsewhere (`decide`): the ledger alone decides.
     NotLocal,
 }
@@ -45,8 +49,11 @@ pub struct Facts {
     pub request: Request,
     /// What the source has in the store.
     pub history: History,
-    /// The state of the one snapshot that an incremental could be built on.
+    /// The snapshot of the newest archive of [`History::send_parents`].
     pub send_parent: SendParentSnapshot,
+    /// The newest of the others whose snapshot can take its place. It is looked for only if that of the newest
+    /// can't be built on.
+    pub older_send_parent: Option<ArchiveId>,
     /// The fingerprint of the recipients that are configured now.
     pub recipients: Sha256,
 }

@@ -87,11 +87,13 @@ impl History {
             .collect()
     }
 
-    /// The only archive that the next incremental may build on: the newest one of the newest
-    /// chain, if that chain is complete. The state of its snapshot is what a plan wants to know.
-    pub fn send_parent(&self) -> Option<&ArchiveFacts> {
-        let chain = self.chains().pop()?;
-        chain.is_complete().then_some(chain.newest)
+    /// The archives that the next incremental may build on, newest first: those of the newest chain, if that is
+    /// complete. The state of their snapshots is what a plan wants to know.
+    pub fn send_parents(&self) -> Vec<&ArchiveFacts> {
+        let newest = self.chains().pop().filter(Chain::is_complete);
+        let mut archives = newest.map_or_else(Vec::new, |chain| chain.archives);
+        archives.reverse();
+        archives
     }
 }
 
@@ -189,7 +191,9 @@ mod tests {
         assert_eq!(chains[0].newest.id.date, date("2026-05-21"));
         assert!(chains.iter().all(Chain::is_proven));
         assert_eq!(history.newest().unwrap().id.date, date("2026-08-14"));
-        assert_eq!(history.send_parent(), history.newest());
+        let send_parents = history.send_parents();
+        assert_eq!(send_parents.len(), 2);
+        assert_eq!(Some(send_parents[0]), history.newest());
     }
 
     #[test]
@@ -202,7 +206,7 @@ mod tests {
             let missing = missing.map(|at: usize| whole.archives[at].id);
             assert_eq!(chains[0].missing(), missing, "lost {lost}");
             assert_eq!(chains[0].is_complete(), missing.is_none());
-            assert_eq!(history.send_parent().is_some(), missing.is_none());
+            assert_eq!(history.send_parents().is_empty(), missing.is_some());
         }
     }
 
@@ -220,7 +224,7 @@ mod tests {
         let mut history = history(&[&["2026-05-07"], &["2026-08-07", "2026-08-14"]]);
         history.archives[2].send_parent = Some(history.archives[0].id);
         assert!(!history.chains()[1].is_complete());
-        assert_eq!(history.send_parent(), None);
+        assert!(history.send_parents().is_empty());
     }
 
     #[test]
@@ -240,7 +244,7 @@ mod tests {
     fn nothing_is_newest_where_nothing_is() {
         let none = History::default();
         assert_eq!(none.newest(), None);
-        assert_eq!(none.send_parent(), None);
+        assert!(none.send_parents().is_empty());
         assert!(none.chains().is_empty());
     }
 }

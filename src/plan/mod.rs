@@ -12,10 +12,10 @@
 //! # Send parents
 //!
 //! An incremental can be restored only where all that it descends from can, so it is planned
-//! only on what is known to be whole: the newest archive of the newest chain, if every link of
-//! that chain is there, no segment of it is damaged, and its snapshot is here and still the one
-//! that was archived. Whenever one of these is in doubt the answer is a full archive, which costs
-//! money and nothing else. An older chain is never gone back to: chains would interleave in time,
+//! only on what is known to be whole: the newest chain, if every link of it is there and no segment
+//! of it is damaged. There it builds on the newest archive whose snapshot is here, still is what was
+//! archived, and is one that tonight's snapshot descends from: see [`descent`]. Whenever one of these
+//! is in doubt the answer is a full archive, which costs money and nothing else. An older chain is never gone back to: chains would interleave in time,
 //! and "newer chain", on which retention rests, would mean nothing.
 //!
 //! # Unfinished attempts
@@ -57,6 +57,7 @@
 
 pub mod backup;
 pub mod cost;
+pub mod descent;
 pub mod describe;
 pub mod describe_cost;
 mod due;
@@ -85,6 +86,7 @@ pub use backup::{Action, BackupPlan, Facts, Request, SendParentSnapshot, plan_ba
 pub use cost::{
     ClassCost, CostRefusal, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
 };
+pub use descent::descends;
 pub use describe::describe;
 pub use describe_cost::describe_cost;
 pub use early::{EarlyDeletion, early_deletion};

@@ -53,6 +53,8 @@ pub enum GivenUp {
     Future,
     /// An archive of its date or a later one was committed meanwhile.
     Overtaken(NaiveDate),
+    /// It would build on the archive of that date now.
+    OtherSendParent(NaiveDate),
     /// Its snapshot is not what it was, in words.
     Snapshot(String),
     /// Its stream would have to come on stdin, where another date's is awaited.
@@ -74,6 +76,7 @@ impl fmt::Display for GivenUp {
             Self::Overtaken(newest) => {
                 write!(f, "an archive of {newest} was committed meanwhile")
             }
+            Self::OtherSendParent(date) => write!(f, "it would build on the archive of {date} now"),
             Self::Snapshot(what) => write!(f, "its snapshot is not as it was: {what}"),
             Self::OtherStream => f.write_str("the stream on stdin is of another date"),
             Self::Recipients => f.write_str("the recipients have changed"),
@@ -133,6 +136,9 @@ fn given_up(
         SendParentSnapshot::NotLocal if night.date == date => {}
         SendParentSnapshot::NotLocal => return Some(GivenUp::OtherStream),
         SendParentSnapshot::Gone => return Some(GivenUp::Snapshot("it is gone".to_owned())),
+        SendParentSnapshot::Unrelated | SendParentSnapshot::Lossy(_) => {
+            return Some(GivenUp::Snapshot("it is of another subvolume".to_owned()));
+        }
         SendParentSnapshot::Changed(what) => return Some(GivenUp::Snapshot(what.clone())),
     }
     if attempt.recipients != facts.recipients {
@@ -151,7 +157,10 @@ fn given_up(
         {
             None
         }
-        Action::Incremental { send_parent, .. } => Some(GivenUp::Overtaken(send_parent.date)),
+        Action::Incremental { send_parent, .. } if Some(send_parent) > attempt.send_parent => {
+            Some(GivenUp::Overtaken(send_parent.date))
+        }
+        Action::Incremental { send_parent, .. } => Some(GivenUp::OtherSendParent(send_parent.date)),
         Action::Full => Some(GivenUp::FullInstead(plan.reason)),
         Action::None => Some(GivenUp::NothingDue(plan.reason)),
     }
@@ -259,6 +268,13 @@ mod tests {
             (
                 |case| case.1.send_parent = SendParentSnapshot::Gone,
                 "a full is due in its place: the snapshot of 2026-08-14 is gone",
+            ),
+            (
+                |case| {
+                    case.1.send_parent = SendParentSnapshot::Gone;
+                    case.1.older_send_parent = Some(case.1.history.archives[0].id);
+                },
+                "it would build on the archive of 2026-08-07 now",
             ),
             (
                 |case| case.1.history.archives[0].condition = Condition::Damaged,

@@ -46,6 +46,7 @@ pub(super) fn facts(night: &str, history: History) -> Facts {
         request: Request::Scheduled,
         history,
         send_parent: SendParentSnapshot::Intact,
+        older_send_parent: None,
         recipients: RECIPIENTS,
     }
 }

@@ -1,5 +1,7 @@
 //! Whether an archive can be incremental, and on what.
 
+use std::fmt::Write as _;
+
 use super::backup::{Action, Facts, Request, SendParentSnapshot};
 use super::history::Chain;
 use super::schedule::Schedule;
@@ -13,17 +15,25 @@ pub(super) fn full_or_incremental(facts: &Facts, schedule: &Schedule) -> (Action
     if let Some(reason) = why_full(facts, schedule, chain) {
         return (Action::Full, reason);
     }
-    let action = Action::Incremental {
-        send_parent: chain.newest.id,
-        chain: chain.id,
-    };
-    let reason = format!(
+    let mut reason = format!(
         "the slot of {} is open, and the chain of {} has {} of {} incrementals",
         schedule.slot_of(facts.date),
         chain.date(),
         chain.incrementals(),
         schedule.max_incrementals,
     );
+    let send_parent = match (no_snapshot(facts, chain), facts.older_send_parent) {
+        (None, _) => chain.newest.id,
+        (Some(why), Some(older)) => {
+            let _ = write!(reason, "; it builds on {}, since {why}", older.date);
+            older
+        }
+        (Some(why), None) => return (Action::Full, why),
+    };
+    let action = Action::Incremental {
+        send_parent,
+        chain: chain.id,
+    };
     (action, reason)
 }
 
@@ -61,9 +71,21 @@ fn why_full(facts: &Facts, schedule: &Schedule, chain: &Chain<'_>) -> Option<Str
     if chain.newest.recipients != facts.recipients {
         return Some(format!("the recipients have changed since {parent}"));
     }
+    None
+}
+
+/// Why nothing can be built on the snapshot of the chain's newest archive, unless it can.
+fn no_snapshot(facts: &Facts, chain: &Chain<'_>) -> Option<String> {
+    let parent = chain.newest.id.date;
     match &facts.send_parent {
         SendParentSnapshot::Intact | SendParentSnapshot::NotLocal => None,
         SendParentSnapshot::Gone => Some(format!("the snapshot of {parent} is gone")),
+        SendParentSnapshot::Unrelated => Some(format!(
+            "the subvolume does not descend from the snapshot of {parent}: it was replaced by another one"
+        )),
+        SendParentSnapshot::Lossy(what) => Some(format!(
+            "`btrfs send` would leave data out against the snapshot of {parent}: {what}"
+        )),
         SendParentSnapshot::Changed(what) => Some(format!(
             "the snapshot of {parent} is not the one that was archived: {what}"
         )),
@@ -142,12 +164,53 @@ mod tests {
     }
 
     #[test]
+    fn an_older_archive_of_the_chain_takes_the_place_of_one_whose_snapshot_does_not_serve() {
+        let mut facts = facts("2026-09-01", history(&[&["2026-05-07"], AUGUST]));
+        let older = facts.history.archives[2].id;
+        facts.older_send_parent = Some(older);
+        for (state, why) in [
+            (
+                SendParentSnapshot::Gone,
+                "the snapshot of 2026-08-21 is gone",
+            ),
+            (
+                SendParentSnapshot::Unrelated,
+                "the subvolume does not descend from the snapshot of 2026-08-21: it was replaced by another one",
+            ),
+        ] {
+            facts.send_parent = state;
+            let plan = plan_backup(&facts, &Schedule::default()).unwrap();
+            let Action::Incremental { send_parent, .. } = plan.action else {
+                panic!("{plan:?}");
+            };
+            assert_eq!(send_parent, older);
+            assert_eq!(
+                plan.reason,
+                format!(
+                    "the slot of 2026-09-01 is open, and the chain of 2026-08-07 has 2 of 11 incrementals; \
+                     it builds on 2026-08-14, since {why}"
+                )
+            );
+        }
+        // It is no way around what forbids every incremental.
+        facts.recipients = Sha256([8; 32]);
+        assert_eq!(
+            planned_by_default(&facts),
+            "full: the recipients have changed since 2026-08-21"
+        );
+    }
+
+    #[test]
     fn whatever_casts_doubt_on_the_send_parent_calls_for_a_full() {
         let sound = facts("2026-09-01", history(&[&["2026-05-07"], AUGUST]));
         let mut gone = sound.clone();
         gone.send_parent = SendParentSnapshot::Gone;
         let mut changed = sound.clone();
         changed.send_parent = SendParentSnapshot::Changed("it is writable".to_owned());
+        let mut unrelated = sound.clone();
+        unrelated.send_parent = SendParentSnapshot::Unrelated;
+        let mut lossy = sound.clone();
+        lossy.send_parent = SendParentSnapshot::Lossy("the end of /f".to_owned());
         let mut rekeyed = sound.clone();
         rekeyed.recipients = Sha256([8; 32]);
         let mut damaged = sound.clone();
@@ -161,6 +224,14 @@ mod tests {
             (
                 changed,
                 "the snapshot of 2026-08-21 is not the one that was archived: it is writable",
+            ),
+            (
+                unrelated,
+                "the subvolume does not descend from the snapshot of 2026-08-21: it was replaced by another one",
+            ),
+            (
+                lossy,
+                "`btrfs send` would leave data out against the snapshot of 2026-08-21: the end of /f",
             ),
             (rekeyed, "the recipients have changed since 2026-08-21"),
             (

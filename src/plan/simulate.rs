@@ -23,6 +23,7 @@ pub fn simulate(mut facts: Facts, schedule: &Schedule, until: NaiveDate) -> Vec<
             && facts.send_parent != SendParentSnapshot::NotLocal
         {
             facts.send_parent = SendParentSnapshot::Intact;
+            facts.older_send_parent = None;
         }
         facts.request = Request::Scheduled;
         plans.push(plan);

@@ -288,6 +288,7 @@ fn snapshot(catalog: &mut Catalog, uuid: u8, received: Option<u8>, ctransid: u64
         parent_uuid: None,
         received_uuid: received.map(|byte| Uuid([byte; 16])),
         ctransid,
+        otransid: ctransid,
         read_only: true,
     };
     let new = NewSnapshot {

@@ -1,0 +1,327 @@
+//! What a filesystem's trees hold, and files by their inode numbers. All of it needs privilege.
+#![allow(
+    unsafe_code,
+    reason = "ioctls and `open_by_handle_at` have no safe form"
+)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd as _};
+
+use rustix::ioctl::{Opcode, Updater, ioctl};
+
+/// `BTRFS_IOC_TREE_SEARCH`.
+const TREE_SEARCH: Opcode = 0xd000_9411;
+/// `BTRFS_IOC_TREE_SEARCH_V2`, Linux 3.16.
+const TREE_SEARCH_V2: Opcode = 0xc070_9411;
+/// `BTRFS_IOC_INO_LOOKUP`.
+const INO_LOOKUP: Opcode = 0xd000_9412;
+/// `FS_IOC_FIEMAP`.
+const FIEMAP: Opcode = 0xc020_660b;
+/// `BTRFS_UUID_TREE_OBJECTID`: the tree that has a filesystem's subvolumes by their uuids.
+const UUID_TREE: u64 = 9;
+/// `BTRFS_UUID_KEY_SUBVOL`: the subvolume that has a uuid.
+const WITH_UUID: u32 = 251;
+/// `BTRFS_UUID_KEY_RECEIVED_SUBVOL`: those that have a received uuid.
+const WITH_RECEIVED_UUID: u32 = 252;
+/// `BTRFS_ROOT_TREE_OBJECTID`: the tree that says what each subvolume is.
+const ROOT_TREE: u64 = 1;
+/// `BTRFS_ROOT_ITEM_KEY`.
+const ROOT_ITEM: u32 = 132;
+/// `BTRFS_INODE_ITEM_KEY`.
+const INODE_ITEM: u32 = 1;
+/// transid, objectid, offset, type, length: `struct btrfs_ioctl_search_header`.
+const HEADER: usize = 8 + 8 + 8 + 4 + 4;
+/// How many bytes of items the kernel is asked for at a time.
+const ITEMS_BYTES: usize = 256 << 10;
+
+/// `struct btrfs_ioctl_search_key`: which items.
+#[repr(C)]
+struct SearchKey {
+    tree_id: u64,
+    objectids: [u64; 2],
+    offsets: [u64; 2],
+    transids: [u64; 2],
+    types: [u32; 2],
+    /// In: how many at most. Out: how many there are.
+    items: u32,
+    unused: u32,
+    more_unused: [u64; 4],
+}
+
+/// `struct btrfs_ioctl_search_args`: which items, and then the items, each with its header.
+#[repr(C)]
+struct SearchArgs {
+    key: SearchKey,
+    found: [u8; 3992],
+}
+
+/// `struct btrfs_ioctl_search_args_v2`, with room for the items.
+#[repr(C)]
+struct LongSearchArgs {
+    key: SearchKey,
+    bytes: u64,
+    found: [u8; ITEMS_BYTES],
+}
+
+/// `struct btrfs_ioctl_ino_lookup_args`.
+#[repr(C)]
+struct InoLookup {
+    treeid: u64,
+    objectid: u64,
+    path: [u8; 4080],
+}
+
+/// `struct fiemap` with one `struct fiemap_extent`.
+#[repr(C)]
+#[derive(Default)]
+struct Fiemap {
+    start: u64,
+    length: u64,
+    flags: u32,
+    mapped: u32,
+    count: u32,
+    reserved: u32,
+    logical: u64,
+    physical: u64,
+    extent_length: u64,
+    more_reserved: [u64; 2],
+    extent_flags: u32,
+    yet_more_reserved: [u32; 3],
+}
+
+/// `struct file_handle` of a file of btrfs (`FILEID_BTRFS_WITHOUT_PARENT`).
+#[repr(C, packed)]
+struct FileHandle {
+    bytes: u32,
+    kind: i32,
+    inode: u64,
+    subvolume_id: u64,
+    generation: u32,
+}
+
+// The opcodes carry the sizes of what they take; a wrong one would let the kernel write beyond it.
+const _: () = assert!(size_of::<SearchKey>() == 104);
+const _: () = assert!(size_of::<SearchArgs>() == 4096);
+const _: () = assert!(size_of::<InoLookup>() == 4096);
+const _: () = assert!(size_of::<Fiemap>() == 32 + 56);
+const _: () = assert!(size_of::<FileHandle>() == 8 + 20);
+
+unsafe extern "C" {
+    fn open_by_handle_at(mount: i32, handle: *const FileHandle, flags: i32) -> i32;
+}
+
+/// The ids of the subvolumes that have that received uuid, on the filesystem that `fd` is on. `btrfs receive`
+/// asks for a send parent in the same way.
+pub(in crate::btrfs) fn received_subvolumes(fd: impl AsFd, uuid: [u8; 16]) -> io::Result<Vec<u64>> {
+    by_uuid(fd, uuid, WITH_RECEIVED_UUID)
+}
+
+/// The id of the subvolume that has that uuid, on the filesystem that `fd` is on.
+pub(in crate::btrfs) fn subvolume_of(fd: impl AsFd, uuid: [u8; 16]) -> io::Result<Option<u64>> {
+    Ok(by_uuid(fd, uuid, WITH_UUID)?.first().copied())
+}
+
+fn by_uuid(fd: impl AsFd, uuid: [u8; 16], kind: u32) -> io::Result<Vec<u64>> {
+    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    let [objectid, offset] = [number(&uuid[..8]), number(&uuid[8..])];
+    let ids = first_item(fd, UUID_TREE, objectid, kind, [offset; 2])?.unwrap_or_default();
+    Ok(ids.chunks_exact(8).map(number).collect())
+}
+
+/// The root item (`struct btrfs_root_item`) of the subvolume with that id, as it lies on the disk.
+pub(in crate::btrfs) fn root_item(fd: impl AsFd, subvolume_id: u64) -> io::Result<Option<Vec<u8>>> {
+    first_item(fd, ROOT_TREE, subvolume_id, ROOT_ITEM, [0, u64::MAX])
+}
+
+/// The first item of a tree with that key. It may have as many bytes as the kernel has room for.
+fn first_item(
+    fd: impl AsFd,
+    tree_id: u64,
+    objectid: u64,
+    kind: u32,
+    offsets: [u64; 2],
+) -> io::Result<Option<Vec<u8>>> {
+    let mut search = Box::new(SearchArgs {
+        key: SearchKey {
+            tree_id,
+            objectids: [objectid; 2],
+            offsets,
+            transids: [0, u64::MAX],
+            types: [kind; 2],
+            items: 1,
+            unused: 0,
+            more_unused: [0; 4],
+        },
+        found: [0; 3992],
+    });
+    // SAFETY: the opcode reads and writes one such structure, whose size is asserted above.
+    unsafe { ioctl(fd, Updater::<TREE_SEARCH, _>::new(&mut *search)) }?;
+    if search.key.items == 0 {
+        return Ok(None);
+    }
+    let (header, item) = search.found.split_at(HEADER);
+    let length = u32::from_ne_bytes(header[HEADER - 4..].try_into().expect("four bytes"));
+    match item.get(..length as usize) {
+        // So the kernel says that an item is longer than it has room for.
+        None | Some([]) => Err(rustix::io::Errno::OVERFLOW.into()),
+        Some(item) => Ok(Some(item.to_vec())),
+    }
+}
+
+/// An inode of a subvolume.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::btrfs) struct Inode {
+    pub(in crate::btrfs) number: u64,
+    pub(in crate::btrfs) generation: u64,
+    pub(in crate::btrfs) bytes: u64,
+    pub(in crate::btrfs) mode: u32,
+}
+
+impl Inode {
+    /// Reads a `struct btrfs_inode_item`, which is little-endian and packed.
+    fn read(number: u64, item: &[u8]) -> Option<Self> {
+        let long = |at: usize| Some(u64::from_le_bytes(item.get(at..at + 8)?.try_into().ok()?));
+        Some(Self {
+            number,
+            generation: long(0)?,
+            bytes: long(16)?,
+            mode: u32::from_le_bytes(item.get(52..56)?.try_into().ok()?),
+        })
+    }
+}
+
+/// The inode with that number in the subvolume with that id.
+pub(in crate::btrfs) fn inode(
+    fd: impl AsFd,
+    subvolume_id: u64,
+    number: u64,
+) -> io::Result<Option<Inode>> {
+    let item = first_item(fd, subvolume_id, number, INODE_ITEM, [0; 2])?;
+    Ok(item.and_then(|item| Inode::read(number, &item)))
+}
+
+/// Shows every inode of the subvolume with that id that a transaction from `since` on may have changed, in the order
+/// of their numbers. Others that share a block with such a one are shown as well.
+pub(in crate::btrfs) fn for_each_inode(
+    fd: impl AsFd,
+    subvolume_id: u64,
+    since: u64,
+    mut show: impl FnMut(Inode) -> io::Result<()>,
+) -> io::Result<()> {
+    // SAFETY: it has only integers, and bytes of 0 are values of all of them.
+    let mut search = unsafe { Box::<LongSearchArgs>::new_zeroed().assume_init() };
+    search.key = SearchKey {
+        tree_id: subvolume_id,
+        objectids: [0, u64::MAX],
+        offsets: [0, u64::MAX],
+        transids: [since, u64::MAX],
+        types: [0, u32::MAX],
+        items: 0,
+        unused: 0,
+        more_unused: [0; 4],
+    };
+    search.bytes = ITEMS_BYTES as u64;
+    loop {
+        search.key.items = u32::MAX;
+        // SAFETY: the opcode reads and writes a key, a length and as many bytes behind them as that says, which is what
+        // the structure has.
+        unsafe { ioctl(&fd, Updater::<TREE_SEARCH_V2, _>::new(&mut *search)) }?;
+        let mut left = &search.found[..];
+        let mut last = None;
+        for _ in 0..search.key.items {
+            let (header, rest) = left.split_at(HEADER);
+            let long = |at| u64::from_ne_bytes(header[at..at + 8].try_into().expect("eight bytes"));
+            let short = |at| u32::from_ne_bytes(header[at..at + 4].try_into().expect("four bytes"));
+            let (number, offset, kind, length) = (long(8), long(16), short(24), short(28));
+            let (item, rest) = rest.split_at(length as usize);
+            left = rest;
+            last = Some((number, kind, offset));
+            if kind == INODE_ITEM
+                && let Some(inode) = Inode::read(number, item)
+            {
+                show(inode)?;
+            }
+        }
+        let Some((number, kind, _)) = last else {
+            return Ok(());
+        };
+        // Of an inode, only the first item is wanted: on to the next one.
+        if kind >= INODE_ITEM {
+            let Some(next) = number.checked_add(1) else {
+                return Ok(());
+            };
+            search.key.objectids[0] = next;
+        }
+        search.key.types[0] = 0;
+        search.key.offsets[0] = 0;
+    }
+}
+
+/// Opens a regular file by its inode for reading. `mount` is anything that is open on the filesystem.
+pub(in crate::btrfs) fn open_inode(
+    mount: impl AsFd,
+    subvolume_id: u64,
+    inode: &Inode,
+) -> io::Result<File> {
+    /// Of `asm-generic/fcntl.h`: read only is 0.
+    const O_CLOEXEC: i32 = 0o2_000_000;
+    const WITHOUT_PARENT: i32 = 0x4d;
+    let [first, second, third, fourth, ..] = inode.generation.to_le_bytes();
+    let handle = FileHandle {
+        bytes: 20,
+        kind: WITHOUT_PARENT,
+        inode: inode.number,
+        subvolume_id,
+        // The kernel compares these 32 bits alone.
+        generation: u32::from_le_bytes([first, second, third, fourth]),
+    };
+    // SAFETY: the handle says how long it is, and it and the descriptor outlive the call.
+    match unsafe { open_by_handle_at(mount.as_fd().as_raw_fd(), &raw const handle, O_CLOEXEC) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: the kernel has just opened it, and nothing else owns it.
+        fd => Ok(unsafe { File::from_raw_fd(fd) }),
+    }
+}
+
+/// A path of an inode from its subvolume's root: of a file with several names, one of them.
+pub(in crate::btrfs) fn path_of(
+    fd: impl AsFd,
+    subvolume_id: u64,
+    number: u64,
+) -> io::Result<Vec<u8>> {
+    let mut lookup = Box::new(InoLookup {
+        treeid: subvolume_id,
+        objectid: number,
+        path: [0; 4080],
+    });
+    // SAFETY: the opcode reads and writes one such structure, whose size is asserted above.
+    unsafe { ioctl(fd, Updater::<INO_LOOKUP, _>::new(&mut *lookup)) }?;
+    let end = lookup.path.iter().position(|byte| *byte == 0);
+    let path = &lookup.path[..end.unwrap_or(lookup.path.len())];
+    Ok(path.strip_suffix(b"/").unwrap_or(path).to_vec())
+}
+
+/// Where the byte `at` of a file lies on the filesystem's disks; `None` if it is in a hole, in the tree itself, or not
+/// written yet. Of a compressed extent it is where that begins.
+pub(in crate::btrfs) fn place_of(file: impl AsFd, at: u64) -> io::Result<Option<u64>> {
+    /// `FIEMAP_EXTENT_UNKNOWN`, `_DELALLOC`, `_DATA_INLINE`, `_UNWRITTEN`.
+    const NOWHERE: u32 = 0x2 | 0x4 | 0x200 | 0x800;
+    /// `FIEMAP_EXTENT_ENCODED`.
+    const ENCODED: u32 = 0x8;
+    let mut map = Fiemap {
+        start: at,
+        length: 1,
+        count: 1,
+        ..Fiemap::default()
+    };
+    // SAFETY: the opcode reads a header and writes as many extents behind it as that has room for: one.
+    unsafe { ioctl(file, Updater::<FIEMAP, _>::new(&mut map)) }?;
+    if map.mapped == 0 || map.extent_flags & NOWHERE != 0 || map.logical > at {
+        return Ok(None);
+    }
+    if map.extent_flags & ENCODED != 0 {
+        return Ok(Some(map.physical));
+    }
+    Ok(map.physical.checked_add(at - map.logical))
+}
