@@ -169,7 +169,10 @@ impl Default for Interrupt {
 fn comes_of_ended_programs(error: &Error) -> bool {
     match error {
         Error::Btrfs(
-            BtrfsError::Failed { .. } | BtrfsError::Contact { .. } | BtrfsError::Stopping { .. },
+            BtrfsError::Failed { .. }
+            | BtrfsError::Unsendable { .. }
+            | BtrfsError::Contact { .. }
+            | BtrfsError::Stopping { .. },
         )
         | Error::Stream(_)
         | Error::ReadStream { .. }

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 
 use super::error::{BtrfsError, names};
 use super::guard::{GuardError, PathFault, Refusal};
+use super::obstacle::Obstacle;
 
 /// As `btrfs` says it, which is always run in the language C.
 const NO_SPACE: &str = "No space left on device";
@@ -81,6 +82,19 @@ impl BtrfsError {
             }
             Self::NoProgram { .. } | Self::TooOld { .. } | Self::NoVersion { .. } => {
                 "install btrfs-progs from your distribution, 6.2 or later if you can"
+            }
+            Self::Unsendable {
+                obstacle: Obstacle::Unreadable { .. },
+                ..
+            } => {
+                "replace that file by a good copy, or delete it: the next date's snapshot is archived in place of this one. \
+                 `btrfs scrub` finds out whether more is damaged"
+            }
+            Self::Unsendable {
+                obstacle: Obstacle::PathTooLong { .. },
+                ..
+            } => {
+                "shorten this path in the source: the next date's snapshot is archived in place of this one"
             }
             Self::Failed { stderr, .. } if stderr.contains(NO_SPACE) => FREE_SPACE,
             Self::Failed { stderr, .. } if stderr.contains(READ_ONLY) => MOUNT_WRITABLE,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
+use super::obstacle::Obstacle;
 use super::tools::Version;
 use crate::model::Uuid;
 
@@ -217,6 +218,16 @@ pub enum BtrfsError {
         /// How it ended.
         status: ExitStatus,
         /// The last of what it wrote to stderr, control characters escaped.
+        stderr: String,
+    },
+    /// A snapshot can't be sent because of something in it.
+    #[error("cannot {action}: {obstacle}: {stderr}")]
+    Unsendable {
+        /// What was to be done, with the path.
+        action: String,
+        /// What is in the way.
+        obstacle: Obstacle,
+        /// The last of what the sender wrote to stderr, control characters escaped.
         stderr: String,
     },
     /// Its output could not be read, or it could not be waited for.

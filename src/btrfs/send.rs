@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::error::BtrfsError;
 use super::guard::Guard;
+use super::obstacle::{Obstacle, uptime};
 use super::program::{BTRFS, Running};
 use super::sys;
 use super::tools::Tools;
@@ -87,6 +88,9 @@ pub struct Sender {
     stdout: ChildStdout,
     running: Running,
     by: SentBy,
+    snapshot: PathBuf,
+    /// When it was started, by [`uptime`].
+    begun: Duration,
 }
 
 impl Sender {
@@ -108,7 +112,7 @@ impl Sender {
                     command.arg("--parent").arg(parent);
                 }
                 command.arg("--").arg(&request.snapshot);
-                Self::start(command, SentBy::Kernel, action)
+                Self::start(command, request, SentBy::Kernel, action)
             }
         }
     }
@@ -121,10 +125,16 @@ impl Sender {
     ) -> Result<Self, BtrfsError> {
         let mut command = tools.command();
         request.arguments(&mut command, flag);
-        Self::start(command, SentBy::Btrfs, action)
+        Self::start(command, request, SentBy::Btrfs, action)
     }
 
-    fn start(mut command: Command, by: SentBy, action: String) -> Result<Self, BtrfsError> {
+    fn start(
+        mut command: Command,
+        request: &SendRequest,
+        by: SentBy,
+        action: String,
+    ) -> Result<Self, BtrfsError> {
+        let begun = uptime();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let program = match by {
             SentBy::Kernel => "coldchain send-stream",
@@ -138,6 +148,8 @@ impl Sender {
             stdout,
             running,
             by,
+            snapshot: request.snapshot.clone(),
+            begun,
         })
     }
 
@@ -154,10 +166,31 @@ impl Sender {
         self.running.child.id()
     }
 
-    /// Closes the stream and waits. A sender that was not read to EOF fails by that.
+    /// Closes the stream and waits. A sender that was not read to EOF fails by that. After a failure that is due to
+    /// what is in the snapshot it may read the whole snapshot to name it.
     pub fn finish(self) -> Result<(), BtrfsError> {
         drop(self.stdout);
-        self.running.finish()
+        self.running.finish().map_err(|error| match error {
+            BtrfsError::Failed {
+                action,
+                stderr,
+                program,
+                status,
+            } => match Obstacle::find(&self.snapshot, &stderr, self.begun) {
+                Some(obstacle) => BtrfsError::Unsendable {
+                    action,
+                    obstacle,
+                    stderr,
+                },
+                None => BtrfsError::Failed {
+                    action,
+                    stderr,
+                    program,
+                    status,
+                },
+            },
+            error => error,
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use super::held::{HeldDirectory, failed, is_privileged};
 const FIFO_PATHS: usize = 64 << 20;
 
 /// A directory on the way to those that are visited.
-struct Level {
+pub(super) struct Level {
     descriptor: OwnedFd,
     name: CString,
     above: Option<Rc<Level>>,
@@ -67,7 +67,7 @@ impl HeldDirectory {
 
     /// Visits each entry with the directory that it is in, until it is told to stop. As many directories are
     /// open at once as lie one in the other.
-    fn walk(
+    pub(super) fn walk(
         &self,
         mut visit: impl FnMut(&Level, &DirEntry) -> Result<ControlFlow<()>, Errno>,
     ) -> Result<(), BtrfsError> {
@@ -107,7 +107,7 @@ impl HeldDirectory {
 
 impl Level {
     /// The path of something in it, from the directory that is walked.
-    fn path_of(&self, name: &CStr) -> Vec<u8> {
+    pub(super) fn path_of(&self, name: &CStr) -> Vec<u8> {
         let mut names = vec![name.to_bytes()];
         let mut level = self;
         while let Some(above) = &level.above {

@@ -1,10 +1,13 @@
 //! The nightly run of one source: snapshot, ledger, plan, archive, retention.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 
-use crate::btrfs::{Expect, ExpectParent, Protocol, SendRequest, Sender, Tools, kernel_release};
+use crate::btrfs::{
+    BtrfsError, Expect, ExpectParent, Obstacle, Protocol, SendRequest, Sender, Tools,
+    kernel_release,
+};
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::{Config, Live, Prune, Source, StreamData};
 use crate::engine::archive::{self, Archived, Job, OriginFacts};
@@ -21,7 +24,7 @@ use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::{Keys, StateDir};
 use crate::engine::stream::StreamSource;
 use crate::engine::world::World;
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::model::entry::Role;
 use crate::model::{ArchiveId, SubvolumeIdentity, Uuid};
 use crate::plan::{Action, BackupPlan, DateOverride, Facts, Request, plan_backup, refuse_date};
@@ -172,7 +175,7 @@ impl Nightly<'_> {
 
         let mut archives = Vec::new();
         let planned = self
-            .resume(&source, &mut archives, &mut state, catalog)
+            .resume(&source, &night, &mut archives, &mut state, catalog)
             .and_then(|()| {
                 if archives
                     .iter()
@@ -210,10 +213,12 @@ impl Nightly<'_> {
         Ok(Outcome::Archived { archives, later })
     }
 
-    /// Goes on with what an earlier run left unfinished, or gives it up.
+    /// Goes on with what an earlier run left unfinished, or gives it up: also if its snapshot can't be sent and
+    /// tonight's can, since otherwise every later night would fail as well.
     fn resume(
         &self,
         source: &OpenSource<'_>,
+        tonight: &Night,
         made: &mut Vec<Made>,
         state: &mut LedgerState,
         catalog: &mut Catalog,
@@ -244,8 +249,21 @@ impl Nightly<'_> {
             };
             state.require_known(source)?;
             let (row, identity) = row.expect("an attempt is gone on with on an intact snapshot");
-            let archived = self.archive(source, (&row, &identity), &in_hand, state, catalog)?;
-            made.push(archived.made(reason));
+            match self.archive(source, (&row, &identity), &in_hand, state, catalog) {
+                Ok(archived) => made.push(archived.made(reason)),
+                Err(error) if tonight.row.id != row.id && gets_past(&error, &tonight.row.path) => {
+                    catalog.abandon(&attempt.id)?;
+                    self.world.observer.event(Event::Warning {
+                        source: self.source.name.clone(),
+                        message: format!(
+                            "the unfinished archive of {} is given up, since its snapshot can't be sent: {}",
+                            attempt.id.date,
+                            in_words(&error)
+                        ),
+                    });
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -475,6 +493,20 @@ impl Nightly<'_> {
             self.tools,
             self.world,
         )
+    }
+}
+
+/// Whether an archive failed by what is in its snapshot, and nothing of the kind is known of a later one.
+fn gets_past(error: &Error, later: &Path) -> bool {
+    match error {
+        Error::Btrfs(BtrfsError::Unsendable { obstacle, .. }) => !obstacle.is_in(later),
+        Error::Stream(refused) if refused.refusal.is_long_path() => {
+            Obstacle::too_long(later).is_none()
+        }
+        Error::Stream(refused) => !refused.refusal.is_garbled(),
+        // A sender that was killed may be able to send it the next time.
+        Error::Btrfs(BtrfsError::Failed { status, .. }) => status.code().is_some(),
+        _ => false,
     }
 }
 

@@ -76,6 +76,11 @@ impl LoopFs {
         self.directory.path().join("root")
     }
 
+    /// The file that the filesystem lies in.
+    pub fn image(&self) -> PathBuf {
+        self.directory.path().join("image")
+    }
+
     /// A path below the root.
     pub fn path(&self, below: impl AsRef<Path>) -> PathBuf {
         self.root().join(below)

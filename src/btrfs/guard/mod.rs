@@ -25,6 +25,7 @@ mod wire;
 
 pub use edit::{EditedStream, RECEIVED_NAME, ReceiveEdit};
 pub use encode::{FileTime, root_utimes};
+pub(super) const LONGEST_PATH: usize = path::PATH_LIMIT;
 pub use expect::{Expect, ExpectParent, StreamHead};
 pub use refusal::{GuardError, PathFault, Refusal};
 pub use special_files::{Fifo, SpecialKind};

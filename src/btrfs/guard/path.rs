@@ -10,7 +10,7 @@ use super::refusal::{PathFault, Refusal};
 /// `btrfs receive -C` joins `/`, the subvolume's name, `/` and the path, and refuses more than `PATH_MAX`
 /// without its NUL and a few bytes: what is left is 4,091 less the name's length. A restore gives the
 /// subvolume a name of one byte. The target of a symlink is no path of the stream and has no limit here.
-const PATH_LIMIT: usize = 4090;
+pub(super) const PATH_LIMIT: usize = 4090;
 /// The most bytes of a path in the send parent that `btrfs receive` can clone from: it opens it behind the
 /// parent's name and a slash, in a buffer of the size of `PATH_MAX`. A restore names the parent by its date.
 const CLONED_LIMIT: usize = 4083;

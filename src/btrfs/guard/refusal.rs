@@ -159,6 +159,17 @@ impl Refusal {
                 | Self::Crc { .. }
         )
     }
+
+    /// Whether a path in the source is too long for a restore.
+    pub fn is_long_path(&self) -> bool {
+        matches!(
+            self,
+            Self::Path {
+                fault: PathFault::PathTooLong | PathFault::ClonedTooLong,
+                ..
+            }
+        )
+    }
 }
 
 /// What is wrong with a path.
