@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::root::{COMMENT, INDENT, PUBLIC};
 use super::section::SOURCE;
 use crate::ledger::{Head, PublicKey, SigningKey};
-use crate::model::{LedgerId, Sha256, SourceName};
+use crate::model::{LedgerId, Line, Sha256, SourceName};
 
 /// What a kit says, apart from the identities in it. Any other identity file says nothing.
 #[derive(Debug, Default)]
@@ -189,6 +189,10 @@ impl Section {
             return Ok(());
         };
         let value = value.trim();
+        // It would be written otherwise than it was read.
+        if matches!(field, "store" | "prefix") && Line(value).to_string() != value {
+            return Err(fault("it has a control character"));
+        }
         match field {
             "store" => self.store = Some(value.to_owned()),
             "prefix" => {

@@ -4,7 +4,7 @@
 //! parsed again to the same value. A body that was read, written and read again says the same.
 
 use coldchain::ledger::{Refusal, decode_body, encode_body, parse_canonical, split, to_canonical};
-use coldchain::model::entry::{EntryKind, FORMAT};
+use coldchain::model::entry::{EntryKind, FORMAT, ROTATE_FORMAT};
 use serde_json::Value;
 
 use super::Outcome;
@@ -51,7 +51,11 @@ fn body(line: &[u8]) -> Outcome {
     let line = [line, b"\n"].concat();
     let decoded = decode_body(&line);
     if let Ok(entry) = &decoded {
-        let known = entry.head.format <= FORMAT && !matches!(entry.kind, EntryKind::Unknown(_));
+        let newest = match entry.kind {
+            EntryKind::Rotate(_) => ROTATE_FORMAT,
+            _ => FORMAT,
+        };
+        let known = entry.head.format <= newest && !matches!(entry.kind, EntryKind::Unknown(_));
         match encode_body(entry) {
             Ok(written) => {
                 assert!(known);
