@@ -89,7 +89,23 @@ fn a_config_that_can_t_be_used_is_named_with_line_and_key() {
         (
             replaced("snapshots =", "snapshot ="),
             "error: $T/config.toml:10: unknown key `source.snapshot`, did you mean `snapshots`?\n\
-             hint: known: `name`, `subvolume`, `snapshots`, `keep_snapshots_days`, `keep_snapshots`, `latest_only`, `store`, `archive_as`, `compressed_data`, `segment_size`, `schedule`\n",
+             hint: known: `name`, `subvolume`, `snapshots`, `keep_snapshots_days`, `keep_snapshots`, `latest_only`, `store`, `archive_as`, `protocol`, `compressed_data`, `segment_size`, `schedule`\n",
+        ),
+        (
+            replaced(
+                "store = \"disk\"",
+                "store = \"disk\"\ncompressed_data = true",
+            ),
+            "error: $T/config.toml:12: `source.compressed_data` must not be true: the kernel's sender loses bytes of compressed data, without an error, so that a restore can differ from what was archived\n\
+             hint: remove the line, and the next archive is an exact full; to keep on with archives that may be inexact, write compressed_data = \"inexact\"\n",
+        ),
+        (
+            replaced(
+                "store = \"disk\"",
+                "store = \"disk\"\nprotocol = 1\ncompressed_data = \"inexact\"",
+            ),
+            "error: $T/config.toml:12: `source.protocol` is 1, and only version 2 carries compressed data\n\
+             hint: remove `protocol`, or remove `compressed_data`\n",
         ),
         (
             replaced("path = ", "paht = "),
@@ -602,18 +618,29 @@ fn a_program_that_is_missing_or_too_old_is_named() {
         write_script(&machine.path("bin/btrfs"), &format!("echo {prints}"));
         with_stub("backup 2024-01-01").is(8, "", stderr);
     }
-    let compressed = LIVE_CONFIG.replace(
-        "store = \"disk\"",
-        "store = \"disk\"\ncompressed_data = true",
-    );
-    machine.write_config(&compressed);
-    write_script(&machine.path("bin/btrfs"), "echo btrfs-progs v6.1.3");
-    with_stub("backup 2024-01-01").is(
-        8,
-        "",
-        "error: btrfs-progs 6.1.3 is too old: 6.2 or newer is needed for compressed data\n\
-         hint: install btrfs-progs from your distribution, 6.2 or later if you can\n",
-    );
+    for (line, version, stderr) in [
+        (
+            "compressed_data = \"inexact\"",
+            "6.1.3",
+            "error: btrfs-progs 6.1.3 is too old: 6.2 or newer is needed for compressed data\n\
+             hint: install btrfs-progs from your distribution, 6.2 or later if you can\n",
+        ),
+        (
+            "protocol = 2",
+            "5.18.1",
+            "error: btrfs-progs 5.18.1 is too old: 5.19 or newer is needed for send streams of version 2\n\
+             hint: install btrfs-progs from your distribution, 6.2 or later if you can\n",
+        ),
+    ] {
+        let source = format!("store = \"disk\"\n{line}");
+        machine.write_config(&LIVE_CONFIG.replace("store = \"disk\"", &source));
+        write_script(
+            &machine.path("bin/btrfs"),
+            &format!("echo btrfs-progs v{version}"),
+        );
+        with_stub("backup 2024-01-01").is(8, "", stderr);
+    }
+    machine.write_config(LIVE_CONFIG);
     // What asks nothing of btrfs works without it.
     let plan = with_stub("plan 2024-01-01 --quiet");
     plan.is(

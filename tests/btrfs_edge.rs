@@ -12,11 +12,11 @@ use std::process::Command;
 use std::time::UNIX_EPOCH;
 
 use coldchain::btrfs::{
-    BtrfsError, Confinement, Expect, ExpectParent, Guard, GuardError, HeldDirectory, Protocol,
-    ReadOnly, Receiver, SendRequest, Sender, SentBy, StreamSummary, Tools, estimate, identity,
-    kernel_release, require_btrfs, require_root, snapshots, sync,
+    BtrfsError, CompressedData, Confinement, Expect, ExpectParent, Guard, GuardError,
+    HeldDirectory, ReadOnly, Receiver, SendRequest, Sender, SentBy, StreamSummary, Tools, estimate,
+    identity, kernel_release, require_btrfs, require_root, snapshots, sync,
 };
-use coldchain::model::{SubvolumeIdentity, Uuid};
+use coldchain::model::{Protocol, SubvolumeIdentity, Uuid};
 use common::loopfs::{LoopFs, btrfs, real_btrfs_available, run};
 use common::rng::Rng;
 use common::stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder};
@@ -116,6 +116,11 @@ fn round_trip(options: &str, protocol: Protocol, seed: u64) {
                     None => ExpectParent::None,
                     Some((_, parent)) => ExpectParent::Uuid(parent.stream_uuid()),
                 },
+                // No other form carries any.
+                compressed_data: match protocol {
+                    Protocol::CompressedData => CompressedData::Allowed,
+                    Protocol::V1 | Protocol::V2 => CompressedData::Refused,
+                },
             },
             &stream,
         )
@@ -128,11 +133,7 @@ fn round_trip(options: &str, protocol: Protocol, seed: u64) {
                 .as_ref()
                 .map(|(_, parent)| (parent.uuid, parent.ctransid))
         );
-        let version = match protocol {
-            Protocol::V1 => 1,
-            Protocol::CompressedData => 2,
-        };
-        assert_eq!(summary.head.protocol, version);
+        assert_eq!(summary.head.protocol, protocol.version());
 
         receive(&target.path("in"), &stream).unwrap();
         let received = target.path(format!("in/s{number}"));
@@ -154,9 +155,17 @@ fn a_chain_of_version_one_passes_the_guard_and_comes_back_equal() {
 }
 
 #[test]
+fn a_chain_of_version_two_passes_the_guard_and_comes_back_equal() {
+    if real_btrfs_available() {
+        round_trip("", Protocol::V2, 5);
+        round_trip("compress-force=zstd", Protocol::V2, 6);
+    }
+}
+
+#[test]
 fn a_chain_of_compressed_data_passes_the_guard_and_comes_back_equal() {
     if real_btrfs_available() {
-        tools().require_compressed_data().unwrap();
+        tools().require_for(Protocol::CompressedData).unwrap();
         round_trip("compress-force=zstd", Protocol::CompressedData, 3);
         round_trip("compress=lzo", Protocol::CompressedData, 4);
     }

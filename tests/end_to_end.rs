@@ -128,7 +128,7 @@ fn compressed_extents_travel_as_they_lie_on_disk_and_come_back() {
     let sandbox = Sandbox::with(&Setup {
         mib: 512,
         mount: "compress=zstd",
-        source: "keep_snapshots_days = 10000\ncompressed_data = true",
+        source: "keep_snapshots_days = 10000\ncompressed_data = \"inexact\"",
         ..Setup::default()
     });
     let mut rng = Rng::new(2);

@@ -68,8 +68,9 @@ fn the_stream_is_that_of_btrfs_send() {
         (&["--parent", first_as_text], &["-p", first_as_text]),
         &[&second],
     );
-    let compressed: &[&str] = &["--compressed-data"];
-    is_the_same((compressed, compressed), &[&second]);
+    for form in [&["--proto", "2"][..], &["--compressed-data"]] {
+        is_the_same((form, form), &[&second]);
+    }
 
     for (paths, said) in [
         ([live.as_path()], "is not read-only"),

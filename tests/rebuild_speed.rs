@@ -118,6 +118,7 @@ impl Writer<'_> {
             raw_bytes: 64 * SEGMENTS as u64,
             sealed_bytes: 32 * SEGMENTS as u64,
             protocol: 1,
+            compressed_data: None,
             kernel: Some("6.18".to_owned()),
             btrfs_progs: Some("6.2".to_owned()),
             segment_size: 64,

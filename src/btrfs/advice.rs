@@ -178,6 +178,7 @@ impl GuardError {
             | Refusal::ChangedSendParent { .. } => {
                 "nothing was committed; send what was asked for: after `c` a full stream, after `i DATE` one of `btrfs send -p` with that date's snapshot"
             }
+            Refusal::CompressedData => "nothing was committed; send without `--compressed-data`",
             Refusal::TooManySpecialFiles { .. } => {
                 "nothing was committed; divide the source into several subvolumes, and archive each"
             }

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use super::error::BtrfsError;
 use super::identity::{identity, open_subvolume};
-use super::send::Protocol;
 use super::sys::{self, SendFlags};
+use crate::model::Protocol;
 
 /// Writes the stream of a read-only snapshot into `stdout`, and returns when all of it is written.
 pub fn send_from_kernel(
@@ -25,6 +25,7 @@ pub fn send_from_kernel(
     read_only_id(snapshot)?;
     let flags = match protocol {
         Protocol::V1 => SendFlags::V1,
+        Protocol::V2 => SendFlags::V2,
         Protocol::CompressedData => SendFlags::COMPRESSED,
     };
     sys::send(&root, parent, flags, stdout).map_err(|source| BtrfsError::Io {

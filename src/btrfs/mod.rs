@@ -28,8 +28,8 @@ pub use children::{await_end_of_children, end_children};
 pub use confinement::Confinement;
 pub use error::BtrfsError;
 pub use guard::{
-    EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, Holds, RECEIVED_NAME,
-    ReceiveEdit, StreamHead, StreamSummary, root_utimes,
+    CompressedData, EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, Holds,
+    RECEIVED_NAME, ReceiveEdit, StreamHead, StreamSummary, Zeros, root_utimes,
 };
 pub use held::{HeldDirectory, MadeAs, ReadOnly, is_component};
 pub use identity::{filesystem_id, find, identity, require_btrfs, sync};
@@ -38,6 +38,6 @@ pub use lost_ends::lost_ends;
 pub use obstacle::Obstacle;
 pub use receive::Receiver;
 pub use scratch::Scratch;
-pub use send::{Protocol, SendRequest, Sender, SentBy, estimate};
+pub use send::{SendRequest, Sender, SentBy, estimate};
 pub use space::Space;
-pub use tools::{Tools, Version, kernel_release, require_root};
+pub use tools::{Tools, Version, kernel_release, needs, require_root};

@@ -1,6 +1,5 @@
 //! Sending: a snapshot as a stream of bytes, and how many they will be.
 
-use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -14,6 +13,7 @@ use super::obstacle::{Obstacle, uptime};
 use super::program::{BTRFS, Running};
 use super::sys;
 use super::tools::Tools;
+use crate::model::Protocol;
 
 /// The largest pipe that `/proc/sys/fs/pipe-max-size` allows by default.
 const PIPE_BYTES: i32 = 1 << 20;
@@ -51,13 +51,13 @@ impl SentBy {
     pub const NAMES: [(&'static str, Self); 2] = [("kernel", Self::Kernel), ("btrfs", Self::Btrfs)];
 }
 
-/// The form of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// Version 1: every kernel can make it and every `btrfs receive` can read it.
-    V1,
-    /// Version 2 with data as it is compressed on disk. See [`Tools::require_compressed_data`].
-    CompressedData,
+/// The words by which `btrfs send`, and coldchain's own sender, are asked for a form.
+fn words(protocol: Protocol) -> &'static [&'static str] {
+    match protocol {
+        Protocol::V1 => &[],
+        Protocol::V2 => &["--proto", "2"],
+        Protocol::CompressedData => &["--compressed-data"],
+    }
 }
 
 impl SendRequest {
@@ -70,8 +70,8 @@ impl SendRequest {
     }
 
     /// Always with `-p` for an incremental: with `-c` alone `btrfs send` guesses a parent.
-    fn arguments(&self, command: &mut Command, flag: Option<&OsStr>) {
-        command.args(["send", "-q"]).args(flag);
+    fn arguments(&self, command: &mut Command, words: &[&str]) {
+        command.args(["send", "-q"]).args(words);
         if let Some(parent) = &self.send_parent {
             command.arg("-p").arg(parent);
         }
@@ -96,18 +96,15 @@ pub struct Sender {
 impl Sender {
     /// Starts it in a session of its own.
     pub fn spawn(tools: &Tools, request: &SendRequest) -> Result<Self, BtrfsError> {
-        let flag = match request.protocol {
-            Protocol::V1 => None,
-            Protocol::CompressedData => Some(OsStr::new("--compressed-data")),
-        };
+        let words = words(request.protocol);
         match request.by {
-            SentBy::Btrfs => Self::spawn_with(tools, request, flag, request.action("send")),
+            SentBy::Btrfs => Self::spawn_with(tools, request, words, request.action("send")),
             SentBy::Kernel => {
                 let action = request.action("send");
                 // This very program, also when a newer one was installed in its place meanwhile.
                 let mut command = Command::new("/proc/self/exe");
                 command.arg0("coldchain").env_clear().env("LC_ALL", "C");
-                command.arg("send-stream").args(flag);
+                command.arg("send-stream").args(words);
                 if let Some(parent) = &request.send_parent {
                     command.arg("--parent").arg(parent);
                 }
@@ -120,11 +117,11 @@ impl Sender {
     fn spawn_with(
         tools: &Tools,
         request: &SendRequest,
-        flag: Option<&OsStr>,
+        words: &[&str],
         action: String,
     ) -> Result<Self, BtrfsError> {
         let mut command = tools.command();
-        request.arguments(&mut command, flag);
+        request.arguments(&mut command, words);
         Self::start(command, request, SentBy::Btrfs, action)
     }
 
@@ -210,13 +207,16 @@ impl Read for Sender {
 
 /// About how many bytes the stream will have.
 ///
-/// Within a few percent for [`Protocol::V1`]; with compressed data it says what the stream would have
-/// without, since the kernel tells no compressed sizes. It reads metadata only: about a second
+/// Within a few percent; with compressed data it says what the stream would have without, since the kernel
+/// tells no compressed sizes. It reads metadata only: about a second
 /// for 15,000 files.
 pub fn estimate(tools: &Tools, request: &SendRequest) -> Result<u64, BtrfsError> {
     let action = request.action("estimate the size of");
-    let flag = Some(OsStr::new("--no-data"));
-    let mut sender = Sender::spawn_with(tools, request, flag, action.clone())?;
+    let words = match request.protocol {
+        Protocol::V1 | Protocol::CompressedData => &["--no-data"][..],
+        Protocol::V2 => &["--no-data", "--proto", "2"],
+    };
+    let mut sender = Sender::spawn_with(tools, request, words, action.clone())?;
     let mut guard = Guard::for_estimate();
     let mut buffer = vec![0; 1 << 18];
     loop {

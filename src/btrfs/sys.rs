@@ -164,7 +164,12 @@ impl SendFlags {
         flags: 0,
         version: 0,
     };
-    /// `BTRFS_SEND_FLAG_VERSION` for version 2, and `BTRFS_SEND_FLAG_COMPRESSED`.
+    /// `BTRFS_SEND_FLAG_VERSION` for version 2.
+    pub(super) const V2: Self = Self {
+        flags: 0x8,
+        version: 2,
+    };
+    /// The same, and `BTRFS_SEND_FLAG_COMPRESSED`.
     pub(super) const COMPRESSED: Self = Self {
         flags: 0x8 | 0x10,
         version: 2,

@@ -10,10 +10,14 @@ use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
 
 use super::error::BtrfsError;
 use super::program;
+use crate::model::Protocol;
 
 /// The least that is supported: no distribution that is still maintained has an older one, and
 /// nothing here was tried with one.
 const OLDEST: Version = Version::new(5, 15, 0);
+
+/// Those before know version 1 of the stream alone.
+const OLDEST_FOR_VERSION_TWO: Version = Version::new(5, 19, 0);
 
 /// 6.0.2 fixed a silent loss of data and 6.2 a corruption, both in how `receive` falls back from
 /// encoded writes.
@@ -110,9 +114,10 @@ impl Tools {
         &self.program
     }
 
-    /// Refuses a version whose `receive` is known to lose data of compressed streams.
-    pub fn require_compressed_data(&self) -> Result<(), BtrfsError> {
-        self.require(OLDEST_FOR_COMPRESSED_DATA, "compressed data")
+    /// Refuses a version that can't receive a form of stream, or is known to lose data of it.
+    pub fn require_for(&self, protocol: Protocol) -> Result<(), BtrfsError> {
+        let (needed, purpose) = needs(protocol);
+        self.require(needed, purpose)
     }
 
     fn require(&self, needed: Version, purpose: &'static str) -> Result<(), BtrfsError> {
@@ -135,6 +140,15 @@ impl Tools {
             .env("PATH", &self.path)
             .env("LC_ALL", "C");
         command
+    }
+}
+
+/// The oldest btrfs-progs by which a form of stream is received as it should be, and what it is called.
+pub fn needs(protocol: Protocol) -> (Version, &'static str) {
+    match protocol {
+        Protocol::V1 => (OLDEST, "send and receive"),
+        Protocol::V2 => (OLDEST_FOR_VERSION_TWO, "send streams of version 2"),
+        Protocol::CompressedData => (OLDEST_FOR_COMPRESSED_DATA, "compressed data"),
     }
 }
 
@@ -225,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_version_is_refused_and_a_newer_one_may_lack_compressed_data() {
+    fn an_old_version_is_refused_and_a_newer_one_may_lack_what_a_form_needs() {
         let (_directory, tools) = stub("echo btrfs-progs v5.14.2");
         assert_eq!(
             tools.unwrap_err().to_string(),
@@ -234,9 +248,20 @@ mod tests {
         let (_directory, tools) = stub("echo btrfs-progs v6.1.3");
         let tools = tools.unwrap();
         assert_eq!(tools.version(), Version::new(6, 1, 3));
-        assert!(tools.require_compressed_data().is_err());
+        tools.require_for(Protocol::V2).unwrap();
+        assert!(tools.require_for(Protocol::CompressedData).is_err());
         let (_directory, tools) = stub("echo btrfs-progs v6.2");
-        tools.unwrap().require_compressed_data().unwrap();
+        tools
+            .unwrap()
+            .require_for(Protocol::CompressedData)
+            .unwrap();
+        let (_directory, tools) = stub("echo btrfs-progs v5.18.1");
+        let tools = tools.unwrap();
+        tools.require_for(Protocol::V1).unwrap();
+        assert_eq!(
+            tools.require_for(Protocol::V2).unwrap_err().to_string(),
+            "btrfs-progs 5.18.1 is too old: 5.19 or newer is needed for send streams of version 2"
+        );
     }
 
     #[test]

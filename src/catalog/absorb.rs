@@ -118,12 +118,13 @@ fn write_archive(
         .execute(
             "INSERT INTO archive (id, ledger, seq, date, slot, kind, chain, send_parent, state, stream_uuid,
                 stream_ctransid, send_parent_uuid, raw_bytes, sealed_bytes, protocol, kernel, btrfs_progs,
-                segment_size, frame_size, recipients, begun_at)
+                segment_size, frame_size, recipients, begun_at, compressed_data)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'committed', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                ?18, ?19, ?20)
+                ?18, ?19, ?20, ?21)
              ON CONFLICT (id) DO UPDATE SET state = 'committed', seq = ?3, archive_key = NULL,
                 sealed_key = NULL, stream_uuid = ?9, stream_ctransid = ?10, send_parent_uuid = ?11,
-                raw_bytes = ?12, sealed_bytes = ?13, protocol = ?14, kernel = ?15, btrfs_progs = ?16
+                raw_bytes = ?12, sealed_bytes = ?13, protocol = ?14, kernel = ?15, btrfs_progs = ?16,
+                compressed_data = ?21
              WHERE archive.ledger = excluded.ledger",
             params![
                 archive.id.to_string(),
@@ -146,6 +147,7 @@ fn write_archive(
                 archive.frame_size,
                 archive.recipients.to_string(),
                 made_at.to_string(),
+                archive.compressed_data,
             ],
         )
         .and_then(|rows| match rows {

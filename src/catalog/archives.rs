@@ -8,7 +8,9 @@ use super::columns::Columns;
 use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::archive::{ArchiveKind, ArchiveState, UnknownWord};
 use crate::model::entry::Timestamp;
-use crate::model::{ArchiveId, Blake3, LedgerId, SegmentRecord, Sha256, StorageClass, Uuid};
+use crate::model::{
+    ArchiveId, Blake3, LedgerId, Protocol, SegmentRecord, Sha256, StorageClass, Uuid,
+};
 
 /// An archive, or an attempt at one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct ArchiveRow {
     pub sealed_bytes: u64,
     /// Version of the send stream.
     pub protocol: Option<u32>,
+    /// Whether the stream carries data as it is compressed on disk; `None` if that is not recorded.
+    pub compressed_data: Option<bool>,
     /// Kernel that sent.
     pub kernel: Option<String>,
     /// btrfs-progs that sent.
@@ -105,7 +109,7 @@ const COLUMNS: &str =
     send_parent_uuid,
     coalesce(raw_bytes, (SELECT sum(raw_bytes) FROM segment WHERE archive = archive.id), 0),
     coalesce(sealed_bytes, (SELECT sum(sealed_bytes) FROM segment WHERE archive = archive.id), 0),
-    protocol, kernel, btrfs_progs, (SELECT count(*) FROM segment WHERE archive = archive.id),
+    protocol, compressed_data, kernel, btrfs_progs, (SELECT count(*) FROM segment WHERE archive = archive.id),
     recipients, snapshot, deletion, begun_at, verified_at, damaged_at, storage_class";
 
 impl SegmentRow {
@@ -142,6 +146,7 @@ impl ArchiveRow {
             raw_bytes: columns.value()?,
             sealed_bytes: columns.value()?,
             protocol: columns.value()?,
+            compressed_data: columns.value()?,
             kernel: columns.value()?,
             btrfs_progs: columns.value()?,
             segments: columns.value()?,
@@ -153,6 +158,12 @@ impl ArchiveRow {
             damaged_at: columns.parsed_or_null()?,
             storage_class: columns.parsed_or_null()?,
         })
+    }
+
+    /// The form of its stream, where its version is known.
+    pub fn form(&self) -> Option<Protocol> {
+        let version = self.protocol?;
+        Some(Protocol::of(version, self.compressed_data))
     }
 
     /// Whether readers of the ledger see it.

@@ -9,7 +9,7 @@ use super::Catalog;
 use super::entries::{NewEntry, insert_entry};
 use super::error::CatalogError;
 use crate::model::entry::{ArchiveEntry, Timestamp};
-use crate::model::{ArchiveId, Blake3, LedgerId, SegmentRecord, Sha256, StorageClass};
+use crate::model::{ArchiveId, Blake3, LedgerId, Protocol, SegmentRecord, Sha256, StorageClass};
 
 /// What is written before the sender starts.
 #[derive(Clone)]
@@ -36,6 +36,8 @@ pub struct NewAttempt<'a> {
     pub sealed_key: &'a [u8],
     /// The snapshot that is sent; `None` if the stream comes on stdin.
     pub snapshot: Option<i64>,
+    /// The form that its stream is asked for in; `None` if the stream comes on stdin.
+    pub protocol: Option<Protocol>,
     /// When it began.
     pub begun_at: Timestamp,
     /// The class that its segments are put into, where the store has classes.
@@ -86,8 +88,9 @@ impl Catalog {
             "write an attempt",
             "INSERT INTO archive (id, ledger, date, slot, kind, chain, send_parent, state, segment_size,
                 frame_size, recipients, archive_key, sealed_key, snapshot, begun_at, storage_class,
-                retain_until)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'unfinished', ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                retain_until, protocol, compressed_data)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'unfinished', ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                ?18)",
             params![
                 new.id.to_string(),
                 new.ledger.to_string(),
@@ -105,6 +108,8 @@ impl Catalog {
                 new.begun_at.to_string(),
                 new.storage_class.map(StorageClass::as_str),
                 new.retain_until.map(|until| until.to_string()),
+                new.protocol.map(Protocol::version),
+                new.protocol.and_then(Protocol::compressed_data),
             ],
         )
     }
@@ -162,7 +167,7 @@ impl Catalog {
             transaction.execute(
                 "UPDATE archive SET state = 'committing', seq = ?2, stream_uuid = ?3, stream_ctransid = ?4,
                     send_parent_uuid = ?5, raw_bytes = ?6, sealed_bytes = ?7, protocol = ?8, kernel = ?9,
-                    btrfs_progs = ?10, raw_blake3 = ?11
+                    btrfs_progs = ?10, raw_blake3 = ?11, compressed_data = ?12
                  WHERE id = ?1",
                 params![
                     archive.id.to_string(),
@@ -176,6 +181,7 @@ impl Catalog {
                     archive.kernel,
                     archive.btrfs_progs,
                     raw_blake3.to_string(),
+                    archive.compressed_data,
                 ],
             )?;
             Ok(())

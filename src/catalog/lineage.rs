@@ -10,7 +10,7 @@ use super::columns::{Columns, Last};
 use super::error::CatalogError;
 use crate::model::archive::ArchiveState;
 use crate::model::entry::Timestamp;
-use crate::model::{ArchiveId, LedgerId, Sha256, VerifyLevel, VerifyOutcome};
+use crate::model::{ArchiveId, LedgerId, Protocol, Sha256, VerifyLevel, VerifyOutcome};
 
 /// An archive as a part of its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Link {
     pub is_verified: bool,
     /// Whether a check found a segment missing or damaged.
     pub is_damaged: bool,
+    /// Whether its stream carries compressed data, so that bytes of it may be wrong.
+    pub is_inexact: bool,
 }
 
 /// An archive, or an attempt at one, as a list shows it.
@@ -64,7 +66,8 @@ pub enum Listed {
 
 /// The columns of a [`Link`], in the order in which they are read.
 const LINK: &str =
-    "chain, send_parent, id, recipients, verified_at IS NOT NULL, damaged_at IS NOT NULL";
+    "chain, send_parent, id, recipients, verified_at IS NOT NULL, damaged_at IS NOT NULL,
+    coalesce(protocol, 1) > 1 AND compressed_data IS NOT 0";
 
 /// Reads links one after another: most are of the chain of the one before, and incremental on that.
 struct Links {
@@ -88,6 +91,7 @@ impl Links {
             recipients: columns.parsed_again(&mut self.recipients)?,
             is_verified: columns.value()?,
             is_damaged: columns.value()?,
+            is_inexact: columns.value()?,
         })
     }
 }
@@ -101,6 +105,7 @@ impl From<&ArchiveRow> for Link {
             recipients: row.recipients,
             is_verified: row.verified_at.is_some(),
             is_damaged: row.damaged_at.is_some(),
+            is_inexact: row.form().is_some_and(Protocol::is_inexact),
         }
     }
 }

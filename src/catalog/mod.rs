@@ -47,7 +47,7 @@ pub use verifications::VerificationRow;
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
     include_str!("../../schema/0003_resume.sql"),
@@ -55,6 +55,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../schema/0005_snapshot_parent.sql"),
     include_str!("../../schema/0006_deletion.sql"),
     include_str!("../../schema/0007_archive_by_state.sql"),
+    include_str!("../../schema/0008_compressed_data.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.

@@ -20,7 +20,7 @@ const REPLICATED: [(&str, &str, &str); 5] = [
         "archive",
         "id, seq, date, slot, kind, chain, send_parent, state, stream_uuid, stream_ctransid,
             send_parent_uuid, raw_bytes, sealed_bytes, protocol, kernel, btrfs_progs, segment_size,
-            frame_size, recipients, deletion",
+            frame_size, recipients, deletion, compressed_data",
         "archive WHERE ledger = ?1 AND state IN ('committed', 'retired') AND seq IS NOT NULL",
     ),
     (

@@ -8,7 +8,7 @@ use rusqlite::{Row, params};
 use super::Catalog;
 use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::entry::Timestamp;
-use crate::model::{ArchiveId, LedgerId, Sha256, StorageClass};
+use crate::model::{ArchiveId, LedgerId, Protocol, Sha256, StorageClass};
 
 /// An attempt that was begun, and neither committed nor given up.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,6 +35,9 @@ pub struct Attempt {
     pub sealed_key: Option<Vec<u8>>,
     /// The snapshot that is sent; `None` if the stream comes on stdin.
     pub snapshot: Option<i64>,
+    /// The form that its stream was asked for in; `None` if the stream comes on stdin, or if a version of
+    /// coldchain began it that did not note it.
+    pub protocol: Option<Protocol>,
     /// When it began.
     pub begun_at: Timestamp,
     /// The class that its segments are put into, where the store has classes.
@@ -71,6 +74,11 @@ impl Attempt {
             archive_key: row.get("archive_key")?,
             sealed_key: row.get("sealed_key")?,
             snapshot: row.get("snapshot")?,
+            protocol: {
+                let version: Option<u32> = row.get("protocol")?;
+                let compressed_data = row.get("compressed_data")?;
+                version.map(|version| Protocol::of(version, compressed_data))
+            },
             begun_at: parsed(row, "begun_at")?,
             storage_class: parsed_or_null(row, "storage_class")?,
             retain_until: parsed_or_null(row, "retain_until")?,

@@ -113,8 +113,11 @@ pub struct SendStream {
     /// The read-only snapshot that the receiver has
     #[arg(long)]
     pub parent: Option<PathBuf>,
+    /// The version of the stream
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
+    pub proto: u32,
     /// Version 2, with data as it is compressed on disk
-    #[arg(long)]
+    #[arg(long, conflicts_with = "proto")]
     pub compressed_data: bool,
 }
 

@@ -9,7 +9,7 @@ use super::load;
 use super::output::{answer, answer_json, count};
 use super::plan::standing_warnings;
 use crate::cli::Everywhere;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::engine::{
     NOT_IN_KIT, StateDir, StoreReport, World, doctor, doubtful_archives, is_in_kit,
     secrets_in_reach,
@@ -39,6 +39,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
                 .chain(warnings_of_secrets(&config))
                 .chain(warnings_of_kits(&config))
                 .chain(warnings_of_archives(&config))
+                .chain(warnings_of_inexact(&config))
             {
                 warn(warning);
             }
@@ -97,6 +98,37 @@ fn warnings_of_archives(config: &Config) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// The archives that may not be what was sent, by source.
+fn warnings_of_inexact(config: &Config) -> Vec<String> {
+    let Ok(catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
+        return Vec::new();
+    };
+    let of_source = |source: &Source| {
+        let row = catalog.source(&source.name).ok()??;
+        let links = catalog.lineage(&row.ledger).ok()?;
+        let inexact: Vec<String> = links
+            .iter()
+            .filter(|link| link.is_inexact)
+            .map(|link| link.id.to_string())
+            .collect();
+        let next = if source.protocol.is_inexact() {
+            ""
+        } else {
+            "; what builds on them next is a full instead"
+        };
+        (!inexact.is_empty()).then(|| {
+            format!(
+                "{}: {} with compressed data, of which the kernel's sender loses bytes: a restore may differ from \
+                 what was archived{next}: {}",
+                source.name,
+                count(inexact.len() as u64, "archive"),
+                inexact.join(", ")
+            )
+        })
+    };
+    config.sources.iter().filter_map(of_source).collect()
 }
 
 /// Whether a store answered without end.

@@ -9,6 +9,7 @@ use crate::cli::{Everywhere, Plan};
 use crate::config::Config;
 use crate::engine::{Asked, Foreseen, StateDir, foresee, plan_facts, warning_of_left_out};
 use crate::error::Error;
+use crate::model::Protocol;
 use crate::model::ids::parse_date;
 use crate::plan::{Action, BackupPlan, DateOverride, Request, describe, plan_backup, simulate};
 use crate::printing::warn;
@@ -117,6 +118,13 @@ pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
         );
     }
     for source in &config.sources {
+        if source.protocol == Protocol::CompressedData {
+            warnings.push(format!(
+                "{}: compressed_data is \"inexact\": the kernel's sender loses bytes of compressed data, without \
+                 an error; remove the line, and the next archive is an exact full",
+                source.name
+            ));
+        }
         if let Some(message) = warning_of_left_out(source) {
             warnings.push(format!("{}: {message}", source.name));
         }

@@ -19,8 +19,8 @@ use crate::engine::{
     plan_details, read_kit, restore, standing_in, still_stands, take_in, witnessed_by,
 };
 use crate::error::Error;
-use crate::model::ArchiveId;
 use crate::model::ids::parse_date;
+use crate::model::{ArchiveId, Protocol};
 use crate::plan::RestorePlan;
 use crate::printing::{self, shown};
 use crate::progress::Event;
@@ -188,11 +188,14 @@ fn to_fetch<'p>(
         let held = to_fetch.iter().rposition(|id| standing.contains(id));
         to_fetch = &to_fetch[held.map_or(0, |at| at + 1)..];
     }
-    let wanted = archives
+    let wanted: Vec<_> = archives
         .iter()
-        .filter(|archive| to_fetch.contains(&archive.id));
+        .filter(|archive| to_fetch.contains(&archive.id))
+        .collect();
+    let is_compressed = |archive: &&ArchiveRow| archive.form() == Some(Protocol::CompressedData);
     let room = Room {
-        needed: wanted.map(|archive| archive.raw_bytes).sum(),
+        needed: wanted.iter().map(|archive| archive.raw_bytes).sum(),
+        is_compressed: wanted.iter().any(is_compressed),
         standing: plan.archives.len() - to_fetch.len(),
         free: args.to.as_deref().and_then(Room::free_in),
         deletes: args.delete_intermediate,

@@ -13,7 +13,7 @@ use crate::engine::{Clock, StateDir, SystemClock};
 use crate::error::Error;
 use crate::model::ids::parse_date;
 use crate::model::size::Bytes;
-use crate::model::{ArchiveId, Line, Quoted, VerifyOutcome, keys};
+use crate::model::{ArchiveId, Line, Protocol, Quoted, VerifyOutcome, keys};
 
 pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
@@ -99,7 +99,8 @@ fn to_json(
         "source": source.name, "store": source.store, "ledger": source.ledger, "seq": archive.seq,
         "id": archive.id, "date": archive.date, "slot": archive.slot, "kind": archive.kind,
         "chain": archive.chain, "send_parent": archive.send_parent, "state": archive.state, "deletion": archive.deletion,
-        "stream_uuid": archive.stream_uuid, "protocol": archive.protocol, "kernel": archive.kernel,
+        "stream_uuid": archive.stream_uuid, "protocol": archive.protocol,
+        "compressed_data": archive.compressed_data, "kernel": archive.kernel,
         "btrfs_progs": archive.btrfs_progs, "raw_bytes": archive.raw_bytes,
         "sealed_bytes": archive.sealed_bytes, "begun_at": archive.begun_at,
         "verified_at": archive.verified_at, "damaged_at": archive.damaged_at, "checks": checks,
@@ -151,7 +152,11 @@ fn to_text(
         ),
     );
     if let (Some(uuid), Some(protocol)) = (archive.stream_uuid, archive.protocol) {
-        line("stream", format!("{uuid}, version {protocol}"));
+        let compressed = match archive.form() {
+            Some(Protocol::CompressedData) => ", with compressed data: bytes of it may be wrong",
+            _ => "",
+        };
+        line("stream", format!("{uuid}, version {protocol}{compressed}"));
     }
     if let (Some(kernel), Some(progs)) = (&archive.kernel, &archive.btrfs_progs) {
         line(

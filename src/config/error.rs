@@ -122,6 +122,15 @@ pub enum Fault {
         /// The store, by its name in the config.
         store: String,
     },
+    /// What the kernel sends so is not always what it has.
+    #[error(
+        "`source.compressed_data` must not be true: the kernel's sender loses bytes of compressed data, without an \
+         error, so that a restore can differ from what was archived"
+    )]
+    CompressedData,
+    /// Compressed data came with version 2.
+    #[error("`source.protocol` is 1, and only version 2 carries compressed data")]
+    CompressedInVersionOne,
     /// Nothing that is not needed is kept, and so much of it.
     #[error("`source.latest_only` is true, so `source.{other}` says nothing")]
     LatestOnlyAndMore {
@@ -240,6 +249,11 @@ impl Fault {
             Self::HalfLive { .. } => {
                 "set both, or neither for a source that only `coldchain decide` serves"
             }
+            Self::CompressedData => {
+                "remove the line, and the next archive is an exact full; to keep on with archives that may be \
+                 inexact, write compressed_data = \"inexact\""
+            }
+            Self::CompressedInVersionOne => "remove `protocol`, or remove `compressed_data`",
             Self::SnapshotsAtSubvolume => {
                 "give a directory on the same filesystem, like `.coldchain` in the subvolume"
             }

@@ -36,7 +36,7 @@ pub use error::{ConfigError, Fault, Unknown, UrlFault};
 pub use places::SourcePlace;
 pub use schedule::ScheduleConfig;
 pub use size::parse as parse_size;
-pub use source::{Live, Source, StreamData};
+pub use source::{Live, Source};
 pub use store::{ColdDir, StoreConfig};
 pub use template::{TemplateFacts, template};
 

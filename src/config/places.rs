@@ -9,15 +9,15 @@ use std::path::Path;
 
 use super::error::ConfigError;
 use super::schedule::ScheduleKeys;
-use super::source::{Source, StreamData};
+use super::source::Source;
 use super::store::StoreConfig;
 use super::{
     Config, DEFAULT_DELETE_AFTER, Origin, Priority, Prune, SelfCheck, compression, system_threads,
     system_timezone,
 };
 use crate::btrfs::SentBy;
-use crate::model::SourceName;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
+use crate::model::{Protocol, SourceName};
 use crate::plan::memory::DEFAULT_LIMIT;
 use crate::plan::{KeepSnapshots, Prices};
 
@@ -42,7 +42,7 @@ impl Source {
             live: None,
             keep_snapshots: KeepSnapshots::DEFAULT,
             store: place.store.clone(),
-            data: StreamData::Plain,
+            protocol: Protocol::V1,
             segment_bytes: DEFAULT_SEGMENT_BYTES,
             schedule: ScheduleKeys::default().over(&ScheduleKeys::default()),
         }

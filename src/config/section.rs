@@ -170,6 +170,16 @@ impl<'a> Field<'a> {
             .ok_or_else(|| self.unfit("true or false"))
     }
 
+    /// `false`, or the word by which a user says that archives need not be exact.
+    pub(super) fn inexact(&self) -> Result<bool, ConfigError> {
+        match self.value {
+            DeValue::Boolean(false) => Ok(false),
+            DeValue::Boolean(true) => Err(self.fault(Fault::CompressedData)),
+            DeValue::String(word) if word == "inexact" => Ok(true),
+            _ => Err(self.unfit("false or \"inexact\"")),
+        }
+    }
+
     /// `noun` is what messages call it, with its article.
     pub(super) fn integer<T>(&self, noun: &str, range: RangeInclusive<T>) -> Result<T, ConfigError>
     where

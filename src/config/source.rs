@@ -8,7 +8,7 @@ use super::error::{ConfigError, Fault, Unknown};
 use super::schedule::{MAX_DAYS, ScheduleConfig, ScheduleKeys};
 use super::section::{Field, Section};
 use super::store::StoreConfig;
-use crate::model::SourceName;
+use crate::model::{Protocol, SourceName};
 use crate::plan::KeepSnapshots;
 
 pub(super) const KEYS: &[&str] = &[
@@ -20,6 +20,7 @@ pub(super) const KEYS: &[&str] = &[
     "latest_only",
     "store",
     "archive_as",
+    "protocol",
     "compressed_data",
     "segment_size",
     "schedule",
@@ -41,8 +42,8 @@ pub struct Source {
     pub keep_snapshots: KeepSnapshots,
     /// The name of its store, which is configured.
     pub store: String,
-    /// What its send streams carry. Default: plain.
-    pub data: StreamData,
+    /// The form of its send streams. Default: version 1.
+    pub protocol: Protocol,
     /// Raw bytes of a segment: 16 MiB to 1 GiB, whole frames. Default: 128 MiB.
     pub segment_bytes: u64,
     /// When, how, and for how long.
@@ -56,15 +57,6 @@ pub struct Live {
     pub subvolume: PathBuf,
     /// The directory of its snapshots, absolute; its own for each subvolume.
     pub snapshots: PathBuf,
-}
-
-/// Whether a send stream carries data as files read, or as compressed extents lie on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StreamData {
-    /// Stream version 1.
-    Plain,
-    /// Stream version 2 with `btrfs send --compressed-data`.
-    Compressed,
 }
 
 /// What a source takes from the top level.
@@ -121,15 +113,27 @@ fn read(
         live: live(section)?,
         keep_snapshots: keep_snapshots(section)?,
         store: store_name,
-        data: match section.read("compressed_data", Field::boolean)? {
-            Some(true) => StreamData::Compressed,
-            Some(false) | None => StreamData::Plain,
-        },
+        protocol: protocol(section)?,
         segment_bytes: section
             .read("segment_size", Field::segment_bytes)?
             .unwrap_or(inherited.segment_bytes),
         schedule,
     })
+}
+
+/// The form that two keys ask for. The kernel's sender loses bytes of compressed data without an error, so it
+/// takes a word that says so.
+fn protocol(section: &Section<'_>) -> Result<Protocol, ConfigError> {
+    let version = section.read("protocol", |field| field.integer("a version", 1..=2))?;
+    let inexact = section.read("compressed_data", Field::inexact)? == Some(true);
+    match (version, inexact) {
+        (Some(1), true) => Err(section
+            .require("protocol")?
+            .fault(Fault::CompressedInVersionOne)),
+        (_, true) => Ok(Protocol::CompressedData),
+        (None | Some(1), false) => Ok(Protocol::V1),
+        (Some(_), false) => Ok(Protocol::V2),
+    }
 }
 
 /// A number set alone is the only limit: what it keeps is not to go for its age.

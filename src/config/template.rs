@@ -76,7 +76,11 @@ const SOURCE_AND_STORE: &str = r#"
 #latest_only = false
 # The directory in the store; keep it when you rename the source.
 #archive_as = "home"
-# Send compressed extents as they lie on disk (stream version 2).
+# The version of the send streams. 2 sends a hole that was punched as a hole, from Linux 6.17 on; restoring it
+# takes btrfs-progs 5.19 or newer.
+#protocol = 1
+# Data as it is compressed on disk, in streams of version 2. The kernel's sender loses bytes of it, without an
+# error: only "inexact" switches this on.
 #compressed_data = false
 # This source's own segment size, and its own values for single keys of [schedule].
 #segment_size = "128MiB"

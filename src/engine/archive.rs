@@ -21,6 +21,7 @@ use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
 use crate::engine::stream::SendAgain;
 use crate::engine::world::World;
+use crate::engine::zeros::warn_of_zeros;
 use crate::error::{Error, in_words};
 use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
 use crate::model::segment::FRAME_BYTES;
@@ -127,6 +128,12 @@ pub(super) fn archive(
     if opens {
         warn_of_keys_elsewhere(job, catalog)?;
     }
+    warn_of_zeros(
+        job.source,
+        &whole.passed.summary,
+        job.world.observer,
+        catalog,
+    )?;
     Ok(Archived {
         id: attempt.id,
         raw_bytes,
@@ -268,6 +275,7 @@ fn entry(job: &Job<'_>, attempt: &InHand, whole: &Whole) -> Result<ArchiveEntry,
             .map(|segment| segment.record.sealed_bytes)
             .sum(),
         protocol,
+        compressed_data: (protocol > 1).then_some(passed.summary.compressed_data),
         kernel: job.origin.kernel.clone(),
         btrfs_progs: job.origin.btrfs_progs.clone(),
         segment_size: attempt.segment_bytes,

@@ -14,7 +14,7 @@ use crate::engine::upload::{KeyStored, holds};
 use crate::error::Error;
 use crate::model::entry::Timestamp;
 use crate::model::segment::FRAME_BYTES;
-use crate::model::{ArchiveId, ArchiveKind, Blake3, StorageClass, keys};
+use crate::model::{ArchiveId, ArchiveKind, Blake3, Protocol, StorageClass, keys};
 use crate::seal::{ArchiveKey, Recipients};
 
 /// An attempt that is worked on.
@@ -27,6 +27,8 @@ pub(super) struct InHand {
     /// The key sealed to the recipients: the bytes of `key.age`.
     pub(super) sealed_key: Vec<u8>,
     pub(super) segment_bytes: u64,
+    /// The form that its stream is asked for in, where that is known.
+    pub(super) protocol: Option<Protocol>,
     /// Until when its objects are locked, where the store is told to lock.
     pub(super) retain_until: Option<DateTime<Utc>>,
 }
@@ -40,6 +42,8 @@ pub(super) struct Intent<'a> {
     pub(super) recipients: &'a Recipients,
     /// The snapshot that is sent; `None` if the stream comes on stdin.
     pub(super) snapshot: Option<i64>,
+    /// The form that its stream is asked for in; `None` if it comes on stdin.
+    pub(super) protocol: Option<Protocol>,
     pub(super) retain_until: Option<DateTime<Utc>>,
     pub(super) now: DateTime<Utc>,
 }
@@ -75,6 +79,7 @@ impl InHand {
             archive_key: &key.to_secret_string(),
             sealed_key: &sealed_key,
             snapshot: intent.snapshot,
+            protocol: intent.protocol,
             begun_at: Timestamp(intent.now),
             storage_class: config.stores[&source.config.store].storage_class(),
             retain_until: intent.retain_until.map(Timestamp),
@@ -86,14 +91,17 @@ impl InHand {
             key,
             sealed_key,
             segment_bytes: source.config.segment_bytes,
+            protocol: intent.protocol,
             retain_until: intent.retain_until,
         })
     }
 
     /// Takes up an attempt that an earlier run left; [`Unfit`] if its rest can't be stored as its
-    /// beginning was. `retain_until` is what a new attempt in its place would be locked until.
+    /// beginning was. `retain_until` is what a new attempt in its place would be locked until, and
+    /// `protocol` the form that its stream would be asked for in.
     pub(super) fn take_up(
         attempt: &Attempt,
+        protocol: Protocol,
         storage_class: Option<StorageClass>,
         retain_until: Option<DateTime<Utc>>,
     ) -> Result<Self, Unfit> {
@@ -109,6 +117,9 @@ impl InHand {
                 now: storage_class,
             });
         }
+        if attempt.protocol.is_some_and(Protocol::is_inexact) && !protocol.is_inexact() {
+            return Err(Unfit::CompressedData);
+        }
         let locked = attempt.retain_until.map(|until| until.0);
         if locked != retain_until {
             return Err(Unfit::Locks);
@@ -120,6 +131,7 @@ impl InHand {
             key: ArchiveKey::from_secret_string(secret).map_err(|_| Unfit::Key)?,
             sealed_key: sealed_key.clone(),
             segment_bytes: attempt.segment_size,
+            protocol: attempt.protocol,
             retain_until: locked,
         })
     }
@@ -139,6 +151,8 @@ pub(super) enum Unfit {
     },
     /// What is stored of it is locked until another day than what would follow.
     Locks,
+    /// Its stream carries compressed data, and the config does not ask for that.
+    CompressedData,
 }
 
 impl fmt::Display for Unfit {
@@ -156,6 +170,9 @@ impl fmt::Display for Unfit {
                 class(now)
             ),
             Self::Locks => f.write_str("its objects would now be locked until another day"),
+            Self::CompressedData => f.write_str(
+                "it was begun with compressed data, of which the kernel's sender loses bytes",
+            ),
         }
     }
 }

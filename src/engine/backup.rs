@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 use crate::btrfs::{
-    BtrfsError, Expect, ExpectParent, Obstacle, Protocol, SendRequest, Sender, Tools,
+    BtrfsError, CompressedData, Expect, ExpectParent, Obstacle, SendRequest, Sender, Tools,
     kernel_release,
 };
 use crate::catalog::{Catalog, SnapshotRow};
-use crate::config::{Config, Live, Prune, Source, StreamData};
+use crate::config::{Config, Live, Prune, Source};
 use crate::engine::archive::{self, Archived, Job, OriginFacts};
 use crate::engine::attempt::{InHand, Intent};
 use crate::engine::facts;
@@ -26,7 +26,7 @@ use crate::engine::stream::StreamSource;
 use crate::engine::world::World;
 use crate::error::{Error, in_words};
 use crate::model::entry::Role;
-use crate::model::{ArchiveId, SubvolumeIdentity, Uuid};
+use crate::model::{ArchiveId, Protocol, SubvolumeIdentity, Uuid};
 use crate::plan::{Action, BackupPlan, DateOverride, Facts, Request, plan_backup, refuse_date};
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
@@ -125,11 +125,18 @@ pub fn check_date(source: &Source, asked: Asked, catalog: &Catalog) -> Result<()
     )?)
 }
 
+/// Whether a stream of that form may carry compressed data.
+pub(super) fn compressed_data(protocol: Protocol) -> CompressedData {
+    if protocol.is_inexact() {
+        CompressedData::Allowed
+    } else {
+        CompressedData::Refused
+    }
+}
+
 fn tools(source: &Source) -> Result<Tools, Error> {
     let tools = Tools::find()?;
-    if source.data == StreamData::Compressed {
-        tools.require_compressed_data()?;
-    }
+    tools.require_for(source.protocol)?;
     Ok(tools)
 }
 
@@ -304,6 +311,7 @@ impl Nightly<'_> {
             onto,
             recipients: self.recipients,
             snapshot: Some(night.row.id),
+            protocol: Some(self.source.protocol),
             retain_until: retain_until(self.config, self.source, full, now),
             now,
         };
@@ -403,13 +411,12 @@ impl Nightly<'_> {
             Some((parent, _)) => Some(send_parent(self.source, &parent, catalog)?),
             None => None,
         };
+        // An attempt keeps the form that it was begun in.
+        let protocol = attempt.protocol.unwrap_or(self.source.protocol);
         let request = SendRequest {
             snapshot: snapshot.path.clone(),
             send_parent: parent.as_ref().map(|(path, ..)| path.clone()),
-            protocol: match self.source.data {
-                StreamData::Plain => Protocol::V1,
-                StreamData::Compressed => Protocol::CompressedData,
-            },
+            protocol,
             by: self.config.sender,
         };
         let expected = if self.world.observer.wants_estimate() {
@@ -430,6 +437,7 @@ impl Nightly<'_> {
                 send_parent: parent.map_or(ExpectParent::None, |(_, uuid, ctransid)| {
                     ExpectParent::State(uuid, ctransid)
                 }),
+                compressed_data: compressed_data(protocol),
             },
             expected,
             origin: OriginFacts {

@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::archive::{self, Job, OriginFacts};
 use crate::engine::attempt::{InHand, Intent};
-use crate::engine::backup::{Asked, Outcome, check_date, warn_of_store};
+use crate::engine::backup::{Asked, Outcome, check_date, compressed_data, warn_of_store};
 use crate::engine::facts;
 use crate::engine::head;
 use crate::engine::listed::{look_after, verify_listed};
@@ -108,6 +108,7 @@ pub fn decide(
                 onto,
                 recipients: &recipients,
                 snapshot: None,
+                protocol: None,
                 retain_until: retain_until(config, source, full, now),
                 now,
             };
@@ -124,6 +125,7 @@ pub fn decide(
             uuid: None,
             ctransid: None,
             send_parent,
+            compressed_data: compressed_data(source.protocol),
         },
         expected: None,
         origin: OriginFacts::default(),

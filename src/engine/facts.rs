@@ -20,10 +20,10 @@ pub fn history(visible: impl IntoIterator<Item = Link>) -> History {
         send_parent: link.send_parent,
         chain: link.chain,
         recipients: link.recipients,
-        condition: if link.is_damaged {
-            Condition::Damaged
-        } else {
-            Condition::Sound
+        condition: match (link.is_damaged, link.is_inexact) {
+            (true, _) => Condition::Damaged,
+            (false, true) => Condition::Inexact,
+            (false, false) => Condition::Sound,
         },
         verification: if link.is_verified {
             Verification::Verified
@@ -78,7 +78,14 @@ pub(super) fn facts(
         Some(ledger) => catalog.lineage(&ledger)?,
         None => Vec::new(),
     };
-    let history = history(links);
+    let mut history = history(links);
+    if source.protocol.is_inexact() {
+        // The config says that such archives will do.
+        let archives = history.archives.iter_mut();
+        archives
+            .filter(|archive| archive.condition == Condition::Inexact)
+            .for_each(|archive| archive.condition = Condition::Sound);
+    }
     let (send_parent, older_send_parent) = choose(source, origin, &history, unfit, catalog)?;
     let facts = Facts {
         source: source.name.clone(),

@@ -4,7 +4,7 @@
 //! What it is handed to gets whole commands that were checked, and nothing else.
 
 use crate::btrfs::guard::COMMAND_HEADER;
-use crate::btrfs::{Expect, ExpectParent, Fifo, Guard, GuardError, StreamSummary};
+use crate::btrfs::{CompressedData, Expect, ExpectParent, Fifo, Guard, GuardError, StreamSummary};
 use crate::engine::open_ahead::Opened;
 use crate::engine::source::OpenSource;
 use crate::error::Error;
@@ -77,6 +77,8 @@ pub(super) fn expected(entry: &ArchiveEntry) -> Expect {
         send_parent: entry
             .send_parent_uuid
             .map_or(ExpectParent::None, ExpectParent::Uuid),
+        // Refused when it was archived, unless it was asked for.
+        compressed_data: CompressedData::Allowed,
     }
 }
 

@@ -64,6 +64,7 @@ mod unlock;
 mod upload;
 mod verify;
 mod world;
+mod zeros;
 
 pub use adopt::{Adopted, adopt};
 pub use as_of_now::{still_stands, take_in};

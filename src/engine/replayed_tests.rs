@@ -143,6 +143,7 @@ impl Step {
             raw_bytes: sum(|segment| segment.raw_bytes),
             sealed_bytes: sum(|segment| segment.sealed_bytes),
             protocol: u32::MAX,
+            compressed_data: None,
             kernel: Some("a\0b".to_owned()),
             btrfs_progs: None,
             segment_size: self.segments.first().map_or(0, |(raw, _)| BYTES[*raw]),

@@ -181,6 +181,10 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<Resto
         .map(|archive| archive.unlock(&row.directory, identities, identity))
         .collect::<Result<Vec<_>, _>>()?;
     let entries: Vec<ArchiveEntry> = sealed.into_iter().map(|archive| archive.entry).collect();
+    // Before anything is asked for or made: what an older `btrfs receive` can't take is found at once.
+    for entry in &entries {
+        tools.require_for(entry.form())?;
+    }
     let mut target = Target::prepare(
         &tools,
         restoring.to,

@@ -114,10 +114,11 @@ impl Found<'_> {
         )?;
         let store = &self.config.stores[&self.source.store];
         let locked = retain_until(self.config, self.source, attempt.chain.date, self.now);
-        let (in_hand, settings) = match InHand::take_up(attempt, store.storage_class(), locked) {
-            Ok(in_hand) => (Some(in_hand), None),
-            Err(unfit) => (None, Some(unfit.to_string())),
-        };
+        let (in_hand, settings) =
+            match InHand::take_up(attempt, self.source.protocol, store.storage_class(), locked) {
+                Ok(in_hand) => (Some(in_hand), None),
+                Err(unfit) => (None, Some(unfit.to_string())),
+            };
         let attempt = AttemptFacts {
             id: attempt.id,
             send_parent: attempt.send_parent,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::archive::ArchiveKind;
 use super::digest::Sha256;
 use super::ids::{ArchiveId, LedgerId, Uuid, has_form, number, parse_date};
+use super::protocol::Protocol;
 use super::segment::SegmentRecord;
 
 /// The format that most entries are written in.
@@ -182,6 +183,10 @@ pub struct ArchiveEntry {
     pub sealed_bytes: u64,
     /// Version of the send stream: 1 or 2.
     pub protocol: u32,
+    /// Whether the stream carries data as it is compressed on disk; `None` in version 1, which can't, and
+    /// in entries that are older than the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed_data: Option<bool>,
     /// Kernel release of the machine that sent; `None` when the stream came on stdin.
     pub kernel: Option<String>,
     /// Version of btrfs-progs that sent; `None` when the stream came on stdin.
@@ -201,6 +206,13 @@ pub struct ArchiveEntry {
     pub segments: Vec<SegmentRecord>,
     /// A [`PrivateFacts`] sealed to the archive key, in base64.
     pub private: String,
+}
+
+impl ArchiveEntry {
+    /// The form of its stream.
+    pub fn form(&self) -> Protocol {
+        Protocol::of(self.protocol, self.compressed_data)
+    }
 }
 
 /// Kind `retire`. From here on the archives are invisible, and their objects may be deleted once

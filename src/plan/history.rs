@@ -4,13 +4,16 @@ use chrono::NaiveDate;
 
 use crate::model::{ArchiveId, Sha256};
 
-/// Whether every segment of an archive is known to be as the ledger says.
+/// What is known to be wrong with an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing is known to be wrong.
     Sound,
     /// A segment is missing or damaged.
     Damaged,
+    /// It is as it was stored, but its stream carries compressed data, of which the kernel's sender loses
+    /// bytes.
+    Inexact,
 }
 
 /// Whether a listing after the commit showed every segment with its size and checksum.
@@ -33,7 +36,7 @@ pub struct ArchiveFacts {
     pub chain: ArchiveId,
     /// The fingerprint of the recipients that its key was sealed to.
     pub recipients: Sha256,
-    /// Whether a segment of it is missing or damaged.
+    /// What is known to be wrong with it.
     pub condition: Condition,
     /// Whether it has been seen whole in the store.
     pub verification: Verification,
@@ -140,10 +143,18 @@ impl<'a> Chain<'a> {
 
     /// The first archive of it that is damaged.
     pub fn damaged(&self) -> Option<ArchiveId> {
-        self.archives
-            .iter()
-            .find(|archive| archive.condition == Condition::Damaged)
-            .map(|archive| archive.id)
+        self.first(Condition::Damaged)
+    }
+
+    /// The first archive of it that may not be what was sent.
+    pub fn inexact(&self) -> Option<ArchiveId> {
+        self.first(Condition::Inexact)
+    }
+
+    fn first(&self, condition: Condition) -> Option<ArchiveId> {
+        let mut archives = self.archives.iter();
+        let found = archives.find(|archive| archive.condition == condition);
+        found.map(|archive| archive.id)
     }
 
     /// Its full is there, and so is every incremental's send parent.

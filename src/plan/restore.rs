@@ -16,6 +16,8 @@ pub struct RestorePlan {
     pub archives: Vec<ArchiveId>,
     /// Those of them that are known to be damaged: worth knowing before a thaw is paid for.
     pub damaged: Vec<ArchiveId>,
+    /// Those of them that may not be what was sent.
+    pub inexact: Vec<ArchiveId>,
 }
 
 /// Why a date can't be brought back.
@@ -79,14 +81,18 @@ pub fn plan_restore(
             .ok_or_else(|| no_archive(source, history, date))?,
     };
     let way = way_to(wanted, source, history)?;
-    let damaged = way
-        .iter()
-        .filter(|archive| archive.condition == Condition::Damaged);
+    let in_condition = |condition| {
+        way.iter()
+            .filter(move |archive| archive.condition == condition)
+            .map(|archive| archive.id)
+            .collect()
+    };
     Ok(RestorePlan {
         source: source.clone(),
         date: wanted.id.date,
         archives: way.iter().map(|archive| archive.id).collect(),
-        damaged: damaged.map(|archive| archive.id).collect(),
+        damaged: in_condition(Condition::Damaged),
+        inexact: in_condition(Condition::Inexact),
     })
 }
 
@@ -228,12 +234,12 @@ mod tests {
     #[test]
     fn damage_on_the_way_is_told_and_damage_beside_it_is_not() {
         let mut history = two_chains();
+        history.archives[0].condition = Condition::Inexact;
         history.archives[1].condition = Condition::Damaged;
-        let damaged = history.archives[1].id;
-        assert_eq!(
-            plan(&history, Some("2026-05-21")).unwrap().damaged,
-            [damaged]
-        );
+        let [inexact, damaged] = [history.archives[0].id, history.archives[1].id];
+        let planned = plan(&history, Some("2026-05-21")).unwrap();
+        assert_eq!(planned.damaged, [damaged]);
+        assert_eq!(planned.inexact, [inexact]);
         assert!(
             plan(&history, Some("2026-05-07"))
                 .unwrap()

@@ -50,6 +50,11 @@ fn why_full(facts: &Facts, schedule: &Schedule, chain: &Chain<'_>) -> Option<Str
     if let Some(damaged) = chain.damaged() {
         return Some(format!("{name} is damaged in {damaged}"));
     }
+    if let Some(inexact) = chain.inexact() {
+        return Some(format!(
+            "{inexact} carries compressed data, of which the kernel's sender loses bytes"
+        ));
+    }
     if schedule.max_incrementals == 0 {
         return Some("max_incrementals is 0, so every archive is full".to_owned());
     }
@@ -215,6 +220,8 @@ mod tests {
         rekeyed.recipients = Sha256([8; 32]);
         let mut damaged = sound.clone();
         damaged.history.archives[2].condition = Condition::Damaged;
+        let mut inexact = sound.clone();
+        inexact.history.archives[2].condition = Condition::Inexact;
         let mut headless = sound.clone();
         headless.history.archives.remove(1);
         let mut gap = sound.clone();
@@ -237,6 +244,11 @@ mod tests {
             (
                 damaged,
                 "the chain of 2026-08-07 is damaged in 2026-08-14-incr-5f0c9a12d4e6b801",
+            ),
+            (
+                inexact,
+                "2026-08-14-incr-5f0c9a12d4e6b801 carries compressed data, \
+                 of which the kernel's sender loses bytes",
             ),
             (
                 headless,

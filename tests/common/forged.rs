@@ -152,6 +152,7 @@ impl Forger {
             raw_bytes: stream.len() as u64,
             sealed_bytes: segments.iter().map(|segment| segment.sealed_bytes).sum(),
             protocol: head.protocol,
+            compressed_data: (head.protocol > 1).then_some(false),
             kernel: None,
             btrfs_progs: None,
             segment_size: SEGMENT_BYTES,

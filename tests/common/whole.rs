@@ -51,6 +51,7 @@ fn stream(store: &Path, archive: &ArchiveEntry, kit: &Identities) -> Vec<u8> {
             None => ExpectParent::None,
             Some(uuid) => ExpectParent::Uuid(uuid),
         },
+        ..Expect::default()
     });
     guard.push(&stream).unwrap();
     guard.finish().unwrap();

@@ -99,7 +99,8 @@ keep_snapshots_days = 1
 keep_snapshots = 2
 store = "disk"
 archive_as = "old-home"
-compressed_data = true
+compressed_data = "inexact"
+protocol = 2
 segment_size = "1GiB"
 [source.schedule]
 days = [31, 1]

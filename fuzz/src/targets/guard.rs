@@ -8,8 +8,8 @@ use std::convert::Infallible;
 
 use coldchain::btrfs::guard::COMMAND_HEADER;
 use coldchain::btrfs::{
-    EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, RECEIVED_NAME,
-    ReceiveEdit, StreamHead, StreamSummary,
+    CompressedData, EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError,
+    RECEIVED_NAME, ReceiveEdit, StreamHead, StreamSummary,
 };
 use coldchain::model::Uuid;
 
@@ -75,6 +75,7 @@ fn new_guard(mode: u8) -> Guard {
             uuid: Some(Uuid(OWN)),
             ctransid: Some(CTRANSID),
             send_parent: ExpectParent::State(Uuid(PARENT), 4000),
+            compressed_data: CompressedData::Refused,
         }
     };
     let mut guard = Guard::new(expect);

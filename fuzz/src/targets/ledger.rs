@@ -482,6 +482,7 @@ fn archive(input: &mut Input<'_>) -> ArchiveEntry {
         raw_bytes: 30,
         sealed_bytes: 22,
         protocol: 1,
+        compressed_data: None,
         kernel: Some("6.18".to_owned()),
         btrfs_progs: None,
         segment_size: 20,

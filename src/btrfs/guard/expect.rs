@@ -30,6 +30,18 @@ pub struct Expect {
     pub ctransid: Option<u64>,
     /// Full, or incremental on what.
     pub send_parent: ExpectParent,
+    /// Whether data may be as it is compressed on disk.
+    pub compressed_data: CompressedData,
+}
+
+/// Whether a stream may carry data as it is compressed on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CompressedData {
+    /// It may: an archive that was made of it is all that there is.
+    #[default]
+    Allowed,
+    /// It may not: the kernel's sender loses bytes of such data.
+    Refused,
 }
 
 /// What is expected of a stream's send parent.

@@ -22,14 +22,16 @@ mod rules;
 mod run;
 mod special_files;
 mod wire;
+mod zeros;
 
 pub use edit::{EditedStream, RECEIVED_NAME, ReceiveEdit};
 pub use encode::{FileTime, root_utimes};
 pub(super) const LONGEST_PATH: usize = path::PATH_LIMIT;
-pub use expect::{Expect, ExpectParent, StreamHead};
+pub use expect::{CompressedData, Expect, ExpectParent, StreamHead};
 pub use refusal::{GuardError, PathFault, Refusal};
 pub use special_files::{Fifo, SpecialKind};
 pub use wire::{Attribute, COMMAND_HEADER, Command};
+pub use zeros::Zeros;
 
 use std::ops::BitOr;
 
@@ -73,6 +75,10 @@ pub struct StreamSummary {
     pub file_data_bytes: u64,
     /// What it may leave in the subvolume that was not there before.
     pub makes: Holds,
+    /// Whether there is data in it as it is compressed on disk.
+    pub compressed_data: bool,
+    /// The zeros that it carries as data.
+    pub zeros: Zeros,
 }
 
 /// Which files a subvolume may hold that are looked for before an incremental is received on it.
@@ -165,6 +171,8 @@ impl Guard {
                     commands: self.commands,
                     file_data_bytes: self.rules.file_data_bytes,
                     makes: self.rules.makes,
+                    compressed_data: self.rules.compressed_data,
+                    zeros: self.rules.zeros.total(),
                 });
             }
             (State::Header, _) if have == 0 => Refusal::Empty,
@@ -286,6 +294,11 @@ impl Guard {
         if command == Command::End {
             self.state = State::Ended;
             return Ok(());
+        }
+        if command == Command::EncodedWrite
+            && self.expect.compressed_data == CompressedData::Refused
+        {
+            return Err(Refusal::CompressedData);
         }
         self.rules.apply(command, &attributes, head)
     }

@@ -51,6 +51,10 @@ pub enum Refusal {
     CommandTooNew { command: Command, protocol: u32 },
     #[error("an update_extent command: the stream was made without file data")]
     NoFileData,
+    #[error(
+        "an encoded_write command: the kernel's sender loses bytes of data that it sends compressed, without an error"
+    )]
+    CompressedData,
     #[error("a {0} command before the subvolume is named")]
     BeforeSubvolume(Command),
     #[error("a second subvolume")]

@@ -13,6 +13,7 @@ use super::path::{self, Root};
 use super::refusal::Refusal;
 use super::special_files::{Fifo, SpecialFiles, SpecialKind};
 use super::wire::{Attribute, Command};
+use super::zeros::ZeroCounter;
 
 /// `S_IFMT`, `S_IFCHR` and `S_IFBLK` of `linux/stat.h`.
 const S_IFMT: u64 = 0o170_000;
@@ -47,6 +48,10 @@ pub(super) struct Rules {
     pub(super) makes: Holds,
     /// Bytes of file data seen (or announced) so far.
     pub(super) file_data_bytes: u64,
+    /// Whether some of it is as it is compressed on disk.
+    pub(super) compressed_data: bool,
+    /// The zeros among it.
+    pub(super) zeros: ZeroCounter,
 }
 
 impl Rules {
@@ -57,6 +62,8 @@ impl Rules {
             inherited_fifos: HashSet::new(),
             makes: Holds::default(),
             file_data_bytes: 0,
+            compressed_data: false,
+            zeros: ZeroCounter::default(),
         }
     }
 
@@ -138,11 +145,14 @@ impl Rules {
             }
             Command::Write => {
                 place.refuse_special(command)?;
-                self.file_data_bytes += attributes.bytes(Attribute::Data)?.len() as u64;
+                let data = attributes.bytes(Attribute::Data)?;
+                self.file_data_bytes += data.len() as u64;
+                self.zeros.see(path, data);
             }
             Command::EncodedWrite => {
                 place.refuse_special(command)?;
                 check_encoded_range(attributes)?;
+                self.compressed_data = true;
                 self.file_data_bytes += attributes.bytes(Attribute::Data)?.len() as u64;
             }
             Command::Clone => {

@@ -11,7 +11,7 @@ use super::*;
 use crate::model::archive::ArchiveState;
 use crate::model::entry::{ArchiveEntry, Timestamp};
 use crate::model::{
-    ArchiveId, ArchiveKind, Blake3, LedgerId, SegmentRecord, Sha256, StorageClass,
+    ArchiveId, ArchiveKind, Blake3, LedgerId, Protocol, SegmentRecord, Sha256, StorageClass,
     SubvolumeIdentity, Tier, Uuid,
 };
 
@@ -48,6 +48,7 @@ fn attempt(id: &str) -> NewAttempt<'static> {
         archive_key: "AGE-SECRET-KEY-1TEST",
         sealed_key: b"the bytes of key.age",
         snapshot: None,
+        protocol: Some(Protocol::V2),
         begun_at: now(),
         storage_class: Some(StorageClass::DeepArchive),
         retain_until: None,
@@ -77,6 +78,7 @@ fn archive_entry(id: &str) -> ArchiveEntry {
         raw_bytes: 100,
         sealed_bytes: 60,
         protocol: 1,
+        compressed_data: None,
         kernel: None,
         btrfs_progs: None,
         segment_size: 16 << 20,

@@ -30,6 +30,7 @@ fn an_attempt_is_read_back_as_it_was_begun_and_its_keys_are_not_printed() {
         archive_key: Some("AGE-SECRET-KEY-1TEST".to_owned()),
         sealed_key: Some(b"the bytes of key.age".to_vec()),
         snapshot: None,
+        protocol: Some(Protocol::V2),
         begun_at: now(),
         storage_class: Some(StorageClass::DeepArchive),
         retain_until: Some(now()),

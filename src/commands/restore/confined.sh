@@ -54,6 +54,16 @@ prepare() {
     prepared=yes
 }
 
+# Stops unless `btrfs` is of that version or newer: an older one does not take the stream, or loses data of it.
+require_progs() {
+    local found
+    found=$(btrfs version) || die "btrfs does not say its version"
+    [[ $found =~ ^btrfs-progs\ v([0-9]+(\.[0-9]+)*) ]] || die "btrfs does not say its version"
+    found=${BASH_REMATCH[1]}
+    [ "$(printf '%s\n' "$1" "$found" | sort -V | head -n 1)" = "$1" ] ||
+        die "btrfs-progs $found is too old: $1 or newer is needed for these archives"
+}
+
 # Receives the stream on stdin into `.staging`, in a mount namespace of its own. There TARGET is bound on
 # itself: no device opens (nodev), no link is followed (nosymfollow), nothing runs (nosuid, noexec).
 confined() {

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Planned;
+use crate::btrfs::{Version, needs};
 use crate::catalog::Catalog;
 use crate::commands::output::{answer, count};
 use crate::config::StoreConfig;
@@ -15,7 +16,7 @@ use crate::engine::{SealedArchive, sealed_archives, stands_at_own_word};
 use crate::error::Error;
 use crate::model::shell::quoted;
 use crate::model::size::Bytes;
-use crate::model::{Sha256, keys};
+use crate::model::{Protocol, Sha256, keys};
 
 /// How a stream is received without reaching anything but the target. It stands in
 /// `docs/restore-without-coldchain.md` too.
@@ -103,6 +104,9 @@ impl Planned<'_> {
             ),
             fetch(store),
         );
+        if let Some(oldest) = oldest_progs(archives) {
+            writeln!(text, "require_progs {oldest}").expect("writing to a string does not fail");
+        }
         text.push_str(&self.thaw(store, archives));
         text.push_str("prepare\n");
         for archive in archives {
@@ -191,6 +195,13 @@ impl Planned<'_> {
             (segment.sha256, key)
         })
     }
+}
+
+/// The oldest btrfs-progs that receive all of the archives, where not every one does.
+fn oldest_progs(archives: &[SealedArchive]) -> Option<Version> {
+    let forms = archives.iter().map(|archive| archive.entry.form());
+    let newer = forms.filter(|form| *form != Protocol::V1);
+    newer.map(|form| needs(form).0).max()
 }
 
 /// A variable with what was typed, or one that has to be given.

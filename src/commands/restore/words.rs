@@ -23,6 +23,8 @@ pub(in crate::commands) struct Room {
     pub(super) free: Option<u64>,
     /// Whether what is only on the way is deleted again.
     pub(super) deletes: bool,
+    /// Whether some of it is as it was compressed on disk, and may take more room than that.
+    pub(super) is_compressed: bool,
 }
 
 impl Room {
@@ -33,7 +35,15 @@ impl Room {
     }
 
     fn in_words(&self, archives: usize) -> String {
-        let mut text = format!("  disk space  up to {}", Bytes(self.needed));
+        let mut text = if self.is_compressed {
+            // How long it is when it is decompressed, the stream does not say before it is read.
+            format!(
+                "  disk space  {} as it is compressed, more if the kernel there can't write it so",
+                Bytes(self.needed)
+            )
+        } else {
+            format!("  disk space  up to {}", Bytes(self.needed))
+        };
         if self.deletes {
             text.push_str(" at its peak, less at the end");
         }
@@ -105,12 +115,14 @@ pub(in crate::commands) fn in_words(
         Bytes(details.raw_bytes),
     );
     for archive in &plan.archives {
-        let damaged = if plan.damaged.contains(archive) {
+        let known = if plan.damaged.contains(archive) {
             "  known to be damaged"
+        } else if plan.inexact.contains(archive) {
+            "  carries compressed data: bytes of it may be wrong"
         } else {
             ""
         };
-        writeln!(text, "  {archive}{damaged}").expect("writing to a string does not fail");
+        writeln!(text, "  {archive}{known}").expect("writing to a string does not fail");
     }
     text.push_str(&cost_in_words(estimate));
     if let Some(room) = room {

@@ -130,7 +130,18 @@ fn a_fault_in_a_source_names_line_key_and_what_it_takes() {
 archive_as = 'Home'
     6: `source.archive_as` must be 1 to 64 of a-z, 0-9, `.`, `_`, `-`, the first a letter or digit, found the string "Home"
 compressed_data = 0
-    6: `source.compressed_data` must be true or false, found 0
+    6: `source.compressed_data` must be false or "inexact", found 0
+compressed_data = 'yes'
+    6: `source.compressed_data` must be false or "inexact", found the string "yes"
+compressed_data = true
+    6: `source.compressed_data` must not be true: the kernel's sender loses bytes of compressed data, without an error, so that a restore can differ from what was archived
+protocol = 1
+compressed_data = 'inexact'
+    6: `source.protocol` is 1, and only version 2 carries compressed data
+protocol = 3
+    6: `source.protocol` must be a version from 1 to 2, found 3
+protocol = "2"
+    6: `source.protocol` must be a version from 1 to 2, found the string "2"
 keep_snapshots_days = 0
     6: `source.keep_snapshots_days` must be an integer from 1 to 1000000, found 0
 keep_snapshots = 0

@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 
 use super::super::*;
 use super::{parse, with};
+use crate::model::Protocol;
 use crate::plan::KeepSnapshots;
 use crate::store::DEFAULT_LISTING_BYTES;
 
@@ -24,7 +25,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
             newest: None,
         },
         store: "main".to_owned(),
-        data: StreamData::Plain,
+        protocol: Protocol::V1,
         segment_bytes: 128 << 20,
         schedule: ScheduleConfig {
             days: vec![1, 7, 14, 21],
@@ -84,7 +85,7 @@ keep_snapshots_days = 1
 keep_snapshots = 2
 store = \"disk\"
 archive_as = \"old-home\"
-compressed_data = true
+compressed_data = \"inexact\"
 segment_size = \"1GiB\"
 [source.schedule]
 days = [31, 1, 31]
@@ -132,7 +133,7 @@ catch_up = false
         newest: Some(2),
     };
     assert_eq!(home.keep_snapshots, both);
-    assert_eq!(home.data, StreamData::Compressed);
+    assert_eq!(home.protocol, Protocol::CompressedData);
     assert_eq!(home.segment_bytes, 1 << 30);
     let general = ScheduleConfig {
         days: vec![15],

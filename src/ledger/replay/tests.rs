@@ -50,6 +50,7 @@ fn full(date: &str, nonce: u64) -> ArchiveEntry {
         raw_bytes: 30,
         sealed_bytes: 22,
         protocol: 1,
+        compressed_data: None,
         kernel: Some("6.18".to_owned()),
         btrfs_progs: Some("6.2".to_owned()),
         segment_size: 20,
