@@ -582,3 +582,95 @@ fn garbage_under_the_commits_number_ends_the_run_and_the_next_goes_on() {
     assert_eq!(segments(&sandbox, FIRST), before);
     sandbox.restores_equal(&[FIRST]);
 }
+
+/// A line of the source's in place of the one that was set before.
+fn set_form(sandbox: &Sandbox, line: &str) {
+    const KEPT: &str = "keep_snapshots_days = 10000";
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    let (before, after) = config.split_once(KEPT).unwrap();
+    let after = after.split_once("\n\n").unwrap().1;
+    let text = format!("{before}{KEPT}\n{line}\n\n{after}");
+    fs::write(sandbox.config(), text).unwrap();
+}
+
+/// What `show` says of the stream of a date's archive.
+fn form_of(sandbox: &Sandbox, date: &str) -> (serde_json::Value, serde_json::Value) {
+    let shown = sandbox.run(["show", date, "--json"]).ok().json();
+    (shown["protocol"].clone(), shown["compressed_data"].clone())
+}
+
+#[test]
+fn an_attempt_keeps_the_version_of_the_stream_that_it_was_begun_in() {
+    if !real_btrfs_available() {
+        return;
+    }
+    for (begun, now) in [(1, 2), (2, 1)] {
+        let sandbox = source_of(3, &large_setup());
+        set_form(&sandbox, &format!("protocol = {begun}"));
+        dies_before(&sandbox, FIRST, "full", 2);
+        let before = segments(&sandbox, FIRST);
+        set_form(&sandbox, &format!("protocol = {now}"));
+        let (_, writes) = recorded(&sandbox, FIRST);
+        for names in before.values() {
+            assert!(!writes.contains(&names[0]), "{} is stored again", names[0]);
+        }
+        assert_eq!(form_of(&sandbox, FIRST).0, begun);
+        fs::write(sandbox.source().join("new"), "new").unwrap();
+        sandbox.backup(SECOND);
+        assert_eq!(form_of(&sandbox, SECOND).0, now);
+        sandbox.restores_equal(&[FIRST, SECOND]);
+    }
+}
+
+#[test]
+fn an_attempt_with_compressed_data_is_given_up_once_the_config_does_not_ask_for_it() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let compressing = Setup {
+        mount: "compress-force=zstd",
+        ..large_setup()
+    };
+    let sandbox = source_of(3, &compressing);
+    let text = Rng::new(36).text(8 << 20);
+    fs::write(sandbox.source().join("text"), text).unwrap();
+    set_form(&sandbox, "compressed_data = \"inexact\"");
+    dies_before(&sandbox, FIRST, "full", 1);
+    set_form(&sandbox, "");
+    let ran = sandbox.backup(FIRST);
+    assert_eq!(
+        ran.stderr,
+        "warning: home: the unfinished archive of 2025-01-01 is given up: it was begun with compressed data, of \
+         which the kernel's sender loses bytes\n"
+    );
+    assert_eq!(
+        form_of(&sandbox, FIRST),
+        (1.into(), serde_json::Value::Null)
+    );
+    sandbox.restores_equal(&[FIRST]);
+
+    // An older version noted no form: what it has stored counts only where it comes again byte for byte.
+    fs::write(sandbox.source().join("new"), Rng::new(37).bytes(20 << 20)).unwrap();
+    let text = Rng::new(38).text(8 << 20);
+    fs::write(sandbox.source().join("text"), text).unwrap();
+    set_form(&sandbox, "compressed_data = \"inexact\"");
+    // What builds on an exact archive is exact as far as that goes: it is no full that begins here.
+    dies_before(&sandbox, SECOND, "incr", 1);
+    let catalog = sandbox.loaded_config().state_dir.join("catalog.db");
+    let catalog = rusqlite::Connection::open(catalog).unwrap();
+    let forgotten = catalog
+        .execute(
+            "UPDATE archive SET protocol = NULL, compressed_data = NULL WHERE state = 'unfinished'",
+            [],
+        )
+        .unwrap();
+    assert_eq!(forgotten, 1);
+    drop(catalog);
+    set_form(&sandbox, "");
+    sandbox.backup(SECOND);
+    assert_eq!(
+        form_of(&sandbox, SECOND),
+        (1.into(), serde_json::Value::Null)
+    );
+    sandbox.restores_equal(&[FIRST, SECOND]);
+}
