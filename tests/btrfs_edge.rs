@@ -276,6 +276,7 @@ fn an_estimate_is_within_two_percent_of_the_stream() {
         request(&first, None, Protocol::V1),
         request(&second, None, Protocol::V1),
         request(&second, Some(&first), Protocol::V1),
+        request(&second, Some(&first), Protocol::V2),
     ] {
         let real = send(&request).len() as u64;
         let estimated = estimate(&tools(), &request).unwrap();

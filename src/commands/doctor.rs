@@ -108,16 +108,16 @@ fn warnings_of_inexact(config: &Config) -> Vec<String> {
     let of_source = |source: &Source| {
         let row = catalog.source(&source.name).ok()??;
         let links = catalog.lineage(&row.ledger).ok()?;
-        let inexact: Vec<String> = links
-            .iter()
-            .filter(|link| link.is_inexact)
-            .map(|link| link.id.to_string())
-            .collect();
-        let next = if source.protocol.is_inexact() {
-            ""
+        let inexact = || links.iter().filter(|link| link.is_inexact);
+        let newest = links.iter().map(|link| link.chain).max();
+        let breaks_chain =
+            !source.protocol.is_inexact() && inexact().any(|link| Some(link.chain) == newest);
+        let next = if breaks_chain {
+            "; the next archive is a full"
         } else {
-            "; what builds on them next is a full instead"
+            ""
         };
+        let inexact: Vec<String> = inexact().map(|link| link.id.to_string()).collect();
         (!inexact.is_empty()).then(|| {
             format!(
                 "{}: {} with compressed data, of which the kernel's sender loses bytes: a restore may differ from \

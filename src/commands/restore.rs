@@ -8,7 +8,7 @@ use serde_json::json;
 use super::backup::observer;
 use super::identity::{ask_for_identities, identities_in, open_identity_file};
 use super::load_to_read;
-use super::output::{answer, answer_json, answer_lines};
+use super::output::{answer, answer_json, answer_lines, count};
 use super::prompt::{Agreed, confirm};
 use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
@@ -93,6 +93,17 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
             source: source.name.clone(),
             message: format!(
                 "the archive of {} is retired: a pruner may delete its objects at any time",
+                plan.date
+            ),
+        });
+    }
+    if !plan.inexact.is_empty() {
+        observer.event(Event::Warning {
+            source: source.name.clone(),
+            message: format!(
+                "{} on the way to {} with compressed data, of which the kernel's sender loses bytes: what comes back \
+                 may differ from what was archived",
+                count(plan.inexact.len() as u64, "archive"),
                 plan.date
             ),
         });

@@ -98,6 +98,36 @@ fn the_commands_of_version_two_pass_in_version_two_only() {
 }
 
 #[test]
+fn compressed_data_is_told_and_refused_where_it_must_not_be() {
+    let refused = Expect {
+        compressed_data: CompressedData::Refused,
+        ..Expect::default()
+    };
+    let plain = StreamBuilder::full(2)
+        .mkfile(b"a")
+        .write(b"a", 0, &[0; 300]);
+    let compressed = StreamBuilder::full(2)
+        .mkfile(b"a")
+        .encoded_write(b"a", [4, 0, 4], b"data");
+    let [plain, compressed] = [plain, compressed].map(StreamBuilder::finish);
+    let summary = verdict(refused.clone(), &plain).unwrap();
+    assert!(!summary.compressed_data);
+    assert_eq!(
+        (summary.zeros.bytes, &summary.zeros.path[..]),
+        (300, &b"a"[..])
+    );
+    let error = verdict(refused, &compressed).unwrap_err();
+    assert_eq!(
+        (error.command, &error.refusal),
+        (3, &Refusal::CompressedData)
+    );
+    assert!(!error.refusal.is_garbled(), "it would be sent once more");
+    let summary = verdict(Expect::default(), &compressed).unwrap();
+    assert!(summary.compressed_data);
+    assert_eq!(summary.zeros, Zeros::default());
+}
+
+#[test]
 fn a_stream_cut_at_any_byte_is_refused() {
     for protocol in [1, 2] {
         let stream = small(protocol).finish();
