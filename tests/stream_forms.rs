@@ -354,9 +354,7 @@ fn a_stream_with_compressed_data_on_stdin_is_refused_unless_that_was_asked_for()
 /// Whether this kernel sends a punched hole as one: from 6.17 on.
 fn sends_holes() -> bool {
     let release = kernel_release();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map(|number| number.parse::<u32>());
+    let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
     let mut next = || numbers.next().unwrap().unwrap();
     (next(), next()) >= (6, 17)
 }
@@ -366,7 +364,7 @@ fn make_sparse(file: &Path, bytes: u64) {
     let disk = File::create(file).unwrap();
     disk.set_len(bytes).unwrap();
     for at in [0, bytes / 8, bytes / 4] {
-        disk.write_all_at(&[7; 64 << 10], at).unwrap();
+        disk.write_all_at(&vec![7; 64 << 10], at).unwrap();
     }
 }
 

@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::error::BtrfsError;
 use super::identity::{identity, open_subvolume};
 use super::sys::{self, SendFlags};
@@ -31,7 +33,7 @@ pub fn send_from_kernel(
     sys::send(&root, parent, flags, stdout).map_err(|source| BtrfsError::Io {
         action: "have the kernel send",
         path: snapshot.to_owned(),
-        source: explained(source),
+        source: explained(source, protocol),
     })
 }
 
@@ -47,12 +49,40 @@ fn read_only_id(path: &Path) -> Result<u64, BtrfsError> {
     }
 }
 
-/// The one refusal of the kernel's that says nothing by its name.
-fn explained(source: io::Error) -> io::Error {
+/// The refusals of the kernel's that say nothing by their names.
+fn explained(source: io::Error, protocol: Protocol) -> io::Error {
     if source.kind() == io::ErrorKind::WouldBlock {
         return io::Error::other(
             "it is being deduplicated, or another operation holds it; try again",
         );
     }
+    // An older kernel refuses the flag, or the version that is asked for by it.
+    let refused = [Errno::INVAL, Errno::OPNOTSUPP, Errno::PROTO];
+    let refused = Errno::from_io_error(&source).is_some_and(|errno| refused.contains(&errno));
+    if refused && protocol.version() > 1 {
+        return io::Error::other(format!(
+            "{source}: Linux 6.0 or newer is needed for send streams of version 2"
+        ));
+    }
     source
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_does_not_know_version_two_is_said_to_be_too_old() {
+        let said = |errno: Errno, protocol| explained(errno.into(), protocol).to_string();
+        for errno in [Errno::INVAL, Errno::OPNOTSUPP, Errno::PROTO] {
+            let old = "Linux 6.0 or newer is needed for send streams of version 2";
+            assert!(said(errno, Protocol::V2).ends_with(old));
+            assert_eq!(
+                said(errno, Protocol::V1),
+                io::Error::from(errno).to_string()
+            );
+        }
+        let full = io::Error::from(Errno::NOSPC).to_string();
+        assert_eq!(said(Errno::NOSPC, Protocol::V2), full);
+    }
 }

@@ -88,24 +88,10 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         planned => planned,
     };
     let (plan, details) = planned?;
-    if args.retired {
+    for message in warnings(args, &plan) {
         observer.event(Event::Warning {
             source: source.name.clone(),
-            message: format!(
-                "the archive of {} is retired: a pruner may delete its objects at any time",
-                plan.date
-            ),
-        });
-    }
-    if !plan.inexact.is_empty() {
-        observer.event(Event::Warning {
-            source: source.name.clone(),
-            message: format!(
-                "{} on the way to {} with compressed data, of which the kernel's sender loses bytes: what comes back \
-                 may differ from what was archived",
-                count(plan.inexact.len() as u64, "archive"),
-                plan.date
-            ),
+            message,
         });
     }
     if let Some(handed) = &handed {
@@ -171,6 +157,26 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         Some(to) => planned.restore(to, &mut catalog),
         None => planned.tell(),
     }
+}
+
+/// What a user should know of the archives on the way before they are restored.
+fn warnings(args: &Restore, plan: &RestorePlan) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if args.retired {
+        warnings.push(format!(
+            "the archive of {} is retired: a pruner may delete its objects at any time",
+            plan.date
+        ));
+    }
+    if !plan.inexact.is_empty() {
+        warnings.push(format!(
+            "{} on the way to {} with compressed data, of which the kernel's sender loses bytes: what comes back may \
+             differ from what was archived",
+            count(plan.inexact.len() as u64, "archive"),
+            plan.date
+        ));
+    }
+    warnings
 }
 
 /// An identity file that can be read only once, as `<(pass show kit)` is one: it is read here, for all that is
