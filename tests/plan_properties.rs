@@ -176,8 +176,8 @@ fn live(
         facts.date = facts.date + Days::new(night.after);
         facts.request = night.request;
         facts.send_parent = night.snapshot.clone();
-        facts.older_send_parent = older(&facts, night);
         befall(&mut facts, &night.befalls);
+        facts.older_send_parent = older(&facts, night);
         let plan = plan_backup(&facts, schedule).expect("each date is planned once");
         let history = after(&facts, &plan, schedule, night.verification);
         check(&facts, &plan, &history, night);
