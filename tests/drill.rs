@@ -11,7 +11,7 @@ use std::path::Path;
 use common::loopfs::{LoopFs, btrfs, real_btrfs_available};
 use common::machine::Machine;
 use common::rng::Rng;
-use common::sandbox::{Ran, Sandbox};
+use common::sandbox::{Ran, Sandbox, Setup};
 use common::stream_builder::StreamBuilder;
 use common::stub::{Pipe, Stub};
 use common::tmpfs::Tmpfs;
@@ -85,6 +85,69 @@ fn a_drill_restores_the_newest_chain_compares_it_and_leaves_nothing() {
     assert_eq!(not_compared.count(), 1, "{ran:?}");
 }
 
+/// A month of ordinary changes, and what only just fits into a filesystem of that kind.
+#[test]
+fn a_drill_finds_no_damage_in_what_is_merely_unusual() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = Sandbox::with(&Setup {
+        mkfs: &["--nodesize", "65536", "--csum", "xxhash"],
+        ..Setup::default()
+    });
+    let source = sandbox.source();
+    let xattr = vec![7; 20_000];
+    fs::write(source.join("long attribute"), b"").unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(source.join("long attribute"), "user.long", &xattr, flags).unwrap();
+    // The program is the only one that is to read this to its end.
+    let sparse = fs::File::create(source.join("sparse")).unwrap();
+    sparse.set_len(1 << 50).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"data", 1 << 40).unwrap();
+    let mut deep = std::path::PathBuf::new();
+    while deep.as_os_str().len() + 255 < 4090 {
+        deep.push("d".repeat(254));
+    }
+    deep.push("f".repeat(4089 - deep.as_os_str().len()));
+    make_file_at(&source, &deep);
+    let dates = ["2025-01-01", "2025-01-07", "2025-01-14", "2025-01-21"];
+    for date in dates {
+        // Each changes the times of the root.
+        fs::write(source.join(format!("made before {date}")), date).unwrap();
+        sandbox.backup(date);
+    }
+    let ran = drill(&sandbox).ok();
+    assert!(
+        ran.stdout
+            .contains("4 archives restored onto a filesystem of their own and compared\n"),
+        "{ran:?}"
+    );
+    assert!(!ran.stdout.contains("not compared"), "{ran:?}");
+    // Elsewhere nothing tells what the source's filesystem was like.
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    let elsewhere = config.lines().filter(|line| {
+        let line = line.trim();
+        !line.starts_with("subvolume")
+            && !line.starts_with("snapshots")
+            && !line.starts_with("keep_")
+    });
+    fs::write(sandbox.config(), elsewhere.collect::<Vec<_>>().join("\n")).unwrap();
+    drill(&sandbox).ok();
+}
+
+/// Makes a file by a path that is too long together with what is above it.
+fn make_file_at(root: &Path, below: &Path) {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at = openat(CWD, root, flags, Mode::empty()).unwrap();
+    for name in below.parent().unwrap() {
+        mkdirat(&at, name, Mode::RWXU).unwrap();
+        at = openat(&at, name, flags, Mode::empty()).unwrap();
+    }
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+    openat(&at, below.file_name().unwrap(), flags, Mode::RUSR).unwrap();
+}
+
 #[test]
 fn a_drill_names_what_is_damaged_and_leaves_nothing() {
     if !real_btrfs_available() {
@@ -121,7 +184,16 @@ fn a_drill_names_what_is_damaged_and_leaves_nothing() {
                 .contains("; 1 not: the restore ended before it\n"),
         "{ran:?}"
     );
-    assert_eq!(sandbox.listed()["chains"][0]["state"], "damaged");
+    let chain = sandbox.listed()["chains"][0].clone();
+    assert_eq!(chain["state"], "damaged");
+    assert_eq!(chain["archives"][0]["damaged"], false);
+    assert_eq!(chain["archives"][1]["damaged"], true);
+    let listed = sandbox.run(["list"]).ok();
+    assert_eq!(
+        listed.stdout.matches("  committed, damaged\n").count(),
+        1,
+        "{listed:?}"
+    );
 }
 
 const CHANGE_A_FILE: &str = r#"

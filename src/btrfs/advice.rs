@@ -24,7 +24,30 @@ const RAISE_QUOTA: &str =
 const MOUNT_WRITABLE: &str = "mount that filesystem writable, and run again";
 const FREE_SPACE: &str = "free some space on that filesystem, and run again";
 
+/// What a program says that failed for lack of something on this machine, whatever it was given.
+const OF_THIS_MACHINE: [&str; 11] = [
+    NO_SPACE,
+    READ_ONLY,
+    UNSUPPORTED,
+    OVER_QUOTA,
+    "Cannot allocate memory",
+    "Operation not permitted",
+    "Permission denied",
+    "Too many open files",
+    "Input/output error",
+    "File too large",
+    "File name too long",
+];
+
 impl BtrfsError {
+    /// Whether a program failed for lack of something on this machine, and not by what it was given.
+    pub fn is_of_this_machine(&self) -> bool {
+        let Self::Failed { stderr, .. } = self else {
+            return false;
+        };
+        OF_THIS_MACHINE.iter().any(|lack| stderr.contains(lack))
+    }
+
     /// Whether a program or a privilege is missing, or too old.
     pub fn is_missing_or_old(&self) -> bool {
         if let Self::Failed { stderr, .. } = self {
@@ -193,5 +216,35 @@ impl GuardError {
                 "nothing was committed, and the next run starts anew; a sender that was stopped, frozen or suspended prints such a stream"
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitStatus;
+
+    use super::*;
+
+    #[test]
+    fn what_a_machine_lacks_is_told_from_what_a_stream_has_wrong() {
+        let failed = |stderr: &str| BtrfsError::Failed {
+            program: "btrfs",
+            action: "receive".to_owned(),
+            status: ExitStatus::from_raw(1 << 8),
+            stderr: stderr.to_owned(),
+        };
+        for (stderr, expected) in [
+            (
+                "lsetxattr f user.long failed: No space left on device",
+                true,
+            ),
+            ("chown f failed: Operation not permitted", true),
+            ("unlink f failed: No such file or directory", false),
+            ("rename a to b failed: Directory not empty", false),
+        ] {
+            assert_eq!(failed(stderr).is_of_this_machine(), expected, "{stderr}");
+        }
+        let path = Path::new("/x").to_owned();
+        assert!(!BtrfsError::Missing { path }.is_of_this_machine());
     }
 }

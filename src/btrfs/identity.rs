@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::error::BtrfsError;
-use super::sys::{self, SubvolInfo, trees};
+use super::sys::{self, FsInfo, SubvolInfo, trees};
 use crate::model::{SubvolumeIdentity, Uuid};
 
 /// `BTRFS_SUPER_MAGIC`.
@@ -94,13 +94,17 @@ pub fn require_btrfs(path: &Path) -> Result<(), BtrfsError> {
 
 /// The id of the filesystem that holds `path`: `st_dev` and `f_fsid` differ between subvolumes.
 pub fn filesystem_id(path: &Path) -> Result<Uuid, BtrfsError> {
+    Ok(Uuid(filesystem_info(path)?.fsid))
+}
+
+/// What the filesystem is that holds `path`.
+pub(super) fn filesystem_info(path: &Path) -> Result<FsInfo, BtrfsError> {
     let file = open_on_btrfs(path)?;
-    let info = sys::fs_info(&file).map_err(|source| BtrfsError::Io {
+    sys::fs_info(&file).map_err(|source| BtrfsError::Io {
         action: "read the identity of the filesystem of",
         path: path.to_owned(),
         source,
-    })?;
-    Ok(Uuid(info.fsid))
+    })
 }
 
 /// Opens the root of a subvolume, and nothing else.

@@ -37,7 +37,7 @@ pub use kernel_send::send_from_kernel;
 pub use lost_ends::lost_ends;
 pub use obstacle::Obstacle;
 pub use receive::Receiver;
-pub use scratch::Scratch;
+pub use scratch::{Geometry, Scratch};
 pub use send::{SendRequest, Sender, SentBy, estimate};
 pub use space::Space;
 pub use tools::{Tools, Version, kernel_release, needs, require_root};

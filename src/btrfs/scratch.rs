@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::error::BtrfsError;
+use super::identity::filesystem_info;
 use super::sys;
 
 /// The one name that it has in the directory that is named for it.
@@ -23,6 +24,46 @@ const IMAGE: &str = "image";
 
 /// Where `mkfs.btrfs`, `mount` and `umount` are, which `$PATH` does not say under cron.
 const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What limits what a filesystem can hold: an extended attribute has to fit into a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    node_bytes: u32,
+    /// Sector size and checksum; `None` for what `mkfs.btrfs` takes by default.
+    more: Option<(u32, u16)>,
+}
+
+impl Geometry {
+    /// That of the filesystem that holds `path`.
+    pub fn of(path: &Path) -> Result<Self, BtrfsError> {
+        let info = filesystem_info(path)?;
+        Ok(Self {
+            node_bytes: info.node_bytes,
+            more: Some((info.sector_bytes, info.checksum)),
+        })
+    }
+
+    /// One that can hold what any other can.
+    pub fn roomiest() -> Self {
+        Self {
+            node_bytes: 64 << 10,
+            more: None,
+        }
+    }
+
+    fn arguments(self) -> Vec<String> {
+        // As `mkfs.btrfs` calls `BTRFS_CSUM_TYPE_*`; one that is not known here is no reason not to try.
+        const CHECKSUMS: [&str; 4] = ["crc32c", "xxhash", "sha256", "blake2"];
+        let mut arguments = vec!["--nodesize".to_owned(), self.node_bytes.to_string()];
+        if let Some((sector_bytes, checksum)) = self.more {
+            arguments.extend(["--sectorsize".to_owned(), sector_bytes.to_string()]);
+            if let Some(name) = CHECKSUMS.get(usize::from(checksum)) {
+                arguments.extend(["--checksum".to_owned(), (*name).to_owned()]);
+            }
+        }
+        arguments
+    }
+}
 
 /// A mounted btrfs of its own. It is unmounted and its directory removed when this is dropped;
 /// [`Scratch::remove`] does the same and says if it failed.
@@ -35,7 +76,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes a filesystem that can hold so many bytes. They are not taken before they are written.
-    pub fn make(parent: &Path, bytes: u64) -> Result<Self, BtrfsError> {
+    pub fn make(parent: &Path, bytes: u64, geometry: Geometry) -> Result<Self, BtrfsError> {
         let parent = parent
             .canonicalize()
             .map_err(|source| failed("look at", parent, source))?;
@@ -57,7 +98,10 @@ impl Scratch {
             .create(&root)
             .map_err(|source| failed("create", &root, source))?;
         run(
-            Command::new("mkfs.btrfs").arg("-q").arg(&image),
+            Command::new("mkfs.btrfs")
+                .arg("-q")
+                .args(geometry.arguments())
+                .arg(&image),
             "make a filesystem in",
             &image,
         )?;

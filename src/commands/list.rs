@@ -212,6 +212,7 @@ impl ListedChain<'_> {
                     "send_parent": archive.link.send_parent.map(|parent| parent.date),
                     "state": archive_state(archive), "raw_bytes": archive.raw_bytes,
                     "sealed_bytes": archive.sealed_bytes, "segments": archive.segments,
+                    "damaged": archive.link.is_damaged,
                 })
             })
             .collect();
@@ -265,9 +266,14 @@ impl ListedChain<'_> {
                 ("unfinished", segments) => format!(", {segments} segments so far"),
                 _ => String::new(),
             };
+            let damaged = if archive.link.is_damaged {
+                ", damaged"
+            } else {
+                ""
+            };
             writeln!(
                 text,
-                "  {branch} {}  {:11}  raw {:>9}  sealed {:>9}  {:>5}  {}{so_far}{parent}",
+                "  {branch} {}  {:11}  raw {:>9}  sealed {:>9}  {:>5}  {}{damaged}{so_far}{parent}",
                 archive.link.id.date,
                 archive.link.id.kind,
                 Bytes(archive.raw_bytes),

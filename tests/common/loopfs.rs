@@ -23,23 +23,34 @@ impl LoopFs {
 
     /// The same with its image in memory where that is possible, for tests that sync all the time.
     pub fn in_memory(mib: u64, options: &str) -> Self {
-        Self::in_directory(in_memory(), mib, options)
+        Self::in_directory(in_memory(), mib, &[], options)
             .unwrap_or_else(|error| panic!("no loop-mounted btrfs: {error}"))
     }
 
     fn try_new(mib: u64, options: &str) -> Result<Self, String> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-        Self::in_directory(directory, mib, options)
+        Self::in_directory(directory, mib, &[], options)
     }
 
-    fn in_directory(directory: tempfile::TempDir, mib: u64, options: &str) -> Result<Self, String> {
+    /// The same, made with further arguments of `mkfs.btrfs`.
+    pub fn made_with(mib: u64, mkfs: &[&str], options: &str) -> Self {
+        Self::in_directory(tempfile::tempdir().unwrap(), mib, mkfs, options)
+            .unwrap_or_else(|error| panic!("no loop-mounted btrfs: {error}"))
+    }
+
+    fn in_directory(
+        directory: tempfile::TempDir,
+        mib: u64,
+        mkfs: &[&str],
+        options: &str,
+    ) -> Result<Self, String> {
         let image = directory.path().join("image");
         let root = directory.path().join("root");
         File::create(&image)
             .and_then(|file| file.set_len(mib << 20))
             .and_then(|()| std::fs::create_dir(&root))
             .map_err(|error| error.to_string())?;
-        run(Command::new("mkfs.btrfs").arg("-q").arg(&image))?;
+        run(Command::new("mkfs.btrfs").arg("-q").args(mkfs).arg(&image))?;
         Self::mounted(directory, options)
     }
 

@@ -43,6 +43,8 @@ pub const CHAIN_OF_TWELVE: [&str; 12] = [
 pub struct Setup<'a> {
     /// The size of its btrfs.
     pub mib: u64,
+    /// Further arguments to make its btrfs with.
+    pub mkfs: &'static [&'static str],
     /// Mount options of its btrfs.
     pub mount: &'static str,
     /// Further lines of `[[source]]`; `keep_snapshots_days` must be among them.
@@ -59,6 +61,7 @@ impl Default for Setup<'_> {
     fn default() -> Self {
         Self {
             mib: 256,
+            mkfs: &[],
             mount: "",
             source: "keep_snapshots_days = 10000",
             schedule: "",
@@ -111,7 +114,7 @@ impl Sandbox {
     /// Makes the filesystem and runs `coldchain init` twice, as an operator does.
     pub fn with(setup: &Setup<'_>) -> Self {
         let sandbox = Self {
-            fs: LoopFs::with_options(setup.mib, setup.mount),
+            fs: LoopFs::made_with(setup.mib, setup.mkfs, setup.mount),
             mib: setup.mib,
             directory: tempfile::tempdir().unwrap(),
             env: setup

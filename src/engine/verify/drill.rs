@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use super::Verifying;
 use super::tree::first_difference;
-use crate::btrfs::{self, BtrfsError, Scratch, Space};
+use crate::btrfs::{self, BtrfsError, Geometry, Scratch, Space};
 use crate::catalog::Catalog;
 use crate::engine::receive::Afterwards;
 use crate::engine::restore::{Restoring, Which, plan_details, restore};
@@ -65,7 +65,10 @@ fn rehearse(
     }
     // Twice: a new filesystem keeps its metadata twice.
     let bytes = details.raw_bytes.saturating_mul(2).saturating_add(SPARE);
-    let scratch = Scratch::make(drill.directory, bytes)?;
+    let live = source.config.live.as_ref();
+    let geometry = live.and_then(|live| Geometry::of(&live.snapshots).ok());
+    let geometry = geometry.unwrap_or_else(Geometry::roomiest);
+    let scratch = Scratch::make(drill.directory, bytes, geometry)?;
     let in_hand = InHand::new(verifying.observer);
     let restoring = Restoring {
         source,
@@ -147,9 +150,9 @@ fn damage(
         }),
         (Error::StoredStream { archive, .. }, _) => Ok(of(*archive)),
         (Error::ReceivedWrong { .. } | Error::WriteStream { .. }, Some(archive)) => Ok(of(archive)),
-        // One that was killed was not refused.
-        (Error::Btrfs(BtrfsError::Failed { status, .. }), Some(archive))
-            if status.code().is_some() =>
+        // One that was killed was not refused, and one that lacked something here was refused for that.
+        (Error::Btrfs(failed @ BtrfsError::Failed { status, .. }), Some(archive))
+            if status.code().is_some() && !failed.is_of_this_machine() =>
         {
             Ok(of(archive))
         }

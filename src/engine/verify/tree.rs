@@ -1,13 +1,15 @@
 //! What differs between two trees of files, of all that a send stream carries.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use crate::error::Error;
@@ -20,15 +22,21 @@ const STEP: usize = 1 << 20;
 const LEFT_OUT: u64 = 2;
 
 /// Something about a file, as text that reads well when it differs.
-type Fact = fn(&Metadata) -> String;
+type Fact = fn(&Stat) -> String;
 
 /// Extended attributes: names and values.
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// A tree that is held open: below its root every path has the length that a path may have.
+struct Tree<'a> {
+    root: OwnedFd,
+    /// What messages call it.
+    path: &'a Path,
+}
+
 /// Two trees, and what was seen of them.
 struct Trees<'a> {
-    one: &'a Path,
-    other: &'a Path,
+    sides: [Tree<'a>; 2],
     /// Where files with several names were first met, by their inodes here and there.
     linked: HashMap<u64, PathBuf>,
     linked_there: HashMap<u64, PathBuf>,
@@ -47,8 +55,7 @@ pub(super) fn first_difference(
     interrupt: &Interrupt,
 ) -> Result<Option<String>, Error> {
     let mut trees = Trees {
-        one,
-        other,
+        sides: [Tree::open(one)?, Tree::open(other)?],
         linked: HashMap::new(),
         linked_there: HashMap::new(),
         buffers: [vec![0; STEP], vec![0; STEP]],
@@ -73,17 +80,16 @@ impl Trees<'_> {
         below: &Path,
         to_visit: &mut Vec<PathBuf>,
     ) -> Result<Option<String>, Error> {
-        let paths = [self.one, self.other].map(|root| root.join(below));
-        let [here, there] = [stat(&paths[0])?, stat(&paths[1])?];
+        let [here, there] = [self.sides[0].stat(below)?, self.sides[1].stat(below)?];
         let facts: [(&str, Fact); 6] = [
-            ("type and mode", |file| format!("{:o}", file.mode())),
-            ("owner", |file| format!("{}:{}", file.uid(), file.gid())),
+            ("type and mode", |file| format!("{:o}", file.st_mode)),
+            ("owner", |file| format!("{}:{}", file.st_uid, file.st_gid)),
             ("time of modification", |file| {
-                format!("{}.{:09}", file.mtime(), file.mtime_nsec())
+                format!("{}.{:09}", file.st_mtime, file.st_mtime_nsec)
             }),
-            ("length", |file| of_files(file, file.len())),
-            ("number of names", |file| of_files(file, file.nlink())),
-            ("device number", |file| file.rdev().to_string()),
+            ("length", |file| of_files(file, &file.st_size)),
+            ("number of names", |file| of_files(file, &file.st_nlink)),
+            ("device number", |file| file.st_rdev.to_string()),
         ];
         for (what, fact) in facts {
             let [expected, found] = [fact(&here), fact(&there)];
@@ -96,12 +102,12 @@ impl Trees<'_> {
         if self.first_name(&here, &there, below) {
             return Ok(Some("is another file's further name".to_owned()));
         }
-        if xattrs(&paths[0])? != xattrs(&paths[1])? {
+        if self.sides[0].xattrs(below)? != self.sides[1].xattrs(below)? {
             return Ok(Some("has other extended attributes".to_owned()));
         }
-        let kind = here.file_type();
+        let kind = FileType::from_raw_mode(here.st_mode);
         if kind.is_dir() {
-            let [expected, found] = [names(&paths[0])?, names(&paths[1])?];
+            let [expected, found] = [self.sides[0].names(below)?, self.sides[1].names(below)?];
             if expected != found {
                 let odd = expected
                     .iter()
@@ -115,21 +121,18 @@ impl Trees<'_> {
             }
             to_visit.extend(expected.into_iter().rev().map(|name| below.join(name)));
         } else if kind.is_symlink() {
-            let read = |path: &Path| {
-                std::fs::read_link(path).map_err(|source| Error::file("read", path, source))
-            };
-            if read(&paths[0])? != read(&paths[1])? {
+            if self.sides[0].target(below)? != self.sides[1].target(below)? {
                 return Ok(Some("points elsewhere".to_owned()));
             }
-        } else if kind.is_file() && !self.same_content(&paths)? {
+        } else if kind.is_file() && !self.same_content(below)? {
             return Ok(Some("has another content".to_owned()));
         }
         Ok(None)
     }
 
     /// Whether a file with several names was met under different ones here and there.
-    fn first_name(&mut self, here: &Metadata, there: &Metadata, below: &Path) -> bool {
-        if here.is_dir() || here.nlink() < 2 {
+    fn first_name(&mut self, here: &Stat, there: &Stat, below: &Path) -> bool {
+        if is_dir(here) || here.st_nlink < 2 {
             return false;
         }
         let first = |linked: &mut HashMap<u64, PathBuf>, inode| {
@@ -138,19 +141,33 @@ impl Trees<'_> {
                 .or_insert_with(|| below.to_owned())
                 .clone()
         };
-        first(&mut self.linked, here.ino()) != first(&mut self.linked_there, there.ino())
+        first(&mut self.linked, here.st_ino) != first(&mut self.linked_there, there.st_ino)
     }
 
-    fn same_content(&mut self, paths: &[PathBuf; 2]) -> Result<bool, Error> {
-        let open =
-            |path: &PathBuf| File::open(path).map_err(|source| Error::file("open", path, source));
-        let mut files = [open(&paths[0])?, open(&paths[1])?];
+    /// Compares two files of one length. What is a hole in both is not read.
+    fn same_content(&mut self, below: &Path) -> Result<bool, Error> {
+        let files = [
+            File::from(self.sides[0].open_at(below, OFlags::NONBLOCK)?),
+            File::from(self.sides[1].open_at(below, OFlags::NONBLOCK)?),
+        ];
+        let mut at = 0;
         loop {
             self.interrupt.check()?;
+            let mut next = None;
+            for (file, tree) in files.iter().zip(&self.sides) {
+                let data =
+                    next_data(file, at).map_err(|errno| tree.failed("read", below, errno))?;
+                next = next.into_iter().chain(data).min();
+            }
+            let Some(data) = next else {
+                return Ok(true);
+            };
             let mut lengths = [0; 2];
-            for at in 0..2 {
-                lengths[at] = read_full(&mut files[at], &mut self.buffers[at])
-                    .map_err(|source| Error::file("read", &paths[at], source))?;
+            for side in 0..2 {
+                lengths[side] =
+                    read_full(&files[side], &mut self.buffers[side], data).map_err(|source| {
+                        Error::file("read", self.sides[side].path.join(below), source)
+                    })?;
             }
             if self.buffers[0][..lengths[0]] != self.buffers[1][..lengths[1]] {
                 return Ok(false);
@@ -158,29 +175,38 @@ impl Trees<'_> {
             if lengths[0] == 0 {
                 return Ok(true);
             }
+            at = data + lengths[0] as u64;
         }
     }
 }
 
+/// The first byte from `at` on that is in no hole; `None` if there is none.
+fn next_data(file: &File, at: u64) -> Result<Option<u64>, Errno> {
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(data) => Ok(Some(data)),
+        Err(Errno::NXIO) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// What means nothing of a directory: filesystems count those as they like.
-fn of_files(file: &Metadata, number: u64) -> String {
-    if file.is_dir() {
+fn of_files(file: &Stat, number: &impl ToString) -> String {
+    if is_dir(file) {
         String::new()
     } else {
         number.to_string()
     }
 }
 
-fn stat(path: &Path) -> Result<Metadata, Error> {
-    path.symlink_metadata()
-        .map_err(|source| Error::file("look at", path, source))
+fn is_dir(file: &Stat) -> bool {
+    FileType::from_raw_mode(file.st_mode).is_dir()
 }
 
-/// Reads until the buffer is full or the file ends.
-fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads from there on until the buffer is full or the file ends.
+fn read_full(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
-        match file.read(&mut buffer[filled..]) {
+        match file.read_at(&mut buffer[filled..], at + filled as u64) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -190,43 +216,92 @@ fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// The sorted names of a directory's files, without what stands for a nested subvolume.
-fn names(directory: &Path) -> Result<Vec<OsString>, Error> {
-    let failed = |source| Error::file("list", directory, source);
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let stands_for_a_subvolume = entry.file_type().map_err(failed)?.is_dir()
-            && entry.metadata().map_err(failed)?.ino() == LEFT_OUT;
-        if !stands_for_a_subvolume {
-            names.push(entry.file_name());
-        }
+impl<'a> Tree<'a> {
+    fn open(path: &'a Path) -> Result<Self, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, path, flags, Mode::empty())
+            .map_err(|errno| Error::file("open", path, errno.into()))?;
+        Ok(Self { root, path })
     }
-    names.sort();
-    Ok(names)
+
+    fn failed(&self, action: &'static str, below: &Path, errno: Errno) -> Error {
+        Error::file(action, self.path.join(below), errno.into())
+    }
+
+    fn stat(&self, below: &Path) -> Result<Stat, Error> {
+        rustix::fs::statat(&self.root, name(below), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| self.failed("look at", below, errno))
+    }
+
+    fn open_at(&self, below: &Path, more: OFlags) -> Result<OwnedFd, Error> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
+        rustix::fs::openat(&self.root, name(below), flags, Mode::empty())
+            .map_err(|errno| self.failed("open", below, errno))
+    }
+
+    fn target(&self, below: &Path) -> Result<Vec<u8>, Error> {
+        rustix::fs::readlinkat(&self.root, name(below), Vec::new())
+            .map(std::ffi::CString::into_bytes)
+            .map_err(|errno| self.failed("read", below, errno))
+    }
+
+    /// The sorted names of a directory's files, without what stands for a nested subvolume.
+    fn names(&self, below: &Path) -> Result<Vec<OsString>, Error> {
+        let failed = |errno| self.failed("list", below, errno);
+        let directory = self.open_at(below, OFlags::DIRECTORY)?;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let stands_for_a_subvolume = entry.file_type() == FileType::Directory
+                && rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(failed)?
+                    .st_ino
+                    == LEFT_OUT;
+            if !stands_for_a_subvolume {
+                names.push(OsString::from_vec(name.to_bytes().to_vec()));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The extended attributes of a file itself, by name.
+    fn xattrs(&self, below: &Path) -> Result<Xattrs, Error> {
+        let failed = |errno| self.failed("read the attributes of", below, errno);
+        // No call takes a directory and a path below it. This leads to what is open, also if that is a link.
+        let file = self.open_at(below, OFlags::PATH)?;
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        // The kernel's own limits: a list, and a value, of 64 KiB.
+        let mut buffer = vec![0; 64 << 10];
+        let length = match rustix::fs::listxattr(&path, &mut buffer[..]) {
+            Ok(length) => length,
+            Err(Errno::NOTSUP) => return Ok(Vec::new()),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let mut value = vec![0; 64 << 10];
+        let mut xattrs = Vec::new();
+        for name in buffer[..length].split(|byte| *byte == 0) {
+            if name.is_empty() {
+                continue;
+            }
+            let length = rustix::fs::getxattr(&path, name, &mut value[..]).map_err(failed)?;
+            xattrs.push((name.to_vec(), value[..length].to_vec()));
+        }
+        xattrs.sort();
+        Ok(xattrs)
+    }
 }
 
-/// The extended attributes of a file itself, by name.
-fn xattrs(path: &Path) -> Result<Xattrs, Error> {
-    let failed = |errno: Errno| Error::file("read the attributes of", path, errno.into());
-    // The kernel's own limits: a list, and a value, of 64 KiB.
-    let mut buffer = vec![0; 64 << 10];
-    let length = match rustix::fs::llistxattr(path, &mut buffer[..]) {
-        Ok(length) => length,
-        Err(Errno::NOTSUP) => return Ok(Vec::new()),
-        Err(errno) => return Err(failed(errno)),
-    };
-    let mut value = vec![0; 64 << 10];
-    let mut xattrs = Vec::new();
-    for name in buffer[..length].split(|byte| *byte == 0) {
-        if name.is_empty() {
-            continue;
-        }
-        let length = rustix::fs::lgetxattr(path, name, &mut value[..]).map_err(failed)?;
-        xattrs.push((name.to_vec(), value[..length].to_vec()));
+/// A path below a root, which itself is `.`.
+fn name(below: &Path) -> &OsStr {
+    match below.as_os_str() {
+        root if root.is_empty() => OsStr::new("."),
+        below => below,
     }
-    xattrs.sort();
-    Ok(xattrs)
 }
 
 #[cfg(test)]
