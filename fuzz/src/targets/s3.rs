@@ -287,6 +287,9 @@ fn ask(store: &S3Store<'_>, operation: u8) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// What the last page of a listing says.
+const LAST: &str = "<IsTruncated>false</IsTruncated>";
+
 fn listing(more: &str) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
@@ -350,12 +353,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         <Key>some/prefix/home/ledger/00000001.entry</Key><VersionId>v2</VersionId>\
         <IsLatest>false</IsLatest></DeleteMarker></ListVersionsResult>";
     let mut seeds = vec![
-        one(
-            LIST,
-            0,
-            &[(1, "")],
-            &listing("<IsTruncated>false</IsTruncated>"),
-        ),
+        one(LIST, 0, &[(1, "")], &listing(LAST)),
         one(STAT, 0, object, ""),
         one(READABILITY, 0, object, ""),
         one(GET, 0, &[(0, "")], "content"),
@@ -383,13 +381,24 @@ pub fn seeds() -> Vec<Vec<u8>> {
             &[],
             "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>",
         ),
-        one(LIST, 0, &[], &listing("").replace("2Fledger", "2Farchives")),
+        one(
+            LIST,
+            0,
+            &[],
+            &listing(LAST).replace("2Fledger", "2Farchives"),
+        ),
         // A lock that refuses, and a clock and times at the end of all time.
         one(NOW, 0, &[(11, "Mon, 31 Dec 262142 23:59:59 +0000")], ""),
         one(DELETE, 0, &[(0, ""), (2, "v1")], versions),
         seed(
             &[LIST, 0],
-            &[&[0xf0][..], b"HTTP/1.1 200 OK\r\n\r\n<ListBucketResult/>"].concat(),
+            &[
+                &[0xf0][..],
+                b"HTTP/1.1 200 OK\r\n\r\n<ListBucketResult>",
+                LAST.as_bytes(),
+                b"</ListBucketResult>",
+            ]
+            .concat(),
         ),
     ];
     // Two pages.
@@ -402,7 +411,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             .to_le_bytes(),
     );
     pages.extend(first.bytes());
-    pages.extend(scripted(0, &[], &listing("")));
+    pages.extend(scripted(0, &[], &listing(LAST)));
     seeds.push(pages);
     for (operation, status, code) in [
         (LIST, 9, "NoSuchBucket"),

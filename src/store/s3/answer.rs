@@ -12,6 +12,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::bounded::TooLong;
+use super::whole_xml::CutShort;
 use crate::store::error::ErrorKind;
 use crate::store::patience::Again;
 
@@ -20,6 +21,15 @@ const NO_CREDENTIALS: &str =
 
 /// The longest text of a service's that is passed on.
 const MAX_CHARS: usize = 1000;
+
+/// The codes of a 5xx that say more than that the service fails.
+const SAID_WITH_5XX: [&str; 5] = [
+    "GlacierExpeditedRetrievalNotAvailable",
+    "InsufficientStorage",
+    "NotImplemented",
+    "QuotaExceeded",
+    "XMinioStorageFull",
+];
 
 /// What errors are written in.
 pub(super) const ERROR_TYPE: &str = "application/xml";
@@ -128,6 +138,12 @@ impl Judged {
         )
     }
 
+    /// The answer was damaged on its way, or by whoever made it.
+    pub(super) fn damaged(what: impl Into<String>) -> Self {
+        let answer = Answer::said(what);
+        Self::new(ErrorKind::Unavailable, Again::FewTimes, answer)
+    }
+
     /// The connection ended before the answer did.
     pub(super) fn cut(error: &dyn Error) -> Self {
         let what = format!("the connection was cut: {}", chain(error));
@@ -166,6 +182,9 @@ where
         };
         return Judged::new(ErrorKind::Endless, Again::No, answer);
     }
+    if let Some(cut) = find::<CutShort>(error) {
+        return Judged::damaged(cut.to_string());
+    }
     match error {
         SdkError::ServiceError(service) => {
             let metadata = service.err().meta();
@@ -182,8 +201,7 @@ where
                 region: header(response, "x-amz-bucket-region"),
                 tried: None,
             };
-            let after = header(response, "retry-after").and_then(|text| text.parse().ok());
-            let (kind, again) = of_answer(&answer, after.map(Duration::from_secs));
+            let (kind, again) = of_answer(&answer, after(response));
             Judged::new(kind, again, answer)
         }
         SdkError::ResponseError(broken) => {
@@ -197,12 +215,16 @@ where
                 ))),
                 ..Answer::default()
             };
-            if (200..300).contains(&status) || status >= 500 {
-                // Cut off within the answer, or a gateway's page about itself.
-                Judged::new(ErrorKind::Unavailable, Again::Wait(None), answer)
-            } else {
-                Judged::new(ErrorKind::Failed, Again::No, answer)
-            }
+            let (kind, again) = match of_status(status, after(response)) {
+                // Cut off within the answer.
+                _ if (200..300).contains(&status) => (ErrorKind::Unavailable, Again::Wait(None)),
+                // A gateway's page about itself.
+                told @ (ErrorKind::Unavailable | ErrorKind::Unsupported | ErrorKind::Full, _) => {
+                    told
+                }
+                _ => (ErrorKind::Failed, Again::No),
+            };
+            Judged::new(kind, again, answer)
         }
         _ => of_connection(error),
     }
@@ -210,6 +232,12 @@ where
 
 fn header(response: &HttpResponse, name: &str) -> Option<String> {
     response.headers().get(name).map(shortened)
+}
+
+/// How long the service asks to be left alone.
+fn after(response: &HttpResponse) -> Option<Duration> {
+    let seconds = header(response, "retry-after")?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// As much of a text from outside as a person reads.
@@ -225,7 +253,12 @@ fn of_answer(answer: &Answer, after: Option<Duration>) -> (ErrorKind, Again) {
     use ErrorKind as Kind;
     let status = answer.status.unwrap_or_default();
     let wait = Again::Wait(after);
-    match answer.code.as_deref().unwrap_or_default() {
+    let code = answer.code.as_deref().unwrap_or_default();
+    // A service that fails says nothing of the object, whatever its words.
+    if status >= 500 && !SAID_WITH_5XX.contains(&code) {
+        return of_status(status, after);
+    }
+    match code {
         "NoSuchKey" | "NoSuchVersion" => (Kind::NotFound, Again::No),
         "NoSuchBucket" => (Kind::NoBucket, Again::No),
         "InvalidAccessKeyId"
@@ -263,16 +296,24 @@ fn of_answer(answer: &Answer, after: Option<Duration>) -> (ErrorKind, Again) {
             (Kind::Unsupported, Again::No)
         }
         _ if refuses_checksum(answer) => (Kind::Unsupported, Again::No),
-        _ => match status {
-            301 => (Kind::WrongRegion, Again::No),
-            307 | 408 | 409 | 429 | 500 | 502..=504 => (Kind::Unavailable, wait),
-            401 | 403 => (Kind::Denied, Again::No),
-            404 => (Kind::NotFound, Again::No),
-            416 => (Kind::TooShort, Again::No),
-            501 => (Kind::Unsupported, Again::No),
-            507 => (Kind::Full, Again::No),
-            _ => (Kind::Failed, Again::No),
-        },
+        _ => of_status(status, after),
+    }
+}
+
+/// The kind of an answer whose status is all that it tells. 425 and 499 come from proxies, and so do most
+/// of the many statuses above 504, such as Cloudflare's 520 to 530: they are about the way to the service,
+/// and never about the object.
+fn of_status(status: u16, after: Option<Duration>) -> (ErrorKind, Again) {
+    use ErrorKind as Kind;
+    match status {
+        301 => (Kind::WrongRegion, Again::No),
+        401 | 403 => (Kind::Denied, Again::No),
+        404 => (Kind::NotFound, Again::No),
+        416 => (Kind::TooShort, Again::No),
+        501 | 505 => (Kind::Unsupported, Again::No),
+        507 => (Kind::Full, Again::No),
+        307 | 408 | 409 | 425 | 429 | 499 | 500.. => (Kind::Unavailable, Again::Wait(after)),
+        _ => (Kind::Failed, Again::No),
     }
 }
 
@@ -337,6 +378,7 @@ fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::error::{Operation, StoreError};
 
     fn answer(status: u16, code: &str, message: &str) -> Answer {
         Answer {
@@ -374,13 +416,42 @@ mod tests {
             (503, "SlowDown", Kind::Unavailable, wait),
             (503, "", Kind::Unavailable, wait),
             (500, "Whatever", Kind::Unavailable, wait),
+            (500, "NoSuchKey", Kind::Unavailable, wait),
             (501, "NotImplemented", Kind::Unsupported, Again::No),
+            (503, "QuotaExceeded", Kind::Full, Again::No),
+            (
+                503,
+                "GlacierExpeditedRetrievalNotAvailable",
+                Kind::NoCapacity,
+                Again::No,
+            ),
             (507, "", Kind::Full, Again::No),
             (400, "InvalidArgument", Kind::Failed, Again::No),
             (418, "", Kind::Failed, Again::No),
         ] {
             let judged = of_answer(&answer(status, code, ""), None);
             assert_eq!(judged, (kind, again), "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn no_status_of_a_gateway_is_final_or_of_one_object() {
+        use ErrorKind as Kind;
+        for status in [408, 425, 429, 499].into_iter().chain(500..=599) {
+            let expected = match status {
+                501 | 505 => (Kind::Unsupported, Again::No),
+                507 => (Kind::Full, Again::No),
+                _ => (Kind::Unavailable, Again::Wait(None)),
+            };
+            let codes = ["", "InternalError", "AccessDenied", "InvalidRange"];
+            let said = if status < 500 { 1 } else { codes.len() };
+            for code in &codes[..said] {
+                let judged = of_answer(&answer(status, code, ""), None);
+                assert_eq!(judged, expected, "{status} {code}");
+                let url = "s3://archive";
+                let error = StoreError::new(judged.0, Operation::Get, "key", url);
+                assert!(!error.is_of_one_object(), "{status} {code}");
+            }
         }
     }
 

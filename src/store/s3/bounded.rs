@@ -1,4 +1,5 @@
-//! A bound on the answers that are collected in memory before anything looks at them.
+//! A bound on the answers that are collected in memory before anything looks at them, and a look at whether
+//! they came whole.
 //!
 //! The SDK reads an answer to its end and parses it then. So a service, or whoever answers in its place,
 //! could send one that never ends. Only the content of an object is handed on piece by piece, and
@@ -16,6 +17,8 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+
+use super::whole_xml::Passing;
 
 /// The longest answer that is collected. The longest honest one is a page of 1,000 versions: each has a
 /// key of 1,024 bytes, which takes three times as many when it is encoded, and an id of up to 1,024. That
@@ -58,14 +61,17 @@ impl HttpConnector for Bounded {
         HttpConnectorFuture::new(async move {
             let answer = answer.await?;
             // What such a request is refused with is collected like any other answer.
-            if streams && answer.status().is_success() {
+            let is_success = answer.status().is_success();
+            if streams && is_success {
                 return Ok(answer);
             }
             Ok(answer.map(|body| {
                 SdkBody::from_body_1_x(BoundedBody {
                     body,
+                    is_success,
                     bytes: 0,
                     tags: 0,
+                    passing: Passing::default(),
                 })
             }))
         })
@@ -80,8 +86,10 @@ fn asks_for_content(uri: &str) -> bool {
 
 struct BoundedBody {
     body: SdkBody,
+    is_success: bool,
     bytes: u64,
     tags: u64,
+    passing: Passing,
 }
 
 impl Body for BoundedBody {
@@ -109,6 +117,14 @@ impl Body for BoundedBody {
             if let Some(too_long) = too_long {
                 return Poll::Ready(Some(Err(too_long.into())));
             }
+            self.passing.note(piece);
+        }
+        // Whoever knows the length does not ask once more to be told that this was all.
+        if frame.as_ref().is_none_or(Result::is_ok)
+            && (frame.is_none() || self.body.is_end_stream())
+            && let Err(cut) = self.passing.require_whole(self.is_success)
+        {
+            return Poll::Ready(Some(Err(cut.into())));
         }
         Poll::Ready(frame)
     }

@@ -13,7 +13,6 @@ use super::list::percent_decoded;
 use super::pages::{PAGE, Pages};
 use super::{S3Store, locator};
 use crate::store::error::{ErrorKind, Operation, StoreError};
-use crate::store::patience::Again;
 use crate::store::{Deleted, Locator};
 
 /// The most bytes of versions of one key. Nothing is stored twice under a key, so there are few.
@@ -205,8 +204,11 @@ impl S3Store<'_> {
                         && (next.0.is_none() || next == (from.0.as_deref(), from.1.as_deref()));
                     if cut {
                         let what = "it cut the listing of versions short and gave no way to go on";
-                        let answer = Answer::said(what);
-                        return Err(Judged::new(ErrorKind::Unavailable, Again::FewTimes, answer));
+                        return Err(Judged::damaged(what));
+                    }
+                    if page.is_truncated().is_none() {
+                        let what = "its listing of versions does not say whether it ends";
+                        return Err(Judged::damaged(what));
                     }
                     Ok(page)
                 })

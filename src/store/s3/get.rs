@@ -6,6 +6,7 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 
 use super::S3Store;
 use super::answer::{Answer, ERROR_TYPE, Judged, judge};
+use super::stat::told_length;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::patience::Again;
 use crate::store::{Locator, Patience};
@@ -25,6 +26,10 @@ struct Fetched {
     etag: Option<String>,
     /// How many there will be, once that is known.
     total: Option<u64>,
+    /// The object's length, where no answer to a GET told it.
+    length: Option<u64>,
+    /// Whether the answer that is read is a range of the object.
+    is_range: bool,
 }
 
 /// How a read is getting on, over all its attempts.
@@ -64,7 +69,29 @@ impl S3Store<'_> {
             began: Instant::now(),
             bytes: 0,
         };
-        let attempts = self.persevere(Operation::Get, key, async |client, meter| {
+        loop {
+            Box::pin(self.fetch_on(key, version, want, &mut fetched, &mut course)).await?;
+            if fetched.total.is_some() {
+                return Ok(fetched.bytes);
+            }
+            // An answer without a length may have ended early, and nothing in it would say so.
+            fetched.told(self.head(Operation::Get, at).await?.stat.bytes);
+        }
+    }
+
+    /// Fetches what is still to come, until an answer is over.
+    async fn fetch_on(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        want: Want,
+        fetched: &mut Fetched,
+        course: &mut Course,
+    ) -> Result<(), StoreError> {
+        self.persevere(Operation::Get, key, async |client, meter| {
+            if fetched.is_whole() {
+                return Ok(());
+            }
             let had = fetched.bytes.len();
             course.require_pace(&self.settings.patience)?;
             let request = client
@@ -93,7 +120,7 @@ impl S3Store<'_> {
                         meter.add(piece.len());
                         course.bytes += piece.len() as u64;
                         course.require_pace(&self.settings.patience)?;
-                        fetched.take(&piece)?;
+                        fetched.take(&piece, want)?;
                         if let Some(limit) = &self.limit {
                             tokio::time::sleep(limit.after(piece.len())).await;
                         }
@@ -108,13 +135,29 @@ impl S3Store<'_> {
                 }
             }
             fetched.end(had)
-        });
-        Box::pin(attempts).await?;
-        Ok(fetched.bytes)
+        })
+        .await
     }
 }
 
 impl Fetched {
+    /// Whether all has come of an object whose length had to be asked for.
+    fn is_whole(&mut self) -> bool {
+        let is_whole = self.length == Some(self.bytes.len() as u64);
+        if is_whole {
+            self.total = self.length;
+        }
+        is_whole
+    }
+
+    /// Takes note of the object's length. What came is no part of an object that is shorter.
+    fn told(&mut self, length: u64) {
+        self.length = Some(length);
+        if self.bytes.len() as u64 > length {
+            self.bytes.clear();
+        }
+    }
+
     /// The header for what is still to come.
     fn range(&self, want: Want) -> Option<String> {
         let had = self.bytes.len() as u64;
@@ -140,35 +183,33 @@ impl Fetched {
 
     /// Reads an answer's head: how much there will be in all.
     fn begin(&mut self, output: &GetObjectOutput, want: Want) -> Result<(), Judged> {
-        let length = u64::try_from(output.content_length().unwrap_or_default()).unwrap_or_default();
+        let length = told_length(output.content_length());
         let range = output.content_range().and_then(parse_content_range);
         if range.is_none() {
             if let Want::Range { offset, len } = want {
                 // The service ignored the range. Reading gigabytes to throw them away helps nobody.
-                if offset > 0 || length != len {
-                    let what = "it answered a range with the whole object";
-                    return Err(fatal(ErrorKind::Unsupported, what));
+                if offset > 0 || length.is_some_and(|length| length != len) {
+                    return Err(whole_for_a_range());
                 }
             }
             self.bytes.clear();
         }
         self.etag = output.e_tag().map(str::to_owned);
+        self.is_range = range.is_some();
         let total = match (want, range) {
-            (Want::Whole { .. }, Some((_, size))) => size,
-            (Want::Whole { .. }, None) => length,
-            (Want::Range { offset, len }, Some((_, size))) => {
-                if offset.checked_add(len).is_none_or(|end| end > size) {
-                    return Err(fatal(ErrorKind::TooShort, "the range ends beyond it"));
-                }
-                len
+            (Want::Whole { .. }, Some((_, size))) => size.or(self.length),
+            (Want::Whole { .. }, None) => length.or(self.length),
+            (Want::Range { offset, len }, Some((_, Some(size))))
+                if offset.checked_add(len).is_none_or(|end| end > size) =>
+            {
+                return Err(fatal(ErrorKind::TooShort, "the range ends beyond it"));
             }
-            (Want::Range { len, .. }, None) => len,
+            (Want::Range { len, .. }, _) => Some(len),
         };
-        if let Want::Whole { max_bytes } = want
+        if let (Want::Whole { max_bytes }, Some(total)) = (want, total)
             && total > max_bytes
         {
-            let what = format!("it has {total} bytes, at most {max_bytes} were expected");
-            return Err(fatal(ErrorKind::TooLarge, what));
+            return Err(too_large(&format!("{total} bytes"), max_bytes));
         }
         if let Some((start, _)) = range {
             let expected = self.bytes.len() as u64
@@ -180,20 +221,31 @@ impl Fetched {
                 return Err(fatal(ErrorKind::Corrupted, "it sent another range"));
             }
         }
-        self.total = Some(total);
-        let room = usize::try_from(total).map_err(|_| fatal(ErrorKind::TooLarge, "no room"))?;
+        self.total = total;
+        let room = usize::try_from(total.unwrap_or_default())
+            .map_err(|_| fatal(ErrorKind::TooLarge, "no room"))?;
         self.bytes
             .reserve_exact(room.saturating_sub(self.bytes.len()));
         Ok(())
     }
 
-    fn take(&mut self, piece: &[u8]) -> Result<(), Judged> {
-        let total = self.total.unwrap_or_default();
-        if (self.bytes.len() + piece.len()) as u64 > total {
-            return Err(fatal(
-                ErrorKind::Corrupted,
-                "it sent more than it announced",
-            ));
+    fn take(&mut self, piece: &[u8], want: Want) -> Result<(), Judged> {
+        let has = (self.bytes.len() + piece.len()) as u64;
+        match (self.total, want) {
+            (None, Want::Whole { max_bytes }) if has > max_bytes => {
+                return Err(too_large(
+                    &format!("more than {max_bytes} bytes"),
+                    max_bytes,
+                ));
+            }
+            (Some(total), Want::Range { .. }) if has > total && !self.is_range => {
+                return Err(whole_for_a_range());
+            }
+            (Some(total), _) if has > total => {
+                let what = "it sent more than it announced";
+                return Err(fatal(ErrorKind::Corrupted, what));
+            }
+            _ => {}
         }
         self.bytes.extend_from_slice(piece);
         Ok(())
@@ -201,11 +253,10 @@ impl Fetched {
 
     /// The answer is over: whether everything has come.
     fn end(&self, had: usize) -> Result<(), Judged> {
-        let total = self.total.unwrap_or_default();
         let has = self.bytes.len();
-        if has as u64 == total {
+        let Some(total) = self.total.filter(|total| has as u64 != *total) else {
             return Ok(());
-        }
+        };
         let what = format!("the answer ended after {has} of {total} bytes");
         let judged = Judged::new(
             ErrorKind::Unavailable,
@@ -223,11 +274,25 @@ fn fatal(kind: ErrorKind, what: impl Into<String>) -> Judged {
     Judged::new(kind, Again::No, Answer::said(what))
 }
 
-/// First byte and whole length of `bytes 0-99/1234`.
-fn parse_content_range(text: &str) -> Option<(u64, u64)> {
+fn whole_for_a_range() -> Judged {
+    let what = "it answered a range with the whole object";
+    fatal(ErrorKind::Unsupported, what)
+}
+
+fn too_large(has: &str, max_bytes: u64) -> Judged {
+    let what = format!("it has {has}, at most {max_bytes} were expected");
+    fatal(ErrorKind::TooLarge, what)
+}
+
+/// First byte and whole length of `bytes 0-99/1234`. A service may leave the length open: `bytes 0-99/*`.
+fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
-    Some((start.parse().ok()?, size.parse().ok()?))
+    let size = match size {
+        "*" => None,
+        size => Some(size.parse().ok()?),
+    };
+    Some((start.parse().ok()?, size))
 }
 
 #[cfg(test)]
@@ -236,8 +301,13 @@ mod tests {
 
     #[test]
     fn a_content_range_gives_start_and_size() {
-        assert_eq!(parse_content_range("bytes 5-99/1234"), Some((5, 1234)));
-        for wrong in ["bytes */1234", "bytes 5-99/*", "5-99/1234", ""] {
+        for (text, expected) in [
+            ("bytes 5-99/1234", (5, Some(1234))),
+            ("bytes 5-99/*", (5, None)),
+        ] {
+            assert_eq!(parse_content_range(text), Some(expected), "{text}");
+        }
+        for wrong in ["bytes */1234", "bytes 5-99/", "5-99/1234", ""] {
             assert_eq!(parse_content_range(wrong), None, "{wrong}");
         }
     }

@@ -1,16 +1,16 @@
 //! Listing: every page, or an error.
 
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
 use aws_sdk_s3::types::Object;
 
-use super::answer::{Answer, Judged, judge};
+use super::answer::{Judged, judge};
 use super::pages::{PAGE, Pages};
 use super::{S3Store, to_chrono};
 use crate::model::StorageClass;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::key::check_key;
 use crate::store::listing::Listing;
-use crate::store::patience::Again;
 use crate::store::{Listed, Stat};
 
 impl S3Store<'_> {
@@ -38,9 +38,9 @@ impl S3Store<'_> {
                             || page.next_continuation_token() == token.as_deref());
                     if cut {
                         let what = "it cut the listing short and gave no way to go on";
-                        let answer = Answer::said(what);
-                        return Err(Judged::new(ErrorKind::Unavailable, Again::FewTimes, answer));
+                        return Err(Judged::damaged(what));
                     }
+                    require_whole(&page)?;
                     Ok(page)
                 })
                 .await?;
@@ -87,6 +87,27 @@ impl S3Store<'_> {
             },
         })
     }
+}
+
+/// Refuses a page that says otherwise than it has, as one that lost a part on its way does.
+fn require_whole(page: &ListObjectsV2Output) -> Result<(), Judged> {
+    let lists = page.contents().len() + page.common_prefixes().len();
+    // Some services count nothing.
+    if let Some(counted) = page.key_count()
+        && i64::try_from(lists).is_ok_and(|lists| i64::from(counted) > lists)
+    {
+        let what = format!("its listing counts {counted} objects and has {lists}");
+        return Err(Judged::damaged(what));
+    }
+    let is_told = |item: &Object| item.key().is_some() && item.size().is_some_and(|size| size >= 0);
+    if !page.contents().iter().all(is_told) {
+        let what = "its listing has an object without a key or a length";
+        return Err(Judged::damaged(what));
+    }
+    if page.is_truncated().is_none() {
+        return Err(Judged::damaged("its listing does not say whether it ends"));
+    }
+    Ok(())
 }
 
 /// `%41` and `+` as they are meant; `None` for what is no UTF-8.

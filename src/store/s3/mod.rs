@@ -18,6 +18,7 @@ mod put;
 mod settings;
 mod stat;
 mod thaw;
+mod whole_xml;
 
 use std::sync::{Mutex, PoisonError};
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
 
-use super::answer::{ERROR_TYPE, Judged, judge};
+use super::answer::{Answer, ERROR_TYPE, Judged, judge};
 use super::settings::Checksum;
 use super::{S3Store, locator, to_chrono};
 use crate::model::{Sha256, StorageClass};
@@ -66,7 +66,10 @@ impl S3Store<'_> {
             .storage_class()
             .map_or_else(|| "STANDARD".to_owned(), |class| class.as_str().to_owned());
         let stat = Stat {
-            bytes: u64::try_from(output.content_length().unwrap_or_default()).unwrap_or_default(),
+            bytes: match told_length(output.content_length()) {
+                Some(bytes) => bytes,
+                None => self.listed_length(operation, key).await?,
+            },
             sha256: sha256(&output),
             modified: output.last_modified().map(to_chrono).unwrap_or_default(),
             class: class_name.parse().ok(),
@@ -78,6 +81,18 @@ impl S3Store<'_> {
             locator: locator(key, output.version_id()),
             retained_until: output.object_lock_retain_until_date().map(to_chrono),
             class_name,
+        })
+    }
+
+    /// The length of an object of which a HEAD tells none, as one that a proxy has compressed or cut into
+    /// chunks: a listing has it.
+    async fn listed_length(&self, operation: Operation, key: &str) -> Result<u64, StoreError> {
+        let listed = Box::pin(self.list_all(key)).await?;
+        let object = listed.into_iter().find(|listed| listed.key == key);
+        object.map(|listed| listed.stat.bytes).ok_or_else(|| {
+            let what = "it does not tell the object's length, and its listing lacks the object";
+            self.error(ErrorKind::Unavailable, operation, key)
+                .because(Answer::said(what))
         })
     }
 
@@ -120,6 +135,11 @@ impl S3Store<'_> {
         .await?;
         Ok(self.clock.now().unwrap_or_else(Utc::now))
     }
+}
+
+/// How many bytes an answer's `Content-Length` tells of. Not every answer has one.
+pub(super) fn told_length(header: Option<i64>) -> Option<u64> {
+    u64::try_from(header?).ok()
 }
 
 /// The SHA-256 of the whole object, where the service keeps that.

@@ -5,7 +5,7 @@ use std::io;
 use super::calls::{Call, Operation};
 use super::clock::http_date;
 use super::faults::{FaultKind, Filling};
-use super::http::{Answer, Request, Wire};
+use super::http::{Answer, Framing, Request, Wire};
 use super::mishaps::flip;
 use super::xml::Failure;
 use super::{Shared, access, lock};
@@ -145,7 +145,8 @@ fn pour(wire: &mut Wire, status: u16, filling: Filling) -> io::Result<()> {
 /// Whether nothing can follow: the client or a short body ends the connection, or nobody can
 /// tell where the next request begins.
 fn is_last(request: &Request, answer: &Answer) -> bool {
-    let is_short = request.method != "HEAD" && answer.body.len() < answer.length;
+    let is_short = answer.framing == Framing::Connection
+        || request.method != "HEAD" && answer.body.len() < answer.length;
     let closes = request
         .header("connection")
         .is_some_and(|connection| connection.eq_ignore_ascii_case("close"));

@@ -44,6 +44,8 @@ pub enum FaultKind {
     StallInBody(Option<Duration>),
     /// That status, and nothing is done.
     Status(u16),
+    /// That status with a gateway's page about itself, and nothing is done.
+    GatewayPage(u16),
     /// It is done, and answered with that status.
     StatusAfter(u16),
     /// 503 `SlowDown`, with or without `Retry-After` in seconds.
@@ -64,6 +66,18 @@ pub enum FaultKind {
     Conflict,
     /// 400 to requests with a header that has to do with checksums, as on some older stores.
     RefusedChecksumHeader,
+    /// GET and HEAD: no `Content-Length`; a body comes in chunks.
+    NoLength,
+    /// GET: no `Content-Length` and no chunks, and the connection ends after half of the body.
+    NoLengthAndShort,
+    /// XML ends behind its first object, or halfway, and `Content-Length` fits it.
+    CutXml,
+    /// LIST: the last object is missing, and nothing else.
+    FewerThanCounted,
+    /// LIST: does not say whether there is more.
+    NoTruncation,
+    /// LIST: objects come without their lengths.
+    NoSizes,
     /// LIST: says that there is more, but not how to get it.
     TruncatedList,
     /// LIST: 500 to requests for any but the first page.
@@ -152,12 +166,19 @@ impl Fault {
 impl FaultKind {
     fn can_strike(&self, operation: Operation, request: &Request) -> bool {
         match self {
-            Self::ShortBody | Self::ShortAnswer => operation == Operation::Get,
+            Self::ShortBody | Self::ShortAnswer | Self::NoLengthAndShort => {
+                operation == Operation::Get
+            }
+            Self::NoLength => matches!(operation, Operation::Get | Operation::Head),
             Self::FlippedByte => matches!(operation, Operation::Get | Operation::Put),
             Self::RefusedChecksumHeader => checksum_header(request).is_some(),
-            Self::TruncatedList | Self::EndlessPages | Self::CircleOfPages | Self::EmptyPages => {
-                operation == Operation::List
-            }
+            Self::TruncatedList
+            | Self::EndlessPages
+            | Self::CircleOfPages
+            | Self::EmptyPages
+            | Self::FewerThanCounted
+            | Self::NoTruncation
+            | Self::NoSizes => operation == Operation::List,
             Self::LaterPagesFail => ["continuation-token", "key-marker"]
                 .iter()
                 .any(|name| request.parameter(name).is_some()),

@@ -8,6 +8,9 @@ use std::sync::Arc;
 /// No client sends more than Amazon's 8 KB of headers; this stops one that never ends them.
 const MAX_HEAD: usize = 1 << 18;
 
+/// The bytes of a chunk: several for what tests send in chunks.
+const CHUNK: usize = 50_000;
+
 /// A request without its body.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -78,6 +81,18 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// What `Content-Length` says: more than the body has for a HEAD, or a lie.
     pub length: usize,
+    pub framing: Framing,
+}
+
+/// How a client knows where the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// By `Content-Length`.
+    Length,
+    /// It comes in chunks, the last of which is empty.
+    Chunks,
+    /// The connection ends with it.
+    Connection,
 }
 
 impl Answer {
@@ -87,6 +102,7 @@ impl Answer {
             headers: Vec::new(),
             body: Vec::new(),
             length: 0,
+            framing: Framing::Length,
         }
     }
 
@@ -106,9 +122,12 @@ impl Answer {
         let mut lines = vec![format!("HTTP/1.1 {} {}", self.status, reason(self.status))];
         let headers = self.headers.iter();
         lines.extend(headers.map(|(name, value)| format!("{name}: {value}")));
-        // RFC 9110, 8.6: none with 204.
-        if self.status != 204 {
-            lines.push(format!("Content-Length: {}", self.length));
+        match self.framing {
+            // RFC 9110, 8.6: none with 204.
+            Framing::Length if self.status == 204 => {}
+            Framing::Length => lines.push(format!("Content-Length: {}", self.length)),
+            Framing::Chunks => lines.push("Transfer-Encoding: chunked".to_owned()),
+            Framing::Connection => lines.push("Connection: close".to_owned()),
         }
         let head = lines.join("\r\n") + "\r\n\r\n";
         let half = match self.body.len() {
@@ -116,7 +135,17 @@ impl Answer {
             length => head.len() + length / 2,
         };
         let mut bytes = head.into_bytes();
-        bytes.extend(&self.body);
+        match self.framing {
+            Framing::Chunks if !self.body.is_empty() => {
+                for piece in self.body.chunks(CHUNK) {
+                    bytes.extend(format!("{:x}\r\n", piece.len()).bytes());
+                    bytes.extend(piece);
+                    bytes.extend(b"\r\n");
+                }
+                bytes.extend(b"0\r\n\r\n");
+            }
+            _ => bytes.extend(&self.body),
+        }
         (bytes, half)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::calls::Operation;
 use super::faults::{FaultKind, checksum_header};
-use super::http::{Answer, Request};
+use super::http::{Answer, Framing, Request};
 use super::xml::{Failure, document, element, parent, root};
 
 /// Where even endless pages end, so that a client which reads them all is a failure and no disaster.
@@ -13,6 +13,15 @@ impl FaultKind {
     pub fn instead(&self, request: &Request) -> Option<Answer> {
         let failure = match self {
             Self::Status(status) => of_status(*status),
+            Self::GatewayPage(status) => {
+                let page = "<html><head><title>Bad</title></head><body>gateway</body></html>\r\n\
+                            <!-- a padding to disable MSIE -->\r\n";
+                return Some(
+                    Answer::new(*status)
+                        .header("Content-Type", "text/html")
+                        .body(page.into()),
+                );
+            }
             Self::LaterPagesFail => Failure::internal(),
             Self::ErrorIn200 => Failure::internal().status(200),
             Self::SlowDown { retry_after } => {
@@ -87,6 +96,40 @@ impl FaultKind {
                 answer.body.truncate(answer.body.len() / 2);
                 answer.length = answer.body.len();
             }
+            Self::NoLength => answer.framing = Framing::Chunks,
+            Self::NoLengthAndShort => {
+                answer.body.truncate(answer.body.len() / 2);
+                answer.framing = Framing::Connection;
+            }
+            Self::CutXml if is_xml(&answer) => {
+                let text = String::from_utf8(answer.body).unwrap();
+                let end = text.find("</Contents>").map(|at| at + "</Contents>".len());
+                let text = &text[..end.unwrap_or(text.len() / 2)];
+                answer = Answer {
+                    body: Vec::new(),
+                    ..answer
+                };
+                return answer.body(text.as_bytes().to_vec());
+            }
+            Self::FewerThanCounted => {
+                let text = String::from_utf8_lossy(&answer.body).into_owned();
+                if let (Some(from), Some(to)) =
+                    (text.rfind("<Contents>"), text.rfind("</Contents>"))
+                {
+                    let text = text[..from].to_owned() + &text[to + "</Contents>".len()..];
+                    return answer.body(text.into_bytes());
+                }
+            }
+            Self::NoTruncation => {
+                let text = String::from_utf8_lossy(&answer.body);
+                let text = without(&text, "IsTruncated");
+                return answer.body(text.into_bytes());
+            }
+            Self::NoSizes => {
+                let text = String::from_utf8_lossy(&answer.body);
+                let text = without(&text, "Size");
+                return answer.body(text.into_bytes());
+            }
             Self::FlippedByte if operation == Operation::Get => flip(&mut answer.body),
             Self::TruncatedList => {
                 let text = String::from_utf8_lossy(&answer.body);
@@ -101,21 +144,31 @@ impl FaultKind {
 
 /// A page of a listing that is said not to be the last, and doesn't say where the next one begins.
 fn without_token(page: &str) -> String {
-    let mut page = page.replace(
+    let page = page.replace(
         "<IsTruncated>false</IsTruncated>",
         "<IsTruncated>true</IsTruncated>",
     );
-    for name in [
+    [
         "NextContinuationToken",
         "NextKeyMarker",
         "NextVersionIdMarker",
-    ] {
-        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-        if let (Some(from), Some(to)) = (page.find(&open), page.find(&close)) {
-            page.replace_range(from..to + close.len(), "");
-        }
+    ]
+    .iter()
+    .fold(page, |page, name| without(&page, name))
+}
+
+/// A page without any element of that name.
+fn without(page: &str, name: &str) -> String {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let mut page = page.to_owned();
+    while let (Some(from), Some(to)) = (page.find(&open), page.find(&close)) {
+        page.replace_range(from..to + close.len(), "");
     }
     page
+}
+
+fn is_xml(answer: &Answer) -> bool {
+    answer.body.starts_with(b"<?xml")
 }
 
 /// Flips a bit of the middle byte.
