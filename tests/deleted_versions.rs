@@ -150,3 +150,24 @@ fn what_a_lock_keeps_is_retained_until_its_day_and_then_goes() {
     assert_eq!(store.delete(&store.locate(KEY)).unwrap(), Deleted::Removed);
     assert_eq!(versions(&bucket), [""; 0]);
 }
+
+#[test]
+fn a_listing_of_versions_that_is_cut_leaves_none_of_them() {
+    for fault in [FaultKind::CutXml, FaultKind::NoTruncation] {
+        let (bucket, store) = of_three_versions();
+        bucket
+            .server
+            .fail(Fault::on(Operation::List, fault.clone()).skip(1));
+        assert_eq!(store.delete(&store.locate(KEY)).unwrap(), Deleted::Removed);
+        assert_eq!(bucket.server.faults_struck(), 1);
+        only_the_other_is_left(&bucket);
+
+        let (bucket, store) = of_three_versions();
+        bucket
+            .server
+            .fail(Fault::on(Operation::List, fault.clone()).always());
+        let error = store.delete(&store.locate(KEY)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{fault:?}");
+        assert_eq!(versions(&bucket).len(), 3);
+    }
+}

@@ -223,7 +223,10 @@ fn a_rebuild_only_reads_the_store() {
     assert!(calls.len() >= 4, "{calls:?}");
     for call in calls {
         assert!(
-            matches!(call.operation, Operation::Get | Operation::List),
+            matches!(
+                call.operation,
+                Operation::Get | Operation::List | Operation::Stat
+            ),
             "{call:?}"
         );
     }

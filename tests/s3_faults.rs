@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use coldchain::model::{Sha256, StorageClass, Tier};
 use coldchain::store::{
     Checksum, Deleted, Encryption, ErrorKind, LockMode, NewObject, Patience, Put, Readability,
-    Role, S3Settings, S3Store, Store, StoreError, Thaw, ThawRequest,
+    Role, S3Settings, S3Store, Store, StoreError, Thaw, ThawRequest, Verdict,
 };
 
 use common::bucket::{OwnBucket, open, short_patience, write_credentials};
@@ -735,6 +735,34 @@ fn what_is_there_and_has_no_version_in_a_listing_is_not_called_absent() {
     let error = store.delete(&at).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
     assert_eq!(store.get(&at, 9).unwrap(), b"x");
+}
+
+#[test]
+fn settings_that_are_cut_are_not_taken_for_harmless_ones() {
+    let rule = |id: &str, does: &str| {
+        format!("<Rule><ID>{id}</ID><Filter/><Status>Enabled</Status>{does}</Rule>")
+    };
+    let rules = rule("uploads", "") + &rule("all", "<Expiration><Days>30</Days></Expiration>");
+    let lifecycle = format!(
+        "<?xml version=\"1.0\"?>\n<LifecycleConfiguration>{rules}</LifecycleConfiguration>"
+    );
+    let bucket = OwnBucket::new(S3Server::start(Config::with_bucket(
+        Bucket::new(BUCKET).lifecycle(&lifecycle),
+    )));
+    let store = bucket.store();
+    bucket
+        .server
+        .fail(Fault::on(Operation::Other, FaultKind::CutXml).times(3));
+    let findings = store.examine().unwrap();
+    assert_eq!(bucket.server.faults_struck(), 3);
+    let found = findings
+        .iter()
+        .find(|finding| finding.subject == "lifecycle");
+    assert_eq!(found.unwrap().verdict, Verdict::Failure);
+    bucket
+        .server
+        .fail(Fault::on(Operation::Other, FaultKind::CutXml).always());
+    assert_eq!(store.examine().unwrap_err().kind, ErrorKind::Unavailable);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The objects of a ledger's entries in the store, and what each is.
 
+use crate::engine::listed::require_absent;
 use crate::engine::source::OpenSource;
 use crate::error::Error;
 use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, within_reach};
 use crate::model::entry::FURTHEST;
 use crate::model::keys;
-use crate::store::{ErrorKind, StoreError};
+use crate::store::{ErrorKind, Store, StoreError};
 
 /// The largest ledger entry that is read: an archive of 500,000 segments has one of 58 MiB, and 64 MiB are
 /// what a store can make anybody hold who has not seen a signature yet.
@@ -79,6 +80,11 @@ pub(super) fn stored_numbers(source: &OpenSource<'_>, head: u64) -> Result<Numbe
         .iter()
         .filter_map(|listed| keys::ledger_seq(directory, &listed.key));
     Ok(Numbers::of(numbers.collect(), head))
+}
+
+/// Makes sure that the store has no object for a number that its listing lacks.
+pub(super) fn require_no_entry(store: &dyn Store, directory: &str, seq: u64) -> Result<(), Error> {
+    require_absent(store, &keys::ledger_entry(directory, seq))
 }
 
 pub(super) fn fetch(source: &OpenSource<'_>, seq: u64) -> Result<Vec<u8>, StoreError> {

@@ -6,7 +6,7 @@
 
 use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
 use crate::engine::caution::{remember_newer, stands_as_of};
-use crate::engine::entry_object::{Judged, fetch, judge, stored_numbers};
+use crate::engine::entry_object::{Judged, fetch, judge, require_no_entry, stored_numbers};
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
 use crate::error::Error;
@@ -81,6 +81,7 @@ pub(super) fn catch_up_to_fork(
             break;
         }
         if !stored.contains(&entry.seq) {
+            require_no_entry(source.store, &source.row.directory, entry.seq)?;
             return Err(Error::LedgerBehind {
                 source_name: source.name().clone(),
                 store: source.store.url(),
@@ -307,6 +308,7 @@ fn settle(
         return Ok(Settled::Before);
     }
     if !stored.contains(&entry.seq) {
+        require_no_entry(source.store, &source.row.directory, entry.seq)?;
         return Ok(Settled::NotStored);
     }
     let object = fetch(source, entry.seq)?;

@@ -11,7 +11,7 @@ use crate::error::{Error, in_words};
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, keys};
 use crate::progress::Event;
-use crate::store::{Listed, Stat};
+use crate::store::{Listed, Stat, Store};
 
 /// What a listing shows of the object of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,19 @@ pub(super) fn listing(
         .into_iter()
         .map(|Listed { key, stat }| (key, Stored { stat }))
         .collect())
+}
+
+/// Makes sure that the store does not have an object that its listing lacks. A listing may be older than
+/// what is stored, and may have lost a part on its way.
+pub(super) fn require_absent(store: &dyn Store, key: &str) -> Result<(), Error> {
+    match store.stat(&store.locate(key)) {
+        Ok(_) => Err(Error::ListingUntrue {
+            store: store.url(),
+            key: key.to_owned(),
+        }),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Lists the archive's objects, and refuses if a segment is missing or is not as it was stored.
@@ -57,7 +70,34 @@ pub(super) fn unlisted(
     segments: &[SegmentRow],
 ) -> Result<Vec<String>, Error> {
     let listed = listing(source, archive)?;
+    require_lacking(source, archive, segments, &listed)?;
     Ok(lacking(&source.row.directory, archive, segments, &listed))
+}
+
+/// Makes sure that the first object that a listing lacks of an archive is not there.
+pub(super) fn require_lacking(
+    source: &OpenSource<'_>,
+    archive: &ArchiveId,
+    segments: &[SegmentRow],
+    listed: &HashMap<String, Stored>,
+) -> Result<(), Error> {
+    let mut keys = keys_of(&source.row.directory, archive, segments);
+    match keys.find(|key| !listed.contains_key(key)) {
+        Some(key) => require_absent(source.store, &key),
+        None => Ok(()),
+    }
+}
+
+/// The keys of an archive's segments, and that of its sealed key.
+fn keys_of(
+    directory: &str,
+    archive: &ArchiveId,
+    segments: &[SegmentRow],
+) -> impl Iterator<Item = String> {
+    let segments = segments.iter().map(move |segment| {
+        keys::segment(directory, archive, segment.index, &segment.record.sha256)
+    });
+    segments.chain([keys::archive_key(directory, archive)])
 }
 
 /// What a listing that was had lacks of an archive, or shows otherwise.

@@ -8,7 +8,7 @@ use crate::config::{Config, Source};
 use crate::engine::commit::Writer;
 use crate::engine::head::LedgerState;
 use crate::engine::ledger_change::change_forked_ledger;
-use crate::engine::listed::lacking;
+use crate::engine::listed::{lacking, require_lacking};
 use crate::engine::rebuild::{Survey, survey_of};
 use crate::engine::source::OpenSource;
 use crate::engine::state::Keys;
@@ -256,6 +256,7 @@ impl Rotation<'_> {
         let nothing = HashMap::new();
         let listed = survey.archives.get(id).unwrap_or(&nothing);
         let segments = catalog.segments(id)?;
+        require_lacking(self.open, id, &segments, listed)?;
         let wrong = lacking(&self.open.row.directory, id, &segments, listed);
         Ok(wrong.into_iter().next())
     }

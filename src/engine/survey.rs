@@ -12,6 +12,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::catalog::{Catalog, EntryRow, Link};
 use crate::config::{Config, Source};
+use crate::engine::entry_object::require_no_entry;
 use crate::engine::facts::{history, schedule};
 use crate::engine::head::{self, LedgerState};
 use crate::engine::source::OpenSource;
@@ -136,6 +137,7 @@ pub(super) fn of_unknown(
             store: store.url(),
         });
     }
+    require_no_entry(store, directory, 1)?;
     let listing = Listing::take(directory, store, world)?;
     let strays = StrayFacts {
         listed: listing.archives,
@@ -262,12 +264,15 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
     };
     let mut known: BTreeMap<ArchiveId, RetiredArchive> = BTreeMap::new();
     for entry in entries {
-        let at = *stored.get(&entry.seq).ok_or_else(|| Error::LedgerBehind {
-            source_name: source.name().clone(),
-            store: source.store.url(),
-            missing: entry.seq,
-            head: entries.last().map_or(0, |last| last.seq),
-        })?;
+        let Some(at) = stored.get(&entry.seq).copied() else {
+            require_no_entry(source.store, directory, entry.seq)?;
+            return Err(Error::LedgerBehind {
+                source_name: source.name().clone(),
+                store: source.store.url(),
+                missing: entry.seq,
+                head: entries.last().map_or(0, |last| last.seq),
+            });
+        };
         let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
         match decode_body(body).map_err(LedgerError::from)?.kind {
             EntryKind::Archive(archive) => {

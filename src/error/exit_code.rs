@@ -144,6 +144,7 @@ impl Error {
             | Self::Unopened { .. }
             | Self::NotAttached { .. }
             | Self::SegmentsMissing { .. }
+            | Self::ListingUntrue { .. }
             | Self::AttemptRetired { .. }
             | Self::StreamKnown { .. } => ExitCode::Failed,
             Self::Store(error) => match error.kind {

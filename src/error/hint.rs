@@ -210,6 +210,9 @@ impl Error {
             Self::NewerLedger { .. } => {
                 "use the coldchain that wrote them, or a later one; if somebody with a leaked key has, `coldchain key rotate --kit FILE --source NAME --remove KEY --void NUMBER` withdraws the key and lets writers go on"
             }
+            Self::ListingUntrue { .. } => {
+                "run the same command again later; if that does not help, find out what changes the answers of that store"
+            }
             Self::SegmentsMissing { .. } => "nothing was committed; check the store, and run again",
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 "earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"

@@ -309,6 +309,14 @@ pub enum Error {
         /// The key of the first, and what is wrong.
         first: String,
     },
+    /// A listing lacks an object that the store has.
+    #[error("a listing of {store} lacks {key}, and the store has it when it is asked for it")]
+    ListingUntrue {
+        /// The store's URL.
+        store: String,
+        /// The object's key.
+        key: String,
+    },
     /// A listing lacks what a visible archive has, so it can't be told what it lacks besides.
     #[error("a listing of {store} lacks or has changed {} of {archive}, {}", count(*.objects, "object"), first)]
     ListingShort {

@@ -4,26 +4,34 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::before::Before;
 use super::{Rebuilding, Rebuilt, Survey};
+use crate::engine::entry_object::require_no_entry;
 use crate::engine::source::{is_place, store_url};
 use crate::error::Error;
 use crate::kit::KitSource;
 use crate::model::{ArchiveId, SourceName};
+use crate::store::Store;
 
 impl Rebuilding<'_> {
     /// Says which sources the kit names there and the store has nothing of.
     pub(super) fn note_absent(
         &self,
         url: &str,
+        store: &dyn Store,
         surveys: &BTreeMap<SourceName, Survey>,
         rebuilt: &mut Rebuilt,
-    ) {
+    ) -> Result<(), Error> {
         for named in &self.trusted.sources {
             let mut found = surveys.iter();
             let survey = found.find(|(name, _)| name.as_str() == named.directory);
             let is_here = is_place(&named.store, url);
             let place = format!("{url}/{}", named.directory);
+            if survey.is_some_and(|(_, survey)| !survey.entries.is_empty()) {
+                continue;
+            }
+            if is_here || self.stores.len() == 1 {
+                require_no_entry(store, &named.directory, 1)?;
+            }
             match (named.head, survey) {
-                (_, Some((_, survey))) if !survey.entries.is_empty() => {}
                 (Some(head), _) if is_here => rebuilt.refused.push((
                     place,
                     Error::LedgerBehind {
@@ -41,6 +49,7 @@ impl Rebuilding<'_> {
                 _ => {}
             }
         }
+        Ok(())
     }
 
     /// Says of what is archived without a ledger that its ledger is gone. What this machine has begun and
@@ -48,7 +57,7 @@ impl Rebuilding<'_> {
     pub(super) fn note_without_ledger(
         &self,
         directory: &SourceName,
-        url: &str,
+        (url, store): (&str, &dyn Store),
         survey: &Survey,
         before: &Before,
         rebuilt: &mut Rebuilt,
@@ -62,6 +71,7 @@ impl Rebuilding<'_> {
             // It was told that this has gone back.
             return Ok(());
         }
+        require_no_entry(store, directory.as_str(), 1)?;
         let own = before.attempts_in(directory, url)?;
         let left: BTreeSet<&ArchiveId> = survey
             .archives

@@ -217,14 +217,14 @@ impl Rebuilding<'_> {
     ) -> Result<(), Error> {
         let url = store_url(config);
         let surveys = survey(store)?;
-        self.note_absent(&url, &surveys, rebuilt);
+        self.note_absent(&url, store, &surveys, rebuilt)?;
         let only = self.as_of.and_then(|as_of| as_of.only);
         for (directory, survey) in surveys {
             if only.is_some_and(|only| directory.as_str() != only) {
                 continue;
             }
             if survey.entries.is_empty() {
-                self.note_without_ledger(&directory, &url, &survey, before, rebuilt)?;
+                self.note_without_ledger(&directory, (&url, store), &survey, before, rebuilt)?;
                 continue;
             }
             let place = format!("{url}/{directory}");
@@ -240,11 +240,13 @@ impl Rebuilding<'_> {
                         store,
                     };
                     new.add_source(&open.row)?;
+                    let earlier = before.of(&open.row.ledger);
+                    survey.require_all_entries(store, &open.row.directory, earlier)?;
                     let place_of_ledger = LedgerPlace {
                         source: &open,
                         root: &root,
                         survey: &survey,
-                        earlier: before.of(&open.row.ledger),
+                        earlier,
                         identities: self.identities,
                         until: self.as_of.map(|as_of| as_of.entry),
                     };

@@ -14,7 +14,7 @@ use super::survey::{Survey, Unnamed};
 use crate::catalog::Catalog;
 use crate::engine::entry_object::{Judged, Numbers, fetch, fetch_small, is_no_entry, judge};
 use crate::engine::head::{write_absorbed, write_without_effect};
-use crate::engine::listed::lacking;
+use crate::engine::listed::{lacking, require_lacking};
 use crate::engine::source::OpenSource;
 use crate::engine::unlock::{SealedArchive, opens_nothing};
 use crate::engine::world::World;
@@ -456,6 +456,7 @@ impl Reading<'_> {
             }
             let listed = self.survey.archives.get(&archive.id).unwrap_or(&nothing);
             let segments = catalog.segments(&archive.id)?;
+            require_lacking(self.source, &archive.id, &segments, listed)?;
             let wrong = lacking(directory, &archive.id, &segments, listed);
             let class = segments.first().and_then(|first| {
                 let key = keys::segment(directory, &archive.id, first.index, &first.record.sha256);

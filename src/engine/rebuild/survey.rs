@@ -3,10 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::earlier::Earlier;
+use crate::engine::entry_object::{Numbers, require_no_entry};
 use crate::engine::listed::Stored;
 use crate::error::Error;
 use crate::model::{ArchiveId, SourceName, keys};
 use crate::store::{Listed, Store};
+
+/// Numbers without an entry between others that are asked for by their keys. There are hardly ever any.
+const MOST_GAPS: usize = 16;
 
 /// What lies in a source's directory.
 #[derive(Debug, Default)]
@@ -116,6 +121,25 @@ impl Survey {
     fn sort(&mut self) {
         self.entries.sort_unstable();
         self.entries.dedup();
+    }
+
+    /// Makes sure that the store has no entry beside those that it listed: neither the next one, nor the
+    /// newest of those that are `known`, nor the first that are missing between the others.
+    pub(in crate::engine) fn require_all_entries(
+        &self,
+        store: &dyn Store,
+        directory: &str,
+        known: &Earlier,
+    ) -> Result<(), Error> {
+        let known = known.entries.keys().next_back().copied();
+        let listed = Numbers::of(self.entries.clone(), known.unwrap_or(0)).near;
+        let next = listed.last().map_or(1, |last| last + 1);
+        let gaps = (1..next).filter(|seq| listed.binary_search(seq).is_err());
+        let missing = gaps.take(MOST_GAPS).chain([next]);
+        for seq in missing.chain(known.filter(|seq| *seq > next)) {
+            require_no_entry(store, directory, seq)?;
+        }
+        Ok(())
     }
 
     /// The objects of those archives that are not known.

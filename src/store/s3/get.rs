@@ -70,7 +70,8 @@ impl S3Store<'_> {
             bytes: 0,
         };
         loop {
-            Box::pin(self.fetch_on(key, version, want, &mut fetched, &mut course)).await?;
+            self.fetch_on(key, version, want, &mut fetched, &mut course)
+                .await?;
             if fetched.total.is_some() {
                 return Ok(fetched.bytes);
             }
@@ -88,7 +89,7 @@ impl S3Store<'_> {
         fetched: &mut Fetched,
         course: &mut Course,
     ) -> Result<(), StoreError> {
-        self.persevere(Operation::Get, key, async |client, meter| {
+        let attempts = self.persevere(Operation::Get, key, async |client, meter| {
             if fetched.is_whole() {
                 return Ok(());
             }
@@ -135,8 +136,9 @@ impl S3Store<'_> {
                 }
             }
             fetched.end(had)
-        })
-        .await
+        });
+        // It is too large for the stack of many threads.
+        Box::pin(attempts).await
     }
 }
 

@@ -74,6 +74,8 @@ pub enum FaultKind {
     CutXml,
     /// LIST: the last object is missing, and nothing else.
     FewerThanCounted,
+    /// LIST: has nothing but its first so many objects, and says that these are all.
+    LacksTheRest(usize),
     /// LIST: does not say whether there is more.
     NoTruncation,
     /// LIST: objects come without their lengths.
@@ -177,6 +179,7 @@ impl FaultKind {
             | Self::CircleOfPages
             | Self::EmptyPages
             | Self::FewerThanCounted
+            | Self::LacksTheRest(_)
             | Self::NoTruncation
             | Self::NoSizes => operation == Operation::List,
             Self::LaterPagesFail => ["continuation-token", "key-marker"]

@@ -120,6 +120,14 @@ impl FaultKind {
                     return answer.body(text.into_bytes());
                 }
             }
+            Self::LacksTheRest(shown) => {
+                let text = String::from_utf8_lossy(&answer.body).into_owned();
+                let mut objects = text.match_indices("<Contents>").map(|(at, _)| at);
+                if let (Some(from), Some(to)) = (objects.nth(*shown), text.rfind("</Contents>")) {
+                    let text = text[..from].to_owned() + &text[to + "</Contents>".len()..];
+                    return answer.body(without(&text, "KeyCount").into_bytes());
+                }
+            }
             Self::NoTruncation => {
                 let text = String::from_utf8_lossy(&answer.body);
                 let text = without(&text, "IsTruncated");
