@@ -219,11 +219,12 @@ fn a_good_bucket_is_told_line_by_line() {
   ok    checksum       it keeps the SHA-256 of what it has
   ok    list           a listing shows what was just stored
   ok    storage class  segments go into DEEP_ARCHIVE; AWS bills this try for 180 days, a few hundredths of a cent at most
+  ok    thaw           what lies in DEEP_ARCHIVE can be thawed
   ok    delete         an object can be deleted
   ok    versioning     the bucket keeps versions
   ok    object lock    the bucket locks objects, and archives are locked in governance mode
-  ok    lifecycle      no rule deletes archives
-1 store: 13 fine, 0 unknown, 0 warned of, 0 failed
+  ok    lifecycle      no rule deletes archives or makes them cold
+1 store: 14 fine, 0 unknown, 0 warned of, 0 failed
 ",
         patient.server.endpoint()
     );
@@ -372,6 +373,47 @@ fn a_rule_that_expires_archives_is_a_failure_and_one_elsewhere_is_not() {
     for prefix in ["logs/", "laptop2/"] {
         let patient = Patient::with_bucket(Bucket::new(BUCKET).lifecycle(&rule(prefix)));
         patient.diagnosis().is(&PLAIN);
+    }
+}
+
+#[test]
+fn a_rule_that_makes_archives_cold_is_a_failure() {
+    for (class, verdict, text) in [
+        ("GLACIER", "failure", "into a cold class (tidy)"),
+        ("DEEP_ARCHIVE", "failure", "into a cold class (tidy)"),
+        ("INTELLIGENT_TIERING", "warning", "archive tiers"),
+        ("GLACIER_IR", "fine", "no rule"),
+    ] {
+        let rule = format!(
+            "<LifecycleConfiguration><Rule><ID>tidy</ID><Status>Enabled</Status>\
+             <Filter><Prefix>laptop/</Prefix></Filter><Transition><Days>3</Days>\
+             <StorageClass>{class}</StorageClass></Transition></Rule></LifecycleConfiguration>"
+        );
+        let patient = Patient::with_bucket(Bucket::new(BUCKET).lifecycle(&rule));
+        let diagnosis = patient.diagnosis();
+        match verdict {
+            "fine" => diagnosis.is(&PLAIN),
+            verdict => diagnosis.is(&plain_and(&[("lifecycle", verdict)])),
+        }
+        diagnosis.says("lifecycle", text);
+    }
+}
+
+#[test]
+fn a_cold_class_that_can_t_be_thawed_is_a_failure_and_one_that_may_not_be_is_none() {
+    let patient = Patient::with_mode(Mode::NoThaws);
+    let diagnosis = patient.diagnosis();
+    diagnosis.is(&plain_and(&[("thaw", "failure")]));
+    diagnosis.says("thaw", "405 MethodNotAllowed");
+    diagnosis.says("thaw", "set another `storage_class`");
+    patient.is_as_before();
+    for (fault, verdict) in [
+        (FaultKind::Status(501), "failure"),
+        (FaultKind::AccessDenied, "unknown"),
+    ] {
+        let patient = Patient::with_fault(Fault::on(Operation::Restore, fault).always());
+        patient.diagnosis().is(&plain_and(&[("thaw", verdict)]));
+        patient.is_as_before();
     }
 }
 
@@ -582,7 +624,16 @@ fn buckets_of(server: Option<&'static Server>, expected: [&[(&str, &str)]; 3]) {
 
 #[test]
 fn buckets_of_seaweedfs_are_good() {
-    buckets_of(Weed::shared(), [&PLAIN, &PLAIN[..1], &[]]);
+    // It takes every class, and reads what lies in it without a thaw.
+    let no_thaw = ("thaw", "failure");
+    buckets_of(
+        Weed::shared(),
+        [
+            &[PLAIN[0], no_thaw, PLAIN[1]],
+            &[PLAIN[0], no_thaw],
+            &[no_thaw],
+        ],
+    );
 }
 
 #[test]

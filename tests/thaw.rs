@@ -467,3 +467,98 @@ fn a_warm_class_needs_no_thaw_and_is_not_asked() {
     cold.restore(&to.root(), &[]).ok();
     cold.is_restored(&to, DATE);
 }
+
+/// Classes that a rule of the bucket, or the bucket by itself, has moved segments into.
+const MOVED: [(&str, Option<&str>, &str); 3] = [
+    ("GLACIER", None, "GLACIER"),
+    ("INTELLIGENT_TIERING", Some("ARCHIVE_ACCESS"), "GLACIER"),
+    (
+        "INTELLIGENT_TIERING",
+        Some("DEEP_ARCHIVE_ACCESS"),
+        "DEEP_ARCHIVE",
+    ),
+];
+
+#[test]
+fn what_the_bucket_has_made_cold_by_itself_is_thawed() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let cold = Cold::new("STANDARD", "");
+    let segments = cold.segments();
+    assert!(cold.thaw(&[]).ok().stdout.contains("nothing needs thawing"));
+    for (class, tier, thawed_as) in MOVED {
+        cold.server.transition(BUCKET, ".zst.age", class, tier);
+        let to = LoopFs::new(256);
+        let before = cold.asked();
+        let ran = cold.restore(&to.root(), &["--tier", "standard"]);
+        let expected = format!(
+            "error: home: 0 of {segments} segments are readable, {segments} are thawing \
+             ({thawed_as}, standard)\n"
+        );
+        assert_eq!(ran.code, Some(5), "{}", ran.stderr);
+        assert!(ran.stderr.starts_with(&expected), "{}", ran.stderr);
+        assert!(cold.asked() >= before + segments);
+        let asked = cold.asked();
+        assert_eq!(cold.thaw(&["--tier", "standard"]).code, Some(5));
+        assert_eq!(cold.asked(), asked, "nothing is asked for twice");
+        cold.advance(13);
+        cold.restore(&to.root(), &["--tier", "standard"]).ok();
+        cold.is_restored(&to, DATE);
+        assert_eq!(cold.asked(), asked);
+    }
+}
+
+#[test]
+fn what_the_bucket_has_made_cold_is_paid_for_only_as_far_as_was_agreed() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let cold = Cold::new("STANDARD", "");
+    fs::write(
+        cold.sandbox.config(),
+        fs::read_to_string(cold.sandbox.config()).unwrap() + PRICES,
+    )
+    .unwrap();
+    cold.server
+        .transition(BUCKET, ".zst.age", "DEEP_ARCHIVE", None);
+    let to = LoopFs::new(256);
+    let ran = cold.restore(&to.root(), &["--max-cost", "0.01"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    let ran = cold.thaw(&["--max-cost", "0.01"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert_eq!(cold.asked(), 0);
+}
+
+#[test]
+fn a_ledger_that_was_made_cold_is_told_with_what_to_do() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let cold = Cold::new("STANDARD", "");
+    cold.server.transition(BUCKET, "/ledger/", "GLACIER", None);
+    let kit = cold.sandbox.kit();
+    let words = ["catalog", "rebuild", "--identity"].map(OsStr::new);
+    let ran = cold.sandbox.run(words.into_iter().chain([kit.as_os_str()]));
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .starts_with("error: could not read home/ledger/00000001.entry in s3://archive"),
+        "{}",
+        ran.stderr
+    );
+    let hint = "hint: remove the rule of the bucket that moved it into a cold class, and thaw";
+    assert!(ran.stderr.contains(hint), "{}", ran.stderr);
+}
+
+#[test]
+fn a_cold_class_that_is_a_mere_name_is_read() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let server = S3Server::start(Config::default().with_mode(Mode::NoThaws));
+    let cold = Cold::on(server, "DEEP_ARCHIVE", "");
+    let to = LoopFs::new(256);
+    cold.restore(&to.root(), &[]).ok();
+    cold.is_restored(&to, DATE);
+}

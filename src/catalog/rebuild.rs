@@ -152,6 +152,21 @@ impl Catalog {
         })
     }
 
+    /// Writes in which class an archive lies.
+    pub fn write_class(
+        &mut self,
+        archive: &ArchiveId,
+        class: StorageClass,
+    ) -> Result<(), CatalogError> {
+        self.write("record a storage class", |transaction| {
+            transaction.execute(
+                "UPDATE archive SET storage_class = ?2 WHERE id = ?1",
+                params![archive.to_string(), class.as_str()],
+            )?;
+            Ok(())
+        })
+    }
+
     /// Forgets a source whose ledger turned out not to be one.
     pub fn forget_source(&mut self, source: &SourceRow) -> Result<(), CatalogError> {
         self.write("forget a source", |transaction| {

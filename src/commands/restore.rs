@@ -15,8 +15,9 @@ use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source};
 use crate::engine::{
     Afterwards, AtOnce, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring,
-    StateDir, SystemClock, Which, World, estimate, kit_knows_more, open_limited_store,
-    plan_details, read_kit, restore, standing_in, still_stands, take_in, witnessed_by,
+    StateDir, SystemClock, WantedSegments, Which, World, ask_classes, estimate, kit_knows_more,
+    open_limited_store, plan_details, read_kit, restore, standing_in, still_stands, take_in,
+    witnessed_by,
 };
 use crate::error::Error;
 use crate::model::ids::parse_date;
@@ -46,6 +47,9 @@ struct Planned<'a> {
     row: SourceRow,
     plan: &'a RestorePlan,
     details: RestorePlanDetails,
+    /// The archives that are still to be fetched.
+    to_fetch: &'a [ArchiveId],
+    /// What that costs.
     estimate: Estimate,
     room: Room,
     /// The identity file, if it was a pipe.
@@ -128,7 +132,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let archives = catalog.archives(&row.ledger)?;
     let (to_fetch, room) = to_fetch(args, &plan, &row, &archives);
     let (days, now) = (args.thawing.thaw_days, SystemClock.now());
-    let planned = Planned {
+    let mut planned = Planned {
         args,
         everywhere,
         world,
@@ -139,6 +143,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         estimate: estimate(&config, source, to_fetch, days, &catalog, now)?,
         plan: &plan,
         details,
+        to_fetch,
         room,
         piped,
     };
@@ -257,6 +262,21 @@ impl Planned<'_> {
         Ok((file, identities))
     }
 
+    /// Asks the store in which classes the archives lie, and refuses what costs too much by its answer.
+    fn ask_store(&mut self, open: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {
+        let wanted = WantedSegments {
+            source: open,
+            class: self.config.stores[&self.source.store].storage_class(),
+            archives: self.to_fetch,
+            interrupt: self.world.interrupt,
+        };
+        ask_classes(&wanted, catalog)?;
+        let thawing = &self.args.thawing;
+        let (days, now) = (thawing.thaw_days, self.world.clock.now());
+        self.estimate = estimate(self.config, self.source, self.to_fetch, days, catalog, now)?;
+        self.estimate.refuse(thawing.tier, thawing.max_cost)
+    }
+
     /// Segments that are fetched at once.
     fn at_once(&self) -> AtOnce {
         let configured = self.config.stores[&self.source.store].uploads();
@@ -266,13 +286,10 @@ impl Planned<'_> {
         }
     }
 
-    fn restore(&self, to: &PathBuf, catalog: &mut Catalog) -> Result<(), Error> {
+    fn restore(&mut self, to: &PathBuf, catalog: &mut Catalog) -> Result<(), Error> {
         let (file, identities) = self.identity()?;
+        let identity_name = file.display().to_string();
         let name = &self.source.name;
-        self.confirm(&format!(
-            "Restore into {}?",
-            to.join(name.as_str()).display()
-        ))?;
         let store_config = &self.config.stores[&self.source.store];
         let limit = self.args.limit.as_ref();
         let store = open_limited_store(store_config, self.world.observer, limit)?;
@@ -281,6 +298,11 @@ impl Planned<'_> {
             row: self.row.clone(),
             store: store.as_ref(),
         };
+        self.ask_store(&open, catalog)?;
+        self.confirm(&format!(
+            "Restore into {}?",
+            to.join(name.as_str()).display()
+        ))?;
         if !self.args.retired {
             still_stands(&open, self.plan, self.state_dir, catalog, self.world)?;
         }
@@ -290,7 +312,7 @@ impl Planned<'_> {
             at_once: self.at_once(),
             to,
             identities: &identities,
-            identity_name: &file.display().to_string(),
+            identity_name: &identity_name,
             class: store_config.storage_class(),
             thaw: Some(thaw_request(&self.args.thawing)),
             intermediate: if self.args.delete_intermediate {

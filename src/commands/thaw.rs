@@ -11,10 +11,11 @@ use super::output::{answer, answer_json, count};
 use super::prompt::{Agreed, confirm};
 use super::restore::words::in_words;
 use super::restore::{thaw_request, which};
+use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Thaw};
 use crate::engine::{
-    Clock, OpenSource, SegmentThaw, StateDir, SystemClock, ThawStatus, WantedSegments, estimate,
-    open_store, plan_details, thaw, thaw_state,
+    Clock, OpenSource, SegmentThaw, StateDir, SystemClock, ThawStatus, WantedSegments, ask_classes,
+    estimate, open_store, plan_details, thaw, thaw_state,
 };
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -38,22 +39,17 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     let store_config = &config.stores[&source.store];
     let class = store_config.storage_class();
     let thawing = &args.thawing;
-    let now = SystemClock.now();
     let days = thawing.thaw_days;
-    let estimate = estimate(&config, source, &plan.archives, days, &catalog, now)?;
-    if !args.status {
-        estimate.refuse(thawing.tier, thawing.max_cost)?;
-        let is_cold = estimate.is_cold() || class.is_some_and(StorageClass::is_cold);
-        if is_cold && !args.yes {
-            say_lines(&in_words(&plan, &details, &estimate, None));
-            let question = format!(
-                "Ask for {} by the tier {}?",
-                count(estimate.cost.segments_to_thaw(), "segment"),
-                thawing.tier
-            );
-            confirm(Agreed::NotYet, &question)?;
+    let price = |catalog: &Catalog| {
+        let now = SystemClock.now();
+        let estimate = estimate(&config, source, &plan.archives, days, catalog, now)?;
+        if !args.status {
+            estimate.refuse(thawing.tier, thawing.max_cost)?;
         }
-    }
+        Ok::<_, Error>(estimate)
+    };
+    // What is known here to cost too much needs no question.
+    price(&catalog)?;
     let observer = observer(everywhere);
     let store = open_store(store_config, observer.as_ref())?;
     let open = OpenSource {
@@ -67,6 +63,20 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
         archives: &plan.archives,
         interrupt: Interrupt::of_this_process(),
     };
+    ask_classes(&wanted, &mut catalog)?;
+    let estimate = price(&catalog)?;
+    if !args.status {
+        let is_cold = estimate.is_cold() || class.is_some_and(StorageClass::is_cold);
+        if is_cold && !args.yes {
+            say_lines(&in_words(&plan, &details, &estimate, None));
+            let question = format!(
+                "Ask for {} by the tier {}?",
+                count(estimate.cost.segments_to_thaw(), "segment"),
+                thawing.tier
+            );
+            confirm(Agreed::NotYet, &question)?;
+        }
+    }
     let status = if args.status {
         thaw_state(&wanted, &mut catalog)?
     } else {

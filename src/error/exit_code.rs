@@ -108,7 +108,9 @@ impl Error {
             Self::Catalog(error) if error.is_integrity() => ExitCode::Integrity,
             Self::Thawing(_) => ExitCode::Thawing,
             // A copy that went cold again while others were fetched.
-            Self::Store(error) if error.kind == ErrorKind::Cold => ExitCode::Thawing,
+            Self::Store(error) if error.kind == ErrorKind::Cold && error.is_of_segment() => {
+                ExitCode::Thawing
+            }
             // It lies, or somebody has filled it; whatever was done when it turned out.
             Self::Store(error) if error.kind.is_without_end() => ExitCode::Integrity,
             Self::StraysLeft { source, .. }

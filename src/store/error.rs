@@ -6,6 +6,7 @@ use std::io;
 
 use super::dir::LinkInTheWay;
 use super::listing::TooMany;
+use crate::model::keys::{ArchiveObject, archive_object};
 
 /// What was being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,6 +222,12 @@ impl StoreError {
         )
     }
 
+    /// Whether it is about a segment, which may lie in a cold class. Nothing else may.
+    pub fn is_of_segment(&self) -> bool {
+        let name = self.key.rsplit_once('/').map_or("", |(_, name)| name);
+        archive_object(name) == ArchiveObject::Segment
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         let text = match self.kind {
@@ -243,6 +250,9 @@ impl StoreError {
             ErrorKind::Expired => "renew the credentials, and run again",
             ErrorKind::ClockSkew => "set this machine's clock; waiting does not help",
             ErrorKind::WrongRegion => "set `region` of this store; waiting does not help",
+            ErrorKind::Cold if !self.is_of_segment() => {
+                "remove the rule of the bucket that moved it into a cold class, and thaw the ledger and the keys: docs/aws.md has the commands"
+            }
             ErrorKind::Cold => "run the same command again: it asks for what went cold meanwhile",
             ErrorKind::NoCapacity => "waiting helps; the tier `standard` always has capacity",
             ErrorKind::Unavailable => {

@@ -5,8 +5,8 @@ use std::mem;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::error::{ErrorKind, Operation, StoreError};
-use super::{Finding, Locator, NewObject, Put, Role, Store, Verdict};
-use crate::model::{Sha256, StorageClass};
+use super::{Finding, Locator, NewObject, Put, Role, Store, Thaw, ThawRequest, Verdict};
+use crate::model::{Sha256, StorageClass, Tier};
 
 /// Who finds one of these and nothing else should know what it is.
 const FIRST: &[u8] = b"coldchain doctor was here: this may be deleted\n";
@@ -327,6 +327,9 @@ impl Trial<'_> {
                 );
             }
             self.find(SUBJECT, Verdict::Fine, text);
+            if class.is_cold() {
+                self.thaw(class, &at);
+            }
             return;
         }
         let text = self.remark_of(class.as_str()).unwrap_or_else(|| {
@@ -339,6 +342,42 @@ impl Trial<'_> {
             )
         });
         self.find(SUBJECT, Verdict::Warning, text);
+    }
+
+    /// Whether what lies in a cold class can be had back: a store may take the class for a mere name.
+    fn thaw(&mut self, class: StorageClass, at: &Locator) {
+        const SUBJECT: &str = "thaw";
+        let request = ThawRequest {
+            tier: Tier::Bulk,
+            days: 1,
+        };
+        let thaw = match self.store.thaw(at, request) {
+            Err(error) if error.kind == ErrorKind::Denied => {
+                let text = format!("these credentials may not thaw what lies in {class}");
+                return self.find(SUBJECT, Verdict::Unknown, text);
+            }
+            Err(error) if error.kind == ErrorKind::Unsupported => {
+                let text = format!(
+                    "{}; the store can't thaw what it puts into {class}: set another `storage_class`",
+                    in_words(&error)
+                );
+                return self.find(SUBJECT, Verdict::Failure, text);
+            }
+            thaw => self.answer(SUBJECT, thaw),
+        };
+        match thaw {
+            Some(Thaw::Accepted | Thaw::Running) => {
+                let text = format!("what lies in {class} can be thawed");
+                self.find(SUBJECT, Verdict::Fine, text);
+            }
+            Some(Thaw::NotCold) => {
+                let text = format!(
+                    "what lies in {class} is not cold: its prices and thaws are not those of {class}"
+                );
+                self.find(SUBJECT, Verdict::Warning, text);
+            }
+            None => {}
+        }
     }
 
     /// What the store was found not to do in that matter, in its own words.

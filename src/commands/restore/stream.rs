@@ -20,7 +20,7 @@ const BUFFER: usize = 1 << 20;
 
 impl Planned<'_> {
     /// Writes the stream of the date's archive to a new file, or to stdout for `-`.
-    pub(super) fn stream(&self, output: &Path, catalog: &mut Catalog) -> Result<(), Error> {
+    pub(super) fn stream(&mut self, output: &Path, catalog: &mut Catalog) -> Result<(), Error> {
         if output == Path::new("-") {
             let mut stdout = BufWriter::with_capacity(BUFFER, printing::stream_out()?.lock());
             self.stream_to(&mut stdout, catalog)?;
@@ -48,11 +48,11 @@ impl Planned<'_> {
         )])
     }
 
-    fn stream_to(&self, output: &mut dyn Write, catalog: &mut Catalog) -> Result<u64, Error> {
+    fn stream_to(&mut self, output: &mut dyn Write, catalog: &mut Catalog) -> Result<u64, Error> {
         let (file, identities) = self.identity()?;
+        let identity_name = file.display().to_string();
         let archive = self.plan.archives.last();
         let archive = *archive.expect("a plan has an archive for its date");
-        self.confirm(&format!("Write the stream of {archive}?"))?;
         let store_config = &self.config.stores[&self.source.store];
         let limit = self.args.limit.as_ref();
         let store = open_limited_store(store_config, self.world.observer, limit)?;
@@ -61,6 +61,8 @@ impl Planned<'_> {
             row: self.row.clone(),
             store: store.as_ref(),
         };
+        self.ask_store(&source, catalog)?;
+        self.confirm(&format!("Write the stream of {archive}?"))?;
         if !self.args.retired {
             still_stands(&source, self.plan, self.state_dir, catalog, self.world)?;
         }
@@ -68,7 +70,7 @@ impl Planned<'_> {
             source: &source,
             archive,
             identities: &identities,
-            identity_name: &file.display().to_string(),
+            identity_name: &identity_name,
             class: store_config.storage_class(),
             at_once: self.at_once(),
             thaw: thaw_request(&self.args.thawing),

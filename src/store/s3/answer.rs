@@ -310,7 +310,7 @@ fn of_status(status: u16, after: Option<Duration>) -> (ErrorKind, Again) {
         401 | 403 => (Kind::Denied, Again::No),
         404 => (Kind::NotFound, Again::No),
         416 => (Kind::TooShort, Again::No),
-        501 | 505 => (Kind::Unsupported, Again::No),
+        405 | 501 | 505 => (Kind::Unsupported, Again::No),
         507 => (Kind::Full, Again::No),
         307 | 408 | 409 | 425 | 429 | 499 | 500.. => (Kind::Unavailable, Again::Wait(after)),
         _ => (Kind::Failed, Again::No),
@@ -417,6 +417,7 @@ mod tests {
             (503, "", Kind::Unavailable, wait),
             (500, "Whatever", Kind::Unavailable, wait),
             (500, "NoSuchKey", Kind::Unavailable, wait),
+            (405, "", Kind::Unsupported, Again::No),
             (501, "NotImplemented", Kind::Unsupported, Again::No),
             (503, "QuotaExceeded", Kind::Full, Again::No),
             (

@@ -1,7 +1,8 @@
 //! What the bucket's own settings mean for archives.
 
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, ExpirationStatus, LifecycleRule, ObjectLockEnabled,
+    BucketVersioningStatus, ExpirationStatus, LifecycleRule, ObjectLockEnabled, Transition,
+    TransitionStorageClass,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -68,11 +69,9 @@ impl S3Store<'_> {
     }
 
     pub(super) async fn examine_bucket(&self) -> Result<Vec<Finding>, StoreError> {
-        Ok(vec![
-            self.versioning().await?,
-            self.lock_settings().await?,
-            self.lifecycle().await?,
-        ])
+        let mut findings = vec![self.versioning().await?, self.lock_settings().await?];
+        findings.extend(self.lifecycle().await?);
+        Ok(findings)
     }
 
     async fn versioning(&self) -> Result<Finding, StoreError> {
@@ -146,8 +145,8 @@ impl S3Store<'_> {
         })
     }
 
-    /// Rules of the bucket that would delete archives behind the ledger's back.
-    async fn lifecycle(&self) -> Result<Finding, StoreError> {
+    /// Rules of the bucket that would delete archives behind the ledger's back, or make them cold.
+    async fn lifecycle(&self) -> Result<Vec<Finding>, StoreError> {
         const SUBJECT: &str = "lifecycle";
         let asked = self
             .persevere(Operation::Examine, "", async |client, _| {
@@ -165,36 +164,87 @@ impl S3Store<'_> {
         let rules = match asked {
             Ok(output) => output.and_then(|output| output.rules).unwrap_or_default(),
             Err(error) if error.kind == ErrorKind::NotFound => Vec::new(),
-            Err(error) => return unknown(SUBJECT, error),
+            Err(error) => return Ok(vec![unknown(SUBJECT, error)?]),
         };
         let prefix = self.full("");
-        let harmful: Vec<&str> = rules
-            .iter()
-            .filter(|rule| expires(rule, &prefix))
-            .map(|rule| rule.id().unwrap_or("without a name"))
-            .collect();
-        Ok(if harmful.is_empty() {
-            Finding::new(SUBJECT, Verdict::Fine, "no rule deletes archives")
-        } else {
-            Finding::new(
+        let named = |does: fn(&LifecycleRule) -> bool| {
+            let harmful: Vec<&str> = rules
+                .iter()
+                .filter(|rule| is_about(rule, &prefix) && does(rule))
+                .map(|rule| rule.id().unwrap_or("without a name"))
+                .collect();
+            (!harmful.is_empty()).then(|| harmful.join(", "))
+        };
+        let mut found = Vec::new();
+        if let Some(rules) = named(expires) {
+            found.push(Finding::new(
                 SUBJECT,
                 Verdict::Failure,
                 format!(
-                    "a rule of the bucket expires objects below this prefix ({}): archives would \
-                     vanish; remove it, coldchain deletes what has expired itself",
-                    harmful.join(", ")
+                    "a rule of the bucket expires objects below this prefix ({rules}): archives would \
+                     vanish; remove it, coldchain deletes what has expired itself"
                 ),
-            )
-        })
+            ));
+        }
+        if let Some(rules) = named(makes_cold) {
+            found.push(Finding::new(
+                SUBJECT,
+                Verdict::Failure,
+                format!(
+                    "a rule of the bucket moves objects below this prefix into a cold class ({rules}): \
+                     ledger and keys could not be read any more; remove it, and set `storage_class`"
+                ),
+            ));
+        }
+        if let Some(rules) = named(tiers_by_itself) {
+            found.push(Finding::new(
+                SUBJECT,
+                Verdict::Warning,
+                format!(
+                    "a rule of the bucket moves objects below this prefix into INTELLIGENT_TIERING \
+                     ({rules}): where its archive tiers are switched on, ledger and keys could not be read \
+                     any more"
+                ),
+            ));
+        }
+        if found.is_empty() {
+            let text = "no rule deletes archives or makes them cold";
+            found.push(Finding::new(SUBJECT, Verdict::Fine, text));
+        }
+        Ok(found)
     }
 }
 
-/// Whether a rule deletes current objects below the prefix. Rules about old versions, delete
-/// markers and unfinished uploads do not.
-fn expires(rule: &LifecycleRule, prefix: &str) -> bool {
-    let deletes = rule
-        .expiration()
-        .is_some_and(|expiration| expiration.days().is_some() || expiration.date().is_some());
+/// Whether a rule deletes current objects. Rules about old versions, delete markers and unfinished uploads
+/// do not.
+fn expires(rule: &LifecycleRule) -> bool {
+    rule.expiration()
+        .is_some_and(|expiration| expiration.days().is_some() || expiration.date().is_some())
+}
+
+/// Whether a rule moves current objects to where they have to be thawed.
+fn makes_cold(rule: &LifecycleRule) -> bool {
+    use TransitionStorageClass::{DeepArchive, Glacier};
+    moves_into(rule, |class| matches!(class, DeepArchive | Glacier))
+}
+
+/// Whether a rule moves current objects to where the bucket may make them cold by itself.
+fn tiers_by_itself(rule: &LifecycleRule) -> bool {
+    moves_into(rule, |class| {
+        *class == TransitionStorageClass::IntelligentTiering
+    })
+}
+
+fn moves_into(rule: &LifecycleRule, of: impl Fn(&TransitionStorageClass) -> bool) -> bool {
+    let mut classes = rule
+        .transitions()
+        .iter()
+        .filter_map(Transition::storage_class);
+    classes.any(of)
+}
+
+/// Whether a rule is in force and for objects below the prefix.
+fn is_about(rule: &LifecycleRule, prefix: &str) -> bool {
     #[expect(
         deprecated,
         reason = "old rules still have their prefix outside of the filter"
@@ -209,7 +259,7 @@ fn expires(rule: &LifecycleRule, prefix: &str) -> bool {
         .or(rule.prefix())
         .unwrap_or_default();
     let meets = prefix.starts_with(of_rule) || of_rule.starts_with(prefix);
-    *rule.status() == ExpirationStatus::Enabled && deletes && meets
+    *rule.status() == ExpirationStatus::Enabled && meets
 }
 
 /// A question that this store does not answer, or not to these credentials, leaves that open; any

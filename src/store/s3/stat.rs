@@ -1,7 +1,7 @@
 //! HEAD: what the service says of an object.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
+use aws_sdk_s3::types::{ArchiveStatus, ChecksumMode, ChecksumType};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
@@ -76,7 +76,11 @@ impl S3Store<'_> {
         };
         let now = self.clock.now().unwrap_or_else(Utc::now);
         Ok(Head {
-            readability: readability(stat.class, output.restore(), now),
+            readability: readability(
+                stat.class.or_else(|| archived(output.archive_status())),
+                output.restore(),
+                now,
+            ),
             stat,
             locator: locator(key, output.version_id()),
             retained_until: output.object_lock_retain_until_date().map(to_chrono),
@@ -152,6 +156,15 @@ fn sha256(output: &HeadObjectOutput) -> Option<Sha256> {
     }
     let digest = BASE64.decode(output.checksum_sha256()?).ok()?;
     Some(Sha256(<[u8; 32]>::try_from(digest).ok()?))
+}
+
+/// The class as which an archive tier of Intelligent-Tiering is thawed: it takes the same tiers and times.
+/// What was thawed lies in a tier that can be read, so then no status is told.
+fn archived(status: Option<&ArchiveStatus>) -> Option<StorageClass> {
+    match status? {
+        ArchiveStatus::ArchiveAccess => Some(StorageClass::Glacier),
+        _ => Some(StorageClass::DeepArchive),
+    }
 }
 
 /// What the header `x-amz-restore` says of an object in that class:

@@ -11,14 +11,33 @@ use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::patience::Again;
 use crate::store::{Locator, Thaw, ThawRequest};
 
+/// The class whose archive tiers are thawed for good.
+const INTELLIGENT_TIERING: &str = "INTELLIGENT_TIERING";
+
 impl S3Store<'_> {
     pub(super) async fn restore_object(
         &self,
         at: &Locator,
         request: ThawRequest,
     ) -> Result<Thaw, StoreError> {
+        let days = i32::try_from(request.days).unwrap_or(i32::MAX);
+        match self.ask(at, request.tier, Some(days)).await {
+            Err(error) if error.kind == ErrorKind::Failed => {
+                // What was thawed there stays readable, and a request with days is malformed.
+                let head = self.head(Operation::Thaw, at).await?;
+                if head.class_name == INTELLIGENT_TIERING {
+                    self.ask(at, request.tier, None).await
+                } else {
+                    Err(error)
+                }
+            }
+            answer => answer,
+        }
+    }
+
+    async fn ask(&self, at: &Locator, tier: Tier, days: Option<i32>) -> Result<Thaw, StoreError> {
         let (key, version) = self.parse(Operation::Thaw, at)?;
-        let tier = match request.tier {
+        let tier = match tier {
             Tier::Expedited => aws_sdk_s3::types::Tier::Expedited,
             Tier::Standard => aws_sdk_s3::types::Tier::Standard,
             Tier::Bulk => aws_sdk_s3::types::Tier::Bulk,
@@ -36,7 +55,7 @@ impl S3Store<'_> {
                 .build()
                 .map_err(malformed)?;
             let restore = RestoreRequest::builder()
-                .days(i32::try_from(request.days).unwrap_or(i32::MAX))
+                .set_days(days)
                 .glacier_job_parameters(parameters)
                 .build();
             let sent = client

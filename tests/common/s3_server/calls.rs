@@ -114,7 +114,7 @@ impl Call {
         }
         let stored = &mut *lock(&shared.objects);
         match self {
-            Self::GetObject => reading::get(stored, request, now),
+            Self::GetObject => reading::get(stored, config, request, now),
             Self::HeadObject => reading::head(stored, config, request, now),
             Self::DeleteObject => objects::delete(stored, bucket, request, now),
             Self::RestoreObject => thaw::restore(stored, config, request, &body, now),

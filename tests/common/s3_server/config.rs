@@ -78,6 +78,8 @@ pub enum Mode {
     ListNoVersions,
     /// Takes `x-amz-checksum-*`, and neither verifies nor returns it.
     IgnoreChecksums,
+    /// Keeps cold classes as names: everything can be read, and a thaw is answered 405.
+    NoThaws,
     /// Has no capacity for Expedited: 503 `GlacierExpeditedRetrievalNotAvailable`.
     ExpeditedUnavailable,
     /// Compares `x-amz-date` with the clock: 403 `RequestTimeTooSkewed` beyond 15 minutes.

@@ -174,6 +174,18 @@ impl S3Server {
         lock(&self.shared.objects).keep(&Bucket::new(bucket), key, version);
     }
 
+    /// Moves the objects whose keys have that in them into another class, as a rule of the bucket does; within
+    /// `INTELLIGENT_TIERING` maybe into an archive tier.
+    pub fn transition(
+        &self,
+        bucket: &str,
+        part: &str,
+        class: &str,
+        archive_status: Option<&'static str>,
+    ) {
+        lock(&self.shared.objects).transition(bucket, part, class, archive_status);
+    }
+
     /// Removes a key with all its versions behind everybody's back.
     pub fn lose(&self, bucket: &str, key: &str) {
         lock(&self.shared.objects).lose(bucket, key);

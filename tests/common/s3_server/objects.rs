@@ -29,6 +29,8 @@ pub struct Version {
     /// Headers that come back as they were sent: content type, encryption, metadata.
     pub headers: BTreeMap<String, String>,
     pub restored: Option<Restored>,
+    /// The archive tier of Intelligent-Tiering that it lies in: `ARCHIVE_ACCESS`.
+    pub archive_status: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,7 @@ impl Version {
             tagging: None,
             headers: BTreeMap::new(),
             restored: None,
+            archive_status: None,
         }
     }
 }
@@ -86,6 +89,23 @@ impl Objects {
         let id = version.id.clone();
         versions.push(version);
         id
+    }
+
+    /// Moves what is stored into another class, as a rule of the bucket does.
+    pub fn transition(
+        &mut self,
+        bucket: &str,
+        part: &str,
+        class: &str,
+        archive_status: Option<&'static str>,
+    ) {
+        let of = self.stored.iter_mut();
+        let matching = of.filter(|((in_bucket, key), _)| in_bucket == bucket && key.contains(part));
+        for version in matching.flat_map(|(_, versions)| versions) {
+            class.clone_into(&mut version.storage_class);
+            version.archive_status = archive_status;
+            version.restored = None;
+        }
     }
 
     /// The version that is current, unless that is a delete marker.

@@ -9,11 +9,17 @@ use super::objects::{Objects, Version};
 use super::thaw::Thaw;
 use super::xml::{Failure, document, element, root};
 
-pub fn get(stored: &mut Objects, request: &Request, now: DateTime<Utc>) -> Result<Answer, Failure> {
+pub fn get(
+    stored: &mut Objects,
+    config: &Config,
+    request: &Request,
+    now: DateTime<Utc>,
+) -> Result<Answer, Failure> {
     let version = stored.asked_for(request)?;
     let answer = describe(version, request, now)?;
     let thaw = Thaw::of(version, now);
-    if thaw.is_some_and(|thaw| !matches!(thaw, Thaw::Readable { .. })) {
+    if thaw.is_some_and(|thaw| !matches!(thaw, Thaw::Readable { .. })) && !config.is(Mode::NoThaws)
+    {
         let message = "The operation is not valid for the object's storage class";
         return Err(Failure::invalid_object_state(
             message,
@@ -76,6 +82,9 @@ fn describe(version: &Version, request: &Request, now: DateTime<Utc>) -> Result<
     // Amazon doesn't name the class that everything has.
     if version.storage_class != "STANDARD" {
         answer = answer.header("x-amz-storage-class", &version.storage_class);
+    }
+    if let (Some(status), Some(_)) = (version.archive_status, Thaw::of(version, now)) {
+        answer = answer.header("x-amz-archive-status", status);
     }
     if version.id != "null" {
         answer = answer.header("x-amz-version-id", &version.id);

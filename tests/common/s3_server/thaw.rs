@@ -51,6 +51,14 @@ pub enum Thaw {
 impl Thaw {
     /// `None` if its class isn't cold.
     pub fn of(version: &Version, now: DateTime<Utc>) -> Option<Self> {
+        if version.archive_status.is_some() {
+            // What was restored lies in a warm tier for good.
+            return match version.restored {
+                Some(restored) if now >= restored.ready => None,
+                Some(restored) => Some(Self::Running(restored)),
+                None => Some(Self::Cold),
+            };
+        }
         if !["GLACIER", "DEEP_ARCHIVE"].contains(&version.storage_class.as_str()) {
             return None;
         }
@@ -82,9 +90,22 @@ pub fn restore(
     body: &[u8],
     now: DateTime<Utc>,
 ) -> Result<Answer, Failure> {
+    if config.is(Mode::NoThaws) {
+        let message = "The specified method is not allowed against this resource.";
+        return Err(Failure::new(405, "MethodNotAllowed", message));
+    }
     let (days, tier) = wanted(body)?;
     let version = stored.asked_for(request)?;
-    let class = version.storage_class.as_str();
+    let class = match version.archive_status {
+        Some("ARCHIVE_ACCESS") => "GLACIER",
+        Some(_) => "DEEP_ARCHIVE",
+        None => version.storage_class.as_str(),
+    };
+    let days = match (days, version.archive_status) {
+        (Some(days), None) => days,
+        (None, Some(_)) => 36_500,
+        _ => return Err(Failure::invalid_argument("Days")),
+    };
     let Some(thaw) = Thaw::of(version, now) else {
         let message = "Restore is not allowed for the object's current storage class";
         return Err(Failure::invalid_object_state(message, class));
@@ -125,16 +146,16 @@ pub fn restore(
 }
 
 /// Days and tier in a `RestoreRequest`.
-fn wanted(body: &[u8]) -> Result<(u64, &str), Failure> {
+fn wanted(body: &[u8]) -> Result<(Option<u64>, &str), Failure> {
     let malformed = || {
         let message = "The XML you provided was not well-formed or did not validate against our \
                        published schema";
         Failure::new(400, "MalformedXML", message)
     };
     let body = str::from_utf8(body).map_err(|_| malformed())?;
-    let days = text_of(body, "Days").and_then(|days| days.parse().ok());
-    let days: u64 = days.ok_or_else(malformed)?;
-    if days == 0 {
+    let days = text_of(body, "Days").map(|days| days.parse::<u64>().map_err(|_| malformed()));
+    let days = days.transpose()?;
+    if days == Some(0) {
         let message = "restoration days should be at least 1";
         return Err(Failure::invalid_argument(message));
     }

@@ -68,6 +68,7 @@ pub fn verified(
             .filter(|(name, _)| comes_back(name))
             .collect(),
         restored: None,
+        archive_status: None,
     })
 }
 
