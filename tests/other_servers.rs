@@ -31,10 +31,9 @@ fn date(days_ago: i64) -> String {
 /// `COLDCHAIN_OTHER_SERVERS` has a line for each: name, endpoint, access key, secret key and a bucket, and
 /// further lines of the store's table behind them, each after a `;`. `scripts/soak servers` starts them.
 #[test]
+#[ignore = "`scripts/soak servers` starts the servers"]
 fn two_chains_are_archived_verified_restored_and_pruned_on_each() {
-    let Ok(servers) = std::env::var("COLDCHAIN_OTHER_SERVERS") else {
-        return;
-    };
+    let servers = std::env::var("COLDCHAIN_OTHER_SERVERS").expect("it names the servers");
     let mut tried = 0;
     for line in servers.lines().filter(|line| !line.trim().is_empty()) {
         let mut lines = line.split(';');

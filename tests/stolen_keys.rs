@@ -489,10 +489,9 @@ fn with_a_stolen_kit_a_machine_begins_anew_and_the_old_archives_are_read_by_the_
 /// What a version that knows format 1 alone makes of what the root key has undone. `COLDCHAIN_BEFORE` names its
 /// program; `scripts/soak before` builds it.
 #[test]
+#[ignore = "`scripts/soak before` builds that version"]
 fn the_version_of_before_reads_on_or_stops_and_deletes_nothing() {
-    let Some(before) = std::env::var_os("COLDCHAIN_BEFORE") else {
-        return;
-    };
+    let before = std::env::var_os("COLDCHAIN_BEFORE").expect("it names the program");
     // What it says of a ledger that the root key has rotated in format 2, on a machine with the kit and a
     // writer's and pruner's key.
     let look = |machine: &Machine, rebuilt: i32, told: &str| {
