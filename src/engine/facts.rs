@@ -80,11 +80,7 @@ pub(super) fn facts(
     };
     let mut history = history(links);
     if source.protocol.is_inexact() {
-        // The config says that such archives will do.
-        let archives = history.archives.iter_mut();
-        archives
-            .filter(|archive| archive.condition == Condition::Inexact)
-            .for_each(|archive| archive.condition = Condition::Sound);
+        history.accept_inexact();
     }
     let (send_parent, older_send_parent) = choose(source, origin, &history, unfit, catalog)?;
     let facts = Facts {

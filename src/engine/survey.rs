@@ -104,6 +104,9 @@ impl Survey<'_> {
         };
         let visible = rows.iter().filter(|row| row.is_visible());
         let mut history = history(visible.map(Link::from));
+        if source.config.protocol.is_inexact() {
+            history.accept_inexact();
+        }
         agree(source, &history, &strays)?;
         for archive in &mut history.archives {
             if before.contains(&archive.id) {

@@ -59,6 +59,15 @@ pub struct History {
 }
 
 impl History {
+    /// Takes archives that may not be what was sent for sound ones, for a source whose config asks for such.
+    pub fn accept_inexact(&mut self) {
+        for archive in &mut self.archives {
+            if archive.condition == Condition::Inexact {
+                archive.condition = Condition::Sound;
+            }
+        }
+    }
+
     /// The archive with the newest date.
     pub fn newest(&self) -> Option<&ArchiveFacts> {
         self.archives.iter().max_by_key(|archive| archive.id)
@@ -167,11 +176,11 @@ impl<'a> Chain<'a> {
         self.is_complete() && self.damaged().is_none()
     }
 
-    /// Restorable, and its full has been seen whole in the store: what may take an older chain's
-    /// place.
+    /// Restorable to what was sent, and its full has been seen whole in the store: what may take an
+    /// older chain's place.
     pub fn is_proven(&self) -> bool {
         let verified = |full: &ArchiveFacts| full.verification == Verification::Verified;
-        self.full().is_some_and(verified) && self.is_restorable()
+        self.full().is_some_and(verified) && self.is_restorable() && self.inexact().is_none()
     }
 
     /// The archives are sorted by id.
@@ -249,6 +258,16 @@ mod tests {
         assert!(history.chains()[0].is_complete());
         assert!(!history.chains()[0].is_restorable());
         assert!(!history.chains()[0].is_proven());
+    }
+
+    #[test]
+    fn an_inexact_archive_leaves_its_chain_restorable_and_unproven_unless_it_is_accepted() {
+        let mut history = history(&[&["2026-08-07", "2026-08-14"]]);
+        history.archives[1].condition = Condition::Inexact;
+        assert!(history.chains()[0].is_restorable());
+        assert!(!history.chains()[0].is_proven());
+        history.accept_inexact();
+        assert!(history.chains()[0].is_proven());
     }
 
     #[test]
