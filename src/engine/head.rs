@@ -80,7 +80,7 @@ pub(super) fn catch_up_to_fork(
             catalog.undo_commit(&source.row.ledger, entry.seq)?;
             break;
         }
-        if !stored.contains(&entry.seq) {
+        if settled == Settled::Before && !stored.contains(&entry.seq) {
             require_no_entry(source.store, &source.row.directory, entry.seq)?;
             return Err(Error::LedgerBehind {
                 source_name: source.name().clone(),
@@ -307,11 +307,13 @@ fn settle(
     if entry.committed {
         return Ok(Settled::Before);
     }
-    if !stored.contains(&entry.seq) {
-        require_no_entry(source.store, &source.row.directory, entry.seq)?;
-        return Ok(Settled::NotStored);
-    }
-    let object = fetch(source, entry.seq)?;
+    let object = match fetch(source, entry.seq) {
+        // Only the store's own word on it counts: a PUT may arrive late, and a listing may lack it.
+        Err(error) if error.is_not_found() && !stored.contains(&entry.seq) => {
+            return Ok(Settled::NotStored);
+        }
+        object => object?,
+    };
     if object == entry.object {
         return Ok(Settled::Stored);
     }

@@ -269,9 +269,9 @@ impl<S: Store> FaultyStore<S> {
         };
         let name = format!("store: {operation} {}", without_chance(key));
         let answer = self.faults.before(name).map_err(failed)?;
-        let done = act()?;
+        let done = act();
         match answer {
-            Answer::Comes => Ok(done),
+            Answer::Comes => done,
             Answer::IsLost => Err(failed(Struck("its answer was lost"))),
         }
     }
