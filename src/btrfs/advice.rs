@@ -48,6 +48,20 @@ impl BtrfsError {
         OF_THIS_MACHINE.iter().any(|lack| stderr.contains(lack))
     }
 
+    /// Whether a program may do the next time what it failed at: it was killed, or lacked something for a moment.
+    pub fn is_passing(&self) -> bool {
+        const FOR_A_MOMENT: [&str; 4] = [
+            "Resource temporarily unavailable",
+            "another operation holds it",
+            "Cannot allocate memory",
+            "Too many open files",
+        ];
+        let Self::Failed { status, stderr, .. } = self else {
+            return false;
+        };
+        status.code().is_none() || FOR_A_MOMENT.iter().any(|lack| stderr.contains(lack))
+    }
+
     /// Whether a program or a privilege is missing, or too old.
     pub fn is_missing_or_old(&self) -> bool {
         if let Self::Failed { stderr, .. } = self {
@@ -243,6 +257,19 @@ mod tests {
             ("rename a to b failed: Directory not empty", false),
         ] {
             assert_eq!(failed(stderr).is_of_this_machine(), expected, "{stderr}");
+        }
+        for (stderr, expected) in [
+            (
+                "cannot have the kernel send /s: it is being deduplicated, or another operation holds it; try again",
+                true,
+            ),
+            (
+                "send ioctl failed with -11: Resource temporarily unavailable",
+                true,
+            ),
+            ("send ioctl failed with -5: Input/output error", false),
+        ] {
+            assert_eq!(failed(stderr).is_passing(), expected, "{stderr}");
         }
         let path = Path::new("/x").to_owned();
         assert!(!BtrfsError::Missing { path }.is_of_this_machine());

@@ -89,6 +89,8 @@ fn warnings_of_archives(config: &Config) -> Vec<String> {
             let (name, date) = (&source.name, archive.date);
             let what = match why {
                 SendParentSnapshot::Lossy(what) => format!("lacks {what}"),
+                // That says nothing of what was archived.
+                SendParentSnapshot::Incomparable(_) => continue,
                 _ => "may hold wrong files: its snapshot does not descend from the one that it was sent against"
                     .to_owned(),
             };

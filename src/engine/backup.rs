@@ -512,8 +512,7 @@ fn gets_past(error: &Error, later: &Path) -> bool {
             Obstacle::too_long(later).is_none()
         }
         Error::Stream(refused) => !refused.refusal.is_garbled(),
-        // A sender that was killed may be able to send it the next time.
-        Error::Btrfs(BtrfsError::Failed { status, .. }) => status.code().is_some(),
+        Error::Btrfs(failed @ BtrfsError::Failed { .. }) => !failed.is_passing(),
         _ => false,
     }
 }

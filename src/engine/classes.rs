@@ -58,7 +58,7 @@ fn coldest(
         }
     }
     let (answers, failed) = ask_all(&untold, |at| match source.store.readability(at) {
-        // Whoever fetches it says so.
+        // The fetch will fail, and say so.
         Err(error) if error.is_not_found() => Ok(Readability::Always),
         answer => answer,
     });

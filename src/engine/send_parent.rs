@@ -6,7 +6,7 @@ use crate::btrfs;
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::{Live, Source};
 use crate::engine::snapshot;
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::model::{ArchiveId, SubvolumeIdentity, Uuid};
 use crate::plan::{ArchiveFacts, History, SendParentSnapshot, descends};
 
@@ -37,7 +37,7 @@ impl Origin {
     }
 }
 
-/// An archive whose snapshot was found not to do as a send parent, and why.
+/// An archive whose snapshot can't be the send parent, and why.
 pub type Unfit = (ArchiveId, SendParentSnapshot);
 
 fn uuid_of(live: &Live) -> Option<Uuid> {
@@ -190,18 +190,21 @@ pub(super) fn loses_data(
     let Some(since) = differs_since(of, row, &identity)? else {
         return Ok(None);
     };
-    let lost = btrfs::lost_ends(&newer.path, &row.path, since)?;
-    Ok(lost.first().map(|file| {
-        let what = format!(
-            "the end of {}, which was cut short then and has its old content back now",
-            Path::new("/").join(file).display()
-        );
-        (*parent, SendParentSnapshot::Lossy(what))
-    }))
+    let why = match btrfs::lost_ends(&newer.path, &row.path, since) {
+        Ok(lost) => lost.first().map(|file| {
+            SendParentSnapshot::Lossy(format!(
+                "the end of {}, which was cut short then and has its old content back now",
+                Path::new("/").join(file).display()
+            ))
+        }),
+        // Otherwise a damaged snapshot would stop every later night.
+        Err(error) => Some(SendParentSnapshot::Incomparable(in_words(&error))),
+    };
+    Ok(why.map(|why| (*parent, why)))
 }
 
-/// The archives of a source whose streams were sent against a snapshot that does not do, as far as the snapshots are
-/// still here, and why it does not. Versions before this one did not look.
+/// The archives of a source whose streams were sent against a snapshot that can't be the send parent, and why. Only those
+/// are found whose snapshots are still here. Versions before this one did not look.
 pub fn doubtful_archives(source: &Source, catalog: &Catalog) -> Result<Vec<Unfit>, Error> {
     let Some(ledger) = catalog.source(&source.name)?.map(|row| row.ledger) else {
         return Ok(Vec::new());

@@ -8,7 +8,7 @@ use crate::model::Line;
 use crate::model::size::Bytes;
 use crate::progress::{Event, Observer};
 
-/// From how many bytes on it is told.
+/// Fewer bytes of zeros are no reason for a warning.
 const MANY: u64 = 1 << 30;
 
 /// Names the file with the most zeros in an incremental that has many of them; each file once.

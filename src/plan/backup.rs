@@ -25,6 +25,8 @@ pub enum SendParentSnapshot {
     Unrelated,
     /// `btrfs send` would leave data out against it; what, in words.
     Lossy(String),
+    /// It can't be compared with tonight's snapshot; why, in words.
+    Incomparable(String),
     /// The stream comes from elsewhere (`decide`): the ledger alone decides.
     NotLocal,
 }

@@ -136,7 +136,9 @@ fn given_up(
         SendParentSnapshot::NotLocal if night.date == date => {}
         SendParentSnapshot::NotLocal => return Some(GivenUp::OtherStream),
         SendParentSnapshot::Gone => return Some(GivenUp::Snapshot("it is gone".to_owned())),
-        SendParentSnapshot::Unrelated | SendParentSnapshot::Lossy(_) => {
+        SendParentSnapshot::Unrelated
+        | SendParentSnapshot::Lossy(_)
+        | SendParentSnapshot::Incomparable(_) => {
             return Some(GivenUp::Snapshot("it is of another subvolume".to_owned()));
         }
         SendParentSnapshot::Changed(what) => return Some(GivenUp::Snapshot(what.clone())),

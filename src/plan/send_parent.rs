@@ -91,6 +91,9 @@ fn no_snapshot(facts: &Facts, chain: &Chain<'_>) -> Option<String> {
         SendParentSnapshot::Lossy(what) => Some(format!(
             "`btrfs send` would leave data out against the snapshot of {parent}: {what}"
         )),
+        SendParentSnapshot::Incomparable(why) => Some(format!(
+            "the snapshot of {parent} can't be compared with tonight's: {why}"
+        )),
         SendParentSnapshot::Changed(what) => Some(format!(
             "the snapshot of {parent} is not the one that was archived: {what}"
         )),
@@ -216,6 +219,8 @@ mod tests {
         unrelated.send_parent = SendParentSnapshot::Unrelated;
         let mut lossy = sound.clone();
         lossy.send_parent = SendParentSnapshot::Lossy("the end of /f".to_owned());
+        let mut incomparable = sound.clone();
+        incomparable.send_parent = SendParentSnapshot::Incomparable("it is damaged".to_owned());
         let mut rekeyed = sound.clone();
         rekeyed.recipients = Sha256([8; 32]);
         let mut damaged = sound.clone();
@@ -239,6 +244,10 @@ mod tests {
             (
                 lossy,
                 "`btrfs send` would leave data out against the snapshot of 2026-08-21: the end of /f",
+            ),
+            (
+                incomparable,
+                "the snapshot of 2026-08-21 can't be compared with tonight's: it is damaged",
             ),
             (rekeyed, "the recipients have changed since 2026-08-21"),
             (

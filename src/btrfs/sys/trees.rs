@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd as _};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::ioctl::{Opcode, Updater, ioctl};
 
 /// `BTRFS_IOC_TREE_SEARCH`.
@@ -258,12 +259,25 @@ pub(in crate::btrfs) fn for_each_inode(
     }
 }
 
-/// Opens a regular file by its inode for reading. `mount` is anything that is open on the filesystem.
+/// Opens a regular file of a subvolume, whose root is open, by its inode for reading.
 pub(in crate::btrfs) fn open_inode(
-    mount: impl AsFd,
+    root: impl AsFd,
     subvolume_id: u64,
     inode: &Inode,
 ) -> io::Result<File> {
+    match open_by_handle(&root, subvolume_id, inode) {
+        // It takes CAP_DAC_READ_SEARCH, which root of a container may lack.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let path = path_of(&root, subvolume_id, inode.number)?;
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(&root, path.as_slice(), flags, Mode::empty())?;
+            Ok(File::from(file))
+        }
+        opened => opened,
+    }
+}
+
+fn open_by_handle(mount: impl AsFd, subvolume_id: u64, inode: &Inode) -> io::Result<File> {
     /// Of `asm-generic/fcntl.h`: read only is 0.
     const O_CLOEXEC: i32 = 0o2_000_000;
     const WITHOUT_PARENT: i32 = 0x4d;

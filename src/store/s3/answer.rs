@@ -138,7 +138,7 @@ impl Judged {
         )
     }
 
-    /// The answer was damaged on its way, or by whoever made it.
+    /// The answer is damaged.
     pub(super) fn damaged(what: impl Into<String>) -> Self {
         let answer = Answer::said(what);
         Self::new(ErrorKind::Unavailable, Again::FewTimes, answer)

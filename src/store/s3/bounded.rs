@@ -119,7 +119,7 @@ impl Body for BoundedBody {
             }
             self.passing.note(piece);
         }
-        // Whoever knows the length does not ask once more to be told that this was all.
+        // A reader that knows the length does not ask for more after the last byte.
         if frame.as_ref().is_none_or(Result::is_ok)
             && (frame.is_none() || self.body.is_end_stream())
             && let Err(cut) = self.passing.require_whole(self.is_success)

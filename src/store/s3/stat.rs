@@ -159,7 +159,7 @@ fn sha256(output: &HeadObjectOutput) -> Option<Sha256> {
 }
 
 /// The class as which an archive tier of Intelligent-Tiering is thawed: it takes the same tiers and times.
-/// What was thawed lies in a tier that can be read, so then no status is told.
+/// The service gives no status of an object that was thawed: it lies in a tier that can be read.
 fn archived(status: Option<&ArchiveStatus>) -> Option<StorageClass> {
     match status? {
         ArchiveStatus::ArchiveAccess => Some(StorageClass::Glacier),

@@ -1,7 +1,7 @@
 //! Whether a document came whole.
 //!
-//! A parser of events takes the end of its input for the end of the document. So a listing that is cut
-//! behind an object would be a shorter one, if nobody looked for the end of its outermost element.
+//! A parser of events takes the end of its input for the end of the document. It would read a listing that is
+//! cut behind an object as a shorter one. So the end of the outermost element is looked for.
 
 /// How many bytes of a document's beginning are kept: more than any declaration and a first tag have.
 const HEAD: usize = 1024;
@@ -33,7 +33,7 @@ impl Passing {
         self.tail.drain(..before);
     }
 
-    /// Refuses one that ends early. What is no XML is left to whoever reads it, and so is an answer that is
+    /// Refuses one that ends early. What is no XML passes, and so does an answer that is
     /// no success and no error of S3's: the pages of web servers end as they like.
     pub(super) fn require_whole(&self, is_success: bool) -> Result<(), CutShort> {
         let Some(tag) = first_tag(&self.head) else {
