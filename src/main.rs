@@ -1,5 +1,6 @@
 //! Parse, run, print the error chain, exit.
 
+use std::env;
 use std::process::ExitCode;
 use std::sync::Once;
 
@@ -19,7 +20,10 @@ fn main() -> ExitCode {
         ));
     }
     allocator::give_back_large_buffers();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let json = cli.everywhere.json;
     let is_check = matches!(cli.command, Command::Verify(_));
     let last_words = move |error: &Error| match error {
@@ -35,6 +39,18 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code() as u8)
         }
     }
+}
+
+/// Answers `--help` and `--version`, and says what is wrong with any other command line that is not understood.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Who asked went away, or has no room: there is nothing else to say.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let json = env::args_os().skip(1).any(|word| word == "--json");
+    printing::usage(&error.render().to_string(), json);
+    ExitCode::from(coldchain::error::ExitCode::Usage as u8)
 }
 
 /// Says why the program ends: once, although a run may end by itself just when a signal ends it.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::error::{Error, in_words};
+use crate::error::{Error, ExitCode, in_words};
 use crate::model::Line;
 use crate::model::quoted::{escape_control, is_unfit};
 
@@ -119,6 +119,20 @@ pub fn failure(source: impl Display, error: &Error) {
     if let Some(hint) = error.hint() {
         say(format_args!("hint: {hint}"));
     }
+}
+
+/// Says what is wrong with a command line, in clap's words: what it is, and how the command is used.
+pub fn usage(text: &str, as_json: bool) {
+    if !as_json {
+        return say_lines(text);
+    }
+    let (message, hint) = text.split_once("\n\n").unwrap_or((text, ""));
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let error = json!({
+        "code": ExitCode::Usage as u8, "message": one_line(message), "hint": one_line(hint),
+    });
+    event_json_aside(&json!({ "error": error }));
 }
 
 /// Says why the program ends: with its causes, and what to do.

@@ -334,10 +334,10 @@ fn a_date_that_is_none_is_told_how_one_reads() {
         "2024-02-30",
         "2024-1-7",
         "07.01.2024",
-        "yesterday",
+        "2024-13-01",
         "2024-01-07T00:00",
     ] {
-        let stderr = format!("error: `{date}` is not a date: it reads like 2026-11-21\n");
+        let stderr = format!("error: `{date}` is not a date: dates look like YYYY-MM-DD\n");
         for words in [
             "backup",
             "plan",

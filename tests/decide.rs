@@ -23,10 +23,11 @@ const THIRD: [u8; 16] = *b"uuid of the 14th";
 const FIRST_IN_WORDS: &str = "75756964-206f-6620-7468-65203173742e";
 
 /// The hint where the stream is whole and another was asked for.
-const OTHER: &str = "hint: nothing was committed; send what was asked for: after `c` a full stream, after `i DATE` one of `btrfs send -p` with that date's snapshot\n";
+const OTHER: &str = "hint: nothing was committed; after `i DATE` send with `btrfs send -p` and that date's snapshot. If it is gone or was changed, run `coldchain decide --full`, which asks for a full stream\n";
+const NOT_FULL: &str =
+    "hint: nothing was committed; send what was asked for: after `c` a full stream\n";
 /// The hint where it is no stream at all.
-const NO_STREAM: &str =
-    "hint: nothing was committed; this is no send stream: see what its sender has to say\n";
+const NO_STREAM: &str = "hint: nothing was committed; this is no send stream: see what its sender has to say. If it lacks the snapshot of `i DATE`, run `coldchain decide --full`, which asks for a full stream\n";
 /// The hint where it is broken.
 const BROKEN: &str = "hint: nothing was committed, and the next run starts anew; a sender that was stopped, frozen or suspended prints such a stream\n";
 
@@ -200,12 +201,39 @@ fn a_full_where_an_incremental_was_asked_for_is_refused() {
 }
 
 #[test]
+fn a_sender_that_has_lost_the_send_parent_gets_on_by_asking_for_a_full() {
+    let machine = with_a_full();
+    let stream = full("2024-01-07", SECOND).finish();
+    let run = machine.run_with("decide 2024-01-07", &stream);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), "i 2024-01-01\n"));
+    assert!(run.stderr.contains("coldchain decide --full"), "{run:?}");
+    let run = machine.run_with("decide 2024-01-07 --full", &stream);
+    run.is(
+        0,
+        "c\n",
+        "warning: home: the unfinished archive of 2024-01-07 is given up: a full is due in its place: it was asked for\n",
+    );
+    let stream = incremental("2024-01-14", THIRD, SECOND).finish();
+    machine
+        .run_with("decide 2024-01-14", &stream)
+        .is(0, "i 2024-01-07\n", "");
+    assert_eq!(
+        machine.archived(),
+        [
+            "2024-01-01 full",
+            "2024-01-07 full",
+            "2024-01-14 incremental"
+        ]
+    );
+}
+
+#[test]
 fn an_incremental_where_a_full_was_asked_for_is_refused() {
     let machine = Machine::fed(None);
     let stream = incremental("2024-01-01", SECOND, FIRST).finish();
     let why =
         format!("the stream is an incremental one on {FIRST_IN_WORDS}, a full one was expected");
-    let stderr = refusal("byte 17 (command 1)", &why, OTHER);
+    let stderr = refusal("byte 17 (command 1)", &why, NOT_FULL);
     refused(&machine, "decide 2024-01-01", &stream).is(1, "c\n", &stderr);
     assert_eq!(machine.objects(""), [] as [PathBuf; 0]);
 }
@@ -313,8 +341,8 @@ fn what_is_wrong_before_the_answer_leaves_stdout_empty() {
              hint: archives are made in the order of their dates; if that one is nobody's here, `coldchain key show --entries` tells who has signed it, and docs/keys.md what to do\n",
         ),
         (
-            "decide tomorrow",
-            "error: `tomorrow` is not a date: it reads like 2026-11-21\n",
+            "decide 7.1.2024",
+            "error: `7.1.2024` is not a date: dates look like YYYY-MM-DD\n",
         ),
         (
             "decide 2999-01-01",
@@ -343,7 +371,7 @@ fn with_several_sources_it_has_to_be_told_which() {
     talk.end_with_stdin_open().is(
         2,
         "",
-        "error: the config has several sources: add --source NAME\n",
+        "error: there are several sources, and the command line names none of them: home, photos\n",
     );
     let stream = full("2024-01-07", SECOND).finish();
     let run = machine.run_with("decide 2024-01-07 --source photos", &stream);

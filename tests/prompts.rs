@@ -150,7 +150,7 @@ fn where_nobody_can_be_asked_the_plan_is_told_and_nothing_is_begun() {
     assert!(
         asked.stderr.ends_with(
             "error: this needs a confirmation, and there is no terminal to ask on\n\
-             hint: nothing was changed; --yes goes on without asking, `restore --plan` says what it takes\n"
+             hint: nothing was changed; add --yes to go on without being asked\n"
         ),
         "{asked:?}"
     );

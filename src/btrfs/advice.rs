@@ -207,13 +207,15 @@ impl GuardError {
     pub fn hint(&self) -> &'static str {
         match self.refusal {
             Refusal::Empty | Refusal::CutHeader { .. } | Refusal::Magic => {
-                "nothing was committed; this is no send stream: see what its sender has to say"
+                "nothing was committed; this is no send stream: see what its sender has to say. If it lacks the snapshot of `i DATE`, run `coldchain decide --full`, which asks for a full stream"
             }
-            Refusal::NotFull { .. }
-            | Refusal::NotIncremental { .. }
+            Refusal::NotFull { .. } => {
+                "nothing was committed; send what was asked for: after `c` a full stream"
+            }
+            Refusal::NotIncremental { .. }
             | Refusal::WrongSendParent { .. }
             | Refusal::ChangedSendParent { .. } => {
-                "nothing was committed; send what was asked for: after `c` a full stream, after `i DATE` one of `btrfs send -p` with that date's snapshot"
+                "nothing was committed; after `i DATE` send with `btrfs send -p` and that date's snapshot. If it is gone or was changed, run `coldchain decide --full`, which asks for a full stream"
             }
             Refusal::CompressedData => "nothing was committed; send without `--compressed-data`",
             Refusal::TooManySpecialFiles { .. } => {

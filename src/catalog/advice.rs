@@ -36,6 +36,11 @@ impl CatalogError {
         )
     }
 
+    /// Whether the file may be sound, and only can't be written to.
+    pub(super) fn is_unwritable(&self) -> bool {
+        matches!(self.trouble(), Trouble::ReadOnly | Trouble::Full)
+    }
+
     /// Whether a value is none that the schema takes.
     pub fn is_constraint(&self) -> bool {
         let Self::Sql { source, .. } = self else {

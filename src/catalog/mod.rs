@@ -8,6 +8,7 @@ mod advice;
 mod archives;
 mod attempts;
 mod columns;
+mod copy;
 mod entries;
 mod error;
 mod lineage;
@@ -69,6 +70,15 @@ const TRY_AGAIN: Duration = Duration::from_millis(5);
 pub struct Catalog {
     connection: Connection,
     watch: Option<Arc<dyn Watch>>,
+    keeps: Keeps,
+}
+
+/// Whether what is written stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    Everything,
+    /// It is a copy in memory of a catalog that can't be written to.
+    Nothing,
 }
 
 impl Catalog {
@@ -113,6 +123,7 @@ impl Catalog {
         let mut catalog = Self {
             connection,
             watch: None,
+            keeps: Keeps::Everything,
         };
         catalog.migrate()?;
         Ok(catalog)

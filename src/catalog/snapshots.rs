@@ -93,7 +93,8 @@ impl NewSnapshot<'_> {
         })
     }
 
-    /// Writes the row and returns its number. That of a snapshot that was found to be gone comes to life again.
+    /// Writes the row and returns its number. That of a snapshot that was found to be gone comes to life again, and
+    /// that of another source becomes this one's: no two of them in a config share a directory of snapshots.
     fn insert(&self, path: &str, transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
         transaction.query_row(
             "INSERT INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid,
@@ -102,7 +103,7 @@ impl NewSnapshot<'_> {
              ON CONFLICT (local_uuid) DO UPDATE
              SET source = ?1, date = ?2, path = ?3, local_received = ?5, local_ctransid = ?6,
                  local_parent = ?7, made_at = ?8, deleted_at = NULL
-             WHERE deleted_at IS NOT NULL
+             WHERE deleted_at IS NOT NULL OR source <> ?1
              RETURNING id",
             params![
                 self.source.as_str(),
@@ -128,6 +129,20 @@ impl Catalog {
             [source.as_str()],
             SnapshotRow::read,
         )
+    }
+
+    /// The snapshot that is that subvolume, and has not been deleted; and its source.
+    pub fn snapshot_that_is(
+        &self,
+        subvolume: Uuid,
+    ) -> Result<Option<(SourceName, SnapshotRow)>, CatalogError> {
+        let found = self.select(
+            "read a snapshot",
+            "SELECT * FROM snapshot WHERE local_uuid = ?1 AND deleted_at IS NULL",
+            [subvolume.to_string()],
+            |row| Ok((parsed(row, "source")?, SnapshotRow::read(row)?)),
+        )?;
+        Ok(found.into_iter().next())
     }
 
     /// Records a snapshot, and returns its row. One that was here before, and was found to be gone, is here

@@ -2,17 +2,16 @@
 
 use clap::Args;
 
-use super::{WaitLock, rate};
+use super::{Night, OneSource, WaitLock, rate};
 use crate::store::RateLimit;
 
 /// `coldchain backup`
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// The date that the archive stands for, YYYY-MM-DD; today in the configured time zone if left out
-    pub date: Option<String>,
-    /// Only this source
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
+    /// The source, all of them if left out; and the date that the archive stands for, today in the configured
+    /// time zone if left out.
+    #[command(flatten)]
+    pub target: Night,
     /// Make a full archive, due or not
     #[arg(long)]
     pub full: bool,
@@ -33,29 +32,29 @@ pub struct Backup {
 /// `coldchain plan`
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// The (first) date, YYYY-MM-DD; today in the configured time zone if left out
-    pub date: Option<String>,
-    /// The last date: every night from the first on is simulated as done
+    /// The source, all of them if left out; and the (first) date, today in the configured time zone if left out.
+    #[command(flatten)]
+    pub target: Night,
+    /// The last date: every night from the first on is simulated as done; with -v also those nights are shown on
+    /// which nothing is due
     #[arg(long, value_name = "DATE")]
     pub until: Option<String>,
-    /// Only this source
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
 }
 
 /// `coldchain prune`
 #[derive(Debug, Args)]
 pub struct Prune {
-    /// Only this source
-    pub source: Option<String>,
+    /// Which source.
+    #[command(flatten)]
+    pub source: OneSource,
     /// Say what would be retired, deleted and removed, why, and what it costs, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
     /// Retire more than one chain: how many archives they have in all
-    #[arg(long, value_name = "N", requires = "source")]
+    #[arg(long, value_name = "N", requires = "chosen")]
     pub yes_delete: Option<usize>,
     /// Bring the retired chain of that date back instead, if its deletion has not begun
-    #[arg(long, value_name = "DATE", requires = "source", conflicts_with_all = ["dry_run", "yes_delete"])]
+    #[arg(long, value_name = "DATE", requires = "chosen", conflicts_with_all = ["dry_run", "yes_delete"])]
     pub revive: Option<String>,
     /// What to do while another run is at work.
     #[command(flatten)]
@@ -65,14 +64,28 @@ pub struct Prune {
 /// `coldchain decide`
 #[derive(Debug, Args)]
 pub struct Decide {
-    /// The date, YYYY-MM-DD
-    pub date: String,
-    /// The source; may be left out if there is only one
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
+    /// The source, which may be left out if there is only one; and the date.
+    #[command(flatten)]
+    pub target: Night,
+    /// Ask for a full stream, due or not: for a sender that does not have the snapshot of the last archive any more
+    #[arg(long)]
+    pub full: bool,
     /// Accept a date more than a day ahead of the system clock
     #[arg(long)]
     pub date_override: bool,
+    /// What to do while another run is at work.
+    #[command(flatten)]
+    pub lock: WaitLock,
+}
+
+/// `coldchain forget`
+#[derive(Debug, Args)]
+pub struct Forget {
+    /// The source
+    pub source: String,
+    /// Don't ask; needed where there is no terminal to ask on
+    #[arg(long, short)]
+    pub yes: bool,
     /// What to do while another run is at work.
     #[command(flatten)]
     pub lock: WaitLock,

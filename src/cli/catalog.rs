@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::OneSource;
+
 /// `coldchain catalog`
 #[derive(Debug, Subcommand)]
 pub enum Catalog {
@@ -46,8 +48,9 @@ pub struct CatalogRebuild {
 /// `coldchain catalog check`
 #[derive(Debug, Args)]
 pub struct CatalogCheck {
-    /// Only this source
-    pub source: Option<String>,
+    /// Which source.
+    #[command(flatten)]
+    pub source: OneSource,
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArgs,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::WaitLock;
+use super::{OneSource, WaitLock};
 use crate::model::entry::{FURTHEST, Role};
 
 /// `coldchain key`
@@ -50,9 +50,9 @@ pub struct KeyCheck {
     /// The recovery kit, an age identity file, or an ssh private key
     #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
     pub identity: Option<PathBuf>,
-    /// Only this source
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
+    /// Which source.
+    #[command(flatten)]
+    pub source: OneSource,
 }
 
 /// `coldchain key add-recipient`
@@ -67,9 +67,9 @@ pub struct KeyAddRecipient {
     /// What opens the archives now: the recovery kit, an age identity file, or an ssh private key
     #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
     pub identity: Option<PathBuf>,
-    /// Only this source
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
+    /// Which source.
+    #[command(flatten)]
+    pub source: OneSource,
     /// What to do while another run is at work.
     #[command(flatten)]
     pub lock: WaitLock,
@@ -94,18 +94,18 @@ pub struct KeyRotate {
     pub remove: Vec<String>,
     /// The number of a ledger entry that shall have no effect: of a kind or format that this version does not
     /// know, of a fork, or of what a withdrawn key has archived or attached; also a span (4-6); may be repeated
-    #[arg(long, value_name = "NUMBER", requires = "source", value_delimiter = ',', value_parser = span)]
+    #[arg(long, value_name = "NUMBER", requires = "chosen", value_delimiter = ',', value_parser = span)]
     pub void: Vec<RangeInclusive<u64>>,
     /// Bring back what a withdrawn key has retired or begun to delete, where every object still stands in
     /// the store
     #[arg(long)]
     pub undelete: bool,
     /// Make a new signing key for this machine, in the place of the one that it has
-    #[arg(long, conflicts_with = "source")]
+    #[arg(long, conflicts_with = "chosen")]
     pub new_signing_key: bool,
-    /// Only this source
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
+    /// Which source.
+    #[command(flatten)]
+    pub source: OneSource,
     /// What to do while another run is at work.
     #[command(flatten)]
     pub lock: WaitLock,

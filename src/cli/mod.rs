@@ -5,9 +5,10 @@ mod catalog;
 mod key;
 mod read;
 mod restore;
+mod target;
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -15,11 +16,12 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::parse_size;
 use crate::store::RateLimit;
 
-pub use archive::{Backup, Decide, Plan, Prune};
+pub use archive::{Backup, Decide, Forget, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use read::{List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore};
+pub use target::{Night, OneSource, Typed, WhichArchive};
 
 /// Archives btrfs subvolumes offsite: every night a snapshot, on the scheduled dates an archive,
 /// and any archived date back into `btrfs receive`.
@@ -34,6 +36,9 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Where the config lies if nobody says otherwise.
+const DEFAULT_CONFIG: &str = "/etc/coldchain/config.toml";
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another run holds the lock ·
 4 archived, but a later step failed · 5 segments are thawing, run again later · 6 integrity ·
@@ -43,16 +48,15 @@ Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another
 /// What applies to every command.
 #[derive(Debug, Args)]
 pub struct Everywhere {
-    /// The config file
+    /// The config file, /etc/coldchain/config.toml if left out
     #[arg(
         long,
         short,
         global = true,
         value_name = "FILE",
-        env = "COLDCHAIN_CONFIG",
-        default_value = "/etc/coldchain/config.toml"
+        env = "COLDCHAIN_CONFIG"
     )]
-    pub config: PathBuf,
+    config: Option<PathBuf>,
     /// Where catalog and keys lie, instead of the config's `state_dir`
     #[arg(long, global = true, value_name = "DIR", env = "COLDCHAIN_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
@@ -65,6 +69,19 @@ pub struct Everywhere {
     /// Say on stderr what is being done
     #[arg(long, short, global = true)]
     pub verbose: bool,
+}
+
+impl Everywhere {
+    /// The config file.
+    pub fn config(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG))
+    }
+
+    /// Whether what only reads does without a config that is not there: not if one was named, or if the default is a
+    /// link that leads nowhere.
+    pub fn needs_no_config(&self) -> bool {
+        self.config.is_none() && !Path::new(DEFAULT_CONFIG).is_symlink()
+    }
 }
 
 /// The commands.
@@ -101,6 +118,8 @@ pub enum Command {
     /// What `backup` starts where `sender = "kernel"`: a snapshot's send stream on stdout
     #[command(hide = true)]
     SendStream(SendStream),
+    /// Remove a source from the catalog that the config does not name any more; nothing else is changed
+    Forget(Forget),
     /// Try every store with tiny objects: what it does, what its settings mean, what is amiss
     Doctor,
 }

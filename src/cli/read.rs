@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::{OneSource, WhichArchive};
 use crate::model::Tier;
 use crate::plan::Usd;
 
 /// `coldchain list`
 #[derive(Debug, Args)]
 pub struct List {
-    /// Only this source
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
+    /// Which source.
+    #[command(flatten)]
+    pub source: OneSource,
     /// Retired chains too
     #[arg(long)]
     pub all: bool,
@@ -21,12 +22,9 @@ pub struct List {
 /// `coldchain show`
 #[derive(Debug, Args)]
 pub struct Show {
-    /// An archive's id, or its date
-    #[arg(value_name = "ARCHIVE|DATE")]
-    pub archive: String,
-    /// The source, if several have an archive of that date
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
+    /// The source, which may be left out if only one has such an archive; and the archive, the newest if left out.
+    #[command(flatten)]
+    pub target: WhichArchive,
 }
 
 /// What asks a cold storage class for segments.
@@ -46,11 +44,10 @@ pub struct Thawing {
 /// `coldchain thaw`
 #[derive(Debug, Args)]
 pub struct Thaw {
-    /// The source
-    pub source: String,
-    /// The date that is to be restored, YYYY-MM-DD; the newest archive's if left out
-    #[arg(long)]
-    pub date: Option<String>,
+    /// The source, which may be left out if there is only one; and the archive that is to be restored, the newest if
+    /// left out.
+    #[command(flatten)]
+    pub target: WhichArchive,
     /// Ask for an archive that was retired, as `restore --retired` needs it
     #[arg(long)]
     pub retired: bool,
@@ -69,8 +66,9 @@ pub struct Thaw {
 #[derive(Debug, Args)]
 #[command(after_help = VERIFY_LEVELS)]
 pub struct Verify {
-    /// Only this source
-    pub source: Option<String>,
+    /// Which source.
+    #[command(flatten)]
+    pub source: OneSource,
     /// Also ask the store for the SHA-256 that it keeps of each object: one request an object
     #[arg(long)]
     pub checksums: bool,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Thawing, WaitLock, rate};
+use super::{OneSource, Thawing, WaitLock, WhichArchive, rate};
 use crate::model::ids::parse_date;
 use crate::store::RateLimit;
 
@@ -15,12 +15,9 @@ use crate::store::RateLimit;
     reason = "each is an option without a value"
 )]
 pub struct Restore {
-    /// The source
-    #[arg(required_unless_present = "from_plan")]
-    pub source: Option<String>,
-    /// The date, YYYY-MM-DD; the newest archive's if left out
-    #[arg(long)]
-    pub date: Option<String>,
+    /// The source, which may be left out if there is only one; and the archive, the newest if left out.
+    #[command(flatten)]
+    pub target: WhichArchive,
     /// Bring back an archive that was retired, as long as all its objects still stand in the store
     #[arg(long)]
     pub retired: bool,
@@ -43,7 +40,7 @@ pub struct Restore {
     #[arg(long, conflicts_with = "plan")]
     pub explain: bool,
     /// Restore just what this plan names, which `restore --plan --json` has written
-    #[arg(long, value_name = "FILE", conflicts_with = "date")]
+    #[arg(long, value_name = "FILE")]
     pub from_plan: Option<PathBuf>,
     /// Fetch at most so many bytes a second: 512KiB, 20MiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
@@ -64,9 +61,11 @@ pub struct Restore {
 
 /// `coldchain adopt`
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub struct Adopt {
-    /// The source
-    pub source: String,
+    /// Which source; it may be left out if there is only one.
+    #[command(flatten)]
+    pub source: OneSource,
     /// Where its newest archive was restored: what `restore --to` was given
     pub directory: PathBuf,
     /// What to do while another run is at work.

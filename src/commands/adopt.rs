@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::load;
 use super::output::{answer_json, answer_lines};
+use super::target::one_source;
 use crate::cli::{Adopt, Everywhere};
 use crate::engine::{World, adopt};
 use crate::error::Error;
@@ -12,7 +13,9 @@ use crate::progress::Quiet;
 
 pub(super) fn run(args: &Adopt, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
-    let source = config.source(&args.source)?;
+    let named = args.source.name();
+    let named = named.map(|name| config.source(name)).transpose()?;
+    let source = one_source(named, &config)?;
     let world = World {
         wait_lock: args.lock.at_most(),
         ..World::real(&Quiet)

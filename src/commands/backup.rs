@@ -5,11 +5,13 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::output::{answer, answer_json, answer_lines};
-use super::{date_or_today, load_for_the_night, plan, sources, today};
+use super::target::chosen;
+use super::{load_for_the_night, plan, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source, StoreConfig};
-use crate::engine::{self, Asked, Made, Outcome, StateDir, World};
+use crate::engine::{self, Asked, Asking, Made, Outcome, StateDir, World};
 use crate::error::{Error, in_words};
+use crate::model::SourceName;
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe};
 use crate::printing;
@@ -25,8 +27,9 @@ fn open_store(
 
 pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_for_the_night(everywhere)?;
+    let target = chosen(args.target.typed(), &config)?;
     let asked = Asked {
-        date: date_or_today(args.date.as_deref(), &config)?,
+        date: target.day()?.unwrap_or_else(|| today(&config)),
         today: today(&config),
         request: if args.full {
             Request::Full
@@ -39,15 +42,14 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
             DateOverride::Absent
         },
     };
-    let chosen: Vec<&Source> = match &args.source {
-        Some(_) => sources(&config, args.source.as_deref())?,
+    let mut chosen = target.sources();
+    if target.source.is_none() {
         // A source without a subvolume is fed through `decide`.
-        None => config
-            .sources
-            .iter()
-            .filter(|source| source.live.is_some())
-            .collect(),
-    };
+        chosen.retain(|source| source.live.is_some());
+    }
+    if chosen.is_empty() {
+        return Err(Error::NothingLive);
+    }
     if args.dry_run {
         return dry_run(&config, &chosen, asked, everywhere);
     }
@@ -55,14 +57,17 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let mut results = Vec::new();
     let mut errors = Vec::new();
     let mut said = Ok(());
+    let mut archived = None;
     let open_store = open_store(args.limit.clone());
     let world = World {
         wait_lock: args.lock.at_most(),
         stores: &open_store,
         ..World::real(observer.as_ref())
     };
+    // What is wrong with the catalog the sources' own runs say.
+    let _ = engine::warn_of_unconfigured(&config, world);
     let mut stopped = Ok(());
-    for source in &chosen {
+    for &source in &chosen {
         // Of what is not begun any more there is nothing to say but this.
         stopped = world.interrupt.check();
         if stopped.is_err() {
@@ -79,16 +84,12 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
                     // What can't be said must not cost the other sources their night.
                     said = said.and(answer_lines(lines(source, asked, &outcome)));
                 }
-                if let Outcome::Archived {
-                    later: Some(later), ..
-                } = outcome
-                {
-                    let name = source.name.clone();
-                    let later = Error::AfterArchive {
-                        source_name: name,
-                        source: later,
-                    };
-                    errors.push((source, world.interrupt.explain(later)));
+                if let Outcome::Archived { later, .. } = outcome {
+                    archived = Some(&source.name);
+                    if let Some(later) = later {
+                        let later = after_archive(&source.name, later);
+                        errors.push((source, world.interrupt.explain(later)));
+                    }
                 }
             }
             Err(error) => errors.push((source, error)),
@@ -104,13 +105,23 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
         said = said.and(answer_json(&json!({"event": "done", "sources": results})));
     }
     end(errors, chosen.len(), everywhere, stopped)?;
-    said
+    said.map_err(|error| match archived {
+        Some(name) => after_archive(name, Box::new(error)),
+        None => error,
+    })
+}
+
+fn after_archive(name: &SourceName, later: Box<Error>) -> Error {
+    Error::AfterArchive {
+        source_name: name.clone(),
+        source: later,
+    }
 }
 
 /// One failed source ends with its own error; several with one that counts them, or with the signal
 /// that stopped them.
 pub(super) fn end(
-    mut errors: Vec<(&&Source, Error)>,
+    mut errors: Vec<(&Source, Error)>,
     of: usize,
     everywhere: &Everywhere,
     mut stopped: Result<(), Error>,
@@ -144,6 +155,7 @@ fn dry_run(
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    engine::require_known_archives(config, Asking::Here)?;
     let mut plans = Vec::new();
     for source in chosen {
         engine::check_date(source, asked, &catalog)?;

@@ -2,24 +2,30 @@
 
 use std::io::IsTerminal;
 
+use super::target::chosen;
 use super::{load_for_the_night, today};
 use crate::cli::{Decide, Everywhere};
-use crate::config::{Config, Source};
 use crate::engine::{self, Asked, Outcome, Stdin, Wanted, World};
 use crate::error::Error;
-use crate::model::ids::parse_date;
 use crate::plan::{DateOverride, Request};
 use crate::printing;
 use crate::progress::{Observer, Quiet, Verbose};
 
 pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_for_the_night(everywhere)?;
-    let date = parse_date(&args.date)?;
-    let source = one_source(&config, args.source.as_deref())?;
+    let target = chosen(args.target.typed(), &config)?;
+    let date = target.day()?.ok_or_else(|| {
+        Error::CommandLine("the command line names no date, and `decide` needs one".to_owned())
+    })?;
+    let source = target.one_source()?;
     let asked = Asked {
         date,
         today: today(&config),
-        request: Request::Scheduled,
+        request: if args.full {
+            Request::Full
+        } else {
+            Request::Scheduled
+        },
         override_date: if args.date_override {
             DateOverride::Given
         } else {
@@ -66,15 +72,5 @@ fn say(wanted: Wanted) -> Result<(), Error> {
     match wanted {
         Wanted::Full => printing::reply(format_args!("c")),
         Wanted::Incremental(date) => printing::reply(format_args!("i {date}")),
-    }
-}
-
-fn one_source<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Source, Error> {
-    match (name, config.sources.as_slice()) {
-        (Some(name), _) => Ok(config.source(name)?),
-        (None, [only]) => Ok(only),
-        (None, _) => Err(Error::Stdio(
-            "the config has several sources: add --source NAME",
-        )),
     }
 }

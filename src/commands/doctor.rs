@@ -11,8 +11,8 @@ use super::plan::standing_warnings;
 use crate::cli::Everywhere;
 use crate::config::{Config, Source};
 use crate::engine::{
-    NOT_IN_KIT, StateDir, StoreReport, World, doctor, doubtful_archives, is_in_kit,
-    secrets_in_reach,
+    Asking, NOT_IN_KIT, StateDir, StoreReport, World, doctor, doubtful_archives, is_in_kit,
+    require_known_archives, secrets_in_reach,
 };
 use crate::error::Error;
 use crate::model::Line;
@@ -45,6 +45,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
             }
         }
     }
+    require_known_archives(&config, Asking::Everywhere)?;
     match number(&reports, Verdict::Failure) {
         0 => Ok(()),
         failures if is_without_end(&reports) => Err(Error::Untrustworthy(failures)),

@@ -19,7 +19,8 @@ use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Everywhere, Init};
 use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, system_timezone, template};
 use crate::engine::{
-    StateDir, is_in_kit, is_place, kit_source, know_source, note_in_kit, update_kit, write_new,
+    Asking, StateDir, is_in_kit, is_place, kit_source, know_source, note_in_kit, require_known,
+    update_kit, write_new,
 };
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -31,7 +32,7 @@ use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
 
 pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
-    match Config::load(&everywhere.config) {
+    match Config::load(everywhere.config()) {
         Ok(config) => complete(&config, args, everywhere),
         Err(ConfigError::NotFound { .. }) => begin(&args.kit, everywhere),
         Err(error) => Err(error.into()),
@@ -45,7 +46,7 @@ fn exists(path: &Path) -> Result<bool, Error> {
 
 /// The first run: an identity, and a config that names its recipient.
 fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = &everywhere.config;
+    let config = everywhere.config();
     if exists(kit)? {
         return Err(Error::Exists(kit.to_owned()));
     }
@@ -231,6 +232,13 @@ fn tell_kit(
     let mut missing = Vec::new();
     let mut rows = Vec::new();
     for source in &config.sources {
+        if let Err(error @ Error::LedgerUnread { .. }) =
+            require_known(config, source, Asking::Here, catalog)
+        {
+            told.push(format!("{}: {error}", source.name));
+            told.extend(error.hint());
+            continue;
+        }
         let row = know_source(config, source, catalog)?;
         let elsewhere = known.iter().any(|known| {
             known.directory == row.directory

@@ -6,8 +6,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 
 use super::age::Verified;
-use super::output::{answer, answer_json, percent};
-use super::{load_to_read, sources, today};
+use super::output::{answer, answer_json, sealed_percent};
+use super::{load_archives, sources, today};
 use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
 use crate::config::{Config, Origin, Source};
@@ -64,9 +64,9 @@ struct ListedChain<'a> {
 }
 
 pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_to_read(everywhere)?;
+    let config = load_archives(everywhere)?;
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    let chosen = sources(&config, args.source.as_deref())?;
+    let chosen = sources(&config, args.source.name())?;
     let asked = if args.all {
         catalog::Listed::Everything
     } else {
@@ -83,12 +83,13 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         return answer_json(&json!({ "sources": sources }));
     }
     let now = SystemClock.now();
+    let widths = Widths::of(&listed);
     let mut text = String::new();
     for (at, listed) in listed.iter().enumerate() {
         if at > 0 {
             text.push('\n');
         }
-        listed.write_text(&mut text, now);
+        listed.write_text(&mut text, &widths, now);
     }
     answer(&text)
 }
@@ -174,23 +175,58 @@ fn archive_state(archive: &ListedRow) -> &'static str {
     }
 }
 
+/// The columns of all sources, so that they can be read from one to the next.
+struct Widths {
+    name: usize,
+    store: usize,
+    raw: usize,
+    sealed: usize,
+}
+
+impl Widths {
+    fn of(listed: &[Listed<'_>]) -> Self {
+        let mut widths = Self {
+            name: 0,
+            store: 0,
+            raw: 0,
+            sealed: 0,
+        };
+        let width = |text: &str| text.chars().count();
+        for source in listed {
+            widths.name = widths.name.max(width(source.name.as_str()));
+            widths.store = widths.store.max(width(&Line(&source.store).to_string()));
+            for archive in source.chains.iter().flat_map(ListedChain::shown) {
+                let column = |bytes| width(&Bytes(bytes).to_string());
+                widths.raw = widths.raw.max(column(archive.raw_bytes));
+                widths.sealed = widths.sealed.max(column(archive.sealed_bytes));
+            }
+        }
+        widths
+    }
+}
+
 impl Listed<'_> {
     fn to_json(&self) -> Value {
         let chains: Vec<Value> = self.chains.iter().map(ListedChain::to_json).collect();
         json!({"name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains})
     }
 
-    fn write_text(&self, text: &mut String, now: DateTime<Utc>) {
+    fn write_text(&self, text: &mut String, widths: &Widths, now: DateTime<Utc>) {
         let next_slot = self
             .next_slot
             .map(|date| format!("  next slot {date}"))
             .unwrap_or_default();
-        writeln!(text, "{}  {}{next_slot}", self.name, Line(&self.store)).expect(NO_FAILURE);
+        let (name, store) = (self.name.as_str(), Line(&self.store).to_string());
+        let line = format!(
+            "{name:0$}  {store:1$}{next_slot}",
+            widths.name, widths.store
+        );
+        writeln!(text, "{}", line.trim_end()).expect(NO_FAILURE);
         if self.chains.is_empty() {
             text.push_str("  nothing archived yet\n");
         }
         for chain in &self.chains {
-            chain.write_text(text, now);
+            chain.write_text(text, widths, now);
         }
     }
 }
@@ -228,7 +264,7 @@ impl ListedChain<'_> {
         self.shown().any(|archive| archive.deletion_has_begun)
     }
 
-    fn write_text(&self, text: &mut String, now: DateTime<Utc>) {
+    fn write_text(&self, text: &mut String, widths: &Widths, now: DateTime<Utc>) {
         let expiry = match self.expiry {
             _ if self.state == "unfinished" => ", the next backup goes on with it".to_owned(),
             _ if self.deletion_has_begun() => ", being deleted or gone".to_owned(),
@@ -273,13 +309,15 @@ impl ListedChain<'_> {
             };
             writeln!(
                 text,
-                "  {branch} {}  {:11}  raw {:>9}  sealed {:>9}  {:>5}  {}{damaged}{so_far}{parent}",
+                "  {branch} {}  {:11}  raw {:>raw$}  sealed {:>sealed$}  {:>5}  {}{damaged}{so_far}{parent}",
                 archive.link.id.date,
                 archive.link.id.kind,
-                Bytes(archive.raw_bytes),
-                Bytes(archive.sealed_bytes),
-                percent(archive.sealed_bytes, archive.raw_bytes),
+                Bytes(archive.raw_bytes).to_string(),
+                Bytes(archive.sealed_bytes).to_string(),
+                sealed_percent(archive.sealed_bytes, archive.raw_bytes).unwrap_or_default(),
                 archive_state(archive),
+                raw = widths.raw,
+                sealed = widths.sealed,
             )
             .expect(NO_FAILURE);
         }

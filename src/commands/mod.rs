@@ -7,6 +7,7 @@ mod backup;
 mod catalog;
 mod decide;
 mod doctor;
+mod forget;
 mod identity;
 mod init;
 mod key;
@@ -20,6 +21,7 @@ mod prune;
 mod restore;
 mod send_stream;
 mod show;
+mod target;
 mod thaw;
 mod verify;
 
@@ -30,11 +32,13 @@ use chrono::NaiveDate;
 use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Cli, Command, Everywhere};
 use crate::config::{Config, ConfigError, DEFAULT_STATE_DIR, Source, SourcePlace, StoreConfig};
-use crate::engine::{Clock, StateDir, SystemClock, adopt_name, cautions, local_date, store_url};
+use crate::engine::{
+    Asking, Clock, StateDir, SystemClock, adopt_name, cautions, local_date, require_known_archives,
+    store_url,
+};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::model::SourceName;
-use crate::model::ids::parse_date;
 use crate::owned;
 use crate::printing::warn;
 
@@ -56,6 +60,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Catalog(command) => catalog::run(&command, everywhere),
         Command::Decide(args) => decide::run(&args, everywhere),
         Command::Key(key) => key::run(&key, everywhere),
+        Command::Forget(args) => forget::run(&args, everywhere),
         Command::Doctor => doctor::run(everywhere),
         Command::SendStream(args) => send_stream::run(&args),
     };
@@ -77,7 +82,7 @@ fn load_for_the_night(everywhere: &Everywhere) -> Result<Config, Error> {
 
 /// The config, which may name no source.
 fn load_any(everywhere: &Everywhere) -> Result<Config, Error> {
-    let mut config = Config::load_to_read(&everywhere.config)?;
+    let mut config = Config::load_to_read(everywhere.config())?;
     if let Some(state_dir) = &everywhere.state_dir {
         config.state_dir.clone_from(state_dir);
     }
@@ -89,9 +94,11 @@ fn load_any(everywhere: &Everywhere) -> Result<Config, Error> {
 fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
     let mut missing = None;
     let mut config = match load_any(everywhere) {
-        Err(Error::Config(error @ ConfigError::NotFound { .. })) => {
+        Err(Error::Config(error @ ConfigError::NotFound { .. }))
+            if everywhere.needs_no_config() =>
+        {
             missing = Some(error);
-            Config::without_file(&everywhere.config, &state_dir_without_config(everywhere)?)
+            Config::without_file(everywhere.config(), &state_dir_without_config(everywhere)?)
         }
         loaded => loaded?,
     };
@@ -105,6 +112,13 @@ fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
     }
     warn_readers(&catalog)?;
     Ok(config.with_sources()?)
+}
+
+/// The same for what reads archives: it must not say that there are none because the catalog is gone.
+fn load_archives(everywhere: &Everywhere) -> Result<Config, Error> {
+    let config = load_to_read(everywhere)?;
+    require_known_archives(&config, Asking::Everywhere)?;
+    Ok(config)
 }
 
 /// Adds a source that the catalog knows, unless the config names it.
@@ -155,6 +169,15 @@ fn warn_readers(catalog: &Catalog) -> Result<(), Error> {
     Ok(())
 }
 
+/// Warns of a catalog that keeps nothing of what this command finds out.
+fn warn_of_copy(catalog: &Catalog) {
+    if catalog.is_copy() {
+        warn(
+            "the state directory can't be written to: what this command finds out is not recorded",
+        );
+    }
+}
+
 fn state_dir_without_config(everywhere: &Everywhere) -> Result<PathBuf, Error> {
     let given = everywhere.state_dir.clone();
     let path = given.unwrap_or_else(|| DEFAULT_STATE_DIR.into());
@@ -165,14 +188,6 @@ fn state_dir_without_config(everywhere: &Everywhere) -> Result<PathBuf, Error> {
 /// Today in the configured time zone.
 fn today(config: &Config) -> NaiveDate {
     local_date(SystemClock.now(), config.timezone)
-}
-
-/// The date that was typed, or today.
-fn date_or_today(text: Option<&str>, config: &Config) -> Result<NaiveDate, Error> {
-    match text {
-        Some(text) => Ok(parse_date(text)?),
-        None => Ok(today(config)),
-    }
 }
 
 /// The source that was named, or all.

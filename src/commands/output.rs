@@ -2,13 +2,13 @@
 
 pub(super) use crate::printing::{answer, answer_json, answer_lines};
 
-/// `a` of `b` in percent, as text.
-pub(super) fn percent(part: u64, whole: u64) -> String {
-    let (part, whole) = (u128::from(part), u128::from(whole));
-    match (part * 100 + whole / 2).checked_div(whole) {
-        Some(percent) => format!("{percent} %"),
-        None => "–".to_owned(),
-    }
+/// Below so many raw bytes the headers of a sealed segment weigh more than what compression saves.
+const MEASURABLE: u64 = 64 << 10;
+
+/// The sealed size in percent of the raw one; `None` where it would say nothing of how well the data compress.
+pub(super) fn sealed_percent(sealed: u64, raw: u64) -> Option<String> {
+    let (part, whole) = (u128::from(sealed), u128::from(raw));
+    (raw >= MEASURABLE).then(|| format!("{} %", (part * 100 + whole / 2) / whole))
 }
 
 /// `1 archive`, `2 archives`.

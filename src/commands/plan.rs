@@ -4,26 +4,31 @@ use chrono::NaiveDate;
 use serde_json::{Value, json};
 
 use super::output::{answer, answer_json};
-use super::{date_or_today, load, sources, today};
+use super::target::{chosen, day_of};
+use super::{load, today};
 use crate::cli::{Everywhere, Plan};
 use crate::config::Config;
-use crate::engine::{Asked, Foreseen, StateDir, foresee, plan_facts, warning_of_left_out};
+use crate::engine::{
+    Asked, Asking, Foreseen, StateDir, foresee, plan_facts, require_known_archives, unconfigured,
+    warning_of_left_out, warning_of_unconfigured,
+};
 use crate::error::Error;
 use crate::model::Protocol;
-use crate::model::ids::parse_date;
 use crate::plan::{Action, BackupPlan, DateOverride, Request, describe, plan_backup, simulate};
-use crate::printing::warn;
+use crate::printing::{say, warn};
 
 pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
-    let date = date_or_today(args.date.as_deref(), &config)?;
-    let until = args.until.as_deref().map(parse_date).transpose()?;
+    let target = chosen(args.target.typed(), &config)?;
+    let date = target.day()?.unwrap_or_else(|| today(&config));
+    let until = args.until.as_deref();
+    let until = until.map(|text| day_of(text, &config)).transpose()?;
     if let Some(until) = until.filter(|until| *until < date) {
         return Err(Error::Span { from: date, until });
     }
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    require_known_archives(&config, Asking::Here)?;
     let mut plans = Vec::new();
-    let chosen = sources(&config, args.source.as_deref())?;
     let asked = Asked {
         date,
         today: today(&config),
@@ -31,7 +36,7 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
         // Any date may be asked about.
         override_date: DateOverride::Given,
     };
-    for source in &chosen {
+    for source in target.sources() {
         let foreseen = match foresee(&config, source, asked, &catalog) {
             // A backup of a date before an unfinished one is refused; asking about it is not.
             Err(Error::Refused(_)) => {
@@ -58,7 +63,14 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     if everywhere.json {
         return answer_json(&to_json(&plans));
     }
+    let nights = plans.len();
+    if until.is_some() && !everywhere.verbose {
+        plans.retain(BackupPlan::does_something);
+    }
     answer(&describe(&plans))?;
+    if plans.len() < nights && !everywhere.quiet {
+        say("nights with nothing due are left out; -v shows them");
+    }
     if !everywhere.quiet {
         for warning in standing_warnings(&config) {
             warn(warning);
@@ -128,6 +140,13 @@ pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
         if let Some(message) = warning_of_left_out(source) {
             warnings.push(format!("{}: {message}", source.name));
         }
+    }
+    // What is wrong with the catalog other commands say.
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read();
+    let missing = catalog.and_then(|catalog| unconfigured(config, &catalog));
+    for row in missing.unwrap_or_default() {
+        let message = warning_of_unconfigured(&row.name);
+        warnings.push(format!("{}: {message}", row.name));
     }
     warnings
 }

@@ -43,8 +43,8 @@ pub(super) fn confirm(agreed: Agreed, question: &str) -> Result<(), Error> {
     answered(stdin.as_fd())?;
     let mut answer = String::new();
     stdin.read_line(&mut answer).map_err(failed)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
         _ => Err(Error::NotConfirmed),
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::{Everywhere, Prune};
 use crate::config::{Config, Source};
 use crate::engine::{CutShort, PruneAsked, Pruned, World, foresee_prune, prune, revive};
 use crate::error::{Error, in_words};
-use crate::model::ids::parse_date;
+use crate::model::date_word::DateWord;
 use crate::plan::{EarlyDeletion, Fate, Usd};
 use crate::progress::{Observer, Quiet, Verbose};
 
@@ -19,7 +19,7 @@ use text::{Tense, to_text};
 
 pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_for_the_night(everywhere)?;
-    let chosen = sources(&config, args.source.as_deref())?;
+    let chosen = sources(&config, args.source.name())?;
     let observer: Box<dyn Observer> = if everywhere.verbose {
         Box::new(Verbose)
     } else {
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     let mut errors = Vec::new();
     let mut said = Ok(());
     let mut stopped = Ok(());
-    for source in &chosen {
+    for &source in &chosen {
         stopped = world.interrupt.check();
         if stopped.is_err() {
             break;
@@ -94,7 +94,12 @@ fn bring_back(
     world: World<'_>,
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
-    let chain = parse_date(chain)?;
+    let chain = match chain.parse()? {
+        DateWord::Archive(full) => full.date,
+        date => date
+            .day(today(config))
+            .ok_or_else(|| Error::NoSuchArchive(chain.to_owned()))?,
+    };
     let revived = revive(config, source, chain, world)?;
     if everywhere.json {
         return answer_json(&json!({

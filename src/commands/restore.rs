@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::backup::observer;
 use super::identity::{ask_for_identities, identities_in, open_identity_file};
-use super::load_to_read;
+use super::load_archives;
 use super::output::{answer, answer_json, answer_lines, count};
 use super::prompt::{Agreed, confirm};
+use super::target::{Wanted, chosen};
 use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source};
@@ -20,7 +21,6 @@ use crate::engine::{
     witnessed_by,
 };
 use crate::error::Error;
-use crate::model::ids::parse_date;
 use crate::model::{ArchiveId, Protocol};
 use crate::plan::RestorePlan;
 use crate::printing::{self, shown};
@@ -66,18 +66,10 @@ pub(super) fn which(retired: bool) -> Which {
 }
 
 pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_to_read(everywhere)?;
+    let config = load_archives(everywhere)?;
     let handed = args.from_plan.as_deref().map(from_plan::read).transpose()?;
-    let name = match (&handed, &args.source) {
-        (Some(handed), named) => handed.source(named.as_deref())?,
-        (None, Some(named)) => named,
-        (None, None) => return Err(Error::Stdio("which source is to be restored?")),
-    };
-    let source = config.source(name)?;
-    let date = match &handed {
-        Some(handed) => Some(handed.date()),
-        None => args.date.as_deref().map(parse_date).transpose()?,
-    };
+    let (source, wanted) = meant(args, handed.as_ref(), &config)?;
+    let date = wanted.date();
     let state_dir = StateDir::new(&config.state_dir);
     let mut catalog = state_dir.catalog_to_read()?;
     let observer = observer(everywhere);
@@ -92,6 +84,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         planned => planned,
     };
     let (plan, details) = planned?;
+    wanted.hold_against(&plan)?;
     for message in warnings(args, &plan) {
         observer.event(Event::Warning {
             source: source.name.clone(),
@@ -161,6 +154,27 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     match &args.to {
         Some(to) => planned.restore(to, &mut catalog),
         None => planned.tell(),
+    }
+}
+
+/// The source and the archive that the command line and a plan name.
+fn meant<'a>(
+    args: &Restore,
+    handed: Option<&from_plan::Handed>,
+    config: &'a Config,
+) -> Result<(&'a Source, Wanted), Error> {
+    let target = chosen(args.target.typed(), config)?;
+    match handed {
+        Some(_) if target.has_date() => Err(Error::CommandLine(
+            "--from-plan says which date is restored, and the command line names one too"
+                .to_owned(),
+        )),
+        Some(handed) => {
+            let named = target.source.map(|source| source.name.as_str());
+            let source = config.source(handed.source(named)?)?;
+            Ok((source, Wanted::Of(handed.date())))
+        }
+        None => Ok((target.one_source()?, target.archive())),
     }
 }
 

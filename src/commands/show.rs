@@ -5,40 +5,41 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::age::ago;
-use super::output::{answer, answer_json, count, percent};
-use super::{load_to_read, sources};
+use super::load_archives;
+use super::output::{answer, answer_json, count, sealed_percent};
+use super::target::{Wanted, chosen};
 use crate::catalog::{ArchiveRow, SegmentRow, SourceRow, VerificationRow};
 use crate::cli::{Everywhere, Show};
 use crate::engine::{Clock, StateDir, SystemClock};
 use crate::error::Error;
-use crate::model::ids::parse_date;
 use crate::model::size::Bytes;
-use crate::model::{ArchiveId, Line, Protocol, Quoted, VerifyOutcome, keys};
+use crate::model::{Line, Protocol, Quoted, VerifyOutcome, keys};
 
 pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_to_read(everywhere)?;
-    let id: Option<ArchiveId> = args.archive.parse().ok();
-    let date = match id {
-        Some(id) => id.date,
-        None => parse_date(&args.archive)?,
-    };
+    let config = load_archives(everywhere)?;
+    let target = chosen(args.target.typed(), &config)?;
+    let wanted = target.archive();
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let mut found: Vec<(SourceRow, ArchiveRow)> = Vec::new();
-    for source in sources(&config, args.source.as_deref())? {
+    for source in target.sources() {
         let Some(row) = catalog.source(&source.name)? else {
             continue;
         };
-        for archive in catalog.archives(&row.ledger)? {
-            if archive.date == date && id.is_none_or(|id| id == archive.id) {
-                found.push((row.clone(), archive));
-            }
-        }
+        let mut archives = catalog.archives(&row.ledger)?;
+        let newest = archives.iter().filter(|archive| archive.is_visible());
+        let newest = newest.map(|archive| archive.id).max();
+        archives.retain(|archive| match wanted {
+            Wanted::Newest => Some(archive.id) == newest,
+            Wanted::Of(date) => archive.date == date,
+            Wanted::Archive(id) => archive.id == id,
+        });
+        found.extend(archives.into_iter().map(|archive| (row.clone(), archive)));
     }
     // A date means its committed archive; an attempt is shown if there is nothing else, and of what
     // was retired the last.
     if found.iter().any(|(_, archive)| archive.is_visible()) {
         found.retain(|(_, archive)| archive.is_visible());
-    } else if id.is_none() {
+    } else if !matches!(wanted, Wanted::Archive(_)) {
         found.dedup_by(|later, kept| {
             let is_one_source = later.0.name == kept.0.name;
             if is_one_source {
@@ -52,7 +53,12 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
         .map(|(source, _)| source.name.to_string())
         .collect();
     match found.len() {
-        0 => Err(Error::NoSuchArchive(args.archive.clone())),
+        0 => Err(match (wanted, target.source) {
+            (Wanted::Of(date), _) => Error::NoSuchArchive(date.to_string()),
+            (Wanted::Archive(id), _) => Error::NoSuchArchive(id.to_string()),
+            (Wanted::Newest, Some(source)) => Error::NeverArchived(source.name.clone()),
+            (Wanted::Newest, None) => Error::NothingArchived,
+        }),
         1 => {
             let (source, archive) = found.remove(0);
             let segments = catalog.segments(&archive.id)?;
@@ -65,7 +71,7 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
             }
         }
         _ => Err(Error::Ambiguous {
-            date,
+            which: wanted.to_string(),
             sources: several.join(", "),
         }),
     }
@@ -144,10 +150,12 @@ fn to_text(
     line(
         "size",
         format!(
-            "{} raw, {} sealed ({}), {}",
+            "{} raw, {} sealed{}, {}",
             Bytes(archive.raw_bytes),
             Bytes(archive.sealed_bytes),
-            percent(archive.sealed_bytes, archive.raw_bytes),
+            sealed_percent(archive.sealed_bytes, archive.raw_bytes)
+                .map(|percent| format!(" ({percent})"))
+                .unwrap_or_default(),
             count(segments.len() as u64, "segment"),
         ),
     );

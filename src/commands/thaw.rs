@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::backup::observer;
-use super::load_to_read;
 use super::output::{answer, answer_json, count};
 use super::prompt::{Agreed, confirm};
 use super::restore::words::in_words;
 use super::restore::{thaw_request, which};
+use super::target::chosen;
+use super::{load_archives, warn_of_copy};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Thaw};
 use crate::engine::{
@@ -22,17 +23,19 @@ use crate::interrupt::Interrupt;
 use crate::model::ArchiveId;
 use crate::model::StorageClass;
 use crate::model::entry::Timestamp;
-use crate::model::ids::parse_date;
 use crate::plan::RestorePlan;
 use crate::printing::say_lines;
 use crate::store::Readability;
 
 pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_to_read(everywhere)?;
-    let source = config.source(&args.source)?;
-    let date = args.date.as_deref().map(parse_date).transpose()?;
+    let config = load_archives(everywhere)?;
+    let target = chosen(args.target.typed(), &config)?;
+    let source = target.one_source()?;
+    let wanted = target.archive();
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    let (plan, details) = plan_details(source, date, which(args.retired), &catalog)?;
+    warn_of_copy(&catalog);
+    let (plan, details) = plan_details(source, wanted.date(), which(args.retired), &catalog)?;
+    wanted.hold_against(&plan)?;
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;

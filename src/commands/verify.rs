@@ -10,7 +10,7 @@ use serde_json::json;
 use super::backup::end;
 use super::identity::{identities_in, open_identity_file};
 use super::output::{answer, answer_json};
-use super::{load_to_read, priority, sources};
+use super::{load_archives, priority, sources, warn_of_copy};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
@@ -41,18 +41,19 @@ struct Wanted {
 }
 
 pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_to_read(everywhere)?;
+    let config = load_archives(everywhere)?;
     priority::apply(&config);
-    let chosen = sources(&config, args.source.as_deref())?;
+    let chosen = sources(&config, args.source.name())?;
     let wanted = Wanted::from(args, &config)?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    warn_of_copy(&catalog);
     let observer = observer(everywhere);
     let world = World::real(observer.as_ref());
     let mut told = Vec::new();
     let mut errors = Vec::new();
     let mut said = Ok(());
     let mut stopped = Ok(());
-    for source in &chosen {
+    for &source in &chosen {
         stopped = world
             .interrupt
             .check()
@@ -61,7 +62,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
             break;
         }
         // Of several, or of all that there are, one may have its first night still before it.
-        if args.source.is_none() && catalog.source(&source.name)?.is_none() {
+        if args.source.name().is_none() && catalog.source(&source.name)?.is_none() {
             if !everywhere.json && !everywhere.quiet {
                 let line = format!("{}: note       nothing is archived yet\n", source.name);
                 said = said.and(answer(&line));

@@ -1,7 +1,7 @@
 //! What is amiss with the stores, before a night finds out.
 
 use crate::config::{Config, Prune, StoreConfig};
-use crate::engine::source::store_url;
+use crate::engine::source::{impatient, store_url};
 use crate::engine::world::World;
 use crate::error::{Error, in_words};
 use crate::store::{Checksum, Deletes, Digests, Finding, Probe, Verdict, probe};
@@ -57,15 +57,4 @@ pub fn doctor(config: &Config, world: &World<'_>) -> Vec<StoreReport> {
         });
     }
     reports
-}
-
-/// The store with no more patience than a person has who waits for an answer.
-fn impatient(store: &StoreConfig) -> StoreConfig {
-    let mut store = store.clone();
-    if let StoreConfig::S3 { settings, .. } = &mut store {
-        let patience = &mut settings.patience;
-        patience.give_up_after = patience.give_up_after.min(patience.first_contact);
-        patience.stall = patience.stall.min(patience.first_contact);
-    }
-    store
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 
+use crate::engine::private_file::directory_of;
 use crate::error::Error;
 
 /// A file that is being written.
@@ -25,10 +26,7 @@ impl NewFile {
         if path.symlink_metadata().is_ok() {
             return Err(Error::Exists(path.to_owned()));
         }
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        let directory = directory_of(path);
         let private = Mode::RUSR | Mode::WUSR;
         let nameless = openat(CWD, directory, OFlags::TMPFILE | OFlags::WRONLY, private);
         if let Ok(file) = nameless {

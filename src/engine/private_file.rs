@@ -102,7 +102,8 @@ fn prefix(path: &Path) -> String {
     format!(".{name}.coldchain-")
 }
 
-fn directory_of(path: &Path) -> &Path {
+/// The directory that a file is in.
+pub(super) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),

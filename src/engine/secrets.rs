@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
+use crate::engine::private_file::directory_of;
 
 /// A kit has some kilobytes; the rest of a larger file is not looked at.
 const BEGINNING: u64 = 64 << 10;
@@ -20,11 +21,9 @@ pub fn secrets_in_reach(config: &Config) -> Vec<PathBuf> {
         .iter()
         .filter_map(|source| source.live.as_ref())
         .map(|live| live.subvolume.as_path());
-    let beside = config.path.parent();
     let mut found = Vec::new();
-    for directory in [config.state_dir.as_path()]
+    for directory in [config.state_dir.as_path(), directory_of(&config.path)]
         .into_iter()
-        .chain(beside)
         .chain(sources)
     {
         let Ok(entries) = std::fs::read_dir(directory) else {

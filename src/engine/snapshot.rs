@@ -89,18 +89,30 @@ pub(super) fn take(
     }
     if exists(&path)? {
         let identity = of_unknown_origin(&path, live, &origin)?;
+        let taken_of = match catalog.snapshot_that_is(identity.uuid)? {
+            Some((other, row)) if other == source.name => {
+                let what = format!("it is the snapshot of {} under another name", row.date);
+                return Err(in_the_way(&path, what));
+            }
+            // The source had another name when it was made.
+            Some((_, row)) => row.local_parent,
+            None => None,
+        };
         let row = catalog.add_snapshot(&NewSnapshot {
             source: &source.name,
             date,
             path: &path,
             identity: &identity,
-            taken_of: None,
+            taken_of,
             made_at: Timestamp(clock.now()),
         })?;
         return Ok(Night {
             row,
             identity,
-            made: Made::BySomebody,
+            made: match taken_of {
+                Some(_) => Made::Before,
+                None => Made::BySomebody,
+            },
         });
     }
     if exists(&unnamed)? {

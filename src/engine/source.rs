@@ -61,6 +61,25 @@ pub fn open_store<'a>(
     open_limited_store(config, observer, None)
 }
 
+/// The same with no more patience than a person has who waits for an answer.
+pub(super) fn open_impatient_store<'a>(
+    config: &StoreConfig,
+    observer: &'a dyn Observer,
+) -> Result<Box<dyn Store + 'a>, Error> {
+    open_store(&impatient(config), observer)
+}
+
+/// That store with no more patience than a person has who waits for an answer.
+pub(super) fn impatient(store: &StoreConfig) -> StoreConfig {
+    let mut store = store.clone();
+    if let StoreConfig::S3 { settings, .. } = &mut store {
+        let patience = &mut settings.patience;
+        patience.give_up_after = patience.give_up_after.min(patience.first_contact);
+        patience.stall = patience.stall.min(patience.first_contact);
+    }
+    store
+}
+
 /// The same with a limit on what goes in and out.
 pub fn open_limited_store<'a>(
     config: &StoreConfig,

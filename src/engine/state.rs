@@ -32,6 +32,14 @@ pub struct StateDir {
     path: PathBuf,
 }
 
+/// Whether there is a catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CatalogFile {
+    There,
+    /// There is no file, or nothing in it.
+    Missing,
+}
+
 /// What a writer signs with, and whom it trusts.
 #[derive(Debug)]
 pub struct Keys {
@@ -132,16 +140,31 @@ impl StateDir {
     /// The catalog, made if it is missing.
     pub fn catalog(&self) -> Result<Catalog, Error> {
         self.create()?;
-        Ok(Catalog::open(&self.path.join("catalog.db"))?)
+        Ok(Catalog::open(&self.catalog_path())?)
     }
 
     /// The catalog for a command that only reads: an empty one if there is none yet, so that
-    /// asking what there is makes no files.
+    /// asking what there is makes no files; a copy in memory if nothing can be written there.
     pub fn catalog_to_read(&self) -> Result<Catalog, Error> {
-        let path = self.path.join("catalog.db");
-        match path.try_exists() {
-            Ok(true) => Ok(Catalog::open(&path)?),
-            Ok(false) => Ok(Catalog::in_memory()?),
+        match self.catalog_file()? {
+            CatalogFile::There => Ok(Catalog::open_to_read(&self.catalog_path())?),
+            CatalogFile::Missing => Ok(Catalog::in_memory()?),
+        }
+    }
+
+    /// The catalog's path.
+    pub(super) fn catalog_path(&self) -> PathBuf {
+        self.file("catalog.db")
+    }
+
+    /// Whether there is a catalog.
+    pub(super) fn catalog_file(&self) -> Result<CatalogFile, Error> {
+        let path = self.catalog_path();
+        match std::fs::metadata(&path) {
+            Ok(file) if file.len() > 0 => Ok(CatalogFile::There),
+            // SQLite makes the file first, and writes the schema at once.
+            Ok(_) => Ok(CatalogFile::Missing),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(CatalogFile::Missing),
             Err(source) => Err(Error::file("look for", path, source)),
         }
     }

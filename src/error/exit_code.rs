@@ -48,6 +48,8 @@ impl Error {
             | Self::Refused(_)
             | Self::CostRefused(_)
             | Self::NoPrices(_)
+            | Self::CommandLine(_)
+            | Self::NothingLive
             | Self::NotLive(_)
             | Self::NoSnapshotsDir { .. }
             | Self::SnapshotsElsewhere { .. }
@@ -59,6 +61,7 @@ impl Error {
             | Self::NobodyTrusted
             | Self::StoreLeftOut { .. }
             | Self::LedgerUnread { .. }
+            | Self::CatalogGone(_)
             | Self::UnfinishedHere { .. }
             | Self::NoKeys { .. }
             | Self::Kit { .. }
@@ -79,6 +82,9 @@ impl Error {
             | Self::Exposed { .. }
             | Self::SourceMoved { .. }
             | Self::NeverArchived(_)
+            | Self::NothingArchived
+            | Self::StillConfigured(_)
+            | Self::NeverSeen(_)
             | Self::NoSuchArchive(_)
             | Self::Ambiguous { .. }
             | Self::NoIdentity

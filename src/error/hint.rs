@@ -112,7 +112,9 @@ impl Error {
             Self::NobodyTrusted => {
                 "give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; with --unauthenticated nobody's word is needed"
             }
-            Self::NeverArchived(_) | Self::RestoreRefused(RestoreRefusal::Empty { .. }) => {
+            Self::NeverArchived(_)
+            | Self::NothingArchived
+            | Self::RestoreRefused(RestoreRefusal::Empty { .. }) => {
                 "what a store has of it from another day or machine, `coldchain catalog rebuild --identity KIT` finds"
             }
             Self::SourceMoved { .. } => {
@@ -125,7 +127,10 @@ impl Error {
                 "a source that is newer than the kit looks like that, and so does one that somebody else made up"
             }
             Self::LedgerUnread { .. } => {
-                "nothing was retired or deleted; `coldchain catalog rebuild` reads it, and `coldchain key rotate --add KEY --role pruner` there lets this machine's key prune it"
+                "run `coldchain catalog rebuild --identity KIT`, which reads it; if another machine archives there, set `archive_as` to give this source a directory of its own"
+            }
+            Self::CatalogGone(_) => {
+                "run `coldchain catalog rebuild --identity KIT`, which makes a new one from the stores, or put back a copy of it"
             }
             Self::LedgerTwice { .. } => {
                 "give only one of the two, and the sounder one: where both are given, the first counts"
@@ -219,7 +224,7 @@ impl Error {
             }
             Self::Busy(_) | Self::StillBusy { .. } => "wait for it to end, and run again",
             Self::AttemptRetired { .. } => "run again: the night is planned anew",
-            Self::NotLive(_) => {
+            Self::NotLive(_) | Self::NothingLive => {
                 "add `subvolume` and `snapshots`, or feed it through `coldchain decide`"
             }
             Self::NoSnapshotsDir { .. } => "create it, or run `coldchain init`",
@@ -236,7 +241,9 @@ impl Error {
             Self::NoSuchArchive(_) | Self::RestoreRefused(_) => {
                 "`coldchain list` shows what there is"
             }
-            Self::Ambiguous { .. } => "add --source NAME, or give the archive's id",
+            Self::StillConfigured(_) => "take its [[source]] out of the config first",
+            Self::NeverSeen(_) => "`coldchain list` shows the sources",
+            Self::Ambiguous { .. } => "name the source too, or give the archive's id",
             Self::NoIdentity => {
                 "give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age or an ssh key file"
             }
@@ -245,9 +252,7 @@ impl Error {
             }
             Self::Exists(_) => "nothing was overwritten; name another file, or move it away",
             Self::NotConfirmed => "nothing was changed",
-            Self::NoTerminal => {
-                "nothing was changed; --yes goes on without asking, `restore --plan` says what it takes"
-            }
+            Self::NoTerminal => "nothing was changed; add --yes to go on without being asked",
             Self::Interrupted(_) => {
                 "nothing half-done counts, and what was done is kept: run the same command again to go on"
             }

@@ -255,7 +255,7 @@ pub enum Error {
     },
     /// There are archives that the catalog knows nothing of.
     #[error(
-        "there is a ledger of `{source_name}` in {store}, and the catalog here knows nothing of it"
+        "the store {store} has a ledger of `{source_name}` that the catalog here does not know"
     )]
     LedgerUnread {
         /// The source.
@@ -263,6 +263,9 @@ pub enum Error {
         /// The store's URL.
         store: String,
     },
+    /// This machine has begun to archive or to prune, and its catalog is not there.
+    #[error("the catalog {} is gone: the machine's keys are there, and no catalog", .0.display())]
+    CatalogGone(PathBuf),
     /// Two directories have the same ledger.
     #[error("{second} has the ledger of `{source_name}`, which was read from {first} already")]
     LedgerTwice {
@@ -747,14 +750,23 @@ pub enum Error {
     /// Nothing was ever archived.
     #[error("nothing has been archived of `{0}` yet")]
     NeverArchived(SourceName),
+    /// A source was to be forgotten that the config names.
+    #[error("the config names the source `{0}`, so the next run would learn of it again")]
+    StillConfigured(SourceName),
+    /// A source was to be forgotten that is not known.
+    #[error("the catalog has no source `{0}`")]
+    NeverSeen(SourceName),
     /// No such archive.
     #[error("there is no archive `{0}`")]
     NoSuchArchive(String),
-    /// Several archives answer to that date.
-    #[error("several sources have an archive of {date}: {sources}")]
+    /// Nothing was ever archived of any source.
+    #[error("nothing has been archived yet")]
+    NothingArchived,
+    /// Several archives answer to that.
+    #[error("several sources have {which}: {sources}")]
     Ambiguous {
-        /// The date.
-        date: NaiveDate,
+        /// What was asked for, with its article.
+        which: String,
         /// Their names.
         sources: String,
     },
@@ -870,6 +882,12 @@ pub enum Error {
     /// Signals can't be caught.
     #[error("could not listen for signals")]
     Signals(#[source] std::io::Error),
+    /// What was typed does not fit together, or says too little.
+    #[error("{0}")]
+    CommandLine(String),
+    /// No source has a subvolume that could be archived from here.
+    #[error("no source in the config has a `subvolume`, so `backup` has nothing to archive")]
+    NothingLive,
     /// stdout or stdin is not what the command needs.
     #[error("{0}")]
     Stdio(&'static str),

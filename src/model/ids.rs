@@ -18,10 +18,10 @@ pub enum IdError {
     )]
     SourceName(String),
     /// Not `DATE-full-HEX16` or `DATE-incr-HEX16`.
-    #[error("`{0}` is not an archive id: it reads like 2026-11-21-full-5f0c9a12d4e6b801")]
+    #[error("`{0}` is not an archive id: ids look like 2026-11-21-full-5f0c9a12d4e6b801")]
     ArchiveId(String),
     /// Not a date of the calendar in the form `YYYY-MM-DD`.
-    #[error("`{0}` is not a date: it reads like 2026-11-21")]
+    #[error("`{0}` is not a date: dates look like YYYY-MM-DD")]
     Date(String),
     /// Not a UUID in its lowercase form.
     #[error("`{0}` is not a uuid")]

@@ -4,6 +4,7 @@
 //! `FromStr`, and the two are inverse.
 
 pub mod archive;
+pub mod date_word;
 pub mod digest;
 pub mod entry;
 pub mod ids;

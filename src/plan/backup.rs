@@ -130,6 +130,13 @@ pub struct BackupPlan {
     pub expire: Vec<ChainExpiry>,
 }
 
+impl BackupPlan {
+    /// Whether the night archives or retires anything.
+    pub fn does_something(&self) -> bool {
+        self.action != Action::None || !self.expire.is_empty()
+    }
+}
+
 /// Decides for one source and night.
 ///
 /// A date before the newest archive's plans nothing; [`super::refuse_date`] is what refuses it.

@@ -22,7 +22,9 @@ pub(super) fn run(command: &Catalog, everywhere: &Everywhere) -> Result<(), Erro
 fn config_if_any(everywhere: &Everywhere) -> Result<Option<Config>, Error> {
     match super::load_any(everywhere) {
         Ok(config) => Ok(Some(config)),
-        Err(Error::Config(ConfigError::NotFound { .. })) => Ok(None),
+        Err(Error::Config(ConfigError::NotFound { .. })) if everywhere.needs_no_config() => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -16,7 +16,7 @@ use crate::progress::Quiet;
 
 pub(super) fn run(args: &KeyCheck, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
-    let chosen = sources(&config, args.source.as_deref())?;
+    let chosen = sources(&config, args.source.name())?;
     let path = args.identity.as_ref().ok_or(Error::NoIdentity)?;
     let file = open_identity_file(path)?;
     let identities = identities_in(&file)?;

@@ -17,7 +17,7 @@ use crate::seal::Recipients;
 
 pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
-    let chosen = sources(&config, args.source.as_deref())?;
+    let chosen = sources(&config, args.source.name())?;
     let recipient =
         Recipients::parse(std::slice::from_ref(&args.recipient)).map_err(Error::TypedRecipient)?;
     let configured = Recipients::parse(config.recipients()?)?;
@@ -37,7 +37,7 @@ pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(),
     let mut errors = Vec::new();
     let mut text = String::new();
     let mut stopped = Ok(());
-    for source in &chosen {
+    for &source in &chosen {
         stopped = world.interrupt.check();
         if stopped.is_err() {
             break;

@@ -20,10 +20,10 @@ use crate::progress::Quiet;
 
 pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error> {
     let mut config = load(everywhere)?;
-    if args.source.is_none() {
+    if args.source.name().is_none() {
         add_gone(&mut config)?;
     }
-    let chosen = sources(&config, args.source.as_deref())?;
+    let chosen = sources(&config, args.source.name())?;
     let root = root_secret(args, &config)?;
     let parsed = |key: &String| {
         let parsed: Result<PublicKey, _> = key.parse();
@@ -69,7 +69,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     let mut held_back = false;
     let mut never: Vec<PublicKey> = change.remove.clone();
     never.retain(|key| args.remove.contains(&key.to_string()));
-    for source in &chosen {
+    for &source in &chosen {
         world.interrupt.check()?;
         match rotate(&config, source, &change, &root, world) {
             Ok(rotated) => {
@@ -102,7 +102,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
         writeln!(text, "this machine signs with {coming} from now on").expect("a string takes it");
     }
     let own = state_dir.signing_public()?;
-    if let (Some(own), None, None, true) = (&own, &coming, &args.source, errors.is_empty()) {
+    if let (Some(own), None, None, true) = (&own, &coming, args.source.name(), errors.is_empty()) {
         let gained = change.add.iter().any(|(key, _)| key == own);
         match (gained, change.remove.contains(own)) {
             (true, _) if roles.contains(&Role::Writer) => state_dir.grant_anew(&root, &roles)?,

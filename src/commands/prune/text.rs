@@ -19,7 +19,7 @@ pub(super) enum Tense {
 }
 
 /// A line for each chain and each attempt, the sum of what is removed, and how to have what a plan
-/// asks about; nothing where there is nothing.
+/// asks about. A prune that did nothing has no line, a plan says so.
 pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense: Tense) -> String {
     let mut lines = Vec::new();
     for line in &pruned.plan.chains {
@@ -59,6 +59,9 @@ pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense
         lines.push(format!(
             "several chains are retired by `coldchain prune {name} --yes-delete {archives}` alone"
         ));
+    }
+    if lines.is_empty() && tense == Tense::Planned {
+        lines.push("nothing to retire, delete or remove".to_owned());
     }
     lines.iter().fold(String::new(), |text, line| {
         text + &format!("{name}: {}\n", Line(line))

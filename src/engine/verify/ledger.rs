@@ -12,7 +12,7 @@ use crate::engine::source::OpenSource;
 use crate::engine::thaw::ask_all;
 use crate::engine::unlock::SealedArchive;
 use crate::error::{Error, in_words};
-use crate::ledger::{Absorbed, PublicKey, Refused, Replay, Trust, decode_body, split};
+use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, Trust, decode_body, split};
 use crate::model::entry::{Attachment, EntryKind};
 use crate::model::{ArchiveId, LedgerId, Sha256, keys};
 use crate::plan::Damage;
@@ -68,6 +68,8 @@ struct Reading<'a> {
     hashes: BTreeMap<u64, Sha256>,
     /// What is signed and does not fit, and was not voided so far.
     forked: Vec<(u64, String)>,
+    /// Why the first entry of another ledger in the place of a committed one is refused.
+    foreign: Option<Refusal>,
 }
 
 pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<LedgerRead, Error> {
@@ -102,6 +104,7 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
         unread: BTreeMap::new(),
         hashes: BTreeMap::new(),
         forked: Vec::new(),
+        foreign: None,
     };
     let numbers = known.keys().chain(stored.bytes.keys()).copied().collect();
     let numbers = Numbers::of(numbers, head);
@@ -136,6 +139,7 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
         }
         progress.add(batch.len() as u64);
     }
+    reading.require_this_ledger()?;
     reading.hold_against_kit();
     Ok(reading.end())
 }
@@ -244,7 +248,7 @@ impl Reading<'_> {
     }
 
     /// What the store has in the place of an entry; nothing, if it comes sound the second time.
-    fn instead_of(&self, entry: &EntryRow, object: Vec<u8>) -> Result<Option<String>, Error> {
+    fn instead_of(&mut self, entry: &EntryRow, object: Vec<u8>) -> Result<Option<String>, Error> {
         let source = self.verifying.source;
         Ok(
             match judge(source, &mut self.replay.clone(), entry.seq, object)? {
@@ -253,10 +257,13 @@ impl Reading<'_> {
                     "it is signed, but it is not the one that was committed: the ledger has forked"
                         .to_owned(),
                 ),
-                Judged::Forked { why, .. } | Judged::Refused(_, why) => Some(format!(
-                    "it is not the one that was committed: {}",
-                    in_words(&why)
-                )),
+                Judged::Forked { why, .. } | Judged::Refused(_, why) => {
+                    let what = format!("it is not the one that was committed: {}", in_words(&why));
+                    if matches!(why, Refusal::OtherLedger { .. } | Refusal::OtherRoot { .. }) {
+                        self.foreign.get_or_insert(why);
+                    }
+                    Some(what)
+                }
             },
         )
     }
@@ -316,6 +323,20 @@ impl Reading<'_> {
             let why = self.unread.remove(&seq);
             let why = why.unwrap_or_else(|| "it is missing".to_owned());
             self.damaged(seq, format!("what it said is lost: {why}"));
+        }
+    }
+
+    /// Refuses a place where all that was committed is another ledger's: nothing there is damaged, it is another
+    /// place.
+    fn require_this_ledger(&mut self) -> Result<(), Error> {
+        match self.foreign.take() {
+            Some(why) if self.report.valid == 0 => Err(Error::EntryRefused {
+                seq: 1,
+                source_name: self.verifying.source.name().clone(),
+                store: self.verifying.source.store.url(),
+                source: Box::new(why),
+            }),
+            _ => Ok(()),
         }
     }
 

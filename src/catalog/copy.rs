@@ -1,0 +1,68 @@
+//! A catalog that can't be written to, because its filesystem is read-only or full: it is read into memory.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::backup::Backup;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::Doing;
+use super::{BUSY, Catalog, CatalogError, Keeps};
+
+/// Pages that are copied at a time.
+const PAGES: i32 = 4096;
+
+impl Catalog {
+    /// Opens a catalog that is there, for a command that only reads. Where nothing can be written it is a copy in
+    /// memory, which takes all that the command writes and keeps none of it.
+    pub fn open_to_read(path: &Path) -> Result<Self, CatalogError> {
+        match Self::open(path) {
+            Err(error) if error.is_unwritable() => Self::copy_of(path).map_err(|_| error),
+            opened => opened,
+        }
+    }
+
+    /// Whether nothing is kept of what is written.
+    pub fn is_copy(&self) -> bool {
+        self.keeps == Keeps::Nothing
+    }
+
+    fn copy_of(path: &Path) -> Result<Self, CatalogError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let read_only = Connection::open_with_flags(uri(path), flags).doing("open the catalog")?;
+        read_only.busy_timeout(BUSY).doing("set the busy timeout")?;
+        let mut copy = Connection::open_in_memory().doing("open a catalog in memory")?;
+        Backup::new(&read_only, &mut copy)
+            .and_then(|backup| backup.run_to_completion(PAGES, Duration::ZERO, None))
+            .doing("copy the catalog into memory")?;
+        let mut catalog = Self::prepare(copy)?;
+        catalog.keeps = Keeps::Nothing;
+        Ok(catalog)
+    }
+}
+
+/// The file's address for SQLite.
+fn uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            write!(uri, "%{byte:02X}").expect("a string takes it");
+        }
+    }
+    uri.push_str("?mode=ro");
+    // Without a journal nothing of it is elsewhere, and SQLite need not make one to read.
+    if !journal(path).exists() {
+        uri.push_str("&immutable=1");
+    }
+    uri
+}
+
+fn journal(path: &Path) -> PathBuf {
+    let mut journal = OsString::from(path);
+    journal.push("-wal");
+    journal.into()
+}

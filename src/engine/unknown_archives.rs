@@ -1,0 +1,67 @@
+//! Archives of a configured source that the catalog here knows nothing of: it was lost, or they are another machine's.
+//! To call such a source new would be wrong.
+
+use crate::catalog::Catalog;
+use crate::config::{Config, Origin, Source, StoreConfig};
+use crate::engine::source::{open_impatient_store, store_url};
+use crate::engine::state::{CatalogFile, StateDir};
+use crate::error::Error;
+use crate::model::keys;
+use crate::progress::Quiet;
+
+/// Which stores may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// All of them.
+    Everywhere,
+    /// Directories alone: a plan needs neither a network nor credentials.
+    Here,
+}
+
+/// Refuses a catalog that is gone, and one that knows nothing of a ledger in the store of a source. Where archives of
+/// all sources are known, no store is asked.
+pub fn require_known_archives(config: &Config, asking: Asking) -> Result<(), Error> {
+    let state_dir = StateDir::new(&config.state_dir);
+    let file = state_dir.catalog_file()?;
+    if file == CatalogFile::Missing && state_dir.has_keys() {
+        return Err(Error::CatalogGone(state_dir.catalog_path()));
+    }
+    let catalog = state_dir.catalog_to_read()?;
+    for source in &config.sources {
+        match require_known(config, source, asking, &catalog) {
+            // Without a catalog nothing else tells that there was no archive. With one, that is likely.
+            Err(Error::Store(_)) if file == CatalogFile::There || asking == Asking::Here => {}
+            known => known?,
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a source that is new to the catalog, and has a ledger in its store.
+pub fn require_known(
+    config: &Config,
+    source: &Source,
+    asking: Asking,
+    catalog: &Catalog,
+) -> Result<(), Error> {
+    let store = &config.stores[&source.store];
+    let is_here = matches!(store, StoreConfig::Dir { .. });
+    if source.origin == Origin::Catalog || !(is_here || asking == Asking::Everywhere) {
+        return Ok(());
+    }
+    if let Some(row) = catalog.source(&source.name)?
+        && !catalog.entries(&row.ledger)?.is_empty()
+    {
+        return Ok(());
+    }
+    let directory = source.directory.as_str();
+    let listed = open_impatient_store(store, &Quiet)?.list(&keys::ledger_prefix(directory))?;
+    let is_entry = |key: &str| keys::ledger_seq(directory, key).is_some();
+    if listed.iter().any(|listed| is_entry(&listed.key)) {
+        return Err(Error::LedgerUnread {
+            source_name: source.name.clone(),
+            store: store_url(store),
+        });
+    }
+    Ok(())
+}
