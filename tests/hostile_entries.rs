@@ -130,7 +130,8 @@ fn an_entry_that_names_another_sources_archive_does_not_take_it_away() {
         flaw["what"],
         "entry 4 names 2024-01-01-full-$HEX16, which is another ledger's: it is left out here"
     );
-    let plan = machine.run("restore home --plan --state-dir $T/new --config $T/none");
+    let mut plan = machine.command("restore home --plan --state-dir $T/new");
+    let plan = machine.run_command(plan.env("COLDCHAIN_CONFIG", machine.path("none")));
     assert_eq!(plan.code, Some(0), "{}", plan.stderr);
 
     // The machine that is at work takes nothing of it in either.

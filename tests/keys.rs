@@ -560,8 +560,8 @@ fn a_pruner_refuses_a_source_whose_ledger_it_has_not_read() {
         assert_eq!(refused.code, Some(2), "{refused:?}");
         assert!(
             refused.stderr.starts_with(&format!(
-                "error: there is a ledger of `mail` in file://{store}, and the catalog here knows nothing of it\n\
-                 hint: nothing was retired or deleted; `coldchain catalog rebuild` reads it, "
+                "error: the store file://{store} has a ledger of `mail` that the catalog here does not know\n\
+                 hint: run `coldchain catalog rebuild --identity KIT`, which reads it; "
             )),
             "{refused:?}"
         );

@@ -105,12 +105,20 @@ fn a_state_directory_that_is_gone_is_noticed_by_what_the_store_has() {
         assert!(run.stderr.ends_with(unread), "{words}: {run:?}");
     }
     // What begins anew says it too, and keeps the source out of the kit.
+    let run = machine.run("init --kit $T/another");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.stdout
+            .contains("home: the store file://$T/store has a ledger of `home`"),
+        "{run:?}"
+    );
+    assert!(!run.stdout.contains("its ledger is"), "{run:?}");
+    fs::remove_dir_all(machine.state()).unwrap();
     let kit = fs::read(machine.path("kit")).unwrap();
     let run = machine.run("init --kit $T/kit");
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(
-        run.stdout
-            .contains("a ledger of `home` that the catalog here does not know"),
+        run.stdout.contains("home: $T/kit names its ledger"),
         "{run:?}"
     );
     assert!(!run.stdout.contains("its ledger is"), "{run:?}");
@@ -163,12 +171,13 @@ fn a_config_that_was_named_and_is_not_there_is_an_error_for_readers_too() {
         "restore home --plan",
     ] {
         let words = format!("{words} --state-dir $T/state");
+        let named = format!("{words} --config $T/config.toml");
         for dangles in [false, true] {
             let _ = fs::remove_file(&config);
             if dangles {
                 symlink("nowhere", &config).unwrap();
             }
-            let run = machine.run(&words);
+            let run = machine.run(if dangles { &words } else { &named });
             assert_eq!(run.code, Some(2), "{words}: {run:?}");
             assert!(
                 run.stderr
@@ -177,8 +186,8 @@ fn a_config_that_was_named_and_is_not_there_is_an_error_for_readers_too() {
             );
         }
         // Where none was named, the catalog is enough.
-        let mut command = machine.command(&words);
-        let run = machine.run_command(command.env_remove("COLDCHAIN_CONFIG"));
+        fs::remove_file(&config).unwrap();
+        let run = machine.run(&words);
         assert_eq!(run.code, Some(0), "{words}: {run:?}");
     }
 }

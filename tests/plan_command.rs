@@ -187,11 +187,20 @@ fn two_years_by_hand_have_these_fulls_and_expiries() {
 #[test]
 fn two_years_in_words_say_the_same() {
     let machine = only_a_config();
-    let run = machine.run(&format!("plan {FIRST} --until {UNTIL}"));
+    let run = machine.run(&format!("plan {FIRST} --until {UNTIL} -v"));
     let expected = in_words(&nights_as_the_rules_have_them());
     run.is(0, &expected, ONE_RECIPIENT);
     let quiet = machine.run(&format!("plan {FIRST} --until {UNTIL} --quiet"));
-    quiet.is(0, &expected, "");
+    let lines: Vec<&str> = expected.lines().collect();
+    let mut due = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        let retires = lines.get(at + 1).is_some_and(|next| next.starts_with(' '));
+        if !line.contains("  none  ") || retires {
+            due += line;
+            due.push('\n');
+        }
+    }
+    quiet.is(0, &due, "");
 }
 
 #[test]
@@ -232,8 +241,8 @@ schedule = { days = [5], max_incrementals = 0 }
 2023-11-05  home  none         the slot of 2023-11-01 was filled on 2023-11-04
 2023-11-05  a     full         max_incrementals is 0, so every archive is full
 ";
-    let run = machine.run("plan 2023-11-04 --until 2023-11-05 --quiet");
-    run.is(0, expected, "");
+    let run = machine.run("plan 2023-11-04 --until 2023-11-05 --verbose");
+    run.is(0, expected, ONE_RECIPIENT);
     let one = machine.run("plan 2023-11-05 --source a --quiet");
     one.is(
         0,

@@ -290,7 +290,7 @@ fn where_nobody_can_be_asked_a_thaw_has_to_be_agreed_to_beforehand() {
     let cold = Cold::new("DEEP_ARCHIVE", "");
     let ran = cold.sandbox.run(["thaw", SOURCE]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.stderr.contains("--yes goes on"), "{ran:?}");
+    assert!(ran.stderr.contains("add --yes"), "{ran:?}");
     assert_eq!(cold.asked(), 0);
 }
 

@@ -7,8 +7,9 @@ mod read;
 mod restore;
 mod target;
 
+use std::env;
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -48,14 +49,8 @@ Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another
 /// What applies to every command.
 #[derive(Debug, Args)]
 pub struct Everywhere {
-    /// The config file, /etc/coldchain/config.toml if left out
-    #[arg(
-        long,
-        short,
-        global = true,
-        value_name = "FILE",
-        env = "COLDCHAIN_CONFIG"
-    )]
+    /// The config file; if left out, what `$COLDCHAIN_CONFIG` names, or else /etc/coldchain/config.toml
+    #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where catalog and keys lie, instead of the config's `state_dir`
     #[arg(long, global = true, value_name = "DIR", env = "COLDCHAIN_STATE_DIR")]
@@ -73,14 +68,18 @@ pub struct Everywhere {
 
 impl Everywhere {
     /// The config file.
-    pub fn config(&self) -> &Path {
-        self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG))
+    pub fn config(&self) -> PathBuf {
+        let elsewhere = || env::var_os("COLDCHAIN_CONFIG").filter(|path| !path.is_empty());
+        match &self.config {
+            Some(path) => path.clone(),
+            None => elsewhere().map_or_else(|| DEFAULT_CONFIG.into(), PathBuf::from),
+        }
     }
 
-    /// Whether what only reads does without a config that is not there: not if one was named, or if the default is a
-    /// link that leads nowhere.
+    /// Whether what only reads does without a config that is not there: not if --config names it, or if it is a link
+    /// that leads nowhere.
     pub fn needs_no_config(&self) -> bool {
-        self.config.is_none() && !Path::new(DEFAULT_CONFIG).is_symlink()
+        self.config.is_none() && !self.config().is_symlink()
     }
 }
 

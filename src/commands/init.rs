@@ -20,7 +20,7 @@ use crate::cli::{Everywhere, Init};
 use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, system_timezone, template};
 use crate::engine::{
     Asking, StateDir, is_in_kit, is_place, kit_source, know_source, note_in_kit, require_known,
-    update_kit, write_new,
+    store_url, update_kit, write_new,
 };
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -32,7 +32,7 @@ use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
 
 pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
-    match Config::load(everywhere.config()) {
+    match Config::load(&everywhere.config()) {
         Ok(config) => complete(&config, args, everywhere),
         Err(ConfigError::NotFound { .. }) => begin(&args.kit, everywhere),
         Err(error) => Err(error.into()),
@@ -46,7 +46,7 @@ fn exists(path: &Path) -> Result<bool, Error> {
 
 /// The first run: an identity, and a config that names its recipient.
 fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = everywhere.config();
+    let config = &everywhere.config();
     if exists(kit)? {
         return Err(Error::Exists(kit.to_owned()));
     }
@@ -235,8 +235,20 @@ fn tell_kit(
         if let Err(error @ Error::LedgerUnread { .. }) =
             require_known(config, source, Asking::Here, catalog)
         {
-            told.push(format!("{}: {error}", source.name));
-            told.extend(error.hint());
+            let (name, directory) = (&source.name, source.directory.as_str());
+            let store = store_url(&config.stores[&source.store]);
+            let is_in_kit = known
+                .iter()
+                .any(|known| known.directory == directory && is_place(&known.store, &store));
+            if is_in_kit {
+                told.push(format!(
+                    "{name}: {0} names its ledger: `coldchain catalog rebuild --identity {0}` reads it, to go on with",
+                    path.display()
+                ));
+            } else {
+                told.push(format!("{name}: {error}"));
+                told.extend(error.hint());
+            }
             continue;
         }
         let row = know_source(config, source, catalog)?;

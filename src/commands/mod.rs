@@ -82,7 +82,7 @@ fn load_for_the_night(everywhere: &Everywhere) -> Result<Config, Error> {
 
 /// The config, which may name no source.
 fn load_any(everywhere: &Everywhere) -> Result<Config, Error> {
-    let mut config = Config::load_to_read(everywhere.config())?;
+    let mut config = Config::load_to_read(&everywhere.config())?;
     if let Some(state_dir) = &everywhere.state_dir {
         config.state_dir.clone_from(state_dir);
     }
@@ -98,7 +98,7 @@ fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
             if everywhere.needs_no_config() =>
         {
             missing = Some(error);
-            Config::without_file(everywhere.config(), &state_dir_without_config(everywhere)?)
+            Config::without_file(&everywhere.config(), &state_dir_without_config(everywhere)?)
         }
         loaded => loaded?,
     };

@@ -3,7 +3,7 @@
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Origin, Source, StoreConfig};
-use crate::engine::source::{open_impatient_store, store_url};
+use crate::engine::source::{is_place, open_impatient_store, store_url};
 use crate::engine::state::{CatalogFile, StateDir};
 use crate::error::Error;
 use crate::model::keys;
@@ -45,22 +45,24 @@ pub fn require_known(
     catalog: &Catalog,
 ) -> Result<(), Error> {
     let store = &config.stores[&source.store];
-    let is_here = matches!(store, StoreConfig::Dir { .. });
-    if source.origin == Origin::Catalog || !(is_here || asking == Asking::Everywhere) {
+    let is_local = matches!(store, StoreConfig::Dir { .. });
+    if source.origin == Origin::Catalog || !(is_local || asking == Asking::Everywhere) {
         return Ok(());
     }
-    if let Some(row) = catalog.source(&source.name)?
-        && !catalog.entries(&row.ledger)?.is_empty()
-    {
-        return Ok(());
+    let (directory, url) = (source.directory.as_str(), store_url(store));
+    for row in catalog.sources()? {
+        // By its name, though it may have moved, and by its place, though it may be called otherwise.
+        let is_there = row.directory == directory && is_place(&row.store, &url);
+        if (row.name == source.name || is_there) && !catalog.entries(&row.ledger)?.is_empty() {
+            return Ok(());
+        }
     }
-    let directory = source.directory.as_str();
     let listed = open_impatient_store(store, &Quiet)?.list(&keys::ledger_prefix(directory))?;
     let is_entry = |key: &str| keys::ledger_seq(directory, key).is_some();
     if listed.iter().any(|listed| is_entry(&listed.key)) {
         return Err(Error::LedgerUnread {
             source_name: source.name.clone(),
-            store: store_url(store),
+            store: url,
         });
     }
     Ok(())

@@ -9,6 +9,7 @@ use coldchain::engine::{
 use coldchain::error::Error;
 use coldchain::interrupt::Interrupt;
 use coldchain::kit::KitSource;
+use coldchain::ledger::Refusal;
 use coldchain::model::{Sha256, VerifyLevel, keys};
 use coldchain::progress::Quiet;
 use coldchain::seal::Identities;
@@ -166,9 +167,19 @@ impl Shelf {
         &self.identities
     }
 
-    /// The keys that `verify --deep` names.
+    /// The keys that `verify --deep` names: all there are, where it says that the ledger is another one.
     pub(crate) fn found(&self) -> Vec<String> {
-        let report = self.verified(&mut self.lab.catalog(), &[]).unwrap();
+        let report = match self.verified(&mut self.lab.catalog(), &[]) {
+            Err(Error::EntryRefused { source, .. })
+                if matches!(
+                    *source,
+                    Refusal::OtherRoot { .. } | Refusal::OtherLedger { .. }
+                ) =>
+            {
+                return self.lab.objects().into_keys().chain(self.keys()).collect();
+            }
+            verified => verified.unwrap(),
+        };
         let damaged = report.damaged().into_iter().map(|damage| damage.key);
         damaged.chain(report.strays).collect()
     }

@@ -160,13 +160,13 @@ impl DirStore {
     pub fn probe(&mut self) -> Result<Exclusivity, StoreError> {
         let failed = |error| StoreError::from_io(Operation::Open, "", &self.url, error);
         let root = Directory::root(&self.root).map_err(failed)?;
-        let probe = format!("{TEMPORARY}probe-{}", random_name());
         let placed = format!("{TEMPORARY}placed-{}", random_name());
         let mut found = Err(io::Error::from(io::ErrorKind::Unsupported));
         for placing in [Placing::RenameNoReplace, Placing::Link] {
-            root.create(&probe).map_err(failed)?;
-            found = place(placing, &root, &probe, &placed).map(|_| placing);
-            let _ = root.remove(&probe);
+            // Locked, so that no other run sweeps it meanwhile.
+            let probe = Temporary::in_directory(&root).map_err(failed)?;
+            found = place(placing, &root, probe.name(), &placed).map(|_| placing);
+            probe.remove(&root);
             let _ = root.remove(&placed);
             if found.is_ok() {
                 break;

@@ -56,19 +56,41 @@ impl Temporary {
 }
 
 impl DirStore {
-    /// Removes the temporary files below a directory that no writer holds.
+    /// Removes the temporary files that no writer holds, below a directory and in the root: there the store's clock is
+    /// asked.
     pub(super) fn sweep_below(&self, prefix: &str) -> Result<Swept, StoreError> {
         let above = prefix.rsplit_once('/').map_or("", |(above, _)| above);
         let mut swept = Swept::default();
-        let directory = Directory::root(&self.root).and_then(|root| root.below(above));
-        unless_gone(directory)
-            .and_then(|directory| match directory {
-                Some(directory) => sweep_directory(&directory, above, &mut swept),
-                None => Ok(()),
+        Directory::root(&self.root)
+            .and_then(|root| {
+                sweep_files(&root, &mut swept)?;
+                match unless_gone(root.below(above))? {
+                    Some(directory) => sweep_directory(&directory, above, &mut swept),
+                    None => Ok(()),
+                }
             })
             .map_err(|error| StoreError::from_io(Operation::Delete, prefix, &self.url, error))?;
         Ok(swept)
     }
+}
+
+/// Removes what dead writers have left in that very directory.
+fn sweep_files(directory: &Directory, swept: &mut Swept) -> io::Result<()> {
+    for item in directory.names()? {
+        let (name, kind) = item?;
+        if kind == FileType::RegularFile && name.starts_with(TEMPORARY) {
+            sweep_file(directory, &name, swept)?;
+        }
+    }
+    Ok(())
+}
+
+fn sweep_file(directory: &Directory, name: &str, swept: &mut Swept) -> io::Result<()> {
+    if let Some(bytes) = remove_if_dead(directory, name)? {
+        swept.files += 1;
+        swept.bytes += bytes;
+    }
+    Ok(())
 }
 
 /// `path` is the directory's, below the root.
@@ -82,12 +104,8 @@ fn sweep_directory(directory: &Directory, path: &str, swept: &mut Swept) -> io::
             if is_key(inside.trim_start_matches('/')) {
                 below.push((name, inside));
             }
-        } else if kind == FileType::RegularFile
-            && name.starts_with(TEMPORARY)
-            && let Some(bytes) = remove_if_dead(directory, &name)?
-        {
-            swept.files += 1;
-            swept.bytes += bytes;
+        } else if kind == FileType::RegularFile && name.starts_with(TEMPORARY) {
+            sweep_file(directory, &name, swept)?;
         }
     }
     for (name, path) in below {
@@ -174,6 +192,17 @@ mod tests {
         assert!(elsewhere.exists());
         assert_eq!(store.sweep("home/").unwrap(), Swept::default());
         assert_eq!(store.sweep("nowhere/").unwrap(), Swept::default());
+        // What a question for the store's clock left in the root goes with any source.
+        fs::write(root.path().join(".tmp-1111111111111111"), "clock").unwrap();
+        let asking = Directory::root(root.path()).unwrap();
+        let asking = Temporary::in_directory(&asking).unwrap();
+        assert_eq!(store.sweep("home/").unwrap(), Swept { files: 1, bytes: 5 });
+        let left = [
+            asking.name().to_owned(),
+            "home".to_owned(),
+            "mail".to_owned(),
+        ];
+        assert_eq!(names(root.path()), left);
         // The living writer comes to its end as if nothing had been.
         fs::rename(archive.join(living.name()), &place).unwrap();
         assert_eq!(fs::read(&place).unwrap(), b"living");
