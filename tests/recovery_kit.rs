@@ -405,3 +405,87 @@ fn a_change_of_kit_or_keys_that_is_killed_anywhere_is_gone_on_with_by_the_same_c
         },
     );
 }
+
+#[test]
+fn a_machine_that_takes_over_begins_with_the_kit_and_the_config_in_it() {
+    let machine = configured();
+    let commented = fed_config() + "# why it is so\n";
+    machine.write_config(&commented);
+    assert_eq!(machine.run("init --kit $T/kit -q").code, Some(0));
+    feed(&machine, "2024-01-01");
+    assert_eq!(kit(&machine).configs[0].text, machine.fill(&commented));
+    let before = kit_text(&machine);
+
+    fs::remove_dir_all(machine.state()).unwrap();
+    fs::remove_file(machine.path("config.toml")).unwrap();
+    let store = machine.path("store").display().to_string();
+    let words =
+        format!("catalog rebuild --identity $T/kit --store file://{store} --state-dir $T/state");
+    assert_eq!(machine.run(&words).code, Some(0));
+    let begun = machine.run("init --kit $T/kit");
+    assert_eq!((begun.code, begun.stderr.as_str()), (Some(0), ""));
+    assert!(
+        begun
+            .stdout
+            .contains(", as $T/kit has it; check that it fits this machine\n"),
+        "{begun:?}"
+    );
+    assert!(
+        begun.stdout.contains("$T/kit is used as it is\n"),
+        "{begun:?}"
+    );
+    assert_eq!(
+        fs::read_to_string(machine.path("config.toml")).unwrap(),
+        machine.fill(&commented)
+    );
+    assert_eq!(kit_text(&machine), before);
+    let rotated = machine.run("key rotate --kit $T/kit --new-signing-key");
+    assert_eq!(rotated.code, Some(0), "{rotated:?}");
+    assert_eq!(machine.run("init --kit $T/kit -q").code, Some(0));
+    let stream = StreamBuilder::header(1)
+        .snapshot(b"2024-01-07", [b'b'; 16], 12, [b'a'; 16], 10)
+        .write(b"file", 0, b"more")
+        .finish();
+    let run = machine.run_with("decide 2024-01-07", &stream);
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (Some(0), "i 2024-01-01\n"),
+        "{run:?}"
+    );
+
+    // What is edited later gets into the kit by either command, and is said.
+    machine.write_config(&(commented.clone() + "# once more\n"));
+    let run = machine.run("init --kit $T/kit");
+    assert_eq!(
+        run.stdout,
+        "brought the config in $T/kit up to date: print it again\n"
+    );
+    machine.write_config(&(commented + "# and again\n"));
+    assert_eq!(machine.run("key kit --kit $T/kit").code, Some(0));
+    assert!(kit_text(&machine).contains("#   | # and again\n"));
+    assert_eq!(kit(&machine).configs.len(), 1);
+}
+
+#[test]
+fn a_kit_without_a_config_gives_its_recipient() {
+    let machine = Machine::new();
+    let before = kit_text(&machine);
+    let begun = machine.run("init --kit $T/kit");
+    assert_eq!((begun.code, begun.stderr.as_str()), (Some(0), ""));
+    assert!(
+        begun
+            .stdout
+            .starts_with("made $T/config.toml: describe what to archive"),
+        "{begun:?}"
+    );
+    let config = fs::read_to_string(machine.path("config.toml")).unwrap();
+    assert!(config.contains(&machine.fill("\"$R\"")), "{config}");
+    assert_eq!(kit_text(&machine), before);
+    // What is no kit is not taken for one, and nothing is made.
+    fs::remove_file(machine.path("config.toml")).unwrap();
+    fs::write(machine.path("kit"), "a letter\n").unwrap();
+    let refused = machine.run("init --kit $T/kit");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(!machine.path("config.toml").exists());
+    assert_eq!(kit_text(&machine), "a letter\n");
+}

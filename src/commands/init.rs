@@ -19,12 +19,12 @@ use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Everywhere, Init};
 use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, system_timezone, template};
 use crate::engine::{
-    Asking, StateDir, is_in_kit, is_place, kit_source, know_source, note_in_kit, require_known,
-    store_url, update_kit, write_new,
+    Asking, KitChange, StateDir, config_for_kit, host_name, is_in_kit, is_place, kit_source,
+    know_source, note_in_kit, require_known, store_url, update_kit, write_new,
 };
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::kit::{KitSource, addition};
+use crate::kit::{Kit, KitSource, MachineConfig, addition};
 use crate::ledger::PublicKey;
 use crate::owned;
 use crate::printing::{shown, warn};
@@ -47,37 +47,79 @@ fn exists(path: &Path) -> Result<bool, Error> {
 /// The first run: an identity, and a config that names its recipient.
 fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
     let config = &everywhere.config();
-    if exists(kit)? {
-        return Err(Error::Exists(kit.to_owned()));
-    }
     owned::require_way(kit)?;
+    let existing = kit::at(kit)?;
     if let Some(directory) = config.parent() {
         make_directory(directory, 0o755)?;
     }
-    let recipient = kit::begin(kit)?;
-    let timezone = system_timezone().name();
-    let text = template(&TemplateFacts {
-        recipient: Some(&recipient),
-        timezone,
-        state_dir: None,
-    });
-    write_new(config, &text)?;
-    let told = [
-        format!(
-            "made {}: describe what to archive and where to, then run `coldchain init` again",
-            config.display()
-        ),
-        format!(
-            "made {}: the key to everything; print it and keep it away from this machine",
-            kit.display()
-        ),
-    ];
+    let told = if let Some(existing) = &existing {
+        take_over(config, kit, existing)?
+    } else {
+        let recipient = kit::begin(kit)?;
+        write_new(config, &new_config(Some(&recipient)))?;
+        vec![
+            format!(
+                "made {}: describe what to archive and where to, then run `coldchain init` again",
+                config.display()
+            ),
+            format!(
+                "made {}: the key to everything; print it and keep it away from this machine",
+                kit.display()
+            ),
+        ]
+    };
     if everywhere.json {
         return answer_json(
             &json!({"done": told, "kit": shown(kit), "root_key": null, "to_add": null}),
         );
     }
     answer_lines(told)
+}
+
+fn new_config(recipient: Option<&str>) -> String {
+    template(&TemplateFacts {
+        recipient,
+        timezone: system_timezone().name(),
+        state_dir: None,
+    })
+}
+
+/// The first run on a machine that has the kit of earlier archives: the config is the one that the kit keeps.
+fn take_over(config: &Path, path: &Path, kit: &Kit) -> Result<Vec<String>, Error> {
+    let here = MachineConfig::of(&host_name(), "").host;
+    let kept = match kit.configs.as_slice() {
+        [only] => Some(only),
+        several => several.iter().find(|kept| kept.host == here),
+    };
+    let mut told = Vec::new();
+    if let Some(MachineConfig { host, text }) = kept {
+        write_new(config, text)?;
+        told.push(format!(
+            "made {}: the config of {host}, as {} has it; check that it fits this machine",
+            config.display(),
+            path.display()
+        ));
+    } else {
+        write_new(config, &new_config(kit.recipient.as_deref()))?;
+        told.push(format!(
+            "made {}: describe what to archive and where to",
+            config.display()
+        ));
+        for kept in &kit.configs {
+            told.push(format!("{} has a config of {}", path.display(), kept.host));
+        }
+    }
+    told.push(format!("{} is used as it is", path.display()));
+    told.push(if kit.sources.is_empty() {
+        "then run `coldchain init` again".to_owned()
+    } else {
+        format!(
+            "run `coldchain catalog rebuild --identity {0}` unless that was done; to archive from here, run `coldchain key \
+             rotate --kit {0} --new-signing-key`",
+            path.display()
+        )
+    });
+    Ok(told)
 }
 
 /// A run with a config: everything that it needs and that is missing. Nothing is made before it is clear
@@ -277,17 +319,25 @@ fn tell_kit(
             missing.push(kit_source(config, row, None));
         }
     }
-    if missing.is_empty() {
-        return Ok((rows, None));
-    }
     if kit.is_none() {
-        return Ok((rows, Some(addition(&missing))));
+        let to_add = (!missing.is_empty()).then(|| addition(&missing));
+        return Ok((rows, to_add));
     }
-    update_kit(path, &missing)?;
-    told.push(format!(
-        "added to {}: print it and keep it away from this machine",
-        path.display()
-    ));
+    let written = config_for_kit(config);
+    match (
+        update_kit(path, &missing, written.as_ref())?,
+        missing.as_slice(),
+    ) {
+        (KitChange::None, _) => {}
+        (KitChange::Updated, []) => told.push(format!(
+            "brought the config in {} up to date: print it again",
+            path.display()
+        )),
+        (KitChange::Updated, _) => told.push(format!(
+            "added to {}: print it and keep it away from this machine",
+            path.display()
+        )),
+    }
     Ok((rows, None))
 }
 

@@ -552,7 +552,8 @@ pub(super) fn warn_of_store(
     Ok(())
 }
 
-fn host_name() -> String {
+/// The machine's name.
+pub fn host_name() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()

@@ -1,12 +1,15 @@
 //! The recovery kit's file.
 
 use std::ffi::OsStr;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::{Catalog, SourceRow};
+use crate::config::Config;
+use crate::engine::backup::host_name;
 use crate::engine::private_file::replace;
 use crate::error::Error;
-use crate::kit::{Kit, KitFault, KitSource, add_root, as_kit, update};
+use crate::kit::{Kit, KitFault, KitSource, MachineConfig, add_root, as_kit, update};
 use crate::ledger::{Head, SigningKey};
 use crate::model::LedgerId;
 use crate::owned::{self, OpenError};
@@ -79,8 +82,20 @@ pub fn kit_knows_more(
 }
 
 /// Brings a kit up to date, as a whole or not at all. Returns whether anything in it changed.
-pub fn update_kit(path: &Path, sources: &[KitSource]) -> Result<KitChange, Error> {
-    change(path, |text, name| update(text, sources, name))
+pub fn update_kit(
+    path: &Path,
+    sources: &[KitSource],
+    config: Option<&MachineConfig>,
+) -> Result<KitChange, Error> {
+    change(path, |text, name| update(text, sources, config, name))
+}
+
+/// This machine's config as a kit keeps it; `None` where there is no file, or none that is text.
+pub fn config_for_kit(config: &Config) -> Option<MachineConfig> {
+    let mut text = String::new();
+    let mut file = owned::open(&config.path).ok()?;
+    file.read_to_string(&mut text).ok()?;
+    Some(MachineConfig::of(&host_name(), &text))
 }
 
 /// Replaces a kit by what is made of its text and its name.
@@ -188,12 +203,18 @@ mod tests {
         add_root_to_kit(&link, &root).unwrap();
         assert_eq!(kit_of(&kit).root, Some(root.public()));
 
-        assert_eq!(update_kit(&link, &[source()]).unwrap(), KitChange::Updated);
+        assert_eq!(
+            update_kit(&link, &[source()], None).unwrap(),
+            KitChange::Updated
+        );
         assert!(link.is_symlink());
         assert_eq!(kit_of(&kit).sources, [source()]);
         assert_eq!(kit.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
-        assert_eq!(update_kit(&kit, &[source()]).unwrap(), KitChange::None);
+        assert_eq!(
+            update_kit(&kit, &[source()], None).unwrap(),
+            KitChange::None
+        );
     }
 
     #[test]
@@ -211,7 +232,7 @@ mod tests {
             b"# an identity\nAGE-SECRET-KEY-1QQQ\n",
         ] {
             std::fs::write(&path, bytes).unwrap();
-            let error = update_kit(&path, &[source()]).unwrap_err();
+            let error = update_kit(&path, &[source()], None).unwrap_err();
             assert!(matches!(error, Error::Kit { .. }), "{error:?}");
             assert_eq!(std::fs::read(&path).unwrap(), bytes);
             assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);

@@ -72,7 +72,7 @@ mod zeros;
 pub use adopt::{Adopted, adopt};
 pub use as_of_now::{still_stands, take_in};
 pub use attach::{Attach, Attached, attach_recipient};
-pub use backup::{Asked, Made, Outcome, backup, check_date};
+pub use backup::{Asked, Made, Outcome, backup, check_date, host_name};
 pub use caution::{cautions, stands_as_of, stands_at_own_word};
 pub use check::{Checked, Difference, check};
 pub use classes::ask_classes;
@@ -88,8 +88,8 @@ pub use head::{LedgerState, catch_up};
 pub use key_check::{ChainOpens, Tried, check_identity};
 pub use key_roles::{SignedEntry, entries_of, keys_of, kit_source, kit_sources};
 pub use kit_file::{
-    KitChange, NOT_IN_KIT, add_root_to_kit, file_name, is_in_kit, kit_knows_more, kit_to_change,
-    note_in_kit, open_identity_file, read_kit, update_kit, witnessed_by,
+    KitChange, NOT_IN_KIT, add_root_to_kit, config_for_kit, file_name, is_in_kit, kit_knows_more,
+    kit_to_change, note_in_kit, open_identity_file, read_kit, update_kit, witnessed_by,
 };
 pub use new_file::NewFile;
 pub use price::{Estimate, Pricing, estimate};

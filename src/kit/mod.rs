@@ -20,18 +20,24 @@
 //! #   entries 41
 //! #   head    48abe131…
 //! #
+//! # config of laptop
+//! #   | timezone = "Europe/Berlin"
+//! #   | …
+//! #
 //! # on an empty machine everything comes back with
 //! #   $ coldchain catalog rebuild …
 //! ```
 //!
-//! Everything here is text in, text out. A file of an earlier version may lack `entries` and `head`,
+//! Everything here is text in, text out. A file of an earlier version may lack `entries`, `head` and the configs,
 //! and any other identity file lacks all of it.
 
+mod machine_config;
 mod parse;
 mod root;
 mod section;
 mod update;
 
+pub use machine_config::MachineConfig;
 pub use parse::{Kit, KitFault, KitSource};
 pub use section::{addition, restore_commands, supplement};
 pub use update::{add_root, add_to, as_kit, update};

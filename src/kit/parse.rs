@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::machine_config::MachineConfig;
 use super::root::{COMMENT, INDENT, PUBLIC};
 use super::section::SOURCE;
 use crate::ledger::{Head, PublicKey, SigningKey};
@@ -16,6 +17,10 @@ pub struct Kit {
     pub root_secret: Option<SigningKey>,
     /// In the kit's order; a ledger stands there once.
     pub sources: Vec<KitSource>,
+    /// The configs of the machines that archive, in the kit's order.
+    pub configs: Vec<MachineConfig>,
+    /// The recipient that the first identity is of, as the kit says.
+    pub recipient: Option<String>,
 }
 
 /// A source as a kit names it.
@@ -32,6 +37,9 @@ pub struct KitSource {
     /// The ledger's newest entry when the kit was brought up to date; `None` if it never was.
     pub head: Option<Head>,
 }
+
+/// How the line begins that names the recipient of the identity after it.
+const IDENTITY: &str = "# identity of ";
 
 /// Why a file that looks like a kit is none that can be relied on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +124,16 @@ impl Kit {
                 // A later section of the same ledger is the newer one.
                 kit.sources.retain(|known| known.ledger != source.ledger);
                 kit.sources.push(source);
+            } else if let Some(mut config) = MachineConfig::begin(line) {
+                while let Some((_, line)) =
+                    lines.next_if(|(_, line)| line.starts_with(INDENT) && !is_secret_comment(line))
+                {
+                    config.read(line.trim_end());
+                }
+                kit.configs.retain(|known| known.host != config.host);
+                kit.configs.push(config);
+            } else if let Some(recipient) = line.strip_prefix(IDENTITY) {
+                kit.recipient.get_or_insert_with(|| recipient.to_owned());
             }
         }
         match (&kit.root, &kit.root_secret) {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::machine_config::MachineConfig;
 use super::parse::KitSource;
 use crate::ledger::Head;
 use crate::model::{Line, shell};
@@ -89,7 +90,12 @@ pub fn addition(sources: &[KitSource]) -> String {
 }
 
 /// What to print beside a kit that is not at hand: it holds no secret.
-pub fn supplement(root: &str, sources: &[KitSource], kit: &str) -> String {
+pub fn supplement(
+    root: &str,
+    sources: &[KitSource],
+    config: Option<&MachineConfig>,
+    kit: &str,
+) -> String {
     let mut text = format!(
         "\
 # supplement to a coldchain recovery kit
@@ -101,6 +107,10 @@ pub fn supplement(root: &str, sources: &[KitSource], kit: &str) -> String {
 "
     );
     text.push_str(&addition(sources));
+    if let Some(config) = config {
+        text.push_str("#\n");
+        text.push_str(&config.section());
+    }
     if !sources.is_empty() {
         text.push_str("#\n");
         text.push_str(&commands_section(sources, kit));

@@ -20,7 +20,7 @@ fn source(name: &str, ledger: u8, entries: Option<u64>) -> KitSource {
 
 fn kit(root: &SigningKey, sources: &[KitSource]) -> String {
     let text = format!("# coldchain recovery kit\n# identity of age1…\n{IDENTITY}");
-    update(&add_root(&text, root).unwrap(), sources, "kit.txt").unwrap()
+    update(&add_root(&text, root).unwrap(), sources, None, "kit.txt").unwrap()
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_kit_of_the_first_version_reads_as_well() {
     assert_eq!(kit.sources[0].head, None);
     assert_eq!(kit.sources[0].store, "file:///mnt/shelf");
 
-    let updated = update(&text, &[source("home", 1, Some(3))], "kit.txt").unwrap();
+    let updated = update(&text, &[source("home", 1, Some(3))], None, "kit.txt").unwrap();
     let (before, _) = text.split_once("# source home").unwrap();
     let after = updated.strip_prefix(before).unwrap();
     assert_eq!(
@@ -92,8 +92,8 @@ fn a_kit_is_brought_up_to_date_again_and_again_without_growing() {
     // What somebody wrote into it stays, also between the sections.
     let first = first.replace("#\n# source work", "# safe 4, drawer 2\r\n#\n# source work");
     let now = [source("work", 2, Some(5)), source("home", 1, Some(9))];
-    let second = update(&first, &now, "kit.txt").unwrap();
-    assert_eq!(second, update(&second, &now, "kit.txt").unwrap());
+    let second = update(&first, &now, None, "kit.txt").unwrap();
+    assert_eq!(second, update(&second, &now, None, "kit.txt").unwrap());
     assert!(second.contains("# safe 4, drawer 2\r\n"));
     let kit = Kit::parse(second.as_bytes()).unwrap();
     assert_eq!(kit.source("home"), Some(&now[1]));
@@ -115,12 +115,12 @@ fn a_section_that_somebody_added_gives_way_to_the_newest() {
     // By hand, while the machine had no kit.
     let added = printed + &addition(&[source("home", 1, Some(5))]);
     let now = source("home", 1, Some(9));
-    let updated = update(&added, std::slice::from_ref(&now), "kit.txt").unwrap();
+    let updated = update(&added, std::slice::from_ref(&now), None, "kit.txt").unwrap();
     let kit = Kit::parse(updated.as_bytes()).unwrap();
     assert_eq!(kit.source("home"), Some(&now));
     assert_eq!(kit.source("work"), Some(&source("work", 2, Some(3))));
     assert_eq!(updated.matches("# source home").count(), 1);
-    assert_eq!(update(&updated, &[now], "kit.txt").unwrap(), updated);
+    assert_eq!(update(&updated, &[now], None, "kit.txt").unwrap(), updated);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn what_a_kit_says_of_other_ledgers_stays() {
         ledger: LedgerId([3; 16]),
         ..source("home", 1, Some(1))
     };
-    let both = update(&first, std::slice::from_ref(&other), "kit.txt").unwrap();
+    let both = update(&first, std::slice::from_ref(&other), None, "kit.txt").unwrap();
     let kit = Kit::parse(both.as_bytes()).unwrap();
     assert_eq!(kit.sources, [source("home", 1, Some(2)), other]);
 }
@@ -151,7 +151,7 @@ fn a_secret_in_the_wrong_place_is_never_lost() {
     let text = kit(&root, &[source("home", 1, None)]);
     let text = text + "#   AGE-SECRET-KEY-1SPARE\n";
     assert_eq!(
-        update(&text, &[source("home", 1, Some(2))], "kit.txt"),
+        update(&text, &[source("home", 1, Some(2))], None, "kit.txt"),
         Err(KitFault::SecretInSection)
     );
     // The root's right after a section is no part of that.
@@ -161,7 +161,7 @@ fn a_secret_in_the_wrong_place_is_never_lost() {
         "{text}# source home{}#   untrusted{secret}",
         section.replace("#   AGE-SECRET-KEY-1SPARE\n", "")
     );
-    let updated = update(&text, &[source("home", 1, Some(2))], "kit.txt").unwrap();
+    let updated = update(&text, &[source("home", 1, Some(2))], None, "kit.txt").unwrap();
     let kit = Kit::parse(updated.as_bytes()).unwrap();
     assert_eq!(kit.root_secret.unwrap().public(), root.public());
 }
@@ -181,7 +181,7 @@ fn an_identity_file_that_is_no_kit_says_nothing() {
     let root = SigningKey::generate().unwrap();
     let added = add_root(IDENTITY.trim_end(), &root).unwrap();
     assert!(added.starts_with(IDENTITY), "{added}");
-    let updated = update(added.trim_end(), &[source("home", 1, None)], "kit").unwrap();
+    let updated = update(added.trim_end(), &[source("home", 1, None)], None, "kit").unwrap();
     assert!(updated.starts_with(&added), "{updated}");
 }
 
@@ -205,7 +205,11 @@ fn only_a_kit_is_changed() {
             },
         ),
     ] {
-        assert_eq!(update(&text, &sources, "kit.txt"), Err(fault), "{text}");
+        assert_eq!(
+            update(&text, &sources, None, "kit.txt"),
+            Err(fault),
+            "{text}"
+        );
     }
     let text = kit(&root, &sources);
     assert_eq!(add_root(&text, &root), Err(KitFault::HasRoot));
@@ -220,7 +224,7 @@ fn the_commands_of_a_kit_are_whole_and_of_all_its_sources() {
     };
     let text = kit(&root, &[source("home", 1, None), elsewhere]);
     // Another run knows of one of them alone.
-    let text = update(&text, &[source("home", 1, Some(4))], "my kit").unwrap();
+    let text = update(&text, &[source("home", 1, Some(4))], None, "my kit").unwrap();
     let commands: Vec<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("#   $ "))
@@ -234,11 +238,11 @@ fn the_commands_of_a_kit_are_whole_and_of_all_its_sources() {
             "coldchain restore work --identity 'my kit' --to DIRECTORY",
         ]
     );
-    assert_eq!(update(&text, &[], "my kit").unwrap(), text);
+    assert_eq!(update(&text, &[], None, "my kit").unwrap(), text);
     let note = text.clone() + "# paid until 2031\n";
-    let again = update(&note, &[], "my kit").unwrap();
+    let again = update(&note, &[], None, "my kit").unwrap();
     assert_eq!(again.matches("everything comes back").count(), 1);
-    assert_eq!(update(&again, &[], "my kit").unwrap(), again);
+    assert_eq!(update(&again, &[], None, "my kit").unwrap(), again);
 }
 
 #[test]
@@ -307,6 +311,7 @@ fn a_supplement_says_how_far_the_ledgers_went_and_no_secret() {
     let text = supplement(
         &root.public().to_string(),
         &[source("home", 1, Some(7))],
+        None,
         "kit.txt",
     );
     let kit = Kit::parse(text.as_bytes()).unwrap();
@@ -314,4 +319,57 @@ fn a_supplement_says_how_far_the_ledgers_went_and_no_secret() {
     assert!(kit.root_secret.is_none());
     assert_eq!(kit.sources, [source("home", 1, Some(7))]);
     assert!(text.lines().all(|line| line.starts_with('#')));
+}
+
+#[test]
+fn each_machine_s_config_is_kept_as_it_was_last() {
+    let root = SigningKey::generate().unwrap();
+    let text = kit(&root, &[source("home", 1, Some(3))]);
+    let laptop = MachineConfig::of(
+        "laptop.example",
+        "timezone = \"UTC\"\n\n  # two\r\n#   store   file:///evil\n",
+    );
+    let sources = [source("home", 1, Some(4))];
+    let once = update(&text, &sources, Some(&laptop), "kit.txt").unwrap();
+    let read = Kit::parse(once.as_bytes()).unwrap();
+    assert_eq!(read.configs.as_slice(), std::slice::from_ref(&laptop));
+    assert_eq!(read.sources, sources);
+    assert_eq!(
+        laptop.text,
+        "timezone = \"UTC\"\n\n  # two\n#   store   file:///evil\n"
+    );
+    assert_eq!(
+        update(&once, &sources, Some(&laptop), "kit.txt").unwrap(),
+        once
+    );
+    // One without a config leaves it as it is, and another machine's is kept beside it.
+    assert_eq!(update(&once, &sources, None, "kit.txt").unwrap(), once);
+    let server = MachineConfig::of("server", "state_dir = \"/s\"\n");
+    let both = update(&once, &sources, Some(&server), "kit.txt").unwrap();
+    let newer = MachineConfig::of("laptop.example", "timezone = \"Europe/Berlin\"");
+    let both = update(&both, &sources, Some(&newer), "kit.txt").unwrap();
+    let read = Kit::parse(both.as_bytes()).unwrap();
+    assert_eq!(read.configs, [server, newer]);
+    assert_eq!(both.matches("# on an empty machine").count(), 1);
+    assert!(!both.contains("#\n#\n"), "{both}");
+}
+
+#[test]
+fn a_config_makes_no_secret_and_no_name_of_another_kind() {
+    let config = MachineConfig::of(
+        "lap top\n# source x",
+        "AGE-SECRET-KEY-1QQQ\nuntrusted comment: coldchain secret key\n",
+    );
+    assert_eq!(config.host, "laptopsourcex");
+    assert!(!config.text.contains("AGE-SECRET"), "{config:?}");
+    let root = SigningKey::generate().unwrap();
+    let text = kit(&root, &[]);
+    let with = update(&text, &[], Some(&config), "kit.txt").unwrap();
+    let read = Kit::parse(with.as_bytes()).unwrap();
+    assert_eq!(read.configs, [config]);
+    assert_eq!(read.sources, []);
+    assert_eq!(
+        read.root_secret.unwrap().to_file_text(),
+        root.to_file_text()
+    );
 }

@@ -1,6 +1,7 @@
 //! Bringing a kit up to date. Its secrets, and whatever else somebody wrote into it, stay as they
 //! are to the byte: only the sections of the sources that are given are replaced, and the commands.
 
+use super::machine_config::{CONFIG, MachineConfig};
 use super::parse::{Kit, KitFault, KitSource, is_base64, is_secret_comment};
 use super::root::{INDENT, root_section};
 use super::section::{COMMANDS, SOURCE, commands_section, source_section};
@@ -8,10 +9,16 @@ use crate::ledger::SigningKey;
 use crate::model::LedgerId;
 
 /// The kit with a new section for each of the sources: in the place of the first one that names the same
-/// ledger, or else after the others; the commands come last. `kit` is what they call the file.
+/// ledger, or else after the others; then the machine's config, and the commands come last. `kit` is what they call the
+/// file.
 ///
 /// Further sections of that ledger go: whoever adds [`addition`](super::addition) to a kit makes them.
-pub fn update(text: &str, sources: &[KitSource], kit: &str) -> Result<String, KitFault> {
+pub fn update(
+    text: &str,
+    sources: &[KitSource],
+    config: Option<&MachineConfig>,
+    kit: &str,
+) -> Result<String, KitFault> {
     if as_kit(text)?.root.is_none() {
         return Err(KitFault::NoRoot);
     }
@@ -33,11 +40,17 @@ pub fn update(text: &str, sources: &[KitSource], kit: &str) -> Result<String, Ki
             }
             // What it says is said anew at the end.
             None if part.text.starts_with(COMMANDS) => new = without_separator(new),
+            None if config.is_some_and(|config| part.is_config_of(&config.host)) => {
+                new = without_separator(new);
+            }
             None => new += part.text,
         }
     }
     for source in missing {
         new = add_to(new, &format!("#\n{}", source_section(source)));
+    }
+    if let Some(config) = config {
+        new = add_to(new, &format!("#\n{}", config.section()));
     }
     let all = Kit::parse(new.as_bytes())?.sources;
     if !all.is_empty() {
@@ -101,11 +114,18 @@ pub fn add_to(mut text: String, more: &str) -> String {
     text + more
 }
 
-/// A source's section, that of the commands, or a line outside of any.
+/// A source's section, a machine's config, that of the commands, or a line outside of any.
 struct Part<'t> {
     text: &'t str,
     /// The ledger that the section names last.
     ledger: Option<LedgerId>,
+}
+
+impl Part<'_> {
+    fn is_config_of(&self, host: &str) -> bool {
+        let first = self.text.lines().next().unwrap_or_default();
+        first.trim_end().strip_prefix(CONFIG) == Some(host)
+    }
 }
 
 fn parts(text: &str) -> Vec<Part<'_>> {
@@ -116,7 +136,9 @@ fn parts(text: &str) -> Vec<Part<'_>> {
         let mut ledger = None;
         for (at, line) in left.split_inclusive('\n').enumerate() {
             let is_more = line.starts_with(INDENT) && !is_secret_comment(line);
-            let has_more = left.starts_with(SOURCE) || left.starts_with(COMMANDS);
+            let has_more = [SOURCE, CONFIG, COMMANDS]
+                .iter()
+                .any(|begin| left.starts_with(begin));
             if at > 0 && !(has_more && is_more) {
                 break;
             }

@@ -6,7 +6,7 @@
 use std::io::{Seek as _, Write as _};
 use std::path::Path;
 
-use coldchain::kit::{Kit, KitSource, add_root, supplement, update};
+use coldchain::kit::{Kit, KitSource, MachineConfig, add_root, supplement, update};
 use coldchain::ledger::{Head, SigningKey};
 use coldchain::model::{LedgerId, Sha256};
 use coldchain::seal::IdentityFile;
@@ -79,7 +79,9 @@ fn sources(choices: u8, kit: &Kit) -> Vec<KitSource> {
 }
 
 fn updated(text: &str, kit: &Kit, sources: &[KitSource]) -> Outcome {
-    let new = match update(text, sources, "kit.txt") {
+    // Of any text at hand, for it is written with the rest and must be read again.
+    let config = MachineConfig::of("laptop", text);
+    let new = match update(text, sources, Some(&config), "kit.txt") {
         Ok(new) => new,
         Err(fault) => {
             assert!(!fault.to_string().is_empty());
@@ -100,11 +102,14 @@ fn updated(text: &str, kit: &Kit, sources: &[KitSource]) -> Outcome {
             );
         }
     }
-    assert_eq!(update(&new, sources, "kit.txt").as_ref(), Ok(&new));
+    let kept = read.configs.iter().find(|kept| kept.host == config.host);
+    assert_eq!(kept, Some(&config), "{new}");
+    let again = update(&new, sources, Some(&config), "kit.txt");
+    assert_eq!(again.as_ref(), Ok(&new));
     let root = read
         .root
         .expect("only a kit with a root key is brought up to date");
-    let beside = supplement(&root.to_string(), sources, "kit.txt");
+    let beside = supplement(&root.to_string(), sources, None, "kit.txt");
     let beside = Kit::parse(beside.as_bytes()).expect("what is written is read");
     assert_eq!(beside.sources, sources);
     assert!(beside.root_secret.is_none());
@@ -194,6 +199,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let both = update(
             &fixture.kit_text,
             &sources(HOME | WORK, &fixture.kit),
+            None,
             "kit.txt",
         );
         let both = both.expect("a kit is brought up to date");

@@ -11,7 +11,8 @@ use crate::commands::load_to_read;
 use crate::commands::output::{answer, answer_json};
 use crate::config::{Config, Origin};
 use crate::engine::{
-    KitChange, StateDir, file_name, kit_sources, kit_to_change, note_in_kit, update_kit,
+    KitChange, StateDir, config_for_kit, file_name, kit_sources, kit_to_change, note_in_kit,
+    update_kit,
 };
 use crate::error::Error;
 use crate::kit::{Kit, KitSource, restore_commands, supplement};
@@ -30,12 +31,18 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
         state_dir: config.state_dir.clone(),
         file: "root.pub",
     })?;
+    let written = config_for_kit(&config);
     let Some(path) = &args.kit else {
         let sources = vouched_for(sources, &config, &Kit::default());
         if everywhere.json {
             answer_json(&to_json(None, &sources))?;
         } else {
-            answer(&supplement(&root.to_string(), &sources, KIT))?;
+            answer(&supplement(
+                &root.to_string(),
+                &sources,
+                written.as_ref(),
+                KIT,
+            ))?;
         }
         return note_all(&mut catalog);
     };
@@ -62,7 +69,7 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
             });
         }
     }
-    let change = update_kit(path, &sources)?;
+    let change = update_kit(path, &sources, written.as_ref())?;
     note_all(&mut catalog)?;
     if everywhere.json {
         return answer_json(&to_json(Some((path, change)), &sources));
