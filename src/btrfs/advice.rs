@@ -24,6 +24,12 @@ const RAISE_QUOTA: &str =
 const MOUNT_WRITABLE: &str = "mount that filesystem writable, and run again";
 const FREE_SPACE: &str = "free some space on that filesystem, and run again";
 
+/// What a sender says while deduplication or a balance is at work: `btrfs send`, and coldchain's own.
+const HELD: [&str; 2] = [
+    "Resource temporarily unavailable",
+    "another operation holds it",
+];
+
 /// What a program says that failed for lack of something on this machine, whatever it was given.
 const OF_THIS_MACHINE: [&str; 11] = [
     NO_SPACE,
@@ -48,18 +54,20 @@ impl BtrfsError {
         OF_THIS_MACHINE.iter().any(|lack| stderr.contains(lack))
     }
 
+    /// Whether the kernel refused to send because deduplication, or before Linux 5.17 a balance, is at work.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Failed { stderr, .. } if HELD.iter().any(|held| stderr.contains(held)))
+    }
+
     /// Whether a program may do the next time what it failed at: it was killed, or lacked something for a moment.
     pub fn is_passing(&self) -> bool {
-        const FOR_A_MOMENT: [&str; 4] = [
-            "Resource temporarily unavailable",
-            "another operation holds it",
-            "Cannot allocate memory",
-            "Too many open files",
-        ];
+        const FOR_A_MOMENT: [&str; 2] = ["Cannot allocate memory", "Too many open files"];
         let Self::Failed { status, stderr, .. } = self else {
             return false;
         };
-        status.code().is_none() || FOR_A_MOMENT.iter().any(|lack| stderr.contains(lack))
+        status.code().is_none()
+            || self.is_held()
+            || FOR_A_MOMENT.iter().any(|lack| stderr.contains(lack))
     }
 
     /// Whether a program or a privilege is missing, or too old.

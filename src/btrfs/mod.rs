@@ -6,6 +6,7 @@
 mod advice;
 mod children;
 mod confinement;
+mod deduplicated;
 mod error;
 pub mod guard;
 mod held;
@@ -26,6 +27,7 @@ mod walk;
 
 pub use children::{await_end_of_children, end_children};
 pub use confinement::Confinement;
+pub use deduplicated::is_only_deduplicated;
 pub use error::BtrfsError;
 pub use guard::{
     CompressedData, EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, Holds,

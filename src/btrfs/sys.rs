@@ -73,6 +73,14 @@ pub(super) struct SubvolInfo {
     reserved: [u64; 8],
 }
 
+impl SubvolInfo {
+    /// When it was made: seconds and nanoseconds.
+    pub(super) fn made(&self) -> (u64, u32) {
+        let [_, made, ..] = &self.times;
+        (made.seconds, made.nanoseconds)
+    }
+}
+
 /// `struct btrfs_ioctl_fs_info_args`, as far as it is of use here.
 #[repr(C)]
 pub(super) struct FsInfo {

@@ -44,6 +44,14 @@ impl SnapshotRow {
         })
     }
 
+    /// Whether what stands at its path now is the same read-only subvolume, which was changed after it was recorded.
+    pub fn is_changed(&self, now: &SubvolumeIdentity) -> bool {
+        now.uuid == self.local_uuid
+            && now.read_only
+            && now.received_uuid == self.local_received
+            && now.ctransid > self.local_ctransid
+    }
+
     /// How what stands at its path now differs from what was recorded; `None` if it does not.
     ///
     /// `generation` plays no part: a balance changes it.

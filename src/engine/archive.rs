@@ -1,11 +1,12 @@
 //! An archive from its intent to its commit: passes of the stream, the listing, the signed entry.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::btrfs::{Expect, StreamHead};
+use crate::btrfs::StreamHead;
 use crate::catalog::{Catalog, SegmentRow};
 use crate::config::Config;
 use crate::engine::attempt::{Already, InHand};
@@ -36,7 +37,6 @@ pub(super) struct Job<'a> {
     pub(super) keys: &'a Keys,
     pub(super) world: World<'a>,
     pub(super) recipients: &'a Recipients,
-    pub(super) expect: Expect,
     /// Raw bytes that it will probably have.
     pub(super) expected: Option<u64>,
     pub(super) origin: OriginFacts,
@@ -172,11 +172,12 @@ fn store_whole(
 ) -> Result<Whole, Error> {
     let uploaded = AtomicU64::new(0);
     let _awake = Awake::hold(&format!("archiving {}", job.source.name()));
-    let mut stream = send()?.expect("a stream can be had once");
+    let mut sending = send()?.expect("a stream can be had once");
     let (mut garbled, mut lacking) = (Passes::First, Passes::First);
+    let mut deduplicated = 0;
     loop {
         let already = Already::gather(job.source, &attempt.id, catalog)?;
-        let error = match pass(job, attempt, &already, stream, &uploaded, catalog) {
+        let error = match pass(job, attempt, &already, sending, &uploaded, catalog) {
             Ok(passed) => {
                 // An earlier pass may have had a longer stream.
                 catalog.forget_segments_from(&attempt.id, passed.totals.segments)?;
@@ -196,13 +197,38 @@ fn store_whole(
             Err(Error::Stream(refused)) if refused.refusal.is_garbled() => {
                 garbled.again(Error::Stream(refused))?
             }
+            Err(error) if is_deduplicated(&error) && deduplicated < MOST_DEDUPLICATIONS => {
+                deduplicated += 1;
+                error
+            }
+            Err(error) if deduplicated == MOST_DEDUPLICATIONS && is_deduplicated(&error) => {
+                return Err(Error::Deduplicated {
+                    source_name: job.source.name().clone(),
+                    times: deduplicated + 1,
+                    source: Box::new(error),
+                });
+            }
             Err(error) => return Err(error),
         };
+        if matches!(error, Error::Btrfs(_)) {
+            // It takes a moment at a time, and the sender does not wait for it.
+            job.world.interrupt.pause(PAUSE * deduplicated)?;
+        }
         let Some(again) = send()? else {
             return Err(error);
         };
-        stream = again;
+        sending = again;
+        if is_deduplicated(&error) && deduplicated > 1 {
+            // It was said.
+            continue;
+        }
         let what = match &error {
+            error if is_deduplicated(error) => {
+                format!(
+                    "deduplication is at work in its snapshots: {}",
+                    in_words(error)
+                )
+            }
             Error::Stream(refused) => format!(
                 "the sender was stopped and continued, or printed a garbled stream: {}",
                 in_words(refused)
@@ -213,6 +239,21 @@ fn store_whole(
             source: job.source.name().clone(),
             message: format!("{what}; the stream is sent once more"),
         });
+    }
+}
+
+/// So often a stream is begun anew because of deduplication.
+const MOST_DEDUPLICATIONS: u32 = 10;
+
+/// By so much each pause is longer than the one before: the last is a second.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether deduplication has changed a snapshot after it was looked at, or holds it.
+fn is_deduplicated(error: &Error) -> bool {
+    match error {
+        Error::Stream(refused) => refused.refusal.is_later_state(),
+        Error::Btrfs(failed) => failed.is_held(),
+        _ => false,
     }
 }
 

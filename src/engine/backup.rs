@@ -1,6 +1,6 @@
 //! The nightly run of one source: snapshot, ledger, plan, archive, retention.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::NaiveDate;
 
@@ -22,11 +22,11 @@ use crate::engine::send_parent::{Origin, Unfit, loses_data};
 use crate::engine::snapshot::{self, Night};
 use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::{Keys, StateDir};
-use crate::engine::stream::StreamSource;
+use crate::engine::stream::Sending;
 use crate::engine::world::World;
 use crate::error::{Error, in_words};
 use crate::model::entry::Role;
-use crate::model::{ArchiveId, Protocol, SubvolumeIdentity, Uuid};
+use crate::model::{ArchiveId, Protocol, Uuid};
 use crate::plan::{Action, BackupPlan, DateOverride, Facts, Request, plan_backup, refuse_date};
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
@@ -255,8 +255,8 @@ impl Nightly<'_> {
                 continue;
             };
             state.require_known(source)?;
-            let (row, identity) = row.expect("an attempt is gone on with on an intact snapshot");
-            match self.archive(source, (&row, &identity), &in_hand, state, catalog) {
+            let (row, _) = row.expect("an attempt is gone on with on an intact snapshot");
+            match self.archive(source, &row, &in_hand, state, catalog) {
                 Ok(archived) => made.push(archived.made(reason)),
                 Err(error) if tonight.row.id != row.id && gets_past(&error, &tonight.row.path) => {
                     catalog.abandon(&attempt.id)?;
@@ -316,8 +316,7 @@ impl Nightly<'_> {
             now,
         };
         let attempt = InHand::begin(self.config, source, intent, catalog)?;
-        let snapshot = (&night.row, &night.identity);
-        let archived = self.archive(source, snapshot, &attempt, state, catalog)?;
+        let archived = self.archive(source, &night.row, &attempt, state, catalog)?;
         made.push(archived.made(plan.reason));
         Ok(Idle::default())
     }
@@ -402,7 +401,7 @@ impl Nightly<'_> {
     fn archive(
         &self,
         source: &OpenSource<'_>,
-        (snapshot, identity): (&SnapshotRow, &SubvolumeIdentity),
+        snapshot: &SnapshotRow,
         attempt: &InHand,
         state: &mut LedgerState,
         catalog: &mut Catalog,
@@ -415,7 +414,7 @@ impl Nightly<'_> {
         let protocol = attempt.protocol.unwrap_or(self.source.protocol);
         let request = SendRequest {
             snapshot: snapshot.path.clone(),
-            send_parent: parent.as_ref().map(|(path, ..)| path.clone()),
+            send_parent: parent.as_ref().map(|(row, _)| row.path.clone()),
             protocol,
             by: self.config.sender,
         };
@@ -431,14 +430,6 @@ impl Nightly<'_> {
             keys: self.keys,
             world: self.world,
             recipients: self.recipients,
-            expect: Expect {
-                uuid: Some(identity.stream_uuid()),
-                ctransid: Some(identity.ctransid),
-                send_parent: parent.map_or(ExpectParent::None, |(_, uuid, ctransid)| {
-                    ExpectParent::State(uuid, ctransid)
-                }),
-                compressed_data: compressed_data(protocol),
-            },
             expected,
             origin: OriginFacts {
                 kernel: Some(kernel_release()),
@@ -448,8 +439,24 @@ impl Nightly<'_> {
                 snapshot: Some(snapshot.path.display().to_string()),
             },
         };
-        let mut send = || -> Result<Option<Box<dyn StreamSource>>, Error> {
-            Ok(Some(Box::new(Sender::spawn(self.tools, &request)?)))
+        let mut send = || {
+            // Each time: deduplication may have changed them since.
+            let sent = snapshot::as_it_stands(snapshot)?;
+            let send_parent = match &parent {
+                Some((row, uuid)) => {
+                    ExpectParent::State(*uuid, snapshot::as_it_stands(row)?.ctransid)
+                }
+                None => ExpectParent::None,
+            };
+            Ok(Some(Sending {
+                expect: Expect {
+                    uuid: Some(sent.stream_uuid()),
+                    ctransid: Some(sent.ctransid),
+                    send_parent,
+                    compressed_data: compressed_data(protocol),
+                },
+                stream: Box::new(Sender::spawn(self.tools, &request)?),
+            }))
         };
         archive::archive(&job, attempt, &mut send, state, catalog)
     }
@@ -517,23 +524,22 @@ fn gets_past(error: &Error, later: &Path) -> bool {
     }
 }
 
-/// The snapshot of an archive, checked once more, and the uuid that its stream carries.
+/// The snapshot of an archive that the planner chose to build on, and the uuid that its stream carries.
 fn send_parent(
     source: &Source,
     parent: &ArchiveId,
     catalog: &Catalog,
-) -> Result<(PathBuf, Uuid, u64), Error> {
+) -> Result<(SnapshotRow, Uuid), Error> {
     let archive = catalog.archive(parent)?;
     let archive = archive.expect("the planner chose it from the catalog's archives");
-    let row = catalog
-        .snapshots(&source.name)?
-        .into_iter()
-        .find(|row| Some(row.id) == archive.snapshot)
-        .expect("the planner saw its snapshot intact");
-    let uuid = archive
-        .stream_uuid
-        .expect("a visible archive has a stream uuid");
-    Ok((row.path, uuid, row.local_ctransid))
+    let snapshots = catalog.snapshots(&source.name)?;
+    let mut snapshots = snapshots.into_iter();
+    let row = snapshots.find(|row| Some(row.id) == archive.snapshot);
+    let uuid = archive.stream_uuid;
+    Ok((
+        row.expect("the planner saw its snapshot intact"),
+        uuid.expect("a visible archive has a stream uuid"),
+    ))
 }
 
 /// Says what the store was found not to do, when that is not what was said before.

@@ -18,7 +18,7 @@ use crate::engine::resume::Unfinished;
 use crate::engine::send_parent::Origin;
 use crate::engine::source::{OpenSource, know_source, retain_until};
 use crate::engine::state::StateDir;
-use crate::engine::stream::StreamSource;
+use crate::engine::stream::{Sending, StreamSource};
 use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::ArchiveId;
@@ -121,17 +121,19 @@ pub fn decide(
         keys: &keys,
         world,
         recipients: &recipients,
+        expected: None,
+        origin: OriginFacts::default(),
+    };
+    let mut sending = Some(Sending {
+        stream: Box::new(stdin),
         expect: Expect {
             uuid: None,
             ctransid: None,
             send_parent,
             compressed_data: compressed_data(source.protocol),
         },
-        expected: None,
-        origin: OriginFacts::default(),
-    };
-    let mut stdin: Option<Box<dyn StreamSource + '_>> = Some(Box::new(stdin));
-    let mut send = || Ok(stdin.take());
+    });
+    let mut send = || Ok(sending.take());
     let archived = archive::archive(&job, &attempt, &mut send, &mut state, &mut catalog)?;
     let later = warn_of_store(&open, &mut catalog, world.observer)
         .and_then(|()| verify_listed(&open, &archived.id, &mut catalog, world.clock))

@@ -17,7 +17,7 @@ use crate::engine::archive::Job;
 use crate::engine::attempt::{Already, InHand, Raw};
 use crate::engine::line::Line;
 use crate::engine::pace::Pace;
-use crate::engine::stream::StreamSource;
+use crate::engine::stream::{Sending, StreamSource};
 use crate::engine::upload::Upload;
 use crate::error::Error;
 use crate::model::segment::FRAME_BYTES;
@@ -38,7 +38,7 @@ pub(super) fn pass(
     job: &Job<'_>,
     attempt: &InHand,
     already: &Already,
-    stream: Box<dyn StreamSource + '_>,
+    sending: Sending<'_>,
     tally: &AtomicU64,
     catalog: &mut Catalog,
 ) -> Result<Passed, Error> {
@@ -88,8 +88,8 @@ pub(super) fn pass(
         attempt,
         already,
         known,
-        stream,
-        guard: Guard::new(job.expect.clone()),
+        stream: sending.stream,
+        guard: Guard::new(sending.expect),
         sealer,
         head: Head::ToCome,
         raw_bytes: 0,

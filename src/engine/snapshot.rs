@@ -150,7 +150,7 @@ pub(super) fn take(
 fn known(row: &SnapshotRow, path: &Path, unnamed: &Path) -> Result<Option<Night>, Error> {
     if !exists(path)? && exists(unnamed)? {
         let identity = btrfs::identity(unnamed)?;
-        if row.difference(&identity).is_none() {
+        if difference(row, unnamed, &identity).is_none() {
             std::fs::rename(unnamed, path)
                 .map_err(|error| Error::file("name the snapshot", path, error))?;
         }
@@ -159,7 +159,7 @@ fn known(row: &SnapshotRow, path: &Path, unnamed: &Path) -> Result<Option<Night>
         return Ok(None);
     }
     let identity = in_the_place(path)?;
-    if let Some(difference) = row.difference(&identity) {
+    if let Some(difference) = difference(row, path, &identity) {
         return Err(in_the_way(path, difference));
     }
     Ok(Some(Night {
@@ -236,7 +236,29 @@ pub(super) fn left_out(live: &Live) -> Result<Vec<PathBuf>, Error> {
         .collect())
 }
 
-/// The snapshot of an archive if it still is what was archived, or what became of it.
+/// How the content of what stands at `path` differs from that of the recorded snapshot; `None` if it does not.
+/// Deduplication changes a snapshot, but not its content.
+fn difference(row: &SnapshotRow, path: &Path, now: &SubvolumeIdentity) -> Option<String> {
+    // What can't be looked at may have changed.
+    let is_same = |now| {
+        row.is_changed(now)
+            && btrfs::is_only_deduplicated(path, row.local_ctransid + 1).unwrap_or(false)
+    };
+    row.difference(now).filter(|_| !is_same(now))
+}
+
+/// The snapshot to be sent, or to be sent against, with the ctransid that its stream will carry: deduplication may have
+/// changed that since it was recorded.
+pub(super) fn as_it_stands(row: &SnapshotRow) -> Result<SubvolumeIdentity, Error> {
+    let identity = in_the_place(&row.path)?;
+    match difference(row, &row.path, &identity) {
+        None => Ok(identity),
+        Some(difference) => Err(in_the_way(&row.path, difference)),
+    }
+}
+
+/// The snapshot of an archive if it still has the content that was archived, or what became of it. It is returned with
+/// the ctransid that it was recorded with.
 pub(super) fn check(row: &SnapshotRow) -> Result<Result<SubvolumeIdentity, String>, Error> {
     if !exists(&row.path)? {
         return Ok(Err(format!("{} is gone", row.path.display())));
@@ -245,8 +267,11 @@ pub(super) fn check(row: &SnapshotRow) -> Result<Result<SubvolumeIdentity, Strin
         Ok(identity) => identity,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    Ok(match row.difference(&identity) {
-        None => Ok(identity),
+    Ok(match difference(row, &row.path, &identity) {
+        None => Ok(SubvolumeIdentity {
+            ctransid: row.local_ctransid,
+            ..identity
+        }),
         Some(difference) => Err(format!("{}: {difference}", row.path.display())),
     })
 }

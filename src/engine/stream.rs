@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
-use crate::btrfs::Sender;
+use crate::btrfs::{Expect, Sender};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 
@@ -18,10 +18,15 @@ pub trait StreamSource: Read {
     fn finish(self: Box<Self>) -> Result<(), Error>;
 }
 
+/// A send stream, and what it has to be.
+pub(super) struct Sending<'a> {
+    pub(super) stream: Box<dyn StreamSource + 'a>,
+    pub(super) expect: Expect,
+}
+
 /// Starts the sender, and again where a pass has to be made anew; `None` if a stream that was read
 /// can't be had a second time.
-pub(super) type SendAgain<'a> =
-    dyn FnMut() -> Result<Option<Box<dyn StreamSource + 'a>>, Error> + 'a;
+pub(super) type SendAgain<'a> = dyn FnMut() -> Result<Option<Sending<'a>>, Error> + 'a;
 
 impl StreamSource for Sender {
     fn name(&self) -> &'static str {

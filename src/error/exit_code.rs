@@ -142,6 +142,7 @@ impl Error {
             | Self::NoCapacity { .. }
             | Self::NoRoomForDrill { .. }
             | Self::Stream(_)
+            | Self::Deduplicated { .. }
             | Self::Locked { .. }
             | Self::ReadStream { .. }
             | Self::WriteStream { .. }

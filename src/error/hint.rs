@@ -231,6 +231,9 @@ impl Error {
             Self::SnapshotsElsewhere { .. } => {
                 "btrfs takes a snapshot only within a filesystem: set `snapshots` to a directory on the same one"
             }
+            Self::Deduplicated { .. } => {
+                "pause deduplication (bees, duperemove) while `coldchain backup` runs, or exclude the directory of the snapshots from it"
+            }
             Self::SnapshotInTheWay { .. } => "rename it or delete it, and run again",
             Self::SnapshotReceived { .. } => {
                 "archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the received uuid"

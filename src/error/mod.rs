@@ -71,6 +71,18 @@ pub enum Error {
     /// A send stream was refused.
     #[error("the send stream was not archived")]
     Stream(#[source] GuardError),
+    /// Something deduplicates a snapshot all the time.
+    #[error(
+        "cannot send the snapshot of `{source_name}`: deduplication has changed or held it {times} times in a row"
+    )]
+    Deduplicated {
+        /// The source.
+        source_name: SourceName,
+        /// How often.
+        times: u32,
+        /// The last failure.
+        source: Box<Error>,
+    },
     /// A stored send stream was refused.
     #[error("the send stream of {archive} was refused before btrfs receive saw the refused part")]
     StoredStream {

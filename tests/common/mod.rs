@@ -7,6 +7,7 @@
 
 pub mod bucket;
 pub mod by_hand;
+pub mod dedupe;
 pub mod faults;
 pub mod forged;
 pub mod lab;

@@ -164,6 +164,17 @@ impl Refusal {
         )
     }
 
+    /// Whether the stream is of the right subvolume, or on the right send parent, in a later state than was expected.
+    pub fn is_later_state(&self) -> bool {
+        match self {
+            Self::WrongCtransid { expected, found }
+            | Self::ChangedSendParent {
+                expected, found, ..
+            } => found > expected,
+            _ => false,
+        }
+    }
+
     /// Whether a path in the source is too long for a restore.
     pub fn is_long_path(&self) -> bool {
         matches!(

@@ -177,17 +177,21 @@ pub(in crate::btrfs) struct Inode {
     pub(in crate::btrfs) generation: u64,
     pub(in crate::btrfs) bytes: u64,
     pub(in crate::btrfs) mode: u32,
+    /// Its ctime: seconds and nanoseconds.
+    pub(in crate::btrfs) changed: (u64, u32),
 }
 
 impl Inode {
     /// Reads a `struct btrfs_inode_item`, which is little-endian and packed.
     fn read(number: u64, item: &[u8]) -> Option<Self> {
         let long = |at: usize| Some(u64::from_le_bytes(item.get(at..at + 8)?.try_into().ok()?));
+        let short = |at: usize| Some(u32::from_le_bytes(item.get(at..at + 4)?.try_into().ok()?));
         Some(Self {
             number,
             generation: long(0)?,
             bytes: long(16)?,
-            mode: u32::from_le_bytes(item.get(52..56)?.try_into().ok()?),
+            mode: short(52)?,
+            changed: (long(124)?, short(132)?),
         })
     }
 }

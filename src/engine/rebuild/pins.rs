@@ -3,8 +3,8 @@
 //! A snapshot is told by its uuids and its ctransid, never by its name: only what an archive was sent
 //! from counts, and what the catalog of before knew and still stands.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 
@@ -41,6 +41,11 @@ pub(super) fn regain(
     let now = Timestamp(world.clock.now());
     let mut ours: HashSet<Uuid> = HashSet::new();
     let mut dates: HashSet<NaiveDate> = HashSet::new();
+    let archived: HashMap<Uuid, u64> = new
+        .archives(&row.ledger)?
+        .iter()
+        .filter_map(|archive| Some((archive.stream_uuid?, archive.stream_ctransid?)))
+        .collect();
     let mut of_unknown_origin = 0;
     if let Some(before) = before {
         let known = before.sources()?;
@@ -49,6 +54,7 @@ pub(super) fn regain(
                 if let Ok(identity) = check(&snapshot)?
                     && ours.insert(identity.uuid)
                 {
+                    let identity = as_archived(identity, &snapshot.path, &archived);
                     dates.insert(snapshot.date);
                     new.add_snapshot(&NewSnapshot {
                         source: &row.name,
@@ -63,18 +69,14 @@ pub(super) fn regain(
             }
         }
     }
-    let archived: HashSet<Uuid> = new
-        .archives(&row.ledger)?
-        .iter()
-        .filter_map(|archive| archive.stream_uuid)
-        .collect();
     let live = source.live.as_ref();
     let origin = live.and_then(|live| btrfs::identity(&live.subvolume).ok());
     for (path, date, identity) in standing(source) {
         if ours.contains(&identity.uuid) {
             continue;
         }
-        let is_sent = archived.contains(&identity.stream_uuid());
+        let is_sent = archived.contains_key(&identity.stream_uuid());
+        let identity = as_archived(identity, &path, &archived);
         if is_sent && dates.insert(date) {
             new.add_snapshot(&NewSnapshot {
                 source: &row.name,
@@ -94,6 +96,25 @@ pub(super) fn regain(
         tied: new.link_snapshots(&row.ledger)? as u64,
         of_unknown_origin,
     })
+}
+
+/// The identity with the ctransid that its archive has, if nothing but deduplication has changed it meanwhile.
+fn as_archived(
+    identity: SubvolumeIdentity,
+    path: &Path,
+    archived: &HashMap<Uuid, u64>,
+) -> SubvolumeIdentity {
+    let here = identity.ctransid;
+    let sent = archived.get(&identity.stream_uuid()).copied();
+    let is_same = |sent: &u64| {
+        *sent != here
+            && identity.received_uuid.is_none()
+            && btrfs::is_only_deduplicated(path, here.min(*sent) + 1).unwrap_or(false)
+    };
+    SubvolumeIdentity {
+        ctransid: sent.filter(is_same).unwrap_or(here),
+        ..identity
+    }
 }
 
 /// The read-only subvolumes in the source's directory of snapshots that are named by a date. What can't be
