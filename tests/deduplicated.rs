@@ -96,6 +96,9 @@ fn what_is_deduplicated_after_it_was_archived_is_still_built_on() {
     sandbox.restores_equal(&DATES);
 }
 
+/// What somebody does to a snapshot.
+type Change = fn(&Path);
+
 fn make_read_only(subvolume: &Path, value: &str) {
     let words = ["ro", value].map(Path::new);
     btrfs(["property", "set"], &[subvolume, words[0], words[1]]);
@@ -106,7 +109,6 @@ fn what_somebody_has_changed_is_not_taken_for_deduplicated() {
     if !real_btrfs_available() {
         return;
     }
-    type Change = fn(&Path);
     let changes: [Change; 5] = [
         |snapshot| fs::write(snapshot.join("one 3"), "changed").unwrap(),
         |snapshot| fs::remove_file(snapshot.join("one 3")).unwrap(),

@@ -70,6 +70,23 @@ impl BtrfsError {
             || FOR_A_MOMENT.iter().any(|lack| stderr.contains(lack))
     }
 
+    /// Whether nothing was begun because the run is to end.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self, Self::Stopping { .. })
+    }
+
+    /// Whether the filesystem has no room for it.
+    pub fn is_lack_of_space(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+            ),
+            Self::Failed { stderr, .. } => stderr.contains(NO_SPACE) || stderr.contains(OVER_QUOTA),
+            _ => false,
+        }
+    }
+
     /// Whether a program or a privilege is missing, or too old.
     pub fn is_missing_or_old(&self) -> bool {
         if let Self::Failed { stderr, .. } = self {
@@ -115,6 +132,9 @@ impl BtrfsError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::Undeletable { path, why } => {
+                return Some(why.hint(path));
+            }
             Self::Missing { .. } => "check the path, and whether its filesystem is mounted",
             Self::Shared { .. } => {
                 "name a directory that only root may write to, or one with the sticky bit, as /tmp has it"
@@ -154,9 +174,6 @@ impl BtrfsError {
                 ErrorKind::QuotaExceeded => RAISE_QUOTA,
                 ErrorKind::PermissionDenied if *action == "create the subvolume" => {
                     "check with `lsattr -d` whether the directory above it is immutable, then run `chattr -i` on that"
-                }
-                ErrorKind::PermissionDenied if *action == "delete the subvolume" => {
-                    "check with `btrfs subvolume get-default` whether it is the default subvolume, then set another with `btrfs subvolume set-default`, and run again"
                 }
                 ErrorKind::ReadOnlyFilesystem => MOUNT_WRITABLE,
                 ErrorKind::StorageFull => FREE_SPACE,

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 
 use super::obstacle::Obstacle;
 use super::tools::Version;
+use super::undeletable::Undeletable;
 use crate::model::Uuid;
 
 /// An operation on btrfs that failed.
@@ -137,6 +138,14 @@ pub enum BtrfsError {
         expected: u64,
         /// The id that it has.
         found: u64,
+    },
+    /// The kernel does not delete it.
+    #[error("cannot delete the subvolume {}: {why}", .path.display())]
+    Undeletable {
+        /// The subvolume.
+        path: PathBuf,
+        /// What is in the way.
+        why: Undeletable,
     },
     /// A call to the kernel failed.
     #[error("cannot {action} {}", .path.display())]

@@ -18,6 +18,7 @@ use super::error::BtrfsError;
 use super::guard::FileTime;
 use super::identity::{identity_at, is_subvolume_root, require_btrfs_at};
 use super::sys::{self, Writing};
+use super::undeletable::undeletable;
 use crate::model::SubvolumeIdentity;
 
 /// A directory, by descriptor. The path is what messages call it.
@@ -202,7 +203,7 @@ impl HeldDirectory {
         }
         let action = format!("delete the subvolume {}", path.display());
         begin(action, || sys::destroy_subvolume(self, subvolume_id))?
-            .map_err(|source| io_failed("delete the subvolume", &path, source))?;
+            .map_err(|source| undeletable(&path, subvolume_id, source))?;
         self.sync()
     }
 

@@ -23,6 +23,7 @@ pub mod snapshots;
 mod space;
 mod sys;
 mod tools;
+mod undeletable;
 mod walk;
 
 pub use children::{await_end_of_children, end_children};
@@ -43,3 +44,4 @@ pub use scratch::{Geometry, Scratch};
 pub use send::{SendRequest, Sender, SentBy, estimate};
 pub use space::Space;
 pub use tools::{Tools, Version, kernel_release, needs, require_root};
+pub use undeletable::Undeletable;

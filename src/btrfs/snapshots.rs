@@ -10,6 +10,7 @@ use super::identity::{identity, sync};
 use super::program;
 use super::sys;
 use super::tools::Tools;
+use super::undeletable::undeletable;
 use crate::model::{SubvolumeIdentity, Uuid};
 
 pub use super::neighbours::{ReceivedSubvolume, nested_subvolumes, received_from};
@@ -116,7 +117,7 @@ fn delete_checked(tools: &Tools, path: &Path, id: u64) -> Result<(), BtrfsError>
             })?;
             Ok(())
         }
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(undeletable(path, id, error)),
     }
 }
 

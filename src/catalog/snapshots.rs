@@ -153,6 +153,21 @@ impl Catalog {
         Ok(found.into_iter().next())
     }
 
+    /// The snapshot of a source with that uuid here, whether it was deleted or not.
+    pub fn snapshot_of_uuid(
+        &self,
+        source: &SourceName,
+        uuid: Uuid,
+    ) -> Result<Option<SnapshotRow>, CatalogError> {
+        let rows = self.select(
+            "look for a snapshot by its uuid",
+            "SELECT * FROM snapshot WHERE source = ?1 AND local_uuid = ?2",
+            [source.as_str(), &uuid.to_string()],
+            SnapshotRow::read,
+        )?;
+        Ok(rows.into_iter().next())
+    }
+
     /// Records a snapshot, and returns its row. One that was here before, and was found to be gone, is here
     /// again.
     pub fn add_snapshot(&mut self, new: &NewSnapshot<'_>) -> Result<SnapshotRow, CatalogError> {

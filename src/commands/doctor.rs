@@ -12,7 +12,7 @@ use crate::cli::Everywhere;
 use crate::config::{Config, Source};
 use crate::engine::{
     Asking, NOT_IN_KIT, StateDir, StoreReport, World, doctor, doubtful_archives, is_in_kit,
-    require_known_archives, secrets_in_reach,
+    leftovers_of_all, require_known_archives, secrets_in_reach,
 };
 use crate::error::Error;
 use crate::model::Line;
@@ -40,6 +40,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
                 .chain(warnings_of_kits(&config))
                 .chain(warnings_of_archives(&config))
                 .chain(warnings_of_inexact(&config))
+                .chain(warnings_of_leftovers(&config))
             {
                 warn(warning);
             }
@@ -136,6 +137,26 @@ fn warnings_of_inexact(config: &Config) -> Vec<String> {
         })
     };
     config.sources.iter().filter_map(of_source).collect()
+}
+
+/// The snapshots that were made and never named.
+fn warnings_of_leftovers(config: &Config) -> Vec<String> {
+    leftovers_of_all(config)
+        .into_iter()
+        .map(|(source, leftover)| {
+            let next = if leftover.is_ours() {
+                "; the next `coldchain backup` or `coldchain prune` removes it"
+            } else {
+                ""
+            };
+            format!(
+                "{}: {}: {}{next}",
+                source.name,
+                leftover.path.display(),
+                leftover.reason()
+            )
+        })
+        .collect()
 }
 
 /// Whether a store answered without end.

@@ -151,11 +151,22 @@ fn to_json(config: &Config, source: &Source, pruned: &Pruned, tense: Tense) -> V
             })
         })
         .collect();
+    let leftovers: Vec<Value> = pruned
+        .leftovers
+        .iter()
+        .map(|leftover| {
+            let fate = if leftover.is_ours() { "remove" } else { "keep" };
+            json!({"path": leftover.path, "fate": fate, "reason": leftover.reason()})
+        })
+        .collect();
     let mut told = json!({
         "source": source.name, "chains": chains, "removed": strays(Fate::Remove),
         "retired": strays(Fate::Retire), "kept": strays(Fate::Keep), "bytes": text::freed(plan).1,
         "swept": {"files": pruned.swept.files, "bytes": pruned.swept.bytes},
     });
+    if !leftovers.is_empty() {
+        told["leftovers"] = json!(leftovers);
+    }
     if let Some(archives) = text::to_agree(plan, tense) {
         told["yes_delete"] = json!(archives);
     }

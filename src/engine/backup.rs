@@ -360,7 +360,7 @@ impl Nightly<'_> {
             date,
             catalog,
             self.tools,
-            self.world.clock,
+            self.world,
         )?;
         match night.made {
             snapshot::Made::Now => self.world.observer.event(Event::Snapshot {

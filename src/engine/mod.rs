@@ -28,6 +28,7 @@ mod key_check;
 mod key_roles;
 mod kit_file;
 mod ledger_change;
+mod leftovers;
 mod line;
 mod listed;
 mod lock;
@@ -91,6 +92,7 @@ pub use kit_file::{
     KitChange, NOT_IN_KIT, add_root_to_kit, config_for_kit, file_name, is_in_kit, kit_knows_more,
     kit_to_change, note_in_kit, open_identity_file, read_kit, update_kit, witnessed_by,
 };
+pub use leftovers::{Leftover, leftovers_of_all};
 pub use new_file::NewFile;
 pub use price::{Estimate, Pricing, estimate};
 pub(crate) use private_file::write_new;

@@ -11,8 +11,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
+use crate::btrfs::Tools;
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
+use crate::engine::leftovers::{self, Leftover, leftovers};
 use crate::engine::opening::Opening;
 use crate::engine::price::{Pricing, pricing};
 use crate::engine::rehearsal::rehearsal;
@@ -47,6 +49,8 @@ pub struct Pruned {
     pub at: DateTime<Utc>,
     /// Whether the store's prices are known.
     pub pricing: Pricing,
+    /// Snapshots here that were never named: those that are removed, and those that nothing tells who made.
+    pub leftovers: Vec<Leftover>,
 }
 
 /// A prune that did not come to its end.
@@ -104,7 +108,9 @@ pub fn foresee_prune(
     };
     let (_, mut facts, _) = survey.take(&mut rehearsed)?;
     facts.strays.here = here(&catalog, &open.row.ledger, &facts.strays.ledger)?;
-    planned(config, source, &facts, store.url())
+    let mut pruned = planned(config, source, &facts, store.url())?;
+    pruned.leftovers = leftovers(source, &catalog)?;
+    Ok(pruned)
 }
 
 /// Prunes a source, and says what was done.
@@ -125,16 +131,42 @@ pub fn prune(
         return Ok(planned(config, source, &facts, store.url())?);
     };
     let mut pruned = prune_open(config, &open, &keys, asked, world, &mut catalog)?;
-    match store.sweep(&keys::source_prefix(&open.row.directory)) {
-        Ok(swept) => pruned.swept = swept,
-        Err(error) => {
-            return Err(CutShort {
-                done: Some(Box::new(pruned)),
-                error: Box::new(error.into()),
-            });
-        }
+    let swept = store
+        .sweep(&keys::source_prefix(&open.row.directory))
+        .map(|swept| pruned.swept = swept)
+        .map_err(Error::from);
+    let removed =
+        remove_leftovers(source, world, &mut catalog).map(|leftovers| pruned.leftovers = leftovers);
+    match swept.and(removed) {
+        Ok(()) => Ok(pruned),
+        Err(error) => Err(CutShort {
+            done: Some(Box::new(pruned)),
+            error: Box::new(error),
+        }),
     }
-    Ok(pruned)
+}
+
+/// Removes the snapshots of a source that were never named. Returns those that are gone, and those that nothing tells who
+/// made.
+fn remove_leftovers(
+    source: &Source,
+    world: World<'_>,
+    catalog: &mut Catalog,
+) -> Result<Vec<Leftover>, Error> {
+    let (ours, mut told): (Vec<_>, Vec<_>) = leftovers(source, catalog)?
+        .into_iter()
+        .partition(Leftover::is_ours);
+    // Who only prunes may have no `btrfs`.
+    if !ours.is_empty() {
+        told.extend(leftovers::remove(
+            source,
+            ours,
+            catalog,
+            &Tools::find()?,
+            world,
+        )?);
+    }
+    Ok(told)
 }
 
 /// Prunes a source that is open and locked.
@@ -202,6 +234,7 @@ fn planned(
         swept: Swept::default(),
         at: facts.strays.store_now,
         pricing: pricing(&config.stores[&source.store], &config.prices),
+        leftovers: Vec::new(),
     })
 }
 

@@ -10,9 +10,8 @@ use chrono::NaiveDate;
 use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::Source;
-use crate::engine::snapshot::exists;
 use crate::engine::world::World;
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::model::archive::ArchiveState;
 use crate::model::entry::Timestamp;
 use crate::model::{LedgerId, Uuid};
@@ -39,27 +38,75 @@ pub(super) fn retain(
         },
     };
     let snapshots: Vec<LocalSnapshot> = rows.iter().map(local).collect();
+    let mut undeleted = Vec::new();
     for expiry in expiring_snapshots(&snapshots, source.keep_snapshots, date) {
         let row = rows
             .iter()
             .find(|row| row.date == expiry.date)
             .expect("what expires is among the snapshots");
-        match standing(row)? {
+        let standing = match standing(row) {
+            Ok(standing) => standing,
+            Err(error) => {
+                undeleted.push(error);
+                continue;
+            }
+        };
+        match standing {
+            Standing::Gone => {}
             // What is somebody else's now is left alone, and no longer ours.
-            Standing::Gone | Standing::Another => {}
+            Standing::Another => world.observer.event(Event::Warning {
+                source: source.name.clone(),
+                message: format!(
+                    "{} is not the read-only snapshot any more that coldchain made: coldchain never deletes it",
+                    row.path.display()
+                ),
+            }),
             Standing::OfUnknownOrigin => continue,
             Standing::Ours { taken_of } => {
-                btrfs::snapshots::delete(tools, &row.path, row.local_uuid, taken_of)?;
-                world.observer.event(Event::SnapshotDeleted {
-                    source: source.name.clone(),
-                    date: row.date,
-                    reason: expiry.reason,
-                });
+                match btrfs::snapshots::delete(tools, &row.path, row.local_uuid, taken_of) {
+                    Ok(()) => world.observer.event(Event::SnapshotDeleted {
+                        source: source.name.clone(),
+                        date: row.date,
+                        reason: expiry.reason,
+                    }),
+                    Err(error) if error.is_stopping() => return Err(error.into()),
+                    // It must not keep the others, and the next run tries again.
+                    Err(error) => {
+                        undeleted.push(error);
+                        continue;
+                    }
+                }
             }
         }
         catalog.forget_snapshot(row.id, Timestamp(world.clock.now()))?;
     }
+    warn_of_undeleted(source, &undeleted, world);
     Ok(())
+}
+
+/// So many snapshots that can't be deleted are named.
+const NAMED: usize = 3;
+
+/// Warns of snapshots that could not be deleted: by name, why, and what to do.
+pub(super) fn warn_of_undeleted(source: &Source, undeleted: &[BtrfsError], world: World<'_>) {
+    let warn = |message| {
+        world.observer.event(Event::Warning {
+            source: source.name.clone(),
+            message,
+        });
+    };
+    for error in undeleted.iter().take(NAMED) {
+        let hint = error.hint().map(|hint| format!("; {hint}"));
+        warn(format!(
+            "a snapshot that is kept no longer stays until the next run: {}{}",
+            in_words(error),
+            hint.unwrap_or_default()
+        ));
+    }
+    if undeleted.len() > NAMED {
+        let more = undeleted.len() - NAMED;
+        warn(format!("{more} more snapshots could not be deleted"));
+    }
 }
 
 /// What stands where a snapshot was made.
@@ -73,16 +120,16 @@ enum Standing {
     },
 }
 
-fn standing(row: &SnapshotRow) -> Result<Standing, Error> {
-    if !exists(&row.path)? {
-        return Ok(Standing::Gone);
-    }
+fn standing(row: &SnapshotRow) -> Result<Standing, BtrfsError> {
     let identity = match btrfs::identity(&row.path) {
+        Err(BtrfsError::Missing { .. }) if !row.path.is_symlink() => return Ok(Standing::Gone),
+        // A link that leads nowhere.
+        Err(BtrfsError::Missing { .. }) => return Ok(Standing::Another),
         Ok(identity) => identity,
         Err(BtrfsError::NotASubvolume { .. } | BtrfsError::NotBtrfs { .. }) => {
             return Ok(Standing::Another);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     };
     if identity.uuid != row.local_uuid || !identity.read_only {
         return Ok(Standing::Another);

@@ -11,10 +11,11 @@ use chrono::NaiveDate;
 use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, NewSnapshot, SnapshotRow};
 use crate::config::{Live, Source};
-use crate::engine::clock::Clock;
+use crate::engine::leftovers::{self, UNNAMED, leftovers};
+use crate::engine::world::World;
 use crate::error::Error;
-use crate::model::SubvolumeIdentity;
 use crate::model::entry::Timestamp;
+use crate::model::{SubvolumeIdentity, Uuid};
 
 /// The night's snapshot, as it stands now.
 #[derive(Debug)]
@@ -65,85 +66,160 @@ pub(super) fn check_live(source: &Source, live: &Live) -> Result<SubvolumeIdenti
     Ok(identity)
 }
 
-/// Makes sure that the date's snapshot stands.
+/// Makes sure that the date's snapshot stands. Leftovers of earlier dates are removed first.
 pub(super) fn take(
     source: &Source,
     live: &Live,
     date: NaiveDate,
     catalog: &mut Catalog,
     tools: &Tools,
-    clock: &dyn Clock,
+    world: World<'_>,
 ) -> Result<Night, Error> {
-    let path = live.snapshots.join(date.to_string());
-    let unnamed = live.snapshots.join(format!(".coldchain-new-{date}"));
-    let origin = check_live(source, live)?;
-    if let Some(row) = catalog
-        .snapshots(&source.name)?
-        .into_iter()
-        .find(|row| row.date == date)
-    {
-        if let Some(night) = known(&row, &path, &unnamed)? {
-            return Ok(night);
+    let taking = Taking {
+        source,
+        live,
+        date,
+        path: live.snapshots.join(date.to_string()),
+        unnamed: live.snapshots.join(format!("{UNNAMED}{date}")),
+        origin: check_live(source, live)?,
+        tools,
+        world,
+    };
+    taking.run(catalog)
+}
+
+/// A snapshot that is to be made, if it does not stand already.
+struct Taking<'a> {
+    source: &'a Source,
+    live: &'a Live,
+    date: NaiveDate,
+    /// Where it is to stand.
+    path: PathBuf,
+    /// Where it is made.
+    unnamed: PathBuf,
+    origin: SubvolumeIdentity,
+    tools: &'a Tools,
+    world: World<'a>,
+}
+
+impl Taking<'_> {
+    fn run(&self, catalog: &mut Catalog) -> Result<Night, Error> {
+        let mut earlier = leftovers(self.source, catalog)?;
+        earlier.retain(|leftover| leftover.date != self.date);
+        leftovers::remove(self.source, earlier, catalog, self.tools, self.world)?;
+        if let Some(row) = catalog
+            .snapshots(&self.source.name)?
+            .into_iter()
+            .find(|row| row.date == self.date)
+        {
+            if let Some(night) = known(&row, &self.path, &self.unnamed)? {
+                return Ok(night);
+            }
+            catalog.forget_snapshot(row.id, self.now())?;
         }
-        catalog.forget_snapshot(row.id, Timestamp(clock.now()))?;
+        if exists(&self.path)? {
+            return self.of_unknown_origin(catalog);
+        }
+        if exists(&self.unnamed)? {
+            self.remove_unnamed()?;
+        }
+        let made = self.make(catalog);
+        if let Err(error) = &made
+            && !matches!(error, Error::Btrfs(BtrfsError::Exists { .. }))
+        {
+            // The first error counts. What can't be removed now is known to the next run by its uuid.
+            let _ = self.unmake(catalog);
+        }
+        made
     }
-    if exists(&path)? {
-        let identity = of_unknown_origin(&path, live, &origin)?;
+
+    fn make(&self, catalog: &mut Catalog) -> Result<Night, Error> {
+        btrfs::snapshots::create(self.tools, &self.live.subvolume, &self.unnamed)?;
+        let identity = btrfs::identity(&self.unnamed)?;
+        if let Some(received) = identity.received_uuid {
+            return Err(Error::SnapshotReceived {
+                path: self.live.subvolume.clone(),
+                received,
+            });
+        }
+        let row = self.record(&identity, Some(self.origin.uuid), catalog)?;
+        std::fs::rename(&self.unnamed, &self.path)
+            .map_err(|error| Error::file("name the snapshot", &self.path, error))?;
+        // Under its old name after a power cut, it would look gone on any other date.
+        btrfs::sync(&self.live.snapshots)?;
+        Ok(Night {
+            row,
+            identity,
+            made: Made::Now,
+        })
+    }
+
+    /// Removes what was made, if it has no name yet.
+    fn unmake(&self, catalog: &mut Catalog) -> Result<(), Error> {
+        if !exists(&self.unnamed)? {
+            return Ok(());
+        }
+        let uuid = self.remove_unnamed()?;
+        if let Some(row) = catalog.snapshot_of_uuid(&self.source.name, uuid)? {
+            catalog.forget_snapshot(row.id, self.now())?;
+        }
+        Ok(())
+    }
+
+    /// Uses what has the snapshot's name without the catalog knowing of it.
+    fn of_unknown_origin(&self, catalog: &mut Catalog) -> Result<Night, Error> {
+        let identity = of_unknown_origin(&self.path, self.live, &self.origin)?;
         let taken_of = match catalog.snapshot_that_is(identity.uuid)? {
-            Some((other, row)) if other == source.name => {
+            Some((other, row)) if other == self.source.name => {
                 let what = format!("it is the snapshot of {} under another name", row.date);
-                return Err(in_the_way(&path, what));
+                return Err(in_the_way(&self.path, what));
             }
             // The source had another name when it was made.
             Some((_, row)) => row.local_parent,
             None => None,
         };
-        let row = catalog.add_snapshot(&NewSnapshot {
-            source: &source.name,
-            date,
-            path: &path,
-            identity: &identity,
-            taken_of,
-            made_at: Timestamp(clock.now()),
-        })?;
-        return Ok(Night {
+        let row = self.record(&identity, taken_of, catalog)?;
+        Ok(Night {
             row,
             identity,
             made: match taken_of {
                 Some(_) => Made::Before,
                 None => Made::BySomebody,
             },
-        });
+        })
     }
-    if exists(&unnamed)? {
-        remove_leftover(tools, &unnamed, &origin)?;
+
+    fn record(
+        &self,
+        identity: &SubvolumeIdentity,
+        taken_of: Option<Uuid>,
+        catalog: &mut Catalog,
+    ) -> Result<SnapshotRow, Error> {
+        Ok(catalog.add_snapshot(&NewSnapshot {
+            source: &self.source.name,
+            date: self.date,
+            path: &self.path,
+            identity,
+            taken_of,
+            made_at: self.now(),
+        })?)
     }
-    btrfs::snapshots::create(tools, &live.subvolume, &unnamed)?;
-    let identity = btrfs::identity(&unnamed)?;
-    if let Some(received) = identity.received_uuid {
-        btrfs::snapshots::delete(tools, &unnamed, identity.uuid, origin.uuid)?;
-        return Err(Error::SnapshotReceived {
-            path: live.subvolume.clone(),
-            received,
-        });
+
+    /// Deletes the snapshot that has no name yet, and returns its uuid.
+    fn remove_unnamed(&self) -> Result<Uuid, Error> {
+        let path = &self.unnamed;
+        let left = btrfs::identity(path)?;
+        if !left.read_only || left.parent_uuid != Some(self.origin.uuid) {
+            let what = "it has the name of a snapshot in the making, and is none".to_owned();
+            return Err(in_the_way(path, what));
+        }
+        btrfs::snapshots::delete(self.tools, path, left.uuid, self.origin.uuid)?;
+        Ok(left.uuid)
     }
-    let row = catalog.add_snapshot(&NewSnapshot {
-        source: &source.name,
-        date,
-        path: &path,
-        identity: &identity,
-        taken_of: Some(origin.uuid),
-        made_at: Timestamp(clock.now()),
-    })?;
-    std::fs::rename(&unnamed, &path)
-        .map_err(|error| Error::file("name the snapshot", &path, error))?;
-    // Under its old name after a power cut, it would look gone on any other date.
-    btrfs::sync(&live.snapshots)?;
-    Ok(Night {
-        row,
-        identity,
-        made: Made::Now,
-    })
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.world.clock.now())
+    }
 }
 
 /// The snapshot that the catalog knows, if it is still there; a changed one is an error.
@@ -203,20 +279,6 @@ fn in_the_way(path: &Path, what: String) -> Error {
         path: path.to_owned(),
         what,
     }
-}
-
-fn remove_leftover(tools: &Tools, path: &Path, origin: &SubvolumeIdentity) -> Result<(), Error> {
-    let left = btrfs::identity(path)?;
-    if !left.read_only || left.parent_uuid != Some(origin.uuid) {
-        let what = "it has the name of a snapshot in the making, and is none".to_owned();
-        return Err(in_the_way(path, what));
-    }
-    Ok(btrfs::snapshots::delete(
-        tools,
-        path,
-        left.uuid,
-        origin.uuid,
-    )?)
 }
 
 pub(super) fn exists(path: &Path) -> Result<bool, Error> {

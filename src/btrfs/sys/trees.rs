@@ -29,6 +29,10 @@ const WITH_RECEIVED_UUID: u32 = 252;
 const ROOT_TREE: u64 = 1;
 /// `BTRFS_ROOT_ITEM_KEY`.
 const ROOT_ITEM: u32 = 132;
+/// `BTRFS_ROOT_TREE_DIR_OBJECTID`: the directory whose one name, `default`, is that of the default subvolume.
+const ROOT_TREE_DIR: u64 = 6;
+/// `BTRFS_DIR_ITEM_KEY`.
+const DIR_ITEM: u32 = 84;
 /// `BTRFS_INODE_ITEM_KEY`.
 const INODE_ITEM: u32 = 1;
 /// transid, objectid, offset, type, length: `struct btrfs_ioctl_search_header`.
@@ -133,6 +137,14 @@ fn by_uuid(fd: impl AsFd, uuid: [u8; 16], kind: u32) -> io::Result<Vec<u64>> {
 /// The root item (`struct btrfs_root_item`) of the subvolume with that id, as it lies on the disk.
 pub(in crate::btrfs) fn root_item(fd: impl AsFd, subvolume_id: u64) -> io::Result<Option<Vec<u8>>> {
     first_item(fd, ROOT_TREE, subvolume_id, ROOT_ITEM, [0, u64::MAX])
+}
+
+/// The id of the subvolume that a mount shows that names none; `None` if none is set.
+pub(in crate::btrfs) fn default_subvolume(fd: impl AsFd) -> io::Result<Option<u64>> {
+    let item = first_item(fd, ROOT_TREE, ROOT_TREE_DIR, DIR_ITEM, [0, u64::MAX])?;
+    // A `struct btrfs_dir_item` begins with the key of what it names.
+    let id = item.as_ref().and_then(|item| item.first_chunk());
+    Ok(id.map(|id| u64::from_le_bytes(*id)))
 }
 
 /// The first item of a tree with that key. It may have as many bytes as the kernel has room for.

@@ -55,6 +55,15 @@ pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense
             Bytes(pruned.swept.bytes)
         ));
     }
+    for leftover in &pruned.leftovers {
+        let verb = match (leftover.is_ours(), tense) {
+            (true, Tense::Planned) => "to remove",
+            (true, Tense::Done) => "removed",
+            (false, _) => "kept",
+        };
+        let (path, reason) = (leftover.path.display(), leftover.reason());
+        lines.push(format!("{verb} {path}: {reason}"));
+    }
     if let Some(archives) = to_agree(&pruned.plan, tense) {
         lines.push(format!(
             "several chains are retired by `coldchain prune {name} --yes-delete {archives}` alone"

@@ -51,10 +51,10 @@ pub(super) fn regain(
         let known = before.sources()?;
         for old in known.iter().filter(|old| old.ledger == row.ledger) {
             for snapshot in before.snapshots(&old.name)? {
-                if let Ok(identity) = check(&snapshot)?
+                if let Ok(mut identity) = check(&snapshot)?
                     && ours.insert(identity.uuid)
                 {
-                    let identity = as_archived(identity, &snapshot.path, &archived);
+                    identity.ctransid = archived_ctransid(&identity, &snapshot.path, &archived);
                     dates.insert(snapshot.date);
                     new.add_snapshot(&NewSnapshot {
                         source: &row.name,
@@ -71,12 +71,12 @@ pub(super) fn regain(
     }
     let live = source.live.as_ref();
     let origin = live.and_then(|live| btrfs::identity(&live.subvolume).ok());
-    for (path, date, identity) in standing(source) {
+    for (path, date, mut identity) in standing(source) {
         if ours.contains(&identity.uuid) {
             continue;
         }
         let is_sent = archived.contains_key(&identity.stream_uuid());
-        let identity = as_archived(identity, &path, &archived);
+        identity.ctransid = archived_ctransid(&identity, &path, &archived);
         if is_sent && dates.insert(date) {
             new.add_snapshot(&NewSnapshot {
                 source: &row.name,
@@ -98,12 +98,13 @@ pub(super) fn regain(
     })
 }
 
-/// The identity with the ctransid that its archive has, if nothing but deduplication has changed it meanwhile.
-fn as_archived(
-    identity: SubvolumeIdentity,
+/// The ctransid that the snapshot's archive has, if nothing but deduplication has changed the snapshot meanwhile; else
+/// the one that it has here.
+fn archived_ctransid(
+    identity: &SubvolumeIdentity,
     path: &Path,
     archived: &HashMap<Uuid, u64>,
-) -> SubvolumeIdentity {
+) -> u64 {
     let here = identity.ctransid;
     let sent = archived.get(&identity.stream_uuid()).copied();
     let is_same = |sent: &u64| {
@@ -111,10 +112,7 @@ fn as_archived(
             && identity.received_uuid.is_none()
             && btrfs::is_only_deduplicated(path, here.min(*sent) + 1).unwrap_or(false)
     };
-    SubvolumeIdentity {
-        ctransid: sent.filter(is_same).unwrap_or(here),
-        ..identity
-    }
+    sent.filter(is_same).unwrap_or(here)
 }
 
 /// The read-only subvolumes in the source's directory of snapshots that are named by a date. What can't be
