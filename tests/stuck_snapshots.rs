@@ -3,14 +3,14 @@
 
 mod common;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use common::fill::fill_metadata;
 use common::loopfs::{btrfs, real_btrfs_available, run};
 use common::rng::Rng;
 use common::sandbox::{SOURCE, Sandbox, Setup, which};
-use rustix::fs::XattrFlags;
 use serde_json::json;
 
 /// A source that is due on the first of a month, and keeps one snapshot beside the one that is needed.
@@ -212,30 +212,6 @@ fn a_snapshot_that_somebody_made_writable_is_let_go_with_a_warning() {
 
 fn unnamed(sandbox: &Sandbox, date: &str) -> PathBuf {
     sandbox.snapshot(&format!(".coldchain-new-{date}"))
-}
-
-/// Fills a filesystem's metadata until nothing can be named on it: with attributes that fill a block each, then with less
-/// and less.
-fn fill_metadata(directory: &Path) {
-    fs::create_dir(directory).unwrap();
-    for bytes in [15_000, 2_000, 0] {
-        for number in 0.. {
-            let file = directory.join(format!("{bytes} {number}"));
-            let made = File::create(&file).and_then(|file| {
-                let value = vec![1; bytes];
-                Ok(rustix::fs::fsetxattr(
-                    file,
-                    "user.fill",
-                    &value,
-                    XattrFlags::empty(),
-                )?)
-            });
-            if let Err(error) = made {
-                assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
-                break;
-            }
-        }
-    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod bucket;
 pub mod by_hand;
 pub mod dedupe;
 pub mod faults;
+pub mod fill;
 pub mod forged;
 pub mod lab;
 pub mod loopfs;
