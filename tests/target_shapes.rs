@@ -389,7 +389,7 @@ fn what_a_filesystem_refuses_is_told_with_what_to_do_about_it() {
     run(Command::new("setfacl").args(["-m", "u:5:r"]).arg(&letter)).unwrap();
     sandbox.backup(DATES[0]);
     for (options, before, code, hint) in [
-        ("noacl", &[][..], 1, "with the option `acl`"),
+        ("noacl", &[][..], 2, "with the option `acl`"),
         (
             "",
             &["-o", "remount,ro"][..],

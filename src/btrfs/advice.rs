@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use super::error::{BtrfsError, names};
+use super::fitness::node_for;
 use super::guard::{GuardError, PathFault, Refusal};
 use super::obstacle::Obstacle;
 
@@ -21,6 +22,7 @@ const ACL: &str = "system.posix_acl";
 const OVER_QUOTA: &str = "Disk quota exceeded";
 const RAISE_QUOTA: &str =
     "raise the limit that `btrfs qgroup show -re` shows, or delete something, and run again";
+const WITH_ACL: &str = "mount that filesystem with the option `acl`, and run again";
 const MOUNT_WRITABLE: &str = "mount that filesystem writable, and run again";
 const FREE_SPACE: &str = "free some space on that filesystem, and run again";
 
@@ -123,6 +125,8 @@ impl BtrfsError {
                 | Self::NotReadOnly { .. }
                 | Self::PartlyMounted { .. }
                 | Self::NotMounted { .. }
+                | Self::NoAcl { .. }
+                | Self::AttributeTooLong { .. }
                 | Self::OtherUuid { .. }
                 | Self::OtherOrigin { .. }
                 | Self::OtherId { .. }
@@ -163,8 +167,14 @@ impl BtrfsError {
             }
             Self::Failed { stderr, .. } if stderr.contains(NO_SPACE) => FREE_SPACE,
             Self::Failed { stderr, .. } if stderr.contains(READ_ONLY) => MOUNT_WRITABLE,
+            Self::NoAcl { .. } => WITH_ACL,
+            Self::AttributeTooLong { bytes, .. } => {
+                return node_for(*bytes).map(|node| {
+                    format!("restore onto a btrfs that was made with `mkfs.btrfs --nodesize {node}`, or with a larger nodesize")
+                });
+            }
             Self::Failed { stderr, .. } if stderr.contains(ACL) && stderr.contains(UNSUPPORTED) => {
-                "mount that filesystem with the option `acl`, and run again"
+                WITH_ACL
             }
             Self::Failed { status, .. } if status.signal() == Some(Signal::XFSZ.as_raw()) => {
                 "allow larger files (`ulimit -f unlimited`, `LimitFSIZE=` of a systemd unit), and run again"

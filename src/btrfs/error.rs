@@ -1,9 +1,11 @@
 //! What can go wrong at this edge.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
+use super::fitness::AttributeLimit;
 use super::obstacle::Obstacle;
 use super::tools::Version;
 use super::undeletable::Undeletable;
@@ -138,6 +140,30 @@ pub enum BtrfsError {
         expected: u64,
         /// The id that it has.
         found: u64,
+    },
+    /// `btrfs receive` fails at the first access control list.
+    #[error("{} is mounted with `noacl`: it takes no access control lists", .path.display())]
+    NoAcl {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// An extended attribute needs larger blocks than the filesystem has.
+    #[error(
+        "cannot restore {}: its attribute {} has {bytes} bytes with its name, and the filesystem of {}, \
+         whose nodesize is {}, takes {}",
+        .file.display(), .name.display(), .target.display(), .limit.node_bytes, .limit.bytes
+    )]
+    AttributeTooLong {
+        /// The directory that is restored into.
+        target: PathBuf,
+        /// The file, from the subvolume's root.
+        file: PathBuf,
+        /// The attribute's name.
+        name: OsString,
+        /// Of name and value.
+        bytes: u64,
+        /// What the filesystem takes.
+        limit: AttributeLimit,
     },
     /// The kernel does not delete it.
     #[error("cannot delete the subvolume {}: {why}", .path.display())]

@@ -8,6 +8,7 @@ mod children;
 mod confinement;
 mod deduplicated;
 mod error;
+mod fitness;
 pub mod guard;
 mod held;
 mod identity;
@@ -30,6 +31,7 @@ pub use children::{await_end_of_children, end_children};
 pub use confinement::Confinement;
 pub use deduplicated::is_only_deduplicated;
 pub use error::BtrfsError;
+pub use fitness::AttributeLimit;
 pub use guard::{
     CompressedData, EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, Holds,
     RECEIVED_NAME, ReceiveEdit, StreamHead, StreamSummary, Zeros, root_utimes,

@@ -3,8 +3,15 @@
 //!
 //! What it is handed to gets whole commands that were checked, and nothing else.
 
-use crate::btrfs::guard::COMMAND_HEADER;
-use crate::btrfs::{CompressedData, Expect, ExpectParent, Fifo, Guard, GuardError, StreamSummary};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use crate::btrfs::guard::{COMMAND_HEADER, Refusal};
+use crate::btrfs::{
+    AttributeLimit, BtrfsError, CompressedData, Expect, ExpectParent, Fifo, Guard, GuardError,
+    StreamSummary,
+};
 use crate::engine::open_ahead::Opened;
 use crate::engine::source::OpenSource;
 use crate::error::Error;
@@ -17,6 +24,11 @@ use crate::progress::{Event, Observer, PROGRESS_STEP};
 pub(super) trait Sink {
     /// Takes whole commands of the stream that were checked; with the first come the stream's header before it.
     fn take(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// How long an extended attribute may be, and the directory where that is so; `None` if any length will do.
+    fn attribute_limit(&self) -> Result<Option<(AttributeLimit, PathBuf)>, Error> {
+        Ok(None)
+    }
 
     /// The fifos of what an incremental is received on, where it is.
     fn fifos(&mut self) -> Result<Vec<Fifo>, Error> {
@@ -41,7 +53,7 @@ impl Feeding<'_> {
         sink: &mut dyn Sink,
     ) -> Result<StreamSummary, Error> {
         let source = self.source.name();
-        let mut gate = Gate::new(entry, sink.fifos()?)?;
+        let mut gate = Gate::new(entry, sink.fifos()?, sink.attribute_limit()?)?;
         let mut raw_bytes = 0;
         let mut told = 0;
         for (index, record) in (0..).zip(&entry.segments) {
@@ -86,24 +98,45 @@ pub(super) fn expected(entry: &ArchiveEntry) -> Expect {
 struct Gate {
     archive: ArchiveId,
     guard: Guard,
+    attribute_limit: Option<(AttributeLimit, PathBuf)>,
     waiting: Vec<u8>,
     passed: u64,
 }
 
 impl Gate {
-    fn new(entry: &ArchiveEntry, fifos: Vec<Fifo>) -> Result<Self, Error> {
+    fn new(
+        entry: &ArchiveEntry,
+        fifos: Vec<Fifo>,
+        attribute_limit: Option<(AttributeLimit, PathBuf)>,
+    ) -> Result<Self, Error> {
         let mut gate = Self {
             archive: entry.id,
             guard: Guard::new(expected(entry)),
+            attribute_limit,
             waiting: Vec::new(),
             passed: 0,
         };
+        if let Some((limit, _)) = &gate.attribute_limit {
+            gate.guard.limit_attributes(limit.bytes);
+        }
         let inherited = gate.guard.inherit(fifos);
         inherited.map_err(|source| gate.refused(source))?;
         Ok(gate)
     }
 
     fn refused(&self, source: GuardError) -> Error {
+        // That is the target's fault, and not the stream's.
+        if let (Refusal::AttributeTooLong { path, name, bytes }, Some((limit, target))) =
+            (&source.refusal, &self.attribute_limit)
+        {
+            return Error::Btrfs(BtrfsError::AttributeTooLong {
+                target: target.clone(),
+                file: OsStr::from_bytes(path).into(),
+                name: OsStr::from_bytes(name).to_owned(),
+                bytes: *bytes,
+                limit: *limit,
+            });
+        }
         Error::StoredStream {
             archive: self.archive,
             source,
@@ -194,6 +227,7 @@ mod tests {
                 let mut gate = Gate {
                     archive: "2024-01-01-full-0123456789abcdef".parse().unwrap(),
                     guard: Guard::new(Expect::default()),
+                    attribute_limit: None,
                     waiting: Vec::new(),
                     passed: 0,
                 };

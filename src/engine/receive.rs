@@ -34,6 +34,8 @@ pub(super) struct Target<'a> {
     newest: Option<Standing>,
     /// What that one may hold, as far as it is known.
     holds: Holds,
+    /// What is to be said of it before anything is fetched.
+    pub(super) warnings: Vec<String>,
 }
 
 /// A restored subvolume.
@@ -71,6 +73,7 @@ impl<'a> Target<'a> {
         }
         let held = HeldDirectory::open(to)?;
         Confinement::try_in(tools, &held)?;
+        let mut warnings = held.fitness()?;
         let earlier = RestorePlace::of_earlier(&held, source, ledger)?;
         let mut ours = Vec::new();
         if let Some(place) = &earlier {
@@ -106,7 +109,16 @@ impl<'a> Target<'a> {
             None => RestorePlace::make(&held, source, ledger)?,
         };
         place.remove_begun()?;
+        if let Some(algorithm) = place.directory.drop_compression()? {
+            warnings.push(format!(
+                "{} lies in a subvolume with the compression property `{algorithm}`: what is restored does not inherit it, \
+                 so that its files have the attributes that were archived; to compress them, mount that filesystem with \
+                 the option `compress`",
+                to.display()
+            ));
+        }
         Ok(Self {
+            warnings,
             tools,
             to: held,
             staging: Rc::new(place.make_staging()?),

@@ -6,14 +6,15 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 
 use crate::btrfs::{
-    EditedStream, Fifo, FileTime, HeldDirectory, Holds, RECEIVED_NAME, ReceiveEdit, Receiver,
-    root_utimes,
+    AttributeLimit, EditedStream, Fifo, FileTime, HeldDirectory, Holds, RECEIVED_NAME, ReceiveEdit,
+    Receiver, root_utimes,
 };
 use crate::engine::feed::Sink;
 use crate::engine::restore_mark::{APPEARS_WITHIN, Begun, Lies, Mark, Told};
@@ -128,6 +129,14 @@ impl Sink for Receiving {
             self.line.await_subvolume()?;
         }
         Ok(())
+    }
+
+    fn attribute_limit(&self) -> Result<Option<(AttributeLimit, PathBuf)>, Error> {
+        let directory = &self.line.directory;
+        Ok(Some((
+            directory.attribute_limit()?,
+            directory.path().to_owned(),
+        )))
     }
 
     fn fifos(&mut self) -> Result<Vec<Fifo>, Error> {

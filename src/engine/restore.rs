@@ -193,6 +193,12 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<Resto
         &entries,
         restoring.writable,
     )?;
+    for message in std::mem::take(&mut target.warnings) {
+        restoring.observer.event(Event::Warning {
+            source: name.clone(),
+            message,
+        });
+    }
     let standing = target.standing(&entries)?;
     for entry in &entries[..standing] {
         // A run that died in between may have left this undone.

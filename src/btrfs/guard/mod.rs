@@ -53,6 +53,8 @@ pub struct Guard {
     /// Commands accepted.
     commands: u64,
     refused: Option<GuardError>,
+    /// What name and value of an extended attribute may have together.
+    longest_attribute: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +125,7 @@ impl Guard {
             offset: 0,
             commands: 0,
             refused: None,
+            longest_attribute: None,
         }
     }
 
@@ -132,6 +135,11 @@ impl Guard {
         self.rules
             .inherit(fifos)
             .map_err(|refusal| self.error(refusal))
+    }
+
+    /// Refuses extended attributes whose names and values have more bytes, where the stream is to be received.
+    pub fn limit_attributes(&mut self, bytes: u64) {
+        self.longest_attribute = Some(bytes);
     }
 
     /// Judges the next bytes. A refusal is final: it is repeated for whatever comes after it.
@@ -300,7 +308,20 @@ impl Guard {
         {
             return Err(Refusal::CompressedData);
         }
-        self.rules.apply(command, &attributes, head)
+        self.rules.apply(command, &attributes, head)?;
+        if let (Command::SetXattr, Some(limit)) = (command, self.longest_attribute) {
+            let name = attributes.bytes(Attribute::XattrName)?;
+            let value = attributes.bytes(Attribute::XattrData)?;
+            let bytes = (name.len() + value.len()) as u64;
+            if bytes > limit {
+                return Err(Refusal::AttributeTooLong {
+                    path: attributes.bytes(Attribute::Path)?.to_vec(),
+                    name: name.to_vec(),
+                    bytes,
+                });
+            }
+        }
+        Ok(())
     }
 }
 

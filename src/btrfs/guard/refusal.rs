@@ -142,6 +142,12 @@ pub enum Refusal {
         expected: u64,
         found: u64,
     },
+    #[error("an extended attribute of {bytes} bytes with its name, for which there is no room")]
+    AttributeTooLong {
+        path: Vec<u8>,
+        name: Vec<u8>,
+        bytes: u64,
+    },
     #[error("a clone from {found}, which is neither this subvolume nor its send parent")]
     ForeignClone { found: Uuid },
 }

@@ -1,0 +1,123 @@
+//! Whether a filesystem can hold what is restored onto it, as far as its mount options and its geometry tell.
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use rustix::io::Errno;
+
+use super::error::BtrfsError;
+use super::held::HeldDirectory;
+use super::sys;
+
+/// What a block of a tree has besides an attribute's name and value: its header (`struct btrfs_header`), and of the
+/// attribute `struct btrfs_item` and `struct btrfs_dir_item`. So `BTRFS_MAX_XATTR_SIZE` has it.
+const BESIDE_ATTRIBUTE: u64 = 101 + 25 + 30;
+/// The largest blocks that btrfs knows, `BTRFS_MAX_METADATA_BLOCKSIZE`.
+const LARGEST_NODE: u64 = 64 << 10;
+/// The property that `btrfs property set DIR compression` sets.
+const COMPRESSION: &str = "btrfs.compression";
+
+/// What name and value of one attribute may have together on a filesystem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttributeLimit {
+    /// In bytes.
+    pub bytes: u64,
+    /// The size of the filesystem's blocks, which that follows from.
+    pub node_bytes: u64,
+}
+
+/// The least size of blocks on which an attribute has room; `None` if there is none.
+pub(super) fn node_for(attribute_bytes: u64) -> Option<u64> {
+    let least = attribute_bytes + BESIDE_ATTRIBUTE;
+    Some(least.next_power_of_two().max(4096)).filter(|node| *node <= LARGEST_NODE)
+}
+
+impl HeldDirectory {
+    /// Refuses a filesystem that can't hold what is restored, and returns what is to be said of one that holds it less
+    /// well. Where the mounts can't be looked at, nothing is found.
+    pub fn fitness(&self) -> Result<Vec<String>, BtrfsError> {
+        let options = self.mount_options().unwrap_or_default();
+        let has = |option| options.split(',').any(|set| set == option);
+        if has("noacl") {
+            return Err(BtrfsError::NoAcl {
+                path: self.path().to_owned(),
+            });
+        }
+        // The first means the second too.
+        let without_checksums = ["nodatacow", "nodatasum"].into_iter();
+        let warning = without_checksums.filter(|option| has(option)).map(|option| {
+            format!(
+                "{} is mounted with `{option}`: what is restored has no checksums there, so btrfs can't find damage in it; \
+                 mount it without that option before you restore",
+                self.path().display()
+            )
+        });
+        Ok(warning.take(1).collect())
+    }
+
+    /// The options of the filesystem that it is on, as `/proc` shows them.
+    fn mount_options(&self) -> Option<String> {
+        let of_file = format!("/proc/self/fdinfo/{}", self.as_fd().as_raw_fd());
+        let of_file = std::fs::read_to_string(of_file).ok()?;
+        let mount = of_file
+            .lines()
+            .find_map(|line| line.strip_prefix("mnt_id:"))?
+            .trim();
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let is_it = |line: &&str| line.split(' ').next() == Some(mount);
+        // After the dash: type, device, options.
+        let (_, of_filesystem) = mounts.lines().find(is_it)?.split_once(" - ")?;
+        of_filesystem.split(' ').nth(2).map(str::to_owned)
+    }
+
+    /// How long an attribute may be on its filesystem.
+    pub fn attribute_limit(&self) -> Result<AttributeLimit, BtrfsError> {
+        let info = sys::fs_info(self).map_err(|source| BtrfsError::Io {
+            action: "read the identity of the filesystem of",
+            path: self.path().to_owned(),
+            source,
+        })?;
+        let node_bytes = u64::from(info.node_bytes);
+        Ok(AttributeLimit {
+            bytes: node_bytes.saturating_sub(BESIDE_ATTRIBUTE),
+            node_bytes,
+        })
+    }
+
+    /// Takes the compression property off a subvolume that has just inherited it: what is received there would have it as
+    /// an extended attribute that was not archived. Returns its value.
+    pub fn drop_compression(&self) -> Result<Option<String>, BtrfsError> {
+        let mut value = [0; 64];
+        let dropped = rustix::fs::fgetxattr(self, COMPRESSION, &mut value).and_then(|length| {
+            rustix::fs::fremovexattr(self, COMPRESSION)?;
+            Ok(String::from_utf8_lossy(&value[..length]).into_owned())
+        });
+        match dropped {
+            Ok(value) => Ok(Some(value)),
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+            Err(errno) => Err(BtrfsError::Io {
+                action: "take the compression property off",
+                path: self.path().to_owned(),
+                source: errno.into(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attribute_needs_blocks_that_hold_it_with_what_is_beside_it() {
+        for (bytes, node) in [
+            (1, Some(4096)),
+            (4096 - 156, Some(4096)),
+            (4096 - 155, Some(8192)),
+            (16_384 - 156, Some(16_384)),
+            (65_536 - 156, Some(65_536)),
+            (65_536 - 155, None),
+        ] {
+            assert_eq!(node_for(bytes), node, "{bytes}");
+        }
+    }
+}
