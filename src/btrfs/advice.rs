@@ -134,6 +134,10 @@ impl BtrfsError {
     }
 
     /// What to do next.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "an arm for each error, and no rule that would put them in fewer"
+    )]
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Undeletable { path, why } => {
@@ -145,6 +149,13 @@ impl BtrfsError {
             }
             Self::NotBtrfs { .. } => {
                 "check the path, and whether the right filesystem is mounted there"
+            }
+            Self::NoUuid { path } => {
+                let path = path.display();
+                return Some(format!(
+                    "archive a subvolume that lies in it: `btrfs subvolume snapshot {path} {path}/NAME` makes one with all \
+                     that is in it"
+                ));
             }
             Self::NotASubvolume { .. } => {
                 "name the root of a subvolume; `btrfs subvolume list` shows those of a filesystem"
@@ -167,6 +178,15 @@ impl BtrfsError {
             }
             Self::Failed { stderr, .. } if stderr.contains(NO_SPACE) => FREE_SPACE,
             Self::Failed { stderr, .. } if stderr.contains(READ_ONLY) => MOUNT_WRITABLE,
+            Self::ActiveSwap { files, .. } => {
+                let file = files
+                    .first()
+                    .map_or("FILE".into(), |file| file.display().to_string());
+                return Some(format!(
+                    "run `swapoff {file}`, and make the swapfile anew in a subvolume of its own, which snapshots of this one \
+                     leave out"
+                ));
+            }
             Self::NoAcl { .. } => WITH_ACL,
             Self::AttributeTooLong { bytes, .. } => {
                 return node_for(*bytes).map(|node| {

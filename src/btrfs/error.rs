@@ -97,7 +97,7 @@ pub enum BtrfsError {
         missing: Vec<&'static str>,
     },
     /// The top-level subvolume of a filesystem made before Linux 3.6 has no uuid.
-    #[error("the subvolume {} has no uuid", .path.display())]
+    #[error("the subvolume {} has no uuid, as the top level of a filesystem that was made before Linux 3.6", .path.display())]
     NoUuid {
         /// The subvolume.
         path: PathBuf,
@@ -140,6 +140,14 @@ pub enum BtrfsError {
         expected: u64,
         /// The id that it has.
         found: u64,
+    },
+    /// The kernel makes no snapshot of a subvolume with a swapfile in use.
+    #[error("cannot make a snapshot of {}: {} in use", .path.display(), swapfiles(.files))]
+    ActiveSwap {
+        /// The subvolume.
+        path: PathBuf,
+        /// Those that were found in it.
+        files: Vec<PathBuf>,
     },
     /// `btrfs receive` fails at the first access control list.
     #[error("{} is mounted with `noacl`: it takes no access control lists", .path.display())]
@@ -283,6 +291,19 @@ pub enum BtrfsError {
         #[source]
         source: super::guard::GuardError,
     },
+}
+
+/// The subject of a sentence about swapfiles.
+fn swapfiles(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    match names.as_slice() {
+        [] => "a swapfile in it is".to_owned(),
+        [name] => format!("the swapfile {name} in it is"),
+        names => format!("the swapfiles {} in it are", names.join(", ")),
+    }
 }
 
 /// The names of capabilities, as everybody writes them.

@@ -8,6 +8,7 @@ use super::children;
 use super::error::BtrfsError;
 use super::identity::{identity, sync};
 use super::program;
+use super::swap::active_swapfiles;
 use super::sys;
 use super::tools::Tools;
 use super::undeletable::undeletable;
@@ -40,6 +41,15 @@ pub fn create(
             .args(["subvolume", "snapshot", "-r", "--"])
             .arg(source)
             .arg(destination)
+    })
+    .map_err(|error| match error {
+        BtrfsError::Failed { ref stderr, .. } if stderr.contains("Text file busy") => {
+            BtrfsError::ActiveSwap {
+                path: source.to_owned(),
+                files: active_swapfiles(source),
+            }
+        }
+        error => error,
     })?;
     sync(destination)?;
     let snapshot = identity(destination)?;

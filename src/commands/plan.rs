@@ -10,7 +10,7 @@ use crate::cli::{Everywhere, Plan};
 use crate::config::Config;
 use crate::engine::{
     Asked, Asking, Foreseen, StateDir, foresee, plan_facts, require_known_archives, unconfigured,
-    warning_of_left_out, warning_of_unconfigured,
+    warning_of_left_out, warning_of_swap, warning_of_unconfigured,
 };
 use crate::error::Error;
 use crate::model::Protocol;
@@ -137,7 +137,8 @@ pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
                 source.name
             ));
         }
-        if let Some(message) = warning_of_left_out(source) {
+        let of_source = [warning_of_left_out(source), warning_of_swap(source)];
+        for message in of_source.into_iter().flatten() {
             warnings.push(format!("{}: {message}", source.name));
         }
     }

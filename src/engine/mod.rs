@@ -105,7 +105,7 @@ pub use revive::{Revived, revive};
 pub use rotate::{KeyChange, Rotated, rotate};
 pub use secrets::secrets_in_reach;
 pub use send_parent::{Unfit, doubtful_archives};
-pub use snapshot::warning_of_left_out;
+pub use snapshot::{warning_of_left_out, warning_of_swap};
 pub use source::{
     OpenSource, adopt_name, is_place, know_source, open_limited_store, open_store, store_address,
     store_url,

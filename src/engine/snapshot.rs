@@ -4,6 +4,7 @@
 //! date, so that a crash at any point leaves either one that the catalog knows or a leftover that
 //! the next run may take away: it is read-only, has that name, and was taken of this very source.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -289,13 +290,24 @@ pub(super) fn exists(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// The subvolumes below the source, which its snapshots leave out. Its own snapshots don't count.
+/// The subvolumes below the source, which its snapshots leave out. Its own snapshots don't count, by whatever mount the
+/// config reaches them.
 pub(super) fn left_out(live: &Live) -> Result<Vec<PathBuf>, Error> {
-    let nested = btrfs::snapshots::nested_subvolumes(&live.subvolume)?;
-    Ok(nested
-        .into_iter()
-        .filter(|path| !path.starts_with(&live.snapshots))
-        .collect())
+    let mut nested = btrfs::snapshots::nested_subvolumes(&live.subvolume)?;
+    let snapshots = inode(&live.snapshots);
+    nested.retain(|path| {
+        let below_source = path
+            .ancestors()
+            .take_while(|above| *above != live.subvolume);
+        snapshots.is_none() || below_source.map(inode).all(|inode| inode != snapshots)
+    });
+    Ok(nested)
+}
+
+/// What a path leads to: each subvolume has a device number of its own, the same in every mount.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let stat = std::fs::metadata(path).ok()?;
+    Some((stat.dev(), stat.ino()))
 }
 
 /// How the content of what stands at `path` differs from that of the recorded snapshot; `None` if it does not.
@@ -358,6 +370,18 @@ pub(super) fn left_out_in_words(nested: &[PathBuf]) -> Option<String> {
             names.join(", ")
         )),
     }
+}
+
+/// The standing warning about swapfiles in use, which keep snapshots from being made.
+pub fn warning_of_swap(source: &Source) -> Option<String> {
+    let live = source.live.as_ref()?;
+    let files = btrfs::active_swapfiles(&live.subvolume);
+    if files.is_empty() {
+        return None;
+    }
+    let path = live.subvolume.clone();
+    let error = BtrfsError::ActiveSwap { path, files };
+    Some(format!("{error}: {}", error.hint().unwrap_or_default()))
 }
 
 /// The standing warning about a source's nested subvolumes, where they can be looked for.

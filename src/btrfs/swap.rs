@@ -1,0 +1,75 @@
+//! Swapfiles in use: the kernel makes no snapshot of a subvolume that has one.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// The swapfiles in use that lie in that subvolume, and not in one below it. One that was deleted is not found.
+pub fn active_swapfiles(subvolume: &Path) -> Vec<PathBuf> {
+    let Ok(swaps) = fs::read("/proc/swaps") else {
+        return Vec::new();
+    };
+    // Each subvolume has a device number of its own, by whatever mount it is reached.
+    let device = |path: &Path| fs::metadata(path).map(|stat| stat.dev()).ok();
+    let here = device(subvolume);
+    let mut files = paths(&swaps);
+    files.retain(|file| here.is_some() && device(file) == here);
+    files
+}
+
+/// The paths of the files in `/proc/swaps`, in which blanks and backslashes are written in octal.
+fn paths(swaps: &[u8]) -> Vec<PathBuf> {
+    let lines = swaps.split(|byte| *byte == b'\n').skip(1);
+    lines
+        .filter_map(|line| {
+            let mut words = line.split(u8::is_ascii_whitespace);
+            let path = words.next()?;
+            let kind = words.find(|word| !word.is_empty())?;
+            (kind == b"file").then(|| PathBuf::from(unescaped(path)))
+        })
+        .collect()
+}
+
+fn unescaped(mut escaped: &[u8]) -> OsString {
+    let mut bytes = Vec::new();
+    while let [first, rest @ ..] = escaped {
+        let octal = rest.first_chunk::<3>().and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 8).ok()
+        });
+        match octal {
+            Some(byte) if *first == b'\\' => {
+                bytes.push(byte);
+                escaped = &rest[3..];
+            }
+            _ => {
+                bytes.push(*first);
+                escaped = rest;
+            }
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_under_their_names_and_disks_are_not() {
+        let swaps = b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n\
+            /dev/sda2                               partition\t8388604\t\t0\t\t-2\n\
+            /a\\040b/sw\\011x\\134                         file\t\t20476\t\t0\t\t-3\n\
+            /swap\xff                               file\t\t20476\t\t0\t\t-4\n";
+        assert_eq!(
+            paths(swaps),
+            [
+                PathBuf::from("/a b/sw\tx\\"),
+                PathBuf::from(OsString::from_vec(b"/swap\xff".to_vec()))
+            ]
+        );
+        assert_eq!(paths(b"Filename\n"), [""; 0].map(PathBuf::from));
+    }
+}
