@@ -173,7 +173,7 @@ impl Month {
             }
             Wrong::NetworkGoes => {
                 let put = Fault::on(Operation::Put, FaultKind::ResetBefore);
-                self.server.fail(put.key("/archives/").skip(1).always());
+                self.server.fail(put.key(".zst.age").always());
             }
             Wrong::Clock => self.server.clock().advance(TimeDelta::hours(1)),
             Wrong::BrokenConfig => match self.rng.below(2) {
