@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use common::fill::fill_metadata;
-use common::loopfs::{btrfs, real_btrfs_available, run};
+use common::loopfs::{LoopFs, btrfs, real_btrfs_available, run};
 use common::rng::Rng;
 use common::sandbox::{SOURCE, Sandbox, Setup, which};
+use common::tree::compare_trees;
 use serde_json::json;
 
 /// A source that is due on the first of a month, and keeps one snapshot beside the one that is needed.
@@ -338,4 +339,83 @@ fn what_an_earlier_night_left_is_told_and_removed_and_nothing_that_looks_like_it
     sandbox.run(["prune"]).ok();
     fs::rename(unnamed(&sandbox, "2025-01-01"), &archived).unwrap();
     assert_eq!(which(&foreign).uuid, uuid);
+}
+
+#[test]
+fn snapshots_whose_directory_is_reached_by_another_path_are_built_on_and_deleted() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = source();
+    for date in ["2025-01-01", "2025-01-02"] {
+        sandbox.backup(date);
+    }
+    let directory = sandbox.fs.path("snapshots");
+    let moved = sandbox.fs.path("moved");
+    fs::rename(&directory, &moved).unwrap();
+    // The config still has the old one, or what is mounted there is not: they are on the filesystem all the same.
+    fs::create_dir(&directory).unwrap();
+    let ran = sandbox.backup("2025-01-03");
+    let warning = format!(
+        "warning: {SOURCE}: a snapshot that is kept no longer stays until the next run: {} is not there, but elsewhere on its \
+         filesystem; check whether the directory of the snapshots is mounted, and whether `snapshots` in the config names \
+         it\n",
+        sandbox.snapshot("2025-01-02").display()
+    );
+    assert_eq!(ran.stderr, warning);
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    let [before, now] =
+        [&directory, &moved].map(|path| format!("snapshots = \"{}\"", path.display()));
+    fs::write(sandbox.config(), config.replace(&before, &now)).unwrap();
+    let names = || {
+        let entries = fs::read_dir(&moved).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    sandbox.backup("2025-01-04");
+    assert_eq!(names(), ["2025-01-01", "2025-01-04"]);
+    let planned = sandbox.run(["plan", "2025-02-01"]).ok();
+    assert!(planned.stdout.contains("incremental"), "{planned:?}");
+    sandbox.backup("2025-02-01");
+    assert_eq!(
+        sandbox.archives("committed")[1]["send_parent"],
+        "2025-01-01"
+    );
+    assert_eq!(names(), ["2025-02-01"]);
+    let other = LoopFs::new(512);
+    sandbox.restore("2025-02-01", &other.root()).ok();
+    compare_trees(
+        &moved.join("2025-02-01"),
+        &other.path(SOURCE).join("2025-02-01"),
+    );
+}
+
+#[test]
+fn a_snapshot_that_something_is_mounted_over_is_deleted_once_it_is_seen_again() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = source();
+    for date in ["2025-01-01", "2025-01-02"] {
+        sandbox.backup(date);
+    }
+    let hidden = sandbox.snapshot("2025-01-02");
+    let unmount = || run(Command::new("umount").arg(&hidden)).unwrap();
+    let source = sandbox.source();
+    let bind = [Path::new("--bind"), &source];
+    let tmpfs = ["-t", "tmpfs", "none"].map(Path::new);
+    for (date, mount) in [("2025-01-03", &bind[..]), ("2025-01-04", &tmpfs[..])] {
+        run(Command::new("mount").args(mount).arg(&hidden)).unwrap();
+        let ran = sandbox.run(["backup", date]);
+        unmount();
+        let said = format!(
+            "{} is not there, but elsewhere on its filesystem",
+            hidden.display()
+        );
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stderr.contains(&said), "{ran:?}");
+    }
+    assert_eq!(sandbox.backup("2025-01-05").stderr, "");
+    assert_eq!(snapshots(&sandbox), ["2025-01-01", "2025-01-05"]);
 }

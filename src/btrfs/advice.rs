@@ -187,6 +187,9 @@ impl BtrfsError {
                      leave out"
                 ));
             }
+            Self::Moved { .. } => {
+                "check whether the directory of the snapshots is mounted, and whether `snapshots` in the config names it"
+            }
             Self::NoAcl { .. } => WITH_ACL,
             Self::AttributeTooLong { bytes, .. } => {
                 return node_for(*bytes).map(|node| {

@@ -173,6 +173,12 @@ pub enum BtrfsError {
         /// What the filesystem takes.
         limit: AttributeLimit,
     },
+    /// It is not at its path any more, and on that filesystem all the same.
+    #[error("{} is not there, but elsewhere on its filesystem", .path.display())]
+    Moved {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The kernel does not delete it.
     #[error("cannot delete the subvolume {}: {why}", .path.display())]
     Undeletable {

@@ -532,7 +532,7 @@ fn send_parent(
 ) -> Result<(SnapshotRow, Uuid), Error> {
     let archive = catalog.archive(parent)?;
     let archive = archive.expect("the planner chose it from the catalog's archives");
-    let snapshots = catalog.snapshots(&source.name)?;
+    let snapshots = snapshot::rows(source, catalog)?;
     let mut snapshots = snapshots.into_iter();
     let row = snapshots.find(|row| Some(row.id) == archive.snapshot);
     let uuid = archive.stream_uuid;

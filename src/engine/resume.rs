@@ -142,7 +142,7 @@ pub(super) fn snapshot_of(
     attempt: &Attempt,
     catalog: &Catalog,
 ) -> Result<(SendParentSnapshot, Option<(SnapshotRow, SubvolumeIdentity)>), Error> {
-    let living = catalog.snapshots(&source.name)?;
+    let living = snapshot::rows(source, catalog)?;
     let row = living
         .into_iter()
         .find(|row| Some(row.id) == attempt.snapshot);

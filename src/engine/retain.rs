@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::Source;
+use crate::engine::snapshot;
 use crate::engine::world::World;
 use crate::error::{Error, in_words};
 use crate::model::archive::ArchiveState;
@@ -28,7 +29,7 @@ pub(super) fn retain(
     world: World<'_>,
 ) -> Result<(), Error> {
     let pinned = pinned(ledger, catalog)?;
-    let rows = catalog.snapshots(&source.name)?;
+    let rows = snapshot::rows(source, catalog)?;
     let local = |row: &SnapshotRow| LocalSnapshot {
         date: row.date,
         pin: if pinned.contains(&row.id) {
@@ -52,9 +53,16 @@ pub(super) fn retain(
             }
         };
         match standing {
+            // Its directory is not mounted, or something is mounted over it.
+            Standing::Gone | Standing::Replaced if stands_elsewhere(source, row) => {
+                undeleted.push(BtrfsError::Moved {
+                    path: row.path.clone(),
+                });
+                continue;
+            }
             Standing::Gone => {}
             // What is somebody else's now is left alone, and no longer ours.
-            Standing::Another => world.observer.event(Event::Warning {
+            Standing::Replaced | Standing::Another => world.observer.event(Event::Warning {
                 source: source.name.clone(),
                 message: format!(
                     "{} is not the read-only snapshot any more that coldchain made: coldchain never deletes it",
@@ -82,6 +90,13 @@ pub(super) fn retain(
     }
     warn_of_undeleted(source, &undeleted, world);
     Ok(())
+}
+
+/// Whether a snapshot that is not at its path still is on the source's filesystem.
+fn stands_elsewhere(source: &Source, row: &SnapshotRow) -> bool {
+    let live = source.live.as_ref();
+    let found = live.map(|live| btrfs::find(&live.subvolume, row.local_uuid));
+    matches!(found, Some(Ok(Some(_))))
 }
 
 /// So many snapshots that can't be deleted are named.
@@ -112,6 +127,9 @@ pub(super) fn warn_of_undeleted(source: &Source, undeleted: &[BtrfsError], world
 /// What stands where a snapshot was made.
 enum Standing {
     Gone,
+    /// Something else has its path.
+    Replaced,
+    /// It is not any more what was made.
     Another,
     /// It may be ours, and nothing tells.
     OfUnknownOrigin,
@@ -123,18 +141,18 @@ enum Standing {
 fn standing(row: &SnapshotRow) -> Result<Standing, BtrfsError> {
     let identity = match btrfs::identity(&row.path) {
         Err(BtrfsError::Missing { .. }) if !row.path.is_symlink() => return Ok(Standing::Gone),
-        // A link that leads nowhere.
-        Err(BtrfsError::Missing { .. }) => return Ok(Standing::Another),
-        Ok(identity) => identity,
-        Err(BtrfsError::NotASubvolume { .. } | BtrfsError::NotBtrfs { .. }) => {
-            return Ok(Standing::Another);
-        }
-        Err(error) => return Err(error),
+        // A link that leads nowhere is missing too.
+        Err(
+            BtrfsError::Missing { .. }
+            | BtrfsError::NotASubvolume { .. }
+            | BtrfsError::NotBtrfs { .. }
+            | BtrfsError::NoUuid { .. },
+        ) => return Ok(Standing::Replaced),
+        identity => identity?,
     };
-    if identity.uuid != row.local_uuid || !identity.read_only {
-        return Ok(Standing::Another);
-    }
     Ok(match row.local_parent {
+        _ if identity.uuid != row.local_uuid => Standing::Replaced,
+        _ if !identity.read_only => Standing::Another,
         None => Standing::OfUnknownOrigin,
         parent if identity.parent_uuid != parent => Standing::Another,
         Some(taken_of) => Standing::Ours { taken_of },

@@ -57,7 +57,7 @@ pub(super) fn choose(
     let Some((newest, older)) = archives.split_first() else {
         return Ok((SendParentSnapshot::Gone, None));
     };
-    let rows = catalog.snapshots(&source.name)?;
+    let rows = snapshot::rows(source, catalog)?;
     let look = |archive: &ArchiveFacts| {
         if let Some((_, why)) = unfit.iter().find(|(id, _)| *id == archive.id) {
             return Ok(why.clone());
@@ -177,7 +177,7 @@ pub(super) fn loses_data(
     parent: &ArchiveId,
     catalog: &Catalog,
 ) -> Result<Option<Unfit>, Error> {
-    let rows = catalog.snapshots(&source.name)?;
+    let rows = snapshot::rows(source, catalog)?;
     let Some(row) = row_of(parent, &rows, catalog)? else {
         return Ok(None);
     };
@@ -209,7 +209,7 @@ pub fn doubtful_archives(source: &Source, catalog: &Catalog) -> Result<Vec<Unfit
     let Some(ledger) = catalog.source(&source.name)?.map(|row| row.ledger) else {
         return Ok(Vec::new());
     };
-    let rows = catalog.snapshots(&source.name)?;
+    let rows = snapshot::rows(source, catalog)?;
     let mut doubtful = Vec::new();
     for link in catalog.lineage(&ledger)? {
         let Some(parent) = link.send_parent else {

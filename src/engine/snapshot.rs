@@ -108,8 +108,7 @@ impl Taking<'_> {
         let mut earlier = leftovers(self.source, catalog)?;
         earlier.retain(|leftover| leftover.date != self.date);
         leftovers::remove(self.source, earlier, catalog, self.tools, self.world)?;
-        if let Some(row) = catalog
-            .snapshots(&self.source.name)?
+        if let Some(row) = rows(self.source, catalog)?
             .into_iter()
             .find(|row| row.date == self.date)
         {
@@ -221,6 +220,24 @@ impl Taking<'_> {
     fn now(&self) -> Timestamp {
         Timestamp(self.world.clock.now())
     }
+}
+
+/// The snapshots of a source that have not been deleted, oldest first, each with the path that it has now. The directory
+/// may have moved, or its filesystem may be mounted elsewhere, since they were made.
+pub(super) fn rows(source: &Source, catalog: &Catalog) -> Result<Vec<SnapshotRow>, Error> {
+    let mut rows = catalog.snapshots(&source.name)?;
+    for row in &mut rows {
+        let is_it = |path: &Path| {
+            path != row.path && btrfs::identity(path).is_ok_and(|it| it.uuid == row.local_uuid)
+        };
+        let live = source.live.as_ref();
+        let moved = live.map(|live| live.snapshots.join(row.date.to_string()));
+        let moved = moved.filter(|path| is_it(path));
+        if let Some(path) = moved.filter(|_| !row.path.exists()) {
+            row.path = path;
+        }
+    }
+    Ok(rows)
 }
 
 /// The snapshot that the catalog knows, if it is still there; a changed one is an error.
