@@ -238,7 +238,7 @@ fn an_error_in_json_has_code_message_and_hint() {
         &machine,
         "restore home --yes --json --to $T --identity $T/none",
     );
-    run.is(2, "", r#"{"error":{"code":2,"hint":"give the recovery kit, an age identity file, or an ssh private key","message":"cannot read the identity file $T/none: No such file or directory (os error 2)"}}
+    run.is(2, "", r#"{"error":{"code":2,"hint":"check the path, and whether the right filesystem is mounted there","message":"$T is not on a btrfs filesystem"}}
 "#);
     // A long run ends its events as well.
     let run = unchanged(&machine, "backup 2024-01-07 --source home --json");

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use coldchain::btrfs::identity;
 use common::loopfs::{LoopFs, btrfs, real_btrfs_available};
-use common::machine::{Machine, Run};
+use common::machine::{LIVE_CONFIG, Machine, Run};
 use common::rng::Rng;
 use common::tree::{compare_trees, make_rich_tree, mutate_tree};
 
@@ -351,9 +351,19 @@ fn a_plan_that_was_made_elsewhere_is_followed_to_the_letter_or_not_at_all() {
         assert!(run.stderr.contains(says), "{says}: {}", run.stderr);
     }
     fs::write(&file, &plan).unwrap();
-    let run = machine.run("restore mail --from-plan $T/plan.json --plan");
-    assert_eq!(run.code, Some(2), "{}", run.stderr);
-    assert!(run.stderr.contains("it is for `home`, not for `mail`"));
+    machine.write_config(
+        &(LIVE_CONFIG.to_owned() + "\n[[source]]\nname = \"mail\"\nstore = \"disk\"\n"),
+    );
+    for (words, says) in [
+        ("mail", "it is for `home`, not for `mail`"),
+        ("post", "unknown source `post`"),
+        ("home latest", "--from-plan says which date is restored"),
+    ] {
+        let run = machine.run(&format!("restore {words} --from-plan $T/plan.json --plan"));
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        assert!(run.stderr.contains(says), "{says}: {}", run.stderr);
+    }
+    machine.write_config(LIVE_CONFIG);
     fs::remove_file(&file).unwrap();
     let run = machine.run(&words);
     assert_eq!(run.code, Some(2), "{}", run.stderr);

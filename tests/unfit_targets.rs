@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -173,4 +174,42 @@ fn an_attribute_that_is_too_long_for_the_target_is_named_with_what_it_takes() {
     night("2025-01-21", 16_384, 1);
     refuses("2025-01-21", "16384");
     fits("2025-01-21", "65536");
+}
+
+#[test]
+fn a_target_that_can_t_be_is_refused_before_anybody_is_asked() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = archived();
+    let nested = sandbox.source().join("restored");
+    fs::create_dir(&nested).unwrap();
+    let (kit, tmp) = (sandbox.kit(), tempfile::tempdir_in("/dev/shm").unwrap());
+    let inside = "lies in the subvolume of `home` itself";
+    for (to, said) in [
+        (sandbox.source(), inside),
+        (nested.clone(), inside),
+        (sandbox.fs.path("none"), "there is no target directory"),
+        (tmp.path().to_owned(), "btrfs"),
+    ] {
+        // Without --yes, and without a terminal to ask on: what is asked would be refused with other words.
+        let args = [
+            OsStr::new("restore"),
+            OsStr::new(SOURCE),
+            OsStr::new("--to"),
+            to.as_os_str(),
+        ];
+        let ran = sandbox.run(
+            args.into_iter()
+                .chain([OsStr::new("--identity"), kit.as_os_str()]),
+        );
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(said), "{said}: {ran:?}");
+        assert!(!ran.stderr.contains("confirmation"), "{ran:?}");
+    }
+    assert_eq!(fs::read_dir(&nested).unwrap().count(), 0);
+    // A subvolume of its own below the source is none of it.
+    let own = sandbox.source().join("own");
+    btrfs(["subvolume", "create"], &[&own]);
+    sandbox.restore("2025-01-01", &own).ok();
 }

@@ -17,8 +17,8 @@ use crate::config::{Config, Source};
 use crate::engine::{
     Afterwards, AtOnce, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring,
     StateDir, SystemClock, WantedSegments, Which, World, ask_classes, estimate, kit_knows_more,
-    open_limited_store, plan_details, read_kit, restore, standing_in, still_stands, take_in,
-    witnessed_by,
+    open_limited_store, plan_details, read_kit, require_target, restore, standing_in, still_stands,
+    take_in, witnessed_by,
 };
 use crate::error::Error;
 use crate::model::{ArchiveId, Protocol};
@@ -301,6 +301,7 @@ impl Planned<'_> {
     }
 
     fn restore(&mut self, to: &PathBuf, catalog: &mut Catalog) -> Result<(), Error> {
+        require_target(to, self.source)?;
         let (file, identities) = self.identity()?;
         let identity_name = file.display().to_string();
         let name = &self.source.name;

@@ -98,7 +98,7 @@ pub use price::{Estimate, Pricing, estimate};
 pub(crate) use private_file::write_new;
 pub use prune::{CutShort, PruneAsked, Pruned, foresee_prune, prune};
 pub use rebuild::{AsOf, Flaw, LedgerRead, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
-pub use receive::{Afterwards, standing_in};
+pub use receive::{Afterwards, require_target, standing_in};
 pub use restore::{RestorePlanDetails, Restored, Restoring, Which, plan_details, restore};
 pub use resume::{Foreseen, foresee};
 pub use revive::{Revived, revive};

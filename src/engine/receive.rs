@@ -13,6 +13,7 @@ use crate::btrfs::{
     self, BtrfsError, Confinement, HeldDirectory, Holds, ReadOnly, Receiver, StreamSummary, Tools,
 };
 use crate::catalog::{ArchiveRow, SourceRow};
+use crate::config::Source;
 use crate::engine::receiving::{Parent, Receiving};
 use crate::engine::restore_mark::{Lies, Mark, Passing, in_the_way};
 use crate::engine::restore_place::{RestorePlace, enter};
@@ -56,6 +57,27 @@ pub enum Afterwards {
     Stays,
     /// It is deleted: it was wanted for the next one alone.
     Goes,
+}
+
+/// Refuses a directory that nothing of a source can be restored into, before anybody is asked about it. It is left as it
+/// is.
+pub fn require_target(to: &Path, source: &Source) -> Result<(), Error> {
+    btrfs::require_root()?;
+    if !to.is_dir() {
+        return Err(Error::NoTarget(to.to_owned()));
+    }
+    let held = HeldDirectory::open(to)?;
+    held.fitness()?;
+    let live = source.live.as_ref();
+    // Without the source there is nothing that it could lie in.
+    let live = live.and_then(|live| btrfs::identity(&live.subvolume).ok());
+    match live {
+        Some(live) if live.uuid == held.identity()?.uuid => Err(Error::TargetInSource {
+            path: to.to_owned(),
+            source_name: source.name.clone(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 impl<'a> Target<'a> {

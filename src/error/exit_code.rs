@@ -93,6 +93,7 @@ impl Error {
             | Self::AdoptedElsewhere { .. }
             | Self::NoTarget(_)
             | Self::TargetInTheWay { .. }
+            | Self::TargetInSource { .. }
             | Self::ReceivedElsewhere { .. }
             | Self::Exists(_)
             | Self::NotConfirmed

@@ -163,6 +163,9 @@ impl Error {
             Self::PlanFile { .. } => {
                 "make it anew: `coldchain restore SOURCE --plan --json > FILE`"
             }
+            Self::TargetInSource { .. } => {
+                "name a directory outside of it with --to: in the source, each night would have to leave it out"
+            }
             Self::TargetInTheWay { .. } => "move it away, or restore into another directory",
             Self::ReceivedElsewhere { .. } => {
                 "restore onto another filesystem; or look at that subvolume with `btrfs subvolume show`, and delete it if you don't need it"

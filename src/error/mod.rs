@@ -812,6 +812,14 @@ pub enum Error {
     /// The restore's directory is missing.
     #[error("there is no target directory {}", .0.display())]
     NoTarget(PathBuf),
+    /// The restore's directory is part of what it would restore.
+    #[error("{} lies in the subvolume of `{source_name}` itself", path.display())]
+    TargetInSource {
+        /// The directory.
+        path: PathBuf,
+        /// The source.
+        source_name: SourceName,
+    },
     /// Something stands where the restore would go.
     #[error("{} is in the way: {what}", path.display())]
     TargetInTheWay {
