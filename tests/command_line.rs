@@ -350,3 +350,25 @@ fn columns_go_through_all_sources() {
     assert!(!machine.run("show home").stdout.contains('%'));
     fs::metadata(machine.path("store/a-longer-name")).unwrap();
 }
+
+#[test]
+fn a_night_needs_nothing_of_its_environment() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let machine = Machine::with_subvolume(256);
+    // As cron, a systemd service and a bare shell of some systems start it.
+    for (date, path) in [
+        ("2024-01-01", None),
+        ("2024-01-07", Some("")),
+        ("2024-01-14", Some("/nowhere")),
+    ] {
+        let mut command = machine.command(&format!("backup {date} -q --config $T/config.toml"));
+        command.env_clear().current_dir("/");
+        if let Some(path) = path {
+            command.env("PATH", path);
+        }
+        machine.run_command(&mut command).is(0, "", "");
+    }
+    assert_eq!(machine.archived().len(), 3);
+}

@@ -198,10 +198,10 @@ pub enum BtrfsError {
         #[source]
         source: io::Error,
     },
-    /// There is no `btrfs` in `$PATH`.
-    #[error("the program `btrfs` (package btrfs-progs) is not in $PATH ({path})")]
+    /// There is no `btrfs`.
+    #[error("the program `btrfs` (package btrfs-progs) is in none of these directories: {path}")]
     NoProgram {
-        /// `$PATH`.
+        /// Where it was looked for, in the form of `$PATH`.
         path: String,
     },
     /// A program of the system is not there.

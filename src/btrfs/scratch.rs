@@ -15,15 +15,13 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use super::error::BtrfsError;
 use super::identity::filesystem_info;
 use super::sys;
+use super::tools::SYSTEM;
 
 /// The one name that it has in the directory that is named for it.
 const NAME: &str = "coldchain-drill";
 const LOCK: &str = "lock";
 const ROOT: &str = "root";
 const IMAGE: &str = "image";
-
-/// Where `mkfs.btrfs`, `mount` and `umount` are, which `$PATH` does not say under cron.
-const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What limits what a filesystem can hold: an extended attribute has to fit into a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

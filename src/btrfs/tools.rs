@@ -63,6 +63,9 @@ impl fmt::Display for Version {
     }
 }
 
+/// Where systems have `btrfs`, `mkfs.btrfs`, `mount` and `umount`, which `$PATH` does not say under cron.
+pub(super) const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The `btrfs` program.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -73,9 +76,14 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds `btrfs` in `$PATH` and asks for its version.
+    /// Finds `btrfs` in `$PATH`, or else where systems have it, and asks for its version.
     pub fn find() -> Result<Self, BtrfsError> {
-        Self::find_in(&std::env::var_os("PATH").unwrap_or_default())
+        let mut path = std::env::var_os("PATH").unwrap_or_default();
+        if !path.is_empty() {
+            path.push(":");
+        }
+        path.push(SYSTEM);
+        Self::find_in(&path)
     }
 
     /// Finds `btrfs` in a list of directories in the form of `$PATH`.
