@@ -119,9 +119,19 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
             "error: $T/config.toml:18: `store.disk.prefix` must be a key prefix of A-Z, a-z, 0-9, `.`, `_`, `-`, its parts joined by `/`, none at its ends, found the string \"a b/../ü\"\n",
         ),
         (
-            &[("bucket", "\"My_Archive\"")],
+            &[("bucket", "\"My_Archive\""), ("endpoint", "")],
             2,
-            "error: $T/config.toml:18: `store.disk.bucket` must be a bucket's name: 3 to 63 of a-z, 0-9, `.` and `-`, the first and last no `.` or `-`, found the string \"My_Archive\"\n",
+            "error: $T/config.toml:17: `store.disk.bucket` must be a bucket's name: 3 to 63 of a-z, 0-9, `.` and `-`, the first and last no `.` or `-`, found the string \"My_Archive\"\n",
+        ),
+        (
+            &[("bucket", "\"tenant:My_Archive\""), ("path_style", "false")],
+            2,
+            "error: $T/config.toml:19: `store.disk.path_style` must be true or left out: no host can have the bucket's name, found false\n",
+        ),
+        (
+            &[("bucket", "\"-archive\"")],
+            2,
+            "error: $T/config.toml:18: `store.disk.bucket` must be a bucket's name: 3 to 255 of A-Z, a-z, 0-9, `.`, `_`, `:` and `-`, the first and last a letter or digit, found the string \"-archive\"\n",
         ),
         (
             &[("object_lock", "\"governance\"")],
@@ -139,6 +149,25 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
         assert_eq!((got, text.as_str()), (Some(*code), *expected));
     }
     assert!(server.objects(BUCKET).is_empty());
+}
+
+#[test]
+fn a_bucket_may_be_called_as_its_service_lets_it_be() {
+    for bucket in ["tenant:archive", "My_Archive", "Laptop.Archive-2", "a:b:c"] {
+        let server = S3Server::start(Config::with_bucket(Bucket::new(bucket)));
+        let name = format!("\"{bucket}\"");
+        let machine = machine();
+        let (code, text) = said(&machine, &server.endpoint(), &[("bucket", &name)]);
+        assert_eq!((code, text.as_str()), (Some(0), NOT_IN_KIT));
+        assert_eq!(server.objects(bucket).len(), 5);
+        // The address that the catalog has leads there.
+        let listed = machine.run("list");
+        let place = format!(
+            "home  s3://{bucket}/some/prefix?endpoint={}  ",
+            server.endpoint()
+        );
+        assert!(listed.stdout.starts_with(&place), "{listed:?}");
+    }
 }
 
 #[test]

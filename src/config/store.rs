@@ -155,8 +155,13 @@ fn read_dir(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
 }
 
 fn read_s3(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
+    let (is_name, expected): (fn(&str) -> bool, _) = if section.get("endpoint").is_some() {
+        (is_bucket_elsewhere, BUCKET_ELSEWHERE)
+    } else {
+        (is_bucket, BUCKET)
+    };
     let mut settings = S3Settings::new(
-        section.require("bucket")?.matching(is_bucket, BUCKET)?,
+        section.require("bucket")?.matching(is_name, expected)?,
         section
             .read("prefix", |field| field.matching(is_prefix, PREFIX))?
             .unwrap_or_default(),
@@ -164,12 +169,11 @@ fn read_s3(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
     settings.region = section.read("region", |field| field.matching(is_region, REGION))?;
     settings.endpoint = section.read("endpoint", |field| field.matching(is_endpoint, ENDPOINT))?;
     let path_style = section.read("path_style", Field::boolean)?;
-    // What is not AWS seldom has a name for every bucket.
-    settings.addressing = if path_style.unwrap_or(settings.endpoint.is_some()) {
-        Addressing::Path
-    } else {
-        Addressing::VirtualHost
-    };
+    let addressing = addressing(&settings, path_style);
+    settings.addressing = addressing.ok_or_else(|| {
+        let field = section.require("path_style");
+        field.map_or_else(|missing| missing, |field| field.unfit(PATH_STYLE))
+    })?;
     settings.profile = section.read("profile", Field::owned_string)?;
     settings.credentials_file = section.read("credentials_file", Field::absolute_path)?;
     settings.ca_file = section.read("ca_file", Field::absolute_path)?;
@@ -205,6 +209,15 @@ fn read_s3(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
         settings: Box::new(settings),
         uploads: uploads.unwrap_or(DEFAULT_UPLOADS),
     })
+}
+
+/// How the bucket is named in requests; `None` if that can't be done as it is asked for.
+pub(super) fn addressing(settings: &S3Settings, path_style: Option<bool>) -> Option<Addressing> {
+    // What is not AWS seldom has a name for every bucket.
+    if path_style.unwrap_or(settings.endpoint.is_some()) {
+        return Some(Addressing::Path);
+    }
+    is_bucket(&settings.bucket).then_some(Addressing::VirtualHost)
 }
 
 fn encryption(section: &Section<'_>) -> Result<Encryption, ConfigError> {
@@ -263,6 +276,8 @@ fn tags(field: &Field<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
 
 pub(super) const BUCKET: &str =
     "a bucket's name: 3 to 63 of a-z, 0-9, `.` and `-`, the first and last no `.` or `-`";
+pub(super) const BUCKET_ELSEWHERE: &str = "a bucket's name: 3 to 255 of A-Z, a-z, 0-9, `.`, `_`, `:` and `-`, the first and last a letter or digit";
+pub(super) const PATH_STYLE: &str = "true or left out: no host can have the bucket's name";
 pub(super) const PREFIX: &str =
     "a key prefix of A-Z, a-z, 0-9, `.`, `_`, `-`, its parts joined by `/`, none at its ends";
 pub(super) const REGION: &str = "a region's name like `eu-central-1`";
@@ -280,6 +295,21 @@ pub(super) fn is_bucket(name: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte))
         && !name.contains("..")
+}
+
+/// What services that are not AWS call buckets: Backblaze has had A-Z, many have `_`, and Ceph has
+/// `tenant:bucket`. Such a name is no host's.
+pub(super) fn is_bucket_elsewhere(name: &str) -> bool {
+    let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    (3..=255).contains(&name.len())
+        && edge(name.bytes().next())
+        && edge(name.bytes().next_back())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
+        && !name.contains("..")
+        // The SDK would take it for something else.
+        && !name.starts_with("arn:")
 }
 
 /// Empty, or what may be a key: the longest key below it has some 150 bytes.

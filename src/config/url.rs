@@ -7,10 +7,10 @@ use std::path::{Component, Path};
 
 use super::error::{ConfigError, UrlFault};
 use super::store::{
-    BUCKET, DEFAULT_UPLOADS, ENDPOINT, PREFIX, REGION, StoreConfig, is_bucket, is_endpoint,
-    is_prefix, is_region,
+    BUCKET, BUCKET_ELSEWHERE, DEFAULT_UPLOADS, ENDPOINT, PATH_STYLE, PREFIX, REGION, StoreConfig,
+    addressing, is_bucket, is_bucket_elsewhere, is_endpoint, is_prefix, is_region,
 };
-use crate::store::{Addressing, DEFAULT_LISTING_BYTES, S3Settings};
+use crate::store::{DEFAULT_LISTING_BYTES, S3Settings};
 
 const PARAMETERS: [&str; 6] = [
     "region",
@@ -62,7 +62,6 @@ fn s3(rest: &str) -> Result<S3Settings, UrlFault> {
     let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     let prefix = prefix.trim_end_matches('/');
-    require(is_bucket(bucket), "bucket", BUCKET)?;
     require(is_prefix(prefix), "prefix", PREFIX)?;
     let mut settings = S3Settings::new(bucket, prefix);
     let mut path_style = None;
@@ -109,12 +108,13 @@ fn s3(rest: &str) -> Result<S3Settings, UrlFault> {
             other => return Err(UrlFault::Unknown(other.to_owned())),
         }
     }
-    // What is not AWS seldom has a name for every bucket.
-    settings.addressing = if path_style.unwrap_or(settings.endpoint.is_some()) {
-        Addressing::Path
+    if settings.endpoint.is_some() {
+        require(is_bucket_elsewhere(bucket), "bucket", BUCKET_ELSEWHERE)?;
     } else {
-        Addressing::VirtualHost
-    };
+        require(is_bucket(bucket), "bucket", BUCKET)?;
+    }
+    let addressing = addressing(&settings, path_style);
+    settings.addressing = addressing.ok_or(UrlFault::Unfit("path_style", PATH_STYLE))?;
     Ok(settings)
 }
 
@@ -154,6 +154,9 @@ mod tests {
             "s3://my-archives/laptop/2",
             "s3://my-archives/laptop?region=eu-central-1",
             "s3://my-archives?region=us-east-1&endpoint=http://127.0.0.1:8333&path_style=true",
+            "s3://my-archives?endpoint=https://s3.example.org&path_style=false",
+            "s3://my-archives?path_style=true",
+            "s3://tenant:My_Archives/laptop?endpoint=https://ceph.example.org&path_style=true",
         ] {
             let StoreConfig::S3 { settings, .. } = StoreConfig::from_url(address).unwrap() else {
                 panic!("{address} is a bucket");
@@ -196,6 +199,11 @@ mod tests {
         for url in [
             "s3://",
             "s3://A",
+            "s3://My_Archives",
+            "s3://tenant:archives",
+            "s3://tenant:archives?endpoint=https://ceph.example.org&path_style=false",
+            "s3://arn:aws:s3:x?endpoint=https://ceph.example.org",
+            "s3://_archives?endpoint=https://ceph.example.org",
             "s3://my-archives/../x",
             "s3://my-archives?region",
             "file:///a/../b",

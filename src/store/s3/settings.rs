@@ -166,7 +166,12 @@ impl S3Settings {
     /// The same with all that another machine needs to find it: also the region, and how the bucket
     /// is named.
     pub fn address(&self) -> String {
-        let path_style = (self.addressing == Addressing::Path).then_some("true");
+        // What an address says nothing of is as a config has it by default: by path where there is an endpoint.
+        let path_style = match (self.addressing, &self.endpoint) {
+            (Addressing::Path, _) => Some("true"),
+            (Addressing::VirtualHost, Some(_)) => Some("false"),
+            (Addressing::VirtualHost, None) => None,
+        };
         self.with_parameters(&[
             ("region", self.region.as_deref()),
             ("endpoint", self.endpoint.as_deref()),
@@ -210,6 +215,10 @@ mod tests {
             "s3://my-archives/laptop?region=eu-central-1"
         );
         settings.endpoint = Some("http://127.0.0.1:8333".to_owned());
+        assert_eq!(
+            settings.address(),
+            "s3://my-archives/laptop?region=eu-central-1&endpoint=http://127.0.0.1:8333&path_style=false"
+        );
         settings.addressing = Addressing::Path;
         assert_eq!(
             settings.url(),
