@@ -4,81 +4,15 @@
 mod common;
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
-use common::bucket::write_credentials;
-use common::machine::{Machine, fed_config};
-use common::s3_server::{
-    ACCESS_KEY, BUCKET, Bucket, Config, Fault, FaultKind, Operation, S3Server, SECRET_KEY,
-};
-use common::stream_builder::StreamBuilder;
-
-/// Keys of the store's table, and what stands there instead; empty for nothing.
-type Lines<'l> = &'l [(&'l str, &'l str)];
-
-/// A config with a bucket of that server as its store, and these lines instead of or beside.
-fn config(endpoint: &str, lines: Lines<'_>) -> String {
-    let mut keys = vec![
-        ("type", "\"s3\"".to_owned()),
-        ("bucket", format!("\"{BUCKET}\"")),
-        ("prefix", "\"some/prefix\"".to_owned()),
-        ("region", "\"us-east-1\"".to_owned()),
-        ("endpoint", format!("\"{endpoint}\"")),
-        ("credentials_file", "\"$T/credentials\"".to_owned()),
-        ("give_up_after", "\"2s\"".to_owned()),
-    ];
-    for (key, value) in lines {
-        keys.retain(|(other, _)| other != key);
-        if !value.is_empty() {
-            keys.push((key, (*value).to_owned()));
-        }
-    }
-    let table: String = keys.iter().fold(String::new(), |text, (key, value)| {
-        text + key + " = " + value + "\n"
-    });
-    fed_config().replace("type = \"dir\"\npath = \"$T/store\"\n", &table)
-}
+use common::answering::{answering, http};
+use common::fed_bucket::{Lines, machine, said};
+use common::s3_server::{BUCKET, Bucket, Config, Fault, FaultKind, Operation, S3Server};
 
 /// What the first archive of a source says whose store is another than `init` has seen.
 const NOT_IN_KIT: &str = "warning: home: no recovery kit was told of its ledger, and none would find it again: \
                           run `coldchain key kit`\n";
-
-/// A machine that was set up with a directory, so that only its store is wrong.
-fn machine() -> Machine {
-    let machine = Machine::fed(None);
-    std::fs::remove_file(machine.path("state/catalog.db")).unwrap();
-    write_credentials(&machine.path("credentials"), ACCESS_KEY, SECRET_KEY);
-    machine
-}
-
-fn stream() -> Vec<u8> {
-    StreamBuilder::header(1)
-        .subvol(b"2024-01-01", [7; 16], 10)
-        .mkfile(b"file")
-        .write(b"file", 0, b"hello")
-        .finish()
-}
-
-/// What the program says to a stream for that store: exit code, and stderr with `$E` for the
-/// endpoint and without the numbers of requests.
-fn said(machine: &Machine, endpoint: &str, lines: Lines<'_>) -> (Option<i32>, String) {
-    machine.write_config(&config(endpoint, lines));
-    let mut command = machine.command("decide 2024-01-01");
-    command
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("HOME", machine.path("nobody"))
-        .env_remove("AWS_ACCESS_KEY_ID")
-        .env_remove("AWS_SECRET_ACCESS_KEY");
-    let input = machine.path("stream");
-    std::fs::write(&input, stream()).unwrap();
-    command.stdin(std::fs::File::open(&input).unwrap());
-    let run = machine.run_command(&mut command);
-    let mut text = run.stderr.replace(endpoint, "$E");
-    while let Some((before, after)) = text.split_once(" (request ") {
-        let (_, after) = after.split_once(')').unwrap();
-        text = format!("{before}{after}");
-    }
-    (run.code, text)
-}
 
 #[test]
 fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
@@ -95,17 +29,10 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
         ),
         (
             &[("region", "\"eu-central-1\"")],
-            1,
+            2,
             "error: could not list home/ledger/ in s3://archive/some/prefix?endpoint=$E: the bucket is in another region\n\
              caused by: it answered 400 AuthorizationHeaderMalformed: The authorization header is malformed; the region 'eu-central-1' is wrong; expecting 'us-east-1'; the bucket is in us-east-1\n\
              hint: set `region` of this store; waiting does not help\n",
-        ),
-        (
-            &[("credentials_file", "")],
-            1,
-            "error: could not list home/ledger/ in s3://archive/some/prefix?endpoint=$E: there are no credentials that it knows\n\
-             caused by: none are in the environment, in profile files, or with an identity of this machine\n\
-             hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile`; see docs/aws.md\n",
         ),
         (
             &[("storage_class", "\"DEEP_ARCHIV\"")],
@@ -149,6 +76,83 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
         assert_eq!((got, text.as_str()), (Some(*code), *expected));
     }
     assert!(server.objects(BUCKET).is_empty());
+}
+
+#[test]
+fn what_is_no_s3_service_is_told_as_that_at_once() {
+    let machine = machine();
+    let page = "<!DOCTYPE html>\n<html><body>Sign in<br></body></html>\n";
+    let redirect = "HTTP/1.1 302 Found\r\nLocation: https://login.example.org/\r\nContent-Length: 0\r\n\
+                    Connection: close\r\n\r\n";
+    let elsewhere = "HTTP/1.1 301 Moved\r\nx-amz-bucket-region: eu-west-1\r\nContent-Length: 0\r\n\
+                     Connection: close\r\n\r\n";
+    let no_service = "what answers there is no S3 service";
+    for (answer, kind, cause) in [
+        (
+            redirect.to_owned(),
+            no_service,
+            "it answered 302 and refers to https://login.example.org/",
+        ),
+        (
+            redirect.replace("302 Found", "301 Moved"),
+            no_service,
+            "it answered 301 and refers to https://login.example.org/",
+        ),
+        (
+            elsewhere.to_owned(),
+            "the bucket is in another region",
+            "it answered 301; the bucket is in eu-west-1",
+        ),
+        (
+            http("200 OK", page),
+            no_service,
+            "it answered 200 with a web page",
+        ),
+        (
+            http("404 Not Found", page),
+            no_service,
+            "it answered 404 with a web page",
+        ),
+        (
+            http("200 OK", "{\"status\":\"ok\"}"),
+            no_service,
+            "it answered 200 with `{\"status\":\"ok\"}`",
+        ),
+        (
+            http(
+                "400 Bad Request",
+                "Client sent an HTTP request to an HTTPS server.\n",
+            ),
+            no_service,
+            "it answered 400 with `Client sent an HTTP request to an HTTPS server.`",
+        ),
+        (
+            "SSH-2.0-OpenSSH_10.0\r\n".to_owned(),
+            no_service,
+            "it does not speak HTTP here: ",
+        ),
+    ] {
+        let endpoint = answering(move |_| answer.clone());
+        let began = Instant::now();
+        let (code, text) = said(&machine, &endpoint, &[("give_up_after", "\"1h\"")]);
+        let expected = format!(
+            "error: could not list home/ledger/ in s3://archive/some/prefix?endpoint=$E: {kind}\n\
+             caused by: {cause}"
+        );
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.starts_with(&expected), "{text}");
+        assert!(text.ends_with("; waiting does not help\n"), "{text}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{text}");
+    }
+}
+
+#[test]
+fn a_page_before_a_service_that_has_answered_is_waited_for() {
+    let server = S3Server::new();
+    server.fail(Fault::on(Operation::Put, FaultKind::GatewayPage(302)));
+    let (code, text) = said(&machine(), &server.endpoint(), &[]);
+    assert_eq!((code, text.as_str()), (Some(0), NOT_IN_KIT));
+    assert_eq!(server.faults_struck(), 1);
 }
 
 #[test]

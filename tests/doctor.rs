@@ -524,11 +524,14 @@ fn a_store_that_can_t_be_used_at_all_is_one_failure_that_says_why() {
     let diagnosis = diagnosis_as(&patient.machine, ("AKIANOBODY", SECRET_KEY));
     diagnosis.is(&[("reach", "failure")]);
     diagnosis.says("reach", "InvalidAccessKeyId");
-    diagnosis.says("reach", "set AWS_ACCESS_KEY_ID");
+    diagnosis.says(
+        "reach",
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+    );
     let patient = Patient::with_fault(Fault::on_any(FaultKind::HtmlAnswer).always());
     let diagnosis = patient.diagnosis();
     diagnosis.is(&[("reach", "failure")]);
-    diagnosis.says("reach", "what answers there is no such store");
+    diagnosis.says("reach", "what answers there is no S3 service");
 }
 
 #[test]

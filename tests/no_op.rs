@@ -207,6 +207,7 @@ impl Unreachable {
             key: key.to_owned(),
             url: "nowhere:".to_owned(),
             source: None,
+            advice: None,
         })
     }
 }

@@ -530,6 +530,7 @@ impl Faulty {
             key: key.to_owned(),
             url: self.inner.url(),
             source: None,
+            advice: None,
         })
     }
 }

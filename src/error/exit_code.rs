@@ -161,6 +161,10 @@ impl Error {
                 ErrorKind::Link | ErrorKind::NotAnObject | ErrorKind::TooLarge => {
                     ExitCode::Integrity
                 }
+                ErrorKind::NoCredentials
+                | ErrorKind::WrongRegion
+                | ErrorKind::NoService
+                | ErrorKind::OtherEndpoint => ExitCode::Usage,
                 _ => ExitCode::Failed,
             },
             Self::EntryRefused { .. }

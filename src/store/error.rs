@@ -64,6 +64,10 @@ pub enum ErrorKind {
     ClockSkew,
     /// The bucket is in another region.
     WrongRegion,
+    /// What answers speaks no S3.
+    NoService,
+    /// The environment or a profile names another service than the config.
+    OtherEndpoint,
     /// It lies in a cold class and is not thawed.
     Cold,
     /// The tier has no capacity now.
@@ -97,6 +101,24 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether nothing can be told of what the store has, because it could not be asked.
+    pub fn is_out_of_reach(self) -> bool {
+        matches!(
+            self,
+            Self::MissingRoot
+                | Self::NoBucket
+                | Self::NoCredentials
+                | Self::Expired
+                | Self::ClockSkew
+                | Self::WrongRegion
+                | Self::NoService
+                | Self::OtherEndpoint
+                | Self::Unavailable
+                | Self::Denied
+                | Self::Failed
+        )
+    }
+
     /// Whether no honest store of this size answers so.
     pub fn is_without_end(self) -> bool {
         matches!(self, Self::Endless | Self::TooMany)
@@ -113,6 +135,10 @@ impl fmt::Display for ErrorKind {
             Self::Expired => "the credentials have expired",
             Self::ClockSkew => "this machine's clock and the store's are too far apart",
             Self::WrongRegion => "the bucket is in another region",
+            Self::NoService => "what answers there is no S3 service",
+            Self::OtherEndpoint => {
+                "the store has no `endpoint`, and the AWS settings of this machine name one"
+            }
             Self::Cold => "it lies in a cold storage class and is not thawed",
             Self::NoCapacity => "this tier has no capacity now",
             Self::Corrupted => "what the store has is not what was sent",
@@ -147,6 +173,8 @@ pub struct StoreError {
     /// The cause.
     #[source]
     pub source: Option<Cause>,
+    /// What to do about it, where the kind does not tell.
+    pub advice: Option<Box<str>>,
 }
 
 /// What a store's medium said.
@@ -168,6 +196,7 @@ impl StoreError {
             key: key.to_owned(),
             url: url.to_owned(),
             source: None,
+            advice: None,
         }
     }
 
@@ -228,8 +257,19 @@ impl StoreError {
         archive_object(name) == ArchiveObject::Segment
     }
 
+    /// With what to do about it, if that is known.
+    pub(super) fn advising(self, advice: Option<String>) -> Self {
+        Self {
+            advice: advice.map(String::into_boxed_str),
+            ..self
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
+        if let Some(advice) = &self.advice {
+            return Some(advice.to_string());
+        }
         let text = match self.kind {
             ErrorKind::MissingRoot => {
                 "mount it; where archives are to begin, `coldchain init` makes it"
@@ -245,11 +285,14 @@ impl StoreError {
                 "waiting does not help: check bucket, region and endpoint, or make the bucket"
             }
             ErrorKind::NoCredentials => {
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile`; see docs/aws.md"
+                "set `credentials_file` or `profile` of this store in the config, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment; waiting does not help"
             }
             ErrorKind::Expired => "renew the credentials, and run again",
             ErrorKind::ClockSkew => "set this machine's clock; waiting does not help",
             ErrorKind::WrongRegion => "set `region` of this store; waiting does not help",
+            ErrorKind::NoService => {
+                "check `endpoint` of this store: http or https, host, port and path; waiting does not help"
+            }
             ErrorKind::Cold if !self.is_of_segment() => {
                 "remove the rule of the bucket that moved it into a cold class, and thaw the ledger and the keys: docs/aws.md has the commands"
             }

@@ -266,6 +266,7 @@ impl<S: Store> FaultyStore<S> {
             key: key.to_owned(),
             url: self.inner.url(),
             source: Some(why.into()),
+            advice: None,
         };
         let name = format!("store: {operation} {}", without_chance(key));
         let answer = self.faults.before(name).map_err(failed)?;

@@ -5,10 +5,12 @@
     reason = "several test programs share it and none uses all"
 )]
 
+pub mod answering;
 pub mod bucket;
 pub mod by_hand;
 pub mod dedupe;
 pub mod faults;
+pub mod fed_bucket;
 pub mod fill;
 pub mod forged;
 pub mod lab;

@@ -12,12 +12,11 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::bounded::TooLong;
+use super::credentials::judge_missing;
+use super::stranger::stranger;
 use super::whole_xml::CutShort;
 use crate::store::error::ErrorKind;
 use crate::store::patience::Again;
-
-const NO_CREDENTIALS: &str =
-    "none are in the environment, in profile files, or with an identity of this machine";
 
 /// The longest text of a service's that is passed on.
 const MAX_CHARS: usize = 1000;
@@ -40,6 +39,8 @@ pub(super) struct Judged {
     pub(super) kind: ErrorKind,
     pub(super) again: Again,
     pub(super) answer: Box<Answer>,
+    /// What is thought instead if the service has answered as S3 does before.
+    pub(super) otherwise: Option<(ErrorKind, Again)>,
     /// Whether the attempt got further than the one before.
     pub(super) progressed: bool,
 }
@@ -55,6 +56,8 @@ pub(super) struct Answer {
     region: Option<String>,
     /// How often it was tried in vain, and for how long.
     tried: Option<(u32, Duration)>,
+    /// What to do about it, where the kind of the error does not tell.
+    advice: Option<String>,
 }
 
 impl fmt::Display for Answer {
@@ -102,6 +105,15 @@ impl Answer {
         }
     }
 
+    /// With what to do about it.
+    pub(super) fn advising(self, advice: Option<String>) -> Self {
+        Self { advice, ..self }
+    }
+
+    pub(super) fn take_advice(&mut self) -> Option<String> {
+        self.advice.take()
+    }
+
     pub(super) fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
@@ -113,7 +125,20 @@ impl Judged {
             kind,
             again,
             answer: answer.into(),
+            otherwise: None,
             progressed: false,
+        }
+    }
+
+    /// What answers is no S3 service, unless it was one before: then the answer is judged by its status.
+    fn stranger(answer: Answer, status: u16) -> Self {
+        let otherwise = match of_status(status, None) {
+            _ if (300..400).contains(&status) => (ErrorKind::Unavailable, Again::Wait(None)),
+            told => told,
+        };
+        Self {
+            otherwise: Some(otherwise),
+            ..Self::new(ErrorKind::NoService, Again::No, answer)
         }
     }
 
@@ -185,6 +210,16 @@ where
     if let Some(cut) = find::<CutShort>(error) {
         return Judged::damaged(cut.to_string());
     }
+    let code = match error {
+        SdkError::ServiceError(service) => service.err().meta().code(),
+        _ => None,
+    };
+    if let Some(response) = error.raw_response()
+        && code.is_none_or(|code| code == "NotFound")
+        && let Some(answer) = stranger(response)
+    {
+        return Judged::stranger(answer, response.status().as_u16());
+    }
     match error {
         SdkError::ServiceError(service) => {
             let metadata = service.err().meta();
@@ -199,7 +234,7 @@ where
                 message: metadata.message().map(shortened),
                 request: header(response, "x-amz-request-id"),
                 region: header(response, "x-amz-bucket-region"),
-                tried: None,
+                ..Answer::default()
             };
             let (kind, again) = of_answer(&answer, after(response));
             Judged::new(kind, again, answer)
@@ -241,7 +276,7 @@ fn after(response: &HttpResponse) -> Option<Duration> {
 }
 
 /// As much of a text from outside as a person reads.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
@@ -296,6 +331,8 @@ fn of_answer(answer: &Answer, after: Option<Duration>) -> (ErrorKind, Again) {
             (Kind::Unsupported, Again::No)
         }
         _ if refuses_checksum(answer) => (Kind::Unsupported, Again::No),
+        // A HEAD has no body, and so no code.
+        _ if status == 301 && answer.region.is_some() => (Kind::WrongRegion, Again::No),
         _ => of_status(status, after),
     }
 }
@@ -306,7 +343,6 @@ fn of_answer(answer: &Answer, after: Option<Duration>) -> (ErrorKind, Again) {
 fn of_status(status: u16, after: Option<Duration>) -> (ErrorKind, Again) {
     use ErrorKind as Kind;
     match status {
-        301 => (Kind::WrongRegion, Again::No),
         401 | 403 => (Kind::Denied, Again::No),
         404 => (Kind::NotFound, Again::No),
         416 => (Kind::TooShort, Again::No),
@@ -331,23 +367,25 @@ where
     E: Error + 'static,
 {
     let text = chain(error);
-    if let Some(credentials) = find::<CredentialsError>(error) {
-        let (kind, again) = match credentials {
-            CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
-                (ErrorKind::Unavailable, Again::Wait(None))
-            }
-            _ => (ErrorKind::NoCredentials, Again::No),
-        };
-        let said = match credentials {
-            CredentialsError::CredentialsNotLoaded(_) => NO_CREDENTIALS.to_owned(),
-            _ => chain(credentials).replace('\n', ";"),
-        };
-        return Judged::new(kind, again, Answer::said(said));
+    // Those that were found a moment ago expired, and no others came.
+    if let Some(missing) = find::<CredentialsError>(error) {
+        return judge_missing(missing, None);
     }
     let tls = ["certificate", "InvalidContentType", "UnknownIssuer"];
     if tls.iter().any(|word| text.contains(word)) {
         let said = format!("no secure connection could be made: {text}");
         return Judged::new(ErrorKind::Failed, Again::No, Answer::said(said));
+    }
+    // A server that speaks first, or binary.
+    if ["invalid HTTP", "received unexpected message"]
+        .iter()
+        .any(|word| text.contains(word))
+    {
+        let said = format!("it does not speak HTTP here: {text}");
+        return Judged {
+            otherwise: Some((ErrorKind::Unavailable, Again::Wait(None))),
+            ..Judged::new(ErrorKind::NoService, Again::No, Answer::said(said))
+        };
     }
     match error {
         SdkError::ConstructionFailure(_) => {
@@ -364,7 +402,7 @@ where
     }
 }
 
-fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+pub(super) fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     let mut at = Some(error);
     while let Some(error) = at {
         if let Some(found) = error.downcast_ref() {
@@ -410,7 +448,6 @@ mod tests {
                 Kind::WrongRegion,
                 Again::No,
             ),
-            (301, "", Kind::WrongRegion, Again::No),
             (400, "BadDigest", Kind::Corrupted, Again::FewTimes),
             (409, "ConditionalRequestConflict", Kind::Unavailable, wait),
             (503, "SlowDown", Kind::Unavailable, wait),
@@ -433,6 +470,15 @@ mod tests {
             let judged = of_answer(&answer(status, code, ""), None);
             assert_eq!(judged, (kind, again), "{status} {code}");
         }
+    }
+
+    #[test]
+    fn another_region_is_what_the_service_says_and_no_mere_redirect() {
+        let mut redirect = answer(301, "", "");
+        assert_eq!(of_answer(&redirect, None).0, ErrorKind::Failed);
+        redirect.region = Some("eu-west-1".to_owned());
+        let judged = of_answer(&redirect, None);
+        assert_eq!(judged, (ErrorKind::WrongRegion, Again::No));
     }
 
     #[test]

@@ -3,10 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::identity::IdentityCache;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
-use aws_config::{BehaviorVersion, Region};
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -20,9 +23,11 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
+use aws_types::service_config::ServiceConfigKey;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::bounded::bounded;
+use super::credentials::{KeptCredentials, Profiles, metadata_client};
 use super::settings::{Addressing, S3Settings};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 
@@ -31,35 +36,36 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The region that is named where a service has none.
 const NO_REGION: &str = "us-east-1";
 
+/// A client, and the credentials that it signs with.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    pub(super) client: Client,
+    pub(super) credentials: KeptCredentials,
+}
+
 /// Makes a client anew: also credentials are read again.
 pub(super) async fn connect(
     settings: &S3Settings,
     watch: &ServerClock,
-) -> Result<Client, StoreError> {
-    let http = http_client(settings)?;
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
+) -> Result<Connection, StoreError> {
+    let http = http_client(settings, ProxyConfig::from_env())?;
+    let profiles = Profiles::load(settings).await;
+    // What is asked at addresses of this machine alone.
+    let direct = http_client(settings, ProxyConfig::disabled())?;
+    let reach = ProviderConfig::without_region().with_http_client(http.clone());
+    let region = region(settings, &reach, &direct).await;
+    let reach = reach.with_region(region.clone());
+    let credentials = KeptCredentials::new(settings, &profiles, &reach, &direct);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http.clone())
+        .region(region.clone())
+        .identity_cache(IdentityCache::no_cache())
+        .credentials_provider(credentials.clone());
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
     }
-    if let Some(path) = &settings.credentials_file {
-        let files = EnvConfigFiles::builder()
-            .with_file(EnvConfigFileKind::Credentials, path)
-            .build();
-        // A profile may name a role, which is asked for over HTTP.
-        let reach = ProviderConfig::without_region().with_http_client(http.clone());
-        let mut provider = ProfileFileCredentialsProvider::builder()
-            .configure(&reach)
-            .profile_files(files);
-        if let Some(profile) = &settings.profile {
-            provider = provider.profile_name(profile);
-        }
-        loader = loader.credentials_provider(provider.build());
-    }
-    if let Some(region) = &settings.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
     let shared = loader.load().await;
-    let endpoint = settings.endpoint.as_deref().or(shared.endpoint_url());
+    refuse_other_endpoint(settings, &shared)?;
     let mut config = aws_sdk_s3::config::Builder::from(&shared)
         .http_client(http)
         .force_path_style(settings.addressing == Addressing::Path)
@@ -73,24 +79,86 @@ pub(super) async fn connect(
         )
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .interceptor(watch.clone());
-    if shared.region().is_none() {
-        if endpoint.is_none() {
-            let error = failed(settings, ErrorKind::WrongRegion);
-            return Err(error.because("no region is configured"));
-        }
+    config.set_endpoint_url(settings.endpoint.clone());
+    if region.is_none() {
+        // AWS then says which one the bucket is in.
         config = config.region(Region::new(NO_REGION));
     }
-    if let Some(endpoint) = endpoint {
-        config = config.endpoint_url(endpoint);
+    if settings.endpoint.is_some() {
+        // These name hosts of AWS, and the SDK takes no `endpoint` beside them.
+        config = config.use_fips(false).use_dual_stack(false);
     }
-    Ok(Client::from_conf(config.build()))
+    Ok(Connection {
+        client: Client::from_conf(config.build()),
+        credentials,
+    })
+}
+
+/// Refuses a service that only the environment or a profile names. The archives would lie there, while recovery
+/// kit, catalog and ledger say AWS.
+fn refuse_other_endpoint(settings: &S3Settings, shared: &SdkConfig) -> Result<(), StoreError> {
+    if settings.endpoint.is_some() {
+        return Ok(());
+    }
+    let key = ServiceConfigKey::builder()
+        .service_id("s3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .expect("all parts are given");
+    let configured = shared.service_config();
+    let named = configured.and_then(|configured| configured.load_config(key));
+    let Some(endpoint) = named.filter(|endpoint| !endpoint.trim().is_empty()) else {
+        return Ok(());
+    };
+    let by = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
+        .into_iter()
+        .find(|variable| std::env::var(variable).is_ok_and(|value| value == endpoint));
+    let by = by.map_or_else(
+        || "`endpoint_url` of the AWS profile".to_owned(),
+        str::to_owned,
+    );
+    let error = failed(settings, ErrorKind::OtherEndpoint)
+        .because(format!("{by} is {endpoint}"))
+        .advising(Some(format!(
+            "set `endpoint = \"{endpoint}\"` of this store in the config, or add `endpoint={endpoint}` to its URL; \
+             the recovery kit then names that service too. If the bucket is in AWS, unset it, or set \
+             AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true"
+        )));
+    Err(error)
+}
+
+/// The bucket's region: the config's, that of the environment or the profile, or where this machine is.
+async fn region(
+    settings: &S3Settings,
+    reach: &ProviderConfig,
+    direct: &SharedHttpClient,
+) -> Option<Region> {
+    if let Some(region) = &settings.region {
+        return Some(Region::new(region.clone()));
+    }
+    let mut profile = ProfileFileRegionProvider::builder().configure(reach);
+    if let Some(name) = &settings.profile {
+        profile = profile.profile_name(name);
+    }
+    let named = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build());
+    let known = named.region().await;
+    // A service that is not AWS is nowhere near the machines of AWS.
+    if known.is_some() || settings.endpoint.is_some() {
+        return known;
+    }
+    let here = ImdsRegionProvider::builder()
+        .configure(reach)
+        .imds_client(metadata_client(reach, direct));
+    here.build().region().await
 }
 
 fn failed(settings: &S3Settings, kind: ErrorKind) -> StoreError {
     StoreError::new(kind, Operation::Open, "", &settings.url())
 }
 
-fn http_client(settings: &S3Settings) -> Result<SharedHttpClient, StoreError> {
+fn http_client(settings: &S3Settings, proxy: ProxyConfig) -> Result<SharedHttpClient, StoreError> {
     let mut trusted = TrustStore::default();
     if let Some(path) = &settings.ca_file {
         let pem = std::fs::read(path).map_err(|error| {
@@ -105,7 +173,7 @@ fn http_client(settings: &S3Settings) -> Result<SharedHttpClient, StoreError> {
         .map_err(|error| failed(settings, ErrorKind::Failed).because(error))?;
     let client = Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
-            .proxy_config(ProxyConfig::from_env())
+            .proxy_config(proxy.clone())
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .tls_context(tls.clone());
         connector.set_connector_settings(settings.cloned());

@@ -32,7 +32,10 @@ impl S3Store<'_> {
                         .encoding_type(EncodingType::Url)
                         .max_keys(PAGE)
                         .set_continuation_token(token.clone());
-                    let page = request.send().await.map_err(|error| judge(&error))?;
+                    let page = request
+                        .send()
+                        .await
+                        .map_err(|error| of_listing(judge(&error)))?;
                     let cut = page.is_truncated() == Some(true)
                         && (page.next_continuation_token().is_none()
                             || page.next_continuation_token() == token.as_deref());
@@ -87,6 +90,15 @@ impl S3Store<'_> {
             },
         })
     }
+}
+
+/// There is always something to list, if there is a bucket.
+fn of_listing(judged: Judged) -> Judged {
+    if judged.kind == ErrorKind::NotFound {
+        let kind = ErrorKind::NoBucket;
+        return Judged { kind, ..judged };
+    }
+    judged
 }
 
 /// Refuses a page that says otherwise than it has, as one that lost a part on its way does.

@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod bounded;
 mod client;
+mod credentials;
 mod delete;
 mod examine;
 mod get;
@@ -17,10 +18,12 @@ mod pages;
 mod put;
 mod settings;
 mod stat;
+mod stranger;
 mod thaw;
 mod whole_xml;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_s3::Client;
 use chrono::{DateTime, Utc};
@@ -30,14 +33,14 @@ pub use settings::{Addressing, Checksum, Encryption, LockMode, S3Settings};
 
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
-use super::patience::{Attempts, Told, Waiting};
+use super::patience::{Again, Attempts, Told, Waiting};
 use super::{
     Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
     Thaw, ThawRequest,
 };
 use answer::Judged;
 use body::Meter;
-use client::ServerClock;
+use client::{Connection, ServerClock};
 use put::Learned;
 
 /// Connections are few and their work is small: copying to the socket, and TLS.
@@ -49,8 +52,10 @@ pub struct S3Store<'a> {
     url: String,
     told: Told<'a>,
     /// Made at the first request, and anew when its credentials have expired.
-    client: Mutex<Option<Client>>,
+    connection: Mutex<Option<Connection>>,
     clock: ServerClock,
+    /// Whether it has answered as an S3 service does.
+    has_spoken: AtomicBool,
     learned: Mutex<Learned>,
     limit: Option<RateLimit>,
     /// Taken only when the store goes.
@@ -71,8 +76,9 @@ impl<'a> S3Store<'a> {
             settings,
             url,
             told,
-            client: Mutex::new(None),
+            connection: Mutex::new(None),
             clock: ServerClock::default(),
+            has_spoken: AtomicBool::new(false),
             learned: Mutex::new(Learned::default()),
             limit: None,
             runtime: Some(runtime),
@@ -106,8 +112,9 @@ impl<'a> S3Store<'a> {
     }
 
     /// What was judged to be no use trying again.
-    fn final_error(&self, judged: Judged, operation: Operation, key: &str) -> StoreError {
+    fn final_error(&self, mut judged: Judged, operation: Operation, key: &str) -> StoreError {
         self.error(judged.kind, operation, key)
+            .advising(judged.answer.take_advice())
             .because(*judged.answer)
     }
 
@@ -125,17 +132,47 @@ impl<'a> S3Store<'a> {
         Ok((key, version))
     }
 
-    async fn client(&self) -> Result<Client, StoreError> {
-        if let Some(client) = self.known_client().clone() {
-            return Ok(client);
+    async fn connection(&self) -> Result<Connection, StoreError> {
+        if let Some(known) = self.known_connection().clone() {
+            return Ok(known);
         }
-        let client = client::connect(&self.settings, &self.clock).await?;
-        *self.known_client() = Some(client.clone());
-        Ok(client)
+        let made = client::connect(&self.settings, &self.clock).await?;
+        *self.known_connection() = Some(made.clone());
+        Ok(made)
     }
 
-    fn known_client(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known_connection(&self) -> MutexGuard<'_, Option<Connection>> {
+        let known = self.connection.lock();
+        known.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes one attempt, once there are credentials to sign it with. How long these take is no matter of the
+    /// line to the service.
+    async fn attempt<T>(
+        &self,
+        connection: &Connection,
+        meter: &Meter,
+        attempt: &mut impl AsyncFnMut(&Client, &Meter) -> Result<T, Judged>,
+    ) -> Result<T, Judged> {
+        if let Err(missing) = connection.credentials.require().await {
+            // A service that took others before is waited for: whoever renews them may be late.
+            let again = if self.clock.has_answered() {
+                Again::Wait(None)
+            } else {
+                missing.again
+            };
+            return Err(Judged { again, ..missing });
+        }
+        let patience = &self.settings.patience;
+        let stall = if self.clock.has_answered() {
+            patience.stall
+        } else {
+            patience.stall.min(patience.first_contact)
+        };
+        meter
+            .watch(stall, attempt(&connection.client, meter))
+            .await
+            .unwrap_or_else(|| Err(Judged::stalled(stall)))
     }
 
     /// Tries until it is done, can't be done, or patience ends.
@@ -149,20 +186,27 @@ impl<'a> S3Store<'a> {
         let meter = Meter::default();
         let mut attempts = Attempts::new(patience);
         loop {
-            let client = self.client().await?;
-            let stall = if self.clock.has_answered() {
-                patience.stall
-            } else {
-                patience.stall.min(patience.first_contact)
+            let connection = self.connection().await?;
+            let mut judged = match self.attempt(&connection, &meter, &mut attempt).await {
+                Ok(done) => {
+                    self.has_spoken.store(true, Ordering::Relaxed);
+                    return Ok(done);
+                }
+                Err(judged) => judged,
             };
-            let judged = match meter.watch(stall, attempt(&client, &meter)).await {
-                Some(Ok(done)) => return Ok(done),
-                Some(Err(judged)) => judged,
-                None => Judged::stalled(stall),
-            };
+            if judged.answer.code.is_some() {
+                self.has_spoken.store(true, Ordering::Relaxed);
+            }
+            // Something stands between us and a service that is there: for a while, or for one request.
+            if let Some((kind, again)) = judged.otherwise
+                && self.has_spoken.load(Ordering::Relaxed)
+            {
+                judged.kind = kind;
+                judged.again = again;
+            }
             if judged.kind == ErrorKind::Expired {
                 // Whoever renews them may have done so by the next attempt.
-                *self.known_client() = None;
+                *self.known_connection() = None;
             }
             if judged.progressed {
                 attempts.progressed();
@@ -174,7 +218,9 @@ impl<'a> S3Store<'a> {
             };
             let since = attempts.since();
             let pause = attempts.next_pause(judged.again, budget);
-            let error = self.error(judged.kind, operation, key);
+            let error = self
+                .error(judged.kind, operation, key)
+                .advising(judged.answer.take_advice());
             let Some(pause) = pause else {
                 return Err(error.because(judged.answer.after(attempts.failures(), since)));
             };

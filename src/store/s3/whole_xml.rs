@@ -33,15 +33,14 @@ impl Passing {
         self.tail.drain(..before);
     }
 
-    /// Refuses one that ends early. What is no XML passes, and so does an answer that is
-    /// no success and no error of S3's: the pages of web servers end as they like.
+    /// Refuses one that ends early. What is no XML passes, and so do pages of web servers and what is
+    /// no success and no error of S3's.
     pub(super) fn require_whole(&self, is_success: bool) -> Result<(), CutShort> {
         let Some(tag) = first_tag(&self.head) else {
             return Ok(());
         };
-        let name = tag.split(|byte| byte.is_ascii_whitespace() || *byte == b'/' || *byte == b'>');
-        let name = name.clone().next().unwrap_or_default();
-        if !is_success && name != b"Error" {
+        let name = name_of(tag);
+        if name.eq_ignore_ascii_case(b"html") || (!is_success && name != b"Error") {
             return Ok(());
         }
         let tail = self.tail.trim_ascii_end();
@@ -63,6 +62,19 @@ impl Passing {
             Err(CutShort)
         }
     }
+}
+
+/// The name of a document's outermost element; `None` if the text is no XML.
+pub(super) fn root_name(text: &[u8]) -> Option<&[u8]> {
+    first_tag(text).map(name_of)
+}
+
+/// The name at the beginning of a tag.
+fn name_of(tag: &[u8]) -> &[u8] {
+    let end = tag
+        .iter()
+        .position(|byte| byte.is_ascii_whitespace() || b"/>".contains(byte));
+    &tag[..end.unwrap_or(tag.len())]
 }
 
 /// What follows the `<` of the outermost element; `None` if the text is no XML. A document that ends in
@@ -122,6 +134,7 @@ mod tests {
         }
         let page = "<html><body>nginx</body></html>\r\n<!-- a padding -->\r\n";
         assert!(is_whole(page, 9, false));
+        assert!(is_whole(page, 9, true), "a page of a web server");
         assert!(!is_whole("<Error><Code>NoSuchKey</Code>", 9, false));
         assert!(is_whole("<Error><Code>NoSuchKey</Code></Error>", 9, false));
     }

@@ -1,0 +1,220 @@
+//! Who coldchain is to the service: where credentials are looked for, and how long they are kept.
+//!
+//! The config's `profile` and `credentials_file` precede everything else. Without them the order is that of
+//! the AWS tools: environment, profile files, web identity, container, instance metadata.
+
+mod failure;
+mod metadata;
+mod process;
+mod profile;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{self, ProvideCredentials, future};
+use aws_sdk_s3::config::SharedHttpClient;
+use tokio::sync::Mutex;
+
+use super::answer::Judged;
+use super::settings::S3Settings;
+
+pub(super) use failure::judge_missing;
+pub(super) use metadata::metadata_client;
+pub(super) use profile::Profiles;
+
+/// Credentials are asked for again when they expire within this time.
+const MARGIN: Duration = Duration::from_mins(1);
+
+const KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+
+/// The credentials of one client. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct KeptCredentials(Arc<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    sources: Vec<Source>,
+    /// `aws sso login`, if the profile signs in so.
+    sign_in: Option<String>,
+    held: Mutex<Option<Credentials>>,
+}
+
+/// One of the places where credentials may be.
+#[derive(Debug)]
+struct Source {
+    place: Place,
+    provider: Box<dyn ProvideCredentials>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Environment,
+    /// The profile's name, and its files.
+    Profile(String),
+    /// Named by a variable of the environment.
+    Named(&'static str),
+    Metadata,
+}
+
+/// Nothing has credentials: what each place said.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+struct Nowhere(Vec<String>);
+
+impl KeptCredentials {
+    /// Finds out where credentials may be. Asks for none yet.
+    pub(super) fn new(
+        settings: &S3Settings,
+        profiles: &Profiles,
+        reach: &ProviderConfig,
+        direct: &SharedHttpClient,
+    ) -> Self {
+        let profile = Source {
+            place: Place::Profile(profiles.in_words()),
+            provider: profiles.provider(settings, reach, direct),
+        };
+        let is_chosen = settings.profile.is_some() || settings.credentials_file.is_some();
+        let sources = if is_chosen {
+            vec![profile]
+        } else {
+            let mut sources = vec![
+                Source::new(
+                    Place::Environment,
+                    EnvironmentVariableCredentialsProvider::new(),
+                ),
+                profile,
+            ];
+            sources.extend(by_environment(reach, direct));
+            sources.push(Source::new(
+                Place::Metadata,
+                metadata::provider(reach, direct),
+            ));
+            sources
+        };
+        Self(Arc::new(Kept {
+            sources,
+            sign_in: profiles.sign_in(),
+            held: Mutex::default(),
+        }))
+    }
+
+    /// Makes sure that there are credentials for the next request. This may take as long as
+    /// a `credential_process` may run.
+    pub(super) async fn require(&self) -> Result<(), Judged> {
+        let got = self.get().await;
+        got.map(drop)
+            .map_err(|error| judge_missing(&error, self.0.sign_in.as_deref()))
+    }
+
+    async fn get(&self) -> provider::Result {
+        let mut held = self.0.held.lock().await;
+        let soon = SystemTime::now() + MARGIN;
+        if let Some(known) = held.as_ref()
+            && known.expiry().is_none_or(|expiry| expiry > soon)
+        {
+            return Ok(known.clone());
+        }
+        match self.0.ask().await {
+            Ok(fresh) => {
+                *held = Some(fresh.clone());
+                Ok(fresh)
+            }
+            Err(error) => {
+                // Those of before are good for some seconds more.
+                let known = held.clone();
+                known
+                    .filter(|known| {
+                        known
+                            .expiry()
+                            .is_some_and(|expiry| expiry > SystemTime::now())
+                    })
+                    .ok_or(error)
+            }
+        }
+    }
+}
+
+impl ProvideCredentials for KeptCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.get())
+    }
+}
+
+impl Kept {
+    /// Asks one place after the other, up to the first that has credentials or should have them and fails.
+    async fn ask(&self) -> provider::Result {
+        let mut said = Vec::new();
+        for source in &self.sources {
+            match source.provider.provide_credentials().await {
+                Err(error @ CredentialsError::CredentialsNotLoaded(_)) => {
+                    said.push(source.place.without(&error));
+                }
+                other => return other,
+            }
+        }
+        Err(CredentialsError::not_loaded(Nowhere(said)))
+    }
+}
+
+impl Source {
+    fn new(place: Place, provider: impl ProvideCredentials + 'static) -> Self {
+        Self {
+            place,
+            provider: Box::new(provider),
+        }
+    }
+}
+
+impl Place {
+    /// Says that it has none.
+    fn without(&self, error: &CredentialsError) -> String {
+        match self {
+            Self::Environment => {
+                let missing: Vec<&str> = KEYS.into_iter().filter(|key| is_unset(key)).collect();
+                match missing.as_slice() {
+                    [one] => format!("{one} is not set in the environment"),
+                    _ => format!("{} are not set in the environment", KEYS.join(" and ")),
+                }
+            }
+            Self::Profile(profile) => profile.clone(),
+            Self::Named(variable) => format!("{variable} names none"),
+            Self::Metadata => metadata::without(error),
+        }
+    }
+}
+
+/// The places that a variable of the environment has to name.
+fn by_environment(reach: &ProviderConfig, direct: &SharedHttpClient) -> Vec<Source> {
+    const TOKEN: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+    let mut sources = Vec::new();
+    if !is_unset(TOKEN) {
+        let provider = WebIdentityTokenCredentialsProvider::builder().configure(reach);
+        sources.push(Source::new(Place::Named(TOKEN), provider.build()));
+    }
+    let local = reach.clone().with_http_client(direct.clone());
+    for uri in [
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ] {
+        if !is_unset(uri) {
+            let provider = EcsCredentialsProvider::builder().configure(&local).build();
+            sources.push(Source::new(Place::Named(uri), provider));
+            break;
+        }
+    }
+    sources
+}
+
+/// Whether the variable is missing or empty.
+fn is_unset(variable: &str) -> bool {
+    std::env::var_os(variable).is_none_or(|value| value.is_empty())
+}
