@@ -314,6 +314,66 @@ fn an_identity_that_opens_nothing_is_said() {
 }
 
 #[test]
+fn of_several_stores_those_are_read_that_can_be() {
+    let archived = Archived::bare();
+    let rebuild = |more: &str| {
+        let words =
+            format!("catalog rebuild --store {more} --state-dir $T/state --identity $T/kit");
+        let mut command = archived.machine.command(&words);
+        command
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("HOME", archived.machine.path("nobody"));
+        archived.machine.run_command(&mut command)
+    };
+    let unread = "s3://archive?endpoint=http://127.0.0.1:9&profile=cold";
+    let why = "could not list s3://archive?endpoint=http://127.0.0.1:9: there are no credentials that it knows: there \
+               is no profile `cold` in $T/nobody/.aws/config and $T/nobody/.aws/credentials";
+    let run = rebuild(&format!(
+        "{unread} --store file://$T/unmounted --store file://$T/store"
+    ));
+    assert_eq!(run.code, Some(10), "{run:?}");
+    assert!(
+        run.stdout.starts_with("home: 3 entries read, 2 archives\n"),
+        "{run:?}"
+    );
+    let line = format!("s3://archive?endpoint=http://127.0.0.1:9 was not read: {why}\n");
+    assert!(run.stdout.contains(&line), "{run:?}");
+    assert!(
+        run.stdout.contains("file://$T/unmounted was not read: "),
+        "{run:?}"
+    );
+    assert_eq!(
+        run.stderr,
+        "error: the catalog was rebuilt without 2 stores that could not be read\n\
+         hint: what was read can be listed and restored; run the same command again when the other stores can be read\n"
+    );
+    archived.is_as_it_was();
+
+    // Of a source that the catalog knows nothing is lost.
+    fs::rename(
+        archived.machine.path("store"),
+        archived.machine.path("away"),
+    )
+    .unwrap();
+    let other = Archived::bare();
+    fs::rename(other.machine.path("store"), archived.machine.path("theirs")).unwrap();
+    let kit = fs::read_to_string(other.machine.path("kit")).unwrap();
+    let mut lines = kit.lines();
+    let root = lines.find_map(|line| line.strip_prefix("# root public key: "));
+    let run = archived.machine.run(&format!(
+        "catalog rebuild --store file://$T/store --store file://$T/theirs --state-dir $T/state --trust {}",
+        root.unwrap()
+    ));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+    assert!(
+        run.stderr
+            .contains("file://$T/store: the store's directory does not exist"),
+        "{run:?}"
+    );
+    archived.is_as_it_was();
+}
+
+#[test]
 fn somebody_elses_store_and_one_with_nothing_in_it_are_said() {
     let archived = Archived::bare();
     let other = Archived::bare();

@@ -26,7 +26,7 @@ pub enum ExitCode {
     ChainBroken = 7,
     /// A program or a privilege is missing or too old.
     Missing = 8,
-    /// Several sources, some of them failed.
+    /// Several sources or stores, some of them failed.
     SomeSources = 10,
     /// Stopped by SIGINT; what was done is kept.
     Interrupted = 130,
@@ -199,7 +199,7 @@ impl Error {
             | Self::Overtaken { .. }
             | Self::BroughtBack { .. } => ExitCode::Busy,
             Self::AfterArchive { .. } => ExitCode::Later,
-            Self::SomeSources { .. } => ExitCode::SomeSources,
+            Self::SomeSources { .. } | Self::StoresUnread(_) => ExitCode::SomeSources,
             Self::Interrupted(Signal::Interrupt) | Self::CheckInterrupted(Signal::Interrupt) => {
                 ExitCode::Interrupted
             }

@@ -144,6 +144,9 @@ impl Error {
             Self::CatalogDiffers(_) => {
                 "nothing was changed; if it is the catalog that is wrong, `coldchain catalog rebuild` makes it anew, and if it is the store, compare it with its copies or older versions"
             }
+            Self::StoresUnread(_) => {
+                "what was read can be listed and restored; run the same command again when the other stores can be read"
+            }
             Self::Flawed(_) => {
                 "what is sound was imported, and can be listed and restored; compare the store with its copies or older versions"
             }

@@ -309,6 +309,9 @@ pub enum Error {
     /// Sound entries were imported, and some are not sound.
     #[error("the catalog was rebuilt, with {} in what the stores hold", count(*.0, "flaw"))]
     Flawed(usize),
+    /// What could be read was imported, and some stores could not be read at all.
+    #[error("the catalog was rebuilt without {} that could not be read", count(*.0, "store"))]
+    StoresUnread(usize),
     /// Catalog, ledger and store do not say the same.
     #[error("catalog, ledger and store differ in {}", count(*.0, "place"))]
     CatalogDiffers(usize),

@@ -57,11 +57,16 @@ pub(in crate::commands) fn run(
     let rebuilt = rebuild(&rebuilding, World::real(observer.as_ref()))?;
     if everywhere.json {
         answer_json(&to_json(&rebuilt))?;
-    } else if !everywhere.quiet || rebuilt.damage() > 0 || rebuilt.newer().is_some() {
+    } else if !everywhere.quiet
+        || rebuilt.damage() > 0
+        || rebuilt.newer().is_some()
+        || !rebuilt.unread.is_empty()
+    {
         answer(&to_text(&rebuilt))?;
     }
     warn_readers(&state_dir.catalog_to_read()?)?;
     match (rebuilt.damage(), rebuilt.newer()) {
+        (0, None) if !rebuilt.unread.is_empty() => Err(Error::StoresUnread(rebuilt.unread.len())),
         (0, None) => Ok(()),
         (0, Some((source_name, what))) => Err(Error::NewerLedger { source_name, what }),
         (damage, _) => Err(Error::Flawed(damage)),
@@ -113,6 +118,15 @@ fn to_text(rebuilt: &Rebuilt) -> String {
             &mut text,
             format_args!("{place} was refused: {}", in_words(error)),
         );
+    }
+    for (url, error) in &rebuilt.unread {
+        line(
+            &mut text,
+            format_args!("{url} was not read: {}", in_words(error)),
+        );
+        if let Some(hint) = error.hint() {
+            line(&mut text, format_args!("  {hint}"));
+        }
     }
     for remark in &rebuilt.remarks {
         line(&mut text, format_args!("{remark}"));
@@ -223,8 +237,13 @@ fn to_json(rebuilt: &Rebuilt) -> Value {
         .iter()
         .map(|(place, error)| json!({"place": place, "why": in_words(error)}))
         .collect();
+    let unread: Vec<Value> = rebuilt
+        .unread
+        .iter()
+        .map(|(store, error)| json!({"store": store, "why": in_words(error)}))
+        .collect();
     json!({
-        "sources": sources, "left_out": left_out, "refused": refused, "remarks": rebuilt.remarks,
+        "sources": sources, "left_out": left_out, "refused": refused, "unread": unread, "remarks": rebuilt.remarks,
         "kept": rebuilt.kept.as_deref().map(shown),
     })
 }

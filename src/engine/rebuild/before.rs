@@ -107,6 +107,24 @@ impl Before {
         Ok(())
     }
 
+    /// Refuses a new catalog that lacks a source because its store could not be read.
+    pub(super) fn refuse_unread(&self, new: &Catalog, rebuilt: &mut Rebuilt) -> Result<(), Error> {
+        let known = new.sources()?;
+        let mut lost = self
+            .sources
+            .iter()
+            .filter(|row| self.is_opened(row))
+            .filter(|row| known.iter().all(|new| new.ledger != row.ledger));
+        let unread = lost.find_map(|row| {
+            let mut unread = rebuilt.unread.iter();
+            unread.position(|(url, _)| is_place(&row.store, url))
+        });
+        match unread {
+            Some(at) => Err(Error::Store(rebuilt.unread.swap_remove(at).1)),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses a new catalog that lacks what the one of before knows: a ledger, entries at its end, other
     /// entries, or an archive whose commit was never answered.
     pub(super) fn refuse_loss(

@@ -15,7 +15,7 @@ mod survey;
 mod swap;
 mod withdrawn;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::catalog::{Catalog, NewCatalog, SourceRow};
@@ -29,7 +29,7 @@ use crate::engine::world::World;
 use crate::error::Error;
 use crate::model::SourceName;
 use crate::seal::Identities;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 pub(super) use earlier::Earlier;
 pub use flaw::Flaw;
@@ -89,6 +89,8 @@ pub struct Rebuilt {
     pub left_out: Vec<(String, String)>,
     /// Directories with ledgers that should be sound and are not, or are not there at all.
     pub refused: Vec<(String, Error)>,
+    /// Stores that could not be read, by their URLs, and why. What lies there is not in the catalog.
+    pub unread: Vec<(String, StoreError)>,
     /// What else the user should know of.
     pub remarks: Vec<String>,
     /// Where the catalog of before lies now.
@@ -128,6 +130,7 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
         read: Vec::new(),
         left_out: Vec::new(),
         refused: Vec::new(),
+        unread: Vec::new(),
         remarks: Vec::new(),
         kept: None,
     };
@@ -146,15 +149,21 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
 
     let mut new = swap::begin(job.state_dir)?;
     for config in job.stores {
-        let store = world.open(config)?;
-        job.read_store(
-            config,
-            store.as_ref(),
-            &before,
-            &mut new,
-            &mut rebuilt,
-            world,
-        )?;
+        let surveyed = world.open(config).and_then(|store| {
+            let surveys = survey(store.as_ref())?;
+            Ok((store, surveys))
+        });
+        match surveyed {
+            Ok((store, surveys)) => {
+                let surveyed = (store.as_ref(), surveys);
+                job.read_store(config, surveyed, &before, &mut new, &mut rebuilt, world)?;
+            }
+            // Another one may be sound, and needed now.
+            Err(Error::Store(error)) if job.stores.len() > 1 && error.kind.is_out_of_reach() => {
+                rebuilt.unread.push((store_url(config), error));
+            }
+            Err(error) => return Err(error),
+        }
     }
     if let (Some(AsOf { only: None, .. }), [one, other, ..]) = (job.as_of, &rebuilt.read[..]) {
         return Err(Error::AsOfSeveral {
@@ -164,16 +173,16 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
     }
     withdrawn::leave_out(job, &before, &mut new, &mut rebuilt)?;
     if rebuilt.read.is_empty() {
-        return Err(rebuilt.refused.pop().map_or_else(
-            || Error::NoLedger {
-                stores: job.urls(),
-                foreign: !rebuilt.left_out.is_empty(),
-            },
-            |(_, error)| error,
-        ));
+        let refused = rebuilt.refused.pop().map(|(_, error)| error);
+        let unread = rebuilt.unread.pop().map(|(_, error)| Error::Store(error));
+        return Err(refused.or(unread).unwrap_or_else(|| Error::NoLedger {
+            stores: job.urls(),
+            foreign: !rebuilt.left_out.is_empty(),
+        }));
     }
     job.note_elsewhere(&mut rebuilt);
     require_one_opened(&mut rebuilt)?;
+    before.refuse_unread(&new, &mut rebuilt)?;
     before.refuse_loss(job, &new, &rebuilt.read)?;
     before.keep_what_was_never_archived(&mut new)?;
     rebuilt.kept = swap::swap_in(job.state_dir, new, before.catalog)?;
@@ -209,14 +218,13 @@ impl Rebuilding<'_> {
     fn read_store(
         &self,
         config: &StoreConfig,
-        store: &dyn Store,
+        (store, surveys): (&dyn Store, BTreeMap<SourceName, Survey>),
         before: &Before,
         new: &mut NewCatalog,
         rebuilt: &mut Rebuilt,
         world: World<'_>,
     ) -> Result<(), Error> {
         let url = store_url(config);
-        let surveys = survey(store)?;
         self.note_absent(&url, store, &surveys, rebuilt)?;
         let only = self.as_of.and_then(|as_of| as_of.only);
         for (directory, survey) in surveys {
