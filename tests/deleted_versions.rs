@@ -3,14 +3,16 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use coldchain::model::Sha256;
 use coldchain::store::{
-    Deleted, ErrorKind, LockMode, NewObject, Put, Role, S3Settings, S3Store, Store,
+    Deleted, ErrorKind, Locator, LockMode, NewObject, Patience, Put, Role, S3Settings, S3Store,
+    Store,
 };
 
-use common::bucket::{OwnBucket, open};
+use common::bucket::{OwnBucket, open, short_patience};
 use common::s3_server::{
     BUCKET, Bucket, Config, Fault, FaultKind, Locking, Mode, Operation, S3Server,
 };
@@ -126,22 +128,29 @@ fn a_bucket_without_versions_is_asked_for_none() {
     assert_eq!(methods(&bucket), once);
 }
 
-#[test]
-fn what_a_lock_keeps_is_retained_until_its_day_and_then_goes() {
+/// A bucket with an object that is locked for a day, and until when.
+fn of_one_locked(modes: &[Mode]) -> (OwnBucket, S3Store<'static>, DateTime<Utc>) {
     let bucket = Bucket::new(BUCKET).locking(Locking::On);
-    let bucket = OwnBucket::new(S3Server::start(Config::with_bucket(bucket)));
+    let mut config = Config::with_bucket(bucket);
+    config.modes.extend(modes);
+    let bucket = OwnBucket::new(S3Server::start(config));
     let store = open(S3Settings {
         object_lock: Some(LockMode::Compliance),
         ..bucket.settings()
     });
     // To the second: a header tells no more.
-    let until = chrono::DateTime::from_timestamp(chrono::Utc::now().timestamp() + 86_400, 0);
-    let until = until.unwrap();
+    let until = DateTime::from_timestamp(Utc::now().timestamp() + 86_400, 0).unwrap();
     let object = NewObject {
         retain_until: Some(until),
         ..NewObject::new(KEY, b"x".as_slice(), Sha256::of(b"x"), Role::Segment)
     };
     store.put_if_absent(&object).unwrap();
+    (bucket, store, until)
+}
+
+#[test]
+fn what_a_lock_keeps_is_retained_until_its_day_and_then_goes() {
+    let (bucket, store, until) = of_one_locked(&[]);
     let before = versions(&bucket);
     let answer = store.delete(&store.locate(KEY)).unwrap();
     assert_eq!(answer, Deleted::Retained { until });
@@ -149,6 +158,91 @@ fn what_a_lock_keeps_is_retained_until_its_day_and_then_goes() {
     bucket.server.clock().advance(TimeDelta::days(2));
     assert_eq!(store.delete(&store.locate(KEY)).unwrap(), Deleted::Removed);
     assert_eq!(versions(&bucket), [""; 0]);
+}
+
+/// How services refuse to delete what a lock keeps, as public reports have it.
+const REFUSALS: [(u16, &str, &str); 6] = [
+    (
+        400,
+        "InvalidRequest",
+        "Object is WORM protected and cannot be overwritten",
+    ),
+    (403, "AccessDenied", "forbidden by object lock"),
+    (
+        405,
+        "MethodNotAllowed",
+        "The specified method is not allowed against this resource.",
+    ),
+    (409, "OperationAborted", "The object is locked."),
+    (409, "ObjectLocked", "Object is under retention."),
+    (401, "Unauthorized", "File is protected by file lock"),
+];
+
+#[test]
+fn a_lock_is_looked_for_behind_every_refusal() {
+    for modes in [&[][..], &[Mode::TellNoLock]] {
+        for (status, code, message) in REFUSALS {
+            let (bucket, store, until) = of_one_locked(modes);
+            let refusal = FaultKind::Refusal(status, code, message);
+            bucket
+                .server
+                .fail(Fault::on(Operation::Delete, refusal).always());
+            let began = Instant::now();
+            let answer = store.delete(&store.locate(KEY)).unwrap();
+            assert_eq!(answer, Deleted::Retained { until }, "{status} {code}");
+            assert_eq!(bucket.server.faults_struck(), 1, "{status} {code}");
+            // By its version too, which is how a catalog may know it.
+            let id = versions(&bucket).remove(0);
+            let at = Locator::from(format!("{KEY}?versionId={id}"));
+            assert_eq!(store.delete(&at).unwrap(), Deleted::Retained { until });
+            assert!(began.elapsed() < Duration::from_secs(10), "{status} {code}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_without_a_lock_stays_what_it_is() {
+    for (status, kind) in [
+        (400, ErrorKind::Failed),
+        (403, ErrorKind::Denied),
+        (405, ErrorKind::Unsupported),
+        (409, ErrorKind::Unavailable),
+    ] {
+        let (bucket, _, _) = of_one_locked(&[]);
+        let store = open(S3Settings {
+            patience: Patience {
+                give_up_after: Duration::from_secs(1),
+                ..short_patience()
+            },
+            ..bucket.settings()
+        });
+        // The lock is over: it is something else.
+        bucket.server.clock().advance(TimeDelta::days(2));
+        let refusal = FaultKind::Refusal(status, "Whatever", "no");
+        bucket
+            .server
+            .fail(Fault::on(Operation::Delete, refusal).always());
+        let error = store.delete(&store.locate(KEY)).unwrap_err();
+        assert_eq!(error.kind, kind, "{status}");
+    }
+}
+
+#[test]
+fn a_legal_hold_is_called_one_and_what_ends_it_is_said() {
+    let (bucket, store, _) = of_one_locked(&[Mode::TellLegalHold]);
+    bucket.server.clock().advance(TimeDelta::days(2));
+    let refusal = FaultKind::Refusal(403, "AccessDenied", "Access Denied");
+    bucket
+        .server
+        .fail(Fault::on(Operation::Delete, refusal).always());
+    let error = store.delete(&store.locate(KEY)).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Denied);
+    let said = error.source.as_ref().unwrap().to_string();
+    assert!(
+        said.starts_with("a legal hold keeps this version; it answered 403 AccessDenied"),
+        "{said}"
+    );
+    assert!(error.hint().unwrap().contains("put-object-legal-hold"));
 }
 
 #[test]

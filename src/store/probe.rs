@@ -5,7 +5,7 @@ use std::mem;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::error::{ErrorKind, Operation, StoreError};
-use super::{Finding, Locator, NewObject, Put, Role, Store, Thaw, ThawRequest, Verdict};
+use super::{Deleted, Finding, Locator, NewObject, Put, Role, Store, Thaw, ThawRequest, Verdict};
 use crate::model::{Sha256, StorageClass, Tier};
 
 /// Who finds one of these and nothing else should know what it is.
@@ -450,7 +450,11 @@ impl Trial<'_> {
             // good. A delete without a version would only hide it.
             let object = NewObject::new(key, FIRST, Sha256::of(FIRST), Role::Ledger);
             let (Put::Created(at) | Put::Existed(at)) = self.store.put_if_absent(&object)?;
-            self.store.delete(&at)?;
+            if let Deleted::Retained { until } = self.store.delete(&at)? {
+                let url = self.store.url();
+                let error = StoreError::new(ErrorKind::Denied, Operation::Delete, key, &url);
+                return Err(error.because(format!("an object lock keeps it until {until}")));
+            }
         }
         let url = self.store.url();
         let error = StoreError::new(ErrorKind::Failed, Operation::Delete, key, &url);
@@ -478,8 +482,8 @@ fn is_denied_delete(error: &StoreError) -> bool {
     error.operation == Operation::Delete && error.kind == ErrorKind::Denied
 }
 
-/// Whether it is a lock that forbids, as AWS puts it: "Access Denied because object protected by
-/// object lock".
+/// Whether it is a lock that forbids: found by its day, or as AWS puts it where that may not be asked for,
+/// "Access Denied because object protected by object lock".
 fn is_locked(error: &StoreError) -> bool {
     in_words(error).contains("object lock")
 }

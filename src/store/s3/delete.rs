@@ -8,11 +8,13 @@ use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::types::EncodingType;
 use chrono::{DateTime, Utc};
 
+use super::S3Store;
 use super::answer::{Answer, ERROR_TYPE, Judged, judge};
 use super::list::percent_decoded;
+use super::lock::{Kept, may_be_lock};
 use super::pages::{PAGE, Pages};
-use super::{S3Store, locator};
 use crate::store::error::{ErrorKind, Operation, StoreError};
+use crate::store::patience::Again;
 use crate::store::{Deleted, Locator};
 
 /// The most bytes of versions of one key. Nothing is stored twice under a key, so there are few.
@@ -20,7 +22,7 @@ const MAX_VERSION_BYTES: usize = 16 << 20;
 
 /// What a bucket has under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum Seen {
     Nothing,
     /// An object, and no other versions of it.
     Object,
@@ -34,6 +36,8 @@ enum Left {
     Nothing,
     /// A delete marker, and below it what it hides.
     Marker,
+    /// The version itself, which is locked until then.
+    Locked(DateTime<Utc>),
 }
 
 /// A version of a key.
@@ -53,23 +57,26 @@ impl S3Store<'_> {
                 Err(error) => return Err(error),
                 Ok(_) => {}
             }
-            self.delete_one(key, version).await?;
-            return Ok(Deleted::Removed);
+            return Ok(match self.delete_one(key, version).await? {
+                Left::Locked(until) => Deleted::Retained { until },
+                Left::Nothing | Left::Marker => Deleted::Removed,
+            });
         }
         match self.kept(key).await? {
-            Kept::Nothing => self.remove_hidden(key).await,
-            Kept::Object => match self.delete_one(key, None).await? {
+            Seen::Nothing => self.remove_hidden(key).await,
+            Seen::Object => match self.delete_one(key, None).await? {
                 Left::Nothing => Ok(Deleted::Removed),
+                Left::Locked(until) => Ok(Deleted::Retained { until }),
                 // The look did not say that the bucket keeps versions, or it does so since.
                 Left::Marker => self.remove_versions(key).await,
             },
-            Kept::Versions => self.remove_versions(key).await,
+            Seen::Versions => self.remove_versions(key).await,
         }
     }
 
     /// Looks at a key: the answer tells whether the bucket keeps versions, so that one that does not
     /// is asked nothing more.
-    async fn kept(&self, key: &str) -> Result<Kept, StoreError> {
+    async fn kept(&self, key: &str) -> Result<Seen, StoreError> {
         let asked = self
             .persevere(Operation::Delete, key, async |client, _| {
                 let request = client
@@ -78,22 +85,22 @@ impl S3Store<'_> {
                     .key(self.full(key));
                 let output = match request.send().await {
                     Ok(output) => output,
-                    Err(error) if is_hidden(&error) => return Ok(Kept::Versions),
+                    Err(error) if is_hidden(&error) => return Ok(Seen::Versions),
                     Err(error) => return Err(judge(&error)),
                 };
                 if output.e_tag().is_none() && output.content_type() == Some(ERROR_TYPE) {
                     return Err(Judged::error_in_200());
                 }
                 Ok(match output.version_id() {
-                    None | Some("") => Kept::Object,
-                    Some(_) => Kept::Versions,
+                    None | Some("") => Seen::Object,
+                    Some(_) => Seen::Versions,
                 })
             })
             .await;
         match asked {
             Err(error) if error.is_not_found() => {
                 self.require_bucket(Operation::Delete, key).await?;
-                Ok(Kept::Nothing)
+                Ok(Seen::Nothing)
             }
             asked => asked,
         }
@@ -120,8 +127,8 @@ impl S3Store<'_> {
         if versions.is_empty() {
             // Something was there a moment ago: gone it is only if another look says so.
             return match self.kept(key).await? {
-                Kept::Nothing => Ok(Deleted::Absent),
-                Kept::Object | Kept::Versions => {
+                Seen::Nothing => Ok(Deleted::Absent),
+                Seen::Object | Seen::Versions => {
                     let url = self.settings.url();
                     let error =
                         StoreError::new(ErrorKind::Unavailable, Operation::Delete, key, &url);
@@ -134,50 +141,38 @@ impl S3Store<'_> {
         versions.sort_by_key(|version| version.is_latest);
         for version in versions {
             let id = version.id.as_str();
-            let Err(error) = self.delete_one(key, Some(id)).await else {
-                continue;
-            };
-            return match self.retained(key, id, &error).await {
-                Some(until) => Ok(Deleted::Retained { until }),
-                None => Err(error),
-            };
+            if let Left::Locked(until) = self.delete_one(key, Some(id)).await? {
+                return Ok(Deleted::Retained { until });
+            }
         }
         Ok(Deleted::Removed)
     }
 
-    /// Until when a lock forbids what was denied; `None` if it is no lock that does, or nobody may
-    /// know.
-    async fn retained(&self, key: &str, id: &str, error: &StoreError) -> Option<DateTime<Utc>> {
-        if error.kind != ErrorKind::Denied {
-            return None;
-        }
-        let at = locator(key, Some(id));
-        let until = match self.head(Operation::Delete, &at).await {
-            Ok(head) => head.retained_until?,
-            Err(_) => return None,
-        };
-        let now = self.clock.now().unwrap_or_else(Utc::now);
-        (until > now).then_some(until)
-    }
-
     async fn delete_one(&self, key: &str, version: Option<&str>) -> Result<Left, StoreError> {
-        let answer = self
-            .persevere(Operation::Delete, key, async |client, _| {
-                let request = client
-                    .delete_object()
-                    .bucket(&self.settings.bucket)
-                    .key(self.full(key))
-                    .set_version_id(version.map(str::to_owned));
-                request.send().await.map_err(|error| judge(&error))
-            })
-            .await?;
-        // In answer to the delete of a version it says that this was a marker.
-        let is_hidden = version.is_none() && answer.delete_marker() == Some(true);
-        Ok(if is_hidden {
-            Left::Marker
-        } else {
-            Left::Nothing
+        self.persevere(Operation::Delete, key, async |client, _| {
+            let request = client
+                .delete_object()
+                .bucket(&self.settings.bucket)
+                .key(self.full(key))
+                .set_version_id(version.map(str::to_owned));
+            let refused = match request.send().await {
+                // In answer to the delete of a version it says that this was a marker.
+                Ok(answer) if version.is_none() && answer.delete_marker() == Some(true) => {
+                    return Ok(Left::Marker);
+                }
+                Ok(_) => return Ok(Left::Nothing),
+                Err(error) => judge(&error),
+            };
+            let Some(version) = version.filter(|_| may_be_lock(refused.answer.status)) else {
+                return Err(refused);
+            };
+            match Box::pin(self.kept_by(client, key, version)).await {
+                Some(Kept::Until(until)) => Ok(Left::Locked(until)),
+                Some(Kept::LegalHold) => Err(held(&refused)),
+                None => Err(refused),
+            }
         })
+        .await
     }
 
     /// All versions of exactly that key, delete markers among them.
@@ -233,6 +228,14 @@ impl S3Store<'_> {
                 .map_err(|judged| self.final_error(judged, Operation::Delete, key))?;
         }
     }
+}
+
+/// A refusal that only a person can end.
+fn held(refused: &Judged) -> Judged {
+    let said = format!("a legal hold keeps this version; {}", refused.answer);
+    let advice = "find out who holds it and why; `aws s3api put-object-legal-hold --legal-hold Status=OFF` ends a hold";
+    let answer = Answer::said(said).advising(Some(advice.to_owned()));
+    Judged::new(ErrorKind::Denied, Again::No, answer)
 }
 
 /// Whether the answer says that the object is only hidden by a delete marker.

@@ -4,70 +4,13 @@ use aws_sdk_s3::types::{
     BucketVersioningStatus, ExpirationStatus, LifecycleRule, ObjectLockEnabled, Transition,
     TransitionStorageClass,
 };
-use chrono::{DateTime, TimeDelta, Utc};
 
 use super::S3Store;
-use super::answer::{Answer, judge};
-use super::settings::LockMode;
-use super::stat::Head;
+use super::answer::judge;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::{Finding, Verdict};
 
-/// A service may round a lock's end to the second, or to a day's border.
-const LOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
-
 impl S3Store<'_> {
-    /// Makes sure that a lock that was asked for is there: a service may take the headers and
-    /// ignore them.
-    pub(super) async fn require_lock(
-        &self,
-        key: &str,
-        head: &Head,
-        mode: LockMode,
-        until: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        let until_now = match head.retained_until {
-            Some(until) => Some(until),
-            // Also what a HEAD looks like without the permission s3:GetObjectRetention.
-            None => self.retention(key).await?,
-        };
-        if until_now.is_some_and(|now| now + LOCK_TOLERANCE >= until) {
-            return Ok(());
-        }
-        let found = until_now.map_or_else(
-            || "it is not locked".to_owned(),
-            |until| format!("it is locked until {until}"),
-        );
-        let what = format!("{mode} lock until {until} was asked for, and {found}");
-        Err(self
-            .error(ErrorKind::Unsupported, Operation::Put, key)
-            .because(Answer::said(what)))
-    }
-
-    async fn retention(&self, key: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let asked = self
-            .persevere(Operation::Stat, key, async |client, _| {
-                let request = client
-                    .get_object_retention()
-                    .bucket(&self.settings.bucket)
-                    .key(self.full(key));
-                match request.send().await {
-                    Ok(output) => Ok(output
-                        .retention()
-                        .and_then(|retention| retention.retain_until_date())
-                        .map(super::to_chrono)),
-                    Err(error) => Err(judge(&error)),
-                }
-            })
-            .await;
-        match asked {
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Unsupported) => {
-                Ok(None)
-            }
-            other => other,
-        }
-    }
-
     pub(super) async fn examine_bucket(&self) -> Result<Vec<Finding>, StoreError> {
         let mut findings = vec![self.versioning().await?, self.lock_settings().await?];
         findings.extend(self.lifecycle().await?);

@@ -14,6 +14,7 @@ mod delete;
 mod examine;
 mod get;
 mod list;
+mod lock;
 mod pages;
 mod put;
 mod settings;

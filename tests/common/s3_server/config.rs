@@ -72,6 +72,10 @@ pub enum Mode {
     UnknownClassIsInvalidArgument,
     /// Takes the headers of Object Lock and locks nothing.
     IgnoreObjectLock,
+    /// Tells of no lock in answer to HEAD, as without the permission to know.
+    TellNoLock,
+    /// Tells of every object that a legal hold keeps it.
+    TellLegalHold,
     /// Keeps versions, and does not say so of an object.
     TellNoVersion,
     /// Lists no versions, whatever there is.

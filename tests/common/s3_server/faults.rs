@@ -86,6 +86,8 @@ pub enum FaultKind {
     LaterPagesFail,
     /// 403, and nothing is done.
     AccessDenied,
+    /// That status, code and message, and nothing is done.
+    Refusal(u16, &'static str, &'static str),
     /// 404 in HTML: whoever answers isn't S3.
     HtmlAnswer,
     /// That status, and a body that goes on for as long as the client reads.

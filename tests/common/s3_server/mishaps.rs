@@ -42,6 +42,7 @@ impl FaultKind {
                 let message = format!("Unsupported header '{header}' received for this API call.");
                 Failure::invalid_argument(message)
             }
+            Self::Refusal(status, code, message) => Failure::new(*status, code, *message),
             Self::AccessDenied => Failure::access_denied("Access Denied"),
             Self::HtmlAnswer => {
                 let page = "<html><head><title>404 Not Found</title></head>\

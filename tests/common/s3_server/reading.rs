@@ -61,6 +61,14 @@ pub fn head(
             .headers
             .retain(|(name, _)| name != "x-amz-version-id");
     }
+    if config.is(Mode::TellNoLock) {
+        answer
+            .headers
+            .retain(|(name, _)| !name.starts_with("x-amz-object-lock-"));
+    }
+    if config.is(Mode::TellLegalHold) {
+        answer = answer.header("x-amz-object-lock-legal-hold", "ON");
+    }
     Ok(answer)
 }
 
