@@ -328,3 +328,43 @@ fn the_endpoint_of_the_config_precedes_what_else_names_one() {
             .env("AWS_USE_DUALSTACK_ENDPOINT", "true");
     });
 }
+
+#[test]
+fn keys_that_were_copied_with_more_than_they_have_are_told() {
+    let machine = machine();
+    for key in ["AKIA\n", "AK IA", "\"AKIA\""] {
+        let said = refused(&machine, NONE, |command| {
+            command
+                .env("AWS_ACCESS_KEY_ID", key)
+                .env("AWS_SECRET_ACCESS_KEY", "x");
+        });
+        let what = "the access key, its secret or its session token has ";
+        assert!(said.starts_with(what), "{said}");
+    }
+    // As an editor of another system writes it.
+    let text = format!(
+        "[default]\r\naws_access_key_id = {ACCESS_KEY}\r\naws_secret_access_key = {SECRET_KEY}\r\n"
+    );
+    fs::write(machine.path("crlf"), text).unwrap();
+    accepted(&machine, &[("credentials_file", "\"$T/crlf\"")], |_| {});
+}
+
+#[test]
+fn a_region_that_is_none_is_told() {
+    let server = S3Server::new();
+    let lines: Lines<'_> = &[("region", "")];
+    for region in ["eu-central-1\n", "eu central", "eu-central-1#"] {
+        let (code, text) = said_with(&machine(), &server.endpoint(), lines, |command| {
+            command.env("AWS_REGION", region);
+        });
+        let expected = format!(
+            "error: could not open s3://archive/some/prefix?endpoint=$E: what the AWS settings of this machine call its \
+             region is none\ncaused by: it is {region:?}\n"
+        );
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.starts_with(&expected), "{text}");
+    }
+    accepted(&machine(), lines, |command| {
+        command.env("AWS_DEFAULT_REGION", "us-east-1");
+    });
+}

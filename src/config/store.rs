@@ -167,7 +167,8 @@ fn read_s3(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
             .unwrap_or_default(),
     );
     settings.region = section.read("region", |field| field.matching(is_region, REGION))?;
-    settings.endpoint = section.read("endpoint", |field| field.matching(is_endpoint, ENDPOINT))?;
+    let endpoint = section.read("endpoint", |field| field.matching(is_endpoint, ENDPOINT))?;
+    settings.endpoint = endpoint.map(|endpoint| without_slash(&endpoint).to_owned());
     let path_style = section.read("path_style", Field::boolean)?;
     let addressing = addressing(&settings, path_style);
     settings.addressing = addressing.ok_or_else(|| {
@@ -209,6 +210,11 @@ fn read_s3(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
         settings: Box::new(settings),
         uploads: uploads.unwrap_or(DEFAULT_UPLOADS),
     })
+}
+
+/// A slash at the end of a URL makes no other service, and must make no other place.
+pub(super) fn without_slash(endpoint: &str) -> &str {
+    endpoint.trim_end_matches('/')
 }
 
 /// How the bucket is named in requests; `None` if that can't be done as it is asked for.

@@ -8,7 +8,7 @@ use std::path::{Component, Path};
 use super::error::{ConfigError, UrlFault};
 use super::store::{
     BUCKET, BUCKET_ELSEWHERE, DEFAULT_UPLOADS, ENDPOINT, PATH_STYLE, PREFIX, REGION, StoreConfig,
-    addressing, is_bucket, is_bucket_elsewhere, is_endpoint, is_prefix, is_region,
+    addressing, is_bucket, is_bucket_elsewhere, is_endpoint, is_prefix, is_region, without_slash,
 };
 use crate::store::{DEFAULT_LISTING_BYTES, S3Settings};
 
@@ -77,7 +77,7 @@ fn s3(rest: &str) -> Result<S3Settings, UrlFault> {
             }
             "endpoint" => {
                 require(value.is_empty() || is_endpoint(value), "endpoint", ENDPOINT)?;
-                settings.endpoint = value_or_default;
+                settings.endpoint = value_or_default.map(|url| without_slash(&url).to_owned());
             }
             "path_style" => {
                 require(
@@ -163,6 +163,9 @@ mod tests {
             };
             assert_eq!(settings.address(), address);
         }
+        let with_slash = StoreConfig::from_url("s3://my-archives?endpoint=https://s3.example.org/");
+        let without = StoreConfig::from_url("s3://my-archives?endpoint=https://s3.example.org");
+        assert_eq!(with_slash.unwrap(), without.unwrap());
         let url = "s3://my-archives/?profile=cold&ca_file=/etc/ca.pem&credentials_file=/root/keys&region=";
         let StoreConfig::S3 { settings, uploads } = StoreConfig::from_url(url).unwrap() else {
             panic!("{url} is a bucket");

@@ -163,6 +163,7 @@ impl Error {
                 }
                 ErrorKind::NoCredentials
                 | ErrorKind::WrongRegion
+                | ErrorKind::NoRegion
                 | ErrorKind::NoService
                 | ErrorKind::OtherEndpoint => ExitCode::Usage,
                 _ => ExitCode::Failed,

@@ -64,6 +64,8 @@ pub enum ErrorKind {
     ClockSkew,
     /// The bucket is in another region.
     WrongRegion,
+    /// What the environment or a profile calls a region is none.
+    NoRegion,
     /// What answers speaks no S3.
     NoService,
     /// The environment or a profile names another service than the config.
@@ -111,6 +113,7 @@ impl ErrorKind {
                 | Self::Expired
                 | Self::ClockSkew
                 | Self::WrongRegion
+                | Self::NoRegion
                 | Self::NoService
                 | Self::OtherEndpoint
                 | Self::Unavailable
@@ -135,6 +138,7 @@ impl fmt::Display for ErrorKind {
             Self::Expired => "the credentials have expired",
             Self::ClockSkew => "this machine's clock and the store's are too far apart",
             Self::WrongRegion => "the bucket is in another region",
+            Self::NoRegion => "what the AWS settings of this machine call its region is none",
             Self::NoService => "what answers there is no S3 service",
             Self::OtherEndpoint => {
                 "the store has no `endpoint`, and the AWS settings of this machine name one"
@@ -290,6 +294,9 @@ impl StoreError {
             ErrorKind::Expired => "renew the credentials, and run again",
             ErrorKind::ClockSkew => "set this machine's clock; waiting does not help",
             ErrorKind::WrongRegion => "set `region` of this store; waiting does not help",
+            ErrorKind::NoRegion => {
+                "set `region` of this store in the config, or AWS_REGION to a name like eu-central-1"
+            }
             ErrorKind::NoService => {
                 "check `endpoint` of this store: http or https, host, port and path; waiting does not help"
             }

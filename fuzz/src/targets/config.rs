@@ -169,7 +169,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "file:///mnt//shelf/./archive/",
         "s3://my-archives/laptop/2?region=eu-central-1&endpoint=http://127.0.0.1:8333&path_style=true",
         "s3://tenant:My_archives?endpoint=https://ceph.example.org",
-        "s3://my-archives?endpoint=https://s3.example.org&path_style=false",
+        "s3://my-archives?endpoint=https://s3.example.org/&path_style=false",
         "s3://my-archives/?profile=cold&ca_file=/etc/ca.pem&credentials_file=/root/keys&region=",
         "128MiB",
     ] {

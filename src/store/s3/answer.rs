@@ -374,7 +374,10 @@ where
     let tls = ["certificate", "InvalidContentType", "UnknownIssuer"];
     if tls.iter().any(|word| text.contains(word)) {
         let said = format!("no secure connection could be made: {text}");
-        return Judged::new(ErrorKind::Failed, Again::No, Answer::said(said));
+        let advice = "if the service has a certificate of its own, set `ca_file` of this store to the file of its \
+                      authority's; if it speaks plain HTTP, begin `endpoint` with http://";
+        let answer = Answer::said(said).advising(Some(advice.to_owned()));
+        return Judged::new(ErrorKind::Failed, Again::No, answer);
     }
     // A server that speaks first, or binary.
     if ["invalid HTTP", "received unexpected message"]
@@ -397,9 +400,27 @@ where
         _ => Judged::new(
             ErrorKind::Unavailable,
             Again::Wait(None),
-            Answer::said(text),
+            Answer::said(format!("{text}{}", by_proxy())),
         ),
     }
+}
+
+/// Says that a proxy may have been asked: it may be what can't be reached.
+fn by_proxy() -> String {
+    const VARIABLES: [&str; 6] = [
+        "https_proxy",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "HTTP_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ];
+    let set = VARIABLES
+        .into_iter()
+        .find(|variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty()));
+    set.map_or_else(String::new, |variable| {
+        format!("; `{variable}` is set, so that was maybe the proxy")
+    })
 }
 
 pub(super) fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {

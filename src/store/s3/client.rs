@@ -54,6 +54,7 @@ pub(super) async fn connect(
     let direct = http_client(settings, ProxyConfig::disabled())?;
     let reach = ProviderConfig::without_region().with_http_client(http.clone());
     let region = region(settings, &reach, &direct).await;
+    refuse_no_region(settings, region.as_ref())?;
     let reach = reach.with_region(region.clone());
     let credentials = KeptCredentials::new(settings, &profiles, &reach, &direct);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -126,6 +127,17 @@ fn refuse_other_endpoint(settings: &S3Settings, shared: &SdkConfig) -> Result<()
              AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true"
         )));
     Err(error)
+}
+
+/// Refuses what the environment or a profile has in the place of a region. The SDK would panic at some.
+fn refuse_no_region(settings: &S3Settings, region: Option<&Region>) -> Result<(), StoreError> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    match region.map(AsRef::as_ref) {
+        Some(name) if name.is_empty() || !name.bytes().all(is_part) => {
+            Err(failed(settings, ErrorKind::NoRegion).because(format!("it is {name:?}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The bucket's region: the config's, that of the environment or the profile, or where this machine is.

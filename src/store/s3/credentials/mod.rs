@@ -158,7 +158,8 @@ impl Kept {
                 Err(error @ CredentialsError::CredentialsNotLoaded(_)) => {
                     said.push(source.place.without(&error));
                 }
-                other => return other,
+                Ok(found) => return usable(found),
+                failed @ Err(_) => return failed,
             }
         }
         Err(CredentialsError::not_loaded(Nowhere(said)))
@@ -192,6 +193,31 @@ impl Place {
     }
 }
 
+/// Refuses keys that no request can be signed with, as files and variables have them that somebody copied: the
+/// SDK would panic at some, and sign with others what no service takes.
+fn usable(found: Credentials) -> provider::Result {
+    let is_visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_quoted = |text: &str| text.starts_with(['"', '\'']);
+    let (key, secret) = (found.access_key_id(), found.secret_access_key());
+    let token = found.session_token().unwrap_or("none");
+    let what = if key.is_empty() || secret.is_empty() {
+        "is empty"
+    } else if !is_visible(key)
+        || !is_visible(token)
+        || secret.trim() != secret
+        || secret.contains(char::is_control)
+    {
+        "has a blank, a line break or another character that no key has"
+    } else if is_quoted(key) || is_quoted(secret) {
+        "has quotes around it"
+    } else {
+        return Ok(found);
+    };
+    Err(CredentialsError::invalid_configuration(format!(
+        "the access key, its secret or its session token {what}"
+    )))
+}
+
 /// The places that a variable of the environment has to name.
 fn by_environment(reach: &ProviderConfig, direct: &SharedHttpClient) -> Vec<Source> {
     const TOKEN: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
@@ -217,4 +243,35 @@ fn by_environment(reach: &ProviderConfig, direct: &SharedHttpClient) -> Vec<Sour
 /// Whether the variable is missing or empty.
 fn is_unset(variable: &str) -> bool {
     std::env::var_os(variable).is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_nothing_can_be_signed_with_are_refused() {
+        let said = |key: &str, secret: &str, token: Option<&str>| {
+            let token = token.map(str::to_owned);
+            let found = Credentials::new(key, secret, token, None, "test");
+            let refused = usable(found).err()?;
+            Some(super::super::answer::chain(&refused))
+        };
+        assert_eq!(said("AKIA", "a secret/of+many", Some("T=/+")), None);
+        for (key, secret, token, what) in [
+            ("AKIA\n", "s", None, "has a blank"),
+            ("AK IA", "s", None, "has a blank"),
+            ("AKIA\u{fc}", "s", None, "has a blank"),
+            ("AKIA", "s\r", None, "has a blank"),
+            ("AKIA", " s", None, "has a blank"),
+            ("AKIA", "s", Some("T\n"), "has a blank"),
+            ("", "s", None, "is empty"),
+            ("AKIA", "", None, "is empty"),
+            ("\"AKIA\"", "s", None, "has quotes"),
+            ("AKIA", "'s'", None, "has quotes"),
+        ] {
+            let said = said(key, secret, token).unwrap();
+            assert!(said.contains(what), "{key:?} {secret:?}: {said}");
+        }
+    }
 }
