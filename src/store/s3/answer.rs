@@ -7,13 +7,12 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::bounded::TooLong;
-use super::credentials::judge_missing;
 use super::stranger::stranger;
+use super::unanswered::unanswered;
 use super::whole_xml::CutShort;
 use crate::store::error::ErrorKind;
 use crate::store::patience::Again;
@@ -261,7 +260,7 @@ where
             };
             Judged::new(kind, again, answer)
         }
-        _ => of_connection(error),
+        _ => unanswered(error),
     }
 }
 
@@ -359,68 +358,6 @@ pub(super) fn refuses_checksum(answer: &Answer) -> bool {
         && answer.message.as_deref().is_some_and(|message| {
             message.contains("x-amz-checksum") || message.contains("x-amz-sdk-checksum")
         })
-}
-
-/// The kind of a failure to get an answer at all.
-fn of_connection<E>(error: &SdkError<E, HttpResponse>) -> Judged
-where
-    E: Error + 'static,
-{
-    let text = chain(error);
-    // Those that were found a moment ago expired, and no others came.
-    if let Some(missing) = find::<CredentialsError>(error) {
-        return judge_missing(missing, None);
-    }
-    let tls = ["certificate", "InvalidContentType", "UnknownIssuer"];
-    if tls.iter().any(|word| text.contains(word)) {
-        let said = format!("no secure connection could be made: {text}");
-        let advice = "if the service has a certificate of its own, set `ca_file` of this store to the file of its \
-                      authority's; if it speaks plain HTTP, begin `endpoint` with http://";
-        let answer = Answer::said(said).advising(Some(advice.to_owned()));
-        return Judged::new(ErrorKind::Failed, Again::No, answer);
-    }
-    // A server that speaks first, or binary.
-    if ["invalid HTTP", "received unexpected message"]
-        .iter()
-        .any(|word| text.contains(word))
-    {
-        let said = format!("it does not speak HTTP here: {text}");
-        return Judged {
-            otherwise: Some((ErrorKind::Unavailable, Again::Wait(None))),
-            ..Judged::new(ErrorKind::NoService, Again::No, Answer::said(said))
-        };
-    }
-    match error {
-        SdkError::ConstructionFailure(_) => {
-            Judged::new(ErrorKind::Failed, Again::No, Answer::said(text))
-        }
-        SdkError::DispatchFailure(failure) if failure.is_user() => {
-            Judged::new(ErrorKind::Failed, Again::No, Answer::said(text))
-        }
-        _ => Judged::new(
-            ErrorKind::Unavailable,
-            Again::Wait(None),
-            Answer::said(format!("{text}{}", by_proxy())),
-        ),
-    }
-}
-
-/// Says that a proxy may have been asked: it may be what can't be reached.
-fn by_proxy() -> String {
-    const VARIABLES: [&str; 6] = [
-        "https_proxy",
-        "HTTPS_PROXY",
-        "http_proxy",
-        "HTTP_PROXY",
-        "all_proxy",
-        "ALL_PROXY",
-    ];
-    let set = VARIABLES
-        .into_iter()
-        .find(|variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty()));
-    set.map_or_else(String::new, |variable| {
-        format!("; `{variable}` is set, so that was maybe the proxy")
-    })
 }
 
 pub(super) fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {

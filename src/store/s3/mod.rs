@@ -21,6 +21,7 @@ mod settings;
 mod stat;
 mod stranger;
 mod thaw;
+mod unanswered;
 mod whole_xml;
 
 use std::sync::atomic::{AtomicBool, Ordering};
