@@ -146,12 +146,12 @@ fn a_catalog_with_other_tables_or_values_is_said() {
     for (statement, what, cause) in [
         (
             "ALTER TABLE source RENAME TO sources",
-            "read a source",
+            "read the sources",
             "no such table: source (SQLite's code 1)",
         ),
         (
             "PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF; UPDATE source SET ledger = 'no ledger'",
-            "read a source",
+            "read the sources",
             "",
         ),
     ] {

@@ -885,9 +885,10 @@ fn the_script_says_whether_anybody_vouches_for_the_ledger() {
     );
     assert!(!explained.stdout.contains("CAUTION"));
     let rebuilt = |how: &str, state: &str| {
-        let run = machine.run(&format!(
-            "catalog rebuild --store file://$T/store --state-dir $T/{state} --config $T/none {how}"
+        let mut command = machine.command(&format!(
+            "catalog rebuild --store file://$T/store --state-dir $T/{state} {how}"
         ));
+        let run = machine.run_command(command.env("COLDCHAIN_CONFIG", machine.path("none")));
         assert_eq!(run.code, Some(0), "{}", run.stderr);
         let explained = machine.run(&format!("restore home --explain --state-dir $T/{state}"));
         assert_eq!(explained.code, Some(0), "{}", explained.stderr);

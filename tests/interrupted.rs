@@ -519,6 +519,6 @@ fn a_full_disk_behind_stdout_and_stderr_costs_no_archive() {
         .stderr(full())
         .status()
         .unwrap();
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(4));
     assert_eq!(sandbox.committed(), ["2025-01-01"]);
 }

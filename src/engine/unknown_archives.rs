@@ -6,8 +6,10 @@ use crate::config::{Config, Origin, Source, StoreConfig};
 use crate::engine::source::{is_place, open_impatient_store, store_url};
 use crate::engine::state::{CatalogFile, StateDir};
 use crate::error::Error;
-use crate::model::keys;
+use crate::ledger::{OPEN_BYTES, decode_body, split};
+use crate::model::{LedgerId, keys};
 use crate::progress::Quiet;
+use crate::store::Store;
 
 /// Which stores may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,20 +52,34 @@ pub fn require_known(
         return Ok(());
     }
     let (directory, url) = (source.directory.as_str(), store_url(store));
+    let mut own = None;
     for row in catalog.sources()? {
         // By its name, though it may have moved, and by its place, though it may be called otherwise.
         let is_there = row.directory == directory && is_place(&row.store, &url);
         if (row.name == source.name || is_there) && !catalog.entries(&row.ledger)?.is_empty() {
             return Ok(());
         }
+        if is_there {
+            own = Some(row.ledger);
+        }
     }
-    let listed = open_impatient_store(store, &Quiet)?.list(&keys::ledger_prefix(directory))?;
-    let is_entry = |key: &str| keys::ledger_seq(directory, key).is_some();
-    if listed.iter().any(|listed| is_entry(&listed.key)) {
-        return Err(Error::LedgerUnread {
+    let store = open_impatient_store(store, &Quiet)?;
+    let listed = store.list(&keys::ledger_prefix(directory))?;
+    let mut found = listed.iter().map(|listed| listed.key.as_str());
+    match found.find(|key| keys::ledger_seq(directory, key).is_some()) {
+        // Another machine writes to the ledger that is known here: the next run takes that in.
+        Some(first) if own.is_some() && own == ledger_of(store.as_ref(), first) => Ok(()),
+        Some(_) => Err(Error::LedgerUnread {
             source_name: source.name.clone(),
             store: url,
-        });
+        }),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// The ledger that an entry says it is of, whoever has signed it; `None` if it can't be read.
+fn ledger_of(store: &dyn Store, entry: &str) -> Option<LedgerId> {
+    let object = store.get(&store.locate(entry), OPEN_BYTES).ok()?;
+    let (body, _) = split(&object).ok()?;
+    Some(decode_body(body).ok()?.head.ledger)
 }
