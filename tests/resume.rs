@@ -405,7 +405,7 @@ fn a_later_night_goes_on_with_it_before_it_plans_anew() {
     let said = sandbox.run(["list"]).ok().stdout;
     assert!(
         said.contains("chain of 2025-01-01  unfinished, the next backup goes on with it")
-            && said.contains("raw  48.0 MiB")
+            && said.contains("raw 48.0 MiB")
             && said.contains("unfinished, 3 segments so far"),
         "{said}"
     );

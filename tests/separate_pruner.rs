@@ -73,7 +73,8 @@ fn what_another_machine_retires_revives_and_deletes_is_known_where_it_is_restore
     let old = days_ago(100);
     let restore = format!("restore home --yes --date {old} --identity $T/kit");
     fs::create_dir(machine.path("out")).unwrap();
-    let into = format!("{restore} --to $T/out");
+    // It is refused before the file is made.
+    let into = format!("{restore} --stream $T/out/stream");
     let refused = |what: &str| {
         let run = machine.run(&into);
         assert_eq!(run.code, Some(2), "{}", run.stderr);

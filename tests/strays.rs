@@ -228,7 +228,9 @@ fn where_there_is_nothing_stray_nothing_is_said() {
     let machine = with_a_full();
     let before = stored(&machine);
     machine.run("prune").is(0, "", "");
-    machine.run("prune --dry-run").is(0, "", "");
+    machine
+        .run("prune --dry-run")
+        .is(0, "home: nothing to retire, delete or remove\n", "");
     let answer = json!({"sources": [{"source": "home", "chains": [], "removed": [], "retired": [], "kept": [], "bytes": 0, "swept": {"files": 0, "bytes": 0}}]});
     machine
         .run("prune home --json")

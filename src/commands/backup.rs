@@ -155,7 +155,7 @@ fn dry_run(
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    engine::require_known_archives(config, Asking::Here)?;
+    engine::require_known_archives(config, chosen, Asking::Here)?;
     let mut plans = Vec::new();
     for source in chosen {
         engine::check_date(source, asked, &catalog)?;

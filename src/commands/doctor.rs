@@ -46,7 +46,8 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
             }
         }
     }
-    match require_known_archives(&config, Asking::Everywhere) {
+    let sources: Vec<&Source> = config.sources.iter().collect();
+    match require_known_archives(&config, &sources, Asking::Everywhere) {
         // That is among the findings.
         Err(Error::Store(_)) => {}
         known => known?,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::age::Verified;
 use super::output::{answer, answer_json, sealed_percent};
-use super::{load_archives, sources, today};
+use super::{load_to_read, require_catalog, sources, today};
 use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
 use crate::config::{Config, Origin, Source};
@@ -64,9 +64,10 @@ struct ListedChain<'a> {
 }
 
 pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_archives(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let chosen = sources(&config, args.source.name())?;
+    require_catalog(&config, &chosen)?;
     let asked = if args.all {
         catalog::Listed::Everything
     } else {

@@ -114,11 +114,9 @@ fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
     Ok(config.with_sources()?)
 }
 
-/// The same for what reads archives: it must not say that there are none because the catalog is gone.
-fn load_archives(everywhere: &Everywhere) -> Result<Config, Error> {
-    let config = load_to_read(everywhere)?;
-    require_known_archives(&config, Asking::Everywhere)?;
-    Ok(config)
+/// Refuses to say of sources that they have no archives because the catalog is gone.
+fn require_catalog(config: &Config, sources: &[&Source]) -> Result<(), Error> {
+    require_known_archives(config, sources, Asking::Everywhere)
 }
 
 /// Adds a source that the catalog knows, unless the config names it.

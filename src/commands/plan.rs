@@ -27,7 +27,7 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
         return Err(Error::Span { from: date, until });
     }
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    require_known_archives(&config, Asking::Here)?;
+    require_known_archives(&config, &target.sources(), Asking::Here)?;
     let mut plans = Vec::new();
     let asked = Asked {
         date,

@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::backup::observer;
 use super::identity::{ask_for_identities, identities_in, open_identity_file};
-use super::load_archives;
 use super::output::{answer, answer_json, answer_lines, count};
 use super::prompt::{Agreed, confirm};
 use super::target::{Wanted, chosen};
+use super::{load_to_read, require_catalog};
 use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source};
@@ -66,9 +66,10 @@ pub(super) fn which(retired: bool) -> Which {
 }
 
 pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_archives(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let handed = args.from_plan.as_deref().map(from_plan::read).transpose()?;
     let (source, wanted) = meant(args, handed.as_ref(), &config)?;
+    require_catalog(&config, &[source])?;
     let date = wanted.date();
     let state_dir = StateDir::new(&config.state_dir);
     let mut catalog = state_dir.catalog_to_read()?;

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::age::ago;
-use super::load_archives;
 use super::output::{answer, answer_json, count, sealed_percent};
 use super::target::{Wanted, chosen};
+use super::{load_to_read, require_catalog};
 use crate::catalog::{ArchiveRow, SegmentRow, SourceRow, VerificationRow};
 use crate::cli::{Everywhere, Show};
 use crate::engine::{Clock, StateDir, SystemClock};
@@ -16,8 +16,9 @@ use crate::model::size::Bytes;
 use crate::model::{Line, Protocol, Quoted, VerifyOutcome, keys};
 
 pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_archives(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let target = chosen(args.target.typed(), &config)?;
+    require_catalog(&config, &target.sources())?;
     let wanted = target.archive();
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let mut found: Vec<(SourceRow, ArchiveRow)> = Vec::new();

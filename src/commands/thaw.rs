@@ -11,7 +11,7 @@ use super::prompt::{Agreed, confirm};
 use super::restore::words::in_words;
 use super::restore::{thaw_request, which};
 use super::target::chosen;
-use super::{load_archives, warn_of_copy};
+use super::{load_to_read, require_catalog, warn_of_copy};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Thaw};
 use crate::engine::{
@@ -28,9 +28,10 @@ use crate::printing::say_lines;
 use crate::store::Readability;
 
 pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_archives(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let target = chosen(args.target.typed(), &config)?;
     let source = target.one_source()?;
+    require_catalog(&config, &[source])?;
     let wanted = target.archive();
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     warn_of_copy(&catalog);

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::backup::end;
 use super::identity::{identities_in, open_identity_file};
 use super::output::{answer, answer_json};
-use super::{load_archives, priority, sources, warn_of_copy};
+use super::{load_to_read, priority, require_catalog, sources, warn_of_copy};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
@@ -41,9 +41,10 @@ struct Wanted {
 }
 
 pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_archives(everywhere)?;
+    let config = load_to_read(everywhere)?;
     priority::apply(&config);
     let chosen = sources(&config, args.source.name())?;
+    require_catalog(&config, &chosen)?;
     let wanted = Wanted::from(args, &config)?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     warn_of_copy(&catalog);

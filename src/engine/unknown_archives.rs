@@ -20,16 +20,20 @@ pub enum Asking {
     Here,
 }
 
-/// Refuses a catalog that is gone, and one that knows nothing of a ledger in the store of a source. Where archives of
+/// Refuses a catalog that is gone, and one that knows nothing of a ledger in the store of one of these sources. Where archives of
 /// all sources are known, no store is asked.
-pub fn require_known_archives(config: &Config, asking: Asking) -> Result<(), Error> {
+pub fn require_known_archives(
+    config: &Config,
+    sources: &[&Source],
+    asking: Asking,
+) -> Result<(), Error> {
     let state_dir = StateDir::new(&config.state_dir);
     let file = state_dir.catalog_file()?;
     if file == CatalogFile::Missing && state_dir.has_keys() {
         return Err(Error::CatalogGone(state_dir.catalog_path()));
     }
     let catalog = state_dir.catalog_to_read()?;
-    for source in &config.sources {
+    for source in sources {
         match require_known(config, source, asking, &catalog) {
             // Without a catalog nothing else tells that there was no archive. With one, that is likely.
             Err(Error::Store(_)) if file == CatalogFile::There || asking == Asking::Here => {}

@@ -6,16 +6,17 @@ use super::{identity_file, trusted};
 use crate::cli::{CatalogCheck, Everywhere};
 use crate::commands::backup::observer;
 use crate::commands::output::{answer_json, answer_lines, count};
-use crate::commands::{load_archives, sources};
+use crate::commands::{load_to_read, require_catalog, sources};
 use crate::engine::{Checked, Difference, OpenSource, StateDir, World, check};
 use crate::error::Error;
 use crate::model::SourceName;
 use crate::seal::SealError;
 
 pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = load_archives(everywhere)?;
+    let config = load_to_read(everywhere)?;
     let state_dir = StateDir::new(&config.state_dir);
     let chosen = sources(&config, args.source.name())?;
+    require_catalog(&config, &chosen)?;
     // Nothing is opened here: who can't be asked for a passphrase is believed by `root.pub` alone.
     let file = match identity_file(&args.trust) {
         Err(Error::Seal(SealError::PassphraseUnavailable { .. })) => None,
