@@ -1,8 +1,8 @@
 //! What is amiss with the stores, before a night finds out.
 
 use crate::config::{Config, Prune, StoreConfig};
-use crate::engine::source::{impatient, store_url};
-use crate::engine::world::World;
+use crate::engine::context::World;
+use crate::engine::context::open_source::{impatient, store_url};
 use crate::error::{Error, in_words};
 use crate::store::{Checksum, Deletes, Digests, Finding, Probe, Verdict, probe};
 

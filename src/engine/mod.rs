@@ -2,120 +2,69 @@
 //!
 //! Nothing here prints or asks. What happens is told to an [`Observer`](crate::progress::Observer);
 //! what time it is, is told by a [`Clock`].
+//!
+//! A room for each thing that is done: `backup`, `restore`, `prune`, `verify`, `rebuild` (a catalog from the stores) and
+//! `keys`; and what they share: `context` (state directory, store, clock, lock), `ledger` (reading and writing the one in
+//! the store) and `snapshots` (those on this machine).
 
-mod adopt;
-mod ahead;
-mod archive;
-mod as_of_now;
-mod attach;
-mod attempt;
 mod awake;
 mod backup;
-mod caution;
-mod check;
-mod classes;
-mod clock;
-mod commit;
-mod decide;
+mod context;
 mod doctor;
-mod entry_object;
-mod facts;
-mod feed;
-mod fetch;
-mod forget;
-mod head;
-mod key_check;
-mod key_roles;
-mod kit_file;
-mod ledger_change;
-mod leftovers;
-mod line;
-mod listed;
-mod lock;
-mod new_file;
-mod open_ahead;
-mod opening;
-mod pace;
-mod pass;
-mod price;
-mod private_file;
+mod keys;
+mod ledger;
 mod prune;
 mod rebuild;
-mod receive;
-mod receiving;
-mod rehearsal;
-#[cfg(test)]
-mod replayed_tests;
 mod restore;
-mod restore_mark;
-mod restore_place;
-mod resume;
-mod retain;
-mod revive;
-mod rotate;
-mod secrets;
-mod send_parent;
-mod snapshot;
-mod source;
-mod state;
-mod stream;
-mod stream_out;
-mod survey;
-mod thaw;
-mod trust;
-mod unknown_archives;
-mod unlock;
-mod upload;
+mod snapshots;
 mod verify;
-mod world;
-mod zeros;
 
-pub use adopt::{Adopted, adopt};
-pub use as_of_now::{still_stands, take_in};
-pub use attach::{Attach, Attached, attach_recipient};
+pub use backup::decide::{Wanted, decide};
+pub use backup::resume::{Foreseen, foresee};
+pub use backup::send_parent::{Unfit, doubtful_archives};
+pub use backup::stream_source::{Stdin, StreamSource};
 pub use backup::{Asked, Made, Outcome, backup, check_date, host_name};
-pub use caution::{cautions, stands_as_of, stands_at_own_word};
-pub use check::{Checked, Difference, check};
-pub use classes::ask_classes;
-pub use clock::{Clock, SystemClock, local_date};
-pub use decide::{Wanted, decide};
-pub use doctor::{StoreReport, doctor};
-pub use facts::{history, plan_facts, schedule};
-pub use fetch::AtOnce;
-pub use forget::{
-    Remembered, forget, remembered, unconfigured, warn_of_unconfigured, warning_of_unconfigured,
-};
-pub use head::{LedgerState, catch_up};
-pub use key_check::{ChainOpens, Tried, check_identity};
-pub use key_roles::{SignedEntry, entries_of, keys_of, kit_source, kit_sources};
-pub use kit_file::{
+pub use context::clock::{Clock, SystemClock, local_date};
+pub use context::kit_file::{
     KitChange, NOT_IN_KIT, add_root_to_kit, config_for_kit, file_name, is_in_kit, kit_knows_more,
     kit_to_change, note_in_kit, open_identity_file, read_kit, update_kit, witnessed_by,
 };
-pub use leftovers::{Leftover, leftovers_of_all};
-pub use new_file::NewFile;
-pub use price::{Estimate, Pricing, estimate};
-pub(crate) use private_file::write_new;
-pub use prune::{CutShort, PruneAsked, Pruned, foresee_prune, prune};
-pub use rebuild::{AsOf, Flaw, LedgerRead, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
-pub use receive::{Afterwards, require_target, standing_in};
-pub use restore::{RestorePlanDetails, Restored, Restoring, Which, plan_details, restore};
-pub use resume::{Foreseen, foresee};
-pub use revive::{Revived, revive};
-pub use rotate::{KeyChange, Rotated, rotate};
-pub use secrets::secrets_in_reach;
-pub use send_parent::{Unfit, doubtful_archives};
-pub use snapshot::{warning_of_left_out, warning_of_swap};
-pub use source::{
+pub use context::new_file::NewFile;
+pub use context::open_source::{
     OpenSource, adopt_name, is_place, know_source, open_limited_store, open_store, store_address,
     store_url,
 };
-pub use state::{Keys, NewKeys, StateDir, roles_for};
-pub use stream::{Stdin, StreamSource};
-pub use stream_out::{StreamingOut, stream_out};
-pub use thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};
-pub use trust::{Trusted, Word};
-pub use unknown_archives::{Asking, require_known, require_known_archives};
-pub use unlock::{SealedArchive, opens_nothing, sealed_archives};
+pub use context::plan_inputs::{history, plan_facts, schedule};
+pub(crate) use context::private_file::write_new;
+pub use context::state_dir::{Keys, NewKeys, StateDir, roles_for};
+pub use context::unconfigured_sources::{
+    Remembered, forget, remembered, unconfigured, warn_of_unconfigured, warning_of_unconfigured,
+};
+pub use context::unknown_archives::{Asking, require_known, require_known_archives};
+pub use context::{OpenCatalog, OpenStore, World};
+pub use doctor::{StoreReport, doctor};
+pub use keys::add_recipient::{Attach, Attached, attach_recipient};
+pub use keys::check::{ChainOpens, Tried, check_identity};
+pub use keys::exposed_secrets::secrets_in_reach;
+pub use keys::rotate::{KeyChange, Rotated, rotate};
+pub use ledger::archive_keys::{SealedArchive, opens_nothing, sealed_archives};
+pub use ledger::reader_warnings::{cautions, stands_as_of, stands_at_own_word};
+pub use ledger::roles::{SignedEntry, entries_of, keys_of, kit_source, kit_sources};
+pub use ledger::sync::{LedgerState, catch_up};
+pub use ledger::trust::{Trusted, Word};
+pub use prune::revive::{Revived, revive};
+pub use prune::{CutShort, PruneAsked, Pruned, foresee_prune, prune};
+pub use rebuild::{AsOf, Flaw, LedgerRead, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
+pub use restore::classes::ask_classes;
+pub use restore::cost::{Estimate, Pricing, estimate};
+pub use restore::fetch::AtOnce;
+pub use restore::freshness::{still_stands, take_in};
+pub use restore::target::{Afterwards, require_target, standing_in};
+pub use restore::thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};
+pub use restore::to_file::{StreamingOut, stream_out};
+pub use restore::{RestorePlanDetails, Restored, Restoring, Which, plan_details, restore};
+pub use snapshots::adopt::{Adopted, adopt};
+pub use snapshots::leftovers::{Leftover, leftovers_of_all};
+pub use snapshots::{warning_of_left_out, warning_of_swap};
+pub use verify::catalog::{Checked, Difference, check};
 pub use verify::{Drill, LedgerReport, Verified, VerifyReport, Verifying, root_of_copy, verify};
-pub use world::{OpenCatalog, OpenStore, World};

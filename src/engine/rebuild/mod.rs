@@ -4,43 +4,43 @@
 //! whole; the old one stays under another name. What the old catalog and the recovery kit know of a
 //! ledger's head is held against what the store shows: a store that has gone back is not believed.
 
-mod absent;
-mod before;
-mod choose;
-mod earlier;
+mod admit;
 mod flaw;
-mod pins;
+mod inventory;
+mod missing_sources;
+mod old_catalog;
+mod old_ledger;
 mod read;
-mod survey;
+mod relink_snapshots;
+mod revoked_keys;
 mod swap;
-mod withdrawn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::catalog::{Catalog, NewCatalog, SourceRow};
 use crate::config::{Config, StoreConfig};
-use crate::engine::caution::{remember_as_of, remember_newer, remember_own_word};
-use crate::engine::kit_file::note_in_kit;
-use crate::engine::source::{OpenSource, store_address, store_url};
-use crate::engine::state::StateDir;
-use crate::engine::trust::Trusted;
-use crate::engine::world::World;
+use crate::engine::context::World;
+use crate::engine::context::kit_file::note_in_kit;
+use crate::engine::context::open_source::{OpenSource, store_address, store_url};
+use crate::engine::context::state_dir::StateDir;
+use crate::engine::ledger::reader_warnings::{remember_as_of, remember_newer, remember_own_word};
+use crate::engine::ledger::trust::Trusted;
 use crate::error::Error;
 use crate::model::SourceName;
 use crate::seal::Identities;
 use crate::store::{Store, StoreError};
 
-pub(super) use earlier::Earlier;
 pub use flaw::Flaw;
+pub use inventory::Unnamed;
+pub(super) use inventory::{Survey, survey_of};
+pub(super) use old_ledger::Earlier;
 pub use read::LedgerRead;
 pub(super) use read::{LedgerPlace, read_ledger};
-pub use survey::Unnamed;
-pub(super) use survey::{Survey, survey_of};
 
-use before::Before;
-use choose::Choice;
-use survey::survey;
+use admit::Choice;
+use inventory::survey;
+use old_catalog::Before;
 
 /// What becomes of attempts that only the catalog here knows of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +171,7 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
             other: other.directory.clone(),
         });
     }
-    withdrawn::leave_out(job, &before, &mut new, &mut rebuilt)?;
+    revoked_keys::leave_out(job, &before, &mut new, &mut rebuilt)?;
     if rebuilt.read.is_empty() {
         let refused = rebuilt.refused.pop().map(|(_, error)| error);
         let unread = rebuilt.unread.pop().map(|(_, error)| Error::Store(error));
@@ -272,7 +272,7 @@ impl Rebuilding<'_> {
                             if self.trusted.takes_any() {
                                 remember_own_word(&open.row.name, &root, new)?;
                             }
-                            let regained = pins::regain(
+                            let regained = relink_snapshots::regain(
                                 &source,
                                 &open.row,
                                 before.catalog.as_ref(),

@@ -8,16 +8,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::NaiveDate;
 
-use super::earlier::Earlier;
 use super::flaw::Flaw;
-use super::survey::{Survey, Unnamed};
+use super::inventory::{Survey, Unnamed};
+use super::old_ledger::Earlier;
 use crate::catalog::Catalog;
-use crate::engine::entry_object::{Judged, Numbers, fetch, fetch_small, is_no_entry, judge};
-use crate::engine::head::{write_absorbed, write_without_effect};
-use crate::engine::listed::{lacking, require_lacking};
-use crate::engine::source::OpenSource;
-use crate::engine::unlock::{SealedArchive, opens_nothing};
-use crate::engine::world::World;
+use crate::engine::context::World;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::ledger::archive_keys::{SealedArchive, opens_nothing};
+use crate::engine::ledger::listing::{lacking, require_lacking};
+use crate::engine::ledger::object::{Judged, Numbers, fetch, fetch_small, is_no_entry, judge};
+use crate::engine::ledger::sync::{write_absorbed, write_without_effect};
 use crate::error::{Error, in_words};
 use crate::ledger::{Absorbed, Head, PublicKey, Refusal, Refused, Replay, Trust};
 use crate::model::entry::{

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::catalog::{Catalog, NewCatalog};
-use crate::engine::state::StateDir;
+use crate::engine::context::state_dir::StateDir;
 use crate::error::Error;
 
 const CATALOG: &str = "catalog.db";

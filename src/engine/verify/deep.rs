@@ -10,9 +10,9 @@ use super::progress::Progress;
 use super::record::Recorder;
 use super::unreadable::unreadable;
 use super::{Archive, Shown, Verifying};
-use crate::engine::fetch::{Fetched, Wanted, fetch_ahead};
-use crate::engine::thaw::ask_all;
-use crate::engine::unlock::opens_nothing;
+use crate::engine::ledger::archive_keys::opens_nothing;
+use crate::engine::restore::fetch::{Fetched, Wanted, fetch_ahead};
+use crate::engine::restore::thaw::ask_all;
 use crate::error::{Error, in_words};
 use crate::model::{ArchiveId, Sha256, StorageClass, VerifyLevel, VerifyOutcome, keys};
 use crate::plan::{

@@ -4,6 +4,8 @@
 //! Objects are judged as a machine sees them that has nothing but the store: by their keys, whatever
 //! else the catalog here knows of where they are.
 
+pub(super) mod catalog;
+
 mod contents;
 mod deep;
 mod drill;
@@ -20,10 +22,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::catalog::{Catalog, SegmentRow};
-use crate::engine::clock::Clock;
-use crate::engine::fetch::AtOnce;
-use crate::engine::source::OpenSource;
-use crate::engine::unlock::SealedArchive;
+use crate::engine::context::clock::Clock;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::ledger::archive_keys::SealedArchive;
+use crate::engine::restore::fetch::AtOnce;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::kit::KitSource;

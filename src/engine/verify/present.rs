@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::progress::Progress;
 use super::unreadable::unreadable;
 use super::{Archive, Shown, VerifyReport, Verifying, seen};
-use crate::engine::thaw::ask_all;
+use crate::engine::restore::thaw::ask_all;
 use crate::error::Error;
 use crate::model::{ArchiveId, VerifyLevel, keys};
 use crate::plan::{

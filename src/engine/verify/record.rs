@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::catalog::{Catalog, VerificationRow};
-use crate::engine::clock::Clock;
+use crate::engine::context::clock::Clock;
 use crate::error::in_words;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, VerifyLevel, VerifyOutcome};

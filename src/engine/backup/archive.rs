@@ -1,0 +1,330 @@
+//! An archive from its intent to its commit: passes of the stream, the listing, the signed entry.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::btrfs::StreamHead;
+use crate::catalog::{Catalog, SegmentRow};
+use crate::config::Config;
+use crate::engine::awake::Awake;
+use crate::engine::backup::Made;
+use crate::engine::backup::attempt::{Already, InHand};
+use crate::engine::backup::pipeline::{Passed, pass};
+use crate::engine::backup::stream_source::SendAgain;
+use crate::engine::backup::zeros::warn_of_zeros;
+use crate::engine::context::World;
+use crate::engine::context::kit_file::{NOT_IN_KIT, is_in_kit};
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::state_dir::Keys;
+use crate::engine::ledger::append::{self, Committed};
+use crate::engine::ledger::listing::require_listed;
+use crate::engine::ledger::roles::keys_elsewhere;
+use crate::engine::ledger::sync::LedgerState;
+use crate::error::{Error, in_words};
+use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
+use crate::model::segment::FRAME_BYTES;
+use crate::model::{ArchiveId, ArchiveKind};
+use crate::progress::Event;
+use crate::seal::Recipients;
+
+/// What an attempt is carried out with.
+pub(in crate::engine) struct Job<'a> {
+    pub(in crate::engine) config: &'a Config,
+    pub(in crate::engine) source: &'a OpenSource<'a>,
+    pub(in crate::engine) keys: &'a Keys,
+    pub(in crate::engine) world: World<'a>,
+    pub(in crate::engine) recipients: &'a Recipients,
+    /// Raw bytes that it will probably have.
+    pub(in crate::engine) expected: Option<u64>,
+    pub(in crate::engine) origin: OriginFacts,
+}
+
+/// What is known of the machine that sends.
+#[derive(Debug, Clone, Default)]
+pub(in crate::engine) struct OriginFacts {
+    pub(in crate::engine) kernel: Option<String>,
+    pub(in crate::engine) btrfs_progs: Option<String>,
+    pub(in crate::engine) host: Option<String>,
+    pub(in crate::engine) subvolume: Option<String>,
+    pub(in crate::engine) snapshot: Option<String>,
+}
+
+/// What was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) struct Archived {
+    pub(in crate::engine) id: ArchiveId,
+    pub(in crate::engine) raw_bytes: u64,
+    pub(in crate::engine) sealed_bytes: u64,
+    /// Bytes of the segments that this run has stored.
+    pub(in crate::engine) uploaded_bytes: u64,
+}
+
+impl Archived {
+    pub(in crate::engine) fn made(self, reason: String) -> Made {
+        Made {
+            archive: self.id,
+            reason,
+            raw_bytes: self.raw_bytes,
+            sealed_bytes: self.sealed_bytes,
+            uploaded_bytes: self.uploaded_bytes,
+        }
+    }
+}
+
+/// An attempt whose every segment is in the store.
+struct Whole {
+    passed: Passed,
+    segments: Vec<SegmentRow>,
+    uploaded_bytes: u64,
+}
+
+/// Carries an attempt to its end: its segments, the listing, the signed entry.
+pub(in crate::engine) fn archive(
+    job: &Job<'_>,
+    attempt: &InHand,
+    send: &mut SendAgain<'_>,
+    state: &mut LedgerState,
+    catalog: &mut Catalog,
+) -> Result<Archived, Error> {
+    let source = job.source.name().clone();
+    job.world.observer.event(Event::Begun {
+        source: source.clone(),
+        archive: attempt.id,
+        expected: job.expected,
+    });
+    let whole = store_whole(job, attempt, send, catalog)?;
+    // From here on it takes no time.
+    job.world.interrupt.check()?;
+    let entry = entry(job, attempt, &whole)?;
+    let writer = append::Writer {
+        config: job.config,
+        source: job.source,
+        keys: job.keys,
+        clock: job.world.clock,
+        retain_until: attempt.retain_until,
+    };
+    let opens = state.replay.head().is_none();
+    let raw_blake3 = &whole.passed.totals.raw_blake3;
+    let (raw_bytes, sealed_bytes) =
+        match writer.commit_archive(&entry, raw_blake3, state, catalog)? {
+            Committed::AsSigned => (entry.raw_bytes, entry.sealed_bytes),
+            Committed::Before(earlier) => (earlier.raw_bytes, earlier.sealed_bytes),
+        };
+    if opens && !is_in_kit(&job.source.row, catalog)? {
+        job.world.observer.event(Event::Warning {
+            source: source.clone(),
+            message: NOT_IN_KIT.to_owned(),
+        });
+    }
+    job.world.observer.event(Event::Committed {
+        source,
+        archive: attempt.id,
+        raw_bytes,
+        sealed_bytes,
+    });
+    if opens {
+        warn_of_keys_elsewhere(job, catalog)?;
+    }
+    warn_of_zeros(
+        job.source,
+        &whole.passed.summary,
+        job.world.observer,
+        catalog,
+    )?;
+    Ok(Archived {
+        id: attempt.id,
+        raw_bytes,
+        sealed_bytes,
+        uploaded_bytes: whole.uploaded_bytes,
+    })
+}
+
+/// Tells of keys that other ledgers here have, and one that was opened just now does not: a separate
+/// pruner would never get to know it.
+fn warn_of_keys_elsewhere(job: &Job<'_>, catalog: &Catalog) -> Result<(), Error> {
+    let elsewhere = keys_elsewhere(&job.source.row, &job.keys.root, catalog)?;
+    for (key, roles, other) in elsewhere {
+        let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        let name = job.source.name();
+        job.world.observer.event(Event::Warning {
+            source: name.clone(),
+            message: format!(
+                "its ledger was opened with this machine's key alone: {key}, {} of `{other}`, has no role in it \
+                 before `coldchain key rotate --kit FILE --source {name} --add {key} --role {}`",
+                roles.join(" and "),
+                roles.join(" --role ")
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Stores every segment, in as many passes as it takes: a sender that printed a garbled stream is
+/// asked once more, and so is one of whose segments the listing lacks some.
+fn store_whole(
+    job: &Job<'_>,
+    attempt: &InHand,
+    send: &mut SendAgain<'_>,
+    catalog: &mut Catalog,
+) -> Result<Whole, Error> {
+    let uploaded = AtomicU64::new(0);
+    let _awake = Awake::hold(&format!("archiving {}", job.source.name()));
+    let mut sending = send()?.expect("a stream can be had once");
+    let (mut garbled, mut lacking) = (Passes::First, Passes::First);
+    let mut deduplicated = 0;
+    loop {
+        let already = Already::gather(job.source, &attempt.id, catalog)?;
+        let error = match pass(job, attempt, &already, sending, &uploaded, catalog) {
+            Ok(passed) => {
+                // An earlier pass may have had a longer stream.
+                catalog.forget_segments_from(&attempt.id, passed.totals.segments)?;
+                let segments = catalog.segments(&attempt.id)?;
+                match require_listed(job.source, &attempt.id, &segments) {
+                    Ok(()) => {
+                        return Ok(Whole {
+                            passed,
+                            segments,
+                            uploaded_bytes: uploaded.into_inner(),
+                        });
+                    }
+                    Err(error @ Error::SegmentsMissing { .. }) => lacking.again(error)?,
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(Error::Stream(refused)) if refused.refusal.is_garbled() => {
+                garbled.again(Error::Stream(refused))?
+            }
+            Err(error) if is_deduplicated(&error) && deduplicated < MOST_DEDUPLICATIONS => {
+                deduplicated += 1;
+                error
+            }
+            Err(error) if deduplicated == MOST_DEDUPLICATIONS && is_deduplicated(&error) => {
+                return Err(Error::Deduplicated {
+                    source_name: job.source.name().clone(),
+                    times: deduplicated + 1,
+                    source: Box::new(error),
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        if matches!(error, Error::Btrfs(_)) {
+            // It takes a moment at a time, and the sender does not wait for it.
+            job.world.interrupt.pause(PAUSE * deduplicated)?;
+        }
+        let Some(again) = send()? else {
+            return Err(error);
+        };
+        sending = again;
+        if is_deduplicated(&error) && deduplicated > 1 {
+            // It was said.
+            continue;
+        }
+        let what = match &error {
+            error if is_deduplicated(error) => {
+                format!(
+                    "deduplication is at work in its snapshots: {}",
+                    in_words(error)
+                )
+            }
+            Error::Stream(refused) => format!(
+                "the sender was stopped and continued, or printed a garbled stream: {}",
+                in_words(refused)
+            ),
+            _ => in_words(&error),
+        };
+        job.world.observer.event(Event::Warning {
+            source: job.source.name().clone(),
+            message: format!("{what}; the stream is sent once more"),
+        });
+    }
+}
+
+/// So often a stream is begun anew because of deduplication.
+const MOST_DEDUPLICATIONS: u32 = 10;
+
+/// By so much each pause is longer than the one before: the last is a second.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether deduplication has changed a snapshot after it was looked at, or holds it.
+fn is_deduplicated(error: &Error) -> bool {
+    match error {
+        Error::Stream(refused) => refused.refusal.is_later_state(),
+        Error::Btrfs(failed) => failed.is_held(),
+        _ => false,
+    }
+}
+
+/// Whether a second pass is still to be had for a cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passes {
+    First,
+    Second,
+}
+
+impl Passes {
+    /// Gives the error back if another pass may mend it.
+    fn again(&mut self, error: Error) -> Result<Error, Error> {
+        match std::mem::replace(self, Self::Second) {
+            Self::First => Ok(error),
+            Self::Second => Err(error),
+        }
+    }
+}
+
+/// What the ledger is to say of it.
+fn entry(job: &Job<'_>, attempt: &InHand, whole: &Whole) -> Result<ArchiveEntry, Error> {
+    let Whole {
+        passed, segments, ..
+    } = whole;
+    let private = PrivateFacts {
+        host: job.origin.host.clone(),
+        subvolume: job.origin.subvolume.clone(),
+        snapshot: job.origin.snapshot.clone(),
+        raw_blake3: passed.totals.raw_blake3,
+        segments_blake3: segments
+            .iter()
+            .filter_map(|segment| segment.raw_blake3)
+            .collect(),
+    };
+    let private = serde_json::to_vec(&private).expect("private facts are plain data");
+    let StreamHead {
+        uuid,
+        ctransid,
+        send_parent,
+        protocol,
+        ..
+    } = passed.summary.head;
+    Ok(ArchiveEntry {
+        id: attempt.id,
+        date: attempt.id.date,
+        slot: attempt.slot,
+        kind: match attempt.onto {
+            Some(_) => ArchiveKind::Incremental,
+            None => ArchiveKind::Full,
+        },
+        send_parent: attempt.onto.map(|(parent, _)| parent),
+        chain: attempt.onto.map_or(attempt.id, |(_, chain)| chain),
+        stream_uuid: uuid,
+        stream_ctransid: ctransid,
+        send_parent_uuid: send_parent.map(|(uuid, _)| uuid),
+        raw_bytes: passed.totals.raw_bytes,
+        sealed_bytes: segments
+            .iter()
+            .map(|segment| segment.record.sealed_bytes)
+            .sum(),
+        protocol,
+        compressed_data: (protocol > 1).then_some(passed.summary.compressed_data),
+        kernel: job.origin.kernel.clone(),
+        btrfs_progs: job.origin.btrfs_progs.clone(),
+        segment_size: attempt.segment_bytes,
+        frame_size: FRAME_BYTES,
+        key: BASE64.encode(&attempt.sealed_key),
+        recipients: job.recipients.fingerprint(&job.source.row.ledger),
+        retain_until: attempt.retain_until.map(Timestamp),
+        segments: segments.iter().map(|segment| segment.record).collect(),
+        private: BASE64.encode(attempt.key.seal_private(&private)?),
+    })
+}

@@ -1,0 +1,201 @@
+//! `btrsend`'s protocol: say what a date calls for, then archive the stream that comes on stdin.
+//!
+//! Nothing of btrfs is looked at here. Kind and send parent come from the ledger, and the guard
+//! refuses a stream that is not incremental on the archive that was asked for.
+
+use chrono::NaiveDate;
+
+use crate::btrfs::{Expect, ExpectParent};
+use crate::catalog::Catalog;
+use crate::config::{Config, Source};
+use crate::engine::backup::archive::{self, Job, OriginFacts};
+use crate::engine::backup::attempt::{InHand, Intent};
+use crate::engine::backup::resume::Unfinished;
+use crate::engine::backup::send_parent::Origin;
+use crate::engine::backup::stream_source::{Sending, StreamSource};
+use crate::engine::backup::{Asked, Outcome, check_date, compressed_data, warn_of_store};
+use crate::engine::context::World;
+use crate::engine::context::open_source::{OpenSource, know_source, retain_until};
+use crate::engine::context::plan_inputs;
+use crate::engine::context::state_dir::StateDir;
+use crate::engine::ledger::listing::{look_after, verify_listed};
+use crate::engine::ledger::sync;
+use crate::error::Error;
+use crate::model::ArchiveId;
+use crate::model::entry::Role;
+use crate::plan::{Action, SendParentSnapshot, plan_backup};
+use crate::seal::Recipients;
+
+/// What whoever holds the snapshots is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// A complete stream: `c`.
+    Full,
+    /// A stream incremental on that date's snapshot: `i DATE`.
+    Incremental(NaiveDate),
+}
+
+/// Decides, says what is wanted through `ask`, and archives what comes on stdin. If nothing is due
+/// it returns at once without asking or reading.
+pub fn decide(
+    config: &Config,
+    source: &Source,
+    asked: Asked,
+    world: World<'_>,
+    stdin: impl StreamSource,
+    ask: impl FnOnce(Wanted) -> Result<(), Error>,
+) -> Result<Outcome, Error> {
+    let recipients = Recipients::parse(config.recipients()?)?;
+    let state_dir = StateDir::new(&config.state_dir);
+    let keys = state_dir.keys()?;
+    let mut catalog = world.catalog(&state_dir)?;
+    keys.require_grant(&source.name, &catalog)?;
+    let _lock = state_dir.lock(&source.name, &world)?;
+    check_date(source, asked, &catalog)?;
+    let row = know_source(config, source, &mut catalog)?;
+    let store = world.open(&config.stores[&source.store])?;
+    let open = OpenSource {
+        config: source,
+        row,
+        store: store.as_ref(),
+    };
+    let mut state = sync::catch_up(&open, &mut catalog, &keys.root)?;
+    state.warn(&source.name, world.observer);
+    state.require_role(&open, &keys, Role::Writer)?;
+    // The ledger may have told of newer archives.
+    check_date(source, asked, &catalog)?;
+
+    look_after(&open, &mut catalog, world)?;
+
+    let found = take_up(config, &open, asked, &recipients, world, &mut catalog)?;
+    let (onto, reason, planned) = if let Some((attempt, reason)) = &found {
+        (attempt.onto, reason.clone(), None)
+    } else {
+        let (facts, schedule) = plan_inputs::facts(
+            source,
+            asked.date,
+            asked.request,
+            Origin::Stdin,
+            &[],
+            recipients.fingerprint(&open.row.ledger),
+            Some(open.row.ledger),
+            &catalog,
+        )?;
+        let plan = plan_backup(&facts, &schedule)?;
+        let onto = match plan.action {
+            Action::None => {
+                return Ok(Outcome::NothingDue {
+                    reason: plan.reason,
+                });
+            }
+            Action::Full => None,
+            Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
+        };
+        plan_inputs::warn_of_silence(&facts, world.observer);
+        (onto, plan.reason, Some(plan.slot))
+    };
+    let (wanted, send_parent) = wanted(&open, onto, &catalog)?;
+    state.require_known(&open)?;
+    ask(wanted)?;
+    let attempt = match (found, planned) {
+        (Some((attempt, _)), _) => attempt,
+        (None, slot) => {
+            let now = world.clock.now();
+            let full = onto.map_or(asked.date, |(_, chain)| chain.date);
+            let intent = Intent {
+                date: asked.date,
+                slot: slot.expect("what is not gone on with was planned"),
+                onto,
+                recipients: &recipients,
+                snapshot: None,
+                protocol: None,
+                retain_until: retain_until(config, source, full, now),
+                now,
+            };
+            InHand::begin(config, &open, intent, &mut catalog)?
+        }
+    };
+    let job = Job {
+        config,
+        source: &open,
+        keys: &keys,
+        world,
+        recipients: &recipients,
+        expected: None,
+        origin: OriginFacts::default(),
+    };
+    let mut sending = Some(Sending {
+        stream: Box::new(stdin),
+        expect: Expect {
+            uuid: None,
+            ctransid: None,
+            send_parent,
+            compressed_data: compressed_data(source.protocol),
+        },
+    });
+    let mut send = || Ok(sending.take());
+    let archived = archive::archive(&job, &attempt, &mut send, &mut state, &mut catalog)?;
+    let later = warn_of_store(&open, &mut catalog, world.observer)
+        .and_then(|()| verify_listed(&open, &archived.id, &mut catalog, world.clock))
+        .err()
+        .map(Box::new);
+    Ok(Outcome::Archived {
+        archives: vec![archived.made(reason)],
+        later,
+    })
+}
+
+/// An attempt of this date that an earlier stream did not bring to its end. One of another date is
+/// given up: its stream is not what will come.
+fn take_up(
+    config: &Config,
+    source: &OpenSource<'_>,
+    asked: Asked,
+    recipients: &Recipients,
+    world: World<'_>,
+    catalog: &mut Catalog,
+) -> Result<Option<(InHand, String)>, Error> {
+    let night = Unfinished {
+        config,
+        source,
+        asked,
+        recipients,
+        observer: world.observer,
+        now: world.clock.now(),
+    };
+    for attempt in catalog.unfinished(&source.row.ledger)? {
+        let snapshot = SendParentSnapshot::NotLocal;
+        let found = night.resume(&attempt, snapshot, Origin::Stdin, &[], catalog)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// What to ask for, and what the stream has to be.
+fn wanted(
+    source: &OpenSource<'_>,
+    onto: Option<(ArchiveId, ArchiveId)>,
+    catalog: &Catalog,
+) -> Result<(Wanted, ExpectParent), Error> {
+    let Some((send_parent, _)) = onto else {
+        return Ok((Wanted::Full, ExpectParent::None));
+    };
+    let parent = catalog.archive(&send_parent)?;
+    let (uuid, ctransid) = parent
+        .as_ref()
+        .and_then(|parent| Some((parent.stream_uuid?, parent.stream_ctransid?)))
+        .expect("the planner chose a visible archive, and those have both");
+    // One that was restored and adopted has a ctransid of its own, and is sent with that.
+    let of_parent = parent.and_then(|parent| parent.snapshot);
+    let snapshots = catalog.snapshots(source.name())?;
+    let adopted = snapshots
+        .iter()
+        .find(|row| Some(row.id) == of_parent && row.local_received == Some(uuid));
+    let ctransid = adopted.map_or(ctransid, |row| row.local_ctransid);
+    Ok((
+        Wanted::Incremental(send_parent.date),
+        ExpectParent::State(uuid, ctransid),
+    ))
+}

@@ -1,0 +1,293 @@
+//! One pass of a send stream: guard, frames, seal, PUT. An attempt may take several passes, and
+//! each reads the whole stream from byte 0.
+//!
+//! `btrfs send` does not print the same bytes every time: reflinks made elsewhere turn clones into
+//! writes. So a segment that is stored is passed over only when its raw bytes come again just as
+//! they were, and any other is sealed and stored in its place. The archive is the whole output of
+//! the pass that came to its end.
+
+use std::io::Read;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::btrfs::{Guard, StreamSummary};
+use crate::catalog::{ArchiveRow, Catalog};
+use crate::config::{self, Compression, Levels};
+use crate::engine::backup::archive::Job;
+use crate::engine::backup::attempt::{Already, InHand, Raw};
+use crate::engine::backup::level_control::Pace;
+use crate::engine::backup::stream_source::{Sending, StreamSource};
+use crate::engine::backup::uplink::Line;
+use crate::engine::backup::upload::Upload;
+use crate::error::Error;
+use crate::model::segment::FRAME_BYTES;
+use crate::model::{ArchiveId, Blake3, Uuid};
+use crate::progress::{Event, PROGRESS_STEP};
+use crate::seal::{Held, SealError, SealOptions, SealedTotals, Sealer, SelfCheck};
+
+/// What came through.
+pub(in crate::engine) struct Passed {
+    pub(in crate::engine) summary: StreamSummary,
+    pub(in crate::engine) totals: SealedTotals,
+}
+
+/// Brings the whole stream into the store. When this returns, the sender has said that it is done,
+/// the guard has seen a whole stream, and every segment and the key are stored. The bytes of those
+/// that were stored now are added to `tally`.
+pub(in crate::engine) fn pass(
+    job: &Job<'_>,
+    attempt: &InHand,
+    already: &Already,
+    sending: Sending<'_>,
+    tally: &AtomicU64,
+    catalog: &mut Catalog,
+) -> Result<Passed, Error> {
+    let room = job.config.archiving(attempt.segment_bytes);
+    let line = Line::default();
+    let (level, pace) = match job.config.compression {
+        Compression::Level(level) => (level, None),
+        Compression::Auto(bounds) => {
+            let bounds = Levels {
+                highest: room.highest_level,
+                ..bounds
+            };
+            let pace = Pace::new(line.clone(), bounds, room.threads, attempt.segment_bytes);
+            (bounds.highest, Some(pace))
+        }
+    };
+    let options = SealOptions {
+        segment_bytes: attempt.segment_bytes,
+        frame_bytes: usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"),
+        level,
+        held_bytes: room.held_bytes,
+        threads: room.threads,
+    };
+    let (sealer, segments) = Sealer::start(options, &attempt.key)?;
+    let known = catalog
+        .archives(&job.source.row.ledger)?
+        .into_iter()
+        .filter(ArchiveRow::is_visible)
+        .filter_map(|archive| Some((archive.stream_uuid?, archive.id)))
+        .collect();
+    let failed = AtomicBool::new(false);
+    let upload = Upload {
+        job,
+        attempt,
+        catalog: Mutex::new(catalog),
+        key_stored: Mutex::new(already.key()),
+        uploaded: tally,
+        line,
+        check: match job.config.self_check {
+            config::SelfCheck::On => Some(SelfCheck::new(&attempt.key)),
+            config::SelfCheck::Off => None,
+        },
+        failed: &failed,
+    };
+    let reading = Reading {
+        job,
+        attempt,
+        already,
+        known,
+        stream: sending.stream,
+        guard: Guard::new(sending.expect),
+        sealer,
+        head: Head::ToCome,
+        raw_bytes: 0,
+        told: 0,
+        spare: Vec::new(),
+        compared: None,
+        pace,
+    };
+    let uploads = job.config.stores[&job.source.config.store].uploads();
+    std::thread::scope(|scope| {
+        let uploader = scope.spawn(move || upload.run(&segments, uploads));
+        let read = reading.run();
+        if read.is_err() {
+            // What waits for its turn is not sent any more.
+            failed.store(true, Ordering::Relaxed);
+        }
+        // The sealer is gone by now, finished or not, so the uploader's channel ends.
+        let stored = uploader.join().expect("the uploader does not panic");
+        match (read, stored) {
+            // A dead uploader is why the sealer could not hand on its segments.
+            (Err(Error::Seal(SealError::Stopped)) | Ok(_), Err(error)) | (Err(error), _) => {
+                Err(error)
+            }
+            (Ok(passed), Ok(())) => Ok(passed),
+        }
+    })
+}
+
+/// Whether the stream's first command was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    ToCome,
+    Checked,
+}
+
+/// Whether a stream goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    Whole,
+    End,
+}
+
+/// The stream on its way past the guard into the sealer.
+struct Reading<'a> {
+    job: &'a Job<'a>,
+    attempt: &'a InHand,
+    already: &'a Already,
+    /// The streams that the ledger has.
+    known: Vec<(Uuid, ArchiveId)>,
+    stream: Box<dyn StreamSource + 'a>,
+    guard: Guard,
+    sealer: Sealer,
+    head: Head,
+    raw_bytes: u64,
+    told: u64,
+    /// Buffers of a segment that was compared, for the next.
+    spare: Vec<Vec<u8>>,
+    /// The room that those take.
+    compared: Option<Held>,
+    /// Chooses the level of each frame, where that is left to it.
+    pace: Option<Pace>,
+}
+
+impl Reading<'_> {
+    fn run(mut self) -> Result<Passed, Error> {
+        for index in 0.. {
+            let filled = match self.already.segment(index) {
+                Some(raw) => self.compare(index, raw)?,
+                None => self.seal()?,
+            };
+            if filled == Filled::End {
+                break;
+            }
+        }
+        // The sender's own word first: "killed by signal 9" explains a stream that is cut short.
+        self.stream.finish()?;
+        let summary = self.guard.finish().map_err(Error::Stream)?;
+        let totals = self.sealer.finish()?;
+        Ok(Passed { summary, totals })
+    }
+
+    /// Reads a segment straight into the sealer.
+    fn seal(&mut self) -> Result<Filled, Error> {
+        // A sealed segment is held now, where one was held to be compared.
+        self.spare = Vec::new();
+        self.compared = None;
+        let mut left = self.attempt.segment_bytes;
+        while left > 0 {
+            let mut frame = self.sealer.buffer();
+            let filled = self.frame(&mut frame)?;
+            left -= frame.len() as u64;
+            if !frame.is_empty() {
+                self.push(frame)?;
+            }
+            if filled == Filled::End {
+                return Ok(Filled::End);
+            }
+        }
+        Ok(Filled::Whole)
+    }
+
+    fn push(&mut self, frame: Vec<u8>) -> Result<(), Error> {
+        if let Some(pace) = &mut self.pace {
+            let level = pace.level(frame.len() as u64, &self.sealer);
+            self.sealer.set_step(level);
+        }
+        Ok(self.sealer.push(frame)?)
+    }
+
+    /// Reads a segment that is stored, and passes over it if it is the same.
+    ///
+    /// It is held until its last byte is known: the place of the sealed one that the sealer would
+    /// hold, so that memory has the same bound.
+    fn compare(&mut self, index: u32, stored: Raw) -> Result<Filled, Error> {
+        self.sealer.settle()?;
+        let held = self.compared.take();
+        let mut held = held.unwrap_or_else(|| self.sealer.hold(self.attempt.segment_bytes));
+        let mut frames: Vec<Vec<u8>> = Vec::new();
+        let mut hasher = blake3::Hasher::new();
+        let mut bytes = 0;
+        let mut end = Filled::Whole;
+        while bytes < self.attempt.segment_bytes && end == Filled::Whole {
+            let mut frame = self.spare.pop().unwrap_or_else(|| {
+                Vec::with_capacity(usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"))
+            });
+            end = self.frame(&mut frame)?;
+            hasher.update(&frame);
+            bytes += frame.len() as u64;
+            if !frame.is_empty() {
+                frames.push(frame);
+            }
+        }
+        let same = stored.bytes == bytes && stored.blake3 == Blake3(*hasher.finalize().as_bytes());
+        if same {
+            self.sealer.skip(&frames)?;
+            self.job.world.observer.event(Event::Skipped {
+                source: self.job.source.name().clone(),
+                archive: self.attempt.id,
+                index,
+                raw_bytes: bytes,
+            });
+            self.spare = frames;
+            self.spare.iter_mut().for_each(Vec::clear);
+            self.compared = Some(held);
+        } else {
+            for frame in frames {
+                held.shrink(frame.len() as u64);
+                self.push(frame)?;
+            }
+        }
+        Ok(end)
+    }
+
+    /// Reads the next frame into an empty buffer, past the guard.
+    fn frame(&mut self, frame: &mut Vec<u8>) -> Result<Filled, Error> {
+        let filled = fill(&mut self.stream, frame).map_err(|source| Error::ReadStream {
+            from: self.stream.name(),
+            source,
+        })?;
+        // A sender that a signal has ended is no sender that failed.
+        self.job.world.interrupt.check()?;
+        self.guard.push(frame).map_err(Error::Stream)?;
+        self.check_head()?;
+        self.raw_bytes += frame.len() as u64;
+        if self.raw_bytes - self.told >= PROGRESS_STEP {
+            self.told = self.raw_bytes;
+            self.job.world.observer.event(Event::Progress {
+                source: self.job.source.name().clone(),
+                raw_bytes: self.raw_bytes,
+            });
+        }
+        Ok(filled)
+    }
+
+    /// Refuses a stream that the ledger has already.
+    fn check_head(&mut self) -> Result<(), Error> {
+        if self.head == Head::ToCome
+            && let Some(head) = self.guard.head()
+        {
+            self.head = Head::Checked;
+            if let Some((uuid, archive)) = self.known.iter().find(|(uuid, _)| *uuid == head.uuid) {
+                return Err(Error::StreamKnown {
+                    uuid: *uuid,
+                    archive: *archive,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads until the buffer has a frame's length or the stream ends.
+fn fill(stream: &mut dyn Read, frame: &mut Vec<u8>) -> std::io::Result<Filled> {
+    let wanted = usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory") - frame.len();
+    let read = stream.take(wanted as u64).read_to_end(frame)?;
+    Ok(if read < wanted {
+        Filled::End
+    } else {
+        Filled::Whole
+    })
+}

@@ -1,0 +1,227 @@
+//! Going on with an attempt that an earlier run left unfinished, or giving it up.
+
+use chrono::{DateTime, Utc};
+
+use crate::catalog::{Attempt, Catalog, SnapshotRow};
+use crate::config::{Config, Source};
+use crate::engine::backup::Asked;
+use crate::engine::backup::attempt::{Already, InHand};
+use crate::engine::backup::send_parent::{Origin, Unfit};
+use crate::engine::context::clock::{Clock, SystemClock};
+use crate::engine::context::open_source::{OpenSource, retain_until};
+use crate::engine::context::plan_inputs;
+use crate::engine::snapshots;
+use crate::error::Error;
+use crate::model::SubvolumeIdentity;
+use crate::model::size::Bytes;
+use crate::plan::{
+    Action, AttemptFacts, BackupPlan, Facts, Finding, GivenUp, Resume, Schedule,
+    SendParentSnapshot, carry_out, plan_resume, request_for,
+};
+use crate::progress::{Event, Observer};
+use crate::seal::Recipients;
+
+/// A run that has found an unfinished attempt.
+pub(in crate::engine) struct Unfinished<'a> {
+    pub(in crate::engine) config: &'a Config,
+    pub(in crate::engine) source: &'a OpenSource<'a>,
+    pub(in crate::engine) asked: Asked,
+    pub(in crate::engine) recipients: &'a Recipients,
+    pub(in crate::engine) observer: &'a dyn Observer,
+    pub(in crate::engine) now: DateTime<Utc>,
+}
+
+impl Unfinished<'_> {
+    /// The attempt, ready to be gone on with, and why it is; or nothing, if it was given up.
+    pub(in crate::engine) fn resume(
+        &self,
+        attempt: &Attempt,
+        snapshot: SendParentSnapshot,
+        origin: Origin,
+        unfit: &[Unfit],
+        catalog: &mut Catalog,
+    ) -> Result<Option<(InHand, String)>, Error> {
+        let date = attempt.id.date;
+        let found = Found {
+            config: self.config,
+            source: self.source.config,
+            asked: self.asked,
+            recipients: self.recipients,
+            now: self.now,
+        };
+        let given_up = match found.decide(attempt, snapshot, origin, unfit, catalog)? {
+            (Resume::GoOn, Some(in_hand)) => {
+                let reason = self.reason(attempt, catalog)?;
+                self.observer.event(Event::Planned {
+                    source: self.source.name().clone(),
+                    date,
+                    action: attempt.id.kind.as_str(),
+                    reason: reason.clone(),
+                });
+                return Ok(Some((in_hand, reason)));
+            }
+            (Resume::GiveUp(why), _) => why,
+            // The planner gives up what can't be taken up.
+            (Resume::GoOn, None) => GivenUp::Settings("it can't be taken up".to_owned()),
+        };
+        catalog.abandon(&attempt.id)?;
+        self.observer.event(Event::Warning {
+            source: self.source.name().clone(),
+            message: format!("the unfinished archive of {date} is given up: {given_up}"),
+        });
+        Ok(None)
+    }
+
+    fn reason(&self, attempt: &Attempt, catalog: &mut Catalog) -> Result<String, Error> {
+        let (segments, bytes) = Already::gather(self.source, &attempt.id, catalog)?.total();
+        let noun = if segments == 1 { "segment" } else { "segments" };
+        Ok(format!(
+            "it was begun on {} and left unfinished, with {segments} {noun} stored, {} raw",
+            attempt.begun_at,
+            Bytes(bytes),
+        ))
+    }
+}
+
+/// What the decision on an attempt depends on, but for the attempt.
+struct Found<'a> {
+    config: &'a Config,
+    source: &'a Source,
+    asked: Asked,
+    recipients: &'a Recipients,
+    now: DateTime<Utc>,
+}
+
+impl Found<'_> {
+    fn decide(
+        &self,
+        attempt: &Attempt,
+        snapshot: SendParentSnapshot,
+        origin: Origin,
+        unfit: &[Unfit],
+        catalog: &Catalog,
+    ) -> Result<(Resume, Option<InHand>), Error> {
+        let date = attempt.id.date;
+        let (facts, schedule) = plan_inputs::facts(
+            self.source,
+            date,
+            request_for(date, self.asked.date, self.asked.request),
+            origin,
+            unfit,
+            self.recipients.fingerprint(&attempt.ledger),
+            Some(attempt.ledger),
+            catalog,
+        )?;
+        let store = &self.config.stores[&self.source.store];
+        let locked = retain_until(self.config, self.source, attempt.chain.date, self.now);
+        let (in_hand, settings) =
+            match InHand::take_up(attempt, self.source.protocol, store.storage_class(), locked) {
+                Ok(in_hand) => (Some(in_hand), None),
+                Err(unfit) => (None, Some(unfit.to_string())),
+            };
+        let attempt = AttemptFacts {
+            id: attempt.id,
+            send_parent: attempt.send_parent,
+            chain: attempt.chain,
+            recipients: attempt.recipients,
+            snapshot,
+            settings,
+        };
+        let night = Finding {
+            date: self.asked.date,
+            today: self.asked.today,
+            date_override: self.asked.override_date,
+        };
+        Ok((plan_resume(&attempt, &facts, &schedule, night)?, in_hand))
+    }
+}
+
+/// The state of an attempt's own snapshot, with its row and identity if it is intact.
+pub(in crate::engine) fn snapshot_of(
+    source: &Source,
+    attempt: &Attempt,
+    catalog: &Catalog,
+) -> Result<(SendParentSnapshot, Option<(SnapshotRow, SubvolumeIdentity)>), Error> {
+    let living = snapshots::rows(source, catalog)?;
+    let row = living
+        .into_iter()
+        .find(|row| Some(row.id) == attempt.snapshot);
+    let Some(row) = row else {
+        return Ok((SendParentSnapshot::Gone, None));
+    };
+    Ok(match snapshots::check(&row)? {
+        Ok(identity) => (SendParentSnapshot::Intact, Some((row, identity))),
+        Err(why) => (SendParentSnapshot::Changed(why), None),
+    })
+}
+
+/// What a run would do, without doing it.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// The unfinished archives that it would go on with first.
+    pub resumed: Vec<BackupPlan>,
+    /// The facts of its own date, once those stand.
+    pub facts: Facts,
+    /// The source's schedule.
+    pub schedule: Schedule,
+}
+
+/// Foresees a run of a source: a plan that changes nothing and asks no store.
+pub fn foresee(
+    config: &Config,
+    source: &Source,
+    asked: Asked,
+    catalog: &Catalog,
+) -> Result<Foreseen, Error> {
+    let (mut facts, schedule) =
+        plan_inputs::plan_facts(config, source, asked.date, asked.request, catalog)?;
+    let mut resumed = Vec::new();
+    let attempts = match catalog.source(&source.name)? {
+        Some(row) => catalog.unfinished(&row.ledger)?,
+        None => Vec::new(),
+    };
+    let recipients = Recipients::parse(config.recipients()?)?;
+    for attempt in attempts {
+        let found = Found {
+            config,
+            source,
+            asked,
+            recipients: &recipients,
+            now: SystemClock.now(),
+        };
+        let (snapshot, origin) = match source.live {
+            Some(_) => match snapshot_of(source, &attempt, catalog)? {
+                (state, Some((_, identity))) => (state, Origin::of(&identity)),
+                (state, None) => (state, Origin::Snapshot { of: None }),
+            },
+            None => (SendParentSnapshot::NotLocal, Origin::Stdin),
+        };
+        if let (Resume::GoOn, _) = found.decide(&attempt, snapshot, origin, &[], catalog)? {
+            let plan = BackupPlan {
+                source: source.name.clone(),
+                date: attempt.id.date,
+                slot: attempt.slot,
+                action: match attempt.send_parent {
+                    Some(send_parent) => Action::Incremental {
+                        send_parent,
+                        chain: attempt.chain,
+                    },
+                    None => Action::Full,
+                },
+                reason: format!("it was begun on {} and left unfinished", attempt.begun_at),
+                expire: Vec::new(),
+            };
+            carry_out(&plan, &mut facts.history, facts.recipients);
+            if facts.send_parent != SendParentSnapshot::NotLocal {
+                facts.send_parent = SendParentSnapshot::Intact;
+                facts.older_send_parent = None;
+            }
+            resumed.push(plan);
+        }
+    }
+    Ok(Foreseen {
+        resumed,
+        facts,
+        schedule,
+    })
+}

@@ -1,0 +1,243 @@
+//! Which archive an incremental can be sent against.
+
+use std::path::Path;
+
+use crate::btrfs;
+use crate::catalog::{Catalog, SnapshotRow};
+use crate::config::{Live, Source};
+use crate::engine::snapshots;
+use crate::error::{Error, in_words};
+use crate::model::{ArchiveId, SubvolumeIdentity, Uuid};
+use crate::plan::{ArchiveFacts, History, SendParentSnapshot, descends};
+
+/// Where the stream will come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Origin {
+    /// From a snapshot here that is, or will be, taken of the subvolume with that uuid. `None` if the subvolume can't be
+    /// looked at, as in a plan for a disk that is not attached.
+    Snapshot { of: Option<Uuid> },
+    /// From elsewhere, on stdin.
+    Stdin,
+}
+
+impl Origin {
+    /// Where tonight's stream of a source will come from.
+    pub(in crate::engine) fn of_source(source: &Source) -> Self {
+        match &source.live {
+            Some(live) => Self::Snapshot { of: uuid_of(live) },
+            None => Self::Stdin,
+        }
+    }
+
+    /// The origin of a stream of this snapshot.
+    pub(in crate::engine) fn of(snapshot: &SubvolumeIdentity) -> Self {
+        // One that was taken of nothing descends from nothing either.
+        let of = snapshot.parent_uuid.unwrap_or(snapshot.uuid);
+        Self::Snapshot { of: Some(of) }
+    }
+}
+
+/// An archive whose snapshot can't be the send parent, and why.
+pub type Unfit = (ArchiveId, SendParentSnapshot);
+
+fn uuid_of(live: &Live) -> Option<Uuid> {
+    Some(btrfs::identity(&live.subvolume).ok()?.uuid)
+}
+
+/// The snapshot of the newest archive that an incremental may build on, and the older archive to build on if that one
+/// does not serve.
+pub(in crate::engine) fn choose(
+    source: &Source,
+    origin: Origin,
+    history: &History,
+    unfit: &[Unfit],
+    catalog: &Catalog,
+) -> Result<(SendParentSnapshot, Option<ArchiveId>), Error> {
+    let archives = history.send_parents();
+    let Some((newest, older)) = archives.split_first() else {
+        return Ok((SendParentSnapshot::Gone, None));
+    };
+    let rows = snapshots::rows(source, catalog)?;
+    let look = |archive: &ArchiveFacts| {
+        if let Some((_, why)) = unfit.iter().find(|(id, _)| *id == archive.id) {
+            return Ok(why.clone());
+        }
+        match origin {
+            Origin::Snapshot { of } => snapshot_of(source, of, &archive.id, &rows, catalog),
+            Origin::Stdin => streamed(source, &archive.id, &rows, catalog),
+        }
+    };
+    let state = look(newest)?;
+    if matches!(
+        state,
+        SendParentSnapshot::Intact | SendParentSnapshot::NotLocal
+    ) {
+        return Ok((state, None));
+    }
+    for archive in older {
+        if look(archive)? == SendParentSnapshot::Intact {
+            return Ok((state, Some(archive.id)));
+        }
+    }
+    Ok((state, None))
+}
+
+/// Whether a snapshot is known to be on another filesystem than its source's subvolume.
+fn is_elsewhere(source: &Source, snapshot: &Path) -> bool {
+    let live = source.live.as_ref();
+    let id = |path: &Path| btrfs::filesystem_id(path).ok();
+    let ids = live.and_then(|live| Some((id(&live.subvolume)?, id(snapshot)?)));
+    ids.is_some_and(|(source, snapshot)| source != snapshot)
+}
+
+/// The state of an archive's snapshot, for a stream that will be sent from here.
+fn snapshot_of(
+    source: &Source,
+    of: Option<Uuid>,
+    archive: &ArchiveId,
+    rows: &[SnapshotRow],
+    catalog: &Catalog,
+) -> Result<SendParentSnapshot, Error> {
+    let Some(row) = row_of(archive, rows, catalog)? else {
+        return Ok(SendParentSnapshot::Gone);
+    };
+    Ok(match snapshots::check(row)? {
+        // A source that has moved can't be sent against what stayed behind.
+        Ok(_) if is_elsewhere(source, &row.path) => {
+            let path = row.path.display();
+            SendParentSnapshot::Changed(format!(
+                "{path} is on another filesystem than the subvolume"
+            ))
+        }
+        Ok(parent) => match of {
+            Some(of) if differs_since(of, row, &parent)?.is_none() => SendParentSnapshot::Unrelated,
+            _ => SendParentSnapshot::Intact,
+        },
+        Err(why) if why.ends_with("is gone") => SendParentSnapshot::Gone,
+        Err(why) => SendParentSnapshot::Changed(why),
+    })
+}
+
+/// The state of an archive's snapshot, for a stream that will come on stdin. Who sends it has the snapshots; but if the
+/// config says where the subvolume is and they are on its filesystem, they can be looked at.
+fn streamed(
+    source: &Source,
+    archive: &ArchiveId,
+    rows: &[SnapshotRow],
+    catalog: &Catalog,
+) -> Result<SendParentSnapshot, Error> {
+    let Some((live, of)) = source
+        .live
+        .as_ref()
+        .and_then(|live| Some((live, uuid_of(live)?)))
+    else {
+        return Ok(SendParentSnapshot::NotLocal);
+    };
+    // The kernel tells it to root alone, and this needs no root.
+    let find = |uuid| Ok::<_, Error>(btrfs::find(&live.subvolume, uuid).unwrap_or_default());
+    let uuid = match row_of(archive, rows, catalog)? {
+        Some(row) => Some(row.local_uuid),
+        None => catalog.archive(archive)?.and_then(|row| row.stream_uuid),
+    };
+    let parent = match uuid {
+        Some(uuid) => find(uuid)?,
+        None => None,
+    };
+    Ok(match parent {
+        None => SendParentSnapshot::NotLocal,
+        Some(parent) if descends(of, &parent, find)?.is_some() => SendParentSnapshot::Intact,
+        Some(_) => SendParentSnapshot::Unrelated,
+    })
+}
+
+/// What the catalog knows of the snapshot of an archive that is here.
+fn row_of<'r>(
+    archive: &ArchiveId,
+    rows: &'r [SnapshotRow],
+    catalog: &Catalog,
+) -> Result<Option<&'r SnapshotRow>, Error> {
+    let id = catalog.archive(archive)?.and_then(|row| row.snapshot);
+    Ok(rows.iter().find(|row| Some(row.id) == id))
+}
+
+/// The first transaction that may have changed what is in a snapshot of the subvolume `of` and not in the snapshot of that
+/// row; `None` if it does not descend from that.
+fn differs_since(
+    of: Uuid,
+    row: &SnapshotRow,
+    parent: &SubvolumeIdentity,
+) -> Result<Option<u64>, Error> {
+    Ok(descends(of, parent, |uuid| btrfs::find(&row.path, uuid))?)
+}
+
+/// Finds out whether a snapshot can be sent against that of an archive without losing anything. Returns why not.
+pub(in crate::engine) fn loses_data(
+    source: &Source,
+    snapshot: (&SnapshotRow, &SubvolumeIdentity),
+    parent: &ArchiveId,
+    catalog: &Catalog,
+) -> Result<Option<Unfit>, Error> {
+    let rows = snapshots::rows(source, catalog)?;
+    let Some(row) = row_of(parent, &rows, catalog)? else {
+        return Ok(None);
+    };
+    let Ok(identity) = snapshots::check(row)? else {
+        return Ok(None);
+    };
+    let (newer, Origin::Snapshot { of: Some(of) }) = (snapshot.0, Origin::of(snapshot.1)) else {
+        return Ok(None);
+    };
+    let Some(since) = differs_since(of, row, &identity)? else {
+        return Ok(None);
+    };
+    let why = match btrfs::lost_ends(&newer.path, &row.path, since) {
+        Ok(lost) => lost.first().map(|file| {
+            SendParentSnapshot::Lossy(format!(
+                "the end of {}, which was cut short then and has its old content back now",
+                Path::new("/").join(file).display()
+            ))
+        }),
+        // Otherwise a damaged snapshot would stop every later night.
+        Err(error) => Some(SendParentSnapshot::Incomparable(in_words(&error))),
+    };
+    Ok(why.map(|why| (*parent, why)))
+}
+
+/// The archives of a source whose streams were sent against a snapshot that can't be the send parent, and why. Only those
+/// are found whose snapshots are still here. Versions before this one did not look.
+pub fn doubtful_archives(source: &Source, catalog: &Catalog) -> Result<Vec<Unfit>, Error> {
+    let Some(ledger) = catalog.source(&source.name)?.map(|row| row.ledger) else {
+        return Ok(Vec::new());
+    };
+    let rows = snapshots::rows(source, catalog)?;
+    let mut doubtful = Vec::new();
+    for link in catalog.lineage(&ledger)? {
+        let Some(parent) = link.send_parent else {
+            continue;
+        };
+        let own = row_of(&link.id, &rows, catalog)?;
+        let (Some(own), Some(parent_row)) = (own, row_of(&parent, &rows, catalog)?) else {
+            continue;
+        };
+        let (Ok(identity), Ok(parent_identity)) =
+            (snapshots::check(own)?, snapshots::check(parent_row)?)
+        else {
+            continue;
+        };
+        let Some(of) = identity
+            .parent_uuid
+            .filter(|_| identity.received_uuid.is_none())
+        else {
+            continue;
+        };
+        // A subvolume that has been deleted since tells nothing any more.
+        let is_known =
+            parent_identity.parent_uuid == Some(of) || btrfs::find(&own.path, of)?.is_some();
+        if is_known && differs_since(of, parent_row, &parent_identity)?.is_none() {
+            doubtful.push((link.id, SendParentSnapshot::Unrelated));
+        } else if let Some((_, why)) = loses_data(source, (own, &identity), &parent, catalog)? {
+            doubtful.push((link.id, why));
+        }
+    }
+    Ok(doubtful)
+}

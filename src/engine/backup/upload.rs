@@ -1,0 +1,213 @@
+//! Sealed segments on their way into the store, each with its row written before and after its PUT.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use crossbeam_channel::Receiver;
+
+use crate::catalog::{Catalog, CatalogError};
+use crate::engine::backup::archive::Job;
+use crate::engine::backup::attempt::InHand;
+use crate::engine::backup::uplink::Line;
+use crate::error::Error;
+use crate::model::segment::MOST_SEGMENTS;
+use crate::model::{SegmentRecord, Sha256, keys};
+use crate::progress::Event;
+use crate::seal::{SealError, Sealed, SealedSegment, SelfCheck};
+use crate::store::{ErrorKind, Locator, NewObject, Put, Role, Store};
+
+/// Takes sealed segments and stores them, each with its row written before and after.
+pub(in crate::engine) struct Upload<'a, 'c> {
+    pub(in crate::engine) job: &'a Job<'a>,
+    pub(in crate::engine) attempt: &'a InHand,
+    pub(in crate::engine) catalog: Mutex<&'c mut Catalog>,
+    pub(in crate::engine) key_stored: Mutex<KeyStored>,
+    /// Bytes of the segments that were stored.
+    pub(in crate::engine) uploaded: &'a AtomicU64,
+    pub(in crate::engine) line: Line,
+    /// Opens each segment again before it is stored.
+    pub(in crate::engine) check: Option<SelfCheck>,
+    /// Set by whoever failed, for the others.
+    pub(in crate::engine) failed: &'a AtomicBool,
+}
+
+/// Whether the archive's key is in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum KeyStored {
+    No,
+    Yes,
+}
+
+/// How an uploader came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It was handed the end of the stream.
+    OfStream,
+    /// The channel closed, or another uploader failed.
+    Early,
+}
+
+impl Upload<'_, '_> {
+    /// Stores what comes, several segments at once, and returns when all of them are stored.
+    pub(in crate::engine) fn run(
+        &self,
+        sealed: &Receiver<Sealed>,
+        uploads: usize,
+    ) -> Result<(), Error> {
+        std::thread::scope(|scope| {
+            let uploaders: Vec<_> = (0..uploads)
+                .map(|_| scope.spawn(|| self.upload(sealed.clone())))
+                .collect();
+            let mut result = Ok(End::Early);
+            for uploader in uploaders {
+                let ended = uploader.join().expect("an uploader does not panic");
+                result = match (result, ended) {
+                    (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+                    (Ok(End::OfStream), Ok(_)) | (Ok(_), Ok(End::OfStream)) => Ok(End::OfStream),
+                    (Ok(End::Early), Ok(End::Early)) => Ok(End::Early),
+                };
+            }
+            match result? {
+                End::OfStream => Ok(()),
+                End::Early => Err(SealError::Stopped.into()),
+            }
+        })
+    }
+
+    /// Its own end of the channel: when the last uploader has failed, the sealer hears of it.
+    fn upload(&self, sealed: Receiver<Sealed>) -> Result<End, Error> {
+        for item in sealed {
+            if self.failed.load(Ordering::Relaxed) || self.job.world.interrupt.raised().is_some() {
+                break;
+            }
+            let stored = match item {
+                Sealed::Segment(segment) => self
+                    .key()
+                    .and_then(|()| self.segment(segment))
+                    .map(|()| End::Early),
+                // Where every segment was stored before, the key alone may be missing.
+                Sealed::Finished => self.key().map(|()| End::OfStream),
+                Sealed::Failed(error) => Err(error.into()),
+            };
+            let end = stored.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
+            if end == End::OfStream {
+                return Ok(end);
+            }
+        }
+        Ok(End::Early)
+    }
+
+    /// The archive's key, before its first segment. Not before there is something to unlock: a
+    /// sender that fails at once leaves nothing in the store.
+    fn key(&self) -> Result<(), Error> {
+        let mut stored = self.key_stored.lock().expect("no holder panics");
+        if *stored == KeyStored::No {
+            let key = keys::archive_key(&self.job.source.row.directory, &self.attempt.id);
+            let bytes = Bytes::copy_from_slice(&self.attempt.sealed_key);
+            let sha256 = Sha256::of(&bytes);
+            let object = NewObject {
+                retain_until: self.attempt.retain_until,
+                ..NewObject::new(&key, bytes, sha256, Role::Ledger)
+            };
+            put(self.job.source.store, &object)?;
+            *stored = KeyStored::Yes;
+        }
+        Ok(())
+    }
+
+    fn segment(&self, segment: SealedSegment) -> Result<(), Error> {
+        if let Some(check) = &self.check {
+            check.check(&segment)?;
+        }
+        let source = self.job.source;
+        let id = &self.attempt.id;
+        if segment.index >= MOST_SEGMENTS {
+            return Err(Error::ManySegments {
+                archive: *id,
+                segment_bytes: self.attempt.segment_bytes,
+            });
+        }
+        let key = keys::segment(&source.row.directory, id, segment.index, &segment.sha256);
+        let record = SegmentRecord {
+            raw_bytes: segment.raw_bytes,
+            sealed_bytes: segment.bytes.len() as u64,
+            sha256: segment.sha256,
+        };
+        let locator = source.store.locate(&key).to_string();
+        self.with_catalog(|catalog| {
+            catalog.segment_sealed(id, segment.index, &record, &segment.raw_blake3, &locator)
+        })?;
+        let on_its_way = self.line.begin(record.sealed_bytes);
+        let object = NewObject {
+            retain_until: self.attempt.retain_until,
+            moved: Some(on_its_way.moved()),
+            ..NewObject::new(&key, segment.bytes, segment.sha256, Role::Segment)
+        };
+        let locator = put(source.store, &object)?;
+        self.with_catalog(|catalog| catalog.segment_stored(id, segment.index, &locator))?;
+        self.uploaded
+            .fetch_add(record.sealed_bytes, Ordering::Relaxed);
+        self.job.world.observer.event(Event::Segment {
+            source: source.name().clone(),
+            archive: *id,
+            index: segment.index,
+            sealed_bytes: record.sealed_bytes,
+        });
+        Ok(())
+    }
+
+    fn with_catalog<T>(
+        &self,
+        act: impl FnOnce(&mut Catalog) -> Result<T, CatalogError>,
+    ) -> Result<T, Error> {
+        Ok(act(&mut self.catalog.lock().expect("no holder panics"))?)
+    }
+}
+
+/// Stores an object under a key of its own and returns its locator; one that is there already is
+/// fine if it has the same bytes.
+fn put(store: &dyn Store, object: &NewObject<'_>) -> Result<String, Error> {
+    match store.put_if_absent(object)? {
+        Put::Created(locator) => Ok(locator.to_string()),
+        Put::Existed(locator) => {
+            if has(store, &locator, object.bytes.len() as u64, &object.sha256)? {
+                Ok(locator.to_string())
+            } else {
+                Err(Error::KeyTaken {
+                    store: store.url(),
+                    key: object.key.to_owned(),
+                })
+            }
+        }
+    }
+}
+
+/// Whether the store has an object of that length and digest under that key, where a listing says
+/// that it has one.
+pub(in crate::engine) fn holds(
+    store: &dyn Store,
+    key: &str,
+    bytes: u64,
+    sha256: &Sha256,
+) -> Result<bool, Error> {
+    has(store, &store.locate(key), bytes, sha256)
+}
+
+/// Whether an object has that length and digest. It is read back where the store keeps no digest;
+/// one in a cold class can't be read: then its length has to do, and its key, which has random bits
+/// and the digest that are nobody else's.
+fn has(store: &dyn Store, locator: &Locator, bytes: u64, sha256: &Sha256) -> Result<bool, Error> {
+    let stat = store.stat(locator)?;
+    if stat.bytes != bytes {
+        return Ok(false);
+    }
+    if let Some(kept) = stat.sha256 {
+        return Ok(kept == *sha256);
+    }
+    match store.get(locator, bytes) {
+        Ok(bytes) => Ok(Sha256::of(&bytes) == *sha256),
+        Err(error) if error.kind == ErrorKind::Cold => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}

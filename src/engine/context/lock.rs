@@ -1,0 +1,111 @@
+//! Locks: one run at a time works on a source. The kernel lets go of them when a process dies.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::engine::context::World;
+use crate::engine::context::state_dir::StateDir;
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::model::SourceName;
+use crate::progress::Event;
+
+/// Between two looks at whether a lock is free.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Held while something is worked on; released when it is dropped, also by the death of the process.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not by closing it alone: a child that is just being started may hold a copy for a moment.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+impl StateDir {
+    /// Locks a source for this process. While another has it, waits for as long as the world lets it.
+    pub fn lock(&self, source: &SourceName, world: &World<'_>) -> Result<Lock, Error> {
+        let at_most = world.wait_lock;
+        if at_most.is_zero() {
+            return self.try_lock(source);
+        }
+        let path = self.lock_path(source);
+        let failed = |error| Error::file("lock", &path, error);
+        let file = open_lock(&path)?;
+        if try_lock(&file).map_err(failed)? == Tried::Held {
+            return Ok(Lock { file });
+        }
+        world.observer.event(Event::Busy {
+            source: source.clone(),
+            at_most,
+        });
+        let begun = Instant::now();
+        while let Some(left) = at_most.checked_sub(begun.elapsed()) {
+            world.interrupt.pause(left.min(STEP))?;
+            if try_lock(&file).map_err(failed)? == Tried::Held {
+                return Ok(Lock { file });
+            }
+        }
+        Err(Error::StillBusy {
+            source_name: source.clone(),
+            waited: at_most,
+        })
+    }
+
+    /// Locks a source for this process, unless another has it.
+    pub(in crate::engine) fn try_lock(&self, source: &SourceName) -> Result<Lock, Error> {
+        let path = self.lock_path(source);
+        let file = open_lock(&path)?;
+        match try_lock(&file).map_err(|error| Error::file("lock", &path, error))? {
+            Tried::Held => Ok(Lock { file }),
+            Tried::Taken => Err(Error::Busy(source.clone())),
+        }
+    }
+
+    fn lock_path(&self, source: &SourceName) -> PathBuf {
+        self.file(&format!("{source}.lock"))
+    }
+
+    /// Locks the making of what is missing here, and waits for who else is at it: that takes no time.
+    pub fn lock_for_init(&self, interrupt: &Interrupt) -> Result<Lock, Error> {
+        let path = self.path();
+        let failed = |error| Error::file("lock", path, error);
+        let directory = File::open(path).map_err(failed)?;
+        while try_lock(&directory).map_err(failed)? == Tried::Taken {
+            interrupt.pause(STEP)?;
+        }
+        Ok(Lock { file: directory })
+    }
+}
+
+fn open_lock(path: &Path) -> Result<File, Error> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| Error::file("open the lock", path, error))
+}
+
+/// What became of an attempt to get a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    Held,
+    Taken,
+}
+
+fn try_lock(file: &File) -> std::io::Result<Tried> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Tried::Held),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Tried::Taken),
+        Err(errno) => Err(errno.into()),
+    }
+}

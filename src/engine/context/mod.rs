@@ -1,0 +1,74 @@
+//! What a run takes from outside: the time, the catalog, the stores, and who is told. Tests bring
+//! their own.
+
+pub(super) mod clock;
+pub(super) mod kit_file;
+pub(super) mod lock;
+pub(super) mod new_file;
+pub(super) mod open_source;
+pub(super) mod plan_inputs;
+pub(super) mod private_file;
+pub(super) mod state_dir;
+pub(super) mod unconfigured_sources;
+pub(super) mod unknown_archives;
+
+use std::time::Duration;
+
+use crate::catalog::Catalog;
+use crate::config::StoreConfig;
+use crate::engine::context::clock::{Clock, SystemClock};
+use crate::engine::context::open_source::open_store;
+use crate::engine::context::state_dir::StateDir;
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::progress::Observer;
+use crate::store::Store;
+
+/// Opens the store that a config describes. The observer is told when it keeps its caller waiting.
+pub type OpenStore<'a> = dyn for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Result<Box<dyn Store + 'o>, Error>
+    + Sync
+    + 'a;
+
+/// Opens the catalog of a state directory, and makes it if it is missing.
+pub type OpenCatalog<'a> = dyn Fn(&StateDir) -> Result<Catalog, Error> + Sync + 'a;
+
+/// The world around a run.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// Tells the time.
+    pub clock: &'a dyn Clock,
+    /// Opens the catalog.
+    pub catalogs: &'a OpenCatalog<'a>,
+    /// Opens stores.
+    pub stores: &'a OpenStore<'a>,
+    /// Is told what happens.
+    pub observer: &'a dyn Observer,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+    /// How long another run that is at work on the source may keep this one waiting.
+    pub wait_lock: Duration,
+}
+
+impl<'a> World<'a> {
+    /// Opens the catalog of a run that writes to it.
+    pub fn catalog(&self, state_dir: &StateDir) -> Result<Catalog, Error> {
+        (self.catalogs)(state_dir)
+    }
+
+    /// Opens a store.
+    pub fn open(&self, config: &StoreConfig) -> Result<Box<dyn Store + 'a>, Error> {
+        (self.stores)(config, self.observer)
+    }
+
+    /// The real one.
+    pub fn real(observer: &'a dyn Observer) -> Self {
+        Self {
+            clock: &SystemClock,
+            catalogs: &StateDir::catalog,
+            stores: &open_store,
+            observer,
+            interrupt: Interrupt::of_this_process(),
+            wait_lock: Duration::ZERO,
+        }
+    }
+}

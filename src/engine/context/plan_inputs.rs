@@ -1,0 +1,122 @@
+//! Gathering what the planner needs to know.
+
+use chrono::NaiveDate;
+
+use crate::catalog::{Catalog, Link};
+use crate::config::{Config, Source};
+use crate::engine::backup::send_parent::{Origin, Unfit, choose};
+use crate::error::Error;
+use crate::model::{LedgerId, Sha256};
+use crate::plan::{
+    ArchiveFacts, Condition, Facts, History, Request, Schedule, Verification, long_silence,
+};
+use crate::progress::{Event, Observer};
+use crate::seal::Recipients;
+
+/// The visible archives of a source, as the planner sees them.
+pub fn history(visible: impl IntoIterator<Item = Link>) -> History {
+    let archives = visible.into_iter().map(|link| ArchiveFacts {
+        id: link.id,
+        send_parent: link.send_parent,
+        chain: link.chain,
+        recipients: link.recipients,
+        condition: match (link.is_damaged, link.is_inexact) {
+            (true, _) => Condition::Damaged,
+            (false, true) => Condition::Inexact,
+            (false, false) => Condition::Sound,
+        },
+        verification: if link.is_verified {
+            Verification::Verified
+        } else {
+            Verification::Unverified
+        },
+    });
+    History {
+        archives: archives.collect(),
+    }
+}
+
+/// The facts of a source on a date, for a plan that changes nothing: a source that was never
+/// archived needs no ledger for it.
+pub fn plan_facts(
+    config: &Config,
+    source: &Source,
+    date: NaiveDate,
+    request: Request,
+    catalog: &Catalog,
+) -> Result<(Facts, Schedule), Error> {
+    let origin = Origin::of_source(source);
+    let ledger = catalog.source(&source.name)?.map(|row| row.ledger);
+    let recipients = Recipients::parse(config.recipients()?)?;
+    // Without a ledger there are no archives whose recipients this could be compared with.
+    let fingerprint = recipients.fingerprint(&ledger.unwrap_or(LedgerId([0; 16])));
+    facts(
+        source,
+        date,
+        request,
+        origin,
+        &[],
+        fingerprint,
+        ledger,
+        catalog,
+    )
+}
+
+/// The facts of a source on a date.
+#[allow(clippy::too_many_arguments, reason = "each is a fact of its own")]
+pub(in crate::engine) fn facts(
+    source: &Source,
+    date: NaiveDate,
+    request: Request,
+    origin: Origin,
+    unfit: &[Unfit],
+    recipients: Sha256,
+    ledger: Option<LedgerId>,
+    catalog: &Catalog,
+) -> Result<(Facts, Schedule), Error> {
+    let links = match ledger {
+        Some(ledger) => catalog.lineage(&ledger)?,
+        None => Vec::new(),
+    };
+    let mut history = history(links);
+    if source.protocol.is_inexact() {
+        history.accept_inexact();
+    }
+    let (send_parent, older_send_parent) = choose(source, origin, &history, unfit, catalog)?;
+    let facts = Facts {
+        source: source.name.clone(),
+        date,
+        request,
+        history,
+        send_parent,
+        older_send_parent,
+        recipients,
+    };
+    Ok((facts, schedule(source)))
+}
+
+/// Tells of an archive that is about to be made long after the one before it. A machine that was off
+/// knows why; one whose clock has jumped ahead would date it falsely, and refuse every night until
+/// that date has come.
+pub(in crate::engine) fn warn_of_silence(facts: &Facts, observer: &dyn Observer) {
+    if let Some(days) = long_silence(&facts.history, facts.date) {
+        observer.event(Event::Warning {
+            source: facts.source.clone(),
+            message: format!(
+                "{} is {days} days after the newest archive: if that is news to you, check the clock",
+                facts.date
+            ),
+        });
+    }
+}
+
+/// The schedule that the config gives a source.
+pub fn schedule(source: &Source) -> Schedule {
+    Schedule {
+        days: source.schedule.days.clone(),
+        max_incrementals: source.schedule.max_incrementals,
+        max_chain_days: source.schedule.max_chain_days,
+        expire_after_days: source.schedule.expire_after_days,
+        catch_up: source.schedule.catch_up,
+    }
+}

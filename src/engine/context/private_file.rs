@@ -1,0 +1,168 @@
+//! Files that are for their owner alone: keys, grants, the recovery kit.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+
+use crate::engine::context::open_source::random_bytes;
+use crate::error::Error;
+
+/// Writes a private file that must not exist yet, and makes it durable.
+pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Error> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),
+            _ => Error::file("create", path, source),
+        })?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|source| Error::file("write", path, source))
+}
+
+/// Puts a new private file in an old one's place: a crash leaves the one or the other, and never
+/// neither. What it says has no name of its own until it is whole, and for a moment only.
+pub(in crate::engine) fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    remove_leftovers(path);
+    let new = beside(path);
+    let placed = write_whole(&new, text).and_then(|()| {
+        std::fs::rename(&new, path).map_err(|error| Error::file("replace", path, error))
+    });
+    if placed.is_err() {
+        // As good as nothing: the old one still has all that matters.
+        let _ = std::fs::remove_file(&new);
+    }
+    placed?;
+    File::open(directory_of(path))
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| Error::file("replace", path, error))
+}
+
+/// Gives a file a second name that nothing has yet.
+pub(in crate::engine) fn keep(path: &Path) -> Result<PathBuf, Error> {
+    let mut number = 1;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".before-rebuild");
+        if number > 1 {
+            name.push(format!(".{number}"));
+        }
+        match std::fs::hard_link(path, &name) {
+            Ok(()) => return Ok(name.into()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(Error::file("keep", path, error)),
+        }
+    }
+}
+
+/// Removes a file that need not be there.
+pub(in crate::engine) fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(Error::file("remove", path, source))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file that gets that name when all of it is on the disk; where the filesystem has no
+/// nameless files, before.
+fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let Ok(nameless) = rustix::fs::open(directory_of(path), flags, Mode::RUSR | Mode::WUSR) else {
+        return write_new(path, text);
+    };
+    let mut file = File::from(nameless);
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|source| Error::file("write", path, source))?;
+    let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match rustix::fs::linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => Ok(()),
+        // Without /proc it can get no name.
+        Err(_) => write_new(path, text),
+    }
+}
+
+/// A name beside that file which nothing has.
+fn beside(path: &Path) -> PathBuf {
+    let number = u64::from_be_bytes(random_bytes());
+    path.with_file_name(format!("{}{number:016x}", prefix(path)))
+}
+
+fn prefix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{name}.coldchain-")
+}
+
+/// The directory that a file is in.
+pub(in crate::engine) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Removes what a run that was killed at the wrong moment has left of a file that it was replacing: it
+/// may hold secrets. What can't be removed is in nobody's way.
+fn remove_leftovers(path: &Path) {
+    let prefix = prefix(path);
+    let Ok(entries) = std::fs::read_dir(directory_of(path)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(&prefix));
+        let is_ours = number.is_some_and(|number| {
+            number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit())
+        });
+        if is_ours {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_private_and_nothing_else_is_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("kit"), "old").unwrap();
+        std::fs::write(at("kit.new"), "mine").unwrap();
+        std::fs::write(at(".kit.coldchain-0123456789abcdef"), "secret").unwrap();
+        std::fs::write(at(".kit.coldchain-notes"), "mine too").unwrap();
+
+        replace(&at("kit"), "new").unwrap();
+        let mut left: Vec<String> = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".kit.coldchain-notes", "kit", "kit.new"]);
+        assert_eq!(std::fs::read_to_string(at("kit")).unwrap(), "new");
+        assert_eq!(std::fs::read_to_string(at("kit.new")).unwrap(), "mine");
+        let mode = at("kit").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_can_t_be_replaced_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kit");
+        std::fs::create_dir(&path).unwrap();
+        assert!(replace(&path, "secret").is_err());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

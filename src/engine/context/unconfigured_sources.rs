@@ -1,0 +1,109 @@
+//! Sources that the catalog knows and the config does not name any more.
+
+use std::path::PathBuf;
+
+use crate::catalog::{Catalog, SourceRow};
+use crate::config::{Config, Origin};
+use crate::engine::context::World;
+use crate::engine::context::open_source::{is_place, store_url};
+use crate::engine::context::state_dir::StateDir;
+use crate::error::Error;
+use crate::model::SourceName;
+use crate::progress::Event;
+
+/// What the catalog knows of a source, and what stays elsewhere when it is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The source.
+    pub row: SourceRow,
+    /// Its archives that can be restored or are retired.
+    pub archives: usize,
+    /// Their bytes in the store.
+    pub sealed_bytes: u64,
+    /// Attempts that only this catalog can go on with.
+    pub unfinished: usize,
+    /// The snapshots here that coldchain made of it.
+    pub snapshots: Vec<PathBuf>,
+}
+
+/// What the catalog knows of a source that the config does not name.
+pub fn remembered(config: &Config, name: &str) -> Result<Remembered, Error> {
+    let name: SourceName = name.parse()?;
+    if config
+        .sources
+        .iter()
+        .any(|source| source.name == name && source.origin == Origin::File)
+    {
+        return Err(Error::StillConfigured(name));
+    }
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let row = catalog.source(&name)?.ok_or(Error::NeverSeen(name))?;
+    let archives = catalog.archives(&row.ledger)?;
+    let (stored, unfinished): (Vec<_>, Vec<_>) =
+        archives.iter().partition(|archive| archive.seq.is_some());
+    let snapshots = catalog.snapshots(&row.name)?.into_iter();
+    Ok(Remembered {
+        archives: stored.len(),
+        sealed_bytes: stored.iter().map(|archive| archive.sealed_bytes).sum(),
+        unfinished: unfinished.len(),
+        snapshots: snapshots
+            .filter(|snapshot| snapshot.local_parent.is_some())
+            .map(|snapshot| snapshot.path)
+            .collect(),
+        row,
+    })
+}
+
+/// Removes a source from the catalog, and nothing anywhere else.
+pub fn forget(config: &Config, row: &SourceRow, world: World<'_>) -> Result<(), Error> {
+    let state_dir = StateDir::new(&config.state_dir);
+    let _lock = state_dir.lock(&row.name, &world)?;
+    Ok(world
+        .catalog(&state_dir)?
+        .drop_source(&row.name, &row.ledger)?)
+}
+
+/// The sources that the catalog knows and the config does not name.
+pub fn unconfigured(config: &Config, catalog: &Catalog) -> Result<Vec<SourceRow>, Error> {
+    let mut rows = catalog.sources()?;
+    rows.retain(|row| {
+        !config.sources.iter().any(|source| {
+            let is_there = source.directory.as_str() == row.directory
+                && is_place(&store_url(&config.stores[&source.store]), &row.store);
+            source.name == row.name || is_there
+        })
+    });
+    Ok(rows)
+}
+
+/// The warning about such a source.
+pub fn warning_of_unconfigured(name: &SourceName) -> String {
+    format!(
+        "the config does not name it any more, so nothing of it is archived, retired or deleted: put its [[source]] \
+         back, or run `coldchain forget {name}`"
+    )
+}
+
+const UNCONFIGURED: &str = "not in the config";
+
+/// Warns once of each source that the config does not name any more.
+pub fn warn_of_unconfigured(config: &Config, world: World<'_>) -> Result<(), Error> {
+    let state_dir = StateDir::new(&config.state_dir);
+    let missing = unconfigured(config, &state_dir.catalog_to_read()?)?;
+    let mut catalog = world.catalog(&state_dir)?;
+    for source in &config.sources {
+        if catalog.told(&source.name, UNCONFIGURED)?.is_some() {
+            catalog.untell(&source.name, UNCONFIGURED)?;
+        }
+    }
+    for row in missing {
+        let message = warning_of_unconfigured(&row.name);
+        if catalog.tell(&row.name, UNCONFIGURED, &message)? {
+            world.observer.event(Event::Warning {
+                source: row.name,
+                message,
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Sealing the keys of existing archives to a further recipient. The archives themselves are not
+//! touched: a cold segment stays where it is.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::catalog::{ArchiveRow, Catalog};
+use crate::config::{Config, Source};
+use crate::engine::context::World;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::state_dir::StateDir;
+use crate::engine::ledger::append::Writer;
+use crate::engine::ledger::archive_keys::{SealedArchive, opens_nothing, sealed_archives};
+use crate::engine::ledger::change::change_ledger;
+use crate::error::Error;
+use crate::model::ArchiveId;
+use crate::model::entry::{AttachEntry, Attachment, EntryKind, Role};
+use crate::seal::{Identities, Recipients};
+
+/// Archives whose keys go into one entry.
+const AT_ONCE: usize = 1000;
+
+/// How far a source's archives are sealed to the recipient.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Archives whose keys were sealed to it now.
+    pub attached: usize,
+    /// Those that were before.
+    pub already: usize,
+    /// Those that the identities don't open.
+    pub unopened: Vec<ArchiveId>,
+}
+
+/// Which archives' keys are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// Of those that no entry says are sealed to the recipient.
+    WhereMissing,
+    /// Of all: an entry may say so falsely.
+    Again,
+}
+
+/// Seals the keys of a source's visible archives to one more recipient.
+pub fn attach_recipient(
+    config: &Config,
+    source: &Source,
+    (recipient, which): (&Recipients, Attach),
+    (identities, identity): (&Identities, &str),
+    world: World<'_>,
+) -> Result<Attached, Error> {
+    let keys = StateDir::new(&config.state_dir).keys()?;
+    let done = change_ledger(config, source, &keys.root, world, |open, state, catalog| {
+        state.require_known(open)?;
+        state.require_role(open, &keys, Role::Writer)?;
+        let mut done = Attached::default();
+        let objects = sealed_to(
+            (recipient, which),
+            (identities, identity),
+            config,
+            open,
+            catalog,
+            &mut done,
+        )?;
+        let writer = Writer::between(config, open, &keys, world);
+        for some in objects.chunks(AT_ONCE) {
+            let entry = EntryKind::Attach(AttachEntry {
+                objects: some.to_vec(),
+            });
+            while writer.append(entry.clone(), state, catalog)?.is_none() {
+                // Another run has taken the number: what is attached stays true, under the next.
+                state.require_known(open)?;
+                state.require_role(open, &keys, Role::Writer)?;
+            }
+            done.attached += some.len();
+            world.interrupt.check()?;
+        }
+        Ok(done)
+    })?;
+    Ok(done.unwrap_or_default())
+}
+
+/// The keys of the visible archives, sealed to the recipient. Notes of how many that is not needed, and
+/// of which it can't be done.
+fn sealed_to(
+    (recipient, which): (&Recipients, Attach),
+    (identities, identity): (&Identities, &str),
+    config: &Config,
+    open: &OpenSource<'_>,
+    catalog: &Catalog,
+    done: &mut Attached,
+) -> Result<Vec<Attachment>, Error> {
+    let ledger = &open.row.ledger;
+    let visible: Vec<ArchiveId> = catalog
+        .archives(ledger)?
+        .iter()
+        .filter(|archive| ArchiveRow::is_visible(archive))
+        .map(|archive| archive.id)
+        .collect();
+    let fingerprint = recipient.fingerprint(ledger);
+    // Only the set that is configured can be told by its fingerprint.
+    let configured = Recipients::parse(config.recipients()?)?;
+    let texts: BTreeSet<&str> = configured.texts().collect();
+    let among_configured = recipient.texts().all(|text| texts.contains(text));
+    let configured = configured.fingerprint(ledger);
+    let is_sealed = |archive: &SealedArchive| {
+        archive.is_sealed_to(&fingerprint)
+            || among_configured && archive.entry.recipients == configured
+    };
+    let mut objects = Vec::new();
+    for archive in sealed_archives(ledger, &visible, catalog)? {
+        if which == Attach::WhereMissing && is_sealed(&archive) {
+            done.already += 1;
+            continue;
+        }
+        let key = match archive.unlock(&open.row.directory, identities, identity) {
+            Ok(key) => key,
+            Err(error) if opens_nothing(&error) => {
+                done.unopened.push(archive.entry.id);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        objects.push(Attachment {
+            archive: archive.entry.id,
+            what: Attachment::KEY.to_owned(),
+            recipients: fingerprint,
+            sealed: BASE64.encode(key.seal_to(recipient)?),
+        });
+    }
+    Ok(objects)
+}

@@ -1,0 +1,383 @@
+//! Changing who may sign a source's ledger. The root key signs it: its secret comes from the recovery
+//! kit, and is never written here.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::catalog::Catalog;
+use crate::config::{Config, Source};
+use crate::engine::context::World;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::state_dir::Keys;
+use crate::engine::ledger::append::Writer;
+use crate::engine::ledger::change::change_forked_ledger;
+use crate::engine::ledger::listing::{lacking, require_lacking};
+use crate::engine::ledger::sync::LedgerState;
+use crate::engine::rebuild::{Survey, survey_of};
+use crate::error::Error;
+use crate::ledger::{
+    LedgerError, PublicKey, Replay, SigningKey, Warning, decode_body, root_grant, split,
+};
+use crate::model::ArchiveId;
+use crate::model::entry::{EntryKind, FORMAT, KeyGrant, ROTATE_FORMAT, Role, RotateEntry};
+
+/// What is to change about the keys.
+#[derive(Debug, Clone, Default)]
+pub struct KeyChange {
+    /// These may sign that from now on, and nothing else.
+    pub add: Vec<(PublicKey, Vec<Role>)>,
+    /// These sign nothing any more.
+    pub remove: Vec<PublicKey>,
+    /// The numbers of entries that shall have no effect: what this version does not know, a fork, or what a
+    /// key that can't sign any more has archived or attached.
+    pub void: Vec<u64>,
+    /// Whether archives come back that such a key has retired, or has begun to delete.
+    pub undelete: bool,
+}
+
+/// What became of a source's keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rotated {
+    /// The number of the entry that says so; `None` if there was nothing to change.
+    pub entry: Option<u64>,
+    /// The keys from here on, the root key first; none in a ledger that is not opened yet.
+    pub keys: Vec<(PublicKey, Vec<Role>)>,
+    /// Of the keys that were to be removed, those that it has never had.
+    pub never: Vec<PublicKey>,
+    /// What was archived by a voided entry, or builds on that, and is retired by this.
+    pub retired: Vec<ArchiveId>,
+    /// What is visible again.
+    pub revived: Vec<ArchiveId>,
+    /// What is not, and why.
+    pub lost: Vec<(ArchiveId, String)>,
+}
+
+/// Changes the keys of a source's ledger, if that changes anything.
+pub fn rotate(
+    config: &Config,
+    source: &Source,
+    change: &KeyChange,
+    root: &SigningKey,
+    world: World<'_>,
+) -> Result<Rotated, Error> {
+    let rotated = change_forked_ledger(
+        config,
+        source,
+        &root.public(),
+        world,
+        |open, state, catalog| {
+            if state.replay.head().is_none() {
+                return Ok(None);
+            }
+            let keys = Keys::of_root(root)?;
+            let rotation = Rotation {
+                open,
+                change,
+                writer: Writer::between(config, open, &keys, world),
+                world,
+            };
+            rotation.carry_out(state, catalog).map(Some)
+        },
+    )?;
+    Ok(rotated.flatten().unwrap_or_else(|| Rotated {
+        never: change.remove.clone(),
+        ..Rotated::default()
+    }))
+}
+
+/// Archives that do not come back, each with the reason.
+type Lost = Vec<(ArchiveId, String)>;
+
+/// The entry that does what is asked for, and what it can't bring back.
+struct Wanted {
+    /// The lowest format that has words for it.
+    format: u32,
+    rotate: RotateEntry,
+    lost: Lost,
+}
+
+/// A change in hand.
+struct Rotation<'a> {
+    open: &'a OpenSource<'a>,
+    change: &'a KeyChange,
+    writer: Writer<'a>,
+    world: World<'a>,
+}
+
+impl Rotation<'_> {
+    fn carry_out(&self, state: &mut LedgerState, catalog: &mut Catalog) -> Result<Rotated, Error> {
+        let mut rotated = Rotated {
+            never: self.change.never_in(&state.replay),
+            ..Rotated::default()
+        };
+        loop {
+            self.world.interrupt.check()?;
+            rotated.keys = self.change.applied_to(state.replay.keys());
+            let Wanted {
+                format,
+                rotate,
+                lost,
+            } = self.wanted(&rotated.keys, state, catalog)?;
+            let changes = rotated.keys != state.replay.keys() || rotate.does_more();
+            rotated.lost = lost;
+            if !changes {
+                break;
+            }
+            // Another run's entry may have taken the number, and may be a rotate too.
+            rotated.entry = self.writer.rotate(format, &rotate, state, catalog)?;
+            if rotated.entry.is_some() {
+                rotated.retired = rotate.retires;
+                rotated.revived = rotate.revives;
+                break;
+            }
+        }
+        if self.change.undelete {
+            self.retire_what_is_short(&mut rotated, state, catalog)?;
+        }
+        Ok(rotated)
+    }
+
+    /// What is to be written.
+    fn wanted(
+        &self,
+        keys: &[(PublicKey, Vec<Role>)],
+        state: &mut LedgerState,
+        catalog: &Catalog,
+    ) -> Result<Wanted, Error> {
+        let unknown: Vec<u64> = state.replay.unknown().iter().map(Warning::seq).collect();
+        let is_voided = |seq: &u64| self.change.void.contains(seq);
+        if !unknown.iter().all(is_voided) {
+            state.require_known(self.open)?;
+        }
+        if !state.replay.forked().iter().all(is_voided) {
+            state.require_no_fork(self.open)?;
+        }
+        let stay: Vec<PublicKey> = keys.iter().map(|(key, _)| key.clone()).collect();
+        let mut voids: BTreeSet<u64> = unknown
+            .iter()
+            .copied()
+            .filter(|seq| is_voided(seq))
+            .collect();
+        let in_format_1 = voids.len();
+        voids.extend(state.replay.forked());
+        let mut archived = Vec::new();
+        for entry in catalog.entries(&self.open.row.ledger)? {
+            let seq = entry.seq;
+            if !is_voided(&seq) || unknown.contains(&seq) {
+                continue;
+            }
+            let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
+            let kind = decode_body(body).map_err(LedgerError::from)?.kind;
+            let stays = state.replay.signer(seq).filter(|by| stay.contains(by));
+            match (kind, stays) {
+                (EntryKind::Archive(_) | EntryKind::Attach(_), Some(key)) => {
+                    let key = key.to_string();
+                    return Err(Error::VoidsKept { seq, key });
+                }
+                (EntryKind::Archive(archive), None) => archived.push(archive.id),
+                (EntryKind::Attach(_), None) if state.replay.is_attaching(seq) => {
+                    voids.insert(seq);
+                }
+                // Voided before, or not understood by the version that was here then.
+                (EntryKind::Attach(_) | EntryKind::Unknown(_), None | Some(_)) => {}
+                (kind, _) => {
+                    let kind = kind.name().to_owned();
+                    return Err(Error::NotVoidable { seq, kind });
+                }
+            }
+        }
+        let retires = state.replay.with_what_builds_on(&archived);
+        let (revives, lost) = if self.change.undelete {
+            self.to_bring_back(&stay, state, catalog)?
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        let needs_more = voids.len() > in_format_1 || !retires.is_empty() || !revives.is_empty();
+        let rotate = RotateEntry {
+            keys: keys.iter().map(granted).collect(),
+            voids: voids.into_iter().collect(),
+            retires,
+            revives,
+        };
+        let format = if needs_more { ROTATE_FORMAT } else { FORMAT };
+        Ok(Wanted {
+            format,
+            rotate,
+            lost,
+        })
+    }
+
+    /// The archives that a withdrawn key has taken away and whose objects all stand in a listing, and what
+    /// is wrong with the others.
+    fn to_bring_back(
+        &self,
+        stay: &[PublicKey],
+        state: &LedgerState,
+        catalog: &Catalog,
+    ) -> Result<(Vec<ArchiveId>, Lost), Error> {
+        let replay = &state.replay;
+        let rows = catalog.archives(&self.open.row.ledger)?;
+        let taken = rows.iter().map(|row| row.id);
+        let mut taken: Vec<ArchiveId> = taken
+            .filter(|id| replay.was_taken_by_other_than(id, stay))
+            .collect();
+        // A parent before what builds on it: it has an earlier date.
+        taken.sort_unstable();
+        let survey = survey_of(self.open.store, &self.open.row.directory)?;
+        let (mut back, mut lost) = (BTreeSet::new(), Vec::new());
+        for id in taken {
+            let why = if let Some(wrong) = self.first_lacking(&id, &survey, catalog)? {
+                wrong
+            } else if let Some(parent) = replay.send_parent(&id)
+                && !back.contains(&parent)
+                && !replay.is_visible(&parent)
+            {
+                format!("it builds on {parent}, which does not come back")
+            } else if let Some(other) = replay.on(id.date) {
+                format!("{other} has its date by now")
+            } else if let Some(other) = back.iter().find(|other: &&ArchiveId| other.date == id.date)
+            {
+                format!("{other} has its date too, and comes back")
+            } else {
+                back.insert(id);
+                continue;
+            };
+            lost.push((id, why));
+        }
+        Ok((back.into_iter().collect(), lost))
+    }
+
+    /// What a listing lacks of an archive, or shows otherwise.
+    fn first_lacking(
+        &self,
+        id: &ArchiveId,
+        survey: &Survey,
+        catalog: &Catalog,
+    ) -> Result<Option<String>, Error> {
+        let nothing = HashMap::new();
+        let listed = survey.archives.get(id).unwrap_or(&nothing);
+        let segments = catalog.segments(id)?;
+        require_lacking(self.open, id, &segments, listed)?;
+        let wrong = lacking(&self.open.row.directory, id, &segments, listed);
+        Ok(wrong.into_iter().next())
+    }
+
+    /// A pruner that did not know yet may have gone on until its key was withdrawn: what it has left
+    /// incomplete is retired again.
+    fn retire_what_is_short(
+        &self,
+        rotated: &mut Rotated,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        loop {
+            self.world.interrupt.check()?;
+            let survey = survey_of(self.open.store, &self.open.row.directory)?;
+            let mut short = Vec::new();
+            let mut lost = Vec::new();
+            for row in catalog.archives(&self.open.row.ledger)? {
+                if state.replay.was_brought_back(&row.id)
+                    && let Some(wrong) = self.first_lacking(&row.id, &survey, catalog)?
+                {
+                    short.push(row.id);
+                    lost.push((row.id, format!("it was being deleted meanwhile: {wrong}")));
+                }
+            }
+            let retires = state.replay.with_what_builds_on(&short);
+            if retires.is_empty() {
+                return Ok(());
+            }
+            let rotate = RotateEntry {
+                keys: state.replay.keys().iter().map(granted).collect(),
+                voids: Vec::new(),
+                retires,
+                revives: Vec::new(),
+            };
+            let entry = self.writer.rotate(ROTATE_FORMAT, &rotate, state, catalog)?;
+            if entry.is_some() {
+                rotated.entry = entry;
+                rotated.revived.retain(|id| !rotate.retires.contains(id));
+                let on_short = rotate.retires.iter().filter(|id| !short.contains(id));
+                lost.extend(
+                    on_short.map(|id| (*id, "what it builds on was being deleted".to_owned())),
+                );
+                rotated.lost.extend(lost);
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn granted((key, roles): &(PublicKey, Vec<Role>)) -> KeyGrant {
+    if roles.contains(&Role::Root) {
+        return root_grant(key);
+    }
+    KeyGrant {
+        key: key.to_string(),
+        roles: roles.clone(),
+        grant: None,
+    }
+}
+
+impl KeyChange {
+    /// Those to be removed that the ledger has never had.
+    fn never_in(&self, ledger: &Replay) -> Vec<PublicKey> {
+        let had =
+            |key: &&PublicKey| ledger.withdrawn().contains(key) || !ledger.roles_of(key).is_empty();
+        self.remove
+            .iter()
+            .filter(|key| !had(key))
+            .cloned()
+            .collect()
+    }
+
+    /// The keys after the change; the root key stays what it is.
+    fn applied_to(&self, keys: &[(PublicKey, Vec<Role>)]) -> Vec<(PublicKey, Vec<Role>)> {
+        let mut wanted = keys.to_vec();
+        wanted.retain(|(key, roles)| roles.contains(&Role::Root) || !self.remove.contains(key));
+        for (key, roles) in &self.add {
+            let mut roles = roles.clone();
+            roles.sort_unstable();
+            roles.dedup();
+            match wanted.iter_mut().find(|(known, _)| known == key) {
+                Some((_, had)) if had.contains(&Role::Root) => {}
+                Some((_, had)) => *had = roles,
+                None => wanted.push((key.clone(), roles)),
+            }
+        }
+        wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_leaves_the_root_key_and_what_it_does_not_name_alone() {
+        let keys: Vec<PublicKey> = (0..4)
+            .map(|_| SigningKey::generate().unwrap().public())
+            .collect();
+        let [root, lost, pruner, new] = [0, 1, 2, 3].map(|at| keys[at].clone());
+        let before = [
+            (root.clone(), vec![Role::Root]),
+            (lost.clone(), vec![Role::Pruner, Role::Writer]),
+            (pruner.clone(), vec![Role::Pruner]),
+        ];
+        let change = KeyChange {
+            add: vec![
+                (new.clone(), vec![Role::Writer, Role::Pruner, Role::Writer]),
+                (root.clone(), vec![Role::Writer]),
+            ],
+            remove: vec![lost, root.clone()],
+            ..KeyChange::default()
+        };
+        let after = [
+            (root, vec![Role::Root]),
+            (pruner, vec![Role::Pruner]),
+            (new, vec![Role::Pruner, Role::Writer]),
+        ];
+        assert_eq!(change.applied_to(&before), after);
+        // Once more changes nothing.
+        assert_eq!(change.applied_to(&after), after);
+    }
+}

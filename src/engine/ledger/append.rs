@@ -1,0 +1,368 @@
+//! The commit: the signed entry, put if absent under the next number.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::catalog::{Catalog, Effect, NewEntry};
+use crate::config::Config;
+use crate::engine::context::clock::Clock;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::state_dir::Keys;
+use crate::engine::ledger::listing::require_listed;
+use crate::engine::ledger::object::MAX_ENTRY_BYTES;
+use crate::engine::ledger::sync::LedgerState;
+use crate::error::Error;
+use crate::ledger::{LedgerError, Replay, encode_body, root_grant, sign};
+use crate::model::entry::{
+    self, ArchiveEntry, DeleteEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry,
+    ReviveEntry, RotateEntry, Timestamp,
+};
+use crate::model::{Blake3, Sha256, keys};
+use crate::store::{NewObject, Put, Role};
+
+/// A signpost for whoever finds the store and nothing else. It says nothing that is secret, and
+/// nothing here reads it.
+const README_RESTORE: &str = include_str!("readme_restore.txt");
+
+/// Writes entries to a source's ledger.
+pub(in crate::engine) struct Writer<'a> {
+    pub(in crate::engine) config: &'a Config,
+    pub(in crate::engine) source: &'a OpenSource<'a>,
+    pub(in crate::engine) keys: &'a Keys,
+    pub(in crate::engine) clock: &'a dyn Clock,
+    /// Until when what is written is locked, where the store is told to lock.
+    pub(in crate::engine) retain_until: Option<DateTime<Utc>>,
+}
+
+/// How an archive came to be committed.
+#[derive(Debug)]
+pub(in crate::engine) enum Committed {
+    /// By the entry that was signed for it now.
+    AsSigned,
+    /// By an entry that an earlier run has signed for it, whose PUT was answered to nobody.
+    Before(Box<ArchiveEntry>),
+}
+
+/// How the PUT of an entry ended.
+enum Placed {
+    /// The store has it.
+    Ours,
+    /// The store has another under its number.
+    Taken(Vec<u8>),
+}
+
+impl Writer<'_> {
+    /// Opens the ledger if this is its first entry.
+    pub(in crate::engine) fn open_ledger(
+        &self,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        if state.replay.head().is_some() {
+            return Ok(());
+        }
+        let directory = &self.source.row.directory;
+        // A signpost only: one that is there already is left alone, whatever it says.
+        let signpost = README_RESTORE.as_bytes();
+        let key = keys::readme(directory);
+        let hash = Sha256::of(signpost);
+        self.source
+            .store
+            .put_if_absent(&self.object(&key, signpost, hash))?;
+        let open = EntryKind::Open(OpenEntry {
+            keys: vec![root_grant(&self.keys.root), self.keys.grant()?.clone()],
+        });
+        let (entry, object) = self.sign(open, state)?;
+        let next = self.readable(&entry, &object, state)?;
+        let new = NewEntry {
+            seq: entry.head.seq,
+            kind: entry.kind.name(),
+            hash: Sha256::of(body_line(&object)),
+            object: &object,
+        };
+        catalog.begin_entry(&self.source.row.ledger, &new)?;
+        match self.put_entry(&entry, &object, next, state)? {
+            Placed::Ours => Ok(catalog.finish_commit(&self.source.row.ledger, entry.head.seq)?),
+            // An earlier run's, of the same keys: the ledger is open all the same.
+            Placed::Taken(theirs) => {
+                catalog.undo_commit(&self.source.row.ledger, entry.head.seq)?;
+                state.absorb(self.source, catalog, entry.head.seq, &theirs)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Signs the archive's entry and commits it. A listing has just shown all its segments.
+    pub(in crate::engine) fn commit_archive(
+        &self,
+        archive: &ArchiveEntry,
+        raw_blake3: &Blake3,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<Committed, Error> {
+        let ledger = self.source.row.ledger;
+        self.open_ledger(state, catalog)?;
+        loop {
+            let (entry, object) =
+                self.sign(EntryKind::Archive(Box::new(archive.clone())), state)?;
+            let seq = entry.head.seq;
+            let new = NewEntry {
+                seq,
+                kind: entry.kind.name(),
+                hash: Sha256::of(body_line(&object)),
+                object: &object,
+            };
+            // What a reader would refuse is written neither there nor here.
+            let next = self.readable(&entry, &object, state)?;
+            catalog.begin_commit(&ledger, &new, archive, raw_blake3)?;
+            match self.put_entry(&entry, &object, next, state)? {
+                Placed::Ours => {
+                    catalog.finish_commit(&ledger, seq)?;
+                    return Ok(Committed::AsSigned);
+                }
+                Placed::Taken(theirs) => {
+                    catalog.undo_commit(&ledger, seq)?;
+                    let taken = state.absorb(self.source, catalog, seq, &theirs)?;
+                    if let Some(earlier) = self.yield_to(archive, taken.kind, seq, state)? {
+                        return Ok(Committed::Before(earlier));
+                    }
+                }
+            }
+            // Nothing is signed that a listing has not just shown.
+            require_listed(self.source, &archive.id, &catalog.segments(&archive.id)?)?;
+        }
+    }
+
+    /// Whether the entry that has taken the archive's number leaves it its place: under the next
+    /// number, unless this is the archive itself.
+    fn yield_to(
+        &self,
+        archive: &ArchiveEntry,
+        taken: EntryKind,
+        seq: u64,
+        state: &LedgerState,
+    ) -> Result<Option<Box<ArchiveEntry>>, Error> {
+        match taken {
+            EntryKind::Archive(earlier) if earlier.id == archive.id => Ok(Some(earlier)),
+            EntryKind::Archive(_) | EntryKind::Open(_) => Err(Error::Overtaken {
+                source_name: self.source.name().clone(),
+                seq,
+            }),
+            EntryKind::Retire(retired) => {
+                let needed = [Some(archive.id), Some(archive.chain), archive.send_parent];
+                if retired
+                    .archives
+                    .iter()
+                    .any(|id| needed.contains(&Some(*id)))
+                {
+                    return Err(Error::AttemptRetired {
+                        source_name: self.source.name().clone(),
+                        seq,
+                    });
+                }
+                Ok(None)
+            }
+            // Their dates are taken: this one may be.
+            EntryKind::Revive(revived) => {
+                let mut dates = revived.archives.iter().map(|id| id.date);
+                if dates.any(|date| date == archive.date) {
+                    return Err(Error::Overtaken {
+                        source_name: self.source.name().clone(),
+                        seq,
+                    });
+                }
+                Ok(None)
+            }
+            EntryKind::Rotate(_) => state
+                .require_role(self.source, self.keys, entry::Role::Writer)
+                .map(|()| None),
+            // What it names was retired before, and nothing is built on that.
+            EntryKind::Attach(_) | EntryKind::Delete(_) => Ok(None),
+            EntryKind::Unknown(_) => state.require_known(self.source).map(|()| None),
+        }
+    }
+
+    /// Retires archives, or attempts that were never committed.
+    pub(in crate::engine) fn retire(
+        &self,
+        retire: &RetireEntry,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let effect = Effect::Retire(&retire.archives);
+        self.commit_change(EntryKind::Retire(retire.clone()), effect, state, catalog)
+    }
+
+    /// Makes retired archives visible again. A listing has just shown all their objects.
+    pub(in crate::engine) fn revive(
+        &self,
+        revive: &ReviveEntry,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let effect = Effect::Revive(&revive.archives);
+        self.commit_change(EntryKind::Revive(revive.clone()), effect, state, catalog)
+    }
+
+    /// Says that the objects of retired chains are being deleted: before the first one goes.
+    pub(in crate::engine) fn delete(
+        &self,
+        delete: &DeleteEntry,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let effect = Effect::Delete(&delete.archives);
+        self.commit_change(EntryKind::Delete(delete.clone()), effect, state, catalog)
+    }
+
+    /// Commits an entry that carries no archive, and what it does.
+    fn commit_change(
+        &self,
+        kind: EntryKind,
+        effect: Effect<'_>,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let seq = state.replay.next_seq();
+        let committed = self.commit((FORMAT, kind), effect, state, catalog)?;
+        // What has taken its number may change what is to be done: the next run decides anew.
+        committed.map(drop).ok_or_else(|| Error::Overtaken {
+            source_name: self.source.name().clone(),
+            seq,
+        })
+    }
+
+    /// Writes an entry that does nothing to archives here. `None` if another run has taken its
+    /// number: what that entry says is taken in, and may change what is to be written.
+    pub(in crate::engine) fn append(
+        &self,
+        kind: EntryKind,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<Option<u64>, Error> {
+        self.commit((FORMAT, kind), Effect::None, state, catalog)
+    }
+
+    /// Changes keys, and undoes what some have done. `None` as in [`Self::append`].
+    pub(in crate::engine) fn rotate(
+        &self,
+        format: u32,
+        rotate: &RotateEntry,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<Option<u64>, Error> {
+        let effect = Effect::Undo {
+            retires: &rotate.retires,
+            revives: &rotate.revives,
+        };
+        let kind = EntryKind::Rotate(rotate.clone());
+        self.commit((format, kind), effect, state, catalog)
+    }
+
+    fn commit(
+        &self,
+        (format, kind): (u32, EntryKind),
+        effect: Effect<'_>,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<Option<u64>, Error> {
+        let ledger = &self.source.row.ledger;
+        let (entry, object) = self.sign_in(format, kind, state)?;
+        let seq = entry.head.seq;
+        let new = NewEntry {
+            seq,
+            kind: entry.kind.name(),
+            hash: Sha256::of(body_line(&object)),
+            object: &object,
+        };
+        // What a reader would refuse is written neither there nor here.
+        let next = self.readable(&entry, &object, state)?;
+        catalog.begin_entry(ledger, &new)?;
+        match self.put_entry(&entry, &object, next, state)? {
+            Placed::Ours => {
+                catalog.absorb(ledger, &new, entry.head.made_at, effect)?;
+                Ok(Some(seq))
+            }
+            Placed::Taken(theirs) => {
+                catalog.undo_commit(ledger, seq)?;
+                state.absorb(self.source, catalog, seq, &theirs)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn object<'k>(&self, key: &'k str, bytes: &[u8], sha256: Sha256) -> NewObject<'k> {
+        NewObject {
+            retain_until: self.retain_until,
+            ..NewObject::new(key, Bytes::copy_from_slice(bytes), sha256, Role::Ledger)
+        }
+    }
+
+    fn sign(&self, kind: EntryKind, state: &LedgerState) -> Result<(Entry, Vec<u8>), Error> {
+        self.sign_in(FORMAT, kind, state)
+    }
+
+    fn sign_in(
+        &self,
+        format: u32,
+        kind: EntryKind,
+        state: &LedgerState,
+    ) -> Result<(Entry, Vec<u8>), Error> {
+        let head = EntryHead {
+            format,
+            ledger: self.source.row.ledger,
+            source: self.source.row.directory.clone(),
+            seq: state.replay.next_seq(),
+            prev: state.replay.head().map(|head| head.hash),
+            made_at: Timestamp(self.clock.now()),
+            timezone: self.config.timezone.name().to_owned(),
+            skips: state.replay.skips(),
+        };
+        let entry = Entry { head, kind };
+        let body = encode_body(&entry).map_err(LedgerError::from)?;
+        let object = sign(&body, &self.keys.signing)?;
+        Ok((entry, object))
+    }
+
+    /// The ledger with that entry, if every reader will take it.
+    fn readable(&self, entry: &Entry, object: &[u8], state: &LedgerState) -> Result<Replay, Error> {
+        let seq = entry.head.seq;
+        let mut next = state.replay.clone();
+        next.absorb(seq, object)
+            .map_err(|refusal| Error::EntryRefused {
+                seq,
+                source_name: self.source.name().clone(),
+                store: self.source.store.url(),
+                source: Box::new(refusal),
+            })?;
+        Ok(next)
+    }
+
+    /// The commit point. An error may also mean that the entry was stored: the next run finds out.
+    fn put_entry(
+        &self,
+        entry: &Entry,
+        object: &[u8],
+        next: Replay,
+        state: &mut LedgerState,
+    ) -> Result<Placed, Error> {
+        let key = keys::ledger_entry(&self.source.row.directory, entry.head.seq);
+        let new = self.object(&key, object, Sha256::of(object));
+        if let Put::Existed(locator) = self.source.store.put_if_absent(&new)? {
+            let theirs = self.source.store.get(&locator, MAX_ENTRY_BYTES)?;
+            if theirs != object {
+                return Ok(Placed::Taken(theirs));
+            }
+        }
+        state.replay = next;
+        Ok(Placed::Ours)
+    }
+}
+
+fn body_line(object: &[u8]) -> &[u8] {
+    let end = object
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .map_or(object.len(), |at| at + 1);
+    &object[..end]
+}

@@ -1,0 +1,86 @@
+//! What whoever reads must be told of a source each time, as it stands in the catalog.
+
+use crate::catalog::Catalog;
+use crate::error::Error;
+use crate::ledger::PublicKey;
+use crate::model::SourceName;
+
+/// Nobody that is trusted vouches for the ledger.
+const OWN_WORD: &str = "own word";
+
+/// The ledger has entries that this version does not know.
+const NEWER: &str = "newer ledger";
+
+/// The ledger was read only up to an entry.
+const AS_OF: &str = "as of";
+
+/// Notes that a source's ledger was read only up to an entry.
+pub(in crate::engine) fn remember_as_of(
+    source: &SourceName,
+    entry: u64,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    let message = format!(
+        "this is its ledger as of entry {entry}; what came later is left out, and nothing is written with this \
+         catalog"
+    );
+    catalog.tell(source, AS_OF, &message)?;
+    Ok(())
+}
+
+/// Whether a source's ledger was read only up to an entry.
+pub fn stands_as_of(source: &SourceName, catalog: &Catalog) -> Result<bool, Error> {
+    Ok(catalog.told(source, AS_OF)?.is_some())
+}
+
+/// Notes that nobody trusted vouches for a source's ledger.
+pub(in crate::engine) fn remember_own_word(
+    source: &SourceName,
+    root: &PublicKey,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    let message = format!(
+        "nobody vouches for its ledger: the root key {root} is the store's own word; \
+         `coldchain catalog rebuild` with the recovery kit or --trust checks it"
+    );
+    catalog.tell(source, OWN_WORD, &message)?;
+    Ok(())
+}
+
+/// Notes which entries of a source's ledger this version does not know: none, or some.
+pub(in crate::engine) fn remember_newer(
+    source: &SourceName,
+    unknown: &[String],
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    if unknown.is_empty() {
+        if catalog.told(source, NEWER)?.is_some() {
+            catalog.untell(source, NEWER)?;
+        }
+        return Ok(());
+    }
+    let message = format!(
+        "its ledger is newer than this program, and what these say is left out: {}",
+        unknown.join(", ")
+    );
+    catalog.tell(source, NEWER, &message)?;
+    Ok(())
+}
+
+/// Whether nobody that is trusted vouches for a source's ledger.
+pub fn stands_at_own_word(source: &SourceName, catalog: &Catalog) -> Result<bool, Error> {
+    Ok(catalog.told(source, OWN_WORD)?.is_some())
+}
+
+/// What a reader must be told of each source.
+pub fn cautions(catalog: &Catalog) -> Result<Vec<String>, Error> {
+    let mut messages = Vec::new();
+    for row in catalog.sources()? {
+        for subject in [OWN_WORD, NEWER, AS_OF] {
+            if let Some(message) = catalog.told(&row.name, subject)? {
+                messages.push(format!("{}: {message}", row.name));
+            }
+        }
+    }
+    Ok(messages)
+}

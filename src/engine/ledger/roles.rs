@@ -1,0 +1,150 @@
+//! Who may sign what, and how far each ledger goes, as the catalog's copy of it says.
+
+use crate::catalog::{Catalog, SourceRow};
+use crate::config::Config;
+use crate::engine::context::open_source::store_address;
+use crate::error::Error;
+use crate::kit::KitSource;
+use crate::ledger::{Head, PublicKey, Replay, Trust};
+use crate::model::entry::{Entry, EntryKind, Role, Timestamp};
+use crate::model::{ArchiveId, SourceName};
+
+/// The keys of a source's ledger, the root key first; none before it is opened.
+pub fn keys_of(
+    row: &SourceRow,
+    root: &PublicKey,
+    catalog: &Catalog,
+) -> Result<Vec<(PublicKey, Vec<Role>)>, Error> {
+    let replay = replayed(row, root, catalog, |_, _| {})?;
+    Ok(replay.keys().to_vec())
+}
+
+/// Who has signed an entry, and what about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedEntry {
+    /// Its number.
+    pub seq: u64,
+    /// When it was made, by the clock of who has signed it.
+    pub made_at: Timestamp,
+    /// The name of its kind.
+    pub kind: String,
+    /// The key that has signed it.
+    pub by: PublicKey,
+    /// The archives that it names.
+    pub archives: Vec<ArchiveId>,
+}
+
+/// The entries of a source's ledger.
+pub fn entries_of(
+    row: &SourceRow,
+    root: &PublicKey,
+    catalog: &Catalog,
+) -> Result<Vec<SignedEntry>, Error> {
+    let mut entries = Vec::new();
+    replayed(row, root, catalog, |replay, entry| {
+        let by = replay.signer(entry.head.seq).expect("it was just taken in");
+        entries.push(SignedEntry {
+            seq: entry.head.seq,
+            made_at: entry.head.made_at,
+            kind: entry.kind.name().to_owned(),
+            by: by.clone(),
+            archives: named_in(&entry.kind),
+        });
+    })?;
+    Ok(entries)
+}
+
+fn named_in(kind: &EntryKind) -> Vec<ArchiveId> {
+    match kind {
+        EntryKind::Archive(archive) => vec![archive.id],
+        EntryKind::Retire(retire) => retire.archives.clone(),
+        EntryKind::Revive(revive) => revive.archives.clone(),
+        EntryKind::Delete(delete) => delete.archives.clone(),
+        EntryKind::Rotate(rotate) => [&rotate.retires[..], &rotate.revives].concat(),
+        EntryKind::Attach(attach) => attach.objects.iter().map(|object| object.archive).collect(),
+        EntryKind::Open(_) | EntryKind::Unknown(_) => Vec::new(),
+    }
+}
+
+/// The catalog's copy of a ledger, replayed; `each` sees every entry after it was taken in.
+fn replayed(
+    row: &SourceRow,
+    root: &PublicKey,
+    catalog: &Catalog,
+    mut each: impl FnMut(&Replay, &Entry),
+) -> Result<Replay, Error> {
+    // A copy that was rebuilt may lack entries.
+    let mut replay = Replay::reading_past(Trust {
+        ledger: row.ledger,
+        source_directory: row.directory.clone(),
+        root: root.clone(),
+    });
+    let entries = catalog.entries(&row.ledger)?;
+    for entry in entries.iter().filter(|entry| entry.committed) {
+        let absorbed = replay
+            .absorb_trusted(entry.seq, &entry.object)
+            .map_err(|refusal| Error::EntryRefused {
+                seq: entry.seq,
+                source_name: row.name.clone(),
+                store: row.store.clone(),
+                source: Box::new(refusal),
+            })?;
+        each(&replay, &absorbed.entry);
+    }
+    Ok(replay)
+}
+
+/// The keys that other ledgers in the catalog have beside the root key, and this one does not: with what
+/// they may sign there, and where.
+pub(in crate::engine) fn keys_elsewhere(
+    here: &SourceRow,
+    root: &PublicKey,
+    catalog: &Catalog,
+) -> Result<Vec<(PublicKey, Vec<Role>, SourceName)>, Error> {
+    let mut known: Vec<PublicKey> = keys_of(here, root, catalog)?
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
+    let mut elsewhere = Vec::new();
+    for row in catalog.sources()? {
+        for (key, roles) in keys_of(&row, root, catalog)? {
+            if !known.contains(&key) {
+                known.push(key.clone());
+                elsewhere.push((key, roles, row.name.clone()));
+            }
+        }
+    }
+    Ok(elsewhere)
+}
+
+/// What a recovery kit should say of every source that the catalog knows.
+pub fn kit_sources(config: &Config, catalog: &Catalog) -> Result<Vec<KitSource>, Error> {
+    let mut sources = Vec::new();
+    for row in catalog.sources()? {
+        let entries = catalog.entries(&row.ledger)?;
+        let newest = entries.iter().rfind(|entry| entry.committed);
+        let head = newest.map(|entry| Head {
+            seq: entry.seq,
+            hash: entry.hash,
+        });
+        sources.push(kit_source(config, row, head));
+    }
+    Ok(sources)
+}
+
+/// What a recovery kit says of a source.
+pub fn kit_source(config: &Config, row: SourceRow, head: Option<Head>) -> KitSource {
+    // The config may tell more of how the store is reached than its URL does.
+    let configured = config
+        .sources
+        .iter()
+        .find(|source| source.name == row.name)
+        .map(|source| store_address(&config.stores[&source.store]));
+    KitSource {
+        store: configured.unwrap_or(row.store),
+        name: row.name,
+        directory: row.directory,
+        ledger: row.ledger,
+        head,
+    }
+}

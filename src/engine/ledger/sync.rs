@@ -1,0 +1,392 @@
+//! Comparing the ledger in the store with its copy in the catalog, before anything is written.
+//!
+//! Ledger ahead: its entries are verified and absorbed. Behind, forked or damaged: everything stops. An
+//! entry of this machine whose PUT was not answered is settled here: it is committed if the store
+//! has it byte for byte, and taken back if the number is still free.
+
+use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::state_dir::Keys;
+use crate::engine::ledger::object::{Judged, fetch, judge, require_no_entry, stored_numbers};
+use crate::engine::ledger::reader_warnings::{remember_newer, stands_as_of};
+use crate::error::Error;
+use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, Trust};
+use crate::model::entry::{Entry, EntryKind, Role};
+use crate::model::{SourceName, keys};
+use crate::progress::{Event, Observer};
+
+/// The ledger as the store and the catalog now agree it is.
+#[derive(Debug)]
+pub struct LedgerState {
+    /// Every entry replayed, ready for the next.
+    pub replay: Replay,
+    /// What the user should know of.
+    pub warnings: Vec<String>,
+    /// The first entry that is signed and does not fit, why, and the key that has signed it, if the root
+    /// key has not voided it.
+    fork: Option<(u64, Refusal, PublicKey)>,
+}
+
+/// Reads what the store has, checks it against the catalog, and absorbs what is new. A fork ends it.
+pub fn catch_up(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    root: &PublicKey,
+) -> Result<LedgerState, Error> {
+    let mut state = catch_up_to_fork(source, catalog, root)?;
+    state.require_no_fork(source)?;
+    Ok(state)
+}
+
+/// The same for whoever can end a fork.
+pub(in crate::engine) fn catch_up_to_fork(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    root: &PublicKey,
+) -> Result<LedgerState, Error> {
+    let trust = Trust {
+        ledger: source.row.ledger,
+        source_directory: source.row.directory.clone(),
+        root: root.clone(),
+    };
+    let mut state = LedgerState {
+        replay: Replay::new(trust),
+        warnings: Vec::new(),
+        fork: None,
+    };
+    if stands_as_of(source.name(), catalog)? {
+        return Err(Error::AsOf(source.name().clone()));
+    }
+    let known = catalog.entries(&source.row.ledger)?;
+    let committed = known.iter().filter(|entry| entry.committed);
+    let head = committed.map(|entry| entry.seq).max().unwrap_or(0);
+    let stored = stored_numbers(source, head)?;
+    state.warnings.extend(stored.told());
+    let stored = stored.near;
+    let quarantined: Vec<u64> = catalog
+        .quarantined(&source.row.ledger)?
+        .into_iter()
+        .map(|(seq, _)| seq)
+        .collect();
+
+    for entry in known {
+        let passing_over = || {
+            let mut replay = state.replay.clone();
+            pass_over(&mut replay, &quarantined, entry.seq);
+            replay
+        };
+        let settled = settle(source, &entry, &stored, passing_over)?;
+        if settled == Settled::NotStored {
+            catalog.undo_commit(&source.row.ledger, entry.seq)?;
+            break;
+        }
+        if settled == Settled::Before && !stored.contains(&entry.seq) {
+            require_no_entry(source.store, &source.row.directory, entry.seq)?;
+            return Err(Error::LedgerBehind {
+                source_name: source.name().clone(),
+                store: source.store.url(),
+                missing: entry.seq,
+                head,
+            });
+        }
+        if entry.seq == head {
+            let object = fetch(source, entry.seq)?;
+            if object != entry.object {
+                require_committed(source, &entry, passing_over(), object)?;
+            }
+        }
+        pass_over(&mut state.replay, &quarantined, entry.seq);
+        let absorbed = state
+            .replay
+            .absorb_trusted(entry.seq, &entry.object)
+            .map_err(|refusal| refused(source, entry.seq, refusal))?;
+        match (settled, &absorbed.entry.kind) {
+            (Settled::Stored, EntryKind::Archive(_)) => {
+                catalog.finish_commit(&source.row.ledger, entry.seq)?;
+            }
+            // What such an entry does to archives is done together with its row.
+            (Settled::Stored, _) => {
+                write_absorbed(source, catalog, entry.seq, &entry.object, &absorbed)?;
+            }
+            (Settled::Before | Settled::NotStored, _) => {}
+        }
+    }
+
+    // Not the number of an entry that was taken back: what it passed over is passed over again. What was
+    // quarantined and not passed over yet is judged anew: it may have been mended meanwhile.
+    let next = state.replay.next_seq();
+    for seq in stored.into_iter().filter(|seq| *seq >= next) {
+        let object = fetch(source, seq)?;
+        match judge(source, &mut state.replay, seq, object)? {
+            Judged::Entry { object, absorbed } => {
+                write_absorbed(source, catalog, seq, &object, &absorbed)?;
+                // If there was a fork, it has ended it.
+                state.fork = None;
+            }
+            Judged::Forked { by, why } => {
+                state.replay.fork(seq);
+                state.fork.get_or_insert((seq, why, by));
+            }
+            // Somebody else's bytes under a number of this ledger stop nothing: the next entry says
+            // that it passes over them. The first entry is not passed over, nor a fork, nor a gap, nor
+            // what may be a damaged entry.
+            Judged::Refused(Refused::Litter, why) if state.replay.head().is_some() => {
+                state.replay.quarantine(seq);
+                if !quarantined.contains(&seq) {
+                    catalog.quarantine(&source.row.ledger, seq, &why.to_string())?;
+                    state
+                        .warnings
+                        .push(format!("ledger entry {seq} is passed over: {why}"));
+                }
+            }
+            Judged::Refused(Refused::Suspect, why) if state.replay.head().is_some() => {
+                return Err(damaged(source, seq, why));
+            }
+            Judged::Refused(_, why) => return Err(refused(source, seq, why)),
+        }
+    }
+    let unknown = state.replay.unknown().iter();
+    let unknown: Vec<String> = unknown.map(ToString::to_string).collect();
+    remember_newer(source.name(), &unknown, catalog)?;
+    Ok(state)
+}
+
+fn refused(source: &OpenSource<'_>, seq: u64, why: Refusal) -> Error {
+    Error::EntryRefused {
+        seq,
+        source_name: source.name().clone(),
+        store: source.store.url(),
+        source: Box::new(why),
+    }
+}
+
+fn damaged(source: &OpenSource<'_>, seq: u64, why: Refusal) -> Error {
+    Error::EntryDamaged {
+        seq,
+        source_name: source.name().clone(),
+        store: source.store.url(),
+        source: Box::new(why),
+    }
+}
+
+/// Notes the quarantined numbers before an entry that has named them.
+fn pass_over(replay: &mut Replay, quarantined: &[u64], entry: u64) {
+    let passed_over = replay.next_seq()..entry;
+    for seq in quarantined.iter().filter(|seq| passed_over.contains(seq)) {
+        replay.quarantine(*seq);
+    }
+}
+
+/// Says what the store has in the place of the newest entry that was seen committed: a damaged one, or
+/// another.
+fn require_committed(
+    source: &OpenSource<'_>,
+    entry: &EntryRow,
+    mut replay: Replay,
+    object: Vec<u8>,
+) -> Result<(), Error> {
+    match judge(source, &mut replay, entry.seq, object)? {
+        // It was damaged on its way, and came sound the second time.
+        Judged::Entry { object, .. } if object == entry.object => Ok(()),
+        Judged::Refused(Refused::Suspect | Refused::Litter, why) => {
+            Err(damaged(source, entry.seq, why))
+        }
+        Judged::Entry { .. }
+        | Judged::Forked { .. }
+        | Judged::Refused(Refused::Stop | Refused::Fork, _) => Err(Error::LedgerForked {
+            source_name: source.name().clone(),
+            store: source.store.url(),
+            seq: entry.seq,
+        }),
+    }
+}
+
+impl LedgerState {
+    /// Refuses a ledger that has forked.
+    pub(in crate::engine) fn require_no_fork(
+        &mut self,
+        source: &OpenSource<'_>,
+    ) -> Result<(), Error> {
+        let Some((seq, why, by)) = self.fork.take() else {
+            return Ok(());
+        };
+        Err(Error::Forked {
+            seq,
+            source_name: source.name().clone(),
+            store: source.store.url(),
+            by: by.to_string().into(),
+            numbers: in_ranges(self.replay.forked()).into(),
+            source: Box::new(why),
+        })
+    }
+
+    /// Takes in an entry that another run has stored, here and in the catalog.
+    pub(in crate::engine) fn absorb(
+        &mut self,
+        source: &OpenSource<'_>,
+        catalog: &mut Catalog,
+        seq: u64,
+        object: &[u8],
+    ) -> Result<Entry, Error> {
+        let absorbed = self
+            .replay
+            .absorb(seq, object)
+            .map_err(|refusal| refused(source, seq, refusal))?;
+        write_absorbed(source, catalog, seq, object, &absorbed)?;
+        Ok(absorbed.entry)
+    }
+
+    /// Tells what was found on the way.
+    pub(in crate::engine) fn warn(&self, source: &SourceName, observer: &dyn Observer) {
+        for message in &self.warnings {
+            observer.event(Event::Warning {
+                source: source.clone(),
+                message: message.clone(),
+            });
+        }
+    }
+
+    /// Refuses to write with a key that the ledger does not give that role any more. One that is not
+    /// opened yet gives none.
+    pub fn require_role(
+        &self,
+        source: &OpenSource<'_>,
+        keys: &Keys,
+        role: Role,
+    ) -> Result<(), Error> {
+        let key = keys.signing.public();
+        if self.replay.head().is_none() || self.replay.roles_of(&key).contains(&role) {
+            return Ok(());
+        }
+        Err(Error::NoRole {
+            source_name: source.name().clone(),
+            key: key.to_string(),
+            role,
+        })
+    }
+
+    /// Refuses to write after entries that this version does not understand.
+    pub fn require_known(&self, source: &OpenSource<'_>) -> Result<(), Error> {
+        let unknown = self.replay.unknown();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let what: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        Err(Error::NewerLedger {
+            source_name: source.name().clone(),
+            what: what.join(", "),
+        })
+    }
+}
+
+/// Numbers in ascending order as `key rotate --void` takes them: `4-6,9`.
+fn in_ranges(numbers: &[u64]) -> String {
+    let ranges = numbers.chunk_by(|one, next| one + 1 == *next);
+    let ranges = ranges.map(|range| match range {
+        [only] => only.to_string(),
+        range => format!("{}-{}", range[0], range[range.len() - 1]),
+    });
+    ranges.collect::<Vec<_>>().join(",")
+}
+
+/// What is known of an entry of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    /// The store's answer to its PUT was seen when it came.
+    Before,
+    /// It was not, and the store has it byte for byte.
+    Stored,
+    /// It was not, and the store does not have it.
+    NotStored,
+}
+
+/// The bytes of an entry of this machine are kept while the store has what may be a damaged copy of them.
+fn settle(
+    source: &OpenSource<'_>,
+    entry: &EntryRow,
+    stored: &[u64],
+    passing_over: impl Fn() -> Replay,
+) -> Result<Settled, Error> {
+    if entry.committed {
+        return Ok(Settled::Before);
+    }
+    let object = match fetch(source, entry.seq) {
+        // Only the store's own word on it counts: a PUT may arrive late, and a listing may lack it.
+        Err(error) if error.is_not_found() && !stored.contains(&entry.seq) => {
+            return Ok(Settled::NotStored);
+        }
+        object => object?,
+    };
+    if object == entry.object {
+        return Ok(Settled::Stored);
+    }
+    match judge(source, &mut passing_over(), entry.seq, object)? {
+        Judged::Entry { object, .. } if object == entry.object => Ok(Settled::Stored),
+        Judged::Refused(Refused::Suspect, why) => Err(damaged(source, entry.seq, why)),
+        Judged::Entry { .. } | Judged::Forked { .. } | Judged::Refused(..) => {
+            Ok(Settled::NotStored)
+        }
+    }
+}
+
+fn row_of<'a>(seq: u64, object: &'a [u8], absorbed: &'a Absorbed) -> NewEntry<'a> {
+    NewEntry {
+        seq,
+        kind: absorbed.entry.kind.name(),
+        hash: absorbed.hash,
+        object,
+    }
+}
+
+/// Writes a verified entry to the catalog, and nothing of what it does.
+pub(in crate::engine) fn write_without_effect(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    seq: u64,
+    object: &[u8],
+    absorbed: &Absorbed,
+) -> Result<(), Error> {
+    let entry = row_of(seq, object, absorbed);
+    let made_at = absorbed.entry.head.made_at;
+    Ok(catalog.absorb(&source.row.ledger, &entry, made_at, Effect::None)?)
+}
+
+/// Writes a verified entry to the catalog with all that it does.
+pub(in crate::engine) fn write_absorbed(
+    source: &OpenSource<'_>,
+    catalog: &mut Catalog,
+    seq: u64,
+    object: &[u8],
+    absorbed: &Absorbed,
+) -> Result<(), Error> {
+    let entry = row_of(seq, object, absorbed);
+    let locators: Vec<String>;
+    let effect = match &absorbed.entry.kind {
+        EntryKind::Archive(archive) => {
+            locators = archive
+                .segments
+                .iter()
+                .zip(0..)
+                .map(|(segment, index)| {
+                    let directory = &source.row.directory;
+                    let key = keys::segment(directory, &archive.id, index, &segment.sha256);
+                    source.store.locate(&key).to_string()
+                })
+                .collect();
+            Effect::Archive {
+                entry: archive,
+                locators: &locators,
+            }
+        }
+        EntryKind::Retire(retire) => Effect::Retire(&retire.archives),
+        EntryKind::Revive(revive) => Effect::Revive(&revive.archives),
+        EntryKind::Delete(delete) => Effect::Delete(&delete.archives),
+        EntryKind::Rotate(rotate) => Effect::Undo {
+            retires: &rotate.retires,
+            revives: &rotate.revives,
+        },
+        EntryKind::Open(_) | EntryKind::Attach(_) | EntryKind::Unknown(_) => Effect::None,
+    };
+    let made_at = absorbed.entry.head.made_at;
+    Ok(catalog.absorb(&source.row.ledger, &entry, made_at, effect)?)
+}

@@ -1,0 +1,409 @@
+//! Carrying a prune's plan out. What was done is put down at every step, so that it can be told
+//! however the run ends.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::engine::context::World;
+use crate::engine::context::clock::local_date;
+use crate::engine::context::open_source::{OpenSource, retain_until};
+use crate::engine::context::state_dir::Keys;
+use crate::engine::ledger::append::Writer;
+use crate::engine::ledger::sync::{LedgerState, catch_up};
+use crate::error::Error;
+use crate::model::entry::{DeleteEntry, RetireEntry, Role, Timestamp};
+use crate::model::{ArchiveId, keys};
+use crate::plan::{
+    ChainFate, ChainLine, Deletion, Fate, ListedObject, PrunePlan, RetiredArchive, StrayLine,
+    StrayPlan,
+};
+use crate::progress::Event;
+use crate::store::Deleted;
+
+/// Why an attempt is retired, as it stands in the ledger.
+const REASON: &str = "attempts that were never committed";
+
+/// A prune of one source.
+pub(super) struct Pruner<'a> {
+    pub(super) config: &'a Config,
+    pub(super) source: &'a OpenSource<'a>,
+    pub(super) keys: &'a Keys,
+    pub(super) world: World<'a>,
+    /// The archives that were retired when the plan was made.
+    pub(super) retired: &'a [RetiredArchive],
+}
+
+impl Pruner<'_> {
+    /// Does what the plan says, and puts into `done` what was done, however it ends. While chains are
+    /// held up none is retired; what is due goes all the same.
+    pub(super) fn carry_out(
+        &self,
+        plan: PrunePlan,
+        held: Option<Error>,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+        done: &mut PrunePlan,
+    ) -> Result<(), Error> {
+        let PrunePlan { mut chains, strays } = plan;
+        let mut ended = self.retire_attempts(&strays, state, catalog);
+        let attempts_retired = ended.is_ok();
+        let mut chains_retired = false;
+        if ended.is_ok() && held.is_none() {
+            ended = self.retire_chains(&chains, state, catalog);
+            chains_retired = ended.is_ok();
+        }
+        let of = strays.with(Fate::Remove).map(|line| line.objects.len());
+        let of = of.sum();
+        for line in strays.lines {
+            match line.fate {
+                Fate::Remove if ended.is_ok() => ended = self.remove(line, of, &mut done.strays),
+                Fate::Retire if attempts_retired => done.strays.lines.push(line),
+                Fate::Keep => done.strays.lines.push(line),
+                Fate::Remove | Fate::Retire => {}
+            }
+        }
+        if ended.is_ok() {
+            ended = self.begin_deletion(&mut chains, state, catalog);
+        }
+        for line in chains {
+            match line.fate {
+                ChainFate::Delete if ended.is_ok() => {
+                    ended = self.delete_chain(line, state, catalog, &mut done.chains);
+                }
+                ChainFate::Retire { .. } if chains_retired => done.chains.push(line),
+                ChainFate::Delete | ChainFate::Retire { .. } => {}
+                ChainFate::Wait { .. } | ChainFate::Retained { .. } | ChainFate::Keep => {
+                    done.chains.push(line);
+                }
+            }
+        }
+        ended.and(held.map_or(Ok(()), Err))
+    }
+
+    fn writer(&self) -> Writer<'_> {
+        let now = self.world.clock.now();
+        let today = local_date(now, self.config.timezone);
+        Writer {
+            config: self.config,
+            source: self.source,
+            keys: self.keys,
+            clock: self.world.clock,
+            // As long as the archives whose entries it stands between.
+            retain_until: retain_until(self.config, self.source.config, today, now),
+        }
+    }
+
+    /// What the store has answered to an entry of that kind.
+    fn unsigned(&self, kind: &'static str) -> impl Fn(Error) -> Error {
+        move |error| match error {
+            Error::Store(source) => Error::PruneUnsigned {
+                source_name: self.source.name().clone(),
+                kind,
+                source: Box::new(source),
+            },
+            error => error,
+        }
+    }
+
+    /// Retires attempts that a later run removes, all of them in one entry.
+    fn retire_attempts(
+        &self,
+        plan: &StrayPlan,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        // By id, as the plan's lines are.
+        let archives: Vec<ArchiveId> = plan
+            .with(Fate::Retire)
+            .filter_map(|line| line.archive)
+            .collect();
+        if archives.is_empty() {
+            return Ok(());
+        }
+        self.world.interrupt.check()?;
+        let retire = RetireEntry {
+            archives,
+            reason: REASON.to_owned(),
+        };
+        let retired = self.writer().retire(&retire, state, catalog);
+        retired.map_err(self.unsigned("retire"))
+    }
+
+    /// Retires the chains whose time is over, all of them in one entry: as many as were agreed to, or
+    /// none.
+    fn retire_chains(
+        &self,
+        chains: &[ChainLine],
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let due = chains.iter();
+        let due = due.filter(|line| matches!(line.fate, ChainFate::Retire { .. }));
+        let due: Vec<&ChainLine> = due.collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.world.interrupt.check()?;
+        let retire = RetireEntry {
+            archives: archives_of(&due),
+            reason: format!("expired: {}", reasons(&due)),
+        };
+        let retired = self.writer().retire(&retire, state, catalog);
+        retired.map_err(self.unsigned("retire"))?;
+        for line in due {
+            self.world.observer.event(Event::Retired {
+                source: self.source.name().clone(),
+                chain: line.chain.date,
+                archives: line.archives.len(),
+                reason: line.reason.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Says in the ledger which chains are being deleted, before the first object goes. A revive can't
+    /// come after that entry, and one that came before has taken its number: that chain is kept.
+    fn begin_deletion(
+        &self,
+        chains: &mut [ChainLine],
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        loop {
+            let due = chains.iter().filter(|line| self.is_to_begin(line));
+            let due: Vec<&ChainLine> = due.collect();
+            if due.is_empty() {
+                return Ok(());
+            }
+            self.world.interrupt.check()?;
+            let delete = DeleteEntry {
+                archives: archives_of(&due),
+                reason: reasons(&due),
+            };
+            let Err(error) = self.writer().delete(&delete, state, catalog) else {
+                return Ok(());
+            };
+            if !matches!(error, Error::Overtaken { .. }) {
+                return Err(self.unsigned("delete")(error));
+            }
+            state.require_known(self.source)?;
+            let mut revived = 0;
+            for line in chains.iter_mut().filter(|line| self.is_to_begin(line)) {
+                let stays = |id: &ArchiveId| !state.replay.is_retired(id);
+                if line.archives.iter().any(stays) {
+                    line.fate = ChainFate::Keep;
+                    "revived meanwhile".clone_into(&mut line.reason);
+                    revived += 1;
+                }
+            }
+            // Whatever else it says may change what is to be done: the next run decides anew.
+            if revived == 0 {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Whether it is to be deleted, and no entry says so yet.
+    fn is_to_begin(&self, line: &ChainLine) -> bool {
+        let its = self.retired.iter().filter(|it| it.chain == line.chain);
+        let mut begun = its.map(|archive| archive.deletion == Deletion::Begun);
+        line.fate == ChainFate::Delete && !begun.any(|begun| begun)
+    }
+
+    /// Removes just what was listed, the archive's key of an attempt after all that it opens.
+    fn remove(&self, line: StrayLine, of: usize, done: &mut StrayPlan) -> Result<(), Error> {
+        let store = self.source.store;
+        let before: usize = done.with(Fate::Remove).map(|it| it.objects.len()).sum();
+        let mut removed = Vec::new();
+        let mut locked = Vec::new();
+        let mut until = None;
+        let mut ended = Ok(());
+        for object in line.objects {
+            ended = self.world.interrupt.check();
+            if ended.is_err() {
+                break;
+            }
+            match store.delete(&store.locate(&object.key)) {
+                Ok(Deleted::Removed) => removed.push(object),
+                // Somebody else was faster.
+                Ok(Deleted::Absent) => {}
+                Ok(Deleted::Retained { until: lock }) => {
+                    until = until.max(Some(lock));
+                    locked.push(object);
+                }
+                Err(source) => {
+                    ended = Err(Error::StraysLeft {
+                        source_name: self.source.name().clone(),
+                        deleted: before + removed.len(),
+                        of,
+                        source: Box::new(source),
+                    });
+                    break;
+                }
+            }
+        }
+        let reason = line.reason;
+        if !removed.is_empty() {
+            done.lines.push(StrayLine {
+                objects: removed,
+                reason: reason.clone(),
+                ..line
+            });
+        }
+        if let Some(until) = until {
+            done.lines.push(StrayLine {
+                fate: Fate::Keep,
+                objects: locked,
+                reason: format!("{reason}; retained until {}", Timestamp(until)),
+                ..line
+            });
+        }
+        ended
+    }
+
+    /// Reads the ledger's newest entries before an archive's objects go: the root key may have brought it back,
+    /// and withdrawn this machine's key.
+    fn require_begun(
+        &self,
+        line: &ChainLine,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        self.world.interrupt.check()?;
+        *state = catch_up(self.source, catalog, &self.keys.root)?;
+        state.require_known(self.source)?;
+        state.require_role(self.source, self.keys, Role::Pruner)?;
+        if line.archives.iter().all(|id| state.replay.is_deleted(id)) {
+            return Ok(());
+        }
+        Err(Error::BroughtBack {
+            source_name: self.source.name().clone(),
+            chain: line.chain.date,
+        })
+    }
+
+    /// Deletes a retired chain, the newest archive first. A lock ends it for this run: what is left
+    /// is a line of its own. Where another run was faster there is nothing to tell.
+    fn delete_chain(
+        &self,
+        line: ChainLine,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+        done: &mut Vec<ChainLine>,
+    ) -> Result<(), Error> {
+        let mut removed = Vec::new();
+        let ended = self.delete_objects(&line, state, catalog, &mut removed);
+        match ended {
+            Ok(Some(until)) => {
+                done.extend(parted(line, removed, ChainFate::Retained { until }));
+                Ok(())
+            }
+            ended => {
+                if ended.is_ok() && !removed.is_empty() {
+                    self.world.observer.event(Event::Deleted {
+                        source: self.source.name().clone(),
+                        chain: line.chain.date,
+                        objects: removed.len(),
+                        bytes: removed.iter().map(|object| object.bytes).sum(),
+                    });
+                }
+                if !removed.is_empty() {
+                    done.push(ChainLine {
+                        objects: removed,
+                        ..line
+                    });
+                }
+                ended.map(drop)
+            }
+        }
+    }
+
+    /// Deletes a chain's objects until one is locked, and returns until when that is.
+    fn delete_objects(
+        &self,
+        line: &ChainLine,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+        removed: &mut Vec<ListedObject>,
+    ) -> Result<Option<DateTime<Utc>>, Error> {
+        let store = self.source.store;
+        for id in line.archives.iter().rev() {
+            self.require_begun(line, state, catalog)?;
+            let archive = self.retired.iter().find(|archive| archive.id == *id);
+            let archive = archive.expect("the plan was made of these");
+            // Also what is not listed: a store that keeps versions may only hide it.
+            for (key, bytes) in &archive.objects {
+                self.world.interrupt.check()?;
+                let answer = store.delete(&store.locate(key));
+                match answer.map_err(|source| Error::ChainLeft {
+                    source_name: self.source.name().clone(),
+                    chain: line.chain.date,
+                    deleted: removed.len(),
+                    of: line.objects.len().max(removed.len()),
+                    source: Box::new(source),
+                })? {
+                    Deleted::Removed => removed.push(as_listed(line, key, *bytes)),
+                    Deleted::Absent => {}
+                    Deleted::Retained { until } => return Ok(Some(until)),
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The archives of some chains, in the order that an entry has them in.
+fn archives_of(chains: &[&ChainLine]) -> Vec<ArchiveId> {
+    let archives = chains.iter().flat_map(|line| line.archives.iter().copied());
+    let archives: BTreeSet<ArchiveId> = archives.collect();
+    archives.into_iter().collect()
+}
+
+/// Why chains go, each by its name if they are several.
+fn reasons(chains: &[&ChainLine]) -> String {
+    if let [line] = chains {
+        return line.reason.clone();
+    }
+    let reasons = chains
+        .iter()
+        .map(|line| format!("the chain of {}: {}", line.chain.date, line.reason));
+    reasons.collect::<Vec<_>>().join("; ")
+}
+
+/// An object as it was listed, or as the ledger knows it.
+fn as_listed(line: &ChainLine, key: &str, bytes: u64) -> ListedObject {
+    let listed = line.objects.iter().find(|object| object.key == key);
+    listed.cloned().unwrap_or_else(|| ListedObject {
+        key: key.to_owned(),
+        what: keys::archive_object(key.rsplit('/').next().unwrap_or(key)),
+        bytes,
+        stored: None,
+        class: None,
+    })
+}
+
+/// A chain of which a part is gone and the rest has another fate.
+fn parted(line: ChainLine, removed: Vec<ListedObject>, fate: ChainFate) -> Vec<ChainLine> {
+    let gone: BTreeSet<&str> = removed.iter().map(|object| object.key.as_str()).collect();
+    let left = line.objects.iter();
+    let left: Vec<ListedObject> = left
+        .filter(|object| !gone.contains(object.key.as_str()))
+        .cloned()
+        .collect();
+    let rest = ChainLine {
+        fate,
+        objects: left,
+        ..line.clone()
+    };
+    if removed.is_empty() {
+        return vec![rest];
+    }
+    let gone = ChainLine {
+        objects: removed,
+        ..line
+    };
+    vec![gone, rest]
+}

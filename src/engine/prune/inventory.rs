@@ -1,0 +1,376 @@
+//! What lies in the store of a source, held against its ledger.
+//!
+//! The objects are listed before the ledger is read. So what was listed and is not in the ledger
+//! was not committed when it was listed, and every archive that the ledger knew by then must be in
+//! the listing as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use crate::catalog::{Catalog, EntryRow, Link};
+use crate::config::{Config, Source};
+use crate::engine::context::World;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::plan_inputs::{history, schedule};
+use crate::engine::context::state_dir::Keys;
+use crate::engine::ledger::object::require_no_entry;
+use crate::engine::ledger::sync::{self, LedgerState};
+use crate::error::Error;
+use crate::ledger::{LedgerError, decode_body, split};
+use crate::model::entry::{ArchiveEntry, EntryKind, Role};
+use crate::model::keys::ArchiveObject;
+use crate::model::{ArchiveId, LedgerId, keys};
+use crate::plan::{
+    Deletion, Here, History, InLedger, ListedObject, MayRetire, PruneFacts, RetiredArchive,
+    StrayFacts, Verification, lacking,
+};
+use crate::store::{Listed, Store};
+
+/// A look at one source.
+pub(in crate::engine) struct Survey<'a> {
+    pub(in crate::engine) config: &'a Config,
+    pub(in crate::engine) source: &'a OpenSource<'a>,
+    pub(in crate::engine) keys: &'a Keys,
+    pub(in crate::engine) world: World<'a>,
+    /// The run's date.
+    pub(in crate::engine) date: NaiveDate,
+}
+
+impl Survey<'_> {
+    /// Lists, and then brings that catalog to the ledger's head. What is known of this machine's own
+    /// attempts is left to the caller.
+    ///
+    /// Also the archives that were committed before the listing: if a plan comes of these facts, it
+    /// has shown them whole, unless something of them is known to be damaged.
+    pub(in crate::engine) fn take(
+        &self,
+        catalog: &mut Catalog,
+    ) -> Result<(LedgerState, PruneFacts, BTreeSet<ArchiveId>), Error> {
+        let source = self.source;
+        let ledger = &source.row.ledger;
+        let before: BTreeSet<ArchiveId> = catalog
+            .archives(ledger)?
+            .iter()
+            .filter(|archive| archive.is_visible())
+            .map(|archive| archive.id)
+            .collect();
+        let mut seen = BTreeSet::new();
+        let mut listing = Listing::take(&source.row.directory, source.store, self.world)?;
+        let state = sync::catch_up(source, catalog, &self.keys.root)?;
+        state.warn(source.name(), self.world.observer);
+        state.require_known(source)?;
+
+        let said = what_the_ledger_says(source, &catalog.entries(ledger)?)?;
+        let nothing = Vec::new();
+        for (archive, known) in &said.archives {
+            // It may have been stored and committed while the rest was listed.
+            let listed = listing.archives.get(archive).unwrap_or(&nothing);
+            if let InLedger::Visible(objects) = known
+                && !before.contains(archive)
+                && !lacking(objects, listed).is_empty()
+            {
+                let directory = &source.row.directory;
+                let listed = source
+                    .store
+                    .list(&keys::archive_prefix(directory, archive))?;
+                let (again, _) = Listing::group(directory, listed);
+                listing.archives.extend(again);
+            }
+        }
+        let rows = catalog.archives(ledger)?;
+        let damaged = rows
+            .iter()
+            .filter(|row| row.is_visible() && row.damaged_at.is_some());
+        let strays = StrayFacts {
+            listed: listing.archives,
+            elsewhere: listing.elsewhere,
+            ledger: said.archives,
+            unread: said.unread,
+            damaged: damaged.map(|row| row.id).collect(),
+            here: BTreeMap::new(),
+            newest_archive: said.newest_archive,
+            store_now: listing.store_now,
+            system_now: listing.system_now,
+            delete_after: TimeDelta::from_std(self.config.delete_after)
+                .expect("the config takes no more than a century"),
+            may_retire: if state.require_role(source, self.keys, Role::Pruner).is_ok() {
+                MayRetire::Yes
+            } else {
+                MayRetire::No
+            },
+        };
+        let visible = rows.iter().filter(|row| row.is_visible());
+        let mut history = history(visible.map(Link::from));
+        if source.config.protocol.is_inexact() {
+            history.accept_inexact();
+        }
+        agree(source, &history, &strays)?;
+        for archive in &mut history.archives {
+            if before.contains(&archive.id) {
+                seen.insert(archive.id);
+                archive.verification = Verification::Verified;
+            }
+        }
+        let facts = PruneFacts {
+            history,
+            strays,
+            retired: said.retired.into_values().collect(),
+            date: self.date,
+            schedule: schedule(source.config),
+        };
+        Ok((state, facts, seen))
+    }
+}
+
+/// The facts of a source that this machine has never archived: nothing is known of what is there.
+pub(in crate::engine) fn of_unknown(
+    source: &Source,
+    store: &dyn Store,
+    date: NaiveDate,
+    world: World<'_>,
+) -> Result<PruneFacts, Error> {
+    let directory = source.directory.as_str();
+    if !store.list(&keys::ledger_prefix(directory))?.is_empty() {
+        // Nothing of it is known here, so nothing of it would ever be pruned, and nobody told.
+        return Err(Error::LedgerUnread {
+            source_name: source.name.clone(),
+            store: store.url(),
+        });
+    }
+    require_no_entry(store, directory, 1)?;
+    let listing = Listing::take(directory, store, world)?;
+    let strays = StrayFacts {
+        listed: listing.archives,
+        elsewhere: listing.elsewhere,
+        ledger: BTreeMap::new(),
+        unread: None,
+        damaged: BTreeSet::new(),
+        here: BTreeMap::new(),
+        newest_archive: None,
+        store_now: listing.store_now,
+        system_now: listing.system_now,
+        delete_after: TimeDelta::zero(),
+        may_retire: MayRetire::Yes,
+    };
+    Ok(PruneFacts {
+        strays,
+        history: History::default(),
+        retired: Vec::new(),
+        date,
+        schedule: schedule(source),
+    })
+}
+
+/// Refuses to go on while the catalog takes other archives for visible than the ledger does.
+fn agree(source: &OpenSource<'_>, history: &History, strays: &StrayFacts) -> Result<(), Error> {
+    let here: BTreeSet<ArchiveId> = history.archives.iter().map(|archive| archive.id).collect();
+    let visible = strays.ledger.iter();
+    let there: BTreeSet<ArchiveId> = visible
+        .filter(|(_, known)| matches!(known, InLedger::Visible(_)))
+        .map(|(id, _)| *id)
+        .collect();
+    match here.symmetric_difference(&there).next() {
+        None => Ok(()),
+        Some(archive) => Err(Error::LedgerDiffers {
+            source_name: source.name().clone(),
+            archive: *archive,
+        }),
+    }
+}
+
+/// What lies among a source's archives at a moment.
+struct Listing {
+    archives: BTreeMap<ArchiveId, Vec<ListedObject>>,
+    elsewhere: Vec<ListedObject>,
+    store_now: DateTime<Utc>,
+    system_now: DateTime<Utc>,
+}
+
+impl Listing {
+    /// Asks for the time first: nothing looks older than it was when it was listed.
+    fn take(directory: &str, store: &dyn Store, world: World<'_>) -> Result<Self, Error> {
+        let system_now = world.clock.now();
+        let store_now = store.guessed_now()?;
+        let listed = store.list(&keys::archives_prefix(directory))?;
+        let (archives, elsewhere) = Self::group(directory, listed);
+        Ok(Self {
+            archives,
+            elsewhere,
+            store_now,
+            system_now,
+        })
+    }
+
+    /// By archive id; what lies below none stands apart.
+    fn group(
+        directory: &str,
+        listed: Vec<Listed>,
+    ) -> (BTreeMap<ArchiveId, Vec<ListedObject>>, Vec<ListedObject>) {
+        let mut archives: BTreeMap<ArchiveId, Vec<ListedObject>> = BTreeMap::new();
+        let mut elsewhere = Vec::new();
+        for Listed { key, stat } in listed {
+            let of = keys::archive_of(directory, &key);
+            let archive = of.map(|(archive, name)| (archive, keys::archive_object(name)));
+            let object = ListedObject {
+                key,
+                what: archive.map_or(ArchiveObject::Foreign, |(_, what)| what),
+                bytes: stat.bytes,
+                stored: told(stat.modified),
+                class: stat.class,
+            };
+            match archive {
+                Some((archive, _)) => archives.entry(archive).or_default().push(object),
+                None => elsewhere.push(object),
+            }
+        }
+        (archives, elsewhere)
+    }
+}
+
+/// A time that the store really told: one that it did not tell is read as the beginning of time.
+fn told(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    (time > DateTime::UNIX_EPOCH).then_some(time)
+}
+
+/// What the entries say of archive ids, and when the store took the newest archive's.
+struct Said {
+    archives: BTreeMap<ArchiveId, InLedger>,
+    retired: BTreeMap<ArchiveId, RetiredArchive>,
+    newest_archive: Option<DateTime<Utc>>,
+    /// The first number that the store has an object for, and that is none of these entries.
+    unread: Option<u64>,
+}
+
+/// Reads the entries themselves, which the ledger's head has just vouched for: a row that the catalog
+/// lacks must not make a segment a stray.
+fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result<Said, Error> {
+    let directory = &source.row.directory;
+    let listed = source.store.list(&keys::ledger_prefix(directory))?;
+    let stored: BTreeMap<u64, DateTime<Utc>> = listed
+        .iter()
+        .filter_map(|listed| {
+            Some((
+                keys::ledger_seq(directory, &listed.key)?,
+                listed.stat.modified,
+            ))
+        })
+        .collect();
+    let is_read: BTreeSet<u64> = entries.iter().map(|entry| entry.seq).collect();
+    let mut said = Said {
+        archives: BTreeMap::new(),
+        retired: BTreeMap::new(),
+        newest_archive: None,
+        unread: stored.keys().copied().find(|seq| !is_read.contains(seq)),
+    };
+    let mut known: BTreeMap<ArchiveId, RetiredArchive> = BTreeMap::new();
+    for entry in entries {
+        let Some(at) = stored.get(&entry.seq).copied() else {
+            require_no_entry(source.store, directory, entry.seq)?;
+            return Err(Error::LedgerBehind {
+                source_name: source.name().clone(),
+                store: source.store.url(),
+                missing: entry.seq,
+                head: entries.last().map_or(0, |last| last.seq),
+            });
+        };
+        let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
+        match decode_body(body).map_err(LedgerError::from)?.kind {
+            EntryKind::Archive(archive) => {
+                let objects = own_objects(directory, &archive);
+                let as_retired = RetiredArchive {
+                    id: archive.id,
+                    chain: archive.chain,
+                    since: None,
+                    retain_until: archive.retain_until.map(|until| until.0),
+                    deletion: Deletion::NotBegun,
+                    objects: objects.clone(),
+                };
+                known.insert(archive.id, as_retired);
+                said.archives.insert(archive.id, InLedger::Visible(objects));
+                said.newest_archive = Some(at);
+            }
+            EntryKind::Retire(retire) => said.retire(&retire.archives, told(at), &known),
+            EntryKind::Revive(revive) => said.bring_back(&revive.archives),
+            EntryKind::Rotate(rotate) => {
+                said.retire(&rotate.retires, told(at), &known);
+                said.bring_back(&rotate.revives);
+            }
+            EntryKind::Delete(delete) => {
+                for id in &delete.archives {
+                    if let Some(archive) = said.retired.get_mut(id) {
+                        archive.deletion = Deletion::Begun;
+                    }
+                }
+            }
+            EntryKind::Open(_) | EntryKind::Attach(_) | EntryKind::Unknown(_) => {}
+        }
+    }
+    Ok(said)
+}
+
+impl Said {
+    /// Notes as retired since then what was `known` as archived, and the rest as attempts.
+    fn retire(
+        &mut self,
+        archives: &[ArchiveId],
+        since: Option<DateTime<Utc>>,
+        known: &BTreeMap<ArchiveId, RetiredArchive>,
+    ) {
+        for id in archives {
+            let was = match known.get(id) {
+                Some(archive) => {
+                    let archive = archive.clone();
+                    let objects = archive.objects.clone();
+                    self.retired
+                        .insert(*id, RetiredArchive { since, ..archive });
+                    InLedger::RetiredArchive(objects)
+                }
+                None => InLedger::RetiredAttempt { since },
+            };
+            self.archives.insert(*id, was);
+        }
+    }
+
+    fn bring_back(&mut self, archives: &[ArchiveId]) {
+        for id in archives {
+            if let Some(archive) = self.retired.remove(id) {
+                self.archives
+                    .insert(*id, InLedger::Visible(archive.objects));
+            }
+        }
+    }
+}
+
+/// The keys of an archive's objects, and how long each is.
+fn own_objects(directory: &str, archive: &ArchiveEntry) -> BTreeMap<String, u64> {
+    let segments = archive.segments.iter().zip(0..).map(|(segment, index)| {
+        let key = keys::segment(directory, &archive.id, index, &segment.sha256);
+        (key, segment.sealed_bytes)
+    });
+    let key = BASE64.decode(&archive.key).map(|sealed| {
+        let key = keys::archive_key(directory, &archive.id);
+        (key, sealed.len() as u64)
+    });
+    segments.chain(key.ok()).collect()
+}
+
+/// What this machine knows of attempts. What it takes for an archive, and the ledger does not, is in
+/// doubt, and left alone like what is not over. What the ledger knows is over, also where a dry run
+/// finds it unfinished here because an answer was lost.
+pub(in crate::engine) fn here(
+    catalog: &Catalog,
+    ledger: &LedgerId,
+    said: &BTreeMap<ArchiveId, InLedger>,
+) -> Result<BTreeMap<ArchiveId, Here>, Error> {
+    let rows = catalog.archives(ledger)?;
+    let open = rows
+        .iter()
+        .filter(|row| !said.contains_key(&row.id))
+        .map(|row| (row.id, Here::Open));
+    let given_up = catalog.abandoned(ledger)?;
+    let given_up = given_up.into_iter().map(|id| (id, Here::GivenUp));
+    Ok(given_up.chain(open).collect())
+}

@@ -1,0 +1,280 @@
+//! Pruning: chains whose time is over are retired, what was retired long enough ago is deleted, and
+//! what attempts left behind is removed.
+//!
+//! Each run decides anew from a listing and the ledger, so one that was cut short anywhere is gone on
+//! with by the next. What it deletes are exact keys that the ledger signs of a retired archive, and
+//! strays that the listing has shown.
+
+pub(super) mod inventory;
+pub(super) mod opening;
+pub(super) mod revive;
+
+mod execute;
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use crate::btrfs::Tools;
+use crate::catalog::Catalog;
+use crate::config::{Config, Source};
+use crate::engine::context::World;
+use crate::engine::context::open_source::{OpenSource, know_source};
+use crate::engine::context::state_dir::{Keys, StateDir};
+use crate::engine::ledger::scratch_catalog::rehearsal;
+use crate::engine::prune::inventory::{Survey, here, of_unknown};
+use crate::engine::prune::opening::Opening;
+use crate::engine::restore::cost::{Pricing, pricing};
+use crate::engine::snapshots::leftovers::{self, Leftover, leftovers};
+use crate::error::Error;
+use crate::model::entry::Timestamp;
+use crate::model::{ArchiveId, keys};
+use crate::plan::{PruneFacts, PrunePlan, plan_prune};
+use crate::store::Swept;
+use execute::Pruner;
+
+/// What a prune is asked to do.
+#[derive(Debug, Clone, Copy)]
+pub struct PruneAsked {
+    /// The date by which ages count.
+    pub date: NaiveDate,
+    /// How many archives may be retired, if that is more than one chain.
+    pub yes_delete: Option<usize>,
+}
+
+/// What a prune of a source did, or would do.
+#[derive(Debug, Clone)]
+pub struct Pruned {
+    /// Chain by chain, and attempt by attempt. Of what was removed those objects that were there.
+    pub plan: PrunePlan,
+    /// What was swept away of writers that died.
+    pub swept: Swept,
+    /// The store's clock when it was planned.
+    pub at: DateTime<Utc>,
+    /// Whether the store's prices are known.
+    pub pricing: Pricing,
+    /// Snapshots here that were never named: those that are removed, and those that nothing tells who made.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// A prune that did not come to its end.
+#[derive(Debug)]
+pub struct CutShort {
+    /// What it did until then; `None` if it had not begun.
+    pub done: Option<Box<Pruned>>,
+    /// Why it ended.
+    pub error: Box<Error>,
+}
+
+impl From<Error> for CutShort {
+    fn from(error: Error) -> Self {
+        Self {
+            done: None,
+            error: Box::new(error),
+        }
+    }
+}
+
+impl From<CutShort> for Error {
+    fn from(cut: CutShort) -> Self {
+        *cut.error
+    }
+}
+
+/// Says what a prune of a source would do. Nothing is written, neither in the store nor here.
+pub fn foresee_prune(
+    config: &Config,
+    source: &Source,
+    asked: PruneAsked,
+    world: World<'_>,
+) -> Result<Pruned, Error> {
+    let state_dir = StateDir::new(&config.state_dir);
+    let keys = state_dir.keys()?;
+    let catalog = state_dir.catalog_to_read()?;
+    let store = world.open(&config.stores[&source.store])?;
+    let Some(row) = catalog.source(&source.name)? else {
+        let facts = of_unknown(source, store.as_ref(), asked.date, world)?;
+        return planned(config, source, &facts, store.url());
+    };
+    let mut open = OpenSource {
+        config: source,
+        row,
+        store: store.as_ref(),
+    };
+    let mut rehearsed = rehearsal(&open, &catalog)?;
+    open.row = know_source(config, source, &mut rehearsed)?;
+    let survey = Survey {
+        config,
+        source: &open,
+        keys: &keys,
+        world,
+        date: asked.date,
+    };
+    let (_, mut facts, _) = survey.take(&mut rehearsed)?;
+    facts.strays.here = here(&catalog, &open.row.ledger, &facts.strays.ledger)?;
+    let mut pruned = planned(config, source, &facts, store.url())?;
+    pruned.leftovers = leftovers(source, &catalog)?;
+    Ok(pruned)
+}
+
+/// Prunes a source, and says what was done.
+pub fn prune(
+    config: &Config,
+    source: &Source,
+    asked: PruneAsked,
+    world: World<'_>,
+) -> Result<Pruned, CutShort> {
+    let Opening {
+        keys,
+        mut catalog,
+        store,
+        lock: _lock,
+    } = Opening::of(config, source, world)?;
+    let Some(open) = OpenSource::known(config, source, store.as_ref(), &mut catalog)? else {
+        let facts = of_unknown(source, store.as_ref(), asked.date, world)?;
+        return Ok(planned(config, source, &facts, store.url())?);
+    };
+    let mut pruned = prune_open(config, &open, &keys, asked, world, &mut catalog)?;
+    let swept = store
+        .sweep(&keys::source_prefix(&open.row.directory))
+        .map(|swept| pruned.swept = swept)
+        .map_err(Error::from);
+    let removed =
+        remove_leftovers(source, world, &mut catalog).map(|leftovers| pruned.leftovers = leftovers);
+    match swept.and(removed) {
+        Ok(()) => Ok(pruned),
+        Err(error) => Err(CutShort {
+            done: Some(Box::new(pruned)),
+            error: Box::new(error),
+        }),
+    }
+}
+
+/// Removes the snapshots of a source that were never named. Returns those that are gone, and those that nothing tells who
+/// made.
+fn remove_leftovers(
+    source: &Source,
+    world: World<'_>,
+    catalog: &mut Catalog,
+) -> Result<Vec<Leftover>, Error> {
+    let (ours, mut told): (Vec<_>, Vec<_>) = leftovers(source, catalog)?
+        .into_iter()
+        .partition(Leftover::is_ours);
+    // Who only prunes may have no `btrfs`.
+    if !ours.is_empty() {
+        told.extend(leftovers::remove(
+            source,
+            ours,
+            catalog,
+            &Tools::find()?,
+            world,
+        )?);
+    }
+    Ok(told)
+}
+
+/// Prunes a source that is open and locked.
+pub(super) fn prune_open(
+    config: &Config,
+    source: &OpenSource<'_>,
+    keys: &Keys,
+    asked: PruneAsked,
+    world: World<'_>,
+    catalog: &mut Catalog,
+) -> Result<Pruned, CutShort> {
+    let survey = Survey {
+        config,
+        source,
+        keys,
+        world,
+        date: asked.date,
+    };
+    let (mut state, mut facts, seen) = survey.take(catalog)?;
+    facts.strays.here = here(catalog, &source.row.ledger, &facts.strays.ledger)?;
+    let mut pruned = planned(config, source.config, &facts, source.store.url())?;
+    if pruned.plan.acts() {
+        // The moment of the listing by the clock of who keeps the objects. To ask may take a write,
+        // which a night with nothing to do is spared.
+        let since = (world.clock.now() - facts.strays.system_now).max(TimeDelta::zero());
+        facts.strays.store_now = source.store.now().map_err(Error::from)? - since;
+        // Not two plans at once: each names every object that was listed.
+        pruned.plan = PrunePlan::default();
+        pruned = planned(config, source.config, &facts, source.store.url())?;
+    }
+    note_seen(source, &seen, world, catalog)?;
+    let plan = std::mem::take(&mut pruned.plan);
+    let held = too_many(source, &plan, asked);
+    let run = Pruner {
+        config,
+        source,
+        keys,
+        world,
+        retired: &facts.retired,
+    };
+    let ended = run.carry_out(plan, held, &mut state, catalog, &mut pruned.plan);
+    match ended {
+        Ok(()) => Ok(pruned),
+        Err(error) => Err(CutShort {
+            done: Some(Box::new(pruned)),
+            error: Box::new(error),
+        }),
+    }
+}
+
+fn planned(
+    config: &Config,
+    source: &Source,
+    facts: &PruneFacts,
+    store: String,
+) -> Result<Pruned, Error> {
+    let plan = plan_prune(facts).map_err(|short| Error::ListingShort {
+        archive: short.archive,
+        store,
+        objects: short.wrong.len(),
+        first: short.wrong.into_iter().next().unwrap_or_default(),
+    })?;
+    Ok(Pruned {
+        plan,
+        swept: Swept::default(),
+        at: facts.strays.store_now,
+        pricing: pricing(&config.stores[&source.store], &config.prices),
+        leftovers: Vec::new(),
+    })
+}
+
+/// Why no chain may be retired: they are several at once, or have another number of archives than was
+/// agreed to. Where there is nothing to retire, nothing can be too much of it: the same command may be
+/// run again.
+fn too_many(source: &OpenSource<'_>, plan: &PrunePlan, asked: PruneAsked) -> Option<Error> {
+    let (chains, archives) = plan.retires();
+    let agreed = match asked.yes_delete {
+        Some(agreed) => chains == 0 || agreed == archives,
+        None => chains <= 1,
+    };
+    if agreed {
+        return None;
+    }
+    Some(Error::ManyToRetire {
+        source_name: source.name().clone(),
+        chains,
+        archives,
+        agreed: asked.yes_delete,
+    })
+}
+
+/// Records that the listing has shown archives whole of which none had since their commit.
+fn note_seen(
+    source: &OpenSource<'_>,
+    seen: &BTreeSet<ArchiveId>,
+    world: World<'_>,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    let now = Timestamp(world.clock.now());
+    for row in catalog.archives(&source.row.ledger)? {
+        let is_new = row.verified_at.is_none() && row.damaged_at.is_none();
+        if is_new && row.is_visible() && seen.contains(&row.id) {
+            catalog.archive_verified(&row.id, now)?;
+        }
+    }
+    Ok(())
+}

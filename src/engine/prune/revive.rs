@@ -1,0 +1,143 @@
+//! Reviving: a chain that was retired is made visible again, while all its objects still exist.
+
+use chrono::NaiveDate;
+
+use crate::config::{Config, Source};
+use crate::engine::context::World;
+use crate::engine::context::clock::local_date;
+use crate::engine::context::open_source::{OpenSource, retain_until};
+use crate::engine::context::plan_inputs::{history, schedule};
+use crate::engine::ledger::append::Writer;
+use crate::engine::prune::inventory::Survey;
+use crate::engine::prune::opening::Opening;
+use crate::error::Error;
+use crate::model::ArchiveId;
+use crate::model::entry::ReviveEntry;
+use crate::plan::{Deletion, MayRetire, PruneFacts, RetiredArchive, expiring, lacking};
+
+/// A chain that is visible again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revived {
+    /// Its archives, oldest first.
+    pub archives: Vec<ArchiveId>,
+    /// Why the next prune would retire it again, if it would.
+    pub expires: Option<String>,
+}
+
+/// Makes the retired chain of that date visible again.
+///
+/// A listing must show each of its objects before its entry is signed. A pruner elsewhere that is about
+/// to delete it needs the same number of the ledger for its own entry: one of the two has it.
+pub fn revive(
+    config: &Config,
+    source: &Source,
+    chain: NaiveDate,
+    world: World<'_>,
+) -> Result<Revived, Error> {
+    let Opening {
+        keys,
+        mut catalog,
+        store,
+        lock: _lock,
+    } = Opening::of(config, source, world)?;
+    let Some(open) = OpenSource::known(config, source, store.as_ref(), &mut catalog)? else {
+        return Err(Error::NeverArchived(source.name.clone()));
+    };
+    let now = world.clock.now();
+    let today = local_date(now, config.timezone);
+    let survey = Survey {
+        config,
+        source: &open,
+        keys: &keys,
+        world,
+        date: today,
+    };
+    let (mut state, facts, _) = survey.take(&mut catalog)?;
+    let archives = revivable(&open, &facts, chain)?;
+    world.interrupt.check()?;
+    let writer = Writer {
+        config,
+        source: &open,
+        keys: &keys,
+        clock: world.clock,
+        retain_until: retain_until(config, source, today, now),
+    };
+    let revive = ReviveEntry {
+        archives: archives.clone(),
+        reason: "revived by hand".to_owned(),
+    };
+    let revived = writer.revive(&revive, &mut state, &mut catalog);
+    // What has taken its number may be the pruner's word.
+    if let Err(Error::Overtaken { .. }) = revived
+        && archives.iter().any(|id| state.replay.is_deleted(id))
+    {
+        return Err(Error::DeletionBegun {
+            source_name: source.name.clone(),
+            chain,
+        });
+    }
+    revived?;
+    let visible = history(catalog.lineage(&open.row.ledger)?);
+    let due = expiring(&visible, today, &schedule(source));
+    let expires = due.into_iter().find(|expiry| archives.contains(&expiry.id));
+    Ok(Revived {
+        archives,
+        expires: expires.map(|expiry| expiry.reason),
+    })
+}
+
+/// The archives of the retired chain of that date, if all of them can be had back.
+fn revivable(
+    source: &OpenSource<'_>,
+    facts: &PruneFacts,
+    chain: NaiveDate,
+) -> Result<Vec<ArchiveId>, Error> {
+    // Of several that were archived for one date, each in its turn, the last.
+    let of_date = facts
+        .retired
+        .iter()
+        .filter(|archive| archive.chain.date == chain);
+    let newest = of_date.max_by_key(|archive| archive.since);
+    let Some(id) = newest.map(|archive| archive.chain) else {
+        return Err(Error::NotRetired {
+            source_name: source.name().clone(),
+            chain,
+        });
+    };
+    if facts.strays.may_retire == MayRetire::No {
+        return Err(Error::NoPruner(source.name().clone()));
+    }
+    let mut archives: Vec<&RetiredArchive> = facts
+        .retired
+        .iter()
+        .filter(|archive| archive.chain == id)
+        .collect();
+    archives.sort_by_key(|archive| archive.id);
+    let begun = |archive: &&RetiredArchive| archive.deletion == Deletion::Begun;
+    if archives.iter().any(begun) {
+        return Err(Error::DeletionBegun {
+            source_name: source.name().clone(),
+            chain,
+        });
+    }
+    let nothing = Vec::new();
+    for archive in &archives {
+        let listed = facts.strays.listed.get(&archive.id).unwrap_or(&nothing);
+        let wrong = lacking(&archive.objects, listed);
+        if let Some(first) = wrong.first() {
+            return Err(Error::NotRevivable {
+                archive: archive.id,
+                store: source.store.url(),
+                objects: wrong.len(),
+                first: first.clone(),
+            });
+        }
+        if let Some(taken) = facts.history.on(archive.id.date) {
+            return Err(Error::DateTaken {
+                archive: archive.id,
+                by: taken.id,
+            });
+        }
+    }
+    Ok(archives.iter().map(|archive| archive.id).collect())
+}

@@ -1,0 +1,202 @@
+//! Whose ledger lies in a directory, and what its source is called.
+
+use super::old_catalog::Before;
+use super::{Rebuilding, Survey};
+use crate::catalog::{Catalog, SourceRow};
+use crate::config::{Source, SourcePlace};
+use crate::engine::context::open_source::{is_place, store_url};
+use crate::engine::ledger::object::is_no_entry;
+use crate::error::Error;
+use crate::ledger::{OPEN_BYTES, PublicKey, Refusal, decode_body, split};
+use crate::model::entry::{Entry, EntryKind};
+use crate::model::{LedgerId, SourceName, keys};
+use crate::store::Store;
+
+/// What is done with a source's directory.
+pub(super) enum Choice {
+    Read(PublicKey, SourceRow),
+    LeaveOut(String),
+    Refuse(Error),
+}
+
+impl Rebuilding<'_> {
+    /// Whether a directory's ledger is one that is trusted, and what its source is called.
+    pub(super) fn choose(
+        &self,
+        directory: &SourceName,
+        url: &str,
+        store: &dyn Store,
+        survey: &Survey,
+        before: &Before,
+        new: &Catalog,
+    ) -> Result<Choice, Error> {
+        let known: Vec<(LedgerId, SourceName)> = before
+            .sources
+            .iter()
+            .filter(|row| before.is_opened(row))
+            .filter(|row| row.directory == directory.as_str() && is_place(&row.store, url))
+            .map(|row| (row.ledger, row.name.clone()))
+            .chain(
+                self.trusted
+                    .in_directory(directory.as_str())
+                    .map(|named| (named.ledger, named.name.clone())),
+            )
+            .collect();
+        let (claimed, refused) = match claimed(directory, store)? {
+            Ok(entry) => (Some(entry), None),
+            Err(why) => (None, Some(why)),
+        };
+        let refuse = |why: Refusal| {
+            let seq = match why {
+                Refusal::Gap { .. } => survey.entries.first().copied().unwrap_or(1),
+                _ => 1,
+            };
+            Choice::Refuse(Error::EntryRefused {
+                seq,
+                source_name: self
+                    .configured(directory, url)
+                    .map_or_else(|| directory.clone(), |source| source.name.clone()),
+                store: url.to_owned(),
+                source: Box::new(why),
+            })
+        };
+        let root = claimed.as_ref().and_then(|entry| {
+            let EntryKind::Open(open) = &entry.kind else {
+                return None;
+            };
+            let named = &open.keys.first()?.key;
+            if self.trusted.takes_any() {
+                return named.parse().ok();
+            }
+            let mut roots = self.trusted.roots.iter();
+            roots.find(|root| root.to_string() == *named).cloned()
+        });
+        let ledger = claimed.as_ref().map(|entry| entry.head.ledger);
+        let found = known.iter().find(|(known, _)| Some(*known) == ledger);
+        let (ledger, name) = match (found.or(known.first()), ledger) {
+            // If it is another, reading it says what it is instead.
+            (Some((ledger, name)), _) => (*ledger, name.clone()),
+            (None, None) if self.trusted.sources.is_empty() || !self.trusted.typed.is_empty() => {
+                // It may be one that is trusted: what it was, only its first entry said.
+                return Ok(refuse(refused.unwrap_or(Refusal::Open)));
+            }
+            (None, None) => {
+                return Ok(Choice::LeaveOut(
+                    "the recovery kit names no ledger there, and its first entry is missing or damaged"
+                        .to_owned(),
+                ));
+            }
+            (None, Some(ledger)) => match (&root, self.trusted.sources.is_empty()) {
+                (_, true) => (ledger, name_of(ledger, directory, before)),
+                (Some(root), false) if self.trusted.typed.contains(root) => {
+                    (ledger, name_of(ledger, directory, before))
+                }
+                (Some(root), false) => {
+                    return Ok(Choice::Refuse(Error::LedgerUnlisted {
+                        directory: directory.clone(),
+                        store: url.to_owned(),
+                        root: root.to_string(),
+                    }));
+                }
+                (None, false) => {
+                    return Ok(Choice::LeaveOut(
+                        "the recovery kit names neither its ledger nor its root key".to_owned(),
+                    ));
+                }
+            },
+        };
+        let Some(root) = root.or_else(|| self.trusted.roots.first().cloned()) else {
+            let newer = claimed.filter(|entry| matches!(entry.kind, EntryKind::Unknown(_)));
+            return Ok(refuse(newer.map_or(Refusal::Open, |entry| {
+                Refusal::Newer {
+                    format: entry.head.format,
+                }
+            })));
+        };
+        if let Some(known) = new.sources()?.iter().find(|known| known.ledger == ledger) {
+            return Ok(Choice::Refuse(Error::LedgerTwice {
+                source_name: known.name.clone(),
+                first: format!("{}/{}", known.store, known.directory),
+                second: format!("{url}/{directory}"),
+            }));
+        }
+        let configured = self.configured(directory, url);
+        let row = SourceRow {
+            name: match configured {
+                // The config's word counts, as it does everywhere.
+                Some(source) => source.name.clone(),
+                None => self.free_name(&name, new)?,
+            },
+            directory: directory.to_string(),
+            store: url.to_owned(),
+            ledger,
+        };
+        Ok(Choice::Read(root, row))
+    }
+
+    /// The source that the config has in that directory.
+    fn configured(&self, directory: &SourceName, url: &str) -> Option<&Source> {
+        let config = self.config?;
+        config.sources.iter().find(|source| {
+            source.directory == *directory && store_url(&config.stores[&source.store]) == url
+        })
+    }
+
+    /// What the config says of the source, or what is known without one.
+    pub(super) fn source(&self, row: &SourceRow, url: &str) -> Result<Source, Error> {
+        let directory: SourceName = row.directory.parse()?;
+        let configured = self.configured(&directory, url).cloned();
+        Ok(configured.unwrap_or_else(|| {
+            Source::at(&SourcePlace {
+                name: row.name.clone(),
+                directory,
+                store: row.store.clone(),
+            })
+        }))
+    }
+
+    /// That name, or one like it if another source has it already, or the config has it for another in
+    /// these stores: each may have a directory of the same name.
+    fn free_name(&self, name: &SourceName, new: &Catalog) -> Result<SourceName, Error> {
+        let mut taken: Vec<SourceName> = new.sources()?.into_iter().map(|row| row.name).collect();
+        if let Some(config) = self.config {
+            let is_read = |source: &&Source| {
+                let place = store_url(&config.stores[&source.store]);
+                self.stores.iter().any(|store| store_url(store) == place)
+            };
+            let configured = config.sources.iter().filter(is_read);
+            taken.extend(configured.map(|source| source.name.clone()));
+        }
+        let mut free = name.clone();
+        let mut number = 2;
+        while taken.contains(&free) {
+            free = format!("{name}.{number}").parse()?;
+            number += 1;
+        }
+        Ok(free)
+    }
+}
+
+/// What the source of that ledger was called here, wherever its store was; else like its directory.
+fn name_of(ledger: LedgerId, directory: &SourceName, before: &Before) -> SourceName {
+    let known = before.sources.iter().find(|row| row.ledger == ledger);
+    known.map_or_else(|| directory.clone(), |row| row.name.clone())
+}
+
+/// What the first entry of a directory's ledger says, whoever has signed it; or why it says nothing. It
+/// is fetched a second time before it is called damaged.
+fn claimed(directory: &SourceName, store: &dyn Store) -> Result<Result<Entry, Refusal>, Error> {
+    let first = store.locate(&keys::ledger_entry(directory.as_str(), 1));
+    let look = || match store.get(&first, OPEN_BYTES) {
+        Ok(object) => Ok(split(&object).and_then(|(body, _)| decode_body(body))),
+        Err(error) if error.is_not_found() => Ok(Err(Refusal::Gap { missing: 1 })),
+        Err(error) if is_no_entry(&error) => Ok(Err(Refusal::Shape(
+            "the store has no such object there, or one that is too long",
+        ))),
+        Err(error) => Err(Error::from(error)),
+    };
+    match look()? {
+        Ok(entry) => Ok(Ok(entry)),
+        Err(_) => look(),
+    }
+}

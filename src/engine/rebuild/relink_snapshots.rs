@@ -1,0 +1,137 @@
+//! Finding the snapshots again that archives were sent from: the next incremental needs one.
+//!
+//! A snapshot is told by its uuids and its ctransid, never by its name: only what an archive was sent
+//! from counts, and what the catalog of before knew and still stands.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+
+use crate::btrfs;
+use crate::catalog::{Catalog, NewSnapshot, SourceRow};
+use crate::config::Source;
+use crate::engine::context::World;
+use crate::engine::snapshots::check;
+use crate::error::Error;
+use crate::model::entry::Timestamp;
+use crate::model::ids::parse_date;
+use crate::model::{SubvolumeIdentity, Uuid};
+
+/// What was found of a source's snapshots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Regained {
+    /// How many archives are tied to theirs.
+    pub(super) tied: u64,
+    /// How many stand that nobody can tell the maker of.
+    pub(super) of_unknown_origin: u64,
+}
+
+/// Records the snapshots of a source that still stand, and ties archives to theirs.
+///
+/// That coldchain made a snapshot only the catalog of before can say. Any other is used as a send parent,
+/// and is never deleted: another tool may have made it, or a restore.
+pub(super) fn regain(
+    source: &Source,
+    row: &SourceRow,
+    before: Option<&Catalog>,
+    new: &mut Catalog,
+    world: World<'_>,
+) -> Result<Regained, Error> {
+    let now = Timestamp(world.clock.now());
+    let mut ours: HashSet<Uuid> = HashSet::new();
+    let mut dates: HashSet<NaiveDate> = HashSet::new();
+    let archived: HashMap<Uuid, u64> = new
+        .archives(&row.ledger)?
+        .iter()
+        .filter_map(|archive| Some((archive.stream_uuid?, archive.stream_ctransid?)))
+        .collect();
+    let mut of_unknown_origin = 0;
+    if let Some(before) = before {
+        let known = before.sources()?;
+        for old in known.iter().filter(|old| old.ledger == row.ledger) {
+            for snapshot in before.snapshots(&old.name)? {
+                if let Ok(mut identity) = check(&snapshot)?
+                    && ours.insert(identity.uuid)
+                {
+                    identity.ctransid = archived_ctransid(&identity, &snapshot.path, &archived);
+                    dates.insert(snapshot.date);
+                    new.add_snapshot(&NewSnapshot {
+                        source: &row.name,
+                        date: snapshot.date,
+                        path: &snapshot.path,
+                        identity: &identity,
+                        taken_of: snapshot.local_parent,
+                        made_at: now,
+                    })?;
+                    of_unknown_origin += u64::from(snapshot.local_parent.is_none());
+                }
+            }
+        }
+    }
+    let live = source.live.as_ref();
+    let origin = live.and_then(|live| btrfs::identity(&live.subvolume).ok());
+    for (path, date, mut identity) in standing(source) {
+        if ours.contains(&identity.uuid) {
+            continue;
+        }
+        let is_sent = archived.contains_key(&identity.stream_uuid());
+        identity.ctransid = archived_ctransid(&identity, &path, &archived);
+        if is_sent && dates.insert(date) {
+            new.add_snapshot(&NewSnapshot {
+                source: &row.name,
+                date,
+                path: &path,
+                identity: &identity,
+                taken_of: None,
+                made_at: now,
+            })?;
+        }
+        let of_source = origin
+            .as_ref()
+            .is_some_and(|origin| identity.parent_uuid == Some(origin.uuid));
+        of_unknown_origin += u64::from(is_sent || of_source);
+    }
+    Ok(Regained {
+        tied: new.link_snapshots(&row.ledger)? as u64,
+        of_unknown_origin,
+    })
+}
+
+/// The ctransid that the snapshot's archive has, if nothing but deduplication has changed the snapshot meanwhile; else
+/// the one that it has here.
+fn archived_ctransid(
+    identity: &SubvolumeIdentity,
+    path: &Path,
+    archived: &HashMap<Uuid, u64>,
+) -> u64 {
+    let here = identity.ctransid;
+    let sent = archived.get(&identity.stream_uuid()).copied();
+    let is_same = |sent: &u64| {
+        *sent != here
+            && identity.received_uuid.is_none()
+            && btrfs::is_only_deduplicated(path, here.min(*sent) + 1).unwrap_or(false)
+    };
+    sent.filter(is_same).unwrap_or(here)
+}
+
+/// The read-only subvolumes in the source's directory of snapshots that are named by a date. What can't be
+/// looked at is not there.
+fn standing(source: &Source) -> Vec<(PathBuf, NaiveDate, SubvolumeIdentity)> {
+    let Some(live) = &source.live else {
+        return Vec::new();
+    };
+    let Ok(entries) = std::fs::read_dir(&live.snapshots) else {
+        return Vec::new();
+    };
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let date = parse_date(path.file_name()?.to_str()?).ok()?;
+            let identity = btrfs::identity(&path).ok()?;
+            identity.read_only.then_some((path, date, identity))
+        })
+        .collect();
+    found.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    found
+}

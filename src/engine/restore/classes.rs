@@ -1,0 +1,77 @@
+//! The classes that archives lie in, as the store has them now.
+//!
+//! The catalog knows into which class an archive was put. A rule of the bucket may have moved it since, and
+//! Intelligent-Tiering moves objects by itself. What a restore thaws, and what that costs, goes by what the
+//! store says.
+
+use std::collections::HashMap;
+
+use crate::catalog::Catalog;
+use crate::engine::ledger::listing::{Stored, listing};
+use crate::engine::restore::thaw::{WantedSegments, ask_all};
+use crate::error::Error;
+use crate::model::{ArchiveId, StorageClass, keys};
+use crate::store::{Locator, Readability};
+
+/// Asks the store for the classes of archives, and writes into the catalog what is otherwise there. Each is
+/// listed. What a listing tells no known class of is asked for by itself: an archive tier of
+/// Intelligent-Tiering is in no listing.
+pub fn ask_classes(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<(), Error> {
+    let known = catalog.archives(&wanted.source.row.ledger)?;
+    for archive in wanted.archives {
+        wanted.interrupt.check()?;
+        let class = coldest(wanted, archive, catalog)?;
+        let row = known.iter().find(|row| row.id == *archive);
+        if let (Some(class), Some(row)) = (class, row)
+            && row.storage_class != Some(class)
+        {
+            catalog.write_class(archive, class)?;
+        }
+    }
+    Ok(())
+}
+
+/// The coldest class that segments of an archive lie in; `None` if none is known.
+fn coldest(
+    wanted: &WantedSegments<'_>,
+    archive: &ArchiveId,
+    catalog: &Catalog,
+) -> Result<Option<StorageClass>, Error> {
+    let source = wanted.source;
+    let listed: HashMap<String, Stored> = match listing(source, archive) {
+        // A restore needs no listing: some credentials may read and not list, and some listings are of no use.
+        Err(Error::Store(_)) => HashMap::new(),
+        listed => listed?,
+    };
+    let mut coldest = None;
+    let mut untold = Vec::new();
+    for segment in catalog.segments(archive)? {
+        let key = keys::segment(
+            &source.row.directory,
+            archive,
+            segment.index,
+            &segment.record.sha256,
+        );
+        match listed.get(&key).and_then(|listed| listed.stat.class) {
+            Some(class) => coldest = coldest.max(Some(class)),
+            None => untold.push(Locator::from(segment.locator)),
+        }
+    }
+    let (answers, failed) = ask_all(&untold, |at| match source.store.readability(at) {
+        // The fetch will fail, and say so.
+        Err(error) if error.is_not_found() => Ok(Readability::Always),
+        answer => answer,
+    });
+    if let Some((_, error)) = failed {
+        return Err(error.into());
+    }
+    for (_, readability) in answers {
+        if let Readability::Cold(class)
+        | Readability::Thawing(class)
+        | Readability::Until(class, _) = readability
+        {
+            coldest = coldest.max(Some(class));
+        }
+    }
+    Ok(coldest)
+}

@@ -1,0 +1,250 @@
+//! Segments on their way back: fetched ahead, several at once, checked against the ledger, and
+//! handed on in order.
+
+use crossbeam_channel::Sender;
+
+use crate::catalog::SegmentRow;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::restore::prefetch::{Ahead, ahead};
+use crate::error::Error;
+use crate::model::entry::ArchiveEntry;
+use crate::model::segment::LARGEST_SEGMENT_BYTES;
+use crate::model::{ArchiveId, SegmentRecord, Sha256, keys};
+use crate::plan::memory::{fetched_at_once, longest_sealed};
+use crate::store::{ErrorKind, Locator, Store};
+
+/// A segment that is needed.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Wanted {
+    pub(in crate::engine) archive: ArchiveId,
+    pub(in crate::engine) index: u32,
+    /// Its key, as messages name it.
+    pub(in crate::engine) key: String,
+    locator: Locator,
+    /// What the signed ledger says of it.
+    pub(in crate::engine) record: SegmentRecord,
+}
+
+impl Wanted {
+    /// Every segment of an archive, in order. The catalog's rows tell where the store has them; an
+    /// archive that was absorbed from the ledger has them where their keys say.
+    pub(in crate::engine) fn of(
+        source: &OpenSource<'_>,
+        entry: &ArchiveEntry,
+        rows: &[SegmentRow],
+    ) -> Vec<Self> {
+        (0..)
+            .zip(&entry.segments)
+            .map(|(index, record)| {
+                let key = keys::segment(&source.row.directory, &entry.id, index, &record.sha256);
+                let locator = rows.get(index as usize).map_or_else(
+                    || source.store.locate(&key),
+                    |row| Locator::from(row.locator.clone()),
+                );
+                Self {
+                    archive: entry.id,
+                    index,
+                    key,
+                    locator,
+                    record: *record,
+                }
+            })
+            .collect()
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> Error {
+        Error::SegmentDamaged {
+            archive: self.archive,
+            index: self.index,
+            key: self.key.clone(),
+            what: what.into(),
+        }
+    }
+}
+
+/// How many segments are fetched at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtOnce {
+    /// As many as this, if the memory is enough.
+    pub asked_for: usize,
+    /// Bytes of memory that it all takes at most.
+    pub memory_limit: u64,
+}
+
+impl AtOnce {
+    /// As many of these as the memory is enough for.
+    pub(in crate::engine) fn of<'w>(self, wanted: impl Iterator<Item = &'w Wanted>) -> usize {
+        let largest = wanted.map(|wanted| wanted.record.sealed_bytes).max();
+        fetched_at_once(
+            self.memory_limit,
+            largest.unwrap_or_default(),
+            self.asked_for,
+        )
+    }
+}
+
+/// Segments in the order in which they were wanted.
+pub(in crate::engine) struct Fetched<'a> {
+    ahead: &'a mut Ahead<Result<Vec<u8>, Error>>,
+}
+
+impl Fetched<'_> {
+    /// The next segment, checked. At most `at_once` others are on their way or waiting meanwhile.
+    pub(in crate::engine) fn next(&mut self) -> Result<Vec<u8>, Error> {
+        let coming = self.ahead.next();
+        let sealed = coming.recv().expect("a fetcher answers each job");
+        // While this one is looked at the others come.
+        self.ahead.fill();
+        sealed
+    }
+}
+
+/// Fetches what is wanted, `at_once` segments at a time, for as long as `take` takes them.
+pub(in crate::engine) fn fetch_ahead<T>(
+    store: &dyn Store,
+    wanted: &[Wanted],
+    at_once: usize,
+    take: impl FnOnce(&mut Fetched<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let work = |at: usize, answer: &Sender<_>| {
+        // Nobody waits any more if something else has failed.
+        let _ = answer.send(fetch(store, &wanted[at]));
+    };
+    ahead((wanted.len(), at_once, 1), work, |ahead| {
+        take(&mut Fetched { ahead })
+    })
+}
+
+/// Fetches a segment. What does not match the ledger is fetched once more before it is called
+/// damaged: it may have been damaged on its way alone.
+pub(in crate::engine) fn fetch(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
+    fetch_once(store, wanted).or_else(|error| match error {
+        Error::SegmentDamaged { .. } => fetch_once(store, wanted),
+        other => Err(other),
+    })
+}
+
+fn fetch_once(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
+    let record = &wanted.record;
+    // It is held whole: who has signed a larger one wants the memory, and nothing else.
+    let longest = longest_sealed(LARGEST_SEGMENT_BYTES);
+    if record.sealed_bytes > longest {
+        return Err(wanted.damaged(format!(
+            "its ledger entry says that it has {} bytes, and no segment has more than {longest}",
+            record.sealed_bytes
+        )));
+    }
+    let sealed = match store.get(&wanted.locator, record.sealed_bytes) {
+        Ok(sealed) => sealed,
+        Err(error) if error.is_not_found() => return Err(wanted.damaged("it is missing")),
+        Err(error) if error.kind == ErrorKind::TooLarge => {
+            return Err(wanted.damaged(format!(
+                "it is longer than the {} bytes that were stored",
+                record.sealed_bytes
+            )));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if sealed.len() as u64 != record.sealed_bytes {
+        return Err(wanted.damaged(format!(
+            "it has {} bytes, {} were stored",
+            sealed.len(),
+            record.sealed_bytes
+        )));
+    }
+    if Sha256::of(&sealed) != record.sha256 {
+        return Err(wanted.damaged("its SHA-256 is not the one in the ledger"));
+    }
+    Ok(sealed)
+}
+
+#[cfg(test)]
+pub(in crate::engine) mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::store::{MemoryStore, NewObject, Put, Role};
+
+    /// Puts segments into a store, and gives what wants them.
+    pub(in crate::engine) fn stored(store: &MemoryStore, segments: Vec<Vec<u8>>) -> Vec<Wanted> {
+        let archive: ArchiveId = "2026-11-21-full-0000000000000001".parse().unwrap();
+        (0..)
+            .zip(segments)
+            .map(|(index, bytes)| {
+                let sha256 = Sha256::of(&bytes);
+                let sealed_bytes = bytes.len() as u64;
+                let key = keys::segment("home", &archive, index, &sha256);
+                let object = NewObject::new(&key, bytes, sha256, Role::Segment);
+                let Put::Created(locator) = store.put_if_absent(&object).unwrap() else {
+                    panic!("it is new");
+                };
+                Wanted {
+                    archive,
+                    index,
+                    key: key.clone(),
+                    locator,
+                    record: SegmentRecord {
+                        raw_bytes: 1000,
+                        sealed_bytes,
+                        sha256,
+                    },
+                }
+            })
+            .collect()
+    }
+
+    fn of_1000_bytes(store: &MemoryStore, segments: u32) -> Vec<Wanted> {
+        let bytes = (0..segments).map(|index| vec![index.to_le_bytes()[0]; 1000]);
+        stored(store, bytes.collect())
+    }
+
+    #[test]
+    fn segments_come_in_order_however_many_are_fetched_at_once() {
+        let store = MemoryStore::default();
+        let wanted = of_1000_bytes(&store, 40);
+        for at_once in [1, 2, 7, 64] {
+            fetch_ahead(&store, &wanted, at_once, |fetched| {
+                for index in 0..40_u32 {
+                    assert_eq!(fetched.next()?, [index.to_le_bytes()[0]; 1000]);
+                }
+                Ok(())
+            })
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_damaged_segment_is_told_when_its_turn_comes() {
+        let store = MemoryStore::default();
+        let mut wanted = of_1000_bytes(&store, 5);
+        store.delete(&wanted[3].locator).unwrap();
+        wanted[4].record.sealed_bytes = 999;
+        let taken = Arc::new(AtomicUsize::new(0));
+        let error = fetch_ahead(&store, &wanted, 4, |fetched| {
+            loop {
+                fetched.next()?;
+                taken.fetch_add(1, Ordering::Relaxed);
+            }
+            #[expect(
+                unreachable_code,
+                reason = "the type of a loop that only an error ends"
+            )]
+            Ok(())
+        })
+        .unwrap_err();
+        assert!(matches!(error, Error::SegmentDamaged { index: 3, .. }));
+        assert_eq!(taken.load(Ordering::Relaxed), 3, "the good ones before it");
+    }
+
+    #[test]
+    fn who_stops_taking_is_not_kept_waiting() {
+        let store = MemoryStore::default();
+        let wanted = of_1000_bytes(&store, 40);
+        let first = fetch_ahead(&store, &wanted, 4, |fetched| {
+            let first = fetched.next()?;
+            Ok(first)
+        });
+        assert_eq!(first.unwrap(), [0; 1000]);
+    }
+}

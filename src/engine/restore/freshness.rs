@@ -1,0 +1,75 @@
+//! The ledger as it is now, for a command that only reads: another machine may have retired, revived or
+//! archived since this catalog took in its newest entry.
+
+use crate::catalog::Catalog;
+use crate::engine::context::World;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::state_dir::StateDir;
+use crate::engine::ledger::reader_warnings::stands_as_of;
+use crate::engine::ledger::scratch_catalog::rehearsal;
+use crate::engine::ledger::sync;
+use crate::engine::restore::{Which, plan_details};
+use crate::error::{Error, in_words};
+use crate::plan::RestorePlan;
+use crate::progress::Event;
+
+/// Brings the catalog itself to the ledger's head, as any run does, and by the same lock.
+pub fn take_in(
+    source: &OpenSource<'_>,
+    state_dir: &StateDir,
+    catalog: &mut Catalog,
+    world: World<'_>,
+) -> Result<(), Error> {
+    let root = state_dir.root_key()?;
+    let _lock = state_dir.lock(source.name(), &world)?;
+    sync::catch_up(source, catalog, &root).map(drop)
+}
+
+/// Refuses a restore of what the ledger says by now was retired: its objects may be going. What can't be
+/// asked stops nothing, and is told.
+pub fn still_stands(
+    source: &OpenSource<'_>,
+    plan: &RestorePlan,
+    state_dir: &StateDir,
+    catalog: &Catalog,
+    world: World<'_>,
+) -> Result<(), Error> {
+    // What came later is left out because that was asked for.
+    if stands_as_of(source.name(), catalog)? {
+        return Ok(());
+    }
+    // A catalog that was rebuilt by nobody's leave has no root key to hold the ledger against.
+    let Ok(root) = state_dir.root_key() else {
+        return Ok(());
+    };
+    let asked = rehearsal(source, catalog).and_then(|mut now| {
+        sync::catch_up(source, &mut now, &root)?;
+        Ok(now)
+    });
+    let now = match asked {
+        Ok(now) => now,
+        // What is damaged in the ledger is told by what looks after it.
+        Err(Error::EntryRefused { .. } | Error::Forked { .. }) => return Ok(()),
+        Err(error) => {
+            world.observer.event(Event::Warning {
+                source: source.name().clone(),
+                message: format!(
+                    "could not ask for the newest entries of the ledger, and goes by the catalog: {}",
+                    in_words(&error)
+                ),
+            });
+            return Ok(());
+        }
+    };
+    let (again, _) = plan_details(source.config, Some(plan.date), Which::Visible, &now)?;
+    if again.archives == plan.archives {
+        return Ok(());
+    }
+    // Another archive stands for that date by now.
+    Err(Error::DateRetired {
+        source_name: source.name().clone(),
+        date: plan.date,
+        chain: plan.archives.first().map_or(plan.date, |full| full.date),
+        is_deleted: false,
+    })
+}

@@ -1,0 +1,209 @@
+//! The directory that a restore works in: `DIR/<source>`, which is its own and nobody else's.
+//!
+//! It is a subvolume, so that a receiver can be confined to it, and has a [mark](crate::engine::restore::progress_file), and a
+//! staging directory in which archives are received. What is whole stands beside that under its date.
+//! `DIR` itself may be anybody's: everything below is reached from a descriptor, and no link is followed.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
+
+use chrono::NaiveDate;
+
+use crate::btrfs::{BtrfsError, HeldDirectory, MadeAs};
+use crate::engine::restore::progress_file::{
+    APPEARS_WITHIN, Lies, Mark, Passing, in_the_way, lock, remove_unfinished,
+};
+use crate::error::Error;
+use crate::model::{LedgerId, SourceName, Uuid};
+use crate::owned::require_open;
+
+const STAGING: &str = ".coldchain-staging";
+
+/// A directory that a restore holds.
+pub(in crate::engine) struct RestorePlace {
+    /// `DIR/<source>`.
+    pub(in crate::engine) directory: Rc<HeldDirectory>,
+    /// Its mark, as it was found or made.
+    pub(in crate::engine) mark: Mark,
+    /// Other restores are kept out while it lives.
+    _lock: OwnedFd,
+}
+
+impl RestorePlace {
+    /// Takes the directory of an earlier restore of that ledger, if there is one. Nothing is made.
+    pub(in crate::engine) fn of_earlier(
+        to: &HeldDirectory,
+        source: &SourceName,
+        ledger: &LedgerId,
+    ) -> Result<Option<Self>, Error> {
+        let Some(directory) = enter(to, source)? else {
+            return Ok(None);
+        };
+        let path = directory.path().to_owned();
+        require_open(&path, &directory)?;
+        // Before the mark is read: another restore may be at work on what it names.
+        let held = lock(&directory, source)?;
+        remove_unfinished(&directory)?;
+        let Some(mark) = Mark::read(&directory)? else {
+            let names = directory.names()?;
+            let mode = directory.stat()?.st_mode;
+            // A subvolume has the mode that the umask leaves until it is protected.
+            let is_new = names.is_empty() && directory.is_subvolume()?;
+            if is_new {
+                directory.protect()?;
+            }
+            let is_bare = directory
+                .names()?
+                .iter()
+                .all(|name| name == STAGING.as_bytes());
+            if !is_bare || (mode & 0o777 != 0o700 && !is_new) {
+                return Err(in_the_way(&path, "no restore of coldchain made it"));
+            }
+            // An interrupted restore made it, and came no further. A version before this one made a plain
+            // directory, whose place the subvolume takes.
+            if !directory.is_subvolume()? {
+                to.remove(OsStr::new(source.as_str()))?;
+                return Ok(None);
+            }
+            let mark = Mark::new(*ledger, source);
+            mark.write(&directory)?;
+            return Ok(Some(Self::held(directory, mark, held)));
+        };
+        if (&mark.ledger, &mark.source) != (ledger, source) {
+            return Err(in_the_way(&path, "it holds the restore of another source"));
+        }
+        Ok(Some(Self::held(directory, mark, held)))
+    }
+
+    /// Makes the directory, where none is.
+    pub(in crate::engine) fn make(
+        to: &HeldDirectory,
+        source: &SourceName,
+        ledger: &LedgerId,
+    ) -> Result<Self, Error> {
+        let name = OsStr::new(source.as_str());
+        let directory = to.make(name, MadeAs::Subvolume)?;
+        // If `DIR` is somebody else's, what was opened may be another by now.
+        require_open(directory.path(), &directory)?;
+        let held = lock(&directory, source)?;
+        if !directory.names()?.is_empty() {
+            return Err(in_the_way(directory.path(), "it was put there just now"));
+        }
+        let mark = Mark::new(*ledger, source);
+        mark.write(&directory)?;
+        Ok(Self::held(directory, mark, held))
+    }
+
+    fn held(directory: HeldDirectory, mark: Mark, lock: OwnedFd) -> Self {
+        Self {
+            directory: Rc::new(directory),
+            mark,
+            _lock: lock,
+        }
+    }
+
+    /// Its staging directory, if it is there.
+    pub(in crate::engine) fn staging(&self) -> Result<Option<HeldDirectory>, Error> {
+        let staging = match self.directory.enter(OsStr::new(STAGING)) {
+            Err(BtrfsError::NotADirectory { path }) => {
+                return Err(in_the_way(&path, "it is not a directory"));
+            }
+            found => found?,
+        };
+        if let Some(staging) = &staging {
+            require_open(staging.path(), staging)?;
+        }
+        Ok(staging)
+    }
+
+    /// Its staging directory, made if it is missing.
+    pub(in crate::engine) fn make_staging(&self) -> Result<HeldDirectory, Error> {
+        match self.staging()? {
+            Some(staging) => Ok(staging),
+            None => Ok(self
+                .directory
+                .make(OsStr::new(STAGING), MadeAs::Directory)?),
+        }
+    }
+
+    /// Deletes the subvolume that was begun, and no other. What was whole of it has its date by now.
+    pub(in crate::engine) fn remove_begun(&mut self) -> Result<(), Error> {
+        let Some(begun) = self.mark.begun.clone() else {
+            return Ok(());
+        };
+        let staging = match begun.lies {
+            Lies::AmongDates => None,
+            Lies::Staged => Some(self.staging()?),
+        };
+        let lies_in = match &staging {
+            None => Some(&*self.directory),
+            Some(staging) => staging.as_ref(),
+        };
+        let name = OsStr::from_bytes(&begun.name);
+        let found = lies_in.map(|directory| directory.subvolume(name));
+        if let (Some(directory), Some(found)) = (lies_in, found.transpose()?.flatten()) {
+            let identity = found.identity()?;
+            // Without its id: the run died in the moment between its making and the note of it.
+            let ours = match (begun.subvolume_id, begun.told) {
+                (Some(id), _) => id == identity.subvolume_id,
+                (None, Some(told)) => told.made(&identity, found.made_at()?, APPEARS_WITHIN),
+                (None, None) => false,
+            };
+            if !ours {
+                return Err(in_the_way(
+                    found.path(),
+                    "an interrupted restore may have begun it, but that is not certain",
+                ));
+            }
+            drop(found);
+            if let Some(date) = begun.passes {
+                note_passing(&mut self.mark, &self.directory, date, identity.uuid)?;
+            }
+            directory.delete(name, identity.subvolume_id)?;
+        }
+        self.mark.begun = None;
+        self.mark.write(&self.directory)
+    }
+
+    /// Removes the staging directory if it is empty.
+    pub(in crate::engine) fn remove_staging(&self) {
+        let _ = self.directory.remove(OsStr::new(STAGING));
+    }
+}
+
+/// Notes what stands under that date as passing, if it is a snapshot of the one with that uuid.
+fn note_passing(
+    mark: &mut Mark,
+    directory: &HeldDirectory,
+    date: NaiveDate,
+    of: Uuid,
+) -> Result<(), Error> {
+    let Some(found) = directory.subvolume(OsStr::new(&date.to_string()))? else {
+        return Ok(());
+    };
+    let identity = found.identity()?;
+    if identity.parent_uuid != Some(of) {
+        return Ok(());
+    }
+    let passing = Passing {
+        date,
+        subvolume_id: identity.subvolume_id,
+    };
+    mark.passing.retain(|noted| *noted != passing);
+    mark.passing.push(passing);
+    // Noted before the other is deleted: without that, nothing shows that this restore made it.
+    mark.write(directory)
+}
+
+/// Opens `DIR/<source>`; `None` if nothing is there.
+pub(in crate::engine) fn enter(
+    to: &HeldDirectory,
+    source: &SourceName,
+) -> Result<Option<HeldDirectory>, Error> {
+    match to.enter(OsStr::new(source.as_str())) {
+        Err(BtrfsError::NotADirectory { path }) => Err(in_the_way(&path, "it is not a directory")),
+        found => Ok(found?),
+    }
+}

@@ -1,0 +1,393 @@
+//! Thawing what a restore needs: a job that outlives the process.
+//!
+//! Whether a segment can be read is asked of the store each time. The catalog remembers what was
+//! asked for, when and how, which tells how long it may still take. Its rows are written before the
+//! requests, so that a run that dies between the two is taken up by the next one: what the store
+//! knows nothing of is asked for again, and what is on its way is not.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::catalog::{ArchiveRow, Catalog, ThawRow};
+use crate::engine::context::open_source::OpenSource;
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::model::entry::Timestamp;
+use crate::model::{ArchiveId, SourceName, StorageClass, TierRefused};
+use crate::plan::{Awaited, CostRefusal};
+use crate::store::{ErrorKind, Locator, Readability, StoreError, Thaw, ThawRequest};
+
+/// Requests on their way at once.
+const THREADS: usize = 8;
+
+/// Between two requests for a thaw: S3 takes 1000 a second, for the whole account.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Requests between two writes of the catalog.
+const BATCH: usize = 256;
+
+/// What goes cold again sooner is asked for again: fetching takes its time too.
+const LONG_ENOUGH: TimeDelta = TimeDelta::hours(6);
+
+/// The segments of archives that a restore needs.
+#[derive(Clone, Copy)]
+pub struct WantedSegments<'a> {
+    /// The source.
+    pub source: &'a OpenSource<'a>,
+    /// The class that the store puts segments into now; `None` if it has no classes.
+    pub class: Option<StorageClass>,
+    /// The archives.
+    pub archives: &'a [ArchiveId],
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+/// Whether a segment can be read, and what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentThaw {
+    /// Its archive.
+    pub archive: ArchiveId,
+    /// Its place.
+    pub index: u32,
+    /// Whether it can be read.
+    pub readability: Readability,
+    /// What was asked for here.
+    pub asked: Option<ThawRow>,
+    locator: Locator,
+}
+
+/// How far a thaw got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThawStatus {
+    /// The segments, in the order in which they are fetched.
+    pub segments: Vec<SegmentThaw>,
+    /// The store's time; `None` if nothing can be cold, so that nothing was asked.
+    pub now: Option<DateTime<Utc>>,
+}
+
+impl SegmentThaw {
+    /// When it typically is readable, if it is on its way.
+    pub fn due(&self) -> Option<DateTime<Utc>> {
+        let Readability::Thawing(class) = self.readability else {
+            return None;
+        };
+        let asked = self.asked?;
+        let takes = class.thaw_time(asked.tier).ok()?;
+        Some(asked.asked_at.0 + takes)
+    }
+
+    fn place(&self) -> (ArchiveId, u32) {
+        (self.archive, self.index)
+    }
+
+    /// The class that it is to be thawed from, if it has to be asked for.
+    fn to_ask(&self, now: DateTime<Utc>) -> Option<StorageClass> {
+        match self.readability {
+            Readability::Cold(class) => Some(class),
+            Readability::Until(class, until) if until < now + LONG_ENOUGH => Some(class),
+            Readability::Until(..) | Readability::Always | Readability::Thawing(_) => None,
+        }
+    }
+}
+
+impl ThawStatus {
+    /// Whether every segment of an archive can be read.
+    pub(in crate::engine) fn is_readable(&self, archive: &ArchiveId) -> bool {
+        let of_it = |segment: &&SegmentThaw| segment.archive == *archive;
+        self.segments.iter().filter(of_it).all(|segment| {
+            matches!(
+                segment.readability,
+                Readability::Always | Readability::Until(..)
+            )
+        })
+    }
+
+    /// What is still to come; `None` if everything can be read.
+    pub fn awaited(&self, source: &SourceName) -> Option<Awaited> {
+        let mut awaited = Awaited {
+            source: source.clone(),
+            segments: self.segments.len() as u64,
+            readable: 0,
+            thawing: 0,
+            cold: 0,
+            by: BTreeSet::new(),
+            due: None,
+            now: self.now?,
+        };
+        let mut all_known = true;
+        for segment in &self.segments {
+            match segment.readability {
+                Readability::Always | Readability::Until(..) => awaited.readable += 1,
+                Readability::Cold(_) => awaited.cold += 1,
+                Readability::Thawing(class) => {
+                    awaited.thawing += 1;
+                    let tier = segment.asked.map(|asked| asked.tier);
+                    awaited.by.insert((class, tier));
+                    all_known &= segment.due().is_some();
+                    awaited.due = awaited.due.max(segment.due());
+                }
+            }
+        }
+        awaited.due = awaited.due.filter(|_| all_known);
+        (awaited.readable < awaited.segments).then_some(awaited)
+    }
+
+    /// When the first of what was thawed is cold again.
+    pub fn readable_until(&self) -> Option<DateTime<Utc>> {
+        let segments = self.segments.iter();
+        let untils = segments.filter_map(|segment| match segment.readability {
+            Readability::Until(_, until) => Some(until),
+            _ => None,
+        });
+        untils.min()
+    }
+}
+
+/// Asks the store how far every segment is, and for nothing else.
+pub fn thaw_state(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<ThawStatus, Error> {
+    let mut segments = segments(wanted, catalog)?;
+    let asked: Vec<usize> = (0..segments.len())
+        .filter(|at| may_be_cold(&segments[*at], wanted))
+        .collect();
+    if asked.is_empty() {
+        let segments = segments.into_iter().map(|(_, segment)| segment).collect();
+        return Ok(ThawStatus {
+            segments,
+            now: None,
+        });
+    }
+    let store = wanted.source.store;
+    let now = store.guessed_now()?;
+    let (answers, failed) = ask_all(&asked, |at| store.readability(&segments[*at].1.locator));
+    if let Some((at, error)) = failed {
+        let segment = &segments[asked[at]].1;
+        return Err(if error.is_not_found() {
+            Error::SegmentDamaged {
+                archive: segment.archive,
+                index: segment.index,
+                key: error.key,
+                what: "it is missing".to_owned(),
+            }
+        } else {
+            error.into()
+        });
+    }
+    for (at, readability) in answers {
+        segments[asked[at]].1.readability = readability;
+    }
+    let segments: Vec<SegmentThaw> = segments.into_iter().map(|(_, segment)| segment).collect();
+    remember(&segments, catalog)?;
+    Ok(ThawStatus {
+        segments,
+        now: Some(now),
+    })
+}
+
+/// Asks for everything that can't be read, or not for long enough, and says how far it is.
+pub fn thaw(
+    wanted: &WantedSegments<'_>,
+    request: ThawRequest,
+    catalog: &mut Catalog,
+) -> Result<ThawStatus, Error> {
+    let mut status = thaw_state(wanted, catalog)?;
+    let Some(now) = status.now else {
+        return Ok(status);
+    };
+    let mut to_ask: Vec<(StorageClass, &mut SegmentThaw)> = status
+        .segments
+        .iter_mut()
+        .filter_map(|segment| Some((segment.to_ask(now)?, segment)))
+        .collect();
+    for (class, _) in &to_ask {
+        // All of them before the first request.
+        class
+            .thaw_time(request.tier)
+            .map_err(|refused: TierRefused| CostRefusal::from(refused))?;
+    }
+    let of = to_ask.len();
+    let mut done = 0;
+    let pace = Pace::default();
+    let store = wanted.source.store;
+    for batch in to_ask.chunks_mut(BATCH) {
+        wanted.interrupt.check()?;
+        let places: Vec<_> = batch.iter().map(|(_, segment)| segment.place()).collect();
+        let asked_at = store.guessed_now()?;
+        catalog.thaw_requested(&places, request.tier, request.days, Timestamp(asked_at))?;
+        let (answers, failed) = ask_all(batch, |(_, segment)| {
+            pace.wait();
+            match store.thaw(&segment.locator, request) {
+                // To some services a cold class is a mere name, and a thaw no request that they know.
+                Err(error) if error.is_of_one_object() || error.kind == ErrorKind::Unsupported => {
+                    let read = store.get_range(&segment.locator, 0, 1);
+                    read.map(|_| Thaw::NotCold).map_err(|_| error)
+                }
+                answer => answer,
+            }
+        });
+        done += answers.len();
+        let mut answered = Vec::new();
+        for (at, answer) in answers {
+            let (class, segment) = &mut batch[at];
+            segment.readability = answered_as(*class, segment.readability, answer, || {
+                asked_at + TimeDelta::days(request.days.into())
+            });
+            answered.push((**segment).clone());
+        }
+        remember(&answered, catalog)?;
+        if let Some((_, error)) = failed {
+            return Err(match error.kind {
+                ErrorKind::NoCapacity => Error::NoCapacity {
+                    tier: request.tier,
+                    asked: done,
+                    of,
+                    source: error,
+                },
+                _ => error.into(),
+            });
+        }
+    }
+    // The rows as they are now: they say when it is due.
+    for archive in wanted.archives {
+        let thaws = catalog.thaws(archive)?;
+        for segment in &mut status.segments {
+            if segment.archive == *archive {
+                segment.asked = thaws.get(&segment.index).copied();
+            }
+        }
+    }
+    Ok(status)
+}
+
+/// What an answer to a request makes of a segment.
+fn answered_as(
+    class: StorageClass,
+    before: Readability,
+    answer: Thaw,
+    extended: impl Fn() -> DateTime<Utc>,
+) -> Readability {
+    match (answer, before) {
+        (Thaw::NotCold, _) => Readability::Always,
+        // It stays readable, and for longer.
+        (Thaw::Accepted, Readability::Until(_, until)) => {
+            Readability::Until(class, extended().max(until))
+        }
+        (Thaw::Running, Readability::Until(..)) => before,
+        (Thaw::Accepted | Thaw::Running, _) => Readability::Thawing(class),
+    }
+}
+
+/// Every segment of the archives with its archive's class, as if it could be read.
+fn segments(
+    wanted: &WantedSegments<'_>,
+    catalog: &Catalog,
+) -> Result<Vec<(Option<StorageClass>, SegmentThaw)>, Error> {
+    let row = &wanted.source.row;
+    let archives: Vec<ArchiveRow> = catalog.archives(&row.ledger)?;
+    let mut segments = Vec::new();
+    for id in wanted.archives {
+        let archive = archives.iter().find(|archive| archive.id == *id);
+        let class = archive.and_then(|archive| archive.storage_class);
+        let thaws = catalog.thaws(id)?;
+        for segment in catalog.segments(id)? {
+            segments.push((
+                class,
+                SegmentThaw {
+                    archive: *id,
+                    index: segment.index,
+                    readability: Readability::Always,
+                    asked: thaws.get(&segment.index).copied(),
+                    locator: Locator::from(segment.locator),
+                },
+            ));
+        }
+    }
+    Ok(segments)
+}
+
+/// A class that is not cold needs no question. The one that the store has now counts too: the
+/// catalog may have been made before classes were written down.
+fn may_be_cold(
+    (class, _): &(Option<StorageClass>, SegmentThaw),
+    wanted: &WantedSegments<'_>,
+) -> bool {
+    let classes = [*class, wanted.class];
+    classes.into_iter().flatten().any(StorageClass::is_cold)
+}
+
+/// Writes what the store said of what was asked for.
+fn remember(segments: &[SegmentThaw], catalog: &mut Catalog) -> Result<(), Error> {
+    let mut running = Vec::new();
+    let mut readable = Vec::new();
+    for segment in segments {
+        match segment.readability {
+            Readability::Thawing(_) => running.push(segment.place()),
+            Readability::Until(_, until) => {
+                readable.push((segment.archive, segment.index, Timestamp(until)));
+            }
+            Readability::Always | Readability::Cold(_) => {}
+        }
+    }
+    catalog.thaw_running(&running)?;
+    catalog.thaw_readable(&readable)?;
+    Ok(())
+}
+
+/// Answers, each with its item's place; in no order.
+pub(in crate::engine) type Answers<A> = Vec<(usize, A)>;
+
+/// Asks for each item, some at once, until all are answered or one fails. The first failure comes
+/// with the place of its item.
+pub(in crate::engine) fn ask_all<T: Sync, A: Send>(
+    items: &[T],
+    ask: impl Fn(&T) -> Result<A, StoreError> + Sync,
+) -> (Answers<A>, Option<(usize, StoreError)>) {
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let answers = Mutex::new(Vec::with_capacity(items.len()));
+    let failure = Mutex::new(None);
+    let work = || {
+        while !stop.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else {
+                return;
+            };
+            match ask(item) {
+                Ok(answer) => answers.lock().expect("no holder panics").push((at, answer)),
+                Err(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    let mut failure = failure.lock().expect("no holder panics");
+                    failure.get_or_insert((at, error));
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..THREADS.min(items.len()) {
+            scope.spawn(work);
+        }
+    });
+    let answers = answers.into_inner().expect("no holder panics");
+    (answers, failure.into_inner().expect("no holder panics"))
+}
+
+/// Keeps requests apart, from whichever thread they come.
+#[derive(Default)]
+struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    fn wait(&self) {
+        let now = Instant::now();
+        let turn = {
+            let mut next = self.0.lock().expect("no holder panics");
+            let turn = next.map_or(now, |next| next.max(now));
+            *next = Some(turn + PAUSE);
+            turn
+        };
+        thread::sleep(turn.saturating_duration_since(now));
+    }
+}

@@ -1,0 +1,113 @@
+//! One archive's send stream as it was archived, checked like a restore's, for whoever receives it in
+//! another way.
+
+use std::io::{self, Write};
+
+use crate::catalog::Catalog;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::ledger::archive_keys::sealed_archives;
+use crate::engine::restore::decode::open_ahead;
+use crate::engine::restore::fetch::{AtOnce, Wanted};
+use crate::engine::restore::guarded_stream::{Feeding, Sink};
+use crate::engine::restore::thaw::{WantedSegments, thaw};
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::model::{ArchiveId, StorageClass};
+use crate::progress::{Event, Observer};
+use crate::seal::Identities;
+use crate::store::ThawRequest;
+
+/// An archive's stream to be written out.
+pub struct StreamingOut<'a> {
+    /// The source.
+    pub source: &'a OpenSource<'a>,
+    /// The archive.
+    pub archive: ArchiveId,
+    /// What opens its key.
+    pub identities: &'a Identities,
+    /// What to call the identities in an error.
+    pub identity_name: &'a str,
+    /// The class that the store puts segments into now; `None` if it has no classes.
+    pub class: Option<StorageClass>,
+    /// Segments that are fetched at once.
+    pub at_once: AtOnce,
+    /// How to ask for what is cold.
+    pub thaw: ThawRequest,
+    /// Is told what happens.
+    pub observer: &'a dyn Observer,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+/// Writes an archive's stream to `output`, and returns its length in bytes. Only checked commands are
+/// written; whether all of them were is known when this returns.
+pub fn stream_out(
+    streaming: &StreamingOut<'_>,
+    output: &mut dyn Write,
+    catalog: &mut Catalog,
+) -> Result<u64, Error> {
+    let row = &streaming.source.row;
+    let archives = [streaming.archive];
+    let sealed = sealed_archives(&row.ledger, &archives, catalog)?;
+    let [sealed] = sealed.as_slice() else {
+        return Err(Error::NoSuchArchive(streaming.archive.to_string()));
+    };
+    let key = sealed.unlock(
+        &row.directory,
+        streaming.identities,
+        streaming.identity_name,
+    )?;
+    let wanted = WantedSegments {
+        source: streaming.source,
+        class: streaming.class,
+        archives: &archives,
+        interrupt: streaming.interrupt,
+    };
+    let status = thaw(&wanted, streaming.thaw, catalog)?;
+    if let Some(awaited) = status.awaited(streaming.source.name()) {
+        return Err(Error::Thawing(Box::new(awaited)));
+    }
+    let entry = &sealed.entry;
+    let rows = catalog.segments(&entry.id)?;
+    let wanted = Wanted::of(streaming.source, entry, &rows).into_iter();
+    let wanted: Vec<_> = wanted.map(|wanted| (wanted, &key)).collect();
+    let feeding = Feeding {
+        source: streaming.source,
+        observer: streaming.observer,
+        interrupt: streaming.interrupt,
+    };
+    streaming.observer.event(Event::Begun {
+        source: streaming.source.name().clone(),
+        archive: entry.id,
+        expected: Some(entry.raw_bytes),
+    });
+    let store = streaming.source.store;
+    let at_once = streaming
+        .at_once
+        .of(wanted.iter().map(|(wanted, _)| wanted));
+    let mut written = Written { output, bytes: 0 };
+    open_ahead(store, &wanted, at_once, |opened| {
+        feeding.feed(entry, opened, &mut written)
+    })?;
+    written.output.flush().map_err(failed)?;
+    let bytes = written.bytes;
+    catalog.thaw_fetched(&entry.id)?;
+    Ok(bytes)
+}
+
+struct Written<'a> {
+    output: &'a mut dyn Write,
+    bytes: u64,
+}
+
+impl Sink for Written<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.output.write_all(bytes).map_err(failed)?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+fn failed(source: io::Error) -> Error {
+    Error::file("write", "the stream", source)
+}

@@ -1,0 +1,169 @@
+//! Taking a restored archive as the send parent of the next one, so that a chain goes on from another disk.
+//!
+//! What `btrfs receive` made carries the uuid that the stream had, so an incremental that is sent against it
+//! names the archive's own uuid and applies wherever that archive was restored. Only its ctransid is this
+//! place's own, and is written down here.
+
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+
+use crate::btrfs;
+use crate::catalog::{Catalog, Link, NewSnapshot, SnapshotRow};
+use crate::config::{Config, Source};
+use crate::engine::context::World;
+use crate::engine::context::plan_inputs::history;
+use crate::engine::context::state_dir::StateDir;
+use crate::engine::snapshots;
+use crate::error::Error;
+use crate::model::ArchiveId;
+use crate::model::entry::Timestamp;
+use crate::plan::{RestoreRefusal, descends};
+
+/// What was adopted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// The date of the archive.
+    pub date: NaiveDate,
+    /// The subvolume that the next archive is sent against.
+    pub path: PathBuf,
+    /// Whether this changed anything: it may be known already, or be the snapshot that was archived.
+    pub news: bool,
+    /// Why the next archive can't be an incremental, if it can't.
+    pub warning: Option<String>,
+}
+
+/// Adopts the newest archive of a source, which has been restored into `directory`: into that directory
+/// itself, or into the one with the source's name in it.
+pub fn adopt(
+    config: &Config,
+    source: &Source,
+    directory: &Path,
+    world: World<'_>,
+) -> Result<Adopted, Error> {
+    let state_dir = StateDir::new(&config.state_dir);
+    let _lock = state_dir.lock(&source.name, &world)?;
+    let mut catalog = world.catalog(&state_dir)?;
+    let row = catalog
+        .source(&source.name)?
+        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+    let archives = catalog.visible(&row.ledger)?;
+    let newest = history(archives.iter().map(Link::from))
+        .newest()
+        .map(|newest| newest.id);
+    let newest = newest.ok_or_else(|| RestoreRefusal::Empty {
+        source_name: source.name.clone(),
+    })?;
+    let archive = archives.iter().find(|archive| archive.id == newest);
+    let archive = archive.expect("the planner chose it from these");
+    let known = living(source, archive.snapshot, &catalog)?;
+    if let Some(intact) = known.as_ref().filter(|(_, intact)| *intact) {
+        return Ok(adopted(source, newest, intact.0.path.clone(), false));
+    }
+    let path = find(directory, source, newest)?;
+    // Before its ctransid is read: what receive wrote last may still change it.
+    btrfs::sync(&path)?;
+    let identity = btrfs::identity(&path)?;
+    if !identity.read_only || identity.received_uuid != archive.stream_uuid {
+        return Err(Error::NotRestored {
+            path,
+            archive: newest,
+        });
+    }
+    if let Some(live) = &source.live
+        && !is_beside(source, &path)?
+    {
+        return Err(Error::AdoptedElsewhere {
+            path,
+            subvolume: live.subvolume.clone(),
+        });
+    }
+    let now = Timestamp(world.clock.now());
+    let of_date = catalog.snapshots(&source.name)?;
+    let replaced = of_date.iter().find(|row| row.date == newest.date);
+    if let Some(other) = replaced
+        && snapshots::exists(&other.path)?
+        && other.path != path
+        && is_beside(source, &other.path)?
+    {
+        // A date has one snapshot, and this one may be all that is left of that night.
+        return Err(Error::SnapshotInTheWay {
+            path: other.path.clone(),
+            what: "it is known as that date's snapshot".to_owned(),
+        });
+    }
+    let new = NewSnapshot {
+        source: &source.name,
+        date: newest.date,
+        path: &path,
+        identity: &identity,
+        // Not what coldchain took: so retention never deletes it.
+        taken_of: None,
+        made_at: now,
+    };
+    catalog.adopt_snapshot(&newest, &new, replaced.map(|row| row.id))?;
+    Ok(adopted(source, newest, path, true))
+}
+
+/// The snapshot of an archive, and whether it is still what was archived, where the source is now.
+fn living(
+    source: &Source,
+    snapshot: Option<i64>,
+    catalog: &Catalog,
+) -> Result<Option<(SnapshotRow, bool)>, Error> {
+    let rows = catalog.snapshots(&source.name)?;
+    let Some(row) = rows.into_iter().find(|row| Some(row.id) == snapshot) else {
+        return Ok(None);
+    };
+    let intact = snapshots::check(&row)?.is_ok() && is_beside(source, &row.path)?;
+    Ok(Some((row, intact)))
+}
+
+/// Whether the source can be sent against it: btrfs sends within one filesystem.
+fn is_beside(source: &Source, path: &Path) -> Result<bool, Error> {
+    match &source.live {
+        Some(live) => Ok(btrfs::filesystem_id(&live.subvolume)? == btrfs::filesystem_id(path)?),
+        None => Ok(true),
+    }
+}
+
+fn find(directory: &Path, source: &Source, archive: ArchiveId) -> Result<PathBuf, Error> {
+    let date = archive.date.to_string();
+    let below = directory.join(source.name.as_str()).join(&date);
+    let path = if snapshots::exists(&below)? {
+        below
+    } else {
+        directory.join(&date)
+    };
+    if !snapshots::exists(&path)? {
+        return Err(Error::NotRestored { path, archive });
+    }
+    std::fs::canonicalize(&path).map_err(|error| Error::file("look at", &path, error))
+}
+
+fn adopted(source: &Source, archive: ArchiveId, path: PathBuf, news: bool) -> Adopted {
+    let warning = source.live.as_ref().and_then(|live| {
+        let adopted = btrfs::identity(&path).ok()?;
+        let descends = btrfs::identity(&live.subvolume).is_ok_and(|live| {
+            matches!(
+                descends(live.uuid, &adopted, |uuid| btrfs::find(&path, uuid)),
+                Ok(Some(_))
+            )
+        });
+        (!descends).then(|| {
+            format!(
+                "{} is no snapshot of it: the next archive will be a full; \
+                 make it with `btrfs subvolume snapshot {} {}`",
+                live.subvolume.display(),
+                path.display(),
+                live.subvolume.display()
+            )
+        })
+    });
+    Adopted {
+        date: archive.date,
+        path,
+        news,
+        warning,
+    }
+}

@@ -1,0 +1,150 @@
+//! Snapshots that a run made and could not give their names, as on a disk whose metadata is full.
+//!
+//! Such a run removes its own. What it can't remove, and what a crash leaves, the next run removes: only what the
+//! catalog knows as made by coldchain, by its uuid.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+
+use crate::btrfs::{self, Tools};
+use crate::catalog::Catalog;
+use crate::config::{Config, Source};
+use crate::engine::context::World;
+use crate::engine::context::state_dir::StateDir;
+use crate::engine::snapshots::retention::warn_of_undeleted;
+use crate::error::Error;
+use crate::model::Uuid;
+use crate::model::entry::Timestamp;
+use crate::model::ids::parse_date;
+use crate::progress::Event;
+
+/// How the names of snapshots begin that were not named yet; their dates follow.
+pub(in crate::engine) const UNNAMED: &str = ".coldchain-new-";
+
+/// A snapshot that still has the name of one in the making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The date that it was made for.
+    pub date: NaiveDate,
+    made: Option<MadeHere>,
+}
+
+/// What the catalog says of a snapshot that coldchain made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct MadeHere {
+    row: i64,
+    uuid: Uuid,
+    taken_of: Uuid,
+}
+
+impl Leftover {
+    /// Whether the catalog knows that coldchain made it. Any other is never deleted.
+    pub fn is_ours(&self) -> bool {
+        self.made.is_some()
+    }
+
+    /// What it is, in words.
+    pub fn reason(&self) -> &'static str {
+        if self.is_ours() {
+            "a run made this snapshot and could not give it its name"
+        } else {
+            "it has the name of a snapshot in the making, and nothing tells that coldchain made it: \
+             delete it with `btrfs subvolume delete` if you don't need it"
+        }
+    }
+}
+
+/// The leftovers in the directory of a source's snapshots, by date. What can't be looked at is not there.
+pub(in crate::engine) fn leftovers(
+    source: &Source,
+    catalog: &Catalog,
+) -> Result<Vec<Leftover>, Error> {
+    let entries = source
+        .live
+        .as_ref()
+        .and_then(|live| std::fs::read_dir(&live.snapshots).ok());
+    let archives = match catalog.source(&source.name)? {
+        Some(row) => catalog.archives(&row.ledger)?,
+        None => Vec::new(),
+    };
+    let mut found = Vec::new();
+    for entry in entries.into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Some(date) = path.file_name().and_then(unnamed_date) else {
+            continue;
+        };
+        let Some(identity) = btrfs::identity(&path).ok().filter(|_| !path.is_symlink()) else {
+            continue;
+        };
+        let row = catalog.snapshot_of_uuid(&source.name, identity.uuid)?;
+        let made = row.as_ref().and_then(|row| {
+            Some(MadeHere {
+                row: row.id,
+                uuid: row.local_uuid,
+                taken_of: row.local_parent?,
+            })
+        });
+        // The power went just after it was named. The run of its date names it again.
+        let is_archived = |made: MadeHere| archives.iter().any(|it| it.snapshot == Some(made.row));
+        if !made.is_some_and(is_archived) {
+            found.push(Leftover { path, date, made });
+        }
+    }
+    found.sort_by_key(|leftover| leftover.date);
+    Ok(found)
+}
+
+/// The date of a snapshot that was not named yet, by the name that it has.
+fn unnamed_date(name: &OsStr) -> Option<NaiveDate> {
+    parse_date(name.to_str()?.strip_prefix(UNNAMED)?).ok()
+}
+
+/// The leftovers of every source, for who only looks. What is wrong with the catalog other commands say.
+pub fn leftovers_of_all(config: &Config) -> Vec<(&Source, Leftover)> {
+    let Ok(catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
+        return Vec::new();
+    };
+    let of_source = |source| {
+        let found = leftovers(source, &catalog).unwrap_or_default();
+        found.into_iter().map(move |leftover| (source, leftover))
+    };
+    config.sources.iter().flat_map(of_source).collect()
+}
+
+/// Deletes those of the leftovers that coldchain made, and returns which are gone. What can't be deleted is warned of,
+/// but where it is for lack of space: the next snapshot would be one more of them.
+pub(in crate::engine) fn remove(
+    source: &Source,
+    leftovers: Vec<Leftover>,
+    catalog: &mut Catalog,
+    tools: &Tools,
+    world: World<'_>,
+) -> Result<Vec<Leftover>, Error> {
+    let (mut gone, mut stay) = (Vec::new(), Vec::new());
+    for leftover in leftovers {
+        let Some(made) = leftover.made else {
+            continue;
+        };
+        match btrfs::snapshots::delete(tools, &leftover.path, made.uuid, made.taken_of) {
+            Ok(()) => {
+                catalog.forget_snapshot(made.row, Timestamp(world.clock.now()))?;
+                world.observer.event(Event::SnapshotDeleted {
+                    source: source.name.clone(),
+                    date: leftover.date,
+                    reason: leftover.reason().to_owned(),
+                });
+                gone.push(leftover);
+            }
+            Err(error) if error.is_stopping() || error.is_lack_of_space() => {
+                return Err(error.into());
+            }
+            Err(error) => stay.push(error),
+        }
+    }
+    warn_of_undeleted(source, &stay, world);
+    Ok(gone)
+}

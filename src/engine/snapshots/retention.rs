@@ -1,0 +1,189 @@
+//! Deleting local snapshots whose time is over.
+//!
+//! Only what the catalog knows as made by coldchain is ever looked at, and it is deleted only if it is
+//! that very subvolume, read-only as it was made, and taken of the same one.
+
+use std::collections::HashSet;
+
+use chrono::NaiveDate;
+
+use crate::btrfs::{self, BtrfsError, Tools};
+use crate::catalog::{Catalog, SnapshotRow};
+use crate::config::Source;
+use crate::engine::context::World;
+use crate::engine::snapshots;
+use crate::error::{Error, in_words};
+use crate::model::archive::ArchiveState;
+use crate::model::entry::Timestamp;
+use crate::model::{LedgerId, Uuid};
+use crate::plan::{LocalSnapshot, Pin, expiring_snapshots};
+use crate::progress::Event;
+
+/// Deletes the snapshots that the source does not keep any longer in the run of that date.
+pub(in crate::engine) fn retain(
+    source: &Source,
+    ledger: &LedgerId,
+    date: NaiveDate,
+    catalog: &mut Catalog,
+    tools: &Tools,
+    world: World<'_>,
+) -> Result<(), Error> {
+    let pinned = pinned(ledger, catalog)?;
+    let rows = snapshots::rows(source, catalog)?;
+    let local = |row: &SnapshotRow| LocalSnapshot {
+        date: row.date,
+        pin: if pinned.contains(&row.id) {
+            Pin::Needed
+        } else {
+            Pin::Free
+        },
+    };
+    let snapshots: Vec<LocalSnapshot> = rows.iter().map(local).collect();
+    let mut undeleted = Vec::new();
+    for expiry in expiring_snapshots(&snapshots, source.keep_snapshots, date) {
+        let row = rows
+            .iter()
+            .find(|row| row.date == expiry.date)
+            .expect("what expires is among the snapshots");
+        let standing = match standing(row) {
+            Ok(standing) => standing,
+            Err(error) => {
+                undeleted.push(error);
+                continue;
+            }
+        };
+        match standing {
+            // Its directory is not mounted, or something is mounted over it.
+            Standing::Gone | Standing::Replaced if stands_elsewhere(source, row) => {
+                undeleted.push(BtrfsError::Moved {
+                    path: row.path.clone(),
+                });
+                continue;
+            }
+            Standing::Gone => {}
+            // What is somebody else's now is left alone, and no longer ours.
+            Standing::Replaced | Standing::Another => world.observer.event(Event::Warning {
+                source: source.name.clone(),
+                message: format!(
+                    "{} is not the read-only snapshot any more that coldchain made: coldchain never deletes it",
+                    row.path.display()
+                ),
+            }),
+            Standing::OfUnknownOrigin => continue,
+            Standing::Ours { taken_of } => {
+                match btrfs::snapshots::delete(tools, &row.path, row.local_uuid, taken_of) {
+                    Ok(()) => world.observer.event(Event::SnapshotDeleted {
+                        source: source.name.clone(),
+                        date: row.date,
+                        reason: expiry.reason,
+                    }),
+                    Err(error) if error.is_stopping() => return Err(error.into()),
+                    // It must not keep the others, and the next run tries again.
+                    Err(error) => {
+                        undeleted.push(error);
+                        continue;
+                    }
+                }
+            }
+        }
+        catalog.forget_snapshot(row.id, Timestamp(world.clock.now()))?;
+    }
+    warn_of_undeleted(source, &undeleted, world);
+    Ok(())
+}
+
+/// Whether a snapshot that is not at its path still is on the source's filesystem.
+fn stands_elsewhere(source: &Source, row: &SnapshotRow) -> bool {
+    let live = source.live.as_ref();
+    let found = live.map(|live| btrfs::find(&live.subvolume, row.local_uuid));
+    matches!(found, Some(Ok(Some(_))))
+}
+
+/// So many snapshots that can't be deleted are named.
+const NAMED: usize = 3;
+
+/// Warns of snapshots that could not be deleted: by name, why, and what to do.
+pub(in crate::engine) fn warn_of_undeleted(
+    source: &Source,
+    undeleted: &[BtrfsError],
+    world: World<'_>,
+) {
+    let warn = |message| {
+        world.observer.event(Event::Warning {
+            source: source.name.clone(),
+            message,
+        });
+    };
+    for error in undeleted.iter().take(NAMED) {
+        let hint = error.hint().map(|hint| format!("; {hint}"));
+        warn(format!(
+            "a snapshot that is kept no longer stays until the next run: {}{}",
+            in_words(error),
+            hint.unwrap_or_default()
+        ));
+    }
+    if undeleted.len() > NAMED {
+        let more = undeleted.len() - NAMED;
+        warn(format!("{more} more snapshots could not be deleted"));
+    }
+}
+
+/// What stands where a snapshot was made.
+enum Standing {
+    Gone,
+    /// Something else has its path.
+    Replaced,
+    /// It is not any more what was made.
+    Another,
+    /// It may be ours, and nothing tells.
+    OfUnknownOrigin,
+    Ours {
+        taken_of: Uuid,
+    },
+}
+
+fn standing(row: &SnapshotRow) -> Result<Standing, BtrfsError> {
+    let identity = match btrfs::identity(&row.path) {
+        Err(BtrfsError::Missing { .. }) if !row.path.is_symlink() => return Ok(Standing::Gone),
+        // A link that leads nowhere is missing too.
+        Err(
+            BtrfsError::Missing { .. }
+            | BtrfsError::NotASubvolume { .. }
+            | BtrfsError::NotBtrfs { .. }
+            | BtrfsError::NoUuid { .. },
+        ) => return Ok(Standing::Replaced),
+        identity => identity?,
+    };
+    Ok(match row.local_parent {
+        _ if identity.uuid != row.local_uuid => Standing::Replaced,
+        _ if !identity.read_only => Standing::Another,
+        None => Standing::OfUnknownOrigin,
+        parent if identity.parent_uuid != parent => Standing::Another,
+        Some(taken_of) => Standing::Ours { taken_of },
+    })
+}
+
+/// The snapshots that must stay: of the newest archive, of every attempt in hand, and what those
+/// are incremental on.
+fn pinned(ledger: &LedgerId, catalog: &Catalog) -> Result<HashSet<i64>, Error> {
+    let archives = catalog.archives(ledger)?;
+    let newest = archives
+        .iter()
+        .filter(|archive| archive.is_visible())
+        .max_by_key(|archive| archive.date);
+    let mut needed: Vec<_> = newest.map(|archive| archive.id).into_iter().collect();
+    for attempt in &archives {
+        if matches!(
+            attempt.state,
+            ArchiveState::Unfinished | ArchiveState::Committing
+        ) {
+            needed.push(attempt.id);
+            needed.extend(attempt.send_parent);
+        }
+    }
+    Ok(archives
+        .iter()
+        .filter(|archive| needed.contains(&archive.id))
+        .filter_map(|archive| archive.snapshot)
+        .collect())
+}
