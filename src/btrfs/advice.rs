@@ -8,8 +8,8 @@ use rustix::process::Signal;
 
 use super::error::{BtrfsError, names};
 use super::fitness::node_for;
-use super::guard::{GuardError, PathFault, Refusal};
 use super::obstacle::Obstacle;
+use super::stream::{GuardError, PathFault, Refusal};
 
 /// As `btrfs` says it, which is always run in the language C.
 const NO_SPACE: &str = "No space left on device";

@@ -295,7 +295,7 @@ pub enum BtrfsError {
         action: String,
         /// What is wrong with the stream.
         #[source]
-        source: super::guard::GuardError,
+        source: super::stream::GuardError,
     },
 }
 

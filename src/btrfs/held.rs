@@ -15,8 +15,8 @@ use rustix::io::Errno;
 
 use super::children;
 use super::error::BtrfsError;
-use super::guard::FileTime;
 use super::identity::{identity_at, is_subvolume_root, require_btrfs_at};
+use super::stream::FileTime;
 use super::sys::{self, Writing};
 use super::undeletable::undeletable;
 use crate::model::SubvolumeIdentity;

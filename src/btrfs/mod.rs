@@ -9,7 +9,6 @@ mod confinement;
 mod deduplicated;
 mod error;
 mod fitness;
-pub mod guard;
 mod held;
 mod identity;
 mod kernel_send;
@@ -22,6 +21,7 @@ mod scratch;
 mod send;
 pub mod snapshots;
 mod space;
+pub mod stream;
 mod swap;
 mod sys;
 mod tools;
@@ -33,10 +33,6 @@ pub use confinement::Confinement;
 pub use deduplicated::is_only_deduplicated;
 pub use error::BtrfsError;
 pub use fitness::AttributeLimit;
-pub use guard::{
-    CompressedData, EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, Holds,
-    RECEIVED_NAME, ReceiveEdit, StreamHead, StreamSummary, Zeros, root_utimes,
-};
 pub use held::{HeldDirectory, MadeAs, ReadOnly, is_component};
 pub use identity::{filesystem_id, find, identity, require_btrfs, sync};
 pub use kernel_send::send_from_kernel;
@@ -46,6 +42,10 @@ pub use receive::Receiver;
 pub use scratch::{Geometry, Scratch};
 pub use send::{SendRequest, Sender, SentBy, estimate};
 pub use space::Space;
+pub use stream::{
+    CompressedData, EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, Holds,
+    RECEIVED_NAME, ReceiveEdit, StreamHead, StreamSummary, Zeros, root_utimes,
+};
 pub use swap::active_swapfiles;
 pub use tools::{Tools, Version, kernel_release, needs, require_root};
 pub use undeletable::Undeletable;

@@ -15,9 +15,9 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::error::BtrfsError;
-use super::guard::LONGEST_PATH;
 use super::held::HeldDirectory;
 use super::identity::{identity_at, open_subvolume};
+use super::stream::LONGEST_PATH;
 use super::sys;
 use super::sys::trees::{self, Inode};
 

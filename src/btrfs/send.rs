@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::error::BtrfsError;
-use super::guard::Guard;
 use super::obstacle::{Obstacle, uptime};
 use super::program::{BTRFS, Running};
+use super::stream::Guard;
 use super::sys;
 use super::tools::Tools;
 use crate::model::Protocol;

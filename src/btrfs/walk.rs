@@ -12,8 +12,8 @@ use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::BtrfsError;
-use super::guard::Fifo;
 use super::held::{HeldDirectory, failed, is_privileged};
+use super::stream::Fifo;
 
 /// More bytes of paths than the fifos of a system have.
 const FIFO_PATHS: usize = 64 << 20;

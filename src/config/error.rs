@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;
 
-use super::nearest::nearest;
+use super::suggest::nearest;
 use crate::owned::Untrusted;
 
 /// Why there is no config to act on.

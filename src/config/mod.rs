@@ -4,18 +4,18 @@
 //! names file, line and key, and an unknown key the one that was probably meant. A key is known
 //! here only if something acts on it: an option that does nothing is an error.
 
+mod catalog_sources;
 mod compression;
 mod duration;
 mod error;
 mod memory;
-mod nearest;
-mod places;
 mod prices;
 mod schedule;
 mod section;
 mod size;
 mod source;
 mod store;
+mod suggest;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -32,8 +32,8 @@ use std::time::Duration;
 use chrono_tz::{TZ_VARIANTS, Tz};
 use toml::de::DeTable;
 
+pub use catalog_sources::SourcePlace;
 pub use error::{ConfigError, Fault, Unknown, UrlFault};
-pub use places::SourcePlace;
 pub use schedule::ScheduleConfig;
 pub use size::parse as parse_size;
 pub use source::{Live, Source};
@@ -330,7 +330,7 @@ fn timezone(field: &Field<'_>) -> Result<Tz, ConfigError> {
         field.fault(Fault::Unknown(Unknown {
             what: "time zone",
             name: name.to_owned(),
-            nearest: nearest::nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name())),
+            nearest: suggest::nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name())),
             hint: Some("it takes a name of the IANA database, like `Europe/Berlin`".to_owned()),
         }))
     })

@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::archive_key::ArchiveKey;
-use super::budget::Budget;
 use super::error::SealError;
 use super::frames::Frame;
 use super::options::SealOptions;
 use super::pool::Pool;
 use super::sealed::{Sealed, SealedSegment};
+use super::sealed_budget::Budget;
 use super::segment_writer::SegmentWriter;
 use crate::model::Blake3;
 

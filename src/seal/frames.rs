@@ -10,9 +10,9 @@ use rustix::time::{ClockId, clock_gettime};
 use zstd::bulk::Compressor;
 
 use super::assembler::Abort;
+use super::compression::Strength;
 use super::error::SealError;
 use super::pool::Pool;
-use super::strength::Strength;
 
 /// Up to here zstd gives up on what it can't compress so soon that a look at samples costs as much.
 const WORTH_A_SAMPLE: i32 = 4;

@@ -15,7 +15,7 @@ mod advice;
 mod archive_key;
 mod armor;
 mod assembler;
-mod budget;
+mod compression;
 mod error;
 mod frames;
 mod identity;
@@ -25,18 +25,18 @@ mod options;
 mod pool;
 mod recipients;
 mod sealed;
+mod sealed_budget;
 mod sealer;
 mod seek_table;
 mod segment_writer;
 mod self_check;
-mod strength;
 #[cfg(test)]
 mod test_data;
 #[cfg(test)]
 mod tests;
 
 pub use archive_key::ArchiveKey;
-pub use budget::Held;
+pub use compression::{STEPS, Step};
 pub use error::{RecipientFault, SealError};
 pub use frames::Took;
 pub use identity::{Identities, generate_identity};
@@ -45,6 +45,6 @@ pub use opener::{SegmentReader, open_segment};
 pub use options::SealOptions;
 pub use recipients::Recipients;
 pub use sealed::{Sealed, SealedSegment, SealedTotals};
+pub use sealed_budget::Held;
 pub use sealer::Sealer;
 pub use self_check::SelfCheck;
-pub use strength::{STEPS, Step};

@@ -7,13 +7,13 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::archive_key::ArchiveKey;
 use super::assembler::{Abort, Assembled, Assembler, Step};
-use super::budget::{Budget, Held};
+use super::compression::Strength;
 use super::error::SealError;
 use super::frames::{Job, Took, Worker};
 use super::options::SealOptions;
 use super::pool::Pool;
 use super::sealed::{Sealed, SealedTotals};
-use super::strength::Strength;
+use super::sealed_budget::{Budget, Held};
 use crate::model::Blake3;
 
 /// Seals one send stream.

@@ -8,10 +8,10 @@ use bytes::Bytes;
 
 use super::archive_key::ArchiveKey;
 use super::assembler::{Abort, Stop};
-use super::budget::{Aborted, Held};
 use super::error::SealError;
 use super::frames::Frame;
 use super::options::SealOptions;
+use super::sealed_budget::{Aborted, Held};
 use super::seek_table::SeekTable;
 use crate::model::Sha256;
 use crate::model::digest::Sha256Hasher;

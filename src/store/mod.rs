@@ -6,10 +6,10 @@ mod finding;
 mod key;
 mod listing;
 mod memory;
-mod patience;
 mod probe;
-mod rate;
+mod rate_limit;
 mod recording;
+mod retry;
 mod s3;
 
 use std::fmt;
@@ -25,10 +25,10 @@ pub use finding::{Finding, Verdict};
 pub use key::is_key;
 pub use listing::DEFAULT_LISTING_BYTES;
 pub use memory::MemoryStore;
-pub use patience::{Patience, Told, Waiting};
 pub use probe::{Deletes, Digests, Probe, probe};
-pub use rate::RateLimit;
+pub use rate_limit::RateLimit;
 pub use recording::{Call, RecordingStore};
+pub use retry::{Patience, Told, Waiting};
 pub use s3::{Addressing, Checksum, Encryption, LockMode, S3Settings, S3Store};
 
 use crate::model::{Sha256, StorageClass, Tier};

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 
-use coldchain::btrfs::guard::COMMAND_HEADER;
+use coldchain::btrfs::stream::COMMAND_HEADER;
 use coldchain::btrfs::{
     CompressedData, EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError,
     RECEIVED_NAME, ReceiveEdit, StreamHead, StreamSummary,

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use crate::btrfs::guard::{COMMAND_HEADER, Refusal};
+use crate::btrfs::stream::{COMMAND_HEADER, Refusal};
 use crate::btrfs::{
     AttributeLimit, BtrfsError, CompressedData, Expect, ExpectParent, Fifo, Guard, GuardError,
     StreamSummary,
@@ -196,7 +196,7 @@ fn command_length<'b>(bytes: impl Iterator<Item = &'b u8>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::btrfs::guard::tests::stream_builder::StreamBuilder;
+    use crate::btrfs::stream::tests::stream_builder::StreamBuilder;
 
     /// Takes nothing but whole commands, the first with the stream's header.
     #[derive(Default)]

@@ -8,10 +8,10 @@
 //!
 //! For rehearsals it can play a cold class, into which the segments are put.
 
+mod atomic_rename;
 mod cold;
 mod directory;
 mod list;
-mod place;
 mod temporary;
 mod write;
 
@@ -29,15 +29,15 @@ use rustix::fs::{FileType, Stat as FileStat, fstat};
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::listing::DEFAULT_LISTING_BYTES;
-use super::rate::Paced;
+use super::rate_limit::Paced;
 use super::{
     Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
     Thaw, ThawRequest,
 };
 use crate::model::StorageClass;
+use atomic_rename::{Placed, Placing, place, random_name};
 use cold::{Cold, Lock};
 use directory::{Directory, Spot, is_link, kind, split};
-use place::{Placed, Placing, place, random_name};
 use temporary::Temporary;
 
 pub(super) use directory::LinkInTheWay;

@@ -9,12 +9,12 @@ use std::os::unix::fs::MetadataExt as _;
 
 use rustix::fs::{FileType, FlockOperation, flock};
 
+use super::atomic_rename::random_name;
 use super::directory::Directory;
-use super::place::random_name;
 use super::{DirStore, TEMPORARY};
 use crate::store::error::{Operation, StoreError};
 use crate::store::key::is_key;
-use crate::store::rate::Paced;
+use crate::store::rate_limit::Paced;
 use crate::store::{RateLimit, Swept};
 
 /// A file that is being written, in the directory of its place.

@@ -3,9 +3,9 @@
 use std::io;
 
 use super::DirStore;
+use super::atomic_rename::{Placed, place_best};
 use super::cold::{Cold, Lock};
 use super::directory::{Directory, Spot, split};
-use super::place::{Placed, place_best};
 use super::temporary::Temporary;
 use crate::model::StorageClass;
 use crate::store::{NewObject, Role};

@@ -15,7 +15,7 @@ use super::stranger::stranger;
 use super::unanswered::unanswered;
 use super::whole_xml::CutShort;
 use crate::store::error::ErrorKind;
-use crate::store::patience::Again;
+use crate::store::retry::Again;
 
 /// The longest text of a service's that is passed on.
 const MAX_CHARS: usize = 1000;

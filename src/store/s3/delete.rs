@@ -14,7 +14,7 @@ use super::list::percent_decoded;
 use super::lock::{Kept, may_be_lock};
 use super::pages::{PAGE, Pages};
 use crate::store::error::{ErrorKind, Operation, StoreError};
-use crate::store::patience::Again;
+use crate::store::retry::Again;
 use crate::store::{Deleted, Locator};
 
 /// The most bytes of versions of one key. Nothing is stored twice under a key, so there are few.

@@ -8,7 +8,7 @@ use super::S3Store;
 use super::answer::{Answer, ERROR_TYPE, Judged, judge};
 use super::stat::told_length;
 use crate::store::error::{ErrorKind, Operation, StoreError};
-use crate::store::patience::Again;
+use crate::store::retry::Again;
 use crate::store::{Locator, Patience};
 
 /// Which bytes.

@@ -35,7 +35,7 @@ pub use settings::{Addressing, Checksum, Encryption, LockMode, S3Settings};
 
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
-use super::patience::{Again, Attempts, Told, Waiting};
+use super::retry::{Again, Attempts, Told, Waiting};
 use super::{
     Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
     Thaw, ThawRequest,

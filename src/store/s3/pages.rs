@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Judged};
 use crate::store::error::ErrorKind;
-use crate::store::patience::Again;
+use crate::store::retry::Again;
 
 /// How many objects a page may have. It is what S3 gives if nothing is asked for.
 pub(super) const PAGE: i32 = 1000;

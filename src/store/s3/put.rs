@@ -19,7 +19,7 @@ use super::stat::Head;
 use super::{S3Store, locator};
 use crate::model::StorageClass;
 use crate::store::error::{ErrorKind, Operation, StoreError};
-use crate::store::patience::{Again, Attempts};
+use crate::store::retry::{Again, Attempts};
 use crate::store::{Locator, NewObject, Put, Role};
 
 /// What the service does about `If-None-Match`.

@@ -8,7 +8,7 @@ use super::S3Store;
 use super::answer::{Answer, Judged, judge};
 use crate::model::Tier;
 use crate::store::error::{ErrorKind, Operation, StoreError};
-use crate::store::patience::Again;
+use crate::store::retry::Again;
 use crate::store::{Locator, Thaw, ThawRequest};
 
 /// The class whose archive tiers are thawed for good.

@@ -9,7 +9,7 @@ use aws_sdk_s3::error::SdkError;
 use super::answer::{Answer, Judged, chain, find};
 use super::credentials::judge_missing;
 use crate::store::error::ErrorKind;
-use crate::store::patience::Again;
+use crate::store::retry::Again;
 
 /// Judges a request that got no answer.
 pub(super) fn unanswered<E>(error: &SdkError<E, HttpResponse>) -> Judged

@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::process::ProcessFailed;
 use crate::store::error::ErrorKind;
-use crate::store::patience::Again;
+use crate::store::retry::Again;
 use crate::store::s3::answer::{Answer, Judged, chain, find};
 
 /// What services that give credentials say when they fail or are asked too often. Their errors are of types

@@ -6,9 +6,9 @@ use std::convert::Infallible;
 use proptest::prelude::*;
 
 use super::*;
-use crate::btrfs::guard::attributes::pieces;
-use crate::btrfs::guard::tests::stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder, attr};
-use crate::btrfs::guard::{Expect, Guard};
+use crate::btrfs::stream::attributes::pieces;
+use crate::btrfs::stream::tests::stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder, attr};
+use crate::btrfs::stream::{Expect, Guard};
 
 /// Regular files by their paths, with their modes. Anything else is not in it.
 type Files = BTreeMap<Vec<u8>, u32>;
