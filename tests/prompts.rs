@@ -218,3 +218,32 @@ fn a_kit_with_a_passphrase_says_whom_to_trust_and_opens_what_is_sealed_after_one
         }
     }
 }
+
+#[test]
+fn yes_counts_however_it_is_written_and_nothing_else_does() {
+    let machine = Machine::fed(None);
+    let catalog = machine.state().join("catalog.db");
+    let known = || machine.run("list").stdout.contains("tried");
+    let words = "forget tried";
+    for (answer, is_yes) in [
+        ("yes", true),
+        ("YES", true),
+        ("Yes", true),
+        ("y", true),
+        ("Y", true),
+        ("no", false),
+        ("yess", false),
+        ("", false),
+    ] {
+        let tried = "INSERT OR IGNORE INTO source (name, directory, store, ledger) \
+                     SELECT 'tried', 'tried', store, 'abababababababababababababababab' FROM source";
+        run(Command::new("sqlite3").arg(&catalog).arg(tried)).unwrap();
+        assert!(known());
+        let mut terminal = Terminal::run(&machine, words);
+        terminal.answer("[y/N] ", &format!("{answer}\n"));
+        let shown = terminal.end();
+        assert_eq!(known(), !is_yes, "{answer}: {shown}");
+        let code = if is_yes { "\ncode 0\n" } else { "\ncode 2\n" };
+        assert!(shown.contains(code), "{answer}: {shown}");
+    }
+}
