@@ -37,7 +37,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Where the config lies if nobody says otherwise.
+/// The config file that is read when the command line and the environment name none.
 const DEFAULT_CONFIG: &str = "/etc/coldchain/config.toml";
 
 const EXIT_CODES: &str = "\

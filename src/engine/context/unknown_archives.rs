@@ -81,7 +81,7 @@ pub fn require_known(
     }
 }
 
-/// The ledger that an entry says it is of, whoever has signed it; `None` if it can't be read.
+/// Reads which ledger an entry says it belongs to; its signature is not checked. `None` if it can't be read.
 fn ledger_of(store: &dyn Store, entry: &str) -> Option<LedgerId> {
     let object = store.get(&store.locate(entry), OPEN_BYTES).ok()?;
     let (body, _) = split(&object).ok()?;

@@ -29,7 +29,7 @@ const AFTER_ITS_END: Duration = Duration::from_secs(1);
 /// The most that is kept of its output. Credentials are a few hundred bytes.
 const MAX_OUTPUT: usize = 64 << 10;
 
-/// The most that is told of its complaints.
+/// How much of its stderr an error message quotes, at most.
 const MAX_TOLD: usize = 500;
 
 /// The program of a profile.
@@ -124,7 +124,7 @@ impl CredentialProcess {
     }
 }
 
-/// A process group that is killed unless it ended by itself, also if nobody waits for it any more.
+/// A process group. Dropped, it is killed, unless its leader has ended by itself.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    /// What it gives: the access key, or what is told instead.
+    /// What the process prints: the access key, or the error message.
     fn given(process: &CredentialProcess) -> Result<String, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
