@@ -13,6 +13,7 @@ pub mod faults;
 pub mod fed_bucket;
 pub mod fill;
 pub mod forged;
+pub mod formats;
 pub mod lab;
 pub mod loopfs;
 pub mod machine;

@@ -1,0 +1,31 @@
+//! The nights: what is decided, snapshotted, sent and recorded.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod adoption;
+mod awake;
+mod broken_senders;
+mod btrfs_edge;
+mod concurrent_runs;
+mod decide;
+mod deduplicated;
+mod end_to_end;
+mod end_to_end_s3;
+mod interrupted;
+mod kernel_sender;
+mod local_snapshots;
+mod month;
+mod no_op;
+mod plan_command;
+mod plan_properties;
+mod priority;
+mod replaced_sources;
+mod resume;
+mod signals;
+mod stream_forms;
+mod stuck_snapshots;
+mod swapfiles;
+mod top_level;
+mod unsendable;
+mod years;

@@ -1,0 +1,10 @@
+//! What is typed and what is printed.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod command_line;
+mod doctor;
+mod printed;
+mod prompts;

@@ -1,0 +1,300 @@
+//! Retiring a chain, deleting it, and bringing it back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use coldchain::engine::{self, Clock, PruneAsked, Pruned, Revived};
+use coldchain::error::{Error, ExitCode};
+use coldchain::plan::ChainFate;
+use coldchain::store::Store;
+
+use super::archiving::nothing_is_lost;
+use super::enumerate;
+use crate::common::faults::{Faults, Mode, Point};
+use crate::common::lab::Lab;
+use crate::common::stream_builder::StreamBuilder;
+
+/// The chain whose time is over on [`TODAY`].
+pub(super) const OLD: [&str; 2] = ["2026-01-01", "2026-01-07"];
+/// The one that stands.
+pub(super) const NEW: [&str; 2] = ["2026-04-14", "2026-04-21"];
+const TODAY: &str = "2026-04-22";
+
+struct Fixed(DateTime<Utc>);
+
+impl Clock for Fixed {
+    fn now(&self) -> DateTime<Utc> {
+        self.0
+    }
+}
+
+fn uuid(date: &str) -> [u8; 16] {
+    format!("uuid {date:>11}").into_bytes().try_into().unwrap()
+}
+
+fn date(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+fn stream_of(date: &str, parent: Option<&str>) -> Vec<u8> {
+    let head = StreamBuilder::header(1);
+    let body = match parent {
+        None => head
+            .subvol(date.as_bytes(), uuid(date), 10)
+            .mkfile(b"a file"),
+        Some(parent) => head.snapshot(date.as_bytes(), uuid(date), 10, uuid(parent), 10),
+    };
+    body.write(b"a file", 0, date.as_bytes()).finish()
+}
+
+/// What was sent of each date.
+fn sent() -> BTreeMap<&'static str, Vec<u8>> {
+    [OLD, NEW]
+        .into_iter()
+        .flat_map(|[full, incremental]| {
+            [
+                (full, stream_of(full, None)),
+                (incremental, stream_of(incremental, Some(full))),
+            ]
+        })
+        .collect()
+}
+
+/// A machine with both chains.
+fn with_two_chains() -> Lab {
+    let mut lab = Lab::new();
+    lab.config.sources[0].schedule.max_incrementals = 1;
+    for (date, stream) in sent() {
+        lab.decide(date, &stream, &Faults::none()).unwrap();
+    }
+    lab
+}
+
+/// The same after the old one was retired.
+pub(super) fn with_a_retired_chain() -> Lab {
+    let lab = with_two_chains();
+    let pruned = prune(&lab, 0, &Faults::none()).unwrap();
+    assert_eq!(pruned.plan.retires(), (1, 2));
+    lab
+}
+
+/// A prune so many days after all that is stored.
+pub(super) fn prune(lab: &Lab, days: i64, faults: &Arc<Faults>) -> Result<Pruned, Error> {
+    let now = Utc::now() + TimeDelta::days(days);
+    lab.store.set_now(now);
+    let asked = PruneAsked {
+        date: date(TODAY),
+        yes_delete: None,
+    };
+    let config = &lab.config;
+    lab.in_world_at(&Fixed(now), faults, |world| {
+        engine::prune(config, &config.sources[0], asked, world).map_err(Error::from)
+    })
+}
+
+pub(super) fn revive(lab: &Lab, faults: &Arc<Faults>) -> Result<Revived, Error> {
+    let config = &lab.config;
+    lab.in_world_at(&Fixed(Utc::now()), faults, |world| {
+        engine::revive(config, &config.sources[0], date(OLD[0]), world)
+    })
+}
+
+/// The dates that are visible, each of them whole.
+pub(super) fn visible(lab: &Lab) -> BTreeSet<NaiveDate> {
+    let sent = sent();
+    let sent = sent.iter().map(|(date, stream)| (*date, stream.as_slice()));
+    lab.holds(&sent.collect())
+}
+
+pub(super) fn dates(chains: &[[&str; 2]]) -> BTreeSet<NaiveDate> {
+    chains.iter().flatten().map(|text| date(text)).collect()
+}
+
+pub(super) fn is_of_the_old_chain(key: &str) -> bool {
+    OLD.iter()
+        .any(|date| key.starts_with(&format!("home/archives/{date}-")))
+}
+
+/// Panics if anything is gone or changed that is not the old chain's.
+fn only_the_old_chain_is_touched(before: &BTreeMap<String, Vec<u8>>, lab: &Lab) {
+    let others = before.iter().filter(|(key, _)| !is_of_the_old_chain(key));
+    let others = others.map(|(key, bytes)| (key.clone(), bytes.clone()));
+    nothing_is_lost(&others.collect(), lab);
+}
+
+/// The operations of an act on a copy of that machine, if nothing is struck.
+fn points<T>(begin: &Lab, act: impl FnOnce(&Lab, &Arc<Faults>) -> Result<T, Error>) -> Vec<Point> {
+    let lab = begin.copy();
+    let faults = Faults::none();
+    act(&lab, &faults).unwrap_or_else(|error| panic!("{error:?}"));
+    faults.points()
+}
+
+#[test]
+fn no_fault_in_a_retire_loses_anything_and_the_next_run_retires() {
+    let begin = with_two_chains();
+    let points = points(&begin, |lab, faults| prune(lab, 0, faults));
+    enumerate("a retire", &points, |point, mode| {
+        let lab = begin.copy();
+        let stored = lab.objects();
+        let outcome = prune(&lab, 0, &Faults::at(point, mode));
+        nothing_is_lost(&stored, &lab);
+        let seen = visible(&lab);
+        assert!(
+            seen == dates(&[OLD, NEW]) || seen == dates(&[NEW]),
+            "visible is {seen:?}"
+        );
+        if outcome.is_ok() {
+            assert_eq!(seen, dates(&[NEW]), "it reports success");
+        }
+        prune(&lab, 0, &Faults::none()).unwrap();
+        assert_eq!(visible(&lab), dates(&[NEW]));
+        nothing_is_lost(&stored, &lab);
+        lab.can_be_rebuilt();
+        nothing_more_is_done(&lab, 0);
+    });
+}
+
+#[test]
+fn no_fault_in_a_deletion_touches_anything_else_and_the_next_run_ends_it() {
+    let begin = with_a_retired_chain();
+    let points = points(&begin, |lab, faults| prune(lab, 8, faults));
+    let deletes = points
+        .iter()
+        .filter(|point| point.name.starts_with("store: delete"));
+    assert!(
+        deletes.count() >= 5,
+        "each archive has a key and a segment: {points:#?}"
+    );
+    enumerate("a deletion", &points, |point, mode| {
+        let lab = begin.copy();
+        let stored = lab.objects();
+        let outcome = prune(&lab, 8, &Faults::at(point, mode));
+        assert_eq!(visible(&lab), dates(&[NEW]));
+        only_the_old_chain_is_touched(&stored, &lab);
+        what_is_left_is_a_shorter_chain(&lab);
+        if mode != Mode::LosesItsAnswer && outcome.is_ok() {
+            assert!(!lab.objects().keys().any(|key| is_of_the_old_chain(key)));
+        }
+        prune(&lab, 8, &Faults::none()).unwrap();
+        assert!(!lab.objects().keys().any(|key| is_of_the_old_chain(key)));
+        only_the_old_chain_is_touched(&stored, &lab);
+        assert_eq!(visible(&lab), dates(&[NEW]));
+        lab.can_be_rebuilt();
+        nothing_more_is_done(&lab, 8);
+    });
+}
+
+/// While anything of the incremental is there, all of its full is; while a segment is there, so is
+/// the key that opens it.
+fn what_is_left_is_a_shorter_chain(lab: &Lab) {
+    let objects = lab.objects();
+    let of = |date: &str| -> Vec<&String> {
+        let prefix = format!("home/archives/{date}-");
+        objects
+            .keys()
+            .filter(|key| key.starts_with(&prefix))
+            .collect()
+    };
+    if !of(OLD[1]).is_empty() {
+        assert_eq!(of(OLD[0]).len(), 2, "the full goes last");
+    }
+    for date in OLD {
+        let left = of(date);
+        assert!(
+            left.is_empty() || left.iter().any(|key| key.ends_with("key.age")),
+            "{left:?}"
+        );
+    }
+}
+
+#[test]
+fn no_fault_in_a_revive_loses_anything_and_the_chain_comes_back() {
+    let begin = with_a_retired_chain();
+    let points = points(&begin, revive);
+    enumerate("a revive", &points, |point, mode| {
+        let lab = begin.copy();
+        let stored = lab.objects();
+        let outcome = revive(&lab, &Faults::at(point, mode));
+        nothing_is_lost(&stored, &lab);
+        let seen = visible(&lab);
+        assert!(
+            seen == dates(&[OLD, NEW]) || seen == dates(&[NEW]),
+            "visible is {seen:?}"
+        );
+        if outcome.is_ok() {
+            assert_eq!(seen, dates(&[OLD, NEW]), "it reports success");
+        }
+        match revive(&lab, &Faults::none()) {
+            Ok(_) => {}
+            // The entry was committed by the run that was struck.
+            Err(error) => assert!(matches!(error, Error::NotRetired { .. }), "{error:?}"),
+        }
+        assert_eq!(visible(&lab), dates(&[OLD, NEW]));
+        nothing_is_lost(&stored, &lab);
+        lab.can_be_rebuilt();
+    });
+}
+
+fn nothing_more_is_done(lab: &Lab, days: i64) {
+    let stored = lab.objects();
+    prune(lab, days, &Faults::none()).unwrap();
+    assert!(lab.objects() == stored, "a prune with nothing to do wrote");
+}
+
+#[test]
+fn a_chain_that_lacks_an_object_does_not_come_back() {
+    let lab = with_a_retired_chain();
+    let key = lab
+        .objects()
+        .into_keys()
+        .rfind(|key| is_of_the_old_chain(key));
+    let key = key.unwrap();
+    lab.store.delete(&lab.store.locate(&key)).unwrap();
+    let stored = lab.objects();
+    let error = revive(&lab, &Faults::none()).unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::ChainBroken, "{error:?}");
+    assert!(lab.objects() == stored);
+    assert_eq!(visible(&lab), dates(&[NEW]));
+}
+
+#[test]
+fn a_deletion_that_was_cut_short_is_ended_without_another_entry_and_nothing_revives_it() {
+    let begin = with_a_retired_chain();
+    let points = points(&begin, |lab, faults| prune(lab, 8, faults));
+    let mut deletes = points
+        .iter()
+        .filter(|point| point.name.starts_with("store: delete home/archives/"));
+    // The entry is there, and no object is gone yet.
+    let lab = begin.copy();
+    prune(
+        &lab,
+        8,
+        &Faults::at(deletes.next().unwrap(), Mode::DiesBefore),
+    )
+    .unwrap_err();
+    let stored = lab.objects();
+    let kept: BTreeSet<&String> = stored
+        .keys()
+        .filter(|key| is_of_the_old_chain(key))
+        .collect();
+    assert_eq!(kept.len(), 4);
+    let error = revive(&lab, &Faults::none()).unwrap_err();
+    assert!(matches!(error, Error::DeletionBegun { .. }), "{error:?}");
+    assert_eq!(error.exit_code(), ExitCode::ChainBroken);
+    assert!(lab.objects() == stored);
+    let entries = |lab: &Lab| {
+        let objects = lab.objects().into_keys();
+        objects
+            .filter(|key| key.starts_with("home/ledger/"))
+            .count()
+    };
+    let before = entries(&lab);
+    let pruned = prune(&lab, 8, &Faults::none()).unwrap();
+    let fates: Vec<_> = pruned.plan.chains.iter().map(|line| line.fate).collect();
+    assert_eq!(fates, [ChainFate::Delete]);
+    assert!(!lab.objects().keys().any(|key| is_of_the_old_chain(key)));
+    assert_eq!(entries(&lab), before);
+    lab.can_be_rebuilt();
+}

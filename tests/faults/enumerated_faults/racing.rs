@@ -1,0 +1,231 @@
+//! A machine that deletes a chain, and another that wants it back: every way in which the operations
+//! of the one can stand between two of the other.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use coldchain::engine::{KeyChange, Rotated, StateDir, rotate};
+use coldchain::error::Error;
+use coldchain::ledger::SigningKey;
+use coldchain::model::entry::Role;
+
+use super::Cases;
+use super::pruning::{
+    NEW, OLD, dates, is_of_the_old_chain, prune, revive, visible, with_a_retired_chain,
+};
+use crate::common::faults::Faults;
+use crate::common::lab::Lab;
+
+/// Who does something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Pruner,
+    Reviver,
+}
+
+/// Lets one of two machines at the store at a time: each for so many operations.
+struct Turns {
+    left: Mutex<Vec<(Who, usize)>>,
+    passed: Condvar,
+}
+
+impl Turns {
+    /// The one up to an operation, the other up to one of its own, and then each to its end.
+    fn new(first: Who, operations: usize, second: Who, others: usize) -> Arc<Self> {
+        let mut turns = vec![
+            (first, operations),
+            (second, others),
+            (first, usize::MAX),
+            (second, usize::MAX),
+        ];
+        turns.reverse();
+        Arc::new(Self {
+            left: Mutex::new(turns),
+            passed: Condvar::new(),
+        })
+    }
+
+    /// Waits until it is that one's turn. One that has used its own up passes it on.
+    fn wait(&self, who: Who) {
+        let mut left = self.left.lock().unwrap();
+        loop {
+            match left.last_mut() {
+                Some((whose, 0)) if *whose == who => {
+                    left.pop();
+                    self.passed.notify_all();
+                }
+                Some((whose, operations)) if *whose == who => {
+                    *operations -= 1;
+                    return;
+                }
+                _ => left = self.passed.wait(left).unwrap(),
+            }
+        }
+    }
+
+    /// That one is done.
+    fn end(&self, who: Who) {
+        self.left.lock().unwrap().retain(|(whose, _)| *whose != who);
+        self.passed.notify_all();
+    }
+
+    /// The faults of a machine that waits for its turn before each operation on the store.
+    fn of(self: &Arc<Self>, who: Who) -> Arc<Faults> {
+        let turns = Arc::clone(self);
+        Faults::by_rule(move |_, name| {
+            if name.starts_with("store: ") {
+                turns.wait(who);
+            }
+            None
+        })
+    }
+}
+
+/// How many operations on the store something takes.
+fn operations(faults: &Faults) -> usize {
+    let points = faults.points();
+    let on_store = points
+        .iter()
+        .filter(|point| point.name.starts_with("store: "));
+    on_store.count()
+}
+
+#[test]
+fn of_a_pruner_and_a_reviver_one_wins_and_no_visible_archive_lacks_an_object() {
+    let begin = with_a_retired_chain();
+    let faults = Faults::none();
+    prune(&begin.copy(), 8, &faults).unwrap();
+    let of_prune = operations(&faults);
+    let faults = Faults::none();
+    revive(&begin.copy(), &faults).unwrap();
+    let of_revive = operations(&faults);
+    assert!(of_prune > 8 && of_revive > 4, "{of_prune}, {of_revive}");
+    let mut cases = Cases::new("a pruner and a reviver");
+    let (mut came_back, mut deleted) = (0, 0);
+    for pruned in 0..=of_prune {
+        for revived in 0..=of_revive {
+            for first in [Who::Pruner, Who::Reviver] {
+                let turns = match first {
+                    Who::Pruner => Turns::new(first, pruned, Who::Reviver, revived),
+                    Who::Reviver => Turns::new(first, revived, Who::Pruner, pruned),
+                };
+                let case =
+                    format!("{first:?} first; {pruned} of the pruner, {revived} of the other");
+                cases.run(&case, || {
+                    if race(&begin, &turns) {
+                        came_back += 1;
+                    } else {
+                        deleted += 1;
+                    }
+                });
+            }
+        }
+    }
+    assert!(came_back > 0 && deleted > 0, "{came_back}, {deleted}");
+    cases.end();
+}
+
+/// Lets both run, and says whether the chain came back.
+fn race(begin: &Lab, turns: &Arc<Turns>) -> bool {
+    let lab = begin.copy();
+    let elsewhere = lab.twin();
+    let (pruned, revived) = std::thread::scope(|scope| {
+        let pruner = scope.spawn(|| {
+            let pruned = prune(&lab, 8, &turns.of(Who::Pruner));
+            turns.end(Who::Pruner);
+            pruned
+        });
+        let revived = revive(&elsewhere, &turns.of(Who::Reviver));
+        turns.end(Who::Reviver);
+        (pruner.join().unwrap(), revived)
+    });
+    pruned.unwrap();
+    let seen = visible(&lab);
+    let came_back = revived.is_ok();
+    match revived {
+        // A pruner that came to it later still has retired it anew: its time of grace begins again.
+        Ok(_) => {
+            assert!(
+                seen == dates(&[OLD, NEW]) || seen == dates(&[NEW]),
+                "{seen:?}"
+            );
+            assert_eq!(
+                lab.objects()
+                    .keys()
+                    .filter(|key| is_of_the_old_chain(key))
+                    .count(),
+                4
+            );
+        }
+        Err(error) => {
+            assert!(matches!(error, Error::DeletionBegun { .. }), "{error:?}");
+            assert_eq!(seen, dates(&[NEW]));
+        }
+    }
+    // Whoever runs next takes in what the other did.
+    prune(&lab, 8, &Faults::none()).unwrap();
+    lab.can_be_rebuilt();
+    came_back
+}
+
+/// Brings back what the machine's key has taken away, and withdraws that key.
+fn undelete(lab: &Lab, faults: &Arc<Faults>) -> Result<Rotated, Error> {
+    let state_dir = StateDir::new(&lab.config.state_dir);
+    let new = SigningKey::generate().unwrap().public();
+    let change = KeyChange {
+        add: vec![(new, vec![Role::Pruner, Role::Writer])],
+        remove: state_dir.signing_public().unwrap().into_iter().collect(),
+        undelete: true,
+        ..KeyChange::default()
+    };
+    let (config, root) = (&lab.config, lab.root());
+    lab.in_world(faults, |world| {
+        rotate(config, &config.sources[0], &change, &root, world)
+    })
+}
+
+#[test]
+fn what_a_pruner_deletes_while_it_is_brought_back_is_retired_again() {
+    let begin = with_a_retired_chain();
+    let faults = Faults::none();
+    prune(&begin.copy(), 8, &faults).unwrap();
+    let of_prune = operations(&faults);
+    let faults = Faults::none();
+    undelete(&begin.copy(), &faults).unwrap();
+    let of_undelete = operations(&faults);
+    let mut cases = Cases::new("a pruner and an undo of its deletion");
+    let (mut whole, mut in_part, mut gone) = (0, 0, 0);
+    for pruned in 0..=of_prune {
+        for undone in 0..=of_undelete {
+            let turns = Turns::new(Who::Pruner, pruned, Who::Reviver, undone);
+            let case = format!("{pruned} of the pruner, {undone} of the other");
+            cases.run(&case, || {
+                let lab = begin.copy();
+                let elsewhere = lab.twin();
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        // However it ends: its key may be gone.
+                        let _ = prune(&lab, 8, &turns.of(Who::Pruner));
+                        turns.end(Who::Pruner);
+                    });
+                    undelete(&elsewhere, &turns.of(Who::Reviver)).unwrap();
+                    turns.end(Who::Reviver);
+                });
+                // An archive whose first object went just after the second listing is found by the next.
+                undelete(&elsewhere, &Faults::none()).unwrap();
+                let seen = visible(&elsewhere);
+                assert!(seen.is_superset(&dates(&[NEW])), "{seen:?}");
+                match seen.len() {
+                    4 => whole += 1,
+                    3 => in_part += 1,
+                    _ => gone += 1,
+                }
+                elsewhere.can_be_rebuilt();
+            });
+        }
+    }
+    assert!(
+        whole > 0 && in_part > 0 && gone > 0,
+        "{whole}, {in_part}, {gone}"
+    );
+    cases.end();
+}

@@ -1,0 +1,10 @@
+//! What expires and what is left over.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod early_deletion;
+mod prune_s3;
+mod pruning;
+mod strays;
+mod strays_s3;

@@ -1,0 +1,17 @@
+//! Directories and buckets: what they promise, and what they do instead.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_store;
+mod credentials;
+mod deleted_versions;
+mod dir_cold;
+mod endless_answers;
+mod linked_store;
+mod other_servers;
+mod s3_faults;
+mod s3_server_self_test;
+mod short_listings;
+mod store_suite;
+mod test_servers;
