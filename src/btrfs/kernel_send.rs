@@ -2,7 +2,7 @@
 //!
 //! `btrfs send` has the kernel write into a pipe of 64 KiB and splices each of its small writes on into the
 //! pipe that it was given, where each takes a page of its own; that costs nearly as much as making the
-//! stream. The stream is the same, byte for byte (`tests/kernel_sender.rs` compares them).
+//! stream. The stream is the same, byte for byte (`tests/backup/kernel_sender.rs` compares them).
 
 use std::io;
 use std::os::fd::AsFd;

@@ -179,7 +179,7 @@ pub struct Swept {
     pub bytes: u64,
 }
 
-/// A place for objects. The suite in `tests/store_suite.rs` holds every store to this contract.
+/// A place for objects. The suite in `tests/store/store_suite.rs` holds every store to this contract.
 ///
 /// - Keys are relative paths of plain components (see [`is_key`]); any other is
 ///   [`ErrorKind::BadKey`], before anything is done. No key is used that has another as its

@@ -1,6 +1,6 @@
 //! What is fuzzed: for each target a function that takes any bytes, and seeds that get to its inside.
 //!
-//! `fuzz_targets/` hands the functions to libFuzzer. `tests/fuzz_regressions.rs` in the directory above
+//! `fuzz_targets/` hands the functions to libFuzzer. `tests/restore/fuzz_regressions.rs` in the directory above
 //! includes this module and passes seeds and regressions through the same functions. So nothing
 //! here names libFuzzer, or a crate that the program itself does not have.
 #![allow(

@@ -1,4 +1,4 @@
-//! Tests of the guard as a whole. The hostile streams are in `tests/hostile_streams.rs`.
+//! Tests of the guard as a whole. The hostile streams are in `tests/restore/hostile_streams.rs`.
 
 use super::*;
 use crate::model::Uuid;
