@@ -7,12 +7,32 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::engine::context::open_source::random_bytes;
 use crate::error::Error;
 
-/// Writes a private file that must not exist yet, and makes it durable.
+/// Writes a private file that must not exist yet, and makes it durable. Its name appears when all of it is on
+/// the disk; where the filesystem has no nameless files, before.
 pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Error> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let Ok(nameless) = rustix::fs::open(directory_of(path), flags, Mode::RUSR | Mode::WUSR) else {
+        return write_under_its_name(path, text);
+    };
+    let mut file = File::from(nameless);
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|source| Error::file("write", path, source))?;
+    let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match rustix::fs::linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => Err(Error::Exists(path.to_owned())),
+        // Without /proc it can get no name.
+        Err(_) => write_under_its_name(path, text),
+    }
+}
+
+fn write_under_its_name(path: &Path, text: &str) -> Result<(), Error> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -32,7 +52,7 @@ pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Error> {
 pub(in crate::engine) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     remove_leftovers(path);
     let new = beside(path);
-    let placed = write_whole(&new, text).and_then(|()| {
+    let placed = write_new(&new, text).and_then(|()| {
         std::fs::rename(&new, path).map_err(|error| Error::file("replace", path, error))
     });
     if placed.is_err() {
@@ -69,25 +89,6 @@ pub(in crate::engine) fn remove_if_there(path: &Path) -> Result<(), Error> {
             Err(Error::file("remove", path, source))
         }
         _ => Ok(()),
-    }
-}
-
-/// Writes a file that gets that name when all of it is on the disk; where the filesystem has no
-/// nameless files, before.
-fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
-    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let Ok(nameless) = rustix::fs::open(directory_of(path), flags, Mode::RUSR | Mode::WUSR) else {
-        return write_new(path, text);
-    };
-    let mut file = File::from(nameless);
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|source| Error::file("write", path, source))?;
-    let open = format!("/proc/self/fd/{}", file.as_raw_fd());
-    match rustix::fs::linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW) {
-        Ok(()) => Ok(()),
-        // Without /proc it can get no name.
-        Err(_) => write_new(path, text),
     }
 }
 
