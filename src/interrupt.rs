@@ -18,8 +18,9 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::btrfs::{self, BtrfsError};
+use crate::btrfs::BtrfsError;
 use crate::error::Error;
+use crate::process::{self, ProcessError};
 use crate::seal::SealError;
 
 /// How long a run may take to end by itself.
@@ -164,15 +165,17 @@ impl Default for Interrupt {
     }
 }
 
-/// Whether an error may be due to a `btrfs` that was ended by [`btrfs::end_children`], or was not
+/// Whether an error may be due to a `btrfs` that was ended by [`process::end_children`], or was not
 /// started any more.
 fn comes_of_ended_programs(error: &Error) -> bool {
     match error {
         Error::Btrfs(
-            BtrfsError::Failed { .. }
-            | BtrfsError::Unsendable { .. }
-            | BtrfsError::Contact { .. }
-            | BtrfsError::Stopping { .. },
+            BtrfsError::Unsendable { .. }
+            | BtrfsError::Process(
+                ProcessError::Failed { .. }
+                | ProcessError::Contact { .. }
+                | ProcessError::Stopping { .. },
+            ),
         )
         | Error::Stream(_)
         | Error::ReadStream { .. }
@@ -214,9 +217,9 @@ fn end(catches: &Receiver<Signal>, last_words: impl FnOnce(&Error)) {
     };
     // The flag comes first: whoever misses a program that was ended finds it raised.
     OF_THIS_PROCESS.raise(first);
-    btrfs::end_children();
+    process::end_children();
     let second = catches.recv_timeout(GRACE);
-    btrfs::await_end_of_children(LAST_WAIT);
+    process::await_end_of_children(LAST_WAIT);
     let error = Error::Interrupted(second.unwrap_or(first));
     last_words(&error);
     std::process::exit(i32::from(error.exit_code() as u8));

@@ -18,7 +18,8 @@
 //! Three rings. **Plan** is pure: facts in, decision out, today's date an argument. **The edges**
 //! know nothing of each other: [`btrfs`] (snapshots, send, receive, and the guard that judges every
 //! stream), [`seal`] (raw bytes to sealed segments and back), [`store`] (where objects lie),
-//! [`ledger`] (the signed list of what there is), [`catalog`] (the local database). **The engine**
+//! [`ledger`] (the signed list of what there is), [`catalog`] (the local database). All of them may start
+//! programs, by [`process`]. **The engine**
 //! carries a plan out over the edges, and [`commands`] put it in words.
 //!
 //! - [`model`]: pure types that all of them share: ids, digests, ledger entries.
@@ -51,6 +52,7 @@ pub mod model;
 pub mod owned;
 pub mod plan;
 pub mod printing;
+pub mod process;
 pub mod progress;
 pub mod seal;
 pub mod store;

@@ -10,6 +10,7 @@ use super::error::{BtrfsError, names};
 use super::fitness::node_for;
 use super::obstacle::Obstacle;
 use super::stream::{GuardError, PathFault, Refusal};
+use crate::process::ProcessError;
 
 /// As `btrfs` says it, which is always run in the language C.
 const NO_SPACE: &str = "No space left on device";
@@ -50,7 +51,7 @@ const OF_THIS_MACHINE: [&str; 11] = [
 impl BtrfsError {
     /// Whether a program failed for lack of something on this machine, and not by what it was given.
     pub fn is_of_this_machine(&self) -> bool {
-        let Self::Failed { stderr, .. } = self else {
+        let Self::Process(ProcessError::Failed { stderr, .. }) = self else {
             return false;
         };
         OF_THIS_MACHINE.iter().any(|lack| stderr.contains(lack))
@@ -58,13 +59,13 @@ impl BtrfsError {
 
     /// Whether the kernel refused to send because deduplication, or before Linux 5.17 a balance, is at work.
     pub fn is_held(&self) -> bool {
-        matches!(self, Self::Failed { stderr, .. } if HELD.iter().any(|held| stderr.contains(held)))
+        matches!(self, Self::Process(ProcessError::Failed { stderr, .. }) if HELD.iter().any(|held| stderr.contains(held)))
     }
 
     /// Whether a program may do the next time what it failed at: it was killed, or lacked something for a moment.
     pub fn is_passing(&self) -> bool {
         const FOR_A_MOMENT: [&str; 2] = ["Cannot allocate memory", "Too many open files"];
-        let Self::Failed { status, stderr, .. } = self else {
+        let Self::Process(ProcessError::Failed { status, stderr, .. }) = self else {
             return false;
         };
         status.code().is_none()
@@ -74,7 +75,7 @@ impl BtrfsError {
 
     /// Whether nothing was begun because the run is to end.
     pub fn is_stopping(&self) -> bool {
-        matches!(self, Self::Stopping { .. })
+        matches!(self, Self::Process(ProcessError::Stopping { .. }))
     }
 
     /// Whether the filesystem has no room for it.
@@ -84,14 +85,16 @@ impl BtrfsError {
                 source.kind(),
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded
             ),
-            Self::Failed { stderr, .. } => stderr.contains(NO_SPACE) || stderr.contains(OVER_QUOTA),
+            Self::Process(ProcessError::Failed { stderr, .. }) => {
+                stderr.contains(NO_SPACE) || stderr.contains(OVER_QUOTA)
+            }
             _ => false,
         }
     }
 
     /// Whether a program or a privilege is missing, or too old.
     pub fn is_missing_or_old(&self) -> bool {
-        if let Self::Failed { stderr, .. } = self {
+        if let Self::Process(ProcessError::Failed { stderr, .. }) = self {
             return stderr.starts_with(NO_CHROOT);
         }
         matches!(
@@ -176,8 +179,12 @@ impl BtrfsError {
             } => {
                 "shorten this path in the source: the next date's snapshot is archived in place of this one"
             }
-            Self::Failed { stderr, .. } if stderr.contains(NO_SPACE) => FREE_SPACE,
-            Self::Failed { stderr, .. } if stderr.contains(READ_ONLY) => MOUNT_WRITABLE,
+            Self::Process(ProcessError::Failed { stderr, .. }) if stderr.contains(NO_SPACE) => {
+                FREE_SPACE
+            }
+            Self::Process(ProcessError::Failed { stderr, .. }) if stderr.contains(READ_ONLY) => {
+                MOUNT_WRITABLE
+            }
             Self::ActiveSwap { files, .. } => {
                 let file = files
                     .first()
@@ -196,13 +203,19 @@ impl BtrfsError {
                     format!("restore onto a btrfs that was made with `mkfs.btrfs --nodesize {node}`, or with a larger nodesize")
                 });
             }
-            Self::Failed { stderr, .. } if stderr.contains(ACL) && stderr.contains(UNSUPPORTED) => {
+            Self::Process(ProcessError::Failed { stderr, .. })
+                if stderr.contains(ACL) && stderr.contains(UNSUPPORTED) =>
+            {
                 WITH_ACL
             }
-            Self::Failed { status, .. } if status.signal() == Some(Signal::XFSZ.as_raw()) => {
+            Self::Process(ProcessError::Failed { status, .. })
+                if status.signal() == Some(Signal::XFSZ.as_raw()) =>
+            {
                 "allow larger files (`ulimit -f unlimited`, `LimitFSIZE=` of a systemd unit), and run again"
             }
-            Self::Failed { stderr, .. } if stderr.contains(OVER_QUOTA) => RAISE_QUOTA,
+            Self::Process(ProcessError::Failed { stderr, .. }) if stderr.contains(OVER_QUOTA) => {
+                RAISE_QUOTA
+            }
             Self::Io { source, action, .. } => match source.kind() {
                 ErrorKind::QuotaExceeded => RAISE_QUOTA,
                 ErrorKind::PermissionDenied if *action == "create the subvolume" => {
@@ -212,7 +225,7 @@ impl BtrfsError {
                 ErrorKind::StorageFull => FREE_SPACE,
                 _ => return None,
             },
-            Self::Spawn { .. } if !Path::new("/dev/null").exists() => {
+            Self::Process(ProcessError::Spawn { .. }) if !Path::new("/dev/null").exists() => {
                 "there is no /dev/null, which every program needs: mount /dev, and run again"
             }
             Self::NotRoot { .. } => "run it as root: snapshots, send and receive need it",
@@ -222,7 +235,7 @@ impl BtrfsError {
             Self::Unconfined { .. } => {
                 "run it as root outside of containers and other sandboxes, on Linux 5.14 or newer; a sandbox must allow the capability CAP_SETPCAP and the system calls openat2, open_tree, mount_setattr, move_mount, unshare, mount and chroot"
             }
-            Self::Failed { stderr, .. } if stderr.starts_with(NO_CHROOT) => {
+            Self::Process(ProcessError::Failed { stderr, .. }) if stderr.starts_with(NO_CHROOT) => {
                 "a sandbox must allow the capability CAP_SYS_CHROOT and the system call chroot"
             }
             Self::NotMounted { .. } => {
@@ -301,11 +314,13 @@ mod tests {
 
     #[test]
     fn what_a_machine_lacks_is_told_from_what_a_stream_has_wrong() {
-        let failed = |stderr: &str| BtrfsError::Failed {
-            program: "btrfs",
-            action: "receive".to_owned(),
-            status: ExitStatus::from_raw(1 << 8),
-            stderr: stderr.to_owned(),
+        let failed = |stderr: &str| {
+            BtrfsError::Process(ProcessError::Failed {
+                program: "btrfs",
+                action: "receive".to_owned(),
+                status: ExitStatus::from_raw(1 << 8),
+                stderr: stderr.to_owned(),
+            })
         };
         for (stderr, expected) in [
             (

@@ -27,9 +27,9 @@ use rustix::process::geteuid;
 use super::error::BtrfsError;
 use super::held::HeldDirectory;
 use super::identity::is_subvolume_root;
-use super::program;
 use super::sys::mounts;
-use super::tools::Tools;
+use super::tools::{BTRFS, Tools};
+use crate::process::{self, ProcessError};
 
 /// Directories of the system that a receiver has no use for; the first that is root's alone is covered.
 const PLACES: [&CStr; 4] = [c"/sys", c"/mnt", c"/srv", c"/media"];
@@ -104,13 +104,13 @@ impl Confinement {
             rules: rules(directory),
             path: directory.path().to_owned(),
         };
-        let run = |command| program::run_command(command, "tell its version, confined");
+        let run = |command| process::run(command, BTRFS, "tell its version, confined");
         let mut command = tools.command();
         command.arg("version").current_dir("/");
         trial.apply(&mut command);
         match run(command) {
-            Err(BtrfsError::Spawn { source, .. }) => Err(failed(source)),
-            ran => ran.map(drop),
+            Err(ProcessError::Spawn { source, .. }) => Err(failed(source)),
+            ran => Ok(ran.map(drop)?),
         }
     }
 

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 
 use super::fitness::AttributeLimit;
 use super::obstacle::Obstacle;
 use super::tools::Version;
 use super::undeletable::Undeletable;
 use crate::model::Uuid;
+use crate::process::ProcessError;
 
 /// An operation on btrfs that failed.
 #[derive(Debug, thiserror::Error)]
@@ -240,35 +240,9 @@ pub enum BtrfsError {
     /// Root of a container or of `unshare -U`.
     #[error("root of a user namespace cannot send or receive subvolumes")]
     InUserNamespace,
-    /// The program could not be started.
-    #[error("cannot start `{}` to {action}", .program.display())]
-    Spawn {
-        /// The program.
-        program: PathBuf,
-        /// What it was to do, with the path.
-        action: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// All programs were ended, and none is started any more.
-    #[error("cannot {action}: coldchain is being stopped")]
-    Stopping {
-        /// What was to be done, with the path.
-        action: String,
-    },
-    /// The program ran and failed.
-    #[error("cannot {action}: `{program}` ended with {status}: {stderr}")]
-    Failed {
-        /// Which: `btrfs`, or coldchain itself.
-        program: &'static str,
-        /// What it was to do, with the path.
-        action: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// The last of what it wrote to stderr, control characters escaped.
-        stderr: String,
-    },
+    /// A program could not be run to its end.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     /// A snapshot can't be sent because of something in it.
     #[error("cannot {action}: {obstacle}: {stderr}")]
     Unsendable {
@@ -278,15 +252,6 @@ pub enum BtrfsError {
         obstacle: Obstacle,
         /// The last of what the sender wrote to stderr, control characters escaped.
         stderr: String,
-    },
-    /// Its output could not be read, or it could not be waited for.
-    #[error("lost contact with `btrfs` that was to {action}")]
-    Contact {
-        /// What it was to do, with the path.
-        action: String,
-        /// Why.
-        #[source]
-        source: io::Error,
     },
     /// A stream for an estimate that the guard refuses.
     #[error("cannot {action}")]

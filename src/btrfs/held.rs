@@ -13,13 +13,13 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::children;
 use super::error::BtrfsError;
 use super::identity::{identity_at, is_subvolume_root, require_btrfs_at};
 use super::stream::FileTime;
 use super::sys::{self, Writing};
 use super::undeletable::undeletable;
 use crate::model::SubvolumeIdentity;
+use crate::process::{self, ProcessError};
 
 /// A directory, by descriptor. The path is what messages call it.
 #[derive(Debug)]
@@ -277,10 +277,10 @@ pub enum ReadOnly {
 
 /// Begins something that is not begun any more after a signal, as no program is.
 fn begin<T>(action: String, what: impl FnOnce() -> T) -> Result<T, BtrfsError> {
-    let begun = children::enter(|| Ok::<_, ()>(what()), |_| None);
+    let begun = process::enter(|| Ok::<_, ()>(what()), |_| None);
     match begun {
         Some(Ok(done)) => Ok(done),
-        Some(Err(())) | None => Err(BtrfsError::Stopping { action }),
+        Some(Err(())) | None => Err(ProcessError::Stopping { action }.into()),
     }
 }
 

@@ -4,7 +4,6 @@
 //! left to the `btrfs` program, which is what operators audit and what gets the kernel's fixes.
 
 mod advice;
-mod children;
 mod confinement;
 mod deduplicated;
 mod error;
@@ -15,7 +14,6 @@ mod kernel_send;
 mod lost_ends;
 mod neighbours;
 mod obstacle;
-mod program;
 mod receive;
 mod scratch;
 mod send;
@@ -28,7 +26,6 @@ mod tools;
 mod undeletable;
 mod walk;
 
-pub use children::{await_end_of_children, end_children};
 pub use confinement::Confinement;
 pub use deduplicated::is_only_deduplicated;
 pub use error::BtrfsError;

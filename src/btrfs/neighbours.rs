@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::error::BtrfsError;
 use super::identity::open_subvolume;
-use super::program;
 use super::sys::{self, More, trees};
 use super::tools::Tools;
 use crate::model::Uuid;
@@ -117,7 +116,7 @@ fn path_from_top(tools: &Tools, below: &Path, id: u64) -> Result<PathBuf, BtrfsE
         "find the subvolume {id} on the filesystem of {}",
         below.display()
     );
-    let output = program::run(tools, action, |command| {
+    let output = tools.run(action, |command| {
         command
             .args(["inspect-internal", "subvolid-resolve"])
             .arg(id.to_string())

@@ -5,9 +5,9 @@ use std::process::{ChildStdin, Stdio};
 
 use super::confinement::Confinement;
 use super::error::BtrfsError;
-use super::program::{BTRFS, Running};
 use super::sys;
-use super::tools::Tools;
+use super::tools::{BTRFS, Tools};
+use crate::process::{ProcessError, Running};
 
 /// A running `btrfs receive`, written like a file.
 ///
@@ -41,7 +41,7 @@ impl Receiver {
         confinement.apply(&mut command);
         let mut running = match Running::spawn(command, BTRFS, action) {
             // The same program told its version before.
-            Err(BtrfsError::Spawn { source, .. }) => {
+            Err(ProcessError::Spawn { source, .. }) => {
                 return Err(BtrfsError::Unconfined { path, source });
             }
             running => running?,
@@ -65,7 +65,7 @@ impl Receiver {
     /// [`sync`](super::sync).
     pub fn finish(self) -> Result<(), BtrfsError> {
         drop(self.stdin);
-        self.running.finish()
+        Ok(self.running.finish()?)
     }
 }
 

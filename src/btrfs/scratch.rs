@@ -16,6 +16,7 @@ use super::error::BtrfsError;
 use super::identity::filesystem_info;
 use super::sys;
 use super::tools::SYSTEM;
+use crate::process::in_own_session;
 
 /// The one name that it has in the directory that is named for it.
 const NAME: &str = "coldchain-drill";
@@ -262,7 +263,7 @@ fn run(command: &mut Command, action: &'static str, path: &Path) -> Result<(), B
         .env("PATH", format!("{SYSTEM}:{own}"))
         .env("LC_ALL", "C")
         .stdin(Stdio::null());
-    let output = sys::in_own_session(command)
+    let output = in_own_session(command)
         .output()
         .map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => BtrfsError::NoSystemProgram {

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::error::BtrfsError;
 use super::obstacle::{Obstacle, uptime};
-use super::program::{BTRFS, Running};
 use super::stream::Guard;
 use super::sys;
-use super::tools::Tools;
+use super::tools::{BTRFS, Tools};
 use crate::model::Protocol;
+use crate::process::{ProcessError, Program, Running};
 
 /// The largest pipe that `/proc/sys/fs/pipe-max-size` allows by default.
 const PIPE_BYTES: i32 = 1 << 20;
@@ -23,6 +23,12 @@ const WORTH_READING: u64 = 256 << 10;
 
 /// In which the kernel writes less than the pipe holds: it makes about 300 MB a second.
 const A_MOMENT: Duration = Duration::from_millis(1);
+
+/// This program where it asks the kernel for a stream.
+const KERNEL_SENDER: Program = Program {
+    name: "coldchain send-stream",
+    chatter: &[],
+};
 
 /// What to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +140,7 @@ impl Sender {
         let begun = uptime();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let program = match by {
-            SentBy::Kernel => "coldchain send-stream",
+            SentBy::Kernel => KERNEL_SENDER,
             SentBy::Btrfs => BTRFS,
         };
         let mut running = Running::spawn(command, program, action)?;
@@ -168,7 +174,7 @@ impl Sender {
     pub fn finish(self) -> Result<(), BtrfsError> {
         drop(self.stdout);
         self.running.finish().map_err(|error| match error {
-            BtrfsError::Failed {
+            ProcessError::Failed {
                 action,
                 stderr,
                 program,
@@ -179,14 +185,14 @@ impl Sender {
                     obstacle,
                     stderr,
                 },
-                None => BtrfsError::Failed {
+                None => BtrfsError::Process(ProcessError::Failed {
                     action,
                     stderr,
                     program,
                     status,
-                },
+                }),
             },
-            error => error,
+            error => error.into(),
         })
     }
 }
@@ -224,7 +230,7 @@ pub fn estimate(tools: &Tools, request: &SendRequest) -> Result<u64, BtrfsError>
             Ok(0) => break,
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(BtrfsError::Contact { action, source }),
+            Err(source) => return Err(sender.running.lost(source).into()),
         };
         if let Err(source) = guard.push(&buffer[..length]) {
             return Err(BtrfsError::Refused { action, source });

@@ -4,15 +4,14 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::children;
 use super::error::BtrfsError;
 use super::identity::{identity, sync};
-use super::program;
 use super::swap::active_swapfiles;
 use super::sys;
 use super::tools::Tools;
 use super::undeletable::undeletable;
 use crate::model::{SubvolumeIdentity, Uuid};
+use crate::process::{self, ProcessError};
 
 pub use super::neighbours::{ReceivedSubvolume, nested_subvolumes, received_from};
 
@@ -36,21 +35,24 @@ pub fn create(
         destination.display(),
         source.display()
     );
-    program::run(tools, action, |command| {
-        command
-            .args(["subvolume", "snapshot", "-r", "--"])
-            .arg(source)
-            .arg(destination)
-    })
-    .map_err(|error| match error {
-        BtrfsError::Failed { ref stderr, .. } if stderr.contains("Text file busy") => {
-            BtrfsError::ActiveSwap {
-                path: source.to_owned(),
-                files: active_swapfiles(source),
+    tools
+        .run(action, |command| {
+            command
+                .args(["subvolume", "snapshot", "-r", "--"])
+                .arg(source)
+                .arg(destination)
+        })
+        .map_err(|error| match error {
+            BtrfsError::Process(ProcessError::Failed { ref stderr, .. })
+                if stderr.contains("Text file busy") =>
+            {
+                BtrfsError::ActiveSwap {
+                    path: source.to_owned(),
+                    files: active_swapfiles(source),
+                }
             }
-        }
-        error => error,
-    })?;
+            error => error,
+        })?;
     sync(destination)?;
     let snapshot = identity(destination)?;
     require_read_only(destination, &snapshot)?;
@@ -114,13 +116,13 @@ fn delete_checked(tools: &Tools, path: &Path, id: u64) -> Result<(), BtrfsError>
     };
     let file = File::open(directory).map_err(failed)?;
     // As for a program: after a signal nothing is begun any more.
-    let Some(deleted) = children::enter(|| sys::destroy_subvolume(&file, id), |()| None) else {
-        return Err(BtrfsError::Stopping { action });
+    let Some(deleted) = process::enter(|| sys::destroy_subvolume(&file, id), |()| None) else {
+        return Err(ProcessError::Stopping { action }.into());
     };
     match deleted {
         Ok(()) => sync(directory),
         Err(error) if is_unknown(&error) => {
-            program::run(tools, action, |command| {
+            tools.run(action, |command| {
                 command
                     .args(["subvolume", "delete", "--commit-after", "--"])
                     .arg(path)

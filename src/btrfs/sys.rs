@@ -14,8 +14,6 @@ pub(super) mod trees;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use rustix::ioctl::{Getter, Opcode, Setter, Updater, ioctl};
 use rustix::thread::UnshareFlags;
@@ -370,19 +368,4 @@ pub(super) fn own_mounts() -> io::Result<()> {
     // mounts, root and working directory becomes this thread's own.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }?;
     Ok(())
-}
-
-/// Starts the command in a session of its own.
-///
-/// A terminal's Ctrl-Z would stop a sender, and a sender that is continued prints a corrupt
-/// stream; and a session's leader can be killed together with whatever it started.
-pub(super) fn in_own_session(command: &mut Command) -> &mut Command {
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed; setsid is one, and
-    // the closure allocates nothing.
-    unsafe {
-        command.pre_exec(|| {
-            rustix::process::setsid()?;
-            Ok(())
-        })
-    }
 }

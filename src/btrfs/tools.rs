@@ -9,8 +9,8 @@ use std::process::Command;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
 
 use super::error::BtrfsError;
-use super::program;
 use crate::model::Protocol;
+use crate::process::{self, Program};
 
 /// The least that is supported: no distribution that is still maintained has an older one, and
 /// nothing here was tried with one.
@@ -22,6 +22,12 @@ const OLDEST_FOR_VERSION_TWO: Version = Version::new(5, 19, 0);
 /// 6.0.2 fixed a silent loss of data and 6.2 a corruption, both in how `receive` falls back from
 /// encoded writes.
 const OLDEST_FOR_COMPRESSED_DATA: Version = Version::new(6, 2, 0);
+
+/// The program as messages know it: `btrfs receive -C` says that it does what it was told.
+pub(super) const BTRFS: Program = Program {
+    name: "btrfs",
+    chatter: &["Chroot to "],
+};
 
 /// A version of btrfs-progs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +108,7 @@ impl Tools {
             path: path.to_owned(),
             version: OLDEST,
         };
-        let output = program::run(&tools, "tell its version", |command| command.arg("version"))?;
+        let output = tools.run("tell its version", |command| command.arg("version"))?;
         let output = String::from_utf8_lossy(&output);
         tools.version = Version::parse(&output).ok_or_else(|| BtrfsError::NoVersion {
             program: tools.program.clone(),
@@ -137,6 +143,18 @@ impl Tools {
             needed,
             purpose,
         })
+    }
+
+    /// Runs the program to its end and returns what it wrote to stdout. `action` is what it is to do, as an infinitive
+    /// with the path.
+    pub(super) fn run(
+        &self,
+        action: impl Into<String>,
+        arguments: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Result<Vec<u8>, BtrfsError> {
+        let mut command = self.command();
+        arguments(&mut command);
+        Ok(process::run(command, BTRFS, action)?)
     }
 
     /// A command that runs the program: fixed language, and nothing else of the environment, in

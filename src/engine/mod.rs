@@ -7,7 +7,6 @@
 //! `keys`; and what they share: `context` (state directory, store, clock, lock), `ledger` (reading and writing the one in
 //! the store) and `snapshots` (those on this machine).
 
-mod awake;
 mod backup;
 mod context;
 mod doctor;

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use coldchain::btrfs::{BtrfsError, Tools};
 use coldchain::engine::{self, OpenStore, World};
 use coldchain::error::{Error, ExitCode};
+use coldchain::process::ProcessError;
 use coldchain::progress::Quiet;
 use coldchain::store::{
     Deleted, DirStore, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store,
@@ -203,8 +204,10 @@ fn nothing_is_archived_of_a_sender_that_is_killed_in_the_midst() {
     });
     let error = error_of(outcome);
     assert!(
-        matches!(&error, Error::Btrfs(BtrfsError::Failed { .. }))
-            && error.to_string().contains("signal: 9"),
+        matches!(
+            &error,
+            Error::Btrfs(BtrfsError::Process(ProcessError::Failed { .. }))
+        ) && error.to_string().contains("signal: 9"),
         "{error}"
     );
     assert_eq!(error.exit_code(), ExitCode::Failed);

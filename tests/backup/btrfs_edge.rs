@@ -20,6 +20,7 @@ use coldchain::btrfs::{
     identity, kernel_release, require_btrfs, require_root, snapshots, sync,
 };
 use coldchain::model::{Protocol, SubvolumeIdentity, Uuid};
+use coldchain::process::ProcessError;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 /// The longest path of the send parent that can be cloned from.
@@ -227,7 +228,10 @@ fn a_sender_that_is_finished_before_eof_is_an_error_and_a_dropped_one_is_gone() 
     let request = request(&path, None, Protocol::V1);
     let mut sender = Sender::spawn(&tools(), &request).unwrap();
     sender.read_exact(&mut [0; 1000]).unwrap();
-    assert!(matches!(sender.finish(), Err(BtrfsError::Failed { .. })));
+    assert!(matches!(
+        sender.finish(),
+        Err(BtrfsError::Process(ProcessError::Failed { .. }))
+    ));
 
     let mut sender = Sender::spawn(&tools(), &request).unwrap();
     sender.read_exact(&mut [0; 1000]).unwrap();

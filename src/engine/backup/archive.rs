@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::btrfs::StreamHead;
 use crate::catalog::{Catalog, SegmentRow};
 use crate::config::Config;
-use crate::engine::awake::Awake;
 use crate::engine::backup::Made;
 use crate::engine::backup::attempt::{Already, InHand};
 use crate::engine::backup::pipeline::{Passed, pass};
@@ -27,6 +26,7 @@ use crate::error::{Error, in_words};
 use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
 use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, ArchiveKind};
+use crate::process::SleepInhibitor;
 use crate::progress::Event;
 use crate::seal::Recipients;
 
@@ -171,7 +171,7 @@ fn store_whole(
     catalog: &mut Catalog,
 ) -> Result<Whole, Error> {
     let uploaded = AtomicU64::new(0);
-    let _awake = Awake::hold(&format!("archiving {}", job.source.name()));
+    let _awake = SleepInhibitor::hold(&format!("archiving {}", job.source.name()));
     let mut sending = send()?.expect("a stream can be had once");
     let (mut garbled, mut lacking) = (Passes::First, Passes::First);
     let mut deduplicated = 0;

@@ -40,6 +40,7 @@ use crate::error::{Error, in_words};
 use crate::model::entry::Role;
 use crate::model::{ArchiveId, Protocol, Uuid};
 use crate::plan::{Action, BackupPlan, DateOverride, Facts, Request, plan_backup, refuse_date};
+use crate::process::ProcessError;
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
 
@@ -531,7 +532,9 @@ fn gets_past(error: &Error, later: &Path) -> bool {
             Obstacle::too_long(later).is_none()
         }
         Error::Stream(refused) => !refused.refusal.is_garbled(),
-        Error::Btrfs(failed @ BtrfsError::Failed { .. }) => !failed.is_passing(),
+        Error::Btrfs(failed @ BtrfsError::Process(ProcessError::Failed { .. })) => {
+            !failed.is_passing()
+        }
         _ => false,
     }
 }

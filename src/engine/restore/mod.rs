@@ -24,7 +24,6 @@ use serde::Serialize;
 use crate::btrfs::Tools;
 use crate::catalog::{ArchiveRow, Catalog, Link};
 use crate::config::Source;
-use crate::engine::awake::Awake;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::plan_inputs::history;
 use crate::engine::ledger::archive_keys::sealed_archives;
@@ -39,6 +38,7 @@ use crate::model::archive::ArchiveState;
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, StorageClass};
 use crate::plan::{Awaited, RestorePlan, plan_restore};
+use crate::process::SleepInhibitor;
 use crate::progress::{Event, Observer};
 use crate::seal::{ArchiveKey, Identities};
 use crate::store::ThawRequest;
@@ -244,7 +244,7 @@ fn receive_rest(
     catalog: &mut Catalog,
 ) -> Result<(), Error> {
     let name = restoring.source.name();
-    let _awake = (!rest.is_empty()).then(|| Awake::hold(&format!("restoring {name}")));
+    let _awake = (!rest.is_empty()).then(|| SleepInhibitor::hold(&format!("restoring {name}")));
     while !rest.is_empty() {
         // Asked for again each time: more of it may have thawed meanwhile.
         let (readable, awaited) = thaw_rest(restoring, rest, catalog)?;

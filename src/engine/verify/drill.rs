@@ -14,6 +14,7 @@ use crate::engine::snapshots;
 use crate::error::{Error, in_words};
 use crate::model::{ArchiveId, StorageClass, VerifyLevel, keys};
 use crate::plan::{Checked, LevelReport, Unchecked, Verdict};
+use crate::process::ProcessError;
 use crate::progress::{Event, Observer};
 
 /// Room for a filesystem's own needs beside what is restored.
@@ -151,11 +152,10 @@ fn damage(
         (Error::StoredStream { archive, .. }, _) => Ok(of(*archive)),
         (Error::ReceivedWrong { .. } | Error::WriteStream { .. }, Some(archive)) => Ok(of(archive)),
         // One that was killed was not refused, and one that lacked something here was refused for that.
-        (Error::Btrfs(failed @ BtrfsError::Failed { status, .. }), Some(archive))
-            if status.code().is_some() && !failed.is_of_this_machine() =>
-        {
-            Ok(of(archive))
-        }
+        (
+            Error::Btrfs(failed @ BtrfsError::Process(ProcessError::Failed { status, .. })),
+            Some(archive),
+        ) if status.code().is_some() && !failed.is_of_this_machine() => Ok(of(archive)),
         _ => Err(error),
     }
 }

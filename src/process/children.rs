@@ -29,7 +29,7 @@ enum Admission {
 }
 
 /// Starts a program and enters it. After [`end_children`] it starts none, and returns `None`.
-pub(super) fn enter<T, E>(
+pub(crate) fn enter<T, E>(
     start: impl FnOnce() -> Result<T, E>,
     id: impl FnOnce(&T) -> Option<Pid>,
 ) -> Option<Result<T, E>> {
@@ -47,7 +47,7 @@ pub(super) fn enter<T, E>(
 
 /// Waits for a program's end and strikes it out. Only after this may it be reaped: then its id may
 /// become another's.
-pub(super) fn leave(group: Pid) {
+pub(crate) fn leave(group: Pid) {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     // An error means that it is no child any more, and there is nothing to wait for.
     let _ = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(group), options));
@@ -55,12 +55,12 @@ pub(super) fn leave(group: Pid) {
 }
 
 /// Whether a program has ended; it stays to be reaped.
-pub(super) fn has_ended(group: Pid) -> bool {
+pub(crate) fn has_ended(group: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     !matches!(waitid(WaitId::Pid(group), options), Ok(None))
 }
 
-/// Ends every `btrfs` that this process has started, with whatever they started in turn, and starts
+/// Ends every program that this process has started, with whatever they started in turn, and starts
 /// none from now on.
 pub fn end_children() {
     let mut children = children();

@@ -1,4 +1,4 @@
-//! Running the `btrfs` program: its session, its stderr, its end.
+//! Running a program: its session, its stderr, its end.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -8,35 +8,30 @@ use std::thread::JoinHandle;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::children;
-use super::error::BtrfsError;
-use super::sys;
-use super::tools::Tools;
+use super::error::ProcessError;
+use super::session::in_own_session;
 use crate::model::Line;
 
 /// How much of the end of stderr is kept. `btrfs receive` may print a line per file.
 const STDERR_KEPT: usize = 64 << 10;
 
-/// The program's name in messages.
-pub(super) const BTRFS: &str = "btrfs";
-
-/// Runs the program to its end and returns what it wrote to stdout.
-pub(super) fn run(
-    tools: &Tools,
-    action: impl Into<String>,
-    arguments: impl FnOnce(&mut Command) -> &mut Command,
-) -> Result<Vec<u8>, BtrfsError> {
-    let mut command = tools.command();
-    arguments(&mut command);
-    run_command(command, action)
+/// A program as messages know it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Program {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// How the lines begin that it writes to stderr when nothing is wrong.
+    pub(crate) chatter: &'static [&'static str],
 }
 
-/// The same with a command that was made before.
-pub(super) fn run_command(
+/// Runs a program to its end and returns what it wrote to stdout.
+pub(crate) fn run(
     mut command: Command,
+    program: Program,
     action: impl Into<String>,
-) -> Result<Vec<u8>, BtrfsError> {
+) -> Result<Vec<u8>, ProcessError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut running = Running::spawn(command, BTRFS, action.into())?;
+    let mut running = Running::spawn(command, program, action.into())?;
     let mut output = Vec::new();
     if let Some(mut stdout) = running.child.stdout.take() {
         stdout
@@ -49,10 +44,10 @@ pub(super) fn run_command(
 
 /// A running program. Dropped, it is killed: whoever wants its end must ask for it.
 #[derive(Debug)]
-pub(super) struct Running {
-    pub(super) child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     stderr: Option<JoinHandle<String>>,
-    program: &'static str,
+    program: Program,
     action: String,
     reaped: Reaped,
 }
@@ -64,19 +59,23 @@ enum Reaped {
 }
 
 impl Running {
-    /// Starts the command in its own session, its stderr apart. `program` is its name for people, `action` what
-    /// it is to do, as an infinitive with the path.
-    pub(super) fn spawn(
+    /// Starts the command in its own session, its stderr apart. `action` is what it is to do, as an infinitive
+    /// with the path.
+    pub(crate) fn spawn(
         mut command: Command,
-        program: &'static str,
+        program: Program,
         action: String,
-    ) -> Result<Self, BtrfsError> {
-        sys::in_own_session(&mut command).stderr(Stdio::piped());
+    ) -> Result<Self, ProcessError> {
+        in_own_session(&mut command).stderr(Stdio::piped());
         let Some(spawned) = children::enter(|| command.spawn(), group) else {
-            return Err(BtrfsError::Stopping { action });
+            return Err(ProcessError::Stopping { action });
         };
         let spawned = spawned.and_then(|mut child| {
-            let stderr = child.stderr.take().map(capture).transpose();
+            let stderr = child
+                .stderr
+                .take()
+                .map(|stderr| capture(stderr, program))
+                .transpose();
             Ok(Self {
                 // If the thread can't be started, dropping this kills the child.
                 child,
@@ -87,7 +86,7 @@ impl Running {
             }
             .with_stderr(stderr?))
         });
-        spawned.map_err(|source| BtrfsError::Spawn {
+        spawned.map_err(|source| ProcessError::Spawn {
             program: command.get_program().into(),
             action,
             source,
@@ -100,7 +99,7 @@ impl Running {
     }
 
     /// Waits for the end. The caller has closed the child's stdin and stdout before.
-    pub(super) fn finish(mut self) -> Result<(), BtrfsError> {
+    pub(crate) fn finish(mut self) -> Result<(), ProcessError> {
         let status = self.reap().map_err(|source| self.lost(source))?;
         let stderr = self.stderr.take().map(JoinHandle::join);
         if status.success() {
@@ -110,7 +109,7 @@ impl Running {
     }
 
     /// Whether it has ended already.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         group(&self.child).is_none_or(children::has_ended)
     }
 
@@ -123,9 +122,9 @@ impl Running {
         Ok(status)
     }
 
-    fn failed(&self, status: ExitStatus, stderr: Option<String>) -> BtrfsError {
-        BtrfsError::Failed {
-            program: self.program,
+    fn failed(&self, status: ExitStatus, stderr: Option<String>) -> ProcessError {
+        ProcessError::Failed {
+            program: self.program.name,
             action: self.action.clone(),
             status,
             stderr: stderr
@@ -134,8 +133,9 @@ impl Running {
         }
     }
 
-    fn lost(&self, source: io::Error) -> BtrfsError {
-        BtrfsError::Contact {
+    pub(crate) fn lost(&self, source: io::Error) -> ProcessError {
+        ProcessError::Contact {
+            program: self.program.name,
             action: self.action.clone(),
             source,
         }
@@ -162,10 +162,10 @@ fn group(child: &Child) -> Option<Pid> {
 }
 
 /// Reads stderr to its end on a thread, so that the child never waits for it to be read.
-fn capture(stderr: ChildStderr) -> io::Result<JoinHandle<String>> {
+fn capture(stderr: ChildStderr, program: Program) -> io::Result<JoinHandle<String>> {
     std::thread::Builder::new()
-        .name("btrfs stderr".to_owned())
-        .spawn(move || readable(&tail(stderr, STDERR_KEPT)))
+        .name(format!("{} stderr", program.name))
+        .spawn(move || readable(&tail(stderr, STDERR_KEPT), program.chatter))
 }
 
 /// The last `kept` bytes of what can be read.
@@ -187,13 +187,12 @@ fn tail(mut from: impl Read, kept: usize) -> Vec<u8> {
 }
 
 /// One line of text: a file name in a message may hold anything, also what a terminal obeys.
-fn readable(stderr: &[u8]) -> String {
+fn readable(stderr: &[u8], chatter: &[&str]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<String> = text
         .lines()
         .map(|line| line.strip_prefix("ERROR: ").unwrap_or(line).trim())
-        // `btrfs receive -C` says that it does what it was told.
-        .filter(|line| !line.is_empty() && !line.starts_with("Chroot to "))
+        .filter(|line| !line.is_empty() && !chatter.iter().any(|start| line.starts_with(start)))
         .map(|line| Line(line).to_string())
         .collect();
     lines.join("; ")
@@ -215,7 +214,10 @@ mod tests {
     #[test]
     fn a_message_can_not_steer_the_terminal() {
         assert_eq!(
-            readable(b"Chroot to /x\nERROR: cannot open a\x1b[2J\nERROR: second\n\n"),
+            readable(
+                b"Chroot to /x\nERROR: cannot open a\x1b[2J\nERROR: second\n\n",
+                &["Chroot to "]
+            ),
             "cannot open a\\u{1b}[2J; second"
         );
     }

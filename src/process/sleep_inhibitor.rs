@@ -15,16 +15,16 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Held while the machine shall stay awake.
 #[derive(Debug)]
-pub(super) struct Awake {
+pub(crate) struct SleepInhibitor {
     /// It holds the inhibitor for as long as `cat` waits for the end of the pipe, which comes with
     /// the end of this process however that ends. `None` if it could not be started.
     inhibitor: Option<Child>,
 }
 
-impl Awake {
+impl SleepInhibitor {
     /// Keeps the machine awake from now on, if that can be had. `why` is shown to whoever asks
     /// systemd what keeps it awake.
-    pub(super) fn hold(why: &str) -> Self {
+    pub(crate) fn hold(why: &str) -> Self {
         let path = env::var_os("PATH").unwrap_or_default();
         let program = env::split_paths(&path)
             // As for `btrfs`: a program that runs as root is not taken from the current directory.
@@ -53,7 +53,7 @@ fn start(program: &Path, path: &OsStr, why: &str) -> io::Result<Child> {
         .spawn()
 }
 
-impl Drop for Awake {
+impl Drop for SleepInhibitor {
     fn drop(&mut self) {
         let Some(inhibitor) = &mut self.inhibitor else {
             return;
