@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use coldchain::config::Config;
 use coldchain::engine::{self, OpenStore, StateDir, StreamSource, World};
 use coldchain::error::Error;
@@ -21,8 +21,7 @@ use coldchain::plan::memory::{archiving, context_bytes, longest_sealed};
 use coldchain::progress::Quiet;
 use coldchain::seal::generate_identity;
 use coldchain::store::{
-    Deleted, Finding, Listed, Locator, MemoryStore, NewObject, Put, Readability, Role, Stat, Store,
-    StoreError, Swept, Thaw, ThawRequest,
+    Layer, Listed, Locator, MemoryStore, NewObject, Put, Role, Stat, Store, StoreError,
 };
 
 use common::rng::Rng;
@@ -47,14 +46,14 @@ impl Forgetful {
     }
 }
 
-impl Store for Forgetful {
-    fn url(&self) -> String {
-        self.store.url()
+impl Layer for Forgetful {
+    fn below(&self) -> &dyn Store {
+        &*self.store
     }
 
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
         if object.role != Role::Segment {
-            return self.store.put_if_absent(object);
+            return self.below().put_if_absent(object);
         }
         thread::sleep(Duration::from_nanos(object.bytes.len() as u64 * 5));
         let kept = (object.bytes.len() as u64, object.sha256);
@@ -62,61 +61,21 @@ impl Store for Forgetful {
         segments.insert(object.key.to_owned(), kept);
         let nothing = Sha256::of(b"");
         let object = NewObject::new(object.key, Vec::new(), nothing, Role::Segment);
-        self.store.put_if_absent(&object)
-    }
-
-    fn locate(&self, key: &str) -> Locator {
-        self.store.locate(key)
-    }
-
-    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        self.store.get(locator, max_bytes)
-    }
-
-    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        self.store.get_range(locator, offset, len)
+        self.below().put_if_absent(&object)
     }
 
     fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
-        let stat = self.store.stat(locator)?;
+        let stat = self.below().stat(locator)?;
         Ok(self.as_stored(&locator.to_string(), stat))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        let listed = self.store.list(prefix)?.into_iter();
+        let listed = self.below().list(prefix)?.into_iter();
         let as_stored = |Listed { key, stat }| Listed {
             stat: self.as_stored(&key, stat),
             key,
         };
         Ok(listed.map(as_stored).collect())
-    }
-
-    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
-        self.store.delete(locator)
-    }
-
-    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
-        self.store.readability(locator)
-    }
-
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
-        self.store.thaw(locator, request)
-    }
-
-    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
-        self.store.now()
-    }
-
-    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
-        self.store.sweep(prefix)
-    }
-
-    fn remarks(&self) -> Vec<String> {
-        self.store.remarks()
-    }
-
-    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
-        self.store.examine()
     }
 }
 

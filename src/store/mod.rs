@@ -4,6 +4,7 @@ mod dir;
 mod error;
 mod finding;
 mod key;
+mod layer;
 mod listing;
 mod memory;
 mod probe;
@@ -23,6 +24,7 @@ pub use dir::{DirStore, Exclusivity};
 pub use error::{Cause, ErrorKind, Operation, StoreError};
 pub use finding::{Finding, Verdict};
 pub use key::is_key;
+pub use layer::Layer;
 pub use listing::DEFAULT_LISTING_BYTES;
 pub use memory::MemoryStore;
 pub use probe::{Deletes, Digests, Probe, probe};
@@ -252,66 +254,4 @@ pub trait Store: Send + Sync {
     /// What the store's own settings mean for archives: versions, locks, rules that delete. Asks,
     /// and changes nothing.
     fn examine(&self) -> Result<Vec<Finding>, StoreError>;
-}
-
-impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
-    fn url(&self) -> String {
-        (**self).url()
-    }
-
-    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
-        (**self).put_if_absent(object)
-    }
-
-    fn locate(&self, key: &str) -> Locator {
-        (**self).locate(key)
-    }
-
-    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        (**self).get(locator, max_bytes)
-    }
-
-    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        (**self).get_range(locator, offset, len)
-    }
-
-    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
-        (**self).stat(locator)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        (**self).list(prefix)
-    }
-
-    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
-        (**self).delete(locator)
-    }
-
-    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
-        (**self).readability(locator)
-    }
-
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
-        (**self).thaw(locator, request)
-    }
-
-    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
-        (**self).now()
-    }
-
-    fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {
-        (**self).guessed_now()
-    }
-
-    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
-        (**self).sweep(prefix)
-    }
-
-    fn remarks(&self) -> Vec<String> {
-        (**self).remarks()
-    }
-
-    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
-        (**self).examine()
-    }
 }

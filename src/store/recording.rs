@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::error::{Operation, StoreError};
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept, Thaw,
-    ThawRequest,
+    Deleted, Finding, Layer, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept,
+    Thaw, ThawRequest,
 };
 
 /// One call.
@@ -54,18 +54,19 @@ impl<S: Store> RecordingStore<S> {
     }
 }
 
-impl<S: Store> Store for RecordingStore<S> {
-    fn url(&self) -> String {
-        self.inner.url()
+impl<S: Store> Layer for RecordingStore<S> {
+    fn below(&self) -> &dyn Store {
+        &self.inner
+    }
+
+    fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.note(Operation::Clock, "");
+        self.inner.guessed_now()
     }
 
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
         self.note(Operation::Put, object.key);
         self.inner.put_if_absent(object)
-    }
-
-    fn locate(&self, key: &str) -> Locator {
-        self.inner.locate(key)
     }
 
     fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
@@ -111,10 +112,6 @@ impl<S: Store> Store for RecordingStore<S> {
     fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
         self.note(Operation::Delete, prefix);
         self.inner.sweep(prefix)
-    }
-
-    fn remarks(&self) -> Vec<String> {
-        self.inner.remarks()
     }
 
     fn examine(&self) -> Result<Vec<Finding>, StoreError> {

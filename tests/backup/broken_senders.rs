@@ -9,16 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use coldchain::btrfs::{BtrfsError, Tools};
 use coldchain::engine::{self, OpenStore, World};
 use coldchain::error::{Error, ExitCode};
 use coldchain::process::ProcessError;
 use coldchain::progress::Quiet;
-use coldchain::store::{
-    Deleted, DirStore, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store,
-    StoreError, Swept, Thaw, ThawRequest,
-};
+use coldchain::store::{DirStore, Layer, NewObject, Put, Store, StoreError};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::common::loopfs::{btrfs, real_btrfs_available};
@@ -37,9 +33,9 @@ struct Held {
     release: Mutex<Receiver<()>>,
 }
 
-impl Store for Held {
-    fn url(&self) -> String {
-        self.inner.url()
+impl Layer for Held {
+    fn below(&self) -> &dyn Store {
+        &self.inner
     }
 
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
@@ -49,54 +45,6 @@ impl Store for Held {
             let _ = self.release.lock().unwrap().recv_timeout(PATIENCE);
         }
         self.inner.put_if_absent(object)
-    }
-
-    fn locate(&self, key: &str) -> Locator {
-        self.inner.locate(key)
-    }
-
-    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.get(locator, max_bytes)
-    }
-
-    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.get_range(locator, offset, len)
-    }
-
-    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
-        self.inner.stat(locator)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(prefix)
-    }
-
-    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
-        self.inner.delete(locator)
-    }
-
-    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
-        self.inner.readability(locator)
-    }
-
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
-        self.inner.thaw(locator, request)
-    }
-
-    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
-        self.inner.now()
-    }
-
-    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
-        self.inner.sweep(prefix)
-    }
-
-    fn remarks(&self) -> Vec<String> {
-        self.inner.remarks()
-    }
-
-    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
-        self.inner.examine()
     }
 }
 

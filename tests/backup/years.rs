@@ -11,10 +11,7 @@ use coldchain::engine::{self, Clock, OpenStore, StateDir, World};
 use coldchain::model::archive::ArchiveState;
 use coldchain::model::{ArchiveId, keys};
 use coldchain::progress::Quiet;
-use coldchain::store::{
-    Deleted, DirStore, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store,
-    StoreError, Swept, Thaw, ThawRequest,
-};
+use coldchain::store::{DirStore, Layer, NewObject, Put, Store, StoreError};
 
 use crate::common::loopfs::real_btrfs_available;
 use crate::common::rng::Rng;
@@ -41,9 +38,9 @@ struct Simulated {
     now: DateTime<Utc>,
 }
 
-impl Store for Simulated {
-    fn url(&self) -> String {
-        self.inner.url()
+impl Layer for Simulated {
+    fn below(&self) -> &dyn Store {
+        &self.inner
     }
 
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
@@ -55,52 +52,8 @@ impl Store for Simulated {
         Ok(put)
     }
 
-    fn locate(&self, key: &str) -> Locator {
-        self.inner.locate(key)
-    }
-
-    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.get(locator, max_bytes)
-    }
-
-    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.get_range(locator, offset, len)
-    }
-
-    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
-        self.inner.stat(locator)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(prefix)
-    }
-
-    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
-        self.inner.delete(locator)
-    }
-
-    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
-        self.inner.sweep(prefix)
-    }
-
-    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
-        self.inner.readability(locator)
-    }
-
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
-        self.inner.thaw(locator, request)
-    }
-
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         Ok(self.now)
-    }
-
-    fn remarks(&self) -> Vec<String> {
-        self.inner.remarks()
-    }
-
-    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
-        self.inner.examine()
     }
 }
 

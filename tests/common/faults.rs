@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 use coldchain::catalog::{Cause, Operation as OnCatalog, Watch};
 use coldchain::store::{
-    Deleted, ErrorKind, Finding, Listed, Locator, NewObject, Operation, Put, Readability, Stat,
-    Store, StoreError, Swept, Thaw, ThawRequest,
+    Deleted, ErrorKind, Finding, Layer, Listed, Locator, NewObject, Operation, Put, Readability,
+    Stat, Store, StoreError, Swept, Thaw, ThawRequest,
 };
 
 /// What becomes of the operation that is struck.
@@ -294,18 +294,18 @@ pub fn without_chance(key: &str) -> String {
         .collect()
 }
 
-impl<S: Store> Store for FaultyStore<S> {
-    fn url(&self) -> String {
-        self.inner.url()
+impl<S: Store> Layer for FaultyStore<S> {
+    fn below(&self) -> &dyn Store {
+        &self.inner
+    }
+
+    fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.watched(Operation::Clock, "", || self.inner.guessed_now())
     }
 
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
         let put = || self.inner.put_if_absent(object);
         self.watched(Operation::Put, object.key, put)
-    }
-
-    fn locate(&self, key: &str) -> Locator {
-        self.inner.locate(key)
     }
 
     fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
@@ -359,10 +359,6 @@ impl<S: Store> Store for FaultyStore<S> {
     fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
         let sweep = || self.inner.sweep(prefix);
         self.watched(Operation::Delete, prefix, sweep)
-    }
-
-    fn remarks(&self) -> Vec<String> {
-        self.inner.remarks()
     }
 
     fn examine(&self) -> Result<Vec<Finding>, StoreError> {

@@ -18,8 +18,8 @@ use coldchain::model::ArchiveId;
 use coldchain::plan::{Fate, StrayPlan};
 use coldchain::progress::Quiet;
 use coldchain::store::{
-    Deleted, DirStore, ErrorKind, Finding, Listed, Locator, NewObject, Operation, Put, Readability,
-    RecordingStore, Stat, Store, StoreError, Swept, Thaw, ThawRequest,
+    Deleted, DirStore, ErrorKind, Layer, Listed, Locator, NewObject, Operation, Put,
+    RecordingStore, Store, StoreError,
 };
 use serde_json::{Value, json};
 
@@ -535,31 +535,15 @@ impl Faulty {
     }
 }
 
-impl Store for Faulty {
-    fn url(&self) -> String {
-        self.inner.url()
+impl Layer for Faulty {
+    fn below(&self) -> &dyn Store {
+        &self.inner
     }
 
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
         self.act(Operation::Put, object.key, || {
             self.inner.put_if_absent(object)
         })
-    }
-
-    fn locate(&self, key: &str) -> Locator {
-        self.inner.locate(key)
-    }
-
-    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.get(locator, max_bytes)
-    }
-
-    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        self.inner.get_range(locator, offset, len)
-    }
-
-    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
-        self.inner.stat(locator)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
@@ -570,30 +554,6 @@ impl Store for Faulty {
         self.act(Operation::Delete, &locator.to_string(), || {
             self.inner.delete(locator)
         })
-    }
-
-    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
-        self.inner.sweep(prefix)
-    }
-
-    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
-        self.inner.readability(locator)
-    }
-
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
-        self.inner.thaw(locator, request)
-    }
-
-    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
-        self.inner.now()
-    }
-
-    fn remarks(&self) -> Vec<String> {
-        self.inner.remarks()
-    }
-
-    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
-        self.inner.examine()
     }
 }
 

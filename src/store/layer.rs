@@ -1,0 +1,159 @@
+//! A store over another one, that changes some of its answers.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, StoreError, Swept,
+    Thaw, ThawRequest,
+};
+
+/// A store over another one. What it does not do itself is done by the one below.
+pub trait Layer: Send + Sync {
+    /// The store below.
+    fn below(&self) -> &dyn Store;
+
+    /// [`Store::url`].
+    fn url(&self) -> String {
+        self.below().url()
+    }
+
+    /// [`Store::put_if_absent`].
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
+        self.below().put_if_absent(object)
+    }
+
+    /// [`Store::locate`].
+    fn locate(&self, key: &str) -> Locator {
+        self.below().locate(key)
+    }
+
+    /// [`Store::get`].
+    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        self.below().get(locator, max_bytes)
+    }
+
+    /// [`Store::get_range`].
+    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        self.below().get_range(locator, offset, len)
+    }
+
+    /// [`Store::stat`].
+    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
+        self.below().stat(locator)
+    }
+
+    /// [`Store::list`].
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.below().list(prefix)
+    }
+
+    /// [`Store::delete`].
+    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
+        self.below().delete(locator)
+    }
+
+    /// [`Store::readability`].
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        self.below().readability(locator)
+    }
+
+    /// [`Store::thaw`].
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+        self.below().thaw(locator, request)
+    }
+
+    /// [`Store::now`].
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.below().now()
+    }
+
+    /// [`Store::guessed_now`].
+    fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.below().guessed_now()
+    }
+
+    /// [`Store::sweep`].
+    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
+        self.below().sweep(prefix)
+    }
+
+    /// [`Store::remarks`].
+    fn remarks(&self) -> Vec<String> {
+        self.below().remarks()
+    }
+
+    /// [`Store::examine`].
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        self.below().examine()
+    }
+}
+
+impl<L: Layer> Store for L {
+    fn url(&self) -> String {
+        Layer::url(self)
+    }
+
+    fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
+        Layer::put_if_absent(self, object)
+    }
+
+    fn locate(&self, key: &str) -> Locator {
+        Layer::locate(self, key)
+    }
+
+    fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        Layer::get(self, locator, max_bytes)
+    }
+
+    fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
+        Layer::get_range(self, locator, offset, len)
+    }
+
+    fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
+        Layer::stat(self, locator)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        Layer::list(self, prefix)
+    }
+
+    fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
+        Layer::delete(self, locator)
+    }
+
+    fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
+        Layer::readability(self, locator)
+    }
+
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+        Layer::thaw(self, locator, request)
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Layer::now(self)
+    }
+
+    fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Layer::guessed_now(self)
+    }
+
+    fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
+        Layer::sweep(self, prefix)
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        Layer::remarks(self)
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        Layer::examine(self)
+    }
+}
+
+impl<S: Store> Layer for Arc<S> {
+    fn below(&self) -> &dyn Store {
+        &**self
+    }
+}
