@@ -1,9 +1,9 @@
 //! `coldchain verify`: check what is stored, and say what was checked, what was not, and why.
 
 mod told;
+mod wanted;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -20,25 +20,12 @@ use crate::engine::{
 };
 use crate::error::{Error, in_words};
 use crate::interrupt::Interrupt;
-use crate::kit::KitSource;
 use crate::model::VerifyLevel;
 use crate::plan::Sample;
 use crate::progress::{JsonAside, Observer, Quiet};
-use crate::seal::Identities;
 
 use told::{to_json, to_text};
-
-/// What was asked for, of every source.
-struct Wanted {
-    levels: BTreeSet<VerifyLevel>,
-    sample: Option<Sample>,
-    /// Where the image of a drill goes, if one is asked for.
-    drill: Option<PathBuf>,
-    /// What opens the archives, and where it came from.
-    identities: Option<(Identities, String)>,
-    /// What the recovery kit knows of the ledgers, if one was given.
-    kit: Vec<KitSource>,
-}
+use wanted::Wanted;
 
 pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;

@@ -4,9 +4,11 @@ use zeroize::Zeroizing;
 
 use super::machine_config::MachineConfig;
 use super::root::{COMMENT, INDENT, PUBLIC};
-use super::section::SOURCE;
 use crate::ledger::{Head, PublicKey, SigningKey};
 use crate::model::{LedgerId, Line, Sha256, SourceName};
+
+/// How a source's section begins.
+pub(super) const SOURCE: &str = "# source ";
 
 /// What a kit says, apart from the identities in it. Any other identity file says nothing.
 #[derive(Debug, Default)]

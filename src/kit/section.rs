@@ -3,12 +3,9 @@
 use std::fmt::Write as _;
 
 use super::machine_config::MachineConfig;
-use super::parse::KitSource;
+use super::parse::{KitSource, SOURCE};
 use crate::ledger::Head;
 use crate::model::{Line, shell};
-
-/// How a source's section begins.
-pub(super) const SOURCE: &str = "# source ";
 
 /// How the commands of a restore begin.
 pub(super) const COMMANDS: &str = "# on an empty machine everything comes back with";

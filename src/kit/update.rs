@@ -2,9 +2,10 @@
 //! are to the byte: only the sections of the sources that are given are replaced, and the commands.
 
 use super::machine_config::{CONFIG, MachineConfig};
+use super::parse::SOURCE;
 use super::parse::{Kit, KitFault, KitSource, is_base64, is_secret_comment};
 use super::root::{INDENT, root_section};
-use super::section::{COMMANDS, SOURCE, commands_section, source_section};
+use super::section::{COMMANDS, commands_section, source_section};
 use crate::ledger::SigningKey;
 use crate::model::LedgerId;
 

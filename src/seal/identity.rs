@@ -1,11 +1,6 @@
 //! The secret keys that unseal an archive key.
 
-use std::path::Path;
-
 use age::secrecy::ExposeSecret;
-
-use super::error::SealError;
-use super::identity_file::IdentityFile;
 
 /// One or more secret keys.
 pub struct Identities(pub(super) Vec<Box<dyn age::Identity + Send + Sync>>);
@@ -20,11 +15,6 @@ pub fn generate_identity() -> (String, String) {
 }
 
 impl Identities {
-    /// Reads an [identity file](IdentityFile), asking for its passphrase where it has one.
-    pub fn from_file(path: &Path, ask: &dyn Fn(&str) -> Option<String>) -> Result<Self, SealError> {
-        IdentityFile::open(path, ask)?.identities(ask)
-    }
-
     pub(super) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
         self.0.iter().map(|key| &**key as &dyn age::Identity)
     }

@@ -282,6 +282,13 @@ fn describe(kind: &UnsupportedKey) -> String {
     }
 }
 
+impl Identities {
+    /// Reads an [identity file](IdentityFile), asking for its passphrase where it has one.
+    pub fn from_file(path: &Path, ask: &dyn Fn(&str) -> Option<String>) -> Result<Self, SealError> {
+        IdentityFile::open(path, ask)?.identities(ask)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;

@@ -6,6 +6,7 @@
 //! clears them, and the kernel sends a mode only if it differs from the send parent's.
 
 use super::attributes::value;
+use super::edited_stream::EditedStream;
 use super::encode::{self, FileTime, root_utimes};
 use super::fresh_symlink::FreshSymlink;
 use super::run::{Run, Unit};
@@ -14,19 +15,6 @@ use super::wire::{Attribute, Command, MAGIC, STREAM_HEADER};
 /// The name that the edited stream gives its subvolume. It is one byte, so that as much of `PATH_MAX` as
 /// can be is left for the paths.
 pub const RECEIVED_NAME: &[u8] = b"r";
-
-/// Where the edited stream goes.
-pub trait EditedStream {
-    /// Why it can't go on.
-    type Error;
-
-    /// Takes bytes for `btrfs receive`.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
-
-    /// The mode of the regular file at `path` once everything written so far has been carried out, if it
-    /// has the setuid or setgid bit; `None` otherwise.
-    fn privileged_mode(&mut self, path: &[u8]) -> Result<Option<u32>, Self::Error>;
-}
 
 /// Edits one stream on its way from a guard to `btrfs receive`.
 ///

@@ -11,9 +11,11 @@
 
 mod attributes;
 mod edit;
+mod edited_stream;
 mod encode;
 mod expect;
 mod fresh_symlink;
+mod holds;
 mod name;
 mod name_tree;
 mod path;
@@ -21,19 +23,21 @@ mod refusal;
 mod rules;
 mod run;
 mod special_files;
+mod special_kind;
 mod wire;
 mod zeros;
 
-pub use edit::{EditedStream, RECEIVED_NAME, ReceiveEdit};
+pub use edit::{RECEIVED_NAME, ReceiveEdit};
+pub use edited_stream::EditedStream;
 pub use encode::{FileTime, root_utimes};
 pub(super) const LONGEST_PATH: usize = path::PATH_LIMIT;
 pub use expect::{CompressedData, Expect, ExpectParent, StreamHead};
+pub use holds::Holds;
 pub use refusal::{GuardError, PathFault, Refusal};
-pub use special_files::{Fifo, SpecialKind};
+pub use special_files::Fifo;
+pub use special_kind::SpecialKind;
 pub use wire::{Attribute, COMMAND_HEADER, Command};
 pub use zeros::Zeros;
-
-use std::ops::BitOr;
 
 use attributes::Attributes;
 use rules::{FileData, Rules};
@@ -81,26 +85,6 @@ pub struct StreamSummary {
     pub compressed_data: bool,
     /// The zeros that it carries as data.
     pub zeros: Zeros,
-}
-
-/// Which files a subvolume may hold that are looked for before an incremental is received on it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Holds {
-    /// Fifos.
-    pub fifos: bool,
-    /// Regular files with the setuid or setgid bit.
-    pub privileged: bool,
-}
-
-impl BitOr for Holds {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self {
-            fifos: self.fifos | other.fifos,
-            privileged: self.privileged | other.privileged,
-        }
-    }
 }
 
 impl Guard {

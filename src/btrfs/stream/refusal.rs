@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::special_files::SpecialKind;
+use super::special_kind::SpecialKind;
 use super::wire::{Attribute, Command};
 use crate::model::Uuid;
 

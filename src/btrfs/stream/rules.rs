@@ -6,12 +6,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Holds;
 use super::attributes::Attributes;
 use super::expect::StreamHead;
+use super::holds::Holds;
 use super::path::{self, Root};
 use super::refusal::Refusal;
-use super::special_files::{Fifo, SpecialFiles, SpecialKind};
+use super::special_files::{Fifo, SpecialFiles};
+use super::special_kind::SpecialKind;
 use super::wire::{Attribute, Command};
 use super::zeros::ZeroCounter;
 

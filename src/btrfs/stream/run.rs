@@ -1,6 +1,6 @@
 //! A stream's commands where they lie, and runs of them that pass as they are.
 
-use super::edit::EditedStream;
+use super::edited_stream::EditedStream;
 use super::wire::{COMMAND_HEADER, Command};
 
 /// One command where it lies.

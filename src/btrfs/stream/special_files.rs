@@ -4,35 +4,10 @@
 //! path through it would reach what it points to; one that makes a device node and then writes to it
 //! would write to the device. So the guard follows each special file through every rename and link.
 
-use std::fmt;
-
 use super::name_tree::{Limits, NameTree, ROOT};
 use super::refusal::Refusal;
+use super::special_kind::SpecialKind;
 use super::wire::Command;
-
-/// What a file is that is neither a regular file nor a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpecialKind {
-    /// A symbolic link.
-    Symlink,
-    /// What mknod makes: a character or block device, whatever mode the stream claims for it.
-    Node,
-    /// A fifo.
-    Fifo,
-    /// A socket.
-    Socket,
-}
-
-impl fmt::Display for SpecialKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Symlink => "symlink",
-            Self::Node => "device node",
-            Self::Fifo => "fifo",
-            Self::Socket => "socket",
-        })
-    }
-}
 
 /// A fifo of the send parent.
 #[derive(Debug, Clone, PartialEq, Eq)]

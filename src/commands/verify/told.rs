@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::Wanted;
+use super::wanted::Wanted;
 use crate::commands::output::count;
 use crate::engine::{Verified, VerifyReport};
 use crate::error::in_words;
