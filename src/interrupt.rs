@@ -5,7 +5,6 @@
 //! itself with [`Error::Interrupted`]. One that waits for something that does not come (an upload, a
 //! filesystem) is ended after [`GRACE`], and by a second signal at once.
 
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
@@ -20,6 +19,7 @@ use signal_hook::iterator::Signals;
 
 use crate::btrfs::BtrfsError;
 use crate::error::Error;
+use crate::model::Signal;
 use crate::process::{self, ProcessError};
 use crate::seal::SealError;
 
@@ -31,45 +31,25 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 
 static OF_THIS_PROCESS: Interrupt = Interrupt::new();
 
-/// A signal that asks the program to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGINT, as from the terminal's Ctrl-C.
-    Interrupt,
-    /// SIGTERM, as from `systemctl stop` and from a shutdown.
-    Terminate,
-}
-
-impl Signal {
-    fn from_number(number: i32) -> Option<Self> {
-        match number {
-            SIGINT => Some(Self::Interrupt),
-            SIGTERM => Some(Self::Terminate),
-            _ => None,
-        }
-    }
-
-    fn from_flag(flag: u8) -> Option<Self> {
-        [Self::Interrupt, Self::Terminate]
-            .into_iter()
-            .find(|signal| signal.flag() == flag)
-    }
-
-    /// Nonzero.
-    fn flag(self) -> u8 {
-        match self {
-            Self::Interrupt => 1,
-            Self::Terminate => 2,
-        }
+fn of_number(number: i32) -> Option<Signal> {
+    match number {
+        SIGINT => Some(Signal::Interrupt),
+        SIGTERM => Some(Signal::Terminate),
+        _ => None,
     }
 }
 
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Interrupt => "SIGINT",
-            Self::Terminate => "SIGTERM",
-        })
+fn of_flag(flag: u8) -> Option<Signal> {
+    [Signal::Interrupt, Signal::Terminate]
+        .into_iter()
+        .find(|signal| flag_of(*signal) == flag)
+}
+
+/// Nonzero.
+fn flag_of(signal: Signal) -> u8 {
+    match signal {
+        Signal::Interrupt => 1,
+        Signal::Terminate => 2,
     }
 }
 
@@ -97,7 +77,7 @@ impl Interrupt {
 
     /// The first signal, if there was one.
     pub fn raised(&self) -> Option<Signal> {
-        Signal::from_flag(self.flag.load(Ordering::SeqCst))
+        of_flag(self.flag.load(Ordering::SeqCst))
     }
 
     /// An error from the first signal on.
@@ -110,7 +90,7 @@ impl Interrupt {
     pub fn raise(&self, signal: Signal) {
         let first =
             self.flag
-                .compare_exchange(0, signal.flag(), Ordering::SeqCst, Ordering::SeqCst);
+                .compare_exchange(0, flag_of(signal), Ordering::SeqCst, Ordering::SeqCst);
         if first.is_ok()
             && let Some(woken) = self.woken.get()
         {
@@ -199,7 +179,7 @@ pub fn listen(last_words: impl FnOnce(&Error) + Send + 'static) -> Result<(), Er
     let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
     spawn("signals")
         .spawn(move || {
-            for signal in signals.forever().filter_map(Signal::from_number) {
+            for signal in signals.forever().filter_map(of_number) {
                 // Full, it holds more signals than anyone waits for.
                 let _ = caught.try_send(signal);
             }

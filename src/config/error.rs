@@ -69,8 +69,13 @@ pub enum UrlFault {
     #[error("it begins neither with file:// nor with s3://")]
     Scheme,
     /// It has a parameter that nothing acts on.
-    #[error("it has the unknown parameter `{0}`")]
-    Unknown(String),
+    #[error("it has the unknown parameter `{name}`")]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// Those that there are.
+        known: &'static [&'static str],
+    },
     /// A part of it is not what it must be.
     #[error("its {0} must be {1}")]
     Unfit(&'static str, &'static str),
@@ -230,9 +235,9 @@ impl ConfigError {
                 path.display()
             )),
             Self::Url {
-                fault: UrlFault::Unknown(_),
+                fault: UrlFault::Unknown { known, .. },
                 ..
-            } => Some(format!("an S3 URL takes {}", super::url::parameters())),
+            } => Some(format!("an S3 URL takes {}", known.join(", "))),
             Self::Url { .. } => Some(
                 "it is `file:///path`, or `s3://bucket/prefix?region=…` as the recovery kit has it"
                     .to_owned(),

@@ -68,7 +68,7 @@ fn s3(rest: &str) -> Result<S3Settings, UrlFault> {
     for parameter in parameters.split('&').filter(|text| !text.is_empty()) {
         let (name, value) = parameter
             .split_once('=')
-            .ok_or_else(|| UrlFault::Unknown(parameter.to_owned()))?;
+            .ok_or_else(|| unknown(parameter))?;
         let value_or_default = (!value.is_empty()).then(|| value.to_owned());
         match name {
             "region" => {
@@ -105,7 +105,7 @@ fn s3(rest: &str) -> Result<S3Settings, UrlFault> {
                     _ => settings.credentials_file = file,
                 }
             }
-            other => return Err(UrlFault::Unknown(other.to_owned())),
+            other => return Err(unknown(other)),
         }
     }
     if settings.endpoint.is_some() {
@@ -126,9 +126,11 @@ fn require(fits: bool, part: &'static str, expected: &'static str) -> Result<(),
     }
 }
 
-/// The parameters that an S3 URL takes, for whoever typed another.
-pub(super) fn parameters() -> String {
-    PARAMETERS.join(", ")
+fn unknown(name: &str) -> UrlFault {
+    UrlFault::Unknown {
+        name: name.to_owned(),
+        known: &PARAMETERS,
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::btrfs::BtrfsError;
-use crate::interrupt::Signal;
+use crate::model::Signal;
 use crate::plan::RestoreRefusal;
 use crate::store::ErrorKind;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::replay::OPEN_BYTES;
+use crate::model::entry::OPEN_BYTES;
 use crate::model::entry::{FORMAT, FURTHEST, Role};
 use crate::model::{ArchiveId, LedgerId, Quoted, Sha256, Uuid};
 

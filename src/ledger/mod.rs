@@ -20,5 +20,5 @@ pub use canonical::{parse_canonical, to_canonical};
 pub use error::{LedgerError, Refusal};
 pub use grant::{make_grant, root_grant, verify_grant};
 pub use key::{PublicKey, SigningKey};
-pub use replay::{Absorbed, Head, OPEN_BYTES, Refused, Replay, Trust, Warning, within_reach};
+pub use replay::{Absorbed, Head, Refused, Replay, Trust, Warning, within_reach};
 pub use signature::{sign, split};

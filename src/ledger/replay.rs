@@ -22,15 +22,11 @@ use super::grant::verify_grant;
 use super::key::PublicKey;
 use super::signature::{Check, open, split};
 use crate::model::entry::{
-    Entry, EntryHead, EntryKind, FORMAT, FURTHEST, OpenEntry, ROTATE_FORMAT, Role,
+    Entry, EntryHead, EntryKind, FORMAT, FURTHEST, OPEN_BYTES, OpenEntry, ROTATE_FORMAT, Role,
 };
 use crate::model::{ArchiveId, LedgerId, Sha256, Uuid};
 
 pub use refused::Refused;
-
-/// The most bytes of a ledger's first entry, which is read before anybody's signature counts. A key takes
-/// some 500 of them.
-pub const OPEN_BYTES: u64 = 1 << 20;
 
 /// How many of some numbers, in ascending order, can be those of entries of a ledger that is known as far
 /// as `head`: from the first gap on that is wider than any entry passes over, none can.

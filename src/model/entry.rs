@@ -24,6 +24,10 @@ pub const FORMAT: u32 = 1;
 /// written in the lowest format that has what it says.
 pub const ROTATE_FORMAT: u32 = 2;
 
+/// The most bytes of a ledger's first entry, which is read before anybody's signature counts. A key takes
+/// some 500 of them.
+pub const OPEN_BYTES: u64 = 1 << 20;
+
 /// An entry's number is at most so far beyond that of the one before it, and so it skips no more. A number
 /// of many digits would otherwise be a gap that no memory holds.
 pub const FURTHEST: u64 = MOST_NUMBERS as u64;

@@ -13,8 +13,9 @@ pub mod protocol;
 pub mod quoted;
 pub mod segment;
 pub mod shell;
+pub mod signal;
 pub mod size;
-pub mod snapshot;
+mod snapshot;
 pub mod storage_class;
 pub mod verification;
 
@@ -24,6 +25,7 @@ pub use ids::{ArchiveId, LedgerId, SourceName, Uuid};
 pub use protocol::Protocol;
 pub use quoted::{Line, Quoted};
 pub use segment::SegmentRecord;
+pub use signal::Signal;
 pub use snapshot::SubvolumeIdentity;
 pub use storage_class::{StorageClass, Tier, TierRefused, UnknownStorageClass, UnknownTier};
 pub use verification::{VerifyLevel, VerifyOutcome};

@@ -1,117 +1,14 @@
 //! What a night calls for: a full archive, an incremental one, or nothing.
 
-use std::fmt;
-
 use chrono::NaiveDate;
 
 use super::due::why_nothing;
-use super::history::{ArchiveFacts, Condition, History, Verification};
+use super::facts::{Action, Facts, Request};
 use super::refusal::Refusal;
 use super::retention::{ChainExpiry, expiring};
 use super::schedule::Schedule;
 use super::send_parent::full_or_incremental;
-use crate::model::{ArchiveId, ArchiveKind, Sha256, SourceName};
-
-/// The local snapshot of an archive that an incremental could build on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendParentSnapshot {
-    /// It is here, and the one that was archived.
-    Intact,
-    /// It is not here.
-    Gone,
-    /// It is not the one that was archived; what differs, in words.
-    Changed(String),
-    /// It is the one that was archived, but tonight's snapshot does not descend from it.
-    Unrelated,
-    /// `btrfs send` would leave data out against it; what, in words.
-    Lossy(String),
-    /// It can't be compared with tonight's snapshot; why, in words.
-    Incomparable(String),
-    /// The stream comes from elsewhere (`decide`): the ledger alone decides.
-    NotLocal,
-}
-
-/// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request {
-    /// Whatever the schedule says.
-    Scheduled,
-    /// A full archive, due or not (`--full`).
-    Full,
-}
-
-/// All that a night's plan depends on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
-    /// The source.
-    pub source: SourceName,
-    /// The night's date.
-    pub date: NaiveDate,
-    /// What was asked for.
-    pub request: Request,
-    /// What the source has in the store.
-    pub history: History,
-    /// The snapshot of the newest archive of [`History::send_parents`].
-    pub send_parent: SendParentSnapshot,
-    /// The newest of the others whose snapshot can take its place. It is looked for only if that of the newest
-    /// can't be built on.
-    pub older_send_parent: Option<ArchiveId>,
-    /// The fingerprint of the recipients that are configured now.
-    pub recipients: Sha256,
-}
-
-/// What is to be archived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Nothing.
-    None,
-    /// The whole snapshot, as a new chain.
-    Full,
-    /// What changed since the send parent.
-    Incremental {
-        /// The archive to build on.
-        send_parent: ArchiveId,
-        /// The full of its chain.
-        chain: ArchiveId,
-    },
-}
-
-impl Action {
-    /// The word for it, for people and for JSON.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Full => "full",
-            Self::Incremental { .. } => "incremental",
-        }
-    }
-
-    /// The archive that stands, sound and verified, once this has been done on that date.
-    pub fn outcome(&self, date: NaiveDate, recipients: Sha256, nonce: u64) -> Option<ArchiveFacts> {
-        let id = |kind| ArchiveId { date, kind, nonce };
-        let (id, send_parent, chain) = match *self {
-            Self::None => return None,
-            Self::Full => (id(ArchiveKind::Full), None, id(ArchiveKind::Full)),
-            Self::Incremental { send_parent, chain } => {
-                (id(ArchiveKind::Incremental), Some(send_parent), chain)
-            }
-        };
-        Some(ArchiveFacts {
-            id,
-            send_parent,
-            chain,
-            recipients,
-            condition: Condition::Sound,
-            verification: Verification::Verified,
-        })
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
+use crate::model::SourceName;
 
 /// A night's decision for one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,6 +80,7 @@ fn expire_after(facts: &Facts, action: Action, schedule: &Schedule) -> Vec<Chain
 
 #[cfg(test)]
 mod tests {
+    use super::super::history::History;
     use super::super::sample::{date, facts, history};
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Whether a night has anything to archive.
 
-use super::backup::{Facts, Request};
+use super::facts::{Facts, Request};
 use super::schedule::Schedule;
 
 /// Why the night archives nothing, unless it does.

@@ -63,6 +63,7 @@ pub mod describe_cost;
 mod due;
 pub mod early;
 pub mod egress;
+pub mod facts;
 pub mod history;
 pub mod memory;
 pub mod prices;
@@ -82,7 +83,7 @@ pub mod thaw;
 pub mod usd;
 pub mod verify;
 
-pub use backup::{Action, BackupPlan, Facts, Request, SendParentSnapshot, plan_backup};
+pub use backup::{BackupPlan, plan_backup};
 pub use cost::{
     ClassCost, CostRefusal, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
 };
@@ -90,6 +91,7 @@ pub use descent::descends;
 pub use describe::describe;
 pub use describe_cost::describe_cost;
 pub use early::{EarlyDeletion, early_deletion};
+pub use facts::{Action, Facts, Request, SendParentSnapshot};
 pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
 pub use prices::{PriceOverrides, Prices};
 pub use prune::{

@@ -4,7 +4,8 @@ use std::fmt;
 
 use chrono::NaiveDate;
 
-use super::backup::{Action, Facts, Request, SendParentSnapshot, plan_night};
+use super::backup::plan_night;
+use super::facts::{Action, Facts, Request, SendParentSnapshot};
 use super::refusal::{DateOverride, Refusal, refuse_date};
 use super::schedule::Schedule;
 use crate::model::{ArchiveId, ArchiveKind, Sha256};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::backup::{Action, Facts, Request, SendParentSnapshot};
+use super::facts::{Action, Facts, Request, SendParentSnapshot};
 use super::history::Chain;
 use super::schedule::Schedule;
 

@@ -2,7 +2,8 @@
 
 use chrono::{Datelike, NaiveDate};
 
-use super::backup::{BackupPlan, Facts, Request, SendParentSnapshot, plan_night};
+use super::backup::{BackupPlan, plan_night};
+use super::facts::{Facts, Request, SendParentSnapshot};
 use super::history::History;
 use super::schedule::Schedule;
 use crate::model::Sha256;

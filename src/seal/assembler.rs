@@ -1,9 +1,8 @@
 //! The thread that puts frames together, in order, into sealed segments and hands those out.
 
-use std::convert::Infallible;
+use crossbeam_channel::{Receiver, Sender};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
-
+use super::abort::{Abort, Stop};
 use super::archive_key::ArchiveKey;
 use super::error::SealError;
 use super::frames::Frame;
@@ -28,16 +27,6 @@ pub(super) enum Step {
     End,
 }
 
-/// Is raised when the sealer is dropped, whatever its threads are waiting for.
-#[derive(Clone)]
-pub(super) struct Abort(pub(super) Receiver<Infallible>);
-
-impl Abort {
-    pub(super) fn raised(&self) -> bool {
-        self.0.try_recv() == Err(TryRecvError::Disconnected)
-    }
-}
-
 /// What was sealed when the stream ended.
 pub(super) struct Assembled {
     pub(super) sealed_bytes: u64,
@@ -49,19 +38,6 @@ impl Assembled {
         let counted = self.segments.checked_add(1);
         self.segments = counted.ok_or(SealError::TooManySegments)?;
         Ok(())
-    }
-}
-
-/// Why assembling stops before the end.
-pub(super) enum Stop {
-    /// The sealer was dropped, or nobody takes segments any more.
-    Aborted,
-    Failed(SealError),
-}
-
-impl From<SealError> for Stop {
-    fn from(error: SealError) -> Self {
-        Self::Failed(error)
     }
 }
 

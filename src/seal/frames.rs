@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 use rustix::time::{ClockId, clock_gettime};
 use zstd::bulk::Compressor;
 
-use super::assembler::Abort;
+use super::abort::Abort;
 use super::compression::Strength;
 use super::error::SealError;
 use super::pool::Pool;

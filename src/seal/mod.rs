@@ -11,6 +11,7 @@
 //! A [`Sealer`] that is dropped without [`Sealer::finish`] is an abort, never an end: its channel
 //! closes without [`Sealed::Finished`].
 
+mod abort;
 mod advice;
 mod archive_key;
 mod armor;

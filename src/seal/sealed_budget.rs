@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::assembler::Abort;
+use super::abort::{Abort, Aborted};
 
 /// How long it takes at most until an abort is noticed by who waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -39,9 +39,6 @@ pub struct Held {
     /// The length of the segment, if it is whole.
     whole: u64,
 }
-
-/// The sealer was dropped while somebody waited for bytes.
-pub(super) struct Aborted;
 
 impl Budget {
     pub(super) fn new(limit: u64) -> Self {

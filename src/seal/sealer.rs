@@ -5,8 +5,9 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use super::abort::Abort;
 use super::archive_key::ArchiveKey;
-use super::assembler::{Abort, Assembled, Assembler, Step};
+use super::assembler::{Assembled, Assembler, Step};
 use super::compression::Strength;
 use super::error::SealError;
 use super::frames::{Job, Took, Worker};

@@ -6,12 +6,12 @@ use age::Encryptor;
 use age::stream::StreamWriter;
 use bytes::Bytes;
 
+use super::abort::{Abort, Aborted, Stop};
 use super::archive_key::ArchiveKey;
-use super::assembler::{Abort, Stop};
 use super::error::SealError;
 use super::frames::Frame;
 use super::options::SealOptions;
-use super::sealed_budget::{Aborted, Held};
+use super::sealed_budget::Held;
 use super::seek_table::SeekTable;
 use crate::model::Sha256;
 use crate::model::digest::Sha256Hasher;

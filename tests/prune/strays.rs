@@ -13,8 +13,9 @@ use coldchain::catalog::Catalog;
 use coldchain::config::Config;
 use coldchain::engine::{self, Clock, OpenStore, PruneAsked, StateDir, World};
 use coldchain::error::{Error, ExitCode};
-use coldchain::interrupt::{Interrupt, Signal};
+use coldchain::interrupt::Interrupt;
 use coldchain::model::ArchiveId;
+use coldchain::model::Signal;
 use coldchain::plan::{Fate, StrayPlan};
 use coldchain::progress::Quiet;
 use coldchain::store::{

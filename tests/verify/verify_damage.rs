@@ -9,7 +9,8 @@ use std::sync::Mutex;
 
 use coldchain::engine::{AtOnce, OpenSource, StateDir, SystemClock, Verified, Verifying, verify};
 use coldchain::error::Error;
-use coldchain::interrupt::{Interrupt, Signal};
+use coldchain::interrupt::Interrupt;
+use coldchain::model::Signal;
 use coldchain::model::{Sha256, VerifyLevel};
 use coldchain::plan::{Unchecked, Verdict};
 use coldchain::progress::{Event, Observer};
