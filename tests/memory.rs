@@ -1,18 +1,20 @@
 //! How much memory archiving takes, held against the limit that it was given: the largest resident set of
 //! this process, which does nothing else than archive what it makes up. `scripts/soak memory` archives more.
 //!
-//! There is one test, so that no other takes memory beside it.
+//! How much the guard takes of a hostile stream is here too: one test after the other, so that none takes memory
+//! beside another.
 
 mod common;
 
 use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use coldchain::btrfs::{Expect, Guard};
 use coldchain::config::Config;
 use coldchain::engine::{self, OpenStore, StateDir, StreamSource, World};
 use coldchain::error::Error;
@@ -27,6 +29,12 @@ use coldchain::store::{
 use common::rng::Rng;
 use common::sandbox::asked;
 use common::stream_builder::StreamBuilder;
+
+/// Held by the one test that is at work.
+fn alone() -> MutexGuard<'static, ()> {
+    static AT_WORK: Mutex<()> = Mutex::new(());
+    AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A store at the end of a line of 200 MB/s that forgets what segments hold.
 #[derive(Clone, Default)]
@@ -212,9 +220,10 @@ fn archived(number: u8, mib: u64, random: usize, top: &str) -> u64 {
 
 #[test]
 fn archiving_stays_within_its_limit_however_long_and_incompressible_the_stream_is() {
+    let _alone = alone();
     coldchain::allocator::give_back_large_buffers();
     let gib = std::env::var("COLDCHAIN_MEMORY_GIB").ok();
-    let gib: u64 = gib.map_or(3, |gib| gib.parse().unwrap());
+    let gib: u64 = gib.map_or(2, |gib| gib.parse().unwrap());
 
     let mut noise = Rng::new(1).bytes(4 << 20);
     noise.iter_mut().step_by(3).for_each(|byte| *byte = b'a');
@@ -244,4 +253,43 @@ fn archiving_stays_within_its_limit_however_long_and_incompressible_the_stream_i
 
     let room = archiving(512 << 20, 128 << 20, 3..=3, 64).unwrap();
     assert!(room.threads > 8 && room.held_bytes >= 2 * longest_sealed(128 << 20));
+}
+
+/// Kibibytes of memory that this process holds.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let mut words = line.unwrap().split_whitespace();
+    words.nth(1).unwrap().parse().unwrap()
+}
+
+/// Symlinks below directories of their own, two thousand deep.
+fn deep_symlinks() -> impl Iterator<Item = Vec<u8>> {
+    let header = StreamBuilder::header(1).bytes.len();
+    (0..).map(move |number: u32| {
+        let path = [format!("{number}").as_bytes(), &b"/d".repeat(2040)].concat();
+        StreamBuilder::header(1).symlink(&path, b"x").bytes[header..].to_vec()
+    })
+}
+
+#[test]
+fn deep_symlinks_take_little_memory_and_too_many_are_refused() {
+    let _alone = alone();
+    let mut guard = Guard::new(Expect::default());
+    guard.push(&StreamBuilder::full(1).bytes).unwrap();
+    let before = resident();
+    let mut symlinks = deep_symlinks();
+    for symlink in symlinks.by_ref().take(300) {
+        guard.push(&symlink).unwrap();
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 64 << 10, "{grown} KiB");
+
+    let error = symlinks.find_map(|symlink| guard.push(&symlink).err());
+    let refusal = error.unwrap().refusal.to_string();
+    let expected = "more symlinks, devices, fifos and sockets than can be checked: with the \
+                    directories that lead to them, at most 4194304 with 64 MiB of names";
+    assert!(refusal.contains(expected), "{refusal}");
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 320 << 10, "{grown} KiB");
 }

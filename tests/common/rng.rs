@@ -35,10 +35,11 @@ impl Rng {
 
     /// Bytes that don't compress.
     pub fn bytes(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (0..length.div_ceil(8))
-            .flat_map(|_| self.u64().to_le_bytes())
-            .collect();
-        bytes.truncate(length);
+        // Not by iterators over bytes: tests ask for hundreds of megabytes, and are not optimised.
+        let mut bytes = vec![0; length];
+        for eight in bytes.chunks_mut(8) {
+            eight.copy_from_slice(&self.u64().to_le_bytes()[..eight.len()]);
+        }
         bytes
     }
 

@@ -543,44 +543,6 @@ fn what_is_made_on_or_through_a_special_file_is_refused() {
     }
 }
 
-/// Kibibytes of memory that this process holds.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let mut words = line.unwrap().split_whitespace();
-    words.nth(1).unwrap().parse().unwrap()
-}
-
-/// Symlinks below directories of their own, two thousand deep.
-fn deep_symlinks() -> impl Iterator<Item = Vec<u8>> {
-    let header = StreamBuilder::header(1).bytes.len();
-    (0..).map(move |number: u32| {
-        let path = [format!("{number}").as_bytes(), &b"/d".repeat(2040)].concat();
-        StreamBuilder::header(1).symlink(&path, b"x").bytes[header..].to_vec()
-    })
-}
-
-#[test]
-fn deep_symlinks_take_little_memory_and_too_many_are_refused() {
-    let mut guard = Guard::new(Expect::default());
-    guard.push(&full().bytes).unwrap();
-    let before = resident();
-    let mut symlinks = deep_symlinks();
-    for symlink in symlinks.by_ref().take(300) {
-        guard.push(&symlink).unwrap();
-    }
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 64 << 10, "{grown} KiB");
-
-    let error = symlinks.find_map(|symlink| guard.push(&symlink).err());
-    let refusal = error.unwrap().refusal.to_string();
-    let expected = "more symlinks, devices, fifos and sockets than can be checked: with the \
-                    directories that lead to them, at most 4194304 with 64 MiB of names";
-    assert!(refusal.contains(expected), "{refusal}");
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 320 << 10, "{grown} KiB");
-}
-
 #[test]
 fn a_clone_from_anywhere_else_is_refused() {
     let other = *b"some-other-uuid.";

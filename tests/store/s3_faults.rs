@@ -20,7 +20,10 @@ use crate::common::s3_server::{
 const TIME: Duration = Duration::from_mins(1);
 
 fn content(len: usize) -> Vec<u8> {
-    (0..=250_u8).cycle().step_by(31).take(len).collect()
+    let period: Vec<u8> = (0..251_u32).map(|at| (at * 31 % 251) as u8).collect();
+    let mut bytes = period.repeat(len.div_ceil(251));
+    bytes.truncate(len);
+    bytes
 }
 
 fn put(store: &dyn Store, key: &str, bytes: &[u8], role: Role) -> Result<Put, StoreError> {
