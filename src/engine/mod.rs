@@ -19,11 +19,14 @@ mod snapshots;
 mod verify;
 
 pub use backup::decide::{Wanted, decide};
+pub use backup::facts::{history, plan_facts};
+pub use backup::outcome::{Asked, Made, Outcome};
 pub use backup::resume::{Foreseen, foresee};
 pub use backup::send_parent::{Unfit, doubtful_archives};
 pub use backup::stream_source::{Stdin, StreamSource};
-pub use backup::{Asked, Made, Outcome, backup, check_date, host_name};
+pub use backup::{backup, check_date};
 pub use context::clock::{Clock, SystemClock, local_date};
+pub use context::host_name::host_name;
 pub use context::kit_file::{
     KitChange, NOT_IN_KIT, add_root_to_kit, config_for_kit, file_name, is_in_kit, kit_knows_more,
     kit_to_change, note_in_kit, open_identity_file, read_kit, update_kit, witnessed_by,
@@ -33,8 +36,8 @@ pub use context::open_source::{
     OpenSource, adopt_name, is_place, know_source, open_limited_store, open_store, store_address,
     store_url,
 };
-pub use context::plan_inputs::{history, plan_facts, schedule};
 pub(crate) use context::private_file::write_new;
+pub use context::schedule::schedule;
 pub use context::state_dir::{Keys, NewKeys, StateDir, roles_for};
 pub use context::unconfigured_sources::{
     Remembered, forget, remembered, unconfigured, warn_of_unconfigured, warning_of_unconfigured,
@@ -63,7 +66,7 @@ pub use restore::thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_stat
 pub use restore::to_file::{StreamingOut, stream_out};
 pub use restore::{RestorePlanDetails, Restored, Restoring, Which, plan_details, restore};
 pub use snapshots::adopt::{Adopted, adopt};
+pub use snapshots::left_out::{warning_of_left_out, warning_of_swap};
 pub use snapshots::leftovers::{Leftover, leftovers_of_all};
-pub use snapshots::{warning_of_left_out, warning_of_swap};
 pub use verify::catalog::{Checked, Difference, check};
 pub use verify::{Drill, LedgerReport, Verified, VerifyReport, Verifying, root_of_copy, verify};

@@ -8,16 +8,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::btrfs::StreamHead;
 use crate::catalog::{Catalog, SegmentRow};
-use crate::config::Config;
-use crate::engine::backup::Made;
 use crate::engine::backup::attempt::{Already, InHand};
+use crate::engine::backup::job::Job;
+use crate::engine::backup::outcome::Made;
 use crate::engine::backup::pipeline::{Passed, pass};
 use crate::engine::backup::stream_source::SendAgain;
 use crate::engine::backup::zeros::warn_of_zeros;
-use crate::engine::context::World;
 use crate::engine::context::kit_file::{NOT_IN_KIT, is_in_kit};
-use crate::engine::context::open_source::OpenSource;
-use crate::engine::context::state_dir::Keys;
 use crate::engine::ledger::append::{self, Committed};
 use crate::engine::ledger::listing::require_listed;
 use crate::engine::ledger::roles::keys_elsewhere;
@@ -28,29 +25,6 @@ use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, ArchiveKind};
 use crate::process::SleepInhibitor;
 use crate::progress::Event;
-use crate::seal::Recipients;
-
-/// What an attempt is carried out with.
-pub(in crate::engine) struct Job<'a> {
-    pub(in crate::engine) config: &'a Config,
-    pub(in crate::engine) source: &'a OpenSource<'a>,
-    pub(in crate::engine) keys: &'a Keys,
-    pub(in crate::engine) world: World<'a>,
-    pub(in crate::engine) recipients: &'a Recipients,
-    /// Raw bytes that it will probably have.
-    pub(in crate::engine) expected: Option<u64>,
-    pub(in crate::engine) origin: OriginFacts,
-}
-
-/// What is known of the machine that sends.
-#[derive(Debug, Clone, Default)]
-pub(in crate::engine) struct OriginFacts {
-    pub(in crate::engine) kernel: Option<String>,
-    pub(in crate::engine) btrfs_progs: Option<String>,
-    pub(in crate::engine) host: Option<String>,
-    pub(in crate::engine) subvolume: Option<String>,
-    pub(in crate::engine) snapshot: Option<String>,
-}
 
 /// What was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

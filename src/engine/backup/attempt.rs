@@ -8,8 +8,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::catalog::{Attempt, Catalog, NewAttempt, SegmentState};
 use crate::config::Config;
-use crate::engine::backup::upload::{KeyStored, holds};
-use crate::engine::context::open_source::{OpenSource, random_bytes};
+use crate::engine::backup::put_verified::{KeyStored, holds};
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::random::random_bytes;
 use crate::engine::ledger::listing::listing;
 use crate::error::Error;
 use crate::model::entry::Timestamp;

@@ -8,15 +8,17 @@ use chrono::NaiveDate;
 use crate::btrfs::{Expect, ExpectParent};
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
-use crate::engine::backup::archive::{self, Job, OriginFacts};
+use crate::engine::backup::archive;
 use crate::engine::backup::attempt::{InHand, Intent};
+use crate::engine::backup::facts;
+use crate::engine::backup::job::{Job, OriginFacts};
+use crate::engine::backup::outcome::{Asked, Outcome};
 use crate::engine::backup::resume::Unfinished;
 use crate::engine::backup::send_parent::Origin;
 use crate::engine::backup::stream_source::{Sending, StreamSource};
-use crate::engine::backup::{Asked, Outcome, check_date, compressed_data, warn_of_store};
+use crate::engine::backup::{check_date, compressed_data, warn_of_store};
 use crate::engine::context::World;
 use crate::engine::context::open_source::{OpenSource, know_source, retain_until};
-use crate::engine::context::plan_inputs;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::ledger::listing::{look_after, verify_listed};
 use crate::engine::ledger::sync;
@@ -71,7 +73,7 @@ pub fn decide(
     let (onto, reason, planned) = if let Some((attempt, reason)) = &found {
         (attempt.onto, reason.clone(), None)
     } else {
-        let (facts, schedule) = plan_inputs::facts(
+        let (facts, schedule) = facts::facts(
             source,
             asked.date,
             asked.request,
@@ -91,7 +93,7 @@ pub fn decide(
             Action::Full => None,
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
-        plan_inputs::warn_of_silence(&facts, world.observer);
+        facts::warn_of_silence(&facts, world.observer);
         (onto, plan.reason, Some(plan.slot))
     };
     let (wanted, send_parent) = wanted(&open, onto, &catalog)?;

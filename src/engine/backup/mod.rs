@@ -3,8 +3,12 @@
 pub(super) mod archive;
 pub(super) mod attempt;
 pub(super) mod decide;
+pub(super) mod facts;
+pub(super) mod job;
 pub(super) mod level_control;
+pub(super) mod outcome;
 pub(super) mod pipeline;
+pub(super) mod put_verified;
 pub(super) mod resume;
 pub(super) mod send_parent;
 pub(super) mod stream_source;
@@ -14,81 +18,36 @@ pub(super) mod zeros;
 
 use std::path::Path;
 
-use chrono::NaiveDate;
-
 use crate::btrfs::{
     BtrfsError, CompressedData, Expect, ExpectParent, Obstacle, SendRequest, Sender, Tools,
     kernel_release,
 };
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::{Config, Live, Prune, Source};
-use crate::engine::backup::archive::{Archived, Job, OriginFacts};
+use crate::engine::backup::archive::Archived;
 use crate::engine::backup::attempt::{InHand, Intent};
+use crate::engine::backup::job::{Job, OriginFacts};
+use crate::engine::backup::outcome::{Asked, Made, Outcome};
 use crate::engine::backup::resume::Unfinished;
 use crate::engine::backup::send_parent::{Origin, Unfit, loses_data};
 use crate::engine::backup::stream_source::Sending;
 use crate::engine::context::World;
+use crate::engine::context::host_name::host_name;
 use crate::engine::context::open_source::{OpenSource, know_source, retain_until};
-use crate::engine::context::plan_inputs;
 use crate::engine::context::state_dir::{Keys, StateDir};
 use crate::engine::ledger::listing::{look_after, verify_listed};
 use crate::engine::ledger::sync::{self, LedgerState};
 use crate::engine::prune::{PruneAsked, prune_open};
 use crate::engine::snapshots::retention;
-use crate::engine::snapshots::{self, Night};
+use crate::engine::snapshots::take::{self, Night};
+use crate::engine::snapshots::{left_out, standing};
 use crate::error::{Error, in_words};
 use crate::model::entry::Role;
 use crate::model::{ArchiveId, Protocol, Uuid};
-use crate::plan::{Action, BackupPlan, DateOverride, Facts, Request, plan_backup, refuse_date};
+use crate::plan::{Action, BackupPlan, Facts, plan_backup, refuse_date};
 use crate::process::ProcessError;
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
-
-/// How a source fared.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Nothing was due.
-    NothingDue {
-        /// Why.
-        reason: String,
-    },
-    /// Archives were committed: one, or two where an unfinished one of an earlier night was gone
-    /// on with first.
-    Archived {
-        /// In the order of their dates, never empty.
-        archives: Vec<Made>,
-        /// The error of a later step: these archives stand all the same.
-        later: Option<Box<Error>>,
-    },
-}
-
-/// An archive that a run has committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
-    /// Its id.
-    pub archive: ArchiveId,
-    /// Why it was made.
-    pub reason: String,
-    /// Bytes of its send stream.
-    pub raw_bytes: u64,
-    /// Bytes as stored.
-    pub sealed_bytes: u64,
-    /// Bytes of those that this run has stored.
-    pub uploaded_bytes: u64,
-}
-
-/// What a backup is asked to do.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked {
-    /// The date that it stands for.
-    pub date: NaiveDate,
-    /// The system clock's date.
-    pub today: NaiveDate,
-    /// Whether a full was asked for.
-    pub request: Request,
-    /// Whether a date ahead of the clock is meant.
-    pub override_date: DateOverride,
-}
 
 /// Archives a source on a date if that date calls for it.
 pub fn backup(
@@ -176,7 +135,7 @@ struct Idle {
 
 impl Nightly<'_> {
     fn run(&self, catalog: &mut Catalog) -> Result<Outcome, Error> {
-        snapshots::check_live(self.source, self.live)?;
+        take::check_live(self.source, self.live)?;
         // The snapshot comes first: an unreachable store never costs one.
         let row = know_source(self.config, self.source, catalog)?;
         let night = self.take_snapshot(catalog)?;
@@ -315,7 +274,7 @@ impl Nightly<'_> {
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
         state.require_known(source)?;
-        plan_inputs::warn_of_silence(&facts, self.world.observer);
+        facts::warn_of_silence(&facts, self.world.observer);
         let now = self.world.clock.now();
         let full = onto.map_or(self.asked.date, |(_, chain)| chain.date);
         let intent = Intent {
@@ -343,7 +302,7 @@ impl Nightly<'_> {
     ) -> Result<(Facts, BackupPlan), Error> {
         let mut unfit: Vec<Unfit> = Vec::new();
         loop {
-            let (facts, schedule) = plan_inputs::facts(
+            let (facts, schedule) = facts::facts(
                 self.source,
                 self.asked.date,
                 self.asked.request,
@@ -367,7 +326,7 @@ impl Nightly<'_> {
 
     fn take_snapshot(&self, catalog: &mut Catalog) -> Result<Night, Error> {
         let date = self.asked.date;
-        let night = snapshots::take(
+        let night = take::take(
             self.source,
             self.live,
             date,
@@ -376,13 +335,13 @@ impl Nightly<'_> {
             self.world,
         )?;
         match night.made {
-            snapshots::Made::Now => self.world.observer.event(Event::Snapshot {
+            take::Made::Now => self.world.observer.event(Event::Snapshot {
                 source: self.source.name.clone(),
                 date,
             }),
-            snapshots::Made::Before => {}
+            take::Made::Before => {}
             // Once: whoever makes them will make one every night.
-            snapshots::Made::BySomebody => self.warn_once(
+            take::Made::BySomebody => self.warn_once(
                 "snapshots of unknown origin",
                 "a snapshot of the night stood there already, and nothing tells who made it: it is used, and \
                  coldchain never deletes it",
@@ -395,8 +354,8 @@ impl Nightly<'_> {
 
     /// Names nested subvolumes when they are not those that were named before.
     fn warn_of_left_out(&self, catalog: &mut Catalog) -> Result<(), Error> {
-        let nested = snapshots::left_out(self.live)?;
-        let message = snapshots::left_out_in_words(&nested).unwrap_or_default();
+        let nested = left_out::left_out(self.live)?;
+        let message = left_out::left_out_in_words(&nested).unwrap_or_default();
         self.warn_once("nested subvolumes", &message, catalog)
     }
 
@@ -454,10 +413,10 @@ impl Nightly<'_> {
         };
         let mut send = || {
             // Each time: deduplication may have changed them since.
-            let sent = snapshots::as_it_stands(snapshot)?;
+            let sent = standing::as_it_stands(snapshot)?;
             let send_parent = match &parent {
                 Some((row, uuid)) => {
-                    ExpectParent::State(*uuid, snapshots::as_it_stands(row)?.ctransid)
+                    ExpectParent::State(*uuid, standing::as_it_stands(row)?.ctransid)
                 }
                 None => ExpectParent::None,
             };
@@ -547,7 +506,7 @@ fn send_parent(
 ) -> Result<(SnapshotRow, Uuid), Error> {
     let archive = catalog.archive(parent)?;
     let archive = archive.expect("the planner chose it from the catalog's archives");
-    let snapshots = snapshots::rows(source, catalog)?;
+    let snapshots = standing::rows(source, catalog)?;
     let mut snapshots = snapshots.into_iter();
     let row = snapshots.find(|row| Some(row.id) == archive.snapshot);
     let uuid = archive.stream_uuid;
@@ -571,12 +530,4 @@ pub(super) fn warn_of_store(
         });
     }
     Ok(())
-}
-
-/// The machine's name.
-pub fn host_name() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
 }

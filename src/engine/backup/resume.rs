@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 
 use crate::catalog::{Attempt, Catalog, SnapshotRow};
 use crate::config::{Config, Source};
-use crate::engine::backup::Asked;
 use crate::engine::backup::attempt::{Already, InHand};
+use crate::engine::backup::facts;
+use crate::engine::backup::outcome::Asked;
 use crate::engine::backup::send_parent::{Origin, Unfit};
 use crate::engine::context::clock::{Clock, SystemClock};
 use crate::engine::context::open_source::{OpenSource, retain_until};
-use crate::engine::context::plan_inputs;
-use crate::engine::snapshots;
+use crate::engine::snapshots::standing;
 use crate::error::Error;
 use crate::model::SubvolumeIdentity;
 use crate::model::size::Bytes;
@@ -102,7 +102,7 @@ impl Found<'_> {
         catalog: &Catalog,
     ) -> Result<(Resume, Option<InHand>), Error> {
         let date = attempt.id.date;
-        let (facts, schedule) = plan_inputs::facts(
+        let (facts, schedule) = facts::facts(
             self.source,
             date,
             request_for(date, self.asked.date, self.asked.request),
@@ -142,14 +142,14 @@ pub(in crate::engine) fn snapshot_of(
     attempt: &Attempt,
     catalog: &Catalog,
 ) -> Result<(SendParentSnapshot, Option<(SnapshotRow, SubvolumeIdentity)>), Error> {
-    let living = snapshots::rows(source, catalog)?;
+    let living = standing::rows(source, catalog)?;
     let row = living
         .into_iter()
         .find(|row| Some(row.id) == attempt.snapshot);
     let Some(row) = row else {
         return Ok((SendParentSnapshot::Gone, None));
     };
-    Ok(match snapshots::check(&row)? {
+    Ok(match standing::check(&row)? {
         Ok(identity) => (SendParentSnapshot::Intact, Some((row, identity))),
         Err(why) => (SendParentSnapshot::Changed(why), None),
     })
@@ -174,7 +174,7 @@ pub fn foresee(
     catalog: &Catalog,
 ) -> Result<Foreseen, Error> {
     let (mut facts, schedule) =
-        plan_inputs::plan_facts(config, source, asked.date, asked.request, catalog)?;
+        facts::plan_facts(config, source, asked.date, asked.request, catalog)?;
     let mut resumed = Vec::new();
     let attempts = match catalog.source(&source.name)? {
         Some(row) => catalog.unfinished(&row.ledger)?,

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::btrfs;
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::{Live, Source};
-use crate::engine::snapshots;
+use crate::engine::snapshots::standing;
 use crate::error::{Error, in_words};
 use crate::model::{ArchiveId, SubvolumeIdentity, Uuid};
 use crate::plan::{ArchiveFacts, History, SendParentSnapshot, descends};
@@ -57,7 +57,7 @@ pub(in crate::engine) fn choose(
     let Some((newest, older)) = archives.split_first() else {
         return Ok((SendParentSnapshot::Gone, None));
     };
-    let rows = snapshots::rows(source, catalog)?;
+    let rows = standing::rows(source, catalog)?;
     let look = |archive: &ArchiveFacts| {
         if let Some((_, why)) = unfit.iter().find(|(id, _)| *id == archive.id) {
             return Ok(why.clone());
@@ -101,7 +101,7 @@ fn snapshot_of(
     let Some(row) = row_of(archive, rows, catalog)? else {
         return Ok(SendParentSnapshot::Gone);
     };
-    Ok(match snapshots::check(row)? {
+    Ok(match standing::check(row)? {
         // A source that has moved can't be sent against what stayed behind.
         Ok(_) if is_elsewhere(source, &row.path) => {
             let path = row.path.display();
@@ -177,11 +177,11 @@ pub(in crate::engine) fn loses_data(
     parent: &ArchiveId,
     catalog: &Catalog,
 ) -> Result<Option<Unfit>, Error> {
-    let rows = snapshots::rows(source, catalog)?;
+    let rows = standing::rows(source, catalog)?;
     let Some(row) = row_of(parent, &rows, catalog)? else {
         return Ok(None);
     };
-    let Ok(identity) = snapshots::check(row)? else {
+    let Ok(identity) = standing::check(row)? else {
         return Ok(None);
     };
     let (newer, Origin::Snapshot { of: Some(of) }) = (snapshot.0, Origin::of(snapshot.1)) else {
@@ -209,7 +209,7 @@ pub fn doubtful_archives(source: &Source, catalog: &Catalog) -> Result<Vec<Unfit
     let Some(ledger) = catalog.source(&source.name)?.map(|row| row.ledger) else {
         return Ok(Vec::new());
     };
-    let rows = snapshots::rows(source, catalog)?;
+    let rows = standing::rows(source, catalog)?;
     let mut doubtful = Vec::new();
     for link in catalog.lineage(&ledger)? {
         let Some(parent) = link.send_parent else {
@@ -220,7 +220,7 @@ pub fn doubtful_archives(source: &Source, catalog: &Catalog) -> Result<Vec<Unfit
             continue;
         };
         let (Ok(identity), Ok(parent_identity)) =
-            (snapshots::check(own)?, snapshots::check(parent_row)?)
+            (standing::check(own)?, standing::check(parent_row)?)
         else {
             continue;
         };

@@ -7,15 +7,16 @@ use bytes::Bytes;
 use crossbeam_channel::Receiver;
 
 use crate::catalog::{Catalog, CatalogError};
-use crate::engine::backup::archive::Job;
 use crate::engine::backup::attempt::InHand;
+use crate::engine::backup::job::Job;
+use crate::engine::backup::put_verified::{KeyStored, put};
 use crate::engine::backup::uplink::Line;
 use crate::error::Error;
 use crate::model::segment::MOST_SEGMENTS;
 use crate::model::{SegmentRecord, Sha256, keys};
 use crate::progress::Event;
 use crate::seal::{SealError, Sealed, SealedSegment, SelfCheck};
-use crate::store::{ErrorKind, Locator, NewObject, Put, Role, Store};
+use crate::store::{NewObject, Role};
 
 /// Takes sealed segments and stores them, each with its row written before and after.
 pub(in crate::engine) struct Upload<'a, 'c> {
@@ -30,13 +31,6 @@ pub(in crate::engine) struct Upload<'a, 'c> {
     pub(in crate::engine) check: Option<SelfCheck>,
     /// Set by whoever failed, for the others.
     pub(in crate::engine) failed: &'a AtomicBool,
-}
-
-/// Whether the archive's key is in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) enum KeyStored {
-    No,
-    Yes,
 }
 
 /// How an uploader came to its end.
@@ -162,52 +156,5 @@ impl Upload<'_, '_> {
         act: impl FnOnce(&mut Catalog) -> Result<T, CatalogError>,
     ) -> Result<T, Error> {
         Ok(act(&mut self.catalog.lock().expect("no holder panics"))?)
-    }
-}
-
-/// Stores an object under a key of its own and returns its locator; one that is there already is
-/// fine if it has the same bytes.
-fn put(store: &dyn Store, object: &NewObject<'_>) -> Result<String, Error> {
-    match store.put_if_absent(object)? {
-        Put::Created(locator) => Ok(locator.to_string()),
-        Put::Existed(locator) => {
-            if has(store, &locator, object.bytes.len() as u64, &object.sha256)? {
-                Ok(locator.to_string())
-            } else {
-                Err(Error::KeyTaken {
-                    store: store.url(),
-                    key: object.key.to_owned(),
-                })
-            }
-        }
-    }
-}
-
-/// Whether the store has an object of that length and digest under that key, where a listing says
-/// that it has one.
-pub(in crate::engine) fn holds(
-    store: &dyn Store,
-    key: &str,
-    bytes: u64,
-    sha256: &Sha256,
-) -> Result<bool, Error> {
-    has(store, &store.locate(key), bytes, sha256)
-}
-
-/// Whether an object has that length and digest. It is read back where the store keeps no digest;
-/// one in a cold class can't be read: then its length has to do, and its key, which has random bits
-/// and the digest that are nobody else's.
-fn has(store: &dyn Store, locator: &Locator, bytes: u64, sha256: &Sha256) -> Result<bool, Error> {
-    let stat = store.stat(locator)?;
-    if stat.bytes != bytes {
-        return Ok(false);
-    }
-    if let Some(kept) = stat.sha256 {
-        return Ok(kept == *sha256);
-    }
-    match store.get(locator, bytes) {
-        Ok(bytes) => Ok(Sha256::of(&bytes) == *sha256),
-        Err(error) if error.kind == ErrorKind::Cold => Ok(true),
-        Err(error) => Err(error.into()),
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::Config;
-use crate::engine::backup::host_name;
+use crate::engine::context::host_name::host_name;
 use crate::engine::context::private_file::replace;
 use crate::error::Error;
 use crate::kit::{Kit, KitFault, KitSource, MachineConfig, add_root, as_kit, update};

@@ -2,12 +2,14 @@
 //! their own.
 
 pub(super) mod clock;
+pub(super) mod host_name;
 pub(super) mod kit_file;
 pub(super) mod lock;
 pub(super) mod new_file;
 pub(super) mod open_source;
-pub(super) mod plan_inputs;
 pub(super) mod private_file;
+pub(super) mod random;
+pub(super) mod schedule;
 pub(super) mod state_dir;
 pub(super) mod unconfigured_sources;
 pub(super) mod unknown_archives;

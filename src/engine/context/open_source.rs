@@ -4,7 +4,8 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::{Config, Source, StoreConfig};
-use crate::engine::context::plan_inputs::schedule;
+use crate::engine::context::random::random_bytes;
+use crate::engine::context::schedule::schedule;
 use crate::engine::context::state_dir::StateDir;
 use crate::error::{Error, in_words};
 use crate::model::{LedgerId, SourceName};
@@ -193,11 +194,4 @@ pub fn know_source(
     catalog.add_source(&row)?;
     // Not the row itself: another process may have been first.
     know_source(config, source, catalog)
-}
-
-/// Random bytes from the kernel.
-pub(in crate::engine) fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
-    bytes
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::engine::context::open_source::random_bytes;
+use crate::engine::context::random::random_bytes;
 use crate::error::Error;
 
 /// Writes a private file that must not exist yet, and makes it durable. Its name appears when all of it is on

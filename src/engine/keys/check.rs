@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::catalog::{Catalog, SourceRow};
-use crate::engine::context::plan_inputs::history;
+use crate::engine::backup::facts::history;
 use crate::engine::ledger::archive_keys::{SealedArchive, opens_nothing, sealed_archives};
 use crate::error::{Error, in_words};
 use crate::model::{ArchiveId, keys};

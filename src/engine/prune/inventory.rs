@@ -12,9 +12,10 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::catalog::{Catalog, EntryRow, Link};
 use crate::config::{Config, Source};
+use crate::engine::backup::facts::history;
 use crate::engine::context::World;
 use crate::engine::context::open_source::OpenSource;
-use crate::engine::context::plan_inputs::{history, schedule};
+use crate::engine::context::schedule::schedule;
 use crate::engine::context::state_dir::Keys;
 use crate::engine::ledger::object::require_no_entry;
 use crate::engine::ledger::sync::{self, LedgerState};

@@ -3,10 +3,11 @@
 use chrono::NaiveDate;
 
 use crate::config::{Config, Source};
+use crate::engine::backup::facts::history;
 use crate::engine::context::World;
 use crate::engine::context::clock::local_date;
 use crate::engine::context::open_source::{OpenSource, retain_until};
-use crate::engine::context::plan_inputs::{history, schedule};
+use crate::engine::context::schedule::schedule;
 use crate::engine::ledger::append::Writer;
 use crate::engine::prune::inventory::Survey;
 use crate::engine::prune::opening::Opening;

@@ -12,7 +12,7 @@ use crate::btrfs;
 use crate::catalog::{Catalog, NewSnapshot, SourceRow};
 use crate::config::Source;
 use crate::engine::context::World;
-use crate::engine::snapshots::check;
+use crate::engine::snapshots::standing::check;
 use crate::error::Error;
 use crate::model::entry::Timestamp;
 use crate::model::ids::parse_date;

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::btrfs::{HeldDirectory, is_component};
-use crate::engine::context::open_source::random_bytes;
+use crate::engine::context::random::random_bytes;
 use crate::error::Error;
 use crate::model::{LedgerId, SourceName, SubvolumeIdentity, Uuid};
 use crate::owned::require_open;

@@ -16,7 +16,7 @@ use crate::btrfs::{
     AttributeLimit, EditedStream, Fifo, FileTime, HeldDirectory, Holds, RECEIVED_NAME, ReceiveEdit,
     Receiver, root_utimes,
 };
-use crate::engine::context::open_source::random_bytes;
+use crate::engine::context::random::random_bytes;
 use crate::engine::restore::guarded_stream::Sink;
 use crate::engine::restore::place::RestorePlace;
 use crate::engine::restore::progress_file::{APPEARS_WITHIN, Begun, Lies, Mark, Told};

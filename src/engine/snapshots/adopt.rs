@@ -11,10 +11,10 @@ use chrono::NaiveDate;
 use crate::btrfs;
 use crate::catalog::{Catalog, Link, NewSnapshot, SnapshotRow};
 use crate::config::{Config, Source};
+use crate::engine::backup::facts::history;
 use crate::engine::context::World;
-use crate::engine::context::plan_inputs::history;
 use crate::engine::context::state_dir::StateDir;
-use crate::engine::snapshots;
+use crate::engine::snapshots::standing;
 use crate::error::Error;
 use crate::model::ArchiveId;
 use crate::model::entry::Timestamp;
@@ -82,7 +82,7 @@ pub fn adopt(
     let of_date = catalog.snapshots(&source.name)?;
     let replaced = of_date.iter().find(|row| row.date == newest.date);
     if let Some(other) = replaced
-        && snapshots::exists(&other.path)?
+        && standing::exists(&other.path)?
         && other.path != path
         && is_beside(source, &other.path)?
     {
@@ -115,7 +115,7 @@ fn living(
     let Some(row) = rows.into_iter().find(|row| Some(row.id) == snapshot) else {
         return Ok(None);
     };
-    let intact = snapshots::check(&row)?.is_ok() && is_beside(source, &row.path)?;
+    let intact = standing::check(&row)?.is_ok() && is_beside(source, &row.path)?;
     Ok(Some((row, intact)))
 }
 
@@ -130,12 +130,12 @@ fn is_beside(source: &Source, path: &Path) -> Result<bool, Error> {
 fn find(directory: &Path, source: &Source, archive: ArchiveId) -> Result<PathBuf, Error> {
     let date = archive.date.to_string();
     let below = directory.join(source.name.as_str()).join(&date);
-    let path = if snapshots::exists(&below)? {
+    let path = if standing::exists(&below)? {
         below
     } else {
         directory.join(&date)
     };
-    if !snapshots::exists(&path)? {
+    if !standing::exists(&path)? {
         return Err(Error::NotRestored { path, archive });
     }
     std::fs::canonicalize(&path).map_err(|error| Error::file("look at", &path, error))

@@ -11,7 +11,7 @@ use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::Source;
 use crate::engine::context::World;
-use crate::engine::snapshots;
+use crate::engine::snapshots::standing;
 use crate::error::{Error, in_words};
 use crate::model::archive::ArchiveState;
 use crate::model::entry::Timestamp;
@@ -29,7 +29,7 @@ pub(in crate::engine) fn retain(
     world: World<'_>,
 ) -> Result<(), Error> {
     let pinned = pinned(ledger, catalog)?;
-    let rows = snapshots::rows(source, catalog)?;
+    let rows = standing::rows(source, catalog)?;
     let local = |row: &SnapshotRow| LocalSnapshot {
         date: row.date,
         pin: if pinned.contains(&row.id) {

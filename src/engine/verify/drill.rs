@@ -10,7 +10,7 @@ use crate::btrfs::{self, BtrfsError, Geometry, Scratch, Space};
 use crate::catalog::Catalog;
 use crate::engine::restore::target::Afterwards;
 use crate::engine::restore::{Restoring, Which, plan_details, restore};
-use crate::engine::snapshots;
+use crate::engine::snapshots::standing;
 use crate::error::{Error, in_words};
 use crate::model::{ArchiveId, StorageClass, VerifyLevel, keys};
 use crate::plan::{Checked, LevelReport, Unchecked, Verdict};
@@ -222,7 +222,7 @@ fn compare_all(
             .find(|snapshot| Some(snapshot.id) == of_row);
         let why_not = match snapshot {
             None => Some("its snapshot is gone, or was never here".to_owned()),
-            Some(snapshot) => snapshots::check(snapshot)?.err(),
+            Some(snapshot) => standing::check(snapshot)?.err(),
         };
         let verdict = match (snapshot, why_not) {
             (Some(snapshot), None) => {

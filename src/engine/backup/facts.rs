@@ -5,6 +5,7 @@ use chrono::NaiveDate;
 use crate::catalog::{Catalog, Link};
 use crate::config::{Config, Source};
 use crate::engine::backup::send_parent::{Origin, Unfit, choose};
+use crate::engine::context::schedule::schedule;
 use crate::error::Error;
 use crate::model::{LedgerId, Sha256};
 use crate::plan::{
@@ -107,16 +108,5 @@ pub(in crate::engine) fn warn_of_silence(facts: &Facts, observer: &dyn Observer)
                 facts.date
             ),
         });
-    }
-}
-
-/// The schedule that the config gives a source.
-pub fn schedule(source: &Source) -> Schedule {
-    Schedule {
-        days: source.schedule.days.clone(),
-        max_incrementals: source.schedule.max_incrementals,
-        max_chain_days: source.schedule.max_chain_days,
-        expire_after_days: source.schedule.expire_after_days,
-        catch_up: source.schedule.catch_up,
     }
 }

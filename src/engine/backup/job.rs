@@ -1,0 +1,29 @@
+//! What an attempt at an archive is carried out with.
+
+use crate::config::Config;
+use crate::engine::context::World;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::state_dir::Keys;
+use crate::seal::Recipients;
+
+/// What an attempt is carried out with.
+pub(in crate::engine) struct Job<'a> {
+    pub(in crate::engine) config: &'a Config,
+    pub(in crate::engine) source: &'a OpenSource<'a>,
+    pub(in crate::engine) keys: &'a Keys,
+    pub(in crate::engine) world: World<'a>,
+    pub(in crate::engine) recipients: &'a Recipients,
+    /// Raw bytes that it will probably have.
+    pub(in crate::engine) expected: Option<u64>,
+    pub(in crate::engine) origin: OriginFacts,
+}
+
+/// What is known of the machine that sends.
+#[derive(Debug, Clone, Default)]
+pub(in crate::engine) struct OriginFacts {
+    pub(in crate::engine) kernel: Option<String>,
+    pub(in crate::engine) btrfs_progs: Option<String>,
+    pub(in crate::engine) host: Option<String>,
+    pub(in crate::engine) subvolume: Option<String>,
+    pub(in crate::engine) snapshot: Option<String>,
+}

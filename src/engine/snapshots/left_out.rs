@@ -1,0 +1,68 @@
+//! What a snapshot leaves out, or what keeps one from being made.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::btrfs::{self, BtrfsError};
+use crate::config::{Live, Source};
+use crate::error::Error;
+
+/// The subvolumes below the source, which its snapshots leave out. Its own snapshots don't count, by whatever mount the
+/// config reaches them.
+pub(in crate::engine) fn left_out(live: &Live) -> Result<Vec<PathBuf>, Error> {
+    let mut nested = btrfs::snapshots::nested_subvolumes(&live.subvolume)?;
+    let snapshots = inode(&live.snapshots);
+    nested.retain(|path| {
+        let below_source = path
+            .ancestors()
+            .take_while(|above| *above != live.subvolume);
+        snapshots.is_none() || below_source.map(inode).all(|inode| inode != snapshots)
+    });
+    Ok(nested)
+}
+
+/// What a path leads to: each subvolume has a device number of its own, the same in every mount.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let stat = std::fs::metadata(path).ok()?;
+    Some((stat.dev(), stat.ino()))
+}
+
+/// The nested subvolumes in a sentence; `None` if there are none.
+pub(in crate::engine) fn left_out_in_words(nested: &[PathBuf]) -> Option<String> {
+    const NAMED: usize = 5;
+    let names: Vec<_> = nested
+        .iter()
+        .take(NAMED)
+        .map(|path| path.display().to_string())
+        .collect();
+    let more = nested.len().saturating_sub(NAMED);
+    match (names.len(), more) {
+        (0, _) => None,
+        (_, 0) => Some(format!(
+            "nested subvolumes are left out of its snapshots: {}",
+            names.join(", ")
+        )),
+        (_, _) => Some(format!(
+            "nested subvolumes are left out of its snapshots: {} and {more} more",
+            names.join(", ")
+        )),
+    }
+}
+
+/// The standing warning about swapfiles in use, which keep snapshots from being made.
+pub fn warning_of_swap(source: &Source) -> Option<String> {
+    let live = source.live.as_ref()?;
+    let files = btrfs::active_swapfiles(&live.subvolume);
+    if files.is_empty() {
+        return None;
+    }
+    let path = live.subvolume.clone();
+    let error = BtrfsError::ActiveSwap { path, files };
+    Some(format!("{error}: {}", error.hint().unwrap_or_default()))
+}
+
+/// The standing warning about a source's nested subvolumes, where they can be looked for.
+pub fn warning_of_left_out(source: &Source) -> Option<String> {
+    let live = source.live.as_ref()?;
+    left_out_in_words(&left_out(live).ok()?)
+}

@@ -1,0 +1,266 @@
+//! The night's read-only snapshot.
+//!
+//! A snapshot is made under a name of its own, recorded in the catalog, and then renamed to its
+//! date, so that a crash at any point leaves either one that the catalog knows or a leftover that
+//! the next run may take away: it is read-only, has that name, and was taken of this very source.
+
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+
+use crate::btrfs::{self, BtrfsError, Tools};
+use crate::catalog::{Catalog, NewSnapshot, SnapshotRow};
+use crate::config::{Live, Source};
+use crate::engine::context::World;
+use crate::engine::snapshots::leftovers::{self, UNNAMED, leftovers};
+use crate::engine::snapshots::standing::{difference, exists, in_the_place, in_the_way, rows};
+use crate::error::Error;
+use crate::model::entry::Timestamp;
+use crate::model::{SubvolumeIdentity, Uuid};
+
+/// The night's snapshot, as it stands now.
+#[derive(Debug)]
+pub(in crate::engine) struct Night {
+    pub(in crate::engine) row: SnapshotRow,
+    pub(in crate::engine) identity: SubvolumeIdentity,
+    pub(in crate::engine) made: Made,
+}
+
+/// Who made the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Made {
+    Now,
+    Before,
+    /// It was there, and nothing tells who made it: an earlier run whose catalog is lost, or somebody else.
+    BySomebody,
+}
+
+/// What a source must be before anything is done to it.
+pub(in crate::engine) fn check_live(
+    source: &Source,
+    live: &Live,
+) -> Result<SubvolumeIdentity, Error> {
+    let identity = btrfs::identity(&live.subvolume)?;
+    if let (true, Some(received)) = (identity.read_only, identity.received_uuid) {
+        // A snapshot of it would carry the same received uuid, and so would every later one.
+        return Err(Error::SnapshotReceived {
+            path: live.subvolume.clone(),
+            received,
+        });
+    }
+    let snapshots = std::fs::metadata(&live.snapshots).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::NoSnapshotsDir {
+            source_name: source.name.clone(),
+            path: live.snapshots.clone(),
+        },
+        _ => Error::file("look at the snapshots directory", &live.snapshots, error),
+    })?;
+    if !snapshots.is_dir() {
+        return Err(Error::NoSnapshotsDir {
+            source_name: source.name.clone(),
+            path: live.snapshots.clone(),
+        });
+    }
+    if btrfs::filesystem_id(&live.subvolume)? != btrfs::filesystem_id(&live.snapshots)? {
+        return Err(Error::SnapshotsElsewhere {
+            path: live.snapshots.clone(),
+            subvolume: live.subvolume.clone(),
+        });
+    }
+    Ok(identity)
+}
+
+/// Makes sure that the date's snapshot stands. Leftovers of earlier dates are removed first.
+pub(in crate::engine) fn take(
+    source: &Source,
+    live: &Live,
+    date: NaiveDate,
+    catalog: &mut Catalog,
+    tools: &Tools,
+    world: World<'_>,
+) -> Result<Night, Error> {
+    let taking = Taking {
+        source,
+        live,
+        date,
+        path: live.snapshots.join(date.to_string()),
+        unnamed: live.snapshots.join(format!("{UNNAMED}{date}")),
+        origin: check_live(source, live)?,
+        tools,
+        world,
+    };
+    taking.run(catalog)
+}
+
+/// A snapshot that is to be made, if it does not stand already.
+struct Taking<'a> {
+    source: &'a Source,
+    live: &'a Live,
+    date: NaiveDate,
+    /// Where it is to stand.
+    path: PathBuf,
+    /// Where it is made.
+    unnamed: PathBuf,
+    origin: SubvolumeIdentity,
+    tools: &'a Tools,
+    world: World<'a>,
+}
+
+impl Taking<'_> {
+    fn run(&self, catalog: &mut Catalog) -> Result<Night, Error> {
+        let mut earlier = leftovers(self.source, catalog)?;
+        earlier.retain(|leftover| leftover.date != self.date);
+        leftovers::remove(self.source, earlier, catalog, self.tools, self.world)?;
+        if let Some(row) = rows(self.source, catalog)?
+            .into_iter()
+            .find(|row| row.date == self.date)
+        {
+            if let Some(night) = known(&row, &self.path, &self.unnamed)? {
+                return Ok(night);
+            }
+            catalog.forget_snapshot(row.id, self.now())?;
+        }
+        if exists(&self.path)? {
+            return self.of_unknown_origin(catalog);
+        }
+        if exists(&self.unnamed)? {
+            self.remove_unnamed()?;
+        }
+        let made = self.make(catalog);
+        if let Err(error) = &made
+            && !matches!(error, Error::Btrfs(BtrfsError::Exists { .. }))
+        {
+            // The first error counts. What can't be removed now is known to the next run by its uuid.
+            let _ = self.unmake(catalog);
+        }
+        made
+    }
+
+    fn make(&self, catalog: &mut Catalog) -> Result<Night, Error> {
+        btrfs::snapshots::create(self.tools, &self.live.subvolume, &self.unnamed)?;
+        let identity = btrfs::identity(&self.unnamed)?;
+        if let Some(received) = identity.received_uuid {
+            return Err(Error::SnapshotReceived {
+                path: self.live.subvolume.clone(),
+                received,
+            });
+        }
+        let row = self.record(&identity, Some(self.origin.uuid), catalog)?;
+        std::fs::rename(&self.unnamed, &self.path)
+            .map_err(|error| Error::file("name the snapshot", &self.path, error))?;
+        // Under its old name after a power cut, it would look gone on any other date.
+        btrfs::sync(&self.live.snapshots)?;
+        Ok(Night {
+            row,
+            identity,
+            made: Made::Now,
+        })
+    }
+
+    /// Removes what was made, if it has no name yet.
+    fn unmake(&self, catalog: &mut Catalog) -> Result<(), Error> {
+        if !exists(&self.unnamed)? {
+            return Ok(());
+        }
+        let uuid = self.remove_unnamed()?;
+        if let Some(row) = catalog.snapshot_of_uuid(&self.source.name, uuid)? {
+            catalog.forget_snapshot(row.id, self.now())?;
+        }
+        Ok(())
+    }
+
+    /// Uses what has the snapshot's name without the catalog knowing of it.
+    fn of_unknown_origin(&self, catalog: &mut Catalog) -> Result<Night, Error> {
+        let identity = of_unknown_origin(&self.path, self.live, &self.origin)?;
+        let taken_of = match catalog.snapshot_that_is(identity.uuid)? {
+            Some((other, row)) if other == self.source.name => {
+                let what = format!("it is the snapshot of {} under another name", row.date);
+                return Err(in_the_way(&self.path, what));
+            }
+            // The source had another name when it was made.
+            Some((_, row)) => row.local_parent,
+            None => None,
+        };
+        let row = self.record(&identity, taken_of, catalog)?;
+        Ok(Night {
+            row,
+            identity,
+            made: match taken_of {
+                Some(_) => Made::Before,
+                None => Made::BySomebody,
+            },
+        })
+    }
+
+    fn record(
+        &self,
+        identity: &SubvolumeIdentity,
+        taken_of: Option<Uuid>,
+        catalog: &mut Catalog,
+    ) -> Result<SnapshotRow, Error> {
+        Ok(catalog.add_snapshot(&NewSnapshot {
+            source: &self.source.name,
+            date: self.date,
+            path: &self.path,
+            identity,
+            taken_of,
+            made_at: self.now(),
+        })?)
+    }
+
+    /// Deletes the snapshot that has no name yet, and returns its uuid.
+    fn remove_unnamed(&self) -> Result<Uuid, Error> {
+        let path = &self.unnamed;
+        let left = btrfs::identity(path)?;
+        if !left.read_only || left.parent_uuid != Some(self.origin.uuid) {
+            let what = "it has the name of a snapshot in the making, and is none".to_owned();
+            return Err(in_the_way(path, what));
+        }
+        btrfs::snapshots::delete(self.tools, path, left.uuid, self.origin.uuid)?;
+        Ok(left.uuid)
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.world.clock.now())
+    }
+}
+
+/// The snapshot that the catalog knows, if it is still there; a changed one is an error.
+fn known(row: &SnapshotRow, path: &Path, unnamed: &Path) -> Result<Option<Night>, Error> {
+    if !exists(path)? && exists(unnamed)? {
+        let identity = btrfs::identity(unnamed)?;
+        if difference(row, unnamed, &identity).is_none() {
+            std::fs::rename(unnamed, path)
+                .map_err(|error| Error::file("name the snapshot", path, error))?;
+        }
+    }
+    if !exists(path)? {
+        return Ok(None);
+    }
+    let identity = in_the_place(path)?;
+    if let Some(difference) = difference(row, path, &identity) {
+        return Err(in_the_way(path, difference));
+    }
+    Ok(Some(Night {
+        row: row.clone(),
+        identity,
+        made: Made::Before,
+    }))
+}
+
+/// The subvolume that has the snapshot's name without the catalog knowing of it, if it is a read-only
+/// snapshot of this very source: it serves as well as one that is taken now.
+fn of_unknown_origin(
+    path: &Path,
+    live: &Live,
+    origin: &SubvolumeIdentity,
+) -> Result<SubvolumeIdentity, Error> {
+    let found = in_the_place(path)?;
+    let is_of_source = found.parent_uuid == Some(origin.uuid) && found.received_uuid.is_none();
+    if found.read_only && is_of_source {
+        return Ok(found);
+    }
+    let subvolume = live.subvolume.display();
+    let what = format!("it is no read-only snapshot of {subvolume}");
+    Err(in_the_way(path, what))
+}
