@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
+use super::attribute_limit::node_for;
 use super::error::{BtrfsError, names};
-use super::fitness::node_for;
 use super::obstacle::Obstacle;
 use super::stream::{GuardError, PathFault, Refusal};
 use crate::process::ProcessError;

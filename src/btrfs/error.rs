@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
-use super::fitness::AttributeLimit;
+use super::attribute_limit::AttributeLimit;
 use super::obstacle::Obstacle;
-use super::tools::Version;
 use super::undeletable::Undeletable;
+use super::version::Version;
 use crate::model::Uuid;
 use crate::process::ProcessError;
 

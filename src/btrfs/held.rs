@@ -13,11 +13,11 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use super::deletion_error::undeletable;
 use super::error::BtrfsError;
 use super::identity::{identity_at, is_subvolume_root, require_btrfs_at};
 use super::stream::FileTime;
 use super::sys::{self, Writing};
-use super::undeletable::undeletable;
 use crate::model::SubvolumeIdentity;
 use crate::process::{self, ProcessError};
 

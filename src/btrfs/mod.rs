@@ -4,9 +4,12 @@
 //! left to the `btrfs` program, which is what operators audit and what gets the kernel's fixes.
 
 mod advice;
+mod attribute_limit;
 mod confinement;
 mod deduplicated;
+mod deletion_error;
 mod error;
+mod find_obstacle;
 mod fitness;
 mod held;
 mod identity;
@@ -24,12 +27,13 @@ mod swap;
 mod sys;
 mod tools;
 mod undeletable;
+mod version;
 mod walk;
 
+pub use attribute_limit::AttributeLimit;
 pub use confinement::Confinement;
 pub use deduplicated::is_only_deduplicated;
 pub use error::BtrfsError;
-pub use fitness::AttributeLimit;
 pub use held::{HeldDirectory, MadeAs, ReadOnly, is_component};
 pub use identity::{filesystem_id, find, identity, require_btrfs, sync};
 pub use kernel_send::send_from_kernel;
@@ -44,5 +48,6 @@ pub use stream::{
     RECEIVED_NAME, ReceiveEdit, StreamHead, StreamSummary, Zeros, root_utimes,
 };
 pub use swap::active_swapfiles;
-pub use tools::{Tools, Version, kernel_release, needs, require_root};
+pub use tools::{Tools, kernel_release, needs, require_root};
 pub use undeletable::Undeletable;
+pub use version::Version;

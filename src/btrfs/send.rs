@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::error::BtrfsError;
-use super::obstacle::{Obstacle, uptime};
+use super::find_obstacle::uptime;
+use super::obstacle::Obstacle;
 use super::stream::Guard;
 use super::sys;
 use super::tools::{BTRFS, Tools};

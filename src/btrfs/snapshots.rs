@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use super::deletion_error::undeletable;
 use super::error::BtrfsError;
 use super::identity::{identity, sync};
 use super::swap::active_swapfiles;
 use super::sys;
 use super::tools::Tools;
-use super::undeletable::undeletable;
 use crate::model::{SubvolumeIdentity, Uuid};
 use crate::process::{self, ProcessError};
 

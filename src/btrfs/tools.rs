@@ -1,7 +1,6 @@
 //! The programs and privileges that are needed: where `btrfs` is and how old.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +8,7 @@ use std::process::Command;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
 
 use super::error::BtrfsError;
+use super::version::Version;
 use crate::model::Protocol;
 use crate::process::{self, Program};
 
@@ -28,46 +28,6 @@ pub(super) const BTRFS: Program = Program {
     name: "btrfs",
     chatter: &["Chroot to "],
 };
-
-/// A version of btrfs-progs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
-    major: u32,
-    minor: u32,
-    patch: u32,
-}
-
-impl Version {
-    /// A version by its numbers.
-    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
-        Self {
-            major,
-            minor,
-            patch,
-        }
-    }
-
-    /// Reads the first line of `btrfs version`: `btrfs-progs v6.2`, `v5.15.1`, `v6.7-rc1`.
-    fn parse(output: &str) -> Option<Self> {
-        let text = output.lines().next()?.strip_prefix("btrfs-progs v")?;
-        // A release candidate counts as its release.
-        let numbers = text.split([' ', '-', '+', '~']).next()?;
-        let mut numbers = numbers.split('.').map(str::parse::<u32>);
-        let mut next = || numbers.next().unwrap_or(Ok(0)).ok();
-        let version = Self::new(next()?, next()?, next()?);
-        (version.major > 0).then_some(version)
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)?;
-        match self.patch {
-            0 => Ok(()),
-            patch => write!(f, ".{patch}"),
-        }
-    }
-}
 
 /// Where systems have `btrfs`, `mkfs.btrfs`, `mount` and `umount`, which `$PATH` does not say under cron.
 pub(super) const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

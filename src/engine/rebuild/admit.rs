@@ -1,7 +1,8 @@
 //! Whose ledger lies in a directory, and what its source is called.
 
+use super::inventory::Survey;
 use super::old_catalog::Before;
-use super::{Rebuilding, Survey};
+use super::request::Rebuilding;
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::{Source, SourcePlace};
 use crate::engine::context::open_source::{is_place, store_url};

@@ -11,25 +11,23 @@ mod missing_sources;
 mod old_catalog;
 mod old_ledger;
 mod read;
+mod rebuilt;
 mod relink_snapshots;
+mod request;
 mod revoked_keys;
 mod swap;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use crate::catalog::{Catalog, NewCatalog, SourceRow};
-use crate::config::{Config, StoreConfig};
+use crate::config::StoreConfig;
 use crate::engine::context::World;
 use crate::engine::context::kit_file::note_in_kit;
 use crate::engine::context::open_source::{OpenSource, store_address, store_url};
-use crate::engine::context::state_dir::StateDir;
 use crate::engine::ledger::reader_warnings::{remember_as_of, remember_newer, remember_own_word};
-use crate::engine::ledger::trust::Trusted;
 use crate::error::Error;
 use crate::model::SourceName;
-use crate::seal::Identities;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 pub use flaw::Flaw;
 pub use inventory::Unnamed;
@@ -37,81 +35,12 @@ pub(super) use inventory::{Survey, survey_of};
 pub(super) use old_ledger::Earlier;
 pub use read::LedgerRead;
 pub(super) use read::{LedgerPlace, read_ledger};
+pub use rebuilt::Rebuilt;
+pub use request::{AsOf, Rebuilding, Unfinished};
 
 use admit::Choice;
 use inventory::survey;
 use old_catalog::Before;
-
-/// What becomes of attempts that only the catalog here knows of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfinished {
-    /// Nothing is done while there are any.
-    Keep,
-    /// They are given up: what is stored of them is stray.
-    GiveUp,
-}
-
-/// A rebuild to be carried out.
-pub struct Rebuilding<'a> {
-    /// Where the catalog lies.
-    pub state_dir: &'a StateDir,
-    /// The stores that are read.
-    pub stores: &'a [StoreConfig],
-    /// Whom to trust.
-    pub trusted: &'a Trusted,
-    /// What opens private facts, and what to call it in an error.
-    pub identities: Option<(&'a Identities, &'a str)>,
-    /// The config, if there is one: it names sources, and where their snapshots lie.
-    pub config: Option<&'a Config>,
-    /// What becomes of unfinished attempts.
-    pub unfinished: Unfinished,
-    /// Directories whose ledgers are read also if a key may sign them that was withdrawn elsewhere.
-    pub included: &'a [String],
-    /// Where reading ends, if not at the end.
-    pub as_of: Option<AsOf<'a>>,
-}
-
-/// A ledger as it was once: what a thief has added since is left out.
-#[derive(Debug, Clone, Copy)]
-pub struct AsOf<'a> {
-    /// The last entry that is read.
-    pub entry: u64,
-    /// The directory whose ledger is read; every one's, if that is left out.
-    pub only: Option<&'a str>,
-}
-
-/// What a rebuild came to.
-#[derive(Debug)]
-pub struct Rebuilt {
-    /// The ledgers that were read.
-    pub read: Vec<LedgerRead>,
-    /// Directories with ledgers that were not, and why.
-    pub left_out: Vec<(String, String)>,
-    /// Directories with ledgers that should be sound and are not, or are not there at all.
-    pub refused: Vec<(String, Error)>,
-    /// Stores that could not be read, by their URLs, and why. What lies there is not in the catalog.
-    pub unread: Vec<(String, StoreError)>,
-    /// What else the user should know of.
-    pub remarks: Vec<String>,
-    /// Where the catalog of before lies now.
-    pub kept: Option<PathBuf>,
-}
-
-impl Rebuilt {
-    /// How much is damaged, lost or not what it should be.
-    pub fn damage(&self) -> usize {
-        let flaws = self.read.iter().flat_map(|read| &read.flaws);
-        flaws.filter(|flaw| flaw.is_damage()).count() + self.refused.len()
-    }
-
-    /// The first source whose ledger is newer than this version, and what that does not know in it.
-    pub fn newer(&self) -> Option<(SourceName, String)> {
-        self.read.iter().find_map(|read| {
-            let unknown = read.unknown();
-            (!unknown.is_empty()).then(|| (read.source.clone(), unknown.join(", ")))
-        })
-    }
-}
 
 /// Reads the ledgers of stores into a new catalog, and puts it in the place of the old one.
 pub fn rebuild(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error> {

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::flaw::Flaw;
 use super::old_ledger::Earlier;
-use super::{LedgerRead, Rebuilding, Rebuilt, Unfinished};
+use super::read::LedgerRead;
+use super::rebuilt::Rebuilt;
+use super::request::{Rebuilding, Unfinished};
 use crate::catalog::{Catalog, SourceRow};
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::context::state_dir::StateDir;

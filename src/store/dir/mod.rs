@@ -38,11 +38,9 @@ use crate::model::StorageClass;
 use atomic_rename::{Placed, Placing, place, random_name};
 use cold::{Cold, Lock};
 use directory::{Directory, Spot, is_link, kind, split};
-use temporary::Temporary;
+use temporary::{TEMPORARY, Temporary, sweep_below};
 
 pub(super) use directory::LinkInTheWay;
-
-const TEMPORARY: &str = ".tmp-";
 
 const SINGLE_WRITER: &str = "this filesystem can't tell two writers apart: let only one machine at a time archive into the directory";
 
@@ -422,7 +420,7 @@ impl Store for DirStore {
     }
 
     fn sweep(&self, prefix: &str) -> Result<Swept, StoreError> {
-        self.sweep_below(prefix)
+        sweep_below(&self.root, &self.url, prefix)
     }
 
     fn remarks(&self) -> Vec<String> {

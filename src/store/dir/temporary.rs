@@ -6,16 +6,18 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use rustix::fs::{FileType, FlockOperation, flock};
 
 use super::atomic_rename::random_name;
 use super::directory::Directory;
-use super::{DirStore, TEMPORARY};
 use crate::store::error::{Operation, StoreError};
 use crate::store::key::is_key;
 use crate::store::rate_limit::Paced;
 use crate::store::{RateLimit, Swept};
+
+pub(super) const TEMPORARY: &str = ".tmp-";
 
 /// A file that is being written, in the directory of its place.
 pub(super) struct Temporary {
@@ -55,23 +57,21 @@ impl Temporary {
     }
 }
 
-impl DirStore {
-    /// Removes the temporary files that no writer holds, below a directory and in the root: there the store's clock is
-    /// asked.
-    pub(super) fn sweep_below(&self, prefix: &str) -> Result<Swept, StoreError> {
-        let above = prefix.rsplit_once('/').map_or("", |(above, _)| above);
-        let mut swept = Swept::default();
-        Directory::root(&self.root)
-            .and_then(|root| {
-                sweep_files(&root, &mut swept)?;
-                match unless_gone(root.below(above))? {
-                    Some(directory) => sweep_directory(&directory, above, &mut swept),
-                    None => Ok(()),
-                }
-            })
-            .map_err(|error| StoreError::from_io(Operation::Delete, prefix, &self.url, error))?;
-        Ok(swept)
-    }
+/// Removes the temporary files that no writer holds, below a directory of a store and in its root: there the store's
+/// clock is asked.
+pub(super) fn sweep_below(root: &Path, url: &str, prefix: &str) -> Result<Swept, StoreError> {
+    let above = prefix.rsplit_once('/').map_or("", |(above, _)| above);
+    let mut swept = Swept::default();
+    Directory::root(root)
+        .and_then(|root| {
+            sweep_files(&root, &mut swept)?;
+            match unless_gone(root.below(above))? {
+                Some(directory) => sweep_directory(&directory, above, &mut swept),
+                None => Ok(()),
+            }
+        })
+        .map_err(|error| StoreError::from_io(Operation::Delete, prefix, url, error))?;
+    Ok(swept)
 }
 
 /// Removes what dead writers have left in that very directory.
@@ -149,6 +149,7 @@ mod tests {
 
     use super::*;
     use crate::model::Sha256;
+    use crate::store::DirStore;
     use crate::store::{NewObject, Role, Store as _};
 
     fn names(directory: &Path) -> Vec<String> {

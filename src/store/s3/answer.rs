@@ -7,27 +7,11 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-
-use super::bounded::TooLong;
-use super::stranger::stranger;
-use super::unanswered::unanswered;
-use super::whole_xml::CutShort;
 use crate::store::error::ErrorKind;
 use crate::store::retry::Again;
 
 /// The longest text of a service's that is passed on.
 const MAX_CHARS: usize = 1000;
-
-/// The codes of a 5xx that say more than that the service fails.
-const SAID_WITH_5XX: [&str; 5] = [
-    "GlacierExpeditedRetrievalNotAvailable",
-    "InsufficientStorage",
-    "NotImplemented",
-    "QuotaExceeded",
-    "XMinioStorageFull",
-];
 
 /// What errors are written in.
 pub(super) const ERROR_TYPE: &str = "application/xml";
@@ -49,14 +33,14 @@ pub(super) struct Judged {
 pub(super) struct Answer {
     pub(super) status: Option<u16>,
     pub(super) code: Option<String>,
-    message: Option<String>,
-    request: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) request: Option<String>,
     /// The region that the bucket is in, if it was said.
-    region: Option<String>,
+    pub(super) region: Option<String>,
     /// How often it was tried in vain, and for how long.
-    tried: Option<(u32, Duration)>,
+    pub(super) tried: Option<(u32, Duration)>,
     /// What to do about it, where the kind of the error does not tell.
-    advice: Option<String>,
+    pub(super) advice: Option<String>,
 }
 
 impl fmt::Display for Answer {
@@ -129,18 +113,6 @@ impl Judged {
         }
     }
 
-    /// What answers is no S3 service, unless it was one before: then the answer is judged by its status.
-    fn stranger(answer: Answer, status: u16) -> Self {
-        let otherwise = match of_status(status, None) {
-            _ if (300..400).contains(&status) => (ErrorKind::Unavailable, Again::Wait(None)),
-            told => told,
-        };
-        Self {
-            otherwise: Some(otherwise),
-            ..Self::new(ErrorKind::NoService, Again::No, answer)
-        }
-    }
-
     /// No byte moved for too long.
     pub(super) fn stalled(after: Duration) -> Self {
         let seconds = after.as_secs_f32();
@@ -194,170 +166,12 @@ pub(super) fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Judges a request that the SDK reports as failed.
-pub(super) fn judge<E>(error: &SdkError<E, HttpResponse>) -> Judged
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    if let Some(too_long) = find::<TooLong>(error) {
-        let answer = Answer {
-            status: error.raw_response().map(|raw| raw.status().as_u16()),
-            ..Answer::said(too_long.to_string())
-        };
-        return Judged::new(ErrorKind::Endless, Again::No, answer);
-    }
-    if let Some(cut) = find::<CutShort>(error) {
-        return Judged::damaged(cut.to_string());
-    }
-    let code = match error {
-        SdkError::ServiceError(service) => service.err().meta().code(),
-        _ => None,
-    };
-    if let Some(response) = error.raw_response()
-        && code.is_none_or(|code| code == "NotFound")
-        && let Some(answer) = stranger(response)
-    {
-        return Judged::stranger(answer, response.status().as_u16());
-    }
-    match error {
-        SdkError::ServiceError(service) => {
-            let metadata = service.err().meta();
-            let response = service.raw();
-            let answer = Answer {
-                status: Some(response.status().as_u16()),
-                // A HEAD has no body, and so no code but the SDK's own word for 404.
-                code: metadata
-                    .code()
-                    .filter(|code| *code != "NotFound")
-                    .map(shortened),
-                message: metadata.message().map(shortened),
-                request: header(response, "x-amz-request-id"),
-                region: header(response, "x-amz-bucket-region"),
-                ..Answer::default()
-            };
-            let (kind, again) = of_answer(&answer, after(response));
-            Judged::new(kind, again, answer)
-        }
-        SdkError::ResponseError(broken) => {
-            let response = broken.raw();
-            let status = response.status().as_u16();
-            let answer = Answer {
-                status: Some(status),
-                message: Some(shortened(&format!(
-                    "what no S3 service says: {}",
-                    chain(error)
-                ))),
-                ..Answer::default()
-            };
-            let (kind, again) = match of_status(status, after(response)) {
-                // Cut off within the answer.
-                _ if (200..300).contains(&status) => (ErrorKind::Unavailable, Again::Wait(None)),
-                // A gateway's page about itself.
-                told @ (ErrorKind::Unavailable | ErrorKind::Unsupported | ErrorKind::Full, _) => {
-                    told
-                }
-                _ => (ErrorKind::Failed, Again::No),
-            };
-            Judged::new(kind, again, answer)
-        }
-        _ => unanswered(error),
-    }
-}
-
-fn header(response: &HttpResponse, name: &str) -> Option<String> {
-    response.headers().get(name).map(shortened)
-}
-
-/// How long the service asks to be left alone.
-fn after(response: &HttpResponse) -> Option<Duration> {
-    let seconds = header(response, "retry-after")?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
 /// As much of a text from outside as a person reads.
 pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-/// The kind of an answer that is an error.
-fn of_answer(answer: &Answer, after: Option<Duration>) -> (ErrorKind, Again) {
-    use ErrorKind as Kind;
-    let status = answer.status.unwrap_or_default();
-    let wait = Again::Wait(after);
-    let code = answer.code.as_deref().unwrap_or_default();
-    // A service that fails says nothing of the object, whatever its words.
-    if status >= 500 && !SAID_WITH_5XX.contains(&code) {
-        return of_status(status, after);
-    }
-    match code {
-        "NoSuchKey" | "NoSuchVersion" => (Kind::NotFound, Again::No),
-        "NoSuchBucket" => (Kind::NoBucket, Again::No),
-        "InvalidAccessKeyId"
-        | "SignatureDoesNotMatch"
-        | "InvalidToken"
-        | "UnrecognizedClientException" => (Kind::NoCredentials, Again::No),
-        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
-            (Kind::Expired, Again::Wait(None))
-        }
-        "RequestTimeTooSkewed" | "RequestInTheFuture" => (Kind::ClockSkew, Again::No),
-        "PermanentRedirect"
-        | "AuthorizationHeaderMalformed"
-        | "IllegalLocationConstraintException" => (Kind::WrongRegion, Again::No),
-        "InvalidObjectState" => (Kind::Cold, Again::No),
-        "GlacierExpeditedRetrievalNotAvailable" => (Kind::NoCapacity, Again::No),
-        "BadDigest"
-        | "XAmzContentSHA256Mismatch"
-        | "IncompleteBody"
-        | "XAmzContentChecksumMismatch" => (Kind::Corrupted, Again::FewTimes),
-        "ConditionalRequestConflict"
-        | "OperationAborted"
-        | "RequestTimeout"
-        | "SlowDown"
-        | "ServiceUnavailable"
-        | "Throttling"
-        | "ThrottlingException"
-        | "RequestLimitExceeded"
-        | "InternalError"
-        | "Busy"
-        | "TemporaryRedirect" => (Kind::Unavailable, wait),
-        "InvalidRange" => (Kind::TooShort, Again::No),
-        "EntityTooLarge" => (Kind::TooLarge, Again::No),
-        "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" => (Kind::Full, Again::No),
-        "NotImplemented" | "InvalidStorageClass" | "MethodNotAllowed" => {
-            (Kind::Unsupported, Again::No)
-        }
-        _ if refuses_checksum(answer) => (Kind::Unsupported, Again::No),
-        // A HEAD has no body, and so no code.
-        _ if status == 301 && answer.region.is_some() => (Kind::WrongRegion, Again::No),
-        _ => of_status(status, after),
-    }
-}
-
-/// The kind of an answer whose status is all that it tells. 425 and 499 come from proxies, and so do most
-/// of the many statuses above 504, such as Cloudflare's 520 to 530: they are about the way to the service,
-/// and never about the object.
-fn of_status(status: u16, after: Option<Duration>) -> (ErrorKind, Again) {
-    use ErrorKind as Kind;
-    match status {
-        401 | 403 => (Kind::Denied, Again::No),
-        404 => (Kind::NotFound, Again::No),
-        416 => (Kind::TooShort, Again::No),
-        405 | 501 | 505 => (Kind::Unsupported, Again::No),
-        507 => (Kind::Full, Again::No),
-        307 | 408 | 409 | 425 | 429 | 499 | 500.. => (Kind::Unavailable, Again::Wait(after)),
-        _ => (Kind::Failed, Again::No),
-    }
-}
-
-/// Whether the service refused the header of the object's checksum, as Backblaze B2 does.
-pub(super) fn refuses_checksum(answer: &Answer) -> bool {
-    answer.status == Some(400)
-        && answer.message.as_deref().is_some_and(|message| {
-            message.contains("x-amz-checksum") || message.contains("x-amz-sdk-checksum")
-        })
 }
 
 pub(super) fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
@@ -369,117 +183,4 @@ pub(super) fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> 
         at = error.source();
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::error::{Operation, StoreError};
-
-    fn answer(status: u16, code: &str, message: &str) -> Answer {
-        Answer {
-            status: Some(status),
-            code: (!code.is_empty()).then(|| code.to_owned()),
-            message: (!message.is_empty()).then(|| message.to_owned()),
-            ..Answer::default()
-        }
-    }
-
-    #[test]
-    fn an_answer_is_judged_by_its_code_and_else_by_its_status() {
-        use ErrorKind as Kind;
-        let wait = Again::Wait(None);
-        for (status, code, kind, again) in [
-            (404, "NoSuchKey", Kind::NotFound, Again::No),
-            (404, "NoSuchBucket", Kind::NoBucket, Again::No),
-            (404, "", Kind::NotFound, Again::No),
-            (403, "AccessDenied", Kind::Denied, Again::No),
-            (403, "", Kind::Denied, Again::No),
-            (403, "InvalidAccessKeyId", Kind::NoCredentials, Again::No),
-            (403, "SignatureDoesNotMatch", Kind::NoCredentials, Again::No),
-            (403, "RequestTimeTooSkewed", Kind::ClockSkew, Again::No),
-            (403, "InvalidObjectState", Kind::Cold, Again::No),
-            (400, "ExpiredToken", Kind::Expired, wait),
-            (
-                400,
-                "AuthorizationHeaderMalformed",
-                Kind::WrongRegion,
-                Again::No,
-            ),
-            (400, "BadDigest", Kind::Corrupted, Again::FewTimes),
-            (409, "ConditionalRequestConflict", Kind::Unavailable, wait),
-            (503, "SlowDown", Kind::Unavailable, wait),
-            (503, "", Kind::Unavailable, wait),
-            (500, "Whatever", Kind::Unavailable, wait),
-            (500, "NoSuchKey", Kind::Unavailable, wait),
-            (405, "", Kind::Unsupported, Again::No),
-            (501, "NotImplemented", Kind::Unsupported, Again::No),
-            (503, "QuotaExceeded", Kind::Full, Again::No),
-            (
-                503,
-                "GlacierExpeditedRetrievalNotAvailable",
-                Kind::NoCapacity,
-                Again::No,
-            ),
-            (507, "", Kind::Full, Again::No),
-            (400, "InvalidArgument", Kind::Failed, Again::No),
-            (418, "", Kind::Failed, Again::No),
-        ] {
-            let judged = of_answer(&answer(status, code, ""), None);
-            assert_eq!(judged, (kind, again), "{status} {code}");
-        }
-    }
-
-    #[test]
-    fn another_region_is_what_the_service_says_and_no_mere_redirect() {
-        let mut redirect = answer(301, "", "");
-        assert_eq!(of_answer(&redirect, None).0, ErrorKind::Failed);
-        redirect.region = Some("eu-west-1".to_owned());
-        let judged = of_answer(&redirect, None);
-        assert_eq!(judged, (ErrorKind::WrongRegion, Again::No));
-    }
-
-    #[test]
-    fn no_status_of_a_gateway_is_final_or_of_one_object() {
-        use ErrorKind as Kind;
-        for status in [408, 425, 429, 499].into_iter().chain(500..=599) {
-            let expected = match status {
-                501 | 505 => (Kind::Unsupported, Again::No),
-                507 => (Kind::Full, Again::No),
-                _ => (Kind::Unavailable, Again::Wait(None)),
-            };
-            let codes = ["", "InternalError", "AccessDenied", "InvalidRange"];
-            let said = if status < 500 { 1 } else { codes.len() };
-            for code in &codes[..said] {
-                let judged = of_answer(&answer(status, code, ""), None);
-                assert_eq!(judged, expected, "{status} {code}");
-                let url = "s3://archive";
-                let error = StoreError::new(judged.0, Operation::Get, "key", url);
-                assert!(!error.is_of_one_object(), "{status} {code}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_refused_checksum_header_is_told_from_other_bad_requests() {
-        let refused = answer(
-            400,
-            "InvalidArgument",
-            "Unsupported header 'x-amz-checksum-sha256' received for this API call.",
-        );
-        assert!(refuses_checksum(&refused));
-        assert_eq!(of_answer(&refused, None).0, ErrorKind::Unsupported);
-        assert!(!refuses_checksum(&answer(400, "InvalidArgument", "no")));
-    }
-
-    #[test]
-    fn an_answer_reads_as_a_sentence() {
-        let text = answer(403, "AccessDenied", "Access Denied").to_string();
-        assert_eq!(text, "it answered 403 AccessDenied: Access Denied");
-        assert_eq!(answer(404, "", "").to_string(), "it answered 404");
-        assert_eq!(
-            Answer::said("connection refused").to_string(),
-            "connection refused"
-        );
-    }
 }

@@ -9,7 +9,8 @@ use aws_sdk_s3::types::EncodingType;
 use chrono::{DateTime, Utc};
 
 use super::S3Store;
-use super::answer::{Answer, ERROR_TYPE, Judged, judge};
+use super::answer::{Answer, ERROR_TYPE, Judged};
+use super::judge::judge;
 use super::list::percent_decoded;
 use super::lock::{Kept, may_be_lock};
 use super::pages::{PAGE, Pages};

@@ -6,7 +6,7 @@ use aws_sdk_s3::types::{
 };
 
 use super::S3Store;
-use super::answer::judge;
+use super::judge::judge;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::{Finding, Verdict};
 

@@ -4,7 +4,8 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
 use aws_sdk_s3::types::Object;
 
-use super::answer::{Judged, judge};
+use super::answer::Judged;
+use super::judge::judge;
 use super::pages::{PAGE, Pages};
 use super::{S3Store, to_chrono};
 use crate::model::StorageClass;

@@ -4,7 +4,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{ObjectLockLegalHoldStatus, ObjectLockRetention};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::answer::{Answer, Judged, judge};
+use super::answer::{Answer, Judged};
+use super::judge::judge;
 use super::settings::LockMode;
 use super::stat::Head;
 use super::{S3Store, to_chrono};

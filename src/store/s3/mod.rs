@@ -13,6 +13,8 @@ mod credentials;
 mod delete;
 mod examine;
 mod get;
+mod judge;
+mod learned;
 mod list;
 mod lock;
 mod pages;
@@ -43,7 +45,7 @@ use super::{
 use answer::Judged;
 use body::Meter;
 use client::{Connection, ServerClock};
-use put::Learned;
+use learned::Learned;
 
 /// Connections are few and their work is small: copying to the socket, and TLS.
 const IO_THREADS: usize = 2;

@@ -1,6 +1,5 @@
 //! PUT if absent, and reading back what a service may have ignored.
 
-use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use aws_sdk_s3::Client;
@@ -12,8 +11,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crc_fast::CrcAlgorithm;
 use md5::{Digest as _, Md5};
 
-use super::answer::{Answer, Judged, judge, refuses_checksum};
+use super::answer::{Answer, Judged};
 use super::body::{Meter, metered};
+use super::judge::{judge, refuses_checksum};
+use super::learned::{Condition, Learned};
 use super::settings::{Checksum, Encryption, LockMode};
 use super::stat::Head;
 use super::{S3Store, locator};
@@ -21,27 +22,6 @@ use crate::model::StorageClass;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::{Again, Attempts};
 use crate::store::{Locator, NewObject, Put, Role};
-
-/// What the service does about `If-None-Match`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Condition {
-    /// It was not asked yet.
-    #[default]
-    Unknown,
-    /// It keeps it.
-    Kept,
-    /// It takes the header and overwrites all the same.
-    Ignored,
-    /// It takes no request that has it.
-    Refused,
-}
-
-/// What was found out about the service while it was used.
-#[derive(Debug, Default)]
-pub(super) struct Learned {
-    condition: Condition,
-    remarks: BTreeSet<String>,
-}
 
 /// How one PUT was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

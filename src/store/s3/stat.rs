@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
 
-use super::answer::{Answer, ERROR_TYPE, Judged, judge};
+use super::answer::{Answer, ERROR_TYPE, Judged};
+use super::judge::judge;
 use super::settings::Checksum;
 use super::{S3Store, locator, to_chrono};
 use crate::model::{Sha256, StorageClass};

@@ -5,7 +5,8 @@
 use aws_sdk_s3::types::{GlacierJobParameters, RestoreRequest};
 
 use super::S3Store;
-use super::answer::{Answer, Judged, judge};
+use super::answer::{Answer, Judged};
+use super::judge::judge;
 use crate::model::Tier;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::Again;
