@@ -397,6 +397,22 @@ fn the_threat_model_names_tests_that_there_are() {
     assert!(tests > 50, "{tests}");
 }
 
+/// A file that is named and is gone would lead nowhere who has to change something.
+#[test]
+fn the_page_on_architecture_names_files_that_there_are() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let mut files = 0;
+    for (at, text) in page.split('`').enumerate() {
+        let is_file = text.contains('/') || text.ends_with(".rs");
+        if at % 2 == 1 && is_file && !text.contains("NAME") {
+            let is_there = root().join(text).exists() || root().join("src").join(text).exists();
+            assert!(is_there, "there is no {text}");
+            files += 1;
+        }
+    }
+    assert!(files > 60, "{files}");
+}
+
 #[test]
 fn what_is_looked_for_is_found() {
     let source = |path: &str, code: &str| Source {
