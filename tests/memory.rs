@@ -16,14 +16,14 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use coldchain::btrfs::{Expect, Guard};
 use coldchain::config::Config;
-use coldchain::engine::{self, OpenStore, StateDir, StreamSource, World};
+use coldchain::engine::{self, OpenStore, RunContext, StateDir, StreamSource};
 use coldchain::error::Error;
 use coldchain::model::Sha256;
 use coldchain::plan::memory::{archiving, context_bytes, longest_sealed};
 use coldchain::progress::Quiet;
 use coldchain::seal::generate_identity;
 use coldchain::store::{
-    Layer, Listed, Locator, MemoryStore, NewObject, Put, Role, Stat, Store, StoreError,
+    Layer, Listed, Locator, MemoryStore, NewObject, ObjectKind, Put, Stat, Store, StoreError,
 };
 
 use common::rng::Rng;
@@ -60,7 +60,7 @@ impl Layer for Forgetful {
     }
 
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
-        if object.role != Role::Segment {
+        if object.role != ObjectKind::Segment {
             return self.below().put_if_absent(object);
         }
         thread::sleep(Duration::from_nanos(object.bytes.len() as u64 * 5));
@@ -68,7 +68,7 @@ impl Layer for Forgetful {
         let mut segments = self.segments.lock().unwrap();
         segments.insert(object.key.to_owned(), kept);
         let nothing = Sha256::of(b"");
-        let object = NewObject::new(object.key, Vec::new(), nothing, Role::Segment);
+        let object = NewObject::new(object.key, Vec::new(), nothing, ObjectKind::Segment);
         self.below().put_if_absent(&object)
     }
 
@@ -190,9 +190,9 @@ fn archived(number: u8, mib: u64, random: usize, top: &str) -> u64 {
     state_dir.write_keys(&keys).unwrap();
     let store = Forgetful::default();
     let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(store.clone()));
-    let world = World {
+    let context = RunContext {
         stores,
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
     let date: NaiveDate = "2024-01-01".parse().unwrap();
     let stream = Endless::new(number, mib, random);
@@ -202,7 +202,7 @@ fn archived(number: u8, mib: u64, random: usize, top: &str) -> u64 {
         &config,
         source,
         asked(&date.to_string()),
-        world,
+        context,
         stream,
         |_| Ok(()),
     )

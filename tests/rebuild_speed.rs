@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use chrono::{Days, NaiveDate};
 use coldchain::config::{Prune, StoreConfig};
-use coldchain::engine::{NewKeys, Rebuilding, StateDir, Trusted, Unfinished, World, rebuild};
+use coldchain::engine::{NewKeys, Rebuilding, RunContext, StateDir, Trusted, Unfinished, rebuild};
 use coldchain::ledger::{encode_body, root_grant, sign};
 use coldchain::model::entry::{
     ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry,
@@ -235,7 +235,7 @@ fn rebuilt(count: u64, old: Old) -> Rebuilt {
         as_of: None,
     };
     let (begun, computed) = (Instant::now(), computing());
-    let rebuilt = rebuild(&rebuilding, World::real(&Quiet)).unwrap();
+    let rebuilt = rebuild(&rebuilding, RunContext::real(&Quiet)).unwrap();
     let visible = chains.iter().map(|chain| chain.len() as u64).sum();
     println!(
         "rebuild: {count} archives of {SEGMENTS} segments, {visible} of them in sight, in {:.1} s, of which \

@@ -6,7 +6,7 @@ use super::load;
 use super::output::{answer_json, answer_lines};
 use super::target::one_source;
 use crate::cli::{Adopt, Everywhere};
-use crate::engine::{World, adopt};
+use crate::engine::{RunContext, adopt};
 use crate::error::Error;
 use crate::printing::{shown, warn};
 use crate::progress::Quiet;
@@ -16,11 +16,11 @@ pub(super) fn run(args: &Adopt, everywhere: &Everywhere) -> Result<(), Error> {
     let named = args.source.name();
     let named = named.map(|name| config.source(name)).transpose()?;
     let source = one_source(named, &config)?;
-    let world = World {
+    let context = RunContext {
         wait_lock: args.lock.at_most(),
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
-    let adopted = adopt(&config, source, &args.directory, world)?;
+    let adopted = adopt(&config, source, &args.directory, context)?;
     if everywhere.json {
         return answer_json(&json!({
             "source": source.name, "date": adopted.date, "path": shown(&adopted.path),

@@ -9,7 +9,7 @@ use super::target::chosen;
 use super::{load_for_the_night, plan, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source, StoreConfig};
-use crate::engine::{self, Asked, Asking, Made, Outcome, StateDir, World};
+use crate::engine::{self, Asking, BackupRequest, CommittedArchive, Outcome, RunContext, StateDir};
 use crate::error::{Error, in_words};
 use crate::model::SourceName;
 use crate::model::size::Bytes;
@@ -28,7 +28,7 @@ fn open_store(
 pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_for_the_night(everywhere)?;
     let target = chosen(args.target.typed(), &config)?;
-    let asked = Asked {
+    let asked = BackupRequest {
         date: target.day()?.unwrap_or_else(|| today(&config)),
         today: today(&config),
         request: if args.full {
@@ -59,23 +59,23 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let mut said = Ok(());
     let mut archived = None;
     let open_store = open_store(args.limit.clone());
-    let world = World {
+    let context = RunContext {
         wait_lock: args.lock.at_most(),
         stores: &open_store,
-        ..World::real(observer.as_ref())
+        ..RunContext::real(observer.as_ref())
     };
     // What is wrong with the catalog the sources' own runs say.
-    let _ = engine::warn_of_unconfigured(&config, world);
+    let _ = engine::warn_of_unconfigured(&config, context);
     let mut stopped = Ok(());
     for &source in &chosen {
         // Of what is not begun any more there is nothing to say but this.
-        stopped = world.interrupt.check();
+        stopped = context.interrupt.check();
         if stopped.is_err() {
             break;
         }
         let begun = Instant::now();
-        let outcome = engine::backup(&config, source, asked, world)
-            .map_err(|error| world.interrupt.explain(error));
+        let outcome = engine::backup(&config, source, asked, context)
+            .map_err(|error| context.interrupt.explain(error));
         let seconds = begun.elapsed().as_secs();
         results.push(result_json(source, &outcome, seconds));
         match outcome {
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
                     archived = Some(&source.name);
                     if let Some(later) = later {
                         let later = after_archive(&source.name, later);
-                        errors.push((source, world.interrupt.explain(later)));
+                        errors.push((source, context.interrupt.explain(later)));
                     }
                 }
             }
@@ -151,7 +151,7 @@ pub(super) fn end(
 fn dry_run(
     config: &Config,
     chosen: &[&Source],
-    asked: Asked,
+    asked: BackupRequest,
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
@@ -182,8 +182,8 @@ pub(super) fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
     }
 }
 
-fn lines(source: &Source, asked: Asked, outcome: &Outcome) -> Vec<String> {
-    let of_one = |made: &Made| {
+fn lines(source: &Source, asked: BackupRequest, outcome: &Outcome) -> Vec<String> {
+    let of_one = |made: &CommittedArchive| {
         format!(
             "{}: {}: archived, {}, {} raw, {} stored: {}",
             source.name,
@@ -210,7 +210,7 @@ fn result_json(
     outcome: &Result<Outcome, Error>,
     seconds: u64,
 ) -> serde_json::Value {
-    let (result, archives): (_, &[Made]) = match outcome {
+    let (result, archives): (_, &[CommittedArchive]) = match outcome {
         Ok(Outcome::NothingDue { .. }) => ("nothing-due", &[]),
         Ok(Outcome::Archived { archives, .. }) => ("archived", archives),
         Err(_) => ("failed", &[]),
@@ -219,7 +219,7 @@ fn result_json(
         .iter()
         .map(|made| made.archive.to_string())
         .collect();
-    let sum = |of: fn(&Made) -> u64| archives.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&CommittedArchive) -> u64| archives.iter().map(of).sum::<u64>();
     json!({
         "name": source.name, "result": result, "archives": ids,
         "raw_bytes": sum(|made| made.raw_bytes), "sealed_bytes": sum(|made| made.sealed_bytes),

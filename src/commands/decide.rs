@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use super::target::chosen;
 use super::{load_for_the_night, today};
 use crate::cli::{Decide, Everywhere};
-use crate::engine::{self, Asked, Outcome, Stdin, Wanted, World};
+use crate::engine::{self, BackupRequest, Outcome, RunContext, Stdin, Wanted};
 use crate::error::Error;
 use crate::plan::{DateOverride, Request};
 use crate::printing;
@@ -18,7 +18,7 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
         Error::CommandLine("the command line names no date, and `decide` needs one".to_owned())
     })?;
     let source = target.one_source()?;
-    let asked = Asked {
+    let asked = BackupRequest {
         date,
         today: today(&config),
         request: if args.full {
@@ -42,12 +42,12 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
             "a send stream is read from stdin, and stdin is a terminal",
         ));
     }
-    let world = World {
+    let context = RunContext {
         wait_lock: args.lock.at_most(),
-        ..World::real(observer.as_ref())
+        ..RunContext::real(observer.as_ref())
     };
-    let stdin = Stdin::open(world.interrupt)?;
-    match engine::decide(&config, source, asked, world, stdin, say)? {
+    let stdin = Stdin::open(context.interrupt)?;
+    match engine::decide(&config, source, asked, context, stdin, say)? {
         Outcome::Archived {
             later: Some(later), ..
         } => Err(Error::AfterArchive {

@@ -11,7 +11,7 @@ use super::plan::standing_warnings;
 use crate::cli::Everywhere;
 use crate::config::{Config, Source};
 use crate::engine::{
-    Asking, NOT_IN_KIT, StateDir, StoreReport, World, doctor, doubtful_archives, is_in_kit,
+    Asking, NOT_IN_KIT, RunContext, StateDir, StoreReport, doctor, doubtful_archives, is_in_kit,
     leftovers_of_all, require_known_archives, secrets_in_reach,
 };
 use crate::error::Error;
@@ -28,7 +28,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
     } else {
         Box::new(Quiet)
     };
-    let reports = doctor(&config, &World::real(observer.as_ref()));
+    let reports = doctor(&config, &RunContext::real(observer.as_ref()));
     if everywhere.json {
         answer_json(&to_json(&reports))?;
     } else {

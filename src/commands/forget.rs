@@ -6,7 +6,7 @@ use super::load_to_read;
 use super::output::{answer_json, answer_lines, count};
 use super::prompt::{Agreed, confirm};
 use crate::cli::{Everywhere, Forget};
-use crate::engine::{Remembered, World, forget, remembered};
+use crate::engine::{Remembered, RunContext, forget, remembered};
 use crate::error::Error;
 use crate::model::Line;
 use crate::model::size::Bytes;
@@ -23,11 +23,11 @@ pub(super) fn run(args: &Forget, everywhere: &Everywhere) -> Result<(), Error> {
     }
     let question = format!("Remove {} from the catalog?", known.row.name);
     confirm(Agreed::by(args.yes), &question)?;
-    let world = World {
+    let context = RunContext {
         wait_lock: args.lock.at_most(),
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
-    forget(&config, &known.row, world)?;
+    forget(&config, &known.row, context)?;
     if everywhere.json {
         let snapshots: Vec<_> = known.snapshots.iter().map(|path| shown(path)).collect();
         return answer_json(&json!({

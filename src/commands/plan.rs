@@ -9,8 +9,8 @@ use super::{load, today};
 use crate::cli::{Everywhere, Plan};
 use crate::config::Config;
 use crate::engine::{
-    Asked, Asking, Foreseen, StateDir, foresee, plan_facts, require_known_archives, unconfigured,
-    warning_of_left_out, warning_of_swap, warning_of_unconfigured,
+    Asking, BackupRequest, Foreseen, StateDir, foresee, plan_facts, require_known_archives,
+    unconfigured, warning_of_left_out, warning_of_swap, warning_of_unconfigured,
 };
 use crate::error::Error;
 use crate::model::Protocol;
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     require_known_archives(&config, &target.sources(), Asking::Here)?;
     let mut plans = Vec::new();
-    let asked = Asked {
+    let asked = BackupRequest {
         date,
         today: today(&config),
         request: Request::Scheduled,

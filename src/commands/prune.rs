@@ -7,7 +7,7 @@ use super::output::{answer, answer_json, count};
 use super::{load_for_the_night, sources, today};
 use crate::cli::{Everywhere, Prune};
 use crate::config::{Config, Source};
-use crate::engine::{CutShort, PruneAsked, Pruned, World, foresee_prune, prune, revive};
+use crate::engine::{CutShort, PruneAsked, Pruned, RunContext, foresee_prune, prune, revive};
 use crate::error::{Error, in_words};
 use crate::model::date_word::DateWord;
 use crate::plan::{EarlyDeletion, Fate, Usd};
@@ -25,12 +25,12 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     } else {
         Box::new(Quiet)
     };
-    let world = World {
+    let context = RunContext {
         wait_lock: args.lock.at_most(),
-        ..World::real(observer.as_ref())
+        ..RunContext::real(observer.as_ref())
     };
     if let Some(chain) = &args.revive {
-        return bring_back(&config, chosen[0], chain, world, everywhere);
+        return bring_back(&config, chosen[0], chain, context, everywhere);
     }
     let asked = PruneAsked {
         date: today(&config),
@@ -47,13 +47,15 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     let mut said = Ok(());
     let mut stopped = Ok(());
     for &source in &chosen {
-        stopped = world.interrupt.check();
+        stopped = context.interrupt.check();
         if stopped.is_err() {
             break;
         }
         let pruned = match tense {
-            Tense::Planned => foresee_prune(&config, source, asked, world).map_err(CutShort::from),
-            Tense::Done => prune(&config, source, asked, world),
+            Tense::Planned => {
+                foresee_prune(&config, source, asked, context).map_err(CutShort::from)
+            }
+            Tense::Done => prune(&config, source, asked, context),
         };
         // What was done is told however it ended.
         let (pruned, error) = match pruned {
@@ -91,7 +93,7 @@ fn bring_back(
     config: &Config,
     source: &Source,
     chain: &str,
-    world: World<'_>,
+    context: RunContext<'_>,
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
     let chain = match chain.parse()? {
@@ -100,7 +102,7 @@ fn bring_back(
             .day(today(config))
             .ok_or_else(|| Error::NoSuchArchive(chain.to_owned()))?,
     };
-    let revived = revive(config, source, chain, world)?;
+    let revived = revive(config, source, chain, context)?;
     if everywhere.json {
         return answer_json(&json!({
             "source": source.name, "revived": chain, "archives": revived.archives,

@@ -16,9 +16,9 @@ use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source};
 use crate::engine::{
     Afterwards, AtOnce, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring,
-    StateDir, SystemClock, WantedSegments, Which, World, ask_classes, estimate, kit_knows_more,
-    open_limited_store, plan_details, read_kit, require_target, restore, standing_in, still_stands,
-    take_in, witnessed_by,
+    RunContext, StateDir, SystemClock, WantedSegments, Which, ask_classes, estimate,
+    kit_knows_more, open_limited_store, plan_details, read_kit, require_target, restore,
+    standing_in, still_stands, take_in, witnessed_by,
 };
 use crate::error::Error;
 use crate::model::{ArchiveId, Protocol};
@@ -39,7 +39,7 @@ use words::{Room, in_words, to_json};
 struct Planned<'a> {
     args: &'a Restore,
     everywhere: &'a Everywhere,
-    world: World<'a>,
+    context: RunContext<'a>,
     config: &'a Config,
     state_dir: &'a StateDir,
     source: &'a Source,
@@ -74,11 +74,11 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let state_dir = StateDir::new(&config.state_dir);
     let mut catalog = state_dir.catalog_to_read()?;
     let observer = observer(everywhere);
-    let world = World::real(observer.as_ref());
+    let context = RunContext::real(observer.as_ref());
     let which = which(args.retired);
     let planned = match plan_details(source, date, which, &catalog) {
         // Another machine may have archived or revived it since.
-        Err(refused) => match taken_in(&config, source, &state_dir, &mut catalog, world) {
+        Err(refused) => match taken_in(&config, source, &state_dir, &mut catalog, context) {
             Ok(()) => plan_details(source, date, which, &catalog),
             Err(_) => Err(refused),
         },
@@ -129,7 +129,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let mut planned = Planned {
         args,
         everywhere,
-        world,
+        context,
         config: &config,
         state_dir: &state_dir,
         source,
@@ -283,11 +283,11 @@ impl Planned<'_> {
             source: open,
             class: self.config.stores[&self.source.store].storage_class(),
             archives: self.to_fetch,
-            interrupt: self.world.interrupt,
+            interrupt: self.context.interrupt,
         };
         ask_classes(&wanted, catalog)?;
         let thawing = &self.args.thawing;
-        let (days, now) = (thawing.thaw_days, self.world.clock.now());
+        let (days, now) = (thawing.thaw_days, self.context.clock.now());
         self.estimate = estimate(self.config, self.source, self.to_fetch, days, catalog, now)?;
         self.estimate.refuse(thawing.tier, thawing.max_cost)
     }
@@ -308,7 +308,7 @@ impl Planned<'_> {
         let name = &self.source.name;
         let store_config = &self.config.stores[&self.source.store];
         let limit = self.args.limit.as_ref();
-        let store = open_limited_store(store_config, self.world.observer, limit)?;
+        let store = open_limited_store(store_config, self.context.observer, limit)?;
         let open = OpenSource {
             config: self.source,
             row: self.row.clone(),
@@ -320,7 +320,7 @@ impl Planned<'_> {
             to.join(name.as_str()).display()
         ))?;
         if !self.args.retired {
-            still_stands(&open, self.plan, self.state_dir, catalog, self.world)?;
+            still_stands(&open, self.plan, self.state_dir, catalog, self.context)?;
         }
         let restoring = Restoring {
             source: &open,
@@ -337,8 +337,8 @@ impl Planned<'_> {
                 Afterwards::Stays
             },
             writable: self.args.writable.as_deref(),
-            observer: self.world.observer,
-            interrupt: self.world.interrupt,
+            observer: self.context.observer,
+            interrupt: self.context.interrupt,
         };
         let restored = restore(&restoring, catalog)?;
         self.answer(&restored)
@@ -381,18 +381,18 @@ fn taken_in(
     source: &Source,
     state_dir: &StateDir,
     catalog: &mut Catalog,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<(), Error> {
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
-    let store = world.open(&config.stores[&source.store])?;
+    let store = context.open(&config.stores[&source.store])?;
     let open = OpenSource {
         config: source,
         row,
         store: store.as_ref(),
     };
-    take_in(&open, state_dir, catalog, world)
+    take_in(&open, state_dir, catalog, context)
 }
 
 /// What is asked of a store for what is cold.

@@ -15,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
 use crate::engine::{
-    AtOnce, Drill, OpenSource, StateDir, Verified, Verifying, World, read_kit, root_of_copy,
+    AtOnce, Drill, OpenSource, RunContext, StateDir, Verified, Verifying, read_kit, root_of_copy,
     verify, witnessed_by,
 };
 use crate::error::{Error, in_words};
@@ -36,16 +36,16 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     warn_of_copy(&catalog);
     let observer = observer(everywhere);
-    let world = World::real(observer.as_ref());
+    let context = RunContext::real(observer.as_ref());
     let mut told = Vec::new();
     let mut errors = Vec::new();
     let mut said = Ok(());
     let mut stopped = Ok(());
     for &source in &chosen {
-        stopped = world
+        stopped = context
             .interrupt
             .check()
-            .map_err(|error| of_a_check(error, world.interrupt));
+            .map_err(|error| of_a_check(error, context.interrupt));
         if stopped.is_err() {
             break;
         }
@@ -58,10 +58,10 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
             told.push(json!({"source": source.name, "notes": ["nothing is archived yet"]}));
             continue;
         }
-        let mut verified = match check(&config, source, &wanted, &mut catalog, world) {
+        let mut verified = match check(&config, source, &wanted, &mut catalog, context) {
             Ok(verified) => verified,
             Err(error) => {
-                let error = of_a_check(error, world.interrupt);
+                let error = of_a_check(error, context.interrupt);
                 told.push(json!({"source": source.name, "error": in_words(&error)}));
                 match error {
                     Error::CheckInterrupted(_) => stopped = Err(error),
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         };
         verified.broken_off = verified
             .broken_off
-            .map(|(level, error)| (level, of_a_check(error, world.interrupt)));
+            .map(|(level, error)| (level, of_a_check(error, context.interrupt)));
         let damaged = verified.report.damaged();
         let is_silent = everywhere.quiet && damaged.is_empty();
         if !everywhere.json && !is_silent {
@@ -177,13 +177,13 @@ fn check(
     source: &Source,
     wanted: &Wanted,
     catalog: &mut Catalog,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Verified, Error> {
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
     let store_config = &config.stores[&source.store];
-    let store = world.open(store_config)?;
+    let store = context.open(store_config)?;
     let open = OpenSource {
         config: source,
         row,
@@ -212,9 +212,9 @@ fn check(
             asked_for: store_config.uploads(),
             memory_limit: config.memory_limit,
         },
-        clock: world.clock,
-        observer: world.observer,
-        interrupt: world.interrupt,
+        clock: context.clock,
+        observer: context.observer,
+        interrupt: context.interrupt,
     };
     let mut verified = verify(&verifying, catalog)?;
     if at_its_word {

@@ -10,7 +10,8 @@ use super::section::{Field, Section};
 use crate::model::StorageClass;
 use crate::plan::memory::listing_bytes;
 use crate::store::{
-    Addressing, Checksum, DEFAULT_LISTING_BYTES, Encryption, LockMode, Patience, S3Settings, is_key,
+    Addressing, Checksum, DEFAULT_LISTING_BYTES, Encryption, LockMode, RetryPolicy, S3Settings,
+    is_key,
 };
 
 const TYPES: [&str; 2] = ["dir", "s3"];
@@ -198,7 +199,7 @@ fn read_s3(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
     if let Some(give_up_after) = section.read("give_up_after", |field| {
         duration::read(field, Duration::from_secs(1))
     })? {
-        settings.patience = Patience {
+        settings.patience = RetryPolicy {
             give_up_after,
             ..settings.patience
         };

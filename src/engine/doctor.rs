@@ -1,7 +1,7 @@
 //! What is amiss with the stores, before a night finds out.
 
 use crate::config::{Config, Prune, StoreConfig};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{impatient, store_url};
 use crate::error::{Error, in_words};
 use crate::store::{Checksum, Deletes, Digests, Finding, Probe, Verdict, probe};
@@ -18,7 +18,7 @@ pub struct StoreReport {
 }
 
 /// Tries every store that a source uses, by name.
-pub fn doctor(config: &Config, world: &World<'_>) -> Vec<StoreReport> {
+pub fn doctor(config: &Config, context: &RunContext<'_>) -> Vec<StoreReport> {
     let mut reports = Vec::new();
     for (name, store) in &config.stores {
         let Some(source) = config.sources.iter().find(|source| source.store == *name) else {
@@ -43,9 +43,9 @@ pub fn doctor(config: &Config, world: &World<'_>) -> Vec<StoreReport> {
                 Prune::AfterBackup => Deletes::Here,
                 Prune::Elsewhere => Deletes::Elsewhere,
             },
-            clock: &|| world.clock.now(),
+            clock: &|| context.clock.now(),
         };
-        let findings = match world.open(&impatient(store)) {
+        let findings = match context.open(&impatient(store)) {
             Ok(store) => probe(store.as_ref(), &settings),
             Err(Error::Store(error)) => vec![Finding::failed("reach", &error)],
             Err(error) => vec![Finding::new("reach", Verdict::Failure, in_words(&error))],

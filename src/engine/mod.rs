@@ -20,7 +20,7 @@ mod verify;
 
 pub use backup::decide::{Wanted, decide};
 pub use backup::facts::{history, plan_facts};
-pub use backup::outcome::{Asked, Made, Outcome};
+pub use backup::outcome::{BackupRequest, CommittedArchive, Outcome};
 pub use backup::resume::{Foreseen, foresee};
 pub use backup::send_parent::{Unfit, doubtful_archives};
 pub use backup::stream_source::{Stdin, StreamSource};
@@ -43,7 +43,7 @@ pub use context::unconfigured_sources::{
     Remembered, forget, remembered, unconfigured, warn_of_unconfigured, warning_of_unconfigured,
 };
 pub use context::unknown_archives::{Asking, require_known, require_known_archives};
-pub use context::{OpenCatalog, OpenStore, World};
+pub use context::{OpenCatalog, OpenStore, RunContext};
 pub use doctor::{StoreReport, doctor};
 pub use keys::add_recipient::{Attach, Attached, attach_recipient};
 pub use keys::check::{ChainOpens, Tried, check_identity};

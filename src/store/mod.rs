@@ -30,14 +30,14 @@ pub use memory::MemoryStore;
 pub use probe::{Deletes, Digests, Probe, probe};
 pub use rate_limit::RateLimit;
 pub use recording::{Call, RecordingStore};
-pub use retry::{Patience, Told, Waiting};
+pub use retry::{RetryPolicy, Told, Waiting};
 pub use s3::{Addressing, Checksum, Encryption, LockMode, S3Settings, S3Store};
 
 use crate::model::{Sha256, StorageClass, Tier};
 
 /// What an object is for: it decides, in stores that have them, on the storage class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum ObjectKind {
     /// A segment: it may go into a cold class.
     Segment,
     /// Ledger entries, archive keys, the signpost: always readable at once.
@@ -71,7 +71,7 @@ pub struct NewObject<'a> {
     /// never computed again.
     pub sha256: Sha256,
     /// What it is for.
-    pub role: Role,
+    pub role: ObjectKind,
     /// Nobody may delete or replace it before then. Only a store that was told to lock looks at it.
     pub retain_until: Option<DateTime<Utc>>,
     /// Counts the bytes of the content as they go out, those of an attempt that failed too. A store that
@@ -81,7 +81,7 @@ pub struct NewObject<'a> {
 
 impl<'a> NewObject<'a> {
     /// An object that is not locked.
-    pub fn new(key: &'a str, bytes: impl Into<Bytes>, sha256: Sha256, role: Role) -> Self {
+    pub fn new(key: &'a str, bytes: impl Into<Bytes>, sha256: Sha256, role: ObjectKind) -> Self {
         Self {
             key,
             bytes: bytes.into(),

@@ -5,7 +5,9 @@ use std::mem;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::error::{ErrorKind, Operation, StoreError};
-use super::{Deleted, Finding, Locator, NewObject, Put, Role, Store, Thaw, ThawRequest, Verdict};
+use super::{
+    Deleted, Finding, Locator, NewObject, ObjectKind, Put, Store, Thaw, ThawRequest, Verdict,
+};
 use crate::model::{Sha256, StorageClass, Tier};
 
 /// Who finds one of these and nothing else should know what it is.
@@ -177,7 +179,7 @@ impl Trial<'_> {
     /// Stores objects and reads them back.
     fn objects(&mut self) {
         let key = format!("{}ledger", self.prefix);
-        let put = self.put(&key, FIRST, Role::Ledger);
+        let put = self.put(&key, FIRST, ObjectKind::Ledger);
         if let Some(Put::Created(at) | Put::Existed(at)) = self.answer("put", put) {
             self.find("put", Verdict::Fine, "an object can be stored");
             let steps: [fn(&mut Self, &str, &Locator); 5] = [
@@ -198,7 +200,12 @@ impl Trial<'_> {
         }
     }
 
-    fn put(&mut self, key: &str, bytes: &'static [u8], role: Role) -> Result<Put, StoreError> {
+    fn put(
+        &mut self,
+        key: &str,
+        bytes: &'static [u8],
+        role: ObjectKind,
+    ) -> Result<Put, StoreError> {
         if self.tried.last().is_none_or(|tried| tried != key) {
             self.tried.push(key.to_owned());
         }
@@ -209,7 +216,7 @@ impl Trial<'_> {
     /// What is there is never replaced.
     fn exclusivity(&mut self, key: &str, at: &Locator) {
         const SUBJECT: &str = "put if absent";
-        let put = self.put(key, OTHER, Role::Ledger);
+        let put = self.put(key, OTHER, ObjectKind::Ledger);
         let Some(put) = self.answer(SUBJECT, put) else {
             return;
         };
@@ -310,7 +317,7 @@ impl Trial<'_> {
     fn class(&mut self, class: StorageClass) {
         const SUBJECT: &str = "storage class";
         let key = format!("{}segment", self.prefix);
-        let put = self.put(&key, FIRST, Role::Segment);
+        let put = self.put(&key, FIRST, ObjectKind::Segment);
         let Some(Put::Created(at) | Put::Existed(at)) = self.answer(SUBJECT, put) else {
             return;
         };
@@ -448,7 +455,7 @@ impl Trial<'_> {
             }
             // Who finds that it exists is told which version does, and that one can be deleted for
             // good. A delete without a version would only hide it.
-            let object = NewObject::new(key, FIRST, Sha256::of(FIRST), Role::Ledger);
+            let object = NewObject::new(key, FIRST, Sha256::of(FIRST), ObjectKind::Ledger);
             let (Put::Created(at) | Put::Existed(at)) = self.store.put_if_absent(&object)?;
             if let Deleted::Retained { until } = self.store.delete(&at)? {
                 let url = self.store.url();

@@ -13,7 +13,7 @@ const OUTAGES: u32 = 4;
 
 /// When to ask again, and when to give up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// For how long an operation is tried again after it last got anywhere.
     pub give_up_after: Duration,
     /// The same, for a store that has not answered at all yet: nothing is invested in it, and the
@@ -28,7 +28,7 @@ pub struct Patience {
     pub stall: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             give_up_after: Duration::from_hours(6),
@@ -40,7 +40,7 @@ impl Default for Patience {
     }
 }
 
-impl Patience {
+impl RetryPolicy {
     /// How long an operation may take as a whole that has got so many bytes. One that gets on by a byte now
     /// and then would take for ever.
     pub(super) fn longest(&self, bytes: u64) -> Duration {
@@ -81,13 +81,13 @@ const FEW_TIMES: u32 = 4;
 
 /// The course of one operation's attempts.
 pub(super) struct Attempts<'a> {
-    patience: &'a Patience,
+    patience: &'a RetryPolicy,
     began: Instant,
     failures: u32,
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(patience: &'a Patience) -> Self {
+    pub(super) fn new(patience: &'a RetryPolicy) -> Self {
         Self {
             patience,
             began: Instant::now(),
@@ -148,11 +148,11 @@ mod tests {
 
     const BUDGET: Duration = Duration::from_secs(100);
 
-    fn patience() -> Patience {
-        Patience {
+    fn patience() -> RetryPolicy {
+        RetryPolicy {
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(8),
-            ..Patience::default()
+            ..RetryPolicy::default()
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_gets_on_has_more_time_and_not_without_end() {
-        let patience = Patience::default();
+        let patience = RetryPolicy::default();
         assert_eq!(patience.longest(0), Duration::from_hours(24));
         let longest = patience.longest(128 << 20);
         assert_eq!(longest, Duration::from_secs(24 * 3600 + (128 << 10)));

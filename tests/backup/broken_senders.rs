@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use coldchain::btrfs::{BtrfsError, Tools};
-use coldchain::engine::{self, OpenStore, World};
+use coldchain::engine::{self, OpenStore, RunContext};
 use coldchain::error::{Error, ExitCode};
 use coldchain::process::ProcessError;
 use coldchain::progress::Quiet;
@@ -104,12 +104,12 @@ fn backup_with_sender(
     });
     let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&held)));
     let config = sandbox.loaded_config();
-    let world = World {
+    let context = RunContext {
         stores,
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
     thread::scope(|scope| {
-        let run = scope.spawn(|| engine::backup(&config, &config.sources[0], asked(date), world));
+        let run = scope.spawn(|| engine::backup(&config, &config.sources[0], asked(date), context));
         // Taken in here, so that a panic lets go of the store before the scope waits for the run.
         let release = release;
         wait.recv_timeout(PATIENCE).expect("a second segment");

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
-use coldchain::engine::{self, OpenStore, Outcome, World};
+use coldchain::engine::{self, OpenStore, Outcome, RunContext};
 use coldchain::error::{Error, ExitCode};
 use coldchain::progress::{Event, Observer};
 use coldchain::store::{
@@ -37,12 +37,12 @@ fn recorded_backup(sandbox: &Sandbox, date: &str) -> (Outcome, Vec<Event>, Recor
     ));
     let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&recorded)));
     let events = Events::default();
-    let world = World {
+    let context = RunContext {
         stores,
-        ..World::real(&events)
+        ..RunContext::real(&events)
     };
     let config = sandbox.loaded_config();
-    let outcome = engine::backup(&config, &config.sources[0], asked(date), world).unwrap();
+    let outcome = engine::backup(&config, &config.sources[0], asked(date), context).unwrap();
     (outcome, events.0.into_inner().unwrap(), recorded)
 }
 
@@ -279,11 +279,11 @@ fn a_store_that_does_not_answer_costs_no_snapshot() {
     let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Unreachable));
     for date in ["2025-01-01", "2025-01-07"] {
         let events = Events::default();
-        let world = World {
+        let context = RunContext {
             stores,
-            ..World::real(&events)
+            ..RunContext::real(&events)
         };
-        let outcome = engine::backup(&config, &config.sources[0], asked(date), world);
+        let outcome = engine::backup(&config, &config.sources[0], asked(date), context);
         let error = error_of(outcome);
         assert!(matches!(error, Error::Store(_)), "{error}");
         assert_eq!(error.exit_code(), ExitCode::Failed);

@@ -9,11 +9,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use coldchain::catalog::Watch;
-use coldchain::engine::{self, OpenCatalog, OpenStore, Outcome, World};
+use coldchain::engine::{self, OpenCatalog, OpenStore, Outcome, RunContext};
 use coldchain::error::Error;
 use coldchain::model::Sha256;
 use coldchain::progress::Quiet;
-use coldchain::store::{DirStore, NewObject, RecordingStore, Role, Store as _};
+use coldchain::store::{DirStore, NewObject, ObjectKind, RecordingStore, Store as _};
 
 use crate::common::faults::{Faults, FaultyStore, Mode, Point};
 use crate::common::loopfs::{btrfs, real_btrfs_available};
@@ -64,13 +64,13 @@ fn struck(sandbox: &Sandbox, date: &str, point: &Point, mode: Mode) -> Error {
         let watch: Arc<dyn Watch> = Arc::<Faults>::clone(&faults);
         Ok(state_dir.catalog()?.watched(watch))
     };
-    let world = World {
+    let context = RunContext {
         stores,
         catalogs,
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
     let config = sandbox.loaded_config();
-    let error = engine::backup(&config, &config.sources[0], asked(date), world).unwrap_err();
+    let error = engine::backup(&config, &config.sources[0], asked(date), context).unwrap_err();
     assert!(faults.has_struck(), "{error}");
     error
 }
@@ -91,12 +91,12 @@ fn recorded(sandbox: &Sandbox, date: &str) -> (Outcome, Vec<String>) {
         DirStore::open(&sandbox.store()).unwrap(),
     ));
     let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&store)));
-    let world = World {
+    let context = RunContext {
         stores,
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
     let config = sandbox.loaded_config();
-    let outcome = engine::backup(&config, &config.sources[0], asked(date), world).unwrap();
+    let outcome = engine::backup(&config, &config.sources[0], asked(date), context).unwrap();
     let writes = store.writes().into_iter().map(|call| call.key).collect();
     (outcome, writes)
 }
@@ -573,7 +573,7 @@ fn garbage_under_the_commits_number_ends_the_run_and_the_next_goes_on() {
         "home/ledger/00000002.entry",
         &b"garbage"[..],
         Sha256::of(b"garbage"),
-        Role::Ledger,
+        ObjectKind::Ledger,
     );
     store.put_if_absent(&garbage).unwrap();
     sandbox.backup(FIRST);

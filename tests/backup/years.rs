@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use coldchain::catalog::ArchiveRow;
-use coldchain::engine::{self, Clock, OpenStore, StateDir, World};
+use coldchain::engine::{self, Clock, OpenStore, RunContext, StateDir};
 use coldchain::model::archive::ArchiveState;
 use coldchain::model::{ArchiveId, keys};
 use coldchain::progress::Quiet;
@@ -67,14 +67,14 @@ fn backup(sandbox: &Sandbox, date: NaiveDate) {
             now: night.0,
         }))
     };
-    let world = World {
+    let context = RunContext {
         clock: &night,
         stores,
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
     let config = sandbox.loaded_config();
     let asked = asked(&date.to_string());
-    match engine::backup(&config, &config.sources[0], asked, world) {
+    match engine::backup(&config, &config.sources[0], asked, context) {
         Ok(engine::Outcome::Archived {
             later: Some(later), ..
         }) => panic!("{date}: {later:?}"),

@@ -5,14 +5,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use coldchain::store::{Addressing, Patience, S3Settings, S3Store};
+use coldchain::store::{Addressing, RetryPolicy, S3Settings, S3Store};
 
 use super::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 
 /// Seconds at most, for whatever a test does to the server. A machine under load may take one to
 /// answer: what is shorter than that would take it for a stall.
-pub fn short_patience() -> Patience {
-    Patience {
+pub fn short_patience() -> RetryPolicy {
+    RetryPolicy {
         give_up_after: Duration::from_secs(20),
         first_contact: Duration::from_secs(10),
         first_pause: Duration::from_millis(20),
@@ -22,8 +22,8 @@ pub fn short_patience() -> Patience {
 }
 
 /// For a server that nobody disturbs: nothing there is a stall, however slow.
-pub fn patience_without_stalls() -> Patience {
-    Patience {
+pub fn patience_without_stalls() -> RetryPolicy {
+    RetryPolicy {
         give_up_after: Duration::from_mins(2),
         stall: Duration::from_mins(1),
         ..short_patience()

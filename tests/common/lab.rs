@@ -13,7 +13,7 @@ use chrono::NaiveDate;
 use coldchain::catalog::{Catalog, SourceRow};
 use coldchain::config::Config;
 use coldchain::engine::{
-    self, Clock, OpenCatalog, OpenSource, OpenStore, Outcome, StateDir, StreamSource, World,
+    self, Clock, OpenCatalog, OpenSource, OpenStore, Outcome, RunContext, StateDir, StreamSource,
     catch_up,
 };
 use coldchain::error::Error;
@@ -22,7 +22,7 @@ use coldchain::model::entry::{ArchiveEntry, EntryKind};
 use coldchain::model::{ArchiveId, LedgerId, Sha256, keys};
 use coldchain::progress::Quiet;
 use coldchain::seal::{ArchiveKey, Identities, generate_identity, open_segment};
-use coldchain::store::{MemoryStore, NewObject, Put, Role, Store};
+use coldchain::store::{MemoryStore, NewObject, ObjectKind, Put, Store};
 
 use super::faults::{Faults, FaultyStore};
 use super::loopfs::in_memory;
@@ -102,7 +102,7 @@ impl Lab {
         let store = MemoryStore::default();
         for (key, bytes) in self.objects() {
             let sha256 = Sha256::of(&bytes);
-            let object = NewObject::new(&key, bytes, sha256, Role::Segment);
+            let object = NewObject::new(&key, bytes, sha256, ObjectKind::Segment);
             assert!(matches!(store.put_if_absent(&object), Ok(Put::Created(_))));
         }
         Self {
@@ -156,17 +156,24 @@ impl Lab {
         faults: &Arc<Faults>,
     ) -> Result<Outcome, Error> {
         let source = &self.config.sources[0];
-        self.in_world(faults, |world| {
+        self.in_context(faults, |context| {
             let stdin = Printed(stream);
-            engine::decide(&self.config, source, asked(date), world, stdin, |_| Ok(()))
+            engine::decide(
+                &self.config,
+                source,
+                asked(date),
+                context,
+                stdin,
+                |_| Ok(()),
+            )
         })
     }
 
     /// Does something on this machine, whose store and catalog these faults may strike.
-    pub fn in_world<T>(
+    pub fn in_context<T>(
         &self,
         faults: &Arc<Faults>,
-        act: impl Fn(World<'_>) -> Result<T, Error>,
+        act: impl Fn(RunContext<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let catalogs: &OpenCatalog<'_> =
             &|state_dir| Ok(state_dir.catalog()?.watched(Arc::clone(faults) as _));
@@ -176,15 +183,15 @@ impl Lab {
                 Arc::clone(faults),
             )))
         };
-        let world = World {
+        let context = RunContext {
             catalogs,
             stores,
-            ..World::real(&Quiet)
+            ..RunContext::real(&Quiet)
         };
         // A child that another test of this process has just forked has the lock until it is the
         // program that it is to be.
         for _ in 0..TRIES {
-            match act(world) {
+            match act(context) {
                 Err(Error::Busy(_)) => std::thread::yield_now(),
                 other => return other,
             }
@@ -193,13 +200,13 @@ impl Lab {
     }
 
     /// The same by that clock.
-    pub fn in_world_at<T>(
+    pub fn in_context_at<T>(
         &self,
         clock: &dyn Clock,
         faults: &Arc<Faults>,
-        act: impl Fn(World<'_>) -> Result<T, Error>,
+        act: impl Fn(RunContext<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.in_world(faults, |world| act(World { clock, ..world }))
+        self.in_context(faults, |context| act(RunContext { clock, ..context }))
     }
 
     /// Everything in the store.

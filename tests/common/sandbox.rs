@@ -315,9 +315,9 @@ impl Sandbox {
 }
 
 /// What `coldchain backup DATE` asks of the engine on that day.
-pub fn asked(date: &str) -> coldchain::engine::Asked {
+pub fn asked(date: &str) -> coldchain::engine::BackupRequest {
     let date: NaiveDate = date.parse().unwrap();
-    coldchain::engine::Asked {
+    coldchain::engine::BackupRequest {
         date,
         today: date,
         request: Request::Scheduled,

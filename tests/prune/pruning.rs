@@ -11,7 +11,7 @@ use coldchain::engine::{self, Clock, PruneAsked, Pruned};
 use coldchain::error::{Error, ExitCode};
 use coldchain::model::Sha256;
 use coldchain::plan::{ChainFate, Fate};
-use coldchain::store::{NewObject, Role, Store};
+use coldchain::store::{NewObject, ObjectKind, Store};
 use serde_json::{Value, json};
 
 use crate::common::faults::{Faults, LOCKED_UNTIL, Mode};
@@ -236,8 +236,8 @@ fn prune(
         yes_delete,
     };
     let config = &lab.config;
-    lab.in_world_at(&Fixed(now), faults, |world| {
-        engine::prune(config, &config.sources[0], asked, world).map_err(Error::from)
+    lab.in_context_at(&Fixed(now), faults, |context| {
+        engine::prune(config, &config.sources[0], asked, context).map_err(Error::from)
     })
 }
 
@@ -322,8 +322,8 @@ fn cut_short(lab: &Lab, day: &str, later: i64, faults: &Arc<Faults>) -> (Pruned,
     };
     let config = &lab.config;
     let done = RefCell::new(None);
-    let error = lab.in_world_at(&Fixed(now), faults, |world| {
-        engine::prune(config, &config.sources[0], asked, world).map_err(|cut| {
+    let error = lab.in_context_at(&Fixed(now), faults, |context| {
+        engine::prune(config, &config.sources[0], asked, context).map_err(|cut| {
             *done.borrow_mut() = cut.done;
             *cut.error
         })
@@ -420,7 +420,7 @@ fn what_a_lock_keeps_is_told_with_its_day_and_the_rest_goes() {
     let own = objects.keys().find(|key| key.contains("/2026-05-21-"));
     let (prefix, _) = own.unwrap().rsplit_once('/').unwrap();
     let stray = format!("{prefix}/000000-0123456789abcdef.zst.age");
-    let object = NewObject::new(&stray, b"x".to_vec(), Sha256::of(b"x"), Role::Segment);
+    let object = NewObject::new(&stray, b"x".to_vec(), Sha256::of(b"x"), ObjectKind::Segment);
     lab.store.put_if_absent(&object).unwrap();
     // The stray, and of the chain what comes after its segment.
     let faults = Faults::by_rule(|_, name| {
@@ -572,14 +572,14 @@ fn a_dry_run_foresees_what_the_run_then_does_and_writes_nothing() {
             yes_delete: None,
         };
         let config = &lab.config;
-        let foreseen = lab.in_world_at(&Fixed(now), &Faults::none(), |world| {
-            engine::foresee_prune(config, &config.sources[0], asked, world)
+        let foreseen = lab.in_context_at(&Fixed(now), &Faults::none(), |context| {
+            engine::foresee_prune(config, &config.sources[0], asked, context)
         });
         let foreseen = foreseen.unwrap();
         assert_eq!(foreseen.plan.chains.len(), 1);
         assert!(lab.objects() == before);
-        let done = lab.in_world_at(&Fixed(now), &Faults::none(), |world| {
-            engine::prune(config, &config.sources[0], asked, world).map_err(Error::from)
+        let done = lab.in_context_at(&Fixed(now), &Faults::none(), |context| {
+            engine::prune(config, &config.sources[0], asked, context).map_err(Error::from)
         });
         assert_eq!(foreseen.plan, done.unwrap().plan);
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, TimeDelta, Utc};
 use coldchain::catalog::Catalog;
 use coldchain::config::Config;
-use coldchain::engine::{self, Clock, OpenStore, PruneAsked, StateDir, World};
+use coldchain::engine::{self, Clock, OpenStore, PruneAsked, RunContext, StateDir};
 use coldchain::error::{Error, ExitCode};
 use coldchain::interrupt::Interrupt;
 use coldchain::model::ArchiveId;
@@ -74,8 +74,8 @@ fn today() -> PruneAsked {
 }
 
 /// Prunes, and returns what became of the strays.
-fn strays_of(config: &Config, world: World<'_>) -> Result<StrayPlan, Error> {
-    let pruned = engine::prune(config, &config.sources[0], today(), world);
+fn strays_of(config: &Config, context: RunContext<'_>) -> Result<StrayPlan, Error> {
+    let pruned = engine::prune(config, &config.sources[0], today(), context);
     Ok(pruned.map(|pruned| pruned.plan.strays)?)
 }
 
@@ -411,7 +411,7 @@ fn whoever_made_an_attempt_that_was_retired_can_not_commit_it_any_more() {
     other.state_dir = machine.path("other");
     let attempt = begin_the_7th(&machine);
     age_attempt(&machine, &attempt, 8);
-    let plan = strays_of(&other, World::real(&Quiet)).unwrap();
+    let plan = strays_of(&other, RunContext::real(&Quiet)).unwrap();
     assert_eq!(fates(&plan), [(Some(attempt), Fate::Retire)]);
 
     // It would have been gone on with; now the date gets a new one.
@@ -570,13 +570,13 @@ fn prune_until(
     interrupt: &Interrupt,
 ) -> Result<StrayPlan, Error> {
     let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(store)));
-    let world = World {
+    let context = RunContext {
         stores,
         interrupt,
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
     let config = config(machine);
-    strays_of(&config, world)
+    strays_of(&config, context)
 }
 
 /// A machine with an old attempt that was given up, and an old one of somebody else.
@@ -597,18 +597,18 @@ fn a_dry_run_says_the_same_and_writes_nothing_anywhere() {
         DirStore::open(&machine.path("store")).unwrap(),
     ));
     let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&recorded)));
-    let world = World {
+    let context = RunContext {
         stores,
         catalogs: &|_| panic!("the catalog is not opened to be written to"),
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
     let config = config(&machine);
     // A run that is at work is not in its way.
     let state_dir = StateDir::new(&config.state_dir);
     let lock = state_dir
-        .lock(&config.sources[0].name, &World::real(&Quiet))
+        .lock(&config.sources[0].name, &RunContext::real(&Quiet))
         .unwrap();
-    let foreseen = engine::foresee_prune(&config, &config.sources[0], today(), world);
+    let foreseen = engine::foresee_prune(&config, &config.sources[0], today(), context);
     let plan = foreseen.unwrap().plan.strays;
     assert_eq!(recorded.writes(), []);
     assert!(!recorded.calls().is_empty());
@@ -919,11 +919,11 @@ fn nothing_happens_while_the_clocks_differ() {
     let config = config(&machine);
     for hours in [-25, 25] {
         let clock = Off(TimeDelta::hours(hours));
-        let world = World {
+        let context = RunContext {
             clock: &clock,
-            ..World::real(&Quiet)
+            ..RunContext::real(&Quiet)
         };
-        let plan = strays_of(&config, world).unwrap();
+        let plan = strays_of(&config, context).unwrap();
         assert_eq!(plan.lines.len(), 2);
         for line in &plan.lines {
             assert_eq!(line.fate, Fate::Keep);

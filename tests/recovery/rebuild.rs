@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use coldchain::config::StoreConfig;
 use coldchain::engine::{
-    OpenStore, Rebuilding, StateDir, Trusted, Unfinished, World, read_kit, rebuild,
+    OpenStore, Rebuilding, RunContext, StateDir, Trusted, Unfinished, read_kit, rebuild,
 };
 use coldchain::ledger::SigningKey;
 use coldchain::model::LedgerId;
@@ -211,11 +211,11 @@ fn a_rebuild_only_reads_the_store() {
         included: &[],
         as_of: None,
     };
-    let world = World {
+    let context = RunContext {
         stores,
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
-    let rebuilt = rebuild(&rebuilding, world).unwrap();
+    let rebuilt = rebuild(&rebuilding, context).unwrap();
     assert_eq!((rebuilt.read.len(), rebuilt.damage()), (1, 0));
     let calls = recorded.calls();
     assert!(calls.len() >= 4, "{calls:?}");

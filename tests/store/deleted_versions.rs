@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use coldchain::model::Sha256;
 use coldchain::store::{
-    Deleted, ErrorKind, Locator, LockMode, NewObject, Patience, Put, Role, S3Settings, S3Store,
-    Store,
+    Deleted, ErrorKind, Locator, LockMode, NewObject, ObjectKind, Put, RetryPolicy, S3Settings,
+    S3Store, Store,
 };
 
 use crate::common::bucket::{OwnBucket, open, short_patience};
@@ -19,7 +19,7 @@ const KEY: &str = "home/archives/a/key.age";
 const FULL_KEY: &str = "some/prefix/home/archives/a/key.age";
 
 fn put(store: &S3Store<'_>, key: &str, bytes: &'static [u8]) {
-    let object = NewObject::new(key, bytes, Sha256::of(bytes), Role::Segment);
+    let object = NewObject::new(key, bytes, Sha256::of(bytes), ObjectKind::Segment);
     let answer = store.put_if_absent(&object).unwrap();
     assert!(matches!(answer, Put::Created(_)));
 }
@@ -140,7 +140,7 @@ fn of_one_locked(modes: &[Mode]) -> (OwnBucket, S3Store<'static>, DateTime<Utc>)
     let until = DateTime::from_timestamp(Utc::now().timestamp() + 86_400, 0).unwrap();
     let object = NewObject {
         retain_until: Some(until),
-        ..NewObject::new(KEY, b"x".as_slice(), Sha256::of(b"x"), Role::Segment)
+        ..NewObject::new(KEY, b"x".as_slice(), Sha256::of(b"x"), ObjectKind::Segment)
     };
     store.put_if_absent(&object).unwrap();
     (bucket, store, until)
@@ -208,7 +208,7 @@ fn a_refusal_without_a_lock_stays_what_it_is() {
     ] {
         let (bucket, _, _) = of_one_locked(&[]);
         let store = open(S3Settings {
-            patience: Patience {
+            patience: RetryPolicy {
                 give_up_after: Duration::from_secs(1),
                 ..short_patience()
             },

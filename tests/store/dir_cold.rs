@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use coldchain::model::{Sha256, StorageClass, Tier, TierRefused};
 use coldchain::store::{
-    Deleted, DirStore, ErrorKind, Locator, NewObject, Put, Readability, Role, Store, StoreError,
-    Thaw, ThawRequest, is_key,
+    Deleted, DirStore, ErrorKind, Locator, NewObject, ObjectKind, Put, Readability, Store,
+    StoreError, Thaw, ThawRequest, is_key,
 };
 
 const CLASS: StorageClass = StorageClass::DeepArchive;
@@ -58,13 +58,13 @@ impl Rehearsal {
     }
 }
 
-fn put(store: &DirStore, key: &str, role: Role) -> Put {
+fn put(store: &DirStore, key: &str, role: ObjectKind) -> Put {
     let bytes = b"0123456789".as_slice();
     let object = NewObject::new(key, bytes, Sha256::of(bytes), role);
     store.put_if_absent(&object).unwrap()
 }
 
-fn created(store: &DirStore, key: &str, role: Role) -> Locator {
+fn created(store: &DirStore, key: &str, role: ObjectKind) -> Locator {
     match put(store, key, role) {
         Put::Created(locator) => locator,
         Put::Existed(_) => panic!("{key} existed"),
@@ -91,7 +91,7 @@ fn readability(store: &DirStore, at: &Locator) -> Readability {
 fn a_segment_is_cold_until_it_is_thawed_and_cold_again_after_its_days() {
     let rehearsal = Rehearsal::new();
     let store = rehearsal.cold();
-    let at = created(&store, KEY, Role::Segment);
+    let at = created(&store, KEY, ObjectKind::Segment);
     assert_eq!(readability(&store, &at), Readability::Cold(CLASS));
 
     assert_eq!(ask(&store, &at, Tier::Bulk, 2).unwrap(), Thaw::Accepted);
@@ -118,7 +118,7 @@ fn a_segment_is_cold_until_it_is_thawed_and_cold_again_after_its_days() {
 fn what_is_no_segment_is_never_cold() {
     let rehearsal = Rehearsal::new();
     let store = rehearsal.cold();
-    let at = created(&store, "home/ledger/1", Role::Ledger);
+    let at = created(&store, "home/ledger/1", ObjectKind::Ledger);
     assert_eq!(readability(&store, &at), Readability::Always);
     assert_eq!(ask(&store, &at, Tier::Bulk, 1).unwrap(), Thaw::NotCold);
     assert_eq!(store.stat(&at).unwrap().class, None);
@@ -128,7 +128,7 @@ fn what_is_no_segment_is_never_cold() {
 fn a_thaw_under_way_is_sped_up_by_a_faster_tier_and_by_no_other() {
     let rehearsal = Rehearsal::new();
     let store = rehearsal.cold();
-    let at = created(&store, KEY, Role::Segment);
+    let at = created(&store, KEY, ObjectKind::Segment);
     ask(&store, &at, Tier::Bulk, 3).unwrap();
     rehearsal.pass(10);
     assert_eq!(ask(&store, &at, Tier::Bulk, 9).unwrap(), Thaw::Running);
@@ -146,7 +146,7 @@ fn a_thaw_under_way_is_sped_up_by_a_faster_tier_and_by_no_other() {
 fn what_is_readable_stays_so_for_the_days_of_a_new_request() {
     let rehearsal = Rehearsal::new();
     let store = rehearsal.cold();
-    let at = created(&store, KEY, Role::Segment);
+    let at = created(&store, KEY, ObjectKind::Segment);
     ask(&store, &at, Tier::Standard, 1).unwrap();
     rehearsal.pass(12 + 23);
     assert_eq!(ask(&store, &at, Tier::Bulk, 5).unwrap(), Thaw::Accepted);
@@ -160,7 +160,7 @@ fn a_tier_that_the_class_lacks_is_refused_and_changes_nothing() {
     let store = rehearsal
         .warm()
         .playing(CLASS, Some(Duration::from_secs(1)));
-    let at = created(&store, KEY, Role::Segment);
+    let at = created(&store, KEY, ObjectKind::Segment);
     let error = ask(&store, &at, Tier::Expedited, 1).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unsupported);
     assert_eq!(
@@ -180,7 +180,7 @@ fn a_delay_holds_for_every_tier_and_may_be_none_at_all() {
         let delay = Duration::from_hours(hours);
         let glacier = StorageClass::Glacier;
         let store = rehearsal.warm().playing(glacier, Some(delay));
-        let at = created(&store, KEY, Role::Segment);
+        let at = created(&store, KEY, ObjectKind::Segment);
         assert_eq!(ask(&store, &at, tier, 1).unwrap(), Thaw::Accepted);
         let hours = i64::try_from(hours).unwrap();
         if hours > 0 {
@@ -197,14 +197,14 @@ fn a_delay_holds_for_every_tier_and_may_be_none_at_all() {
 fn days_and_delays_beyond_the_calendar_are_as_good_as_for_ever() {
     let rehearsal = Rehearsal::new();
     let store = rehearsal.warm().playing(CLASS, Some(Duration::ZERO));
-    let at = created(&store, KEY, Role::Segment);
+    let at = created(&store, KEY, ObjectKind::Segment);
     ask(&store, &at, Tier::Bulk, u32::MAX).unwrap();
     rehearsal.pass(24 * 36_500);
     let for_ever = Readability::Until(CLASS, DateTime::<Utc>::MAX_UTC);
     assert_eq!(readability(&store, &at), for_ever);
 
     let store = rehearsal.warm().playing(CLASS, Some(Duration::MAX));
-    let at = created(&store, "b", Role::Segment);
+    let at = created(&store, "b", ObjectKind::Segment);
     ask(&store, &at, Tier::Bulk, 1).unwrap();
     assert_eq!(readability(&store, &at), Readability::Thawing(CLASS));
 }
@@ -212,7 +212,7 @@ fn days_and_delays_beyond_the_calendar_are_as_good_as_for_ever() {
 #[test]
 fn the_class_stays_when_the_store_is_opened_without_one() {
     let rehearsal = Rehearsal::new();
-    let at = created(&rehearsal.cold(), KEY, Role::Segment);
+    let at = created(&rehearsal.cold(), KEY, ObjectKind::Segment);
     let store = rehearsal.warm();
     assert_eq!(store.stat(&at).unwrap().class, Some(CLASS));
     assert_eq!(readability(&store, &at), Readability::Cold(CLASS));
@@ -223,7 +223,7 @@ fn the_class_stays_when_the_store_is_opened_without_one() {
     let until = rehearsal.in_hours(24);
     assert_eq!(readability(&other, &at), Readability::Until(CLASS, until));
 
-    let at = created(&store, "b", Role::Segment);
+    let at = created(&store, "b", ObjectKind::Segment);
     assert_eq!(readability(&store, &at), Readability::Always);
     assert_eq!(
         readability(&rehearsal.cold(), &at),
@@ -236,8 +236,8 @@ fn the_class_stays_when_the_store_is_opened_without_one() {
 fn stat_and_listing_tell_the_class_and_show_nothing_else() {
     let rehearsal = Rehearsal::new();
     let store = rehearsal.cold();
-    let at = created(&store, KEY, Role::Segment);
-    created(&store, "home/ledger/1", Role::Ledger);
+    let at = created(&store, KEY, ObjectKind::Segment);
+    created(&store, "home/ledger/1", ObjectKind::Ledger);
     ask(&store, &at, Tier::Bulk, 1).unwrap();
     let told = |prefix: &str| -> Vec<_> {
         let listed = store.list(prefix).unwrap().into_iter();
@@ -260,7 +260,7 @@ fn stat_and_listing_tell_the_class_and_show_nothing_else() {
 fn what_is_remembered_is_under_no_key() {
     let rehearsal = Rehearsal::new();
     let store = rehearsal.cold();
-    created(&store, KEY, Role::Segment);
+    created(&store, KEY, ObjectKind::Segment);
     assert!(!is_key(SIDECAR) && !is_key(".cold-a/b") && is_key("a.cold-b") && is_key(".coldly"));
     let at = Locator::from(SIDECAR.to_owned());
     assert_eq!(store.get(&at, 999).unwrap_err().kind, ErrorKind::BadKey);
@@ -271,7 +271,7 @@ fn what_is_remembered_is_under_no_key() {
 fn a_deleted_segment_leaves_nothing_and_its_key_can_be_put_warm() {
     let rehearsal = Rehearsal::new();
     let store = rehearsal.cold();
-    let at = created(&store, KEY, Role::Segment);
+    let at = created(&store, KEY, ObjectKind::Segment);
     assert_eq!(store.delete(&at).unwrap(), Deleted::Removed);
     assert_eq!(store.delete(&at).unwrap(), Deleted::Absent);
     let directory = rehearsal.root().join("home/archives/a");
@@ -283,7 +283,7 @@ fn a_deleted_segment_leaves_nothing_and_its_key_can_be_put_warm() {
     ] {
         assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
     }
-    created(&rehearsal.warm(), KEY, Role::Segment);
+    created(&rehearsal.warm(), KEY, ObjectKind::Segment);
     assert_eq!(readability(&store, &at), Readability::Always);
 }
 
@@ -292,7 +292,7 @@ fn what_a_cut_short_put_or_delete_left_is_no_object_and_not_in_the_way() {
     // A thaw of an object that is gone is left as well.
     let left = |rehearsal: &Rehearsal| {
         let store = rehearsal.cold();
-        let at = created(&store, KEY, Role::Segment);
+        let at = created(&store, KEY, ObjectKind::Segment);
         ask(&store, &at, Tier::Bulk, 1).unwrap();
         fs::remove_file(rehearsal.root().join(KEY)).unwrap();
         assert!(rehearsal.has(SIDECAR));
@@ -305,12 +305,12 @@ fn what_a_cut_short_put_or_delete_left_is_no_object_and_not_in_the_way() {
     assert_eq!(store.list("").unwrap(), []);
     assert!(store.stat(&at).unwrap_err().is_not_found());
     assert!(ask(&store, &at, Tier::Bulk, 1).unwrap_err().is_not_found());
-    created(&store, KEY, Role::Segment);
+    created(&store, KEY, ObjectKind::Segment);
     assert_eq!(readability(&store, &at), Readability::Cold(CLASS));
 
     let rehearsal = Rehearsal::new();
     let at = left(&rehearsal);
-    created(&rehearsal.warm(), KEY, Role::Segment);
+    created(&rehearsal.warm(), KEY, ObjectKind::Segment);
     assert_eq!(readability(&rehearsal.cold(), &at), Readability::Always);
 
     let rehearsal = Rehearsal::new();
@@ -323,17 +323,20 @@ fn what_a_cut_short_put_or_delete_left_is_no_object_and_not_in_the_way() {
 fn a_put_of_what_is_there_leaves_its_class_and_its_thaw() {
     let rehearsal = Rehearsal::new();
     let store = rehearsal.cold();
-    let warm = created(&rehearsal.warm(), "warm", Role::Segment);
+    let warm = created(&rehearsal.warm(), "warm", ObjectKind::Segment);
     assert!(matches!(
-        put(&store, "warm", Role::Segment),
+        put(&store, "warm", ObjectKind::Segment),
         Put::Existed(_)
     ));
     assert_eq!(readability(&store, &warm), Readability::Always);
 
-    let cold = created(&store, KEY, Role::Segment);
+    let cold = created(&store, KEY, ObjectKind::Segment);
     ask(&store, &cold, Tier::Bulk, 1).unwrap();
     for again in [store, rehearsal.warm()] {
-        assert!(matches!(put(&again, KEY, Role::Segment), Put::Existed(_)));
+        assert!(matches!(
+            put(&again, KEY, ObjectKind::Segment),
+            Put::Existed(_)
+        ));
         assert_eq!(readability(&again, &cold), Readability::Thawing(CLASS));
     }
 }
@@ -342,7 +345,7 @@ fn a_put_of_what_is_there_leaves_its_class_and_its_thaw() {
 fn what_is_remembered_is_plain_and_when_damaged_an_error_rather_than_warm() {
     let rehearsal = Rehearsal::new();
     let store = rehearsal.cold();
-    let at = created(&store, KEY, Role::Segment);
+    let at = created(&store, KEY, ObjectKind::Segment);
     let path = rehearsal.root().join(SIDECAR);
     let remembered = || fs::read_to_string(&path).unwrap();
     assert_eq!(remembered(), r#"{"class":"DEEP_ARCHIVE","thaw":null}"#);
@@ -376,13 +379,13 @@ fn what_is_remembered_is_plain_and_when_damaged_an_error_rather_than_warm() {
 fn a_name_too_long_to_be_remembered_is_no_segment_but_still_an_object() {
     let rehearsal = Rehearsal::new();
     let long = "x".repeat(250);
-    let at = created(&rehearsal.cold(), &long, Role::Ledger);
+    let at = created(&rehearsal.cold(), &long, ObjectKind::Ledger);
     assert_eq!(readability(&rehearsal.cold(), &at), Readability::Always);
     assert_eq!(rehearsal.warm().list("").unwrap().len(), 1);
     assert_eq!(rehearsal.warm().delete(&at).unwrap(), Deleted::Removed);
 
     let bytes = b"x".as_slice();
-    let object = NewObject::new(&long, bytes, Sha256::of(bytes), Role::Segment);
+    let object = NewObject::new(&long, bytes, Sha256::of(bytes), ObjectKind::Segment);
     let error = rehearsal.cold().put_if_absent(&object).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Failed);
     assert_eq!(fs::read_dir(rehearsal.root()).unwrap().count(), 0);
@@ -392,7 +395,7 @@ fn a_name_too_long_to_be_remembered_is_no_segment_but_still_an_object() {
 fn two_threads_that_thaw_at_once_start_one_thaw() {
     for _ in 0..20 {
         let rehearsal = Rehearsal::new();
-        let at = created(&rehearsal.cold(), KEY, Role::Segment);
+        let at = created(&rehearsal.cold(), KEY, ObjectKind::Segment);
         let mut answers: Vec<bool> = std::thread::scope(|scope| {
             let ask = || {
                 // Each with a store of its own, as two commands would have.
@@ -421,7 +424,8 @@ fn of_a_cold_and_a_warm_writer_the_one_that_creates_decides_on_the_class() {
     for round in 0..50 {
         let rehearsal = Rehearsal::new();
         let (cold, warm) = (rehearsal.cold(), rehearsal.warm());
-        let created = |store: &DirStore| matches!(put(store, KEY, Role::Segment), Put::Created(_));
+        let created =
+            |store: &DirStore| matches!(put(store, KEY, ObjectKind::Segment), Put::Created(_));
         let (cold_created, warm_created) = std::thread::scope(|scope| {
             let other = scope.spawn(|| created(&warm));
             (created(&cold), other.join().unwrap())

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use coldchain::model::{Sha256, StorageClass, Tier};
 use coldchain::store::{
-    Checksum, Deleted, Encryption, ErrorKind, LockMode, NewObject, Patience, Put, Readability,
-    Role, S3Settings, S3Store, Store, StoreError, Thaw, ThawRequest, Verdict,
+    Checksum, Deleted, Encryption, ErrorKind, LockMode, NewObject, ObjectKind, Put, Readability,
+    RetryPolicy, S3Settings, S3Store, Store, StoreError, Thaw, ThawRequest, Verdict,
 };
 
 use crate::common::bucket::{OwnBucket, open, short_patience, write_credentials};
@@ -26,7 +26,7 @@ fn content(len: usize) -> Vec<u8> {
     bytes
 }
 
-fn put(store: &dyn Store, key: &str, bytes: &[u8], role: Role) -> Result<Put, StoreError> {
+fn put(store: &dyn Store, key: &str, bytes: &[u8], role: ObjectKind) -> Result<Put, StoreError> {
     store.put_if_absent(&NewObject::new(
         key,
         bytes.to_vec(),
@@ -89,7 +89,7 @@ fn operations(store: &dyn Store) -> Vec<Named<'_>> {
             "put",
             Operation::Put,
             Box::new(move || {
-                put(store, "new", &content(300_000), Role::Segment)?;
+                put(store, "new", &content(300_000), ObjectKind::Segment)?;
                 store.get(&at("new"), 1 << 20)
             }),
         ),
@@ -164,15 +164,15 @@ fn bucket() -> OwnBucket {
         ..Config::default()
     }));
     let warm = bucket.store();
-    put(&warm, "old", &content(300_000), Role::Segment).unwrap();
+    put(&warm, "old", &content(300_000), ObjectKind::Segment).unwrap();
     for at in 0..5 {
-        put(&warm, &format!("more/{at}"), b"x", Role::Segment).unwrap();
+        put(&warm, &format!("more/{at}"), b"x", ObjectKind::Segment).unwrap();
     }
     let cold = open(S3Settings {
         storage_class: StorageClass::DeepArchive,
         ..bucket.settings()
     });
-    put(&cold, "cold", b"cold", Role::Segment).unwrap();
+    put(&cold, "cold", b"cold", ObjectKind::Segment).unwrap();
     bucket
 }
 
@@ -286,7 +286,7 @@ fn a_fault_that_stays_ends_in_a_typed_error_in_time() {
 fn stay(fault: &FaultKind) {
     let bucket = bucket();
     let store = open(S3Settings {
-        patience: Patience {
+        patience: RetryPolicy {
             give_up_after: Duration::from_millis(600),
             ..short_patience()
         },
@@ -340,7 +340,7 @@ fn an_answer_that_comes_byte_by_byte_is_not_waited_for_for_ever() {
             .fail(Fault::on(operation, trickle.clone()).always());
     }
     let store = open(S3Settings {
-        patience: Patience {
+        patience: RetryPolicy {
             give_up_after: Duration::from_secs(1),
             ..short_patience()
         },
@@ -362,7 +362,7 @@ fn versions_that_are_listed_without_end_are_left() {
         Bucket::new(BUCKET).versioned(),
     )));
     let store = bucket.store();
-    put(&store, "old", b"x", Role::Segment).unwrap();
+    put(&store, "old", b"x", ObjectKind::Segment).unwrap();
     for filling in [Filling::Text, Filling::Elements] {
         bucket.server.clear_faults();
         let fault = FaultKind::EndlessBody(200, filling);
@@ -403,7 +403,7 @@ fn a_lost_answer_is_told_as_existing_and_stored_once() {
         .server
         .fail(Fault::on(Operation::Put, FaultKind::ResetAfter));
     let store = bucket.store();
-    let answer = put(&store, "new", &content(300_000), Role::Segment).unwrap();
+    let answer = put(&store, "new", &content(300_000), ObjectKind::Segment).unwrap();
     assert!(matches!(answer, Put::Existed(_)));
     require_whole(&bucket, "lost answer");
 }
@@ -438,7 +438,7 @@ fn a_stalled_upload_is_noticed_and_sent_again() {
         .fail(Fault::on(Operation::Put, FaultKind::StallInBody(None)));
     // The answer to 20 MiB takes the server a moment.
     let store = open(S3Settings {
-        patience: Patience {
+        patience: RetryPolicy {
             give_up_after: TIME,
             stall: Duration::from_secs(3),
             ..short_patience()
@@ -448,7 +448,7 @@ fn a_stalled_upload_is_noticed_and_sent_again() {
     store.list("").unwrap();
     let big = content(20 << 20);
     let begun = Instant::now();
-    put(&store, "new-big", &big, Role::Segment).unwrap();
+    put(&store, "new-big", &big, ObjectKind::Segment).unwrap();
     assert!(begun.elapsed() < 2 * TIME);
     let stored = bucket.server.objects(BUCKET);
     assert!(*stored["some/prefix/new-big"].body == big);
@@ -459,7 +459,7 @@ fn the_body_is_hashed_by_nobody_but_coldchain() {
     let bucket = bucket();
     let store = bucket.store();
     bucket.server.forget_requests();
-    put(&store, "new", &content(300_000), Role::Segment).unwrap();
+    put(&store, "new", &content(300_000), ObjectKind::Segment).unwrap();
     let requests = bucket.server.requests();
     let put = requests
         .iter()
@@ -483,9 +483,9 @@ fn a_service_that_refuses_checksum_headers_takes_md5_or_nothing() {
             checksum,
             ..bucket.settings()
         });
-        put(&store, "new", &content(1000), Role::Segment).unwrap();
+        put(&store, "new", &content(1000), ObjectKind::Segment).unwrap();
         let with_sha256 = bucket.store();
-        let error = put(&with_sha256, "other", &content(1000), Role::Segment).unwrap_err();
+        let error = put(&with_sha256, "other", &content(1000), ObjectKind::Segment).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unsupported);
         let text = error.source.unwrap().to_string();
         assert!(
@@ -508,7 +508,7 @@ fn every_checksum_is_one_that_the_service_agrees_with() {
             ..bucket.settings()
         });
         let key = format!("checked/{at}");
-        put(&store, &key, &content(5000), Role::Segment).unwrap();
+        put(&store, &key, &content(5000), ObjectKind::Segment).unwrap();
         assert!(store.get(&store.locate(&key), 5000).unwrap() == content(5000));
     }
 }
@@ -524,7 +524,7 @@ fn a_byte_that_flips_on_its_way_is_noticed_and_sent_again() {
             checksum,
             ..bucket.settings()
         });
-        put(&store, "new", &content(300_000), Role::Segment).unwrap();
+        put(&store, "new", &content(300_000), ObjectKind::Segment).unwrap();
         require_whole(&bucket, "flipped");
     }
 }
@@ -580,7 +580,7 @@ fn a_clock_that_is_wrong_is_told_as_what_it_is() {
     ));
     let clock = bucket.server.clock();
     clock.advance(chrono::TimeDelta::hours(3));
-    let error = put(&bucket.store(), "new", b"x", Role::Segment).unwrap_err();
+    let error = put(&bucket.store(), "new", b"x", ObjectKind::Segment).unwrap_err();
     assert_eq!(error.kind, ErrorKind::ClockSkew);
     assert!(error.hint().unwrap().contains("clock"));
 }
@@ -598,10 +598,10 @@ fn a_missing_bucket_is_never_an_absent_object() {
         store.delete(&at).map(drop).unwrap_err(),
         store.list("old").map(drop).unwrap_err(),
         store.now().map(drop).unwrap_err(),
-        put(&store, "new", b"x", Role::Ledger)
+        put(&store, "new", b"x", ObjectKind::Ledger)
             .map(drop)
             .unwrap_err(),
-        put(&store, "new", b"x", Role::Segment)
+        put(&store, "new", b"x", ObjectKind::Segment)
             .map(drop)
             .unwrap_err(),
     ];
@@ -619,9 +619,9 @@ fn an_address_where_nobody_answers_is_given_up_soon() {
     };
     let store = open(S3Settings {
         endpoint: Some(format!("http://{free}")),
-        patience: Patience {
+        patience: RetryPolicy {
             first_contact: Duration::from_millis(500),
-            ..Patience::default()
+            ..RetryPolicy::default()
         },
         ..bucket.settings()
     });
@@ -645,7 +645,7 @@ fn http_where_https_is_ends_at_once() {
     let bucket = bucket();
     let store = open(S3Settings {
         endpoint: Some(format!("https://{address}")),
-        patience: Patience::default(),
+        patience: RetryPolicy::default(),
         ..bucket.settings()
     });
     let begun = Instant::now();
@@ -670,13 +670,13 @@ fn what_a_service_silently_ignores_is_found_out() {
             storage_class: StorageClass::DeepArchive,
             ..bucket.settings()
         });
-        put(&store, "small", b"x", Role::Ledger).unwrap();
-        put(&store, "large", b"xx", Role::Segment).unwrap();
+        put(&store, "small", b"x", ObjectKind::Ledger).unwrap();
+        put(&store, "large", b"xx", ObjectKind::Segment).unwrap();
         let remarks = store.remarks();
         assert_eq!(remarks.len(), 1, "{remarks:?}");
         assert!(remarks[0].contains(word), "{remarks:?}");
         // And is lived with: the second writer is told all the same.
-        let again = put(&store, "small", b"y", Role::Ledger).unwrap();
+        let again = put(&store, "small", b"y", ObjectKind::Ledger).unwrap();
         assert!(matches!(again, Put::Existed(_)));
         assert_eq!(store.get(&store.locate("small"), 9).unwrap(), b"x");
     }
@@ -693,7 +693,7 @@ fn a_lock_that_was_asked_for_is_there_or_the_upload_fails() {
         });
         let object = NewObject {
             retain_until: Some(until),
-            ..NewObject::new("a", b"x".to_vec(), Sha256::of(b"x"), Role::Ledger)
+            ..NewObject::new("a", b"x".to_vec(), Sha256::of(b"x"), ObjectKind::Ledger)
         };
         let answer = store.put_if_absent(&object);
         (bucket, store, answer)
@@ -719,7 +719,7 @@ fn what_a_delete_has_only_hidden_is_deleted_with_all_its_versions() {
     let versioned = Config::with_bucket(Bucket::new(BUCKET).versioned());
     let bucket = OwnBucket::new(S3Server::start(versioned.with_mode(Mode::TellNoVersion)));
     let store = bucket.store();
-    put(&store, "new", b"x", Role::Segment).unwrap();
+    put(&store, "new", b"x", ObjectKind::Segment).unwrap();
     let at = store.locate("new");
     assert_eq!(store.delete(&at).unwrap(), Deleted::Removed);
     assert!(bucket.server.versions(BUCKET, "some/prefix/new").is_empty());
@@ -731,7 +731,7 @@ fn what_is_there_and_has_no_version_in_a_listing_is_not_called_absent() {
     let versioned = Config::with_bucket(Bucket::new(BUCKET).versioned());
     let bucket = OwnBucket::new(S3Server::start(versioned.with_mode(Mode::ListNoVersions)));
     let store = bucket.store();
-    put(&store, "new", b"x", Role::Segment).unwrap();
+    put(&store, "new", b"x", ObjectKind::Segment).unwrap();
     let at = store.locate("new");
     let error = store.delete(&at).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
@@ -774,7 +774,7 @@ fn tags_and_encryption_go_with_every_object() {
         encryption: Encryption::Aes256,
         ..bucket.settings()
     });
-    put(&store, "new", b"x", Role::Segment).unwrap();
+    put(&store, "new", b"x", ObjectKind::Segment).unwrap();
     let object = &bucket.server.objects(BUCKET)["some/prefix/new"];
     assert_eq!(object.tagging.as_deref(), Some("owner=a%20b%26c"));
     assert_eq!(object.headers["x-amz-server-side-encryption"], "AES256");
@@ -832,7 +832,7 @@ fn credentials_that_may_not_delete_store_and_read_all_the_same() {
         .server
         .fail(Fault::on(Operation::Delete, FaultKind::AccessDenied).always());
     let store = bucket.store();
-    let Put::Created(at) = put(&store, "new", b"x", Role::Segment).unwrap() else {
+    let Put::Created(at) = put(&store, "new", b"x", ObjectKind::Segment).unwrap() else {
         panic!("it is new");
     };
     let error = store.delete(&at).unwrap_err();

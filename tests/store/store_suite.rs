@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use coldchain::model::{Sha256, Tier};
 use coldchain::store::{
-    Deleted, DirStore, ErrorKind, Exclusivity, Locator, MemoryStore, NewObject, Operation, Put,
-    Readability, RecordingStore, Role, S3Settings, Stat, Store, StoreError, Swept, ThawRequest,
+    Deleted, DirStore, ErrorKind, Exclusivity, Locator, MemoryStore, NewObject, ObjectKind,
+    Operation, Put, Readability, RecordingStore, S3Settings, Stat, Store, StoreError, Swept,
+    ThawRequest,
 };
 
 use crate::common::bucket::{
@@ -121,7 +122,7 @@ fn own_s3_server_that_ignores_conditions() -> Fresh {
     });
     // The first small object tells.
     let bytes = b"signpost".as_slice();
-    let first = NewObject::new("first", bytes, Sha256::of(bytes), Role::Ledger);
+    let first = NewObject::new("first", bytes, Sha256::of(bytes), ObjectKind::Ledger);
     let Put::Created(first) = store.put_if_absent(&first).unwrap() else {
         panic!("the bucket is empty");
     };
@@ -225,7 +226,7 @@ fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         key,
         content,
         Sha256::of(bytes),
-        Role::Segment,
+        ObjectKind::Segment,
     ))
 }
 

@@ -14,7 +14,7 @@ use coldchain::model::Signal;
 use coldchain::model::{Sha256, VerifyLevel};
 use coldchain::plan::{Unchecked, Verdict};
 use coldchain::progress::{Event, Observer};
-use coldchain::store::{NewObject, Put, Role, S3Settings, Store};
+use coldchain::store::{NewObject, ObjectKind, Put, S3Settings, Store};
 use serde_json::{Value, json};
 
 use crate::common::bucket::{open, settings, write_credentials};
@@ -159,7 +159,7 @@ fn what_was_overwritten_is_damaged_although_its_version_is_still_there() {
     let bytes = vec![7; length];
     let sha256 = Sha256::of(&bytes);
     store
-        .put_if_absent(&NewObject::new(&key, bytes, sha256, Role::Segment))
+        .put_if_absent(&NewObject::new(&key, bytes, sha256, ObjectKind::Segment))
         .unwrap();
     for level in ["--checksums", "--deep"] {
         let run = bucketed.run(&format!("verify {level}"), b"");
@@ -406,7 +406,7 @@ fn what_was_found_before_a_signal_is_told_and_recorded() {
         .unwrap();
     lab.store.delete(&lab.store.locate(&key)).unwrap();
     let sha256 = Sha256::of(&bytes);
-    let other = NewObject::new(&key, vec![0; bytes.len()], sha256, Role::Segment);
+    let other = NewObject::new(&key, vec![0; bytes.len()], sha256, ObjectKind::Segment);
     assert!(matches!(
         lab.store.put_if_absent(&other),
         Ok(Put::Created(_))

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use coldchain::model::{Sha256, Tier};
 use coldchain::store::{
-    Addressing, Deleted, LockMode, NewObject, Patience, Role, S3Settings, S3Store, Store,
+    Addressing, Deleted, LockMode, NewObject, ObjectKind, RetryPolicy, S3Settings, S3Store, Store,
     StoreError, ThawRequest, is_key,
 };
 
@@ -94,11 +94,11 @@ fn store(endpoint: &str) -> S3Store<'static> {
         region: Some("us-east-1".to_owned()),
         credentials_file: Some(path.into()),
         object_lock: Some(LockMode::Governance),
-        patience: Patience {
+        patience: RetryPolicy {
             give_up_after: Duration::ZERO,
             // What was announced and does not come; the server itself always goes on.
             stall: Duration::from_secs(2),
-            ..Patience::default()
+            ..RetryPolicy::default()
         },
         ..S3Settings::new("my-archives", "some/prefix")
     };
@@ -279,7 +279,8 @@ fn ask(store: &S3Store<'_>, operation: u8) -> Result<(), StoreError> {
             }
         }
         _ => {
-            let mut object = NewObject::new(KEY, &b"entry"[..], Sha256::of(b"entry"), Role::Ledger);
+            let mut object =
+                NewObject::new(KEY, &b"entry"[..], Sha256::of(b"entry"), ObjectKind::Ledger);
             object.retain_until = "2027-02-19T03:00:07Z".parse().ok();
             store.put_if_absent(&object)?;
         }

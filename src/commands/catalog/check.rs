@@ -7,7 +7,7 @@ use crate::cli::{CatalogCheck, Everywhere};
 use crate::commands::backup::observer;
 use crate::commands::output::{answer_json, answer_lines, count};
 use crate::commands::{load_to_read, require_catalog, sources};
-use crate::engine::{Checked, Difference, OpenSource, StateDir, World, check};
+use crate::engine::{Checked, Difference, OpenSource, RunContext, StateDir, check};
 use crate::error::Error;
 use crate::model::SourceName;
 use crate::seal::SealError;
@@ -25,7 +25,7 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
     let trusted = trusted(&args.trust, file.as_ref(), &state_dir)?;
     let catalog = state_dir.catalog_to_read()?;
     let observer = observer(everywhere);
-    let world = World::real(observer.as_ref());
+    let context = RunContext::real(observer.as_ref());
     let faults = catalog.faults()?;
     let mut all: Vec<(SourceName, Checked)> = Vec::new();
     for source in chosen {
@@ -37,13 +37,13 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
             all.push((source.name.clone(), checked));
             continue;
         };
-        let store = world.open(&config.stores[&source.store])?;
+        let store = context.open(&config.stores[&source.store])?;
         let open = OpenSource {
             config: source,
             row,
             store: store.as_ref(),
         };
-        let checked = check(&open, &trusted, &catalog, world)?;
+        let checked = check(&open, &trusted, &catalog, context)?;
         all.push((source.name.clone(), checked));
     }
     let differences = all

@@ -11,7 +11,7 @@ use crate::commands::output::{answer, answer_json, count};
 use crate::commands::warn_readers;
 use crate::config::{Config, StoreConfig};
 use crate::engine::{
-    AsOf, LedgerRead, Rebuilding, Rebuilt, Trusted, Unfinished, World, rebuild, store_url,
+    AsOf, LedgerRead, Rebuilding, Rebuilt, RunContext, Trusted, Unfinished, rebuild, store_url,
 };
 use crate::error::{Error, in_words};
 use crate::model::Line;
@@ -54,7 +54,7 @@ pub(in crate::commands) fn run(
             only: args.only.as_deref(),
         }),
     };
-    let rebuilt = rebuild(&rebuilding, World::real(observer.as_ref()))?;
+    let rebuilt = rebuild(&rebuilding, RunContext::real(observer.as_ref()))?;
     if everywhere.json {
         answer_json(&to_json(&rebuilt))?;
     } else if !everywhere.quiet

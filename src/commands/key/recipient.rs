@@ -9,7 +9,7 @@ use crate::commands::backup::end;
 use crate::commands::identity::ask_for_identities;
 use crate::commands::output::{answer, answer_json, count};
 use crate::commands::{load, sources};
-use crate::engine::{Attach, Attached, World, attach_recipient};
+use crate::engine::{Attach, Attached, RunContext, attach_recipient};
 use crate::error::{Error, in_words};
 use crate::model::Line;
 use crate::progress::Quiet;
@@ -29,21 +29,21 @@ pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(),
     } else {
         Attach::WhereMissing
     };
-    let world = World {
+    let context = RunContext {
         wait_lock: args.lock.at_most(),
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
     let mut told = Vec::new();
     let mut errors = Vec::new();
     let mut text = String::new();
     let mut stopped = Ok(());
     for &source in &chosen {
-        stopped = world.interrupt.check();
+        stopped = context.interrupt.check();
         if stopped.is_err() {
             break;
         }
         let with = (&identities, identity.as_str());
-        match attach_recipient(&config, source, (&recipient, which), with, world) {
+        match attach_recipient(&config, source, (&recipient, which), with, context) {
             Ok(done) => {
                 writeln!(text, "{}: {}", source.name, line(&done)).expect("a string takes it");
                 told.push(json!({

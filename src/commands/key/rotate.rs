@@ -11,7 +11,9 @@ use crate::commands::identity::open_identity_file;
 use crate::commands::output::{answer, answer_json};
 use crate::commands::{add_known, load, sources};
 use crate::config::{Config, Origin};
-use crate::engine::{KeyChange, Rotated, StateDir, World, keys_of, read_kit, roles_for, rotate};
+use crate::engine::{
+    KeyChange, Rotated, RunContext, StateDir, keys_of, read_kit, roles_for, rotate,
+};
 use crate::error::{Error, in_words as error_in_words};
 use crate::interrupt::Interrupt;
 use crate::ledger::{PublicKey, SigningKey};
@@ -59,9 +61,9 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     } else {
         None
     };
-    let world = World {
+    let context = RunContext {
         wait_lock: args.lock.at_most(),
-        ..World::real(&Quiet)
+        ..RunContext::real(&Quiet)
     };
     let mut told = Vec::new();
     let mut text = String::new();
@@ -70,8 +72,8 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     let mut never: Vec<PublicKey> = change.remove.clone();
     never.retain(|key| args.remove.contains(&key.to_string()));
     for &source in &chosen {
-        world.interrupt.check()?;
-        match rotate(&config, source, &change, &root, world) {
+        context.interrupt.check()?;
+        match rotate(&config, source, &change, &root, context) {
             Ok(rotated) => {
                 never.retain(|key| rotated.never.contains(key));
                 // A ledger to come is opened by the key of the machine that archives, alone.

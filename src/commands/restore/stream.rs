@@ -55,7 +55,7 @@ impl Planned<'_> {
         let archive = *archive.expect("a plan has an archive for its date");
         let store_config = &self.config.stores[&self.source.store];
         let limit = self.args.limit.as_ref();
-        let store = open_limited_store(store_config, self.world.observer, limit)?;
+        let store = open_limited_store(store_config, self.context.observer, limit)?;
         let source = OpenSource {
             config: self.source,
             row: self.row.clone(),
@@ -64,7 +64,7 @@ impl Planned<'_> {
         self.ask_store(&source, catalog)?;
         self.confirm(&format!("Write the stream of {archive}?"))?;
         if !self.args.retired {
-            still_stands(&source, self.plan, self.state_dir, catalog, self.world)?;
+            still_stands(&source, self.plan, self.state_dir, catalog, self.context)?;
         }
         let streaming = StreamingOut {
             source: &source,
@@ -74,8 +74,8 @@ impl Planned<'_> {
             class: store_config.storage_class(),
             at_once: self.at_once(),
             thaw: thaw_request(&self.args.thawing),
-            observer: self.world.observer,
-            interrupt: self.world.interrupt,
+            observer: self.context.observer,
+            interrupt: self.context.interrupt,
         };
         stream_out(&streaming, output, catalog)
     }

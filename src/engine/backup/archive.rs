@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::btrfs::StreamHead;
 use crate::catalog::{Catalog, SegmentRow};
-use crate::engine::backup::attempt::{Already, InHand};
+use crate::engine::backup::attempt::{OpenAttempt, StoredParts};
 use crate::engine::backup::job::Job;
-use crate::engine::backup::outcome::Made;
+use crate::engine::backup::outcome::CommittedArchive;
 use crate::engine::backup::pipeline::{Passed, pass};
 use crate::engine::backup::stream_source::SendAgain;
 use crate::engine::backup::zeros::warn_of_zeros;
@@ -20,33 +20,11 @@ use crate::engine::ledger::listing::require_listed;
 use crate::engine::ledger::roles::keys_elsewhere;
 use crate::engine::ledger::sync::LedgerState;
 use crate::error::{Error, in_words};
+use crate::model::ArchiveKind;
 use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
 use crate::model::segment::FRAME_BYTES;
-use crate::model::{ArchiveId, ArchiveKind};
 use crate::process::SleepInhibitor;
 use crate::progress::Event;
-
-/// What was committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) struct Archived {
-    pub(in crate::engine) id: ArchiveId,
-    pub(in crate::engine) raw_bytes: u64,
-    pub(in crate::engine) sealed_bytes: u64,
-    /// Bytes of the segments that this run has stored.
-    pub(in crate::engine) uploaded_bytes: u64,
-}
-
-impl Archived {
-    pub(in crate::engine) fn made(self, reason: String) -> Made {
-        Made {
-            archive: self.id,
-            reason,
-            raw_bytes: self.raw_bytes,
-            sealed_bytes: self.sealed_bytes,
-            uploaded_bytes: self.uploaded_bytes,
-        }
-    }
-}
 
 /// An attempt whose every segment is in the store.
 struct Whole {
@@ -58,26 +36,26 @@ struct Whole {
 /// Carries an attempt to its end: its segments, the listing, the signed entry.
 pub(in crate::engine) fn archive(
     job: &Job<'_>,
-    attempt: &InHand,
+    attempt: &OpenAttempt,
     send: &mut SendAgain<'_>,
     state: &mut LedgerState,
     catalog: &mut Catalog,
-) -> Result<Archived, Error> {
+) -> Result<CommittedArchive, Error> {
     let source = job.source.name().clone();
-    job.world.observer.event(Event::Begun {
+    job.context.observer.event(Event::Begun {
         source: source.clone(),
         archive: attempt.id,
         expected: job.expected,
     });
     let whole = store_whole(job, attempt, send, catalog)?;
     // From here on it takes no time.
-    job.world.interrupt.check()?;
+    job.context.interrupt.check()?;
     let entry = entry(job, attempt, &whole)?;
     let writer = append::Writer {
         config: job.config,
         source: job.source,
         keys: job.keys,
-        clock: job.world.clock,
+        clock: job.context.clock,
         retain_until: attempt.retain_until,
     };
     let opens = state.replay.head().is_none();
@@ -88,12 +66,12 @@ pub(in crate::engine) fn archive(
             Committed::Before(earlier) => (earlier.raw_bytes, earlier.sealed_bytes),
         };
     if opens && !is_in_kit(&job.source.row, catalog)? {
-        job.world.observer.event(Event::Warning {
+        job.context.observer.event(Event::Warning {
             source: source.clone(),
             message: NOT_IN_KIT.to_owned(),
         });
     }
-    job.world.observer.event(Event::Committed {
+    job.context.observer.event(Event::Committed {
         source,
         archive: attempt.id,
         raw_bytes,
@@ -105,11 +83,12 @@ pub(in crate::engine) fn archive(
     warn_of_zeros(
         job.source,
         &whole.passed.summary,
-        job.world.observer,
+        job.context.observer,
         catalog,
     )?;
-    Ok(Archived {
-        id: attempt.id,
+    Ok(CommittedArchive {
+        archive: attempt.id,
+        reason: job.reason.clone(),
         raw_bytes,
         sealed_bytes,
         uploaded_bytes: whole.uploaded_bytes,
@@ -123,7 +102,7 @@ fn warn_of_keys_elsewhere(job: &Job<'_>, catalog: &Catalog) -> Result<(), Error>
     for (key, roles, other) in elsewhere {
         let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
         let name = job.source.name();
-        job.world.observer.event(Event::Warning {
+        job.context.observer.event(Event::Warning {
             source: name.clone(),
             message: format!(
                 "its ledger was opened with this machine's key alone: {key}, {} of `{other}`, has no role in it \
@@ -140,7 +119,7 @@ fn warn_of_keys_elsewhere(job: &Job<'_>, catalog: &Catalog) -> Result<(), Error>
 /// asked once more, and so is one of whose segments the listing lacks some.
 fn store_whole(
     job: &Job<'_>,
-    attempt: &InHand,
+    attempt: &OpenAttempt,
     send: &mut SendAgain<'_>,
     catalog: &mut Catalog,
 ) -> Result<Whole, Error> {
@@ -150,7 +129,7 @@ fn store_whole(
     let (mut garbled, mut lacking) = (Passes::First, Passes::First);
     let mut deduplicated = 0;
     loop {
-        let already = Already::gather(job.source, &attempt.id, catalog)?;
+        let already = StoredParts::gather(job.source, &attempt.id, catalog)?;
         let error = match pass(job, attempt, &already, sending, &uploaded, catalog) {
             Ok(passed) => {
                 // An earlier pass may have had a longer stream.
@@ -186,7 +165,7 @@ fn store_whole(
         };
         if matches!(error, Error::Btrfs(_)) {
             // It takes a moment at a time, and the sender does not wait for it.
-            job.world.interrupt.pause(PAUSE * deduplicated)?;
+            job.context.interrupt.pause(PAUSE * deduplicated)?;
         }
         let Some(again) = send()? else {
             return Err(error);
@@ -209,7 +188,7 @@ fn store_whole(
             ),
             _ => in_words(&error),
         };
-        job.world.observer.event(Event::Warning {
+        job.context.observer.event(Event::Warning {
             source: job.source.name().clone(),
             message: format!("{what}; the stream is sent once more"),
         });
@@ -249,7 +228,7 @@ impl Passes {
 }
 
 /// What the ledger is to say of it.
-fn entry(job: &Job<'_>, attempt: &InHand, whole: &Whole) -> Result<ArchiveEntry, Error> {
+fn entry(job: &Job<'_>, attempt: &OpenAttempt, whole: &Whole) -> Result<ArchiveEntry, Error> {
     let Whole {
         passed, segments, ..
     } = whole;

@@ -19,7 +19,7 @@ use crate::model::{ArchiveId, ArchiveKind, Blake3, Protocol, StorageClass, keys}
 use crate::seal::{ArchiveKey, Recipients};
 
 /// An attempt that is worked on.
-pub(in crate::engine) struct InHand {
+pub(in crate::engine) struct OpenAttempt {
     pub(in crate::engine) id: ArchiveId,
     pub(in crate::engine) slot: NaiveDate,
     /// The send parent and the full of its chain; `None` for a full.
@@ -49,7 +49,7 @@ pub(in crate::engine) struct Intent<'a> {
     pub(in crate::engine) now: DateTime<Utc>,
 }
 
-impl InHand {
+impl OpenAttempt {
     /// Writes the intent of a new attempt. From here its snapshots are pinned.
     pub(in crate::engine) fn begin(
         config: &Config,
@@ -180,7 +180,7 @@ impl fmt::Display for Unfit {
 
 /// What the store has of an attempt.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Already {
+pub(in crate::engine) struct StoredParts {
     segments: HashMap<u32, Raw>,
     key: bool,
 }
@@ -192,7 +192,7 @@ pub(in crate::engine) struct Raw {
     pub(in crate::engine) blake3: Blake3,
 }
 
-impl Already {
+impl StoredParts {
     /// Looks for what earlier runs and passes have stored. A row alone proves nothing: the object
     /// is in the listing, or it is not stored. And an object whose answer was lost, or came after
     /// its run had ended, is stored whatever its row says.

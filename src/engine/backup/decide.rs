@@ -9,15 +9,15 @@ use crate::btrfs::{Expect, ExpectParent};
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::backup::archive;
-use crate::engine::backup::attempt::{InHand, Intent};
+use crate::engine::backup::attempt::{Intent, OpenAttempt};
 use crate::engine::backup::facts;
 use crate::engine::backup::job::{Job, OriginFacts};
-use crate::engine::backup::outcome::{Asked, Outcome};
+use crate::engine::backup::outcome::{BackupRequest, Outcome};
 use crate::engine::backup::resume::Unfinished;
 use crate::engine::backup::send_parent::Origin;
 use crate::engine::backup::stream_source::{Sending, StreamSource};
 use crate::engine::backup::{check_date, compressed_data, warn_of_store};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{OpenSource, know_source, retain_until};
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::ledger::listing::{look_after, verify_listed};
@@ -42,34 +42,34 @@ pub enum Wanted {
 pub fn decide(
     config: &Config,
     source: &Source,
-    asked: Asked,
-    world: World<'_>,
+    asked: BackupRequest,
+    context: RunContext<'_>,
     stdin: impl StreamSource,
     ask: impl FnOnce(Wanted) -> Result<(), Error>,
 ) -> Result<Outcome, Error> {
     let recipients = Recipients::parse(config.recipients()?)?;
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
-    let mut catalog = world.catalog(&state_dir)?;
+    let mut catalog = context.catalog(&state_dir)?;
     keys.require_grant(&source.name, &catalog)?;
-    let _lock = state_dir.lock(&source.name, &world)?;
+    let _lock = state_dir.lock(&source.name, &context)?;
     check_date(source, asked, &catalog)?;
     let row = know_source(config, source, &mut catalog)?;
-    let store = world.open(&config.stores[&source.store])?;
+    let store = context.open(&config.stores[&source.store])?;
     let open = OpenSource {
         config: source,
         row,
         store: store.as_ref(),
     };
     let mut state = sync::catch_up(&open, &mut catalog, &keys.root)?;
-    state.warn(&source.name, world.observer);
+    state.warn(&source.name, context.observer);
     state.require_role(&open, &keys, Role::Writer)?;
     // The ledger may have told of newer archives.
     check_date(source, asked, &catalog)?;
 
-    look_after(&open, &mut catalog, world)?;
+    look_after(&open, &mut catalog, context)?;
 
-    let found = take_up(config, &open, asked, &recipients, world, &mut catalog)?;
+    let found = take_up(config, &open, asked, &recipients, context, &mut catalog)?;
     let (onto, reason, planned) = if let Some((attempt, reason)) = &found {
         (attempt.onto, reason.clone(), None)
     } else {
@@ -93,7 +93,7 @@ pub fn decide(
             Action::Full => None,
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
-        facts::warn_of_silence(&facts, world.observer);
+        facts::warn_of_silence(&facts, context.observer);
         (onto, plan.reason, Some(plan.slot))
     };
     let (wanted, send_parent) = wanted(&open, onto, &catalog)?;
@@ -102,7 +102,7 @@ pub fn decide(
     let attempt = match (found, planned) {
         (Some((attempt, _)), _) => attempt,
         (None, slot) => {
-            let now = world.clock.now();
+            let now = context.clock.now();
             let full = onto.map_or(asked.date, |(_, chain)| chain.date);
             let intent = Intent {
                 date: asked.date,
@@ -114,17 +114,18 @@ pub fn decide(
                 retain_until: retain_until(config, source, full, now),
                 now,
             };
-            InHand::begin(config, &open, intent, &mut catalog)?
+            OpenAttempt::begin(config, &open, intent, &mut catalog)?
         }
     };
     let job = Job {
         config,
         source: &open,
         keys: &keys,
-        world,
+        context,
         recipients: &recipients,
         expected: None,
         origin: OriginFacts::default(),
+        reason,
     };
     let mut sending = Some(Sending {
         stream: Box::new(stdin),
@@ -137,12 +138,12 @@ pub fn decide(
     });
     let mut send = || Ok(sending.take());
     let archived = archive::archive(&job, &attempt, &mut send, &mut state, &mut catalog)?;
-    let later = warn_of_store(&open, &mut catalog, world.observer)
-        .and_then(|()| verify_listed(&open, &archived.id, &mut catalog, world.clock))
+    let later = warn_of_store(&open, &mut catalog, context.observer)
+        .and_then(|()| verify_listed(&open, &archived.archive, &mut catalog, context.clock))
         .err()
         .map(Box::new);
     Ok(Outcome::Archived {
-        archives: vec![archived.made(reason)],
+        archives: vec![archived],
         later,
     })
 }
@@ -152,18 +153,18 @@ pub fn decide(
 fn take_up(
     config: &Config,
     source: &OpenSource<'_>,
-    asked: Asked,
+    asked: BackupRequest,
     recipients: &Recipients,
-    world: World<'_>,
+    context: RunContext<'_>,
     catalog: &mut Catalog,
-) -> Result<Option<(InHand, String)>, Error> {
+) -> Result<Option<(OpenAttempt, String)>, Error> {
     let night = Unfinished {
         config,
         source,
         asked,
         recipients,
-        observer: world.observer,
-        now: world.clock.now(),
+        observer: context.observer,
+        now: context.clock.now(),
     };
     for attempt in catalog.unfinished(&source.row.ledger)? {
         let snapshot = SendParentSnapshot::NotLocal;

@@ -1,7 +1,7 @@
 //! What an attempt at an archive is carried out with.
 
 use crate::config::Config;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::state_dir::Keys;
 use crate::seal::Recipients;
@@ -11,11 +11,13 @@ pub(in crate::engine) struct Job<'a> {
     pub(in crate::engine) config: &'a Config,
     pub(in crate::engine) source: &'a OpenSource<'a>,
     pub(in crate::engine) keys: &'a Keys,
-    pub(in crate::engine) world: World<'a>,
+    pub(in crate::engine) context: RunContext<'a>,
     pub(in crate::engine) recipients: &'a Recipients,
     /// Raw bytes that it will probably have.
     pub(in crate::engine) expected: Option<u64>,
     pub(in crate::engine) origin: OriginFacts,
+    /// Why the archive is made.
+    pub(in crate::engine) reason: String,
 }
 
 /// What is known of the machine that sends.

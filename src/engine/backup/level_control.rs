@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::config::Levels;
-use crate::engine::backup::uplink::{Line, Standing};
+use crate::engine::backup::uplink::{Standing, UploadMonitor};
 use crate::model::segment::FRAME_BYTES;
 use crate::seal::{STEPS, Sealer, Step, Took};
 
@@ -31,8 +31,8 @@ const MOST_CROWDED: f64 = 4.0;
 
 /// Chooses the step of each frame.
 #[derive(Debug)]
-pub(in crate::engine) struct Pace {
-    line: Line,
+pub(in crate::engine) struct LevelController {
+    line: UploadMonitor,
     /// Those that it may choose, faster ones first.
     steps: Vec<Step>,
     /// The one that is in force.
@@ -53,11 +53,11 @@ pub(in crate::engine) struct Pace {
     line_was_used: bool,
 }
 
-impl Pace {
+impl LevelController {
     /// Chooses among the steps with those levels.
     #[expect(clippy::cast_precision_loss, reason = "threads are few")]
     pub(in crate::engine) fn new(
-        line: Line,
+        line: UploadMonitor,
         levels: Levels,
         threads: usize,
         segment_bytes: u64,
@@ -184,7 +184,7 @@ mod tests {
     )]
     fn levels(rate: f64, lowest: i32, highest: i32) -> (Vec<i32>, Duration) {
         let levels = Levels { lowest, highest };
-        let mut pace = Pace::new(Line::default(), levels, 2, 128 * MIB);
+        let mut pace = LevelController::new(UploadMonitor::default(), levels, 2, 128 * MIB);
         let sends = Duration::from_secs_f64(64.0 * 1e6 / rate);
         let mut now = Instant::now();
         // When the line will have sent all that it was given.
@@ -282,14 +282,14 @@ mod tests {
             lowest: 1,
             highest: 12,
         };
-        let mut pace = Pace::new(Line::default(), levels, 2, 128 * MIB);
+        let mut pace = LevelController::new(UploadMonitor::default(), levels, 2, 128 * MIB);
         let took = |level, milliseconds| Took {
             level,
             raw_bytes: 4 * MIB,
             time: Duration::from_millis(milliseconds),
             computing: Duration::from_millis(milliseconds),
         };
-        let at = |pace: &Pace, level| {
+        let at = |pace: &LevelController, level| {
             let step = STEPS.into_iter().find(|step| step.level == level).unwrap();
             pace.takes(step)
                 .map(|takes| (takes * 4e3 * 1_048_576.0 * 2.0).round())
@@ -318,7 +318,7 @@ mod tests {
             lowest: 1,
             highest: 12,
         };
-        let mut pace = Pace::new(Line::default(), levels, 2, 128 * MIB);
+        let mut pace = LevelController::new(UploadMonitor::default(), levels, 2, 128 * MIB);
         let mut chosen = |computing| {
             for _ in 0..50 {
                 pace.learn(Took {

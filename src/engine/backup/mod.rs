@@ -24,14 +24,13 @@ use crate::btrfs::{
 };
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::{Config, Live, Prune, Source};
-use crate::engine::backup::archive::Archived;
-use crate::engine::backup::attempt::{InHand, Intent};
+use crate::engine::backup::attempt::{Intent, OpenAttempt};
 use crate::engine::backup::job::{Job, OriginFacts};
-use crate::engine::backup::outcome::{Asked, Made, Outcome};
+use crate::engine::backup::outcome::{BackupRequest, CommittedArchive, Outcome};
 use crate::engine::backup::resume::Unfinished;
 use crate::engine::backup::send_parent::{Origin, Unfit, loses_data};
 use crate::engine::backup::stream_source::Sending;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::host_name::host_name;
 use crate::engine::context::open_source::{OpenSource, know_source, retain_until};
 use crate::engine::context::state_dir::{Keys, StateDir};
@@ -53,8 +52,8 @@ use crate::seal::Recipients;
 pub fn backup(
     config: &Config,
     source: &Source,
-    asked: Asked,
-    world: World<'_>,
+    asked: BackupRequest,
+    context: RunContext<'_>,
 ) -> Result<Outcome, Error> {
     let live = source
         .live
@@ -65,9 +64,9 @@ pub fn backup(
     let recipients = Recipients::parse(config.recipients()?)?;
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
-    let mut catalog = world.catalog(&state_dir)?;
+    let mut catalog = context.catalog(&state_dir)?;
     keys.require_grant(&source.name, &catalog)?;
-    let _lock = state_dir.lock(&source.name, &world)?;
+    let _lock = state_dir.lock(&source.name, &context)?;
     check_date(source, asked, &catalog)?;
     let nightly = Nightly {
         config,
@@ -75,7 +74,7 @@ pub fn backup(
         live,
         tools: &tools,
         keys: &keys,
-        world,
+        context,
         recipients: &recipients,
         asked,
     };
@@ -83,7 +82,7 @@ pub fn backup(
 }
 
 /// Refuses a date that no archive may be made for any more, or not yet.
-pub fn check_date(source: &Source, asked: Asked, catalog: &Catalog) -> Result<(), Error> {
+pub fn check_date(source: &Source, asked: BackupRequest, catalog: &Catalog) -> Result<(), Error> {
     let links = match catalog.source(&source.name)? {
         Some(row) => catalog.lineage(&row.ledger)?,
         None => Vec::new(),
@@ -119,9 +118,9 @@ struct Nightly<'a> {
     live: &'a Live,
     tools: &'a Tools,
     keys: &'a Keys,
-    world: World<'a>,
+    context: RunContext<'a>,
     recipients: &'a Recipients,
-    asked: Asked,
+    asked: BackupRequest,
 }
 
 /// A night on which nothing is archived.
@@ -139,18 +138,18 @@ impl Nightly<'_> {
         // The snapshot comes first: an unreachable store never costs one.
         let row = know_source(self.config, self.source, catalog)?;
         let night = self.take_snapshot(catalog)?;
-        let store = self.world.open(&self.config.stores[&self.source.store])?;
+        let store = self.context.open(&self.config.stores[&self.source.store])?;
         let source = OpenSource {
             config: self.source,
             row,
             store: store.as_ref(),
         };
         let mut state = sync::catch_up(&source, catalog, &self.keys.root)?;
-        state.warn(&self.source.name, self.world.observer);
+        state.warn(&self.source.name, self.context.observer);
         state.require_role(&source, self.keys, Role::Writer)?;
         // The ledger may have told of newer archives.
         check_date(self.source, self.asked, catalog)?;
-        look_after(&source, catalog, self.world)?;
+        look_after(&source, catalog, self.context)?;
 
         let mut archives = Vec::new();
         let planned = self
@@ -198,7 +197,7 @@ impl Nightly<'_> {
         &self,
         source: &OpenSource<'_>,
         tonight: &Night,
-        made: &mut Vec<Made>,
+        made: &mut Vec<CommittedArchive>,
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
@@ -209,8 +208,8 @@ impl Nightly<'_> {
                 source,
                 asked: self.asked,
                 recipients: self.recipients,
-                observer: self.world.observer,
-                now: self.world.clock.now(),
+                observer: self.context.observer,
+                now: self.context.clock.now(),
             };
             let (origin, unfit) = match &row {
                 Some((row, identity)) => {
@@ -228,11 +227,11 @@ impl Nightly<'_> {
             };
             state.require_known(source)?;
             let (row, _) = row.expect("an attempt is gone on with on an intact snapshot");
-            match self.archive(source, &row, &in_hand, state, catalog) {
-                Ok(archived) => made.push(archived.made(reason)),
+            match self.archive(source, &row, &in_hand, reason, state, catalog) {
+                Ok(archived) => made.push(archived),
                 Err(error) if tonight.row.id != row.id && gets_past(&error, &tonight.row.path) => {
                     catalog.abandon(&attempt.id)?;
-                    self.world.observer.event(Event::Warning {
+                    self.context.observer.event(Event::Warning {
                         source: self.source.name.clone(),
                         message: format!(
                             "the unfinished archive of {} is given up, since its snapshot can't be sent: {}",
@@ -252,12 +251,12 @@ impl Nightly<'_> {
         &self,
         source: &OpenSource<'_>,
         night: &Night,
-        made: &mut Vec<Made>,
+        made: &mut Vec<CommittedArchive>,
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Idle, Error> {
         let (facts, plan) = self.plan(source, night, catalog)?;
-        self.world.observer.event(Event::Planned {
+        self.context.observer.event(Event::Planned {
             source: self.source.name.clone(),
             date: plan.date,
             action: plan.action.as_str(),
@@ -274,8 +273,8 @@ impl Nightly<'_> {
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
         state.require_known(source)?;
-        facts::warn_of_silence(&facts, self.world.observer);
-        let now = self.world.clock.now();
+        facts::warn_of_silence(&facts, self.context.observer);
+        let now = self.context.clock.now();
         let full = onto.map_or(self.asked.date, |(_, chain)| chain.date);
         let intent = Intent {
             date: self.asked.date,
@@ -287,9 +286,8 @@ impl Nightly<'_> {
             retain_until: retain_until(self.config, self.source, full, now),
             now,
         };
-        let attempt = InHand::begin(self.config, source, intent, catalog)?;
-        let archived = self.archive(source, &night.row, &attempt, state, catalog)?;
-        made.push(archived.made(plan.reason));
+        let attempt = OpenAttempt::begin(self.config, source, intent, catalog)?;
+        made.push(self.archive(source, &night.row, &attempt, plan.reason, state, catalog)?);
         Ok(Idle::default())
     }
 
@@ -332,10 +330,10 @@ impl Nightly<'_> {
             date,
             catalog,
             self.tools,
-            self.world,
+            self.context,
         )?;
         match night.made {
-            take::Made::Now => self.world.observer.event(Event::Snapshot {
+            take::Made::Now => self.context.observer.event(Event::Snapshot {
                 source: self.source.name.clone(),
                 date,
             }),
@@ -362,7 +360,7 @@ impl Nightly<'_> {
     /// Warns if that differs from what was last said of it.
     fn warn_once(&self, subject: &str, message: &str, catalog: &mut Catalog) -> Result<(), Error> {
         if catalog.tell(&self.source.name, subject, message)? && !message.is_empty() {
-            self.world.observer.event(Event::Warning {
+            self.context.observer.event(Event::Warning {
                 source: self.source.name.clone(),
                 message: message.to_owned(),
             });
@@ -374,10 +372,11 @@ impl Nightly<'_> {
         &self,
         source: &OpenSource<'_>,
         snapshot: &SnapshotRow,
-        attempt: &InHand,
+        attempt: &OpenAttempt,
+        reason: String,
         state: &mut LedgerState,
         catalog: &mut Catalog,
-    ) -> Result<Archived, Error> {
+    ) -> Result<CommittedArchive, Error> {
         let parent = match attempt.onto {
             Some((parent, _)) => Some(send_parent(self.source, &parent, catalog)?),
             None => None,
@@ -390,7 +389,7 @@ impl Nightly<'_> {
             protocol,
             by: self.config.sender,
         };
-        let expected = if self.world.observer.wants_estimate() {
+        let expected = if self.context.observer.wants_estimate() {
             // It only feeds the bar: the sender itself will say what is wrong.
             crate::btrfs::estimate(self.tools, &request).ok()
         } else {
@@ -400,7 +399,7 @@ impl Nightly<'_> {
             config: self.config,
             source,
             keys: self.keys,
-            world: self.world,
+            context: self.context,
             recipients: self.recipients,
             expected,
             origin: OriginFacts {
@@ -410,6 +409,7 @@ impl Nightly<'_> {
                 subvolume: Some(self.live.subvolume.display().to_string()),
                 snapshot: Some(snapshot.path.display().to_string()),
             },
+            reason,
         };
         let mut send = || {
             // Each time: deduplication may have changed them since.
@@ -437,12 +437,12 @@ impl Nightly<'_> {
     fn afterwards(
         &self,
         source: &OpenSource<'_>,
-        archives: &[Made],
+        archives: &[CommittedArchive],
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        warn_of_store(source, catalog, self.world.observer)?;
+        warn_of_store(source, catalog, self.context.observer)?;
         for made in archives {
-            verify_listed(source, &made.archive, catalog, self.world.clock)?;
+            verify_listed(source, &made.archive, catalog, self.context.clock)?;
         }
         self.prune_and_retain(source, catalog)
     }
@@ -466,7 +466,7 @@ impl Nightly<'_> {
             date: self.asked.date,
             yes_delete: None,
         };
-        let pruned = prune_open(self.config, source, self.keys, asked, self.world, catalog);
+        let pruned = prune_open(self.config, source, self.keys, asked, self.context, catalog);
         Ok(pruned.map(drop)?)
     }
 
@@ -478,7 +478,7 @@ impl Nightly<'_> {
             self.asked.date,
             catalog,
             self.tools,
-            self.world,
+            self.context,
         )
     }
 }

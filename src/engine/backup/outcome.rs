@@ -18,7 +18,7 @@ pub enum Outcome {
     /// on with first.
     Archived {
         /// In the order of their dates, never empty.
-        archives: Vec<Made>,
+        archives: Vec<CommittedArchive>,
         /// The error of a later step: these archives stand all the same.
         later: Option<Box<Error>>,
     },
@@ -26,7 +26,7 @@ pub enum Outcome {
 
 /// An archive that a run has committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
+pub struct CommittedArchive {
     /// Its id.
     pub archive: ArchiveId,
     /// Why it was made.
@@ -41,7 +41,7 @@ pub struct Made {
 
 /// What a backup is asked to do.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked {
+pub struct BackupRequest {
     /// The date that it stands for.
     pub date: NaiveDate,
     /// The system clock's date.

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::btrfs::{Guard, StreamSummary};
 use crate::catalog::{ArchiveRow, Catalog};
 use crate::config::{self, Compression, Levels};
-use crate::engine::backup::attempt::{Already, InHand, Raw};
+use crate::engine::backup::attempt::{OpenAttempt, Raw, StoredParts};
 use crate::engine::backup::job::Job;
-use crate::engine::backup::level_control::Pace;
+use crate::engine::backup::level_control::LevelController;
 use crate::engine::backup::stream_source::{Sending, StreamSource};
-use crate::engine::backup::uplink::Line;
+use crate::engine::backup::uplink::UploadMonitor;
 use crate::engine::backup::upload::Upload;
 use crate::error::Error;
 use crate::model::segment::FRAME_BYTES;
@@ -36,14 +36,14 @@ pub(in crate::engine) struct Passed {
 /// that were stored now are added to `tally`.
 pub(in crate::engine) fn pass(
     job: &Job<'_>,
-    attempt: &InHand,
-    already: &Already,
+    attempt: &OpenAttempt,
+    already: &StoredParts,
     sending: Sending<'_>,
     tally: &AtomicU64,
     catalog: &mut Catalog,
 ) -> Result<Passed, Error> {
     let room = job.config.archiving(attempt.segment_bytes);
-    let line = Line::default();
+    let line = UploadMonitor::default();
     let (level, pace) = match job.config.compression {
         Compression::Level(level) => (level, None),
         Compression::Auto(bounds) => {
@@ -51,7 +51,8 @@ pub(in crate::engine) fn pass(
                 highest: room.highest_level,
                 ..bounds
             };
-            let pace = Pace::new(line.clone(), bounds, room.threads, attempt.segment_bytes);
+            let pace =
+                LevelController::new(line.clone(), bounds, room.threads, attempt.segment_bytes);
             (bounds.highest, Some(pace))
         }
     };
@@ -135,8 +136,8 @@ enum Filled {
 /// The stream on its way past the guard into the sealer.
 struct Reading<'a> {
     job: &'a Job<'a>,
-    attempt: &'a InHand,
-    already: &'a Already,
+    attempt: &'a OpenAttempt,
+    already: &'a StoredParts,
     /// The streams that the ledger has.
     known: Vec<(Uuid, ArchiveId)>,
     stream: Box<dyn StreamSource + 'a>,
@@ -150,7 +151,7 @@ struct Reading<'a> {
     /// The room that those take.
     compared: Option<Held>,
     /// Chooses the level of each frame, where that is left to it.
-    pace: Option<Pace>,
+    pace: Option<LevelController>,
 }
 
 impl Reading<'_> {
@@ -225,7 +226,7 @@ impl Reading<'_> {
         let same = stored.bytes == bytes && stored.blake3 == Blake3(*hasher.finalize().as_bytes());
         if same {
             self.sealer.skip(&frames)?;
-            self.job.world.observer.event(Event::Skipped {
+            self.job.context.observer.event(Event::Skipped {
                 source: self.job.source.name().clone(),
                 archive: self.attempt.id,
                 index,
@@ -250,13 +251,13 @@ impl Reading<'_> {
             source,
         })?;
         // A sender that a signal has ended is no sender that failed.
-        self.job.world.interrupt.check()?;
+        self.job.context.interrupt.check()?;
         self.guard.push(frame).map_err(Error::Stream)?;
         self.check_head()?;
         self.raw_bytes += frame.len() as u64;
         if self.raw_bytes - self.told >= PROGRESS_STEP {
             self.told = self.raw_bytes;
-            self.job.world.observer.event(Event::Progress {
+            self.job.context.observer.event(Event::Progress {
                 source: self.job.source.name().clone(),
                 raw_bytes: self.raw_bytes,
             });

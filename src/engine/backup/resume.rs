@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 
 use crate::catalog::{Attempt, Catalog, SnapshotRow};
 use crate::config::{Config, Source};
-use crate::engine::backup::attempt::{Already, InHand};
+use crate::engine::backup::attempt::{OpenAttempt, StoredParts};
 use crate::engine::backup::facts;
-use crate::engine::backup::outcome::Asked;
+use crate::engine::backup::outcome::BackupRequest;
 use crate::engine::backup::send_parent::{Origin, Unfit};
 use crate::engine::context::clock::{Clock, SystemClock};
 use crate::engine::context::open_source::{OpenSource, retain_until};
@@ -25,7 +25,7 @@ use crate::seal::Recipients;
 pub(in crate::engine) struct Unfinished<'a> {
     pub(in crate::engine) config: &'a Config,
     pub(in crate::engine) source: &'a OpenSource<'a>,
-    pub(in crate::engine) asked: Asked,
+    pub(in crate::engine) asked: BackupRequest,
     pub(in crate::engine) recipients: &'a Recipients,
     pub(in crate::engine) observer: &'a dyn Observer,
     pub(in crate::engine) now: DateTime<Utc>,
@@ -40,7 +40,7 @@ impl Unfinished<'_> {
         origin: Origin,
         unfit: &[Unfit],
         catalog: &mut Catalog,
-    ) -> Result<Option<(InHand, String)>, Error> {
+    ) -> Result<Option<(OpenAttempt, String)>, Error> {
         let date = attempt.id.date;
         let found = Found {
             config: self.config,
@@ -73,7 +73,7 @@ impl Unfinished<'_> {
     }
 
     fn reason(&self, attempt: &Attempt, catalog: &mut Catalog) -> Result<String, Error> {
-        let (segments, bytes) = Already::gather(self.source, &attempt.id, catalog)?.total();
+        let (segments, bytes) = StoredParts::gather(self.source, &attempt.id, catalog)?.total();
         let noun = if segments == 1 { "segment" } else { "segments" };
         Ok(format!(
             "it was begun on {} and left unfinished, with {segments} {noun} stored, {} raw",
@@ -87,7 +87,7 @@ impl Unfinished<'_> {
 struct Found<'a> {
     config: &'a Config,
     source: &'a Source,
-    asked: Asked,
+    asked: BackupRequest,
     recipients: &'a Recipients,
     now: DateTime<Utc>,
 }
@@ -100,7 +100,7 @@ impl Found<'_> {
         origin: Origin,
         unfit: &[Unfit],
         catalog: &Catalog,
-    ) -> Result<(Resume, Option<InHand>), Error> {
+    ) -> Result<(Resume, Option<OpenAttempt>), Error> {
         let date = attempt.id.date;
         let (facts, schedule) = facts::facts(
             self.source,
@@ -114,11 +114,15 @@ impl Found<'_> {
         )?;
         let store = &self.config.stores[&self.source.store];
         let locked = retain_until(self.config, self.source, attempt.chain.date, self.now);
-        let (in_hand, settings) =
-            match InHand::take_up(attempt, self.source.protocol, store.storage_class(), locked) {
-                Ok(in_hand) => (Some(in_hand), None),
-                Err(unfit) => (None, Some(unfit.to_string())),
-            };
+        let (in_hand, settings) = match OpenAttempt::take_up(
+            attempt,
+            self.source.protocol,
+            store.storage_class(),
+            locked,
+        ) {
+            Ok(in_hand) => (Some(in_hand), None),
+            Err(unfit) => (None, Some(unfit.to_string())),
+        };
         let attempt = AttemptFacts {
             id: attempt.id,
             send_parent: attempt.send_parent,
@@ -170,7 +174,7 @@ pub struct Foreseen {
 pub fn foresee(
     config: &Config,
     source: &Source,
-    asked: Asked,
+    asked: BackupRequest,
     catalog: &Catalog,
 ) -> Result<Foreseen, Error> {
     let (mut facts, schedule) =

@@ -20,7 +20,7 @@ const AT_LEAST: Duration = Duration::from_millis(200);
 
 /// Objects that are being sent. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(in crate::engine) struct Line(Arc<Mutex<State>>);
+pub(in crate::engine) struct UploadMonitor(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -37,7 +37,7 @@ struct State {
 /// An object on its way; gone from the line when this is dropped.
 #[derive(Debug)]
 pub(in crate::engine) struct OnItsWay {
-    line: Line,
+    line: UploadMonitor,
     moved: Arc<AtomicU64>,
 }
 
@@ -50,7 +50,7 @@ pub(in crate::engine) struct Standing {
     pub(in crate::engine) rate: Option<f64>,
 }
 
-impl Line {
+impl UploadMonitor {
     /// An object of so many bytes begins. Whoever sends it adds to [`OnItsWay::moved`].
     pub(in crate::engine) fn begin(&self, bytes: u64) -> OnItsWay {
         self.begin_at(bytes, Instant::now())
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_waits_and_how_fast_it_goes() {
-        let line = Line::default();
+        let line = UploadMonitor::default();
         let begun = Instant::now();
         let after = |milliseconds| begun + Duration::from_millis(milliseconds);
         let standing = |milliseconds, handed_out| {
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_pause_is_no_time_in_which_the_line_was_slow_and_a_short_gap_is_none() {
-        let line = Line::default();
+        let line = UploadMonitor::default();
         let begun = Instant::now();
         let after = |milliseconds| begun + Duration::from_millis(milliseconds);
         let rate = |milliseconds| line.standing(after(milliseconds), 5000).rate;

@@ -7,26 +7,26 @@ use bytes::Bytes;
 use crossbeam_channel::Receiver;
 
 use crate::catalog::{Catalog, CatalogError};
-use crate::engine::backup::attempt::InHand;
+use crate::engine::backup::attempt::OpenAttempt;
 use crate::engine::backup::job::Job;
 use crate::engine::backup::put_verified::{KeyStored, put};
-use crate::engine::backup::uplink::Line;
+use crate::engine::backup::uplink::UploadMonitor;
 use crate::error::Error;
 use crate::model::segment::MOST_SEGMENTS;
 use crate::model::{SegmentRecord, Sha256, keys};
 use crate::progress::Event;
 use crate::seal::{SealError, Sealed, SealedSegment, SelfCheck};
-use crate::store::{NewObject, Role};
+use crate::store::{NewObject, ObjectKind};
 
 /// Takes sealed segments and stores them, each with its row written before and after.
 pub(in crate::engine) struct Upload<'a, 'c> {
     pub(in crate::engine) job: &'a Job<'a>,
-    pub(in crate::engine) attempt: &'a InHand,
+    pub(in crate::engine) attempt: &'a OpenAttempt,
     pub(in crate::engine) catalog: Mutex<&'c mut Catalog>,
     pub(in crate::engine) key_stored: Mutex<KeyStored>,
     /// Bytes of the segments that were stored.
     pub(in crate::engine) uploaded: &'a AtomicU64,
-    pub(in crate::engine) line: Line,
+    pub(in crate::engine) line: UploadMonitor,
     /// Opens each segment again before it is stored.
     pub(in crate::engine) check: Option<SelfCheck>,
     /// Set by whoever failed, for the others.
@@ -72,7 +72,8 @@ impl Upload<'_, '_> {
     /// Its own end of the channel: when the last uploader has failed, the sealer hears of it.
     fn upload(&self, sealed: Receiver<Sealed>) -> Result<End, Error> {
         for item in sealed {
-            if self.failed.load(Ordering::Relaxed) || self.job.world.interrupt.raised().is_some() {
+            if self.failed.load(Ordering::Relaxed) || self.job.context.interrupt.raised().is_some()
+            {
                 break;
             }
             let stored = match item {
@@ -102,7 +103,7 @@ impl Upload<'_, '_> {
             let sha256 = Sha256::of(&bytes);
             let object = NewObject {
                 retain_until: self.attempt.retain_until,
-                ..NewObject::new(&key, bytes, sha256, Role::Ledger)
+                ..NewObject::new(&key, bytes, sha256, ObjectKind::Ledger)
             };
             put(self.job.source.store, &object)?;
             *stored = KeyStored::Yes;
@@ -136,13 +137,13 @@ impl Upload<'_, '_> {
         let object = NewObject {
             retain_until: self.attempt.retain_until,
             moved: Some(on_its_way.moved()),
-            ..NewObject::new(&key, segment.bytes, segment.sha256, Role::Segment)
+            ..NewObject::new(&key, segment.bytes, segment.sha256, ObjectKind::Segment)
         };
         let locator = put(source.store, &object)?;
         self.with_catalog(|catalog| catalog.segment_stored(id, segment.index, &locator))?;
         self.uploaded
             .fetch_add(record.sealed_bytes, Ordering::Relaxed);
-        self.job.world.observer.event(Event::Segment {
+        self.job.context.observer.event(Event::Segment {
             source: source.name().clone(),
             archive: *id,
             index: segment.index,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::state_dir::StateDir;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -31,9 +31,9 @@ impl Drop for Lock {
 }
 
 impl StateDir {
-    /// Locks a source for this process. While another has it, waits for as long as the world lets it.
-    pub fn lock(&self, source: &SourceName, world: &World<'_>) -> Result<Lock, Error> {
-        let at_most = world.wait_lock;
+    /// Locks a source for this process. While another has it, waits for as long as the run may.
+    pub fn lock(&self, source: &SourceName, context: &RunContext<'_>) -> Result<Lock, Error> {
+        let at_most = context.wait_lock;
         if at_most.is_zero() {
             return self.try_lock(source);
         }
@@ -43,13 +43,13 @@ impl StateDir {
         if try_lock(&file).map_err(failed)? == Tried::Held {
             return Ok(Lock { file });
         }
-        world.observer.event(Event::Busy {
+        context.observer.event(Event::Busy {
             source: source.clone(),
             at_most,
         });
         let begun = Instant::now();
         while let Some(left) = at_most.checked_sub(begun.elapsed()) {
-            world.interrupt.pause(left.min(STEP))?;
+            context.interrupt.pause(left.min(STEP))?;
             if try_lock(&file).map_err(failed)? == Tried::Held {
                 return Ok(Lock { file });
             }

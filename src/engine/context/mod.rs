@@ -1,4 +1,4 @@
-//! What a run takes from outside: the time, the catalog, the stores, and who is told. Tests bring
+//! What a run takes from outside: the time, the catalog, the stores, an observer. Tests bring
 //! their own.
 
 pub(super) mod clock;
@@ -34,9 +34,9 @@ pub type OpenStore<'a> = dyn for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Resul
 /// Opens the catalog of a state directory, and makes it if it is missing.
 pub type OpenCatalog<'a> = dyn Fn(&StateDir) -> Result<Catalog, Error> + Sync + 'a;
 
-/// The world around a run.
+/// What a run takes from outside.
 #[derive(Clone, Copy)]
-pub struct World<'a> {
+pub struct RunContext<'a> {
     /// Tells the time.
     pub clock: &'a dyn Clock,
     /// Opens the catalog.
@@ -51,7 +51,7 @@ pub struct World<'a> {
     pub wait_lock: Duration,
 }
 
-impl<'a> World<'a> {
+impl<'a> RunContext<'a> {
     /// Opens the catalog of a run that writes to it.
     pub fn catalog(&self, state_dir: &StateDir) -> Result<Catalog, Error> {
         (self.catalogs)(state_dir)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::{Config, Origin};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::context::state_dir::StateDir;
 use crate::error::Error;
@@ -55,10 +55,10 @@ pub fn remembered(config: &Config, name: &str) -> Result<Remembered, Error> {
 }
 
 /// Removes a source from the catalog, and nothing anywhere else.
-pub fn forget(config: &Config, row: &SourceRow, world: World<'_>) -> Result<(), Error> {
+pub fn forget(config: &Config, row: &SourceRow, context: RunContext<'_>) -> Result<(), Error> {
     let state_dir = StateDir::new(&config.state_dir);
-    let _lock = state_dir.lock(&row.name, &world)?;
-    Ok(world
+    let _lock = state_dir.lock(&row.name, &context)?;
+    Ok(context
         .catalog(&state_dir)?
         .drop_source(&row.name, &row.ledger)?)
 }
@@ -87,10 +87,10 @@ pub fn warning_of_unconfigured(name: &SourceName) -> String {
 const UNCONFIGURED: &str = "not in the config";
 
 /// Warns once of each source that the config does not name any more.
-pub fn warn_of_unconfigured(config: &Config, world: World<'_>) -> Result<(), Error> {
+pub fn warn_of_unconfigured(config: &Config, context: RunContext<'_>) -> Result<(), Error> {
     let state_dir = StateDir::new(&config.state_dir);
     let missing = unconfigured(config, &state_dir.catalog_to_read()?)?;
-    let mut catalog = world.catalog(&state_dir)?;
+    let mut catalog = context.catalog(&state_dir)?;
     for source in &config.sources {
         if catalog.told(&source.name, UNCONFIGURED)?.is_some() {
             catalog.untell(&source.name, UNCONFIGURED)?;
@@ -99,7 +99,7 @@ pub fn warn_of_unconfigured(config: &Config, world: World<'_>) -> Result<(), Err
     for row in missing {
         let message = warning_of_unconfigured(&row.name);
         if catalog.tell(&row.name, UNCONFIGURED, &message)? {
-            world.observer.event(Event::Warning {
+            context.observer.event(Event::Warning {
                 source: row.name,
                 message,
             });

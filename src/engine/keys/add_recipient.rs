@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::catalog::{ArchiveRow, Catalog};
 use crate::config::{Config, Source};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::ledger::append::Writer;
@@ -48,36 +48,42 @@ pub fn attach_recipient(
     source: &Source,
     (recipient, which): (&Recipients, Attach),
     (identities, identity): (&Identities, &str),
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Attached, Error> {
     let keys = StateDir::new(&config.state_dir).keys()?;
-    let done = change_ledger(config, source, &keys.root, world, |open, state, catalog| {
-        state.require_known(open)?;
-        state.require_role(open, &keys, Role::Writer)?;
-        let mut done = Attached::default();
-        let objects = sealed_to(
-            (recipient, which),
-            (identities, identity),
-            config,
-            open,
-            catalog,
-            &mut done,
-        )?;
-        let writer = Writer::between(config, open, &keys, world);
-        for some in objects.chunks(AT_ONCE) {
-            let entry = EntryKind::Attach(AttachEntry {
-                objects: some.to_vec(),
-            });
-            while writer.append(entry.clone(), state, catalog)?.is_none() {
-                // Another run has taken the number: what is attached stays true, under the next.
-                state.require_known(open)?;
-                state.require_role(open, &keys, Role::Writer)?;
+    let done = change_ledger(
+        config,
+        source,
+        &keys.root,
+        context,
+        |open, state, catalog| {
+            state.require_known(open)?;
+            state.require_role(open, &keys, Role::Writer)?;
+            let mut done = Attached::default();
+            let objects = sealed_to(
+                (recipient, which),
+                (identities, identity),
+                config,
+                open,
+                catalog,
+                &mut done,
+            )?;
+            let writer = Writer::between(config, open, &keys, context);
+            for some in objects.chunks(AT_ONCE) {
+                let entry = EntryKind::Attach(AttachEntry {
+                    objects: some.to_vec(),
+                });
+                while writer.append(entry.clone(), state, catalog)?.is_none() {
+                    // Another run has taken the number: what is attached stays true, under the next.
+                    state.require_known(open)?;
+                    state.require_role(open, &keys, Role::Writer)?;
+                }
+                done.attached += some.len();
+                context.interrupt.check()?;
             }
-            done.attached += some.len();
-            world.interrupt.check()?;
-        }
-        Ok(done)
-    })?;
+            Ok(done)
+        },
+    )?;
     Ok(done.unwrap_or_default())
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::state_dir::Keys;
 use crate::engine::ledger::append::Writer;
@@ -57,13 +57,13 @@ pub fn rotate(
     source: &Source,
     change: &KeyChange,
     root: &SigningKey,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Rotated, Error> {
     let rotated = change_forked_ledger(
         config,
         source,
         &root.public(),
-        world,
+        context,
         |open, state, catalog| {
             if state.replay.head().is_none() {
                 return Ok(None);
@@ -72,8 +72,8 @@ pub fn rotate(
             let rotation = Rotation {
                 open,
                 change,
-                writer: Writer::between(config, open, &keys, world),
-                world,
+                writer: Writer::between(config, open, &keys, context),
+                context,
             };
             rotation.carry_out(state, catalog).map(Some)
         },
@@ -100,7 +100,7 @@ struct Rotation<'a> {
     open: &'a OpenSource<'a>,
     change: &'a KeyChange,
     writer: Writer<'a>,
-    world: World<'a>,
+    context: RunContext<'a>,
 }
 
 impl Rotation<'_> {
@@ -110,7 +110,7 @@ impl Rotation<'_> {
             ..Rotated::default()
         };
         loop {
-            self.world.interrupt.check()?;
+            self.context.interrupt.check()?;
             rotated.keys = self.change.applied_to(state.replay.keys());
             let Wanted {
                 format,
@@ -270,7 +270,7 @@ impl Rotation<'_> {
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
         loop {
-            self.world.interrupt.check()?;
+            self.context.interrupt.check()?;
             let survey = survey_of(self.open.store, &self.open.row.directory)?;
             let mut short = Vec::new();
             let mut lost = Vec::new();

@@ -18,7 +18,7 @@ use crate::model::entry::{
     ReviveEntry, RotateEntry, Timestamp,
 };
 use crate::model::{Blake3, Sha256, keys};
-use crate::store::{NewObject, Put, Role};
+use crate::store::{NewObject, ObjectKind, Put};
 
 /// A signpost for whoever finds the store and nothing else. It says nothing that is secret, and
 /// nothing here reads it.
@@ -294,7 +294,12 @@ impl Writer<'_> {
     fn object<'k>(&self, key: &'k str, bytes: &[u8], sha256: Sha256) -> NewObject<'k> {
         NewObject {
             retain_until: self.retain_until,
-            ..NewObject::new(key, Bytes::copy_from_slice(bytes), sha256, Role::Ledger)
+            ..NewObject::new(
+                key,
+                Bytes::copy_from_slice(bytes),
+                sha256,
+                ObjectKind::Ledger,
+            )
         }
     }
 

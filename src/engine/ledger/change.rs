@@ -3,7 +3,7 @@
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
 use crate::engine::context::open_source::{OpenSource, know_source, retain_until};
 use crate::engine::context::state_dir::{Keys, StateDir};
@@ -18,10 +18,10 @@ pub(in crate::engine) fn change_ledger<T>(
     config: &Config,
     source: &Source,
     root: &PublicKey,
-    world: World<'_>,
+    context: RunContext<'_>,
     act: impl FnOnce(&OpenSource<'_>, &mut LedgerState, &mut Catalog) -> Result<T, Error>,
 ) -> Result<Option<T>, Error> {
-    change_forked_ledger(config, source, root, world, |open, state, catalog| {
+    change_forked_ledger(config, source, root, context, |open, state, catalog| {
         state.require_no_fork(open)?;
         act(open, state, catalog)
     })
@@ -32,23 +32,23 @@ pub(in crate::engine) fn change_forked_ledger<T>(
     config: &Config,
     source: &Source,
     root: &PublicKey,
-    world: World<'_>,
+    context: RunContext<'_>,
     act: impl FnOnce(&OpenSource<'_>, &mut LedgerState, &mut Catalog) -> Result<T, Error>,
 ) -> Result<Option<T>, Error> {
     let state_dir = StateDir::new(&config.state_dir);
-    let mut catalog = world.catalog(&state_dir)?;
-    let _lock = state_dir.lock(&source.name, &world)?;
+    let mut catalog = context.catalog(&state_dir)?;
+    let _lock = state_dir.lock(&source.name, &context)?;
     if catalog.source(&source.name)?.is_none() {
         return Ok(None);
     }
-    let store = world.open(&config.stores[&source.store])?;
+    let store = context.open(&config.stores[&source.store])?;
     let open = OpenSource {
         config: source,
         row: know_source(config, source, &mut catalog)?,
         store: store.as_ref(),
     };
     let mut state = sync::catch_up_to_fork(&open, &mut catalog, root)?;
-    state.warn(&source.name, world.observer);
+    state.warn(&source.name, context.observer);
     act(&open, &mut state, &mut catalog).map(Some)
 }
 
@@ -58,15 +58,15 @@ impl<'a> Writer<'a> {
         config: &'a Config,
         source: &'a OpenSource<'a>,
         keys: &'a Keys,
-        world: World<'a>,
+        context: RunContext<'a>,
     ) -> Self {
-        let now = world.clock.now();
+        let now = context.clock.now();
         let today = local_date(now, config.timezone);
         Self {
             config,
             source,
             keys,
-            clock: world.clock,
+            clock: context.clock,
             retain_until: retain_until(config, source.config, today, now),
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::catalog::{Catalog, SegmentRow};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::clock::Clock;
 use crate::engine::context::open_source::OpenSource;
 use crate::error::{Error, in_words};
@@ -138,7 +138,7 @@ pub(in crate::engine) fn lacking(
 pub(in crate::engine) fn look_after(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<(), Error> {
     let visible = catalog.lineage(&source.row.ledger)?;
     let Some(newest) = visible.last() else {
@@ -148,8 +148,8 @@ pub(in crate::engine) fn look_after(
         .iter()
         .filter(|link| link.chain == newest.chain && !link.is_verified && !link.is_damaged);
     for link in unseen {
-        match verify_listed(source, &link.id, catalog, world.clock) {
-            Err(error @ Error::SegmentsMissing { .. }) => world.observer.event(Event::Warning {
+        match verify_listed(source, &link.id, catalog, context.clock) {
+            Err(error @ Error::SegmentsMissing { .. }) => context.observer.event(Event::Warning {
                 source: source.name().clone(),
                 message: in_words(&error),
             }),

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
 use crate::engine::context::open_source::{OpenSource, retain_until};
 use crate::engine::context::state_dir::Keys;
@@ -31,7 +31,7 @@ pub(super) struct Pruner<'a> {
     pub(super) config: &'a Config,
     pub(super) source: &'a OpenSource<'a>,
     pub(super) keys: &'a Keys,
-    pub(super) world: World<'a>,
+    pub(super) context: RunContext<'a>,
     /// The archives that were retired when the plan was made.
     pub(super) retired: &'a [RetiredArchive],
 }
@@ -84,13 +84,13 @@ impl Pruner<'_> {
     }
 
     fn writer(&self) -> Writer<'_> {
-        let now = self.world.clock.now();
+        let now = self.context.clock.now();
         let today = local_date(now, self.config.timezone);
         Writer {
             config: self.config,
             source: self.source,
             keys: self.keys,
-            clock: self.world.clock,
+            clock: self.context.clock,
             // As long as the archives whose entries it stands between.
             retain_until: retain_until(self.config, self.source.config, today, now),
         }
@@ -123,7 +123,7 @@ impl Pruner<'_> {
         if archives.is_empty() {
             return Ok(());
         }
-        self.world.interrupt.check()?;
+        self.context.interrupt.check()?;
         let retire = RetireEntry {
             archives,
             reason: REASON.to_owned(),
@@ -146,7 +146,7 @@ impl Pruner<'_> {
         if due.is_empty() {
             return Ok(());
         }
-        self.world.interrupt.check()?;
+        self.context.interrupt.check()?;
         let retire = RetireEntry {
             archives: archives_of(&due),
             reason: format!("expired: {}", reasons(&due)),
@@ -154,7 +154,7 @@ impl Pruner<'_> {
         let retired = self.writer().retire(&retire, state, catalog);
         retired.map_err(self.unsigned("retire"))?;
         for line in due {
-            self.world.observer.event(Event::Retired {
+            self.context.observer.event(Event::Retired {
                 source: self.source.name().clone(),
                 chain: line.chain.date,
                 archives: line.archives.len(),
@@ -178,7 +178,7 @@ impl Pruner<'_> {
             if due.is_empty() {
                 return Ok(());
             }
-            self.world.interrupt.check()?;
+            self.context.interrupt.check()?;
             let delete = DeleteEntry {
                 archives: archives_of(&due),
                 reason: reasons(&due),
@@ -222,7 +222,7 @@ impl Pruner<'_> {
         let mut until = None;
         let mut ended = Ok(());
         for object in line.objects {
-            ended = self.world.interrupt.check();
+            ended = self.context.interrupt.check();
             if ended.is_err() {
                 break;
             }
@@ -272,7 +272,7 @@ impl Pruner<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        self.world.interrupt.check()?;
+        self.context.interrupt.check()?;
         *state = catch_up(self.source, catalog, &self.keys.root)?;
         state.require_known(self.source)?;
         state.require_role(self.source, self.keys, Role::Pruner)?;
@@ -303,7 +303,7 @@ impl Pruner<'_> {
             }
             ended => {
                 if ended.is_ok() && !removed.is_empty() {
-                    self.world.observer.event(Event::Deleted {
+                    self.context.observer.event(Event::Deleted {
                         source: self.source.name().clone(),
                         chain: line.chain.date,
                         objects: removed.len(),
@@ -336,7 +336,7 @@ impl Pruner<'_> {
             let archive = archive.expect("the plan was made of these");
             // Also what is not listed: a store that keeps versions may only hide it.
             for (key, bytes) in &archive.objects {
-                self.world.interrupt.check()?;
+                self.context.interrupt.check()?;
                 let answer = store.delete(&store.locate(key));
                 match answer.map_err(|source| Error::ChainLeft {
                     source_name: self.source.name().clone(),

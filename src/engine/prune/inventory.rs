@@ -13,7 +13,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use crate::catalog::{Catalog, EntryRow, Link};
 use crate::config::{Config, Source};
 use crate::engine::backup::facts::history;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::schedule::schedule;
 use crate::engine::context::state_dir::Keys;
@@ -35,7 +35,7 @@ pub(in crate::engine) struct Survey<'a> {
     pub(in crate::engine) config: &'a Config,
     pub(in crate::engine) source: &'a OpenSource<'a>,
     pub(in crate::engine) keys: &'a Keys,
-    pub(in crate::engine) world: World<'a>,
+    pub(in crate::engine) context: RunContext<'a>,
     /// The run's date.
     pub(in crate::engine) date: NaiveDate,
 }
@@ -59,9 +59,9 @@ impl Survey<'_> {
             .map(|archive| archive.id)
             .collect();
         let mut seen = BTreeSet::new();
-        let mut listing = Listing::take(&source.row.directory, source.store, self.world)?;
+        let mut listing = Listing::take(&source.row.directory, source.store, self.context)?;
         let state = sync::catch_up(source, catalog, &self.keys.root)?;
-        state.warn(source.name(), self.world.observer);
+        state.warn(source.name(), self.context.observer);
         state.require_known(source)?;
 
         let said = what_the_ledger_says(source, &catalog.entries(ledger)?)?;
@@ -131,7 +131,7 @@ pub(in crate::engine) fn of_unknown(
     source: &Source,
     store: &dyn Store,
     date: NaiveDate,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<PruneFacts, Error> {
     let directory = source.directory.as_str();
     if !store.list(&keys::ledger_prefix(directory))?.is_empty() {
@@ -142,7 +142,7 @@ pub(in crate::engine) fn of_unknown(
         });
     }
     require_no_entry(store, directory, 1)?;
-    let listing = Listing::take(directory, store, world)?;
+    let listing = Listing::take(directory, store, context)?;
     let strays = StrayFacts {
         listed: listing.archives,
         elsewhere: listing.elsewhere,
@@ -192,8 +192,8 @@ struct Listing {
 
 impl Listing {
     /// Asks for the time first: nothing looks older than it was when it was listed.
-    fn take(directory: &str, store: &dyn Store, world: World<'_>) -> Result<Self, Error> {
-        let system_now = world.clock.now();
+    fn take(directory: &str, store: &dyn Store, context: RunContext<'_>) -> Result<Self, Error> {
+        let system_now = context.clock.now();
         let store_now = store.guessed_now()?;
         let listed = store.list(&keys::archives_prefix(directory))?;
         let (archives, elsewhere) = Self::group(directory, listed);

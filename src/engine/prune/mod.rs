@@ -18,7 +18,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use crate::btrfs::Tools;
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{OpenSource, know_source};
 use crate::engine::context::state_dir::{Keys, StateDir};
 use crate::engine::ledger::scratch_catalog::rehearsal;
@@ -86,14 +86,14 @@ pub fn foresee_prune(
     config: &Config,
     source: &Source,
     asked: PruneAsked,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Pruned, Error> {
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
     let catalog = state_dir.catalog_to_read()?;
-    let store = world.open(&config.stores[&source.store])?;
+    let store = context.open(&config.stores[&source.store])?;
     let Some(row) = catalog.source(&source.name)? else {
-        let facts = of_unknown(source, store.as_ref(), asked.date, world)?;
+        let facts = of_unknown(source, store.as_ref(), asked.date, context)?;
         return planned(config, source, &facts, store.url());
     };
     let mut open = OpenSource {
@@ -107,7 +107,7 @@ pub fn foresee_prune(
         config,
         source: &open,
         keys: &keys,
-        world,
+        context,
         date: asked.date,
     };
     let (_, mut facts, _) = survey.take(&mut rehearsed)?;
@@ -122,25 +122,25 @@ pub fn prune(
     config: &Config,
     source: &Source,
     asked: PruneAsked,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Pruned, CutShort> {
     let Opening {
         keys,
         mut catalog,
         store,
         lock: _lock,
-    } = Opening::of(config, source, world)?;
+    } = Opening::of(config, source, context)?;
     let Some(open) = OpenSource::known(config, source, store.as_ref(), &mut catalog)? else {
-        let facts = of_unknown(source, store.as_ref(), asked.date, world)?;
+        let facts = of_unknown(source, store.as_ref(), asked.date, context)?;
         return Ok(planned(config, source, &facts, store.url())?);
     };
-    let mut pruned = prune_open(config, &open, &keys, asked, world, &mut catalog)?;
+    let mut pruned = prune_open(config, &open, &keys, asked, context, &mut catalog)?;
     let swept = store
         .sweep(&keys::source_prefix(&open.row.directory))
         .map(|swept| pruned.swept = swept)
         .map_err(Error::from);
-    let removed =
-        remove_leftovers(source, world, &mut catalog).map(|leftovers| pruned.leftovers = leftovers);
+    let removed = remove_leftovers(source, context, &mut catalog)
+        .map(|leftovers| pruned.leftovers = leftovers);
     match swept.and(removed) {
         Ok(()) => Ok(pruned),
         Err(error) => Err(CutShort {
@@ -154,7 +154,7 @@ pub fn prune(
 /// made.
 fn remove_leftovers(
     source: &Source,
-    world: World<'_>,
+    context: RunContext<'_>,
     catalog: &mut Catalog,
 ) -> Result<Vec<Leftover>, Error> {
     let (ours, mut told): (Vec<_>, Vec<_>) = leftovers(source, catalog)?
@@ -167,7 +167,7 @@ fn remove_leftovers(
             ours,
             catalog,
             &Tools::find()?,
-            world,
+            context,
         )?);
     }
     Ok(told)
@@ -179,14 +179,14 @@ pub(super) fn prune_open(
     source: &OpenSource<'_>,
     keys: &Keys,
     asked: PruneAsked,
-    world: World<'_>,
+    context: RunContext<'_>,
     catalog: &mut Catalog,
 ) -> Result<Pruned, CutShort> {
     let survey = Survey {
         config,
         source,
         keys,
-        world,
+        context,
         date: asked.date,
     };
     let (mut state, mut facts, seen) = survey.take(catalog)?;
@@ -195,20 +195,20 @@ pub(super) fn prune_open(
     if pruned.plan.acts() {
         // The moment of the listing by the clock of who keeps the objects. To ask may take a write,
         // which a night with nothing to do is spared.
-        let since = (world.clock.now() - facts.strays.system_now).max(TimeDelta::zero());
+        let since = (context.clock.now() - facts.strays.system_now).max(TimeDelta::zero());
         facts.strays.store_now = source.store.now().map_err(Error::from)? - since;
         // Not two plans at once: each names every object that was listed.
         pruned.plan = PrunePlan::default();
         pruned = planned(config, source.config, &facts, source.store.url())?;
     }
-    note_seen(source, &seen, world, catalog)?;
+    note_seen(source, &seen, context, catalog)?;
     let plan = std::mem::take(&mut pruned.plan);
     let held = too_many(source, &plan, asked);
     let run = Pruner {
         config,
         source,
         keys,
-        world,
+        context,
         retired: &facts.retired,
     };
     let ended = run.carry_out(plan, held, &mut state, catalog, &mut pruned.plan);
@@ -266,10 +266,10 @@ fn too_many(source: &OpenSource<'_>, plan: &PrunePlan, asked: PruneAsked) -> Opt
 fn note_seen(
     source: &OpenSource<'_>,
     seen: &BTreeSet<ArchiveId>,
-    world: World<'_>,
+    context: RunContext<'_>,
     catalog: &mut Catalog,
 ) -> Result<(), Error> {
-    let now = Timestamp(world.clock.now());
+    let now = Timestamp(context.clock.now());
     for row in catalog.archives(&source.row.ledger)? {
         let is_new = row.verified_at.is_none() && row.damaged_at.is_none();
         if is_new && row.is_visible() && seen.contains(&row.id) {

@@ -2,7 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::lock::Lock;
 use crate::engine::context::open_source::{OpenSource, know_source};
 use crate::engine::context::state_dir::{Keys, StateDir};
@@ -21,14 +21,14 @@ impl<'a> Opening<'a> {
     pub(in crate::engine) fn of(
         config: &Config,
         source: &Source,
-        world: World<'a>,
+        context: RunContext<'a>,
     ) -> Result<Self, Error> {
         let state_dir = StateDir::new(&config.state_dir);
         Ok(Self {
             keys: state_dir.keys()?,
-            catalog: world.catalog(&state_dir)?,
-            lock: state_dir.lock(&source.name, &world)?,
-            store: world.open(&config.stores[&source.store])?,
+            catalog: context.catalog(&state_dir)?,
+            lock: state_dir.lock(&source.name, &context)?,
+            store: context.open(&config.stores[&source.store])?,
         })
     }
 }

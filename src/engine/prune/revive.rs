@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 
 use crate::config::{Config, Source};
 use crate::engine::backup::facts::history;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
 use crate::engine::context::open_source::{OpenSource, retain_until};
 use crate::engine::context::schedule::schedule;
@@ -33,34 +33,34 @@ pub fn revive(
     config: &Config,
     source: &Source,
     chain: NaiveDate,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Revived, Error> {
     let Opening {
         keys,
         mut catalog,
         store,
         lock: _lock,
-    } = Opening::of(config, source, world)?;
+    } = Opening::of(config, source, context)?;
     let Some(open) = OpenSource::known(config, source, store.as_ref(), &mut catalog)? else {
         return Err(Error::NeverArchived(source.name.clone()));
     };
-    let now = world.clock.now();
+    let now = context.clock.now();
     let today = local_date(now, config.timezone);
     let survey = Survey {
         config,
         source: &open,
         keys: &keys,
-        world,
+        context,
         date: today,
     };
     let (mut state, facts, _) = survey.take(&mut catalog)?;
     let archives = revivable(&open, &facts, chain)?;
-    world.interrupt.check()?;
+    context.interrupt.check()?;
     let writer = Writer {
         config,
         source: &open,
         keys: &keys,
-        clock: world.clock,
+        clock: context.clock,
         retain_until: retain_until(config, source, today, now),
     };
     let revive = ReviveEntry {

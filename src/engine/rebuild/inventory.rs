@@ -161,7 +161,7 @@ impl Survey {
 mod tests {
     use super::*;
     use crate::model::Sha256;
-    use crate::store::{MemoryStore, NewObject, Role};
+    use crate::store::{MemoryStore, NewObject, ObjectKind};
 
     fn id(number: usize) -> ArchiveId {
         format!("2026-11-21-full-{number:016x}").parse().unwrap()
@@ -170,7 +170,7 @@ mod tests {
     fn store(keys: impl IntoIterator<Item = String>) -> MemoryStore {
         let store = MemoryStore::default();
         for key in keys {
-            let object = NewObject::new(&key, Vec::new(), Sha256::of(b""), Role::Ledger);
+            let object = NewObject::new(&key, Vec::new(), Sha256::of(b""), ObjectKind::Ledger);
             store.put_if_absent(&object).unwrap();
         }
         store

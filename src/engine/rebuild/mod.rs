@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, NewCatalog, SourceRow};
 use crate::config::StoreConfig;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::kit_file::note_in_kit;
 use crate::engine::context::open_source::{OpenSource, store_address, store_url};
 use crate::engine::ledger::reader_warnings::{remember_as_of, remember_newer, remember_own_word};
@@ -43,8 +43,8 @@ use inventory::survey;
 use old_catalog::Before;
 
 /// Reads the ledgers of stores into a new catalog, and puts it in the place of the old one.
-pub fn rebuild(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error> {
-    let rebuilt = rebuild_all(job, world);
+pub fn rebuild(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt, Error> {
+    let rebuilt = rebuild_all(job, context);
     if rebuilt.is_err() {
         // As good as nothing: what is wrong is told, and this would only puzzle.
         let _ = swap::discard(job.state_dir);
@@ -52,9 +52,9 @@ pub fn rebuild(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
     rebuilt
 }
 
-fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error> {
+fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt, Error> {
     job.state_dir.create()?;
-    let _state = job.state_dir.lock_for_init(world.interrupt)?;
+    let _state = job.state_dir.lock_for_init(context.interrupt)?;
     let mut rebuilt = Rebuilt {
         read: Vec::new(),
         left_out: Vec::new(),
@@ -72,20 +72,20 @@ fn rebuild_all(job: &Rebuilding<'_>, world: World<'_>) -> Result<Rebuilt, Error>
     names.extend(configured.map(|source| &source.name));
     let _locks = names
         .into_iter()
-        .map(|name| job.state_dir.lock(name, &world))
+        .map(|name| job.state_dir.lock(name, &context))
         .collect::<Result<Vec<_>, _>>()?;
     before.refuse_to_give_up(job)?;
 
     let mut new = swap::begin(job.state_dir)?;
     for config in job.stores {
-        let surveyed = world.open(config).and_then(|store| {
+        let surveyed = context.open(config).and_then(|store| {
             let surveys = survey(store.as_ref())?;
             Ok((store, surveys))
         });
         match surveyed {
             Ok((store, surveys)) => {
                 let surveyed = (store.as_ref(), surveys);
-                job.read_store(config, surveyed, &before, &mut new, &mut rebuilt, world)?;
+                job.read_store(config, surveyed, &before, &mut new, &mut rebuilt, context)?;
             }
             // Another one may be sound, and needed now.
             Err(Error::Store(error)) if job.stores.len() > 1 && error.kind.is_out_of_reach() => {
@@ -151,7 +151,7 @@ impl Rebuilding<'_> {
         before: &Before,
         new: &mut NewCatalog,
         rebuilt: &mut Rebuilt,
-        world: World<'_>,
+        context: RunContext<'_>,
     ) -> Result<(), Error> {
         let url = store_url(config);
         self.note_absent(&url, store, &surveys, rebuilt)?;
@@ -187,7 +187,7 @@ impl Rebuilding<'_> {
                         identities: self.identities,
                         until: self.as_of.map(|as_of| as_of.entry),
                     };
-                    match read_ledger(&place_of_ledger, new, world) {
+                    match read_ledger(&place_of_ledger, new, context) {
                         Ok(mut read) => {
                             if let Some(as_of) = self.as_of {
                                 remember_as_of(&open.row.name, as_of.entry, new)?;
@@ -206,7 +206,7 @@ impl Rebuilding<'_> {
                                 &open.row,
                                 before.catalog.as_ref(),
                                 new,
-                                world,
+                                context,
                             )?;
                             read.pins = regained.tied;
                             read.of_unknown_origin = regained.of_unknown_origin;

@@ -12,7 +12,7 @@ use super::flaw::Flaw;
 use super::inventory::{Survey, Unnamed};
 use super::old_ledger::Earlier;
 use crate::catalog::Catalog;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::{SealedArchive, opens_nothing};
 use crate::engine::ledger::listing::{lacking, require_lacking};
@@ -110,7 +110,7 @@ pub(in crate::engine) struct LedgerPlace<'a> {
 pub(in crate::engine) fn read_ledger(
     place: &LedgerPlace<'_>,
     catalog: &mut Catalog,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<LedgerRead, Error> {
     let LedgerPlace {
         source,
@@ -169,7 +169,7 @@ pub(in crate::engine) fn read_ledger(
         .filter(|seq| until.is_none_or(|until| *seq <= until))
         .collect();
     'all: for numbers in read.chunks(AT_ONCE) {
-        world.interrupt.check()?;
+        context.interrupt.check()?;
         for (seq, object) in numbers.iter().zip(fetch_all(source, numbers)) {
             let object = match object {
                 // Only when its turn comes: several would not fit in memory.
@@ -182,7 +182,7 @@ pub(in crate::engine) fn read_ledger(
         }
     }
     catalog.record_verifications(&earlier.checks)?;
-    reading.finish(catalog, world)
+    reading.finish(catalog, context)
 }
 
 impl Reading<'_> {
@@ -419,7 +419,11 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn finish(mut self, catalog: &mut Catalog, world: World<'_>) -> Result<LedgerRead, Error> {
+    fn finish(
+        mut self,
+        catalog: &mut Catalog,
+        context: RunContext<'_>,
+    ) -> Result<LedgerRead, Error> {
         self.read.sealed += self.sealed.len() as u64;
         // An identity that opens some archives is one of several that recipients were changed to.
         if let (0, Some(locked)) = (self.read.opened, &self.read.locked) {
@@ -438,7 +442,7 @@ impl Reading<'_> {
         self.read.withdrawn = self.replay.withdrawn().to_vec();
         let unknown = self.replay.unknown().iter();
         self.read.unknown = unknown.map(ToString::to_string).collect();
-        let now = Timestamp(world.clock.now());
+        let now = Timestamp(context.clock.now());
         let nothing = HashMap::new();
         let archives = catalog.archives(&self.source.row.ledger)?;
         let visible: HashSet<ArchiveId> = archives

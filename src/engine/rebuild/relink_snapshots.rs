@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use crate::btrfs;
 use crate::catalog::{Catalog, NewSnapshot, SourceRow};
 use crate::config::Source;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::snapshots::standing::check;
 use crate::error::Error;
 use crate::model::entry::Timestamp;
@@ -36,9 +36,9 @@ pub(super) fn regain(
     row: &SourceRow,
     before: Option<&Catalog>,
     new: &mut Catalog,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Regained, Error> {
-    let now = Timestamp(world.clock.now());
+    let now = Timestamp(context.clock.now());
     let mut ours: HashSet<Uuid> = HashSet::new();
     let mut dates: HashSet<NaiveDate> = HashSet::new();
     let archived: HashMap<Uuid, u64> = new

@@ -164,7 +164,7 @@ pub(in crate::engine) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::store::{MemoryStore, NewObject, Put, Role};
+    use crate::store::{MemoryStore, NewObject, ObjectKind, Put};
 
     /// Puts segments into a store, and gives what wants them.
     pub(in crate::engine) fn stored(store: &MemoryStore, segments: Vec<Vec<u8>>) -> Vec<Wanted> {
@@ -175,7 +175,7 @@ pub(in crate::engine) mod tests {
                 let sha256 = Sha256::of(&bytes);
                 let sealed_bytes = bytes.len() as u64;
                 let key = keys::segment("home", &archive, index, &sha256);
-                let object = NewObject::new(&key, bytes, sha256, Role::Segment);
+                let object = NewObject::new(&key, bytes, sha256, ObjectKind::Segment);
                 let Put::Created(locator) = store.put_if_absent(&object).unwrap() else {
                     panic!("it is new");
                 };

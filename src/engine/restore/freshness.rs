@@ -2,7 +2,7 @@
 //! archived since this catalog took in its newest entry.
 
 use crate::catalog::Catalog;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::ledger::reader_warnings::stands_as_of;
@@ -18,10 +18,10 @@ pub fn take_in(
     source: &OpenSource<'_>,
     state_dir: &StateDir,
     catalog: &mut Catalog,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<(), Error> {
     let root = state_dir.root_key()?;
-    let _lock = state_dir.lock(source.name(), &world)?;
+    let _lock = state_dir.lock(source.name(), &context)?;
     sync::catch_up(source, catalog, &root).map(drop)
 }
 
@@ -32,7 +32,7 @@ pub fn still_stands(
     plan: &RestorePlan,
     state_dir: &StateDir,
     catalog: &Catalog,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<(), Error> {
     // What came later is left out because that was asked for.
     if stands_as_of(source.name(), catalog)? {
@@ -51,7 +51,7 @@ pub fn still_stands(
         // What is damaged in the ledger is told by what looks after it.
         Err(Error::EntryRefused { .. } | Error::Forked { .. }) => return Ok(()),
         Err(error) => {
-            world.observer.event(Event::Warning {
+            context.observer.event(Event::Warning {
                 source: source.name().clone(),
                 message: format!(
                     "could not ask for the newest entries of the ledger, and goes by the catalog: {}",

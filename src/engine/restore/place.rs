@@ -13,7 +13,7 @@ use chrono::NaiveDate;
 
 use crate::btrfs::{BtrfsError, HeldDirectory, MadeAs};
 use crate::engine::restore::progress_file::{
-    APPEARS_WITHIN, Lies, Mark, Passing, in_the_way, lock, remove_unfinished,
+    APPEARS_WITHIN, Lies, Passing, RestoreState, in_the_way, lock, remove_unfinished,
 };
 use crate::error::Error;
 use crate::model::{LedgerId, SourceName, Uuid};
@@ -26,7 +26,7 @@ pub(in crate::engine) struct RestorePlace {
     /// `DIR/<source>`.
     pub(in crate::engine) directory: Rc<HeldDirectory>,
     /// Its mark, as it was found or made.
-    pub(in crate::engine) mark: Mark,
+    pub(in crate::engine) mark: RestoreState,
     /// Other restores are kept out while it lives.
     _lock: OwnedFd,
 }
@@ -46,7 +46,7 @@ impl RestorePlace {
         // Before the mark is read: another restore may be at work on what it names.
         let held = lock(&directory, source)?;
         remove_unfinished(&directory)?;
-        let Some(mark) = Mark::read(&directory)? else {
+        let Some(mark) = RestoreState::read(&directory)? else {
             let names = directory.names()?;
             let mode = directory.stat()?.st_mode;
             // A subvolume has the mode that the umask leaves until it is protected.
@@ -67,7 +67,7 @@ impl RestorePlace {
                 to.remove(OsStr::new(source.as_str()))?;
                 return Ok(None);
             }
-            let mark = Mark::new(*ledger, source);
+            let mark = RestoreState::new(*ledger, source);
             mark.write(&directory)?;
             return Ok(Some(Self::held(directory, mark, held)));
         };
@@ -91,12 +91,12 @@ impl RestorePlace {
         if !directory.names()?.is_empty() {
             return Err(in_the_way(directory.path(), "it was put there just now"));
         }
-        let mark = Mark::new(*ledger, source);
+        let mark = RestoreState::new(*ledger, source);
         mark.write(&directory)?;
         Ok(Self::held(directory, mark, held))
     }
 
-    fn held(directory: HeldDirectory, mark: Mark, lock: OwnedFd) -> Self {
+    fn held(directory: HeldDirectory, mark: RestoreState, lock: OwnedFd) -> Self {
         Self {
             directory: Rc::new(directory),
             mark,
@@ -175,7 +175,7 @@ impl RestorePlace {
 
 /// Notes what stands under that date as passing, if it is a snapshot of the one with that uuid.
 fn note_passing(
-    mark: &mut Mark,
+    mark: &mut RestoreState,
     directory: &HeldDirectory,
     date: NaiveDate,
     of: Uuid,

@@ -35,7 +35,7 @@ const LONGEST: u64 = 1 << 20;
 
 /// The mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) struct Mark {
+pub(in crate::engine) struct RestoreState {
     pub(in crate::engine) ledger: LedgerId,
     pub(in crate::engine) source: SourceName,
     /// The subvolume that was begun, until it stands under its date.
@@ -120,7 +120,7 @@ pub(in crate::engine) struct Passing {
     pub(in crate::engine) subvolume_id: u64,
 }
 
-impl Mark {
+impl RestoreState {
     pub(in crate::engine) fn new(ledger: LedgerId, source: &SourceName) -> Self {
         Self {
             ledger,

@@ -19,7 +19,7 @@ use crate::btrfs::{
 use crate::engine::context::random::random_bytes;
 use crate::engine::restore::guarded_stream::Sink;
 use crate::engine::restore::place::RestorePlace;
-use crate::engine::restore::progress_file::{APPEARS_WITHIN, Begun, Lies, Mark, Told};
+use crate::engine::restore::progress_file::{APPEARS_WITHIN, Begun, Lies, RestoreState, Told};
 use crate::error::Error;
 use crate::model::{ArchiveId, Uuid};
 
@@ -48,7 +48,7 @@ struct Line {
     /// `DIR/<source>`, whose mark is kept.
     directory: Rc<HeldDirectory>,
     staging: Rc<HeldDirectory>,
-    mark: Mark,
+    mark: RestoreState,
     archive: ArchiveId,
     /// The date, if the subvolume is needed for the next one alone.
     passes: Option<NaiveDate>,
@@ -98,7 +98,7 @@ impl Receiving {
     pub(in crate::engine) fn end(
         self,
         fed: Result<(), Error>,
-        mark: &mut Mark,
+        mark: &mut RestoreState,
     ) -> Result<(), Error> {
         let Line {
             receiver,

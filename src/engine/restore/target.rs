@@ -15,7 +15,7 @@ use crate::btrfs::{
 use crate::catalog::{ArchiveRow, SourceRow};
 use crate::config::Source;
 use crate::engine::restore::place::{RestorePlace, enter};
-use crate::engine::restore::progress_file::{Lies, Mark, Passing, in_the_way};
+use crate::engine::restore::progress_file::{Lies, Passing, RestoreState, in_the_way};
 use crate::engine::restore::receiving::{Parent, Receiving};
 use crate::error::Error;
 use crate::model::entry::ArchiveEntry;
@@ -346,7 +346,7 @@ pub fn standing_in(to: &Path, source: &SourceRow, archives: &[ArchiveRow]) -> Ve
         let Some(directory) = directory else {
             return Ok(None);
         };
-        let mark = Mark::read(&directory)?;
+        let mark = RestoreState::read(&directory)?;
         Ok(mark
             .is_some_and(|mark| mark.ledger == source.ledger)
             .then_some(directory))

@@ -211,7 +211,7 @@ pub fn thaw(
     }
     let of = to_ask.len();
     let mut done = 0;
-    let pace = Pace::default();
+    let pace = RequestThrottle::default();
     let store = wanted.source.store;
     for batch in to_ask.chunks_mut(BATCH) {
         wanted.interrupt.check()?;
@@ -377,9 +377,9 @@ pub(in crate::engine) fn ask_all<T: Sync, A: Send>(
 
 /// Keeps requests apart, from whichever thread they come.
 #[derive(Default)]
-struct Pace(Mutex<Option<Instant>>);
+struct RequestThrottle(Mutex<Option<Instant>>);
 
-impl Pace {
+impl RequestThrottle {
     fn wait(&self) {
         let now = Instant::now();
         let turn = {

@@ -12,7 +12,7 @@ use crate::btrfs;
 use crate::catalog::{Catalog, Link, NewSnapshot, SnapshotRow};
 use crate::config::{Config, Source};
 use crate::engine::backup::facts::history;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::snapshots::standing;
 use crate::error::Error;
@@ -39,11 +39,11 @@ pub fn adopt(
     config: &Config,
     source: &Source,
     directory: &Path,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Adopted, Error> {
     let state_dir = StateDir::new(&config.state_dir);
-    let _lock = state_dir.lock(&source.name, &world)?;
-    let mut catalog = world.catalog(&state_dir)?;
+    let _lock = state_dir.lock(&source.name, &context)?;
+    let mut catalog = context.catalog(&state_dir)?;
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
@@ -78,7 +78,7 @@ pub fn adopt(
             subvolume: live.subvolume.clone(),
         });
     }
-    let now = Timestamp(world.clock.now());
+    let now = Timestamp(context.clock.now());
     let of_date = catalog.snapshots(&source.name)?;
     let replaced = of_date.iter().find(|row| row.date == newest.date);
     if let Some(other) = replaced

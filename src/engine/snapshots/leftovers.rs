@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use crate::btrfs::{self, Tools};
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::snapshots::retention::warn_of_undeleted;
 use crate::error::Error;
@@ -122,7 +122,7 @@ pub(in crate::engine) fn remove(
     leftovers: Vec<Leftover>,
     catalog: &mut Catalog,
     tools: &Tools,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Vec<Leftover>, Error> {
     let (mut gone, mut stay) = (Vec::new(), Vec::new());
     for leftover in leftovers {
@@ -131,8 +131,8 @@ pub(in crate::engine) fn remove(
         };
         match btrfs::snapshots::delete(tools, &leftover.path, made.uuid, made.taken_of) {
             Ok(()) => {
-                catalog.forget_snapshot(made.row, Timestamp(world.clock.now()))?;
-                world.observer.event(Event::SnapshotDeleted {
+                catalog.forget_snapshot(made.row, Timestamp(context.clock.now()))?;
+                context.observer.event(Event::SnapshotDeleted {
                     source: source.name.clone(),
                     date: leftover.date,
                     reason: leftover.reason().to_owned(),
@@ -145,6 +145,6 @@ pub(in crate::engine) fn remove(
             Err(error) => stay.push(error),
         }
     }
-    warn_of_undeleted(source, &stay, world);
+    warn_of_undeleted(source, &stay, context);
     Ok(gone)
 }

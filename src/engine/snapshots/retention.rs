@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::Source;
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::snapshots::standing;
 use crate::error::{Error, in_words};
 use crate::model::archive::ArchiveState;
@@ -26,7 +26,7 @@ pub(in crate::engine) fn retain(
     date: NaiveDate,
     catalog: &mut Catalog,
     tools: &Tools,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<(), Error> {
     let pinned = pinned(ledger, catalog)?;
     let rows = standing::rows(source, catalog)?;
@@ -62,7 +62,7 @@ pub(in crate::engine) fn retain(
             }
             Standing::Gone => {}
             // What is somebody else's now is left alone, and no longer ours.
-            Standing::Replaced | Standing::Another => world.observer.event(Event::Warning {
+            Standing::Replaced | Standing::Another => context.observer.event(Event::Warning {
                 source: source.name.clone(),
                 message: format!(
                     "{} is not the read-only snapshot any more that coldchain made: coldchain never deletes it",
@@ -72,7 +72,7 @@ pub(in crate::engine) fn retain(
             Standing::OfUnknownOrigin => continue,
             Standing::Ours { taken_of } => {
                 match btrfs::snapshots::delete(tools, &row.path, row.local_uuid, taken_of) {
-                    Ok(()) => world.observer.event(Event::SnapshotDeleted {
+                    Ok(()) => context.observer.event(Event::SnapshotDeleted {
                         source: source.name.clone(),
                         date: row.date,
                         reason: expiry.reason,
@@ -86,9 +86,9 @@ pub(in crate::engine) fn retain(
                 }
             }
         }
-        catalog.forget_snapshot(row.id, Timestamp(world.clock.now()))?;
+        catalog.forget_snapshot(row.id, Timestamp(context.clock.now()))?;
     }
-    warn_of_undeleted(source, &undeleted, world);
+    warn_of_undeleted(source, &undeleted, context);
     Ok(())
 }
 
@@ -106,10 +106,10 @@ const NAMED: usize = 3;
 pub(in crate::engine) fn warn_of_undeleted(
     source: &Source,
     undeleted: &[BtrfsError],
-    world: World<'_>,
+    context: RunContext<'_>,
 ) {
     let warn = |message| {
-        world.observer.event(Event::Warning {
+        context.observer.event(Event::Warning {
             source: source.name.clone(),
             message,
         });

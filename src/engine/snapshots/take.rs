@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, NewSnapshot, SnapshotRow};
 use crate::config::{Live, Source};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::snapshots::leftovers::{self, UNNAMED, leftovers};
 use crate::engine::snapshots::standing::{difference, exists, in_the_place, in_the_way, rows};
 use crate::error::Error;
@@ -77,7 +77,7 @@ pub(in crate::engine) fn take(
     date: NaiveDate,
     catalog: &mut Catalog,
     tools: &Tools,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Night, Error> {
     let taking = Taking {
         source,
@@ -87,7 +87,7 @@ pub(in crate::engine) fn take(
         unnamed: live.snapshots.join(format!("{UNNAMED}{date}")),
         origin: check_live(source, live)?,
         tools,
-        world,
+        context,
     };
     taking.run(catalog)
 }
@@ -103,14 +103,14 @@ struct Taking<'a> {
     unnamed: PathBuf,
     origin: SubvolumeIdentity,
     tools: &'a Tools,
-    world: World<'a>,
+    context: RunContext<'a>,
 }
 
 impl Taking<'_> {
     fn run(&self, catalog: &mut Catalog) -> Result<Night, Error> {
         let mut earlier = leftovers(self.source, catalog)?;
         earlier.retain(|leftover| leftover.date != self.date);
-        leftovers::remove(self.source, earlier, catalog, self.tools, self.world)?;
+        leftovers::remove(self.source, earlier, catalog, self.tools, self.context)?;
         if let Some(row) = rows(self.source, catalog)?
             .into_iter()
             .find(|row| row.date == self.date)
@@ -221,7 +221,7 @@ impl Taking<'_> {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp(self.world.clock.now())
+        Timestamp(self.context.clock.now())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, ReplicatedRow};
-use crate::engine::context::World;
+use crate::engine::context::RunContext;
 use crate::engine::context::kit_file::heads_of;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::trust::Trusted;
@@ -40,7 +40,7 @@ pub fn check(
     source: &OpenSource<'_>,
     trusted: &Trusted,
     catalog: &Catalog,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<Checked, Error> {
     let ledger = &source.row.ledger;
     let mut checked = Checked::default();
@@ -52,7 +52,7 @@ pub fn check(
     if head == 0 && survey.entries.is_empty() {
         return Ok(checked);
     }
-    let read = read_by_any(source, &trusted.roots, &survey, &earlier, world);
+    let read = read_by_any(source, &trusted.roots, &survey, &earlier, context);
     let (read, mut anew) = match read {
         Ok(read) => read,
         Err(error @ (Error::EntryRefused { .. } | Error::LedgerUntrusted { .. })) => {
@@ -104,7 +104,7 @@ pub fn check(
     if survey.entries.last().is_some_and(|last| *last > head) {
         // As it was when the catalog's newest was.
         survey.entries.retain(|seq| *seq <= head);
-        let (read, until) = read_by_any(source, &trusted.roots, &survey, &earlier, world)?;
+        let (read, until) = read_by_any(source, &trusted.roots, &survey, &earlier, context)?;
         (checked.archives, anew) = (read.archives, until);
     }
     let mut own = catalog.replicated(ledger)?;
@@ -158,7 +158,7 @@ fn read_by_any(
     roots: &[PublicKey],
     survey: &Survey,
     earlier: &Earlier,
-    world: World<'_>,
+    context: RunContext<'_>,
 ) -> Result<(LedgerRead, Catalog), Error> {
     let mut refused = Error::NobodyTrusted;
     for root in roots {
@@ -173,7 +173,7 @@ fn read_by_any(
             identities: None,
             until: None,
         };
-        match read_ledger(&place, &mut anew, world) {
+        match read_ledger(&place, &mut anew, context) {
             Ok(read) => return Ok((read, anew)),
             Err(error @ (Error::EntryRefused { .. } | Error::LedgerUntrusted { .. })) => {
                 refused = error;

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::model::Sha256;
     use crate::store::DirStore;
-    use crate::store::{NewObject, Role, Store as _};
+    use crate::store::{NewObject, ObjectKind, Store as _};
 
     fn names(directory: &Path) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(directory)
@@ -166,7 +166,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = DirStore::open(root.path()).unwrap();
         for key in ["home/archives/a/000000-1.zst.age", "mail/archives/b/1"] {
-            let object = NewObject::new(key, &b"object"[..], Sha256::of(b"object"), Role::Segment);
+            let object = NewObject::new(
+                key,
+                &b"object"[..],
+                Sha256::of(b"object"),
+                ObjectKind::Segment,
+            );
             store.put_if_absent(&object).unwrap();
         }
         let archive = root.path().join("home/archives/a");
@@ -220,8 +225,12 @@ mod tests {
                     scope.spawn(move || {
                         for number in 0..50 {
                             let key = format!("home/{writer}-{number}");
-                            let object =
-                                NewObject::new(&key, &b"x"[..], Sha256::of(b"x"), Role::Ledger);
+                            let object = NewObject::new(
+                                &key,
+                                &b"x"[..],
+                                Sha256::of(b"x"),
+                                ObjectKind::Ledger,
+                            );
                             store.put_if_absent(&object).unwrap();
                         }
                     })

@@ -1,9 +1,9 @@
 use super::*;
 use crate::model::Sha256;
-use crate::store::Role;
+use crate::store::ObjectKind;
 
 fn put(store: &DirStore, key: &str) -> Stat {
-    let object = NewObject::new(key, b"x".to_vec(), Sha256::of(b"x"), Role::Segment);
+    let object = NewObject::new(key, b"x".to_vec(), Sha256::of(b"x"), ObjectKind::Segment);
     store.put_if_absent(&object).unwrap();
     store.stat(&store.locate(key)).unwrap()
 }

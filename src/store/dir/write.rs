@@ -8,7 +8,7 @@ use super::cold::{Cold, Lock};
 use super::directory::{Directory, Spot, split};
 use super::temporary::Temporary;
 use crate::model::StorageClass;
-use crate::store::{NewObject, Role};
+use crate::store::{NewObject, ObjectKind};
 
 /// How often a directory is made that is gone again before anything is in it.
 const TRIES: usize = 16;
@@ -38,7 +38,7 @@ impl DirStore {
         let (above, name) = split(object.key);
         let (directory, mut temporary) = self.temporary_in(above)?;
         let spot = Spot { directory, name };
-        let class = self.played.filter(|_| object.role == Role::Segment);
+        let class = self.played.filter(|_| object.role == ObjectKind::Segment);
         let class = class.map(|played| played.class);
         let placed = temporary
             .write(&object.bytes, self.limit.as_ref())

@@ -10,7 +10,7 @@ use super::judge::judge;
 use super::stat::told_length;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::Again;
-use crate::store::{Locator, Patience};
+use crate::store::{Locator, RetryPolicy};
 
 /// Which bytes.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ struct Course {
 
 impl Course {
     /// Ends a read that gets on too slowly ever to come to its end.
-    fn require_pace(&self, patience: &Patience) -> Result<(), Judged> {
+    fn require_pace(&self, patience: &RetryPolicy) -> Result<(), Judged> {
         let took = self.began.elapsed();
         if took <= patience.longest(self.bytes) {
             return Ok(());

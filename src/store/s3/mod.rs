@@ -2,7 +2,7 @@
 //!
 //! The SDK is kept from what it would do by itself. It sends a body that lies in memory in one PUT,
 //! with the checksum that is known already and without hashing it again for the signature; it
-//! tries nothing twice, since [`Patience`](super::Patience) does, for hours; and what a service may
+//! tries nothing twice, since [`RetryPolicy`](super::RetryPolicy) does, for hours; and what a service may
 //! silently ignore is read back after each upload.
 
 mod answer;

@@ -21,7 +21,7 @@ use super::{S3Store, locator};
 use crate::model::StorageClass;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::{Again, Attempts};
-use crate::store::{Locator, NewObject, Put, Role};
+use crate::store::{Locator, NewObject, ObjectKind, Put};
 
 /// How one PUT was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl S3Store<'_> {
             Condition::Kept => false,
             Condition::Ignored | Condition::Refused => true,
             // A segment's key has random bits and its own digest: nothing else is ever put there.
-            Condition::Unknown => object.role == Role::Ledger,
+            Condition::Unknown => object.role == ObjectKind::Ledger,
         };
         if looks_first {
             match self.head(Operation::Put, &at).await {
@@ -66,7 +66,7 @@ impl S3Store<'_> {
             return Ok(Put::Existed(head.locator));
         }
         self.compare(object, &head).await?;
-        if self.learned().condition == Condition::Unknown && object.role == Role::Ledger {
+        if self.learned().condition == Condition::Unknown && object.role == ObjectKind::Ledger {
             self.learn_condition(object, &checksum).await?;
         }
         Ok(Put::Created(head.locator))
@@ -266,10 +266,10 @@ impl S3Store<'_> {
         Ok(())
     }
 
-    fn class_of(&self, role: Role) -> StorageClass {
+    fn class_of(&self, role: ObjectKind) -> StorageClass {
         match role {
-            Role::Segment => self.settings.storage_class,
-            Role::Ledger => StorageClass::Standard,
+            ObjectKind::Segment => self.settings.storage_class,
+            ObjectKind::Ledger => StorageClass::Standard,
         }
     }
 

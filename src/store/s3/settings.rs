@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::model::StorageClass;
-use crate::store::{DEFAULT_LISTING_BYTES, Patience};
+use crate::store::{DEFAULT_LISTING_BYTES, RetryPolicy};
 
 /// Where the bucket is, and how objects are put there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct S3Settings {
     /// How objects are locked, if they are.
     pub object_lock: Option<LockMode>,
     /// How long to keep trying.
-    pub patience: Patience,
+    pub patience: RetryPolicy,
     /// Bytes of memory that a listing may take.
     pub listing_bytes: u64,
 }
@@ -152,7 +152,7 @@ impl S3Settings {
             tags: BTreeMap::new(),
             encryption: Encryption::BucketDefault,
             object_lock: None,
-            patience: Patience::default(),
+            patience: RetryPolicy::default(),
             listing_bytes: DEFAULT_LISTING_BYTES,
         }
     }

@@ -74,13 +74,13 @@ fn no_fault_while_a_recipient_is_added_loses_or_doubles_anything() {
     enumerate_change("a further recipient", |lab, faults| {
         let with = (&lab.identities(), "the identity");
         let source = &lab.config.sources[0];
-        lab.in_world(faults, |world| {
+        lab.in_context(faults, |context| {
             let done = attach_recipient(
                 &lab.config,
                 source,
                 (&recipient, Attach::WhereMissing),
                 with,
-                world,
+                context,
             )?;
             assert_eq!(done.attached + done.already, 1);
             Ok(done.attached == 1)
@@ -98,8 +98,8 @@ fn no_fault_while_keys_are_changed_loses_or_doubles_anything() {
     enumerate_change("other keys", |lab, faults| {
         let root = lab.root();
         let source = &lab.config.sources[0];
-        lab.in_world(faults, |world| {
-            let rotated = rotate(&lab.config, source, &change, &root, world)?;
+        lab.in_context(faults, |context| {
+            let rotated = rotate(&lab.config, source, &change, &root, context)?;
             assert_eq!(rotated.keys.len(), 3);
             Ok(rotated.entry.is_some())
         })

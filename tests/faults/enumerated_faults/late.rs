@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coldchain::engine::Outcome;
 use coldchain::model::Sha256;
-use coldchain::store::{NewObject, Role, Store};
+use coldchain::store::{NewObject, ObjectKind, Store};
 
 use super::Cases;
 use super::archiving::{Scenario, a_full, nothing_is_lost};
@@ -23,7 +23,7 @@ struct Late {
 impl Late {
     fn arrive(&self, store: &impl Store) {
         let sha256 = Sha256::of(&self.bytes);
-        let object = NewObject::new(&self.key, self.bytes.clone(), sha256, Role::Segment);
+        let object = NewObject::new(&self.key, self.bytes.clone(), sha256, ObjectKind::Segment);
         store.put_if_absent(&object).unwrap();
     }
 }

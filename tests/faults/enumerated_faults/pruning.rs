@@ -88,15 +88,15 @@ pub(super) fn prune(lab: &Lab, days: i64, faults: &Arc<Faults>) -> Result<Pruned
         yes_delete: None,
     };
     let config = &lab.config;
-    lab.in_world_at(&Fixed(now), faults, |world| {
-        engine::prune(config, &config.sources[0], asked, world).map_err(Error::from)
+    lab.in_context_at(&Fixed(now), faults, |context| {
+        engine::prune(config, &config.sources[0], asked, context).map_err(Error::from)
     })
 }
 
 pub(super) fn revive(lab: &Lab, faults: &Arc<Faults>) -> Result<Revived, Error> {
     let config = &lab.config;
-    lab.in_world_at(&Fixed(Utc::now()), faults, |world| {
-        engine::revive(config, &config.sources[0], date(OLD[0]), world)
+    lab.in_context_at(&Fixed(Utc::now()), faults, |context| {
+        engine::revive(config, &config.sources[0], date(OLD[0]), context)
     })
 }
 

@@ -178,8 +178,8 @@ fn undelete(lab: &Lab, faults: &Arc<Faults>) -> Result<Rotated, Error> {
         ..KeyChange::default()
     };
     let (config, root) = (&lab.config, lab.root());
-    lab.in_world(faults, |world| {
-        rotate(config, &config.sources[0], &change, &root, world)
+    lab.in_context(faults, |context| {
+        rotate(config, &config.sources[0], &change, &root, context)
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use coldchain::catalog::{Catalog, SourceRow};
-use coldchain::engine::{self, Clock, OpenCatalog, OpenStore, World};
+use coldchain::engine::{self, Clock, OpenCatalog, OpenStore, RunContext};
 use coldchain::model::archive::ArchiveState;
 use coldchain::model::{ArchiveId, Sha256};
 use coldchain::plan::{Request, Schedule};
@@ -188,11 +188,11 @@ impl<'a> Life<'a> {
         listed.into_iter().map(|listed| listed.key).collect()
     }
 
-    pub(super) fn in_world<T>(
+    pub(super) fn in_context<T>(
         &self,
         clock: &Fixed,
         faults: &Arc<Faults>,
-        act: impl FnOnce(World<'_>) -> T,
+        act: impl FnOnce(RunContext<'_>) -> T,
     ) -> T {
         let catalogs: &OpenCatalog<'_> =
             &|state_dir| Ok(state_dir.catalog()?.watched(Arc::clone(faults) as _));
@@ -200,11 +200,11 @@ impl<'a> Life<'a> {
             let store = Arc::clone(&self.lab.store);
             Ok(Box::new(FaultyStore::new(store, Arc::clone(faults))))
         };
-        act(World {
+        act(RunContext {
             clock,
             catalogs,
             stores,
-            ..World::real(self.tally)
+            ..RunContext::real(self.tally)
         })
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use coldchain::engine::{OpenStore, Rebuilding, StateDir, Trusted, Unfinished, World, rebuild};
+use coldchain::engine::{
+    OpenStore, Rebuilding, RunContext, StateDir, Trusted, Unfinished, rebuild,
+};
 use coldchain::model::entry::ArchiveEntry;
 use coldchain::model::{ArchiveId, Sha256, keys};
 use coldchain::progress::Quiet;
@@ -105,11 +107,11 @@ impl Life<'_> {
             as_of: None,
         };
         let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&self.lab.store)));
-        let world = World {
+        let context = RunContext {
             stores,
-            ..World::real(&Quiet)
+            ..RunContext::real(&Quiet)
         };
-        let rebuilt = rebuild(&rebuilding, world).unwrap();
+        let rebuilt = rebuild(&rebuilding, context).unwrap();
         assert_eq!(rebuilt.damage(), 0, "{:?}", rebuilt.read[0].flaws);
         let own = replicated(&config.state_dir.join("catalog.db"), row.ledger);
         let rebuilt = replicated(&elsewhere.join("catalog.db"), row.ledger);

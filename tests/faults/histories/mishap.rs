@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use coldchain::error::{Error, ExitCode};
 use coldchain::model::{Sha256, keys};
-use coldchain::store::{MemoryStore, NewObject, Put, Role, Store};
+use coldchain::store::{MemoryStore, NewObject, ObjectKind, Put, Store};
 use rusqlite::Connection;
 
 use super::ledger::{GARBAGE, Ledger};
@@ -17,7 +17,7 @@ use crate::common::faults::Faults;
 use crate::common::lab::SOURCE;
 
 fn put(store: &MemoryStore, key: &str, bytes: &[u8]) {
-    let object = NewObject::new(key, bytes.to_vec(), Sha256::of(bytes), Role::Ledger);
+    let object = NewObject::new(key, bytes.to_vec(), Sha256::of(bytes), ObjectKind::Ledger);
     assert!(matches!(store.put_if_absent(&object), Ok(Put::Created(_))));
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
-use coldchain::engine::{self, Asked, Outcome, Wanted};
+use coldchain::engine::{self, BackupRequest, Outcome, Wanted};
 use coldchain::error::{Error, ExitCode};
 use coldchain::model::{ArchiveId, ArchiveKind};
 use coldchain::plan::{DateOverride, Request};
@@ -166,19 +166,19 @@ impl Life<'_> {
         sender: &Sender,
     ) -> Result<Outcome, Error> {
         let config = &self.lab.config;
-        let asked = Asked {
+        let asked = BackupRequest {
             date: self.date,
             today,
             request: night.request,
             override_date: night.date_override,
         };
         let clock = Fixed(noon(today));
-        self.in_world(&clock, &night.faults, |world| {
+        self.in_context(&clock, &night.faults, |context| {
             engine::decide(
                 config,
                 &config.sources[0],
                 asked,
-                world,
+                context,
                 sender.stdin(),
                 |wanted| {
                     sender.told(wanted);

@@ -38,11 +38,11 @@ impl Life<'_> {
             date: NaiveDate::MIN,
             yes_delete: None,
         };
-        let foreseen = self.in_world(&clock, &Faults::none(), |world| {
-            engine::foresee_prune(config, &config.sources[0], asked, world)
+        let foreseen = self.in_context(&clock, &Faults::none(), |context| {
+            engine::foresee_prune(config, &config.sources[0], asked, context)
         });
-        let outcome = self.in_world(&clock, faults, |world| {
-            engine::prune(config, &config.sources[0], asked, world).map_err(Error::from)
+        let outcome = self.in_context(&clock, faults, |context| {
+            engine::prune(config, &config.sources[0], asked, context).map_err(Error::from)
         });
         if faults.has_struck() {
             self.tally.count("prunes struck");

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use coldchain::catalog::Catalog;
 use coldchain::config::StoreConfig;
-use coldchain::engine::{OpenStore, Rebuilding, StateDir, Trusted, Unfinished, World, rebuild};
+use coldchain::engine::{
+    OpenStore, Rebuilding, RunContext, StateDir, Trusted, Unfinished, rebuild,
+};
 use coldchain::error::ExitCode;
 use coldchain::kit::KitSource;
 use coldchain::ledger::Head;
@@ -88,11 +90,11 @@ impl Shelf {
             included: &[],
             as_of: None,
         };
-        let world = World {
+        let context = RunContext {
             stores,
-            ..World::real(&Quiet)
+            ..RunContext::real(&Quiet)
         };
-        let rebuilt = match rebuild(&rebuilding, world) {
+        let rebuilt = match rebuild(&rebuilding, context) {
             Ok(rebuilt) => rebuilt,
             Err(error) => {
                 assert_eq!(error.exit_code(), ExitCode::Integrity, "{error}");

@@ -13,7 +13,7 @@ use coldchain::ledger::Refusal;
 use coldchain::model::{Sha256, VerifyLevel, keys};
 use coldchain::progress::Quiet;
 use coldchain::seal::Identities;
-use coldchain::store::{NewObject, Put, Role, Store};
+use coldchain::store::{NewObject, ObjectKind, Put, Store};
 
 use super::forger;
 use crate::common::faults::Faults;
@@ -118,7 +118,7 @@ impl Shelf {
     }
 
     fn put(&self, key: &str, bytes: Vec<u8>, sha256: Sha256) {
-        let object = NewObject::new(key, bytes, sha256, Role::Segment);
+        let object = NewObject::new(key, bytes, sha256, ObjectKind::Segment);
         let put = self.lab.store.put_if_absent(&object).unwrap();
         assert!(matches!(put, Put::Created(_)), "{key}");
     }
