@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::error::ConfigError;
 use super::section::{Field, Section};
 use crate::model::{StorageClass, Tier};
-use crate::plan::egress::{Egress, EgressStep};
-use crate::plan::prices::{ClassOverrides, TierOverrides};
+use crate::plan::pricing::egress::{Egress, EgressStep};
+use crate::plan::pricing::prices::{ClassOverrides, TierOverrides};
 use crate::plan::{Price, PriceOverrides, Prices};
 
 /// Beside the storage classes.
@@ -110,7 +110,7 @@ mod tests {
 
     use super::super::section::Document;
     use super::*;
-    use crate::plan::usd::GB;
+    use crate::plan::pricing::usd::GB;
 
     fn read_text(text: &str) -> Result<Prices, ConfigError> {
         let path = Path::new("c.toml");
@@ -178,7 +178,7 @@ bulk = { per_gb = 0.005 }
     #[test]
     fn the_built_in_table_can_be_copied_into_the_config_as_it_is() {
         let mut copied = String::from("[prices]\n");
-        for line in include_str!("../plan/prices.toml").lines() {
+        for line in include_str!("../plan/pricing/prices.toml").lines() {
             let line = line
                 .strip_prefix("[[")
                 .map(|name| format!("[[prices.{name}"))

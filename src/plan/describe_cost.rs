@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::cost::{RestoreCost, Stored};
+use super::pricing::cost::{RestoreCost, Stored};
 use crate::model::size::Bytes;
 
 /// A cost as lines, each indented and ended, a word in front that says what it is about.
@@ -131,10 +131,10 @@ fn count(n: u64, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cost::price_restore;
-    use super::super::egress::{Egress, EgressStep};
-    use super::super::prices::{PriceOverrides, Prices};
-    use super::super::usd::{GB, Price};
+    use super::super::pricing::cost::price_restore;
+    use super::super::pricing::egress::{Egress, EgressStep};
+    use super::super::pricing::prices::{PriceOverrides, Prices};
+    use super::super::pricing::usd::{GB, Price};
     use super::*;
     use crate::model::StorageClass;
 

@@ -56,17 +56,14 @@
 //! overlay. Sums are integers and are rounded up, so that a limit is never passed unseen.
 
 pub mod backup;
-pub mod cost;
 pub mod descent;
 pub mod describe;
 pub mod describe_cost;
 mod due;
-pub mod early;
-pub mod egress;
 pub mod facts;
 pub mod history;
 pub mod memory;
-pub mod prices;
+pub mod pricing;
 pub mod prune;
 pub mod refusal;
 pub mod restore;
@@ -80,20 +77,20 @@ pub mod simulate;
 pub mod snapshots;
 pub mod strays;
 pub mod thaw;
-pub mod usd;
 pub mod verify;
 
 pub use backup::{BackupPlan, plan_backup};
-pub use cost::{
-    ClassCost, CostRefusal, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
-};
 pub use descent::descends;
 pub use describe::describe;
 pub use describe_cost::describe_cost;
-pub use early::{EarlyDeletion, early_deletion};
 pub use facts::{Action, Facts, Request, SendParentSnapshot};
 pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
-pub use prices::{PriceOverrides, Prices};
+pub use pricing::cost::{
+    ClassCost, CostRefusal, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
+};
+pub use pricing::early_deletion::{EarlyDeletion, early_deletion};
+pub use pricing::prices::{PriceOverrides, Prices};
+pub use pricing::usd::{Price, Usd};
 pub use prune::{
     ChainFate, ChainLine, Deletion, PruneFacts, PrunePlan, RetiredArchive, plan_prune,
 };
@@ -109,7 +106,6 @@ pub use strays::{
     lacking, plan_strays,
 };
 pub use thaw::Awaited;
-pub use usd::{Price, Usd};
 pub use verify::{
     Checked, Damage, LevelReport, Outcome, Sample, Seen, SignedObject, Unchecked, Verdict, choose,
     judge_digest, judge_listed,

@@ -6,7 +6,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Source, StoreConfig};
 use crate::error::Error;
 use crate::model::{ArchiveId, StorageClass, Tier};
-use crate::plan::prices::Origin;
+use crate::plan::pricing::prices::Origin;
 use crate::plan::{CostRefusal, Prices, RestoreCost, Stored, Usd, price_restore, refuse_beyond};
 
 use crate::engine::context::open_source::store_url;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::super::strays::ListedObject;
 use super::prices::Prices;
-use super::strays::ListedObject;
 use super::usd::Usd;
 use crate::model::StorageClass;
 

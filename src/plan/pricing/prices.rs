@@ -182,8 +182,8 @@ impl fmt::Display for PricesOf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::sample::date;
     use super::super::egress::EgressStep;
-    use super::super::sample::date;
     use super::super::usd::GB;
     use super::*;
 

@@ -1,0 +1,7 @@
+//! What storing and restoring costs: list prices, and sums of whole micro-dollars that are rounded up.
+
+pub mod cost;
+pub mod early_deletion;
+pub mod egress;
+pub mod prices;
+pub mod usd;
