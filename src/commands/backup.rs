@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::output::{answer, answer_json, answer_lines};
+use super::run_result::run_result;
 use super::target::chosen;
 use super::{load_for_the_night, plan, today};
 use crate::cli::{Backup, Everywhere};
@@ -104,7 +105,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     if everywhere.json {
         said = said.and(answer_json(&json!({"event": "done", "sources": results})));
     }
-    end(errors, chosen.len(), everywhere, stopped)?;
+    run_result(errors, chosen.len(), everywhere, stopped)?;
     said.map_err(|error| match archived {
         Some(name) => after_archive(name, Box::new(error)),
         None => error,
@@ -116,36 +117,6 @@ fn after_archive(name: &SourceName, later: Box<Error>) -> Error {
         source_name: name.clone(),
         source: later,
     }
-}
-
-/// One failed source ends with its own error; several with one that counts them, or with the signal
-/// that stopped them.
-pub(super) fn end(
-    mut errors: Vec<(&Source, Error)>,
-    of: usize,
-    everywhere: &Everywhere,
-    mut stopped: Result<(), Error>,
-) -> Result<(), Error> {
-    if of <= 1 {
-        return errors.pop().map_or(stopped, |(_, error)| Err(error));
-    }
-    // It comes last, if at all, and is not that source's own fault.
-    if let Some((_, Error::Interrupted(_))) = errors.last() {
-        stopped = errors.pop().map_or(stopped, |(_, error)| Err(error));
-    }
-    if errors.is_empty() {
-        return stopped;
-    }
-    if !everywhere.json {
-        for (source, error) in &errors {
-            printing::failure(&source.name, error);
-        }
-    }
-    stopped?;
-    Err(Error::SomeSources {
-        failed: errors.len(),
-        of,
-    })
 }
 
 fn dry_run(

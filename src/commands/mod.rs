@@ -19,6 +19,7 @@ mod priority;
 mod prompt;
 mod prune;
 mod restore;
+mod run_result;
 mod send_stream;
 mod show;
 mod target;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::backup::end;
 use super::output::{answer, answer_json, count};
+use super::run_result::run_result;
 use super::{load_for_the_night, sources, today};
 use crate::cli::{Everywhere, Prune};
 use crate::config::{Config, Source};
@@ -13,9 +13,9 @@ use crate::model::date_word::DateWord;
 use crate::plan::{EarlyDeletion, Fate, Usd};
 use crate::progress::{Observer, Quiet, Verbose};
 
-mod text;
+mod report;
 
-use text::{Tense, to_text};
+use report::{Tense, to_text};
 
 pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_for_the_night(everywhere)?;
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     if everywhere.json && (has_acted || chosen.len() > 1) {
         said = said.and(answer_json(&json!({ "sources": told })));
     }
-    end(errors, chosen.len(), everywhere, stopped)?;
+    run_result(errors, chosen.len(), everywhere, stopped)?;
     said
 }
 
@@ -135,7 +135,7 @@ fn to_json(config: &Config, source: &Source, pruned: &Pruned, tense: Tense) -> V
                 json!({
                     "archive": line.archive, "objects": line.objects.len(), "bytes": line.bytes(),
                     "reason": line.reason,
-                    "early": early_to_json(&text::early_strays(line, pruned, &config.prices), pruned),
+                    "early": early_to_json(&report::early_strays(line, pruned, &config.prices), pruned),
                 })
             })
             .collect()
@@ -144,11 +144,11 @@ fn to_json(config: &Config, source: &Source, pruned: &Pruned, tense: Tense) -> V
         .chains
         .iter()
         .map(|line| {
-            let early = text::early(line, pruned, &config.prices);
+            let early = report::early(line, pruned, &config.prices);
             json!({
-                "chain": line.chain.date, "fate": text::word(line.fate),
+                "chain": line.chain.date, "fate": report::word(line.fate),
                 "archives": line.archives, "objects": line.objects.len(),
-                "bytes": line.bytes(), "reason": line.reason, "until": text::until(line.fate),
+                "bytes": line.bytes(), "reason": line.reason, "until": report::until(line.fate),
                 "early": early_to_json(&early, pruned),
             })
         })
@@ -163,13 +163,13 @@ fn to_json(config: &Config, source: &Source, pruned: &Pruned, tense: Tense) -> V
         .collect();
     let mut told = json!({
         "source": source.name, "chains": chains, "removed": strays(Fate::Remove),
-        "retired": strays(Fate::Retire), "kept": strays(Fate::Keep), "bytes": text::freed(plan).1,
+        "retired": strays(Fate::Retire), "kept": strays(Fate::Keep), "bytes": report::freed(plan).1,
         "swept": {"files": pruned.swept.files, "bytes": pruned.swept.bytes},
     });
     if !leftovers.is_empty() {
         told["leftovers"] = json!(leftovers);
     }
-    if let Some(archives) = text::to_agree(plan, tense) {
+    if let Some(archives) = report::to_agree(plan, tense) {
         told["yes_delete"] = json!(archives);
     }
     told
@@ -182,7 +182,7 @@ fn early_to_json(early: &[EarlyDeletion], pruned: &Pruned) -> Vec<Value> {
             json!({
                 "class": early.class, "minimum_days": early.minimum_days,
                 "objects": early.objects, "bytes": early.bytes, "days": early.days,
-                "usd": text::known_usd(early, pruned).map(Usd::as_number),
+                "usd": report::known_usd(early, pruned).map(Usd::as_number),
             })
         })
         .collect()

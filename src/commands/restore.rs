@@ -30,10 +30,10 @@ use crate::store::ThawRequest;
 
 mod explain;
 mod from_plan;
+pub(super) mod report;
 mod stream;
-pub(super) mod words;
 
-use words::{Room, in_words, to_json};
+use report::{Room, in_words, to_json};
 
 /// A restore that is planned, and not begun.
 struct Planned<'a> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::backup::observer;
 use super::output::{answer, answer_json, count};
 use super::prompt::{Agreed, confirm};
-use super::restore::words::in_words;
+use super::restore::report::in_words;
 use super::restore::{thaw_request, which};
 use super::target::chosen;
 use super::{load_to_read, require_catalog, warn_of_copy};

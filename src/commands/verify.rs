@@ -1,15 +1,15 @@
 //! `coldchain verify`: check what is stored, and say what was checked, what was not, and why.
 
-mod told;
+mod report;
 mod wanted;
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::backup::end;
 use super::identity::{identities_in, open_identity_file};
 use super::output::{answer, answer_json};
+use super::run_result::run_result;
 use super::{load_to_read, priority, require_catalog, sources, warn_of_copy};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
@@ -24,7 +24,7 @@ use crate::model::VerifyLevel;
 use crate::plan::Sample;
 use crate::progress::{JsonAside, Observer, Quiet};
 
-use told::{to_json, to_text};
+use report::{to_json, to_text};
 use wanted::Wanted;
 
 pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
@@ -104,7 +104,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
             _ => answer_json(&json!({ "sources": told })),
         });
     }
-    end(errors, chosen.len(), everywhere, stopped)?;
+    run_result(errors, chosen.len(), everywhere, stopped)?;
     said
 }
 

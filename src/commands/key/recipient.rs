@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::cli::{Everywhere, KeyAddRecipient};
-use crate::commands::backup::end;
 use crate::commands::identity::ask_for_identities;
 use crate::commands::output::{answer, answer_json, count};
+use crate::commands::run_result::run_result;
 use crate::commands::{load, sources};
 use crate::engine::{Attach, Attached, RunContext, attach_recipient};
 use crate::error::{Error, in_words};
@@ -82,7 +82,7 @@ pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(),
     } else if !everywhere.quiet {
         answer(&text)?;
     }
-    end(errors, chosen.len(), everywhere, stopped)
+    run_result(errors, chosen.len(), everywhere, stopped)
 }
 
 fn line(done: &Attached) -> String {

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::{in_words, keys_to_json, trusted_root};
 use crate::cli::{Everywhere, KeyRotate};
-use crate::commands::backup::end;
 use crate::commands::identity::open_identity_file;
 use crate::commands::output::{answer, answer_json};
+use crate::commands::run_result::run_result;
 use crate::commands::{add_known, load, sources};
 use crate::config::{Config, Origin};
 use crate::engine::{
@@ -123,7 +123,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
         Some(key) => Err(Error::NeverKey(key.to_string())),
         None => Ok(()),
     };
-    end(errors, chosen.len(), everywhere, ended)
+    run_result(errors, chosen.len(), everywhere, ended)
 }
 
 /// Adds the sources that the catalog knows and the config does not have any more: what has leaked must not
