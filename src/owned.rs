@@ -113,7 +113,7 @@ impl Untrusted {
                  `install -m 600 {path} ~/{copy}`"
             );
         }
-        format!("check that nobody has changed it, then run `{command}`")
+        format!("check that it was not changed, then run `{command}`")
     }
 }
 

@@ -60,7 +60,7 @@ impl CatalogError {
                 "the archives are safe in the store: `coldchain catalog rebuild` makes the catalog anew from it, and keeps this one; an older copy of catalog.db does too, and what that lacks is read from the ledger"
             }
             Trouble::Ledger => {
-                "nothing was taken in; whoever has signed that entry has a key that others have too: `coldchain key rotate` withdraws one, and `coldchain catalog rebuild` reads what is sound"
+                "the catalog was not changed. Somebody else has the key that signed that entry: run `coldchain key rotate` to withdraw it, then `coldchain catalog rebuild` to read what is sound"
             }
             Trouble::Newer => "use the coldchain that wrote it, or a later one",
             Trouble::Full => {

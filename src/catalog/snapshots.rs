@@ -58,7 +58,7 @@ impl SnapshotRow {
     pub fn difference(&self, now: &SubvolumeIdentity) -> Option<String> {
         if now.uuid != self.local_uuid {
             Some(format!(
-                "another subvolume stands there, with uuid {}",
+                "another subvolume is there, with uuid {}",
                 now.uuid
             ))
         } else if !now.read_only {

@@ -8,7 +8,7 @@ use crate::store::RateLimit;
 /// `coldchain backup`
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// The source, all of them if left out; and the date that the archive stands for, today in the configured
+    /// The source, all of them if left out; and the date of the archive, today in the configured
     /// time zone if left out.
     #[command(flatten)]
     pub target: Night,

@@ -25,12 +25,12 @@ pub struct CatalogRebuild {
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArgs,
-    /// If nothing says which root key to trust, take each ledger at its own word: whoever may write to the
+    /// If nothing says which root key to trust, take each ledger at its own word: anybody who can write to the
     /// store may have written all of it
     #[arg(long)]
     pub unauthenticated: bool,
     /// Read the ledger in this directory of a store although a key may sign it that was withdrawn from
-    /// another ledger, and nobody names it; may be repeated
+    /// another ledger, and neither config nor kit names it; may be repeated
     #[arg(long, value_name = "DIRECTORY")]
     pub include: Vec<String>,
     /// Read the ledger only up to the entry of that number, into a catalog that restores and writes nothing.

@@ -96,7 +96,7 @@ pub struct KeyRotate {
     /// know, of a fork, or of what a withdrawn key has archived or attached; also a span (4-6); may be repeated
     #[arg(long, value_name = "NUMBER", requires = "chosen", value_delimiter = ',', value_parser = span)]
     pub void: Vec<RangeInclusive<u64>>,
-    /// Bring back what a withdrawn key has retired or begun to delete, where every object still stands in
+    /// Bring back what a withdrawn key has retired or begun to delete, where every object is still in
     /// the store
     #[arg(long)]
     pub undelete: bool,

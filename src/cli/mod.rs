@@ -119,7 +119,7 @@ pub enum Command {
     SendStream(SendStream),
     /// Remove a source from the catalog that the config does not name any more; nothing else is changed
     Forget(Forget),
-    /// Try every store with tiny objects: what it does, what its settings mean, what is amiss
+    /// Try every store with tiny objects: what it does, what its settings mean, what is wrong
     Doctor,
 }
 

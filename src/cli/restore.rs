@@ -18,7 +18,7 @@ pub struct Restore {
     /// The source, which may be left out if there is only one; and the archive, the newest if left out.
     #[command(flatten)]
     pub target: WhichArchive,
-    /// Bring back an archive that was retired, as long as all its objects still stand in the store
+    /// Bring back an archive that was retired, as long as all its objects are still in the store
     #[arg(long)]
     pub retired: bool,
     /// A directory on btrfs; DIR/SOURCE is made in it
@@ -27,7 +27,7 @@ pub struct Restore {
     /// Also make a writable snapshot of the date, DIR/SOURCE/NAME
     #[arg(long, value_name = "NAME", requires = "to", value_parser = writable_name)]
     pub writable: Option<String>,
-    /// Delete each earlier archive of the chain that this restore brought back, once the next one stands
+    /// Delete each earlier archive of the chain that this restore brought back, once the next one is complete
     #[arg(long, requires = "to")]
     pub delete_intermediate: bool,
     /// Write the send stream of this one archive to a new file, or to stdout for -, instead

@@ -27,7 +27,7 @@ pub struct Night {
     /// The source; where it is left out, the date may come first
     #[arg(value_name = "SOURCE")]
     first: Option<String>,
-    /// The date that the archive stands for: YYYY-MM-DD, `today` or `yesterday`
+    /// The date of the archive: YYYY-MM-DD, `today` or `yesterday`
     #[arg(value_name = "DATE")]
     second: Option<String>,
     /// The same as SOURCE

@@ -165,8 +165,8 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         && matches!(state_dir.root_key(), Err(Error::NoKeys { .. }))
     {
         unvouched.push(
-            "nobody vouches for the ledgers that the catalog has: `coldchain catalog rebuild` with the \
-             recovery kit or --trust does"
+            "no trusted root key vouches for the ledgers in the catalog: run `coldchain catalog rebuild` with the \
+             recovery kit or --trust"
                 .to_owned(),
         );
     }

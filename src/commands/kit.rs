@@ -17,7 +17,7 @@ pub(super) fn begin(path: &Path) -> Result<String, Error> {
         "\
 # coldchain recovery kit
 #
-# Whoever has this file can read every archive that was made for the recipient
+# Anybody who has this file can read every archive that was made for the recipient
 # below, and can change who may sign. Print it, keep it away from this machine,
 # and delete it here.
 #
@@ -39,7 +39,7 @@ const WITHOUT_IDENTITY: &str = "\
 #
 # The identities that open the archives are not in this file: the config names
 # recipients whose secret keys you keep elsewhere. Put one here if you like:
-# this is an age identity file. Whoever has the root signing key below can
+# this is an age identity file. Anybody who has the root signing key below can
 # change who may sign. Keep it away from this machine.
 ";
 

@@ -1,4 +1,4 @@
-//! `priority = "low"`: the processor and the disks when nobody else wants them.
+//! `priority = "low"`: the processor and the disks when no other program wants them.
 
 use std::process::{Command, Stdio};
 

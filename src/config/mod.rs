@@ -164,7 +164,7 @@ pub struct Levels {
 pub enum Priority {
     /// As anything else.
     Normal,
-    /// It gets the processor and the disks when nobody else wants them.
+    /// It gets the processor and the disks when no other program wants them.
     Low,
 }
 

@@ -41,7 +41,7 @@ const TOP: &str = r#"
 # segments be fetched at once.
 #memory_limit = "512MiB"
 
-# "low" gives backup, decide, prune and verify the processor and the disks when nobody else wants them.
+# "low" gives backup, decide, prune and verify the processor and the disks when no other program wants them.
 #priority = "normal"
 
 # Who asks the kernel for a send stream: "kernel", coldchain itself, or "btrfs", that is `btrfs send`. The

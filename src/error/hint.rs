@@ -39,7 +39,7 @@ impl Error {
             } => Some(format!(
                 "nothing was written; if somebody has stolen that key, `coldchain key rotate --kit FILE \
                  --source {source_name} --remove {by} --void {numbers}` withdraws it and passes over what does not \
-                 fit, and docs/keys.md says how to go on; if nobody has, compare the store with its copies or older \
+                 fit, and docs/keys.md says how to go on; if not, compare the store with its copies or older \
                  versions"
             )),
             Self::DateRetired {
@@ -110,7 +110,7 @@ impl Error {
                 "it is the one that begins with RW, on the line `root public key` of the recovery kit"
             }
             Self::NobodyTrusted => {
-                "give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; with --unauthenticated nobody's word is needed"
+                "give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; --unauthenticated reads the ledgers unchecked"
             }
             Self::NeverArchived(_)
             | Self::NothingArchived
@@ -198,10 +198,10 @@ impl Error {
                 "a full can be asked for on another date"
             }
             Self::Refused(Refusal::BeforeNewest { .. }) => {
-                "archives are made in the order of their dates; if that one is nobody's here, `coldchain key show --entries` tells who has signed it, and docs/keys.md what to do"
+                "archives are made in the order of their dates. If you did not make that one, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do"
             }
             Self::Refused(Refusal::BeforeUnfinished { .. }) => {
-                "run it for that date or a later one: what is stored of that archive is gone on with"
+                "run it for that date or a later one: it continues that archive"
             }
             Self::Locked { .. } => {
                 "give the identity of one of the recipients that it was sealed to: the recovery kit, or the key file named in your notes"

@@ -348,7 +348,7 @@ pub enum Error {
         first: String,
     },
     /// Not all stray objects could be deleted.
-    #[error("could not remove all strays of `{source_name}`: {deleted} of {} are gone", count(*.of, "object"))]
+    #[error("could not delete all orphaned objects of `{source_name}`: {deleted} of {} were deleted", count(*.of, "object"))]
     StraysLeft {
         /// The source.
         source_name: SourceName,
@@ -360,7 +360,7 @@ pub enum Error {
         source: Box<StoreError>,
     },
     /// Not all objects of a retired chain could be deleted.
-    #[error("could not delete all of the retired chain of {chain} of `{source_name}`: {deleted} of {} are gone", count(*.of, "object"))]
+    #[error("could not delete all of the retired chain of {chain} of `{source_name}`: {deleted} of {} were deleted", count(*.of, "object"))]
     ChainLeft {
         /// The source.
         source_name: SourceName,
@@ -724,7 +724,7 @@ pub enum Error {
         of: usize,
     },
     /// Archives whose keys could not be sealed to a further recipient.
-    #[error("{identity} does not open {unopened} of {}, so nobody was added to them", count(*.of, "archive"))]
+    #[error("{identity} does not open {unopened} of {}, so the recipient was not added to them", count(*.of, "archive"))]
     NotAttached {
         /// The identity file.
         identity: String,

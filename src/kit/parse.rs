@@ -86,7 +86,7 @@ pub enum KitFault {
     #[error("it has a root key already")]
     HasRoot,
     /// Bringing it up to date would change one of its secrets.
-    #[error("a secret key in it stands where a source is described")]
+    #[error("a secret key in it is among the lines that describe a source")]
     SecretInSection,
 }
 

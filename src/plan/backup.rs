@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(plan.expire[0].chain, date("2026-08-07"));
         assert_eq!(
             plan.expire[0].reason,
-            "its newest archive is 11 days old, and the chain of 2026-09-01 stands"
+            "its newest archive is 11 days old, and the chain of 2026-09-01 is verified"
         );
     }
 

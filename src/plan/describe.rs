@@ -81,7 +81,7 @@ mod tests {
             "\
 2026-11-21  home    full         the chain of 2026-11-07 has 1 incremental
             home    retire       the chain of 2026-05-07, 1 archive up to 2026-05-07: \
-its newest archive is 198 days old, and the chain of 2026-11-21 stands
+its newest archive is 198 days old, and the chain of 2026-11-21 is verified
 2026-11-21  photos  full         there is no archive yet
 "
         );

@@ -54,7 +54,7 @@ pub fn expiring(history: &History, date: NaiveDate, schedule: &Schedule) -> Vec<
                 newest,
                 archives: chain.archives.len(),
                 reason: format!(
-                    "its newest archive is {age} {} old, and the chain of {successor} stands",
+                    "its newest archive is {age} {} old, and the chain of {successor} is verified",
                     if age == 1 { "day" } else { "days" },
                 ),
             })
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(expiry.archives, 2);
         assert_eq!(
             expiry.reason,
-            "its newest archive is 90 days old, and the chain of 2026-08-07 stands"
+            "its newest archive is 90 days old, and the chain of 2026-08-07 is verified"
         );
     }
 

@@ -153,7 +153,7 @@ impl fmt::Display for ErrorKind {
             Self::TooLarge => "it is larger than expected",
             Self::TooShort => "it is shorter than expected",
             Self::Full => "no space is left",
-            Self::NotAnObject => "what stands there is no regular file",
+            Self::NotAnObject => "what is there is not a regular file",
             Self::Link => "a symbolic link is in the way",
             Self::BadKey => "it is not a key",
             Self::Unsupported => "the store can't do this",

@@ -31,7 +31,7 @@ fn module_of(path: &str) -> Module {
 }
 
 /// A file's code without its tests, which stand last.
-fn without_tests(code: &str) -> &str {
+pub(crate) fn without_tests(code: &str) -> &str {
     let tests = code.match_indices("#[cfg(test)]").find(|(at, mark)| {
         let after = code[at + mark.len()..].trim_start();
         after

@@ -336,7 +336,7 @@ fn what_is_wrong_before_the_answer_leaves_stdout_empty() {
         (
             "decide 2023-12-31",
             "error: 2023-12-31 is before the newest archive, which is of 2024-01-01\n\
-             hint: archives are made in the order of their dates; if that one is nobody's here, `coldchain key show --entries` tells who has signed it, and docs/keys.md what to do\n",
+             hint: archives are made in the order of their dates. If you did not make that one, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do\n",
         ),
         (
             "decide 7.1.2024",

@@ -209,7 +209,7 @@ fn what_a_rebuild_finds_in_the_directory_is_built_on_and_never_deleted() {
     assert!(
         said.ends_with(
             "home: 2 snapshots found again here\n\
-             home: nothing tells who made 2 snapshots of it that stand here: coldchain deletes none of them\n"
+             home: 2 snapshots of it are of unknown origin: coldchain deletes none of them\n"
         ),
         "{said}"
     );
@@ -255,14 +255,14 @@ fn a_night_s_snapshot_that_no_catalog_knows_any_more_serves_and_stays() {
     let standing = which(&sandbox.snapshot("2025-01-31"));
     let said = rebuild(&sandbox);
     assert!(
-        said.contains("home: nothing tells who made 2 snapshots of it that stand here"),
+        said.contains("home: 2 snapshots of it are of unknown origin"),
         "{said}"
     );
     let again = sandbox.backup("2025-01-31");
     assert!(
-        again
-            .stderr
-            .contains("nothing tells who made it: it is used, and coldchain never deletes it"),
+        again.stderr.contains(
+            "using an existing snapshot of unknown origin; coldchain will never delete it"
+        ),
         "{again:?}"
     );
     assert_eq!(which(&sandbox.snapshot("2025-01-31")), standing);

@@ -64,7 +64,7 @@ fn nights_as_the_rules_have_them() -> Vec<Value> {
                     json!({
                         "chain": chain[0], "newest": chain[11], "archives": 12,
                         "reason": format!(
-                            "its newest archive is 90 days old, and the chain of {stands} stands"
+                            "its newest archive is 90 days old, and the chain of {stands} is verified"
                         ),
                     })
                 })

@@ -547,7 +547,7 @@ fn a_night_before_the_unfinished_one_is_refused_and_costs_nothing() {
     assert_eq!(
         ran.stderr,
         "error: 2025-01-06 is before 2025-01-07, whose archive is unfinished\n\
-         hint: run it for that date or a later one: what is stored of that archive is gone on with\n"
+         hint: run it for that date or a later one: it continues that archive\n"
     );
     assert_eq!(sandbox.archives("unfinished").len(), 1);
     sandbox.backup(SECOND);

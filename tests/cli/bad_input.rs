@@ -687,7 +687,7 @@ fn something_in_the_snapshot_s_place_is_left_alone() {
     assert_eq!(machine.run("backup 2024-01-01").code, Some(0));
     btrfs(["subvolume", "delete"], &[&place]);
     btrfs(["subvolume", "snapshot"], &[&home, &place]);
-    refused("another subvolume stands there, with uuid ");
+    refused("another subvolume is there, with uuid ");
     assert_eq!(machine.archived(), ["2024-01-01 full"]);
 }
 
@@ -699,12 +699,12 @@ fn a_date_that_can_t_be_archived_under_is_refused_before_a_snapshot() {
         (
             "backup 2024-01-06",
             "error: 2024-01-06 is before the newest archive, which is of 2024-01-07\n\
-             hint: archives are made in the order of their dates; if that one is nobody's here, `coldchain key show --entries` tells who has signed it, and docs/keys.md what to do\n",
+             hint: archives are made in the order of their dates. If you did not make that one, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do\n",
         ),
         (
             "backup 2024-01-06 --full --date-override",
             "error: 2024-01-06 is before the newest archive, which is of 2024-01-07\n\
-             hint: archives are made in the order of their dates; if that one is nobody's here, `coldchain key show --entries` tells who has signed it, and docs/keys.md what to do\n",
+             hint: archives are made in the order of their dates. If you did not make that one, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do\n",
         ),
         (
             "backup 2999-01-01",

@@ -327,7 +327,7 @@ fn columns_go_through_all_sources() {
         .is(
             0,
             "c\n",
-            "warning: a-longer-name: no recovery kit was told of its ledger, and none would find it again: run \
+            "warning: a-longer-name: no recovery kit names its ledger, so none could find it again: run \
              `coldchain key kit`\n",
         );
     let list = machine.run("list").stdout;

@@ -315,7 +315,7 @@ fn who_opens_nothing_adds_nobody() {
     run.is(
         1,
         "",
-        "error: $T/stranger does not open 1 of 1 archive, so nobody was added to them\n\
+        "error: $T/stranger does not open 1 of 1 archive, so the recipient was not added to them\n\
          hint: give the identity of a recipient that they were sealed to: `coldchain key check` tells what one opens\n",
     );
     machine
@@ -340,7 +340,7 @@ fn a_key_that_was_removed_archives_nothing_until_a_new_one_is_made() {
         .is(
             0,
             &format!(
-                "home: ledger entry 3 names the keys\n  {root}  root\n  nobody may archive there any more\n"
+                "home: ledger entry 3 names the keys\n  {root}  root\n  no key may archive there any more\n"
             ),
             "",
         );
@@ -680,11 +680,11 @@ fn a_ledger_that_nobody_vouches_for_is_read_when_that_is_asked_for_and_warned_of
         2,
         "",
         "error: nothing says which root key to trust\n\
-         hint: give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; with --unauthenticated nobody's word is needed\n",
+         hint: give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; --unauthenticated reads the ledgers unchecked\n",
     );
     let warning = format!(
-        "warning: home: nobody vouches for its ledger: the root key {root} is the store's own word; \
-         `coldchain catalog rebuild` with the recovery kit or --trust checks it\n"
+        "warning: home: no trusted root key vouches for its ledger: the root key {root} is the store's own word; \
+         run `coldchain catalog rebuild` with the recovery kit or --trust to check it\n"
     );
     machine
         .run(&format!("{with_identity} --unauthenticated"))

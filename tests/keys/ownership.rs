@@ -48,11 +48,11 @@ const READS_KIT: [&str; 3] = [
 ];
 
 fn chmod(path: &str) -> String {
-    format!("check that nobody has changed it, then run `chmod go-w {path}`")
+    format!("check that it was not changed, then run `chmod go-w {path}`")
 }
 
 fn chown_to_root(path: &str) -> String {
-    format!("check that nobody has changed it, then run `chown root: {path}`")
+    format!("check that it was not changed, then run `chown root: {path}`")
 }
 
 #[test]
@@ -372,7 +372,7 @@ fn a_user_trusts_what_is_their_own_and_what_is_roots() {
     give(&config, 4243);
     let expected = format!(
         "error: cannot trust $T/config.toml: it belongs to the user with uid 4243\n\
-         hint: check that nobody has changed it, then run `sudo chown {MALLORY}: $T/config.toml`\n"
+         hint: check that it was not changed, then run `sudo chown {MALLORY}: $T/config.toml`\n"
     );
     as_mallory("list").is(2, "", &expected);
     give(&config, MALLORY);

@@ -90,7 +90,7 @@ fn a_chain_is_retired_on_its_day_and_deleted_after_its_time_of_grace() {
     let retired = events.iter().find(|event| event["event"] == "retired");
     let expected = json!({
         "event": "retired", "source": "home", "chain": "2025-01-01", "archives": 2,
-        "reason": "its newest archive is 30 days old, and the chain of 2025-02-01 stands",
+        "reason": "its newest archive is 30 days old, and the chain of 2025-02-01 is verified",
     });
     assert_eq!(retired, Some(&expected), "{events:?}");
     let complete = |date: &str| (date.to_owned(), "complete".to_owned());

@@ -161,7 +161,7 @@ fn credentials_that_may_not_delete_end_it_with_4_and_change_nothing() {
     server.fail(Fault::on(Operation::Delete, FaultKind::AccessDenied).always());
     let ran = run(&machine, "prune");
     assert_eq!(ran.code, Some(4), "{}", ran.stderr);
-    let said = "error: could not remove all strays of `home`: 0 of ";
+    let said = "error: could not delete all orphaned objects of `home`: 0 of ";
     assert!(ran.stderr.starts_with(said), "{}", ran.stderr);
     assert!(
         ran.stderr

@@ -260,7 +260,7 @@ fn who_is_not_trusted_is_said_and_nothing_is_written() {
         2,
         "",
         "error: nothing says which root key to trust\n\
-         hint: give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; with --unauthenticated nobody's word is needed\n",
+         hint: give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; --unauthenticated reads the ledgers unchecked\n",
     );
     let refused = archived.rebuild(&format!("--trust {other}"));
     assert_eq!(refused.code, Some(6), "{refused:?}");

@@ -894,7 +894,7 @@ fn the_script_says_whether_anybody_vouches_for_the_ledger() {
     };
     let text = rebuilt("--unauthenticated", "own-word");
     assert!(
-        text.contains("# CAUTION: nobody vouches for the ledger"),
+        text.contains("# CAUTION: no trusted root key vouches for the ledger"),
         "{text}"
     );
     assert!(

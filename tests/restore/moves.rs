@@ -157,7 +157,7 @@ fn a_source_that_is_newer_than_the_kit_is_told_of_and_not_left_out_in_silence() 
     let machine = archived();
     machine.write_config(&with_mail());
     let opened = feed(&machine, "mail", 0);
-    let warning = "mail: no recovery kit was told of its ledger, and none would find it again: run `coldchain key kit`\n";
+    let warning = "mail: no recovery kit names its ledger, so none could find it again: run `coldchain key kit`\n";
     assert_eq!(opened.stderr, format!("warning: {warning}"));
     let doctor = machine.run("doctor");
     assert!(doctor.stderr.contains(warning), "{doctor:?}");

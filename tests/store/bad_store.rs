@@ -9,7 +9,7 @@ use crate::common::fed_bucket::{Lines, machine, said};
 use crate::common::s3_server::{BUCKET, Bucket, Config, Fault, FaultKind, Operation, S3Server};
 
 /// What the first archive of a source says whose store is another than `init` has seen.
-const NOT_IN_KIT: &str = "warning: home: no recovery kit was told of its ledger, and none would find it again: \
+const NOT_IN_KIT: &str = "warning: home: no recovery kit names its ledger, so none could find it again: \
                           run `coldchain key kit`\n";
 
 #[test]

@@ -297,7 +297,7 @@ fn what_lies_about_in_the_store_is_named() {
         "home: note       home/ledger/2.entry has no entry's name, and counts for nothing\n",
         "home: note       home/ledger/000000002.entry has no entry's name",
         "home: note       no ledger entry names what lies below home/archives/2024-01-01-full-$HEX16/ (1 object)",
-        "home: stray      home/foo: no ledger entry names it\n",
+        "home: orphaned   home/foo: no ledger entry names it\n",
     ] {
         assert!(run.stdout.contains(words), "{words}: {run:?}");
     }

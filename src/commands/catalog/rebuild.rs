@@ -188,7 +188,7 @@ fn ledger_to_text(read: &LedgerRead) -> String {
         line(
             &mut text,
             format_args!(
-                "{name}: nothing tells who made {} of it that stand here: coldchain deletes none of them",
+                "{name}: {} of it are of unknown origin: coldchain deletes none of them",
                 count(read.of_unknown_origin, "snapshot")
             ),
         );

@@ -196,7 +196,7 @@ fn lines(name: &str, rotated: &Rotated, coming: Option<&PublicKey>) -> String {
     }
     let may_write = |(_, roles): &(PublicKey, Vec<Role>)| roles.contains(&Role::Writer);
     if !rotated.keys.is_empty() && !rotated.keys.iter().any(may_write) {
-        text.push_str("  nobody may archive there any more\n");
+        text.push_str("  no key may archive there any more\n");
     }
     text
 }

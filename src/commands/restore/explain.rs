@@ -49,14 +49,14 @@ segment() { # SHA-256, key in the store
 /// Said where a root key that somebody named vouches for the ledger.
 const VOUCHED_FOR: &str = "\
 # The digests come from the signed ledger. coldchain checked every signature in it; a root key that this
-# machine was told to trust vouches for the keys that signed.
+# machine trusts vouches for the keys that signed.
 ";
 
 /// Said where the ledger was read with `--unauthenticated`.
 const NOT_VOUCHED_FOR: &str = "\
-# CAUTION: nobody vouches for the ledger that the digests come from. Its root key is the store's own word, so
-# whoever could write to the store may have made all of this. `coldchain catalog rebuild` with the recovery
-# kit or --trust checks it.
+# CAUTION: no trusted root key vouches for the ledger that the digests come from. Its root key is the store's own
+# word, so anybody who could write to the store may have made all of this. Run `coldchain catalog rebuild` with the
+# recovery kit or --trust to check it.
 ";
 
 impl Planned<'_> {

@@ -90,7 +90,7 @@ pub(super) fn to_text(verified: &Verified, damaged: &[Damage], wanted: &Wanted) 
         line("note", note.clone());
     }
     for stray in &report.strays {
-        line("stray", format!("{stray}: no ledger entry names it"));
+        line("orphaned", format!("{stray}: no ledger entry names it"));
     }
     for damage in damaged {
         line("DAMAGED", format!("{}: {}", damage.key, damage.what));

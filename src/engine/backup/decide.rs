@@ -106,7 +106,7 @@ pub fn decide(
             let full = onto.map_or(asked.date, |(_, chain)| chain.date);
             let intent = Intent {
                 date: asked.date,
-                slot: slot.expect("what is not gone on with was planned"),
+                slot: slot.expect("what does not continue an attempt was planned"),
                 onto,
                 recipients: &recipients,
                 snapshot: None,

@@ -226,7 +226,7 @@ impl Nightly<'_> {
                 continue;
             };
             state.require_known(source)?;
-            let (row, _) = row.expect("an attempt is gone on with on an intact snapshot");
+            let (row, _) = row.expect("an attempt continues on an intact snapshot");
             match self.archive(source, &row, &in_hand, reason, state, catalog) {
                 Ok(archived) => made.push(archived),
                 Err(error) if tonight.row.id != row.id && gets_past(&error, &tonight.row.path) => {
@@ -341,8 +341,7 @@ impl Nightly<'_> {
             // Once: whoever makes them will make one every night.
             take::Made::BySomebody => self.warn_once(
                 "snapshots of unknown origin",
-                "a snapshot of the night stood there already, and nothing tells who made it: it is used, and \
-                 coldchain never deletes it",
+                "using an existing snapshot of unknown origin; coldchain will never delete it",
                 catalog,
             )?,
         }

@@ -40,8 +40,8 @@ pub(in crate::engine) fn remember_own_word(
     catalog: &mut Catalog,
 ) -> Result<(), Error> {
     let message = format!(
-        "nobody vouches for its ledger: the root key {root} is the store's own word; \
-         `coldchain catalog rebuild` with the recovery kit or --trust checks it"
+        "no trusted root key vouches for its ledger: the root key {root} is the store's own word; \
+         run `coldchain catalog rebuild` with the recovery kit or --trust to check it"
     );
     catalog.tell(source, OWN_WORD, &message)?;
     Ok(())

@@ -206,7 +206,7 @@ fn compare(own: &[ReplicatedRow], ledger: &[ReplicatedRow], checked: &mut Checke
         match (own.get(key), ledger.get(key)) {
             (Some(_), None) => checked.differ(
                 "catalog",
-                format!("{name} stands in the catalog, and the ledger does not say so"),
+                format!("{name} is in the catalog, but not in the ledger"),
             ),
             (None, Some(_)) => checked.differ(
                 "catalog",

@@ -116,7 +116,7 @@ fn an_expired_chain_is_retired_as_a_whole_and_goes_after_the_time_of_grace() {
     assert_eq!((line.objects.len(), line.bytes()), (6, 600));
     assert_eq!(
         line.reason,
-        "its newest archive is 123 days old, and the chain of 2026-10-14 stands"
+        "its newest archive is 123 days old, and the chain of 2026-10-14 is verified"
     );
     assert_eq!(plan_prune(&facts).unwrap().retires(), (1, 2));
 }

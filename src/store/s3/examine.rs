@@ -32,7 +32,7 @@ impl S3Store<'_> {
             Ok(_) => Finding::new(
                 SUBJECT,
                 Verdict::Warning,
-                "the bucket keeps no versions: whoever has write credentials can destroy archives; \
+                "the bucket keeps no versions: anybody with write credentials can destroy archives; \
                  switch versioning on, or use Object Lock",
             ),
             Err(error) => unknown(SUBJECT, error)?,
