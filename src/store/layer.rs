@@ -9,7 +9,8 @@ use super::{
     Thaw, ThawRequest,
 };
 
-/// A store over another one. What it does not do itself is done by the one below.
+/// A store over another one. What it does not do itself is done by the one below: one with a clock of its own has to
+/// answer both `now` and `guessed_now`.
 pub trait Layer: Send + Sync {
     /// The store below.
     fn below(&self) -> &dyn Store;

@@ -55,6 +55,10 @@ impl Layer for Simulated {
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         Ok(self.now)
     }
+
+    fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(self.now)
+    }
 }
 
 fn backup(sandbox: &Sandbox, date: NaiveDate) {
