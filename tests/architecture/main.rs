@@ -1,6 +1,7 @@
 //! The rings hold: who may name whom, who may print, where `unsafe` stands. Read from the sources.
 
 mod circles;
+mod dependencies;
 mod words;
 
 use std::collections::BTreeSet;
