@@ -1,4 +1,4 @@
-//! The codes that a command exits with. Scripts rely on them; the README's table is this file's.
+//! The codes that a command exits with. Scripts rely on them; the table in docs/commands.md is this file's.
 
 use super::Error;
 use crate::btrfs::BtrfsError;

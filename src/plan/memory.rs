@@ -1,6 +1,6 @@
 //! How much memory archiving and restoring take, and what they make do with.
 //!
-//! The formula stands in the README. What it counts is what may be in use at once in the worst case, which
+//! The formula is in docs/configuration.md. What it counts is what may be in use at once in the worst case, which
 //! is a stream that nothing compresses; `tests/memory.rs` holds the program against it.
 
 use std::ops::RangeInclusive;
