@@ -1,6 +1,7 @@
 //! The pages hold what the program has: each command and flag, each key of the config, each exit code, and no other.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -67,9 +68,9 @@ fn the_page_on_commands_has_each_flag_of_each_command_and_no_other() {
         let due: BTreeSet<String> = flags_of_it.iter().map(|(flag, _)| flag.clone()).collect();
         sections.remove(&command);
         if there != due {
-            expected += &format!("\n{title}\n| flag | what it does |\n|---|---|\n");
+            write!(expected, "\n{title}\n| flag | what it does |\n|---|---|\n").unwrap();
             for (flag, help) in flags_of_it {
-                expected += &format!("| `{flag}` | {help} |\n");
+                writeln!(expected, "| `{flag}` | {help} |").unwrap();
             }
         }
     }
@@ -99,7 +100,7 @@ fn keys() -> BTreeSet<String> {
             continue;
         }
         if let Some(name) = line.strip_prefix('[') {
-            table = name.trim_matches(['[', ']']).to_owned();
+            name.trim_matches(['[', ']']).clone_into(&mut table);
             if let Some(store) = table.strip_prefix("store.") {
                 table = format!("store.{}", if store == "main" { "DIR" } else { "BUCKET" });
             }
