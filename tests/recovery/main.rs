@@ -9,5 +9,6 @@ mod damaged_ledger;
 mod hostile_entries;
 mod hostile_objects;
 mod lost_state;
+mod old_catalogs;
 mod old_formats;
 mod rebuild;

@@ -1,0 +1,203 @@
+//! A catalog of every schema version is brought along with all that is in it, also if that is killed on its way.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use coldchain::catalog::Catalog;
+use coldchain::model::{LedgerId, StorageClass, VerifyLevel};
+use rusqlite::Connection;
+
+use crate::common::loopfs::run;
+
+const FULL: &str = "2026-11-01-full-5f0c9a12d4e6b801";
+const RETIRED: &str = "2026-07-01-full-1111111111111111";
+const INCREMENTAL: &str = "2026-11-07-incr-2222222222222222";
+const ATTEMPT: &str = "2026-11-14-incr-3333333333333333";
+
+/// The frozen catalogs, by their schema version, from 1 on.
+fn frozen() -> Vec<(u32, PathBuf)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/catalogs");
+    let found: Vec<(u32, PathBuf)> = (1..)
+        .map(|version| (version, directory.join(format!("{version:04}.sql"))))
+        .take_while(|(_, path)| path.exists())
+        .collect();
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+    let versions = fs::read_dir(schema).unwrap().count();
+    assert_eq!(
+        found.len(),
+        versions,
+        "each version has a frozen catalog: scripts/make-catalogs"
+    );
+    found
+}
+
+fn put(script: &Path, catalog: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{end}", catalog.display()));
+    }
+    let private = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(catalog);
+    private.unwrap();
+    let connection = Connection::open(catalog).unwrap();
+    connection
+        .execute_batch(&fs::read_to_string(script).unwrap())
+        .unwrap();
+}
+
+fn version_of(catalog: &Path) -> u32 {
+    let connection = Connection::open(catalog).unwrap();
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap()
+}
+
+/// Looks for all that the catalog of a version had.
+fn has_all(catalog: &Path, version: u32) {
+    let catalog = Catalog::open(catalog).unwrap();
+    let ledger = LedgerId([7; 16]);
+    let home = "home".parse().unwrap();
+    assert_eq!(catalog.source(&home).unwrap().unwrap().ledger, ledger);
+    assert_eq!(catalog.entries(&ledger).unwrap().len(), 5);
+    let quarantined = catalog.quarantined(&ledger).unwrap();
+    assert_eq!(
+        quarantined,
+        [(6, "its signature does not verify".to_owned())]
+    );
+    let told = catalog.told(&home, "store").unwrap();
+    assert_eq!(told.as_deref(), Some("it keeps no digests"));
+
+    let archives = catalog.archives(&ledger).unwrap();
+    let states: Vec<String> = archives
+        .iter()
+        .map(|archive| format!("{} {} {:?}", archive.id, archive.state, archive.snapshot))
+        .collect();
+    let expected = [
+        format!("{RETIRED} retired Some(1)"),
+        format!("{FULL} committed Some(2)"),
+        format!("{INCREMENTAL} committed Some(3)"),
+        format!("{ATTEMPT} unfinished Some(4)"),
+    ];
+    assert_eq!(states, expected);
+    for archive in &archives {
+        assert_eq!(catalog.segments(&archive.id).unwrap().len(), 2);
+    }
+    let class = (version >= 2).then_some(StorageClass::DeepArchive);
+    assert_eq!(archives[1].storage_class, class);
+    let [attempt] = &catalog.unfinished(&ledger).unwrap()[..] else {
+        panic!("one attempt is open");
+    };
+    assert_eq!(
+        attempt.archive_key.as_deref(),
+        Some("AGE-SECRET-KEY-1FROZEN")
+    );
+    assert_eq!(attempt.sealed_key.is_some(), version >= 3);
+    assert_eq!(attempt.retain_until.is_some(), version >= 3);
+
+    let snapshots = catalog.snapshots(&home).unwrap();
+    let dates: Vec<String> = snapshots.iter().map(|row| row.date.to_string()).collect();
+    assert_eq!(dates, ["2026-11-01", "2026-11-07", "2026-11-14"]);
+    let known = snapshots.iter().filter(|row| row.local_parent.is_some());
+    assert_eq!(known.count(), if version >= 5 { 3 } else { 0 });
+
+    let thaws = catalog.thaws(&FULL.parse().unwrap()).unwrap();
+    assert_eq!(thaws.len(), usize::from(version >= 2));
+    let checks: Vec<String> = catalog
+        .verifications(&ledger)
+        .unwrap()
+        .iter()
+        .filter(|row| row.level == VerifyLevel::Listing)
+        .map(|row| format!("{} {:?}", row.archive, row.outcome))
+        .collect();
+    let expected = [format!("{FULL} Sound"), format!("{INCREMENTAL} Damaged")];
+    assert_eq!(checks, expected);
+    assert_eq!(catalog.visible(&ledger).unwrap().len(), 2);
+    assert_eq!(catalog.has_to_delete(&ledger).unwrap(), version < 6);
+}
+
+#[test]
+fn a_catalog_of_each_version_is_brought_along_with_all_that_is_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = directory.path().join("catalog.db");
+    let newest = u32::try_from(frozen().len()).unwrap();
+    for (version, script) in frozen() {
+        put(&script, &catalog);
+        assert_eq!(version_of(&catalog), version);
+        has_all(&catalog, version);
+        assert_eq!(version_of(&catalog), newest);
+    }
+}
+
+/// Whether programs can be traced here. In CI it is a failure if not.
+fn can_trace() -> bool {
+    let tried = run(Command::new("strace").args(["-o", "/dev/null", "true"]));
+    let Err(why) = tried else {
+        return true;
+    };
+    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    assert!(!ci, "CI=true, but nothing can be traced: {why}");
+    eprintln!("skipped: nothing can be traced: {why}");
+    false
+}
+
+/// `list` on that state directory, under `strace`.
+fn list(state: &Path, options: &[&str]) -> Output {
+    Command::new("strace")
+        .args(["-f", "-qq"])
+        .args(options)
+        .arg(env!("CARGO_BIN_EXE_coldchain"))
+        .args(["list", "--all", "--state-dir"])
+        .arg(state)
+        .env("COLDCHAIN_CONFIG", state.join("none.toml"))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_brings_a_catalog_along_loses_nothing() {
+    if !can_trace() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (catalog, log) = (
+        directory.path().join("catalog.db"),
+        directory.path().join("log"),
+    );
+    let newest = u32::try_from(frozen().len()).unwrap();
+    let mut killed = 0;
+    for (version, script) in frozen() {
+        for call in ["pwrite64", "fdatasync", "fsync"] {
+            put(&script, &catalog);
+            let trace = format!("trace={call}");
+            let whole = list(
+                directory.path(),
+                &["-o", log.to_str().unwrap(), "-e", &trace],
+            );
+            assert!(whole.status.success(), "{version}: {whole:?}");
+            let made = format!("{call}(");
+            let times = fs::read_to_string(&log)
+                .unwrap()
+                .lines()
+                .filter(|line| line.contains(&made))
+                .count();
+            // At each of the few, and at a dozen of the many.
+            for number in (1..=times).step_by(times.div_ceil(12).max(1)) {
+                put(&script, &catalog);
+                let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+                let ran = list(
+                    directory.path(),
+                    &["-o", "/dev/null", "-e", &trace, "-e", &inject],
+                );
+                assert!(!ran.status.success(), "{version} {call} {number}: {ran:?}");
+                killed += 1;
+                has_all(&catalog, version);
+                assert_eq!(version_of(&catalog), newest);
+            }
+        }
+    }
+    assert!(killed > 50, "{killed}");
+}
