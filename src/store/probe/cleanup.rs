@@ -1,0 +1,100 @@
+//! Deleting what was stored for a try.
+
+use std::mem;
+
+use super::objects::FIRST;
+use super::report::in_words;
+use super::{Deletes, Trial};
+use crate::model::Sha256;
+use crate::store::error::{ErrorKind, Operation, StoreError};
+use crate::store::{Deleted, Finding, NewObject, ObjectKind, Put, Verdict};
+
+/// More than a store that replaces where it must not makes of one key.
+const MOST_VERSIONS: usize = 8;
+
+impl Trial<'_> {
+    /// Deletes what was stored, whatever became of the steps.
+    pub(super) fn clean(&mut self) {
+        const SUBJECT: &str = "delete";
+        let mut left = Vec::new();
+        let mut refused = None;
+        let mut is_deleted = false;
+        for key in mem::take(&mut self.tried) {
+            match self.remove(&key) {
+                Ok(versions) => is_deleted |= versions > 0,
+                Err(error) => {
+                    left.push(key);
+                    refused = Some(error);
+                }
+            }
+        }
+        let left = left.join(", ");
+        match refused {
+            None if is_deleted => {
+                self.find(SUBJECT, Verdict::Fine, "an object can be deleted");
+                if self.probe.deletes == Deletes::Elsewhere {
+                    let text = "`prune` is \"elsewhere\", and these credentials can delete \
+                                archives all the same: take that permission from them";
+                    self.find("prune", Verdict::Warning, text);
+                }
+            }
+            // Nothing could be stored, which was said.
+            None => {}
+            Some(error) if is_denied_delete(&error) && is_locked(&error) => {
+                let text = format!("the bucket's own lock holds every new object; left: {left}");
+                self.find(SUBJECT, Verdict::Fine, text);
+            }
+            Some(error) if is_denied_delete(&error) => {
+                let text = format!(
+                    "these credentials can't delete: good for `prune = \"elsewhere\"`; left: {left}"
+                );
+                self.find(SUBJECT, Verdict::Fine, text);
+                if self.probe.deletes == Deletes::Here {
+                    let text = "`prune` is \"after-backup\", and these credentials can't delete: \
+                                what has expired would stay, and be paid for";
+                    self.find("prune", Verdict::Warning, text);
+                }
+            }
+            Some(error) => {
+                let mut finding = Finding::failed(SUBJECT, &error);
+                finding.text = format!("{}; left, maybe: {left}", finding.text);
+                self.findings.push(finding);
+            }
+        }
+    }
+
+    /// Deletes all versions of a key, and says how many there were: a store that replaces objects
+    /// may have made several.
+    fn remove(&self, key: &str) -> Result<usize, StoreError> {
+        let newest = self.store.locate(key);
+        for versions in 0..MOST_VERSIONS {
+            match self.store.stat(&newest) {
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => return Ok(versions),
+                Err(error) => return Err(error),
+            }
+            // Who finds that it exists is told which version does, and that one can be deleted for
+            // good. A delete without a version would only hide it.
+            let object = NewObject::new(key, FIRST, Sha256::of(FIRST), ObjectKind::Ledger);
+            let (Put::Created(at) | Put::Existed(at)) = self.store.put_if_absent(&object)?;
+            if let Deleted::Retained { until } = self.store.delete(&at)? {
+                let url = self.store.url();
+                let error = StoreError::new(ErrorKind::Denied, Operation::Delete, key, &url);
+                return Err(error.because(format!("an object lock keeps it until {until}")));
+            }
+        }
+        let url = self.store.url();
+        let error = StoreError::new(ErrorKind::Failed, Operation::Delete, key, &url);
+        Err(error.because("it is still there after each delete"))
+    }
+}
+
+fn is_denied_delete(error: &StoreError) -> bool {
+    error.operation == Operation::Delete && error.kind == ErrorKind::Denied
+}
+
+/// Whether it is a lock that forbids: found by its day, or as AWS puts it where that may not be asked for,
+/// "Access Denied because object protected by object lock".
+fn is_locked(error: &StoreError) -> bool {
+    in_words(error).contains("object lock")
+}

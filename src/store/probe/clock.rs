@@ -1,0 +1,69 @@
+//! Whether a store answers, and what its clock shows.
+
+use chrono::TimeDelta;
+
+use super::Trial;
+use super::report::in_words;
+use crate::store::Verdict;
+use crate::store::error::ErrorKind;
+
+/// Beyond this AWS takes no signature: its error `RequestTimeTooSkewed`.
+const MAX_SKEW: TimeDelta = TimeDelta::minutes(15);
+/// Beyond this nothing is retired.
+const MAX_SKEW_TO_RETIRE: TimeDelta = TimeDelta::days(1);
+
+impl Trial<'_> {
+    /// Whether the store answers, and what its clock shows.
+    pub(super) fn reach(&mut self) -> bool {
+        const SUBJECT: &str = "reach";
+        let mut asked = self.store.now();
+        let kind = asked.as_ref().err().map(|error| error.kind);
+        if let Some(ErrorKind::Denied | ErrorKind::Failed | ErrorKind::NoBucket) = kind {
+            // The cheapest question is refused without a word of explanation, a listing with one.
+            match self.store.list(&self.prefix) {
+                Err(error) if error.is_not_found() => {
+                    let text = format!(
+                        "{}; what answers there is no such store: check its address",
+                        in_words(&error)
+                    );
+                    self.find(SUBJECT, Verdict::Failure, text);
+                    return false;
+                }
+                Err(error) => asked = Err(error),
+                Ok(_) => asked = self.store.now(),
+            }
+        }
+        let Some(theirs) = self.answer(SUBJECT, asked) else {
+            return false;
+        };
+        self.find(SUBJECT, Verdict::Fine, "it answers");
+        let skew = (theirs - (self.probe.clock)()).abs();
+        let (verdict, rest) = if skew > MAX_SKEW_TO_RETIRE {
+            (
+                Verdict::Warning,
+                ": no archive is retired while that is so; set this machine's clock",
+            )
+        } else if skew > MAX_SKEW {
+            (
+                Verdict::Warning,
+                ", and signatures count for 15 minutes; set this machine's clock",
+            )
+        } else {
+            (Verdict::Fine, "")
+        };
+        let text = format!("it differs from this machine's by {}{rest}", in_units(skew));
+        self.find("clock", verdict, text);
+        true
+    }
+}
+
+fn in_units(time: TimeDelta) -> String {
+    let (n, unit) = match time {
+        time if time < TimeDelta::minutes(1) => return "less than a minute".to_owned(),
+        time if time < TimeDelta::hours(2) => (time.num_minutes(), "minute"),
+        time if time < TimeDelta::days(2) => (time.num_hours(), "hour"),
+        time => (time.num_days(), "day"),
+    };
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {unit}{plural}")
+}
