@@ -183,7 +183,10 @@ fn the_servers_go_with_the_process_that_started_them_however_it_ends() {
     }
     for end in ["return", "panic", "kill"] {
         let mut program = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_program_of_tests_that_ends_as_it_is_told"])
+            .args([
+                "--exact",
+                "test_servers::a_program_of_tests_that_ends_as_it_is_told",
+            ])
             .args(["--ignored", "--nocapture"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

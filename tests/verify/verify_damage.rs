@@ -301,7 +301,7 @@ fn what_lies_about_in_the_store_is_named() {
     ] {
         assert!(run.stdout.contains(words), "{words}: {run:?}");
     }
-    assert_eq!(run.stdout.matches("home: stray").count(), 1, "{run:?}");
+    assert_eq!(run.stdout.matches("home: orphaned").count(), 1, "{run:?}");
 }
 
 #[test]
