@@ -1,7 +1,7 @@
 //! Files that are for their owner alone: keys, grants, the recovery kit.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,8 @@ pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Error> {
         .map_err(|source| Error::file("write", path, source))?;
     let open = format!("/proc/self/fd/{}", file.as_raw_fd());
     match rustix::fs::linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW) {
-        Ok(()) => Ok(()),
+        // The file was synced without a name: that has to outlive a power cut too.
+        Ok(()) => sync_directory(path).map_err(|source| Error::file("write", path, source)),
         Err(Errno::EXIST) => Err(Error::Exists(path.to_owned())),
         // Without /proc it can get no name.
         Err(_) => write_under_its_name(path, text),
@@ -60,9 +61,12 @@ pub(in crate::engine) fn replace(path: &Path, text: &str) -> Result<(), Error> {
         let _ = std::fs::remove_file(&new);
     }
     placed?;
-    File::open(directory_of(path))
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| Error::file("replace", path, error))
+    sync_directory(path).map_err(|error| Error::file("replace", path, error))
+}
+
+/// Makes the name of a file durable.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(directory_of(path))?.sync_all()
 }
 
 /// Gives a file a second name that nothing has yet.
