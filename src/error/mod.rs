@@ -2,6 +2,8 @@
 
 mod exit_code;
 mod hint;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
