@@ -18,7 +18,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::btrfs::BtrfsError;
-use crate::error::Error;
+use crate::error::{BackupError, Error, RestoreError};
 use crate::model::Signal;
 use crate::process::{self, ProcessError};
 use crate::seal::SealError;
@@ -157,12 +157,11 @@ fn comes_of_ended_programs(error: &Error) -> bool {
                 | ProcessError::Stopping { .. },
             ),
         )
-        | Error::Stream(_)
-        | Error::ReadStream { .. }
-        | Error::WriteStream { .. }
+        | Error::Backup(BackupError::Stream(_) | BackupError::ReadStream { .. })
+        | Error::Restore(RestoreError::WriteStream { .. })
         | Error::Seal(SealError::Stopped)
         | Error::Interrupted(_) => true,
-        Error::AfterArchive { source, .. } => comes_of_ended_programs(source),
+        Error::Backup(BackupError::AfterArchive { source, .. }) => comes_of_ended_programs(source),
         _ => false,
     }
 }

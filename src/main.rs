@@ -8,7 +8,7 @@ use clap::Parser;
 use coldchain::allocator;
 use coldchain::cli::{Cli, Command};
 use coldchain::core_dumps;
-use coldchain::error::Error;
+use coldchain::error::{Error, VerifyError};
 use coldchain::interrupt;
 use coldchain::printing;
 
@@ -28,7 +28,9 @@ fn main() -> ExitCode {
     let is_check = matches!(cli.command, Command::Verify(_));
     let last_words = move |error: &Error| match error {
         // It begins anew, and says so also where it can't end by itself.
-        Error::Interrupted(signal) if is_check => report(&Error::CheckInterrupted(*signal), json),
+        Error::Interrupted(signal) if is_check => {
+            report(&Error::Verify(VerifyError::CheckInterrupted(*signal)), json);
+        }
         error => report(error, json),
     };
     let ran = interrupt::listen(last_words).and_then(|()| coldchain::commands::run(cli));

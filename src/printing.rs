@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::error::{Error, ExitCode, in_words};
+use crate::error::{Error, ExitCode, RequestError, in_words};
 use crate::model::Line;
 use crate::model::quoted::{escape_control, is_unfit};
 
@@ -56,9 +56,10 @@ fn write_out(text: &str) -> io::Result<()> {
 pub fn stream_out() -> Result<Stdout, Error> {
     let stdout = io::stdout();
     if stdout.is_terminal() {
-        return Err(Error::Stdio(
+        return Err(RequestError::Stdio(
             "a send stream is not written to a terminal: redirect stdout, or name a file",
-        ));
+        )
+        .into());
     }
     Ok(stdout)
 }

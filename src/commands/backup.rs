@@ -11,7 +11,7 @@ use super::{load_for_the_night, plan, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::{self, Asking, BackupRequest, CommittedArchive, Outcome, RunContext, StateDir};
-use crate::error::{Error, in_words};
+use crate::error::{BackupError, Error, in_words};
 use crate::model::SourceName;
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe};
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
         chosen.retain(|source| source.live.is_some());
     }
     if chosen.is_empty() {
-        return Err(Error::NothingLive);
+        return Err(BackupError::NothingLive.into());
     }
     if args.dry_run {
         return dry_run(&config, &chosen, asked, everywhere);
@@ -113,10 +113,10 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
 }
 
 fn after_archive(name: &SourceName, later: Box<Error>) -> Error {
-    Error::AfterArchive {
+    Error::Backup(BackupError::AfterArchive {
         source_name: name.clone(),
         source: later,
-    }
+    })
 }
 
 fn dry_run(

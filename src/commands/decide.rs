@@ -6,7 +6,7 @@ use super::target::chosen;
 use super::{load_for_the_night, today};
 use crate::cli::{Decide, Everywhere};
 use crate::engine::{self, BackupRequest, Outcome, RunContext, Stdin, Wanted};
-use crate::error::Error;
+use crate::error::{BackupError, Error, RequestError};
 use crate::plan::{DateOverride, Request};
 use crate::printing;
 use crate::progress::{Observer, Quiet, Verbose};
@@ -15,7 +15,9 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_for_the_night(everywhere)?;
     let target = chosen(args.target.typed(), &config)?;
     let date = target.day()?.ok_or_else(|| {
-        Error::CommandLine("the command line names no date, and `decide` needs one".to_owned())
+        Error::Request(RequestError::CommandLine(
+            "the command line names no date, and `decide` needs one".to_owned(),
+        ))
     })?;
     let source = target.one_source()?;
     let asked = BackupRequest {
@@ -38,9 +40,10 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
         Box::new(Quiet)
     };
     if std::io::stdin().is_terminal() {
-        return Err(Error::Stdio(
+        return Err(RequestError::Stdio(
             "a send stream is read from stdin, and stdin is a terminal",
-        ));
+        )
+        .into());
     }
     let context = RunContext {
         wait_lock: args.lock.at_most(),
@@ -50,10 +53,11 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
     match engine::decide(&config, source, asked, context, stdin, say)? {
         Outcome::Archived {
             later: Some(later), ..
-        } => Err(Error::AfterArchive {
+        } => Err(BackupError::AfterArchive {
             source_name: source.name.clone(),
             source: later,
-        }),
+        }
+        .into()),
         Outcome::NothingDue { reason } => {
             if everywhere.verbose {
                 printing::say(format_args!(

@@ -22,7 +22,7 @@ use crate::engine::{
     Asking, KitChange, StateDir, config_for_kit, host_name, is_in_kit, is_place, kit_source,
     know_source, note_in_kit, require_known, store_url, update_kit, write_new,
 };
-use crate::error::Error;
+use crate::error::{Error, KeyError, LedgerStateError};
 use crate::interrupt::Interrupt;
 use crate::kit::{Kit, KitSource, MachineConfig, addition};
 use crate::ledger::PublicKey;
@@ -162,7 +162,10 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
     }
     let mut unvouched = Vec::new();
     if has_ledgers(&state_dir.catalog_to_read()?)?
-        && matches!(state_dir.root_key(), Err(Error::NoKeys { .. }))
+        && matches!(
+            state_dir.root_key(),
+            Err(Error::Key(KeyError::NoKeys { .. }))
+        )
     {
         unvouched.push(
             "no trusted root key vouches for the ledgers in the catalog: run `coldchain catalog rebuild` with the \
@@ -274,7 +277,7 @@ fn tell_kit(
     let mut missing = Vec::new();
     let mut rows = Vec::new();
     for source in &config.sources {
-        if let Err(error @ Error::LedgerUnread { .. }) =
+        if let Err(error @ Error::LedgerState(LedgerStateError::LedgerUnread { .. })) =
             require_known(config, source, Asking::Here, catalog)
         {
             let (name, directory) = (&source.name, source.directory.as_str());

@@ -5,7 +5,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::engine::{StateDir, add_root_to_kit, kit_to_change, write_new};
-use crate::error::Error;
+use crate::error::{Error, KeyError};
 use crate::kit::{Kit, add_root};
 use crate::ledger::SigningKey;
 
@@ -74,7 +74,7 @@ pub(super) fn root_key(path: &Path) -> Result<(SigningKey, RootOrigin), Error> {
     };
     match (kit.root_secret, kit.root) {
         (Some(root), _) => Ok((root, RootOrigin::Kit)),
-        (None, Some(_)) => Err(Error::NoRootSecret(path.to_owned())),
+        (None, Some(_)) => Err(KeyError::NoRootSecret(path.to_owned()).into()),
         (None, None) => {
             let root = SigningKey::generate()?;
             add_root_to_kit(path, &root)?;
@@ -92,9 +92,10 @@ pub(super) fn require_ours(path: &Path, kit: &Kit, state_dir: &StateDir) -> Resu
     if *found == trusted {
         return Ok(());
     }
-    Err(Error::OtherRoot {
+    Err(KeyError::OtherRoot {
         path: path.to_owned(),
         found: found.to_string(),
         trusted: trusted.to_string(),
-    })
+    }
+    .into())
 }

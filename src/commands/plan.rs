@@ -12,7 +12,7 @@ use crate::engine::{
     Asking, BackupRequest, Foreseen, StateDir, foresee, plan_facts, require_known_archives,
     unconfigured, warning_of_left_out, warning_of_swap, warning_of_unconfigured,
 };
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 use crate::model::Protocol;
 use crate::plan::{Action, BackupPlan, DateOverride, Request, describe, plan_backup, simulate};
 use crate::printing::{say, warn};
@@ -24,7 +24,7 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     let until = args.until.as_deref();
     let until = until.map(|text| day_of(text, &config)).transpose()?;
     if let Some(until) = until.filter(|until| *until < date) {
-        return Err(Error::Span { from: date, until });
+        return Err(Error::Request(RequestError::Span { from: date, until }));
     }
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     require_known_archives(&config, &target.sources(), Asking::Here)?;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 use crate::interrupt::Interrupt;
 use crate::printing;
 
@@ -35,7 +35,7 @@ pub(super) fn confirm(agreed: Agreed, question: &str) -> Result<(), Error> {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(Error::NoTerminal);
+        return Err(RequestError::NoTerminal.into());
     }
     let failed = |source| Error::file("read", "stdin", source);
     printing::ask_on_stderr(format_args!("{question} [y/N]")).map_err(failed)?;
@@ -45,7 +45,7 @@ pub(super) fn confirm(agreed: Agreed, question: &str) -> Result<(), Error> {
     stdin.read_line(&mut answer).map_err(failed)?;
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Error::NotConfirmed),
+        _ => Err(RequestError::NotConfirmed.into()),
     }
 }
 

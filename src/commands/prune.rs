@@ -8,7 +8,7 @@ use super::{load_for_the_night, sources, today};
 use crate::cli::{Everywhere, Prune};
 use crate::config::{Config, Source};
 use crate::engine::{CutShort, PruneAsked, Pruned, RunContext, foresee_prune, prune, revive};
-use crate::error::{Error, in_words};
+use crate::error::{Error, RequestError, in_words};
 use crate::model::date_word::DateWord;
 use crate::plan::{EarlyDeletion, Fate, Usd};
 use crate::progress::{Observer, Quiet, Verbose};
@@ -100,7 +100,7 @@ fn bring_back(
         DateWord::Archive(full) => full.date,
         date => date
             .day(today(config))
-            .ok_or_else(|| Error::NoSuchArchive(chain.to_owned()))?,
+            .ok_or_else(|| RequestError::NoSuchArchive(chain.to_owned()))?,
     };
     let revived = revive(config, source, chain, context)?;
     if everywhere.json {

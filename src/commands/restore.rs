@@ -20,7 +20,7 @@ use crate::engine::{
     kit_knows_more, open_limited_store, plan_details, read_kit, require_target, restore,
     standing_in, still_stands, take_in, witnessed_by,
 };
-use crate::error::Error;
+use crate::error::{Error, KeyError, RequestError, RestoreError};
 use crate::model::{ArchiveId, Protocol};
 use crate::plan::RestorePlan;
 use crate::printing::{self, shown};
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     }
     let row = catalog
         .source(&source.name)?
-        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+        .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let piped = args.identity.as_deref().map(read_pipe).transpose()?;
     let piped = piped.flatten();
     if let Some(file) = &args.identity {
@@ -108,11 +108,11 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         };
         let kit = kit.unwrap_or_default();
         if let Some(seq) = kit_knows_more(&kit, &row.ledger, &catalog)? {
-            let behind = Error::CatalogBehindKit {
+            let behind = Error::Key(KeyError::CatalogBehindKit {
                 path: file.clone(),
                 source_name: source.name.clone(),
                 seq,
-            };
+            });
             // Without a date the newest is asked for, and that is not known here.
             if date.is_none() {
                 return Err(behind);
@@ -166,10 +166,11 @@ fn meant<'a>(
 ) -> Result<(&'a Source, Wanted), Error> {
     let target = chosen(args.target.typed(), config)?;
     match handed {
-        Some(_) if target.has_date() => Err(Error::CommandLine(
+        Some(_) if target.has_date() => Err(RequestError::CommandLine(
             "--from-plan says which date is restored, and the command line names one too"
                 .to_owned(),
-        )),
+        )
+        .into()),
         Some(handed) => {
             let named = target.source.map(|source| source.name.as_str());
             let source = config.source(handed.source(named)?)?;
@@ -269,7 +270,11 @@ impl Planned<'_> {
     }
 
     fn identity(&self) -> Result<(&Path, Identities), Error> {
-        let file = self.args.identity.as_ref().ok_or(Error::NoIdentity)?;
+        let file = self
+            .args
+            .identity
+            .as_ref()
+            .ok_or(RestoreError::NoIdentity)?;
         let identities = match &self.piped {
             Some(piped) => identities_in(piped)?,
             None => ask_for_identities(file)?,
@@ -385,7 +390,7 @@ fn taken_in(
 ) -> Result<(), Error> {
     let row = catalog
         .source(&source.name)?
-        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+        .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let store = context.open(&config.stores[&source.store])?;
     let open = OpenSource {
         config: source,

@@ -11,7 +11,7 @@ use super::{load_to_read, require_catalog};
 use crate::catalog::{ArchiveRow, SegmentRow, SourceRow, VerificationRow};
 use crate::cli::{Everywhere, Show};
 use crate::engine::{Clock, StateDir, SystemClock};
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 use crate::model::size::Bytes;
 use crate::model::{Line, Protocol, Quoted, VerifyOutcome, keys};
 
@@ -55,10 +55,12 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
         .collect();
     match found.len() {
         0 => Err(match (wanted, target.source) {
-            (Wanted::Of(date), _) => Error::NoSuchArchive(date.to_string()),
-            (Wanted::Archive(id), _) => Error::NoSuchArchive(id.to_string()),
-            (Wanted::Newest, Some(source)) => Error::NeverArchived(source.name.clone()),
-            (Wanted::Newest, None) => Error::NothingArchived,
+            (Wanted::Of(date), _) => Error::Request(RequestError::NoSuchArchive(date.to_string())),
+            (Wanted::Archive(id), _) => Error::Request(RequestError::NoSuchArchive(id.to_string())),
+            (Wanted::Newest, Some(source)) => {
+                Error::Request(RequestError::NeverArchived(source.name.clone()))
+            }
+            (Wanted::Newest, None) => Error::Request(RequestError::NothingArchived),
         }),
         1 => {
             let (source, archive) = found.remove(0);
@@ -71,10 +73,11 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
                 answer(&to_text(&source, &archive, &segments, &checks))
             }
         }
-        _ => Err(Error::Ambiguous {
+        _ => Err(RequestError::Ambiguous {
             which: wanted.to_string(),
             sources: several.join(", "),
-        }),
+        }
+        .into()),
     }
 }
 

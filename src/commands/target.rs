@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use super::today;
 use crate::cli::Typed;
 use crate::config::{Config, Source};
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 use crate::model::ArchiveId;
 use crate::model::date_word::{DateWord, resembles_date};
 use crate::model::ids::IdError;
@@ -56,7 +56,7 @@ impl Wanted {
     pub(super) fn hold_against(self, plan: &RestorePlan) -> Result<(), Error> {
         match self {
             Self::Archive(id) if plan.archives.last() != Some(&id) => {
-                Err(Error::NoSuchArchive(id.to_string()))
+                Err(RequestError::NoSuchArchive(id.to_string()).into())
             }
             _ => Ok(()),
         }
@@ -98,9 +98,10 @@ pub(super) fn chosen<'a>(typed: Typed<'_>, config: &'a Config) -> Result<Chosen<
 fn set<T>(place: &mut Option<T>, value: T, what: &'static str) -> Result<(), Error> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Error::CommandLine(format!(
+        Some(_) => Err(RequestError::CommandLine(format!(
             "the command line names two {what}s, and takes one"
-        ))),
+        ))
+        .into()),
     }
 }
 
@@ -149,10 +150,11 @@ pub(super) fn one_source<'a>(
         (Some(source), _) | (None, [source]) => Ok(source),
         (None, sources) => {
             let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-            Err(Error::CommandLine(format!(
+            Err(RequestError::CommandLine(format!(
                 "there are several sources, and the command line names none of them: {}",
                 known.join(", ")
-            )))
+            ))
+            .into())
         }
     }
 }
@@ -164,8 +166,8 @@ pub(super) fn day_of(text: &str, config: &Config) -> Result<NaiveDate, Error> {
 
 fn day(word: DateWord, config: &Config) -> Result<NaiveDate, Error> {
     word.day(today(config)).ok_or_else(|| {
-        Error::CommandLine(
+        Error::Request(RequestError::CommandLine(
             "this takes a date, not an archive: YYYY-MM-DD, `today` or `yesterday`".to_owned(),
-        )
+        ))
     })
 }

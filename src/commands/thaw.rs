@@ -18,7 +18,7 @@ use crate::engine::{
     Clock, OpenSource, SegmentThaw, StateDir, SystemClock, ThawStatus, WantedSegments, ask_classes,
     estimate, open_store, plan_details, thaw, thaw_state,
 };
-use crate::error::Error;
+use crate::error::{Error, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::ArchiveId;
 use crate::model::StorageClass;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     wanted.hold_against(&plan)?;
     let row = catalog
         .source(&source.name)?
-        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+        .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let store_config = &config.stores[&source.store];
     let class = store_config.storage_class();
     let thawing = &args.thawing;
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
         answer(&table(&plan, &status))?;
     }
     match status.awaited(&plan.source) {
-        Some(awaited) => Err(Error::Thawing(Box::new(awaited))),
+        Some(awaited) => Err(RestoreError::Thawing(Box::new(awaited)).into()),
         None if everywhere.json || everywhere.quiet => Ok(()),
         None => answer(&all_readable(&plan, &status)),
     }

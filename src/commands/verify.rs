@@ -18,7 +18,7 @@ use crate::engine::{
     AtOnce, Drill, OpenSource, RunContext, StateDir, Verified, Verifying, read_kit, root_of_copy,
     verify, witnessed_by,
 };
-use crate::error::{Error, in_words};
+use crate::error::{Error, KeyError, RequestError, RestoreError, VerifyError, in_words};
 use crate::interrupt::Interrupt;
 use crate::model::VerifyLevel;
 use crate::plan::Sample;
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
                 let error = of_a_check(error, context.interrupt);
                 told.push(json!({"source": source.name, "error": in_words(&error)}));
                 match error {
-                    Error::CheckInterrupted(_) => stopped = Err(error),
+                    Error::Verify(VerifyError::CheckInterrupted(_)) => stopped = Err(error),
                     error => errors.push((source, error)),
                 }
                 continue;
@@ -83,13 +83,13 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         let broken_off = verified.broken_off.map(|(_, error)| error);
         // Damage that was found counts more than what a later level failed on.
         match broken_off {
-            Some(error @ Error::CheckInterrupted(_)) => stopped = Err(error),
+            Some(error @ Error::Verify(VerifyError::CheckInterrupted(_))) => stopped = Err(error),
             _ if !damaged.is_empty() => {
-                let found = Error::DamageFound {
+                let found = Error::Verify(VerifyError::DamageFound {
                     source_name: source.name.clone(),
                     store: verified.report.store,
                     objects: damaged.len(),
-                };
+                });
                 errors.push((source, found));
             }
             Some(error) => errors.push((source, error)),
@@ -110,7 +110,9 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
 
 /// A check that ends with an error after a signal was ended by it, and begins anew.
 fn of_a_check(error: Error, interrupt: &Interrupt) -> Error {
-    interrupt.raised().map_or(error, Error::CheckInterrupted)
+    interrupt.raised().map_or(error, |error| {
+        Error::Verify(VerifyError::CheckInterrupted(error))
+    })
 }
 
 /// Who is told what happens. The answer is one document, so events are told beside it.
@@ -137,7 +139,7 @@ impl Wanted {
         });
         // What is opened is asked for once, and says both.
         let (identities, kit) = match &args.identity {
-            None if args.drill => return Err(Error::NoIdentity),
+            None if args.drill => return Err(Error::Restore(RestoreError::NoIdentity)),
             None => (None, Vec::new()),
             Some(path) if args.deep || args.drill => {
                 let file = open_identity_file(path)?;
@@ -181,7 +183,7 @@ fn check(
 ) -> Result<Verified, Error> {
     let row = catalog
         .source(&source.name)?
-        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+        .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let store_config = &config.stores[&source.store];
     let store = context.open(store_config)?;
     let open = OpenSource {
@@ -190,7 +192,7 @@ fn check(
         store: store.as_ref(),
     };
     let (root, at_its_word) = match StateDir::new(&config.state_dir).root_key() {
-        Err(error @ Error::NoKeys { .. }) => {
+        Err(error @ Error::Key(KeyError::NoKeys { .. })) => {
             let named = root_of_copy(&open.row.ledger, catalog)?;
             (named.ok_or(error)?, true)
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use coldchain::engine::{self, Clock, PruneAsked, Pruned};
-use coldchain::error::{Error, ExitCode};
+use coldchain::error::{Error, ExitCode, PruneError};
 use coldchain::model::Sha256;
 use coldchain::plan::{ChainFate, Fate};
 use coldchain::store::{NewObject, ObjectKind, Store};
@@ -300,7 +300,10 @@ fn what_is_due_is_deleted_while_several_chains_wait_for_their_number() {
     prune(&lab, "2026-05-22", 0, None, &Faults::none()).unwrap();
     let (done, error) = cut_short(&lab, "2026-06-14", 8, &Faults::none());
     assert!(
-        matches!(error, Error::ManyToRetire { chains: 2, .. }),
+        matches!(
+            error,
+            Error::Prune(PruneError::ManyToRetire { chains: 2, .. })
+        ),
         "{error:?}"
     );
     assert!(error.hint().unwrap().starts_with("no chain was retired;"));
@@ -351,7 +354,10 @@ fn what_is_denied_is_exit_4_and_what_was_done_before_is_told() {
         &denied("store: store home/ledger/", 0),
     );
     assert!(
-        matches!(error, Error::PruneUnsigned { kind: "retire", .. }),
+        matches!(
+            error,
+            Error::Prune(PruneError::PruneUnsigned { kind: "retire", .. })
+        ),
         "{error:?}"
     );
     assert_eq!(error.exit_code(), ExitCode::Later);
@@ -366,7 +372,10 @@ fn what_is_denied_is_exit_4_and_what_was_done_before_is_told() {
         &denied("store: store home/ledger/", 0),
     );
     assert!(
-        matches!(error, Error::PruneUnsigned { kind: "delete", .. }),
+        matches!(
+            error,
+            Error::Prune(PruneError::PruneUnsigned { kind: "delete", .. })
+        ),
         "{error:?}"
     );
     assert_eq!(error.exit_code(), ExitCode::Later);
@@ -381,11 +390,11 @@ fn what_is_denied_is_exit_4_and_what_was_done_before_is_told() {
     assert!(
         matches!(
             error,
-            Error::ChainLeft {
+            Error::Prune(PruneError::ChainLeft {
                 deleted: 1,
                 of: 2,
                 ..
-            }
+            })
         ),
         "{error:?}"
     );

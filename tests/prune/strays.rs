@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use coldchain::catalog::Catalog;
 use coldchain::config::Config;
 use coldchain::engine::{self, Clock, OpenStore, PruneAsked, RunContext, StateDir};
-use coldchain::error::{Error, ExitCode};
+use coldchain::error::{Error, ExitCode, LedgerStateError, PruneError};
 use coldchain::interrupt::Interrupt;
 use coldchain::model::ArchiveId;
 use coldchain::model::Signal;
@@ -779,7 +779,10 @@ fn a_prune_that_is_cut_short_is_gone_on_with_by_the_next() {
             match result {
                 Err(error) => {
                     assert_eq!(error.exit_code(), ExitCode::Later, "{error}");
-                    assert!(matches!(error, Error::StraysLeft { .. }), "{error}");
+                    assert!(
+                        matches!(error, Error::Prune(PruneError::StraysLeft { .. })),
+                        "{error}"
+                    );
                     assert!(error.hint().is_some());
                 }
                 Ok(_) => assert_eq!((fault, left), (Fault::Refused, 0)),
@@ -893,7 +896,13 @@ fn of_a_retire_and_an_archive_at_once_the_archive_is_committed_and_nothing_is_re
     let others = another_machine_archives_the_7th(&machine);
     let store = Faulty::shared(&machine, Operation::Put, others);
     let error = prune_over(&machine, &store).unwrap_err();
-    assert!(matches!(error, Error::Overtaken { seq: 3, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::LedgerState(LedgerStateError::Overtaken { seq: 3, .. })
+        ),
+        "{error}"
+    );
     assert_eq!(error.exit_code(), ExitCode::Busy);
     assert_eq!(store.counts[2].load(Ordering::Relaxed), 0);
     assert_eq!(machine.archived().len(), 2);

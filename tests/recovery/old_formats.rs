@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use coldchain::catalog::{Catalog, SourceRow};
 use coldchain::config::Config;
 use coldchain::engine::{LedgerState, OpenSource, StateDir, catch_up, open_store, store_url};
-use coldchain::error::Error;
+use coldchain::error::{Error, LedgerStateError};
 use coldchain::ledger::{PublicKey, SigningKey, decode_body, encode_body, split};
 use coldchain::model::entry::{ArchiveEntry, EntryKind, PrivateFacts};
 use coldchain::model::{Blake3, LedgerId, Sha256, keys};
@@ -184,12 +184,18 @@ fn an_old_ledger_is_refused_with_another_id_or_root_key() {
         let stranger = SigningKey::generate().unwrap().public();
         let machine = Machine::new(&frozen);
         let error = machine.catch_up(frozen.ledger, &stranger).unwrap_err();
-        assert!(matches!(error, Error::EntryRefused { seq: 1, .. }));
+        assert!(matches!(
+            error,
+            Error::LedgerState(LedgerStateError::EntryRefused { seq: 1, .. })
+        ));
         let machine = Machine::new(&frozen);
         let error = machine
             .catch_up(LedgerId([7; 16]), &frozen.root)
             .unwrap_err();
-        assert!(matches!(error, Error::EntryRefused { seq: 1, .. }));
+        assert!(matches!(
+            error,
+            Error::LedgerState(LedgerStateError::EntryRefused { seq: 1, .. })
+        ));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::commands::backup::observer;
 use crate::commands::output::{answer_json, answer_lines, count};
 use crate::commands::{load_to_read, require_catalog, sources};
 use crate::engine::{Checked, Difference, OpenSource, RunContext, StateDir, check};
-use crate::error::Error;
+use crate::error::{Error, VerifyError};
 use crate::model::SourceName;
 use crate::seal::SealError;
 
@@ -58,7 +58,7 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
     }
     match differences {
         0 => Ok(()),
-        differences => Err(Error::CatalogDiffers(differences)),
+        differences => Err(VerifyError::CatalogDiffers(differences).into()),
     }
 }
 

@@ -8,7 +8,7 @@ use super::state_dir_without_config;
 use crate::cli::{Catalog, Everywhere, TrustArgs};
 use crate::config::{Config, ConfigError};
 use crate::engine::{StateDir, Trusted, read_kit};
-use crate::error::Error;
+use crate::error::{Error, KeyError, RebuildError};
 use crate::seal::{Identities, IdentityFile, SealError};
 
 pub(super) fn run(command: &Catalog, everywhere: &Everywhere) -> Result<(), Error> {
@@ -54,9 +54,11 @@ fn trusted(
         None => Trusted::default(),
     };
     for key in &args.trust {
-        let root = key.parse().map_err(|source| Error::TrustKey {
-            key: key.clone(),
-            source,
+        let root = key.parse().map_err(|source| {
+            Error::Rebuild(RebuildError::TrustKey {
+                key: key.clone(),
+                source,
+            })
         })?;
         if !trusted.roots.contains(&root) {
             trusted.roots.push(root.clone());
@@ -66,7 +68,9 @@ fn trusted(
     if trusted.roots.is_empty() {
         match state_dir.root_key() {
             Ok(root) => trusted.roots.push(root),
-            Err(Error::NoKeys { .. }) => return Err(Error::NobodyTrusted),
+            Err(Error::Key(KeyError::NoKeys { .. })) => {
+                return Err(RebuildError::NobodyTrusted.into());
+            }
             Err(error) => return Err(error),
         }
     }

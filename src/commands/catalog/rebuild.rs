@@ -13,7 +13,7 @@ use crate::config::{Config, StoreConfig};
 use crate::engine::{
     AsOf, LedgerRead, Rebuilding, Rebuilt, RunContext, Trusted, Unfinished, rebuild, store_url,
 };
-use crate::error::{Error, in_words};
+use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::model::Line;
 use crate::model::size::Bytes;
 use crate::printing::shown;
@@ -27,7 +27,9 @@ pub(in crate::commands) fn run(
     let stores = stores(&args.store, config.as_ref())?;
     let file = identity_file(&args.trust)?;
     let trusted = match trusted(&args.trust, file.as_ref(), &state_dir) {
-        Err(Error::NobodyTrusted) if args.unauthenticated => Trusted::nobody(),
+        Err(Error::Rebuild(RebuildError::NobodyTrusted)) if args.unauthenticated => {
+            Trusted::nobody()
+        }
         trusted => trusted?,
     };
     let identities = identities(file.as_ref(), &trusted)?;
@@ -66,10 +68,14 @@ pub(in crate::commands) fn run(
     }
     warn_readers(&state_dir.catalog_to_read()?)?;
     match (rebuilt.damage(), rebuilt.newer()) {
-        (0, None) if !rebuilt.unread.is_empty() => Err(Error::StoresUnread(rebuilt.unread.len())),
+        (0, None) if !rebuilt.unread.is_empty() => {
+            Err(RebuildError::StoresUnread(rebuilt.unread.len()).into())
+        }
         (0, None) => Ok(()),
-        (0, Some((source_name, what))) => Err(Error::NewerLedger { source_name, what }),
-        (damage, _) => Err(Error::Flawed(damage)),
+        (0, Some((source_name, what))) => {
+            Err(LedgerStateError::NewerLedger { source_name, what }.into())
+        }
+        (damage, _) => Err(RebuildError::Flawed(damage).into()),
     }
 }
 
@@ -86,7 +92,7 @@ fn stores(urls: &[String], config: Option<&Config>) -> Result<Vec<StoreConfig>, 
         .collect();
     if urls.is_empty() {
         if configured.is_empty() {
-            return Err(Error::NoStore);
+            return Err(RebuildError::NoStore.into());
         }
         return Ok(configured.into_iter().cloned().collect());
     }

@@ -10,14 +10,14 @@ use crate::commands::identity::{identities_in, open_identity_file};
 use crate::commands::output::{answer, answer_json, count};
 use crate::commands::{load_to_read, sources};
 use crate::engine::{ChainOpens, StateDir, Tried, check_identity, open_store, read_kit};
-use crate::error::Error;
+use crate::error::{Error, KeyError, RestoreError, VerifyError};
 use crate::model::{Line, SourceName};
 use crate::progress::Quiet;
 
 pub(super) fn run(args: &KeyCheck, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let chosen = sources(&config, args.source.name())?;
-    let path = args.identity.as_ref().ok_or(Error::NoIdentity)?;
+    let path = args.identity.as_ref().ok_or(RestoreError::NoIdentity)?;
     let file = open_identity_file(path)?;
     let identities = identities_in(&file)?;
     let identity = path.display().to_string();
@@ -26,11 +26,11 @@ pub(super) fn run(args: &KeyCheck, everywhere: &Everywhere) -> Result<(), Error>
     if let (Some(found), Some(trusted)) = (&kit.root, &trusted)
         && found != trusted
     {
-        return Err(Error::OtherRoot {
+        return Err(Error::Key(KeyError::OtherRoot {
             path: path.clone(),
             found: found.to_string(),
             trusted: trusted.to_string(),
-        });
+        }));
     }
     let root = match (&kit.root_secret, &trusted) {
         (Some(_), Some(_)) => "matches the root key that is trusted here",
@@ -57,18 +57,20 @@ pub(super) fn run(args: &KeyCheck, everywhere: &Everywhere) -> Result<(), Error>
     let chains: Vec<&ChainOpens> = checked.iter().flat_map(|(_, chains)| chains).collect();
     let unopened = chains.iter().map(|chain| chain.unopened.len()).sum();
     if unopened > 0 {
-        return Err(Error::Unopened {
+        return Err(KeyError::Unopened {
             identity,
             unopened,
             of: chains.iter().map(|chain| chain.archives.len()).sum(),
-        });
+        }
+        .into());
     }
     match chains.iter().filter(|chain| !chain.is_good()).count() {
         0 => Ok(()),
-        damaged => Err(Error::ChainsDamaged {
+        damaged => Err(VerifyError::ChainsDamaged {
             damaged,
             of: chains.len(),
-        }),
+        }
+        .into()),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::engine::{
     KitChange, StateDir, config_for_kit, file_name, kit_sources, kit_to_change, note_in_kit,
     update_kit,
 };
-use crate::error::Error;
+use crate::error::{Error, KeyError};
 use crate::kit::{Kit, KitSource, restore_commands, supplement};
 use crate::model::{Line, SourceName};
 use crate::owned;
@@ -27,7 +27,7 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let sources = kit_sources(&config, &catalog)?;
-    let root = trusted_root(&config)?.ok_or_else(|| Error::NoKeys {
+    let root = trusted_root(&config)?.ok_or_else(|| KeyError::NoKeys {
         state_dir: config.state_dir.clone(),
         file: "root.pub",
     })?;
@@ -50,11 +50,11 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
     let kit = kit_to_change(path)?;
     let sources = vouched_for(sources, &config, &kit);
     if let Some(found) = kit.root.filter(|found| *found != root) {
-        return Err(Error::OtherRoot {
+        return Err(Error::Key(KeyError::OtherRoot {
             path: path.clone(),
             found: found.to_string(),
             trusted: root.to_string(),
-        });
+        }));
     }
     // A kit is a witness: what it knows and the catalog does not is never written over.
     for known in &kit.sources {
@@ -62,11 +62,12 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
         if let (true, Some(head)) = (ours, known.head)
             && catalog.entry_hash(&known.ledger, head.seq)? != Some(head.hash)
         {
-            return Err(Error::KitKnowsMore {
+            return Err(KeyError::KitKnowsMore {
                 path: path.clone(),
                 source_name: known.name.clone(),
                 seq: head.seq,
-            });
+            }
+            .into());
         }
     }
     let change = update_kit(path, &sources, written.as_ref())?;

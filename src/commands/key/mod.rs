@@ -10,7 +10,7 @@ mod show;
 use crate::cli::{Everywhere, Key};
 use crate::config::Config;
 use crate::engine::StateDir;
-use crate::error::Error;
+use crate::error::{Error, KeyError};
 use crate::ledger::PublicKey;
 use crate::model::entry::Role;
 
@@ -29,7 +29,7 @@ pub(super) fn run(key: &Key, everywhere: &Everywhere) -> Result<(), Error> {
 fn trusted_root(config: &Config) -> Result<Option<PublicKey>, Error> {
     match StateDir::new(&config.state_dir).root_key() {
         Ok(root) => Ok(Some(root)),
-        Err(Error::NoKeys { .. }) => Ok(None),
+        Err(Error::Key(KeyError::NoKeys { .. })) => Ok(None),
         Err(error) => Err(error),
     }
 }

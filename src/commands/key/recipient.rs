@@ -10,7 +10,7 @@ use crate::commands::output::{answer, answer_json, count};
 use crate::commands::run_result::run_result;
 use crate::commands::{load, sources};
 use crate::engine::{Attach, Attached, RunContext, attach_recipient};
-use crate::error::{Error, in_words};
+use crate::error::{Error, KeyError, RestoreError, in_words};
 use crate::model::Line;
 use crate::progress::Quiet;
 use crate::seal::Recipients;
@@ -18,10 +18,10 @@ use crate::seal::Recipients;
 pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
     let chosen = sources(&config, args.source.name())?;
-    let recipient =
-        Recipients::parse(std::slice::from_ref(&args.recipient)).map_err(Error::TypedRecipient)?;
+    let recipient = Recipients::parse(std::slice::from_ref(&args.recipient))
+        .map_err(|error| Error::Key(KeyError::TypedRecipient(error)))?;
     let configured = Recipients::parse(config.recipients()?)?;
-    let file = args.identity.as_ref().ok_or(Error::NoIdentity)?;
+    let file = args.identity.as_ref().ok_or(RestoreError::NoIdentity)?;
     let identities = ask_for_identities(file)?;
     let identity = file.display().to_string();
     let which = if args.again {
@@ -52,11 +52,11 @@ pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(),
                 }));
                 if !done.unopened.is_empty() {
                     let of = done.attached + done.already + done.unopened.len();
-                    let error = Error::NotAttached {
+                    let error = Error::Key(KeyError::NotAttached {
                         identity: identity.clone(),
                         unopened: done.unopened.len(),
                         of,
-                    };
+                    });
                     errors.push((source, error));
                 }
             }

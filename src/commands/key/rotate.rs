@@ -14,7 +14,7 @@ use crate::config::{Config, Origin};
 use crate::engine::{
     KeyChange, Rotated, RunContext, StateDir, keys_of, read_kit, roles_for, rotate,
 };
-use crate::error::{Error, in_words as error_in_words};
+use crate::error::{Error, KeyError, in_words as error_in_words};
 use crate::interrupt::Interrupt;
 use crate::ledger::{PublicKey, SigningKey};
 use crate::model::entry::Role;
@@ -29,7 +29,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     let root = root_secret(args, &config)?;
     let parsed = |key: &String| {
         let parsed: Result<PublicKey, _> = key.parse();
-        parsed.map_err(|_| Error::NoPublicKey(key.clone()))
+        parsed.map_err(|_| Error::Key(KeyError::NoPublicKey(key.clone())))
     };
     let mut change = KeyChange {
         remove: args.remove.iter().map(parsed).collect::<Result<_, _>>()?,
@@ -43,7 +43,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
         .chain(&change.remove)
         .find(|key| **key == root.public())
     {
-        return Err(Error::RootKey(key.to_string()));
+        return Err(KeyError::RootKey(key.to_string()).into());
     }
     let state_dir = StateDir::new(&config.state_dir);
     state_dir.create()?;
@@ -78,7 +78,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
                 never.retain(|key| rotated.never.contains(key));
                 // A ledger to come is opened by the key of the machine that archives, alone.
                 if rotated.keys.is_empty() && !args.add.is_empty() {
-                    errors.push((source, Error::NotOpened(source.name.clone())));
+                    errors.push((source, Error::Key(KeyError::NotOpened(source.name.clone()))));
                 }
                 text.push_str(&lines(source.name.as_str(), &rotated, coming.as_ref()));
                 told.push(json!({
@@ -120,7 +120,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
         answer(&text)?;
     }
     let ended = match never.first() {
-        Some(key) => Err(Error::NeverKey(key.to_string())),
+        Some(key) => Err(Error::Key(KeyError::NeverKey(key.to_string()))),
         None => Ok(()),
     };
     run_result(errors, chosen.len(), everywhere, ended)
@@ -142,13 +142,14 @@ fn add_gone(config: &mut Config) -> Result<(), Error> {
 fn root_secret(args: &KeyRotate, config: &Config) -> Result<SigningKey, Error> {
     let root = read_kit(&open_identity_file(&args.kit)?)?
         .root_secret
-        .ok_or_else(|| Error::NoRootSecret(args.kit.clone()))?;
+        .ok_or_else(|| KeyError::NoRootSecret(args.kit.clone()))?;
     match trusted_root(config)? {
-        Some(trusted) if trusted != root.public() => Err(Error::OtherRoot {
+        Some(trusted) if trusted != root.public() => Err(KeyError::OtherRoot {
             path: args.kit.clone(),
             found: root.public().to_string(),
             trusted: trusted.to_string(),
-        }),
+        }
+        .into()),
         _ => Ok(root),
     }
 }

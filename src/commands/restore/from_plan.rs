@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use serde::Deserialize;
 
-use crate::error::Error;
+use crate::error::{Error, RestoreError};
 use crate::model::ArchiveId;
 use crate::plan::RestorePlan;
 
@@ -26,9 +26,11 @@ struct Document {
 
 /// Reads a plan.
 pub(super) fn read(path: &Path) -> Result<Handed, Error> {
-    let refused = |what: String| Error::PlanFile {
-        path: path.to_owned(),
-        what,
+    let refused = |what: String| {
+        Error::Restore(RestoreError::PlanFile {
+            path: path.to_owned(),
+            what,
+        })
     };
     let text = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
     let document: Document = serde_json::from_slice(&text).map_err(|error| {
@@ -77,9 +79,9 @@ impl Handed {
     }
 
     fn refused(&self, what: String) -> Error {
-        Error::PlanFile {
+        Error::Restore(RestoreError::PlanFile {
             path: self.path.clone(),
             what,
-        }
+        })
     }
 }

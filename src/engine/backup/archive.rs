@@ -19,7 +19,7 @@ use crate::engine::ledger::append::{self, Committed};
 use crate::engine::ledger::listing::require_listed;
 use crate::engine::ledger::roles::keys_elsewhere;
 use crate::engine::ledger::sync::LedgerState;
-use crate::error::{Error, in_words};
+use crate::error::{BackupError, Error, in_words};
 use crate::model::ArchiveKind;
 use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
 use crate::model::segment::FRAME_BYTES;
@@ -143,23 +143,26 @@ fn store_whole(
                             uploaded_bytes: uploaded.into_inner(),
                         });
                     }
-                    Err(error @ Error::SegmentsMissing { .. }) => lacking.again(error)?,
+                    Err(error @ Error::Backup(BackupError::SegmentsMissing { .. })) => {
+                        lacking.again(error)?
+                    }
                     Err(error) => return Err(error),
                 }
             }
-            Err(Error::Stream(refused)) if refused.refusal.is_garbled() => {
-                garbled.again(Error::Stream(refused))?
+            Err(Error::Backup(BackupError::Stream(refused))) if refused.refusal.is_garbled() => {
+                garbled.again(Error::Backup(BackupError::Stream(refused)))?
             }
             Err(error) if is_deduplicated(&error) && deduplicated < MOST_DEDUPLICATIONS => {
                 deduplicated += 1;
                 error
             }
             Err(error) if deduplicated == MOST_DEDUPLICATIONS && is_deduplicated(&error) => {
-                return Err(Error::Deduplicated {
+                return Err(BackupError::Deduplicated {
                     source_name: job.source.name().clone(),
                     times: deduplicated + 1,
                     source: Box::new(error),
-                });
+                }
+                .into());
             }
             Err(error) => return Err(error),
         };
@@ -182,7 +185,7 @@ fn store_whole(
                     in_words(error)
                 )
             }
-            Error::Stream(refused) => format!(
+            Error::Backup(BackupError::Stream(refused)) => format!(
                 "the sender was stopped and continued, or printed a garbled stream: {}",
                 in_words(refused)
             ),
@@ -204,7 +207,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Whether deduplication has changed a snapshot after it was looked at, or holds it.
 fn is_deduplicated(error: &Error) -> bool {
     match error {
-        Error::Stream(refused) => refused.refusal.is_later_state(),
+        Error::Backup(BackupError::Stream(refused)) => refused.refusal.is_later_state(),
         Error::Btrfs(failed) => failed.is_held(),
         _ => false,
     }

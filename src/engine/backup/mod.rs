@@ -40,7 +40,7 @@ use crate::engine::prune::{PruneAsked, prune_open};
 use crate::engine::snapshots::retention;
 use crate::engine::snapshots::take::{self, Night};
 use crate::engine::snapshots::{left_out, standing};
-use crate::error::{Error, in_words};
+use crate::error::{BackupError, Error, in_words};
 use crate::model::entry::Role;
 use crate::model::{ArchiveId, Protocol, Uuid};
 use crate::plan::{Action, BackupPlan, Facts, plan_backup, refuse_date};
@@ -58,7 +58,7 @@ pub fn backup(
     let live = source
         .live
         .as_ref()
-        .ok_or_else(|| Error::NotLive(source.name.clone()))?;
+        .ok_or_else(|| BackupError::NotLive(source.name.clone()))?;
     let tools = tools(source)?;
     crate::btrfs::require_root()?;
     let recipients = Recipients::parse(config.recipients()?)?;
@@ -486,10 +486,10 @@ impl Nightly<'_> {
 fn gets_past(error: &Error, later: &Path) -> bool {
     match error {
         Error::Btrfs(BtrfsError::Unsendable { obstacle, .. }) => !obstacle.is_in(later),
-        Error::Stream(refused) if refused.refusal.is_long_path() => {
+        Error::Backup(BackupError::Stream(refused)) if refused.refusal.is_long_path() => {
             Obstacle::too_long(later).is_none()
         }
-        Error::Stream(refused) => !refused.refusal.is_garbled(),
+        Error::Backup(BackupError::Stream(refused)) => !refused.refusal.is_garbled(),
         Error::Btrfs(failed @ BtrfsError::Process(ProcessError::Failed { .. })) => {
             !failed.is_passing()
         }

@@ -19,7 +19,7 @@ use crate::engine::backup::level_control::LevelController;
 use crate::engine::backup::stream_source::{Sending, StreamSource};
 use crate::engine::backup::uplink::UploadMonitor;
 use crate::engine::backup::upload::Upload;
-use crate::error::Error;
+use crate::error::{BackupError, Error};
 use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, Blake3, Uuid};
 use crate::progress::{Event, PROGRESS_STEP};
@@ -167,7 +167,10 @@ impl Reading<'_> {
         }
         // The sender's own word first: "killed by signal 9" explains a stream that is cut short.
         self.stream.finish()?;
-        let summary = self.guard.finish().map_err(Error::Stream)?;
+        let summary = self
+            .guard
+            .finish()
+            .map_err(|error| Error::Backup(BackupError::Stream(error)))?;
         let totals = self.sealer.finish()?;
         Ok(Passed { summary, totals })
     }
@@ -246,13 +249,17 @@ impl Reading<'_> {
 
     /// Reads the next frame into an empty buffer, past the guard.
     fn frame(&mut self, frame: &mut Vec<u8>) -> Result<Filled, Error> {
-        let filled = fill(&mut self.stream, frame).map_err(|source| Error::ReadStream {
-            from: self.stream.name(),
-            source,
+        let filled = fill(&mut self.stream, frame).map_err(|source| {
+            Error::Backup(BackupError::ReadStream {
+                from: self.stream.name(),
+                source,
+            })
         })?;
         // A sender that a signal has ended is no sender that failed.
         self.job.context.interrupt.check()?;
-        self.guard.push(frame).map_err(Error::Stream)?;
+        self.guard
+            .push(frame)
+            .map_err(|error| Error::Backup(BackupError::Stream(error)))?;
         self.check_head()?;
         self.raw_bytes += frame.len() as u64;
         if self.raw_bytes - self.told >= PROGRESS_STEP {
@@ -272,10 +279,10 @@ impl Reading<'_> {
         {
             self.head = Head::Checked;
             if let Some((uuid, archive)) = self.known.iter().find(|(uuid, _)| *uuid == head.uuid) {
-                return Err(Error::StreamKnown {
+                return Err(Error::Backup(BackupError::StreamKnown {
                     uuid: *uuid,
                     archive: *archive,
-                });
+                }));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Storing an object, and whether the store has it already.
 
-use crate::error::Error;
+use crate::error::{BackupError, Error};
 use crate::model::Sha256;
 use crate::store::{ErrorKind, Locator, NewObject, Put, Store};
 
@@ -20,10 +20,11 @@ pub(in crate::engine) fn put(store: &dyn Store, object: &NewObject<'_>) -> Resul
             if has(store, &locator, object.bytes.len() as u64, &object.sha256)? {
                 Ok(locator.to_string())
             } else {
-                Err(Error::KeyTaken {
+                Err(BackupError::KeyTaken {
                     store: store.url(),
                     key: object.key.to_owned(),
-                })
+                }
+                .into())
             }
         }
     }

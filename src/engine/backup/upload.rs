@@ -11,7 +11,7 @@ use crate::engine::backup::attempt::OpenAttempt;
 use crate::engine::backup::job::Job;
 use crate::engine::backup::put_verified::{KeyStored, put};
 use crate::engine::backup::uplink::UploadMonitor;
-use crate::error::Error;
+use crate::error::{BackupError, Error};
 use crate::model::segment::MOST_SEGMENTS;
 use crate::model::{SegmentRecord, Sha256, keys};
 use crate::progress::Event;
@@ -118,10 +118,11 @@ impl Upload<'_, '_> {
         let source = self.job.source;
         let id = &self.attempt.id;
         if segment.index >= MOST_SEGMENTS {
-            return Err(Error::ManySegments {
+            return Err(BackupError::ManySegments {
                 archive: *id,
                 segment_bytes: self.attempt.segment_bytes,
-            });
+            }
+            .into());
         }
         let key = keys::segment(&source.row.directory, id, segment.index, &segment.sha256);
         let record = SegmentRecord {

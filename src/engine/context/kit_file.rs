@@ -8,7 +8,7 @@ use crate::catalog::{Catalog, SourceRow};
 use crate::config::Config;
 use crate::engine::context::host_name::host_name;
 use crate::engine::context::private_file::replace;
-use crate::error::Error;
+use crate::error::{Error, KeyError};
 use crate::kit::{Kit, KitFault, KitSource, MachineConfig, add_root, as_kit, update};
 use crate::ledger::{Head, SigningKey};
 use crate::model::LedgerId;
@@ -167,10 +167,10 @@ pub fn file_name(path: &Path) -> String {
 }
 
 fn refused(path: &Path, source: KitFault) -> Error {
-    Error::Kit {
+    Error::Key(KeyError::Kit {
         path: path.to_owned(),
         source,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -233,7 +233,10 @@ mod tests {
         ] {
             std::fs::write(&path, bytes).unwrap();
             let error = update_kit(&path, &[source()], None).unwrap_err();
-            assert!(matches!(error, Error::Kit { .. }), "{error:?}");
+            assert!(
+                matches!(error, Error::Key(KeyError::Kit { .. })),
+                "{error:?}"
+            );
             assert_eq!(std::fs::read(&path).unwrap(), bytes);
             assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
         }

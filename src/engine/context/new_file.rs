@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 
 use crate::engine::context::private_file::directory_of;
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl NewFile {
     /// Begins a file, readable for its owner alone. What stands under its name is refused.
     pub fn create(path: &Path) -> Result<Self, Error> {
         if path.symlink_metadata().is_ok() {
-            return Err(Error::Exists(path.to_owned()));
+            return Err(RequestError::Exists(path.to_owned()).into());
         }
         let directory = directory_of(path);
         let private = Mode::RUSR | Mode::WUSR;
@@ -42,7 +42,7 @@ impl NewFile {
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&part);
         let file = file.map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => Error::Exists(part.clone()),
+            ErrorKind::AlreadyExists => Error::Request(RequestError::Exists(part.clone())),
             _ => Error::file("create", &part, error),
         })?;
         Ok(Self {
@@ -55,7 +55,7 @@ impl NewFile {
     /// Makes it durable, and gives it its name.
     pub fn publish(mut self) -> Result<(), Error> {
         let failed = |error: io::Error| match error.kind() {
-            ErrorKind::AlreadyExists => Error::Exists(self.path.clone()),
+            ErrorKind::AlreadyExists => Error::Request(RequestError::Exists(self.path.clone())),
             _ => Error::file("write", &self.path, error),
         };
         self.file.sync_all().map_err(failed)?;
@@ -121,8 +121,14 @@ mod tests {
         let path = directory.path().join("stream");
         let late = NewFile::create(&path).unwrap();
         std::fs::write(&path, b"somebody's").unwrap();
-        assert!(matches!(NewFile::create(&path), Err(Error::Exists(_))));
-        assert!(matches!(late.publish(), Err(Error::Exists(_))));
+        assert!(matches!(
+            NewFile::create(&path),
+            Err(Error::Request(RequestError::Exists(_)))
+        ));
+        assert!(matches!(
+            late.publish(),
+            Err(Error::Request(RequestError::Exists(_)))
+        ));
         assert_eq!(std::fs::read(&path).unwrap(), b"somebody's");
     }
 }

@@ -7,7 +7,7 @@ use crate::config::{Config, Source, StoreConfig};
 use crate::engine::context::random::random_bytes;
 use crate::engine::context::schedule::schedule;
 use crate::engine::context::state_dir::StateDir;
-use crate::error::{Error, in_words};
+use crate::error::{Error, RequestError, in_words};
 use crate::model::{LedgerId, SourceName};
 use crate::progress::{Event, Observer};
 use crate::store::{DirStore, RateLimit, S3Store, Store, Waiting};
@@ -146,11 +146,12 @@ pub fn adopt_name(config: &Config, source: &Source, catalog: &mut Catalog) -> Re
         && !(catalog.entries(&other.ledger)?.is_empty()
             && catalog.archives(&other.ledger)?.is_empty())
     {
-        return Err(Error::SourceMoved {
+        return Err(RequestError::SourceMoved {
             source_name: source.name.clone(),
             was: format!("`{}` in {}", other.directory, other.store),
             now: format!("`{}` in {store}", source.directory),
-        });
+        }
+        .into());
     }
     // Who works on it under its old name must not lose it halfway.
     let _lock = StateDir::new(&config.state_dir).try_lock(&row.name)?;
@@ -177,11 +178,12 @@ pub fn know_source(
             row.store = store;
             catalog.move_source(&row)?;
         } else {
-            return Err(Error::SourceMoved {
+            return Err(RequestError::SourceMoved {
                 source_name: source.name.clone(),
                 was: format!("`{}` in {}", row.directory, row.store),
                 now: format!("`{directory}` in {store}"),
-            });
+            }
+            .into());
         }
         return Ok(row);
     }

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::engine::context::random::random_bytes;
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 
 /// Writes a private file that must not exist yet, and makes it durable. Its name appears when all of it is on
 /// the disk; where the filesystem has no nameless files, before.
@@ -27,7 +27,7 @@ pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Error> {
     match rustix::fs::linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW) {
         // The file was synced without a name: that has to outlive a power cut too.
         Ok(()) => sync_directory(path).map_err(|source| Error::file("write", path, source)),
-        Err(Errno::EXIST) => Err(Error::Exists(path.to_owned())),
+        Err(Errno::EXIST) => Err(RequestError::Exists(path.to_owned()).into()),
         // Without /proc it can get no name.
         Err(_) => write_under_its_name(path, text),
     }
@@ -40,7 +40,7 @@ fn write_under_its_name(path: &Path, text: &str) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .map_err(|source| match source.kind() {
-            ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),
+            ErrorKind::AlreadyExists => Error::Request(RequestError::Exists(path.to_owned())),
             _ => Error::file("create", path, source),
         })?;
     file.write_all(text.as_bytes())

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::Catalog;
 use crate::config::Prune;
 use crate::engine::context::private_file::{keep, remove_if_there, replace, write_new};
-use crate::error::Error;
+use crate::error::{Error, KeyError, RequestError};
 use crate::ledger::{PublicKey, SigningKey, make_grant, verify_grant};
 use crate::model::SourceName;
 use crate::model::entry::{KeyGrant, Role};
@@ -66,7 +66,7 @@ impl Keys {
 
     /// The root key's word for the signing key, which opens ledgers.
     pub fn grant(&self) -> Result<&KeyGrant, Error> {
-        let grant = self.grant.as_ref().ok_or_else(|| Error::NoKeys {
+        let grant = self.grant.as_ref().ok_or_else(|| KeyError::NoKeys {
             state_dir: self.state_dir.clone(),
             file: SIGNING_GRANT,
         })?;
@@ -75,7 +75,7 @@ impl Keys {
         if is_ours && grant.roles.contains(&Role::Writer) {
             Ok(grant)
         } else {
-            Err(Error::OtherGrant(self.state_dir.join(SIGNING_GRANT)))
+            Err(KeyError::OtherGrant(self.state_dir.join(SIGNING_GRANT)).into())
         }
     }
 
@@ -202,7 +202,7 @@ impl StateDir {
         // Last: its presence says that the others are there.
         // And whole as soon as it is there.
         if self.has_keys() {
-            return Err(Error::Exists(self.file(SIGNING_KEY)));
+            return Err(RequestError::Exists(self.file(SIGNING_KEY)).into());
         }
         replace(&self.file(SIGNING_KEY), &keys.signing.to_file_text())
     }
@@ -221,7 +221,7 @@ impl StateDir {
     pub fn signing_public(&self) -> Result<Option<PublicKey>, Error> {
         match self.read(SIGNING_KEY) {
             Ok(text) => Ok(Some(SigningKey::from_file_text(&text)?.public())),
-            Err(Error::NoKeys { .. }) => Ok(None),
+            Err(Error::Key(KeyError::NoKeys { .. })) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -229,7 +229,7 @@ impl StateDir {
     /// Makes a signing key where there is none. What it may sign is for the ledgers to say.
     pub fn make_signing_key(&self) -> Result<PublicKey, Error> {
         if self.has_keys() {
-            return Err(Error::Exists(self.path.join(SIGNING_KEY)));
+            return Err(RequestError::Exists(self.path.join(SIGNING_KEY)).into());
         }
         self.create()?;
         let key = self.coming_key()?;
@@ -299,17 +299,18 @@ impl StateDir {
             .permissions()
             .mode();
         if mode & 0o077 != 0 {
-            return Err(Error::Exposed {
+            return Err(KeyError::Exposed {
                 path: signing_path,
                 mode: mode & 0o777,
-            });
+            }
+            .into());
         }
         let grant = match self.read(SIGNING_GRANT) {
             Ok(text) => Some(serde_json::from_str(&text).map_err(|error| {
                 let path = self.path.join(SIGNING_GRANT);
                 Error::file("understand", path, std::io::Error::other(error))
             })?),
-            Err(Error::NoKeys { .. }) => None,
+            Err(Error::Key(KeyError::NoKeys { .. })) => None,
             Err(error) => return Err(error),
         };
         Ok(Keys {
@@ -331,7 +332,7 @@ impl StateDir {
         let path = self.file(ROOT_PUB);
         let kept = match self.root_key() {
             Ok(known) if known == *root => return Ok(None),
-            Err(Error::NoKeys { .. }) => {
+            Err(Error::Key(KeyError::NoKeys { .. })) => {
                 self.write_new(ROOT_PUB, &root.to_file_text())?;
                 return self.sync().map(|()| None);
             }
@@ -356,10 +357,11 @@ impl StateDir {
             Ok(_) => Ok(text),
             Err(OpenError::Untrusted(untrusted)) => Err(Error::Untrusted(untrusted)),
             Err(OpenError::Io(source)) if source.kind() == ErrorKind::NotFound => {
-                Err(Error::NoKeys {
+                Err(KeyError::NoKeys {
                     state_dir: self.path.clone(),
                     file,
-                })
+                }
+                .into())
             }
             Err(OpenError::Io(source)) => Err(Error::file("read", path, source)),
         }

@@ -7,7 +7,7 @@ use crate::config::{Config, Origin};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::context::state_dir::StateDir;
-use crate::error::Error;
+use crate::error::{Error, RequestError};
 use crate::model::SourceName;
 use crate::progress::Event;
 
@@ -34,10 +34,12 @@ pub fn remembered(config: &Config, name: &str) -> Result<Remembered, Error> {
         .iter()
         .any(|source| source.name == name && source.origin == Origin::File)
     {
-        return Err(Error::StillConfigured(name));
+        return Err(RequestError::StillConfigured(name).into());
     }
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    let row = catalog.source(&name)?.ok_or(Error::NeverSeen(name))?;
+    let row = catalog
+        .source(&name)?
+        .ok_or(RequestError::NeverSeen(name))?;
     let archives = catalog.archives(&row.ledger)?;
     let (stored, unfinished): (Vec<_>, Vec<_>) =
         archives.iter().partition(|archive| archive.seq.is_some());

@@ -5,7 +5,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Origin, Source, StoreConfig};
 use crate::engine::context::open_source::{is_place, open_impatient_store, store_url};
 use crate::engine::context::state_dir::{CatalogFile, StateDir};
-use crate::error::Error;
+use crate::error::{Error, LedgerStateError};
 use crate::ledger::{decode_body, split};
 use crate::model::entry::OPEN_BYTES;
 use crate::model::{LedgerId, keys};
@@ -31,7 +31,7 @@ pub fn require_known_archives(
     let state_dir = StateDir::new(&config.state_dir);
     let file = state_dir.catalog_file()?;
     if file == CatalogFile::Missing && state_dir.has_keys() {
-        return Err(Error::CatalogGone(state_dir.catalog_path()));
+        return Err(LedgerStateError::CatalogGone(state_dir.catalog_path()).into());
     }
     let catalog = state_dir.catalog_to_read()?;
     for source in sources {
@@ -74,10 +74,11 @@ pub fn require_known(
     match found.find(|key| keys::ledger_seq(directory, key).is_some()) {
         // Another machine writes to the ledger that is known here: the next run takes that in.
         Some(first) if own.is_some() && own == ledger_of(store.as_ref(), first) => Ok(()),
-        Some(_) => Err(Error::LedgerUnread {
+        Some(_) => Err(LedgerStateError::LedgerUnread {
             source_name: source.name.clone(),
             store: url,
-        }),
+        }
+        .into()),
         None => Ok(()),
     }
 }

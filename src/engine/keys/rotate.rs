@@ -13,7 +13,7 @@ use crate::engine::ledger::change::change_forked_ledger;
 use crate::engine::ledger::listing::{lacking, require_lacking};
 use crate::engine::ledger::sync::LedgerState;
 use crate::engine::rebuild::{Survey, survey_of};
-use crate::error::Error;
+use crate::error::{Error, KeyError};
 use crate::ledger::{
     LedgerError, PublicKey, Replay, SigningKey, Warning, decode_body, root_grant, split,
 };
@@ -171,7 +171,7 @@ impl Rotation<'_> {
             match (kind, stays) {
                 (EntryKind::Archive(_) | EntryKind::Attach(_), Some(key)) => {
                     let key = key.to_string();
-                    return Err(Error::VoidsKept { seq, key });
+                    return Err(KeyError::VoidsKept { seq, key }.into());
                 }
                 (EntryKind::Archive(archive), None) => archived.push(archive.id),
                 (EntryKind::Attach(_), None) if state.replay.is_attaching(seq) => {
@@ -181,7 +181,7 @@ impl Rotation<'_> {
                 (EntryKind::Attach(_) | EntryKind::Unknown(_), None | Some(_)) => {}
                 (kind, _) => {
                     let kind = kind.name().to_owned();
-                    return Err(Error::NotVoidable { seq, kind });
+                    return Err(KeyError::NotVoidable { seq, kind }.into());
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::engine::context::state_dir::Keys;
 use crate::engine::ledger::listing::require_listed;
 use crate::engine::ledger::object::MAX_ENTRY_BYTES;
 use crate::engine::ledger::sync::LedgerState;
-use crate::error::Error;
+use crate::error::{Error, LedgerStateError};
 use crate::ledger::{LedgerError, Replay, encode_body, root_grant, sign};
 use crate::model::entry::{
     self, ArchiveEntry, DeleteEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry,
@@ -144,10 +144,11 @@ impl Writer<'_> {
     ) -> Result<Option<Box<ArchiveEntry>>, Error> {
         match taken {
             EntryKind::Archive(earlier) if earlier.id == archive.id => Ok(Some(earlier)),
-            EntryKind::Archive(_) | EntryKind::Open(_) => Err(Error::Overtaken {
+            EntryKind::Archive(_) | EntryKind::Open(_) => Err(LedgerStateError::Overtaken {
                 source_name: self.source.name().clone(),
                 seq,
-            }),
+            }
+            .into()),
             EntryKind::Retire(retired) => {
                 let needed = [Some(archive.id), Some(archive.chain), archive.send_parent];
                 if retired
@@ -155,10 +156,11 @@ impl Writer<'_> {
                     .iter()
                     .any(|id| needed.contains(&Some(*id)))
                 {
-                    return Err(Error::AttemptRetired {
+                    return Err(LedgerStateError::AttemptRetired {
                         source_name: self.source.name().clone(),
                         seq,
-                    });
+                    }
+                    .into());
                 }
                 Ok(None)
             }
@@ -166,10 +168,11 @@ impl Writer<'_> {
             EntryKind::Revive(revived) => {
                 let mut dates = revived.archives.iter().map(|id| id.date);
                 if dates.any(|date| date == archive.date) {
-                    return Err(Error::Overtaken {
+                    return Err(LedgerStateError::Overtaken {
                         source_name: self.source.name().clone(),
                         seq,
-                    });
+                    }
+                    .into());
                 }
                 Ok(None)
             }
@@ -226,9 +229,11 @@ impl Writer<'_> {
         let seq = state.replay.next_seq();
         let committed = self.commit((FORMAT, kind), effect, state, catalog)?;
         // What has taken its number may change what is to be done: the next run decides anew.
-        committed.map(drop).ok_or_else(|| Error::Overtaken {
-            source_name: self.source.name().clone(),
-            seq,
+        committed.map(drop).ok_or_else(|| {
+            Error::LedgerState(LedgerStateError::Overtaken {
+                source_name: self.source.name().clone(),
+                seq,
+            })
         })
     }
 
@@ -333,13 +338,14 @@ impl Writer<'_> {
     fn readable(&self, entry: &Entry, object: &[u8], state: &LedgerState) -> Result<Replay, Error> {
         let seq = entry.head.seq;
         let mut next = state.replay.clone();
-        next.absorb(seq, object)
-            .map_err(|refusal| Error::EntryRefused {
+        next.absorb(seq, object).map_err(|refusal| {
+            Error::LedgerState(LedgerStateError::EntryRefused {
                 seq,
                 source_name: self.source.name().clone(),
                 store: self.source.store.url(),
                 source: Box::new(refusal),
-            })?;
+            })
+        })?;
         Ok(next)
     }
 

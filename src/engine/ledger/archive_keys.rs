@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::catalog::{Catalog, CatalogError};
-use crate::error::Error;
+use crate::error::{Error, RequestError, RestoreError};
 use crate::ledger::{LedgerError, decode_body, split};
 use crate::model::entry::{ArchiveEntry, Attachment, EntryKind};
 use crate::model::{ArchiveId, LedgerId, Sha256, keys};
@@ -72,7 +72,9 @@ pub fn sealed_archives(
     found
         .into_iter()
         .zip(wanted)
-        .map(|(archive, id)| archive.ok_or_else(|| Error::NoSuchArchive(id.to_string())))
+        .map(|(archive, id)| {
+            archive.ok_or_else(|| Error::Request(RequestError::NoSuchArchive(id.to_string())))
+        })
         .collect()
 }
 
@@ -86,16 +88,20 @@ impl SealedArchive {
         identity: &str,
     ) -> Result<ArchiveKey, Error> {
         let id = self.entry.id;
-        let damaged = |what: String| Error::SegmentDamaged {
-            archive: id,
-            index: 0,
-            key: keys::archive_key(directory, &id),
-            what,
+        let damaged = |what: String| {
+            Error::Restore(RestoreError::SegmentDamaged {
+                archive: id,
+                index: 0,
+                key: keys::archive_key(directory, &id),
+                what,
+            })
         };
-        let locked = |source| Error::Locked {
-            archive: id,
-            identity: identity.to_owned(),
-            source,
+        let locked = |source| {
+            Error::Restore(RestoreError::Locked {
+                archive: id,
+                identity: identity.to_owned(),
+                source,
+            })
         };
         let sealed = BASE64
             .decode(&self.entry.key)
@@ -145,9 +151,9 @@ impl SealedArchive {
 pub fn opens_nothing(error: &Error) -> bool {
     matches!(
         error,
-        Error::Locked {
+        Error::Restore(RestoreError::Locked {
             source: SealError::NoIdentityMatches,
             ..
-        }
+        })
     )
 }

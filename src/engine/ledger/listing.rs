@@ -7,7 +7,7 @@ use crate::catalog::{Catalog, SegmentRow};
 use crate::engine::context::RunContext;
 use crate::engine::context::clock::Clock;
 use crate::engine::context::open_source::OpenSource;
-use crate::error::{Error, in_words};
+use crate::error::{BackupError, Error, in_words};
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, keys};
 use crate::progress::Event;
@@ -36,10 +36,11 @@ pub(in crate::engine) fn listing(
 /// what is stored, and may have lost a part on its way.
 pub(in crate::engine) fn require_absent(store: &dyn Store, key: &str) -> Result<(), Error> {
     match store.stat(&store.locate(key)) {
-        Ok(_) => Err(Error::ListingUntrue {
+        Ok(_) => Err(BackupError::ListingUntrue {
             store: store.url(),
             key: key.to_owned(),
-        }),
+        }
+        .into()),
         Err(error) if error.is_not_found() => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -54,12 +55,13 @@ pub(in crate::engine) fn require_listed(
     let wrong = unlisted(source, archive, segments)?;
     match wrong.first() {
         None => Ok(()),
-        Some(first) => Err(Error::SegmentsMissing {
+        Some(first) => Err(BackupError::SegmentsMissing {
             archive: *archive,
             store: source.store.url(),
             objects: wrong.len(),
             first: first.clone(),
-        }),
+        }
+        .into()),
     }
 }
 
@@ -149,10 +151,12 @@ pub(in crate::engine) fn look_after(
         .filter(|link| link.chain == newest.chain && !link.is_verified && !link.is_damaged);
     for link in unseen {
         match verify_listed(source, &link.id, catalog, context.clock) {
-            Err(error @ Error::SegmentsMissing { .. }) => context.observer.event(Event::Warning {
-                source: source.name().clone(),
-                message: in_words(&error),
-            }),
+            Err(error @ Error::Backup(BackupError::SegmentsMissing { .. })) => {
+                context.observer.event(Event::Warning {
+                    source: source.name().clone(),
+                    message: in_words(&error),
+                });
+            }
             seen => seen?,
         }
     }
@@ -173,10 +177,11 @@ pub(in crate::engine) fn verify_listed(
         return Ok(catalog.archive_verified(archive, now)?);
     };
     catalog.archive_damaged(archive, now)?;
-    Err(Error::SegmentsMissing {
+    Err(BackupError::SegmentsMissing {
         archive: *archive,
         store: source.store.url(),
         objects: wrong.len(),
         first: first.clone(),
-    })
+    }
+    .into())
 }

@@ -3,7 +3,7 @@
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::Config;
 use crate::engine::context::open_source::store_address;
-use crate::error::Error;
+use crate::error::{Error, LedgerStateError};
 use crate::kit::KitSource;
 use crate::ledger::{Head, PublicKey, Replay, Trust};
 use crate::model::entry::{Entry, EntryKind, Role, Timestamp};
@@ -83,11 +83,13 @@ fn replayed(
     for entry in entries.iter().filter(|entry| entry.committed) {
         let absorbed = replay
             .absorb_trusted(entry.seq, &entry.object)
-            .map_err(|refusal| Error::EntryRefused {
-                seq: entry.seq,
-                source_name: row.name.clone(),
-                store: row.store.clone(),
-                source: Box::new(refusal),
+            .map_err(|refusal| {
+                Error::LedgerState(LedgerStateError::EntryRefused {
+                    seq: entry.seq,
+                    source_name: row.name.clone(),
+                    store: row.store.clone(),
+                    source: Box::new(refusal),
+                })
             })?;
         each(&replay, &absorbed.entry);
     }

@@ -9,7 +9,7 @@ use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::state_dir::Keys;
 use crate::engine::ledger::object::{Judged, fetch, judge, require_no_entry, stored_numbers};
 use crate::engine::ledger::reader_warnings::{remember_newer, stands_as_of};
-use crate::error::Error;
+use crate::error::{Error, LedgerStateError};
 use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, Trust};
 use crate::model::entry::{Entry, EntryKind, Role};
 use crate::model::{SourceName, keys};
@@ -55,7 +55,7 @@ pub(in crate::engine) fn catch_up_to_fork(
         fork: None,
     };
     if stands_as_of(source.name(), catalog)? {
-        return Err(Error::AsOf(source.name().clone()));
+        return Err(LedgerStateError::AsOf(source.name().clone()).into());
     }
     let known = catalog.entries(&source.row.ledger)?;
     let committed = known.iter().filter(|entry| entry.committed);
@@ -82,12 +82,13 @@ pub(in crate::engine) fn catch_up_to_fork(
         }
         if settled == Settled::Before && !stored.contains(&entry.seq) {
             require_no_entry(source.store, &source.row.directory, entry.seq)?;
-            return Err(Error::LedgerBehind {
+            return Err(LedgerStateError::LedgerBehind {
                 source_name: source.name().clone(),
                 store: source.store.url(),
                 missing: entry.seq,
                 head,
-            });
+            }
+            .into());
         }
         if entry.seq == head {
             let object = fetch(source, entry.seq)?;
@@ -152,21 +153,21 @@ pub(in crate::engine) fn catch_up_to_fork(
 }
 
 fn refused(source: &OpenSource<'_>, seq: u64, why: Refusal) -> Error {
-    Error::EntryRefused {
+    Error::LedgerState(LedgerStateError::EntryRefused {
         seq,
         source_name: source.name().clone(),
         store: source.store.url(),
         source: Box::new(why),
-    }
+    })
 }
 
 fn damaged(source: &OpenSource<'_>, seq: u64, why: Refusal) -> Error {
-    Error::EntryDamaged {
+    Error::LedgerState(LedgerStateError::EntryDamaged {
         seq,
         source_name: source.name().clone(),
         store: source.store.url(),
         source: Box::new(why),
-    }
+    })
 }
 
 /// Notes the quarantined numbers before an entry that has named them.
@@ -193,11 +194,14 @@ fn require_committed(
         }
         Judged::Entry { .. }
         | Judged::Forked { .. }
-        | Judged::Refused(Refused::Stop | Refused::Fork, _) => Err(Error::LedgerForked {
-            source_name: source.name().clone(),
-            store: source.store.url(),
-            seq: entry.seq,
-        }),
+        | Judged::Refused(Refused::Stop | Refused::Fork, _) => {
+            Err(LedgerStateError::LedgerForked {
+                source_name: source.name().clone(),
+                store: source.store.url(),
+                seq: entry.seq,
+            }
+            .into())
+        }
     }
 }
 
@@ -210,14 +214,15 @@ impl LedgerState {
         let Some((seq, why, by)) = self.fork.take() else {
             return Ok(());
         };
-        Err(Error::Forked {
+        Err(LedgerStateError::Forked {
             seq,
             source_name: source.name().clone(),
             store: source.store.url(),
             by: by.to_string().into(),
             numbers: in_ranges(self.replay.forked()).into(),
             source: Box::new(why),
-        })
+        }
+        .into())
     }
 
     /// Takes in an entry that another run has stored, here and in the catalog.
@@ -258,11 +263,12 @@ impl LedgerState {
         if self.replay.head().is_none() || self.replay.roles_of(&key).contains(&role) {
             return Ok(());
         }
-        Err(Error::NoRole {
+        Err(LedgerStateError::NoRole {
             source_name: source.name().clone(),
             key: key.to_string(),
             role,
-        })
+        }
+        .into())
     }
 
     /// Refuses to write after entries that this version does not understand.
@@ -272,10 +278,11 @@ impl LedgerState {
             return Ok(());
         }
         let what: Vec<String> = unknown.iter().map(ToString::to_string).collect();
-        Err(Error::NewerLedger {
+        Err(LedgerStateError::NewerLedger {
             source_name: source.name().clone(),
             what: what.join(", "),
-        })
+        }
+        .into())
     }
 }
 

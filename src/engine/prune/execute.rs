@@ -13,7 +13,7 @@ use crate::engine::context::open_source::{OpenSource, retain_until};
 use crate::engine::context::state_dir::Keys;
 use crate::engine::ledger::append::Writer;
 use crate::engine::ledger::sync::{LedgerState, catch_up};
-use crate::error::Error;
+use crate::error::{Error, LedgerStateError, PruneError};
 use crate::model::entry::{DeleteEntry, RetireEntry, Role, Timestamp};
 use crate::model::{ArchiveId, keys};
 use crate::plan::{
@@ -99,11 +99,11 @@ impl Pruner<'_> {
     /// What the store has answered to an entry of that kind.
     fn unsigned(&self, kind: &'static str) -> impl Fn(Error) -> Error {
         move |error| match error {
-            Error::Store(source) => Error::PruneUnsigned {
+            Error::Store(source) => Error::Prune(PruneError::PruneUnsigned {
                 source_name: self.source.name().clone(),
                 kind,
                 source: Box::new(source),
-            },
+            }),
             error => error,
         }
     }
@@ -186,7 +186,10 @@ impl Pruner<'_> {
             let Err(error) = self.writer().delete(&delete, state, catalog) else {
                 return Ok(());
             };
-            if !matches!(error, Error::Overtaken { .. }) {
+            if !matches!(
+                error,
+                Error::LedgerState(LedgerStateError::Overtaken { .. })
+            ) {
                 return Err(self.unsigned("delete")(error));
             }
             state.require_known(self.source)?;
@@ -235,12 +238,13 @@ impl Pruner<'_> {
                     locked.push(object);
                 }
                 Err(source) => {
-                    ended = Err(Error::StraysLeft {
+                    ended = Err(PruneError::StraysLeft {
                         source_name: self.source.name().clone(),
                         deleted: before + removed.len(),
                         of,
                         source: Box::new(source),
-                    });
+                    }
+                    .into());
                     break;
                 }
             }
@@ -279,10 +283,11 @@ impl Pruner<'_> {
         if line.archives.iter().all(|id| state.replay.is_deleted(id)) {
             return Ok(());
         }
-        Err(Error::BroughtBack {
+        Err(PruneError::BroughtBack {
             source_name: self.source.name().clone(),
             chain: line.chain.date,
-        })
+        }
+        .into())
     }
 
     /// Deletes a retired chain, the newest archive first. A lock ends it for this run: what is left
@@ -338,12 +343,14 @@ impl Pruner<'_> {
             for (key, bytes) in &archive.objects {
                 self.context.interrupt.check()?;
                 let answer = store.delete(&store.locate(key));
-                match answer.map_err(|source| Error::ChainLeft {
-                    source_name: self.source.name().clone(),
-                    chain: line.chain.date,
-                    deleted: removed.len(),
-                    of: line.objects.len().max(removed.len()),
-                    source: Box::new(source),
+                match answer.map_err(|source| {
+                    Error::Prune(PruneError::ChainLeft {
+                        source_name: self.source.name().clone(),
+                        chain: line.chain.date,
+                        deleted: removed.len(),
+                        of: line.objects.len().max(removed.len()),
+                        source: Box::new(source),
+                    })
                 })? {
                     Deleted::Removed => removed.push(as_listed(line, key, *bytes)),
                     Deleted::Absent => {}

@@ -19,7 +19,7 @@ use crate::engine::context::schedule::schedule;
 use crate::engine::context::state_dir::Keys;
 use crate::engine::ledger::object::require_no_entry;
 use crate::engine::ledger::sync::{self, LedgerState};
-use crate::error::Error;
+use crate::error::{Error, LedgerStateError, PruneError};
 use crate::ledger::{LedgerError, decode_body, split};
 use crate::model::entry::{ArchiveEntry, EntryKind, Role};
 use crate::model::keys::ArchiveObject;
@@ -136,10 +136,11 @@ pub(in crate::engine) fn of_unknown(
     let directory = source.directory.as_str();
     if !store.list(&keys::ledger_prefix(directory))?.is_empty() {
         // Nothing of it is known here, so nothing of it would ever be pruned, and nobody told.
-        return Err(Error::LedgerUnread {
+        return Err(LedgerStateError::LedgerUnread {
             source_name: source.name.clone(),
             store: store.url(),
-        });
+        }
+        .into());
     }
     require_no_entry(store, directory, 1)?;
     let listing = Listing::take(directory, store, context)?;
@@ -175,10 +176,11 @@ fn agree(source: &OpenSource<'_>, history: &History, strays: &StrayFacts) -> Res
         .collect();
     match here.symmetric_difference(&there).next() {
         None => Ok(()),
-        Some(archive) => Err(Error::LedgerDiffers {
+        Some(archive) => Err(PruneError::LedgerDiffers {
             source_name: source.name().clone(),
             archive: *archive,
-        }),
+        }
+        .into()),
     }
 }
 
@@ -270,12 +272,13 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
     for entry in entries {
         let Some(at) = stored.get(&entry.seq).copied() else {
             require_no_entry(source.store, directory, entry.seq)?;
-            return Err(Error::LedgerBehind {
+            return Err(LedgerStateError::LedgerBehind {
                 source_name: source.name().clone(),
                 store: source.store.url(),
                 missing: entry.seq,
                 head: entries.last().map_or(0, |last| last.seq),
-            });
+            }
+            .into());
         };
         let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
         match decode_body(body).map_err(LedgerError::from)?.kind {

@@ -26,7 +26,7 @@ use crate::engine::prune::inventory::{Survey, here, of_unknown};
 use crate::engine::prune::opening::Opening;
 use crate::engine::restore::cost::{Pricing, pricing};
 use crate::engine::snapshots::leftovers::{self, Leftover, leftovers};
-use crate::error::Error;
+use crate::error::{Error, PruneError};
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, keys};
 use crate::plan::{PruneFacts, PrunePlan, plan_prune};
@@ -227,11 +227,13 @@ fn planned(
     facts: &PruneFacts,
     store: String,
 ) -> Result<Pruned, Error> {
-    let plan = plan_prune(facts).map_err(|short| Error::ListingShort {
-        archive: short.archive,
-        store,
-        objects: short.wrong.len(),
-        first: short.wrong.into_iter().next().unwrap_or_default(),
+    let plan = plan_prune(facts).map_err(|short| {
+        Error::Prune(PruneError::ListingShort {
+            archive: short.archive,
+            store,
+            objects: short.wrong.len(),
+            first: short.wrong.into_iter().next().unwrap_or_default(),
+        })
     })?;
     Ok(Pruned {
         plan,
@@ -254,12 +256,12 @@ fn too_many(source: &OpenSource<'_>, plan: &PrunePlan, asked: PruneAsked) -> Opt
     if agreed {
         return None;
     }
-    Some(Error::ManyToRetire {
+    Some(Error::Prune(PruneError::ManyToRetire {
         source_name: source.name().clone(),
         chains,
         archives,
         agreed: asked.yes_delete,
-    })
+    }))
 }
 
 /// Records that the listing has shown archives whole of which none had since their commit.

@@ -11,7 +11,7 @@ use crate::engine::context::schedule::schedule;
 use crate::engine::ledger::append::Writer;
 use crate::engine::prune::inventory::Survey;
 use crate::engine::prune::opening::Opening;
-use crate::error::Error;
+use crate::error::{Error, LedgerStateError, PruneError, RequestError};
 use crate::model::ArchiveId;
 use crate::model::entry::ReviveEntry;
 use crate::plan::{Deletion, MayRetire, PruneFacts, RetiredArchive, expiring, lacking};
@@ -42,7 +42,9 @@ pub fn revive(
         lock: _lock,
     } = Opening::of(config, source, context)?;
     let Some(open) = OpenSource::known(config, source, store.as_ref(), &mut catalog)? else {
-        return Err(Error::NeverArchived(source.name.clone()));
+        return Err(Error::Request(RequestError::NeverArchived(
+            source.name.clone(),
+        )));
     };
     let now = context.clock.now();
     let today = local_date(now, config.timezone);
@@ -69,13 +71,14 @@ pub fn revive(
     };
     let revived = writer.revive(&revive, &mut state, &mut catalog);
     // What has taken its number may be the pruner's word.
-    if let Err(Error::Overtaken { .. }) = revived
+    if let Err(Error::LedgerState(LedgerStateError::Overtaken { .. })) = revived
         && archives.iter().any(|id| state.replay.is_deleted(id))
     {
-        return Err(Error::DeletionBegun {
+        return Err(PruneError::DeletionBegun {
             source_name: source.name.clone(),
             chain,
-        });
+        }
+        .into());
     }
     revived?;
     let visible = history(catalog.lineage(&open.row.ledger)?);
@@ -100,13 +103,13 @@ fn revivable(
         .filter(|archive| archive.chain.date == chain);
     let newest = of_date.max_by_key(|archive| archive.since);
     let Some(id) = newest.map(|archive| archive.chain) else {
-        return Err(Error::NotRetired {
+        return Err(Error::Prune(PruneError::NotRetired {
             source_name: source.name().clone(),
             chain,
-        });
+        }));
     };
     if facts.strays.may_retire == MayRetire::No {
-        return Err(Error::NoPruner(source.name().clone()));
+        return Err(PruneError::NoPruner(source.name().clone()).into());
     }
     let mut archives: Vec<&RetiredArchive> = facts
         .retired
@@ -116,28 +119,29 @@ fn revivable(
     archives.sort_by_key(|archive| archive.id);
     let begun = |archive: &&RetiredArchive| archive.deletion == Deletion::Begun;
     if archives.iter().any(begun) {
-        return Err(Error::DeletionBegun {
+        return Err(PruneError::DeletionBegun {
             source_name: source.name().clone(),
             chain,
-        });
+        }
+        .into());
     }
     let nothing = Vec::new();
     for archive in &archives {
         let listed = facts.strays.listed.get(&archive.id).unwrap_or(&nothing);
         let wrong = lacking(&archive.objects, listed);
         if let Some(first) = wrong.first() {
-            return Err(Error::NotRevivable {
+            return Err(Error::Prune(PruneError::NotRevivable {
                 archive: archive.id,
                 store: source.store.url(),
                 objects: wrong.len(),
                 first: first.clone(),
-            });
+            }));
         }
         if let Some(taken) = facts.history.on(archive.id.date) {
-            return Err(Error::DateTaken {
+            return Err(Error::Prune(PruneError::DateTaken {
                 archive: archive.id,
                 by: taken.id,
-            });
+            }));
         }
     }
     Ok(archives.iter().map(|archive| archive.id).collect())

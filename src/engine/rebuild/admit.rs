@@ -7,7 +7,7 @@ use crate::catalog::{Catalog, SourceRow};
 use crate::config::{Source, SourcePlace};
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::ledger::object::is_no_entry;
-use crate::error::Error;
+use crate::error::{Error, LedgerStateError, RebuildError};
 use crate::ledger::{PublicKey, Refusal, decode_body, split};
 use crate::model::entry::OPEN_BYTES;
 use crate::model::entry::{Entry, EntryKind};
@@ -19,6 +19,12 @@ pub(super) enum Choice {
     Read(PublicKey, SourceRow),
     LeaveOut(String),
     Refuse(Error),
+}
+
+impl Choice {
+    fn refuse(why: impl Into<Error>) -> Self {
+        Self::Refuse(why.into())
+    }
 }
 
 impl Rebuilding<'_> {
@@ -53,7 +59,7 @@ impl Rebuilding<'_> {
                 Refusal::Gap { .. } => survey.entries.first().copied().unwrap_or(1),
                 _ => 1,
             };
-            Choice::Refuse(Error::EntryRefused {
+            Choice::refuse(LedgerStateError::EntryRefused {
                 seq,
                 source_name: self
                     .configured(directory, url)
@@ -94,7 +100,7 @@ impl Rebuilding<'_> {
                     (ledger, name_of(ledger, directory, before))
                 }
                 (Some(root), false) => {
-                    return Ok(Choice::Refuse(Error::LedgerUnlisted {
+                    return Ok(Choice::refuse(RebuildError::LedgerUnlisted {
                         directory: directory.clone(),
                         store: url.to_owned(),
                         root: root.to_string(),
@@ -116,7 +122,7 @@ impl Rebuilding<'_> {
             })));
         };
         if let Some(known) = new.sources()?.iter().find(|known| known.ledger == ledger) {
-            return Ok(Choice::Refuse(Error::LedgerTwice {
+            return Ok(Choice::refuse(RebuildError::LedgerTwice {
                 source_name: known.name.clone(),
                 first: format!("{}/{}", known.store, known.directory),
                 second: format!("{url}/{directory}"),

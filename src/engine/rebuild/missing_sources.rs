@@ -6,7 +6,7 @@ use super::old_catalog::Before;
 use super::{Rebuilding, Rebuilt, Survey};
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::ledger::object::require_no_entry;
-use crate::error::Error;
+use crate::error::{Error, LedgerStateError, RebuildError};
 use crate::kit::KitSource;
 use crate::model::{ArchiveId, SourceName};
 use crate::store::Store;
@@ -34,12 +34,12 @@ impl Rebuilding<'_> {
             match (named.head, survey) {
                 (Some(head), _) if is_here => rebuilt.refused.push((
                     place,
-                    Error::LedgerBehind {
+                    Error::LedgerState(LedgerStateError::LedgerBehind {
                         source_name: named.name.clone(),
                         store: url.to_owned(),
                         missing: 1,
                         head: head.seq,
-                    },
+                    }),
                 )),
                 // One that was never archived has a ledger in the kit, and none in the store.
                 (None, None) if is_here || self.stores.len() == 1 => rebuilt.remarks.push(format!(
@@ -89,12 +89,12 @@ impl Rebuilding<'_> {
         let objects = left.iter().map(|id| survey.archives[*id].len()).sum();
         rebuilt.refused.push((
             place,
-            Error::LedgerGone {
+            Error::Rebuild(RebuildError::LedgerGone {
                 directory: directory.clone(),
                 store: url.to_owned(),
                 attempts: left.len(),
                 objects,
-            },
+            }),
         ));
         Ok(())
     }

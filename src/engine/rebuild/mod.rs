@@ -25,7 +25,7 @@ use crate::engine::context::RunContext;
 use crate::engine::context::kit_file::note_in_kit;
 use crate::engine::context::open_source::{OpenSource, store_address, store_url};
 use crate::engine::ledger::reader_warnings::{remember_as_of, remember_newer, remember_own_word};
-use crate::error::Error;
+use crate::error::{Error, LedgerStateError, RebuildError};
 use crate::model::SourceName;
 use crate::store::Store;
 
@@ -65,7 +65,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
     };
     let before = Before::open(job.state_dir, &mut rebuilt)?;
     if job.as_of.is_some() && before.sources.iter().any(|row| before.is_opened(row)) {
-        return Err(Error::AsOfHere(job.state_dir.path().to_owned()));
+        return Err(RebuildError::AsOfHere(job.state_dir.path().to_owned()).into());
     }
     let mut names: BTreeSet<&SourceName> = before.sources.iter().map(|row| &row.name).collect();
     let configured = job.config.iter().flat_map(|config| &config.sources);
@@ -95,18 +95,20 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
         }
     }
     if let (Some(AsOf { only: None, .. }), [one, other, ..]) = (job.as_of, &rebuilt.read[..]) {
-        return Err(Error::AsOfSeveral {
+        return Err(Error::Rebuild(RebuildError::AsOfSeveral {
             one: one.directory.clone(),
             other: other.directory.clone(),
-        });
+        }));
     }
     revoked_keys::leave_out(job, &before, &mut new, &mut rebuilt)?;
     if rebuilt.read.is_empty() {
         let refused = rebuilt.refused.pop().map(|(_, error)| error);
         let unread = rebuilt.unread.pop().map(|(_, error)| Error::Store(error));
-        return Err(refused.or(unread).unwrap_or_else(|| Error::NoLedger {
-            stores: job.urls(),
-            foreign: !rebuilt.left_out.is_empty(),
+        return Err(refused.or(unread).unwrap_or_else(|| {
+            Error::Rebuild(RebuildError::NoLedger {
+                stores: job.urls(),
+                foreign: !rebuilt.left_out.is_empty(),
+            })
         }));
     }
     job.note_elsewhere(&mut rebuilt);
@@ -213,7 +215,8 @@ impl Rebuilding<'_> {
                             rebuilt.read.push(read);
                         }
                         Err(
-                            error @ (Error::EntryRefused { .. } | Error::LedgerUntrusted { .. }),
+                            error @ (Error::LedgerState(LedgerStateError::EntryRefused { .. })
+                            | Error::Rebuild(RebuildError::LedgerUntrusted { .. })),
                         ) => {
                             new.forget_source(&open.row)?;
                             rebuilt.refused.push((place, error));

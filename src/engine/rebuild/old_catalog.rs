@@ -10,7 +10,7 @@ use super::request::{Rebuilding, Unfinished};
 use crate::catalog::{Catalog, SourceRow};
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::context::state_dir::StateDir;
-use crate::error::{Error, in_words};
+use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::model::{ArchiveId, LedgerId, SourceName};
 
 /// The catalog of before, as far as it can be read.
@@ -100,10 +100,10 @@ impl Before {
         };
         for row in &self.sources {
             if let Some(attempt) = catalog.unfinished(&row.ledger)?.first() {
-                return Err(Error::UnfinishedHere {
+                return Err(Error::Rebuild(RebuildError::UnfinishedHere {
                     source_name: row.name.clone(),
                     archive: attempt.id,
-                });
+                }));
             }
         }
         Ok(())
@@ -145,10 +145,11 @@ impl Before {
                 Some(found) => &found.store,
                 None if job.reads(row) => &row.store,
                 None => {
-                    return Err(Error::StoreLeftOut {
+                    return Err(RebuildError::StoreLeftOut {
                         source_name: row.name.clone(),
                         store: row.store.clone(),
-                    });
+                    }
+                    .into());
                 }
             };
             let read = read.iter().find(|read| read.ledger == row.ledger);
@@ -160,10 +161,11 @@ impl Before {
                     .into_iter()
                     .find(|id| archives.iter().all(|archive| archive.id != *id))
                 {
-                    return Err(Error::UnfinishedHere {
+                    return Err(RebuildError::UnfinishedHere {
                         source_name: row.name.clone(),
                         archive,
-                    });
+                    }
+                    .into());
                 }
             }
         }
@@ -178,10 +180,12 @@ impl Before {
         new: &Catalog,
         read: Option<&LedgerRead>,
     ) -> Result<(), Error> {
-        let forked = |seq| Error::LedgerForked {
-            source_name: row.name.clone(),
-            store: store.to_owned(),
-            seq,
+        let forked = |seq| {
+            Error::LedgerState(LedgerStateError::LedgerForked {
+                source_name: row.name.clone(),
+                store: store.to_owned(),
+                seq,
+            })
         };
         let earlier = self.of(&row.ledger);
         for (seq, entry) in &earlier.entries {
@@ -201,11 +205,13 @@ impl Before {
             Flaw::Forked(seq, _) => Some(forked(*seq)),
             _ => None,
         });
-        Err(fork.unwrap_or_else(|| Error::LedgerBehind {
-            source_name: row.name.clone(),
-            store: store.to_owned(),
-            missing: head + 1,
-            head: known,
+        Err(fork.unwrap_or_else(|| {
+            Error::LedgerState(LedgerStateError::LedgerBehind {
+                source_name: row.name.clone(),
+                store: store.to_owned(),
+                missing: head + 1,
+                head: known,
+            })
         }))
     }
 

@@ -18,7 +18,7 @@ use crate::engine::ledger::archive_keys::{SealedArchive, opens_nothing};
 use crate::engine::ledger::listing::{lacking, require_lacking};
 use crate::engine::ledger::object::{Judged, Numbers, fetch, fetch_small, is_no_entry, judge};
 use crate::engine::ledger::sync::{write_absorbed, write_without_effect};
-use crate::error::{Error, in_words};
+use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::ledger::{Absorbed, Head, PublicKey, Refusal, Refused, Replay, Trust};
 use crate::model::entry::{
     ArchiveEntry, Attachment, DeleteEntry, EntryKind, PrivateFacts, RetireEntry, Role, Timestamp,
@@ -249,17 +249,19 @@ impl Reading<'_> {
         let (source_name, store) = (self.source.name().clone(), self.source.store.url());
         let source = Box::new(why);
         Err(match *source {
-            Refusal::OtherLedger { .. } | Refusal::OtherRoot { .. } => Error::LedgerUntrusted {
-                source_name,
-                store,
-                source,
-            },
-            _ => Error::EntryRefused {
+            Refusal::OtherLedger { .. } | Refusal::OtherRoot { .. } => {
+                Error::Rebuild(RebuildError::LedgerUntrusted {
+                    source_name,
+                    store,
+                    source,
+                })
+            }
+            _ => Error::LedgerState(LedgerStateError::EntryRefused {
                 seq,
                 source_name,
                 store,
                 source,
-            },
+            }),
         })
     }
 

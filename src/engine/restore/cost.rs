@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Source, StoreConfig};
-use crate::error::Error;
+use crate::error::{Error, RequestError, RestoreError};
 use crate::model::{ArchiveId, StorageClass, Tier};
 use crate::plan::pricing::prices::Origin;
 use crate::plan::{CostRefusal, Prices, RestoreCost, Stored, Usd, price_restore, refuse_beyond};
@@ -46,7 +46,7 @@ pub fn estimate(
     let store = &config.stores[&source.store];
     let row = catalog
         .source(&source.name)?
-        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+        .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let mut stored: Vec<Stored> = Vec::new();
     for archive in catalog.archives(&row.ledger)? {
         if !archives.contains(&archive.id) {
@@ -115,7 +115,7 @@ impl Estimate {
         self.usd_total(tier)?;
         match (max, self.pricing) {
             (Some(max), Pricing::Known) => Ok(refuse_beyond(&self.cost, tier, max)?),
-            (Some(_), Pricing::Unknown) => Err(Error::NoPrices(self.store.clone())),
+            (Some(_), Pricing::Unknown) => Err(RestoreError::NoPrices(self.store.clone()).into()),
             (Some(_), Pricing::Free) | (None, _) => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::engine::restore::fetch::{Wanted, fetch};
 use crate::engine::restore::prefetch::{Ahead, ahead};
-use crate::error::Error;
+use crate::error::{Error, RestoreError};
 use crate::seal::{ArchiveKey, open_segment};
 use crate::store::Store;
 
@@ -86,11 +86,13 @@ fn open(
     spares: &Receiver<Box<[u8]>>,
     answer: &Sender<Result<Step, Error>>,
 ) -> Result<(), Error> {
-    let unreadable = |source| Error::SegmentUnreadable {
-        archive: wanted.archive,
-        index: wanted.index,
-        key: wanted.key.clone(),
-        source,
+    let unreadable = |source| {
+        Error::Restore(RestoreError::SegmentUnreadable {
+            archive: wanted.archive,
+            index: wanted.index,
+            key: wanted.key.clone(),
+            source,
+        })
     };
     let mut opened = open_segment(sealed, key, wanted.record.raw_bytes)
         .map_err(|error| unreadable(io::Error::other(error)))?;
@@ -118,6 +120,7 @@ fn open(
 mod tests {
     use super::*;
     use crate::engine::restore::fetch::tests::stored;
+    use crate::error::RequestError;
     use crate::seal::{SealOptions, Sealed, Sealer};
     use crate::store::MemoryStore;
 
@@ -201,7 +204,10 @@ mod tests {
         let (got, ended) = opened(&store, &wanted, 3);
         let error = ended.unwrap_err();
         assert!(
-            matches!(error, Error::SegmentUnreadable { index: 2, .. }),
+            matches!(
+                error,
+                Error::Restore(RestoreError::SegmentUnreadable { index: 2, .. })
+            ),
             "{error}"
         );
         assert!(got == raw[..2 * SEGMENT]);
@@ -209,7 +215,10 @@ mod tests {
         let (got, ended) = opened(&store, &wanted, 3);
         let error = ended.unwrap_err();
         assert!(
-            matches!(error, Error::SegmentDamaged { index: 4, .. }),
+            matches!(
+                error,
+                Error::Restore(RestoreError::SegmentDamaged { index: 4, .. })
+            ),
             "{error}"
         );
         assert!(got == raw[..4 * SEGMENT]);
@@ -222,8 +231,11 @@ mod tests {
         let (_, wanted) = sealed(&store, &key);
         let wanted: Vec<_> = wanted.into_iter().map(|wanted| (wanted, &key)).collect();
         let ended = open_ahead(&store, &wanted, 2, |opened| {
-            opened.next(|_| Err(Error::NotConfirmed))
+            opened.next(|_| Err(Error::Request(RequestError::NotConfirmed)))
         });
-        assert!(matches!(ended, Err(Error::NotConfirmed)));
+        assert!(matches!(
+            ended,
+            Err(Error::Request(RequestError::NotConfirmed))
+        ));
     }
 }

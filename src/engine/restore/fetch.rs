@@ -6,7 +6,7 @@ use crossbeam_channel::Sender;
 use crate::catalog::SegmentRow;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::restore::prefetch::{Ahead, ahead};
-use crate::error::Error;
+use crate::error::{Error, RestoreError};
 use crate::model::entry::ArchiveEntry;
 use crate::model::segment::LARGEST_SEGMENT_BYTES;
 use crate::model::{ArchiveId, SegmentRecord, Sha256, keys};
@@ -53,12 +53,12 @@ impl Wanted {
     }
 
     fn damaged(&self, what: impl Into<String>) -> Error {
-        Error::SegmentDamaged {
+        Error::Restore(RestoreError::SegmentDamaged {
             archive: self.archive,
             index: self.index,
             key: self.key.clone(),
             what: what.into(),
-        }
+        })
     }
 }
 
@@ -119,7 +119,7 @@ pub(in crate::engine) fn fetch_ahead<T>(
 /// damaged: it may have been damaged on its way alone.
 pub(in crate::engine) fn fetch(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
     fetch_once(store, wanted).or_else(|error| match error {
-        Error::SegmentDamaged { .. } => fetch_once(store, wanted),
+        Error::Restore(RestoreError::SegmentDamaged { .. }) => fetch_once(store, wanted),
         other => Err(other),
     })
 }
@@ -233,7 +233,10 @@ pub(in crate::engine) mod tests {
             Ok(())
         })
         .unwrap_err();
-        assert!(matches!(error, Error::SegmentDamaged { index: 3, .. }));
+        assert!(matches!(
+            error,
+            Error::Restore(RestoreError::SegmentDamaged { index: 3, .. })
+        ));
         assert_eq!(taken.load(Ordering::Relaxed), 3, "the good ones before it");
     }
 

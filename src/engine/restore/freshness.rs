@@ -9,7 +9,7 @@ use crate::engine::ledger::reader_warnings::stands_as_of;
 use crate::engine::ledger::scratch_catalog::rehearsal;
 use crate::engine::ledger::sync;
 use crate::engine::restore::{Which, plan_details};
-use crate::error::{Error, in_words};
+use crate::error::{Error, LedgerStateError, PruneError, in_words};
 use crate::plan::RestorePlan;
 use crate::progress::Event;
 
@@ -49,7 +49,9 @@ pub fn still_stands(
     let now = match asked {
         Ok(now) => now,
         // What is damaged in the ledger is told by what looks after it.
-        Err(Error::EntryRefused { .. } | Error::Forked { .. }) => return Ok(()),
+        Err(Error::LedgerState(
+            LedgerStateError::EntryRefused { .. } | LedgerStateError::Forked { .. },
+        )) => return Ok(()),
         Err(error) => {
             context.observer.event(Event::Warning {
                 source: source.name().clone(),
@@ -66,10 +68,11 @@ pub fn still_stands(
         return Ok(());
     }
     // Another archive stands for that date by now.
-    Err(Error::DateRetired {
+    Err(PruneError::DateRetired {
         source_name: source.name().clone(),
         date: plan.date,
         chain: plan.archives.first().map_or(plan.date, |full| full.date),
         is_deleted: false,
-    })
+    }
+    .into())
 }

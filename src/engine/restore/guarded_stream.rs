@@ -14,7 +14,7 @@ use crate::btrfs::{
 };
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::restore::decode::Opened;
-use crate::error::Error;
+use crate::error::{Error, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::ArchiveId;
 use crate::model::entry::ArchiveEntry;
@@ -137,10 +137,10 @@ impl Gate {
                 limit: *limit,
             });
         }
-        Error::StoredStream {
+        Error::Restore(RestoreError::StoredStream {
             archive: self.archive,
             source,
-        }
+        })
     }
 
     fn pass(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
@@ -179,7 +179,7 @@ impl Gate {
         let archive = self.archive;
         self.guard
             .finish()
-            .map_err(|source| Error::StoredStream { archive, source })
+            .map_err(|source| Error::Restore(RestoreError::StoredStream { archive, source }))
     }
 }
 

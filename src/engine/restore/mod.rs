@@ -32,7 +32,7 @@ use crate::engine::restore::fetch::{AtOnce, Wanted};
 use crate::engine::restore::guarded_stream::Feeding;
 use crate::engine::restore::target::{Afterwards, Target};
 use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
-use crate::error::Error;
+use crate::error::{Error, PruneError, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::archive::ArchiveState;
 use crate::model::entry::ArchiveEntry;
@@ -100,7 +100,7 @@ pub fn plan_details(
 ) -> Result<(RestorePlan, RestorePlanDetails), Error> {
     let row = catalog
         .source(&source.name)?
-        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+        .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let (visible, date) = match which {
         Which::Visible => (catalog.visible(&row.ledger)?, date),
         Which::Retired => {
@@ -147,7 +147,7 @@ fn with_retired(
         .filter(|row| date.is_none_or(|date| row.date == date))
         .max_by_key(|row| (row.date, row.seq))
         .map(|row| (row.id, row.date));
-    let (wanted, date) = retired.ok_or_else(|| Error::NoRetired {
+    let (wanted, date) = retired.ok_or_else(|| RestoreError::NoRetired {
         source_name: source.name.clone(),
         date,
     })?;
@@ -163,12 +163,12 @@ fn retired(
 ) -> Option<Error> {
     let mut of_date = archives.iter().filter(|row| Some(row.date) == date);
     let row = of_date.rfind(|row| row.state == ArchiveState::Retired)?;
-    Some(Error::DateRetired {
+    Some(Error::Prune(PruneError::DateRetired {
         source_name: source.name.clone(),
         date: row.date,
         chain: row.chain.date,
         is_deleted: row.deletion.is_some(),
-    })
+    }))
 }
 
 /// What a restore has made.
@@ -180,7 +180,7 @@ pub struct Restored {
     pub writable: Option<PathBuf>,
 }
 
-/// Carries a restore out. While something that it needs is thawing it is [`Error::Thawing`]: what could be
+/// Carries a restore out. While something that it needs is thawing it is [`|error| Error::Restore(RestoreError::Thawing(error))`]: what could be
 /// read by then stands, from the full on, and the next run goes on after it.
 pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<Restored, Error> {
     crate::btrfs::require_root()?;
@@ -249,7 +249,7 @@ fn receive_rest(
         // Asked for again each time: more of it may have thawed meanwhile.
         let (readable, awaited) = thaw_rest(restoring, rest, catalog)?;
         if let (0, Some(awaited)) = (readable, awaited) {
-            return Err(Error::Thawing(Box::new(awaited)));
+            return Err(Error::Restore(RestoreError::Thawing(Box::new(awaited))));
         }
         let (now, later) = rest.split_at(readable);
         receive(restoring, now, later.is_empty(), target, catalog)?;

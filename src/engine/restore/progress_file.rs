@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::btrfs::{HeldDirectory, is_component};
 use crate::engine::context::random::random_bytes;
-use crate::error::Error;
+use crate::error::{Error, RestoreError};
 use crate::model::{LedgerId, SourceName, SubvolumeIdentity, Uuid};
 use crate::owned::require_open;
 
@@ -221,10 +221,10 @@ fn is_unfinished(name: &[u8]) -> bool {
 
 /// That something stands where the restore would go.
 pub(in crate::engine) fn in_the_way(path: &Path, what: &str) -> Error {
-    Error::TargetInTheWay {
+    Error::Restore(RestoreError::TargetInTheWay {
         path: path.to_owned(),
         what: what.to_owned(),
-    }
+    })
 }
 
 #[cfg(test)]

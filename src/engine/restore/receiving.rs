@@ -20,7 +20,7 @@ use crate::engine::context::random::random_bytes;
 use crate::engine::restore::guarded_stream::Sink;
 use crate::engine::restore::place::RestorePlace;
 use crate::engine::restore::progress_file::{APPEARS_WITHIN, Begun, Lies, RestoreState, Told};
-use crate::error::Error;
+use crate::error::{Error, RestoreError};
 use crate::model::{ArchiveId, Uuid};
 
 /// How often it is looked whether what was handed on has been carried out.
@@ -109,7 +109,7 @@ impl Receiving {
         match fed {
             Ok(()) => receiver.finish().map_err(Error::from),
             // It stopped reading: its own words say why.
-            Err(error @ Error::WriteStream { .. }) => {
+            Err(error @ Error::Restore(RestoreError::WriteStream { .. })) => {
                 Err(receiver.finish().err().map_or(error, Error::from))
             }
             Err(error) => {
@@ -219,9 +219,11 @@ impl EditedStream for Line {
         self.receiver
             .write_all(bytes)
             .and_then(|()| self.receiver.flush())
-            .map_err(|source| Error::WriteStream {
-                archive: self.archive,
-                source,
+            .map_err(|source| {
+                Error::Restore(RestoreError::WriteStream {
+                    archive: self.archive,
+                    source,
+                })
             })
     }
 

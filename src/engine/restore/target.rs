@@ -17,7 +17,7 @@ use crate::config::Source;
 use crate::engine::restore::place::{RestorePlace, enter};
 use crate::engine::restore::progress_file::{Lies, Passing, RestoreState, in_the_way};
 use crate::engine::restore::receiving::{Parent, Receiving};
-use crate::error::Error;
+use crate::error::{Error, RestoreError};
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, LedgerId, SourceName, SubvolumeIdentity, Uuid};
 
@@ -64,7 +64,7 @@ pub enum Afterwards {
 pub fn require_target(to: &Path, source: &Source) -> Result<(), Error> {
     btrfs::require_root()?;
     if !to.is_dir() {
-        return Err(Error::NoTarget(to.to_owned()));
+        return Err(RestoreError::NoTarget(to.to_owned()).into());
     }
     let held = HeldDirectory::open(to)?;
     held.fitness()?;
@@ -72,10 +72,11 @@ pub fn require_target(to: &Path, source: &Source) -> Result<(), Error> {
     // Without the source there is nothing that it could lie in.
     let live = live.and_then(|live| btrfs::identity(&live.subvolume).ok());
     match live {
-        Some(live) if live.uuid == held.identity()?.uuid => Err(Error::TargetInSource {
+        Some(live) if live.uuid == held.identity()?.uuid => Err(RestoreError::TargetInSource {
             path: to.to_owned(),
             source_name: source.name.clone(),
-        }),
+        }
+        .into()),
         _ => Ok(()),
     }
 }
@@ -91,7 +92,7 @@ impl<'a> Target<'a> {
         writable: Option<&str>,
     ) -> Result<Self, Error> {
         if !to.is_dir() {
-            return Err(Error::NoTarget(to.to_owned()));
+            return Err(RestoreError::NoTarget(to.to_owned()).into());
         }
         let held = HeldDirectory::open(to)?;
         Confinement::try_in(tools, &held)?;
@@ -117,10 +118,11 @@ impl<'a> Target<'a> {
                     .iter()
                     .find(|entry| entry.stream_uuid == foreign.received_uuid)
                     .expect("only these were asked for");
-                return Err(Error::ReceivedElsewhere {
+                return Err(RestoreError::ReceivedElsewhere {
                     path: foreign.path,
                     archive: archive.id,
-                });
+                }
+                .into());
             }
         }
         if let (Some(place), Some(name), Some(wanted)) = (&earlier, writable, entries.last()) {
@@ -231,9 +233,11 @@ impl<'a> Target<'a> {
     }
 
     fn publish(&mut self, entry: &ArchiveEntry) -> Result<(), Error> {
-        let wrong = |path: &Path, what: &str| Error::ReceivedWrong {
-            path: path.to_owned(),
-            what: what.to_owned(),
+        let wrong = |path: &Path, what: &str| {
+            Error::Restore(RestoreError::ReceivedWrong {
+                path: path.to_owned(),
+                what: what.to_owned(),
+            })
         };
         // Exit 0 of receive is not durable: a crash now would leave every file empty.
         self.staging.sync()?;

@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::catalog::{ArchiveRow, Catalog, ThawRow};
 use crate::engine::context::open_source::OpenSource;
-use crate::error::Error;
+use crate::error::{Error, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, SourceName, StorageClass, TierRefused};
@@ -167,12 +167,12 @@ pub fn thaw_state(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<
     if let Some((at, error)) = failed {
         let segment = &segments[asked[at]].1;
         return Err(if error.is_not_found() {
-            Error::SegmentDamaged {
+            Error::Restore(RestoreError::SegmentDamaged {
                 archive: segment.archive,
                 index: segment.index,
                 key: error.key,
                 what: "it is missing".to_owned(),
-            }
+            })
         } else {
             error.into()
         });
@@ -241,12 +241,12 @@ pub fn thaw(
         remember(&answered, catalog)?;
         if let Some((_, error)) = failed {
             return Err(match error.kind {
-                ErrorKind::NoCapacity => Error::NoCapacity {
+                ErrorKind::NoCapacity => Error::Restore(RestoreError::NoCapacity {
                     tier: request.tier,
                     asked: done,
                     of,
                     source: error,
-                },
+                }),
                 _ => error.into(),
             });
         }

@@ -10,7 +10,7 @@ use crate::engine::restore::decode::open_ahead;
 use crate::engine::restore::fetch::{AtOnce, Wanted};
 use crate::engine::restore::guarded_stream::{Feeding, Sink};
 use crate::engine::restore::thaw::{WantedSegments, thaw};
-use crate::error::Error;
+use crate::error::{Error, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::{ArchiveId, StorageClass};
 use crate::progress::{Event, Observer};
@@ -50,7 +50,9 @@ pub fn stream_out(
     let archives = [streaming.archive];
     let sealed = sealed_archives(&row.ledger, &archives, catalog)?;
     let [sealed] = sealed.as_slice() else {
-        return Err(Error::NoSuchArchive(streaming.archive.to_string()));
+        return Err(Error::Request(RequestError::NoSuchArchive(
+            streaming.archive.to_string(),
+        )));
     };
     let key = sealed.unlock(
         &row.directory,
@@ -65,7 +67,7 @@ pub fn stream_out(
     };
     let status = thaw(&wanted, streaming.thaw, catalog)?;
     if let Some(awaited) = status.awaited(streaming.source.name()) {
-        return Err(Error::Thawing(Box::new(awaited)));
+        return Err(Error::Restore(RestoreError::Thawing(Box::new(awaited))));
     }
     let entry = &sealed.entry;
     let rows = catalog.segments(&entry.id)?;

@@ -15,7 +15,7 @@ use crate::engine::backup::facts::history;
 use crate::engine::context::RunContext;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::snapshots::standing;
-use crate::error::Error;
+use crate::error::{Error, RequestError, SnapshotError};
 use crate::model::ArchiveId;
 use crate::model::entry::Timestamp;
 use crate::plan::{RestoreRefusal, descends};
@@ -46,7 +46,7 @@ pub fn adopt(
     let mut catalog = context.catalog(&state_dir)?;
     let row = catalog
         .source(&source.name)?
-        .ok_or_else(|| Error::NeverArchived(source.name.clone()))?;
+        .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let archives = catalog.visible(&row.ledger)?;
     let newest = history(archives.iter().map(Link::from))
         .newest()
@@ -65,18 +65,19 @@ pub fn adopt(
     btrfs::sync(&path)?;
     let identity = btrfs::identity(&path)?;
     if !identity.read_only || identity.received_uuid != archive.stream_uuid {
-        return Err(Error::NotRestored {
+        return Err(SnapshotError::NotRestored {
             path,
             archive: newest,
-        });
+        }
+        .into());
     }
     if let Some(live) = &source.live
         && !is_beside(source, &path)?
     {
-        return Err(Error::AdoptedElsewhere {
+        return Err(Error::Snapshots(SnapshotError::AdoptedElsewhere {
             path,
             subvolume: live.subvolume.clone(),
-        });
+        }));
     }
     let now = Timestamp(context.clock.now());
     let of_date = catalog.snapshots(&source.name)?;
@@ -87,10 +88,11 @@ pub fn adopt(
         && is_beside(source, &other.path)?
     {
         // A date has one snapshot, and this one may be all that is left of that night.
-        return Err(Error::SnapshotInTheWay {
+        return Err(SnapshotError::SnapshotInTheWay {
             path: other.path.clone(),
             what: "it is known as that date's snapshot".to_owned(),
-        });
+        }
+        .into());
     }
     let new = NewSnapshot {
         source: &source.name,
@@ -136,7 +138,7 @@ fn find(directory: &Path, source: &Source, archive: ArchiveId) -> Result<PathBuf
         directory.join(&date)
     };
     if !standing::exists(&path)? {
-        return Err(Error::NotRestored { path, archive });
+        return Err(SnapshotError::NotRestored { path, archive }.into());
     }
     std::fs::canonicalize(&path).map_err(|error| Error::file("look at", &path, error))
 }

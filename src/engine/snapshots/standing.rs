@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::btrfs::{self, BtrfsError};
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::Source;
-use crate::error::Error;
+use crate::error::{Error, SnapshotError};
 use crate::model::SubvolumeIdentity;
 
 /// The snapshots of a source that have not been deleted, oldest first, each with the path that it has now. The directory
@@ -42,10 +42,10 @@ pub(in crate::engine) fn in_the_place(path: &Path) -> Result<SubvolumeIdentity, 
 }
 
 pub(in crate::engine) fn in_the_way(path: &Path, what: String) -> Error {
-    Error::SnapshotInTheWay {
+    Error::Snapshots(SnapshotError::SnapshotInTheWay {
         path: path.to_owned(),
         what,
-    }
+    })
 }
 
 pub(in crate::engine) fn exists(path: &Path) -> Result<bool, Error> {

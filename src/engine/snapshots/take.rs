@@ -14,7 +14,7 @@ use crate::config::{Live, Source};
 use crate::engine::context::RunContext;
 use crate::engine::snapshots::leftovers::{self, UNNAMED, leftovers};
 use crate::engine::snapshots::standing::{difference, exists, in_the_place, in_the_way, rows};
-use crate::error::Error;
+use crate::error::{Error, SnapshotError};
 use crate::model::entry::Timestamp;
 use crate::model::{SubvolumeIdentity, Uuid};
 
@@ -43,29 +43,32 @@ pub(in crate::engine) fn check_live(
     let identity = btrfs::identity(&live.subvolume)?;
     if let (true, Some(received)) = (identity.read_only, identity.received_uuid) {
         // A snapshot of it would carry the same received uuid, and so would every later one.
-        return Err(Error::SnapshotReceived {
+        return Err(SnapshotError::SnapshotReceived {
             path: live.subvolume.clone(),
             received,
-        });
+        }
+        .into());
     }
     let snapshots = std::fs::metadata(&live.snapshots).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::NoSnapshotsDir {
+        std::io::ErrorKind::NotFound => Error::Snapshots(SnapshotError::NoSnapshotsDir {
             source_name: source.name.clone(),
             path: live.snapshots.clone(),
-        },
+        }),
         _ => Error::file("look at the snapshots directory", &live.snapshots, error),
     })?;
     if !snapshots.is_dir() {
-        return Err(Error::NoSnapshotsDir {
+        return Err(SnapshotError::NoSnapshotsDir {
             source_name: source.name.clone(),
             path: live.snapshots.clone(),
-        });
+        }
+        .into());
     }
     if btrfs::filesystem_id(&live.subvolume)? != btrfs::filesystem_id(&live.snapshots)? {
-        return Err(Error::SnapshotsElsewhere {
+        return Err(SnapshotError::SnapshotsElsewhere {
             path: live.snapshots.clone(),
             subvolume: live.subvolume.clone(),
-        });
+        }
+        .into());
     }
     Ok(identity)
 }
@@ -140,10 +143,10 @@ impl Taking<'_> {
         btrfs::snapshots::create(self.tools, &self.live.subvolume, &self.unnamed)?;
         let identity = btrfs::identity(&self.unnamed)?;
         if let Some(received) = identity.received_uuid {
-            return Err(Error::SnapshotReceived {
+            return Err(Error::Snapshots(SnapshotError::SnapshotReceived {
                 path: self.live.subvolume.clone(),
                 received,
-            });
+            }));
         }
         let row = self.record(&identity, Some(self.origin.uuid), catalog)?;
         std::fs::rename(&self.unnamed, &self.path)

@@ -9,7 +9,7 @@ use crate::engine::context::kit_file::heads_of;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::trust::Trusted;
 use crate::engine::rebuild::{Earlier, LedgerPlace, LedgerRead, Survey, read_ledger, survey_of};
-use crate::error::{Error, in_words};
+use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::ledger::PublicKey;
 
 /// How catalog, ledger and store of a source compare.
@@ -55,7 +55,10 @@ pub fn check(
     let read = read_by_any(source, &trusted.roots, &survey, &earlier, context);
     let (read, mut anew) = match read {
         Ok(read) => read,
-        Err(error @ (Error::EntryRefused { .. } | Error::LedgerUntrusted { .. })) => {
+        Err(
+            error @ (Error::LedgerState(LedgerStateError::EntryRefused { .. })
+            | Error::Rebuild(RebuildError::LedgerUntrusted { .. })),
+        ) => {
             checked.differ("refused", in_words(&error));
             return Ok(checked);
         }
@@ -160,7 +163,7 @@ fn read_by_any(
     earlier: &Earlier,
     context: RunContext<'_>,
 ) -> Result<(LedgerRead, Catalog), Error> {
-    let mut refused = Error::NobodyTrusted;
+    let mut refused = Error::Rebuild(RebuildError::NobodyTrusted);
     for root in roots {
         let mut anew = Catalog::in_memory()?;
         anew.accept_lost_links()?;
@@ -175,7 +178,10 @@ fn read_by_any(
         };
         match read_ledger(&place, &mut anew, context) {
             Ok(read) => return Ok((read, anew)),
-            Err(error @ (Error::EntryRefused { .. } | Error::LedgerUntrusted { .. })) => {
+            Err(
+                error @ (Error::LedgerState(LedgerStateError::EntryRefused { .. })
+                | Error::Rebuild(RebuildError::LedgerUntrusted { .. })),
+            ) => {
                 refused = error;
             }
             Err(error) => return Err(error),

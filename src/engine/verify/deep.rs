@@ -13,7 +13,7 @@ use super::{Archive, Shown, Verifying};
 use crate::engine::ledger::archive_keys::opens_nothing;
 use crate::engine::restore::fetch::{Fetched, Wanted, fetch_ahead};
 use crate::engine::restore::thaw::ask_all;
-use crate::error::{Error, in_words};
+use crate::error::{Error, RestoreError, in_words};
 use crate::model::{ArchiveId, Sha256, StorageClass, VerifyLevel, VerifyOutcome, keys};
 use crate::plan::{
     Checked, LevelReport, Seen, SignedObject, Unchecked, Verdict, choose, judge_listed,
@@ -182,7 +182,7 @@ impl Reading<'_, '_, '_> {
         error: Error,
     ) -> Result<Verdict, Error> {
         match error {
-            Error::SegmentDamaged { what, .. } => {
+            Error::Restore(RestoreError::SegmentDamaged { what, .. }) => {
                 Ok(self.answered(archive, object, Verdict::Damaged(what)))
             }
             // It went cold again, or no listing told its class.

@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::engine::restore::target::Afterwards;
 use crate::engine::restore::{Restoring, Which, plan_details, restore};
 use crate::engine::snapshots::standing;
-use crate::error::{Error, in_words};
+use crate::error::{Error, RestoreError, VerifyError, in_words};
 use crate::model::{ArchiveId, StorageClass, VerifyLevel, keys};
 use crate::plan::{Checked, LevelReport, Unchecked, Verdict};
 use crate::process::ProcessError;
@@ -32,7 +32,7 @@ pub struct Drill<'a> {
 }
 
 /// Restores the newest chain, and compares. Nothing is asked of a cold class: while something is
-/// cold it is [`Error::Thawing`]. What was seen before it broke off, if it did, stands.
+/// cold it is [`|error| Error::Restore(RestoreError::Thawing(error))`]. What was seen before it broke off, if it did, stands.
 pub(super) fn drill(
     verifying: &Verifying<'_>,
     drill: &Drill<'_>,
@@ -51,14 +51,16 @@ fn rehearse(
     report: &mut LevelReport,
     notes: &mut Vec<String>,
 ) -> Result<(), Error> {
-    let (identities, identity_name) = verifying.identities.ok_or(Error::NoIdentity)?;
+    let (identities, identity_name) = verifying.identities.ok_or(RestoreError::NoIdentity)?;
     btrfs::require_root()?;
     let source = verifying.source;
     let (plan, details) = plan_details(source.config, None, Which::Visible, catalog)?;
-    let no_room = |free| Error::NoRoomForDrill {
-        path: drill.directory.to_owned(),
-        needed: details.raw_bytes,
-        free,
+    let no_room = |free| {
+        Error::Verify(VerifyError::NoRoomForDrill {
+            path: drill.directory.to_owned(),
+            needed: details.raw_bytes,
+            free,
+        })
     };
     let free = Space::of(drill.directory)?.free;
     if free < details.raw_bytes {
@@ -131,26 +133,31 @@ fn damage(
     let of = |archive| checked(verifying, archive, Verdict::Damaged(what.clone()));
     match (&error, in_hand) {
         (
-            Error::SegmentDamaged {
-                archive,
-                index,
-                key,
-                ..
-            }
-            | Error::SegmentUnreadable {
-                archive,
-                index,
-                key,
-                ..
-            },
+            Error::Restore(
+                RestoreError::SegmentDamaged {
+                    archive,
+                    index,
+                    key,
+                    ..
+                }
+                | RestoreError::SegmentUnreadable {
+                    archive,
+                    index,
+                    key,
+                    ..
+                },
+            ),
             _,
         ) => Ok(Checked {
             segment: (*key != keys::archive_key(directory, archive)).then_some(*index),
             key: key.clone(),
             ..of(*archive)
         }),
-        (Error::StoredStream { archive, .. }, _) => Ok(of(*archive)),
-        (Error::ReceivedWrong { .. } | Error::WriteStream { .. }, Some(archive)) => Ok(of(archive)),
+        (Error::Restore(RestoreError::StoredStream { archive, .. }), _) => Ok(of(*archive)),
+        (
+            Error::Restore(RestoreError::ReceivedWrong { .. } | RestoreError::WriteStream { .. }),
+            Some(archive),
+        ) => Ok(of(archive)),
         // One that was killed was not refused, and one that lacked something here was refused for that.
         (
             Error::Btrfs(failed @ BtrfsError::Process(ProcessError::Failed { status, .. })),

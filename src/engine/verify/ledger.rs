@@ -11,7 +11,7 @@ use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::SealedArchive;
 use crate::engine::ledger::object::{Judged, MAX_ENTRY_BYTES, Numbers, judge};
 use crate::engine::restore::thaw::ask_all;
-use crate::error::{Error, in_words};
+use crate::error::{Error, LedgerStateError, in_words};
 use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, Trust, decode_body, split};
 use crate::model::entry::{Attachment, EntryKind};
 use crate::model::{ArchiveId, LedgerId, Sha256, keys};
@@ -330,12 +330,13 @@ impl Reading<'_> {
     /// place.
     fn require_this_ledger(&mut self) -> Result<(), Error> {
         match self.foreign.take() {
-            Some(why) if self.report.valid == 0 => Err(Error::EntryRefused {
+            Some(why) if self.report.valid == 0 => Err(LedgerStateError::EntryRefused {
                 seq: 1,
                 source_name: self.verifying.source.name().clone(),
                 store: self.verifying.source.store.url(),
                 source: Box::new(why),
-            }),
+            }
+            .into()),
             _ => Ok(()),
         }
     }

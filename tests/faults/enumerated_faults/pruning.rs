@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use coldchain::engine::{self, Clock, PruneAsked, Pruned, Revived};
-use coldchain::error::{Error, ExitCode};
+use coldchain::error::{Error, ExitCode, PruneError};
 use coldchain::plan::ChainFate;
 use coldchain::store::Store;
 
@@ -229,7 +229,10 @@ fn no_fault_in_a_revive_loses_anything_and_the_chain_comes_back() {
         match revive(&lab, &Faults::none()) {
             Ok(_) => {}
             // The entry was committed by the run that was struck.
-            Err(error) => assert!(matches!(error, Error::NotRetired { .. }), "{error:?}"),
+            Err(error) => assert!(
+                matches!(error, Error::Prune(PruneError::NotRetired { .. })),
+                "{error:?}"
+            ),
         }
         assert_eq!(visible(&lab), dates(&[OLD, NEW]));
         nothing_is_lost(&stored, &lab);
@@ -281,7 +284,10 @@ fn a_deletion_that_was_cut_short_is_ended_without_another_entry_and_nothing_revi
         .collect();
     assert_eq!(kept.len(), 4);
     let error = revive(&lab, &Faults::none()).unwrap_err();
-    assert!(matches!(error, Error::DeletionBegun { .. }), "{error:?}");
+    assert!(
+        matches!(error, Error::Prune(PruneError::DeletionBegun { .. })),
+        "{error:?}"
+    );
     assert_eq!(error.exit_code(), ExitCode::ChainBroken);
     assert!(lab.objects() == stored);
     let entries = |lab: &Lab| {

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Condvar, Mutex};
 
 use coldchain::engine::{KeyChange, Rotated, StateDir, rotate};
-use coldchain::error::Error;
+use coldchain::error::{Error, PruneError};
 use coldchain::ledger::SigningKey;
 use coldchain::model::entry::Role;
 
@@ -157,7 +157,10 @@ fn race(begin: &Lab, turns: &Arc<Turns>) -> bool {
             );
         }
         Err(error) => {
-            assert!(matches!(error, Error::DeletionBegun { .. }), "{error:?}");
+            assert!(
+                matches!(error, Error::Prune(PruneError::DeletionBegun { .. })),
+                "{error:?}"
+            );
             assert_eq!(seen, dates(&[NEW]));
         }
     }

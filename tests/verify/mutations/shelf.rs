@@ -6,7 +6,7 @@ use coldchain::catalog::Catalog;
 use coldchain::engine::{
     AtOnce, OpenSource, StateDir, SystemClock, VerifyReport, Verifying, verify,
 };
-use coldchain::error::Error;
+use coldchain::error::{Error, LedgerStateError};
 use coldchain::interrupt::Interrupt;
 use coldchain::kit::KitSource;
 use coldchain::ledger::Refusal;
@@ -170,7 +170,7 @@ impl Shelf {
     /// The keys that `verify --deep` names: all there are, where it says that the ledger is another one.
     pub(crate) fn found(&self) -> Vec<String> {
         let report = match self.verified(&mut self.lab.catalog(), &[]) {
-            Err(Error::EntryRefused { source, .. })
+            Err(Error::LedgerState(LedgerStateError::EntryRefused { source, .. }))
                 if matches!(
                     *source,
                     Refusal::OtherRoot { .. } | Refusal::OtherLedger { .. }

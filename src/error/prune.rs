@@ -1,0 +1,184 @@
+//! Why chains and orphaned objects were not retired, deleted or revived.
+
+use chrono::NaiveDate;
+
+use super::{Advice, ExitCode, count, exit};
+use crate::model::ArchiveId;
+use crate::model::SourceName;
+use crate::store::ErrorKind;
+use crate::store::StoreError;
+
+/// Why chains and orphaned objects were not retired, deleted or revived.
+#[derive(Debug, thiserror::Error)]
+pub enum PruneError {
+    /// A listing lacks what a visible archive has, so it can't be told what it lacks besides.
+    #[error("a listing of {store} lacks or has changed {} of {archive}, {}", count(*.objects, "object"), first)]
+    ListingShort {
+        /// The archive.
+        archive: ArchiveId,
+        /// The store's URL.
+        store: String,
+        /// How many.
+        objects: usize,
+        /// The key of the first, and what is wrong.
+        first: String,
+    },
+    /// Not all stray objects could be deleted.
+    #[error("could not delete all orphaned objects of `{source_name}`: {deleted} of {} were deleted", count(*.of, "object"))]
+    StraysLeft {
+        /// The source.
+        source_name: SourceName,
+        /// How many are gone.
+        deleted: usize,
+        /// Of how many.
+        of: usize,
+        /// The store's answer to the next.
+        source: Box<StoreError>,
+    },
+    /// Not all objects of a retired chain could be deleted.
+    #[error("could not delete all of the retired chain of {chain} of `{source_name}`: {deleted} of {} were deleted", count(*.of, "object"))]
+    ChainLeft {
+        /// The source.
+        source_name: SourceName,
+        /// The date that names the chain.
+        chain: NaiveDate,
+        /// How many are gone.
+        deleted: usize,
+        /// Of how many.
+        of: usize,
+        /// The store's answer to the next.
+        source: Box<StoreError>,
+    },
+    /// What is to be retired or deleted could not be written into the ledger.
+    #[error("could not write the `{kind}` entry of `{source_name}`")]
+    PruneUnsigned {
+        /// The source.
+        source_name: SourceName,
+        /// The entry's kind.
+        kind: &'static str,
+        /// The store's answer.
+        source: Box<StoreError>,
+    },
+    /// More would be retired than was agreed to.
+    #[error("`{source_name}` has {} with {} to retire, {}", count(*.chains, "chain"), count(*.archives, "archive"), agreed_to(*.agreed))]
+    ManyToRetire {
+        /// The source.
+        source_name: SourceName,
+        /// How many chains.
+        chains: usize,
+        /// How many archives they have.
+        archives: usize,
+        /// How many archives were agreed to, if a number was given.
+        agreed: Option<usize>,
+    },
+    /// The catalog takes other archives for visible than the ledger does.
+    #[error("the catalog and the ledger of `{source_name}` disagree on {archive}")]
+    LedgerDiffers {
+        /// The source.
+        source_name: SourceName,
+        /// The first archive that they disagree on.
+        archive: ArchiveId,
+    },
+    /// The archive of a date is not visible any more.
+    #[error("the archive of {date} of `{source_name}` was retired{}", if *.is_deleted { ", and is being deleted or gone" } else { "" })]
+    DateRetired {
+        /// The source.
+        source_name: SourceName,
+        /// The date.
+        date: NaiveDate,
+        /// The date that names its chain.
+        chain: NaiveDate,
+        /// Whether it is past being revived.
+        is_deleted: bool,
+    },
+    /// There is no retired chain of that date.
+    #[error("`{source_name}` has no retired chain of {chain}")]
+    NotRetired {
+        /// The source.
+        source_name: SourceName,
+        /// The date.
+        chain: NaiveDate,
+    },
+    /// Objects of a retired archive are gone.
+    #[error("{archive} can't be revived: {store} lacks or has changed {} of it, {}", count(*.objects, "object"), first)]
+    NotRevivable {
+        /// The archive.
+        archive: ArchiveId,
+        /// The store's URL.
+        store: String,
+        /// How many.
+        objects: usize,
+        /// The key of the first, and what is wrong.
+        first: String,
+    },
+    /// A retired chain is past being revived.
+    #[error("the chain of {chain} of `{source_name}` can't be revived: its deletion has begun")]
+    DeletionBegun {
+        /// The source.
+        source_name: SourceName,
+        /// The date that names the chain.
+        chain: NaiveDate,
+    },
+    /// A retired archive's date was archived again.
+    #[error("{archive} can't be revived: its date was archived again, as {by}")]
+    DateTaken {
+        /// The archive.
+        archive: ArchiveId,
+        /// The one that has its date.
+        by: ArchiveId,
+    },
+    /// This machine's key may not prune.
+    #[error("this machine's key may not sign for the pruning of `{0}`")]
+    NoPruner(SourceName),
+    /// A chain was to be deleted that the root key has brought back.
+    #[error(
+        "the chain of {chain} of {source_name} was brought back by the root key while it was being deleted"
+    )]
+    BroughtBack {
+        /// The source.
+        source_name: SourceName,
+        /// The date of its full.
+        chain: NaiveDate,
+    },
+}
+
+impl PruneError {
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            Self::StraysLeft { source, .. }
+            | Self::ChainLeft { source, .. }
+            | Self::PruneUnsigned { source, .. } => exit(refused_by_store(source)).hint_of(source.hint()),
+            Self::ListingShort { .. } => exit(ExitCode::Integrity).hint("nothing was retired or removed; compare the store with its copies or older versions. `coldchain verify` notes what is missing for good, and what is noted holds up no prune"),
+            Self::ManyToRetire { source_name, archives, .. } => exit(ExitCode::Usage).hint(format!(
+                "no chain was retired; see `coldchain prune {source_name} --dry-run`, and if that is \
+                 meant, run `coldchain prune {source_name} --yes-delete {archives}`"
+            )),
+            Self::LedgerDiffers { .. } => exit(ExitCode::Integrity).hint("nothing was retired or deleted; the store is the truth: `coldchain catalog rebuild` makes the catalog anew from it"),
+            Self::DateRetired { is_deleted: true, .. } | Self::DateTaken { .. } => exit(ExitCode::Usage),
+            Self::DateRetired { source_name, chain, .. } => exit(ExitCode::Usage).hint(format!(
+                "`coldchain prune {source_name} --revive {chain}` makes its chain visible again, where the machine \
+                 that prunes has not begun to delete it"
+            )),
+            Self::NotRetired { .. } => exit(ExitCode::Usage).hint("`coldchain list --all` shows the retired chains"),
+            Self::NotRevivable { .. } | Self::DeletionBegun { .. } => exit(ExitCode::ChainBroken).hint("nothing was changed: what is deleted can't be had back"),
+            Self::NoPruner(_) => exit(ExitCode::Usage).hint("run it on the machine that prunes"),
+            Self::BroughtBack { .. } => exit(ExitCode::Busy).hint("nothing more of it was deleted; run `coldchain prune` again"),
+        }
+    }
+}
+
+/// What comes before a delete is done, and stays done when the store refuses the rest.
+fn refused_by_store(error: &StoreError) -> ExitCode {
+    match error.kind {
+        kind if kind.is_without_end() => ExitCode::Integrity,
+        ErrorKind::Denied => ExitCode::Later,
+        _ => ExitCode::Failed,
+    }
+}
+
+fn agreed_to(agreed: Option<usize>) -> String {
+    match agreed {
+        Some(agreed) => format!("and {} were agreed to", count(agreed, "archive")),
+        None => "which is not done without being asked for".to_owned(),
+    }
+}

@@ -1,0 +1,89 @@
+//! Why what was typed, piped or configured can't be done.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+
+use super::{Advice, ExitCode, exit};
+use crate::model::SourceName;
+
+pub(super) const REBUILD_FINDS: &str = "what a store has of it from another day or machine, `coldchain catalog rebuild --identity KIT` finds";
+pub(super) const LIST_SHOWS: &str = "`coldchain list` shows what there is";
+
+/// Why what was typed, piped or configured can't be done.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The config now says something that was fixed at the first archive.
+    #[error("`{source_name}` was archived to {was}, the config now says {now}")]
+    SourceMoved {
+        /// The source.
+        source_name: SourceName,
+        /// Store and directory in the catalog.
+        was: String,
+        /// Store and directory in the config.
+        now: String,
+    },
+    /// Nothing was ever archived.
+    #[error("nothing has been archived of `{0}` yet")]
+    NeverArchived(SourceName),
+    /// A source was to be forgotten that the config names.
+    #[error("the config names the source `{0}`, so the next run would learn of it again")]
+    StillConfigured(SourceName),
+    /// A source was to be forgotten that is not known.
+    #[error("the catalog has no source `{0}`")]
+    NeverSeen(SourceName),
+    /// No such archive.
+    #[error("there is no archive `{0}`")]
+    NoSuchArchive(String),
+    /// Nothing was ever archived of any source.
+    #[error("nothing has been archived yet")]
+    NothingArchived,
+    /// Several archives answer to that.
+    #[error("several sources have {which}: {sources}")]
+    Ambiguous {
+        /// What was asked for, with its article.
+        which: String,
+        /// Their names.
+        sources: String,
+    },
+    /// The file exists, and nothing is overwritten.
+    #[error("{} exists already", .0.display())]
+    Exists(PathBuf),
+    /// The user said no.
+    #[error("stopped: not confirmed")]
+    NotConfirmed,
+    /// There is no terminal to ask on, and it was not agreed to beforehand.
+    #[error("this needs a confirmation, and there is no terminal to ask on")]
+    NoTerminal,
+    /// A span of dates that ends before it begins.
+    #[error("{until} is before {from}")]
+    Span {
+        /// The first date.
+        from: NaiveDate,
+        /// The last date.
+        until: NaiveDate,
+    },
+    /// What was typed does not fit together, or says too little.
+    #[error("{0}")]
+    CommandLine(String),
+    /// stdout or stdin is not what the command needs.
+    #[error("{0}")]
+    Stdio(&'static str),
+}
+
+impl RequestError {
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            Self::SourceMoved { .. } => exit(ExitCode::Usage).hint("set `archive_as` and `store` back; if the store itself has moved with all that is in it, run `coldchain catalog rebuild`; or give the source a new name to begin a new ledger"),
+            Self::NeverArchived(_) | Self::NothingArchived => exit(ExitCode::Usage).hint(REBUILD_FINDS),
+            Self::StillConfigured(_) => exit(ExitCode::Usage).hint("take its [[source]] out of the config first"),
+            Self::NeverSeen(_) => exit(ExitCode::Usage).hint("`coldchain list` shows the sources"),
+            Self::NoSuchArchive(_) => exit(ExitCode::Usage).hint(LIST_SHOWS),
+            Self::Ambiguous { .. } => exit(ExitCode::Usage).hint("name the source too, or give the archive's id"),
+            Self::Exists(_) => exit(ExitCode::Usage).hint("nothing was overwritten; name another file, or move it away"),
+            Self::NotConfirmed => exit(ExitCode::Usage).hint("nothing was changed"),
+            Self::NoTerminal => exit(ExitCode::Usage).hint("nothing was changed; add --yes to go on without being asked"),
+            Self::Span { .. } | Self::CommandLine(_) | Self::Stdio(_) => exit(ExitCode::Usage),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Why a restore can't begin yet, or stopped.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+
+use super::{Advice, ExitCode, exit};
+use crate::btrfs::GuardError;
+use crate::model::ArchiveId;
+use crate::model::SourceName;
+use crate::model::Tier;
+use crate::plan::Awaited;
+use crate::seal::SealError;
+use crate::store::StoreError;
+
+/// Why a restore can't begin yet, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// A limit was given for what has no price.
+    #[error("--max-cost can't be held against {0}: its prices are not known")]
+    NoPrices(String),
+    /// Segments must be thawed first, which takes its time.
+    #[error("{0}")]
+    Thawing(Box<Awaited>),
+    /// A tier is used up for now.
+    #[error("the tier `{tier}` has no capacity now, {asked} of {of} segments were asked for")]
+    NoCapacity {
+        /// The tier.
+        tier: Tier,
+        /// How many segments are on their way.
+        asked: usize,
+        /// How many were to be.
+        of: usize,
+        /// The store's answer.
+        source: StoreError,
+    },
+    /// A stored send stream was refused.
+    #[error("the send stream of {archive} was refused before btrfs receive saw the refused part")]
+    StoredStream {
+        /// The archive.
+        archive: ArchiveId,
+        /// Why.
+        source: GuardError,
+    },
+    /// A stored segment is not what the ledger signed.
+    #[error("segment {index} of {archive} is damaged: {what} ({key})")]
+    SegmentDamaged {
+        /// The archive.
+        archive: ArchiveId,
+        /// The segment's place.
+        index: u32,
+        /// Its object.
+        key: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A stored segment can't be opened although its bytes are those that were signed.
+    #[error("segment {index} of {archive} can't be opened ({key})")]
+    SegmentUnreadable {
+        /// The archive.
+        archive: ArchiveId,
+        /// The segment's place.
+        index: u32,
+        /// Its object.
+        key: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The archive key can't be had.
+    #[error("could not unlock {archive} with {identity}")]
+    Locked {
+        /// The archive.
+        archive: ArchiveId,
+        /// The identity file.
+        identity: String,
+        /// The cause.
+        source: SealError,
+    },
+    /// `btrfs receive` stopped reading.
+    #[error("btrfs receive stopped reading the stream of {archive}")]
+    WriteStream {
+        /// The archive.
+        archive: ArchiveId,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// There is no retired archive to restore.
+    #[error("{source_name} has no retired archive{}", date.map(|date| format!(" of {date}")).unwrap_or_default())]
+    NoRetired {
+        /// The source.
+        source_name: SourceName,
+        /// The date asked for.
+        date: Option<NaiveDate>,
+    },
+    /// No identity was given.
+    #[error("restoring needs an identity")]
+    NoIdentity,
+    /// A plan to restore from is not one, or not one for here.
+    #[error("can't restore from the plan {}: {what}", path.display())]
+    PlanFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The restore's directory is missing.
+    #[error("there is no target directory {}", .0.display())]
+    NoTarget(PathBuf),
+    /// The restore's directory is part of what it would restore.
+    #[error("{} lies in the subvolume of `{source_name}` itself", path.display())]
+    TargetInSource {
+        /// The directory.
+        path: PathBuf,
+        /// The source.
+        source_name: SourceName,
+    },
+    /// Something stands where the restore would go.
+    #[error("{} is in the way: {what}", path.display())]
+    TargetInTheWay {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// `btrfs receive` might build on a foreign subvolume.
+    #[error("{} on this filesystem was received from {archive} too, and btrfs receive might build on it", path.display())]
+    ReceivedElsewhere {
+        /// The subvolume, relative to the filesystem's root.
+        path: PathBuf,
+        /// The archive.
+        archive: ArchiveId,
+    },
+    /// What btrfs received is not what was archived.
+    #[error("{} was received, but {what}", path.display())]
+    ReceivedWrong {
+        /// The subvolume.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl RestoreError {
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            Self::NoPrices(_) => exit(ExitCode::Usage).hint("say in `[prices]` what it asks for, or leave --max-cost out"),
+            Self::Thawing(awaited) => exit(ExitCode::Thawing).hint(awaited.hint()),
+            Self::NoCapacity { .. } => exit(ExitCode::Failed).hint("what was asked for is on its way; run again later, or with --tier standard, which always has capacity"),
+            Self::StoredStream { .. } => exit(ExitCode::Integrity),
+            Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => exit(ExitCode::Integrity).hint("earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"),
+            Self::Locked { .. } => exit(ExitCode::Failed).hint("give the identity of one of the recipients that it was sealed to: the recovery kit, or the key file named in your notes"),
+            Self::WriteStream { .. } => exit(ExitCode::Failed),
+            Self::NoRetired { .. } => exit(ExitCode::Usage).hint("`coldchain list --all` shows what was retired; after a rebuild also what another machine has retired"),
+            Self::NoIdentity => exit(ExitCode::Usage).hint("give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age or an ssh key file"),
+            Self::PlanFile { .. } => exit(ExitCode::Usage).hint("make it anew: `coldchain restore SOURCE --plan --json > FILE`"),
+            Self::NoTarget(_) => exit(ExitCode::Usage).hint("create it on a btrfs filesystem, or name another directory with --to"),
+            Self::TargetInSource { .. } => exit(ExitCode::Usage).hint("name a directory outside of it with --to: in the source, each night would have to leave it out"),
+            Self::TargetInTheWay { .. } => exit(ExitCode::Usage).hint("move it away, or restore into another directory"),
+            Self::ReceivedElsewhere { .. } => exit(ExitCode::Usage).hint("restore onto another filesystem; or look at that subvolume with `btrfs subvolume show`, and delete it if you don't need it"),
+            Self::ReceivedWrong { .. } => exit(ExitCode::Integrity).hint("do not use it; restore again into an empty directory"),
+        }
+    }
+}

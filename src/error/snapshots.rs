@@ -1,0 +1,74 @@
+//! Why a snapshot can't be made, sent or adopted.
+
+use std::path::PathBuf;
+
+use super::{Advice, ExitCode, exit};
+use crate::model::ArchiveId;
+use crate::model::SourceName;
+use crate::model::Uuid;
+
+/// Why a snapshot can't be made, sent or adopted.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The snapshots directory is missing.
+    #[error("there is no directory {} for the snapshots of `{source_name}`", path.display())]
+    NoSnapshotsDir {
+        /// The source.
+        source_name: SourceName,
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The snapshots directory is on another filesystem.
+    #[error("the snapshots directory {} is not on the filesystem of {}", path.display(), subvolume.display())]
+    SnapshotsElsewhere {
+        /// The directory.
+        path: PathBuf,
+        /// The source.
+        subvolume: PathBuf,
+    },
+    /// Something that can't serve as the snapshot has its name.
+    #[error("{} is in the way of the snapshot: {what}", path.display())]
+    SnapshotInTheWay {
+        /// The snapshot's path.
+        path: PathBuf,
+        /// What stands there.
+        what: String,
+    },
+    /// A snapshot with a received uuid would share its stream uuid with all its siblings.
+    #[error("{} has a received uuid ({received}), so its stream would carry the uuid of another subvolume", path.display())]
+    SnapshotReceived {
+        /// The snapshot or source.
+        path: PathBuf,
+        /// Its received uuid.
+        received: Uuid,
+    },
+    /// What is to be adopted is not the archive.
+    #[error("{} is not {archive}, as a restore leaves it", path.display())]
+    NotRestored {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// The newest archive.
+        archive: ArchiveId,
+    },
+    /// What is to be adopted can't be a send parent of the source.
+    #[error("{} is not on the filesystem of {}", path.display(), subvolume.display())]
+    AdoptedElsewhere {
+        /// What was restored.
+        path: PathBuf,
+        /// The source.
+        subvolume: PathBuf,
+    },
+}
+
+impl SnapshotError {
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            Self::NoSnapshotsDir { .. } => exit(ExitCode::Usage).hint("create it, or run `coldchain init`"),
+            Self::SnapshotsElsewhere { .. } => exit(ExitCode::Usage).hint("btrfs takes a snapshot only within a filesystem: set `snapshots` to a directory on the same one"),
+            Self::SnapshotInTheWay { .. } => exit(ExitCode::Usage).hint("rename it or delete it, and run again"),
+            Self::SnapshotReceived { .. } => exit(ExitCode::Usage).hint("archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the received uuid"),
+            Self::NotRestored { .. } => exit(ExitCode::Usage).hint("restore the newest archive there first: `coldchain restore SOURCE --to DIR`; only its read-only subvolume will do"),
+            Self::AdoptedElsewhere { .. } => exit(ExitCode::Usage).hint("an incremental is sent within one filesystem: set `subvolume` and `snapshots` to where it was restored"),
+        }
+    }
+}
