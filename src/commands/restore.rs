@@ -313,11 +313,10 @@ impl Planned<'_> {
         let name = &self.source.name;
         let store_config = &self.config.stores[&self.source.store];
         let limit = self.args.limit.as_ref();
-        let store = open_limited_store(store_config, self.context.observer, limit)?;
         let open = OpenSource {
             config: self.source,
             row: self.row.clone(),
-            store: store.as_ref(),
+            store: open_limited_store(store_config, self.context.observer, limit)?,
         };
         self.ask_store(&open, catalog)?;
         self.confirm(&format!(
@@ -391,11 +390,10 @@ fn taken_in(
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
-    let store = context.open(&config.stores[&source.store])?;
     let open = OpenSource {
         config: source,
         row,
-        store: store.as_ref(),
+        store: context.open(&config.stores[&source.store])?,
     };
     take_in(&open, state_dir, catalog, context)
 }

@@ -55,11 +55,10 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     // What is known here to cost too much needs no question.
     price(&catalog)?;
     let observer = observer(everywhere);
-    let store = open_store(store_config, observer.as_ref())?;
     let open = OpenSource {
         config: source,
         row,
-        store: store.as_ref(),
+        store: open_store(store_config, observer.as_ref())?,
     };
     let wanted = WantedSegments {
         source: &open,

@@ -185,11 +185,10 @@ fn check(
         .source(&source.name)?
         .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let store_config = &config.stores[&source.store];
-    let store = context.open(store_config)?;
     let open = OpenSource {
         config: source,
         row,
-        store: store.as_ref(),
+        store: context.open(store_config)?,
     };
     let (root, at_its_word) = match StateDir::new(&config.state_dir).root_key() {
         Err(error @ Error::Key(KeyError::NoKeys { .. })) => {

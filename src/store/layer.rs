@@ -158,3 +158,10 @@ impl<S: Store> Layer for Arc<S> {
         &**self
     }
 }
+
+/// A borrowed store is one too.
+impl Layer for &dyn Store {
+    fn below(&self) -> &dyn Store {
+        *self
+    }
+}

@@ -334,7 +334,7 @@ impl Lab {
         let source = OpenSource {
             config: &self.config.sources[0],
             row: row.clone(),
-            store: self.store.as_ref(),
+            store: Box::new(self.store.clone()),
         };
         let root = StateDir::new(&self.config.state_dir).root_key().unwrap();
         let state = catch_up(&source, &mut catalog, &root).unwrap();

@@ -76,7 +76,7 @@ impl<'f> Machine<'f> {
         let open = OpenSource {
             config: source,
             row,
-            store: store.as_ref(),
+            store: Box::new(store.as_ref()),
         };
         catch_up(&open, &mut catalog, root)
     }

@@ -459,7 +459,7 @@ fn nothing_that_verifies_writes_to_the_store_thaws_or_deletes() {
         let source = OpenSource {
             config: &lab.config.sources[0],
             row,
-            store: &recording,
+            store: Box::new(&recording as &dyn Store),
         };
         let identities = lab.identities();
         let root = StateDir::new(&lab.config.state_dir).root_key().unwrap();

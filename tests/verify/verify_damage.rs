@@ -417,7 +417,7 @@ fn what_was_found_before_a_signal_is_told_and_recorded() {
     let source = OpenSource {
         config: &lab.config.sources[0],
         row,
-        store: lab.store.as_ref(),
+        store: Box::new(lab.store.clone()),
     };
     let interrupt = Interrupt::new();
     let observer = Raises {

@@ -37,11 +37,10 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
             all.push((source.name.clone(), checked));
             continue;
         };
-        let store = context.open(&config.stores[&source.store])?;
         let open = OpenSource {
             config: source,
             row,
-            store: store.as_ref(),
+            store: context.open(&config.stores[&source.store])?,
         };
         let checked = check(&open, &trusted, &catalog, context)?;
         all.push((source.name.clone(), checked));

@@ -55,11 +55,10 @@ impl Planned<'_> {
         let archive = *archive.expect("a plan has an archive for its date");
         let store_config = &self.config.stores[&self.source.store];
         let limit = self.args.limit.as_ref();
-        let store = open_limited_store(store_config, self.context.observer, limit)?;
         let source = OpenSource {
             config: self.source,
             row: self.row.clone(),
-            store: store.as_ref(),
+            store: open_limited_store(store_config, self.context.observer, limit)?,
         };
         self.ask_store(&source, catalog)?;
         self.confirm(&format!("Write the stream of {archive}?"))?;

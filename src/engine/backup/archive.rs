@@ -41,21 +41,18 @@ pub(in crate::engine) fn archive(
     state: &mut LedgerState,
     catalog: &mut Catalog,
 ) -> Result<CommittedArchive, Error> {
-    let source = job.source.name().clone();
-    job.context.observer.event(Event::Begun {
+    let source = job.session.source.name().clone();
+    job.session.context.observer.event(Event::Begun {
         source: source.clone(),
         archive: attempt.id,
         expected: job.expected,
     });
     let whole = store_whole(job, attempt, send, catalog)?;
     // From here on it takes no time.
-    job.context.interrupt.check()?;
+    job.session.context.interrupt.check()?;
     let entry = entry(job, attempt, &whole)?;
     let writer = append::Writer {
-        config: job.config,
-        source: job.source,
-        keys: job.keys,
-        clock: job.context.clock,
+        session: job.session,
         retain_until: attempt.retain_until,
     };
     let opens = state.replay.head().is_none();
@@ -65,13 +62,13 @@ pub(in crate::engine) fn archive(
             Committed::AsSigned => (entry.raw_bytes, entry.sealed_bytes),
             Committed::Before(earlier) => (earlier.raw_bytes, earlier.sealed_bytes),
         };
-    if opens && !is_in_kit(&job.source.row, catalog)? {
-        job.context.observer.event(Event::Warning {
+    if opens && !is_in_kit(&job.session.source.row, catalog)? {
+        job.session.context.observer.event(Event::Warning {
             source: source.clone(),
             message: NOT_IN_KIT.to_owned(),
         });
     }
-    job.context.observer.event(Event::Committed {
+    job.session.context.observer.event(Event::Committed {
         source,
         archive: attempt.id,
         raw_bytes,
@@ -81,9 +78,9 @@ pub(in crate::engine) fn archive(
         warn_of_keys_elsewhere(job, catalog)?;
     }
     warn_of_zeros(
-        job.source,
+        &job.session.source,
         &whole.passed.summary,
-        job.context.observer,
+        job.session.context.observer,
         catalog,
     )?;
     Ok(CommittedArchive {
@@ -98,11 +95,11 @@ pub(in crate::engine) fn archive(
 /// Tells of keys that other ledgers here have, and one that was opened just now does not: a separate
 /// pruner would never get to know it.
 fn warn_of_keys_elsewhere(job: &Job<'_>, catalog: &Catalog) -> Result<(), Error> {
-    let elsewhere = keys_elsewhere(&job.source.row, &job.keys.root, catalog)?;
+    let elsewhere = keys_elsewhere(&job.session.source.row, &job.session.keys.root, catalog)?;
     for (key, roles, other) in elsewhere {
         let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-        let name = job.source.name();
-        job.context.observer.event(Event::Warning {
+        let name = job.session.source.name();
+        job.session.context.observer.event(Event::Warning {
             source: name.clone(),
             message: format!(
                 "its ledger was opened with this machine's key alone: {key}, {} of `{other}`, has no role in it \
@@ -124,18 +121,18 @@ fn store_whole(
     catalog: &mut Catalog,
 ) -> Result<Whole, Error> {
     let uploaded = AtomicU64::new(0);
-    let _awake = SleepInhibitor::hold(&format!("archiving {}", job.source.name()));
+    let _awake = SleepInhibitor::hold(&format!("archiving {}", job.session.source.name()));
     let mut sending = send()?.expect("a stream can be had once");
     let (mut garbled, mut lacking) = (Passes::First, Passes::First);
     let mut deduplicated = 0;
     loop {
-        let already = StoredParts::gather(job.source, &attempt.id, catalog)?;
+        let already = StoredParts::gather(&job.session.source, &attempt.id, catalog)?;
         let error = match pass(job, attempt, &already, sending, &uploaded, catalog) {
             Ok(passed) => {
                 // An earlier pass may have had a longer stream.
                 catalog.forget_segments_from(&attempt.id, passed.totals.segments)?;
                 let segments = catalog.segments(&attempt.id)?;
-                match require_listed(job.source, &attempt.id, &segments) {
+                match require_listed(&job.session.source, &attempt.id, &segments) {
                     Ok(()) => {
                         return Ok(Whole {
                             passed,
@@ -158,7 +155,7 @@ fn store_whole(
             }
             Err(error) if deduplicated == MOST_DEDUPLICATIONS && is_deduplicated(&error) => {
                 return Err(BackupError::Deduplicated {
-                    source_name: job.source.name().clone(),
+                    source_name: job.session.source.name().clone(),
                     times: deduplicated + 1,
                     source: Box::new(error),
                 }
@@ -168,7 +165,7 @@ fn store_whole(
         };
         if matches!(error, Error::Btrfs(_)) {
             // It takes a moment at a time, and the sender does not wait for it.
-            job.context.interrupt.pause(PAUSE * deduplicated)?;
+            job.session.context.interrupt.pause(PAUSE * deduplicated)?;
         }
         let Some(again) = send()? else {
             return Err(error);
@@ -191,8 +188,8 @@ fn store_whole(
             ),
             _ => in_words(&error),
         };
-        job.context.observer.event(Event::Warning {
-            source: job.source.name().clone(),
+        job.session.context.observer.event(Event::Warning {
+            source: job.session.source.name().clone(),
             message: format!("{what}; the stream is sent once more"),
         });
     }
@@ -278,7 +275,7 @@ fn entry(job: &Job<'_>, attempt: &OpenAttempt, whole: &Whole) -> Result<ArchiveE
         segment_size: attempt.segment_bytes,
         frame_size: FRAME_BYTES,
         key: BASE64.encode(&attempt.sealed_key),
-        recipients: job.recipients.fingerprint(&job.source.row.ledger),
+        recipients: job.recipients.fingerprint(&job.session.source.row.ledger),
         retain_until: attempt.retain_until.map(Timestamp),
         segments: segments.iter().map(|segment| segment.record).collect(),
         private: BASE64.encode(attempt.key.seal_private(&private)?),

@@ -218,7 +218,12 @@ impl StoredParts {
                     object.stat.bytes == record.sealed_bytes
                         && object.stat.sha256.is_none_or(|kept| kept == record.sha256)
                         && (row.state == SegmentState::Stored
-                            || holds(source.store, &key, record.sealed_bytes, &record.sha256)?)
+                            || holds(
+                                source.store.as_ref(),
+                                &key,
+                                record.sealed_bytes,
+                                &record.sha256,
+                            )?)
                 }
             };
             match (row.state, there) {

@@ -16,15 +16,13 @@ use crate::engine::backup::outcome::{BackupRequest, Outcome};
 use crate::engine::backup::resume::Unfinished;
 use crate::engine::backup::send_parent::Origin;
 use crate::engine::backup::stream_source::{Sending, StreamSource};
-use crate::engine::backup::{check_date, compressed_data, warn_of_store};
+use crate::engine::backup::{begin, check_date, compressed_data, warn_of_store};
 use crate::engine::context::RunContext;
-use crate::engine::context::open_source::{OpenSource, know_source, retain_until};
-use crate::engine::context::state_dir::StateDir;
-use crate::engine::ledger::listing::{look_after, verify_listed};
-use crate::engine::ledger::sync;
+use crate::engine::context::open_source::{OpenSource, retain_until};
+use crate::engine::context::session::{LockedSource, Session};
+use crate::engine::ledger::listing::verify_listed;
 use crate::error::Error;
 use crate::model::ArchiveId;
-use crate::model::entry::Role;
 use crate::plan::{Action, SendParentSnapshot, plan_backup};
 use crate::seal::Recipients;
 
@@ -48,28 +46,14 @@ pub fn decide(
     ask: impl FnOnce(Wanted) -> Result<(), Error>,
 ) -> Result<Outcome, Error> {
     let recipients = Recipients::parse(config.recipients()?)?;
-    let state_dir = StateDir::new(&config.state_dir);
-    let keys = state_dir.keys()?;
-    let mut catalog = context.catalog(&state_dir)?;
-    keys.require_grant(&source.name, &catalog)?;
-    let _lock = state_dir.lock(&source.name, &context)?;
+    let (locked, mut catalog) = LockedSource::to_archive(config, source, context)?;
     check_date(source, asked, &catalog)?;
-    let row = know_source(config, source, &mut catalog)?;
-    let store = context.open(&config.stores[&source.store])?;
-    let open = OpenSource {
-        config: source,
-        row,
-        store: store.as_ref(),
-    };
-    let mut state = sync::catch_up(&open, &mut catalog, &keys.root)?;
-    state.warn(&source.name, context.observer);
-    state.require_role(&open, &keys, Role::Writer)?;
-    // The ledger may have told of newer archives.
-    check_date(source, asked, &catalog)?;
+    let row = locked.row(&mut catalog)?;
+    let session = locked.open(row)?;
+    let open = &session.source;
+    let mut state = begin(&session, asked, &mut catalog)?;
 
-    look_after(&open, &mut catalog, context)?;
-
-    let found = take_up(config, &open, asked, &recipients, context, &mut catalog)?;
+    let found = take_up(&session, asked, &recipients, &mut catalog)?;
     let (onto, reason, planned) = if let Some((attempt, reason)) = &found {
         (attempt.onto, reason.clone(), None)
     } else {
@@ -96,8 +80,8 @@ pub fn decide(
         facts::warn_of_silence(&facts, context.observer);
         (onto, plan.reason, Some(plan.slot))
     };
-    let (wanted, send_parent) = wanted(&open, onto, &catalog)?;
-    state.require_known(&open)?;
+    let (wanted, send_parent) = wanted(open, onto, &catalog)?;
+    state.require_known(open)?;
     ask(wanted)?;
     let attempt = match (found, planned) {
         (Some((attempt, _)), _) => attempt,
@@ -114,14 +98,11 @@ pub fn decide(
                 retain_until: retain_until(config, source, full, now),
                 now,
             };
-            OpenAttempt::begin(config, &open, intent, &mut catalog)?
+            OpenAttempt::begin(config, open, intent, &mut catalog)?
         }
     };
     let job = Job {
-        config,
-        source: &open,
-        keys: &keys,
-        context,
+        session: &session,
         recipients: &recipients,
         expected: None,
         origin: OriginFacts::default(),
@@ -138,8 +119,8 @@ pub fn decide(
     });
     let mut send = || Ok(sending.take());
     let archived = archive::archive(&job, &attempt, &mut send, &mut state, &mut catalog)?;
-    let later = warn_of_store(&open, &mut catalog, context.observer)
-        .and_then(|()| verify_listed(&open, &archived.archive, &mut catalog, context.clock))
+    let later = warn_of_store(open, &mut catalog, context.observer)
+        .and_then(|()| verify_listed(open, &archived.archive, &mut catalog, context.clock))
         .err()
         .map(Box::new);
     Ok(Outcome::Archived {
@@ -151,22 +132,18 @@ pub fn decide(
 /// An attempt of this date that an earlier stream did not bring to its end. One of another date is
 /// given up: its stream is not what will come.
 fn take_up(
-    config: &Config,
-    source: &OpenSource<'_>,
+    session: &Session<'_>,
     asked: BackupRequest,
     recipients: &Recipients,
-    context: RunContext<'_>,
     catalog: &mut Catalog,
 ) -> Result<Option<(OpenAttempt, String)>, Error> {
     let night = Unfinished {
-        config,
-        source,
+        session,
         asked,
         recipients,
-        observer: context.observer,
-        now: context.clock.now(),
+        now: session.context.clock.now(),
     };
-    for attempt in catalog.unfinished(&source.row.ledger)? {
+    for attempt in catalog.unfinished(&session.source.row.ledger)? {
         let snapshot = SendParentSnapshot::NotLocal;
         let found = night.resume(&attempt, snapshot, Origin::Stdin, &[], catalog)?;
         if found.is_some() {

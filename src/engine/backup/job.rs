@@ -1,17 +1,11 @@
 //! What an attempt at an archive is carried out with.
 
-use crate::config::Config;
-use crate::engine::context::RunContext;
-use crate::engine::context::open_source::OpenSource;
-use crate::engine::context::state_dir::Keys;
+use crate::engine::context::session::Session;
 use crate::seal::Recipients;
 
 /// What an attempt is carried out with.
 pub(in crate::engine) struct Job<'a> {
-    pub(in crate::engine) config: &'a Config,
-    pub(in crate::engine) source: &'a OpenSource<'a>,
-    pub(in crate::engine) keys: &'a Keys,
-    pub(in crate::engine) context: RunContext<'a>,
+    pub(in crate::engine) session: &'a Session<'a>,
     pub(in crate::engine) recipients: &'a Recipients,
     /// Raw bytes that it will probably have.
     pub(in crate::engine) expected: Option<u64>,

@@ -18,6 +18,8 @@ pub(super) mod zeros;
 
 use std::path::Path;
 
+use chrono::NaiveDate;
+
 use crate::btrfs::{
     BtrfsError, CompressedData, Expect, ExpectParent, Obstacle, SendRequest, Sender, Tools,
     kernel_release,
@@ -32,8 +34,8 @@ use crate::engine::backup::send_parent::{Origin, Unfit, loses_data};
 use crate::engine::backup::stream_source::Sending;
 use crate::engine::context::RunContext;
 use crate::engine::context::host_name::host_name;
-use crate::engine::context::open_source::{OpenSource, know_source, retain_until};
-use crate::engine::context::state_dir::{Keys, StateDir};
+use crate::engine::context::open_source::{OpenSource, retain_until};
+use crate::engine::context::session::{LockedSource, Session};
 use crate::engine::ledger::listing::{look_after, verify_listed};
 use crate::engine::ledger::sync::{self, LedgerState};
 use crate::engine::prune::{PruneAsked, prune_open};
@@ -42,7 +44,7 @@ use crate::engine::snapshots::take::{self, Night};
 use crate::engine::snapshots::{left_out, standing};
 use crate::error::{BackupError, Error, in_words};
 use crate::model::entry::Role;
-use crate::model::{ArchiveId, Protocol, Uuid};
+use crate::model::{ArchiveId, Protocol, SourceName, Uuid};
 use crate::plan::{Action, BackupPlan, Facts, plan_backup, refuse_date};
 use crate::process::ProcessError;
 use crate::progress::{Event, Observer};
@@ -62,23 +64,37 @@ pub fn backup(
     let tools = tools(source)?;
     crate::btrfs::require_root()?;
     let recipients = Recipients::parse(config.recipients()?)?;
-    let state_dir = StateDir::new(&config.state_dir);
-    let keys = state_dir.keys()?;
-    let mut catalog = context.catalog(&state_dir)?;
-    keys.require_grant(&source.name, &catalog)?;
-    let _lock = state_dir.lock(&source.name, &context)?;
+    let (locked, mut catalog) = LockedSource::to_archive(config, source, context)?;
     check_date(source, asked, &catalog)?;
+    take::check_live(source, live)?;
+    let row = locked.row(&mut catalog)?;
+    // The snapshot comes before the store is opened: an unreachable store never costs one.
+    let night = take_snapshot((source, live), asked.date, &tools, context, &mut catalog)?;
+    let session = locked.open(row)?;
     let nightly = Nightly {
-        config,
-        source,
+        session: &session,
         live,
         tools: &tools,
-        keys: &keys,
-        context,
         recipients: &recipients,
         asked,
     };
-    nightly.run(&mut catalog)
+    nightly.run(&night, &mut catalog)
+}
+
+/// Catches up with the ledger, refuses what may not be archived, and looks after what an earlier run could not see.
+fn begin(
+    session: &Session<'_>,
+    asked: BackupRequest,
+    catalog: &mut Catalog,
+) -> Result<LedgerState, Error> {
+    let source = &session.source;
+    let state = sync::catch_up(source, catalog, &session.keys.root)?;
+    state.warn(source.name(), session.context.observer);
+    state.require_role(session, Role::Writer)?;
+    // The ledger may have told of newer archives.
+    check_date(source.config, asked, catalog)?;
+    look_after(source, catalog, session.context)?;
+    Ok(state)
 }
 
 /// Refuses a date that no archive may be made for any more, or not yet.
@@ -113,12 +129,9 @@ fn tools(source: &Source) -> Result<Tools, Error> {
 
 /// One night of one source.
 struct Nightly<'a> {
-    config: &'a Config,
-    source: &'a Source,
+    session: &'a Session<'a>,
     live: &'a Live,
     tools: &'a Tools,
-    keys: &'a Keys,
-    context: RunContext<'a>,
     recipients: &'a Recipients,
     asked: BackupRequest,
 }
@@ -133,27 +146,15 @@ struct Idle {
 }
 
 impl Nightly<'_> {
-    fn run(&self, catalog: &mut Catalog) -> Result<Outcome, Error> {
-        take::check_live(self.source, self.live)?;
-        // The snapshot comes first: an unreachable store never costs one.
-        let row = know_source(self.config, self.source, catalog)?;
-        let night = self.take_snapshot(catalog)?;
-        let store = self.context.open(&self.config.stores[&self.source.store])?;
-        let source = OpenSource {
-            config: self.source,
-            row,
-            store: store.as_ref(),
-        };
-        let mut state = sync::catch_up(&source, catalog, &self.keys.root)?;
-        state.warn(&self.source.name, self.context.observer);
-        state.require_role(&source, self.keys, Role::Writer)?;
-        // The ledger may have told of newer archives.
-        check_date(self.source, self.asked, catalog)?;
-        look_after(&source, catalog, self.context)?;
+    fn source(&self) -> &OpenSource<'_> {
+        &self.session.source
+    }
 
+    fn run(&self, night: &Night, catalog: &mut Catalog) -> Result<Outcome, Error> {
+        let mut state = begin(self.session, self.asked, catalog)?;
         let mut archives = Vec::new();
         let planned = self
-            .resume(&source, &night, &mut archives, &mut state, catalog)
+            .resume(night, &mut archives, &mut state, catalog)
             .and_then(|()| {
                 if archives
                     .iter()
@@ -161,7 +162,7 @@ impl Nightly<'_> {
                 {
                     return Ok(Idle::default());
                 }
-                self.tonight(&source, &night, &mut archives, &mut state, catalog)
+                self.tonight(night, &mut archives, &mut state, catalog)
             });
         let nothing = match planned {
             Ok(nothing) => nothing,
@@ -175,19 +176,16 @@ impl Nightly<'_> {
         };
         if archives.is_empty() {
             // Most nights are such: what only a listing of the store can tell waits for the next archive.
-            if nothing.expires || catalog.has_to_delete(&source.row.ledger)? {
-                self.prune_and_retain(&source, catalog)?;
+            if nothing.expires || catalog.has_to_delete(&self.source().row.ledger)? {
+                self.prune_and_retain(catalog)?;
             } else {
-                self.retain(&source, catalog)?;
+                self.retain(catalog)?;
             }
             return Ok(Outcome::NothingDue {
                 reason: nothing.reason,
             });
         }
-        let later = self
-            .afterwards(&source, &archives, catalog)
-            .err()
-            .map(Box::new);
+        let later = self.afterwards(&archives, catalog).err().map(Box::new);
         Ok(Outcome::Archived { archives, later })
     }
 
@@ -195,26 +193,25 @@ impl Nightly<'_> {
     /// tonight's can, since otherwise every later night would fail as well.
     fn resume(
         &self,
-        source: &OpenSource<'_>,
         tonight: &Night,
         made: &mut Vec<CommittedArchive>,
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        for attempt in catalog.unfinished(&source.row.ledger)? {
-            let (snapshot, row) = resume::snapshot_of(self.source, &attempt, catalog)?;
+        for attempt in catalog.unfinished(&self.source().row.ledger)? {
+            let (snapshot, row) = resume::snapshot_of(self.source().config, &attempt, catalog)?;
             let night = Unfinished {
-                config: self.config,
-                source,
+                session: self.session,
                 asked: self.asked,
                 recipients: self.recipients,
-                observer: self.context.observer,
-                now: self.context.clock.now(),
+                now: self.session.context.clock.now(),
             };
             let (origin, unfit) = match &row {
                 Some((row, identity)) => {
                     let unfit = match &attempt.send_parent {
-                        Some(parent) => loses_data(self.source, (row, identity), parent, catalog)?,
+                        Some(parent) => {
+                            loses_data(self.source().config, (row, identity), parent, catalog)?
+                        }
                         None => None,
                     };
                     (Origin::of(identity), unfit)
@@ -225,14 +222,14 @@ impl Nightly<'_> {
             let Some((in_hand, reason)) = found else {
                 continue;
             };
-            state.require_known(source)?;
+            state.require_known(self.source())?;
             let (row, _) = row.expect("an attempt continues on an intact snapshot");
-            match self.archive(source, &row, &in_hand, reason, state, catalog) {
+            match self.archive(&row, &in_hand, reason, state, catalog) {
                 Ok(archived) => made.push(archived),
                 Err(error) if tonight.row.id != row.id && gets_past(&error, &tonight.row.path) => {
                     catalog.abandon(&attempt.id)?;
-                    self.context.observer.event(Event::Warning {
-                        source: self.source.name.clone(),
+                    self.session.context.observer.event(Event::Warning {
+                        source: self.source().name().clone(),
                         message: format!(
                             "the unfinished archive of {} is given up, since its snapshot can't be sent: {}",
                             attempt.id.date,
@@ -249,15 +246,14 @@ impl Nightly<'_> {
     /// Archives the night if its date calls for it; what there is to say of it, if not.
     fn tonight(
         &self,
-        source: &OpenSource<'_>,
         night: &Night,
         made: &mut Vec<CommittedArchive>,
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Idle, Error> {
-        let (facts, plan) = self.plan(source, night, catalog)?;
-        self.context.observer.event(Event::Planned {
-            source: self.source.name.clone(),
+        let (facts, plan) = self.plan(night, catalog)?;
+        self.session.context.observer.event(Event::Planned {
+            source: self.source().name().clone(),
             date: plan.date,
             action: plan.action.as_str(),
             reason: plan.reason.clone(),
@@ -272,9 +268,9 @@ impl Nightly<'_> {
             Action::Full => None,
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
-        state.require_known(source)?;
-        facts::warn_of_silence(&facts, self.context.observer);
-        let now = self.context.clock.now();
+        state.require_known(self.source())?;
+        facts::warn_of_silence(&facts, self.session.context.observer);
+        let now = self.session.context.clock.now();
         let full = onto.map_or(self.asked.date, |(_, chain)| chain.date);
         let intent = Intent {
             date: self.asked.date,
@@ -282,32 +278,27 @@ impl Nightly<'_> {
             onto,
             recipients: self.recipients,
             snapshot: Some(night.row.id),
-            protocol: Some(self.source.protocol),
-            retain_until: retain_until(self.config, self.source, full, now),
+            protocol: Some(self.source().config.protocol),
+            retain_until: retain_until(self.session.config, self.source().config, full, now),
             now,
         };
-        let attempt = OpenAttempt::begin(self.config, source, intent, catalog)?;
-        made.push(self.archive(source, &night.row, &attempt, plan.reason, state, catalog)?);
+        let attempt = OpenAttempt::begin(self.session.config, self.source(), intent, catalog)?;
+        made.push(self.archive(&night.row, &attempt, plan.reason, state, catalog)?);
         Ok(Idle::default())
     }
 
     /// Plans the night. An archive against which the stream would lose data is not built on.
-    fn plan(
-        &self,
-        source: &OpenSource<'_>,
-        night: &Night,
-        catalog: &Catalog,
-    ) -> Result<(Facts, BackupPlan), Error> {
+    fn plan(&self, night: &Night, catalog: &Catalog) -> Result<(Facts, BackupPlan), Error> {
         let mut unfit: Vec<Unfit> = Vec::new();
         loop {
             let (facts, schedule) = facts::facts(
-                self.source,
+                self.source().config,
                 self.asked.date,
                 self.asked.request,
                 Origin::of(&night.identity),
                 &unfit,
-                self.recipients.fingerprint(&source.row.ledger),
-                Some(source.row.ledger),
+                self.recipients.fingerprint(&self.source().row.ledger),
+                Some(self.source().row.ledger),
                 catalog,
             )?;
             let plan = plan_backup(&facts, &schedule)?;
@@ -315,61 +306,15 @@ impl Nightly<'_> {
                 return Ok((facts, plan));
             };
             let snapshot = (&night.row, &night.identity);
-            match loses_data(self.source, snapshot, &send_parent, catalog)? {
+            match loses_data(self.source().config, snapshot, &send_parent, catalog)? {
                 None => return Ok((facts, plan)),
                 Some(found) => unfit.push(found),
             }
         }
     }
 
-    fn take_snapshot(&self, catalog: &mut Catalog) -> Result<Night, Error> {
-        let date = self.asked.date;
-        let night = take::take(
-            self.source,
-            self.live,
-            date,
-            catalog,
-            self.tools,
-            self.context,
-        )?;
-        match night.made {
-            take::Made::Now => self.context.observer.event(Event::Snapshot {
-                source: self.source.name.clone(),
-                date,
-            }),
-            take::Made::Before => {}
-            // Once: whoever makes them will make one every night.
-            take::Made::BySomebody => self.warn_once(
-                "snapshots of unknown origin",
-                "using an existing snapshot of unknown origin; coldchain will never delete it",
-                catalog,
-            )?,
-        }
-        self.warn_of_left_out(catalog)?;
-        Ok(night)
-    }
-
-    /// Names nested subvolumes when they are not those that were named before.
-    fn warn_of_left_out(&self, catalog: &mut Catalog) -> Result<(), Error> {
-        let nested = left_out::left_out(self.live)?;
-        let message = left_out::left_out_in_words(&nested).unwrap_or_default();
-        self.warn_once("nested subvolumes", &message, catalog)
-    }
-
-    /// Warns if that differs from what was last said of it.
-    fn warn_once(&self, subject: &str, message: &str, catalog: &mut Catalog) -> Result<(), Error> {
-        if catalog.tell(&self.source.name, subject, message)? && !message.is_empty() {
-            self.context.observer.event(Event::Warning {
-                source: self.source.name.clone(),
-                message: message.to_owned(),
-            });
-        }
-        Ok(())
-    }
-
     fn archive(
         &self,
-        source: &OpenSource<'_>,
         snapshot: &SnapshotRow,
         attempt: &OpenAttempt,
         reason: String,
@@ -377,28 +322,25 @@ impl Nightly<'_> {
         catalog: &mut Catalog,
     ) -> Result<CommittedArchive, Error> {
         let parent = match attempt.onto {
-            Some((parent, _)) => Some(send_parent(self.source, &parent, catalog)?),
+            Some((parent, _)) => Some(send_parent(self.source().config, &parent, catalog)?),
             None => None,
         };
         // An attempt keeps the form that it was begun in.
-        let protocol = attempt.protocol.unwrap_or(self.source.protocol);
+        let protocol = attempt.protocol.unwrap_or(self.source().config.protocol);
         let request = SendRequest {
             snapshot: snapshot.path.clone(),
             send_parent: parent.as_ref().map(|(row, _)| row.path.clone()),
             protocol,
-            by: self.config.sender,
+            by: self.session.config.sender,
         };
-        let expected = if self.context.observer.wants_estimate() {
+        let expected = if self.session.context.observer.wants_estimate() {
             // It only feeds the bar: the sender itself will say what is wrong.
             crate::btrfs::estimate(self.tools, &request).ok()
         } else {
             None
         };
         let job = Job {
-            config: self.config,
-            source,
-            keys: self.keys,
-            context: self.context,
+            session: self.session,
             recipients: self.recipients,
             expected,
             origin: OriginFacts {
@@ -435,51 +377,106 @@ impl Nightly<'_> {
     /// What comes after the commit: a failure here does not undo the archives.
     fn afterwards(
         &self,
-        source: &OpenSource<'_>,
         archives: &[CommittedArchive],
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        warn_of_store(source, catalog, self.context.observer)?;
+        warn_of_store(self.source(), catalog, self.session.context.observer)?;
         for made in archives {
-            verify_listed(source, &made.archive, catalog, self.context.clock)?;
+            verify_listed(
+                self.source(),
+                &made.archive,
+                catalog,
+                self.session.context.clock,
+            )?;
         }
-        self.prune_and_retain(source, catalog)
+        self.prune_and_retain(catalog)
     }
 
     /// What is older than it has to be goes, in the store and here. Neither waits for the other.
-    fn prune_and_retain(
-        &self,
-        source: &OpenSource<'_>,
-        catalog: &mut Catalog,
-    ) -> Result<(), Error> {
-        let pruned = self.prune(source, catalog);
-        self.retain(source, catalog).and(pruned)
+    fn prune_and_retain(&self, catalog: &mut Catalog) -> Result<(), Error> {
+        let pruned = self.prune(catalog);
+        self.retain(catalog).and(pruned)
     }
 
     /// Prunes, unless that is another machine's business.
-    fn prune(&self, source: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {
-        if self.config.prune == Prune::Elsewhere {
+    fn prune(&self, catalog: &mut Catalog) -> Result<(), Error> {
+        if self.session.config.prune == Prune::Elsewhere {
             return Ok(());
         }
         let asked = PruneAsked {
             date: self.asked.date,
             yes_delete: None,
         };
-        let pruned = prune_open(self.config, source, self.keys, asked, self.context, catalog);
+        let pruned = prune_open(self.session, asked, catalog);
         Ok(pruned.map(drop)?)
     }
 
-    fn retain(&self, source: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {
-        let ledger = &source.row.ledger;
+    fn retain(&self, catalog: &mut Catalog) -> Result<(), Error> {
+        let ledger = &self.source().row.ledger;
         retention::retain(
-            self.source,
+            self.source().config,
             ledger,
             self.asked.date,
             catalog,
             self.tools,
-            self.context,
+            self.session.context,
         )
     }
+}
+
+/// Takes tonight's snapshot, and warns of what is not in it.
+fn take_snapshot(
+    (source, live): (&Source, &Live),
+    date: NaiveDate,
+    tools: &Tools,
+    context: RunContext<'_>,
+    catalog: &mut Catalog,
+) -> Result<Night, Error> {
+    let name = &source.name;
+    let night = take::take(source, live, date, catalog, tools, context)?;
+    match night.made {
+        take::Made::Now => context.observer.event(Event::Snapshot {
+            source: name.clone(),
+            date,
+        }),
+        take::Made::Before => {}
+        // Once: what makes them makes one every night.
+        take::Made::BySomebody => warn_once(
+            name,
+            "snapshots of unknown origin",
+            "using an existing snapshot of unknown origin; coldchain will never delete it",
+            catalog,
+            context.observer,
+        )?,
+    }
+    // Nested subvolumes are named when they are not those that were named before.
+    let nested = left_out::left_out(live)?;
+    let message = left_out::left_out_in_words(&nested).unwrap_or_default();
+    warn_once(
+        name,
+        "nested subvolumes",
+        &message,
+        catalog,
+        context.observer,
+    )?;
+    Ok(night)
+}
+
+/// Warns if that differs from what was last said of the subject.
+fn warn_once(
+    source: &SourceName,
+    subject: &str,
+    message: &str,
+    catalog: &mut Catalog,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    if catalog.tell(source, subject, message)? && !message.is_empty() {
+        observer.event(Event::Warning {
+            source: source.clone(),
+            message: message.to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Whether an archive failed by what is in its snapshot, and nothing of the kind is known of a later one.
@@ -522,11 +519,5 @@ pub(super) fn warn_of_store(
     observer: &dyn Observer,
 ) -> Result<(), Error> {
     let message = source.store.remarks().join("; ");
-    if catalog.tell(source.name(), "store", &message)? && !message.is_empty() {
-        observer.event(Event::Warning {
-            source: source.name().clone(),
-            message,
-        });
-    }
-    Ok(())
+    warn_once(source.name(), "store", &message, catalog, observer)
 }

@@ -42,9 +42,9 @@ pub(in crate::engine) fn pass(
     tally: &AtomicU64,
     catalog: &mut Catalog,
 ) -> Result<Passed, Error> {
-    let room = job.config.archiving(attempt.segment_bytes);
+    let room = job.session.config.archiving(attempt.segment_bytes);
     let line = UploadMonitor::default();
-    let (level, pace) = match job.config.compression {
+    let (level, pace) = match job.session.config.compression {
         Compression::Level(level) => (level, None),
         Compression::Auto(bounds) => {
             let bounds = Levels {
@@ -65,7 +65,7 @@ pub(in crate::engine) fn pass(
     };
     let (sealer, segments) = Sealer::start(options, &attempt.key)?;
     let known = catalog
-        .archives(&job.source.row.ledger)?
+        .archives(&job.session.source.row.ledger)?
         .into_iter()
         .filter(ArchiveRow::is_visible)
         .filter_map(|archive| Some((archive.stream_uuid?, archive.id)))
@@ -78,7 +78,7 @@ pub(in crate::engine) fn pass(
         key_stored: Mutex::new(already.key()),
         uploaded: tally,
         line,
-        check: match job.config.self_check {
+        check: match job.session.config.self_check {
             config::SelfCheck::On => Some(SelfCheck::new(&attempt.key)),
             config::SelfCheck::Off => None,
         },
@@ -99,7 +99,7 @@ pub(in crate::engine) fn pass(
         compared: None,
         pace,
     };
-    let uploads = job.config.stores[&job.source.config.store].uploads();
+    let uploads = job.session.config.stores[&job.session.source.config.store].uploads();
     std::thread::scope(|scope| {
         let uploader = scope.spawn(move || upload.run(&segments, uploads));
         let read = reading.run();
@@ -229,8 +229,8 @@ impl Reading<'_> {
         let same = stored.bytes == bytes && stored.blake3 == Blake3(*hasher.finalize().as_bytes());
         if same {
             self.sealer.skip(&frames)?;
-            self.job.context.observer.event(Event::Skipped {
-                source: self.job.source.name().clone(),
+            self.job.session.context.observer.event(Event::Skipped {
+                source: self.job.session.source.name().clone(),
                 archive: self.attempt.id,
                 index,
                 raw_bytes: bytes,
@@ -256,7 +256,7 @@ impl Reading<'_> {
             })
         })?;
         // A sender that a signal has ended is no sender that failed.
-        self.job.context.interrupt.check()?;
+        self.job.session.context.interrupt.check()?;
         self.guard
             .push(frame)
             .map_err(|error| Error::Backup(BackupError::Stream(error)))?;
@@ -264,8 +264,8 @@ impl Reading<'_> {
         self.raw_bytes += frame.len() as u64;
         if self.raw_bytes - self.told >= PROGRESS_STEP {
             self.told = self.raw_bytes;
-            self.job.context.observer.event(Event::Progress {
-                source: self.job.source.name().clone(),
+            self.job.session.context.observer.event(Event::Progress {
+                source: self.job.session.source.name().clone(),
                 raw_bytes: self.raw_bytes,
             });
         }

@@ -9,7 +9,8 @@ use crate::engine::backup::facts;
 use crate::engine::backup::outcome::BackupRequest;
 use crate::engine::backup::send_parent::{Origin, Unfit};
 use crate::engine::context::clock::{Clock, SystemClock};
-use crate::engine::context::open_source::{OpenSource, retain_until};
+use crate::engine::context::open_source::retain_until;
+use crate::engine::context::session::Session;
 use crate::engine::snapshots::standing;
 use crate::error::Error;
 use crate::model::SubvolumeIdentity;
@@ -18,16 +19,14 @@ use crate::plan::{
     Action, AttemptFacts, BackupPlan, Facts, Finding, GivenUp, Resume, Schedule,
     SendParentSnapshot, carry_out, plan_resume, request_for,
 };
-use crate::progress::{Event, Observer};
+use crate::progress::Event;
 use crate::seal::Recipients;
 
 /// A run that has found an unfinished attempt.
 pub(in crate::engine) struct Unfinished<'a> {
-    pub(in crate::engine) config: &'a Config,
-    pub(in crate::engine) source: &'a OpenSource<'a>,
+    pub(in crate::engine) session: &'a Session<'a>,
     pub(in crate::engine) asked: BackupRequest,
     pub(in crate::engine) recipients: &'a Recipients,
-    pub(in crate::engine) observer: &'a dyn Observer,
     pub(in crate::engine) now: DateTime<Utc>,
 }
 
@@ -43,8 +42,8 @@ impl Unfinished<'_> {
     ) -> Result<Option<(OpenAttempt, String)>, Error> {
         let date = attempt.id.date;
         let found = Found {
-            config: self.config,
-            source: self.source.config,
+            config: self.session.config,
+            source: self.session.source.config,
             asked: self.asked,
             recipients: self.recipients,
             now: self.now,
@@ -52,8 +51,8 @@ impl Unfinished<'_> {
         let given_up = match found.decide(attempt, snapshot, origin, unfit, catalog)? {
             (Resume::GoOn, Some(in_hand)) => {
                 let reason = self.reason(attempt, catalog)?;
-                self.observer.event(Event::Planned {
-                    source: self.source.name().clone(),
+                self.session.context.observer.event(Event::Planned {
+                    source: self.session.source.name().clone(),
                     date,
                     action: attempt.id.kind.as_str(),
                     reason: reason.clone(),
@@ -65,15 +64,16 @@ impl Unfinished<'_> {
             (Resume::GoOn, None) => GivenUp::Settings("it can't be taken up".to_owned()),
         };
         catalog.abandon(&attempt.id)?;
-        self.observer.event(Event::Warning {
-            source: self.source.name().clone(),
+        self.session.context.observer.event(Event::Warning {
+            source: self.session.source.name().clone(),
             message: format!("the unfinished archive of {date} is given up: {given_up}"),
         });
         Ok(None)
     }
 
     fn reason(&self, attempt: &Attempt, catalog: &mut Catalog) -> Result<String, Error> {
-        let (segments, bytes) = StoredParts::gather(self.source, &attempt.id, catalog)?.total();
+        let (segments, bytes) =
+            StoredParts::gather(&self.session.source, &attempt.id, catalog)?.total();
         let noun = if segments == 1 { "segment" } else { "segments" };
         Ok(format!(
             "it was begun on {} and left unfinished, with {segments} {noun} stored, {} raw",

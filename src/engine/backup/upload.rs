@@ -72,7 +72,8 @@ impl Upload<'_, '_> {
     /// Its own end of the channel: when the last uploader has failed, the sealer hears of it.
     fn upload(&self, sealed: Receiver<Sealed>) -> Result<End, Error> {
         for item in sealed {
-            if self.failed.load(Ordering::Relaxed) || self.job.context.interrupt.raised().is_some()
+            if self.failed.load(Ordering::Relaxed)
+                || self.job.session.context.interrupt.raised().is_some()
             {
                 break;
             }
@@ -98,14 +99,14 @@ impl Upload<'_, '_> {
     fn key(&self) -> Result<(), Error> {
         let mut stored = self.key_stored.lock().expect("no holder panics");
         if *stored == KeyStored::No {
-            let key = keys::archive_key(&self.job.source.row.directory, &self.attempt.id);
+            let key = keys::archive_key(&self.job.session.source.row.directory, &self.attempt.id);
             let bytes = Bytes::copy_from_slice(&self.attempt.sealed_key);
             let sha256 = Sha256::of(&bytes);
             let object = NewObject {
                 retain_until: self.attempt.retain_until,
                 ..NewObject::new(&key, bytes, sha256, ObjectKind::Ledger)
             };
-            put(self.job.source.store, &object)?;
+            put(self.job.session.source.store.as_ref(), &object)?;
             *stored = KeyStored::Yes;
         }
         Ok(())
@@ -115,7 +116,7 @@ impl Upload<'_, '_> {
         if let Some(check) = &self.check {
             check.check(&segment)?;
         }
-        let source = self.job.source;
+        let source = &self.job.session.source;
         let id = &self.attempt.id;
         if segment.index >= MOST_SEGMENTS {
             return Err(BackupError::ManySegments {
@@ -140,11 +141,11 @@ impl Upload<'_, '_> {
             moved: Some(on_its_way.moved()),
             ..NewObject::new(&key, segment.bytes, segment.sha256, ObjectKind::Segment)
         };
-        let locator = put(source.store, &object)?;
+        let locator = put(source.store.as_ref(), &object)?;
         self.with_catalog(|catalog| catalog.segment_stored(id, segment.index, &locator))?;
         self.uploaded
             .fetch_add(record.sealed_bytes, Ordering::Relaxed);
-        self.job.context.observer.event(Event::Segment {
+        self.job.session.context.observer.event(Event::Segment {
             source: source.name().clone(),
             archive: *id,
             index: segment.index,

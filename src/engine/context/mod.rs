@@ -10,6 +10,7 @@ pub(super) mod open_source;
 pub(super) mod private_file;
 pub(super) mod random;
 pub(super) mod schedule;
+pub(super) mod session;
 pub(super) mod state_dir;
 pub(super) mod unconfigured_sources;
 pub(super) mod unknown_archives;

@@ -19,7 +19,7 @@ pub struct OpenSource<'a> {
     /// What the catalog says of it.
     pub row: SourceRow,
     /// Where its archives lie.
-    pub store: &'a dyn Store,
+    pub store: Box<dyn Store + 'a>,
 }
 
 impl OpenSource<'_> {

@@ -51,39 +51,34 @@ pub fn attach_recipient(
     context: RunContext<'_>,
 ) -> Result<Attached, Error> {
     let keys = StateDir::new(&config.state_dir).keys()?;
-    let done = change_ledger(
-        config,
-        source,
-        &keys.root,
-        context,
-        |open, state, catalog| {
-            state.require_known(open)?;
-            state.require_role(open, &keys, Role::Writer)?;
-            let mut done = Attached::default();
-            let objects = sealed_to(
-                (recipient, which),
-                (identities, identity),
-                config,
-                open,
-                catalog,
-                &mut done,
-            )?;
-            let writer = Writer::between(config, open, &keys, context);
-            for some in objects.chunks(AT_ONCE) {
-                let entry = EntryKind::Attach(AttachEntry {
-                    objects: some.to_vec(),
-                });
-                while writer.append(entry.clone(), state, catalog)?.is_none() {
-                    // Another run has taken the number: what is attached stays true, under the next.
-                    state.require_known(open)?;
-                    state.require_role(open, &keys, Role::Writer)?;
-                }
-                done.attached += some.len();
-                context.interrupt.check()?;
+    let done = change_ledger(config, source, keys, context, |session, state, catalog| {
+        let open = &session.source;
+        state.require_known(open)?;
+        state.require_role(session, Role::Writer)?;
+        let mut done = Attached::default();
+        let objects = sealed_to(
+            (recipient, which),
+            (identities, identity),
+            config,
+            open,
+            catalog,
+            &mut done,
+        )?;
+        let writer = Writer::between(session);
+        for some in objects.chunks(AT_ONCE) {
+            let entry = EntryKind::Attach(AttachEntry {
+                objects: some.to_vec(),
+            });
+            while writer.append(entry.clone(), state, catalog)?.is_none() {
+                // Another run has taken the number: what is attached stays true, under the next.
+                state.require_known(open)?;
+                state.require_role(session, Role::Writer)?;
             }
-            Ok(done)
-        },
-    )?;
+            done.attached += some.len();
+            context.interrupt.check()?;
+        }
+        Ok(done)
+    })?;
     Ok(done.unwrap_or_default())
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
-use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::session::Session;
 use crate::engine::context::state_dir::Keys;
 use crate::engine::ledger::append::Writer;
 use crate::engine::ledger::change::change_forked_ledger;
@@ -62,18 +62,16 @@ pub fn rotate(
     let rotated = change_forked_ledger(
         config,
         source,
-        &root.public(),
+        Keys::of_root(root)?,
         context,
-        |open, state, catalog| {
+        |session, state, catalog| {
             if state.replay.head().is_none() {
                 return Ok(None);
             }
-            let keys = Keys::of_root(root)?;
             let rotation = Rotation {
-                open,
+                session,
                 change,
-                writer: Writer::between(config, open, &keys, context),
-                context,
+                writer: Writer::between(session),
             };
             rotation.carry_out(state, catalog).map(Some)
         },
@@ -97,10 +95,9 @@ struct Wanted {
 
 /// A change in hand.
 struct Rotation<'a> {
-    open: &'a OpenSource<'a>,
+    session: &'a Session<'a>,
     change: &'a KeyChange,
     writer: Writer<'a>,
-    context: RunContext<'a>,
 }
 
 impl Rotation<'_> {
@@ -110,7 +107,7 @@ impl Rotation<'_> {
             ..Rotated::default()
         };
         loop {
-            self.context.interrupt.check()?;
+            self.session.context.interrupt.check()?;
             rotated.keys = self.change.applied_to(state.replay.keys());
             let Wanted {
                 format,
@@ -146,10 +143,10 @@ impl Rotation<'_> {
         let unknown: Vec<u64> = state.replay.unknown().iter().map(Warning::seq).collect();
         let is_voided = |seq: &u64| self.change.void.contains(seq);
         if !unknown.iter().all(is_voided) {
-            state.require_known(self.open)?;
+            state.require_known(&self.session.source)?;
         }
         if !state.replay.forked().iter().all(is_voided) {
-            state.require_no_fork(self.open)?;
+            state.require_no_fork(&self.session.source)?;
         }
         let stay: Vec<PublicKey> = keys.iter().map(|(key, _)| key.clone()).collect();
         let mut voids: BTreeSet<u64> = unknown
@@ -160,7 +157,7 @@ impl Rotation<'_> {
         let in_format_1 = voids.len();
         voids.extend(state.replay.forked());
         let mut archived = Vec::new();
-        for entry in catalog.entries(&self.open.row.ledger)? {
+        for entry in catalog.entries(&self.session.source.row.ledger)? {
             let seq = entry.seq;
             if !is_voided(&seq) || unknown.contains(&seq) {
                 continue;
@@ -215,14 +212,17 @@ impl Rotation<'_> {
         catalog: &Catalog,
     ) -> Result<(Vec<ArchiveId>, Lost), Error> {
         let replay = &state.replay;
-        let rows = catalog.archives(&self.open.row.ledger)?;
+        let rows = catalog.archives(&self.session.source.row.ledger)?;
         let taken = rows.iter().map(|row| row.id);
         let mut taken: Vec<ArchiveId> = taken
             .filter(|id| replay.was_taken_by_other_than(id, stay))
             .collect();
         // A parent before what builds on it: it has an earlier date.
         taken.sort_unstable();
-        let survey = survey_of(self.open.store, &self.open.row.directory)?;
+        let survey = survey_of(
+            self.session.source.store.as_ref(),
+            &self.session.source.row.directory,
+        )?;
         let (mut back, mut lost) = (BTreeSet::new(), Vec::new());
         for id in taken {
             let why = if let Some(wrong) = self.first_lacking(&id, &survey, catalog)? {
@@ -256,8 +256,8 @@ impl Rotation<'_> {
         let nothing = HashMap::new();
         let listed = survey.archives.get(id).unwrap_or(&nothing);
         let segments = catalog.segments(id)?;
-        require_lacking(self.open, id, &segments, listed)?;
-        let wrong = lacking(&self.open.row.directory, id, &segments, listed);
+        require_lacking(&self.session.source, id, &segments, listed)?;
+        let wrong = lacking(&self.session.source.row.directory, id, &segments, listed);
         Ok(wrong.into_iter().next())
     }
 
@@ -270,11 +270,14 @@ impl Rotation<'_> {
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
         loop {
-            self.context.interrupt.check()?;
-            let survey = survey_of(self.open.store, &self.open.row.directory)?;
+            self.session.context.interrupt.check()?;
+            let survey = survey_of(
+                self.session.source.store.as_ref(),
+                &self.session.source.row.directory,
+            )?;
             let mut short = Vec::new();
             let mut lost = Vec::new();
-            for row in catalog.archives(&self.open.row.ledger)? {
+            for row in catalog.archives(&self.session.source.row.ledger)? {
                 if state.replay.was_brought_back(&row.id)
                     && let Some(wrong) = self.first_lacking(&row.id, &survey, catalog)?
                 {

@@ -4,10 +4,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::catalog::{Catalog, Effect, NewEntry};
-use crate::config::Config;
-use crate::engine::context::clock::Clock;
-use crate::engine::context::open_source::OpenSource;
-use crate::engine::context::state_dir::Keys;
+use crate::engine::context::clock::local_date;
+use crate::engine::context::open_source::retain_until;
+use crate::engine::context::session::Session;
 use crate::engine::ledger::listing::require_listed;
 use crate::engine::ledger::object::MAX_ENTRY_BYTES;
 use crate::engine::ledger::sync::LedgerState;
@@ -26,10 +25,7 @@ const README_RESTORE: &str = include_str!("readme_restore.txt");
 
 /// Writes entries to a source's ledger.
 pub(in crate::engine) struct Writer<'a> {
-    pub(in crate::engine) config: &'a Config,
-    pub(in crate::engine) source: &'a OpenSource<'a>,
-    pub(in crate::engine) keys: &'a Keys,
-    pub(in crate::engine) clock: &'a dyn Clock,
+    pub(in crate::engine) session: &'a Session<'a>,
     /// Until when what is written is locked, where the store is told to lock.
     pub(in crate::engine) retain_until: Option<DateTime<Utc>>,
 }
@@ -51,6 +47,18 @@ enum Placed {
     Taken(Vec<u8>),
 }
 
+impl<'a> Writer<'a> {
+    /// A writer of entries that stand between those of archives: they are locked for as long.
+    pub(in crate::engine) fn between(session: &'a Session<'a>) -> Self {
+        let now = session.context.clock.now();
+        let today = local_date(now, session.config.timezone);
+        Self {
+            session,
+            retain_until: retain_until(session.config, session.source.config, today, now),
+        }
+    }
+}
+
 impl Writer<'_> {
     /// Opens the ledger if this is its first entry.
     pub(in crate::engine) fn open_ledger(
@@ -61,16 +69,20 @@ impl Writer<'_> {
         if state.replay.head().is_some() {
             return Ok(());
         }
-        let directory = &self.source.row.directory;
+        let directory = &self.session.source.row.directory;
         // A signpost only: one that is there already is left alone, whatever it says.
         let signpost = README_RESTORE.as_bytes();
         let key = keys::readme(directory);
         let hash = Sha256::of(signpost);
-        self.source
+        self.session
+            .source
             .store
             .put_if_absent(&self.object(&key, signpost, hash))?;
         let open = EntryKind::Open(OpenEntry {
-            keys: vec![root_grant(&self.keys.root), self.keys.grant()?.clone()],
+            keys: vec![
+                root_grant(&self.session.keys.root),
+                self.session.keys.grant()?.clone(),
+            ],
         });
         let (entry, object) = self.sign(open, state)?;
         let next = self.readable(&entry, &object, state)?;
@@ -80,13 +92,15 @@ impl Writer<'_> {
             hash: Sha256::of(body_line(&object)),
             object: &object,
         };
-        catalog.begin_entry(&self.source.row.ledger, &new)?;
+        catalog.begin_entry(&self.session.source.row.ledger, &new)?;
         match self.put_entry(&entry, &object, next, state)? {
-            Placed::Ours => Ok(catalog.finish_commit(&self.source.row.ledger, entry.head.seq)?),
+            Placed::Ours => {
+                Ok(catalog.finish_commit(&self.session.source.row.ledger, entry.head.seq)?)
+            }
             // An earlier run's, of the same keys: the ledger is open all the same.
             Placed::Taken(theirs) => {
-                catalog.undo_commit(&self.source.row.ledger, entry.head.seq)?;
-                state.absorb(self.source, catalog, entry.head.seq, &theirs)?;
+                catalog.undo_commit(&self.session.source.row.ledger, entry.head.seq)?;
+                state.absorb(&self.session.source, catalog, entry.head.seq, &theirs)?;
                 Ok(())
             }
         }
@@ -100,7 +114,7 @@ impl Writer<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Committed, Error> {
-        let ledger = self.source.row.ledger;
+        let ledger = self.session.source.row.ledger;
         self.open_ledger(state, catalog)?;
         loop {
             let (entry, object) =
@@ -122,14 +136,18 @@ impl Writer<'_> {
                 }
                 Placed::Taken(theirs) => {
                     catalog.undo_commit(&ledger, seq)?;
-                    let taken = state.absorb(self.source, catalog, seq, &theirs)?;
+                    let taken = state.absorb(&self.session.source, catalog, seq, &theirs)?;
                     if let Some(earlier) = self.yield_to(archive, taken.kind, seq, state)? {
                         return Ok(Committed::Before(earlier));
                     }
                 }
             }
             // Nothing is signed that a listing has not just shown.
-            require_listed(self.source, &archive.id, &catalog.segments(&archive.id)?)?;
+            require_listed(
+                &self.session.source,
+                &archive.id,
+                &catalog.segments(&archive.id)?,
+            )?;
         }
     }
 
@@ -145,7 +163,7 @@ impl Writer<'_> {
         match taken {
             EntryKind::Archive(earlier) if earlier.id == archive.id => Ok(Some(earlier)),
             EntryKind::Archive(_) | EntryKind::Open(_) => Err(LedgerStateError::Overtaken {
-                source_name: self.source.name().clone(),
+                source_name: self.session.source.name().clone(),
                 seq,
             }
             .into()),
@@ -157,7 +175,7 @@ impl Writer<'_> {
                     .any(|id| needed.contains(&Some(*id)))
                 {
                     return Err(LedgerStateError::AttemptRetired {
-                        source_name: self.source.name().clone(),
+                        source_name: self.session.source.name().clone(),
                         seq,
                     }
                     .into());
@@ -169,7 +187,7 @@ impl Writer<'_> {
                 let mut dates = revived.archives.iter().map(|id| id.date);
                 if dates.any(|date| date == archive.date) {
                     return Err(LedgerStateError::Overtaken {
-                        source_name: self.source.name().clone(),
+                        source_name: self.session.source.name().clone(),
                         seq,
                     }
                     .into());
@@ -177,11 +195,11 @@ impl Writer<'_> {
                 Ok(None)
             }
             EntryKind::Rotate(_) => state
-                .require_role(self.source, self.keys, entry::Role::Writer)
+                .require_role(self.session, entry::Role::Writer)
                 .map(|()| None),
             // What it names was retired before, and nothing is built on that.
             EntryKind::Attach(_) | EntryKind::Delete(_) => Ok(None),
-            EntryKind::Unknown(_) => state.require_known(self.source).map(|()| None),
+            EntryKind::Unknown(_) => state.require_known(&self.session.source).map(|()| None),
         }
     }
 
@@ -231,7 +249,7 @@ impl Writer<'_> {
         // What has taken its number may change what is to be done: the next run decides anew.
         committed.map(drop).ok_or_else(|| {
             Error::LedgerState(LedgerStateError::Overtaken {
-                source_name: self.source.name().clone(),
+                source_name: self.session.source.name().clone(),
                 seq,
             })
         })
@@ -271,7 +289,7 @@ impl Writer<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Option<u64>, Error> {
-        let ledger = &self.source.row.ledger;
+        let ledger = &self.session.source.row.ledger;
         let (entry, object) = self.sign_in(format, kind, state)?;
         let seq = entry.head.seq;
         let new = NewEntry {
@@ -290,7 +308,7 @@ impl Writer<'_> {
             }
             Placed::Taken(theirs) => {
                 catalog.undo_commit(ledger, seq)?;
-                state.absorb(self.source, catalog, seq, &theirs)?;
+                state.absorb(&self.session.source, catalog, seq, &theirs)?;
                 Ok(None)
             }
         }
@@ -320,17 +338,17 @@ impl Writer<'_> {
     ) -> Result<(Entry, Vec<u8>), Error> {
         let head = EntryHead {
             format,
-            ledger: self.source.row.ledger,
-            source: self.source.row.directory.clone(),
+            ledger: self.session.source.row.ledger,
+            source: self.session.source.row.directory.clone(),
             seq: state.replay.next_seq(),
             prev: state.replay.head().map(|head| head.hash),
-            made_at: Timestamp(self.clock.now()),
-            timezone: self.config.timezone.name().to_owned(),
+            made_at: Timestamp(self.session.context.clock.now()),
+            timezone: self.session.config.timezone.name().to_owned(),
             skips: state.replay.skips(),
         };
         let entry = Entry { head, kind };
         let body = encode_body(&entry).map_err(LedgerError::from)?;
-        let object = sign(&body, &self.keys.signing)?;
+        let object = sign(&body, &self.session.keys.signing)?;
         Ok((entry, object))
     }
 
@@ -341,8 +359,8 @@ impl Writer<'_> {
         next.absorb(seq, object).map_err(|refusal| {
             Error::LedgerState(LedgerStateError::EntryRefused {
                 seq,
-                source_name: self.source.name().clone(),
-                store: self.source.store.url(),
+                source_name: self.session.source.name().clone(),
+                store: self.session.source.store.url(),
                 source: Box::new(refusal),
             })
         })?;
@@ -357,10 +375,10 @@ impl Writer<'_> {
         next: Replay,
         state: &mut LedgerState,
     ) -> Result<Placed, Error> {
-        let key = keys::ledger_entry(&self.source.row.directory, entry.head.seq);
+        let key = keys::ledger_entry(&self.session.source.row.directory, entry.head.seq);
         let new = self.object(&key, object, Sha256::of(object));
-        if let Put::Existed(locator) = self.source.store.put_if_absent(&new)? {
-            let theirs = self.source.store.get(&locator, MAX_ENTRY_BYTES)?;
+        if let Put::Existed(locator) = self.session.source.store.put_if_absent(&new)? {
+            let theirs = self.session.source.store.get(&locator, MAX_ENTRY_BYTES)?;
             if theirs != object {
                 return Ok(Placed::Taken(theirs));
             }

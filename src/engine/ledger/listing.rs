@@ -85,7 +85,7 @@ pub(in crate::engine) fn require_lacking(
 ) -> Result<(), Error> {
     let mut keys = keys_of(&source.row.directory, archive, segments);
     match keys.find(|key| !listed.contains_key(key)) {
-        Some(key) => require_absent(source.store, &key),
+        Some(key) => require_absent(source.store.as_ref(), &key),
         None => Ok(()),
     }
 }

@@ -177,7 +177,7 @@ proptest! {
         };
         let mut catalog = Catalog::in_memory().unwrap();
         catalog.add_source(&row).unwrap();
-        let source = OpenSource { config: &config, row, store: &store };
+        let source = OpenSource { config: &config, row, store: Box::new(&store as &dyn crate::store::Store) };
         let mut replay = Replay::new(Trust {
             ledger: source.row.ledger,
             source_directory: "home".to_owned(),

@@ -6,7 +6,7 @@
 
 use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
 use crate::engine::context::open_source::OpenSource;
-use crate::engine::context::state_dir::Keys;
+use crate::engine::context::session::Session;
 use crate::engine::ledger::object::{Judged, fetch, judge, require_no_entry, stored_numbers};
 use crate::engine::ledger::reader_warnings::{remember_newer, stands_as_of};
 use crate::error::{Error, LedgerStateError};
@@ -81,7 +81,7 @@ pub(in crate::engine) fn catch_up_to_fork(
             break;
         }
         if settled == Settled::Before && !stored.contains(&entry.seq) {
-            require_no_entry(source.store, &source.row.directory, entry.seq)?;
+            require_no_entry(source.store.as_ref(), &source.row.directory, entry.seq)?;
             return Err(LedgerStateError::LedgerBehind {
                 source_name: source.name().clone(),
                 store: source.store.url(),
@@ -253,18 +253,17 @@ impl LedgerState {
 
     /// Refuses to write with a key that the ledger does not give that role any more. One that is not
     /// opened yet gives none.
-    pub fn require_role(
+    pub(in crate::engine) fn require_role(
         &self,
-        source: &OpenSource<'_>,
-        keys: &Keys,
+        session: &Session<'_>,
         role: Role,
     ) -> Result<(), Error> {
-        let key = keys.signing.public();
+        let key = session.keys.signing.public();
         if self.replay.head().is_none() || self.replay.roles_of(&key).contains(&role) {
             return Ok(());
         }
         Err(LedgerStateError::NoRole {
-            source_name: source.name().clone(),
+            source_name: session.source.name().clone(),
             key: key.to_string(),
             role,
         }

@@ -6,11 +6,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use crate::catalog::Catalog;
-use crate::config::Config;
-use crate::engine::context::RunContext;
-use crate::engine::context::clock::local_date;
-use crate::engine::context::open_source::{OpenSource, retain_until};
-use crate::engine::context::state_dir::Keys;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::session::Session;
 use crate::engine::ledger::append::Writer;
 use crate::engine::ledger::sync::{LedgerState, catch_up};
 use crate::error::{Error, LedgerStateError, PruneError};
@@ -28,10 +25,7 @@ const REASON: &str = "attempts that were never committed";
 
 /// A prune of one source.
 pub(super) struct Pruner<'a> {
-    pub(super) config: &'a Config,
-    pub(super) source: &'a OpenSource<'a>,
-    pub(super) keys: &'a Keys,
-    pub(super) context: RunContext<'a>,
+    pub(super) session: &'a Session<'a>,
     /// The archives that were retired when the plan was made.
     pub(super) retired: &'a [RetiredArchive],
 }
@@ -83,24 +77,15 @@ impl Pruner<'_> {
         ended.and(held.map_or(Ok(()), Err))
     }
 
-    fn writer(&self) -> Writer<'_> {
-        let now = self.context.clock.now();
-        let today = local_date(now, self.config.timezone);
-        Writer {
-            config: self.config,
-            source: self.source,
-            keys: self.keys,
-            clock: self.context.clock,
-            // As long as the archives whose entries it stands between.
-            retain_until: retain_until(self.config, self.source.config, today, now),
-        }
+    fn source(&self) -> &'_ OpenSource<'_> {
+        &self.session.source
     }
 
     /// What the store has answered to an entry of that kind.
     fn unsigned(&self, kind: &'static str) -> impl Fn(Error) -> Error {
         move |error| match error {
             Error::Store(source) => Error::Prune(PruneError::PruneUnsigned {
-                source_name: self.source.name().clone(),
+                source_name: self.source().name().clone(),
                 kind,
                 source: Box::new(source),
             }),
@@ -123,12 +108,12 @@ impl Pruner<'_> {
         if archives.is_empty() {
             return Ok(());
         }
-        self.context.interrupt.check()?;
+        self.session.context.interrupt.check()?;
         let retire = RetireEntry {
             archives,
             reason: REASON.to_owned(),
         };
-        let retired = self.writer().retire(&retire, state, catalog);
+        let retired = Writer::between(self.session).retire(&retire, state, catalog);
         retired.map_err(self.unsigned("retire"))
     }
 
@@ -146,16 +131,16 @@ impl Pruner<'_> {
         if due.is_empty() {
             return Ok(());
         }
-        self.context.interrupt.check()?;
+        self.session.context.interrupt.check()?;
         let retire = RetireEntry {
             archives: archives_of(&due),
             reason: format!("expired: {}", reasons(&due)),
         };
-        let retired = self.writer().retire(&retire, state, catalog);
+        let retired = Writer::between(self.session).retire(&retire, state, catalog);
         retired.map_err(self.unsigned("retire"))?;
         for line in due {
-            self.context.observer.event(Event::Retired {
-                source: self.source.name().clone(),
+            self.session.context.observer.event(Event::Retired {
+                source: self.source().name().clone(),
                 chain: line.chain.date,
                 archives: line.archives.len(),
                 reason: line.reason.clone(),
@@ -178,12 +163,12 @@ impl Pruner<'_> {
             if due.is_empty() {
                 return Ok(());
             }
-            self.context.interrupt.check()?;
+            self.session.context.interrupt.check()?;
             let delete = DeleteEntry {
                 archives: archives_of(&due),
                 reason: reasons(&due),
             };
-            let Err(error) = self.writer().delete(&delete, state, catalog) else {
+            let Err(error) = Writer::between(self.session).delete(&delete, state, catalog) else {
                 return Ok(());
             };
             if !matches!(
@@ -192,7 +177,7 @@ impl Pruner<'_> {
             ) {
                 return Err(self.unsigned("delete")(error));
             }
-            state.require_known(self.source)?;
+            state.require_known(self.source())?;
             let mut revived = 0;
             for line in chains.iter_mut().filter(|line| self.is_to_begin(line)) {
                 let stays = |id: &ArchiveId| !state.replay.is_retired(id);
@@ -218,14 +203,14 @@ impl Pruner<'_> {
 
     /// Removes just what was listed, the archive's key of an attempt after all that it opens.
     fn remove(&self, line: StrayLine, of: usize, done: &mut StrayPlan) -> Result<(), Error> {
-        let store = self.source.store;
+        let store = self.source().store.as_ref();
         let before: usize = done.with(Fate::Remove).map(|it| it.objects.len()).sum();
         let mut removed = Vec::new();
         let mut locked = Vec::new();
         let mut until = None;
         let mut ended = Ok(());
         for object in line.objects {
-            ended = self.context.interrupt.check();
+            ended = self.session.context.interrupt.check();
             if ended.is_err() {
                 break;
             }
@@ -239,7 +224,7 @@ impl Pruner<'_> {
                 }
                 Err(source) => {
                     ended = Err(PruneError::StraysLeft {
-                        source_name: self.source.name().clone(),
+                        source_name: self.source().name().clone(),
                         deleted: before + removed.len(),
                         of,
                         source: Box::new(source),
@@ -276,15 +261,15 @@ impl Pruner<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        self.context.interrupt.check()?;
-        *state = catch_up(self.source, catalog, &self.keys.root)?;
-        state.require_known(self.source)?;
-        state.require_role(self.source, self.keys, Role::Pruner)?;
+        self.session.context.interrupt.check()?;
+        *state = catch_up(self.source(), catalog, &self.session.keys.root)?;
+        state.require_known(self.source())?;
+        state.require_role(self.session, Role::Pruner)?;
         if line.archives.iter().all(|id| state.replay.is_deleted(id)) {
             return Ok(());
         }
         Err(PruneError::BroughtBack {
-            source_name: self.source.name().clone(),
+            source_name: self.source().name().clone(),
             chain: line.chain.date,
         }
         .into())
@@ -308,8 +293,8 @@ impl Pruner<'_> {
             }
             ended => {
                 if ended.is_ok() && !removed.is_empty() {
-                    self.context.observer.event(Event::Deleted {
-                        source: self.source.name().clone(),
+                    self.session.context.observer.event(Event::Deleted {
+                        source: self.source().name().clone(),
                         chain: line.chain.date,
                         objects: removed.len(),
                         bytes: removed.iter().map(|object| object.bytes).sum(),
@@ -334,18 +319,18 @@ impl Pruner<'_> {
         catalog: &mut Catalog,
         removed: &mut Vec<ListedObject>,
     ) -> Result<Option<DateTime<Utc>>, Error> {
-        let store = self.source.store;
+        let store = self.source().store.as_ref();
         for id in line.archives.iter().rev() {
             self.require_begun(line, state, catalog)?;
             let archive = self.retired.iter().find(|archive| archive.id == *id);
             let archive = archive.expect("the plan was made of these");
             // Also what is not listed: a store that keeps versions may only hide it.
             for (key, bytes) in &archive.objects {
-                self.context.interrupt.check()?;
+                self.session.context.interrupt.check()?;
                 let answer = store.delete(&store.locate(key));
                 match answer.map_err(|source| {
                     Error::Prune(PruneError::ChainLeft {
-                        source_name: self.source.name().clone(),
+                        source_name: self.source().name().clone(),
                         chain: line.chain.date,
                         deleted: removed.len(),
                         of: line.objects.len().max(removed.len()),

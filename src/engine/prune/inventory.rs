@@ -11,12 +11,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::catalog::{Catalog, EntryRow, Link};
-use crate::config::{Config, Source};
+use crate::config::Source;
 use crate::engine::backup::facts::history;
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::schedule::schedule;
-use crate::engine::context::state_dir::Keys;
+use crate::engine::context::session::Session;
 use crate::engine::ledger::object::require_no_entry;
 use crate::engine::ledger::sync::{self, LedgerState};
 use crate::error::{Error, LedgerStateError, PruneError};
@@ -30,104 +30,97 @@ use crate::plan::{
 };
 use crate::store::{Listed, Store};
 
-/// A look at one source.
-pub(in crate::engine) struct Survey<'a> {
-    pub(in crate::engine) config: &'a Config,
-    pub(in crate::engine) source: &'a OpenSource<'a>,
-    pub(in crate::engine) keys: &'a Keys,
-    pub(in crate::engine) context: RunContext<'a>,
-    /// The run's date.
-    pub(in crate::engine) date: NaiveDate,
-}
+/// Lists, and then brings that catalog to the ledger's head. What is known of this machine's own
+/// attempts is left to the caller.
+///
+/// Also the archives that were committed before the listing: if a plan comes of these facts, it
+/// has shown them whole, unless something of them is known to be damaged.
+pub(in crate::engine) fn survey(
+    session: &Session<'_>,
+    date: NaiveDate,
+    catalog: &mut Catalog,
+) -> Result<(LedgerState, PruneFacts, BTreeSet<ArchiveId>), Error> {
+    let source = &session.source;
+    let ledger = &source.row.ledger;
+    let before: BTreeSet<ArchiveId> = catalog
+        .archives(ledger)?
+        .iter()
+        .filter(|archive| archive.is_visible())
+        .map(|archive| archive.id)
+        .collect();
+    let mut seen = BTreeSet::new();
+    let mut listing = Listing::take(
+        &source.row.directory,
+        source.store.as_ref(),
+        session.context,
+    )?;
+    let state = sync::catch_up(source, catalog, &session.keys.root)?;
+    state.warn(source.name(), session.context.observer);
+    state.require_known(source)?;
 
-impl Survey<'_> {
-    /// Lists, and then brings that catalog to the ledger's head. What is known of this machine's own
-    /// attempts is left to the caller.
-    ///
-    /// Also the archives that were committed before the listing: if a plan comes of these facts, it
-    /// has shown them whole, unless something of them is known to be damaged.
-    pub(in crate::engine) fn take(
-        &self,
-        catalog: &mut Catalog,
-    ) -> Result<(LedgerState, PruneFacts, BTreeSet<ArchiveId>), Error> {
-        let source = self.source;
-        let ledger = &source.row.ledger;
-        let before: BTreeSet<ArchiveId> = catalog
-            .archives(ledger)?
-            .iter()
-            .filter(|archive| archive.is_visible())
-            .map(|archive| archive.id)
-            .collect();
-        let mut seen = BTreeSet::new();
-        let mut listing = Listing::take(&source.row.directory, source.store, self.context)?;
-        let state = sync::catch_up(source, catalog, &self.keys.root)?;
-        state.warn(source.name(), self.context.observer);
-        state.require_known(source)?;
-
-        let said = what_the_ledger_says(source, &catalog.entries(ledger)?)?;
-        let nothing = Vec::new();
-        for (archive, known) in &said.archives {
-            // It may have been stored and committed while the rest was listed.
-            let listed = listing.archives.get(archive).unwrap_or(&nothing);
-            if let InLedger::Visible(objects) = known
-                && !before.contains(archive)
-                && !lacking(objects, listed).is_empty()
-            {
-                let directory = &source.row.directory;
-                let listed = source
-                    .store
-                    .list(&keys::archive_prefix(directory, archive))?;
-                let (again, _) = Listing::group(directory, listed);
-                listing.archives.extend(again);
-            }
+    let said = what_the_ledger_says(source, &catalog.entries(ledger)?)?;
+    let nothing = Vec::new();
+    for (archive, known) in &said.archives {
+        // It may have been stored and committed while the rest was listed.
+        let listed = listing.archives.get(archive).unwrap_or(&nothing);
+        if let InLedger::Visible(objects) = known
+            && !before.contains(archive)
+            && !lacking(objects, listed).is_empty()
+        {
+            let directory = &source.row.directory;
+            let listed = source
+                .store
+                .list(&keys::archive_prefix(directory, archive))?;
+            let (again, _) = Listing::group(directory, listed);
+            listing.archives.extend(again);
         }
-        let rows = catalog.archives(ledger)?;
-        let damaged = rows
-            .iter()
-            .filter(|row| row.is_visible() && row.damaged_at.is_some());
-        let strays = StrayFacts {
-            listed: listing.archives,
-            elsewhere: listing.elsewhere,
-            ledger: said.archives,
-            unread: said.unread,
-            damaged: damaged.map(|row| row.id).collect(),
-            here: BTreeMap::new(),
-            newest_archive: said.newest_archive,
-            store_now: listing.store_now,
-            system_now: listing.system_now,
-            delete_after: TimeDelta::from_std(self.config.delete_after)
-                .expect("the config takes no more than a century"),
-            may_retire: if state.require_role(source, self.keys, Role::Pruner).is_ok() {
-                MayRetire::Yes
-            } else {
-                MayRetire::No
-            },
-        };
-        let visible = rows.iter().filter(|row| row.is_visible());
-        let mut history = history(visible.map(Link::from));
-        if source.config.protocol.is_inexact() {
-            history.accept_inexact();
-        }
-        agree(source, &history, &strays)?;
-        for archive in &mut history.archives {
-            if before.contains(&archive.id) {
-                seen.insert(archive.id);
-                archive.verification = Verification::Verified;
-            }
-        }
-        let facts = PruneFacts {
-            history,
-            strays,
-            retired: said.retired.into_values().collect(),
-            date: self.date,
-            schedule: schedule(source.config),
-        };
-        Ok((state, facts, seen))
     }
+    let rows = catalog.archives(ledger)?;
+    let damaged = rows
+        .iter()
+        .filter(|row| row.is_visible() && row.damaged_at.is_some());
+    let strays = StrayFacts {
+        listed: listing.archives,
+        elsewhere: listing.elsewhere,
+        ledger: said.archives,
+        unread: said.unread,
+        damaged: damaged.map(|row| row.id).collect(),
+        here: BTreeMap::new(),
+        newest_archive: said.newest_archive,
+        store_now: listing.store_now,
+        system_now: listing.system_now,
+        delete_after: TimeDelta::from_std(session.config.delete_after)
+            .expect("the config takes no more than a century"),
+        may_retire: if state.require_role(session, Role::Pruner).is_ok() {
+            MayRetire::Yes
+        } else {
+            MayRetire::No
+        },
+    };
+    let visible = rows.iter().filter(|row| row.is_visible());
+    let mut history = history(visible.map(Link::from));
+    if source.config.protocol.is_inexact() {
+        history.accept_inexact();
+    }
+    agree(source, &history, &strays)?;
+    for archive in &mut history.archives {
+        if before.contains(&archive.id) {
+            seen.insert(archive.id);
+            archive.verification = Verification::Verified;
+        }
+    }
+    let facts = PruneFacts {
+        history,
+        strays,
+        retired: said.retired.into_values().collect(),
+        date,
+        schedule: schedule(source.config),
+    };
+    Ok((state, facts, seen))
 }
 
 /// The facts of a source that this machine has never archived: nothing is known of what is there.
-pub(in crate::engine) fn of_unknown(
+pub(in crate::engine) fn facts_of_unknown(
     source: &Source,
     store: &dyn Store,
     date: NaiveDate,
@@ -271,7 +264,7 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
     let mut known: BTreeMap<ArchiveId, RetiredArchive> = BTreeMap::new();
     for entry in entries {
         let Some(at) = stored.get(&entry.seq).copied() else {
-            require_no_entry(source.store, directory, entry.seq)?;
+            require_no_entry(source.store.as_ref(), directory, entry.seq)?;
             return Err(LedgerStateError::LedgerBehind {
                 source_name: source.name().clone(),
                 store: source.store.url(),

@@ -6,7 +6,6 @@
 //! strays that the listing has shown.
 
 pub(super) mod inventory;
-pub(super) mod opening;
 pub(super) mod revive;
 
 mod execute;
@@ -20,10 +19,10 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{OpenSource, know_source};
-use crate::engine::context::state_dir::{Keys, StateDir};
+use crate::engine::context::session::{LockedSource, Session};
+use crate::engine::context::state_dir::StateDir;
 use crate::engine::ledger::scratch_catalog::rehearsal;
-use crate::engine::prune::inventory::{Survey, here, of_unknown};
-use crate::engine::prune::opening::Opening;
+use crate::engine::prune::inventory::{facts_of_unknown, here, survey};
 use crate::engine::restore::cost::{Pricing, pricing};
 use crate::engine::snapshots::leftovers::{self, Leftover, leftovers};
 use crate::error::{Error, PruneError};
@@ -91,28 +90,20 @@ pub fn foresee_prune(
     let state_dir = StateDir::new(&config.state_dir);
     let keys = state_dir.keys()?;
     let catalog = state_dir.catalog_to_read()?;
-    let store = context.open(&config.stores[&source.store])?;
     let Some(row) = catalog.source(&source.name)? else {
-        let facts = of_unknown(source, store.as_ref(), asked.date, context)?;
-        return planned(config, source, &facts, store.url());
+        return of_unknown(config, source, asked.date, context);
     };
     let mut open = OpenSource {
         config: source,
         row,
-        store: store.as_ref(),
+        store: context.open(&config.stores[&source.store])?,
     };
     let mut rehearsed = rehearsal(&open, &catalog)?;
     open.row = know_source(config, source, &mut rehearsed)?;
-    let survey = Survey {
-        config,
-        source: &open,
-        keys: &keys,
-        context,
-        date: asked.date,
-    };
-    let (_, mut facts, _) = survey.take(&mut rehearsed)?;
-    facts.strays.here = here(&catalog, &open.row.ledger, &facts.strays.ledger)?;
-    let mut pruned = planned(config, source, &facts, store.url())?;
+    let session = Session::to_look(config, open, keys, context);
+    let (_, mut facts, _) = survey(&session, asked.date, &mut rehearsed)?;
+    facts.strays.here = here(&catalog, &session.source.row.ledger, &facts.strays.ledger)?;
+    let mut pruned = planned(config, source, &facts, session.source.store.url())?;
     pruned.leftovers = leftovers(source, &catalog)?;
     Ok(pruned)
 }
@@ -124,18 +115,15 @@ pub fn prune(
     asked: PruneAsked,
     context: RunContext<'_>,
 ) -> Result<Pruned, CutShort> {
-    let Opening {
-        keys,
-        mut catalog,
-        store,
-        lock: _lock,
-    } = Opening::of(config, source, context)?;
-    let Some(open) = OpenSource::known(config, source, store.as_ref(), &mut catalog)? else {
-        let facts = of_unknown(source, store.as_ref(), asked.date, context)?;
-        return Ok(planned(config, source, &facts, store.url())?);
+    let (locked, mut catalog) = LockedSource::ours(config, source, context)?;
+    let Some(row) = locked.known_row(&mut catalog)? else {
+        return Ok(of_unknown(config, source, asked.date, context)?);
     };
-    let mut pruned = prune_open(config, &open, &keys, asked, context, &mut catalog)?;
-    let swept = store
+    let session = locked.open(row)?;
+    let mut pruned = prune_open(&session, asked, &mut catalog)?;
+    let open = &session.source;
+    let swept = open
+        .store
         .sweep(&keys::source_prefix(&open.row.directory))
         .map(|swept| pruned.swept = swept)
         .map_err(Error::from);
@@ -175,21 +163,12 @@ fn remove_leftovers(
 
 /// Prunes a source that is open and locked.
 pub(super) fn prune_open(
-    config: &Config,
-    source: &OpenSource<'_>,
-    keys: &Keys,
+    session: &Session<'_>,
     asked: PruneAsked,
-    context: RunContext<'_>,
     catalog: &mut Catalog,
 ) -> Result<Pruned, CutShort> {
-    let survey = Survey {
-        config,
-        source,
-        keys,
-        context,
-        date: asked.date,
-    };
-    let (mut state, mut facts, seen) = survey.take(catalog)?;
+    let (config, source, context) = (session.config, &session.source, session.context);
+    let (mut state, mut facts, seen) = survey(session, asked.date, catalog)?;
     facts.strays.here = here(catalog, &source.row.ledger, &facts.strays.ledger)?;
     let mut pruned = planned(config, source.config, &facts, source.store.url())?;
     if pruned.plan.acts() {
@@ -205,10 +184,7 @@ pub(super) fn prune_open(
     let plan = std::mem::take(&mut pruned.plan);
     let held = too_many(source, &plan, asked);
     let run = Pruner {
-        config,
-        source,
-        keys,
-        context,
+        session,
         retired: &facts.retired,
     };
     let ended = run.carry_out(plan, held, &mut state, catalog, &mut pruned.plan);
@@ -219,6 +195,18 @@ pub(super) fn prune_open(
             error: Box::new(error),
         }),
     }
+}
+
+/// What a prune of a source that this machine has never archived would do.
+fn of_unknown(
+    config: &Config,
+    source: &Source,
+    date: NaiveDate,
+    context: RunContext<'_>,
+) -> Result<Pruned, Error> {
+    let store = context.open(&config.stores[&source.store])?;
+    let facts = facts_of_unknown(source, store.as_ref(), date, context)?;
+    planned(config, source, &facts, store.url())
 }
 
 fn planned(

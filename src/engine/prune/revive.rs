@@ -6,11 +6,11 @@ use crate::config::{Config, Source};
 use crate::engine::backup::facts::history;
 use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
-use crate::engine::context::open_source::{OpenSource, retain_until};
+use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::schedule::schedule;
+use crate::engine::context::session::LockedSource;
 use crate::engine::ledger::append::Writer;
-use crate::engine::prune::inventory::Survey;
-use crate::engine::prune::opening::Opening;
+use crate::engine::prune::inventory::survey;
 use crate::error::{Error, LedgerStateError, PruneError, RequestError};
 use crate::model::ArchiveId;
 use crate::model::entry::ReviveEntry;
@@ -35,36 +35,17 @@ pub fn revive(
     chain: NaiveDate,
     context: RunContext<'_>,
 ) -> Result<Revived, Error> {
-    let Opening {
-        keys,
-        mut catalog,
-        store,
-        lock: _lock,
-    } = Opening::of(config, source, context)?;
-    let Some(open) = OpenSource::known(config, source, store.as_ref(), &mut catalog)? else {
-        return Err(Error::Request(RequestError::NeverArchived(
-            source.name.clone(),
-        )));
+    let (locked, mut catalog) = LockedSource::ours(config, source, context)?;
+    let Some(row) = locked.known_row(&mut catalog)? else {
+        return Err(RequestError::NeverArchived(source.name.clone()).into());
     };
-    let now = context.clock.now();
-    let today = local_date(now, config.timezone);
-    let survey = Survey {
-        config,
-        source: &open,
-        keys: &keys,
-        context,
-        date: today,
-    };
-    let (mut state, facts, _) = survey.take(&mut catalog)?;
-    let archives = revivable(&open, &facts, chain)?;
+    let session = locked.open(row)?;
+    let open = &session.source;
+    let today = local_date(context.clock.now(), config.timezone);
+    let (mut state, facts, _) = survey(&session, today, &mut catalog)?;
+    let archives = revivable(open, &facts, chain)?;
     context.interrupt.check()?;
-    let writer = Writer {
-        config,
-        source: &open,
-        keys: &keys,
-        clock: context.clock,
-        retain_until: retain_until(config, source, today, now),
-    };
+    let writer = Writer::between(&session);
     let revive = ReviveEntry {
         archives: archives.clone(),
         reason: "revived by hand".to_owned(),

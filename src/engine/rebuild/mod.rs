@@ -176,7 +176,7 @@ impl Rebuilding<'_> {
                             store: store_address(config),
                             ..row
                         },
-                        store,
+                        store: Box::new(store),
                     };
                     new.add_source(&open.row)?;
                     let earlier = before.of(&open.row.ledger);

@@ -281,7 +281,7 @@ fn receive(
         wanted.extend(its.map(|wanted| (wanted, *key)));
     }
     // The segments of later archives come while earlier ones are received.
-    let store = restoring.source.store;
+    let store = restoring.source.store.as_ref();
     let at_once = restoring
         .at_once
         .of(wanted.iter().map(|(wanted, _)| wanted));

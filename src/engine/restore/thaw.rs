@@ -161,7 +161,7 @@ pub fn thaw_state(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<
             now: None,
         });
     }
-    let store = wanted.source.store;
+    let store = wanted.source.store.as_ref();
     let now = store.guessed_now()?;
     let (answers, failed) = ask_all(&asked, |at| store.readability(&segments[*at].1.locator));
     if let Some((at, error)) = failed {
@@ -212,7 +212,7 @@ pub fn thaw(
     let of = to_ask.len();
     let mut done = 0;
     let pace = RequestThrottle::default();
-    let store = wanted.source.store;
+    let store = wanted.source.store.as_ref();
     for batch in to_ask.chunks_mut(BATCH) {
         wanted.interrupt.check()?;
         let places: Vec<_> = batch.iter().map(|(_, segment)| segment.place()).collect();

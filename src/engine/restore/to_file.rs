@@ -83,7 +83,7 @@ pub fn stream_out(
         archive: entry.id,
         expected: Some(entry.raw_bytes),
     });
-    let store = streaming.source.store;
+    let store = streaming.source.store.as_ref();
     let at_once = streaming
         .at_once
         .of(wanted.iter().map(|(wanted, _)| wanted));

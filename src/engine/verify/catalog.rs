@@ -46,8 +46,8 @@ pub fn check(
     let mut checked = Checked::default();
     let head = catalog.head(ledger)?.map_or(0, |(seq, _)| seq);
     let earlier = Earlier::of(catalog, ledger)?;
-    let mut survey = survey_of(source.store, &source.row.directory)?;
-    survey.require_all_entries(source.store, &source.row.directory, &earlier)?;
+    let mut survey = survey_of(source.store.as_ref(), &source.row.directory)?;
+    survey.require_all_entries(source.store.as_ref(), &source.row.directory, &earlier)?;
     hold_against_kit(trusted, source, &survey, catalog, &mut checked)?;
     if head == 0 && survey.entries.is_empty() {
         return Ok(checked);

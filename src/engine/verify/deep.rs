@@ -102,7 +102,7 @@ impl Reading<'_, '_, '_> {
             bytes.sum(),
         );
         fetch_ahead(
-            source.store,
+            source.store.as_ref(),
             &wanted,
             self.verifying.at_once.of(wanted.iter()),
             |fetched| -> Result<(), Error> {
@@ -278,7 +278,7 @@ fn left_out<'a>(
             }
         }
     }
-    let store = verifying.source.store;
+    let store = verifying.source.store.as_ref();
     for batch in maybe_cold.chunks(BATCH) {
         verifying.interrupt.check()?;
         let (answers, failed) = ask_all(batch, |(_, locator)| match store.readability(locator) {

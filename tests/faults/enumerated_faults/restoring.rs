@@ -11,7 +11,7 @@ use coldchain::error::Error;
 use coldchain::interrupt::Interrupt;
 use coldchain::model::{SubvolumeIdentity, Tier};
 use coldchain::progress::Quiet;
-use coldchain::store::ThawRequest;
+use coldchain::store::{Store, ThawRequest};
 
 use super::enumerate;
 use crate::common::faults::{Faults, FaultyStore, Mode, Point};
@@ -79,7 +79,7 @@ impl Chain {
         let source = OpenSource {
             config,
             row,
-            store: &store,
+            store: Box::new(&store as &dyn Store),
         };
         let restoring = Restoring {
             source: &source,

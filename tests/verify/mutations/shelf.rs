@@ -194,7 +194,7 @@ impl Shelf {
         let source = OpenSource {
             config: &self.lab.config.sources[0],
             row,
-            store: self.lab.store.as_ref(),
+            store: Box::new(self.lab.store.clone()),
         };
         let root = StateDir::new(&self.lab.config.state_dir)
             .root_key()
