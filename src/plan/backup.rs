@@ -1,4 +1,4 @@
-//! What a night calls for: a full archive, an incremental one, or nothing.
+//! Decides what a night archives: a full, an incremental, or nothing.
 
 use chrono::NaiveDate;
 
@@ -17,11 +17,11 @@ pub struct BackupPlan {
     pub source: SourceName,
     /// The night's date.
     pub date: NaiveDate,
-    /// The slot that the date answers for.
+    /// The slot of the date: the newest scheduled date that is not after it.
     pub slot: NaiveDate,
-    /// What is to be archived.
+    /// What to archive.
     pub action: Action,
-    /// Why, in words, without the action's own.
+    /// The reason for the action, in words. It does not repeat the action's name.
     pub reason: String,
     /// The chains to retire once the archive is committed and verified.
     pub expire: Vec<ChainExpiry>,
@@ -34,10 +34,10 @@ impl BackupPlan {
     }
 }
 
-/// Decides for one source and night.
+/// Decides what one source archives and retires in one night.
 ///
-/// A date before the newest archive's plans nothing; [`super::refuse_date`] is what refuses it.
-/// The one refusal here is of a full that was asked for on a date that has its archive.
+/// Refuses only a full that was requested for a date that already has an archive. For a date before the
+/// newest archive it plans nothing; [`super::refuse_date`] refuses such a date.
 pub fn plan_backup(facts: &Facts, schedule: &Schedule) -> Result<BackupPlan, Refusal> {
     if facts.request == Request::Full && facts.history.on(facts.date).is_some() {
         return Err(Refusal::AlreadyArchived { date: facts.date });
@@ -45,7 +45,8 @@ pub fn plan_backup(facts: &Facts, schedule: &Schedule) -> Result<BackupPlan, Ref
     Ok(plan_night(facts, schedule))
 }
 
-/// [`plan_backup`] where nothing is refused: an archived date has nothing to do.
+/// Plans like [`plan_backup`], but refuses nothing: for a date that already has an archive the action is
+/// `None`.
 pub(super) fn plan_night(facts: &Facts, schedule: &Schedule) -> BackupPlan {
     let (action, reason) = match why_nothing(facts, schedule) {
         Some(reason) => (Action::None, reason),
@@ -61,11 +62,11 @@ pub(super) fn plan_night(facts: &Facts, schedule: &Schedule) -> BackupPlan {
     }
 }
 
-/// What expires once the action has been done.
+/// Returns the chains that expire once the action is done.
 fn expire_after(facts: &Facts, action: Action, schedule: &Schedule) -> Vec<ChainExpiry> {
     let newest = facts.history.newest();
     if newest.is_some_and(|newest| newest.id.date > facts.date) {
-        // Such a run is refused, so nothing is retired by it either.
+        // `refuse_date` refuses such a run, so it retires nothing either.
         return Vec::new();
     }
     match action.outcome(facts.date, facts.recipients, 0) {
@@ -142,7 +143,7 @@ mod tests {
             expire_after_days: 11,
             ..Schedule::default()
         };
-        // The full of this very night is what lets the only other chain go.
+        // The other chain can expire only because of this night's full.
         let plan = plan_backup(&facts("2026-09-01", history(&[AUGUST])), &eager).unwrap();
         assert_eq!(plan.action, Action::Full);
         assert_eq!(plan.expire.len(), 1);

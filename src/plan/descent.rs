@@ -1,18 +1,18 @@
-//! Whether a snapshot can be sent against an older one.
+//! Decides whether a snapshot can be sent against an older one.
 //!
-//! `btrfs send` takes a file of both for the same one if its inode number and the transaction that made it are
-//! equal. Two subvolumes that are written side by side make such pairs by chance, and the stream that is sent
-//! from one against the other is wrong without a word. So the newer snapshot has to descend from the older one.
+//! `btrfs send` treats two files as the same one if their inode numbers and the transactions that made them
+//! are equal. Two subvolumes that are written in parallel get such pairs by chance. A stream of one against
+//! the other is then wrong, and no error says so. So the newer snapshot must descend from the older one.
 
 use crate::model::{SubvolumeIdentity, Uuid};
 
-/// The first transaction that may have changed what is in a snapshot of the subvolume `of` and not in the snapshot
-/// `parent`; `None` if it does not descend from that.
+/// Returns the first transaction whose changes may be in a snapshot of the subvolume `of` but not in the
+/// snapshot `parent`; `None` if `of` does not descend from `parent`.
 ///
-/// It descends if `parent` was taken of the same subvolume. After a rollback it does if the subvolume was made later
-/// than `parent`, as a writable snapshot of `parent`, of the subvolume that `parent` was taken of, or of an
-/// unchanged read-only snapshot of that one. `find` gives the subvolume with a uuid on that filesystem, if there is
-/// one. What can't be found out is no descent.
+/// `of` descends from `parent` if `parent` is a snapshot of it. After a rollback it also descends if it was
+/// made later than `parent`, as a writable snapshot of one of these: `parent`; the subvolume that `parent`
+/// was taken of; an unchanged read-only snapshot of that subvolume. `find` returns the subvolume with a uuid
+/// on that filesystem, if there is one. If descent can't be established, the answer is `None`.
 pub fn descends<E>(
     of: Uuid,
     parent: &SubvolumeIdentity,
@@ -25,7 +25,7 @@ pub fn descends<E>(
     let Some(live) = find(of)? else {
         return Ok(None);
     };
-    // What it was made of was writable beside `parent`, up to then.
+    // Its origin could change until `live` was made, so `live` must be newer than `parent`.
     let is_later = live.otransid > parent.otransid && live.otransid >= parent.ctransid;
     let Some(made_of) = live.parent_uuid.filter(|_| is_later) else {
         return Ok(None);
@@ -39,7 +39,7 @@ pub fn descends<E>(
             && between.parent_uuid.is_some()
             && between.parent_uuid == parent.parent_uuid
     });
-    // What `parent` has changed since that one was made is older there.
+    // `live` has older versions of what `parent` changed since then, so every transaction counts.
     Ok(between.map(|_| 0))
 }
 

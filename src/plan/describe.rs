@@ -6,7 +6,7 @@ use super::backup::BackupPlan;
 use super::retention::ChainExpiry;
 use crate::model::Line;
 
-/// Plans as lines: one each, and an indented one for each chain that expires.
+/// Returns one line for each plan, and an indented line for each chain that expires.
 ///
 /// ```text
 /// 2026-11-21  home  full         the chain of 2026-08-07 has 11 incrementals
@@ -20,7 +20,7 @@ pub fn describe(plans: &[BackupPlan]) -> String {
         .fold(String::new(), |text, plan| text + &lines(plan, width))
 }
 
-/// The lines of one plan, each ended, with the source's column that wide.
+/// Returns the lines of one plan, each with a newline; `width` is the width of the source's column.
 fn lines(plan: &BackupPlan, width: usize) -> String {
     let source = plan.source.as_str();
     let first = format!(
@@ -35,7 +35,7 @@ fn lines(plan: &BackupPlan, width: usize) -> String {
 }
 
 impl fmt::Display for BackupPlan {
-    /// As a line of [`describe`] on its own, without the newline at its end.
+    /// Writes the plan like [`describe`], without the last newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(lines(self, 0).trim_end())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::pricing::cost::{RestoreCost, Stored};
 use crate::model::size::Bytes;
 
-/// A cost as lines, each indented and ended, a word in front that says what it is about.
+/// Returns a cost as indented lines, each with a newline. The first word of a line says what it is about.
 ///
 /// ```text
 ///   to thaw     412 segments, 51.3 GiB in DEEP_ARCHIVE; copies stay readable 7 days
@@ -47,7 +47,7 @@ pub fn describe_cost(cost: &RestoreCost) -> String {
     for (word, tier) in tiers(cost) {
         line(word, &tier);
     }
-    // No column: it stands under all of them.
+    // This line has no columns, because it applies to all lines above it.
     text + &format!("  estimate by {}\n", cost.prices)
 }
 
@@ -95,7 +95,7 @@ fn egress(cost: &RestoreCost) -> String {
     }
 }
 
-/// Each tier's word and line, in columns.
+/// Returns each tier's name and its line, aligned in columns.
 fn tiers(cost: &RestoreCost) -> Vec<(&'static str, String)> {
     let rows: Vec<[String; 3]> = cost
         .tiers
@@ -149,7 +149,7 @@ mod tests {
         }
     }
 
-    /// With an empty line above, so that the lines below it are seen as they are.
+    /// Begins with an empty line, so that the expected text can start on a line of its own.
     fn described(stored: &[Stored], days: u32, prices: &Prices) -> String {
         "\n".to_owned() + &describe_cost(&price_restore(stored, days, prices))
     }

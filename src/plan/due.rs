@@ -1,9 +1,9 @@
-//! Whether a night has anything to archive.
+//! Decides whether a night has anything to archive.
 
 use super::facts::{Facts, Request};
 use super::schedule::Schedule;
 
-/// Why the night archives nothing, unless it does.
+/// Returns why the night archives nothing; `None` if it archives something.
 pub(super) fn why_nothing(facts: &Facts, schedule: &Schedule) -> Option<String> {
     let date = facts.date;
     let slot = schedule.slot_of(date);
@@ -21,7 +21,7 @@ pub(super) fn why_nothing(facts: &Facts, schedule: &Schedule) -> Option<String> 
         return None;
     }
     let dates = facts.history.archives.iter().map(|archive| archive.id.date);
-    // A slot may have two archives, where one was asked for: the first has filled it.
+    // A slot can have two archives if one of them was requested; the first one filled it.
     if let Some(filled) = dates.filter(|made| *made >= slot).min() {
         return Some(format!("the slot of {slot} was filled on {filled}"));
     }

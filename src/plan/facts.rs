@@ -1,4 +1,4 @@
-//! What a night's plan is made of, and what it can come to.
+//! The input of a night's plan, and the actions that it can choose.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use chrono::NaiveDate;
 use super::history::{ArchiveFacts, Condition, History, Verification};
 use crate::model::{ArchiveId, ArchiveKind, Sha256, SourceName};
 
-/// The local snapshot of an archive that an incremental could build on.
+/// The state of the local snapshot of an archive that an incremental could build on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendParentSnapshot {
-    /// It is here, and the one that was archived.
+    /// It is here, and it is the one that was archived.
     Intact,
     /// It is not here.
     Gone,
@@ -22,11 +22,12 @@ pub enum SendParentSnapshot {
     Lossy(String),
     /// It can't be compared with tonight's snapshot; why, in words.
     Incomparable(String),
-    /// The stream comes from elsewhere (`decide`): the ledger alone decides.
+    /// Another program makes the stream (`decide`): there is no snapshot to check, and the ledger alone
+    /// decides.
     NotLocal,
 }
 
-/// What was asked for.
+/// What was requested for a night.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     /// Whatever the schedule says.
@@ -42,20 +43,20 @@ pub struct Facts {
     pub source: SourceName,
     /// The night's date.
     pub date: NaiveDate,
-    /// What was asked for.
+    /// What was requested.
     pub request: Request,
-    /// What the source has in the store.
+    /// The source's visible archives.
     pub history: History,
     /// The snapshot of the newest archive of [`History::send_parents`].
     pub send_parent: SendParentSnapshot,
-    /// The newest of the others whose snapshot can take its place. It is looked for only if that of the newest
-    /// can't be built on.
+    /// The newest other archive of [`History::send_parents`] whose snapshot an incremental can build on. It
+    /// is looked for only if the snapshot of the newest archive can't be used.
     pub older_send_parent: Option<ArchiveId>,
     /// The fingerprint of the recipients that are configured now.
     pub recipients: Sha256,
 }
 
-/// What is to be archived.
+/// What a night archives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Nothing.
@@ -72,7 +73,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The word for it, for people and for JSON.
+    /// Returns its name, for people and for JSON.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::None => "none",
@@ -81,7 +82,8 @@ impl Action {
         }
     }
 
-    /// The archive that stands, sound and verified, once this has been done on that date.
+    /// Returns the archive that this action makes on that date, as sound and verified; `None` if it makes
+    /// none.
     pub fn outcome(&self, date: NaiveDate, recipients: Sha256, nonce: u64) -> Option<ArchiveFacts> {
         let id = |kind| ArchiveId { date, kind, nonce };
         let (id, send_parent, chain) = match *self {

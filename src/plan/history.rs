@@ -11,8 +11,8 @@ pub enum Condition {
     Sound,
     /// A segment is missing or damaged.
     Damaged,
-    /// It is as it was stored, but its stream carries compressed data, of which the kernel's sender loses
-    /// bytes.
+    /// Its objects are as they were stored, but its stream carries compressed data, and the kernel loses
+    /// bytes when it sends such data.
     Inexact,
 }
 
@@ -32,7 +32,7 @@ pub struct ArchiveFacts {
     pub id: ArchiveId,
     /// The archive that it is incremental on; `None` in a full.
     pub send_parent: Option<ArchiveId>,
-    /// The full of its chain; its own id if it is that.
+    /// The full of its chain; its own id if it is a full.
     pub chain: ArchiveId,
     /// The fingerprint of the recipients that its key was sealed to.
     pub recipients: Sha256,
@@ -43,9 +43,9 @@ pub struct ArchiveFacts {
 }
 
 impl ArchiveFacts {
-    /// The archive to have before this one can be restored; `None` for the first of a chain.
+    /// Returns the archive that must be restored before this one; `None` for the full of a chain.
     ///
-    /// An incremental that names no send parent, which no ledger holds, is taken to need its full.
+    /// An incremental without a send parent, which no ledger holds, is assumed to need its full.
     pub fn needs(&self) -> Option<ArchiveId> {
         (self.id != self.chain).then(|| self.send_parent.unwrap_or(self.chain))
     }
@@ -54,12 +54,12 @@ impl ArchiveFacts {
 /// All visible archives of one source, in any order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// At most one a date.
+    /// At most one for each date.
     pub archives: Vec<ArchiveFacts>,
 }
 
 impl History {
-    /// Takes archives that may not be what was sent for sound ones, for a source whose config asks for such.
+    /// Treats inexact archives as sound, for a source whose config accepts them.
     pub fn accept_inexact(&mut self) {
         for archive in &mut self.archives {
             if archive.condition == Condition::Inexact {
@@ -99,8 +99,8 @@ impl History {
             .collect()
     }
 
-    /// The archives that the next incremental may build on, newest first: those of the newest chain, if that is
-    /// complete. The state of their snapshots is what a plan wants to know.
+    /// Returns the archives that the next incremental may build on, newest first: those of the newest chain,
+    /// if it is complete. A plan needs to know the state of their snapshots.
     pub fn send_parents(&self) -> Vec<&ArchiveFacts> {
         let newest = self.chains().pop().filter(Chain::is_complete);
         let mut archives = newest.map_or_else(Vec::new, |chain| chain.archives);
@@ -109,7 +109,7 @@ impl History {
     }
 }
 
-/// A full and the incrementals that descend from it, or what is visible of these.
+/// A full and the incrementals that descend from it, as far as they are visible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain<'a> {
     /// The id of its full, whether that is visible or not.
@@ -121,7 +121,7 @@ pub struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// The date that names it: its full's.
+    /// Returns the date of its full, which names the chain.
     pub fn date(&self) -> NaiveDate {
         self.id.date
     }
@@ -136,9 +136,10 @@ impl<'a> Chain<'a> {
         self.archives.len() - usize::from(self.full().is_some())
     }
 
-    /// The first archive that it needs and that is not there before the one that needs it.
+    /// Returns the first archive that an incremental needs but that is missing: it is not in the chain, or is
+    /// not older than the incremental.
     ///
-    /// A link may go to any earlier archive of the chain; one that goes elsewhere leads nowhere.
+    /// An incremental may build on any earlier archive of its chain, and on no other archive.
     pub fn missing(&self) -> Option<ArchiveId> {
         if self.full().is_none() {
             return Some(self.id);
@@ -155,7 +156,7 @@ impl<'a> Chain<'a> {
         self.first(Condition::Damaged)
     }
 
-    /// The first archive of it that may not be what was sent.
+    /// The first archive of it that is inexact.
     pub fn inexact(&self) -> Option<ArchiveId> {
         self.first(Condition::Inexact)
     }
@@ -166,24 +167,24 @@ impl<'a> Chain<'a> {
         found.map(|archive| archive.id)
     }
 
-    /// Its full is there, and so is every incremental's send parent.
+    /// Whether its full and every incremental's send parent are there.
     pub fn is_complete(&self) -> bool {
         self.missing().is_none()
     }
 
-    /// Every date of it can be restored, as far as anybody knows.
+    /// Whether every date of it can be restored, as far as is known.
     pub fn is_restorable(&self) -> bool {
         self.is_complete() && self.damaged().is_none()
     }
 
-    /// Restorable to what was sent, and its full has been seen whole in the store: what may take an
-    /// older chain's place.
+    /// Whether it may replace an older chain: it can be restored to exactly what was sent, and a listing has
+    /// shown its full in the store.
     pub fn is_proven(&self) -> bool {
         let verified = |full: &ArchiveFacts| full.verification == Verification::Verified;
         self.full().is_some_and(verified) && self.is_restorable() && self.inexact().is_none()
     }
 
-    /// The archives are sorted by id.
+    /// Finds an archive by its id. The archives are sorted by id.
     fn find(&self, id: ArchiveId) -> Option<&'a ArchiveFacts> {
         let at = self
             .archives

@@ -1,7 +1,7 @@
-//! How much memory archiving and restoring take, and what they make do with.
+//! How much memory archiving and restoring need, and what fits into a limit.
 //!
-//! The formula is in docs/configuration.md. What it counts is what may be in use at once in the worst case, which
-//! is a stream that nothing compresses; `tests/memory.rs` holds the program against it.
+//! The formula is in docs/configuration.md. It counts the memory in use at once in the worst case, a stream
+//! that does not compress. `tests/memory.rs` compares the program with it.
 
 use std::ops::RangeInclusive;
 
@@ -9,7 +9,7 @@ use crate::model::segment::FRAME_BYTES;
 
 const MIB: u64 = 1 << 20;
 
-/// What a run may take if nobody says otherwise.
+/// Bytes that a run may take by default.
 pub const DEFAULT_LIMIT: u64 = 512 * MIB;
 
 /// The program itself: its code, the catalog, TLS, stacks, the pipe that the stream comes through.
@@ -18,34 +18,34 @@ const PROGRAM: u64 = 60 * MIB;
 /// Opening a segment: zstd's window, its buffers and age's.
 const OPENING: u64 = 8 * MIB;
 
-/// Raw bytes that wait for `btrfs receive`, of each segment that is opened ahead.
+/// Raw bytes of each segment opened ahead that wait for `btrfs receive`.
 const AHEAD: u64 = 6 * MIB;
 
-/// Frames on their way, beside one for each thread: the one that is read, the one that is sealed, and one
-/// that is ready for the next thread.
+/// Frames in memory besides one for each thread: the one that is read, the one that is sealed, and one that
+/// is ready for the next thread.
 const FRAMES_BESIDE: u64 = 3;
 
-/// What archiving has room for.
+/// What archiving may use within the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Archiving {
     /// Threads that compress.
     pub threads: usize,
-    /// Bytes of sealed segments that may be held at once, of the one that grows and of those that are
-    /// uploaded.
+    /// Bytes of sealed segments that may be in memory at once: the one that is being written and those that
+    /// are uploaded.
     pub held_bytes: u64,
-    /// The highest of the levels with which so many threads fit.
+    /// The highest level with which that many threads fit.
     pub highest_level: i32,
 }
 
 /// The limit leaves no room for a single segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLittle {
-    /// The least that would do.
+    /// The smallest limit that is enough, in bytes.
     pub least: u64,
 }
 
-/// Bytes that zstd needs for a frame of 4 MiB at a level: what `ZSTD_sizeof_CCtx` says after it has compressed one,
-/// rounded up. Each thread has as many.
+/// Returns the bytes that zstd needs for a frame of 4 MiB at a level: what `ZSTD_sizeof_CCtx` returns after
+/// one frame, rounded up. Each thread needs that many.
 pub fn context_bytes(level: i32) -> u64 {
     MIB * match level {
         ..=3 => 2,
@@ -60,8 +60,9 @@ pub fn context_bytes(level: i32) -> u64 {
     }
 }
 
-/// The same for the steps of `auto` between two levels. Up to 9 they are levels of zstd's; those at 11 and 12 take less
-/// than that at 9; and there is none at the others up to 17: if nothing else is asked for, the lowest of them is taken.
+/// Returns the same for the steps of `auto` from `lowest` to `highest`. The steps up to 9 are zstd levels;
+/// those at 11 and 12 need less than level 9. There is no other step from 10 to 17: if the range holds no
+/// step, the lowest level is used.
 fn auto_context_bytes(lowest: i32, highest: i32) -> u64 {
     match highest {
         10..=17 if lowest <= 9 || (lowest <= 12 && highest >= 11) => context_bytes(9),
@@ -70,29 +71,30 @@ fn auto_context_bytes(lowest: i32, highest: i32) -> u64 {
     }
 }
 
-/// The most that a segment of so many raw bytes is sealed to: zstd adds up to 1/256 to what it can't
-/// compress, age 16 bytes to 64 KiB.
+/// Returns the largest sealed size of a segment with that many raw bytes. zstd adds up to 1/256 to
+/// incompressible data, and age 16 bytes to each 64 KiB.
 pub fn longest_sealed(segment_bytes: u64) -> u64 {
     segment_bytes + segment_bytes / 200
 }
 
-/// How much of the limit a listing of a store may take: what its reader makes of it takes as much again.
+/// Returns how much of the limit a listing of a store may take. What its reader builds from it takes as much
+/// again.
 pub fn listing_bytes(limit: u64) -> u64 {
     limit / 5 * 2
 }
 
-/// The limit that is in force where none was set: the default, or what it takes for one segment to grow
-/// while another is uploaded.
+/// Returns the limit that applies if none is set: the default, or more if one segment could otherwise not be
+/// written while another is uploaded.
 pub fn default_limit(segment_bytes: u64, level: i32) -> u64 {
     let context = context_bytes(level);
     DEFAULT_LIMIT.max(beside_segments(1, context) + 2 * longest_sealed(segment_bytes))
 }
 
-/// What archiving makes do with: as many of the threads as leave room for one segment to grow while
-/// another is uploaded; with a single thread, one segment must do.
+/// Returns what archiving may use. It takes as many threads as leave room for one segment that is written and
+/// one that is uploaded. If not even one thread leaves that, there must be room for one segment.
 ///
-/// Threads come before levels: with fewer of them a fast line would wait for the processor, and a high level
-/// is for slow ones.
+/// Threads come before levels: with fewer threads a fast uplink would wait for the processor, and high levels
+/// are for slow uplinks.
 pub fn archiving(
     limit: u64,
     segment_bytes: u64,
@@ -129,9 +131,9 @@ pub fn archiving(
         })
 }
 
-/// How many segments are fetched at once, of as many as were asked for, where the largest has so many
-/// sealed bytes: one more is opened meanwhile. However little the limit is, one is fetched: a restore is
-/// not refused for a limit that was meant for the nights.
+/// Returns how many segments a restore fetches at once, at most `asked_for`; one more is opened meanwhile.
+/// `largest_sealed` is the sealed size of the largest segment. The result is at least 1: a restore is not
+/// refused for a limit that was meant for backups.
 pub fn fetched_at_once(limit: u64, largest_sealed: u64, asked_for: usize) -> usize {
     let each = largest_sealed + OPENING + AHEAD;
     let fit = (limit.saturating_sub(PROGRAM) / each).saturating_sub(1);
@@ -140,10 +142,10 @@ pub fn fetched_at_once(limit: u64, largest_sealed: u64, asked_for: usize) -> usi
         .clamp(1, asked_for.max(1))
 }
 
-/// All that archiving takes but the sealed segments.
+/// Returns all memory that archiving takes, except for sealed segments.
 fn beside_segments(threads: usize, context: u64) -> u64 {
     let threads = threads as u64;
-    // A frame is raw, and as long when it is compressed if nothing compresses it.
+    // A frame is there raw and compressed, and incompressible data does not get shorter.
     PROGRAM + OPENING + threads * context + (threads + FRAMES_BESIDE) * 2 * FRAME_BYTES
 }
 

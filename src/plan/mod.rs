@@ -5,55 +5,53 @@
 //!
 //! # Slots
 //!
-//! A schedule names days of the month. A night is not asked "are you one of these days?" but
-//! "is the newest of them that is not after you filled?". Then a night that was missed is made
-//! good on the next one, and a second run of a night finds its slot filled and does nothing.
+//! A schedule names days of the month; each such date is a slot. A run does not ask "is today a slot?" but
+//! "is the newest slot up to today filled?". So the next run fills a slot that was missed, and a second run
+//! of a night finds its slot filled and does nothing.
 //!
 //! # Send parents
 //!
-//! An incremental can be restored only where all that it descends from can, so it is planned
-//! only on what is known to be whole: the newest chain, if every link of it is there and no segment
-//! of it is damaged. There it builds on the newest archive whose snapshot is here, still is what was
-//! archived, and is one that tonight's snapshot descends from: see [`descent`]. Whenever one of these
-//! is in doubt the answer is a full archive, which costs money and nothing else. An older chain is never gone back to: chains would interleave in time,
-//! and "newer chain", on which retention rests, would mean nothing.
+//! An incremental can be restored only if everything that it descends from can. So it is planned only on what
+//! is known to be whole: the newest chain, if every link of it is there and no segment of it is damaged. It
+//! builds on the newest archive whose snapshot is here, is still the one that was archived, and is one that
+//! tonight's snapshot descends from: see [`descent`]. If one of these is in doubt, the plan is a full
+//! archive, which costs money and nothing else. No plan goes back to an older chain: chains would interleave
+//! in time, and "newer chain", on which retention depends, would mean nothing.
 //!
 //! # Unfinished attempts
 //!
-//! An attempt that came to no end is gone on with before anything new is planned, also on a later
-//! night, if it would be planned again just as it was. Whatever has changed since, it is given up
-//! with a reason: that costs an upload, and nothing else.
+//! An unfinished attempt is resumed before anything new is planned, also on a later night, if the same
+//! attempt would be planned again. If anything has changed, it is given up with a reason: that costs an
+//! upload, and nothing else.
 //!
 //! # Retention
 //!
-//! A chain is kept or retired as a whole, because what its full is retired under can't be
-//! restored. Its age is that of its newest archive, and age alone is never enough: a newer chain
-//! must stand that is complete, undamaged, and whose full a listing has shown to be in the store.
-//! So the newest restorable chain never expires, whatever the flags, the clock or the
-//! configuration say. A plan's expiries are those of the history as it stands after the plan's
-//! archive: archive first, retire after. What was retired is deleted by a later run, after a time of
-//! grace. See [`prune`].
+//! A chain is kept or retired as a whole, because an archive can't be restored without its full. Its age is
+//! that of its newest archive, and age alone is never enough: there must be a newer chain that is complete
+//! and undamaged, and whose full a listing has shown to be in the store. So the newest restorable chain never
+//! expires, whatever the flags, the clock or the configuration say. A plan's expiries assume that its archive
+//! is made: archive first, retire after. A later run deletes what was retired, after a time of grace. See
+//! [`prune`].
 //!
 //! # Local snapshots
 //!
-//! What the next run needs is pinned. The others are kept for some days, or up to a number, for who
-//! wants to look back without a restore. See [`snapshots`].
+//! A snapshot that the next run needs is pinned. The others are kept for some days, or up to a number, to
+//! look back without a restore. See [`snapshots`].
 //!
-//! # Strays
+//! # Orphaned objects
 //!
-//! What an attempt that was not committed left in the store costs money and nothing else. It is
-//! removed only if it is old by the store's clock and known to be dead: given up by this machine,
-//! or retired by its id in an earlier run. See [`strays`].
+//! An attempt that was not committed leaves objects in the store, which cost money and nothing else. They are
+//! removed only if they are old by the store's clock and known to be dead: this machine gave the attempt up,
+//! or an earlier run retired its id. See [`strays`].
 //!
 //! # Checks
 //!
-//! What a check has seen is judged object by object, and what it left out is told with the reason:
-//! see [`verify`].
+//! A check judges object by object, and reports what it left out with the reason: see [`verify`].
 //!
 //! # Prices
 //!
-//! What a restore costs is estimated from a dated table of list prices, which the config can
-//! overlay. Sums are integers and are rounded up, so that a limit is never passed unseen.
+//! The cost of a restore is estimated from a dated table of list prices, which the config can override. Sums
+//! are integers and are rounded up, so that no estimate passes a limit unseen.
 
 pub mod backup;
 pub mod descent;

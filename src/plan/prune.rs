@@ -1,14 +1,14 @@
-//! What becomes of chains whose time is over, and of those that were retired.
+//! Decides what happens to chains that expired, and to chains that were retired.
 //!
-//! A chain is retired as a whole, by one entry, and is invisible from there on. Its objects go in a
-//! later run, and whoever signed the entry, a machine deletes only what its own plan calls expired
-//! too: a pruner with another config, or a stolen key, deletes nothing by the hand of this one.
+//! One entry retires a whole chain; from then on the chain is invisible. A later run deletes its objects. A
+//! machine deletes only what its own plan calls expired too, no matter who signed the entry: a pruner with
+//! another config, or a stolen key, can't make this machine delete anything else.
 //!
-//! - The time of grace runs by the store's clock, from the last entry that retired the chain.
-//! - What is deleted are the keys that the ledger signs of an archive, never what a listing names.
-//! - Before the first object goes, an entry says so: from there on nobody revives the chain.
-//! - Newer archives go before those that they build on, segments before their archive's key, so that
-//!   what a run left behind when it was cut short is whole chains, only shorter.
+//! - The time of grace counts by the store's clock, from the last entry that retired the chain.
+//! - Only keys that the ledger signs for an archive are deleted, never keys that only a listing names.
+//! - Before the first object is deleted, an entry says so. From then on no `revive` can name the chain.
+//! - Newer archives are deleted before those that they build on, and segments before their archive's key. So
+//!   a run that was cut short leaves whole chains that are only shorter.
 //! - While a clock can't be relied on, nothing happens.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ use super::strays::{
 };
 use crate::model::{ArchiveId, Sha256};
 
-/// What a prune goes by.
+/// The input of a prune's plan.
 #[derive(Debug, Clone)]
 pub struct PruneFacts {
     /// What lies in the store, and what the ledger says of it.
@@ -33,9 +33,9 @@ pub struct PruneFacts {
     pub history: History,
     /// The archives that were retired.
     pub retired: Vec<RetiredArchive>,
-    /// The run's date, by which ages count.
+    /// The run's date; ages are as of this date.
     pub date: NaiveDate,
-    /// When a chain's time is over.
+    /// Says when a chain expires.
     pub schedule: Schedule,
 }
 
@@ -46,8 +46,8 @@ pub struct RetiredArchive {
     pub id: ArchiveId,
     /// The full of its chain.
     pub chain: ArchiveId,
-    /// When the entry was stored that retired it last, by the store's clock; `None` if the store does
-    /// not say.
+    /// When the last entry that retired it was stored, by the store's clock; `None` if the store does not
+    /// say.
     pub since: Option<DateTime<Utc>>,
     /// Until when its objects are locked, as its entry says.
     pub retain_until: Option<DateTime<Utc>>,
@@ -57,58 +57,58 @@ pub struct RetiredArchive {
     pub objects: BTreeMap<String, u64>,
 }
 
-/// Whether an entry says that a chain's objects are being deleted. From there on nothing revives it,
-/// and what one run has begun another may end.
+/// Whether an entry says that a chain's objects are being deleted. From then on no `revive` can name the
+/// chain, and any run may finish the deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
-    /// None does.
+    /// No entry says so.
     NotBegun,
-    /// One does.
+    /// An entry says so.
     Begun,
 }
 
 /// What a prune of a source does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PrunePlan {
-    /// Of chains, oldest first.
+    /// What happens to chains, oldest first.
     pub chains: Vec<ChainLine>,
-    /// Of what belongs to no archive.
+    /// What happens to orphaned objects.
     pub strays: StrayPlan,
 }
 
-/// A chain, and what becomes of it.
+/// A chain, and what happens to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainLine {
     /// The id of its full.
     pub chain: ArchiveId,
-    /// What becomes of it.
+    /// What happens to it.
     pub fate: ChainFate,
     /// Its archives, oldest first.
     pub archives: Vec<ArchiveId>,
-    /// Those of its objects that are listed, in the order in which they go.
+    /// Those of its objects that are listed, in the order of deletion.
     pub objects: Vec<ListedObject>,
     /// Why.
     pub reason: String,
 }
 
-/// What becomes of a chain.
+/// What happens to a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainFate {
-    /// It is retired now; its objects go in a later run, from that moment on.
+    /// It is retired now; a later run deletes its objects.
     Retire {
-        /// When, at the earliest.
+        /// The earliest time of the deletion.
         deletes_from: DateTime<Utc>,
     },
-    /// It was retired, and its objects go now.
+    /// It was retired, and its objects are deleted now.
     Delete,
     /// It was retired, and its time of grace is not over.
     Wait {
-        /// When it is.
+        /// The end of the time of grace.
         until: DateTime<Utc>,
     },
-    /// It was retired, and a lock keeps its objects.
+    /// It was retired, but a lock protects its objects.
     Retained {
-        /// Until when.
+        /// The end of the lock.
         until: DateTime<Utc>,
     },
     /// It is left alone.
@@ -116,13 +116,13 @@ pub enum ChainFate {
 }
 
 impl ChainLine {
-    /// The length of its objects.
+    /// The total length of its objects, in bytes.
     pub fn bytes(&self) -> u64 {
         self.objects.iter().map(|object| object.bytes).sum()
     }
 
-    /// When its objects are deleted, at the earliest, in a run at `now`; `None` if that is not
-    /// decided.
+    /// Returns the earliest time at which its objects are deleted, for a run at `now`; `None` if the chain is
+    /// kept.
     pub fn deletes_from(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self.fate {
             ChainFate::Retire { deletes_from } => Some(deletes_from),
@@ -153,9 +153,10 @@ impl PrunePlan {
     }
 }
 
-/// Decides on the chains of a source, and on its strays.
+/// Decides what happens to the chains of a source, and to its orphaned objects.
 ///
-/// A listing that lacks something of a visible archive may lack anything: then nothing is decided.
+/// If the listing lacks an object of a visible archive, it may lack any other object too: then this is an
+/// error and decides nothing.
 pub fn plan_prune(facts: &PruneFacts) -> Result<PrunePlan, ShortListing> {
     let strays = plan_strays(&facts.strays)?;
     let hold = hold(&facts.strays).or_else(|| {
@@ -181,7 +182,7 @@ pub fn plan_prune(facts: &PruneFacts) -> Result<PrunePlan, ShortListing> {
     Ok(PrunePlan { chains, strays })
 }
 
-/// The line of a visible chain whose time is over.
+/// Returns the line of a visible chain that has expired.
 fn expired(expiry: &ChainExpiry, facts: &PruneFacts, hold: Option<&str>) -> ChainLine {
     let strays = &facts.strays;
     let archives = of_chain(&facts.history, expiry.id);
@@ -216,8 +217,8 @@ fn expired(expiry: &ChainExpiry, facts: &PruneFacts, hold: Option<&str>) -> Chai
     }
 }
 
-/// The line of a chain that was retired; `None` if nothing of it is left. What nobody has begun to
-/// delete goes although nothing is listed: a store that keeps versions may only hide it.
+/// Returns the line of a chain that was retired; `None` if nothing of it is left. If no deletion has begun,
+/// the chain is deleted although no object is listed: a store that keeps versions may only hide them.
 fn retired(chain: ArchiveId, facts: &PruneFacts, hold: Option<&str>) -> Option<ChainLine> {
     let mut archives: Vec<&RetiredArchive> = facts
         .retired
@@ -256,7 +257,7 @@ fn retired(chain: ArchiveId, facts: &PruneFacts, hold: Option<&str>) -> Option<C
     })
 }
 
-/// What becomes of a retired chain while nothing is on hold.
+/// Decides what happens to a retired chain, if nothing is on hold.
 fn decide(
     chain: ArchiveId,
     archives: &[&RetiredArchive],
@@ -267,7 +268,7 @@ fn decide(
     if !of_chain(&facts.history, chain).is_empty() {
         return keep("retired in part, and a chain goes as a whole");
     }
-    // After a silence nothing is expired at all, and the hold says so.
+    // After a long silence nothing counts as expired, and `hold` gives the reason.
     let silent = long_silence(&facts.history, facts.date).is_some();
     if !silent && !also_expired(chain, archives, facts) {
         return keep("retired, and not expired by the schedule here");
@@ -296,8 +297,8 @@ fn decide(
     }
 }
 
-/// Whether the chain would be expired here if it were still visible. No other retired chain vouches
-/// for it.
+/// Whether the chain would be expired here if it were still visible. Another retired chain does not count as
+/// its replacement.
 fn also_expired(chain: ArchiveId, archives: &[&RetiredArchive], facts: &PruneFacts) -> bool {
     let mut history = facts.history.clone();
     let as_visible = archives.iter().map(|archive| ArchiveFacts {
@@ -325,7 +326,7 @@ fn of_chain(history: &History, chain: ArchiveId) -> Vec<ArchiveId> {
     ids
 }
 
-/// Those objects that are listed, in the order of their archives.
+/// Returns the objects of `own` that are listed, in the order of their archives.
 fn listed<'a>(
     own: impl Iterator<Item = (ArchiveId, &'a BTreeMap<String, u64>)>,
     strays: &StrayFacts,

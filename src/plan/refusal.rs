@@ -10,24 +10,24 @@ pub enum Refusal {
     BeforeNewest {
         /// The date asked for.
         date: NaiveDate,
-        /// The newest archive's.
+        /// The date of the newest archive.
         newest: NaiveDate,
     },
-    /// The archive of a later date is half made, and comes first.
+    /// The attempt of a later date is unfinished, and must come first.
     #[error("{date} is before {unfinished}, whose archive is unfinished")]
     BeforeUnfinished {
         /// The date asked for.
         date: NaiveDate,
-        /// The attempt's.
+        /// The date of the attempt.
         unfinished: NaiveDate,
     },
-    /// A full was asked for on a date that has its archive.
+    /// A full was requested for a date that already has an archive.
     #[error("{date} is archived already, and a date has one archive")]
     AlreadyArchived {
         /// The date asked for.
         date: NaiveDate,
     },
-    /// An archive of a far date would block all the nights before it.
+    /// The date is in the future: its archive would block all the nights before it.
     #[error("{date} is more than a day after today, {today}")]
     Future {
         /// The date asked for.
@@ -37,7 +37,7 @@ pub enum Refusal {
     },
 }
 
-/// Whether `--date-override` was given: a date far ahead of the system clock is meant.
+/// Whether `--date-override` was given, which allows a date far ahead of the system clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateOverride {
     /// It was not.
@@ -46,9 +46,10 @@ pub enum DateOverride {
     Given,
 }
 
-/// Refuses what `backup` and `decide` must not archive under; `plan` may ask about any date.
+/// Refuses a date that `backup` and `decide` must not archive; `plan` accepts any date.
 ///
-/// The override speaks of the clock alone. A date before the newest archive's is refused always.
+/// The override only lifts the check against the system clock. A date before the newest archive is always
+/// refused.
 pub fn refuse_date(
     date: NaiveDate,
     newest: Option<NaiveDate>,

@@ -1,26 +1,26 @@
-//! Which archives bring a date back, and in which order.
+//! Decides which archives a restore of a date needs, and in which order.
 
 use chrono::NaiveDate;
 
 use super::history::{ArchiveFacts, Condition, History};
 use crate::model::{ArchiveId, SourceName};
 
-/// The way from a full to the date that is wanted.
+/// The archives from a full to the date to restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestorePlan {
     /// The source.
     pub source: SourceName,
-    /// The date that is brought back.
+    /// The date to restore.
     pub date: NaiveDate,
     /// The archives to receive, the full first, each incremental on one before it.
     pub archives: Vec<ArchiveId>,
-    /// Those of them that are known to be damaged: worth knowing before a thaw is paid for.
+    /// Those of them that are known to be damaged. The user should know that before paying for a thaw.
     pub damaged: Vec<ArchiveId>,
-    /// Those of them that may not be what was sent.
+    /// Those of them that are inexact.
     pub inexact: Vec<ArchiveId>,
 }
 
-/// Why a date can't be brought back.
+/// Why a date can't be restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreRefusal {
     /// The source has no archive.
@@ -29,7 +29,7 @@ pub enum RestoreRefusal {
         /// The source.
         source_name: SourceName,
     },
-    /// No archive stands for the date.
+    /// The source has no archive of the date.
     #[error("{source_name} has no archive of {date}; {}", nearest(*before, *after))]
     NoArchive {
         /// The source.
@@ -48,7 +48,7 @@ pub enum RestoreRefusal {
         source_name: SourceName,
         /// The date asked for.
         date: NaiveDate,
-        /// The archive that can't be had without the missing one.
+        /// The archive that can't be restored without the missing one.
         archive: ArchiveId,
         /// What is missing.
         missing: ArchiveId,
@@ -63,7 +63,7 @@ fn nearest(before: Option<NaiveDate>, after: Option<NaiveDate>) -> String {
     }
 }
 
-/// Plans the restore of a date, or of the newest archive where none is given.
+/// Plans the restore of a date, or of the newest archive if none is given.
 pub fn plan_restore(
     source: &SourceName,
     history: &History,
@@ -96,7 +96,7 @@ pub fn plan_restore(
     })
 }
 
-/// The archives from the full to the wanted one. It ends, since every step goes back in time.
+/// Returns the archives from the full to the wanted one. The loop ends, because every step goes back in time.
 fn way_to<'a>(
     wanted: &'a ArchiveFacts,
     source: &SourceName,

@@ -1,4 +1,4 @@
-//! Whether an unfinished attempt is gone on with, or given up for a new one.
+//! Decides whether an unfinished attempt is resumed, or given up for a new one.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::model::{ArchiveId, ArchiveKind, Sha256};
 pub struct AttemptFacts {
     /// Its id, which holds its date.
     pub id: ArchiveId,
-    /// What it is incremental on; `None` in a full.
+    /// The archive that it is incremental on; `None` in a full.
     pub send_parent: Option<ArchiveId>,
     /// The full of its chain.
     pub chain: ArchiveId,
@@ -23,42 +23,42 @@ pub struct AttemptFacts {
     pub recipients: Sha256,
     /// The state of its own snapshot.
     pub snapshot: SendParentSnapshot,
-    /// What keeps the rest of it from being stored as its beginning was, in words.
+    /// Why the rest of it can't be stored in the same way as its beginning, in words; `None` if it can.
     pub settings: Option<String>,
 }
 
-/// The night that finds it.
+/// The run that finds an unfinished attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finding {
-    /// The date that the run stands for.
+    /// The date of the run.
     pub date: NaiveDate,
     /// The system clock's date.
     pub today: NaiveDate,
-    /// Whether a date ahead of the clock is meant.
+    /// Whether `--date-override` was given.
     pub date_override: DateOverride,
 }
 
-/// What becomes of an unfinished attempt.
+/// What happens to an unfinished attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resume {
-    /// It is gone on with, before anything new is planned.
+    /// It is resumed before anything new is planned.
     GoOn,
-    /// It is abandoned: its objects are strays.
+    /// It is given up; its objects become orphaned.
     GiveUp(GivenUp),
 }
 
-/// Why an attempt is abandoned.
+/// Why an attempt is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GivenUp {
-    /// It stands for a date that is still to come: the clock was ahead when it began.
+    /// Its date is in the future: the clock was ahead when it began.
     Future,
     /// An archive of its date or a later one was committed meanwhile.
     Overtaken(NaiveDate),
     /// It would build on the archive of that date now.
     OtherSendParent(NaiveDate),
-    /// Its snapshot is not what it was, in words.
+    /// Its snapshot is not as it was; what differs, in words.
     Snapshot(String),
-    /// Its stream would have to come on stdin, where another date's is awaited.
+    /// Its stream would have to come on stdin, but the run expects the stream of another date there.
     OtherStream,
     /// The recipients have changed since it began.
     Recipients,
@@ -66,7 +66,7 @@ pub enum GivenUp {
     FullInstead(String),
     /// Nothing is due for its date any more, and why.
     NothingDue(String),
-    /// It can't be gone on with as it was begun, and why.
+    /// It can't be resumed in the way it was begun, and why.
     Settings(String),
 }
 
@@ -88,13 +88,13 @@ impl fmt::Display for GivenUp {
     }
 }
 
-/// Decides on an unfinished attempt. `facts` are those of the attempt's own date.
+/// Decides whether an unfinished attempt is resumed. `facts` are those of the attempt's own date.
 ///
-/// An attempt is gone on with only if it would be planned again just as it was: the archive that
-/// it would become must be one that a night of its date may make. A full is welcome always.
+/// An attempt is resumed only if the same archive would be planned again: a run of its date must be allowed
+/// to make it. A full is always allowed.
 ///
-/// A run for an earlier date than a sound attempt's is refused: archives are made in the order of
-/// their dates, and the attempt comes first.
+/// A run for a date before that of a sound attempt is refused: archives are made in the order of their dates,
+/// and the attempt comes first.
 pub fn plan_resume(
     attempt: &AttemptFacts,
     facts: &Facts,
@@ -120,7 +120,7 @@ fn given_up(
     night: Finding,
 ) -> Option<GivenUp> {
     let date = attempt.id.date;
-    // A night that says it means its date speaks for that date alone.
+    // `--date-override` applies only to the run's own date.
     let date_override = match night.date_override {
         DateOverride::Given if night.date == date => DateOverride::Given,
         _ => DateOverride::Absent,
@@ -169,7 +169,7 @@ fn given_up(
     }
 }
 
-/// What was asked for, as far as it speaks of the attempt's date.
+/// Returns the request if the run has the attempt's date, else [`Request::Scheduled`].
 pub fn request_for(attempt: NaiveDate, date: NaiveDate, request: Request) -> Request {
     if attempt == date {
         request
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(decided(&case), "its date is still to come");
         case.2.date_override = DateOverride::Given;
         assert_eq!(decided(&case), "go on");
-        // Meant is the date that was typed, and no other.
+        // The override applies to the date that was typed, and to no other.
         case.2.date = date("2026-08-22");
         assert_eq!(decided(&case), "its date is still to come");
     }

@@ -1,4 +1,4 @@
-//! When a chain's time is over.
+//! Decides when a chain expires.
 
 use chrono::{Days, NaiveDate};
 
@@ -6,10 +6,10 @@ use super::history::{Chain, History};
 use super::schedule::Schedule;
 use crate::model::ArchiveId;
 
-/// After a longer silence than this nothing is retired in the night that ends it.
+/// The most days without an archive after which a run still retires chains.
 ///
-/// A clock that jumped ahead makes every chain look old at once. Only a schedule of days that some
-/// months lack has longer gaps on its own, and there it delays what expires by one night.
+/// A clock that jumped ahead makes every chain look old at once. Only a schedule of days that some months
+/// lack has longer gaps by itself; there it delays an expiry by one night.
 pub(super) const LONGEST_SILENCE_DAYS: i64 = 35;
 
 /// A chain that expires, as a line of a plan.
@@ -62,17 +62,16 @@ pub fn expiring(history: &History, date: NaiveDate, schedule: &Schedule) -> Vec<
         .collect()
 }
 
-/// The first date on which each of a history's chains, oldest first, can expire; `None` if that is not
-/// in sight.
+/// Returns the first date on which each chain can expire. `chains` are those of a history, oldest first.
 ///
-/// It is not for the newest chain, nor for one that no newer restorable chain could replace.
+/// `None` for the newest chain, and for one that no newer restorable chain could replace.
 pub fn expiry_dates(chains: &[Chain<'_>], schedule: &Schedule) -> Vec<Option<NaiveDate>> {
     let replaceable = chains.iter().rposition(Chain::is_restorable).unwrap_or(0);
     let after = Days::new(schedule.expire_after_days.into());
     chains
         .iter()
         .enumerate()
-        // A date past the calendar's end is never.
+        // `None` also for a date past the calendar's end.
         .map(|(at, chain)| {
             let date = chain.newest.id.date.checked_add_days(after);
             date.filter(|_| at < replaceable)
@@ -80,7 +79,8 @@ pub fn expiry_dates(chains: &[Chain<'_>], schedule: &Schedule) -> Vec<Option<Nai
         .collect()
 }
 
-/// The silence that a date ends, in days, if it is long enough to ask whether the clock is right.
+/// Returns the days since the newest archive before the date, if they are so many that the clock may be
+/// wrong.
 pub fn long_silence(history: &History, date: NaiveDate) -> Option<i64> {
     Some(silence_days(history, date)).filter(|days| *days > LONGEST_SILENCE_DAYS)
 }

@@ -1,4 +1,4 @@
-//! Which dates are scheduled, and which of them a night answers for.
+//! Which dates are scheduled, and which of them a night fills.
 
 use chrono::{Datelike, Days, Months, NaiveDate};
 
@@ -9,8 +9,8 @@ const REACH_MONTHS: u32 = 2;
 /// When archives are made, and for how long they are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    /// Days of the month, 1 to 31, sorted, at least one (the configuration sees to it).
-    /// A day that a month lacks is skipped in that month.
+    /// Days of the month, 1 to 31, sorted, at least one (the configuration checks this). A day that a month
+    /// lacks is skipped in that month.
     pub days: Vec<u32>,
     /// How many incrementals a chain takes; with 0 every archive is full.
     pub max_incrementals: u32,
@@ -47,9 +47,9 @@ impl Schedule {
             .unwrap_or(date)
     }
 
-    /// Until when the archives of a chain that begins on that date may have to be kept: it takes
-    /// incrementals for `max_chain_days`, expires `expire_after_days` after the last of them, and is
-    /// deleted a week later. `None` for a chain without an end.
+    /// Returns until when the archives of a chain that begins on that date may have to be kept: it takes
+    /// incrementals for `max_chain_days`, expires `expire_after_days` after the last of them, and is deleted
+    /// a week later. `None` without `max_chain_days`.
     pub fn retained_until(&self, full: NaiveDate) -> Option<NaiveDate> {
         const DELETE_AFTER_DAYS: u64 = 7;
         let chain = u64::from(self.max_chain_days?);

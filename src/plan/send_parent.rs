@@ -1,4 +1,4 @@
-//! Whether an archive can be incremental, and on what.
+//! Decides whether an archive can be incremental, and on what.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::facts::{Action, Facts, Request, SendParentSnapshot};
 use super::history::Chain;
 use super::schedule::Schedule;
 
-/// What an archive that is to be made has to be.
+/// Decides whether the next archive is a full or an incremental; also returns why.
 pub(super) fn full_or_incremental(facts: &Facts, schedule: &Schedule) -> (Action, String) {
     let chains = facts.history.chains();
     let Some(chain) = chains.last() else {
@@ -37,7 +37,7 @@ pub(super) fn full_or_incremental(facts: &Facts, schedule: &Schedule) -> (Action
     (action, reason)
 }
 
-/// Why nothing can be built on the newest chain, unless it can.
+/// Returns why no incremental can build on the newest chain; `None` if one can.
 fn why_full(facts: &Facts, schedule: &Schedule, chain: &Chain<'_>) -> Option<String> {
     let name = format!("the chain of {}", chain.date());
     let parent = chain.newest.id.date;
@@ -79,7 +79,7 @@ fn why_full(facts: &Facts, schedule: &Schedule, chain: &Chain<'_>) -> Option<Str
     None
 }
 
-/// Why nothing can be built on the snapshot of the chain's newest archive, unless it can.
+/// Returns why no incremental can build on the snapshot of the chain's newest archive; `None` if one can.
 fn no_snapshot(facts: &Facts, chain: &Chain<'_>) -> Option<String> {
     let parent = chain.newest.id.date;
     match &facts.send_parent {
@@ -200,7 +200,7 @@ mod tests {
                 )
             );
         }
-        // It is no way around what forbids every incremental.
+        // It does not help if something else forbids every incremental.
         facts.recipients = Sha256([8; 32]);
         assert_eq!(
             planned_by_default(&facts),

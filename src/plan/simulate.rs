@@ -1,4 +1,4 @@
-//! Nights to come, each planned on what the ones before it will have left.
+//! Plans the nights to come, each on the state that the nights before it leave.
 
 use chrono::{Datelike, NaiveDate};
 
@@ -8,12 +8,12 @@ use super::history::History;
 use super::schedule::Schedule;
 use crate::model::Sha256;
 
-/// One plan for every night from the facts' date to `until`, both included.
+/// Returns one plan for each night from the facts' date to `until`, both included.
 ///
-/// Every night is taken to be done as planned: archived, verified, its expiring chains retired,
-/// its snapshot kept. What was asked for is asked on the first night alone, and what is wrong with
-/// the send parent stays wrong until a full has replaced it. Nothing is refused: a full that was
-/// asked for on an archived date is a night with nothing to do.
+/// Each night is assumed to run as planned: archived, verified, its expiring chains retired, its snapshot
+/// kept. The request applies only to the first night. A problem with the send parent's snapshot lasts until a
+/// new archive replaces it. Nothing is refused: if a full is requested for a date that has an archive, that
+/// night does nothing.
 ///
 /// The time it takes grows with the nights and with the archives that are visible at once.
 pub fn simulate(mut facts: Facts, schedule: &Schedule, until: NaiveDate) -> Vec<BackupPlan> {
@@ -36,7 +36,7 @@ pub fn simulate(mut facts: Facts, schedule: &Schedule, until: NaiveDate) -> Vec<
     plans
 }
 
-/// Whether a plan, carried out, left a new archive.
+/// Whether carrying out a plan made a new archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Archived {
     /// It did.
@@ -45,8 +45,8 @@ pub enum Archived {
     No,
 }
 
-/// Makes a history what it is after a plan has been done: the archive stands, sound and verified,
-/// and the expired chains are out of sight. The archive's id is made up, the same every time.
+/// Changes a history as if a plan had been carried out: adds the archive as sound and verified, and removes
+/// the expired chains. The archive's id is made up, and is the same every time.
 pub fn carry_out(plan: &BackupPlan, history: &mut History, recipients: Sha256) -> Archived {
     // A date has one archive, so its day number is enough to tell the ids apart.
     let nonce = u64::from(plan.date.num_days_from_ce().unsigned_abs());
@@ -159,9 +159,9 @@ mod tests {
         assert_eq!(retired + history.chains().len(), 400 * 12 * 4 / 12);
     }
 
-    /// The rules told again, for a host that is never off and loses nothing: the first night and
-    /// every scheduled day has an archive, every twelfth is full, and a chain goes when its last
-    /// archive is 90 days old.
+    /// The same rules in other words, for a host that is never off and loses nothing: the first night and
+    /// every scheduled day has an archive, every twelfth is full, and a chain expires when its last archive
+    /// is 90 days old.
     #[test]
     fn two_years_from_an_empty_history_go_as_the_rules_say() {
         let [first, until] = ["2023-11-03", "2025-12-01"].map(date);
@@ -209,7 +209,7 @@ mod tests {
             assert_eq!(expired, gone, "{}", plan.date);
         }
 
-        // The first year by hand, lest both tellings share a mistake.
+        // The first year is written by hand, in case both versions of the rules have the same mistake.
         let fulls: Vec<String> = plans
             .iter()
             .filter(|plan| plan.action == Action::Full)

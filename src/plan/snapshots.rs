@@ -1,14 +1,14 @@
-//! Which of a source's local snapshots stay.
+//! Decides which of a source's local snapshots are kept.
 //!
-//! A snapshot that the next run needs is pinned, and stays whatever the rules say: that of the newest
-//! archive, on which the next incremental builds, and those of every attempt that is not over. Of the
-//! others one may want some days to go back to without a restore, or none at all.
+//! A snapshot that the next run needs is pinned, and is always kept: that of the newest archive, on which the
+//! next incremental builds, and those of every unfinished attempt. The config says how many of the others are
+//! kept, to look back without a restore.
 
 use chrono::NaiveDate;
 
 use super::retention::LONGEST_SILENCE_DAYS;
 
-/// Which snapshots a source keeps beside those that are pinned.
+/// Which snapshots a source keeps besides those that are pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepSnapshots {
     /// None (`latest_only`).
@@ -17,23 +17,23 @@ pub enum KeepSnapshots {
     Within {
         /// Days from the run's date (`keep_snapshots_days`).
         days: Option<u32>,
-        /// How many, the newest first, the pinned ones counted (`keep_snapshots`).
+        /// How many of the newest, the pinned ones included (`keep_snapshots`).
         newest: Option<u32>,
     },
 }
 
 impl KeepSnapshots {
-    /// What a source keeps that says nothing: those of 60 days.
+    /// What a source keeps if its config says nothing: the snapshots of 60 days.
     pub const DEFAULT: Self = Self::Within {
         days: Some(60),
         newest: None,
     };
 }
 
-/// A snapshot that stands.
+/// A snapshot that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalSnapshot {
-    /// The date that it stands for. A source has one of a date.
+    /// Its date. A source has one snapshot for each date.
     pub date: NaiveDate,
     /// Whether the next run needs it.
     pub pin: Pin,
@@ -42,13 +42,13 @@ pub struct LocalSnapshot {
 /// Whether the next run needs a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pin {
-    /// It is the newest archive's, or that of an attempt that is not over, or what such a one builds on.
+    /// It belongs to the newest archive or to an unfinished attempt, or an unfinished attempt builds on it.
     Needed,
     /// Nothing builds on it.
     Free,
 }
 
-/// A snapshot whose time is over, as a line of a plan.
+/// A snapshot that expires, as a line of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotExpiry {
     /// Its date.
@@ -57,9 +57,9 @@ pub struct SnapshotExpiry {
     pub reason: String,
 }
 
-/// The snapshots to delete in the run of a date, oldest first.
+/// Returns the snapshots to delete in the run of a date, oldest first.
 ///
-/// None goes for its age in a run that is more than 35 days after the newest snapshot *before it*: a
+/// None is deleted for its age in a run that is more than 35 days after the newest snapshot *before it*: a
 /// clock that jumped ahead makes all of them look old at once.
 pub fn expiring_snapshots(
     snapshots: &[LocalSnapshot],
@@ -193,7 +193,8 @@ mod tests {
         // 2026-10-03 + 35 days = 2026-11-07
         assert_eq!(told(&snapshots, keep, "2026-11-07").len(), 3);
         assert!(told(&snapshots, keep, "2026-11-08").is_empty());
-        // That night's own snapshot ends no silence, and their number has nothing to do with clocks.
+        // That night's own snapshot does not end the silence, and a limit on their number does not use the
+        // clock.
         snapshots.extend(nights("2036-01-01", 1));
         assert_eq!(
             told(&snapshots, keep, "2036-01-01"),

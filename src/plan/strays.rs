@@ -1,17 +1,17 @@
-//! Strays: objects that no archive needs, and what may become of them.
+//! Orphaned objects: which ones there are, and what may happen to them.
 //!
-//! An attempt that was not committed leaves objects behind, and one that went on later may leave
-//! segments of its earlier stream beside the archive's own. They cost money and nothing else, so
-//! whenever something is in doubt they stay:
+//! An attempt that was not committed leaves objects behind. A resumed attempt may leave segments of its
+//! earlier stream beside those of the archive. They cost money and nothing else, so they stay whenever
+//! something is in doubt:
 //!
-//! - What an archive needs is what the ledger signs of it. Only what has a name that coldchain gives
-//!   can be a stray.
-//! - An attempt is judged as a whole, by its newest object and the store's clock: whoever still works
+//! - An archive needs the objects that the ledger signs for it. Only an object with a name that coldchain
+//!   gives can be orphaned.
+//! - An attempt is judged as a whole, by its newest object and the store's clock: a machine that still works
 //!   on it stores something within [`QUIET_DAYS`].
-//! - An attempt that this machine gave up is dead, because nobody else has its key. Of any other
-//!   nobody here knows that. It is retired by its id first, so that it can't be committed any more,
-//!   and removed by a later run.
-//! - While an entry can't be read, an attempt that nothing is known of may be what it archives.
+//! - An attempt that this machine gave up is dead, because no other machine has its key. This machine can't
+//!   know that of other attempts. So it first retires the attempt's id, after which the attempt can't be
+//!   committed, and a later run removes the objects.
+//! - While an entry can't be read, that entry may archive an attempt that is unknown here.
 //! - While a clock can't be relied on, nothing happens.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,24 +22,24 @@ use super::retention::LONGEST_SILENCE_DAYS;
 use crate::model::keys::ArchiveObject;
 use crate::model::{ArchiveId, StorageClass};
 
-/// For so many days nothing was stored of an attempt before anything of it is touched.
+/// Days without a new object of an attempt before any of its objects is touched.
 pub const QUIET_DAYS: i64 = 7;
 
-/// Beyond this the system's clock and the store's do not confirm each other.
+/// The largest difference at which the system's clock and the store's confirm each other.
 const LARGEST_SKEW: TimeDelta = TimeDelta::days(1);
 
 /// What is known of a source's archives and of what lies in the store.
 #[derive(Debug, Clone)]
 pub struct StrayFacts {
-    /// What lies below each archive's prefix, by a listing that is older than `ledger`.
+    /// The objects below each archive's prefix, from a listing that is older than `ledger`.
     pub listed: BTreeMap<ArchiveId, Vec<ListedObject>>,
-    /// What else lies in `archives/`.
+    /// The other objects in `archives/`.
     pub elsewhere: Vec<ListedObject>,
-    /// What the ledger says. Of what it does not know there is nothing here.
+    /// What the ledger says of each archive id. An id that it does not name is not in here.
     pub ledger: BTreeMap<ArchiveId, InLedger>,
-    /// The first number of the ledger whose object can't be read as an entry, if there is one.
+    /// The number of the first ledger entry that can't be read, if there is one.
     pub unread: Option<u64>,
-    /// Visible archives of which something is known to be missing or damaged: a listing may lack it.
+    /// Visible archives that are known to be damaged: the listing may lack some of their objects.
     pub damaged: BTreeSet<ArchiveId>,
     /// What this machine knows of its own attempts.
     pub here: BTreeMap<ArchiveId, Here>,
@@ -49,7 +49,7 @@ pub struct StrayFacts {
     pub store_now: DateTime<Utc>,
     /// The system's clock at that moment.
     pub system_now: DateTime<Utc>,
-    /// How long what was retired is kept.
+    /// How long the objects of retired archives and attempts are kept.
     pub delete_after: TimeDelta,
     /// Whether this machine's key signs retire entries.
     pub may_retire: MayRetire,
@@ -60,7 +60,7 @@ pub struct StrayFacts {
 pub struct ListedObject {
     /// Its key.
     pub key: String,
-    /// What its name says that it is; below no archive's prefix it is foreign.
+    /// Its kind, by its name; foreign if it lies below no archive's prefix.
     pub what: ArchiveObject,
     /// Its length.
     pub bytes: u64,
@@ -75,8 +75,8 @@ pub struct ListedObject {
 pub enum InLedger {
     /// It is an archive, with these objects of these lengths.
     Visible(BTreeMap<String, u64>),
-    /// It was an archive with these objects, and was retired: what becomes of them is for
-    /// [`plan_prune`](super::plan_prune) to say.
+    /// It was an archive with these objects, and was retired. [`plan_prune`](super::plan_prune) decides what
+    /// happens to them.
     RetiredArchive(BTreeMap<String, u64>),
     /// It was never an archive, and was retired by its id.
     RetiredAttempt {
@@ -88,7 +88,7 @@ pub enum InLedger {
 /// What this machine knows of an attempt of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Here {
-    /// It may yet become an archive.
+    /// It can still become an archive.
     Open,
     /// It was given up.
     GivenUp,
@@ -99,25 +99,25 @@ pub enum Here {
 pub enum MayRetire {
     /// It has the role.
     Yes,
-    /// It has not.
+    /// It does not have the role.
     No,
 }
 
-/// What happens to the strays of a source.
+/// What happens to the orphaned objects of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StrayPlan {
-    /// By archive id; what lies below none comes last.
+    /// Sorted by archive id; objects below no archive's prefix come last.
     pub lines: Vec<StrayLine>,
 }
 
-/// Some objects with one fate.
+/// Objects that share one fate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StrayLine {
     /// What they belong to; `None` if they lie below no archive's prefix.
     pub archive: Option<ArchiveId>,
     /// What happens to them.
     pub fate: Fate,
-    /// Which they are: segments first, the archive's key last.
+    /// The objects: segments first, the archive's key last.
     pub objects: Vec<ListedObject>,
     /// Why.
     pub reason: String,
@@ -134,17 +134,17 @@ pub enum Fate {
     Keep,
 }
 
-/// A listing without all that a visible archive has.
+/// A listing that lacks objects of a visible archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShortListing {
     /// The archive.
     pub archive: ArchiveId,
-    /// What is missing or has another length, in words, an object each.
+    /// One text for each object that is missing or has another length.
     pub wrong: Vec<String>,
 }
 
 impl StrayLine {
-    /// The length of its objects.
+    /// The total length of its objects, in bytes.
     pub fn bytes(&self) -> u64 {
         self.objects.iter().map(|object| object.bytes).sum()
     }
@@ -157,7 +157,7 @@ impl StrayPlan {
     }
 }
 
-/// What a listing lacks of an archive's objects, or shows with another length.
+/// Returns one text for each of an archive's objects that a listing lacks or shows with another length.
 pub fn lacking(objects: &BTreeMap<String, u64>, listed: &[ListedObject]) -> Vec<String> {
     let listed: BTreeMap<&str, u64> = listed
         .iter()
@@ -177,7 +177,8 @@ pub fn lacking(objects: &BTreeMap<String, u64>, listed: &[ListedObject]) -> Vec<
 
 /// Decides on everything that was listed and is not an archive's own.
 ///
-/// A listing that lacks something of a visible archive may lack anything: then nothing is decided.
+/// If the listing lacks an object of a visible archive, it may lack any other object too: then this is an
+/// error and decides nothing.
 pub fn plan_strays(facts: &StrayFacts) -> Result<StrayPlan, ShortListing> {
     let nothing = Vec::new();
     for (archive, known) in &facts.ledger {
@@ -202,7 +203,7 @@ pub fn plan_strays(facts: &StrayFacts) -> Result<StrayPlan, ShortListing> {
     Ok(StrayPlan { lines })
 }
 
-/// Why nothing may happen at all.
+/// Returns why nothing may be removed or retired now; `None` if it may.
 pub(super) fn hold(facts: &StrayFacts) -> Option<String> {
     let Some(newest) = facts.newest_archive else {
         return Some("nothing of this source is archived yet".to_owned());
@@ -224,7 +225,7 @@ pub(super) fn hold(facts: &StrayFacts) -> Option<String> {
     None
 }
 
-/// The line of one attempt, without what is foreign to it. An archive without strays has none.
+/// Returns the line of one archive or attempt, without foreign objects; `None` if it has no orphaned objects.
 fn judge(
     id: ArchiveId,
     listed: &[ListedObject],
@@ -238,7 +239,7 @@ fn judge(
     };
     let objects = of_kind(listed, |object| match object.what {
         ArchiveObject::Segment => own.is_none_or(|own| !own.contains_key(&object.key)),
-        // There is one, and it is the archive's own.
+        // An archive has one key, and needs it.
         ArchiveObject::Key => own.is_none(),
         ArchiveObject::Foreign => false,
     });
@@ -263,7 +264,7 @@ fn judge(
     })
 }
 
-/// What happens to an attempt's objects while nothing is on hold.
+/// Decides what happens to an attempt's objects, if nothing is on hold.
 fn decide(
     here: Option<&Here>,
     known: Option<&InLedger>,
@@ -359,7 +360,8 @@ fn left_alone(archive: Option<ArchiveId>, objects: Vec<ListedObject>) -> Option<
     })
 }
 
-/// Those objects that are meant, the archive's key last: while it stands, the attempt is one.
+/// Returns the objects that `meant` accepts, the archive's key last: while the key is there, so is the
+/// attempt.
 fn of_kind(listed: &[ListedObject], meant: impl Fn(&ListedObject) -> bool) -> Vec<ListedObject> {
     let mut found: Vec<&ListedObject> = listed.iter().filter(|object| meant(object)).collect();
     found.sort_by_key(|object| (object.what == ArchiveObject::Key, &object.key));

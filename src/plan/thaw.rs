@@ -17,15 +17,15 @@ pub struct Awaited {
     pub segments: u64,
     /// How many of them can be read now.
     pub readable: u64,
-    /// How many are on their way.
+    /// How many are being thawed.
     pub thawing: u64,
-    /// How many nobody has asked for.
+    /// How many are cold, and no thaw was requested for them.
     pub cold: u64,
-    /// Classes and tiers of those on their way; no tier where they were asked for elsewhere.
+    /// Classes and tiers of those being thawed; no tier if the thaw was requested elsewhere.
     pub by: BTreeSet<(StorageClass, Option<Tier>)>,
-    /// When the last of those on their way typically is readable; `None` if that can't be told.
+    /// When the last of those is typically readable; `None` if that is not known.
     pub due: Option<DateTime<Utc>>,
-    /// The store's time of all this.
+    /// The store's clock at that moment.
     pub now: DateTime<Utc>,
 }
 

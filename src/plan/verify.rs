@@ -1,7 +1,7 @@
-//! Checks of what is stored: what is to be looked at, and what is made of what was seen.
+//! Checks of what is stored: which objects to look at, and how to judge what was seen.
 //!
-//! A check judges objects one by one. Each is sound, or damaged, or was not looked at, and then
-//! there is a reason: what was left out is never counted as checked.
+//! A check judges objects one by one. Each is sound, damaged, or unchecked with a reason. An unchecked object
+//! is never counted as checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::model::{ArchiveId, Sha256, VerifyLevel, VerifyOutcome, keys};
 pub struct SignedObject {
     /// The archive.
     pub archive: ArchiveId,
-    /// The segment's place; `None` for the archive's sealed key.
+    /// The segment's index; `None` for the archive's sealed key.
     pub segment: Option<u32>,
     /// Its key.
     pub key: String,
@@ -25,7 +25,8 @@ pub struct SignedObject {
 }
 
 impl SignedObject {
-    /// The objects of an archive: its sealed key, whose bytes these are, and its segments in order.
+    /// Returns the objects of an archive: first its sealed key, with the bytes `sealed_key`, then its
+    /// segments in order.
     pub fn of(directory: &str, entry: &ArchiveEntry, sealed_key: &[u8]) -> Vec<Self> {
         let key = Self {
             archive: entry.id,
@@ -50,7 +51,7 @@ impl SignedObject {
 pub struct Seen {
     /// Its length.
     pub bytes: u64,
-    /// The digest that the store keeps of it, where it does and tells.
+    /// Its SHA-256 from the store; `None` if the store keeps none or does not return it.
     pub sha256: Option<Sha256>,
 }
 
@@ -87,12 +88,12 @@ impl fmt::Display for Unchecked {
     }
 }
 
-/// What was made of an object.
+/// The verdict on an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is as it was signed.
     Sound,
-    /// Its bytes are those that were signed; without an identity nothing more can be said.
+    /// Its bytes are those that were signed; without an identity no more can be checked.
     Hashed,
     /// It was not looked at.
     Unchecked(Unchecked),
@@ -100,7 +101,7 @@ pub enum Verdict {
     Damaged(String),
 }
 
-/// Judges an object by its place in a listing.
+/// Judges an object by what a listing shows of it; `None` if it is not listed.
 pub fn judge_listed(object: &SignedObject, seen: Option<Seen>) -> Verdict {
     match seen {
         None => Verdict::Damaged("it is missing".to_owned()),
@@ -125,17 +126,17 @@ pub fn judge_digest(object: &SignedObject, seen: Option<Seen>) -> Verdict {
     }
 }
 
-/// A share of what there is, in percent: 1 to 100.
+/// A random share of the segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// Percent of the segments.
+    /// Percent of the segments, 1 to 100.
     pub percent: u8,
-    /// Chooses them: the same seed chooses the same ones of the same segments.
+    /// The seed of the choice: the same seed chooses the same ones of the same segments.
     pub seed: u64,
 }
 
-/// The segments of a sample: that many percent of them, rounded up. A segment's place in the draw
-/// depends on the seed and itself alone.
+/// Returns the segments of a sample: that many percent of them, rounded up. A segment's rank in the draw
+/// depends only on the seed and on the segment.
 pub fn choose(segments: &[(ArchiveId, u32)], sample: Sample) -> BTreeSet<(ArchiveId, u32)> {
     let mut drawn: Vec<(u64, (ArchiveId, u32))> = segments
         .iter()
@@ -157,12 +158,12 @@ fn lot((archive, index): (ArchiveId, u32), seed: u64) -> u64 {
     u64::from_be_bytes(lot)
 }
 
-/// Something that is missing or is not as it was signed.
+/// An object that is missing or is not as it was signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// The archive; `None` for the ledger's own.
+    /// The archive; `None` if the ledger is damaged.
     pub archive: Option<ArchiveId>,
-    /// The segment's place; `None` for what is no segment.
+    /// The segment's index; `None` if it is no segment.
     pub segment: Option<u32>,
     /// The object's key, or the prefix of several.
     pub key: String,
@@ -170,16 +171,16 @@ pub struct Damage {
     pub what: String,
 }
 
-/// What was made of something on one level.
+/// The verdict of a check on one level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
     /// The archive.
     pub archive: ArchiveId,
-    /// The segment's place; `None` for what is no segment.
+    /// The segment's index; `None` if it is no segment.
     pub segment: Option<u32>,
     /// The object's key, or the prefix of several.
     pub key: String,
-    /// What was made of it.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
@@ -195,7 +196,7 @@ impl Checked {
     }
 }
 
-/// How thoroughly an archive was checked, and what came of it.
+/// The result for one archive: its id, the level of the check, and the outcome.
 pub type Outcome = (ArchiveId, VerifyLevel, VerifyOutcome);
 
 /// What a check on one level showed.
@@ -203,15 +204,14 @@ pub type Outcome = (ArchiveId, VerifyLevel, VerifyOutcome);
 pub struct LevelReport {
     /// The level.
     pub level: VerifyLevel,
-    /// All that was to be looked at.
+    /// All objects that the check was to look at.
     pub objects: Vec<Checked>,
-    /// Archives that nothing has opened: whatever was asked for, no more than the checksums of these
-    /// was checked.
+    /// Archives that were not opened. Only their checksums were checked, whatever level was requested.
     pub unopened: BTreeSet<ArchiveId>,
 }
 
 impl LevelReport {
-    /// A level on which nothing was looked at yet.
+    /// Makes the report of a level on which nothing was looked at yet.
     pub fn new(level: VerifyLevel) -> Self {
         Self {
             level,
@@ -220,7 +220,7 @@ impl LevelReport {
         }
     }
 
-    /// How many were looked at, the damaged ones among them.
+    /// How many were looked at, including the damaged ones.
     pub fn checked(&self) -> u64 {
         self.count(|verdict| !matches!(verdict, Verdict::Unchecked(_)))
     }
@@ -246,7 +246,7 @@ impl LevelReport {
         reasons
     }
 
-    /// What is damaged.
+    /// Returns the objects that are damaged.
     pub fn damaged(&self) -> Vec<Damage> {
         let damaged = self.objects.iter().filter_map(|checked| {
             let Verdict::Damaged(what) = &checked.verdict else {
@@ -262,7 +262,7 @@ impl LevelReport {
         damaged.collect()
     }
 
-    /// What is to be remembered of each archive: how thoroughly it was checked, and what came of it.
+    /// Returns the result to record for each archive.
     pub fn outcomes(&self) -> Vec<Outcome> {
         let archives: BTreeSet<ArchiveId> =
             self.objects.iter().map(|checked| checked.archive).collect();
@@ -270,7 +270,7 @@ impl LevelReport {
         outcomes.collect()
     }
 
-    /// What is to be remembered of one archive; `None` if nothing of it was looked at.
+    /// Returns the result to record for one archive; `None` if nothing of it was looked at.
     pub fn outcome(&self, archive: &ArchiveId) -> Option<Outcome> {
         let of = |checked: &&Checked| checked.archive == *archive;
         let verdicts: Vec<&Verdict> = self
@@ -280,7 +280,7 @@ impl LevelReport {
             .map(|checked| &checked.verdict)
             .collect();
         let any = |of: fn(&Verdict) -> bool| verdicts.iter().any(|verdict| of(verdict));
-        // What was restored was looked at, if only in part.
+        // A restored archive counts as looked at in part, even if it could not be compared.
         let looked_at = any(|verdict| match verdict {
             Verdict::Unchecked(why) => *why == Unchecked::NotCompared,
             _ => true,
@@ -295,7 +295,7 @@ impl LevelReport {
         looked_at.then_some((*archive, self.level_of(archive), outcome))
     }
 
-    /// How thoroughly an archive was checked at most.
+    /// Returns the highest level on which an archive can have been checked.
     pub fn level_of(&self, archive: &ArchiveId) -> VerifyLevel {
         if self.unopened.contains(archive) {
             self.level.min(VerifyLevel::Checksums)

@@ -13,7 +13,7 @@ pub struct Stored {
     pub class: StorageClass,
     /// How many there are: each is one object.
     pub segments: u64,
-    /// Their bytes as they lie there.
+    /// Their bytes as stored.
     pub sealed_bytes: u64,
     /// How many of them a thaw has made readable already. Without meaning in a warm class.
     pub readable_segments: u64,
@@ -43,21 +43,21 @@ impl Stored {
 
 /// What a restore costs, estimated from a table of prices.
 ///
-/// Not in it, because it is little: looking up whether a thaw is over, the archives' keys and the
-/// ledger. Nor is what can't be known here: tax, discounts, and what else the account sends in the
-/// month, which uses up what is free and reaches the cheaper steps of egress.
+/// It leaves out small costs: the requests that ask whether a thaw is over, the archives' keys and the
+/// ledger. It also leaves out what can't be known here: tax, discounts, and other egress of the account in
+/// the same month, which uses up the free part and reaches the cheaper steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreCost {
     /// By storage class, in the order of the facts.
     pub classes: Vec<ClassCost>,
     /// Days that thawed copies stay readable.
     pub thaw_days: u32,
-    /// The tiers that every class with something to thaw has, the fastest first. None where
-    /// nothing is to be thawed.
+    /// The tiers that every class with something to thaw has, the fastest first. Empty if there is nothing to
+    /// thaw.
     pub tiers: Vec<TierCost>,
-    /// To send all of it out of the store, in a month that sends nothing else.
+    /// Cost of sending everything out of the store, in a month that sends nothing else.
     pub egress: Usd,
-    /// GB of egress that are free each month, where it has such a limit.
+    /// GB of egress that are free each month; `None` if the prices have no such limit.
     pub free_egress_gb: Option<u64>,
     /// Which prices this was estimated from.
     pub prices: PricesOf,
@@ -68,9 +68,9 @@ pub struct RestoreCost {
 pub struct ClassCost {
     /// The segments.
     pub stored: Stored,
-    /// The requests: one GET a segment.
+    /// Cost of the requests: one GET for each segment.
     pub gets: Usd,
-    /// The price per GB read of a warm class.
+    /// Cost of reading the bytes from a warm class; 0 for a cold one.
     pub retrieval: Usd,
 }
 
@@ -79,9 +79,9 @@ pub struct ClassCost {
 pub struct TierCost {
     /// The tier.
     pub tier: Tier,
-    /// The requests, the bytes, and the copies for as long as they stay readable.
+    /// Cost of the requests, the bytes, and the copies for as long as they stay readable.
     pub usd: Usd,
-    /// Until everything is readable, by [`StorageClass::thaw_time`].
+    /// Time until everything is readable, by [`StorageClass::thaw_time`].
     pub until_readable: Duration,
 }
 
@@ -91,14 +91,14 @@ pub enum CostRefusal {
     /// A class to be thawed does not have the tier.
     #[error(transparent)]
     Tier(#[from] TierRefused),
-    /// It may cost more than it is allowed to.
+    /// The estimate is above the limit.
     #[error(
         "the restore would cost USD {estimate} by estimate, more than the limit of USD {limit}"
     )]
     Beyond {
-        /// What it would cost.
+        /// The estimate.
         estimate: Usd,
-        /// What it may cost.
+        /// The limit.
         limit: Usd,
     },
 }
@@ -106,8 +106,8 @@ pub enum CostRefusal {
 /// Estimates a restore, given what it fetches from each storage class (at most one element each)
 /// and how many days its thawed copies are to stay readable.
 ///
-/// The copies cost what `STANDARD` does, beside the archived object: AWS, "Working with archived
-/// objects". It keeps them until the midnight (UTC) after those days: that rest of a day is not
+/// A thawed copy costs as much as an object in `STANDARD`, in addition to the archived object (AWS, "Working
+/// with archived objects"). AWS keeps it until the midnight (UTC) after those days; that part of a day is not
 /// counted.
 pub fn price_restore(stored: &[Stored], thaw_days: u32, prices: &Prices) -> RestoreCost {
     let bytes = stored.iter().map(|stored| stored.sealed_bytes);
@@ -174,7 +174,7 @@ fn price_tiers(stored: &[Stored], thaw_days: u32, prices: &Prices) -> Vec<TierCo
         .collect()
 }
 
-/// Refuses a restore whose estimate is beyond a limit, or whose thaw can't be had by that tier.
+/// Refuses a restore whose estimate is above a limit, or whose storage classes do not have the tier.
 pub fn refuse_beyond(cost: &RestoreCost, tier: Tier, max: Usd) -> Result<(), CostRefusal> {
     let estimate = cost.usd_total(tier)?;
     if estimate > max {
@@ -214,8 +214,8 @@ impl RestoreCost {
         reads + self.egress
     }
 
-    /// What the restore costs in all if it thaws by that tier; any will do where nothing is to be
-    /// thawed.
+    /// Returns the total cost of the restore if it thaws by that tier. If there is nothing to thaw, the tier
+    /// does not matter.
     pub fn usd_total(&self, tier: Tier) -> Result<Usd, TierRefused> {
         for class in &self.classes {
             if class.stored.segments_to_thaw() > 0 {
@@ -323,7 +323,7 @@ mod tests {
             (StorageClass::GlacierIr, "0.31"),
         ] {
             let mut stored = stored(class, 80, 10 * GB);
-            // Of no meaning, and of no effect.
+            // Warm classes ignore these two values.
             stored.readable_segments = 10;
             stored.readable_bytes = GB;
             let cost = priced(&[stored]);

@@ -1,4 +1,4 @@
-//! What it costs to delete objects before the time that their storage class is paid for.
+//! What it costs to delete objects before their minimum storage duration is over.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +9,25 @@ use super::prices::Prices;
 use super::usd::Usd;
 use crate::model::StorageClass;
 
-/// The objects of one storage class that go before their minimum storage duration is over.
+/// The objects of one storage class that are deleted before their minimum storage duration is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EarlyDeletion {
     /// The class.
     pub class: StorageClass,
-    /// Days that each object is paid for at least.
+    /// The minimum storage duration, in days.
     pub minimum_days: u32,
-    /// How many go before that.
+    /// How many objects are deleted before that.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The most days that one of them lacks.
+    /// The most days that are left for one of them.
     pub days: u32,
-    /// What the days that they lack cost: they are billed when the objects are deleted.
+    /// Cost of the days that are left. They are billed when the objects are deleted.
     pub usd: Usd,
 }
 
-/// What the minimum storage duration of each class makes of a deletion at that time. An object whose
-/// age or class the store does not tell is not in it.
+/// Returns, for each storage class, what it costs to delete the objects at that time because of the minimum
+/// storage duration. Objects of unknown age or class are not counted.
 pub fn early_deletion<'a>(
     objects: impl IntoIterator<Item = &'a ListedObject>,
     at: DateTime<Utc>,

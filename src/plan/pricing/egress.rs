@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::usd::{GB, Price, Usd};
 
-/// What bytes cost that leave the store: by steps, each for what goes beyond the one before it.
+/// The price of bytes that leave the store, by steps. Each step applies to the bytes beyond the step before
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<EgressStep>")]
 pub struct Egress(Vec<EgressStep>);
@@ -13,13 +14,13 @@ pub struct Egress(Vec<EgressStep>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EgressStep {
-    /// How far it goes, in GB of a month counted from its first byte. The last step has no end.
+    /// The end of the step, in GB counted from the start of a month; `None` for the last step.
     pub up_to_gb: Option<u64>,
-    /// For each GB within it.
+    /// Price of each GB within the step.
     pub per_gb: Price,
 }
 
-/// Steps that leave it open what some bytes cost.
+/// The steps do not give every byte exactly one price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("each step but the last has an `up_to_gb`, and each a greater one than the step before it")]
 pub struct UnfitSteps;
@@ -49,7 +50,7 @@ impl Egress {
         self.0.iter().map(cost).sum()
     }
 
-    /// GB of a month that cost nothing, where some cost nothing and more would cost something.
+    /// Returns how many GB of a month are free; `None` if all or none are.
     pub fn free_gb(&self) -> Option<u64> {
         let free = self
             .0

@@ -1,4 +1,4 @@
-//! The dated table of prices that estimates are made from, and what the config lays over it.
+//! The dated table of prices that estimates are made from, and the config's overrides.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::model::{StorageClass, Tier, TierRefused};
 
 const BUILT_IN: &str = include_str!("prices.toml");
 
-/// What a store asks for, in US dollars before tax. Every storage class is in it.
+/// The prices of a store for every storage class, in US dollars before tax.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Prices {
     /// Which prices these are.
@@ -32,7 +32,7 @@ pub struct PricesOf {
     /// The date on which they were the list prices.
     #[serde(deserialize_with = "toml_date")]
     pub date: NaiveDate,
-    /// The region that they are asked in: `us-east-1`.
+    /// The region that they apply to: `us-east-1`.
     pub region: String,
     /// Whether all of them are the built-in ones.
     #[serde(skip)]
@@ -45,71 +45,72 @@ pub enum Origin {
     /// The built-in table.
     #[default]
     BuiltIn,
-    /// The built-in table, with the config's laid over it.
+    /// The built-in table with overrides from the config.
     Overlaid,
 }
 
 /// The prices of one storage class.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ClassPrices {
-    /// To hold a GB for a month.
+    /// Price of storing a GB for a month.
     pub gb_month: Price,
-    /// Of 1000 PUT requests.
+    /// Price of 1000 PUT requests.
     pub put_per_1000: Price,
-    /// Of 1000 GET requests.
+    /// Price of 1000 GET requests.
     pub get_per_1000: Price,
-    /// To read a GB, beside the request and egress. Of a cold class: 0, it asks for the thaw.
+    /// Price of reading a GB, in addition to the request and egress. 0 for a cold class, which has a price
+    /// for the thaw.
     #[serde(default)]
     pub retrieval_per_gb: Price,
-    /// To thaw, by tier: those that the class has.
+    /// Prices of a thaw, for the tiers that the class has.
     #[serde(flatten)]
     pub tiers: BTreeMap<Tier, TierPrices>,
 }
 
-/// The prices of a thaw, beside that of the copies which stay readable.
+/// The prices of a thaw, without the price of storing the readable copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TierPrices {
-    /// To thaw a GB.
+    /// Price of thawing a GB.
     pub per_gb: Price,
-    /// Of 1000 requests to thaw an object.
+    /// Price of 1000 requests to thaw an object.
     pub per_1000_requests: Price,
 }
 
-/// What the config says of prices; `None` where it says nothing.
+/// The prices in the config; `None` where it has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PriceOverrides {
-    /// Instead of the built-in table's date.
+    /// Replaces the built-in table's date.
     pub date: Option<NaiveDate>,
-    /// Instead of its region.
+    /// Replaces its region.
     pub region: Option<String>,
-    /// Instead of all of its steps.
+    /// Replaces all of its steps.
     pub egress: Option<Egress>,
-    /// Price by price.
+    /// Each price in it replaces the built-in one.
     pub classes: BTreeMap<StorageClass, ClassOverrides>,
 }
 
-/// What the config says of one class, as in [`ClassPrices`].
+/// The config's prices of one class, as in [`ClassPrices`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClassOverrides {
-    /// To hold a GB for a month.
+    /// Price of storing a GB for a month.
     pub gb_month: Option<Price>,
-    /// Of 1000 PUT requests.
+    /// Price of 1000 PUT requests.
     pub put_per_1000: Option<Price>,
-    /// Of 1000 GET requests.
+    /// Price of 1000 GET requests.
     pub get_per_1000: Option<Price>,
-    /// To read a GB.
+    /// Price of reading a GB.
     pub retrieval_per_gb: Option<Price>,
-    /// To thaw. A tier that the class lacks is passed over.
+    /// Prices of a thaw. A tier that the class lacks is ignored.
     pub tiers: BTreeMap<Tier, TierOverrides>,
 }
 
-/// What the config says of one tier, as in [`TierPrices`].
+/// The config's prices of one tier, as in [`TierPrices`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TierOverrides {
-    /// To thaw a GB.
+    /// Price of thawing a GB.
     pub per_gb: Option<Price>,
-    /// Of 1000 requests to thaw an object.
+    /// Price of 1000 requests to thaw an object.
     pub per_1000_requests: Option<Price>,
 }
 
@@ -119,7 +120,8 @@ impl Prices {
         toml::from_str(BUILT_IN).expect("the built-in prices are well-formed")
     }
 
-    /// The same with what the config says instead. Only what differs makes it [`Origin::Overlaid`].
+    /// Returns the prices with the config's overrides. They become [`Origin::Overlaid`] only if a value
+    /// differs.
     #[must_use]
     pub fn overlaid(mut self, overrides: PriceOverrides) -> Self {
         let before = self.clone();
@@ -164,7 +166,7 @@ fn replace<T>(value: &mut T, other: Option<T>) {
     }
 }
 
-/// A date as TOML writes it, which serde does not know.
+/// Reads a TOML date, for which serde has no type.
 fn toml_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveDate, D::Error> {
     let date = Datetime::deserialize(deserializer)?.to_string();
     parse_date(&date).map_err(de::Error::custom)

@@ -17,14 +17,14 @@ const NANOS_PER_USD: f64 = 1e9;
 const NANOS_PER_MICRO: u128 = 1000;
 const MICROS_PER_CENT: u64 = 10_000;
 
-/// A sum in US dollars, kept in millionths. What it is made of is rounded up to the next of them,
-/// and it is shown rounded up to the cent: an estimate shown is never below the one compared.
-/// Sums that would overflow stay at the greatest.
+/// A sum in US dollars, kept in millionths. Each part is rounded up to the next millionth, and the display
+/// rounds up to the cent: an estimate that is shown is never below the one that is compared. Sums that would
+/// overflow stay at the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Usd(u64);
 
 impl Usd {
-    /// So many millionths of a dollar.
+    /// Makes a sum of that many millionths of a dollar.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
@@ -65,7 +65,7 @@ pub struct NotUsd(pub String);
 impl FromStr for Usd {
     type Err = NotUsd;
 
-    /// Reads dollars with at most two decimals. More would be a limit that can't be shown.
+    /// Reads dollars with at most two decimals. A limit with more decimals could not be shown.
     fn from_str(text: &str) -> Result<Self, NotUsd> {
         let (whole, decimals) = match text.split_once('.') {
             Some((whole, decimals)) if matches!(decimals.len(), 1 | 2) => (whole, decimals),
@@ -96,7 +96,7 @@ impl Sum for Usd {
     }
 }
 
-/// A price of one unit in US dollars, kept in billionths: list prices are exact.
+/// A price of one unit in US dollars, kept in billionths, so that list prices are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
 #[serde(try_from = "f64")]
 pub struct Price(u64);
@@ -107,7 +107,7 @@ pub struct Price(u64);
 pub struct NotAPrice;
 
 impl Price {
-    /// The greatest price of a unit, in dollars: far above any, and below what could overflow.
+    /// The greatest price of a unit, in dollars: far above any list price, and too low to overflow.
     pub const MAX_USD: u32 = 1_000_000;
 
     /// What that many bytes cost at this price per [`GB`].
@@ -126,7 +126,7 @@ impl Price {
         self.times(requests.into(), 1000)
     }
 
-    /// Of `amount` where the price is of `unit`.
+    /// Returns the cost of `amount`, if this is the price of `unit`.
     fn times(self, amount: u128, unit: u128) -> Usd {
         let nanos = u128::from(self.0).saturating_mul(amount);
         let micros = nanos.div_ceil(unit * NANOS_PER_MICRO);
@@ -143,7 +143,7 @@ impl TryFrom<f64> for Price {
         reason = "the range is checked before"
     )]
     fn try_from(usd: f64) -> Result<Self, NotAPrice> {
-        // Neither NaN nor an infinity is in it.
+        // The range contains neither NaN nor an infinity.
         if (0.0..=f64::from(Self::MAX_USD)).contains(&usd) {
             Ok(Self((usd * NANOS_PER_USD).round() as u64))
         } else {

@@ -71,7 +71,7 @@ fn source(chains: &[&[&str]]) -> PruneFacts {
     }
 }
 
-/// An expired chain of two, and a newer one that stands.
+/// An expired chain of two, and a newer chain that is visible.
 fn two_chains() -> PruneFacts {
     source(&[&["2026-05-07", "2026-07-21"], &["2026-10-14", "2026-11-14"]])
 }
@@ -208,7 +208,7 @@ fn what_somebody_else_retired_too_early_stays() {
     );
     facts.schedule.expire_after_days = 200;
     assert_eq!(here(&facts), kept);
-    // No other chain stands that could take its place.
+    // There is no other chain that could replace it.
     let mut facts = retired_since(30);
     facts.history.archives[0].condition = Condition::Damaged;
     assert_eq!(here(&facts), kept);
@@ -232,7 +232,7 @@ fn a_chain_that_was_retired_in_part_stays() {
         .insert(full.id, InLedger::Visible(full.objects));
     let back = two_chains().history.archives.remove(0);
     facts.history.archives.insert(0, back);
-    // It has expired as well, so it is retired now, and the rest of it later.
+    // By default the visible part would have expired as well, and would be retired now.
     facts.schedule.expire_after_days = 200;
     let plan = plan_prune(&facts).unwrap();
     assert_eq!(plan.chains[0].fate, ChainFate::Keep);
@@ -252,7 +252,7 @@ fn of_a_chain_that_is_gone_nothing_is_said_and_what_is_left_of_one_goes() {
     let line = line(&facts);
     assert_eq!((line.fate, line.objects.len()), (ChainFate::Delete, 1));
     facts.strays.listed.remove(&full);
-    // Versions that a delete marker hides are not listed either: once, it is looked for what there is.
+    // A listing does not show versions that a delete marker hides either, so one run looks for them.
     let hidden = self::line(&facts);
     assert_eq!((hidden.fate, hidden.objects.len()), (ChainFate::Delete, 0));
     for archive in &mut facts.retired {
@@ -322,9 +322,9 @@ fn a_listing_without_all_of_a_visible_archive_decides_nothing() {
 }
 
 proptest! {
-    /// Whatever was retired by whomever, and whatever the clocks say: a visible chain that is the
-    /// newest restorable one is never retired, and nothing is deleted but whole retired chains that
-    /// are expired here and had their time of grace.
+    /// No matter who retired what, and what the clocks say: the newest restorable chain is never retired if
+    /// it is visible, and only whole retired chains are deleted that are expired here and had their time of
+    /// grace.
     #[test]
     fn only_what_is_expired_and_stood_its_time_of_grace_is_deleted(
         chains in proptest::collection::vec((1_u32..60, 1_usize..4, any::<bool>(), 0_i64..20), 1..6),

@@ -214,7 +214,7 @@ fn every_attempt_meets_the_fate_that_is_known_of_it() {
             Fate::Keep,
             "a retired attempt; the store does not say since when",
         ),
-        // Whoever retired it, the time of grace is the same.
+        // The time of grace does not depend on who retired it.
         (
             also_given_up(retired(30, Some(days_ago(1)))),
             Fate::Keep,
@@ -223,7 +223,7 @@ fn every_attempt_meets_the_fate_that_is_known_of_it() {
     ] {
         let line = line(&facts);
         assert_eq!((line.fate, line.reason.as_str()), (fate, reason));
-        // As a whole, and the key after all that it opens.
+        // The whole attempt is removed, and its key last.
         let whole = [segment(0, 7), segment(1, 8), "key.age".to_owned()];
         assert_eq!(names(&line), whole);
         assert_eq!(line.bytes(), 300);
@@ -308,8 +308,8 @@ fn an_object_whose_age_the_store_does_not_tell_keeps_its_attempt() {
 fn beside_an_archives_own_objects_only_other_segments_are_strays() {
     let mut facts = quiet_source();
     let listed = facts.listed.get_mut(&id(ARCHIVE)).unwrap();
-    // A segment of the same place with other bytes, one of a place that the archive has not, and
-    // what only looks like one.
+    // A segment of the same index with other bytes, one of an index that the archive does not have, and a
+    // foreign object that only looks like a segment.
     listed.push(object(ARCHIVE, &segment(0, 99), 9));
     listed.push(object(ARCHIVE, &segment(2, 7), 9));
     listed.push(object(ARCHIVE, "000001-8.zst.age", 9));
@@ -336,12 +336,12 @@ fn beside_an_archives_own_objects_only_other_segments_are_strays() {
     );
     assert_eq!(names(foreign), ["000001-8.zst.age"]);
 
-    // While the archive itself is young, so may be whoever wrote the others.
+    // While the archive itself is young, the writer of the others may still be at work.
     let listed = facts.listed.get_mut(&id(ARCHIVE)).unwrap();
     listed[0].stored = Some(days_ago(6));
     let young = plan_strays(&facts).unwrap();
     assert!(young.lines.iter().all(|line| line.fate == Fate::Keep));
-    // And while it is at work here.
+    // They also stay while the attempt is open here.
     facts.here.insert(id(ARCHIVE), Here::Open);
     let open = plan_strays(&facts).unwrap();
     assert_eq!(open.lines[0].reason, "an attempt that is not over here");
@@ -382,7 +382,7 @@ fn what_has_no_name_of_coldchains_is_named_and_left_alone() {
         [
             (Some(id(ATTEMPT)), Fate::Remove, whole),
             (Some(id(ATTEMPT)), Fate::Keep, vec!["key.age.bak"]),
-            // Nobody's attempt: no id is retired for it.
+            // It belongs to no attempt, so no id is retired for it.
             (Some(id(other)), Fate::Keep, vec!["notes.txt"]),
             (None, Fate::Keep, vec!["notes.txt", "key.age"]),
         ]
@@ -432,7 +432,7 @@ fn nothing_happens_while_a_clock_can_not_be_relied_on_or_nothing_is_archived() {
             assert_ne!(line(&facts).fate, Fate::Keep);
         }
     }
-    // What is kept anyway says its own reason.
+    // An object that is kept anyway has its own reason.
     let mut young = given_up(1);
     young.newest_archive = None;
     assert!(line(&young).reason.contains("less than 7 days"));
@@ -455,7 +455,7 @@ fn a_listing_without_something_of_a_visible_archive_decides_nothing() {
     let key = key(ARCHIVE, &segment(1, 8));
     let what = format!("{key} has 99 bytes, 100 were stored");
     assert_eq!(wrong(&shorter).wrong, [what]);
-    // Not a trace of it.
+    // Nothing of it is listed.
     facts.listed.remove(&id(ARCHIVE));
     assert_eq!(wrong(&facts).wrong.len(), 3);
 }
