@@ -1,4 +1,4 @@
-//! What an archive is, and how far it got.
+//! The kinds and states of archives.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub enum ArchiveKind {
     Incremental,
 }
 
-/// How far an archive got, as the catalog knows it.
+/// The state of an archive in the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArchiveState {
@@ -26,7 +26,7 @@ pub enum ArchiveState {
     Retired,
 }
 
-/// A word that stands for no variant.
+/// A word that names no variant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a known word here")]
 pub struct UnknownWord(pub String);
@@ -35,7 +35,7 @@ pub struct UnknownWord(pub String);
 macro_rules! words {
     ($name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
         impl $name {
-            /// The word for it, as it stands in the catalog and in JSON.
+            /// Returns its word in the catalog and in JSON.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }

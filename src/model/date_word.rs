@@ -1,4 +1,4 @@
-//! The words for a date that a command line takes.
+//! The ways to write a date on the command line.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 
 use super::ids::{ArchiveId, IdError, SourceName, parse_date};
 
-/// A date, or what stands for one.
+/// A date as it is written on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateWord {
     /// `YYYY-MM-DD`
@@ -15,9 +15,9 @@ pub enum DateWord {
     Today,
     /// `yesterday`, in the configured time zone.
     Yesterday,
-    /// `latest`: the newest archive's.
+    /// `latest`: the date of the newest archive.
     Latest,
-    /// The date of that archive, which must be the one that is meant.
+    /// An archive id: its date, if that date's archive has this id.
     Archive(ArchiveId),
 }
 
@@ -38,7 +38,7 @@ impl FromStr for DateWord {
 }
 
 impl DateWord {
-    /// The day that it is; `None` where an archive has to be looked up.
+    /// Returns its day; `None` if an archive has to be looked up first.
     pub fn day(self, today: NaiveDate) -> Option<NaiveDate> {
         match self {
             Self::Day(date) => Some(date),
@@ -49,7 +49,7 @@ impl DateWord {
     }
 }
 
-/// Whether somebody meant a date rather than a source, also one that is no date of the calendar.
+/// Whether a text looks like a date rather than a source, even if it is no date of the calendar.
 pub fn resembles_date(text: &str) -> bool {
     let is_of_date = |byte: u8| byte.is_ascii_digit() || b"-/.:".contains(&byte);
     text.starts_with(|first: char| first.is_ascii_digit())

@@ -27,7 +27,8 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Uppercase is refused: a value has one spelling, so that texts can be compared as texts.
+/// Reads lowercase hexadecimal. Uppercase is refused: a value has one spelling, so that texts can be
+/// compared.
 pub(crate) fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     let refuse = || HexError {
         text: text.to_owned(),
@@ -105,7 +106,7 @@ impl Sha256 {
         hasher.finish()
     }
 
-    /// The first 16 hexadecimal digits, as they stand in a segment's object name.
+    /// The first 16 hexadecimal digits, as in a segment's object name.
     pub fn prefix16(&self) -> String {
         to_hex(&self.0[..8])
     }
@@ -134,7 +135,7 @@ impl Sha256Hasher {
     }
 }
 
-/// BLAKE3 of raw bytes of a send stream. It never leaves the machine but sealed.
+/// BLAKE3 of raw bytes of a send stream. It leaves the machine only sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Blake3(pub [u8; 32]);
 

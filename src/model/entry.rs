@@ -1,8 +1,8 @@
 //! The body of a ledger entry: what the store's signed list says.
 //!
-//! These are the fields of formats 1 and 2 (`docs/format.md`). A reader ignores fields that it does not
-//! know. What has a kind and a format that it does not know together is [`EntryKind::Unknown`]: it counts in
-//! the chain of hashes, no more.
+//! These are the fields of formats 1 and 2 (`docs/format.md`). A reader ignores fields that it does not know.
+//! An entry whose kind it does not know in that format is [`EntryKind::Unknown`]: it counts in the chain of
+//! hashes, and nowhere else.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,22 +20,22 @@ use super::segment::SegmentRecord;
 /// The format that most entries are written in.
 pub const FORMAT: u32 = 1;
 
-/// The format of a `rotate` that does what format 1 has no words for: see [`RotateEntry`]. Each entry is
-/// written in the lowest format that has what it says.
+/// The format of a `rotate` with content that format 1 has no fields for: see [`RotateEntry`]. Each entry is
+/// written in the lowest format that has the fields.
 pub const ROTATE_FORMAT: u32 = 2;
 
-/// The most bytes of a ledger's first entry, which is read before anybody's signature counts. A key takes
-/// some 500 of them.
+/// The most bytes of a ledger's first entry, which is read before any signature is checked. A key takes some
+/// 500 bytes.
 pub const OPEN_BYTES: u64 = 1 << 20;
 
-/// An entry's number is at most so far beyond that of the one before it, and so it skips no more. A number
-/// of many digits would otherwise be a gap that no memory holds.
+/// How far an entry's number may be beyond that of the entry before it, and so how many it can skip. Without
+/// a limit, a number of many digits would make a gap that no memory can hold.
 pub const FURTHEST: u64 = MOST_NUMBERS as u64;
 
 /// The most numbers that a list in an entry has.
 const MOST_NUMBERS: usize = 10_000;
 
-/// More keys than a ledger is ever signed by at a time.
+/// The most keys that a list in an entry has: more than ever sign a ledger at the same time.
 const MOST_KEYS: usize = 1000;
 
 /// What every entry says, whatever its kind.
@@ -64,12 +64,12 @@ pub struct EntryHead {
     pub skips: Vec<u64>,
 }
 
-/// A whole body.
+/// The whole body of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// What every entry says.
     pub head: EntryHead,
-    /// What this one is about.
+    /// Its kind, with the kind's own fields.
     pub kind: EntryKind,
 }
 
@@ -80,22 +80,22 @@ pub enum EntryKind {
     Open(OpenEntry),
     /// An archive was stored.
     Archive(Box<ArchiveEntry>),
-    /// Archives, or attempts at some, are no more.
+    /// Archives or attempts are retired.
     Retire(RetireEntry),
     /// Retired archives are visible again.
     Revive(ReviveEntry),
     /// The objects of retired archives are being deleted.
     Delete(DeleteEntry),
-    /// Other keys may sign from here on.
+    /// Other keys may sign from this entry on.
     Rotate(RotateEntry),
-    /// Sealed objects for archives that there are.
+    /// Sealed objects are added to archives of earlier entries.
     Attach(AttachEntry),
     /// A kind that this version does not know, by its name.
     Unknown(String),
 }
 
 impl EntryKind {
-    /// The kind's name as it stands in the body.
+    /// Returns the kind's name in the body.
     pub fn name(&self) -> &str {
         match self {
             Self::Open(_) => "open",
@@ -116,7 +116,7 @@ impl EntryKind {
 pub enum Role {
     /// Signs `retire`, `revive` and `delete`.
     Pruner,
-    /// Signs `rotate`, and vouches for the other keys. Its secret is in the recovery kit only.
+    /// Signs `rotate`, and grants roles to the other keys. Its secret is in the recovery kit only.
     Root,
     /// Signs `open`, `archive` and `attach`.
     Writer,
@@ -155,7 +155,7 @@ pub struct KeyGrant {
 /// Kind `open`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenEntry {
-    /// The root key first, then the keys that it vouches for.
+    /// The root key first, then the keys that it grants roles to.
     #[serde(deserialize_with = "keys")]
     pub keys: Vec<KeyGrant>,
 }
@@ -165,7 +165,7 @@ pub struct OpenEntry {
 pub struct ArchiveEntry {
     /// Its id.
     pub id: ArchiveId,
-    /// The date that it stands for.
+    /// Its date.
     pub date: NaiveDate,
     /// The scheduled date that it fills.
     pub slot: NaiveDate,
@@ -173,7 +173,7 @@ pub struct ArchiveEntry {
     pub kind: ArchiveKind,
     /// The archive that it is incremental on.
     pub send_parent: Option<ArchiveId>,
-    /// The full archive of its chain; its own id if it is that.
+    /// The full archive of its chain; its own id if it is a full.
     pub chain: ArchiveId,
     /// The uuid that the send stream carries.
     pub stream_uuid: Uuid,
@@ -203,7 +203,7 @@ pub struct ArchiveEntry {
     pub key: String,
     /// SHA-256 of the ledger id and the sorted recipients.
     pub recipients: Sha256,
-    /// Until when the store refuses to delete it, where it is locked.
+    /// Until when the store refuses to delete it; `None` if it is not locked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retain_until: Option<Timestamp>,
     /// The segments in order.
@@ -219,11 +219,11 @@ impl ArchiveEntry {
     }
 }
 
-/// Kind `retire`. From here on the archives are invisible, and their objects may be deleted once
+/// Kind `retire`. From this entry on the archives are invisible, and their objects may be deleted once
 /// `delete_after` has passed.
 ///
-/// An id that was never archived is retired too: its attempt can't be committed any more, so that
-/// its objects can go.
+/// An id that was never archived can be retired too: then its attempt can't be committed any more, and its
+/// objects can be deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetireEntry {
     /// What is retired: sorted, none twice, at least one.
@@ -232,8 +232,8 @@ pub struct RetireEntry {
     pub reason: String,
 }
 
-/// Kind `revive`. It undoes a retire: from here on the archives are visible again. Whoever signs it has
-/// seen all their objects in the store.
+/// Kind `revive`. It undoes a retire: from this entry on the archives are visible again. Its signer has seen
+/// all their objects in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReviveEntry {
     /// What is visible again: sorted, none twice, at least one.
@@ -242,9 +242,9 @@ pub struct ReviveEntry {
     pub reason: String,
 }
 
-/// Kind `delete`. It stands in the ledger before the first object of a retired chain is deleted, and no
-/// revive comes after it: of a pruner and whoever wants the chain back, the ledger's next number lets
-/// one through.
+/// Kind `delete`. It is in the ledger before the first object of a retired chain is deleted, and no `revive`
+/// of the chain may follow. If one machine wants to delete the chain and another wants to revive it, only one
+/// of them gets the ledger's next number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteEntry {
     /// What is being deleted, each chain as a whole: sorted, none twice, at least one.
@@ -253,40 +253,41 @@ pub struct DeleteEntry {
     pub reason: String,
 }
 
-/// Kind `rotate`, signed by the root key. From here on these keys may sign, and no other: a key that
-/// is not among them any more signs nothing, whatever grant it has.
+/// Kind `rotate`, signed by the root key. From this entry on only these keys may sign. A key that is not
+/// named any more signs nothing, whatever grant it has.
 ///
-/// In format 2 it also undoes what keys have done that it withdraws.
+/// In format 2 it also undoes what the keys that it withdraws have done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RotateEntry {
-    /// The root key first; the others need no grant of their own, for the root key signs it all.
+    /// The root key first. The others need no grant of their own, because the root key signs the entry.
     #[serde(deserialize_with = "keys")]
     pub keys: Vec<KeyGrant>,
-    /// Numbers of earlier entries that shall have no effect: writers go on after them. In format 1 of a
-    /// kind or format that the signer does not know; in format 2 also of a fork, or `attach`.
+    /// Numbers of earlier entries that have no effect any more, so that writers can continue after them. In
+    /// format 1 these have a kind or format that the signer does not know; in format 2 they may also be part
+    /// of a fork, or `attach`.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "numbers"
     )]
     pub voids: Vec<u64>,
-    /// Format 2: archives that are retired by this, as by `retire`.
+    /// Format 2: archives that this entry retires, as `retire` does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retires: Vec<ArchiveId>,
-    /// Format 2: archives that are visible again, as by `revive`, also if their deletion has begun by a
-    /// key that this withdraws.
+    /// Format 2: archives that this entry makes visible again, as `revive` does, also if a key that it
+    /// withdraws has begun their deletion.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revives: Vec<ArchiveId>,
 }
 
 impl RotateEntry {
-    /// Whether it does anything but name keys.
+    /// Whether it does anything besides naming keys.
     pub fn does_more(&self) -> bool {
         !(self.voids.is_empty() && self.retires.is_empty() && self.revives.is_empty())
     }
 }
 
-/// A list of numbers, no longer than a gap can be.
+/// Reads a list of numbers, which is no longer than a gap can be.
 fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
     at_most::<_, _, MOST_NUMBERS>(deserializer)
 }
@@ -295,7 +296,7 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<KeyGrant>, D::
     at_most::<_, _, MOST_KEYS>(deserializer)
 }
 
-/// A list that takes more memory than its text, and therefore has a limit.
+/// Reads a list that takes more memory than its text, and therefore has a limit.
 fn at_most<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -323,10 +324,10 @@ fn at_most<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize>(
     deserializer.deserialize_seq(Few::<T, MOST>(PhantomData))
 }
 
-/// Kind `attach`. What it brings is tied to archives of earlier entries, and changes nothing of them.
+/// Kind `attach`. It adds objects to archives of earlier entries, and changes nothing else of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachEntry {
-    /// At least one.
+    /// The objects, at least one.
     pub objects: Vec<Attachment>,
 }
 
@@ -348,7 +349,7 @@ impl Attachment {
     pub const KEY: &'static str = "key";
 }
 
-/// Facts that are nobody's business: sealed to the archive key before they are stored.
+/// Private facts of an archive. They are sealed to the archive key before they are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrivateFacts {
     /// The machine's host name.
@@ -388,7 +389,7 @@ impl std::str::FromStr for Timestamp {
     }
 }
 
-/// The one form of RFC 3339 in which moments are written here.
+/// Reads the one form of RFC 3339 in which coldchain writes moments.
 fn as_written(text: &str) -> Option<NaiveDateTime> {
     if !has_form(text, "0000-00-00T00:00:00Z") {
         return None;

@@ -28,8 +28,9 @@ pub enum IdError {
     Uuid(String),
 }
 
-/// Whether a text has a form, in which `0` stands for any digit and the rest for itself. By hand, because a catalog has
-/// several dates and moments for each archive, and a format string is read anew each time.
+/// Whether a text has a form, in which `0` stands for any digit and every other character for itself. It is
+/// written by hand because a catalog has several dates and moments for each archive, and a format string
+/// would be parsed for each of them.
 pub(super) fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
         && text
@@ -41,7 +42,7 @@ pub(super) fn has_form(text: &str, form: &str) -> bool {
             })
 }
 
-/// The number that digits are.
+/// Returns the number that ASCII digits spell.
 pub(super) fn number(digits: &str) -> u32 {
     digits
         .bytes()
@@ -125,7 +126,7 @@ hex_value!(LedgerId);
 /// Ordered by date first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArchiveId {
-    /// The date that the archive stands for.
+    /// The archive's date.
     pub date: NaiveDate,
     /// Full or incremental.
     pub kind: ArchiveKind,

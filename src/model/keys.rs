@@ -10,52 +10,52 @@
 use super::digest::{Sha256, from_hex};
 use super::ids::ArchiveId;
 
-/// Where everything of a source lies; ends in `/`.
+/// Returns the prefix of all objects of a source; it ends in `/`.
 pub fn source_prefix(directory: &str) -> String {
     format!("{directory}/")
 }
 
-/// The signpost for a person who finds the store and nothing else.
+/// Returns the key of the file that explains a restore to a person who has only the store.
 pub fn readme(directory: &str) -> String {
     format!("{directory}/README-RESTORE.txt")
 }
 
-/// Where a source's ledger entries lie; ends in `/`.
+/// Returns the prefix of a source's ledger entries; it ends in `/`.
 pub fn ledger_prefix(directory: &str) -> String {
     format!("{directory}/ledger/")
 }
 
-/// The entry of that number, counted from 1.
+/// Returns the key of a ledger entry; `seq` counts from 1.
 pub fn ledger_entry(directory: &str, seq: u64) -> String {
     format!("{directory}/ledger/{seq:08}.entry")
 }
 
-/// The number of a ledger entry's key; `None` if the key is no entry of this ledger.
+/// Returns the number in a ledger entry's key; `None` if the key is no entry of this ledger.
 pub fn ledger_seq(directory: &str, key: &str) -> Option<u64> {
     let digits = key
         .strip_prefix(&ledger_prefix(directory))?
         .strip_suffix(".entry")?;
     let seq = digits.parse().ok()?;
-    // They are counted from 1: what lies under 0 is nobody's.
+    // Numbers count from 1, so an object with number 0 is no entry.
     (seq > 0 && key == ledger_entry(directory, seq)).then_some(seq)
 }
 
-/// Where the objects of all archives lie; ends in `/`.
+/// Returns the prefix of the objects of all archives; it ends in `/`.
 pub fn archives_prefix(directory: &str) -> String {
     format!("{directory}/archives/")
 }
 
-/// Where an archive's objects lie; ends in `/`.
+/// Returns the prefix of an archive's objects; it ends in `/`.
 pub fn archive_prefix(directory: &str, archive: &ArchiveId) -> String {
     format!("{directory}/archives/{archive}/")
 }
 
-/// The archive key, sealed to the recipients.
+/// Returns the object key of the archive key that is sealed to the recipients.
 pub fn archive_key(directory: &str, archive: &ArchiveId) -> String {
     format!("{}key.age", archive_prefix(directory, archive))
 }
 
-/// A segment. Its name holds the digest, so no key is ever written with different bytes.
+/// Returns the key of a segment. It contains the digest, so one key never gets different bytes.
 pub fn segment(directory: &str, archive: &ArchiveId, index: u32, sha256: &Sha256) -> String {
     format!(
         "{}{index:06}-{}.zst.age",
@@ -64,18 +64,18 @@ pub fn segment(directory: &str, archive: &ArchiveId, index: u32, sha256: &Sha256
     )
 }
 
-/// What an object is, as far as its name within its archive's prefix tells.
+/// The kind of an object, by its name below its archive's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArchiveObject {
     /// `key.age`
     Key,
-    /// A segment, of whatever attempt at the archive.
+    /// A segment, whether the archive needs it or not.
     Segment,
-    /// Nothing that coldchain writes there.
+    /// An object that coldchain did not write there.
     Foreign,
 }
 
-/// The archive that a key in `archives/` belongs to, and the rest of the key after its prefix; `None`
+/// Returns the archive that a key in `archives/` belongs to, and the rest of the key after its prefix; `None`
 /// if it lies below no archive's prefix.
 pub fn archive_of<'k>(directory: &str, key: &'k str) -> Option<(ArchiveId, &'k str)> {
     let (id, name) = key
@@ -84,7 +84,7 @@ pub fn archive_of<'k>(directory: &str, key: &'k str) -> Option<(ArchiveId, &'k s
     Some((id.parse().ok()?, name))
 }
 
-/// What an object of that name within an archive's prefix is.
+/// Returns the kind of an object by its name below an archive's prefix.
 pub fn archive_object(name: &str) -> ArchiveObject {
     if name == "key.age" {
         return ArchiveObject::Key;
@@ -93,7 +93,7 @@ pub fn archive_object(name: &str) -> ArchiveObject {
         let (index, digest) = stem.split_once('-')?;
         let index: u32 = index.parse().ok()?;
         let digest = u64::from_be_bytes(from_hex(digest).ok()?);
-        // As `segment` writes it, and in no other way.
+        // Only the spelling that `segment` writes counts.
         (stem == format!("{index:06}-{digest:016x}")).then_some(())
     });
     match segment {

@@ -1,7 +1,7 @@
 //! Pure types that every ring shares: names, ids, digests, archives, ledger entries.
 //!
-//! Nothing here does I/O or reads a clock. A type that can be written down has `Display` and
-//! `FromStr`, and the two are inverse.
+//! Nothing here does I/O or reads a clock. A type with a text form has `Display` and `FromStr`, and the two
+//! are inverse.
 
 pub mod archive;
 pub mod date_word;

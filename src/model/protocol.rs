@@ -5,15 +5,15 @@
 pub enum Protocol {
     /// Version 1: every kernel makes it, and every `btrfs receive` takes it.
     V1,
-    /// Version 2: what is no data of a file (a hole that was punched) is no data in the stream.
+    /// Version 2: a hole that was punched into a file is no data in the stream.
     V2,
-    /// Version 2 with data as it is compressed on disk. The kernel's sender loses bytes in this form.
+    /// Version 2 with data as it is compressed on disk. The kernel loses bytes when it sends in this form.
     CompressedData,
 }
 
 impl Protocol {
-    /// The form of an archive's stream, by what its entry says. Before `compressed_data` was recorded,
-    /// version 2 was asked for to have compressed data, and for nothing else.
+    /// Returns the form of an archive's stream, by the fields of its entry. Before `compressed_data` was
+    /// recorded, version 2 was requested only to get compressed data.
     pub fn of(version: u32, compressed_data: Option<bool>) -> Self {
         match (version, compressed_data) {
             (..=1, _) => Self::V1,
@@ -30,7 +30,7 @@ impl Protocol {
         }
     }
 
-    /// What an entry says of it; version 1 can carry no compressed data.
+    /// Returns the value for an entry's field; `None` for version 1, which can't carry compressed data.
     pub fn compressed_data(self) -> Option<bool> {
         match self {
             Self::V1 => None,

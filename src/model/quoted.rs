@@ -1,13 +1,13 @@
-//! Text that somebody else wrote, made fit for a terminal and a log: the one place that decides what is
-//! escaped, and how.
+//! Makes text from outside the program safe for a terminal and a log. No other place decides what is escaped,
+//! and how.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// Longer texts are cut.
+/// The most characters that [`Quoted`] shows; it cuts longer texts.
 const LONGEST: usize = 200;
 
-/// A text on one line, cut if it is very long: for what only has to be recognised.
+/// A text on one line, cut if it is very long: for text that only has to be recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quoted<'t>(pub &'t str);
 
@@ -20,7 +20,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// All of a text on one line: for a path, which has to be whole to be of use.
+/// A whole text on one line: for a path, which is of no use if it is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<T>(pub T);
 
@@ -39,20 +39,21 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Lines and columns as they are; all else is escaped as in a [`Line`].
+/// Escapes a text as a [`Line`] does, but keeps newlines and tabs.
 pub fn escape_control(lines: &str) -> Cow<'_, str> {
     escaped(lines, |character| {
         !matches!(character, '\n' | '\t') && is_unfit(character)
     })
 }
 
-/// Whether a character does not simply show itself: a terminal obeys it, it ends the line or the column, it
-/// turns the direction of what follows, or it shows nothing at all.
+/// Whether a character is not simply displayed: a terminal obeys it, it ends the line or the column, it
+/// changes the direction of the text after it, or it is invisible.
 pub fn is_unfit(character: char) -> bool {
     match character {
         ' '..='~' => false,
-        // What Unicode has shown as nothing (default ignorable), but for the variation selectors that are a
-        // part of many an emoji; the marks of direction among them. U+2028 and U+2029 end a line and a paragraph.
+        // Characters that Unicode makes invisible (default ignorable), among them the marks of direction, but
+        // not the variation selectors, which are a part of many emoji. U+2028 and U+2029 end a line and a
+        // paragraph.
         '\u{ad}'
         | '\u{34f}'
         | '\u{61c}'

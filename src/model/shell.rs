@@ -1,10 +1,10 @@
-//! Words for a shell.
+//! Writes words for a shell.
 
 use std::fmt::Write as _;
 
 use super::quoted::is_unfit;
 
-/// A word that a shell takes for just these bytes, without quotes where it needs none.
+/// Returns a word that a shell reads as exactly these bytes, without quotes if it needs none.
 pub fn word(bytes: &[u8]) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(byte);
     match std::str::from_utf8(bytes) {
@@ -13,8 +13,8 @@ pub fn word(bytes: &[u8]) -> String {
     }
 }
 
-/// The same in quotes, on one line and with nothing that a terminal obeys: what does not show itself is written
-/// as bash and zsh read it, `$'…'`.
+/// Returns the word in quotes, on one line and without characters that a terminal obeys. What is not simply
+/// displayed is escaped in `$'…'`, which bash and zsh read.
 pub fn quoted(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains(is_unfit) => format!("'{}'", text.replace('\'', "'\\''")),

@@ -18,7 +18,7 @@ impl fmt::Display for Bytes {
         while unit + 1 < units.len() && 2 * bytes >= 2047 << (10 * (unit + 1)) {
             unit += 1;
         }
-        // In whole numbers: a list shows very many of these, and writing a fraction takes long.
+        // Computed in integers: a list shows very many of these, and formatting a float is slow.
         let one = 1 << (10 * (unit + 1));
         let in_parts = |parts: u128| (bytes * parts + one / 2) / one;
         let name = units[unit];

@@ -1,11 +1,11 @@
-//! What btrfs says a subvolume is.
+//! The identity of a subvolume, as btrfs reports it.
 
 use super::ids::Uuid;
 
 /// The identity of a subvolume, as `BTRFS_IOC_GET_SUBVOL_INFO` reports it.
 ///
-/// `generation` is missing on purpose: a balance and a snapshot of it change it, so it says
-/// nothing about content.
+/// `generation` is missing on purpose: a balance changes it, and so does taking a snapshot of the subvolume,
+/// so it says nothing about content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubvolumeIdentity {
     /// The subvolume's id within its filesystem.

@@ -10,21 +10,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StorageClass {
-    /// `STANDARD`: no minimum of days, no price on reading but the request's.
+    /// `STANDARD`: no minimum storage duration, and reading costs only the request.
     Standard,
-    /// `STANDARD_IA`: cheaper to hold, and a price per GB read.
+    /// `STANDARD_IA`: cheaper to store, with a price per GB read.
     StandardIa,
     /// `ONEZONE_IA`: the same in one availability zone, which can be lost.
     OnezoneIa,
     /// `GLACIER_IR`, Glacier Instant Retrieval: readable at once, for a price per GB.
     GlacierIr,
-    /// `GLACIER`, Glacier Flexible Retrieval: to be thawed, in minutes or hours.
+    /// `GLACIER`, Glacier Flexible Retrieval: has to be thawed, which takes minutes or hours.
     Glacier,
-    /// `DEEP_ARCHIVE`: to be thawed, in hours or days.
+    /// `DEEP_ARCHIVE`: has to be thawed, which takes hours or days.
     DeepArchive,
 }
 
-/// How fast a thaw is asked for: S3's tiers, in lower case.
+/// The speed of a thaw: S3's tiers, in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
@@ -96,7 +96,8 @@ impl StorageClass {
         matches!(self, Self::Glacier | Self::DeepArchive)
     }
 
-    /// Days that are paid for even if the object is deleted before: AWS's page "Amazon S3 pricing".
+    /// Returns the days that are billed even if the object is deleted earlier (AWS's page "Amazon S3
+    /// pricing").
     pub const fn minimum_days(self) -> u32 {
         match self {
             Self::Standard => 0,
@@ -106,7 +107,7 @@ impl StorageClass {
         }
     }
 
-    /// The tiers that AWS accepts for it, the fastest first; none where nothing needs a thaw.
+    /// Returns the tiers that AWS accepts for it, the fastest first; empty if the class needs no thaw.
     pub const fn tiers(self) -> &'static [Tier] {
         match self {
             Self::Glacier => &[Tier::Expedited, Tier::Standard, Tier::Bulk],
@@ -115,10 +116,10 @@ impl StorageClass {
         }
     }
 
-    /// The time within which a thaw typically ends: the upper bound that AWS's page "Understanding
+    /// Returns the time within which a thaw typically ends: the upper bound that AWS's page "Understanding
     /// archive retrieval options" gives.
     ///
-    /// It promises none of them. The five minutes of an expedited thaw hold for some hundreds of
+    /// AWS promises none of these times. The five minutes of an expedited thaw apply to some hundreds of
     /// objects, each below 250 MB.
     pub const fn thaw_time(self, tier: Tier) -> Result<Duration, TierRefused> {
         Ok(match (self, tier) {
@@ -137,7 +138,7 @@ impl Tier {
     /// All of them, the fastest first.
     pub const ALL: [Self; 3] = [Self::Expedited, Self::Standard, Self::Bulk];
 
-    /// The word for it.
+    /// Returns the tier's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Expedited => "expedited",

@@ -2,15 +2,15 @@
 
 use super::archive::words;
 
-/// How thorough a check is. Of the first three a later one finds all that an earlier one would; a drill
-/// looks at other things besides, and not at all of theirs: not at sealed keys, nor at what is private.
+/// How thorough a check is. Each of the first three levels finds all that the ones before it find. A drill
+/// also looks at other things, but not at all of theirs: it skips sealed keys and private facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VerifyLevel {
     /// A listing shows every object with its size.
     Listing,
     /// The SHA-256 of every object is the signed one, as the store keeps it or as it was fetched.
     Checksums,
-    /// Every segment was fetched, opened and held against all that the ledger says of it.
+    /// Every segment was fetched, opened and compared with all that the ledger says of it.
     Deep,
     /// The chain was restored.
     Drill,
@@ -20,7 +20,7 @@ impl VerifyLevel {
     /// From the least thorough to the most.
     pub const ALL: [Self; 4] = [Self::Listing, Self::Checksums, Self::Deep, Self::Drill];
 
-    /// Whether a check on this level would have shown again what one on that level has found.
+    /// Whether a check on this level would find damage again that a check on level `found` has found.
     pub fn would_find(self, found: Self) -> bool {
         match self {
             Self::Drill => found == Self::Drill,
