@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::error::SealError;
 
-/// Is raised when the sealer is dropped, whatever its threads are waiting for.
+/// A flag for the sealer's threads, which is raised when the sealer is dropped.
 #[derive(Clone)]
 pub(super) struct Abort(pub(super) Receiver<Infallible>);
 
@@ -16,12 +16,12 @@ impl Abort {
     }
 }
 
-/// The sealer was dropped while somebody waited for bytes.
+/// The sealer was dropped while a thread waited for bytes.
 pub(super) struct Aborted;
 
 /// Why assembling stops before the end.
 pub(super) enum Stop {
-    /// The sealer was dropped, or nobody takes segments any more.
+    /// The sealer or the receiver of its segments was dropped.
     Aborted,
     Failed(SealError),
 }

@@ -1,4 +1,4 @@
-//! What kind of failure it is for whoever ran the program, and what to do about it.
+//! Says what kind of failure an error is for the user, and what to do about it.
 
 use super::error::SealError;
 

@@ -17,7 +17,7 @@ use super::recipients::Recipients;
 const KEY: &str = "the archive key";
 const PRIVATE: &str = "the private facts";
 
-/// An archive key's line has 75 bytes. More is no archive key, and is not read.
+/// The most bytes of an archive key that are read. Its line has 75 bytes.
 const LONGEST_KEY: u64 = 4096;
 
 /// The key of one archive, new for every attempt: an age X25519 identity, which is wiped from memory when
@@ -31,7 +31,7 @@ impl ArchiveKey {
         Self(age::x25519::Identity::generate())
     }
 
-    /// The key in an age file (binary) that each of the recipients can open.
+    /// Returns the key in a binary age file that each of the recipients can open.
     pub fn seal_to(&self, recipients: &Recipients) -> Result<Vec<u8>, SealError> {
         let secret = self.0.to_string();
         let secret = secret.expose_secret();
@@ -41,8 +41,8 @@ impl ArchiveKey {
         encrypt(KEY, recipients.keys(), line.as_bytes())
     }
 
-    /// Whether those bytes begin as what [`seal_to`](Self::seal_to) makes. For whom they are sealed can't
-    /// be told.
+    /// Whether the bytes begin like the output of [`seal_to`](Self::seal_to). This does not show who can open
+    /// them.
     pub fn is_sealed_form(sealed: &[u8]) -> bool {
         Decryptor::new_buffered(sealed).is_ok_and(|decryptor| !decryptor.is_scrypt())
     }
@@ -64,7 +64,7 @@ impl ArchiveKey {
     /// Opens what [`seal_private`](Self::seal_private) made.
     pub fn open_private(&self, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         match decrypt(PRIVATE, std::iter::once(self.identity()), sealed, u64::MAX) {
-            // "None of the identities" would speak of the operator's own.
+            // The error "none of the identities" would wrongly point at the user's identities.
             Err(SealError::NoIdentityMatches) => Err(SealError::Unseal {
                 what: PRIVATE,
                 source: DecryptError::NoMatchingKeys,
@@ -73,7 +73,7 @@ impl ArchiveKey {
         }
     }
 
-    /// The secret as text, for the catalog's record of an attempt in hand. Never print it.
+    /// Returns the secret as text, for the catalog's record of an unfinished attempt. Never print it.
     pub fn to_secret_string(&self) -> Zeroizing<String> {
         Zeroizing::new(self.0.to_string().expose_secret().to_owned())
     }
@@ -134,7 +134,7 @@ fn decrypt<'a>(
             DecryptError::NoMatchingKeys => SealError::NoIdentityMatches,
             source => SealError::Unseal { what, source },
         })?;
-    // It is shorter than what was sealed: a buffer that grew would leave copies of a key behind.
+    // The plain text is shorter than the sealed one: a buffer that grew would leave copies of a key behind.
     let mut plain = Vec::with_capacity(sealed.len());
     reader
         .take(longest)

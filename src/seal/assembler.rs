@@ -13,7 +13,7 @@ use super::sealed_budget::Budget;
 use super::segment_writer::SegmentWriter;
 use crate::model::Blake3;
 
-/// What the assembler is told, in the order of the stream.
+/// A message to the assembler, in the order of the stream.
 pub(super) enum Step {
     /// The next frame; its worker answers here.
     Frame(Receiver<Result<Frame, SealError>>),
@@ -21,9 +21,9 @@ pub(super) enum Step {
     Segment { raw_bytes: u64, raw_blake3: Blake3 },
     /// A segment is stored already: the next has the index after it.
     Skip,
-    /// Answered when all before it were handed out.
+    /// Asks for an answer once all segments before it are handed out.
     Settle,
-    /// The stream is whole. Steps that end without this are an abort.
+    /// The stream is whole. If the steps end without this, it is an abort.
     End,
 }
 
@@ -53,10 +53,11 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    /// `None` if it was aborted, or failed and has told so to whoever takes the segments.
+    /// Runs to the end of the stream; `None` if it was aborted or failed. The receiver of the segments gets
+    /// the error.
     pub(super) fn run(self, steps: Receiver<Step>) -> Option<Assembled> {
         let result = self.assemble(&steps);
-        // From here `push` fails, even while nobody asks for the failure.
+        // From here on `push` fails, even if nothing has received the error yet.
         drop(steps);
         match result {
             Ok(assembled) => self.hand_out(Sealed::Finished).ok().map(|()| assembled),
@@ -81,7 +82,7 @@ impl Assembler {
             }
             match step {
                 Step::Frame(answer) => {
-                    // A worker that is gone without an answer has panicked, or saw the abort.
+                    // A worker that ended without an answer has panicked, or saw the abort.
                     let frame = answer.recv().map_err(|_| self.lost_worker())??;
                     let writer = if let Some(writer) = &mut segment {
                         writer
@@ -111,7 +112,7 @@ impl Assembler {
                     self.hand_out(Sealed::Segment(sealed))?;
                 }
                 Step::Skip => assembled.count()?,
-                // Whoever asks waits for the answer; one who has gone is an abort soon enough.
+                // The sealer waits for the answer. If it was dropped, the abort follows soon.
                 Step::Settle => drop(self.settled.send(())),
                 Step::End => return Ok(assembled),
             }
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
     use crate::seal::test_data::small_options;
 
-    /// Runs an assembler over steps that a broken worker would leave, and gives what it told.
+    /// Runs an assembler over steps that a broken worker would leave, and returns its messages.
     fn told(answer: Option<Result<Frame, SealError>>) -> Vec<Sealed> {
         let (out, receiver) = unbounded();
         let (raise, abort) = bounded(0);

@@ -7,22 +7,22 @@ use zstd::zstd_safe::{self, CParameter, ResetDirective, Strategy};
 
 use crate::model::segment::FRAME_BYTES;
 
-/// All of a frame: what is alike in it is found however far it is apart. zstd's levels up to 8 look back over half of
-/// one or less, which saves them no time.
+/// The window is a whole frame, so that repeats in it are found at any distance. zstd's levels up to 8 look
+/// back over half a frame or less by default, which saves them no time.
 const WINDOW_LOG: u32 = FRAME_BYTES.ilog2();
 
 /// A step of `auto`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
-    /// The level of zstd's that it is, or stands in the place of.
+    /// The zstd level that it is, or that it replaces.
     pub level: i32,
-    /// How long a frame takes, roughly: as many times as long as at level 3.
+    /// The time for a frame, roughly, as a multiple of the time at level 3.
     pub times: f64,
 }
 
-/// The steps of `auto`, faster ones first. Each saves more than the one before on most data, and what would save
-/// little for its time is left out: zstd's levels 10 to 17, in whose place are two with parameters of our own. What
-/// they are worth on data of several kinds is in `docs/performance.md`.
+/// The steps of `auto`, the fastest first. Each saves more than the one before on most data. zstd's levels 10
+/// to 17 save little for their time: two steps with parameters of our own replace them. `docs/performance.md`
+/// has the results on several kinds of data.
 pub const STEPS: [Step; 13] = [
     step(1, 0.6),
     step(2, 0.7),
@@ -43,9 +43,9 @@ const fn step(level: i32, times: f64) -> Step {
     Step { level, times }
 }
 
-/// What zstd is told at the steps that are none of its levels: its search for the cheapest way to write what it has
-/// found, which from level 16 on takes tables of 16 MiB, with tables that a cache holds; and matches of three bytes,
-/// which it allows from 18 on.
+/// Returns the parameters for the steps that are no zstd levels. They use zstd's search for the cheapest
+/// encoding, with tables that fit into a processor's cache (zstd's own have 16 MiB from level 16 on), and
+/// matches of three bytes, which zstd allows from level 18 on.
 fn own(level: i32) -> Option<[CParameter; 6]> {
     let (strategy, search_log) = match level {
         11 => (Strategy::ZSTD_btopt, 4),
@@ -65,21 +65,21 @@ fn own(level: i32) -> Option<[CParameter; 6]> {
 /// How hard to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strength {
-    /// At that level of zstd's, with a window of a whole frame; one that it does not have is the nearest that it has.
+    /// At that zstd level, with a window of a whole frame. If zstd lacks the level, it takes the nearest one.
     Zstd(i32),
     /// At the step of `auto` with that level.
     Auto(i32),
 }
 
 impl Strength {
-    /// The level that it goes by.
+    /// Returns its level.
     pub(super) fn level(self) -> i32 {
         match self {
             Self::Zstd(level) | Self::Auto(level) => level,
         }
     }
 
-    /// Has a compressor compress like that from now on, each frame with its content size and checksum.
+    /// Sets a compressor to this strength; each frame gets its content size and checksum.
     pub(super) fn set(self, compressor: &mut Compressor<'_>) -> io::Result<()> {
         let reset = compressor.context_mut().reset(ResetDirective::Parameters);
         reset.map_err(|code| io::Error::other(zstd_safe::get_error_name(code)))?;

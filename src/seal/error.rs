@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
-    /// There is nobody to seal to.
+    /// The list of recipients is empty.
     #[error("no recipients are given")]
     NoRecipients,
     /// A text is no public key that can be sealed to.
@@ -29,8 +29,8 @@ pub enum SealError {
         /// The identity file.
         path: PathBuf,
     },
-    /// A line of the identity file is no identity. The line itself is never told: it may be a
-    /// secret with a typing error.
+    /// A line of the identity file is no identity. The line itself is never shown: it may be a secret with a
+    /// typing error.
     #[error("line {line} of the identity file {} is {what}", path.display())]
     IdentityLine {
         /// The identity file.
@@ -48,7 +48,7 @@ pub enum SealError {
         /// What it is.
         what: String,
     },
-    /// The identity file needs a passphrase and there is nobody to ask.
+    /// The identity file needs a passphrase, and there is no terminal to ask for it.
     #[error("the identity file {} needs a passphrase, and there is no terminal to ask for it", path.display())]
     PassphraseUnavailable {
         /// The identity file.
@@ -72,7 +72,7 @@ pub enum SealError {
         #[source]
         source: age::DecryptError,
     },
-    /// None of the identities is that of a recipient.
+    /// None of the identities belongs to a recipient of the archive key.
     #[error("none of the identities opens the archive key")]
     NoIdentityMatches,
     /// The text is not an archive key's secret.
@@ -105,7 +105,7 @@ pub enum SealError {
         #[source]
         source: age::DecryptError,
     },
-    /// The header of an age file is longer than any that is written here.
+    /// The header of an age file is longer than any that coldchain writes.
     #[error("{what} has no age header in its first {limit} bytes")]
     HeaderTooLong {
         /// What was being opened.
@@ -185,19 +185,19 @@ pub enum SealError {
         /// Bytes that were pushed.
         got: usize,
     },
-    /// A frame was pushed after one that was not whole, and so was the last.
+    /// A frame was pushed after a short frame, which must be the last.
     #[error("a frame follows the one that was short and so the last")]
     FrameAfterLast,
-    /// Something other than a whole segment, between segments, was to be skipped.
+    /// The bytes to skip are not one whole segment, or do not begin where a segment begins.
     #[error("{bytes} bytes were to be skipped, which are not a whole segment between two others")]
     SkippedPart {
-        /// How many.
+        /// How many bytes were to be skipped.
         bytes: u64,
     },
     /// The stream ended before its first byte.
     #[error("the stream is empty")]
     EmptyStream,
-    /// More segments than can be counted in an archive.
+    /// The stream needs more segments than an archive can have.
     #[error("the stream takes more segments than an archive can have")]
     TooManySegments,
     /// A sealed segment does not open, or opens to other bytes than went in.
@@ -211,13 +211,13 @@ pub enum SealError {
         #[source]
         source: Box<SealError>,
     },
-    /// What was opened has another BLAKE3 than what was sealed.
+    /// The bytes that were opened have another BLAKE3 than those that were sealed.
     #[error("the bytes that came out are not those that went in")]
     Differs,
-    /// A compressing thread ended before its time.
+    /// A compressing thread ended too early.
     #[error("a thread that compresses has died")]
     WorkerLost,
-    /// Sealing has stopped: the segments' receiver was dropped, or was given the cause as
+    /// Sealing has stopped: the segments' receiver was dropped, or it got the cause as
     /// [`Sealed::Failed`](super::Sealed::Failed).
     #[error("sealing has stopped")]
     Stopped,
@@ -248,7 +248,7 @@ pub enum RecipientFault {
     RsaTooLarge(String),
     /// A path.
     Path(String),
-    /// Nothing known.
+    /// Unlike any known kind.
     Unknown(String),
 }
 
@@ -304,7 +304,7 @@ impl fmt::Display for RecipientFault {
     }
 }
 
-/// A text as it stands in a message: an ssh-rsa key would fill the screen.
+/// A text for a message, shortened because an ssh-rsa key would fill the screen.
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {

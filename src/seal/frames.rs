@@ -1,7 +1,7 @@
 //! Frames: each is one zstd frame, complete in itself, with its content size and checksum.
 //!
-//! Workers take frames from one queue in any order; each answers on the frame's own channel, so
-//! that the order is kept by whoever holds those.
+//! Workers take frames from one queue in any order. Each answers on the frame's own channel; the holder of
+//! these channels keeps the order.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,11 @@ use super::compression::Strength;
 use super::error::SealError;
 use super::pool::Pool;
 
-/// Up to here zstd gives up on what it can't compress so soon that a look at samples costs as much.
+/// The highest level without samples. Up to it zstd gives up on incompressible data so soon that samples cost
+/// as much.
 const WORTH_A_SAMPLE: i32 = 4;
 
-/// How samples are compressed, and what they show to be compressed already.
+/// The strength for samples, and for frames that they show to be compressed already.
 const OF_SAMPLES: Strength = Strength::Zstd(1);
 
 /// Bytes of a sample: few enough that all samples are a thirtieth of a frame of 4 MiB.
@@ -50,20 +51,20 @@ pub(super) struct Worker {
     took: Sender<Took>,
 }
 
-/// How long a thread took for a frame that was compressed as was asked for.
+/// The time that a thread took for a frame at the requested level.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Took {
-    /// The level that was asked for.
+    /// The level that was requested.
     pub level: i32,
     /// The frame's length.
     pub raw_bytes: u64,
     /// How long it took.
     pub time: Duration,
-    /// How long of this the thread had a processor.
+    /// The processor time of the thread within `time`.
     pub computing: Duration,
 }
 
-/// How long this thread has had a processor.
+/// Returns the processor time that this thread has used so far.
 fn computed() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime)
         .try_into()
@@ -71,7 +72,7 @@ fn computed() -> Duration {
 }
 
 impl Worker {
-    /// It tells `took` of each frame, as far as there is room.
+    /// Makes a worker. It sends each frame's time to `took`, if there is room.
     pub(super) fn new(
         raw_buffers: Pool,
         compressed_buffers: Pool,
@@ -97,7 +98,7 @@ impl Worker {
             }
             let frame = self.compress(&job.raw, job.strength);
             self.raw_buffers.give(job.raw);
-            // Nobody waits for it any more when assembling failed; the queue ends soon then.
+            // If assembling failed, nothing waits for the answer any more; then the queue ends soon.
             let _ = job.answer.send(frame);
         }
     }
@@ -115,7 +116,7 @@ impl Worker {
             .compress_to_buffer(raw, &mut compressed)
             .map_err(|source| SealError::Compress { source })?;
         if strength == asked {
-            // Where nobody listens there is no room soon.
+            // If nothing reads the times, the channel is full soon.
             let _ = self.took.try_send(Took {
                 level: asked.level(),
                 raw_bytes: raw.len() as u64,
@@ -129,8 +130,8 @@ impl Worker {
         })
     }
 
-    /// Whether samples of a frame are as good as incompressible, so that a high level would look long
-    /// for what is not there. The level that it gets then still finds what repeats within the frame.
+    /// Whether samples of a frame are almost incompressible, so that a high level would search long and find
+    /// nothing. The level that the frame gets then still finds repeats within it.
     fn looks_compressed(&mut self, raw: &[u8]) -> Result<bool, SealError> {
         if raw.len() < SAMPLES * SAMPLE * 2 {
             return Ok(false);

@@ -1,5 +1,5 @@
-//! The file that secret keys stand in. It may be encrypted with a passphrase, and say more than its
-//! keys: a recovery kit does.
+//! The file that contains the secret keys. It may be encrypted with a passphrase, and may contain more than
+//! keys, as a recovery kit does.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,21 +17,21 @@ use super::identity::Identities;
 /// An ssh-rsa key of 4096 bits takes 3 KiB, and a recovery kit little more.
 const LARGEST_FILE: usize = 1 << 20;
 
-/// scrypt work of at most 2^22, as the age program has it: 4 GiB of memory. The library's own
-/// limit depends on this machine's speed, and a kit must also open on a slow one.
+/// The most scrypt work, 2^22, as in the age program: 4 GiB of memory. The library's own limit depends on
+/// this machine's speed, and a kit must also open on a slow one.
 const LARGEST_WORK_FACTOR: u8 = 22;
 
-/// How an identity file lies on the disk.
+/// How an identity file is stored on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrapping {
-    /// As it is.
+    /// Not encrypted.
     Plain,
     /// Encrypted with a passphrase (`age -p`, binary or armored).
     Passphrase,
 }
 
-/// An identity file's content, decrypted once for all that is read from it. It is wiped from memory when
-/// this is dropped, and no copy of it is left elsewhere. What `age` makes of it wipes itself.
+/// An identity file's content, decrypted once for all that is read from it. It is wiped from memory when this
+/// is dropped, and no other copy of it is left. The keys that `age` reads from it wipe themselves.
 pub struct IdentityFile {
     path: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
@@ -41,12 +41,12 @@ pub struct IdentityFile {
 impl IdentityFile {
     /// Reads a file which is one of:
     ///
-    /// - lines of `AGE-SECRET-KEY-1…`, with `#` comments and blank lines (a recovery kit is such);
+    /// - lines of `AGE-SECRET-KEY-1…`, with `#` comments and blank lines (such as a recovery kit);
     /// - that, encrypted with a passphrase (`age -p`, binary or armored);
     /// - an ssh private key (ed25519 or RSA), with or without a passphrase.
     ///
-    /// `ask` is called with a prompt where a passphrase is needed; its `None` means that nobody can be
-    /// asked, and is [`SealError::PassphraseUnavailable`].
+    /// `ask` is called with a prompt if a passphrase is needed. If it can't ask anyone, it returns `None`,
+    /// and the error is [`SealError::PassphraseUnavailable`].
     pub fn open(path: &Path, ask: &dyn Fn(&str) -> Option<String>) -> Result<Self, SealError> {
         let file = File::open(path).map_err(|source| SealError::IdentityRead {
             path: path.to_owned(),
@@ -55,7 +55,7 @@ impl IdentityFile {
         Self::read(file, path, ask)
     }
 
-    /// The same for a file that is open; `path` is what messages call it.
+    /// Reads a file that is open already, like [`open`](Self::open); messages call it `path`.
     pub fn read(
         file: File,
         path: &Path,
@@ -65,7 +65,7 @@ impl IdentityFile {
             path: path.to_owned(),
             source,
         };
-        // A buffer that grew would leave copies behind.
+        // A buffer that grew would leave copies of the secrets behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST_FILE + 64));
         file.take(LARGEST_FILE as u64 + 1)
             .read_to_end(&mut bytes)
@@ -76,7 +76,7 @@ impl IdentityFile {
         Self::of_bytes(bytes, path, ask)
     }
 
-    /// The same for a file's content.
+    /// Reads a file's content, like [`open`](Self::open).
     pub(super) fn of_bytes(
         bytes: Zeroizing<Vec<u8>>,
         path: &Path,
@@ -101,22 +101,22 @@ impl IdentityFile {
         })
     }
 
-    /// Where it lies.
+    /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is in it, decrypted. It holds secrets: never print it.
+    /// Returns its decrypted content. It holds secrets: never print it.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How it lies there.
+    /// Returns how the file is stored.
     pub fn wrapping(&self) -> Wrapping {
         self.wrapping
     }
 
-    /// Its secret keys. `ask` is asked where one of them has a passphrase of its own.
+    /// Returns its secret keys. `ask` is called if one of them has a passphrase of its own.
     pub fn identities(
         &self,
         ask: &dyn Fn(&str) -> Option<String>,
@@ -137,7 +137,7 @@ impl std::fmt::Debug for IdentityFile {
     }
 }
 
-/// A file that is being read, and who knows its passphrase.
+/// A file that is being read, and the function that asks for its passphrase.
 struct Unwrapping<'a> {
     path: &'a Path,
     ask: &'a dyn Fn(&str) -> Option<String>,
@@ -222,7 +222,7 @@ impl Unwrapping<'_> {
                 )),
                 source => damaged(source),
             })?;
-        // It is shorter than what was encrypted.
+        // The plain text is shorter than the encrypted one, so the buffer does not grow.
         let mut plain = Zeroizing::new(Vec::with_capacity(bytes.len()));
         reader
             .take(LARGEST_FILE as u64)
@@ -283,7 +283,7 @@ fn describe(kind: &UnsupportedKey) -> String {
 }
 
 impl Identities {
-    /// Reads an [identity file](IdentityFile), asking for its passphrase where it has one.
+    /// Reads an [identity file](IdentityFile), and asks for its passphrase if it has one.
     pub fn from_file(path: &Path, ask: &dyn Fn(&str) -> Option<String>) -> Result<Self, SealError> {
         IdentityFile::open(path, ask)?.identities(ask)
     }

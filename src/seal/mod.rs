@@ -1,4 +1,4 @@
-//! Raw bytes into sealed segments and back: frames, zstd, age. Only this module names either.
+//! Raw bytes into sealed segments and back: frames, zstd, age. No other module uses zstd or age.
 //!
 //! ```text
 //! frames ─▶ workers (zstd, in parallel) ─▶ assembler (age, SHA-256) ─▶ SealedSegment ─▶ self check

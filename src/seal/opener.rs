@@ -1,8 +1,8 @@
 //! Opening a sealed segment: age, then zstd, then the exact length.
 //!
-//! A segment is opened after its SHA-256 was found to be the signed one, but nothing here relies on
-//! that: whatever the bytes are, the reader takes little memory and either gives the bytes that
-//! were sealed or an error.
+//! A segment is opened after its SHA-256 was found to be the signed one, but nothing here relies on that.
+//! Whatever the bytes are, the reader takes little memory, and returns either the bytes that were sealed or
+//! an error.
 
 use std::io::{self, BufReader, Read};
 
@@ -15,8 +15,8 @@ use super::options::LARGEST_FRAME_LOG;
 
 const WHAT: &str = "the segment";
 
-/// age writes a stanza for the archive key and one of random "grease": 0.5 KiB. Its parser would
-/// keep whatever a longer header holds.
+/// The most bytes of an age header. age writes a stanza for the archive key and one of random "grease": 0.5
+/// KiB. Its parser would keep all of a longer header in memory.
 const LONGEST_HEADER: usize = 4096;
 
 /// Two of age's chunks.
@@ -40,7 +40,7 @@ pub fn open_segment<'a>(
     let reader = BufReader::with_capacity(BUFFER_BYTES, AgeReader(reader));
     let mut zstd =
         zstd::Decoder::with_buffer(reader).map_err(|source| SealError::Compressor { source })?;
-    // Above this a frame's own header decides how much memory zstd takes.
+    // Without this limit a frame's own header decides how much memory zstd takes.
     zstd.window_log_max(LARGEST_FRAME_LOG)
         .map_err(|source| SealError::Compressor { source })?;
     Ok(SegmentReader {
@@ -51,7 +51,7 @@ pub fn open_segment<'a>(
     })
 }
 
-/// Whether the line that ends an age header (`--- MAC`) begins where it should.
+/// Whether the line that ends an age header (`--- MAC`) begins within [`LONGEST_HEADER`] bytes.
 fn header_ends_early(sealed: &[u8]) -> bool {
     sealed[..sealed.len().min(LONGEST_HEADER)]
         .windows(4)
@@ -60,9 +60,9 @@ fn header_ends_early(sealed: &[u8]) -> bool {
 
 /// The raw bytes of a segment.
 ///
-/// Its errors are [`io::Error`]s that hold a [`SealError`]. The end is known before the last bytes
-/// are given: a segment that is cut short, or goes on, or is damaged after its last frame fails
-/// while some bytes are still missing, so a reader that got all of them got a whole segment.
+/// Its errors are [`io::Error`]s that hold a [`SealError`]. It checks the segment's end before it returns the
+/// last bytes. A segment that is too short or too long, or is damaged after its last frame, fails while some
+/// bytes are still missing. So a reader that got all bytes got a whole segment.
 pub struct SegmentReader<'a> {
     zstd: zstd::Decoder<'static, BufReader<AgeReader<'a>>>,
     expected: u64,
@@ -78,7 +78,7 @@ enum State {
 }
 
 impl SegmentReader<'_> {
-    /// As [`Read::read`], with this layer's error.
+    /// Reads as [`Read::read`] does, but returns a [`SealError`].
     pub(super) fn read_raw(&mut self, buffer: &mut [u8]) -> Result<usize, SealError> {
         match self.state {
             // zstd must not be called again after it failed.
@@ -142,7 +142,7 @@ impl Read for SegmentReader<'_> {
     }
 }
 
-/// Marks age's errors as age's, so that they can be told from zstd's.
+/// Marks age's errors as age's, to distinguish them from zstd's.
 struct AgeReader<'a>(StreamReader<&'a [u8]>);
 
 impl Read for AgeReader<'_> {
@@ -332,7 +332,7 @@ mod tests {
                 "{log}"
             );
         }
-        // A little input that would become much output is stopped at the recorded length.
+        // Input that would decompress to much more is stopped at the recorded length.
         let bomb = seal_payload(&key, &zstd_frame(&vec![0; 8 << 20]));
         assert!(matches!(
             cause(&open(&bomb, &key, 4096).unwrap_err()),

@@ -2,13 +2,13 @@
 
 use super::error::SealError;
 
-/// Raw bytes that a frame may have at most: 16 MiB. A reader never gives one more memory.
+/// The most raw bytes of a frame, as a power of two: 16 MiB. A reader never gives a frame more memory.
 pub(super) const LARGEST_FRAME_LOG: u32 = 24;
 
-/// Raw bytes that a segment may have at most: one PUT takes 5 GiB.
+/// The most raw bytes of a segment; one PUT takes 5 GiB.
 const LARGEST_SEGMENT: u64 = 4 << 30;
 
-/// Frames that a segment may have at most, so that its seek table stays small.
+/// The most frames of a segment, so that its seek table stays small.
 const MOST_FRAMES: u64 = 1 << 16;
 
 /// How a stream is sealed.
@@ -21,8 +21,8 @@ pub struct SealOptions {
     pub frame_bytes: usize,
     /// zstd's compression level, until a step is set.
     pub level: i32,
-    /// Bytes of sealed segments, of the one that grows and of those that were handed out, that are held
-    /// at once. A segment that alone needs more is held all the same.
+    /// The most bytes of sealed segments in memory at once: of the one that is being written and of those
+    /// that were handed out. A single segment may need more.
     pub held_bytes: u64,
     /// How many threads compress: 1 to 256. One more seals.
     pub threads: usize,

@@ -1,4 +1,4 @@
-//! Buffers that go around: a fresh one costs the kernel a page fault per 4 KiB.
+//! Buffers that are reused: a new one costs the kernel a page fault per 4 KiB.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -28,7 +28,7 @@ impl Pool {
             .unwrap_or_else(|_| Vec::with_capacity(self.capacity))
     }
 
-    /// Takes a buffer back, or frees it if there are enough or it is not of this pool's kind.
+    /// Takes a buffer back. Frees it if there are enough, or if it is smaller than the pool's buffers.
     pub(super) fn give(&self, mut buffer: Vec<u8>) {
         if buffer.capacity() >= self.capacity {
             buffer.clear();

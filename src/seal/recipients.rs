@@ -11,7 +11,7 @@ use crate::model::{LedgerId, Sha256};
 pub struct Recipients(Vec<Recipient>);
 
 struct Recipient {
-    /// What the key is written as when its comment is left out.
+    /// The key's text without its comment.
     text: String,
     key: Key,
 }
@@ -50,8 +50,8 @@ impl Recipients {
         self.0.iter().map(|recipient| recipient.text.as_str())
     }
 
-    /// What stands in an entry for the set of recipients, so that a change of it shows without the
-    /// store ever holding a recipient.
+    /// Returns the fingerprint of the set of recipients for an entry. It shows that the set has changed, but
+    /// the store never holds a recipient.
     ///
     /// SHA-256 over lines that each end in a newline (`\n`): first the ledger id as 32 lowercase
     /// hexadecimal digits, then the canonical text (see [`texts`](Self::texts)) of each different
@@ -74,7 +74,7 @@ impl Recipients {
     }
 }
 
-/// Public keys are no secret, but they are nobody's business either: a log shows how many.
+/// Shows only how many keys there are: public keys are no secret, but they are private.
 impl std::fmt::Debug for Recipients {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Recipients({})", self.0.len())
@@ -83,7 +83,7 @@ impl std::fmt::Debug for Recipients {
 
 impl Recipient {
     fn parse(text: &str) -> Result<Self, RecipientFault> {
-        // First of all, so that no later fault can carry a secret.
+        // This check comes first, so that no later fault can carry a secret.
         if holds_secret(text) {
             return Err(RecipientFault::Secret);
         }
@@ -138,7 +138,7 @@ fn ssh_fault(text: &str, error: &ParseRecipientKeyError) -> RecipientFault {
     }
 }
 
-/// Names what a text looks like that is neither an age nor an ssh recipient.
+/// Returns what a text looks like, if it is neither an age nor an ssh recipient.
 fn fault(text: &str) -> RecipientFault {
     let owned = text.to_owned();
     let lower = text.to_ascii_lowercase();

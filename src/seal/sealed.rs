@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::error::SealError;
 use crate::model::{Blake3, Sha256};
 
-/// A step of a sealer's progress. A channel that closes before [`Finished`](Self::Finished) tells
-/// of an abort: what came before it is not a whole stream.
+/// A message of a sealer. If the channel closes before [`Finished`](Self::Finished), the sealer was aborted:
+/// what came before is not a whole stream.
 #[derive(Debug)]
 pub enum Sealed {
     /// The next segment.
@@ -19,7 +19,7 @@ pub enum Sealed {
     Failed(SealError),
 }
 
-/// One segment, as it is to be stored.
+/// One sealed segment, ready to be stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedSegment {
     /// Its index in the archive, from 0.
@@ -46,14 +46,14 @@ impl fmt::Debug for SealedSegment {
     }
 }
 
-/// What a whole stream came to.
+/// The totals of a whole stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedTotals {
     /// Bytes of the stream.
     pub raw_bytes: u64,
     /// Bytes of all segments that were sealed, without those that were skipped.
     pub sealed_bytes: u64,
-    /// How many segments there are, with those that were skipped.
+    /// How many segments there are, including those that were skipped.
     pub segments: u32,
     /// BLAKE3 of the whole stream.
     pub raw_blake3: Blake3,

@@ -1,5 +1,4 @@
-//! How many sealed bytes are in memory at once, from the frame that a segment begins with until whoever
-//! stores it lets go of it.
+//! Limits the sealed bytes in memory. They count from a segment's first frame until its last holder drops it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +7,7 @@ use bytes::Bytes;
 
 use super::abort::{Abort, Aborted};
 
-/// How long it takes at most until an abort is noticed by who waits.
+/// The longest time until a waiting thread notices an abort.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Bytes that may be held. Clones share them.
@@ -22,16 +21,16 @@ struct Shared {
     freed: Condvar,
 }
 
-/// What is held.
+/// The bytes that are held.
 #[derive(Debug, Default)]
 struct Holders {
     /// All of it.
     all: u64,
-    /// Of this, segments that are whole.
+    /// Those of whole segments among them.
     whole: u64,
 }
 
-/// Bytes that are held, as those of one segment; given back when this is dropped.
+/// The bytes that are held for one segment. They are given back when this is dropped.
 #[derive(Debug)]
 pub struct Held {
     budget: Budget,
@@ -49,7 +48,7 @@ impl Budget {
         }))
     }
 
-    /// Nothing, to begin with.
+    /// Starts to hold; no bytes yet.
     pub(super) fn hold(&self) -> Held {
         Held {
             budget: self.clone(),
@@ -58,7 +57,7 @@ impl Budget {
         }
     }
 
-    /// Bytes of segments that are whole, and that nobody has let go of yet.
+    /// Returns the bytes of whole segments that are still in memory.
     pub(super) fn whole(&self) -> u64 {
         self.held().whole
     }
@@ -69,8 +68,8 @@ impl Budget {
 }
 
 impl Held {
-    /// Holds more, and waits until others have given back enough. One that alone holds anything gets
-    /// whatever it asks for: nobody else could give anything back.
+    /// Holds more bytes; waits until others have given back enough. If no other holder has any, it gets
+    /// whatever it asks for: waiting would not help.
     pub(super) fn grow(&mut self, bytes: u64, abort: Option<&Abort>) -> Result<(), Aborted> {
         let mut held = self.budget.held();
         while held.all > self.bytes && held.all + bytes > self.budget.0.limit {
@@ -93,7 +92,7 @@ impl Held {
         self.budget.0.freed.notify_all();
     }
 
-    /// A segment's bytes, held until the last clone of them is dropped.
+    /// Wraps a whole segment's bytes, which are held until the last clone of them is dropped.
     pub(super) fn with(mut self, bytes: Vec<u8>) -> Bytes {
         self.whole = bytes.len() as u64;
         self.budget.held().whole += self.whole;
@@ -111,7 +110,7 @@ impl Drop for Held {
     }
 }
 
-/// In this order: the memory is free before somebody else is told so.
+/// The order of the fields matters: the memory is freed before a waiting thread is woken.
 struct Sealed {
     bytes: Vec<u8>,
     _held: Held,

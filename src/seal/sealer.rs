@@ -19,7 +19,7 @@ use crate::model::Blake3;
 
 /// Seals one send stream.
 ///
-/// Dropped without [`finish`](Self::finish) it aborts: its threads end, and the channel closes
+/// If it is dropped without [`finish`](Self::finish), it aborts: its threads end, and the channel closes
 /// without [`Sealed::Finished`]. It does not wait for the threads then.
 ///
 /// Memory: sealed segments as far as `held_bytes` allows, for each compressing thread two frames and
@@ -36,17 +36,17 @@ pub struct Sealer {
     stream: Tally,
     segment: Tally,
     last: Last,
-    /// Never used but for being dropped.
+    /// Only used by being dropped, which raises the abort.
     abort: Sender<Infallible>,
     budget: Budget,
     strength: Strength,
     took: Receiver<Took>,
 }
 
-/// How many frames are told of at most to one who does not ask.
+/// The most frame times that are kept until [`Sealer::took`] reads them.
 const TOLD: usize = 64;
 
-/// Whether the stream's last frame was seen: a short one can only be that.
+/// Whether the stream's last frame was seen: only the last may be short.
 #[derive(PartialEq)]
 enum Last {
     ToCome,
@@ -74,14 +74,14 @@ impl Tally {
 impl Sealer {
     /// Starts `options.threads` threads that compress and one that seals.
     ///
-    /// Segments wait in the channel until they are taken, as many as `held_bytes` allows: so somebody else than the
-    /// one who pushes must receive.
+    /// Segments wait in the channel until they are taken, as many as `held_bytes` allows. So the thread that
+    /// pushes must not be the one that receives.
     pub fn start(
         options: SealOptions,
         key: &ArchiveKey,
     ) -> Result<(Self, Receiver<Sealed>), SealError> {
         options.validate()?;
-        // Every thread has a frame in hand, and one more is ready for the first that is done.
+        // Every thread works on a frame, and one more is ready for the first thread that is done.
         let in_flight = options.threads + 1;
         // Besides those: the frame that the assembler waits for and the one that is being pushed.
         let buffers = in_flight + 2;
@@ -90,9 +90,9 @@ impl Sealer {
         let budget = Budget::new(options.held_bytes);
         let (took, took_out) = bounded(TOLD);
         let (steps, steps_out) = bounded(in_flight);
-        // The steps are the bound; a job whose step was taken finds room.
+        // The steps are the bound; there is room for the job of every step that was taken.
         let (jobs, jobs_out) = bounded(in_flight + 1);
-        // What waits in it is held by the budget.
+        // The budget limits what waits in it.
         let (out, receiver) = unbounded();
         let (abort, abort_out) = bounded(0);
         let abort_out = Abort(abort_out);
@@ -133,7 +133,7 @@ impl Sealer {
         Ok((sealer, receiver))
     }
 
-    /// An empty buffer with room for a frame; one that was pushed before, where there is one.
+    /// Returns an empty buffer with room for a frame; reuses one that was pushed before, if possible.
     pub fn buffer(&mut self) -> Vec<u8> {
         self.raw_buffers.take()
     }
@@ -143,7 +143,7 @@ impl Sealer {
         self.strength = Strength::Auto(level);
     }
 
-    /// How long the frames took that were compressed since this was last asked: the first 64 of them.
+    /// Returns the times of the frames that were compressed since the last call: the first 64 of them.
     pub fn took(&self) -> impl Iterator<Item = Took> {
         self.took.try_iter()
     }
@@ -182,9 +182,9 @@ impl Sealer {
         Ok(())
     }
 
-    /// Passes over a whole segment, given as its frames: it is stored already, and is neither
-    /// compressed nor handed out. It counts for the stream's length and hash, and for the index of
-    /// what follows. Only between segments, and a short one only as the last.
+    /// Skips a whole segment, given as its frames: it is stored already, and is neither compressed nor handed
+    /// out. It counts for the stream's length and hash, and for the index of the next segment. Only allowed
+    /// between segments; a short segment only as the last.
     pub fn skip(&mut self, frames: &[Vec<u8>]) -> Result<(), SealError> {
         if self.last == Last::Seen {
             return Err(SealError::FrameAfterLast);
@@ -202,21 +202,21 @@ impl Sealer {
         self.step(Step::Skip)
     }
 
-    /// Bytes of segments that were handed out, and of which the receiver has not let go.
+    /// Returns the bytes of segments that were handed out and are still in memory.
     pub fn handed_out(&self) -> u64 {
         self.budget.whole()
     }
 
-    /// Holds bytes as sealed ones are held, for what lies in memory in a segment's place. Waits until
-    /// enough of those that were handed out are let go.
+    /// Holds bytes like those of a sealed segment, for other data that takes memory in its place. Waits until
+    /// enough of the segments that were handed out are dropped.
     pub fn hold(&self, bytes: u64) -> Held {
         let mut held = self.budget.hold();
-        // Nothing but an abort ends the waiting early, and none was given.
+        // Only an abort ends the wait early, and none was given.
         let _ = held.grow(bytes, None);
         held
     }
 
-    /// Waits until every segment that was pushed whole has been handed out, so that none grows here.
+    /// Waits until every segment that was pushed whole has been handed out, so that the sealer holds none.
     pub fn settle(&mut self) -> Result<(), SealError> {
         self.step(Step::Settle)?;
         self.settled.recv().map_err(|_| SealError::Stopped)

@@ -18,7 +18,7 @@ use crate::model::digest::Sha256Hasher;
 
 const WHAT: &str = "the segment";
 
-/// age's header with one recipient, its nonce and the last chunk's tag take less.
+/// More than age's header with one recipient, its nonce and the last chunk's tag take.
 const AGE_FIXED_BYTES: usize = 1024;
 /// Each chunk of 64 KiB has a tag of 16 bytes: <https://c2sp.org/age#payload>.
 const AGE_CHUNK_BYTES: usize = 64 << 10;
@@ -37,8 +37,8 @@ struct HashedBytes {
     hasher: Sha256Hasher,
 }
 
-/// What age and the seek table add to a frame, at most: a tag for each chunk that it touches, and its
-/// entry.
+/// The most that age and the seek table add to a frame, besides the tags of whole chunks: the tags of chunks
+/// that it fills in part, and its entry.
 const ADDED_BYTES: u64 = 64;
 
 impl Write for HashedBytes {
@@ -68,7 +68,7 @@ impl SegmentWriter {
                 }
             })?;
         let output = HashedBytes {
-            // Never moved while it grows; what stays unused is never touched, and so no memory.
+            // It is never moved while it grows. The unused rest is never touched, and so takes no memory.
             bytes: Vec::with_capacity(longest_sealed(options)),
             hasher: Sha256Hasher::default(),
         };
@@ -79,7 +79,7 @@ impl SegmentWriter {
         })
     }
 
-    /// Waits while too many bytes are held by segments that were handed out.
+    /// Holds the bytes that a frame needs; waits while segments that were handed out hold too many.
     pub(super) fn hold_for(&mut self, frame: &Frame, abort: &Abort) -> Result<(), Stop> {
         let plain = frame.compressed.len() as u64;
         let chunks = plain / AGE_CHUNK_BYTES as u64 * AGE_TAG_BYTES as u64;

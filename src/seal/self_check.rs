@@ -1,4 +1,4 @@
-//! Opening a sealed segment again, while its raw bytes are still known.
+//! Opens a sealed segment again, while its raw bytes are still known.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,10 +8,10 @@ use super::opener::open_segment;
 use super::sealed::SealedSegment;
 use crate::model::Blake3;
 
-/// Opens sealed segments again, one at a time however many threads ask for it, so that it takes the memory
-/// of one.
+/// Opens sealed segments again, one at a time even if many threads ask for it, so that it takes the memory of
+/// one.
 ///
-/// It is for whoever takes the segments: while one is opened the next is sealed.
+/// The receiver of the segments uses it: while one is opened, the next is sealed.
 pub struct SelfCheck {
     key: ArchiveKey,
     buffer: Mutex<Vec<u8>>,

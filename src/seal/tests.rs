@@ -1,4 +1,5 @@
-//! Sealers as a whole: what goes in comes out, and every end is told from every abort.
+//! Sealers as a whole: what goes in comes out, and an end is never taken for an abort, nor an abort for an
+//! end.
 
 use std::io::Read;
 
