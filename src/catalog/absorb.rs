@@ -1,4 +1,4 @@
-//! Taking over what the ledger says: an entry, and what it does to the archives.
+//! Takes ledger entries over into the catalog, with what they do to archives.
 
 use rusqlite::{Transaction, params};
 
@@ -14,34 +14,34 @@ use crate::model::{ArchiveId, LedgerId};
 pub enum Effect<'a> {
     /// Nothing.
     None,
-    /// It commits one.
+    /// It commits an archive.
     Archive {
-        /// What it says of it.
+        /// What the entry says of the archive.
         entry: &'a ArchiveEntry,
-        /// Where the store has each of its segments, in order.
+        /// The store's locator of each segment, in order.
         locators: &'a [String],
     },
-    /// It retires these. A committed archive is retired by it, an unfinished attempt of this
-    /// machine abandoned. One that the catalog does not know is an attempt of another machine.
+    /// It retires these ids. A committed archive becomes retired; an unfinished attempt of this machine
+    /// becomes abandoned. An id that the catalog does not have is an attempt of another machine.
     Retire(&'a [ArchiveId]),
-    /// It makes these visible again. A listing has yet to show them whole.
+    /// It makes these visible again. They are unverified until a listing shows them whole.
     Revive(&'a [ArchiveId]),
-    /// Their objects are being deleted, and they never come back. They were retired before; where that
-    /// entry is lost they are retired by this.
+    /// It says that the objects of these are being deleted. If the entry that retired them is lost, it
+    /// retires them too.
     Delete(&'a [ArchiveId]),
-    /// The root key's word: these are retired, and those visible again, also if their deletion had begun.
+    /// The root key retires some archives and makes others visible again, even if their deletion had begun.
     Undo {
-        /// What is retired.
+        /// The archives that it retires.
         retires: &'a [ArchiveId],
-        /// What is visible again.
+        /// The archives that it makes visible again.
         revives: &'a [ArchiveId],
     },
 }
 
 impl Catalog {
-    /// Takes over an entry that was found in the store and verified, with what it does. An attempt
-    /// of this machine whose answer was lost becomes committed by this; one that wanted the same
-    /// number for its own entry is unfinished again.
+    /// Takes over an entry that was found in the store and verified, with its effect. If this machine wrote
+    /// it and never got the store's answer, its attempt becomes committed. An attempt that wanted the same
+    /// number for its own entry becomes unfinished again.
     pub fn absorb(
         &mut self,
         ledger: &LedgerId,
@@ -89,8 +89,8 @@ impl Catalog {
 }
 
 impl Catalog {
-    /// Whether the catalog has that archive as another ledger's. An id is its own in the whole catalog:
-    /// no ledger may take another's for one of its own.
+    /// Whether that archive belongs to another ledger in the catalog. An id is unique in the whole catalog:
+    /// no ledger may claim an archive of another.
     pub fn is_of_other_ledger(
         &self,
         ledger: &LedgerId,
@@ -106,7 +106,7 @@ impl Catalog {
     }
 }
 
-/// Writes an archive as its entry says it is.
+/// Writes an archive with the values of its entry.
 fn write_archive(
     transaction: &Transaction<'_>,
     ledger: &LedgerId,
@@ -151,13 +151,13 @@ fn write_archive(
             ],
         )
         .and_then(|rows| match rows {
-            // Another ledger's run was first since that was looked for.
+            // Since `is_of_other_ledger` looked, a run has written this id for another ledger.
             0 => Err(rusqlite::Error::StatementChangedRows(0)),
             _ => Ok(()),
         })
 }
 
-/// Writes the segments of an archive's entry, and forgets what an earlier stream had beyond them.
+/// Writes the segments of an archive's entry, and deletes further ones that an earlier stream had.
 fn write_segments(
     transaction: &Transaction<'_>,
     archive: &ArchiveEntry,
@@ -188,8 +188,8 @@ fn write_segments(
         .map(drop)
 }
 
-/// Ties an archive to the snapshot that it was sent from, if that still lives here and no row says
-/// so: unless it is pinned, the next archive would have to be a full.
+/// Links an archive to the snapshot that it was sent from, if that still exists here and there is no link
+/// yet. The link pins the snapshot; without it the next archive would have to be a full.
 fn link_snapshot(
     transaction: &Transaction<'_>,
     ledger: &LedgerId,
@@ -235,7 +235,7 @@ fn revive(
     ledger: &LedgerId,
     archive: &ArchiveId,
 ) -> rusqlite::Result<()> {
-    // What checks had shown before it was retired holds no more, but for damage.
+    // Checks from before it was retired no longer count, unless they found damage.
     transaction.execute(
         "DELETE FROM verification WHERE archive = ?1 AND outcome <> 'damaged'",
         [archive.to_string()],

@@ -1,4 +1,4 @@
-//! What kind of failure it is for whoever ran the program, and what to do about it.
+//! Says what kind of failure an error is for the user, and what to do about it.
 
 use std::io;
 
@@ -6,24 +6,24 @@ use rusqlite::{Error as Sqlite, ErrorCode, ffi};
 
 use super::error::CatalogError;
 
-/// What stands in the way.
+/// The cause of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
-    /// It is not what this program wrote.
+    /// The content is not what this program wrote.
     Damage,
     /// A later version wrote it.
     Newer,
     /// No space is left.
     Full,
-    /// It must not be written.
+    /// The file can't be written to.
     ReadOnly,
-    /// Another process holds it.
+    /// Another process holds its lock.
     Held,
-    /// The disk does not do what it is asked for.
+    /// The disk returns an error.
     Disk,
-    /// A ledger says what can't be of it.
+    /// A ledger names an archive of another ledger.
     Ledger,
-    /// Nothing that can be told by its kind.
+    /// Any other cause.
     Other,
 }
 
@@ -41,7 +41,7 @@ impl CatalogError {
         matches!(self.trouble(), Trouble::ReadOnly | Trouble::Full)
     }
 
-    /// Whether a value is none that the schema takes.
+    /// Whether the schema does not accept a value.
     pub fn is_constraint(&self) -> bool {
         let Self::Sql { source, .. } = self else {
             return false;
@@ -96,8 +96,8 @@ impl CatalogError {
 fn sqlite(error: &Sqlite) -> Trouble {
     match error {
         Sqlite::SqliteFailure(failure, _) => code(*failure),
-        // The statements are always the same: if one does not fit, the tables are not ours. And what
-        // stands in a column was written in its form.
+        // The statements are always the same: if one does not fit, the tables are not ours. And every value
+        // in a column was written in the column's form.
         Sqlite::SqlInputError { .. }
         | Sqlite::FromSqlConversionFailure(..)
         | Sqlite::IntegralValueOutOfRange(..)
@@ -113,7 +113,8 @@ fn code(failure: ffi::Error) -> Trouble {
         (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) | (_, ffi::SQLITE_ERROR) => {
             Trouble::Damage
         }
-        // It makes room for the index of its journal before it uses it, and has no better word.
+        // SQLite reserves space for its journal's index before it uses it, and has no better code for a full
+        // disk.
         (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => Trouble::Full,
         (ErrorCode::ReadOnly | ErrorCode::PermissionDenied, _) => Trouble::ReadOnly,
         (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Trouble::Held,

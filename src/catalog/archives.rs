@@ -19,7 +19,7 @@ pub struct ArchiveRow {
     pub id: ArchiveId,
     /// The number of its entry; `None` before it is signed.
     pub seq: Option<u64>,
-    /// The date that it stands for.
+    /// Its date.
     pub date: NaiveDate,
     /// The scheduled date that it fills.
     pub slot: NaiveDate,
@@ -29,7 +29,7 @@ pub struct ArchiveRow {
     pub chain: ArchiveId,
     /// What it is incremental on.
     pub send_parent: Option<ArchiveId>,
-    /// How far it got.
+    /// Its state.
     pub state: ArchiveState,
     /// The uuid in its send stream.
     pub stream_uuid: Option<Uuid>,
@@ -67,7 +67,7 @@ pub struct ArchiveRow {
     pub storage_class: Option<StorageClass>,
 }
 
-/// How far a segment got.
+/// The state of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SegmentState {
     /// Sealed; its PUT has not been answered.
@@ -79,15 +79,15 @@ pub enum SegmentState {
 /// A segment of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentRow {
-    /// Its place, from 0.
+    /// Its index, from 0.
     pub index: u32,
-    /// What the ledger signs of it.
+    /// Its record, as the ledger signs it.
     pub record: SegmentRecord,
     /// BLAKE3 of its raw bytes, where this machine knows it.
     pub raw_blake3: Option<Blake3>,
     /// How the store finds it.
     pub locator: String,
-    /// How far it got.
+    /// Its state.
     pub state: SegmentState,
 }
 
@@ -103,7 +103,8 @@ impl std::str::FromStr for SegmentState {
     }
 }
 
-/// What [`ArchiveRow::read`] takes, in its order. Sums are made only of what has none of its own yet.
+/// The columns that [`ArchiveRow::read`] reads, in its order. The sizes are summed up over the segments only
+/// if the row has none of its own yet.
 const COLUMNS: &str =
     "id, seq, date, slot, kind, chain, send_parent, state, stream_uuid, stream_ctransid,
     send_parent_uuid,
@@ -160,7 +161,7 @@ impl ArchiveRow {
         })
     }
 
-    /// The form of its stream, where its version is known.
+    /// The form of its stream, if its version is known.
     pub fn form(&self) -> Option<Protocol> {
         let version = self.protocol?;
         Some(Protocol::of(version, self.compressed_data))
@@ -180,13 +181,13 @@ impl Catalog {
         self.archives_where(condition, &ledger.to_string())
     }
 
-    /// A ledger's committed archives by date: what a night goes by. However many are retired, it takes
-    /// no longer.
+    /// Returns a ledger's committed archives by date, which a night's plan uses. Retired archives do not slow
+    /// it down.
     pub fn visible(&self, ledger: &LedgerId) -> Result<Vec<ArchiveRow>, CatalogError> {
         self.archives_where("ledger = ?1 AND state = 'committed'", &ledger.to_string())
     }
 
-    /// Whether a ledger has retired archives that nobody has begun to delete.
+    /// Whether a ledger has retired archives whose deletion has not begun.
     pub fn has_to_delete(&self, ledger: &LedgerId) -> Result<bool, CatalogError> {
         let found = self.select(
             "look for archives to delete",
@@ -198,7 +199,7 @@ impl Catalog {
         Ok(found == [true])
     }
 
-    /// One archive, whatever became of it.
+    /// Returns an archive in any state.
     pub fn archive(&self, id: &ArchiveId) -> Result<Option<ArchiveRow>, CatalogError> {
         let mut rows = self.archives_where("id = ?1", &id.to_string())?;
         Ok(rows.pop())
@@ -230,7 +231,7 @@ impl Catalog {
     }
 }
 
-/// By date. Not by SQLite, which sorts many rows on disk.
+/// Sorts by date. SQLite would sort many rows on disk.
 fn sort(rows: &mut [ArchiveRow]) {
     rows.sort_by_key(|row| (row.date, row.begun_at, row.id));
 }

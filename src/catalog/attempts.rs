@@ -11,7 +11,7 @@ use super::error::CatalogError;
 use crate::model::entry::{ArchiveEntry, Timestamp};
 use crate::model::{ArchiveId, Blake3, LedgerId, Protocol, SegmentRecord, Sha256, StorageClass};
 
-/// What is written before the sender starts.
+/// An attempt as it is written before the sender starts.
 #[derive(Clone)]
 pub struct NewAttempt<'a> {
     /// Its id.
@@ -36,17 +36,17 @@ pub struct NewAttempt<'a> {
     pub sealed_key: &'a [u8],
     /// The snapshot that is sent; `None` if the stream comes on stdin.
     pub snapshot: Option<i64>,
-    /// The form that its stream is asked for in; `None` if the stream comes on stdin.
+    /// The form that its stream is requested in; `None` if the stream comes on stdin.
     pub protocol: Option<Protocol>,
     /// When it began.
     pub begun_at: Timestamp,
     /// The class that its segments are put into, where the store has classes.
     pub storage_class: Option<StorageClass>,
-    /// Until when its objects are locked, where the store is told to lock.
+    /// Until when its objects are locked; `None` if the store does not lock them.
     pub retain_until: Option<Timestamp>,
 }
 
-/// Without the keys: what is printed for debugging ends up in logs.
+/// Leaves out the keys, because debug output ends up in logs.
 impl fmt::Debug for NewAttempt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewAttempt")
@@ -60,7 +60,7 @@ impl fmt::Debug for NewAttempt<'_> {
     }
 }
 
-/// Removes an entry that is not in the store, if there is one of that number.
+/// Removes the entry of that number if it is not committed yet; its archive becomes unfinished again.
 pub(super) fn take_back(
     transaction: &Transaction<'_>,
     ledger: &LedgerId,
@@ -70,7 +70,7 @@ pub(super) fn take_back(
         "DELETE FROM entry WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
         params![ledger.to_string(), seq],
     )?;
-    // Most entries that are absorbed are no attempt of this machine, and this would look at all archives.
+    // This reads all archives, and most entries that are absorbed are no attempt of this machine.
     if taken_back > 0 {
         transaction.execute(
             "UPDATE archive SET state = 'unfinished', seq = NULL

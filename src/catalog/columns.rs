@@ -1,5 +1,5 @@
-//! Reading a row's columns one after another: by their place, since looking up a name in every row of
-//! many costs more than reading the value.
+//! Reads a row's columns one after another, by position: to look up a name in each of many rows costs more
+//! than to read the value.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -15,7 +15,7 @@ pub(super) struct Columns<'row, 'stmt> {
 }
 
 impl<'row, 'stmt> Columns<'row, 'stmt> {
-    /// From the first on.
+    /// Starts at the first column.
     pub(super) fn of(row: &'row Row<'stmt>) -> Self {
         Self {
             row,
@@ -27,12 +27,12 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         self.next.replace(self.next.get() + 1)
     }
 
-    /// The next one, as SQLite has it.
+    /// Reads the next column as SQLite stores it.
     pub(super) fn value<T: FromSql>(&self) -> rusqlite::Result<T> {
         self.row.get(self.advance())
     }
 
-    /// The next one, which holds the text form of a value.
+    /// Reads the next column, which holds the text form of a value.
     pub(super) fn parsed<T>(&self) -> rusqlite::Result<T>
     where
         T: FromStr<Err: Error + Send + Sync + 'static>,
@@ -41,7 +41,7 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         parse(self.row.get_ref(at)?.as_str()?, at)
     }
 
-    /// The next one, which holds the text form of a value that an earlier row is likely to have had.
+    /// Reads the next column, which holds the text form of a value that the row before probably had too.
     pub(super) fn parsed_again<T>(&self, last: &mut Last<T>) -> rusqlite::Result<T>
     where
         T: FromStr<Err: Error + Send + Sync + 'static> + Copy,
@@ -50,7 +50,7 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         last.parse(self.row.get_ref(at)?.as_str()?, at)
     }
 
-    /// As [`Self::parsed_again`], or null.
+    /// Reads as [`Self::parsed_again`] does; the column may be null.
     pub(super) fn parsed_again_or_null<T>(&self, last: &mut Last<T>) -> rusqlite::Result<Option<T>>
     where
         T: FromStr<Err: Error + Send + Sync + 'static> + Copy,
@@ -60,7 +60,7 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
         text.map(|text| last.parse(text, at)).transpose()
     }
 
-    /// The next one, which holds the text form of a value or null.
+    /// Reads the next column, which holds the text form of a value, or null.
     pub(super) fn parsed_or_null<T>(&self) -> rusqlite::Result<Option<T>>
     where
         T: FromStr<Err: Error + Send + Sync + 'static>,
@@ -71,8 +71,8 @@ impl<'row, 'stmt> Columns<'row, 'stmt> {
     }
 }
 
-/// The value that was read last, and its text: of many rows that say the same, comparing texts takes less time than
-/// reading each.
+/// The value that was read last, and its text. Many rows repeat a value, and comparing texts takes less time
+/// than parsing each.
 pub(super) struct Last<T> {
     text: String,
     value: Option<T>,

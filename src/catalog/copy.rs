@@ -15,8 +15,8 @@ use super::{BUSY, Catalog, CatalogError, Keeps};
 const PAGES: i32 = 4096;
 
 impl Catalog {
-    /// Opens a catalog that is there, for a command that only reads. Where nothing can be written it is a copy in
-    /// memory, which takes all that the command writes and keeps none of it.
+    /// Opens an existing catalog for a command that only reads. If the file can't be written to, it is copied
+    /// into memory: the copy accepts all that the command writes, and keeps none of it.
     pub fn open_to_read(path: &Path) -> Result<Self, CatalogError> {
         match Self::open(path) {
             Err(error) if error.is_unwritable() => Self::copy_of(path).map_err(|_| error),
@@ -24,7 +24,7 @@ impl Catalog {
         }
     }
 
-    /// Whether nothing is kept of what is written.
+    /// Whether it is a copy in memory, which keeps nothing of what is written.
     pub fn is_copy(&self) -> bool {
         self.keeps == Keeps::Nothing
     }
@@ -54,7 +54,7 @@ fn uri(path: &Path) -> String {
         }
     }
     uri.push_str("?mode=ro");
-    // Without a journal nothing of it is elsewhere, and SQLite need not make one to read.
+    // Without a journal the file is complete, and `immutable` lets SQLite read it without making one.
     if !journal(path).exists() {
         uri.push_str("&immutable=1");
     }

@@ -6,7 +6,7 @@ use super::Catalog;
 use super::error::{CatalogError, parsed};
 use crate::model::{LedgerId, Sha256};
 
-/// An entry as it stands in the catalog.
+/// An entry in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryRow {
     /// Its number.
@@ -49,7 +49,7 @@ pub(super) fn insert_entry(
     entry: &NewEntry<'_>,
     state: &str,
 ) -> rusqlite::Result<()> {
-    // What did not verify under that number was mended, or moved away.
+    // The object that did not verify under that number was repaired or moved away.
     transaction.execute(
         "DELETE FROM quarantine WHERE ledger = ?1 AND seq = ?2",
         params![ledger.to_string(), entry.seq],

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::model::ArchiveId;
 
-/// Why a watch said no.
+/// Why a [`Watch`](super::Watch) refused an operation.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error of the catalog.
@@ -19,7 +19,7 @@ pub enum CatalogError {
         /// The cause.
         source: std::io::Error,
     },
-    /// SQLite refused.
+    /// SQLite returned an error.
     #[error("could not {doing} in the catalog")]
     Sql {
         /// What was being done.
@@ -27,15 +27,15 @@ pub enum CatalogError {
         /// The cause.
         source: SqlError,
     },
-    /// A [`Watch`](super::Watch) said no.
+    /// A [`Watch`](super::Watch) refused the operation.
     #[error("could not {doing} in the catalog")]
     Watched {
         /// What was being done.
         doing: &'static str,
-        /// Why not.
+        /// Why it refused.
         source: Cause,
     },
-    /// A value in it is not of its column's form.
+    /// A value does not have its column's form.
     #[error("the catalog is damaged: {0}")]
     Damaged(String),
     /// A ledger names an archive that is another ledger's.
@@ -54,7 +54,7 @@ pub enum CatalogError {
     },
 }
 
-/// SQLite's own words, with its number for whoever looks them up.
+/// SQLite's own message, with its error code to look up.
 #[derive(Debug)]
 pub struct SqlError(pub(super) rusqlite::Error);
 
@@ -74,7 +74,7 @@ impl fmt::Display for SqlError {
 
 impl std::error::Error for SqlError {}
 
-/// Says what was being done when SQLite refused.
+/// Adds what was being done to an error of SQLite.
 pub(super) trait Doing<T> {
     fn doing(self, doing: &'static str) -> Result<T, CatalogError>;
 }

@@ -1,4 +1,4 @@
-//! What builds on what, and what a list shows of it: few columns of many archives.
+//! Reads a few columns of many archives: which archive builds on which, and what a list shows.
 
 use std::collections::BTreeSet;
 
@@ -34,9 +34,9 @@ pub struct Link {
 /// An archive, or an attempt at one, as a list shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListedRow {
-    /// Its place.
+    /// Its place in its chain.
     pub link: Link,
-    /// How far it got.
+    /// Its state.
     pub state: ArchiveState,
     /// Bytes of its send stream, or of the segments so far.
     pub raw_bytes: u64,
@@ -54,13 +54,13 @@ pub struct ListedRow {
     pub deep_sound_at: Option<Timestamp>,
 }
 
-/// What of a ledger is listed.
+/// Which archives of a ledger are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listed {
-    /// Retired archives too.
+    /// All, including retired archives.
     Everything,
-    /// What is not retired, and the fulls of its chains, retired or not. However many others are, it
-    /// takes no longer.
+    /// Archives that are not retired, and the fulls of their chains, retired or not. Other retired archives
+    /// do not slow it down.
     Current,
 }
 
@@ -69,7 +69,7 @@ const LINK: &str =
     "chain, send_parent, id, recipients, verified_at IS NOT NULL, damaged_at IS NOT NULL,
     coalesce(protocol, 1) > 1 AND compressed_data IS NOT 0";
 
-/// Reads links one after another: most are of the chain of the one before, and incremental on that.
+/// Reads links one after another: most are in the same chain as the one before, and build on it.
 struct Links {
     id: Last<ArchiveId>,
     chain: Last<ArchiveId>,
@@ -131,7 +131,7 @@ impl ListedRow {
         })
     }
 
-    /// A check found it sound.
+    /// Notes that a check on that level found it sound.
     fn is_sound(&mut self, level: VerifyLevel, at: Timestamp) {
         // `None` is less than any moment.
         self.sound_at = self.sound_at.max(Some(at));
@@ -142,8 +142,8 @@ impl ListedRow {
 }
 
 impl Catalog {
-    /// A ledger's committed archives by date, as a night goes by them. However many are retired, it takes
-    /// no longer.
+    /// Returns a ledger's committed archives by date, for a night's plan. Retired archives do not slow it
+    /// down.
     pub fn lineage(&self, ledger: &LedgerId) -> Result<Vec<Link>, CatalogError> {
         let mut reading = Links::NONE_YET;
         let mut links = self.select(
@@ -178,20 +178,21 @@ impl Catalog {
             let full = "id = ?1 AND state <> 'abandoned'";
             rows.extend(self.listed_where(full, &chain.to_string())?);
         }
-        // Not by SQLite, which sorts many rows on disk.
+        // SQLite would sort many rows on disk.
         rows.sort_unstable_by_key(|row| (row.link.id.date, row.begun_at, row.link.id));
         self.add_checks(&mut rows)?;
         Ok(rows)
     }
 
-    /// Adds what checks have found sound to committed archives, which are sorted by date.
+    /// Adds to committed archives when checks found them sound. The rows are sorted by date.
     fn add_checks(&self, rows: &mut [ListedRow]) -> Result<(), CatalogError> {
         let Some(oldest) = rows.iter().find(|row| row.is_visible()) else {
             return Ok(());
         };
         let oldest = oldest.link.id.date.to_string();
         let mut at = 0;
-        // An id begins with its date, so both are gone through once; a join looks up each archive.
+        // An id begins with its date, so one pass over both lists is enough; a join would look up each
+        // archive.
         let sql = format!(
             "SELECT archive, level, at FROM verification
              WHERE outcome = '{}' AND archive >= ?1 ORDER BY archive",

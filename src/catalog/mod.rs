@@ -1,7 +1,7 @@
-//! The local SQLite database: a copy of each source's ledger, and the intents of the run in hand.
+//! The local SQLite database: a copy of each source's ledger, and the intents of the current run.
 //!
-//! This is the only place that speaks SQL. A call is one statement that reads or one short
-//! transaction; none is held across an upload. The tables and what each column means are in `schema/`.
+//! This is the only place that uses SQL. A call is one statement that reads or one short transaction; none is
+//! held across an upload. The tables and what each column means are in `schema/`.
 
 mod absorb;
 mod advice;
@@ -73,7 +73,7 @@ pub struct Catalog {
     keeps: Keeps,
 }
 
-/// Whether what is written stays.
+/// Whether what is written is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keeps {
     Everything,
@@ -113,7 +113,7 @@ impl Catalog {
         connection
             .pragma_update(None, "synchronous", "FULL")
             .doing("set synchronous")?;
-        // An archive key that leaves the catalog with its commit must not stay in a free page.
+        // A commit removes the archive key from the catalog: the key must not stay in a free page.
         connection
             .pragma_update(None, "secure_delete", "ON")
             .doing("switch secure deletion on")?;
@@ -159,11 +159,11 @@ impl Catalog {
     }
 }
 
-/// Has a new catalog keep a write-ahead journal, which an old one does already.
+/// Switches a new catalog to a write-ahead journal, which an old one has already.
 ///
-/// SQLite doesn't wait here: it has read the file to see which journal it has, and a connection that
-/// has read is told at once that another one is writing, since they might wait for each other. Of
-/// runs that find no catalog and make it together, that would be an error for all but one.
+/// SQLite does not wait here: the connection has read the file to see which journal it has, and a connection
+/// that has read gets an error at once if another one is writing, since they might wait for each other. If
+/// several runs make a new catalog together, all but one would fail without this loop.
 fn open_journal(connection: &Connection) -> rusqlite::Result<()> {
     let until = Instant::now() + BUSY;
     loop {

@@ -26,16 +26,15 @@ pub struct Operation {
     pub access: Access,
 }
 
-/// Is asked before and after each operation on a catalog, and may say no.
+/// Is asked before and after each operation on a catalog, and can refuse it.
 ///
-/// It is how tests make the k-th operation fail, lose its answer, or be the last one that a machine
-/// does before its power goes.
+/// Tests use it to make the k-th operation fail, lose its answer, or be the last one before a power failure.
 pub trait Watch: Debug + Send + Sync {
-    /// Asked before an operation. On an error nothing is done, and the operation ends with it.
+    /// Asked before an operation. On an error nothing is done, and the operation returns that error.
     fn before(&self, operation: Operation) -> Result<(), Cause>;
 
-    /// Asked after an operation that succeeded; a write is durable by then. On an error the
-    /// operation ends with it all the same.
+    /// Asked after an operation that succeeded; a write is durable by then. On an error the operation returns
+    /// that error, although it was done.
     fn after(&self, operation: Operation) -> Result<(), Cause>;
 }
 
@@ -76,7 +75,7 @@ impl Catalog {
     ) -> Result<T, CatalogError> {
         let access = Access::Write;
         self.ask(Operation { doing, access }, |watch, it| watch.before(it))?;
-        // Immediate: one that has read can't wait any more for the write of another process.
+        // Immediate: a transaction that has read can't wait for another process's write any more.
         let written = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)

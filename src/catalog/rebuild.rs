@@ -1,4 +1,4 @@
-//! A catalog that is made anew from the ledgers: nothing of it counts until it is whole.
+//! Makes a new catalog from the ledgers. It does not count until it is whole.
 
 use std::fs::{File, OpenOptions};
 use std::ops::{Deref, DerefMut};
@@ -16,8 +16,8 @@ use crate::model::{ArchiveId, LedgerId, Sha256, SourceName, StorageClass, Verify
 
 /// A catalog under construction, in a file of its own.
 ///
-/// Its transactions are not waited for, which makes thousands of entries a matter of seconds: a run
-/// that dies leaves a file that nobody opens. [`finish`](Self::finish) makes all of it durable.
+/// It does not wait until its transactions are on disk, so that thousands of entries take only seconds. A run
+/// that dies leaves a file that is never opened. [`finish`](Self::finish) makes all of it durable.
 #[derive(Debug)]
 pub struct NewCatalog {
     catalog: Catalog,
@@ -25,7 +25,7 @@ pub struct NewCatalog {
 }
 
 impl NewCatalog {
-    /// Begins one at that path (mode 0600), where nothing may be.
+    /// Begins one at a path where no file may be yet (mode 0600).
     pub fn create(path: &Path) -> Result<Self, CatalogError> {
         OpenOptions::new()
             .write(true)
@@ -73,14 +73,14 @@ impl DerefMut for NewCatalog {
 }
 
 impl Catalog {
-    /// Takes archives whose send parent or full stands in an entry that is lost.
+    /// Accepts archives whose send parent or full is in a lost entry.
     pub fn accept_lost_links(&mut self) -> Result<(), CatalogError> {
         self.connection
             .pragma_update(None, "foreign_keys", "OFF")
             .doing("switch foreign keys off")
     }
 
-    /// Writes everything into the one file, and closes it.
+    /// Writes the journal back into the file, and closes it.
     pub fn close(self) -> Result<(), CatalogError> {
         self.connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
@@ -91,7 +91,7 @@ impl Catalog {
             .doing("close the catalog")
     }
 
-    /// Ties every archive of a ledger to the snapshot here that it was sent from, if that still lives.
+    /// Links every archive of a ledger to the snapshot here that it was sent from, if that still exists.
     pub fn link_snapshots(&mut self, ledger: &LedgerId) -> Result<usize, CatalogError> {
         self.write("tie archives to their snapshots", |transaction| {
             transaction.execute(
@@ -109,7 +109,7 @@ impl Catalog {
         })
     }
 
-    /// Writes what an archive's entry says under seal.
+    /// Writes the private facts of an archive's entry.
     pub fn write_private(
         &mut self,
         archive: &ArchiveId,
@@ -130,7 +130,7 @@ impl Catalog {
         })
     }
 
-    /// Writes what a listing showed of an archive: when it was whole or not, and in which class it lies.
+    /// Writes what a listing showed of an archive: whether it is whole, and its storage class.
     pub fn write_listed(
         &mut self,
         archive: &ArchiveId,
@@ -152,7 +152,7 @@ impl Catalog {
         })
     }
 
-    /// Writes in which class an archive lies.
+    /// Writes the storage class of an archive.
     pub fn write_class(
         &mut self,
         archive: &ArchiveId,
@@ -167,7 +167,7 @@ impl Catalog {
         })
     }
 
-    /// Forgets a source whose ledger turned out not to be one.
+    /// Deletes the quarantine of a source, and the source itself if its ledger has no entry.
     pub fn forget_source(&mut self, source: &SourceRow) -> Result<(), CatalogError> {
         self.write("forget a source", |transaction| {
             transaction.execute(
@@ -182,7 +182,7 @@ impl Catalog {
         })
     }
 
-    /// Takes a source out again, with all that its ledger says.
+    /// Removes a source, with all that its ledger says.
     pub fn drop_source(
         &mut self,
         source: &SourceName,
@@ -215,7 +215,7 @@ impl Catalog {
         })
     }
 
-    /// Notes that an archive was retired by an entry that is lost: a later one stands for its date.
+    /// Marks an archive as retired by a lost entry, because a later archive has its date.
     pub fn retire_unseen(&mut self, archive: &ArchiveId) -> Result<(), CatalogError> {
         self.execute(
             "note an archive as retired",
@@ -247,7 +247,7 @@ impl Catalog {
         Ok(found.into_iter().next())
     }
 
-    /// What SQLite finds wrong with the file; nothing if it is sound.
+    /// Returns what SQLite finds wrong with the file; empty if it is sound.
     pub fn faults(&self) -> Result<Vec<String>, CatalogError> {
         let mut faults = self.select("check the catalog", "PRAGMA integrity_check", [], |row| {
             row.get::<_, String>(0)

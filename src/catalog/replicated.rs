@@ -1,4 +1,4 @@
-//! What the catalog holds that the ledger says too: the columns that the schema marks "replicated".
+//! The part of the catalog that the ledger says too: the columns that the schema marks "replicated".
 
 use rusqlite::types::Value;
 
@@ -6,8 +6,8 @@ use super::Catalog;
 use super::error::CatalogError;
 use crate::model::LedgerId;
 
-/// The rows of a table that are replicated: the table, how a row is named, and the columns. What tells
-/// the rows apart comes first, and `?1` is the ledger.
+/// The replicated rows of each table: the table, the columns, and the rest of the query. The first column
+/// identifies a row, and `?1` is the ledger.
 const REPLICATED: [(&str, &str, &str); 5] = [
     ("source", "ledger, directory", "source WHERE ledger = ?1"),
     (
@@ -36,14 +36,14 @@ const REPLICATED: [(&str, &str, &str); 5] = [
 pub struct ReplicatedRow {
     /// Its table.
     pub table: &'static str,
-    /// What tells it from the others of its table.
+    /// The first column, which identifies it in its table.
     pub key: String,
-    /// Its columns, by name.
+    /// Its other columns: name and value.
     pub columns: Vec<(String, String)>,
 }
 
 impl Catalog {
-    /// All that the ledger says too, in one order: two catalogs that are equal in it say the same.
+    /// Returns all replicated rows in a fixed order: if two catalogs return the same, they say the same.
     pub fn replicated(&self, ledger: &LedgerId) -> Result<Vec<ReplicatedRow>, CatalogError> {
         let mut rows = Vec::new();
         for (table, columns, from) in REPLICATED {

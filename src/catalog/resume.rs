@@ -1,4 +1,4 @@
-//! Attempts that came to nothing yet: what a later run needs to go on with one, or to give it up.
+//! Unfinished attempts: what a later run needs to resume one, or to give it up.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::model::{ArchiveId, LedgerId, Protocol, Sha256, StorageClass};
 /// An attempt that was begun, and neither committed nor given up.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// Its id; the date that it stands for is the id's.
+    /// Its id, which holds its date.
     pub id: ArchiveId,
     /// The ledger that it is for.
     pub ledger: LedgerId,
@@ -35,18 +35,18 @@ pub struct Attempt {
     pub sealed_key: Option<Vec<u8>>,
     /// The snapshot that is sent; `None` if the stream comes on stdin.
     pub snapshot: Option<i64>,
-    /// The form that its stream was asked for in; `None` if the stream comes on stdin, or if a version of
-    /// coldchain began it that did not note it.
+    /// The form that its stream was requested in; `None` if the stream comes on stdin, or if an older version
+    /// of coldchain began it and did not record the form.
     pub protocol: Option<Protocol>,
     /// When it began.
     pub begun_at: Timestamp,
     /// The class that its segments are put into, where the store has classes.
     pub storage_class: Option<StorageClass>,
-    /// Until when its objects are locked, where they are.
+    /// Until when its objects are locked; `None` if they are not.
     pub retain_until: Option<Timestamp>,
 }
 
-/// Without the keys: what is printed for debugging ends up in logs.
+/// Leaves out the keys, because debug output ends up in logs.
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempt")
@@ -87,7 +87,7 @@ impl Attempt {
 }
 
 impl Catalog {
-    /// A ledger's attempts that can be gone on with, oldest first.
+    /// Returns a ledger's unfinished attempts, oldest first.
     pub fn unfinished(&self, ledger: &LedgerId) -> Result<Vec<Attempt>, CatalogError> {
         self.select(
             "read the unfinished attempts",
@@ -97,7 +97,7 @@ impl Catalog {
         )
     }
 
-    /// A ledger's archives whose entry was signed and whose commit was never answered, oldest first.
+    /// Returns a ledger's archives whose entry was signed, but whose commit got no answer, oldest first.
     pub fn committing(&self, ledger: &LedgerId) -> Result<Vec<ArchiveId>, CatalogError> {
         self.select(
             "read the archives in commit",
@@ -107,8 +107,8 @@ impl Catalog {
         )
     }
 
-    /// Gives up an unfinished attempt: its objects are strays, its snapshot is no longer pinned and
-    /// its key is gone. An archive that got further, or was given up before, stays as it is.
+    /// Gives up an unfinished attempt: its objects become orphaned, its snapshot is no longer pinned, and its
+    /// key is deleted. An archive in another state stays as it is.
     pub fn abandon(&mut self, attempt: &ArchiveId) -> Result<(), CatalogError> {
         self.execute(
             "abandon an attempt",
@@ -139,7 +139,7 @@ impl Catalog {
         )
     }
 
-    /// Forgets the segments of an unfinished attempt from a place on: its new stream has fewer than
+    /// Deletes the rows of an unfinished attempt's segments from an index on: its new stream has fewer than
     /// an earlier one had.
     pub fn forget_segments_from(
         &mut self,

@@ -12,12 +12,12 @@ use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, SourceName, SubvolumeIdentity, Uuid};
 
-/// A snapshot that exists, or did.
+/// A snapshot that exists or existed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotRow {
-    /// Its row.
+    /// The id of its row.
     pub id: i64,
-    /// The date it stands for.
+    /// Its date.
     pub date: NaiveDate,
     /// Where it was made.
     pub path: PathBuf,
@@ -27,7 +27,7 @@ pub struct SnapshotRow {
     pub local_received: Option<Uuid>,
     /// Its ctransid when it was recorded.
     pub local_ctransid: u64,
-    /// The uuid of the subvolume that coldchain took it of; `None` if nothing tells that it did.
+    /// The uuid of the subvolume that coldchain took it of; `None` if it is not known that coldchain did.
     pub local_parent: Option<Uuid>,
 }
 
@@ -44,7 +44,8 @@ impl SnapshotRow {
         })
     }
 
-    /// Whether what stands at its path now is the same read-only subvolume, which was changed after it was recorded.
+    /// Whether the subvolume at its path is still the same read-only one, but was changed after it was
+    /// recorded.
     pub fn is_changed(&self, now: &SubvolumeIdentity) -> bool {
         now.uuid == self.local_uuid
             && now.read_only
@@ -52,7 +53,7 @@ impl SnapshotRow {
             && now.ctransid > self.local_ctransid
     }
 
-    /// How what stands at its path now differs from what was recorded; `None` if it does not.
+    /// Returns how the subvolume at its path differs from what was recorded; `None` if it does not.
     ///
     /// `generation` plays no part: a balance changes it.
     pub fn difference(&self, now: &SubvolumeIdentity) -> Option<String> {
@@ -76,19 +77,19 @@ impl SnapshotRow {
     }
 }
 
-/// What is recorded of a snapshot when it was made.
+/// A snapshot to record.
 #[derive(Debug, Clone)]
 pub struct NewSnapshot<'a> {
     /// Its source.
     pub source: &'a SourceName,
-    /// The date it stands for.
+    /// Its date.
     pub date: NaiveDate,
     /// Where it is. It has to be UTF-8: the column is text.
     pub path: &'a Path,
-    /// What btrfs says it is.
+    /// Its identity, as btrfs reports it.
     pub identity: &'a SubvolumeIdentity,
-    /// The uuid of the subvolume that coldchain took it of. `None` if nothing tells that coldchain made
-    /// it: whatever btrfs says of its origin then, it is not coldchain's to delete.
+    /// The uuid of the subvolume that coldchain took it of; `None` if it is not known that coldchain did.
+    /// Then coldchain never deletes it, whatever btrfs says of its origin.
     pub taken_of: Option<Uuid>,
     /// When it was made.
     pub made_at: Timestamp,
@@ -101,8 +102,8 @@ impl NewSnapshot<'_> {
         })
     }
 
-    /// Writes the row and returns its number. That of a snapshot that was found to be gone comes to life again, and
-    /// that of another source becomes this one's: no two of them in a config share a directory of snapshots.
+    /// Writes the row and returns its number. A row with this uuid is used again if its snapshot was found to
+    /// be gone, or if it is another source's: no two sources in a config share a directory of snapshots.
     fn insert(&self, path: &str, transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
         transaction.query_row(
             "INSERT INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid,
@@ -139,7 +140,7 @@ impl Catalog {
         )
     }
 
-    /// The snapshot that is that subvolume, and has not been deleted; and its source.
+    /// Returns the snapshot that has not been deleted and has that subvolume uuid, with its source.
     pub fn snapshot_that_is(
         &self,
         subvolume: Uuid,
@@ -168,7 +169,7 @@ impl Catalog {
         Ok(rows.into_iter().next())
     }
 
-    /// Records a snapshot, and returns its row. One that was here before, and was found to be gone, is here
+    /// Records a snapshot, and returns its row. A snapshot that was found to be gone counts as existing
     /// again.
     pub fn add_snapshot(&mut self, new: &NewSnapshot<'_>) -> Result<SnapshotRow, CatalogError> {
         let path = new.utf8_path()?;

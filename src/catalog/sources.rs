@@ -52,7 +52,7 @@ impl Catalog {
         )
     }
 
-    /// Remembers a new source. One of that name that another process has just added stays as it is.
+    /// Adds a new source. If another process has just added one of that name, that one stays as it is.
     pub fn add_source(&mut self, source: &SourceRow) -> Result<(), CatalogError> {
         self.execute(
             "add a source",
@@ -67,8 +67,7 @@ impl Catalog {
         )
     }
 
-    /// Notes that a source goes elsewhere than it was first meant to. Only for one whose ledger has
-    /// no entry yet.
+    /// Changes the store and directory of a source. Does nothing if its ledger has an entry already.
     pub fn move_source(&mut self, source: &SourceRow) -> Result<(), CatalogError> {
         self.execute(
             "move a source",
@@ -78,19 +77,20 @@ impl Catalog {
         )
     }
 
-    /// Calls a source otherwise from now on. One that has the name already gives way, and its snapshots are
-    /// this one's: only for one that has neither entries nor archives.
+    /// Renames a source. A source that has the new name already is removed, and the renamed one gets its
+    /// snapshots. Only allowed if the removed one has neither entries nor archives.
     pub fn rename_source(
         &mut self,
         from: &SourceName,
         to: &SourceName,
     ) -> Result<(), CatalogError> {
         self.write("rename a source", |transaction| {
-            // In between, rows name a source that is not there.
+            // Between the statements, rows name a source that does not exist.
             transaction.pragma_update(None, "defer_foreign_keys", true)?;
             for sql in [
                 "UPDATE OR IGNORE snapshot SET source = ?1 WHERE source = ?2",
-                // A date has one living snapshot: the other is left where it stands.
+                // A date has one snapshot that is not deleted: the other is recorded as deleted, but stays on
+                // disk.
                 "UPDATE snapshot SET source = ?1, deleted_at = made_at WHERE source = ?2",
                 "DELETE FROM told WHERE source = ?2 AND ?1 <> ?2",
                 "DELETE FROM quarantine
@@ -106,7 +106,7 @@ impl Catalog {
         })
     }
 
-    /// What was last told of a subject.
+    /// Returns the last warning about a subject.
     pub fn told(&self, source: &SourceName, subject: &str) -> Result<Option<String>, CatalogError> {
         let told = self.select(
             "read a warning",
@@ -117,7 +117,7 @@ impl Catalog {
         Ok(told.into_iter().next())
     }
 
-    /// Forgets what was told of a subject.
+    /// Deletes the warning about a subject.
     pub fn untell(&mut self, source: &SourceName, subject: &str) -> Result<(), CatalogError> {
         self.execute(
             "forget a warning",
@@ -126,7 +126,7 @@ impl Catalog {
         )
     }
 
-    /// Notes a standing warning, and returns whether it differs from what was said before.
+    /// Records a lasting warning, and returns whether it differs from the last one about the subject.
     pub fn tell(
         &mut self,
         source: &SourceName,

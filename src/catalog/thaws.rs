@@ -1,4 +1,4 @@
-//! What was asked of cold storage classes: which segments, how fast, for how long.
+//! Thaws that were requested: which segments, how fast, for how long.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,10 +11,10 @@ use crate::model::archive::UnknownWord;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, Tier};
 
-/// How far a thaw got, as far as this machine knows: the store knows better.
+/// The state of a thaw, as far as this machine knows it. The store knows better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThawState {
-    /// About to be asked for; whether the request arrived is for the store to say.
+    /// About to be requested; only the store knows whether the request arrived.
     Requested,
     /// The store took the request.
     Thawing,
@@ -24,18 +24,18 @@ pub enum ThawState {
     Fetched,
 }
 
-/// A segment that was asked for.
+/// The thaw of a segment that was requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThawRow {
-    /// How fast.
+    /// The tier, which says how fast.
     pub tier: Tier,
     /// Days that it is to stay readable.
     pub days: u32,
-    /// How far it got.
+    /// Its state.
     pub state: ThawState,
-    /// When it was asked for, by the store's clock.
+    /// When it was requested, by the store's clock.
     pub asked_at: Timestamp,
-    /// When it is cold again, by the store's clock; `None` until it was readable.
+    /// When it is cold again, by the store's clock; `None` until it is readable.
     pub readable_until: Option<Timestamp>,
 }
 
@@ -65,7 +65,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(u32, ThawRow)> {
 }
 
 impl Catalog {
-    /// What was asked for of an archive, by the segments' places.
+    /// Returns the thaws that were requested for an archive, by segment index.
     pub fn thaws(&self, archive: &ArchiveId) -> Result<BTreeMap<u32, ThawRow>, CatalogError> {
         let thaws = self.select(
             "read what is thawing",
@@ -76,7 +76,7 @@ impl Catalog {
         Ok(thaws.into_iter().collect())
     }
 
-    /// Writes what is about to be asked for, instead of what was asked for before.
+    /// Writes the thaws that are about to be requested. They replace earlier ones of these segments.
     pub fn thaw_requested(
         &mut self,
         segments: &[(ArchiveId, u32)],
@@ -101,8 +101,8 @@ impl Catalog {
         )
     }
 
-    /// Records that the store is thawing segments. One that was not asked for here has no row, and
-    /// gets none.
+    /// Records that the store is thawing segments. A segment that was not requested here has no row, and gets
+    /// none.
     pub fn thaw_running(&mut self, segments: &[(ArchiveId, u32)]) -> Result<(), CatalogError> {
         self.for_each(
             "UPDATE thaw SET state = 'thawing', readable_until = NULL WHERE archive = ?1 AND idx = ?2",
@@ -135,7 +135,7 @@ impl Catalog {
         )
     }
 
-    /// One statement for many segments, in one transaction.
+    /// Runs a statement for each segment, in one transaction.
     fn for_each<S>(
         &mut self,
         sql: &str,

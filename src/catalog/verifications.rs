@@ -46,9 +46,8 @@ impl Catalog {
         )
     }
 
-    /// Records checks, and with them whether each archive is known to be damaged: damage that was
-    /// found on one level is taken back by a sound check that would have found it again, and by
-    /// nothing else. Archives that the catalog does not have are passed over.
+    /// Records checks, and with them whether each archive is known to be damaged. Only a sound check that
+    /// would have found the damage again takes it back. Archives that the catalog does not have are ignored.
     pub fn record_verifications(&mut self, rows: &[VerificationRow]) -> Result<(), CatalogError> {
         self.write("record what a check has shown", |transaction| {
             rows.iter().try_for_each(|row| record(transaction, row))
@@ -91,7 +90,7 @@ pub(super) fn listed(
 pub(super) fn record(transaction: &Transaction<'_>, row: &VerificationRow) -> rusqlite::Result<()> {
     let archive = row.archive.to_string();
     let at = row.at.to_string();
-    // By what is there and not by what is later: clocks go back.
+    // The order of recording counts, not the times: clocks go back.
     let forget = |level: VerifyLevel, outcome: VerifyOutcome| {
         transaction.execute(
             "DELETE FROM verification WHERE archive = ?1 AND level = ?2 AND outcome = ?3",

@@ -149,7 +149,7 @@ fn a_retire_takes_a_committed_archive_out_of_sight_and_abandons_an_attempt() {
         column::<Option<String>>(&catalog, OTHER, "archive_key"),
         None
     );
-    // Its date is free, and so is its stream.
+    // Its date can be archived again, and so can its stream.
     let again = archive_entry("2026-11-21-full-0000000000000009");
     let entry = NewEntry {
         seq: 4,
@@ -228,7 +228,7 @@ fn what_is_in_sight_comes_with_its_fulls_and_what_is_to_be_deleted_is_known() {
                 .map(|row| (row.link.id, row.state))
                 .collect::<Vec<_>>()
         };
-        // Of a chain in sight the full says what became of it.
+        // The full of a current chain is listed with its state.
         let current = [
             (full, ArchiveState::Retired),
             (later, ArchiveState::Committed),

@@ -47,7 +47,7 @@ const HOME: [(&str, &str, Option<&str>); 6] = [
         "2026-11-08-full-000000000000000c",
         None,
     ),
-    // On the full, past the one before it.
+    // It builds on the full, not on the archive before it.
     (
         "2026-11-14-incr-000000000000000d",
         "2026-11-01-full-000000000000000a",

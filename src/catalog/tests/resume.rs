@@ -96,7 +96,7 @@ fn what_is_being_committed_is_not_abandoned() {
     );
     assert!(catalog.abandoned(&ledger).unwrap().is_empty());
     assert!(catalog.unfinished(&ledger).unwrap().is_empty());
-    // Taken back, it can be gone on with: its keys are still there.
+    // After the commit is undone, it can be resumed: its keys are still there.
     catalog.undo_commit(&ledger, 2).unwrap();
     let attempts = catalog.unfinished(&ledger).unwrap();
     assert!(attempts[0].archive_key.is_some() && attempts[0].sealed_key.is_some());
@@ -116,7 +116,7 @@ fn a_lost_segment_has_to_be_stored_again_and_others_stay_stored() {
         states(&catalog),
         [SegmentState::Stored, SegmentState::Sealed]
     );
-    // Of an attempt that was given up, nothing is stored again.
+    // The segments of an attempt that was given up are not stored again.
     catalog.abandon(&id).unwrap();
     catalog.segment_lost(&id, 0).unwrap();
     assert_eq!(

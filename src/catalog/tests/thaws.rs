@@ -27,7 +27,7 @@ fn a_thaw_is_remembered_from_the_request_to_the_end() {
     catalog.thaw_readable(&[(id, 2, later)]).unwrap();
     let thaws = catalog.thaws(&id).unwrap();
     assert_eq!(thaws[&2], expected(ThawState::Fetched, Some(later)));
-    // Asked for again: what was before is of no meaning any more.
+    // Requested again: the earlier request does not count any more.
     catalog
         .thaw_requested(&[(id, 2)], Tier::Bulk, 7, now())
         .unwrap();

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 
-/// Says no where it is told to, and keeps what it was asked.
+/// Refuses the operations that it names, and records what it was asked.
 #[derive(Debug, Default)]
 struct No {
     before: &'static str,
