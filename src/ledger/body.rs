@@ -41,10 +41,10 @@ pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, Refusal> {
     Ok(line)
 }
 
-/// Reads a body line. Unknown fields are ignored; what has a kind or a format that is not known together
-/// becomes [`EntryKind::Unknown`].
+/// Reads a body line. Unknown fields are ignored. An entry whose kind is not known in its format becomes
+/// [`EntryKind::Unknown`].
 ///
-/// No value is built on the way: a hostile line of some megabytes would take some hundred of them.
+/// It builds no JSON value: for a hostile line of some megabytes that would take some hundred megabytes.
 pub fn decode_body(line: &[u8]) -> Result<Entry, Refusal> {
     let line = line
         .strip_suffix(b"\n")
@@ -65,7 +65,7 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, Refusal> {
         (1, "delete") => EntryKind::Delete(own(line, "delete")?),
         (1, "rotate") => {
             let rotate: RotateEntry = own(line, "rotate")?;
-            // Format 1 knows no such fields, so there they say nothing.
+            // Format 1 has no such fields, so they have no effect in it.
             EntryKind::Rotate(RotateEntry {
                 retires: Vec::new(),
                 revives: Vec::new(),
@@ -79,13 +79,13 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, Refusal> {
     Ok(Entry { head, kind })
 }
 
-/// What a body is about; what else it says is passed over.
+/// The kind of a body. Its other fields are ignored.
 #[derive(Deserialize)]
 struct Kind {
     kind: String,
 }
 
-/// The kind's own object, which is the member of that name.
+/// Reads the kind's own object, which is the member of that name.
 fn own<T: DeserializeOwned>(line: &[u8], kind: &'static str) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(line);
     let own = json.deserialize_map(Member::new(kind));
@@ -93,7 +93,7 @@ fn own<T: DeserializeOwned>(line: &[u8], kind: &'static str) -> Result<T, Refusa
     own.ok_or_else(|| Refusal::Fields(format!("`{kind}` is missing")))
 }
 
-/// Takes one member of an object, and passes over the others.
+/// Reads one member of an object, and ignores the others.
 struct Member<T> {
     name: &'static str,
     value: PhantomData<T>,

@@ -20,16 +20,16 @@ pub fn to_canonical(value: &Value) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
-/// Parses a line that is in canonical form, as `check_canonical` has it.
+/// Checks that a line is in canonical form, and parses it.
 pub fn parse_canonical(line: &[u8]) -> Result<Value, Refusal> {
     check_canonical(line)?;
     serde_json::from_slice(line).map_err(|error| Refusal::NotCanonical(error.to_string()))
 }
 
-/// Whether a line is in canonical form. Any other spelling of the same value is refused: spaces, another
+/// Checks that a line is in canonical form. Any other spelling of the same value is refused: spaces, another
 /// order, a key twice, needless escapes.
 ///
-/// It reads the line once and builds nothing of it: a value takes many times the memory of its line.
+/// It reads the line once and builds no value, which would take many times the memory of its line.
 pub(super) fn check_canonical(line: &[u8]) -> Result<(), Refusal> {
     let text = std::str::from_utf8(line).map_err(|_| not("it is not UTF-8"))?;
     let mut line = Line { text, at: 0 };
@@ -55,7 +55,7 @@ impl<'a> Line<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Goes past that byte, if it comes next.
+    /// Skips that byte if it comes next, and returns whether it did.
     fn takes(&mut self, byte: u8) -> bool {
         let takes = self.next() == Some(byte);
         self.at += usize::from(takes);
@@ -127,7 +127,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// What a string says. Only what has to be escaped is.
+    /// Reads a string and returns its content. Refuses escapes that are not needed.
     fn string(&mut self) -> Result<Cow<'a, str>, Refusal> {
         self.expect(b'"')?;
         let rest = &self.text[self.at..];
@@ -326,7 +326,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is checked without a value is what writing the value again would give.
+        /// The check, which builds no value, accepts exactly what writing the value again gives.
         #[test]
         fn a_line_is_canonical_just_if_its_value_is_written_so(line in any_line()) {
             let value: Option<Value> = serde_json::from_slice(&line).ok();
@@ -340,7 +340,7 @@ mod tests {
         }
     }
 
-    /// Lines out of pieces of JSON, many of them whole.
+    /// Makes lines of pieces of JSON. Many of the lines are valid JSON.
     fn any_line() -> impl Strategy<Value = Vec<u8>> {
         const PIECES: &[&str] = &[
             "{",

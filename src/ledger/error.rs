@@ -26,7 +26,7 @@ pub enum LedgerError {
         /// The cause.
         source: minisign::PError,
     },
-    /// The entry can't be written, or is not one.
+    /// The entry can't be written, or is not valid.
     #[error("could not write or read a ledger entry")]
     Entry(#[from] Refusal),
 }
@@ -49,7 +49,7 @@ pub enum Refusal {
         /// The entry's kind.
         kind: String,
     },
-    /// The signature's trusted comment is not what the body says.
+    /// The signature's trusted comment does not match the body.
     #[error("its signature was made for another entry")]
     OtherComment,
     /// A key in the first entry has no valid grant of the root key.
@@ -124,7 +124,7 @@ pub enum Refusal {
         /// The newest valid entry.
         head: u64,
     },
-    /// The first entry is longer than any is.
+    /// The first entry is longer than [`OPEN_BYTES`].
     #[error("it has {bytes} bytes, and a ledger's first entry has {OPEN_BYTES} at most")]
     OpenTooLong {
         /// How many it has.
@@ -138,7 +138,7 @@ pub enum Refusal {
         /// The first number of the fork.
         fork: u64,
     },
-    /// The first entry has to be `open`, and only that.
+    /// The first entry is not `open`, or a later one is.
     #[error("`open` has to be the first entry, and only that")]
     Open,
     /// The first entry is of a format that this version does not know.
@@ -147,7 +147,7 @@ pub enum Refusal {
         /// Its format.
         format: u32,
     },
-    /// A role that `open` does not give to that key.
+    /// A key other than the root key is given a role that only the root key has.
     #[error("a key other than the root key is given the role {0:?}")]
     Role(Role),
     /// The archive's facts contradict each other.
@@ -155,7 +155,7 @@ pub enum Refusal {
     Inconsistent {
         /// The archive.
         archive: ArchiveId,
-        /// What.
+        /// The contradiction, in words.
         what: &'static str,
     },
     /// The archive builds on one that is not there.
@@ -188,19 +188,19 @@ pub enum Refusal {
         /// What it names.
         parent: ArchiveId,
     },
-    /// The list of what is retired is not one.
+    /// The list of retired archives is not valid.
     #[error("its list of retired archives {0}")]
     RetireList(&'static str),
-    /// What it retires is retired already.
+    /// It retires an id that is retired already.
     #[error("it retires {archive}, which was retired before")]
     RetiredTwice {
         /// The archive.
         archive: ArchiveId,
     },
-    /// The list of what is revived is not one.
+    /// The list of revived archives is not valid.
     #[error("its list of revived archives {0}")]
     ReviveList(&'static str),
-    /// What it revives is no retired archive.
+    /// It revives an id that is no retired archive.
     #[error("it revives {archive}, which is no retired archive")]
     NotRetired {
         /// The id.
@@ -214,49 +214,49 @@ pub enum Refusal {
         /// The archive that has its date.
         other: ArchiveId,
     },
-    /// What it revives is being deleted.
+    /// It revives an archive that is being deleted.
     #[error("it revives {archive}, whose deletion has begun")]
     RevivedLate {
         /// The archive.
         archive: ArchiveId,
     },
-    /// The list of what is deleted is not one.
+    /// The list of deleted archives is not valid.
     #[error("its list of deleted archives {0}")]
     DeleteList(&'static str),
-    /// What it deletes is no retired archive.
+    /// It deletes an id that is no retired archive.
     #[error("it deletes {archive}, which is no retired archive")]
     DeletedVisible {
         /// The id.
         archive: ArchiveId,
     },
-    /// An earlier entry has begun to delete it.
+    /// It deletes an archive whose deletion an earlier entry has begun.
     #[error("it deletes {archive}, whose deletion has begun before")]
     DeletedTwice {
         /// The archive.
         archive: ArchiveId,
     },
-    /// It leaves something of a chain.
+    /// It deletes only a part of a chain.
     #[error("it deletes a part of a chain, and leaves {left}")]
     DeletedInPart {
-        /// What it leaves.
+        /// An archive that it leaves.
         left: ArchiveId,
     },
-    /// The list of the new keys is not one.
+    /// The list of the new keys is not valid.
     #[error("its list of keys {0}")]
     RotateKeys(&'static str),
-    /// It voids an entry that there is no need to void.
+    /// It voids an entry that is understood, or was voided before.
     #[error("it voids entry {seq}, which is understood, or voided already")]
     VoidsKnown {
         /// The entry.
         seq: u64,
     },
-    /// It voids what a key has signed that may go on signing.
+    /// It voids an entry, but the key that signed the entry may still sign.
     #[error("it voids entry {seq}, and leaves the key that signed it")]
     VoidsKept {
         /// The entry.
         seq: u64,
     },
-    /// It brings back what a pruner is deleting that may go on with it.
+    /// It brings back an archive, but the key that is deleting the archive may still sign.
     #[error("it brings {archive} back, and leaves the key that is deleting it")]
     RevivesKept {
         /// The archive.
@@ -271,7 +271,7 @@ pub enum Refusal {
     /// It attaches nothing.
     #[error("its list of attached objects is empty")]
     AttachNothing,
-    /// It attaches something to what is no archive.
+    /// It attaches something to an id that is no archive.
     #[error("it attaches something to {archive}, which is no earlier archive")]
     AttachUnknown {
         /// The id.
@@ -299,7 +299,7 @@ fn passed_over(numbers: &Range<u64>) -> String {
     }
 }
 
-/// Some numbers, in short: how many they are, and the first and the last.
+/// A short form of some numbers: how many they are, and the first and the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
     many: usize,
@@ -308,7 +308,7 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// These; `None` if there are none.
+    /// Returns the short form of these; `None` if there are none.
     pub fn of(numbers: &[u64]) -> Option<Self> {
         let (first, last) = numbers.first().zip(numbers.last())?;
         Some(Self {
@@ -341,8 +341,8 @@ fn since(first: u64, last: u64) -> String {
 }
 
 impl Refusal {
-    /// Whether the object bears a signature of the ledger's own keys. Bytes that do not are somebody
-    /// else's doing, and can be passed over; what is signed and does not fit is a fork.
+    /// Whether a key of the ledger has signed the object. An object without such a signature is not the
+    /// ledger's, and can be passed over. A signed object that does not fit is a fork.
     pub fn was_signed(&self) -> bool {
         matches!(
             self,

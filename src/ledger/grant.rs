@@ -1,4 +1,4 @@
-//! The root key's word for another key.
+//! Grants: the root key gives roles to another key.
 //!
 //! The statement is a line of canonical JSON, `{"key":"RW…","roles":["pruner","writer"]}`, signed
 //! by the root key. A machine keeps it in its state directory, so that a ledger for a new source can
@@ -39,7 +39,7 @@ pub fn make_grant(
     })
 }
 
-/// The root key's own place in `open`: it needs nobody's word.
+/// Returns the root key's own place in `open`, which needs no grant.
 pub fn root_grant(root: &PublicKey) -> KeyGrant {
     KeyGrant {
         key: root.to_string(),
@@ -48,7 +48,8 @@ pub fn root_grant(root: &PublicKey) -> KeyGrant {
     }
 }
 
-/// Whether the root key vouches for that key and just these roles. Root itself can't be granted.
+/// Checks that the root key has granted that key exactly these roles, and returns the key. The role `root`
+/// can't be granted.
 pub fn verify_grant(root: &PublicKey, grant: &KeyGrant) -> Result<PublicKey, Refusal> {
     let refuse = || Refusal::NoGrant {
         key: grant.key.clone(),

@@ -1,7 +1,7 @@
-//! Minisign keys, in files and strings that Debian's `minisign` takes.
+//! Minisign keys, in files and strings that Debian's `minisign` reads.
 //!
-//! The other way round holds for public keys alone: minisign 0.11 writes no checksum into a secret key
-//! that has no password, and such a file is refused here as damaged.
+//! Of the files that `minisign` writes, only public keys can be read here: minisign 0.11 writes no checksum
+//! into a secret key that has no password, and such a file is refused here as damaged.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::error::LedgerError;
 
-/// A secret key. It is not encrypted (`minisign -W`): a nightly run has nobody to ask.
+/// A secret key. It is not encrypted (`minisign -W`), because a nightly run can't ask for a password.
 pub struct SigningKey(minisign::SecretKey);
 
 /// A public key, written `RW…`.
@@ -88,7 +88,7 @@ impl PublicKey {
         text.lines().nth(1).unwrap_or_default().parse()
     }
 
-    /// The number that a key's signatures name it by. Whoever makes a key chooses it.
+    /// Returns the number by which signatures name the key. The maker of a key chooses it.
     fn number(&self) -> Option<[u8; 8]> {
         number_in(&self.0)
     }
@@ -101,7 +101,7 @@ impl PublicKey {
     }
 
     pub(super) fn verifies(&self, bytes: &[u8], signature: &str) -> bool {
-        // Before all of the bytes are hashed for it.
+        // This check comes first, because all of the bytes are hashed after it.
         if !self.is_named_by(signature) {
             return false;
         }
@@ -111,7 +111,7 @@ impl PublicKey {
         let Ok(signature) = minisign::SignatureBox::from_string(signature) else {
             return false;
         };
-        // Prehashed signatures alone: a signature has one form.
+        // Only prehashed signatures are accepted, so that a signature has one form.
         minisign::verify(
             &key,
             &signature,
@@ -124,7 +124,7 @@ impl PublicKey {
     }
 }
 
-/// The number after the algorithm's two bytes, in a public key as in a signature.
+/// Reads the number after the algorithm's two bytes, in a public key or in a signature.
 fn number_in(base64: &str) -> Option<[u8; 8]> {
     BASE64.decode(base64).ok()?.get(2..10)?.try_into().ok()
 }

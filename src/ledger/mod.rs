@@ -1,11 +1,11 @@
 //! The ledger: an append-only list of signed entries. What exists is what the ledger says.
 //!
-//! An entry is one object: its body on line 1 in RFC 8785 canonical JSON, then a minisign signature
-//! over that line with its newline. Every byte of it counts. Each body names the SHA-256 of the body
-//! before it, and no key is trusted because the store says so: the caller names the ledger id and
-//! the root key, and every other key needs the root key's word.
+//! An entry is one object: its body on line 1 in RFC 8785 canonical JSON, then a minisign signature over that
+//! line with its newline. Every byte of it counts. Each body names the SHA-256 of the body before it, and no
+//! key is trusted because the store says so: the caller names the ledger id and the root key, and every other
+//! key gets its roles from the root key.
 //!
-//! Everything here is bytes in, bytes out. Where entries lie is the store's business.
+//! This module only works on bytes. The store keeps the entries.
 
 mod body;
 mod canonical;

@@ -28,8 +28,8 @@ use crate::model::{ArchiveId, LedgerId, Sha256, Uuid};
 
 pub use refused::Refused;
 
-/// How many of some numbers, in ascending order, can be those of entries of a ledger that is known as far
-/// as `head`: from the first gap on that is wider than any entry passes over, none can.
+/// Returns how many of some ascending numbers can be those of entries, if the ledger is known up to `head`. A
+/// number that is more than [`FURTHEST`] beyond the one before it can't be, and none after it.
 pub fn within_reach(numbers: &[u64], head: u64) -> usize {
     let mut last = head;
     numbers
@@ -42,14 +42,14 @@ pub fn within_reach(numbers: &[u64], head: u64) -> usize {
         .count()
 }
 
-/// What the reader brings along: nothing of it may come from the store.
+/// What a reader must know before it reads. Nothing of it may come from the store.
 #[derive(Debug, Clone)]
 pub struct Trust {
     /// The ledger's id.
     pub ledger: LedgerId,
     /// The source's directory in the store.
     pub source_directory: String,
-    /// The key that all other keys need the word of.
+    /// The root key, from which all other keys get their roles.
     pub root: PublicKey,
 }
 
@@ -69,14 +69,14 @@ pub struct Absorbed {
     pub entry: Entry,
     /// SHA-256 of its body line.
     pub hash: Sha256,
-    /// What a reader should be told.
+    /// What the reader should know.
     pub warnings: Vec<Warning>,
     /// The numbers before it whose entries are damaged or lost. `None` unless the replay
     /// [reads past](Replay::reading_past) them.
     pub lost: Option<RangeInclusive<u64>>,
 }
 
-/// Something that this version reads past.
+/// Something that this version does not understand, and reads past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
     /// A kind that it does not know.
@@ -127,13 +127,13 @@ impl fmt::Display for Warning {
     }
 }
 
-/// What becomes of the entries after one that is damaged or lost.
+/// What happens to the entries after one that is damaged or lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// They are refused: whoever writes knows all that came before.
+    /// They are refused: a writer must know all that came before.
     Strict,
-    /// They are taken in, for readers alone. Each is signed by a key with its role, and what it says
-    /// of itself is checked; what depends on the lost entries can't be.
+    /// They are accepted, but only for readers. Each is signed by a key with its role, and its own facts are
+    /// checked. What depends on the lost entries can't be checked.
     Past {
         /// Whether an entry has been lost so far.
         lost: bool,
@@ -149,27 +149,27 @@ pub struct Replay {
     keys: Vec<(PublicKey, Vec<Role>)>,
     /// Every key that an entry has given a role.
     ever: Vec<PublicKey>,
-    /// Keys that could sign once, and can no more.
+    /// Keys that could sign earlier, and can't any more.
     withdrawn: Vec<PublicKey>,
     archives: HashMap<ArchiveId, Known>,
-    /// Archives, and ids of attempts that were never archived, by the entry that says so.
+    /// Retired archives and retired ids of attempts, each with the number of the entry that retired it.
     retired: HashMap<ArchiveId, u64>,
-    /// What the root key has made visible again.
+    /// Archives that the root key has made visible again.
     brought_back: HashSet<ArchiveId>,
-    /// Those of the retired archives whose objects may be gone, by the entry that says so.
+    /// Retired archives whose objects may be gone, each with the number of the entry that says so.
     deleted: HashMap<ArchiveId, u64>,
-    /// Those of retired archives too: none may come a second time.
+    /// The stream uuids of all archives, also of retired ones: none may occur a second time.
     streams: HashSet<Uuid>,
-    /// Which visible archive stands for a date.
+    /// The visible archive of each date.
     dates: HashMap<NaiveDate, ArchiveId>,
     /// Entries that this version does not understand, and that no `rotate` has voided.
     unknown: Vec<Warning>,
-    /// Which of the keys that there ever were has signed an entry.
+    /// By entry number: the index in `ever` of the key that signed it.
     signers: HashMap<u64, usize>,
     /// Entries that attach something, and that no `rotate` has voided.
     attaching: HashSet<u64>,
-    /// Numbers after the head whose objects a key has signed and which do not fit, but for what the root
-    /// key has voided.
+    /// Numbers after the head whose objects are signed and do not fit, except those that the root key has
+    /// voided.
     forked: Vec<u64>,
     /// Numbers after the head whose objects do not verify.
     unskipped: Vec<u64>,
@@ -183,13 +183,13 @@ struct Known {
 }
 
 impl Replay {
-    /// A ledger of which nothing has been read.
+    /// Begins to read a ledger. Entries after one that is damaged or lost are refused.
     pub fn new(trust: Trust) -> Self {
         Self::with(trust, Reading::Strict)
     }
 
-    /// The same for a reader that goes on after entries that are damaged or lost. Numbers may be
-    /// missing, and nothing is quarantined: what a valid entry passes over, it says itself.
+    /// Begins to read a ledger, and continues after entries that are damaged or lost. Numbers may be missing,
+    /// and nothing is quarantined: a valid entry names the numbers that it passes over.
     pub fn reading_past(trust: Trust) -> Self {
         Self::with(trust, Reading::Past { lost: false })
     }
@@ -226,29 +226,29 @@ impl Replay {
         self.archives.contains_key(archive) && !self.retired.contains_key(archive)
     }
 
-    /// Whether an entry retires it, be it an archive or an attempt that was never archived.
+    /// Whether an entry retires it, whether it is an archive or an attempt that was never archived.
     pub fn is_retired(&self, archive: &ArchiveId) -> bool {
         self.retired.contains_key(archive)
     }
 
-    /// Whether an entry says that its objects are being deleted: it can't be revived any more.
+    /// Whether an entry says that its objects are being deleted: then no `revive` can name it.
     pub fn is_deleted(&self, archive: &ArchiveId) -> bool {
         self.deleted.contains_key(archive)
     }
 
-    /// The entries that this version does not understand, but for those that a `rotate` has voided: a
-    /// writer must not write after them.
+    /// The entries that this version does not understand, except those that a `rotate` has voided: a writer
+    /// must not write after them.
     pub fn unknown(&self) -> &[Warning] {
         &self.unknown
     }
 
-    /// The key that has signed an entry which was taken in.
+    /// Returns the key that signed an accepted entry.
     pub fn signer(&self, seq: u64) -> Option<&PublicKey> {
         self.signers.get(&seq).map(|by| &self.ever[*by])
     }
 
-    /// Numbers after the head whose objects are signed and do not fit. Only the root key can go on, with a
-    /// `rotate` that voids them.
+    /// Numbers after the head whose objects are signed and do not fit. Only a `rotate` of the root key that
+    /// voids them can come next.
     pub fn forked(&self) -> &[u64] {
         &self.forked
     }
@@ -265,8 +265,8 @@ impl Replay {
         self.unskipped.last().copied().max(head).unwrap_or(0) + 1
     }
 
-    /// What the next entry has to name in `skips`: every number since the head, also one whose litter was
-    /// taken away since.
+    /// Returns the numbers that the next entry has to name in `skips`: every number since the head, even if
+    /// its object was removed meanwhile.
     pub fn skips(&self) -> Vec<u64> {
         let head = self.head.map_or(0, |head| head.seq);
         (head + 1..self.next_seq()).collect()
@@ -278,12 +278,13 @@ impl Replay {
         self.unskipped.push(seq);
     }
 
-    /// Judges the object under that number. One that is refused leaves everything as it was.
+    /// Judges the object under that number, and takes it in if it is a valid entry. A refusal changes
+    /// nothing.
     pub fn absorb(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, Refusal> {
         self.take(seq, object, Check::Check)
     }
 
-    /// Takes in an object that was verified when it was first read.
+    /// Does the same for an object whose signature was verified when it was first read.
     pub fn absorb_trusted(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, Refusal> {
         self.take(seq, object, Check::Checked)
     }
@@ -291,8 +292,7 @@ impl Replay {
     fn take(&mut self, seq: u64, object: &[u8], check: Check) -> Result<Absorbed, Refusal> {
         let next = self.next_seq();
         let gap = Refusal::Gap { missing: next };
-        // Only an entry can say that numbers before it are passed over, and there may be nothing under them
-        // any more.
+        // Only an entry can say that it passes over numbers before it, and their objects may be gone by now.
         if seq < next || (seq > next && self.head.is_none()) {
             return Err(gap);
         }
@@ -303,7 +303,8 @@ impl Replay {
         let reading = self.reading;
         let taken = self.take_next(seq, object, check);
         if taken.is_err() {
-            // What follows a lost entry is judged as such; one that is refused even so says nothing of a loss.
+            // The entry was judged as one after a loss. As it was refused, it does not show that there is a
+            // loss.
             self.reading = reading;
         }
         match (taken, self.reading) {
@@ -313,8 +314,7 @@ impl Replay {
     }
 
     fn take_next(&mut self, seq: u64, object: &[u8], check: Check) -> Result<Absorbed, Refusal> {
-        // The first entry's keys are those that it names itself: of that alone the body is read before the
-        // signature.
+        // The first entry names its own keys. So only its body is read before the signature is checked.
         let is_first = self.head.is_none();
         let (entry, opened) = if is_first {
             let bytes = object.len() as u64;
@@ -392,7 +392,7 @@ impl Replay {
         })
     }
 
-    /// Refuses what is no entry of this ledger and of that number, whatever it says.
+    /// Refuses an entry of another ledger, source or number.
     fn belongs(&self, seq: u64, entry: &Entry) -> Result<(), Refusal> {
         let head = &entry.head;
         if head.ledger != self.trust.ledger {
@@ -414,19 +414,19 @@ impl Replay {
         Ok(())
     }
 
-    /// The keys that the first entry names, each with the root key's word.
+    /// Returns the keys that the first entry names, each with a grant of the root key.
     fn opened(&self, seq: u64, entry: &Entry) -> Result<Vec<(PublicKey, Vec<Role>)>, Refusal> {
         self.belongs(seq, entry)?;
         let format = entry.head.format;
         match &entry.kind {
             EntryKind::Open(open) => self.granted(open),
-            // What opens a ledger of a higher format is that version's to say.
+            // Only a later version knows what opens a ledger of a higher format.
             EntryKind::Unknown(_) if format > FORMAT => Err(Refusal::Newer { format }),
             _ => Err(Refusal::Open),
         }
     }
 
-    /// Refuses what comes after a fork and does not end it.
+    /// Refuses an entry that comes after a fork and does not end it.
     fn ends_forks(&self, entry: &Entry) -> Result<(), Refusal> {
         let Some(fork) = self.forked.first().copied() else {
             return Ok(());
@@ -444,7 +444,7 @@ impl Replay {
         }
     }
 
-    /// What an entry that was judged does to archives.
+    /// Applies an entry that was found valid.
     fn take_in(&mut self, entry: &Entry) {
         let seq = entry.head.seq;
         match &entry.kind {
@@ -499,8 +499,8 @@ impl Replay {
         }
     }
 
-    /// Holds a signed entry against the one that it has to follow, and returns the numbers between the
-    /// two whose entries are damaged or lost.
+    /// Checks that a signed entry follows the head, and returns the numbers between the two whose entries are
+    /// damaged or lost.
     fn follow(&self, entry: &EntryHead) -> Result<Option<RangeInclusive<u64>>, Refusal> {
         let expected = self.head.map(|head| head.hash);
         let next = self.head.map_or(0, |head| head.seq) + 1;
@@ -519,13 +519,14 @@ impl Replay {
             found: entry.prev,
             expected,
         };
-        // What it passes over stands just before it, and before that the entry that it follows.
+        // The numbers that it passes over come just before it, and the entry that it follows comes before
+        // them.
         let skipped = entry.skips.len() as u64;
         let Some(follows) = entry.seq.checked_sub(1 + skipped) else {
             return Err(other);
         };
         let just_before = entry.skips.iter().copied().eq(follows + 1..entry.seq);
-        // Of two valid entries neither can be the one before: that is a fork.
+        // If the entry that it follows is known here, that one has another hash: this is a fork.
         if !just_before || follows < next || entry.prev.is_none() || self.head.is_none() {
             return Err(other);
         }
@@ -538,12 +539,12 @@ impl Replay {
         }
     }
 
-    /// Whether an entry was lost on which it may depend that this one does not seem to fit.
+    /// Whether an entry was lost. Then an entry that does not seem to fit may depend on the lost one.
     pub(super) fn lacks_some(&self) -> bool {
         self.reading == Reading::Past { lost: true }
     }
 
-    /// The keys that an `open` entry gives roles, each with the trusted root key's word.
+    /// Returns the keys that an `open` entry gives roles, each with a grant of the trusted root key.
     fn granted(&self, open: &OpenEntry) -> Result<Vec<(PublicKey, Vec<Role>)>, Refusal> {
         let root = &self.trust.root;
         let Some((first, others)) = open.keys.split_first() else {
@@ -563,8 +564,8 @@ impl Replay {
     }
 }
 
-/// Whether that key may sign an entry of that kind. What an unknown kind needs is unknown too. It has no
-/// effect here but that it stops every writer, so who may not write may not sign it either.
+/// Whether that key may sign an entry of that kind. The role that an unknown kind needs is unknown too. Its
+/// only effect here is to stop every writer, so only a writer or the root key may sign it.
 fn may_sign(keys: &[(PublicKey, Vec<Role>)], by: &PublicKey, kind: &EntryKind) -> bool {
     let may = |roles: &[Role]| match kind {
         EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Attach(_) => {

@@ -10,11 +10,11 @@ use crate::model::entry::Entry;
 
 const UNTRUSTED: &str = "coldchain ledger entry";
 
-/// More bytes than a signature has, whose comments name a kind of some letters.
+/// More bytes than a signature with its comments has.
 const LONGEST_SIGNATURE: usize = 4096;
 
-/// What the signature's trusted comment has to be: the entry's meaning, bound a second time, and
-/// shown by `minisign -V`.
+/// Returns the trusted comment that the signature must have. It repeats ledger, number and kind, and
+/// `minisign -V` shows it.
 fn trusted_comment(entry: &Entry) -> String {
     format!(
         "coldchain {} {} {}",
@@ -24,7 +24,7 @@ fn trusted_comment(entry: &Entry) -> String {
     )
 }
 
-/// The whole object of an entry with that body.
+/// Signs a body, and returns the entry's whole object.
 pub fn sign(body: &[u8], key: &SigningKey) -> Result<Vec<u8>, LedgerError> {
     let entry = decode_body(body)?;
     let signature = key.sign(body, UNTRUSTED, &trusted_comment(&entry), "a ledger entry")?;
@@ -33,24 +33,24 @@ pub fn sign(body: &[u8], key: &SigningKey) -> Result<Vec<u8>, LedgerError> {
     Ok(object)
 }
 
-/// The body line with its newline, and the signature.
+/// Splits an object into the body line, with its newline, and the signature.
 pub fn split(object: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     let newline = memchr::memchr(b'\n', object).ok_or(Refusal::Shape("it has no line"))?;
     Ok(object.split_at(newline + 1))
 }
 
-/// A body that a key has signed, before anything of it is read.
+/// A body that a key has signed, before its content is read.
 #[derive(Debug)]
 pub(super) struct Signed<'o> {
     /// The line, with its newline.
     pub(super) body: &'o [u8],
-    /// The key's place among those that were asked about.
+    /// The index of the key among those that [`open`] was given.
     pub(super) by: usize,
     comment: &'o str,
 }
 
-/// Whether one of the keys has signed the object's body, in the one form that a signature has. What the
-/// signature's comment says is for [`Signed::is_of`], once the body is read.
+/// Checks that one of the keys has signed the object's body, in the one form that a signature has.
+/// [`Signed::is_of`] checks the signature's comment, once the body is read.
 pub(super) fn open<'o>(
     object: &'o [u8],
     keys: &[PublicKey],
@@ -80,12 +80,12 @@ pub(super) fn open<'o>(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
     Check,
-    /// It was, when the object was first read.
+    /// It was checked when the object was first read.
     Checked,
 }
 
 impl Signed<'_> {
-    /// Refuses the signature if it was made for another entry than that which the body is.
+    /// Refuses the signature if it was made for another entry than this body's.
     pub(super) fn is_of(&self, entry: &Entry) -> Result<(), Refusal> {
         if self.comment == trusted_comment(entry) {
             return Ok(());

@@ -8,7 +8,7 @@ use crate::model::entry::{ArchiveEntry, EntryHead};
 use crate::model::{ArchiveKind, SegmentRecord};
 
 impl Replay {
-    /// Its facts agree with each other, it is new, and what it builds on is there.
+    /// Checks that its facts agree with each other, that it is new, and that what it builds on is there.
     pub(super) fn check_archive(
         &self,
         head: &EntryHead,
@@ -32,7 +32,7 @@ impl Replay {
         if archive.slot > archive.date {
             return inconsistent("its slot is after its date");
         }
-        // Where an entry is lost it may be the one that has retired the other.
+        // A lost entry may have retired the other archive.
         if let Some(other) = self.dates.get(&archive.date)
             && !self.lacks_some()
         {
@@ -52,7 +52,7 @@ impl Replay {
             }
             (ArchiveKind::Incremental, Some(parent), Some(uuid)) => {
                 match self.archives.get(&parent) {
-                    // It may stand in an entry that is lost, and so may its retire be undone.
+                    // A lost entry may contain the parent, or may have revived it.
                     None if self.lacks_some() => {}
                     Some(_) if self.retired.contains_key(&parent) && !self.lacks_some() => {
                         return Err(Refusal::RetiredParent {

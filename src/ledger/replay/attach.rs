@@ -5,7 +5,7 @@ use crate::ledger::error::Refusal;
 use crate::model::entry::AttachEntry;
 
 impl Replay {
-    /// What is attached belongs to an archive of an earlier entry, retired or not.
+    /// Checks that each object belongs to an archive of an earlier entry, retired or not.
     pub(super) fn check_attach(&self, attach: &AttachEntry) -> Result<(), Refusal> {
         if attach.objects.is_empty() {
             return Err(Refusal::AttachNothing);

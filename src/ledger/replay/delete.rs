@@ -7,8 +7,8 @@ use crate::ledger::error::Refusal;
 use crate::model::entry::DeleteEntry;
 
 impl Replay {
-    /// What is deleted was archived and is retired, each chain as a whole, and nothing has begun to
-    /// delete it before.
+    /// Checks that each id is a retired archive, that chains are named as a whole, and that no earlier entry
+    /// has begun to delete them.
     pub(super) fn check_delete(&self, delete: &DeleteEntry) -> Result<(), Refusal> {
         let list = &delete.archives;
         if list.is_empty() {
@@ -21,7 +21,7 @@ impl Replay {
             return Err(Refusal::DeletedTwice { archive: *archive });
         }
         if self.lacks_some() {
-            // What was archived, retired or revived in a lost entry can't be told.
+            // A lost entry may have archived, retired or revived any of them.
             return Ok(());
         }
         let mut chains = HashSet::new();

@@ -1,7 +1,7 @@
-//! What an object is that is refused under a number of the ledger.
+//! Decides what an object is that was refused under a number of the ledger.
 //!
-//! Whoever writes goes on after what is certainly not part of the ledger, and says so in the next entry.
-//! A damaged entry must never be taken for that: what it archived would be nobody's.
+//! A writer passes over an object that is certainly not part of the ledger, and says so in the next entry. It
+//! must never pass over a damaged entry: no ledger would name the archive of that entry any more.
 
 use memchr::memmem;
 
@@ -14,25 +14,25 @@ use crate::model::LedgerId;
 /// What a refused object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// Certainly no entry of this ledger in its place: the next one passes over it.
+    /// Certainly not the entry of this ledger with that number: the next one passes over it.
     Litter,
     /// It may be an entry of this ledger that was damaged. Nothing is written after it.
     Suspect,
-    /// A key of the ledger has signed it and it does not fit. Nothing after it can be told true from false,
-    /// unless the root key voids it.
+    /// A key of the ledger has signed it, but it does not fit. Nothing after it can be trusted, unless the
+    /// root key voids it.
     Fork,
-    /// What comes before it is not known: nothing after it can be told true from false.
+    /// An entry before it is not known, so nothing from it on can be judged.
     Stop,
 }
 
-/// What a body says before the ledger's id.
+/// The text before the ledger's id in a body.
 const LEDGER: &[u8] = br#""ledger":""#;
 
-/// How every body begins.
+/// The beginning of every body.
 const BEGINNING: &[u8] = br#"{""#;
 
 impl Replay {
-    /// What an object is that was refused so.
+    /// Decides what an object is that was refused for that reason.
     pub fn what_is(&self, object: &[u8], refusal: &Refusal) -> Refused {
         if matches!(
             refusal,
@@ -51,21 +51,21 @@ impl Replay {
         }
     }
 
-    /// Whether a key that ever had a role here has signed just these bytes: an entry of another place,
-    /// one of a key that was withdrawn, or none at all, and nothing that was damaged.
+    /// Whether a key that ever had a role here has signed exactly these bytes. Then they are not damaged: it
+    /// is an entry of another place, an entry of a withdrawn key, or no entry at all.
     fn bears_a_signature(&self, object: &[u8]) -> bool {
         self.signer_of(object).is_some()
     }
 
-    /// The key that has signed an object, of all that ever had a role here.
+    /// Returns the key that signed an object, among all that ever had a role here.
     pub fn signer_of(&self, object: &[u8]) -> Option<&PublicKey> {
         let signed = open(object, &self.ever, Check::Check).ok()?;
         Some(&self.ever[signed.by])
     }
 
-    /// The ledger's id stands twice in every entry, far from each other, so that one rotten place leaves
-    /// one of them. What was cut off before the first still begins like an entry. What is one byte over
-    /// and over is what a disk gives for something that it has lost.
+    /// Whether an object may be a damaged entry of this ledger. The ledger's id is twice in every entry, far
+    /// apart, so that damage in one place leaves one of them. An entry that was cut off before the first id
+    /// still begins like an entry. A disk returns one byte over and over for data that it has lost.
     fn may_be_ours(&self, object: &[u8]) -> bool {
         let id = self.trust.ledger.to_string();
         let names_this = memmem::find(object, id.as_bytes()).is_some();
@@ -74,7 +74,7 @@ impl Replay {
     }
 }
 
-/// Whether the bytes name a ledger in the form in which a body does.
+/// Whether the bytes name a ledger in the way that a body does.
 fn names_a_ledger(object: &[u8]) -> bool {
     let at = memmem::find(object, LEDGER);
     let Some(after) = at.map(|at| &object[at + LEDGER.len()..]) else {

@@ -5,7 +5,7 @@ use crate::ledger::error::Refusal;
 use crate::model::ArchiveId;
 
 impl Replay {
-    /// Every visible archive keeps all that it builds on: its send parent is never retired without it.
+    /// Checks that every archive that stays visible keeps its send parent.
     pub(super) fn check_retire(&self, list: &[ArchiveId]) -> Result<(), Refusal> {
         if list.is_empty() {
             return Err(Refusal::RetireList("is empty"));
@@ -14,7 +14,7 @@ impl Replay {
             return Err(Refusal::RetireList("is not sorted, or names one twice"));
         }
         if self.lacks_some() {
-            // What was retired, revived or retired with it in a lost entry can't be told.
+            // A lost entry may have retired or revived any of them, or what builds on them.
             return Ok(());
         }
         if let Some(archive) = list.iter().find(|id| self.retired.contains_key(id)) {

@@ -5,17 +5,17 @@ use crate::ledger::error::Refusal;
 use crate::model::ArchiveId;
 
 impl Replay {
-    /// What is revived was archived and is retired, builds on nothing that stays retired, and has a
-    /// date that no visible archive has taken since.
+    /// Checks that each id is a retired archive, that its send parent is visible or revived with it, and that
+    /// no visible archive has its date.
     pub(super) fn check_revive(&self, list: &[ArchiveId]) -> Result<(), Refusal> {
-        // No writer has missed the entry that says so, whatever is lost by now.
+        // A writer always knows the `delete` entry, even if other entries are lost by now.
         if let Some(archive) = list.iter().find(|id| self.is_deleted(id)) {
             return Err(Refusal::RevivedLate { archive: *archive });
         }
         self.check_brought_back(list)
     }
 
-    /// The same for what the root key brings back, be its deletion begun or not.
+    /// Checks the same for archives that the root key brings back, whether their deletion has begun or not.
     pub(super) fn check_brought_back(&self, list: &[ArchiveId]) -> Result<(), Refusal> {
         if list.is_empty() {
             return Err(Refusal::ReviveList("is empty"));
@@ -23,7 +23,7 @@ impl Replay {
         if !list.is_sorted_by(|one, next| one < next) {
             return Err(Refusal::ReviveList("is not sorted, or names one twice"));
         }
-        // By date first, so two of one date are neighbours.
+        // Ids are sorted by date first, so two of one date are neighbours.
         if let Some([archive, other]) = list
             .array_windows()
             .find(|[one, next]| one.date == next.date)
@@ -32,7 +32,7 @@ impl Replay {
             return Err(Refusal::DateTaken { archive, other });
         }
         if self.lacks_some() {
-            // What was archived, retired or revived in a lost entry can't be told.
+            // A lost entry may have archived, retired or revived any of them.
             return Ok(());
         }
         let comes = |id: &ArchiveId| list.binary_search(id).is_ok();

@@ -1,4 +1,4 @@
-//! What a `rotate` entry may say, and who may sign since.
+//! What a `rotate` entry may say, and who may sign after it.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ impl Replay {
         known.map_or(&[], |(_, roles)| roles)
     }
 
-    /// The keys that could sign an entry once, and can no more.
+    /// The keys that could sign an entry earlier, and can't any more.
     pub fn withdrawn(&self) -> &[PublicKey] {
         &self.withdrawn
     }
@@ -38,8 +38,8 @@ impl Replay {
             .retain(|key| !known.iter().any(|(known, _)| known == key));
     }
 
-    /// The keys that a `rotate` entry puts in the place of all before. The root key has signed it, so
-    /// they need no further word of it.
+    /// Checks a `rotate` entry, and returns the keys that replace all earlier ones. The root key has signed
+    /// the entry, so they need no grant.
     pub(super) fn rotated(
         &self,
         head: &EntryHead,
@@ -57,7 +57,7 @@ impl Replay {
         let mut keys = vec![(root.clone(), vec![Role::Root])];
         for grant in others {
             let Some(key) = grant.key.parse().ok().filter(|key: &PublicKey| {
-                // Of two spellings of a key one could be withdrawn and the other stay.
+                // If a key had two spellings, one could be withdrawn while the other stays.
                 key.to_string() == grant.key
             }) else {
                 return wrong("has what is no public key");

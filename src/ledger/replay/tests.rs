@@ -174,7 +174,7 @@ impl Ledger {
         sign(&line, &self.writer).unwrap()
     }
 
-    /// Any line under the writer's signature, which calls it the next entry of that kind.
+    /// Signs any line with the writer's key, as the next entry of that kind.
     fn signed_unread(&self, line: &[u8], kind: &str) -> Vec<u8> {
         let comment = format!("coldchain {ID} {} {kind}", self.head().seq);
         let untrusted = "coldchain ledger entry";

@@ -1,4 +1,4 @@
-//! What the root key may undo, in a `rotate` of format 2, of what withdrawn keys have done.
+//! What the root key may undo, with a `rotate` of format 2, of the work of withdrawn keys.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::model::ArchiveId;
 use crate::model::entry::{EntryHead, ROTATE_FORMAT, Role, RotateEntry};
 
 impl Replay {
-    /// Whether the key that has retired an archive, or has begun to delete it, is not among these: the root
+    /// Whether a key that is not among these has retired the archive or has begun to delete it. Then the root
     /// key can bring it back.
     pub fn was_taken_by_other_than(&self, archive: &ArchiveId, keys: &[PublicKey]) -> bool {
         let taken = [self.retired.get(archive), self.deleted.get(archive)];
@@ -22,17 +22,18 @@ impl Replay {
         self.archives.contains_key(archive) && by.any(|by| !keys.contains(by))
     }
 
-    /// Whether an entry attaches something, and was not voided.
+    /// Whether an entry is an `attach` that was not voided.
     pub fn is_attaching(&self, seq: u64) -> bool {
         self.attaching.contains(&seq)
     }
 
-    /// Whether the root key has brought an archive back that is visible.
+    /// Whether the root key has brought the archive back, and it is visible now.
     pub fn was_brought_back(&self, archive: &ArchiveId) -> bool {
         self.brought_back.contains(archive) && self.is_visible(archive)
     }
 
-    /// Those of these archives that are visible, and all that build on them, in ascending order.
+    /// Returns the visible ones of these archives, and all visible archives that build on them, in ascending
+    /// order.
     pub fn with_what_builds_on(&self, archives: &[ArchiveId]) -> Vec<ArchiveId> {
         let visible = |id: &&ArchiveId| self.is_visible(id);
         let mut found: BTreeSet<ArchiveId> = archives.iter().filter(visible).copied().collect();
@@ -50,7 +51,7 @@ impl Replay {
         }
     }
 
-    /// What an archive builds on; `None` for a full, and for what is no archive.
+    /// Returns the send parent of an archive; `None` for a full, and for an id that is no archive.
     pub fn send_parent(&self, archive: &ArchiveId) -> Option<ArchiveId> {
         self.archives.get(archive)?.send_parent
     }
@@ -60,8 +61,8 @@ impl Replay {
         self.dates.get(&date).copied()
     }
 
-    /// What is voided is not understood here; in format 2 it may also be a number that the entry passes over,
-    /// or what a key has attached that may sign no more.
+    /// Checks that each voided entry is one that is not understood here. In format 2 it may also be a number
+    /// that the entry passes over, or an `attach` of a withdrawn key.
     pub(super) fn check_voids(
         &self,
         head: &EntryHead,
@@ -83,7 +84,7 @@ impl Replay {
                 }
                 return Err(Refusal::VoidsKept { seq });
             }
-            // What is not understood for want of an entry that is lost can't be told.
+            // If entries are lost, it is not known whether this one was understood.
             if !self.lacks_some() {
                 return Err(Refusal::VoidsKnown { seq });
             }
@@ -91,7 +92,7 @@ impl Replay {
         Ok(())
     }
 
-    /// What the root key retires and brings back, in that order.
+    /// Checks what the root key retires and brings back, in that order.
     pub(super) fn check_undone(
         &self,
         rotate: &RotateEntry,
@@ -109,7 +110,7 @@ impl Replay {
         if let Some(archive) = revives.iter().find(|id| retires.contains(id)) {
             return Err(Refusal::RetiresAndRevives { archive: *archive });
         }
-        // Whoever may go on with a deletion would.
+        // A key that may still sign would continue its deletion.
         let kept = |id: &&ArchiveId| {
             let deleted = self.deleted.get(id);
             deleted.is_some_and(|seq| !self.is_withdrawn_by(keys, *seq))

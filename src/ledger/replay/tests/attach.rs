@@ -23,7 +23,7 @@ fn a_key_is_attached_to_any_earlier_archive_and_changes_nothing_of_it() {
     let mut ledger = ledger_of(&[first.clone(), second.clone()]);
     ledger.write(retire(&[second.id]));
     ledger.write(attach(&[first.id, second.id], Attachment::KEY));
-    // What a later version attaches is nothing to this one.
+    // This version ignores what a later version attaches.
     ledger.write(attach(&[first.id], "file-index"));
     let replay = ledger.replayed();
     assert!(replay.is_visible(&first.id) && replay.is_retired(&second.id));

@@ -43,7 +43,7 @@ fn what_is_being_deleted_stays_retired_and_is_never_revived() {
         ledger.refusal_of(retire(&ids)),
         Refusal::RetiredTwice { archive: ids[0] }
     );
-    // The next chain is none of its business.
+    // It does not affect the next chain.
     ledger.write(archived(&full("2026-12-01", 40)));
 }
 

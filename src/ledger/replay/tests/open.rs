@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn a_forged_ledger_with_the_same_root_key_is_refused() {
-    // The store's attacker names the trusted root key, and vouches for a writer of their own.
+    // An attacker with access to the store names the trusted root key, and grants a role to a writer of their
+    // own.
     let ledger = Ledger::new();
     let forger = SigningKey::generate().unwrap();
     let forge = |grant: KeyGrantOf| {

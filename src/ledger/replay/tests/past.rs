@@ -55,7 +55,7 @@ fn an_archive_whose_send_parent_is_lost_is_read_too() {
 #[test]
 fn a_refused_entry_after_a_lost_one_loosens_nothing() {
     let mut ledger = Ledger::new();
-    // The second of them is lost, and the third is the first once more.
+    // The second of them is lost, and the third repeats the first.
     for (date, nonce) in [("2026-11-01", 1), ("2026-11-07", 2), ("2026-11-01", 1)] {
         ledger.write(EntryKind::Archive(Box::new(full(date, nonce))));
     }

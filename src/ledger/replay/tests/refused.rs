@@ -83,7 +83,7 @@ fn an_entry_by_a_key_that_was_withdrawn_is_litter_and_by_one_that_nobody_knows_a
     ledger.bodies.push(rotate);
     let by_the_old = ledger.archive_object(full("2026-11-14", 9));
     assert_eq!(what_is(&ledger, &by_the_old), Refused::Litter);
-    // It may be one that an entry which has rotted has given a role.
+    // A damaged entry may have given its key a role.
     ledger.writer = SigningKey::generate().unwrap();
     let by_nobody = ledger.archive_object(full("2026-11-14", 9));
     assert_eq!(what_is(&ledger, &by_nobody), Refused::Suspect);
@@ -133,7 +133,7 @@ fn lists_that_take_more_memory_than_their_text_have_a_limit() {
     let line = body.replace("\"source\"", &skips);
     let refusal = ledger.refusal(&ledger.signed_unread(line.as_bytes(), "archive"));
     assert!(refusal.to_string().contains("at most 10000"), "{refusal}");
-    // As many keys as nobody has.
+    // More keys than a list may have.
     let key = json!({"key": "RW", "roles": []});
     let keys = json!({"keys": vec![key; 1001]});
     let mut value: Value = serde_json::from_slice(&ledger.bodies[0]).unwrap();

@@ -27,7 +27,7 @@ impl Ledger {
 
     pub(super) fn refusal_of(&self, kind: EntryKind) -> Refusal {
         let refusal = self.refusal(&self.object_of(kind));
-        // A key of the ledger made it: it is never passed over as somebody else's bytes.
+        // A key of the ledger has signed it, so it is never passed over.
         assert!(refusal.was_signed(), "{refusal}");
         refusal
     }
@@ -181,7 +181,7 @@ fn a_retire_that_was_sorted_otherwise_after_it_was_signed_does_not_verify() {
         ledger.refusal(other.as_bytes()),
         Refusal::Unsigned { .. }
     ));
-    // The same ids in the same order, with a space: also where a key has signed just that.
+    // The same ids in the same order, with a space. It is refused even if a key has signed exactly that.
     let spaced = object.replace(&sorted, &sorted.replace(',', ", "));
     assert!(matches!(
         ledger.refusal(spaced.as_bytes()),
@@ -209,13 +209,13 @@ fn a_retire_without_its_fields_is_refused() {
         value["retire"] = own;
         let mut line = to_canonical(&value).unwrap();
         line.push(b'\n');
-        // Nothing here signs such a line.
+        // `sign` refuses such a line.
         assert!(sign(&line, &ledger.writer).is_err());
         let signed = ledger.object_of(entry_of(&ledger).kind);
         let (_, signature) = split(&signed).unwrap();
         let refusal = ledger.refusal(&[line.as_slice(), signature].concat());
         assert!(matches!(refusal, Refusal::Unsigned { .. }), "{refusal}");
-        // Who has the key could.
+        // The owner of the key could sign it in another way.
         let refusal = ledger.refusal(&ledger.signed_unread(&line, "retire"));
         assert!(matches!(refusal, Refusal::Fields(_)), "{refusal}");
     }
@@ -243,7 +243,7 @@ fn what_a_visible_archive_builds_on_is_not_retired_without_it() {
             Refusal::Orphaned { archive, parent }
         );
     }
-    // What builds on it may have gone before, or may go with it.
+    // What builds on it may be retired before it, or with it.
     let mut ledger = ledger;
     ledger.write(retire(&[third.id]));
     ledger.write(retire(&[first.id, second.id]));
@@ -274,7 +274,7 @@ fn an_attempt_that_was_retired_by_its_id_can_not_be_committed_any_more() {
         ledger.refusal_of(archived(&second)),
         Refusal::Retired { archive: second.id }
     );
-    // The same stream in another attempt is another archive: nothing was archived of it.
+    // Another attempt may archive the same stream, because the retired attempt never archived it.
     let again = ArchiveEntry {
         id: archive_id("2026-11-07", ArchiveKind::Incremental, 5),
         ..second
@@ -297,7 +297,7 @@ fn a_retired_archive_does_not_come_back_and_nothing_builds_on_it() {
     );
     let refusal = ledger.refusal_of(archived(&second));
     assert!(matches!(refusal, Refusal::Inconsistent { .. }), "{refusal}");
-    // Its stream stays known, whatever attempt it comes with.
+    // Its stream stays known, so no other attempt may archive it.
     let again = ArchiveEntry {
         id: archive_id("2026-11-08", ArchiveKind::Incremental, 5),
         date: "2026-11-08".parse().unwrap(),

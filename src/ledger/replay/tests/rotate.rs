@@ -13,7 +13,7 @@ fn granted(key: &SigningKey, roles: &[Role]) -> KeyGrant {
 }
 
 impl Ledger {
-    /// A `rotate` to these keys after the root key, signed by that one.
+    /// Makes a `rotate` to the root key and these keys, signed by `signer`.
     fn rotate_by(&self, signer: &SigningKey, others: &[KeyGrant]) -> Vec<u8> {
         let keys = [&[root_grant(&self.root.public())], others].concat();
         self.object_by(
@@ -57,7 +57,7 @@ fn a_key_that_is_rotated_out_signs_nothing_and_what_it_signed_before_stays() {
     let again = full("2026-11-14", 3);
     let old = ledger.object_by(&ledger.writer, archived(&again));
     let refusal = ledger.refusal(&old);
-    // As anybody's bytes it is passed over, and stops nobody.
+    // It is passed over like unsigned bytes, and stops no writer.
     assert!(!refusal.was_signed(), "{refusal}");
     assert!(matches!(refusal, Refusal::Unsigned { .. }));
     ledger.push(ledger.object_by(&new, archived(&again)));
@@ -168,7 +168,7 @@ fn a_set_of_keys_that_is_none_is_refused() {
         );
         let refusal = ledger.refusal(&object);
         assert_eq!(refusal, Refusal::RotateKeys(what));
-        // The root key has signed it: it is nobody else's bytes.
+        // The root key has signed it, so it is not passed over.
         assert!(refusal.was_signed());
     }
 }

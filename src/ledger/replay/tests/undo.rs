@@ -4,7 +4,7 @@ use super::*;
 use crate::model::entry::{AttachEntry, Attachment, DeleteEntry, RotateEntry};
 
 impl Ledger {
-    /// The next entry of that format, by the root key, with its writer gone or not.
+    /// Makes a `rotate` of that format as the next entry, signed by the root key. Its keys are `keeps`.
     fn undoing(
         &self,
         format: u32,
@@ -33,7 +33,7 @@ impl Ledger {
         sign(&encode_body(&Entry { head, kind }).unwrap(), &self.root).unwrap()
     }
 
-    /// A reader that has come to the end, what does not fit noted as a fork.
+    /// Reads the ledger to its end, and notes each entry that does not fit as a fork.
     fn forked(&self, reading: fn(Trust) -> Replay) -> Replay {
         let mut replay = reading(self.trust());
         for (seq, object) in (1..).zip(&self.objects) {
@@ -85,7 +85,7 @@ fn nothing_but_the_root_key_s_word_follows_a_fork() {
         replay.absorb(7, &object).unwrap();
         assert!(replay.forked().is_empty());
         assert_eq!((replay.next_seq(), replay.skips()), (8, Vec::new()));
-        // Whoever has only the copies of what was valid reads the same.
+        // A reader that has only copies of the valid entries reads the same.
         let mut trusted = Replay::new(ledger.trust());
         for (seq, object) in (1..4).zip(&ledger.objects).chain([(7, &object)]) {
             trusted.absorb_trusted(seq, object).unwrap();
