@@ -1,7 +1,7 @@
-//! Sources that the config does not name and the catalog knows, each with its store's URL; on a machine that
-//! has no config, all of them.
+//! Sources that the catalog knows and the config does not name, each with its store's URL. On a machine
+//! without a config these are all sources.
 //!
-//! They serve what only reads. What plans, writes or deletes needs what only the file says: the
+//! Only commands that read use them. Commands that plan, write or delete need what only the file says: the
 //! schedule, the recipients, how long archives are kept.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub struct SourcePlace {
 }
 
 impl Source {
-    /// A source of which only that is known.
+    /// Makes a source of which only its place is known.
     pub fn at(place: &SourcePlace) -> Self {
         Self {
             name: place.name.clone(),
@@ -50,7 +50,8 @@ impl Source {
 }
 
 impl Config {
-    /// The config where there is no file, with no source yet; `path` is where the file would be.
+    /// Returns the config for a machine that has no config file, without sources; `path` is where the file
+    /// would be.
     pub fn without_file(path: &Path, state_dir: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -71,7 +72,7 @@ impl Config {
         }
     }
 
-    /// Adds a source for what only reads. A store that is not configured is named by its URL.
+    /// Adds a source for commands that only read. A store that is not configured is named by its URL.
     pub fn add_place(&mut self, place: &SourcePlace) -> Result<(), ConfigError> {
         if !self.stores.contains_key(&place.store) {
             let store = StoreConfig::from_url(&place.store)?.with_memory(self.memory_limit);

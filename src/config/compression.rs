@@ -4,10 +4,11 @@ use super::error::{ConfigError, Fault, Unknown};
 use super::section::{Field, Section};
 use super::{Compression, Levels};
 
-/// The level where nothing is said.
+/// The level if none is set.
 pub(super) const DEFAULT: Compression = Compression::Level(3);
 
-/// Below 1 zstd hardly compresses; above 12 a frame takes twice as long, and saves a little more.
+/// The default for "auto". Below 1 zstd hardly compresses; above 12 a frame takes longer, and saves only a
+/// little more.
 const LEVELS: Levels = Levels {
     lowest: 1,
     highest: 12,
@@ -16,7 +17,7 @@ const LEVELS: Levels = Levels {
 pub(super) fn read(top: &Section<'_>) -> Result<Compression, ConfigError> {
     let compression = top.read("compression", compression)?.unwrap_or(DEFAULT);
     let levels = top.read("compression_levels", |field| {
-        // Nothing would act on them.
+        // Nothing would use them.
         if !matches!(compression, Compression::Auto(_)) {
             return Err(field.fault(Fault::LevelsOfNothing));
         }

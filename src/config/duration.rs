@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::section::Field;
 
-/// A whole number of s, m, h or d.
+/// Parses a whole number of s, m, h or d.
 pub(super) fn parse(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -17,11 +17,11 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let total = number.parse::<u64>().ok()?.checked_mul(seconds)?;
-    // More than a century is a slip, and would not fit a date.
+    // More than a century is a mistake, and would not fit a date.
     (total <= 36_500 * 24 * 60 * 60).then(|| Duration::from_secs(total))
 }
 
-/// A duration of at least `least`.
+/// Reads a duration of at least `least`.
 pub(super) fn read(field: &Field<'_>, least: Duration) -> Result<Duration, ConfigError> {
     parse(field.string()?)
         .filter(|duration| *duration >= least)

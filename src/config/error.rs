@@ -16,7 +16,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
-    /// It is there and can't be read.
+    /// The file exists, but can't be read.
     #[error("cannot read the config file {}", path.display())]
     Read {
         /// The file.
@@ -43,21 +43,21 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
-    /// Something is to be sealed, and nobody could open it.
+    /// No recipient is configured, and something has to be sealed.
     #[error("{}: no recipient is configured", path.display())]
     NoRecipient {
         /// The file.
         path: PathBuf,
     },
-    /// What was given as a store's URL is none.
+    /// A text that should be a store's URL is not one.
     #[error("`{url}` is no store's URL: {fault}")]
     Url {
         /// As it was typed.
         url: String,
-        /// Why not.
+        /// What is wrong with it.
         fault: UrlFault,
     },
-    /// A source was asked for that is not configured.
+    /// The user named a source that is not configured.
     #[error("{0}")]
     UnknownSource(Unknown),
 }
@@ -65,15 +65,15 @@ pub enum ConfigError {
 /// What is wrong with a store's URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlFault {
-    /// It is of no kind that is known.
+    /// It does not begin like a URL of a known kind.
     #[error("it begins neither with file:// nor with s3://")]
     Scheme,
-    /// It has a parameter that nothing acts on.
+    /// It has an unknown parameter.
     #[error("it has the unknown parameter `{name}`")]
     Unknown {
         /// Its name.
         name: String,
-        /// Those that there are.
+        /// The known parameters.
         known: &'static [&'static str],
     },
     /// A part of it is not what it must be.
@@ -106,7 +106,7 @@ pub enum Fault {
         /// What it was given.
         found: String,
     },
-    /// Levels to choose among, where nothing chooses.
+    /// `compression_levels` is set, but `compression` is not "auto".
     #[error("`compression_levels` says nothing unless `compression` is \"auto\"")]
     LevelsOfNothing,
     /// The limit has no room for a segment.
@@ -114,32 +114,32 @@ pub enum Fault {
         "`memory_limit` must be {least}MiB or more for segments of {segment}MiB at compression level {level}"
     )]
     MemoryLimit {
-        /// The least that would do, in MiB.
+        /// The smallest limit that is enough, in MiB.
         least: u64,
         /// The largest segments, in MiB.
         segment: u64,
         /// The highest level.
         level: i32,
     },
-    /// Objects would be locked with no end of the chain in sight.
+    /// The store locks objects, but without `max_chain_days` a chain has no end.
     #[error("store `{store}` locks objects, and this source has no `max_chain_days`")]
     LockWithoutEnd {
         /// The store, by its name in the config.
         store: String,
     },
-    /// What the kernel sends so is not always what it has.
+    /// `compressed_data` is true, but the kernel does not always send exactly what is on disk then.
     #[error(
         "`source.compressed_data` must not be true: the kernel's sender loses bytes of compressed data, without an \
          error, so that a restore can differ from what was archived"
     )]
     CompressedData,
-    /// Compressed data came with version 2.
+    /// Compressed data is configured with version 1, which can't carry it.
     #[error("`source.protocol` is 1, and only version 2 carries compressed data")]
     CompressedInVersionOne,
-    /// Nothing that is not needed is kept, and so much of it.
+    /// `latest_only` is set together with a key that keeps more snapshots.
     #[error("`source.latest_only` is true, so `source.{other}` says nothing")]
     LatestOnlyAndMore {
-        /// The key that says nothing.
+        /// The key that has no effect.
         other: &'static str,
     },
     /// A source with a subvolume and no place for snapshots, or the reverse.
@@ -174,22 +174,22 @@ pub enum Fault {
     },
 }
 
-/// A name that stands for nothing.
+/// An unknown name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {what} `{name}`{}", did_you_mean(nearest.as_deref()))]
 pub struct Unknown {
-    /// What it should have been the name of.
+    /// The kind of thing that it should name.
     pub what: &'static str,
     /// The name as it was written.
     pub name: String,
     /// The known one that was probably meant.
     pub nearest: Option<String>,
-    /// What is known.
+    /// What would be right, such as the known names.
     pub hint: Option<String>,
 }
 
 impl Unknown {
-    /// A name that is none of `known`.
+    /// Describes a name that is none of `known`.
     pub(super) fn among<'a>(
         what: &'static str,
         name: &str,

@@ -39,8 +39,8 @@ fn limit(
     }
 }
 
-/// What archiving has room for. An attempt that is gone on with may have larger segments than the config
-/// has now: then it gets one of them at a time, whatever the limit.
+/// Returns what archiving may use. A resumed attempt may have larger segments than the config has now: then
+/// it gets one of them at a time, whatever the limit.
 pub(super) fn room(
     limit: u64,
     segment_bytes: u64,

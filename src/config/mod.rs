@@ -1,8 +1,8 @@
 //! TOML into typed config.
 //!
-//! The file is walked as parsed values with their places, not deserialized, so that every complaint
-//! names file, line and key, and an unknown key the one that was probably meant. A key is known
-//! here only if something acts on it: an option that does nothing is an error.
+//! The file is read as parsed values with their places, not deserialized. So every message names file, line
+//! and key, and for an unknown key the one that was probably meant. A key is known here only if something
+//! uses it: an option that does nothing is an error.
 
 mod catalog_sources;
 mod compression;
@@ -70,7 +70,7 @@ const KEYS: &[&str] = &[
 ];
 const ENCRYPTION_KEYS: &[&str] = &["recipients"];
 
-/// Where catalog and keys lie if nobody says otherwise.
+/// Where catalog and keys lie by default.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/coldchain";
 const MAX_THREADS: usize = 256;
 const DEFAULT_DELETE_AFTER: Duration = Duration::from_hours(7 * 24);
@@ -78,7 +78,7 @@ const DEFAULT_DELETE_AFTER: Duration = Duration::from_hours(7 * 24);
 /// Everything that the config file says, with defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The file that it was read from, or that is not there.
+    /// The file that it was read from, or where the file would be.
     pub path: PathBuf,
     /// The time zone that gives "today" its meaning. Default: the system's.
     pub timezone: Tz,
@@ -92,33 +92,34 @@ pub struct Config {
     /// Bytes of memory that archiving or restoring takes at most. Default: 512 MiB, or what two of the
     /// largest segments need.
     pub memory_limit: u64,
-    /// How urgent archiving, pruning and checking are beside what else the machine does. Default: normal.
+    /// The priority of archiving, pruning and checking against other programs. Default: normal.
     pub priority: Priority,
     /// Who asks the kernel for a send stream. Default: this program.
     pub sender: SentBy,
     /// Whether a sealed segment is opened and compared before upload. Default: on.
     pub self_check: SelfCheck,
-    /// Where archives are deleted that have expired. Default: after each backup.
+    /// Where expired archives are deleted. Default: after each backup.
     pub prune: Prune,
-    /// How long the objects of what was retired are kept after its retire entry, by the store's clock;
-    /// may be nothing at all. Default: 7 days.
+    /// How long the objects of a retired archive are kept after its retire entry, by the store's clock; may
+    /// be zero. Default: 7 days.
     pub delete_after: Duration,
-    /// With unique names, in the file's order; at least one for all that does not only read.
+    /// The sources, with unique names, in the file's order. There is at least one, except for commands that
+    /// only read.
     pub sources: Vec<Source>,
-    /// By name. Every source's store is among them.
+    /// The stores by name. Every source's store is among them.
     pub stores: BTreeMap<String, StoreConfig>,
-    /// As written, and maybe none: what seals asks [`Config::recipients`].
+    /// The recipients as written, maybe none. Code that seals uses [`Config::recipients`].
     pub recipients: Vec<String>,
-    /// The list prices, with those of `[prices]` instead.
+    /// The list prices, with overrides from `[prices]`.
     pub prices: Prices,
 }
 
-/// Who says that there is a source.
+/// Where a source is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The config file.
     File,
-    /// The catalog alone: it knows where archives lie, and nothing of what is planned.
+    /// The catalog alone. It knows where archives lie, but not what is planned.
     Catalog,
 }
 
@@ -136,7 +137,7 @@ pub enum SelfCheck {
 pub enum Compression {
     /// At that level of zstd's, 1 to 19.
     Level(i32),
-    /// As hard as the line to the store leaves time for.
+    /// As hard as the uplink to the store leaves time for.
     Auto(Levels),
 }
 
@@ -150,19 +151,19 @@ impl Compression {
     }
 }
 
-/// Levels of zstd's, 1 to 19, the first not above the last.
+/// A range of zstd levels, 1 to 19.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Levels {
-    /// The fastest.
+    /// The fastest level.
     pub lowest: i32,
-    /// The smallest.
+    /// The level that compresses most.
     pub highest: i32,
 }
 
-/// How urgent the work is beside what else the machine does.
+/// The priority of the work against other programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// As anything else.
+    /// The same as other programs.
     Normal,
     /// It gets the processor and the disks when no other program wants them.
     Low,
@@ -173,12 +174,12 @@ impl Priority {
     pub const NAMES: [(&'static str, Self); 2] = [("normal", Self::Normal), ("low", Self::Low)];
 }
 
-/// Where archives are deleted that have expired.
+/// Where expired archives are deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prune {
     /// Here, at the end of each run.
     AfterBackup,
-    /// On a machine whose credentials may delete, so that those of this one need not.
+    /// On another machine, so that the credentials of this one need not be able to delete.
     Elsewhere,
 }
 
@@ -196,7 +197,8 @@ impl Config {
         Self::load_to_read(path)?.with_sources()
     }
 
-    /// The same for what only reads: what the file does not name, the catalog may.
+    /// Reads the file for a command that only reads. It may name no source, because the catalog may know
+    /// some.
     pub fn load_to_read(path: &Path) -> Result<Self, ConfigError> {
         let mut text = String::new();
         let read = owned::open(path).and_then(|mut file| Ok(file.read_to_string(&mut text)?));
@@ -220,7 +222,7 @@ impl Config {
         Self::parse_to_read(text, path)?.with_sources()
     }
 
-    /// Refuses a config without a source: there is nothing that a command could act on.
+    /// Refuses a config without a source, because a command would have nothing to act on.
     pub fn with_sources(self) -> Result<Self, ConfigError> {
         if self.sources.is_empty() {
             return Err(ConfigError::NoSource { path: self.path });
@@ -296,13 +298,13 @@ impl Config {
             })
     }
 
-    /// What archiving with segments of that size has room for.
+    /// Returns what archiving with segments of that size may use.
     pub fn archiving(&self, segment_bytes: u64) -> Archiving {
         let levels = self.compression.levels();
         memory::room(self.memory_limit, segment_bytes, levels, self.threads)
     }
 
-    /// The recipients, of which sealing needs at least one.
+    /// Returns the recipients; an error if there are none, because sealing needs one.
     pub fn recipients(&self) -> Result<&[String], ConfigError> {
         if self.recipients.is_empty() {
             return Err(ConfigError::NoRecipient {
@@ -336,8 +338,7 @@ fn timezone(field: &Field<'_>) -> Result<Tz, ConfigError> {
     })
 }
 
-/// The system's time zone. UTC where it does not say, or says something that the IANA database does
-/// not know.
+/// Returns the system's time zone; UTC if it is not set, or is not in the IANA database.
 pub fn system_timezone() -> Tz {
     iana_time_zone::get_timezone()
         .ok()

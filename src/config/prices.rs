@@ -1,4 +1,4 @@
-//! `[prices]`: what is paid instead of the built-in list prices.
+//! `[prices]`: prices that replace the built-in list prices.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use crate::plan::pricing::egress::{Egress, EgressStep};
 use crate::plan::pricing::prices::{ClassOverrides, TierOverrides};
 use crate::plan::{Price, PriceOverrides, Prices};
 
-/// Beside the storage classes.
+/// The keys besides the storage classes.
 pub(super) const KEYS: &[&str] = &["date", "region", "egress"];
 const CLASS_KEYS: &[&str] = &["gb_month", "put_per_1000", "get_per_1000"];
-/// Of a class that is read without a thaw.
+/// The additional key of a class that is read without a thaw.
 const WARM_KEY: &str = "retrieval_per_gb";
 const TIER_KEYS: &[&str] = &["per_gb", "per_1000_requests"];
 const STEP_KEYS: &[&str] = &["up_to_gb", "per_gb"];
 
-/// Terabytes by the million: no month sends as much, and in bytes it is still a number.
+/// Eight million TiB: no month sends as much, and the number of bytes still fits into 64 bits.
 const MAX_EGRESS_GB: u64 = 1 << 33;
 
-/// The list prices, with what the config says instead.
+/// Reads the list prices with the config's overrides.
 pub(super) fn read(top: &Section<'_>) -> Result<Prices, ConfigError> {
     let known: Vec<&str> = KEYS.iter().copied().chain(class_names()).collect();
     let overrides = top
@@ -187,7 +187,7 @@ bulk = { per_gb = 0.005 }
             copied += &(line + "\n");
         }
         assert_eq!(read_text(&copied).unwrap(), Prices::built_in());
-        // Each of its values is heard, and none is left out by the reader.
+        // Each of its values has an effect, and the reader leaves out none.
         let dearer = copied.replace(" = 0", " = 7").replace(" = 10 }", " = 70 }");
         let read = read_text(&dearer).unwrap();
         for class in StorageClass::ALL {

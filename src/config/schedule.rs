@@ -1,4 +1,4 @@
-//! `[schedule]`, and what a source says instead.
+//! `[schedule]`, and a source's own values that replace it.
 
 use super::error::ConfigError;
 use super::section::{Field, Section};
@@ -57,7 +57,7 @@ impl ScheduleKeys {
         })
     }
 
-    /// Key by key: these, else those of `general`, else the defaults.
+    /// Returns the schedule. Each key has this table's value, else that of `general`, else the default.
     pub(super) fn over(self, general: &Self) -> ScheduleConfig {
         ScheduleConfig {
             days: self

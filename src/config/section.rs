@@ -1,4 +1,4 @@
-//! Tables and values of the file with their places, so that every complaint names line and key.
+//! Tables and values of the file with their places, so that every message names line and key.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -24,7 +24,7 @@ pub(super) struct Document<'a> {
 }
 
 impl Document<'_> {
-    /// What the parser said, without its drawing of the line.
+    /// Returns the parser's message, without its picture of the line.
     pub(super) fn syntax(&self, error: &toml::de::Error) -> ConfigError {
         let offset = error.span().map_or(0, |span| span.start);
         let message = error.message().lines().next().unwrap_or_default();
@@ -32,7 +32,7 @@ impl Document<'_> {
     }
 
     fn fault(&self, offset: usize, fault: Fault) -> ConfigError {
-        // What is missing at the end of the file is missing on its last line, not on the one after.
+        // A key that is missing at the end of the file is reported on the last line, not on the one after.
         let before = offset.min(self.text.len().saturating_sub(1));
         let newlines = self.text.as_bytes()[..before]
             .iter()
@@ -70,7 +70,7 @@ impl<'a> Section<'a> {
         .knowing(known)
     }
 
-    /// Unknown keys are looked for before any value: a misspelt key is also a missing one, and
+    /// Refuses unknown keys. This comes before any value is read: a misspelt key is also a missing one, and
     /// "missing" would not say why.
     fn knowing(self, known: &[&str]) -> Result<Self, ConfigError> {
         let unknown = self
@@ -120,7 +120,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A complaint about the table as a whole.
+    /// Returns a fault of the table as a whole.
     pub(super) fn fault(&self, fault: Fault) -> ConfigError {
         self.document.fault(self.offset, fault)
     }
@@ -153,7 +153,7 @@ impl<'a> Field<'a> {
         self.string().map(ToOwned::to_owned)
     }
 
-    /// A string that fits; `expected` is what messages say of one that does.
+    /// Reads a string that `fits` accepts; messages describe such a string as `expected`.
     pub(super) fn matching(
         &self,
         fits: impl FnOnce(&str) -> bool,
@@ -170,7 +170,7 @@ impl<'a> Field<'a> {
             .ok_or_else(|| self.unfit("true or false"))
     }
 
-    /// `false`, or the word by which a user says that archives need not be exact.
+    /// Reads `false`, or "inexact", by which the user accepts archives that are not exact.
     pub(super) fn inexact(&self) -> Result<bool, ConfigError> {
         match self.value {
             DeValue::Boolean(false) => Ok(false),
@@ -180,7 +180,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// `noun` is what messages call it, with its article.
+    /// Reads an integer in a range; messages call it `noun`, which includes the article.
     pub(super) fn integer<T>(&self, noun: &str, range: RangeInclusive<T>) -> Result<T, ConfigError>
     where
         T: TryFrom<i64> + PartialOrd + Display,
@@ -193,7 +193,7 @@ impl<'a> Field<'a> {
             .ok_or_else(|| self.unfit(&format!("{noun} from {} to {}", range.start(), range.end())))
     }
 
-    /// A number with or without a fraction, if it is one. It may be infinite or NaN.
+    /// Reads a number with or without a fraction; `None` if it is none. It may be infinite or NaN.
     pub(super) fn number(&self) -> Option<f64> {
         match self.value {
             DeValue::Float(float) => float.as_str().parse().ok(),
@@ -205,7 +205,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A date in TOML's own notation, or the same in a string.
+    /// Reads a date in TOML's own notation, or the same in a string.
     pub(super) fn date(&self) -> Result<NaiveDate, ConfigError> {
         let text = match self.value {
             DeValue::Datetime(moment) => moment.to_string(),
@@ -215,14 +215,14 @@ impl<'a> Field<'a> {
         parse_date(&text).map_err(|_| self.unfit("a date like 2026-11-21"))
     }
 
-    /// Refuses `..`, so that two paths can be compared as they are written.
+    /// Reads an absolute path. Refuses `..`, so that two paths can be compared as they are written.
     pub(super) fn absolute_path(&self) -> Result<PathBuf, ConfigError> {
         self.value
             .as_str()
             .map(Path::new)
             .filter(|path| path.is_absolute())
             .filter(|path| !path.components().any(|part| part == Component::ParentDir))
-            // In one way of writing it: a slash more makes no other directory.
+            // Normalized, because an additional slash makes no other directory.
             .map(|path| path.components().collect())
             .ok_or_else(|| self.unfit("an absolute path without `..`"))
     }
@@ -234,13 +234,13 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// A size; `expected` is what messages say of one.
+    /// Reads a size; messages describe a size as `expected`.
     pub(super) fn size(&self, expected: &str) -> Result<u64, ConfigError> {
         let size = self.value.as_str().and_then(size::parse);
         size.ok_or_else(|| self.unfit(expected))
     }
 
-    /// One of some names, and what it stands for.
+    /// Reads one of some names, and returns its value.
     pub(super) fn one_of<T: Copy>(&self, names: &[(&'static str, T)]) -> Result<T, ConfigError> {
         let text = self.string()?;
         let found = names.iter().find(|(name, _)| *name == text);
@@ -250,7 +250,7 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// Segments are whole frames.
+    /// Reads a segment size, which is a whole number of frames.
     pub(super) fn segment_bytes(&self) -> Result<u64, ConfigError> {
         self.value
             .as_str()
@@ -261,7 +261,7 @@ impl<'a> Field<'a> {
             })
     }
 
-    /// `noun` is what messages call it, with its article.
+    /// Reads an array; messages call it `noun`, which includes the article.
     pub(super) fn array(&self, noun: &str) -> Result<Vec<Field<'a>>, ConfigError> {
         let items = self.value.as_array().ok_or_else(|| self.unfit(noun))?;
         let items = items.iter().map(|item| Field {
@@ -273,12 +273,12 @@ impl<'a> Field<'a> {
         Ok(items.collect())
     }
 
-    /// A table that knows these keys and no other.
+    /// Reads a table that may have these keys and no other.
     pub(super) fn table(&self, known: &[&str]) -> Result<Section<'a>, ConfigError> {
         self.named_table()?.knowing(known)
     }
 
-    /// A table whose keys are names, or whose keys are not known yet.
+    /// Reads a table whose keys are names, or whose keys are not known yet.
     pub(super) fn named_table(&self) -> Result<Section<'a>, ConfigError> {
         let table = self.value.as_table().ok_or_else(|| self.unfit("a table"))?;
         Ok(Section {

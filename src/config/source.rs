@@ -29,16 +29,16 @@ pub(super) const KEYS: &[&str] = &[
 /// A subvolume that is archived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Unique.
+    /// Its name, unique in the config.
     pub name: SourceName,
-    /// Who says so.
+    /// Where it is known from.
     pub origin: Origin,
     /// Its directory in the store: `archive_as`, or its name. Unique within the store.
     pub directory: SourceName,
-    /// `None` for a source whose streams only ever come on stdin, through `decide`.
+    /// Its paths on this machine; `None` for a source whose streams only come on stdin, through `decide`.
     pub live: Option<Live>,
-    /// Which snapshots stay on this machine beside those that the next run needs. Default: those of
-    /// 60 days.
+    /// Which snapshots are kept on this machine besides those that the next run needs. Default: those of 60
+    /// days.
     pub keep_snapshots: KeepSnapshots,
     /// The name of its store, which is configured.
     pub store: String,
@@ -46,7 +46,7 @@ pub struct Source {
     pub protocol: Protocol,
     /// Raw bytes of a segment: 16 MiB to 1 GiB, whole frames. Default: 128 MiB.
     pub segment_bytes: u64,
-    /// When, how, and for how long.
+    /// When and how it is archived, and for how long archives are kept.
     pub schedule: ScheduleConfig,
 }
 
@@ -59,13 +59,13 @@ pub struct Live {
     pub snapshots: PathBuf,
 }
 
-/// What a source takes from the top level.
+/// The values that a source inherits from the top level.
 pub(super) struct Inherited {
     pub(super) segment_bytes: u64,
     pub(super) schedule: ScheduleKeys,
 }
 
-/// All sources in the file's order; checks each against those before it.
+/// Reads all sources in the file's order, and checks each against those before it.
 pub(super) fn read_all(
     top: &Section<'_>,
     inherited: &Inherited,
@@ -121,8 +121,8 @@ fn read(
     })
 }
 
-/// The form that two keys ask for. The kernel's sender loses bytes of compressed data without an error, so it
-/// takes a word that says so.
+/// Reads the stream's form from two keys. The kernel loses bytes of compressed data without an error, so the
+/// user has to accept that with a word of its own.
 fn protocol(section: &Section<'_>) -> Result<Protocol, ConfigError> {
     let version = section.read("protocol", |field| field.integer("a version", 1..=2))?;
     let inexact = section.read("compressed_data", Field::inexact)? == Some(true);
@@ -136,7 +136,8 @@ fn protocol(section: &Section<'_>) -> Result<Protocol, ConfigError> {
     }
 }
 
-/// A number set alone is the only limit: what it keeps is not to go for its age.
+/// Reads which snapshots are kept. If only their number is set, there is no other limit: none is deleted for
+/// its age.
 fn keep_snapshots(section: &Section<'_>) -> Result<KeepSnapshots, ConfigError> {
     let limit = |key| section.read(key, |field| field.integer("an integer", 1..=MAX_DAYS));
     let days = limit("keep_snapshots_days")?;
@@ -174,8 +175,8 @@ fn live(section: &Section<'_>) -> Result<Option<Live>, ConfigError> {
     }
 }
 
-/// A source must not be mistaken for an earlier one: not by name, not by where its objects lie,
-/// and not by where its snapshots lie, since those are named by date alone, each source's its own.
+/// Refuses a source that could be mistaken for an earlier one, by its name, or by the place of its objects or
+/// of its snapshots. Snapshots are named by date alone, so each source needs its own directory.
 fn check_apart(
     section: &Section<'_>,
     source: &Source,
@@ -187,7 +188,7 @@ fn check_apart(
         if source.name == other.name {
             return Err(section.require("name")?.fault(Fault::SameName(other_name)));
         }
-        // By what the stores are, not what they are called: two names may be one place.
+        // This compares the stores and not their names, because two names may be one place.
         if source.directory == other.directory && stores[&source.store] == stores[&other.store] {
             let key = section.get("archive_as").map_or("name", |_| "archive_as");
             return Err(section.require(key)?.fault(Fault::SameDirectory {

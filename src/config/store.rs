@@ -53,7 +53,7 @@ pub enum StoreConfig {
     Dir {
         /// Absolute.
         path: PathBuf,
-        /// Whether it plays a cold class.
+        /// The cold class that it simulates, if any.
         cold: Option<ColdDir>,
         /// Bytes of memory that a listing may take.
         listing_bytes: u64,
@@ -62,22 +62,22 @@ pub enum StoreConfig {
     S3 {
         /// Where it is, and how objects are put there.
         settings: Box<S3Settings>,
-        /// Segments on their way at once, in either direction, 1 to 64. Default: 2.
+        /// Segments that are transferred at once, in either direction, 1 to 64. Default: 2.
         uploads: usize,
     },
 }
 
-/// A directory that plays a cold class, for rehearsals.
+/// A directory that simulates a cold class, for rehearsals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ColdDir {
     /// The class.
     pub class: StorageClass,
-    /// How long a thaw takes, in whatever tier. Default: what AWS says of the tier.
+    /// How long a thaw takes in every tier. Default: what AWS says of the tier.
     pub delay: Option<Duration>,
 }
 
 impl StoreConfig {
-    /// Segments on their way at once, in either direction.
+    /// Segments that are transferred at once, in either direction.
     pub fn uploads(&self) -> usize {
         match self {
             Self::Dir { .. } => 1,
@@ -85,7 +85,7 @@ impl StoreConfig {
         }
     }
 
-    /// The same where a run may take so many bytes of memory.
+    /// Returns the same store for a run that may take that many bytes of memory.
     #[must_use]
     pub fn with_memory(mut self, limit: u64) -> Self {
         let bytes = match &mut self {
@@ -113,7 +113,7 @@ impl StoreConfig {
     }
 }
 
-/// All stores by name.
+/// Reads all stores, by name.
 pub(super) fn read_all(top: &Section<'_>) -> Result<BTreeMap<String, StoreConfig>, ConfigError> {
     let Some(stores) = top.read("store", Field::named_table)? else {
         return Ok(BTreeMap::new());
@@ -213,14 +213,14 @@ fn read_s3(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
     })
 }
 
-/// A slash at the end of a URL makes no other service, and must make no other place.
+/// Removes slashes at the end of a URL. With them it would be another place, but it is the same service.
 pub(super) fn without_slash(endpoint: &str) -> &str {
     endpoint.trim_end_matches('/')
 }
 
-/// How the bucket is named in requests; `None` if that can't be done as it is asked for.
+/// Returns how requests name the bucket; `None` if the bucket's name does not allow the way that was set.
 pub(super) fn addressing(settings: &S3Settings, path_style: Option<bool>) -> Option<Addressing> {
-    // What is not AWS seldom has a name for every bucket.
+    // Services other than AWS seldom have a host name for every bucket.
     if path_style.unwrap_or(settings.endpoint.is_some()) {
         return Some(Addressing::Path);
     }
@@ -250,7 +250,7 @@ fn storage_class(field: &Field<'_>) -> Result<StorageClass, ConfigError> {
     named(field, "storage class", &names)
 }
 
-/// One of a few names.
+/// Reads one of a few names, and returns its value.
 fn named<T: Clone>(
     field: &Field<'_>,
     what: &'static str,
@@ -290,6 +290,7 @@ pub(super) const PREFIX: &str =
 pub(super) const REGION: &str = "a region's name like `eu-central-1`";
 pub(super) const ENDPOINT: &str = "a URL that begins with https:// or http:// and names a host";
 
+/// Whether AWS allows the name:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 pub(super) fn is_bucket(name: &str) -> bool {
     let edge = |byte: Option<u8>| {
@@ -304,8 +305,8 @@ pub(super) fn is_bucket(name: &str) -> bool {
         && !name.contains("..")
 }
 
-/// What services that are not AWS call buckets: Backblaze has had A-Z, many have `_`, and Ceph has
-/// `tenant:bucket`. Such a name is no host's.
+/// Whether a service other than AWS may allow the name: Backblaze has had A-Z, many have `_`, and Ceph has
+/// `tenant:bucket`. Such a name can't be a host's.
 pub(super) fn is_bucket_elsewhere(name: &str) -> bool {
     let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     (3..=255).contains(&name.len())
@@ -319,7 +320,7 @@ pub(super) fn is_bucket_elsewhere(name: &str) -> bool {
         && !name.starts_with("arn:")
 }
 
-/// Empty, or what may be a key: the longest key below it has some 150 bytes.
+/// Whether it is empty, or may be a key. The longest key below it has some 150 bytes.
 pub(super) fn is_prefix(prefix: &str) -> bool {
     prefix.is_empty() || (prefix.len() <= 512 && is_key(prefix))
 }

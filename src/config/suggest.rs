@@ -1,6 +1,6 @@
-//! The known name that a mistyped one was probably meant to be.
+//! Finds the known name that was probably meant by a mistyped one.
 
-/// The nearest of `known`, if it is near: at most a third of the longer name differs.
+/// Returns the nearest of `known`, if at most a third of the longer name differs.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let lower = name.to_lowercase();
     known

@@ -13,7 +13,7 @@ pub struct TemplateFacts<'a> {
     pub recipient: Option<&'a str>,
     /// IANA name.
     pub timezone: &'a str,
-    /// `None` for the default. Must be UTF-8: TOML can say no other path.
+    /// `None` for the default. It must be UTF-8, because TOML can contain no other path.
     pub state_dir: Option<&'a Path>,
 }
 
@@ -250,7 +250,7 @@ mod tests {
             .replace("compression_levels = [1, 12]\n", "")
             .replace("max_chain_days = 365\n", "")
             .replace("keep_snapshots = 30\n", "");
-        // What has no default stands in the examples with something that shows its form.
+        // A key without a default has an example that shows its form.
         let examples = [
             "cold = ",
             "cold_delay",
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn every_known_key_is_in_the_template() {
         let text = unmark(&template(&facts()));
-        // Levels to choose among are a setting of "auto".
+        // `compression_levels` only goes with "auto".
         let text = text.replace("compression = 3", "compression = \"auto\"");
         let config = parse(&text).unwrap();
         assert_eq!(*config.compression.levels().end(), 12, "the default");

@@ -22,7 +22,7 @@ const PARAMETERS: [&str; 6] = [
 ];
 
 impl StoreConfig {
-    /// The store at that URL, with what is not said in it as the config has it by default.
+    /// Returns the store at that URL. All that the URL does not say has the config's default.
     pub fn from_url(url: &str) -> Result<Self, ConfigError> {
         let fault = |fault| ConfigError::Url {
             url: url.to_owned(),
@@ -37,7 +37,7 @@ impl StoreConfig {
                 )));
             }
             return Ok(Self::Dir {
-                // In one way of writing it: a slash more makes no other store.
+                // Normalized, because an additional slash makes no other store.
                 path: path.components().collect(),
                 cold: None,
                 listing_bytes: DEFAULT_LISTING_BYTES,

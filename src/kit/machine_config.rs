@@ -1,12 +1,12 @@
-//! The configs of the machines that archive, so that one that takes over need not guess them.
+//! The configs of the machines that archive, so that a machine that replaces one need not guess its config.
 
-/// How a machine's config begins.
+/// The beginning of the line before a machine's config.
 pub(super) const CONFIG: &str = "# config of ";
 
-/// Before each of its lines. No line of it is one of a secret or of a source then.
+/// The prefix of each config line, so that no line can be taken for a secret or a source.
 const LINE: &str = "#   |";
 
-/// What stands for a line that would make a secret of the section.
+/// Replaces a config line that contains a secret key.
 const LEFT_OUT: &str = "# (a line with a secret key is left out here)";
 
 /// A machine's config as a kit keeps it.
@@ -19,7 +19,8 @@ pub struct MachineConfig {
 }
 
 impl MachineConfig {
-    /// The config of a machine of that name, of which the kit keeps what a name is made of.
+    /// Makes the config of a machine. The kit keeps only letters, digits, `.`, `_` and `-` of the machine's
+    /// name.
     pub fn of(host: &str, text: &str) -> Self {
         let plain = |c: &char| c.is_ascii_alphanumeric() || "._-".contains(*c);
         let name: String = host.chars().filter(plain).take(64).collect();
@@ -37,7 +38,7 @@ impl MachineConfig {
         }
     }
 
-    /// Its part of a kit.
+    /// Returns its section of a kit.
     pub(super) fn section(&self) -> String {
         let mut section = format!("{CONFIG}{}\n", self.host);
         for line in self.text.lines() {
@@ -51,7 +52,7 @@ impl MachineConfig {
         section
     }
 
-    /// Begins with the line that names the machine, if it is one.
+    /// Begins a config if the line names a machine.
     pub(super) fn begin(line: &str) -> Option<Self> {
         let host = line.strip_prefix(CONFIG)?;
         let text = String::new();
@@ -61,7 +62,7 @@ impl MachineConfig {
         })
     }
 
-    /// Takes in a line of the section.
+    /// Adds a line of the section to the text.
     pub(super) fn read(&mut self, line: &str) {
         if let Some(line) = line.strip_prefix(LINE) {
             self.text += line.strip_prefix(' ').unwrap_or(line);

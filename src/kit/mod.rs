@@ -1,9 +1,9 @@
 //! The recovery kit: one text file that brings everything back on an empty machine.
 //!
-//! It is an age identity file: every line that is not a secret key is a `#` comment, which age
-//! ignores. It names the root key that ledgers are trusted by, holds that key's secret, and says of
-//! each source where it lies, which ledger is its own, and how long that was when the kit was last
-//! brought up to date: a store that answers with less has lost something.
+//! It is an age identity file: every line that is not a secret key is a `#` comment, which age ignores. It
+//! names the root key that ledgers are trusted by, and holds that key's secret. For each source it names the
+//! store, the directory and the ledger, and says how many entries the ledger had when the kit was last
+//! brought up to date: a store that has fewer has lost something.
 //!
 //! ```text
 //! # identity of age1…
@@ -28,7 +28,7 @@
 //! #   $ coldchain catalog rebuild …
 //! ```
 //!
-//! Everything here is text in, text out. A file of an earlier version may lack `entries`, `head` and the configs,
+//! This module only works on text. A kit of an earlier version may lack `entries`, `head` and the configs,
 //! and any other identity file lacks all of it.
 
 mod machine_config;

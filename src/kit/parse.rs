@@ -10,18 +10,18 @@ use crate::model::{LedgerId, Line, Sha256, SourceName};
 /// How a source's section begins.
 pub(super) const SOURCE: &str = "# source ";
 
-/// What a kit says, apart from the identities in it. Any other identity file says nothing.
+/// The content of a kit, apart from its identities. It is empty for any other identity file.
 #[derive(Debug, Default)]
 pub struct Kit {
-    /// The key that all trust in a ledger comes from.
+    /// The root key, by which ledgers are trusted.
     pub root: Option<PublicKey>,
-    /// Its secret.
+    /// The secret of the root key.
     pub root_secret: Option<SigningKey>,
-    /// In the kit's order; a ledger stands there once.
+    /// The sources, in the kit's order; no ledger twice.
     pub sources: Vec<KitSource>,
     /// The configs of the machines that archive, in the kit's order.
     pub configs: Vec<MachineConfig>,
-    /// The recipient that the first identity is of, as the kit says.
+    /// The recipient of the first identity, as the kit says.
     pub recipient: Option<String>,
 }
 
@@ -30,7 +30,7 @@ pub struct Kit {
 pub struct KitSource {
     /// Its name on the machine that wrote the kit.
     pub name: SourceName,
-    /// All that another machine needs to find the store.
+    /// The store's URL, with all that another machine needs to find it.
     pub store: String,
     /// Its directory in the store.
     pub directory: String,
@@ -40,10 +40,10 @@ pub struct KitSource {
     pub head: Option<Head>,
 }
 
-/// How the line begins that names the recipient of the identity after it.
+/// The beginning of the line that names the recipient of the identity after it.
 const IDENTITY: &str = "# identity of ";
 
-/// Why a file that looks like a kit is none that can be relied on.
+/// Why a file can't be used as a kit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KitFault {
     /// A line can't be understood.
@@ -63,10 +63,10 @@ pub enum KitFault {
     /// The public key is not that of the secret.
     #[error("its root secret is not that of its root public key")]
     OtherSecret,
-    /// There is a secret that does not read.
+    /// The root secret can't be read.
     #[error("its root secret is damaged")]
     DamagedSecret,
-    /// A source has no ledger, or nowhere to look for it.
+    /// A source lacks a line that it needs.
     #[error("line {line}: the source `{name}` has no {lacks}")]
     Incomplete {
         /// Where the source begins.
@@ -79,10 +79,10 @@ pub enum KitFault {
     /// It is encrypted, or something else altogether.
     #[error("it is encrypted, or no text at all")]
     NoText,
-    /// Any identity file says as much.
+    /// It names no root key, like any other identity file.
     #[error("it names no root key")]
     NoRoot,
-    /// A second one would make it a kit of nothing.
+    /// It has a root key already; with a second one it could not be read any more.
     #[error("it has a root key already")]
     HasRoot,
     /// Bringing it up to date would change one of its secrets.
@@ -101,7 +101,7 @@ impl Kit {
             if let Some(key) = line.strip_prefix(PUBLIC) {
                 kit.name_root(number, key)?;
             } else if is_secret_comment(line) {
-                // As long as it can get: a text that grew would leave copies behind.
+                // It has room for the longest secret: a text that grew would leave copies of it behind.
                 let mut text = Zeroizing::new(String::with_capacity(bytes.len() + 2));
                 text.push_str(&line[INDENT.len()..]);
                 text.push('\n');
@@ -199,7 +199,7 @@ struct Section {
 }
 
 impl Section {
-    /// Takes a line of the section. What is no field is there for people.
+    /// Reads a line of the section. Ignores a line that is no field; it is there for people.
     fn read(&mut self, line: usize, text: &str) -> Result<(), KitFault> {
         let fault = |what| KitFault::Line { line, what };
         let Some((field, value)) = text
@@ -209,7 +209,7 @@ impl Section {
             return Ok(());
         };
         let value = value.trim();
-        // It would be written otherwise than it was read.
+        // `Line` would change the value when it is written again.
         if matches!(field, "store" | "prefix") && Line(value).to_string() != value {
             return Err(fault("it has a control character"));
         }

@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 
 use crate::ledger::SigningKey;
 
-/// What fits on a printed line after `#   `.
+/// How many characters fit on a printed line after `#   `.
 const COLUMNS: usize = 72;
 
-/// Before the public key.
+/// The prefix of the line with the public key.
 pub(super) const PUBLIC: &str = "# root public key: ";
 
-/// Before each line of the secret.
+/// The prefix of each line of the secret.
 pub(super) const INDENT: &str = "#   ";
 
 /// How minisign's secret key files begin.
 pub(super) const COMMENT: &str = "untrusted comment: ";
 
-/// The part about the ledgers' signatures.
+/// Returns the section with the root key, which the ledgers' signatures depend on.
 pub(super) fn root_section(root: &SigningKey) -> String {
     let mut text = format!(
         "\

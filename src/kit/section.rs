@@ -1,4 +1,4 @@
-//! What a kit says of each source, and how they all come back.
+//! The sections of a kit about each source, and the commands that restore them all.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,13 @@ use super::parse::{KitSource, SOURCE};
 use crate::ledger::Head;
 use crate::model::{Line, shell};
 
-/// How the commands of a restore begin.
+/// The line before the commands of a restore.
 pub(super) const COMMANDS: &str = "# on an empty machine everything comes back with";
 
-/// Before each command: what comes after it goes into a shell as it is.
+/// The prefix of each command. The rest of the line can be pasted into a shell.
 const PROMPT: &str = "#   $ ";
 
-/// The part about one source: where it is, and how far its ledger went.
+/// Returns the section about one source: where it is, and how many entries its ledger has.
 pub(super) fn source_section(source: &KitSource) -> String {
     let KitSource {
         name,
@@ -22,7 +22,7 @@ pub(super) fn source_section(source: &KitSource) -> String {
         ledger,
         head,
     } = source;
-    // A line of its own, whatever a path holds; the commands have it as a shell takes it.
+    // `Line` keeps it on one line, whatever a path contains; the commands quote it for a shell.
     let store = Line(store);
     let head = head.map_or_else(String::new, |Head { seq, hash }| {
         format!("#   entries {seq}\n#   head    {hash}\n")
@@ -38,9 +38,9 @@ pub(super) fn source_section(source: &KitSource) -> String {
     )
 }
 
-/// The part with the commands that bring the sources back, after all of them. Whatever the width of
-/// the paper, each is on one line, so that nothing has to be joined. `kit` is what the commands call
-/// the kit.
+/// Returns the section with the commands that restore the sources; it is the last. Each command is on one
+/// line, even if the paper is not wide enough, so that nothing has to be joined by hand. `kit` is the kit's
+/// path in the commands.
 pub(super) fn commands_section(sources: &[KitSource], kit: &str) -> String {
     let mut text = format!("{COMMANDS}\n");
     for command in restore_commands(sources, kit).lines() {
@@ -54,8 +54,8 @@ pub(super) fn commands_section(sources: &[KitSource], kit: &str) -> String {
     text
 }
 
-/// The commands that bring sources back on an empty machine, each on a line, as a shell takes it: one
-/// reads the ledgers of all stores, then one restores each source.
+/// Returns the shell commands that restore sources on an empty machine, each on a line. The first reads the
+/// ledgers of all stores; then one command restores each source.
 pub fn restore_commands(sources: &[KitSource], kit: &str) -> String {
     let kit = shell::word(kit.as_bytes());
     let mut text = format!("coldchain catalog rebuild --identity {kit}");
@@ -78,7 +78,7 @@ pub fn restore_commands(sources: &[KitSource], kit: &str) -> String {
     text
 }
 
-/// What to add to a kit that is not at hand.
+/// Returns the sections to add by hand to a kit that is not on this machine.
 pub fn addition(sources: &[KitSource]) -> String {
     let sections = sources
         .iter()
@@ -86,7 +86,7 @@ pub fn addition(sources: &[KitSource]) -> String {
     sections.collect()
 }
 
-/// What to print beside a kit that is not at hand: it holds no secret.
+/// Returns the supplement to print for a kit that is not on this machine. It holds no secret.
 pub fn supplement(
     root: &str,
     sources: &[KitSource],

@@ -89,7 +89,7 @@ fn a_kit_is_brought_up_to_date_again_and_again_without_growing() {
         &root,
         &[source("home", 1, None), source("work", 2, Some(3))],
     );
-    // What somebody wrote into it stays, also between the sections.
+    // Text that a user wrote into it stays, also between the sections.
     let first = first.replace("#\n# source work", "# safe 4, drawer 2\r\n#\n# source work");
     let now = [source("work", 2, Some(5)), source("home", 1, Some(9))];
     let second = update(&first, &now, None, "kit.txt").unwrap();
@@ -112,7 +112,7 @@ fn a_section_that_somebody_added_gives_way_to_the_newest() {
         &root,
         &[source("home", 1, Some(2)), source("work", 2, Some(3))],
     );
-    // By hand, while the machine had no kit.
+    // A user added this by hand, while the machine had no kit.
     let added = printed + &addition(&[source("home", 1, Some(5))]);
     let now = source("home", 1, Some(9));
     let updated = update(&added, std::slice::from_ref(&now), None, "kit.txt").unwrap();
@@ -154,7 +154,7 @@ fn a_secret_in_the_wrong_place_is_never_lost() {
         update(&text, &[source("home", 1, Some(2))], None, "kit.txt"),
         Err(KitFault::SecretInSection)
     );
-    // The root's right after a section is no part of that.
+    // The root's secret right after a section is not part of the section.
     let (before, section) = text.split_once("# source home").unwrap();
     let (text, secret) = before.split_once("#   untrusted").unwrap();
     let text = format!(
@@ -177,7 +177,7 @@ fn an_identity_file_that_is_no_kit_says_nothing() {
         let kit = Kit::parse(bytes).unwrap();
         assert!(kit.root.is_none() && kit.root_secret.is_none() && kit.sources.is_empty());
     }
-    // A last line without its end is ended before anything is added.
+    // A last line without a newline gets one before anything is added.
     let root = SigningKey::generate().unwrap();
     let added = add_root(IDENTITY.trim_end(), &root).unwrap();
     assert!(added.starts_with(IDENTITY), "{added}");
@@ -223,7 +223,7 @@ fn the_commands_of_a_kit_are_whole_and_of_all_its_sources() {
         ..source("work", 2, None)
     };
     let text = kit(&root, &[source("home", 1, None), elsewhere]);
-    // Another run knows of one of them alone.
+    // Another run knows only one of the sources.
     let text = update(&text, &[source("home", 1, Some(4))], None, "my kit").unwrap();
     let commands: Vec<&str> = text
         .lines()
@@ -299,7 +299,7 @@ fn a_kit_that_contradicts_itself_is_refused_by_line() {
 fn a_kit_fits_on_paper() {
     let root = SigningKey::generate().unwrap();
     let text = kit(&root, &[source("home", 1, Some(1234))]);
-    // But for the commands: what is joined by hand is joined wrong.
+    // The commands are left out, because a user who joins lines by hand makes mistakes.
     let lines = text.lines().filter(|line| !line.starts_with("#   $ "));
     let widest = lines.map(|line| line.chars().count()).max();
     assert!(widest <= Some(80), "{text}");
@@ -342,7 +342,7 @@ fn each_machine_s_config_is_kept_as_it_was_last() {
         update(&once, &sources, Some(&laptop), "kit.txt").unwrap(),
         once
     );
-    // One without a config leaves it as it is, and another machine's is kept beside it.
+    // An update without a config leaves it as it is, and another machine's config is kept beside it.
     assert_eq!(update(&once, &sources, None, "kit.txt").unwrap(), once);
     let server = MachineConfig::of("server", "state_dir = \"/s\"\n");
     let both = update(&once, &sources, Some(&server), "kit.txt").unwrap();

@@ -1,5 +1,5 @@
-//! Bringing a kit up to date. Its secrets, and whatever else somebody wrote into it, stay as they
-//! are to the byte: only the sections of the sources that are given are replaced, and the commands.
+//! Brings a kit up to date. Only the sections of the given sources and machine are replaced, and the
+//! commands. Its secrets and all other text stay as they are, byte for byte.
 
 use super::machine_config::{CONFIG, MachineConfig};
 use super::parse::SOURCE;
@@ -9,11 +9,11 @@ use super::section::{COMMANDS, commands_section, source_section};
 use crate::ledger::SigningKey;
 use crate::model::LedgerId;
 
-/// The kit with a new section for each of the sources: in the place of the first one that names the same
-/// ledger, or else after the others; then the machine's config, and the commands come last. `kit` is what they call the
+/// Returns the kit with a new section for each of the sources. It replaces the first section with the same
+/// ledger, or comes after the others. Then come the machine's config and the commands, in which `kit` is the
 /// file.
 ///
-/// Further sections of that ledger go: whoever adds [`addition`](super::addition) to a kit makes them.
+/// Further sections of that ledger are removed; they come from [`addition`](super::addition).
 pub fn update(
     text: &str,
     sources: &[KitSource],
@@ -32,14 +32,14 @@ pub fn update(
         };
         match known {
             Some(at) => new += &source_section(missing.remove(at)),
-            // It is older than the new one, and would count as newer where it stands.
+            // It is older than the new one, but would count as newer because it comes later.
             None if sources
                 .iter()
                 .any(|source| part.ledger == Some(source.ledger)) =>
             {
                 new = without_separator(new);
             }
-            // What it says is said anew at the end.
+            // The commands are written again at the end.
             None if part.text.starts_with(COMMANDS) => new = without_separator(new),
             None if config.is_some_and(|config| part.is_config_of(&config.host)) => {
                 new = without_separator(new);
@@ -60,7 +60,7 @@ pub fn update(
     unharmed(text, new)
 }
 
-/// The kit of before it had a root key, with that.
+/// Adds the root key to a kit that has none yet.
 pub fn add_root(text: &str, root: &SigningKey) -> Result<String, KitFault> {
     if as_kit(text)?.root.is_some() {
         return Err(KitFault::HasRoot);
@@ -68,8 +68,8 @@ pub fn add_root(text: &str, root: &SigningKey) -> Result<String, KitFault> {
     unharmed(text, add_to(text.to_owned(), &root_section(root)))
 }
 
-/// Reads what is to be changed. In a kit there is nothing but comments and secret keys: whatever else
-/// this is, lines of ours would spoil it.
+/// Reads a kit that is to be changed. A kit contains only comments and secret keys. Any other file is
+/// refused, because our lines would spoil it.
 pub fn as_kit(text: &str) -> Result<Kit, KitFault> {
     if text.trim_start().starts_with("-----BEGIN ") || text.contains('\0') {
         return Err(KitFault::NoText);
@@ -87,7 +87,7 @@ pub fn as_kit(text: &str) -> Result<Kit, KitFault> {
     Kit::parse(text.as_bytes())
 }
 
-/// The new text, if whatever somebody made of the file has lost no secret by it.
+/// Returns the new text if no secret of the old one is lost in it, however a user has edited the file.
 fn unharmed(text: &str, new: String) -> Result<String, KitFault> {
     let before = secrets(text);
     let now = secrets(&new);
@@ -99,7 +99,7 @@ fn unharmed(text: &str, new: String) -> Result<String, KitFault> {
     Ok(new)
 }
 
-/// A text without the empty comment that stands before a part of ours.
+/// Removes the empty comment at the end of a text, which separates our sections.
 fn without_separator(mut text: String) -> String {
     if text.ends_with("\n#\n") {
         text.truncate(text.len() - 2);
@@ -107,7 +107,7 @@ fn without_separator(mut text: String) -> String {
     text
 }
 
-/// A text and another on lines of its own after it.
+/// Appends `more` to a text, on lines of its own.
 pub fn add_to(mut text: String, more: &str) -> String {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
@@ -115,7 +115,7 @@ pub fn add_to(mut text: String, more: &str) -> String {
     text + more
 }
 
-/// A source's section, a machine's config, that of the commands, or a line outside of any.
+/// The section of a source, of a machine's config or of the commands, or a line outside of any.
 struct Part<'t> {
     text: &'t str,
     /// The ledger that the section names last.

@@ -1,7 +1,6 @@
 //! Faults, each with its exact words.
 //!
-//! In the tables, what is indented is the line of the file and the message that the TOML above it
-//! gets.
+//! In the tables, an indented line holds the line number and the message for the TOML above it.
 
 use super::{STORE, parse, with};
 
@@ -217,7 +216,7 @@ snapshots = '/s'
 
 #[test]
 fn two_sources_of_one_subvolume_keep_their_snapshots_apart_too() {
-    // Each would find the other's in the place of its own.
+    // Each would find the other's snapshots in its directory.
     let table = "
 subvolume = '/a'
 snapshots = '/s'

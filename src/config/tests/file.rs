@@ -1,4 +1,4 @@
-//! The file itself, and what is asked of a config once it is read.
+//! The file itself, and the methods of a config and of its errors.
 
 use std::error::Error;
 

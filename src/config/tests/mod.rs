@@ -1,4 +1,4 @@
-//! Configs that are good, and configs that are bad with the exact words that they get.
+//! Good configs, and bad configs with their exact messages.
 
 mod bad;
 mod file;
@@ -15,8 +15,8 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("c.toml"))
 }
 
-/// A good config but for `top`, which is on line 1, and `source`, which goes on with the source of
-/// lines 3 to 5.
+/// Returns a good config, apart from `top` on line 1, and `source`, which continues the source of lines 3 to
+/// 5.
 fn with(top: &str, source: &str) -> String {
     format!("{top}\n{STORE}{SOURCE}{source}\n")
 }
