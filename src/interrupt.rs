@@ -1,9 +1,9 @@
-//! SIGINT and SIGTERM: a flag that every run looks at, and an end for one that can't.
+//! SIGINT and SIGTERM: a flag that every run checks, and an end for a run that can't check it.
 //!
-//! A run may be cut short between any two of its lines, so a signal only has to make it short. The
-//! first one raises the flag and ends every `btrfs` that is at work; the run notices, and ends by
-//! itself with [`Error::Interrupted`]. One that waits for something that does not come (an upload, a
-//! filesystem) is ended after [`GRACE`], and by a second signal at once.
+//! A run may be cut short at any point, so a signal only has to end it. The first signal raises the flag and
+//! kills every program that is running, such as `btrfs`. The run notices, and ends by itself with
+//! [`Error::Interrupted`]. If it waits for something that does not come (an upload, a filesystem), the
+//! process exits after [`GRACE`], or on a second signal.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,7 +26,7 @@ use crate::seal::SealError;
 /// How long a run may take to end by itself.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// How long is waited for a `btrfs` that was ended and is still inside the kernel.
+/// How long to wait for a killed `btrfs` that is still inside the kernel.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
 static OF_THIS_PROCESS: Interrupt = Interrupt::new();
@@ -45,7 +45,7 @@ fn of_flag(flag: u8) -> Option<Signal> {
         .find(|signal| flag_of(*signal) == flag)
 }
 
-/// Nonzero.
+/// Returns the flag of a signal, which is not 0.
 fn flag_of(signal: Signal) -> u8 {
     match signal {
         Signal::Interrupt => 1,
@@ -57,12 +57,12 @@ fn flag_of(signal: Signal) -> u8 {
 #[derive(Debug)]
 pub struct Interrupt {
     flag: AtomicU8,
-    /// Readable from the first signal on, for who waits on file descriptors.
+    /// Readable from the first signal on, for code that waits on file descriptors.
     woken: OnceLock<OwnedFd>,
 }
 
 impl Interrupt {
-    /// One that is not raised.
+    /// Makes one that is not raised.
     pub const fn new() -> Self {
         Self {
             flag: AtomicU8::new(0),
@@ -70,7 +70,7 @@ impl Interrupt {
         }
     }
 
-    /// The one that this process's signals raise, if they are [listened](listen) to.
+    /// Returns the one that this process's signals raise, once [`listen`] was called.
     pub fn of_this_process() -> &'static Self {
         &OF_THIS_PROCESS
     }
@@ -80,7 +80,7 @@ impl Interrupt {
         of_flag(self.flag.load(Ordering::SeqCst))
     }
 
-    /// An error from the first signal on.
+    /// Returns an error from the first signal on.
     pub fn check(&self) -> Result<(), Error> {
         self.raised()
             .map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
@@ -99,8 +99,8 @@ impl Interrupt {
         }
     }
 
-    /// What a run's error is after a signal: one that ending the programs brings about is the signal's
-    /// doing, any other stands for itself.
+    /// Returns the error of a run after a signal: [`Error::Interrupted`] in place of an error that killing
+    /// the programs may have caused; any other error unchanged.
     pub fn explain(&self, error: Error) -> Error {
         match self.raised() {
             Some(signal) if comes_of_ended_programs(&error) => Error::Interrupted(signal),
@@ -108,14 +108,14 @@ impl Interrupt {
         }
     }
 
-    /// Waits until there is something to be read, or its end.
+    /// Waits until there is something to read, or its end, or a signal.
     pub fn await_readable(&self, from: BorrowedFd<'_>) -> Result<(), Error> {
         self.wait(Some(from), None)
             .map_err(|source| Error::file("wait for", "stdin", source))?;
         self.check()
     }
 
-    /// Lets that time pass.
+    /// Waits for that time, or until a signal.
     pub fn pause(&self, time: Duration) -> Result<(), Error> {
         self.check()?;
         self.wait(None, Some(time))
@@ -133,7 +133,7 @@ impl Interrupt {
             .map(Timespec::try_from)
             .transpose()
             .map_err(io::Error::other)?;
-        // A signal's handler runs before the flag is raised: only the descriptor tells.
+        // A signal's handler runs before the flag is raised, so only the descriptor shows a signal.
         rustix::io::retry_on_intr(|| poll(&mut fds, time.as_ref()))?;
         Ok(())
     }
@@ -145,8 +145,8 @@ impl Default for Interrupt {
     }
 }
 
-/// Whether an error may be due to a `btrfs` that was ended by [`process::end_children`], or was not
-/// started any more.
+/// Whether an error may come from a `btrfs` that [`process::end_children`] killed, or that was not started
+/// any more.
 fn comes_of_ended_programs(error: &Error) -> bool {
     match error {
         Error::Btrfs(
@@ -166,8 +166,8 @@ fn comes_of_ended_programs(error: &Error) -> bool {
     }
 }
 
-/// From now on SIGINT and SIGTERM raise [`Interrupt::of_this_process`]. If the run does not end by
-/// itself, it is told to `last_words`, and the process exits.
+/// Makes SIGINT and SIGTERM raise [`Interrupt::of_this_process`] from now on. If the run does not end by
+/// itself, this calls `last_words` with the error, and the process exits.
 pub fn listen(last_words: impl FnOnce(&Error) + Send + 'static) -> Result<(), Error> {
     let woken = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
         .map_err(|errno| Error::Signals(errno.into()))?;
@@ -179,7 +179,7 @@ pub fn listen(last_words: impl FnOnce(&Error) + Send + 'static) -> Result<(), Er
     spawn("signals")
         .spawn(move || {
             for signal in signals.forever().filter_map(of_number) {
-                // Full, it holds more signals than anyone waits for.
+                // If it is full, it holds more signals than are needed.
                 let _ = caught.try_send(signal);
             }
         })
@@ -194,7 +194,7 @@ fn end(catches: &Receiver<Signal>, last_words: impl FnOnce(&Error)) {
     let Ok(first) = catches.recv() else {
         return;
     };
-    // The flag comes first: whoever misses a program that was ended finds it raised.
+    // The flag comes first: code that notices a killed program must find it raised.
     OF_THIS_PROCESS.raise(first);
     process::end_children();
     let second = catches.recv_timeout(GRACE);

@@ -1,8 +1,7 @@
-//! Opening what the program trusts by its owner: config, kits and other identity files, the state
-//! directory.
+//! Opens what the program trusts by its owner: config, kits and other identity files, the state directory.
 //!
-//! A path is walked step by step, and a file is opened before it is judged: what is read is what was
-//! judged, whatever others do meanwhile.
+//! It follows a path step by step, and opens a file before it judges it. So the file that is read is the one
+//! that was judged, whatever others do meanwhile.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -23,14 +22,14 @@ use crate::model::shell;
 const MOST_LINKS: usize = 40;
 
 const PROC: u64 = 0x9fa0;
-/// Filesystems that keep no owners and modes: FAT, exFAT, both NTFS, and what a program serves.
+/// Filesystems that keep no owners and modes: FAT, exFAT, both NTFS, and FUSE.
 const WITHOUT_MODES: [u64; 4] = [0x4d44, 0x2011_bab0, 0x7366_746e, 0x6573_5546];
 
-/// Something to be trusted can be changed by others.
+/// Others can change something that has to be trusted.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot trust {}: {fault}", path.display())]
 pub struct Untrusted {
-    /// What it is.
+    /// Its path.
     path: PathBuf,
     fault: Fault,
     /// Whether owner and mode can't be set there.
@@ -52,7 +51,7 @@ enum Fault {
 /// Why something could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The system does not let it be opened.
+    /// The system can't open it.
     Io(io::Error),
     /// Others can change it.
     Untrusted(Untrusted),
@@ -79,7 +78,7 @@ impl Untrusted {
             Fault::Writable { .. } if self.is_on_the_way => {
                 return format!("{elsewhere}, or run `chmod go-w {path}`");
             }
-            // Somebody's home directory is not to be taken away.
+            // It may be the home directory of another user, so there is no advice to `chown` it.
             Fault::Owner(_) if self.is_on_the_way => return elsewhere.to_owned(),
             _ => {}
         }
@@ -117,9 +116,9 @@ impl Untrusted {
     }
 }
 
-/// Opens a file for reading. A regular file or directory belongs to the effective user or root, and
-/// nobody else may write to it; so do the symbolic links on the way to it. What else there is, like
-/// a pipe, is nobody's to judge.
+/// Opens a file for reading. A regular file or directory must belong to the effective user or root (or, with
+/// a warning, to the user who ran sudo), and only its owner may write to it. The symbolic links on the way
+/// must belong to these users too. Other files, such as a pipe, are not judged.
 pub fn open(path: &Path) -> Result<File, OpenError> {
     let end = walk(path, Purpose::Open)?;
     let file = File::from(open_at(end.above.as_ref(), &end.name, end.flags)?);
@@ -127,12 +126,12 @@ pub fn open(path: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
-/// Refuses a path at which others could put something else while it is being written to. Each
-/// directory on the way belongs to the effective user or root, and nobody else may write to it, unless
-/// it is sticky as `/tmp` is: there nobody takes away what is another's. The file itself need not be
-/// there, and is not judged. What can't be opened is told by what needs it.
+/// Refuses a path at which others could put another file while it is being written to. Each directory on the
+/// way must belong to the users that [`open`] accepts, and only its owner may write to it. A sticky directory
+/// such as `/tmp` is accepted, because others can't replace a user's files in it. The file itself may be
+/// missing, and is not judged. Other errors are ignored: the code that opens the path reports them.
 pub fn require_way(path: &Path) -> Result<(), Untrusted> {
-    // What a relative path stands below can be moved away as well.
+    // The directories above a relative path can be moved away as well.
     let Ok(path) = std::path::absolute(path) else {
         return Ok(());
     };
@@ -145,8 +144,8 @@ pub fn require_way(path: &Path) -> Result<(), Untrusted> {
     }
 }
 
-/// Refuses a file or directory that others can change. What can't be opened, because it is not there
-/// for instance, is told by what needs it.
+/// Refuses a file or directory that others can change. Other errors, such as a missing file, are ignored: the
+/// code that opens it reports them.
 pub fn require(path: &Path) -> Result<(), Untrusted> {
     match open(path) {
         Err(OpenError::Untrusted(untrusted)) => Err(untrusted),
@@ -154,7 +153,7 @@ pub fn require(path: &Path) -> Result<(), Untrusted> {
     }
 }
 
-/// The same for a file or directory that is open already.
+/// Refuses an open file or directory that others can change.
 pub fn require_open(path: &Path, file: impl AsFd) -> Result<(), Untrusted> {
     match judge(path, file) {
         Err(OpenError::Untrusted(untrusted)) => Err(untrusted),
@@ -164,18 +163,18 @@ pub fn require_open(path: &Path, file: impl AsFd) -> Result<(), Untrusted> {
 
 static TELL: OnceLock<fn(&str)> = OnceLock::new();
 
-/// Has what is let pass, and yet is no good, told in that way.
+/// Sets the function that prints warnings about files that are accepted, but are not safe.
 pub fn tell_warnings(tell: fn(&str)) {
     let _ = TELL.set(tell);
 }
 
-/// What a path is followed for.
+/// Why a path is followed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     /// To open what is there.
     Open,
-    /// To write there. The directories on the way count too, and a link of `/proc` is the path that it
-    /// shows: that is how a path is made canonical.
+    /// To write there. The directories on the way are judged too. A link of `/proc` counts as the path that
+    /// it shows, because that is how a path is made canonical.
     Write,
 }
 
@@ -195,23 +194,23 @@ fn open_at(above: Option<&OwnedFd>, name: &OsString, flags: OFlags) -> Result<Ow
     })
 }
 
-/// Follows a path as the kernel does, but no link of somebody else.
+/// Follows a path as the kernel does, but refuses symbolic links of other users.
 fn walk(path: &Path, purpose: Purpose) -> Result<End, OpenError> {
     let mut end = End {
         above: None,
-        // An empty path, as for the kernel.
+        // It stays empty for an empty path, which the kernel refuses.
         name: OsString::new(),
         flags: OFlags::RDONLY | OFlags::NOFOLLOW,
     };
     let mut links = 0;
     let mut left = steps(path);
     left.reverse();
-    // Where it has come to.
+    // The path that was followed so far.
     let mut here = PathBuf::new();
     while let Some(name) = left.pop() {
         here.push(&name);
         let step = OFlags::PATH | OFlags::NOFOLLOW;
-        // As a directory first, which has the kernel mount what is to be mounted there on the way.
+        // Opened as a directory first, so that the kernel mounts what is to be mounted there on the way.
         let directory = if left.is_empty() {
             Err(Errno::NOTDIR)
         } else {
@@ -233,7 +232,7 @@ fn walk(path: &Path, purpose: Purpose) -> Result<End, OpenError> {
             continue;
         }
         if purpose == Purpose::Open && file_system(&found) == PROC {
-            // It leads to what is open, and not to a path.
+            // Such a link leads to an open file, and not to a path.
             if left.is_empty() {
                 end.name = name;
                 end.flags = OFlags::RDONLY;
@@ -257,7 +256,7 @@ fn walk(path: &Path, purpose: Purpose) -> Result<End, OpenError> {
     Ok(end)
 }
 
-/// Refuses a directory in which others could put something else in the place of what lies there.
+/// Refuses a directory in which others could replace what lies there.
 fn judge_way(path: &Path, found: &OwnedFd, stat: &Stat) -> Result<(), OpenError> {
     if !is_ours(path, stat) {
         return Err(untrusted(path, Fault::Owner(stat.st_uid), found));
@@ -302,7 +301,7 @@ fn judge(path: &Path, file: impl AsFd) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Whether it belongs to the effective user or root. Who uses sudo is root already, and is warned.
+/// Whether it belongs to the effective user or root, or to the user who ran sudo; in the last case it warns.
 fn is_ours(path: &Path, stat: &Stat) -> bool {
     let owner = stat.st_uid;
     let user = geteuid();
@@ -320,7 +319,7 @@ fn is_ours(path: &Path, stat: &Stat) -> bool {
     is_theirs
 }
 
-/// Tells a warning once.
+/// Prints a warning once.
 fn warn(text: String) {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let Some(tell) = TELL.get() else { return };
@@ -340,7 +339,7 @@ fn untrusted(path: &Path, fault: Fault, found: impl AsFd) -> OpenError {
     })
 }
 
-/// The magic number of a filesystem; 0 if it tells none.
+/// Returns the magic number of a filesystem; 0 if it is not known.
 fn file_system(file: impl AsFd) -> u64 {
     fstatfs(file)
         .ok()
@@ -348,11 +347,11 @@ fn file_system(file: impl AsFd) -> u64 {
         .unwrap_or_default()
 }
 
-/// A path as a shell takes it.
+/// Returns a path as a word for a shell.
 fn shell_word(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     if bytes.starts_with(b"-") {
-        // No option.
+        // With `./` in front, no command takes it for an option.
         return format!("./{}", shell::quoted(bytes));
     }
     shell::word(bytes)

@@ -1,7 +1,7 @@
-//! All that reaches stdout and stderr. Much of it comes from stores, from other programs and from whoever may
-//! name a file: nothing of it commands a terminal, and no warning, event or error becomes two lines.
+//! Writes all that reaches stdout and stderr. Much of it comes from stores, from other programs and from file
+//! names. None of it can control a terminal, and every warning, event or error stays on one line.
 //!
-//! Where an answer has several lines, what comes from outside is a [`Line`] of its own before it gets here.
+//! If an answer has several lines, the caller makes text from outside a [`Line`] of its own first.
 
 use std::error::Error as _;
 use std::fmt::{Arguments, Display, Write as _};
@@ -33,7 +33,7 @@ pub fn answer_json(value: &Value) -> Result<(), Error> {
     or_nobody_reads(write_out(&format!("{}\n", in_json(value))))
 }
 
-/// Writes a line to stdout for a program that acts on it: that nobody reads it is an error.
+/// Writes a line to stdout for a program that acts on it. If the program does not read it, that is an error.
 pub fn reply(line: Arguments<'_>) -> Result<(), Error> {
     write_out(&format!("{}\n", Line(line)))
         .map_err(|source| Error::file("write to", "stdout", source))
@@ -52,7 +52,7 @@ fn write_out(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// stdout for the bytes of a send stream, which no terminal is to have.
+/// Returns stdout for the bytes of a send stream; an error if it is a terminal.
 pub fn stream_out() -> Result<Stdout, Error> {
     let stdout = io::stdout();
     if stdout.is_terminal() {
@@ -64,7 +64,7 @@ pub fn stream_out() -> Result<Stdout, Error> {
     Ok(stdout)
 }
 
-/// Writes an event as a line of JSON to stdout. A reader may go away; the archive must not fail for that.
+/// Writes an event as a line of JSON to stdout. The archive must not fail because a reader went away.
 pub fn event_json(value: &Value) {
     let _ = write_out(&format!("{}\n", in_json(value)));
 }
@@ -74,7 +74,7 @@ pub fn event_json_aside(value: &Value) {
     write_aside(&format!("{}\n", in_json(value)));
 }
 
-/// Writes a line to stderr. A full disk behind it must not end the archive in hand.
+/// Writes a line to stderr. The current archive must not fail because stderr goes to a full disk.
 pub fn say(line: impl Display) {
     write_aside(&format!("{}\n", Line(line)));
 }
@@ -84,12 +84,12 @@ pub fn warn(warning: impl Display) {
     say(format_args!("warning: {warning}"));
 }
 
-/// Writes to stderr what has several lines.
+/// Writes several lines to stderr.
 pub fn say_lines(lines: &str) {
     write_aside(&escape_control(lines));
 }
 
-/// Ends a line on stderr that was begun by a question.
+/// Ends a line on stderr that began with a question.
 pub fn end_line() {
     write_aside("\n");
 }
@@ -105,7 +105,7 @@ pub fn ask_on_stderr(question: impl Display) -> io::Result<()> {
     ask(io::stderr().lock(), question)
 }
 
-/// Whether somebody may be looking at stderr.
+/// Whether stderr is a terminal.
 pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
@@ -114,7 +114,7 @@ fn write_aside(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Says that one of several sources failed, why, and what to do.
+/// Prints that one of several sources failed, why, and what to do.
 pub fn failure(source: impl Display, error: &Error) {
     say(format_args!("error: {source}: {}", in_words(error)));
     if let Some(hint) = error.hint() {
@@ -122,7 +122,7 @@ pub fn failure(source: impl Display, error: &Error) {
     }
 }
 
-/// Says what is wrong with a command line, in clap's words: what it is, and how the command is used.
+/// Prints what is wrong with a command line, in clap's words, and how the command is used.
 pub fn usage(text: &str, as_json: bool) {
     if !as_json {
         return say_lines(text);
@@ -136,7 +136,7 @@ pub fn usage(text: &str, as_json: bool) {
     event_json_aside(&json!({ "error": error }));
 }
 
-/// Says why the program ends: with its causes, and what to do.
+/// Prints the error that ends the program, with its causes, and what to do.
 pub fn last_words(error: &Error, as_json: bool) {
     if as_json {
         let code = error.exit_code() as u8;
@@ -156,19 +156,19 @@ pub fn last_words(error: &Error, as_json: bool) {
     }
 }
 
-/// A path for JSON, whatever its bytes are.
+/// Returns a path as a text for JSON, even if it is not UTF-8.
 pub fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// A value in JSON, with everything escaped that a terminal would obey or not show. serde does so only with
-/// what JSON demands.
+/// Returns a value as JSON, in which everything is escaped that a terminal would obey or not show. serde only
+/// escapes what JSON demands.
 fn in_json(value: &Value) -> String {
     let text = value.to_string();
     if !text.contains(is_unfit) {
         return text;
     }
-    // Outside of its strings JSON has nothing of the kind.
+    // JSON has such characters only in strings.
     let mut escaped = String::with_capacity(text.len() + 16);
     for character in text.chars() {
         if is_unfit(character) {

@@ -12,7 +12,7 @@ mod bar;
 
 pub use bar::Bars;
 
-/// Progress is told after this many raw bytes.
+/// How many raw bytes are between two [`Event::Progress`].
 pub const PROGRESS_STEP: u64 = 4 << 20;
 
 /// Something that happened.
@@ -29,7 +29,7 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// A read-only snapshot stands.
+    /// A read-only snapshot exists now.
     Snapshot {
         /// The source.
         source: SourceName,
@@ -40,7 +40,7 @@ pub enum Event {
     SnapshotDeleted {
         /// The source.
         source: SourceName,
-        /// The date that it stood for.
+        /// Its date.
         date: NaiveDate,
         /// Why.
         reason: String,
@@ -60,10 +60,10 @@ pub enum Event {
         source: SourceName,
         /// The archive.
         archive: ArchiveId,
-        /// How many raw bytes it will have, as far as that can be told.
+        /// How many raw bytes it will have, roughly; `None` if that is not known.
         expected: Option<u64>,
     },
-    /// Raw bytes went by.
+    /// Raw bytes were processed.
     Progress {
         /// The source.
         source: SourceName,
@@ -76,18 +76,18 @@ pub enum Event {
         source: SourceName,
         /// The archive.
         archive: ArchiveId,
-        /// Its place, from 0.
+        /// Its index, from 0.
         index: u32,
         /// Its bytes as stored.
         sealed_bytes: u64,
     },
-    /// A segment is stored since an earlier attempt, and is not stored again.
+    /// A segment was stored by an earlier run, and is not stored again.
     Skipped {
         /// The source.
         source: SourceName,
         /// The archive.
         archive: ArchiveId,
-        /// Its place, from 0.
+        /// Its index, from 0.
         index: u32,
         /// Its raw bytes.
         raw_bytes: u64,
@@ -132,45 +132,45 @@ pub enum Event {
         /// The archive.
         archive: ArchiveId,
     },
-    /// A level of a check has come so far.
+    /// A check on one level has made progress.
     Checking {
         /// The source.
         source: SourceName,
         /// `ledger`, or a level's name.
         level: &'static str,
-        /// What is done.
+        /// How much is done.
         done: u64,
-        /// Of how much.
+        /// How much there is in all.
         of: u64,
-        /// What is counted.
+        /// What `done` and `of` count.
         counted: Counted,
     },
-    /// A level of a check has ended, one way or the other.
+    /// A check on one level has ended, with success or without.
     CheckedLevel {
         /// The source.
         source: SourceName,
         /// `ledger`, or a level's name.
         level: &'static str,
     },
-    /// A store does not answer as it should, and is asked again.
+    /// A store does not answer as it should, and will be asked again.
     Waiting {
         /// What went wrong.
         what: String,
-        /// Until it is asked again.
+        /// The time until it is asked again.
         pause: Duration,
     },
-    /// Another run is at work on the source, and is waited for.
+    /// Another run is at work on the source, and this run waits for it.
     Busy {
         /// The source.
         source: SourceName,
-        /// How long it is waited for.
+        /// How long this run waits.
         at_most: Duration,
     },
     /// Something that the user should know, and that stops nothing.
     Warning {
         /// The source.
         source: SourceName,
-        /// What.
+        /// The warning.
         message: String,
     },
     /// A source failed.
@@ -191,9 +191,9 @@ pub enum Counted {
     Bytes,
 }
 
-/// Is told what happens.
+/// Receives the events.
 pub trait Observer: Sync {
-    /// Takes note of an event.
+    /// Handles an event.
     fn event(&self, event: Event);
 
     /// Whether an estimate of the stream's size is worth the time that it takes.
@@ -202,7 +202,7 @@ pub trait Observer: Sync {
     }
 }
 
-/// Takes note of warnings alone.
+/// Prints only warnings.
 #[derive(Debug)]
 pub struct Quiet;
 
@@ -214,7 +214,7 @@ impl Observer for Quiet {
     }
 }
 
-/// Says in a line on stderr what was done (`-v`).
+/// Prints a line on stderr for each thing that was done (`-v`).
 #[derive(Debug)]
 pub struct Verbose;
 
@@ -290,7 +290,7 @@ impl Observer for Verbose {
     }
 }
 
-/// One JSON object a line on stderr, for commands whose answer is a document of its own.
+/// Prints one JSON object a line on stderr, for commands whose answer is a document of its own.
 #[derive(Debug)]
 pub struct JsonAside;
 
@@ -302,7 +302,7 @@ impl Observer for JsonAside {
     }
 }
 
-/// One JSON object a line on stdout.
+/// Prints one JSON object a line on stdout.
 #[derive(Debug)]
 pub struct JsonLines;
 
@@ -315,7 +315,7 @@ impl Observer for JsonLines {
 }
 
 impl Event {
-    /// The event as `backup --json` prints it; those that begin and end a bar are for bars alone.
+    /// Returns the event as `backup --json` prints it; `None` for an event that only bars need.
     #[expect(clippy::too_many_lines, reason = "an arm an event")]
     pub fn to_json(&self) -> Option<Value> {
         Some(match self {

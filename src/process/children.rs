@@ -1,4 +1,4 @@
-//! The programs at work, so that a signal can end all of them.
+//! The running programs, so that a signal can end all of them.
 //!
 //! Each runs in a session of its own, where the terminal's Ctrl-C does not reach it.
 
@@ -12,12 +12,12 @@ static CHILDREN: Mutex<Children> = Mutex::new(Children {
     groups: Vec::new(),
 });
 
-/// How often it is looked whether the last has gone.
+/// The pause between two looks at whether the last program has ended.
 const STEP: Duration = Duration::from_millis(10);
 
 struct Children {
     admission: Admission,
-    /// Their process groups, whose leaders are not reaped yet: the ids are nobody else's.
+    /// Their process groups. The leaders are not reaped yet, so no other process has these ids.
     groups: Vec<Pid>,
 }
 
@@ -28,12 +28,12 @@ enum Admission {
     Closed,
 }
 
-/// Starts a program and enters it. After [`end_children`] it starts none, and returns `None`.
+/// Starts a program and records it. After [`end_children`] it starts none, and returns `None`.
 pub(crate) fn enter<T, E>(
     start: impl FnOnce() -> Result<T, E>,
     id: impl FnOnce(&T) -> Option<Pid>,
 ) -> Option<Result<T, E>> {
-    // Held while it starts: there is no moment at which it runs and can't be ended.
+    // The lock is held while the program starts, so that it can be ended from the first moment on.
     let mut children = children();
     if children.admission == Admission::Closed {
         return None;
@@ -45,23 +45,23 @@ pub(crate) fn enter<T, E>(
     Some(started)
 }
 
-/// Waits for a program's end and strikes it out. Only after this may it be reaped: then its id may
-/// become another's.
+/// Waits for a program's end and removes it from the record. It may be reaped only after this: then another
+/// process may get its id.
 pub(crate) fn leave(group: Pid) {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    // An error means that it is no child any more, and there is nothing to wait for.
+    // An error means that it is no child any more, so there is nothing to wait for.
     let _ = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(group), options));
     children().groups.retain(|entered| *entered != group);
 }
 
-/// Whether a program has ended; it stays to be reaped.
+/// Whether a program has ended. It is not reaped by this.
 pub(crate) fn has_ended(group: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     !matches!(waitid(WaitId::Pid(group), options), Ok(None))
 }
 
-/// Ends every program that this process has started, with whatever they started in turn, and starts
-/// none from now on.
+/// Kills every program that this process has started, with all that they started, and starts none from now
+/// on.
 pub fn end_children() {
     let mut children = children();
     children.admission = Admission::Closed;
@@ -70,12 +70,12 @@ pub fn end_children() {
     }
 }
 
-/// Waits until those that were ended are gone, but no longer than that: a process inside the kernel
-/// ends when the kernel lets go of it.
+/// Waits until the killed programs have ended, but no longer than `at_most`: a process inside the kernel only
+/// ends when it leaves the kernel.
 pub fn await_end_of_children(at_most: Duration) {
     let begun = Instant::now();
     while begun.elapsed() < at_most {
-        // Whoever started them may be reaping them at the same time.
+        // The threads that started them may reap them at the same time.
         if children().groups.iter().all(|group| has_ended(*group)) {
             return;
         }

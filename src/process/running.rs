@@ -15,12 +15,12 @@ use crate::model::Line;
 /// How much of the end of stderr is kept. `btrfs receive` may print a line per file.
 const STDERR_KEPT: usize = 64 << 10;
 
-/// A program as messages know it.
+/// What messages need to know of a program.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Program {
     /// Its name.
     pub(crate) name: &'static str,
-    /// How the lines begin that it writes to stderr when nothing is wrong.
+    /// The beginnings of lines that it writes to stderr when nothing is wrong.
     pub(crate) chatter: &'static [&'static str],
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn run(
     Ok(output)
 }
 
-/// A running program. Dropped, it is killed: whoever wants its end must ask for it.
+/// A running program. It is killed when this is dropped; [`finish`](Self::finish) waits for its end.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) child: Child,
@@ -59,8 +59,8 @@ enum Reaped {
 }
 
 impl Running {
-    /// Starts the command in its own session, its stderr apart. `action` is what it is to do, as an infinitive
-    /// with the path.
+    /// Starts the command in its own session, and captures its stderr. `action` is what it is to do, as an
+    /// infinitive with the path.
     pub(crate) fn spawn(
         mut command: Command,
         program: Program,
@@ -98,7 +98,7 @@ impl Running {
         self
     }
 
-    /// Waits for the end. The caller has closed the child's stdin and stdout before.
+    /// Waits for the end. The caller must have closed the child's stdin and stdout before.
     pub(crate) fn finish(mut self) -> Result<(), ProcessError> {
         let status = self.reap().map_err(|source| self.lost(source))?;
         let stderr = self.stderr.take().map(JoinHandle::join);
@@ -147,7 +147,7 @@ impl Drop for Running {
         if self.reaped == Reaped::Yes {
             return;
         }
-        // Not reaped yet, its id can't be another's.
+        // It is not reaped yet, so no other process has its id.
         if let Some(group) = group(&self.child) {
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -186,7 +186,8 @@ fn tail(mut from: impl Read, kept: usize) -> Vec<u8> {
     last.into()
 }
 
-/// One line of text: a file name in a message may hold anything, also what a terminal obeys.
+/// Returns stderr as one line of text. It is escaped, because a file name in a message may contain what a
+/// terminal obeys.
 fn readable(stderr: &[u8], chatter: &[&str]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<String> = text

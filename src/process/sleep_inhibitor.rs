@@ -1,8 +1,8 @@
-//! Keeping the machine awake while a stream is sent or received.
+//! Keeps the machine awake while a stream is sent or received.
 //!
-//! A sender that is suspended and continued prints a corrupt stream, and a long upload is what
-//! an idle machine falls asleep over. systemd's sleep inhibitor is asked for by its own program, as
-//! well as it can be had: without systemd nothing is different.
+//! A sender that is suspended and continued prints a corrupt stream, and an idle machine may fall asleep
+//! during a long upload. coldchain starts `systemd-inhibit` if it is installed; without systemd nothing keeps
+//! the machine awake.
 
 use std::env;
 use std::ffi::OsStr;
@@ -13,17 +13,16 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Held while the machine shall stay awake.
+/// Keeps the machine awake until it is dropped.
 #[derive(Debug)]
 pub(crate) struct SleepInhibitor {
-    /// It holds the inhibitor for as long as `cat` waits for the end of the pipe, which comes with
-    /// the end of this process however that ends. `None` if it could not be started.
+    /// The inhibitor's process. It runs until `cat` sees the end of its stdin, which comes when this process
+    /// ends, for whatever reason. `None` if it could not be started.
     inhibitor: Option<Child>,
 }
 
 impl SleepInhibitor {
-    /// Keeps the machine awake from now on, if that can be had. `why` is shown to whoever asks
-    /// systemd what keeps it awake.
+    /// Keeps the machine awake from now on, if possible. systemd shows `why` as the reason.
     pub(crate) fn hold(why: &str) -> Self {
         let path = env::var_os("PATH").unwrap_or_default();
         let program = env::split_paths(&path)
@@ -42,13 +41,13 @@ fn start(program: &Path, path: &OsStr, why: &str) -> io::Result<Child> {
         .args(["--what=sleep", "--who=coldchain", "--mode=block"])
         .arg(format!("--why={why}"))
         .arg("cat")
-        // It may hold credentials.
+        // The environment may contain credentials.
         .env_clear()
         .env("PATH", path)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // The terminal's Ctrl-C is not for it.
+        // The terminal's Ctrl-C must not reach it.
         .process_group(0)
         .spawn()
 }

@@ -9,24 +9,24 @@ use crate::model::size::Bytes;
 
 use super::{Counted, Event, Observer, Quiet, Verbose};
 
-/// A bar for the archive in hand, or for all that a restore receives: bytes, rate, and how long it will take
-/// where that can be told.
+/// Shows a bar for the current archive, or for all that a restore receives: bytes, rate, and the time left if
+/// that is known.
 #[derive(Debug, Default)]
 pub struct Bars {
     bar: Mutex<Option<ProgressBar>>,
     chain: Mutex<Option<Chain>>,
-    /// Raw bytes of the archive in hand that were stored by an earlier attempt.
+    /// Raw bytes of the current archive that were stored by an earlier run.
     skipped: AtomicU64,
 }
 
-/// How far a restore of several archives is.
+/// The progress of a restore of several archives.
 #[derive(Debug)]
 struct Chain {
     archives: usize,
     begun: usize,
-    /// Raw bytes of those that stand.
+    /// Raw bytes of those that are restored.
     done: u64,
-    /// Raw bytes of the one in hand.
+    /// Raw bytes of the current one.
     in_hand: u64,
 }
 
@@ -43,7 +43,7 @@ impl Bars {
         self.chain.lock().expect("no holder panics")
     }
 
-    /// An archive stands; whether it was the last one.
+    /// Notes that an archive is restored, and returns whether it was the last one.
     fn stands(&self) -> bool {
         let mut chain = self.chain();
         let Some(restore) = chain.as_mut() else {
@@ -74,7 +74,7 @@ impl Bars {
         *self.bar.lock().expect("no holder panics") = Some(bar);
     }
 
-    /// A bar for a level of a check, made when it is first told of.
+    /// Updates the bar for a level of a check. The first call makes it.
     fn check(&self, what: String, done: u64, of: u64, counted: Counted) {
         let mut bar = self.bar.lock().expect("no holder panics");
         let bar = bar.get_or_insert_with(|| {
@@ -100,7 +100,7 @@ impl Bars {
         }
     }
 
-    /// Says something that is to stay above the bar.
+    /// Prints something that stays above the bar.
     fn aside(&self, say: impl FnOnce()) {
         let bar = self.bar.lock().expect("no holder panics").clone();
         match bar {
