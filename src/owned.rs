@@ -101,14 +101,14 @@ impl Untrusted {
             Fault::Link(owner) => {
                 let sudo = sudo(owner);
                 return format!(
-                    "name what it leads to instead, or run `{sudo}chown -h {user}: {path}`"
+                    "give the path that the link leads to, or run `{sudo}chown -h {user}: {path}`"
                 );
             }
         };
         if self.without_modes {
             let copy = shell_word(Path::new(self.path.file_name().unwrap_or_default()));
             return format!(
-                "run `{command}`, or, as its filesystem may not keep that, copy it to a private place: \
+                "run `{command}`; if its filesystem does not keep owners and modes, copy the file to a private place: \
                  `install -m 600 {path} ~/{copy}`"
             );
         }

@@ -228,7 +228,7 @@ impl Observer for Verbose {
                 reason,
             } => say(format_args!("{source}: {date}: {action}: {reason}")),
             Event::Snapshot { source, date } => {
-                say(format_args!("{source}: snapshot {date} is there"));
+                say(format_args!("{source}: snapshot {date} made"));
             }
             Event::SnapshotDeleted {
                 source,

@@ -287,8 +287,8 @@ fn deep_symlinks_take_little_memory_and_too_many_are_refused() {
 
     let error = symlinks.find_map(|symlink| guard.push(&symlink).err());
     let refusal = error.unwrap().refusal.to_string();
-    let expected = "more symlinks, devices, fifos and sockets than can be checked: with the \
-                    directories that lead to them, at most 4194304 with 64 MiB of names";
+    let expected = "too many symlinks, devices, fifos and sockets: coldchain can check at most 4194304, \
+                    counted with the directories that lead to them, with 64 MiB of names";
     assert!(refusal.contains(expected), "{refusal}");
     let grown = resident().saturating_sub(before);
     assert!(grown < 320 << 10, "{grown} KiB");

@@ -156,8 +156,8 @@ impl BtrfsError {
             Self::NoUuid { path } => {
                 let path = path.display();
                 return Some(format!(
-                    "archive a subvolume that lies in it: `btrfs subvolume snapshot {path} {path}/NAME` makes one with all \
-                     that is in it"
+                    "archive a subvolume inside it instead; `btrfs subvolume snapshot {path} {path}/NAME` makes one with the \
+                     same content"
                 ));
             }
             Self::NotASubvolume { .. } => {
@@ -190,8 +190,8 @@ impl BtrfsError {
                     .first()
                     .map_or("FILE".into(), |file| file.display().to_string());
                 return Some(format!(
-                    "run `swapoff {file}`, and make the swapfile anew in a subvolume of its own, which snapshots of this one \
-                     leave out"
+                    "run `swapoff {file}`, and make a new swapfile in a subvolume of its own, which snapshots of this one do \
+                     not include"
                 ));
             }
             Self::Moved { .. } => {
@@ -259,7 +259,7 @@ impl BtrfsError {
                 "mount the filesystem as a whole (`mount -o subvolid=5 DEVICE DIR`), and name the same directory below that mount with `--to`; or delete what was restored there, and run again"
             }
             Self::Movable { .. } => {
-                "restore into another directory, or first make every directory above it root's, with `chown root:` and `chmod go-w`"
+                "restore into another directory, or first run `chown root:` and `chmod go-w` on every directory above it"
             }
             Self::NoSysAdmin => {
                 "allow CAP_SYS_ADMIN: in `CapabilityBoundingSet=` of a systemd unit, by `--cap-add SYS_ADMIN` for a container; snapshots, send and receive need it"
@@ -278,11 +278,9 @@ impl GuardError {
     pub fn hint(&self) -> &'static str {
         match self.refusal {
             Refusal::Empty | Refusal::CutHeader { .. } | Refusal::Magic => {
-                "nothing was committed; this is no send stream: see what its sender has to say. If it lacks the snapshot of `i DATE`, run `coldchain decide --full`, which asks for a full stream"
+                "read the messages of the sender: this is not a send stream. If the sender does not have the snapshot of `i DATE`, run `coldchain decide --full`, which asks for a full stream. Nothing was committed"
             }
-            Refusal::NotFull { .. } => {
-                "nothing was committed; send what was asked for: after `c` a full stream"
-            }
+            Refusal::NotFull { .. } => "send a full stream after `c`; nothing was committed",
             Refusal::NotIncremental { .. }
             | Refusal::WrongSendParent { .. }
             | Refusal::ChangedSendParent { .. } => {
@@ -297,10 +295,10 @@ impl GuardError {
                 ..
             } => "nothing was committed; shorten this path in the source, then make a new snapshot",
             Refusal::OnSpecial { .. } | Refusal::ThroughSpecial { .. } => {
-                "nothing was committed; `btrfs send` prints no such stream: find out who made it"
+                "find out what made this stream: `btrfs send` prints no such stream; nothing was committed"
             }
             _ => {
-                "nothing was committed, and the next run starts anew; a sender that was stopped, frozen or suspended prints such a stream"
+                "run again, which starts from the beginning: a sender that was stopped, frozen or suspended prints such a stream; nothing was committed"
             }
         }
     }

@@ -104,7 +104,7 @@ impl Confinement {
             rules: rules(directory),
             path: directory.path().to_owned(),
         };
-        let run = |command| process::run(command, BTRFS, "tell its version, confined");
+        let run = |command| process::run(command, BTRFS, "print its version in confinement");
         let mut command = tools.command();
         command.arg("version").current_dir("/");
         trial.apply(&mut command);
@@ -151,7 +151,7 @@ fn place() -> io::Result<&'static CStr> {
     };
     let found = PLACES.into_iter().find(is_roots);
     found.ok_or_else(|| {
-        let what = "none of /sys, /mnt, /srv and /media is a directory of root's alone";
+        let what = "none of /sys, /mnt, /srv and /media is a directory that belongs to root and that only root can write to";
         io::Error::new(io::ErrorKind::NotFound, what)
     })
 }

@@ -51,7 +51,7 @@ pub enum BtrfsError {
         path: PathBuf,
     },
     /// What should name something in a directory would lead elsewhere.
-    #[error("{} is not named by a plain name", .path.display())]
+    #[error("cannot use {}: its last part is not a plain file name", .path.display())]
     NotAName {
         /// The path that it would be.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum BtrfsError {
         source: io::Error,
     },
     /// A restore that an older version began in a plain directory goes by the path, which somebody else can change.
-    #[error("others may move {}, which an older coldchain made as a plain directory", .path.display())]
+    #[error("other users may move {}: an older coldchain made it as a plain directory", .path.display())]
     Movable {
         /// The directory.
         path: PathBuf,
@@ -97,7 +97,7 @@ pub enum BtrfsError {
         missing: Vec<&'static str>,
     },
     /// The top-level subvolume of a filesystem made before Linux 3.6 has no uuid.
-    #[error("the subvolume {} has no uuid, as the top level of a filesystem that was made before Linux 3.6", .path.display())]
+    #[error("the subvolume {} has no uuid: it is the top level of a filesystem that was made before Linux 3.6", .path.display())]
     NoUuid {
         /// The subvolume.
         path: PathBuf,
@@ -120,7 +120,7 @@ pub enum BtrfsError {
     },
     /// It is a snapshot of something else.
     #[error(
-        "the subvolume {} was not taken of the one with the uuid {expected}, but of {}",
+        "the subvolume {} is not a snapshot of the one with the uuid {expected}, but of {}",
         .path.display(), .found.map_or("none".to_owned(), |found| found.to_string())
     )]
     OtherOrigin {
@@ -174,7 +174,7 @@ pub enum BtrfsError {
         limit: AttributeLimit,
     },
     /// It is not at its path any more, and on that filesystem all the same.
-    #[error("{} is not there, but elsewhere on its filesystem", .path.display())]
+    #[error("{} is missing, but its subvolume is elsewhere on the filesystem", .path.display())]
     Moved {
         /// Where it was.
         path: PathBuf,

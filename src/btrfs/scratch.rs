@@ -108,7 +108,7 @@ impl Scratch {
         sys::own_mounts().map_err(|source| failed("hide the mounts of", &root, source))?;
         run(
             Command::new("mount").args(["--make-rslave", "/"]),
-            "keep to itself what is mounted in",
+            "keep private the mounts in",
             &root,
         )?;
         run(

@@ -68,7 +68,7 @@ impl Tools {
             path: path.to_owned(),
             version: OLDEST,
         };
-        let output = tools.run("tell its version", |command| command.arg("version"))?;
+        let output = tools.run("print its version", |command| command.arg("version"))?;
         let output = String::from_utf8_lossy(&output);
         tools.version = Version::parse(&output).ok_or_else(|| BtrfsError::NoVersion {
             program: tools.program.clone(),

@@ -44,7 +44,7 @@ impl Undeletable {
                     format!("run `{chattr}`")
                 }
             }
-            Self::Sent => "let it end, or end it".to_owned(),
+            Self::Sent => "wait until that `btrfs send` ends, or stop it".to_owned(),
         }
     }
 }

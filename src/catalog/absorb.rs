@@ -97,7 +97,7 @@ impl Catalog {
         archive: &ArchiveId,
     ) -> Result<bool, CatalogError> {
         let owners: Vec<String> = self.select(
-            "look whose an archive is",
+            "find the ledger of an archive",
             "SELECT ledger FROM archive WHERE id = ?1",
             [archive.to_string()],
             |row| row.get(0),

@@ -57,7 +57,7 @@ impl CatalogError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self.trouble() {
             Trouble::Damage => {
-                "the archives are safe in the store: `coldchain catalog rebuild` makes the catalog anew from it, and keeps this one; an older copy of catalog.db does too, and what that lacks is read from the ledger"
+                "run `coldchain catalog rebuild` to make a new catalog from the store; this one is kept. Or put back an older copy of catalog.db: coldchain reads from the ledger what it lacks. The archives are safe in the store"
             }
             Trouble::Ledger => {
                 "the catalog was not changed. Somebody else has the key that signed that entry: run `coldchain key rotate` to withdraw it, then `coldchain catalog rebuild` to read what is sound"
@@ -69,7 +69,7 @@ impl CatalogError {
             Trouble::ReadOnly => "make `state_dir` writable, and run again",
             Trouble::Held => "find out what else has catalog.db open for so long, and run again",
             Trouble::Disk => {
-                "the disk under `state_dir` fails, and the kernel's log says more; nothing that was stored is lost"
+                "check the disk under `state_dir`: it fails, and the kernel's log says more; nothing that was stored is lost"
             }
             Trouble::Other => return None,
         })

@@ -21,7 +21,7 @@ pub struct Backup {
     /// Accept a date more than a day ahead of the system clock
     #[arg(long)]
     pub date_override: bool,
-    /// Upload at most so many bytes a second: 512KiB, 20MiB
+    /// Upload at most this many bytes a second, for example 512KiB or 20MiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub limit: Option<RateLimit>,
     /// What to do while another run is at work.
@@ -35,8 +35,8 @@ pub struct Plan {
     /// The source, all of them if left out; and the (first) date, today in the configured time zone if left out.
     #[command(flatten)]
     pub target: Night,
-    /// The last date: every night from the first on is simulated as done; with -v also those nights are shown on
-    /// which nothing is due
+    /// The last date: every night from the first date to this one is simulated; -v also shows the nights with
+    /// nothing due
     #[arg(long, value_name = "DATE")]
     pub until: Option<String>,
 }
@@ -50,7 +50,7 @@ pub struct Prune {
     /// Say what would be retired, deleted and removed, why, and what it costs, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
-    /// Retire more than one chain: how many archives they have in all
+    /// Agree to retire more than one chain; N is how many archives they have in all
     #[arg(long, value_name = "N", requires = "chosen")]
     pub yes_delete: Option<usize>,
     /// Bring the retired chain of that date back instead, if its deletion has not begun

@@ -13,13 +13,13 @@ use crate::model::entry::{FURTHEST, Role};
 pub enum Key {
     /// This machine's signing key, the root key, and who may sign which ledger
     Show(KeyShow),
-    /// Make a signing key on a machine that has none, as one that only prunes; it signs nothing before
-    /// `key rotate --add`
+    /// Make a signing key on a machine that has none, such as one that only prunes; it may sign nothing
+    /// until `key rotate --add` adds it
     New,
     /// Bring the recovery kit up to date: stores, ledgers, how far they go, the commands of a restore
     Kit(KeyKit),
-    /// Prove that an identity opens the archives: each archive's key, and the newest segments that are
-    /// not cold
+    /// Prove that an identity opens the archives: each archive's key, and a segment of the newest archive of
+    /// each chain unless it is cold
     Check(KeyCheck),
     /// Seal the keys of existing archives to one more recipient; segments are not touched
     AddRecipient(KeyAddRecipient),
@@ -30,8 +30,7 @@ pub enum Key {
 /// `coldchain key show`
 #[derive(Debug, Args)]
 pub struct KeyShow {
-    /// Also every ledger entry: its number, when it was made, its kind, who has signed it, and the archives
-    /// that it names
+    /// Also show every ledger entry: its number, time, kind, signing key, and the archives that it names
     #[arg(long)]
     pub entries: bool,
 }
@@ -60,8 +59,8 @@ pub struct KeyCheck {
 pub struct KeyAddRecipient {
     /// An age or ssh public key
     pub recipient: String,
-    /// Seal also what a ledger entry says is sealed to it already: the entry may be anybody's who had a
-    /// leaked key
+    /// Seal the keys again that a ledger entry says are sealed to it already: somebody with a leaked key may
+    /// have written that entry
     #[arg(long)]
     pub again: bool,
     /// What opens the archives now: the recovery kit, an age identity file, or an ssh private key
@@ -86,21 +85,21 @@ pub struct KeyRotate {
     /// A public key that may sign from now on, as `key show` prints it; may be repeated
     #[arg(long, value_name = "KEY")]
     pub add: Vec<String>,
-    /// What the added keys may sign; may be repeated. Left out: what this machine's key may
+    /// What the added keys may sign; may be repeated; the roles of this machine's key if left out
     #[arg(long, value_name = "ROLE", requires = "gains")]
     pub role: Vec<AddedRole>,
-    /// A public key that signs nothing any more; may be repeated
+    /// A public key to withdraw: it may sign nothing from now on; may be repeated
     #[arg(long, value_name = "KEY")]
     pub remove: Vec<String>,
-    /// The number of a ledger entry that shall have no effect: of a kind or format that this version does not
-    /// know, of a fork, or of what a withdrawn key has archived or attached; also a span (4-6); may be repeated
+    /// The number of a ledger entry to void, or a span (4-6): an entry of an unknown kind or format, of a fork, or
+    /// one by which a withdrawn key has archived or attached something; may be repeated
     #[arg(long, value_name = "NUMBER", requires = "chosen", value_delimiter = ',', value_parser = span)]
     pub void: Vec<RangeInclusive<u64>>,
     /// Bring back what a withdrawn key has retired or begun to delete, where every object is still in
     /// the store
     #[arg(long)]
     pub undelete: bool,
-    /// Make a new signing key for this machine, in the place of the one that it has
+    /// Make a new signing key for this machine, and withdraw its old one
     #[arg(long, conflicts_with = "chosen")]
     pub new_signing_key: bool,
     /// Which source.
@@ -116,12 +115,12 @@ fn span(text: &str) -> Result<RangeInclusive<u64>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let number = |text: &str| {
         let number: Option<u64> = text.parse().ok();
-        number.ok_or_else(|| "a number is needed, or two with a `-` between".to_owned())
+        number.ok_or_else(|| "give a number, or a span like 4-6".to_owned())
     };
     let (first, last) = (number(first)?, number(last)?);
     if first == 0 || last < first || last - first >= FURTHEST {
         return Err(format!(
-            "a span goes up, from 1 on, and over at most {FURTHEST} numbers"
+            "a span goes up, starts at 1 or later, and has at most {FURTHEST} numbers"
         ));
     }
     Ok(first..=last)

@@ -24,8 +24,8 @@ pub use read::{List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore};
 pub use target::{Night, OneSource, Typed, WhichArchive};
 
-/// Archives btrfs subvolumes offsite: every night a snapshot, on the scheduled dates an archive,
-/// and any archived date back into `btrfs receive`.
+/// Archives btrfs subvolumes offsite: a snapshot every night, an archive on the scheduled dates,
+/// and a restore of any archived date through `btrfs receive`.
 #[derive(Debug, Parser)]
 #[command(name = "coldchain", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -58,7 +58,7 @@ pub struct Everywhere {
     /// Answer in JSON: one document, or one event a line from long runs
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say nothing on success but what was asked for; for cron
+    /// On success, print only what was asked for; for cron
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say on stderr what is being done
@@ -98,15 +98,15 @@ pub enum Command {
     Show(Show),
     /// Bring an archived date back
     Restore(Restore),
-    /// Go on from a restored archive: the next one is sent against it
+    /// Continue from a restored archive: the next archive builds on it
     Adopt(Adopt),
-    /// Ask a cold storage class for what a restore needs, or how far it got
+    /// Thaw what a restore needs, or show how far the thaw is
     Thaw(Thaw),
     /// Check what is stored: the ledger and every object, and on request every byte
     Verify(Verify),
-    /// Retire the chains whose time is over, delete those that were retired, remove what attempts left
+    /// Retire expired chains, delete what was retired long enough ago, and remove orphaned objects
     Prune(Prune),
-    /// Make the catalog anew from the store, or hold it against the store
+    /// Rebuild the catalog from the store, or compare it with the store
     #[command(subcommand)]
     Catalog(Catalog),
     /// btrsend's protocol: print nothing, "c" or "i YYYY-MM-DD", then archive the stream on stdin
@@ -117,7 +117,7 @@ pub enum Command {
     /// What `backup` starts where `sender = "kernel"`: a snapshot's send stream on stdout
     #[command(hide = true)]
     SendStream(SendStream),
-    /// Remove a source from the catalog that the config does not name any more; nothing else is changed
+    /// Remove from the catalog a source that the config no longer names; nothing else changes
     Forget(Forget),
     /// Try every store with tiny objects: what it does, what its settings mean, what is wrong
     Doctor,
@@ -154,7 +154,7 @@ pub struct Init {
 /// Waiting for another run.
 #[derive(Debug, Args)]
 pub struct WaitLock {
-    /// If another run is working on the source, wait for it for at most so many seconds
+    /// If another run is working on the source, wait for it at most this many seconds
     #[arg(
         long,
         value_name = "SECONDS",

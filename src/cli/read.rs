@@ -36,7 +36,7 @@ pub struct Thawing {
     /// Days that what was thawed stays readable
     #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=365))]
     pub thaw_days: u32,
-    /// Refuse a restore that costs more in all, in US dollars, before anything is asked for
+    /// Refuse a restore that costs more than this in US dollars, before anything is requested
     #[arg(long, value_name = "USD")]
     pub max_cost: Option<Usd>,
 }
@@ -48,13 +48,13 @@ pub struct Thaw {
     /// left out.
     #[command(flatten)]
     pub target: WhichArchive,
-    /// Ask for an archive that was retired, as `restore --retired` needs it
+    /// Thaw an archive that was retired, for `restore --retired`
     #[arg(long)]
     pub retired: bool,
     /// How to thaw what is cold, and at what price.
     #[command(flatten)]
     pub thawing: Thawing,
-    /// Say how far it got, and ask for nothing
+    /// Show how far the thaw is, and request nothing
     #[arg(long)]
     pub status: bool,
     /// Don't ask; needed where there is no terminal to ask on
@@ -75,14 +75,14 @@ pub struct Verify {
     /// Also fetch the segments and check every byte of them; cold ones only where they are thawed
     #[arg(long)]
     pub deep: bool,
-    /// With --deep, fetch that many percent of the segments, 1 to 100
+    /// With --deep, fetch this percentage of the segments, 1 to 100
     #[arg(long, value_name = "P", requires = "deep", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub sample: Option<u8>,
     /// Choose the sample that an earlier run with this seed chose
     #[arg(long, value_name = "N", requires = "sample")]
     pub seed: Option<u64>,
-    /// Also restore the newest chain onto a filesystem of its own, and compare it with the snapshots
-    /// that are still here; takes root, and an --identity
+    /// Also restore the newest chain onto a temporary filesystem, and compare it with the snapshots
+    /// that are still here; needs root and an --identity
     #[arg(long)]
     pub drill: bool,
     /// With --drill, where the image of that filesystem goes; the state directory if left out
@@ -95,8 +95,8 @@ pub struct Verify {
 }
 
 const VERIFY_LEVELS: &str = "\
-Always: every ledger entry is fetched, its signature, number and place in the chain of hashes checked,
-and held against the catalog's, and against the recovery kit if that is the --identity; a listing must show
-every object of every archive with its size. Nothing that verifies changes, thaws or deletes anything in the
-store. Damage ends with exit code 6, and makes the next archive a full if it is of one in the newest chain.
-What is found is recorded at once; a check that is interrupted begins anew.";
+Every check fetches all ledger entries. It checks their signatures, numbers and chain of hashes, and compares
+them with the catalog, and with the recovery kit if that is the --identity. It also checks that a listing shows
+every object of every archive with its size. A check never changes, thaws or deletes anything in the store.
+Damage ends with exit code 6; damage in the newest chain makes the next archive a full. Results are recorded
+at once; a check that was interrupted starts from the beginning.";

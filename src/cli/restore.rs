@@ -30,22 +30,22 @@ pub struct Restore {
     /// Delete each earlier archive of the chain that this restore brought back, once the next one is complete
     #[arg(long, requires = "to")]
     pub delete_intermediate: bool,
-    /// Write the send stream of this one archive to a new file, or to stdout for -, instead
+    /// Instead, write the send stream of this one archive to a new file, or to stdout if FILE is -
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "plan", "explain"])]
     pub stream: Option<PathBuf>,
-    /// Say what the restore takes, and stop
+    /// Show what the restore needs and costs, and stop
     #[arg(long)]
     pub plan: bool,
     /// Print the shell commands that would do the same with public tools, and stop
     #[arg(long, conflicts_with = "plan")]
     pub explain: bool,
-    /// Restore just what this plan names, which `restore --plan --json` has written
+    /// Restore exactly what this plan names; `restore --plan --json` writes it
     #[arg(long, value_name = "FILE")]
     pub from_plan: Option<PathBuf>,
-    /// Fetch at most so many bytes a second: 512KiB, 20MiB
+    /// Fetch at most this many bytes a second, for example 512KiB or 20MiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub limit: Option<RateLimit>,
-    /// Fetch so many segments at once, 1 to 64; as many as the store's `uploads` if left out
+    /// Fetch this many segments at once, 1 to 64; as many as the store's `uploads` if left out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub parallel: Option<u8>,
     /// How to thaw what is cold, and at what price.
@@ -66,7 +66,7 @@ pub struct Adopt {
     /// Which source; it may be left out if there is only one.
     #[command(flatten)]
     pub source: OneSource,
-    /// Where its newest archive was restored: what `restore --to` was given
+    /// The directory that was given to `restore --to` for its newest archive
     pub directory: PathBuf,
     /// What to do while another run is at work.
     #[command(flatten)]
@@ -76,10 +76,10 @@ pub struct Adopt {
 /// A name for a writable snapshot: one component of a path that is no date and not the restore's own.
 fn writable_name(name: &str) -> Result<String, String> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
-        return Err("a plain name is needed, without `/` and not beginning with a dot".to_owned());
+        return Err("give a plain name, without `/` and without a dot at its beginning".to_owned());
     }
     if parse_date(name).is_ok() {
-        return Err("the restored archives have dates for names; take another".to_owned());
+        return Err("a date is the name of a restored archive; give another name".to_owned());
     }
     Ok(name.to_owned())
 }

@@ -37,9 +37,9 @@ pub(super) fn run(args: &Adopt, everywhere: &Everywhere) -> Result<(), Error> {
     let (name, date) = (&source.name, adopted.date);
     answer_lines([if adopted.news {
         format!(
-            "{name}: the next archive goes on from {path}, as {date}; keep it until that is made"
+            "{name}: the next archive builds on {path}, the archive of {date}; keep that snapshot until then"
         )
     } else {
-        format!("{name}: the next archive goes on from {path} anyway: nothing was changed")
+        format!("{name}: the next archive builds on {path} already; nothing was changed")
     }])
 }

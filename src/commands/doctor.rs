@@ -129,7 +129,7 @@ fn warnings_of_inexact(config: &Config) -> Vec<String> {
         let inexact: Vec<String> = inexact().map(|link| link.id.to_string()).collect();
         (!inexact.is_empty()).then(|| {
             format!(
-                "{}: {} with compressed data, of which the kernel's sender loses bytes: a restore may differ from \
+                "{}: {} with compressed data: the kernel's sender loses bytes of it, so a restore may differ from \
                  what was archived{next}: {}",
                 source.name,
                 count(inexact.len() as u64, "archive"),

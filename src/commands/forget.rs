@@ -61,7 +61,7 @@ fn what_stays(known: &Remembered) -> Vec<String> {
     }];
     if known.unfinished > 0 {
         lines.push(format!(
-            "{name}: {} is lost with the catalog's entry; what is stored of it stays too",
+            "{name}: {} cannot be continued without the catalog's entry; the stored objects stay",
             count(known.unfinished as u64, "unfinished archive"),
         ));
     }

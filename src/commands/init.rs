@@ -287,7 +287,7 @@ fn tell_kit(
                 .any(|known| known.directory == directory && is_place(&known.store, &store));
             if is_in_kit {
                 told.push(format!(
-                    "{name}: {0} names its ledger: `coldchain catalog rebuild --identity {0}` reads it, to go on with",
+                    "{name}: {0} names its ledger; run `coldchain catalog rebuild --identity {0}` to read it and continue it",
                     path.display()
                 ));
             } else {
@@ -304,7 +304,7 @@ fn tell_kit(
         });
         if elsewhere && catalog.entries(&row.ledger)?.is_empty() {
             told.push(format!(
-                "{}: {} names its ledger: `coldchain catalog rebuild --identity {}` reads it, to go on with",
+                "{}: {} names its ledger; run `coldchain catalog rebuild --identity {}` to read it and continue it",
                 source.name,
                 path.display(),
                 path.display()

@@ -267,9 +267,9 @@ impl ListedChain<'_> {
 
     fn write_text(&self, text: &mut String, widths: &Widths, now: DateTime<Utc>) {
         let expiry = match self.expiry {
-            _ if self.state == "unfinished" => ", the next backup goes on with it".to_owned(),
+            _ if self.state == "unfinished" => ", the next backup continues it".to_owned(),
             _ if self.deletion_has_begun() => ", being deleted or gone".to_owned(),
-            _ if self.state == "retired" => ", deleted after its time of grace".to_owned(),
+            _ if self.state == "retired" => ", deleted after the grace period".to_owned(),
             Expiry::On(date) => format!(", expires {date}"),
             Expiry::Never => ", does not expire while it is the newest".to_owned(),
             Expiry::Unknown => String::new(),

@@ -171,9 +171,7 @@ fn warn_readers(catalog: &Catalog) -> Result<(), Error> {
 /// Warns of a catalog that keeps nothing of what this command finds out.
 fn warn_of_copy(catalog: &Catalog) {
     if catalog.is_copy() {
-        warn(
-            "the state directory can't be written to: what this command finds out is not recorded",
-        );
+        warn("the state directory is not writable: the results of this command are not recorded");
     }
 }
 

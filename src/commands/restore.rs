@@ -167,8 +167,7 @@ fn meant<'a>(
     let target = chosen(args.target.typed(), config)?;
     match handed {
         Some(_) if target.has_date() => Err(RequestError::CommandLine(
-            "--from-plan says which date is restored, and the command line names one too"
-                .to_owned(),
+            "leave the date out: --from-plan says which date to restore".to_owned(),
         )
         .into()),
         Some(handed) => {
@@ -191,7 +190,7 @@ fn warnings(args: &Restore, plan: &RestorePlan) -> Vec<String> {
     }
     if !plan.inexact.is_empty() {
         warnings.push(format!(
-            "{} on the way to {} with compressed data, of which the kernel's sender loses bytes: what comes back may \
+            "{} on the way to {} with compressed data: the kernel's sender loses bytes of it, so the restore may \
              differ from what was archived",
             count(plan.inexact.len() as u64, "archive"),
             plan.date

@@ -148,7 +148,7 @@ fn to_text(
         .unwrap_or_default();
     let deletion = archive
         .deletion
-        .map(|seq| format!("; being deleted or gone, by ledger entry {seq}"))
+        .map(|seq| format!("; deletion begun by ledger entry {seq}"))
         .unwrap_or_default();
     line("state", format!("{}{entry}{deletion}", archive.state));
     line(

@@ -73,7 +73,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
         if is_cold && !args.yes {
             say_lines(&in_words(&plan, &details, &estimate, None));
             let question = format!(
-                "Ask for {} by the tier {}?",
+                "Thaw {} with the tier {}?",
                 count(estimate.cost.segments_to_thaw(), "segment"),
                 thawing.tier
             );

@@ -220,7 +220,7 @@ fn check(
     let mut verified = verify(&verifying, catalog)?;
     if at_its_word {
         verified.report.notes.push(
-            "no root key is trusted here: the ledger was checked by the one that the catalog's first entry names"
+            "no root key is trusted here: the ledger was checked with the root key that its first entry in the catalog names"
                 .to_owned(),
         );
     }

@@ -107,7 +107,7 @@ pub enum Fault {
         found: String,
     },
     /// `compression_levels` is set, but `compression` is not "auto".
-    #[error("`compression_levels` says nothing unless `compression` is \"auto\"")]
+    #[error("`compression_levels` has no effect unless `compression` is \"auto\"")]
     LevelsOfNothing,
     /// The limit has no room for a segment.
     #[error(
@@ -122,7 +122,7 @@ pub enum Fault {
         level: i32,
     },
     /// The store locks objects, but without `max_chain_days` a chain has no end.
-    #[error("store `{store}` locks objects, and this source has no `max_chain_days`")]
+    #[error("store `{store}` locks objects, so this source needs `max_chain_days`")]
     LockWithoutEnd {
         /// The store, by its name in the config.
         store: String,
@@ -137,7 +137,7 @@ pub enum Fault {
     #[error("`source.protocol` is 1, and only version 2 carries compressed data")]
     CompressedInVersionOne,
     /// `latest_only` is set together with a key that keeps more snapshots.
-    #[error("`source.latest_only` is true, so `source.{other}` says nothing")]
+    #[error("`source.latest_only` is true, so `source.{other}` has no effect")]
     LatestOnlyAndMore {
         /// The key that has no effect.
         other: &'static str,
@@ -218,12 +218,12 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { .. } => Some(
-                "`coldchain init` writes one; --config or $COLDCHAIN_CONFIG names another; to read archives that \
-                 there are already, `coldchain catalog rebuild --identity KIT --store URL` is enough"
+                "run `coldchain init` to write one, or name another with --config or $COLDCHAIN_CONFIG; to read existing \
+                 archives without a config, run `coldchain catalog rebuild --identity KIT --store URL`"
                     .to_owned(),
             ),
             Self::Read { source, .. } => (source.kind() == io::ErrorKind::PermissionDenied)
-                .then(|| "it is meant for its owner alone: run as that user".to_owned()),
+                .then(|| "run as the user who owns it: only the owner may read it".to_owned()),
             Self::Untrusted(untrusted) => Some(untrusted.hint()),
             Self::Invalid { fault, .. } => fault.hint(),
             Self::NoSource { path } => Some(format!(

@@ -80,7 +80,7 @@ fn egress(field: &Field<'_>) -> Result<Egress, ConfigError> {
     let items = field.array("an array of steps")?;
     let steps = items.iter().map(step).collect::<Result<Vec<_>, _>>()?;
     Egress::new(steps).map_err(|_| {
-        field.unfit("steps that go up, each but the last with an `up_to_gb`, the last without")
+        field.unfit("ascending steps: each but the last has an `up_to_gb`, the last has none")
     })
 }
 
@@ -214,8 +214,7 @@ bulk = { per_gb = 0.005 }
     #[test]
     fn a_fault_names_line_key_and_what_it_takes() {
         let price = "must be a price in US dollars from 0 to 1000000, found";
-        let steps = "must be steps that go up, each but the last with an `up_to_gb`, \
-                     the last without, found";
+        let steps = "must be ascending steps: each but the last has an `up_to_gb`, the last has none, found";
         for (text, message) in [
             (
                 "prices = 'list'",

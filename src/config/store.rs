@@ -284,7 +284,8 @@ fn tags(field: &Field<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
 pub(super) const BUCKET: &str =
     "a bucket's name: 3 to 63 of a-z, 0-9, `.` and `-`, the first and last no `.` or `-`";
 pub(super) const BUCKET_ELSEWHERE: &str = "a bucket's name: 3 to 255 of A-Z, a-z, 0-9, `.`, `_`, `:` and `-`, the first and last a letter or digit";
-pub(super) const PATH_STYLE: &str = "true or left out: no host can have the bucket's name";
+pub(super) const PATH_STYLE: &str =
+    "true or left out: the bucket's name cannot be the name of a host";
 pub(super) const PREFIX: &str =
     "a key prefix of A-Z, a-z, 0-9, `.`, `_`, `-`, its parts joined by `/`, none at its ends";
 pub(super) const REGION: &str = "a region's name like `eu-central-1`";

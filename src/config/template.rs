@@ -20,47 +20,47 @@ pub struct TemplateFacts<'a> {
 const HEAD: &str = "\
 # coldchain: what is archived, when, and where to.
 #
-# A line that begins with `#` and no space after it is a setting that is not in force.
-# What has a default shows it. `coldchain plan` says what this file amounts to, and changes nothing.
+# A line that begins with `#` and no space after it is a setting that is switched off. It shows the default,
+# if there is one. `coldchain plan` shows what this file would do, and changes nothing.
 ";
 
 const TOP: &str = r#"
 # Raw bytes in a segment: one object, one request. 16MiB to 1GiB; 512MiB suits a source over 1 TiB.
 #segment_size = "128MiB"
 
-# zstd level, 1 to 19. Or "auto": as hard as the line to the store leaves time for, from the first to the
-# second of the levels below; a slow line then gets smaller archives, and a fast one waits for nothing.
+# zstd level, 1 to 19, or "auto". With "auto", coldchain chooses a level between the two below, so that the
+# upload does not wait: a slow upload gets smaller archives.
 # ("auto" has zstd's levels 1 to 9, 18 and 19, and at 11 and 12 steps of its own that save more than zstd's.)
 #compression = 3
 #compression_levels = [1, 12]
 
-# Threads that compress; as many as there are cores unless set, and fewer if the memory is not enough.
+# Threads that compress. If not set: one for each core, or fewer if memory_limit is too small for that.
 #threads = 2
 
-# Memory that archiving or restoring takes at most. More of it lets more threads compress, and more
-# segments be fetched at once.
+# The most memory that archiving or restoring takes. With more, more threads compress, and more segments
+# are fetched at once.
 #memory_limit = "512MiB"
 
 # "low" gives backup, decide, prune and verify the processor and the disks when no other program wants them.
 #priority = "normal"
 
-# Who asks the kernel for a send stream: "kernel", coldchain itself, or "btrfs", that is `btrfs send`. The
-# stream is the same; the first takes less of the processor.
+# Who asks the kernel for a send stream: coldchain itself ("kernel"), or `btrfs send` ("btrfs"). The stream is
+# the same; "kernel" takes less processor time.
 #sender = "kernel"
 
 # Open every sealed segment again and compare, before it is uploaded.
 #self_check = true
 
-# Who deletes what has expired: "after-backup", the runs of this machine, or "elsewhere", another one
-# with credentials of its own; then those of this one need not be able to delete.
+# Who deletes what has expired: the backups of this machine ("after-backup"), or another machine with its own
+# credentials ("elsewhere"). With "elsewhere", this machine's credentials need no permission to delete.
 #prune = "after-backup"
 
-# How long the objects of what was retired are kept, by the store's clock.
+# How long the objects of retired archives are kept, by the store's clock.
 #delete_after = "7d"
 "#;
 
 const SOURCE_AND_STORE: &str = r#"
-# What is archived. One such block for each subvolume: remove the marks and put in your own.
+# What is archived, one such block for each subvolume. Remove the `#` marks and put in your own values.
 #[[source]]
 #name = "home"
 #subvolume = "/home"
@@ -68,19 +68,19 @@ const SOURCE_AND_STORE: &str = r#"
 #snapshots = "/home/.coldchain"
 # The name of a [store.NAME].
 #store = "main"
-# Which snapshots stay. What the next incremental needs stays whatever these say.
+# For how many days snapshots are kept. What the next incremental needs is always kept.
 #keep_snapshots_days = 60
-# How many at most, beside or instead of those days. No limit unless set.
+# How many snapshots are kept at most, in addition to or instead of those days. No limit unless set.
 #keep_snapshots = 30
-# None but those that are needed.
+# Keep only the snapshots that the next run needs.
 #latest_only = false
 # The directory in the store; keep it when you rename the source.
 #archive_as = "home"
-# The version of the send streams. 2 sends a hole that was punched as a hole, from Linux 6.17 on; restoring it
+# The version of the send streams. From Linux 6.17 on, version 2 sends a punched hole as a hole; a restore then
 # takes btrfs-progs 5.19 or newer.
 #protocol = 1
-# Data as it is compressed on disk, in streams of version 2. The kernel's sender loses bytes of it, without an
-# error: only "inexact" switches this on.
+# Send data as it is compressed on disk, in streams of version 2. The kernel's sender loses bytes of such data,
+# without an error: only "inexact" switches this on.
 #compressed_data = false
 # This source's own segment size, and its own values for single keys of [schedule].
 #segment_size = "128MiB"
@@ -90,11 +90,11 @@ const SOURCE_AND_STORE: &str = r#"
 #[store.main]
 #type = "dir"
 #path = "/mnt/offsite/coldchain"
-# Play a cold storage class, to rehearse a restore: `restore` has to thaw first, for this long.
+# Act like a cold storage class, to rehearse a restore: a thaw takes as long as cold_delay says.
 #cold = "GLACIER"
 #cold_delay = "5h"
 
-# A bucket of Amazon S3, or of any service that speaks its language.
+# A bucket of Amazon S3, or of another service with the same protocol.
 #[store.aws]
 #type = "s3"
 #bucket = "my-archives"
@@ -112,14 +112,14 @@ const SOURCE_AND_STORE: &str = r#"
 #storage_class = "DEEP_ARCHIVE"
 # What the service checks an upload by: sha256, crc64nvme, md5 or none.
 #checksum = "sha256"
-# Segments on their way at once; each takes its size in memory.
+# How many segments are uploaded at once; each takes its size in memory.
 #uploads = 2
 # How long a run waits for a service that does not answer.
 #give_up_after = "6h"
 # Lock objects, "governance" or "compliance"; the source then needs max_chain_days.
 #object_lock = "governance"
 #tags = { owner = "backup" }
-# Encryption by the service beside that of coldchain: "AES256" or "aws:kms".
+# Encryption by the service, in addition to that of coldchain: "AES256" or "aws:kms".
 #encryption = "aws:kms"
 #kms_key = "alias/archives"
 "#;
@@ -134,13 +134,13 @@ const SCHEDULE: &str = "
 #max_chain_days = 365
 # A chain expires this many days after its newest archive, and never before a newer one is verified.
 #expire_after_days = 90
-# Make a missed night good on the next.
+# If a scheduled night was missed, archive on the next night.
 #catch_up = true
 ";
 
 const PRICES: &str = "
-# What the store asks for in US dollars, where that is not AWS's list price in us-east-1. Estimates
-# use it, and nothing else does.
+# The store's prices in US dollars, if they are not AWS's list prices in us-east-1. Only estimates use
+# them.
 #[prices]
 #date = 2026-11-21
 #region = \"us-east-1\"

@@ -16,7 +16,7 @@ pub enum BackupError {
     Stream(#[source] GuardError),
     /// Something deduplicates a snapshot all the time.
     #[error(
-        "cannot send the snapshot of `{source_name}`: deduplication has changed or held it {times} times in a row"
+        "cannot send the snapshot of `{source_name}`: deduplication changed it or blocked the send {times} times in a row"
     )]
     Deduplicated {
         /// The source.
@@ -27,7 +27,7 @@ pub enum BackupError {
         source: Box<Error>,
     },
     /// A listing does not show what was stored.
-    #[error("{store} lacks or has changed {} of {archive}, {}", count(*.objects, "object"), first)]
+    #[error("{} of {archive} missing or changed in {store}; the first: {}", count(*.objects, "object"), first)]
     SegmentsMissing {
         /// The archive.
         archive: ArchiveId,
@@ -39,7 +39,7 @@ pub enum BackupError {
         first: String,
     },
     /// A listing lacks an object that the store has.
-    #[error("a listing of {store} lacks {key}, and the store has it when it is asked for it")]
+    #[error("a listing of {store} lacks {key}, but the store has that object")]
     ListingUntrue {
         /// The store's URL.
         store: String,
@@ -100,10 +100,10 @@ impl BackupError {
             Self::Stream(refused) => exit(ExitCode::Failed).hint(refused.hint()),
             Self::Deduplicated { .. } => exit(ExitCode::Failed).hint("pause deduplication (bees, duperemove) while `coldchain backup` runs, or exclude the directory of the snapshots from it"),
             Self::SegmentsMissing { .. } => exit(ExitCode::Failed).hint("nothing was committed; check the store, and run again"),
-            Self::ListingUntrue { .. } => exit(ExitCode::Failed).hint("run the same command again later; if that does not help, find out what changes the answers of that store"),
+            Self::ListingUntrue { .. } => exit(ExitCode::Failed).hint("run the same command again later; if that does not help, find out why the listings of that store are incomplete"),
             Self::KeyTaken { .. } => exit(ExitCode::Integrity),
             Self::ReadStream { .. } => exit(ExitCode::Failed),
-            Self::NotLive(_) | Self::NothingLive => exit(ExitCode::Usage).hint("add `subvolume` and `snapshots`, or feed it through `coldchain decide`"),
+            Self::NotLive(_) | Self::NothingLive => exit(ExitCode::Usage).hint("add `subvolume` and `snapshots` to its [[source]], or archive it with `coldchain decide`"),
             Self::StreamKnown { .. } => exit(ExitCode::Failed).hint("a snapshot is archived once: make a new one, and send that"),
             Self::ManySegments { .. } => exit(ExitCode::Usage).hint("nothing was committed; set a larger `segment_size` for the source, up to \"1GiB\", and run again with --full"),
             // What other errors advise holds before an archive only.

@@ -19,19 +19,19 @@ pub enum KeyError {
         file: &'static str,
     },
     /// What opens ledgers is not for the key that would have to sign them.
-    #[error("{} is not the root key's word for this machine's key as a writer", .0.display())]
+    #[error("{} does not grant this machine's key the writer role", .0.display())]
     OtherGrant(PathBuf),
     /// A key was to change in a ledger that has no keys yet.
-    #[error("the ledger of `{0}` is not opened yet, so there is nothing to add a key to")]
+    #[error("cannot add a key to the ledger of `{0}`: it has no entry yet")]
     NotOpened(SourceName),
     /// The root key is what it is.
-    #[error("{0} is the root key, which is neither added nor removed")]
+    #[error("cannot add or remove {0}: it is the root key")]
     RootKey(String),
     /// A key was to be removed that was never there.
     #[error("no ledger here has ever had the key {0}")]
     NeverKey(String),
     /// An entry was to be voided whose key may go on signing.
-    #[error("entry {seq} is signed by {key}, which may sign this ledger")]
+    #[error("cannot void entry {seq}: its key {key} may still sign this ledger")]
     VoidsKept {
         /// The entry.
         seq: u64,
@@ -39,7 +39,7 @@ pub enum KeyError {
         key: String,
     },
     /// An entry was to be voided that can't be.
-    #[error("entry {seq} is of the kind `{kind}`, which is not voided")]
+    #[error("cannot void entry {seq}: it is of the kind `{kind}`")]
     NotVoidable {
         /// The entry.
         seq: u64,
@@ -55,7 +55,7 @@ pub enum KeyError {
         source: KitFault,
     },
     /// A kit is a witness of an entry that the catalog lacks, or has otherwise.
-    #[error("{} knows an entry {seq} of `{source_name}` that the catalog here does not have", path.display())]
+    #[error("{} names an entry {seq} of `{source_name}` that the catalog does not have", path.display())]
     KitKnowsMore {
         /// The kit.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum KeyError {
         seq: u64,
     },
     /// A kit is a witness that there are newer entries, or others, than the catalog knows.
-    #[error("{} knows entry {seq} of `{source_name}` as the catalog here does not: what is the newest here may not be", path.display())]
+    #[error("the catalog may be out of date: {} names an entry {seq} of `{source_name}` that the catalog does not have", path.display())]
     CatalogBehindKit {
         /// The kit.
         path: PathBuf,
@@ -81,7 +81,7 @@ pub enum KeyError {
     #[error("{} holds no root secret", .0.display())]
     NoRootSecret(PathBuf),
     /// A kit belongs to other ledgers.
-    #[error("{} is of the root key {found}, and {trusted} is trusted here", path.display())]
+    #[error("{} belongs to the root key {found}, but this machine trusts {trusted}", path.display())]
     OtherRoot {
         /// The kit.
         path: PathBuf,
@@ -127,25 +127,25 @@ impl KeyError {
     pub(super) fn advice(&self) -> Advice {
         match self {
             Self::NoKeys { file, .. } => exit(ExitCode::Usage).hint(no_keys(file)),
-            Self::OtherGrant(_) => exit(ExitCode::Integrity).hint("nothing was stored; `coldchain key rotate --kit FILE --new-signing-key` makes a key and what belongs to it"),
-            Self::NotOpened(_) => exit(ExitCode::Usage).hint("archive it once, which opens it, and run this again"),
+            Self::OtherGrant(_) => exit(ExitCode::Integrity).hint("run `coldchain key rotate --kit FILE --new-signing-key` to make a new key and its grant; nothing was stored"),
+            Self::NotOpened(_) => exit(ExitCode::Usage).hint("archive the source once, which begins its ledger, then run this command again"),
             Self::RootKey(_) => exit(ExitCode::Usage),
-            Self::NeverKey(_) => exit(ExitCode::Usage).hint("`coldchain key show` tells who has which role"),
+            Self::NeverKey(_) => exit(ExitCode::Usage).hint("run `coldchain key show` to see which key has which role"),
             Self::VoidsKept { .. } => exit(ExitCode::Usage).hint("nothing was written; withdraw the key in the same command, with --remove or --new-signing-key"),
-            Self::NotVoidable { .. } => exit(ExitCode::Usage).hint("nothing was written; what a pruner's key has retired or begun to delete comes back with --undelete"),
+            Self::NotVoidable { .. } => exit(ExitCode::Usage).hint("add --undelete to bring back what a withdrawn key has retired or begun to delete; nothing was written"),
             Self::Kit { source, .. } => exit(ExitCode::Usage).hint(match source {
-                KitFault::NoText => "nothing was changed; decrypt it first, or let `coldchain key kit` without --kit print what is to be kept beside it",
+                KitFault::NoText => "decrypt it first, or run `coldchain key kit` without --kit to print a supplement to keep with it; nothing was changed",
                 KitFault::NoRoot => "nothing was changed; give the recovery kit that `coldchain init` has written",
-                _ => "nothing was changed; put it right, or take an older copy of it",
+                _ => "correct the kit, or use an older copy of it; nothing was changed",
             }),
-            Self::KitKnowsMore { .. } => exit(ExitCode::Integrity).hint("the kit was not changed; `coldchain catalog rebuild --identity KIT` holds the store against it"),
-            Self::CatalogBehindKit { .. } => exit(ExitCode::Integrity).hint("`coldchain catalog rebuild --identity KIT` reads the ledger and says what it lacks; what the catalog has is restored by its date, with --date"),
-            Self::NoPublicKey(_) => exit(ExitCode::Usage).hint("`coldchain key show` prints a machine's, RW…"),
+            Self::KitKnowsMore { .. } => exit(ExitCode::Integrity).hint("run `coldchain catalog rebuild --identity KIT` to compare the store with the kit; the kit was not changed"),
+            Self::CatalogBehindKit { .. } => exit(ExitCode::Integrity).hint("run `coldchain catalog rebuild --identity KIT` to read the ledger again; or name an archive that the catalog has, with --date"),
+            Self::NoPublicKey(_) => exit(ExitCode::Usage).hint("give a key that begins with RW: `coldchain key show` prints a machine's key"),
             Self::NoRootSecret(_) => exit(ExitCode::Usage).hint("give the recovery kit that `coldchain init` has written"),
             Self::OtherRoot { .. } => exit(ExitCode::Usage).hint("nothing was done; give the kit of this machine's ledgers"),
-            Self::Unopened { .. } => exit(ExitCode::Failed).hint("`coldchain key add-recipient` seals their keys to another recipient, with an identity that opens them"),
-            Self::NotAttached { .. } => exit(ExitCode::Failed).hint("give the identity of a recipient that they were sealed to: `coldchain key check` tells what one opens"),
-            Self::TypedRecipient(_) => exit(ExitCode::Usage).hint("it is the public half of an identity, age1… or an ssh public key: `age-keygen -y FILE` prints it"),
+            Self::Unopened { .. } => exit(ExitCode::Failed).hint("run `coldchain key add-recipient` with an identity that opens them, to seal their keys to the recipient of this identity too"),
+            Self::NotAttached { .. } => exit(ExitCode::Failed).hint("give the identity of a recipient that they were sealed to; `coldchain key check` shows what an identity opens"),
+            Self::TypedRecipient(_) => exit(ExitCode::Usage).hint("give the public half of an identity, age1… or an ssh public key; `age-keygen -y FILE` prints it"),
             Self::Exposed { .. } => exit(ExitCode::Usage).hint("run `chmod 600` on it; if others had access, its key is no secret any more"),
         }
     }
@@ -156,13 +156,13 @@ impl KeyError {
 fn no_keys(file: &str) -> &'static str {
     match file {
         "signing.key" => {
-            "`coldchain init` makes the keys of a machine that begins to archive; one that only prunes gets its own by `coldchain key new`, and one that goes on with the archives of another by `coldchain key rotate --kit FILE --new-signing-key`"
+            "run `coldchain init` on a machine that begins to archive, `coldchain key new` on one that only prunes, or `coldchain key rotate --kit FILE --new-signing-key` on one that continues the archives of another machine"
         }
         "root.pub" => {
-            "`coldchain catalog rebuild` with --identity KIT or --trust RW… writes it for ledgers that there are already; `coldchain init` makes it for new ones"
+            "run `coldchain catalog rebuild` with --identity KIT or --trust RW… for existing ledgers, or `coldchain init` for new ones"
         }
         _ => {
-            "it opens the ledger of a new source: `coldchain key rotate --kit FILE --add KEY --role writer` writes it, with this machine's key (`coldchain key show`); without any ledger yet, `coldchain init` does"
+            "run `coldchain key rotate --kit FILE --add KEY --role writer` to write this file, which a new source needs; KEY is this machine's key, as `coldchain key show` prints it. If there is no ledger yet, run `coldchain init`"
         }
     }
 }

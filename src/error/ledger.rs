@@ -27,7 +27,7 @@ pub enum LedgerStateError {
     },
     /// A key of the ledger has signed an entry that does not fit.
     #[error(
-        "the ledger of `{source_name}` in {store} has forked: entry {seq}, which {by} has signed, does not fit"
+        "the ledger of `{source_name}` in {store} has forked: entry {seq} is signed by {by}, but does not fit the entries before it"
     )]
     Forked {
         /// The entry's number.
@@ -44,7 +44,9 @@ pub enum LedgerStateError {
         source: Box<EntryRefusal>,
     },
     /// What the store has under a number may be an entry that was damaged.
-    #[error("ledger entry {seq} of `{source_name}` in {store} is damaged, or none of this ledger")]
+    #[error(
+        "ledger entry {seq} of `{source_name}` in {store} is damaged, or is not an entry of this ledger"
+    )]
     EntryDamaged {
         /// The entry's number.
         seq: u64,
@@ -57,7 +59,7 @@ pub enum LedgerStateError {
     },
     /// The store's ledger lacks entries that the catalog has.
     #[error(
-        "the ledger of `{source_name}` in {store} has gone back: entry {missing} is missing, {head} were committed"
+        "the ledger of `{source_name}` in {store} has gone back: entry {missing} is missing, but entries up to {head} were committed"
     )]
     LedgerBehind {
         /// The source.
@@ -93,7 +95,7 @@ pub enum LedgerStateError {
     },
     /// A pruner has retired what an attempt needs, or the attempt itself.
     #[error(
-        "ledger entry {seq} of `{source_name}` has meanwhile retired this archive or what it builds on; nothing was committed here"
+        "nothing was committed: meanwhile, ledger entry {seq} of `{source_name}` retired this archive or one that it builds on"
     )]
     AttemptRetired {
         /// The source.
@@ -110,7 +112,9 @@ pub enum LedgerStateError {
         what: String,
     },
     /// The ledger does not let this machine's key sign what it would write.
-    #[error("the ledger of `{source_name}` does not have this machine's key as a {role}: {key}")]
+    #[error(
+        "the ledger of `{source_name}` does not grant this machine's key the {role} role: {key}"
+    )]
     NoRole {
         /// The source.
         source_name: SourceName,
@@ -130,11 +134,11 @@ pub enum LedgerStateError {
         store: String,
     },
     /// This machine has begun to archive or to prune, and its catalog is not there.
-    #[error("the catalog {} is gone: the machine's keys are there, and no catalog", .0.display())]
+    #[error("the catalog {} is missing, but this machine's keys exist", .0.display())]
     CatalogGone(PathBuf),
     /// The catalog leaves out how the ledger goes on.
     #[error(
-        "the catalog has the ledger of {0} only up to an entry that was asked for: nothing is written with it"
+        "cannot write with this catalog: it was rebuilt with --as-of and has only a part of the ledger of {0}"
     )]
     AsOf(SourceName),
 }
@@ -145,24 +149,24 @@ impl LedgerStateError {
             Self::EntryRefused { source, .. } => exit(ExitCode::Integrity).hint(match **source {
                 EntryRefusal::AfterLost { .. } => "nothing was written; what is sound can be restored. Put a copy or an older version of the lost entry back and run `coldchain catalog rebuild`, or give the source a new name to begin a new ledger",
                 EntryRefusal::Newer { .. } => "use the coldchain that wrote it, or a later one",
-                EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. } => "nothing was written; if the catalog of these archives was lost, `coldchain catalog rebuild --identity KIT` makes it anew with their recovery kit, and if another machine archives there, give this one a place of its own",
+                EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. } => "run `coldchain catalog rebuild --identity KIT` with the recovery kit of these archives if their catalog was lost; if another machine archives there, give this machine another directory or store. Nothing was written",
                 _ => COMPARE,
             }),
             Self::Forked { source_name, by, numbers, .. } => exit(ExitCode::Integrity).hint(format!(
-                "nothing was written; if somebody has stolen that key, `coldchain key rotate --kit FILE \
-                 --source {source_name} --remove {by} --void {numbers}` withdraws it and passes over what does not \
-                 fit, and docs/keys.md says how to go on; if not, compare the store with its copies or older \
-                 versions"
+                "if that key was stolen, run `coldchain key rotate --kit FILE \
+                 --source {source_name} --remove {by} --void {numbers}` to withdraw it and to void these entries, \
+                 then follow docs/keys.md; if not, compare the store with its copies or older versions. Nothing was \
+                 written"
             )),
-            Self::EntryDamaged { .. } => exit(ExitCode::Integrity).hint("nothing was written; put a sound copy of it in its place: a copy of the store has one, or an older version of the object, or `catalog.db` of the machine that wrote it. If there is none, and no entry follows it, move the object out of `ledger/`: what it archived is then given up"),
+            Self::EntryDamaged { .. } => exit(ExitCode::Integrity).hint("replace the object by a sound copy: from a copy of the store, from an older version of the object, or from `catalog.db` of the machine that wrote it. If there is none, and no entry follows it, move the object out of `ledger/`; the archive that it names is then given up. Nothing was written"),
             Self::LedgerBehind { .. } | Self::LedgerForked { .. } => exit(ExitCode::Integrity).hint(COMPARE),
             Self::Overtaken { .. } => exit(ExitCode::Busy),
-            Self::AttemptRetired { .. } => exit(ExitCode::Failed).hint("run again: the night is planned anew"),
-            Self::NewerLedger { .. } => exit(ExitCode::Integrity).hint("use the coldchain that wrote them, or a later one; if somebody with a leaked key has, `coldchain key rotate --kit FILE --source NAME --remove KEY --void NUMBER` withdraws the key and lets writers go on"),
-            Self::NoRole { .. } => exit(ExitCode::Integrity).hint("nothing was stored; `coldchain key show` tells who has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` gives one"),
+            Self::AttemptRetired { .. } => exit(ExitCode::Failed).hint("run the command again; it makes a new plan"),
+            Self::NewerLedger { .. } => exit(ExitCode::Integrity).hint("use the version of coldchain that wrote them, or a later one; if a stolen key signed them, run `coldchain key rotate --kit FILE --source NAME --remove KEY --void NUMBER` to withdraw the key and to void them"),
+            Self::NoRole { .. } => exit(ExitCode::Integrity).hint("run `coldchain key show` to see which key has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` to give one; nothing was stored"),
             Self::LedgerUnread { .. } => exit(ExitCode::Usage).hint("run `coldchain catalog rebuild --identity KIT`, which reads it; if another machine archives there, set `archive_as` to give this source a directory of its own"),
             Self::CatalogGone(_) => exit(ExitCode::Usage).hint("run `coldchain catalog rebuild --identity KIT`, which makes a new one from the stores, or put back a copy of it"),
-            Self::AsOf(_) => exit(ExitCode::Usage).hint("restore with it, and write with another: `coldchain catalog rebuild` without --as-of makes that"),
+            Self::AsOf(_) => exit(ExitCode::Usage).hint("use this catalog only to restore; to write, make another one with `coldchain catalog rebuild` without --as-of"),
         }
     }
 }

@@ -210,19 +210,19 @@ impl Error {
                 Refusal::Future { .. } => {
                     "check the date and the system clock, or add --date-override"
                 }
-                Refusal::AlreadyArchived { .. } => "a full can be asked for on another date",
+                Refusal::AlreadyArchived { .. } => "ask for a full on another date",
                 Refusal::BeforeNewest { .. } => {
                     "archives are made in the order of their dates. If you did not make that one, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do"
                 }
                 Refusal::BeforeUnfinished { .. } => {
-                    "run it for that date or a later one: it continues that archive"
+                    "give that date or a later one: the run then continues the unfinished archive"
                 }
             }),
             Self::RestoreRefused(refusal) => match refusal {
                 RestoreRefusal::Empty { .. } => exit(ExitCode::Usage).hint(request::REBUILD_FINDS),
                 RestoreRefusal::NoArchive { .. } => exit(ExitCode::Usage).hint(request::LIST_SHOWS),
                 RestoreRefusal::Broken { .. } => exit(ExitCode::ChainBroken).hint(
-                    "restore a date of another chain, or look for what is missing: an entry from a copy or an older version of the store, read in by `coldchain catalog rebuild`, or the catalog of before a rebuild, kept as catalog.db.before-rebuild; docs/restore-without-coldchain.md restores from objects that no entry names",
+                    "restore a date of another chain; or put the missing entry back from a copy or an older version of the store and run `coldchain catalog rebuild`; or use the catalog from before a rebuild, kept as catalog.db.before-rebuild. docs/restore-without-coldchain.md says how to restore objects that no entry names",
                 ),
             },
             Self::CostRefused(refusal) => exit(ExitCode::Usage).hint(match refusal {
@@ -250,13 +250,13 @@ impl Error {
             Self::Unfit(_) => exit(ExitCode::Failed).hint(EACH_FAILURE),
             Self::Untrustworthy(_) => exit(ExitCode::Integrity).hint(EACH_FAILURE),
             Self::Interrupted(signal) => exit((*signal).into()).hint(
-                "nothing half-done counts, and what was done is kept: run the same command again to go on",
+                "run the same command again to continue; what was done is kept, and half-done work has no effect",
             ),
         }
     }
 }
 
-const EACH_FAILURE: &str = "put right what each says, and run it again";
+const EACH_FAILURE: &str = "fix each failure above, then run `coldchain doctor` again";
 
 fn btrfs_code(error: &BtrfsError) -> ExitCode {
     if error.is_missing_or_old() {

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
     /// A listing lacks what a visible archive has, so it can't be told what it lacks besides.
-    #[error("a listing of {store} lacks or has changed {} of {archive}, {}", count(*.objects, "object"), first)]
+    #[error("in a listing of {store}, {} of {archive} missing or changed; the first: {}", count(*.objects, "object"), first)]
     ListingShort {
         /// The archive.
         archive: ArchiveId,
@@ -100,7 +100,7 @@ pub enum PruneError {
         chain: NaiveDate,
     },
     /// Objects of a retired archive are gone.
-    #[error("{archive} can't be revived: {store} lacks or has changed {} of it, {}", count(*.objects, "object"), first)]
+    #[error("{archive} can't be revived: {} missing or changed in {store}; the first: {}", count(*.objects, "object"), first)]
     NotRevivable {
         /// The archive.
         archive: ArchiveId,
@@ -128,11 +128,11 @@ pub enum PruneError {
         by: ArchiveId,
     },
     /// This machine's key may not prune.
-    #[error("this machine's key may not sign for the pruning of `{0}`")]
+    #[error("this machine's key does not have the pruner role for `{0}`")]
     NoPruner(SourceName),
     /// A chain was to be deleted that the root key has brought back.
     #[error(
-        "the chain of {chain} of {source_name} was brought back by the root key while it was being deleted"
+        "stopped deleting the chain of {chain} of {source_name}: meanwhile the root key has brought it back"
     )]
     BroughtBack {
         /// The source.
@@ -148,19 +148,19 @@ impl PruneError {
             Self::StraysLeft { source, .. }
             | Self::ChainLeft { source, .. }
             | Self::PruneUnsigned { source, .. } => exit(refused_by_store(source)).hint_of(source.hint()),
-            Self::ListingShort { .. } => exit(ExitCode::Integrity).hint("nothing was retired or removed; compare the store with its copies or older versions. `coldchain verify` notes what is missing for good, and what is noted holds up no prune"),
+            Self::ListingShort { .. } => exit(ExitCode::Integrity).hint("compare the store with its copies or older versions. If the objects are lost for good, run `coldchain verify`, which records that, and then prune again. Nothing was retired or removed"),
             Self::ManyToRetire { source_name, archives, .. } => exit(ExitCode::Usage).hint(format!(
-                "no chain was retired; see `coldchain prune {source_name} --dry-run`, and if that is \
-                 meant, run `coldchain prune {source_name} --yes-delete {archives}`"
+                "look at `coldchain prune {source_name} --dry-run`; to retire them all, run \
+                 `coldchain prune {source_name} --yes-delete {archives}`. No chain was retired"
             )),
-            Self::LedgerDiffers { .. } => exit(ExitCode::Integrity).hint("nothing was retired or deleted; the store is the truth: `coldchain catalog rebuild` makes the catalog anew from it"),
+            Self::LedgerDiffers { .. } => exit(ExitCode::Integrity).hint("run `coldchain catalog rebuild` to make a new catalog from the store; nothing was retired or deleted"),
             Self::DateRetired { is_deleted: true, .. } | Self::DateTaken { .. } => exit(ExitCode::Usage),
             Self::DateRetired { source_name, chain, .. } => exit(ExitCode::Usage).hint(format!(
-                "`coldchain prune {source_name} --revive {chain}` makes its chain visible again, where the machine \
-                 that prunes has not begun to delete it"
+                "run `coldchain prune {source_name} --revive {chain}` to make its chain visible again; that works only \
+                 until the machine that prunes begins to delete it"
             )),
             Self::NotRetired { .. } => exit(ExitCode::Usage).hint("`coldchain list --all` shows the retired chains"),
-            Self::NotRevivable { .. } | Self::DeletionBegun { .. } => exit(ExitCode::ChainBroken).hint("nothing was changed: what is deleted can't be had back"),
+            Self::NotRevivable { .. } | Self::DeletionBegun { .. } => exit(ExitCode::ChainBroken).hint("nothing was changed; deleted objects cannot be brought back"),
             Self::NoPruner(_) => exit(ExitCode::Usage).hint("run it on the machine that prunes"),
             Self::BroughtBack { .. } => exit(ExitCode::Busy).hint("nothing more of it was deleted; run `coldchain prune` again"),
         }
@@ -178,7 +178,7 @@ fn refused_by_store(error: &StoreError) -> ExitCode {
 
 fn agreed_to(agreed: Option<usize>) -> String {
     match agreed {
-        Some(agreed) => format!("and {} were agreed to", count(agreed, "archive")),
-        None => "which is not done without being asked for".to_owned(),
+        Some(agreed) => format!("but --yes-delete says {}", count(agreed, "archive")),
+        None => "which needs --yes-delete".to_owned(),
     }
 }

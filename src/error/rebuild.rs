@@ -12,7 +12,7 @@ use crate::model::SourceName;
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
     /// A ledger that is read for the first time is not one of those that are trusted.
-    #[error("the ledger of `{source_name}` in {store} is not one that is trusted")]
+    #[error("the ledger of `{source_name}` in {store} is not trusted")]
     LedgerUntrusted {
         /// The source, or its directory.
         source_name: SourceName,
@@ -22,7 +22,7 @@ pub enum RebuildError {
         source: Box<EntryRefusal>,
     },
     /// What is left of a source whose ledger is gone.
-    #[error("the ledger of `{directory}` in {store} is gone: {} of {} are there, and no entry", count(*.objects, "object"), count(*.attempts, "archive"))]
+    #[error("the ledger of `{directory}` in {store} is gone: the store has {} of {}, but no entry", count(*.objects, "object"), count(*.attempts, "archive"))]
     LedgerGone {
         /// The source's directory.
         directory: SourceName,
@@ -53,11 +53,11 @@ pub enum RebuildError {
         source: LedgerError,
     },
     /// Nobody has said whom to trust.
-    #[error("nothing says which root key to trust")]
+    #[error("cannot check the ledgers: no root key to trust is given")]
     NobodyTrusted,
     /// A ledger of the kit's root key that the kit does not name.
     #[error(
-        "the recovery kit does not name the ledger in {store}/{directory}, which names the kit's root key; with `--trust {root}` it is read"
+        "the recovery kit does not name the ledger in {store}/{directory}, but that ledger names the kit's root key; `--trust {root}` reads it"
     )]
     LedgerUnlisted {
         /// The source's directory.
@@ -68,7 +68,9 @@ pub enum RebuildError {
         root: String,
     },
     /// Two directories have the same ledger.
-    #[error("{second} has the ledger of `{source_name}`, which was read from {first} already")]
+    #[error(
+        "the ledger of `{source_name}` is in two places: it was read from {first}, and {second} has it too"
+    )]
     LedgerTwice {
         /// The source, as it is called now.
         source_name: SourceName,
@@ -78,7 +80,9 @@ pub enum RebuildError {
         second: String,
     },
     /// The catalog knows a source in a store that is not read.
-    #[error("the catalog here also knows `{source_name}`, in {store}")]
+    #[error(
+        "the current catalog also has `{source_name}` in {store}, and that store was not given"
+    )]
     StoreLeftOut {
         /// The source.
         source_name: SourceName,
@@ -87,7 +91,7 @@ pub enum RebuildError {
     },
     /// The catalog knows an attempt that no store tells of.
     #[error(
-        "the archive {archive} of `{source_name}` is unfinished, and only the catalog here knows how to go on with it"
+        "the archive {archive} of `{source_name}` is unfinished, and only the current catalog can continue it"
     )]
     UnfinishedHere {
         /// The source.
@@ -96,17 +100,17 @@ pub enum RebuildError {
         archive: ArchiveId,
     },
     /// Sound entries were imported, and some are not sound.
-    #[error("the catalog was rebuilt, with {} in what the stores hold", count(*.0, "flaw"))]
+    #[error("the catalog was rebuilt, but the data in the stores has {}", count(*.0, "flaw"))]
     Flawed(usize),
     /// What could be read was imported, and some stores could not be read at all.
     #[error("the catalog was rebuilt without {} that could not be read", count(*.0, "store"))]
     StoresUnread(usize),
     /// A ledger that is read up to an entry belongs into a catalog that knows none.
-    #[error("the catalog in {} knows ledgers, and one that ends at an entry must not take its place", .0.display())]
+    #[error("cannot rebuild with --as-of in {}: the catalog there already has ledgers", .0.display())]
     AsOfHere(PathBuf),
     /// Several ledgers would be read up to one number.
     #[error(
-        "there are several ledgers, those of {one} and {other} among them, and each has numbers of its own"
+        "--as-of takes one ledger, but there are several: those of {one}, {other} and maybe others"
     )]
     AsOfSeveral {
         /// A directory.
@@ -121,18 +125,18 @@ impl RebuildError {
         match self {
             Self::LedgerUntrusted { .. } => exit(ExitCode::Integrity).hint("nothing of it was read; check --trust, or give the recovery kit of these archives"),
             Self::LedgerGone { .. } => exit(ExitCode::Integrity).hint("put `ledger/` back from a copy of the store or from older versions: only it says which archives these are"),
-            Self::NoLedger { foreign: false, .. } => exit(ExitCode::Usage).hint("the store is the place that has the sources' own directories in it: the recovery kit has its URL"),
+            Self::NoLedger { foreign: false, .. } => exit(ExitCode::Usage).hint("give the URL of the place that has the sources' directories in it; the recovery kit has that URL"),
             Self::NoLedger { foreign: true, .. } => exit(ExitCode::Integrity).hint("nothing was changed; check the URL, and give the recovery kit of these archives"),
             Self::NoStore => exit(ExitCode::Usage).hint("give --store URL: the recovery kit has it"),
-            Self::TrustKey { .. } => exit(ExitCode::Usage).hint("it is the one that begins with RW, on the line `root public key` of the recovery kit"),
+            Self::TrustKey { .. } => exit(ExitCode::Usage).hint("give the key that begins with RW, on the line `root public key` of the recovery kit"),
             Self::NobodyTrusted => exit(ExitCode::Usage).hint("give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; --unauthenticated reads the ledgers unchecked"),
-            Self::LedgerUnlisted { .. } => exit(ExitCode::Integrity).hint("a source that is newer than the kit looks like that, and so does one that somebody else made up"),
-            Self::LedgerTwice { .. } => exit(ExitCode::Integrity).hint("give only one of the two, and the sounder one: where both are given, the first counts"),
-            Self::StoreLeftOut { .. } => exit(ExitCode::Usage).hint("nothing was changed; give --store for that store too, or another --state-dir for the catalog of this one"),
-            Self::UnfinishedHere { .. } => exit(ExitCode::Usage).hint("let `coldchain backup` finish it first; with --yes it is given up, and what is stored of it goes with `coldchain prune`"),
+            Self::LedgerUnlisted { .. } => exit(ExitCode::Integrity).hint("use --trust only if you know that source: it may be newer than the kit, or somebody else may have made it up"),
+            Self::LedgerTwice { .. } => exit(ExitCode::Integrity).hint("give only one of the two, the undamaged one: of two, coldchain reads the first"),
+            Self::StoreLeftOut { .. } => exit(ExitCode::Usage).hint("add a --store for that store too, or make the new catalog in another --state-dir; nothing was changed"),
+            Self::UnfinishedHere { .. } => exit(ExitCode::Usage).hint("run `coldchain backup` first, which finishes it; or add --yes to give it up, and `coldchain prune` removes its stored objects"),
             Self::Flawed(_) => exit(ExitCode::Integrity).hint("what is sound was imported, and can be listed and restored; compare the store with its copies or older versions"),
             Self::StoresUnread(_) => exit(ExitCode::SomeSources).hint("what was read can be listed and restored; run the same command again when the other stores can be read"),
-            Self::AsOfHere(_) => exit(ExitCode::Usage).hint("give another one with --state-dir, which may be new"),
+            Self::AsOfHere(_) => exit(ExitCode::Usage).hint("give an empty or new directory with --state-dir"),
             Self::AsOfSeveral { .. } => exit(ExitCode::Usage).hint("name one with --only DIRECTORY"),
         }
     }
@@ -140,7 +144,7 @@ impl RebuildError {
 
 fn no_ledger(stores: &str, foreign: bool) -> String {
     if foreign {
-        format!("no ledger in {stores} is one that is trusted")
+        format!("no ledger in {stores} is trusted")
     } else {
         format!("there is no ledger in {stores}")
     }

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use super::{Advice, ExitCode, exit};
 use crate::model::SourceName;
 
-pub(super) const REBUILD_FINDS: &str = "what a store has of it from another day or machine, `coldchain catalog rebuild --identity KIT` finds";
+pub(super) const REBUILD_FINDS: &str = "run `coldchain catalog rebuild --identity KIT` if the store has archives of an earlier catalog or of another machine";
 pub(super) const LIST_SHOWS: &str = "`coldchain list` shows what there is";
 
 /// Why what was typed, piped or configured can't be done.
@@ -27,7 +27,7 @@ pub enum RequestError {
     #[error("nothing has been archived of `{0}` yet")]
     NeverArchived(SourceName),
     /// A source was to be forgotten that the config names.
-    #[error("the config names the source `{0}`, so the next run would learn of it again")]
+    #[error("cannot forget `{0}`: the config still names it")]
     StillConfigured(SourceName),
     /// A source was to be forgotten that is not known.
     #[error("the catalog has no source `{0}`")]
@@ -82,7 +82,7 @@ impl RequestError {
             Self::Ambiguous { .. } => exit(ExitCode::Usage).hint("name the source too, or give the archive's id"),
             Self::Exists(_) => exit(ExitCode::Usage).hint("nothing was overwritten; name another file, or move it away"),
             Self::NotConfirmed => exit(ExitCode::Usage).hint("nothing was changed"),
-            Self::NoTerminal => exit(ExitCode::Usage).hint("nothing was changed; add --yes to go on without being asked"),
+            Self::NoTerminal => exit(ExitCode::Usage).hint("add --yes to run without a confirmation; nothing was changed"),
             Self::Span { .. } | Self::CommandLine(_) | Self::Stdio(_) => exit(ExitCode::Usage),
         }
     }

@@ -17,13 +17,13 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// A limit was given for what has no price.
-    #[error("--max-cost can't be held against {0}: its prices are not known")]
+    #[error("cannot apply --max-cost: no prices are known for {0}")]
     NoPrices(String),
     /// Segments must be thawed first, which takes its time.
     #[error("{0}")]
     Thawing(Box<Awaited>),
     /// A tier is used up for now.
-    #[error("the tier `{tier}` has no capacity now, {asked} of {of} segments were asked for")]
+    #[error("the tier `{tier}` has no capacity now: only {asked} of {of} segments were requested")]
     NoCapacity {
         /// The tier.
         tier: Tier,
@@ -35,7 +35,7 @@ pub enum RestoreError {
         source: StoreError,
     },
     /// A stored send stream was refused.
-    #[error("the send stream of {archive} was refused before btrfs receive saw the refused part")]
+    #[error("the guard refused the send stream of {archive}; the refused part was not passed on")]
     StoredStream {
         /// The archive.
         archive: ArchiveId,
@@ -93,7 +93,7 @@ pub enum RestoreError {
         date: Option<NaiveDate>,
     },
     /// No identity was given.
-    #[error("restoring needs an identity")]
+    #[error("this command needs an identity")]
     NoIdentity,
     /// A plan to restore from is not one, or not one for here.
     #[error("can't restore from the plan {}: {what}", path.display())]
@@ -107,7 +107,7 @@ pub enum RestoreError {
     #[error("there is no target directory {}", .0.display())]
     NoTarget(PathBuf),
     /// The restore's directory is part of what it would restore.
-    #[error("{} lies in the subvolume of `{source_name}` itself", path.display())]
+    #[error("cannot restore into {}: it lies in the subvolume of `{source_name}`", path.display())]
     TargetInSource {
         /// The directory.
         path: PathBuf,
@@ -143,18 +143,18 @@ pub enum RestoreError {
 impl RestoreError {
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Self::NoPrices(_) => exit(ExitCode::Usage).hint("say in `[prices]` what it asks for, or leave --max-cost out"),
+            Self::NoPrices(_) => exit(ExitCode::Usage).hint("add its prices to `[prices]` in the config, or leave --max-cost out"),
             Self::Thawing(awaited) => exit(ExitCode::Thawing).hint(awaited.hint()),
-            Self::NoCapacity { .. } => exit(ExitCode::Failed).hint("what was asked for is on its way; run again later, or with --tier standard, which always has capacity"),
+            Self::NoCapacity { .. } => exit(ExitCode::Failed).hint("run the same command again later, or use --tier standard, which always has capacity; the requested segments are thawing"),
             Self::StoredStream { .. } => exit(ExitCode::Integrity),
-            Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => exit(ExitCode::Integrity).hint("earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store"),
+            Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => exit(ExitCode::Integrity).hint("restore another date, or put the object back from a copy of the store; the archives that are already restored stay"),
             Self::Locked { .. } => exit(ExitCode::Failed).hint("give the identity of one of the recipients that it was sealed to: the recovery kit, or the key file named in your notes"),
             Self::WriteStream { .. } => exit(ExitCode::Failed),
-            Self::NoRetired { .. } => exit(ExitCode::Usage).hint("`coldchain list --all` shows what was retired; after a rebuild also what another machine has retired"),
+            Self::NoRetired { .. } => exit(ExitCode::Usage).hint("run `coldchain list --all` to see what was retired; after `coldchain catalog rebuild` it also shows what another machine retired"),
             Self::NoIdentity => exit(ExitCode::Usage).hint("give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age or an ssh key file"),
-            Self::PlanFile { .. } => exit(ExitCode::Usage).hint("make it anew: `coldchain restore SOURCE --plan --json > FILE`"),
+            Self::PlanFile { .. } => exit(ExitCode::Usage).hint("make a new plan: `coldchain restore SOURCE --plan --json > FILE`"),
             Self::NoTarget(_) => exit(ExitCode::Usage).hint("create it on a btrfs filesystem, or name another directory with --to"),
-            Self::TargetInSource { .. } => exit(ExitCode::Usage).hint("name a directory outside of it with --to: in the source, each night would have to leave it out"),
+            Self::TargetInSource { .. } => exit(ExitCode::Usage).hint("give a directory outside of the source with --to"),
             Self::TargetInTheWay { .. } => exit(ExitCode::Usage).hint("move it away, or restore into another directory"),
             Self::ReceivedElsewhere { .. } => exit(ExitCode::Usage).hint("restore onto another filesystem; or look at that subvolume with `btrfs subvolume show`, and delete it if you don't need it"),
             Self::ReceivedWrong { .. } => exit(ExitCode::Integrity).hint("do not use it; restore again into an empty directory"),

@@ -43,7 +43,7 @@ pub enum SnapshotError {
         received: Uuid,
     },
     /// What is to be adopted is not the archive.
-    #[error("{} is not {archive}, as a restore leaves it", path.display())]
+    #[error("{} is not what a restore of {archive} makes", path.display())]
     NotRestored {
         /// Where it was looked for.
         path: PathBuf,
@@ -64,11 +64,11 @@ impl SnapshotError {
     pub(super) fn advice(&self) -> Advice {
         match self {
             Self::NoSnapshotsDir { .. } => exit(ExitCode::Usage).hint("create it, or run `coldchain init`"),
-            Self::SnapshotsElsewhere { .. } => exit(ExitCode::Usage).hint("btrfs takes a snapshot only within a filesystem: set `snapshots` to a directory on the same one"),
+            Self::SnapshotsElsewhere { .. } => exit(ExitCode::Usage).hint("set `snapshots` to a directory on the filesystem of the subvolume: btrfs makes a snapshot only within one"),
             Self::SnapshotInTheWay { .. } => exit(ExitCode::Usage).hint("rename it or delete it, and run again"),
             Self::SnapshotReceived { .. } => exit(ExitCode::Usage).hint("archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the received uuid"),
-            Self::NotRestored { .. } => exit(ExitCode::Usage).hint("restore the newest archive there first: `coldchain restore SOURCE --to DIR`; only its read-only subvolume will do"),
-            Self::AdoptedElsewhere { .. } => exit(ExitCode::Usage).hint("an incremental is sent within one filesystem: set `subvolume` and `snapshots` to where it was restored"),
+            Self::NotRestored { .. } => exit(ExitCode::Usage).hint("restore the newest archive there first: `coldchain restore SOURCE --to DIR`; `adopt` takes only the read-only subvolume that this makes"),
+            Self::AdoptedElsewhere { .. } => exit(ExitCode::Usage).hint("set `subvolume` and `snapshots` to paths on the filesystem where it was restored: btrfs sends an incremental only within one"),
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::model::Signal;
 use crate::model::SourceName;
 use crate::model::size::Bytes;
 
-const DAMAGE_FOUND: &str = "put the objects back from a copy of the store or from older versions, and \
-    verify again; until then, where an archive of the newest chain is damaged, the next one is a full";
+const DAMAGE_FOUND: &str = "put the objects back from a copy of the store or from older versions, then run \
+    `coldchain verify` again; while the newest chain is damaged, the next archive is a full";
 
 /// What a check found, or why it stopped.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum VerifyError {
     #[error("the check was interrupted by {0}")]
     CheckInterrupted(Signal),
     /// What is to be restored for a drill has no room.
-    #[error("{} has no room for a drill: {} are restored there, and {} are free", path.display(), Bytes(*needed), Bytes(*free))]
+    #[error("{} has no room for a drill: it needs {}, and {} are free", path.display(), Bytes(*needed), Bytes(*free))]
     NoRoomForDrill {
         /// The drill's directory.
         path: PathBuf,
@@ -52,10 +52,10 @@ pub enum VerifyError {
 impl VerifyError {
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Self::CatalogDiffers(_) => exit(ExitCode::Integrity).hint("nothing was changed; if it is the catalog that is wrong, `coldchain catalog rebuild` makes it anew, and if it is the store, compare it with its copies or older versions"),
+            Self::CatalogDiffers(_) => exit(ExitCode::Integrity).hint("run `coldchain catalog rebuild` if the catalog is wrong; if the store is wrong, compare it with its copies or older versions. Nothing was changed"),
             Self::DamageFound { .. } => exit(ExitCode::Integrity).hint(DAMAGE_FOUND),
             Self::ChainsDamaged { .. } => exit(ExitCode::Integrity).hint("`coldchain verify` says what else is damaged"),
-            Self::CheckInterrupted(signal) => exit((*signal).into()).hint("what it has found is recorded; what it has not come to is not checked, and a check begins anew"),
+            Self::CheckInterrupted(signal) => exit((*signal).into()).hint("run it again: a check always starts from the beginning; what this one found is recorded"),
             Self::NoRoomForDrill { .. } => exit(ExitCode::Failed).hint("free some space there, or name another directory with --drill-dir"),
         }
     }

@@ -61,7 +61,7 @@ pub enum KitFault {
         line: usize,
     },
     /// The public key is not that of the secret.
-    #[error("its root secret is not that of its root public key")]
+    #[error("its root secret does not belong to its root public key")]
     OtherSecret,
     /// The root secret can't be read.
     #[error("its root secret is damaged")]

@@ -261,7 +261,7 @@ fn a_kit_that_contradicts_itself_is_refused_by_line() {
     let section = line("# source ");
     assert_eq!(
         refused(text.replace(&public(&root), &public(&other))),
-        "its root secret is not that of its root public key"
+        "its root secret does not belong to its root public key"
     );
     assert_eq!(
         refused(format!("{text}{}\n", public(&other))),

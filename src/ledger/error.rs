@@ -111,7 +111,7 @@ pub enum Refusal {
         last: u64,
     },
     /// It does not name exactly the quarantined numbers before it.
-    #[error("it skips {}, and before it {}", found.as_ref().map_or_else(|| "nothing".to_owned(), Numbers::to_string), passed_over(expected))]
+    #[error("it says that it skips {}, but before it {}", found.as_ref().map_or_else(|| "nothing".to_owned(), Numbers::to_string), passed_over(expected))]
     OtherSkips {
         /// What it names; `None` if that is nothing.
         found: Option<Numbers>,
@@ -236,7 +236,7 @@ pub enum Refusal {
         archive: ArchiveId,
     },
     /// It deletes only a part of a chain.
-    #[error("it deletes a part of a chain, and leaves {left}")]
+    #[error("it deletes only a part of a chain: {left} would stay")]
     DeletedInPart {
         /// An archive that it leaves.
         left: ArchiveId,
@@ -245,19 +245,19 @@ pub enum Refusal {
     #[error("its list of keys {0}")]
     RotateKeys(&'static str),
     /// It voids an entry that is understood, or was voided before.
-    #[error("it voids entry {seq}, which is understood, or voided already")]
+    #[error("it voids entry {seq}, which this version understands, or which is voided already")]
     VoidsKnown {
         /// The entry.
         seq: u64,
     },
     /// It voids an entry, but the key that signed the entry may still sign.
-    #[error("it voids entry {seq}, and leaves the key that signed it")]
+    #[error("it voids entry {seq}, but does not withdraw the key that signed it")]
     VoidsKept {
         /// The entry.
         seq: u64,
     },
     /// It brings back an archive, but the key that is deleting the archive may still sign.
-    #[error("it brings {archive} back, and leaves the key that is deleting it")]
+    #[error("it brings {archive} back, but does not withdraw the key that is deleting it")]
     RevivesKept {
         /// The archive.
         archive: ArchiveId,
@@ -278,7 +278,7 @@ pub enum Refusal {
         archive: ArchiveId,
     },
     /// It would leave a visible archive that can't be restored.
-    #[error("it retires {parent}, and leaves {archive}, which builds on it")]
+    #[error("it retires {parent}, but not {archive}, which builds on it")]
     Orphaned {
         /// What it leaves.
         archive: ArchiveId,

@@ -266,12 +266,12 @@ fn decide(
     let strays = &facts.strays;
     let keep = |reason: &str| (ChainFate::Keep, reason.to_owned());
     if !of_chain(&facts.history, chain).is_empty() {
-        return keep("retired in part, and a chain goes as a whole");
+        return keep("only a part of it is retired, and a chain is deleted only as a whole");
     }
     // After a long silence nothing counts as expired, and `hold` gives the reason.
     let silent = long_silence(&facts.history, facts.date).is_some();
     if !silent && !also_expired(chain, archives, facts) {
-        return keep("retired, and not expired by the schedule here");
+        return keep("retired, but not expired by the schedule of this machine");
     }
     let mut since = None;
     for archive in archives {
@@ -283,7 +283,7 @@ fn decide(
     let since = since.expect("a retired chain has an archive");
     let now = strays.store_now;
     if now < since {
-        return keep("retired by an entry that is younger than the store's clock");
+        return keep("retired by an entry that is newer than the store's clock shows");
     }
     let reason = format!("retired {} ago", span(now - since));
     let until = since + strays.delete_after;

@@ -281,7 +281,7 @@ fn decide(
         Err(reason) => (Fate::Keep, reason),
     };
     match (here, known) {
-        (Some(Here::Open), _) => keep("an attempt that is not over here"),
+        (Some(Here::Open), _) => keep("an attempt that this machine has not finished"),
         (_, Some(InLedger::Visible(_) | InLedger::RetiredArchive(_))) => if_quiet(
             Fate::Remove,
             "segments of an earlier stream, beside those of the archive".to_owned(),
@@ -293,7 +293,9 @@ fn decide(
             let retired = facts.store_now - *since;
             let reason = format!("an attempt that was retired {} ago", span(retired));
             if retired < facts.delete_after {
-                keep(&format!("{reason}; it goes no sooner than after {grace}"))
+                keep(&format!(
+                    "{reason}; it is removed after {grace} at the earliest"
+                ))
             } else {
                 if_quiet(Fate::Remove, reason)
             }
@@ -302,7 +304,7 @@ fn decide(
             if_quiet(Fate::Remove, "an attempt that was given up here".to_owned())
         }
         (None, None) => {
-            let reason = "an attempt that nothing is known of here";
+            let reason = "an attempt that this machine does not know";
             if let Some(seq) = facts.unread {
                 return keep(&format!(
                     "{reason}; ledger entry {seq} can't be read, and may archive it"
@@ -311,7 +313,7 @@ fn decide(
             match facts.may_retire {
                 MayRetire::Yes => if_quiet(
                     Fate::Retire,
-                    format!("{reason}; it goes no sooner than after {grace}"),
+                    format!("{reason}; it is removed after {grace} at the earliest"),
                 ),
                 MayRetire::No => keep(&format!(
                     "{reason}, and this machine's key may not retire it"
@@ -333,7 +335,7 @@ fn quiet(listed: &[ListedObject], now: DateTime<Utc>) -> Result<i64, String> {
     let newest = newest.ok_or_else(|| "nothing of it is listed".to_owned())?;
     let age = now - newest;
     if age < TimeDelta::zero() {
-        return Err("its newest object is younger than the store's clock".to_owned());
+        return Err("its newest object is newer than the store's clock shows".to_owned());
     }
     if age < TimeDelta::days(QUIET_DAYS) {
         return Err(format!(
@@ -351,7 +353,7 @@ fn left_alone(archive: Option<ArchiveId>, objects: Vec<ListedObject>) -> Option<
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let reason = format!("not a name that coldchain gives: {}{more}", first.key);
+    let reason = format!("coldchain does not use this name: {}{more}", first.key);
     Some(StrayLine {
         archive,
         fate: Fate::Keep,

@@ -58,19 +58,19 @@ impl fmt::Display for Awaited {
 impl Awaited {
     /// What to do next.
     pub fn hint(&self) -> String {
-        let ask = format!("`coldchain thaw {}` asks for what is cold", self.source);
+        let ask = format!("run `coldchain thaw {}` to thaw what is cold", self.source);
         if self.thawing == 0 {
             return ask;
         }
         let again = "run the same command again";
-        let on = "it goes on from where it was";
+        let on = "it continues where it stopped";
         let wait = match self.due.map(|due| (due > self.now, Timestamp(due))) {
             Some((true, due)) => format!("the last of them is due by {due}; then {again}: {on}"),
             Some((false, due)) => format!(
-                "the last of them was due by {due}, a time that is usual but not promised; {again} later: {on}"
+                "the last of them was due by {due}, but a thaw can take longer; {again} later: {on}"
             ),
             None => {
-                format!("when they are due is not known here; {again} later: {on}")
+                format!("it is not known here when they are due; {again} later: {on}")
             }
         };
         if self.cold > 0 {
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(
             awaited.hint(),
             "the last of them is due by 2026-11-23T03:00:00Z; then run the same command again: \
-             it goes on from where it was"
+             it continues where it stopped"
         );
     }
 
@@ -140,16 +140,15 @@ mod tests {
         awaited.now = "2026-11-24T00:00:00Z".parse().unwrap();
         assert_eq!(
             awaited.hint(),
-            "`coldchain thaw home` asks for what is cold; the last of them was due by \
-             2026-11-23T03:00:00Z, a time that is usual but not promised; run the same command \
-             again later: it goes on from where it was"
+            "run `coldchain thaw home` to thaw what is cold; the last of them was due by \
+             2026-11-23T03:00:00Z, but a thaw can take longer; run the same command \
+             again later: it continues where it stopped"
         );
         awaited.cold = 0;
         awaited.due = None;
         assert_eq!(
             awaited.hint(),
-            "when they are due is not known here; run the same command again later: it goes on \
-             from where it was"
+            "it is not known here when they are due; run the same command again later: it continues where it stopped"
         );
     }
 
@@ -162,7 +161,7 @@ mod tests {
         );
         assert_eq!(
             awaited.hint(),
-            "`coldchain thaw home` asks for what is cold"
+            "run `coldchain thaw home` to thaw what is cold"
         );
     }
 }

@@ -82,7 +82,7 @@ impl fmt::Display for Unchecked {
             Self::NotSampled => "not in the sample",
             Self::FoundDamaged => "found damaged before",
             Self::NotReached => "the restore ended before it",
-            Self::BrokenOff => "the check broke off before it",
+            Self::BrokenOff => "the check stopped before it",
             Self::NotCompared => "restored, with no snapshot here to compare it with",
         })
     }

@@ -27,7 +27,7 @@ impl SealError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Recipient(_) | Self::NoRecipients => {
-                "mend `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient"
+                "correct `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient"
             }
             Self::IdentityRead { .. }
             | Self::IdentityMissing { .. }
@@ -36,7 +36,7 @@ impl SealError {
                 "give the recovery kit, an age identity file, or an ssh private key"
             }
             Self::SelfCheck { .. } => {
-                "nothing was committed; this machine computes wrongly: test its memory before you trust it"
+                "test the memory of this machine before you trust it: it computed something wrong; nothing was committed"
             }
             _ => return None,
         };

@@ -138,7 +138,7 @@ pub enum SealError {
         got: u64,
     },
     /// A segment holds more bytes than its record says.
-    #[error("the segment goes on after its {expected} bytes")]
+    #[error("the segment is longer than its {expected} bytes")]
     SegmentLong {
         /// Raw bytes that its record says.
         expected: u64,
@@ -186,10 +186,10 @@ pub enum SealError {
         got: usize,
     },
     /// A frame was pushed after a short frame, which must be the last.
-    #[error("a frame follows the one that was short and so the last")]
+    #[error("a frame follows a short one, which must be the last")]
     FrameAfterLast,
     /// The bytes to skip are not one whole segment, or do not begin where a segment begins.
-    #[error("{bytes} bytes were to be skipped, which are not a whole segment between two others")]
+    #[error("cannot skip {bytes} bytes: they are not a whole segment between two others")]
     SkippedPart {
         /// How many bytes were to be skipped.
         bytes: u64,
@@ -259,7 +259,7 @@ impl fmt::Display for RecipientFault {
                 "a recipient looks like a secret key: give its public key (`age1…`) and keep the secret out of the configuration",
             ),
             Self::Empty => f.write_str("a recipient is an empty text"),
-            Self::Lines(text) => write!(f, "`{}` is more than one line: a recipient is one", Shown(text)),
+            Self::Lines(text) => write!(f, "`{}` has more than one line: a recipient is a single line", Shown(text)),
             Self::Age(text) => write!(
                 f,
                 "`{}` looks like an age recipient, but its checksum or length is wrong: it may have a typing error",
@@ -297,7 +297,7 @@ impl fmt::Display for RecipientFault {
             ),
             Self::Unknown(text) => write!(
                 f,
-                "`{}` is not a recipient: it reads like age1… or ssh-ed25519 AAAA…",
+                "`{}` is not a recipient: a recipient reads like age1… or ssh-ed25519 AAAA…",
                 Shown(text)
             ),
         }

@@ -261,7 +261,7 @@ fn what_it_looks_like(line: &str) -> &'static str {
         () if upper.starts_with("AGE1") || upper.starts_with("SSH-") => {
             "a public key: the secret one is needed"
         }
-        () => "no identity: it reads like AGE-SECRET-KEY-1…",
+        () => "not an identity: an identity reads like AGE-SECRET-KEY-1…",
     }
 }
 
@@ -426,7 +426,7 @@ mod tests {
             (secret.replace("KEY-1", "KEY-1Q"), "typing error"),
             ("AGE-SECRET-KEY-PQ-1QQQQ".to_owned(), "post-quantum"),
             ("AGE-PLUGIN-YUBIKEY-1QQQQ".to_owned(), "plugin"),
-            ("hunter2".to_owned(), "no identity"),
+            ("hunter2".to_owned(), "not an identity"),
             (SSH_ECDSA.to_owned(), "only ssh-ed25519 and ssh-rsa"),
             (SSH_RSA[..900].to_owned(), "damaged ssh private key"),
         ] {

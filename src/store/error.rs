@@ -134,12 +134,14 @@ impl fmt::Display for ErrorKind {
             Self::NotFound => "there is no such object",
             Self::MissingRoot => "the store's directory does not exist",
             Self::NoBucket => "the bucket does not exist",
-            Self::NoCredentials => "there are no credentials that it knows",
+            Self::NoCredentials => "there are no credentials, or the store does not know them",
             Self::Expired => "the credentials have expired",
             Self::ClockSkew => "this machine's clock and the store's are too far apart",
             Self::WrongRegion => "the bucket is in another region",
-            Self::NoRegion => "what the AWS settings of this machine call its region is none",
-            Self::NoService => "what answers there is no S3 service",
+            Self::NoRegion => {
+                "the AWS settings of this machine name something that is not a region"
+            }
+            Self::NoService => "the service that answers there is not S3",
             Self::OtherEndpoint => {
                 "the store has no `endpoint`, and the AWS settings of this machine name one"
             }
@@ -276,17 +278,17 @@ impl StoreError {
         }
         let text = match self.kind {
             ErrorKind::MissingRoot => {
-                "mount it; where archives are to begin, `coldchain init` makes it"
+                "mount it; for a new store, run `coldchain init`, which makes it"
             }
             ErrorKind::Full => "nothing half-written is left; free some space and run again",
             ErrorKind::Denied if self.url.starts_with("file:") => {
                 "check the owner and mode, and whether it is mounted read-only"
             }
             ErrorKind::Denied => {
-                "waiting does not help: docs/aws.md names the permission that each operation needs"
+                "see docs/aws.md for the permission that each operation needs; waiting does not help"
             }
             ErrorKind::NoBucket => {
-                "waiting does not help: check bucket, region and endpoint, or make the bucket"
+                "check bucket, region and endpoint, or make the bucket; waiting does not help"
             }
             ErrorKind::NoCredentials => {
                 "set `credentials_file` or `profile` of this store in the config, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment; waiting does not help"
@@ -303,16 +305,18 @@ impl StoreError {
             ErrorKind::Cold if !self.is_of_segment() => {
                 "remove the rule of the bucket that moved it into a cold class, and thaw the ledger and the keys: docs/aws.md has the commands"
             }
-            ErrorKind::Cold => "run the same command again: it asks for what went cold meanwhile",
-            ErrorKind::NoCapacity => "waiting helps; the tier `standard` always has capacity",
-            ErrorKind::Unavailable => {
-                "waiting helps: nothing is lost, run the same command again later"
+            ErrorKind::Cold => {
+                "run the same command again: it thaws what has become cold meanwhile"
             }
+            ErrorKind::NoCapacity => {
+                "run the same command again later, or use the tier `standard`, which always has capacity"
+            }
+            ErrorKind::Unavailable => "run the same command again later; nothing is lost",
             ErrorKind::Link => {
                 "put the directory itself in the place of the link, or mount it there (`mount --bind`): links in a store are not followed, because others may write to it"
             }
             ErrorKind::Endless => {
-                "waiting does not help: find out what answers at that address; it is broken, or somebody has taken the store's place"
+                "find out what answers at that address: the store is broken, or something else has taken its place; waiting does not help"
             }
             ErrorKind::TooMany => {
                 "find out what fills the store, and remove what is not coldchain's; if all of it is meant to be there, raise `memory_limit` in the config"

@@ -73,7 +73,7 @@ fn archiving_goes_on_from_a_restored_disk_and_the_whole_chain_comes_back() {
     assert_eq!(
         said,
         format!(
-            "home: the next archive goes on from {}, as 2024-01-07; keep it until that is made\n",
+            "home: the next archive builds on {}, the archive of 2024-01-07; keep that snapshot until then\n",
             restored.display()
         )
     );

@@ -22,12 +22,11 @@ const FIRST_IN_WORDS: &str = "75756964-206f-6620-7468-65203173742e";
 
 /// The hint where the stream is whole and another was asked for.
 const OTHER: &str = "hint: nothing was committed; after `i DATE` send with `btrfs send -p` and that date's snapshot. If it is gone or was changed, run `coldchain decide --full`, which asks for a full stream\n";
-const NOT_FULL: &str =
-    "hint: nothing was committed; send what was asked for: after `c` a full stream\n";
+const NOT_FULL: &str = "hint: send a full stream after `c`; nothing was committed\n";
 /// The hint where it is no stream at all.
-const NO_STREAM: &str = "hint: nothing was committed; this is no send stream: see what its sender has to say. If it lacks the snapshot of `i DATE`, run `coldchain decide --full`, which asks for a full stream\n";
+const NO_STREAM: &str = "hint: read the messages of the sender: this is not a send stream. If the sender does not have the snapshot of `i DATE`, run `coldchain decide --full`, which asks for a full stream. Nothing was committed\n";
 /// The hint where it is broken.
-const BROKEN: &str = "hint: nothing was committed, and the next run starts anew; a sender that was stopped, frozen or suspended prints such a stream\n";
+const BROKEN: &str = "hint: run again, which starts from the beginning: a sender that was stopped, frozen or suspended prints such a stream; nothing was committed\n";
 
 /// What is said of a stream that is refused at a place for a reason.
 fn refusal(place: &str, why: &str, hint: &str) -> String {
@@ -312,7 +311,7 @@ fn a_stream_that_a_restore_must_not_or_can_not_take_is_refused() {
     let stderr = refusal(
         &place,
         "a write command on `disk`, which is a device node",
-        "hint: nothing was committed; `btrfs send` prints no such stream: find out who made it\n",
+        "hint: find out what made this stream: `btrfs send` prints no such stream; nothing was committed\n",
     );
     let stream = made.write(b"disk", 0, b"data").finish();
     refused(&machine, "decide 2024-01-07", &stream).is(1, "i 2024-01-01\n", &stderr);

@@ -261,7 +261,7 @@ fn deduplication_that_goes_on_is_named_and_the_next_night_goes_on_with_the_archi
     });
     assert_eq!((ran.code, sent), (Some(1), 11), "{ran:?}");
     for words in [
-        "cannot send the snapshot of `home`: deduplication has changed or held it 11 times in a row",
+        "cannot send the snapshot of `home`: deduplication changed it or blocked the send 11 times in a row",
         "pause deduplication (bees, duperemove) while `coldchain backup` runs",
     ] {
         assert!(ran.stderr.contains(words), "{ran:?}");

@@ -107,7 +107,7 @@ fn what_only_has_a_snapshots_name_is_left_alone() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(
         ran.stderr
-            .contains("it has the name of a snapshot in the making, and is none"),
+            .contains("it has the name of an unfinished snapshot, but is not one"),
         "{ran:?}"
     );
     assert!(left.join("precious").exists());
@@ -160,7 +160,7 @@ fn a_ledger_that_went_back_stops_the_run() {
     assert_eq!(ran.code, Some(6), "{ran:?}");
     assert!(
         ran.stderr
-            .contains("has gone back: entry 3 is missing, 3 were committed"),
+            .contains("has gone back: entry 3 is missing, but entries up to 3 were committed"),
         "{ran:?}"
     );
     assert_eq!(sandbox.stored(), stored);
@@ -398,7 +398,10 @@ fn a_directory_that_was_put_in_the_restored_one_s_place_is_not_called_restored()
     fs::write(&go, b"").unwrap();
     let run = talk.end();
     assert_eq!(run.code, Some(2), "{run:?}");
-    assert!(run.stderr.contains("somebody has moved"), "{run:?}");
+    assert!(
+        run.stderr.contains("what was restored was moved away"),
+        "{run:?}"
+    );
     assert_eq!(fs::read_dir(other.path("home")).unwrap().count(), 0);
     compare_trees(
         &machine.btrfs().path("snapshots/2024-01-01"),

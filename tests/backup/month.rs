@@ -244,7 +244,7 @@ impl Month {
         let (code, words): (i32, &[&str]) = match wrong {
             Wrong::Undeletable if expiring.is_some() => (
                 0,
-                &["stays until the next run", "btrfs subvolume set-default 5"],
+                &["the next run tries again", "btrfs subvolume set-default 5"],
             ),
             Wrong::FullDisk => (1, &["No space left on device", "free some space"]),
             Wrong::NoNetwork => (1, &["could not list", "in s3://archive"]),

@@ -377,8 +377,7 @@ fn a_file_that_gets_its_old_end_back_by_a_clone_is_archived_whole() {
         cut_short(&files[2], length as u64);
         let of_first = format!(
             "the slot of {THIRD} is open, and the chain of {FIRST} has 1 of 11 incrementals; it builds on {FIRST}, since \
-             `btrfs send` would leave data out against the snapshot of {SECOND}: the end of /cut, which was cut short \
-             then and has its old content back now"
+             `btrfs send` would leave data out against the snapshot of {SECOND}: the end of /cut, which was truncated at that time and has its old content again"
         );
         clone_into(&story.path("before/cut"), &files[0]);
         clone_into(&story.path("before/cut more"), &files[3]);
@@ -500,8 +499,7 @@ fn doctor_names_archives_that_were_sent_against_a_snapshot_that_does_not_do() {
     let said = doctor();
     assert!(
         said.contains(&format!(
-            "home: the archive of {SECOND} lacks the end of /f, which was cut short then and has its old content back \
-             now; {advice}"
+            "home: the archive of {SECOND} lacks the end of /f, which was truncated at that time and has its old content again; {advice}"
         )),
         "{said}"
     );

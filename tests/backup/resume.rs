@@ -402,7 +402,7 @@ fn a_later_night_goes_on_with_it_before_it_plans_anew() {
     assert_eq!(unfinished[0]["raw_bytes"], 48 << 20);
     let said = sandbox.run(["list"]).ok().stdout;
     assert!(
-        said.contains("chain of 2025-01-01  unfinished, the next backup goes on with it")
+        said.contains("chain of 2025-01-01  unfinished, the next backup continues it")
             && said.contains("raw 48.0 MiB")
             && said.contains("unfinished, 3 segments so far"),
         "{said}"
@@ -547,7 +547,7 @@ fn a_night_before_the_unfinished_one_is_refused_and_costs_nothing() {
     assert_eq!(
         ran.stderr,
         "error: 2025-01-06 is before 2025-01-07, whose archive is unfinished\n\
-         hint: run it for that date or a later one: it continues that archive\n"
+         hint: give that date or a later one: the run then continues the unfinished archive\n"
     );
     assert_eq!(sandbox.archives("unfinished").len(), 1);
     sandbox.backup(SECOND);

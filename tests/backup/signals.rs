@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// What does not come within this time does not come.
 const STUCK: Duration = Duration::from_mins(3);
 
-const HINT: &str = "hint: nothing half-done counts, and what was done is kept: run the same command again to go on\n";
+const HINT: &str = "hint: run the same command again to continue; what was done is kept, and half-done work has no effect\n";
 
 fn stopped_by(name: &str) -> String {
     format!("error: interrupted by {name}\n{HINT}")

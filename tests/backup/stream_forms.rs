@@ -171,15 +171,14 @@ fn compressed_data_is_asked_for_by_a_word_and_warned_of_and_a_full_follows_it() 
     let doctor = sandbox.run(["doctor"]).ok();
     assert!(doctor.stderr.contains(&named), "{doctor:?}");
     let plan = sandbox.run(["restore", SOURCE, "--plan"]).ok();
-    let warning = "warning: home: 2 archives on the way to 2025-01-07 with compressed data, of which the kernel's \
-                   sender loses bytes: what comes back may differ from what was archived\n";
+    let warning = "warning: home: 2 archives on the way to 2025-01-07 with compressed data: the kernel's sender loses bytes of it, so the restore may differ from what was archived\n";
     assert_eq!(plan.stderr, warning);
     let plan = plan.stdout;
     for id in &ids {
         let line = format!("  {id}  carries compressed data: bytes of it may be wrong\n");
         assert!(plan.contains(&line), "{plan}");
     }
-    assert!(plan.contains("as it is compressed, more if"), "{plan}");
+    assert!(plan.contains("if it stays compressed; more if"), "{plan}");
 
     // The next archive is a full, and those before stay suspect.
     set(&sandbox, "");
@@ -283,8 +282,7 @@ fn archives_that_an_older_version_made_of_compressed_data_are_named_and_a_full_f
     let machine = Upgraded::new();
     let doctor = machine.run("doctor", b"");
     let named = format!(
-        "warning: home: 3 archives with compressed data, of which the kernel's sender loses bytes: a restore may \
-         differ from what was archived; the next archive is a full: {}\n",
+        "warning: home: 3 archives with compressed data: the kernel's sender loses bytes of it, so a restore may differ from what was archived; the next archive is a full: {}\n",
         OLD.join(", ")
     );
     assert!(doctor.status.success(), "{doctor:?}");

@@ -108,7 +108,7 @@ const OBSTACLES: [Obstacle; 5] = [
             Some(sender)
         },
         lift: |_, _| {},
-        said: "a `btrfs send` is reading it; let it end, or end it",
+        said: "a `btrfs send` is reading it; wait until that `btrfs send` ends, or stop it",
     },
     Obstacle {
         put: |_, path| {
@@ -145,7 +145,7 @@ fn a_snapshot_that_can_t_be_deleted_is_named_every_night_and_keeps_nothing_else(
             .replace("$PATH", stuck.to_str().unwrap())
             .replace("$DIR", stuck.parent().unwrap().to_str().unwrap());
         let warning = format!(
-            "warning: {SOURCE}: a snapshot that is kept no longer stays until the next run: cannot delete the subvolume {}: {said}\n",
+            "warning: {SOURCE}: could not delete an expired snapshot, and the next run tries again: cannot delete the subvolume {}: {said}\n",
             stuck.display()
         );
         for (date, standing) in [
@@ -198,7 +198,7 @@ fn a_snapshot_that_somebody_made_writable_is_let_go_with_a_warning() {
     let taken = sandbox.snapshot("2025-01-02");
     make_read_only(&taken, "false");
     let warning = format!(
-        "warning: {SOURCE}: {} is not the read-only snapshot any more that coldchain made: coldchain never deletes it\n",
+        "warning: {SOURCE}: {} is no longer the read-only snapshot that coldchain made: coldchain will never delete it\n",
         taken.display()
     );
     assert_eq!(sandbox.backup("2025-01-03").stderr, warning);
@@ -275,8 +275,7 @@ fn what_an_earlier_night_left_is_told_and_removed_and_nothing_that_looks_like_it
         left.display()
     );
     let is_foreign = format!(
-        "{}: it has the name of a snapshot in the making, and nothing tells that coldchain made it: delete it with \
-         `btrfs subvolume delete` if you don't need it",
+        "{}: it has the name of an unfinished snapshot, but nothing shows that coldchain made it: delete it with `btrfs subvolume delete` if you don't need it",
         foreign.display()
     );
 
@@ -355,8 +354,7 @@ fn snapshots_whose_directory_is_reached_by_another_path_are_built_on_and_deleted
     fs::create_dir(&directory).unwrap();
     let ran = sandbox.backup("2025-01-03");
     let warning = format!(
-        "warning: {SOURCE}: a snapshot that is kept no longer stays until the next run: {} is not there, but elsewhere on its \
-         filesystem; check whether the directory of the snapshots is mounted, and whether `snapshots` in the config names \
+        "warning: {SOURCE}: could not delete an expired snapshot, and the next run tries again: {} is missing, but its subvolume is elsewhere on the filesystem; check whether the directory of the snapshots is mounted, and whether `snapshots` in the config names \
          it\n",
         sandbox.snapshot("2025-01-02").display()
     );
@@ -408,7 +406,7 @@ fn a_snapshot_that_something_is_mounted_over_is_deleted_once_it_is_seen_again() 
         let ran = sandbox.run(["backup", date]);
         unmount();
         let said = format!(
-            "{} is not there, but elsewhere on its filesystem",
+            "{} is missing, but its subvolume is elsewhere on the filesystem",
             hidden.display()
         );
         assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -140,9 +140,8 @@ fn one_without_a_uuid_is_refused_with_a_way_out() {
     let snapshots = sandbox.fs.path("snapshots");
     archive(&sandbox, &root, &snapshots);
     let said = format!(
-        "error: the subvolume {0} has no uuid, as the top level of a filesystem that was made before Linux 3.6\n\
-         hint: archive a subvolume that lies in it: `btrfs subvolume snapshot {0} {0}/NAME` makes one with all that is in \
-         it\n",
+        "error: the subvolume {0} has no uuid: it is the top level of a filesystem that was made before Linux 3.6\n\
+         hint: archive a subvolume inside it instead; `btrfs subvolume snapshot {0} {0}/NAME` makes one with the same content\n",
         root.display()
     );
     let ran = sandbox.run(["backup", "2025-01-01"]);

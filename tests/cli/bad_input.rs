@@ -201,7 +201,7 @@ fn a_config_that_is_not_there_is_named() {
             2,
             "",
             "error: the config file $T/config.toml does not exist\n\
-             hint: `coldchain init` writes one; --config or $COLDCHAIN_CONFIG names another; to read archives that there are already, `coldchain catalog rebuild --identity KIT --store URL` is enough\n",
+             hint: run `coldchain init` to write one, or name another with --config or $COLDCHAIN_CONFIG; to read existing archives without a config, run `coldchain catalog rebuild --identity KIT --store URL`\n",
         );
     }
     let other = unchanged(&machine, "list --config $T/elsewhere.toml");
@@ -209,7 +209,7 @@ fn a_config_that_is_not_there_is_named() {
         2,
         "",
         "error: the config file $T/elsewhere.toml does not exist\n\
-         hint: `coldchain init` writes one; --config or $COLDCHAIN_CONFIG names another; to read archives that there are already, `coldchain catalog rebuild --identity KIT --store URL` is enough\n",
+         hint: run `coldchain init` to write one, or name another with --config or $COLDCHAIN_CONFIG; to read existing archives without a config, run `coldchain catalog rebuild --identity KIT --store URL`\n",
     );
     let directory = unchanged(&machine, "list --config $T");
     directory.is(
@@ -242,7 +242,7 @@ fn an_error_in_json_has_code_message_and_hint() {
     let run = unchanged(&machine, "backup 2024-01-07 --source home --json");
     run.is(2, r#"{"event":"failed","message":"`home` has no `subvolume` in the config","source":"home"}
 {"event":"done","sources":[{"archives":[],"name":"home","raw_bytes":0,"result":"failed","sealed_bytes":0,"seconds":0,"uploaded_bytes":0}]}
-"#, r#"{"error":{"code":2,"hint":"add `subvolume` and `snapshots`, or feed it through `coldchain decide`","message":"`home` has no `subvolume` in the config"}}
+"#, r#"{"error":{"code":2,"hint":"add `subvolume` and `snapshots` to its [[source]], or archive it with `coldchain decide`","message":"`home` has no `subvolume` in the config"}}
 "#);
 }
 
@@ -258,31 +258,31 @@ fn a_recipient_that_is_none_stops_everything_and_a_secret_is_not_told() {
             format!("\"{typo}\""),
             Some(&typo),
             "error: `$TYPO` looks like an age recipient, but its checksum or length is wrong: it may have a typing error\n\
-             hint: mend `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient\n",
+             hint: correct `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient\n",
         ),
         (
             format!("\"$R\", \"{secret}\""),
             None,
             "error: a recipient looks like a secret key: give its public key (`age1…`) and keep the secret out of the configuration\n\
-             hint: mend `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient\n",
+             hint: correct `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient\n",
         ),
         (
             format!("\"$R\", \"{}\"", secret.to_lowercase()),
             None,
             "error: a recipient looks like a secret key: give its public key (`age1…`) and keep the secret out of the configuration\n\
-             hint: mend `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient\n",
+             hint: correct `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient\n",
         ),
         (
             "\"/root/key.pub\"".to_owned(),
             None,
             "error: `/root/key.pub` looks like a path: give the public key itself\n\
-             hint: mend `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient\n",
+             hint: correct `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient\n",
         ),
         (
             "\"\"".to_owned(),
             None,
             "error: a recipient is an empty text\n\
-             hint: mend `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient\n",
+             hint: correct `recipients` in [encryption]; `age-keygen -y FILE` prints an identity's recipient\n",
         ),
         (
             String::new(),
@@ -385,7 +385,7 @@ fn a_date_without_an_archive_is_told_the_nearest_two() {
 fn what_was_never_archived_can_t_be_restored() {
     let machine = Machine::fed(None);
     let stderr = "error: home has no archive\n\
-    hint: what a store has of it from another day or machine, `coldchain catalog rebuild --identity KIT` finds\n";
+    hint: run `coldchain catalog rebuild --identity KIT` if the store has archives of an earlier catalog or of another machine\n";
     unchanged(&machine, "restore home --plan").is(2, "", stderr);
     let words = "restore home --yes --to $T/target --identity $T/kit --date 2024-01-01";
     unchanged(&machine, words).is(2, "", stderr);
@@ -399,7 +399,7 @@ fn without_keys_nothing_is_archived() {
         2,
         "",
         "error: $T/state has no signing.key\n\
-         hint: `coldchain init` makes the keys of a machine that begins to archive; one that only prunes gets its own by `coldchain key new`, and one that goes on with the archives of another by `coldchain key rotate --kit FILE --new-signing-key`\n",
+         hint: run `coldchain init` on a machine that begins to archive, `coldchain key new` on one that only prunes, or `coldchain key rotate --kit FILE --new-signing-key` on one that continues the archives of another machine\n",
     );
     assert!(!machine.state().exists());
     let machine = Machine::fed(None);
@@ -436,7 +436,7 @@ fn a_store_that_is_not_mounted_is_named() {
         1,
         "",
         "error: could not open file://$T/store: the store's directory does not exist\n\
-         hint: mount it; where archives are to begin, `coldchain init` makes it\n",
+         hint: mount it; for a new store, run `coldchain init`, which makes it\n",
     );
     fs::rename(machine.path("elsewhere"), machine.path("store")).unwrap();
     machine.write_config(&fed_config().replace("$T/store", "$T/other"));
@@ -523,7 +523,7 @@ fn a_snapshots_directory_that_can_t_hold_them_is_refused() {
     machine.write_config(&LIVE_CONFIG.replace("$FS/snapshots", &elsewhere));
     let run = unchanged(&machine, "backup 2024-01-01");
     run.is(2, "", &"error: the snapshots directory $OTHER is not on the filesystem of $FS/home\n\
-    hint: btrfs takes a snapshot only within a filesystem: set `snapshots` to a directory on the same one\n".replace("$OTHER", &elsewhere));
+    hint: set `snapshots` to a directory on the filesystem of the subvolume: btrfs makes a snapshot only within one\n".replace("$OTHER", &elsewhere));
     assert_eq!(fs::read_dir(other.root()).unwrap().count(), 0);
 }
 
@@ -719,7 +719,7 @@ fn a_date_that_can_t_be_archived_under_is_refused_before_a_snapshot() {
         (
             "backup 2024-01-07 --full",
             "error: 2024-01-07 is archived already, and a date has one archive\n\
-             hint: a full can be asked for on another date\n",
+             hint: ask for a full on another date\n",
         ),
     ] {
         unchanged(&machine, words).is(2, "", stderr);
@@ -737,7 +737,7 @@ fn a_source_without_a_subvolume_is_not_for_backup() {
         2,
         "",
         "error: `home` has no `subvolume` in the config\n\
-         hint: add `subvolume` and `snapshots`, or feed it through `coldchain decide`\n",
+         hint: add `subvolume` and `snapshots` to its [[source]], or archive it with `coldchain decide`\n",
     );
 }
 
@@ -789,7 +789,7 @@ fn an_identity_that_opens_nothing_makes_no_directory() {
         (
             "",
             2,
-            "error: restoring needs an identity\n\
+            "error: this command needs an identity\n\
              hint: give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age or an ssh key file\n",
         ),
     ] {
@@ -891,7 +891,7 @@ fn a_damaged_or_missing_segment_ends_a_restore_and_leaves_nothing_that_looks_com
     let ends = |what: &str| {
         let stderr = format!(
             "error: segment 1 of 2024-01-07-incr-$HEX16 is damaged: {what} (home/archives/2024-01-07-incr-$HEX16/000001-$HEX16.zst.age)\n\
-             hint: earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store\n"
+             hint: restore another date, or put the object back from a copy of the store; the archives that are already restored stay\n"
         );
         machine.run(words).is(6, "", &stderr);
         // The earlier archive stays, and of the damaged one nothing.
@@ -946,7 +946,7 @@ fn a_damaged_first_segment_leaves_no_subvolume_at_all() {
         "{told}"
     );
     assert_eq!(told.lines().count(), 1, "nothing stands: {told}");
-    run.is(6, "", r#"{"error":{"code":6,"hint":"earlier archives of the chain that were restored stay; restore another date, or fetch the object from a copy of the store","message":"segment 0 of 2024-01-01-full-$HEX16 is damaged: its SHA-256 is not the one in the ledger (home/archives/2024-01-01-full-$HEX16/000000-$HEX16.zst.age)"}}
+    run.is(6, "", r#"{"error":{"code":6,"hint":"restore another date, or put the object back from a copy of the store; the archives that are already restored stay","message":"segment 0 of 2024-01-01-full-$HEX16 is damaged: its SHA-256 is not the one in the ledger (home/archives/2024-01-01-full-$HEX16/000000-$HEX16.zst.age)"}}
 "#);
     assert_eq!(restored(&target), [".coldchain-restore.json"]);
 }

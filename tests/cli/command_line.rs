@@ -147,7 +147,7 @@ fn what_does_not_fit_together_is_said() {
         (
             "show mail",
             "error: nothing has been archived of `mail` yet\n\
-             hint: what a store has of it from another day or machine, `coldchain catalog rebuild --identity KIT` finds\n",
+             hint: run `coldchain catalog rebuild --identity KIT` if the store has archives of an earlier catalog or of another machine\n",
         ),
     ] {
         machine.run(words).is(2, "", stderr);
@@ -239,7 +239,7 @@ fn a_dry_run_that_finds_nothing_to_prune_says_so() {
 fn a_backup_without_any_subvolume_is_told() {
     let machine = Machine::fed(None);
     let stderr = "error: no source in the config has a `subvolume`, so `backup` has nothing to archive\n\
-                  hint: add `subvolume` and `snapshots`, or feed it through `coldchain decide`\n";
+                  hint: add `subvolume` and `snapshots` to its [[source]], or archive it with `coldchain decide`\n";
     for words in [
         "backup",
         "backup 2024-01-01 --full",
@@ -327,8 +327,7 @@ fn columns_go_through_all_sources() {
         .is(
             0,
             "c\n",
-            "warning: a-longer-name: no recovery kit names its ledger, so none could find it again: run \
-             `coldchain key kit`\n",
+            "warning: a-longer-name: no recovery kit names its ledger, so a restore on an empty machine would not find it: run `coldchain key kit`\n",
         );
     let list = machine.run("list").stdout;
     let column_of = |word: &str| -> Vec<usize> {

@@ -211,7 +211,7 @@ fn a_good_bucket_is_told_line_by_line() {
   ok    reach          it answers
   ok    clock          it differs from this machine's by less than a minute
   ok    put            an object can be stored
-  ok    put if absent  an object that is there is left as it is
+  ok    put if absent  an existing object is not replaced
   ok    read           what was stored comes back
   ok    range          a part of an object can be read
   ok    checksum       it keeps the SHA-256 of what it has
@@ -241,12 +241,12 @@ fn what_fails_is_told_with_its_cause_and_what_to_do() {
     let url = format!("s3://archive/laptop?endpoint={}", patient.server.endpoint());
     let stdout = format!(
         "cloud: {url}
-  FAIL  reach  could not list home/.coldchain-doctor-$HEX16- in {url}: the bucket does not exist: it answered 404 NoSuchBucket: The specified bucket does not exist (request $HEX16); waiting does not help: check bucket, region and endpoint, or make the bucket
+  FAIL  reach  could not list home/.coldchain-doctor-$HEX16- in {url}: the bucket does not exist: it answered 404 NoSuchBucket: The specified bucket does not exist (request $HEX16); check bucket, region and endpoint, or make the bucket; waiting does not help
 1 store: 0 fine, 0 unknown, 0 warned of, 1 failed
 "
     );
     let stderr = format!(
-        "{}error: 1 failure found\nhint: put right what each says, and run it again\n",
+        "{}error: 1 failure found\nhint: fix each failure above, then run `coldchain doctor` again\n",
         warnings()
     );
     run(&patient.machine, "doctor").is(1, &stdout, &stderr);
@@ -295,7 +295,7 @@ fn a_service_that_ignores_what_it_is_asked_for_is_found_out() {
         (
             Mode::IgnoreStorageClass,
             "storage class",
-            "into STANDARD where DEEP_ARCHIVE was asked for: its prices",
+            "into STANDARD, although DEEP_ARCHIVE was asked for: prices",
         ),
         (Mode::IgnoreChecksums, "checksum", "keeps none"),
     ] {
@@ -331,7 +331,7 @@ fn a_lock_that_the_bucket_can_t_hold_is_a_failure() {
     let patient = Patient::new(S3Server::new()).told("", "object_lock = \"compliance\"\n");
     let diagnosis = patient.diagnosis();
     diagnosis.is(&[("object lock", "failure"), ("versioning", "warning")]);
-    diagnosis.says("object lock", "was not made for it");
+    diagnosis.says("object lock", "was not made with Object Lock");
     patient.is_as_before();
 }
 
@@ -434,12 +434,12 @@ fn credentials_that_can_t_delete_are_good_if_somebody_else_prunes() {
 
     let diagnosis = denied().diagnosis();
     diagnosis.is(&plain_and(&[("prune", "warning")]));
-    diagnosis.says("prune", "what has expired would stay");
+    diagnosis.says("prune", "expired archives would stay");
 
     let patient = Patient::new(S3Server::new()).told("prune = \"elsewhere\"\n", "");
     let diagnosis = patient.diagnosis();
     diagnosis.is(&plain_and(&[("prune", "warning")]));
-    diagnosis.says("prune", "take that permission from them");
+    diagnosis.says("prune", "remove that permission from them");
     patient.is_as_before();
 }
 
@@ -457,7 +457,7 @@ fn a_step_that_fails_ends_neither_the_others_nor_the_clean_up() {
             .collect();
         let diagnosis = patient.diagnosis();
         diagnosis.is(&plain_and(&failing));
-        diagnosis.says(failing[0].0, "docs/aws.md names the permission");
+        diagnosis.says(failing[0].0, "see docs/aws.md for the permission");
         patient.is_as_before();
     }
 }
@@ -478,7 +478,10 @@ fn what_may_not_be_asked_is_unknown_and_no_failure() {
 #[test]
 fn clocks_that_are_apart_are_a_warning() {
     for (ahead, text) in [
-        (TimeDelta::minutes(20), "signatures count for 15 minutes"),
+        (
+            TimeDelta::minutes(20),
+            "a signature is valid for only 15 minutes",
+        ),
         (TimeDelta::days(3), "no archive is retired"),
     ] {
         let patient = Patient::new(S3Server::new());
@@ -529,7 +532,7 @@ fn a_store_that_can_t_be_used_at_all_is_one_failure_that_says_why() {
     let patient = Patient::with_fault(Fault::on_any(FaultKind::HtmlAnswer).always());
     let diagnosis = patient.diagnosis();
     diagnosis.is(&[("reach", "failure")]);
-    diagnosis.says("reach", "what answers there is no S3 service");
+    diagnosis.says("reach", "the service that answers there is not S3");
 }
 
 #[test]
@@ -568,10 +571,10 @@ fn a_directory_is_tried_as_well() {
     run(&machine, "doctor --quiet").is(
         1,
         "cloud: file://$T/store
-  FAIL  reach  could not open file://$T/store: the store's directory does not exist; mount it; where archives are to begin, `coldchain init` makes it
+  FAIL  reach  could not open file://$T/store: the store's directory does not exist; mount it; for a new store, run `coldchain init`, which makes it
 1 store: 0 fine, 0 unknown, 0 warned of, 1 failed
 ",
-        "error: 1 failure found\nhint: put right what each says, and run it again\n",
+        "error: 1 failure found\nhint: fix each failure above, then run `coldchain doctor` again\n",
     );
     std::fs::create_dir(machine.path("store")).unwrap();
     let before = machine.standing();
@@ -581,7 +584,7 @@ fn a_directory_is_tried_as_well() {
   ok    reach          it answers
   ok    clock          it differs from this machine's by less than a minute
   ok    put            an object can be stored
-  ok    put if absent  an object that is there is left as it is
+  ok    put if absent  an existing object is not replaced
   ok    read           what was stored comes back
   ok    range          a part of an object can be read
   ok    list           a listing shows what was just stored

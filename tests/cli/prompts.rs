@@ -86,7 +86,7 @@ fn locked() -> (Machine, LoopFs, String) {
     (machine, elsewhere, words)
 }
 
-const INTERRUPTED: &str = "\nerror: interrupted by SIGINT\nhint: nothing half-done counts, and what was done is kept: run the same command again to go on\ncode 130\n";
+const INTERRUPTED: &str = "\nerror: interrupted by SIGINT\nhint: run the same command again to continue; what was done is kept, and half-done work has no effect\ncode 130\n";
 
 #[test]
 fn a_passphrase_is_taken_unseen_and_a_confirmation_seen() {
@@ -148,7 +148,7 @@ fn where_nobody_can_be_asked_the_plan_is_told_and_nothing_is_begun() {
     assert!(
         asked.stderr.ends_with(
             "error: this needs a confirmation, and there is no terminal to ask on\n\
-             hint: nothing was changed; add --yes to go on without being asked\n"
+             hint: add --yes to run without a confirmation; nothing was changed\n"
         ),
         "{asked:?}"
     );

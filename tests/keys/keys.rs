@@ -139,8 +139,8 @@ fn a_kit_that_knows_more_than_the_catalog_is_not_set_back() {
     machine.run("key kit --kit $T/kit").is(
         6,
         "",
-        "error: $T/kit knows an entry 3 of `home` that the catalog here does not have\n\
-         hint: the kit was not changed; `coldchain catalog rebuild --identity KIT` holds the store against it\n",
+        "error: $T/kit names an entry 3 of `home` that the catalog does not have\n\
+         hint: run `coldchain catalog rebuild --identity KIT` to compare the store with the kit; the kit was not changed\n",
     );
     assert_eq!(kit_text(&machine), newer);
 }
@@ -174,7 +174,7 @@ fn a_kit_that_can_t_be_relied_on_or_is_another_s_is_left_as_it_is() {
     let trusted = kit(&machine).root.unwrap();
     let found = kit(&other).root.unwrap();
     let stderr = format!(
-        "error: $T/other is of the root key {found}, and {trusted} is trusted here\n\
+        "error: $T/other belongs to the root key {found}, but this machine trusts {trusted}\n\
          hint: nothing was done; give the kit of this machine's ledgers\n"
     );
     let before = machine.standing();
@@ -197,7 +197,7 @@ fn a_kit_that_can_t_be_relied_on_or_is_another_s_is_left_as_it_is() {
         "",
         &format!(
             "error: could not understand the recovery kit $T/other\ncaused by: line {line}: it is no ledger id\n\
-             hint: nothing was changed; put it right, or take an older copy of it\n"
+             hint: correct the kit, or use an older copy of it; nothing was changed\n"
         ),
     );
     fs::remove_file(machine.path("other")).unwrap();
@@ -209,7 +209,7 @@ fn a_kit_that_can_t_be_relied_on_or_is_another_s_is_left_as_it_is() {
 fn a_check_proves_what_a_kit_opens() {
     let machine = archived(&["2024-01-01", "2024-01-07"]);
     let good = "\
-home: chain of 2024-01-01: 2 of 2 archives opened; of the newest, 2024-01-07: key.age is the ledger's, first segment opened
+home: chain of 2024-01-01: 2 of 2 archives opened; newest archive 2024-01-07: key.age matches the ledger, first segment opened
 root secret: matches the root key that is trusted here
 ";
     machine.run("key check --identity $T/kit").is(0, good, "");
@@ -219,13 +219,13 @@ root secret: matches the root key that is trusted here
     machine.run("key check --identity $T/stranger").is(
         1,
         "\
-home: chain of 2024-01-01: 0 of 2 archives opened; of the newest, 2024-01-07: key.age is the ledger's, first segment not tried: its key is not opened
+home: chain of 2024-01-01: 0 of 2 archives opened; newest archive 2024-01-07: key.age matches the ledger, first segment not tried: its key is not opened
   not opened: 2024-01-01-full-$HEX16
   not opened: 2024-01-07-incr-$HEX16
-root secret: is not in it
+root secret: is not in this file
 ",
         "error: $T/stranger does not open 2 of 2 archives\n\
-         hint: `coldchain key add-recipient` seals their keys to another recipient, with an identity that opens them\n",
+         hint: run `coldchain key add-recipient` with an identity that opens them, to seal their keys to the recipient of this identity too\n",
     );
 
     let hint = "error: the newest archive is damaged in 1 of 1 chain\n\
@@ -235,7 +235,7 @@ root secret: is not in it
     fs::write(key, b"something else").unwrap();
     let run = machine.run("key check --identity $T/kit");
     let stdout = good.replace(
-        "key.age is the ledger's",
+        "key.age matches the ledger",
         "key.age BAD: it is not the one in the ledger",
     );
     run.is(6, &stdout, hint);
@@ -275,7 +275,7 @@ fn a_further_recipient_opens_what_was_archived_before_it() {
     let entries = machine.objects(".entry").len();
     machine.run(&add).is(
         0,
-        &format!("home: the keys of 0 archives sealed to it, 2 were already\n{advice}"),
+        &format!("home: the keys of 0 archives sealed to it, 2 were sealed to it before\n{advice}"),
         "",
     );
     assert_eq!(machine.objects(".entry").len(), entries);
@@ -298,7 +298,7 @@ fn a_further_recipient_opens_what_was_archived_before_it() {
     feed(&machine, &["2024-01-14"], 5);
     machine.run(&add).is(
         0,
-        "home: the keys of 0 archives sealed to it, 3 were already\n",
+        "home: the keys of 0 archives sealed to it, 3 were sealed to it before\n",
         "",
     );
 }
@@ -316,7 +316,7 @@ fn who_opens_nothing_adds_nobody() {
         1,
         "",
         "error: $T/stranger does not open 1 of 1 archive, so the recipient was not added to them\n\
-         hint: give the identity of a recipient that they were sealed to: `coldchain key check` tells what one opens\n",
+         hint: give the identity of a recipient that they were sealed to; `coldchain key check` shows what an identity opens\n",
     );
     machine
         .run("key add-recipient age1nonsense --identity $T/kit")
@@ -350,8 +350,8 @@ fn a_key_that_was_removed_archives_nothing_until_a_new_one_is_made() {
 
     let before = machine.standing();
     let refused = format!(
-        "error: the ledger of `home` does not have this machine's key as a writer: {lost}\n\
-         hint: nothing was stored; `coldchain key show` tells who has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` gives one\n"
+        "error: the ledger of `home` does not grant this machine's key the writer role: {lost}\n\
+         hint: run `coldchain key show` to see which key has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` to give one; nothing was stored\n"
     );
     machine
         .run_with("decide 2024-01-07", &stream("2024-01-07", 0, 1))
@@ -445,7 +445,7 @@ fn a_separate_pruner_is_given_its_role_and_nothing_else() {
     assert_eq!(refused.code, Some(6), "{}", refused.stderr);
     assert!(
         refused.stderr.starts_with(
-            "error: the ledger of `home` does not have this machine's key as a writer"
+            "error: the ledger of `home` does not grant this machine's key the writer role"
         ),
         "{}",
         refused.stderr
@@ -606,7 +606,7 @@ fn what_is_typed_wrong_changes_no_key() {
             2,
             "",
             "error: `RWnonsense` is no public key\n\
-             hint: `coldchain key show` prints a machine's, RW…\n",
+             hint: give a key that begins with RW: `coldchain key show` prints a machine's key\n",
         );
     }
     for words in [
@@ -679,11 +679,11 @@ fn a_ledger_that_nobody_vouches_for_is_read_when_that_is_asked_for_and_warned_of
     machine.run(&with_identity).is(
         2,
         "",
-        "error: nothing says which root key to trust\n\
+        "error: cannot check the ledgers: no root key to trust is given\n\
          hint: give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; --unauthenticated reads the ledgers unchecked\n",
     );
     let warning = format!(
-        "warning: home: no trusted root key vouches for its ledger: the root key {root} is the store's own word; \
+        "warning: home: no trusted root key vouches for its ledger: the store itself names the root key {root}; \
          run `coldchain catalog rebuild` with the recovery kit or --trust to check it\n"
     );
     machine
@@ -736,8 +736,8 @@ fn a_key_is_added_to_ledgers_that_are_open_and_told_of_in_those_that_open_later(
     assert_eq!(run.code, Some(2), "{}", run.stderr);
     assert_eq!(
         run.stderr,
-        "error: the ledger of `home` is not opened yet, so there is nothing to add a key to\n\
-         hint: archive it once, which opens it, and run this again\n"
+        "error: cannot add a key to the ledger of `home`: it has no entry yet\n\
+         hint: archive the source once, which begins its ledger, then run this command again\n"
     );
     feed(&machine, &["2024-01-01"], 0);
     ok(&machine.run(&add));
@@ -749,8 +749,7 @@ fn a_key_is_added_to_ledgers_that_are_open_and_told_of_in_those_that_open_later(
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(
         run.stderr.contains(&format!(
-            "work: its ledger was opened with this machine's key alone: {pruner}, pruner of `home`, has no role in it \
-             before `coldchain key rotate --kit FILE --source work --add {pruner} --role pruner`"
+            "work: its new ledger has only this machine's key. To give {pruner}, pruner of `home`, a role in it too, run `coldchain key rotate --kit FILE --source work --add {pruner} --role pruner`"
         )),
         "{}",
         run.stderr
@@ -767,7 +766,7 @@ fn the_root_key_is_not_rotated_and_a_key_that_never_was_is_not_removed() {
         run.is(
             2,
             "",
-            &format!("error: {root} is the root key, which is neither added nor removed\n"),
+            &format!("error: cannot add or remove {root}: it is the root key\n"),
         );
     }
     let stranger = SigningKey::generate().unwrap().public();
@@ -779,7 +778,7 @@ fn the_root_key_is_not_rotated_and_a_key_that_never_was_is_not_removed() {
         "",
         &format!(
             "error: no ledger here has ever had the key {stranger}\n\
-             hint: `coldchain key show` tells who has which role\n"
+             hint: run `coldchain key show` to see which key has which role\n"
         ),
     );
     assert_eq!(machine.standing(), before);
@@ -832,8 +831,8 @@ fn a_grant_that_is_for_another_key_opens_nothing_and_is_told_before_anything_is_
         .is(
             6,
             "",
-            "error: $T/state/signing.grant is not the root key's word for this machine's key as a writer\n\
-             hint: nothing was stored; `coldchain key rotate --kit FILE --new-signing-key` makes a key and what belongs to it\n",
+            "error: $T/state/signing.grant does not grant this machine's key the writer role\n\
+             hint: run `coldchain key rotate --kit FILE --new-signing-key` to make a new key and its grant; nothing was stored\n",
         );
     assert_eq!(machine.standing(), before);
     ok(&machine.run("key rotate --kit $T/kit --new-signing-key"));
@@ -880,7 +879,7 @@ fn a_ledger_that_a_withdrawn_key_has_opened_is_left_out_unless_somebody_names_it
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(
         run.stdout.contains(&format!(
-            "/planted was left out: the key {leaked} may sign its ledger, which was withdrawn from that of `home`"
+            "/planted was left out: the key {leaked} may sign its ledger, but was withdrawn from that of `home`"
         )),
         "{}",
         run.stdout
@@ -897,7 +896,7 @@ fn a_ledger_that_a_withdrawn_key_has_opened_is_left_out_unless_somebody_names_it
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(
         run.stderr
-            .starts_with("warning: planted: neither the config nor the kit names")
+            .starts_with("warning: planted: skipped: neither the config nor the kit names")
     );
     assert_eq!(kit(&machine).sources.len(), 1);
 }

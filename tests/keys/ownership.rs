@@ -165,7 +165,7 @@ fn a_link_of_another_user_is_not_followed() {
         lchown(&link, Some(MALLORY), None).unwrap();
         let path = format!("$T/tmp/{name}");
         let why = format!("it is a symbolic link that belongs to the user with uid {MALLORY}");
-        let mend = format!("name what it leads to instead, or run `chown -h root: {path}`");
+        let mend = format!("give the path that the link leads to, or run `chown -h root: {path}`");
         refuses(&machine, &[words], &path, &why, &mend);
     }
     // A chain of root's own, as a store of packages makes it.
@@ -298,7 +298,7 @@ fn a_planted_kit_is_never_the_one_of_init() {
     lchown(&kit, Some(MALLORY), None).unwrap();
     refuses(
         &format!("it is a symbolic link that belongs to the user with uid {MALLORY}"),
-        &format!("name what it leads to instead, or run `chown -h root: {path}`"),
+        &format!("give the path that the link leads to, or run `chown -h root: {path}`"),
     );
 }
 

@@ -97,7 +97,11 @@ fn a_kit_gets_no_second_root_key() {
     fs::copy(lost.path("kit"), machine.path("kit")).unwrap();
     let run = machine.run("init --kit $T/kit");
     assert_eq!(run.code, Some(2), "{}", run.stderr);
-    assert!(run.stderr.contains("is of the root key"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("belongs to the root key"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(kit_text(&machine), kit_text(&lost));
 
     // One that has none yet takes the root key of the kit that it is given.

@@ -97,7 +97,8 @@ fn what_another_machine_retires_revives_and_deletes_is_known_where_it_is_restore
     // Now it has.
     feed(&machine, days_ago(3), b'c');
     let run = machine.run(&format!("{restore} --plan"));
-    let hint = format!("hint: `coldchain prune home --revive {old}` makes its chain visible again");
+    let hint =
+        format!("hint: run `coldchain prune home --revive {old}` to make its chain visible again");
     assert!(run.stderr.contains(&hint), "{}", run.stderr);
     // Without the role of a pruner it deletes nothing either, however long the time of grace is over.
     let stored = machine.objects(".age");
@@ -150,7 +151,7 @@ fn a_dry_run_of_several_chains_ends_with_the_command_that_retires_them() {
     let last = ok(&foreseen).lines().last().unwrap();
     assert_eq!(
         last,
-        "home: several chains are retired by `coldchain prune home --yes-delete 2` alone"
+        "home: to retire several chains, run `coldchain prune home --yes-delete 2`"
     );
     let json: Value = serde_json::from_str(ok(&machine.run("prune --dry-run --json"))).unwrap();
     assert_eq!(json["sources"][0]["yes_delete"], 2);

@@ -125,7 +125,6 @@ fn paid(bytes: u64, days: u64) -> String {
     let (usd, cents) = (cents / 100, cents % 100);
     let bytes = Bytes(bytes);
     format!(
-        "home:   1 object in DEEP_ARCHIVE, {bytes}: deleted before the 180 days that are paid for at least; \
-         the days that lack, up to {days}, cost USD {usd}.{cents:02} by estimate"
+        "home:   1 object in DEEP_ARCHIVE, {bytes}: deleted before the minimum of 180 days that is paid for; the missing days, up to {days}, cost USD {usd}.{cents:02} by estimate"
     )
 }

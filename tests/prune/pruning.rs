@@ -133,7 +133,7 @@ fn a_chain_is_retired_on_its_day_and_deleted_after_its_time_of_grace() {
     );
     let shown = sandbox.run(["show", "2025-01-07"]).ok().stdout;
     assert!(
-        shown.contains("; being deleted or gone, by ledger entry "),
+        shown.contains("; deletion begun by ledger entry "),
         "{shown}"
     );
     let revived = sandbox.run(["prune", "home", "--revive", "2025-01-01"]);
@@ -246,9 +246,9 @@ fn several_chains_are_retired_at_once_only_by_their_exact_number_of_archives() {
     let lab = with_fulls(&["2026-01-01", "2026-01-14", "2026-05-21"]);
     let before = lab.objects();
     for (agreed, said) in [
-        (None, "which is not done without being asked for"),
-        (Some(1), "and 1 archive were agreed to"),
-        (Some(3), "and 3 archives were agreed to"),
+        (None, "which needs --yes-delete"),
+        (Some(1), "but --yes-delete says 1 archive"),
+        (Some(3), "but --yes-delete says 3 archives"),
     ] {
         let error = prune(&lab, "2026-06-01", 0, agreed, &Faults::none()).unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::Usage);
@@ -306,7 +306,7 @@ fn what_is_due_is_deleted_while_several_chains_wait_for_their_number() {
         ),
         "{error:?}"
     );
-    assert!(error.hint().unwrap().starts_with("no chain was retired;"));
+    assert!(error.hint().unwrap().ends_with("No chain was retired"));
     let plan = done.plan;
     let fates: Vec<_> = plan.chains.iter().map(|line| line.fate).collect();
     assert_eq!(fates, [ChainFate::Delete]);
@@ -541,7 +541,10 @@ fn what_the_schedule_here_still_wants_is_not_deleted_whoever_retired_it() {
         panic!("{:?}", pruned.plan);
     };
     assert_eq!(line.fate, ChainFate::Keep);
-    assert_eq!(line.reason, "retired, and not expired by the schedule here");
+    assert_eq!(
+        line.reason,
+        "retired, but not expired by the schedule of this machine"
+    );
     assert!(lab.objects() == before);
 }
 

@@ -250,7 +250,7 @@ fn an_attempt_that_was_given_up_is_removed_once_it_is_old() {
         0,
         &format!(
             "home: kept 2024-01-07-incr-$HEX16, {}: its newest object is 6 days old, less than 7 days\n\
-             home: kept 1 object, 4 B: not a name that coldchain gives: home/archives/notes.txt\n\
+             home: kept 1 object, 4 B: coldchain does not use this name: home/archives/notes.txt\n\
              home: nothing removed\n",
             size_of(&machine, &attempt),
         ),
@@ -267,7 +267,7 @@ fn an_attempt_that_was_given_up_is_removed_once_it_is_old() {
         &format!(
             "home: removed 2024-01-07-incr-$HEX16, {size}: \
              an attempt that was given up here; its newest object is 8 days old\n\
-             home: kept 1 object, 4 B: not a name that coldchain gives: home/archives/notes.txt\n\
+             home: kept 1 object, 4 B: coldchain does not use this name: home/archives/notes.txt\n\
              home: {}\n",
             size.replace(", ", " removed, "),
         ),
@@ -302,7 +302,7 @@ fn an_attempt_that_is_not_over_is_kept_however_old_it_is() {
     assert_eq!(answer["kept"][0]["archive"], json!(attempt));
     assert_eq!(
         answer["kept"][0]["reason"],
-        "an attempt that is not over here"
+        "an attempt that this machine has not finished"
     );
     assert_eq!(stored(&machine), before);
 }
@@ -348,8 +348,7 @@ fn an_attempt_that_is_not_known_here_is_retired_first_and_removed_after_its_time
     let retired = machine.run("prune");
     retired.is(
         0,
-        "home: retired 2024-01-05-full-$HEX16, 2 objects, 27 B: an attempt that nothing is known of here; \
-         it goes no sooner than after 7 days; its newest object is 8 days old\n\
+        "home: retired 2024-01-05-full-$HEX16, 2 objects, 27 B: an attempt that this machine does not know; it is removed after 7 days at the earliest; its newest object is 8 days old\n\
          home: nothing removed\n",
         "",
     );
@@ -621,8 +620,7 @@ fn a_dry_run_says_the_same_and_writes_nothing_anywhere() {
     machine.run("prune home --dry-run").is(
         0,
         &format!(
-            "home: to retire 2024-01-05-full-$HEX16, 2 objects, 27 B: an attempt that nothing is known of \
-             here; it goes no sooner than after 7 days; its newest object is 8 days old\n\
+            "home: to retire 2024-01-05-full-$HEX16, 2 objects, 27 B: an attempt that this machine does not know; it is removed after 7 days at the earliest; its newest object is 8 days old\n\
              home: to remove 2024-01-07-incr-$HEX16, {size}: an attempt that was given up here; \
              its newest object is 8 days old\n\
              home: {}\n",
@@ -722,7 +720,7 @@ fn a_listing_that_lacks_something_of_a_visible_archive_stops_everything() {
             let run = machine.run(words);
             assert_eq!(run.code, Some(6), "{}", run.stderr);
             assert!(run.stderr.contains(" is missing\n"), "{}", run.stderr);
-            let hint = "hint: nothing was retired or removed; ";
+            let hint = ". Nothing was retired or removed\n";
             assert!(run.stderr.contains(hint), "{}", run.stderr);
             assert_eq!(run.stdout, "");
         }

@@ -165,7 +165,7 @@ fn credentials_that_may_not_delete_end_it_with_4_and_change_nothing() {
     assert!(ran.stderr.starts_with(said), "{}", ran.stderr);
     assert!(
         ran.stderr
-            .contains("docs/aws.md names the permission that each operation needs"),
+            .contains("see docs/aws.md for the permission that each operation needs"),
         "{}",
         ran.stderr
     );

@@ -107,8 +107,7 @@ fn a_source_that_the_kit_has_seen_archived_is_missed_in_the_second_store_too() {
         6,
         &[
             SOUND,
-            "file://$T/other/work was refused: the ledger of `work` in file://$T/other has gone back: \
-             entry 1 is missing, 2 were committed\n",
+            "file://$T/other/work was refused: the ledger of `work` in file://$T/other has gone back: entry 1 is missing, but entries up to 2 were committed\n",
         ],
     );
 }
@@ -121,7 +120,7 @@ fn a_store_that_the_kit_names_and_that_was_not_read_is_told() {
         0,
         &[
             SOUND,
-            "work: the kit knows it in file://$T/other, which was not read\n",
+            "work: the kit names it in file://$T/other, a store that was not read\n",
         ],
     );
 }
@@ -141,7 +140,7 @@ fn archives_whose_ledger_is_gone_are_damage_and_are_counted() {
             &[
                 SOUND,
                 "file://$T/store/work was refused: the ledger of `work` in file://$T/store is gone: \
-                 2 objects of 1 archive are there, and no entry\n",
+                 the store has 2 objects of 1 archive, but no entry\n",
             ],
         );
         // And alone.
@@ -196,7 +195,7 @@ fn a_ledger_that_nobody_trusts_is_told_apart_from_one_that_is_damaged() {
         &format!("--store file://$T/store --trust {other}"),
         6,
         &[
-            "in file://$T/store is not one that is trusted\ncaused by: it names another root key (",
+            "in file://$T/store is not trusted\ncaused by: it names another root key (",
             "hint: nothing of it was read; check --trust, or give the recovery kit of these archives\n",
         ],
     );
@@ -211,8 +210,8 @@ fn the_same_ledger_twice_is_told_with_both_places() {
         6,
         &[
             SOUND,
-            "file://$T/copy/home was refused: file://$T/copy/home has the ledger of `home`, \
-             which was read from file://$T/store/home already\n",
+            "file://$T/copy/home was refused: the ledger of `home` is in two places: \
+             it was read from file://$T/store/home, and file://$T/copy/home has it too\n",
         ],
     );
 }

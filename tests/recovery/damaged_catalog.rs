@@ -10,7 +10,7 @@ use crate::common::machine::Machine;
 use crate::common::rng::Rng;
 use crate::common::whole::{first_and_seventh, visible_streams};
 
-const DAMAGED: &str = "hint: the archives are safe in the store: `coldchain catalog rebuild` makes the catalog anew from it, and keeps this one; an older copy of catalog.db does too, and what that lacks is read from the ledger\n";
+const DAMAGED: &str = "hint: run `coldchain catalog rebuild` to make a new catalog from the store; this one is kept. Or put back an older copy of catalog.db: coldchain reads from the ledger what it lacks. The archives are safe in the store\n";
 
 /// A machine with the full of the 1st, what its catalog was then, and the streams.
 struct Kept {
@@ -175,7 +175,7 @@ fn a_catalog_that_is_gone_is_said_before_anything_is_written() {
         "",
         "error: ledger entry 1 of `home` in file://$T/store was refused\n\
          caused by: it belongs to the ledger $HEX32, not to $HEX32\n\
-         hint: nothing was written; if the catalog of these archives was lost, `coldchain catalog rebuild --identity KIT` makes it anew with their recovery kit, and if another machine archives there, give this one a place of its own\n",
+         hint: run `coldchain catalog rebuild --identity KIT` with the recovery kit of these archives if their catalog was lost; if another machine archives there, give this machine another directory or store. Nothing was written\n",
     );
     assert_eq!(kept.machine.standing(), before);
     kept.goes_on();

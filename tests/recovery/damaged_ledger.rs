@@ -163,12 +163,12 @@ fn a_newest_entry_that_has_rotted_is_not_passed_over_and_comes_back() {
         let rebuilt = fed.is_code("catalog rebuild", 6);
         says(
             &rebuilt,
-            "home: entry 4 is damaged, or none of this ledger: ",
+            "home: entry 4 is damaged, or is not an entry of this ledger: ",
         );
         says(&fed.is_code("catalog check", 6), "home: entry 4 is damaged");
         says(&fed.is_code("verify", 6), "home/ledger/00000004.entry");
         fed.every_writer_stops(
-            "ledger entry 4 of `home` in file://$T/store is damaged, or none of this ledger\n",
+            "ledger entry 4 of `home` in file://$T/store is damaged, or is not an entry of this ledger\n",
         );
         // What is sound is there.
         fed.is_code("restore home --plan", 0);
@@ -207,7 +207,7 @@ fn what_another_puts_under_a_number_is_passed_over_and_told_until_an_entry_says_
     fed.lose_the_catalog();
     says(
         &fed.is_code("catalog rebuild", 6),
-        "home: entry 5 is damaged, or none",
+        "home: entry 5 is damaged, or is not an entry",
     );
     fed.feed(3);
     let body = fs::read_to_string(fed.entry(6)).unwrap();
@@ -233,11 +233,11 @@ fn a_rotate_that_has_rotted_drops_nothing_silently_and_brings_no_key_back() {
     let rebuilt = fed.is_code("catalog rebuild", 6);
     says(
         &rebuilt,
-        "home: entry 4 is damaged, or none of this ledger: ",
+        "home: entry 4 is damaged, or is not an entry of this ledger: ",
     );
     says(
         &rebuilt,
-        "home: entry 5 is damaged, or none of this ledger: ",
+        "home: entry 5 is damaged, or is not an entry of this ledger: ",
     );
     fed.every_writer_stops("ledger entry 4 of `home`");
     overwrite(&fed.entry(4), &sound);
@@ -262,7 +262,7 @@ fn a_rebuild_over_a_sound_catalog_makes_no_worse_one() {
                 says(&rebuilt, "has gone back: entry 4 is missing");
             } else {
                 let told = format!(
-                    "home: entry {seq} is damaged or lost in the store, and is taken from the catalog's copy: "
+                    "home: entry {seq} is damaged or lost in the store; the old catalog's copy is used: "
                 );
                 says(&fed.is_code("catalog check", 6), &told);
                 says(&fed.is_code("catalog check", 6), "differ in 1 place\n");
@@ -392,7 +392,7 @@ fn a_ledger_of_a_later_format_is_read_with_a_warning_and_not_written() {
     let fed = Fed::new(2);
     let newer = fed.forge(4, |body| body["format"] = json!(2));
     fs::write(fed.entry(4), newer).unwrap();
-    let warning = "warning: home: its ledger is newer than this program, and what these say is left out: \
+    let warning = "warning: home: its ledger is newer than this program, which does not understand these entries and leaves them out: \
                    entry 4 has format 2\n";
     fed.lose_the_catalog();
     let rebuilt = fed.is_code("catalog rebuild", 6);
@@ -401,9 +401,7 @@ fn a_ledger_of_a_later_format_is_read_with_a_warning_and_not_written() {
         rebuilt.stderr,
         format!(
             "{warning}error: the ledger of `home` has entries that this version does not know: entry 4 has format 2\n\
-             hint: use the coldchain that wrote them, or a later one; if somebody with a leaked key has, \
-             `coldchain key rotate --kit FILE --source NAME --remove KEY --void NUMBER` withdraws the key and \
-             lets writers go on\n"
+             hint: use the version of coldchain that wrote them, or a later one; if a stolen key signed them, run `coldchain key rotate --kit FILE --source NAME --remove KEY --void NUMBER` to withdraw the key and to void them\n"
         )
     );
     for words in ["list", "restore home --plan", "verify", "show 2024-01-07"] {

@@ -68,7 +68,7 @@ fn after_init_and_before_the_first_archive_nothing_is_wrong() {
 #[test]
 fn a_catalog_that_is_gone_is_no_catalog_without_archives() {
     let machine = archived();
-    let gone = "error: the catalog $T/state/catalog.db is gone: the machine's keys are there, and no catalog\n\
+    let gone = "error: the catalog $T/state/catalog.db is missing, but this machine's keys exist\n\
                 hint: run `coldchain catalog rebuild --identity KIT`, which makes a new one from the stores, or put back \
                 a copy of it\n";
     let catalog = machine.state().join("catalog.db");
@@ -249,7 +249,7 @@ fn a_read_only_state_directory_can_be_read() {
     assert!(
         verify
             .stderr
-            .contains("the state directory can't be written to"),
+            .contains("the state directory is not writable"),
         "{verify:?}"
     );
     let run = machine.run_with("decide 2024-01-07", b"");
@@ -270,9 +270,7 @@ fn a_source_that_was_taken_out_of_the_config_is_warned_of_once_and_can_be_forgot
     let refused = machine.run("forget mail --yes");
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(
-        refused
-            .stderr
-            .contains("the config names the source `mail`"),
+        refused.stderr.contains("cannot forget `mail`"),
         "{refused:?}"
     );
 

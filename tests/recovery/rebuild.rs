@@ -157,7 +157,7 @@ fn a_second_rebuild_gives_the_same_and_keeps_the_catalog_of_before() {
         0,
         "home: 3 entries read, 2 archives\n\
          home: the private facts of 2 archives stay sealed: no identity was given that opens them\n\
-         the catalog of before is kept as $T/state/catalog.db.before-rebuild\n",
+         the old catalog is kept as $T/state/catalog.db.before-rebuild\n",
         "",
     );
     archived.is_as_it_was();
@@ -259,14 +259,14 @@ fn who_is_not_trusted_is_said_and_nothing_is_written() {
     archived.rebuild("").is(
         2,
         "",
-        "error: nothing says which root key to trust\n\
+        "error: cannot check the ledgers: no root key to trust is given\n\
          hint: give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; --unauthenticated reads the ledgers unchecked\n",
     );
     let refused = archived.rebuild(&format!("--trust {other}"));
     assert_eq!(refused.code, Some(6), "{refused:?}");
     assert!(
         refused.stderr.starts_with(
-            "error: the ledger of `home` in file://$T/store is not one that is trusted\n\
+            "error: the ledger of `home` in file://$T/store is not trusted\n\
              caused by: it names another root key ("
         ),
         "{refused:?}"
@@ -324,7 +324,7 @@ fn of_several_stores_those_are_read_that_can_be() {
         archived.machine.run_command(&mut command)
     };
     let unread = "s3://archive?endpoint=http://127.0.0.1:9&profile=cold";
-    let why = "could not list s3://archive?endpoint=http://127.0.0.1:9: there are no credentials that it knows: there \
+    let why = "could not list s3://archive?endpoint=http://127.0.0.1:9: there are no credentials, or the store does not know them: there \
                is no profile `cold` in $T/nobody/.aws/config and $T/nobody/.aws/credentials";
     let run = rebuild(&format!(
         "{unread} --store file://$T/unmounted --store file://$T/store"
@@ -394,7 +394,7 @@ fn somebody_elses_store_and_one_with_nothing_in_it_are_said() {
             2,
             "",
             "error: there is no ledger in file://$T/empty\n\
-             hint: the store is the place that has the sources' own directories in it: the recovery kit has its URL\n",
+             hint: give the URL of the place that has the sources' directories in it; the recovery kit has that URL\n",
         );
     archived
         .machine
@@ -420,10 +420,10 @@ fn what_follows_a_rotten_entry_is_imported_and_the_rotten_one_named() {
             "home: 2 entries read, 1 archive\n\
              home: entry 2 is damaged or lost\n\
              home: 2024-01-07-incr-$HEX16 builds on 2024-01-01-full-$HEX16, which is not there\n\
-             home: 2 objects of 1 attempt, {}, that no entry names\n",
+             home: no entry names 2 objects of 1 attempt, {}\n",
             Bytes(full)
         ),
-        "error: the catalog was rebuilt, with 2 flaws in what the stores hold\n\
+        "error: the catalog was rebuilt, but the data in the stores has 2 flaws\n\
          hint: what is sound was imported, and can be listed and restored; compare the store with its copies or older versions\n",
     );
     let planned = archived
@@ -467,7 +467,7 @@ fn a_store_that_has_gone_back_is_not_believed() {
     archived.machine.run("catalog rebuild").is(
         6,
         "",
-        "error: the ledger of `home` in file://$T/store has gone back: entry 3 is missing, 3 were committed\n\
+        "error: the ledger of `home` in file://$T/store has gone back: entry 3 is missing, but entries up to 3 were committed\n\
          hint: nothing was written; compare the store with its copies or older versions before you run again\n",
     );
     assert_eq!(
@@ -488,7 +488,7 @@ fn a_store_that_has_gone_back_is_not_believed() {
     assert!(
         rebuilt
             .stdout
-            .contains("home: entry 3 is missing, which the recovery kit knows of\n"),
+            .contains("home: entry 3 is missing according to the recovery kit\n"),
         "{rebuilt:?}"
     );
 }
@@ -513,8 +513,8 @@ fn an_archive_that_is_unfinished_is_not_given_up_unasked() {
     archived.machine.run("catalog rebuild").is(
         2,
         "",
-        "error: the archive 2024-01-14-incr-$HEX16 of `home` is unfinished, and only the catalog here knows how to go on with it\n\
-         hint: let `coldchain backup` finish it first; with --yes it is given up, and what is stored of it goes with `coldchain prune`\n",
+        "error: the archive 2024-01-14-incr-$HEX16 of `home` is unfinished, and only the current catalog can continue it\n\
+         hint: run `coldchain backup` first, which finishes it; or add --yes to give it up, and `coldchain prune` removes its stored objects\n",
     );
     let rebuilt = archived.machine.run("catalog rebuild --yes");
     assert_eq!(
@@ -546,7 +546,7 @@ fn a_damaged_catalog_is_made_anew_and_kept() {
     assert!(
         rebuilt
             .stdout
-            .contains("the catalog that was here can't be read, and nothing was taken from it: "),
+            .contains("the old catalog can't be read, so nothing was taken from it: "),
         "{rebuilt:?}"
     );
     archived.is_as_it_was();
@@ -571,7 +571,7 @@ fn a_check_finds_nothing_where_all_agree_and_names_each_difference() {
     let differs = |places: &str| {
         format!(
             "error: catalog, ledger and store differ in {places}\n\
-             hint: nothing was changed; if it is the catalog that is wrong, `coldchain catalog rebuild` makes it anew, and if it is the store, compare it with its copies or older versions\n"
+             hint: run `coldchain catalog rebuild` if the catalog is wrong; if the store is wrong, compare it with its copies or older versions. Nothing was changed\n"
         )
     };
     sql("UPDATE archive SET kernel = 'another' WHERE kind = 'full';
@@ -613,7 +613,7 @@ fn a_check_finds_nothing_where_all_agree_and_names_each_difference() {
     let checked = archived.machine.run("catalog check home");
     assert!(
         checked.stdout.starts_with(
-            "home: entry 2 is damaged or lost in the store, and is taken from the catalog's copy: "
+            "home: entry 2 is damaged or lost in the store; the old catalog's copy is used: "
         ),
         "{checked:?}"
     );
@@ -631,7 +631,7 @@ fn a_check_says_that_the_ledger_is_ahead_and_that_it_has_gone_back() {
     assert!(
         checked
             .stdout
-            .starts_with("home: the ledger has gone back: of 3 entries 3 is missing\n"),
+            .starts_with("home: the ledger has gone back: entry 3 of 3 is missing\n"),
         "{checked:?}"
     );
     assert_eq!(checked.code, Some(6), "{checked:?}");
@@ -641,7 +641,7 @@ fn a_check_says_that_the_ledger_is_ahead_and_that_it_has_gone_back() {
     fs::write(archived.entry(3), second).unwrap();
     archived.machine.run("catalog check").is(
         0,
-        "home: the ledger has 1 newer entry, which the next run takes in\n\
+        "home: the ledger has 1 newer entry, which the next run reads\n\
          home: 2 entries, 1 archive: catalog, ledger and store agree\n",
         "",
     );

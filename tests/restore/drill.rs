@@ -67,7 +67,7 @@ fn a_drill_restores_the_newest_chain_compares_it_and_leaves_nothing() {
     let ran = drill(&sandbox).ok();
     assert!(
         ran.stdout.contains(
-            "home: drill      2 archives restored onto a filesystem of their own and compared\n"
+            "home: drill      2 archives restored onto a temporary filesystem and compared\n"
         ),
         "{ran:?}"
     );
@@ -117,7 +117,7 @@ fn a_drill_finds_no_damage_in_what_is_merely_unusual() {
     let ran = drill(&sandbox).ok();
     assert!(
         ran.stdout
-            .contains("4 archives restored onto a filesystem of their own and compared\n"),
+            .contains("4 archives restored onto a temporary filesystem and compared\n"),
         "{ran:?}"
     );
     assert!(!ran.stdout.contains("not compared"), "{ran:?}");
@@ -179,7 +179,7 @@ fn a_drill_names_what_is_damaged_and_leaves_nothing() {
                 .contains("its SHA-256 is not the one in the ledger")
             && ran
                 .stdout
-                .contains("; 1 not: the restore ended before it\n"),
+                .contains("; 1 not checked: the restore ended before it\n"),
         "{ran:?}"
     );
     let chain = sandbox.listed()["chains"][0].clone();
@@ -236,7 +236,7 @@ fn a_restored_tree_that_is_not_the_archived_one_is_damage_of_its_archive() {
     assert_eq!(damaged.len(), 1, "{ran:?}");
     assert!(
         damaged[0].contains("archives/2025-01-07-incr-")
-            && damaged[0].contains("it was restored, and is not what "),
+            && damaged[0].contains("it was restored, but differs from "),
         "{ran:?}"
     );
     assert_eq!(sandbox.listed()["chains"][0]["state"], "damaged");
@@ -313,7 +313,11 @@ fn a_signal_in_the_last_of_several_drills_is_told_as_one() {
     ] {
         assert!(run.stdout.contains(words), "{words}: {run:?}");
     }
-    assert!(run.stderr.contains("a check begins anew"), "{run:?}");
+    assert!(
+        run.stderr
+            .contains("a check always starts from the beginning"),
+        "{run:?}"
+    );
     is_clean(&machine.path("drills"));
 }
 
@@ -409,8 +413,8 @@ fn a_chain_that_btrfs_receive_refuses_is_damaged_and_one_whose_receive_was_kille
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(
         run.stdout.contains(
-            "home: drill      0 archives restored onto a filesystem of their own and compared; \
-             1 not: restored, with no snapshot here to compare it with\n"
+            "home: drill      0 archives restored onto a temporary filesystem and compared; \
+             1 not checked: restored, with no snapshot here to compare it with\n"
         ),
         "{run:?}"
     );

@@ -704,7 +704,7 @@ fn commands_and_attributes_that_are_malformed_are_refused() {
             StreamBuilder::full(2)
                 .encoded_write(b"a", [4096, 4096, 4096], b"x")
                 .finish(),
-            "encoded_write of 4096 bytes from 4096",
+            "encoded_write of 4096 bytes at offset 4096",
         ),
         (
             "an encoded range that overflows",

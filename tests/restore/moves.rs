@@ -89,7 +89,7 @@ fn a_new_machine_that_was_set_up_before_its_catalog_was_rebuilt_goes_on() {
     let rebuilt = machine.run("catalog rebuild --identity $T/kit");
     assert!(
         ok(&rebuilt).contains(
-            "another root key was trusted here, and nothing was archived under it: it is kept as \
+            "another root key was trusted here, under which nothing was archived; it is kept as \
              $T/state/root.pub.before-rebuild; "
         ),
         "{rebuilt:?}"
@@ -140,7 +140,7 @@ fn a_kit_that_has_a_root_key_gets_no_other() {
     assert_eq!(made.code, Some(0), "{made:?}");
     assert!(
         made.stdout.contains(
-            "home: $T/kit names its ledger: `coldchain catalog rebuild --identity $T/kit` reads it, to go on with\n"
+            "home: $T/kit names its ledger; run `coldchain catalog rebuild --identity $T/kit` to read it and continue it\n"
         ),
         "{made:?}"
     );
@@ -157,7 +157,7 @@ fn a_source_that_is_newer_than_the_kit_is_told_of_and_not_left_out_in_silence() 
     let machine = archived();
     machine.write_config(&with_mail());
     let opened = feed(&machine, "mail", 0);
-    let warning = "mail: no recovery kit names its ledger, so none could find it again: run `coldchain key kit`\n";
+    let warning = "mail: no recovery kit names its ledger, so a restore on an empty machine would not find it: run `coldchain key kit`\n";
     assert_eq!(opened.stderr, format!("warning: {warning}"));
     let doctor = machine.run("doctor");
     assert!(doctor.stderr.contains(warning), "{doctor:?}");
@@ -171,8 +171,7 @@ fn a_source_that_is_newer_than_the_kit_is_told_of_and_not_left_out_in_silence() 
     assert_eq!(refused.code, Some(6), "{refused:?}");
     assert!(
         refused.stdout.contains(&format!(
-            "file://$T/store/mail was refused: the recovery kit does not name the ledger in file://$T/store/mail, \
-             which names the kit's root key; with `--trust {root}` it is read\n"
+            "file://$T/store/mail was refused: the recovery kit does not name the ledger in file://$T/store/mail, but that ledger names the kit's root key; `--trust {root}` reads it\n"
         )),
         "{refused:?}"
     );
@@ -202,7 +201,7 @@ fn an_identity_of_one_source_keeps_no_other_from_being_read() {
     let said = ok(&rebuilt);
     assert!(
         said.contains(
-            "home: the identity is not one of its recipients' (could not unlock 2024-01-01-full-"
+            "home: the identity does not belong to any of its recipients (could not unlock 2024-01-01-full-"
         ),
         "{said}"
     );
@@ -249,8 +248,8 @@ fn a_rebuild_that_would_lose_another_store_s_ledger_is_refused() {
         .is(
             2,
             "",
-            "error: the catalog here also knows `mail`, in file://$T/second\n\
-             hint: nothing was changed; give --store for that store too, or another --state-dir for the catalog of this one\n",
+            "error: the current catalog also has `mail` in file://$T/second, and that store was not given\n\
+             hint: add a --store for that store too, or make the new catalog in another --state-dir; nothing was changed\n",
         );
     assert_eq!(
         fs::read(machine.state().join("catalog.db")).unwrap(),
@@ -277,7 +276,7 @@ fn an_archive_whose_commit_was_never_answered_is_not_given_up_unasked() {
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(
         refused.stderr.starts_with(
-            "error: the archive 2024-01-07-incr-$HEX16 of `home` is unfinished, and only the catalog here knows how to go on with it\n"
+            "error: the archive 2024-01-07-incr-$HEX16 of `home` is unfinished, and only the current catalog can continue it\n"
         ),
         "{refused:?}"
     );

@@ -96,10 +96,7 @@ fn a_writable_snapshot_is_made_once_and_what_has_its_name_is_never_touched() {
     // Another date's would be another snapshot: the name is taken.
     let run = restore(&machine, &other.root(), "--writable live --date 2024-01-07");
     assert_eq!(run.code, Some(2), "{}", run.stderr);
-    assert!(
-        run.stderr
-            .contains("the writable snapshot would have that name")
-    );
+    assert!(run.stderr.contains("the writable snapshot needs that name"));
 
     // It stands in the way before anything is fetched.
     let third = LoopFs::new(512);
@@ -331,7 +328,7 @@ fn a_plan_that_was_made_elsewhere_is_followed_to_the_letter_or_not_at_all() {
     for (text, says) in [
         (
             plan.replace("2024-01-01-full-", "2024-01-01-incr-"),
-            "its archives are not those of 2024-01-07 here",
+            "by the ledger here, 2024-01-07 needs other archives: ",
         ),
         (other_id, "it is not what `restore --plan --json` writes"),
         (
@@ -355,7 +352,7 @@ fn a_plan_that_was_made_elsewhere_is_followed_to_the_letter_or_not_at_all() {
     for (words, says) in [
         ("mail", "it is for `home`, not for `mail`"),
         ("post", "unknown source `post`"),
-        ("home latest", "--from-plan says which date is restored"),
+        ("home latest", "--from-plan says which date to restore"),
     ] {
         let run = machine.run(&format!("restore {words} --from-plan $T/plan.json --plan"));
         assert_eq!(run.code, Some(2), "{}", run.stderr);

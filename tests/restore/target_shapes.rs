@@ -267,7 +267,8 @@ fn a_restore_that_an_older_version_began_goes_on_where_receive_finds_its_parent(
     let ran = sandbox.restore(DATES[1], &target.to);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(
-        ran.stderr.contains("which an older coldchain made"),
+        ran.stderr
+            .contains("an older coldchain made it as a plain directory"),
         "{ran:?}"
     );
     assert!(!target.to.join(SOURCE).join(DATES[1]).exists());

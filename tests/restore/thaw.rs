@@ -161,7 +161,7 @@ fn a_restore_asks_once_waits_and_goes_on_when_all_is_readable() {
         "error: home: 0 of {segments} segments are readable, {segments} are thawing \
          (DEEP_ARCHIVE, bulk)\n\
          hint: the last of them is due by 2099-11-23T03:00:00Z; then run the same command again: \
-         it goes on from where it was\n"
+         it continues where it stopped\n"
     );
     for _ in 0..2 {
         let ran = cold.restore(&to.root(), &["--tier", "bulk"]);
@@ -390,13 +390,13 @@ fn a_store_without_known_prices_has_none_in_its_plan_and_takes_no_limit() {
     );
     let words = cold.sandbox.run(["restore", SOURCE, "--plan"]).ok().stdout;
     assert!(
-        words.contains("what this store asks for that is not known"),
+        words.contains("the prices of this store are not known"),
         "{words}"
     );
     let refused = cold.thaw(&["--max-cost", "100"]);
     assert_eq!(refused.code, Some(2));
     assert!(
-        refused.stderr.contains("its prices are not known"),
+        refused.stderr.contains("no prices are known for"),
         "{refused:?}"
     );
     assert_eq!(cold.asked(), 0);
@@ -413,7 +413,7 @@ fn a_tier_without_capacity_is_told_and_another_takes_over() {
     let refused = cold.thaw(&["--tier", "expedited"]);
     assert_eq!(refused.code, Some(1));
     let expected = format!(
-        "error: the tier `expedited` has no capacity now, 0 of {segments} segments were asked for\n"
+        "error: the tier `expedited` has no capacity now: only 0 of {segments} segments were requested\n"
     );
     assert!(refused.stderr.starts_with(&expected), "{refused:?}");
     assert!(refused.stderr.contains("--tier standard"), "{refused:?}");

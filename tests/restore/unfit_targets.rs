@@ -183,7 +183,7 @@ fn a_target_that_can_t_be_is_refused_before_anybody_is_asked() {
     let nested = sandbox.source().join("restored");
     fs::create_dir(&nested).unwrap();
     let (kit, tmp) = (sandbox.kit(), tempfile::tempdir_in("/dev/shm").unwrap());
-    let inside = "lies in the subvolume of `home` itself";
+    let inside = "it lies in the subvolume of `home`";
     for (to, said) in [
         (sandbox.source(), inside),
         (nested.clone(), inside),

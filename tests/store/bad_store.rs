@@ -9,8 +9,7 @@ use crate::common::fed_bucket::{Lines, machine, said};
 use crate::common::s3_server::{BUCKET, Bucket, Config, Fault, FaultKind, Operation, S3Server};
 
 /// What the first archive of a source says whose store is another than `init` has seen.
-const NOT_IN_KIT: &str = "warning: home: no recovery kit names its ledger, so none could find it again: \
-                          run `coldchain key kit`\n";
+const NOT_IN_KIT: &str = "warning: home: no recovery kit names its ledger, so a restore on an empty machine would not find it: run `coldchain key kit`\n";
 
 #[test]
 fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
@@ -23,7 +22,7 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
             1,
             "error: could not list home/ledger/ in s3://my-archive/some/prefix?endpoint=$E: the bucket does not exist\n\
              caused by: it answered 404 NoSuchBucket: The specified bucket does not exist\n\
-             hint: waiting does not help: check bucket, region and endpoint, or make the bucket\n",
+             hint: check bucket, region and endpoint, or make the bucket; waiting does not help\n",
         ),
         (
             &[("region", "\"eu-central-1\"")],
@@ -51,7 +50,7 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
         (
             &[("bucket", "\"tenant:My_Archive\""), ("path_style", "false")],
             2,
-            "error: $T/config.toml:19: `store.disk.path_style` must be true or left out: no host can have the bucket's name, found false\n",
+            "error: $T/config.toml:19: `store.disk.path_style` must be true or left out: the bucket's name cannot be the name of a host, found false\n",
         ),
         (
             &[("bucket", "\"-archive\"")],
@@ -61,7 +60,7 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
         (
             &[("object_lock", "\"governance\"")],
             2,
-            "error: $T/config.toml:9: store `disk` locks objects, and this source has no `max_chain_days`\n",
+            "error: $T/config.toml:9: store `disk` locks objects, so this source needs `max_chain_days`\n",
         ),
         (
             &[("endpoint", "\"archive.example.org\"")],
@@ -84,7 +83,7 @@ fn what_is_no_s3_service_is_told_as_that_at_once() {
                     Connection: close\r\n\r\n";
     let elsewhere = "HTTP/1.1 301 Moved\r\nx-amz-bucket-region: eu-west-1\r\nContent-Length: 0\r\n\
                      Connection: close\r\n\r\n";
-    let no_service = "what answers there is no S3 service";
+    let no_service = "the service that answers there is not S3";
     for (answer, kind, cause) in [
         (
             redirect.to_owned(),
@@ -185,7 +184,7 @@ fn an_endpoint_where_nobody_listens_is_given_up_soon() {
     );
     assert!(text.contains("times in"), "{text}");
     assert!(
-        text.ends_with("hint: waiting helps: nothing is lost, run the same command again later\n"),
+        text.ends_with("hint: run the same command again later; nothing is lost\n"),
         "{text}"
     );
 }

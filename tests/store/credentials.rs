@@ -28,8 +28,7 @@ fn refused(machine: &Machine, lines: Lines<'_>, change: impl FnOnce(&mut Command
     assert_eq!(code, Some(2), "{text}");
     assert!(began.elapsed() < AT_ONCE, "{text}");
     assert!(server.objects(BUCKET).is_empty());
-    let first = "error: could not list home/ledger/ in s3://archive/some/prefix?endpoint=$E: there are no credentials \
-                 that it knows\ncaused by: ";
+    let first = "error: could not list home/ledger/ in s3://archive/some/prefix?endpoint=$E: there are no credentials, or the store does not know them\ncaused by: ";
     text.strip_prefix(first)
         .unwrap_or_else(|| panic!("{text}"))
         .to_owned()
@@ -63,7 +62,7 @@ fn where_there_are_none_it_is_said_where_they_were_looked_for() {
         said,
         format!(
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set in the environment; there is no profile \
-             `default` in {files}; AWS_EC2_METADATA_DISABLED forbids to ask for the instance metadata\n{HINT}"
+             `default` in {files}; AWS_EC2_METADATA_DISABLED forbids the use of the instance metadata\n{HINT}"
         )
     );
     let said = refused(&machine, NONE, |command| {
@@ -76,7 +75,7 @@ fn where_there_are_none_it_is_said_where_they_were_looked_for() {
         said,
         format!(
             "AWS_SECRET_ACCESS_KEY is not set in the environment; HOME is not set, so there is no profile `default`; \
-             AWS_EC2_METADATA_DISABLED forbids to ask for the instance metadata\n{HINT}"
+             AWS_EC2_METADATA_DISABLED forbids the use of the instance metadata\n{HINT}"
         )
     );
     let lines: Lines<'_> = &[("credentials_file", ""), ("profile", "\"cold\"")];
@@ -356,8 +355,7 @@ fn a_region_that_is_none_is_told() {
             command.env("AWS_REGION", region);
         });
         let expected = format!(
-            "error: could not open s3://archive/some/prefix?endpoint=$E: what the AWS settings of this machine call its \
-             region is none\ncaused by: it is {region:?}\n"
+            "error: could not open s3://archive/some/prefix?endpoint=$E: the AWS settings of this machine name something that is not a region\ncaused by: it is {region:?}\n"
         );
         assert_eq!(code, Some(2), "{text}");
         assert!(text.starts_with(&expected), "{text}");

@@ -366,7 +366,7 @@ fn what_is_remembered_is_plain_and_when_damaged_an_error_rather_than_warm() {
             assert_eq!(error.kind, ErrorKind::Failed, "{error}");
             let cause = error.source.unwrap().to_string();
             assert!(
-                cause.ends_with(".cold-000000.zst.age does not say how cold its object lies"),
+                cause.ends_with(".cold-000000.zst.age does not have the storage class and the thaw of its object"),
                 "{cause}"
             );
         }

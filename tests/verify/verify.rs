@@ -74,11 +74,10 @@ fn flip(path: &PathBuf) {
     fs::write(path, bytes).unwrap();
 }
 
-const LEDGER: &str = "home: ledger     3 entries checked from the first on: signatures, numbers, chain of hashes, \
-and against the 3 that the catalog knows\n";
+const LEDGER: &str = "home: ledger     3 entries checked: signatures, numbers, chain of hashes; and compared with the 3 that the catalog has\n";
 const LISTING: &str = "home: listing    5 objects of 2 archives looked for by name and size\n";
 const SOUND: &str =
-    "home: drill      not tried: --drill restores the newest chain onto a filesystem of its own
+    "home: drill      not tried: --drill restores the newest chain onto a temporary filesystem
 home: result     nothing that was checked is missing or damaged\n";
 
 #[test]
@@ -95,7 +94,7 @@ fn a_sound_store_is_found_sound_and_what_was_not_checked_is_said() {
         0,
         &format!(
             "{LEDGER}{LISTING}\
-             home: checksums  not asked for: --checksums asks the store for the SHA-256 of 5 objects, with a request each\n\
+             home: checksums  not checked: --checksums asks the store for the SHA-256 of 5 objects, one request each\n\
              home: deep       not read: --deep fetches 3 segments, {}\n{SOUND}",
             coldchain::model::size::Bytes(sealed)
         ),
@@ -105,8 +104,8 @@ fn a_sound_store_is_found_sound_and_what_was_not_checked_is_said() {
     let run = machine.run("verify home --checksums");
     assert!(
         run.stdout.contains(
-            "home: checksums  0 objects held against the SHA-256 that the store keeps; \
-             5 not: the store keeps no SHA-256 of it\n"
+            "home: checksums  0 objects compared with the SHA-256 that the store keeps; \
+             5 not checked: the store keeps no SHA-256 of it\n"
         ),
         "{run:?}"
     );
@@ -114,7 +113,7 @@ fn a_sound_store_is_found_sound_and_what_was_not_checked_is_said() {
         0,
         &format!(
             "{LEDGER}{LISTING}\
-             home: deep       5 objects fetched and hashed; 3 not opened: there is no --identity to open them with\n{SOUND}"
+             home: deep       5 objects fetched and hashed; 3 not opened: no --identity was given\n{SOUND}"
         ),
         "",
     );
@@ -183,7 +182,8 @@ fn a_missing_segment_is_named_and_the_next_archive_is_a_full() {
     let run = machine.run("verify --deep");
     assert_eq!(run.code, Some(6));
     assert!(
-        run.stdout.contains("; 1 not: found damaged before\n")
+        run.stdout
+            .contains("; 1 not checked: found damaged before\n")
             && run
                 .stdout
                 .contains(&format!("home: DAMAGED    {key}: it is missing\n")),
@@ -355,7 +355,7 @@ fn cold_segments_are_left_alone_unless_they_are_thawed() {
     assert_eq!(run.code, Some(0));
     assert!(
         run.stdout
-            .contains("2 objects fetched and hashed, decrypted, decompressed and read; 3 not: cold, not thawed\n"),
+            .contains("2 objects fetched and hashed, decrypted, decompressed and read; 3 not checked: cold, not thawed\n"),
         "{run:?}"
     );
     assert_eq!(machine.standing(), before, "nothing was thawed");

@@ -294,8 +294,8 @@ fn what_lies_about_in_the_store_is_named() {
     let run = machine.run("verify");
     assert_eq!(run.code, Some(0), "{run:?}");
     for words in [
-        "home: note       home/ledger/2.entry has no entry's name, and counts for nothing\n",
-        "home: note       home/ledger/000000002.entry has no entry's name",
+        "home: note       home/ledger/2.entry does not have the name of an entry, and is ignored\n",
+        "home: note       home/ledger/000000002.entry does not have the name of an entry",
         "home: note       no ledger entry names what lies below home/archives/2024-01-01-full-$HEX16/ (1 object)",
         "home: orphaned   home/foo: no ledger entry names it\n",
     ] {
@@ -368,7 +368,7 @@ fn a_kit_that_knows_more_than_the_store_shows_is_believed_by_every_reader() {
     assert!(
         newest
             .stderr
-            .contains(" knows entry 3 of `home` as the catalog here does not"),
+            .contains(" names an entry 3 of `home` that the catalog does not have"),
         "{newest:?}"
     );
     let dated = run("restore home --date 2024-01-01 --plan --identity $T/kit");
@@ -485,6 +485,10 @@ fn what_was_found_is_recorded_although_a_stalled_store_keeps_a_check_from_ending
     talk.signal(rustix::process::Signal::INT);
     let run = talk.end();
     assert_eq!(run.code, Some(130), "{run:?}");
-    assert!(run.stderr.contains("a check begins anew"), "{run:?}");
+    assert!(
+        run.stderr
+            .contains("a check always starts from the beginning"),
+        "{run:?}"
+    );
     assert!(bucketed.is_damaged());
 }

@@ -86,7 +86,7 @@ pub enum Refusal {
         attribute: Attribute,
     },
     #[error(
-        "an encoded_write of {file_len} bytes from {offset} on in {len} bytes, where at most {limit} may be"
+        "an encoded_write of {file_len} bytes at offset {offset} of {len} bytes: it must lie within them, and they may be at most {limit}"
     )]
     EncodedRange {
         file_len: u64,
@@ -114,7 +114,7 @@ pub enum Refusal {
         kind: SpecialKind,
     },
     #[error(
-        "the source has more symlinks, devices, fifos and sockets than can be checked: with the directories that lead to them, at most {nodes} with {} MiB of names",
+        "the source has too many symlinks, devices, fifos and sockets: coldchain can check at most {nodes}, counted with the directories that lead to them, with {} MiB of names",
         .name_bytes >> 20
     )]
     TooManySpecialFiles { nodes: usize, name_bytes: usize },
@@ -142,7 +142,9 @@ pub enum Refusal {
         expected: u64,
         found: u64,
     },
-    #[error("an extended attribute of {bytes} bytes with its name, for which there is no room")]
+    #[error(
+        "an extended attribute that has {bytes} bytes with its name, more than the filesystem takes"
+    )]
     AttributeTooLong {
         path: Vec<u8>,
         name: Vec<u8>,

@@ -140,7 +140,7 @@ fn to_text(rebuilt: &Rebuilt) -> String {
     if let Some(kept) = &rebuilt.kept {
         line(
             &mut text,
-            format_args!("the catalog of before is kept as {}", kept.display()),
+            format_args!("the old catalog is kept as {}", kept.display()),
         );
     }
     text
@@ -168,7 +168,7 @@ fn ledger_to_text(read: &LedgerRead) -> String {
         line(
             &mut text,
             format_args!(
-                "{name}: {} of {}, {}, that no entry names",
+                "{name}: no entry names {} of {}, {}",
                 count(read.unnamed.objects, "object"),
                 count(read.unnamed.attempts, "attempt"),
                 Bytes(read.unnamed.bytes)
@@ -194,7 +194,7 @@ fn ledger_to_text(read: &LedgerRead) -> String {
         line(
             &mut text,
             format_args!(
-                "{name}: {} of it are of unknown origin: coldchain deletes none of them",
+                "{name}: {} of unknown origin among them, which coldchain never deletes",
                 count(read.of_unknown_origin, "snapshot")
             ),
         );

@@ -34,8 +34,8 @@ pub(super) fn run(args: &KeyCheck, everywhere: &Everywhere) -> Result<(), Error>
     }
     let root = match (&kit.root_secret, &trusted) {
         (Some(_), Some(_)) => "matches the root key that is trusted here",
-        (Some(_), None) => "is in it; no root key is trusted here to compare it with",
-        (None, _) => "is not in it",
+        (Some(_), None) => "is in this file, but no root key is trusted here to compare it with",
+        (None, _) => "is not in this file",
     };
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let mut checked: Vec<(SourceName, Vec<ChainOpens>)> = Vec::new();
@@ -84,11 +84,11 @@ fn to_text(checked: &[(SourceName, Vec<ChainOpens>)]) -> String {
             let opened = chain.archives.len() - chain.unopened.len();
             writeln!(
                 text,
-                "{name}: chain of {}: {opened} of {} opened; of the newest, {}: key.age {}, first segment {}",
+                "{name}: chain of {}: {opened} of {} opened; newest archive {}: key.age {}, first segment {}",
                 chain.chain.date,
                 count(chain.archives.len() as u64, "archive"),
                 chain.newest.date,
-                tried(&chain.key_object, "is the ledger's"),
+                tried(&chain.key_object, "matches the ledger"),
                 tried(&chain.segment, "opened"),
             )
             .expect("a string takes it");

@@ -108,7 +108,7 @@ fn vouched_for(sources: Vec<KitSource>, config: &Config, kit: &Kit) -> Vec<KitSo
     let (named, strange): (Vec<_>, Vec<_>) = sources.into_iter().partition(is_named);
     for source in strange {
         warn(format_args!(
-            "{}: neither the config nor the kit names its ledger {}: it was left out",
+            "{}: skipped: neither the config nor the kit names its ledger {}",
             source.name, source.ledger
         ));
     }

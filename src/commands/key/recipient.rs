@@ -91,7 +91,7 @@ fn line(done: &Attached) -> String {
         count(done.attached as u64, "archive")
     )];
     if done.already > 0 {
-        parts.push(format!("{} were already", done.already));
+        parts.push(format!("{} were sealed to it before", done.already));
     }
     if !done.unopened.is_empty() {
         parts.push(format!("{} not opened", done.unopened.len()));

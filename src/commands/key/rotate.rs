@@ -176,7 +176,7 @@ fn lines(name: &str, rotated: &Rotated, coming: Option<&PublicKey>) -> String {
     let mut text = match (rotated.entry, rotated.keys.is_empty()) {
         (Some(seq), _) => format!("{name}: ledger entry {seq} names the keys\n"),
         (None, false) => format!("{name}: nothing to change\n"),
-        (None, true) => format!("{name}: its ledger is not opened yet\n"),
+        (None, true) => format!("{name}: its ledger has no entry yet\n"),
     };
     for (key, roles) in &rotated.keys {
         let here = if Some(key) == coming {

@@ -56,9 +56,11 @@ pub(super) fn run(args: &KeyShow, everywhere: &Everywhere) -> Result<(), Error> 
     for (row, keys, is_open, entries) in &sources {
         writeln!(text, "{}: ledger {}", row.name, row.ledger).expect("a string takes it");
         if *is_open && keys.is_empty() {
-            text.push_str("  no root key is trusted here that would say who may sign it\n");
+            text.push_str(
+                "  no root key is trusted here, so it is not known which keys may sign it\n",
+            );
         } else if keys.is_empty() {
-            text.push_str("  not opened yet\n");
+            text.push_str("  no entry yet\n");
         }
         for (key, roles) in keys {
             let key = key.to_string();

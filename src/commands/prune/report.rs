@@ -50,7 +50,7 @@ pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense
     }
     if pruned.swept.files > 0 {
         lines.push(format!(
-            "{} of writers that died removed, {}",
+            "removed {} of interrupted writers, {}",
             count(pruned.swept.files as u64, "unfinished file"),
             Bytes(pruned.swept.bytes)
         ));
@@ -66,7 +66,7 @@ pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense
     }
     if let Some(archives) = to_agree(&pruned.plan, tense) {
         lines.push(format!(
-            "several chains are retired by `coldchain prune {name} --yes-delete {archives}` alone"
+            "to retire several chains, run `coldchain prune {name} --yes-delete {archives}`"
         ));
     }
     if lines.is_empty() && tense == Tense::Planned {
@@ -146,11 +146,11 @@ fn early_in_words(early: &EarlyDeletion, pruned: &Pruned) -> String {
     let bytes = Bytes(early.bytes);
     let cost = match known_usd(early, pruned) {
         Some(usd) => format!("USD {usd} by estimate"),
-        None => "as much as if they stayed".to_owned(),
+        None => "as much as if the objects stayed".to_owned(),
     };
     format!(
-        "{objects} in {class}, {bytes}: deleted before the {minimum} days that are paid for at least; \
-         the days that lack, up to {days}, cost {cost}"
+        "{objects} in {class}, {bytes}: deleted before the minimum of {minimum} days that is paid for; \
+         the missing days, up to {days}, cost {cost}"
     )
 }
 

@@ -35,7 +35,7 @@ unlock() {
     done
     [ "$opened" ] || die "$(head -c 4096 "$work/why")"
     # `age -i` would run a plugin, if it named one.
-    [[ $(tr -d '\0' < "$work/key") =~ ^AGE-SECRET-KEY-1[A-Z0-9]{58}$ ]] || die "the archive's key is none of coldchain"
+    [[ $(tr -d '\0' < "$work/key") =~ ^AGE-SECRET-KEY-1[A-Z0-9]{58}$ ]] || die "this is not an archive key of coldchain"
 }
 
 # Prints a segment's part of the stream, if the segment is the one that was signed.
@@ -54,8 +54,8 @@ const VOUCHED_FOR: &str = "\
 
 /// Said where the ledger was read with `--unauthenticated`.
 const NOT_VOUCHED_FOR: &str = "\
-# CAUTION: no trusted root key vouches for the ledger that the digests come from. Its root key is the store's own
-# word, so anybody who could write to the store may have made all of this. Run `coldchain catalog rebuild` with the
+# CAUTION: no trusted root key vouches for the ledger that the digests come from. The store itself names that root
+# key, so anybody who could write to the store may have made all of this. Run `coldchain catalog rebuild` with the
 # recovery kit or --trust to check it.
 ";
 
@@ -131,7 +131,7 @@ impl Planned<'_> {
             capitalised(&thawing.tier.to_string())
         );
         let mut text = "\n\
-             # What is cold is asked for first: with the argument `thaw`. Run it again, without, hours later.\n\
+             # Thaw what is cold first: run this script with the argument `thaw`. Hours later, run it again without it.\n\
              if [ \"${1-}\" = thaw ]; then\n"
             .to_owned();
         for archive in archives {

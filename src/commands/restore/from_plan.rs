@@ -73,7 +73,7 @@ impl Handed {
         let here: Vec<String> = plan.archives.iter().map(ToString::to_string).collect();
         let here = here.join(", ");
         Err(self.refused(format!(
-            "its archives are not those of {} here, which are {here}",
+            "by the ledger here, {} needs other archives: {here}",
             plan.date
         )))
     }

@@ -38,7 +38,7 @@ impl Room {
         let mut text = if self.is_compressed {
             // How long it is when it is decompressed, the stream does not say before it is read.
             format!(
-                "  disk space  {} as it is compressed, more if the kernel there can't write it so",
+                "  disk space  {} if it stays compressed; more if the kernel there cannot write compressed data",
                 Bytes(self.needed)
             )
         } else {
@@ -55,11 +55,8 @@ impl Room {
         }
         if self.standing > 0 {
             let standing = count(self.standing as u64, "archive");
-            write!(
-                text,
-                "; {standing} of {archives} need not be fetched any more"
-            )
-            .expect("writing to a string does not fail");
+            write!(text, "; {standing} of {archives} already there")
+                .expect("writing to a string does not fail");
         }
         text.push('\n');
         text
@@ -136,7 +133,7 @@ fn cost_in_words(estimate: &Estimate) -> String {
     match estimate.pricing {
         Pricing::Known => describe_cost(cost),
         Pricing::Unknown if cost.segments_to_thaw() > 0 => format!(
-            "  to thaw     {}, {}; what this store asks for that is not known\n",
+            "  to thaw     {}, {}; the prices of this store are not known\n",
             count(cost.segments_to_thaw(), "segment"),
             Bytes(cost.bytes_to_thaw()),
         ),

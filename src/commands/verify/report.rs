@@ -78,7 +78,7 @@ pub(super) fn to_text(verified: &Verified, damaged: &[Damage], wanted: &Wanted) 
                 format!("not done: {}", in_words(error))
             }
             (None, Some((on, _))) if *on < level && wanted.has(level) => {
-                format!("not done: the check broke off with {on}")
+                format!("not done: the check stopped at {on}")
             }
             (None, _) => not_asked_for(level, report),
         };
@@ -107,7 +107,7 @@ pub(super) fn to_text(verified: &Verified, damaged: &[Damage], wanted: &Wanted) 
 fn ledger(report: &VerifyReport) -> String {
     let ledger = &report.ledger;
     let valid = format!(
-        "{} checked from the first on: signatures, numbers, chain of hashes, and against the {} that the catalog knows",
+        "{} checked: signatures, numbers, chain of hashes; and compared with the {} that the catalog has",
         entries(ledger.valid),
         ledger.known
     );
@@ -141,11 +141,11 @@ fn in_full(level: &LevelReport, report: &VerifyReport, wanted: &Wanted) -> Strin
             )
         }
         VerifyLevel::Checksums => {
-            format!("{objects} held against the SHA-256 that the store keeps")
+            format!("{objects} compared with the SHA-256 that the store keeps")
         }
         VerifyLevel::Deep => format!("{objects} fetched and hashed"),
         VerifyLevel::Drill => format!(
-            "{} restored onto a filesystem of their own and compared",
+            "{} restored onto a temporary filesystem and compared",
             count(level.checked(), "archive")
         ),
     };
@@ -154,10 +154,7 @@ fn in_full(level: &LevelReport, report: &VerifyReport, wanted: &Wanted) -> Strin
             (0, _) if wanted.identities.is_some() => words += ", decrypted, decompressed and read",
             (0, _) => {}
             (hashed, None) => {
-                let _ = write!(
-                    words,
-                    "; {hashed} not opened: there is no --identity to open them with"
-                );
+                let _ = write!(words, "; {hashed} not opened: no --identity was given");
             }
             (hashed, Some(_)) => {
                 let _ = write!(
@@ -168,7 +165,7 @@ fn in_full(level: &LevelReport, report: &VerifyReport, wanted: &Wanted) -> Strin
         }
     }
     for (why, objects) in level.unchecked_by_reason() {
-        let _ = write!(words, "; {objects} not: {why}");
+        let _ = write!(words, "; {objects} not checked: {why}");
     }
     if let (VerifyLevel::Deep, Some(sample)) = (level.level, wanted.sample) {
         let _ = write!(
@@ -187,7 +184,7 @@ fn not_asked_for(level: VerifyLevel, report: &VerifyReport) -> String {
         VerifyLevel::Listing => String::new(),
         VerifyLevel::Checksums if done.any(|done| done == VerifyLevel::Deep) => String::new(),
         VerifyLevel::Checksums => format!(
-            "not asked for: --checksums asks the store for the SHA-256 of {}, with a request each",
+            "not checked: --checksums asks the store for the SHA-256 of {}, one request each",
             count(report.objects, "object")
         ),
         VerifyLevel::Deep => format!(
@@ -196,7 +193,7 @@ fn not_asked_for(level: VerifyLevel, report: &VerifyReport) -> String {
             Bytes(report.sealed_bytes)
         ),
         VerifyLevel::Drill => {
-            "not tried: --drill restores the newest chain onto a filesystem of its own".to_owned()
+            "not tried: --drill restores the newest chain onto a temporary filesystem".to_owned()
         }
     }
 }

@@ -52,7 +52,7 @@ compression = 20
 compression = -1
     1: `compression` must be "auto" or a zstd level from 1 to 19, found -1
 compression_levels = [1, 12]
-    1: `compression_levels` says nothing unless `compression` is "auto"
+    1: `compression_levels` has no effect unless `compression` is "auto"
 memory_limit = 512
     1: `memory_limit` must be a size like "512MiB", found 512
 memory_limit = '100MiB'

@@ -102,8 +102,8 @@ fn warn_of_keys_elsewhere(job: &Job<'_>, catalog: &Catalog) -> Result<(), Error>
         job.session.context.observer.event(Event::Warning {
             source: name.clone(),
             message: format!(
-                "its ledger was opened with this machine's key alone: {key}, {} of `{other}`, has no role in it \
-                 before `coldchain key rotate --kit FILE --source {name} --add {key} --role {}`",
+                "its new ledger has only this machine's key. To give {key}, {} of `{other}`, a role in it too, run \
+                 `coldchain key rotate --kit FILE --source {name} --add {key} --role {}`",
                 roles.join(" and "),
                 roles.join(" --role ")
             ),
@@ -190,7 +190,7 @@ fn store_whole(
         };
         job.session.context.observer.event(Event::Warning {
             source: job.session.source.name().clone(),
-            message: format!("{what}; the stream is sent once more"),
+            message: format!("{what}; sending the stream again"),
         });
     }
 }

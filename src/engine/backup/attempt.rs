@@ -166,7 +166,7 @@ impl fmt::Display for Unfit {
             Self::Frames => f.write_str("it was begun with frames of another size"),
             Self::Class { was, now } => write!(
                 f,
-                "its segments went into {}, and now they would go into {}",
+                "its first segments are in {}, but the next ones would go into {}",
                 class(was),
                 class(now)
             ),

@@ -104,7 +104,7 @@ pub(in crate::engine) fn warn_of_silence(facts: &Facts, observer: &dyn Observer)
         observer.event(Event::Warning {
             source: facts.source.clone(),
             message: format!(
-                "{} is {days} days after the newest archive: if that is news to you, check the clock",
+                "{} is {days} days after the newest archive; if you did not expect that, check the clock",
                 facts.date
             ),
         });

@@ -61,7 +61,7 @@ impl Unfinished<'_> {
             }
             (Resume::GiveUp(why), _) => why,
             // The planner gives up what can't be taken up.
-            (Resume::GoOn, None) => GivenUp::Settings("it can't be taken up".to_owned()),
+            (Resume::GoOn, None) => GivenUp::Settings("it cannot be continued".to_owned()),
         };
         catalog.abandon(&attempt.id)?;
         self.session.context.observer.event(Event::Warning {

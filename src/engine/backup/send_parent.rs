@@ -193,7 +193,7 @@ pub(in crate::engine) fn loses_data(
     let why = match btrfs::lost_ends(&newer.path, &row.path, since) {
         Ok(lost) => lost.first().map(|file| {
             SendParentSnapshot::Lossy(format!(
-                "the end of {}, which was cut short then and has its old content back now",
+                "the end of {}, which was truncated at that time and has its old content again",
                 Path::new("/").join(file).display()
             ))
         }),

@@ -155,8 +155,7 @@ pub fn is_in_kit(row: &SourceRow, catalog: &Catalog) -> Result<bool, Error> {
 }
 
 /// The warning about a source that no recovery kit was told of.
-pub const NOT_IN_KIT: &str =
-    "no recovery kit names its ledger, so none could find it again: run `coldchain key kit`";
+pub const NOT_IN_KIT: &str = "no recovery kit names its ledger, so a restore on an empty machine would not find it: run `coldchain key kit`";
 
 /// What commands call that file, from its own directory.
 pub fn file_name(path: &Path) -> String {

@@ -233,10 +233,10 @@ impl Rotation<'_> {
             {
                 format!("it builds on {parent}, which does not come back")
             } else if let Some(other) = replay.on(id.date) {
-                format!("{other} has its date by now")
+                format!("{other} has its date now")
             } else if let Some(other) = back.iter().find(|other: &&ArchiveId| other.date == id.date)
             {
-                format!("{other} has its date too, and comes back")
+                format!("{other} has the same date, and comes back instead")
             } else {
                 back.insert(id);
                 continue;
@@ -282,7 +282,10 @@ impl Rotation<'_> {
                     && let Some(wrong) = self.first_lacking(&row.id, &survey, catalog)?
                 {
                     short.push(row.id);
-                    lost.push((row.id, format!("it was being deleted meanwhile: {wrong}")));
+                    lost.push((
+                        row.id,
+                        format!("a part of it was deleted meanwhile: {wrong}"),
+                    ));
                 }
             }
             let retires = state.replay.with_what_builds_on(&short);
@@ -301,7 +304,7 @@ impl Rotation<'_> {
                 rotated.revived.retain(|id| !rotate.retires.contains(id));
                 let on_short = rotate.retires.iter().filter(|id| !short.contains(id));
                 lost.extend(
-                    on_short.map(|id| (*id, "what it builds on was being deleted".to_owned())),
+                    on_short.map(|id| (*id, "a part of what it builds on was deleted".to_owned())),
                 );
                 rotated.lost.extend(lost);
                 return Ok(());

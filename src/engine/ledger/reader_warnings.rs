@@ -21,8 +21,8 @@ pub(in crate::engine) fn remember_as_of(
     catalog: &mut Catalog,
 ) -> Result<(), Error> {
     let message = format!(
-        "this is its ledger as of entry {entry}; what came later is left out, and nothing is written with this \
-         catalog"
+        "this catalog has its ledger only up to entry {entry}; it is only for restores, and nothing is written \
+         with it"
     );
     catalog.tell(source, AS_OF, &message)?;
     Ok(())
@@ -40,7 +40,7 @@ pub(in crate::engine) fn remember_own_word(
     catalog: &mut Catalog,
 ) -> Result<(), Error> {
     let message = format!(
-        "no trusted root key vouches for its ledger: the root key {root} is the store's own word; \
+        "no trusted root key vouches for its ledger: the store itself names the root key {root}; \
          run `coldchain catalog rebuild` with the recovery kit or --trust to check it"
     );
     catalog.tell(source, OWN_WORD, &message)?;
@@ -60,7 +60,7 @@ pub(in crate::engine) fn remember_newer(
         return Ok(());
     }
     let message = format!(
-        "its ledger is newer than this program, and what these say is left out: {}",
+        "its ledger is newer than this program, which does not understand these entries and leaves them out: {}",
         unknown.join(", ")
     );
     catalog.tell(source, NEWER, &message)?;

@@ -90,7 +90,7 @@ impl Rebuilding<'_> {
             }
             (None, None) => {
                 return Ok(Choice::LeaveOut(
-                    "the recovery kit names no ledger there, and its first entry is missing or damaged"
+                    "the recovery kit does not name that ledger, and the ledger's first entry is missing or damaged"
                         .to_owned(),
                 ));
             }

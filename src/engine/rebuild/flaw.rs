@@ -66,11 +66,11 @@ impl Flaw {
             Self::Lost(lost) => format!("{} damaged or lost", entries(lost)),
             Self::Quarantined(seq, why) => format!("entry {seq} is passed over: {why}"),
             Self::Unread(seq, why) => {
-                format!("entry {seq} is damaged, or none of this ledger: {why}")
+                format!("entry {seq} is damaged, or is not an entry of this ledger: {why}")
             }
             Self::Copied(seq, why) => {
                 format!(
-                    "entry {seq} is damaged or lost in the store, and is taken from the catalog's copy: {why}"
+                    "entry {seq} is damaged or lost in the store; the old catalog's copy is used: {why}"
                 )
             }
             Self::Forked(seq, why) => {
@@ -84,13 +84,13 @@ impl Flaw {
             }
             Self::Foreign(seq, archive) => {
                 format!(
-                    "entry {seq} names {archive}, which is another ledger's: it is left out here"
+                    "entry {seq} names {archive}, which belongs to another ledger: it is left out"
                 )
             }
-            Self::NotTaken(seq, why) => format!("entry {seq} can't be taken in: {why}"),
+            Self::NotTaken(seq, why) => format!("the catalog cannot store entry {seq}: {why}"),
             Self::Unknown(what) | Self::TooFar(what) => what.clone(),
             Self::Behind { missing, witness } => {
-                format!("{} missing, which {witness} knows of", entries(missing))
+                format!("{} missing according to {witness}", entries(missing))
             }
             Self::Changed { seq, witness } => {
                 format!("entry {seq} is not the one that {witness} knows of")
@@ -107,7 +107,7 @@ impl Flaw {
                 if *objects == 1 { "object" } else { "objects" }
             ),
             Self::Locked(why) => {
-                format!("the identity is not one of its recipients' ({why})")
+                format!("the identity does not belong to any of its recipients ({why})")
             }
             Self::Private(archive, why) => {
                 format!("the private facts of {archive} can't be read: {why}")

@@ -43,7 +43,7 @@ impl Rebuilding<'_> {
                 )),
                 // One that was never archived has a ledger in the kit, and none in the store.
                 (None, None) if is_here || self.stores.len() == 1 => rebuilt.remarks.push(format!(
-                    "{}: nothing is archived in {place} that the kit knows of",
+                    "{}: nothing is archived in {place}, as far as the kit knows",
                     named.name
                 )),
                 _ => {}
@@ -109,7 +109,7 @@ impl Rebuilding<'_> {
             }
             if named.head.is_some() || self.stores.len() > 1 {
                 rebuilt.remarks.push(format!(
-                    "{}: the kit knows it in {}, which was not read",
+                    "{}: the kit names it in {}, a store that was not read",
                     named.name, named.store
                 ));
             }

@@ -121,8 +121,8 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
         // Whatever was archived under another is not lost here, or it would have been refused.
         if let Some(kept) = job.state_dir.trust(root)? {
             rebuilt.remarks.push(format!(
-                "another root key was trusted here, and nothing was archived under it: it is kept as {}; \
-                 `coldchain key rotate --kit FILE --new-signing-key` lets this machine sign",
+                "another root key was trusted here, under which nothing was archived; it is kept as {}. Run \
+                 `coldchain key rotate --kit FILE --new-signing-key` to let this machine sign",
                 kept.display()
             ));
         }

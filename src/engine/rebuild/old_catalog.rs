@@ -30,7 +30,7 @@ impl Before {
             // It is what this is here to mend.
             Err(Error::Catalog(error)) if error.is_integrity() => {
                 rebuilt.remarks.push(format!(
-                    "the catalog that was here can't be read, and nothing was taken from it: {}",
+                    "the old catalog can't be read, so nothing was taken from it: {}",
                     in_words(&error)
                 ));
                 Ok(Self::default())

@@ -33,20 +33,20 @@ pub(super) fn leave_out(
                 rebuilt.left_out.push((
                     place,
                     format!(
-                        "the key {key} may sign its ledger, which was withdrawn from that of `{other}`: \
-                         with --include {} it is read all the same",
+                        "the key {key} may sign its ledger, but was withdrawn from that of `{other}`: \
+                         add --include {} to read it anyway",
                         ledger.directory
                     ),
                 ));
                 continue;
             }
             (Some((key, other)), true) => rebuilt.remarks.push(format!(
-                "{}: the key {key} may still sign its ledger, which was withdrawn from that of `{other}`: \
-                 `coldchain key rotate` withdraws it here too",
+                "{}: the key {key} may still sign its ledger, but was withdrawn from that of `{other}`: \
+                 run `coldchain key rotate` to withdraw it here too",
                 ledger.source
             )),
             (None, false) if knows_some => rebuilt.remarks.push(format!(
-                "{}: neither the catalog of before nor the config names its ledger",
+                "{}: neither the old catalog nor the config names its ledger",
                 ledger.source
             )),
             (None, _) => {}

@@ -56,7 +56,7 @@ pub fn still_stands(
             context.observer.event(Event::Warning {
                 source: source.name().clone(),
                 message: format!(
-                    "could not ask for the newest entries of the ledger, and goes by the catalog: {}",
+                    "could not read the newest entries of the ledger; the restore uses what the catalog has: {}",
                     in_words(&error)
                 ),
             });

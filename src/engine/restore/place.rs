@@ -89,7 +89,10 @@ impl RestorePlace {
         require_open(directory.path(), &directory)?;
         let held = lock(&directory, source)?;
         if !directory.names()?.is_empty() {
-            return Err(in_the_way(directory.path(), "it was put there just now"));
+            return Err(in_the_way(
+                directory.path(),
+                "something else was put into it just now",
+            ));
         }
         let mark = RestoreState::new(*ledger, source);
         mark.write(&directory)?;

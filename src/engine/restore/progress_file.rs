@@ -155,7 +155,10 @@ impl RestoreState {
         let mark: Option<Self> = serde_json::from_slice(&text).ok();
         let begun = mark.as_ref().and_then(|mark| mark.begun.as_ref());
         if begun.is_some_and(|begun| !is_component(&begun.name)) {
-            return Err(in_the_way(&path, "it names what no restore made"));
+            return Err(in_the_way(
+                &path,
+                "it names a subvolume that no restore made",
+            ));
         }
         Ok(mark)
     }

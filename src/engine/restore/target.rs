@@ -322,7 +322,7 @@ impl<'a> Target<'a> {
         if there.is_some_and(|there| there.is(&self.place.directory).unwrap_or(false)) {
             return Ok(());
         }
-        let what = "somebody has moved what was restored, and put this in its place or nothing";
+        let what = "what was restored was moved away, and something else or nothing is there now";
         Err(in_the_way(self.directory(), what))
     }
 
@@ -422,7 +422,7 @@ fn refuse_writable(
         (Some(restored), Some(found)) if found.parent_uuid == Some(restored.uuid) => Ok(()),
         _ => Err(in_the_way(
             &directory.join(name),
-            "the writable snapshot would have that name",
+            "the writable snapshot needs that name",
         )),
     }
 }

@@ -90,7 +90,7 @@ pub fn adopt(
         // A date has one snapshot, and this one may be all that is left of that night.
         return Err(SnapshotError::SnapshotInTheWay {
             path: other.path.clone(),
-            what: "it is known as that date's snapshot".to_owned(),
+            what: "the catalog has it as the snapshot of that date".to_owned(),
         }
         .into());
     }
@@ -154,8 +154,8 @@ fn adopted(source: &Source, archive: ArchiveId, path: PathBuf, news: bool) -> Ad
         });
         (!descends).then(|| {
             format!(
-                "{} is no snapshot of it: the next archive will be a full; \
-                 make it with `btrfs subvolume snapshot {} {}`",
+                "{} does not descend from it, so the next archive will be a full; \
+                 to avoid that, make it with `btrfs subvolume snapshot {} {}`",
                 live.subvolume.display(),
                 path.display(),
                 live.subvolume.display()

@@ -52,7 +52,7 @@ impl Leftover {
         if self.is_ours() {
             "a run made this snapshot and could not give it its name"
         } else {
-            "it has the name of a snapshot in the making, and nothing tells that coldchain made it: \
+            "it has the name of an unfinished snapshot, but nothing shows that coldchain made it: \
              delete it with `btrfs subvolume delete` if you don't need it"
         }
     }

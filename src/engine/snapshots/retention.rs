@@ -65,7 +65,7 @@ pub(in crate::engine) fn retain(
             Standing::Replaced | Standing::Another => context.observer.event(Event::Warning {
                 source: source.name.clone(),
                 message: format!(
-                    "{} is not the read-only snapshot any more that coldchain made: coldchain never deletes it",
+                    "{} is no longer the read-only snapshot that coldchain made: coldchain will never delete it",
                     row.path.display()
                 ),
             }),
@@ -117,7 +117,7 @@ pub(in crate::engine) fn warn_of_undeleted(
     for error in undeleted.iter().take(NAMED) {
         let hint = error.hint().map(|hint| format!("; {hint}"));
         warn(format!(
-            "a snapshot that is kept no longer stays until the next run: {}{}",
+            "could not delete an expired snapshot, and the next run tries again: {}{}",
             in_words(error),
             hint.unwrap_or_default()
         ));

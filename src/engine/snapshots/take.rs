@@ -216,7 +216,7 @@ impl Taking<'_> {
         let path = &self.unnamed;
         let left = btrfs::identity(path)?;
         if !left.read_only || left.parent_uuid != Some(self.origin.uuid) {
-            let what = "it has the name of a snapshot in the making, and is none".to_owned();
+            let what = "it has the name of an unfinished snapshot, but is not one".to_owned();
             return Err(in_the_way(path, what));
         }
         btrfs::snapshots::delete(self.tools, path, left.uuid, self.origin.uuid)?;

@@ -70,7 +70,7 @@ pub fn check(
     if let Some(first) = missing.find(|seq| survey.entries.binary_search(seq).is_err()) {
         checked.differ(
             "behind",
-            format!("the ledger has gone back: of {head} entries {first} is missing"),
+            format!("the ledger has gone back: entry {first} of {head} is missing"),
         );
     }
     for flaw in &read.flaws {
@@ -96,7 +96,7 @@ pub fn check(
     let newer = entries.filter(|entry| entry.seq > head).count();
     if newer > 0 {
         checked.remarks.push(format!(
-            "the ledger has {newer} newer {}, which the next run takes in",
+            "the ledger has {newer} newer {}, which the next run reads",
             if newer == 1 { "entry" } else { "entries" }
         ));
     }
@@ -216,7 +216,7 @@ fn compare(own: &[ReplicatedRow], ledger: &[ReplicatedRow], checked: &mut Checke
             ),
             (None, Some(_)) => checked.differ(
                 "catalog",
-                format!("{name} is what the ledger says, and the catalog lacks it"),
+                format!("{name} is in the ledger, but not in the catalog"),
             ),
             (Some(own), Some(ledger)) if own != ledger => {
                 for ((column, own), (_, ledger)) in own.columns.iter().zip(&ledger.columns) {
@@ -239,7 +239,7 @@ fn compare(own: &[ReplicatedRow], ledger: &[ReplicatedRow], checked: &mut Checke
 fn name(table: &str, key: &str) -> String {
     match (table, key.split_once(' ')) {
         ("segment", Some((archive, index))) => format!("segment {index} of {archive}"),
-        ("quarantine", _) => format!("that entry {key} is passed over"),
+        ("quarantine", _) => format!("the note that entry {key} is passed over"),
         ("source", _) => format!("the ledger {key}"),
         _ => format!("{table} {key}"),
     }

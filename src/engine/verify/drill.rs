@@ -237,7 +237,7 @@ fn compare_all(
                 match first_difference(&snapshot.path, &copy, verifying.interrupt)? {
                     None => Verdict::Sound,
                     Some(what) => Verdict::Damaged(format!(
-                        "it was restored, and is not what {} is: {what}",
+                        "it was restored, but differs from {}: {what}",
                         snapshot.path.display()
                     )),
                 }

@@ -169,7 +169,7 @@ impl Stored {
     fn no_entries(&self) -> Vec<String> {
         let others = self.others.iter();
         others
-            .map(|key| format!("{key} has no entry's name, and counts for nothing"))
+            .map(|key| format!("{key} does not have the name of an entry, and is ignored"))
             .collect()
     }
 }
@@ -227,7 +227,7 @@ impl Reading<'_> {
         };
         let absorbed = self.replay.absorb(seq, &entry.object).map_err(|refusal| {
             CatalogError::Damaged(format!(
-                "its copy of ledger entry {seq} is not one: {}",
+                "its copy of ledger entry {seq} is not valid: {}",
                 in_words(&refusal)
             ))
         })?;
@@ -435,7 +435,9 @@ pub fn root_of_copy(ledger: &LedgerId, catalog: &Catalog) -> Result<Option<Publi
 }
 
 fn too_long() -> String {
-    format!("it is longer than its listing says, or than {MAX_ENTRY_BYTES} bytes, as no entry is")
+    format!(
+        "it is longer than its listing says, or longer than the {MAX_ENTRY_BYTES} bytes that an entry may have"
+    )
 }
 
 /// What the store has under these numbers, in their order.

@@ -75,7 +75,7 @@ pub(super) fn listing(
     }
     if unlisted > 0 {
         report.notes.push(format!(
-            "the listing is not true: it lacks, or shows otherwise, {unlisted} of the objects that the store has when asked for them"
+            "the listing is wrong: it lacks {unlisted} objects that the store has, or shows them changed"
         ));
     }
     let visible: BTreeSet<_> = archives.iter().map(|archive| archive.entry().id).collect();
@@ -98,7 +98,7 @@ pub(super) fn listing(
     }
     for (archive, objects) in unnamed {
         report.notes.push(format!(
-            "no ledger entry names what lies below {} ({objects} {}): it is another machine's attempt, or what one has left, or a copy; `coldchain prune` judges it",
+            "no ledger entry names what lies below {} ({objects} {}): it may be another machine's attempt, the rest of one, or a copy; `coldchain prune` decides about it",
             keys::archive_prefix(directory, &archive),
             if objects == 1 { "object" } else { "objects" }
         ));

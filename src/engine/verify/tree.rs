@@ -100,7 +100,9 @@ impl Trees<'_> {
             }
         }
         if self.first_name(&here, &there, below) {
-            return Ok(Some("is another file's further name".to_owned()));
+            return Ok(Some(
+                "is a hard link to another file than in the snapshot".to_owned(),
+            ));
         }
         if self.sides[0].xattrs(below)? != self.sides[1].xattrs(below)? {
             return Ok(Some("has other extended attributes".to_owned()));

@@ -44,11 +44,11 @@ impl Replay {
         match (archive.kind, archive.send_parent, archive.send_parent_uuid) {
             (ArchiveKind::Full, None, None) => {
                 if archive.chain != id {
-                    return inconsistent("a full archive is its own chain");
+                    return inconsistent("a full archive must name itself as its chain");
                 }
             }
             (ArchiveKind::Incremental, ..) if archive.chain == id => {
-                return inconsistent("an incremental archive is no chain of its own");
+                return inconsistent("an incremental archive must not name itself as its chain");
             }
             (ArchiveKind::Incremental, Some(parent), Some(uuid)) => {
                 match self.archives.get(&parent) {
@@ -72,7 +72,11 @@ impl Replay {
                     }
                 }
             }
-            _ => return inconsistent("a full has no send parent, and an incremental has one"),
+            _ => {
+                return inconsistent(
+                    "a full must have no send parent, and an incremental must have one",
+                );
+            }
         }
         if self.streams.contains(&archive.stream_uuid) {
             return Err(Refusal::KnownStream {

@@ -60,14 +60,14 @@ impl Replay {
                 // If a key had two spellings, one could be withdrawn while the other stays.
                 key.to_string() == grant.key
             }) else {
-                return wrong("has what is no public key");
+                return wrong("has something that is not a public key");
             };
             if !seen.insert(&grant.key) {
                 return wrong("names a key twice");
             }
             let ascending = grant.roles.is_sorted_by(|one, next| one < next);
             if grant.roles.is_empty() || !ascending || grant.roles.contains(&Role::Root) {
-                return wrong("gives roles that are none, not sorted, or the root's");
+                return wrong("gives no role, roles that are not sorted, or the root key's role");
             }
             keys.push((key, grant.roles.clone()));
         }

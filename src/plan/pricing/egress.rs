@@ -22,7 +22,7 @@ pub struct EgressStep {
 
 /// The steps do not give every byte exactly one price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("each step but the last has an `up_to_gb`, and each a greater one than the step before it")]
+#[error("each step but the last has an `up_to_gb`, greater than that of the step before it")]
 pub struct UnfitSteps;
 
 impl Egress {

@@ -204,7 +204,7 @@ fn what_somebody_else_retired_too_early_stays() {
     };
     let kept = (
         ChainFate::Keep,
-        "retired, and not expired by the schedule here".to_owned(),
+        "retired, but not expired by the schedule of this machine".to_owned(),
     );
     facts.schedule.expire_after_days = 200;
     assert_eq!(here(&facts), kept);
@@ -238,7 +238,7 @@ fn a_chain_that_was_retired_in_part_stays() {
     assert_eq!(plan.chains[0].fate, ChainFate::Keep);
     assert_eq!(
         plan.chains[0].reason,
-        "retired in part, and a chain goes as a whole"
+        "only a part of it is retired, and a chain is deleted only as a whole"
     );
 }
 

@@ -127,7 +127,7 @@ fn an_attempt_that_nobody_here_knows_stays_while_an_entry_can_t_be_read() {
     assert_eq!(unknown.fate, Fate::Keep);
     assert_eq!(
         unknown.reason,
-        "an attempt that nothing is known of here; ledger entry 4 can't be read, and may archive it"
+        "an attempt that this machine does not know; ledger entry 4 can't be read, and may archive it"
     );
     assert_eq!(with_unread(given_up(7)).fate, Fate::Remove);
 }
@@ -161,12 +161,12 @@ fn every_attempt_meets_the_fate_that_is_known_of_it() {
         (
             given_up(-1),
             Fate::Keep,
-            "its newest object is younger than the store's clock",
+            "its newest object is newer than the store's clock shows",
         ),
         (
             with_attempt(8),
             Fate::Retire,
-            "an attempt that nothing is known of here; it goes no sooner than after 7 days; \
+            "an attempt that this machine does not know; it is removed after 7 days at the earliest; \
              its newest object is 8 days old",
         ),
         (
@@ -177,7 +177,7 @@ fn every_attempt_meets_the_fate_that_is_known_of_it() {
         (
             no_pruner(with_attempt(8)),
             Fate::Keep,
-            "an attempt that nothing is known of here, and this machine's key may not retire it",
+            "an attempt that this machine does not know, and this machine's key may not retire it",
         ),
         (
             no_pruner(given_up(8)),
@@ -187,17 +187,17 @@ fn every_attempt_meets_the_fate_that_is_known_of_it() {
         (
             open(with_attempt(400)),
             Fate::Keep,
-            "an attempt that is not over here",
+            "an attempt that this machine has not finished",
         ),
         (
             open(retired(400, Some(days_ago(30)))),
             Fate::Keep,
-            "an attempt that is not over here",
+            "an attempt that this machine has not finished",
         ),
         (
             retired(30, Some(ago(TimeDelta::hours(7 * 24 - 1)))),
             Fate::Keep,
-            "an attempt that was retired 6 days ago; it goes no sooner than after 7 days",
+            "an attempt that was retired 6 days ago; it is removed after 7 days at the earliest",
         ),
         (
             retired(30, Some(days_ago(7))),
@@ -218,7 +218,7 @@ fn every_attempt_meets_the_fate_that_is_known_of_it() {
         (
             also_given_up(retired(30, Some(days_ago(1)))),
             Fate::Keep,
-            "an attempt that was retired 1 day ago; it goes no sooner than after 7 days",
+            "an attempt that was retired 1 day ago; it is removed after 7 days at the earliest",
         ),
     ] {
         let line = line(&facts);
@@ -330,7 +330,7 @@ fn beside_an_archives_own_objects_only_other_segments_are_strays() {
     assert_eq!(
         foreign.reason,
         format!(
-            "not a name that coldchain gives: {}",
+            "coldchain does not use this name: {}",
             key(ARCHIVE, "000001-8.zst.age")
         )
     );
@@ -344,7 +344,10 @@ fn beside_an_archives_own_objects_only_other_segments_are_strays() {
     // They also stay while the attempt is open here.
     facts.here.insert(id(ARCHIVE), Here::Open);
     let open = plan_strays(&facts).unwrap();
-    assert_eq!(open.lines[0].reason, "an attempt that is not over here");
+    assert_eq!(
+        open.lines[0].reason,
+        "an attempt that this machine has not finished"
+    );
 }
 
 #[test]
@@ -375,7 +378,7 @@ fn what_has_no_name_of_coldchains_is_named_and_left_alone() {
     let whole = whole.iter().map(String::as_str).collect();
     assert_eq!(
         plan.lines[3].reason,
-        "not a name that coldchain gives: home/archives/notes.txt and 1 more"
+        "coldchain does not use this name: home/archives/notes.txt and 1 more"
     );
     assert_eq!(
         told,

@@ -44,7 +44,7 @@ struct Thawed {
 /// It says something else than this program writes; taking its object for a readable one would
 /// rehearse nothing.
 #[derive(Debug, thiserror::Error)]
-#[error("{key} does not say how cold its object lies")]
+#[error("{key} does not have the storage class and the thaw of its object")]
 struct Damaged {
     key: String,
     #[source]

@@ -33,8 +33,8 @@ impl Trial<'_> {
             None if is_deleted => {
                 self.find(SUBJECT, Verdict::Fine, "an object can be deleted");
                 if self.probe.deletes == Deletes::Elsewhere {
-                    let text = "`prune` is \"elsewhere\", and these credentials can delete \
-                                archives all the same: take that permission from them";
+                    let text = "`prune` is \"elsewhere\", but these credentials can delete \
+                                archives: remove that permission from them";
                     self.find("prune", Verdict::Warning, text);
                 }
             }
@@ -50,14 +50,14 @@ impl Trial<'_> {
                 );
                 self.find(SUBJECT, Verdict::Fine, text);
                 if self.probe.deletes == Deletes::Here {
-                    let text = "`prune` is \"after-backup\", and these credentials can't delete: \
-                                what has expired would stay, and be paid for";
+                    let text = "`prune` is \"after-backup\", but these credentials can't delete: \
+                                expired archives would stay, and cost money";
                     self.find("prune", Verdict::Warning, text);
                 }
             }
             Some(error) => {
                 let mut finding = Finding::failed(SUBJECT, &error);
-                finding.text = format!("{}; left, maybe: {left}", finding.text);
+                finding.text = format!("{}; maybe left in the store: {left}", finding.text);
                 self.findings.push(finding);
             }
         }

@@ -23,7 +23,7 @@ impl Trial<'_> {
             match self.store.list(&self.prefix) {
                 Err(error) if error.is_not_found() => {
                     let text = format!(
-                        "{}; what answers there is no such store: check its address",
+                        "{}; the service that answers there does not have this store: check the address",
                         in_words(&error)
                     );
                     self.find(SUBJECT, Verdict::Failure, text);
@@ -46,7 +46,7 @@ impl Trial<'_> {
         } else if skew > MAX_SKEW {
             (
                 Verdict::Warning,
-                ", and signatures count for 15 minutes; set this machine's clock",
+                ", but a signature is valid for only 15 minutes; set this machine's clock",
             )
         } else {
             (Verdict::Fine, "")

@@ -190,8 +190,7 @@ mod tests {
             (
                 TimeDelta::minutes(20),
                 Verdict::Warning,
-                "it differs from this machine's by 20 minutes, and signatures count for 15 \
-                 minutes; set this machine's clock",
+                "it differs from this machine's by 20 minutes, but a signature is valid for only 15 minutes; set this machine's clock",
             ),
             (
                 TimeDelta::days(-3),

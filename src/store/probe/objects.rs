@@ -71,12 +71,12 @@ impl Trial<'_> {
                         other's ledger";
             self.find(SUBJECT, Verdict::Failure, text);
         } else if put == Put::Created(at.clone()) {
-            let text = "it left an object as it was, and said that it had stored another";
+            let text = "it kept the old object, but said that it had stored the new one";
             self.find(SUBJECT, Verdict::Failure, text);
         } else if let Some(remark) = self.remark_of("two writers apart") {
             self.find(SUBJECT, Verdict::Warning, remark);
         } else {
-            let text = "an object that is there is left as it is";
+            let text = "an existing object is not replaced";
             self.find(SUBJECT, Verdict::Fine, text);
         }
     }
@@ -185,8 +185,8 @@ impl Trial<'_> {
                 .class
                 .map_or("no class that coldchain knows", StorageClass::as_str);
             format!(
-                "segments go into {found} where {class} was asked for: its prices and thaws are \
-                 not those of {class}"
+                "segments go into {found}, although {class} was asked for: the prices and thaws \
+                 of {class} do not apply"
             )
         });
         self.find(SUBJECT, Verdict::Warning, text);
@@ -220,7 +220,7 @@ impl Trial<'_> {
             }
             Some(Thaw::NotCold) => {
                 let text = format!(
-                    "what lies in {class} is not cold: its prices and thaws are not those of {class}"
+                    "objects in {class} are not cold in this store: the prices and thaws of {class} do not apply"
                 );
                 self.find(SUBJECT, Verdict::Warning, text);
             }

@@ -77,7 +77,7 @@ impl S3Store<'_> {
             (false, Some(_)) => Finding::new(
                 SUBJECT,
                 Verdict::Failure,
-                "`object_lock` is set, and the bucket was not made for it: every backup would fail",
+                "`object_lock` is set, but the bucket was not made with Object Lock: every backup would fail",
             ),
             (false, None) => Finding::new(
                 SUBJECT,
@@ -125,7 +125,7 @@ impl S3Store<'_> {
                 Verdict::Failure,
                 format!(
                     "a rule of the bucket expires objects below this prefix ({rules}): archives would \
-                     vanish; remove it, coldchain deletes what has expired itself"
+                     vanish; remove the rule: coldchain itself deletes what has expired"
                 ),
             ));
         }

@@ -73,7 +73,7 @@ where
             let answer = Answer {
                 status: Some(status),
                 message: Some(shortened(&format!(
-                    "what no S3 service says: {}",
+                    "not an answer of an S3 service: {}",
                     chain(error)
                 ))),
                 ..Answer::default()

@@ -255,7 +255,7 @@ impl S3Store<'_> {
         let class = self.class_of(object.role);
         if head.class_name != class.as_str() {
             self.remark(format!(
-                "the store puts objects into {} where {class} was asked for: its prices and thaws \
+                "the store puts objects into {}, although {class} was asked for: prices and thaws \
                  are those of {}",
                 head.class_name, head.class_name
             ));

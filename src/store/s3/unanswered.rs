@@ -24,8 +24,8 @@ where
     let tls = ["certificate", "InvalidContentType", "UnknownIssuer"];
     if tls.iter().any(|word| text.contains(word)) {
         let said = format!("no secure connection could be made: {text}");
-        let advice = "if the service has a certificate of its own, set `ca_file` of this store to the file of its \
-                      authority's; if it speaks plain HTTP, begin `endpoint` with http://";
+        let advice = "if the service has its own certificate authority, set `ca_file` of this store to the \
+                      authority's certificate; if it speaks plain HTTP, begin `endpoint` with http://";
         let answer = Answer::said(said).advising(Some(advice.to_owned()));
         return Judged::new(ErrorKind::Failed, Again::No, answer);
     }
@@ -69,6 +69,6 @@ fn by_proxy() -> String {
         .into_iter()
         .find(|variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty()));
     set.map_or_else(String::new, |variable| {
-        format!("; `{variable}` is set, so that was maybe the proxy")
+        format!("; `{variable}` is set, so the proxy may have answered")
     })
 }

@@ -104,7 +104,7 @@ fn whatever_a_stream_carries_is_compared() {
                 fs::hard_link(tree.join("one"), tree.join("zour")).unwrap();
                 fs::hard_link(tree.join("three"), tree.join("two")).unwrap();
             },
-            "`two` is another file's further name",
+            "`two` is a hard link to another file than in the snapshot",
         ),
     ];
     for (change, expected) in changes {

@@ -142,19 +142,19 @@ fn a_set_of_keys_that_is_none_is_refused() {
         (vec![root.clone(), root.clone()], "names a key twice"),
         (
             with(|key| key.key = format!(" {}", key.key)),
-            "has what is no public key",
+            "has something that is not a public key",
         ),
         (
             with(|key| key.roles = vec![]),
-            "gives roles that are none, not sorted, or the root's",
+            "gives no role, roles that are not sorted, or the root key's role",
         ),
         (
             with(|key| key.roles = vec![Role::Root]),
-            "gives roles that are none, not sorted, or the root's",
+            "gives no role, roles that are not sorted, or the root key's role",
         ),
         (
             with(|key| key.roles.reverse()),
-            "gives roles that are none, not sorted, or the root's",
+            "gives no role, roles that are not sorted, or the root key's role",
         ),
     ] {
         let object = ledger.object_by(

@@ -81,7 +81,7 @@ fn gives_none(error: &CredentialsError) -> bool {
 pub(super) fn without(error: &CredentialsError) -> String {
     let is_disabled = std::env::var(DISABLED).is_ok_and(|text| text.eq_ignore_ascii_case("true"));
     if is_disabled {
-        return format!("{DISABLED} forbids to ask for the instance metadata");
+        return format!("{DISABLED} forbids the use of the instance metadata");
     }
     match find::<ImdsError>(error) {
         Some(ImdsError::FailedToLoadToken(token)) if !token.is_dispatch_failure() => {
