@@ -1,4 +1,4 @@
-//! Object keys, relative to the store's prefix.
+//! Object keys, relative to the store's prefix, and the objects that an archive has.
 //!
 //! ```text
 //! <source>/README-RESTORE.txt
@@ -6,9 +6,17 @@
 //! <source>/archives/<archive id>/key.age
 //! <source>/archives/<archive id>/000000-9c1e04b7a2d85f36.zst.age
 //! ```
+//!
+//! Another kind of object of an archive is added here: its key, [`ArchivePart`], [`archive_part`], and
+//! [`ArchiveObject::list`].
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::digest::{Sha256, from_hex};
+use super::entry::ArchiveEntry;
 use super::ids::ArchiveId;
+use super::segment::SegmentRecord;
 
 /// Returns the prefix of all objects of a source; it ends in `/`.
 pub fn source_prefix(directory: &str) -> String {
@@ -64,15 +72,84 @@ pub fn segment(directory: &str, archive: &ArchiveId, index: u32, sha256: &Sha256
     )
 }
 
-/// The kind of an object, by its name below its archive's prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ArchiveObject {
-    /// `key.age`
+/// What an object of an archive holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ArchivePart {
+    /// The archive key, sealed to the recipients: `key.age`.
     Key,
-    /// A segment, whether the archive needs it or not.
-    Segment,
-    /// An object that coldchain did not write there.
-    Foreign,
+    /// The segment of that index.
+    Segment(u32),
+}
+
+/// The length and the digest that the ledger signs of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signed {
+    /// Its length.
+    pub bytes: u64,
+    /// Its digest.
+    pub sha256: Sha256,
+}
+
+/// An object that belongs to an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveObject {
+    /// The archive.
+    pub archive: ArchiveId,
+    /// What it holds.
+    pub part: ArchivePart,
+    /// Its key.
+    pub key: String,
+    /// What the ledger signs of it; `None` if that is not known.
+    pub signed: Option<Signed>,
+}
+
+impl ArchiveObject {
+    /// Lists all objects of an archive that has these segments: first the segments, then the archive key.
+    pub fn list<'a>(
+        directory: &'a str,
+        archive: ArchiveId,
+        segments: impl IntoIterator<Item = (u32, &'a SegmentRecord)>,
+        sealed_key: Option<Signed>,
+    ) -> impl Iterator<Item = Self> {
+        let segments = segments.into_iter().map(move |(index, record)| Self {
+            archive,
+            part: ArchivePart::Segment(index),
+            key: segment(directory, &archive, index, &record.sha256),
+            signed: Some(Signed {
+                bytes: record.sealed_bytes,
+                sha256: record.sha256,
+            }),
+        });
+        segments.chain([Self {
+            archive,
+            part: ArchivePart::Key,
+            key: archive_key(directory, &archive),
+            signed: sealed_key,
+        }])
+    }
+
+    /// Lists the objects that an entry signs. An archive key that is no base64 has nothing signed.
+    pub fn of_entry<'a>(directory: &'a str, entry: &'a ArchiveEntry) -> impl Iterator<Item = Self> {
+        let sealed_key = BASE64.decode(&entry.key).ok().map(|sealed| Signed {
+            bytes: sealed.len() as u64,
+            sha256: Sha256::of(&sealed),
+        });
+        let segments = (0..).zip(&entry.segments);
+        Self::list(directory, entry.id, segments, sealed_key)
+    }
+
+    /// The index of the segment that it holds.
+    pub fn segment(&self) -> Option<u32> {
+        match self.part {
+            ArchivePart::Segment(index) => Some(index),
+            ArchivePart::Key => None,
+        }
+    }
+
+    /// The length that is signed; 0 if none is.
+    pub fn bytes(&self) -> u64 {
+        self.signed.map_or(0, |signed| signed.bytes)
+    }
 }
 
 /// Returns the archive that a key in `archives/` belongs to, and the rest of the key after its prefix; `None`
@@ -84,22 +161,18 @@ pub fn archive_of<'k>(directory: &str, key: &'k str) -> Option<(ArchiveId, &'k s
     Some((id.parse().ok()?, name))
 }
 
-/// Returns the kind of an object by its name below an archive's prefix.
-pub fn archive_object(name: &str) -> ArchiveObject {
+/// What an object of that name below an archive's prefix holds, of whatever attempt at the archive; `None`
+/// if coldchain gives no such name.
+pub fn archive_part(name: &str) -> Option<ArchivePart> {
     if name == "key.age" {
-        return ArchiveObject::Key;
+        return Some(ArchivePart::Key);
     }
-    let segment = name.strip_suffix(".zst.age").and_then(|stem| {
-        let (index, digest) = stem.split_once('-')?;
-        let index: u32 = index.parse().ok()?;
-        let digest = u64::from_be_bytes(from_hex(digest).ok()?);
-        // Only the spelling that `segment` writes counts.
-        (stem == format!("{index:06}-{digest:016x}")).then_some(())
-    });
-    match segment {
-        Some(()) => ArchiveObject::Segment,
-        None => ArchiveObject::Foreign,
-    }
+    let stem = name.strip_suffix(".zst.age")?;
+    let (index, digest) = stem.split_once('-')?;
+    let index: u32 = index.parse().ok()?;
+    let digest = u64::from_be_bytes(from_hex(digest).ok()?);
+    // As `segment` writes it, and in no other way.
+    (stem == format!("{index:06}-{digest:016x}")).then_some(ArchivePart::Segment(index))
 }
 
 #[cfg(test)]
@@ -111,13 +184,12 @@ mod tests {
         let archive = "2026-11-21-full-5f0c9a12d4e6b801".parse().unwrap();
         let key = segment("home", &archive, 1_234_567, &Sha256([0xab; 32]));
         let (found, name) = archive_of("home", &key).unwrap();
-        assert_eq!(
-            (found, archive_object(name)),
-            (archive, ArchiveObject::Segment)
-        );
+        let part = Some(ArchivePart::Segment(1_234_567));
+        assert_eq!((found, archive_part(name)), (archive, part));
         let key = archive_key("home", &archive);
         let (found, name) = archive_of("home", &key).unwrap();
-        assert_eq!((found, archive_object(name)), (archive, ArchiveObject::Key));
+        let part = Some(ArchivePart::Key);
+        assert_eq!((found, archive_part(name)), (archive, part));
         for name in [
             "key.age.bak",
             "key",
@@ -132,7 +204,7 @@ mod tests {
             "000000-9c1e04b7a2d85f36.zst.age.age",
             "000000.zst.age",
         ] {
-            assert_eq!(archive_object(name), ArchiveObject::Foreign, "{name}");
+            assert_eq!(archive_part(name), None, "{name}");
         }
     }
 

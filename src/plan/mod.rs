@@ -105,6 +105,6 @@ pub use strays::{
 };
 pub use thaw::Awaited;
 pub use verify::{
-    Checked, Damage, LevelReport, Outcome, Sample, Seen, SignedObject, Unchecked, Verdict, choose,
-    judge_digest, judge_listed,
+    Checked, Damage, LevelReport, Outcome, Sample, Seen, Unchecked, Verdict, choose, judge_digest,
+    judge_listed,
 };

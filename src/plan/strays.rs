@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::retention::LONGEST_SILENCE_DAYS;
-use crate::model::keys::ArchiveObject;
+use crate::model::keys::ArchivePart;
 use crate::model::{ArchiveId, StorageClass};
 
 /// Days without a new object of an attempt before any of its objects is touched.
@@ -60,8 +60,8 @@ pub struct StrayFacts {
 pub struct ListedObject {
     /// Its key.
     pub key: String,
-    /// Its kind, by its name; foreign if it lies below no archive's prefix.
-    pub what: ArchiveObject,
+    /// What it holds, by its name; `None` if coldchain gives no such name there.
+    pub part: Option<ArchivePart>,
     /// Its length.
     pub bytes: u64,
     /// When it was stored, by the store's clock; `None` if the store does not say.
@@ -196,7 +196,7 @@ pub fn plan_strays(facts: &StrayFacts) -> Result<StrayPlan, ShortListing> {
     let mut lines = Vec::new();
     for (id, listed) in &facts.listed {
         lines.extend(judge(*id, listed, facts, hold.as_deref()));
-        let foreign = of_kind(listed, |object| object.what == ArchiveObject::Foreign);
+        let foreign = of_kind(listed, |object| object.part.is_none());
         lines.extend(left_alone(Some(*id), foreign));
     }
     lines.extend(left_alone(None, facts.elsewhere.clone()));
@@ -237,11 +237,11 @@ fn judge(
         Some(InLedger::Visible(objects) | InLedger::RetiredArchive(objects)) => Some(objects),
         _ => None,
     };
-    let objects = of_kind(listed, |object| match object.what {
-        ArchiveObject::Segment => own.is_none_or(|own| !own.contains_key(&object.key)),
-        // An archive has one key, and needs it.
-        ArchiveObject::Key => own.is_none(),
-        ArchiveObject::Foreign => false,
+    let objects = of_kind(listed, |object| match object.part {
+        Some(ArchivePart::Segment(_)) => own.is_none_or(|own| !own.contains_key(&object.key)),
+        // There is one, and it is the archive's own.
+        Some(ArchivePart::Key) => own.is_none(),
+        None => false,
     });
     if objects.is_empty() {
         return None;
@@ -366,7 +366,7 @@ fn left_alone(archive: Option<ArchiveId>, objects: Vec<ListedObject>) -> Option<
 /// attempt.
 fn of_kind(listed: &[ListedObject], meant: impl Fn(&ListedObject) -> bool) -> Vec<ListedObject> {
     let mut found: Vec<&ListedObject> = listed.iter().filter(|object| meant(object)).collect();
-    found.sort_by_key(|object| (object.what == ArchiveObject::Key, &object.key));
+    found.sort_by_key(|object| (object.part == Some(ArchivePart::Key), &object.key));
     found.into_iter().cloned().collect()
 }
 

@@ -6,45 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::model::entry::ArchiveEntry;
-use crate::model::{ArchiveId, Sha256, VerifyLevel, VerifyOutcome, keys};
-
-/// An object that a visible archive needs, as the ledger signs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedObject {
-    /// The archive.
-    pub archive: ArchiveId,
-    /// The segment's index; `None` for the archive's sealed key.
-    pub segment: Option<u32>,
-    /// Its key.
-    pub key: String,
-    /// Its length.
-    pub bytes: u64,
-    /// Its digest.
-    pub sha256: Sha256,
-}
-
-impl SignedObject {
-    /// Returns the objects of an archive: first its sealed key, with the bytes `sealed_key`, then its
-    /// segments in order.
-    pub fn of(directory: &str, entry: &ArchiveEntry, sealed_key: &[u8]) -> Vec<Self> {
-        let key = Self {
-            archive: entry.id,
-            segment: None,
-            key: keys::archive_key(directory, &entry.id),
-            bytes: sealed_key.len() as u64,
-            sha256: Sha256::of(sealed_key),
-        };
-        let segments = (0..).zip(&entry.segments).map(|(index, record)| Self {
-            archive: entry.id,
-            segment: Some(index),
-            key: keys::segment(directory, &entry.id, index, &record.sha256),
-            bytes: record.sealed_bytes,
-            sha256: record.sha256,
-        });
-        std::iter::once(key).chain(segments).collect()
-    }
-}
+use crate::model::keys::ArchiveObject;
+use crate::model::{ArchiveId, Sha256, VerifyLevel, VerifyOutcome};
 
 /// What the store says of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,23 +64,25 @@ pub enum Verdict {
     Damaged(String),
 }
 
-/// Judges an object by what a listing shows of it; `None` if it is not listed.
-pub fn judge_listed(object: &SignedObject, seen: Option<Seen>) -> Verdict {
-    match seen {
-        None => Verdict::Damaged("it is missing".to_owned()),
-        Some(seen) if seen.bytes != object.bytes => Verdict::Damaged(format!(
-            "it has {} bytes, {} were stored",
-            seen.bytes, object.bytes
-        )),
-        Some(seen) if seen.sha256.is_some_and(|sha256| sha256 != object.sha256) => {
-            Verdict::Damaged("its SHA-256 is not the one in the ledger".to_owned())
-        }
-        Some(_) => Verdict::Sound,
+/// Judges an object by its place in a listing.
+pub fn judge_listed(object: &ArchiveObject, seen: Option<Seen>) -> Verdict {
+    let Some(Seen { bytes, sha256 }) = seen else {
+        return Verdict::Damaged("it is missing".to_owned());
+    };
+    if bytes != object.bytes() {
+        let stored = object.bytes();
+        Verdict::Damaged(format!("it has {bytes} bytes, {stored} were stored"))
+    } else if let (Some(sha256), Some(signed)) = (sha256, object.signed)
+        && sha256 != signed.sha256
+    {
+        Verdict::Damaged("its SHA-256 is not the one in the ledger".to_owned())
+    } else {
+        Verdict::Sound
     }
 }
 
 /// Judges an object by the digest that the store keeps of it.
-pub fn judge_digest(object: &SignedObject, seen: Option<Seen>) -> Verdict {
+pub fn judge_digest(object: &ArchiveObject, seen: Option<Seen>) -> Verdict {
     match (judge_listed(object, seen), seen) {
         (Verdict::Sound, Some(Seen { sha256: None, .. })) => {
             Verdict::Unchecked(Unchecked::NoDigest)
@@ -186,10 +151,10 @@ pub struct Checked {
 
 impl Checked {
     /// The verdict on an object.
-    pub fn new(object: &SignedObject, verdict: Verdict) -> Self {
+    pub fn new(object: &ArchiveObject, verdict: Verdict) -> Self {
         Self {
             archive: object.archive,
-            segment: object.segment,
+            segment: object.segment(),
             key: object.key.clone(),
             verdict,
         }

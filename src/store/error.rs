@@ -6,7 +6,7 @@ use std::io;
 
 use super::dir::LinkInTheWay;
 use super::listing::TooMany;
-use crate::model::keys::{ArchiveObject, archive_object};
+use crate::model::keys::{ArchivePart, archive_part};
 
 /// What was being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,7 +260,7 @@ impl StoreError {
     /// Whether it is about a segment, which may lie in a cold class. Nothing else may.
     pub fn is_of_segment(&self) -> bool {
         let name = self.key.rsplit_once('/').map_or("", |(_, name)| name);
-        archive_object(name) == ArchiveObject::Segment
+        matches!(archive_part(name), Some(ArchivePart::Segment(_)))
     }
 
     /// With what to do about it, if that is known.

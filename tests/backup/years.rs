@@ -98,7 +98,7 @@ fn look(sandbox: &Sandbox) -> (Vec<ArchiveRow>, BTreeMap<ArchiveId, u64>) {
     for listed in store.list(&keys::archives_prefix(SOURCE)).unwrap() {
         let (id, name) = keys::archive_of(SOURCE, &listed.key).unwrap();
         let sum = bytes.entry(id).or_insert(0);
-        if keys::archive_object(name) == keys::ArchiveObject::Segment {
+        if let Some(keys::ArchivePart::Segment(_)) = keys::archive_part(name) {
             *sum += listed.stat.bytes;
         }
     }

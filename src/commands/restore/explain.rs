@@ -14,9 +14,10 @@ use crate::commands::output::{answer, count};
 use crate::config::StoreConfig;
 use crate::engine::{SealedArchive, sealed_archives, stands_at_own_word};
 use crate::error::Error;
+use crate::model::keys::ArchiveObject;
 use crate::model::shell::quoted;
 use crate::model::size::Bytes;
-use crate::model::{Protocol, Sha256, keys};
+use crate::model::{Protocol, Sha256};
 
 /// How a stream is received without reaching anything but the target. It stands in
 /// `docs/restore-without-coldchain.md` too.
@@ -189,11 +190,9 @@ impl Planned<'_> {
         &'a self,
         archive: &'a SealedArchive,
     ) -> impl Iterator<Item = (Sha256, String)> + 'a {
-        let entry = &archive.entry;
-        (0..).zip(&entry.segments).map(|(index, segment)| {
-            let key = keys::segment(&self.row.directory, &entry.id, index, &segment.sha256);
-            (segment.sha256, key)
-        })
+        ArchiveObject::of_entry(&self.row.directory, &archive.entry)
+            .filter(|object| object.segment().is_some())
+            .filter_map(|object| Some((object.signed?.sha256, object.key)))
     }
 }
 

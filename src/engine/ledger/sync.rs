@@ -11,8 +11,9 @@ use crate::engine::ledger::object::{Judged, fetch, judge, require_no_entry, stor
 use crate::engine::ledger::reader_warnings::{remember_newer, stands_as_of};
 use crate::error::{Error, LedgerStateError};
 use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, Trust};
+use crate::model::SourceName;
 use crate::model::entry::{Entry, EntryKind, Role};
-use crate::model::{SourceName, keys};
+use crate::model::keys::ArchiveObject;
 use crate::progress::{Event, Observer};
 
 /// The ledger as the store and the catalog now agree it is.
@@ -369,15 +370,9 @@ pub(in crate::engine) fn write_absorbed(
     let locators: Vec<String>;
     let effect = match &absorbed.entry.kind {
         EntryKind::Archive(archive) => {
-            locators = archive
-                .segments
-                .iter()
-                .zip(0..)
-                .map(|(segment, index)| {
-                    let directory = &source.row.directory;
-                    let key = keys::segment(directory, &archive.id, index, &segment.sha256);
-                    source.store.locate(&key).to_string()
-                })
+            locators = ArchiveObject::of_entry(&source.row.directory, archive)
+                .filter(|object| object.segment().is_some())
+                .map(|object| source.store.locate(&object.key).to_string())
                 .collect();
             Effect::Archive {
                 entry: archive,

@@ -370,7 +370,7 @@ fn as_listed(line: &ChainLine, key: &str, bytes: u64) -> ListedObject {
     let listed = line.objects.iter().find(|object| object.key == key);
     listed.cloned().unwrap_or_else(|| ListedObject {
         key: key.to_owned(),
-        what: keys::archive_object(key.rsplit('/').next().unwrap_or(key)),
+        part: keys::archive_part(key.rsplit('/').next().unwrap_or(key)),
         bytes,
         stored: None,
         class: None,

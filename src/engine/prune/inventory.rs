@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::catalog::{Catalog, EntryRow, Link};
@@ -209,16 +207,16 @@ impl Listing {
         let mut elsewhere = Vec::new();
         for Listed { key, stat } in listed {
             let of = keys::archive_of(directory, &key);
-            let archive = of.map(|(archive, name)| (archive, keys::archive_object(name)));
+            let (archive, part) = of.map(|(id, name)| (id, keys::archive_part(name))).unzip();
             let object = ListedObject {
                 key,
-                what: archive.map_or(ArchiveObject::Foreign, |(_, what)| what),
+                part: part.flatten(),
                 bytes: stat.bytes,
                 stored: told(stat.modified),
                 class: stat.class,
             };
             match archive {
-                Some((archive, _)) => archives.entry(archive).or_default().push(object),
+                Some(archive) => archives.entry(archive).or_default().push(object),
                 None => elsewhere.push(object),
             }
         }
@@ -343,15 +341,9 @@ impl Said {
 
 /// The keys of an archive's objects, and how long each is.
 fn own_objects(directory: &str, archive: &ArchiveEntry) -> BTreeMap<String, u64> {
-    let segments = archive.segments.iter().zip(0..).map(|(segment, index)| {
-        let key = keys::segment(directory, &archive.id, index, &segment.sha256);
-        (key, segment.sealed_bytes)
-    });
-    let key = BASE64.decode(&archive.key).map(|sealed| {
-        let key = keys::archive_key(directory, &archive.id);
-        (key, sealed.len() as u64)
-    });
-    segments.chain(key.ok()).collect()
+    ArchiveObject::of_entry(directory, archive)
+        .filter_map(|object| Some((object.key, object.signed?.bytes)))
+        .collect()
 }
 
 /// What this machine knows of attempts. What it takes for an archive, and the ledger does not, is in

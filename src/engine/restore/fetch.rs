@@ -8,8 +8,9 @@ use crate::engine::context::open_source::OpenSource;
 use crate::engine::restore::prefetch::{Ahead, ahead};
 use crate::error::{Error, RestoreError};
 use crate::model::entry::ArchiveEntry;
+use crate::model::keys::ArchiveObject;
 use crate::model::segment::LARGEST_SEGMENT_BYTES;
-use crate::model::{ArchiveId, SegmentRecord, Sha256, keys};
+use crate::model::{ArchiveId, SegmentRecord, Sha256};
 use crate::plan::memory::{fetched_at_once, longest_sealed};
 use crate::store::{ErrorKind, Locator, Store};
 
@@ -33,21 +34,20 @@ impl Wanted {
         entry: &ArchiveEntry,
         rows: &[SegmentRow],
     ) -> Vec<Self> {
-        (0..)
-            .zip(&entry.segments)
-            .map(|(index, record)| {
-                let key = keys::segment(&source.row.directory, &entry.id, index, &record.sha256);
+        ArchiveObject::of_entry(&source.row.directory, entry)
+            .filter_map(|object| {
+                let index = object.segment()?;
                 let locator = rows.get(index as usize).map_or_else(
-                    || source.store.locate(&key),
+                    || source.store.locate(&object.key),
                     |row| Locator::from(row.locator.clone()),
                 );
-                Self {
-                    archive: entry.id,
+                Some(Self {
+                    archive: object.archive,
                     index,
-                    key,
+                    key: object.key,
                     locator,
-                    record: *record,
-                }
+                    record: entry.segments[index as usize],
+                })
             })
             .collect()
     }
@@ -164,6 +164,7 @@ pub(in crate::engine) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::model::keys;
     use crate::store::{MemoryStore, NewObject, ObjectKind, Put};
 
     /// Puts segments into a store, and gives what wants them.

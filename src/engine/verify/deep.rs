@@ -14,10 +14,9 @@ use crate::engine::ledger::archive_keys::opens_nothing;
 use crate::engine::restore::fetch::{Fetched, Wanted, fetch_ahead};
 use crate::engine::restore::thaw::ask_all;
 use crate::error::{Error, RestoreError, in_words};
-use crate::model::{ArchiveId, Sha256, StorageClass, VerifyLevel, VerifyOutcome, keys};
-use crate::plan::{
-    Checked, LevelReport, Seen, SignedObject, Unchecked, Verdict, choose, judge_listed,
-};
+use crate::model::keys::{self, ArchiveObject, ArchivePart};
+use crate::model::{ArchiveId, Sha256, StorageClass, VerifyLevel, VerifyOutcome};
+use crate::plan::{Checked, LevelReport, Seen, Unchecked, Verdict, choose, judge_listed};
 use crate::progress::Counted;
 use crate::store::{ErrorKind, Locator, Readability, StoreError};
 
@@ -129,22 +128,22 @@ impl Reading<'_, '_, '_> {
         let mut contents = Contents::begin(archive.entry(), opens);
         for object in &archive.objects {
             self.verifying.interrupt.check()?;
-            let verdict = match (left_out.get(object.key.as_str()), object.segment) {
+            let verdict = match (left_out.get(object.key.as_str()), object.part) {
                 (Some(reason), _) => Verdict::Unchecked(*reason),
-                (None, None) => match self.sealed_key(object) {
+                (None, ArchivePart::Key) => match self.sealed_key(object) {
                     Ok(verdict) => self.answered(archive, object, verdict),
                     Err(error) => self.not_fetched(archive, object, error)?,
                 },
-                (None, Some(index)) => match fetched.next() {
+                (None, ArchivePart::Segment(index)) => match fetched.next() {
                     Ok(sealed) => {
-                        progress.add(object.bytes);
+                        progress.add(object.bytes());
                         let verdict = contents.segment(index, &sealed);
                         self.answered(archive, object, verdict)
                     }
                     Err(error) => self.not_fetched(archive, object, error)?,
                 },
             };
-            if object.segment.is_some() && !matches!(verdict, Verdict::Sound | Verdict::Hashed) {
+            if object.segment().is_some() && !matches!(verdict, Verdict::Sound | Verdict::Hashed) {
                 contents.lacks_a_segment();
             }
             self.report.objects.push(Checked::new(object, verdict));
@@ -163,7 +162,7 @@ impl Reading<'_, '_, '_> {
     }
 
     /// A verdict on what the store has said. Damage is recorded at once.
-    fn answered(&mut self, archive: &Archive, object: &SignedObject, verdict: Verdict) -> Verdict {
+    fn answered(&mut self, archive: &Archive, object: &ArchiveObject, verdict: Verdict) -> Verdict {
         self.answered = true;
         let Verdict::Damaged(what) = verdict else {
             return verdict;
@@ -178,7 +177,7 @@ impl Reading<'_, '_, '_> {
     fn not_fetched(
         &mut self,
         archive: &Archive,
-        object: &SignedObject,
+        object: &ArchiveObject,
         error: Error,
     ) -> Result<Verdict, Error> {
         match error {
@@ -201,11 +200,11 @@ impl Reading<'_, '_, '_> {
     }
 
     /// Holds an archive's sealed key against the one in its entry.
-    fn sealed_key(&self, object: &SignedObject) -> Result<Verdict, Error> {
+    fn sealed_key(&self, object: &ArchiveObject) -> Result<Verdict, Error> {
         let source = self.verifying.source;
         match source
             .store
-            .get(&Archive::locator(source, object), object.bytes)
+            .get(&Archive::locator(source, object), object.bytes())
         {
             Ok(bytes) => Ok(judge_listed(
                 object,
@@ -217,7 +216,7 @@ impl Reading<'_, '_, '_> {
             Err(error) if error.is_not_found() => Ok(judge_listed(object, None)),
             Err(error) if error.kind == ErrorKind::TooLarge => Ok(Verdict::Damaged(format!(
                 "it is longer than the {} bytes that were stored",
-                object.bytes
+                object.bytes()
             ))),
             Err(error) => Err(error.into()),
         }
@@ -256,7 +255,7 @@ fn left_out<'a>(
 ) -> Result<LeftOut<'a>, Error> {
     let objects = || archives.iter().flat_map(|archive| &archive.objects);
     let segments: Vec<(ArchiveId, u32)> = objects()
-        .filter_map(|object| Some((object.archive, object.segment?)))
+        .filter_map(|object| Some((object.archive, object.segment()?)))
         .collect();
     let chosen = verifying.sample.map(|sample| choose(&segments, sample));
     let mut left_out = LeftOut::new();
@@ -264,7 +263,7 @@ fn left_out<'a>(
     for archive in archives {
         for object in &archive.objects {
             let key = object.key.as_str();
-            let is_chosen = match (&chosen, object.segment) {
+            let is_chosen = match (&chosen, object.segment()) {
                 (Some(chosen), Some(index)) => chosen.contains(&(object.archive, index)),
                 _ => true,
             };

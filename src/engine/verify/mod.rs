@@ -18,9 +18,6 @@ mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
 use crate::catalog::{Catalog, SegmentRow};
 use crate::engine::context::clock::Clock;
 use crate::engine::context::open_source::OpenSource;
@@ -31,8 +28,9 @@ use crate::interrupt::Interrupt;
 use crate::kit::KitSource;
 use crate::ledger::PublicKey;
 use crate::model::entry::ArchiveEntry;
+use crate::model::keys::ArchiveObject;
 use crate::model::{ArchiveId, SourceName, StorageClass, VerifyLevel};
-use crate::plan::{Damage, LevelReport, Sample, Seen, SignedObject, Verdict, judge_listed};
+use crate::plan::{Damage, LevelReport, Sample, Seen, Verdict, judge_listed};
 use crate::progress::Observer;
 use crate::seal::Identities;
 use crate::store::{Locator, Stat};
@@ -113,7 +111,8 @@ impl VerifyReport {
 /// A visible archive as its entry says it is.
 struct Archive {
     sealed: SealedArchive,
-    objects: Vec<SignedObject>,
+    /// Its archive key first, which is read first.
+    objects: Vec<ArchiveObject>,
     /// What the catalog knows of its segments: nothing, if it does not have the entry yet.
     rows: Vec<SegmentRow>,
 }
@@ -124,10 +123,11 @@ impl Archive {
         sealed: SealedArchive,
         catalog: &Catalog,
     ) -> Result<Self, Error> {
-        // What is no base64 is found when the key is opened; its object can't be as it should then.
-        let key = BASE64.decode(&sealed.entry.key).unwrap_or_default();
+        let directory = &source.row.directory;
+        let mut objects: Vec<_> = ArchiveObject::of_entry(directory, &sealed.entry).collect();
+        objects.sort_by_key(|object| object.part);
         Ok(Self {
-            objects: SignedObject::of(&source.row.directory, &sealed.entry, &key),
+            objects,
             rows: catalog.segments(&sealed.entry.id)?,
             sealed,
         })
@@ -138,15 +138,15 @@ impl Archive {
     }
 
     /// Where a machine looks for an object that knows its key alone.
-    fn locator(source: &OpenSource<'_>, object: &SignedObject) -> Locator {
+    fn locator(source: &OpenSource<'_>, object: &ArchiveObject) -> Locator {
         source.store.locate(&object.key)
     }
 
     /// Says of a damaged object, where it is so, that what was stored is still there behind what
     /// everybody else sees: a restore from here would find it, and one from elsewhere would not.
-    fn hidden(&self, source: &OpenSource<'_>, object: &SignedObject, what: String) -> String {
+    fn hidden(&self, source: &OpenSource<'_>, object: &ArchiveObject, what: String) -> String {
         let row = object
-            .segment
+            .segment()
             .and_then(|index| self.rows.get(index as usize));
         let recorded = row.map(|row| Locator::from(row.locator.clone()));
         let is_there = recorded

@@ -7,10 +7,9 @@ use super::unreadable::unreadable;
 use super::{Archive, Shown, VerifyReport, Verifying, seen};
 use crate::engine::restore::thaw::ask_all;
 use crate::error::Error;
-use crate::model::{ArchiveId, VerifyLevel, keys};
-use crate::plan::{
-    Checked, LevelReport, SignedObject, Unchecked, Verdict, judge_digest, judge_listed,
-};
+use crate::model::keys::{self, ArchiveObject};
+use crate::model::{ArchiveId, VerifyLevel};
+use crate::plan::{Checked, LevelReport, Unchecked, Verdict, judge_digest, judge_listed};
 use crate::progress::Counted;
 use crate::store::{Stat, StoreError};
 
@@ -179,7 +178,7 @@ enum Asked {
 }
 
 /// An object of an archive, and its place in the report.
-type Placed<'a> = (usize, &'a Archive, &'a SignedObject);
+type Placed<'a> = (usize, &'a Archive, &'a ArchiveObject);
 
 /// What the store says of each, in their order.
 fn stats(verifying: &Verifying<'_>, objects: &[Placed<'_>]) -> Result<Vec<Asked>, Error> {

@@ -66,7 +66,7 @@ mod tests {
 
     use super::super::usd::GB;
     use super::*;
-    use crate::model::keys::ArchiveObject;
+    use crate::model::keys::ArchivePart;
 
     fn at() -> DateTime<Utc> {
         "2026-11-21T03:00:00Z".parse().unwrap()
@@ -75,7 +75,7 @@ mod tests {
     fn object(class: Option<StorageClass>, bytes: u64, days: Option<i64>) -> ListedObject {
         ListedObject {
             key: "home/archives/x".to_owned(),
-            what: ArchiveObject::Segment,
+            part: Some(ArchivePart::Segment(0)),
             bytes,
             stored: days.map(|days| at() - TimeDelta::days(days)),
             class,

@@ -34,7 +34,7 @@ fn listing(id: ArchiveId) -> Vec<ListedObject> {
     objects(id)
         .into_iter()
         .map(|(key, bytes)| ListedObject {
-            what: keys::archive_object(keys::archive_of("home", &key).unwrap().1),
+            part: keys::archive_part(keys::archive_of("home", &key).unwrap().1),
             key,
             bytes,
             stored: Some(days_ago(10)),

@@ -33,7 +33,7 @@ fn segment(index: u32, digest: u32) -> String {
 fn object(archive: &str, name: &str, days: i64) -> ListedObject {
     ListedObject {
         key: key(archive, name),
-        what: crate::model::keys::archive_object(name),
+        part: crate::model::keys::archive_part(name),
         bytes: 100,
         stored: Some(days_ago(days)),
         class: None,
@@ -362,7 +362,7 @@ fn what_has_no_name_of_coldchains_is_named_and_left_alone() {
     for name in ["notes.txt", "trash/key.age"] {
         facts.elsewhere.push(ListedObject {
             key: format!("home/archives/{name}"),
-            what: ArchiveObject::Foreign,
+            part: None,
             bytes: 5,
             stored: None,
             class: None,

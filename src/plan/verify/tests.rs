@@ -2,19 +2,22 @@ use proptest::prelude::*;
 
 use super::super::sample::history;
 use super::*;
+use crate::model::keys::{ArchivePart, Signed};
 
 fn archives() -> Vec<ArchiveId> {
     let history = history(&[&["2026-08-07", "2026-08-14"], &["2026-09-01"]]);
     history.archives.iter().map(|archive| archive.id).collect()
 }
 
-fn object() -> SignedObject {
-    SignedObject {
+fn object() -> ArchiveObject {
+    ArchiveObject {
         archive: archives()[0],
-        segment: Some(3),
+        part: ArchivePart::Segment(3),
         key: "home/archives/a/000003-x.zst.age".to_owned(),
-        bytes: 1000,
-        sha256: Sha256([1; 32]),
+        signed: Some(Signed {
+            bytes: 1000,
+            sha256: Sha256([1; 32]),
+        }),
     }
 }
 
