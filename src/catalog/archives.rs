@@ -8,6 +8,7 @@ use super::columns::Columns;
 use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::archive::{ArchiveKind, ArchiveState, UnknownWord};
 use crate::model::entry::Timestamp;
+use crate::model::keys::ArchiveObject;
 use crate::model::{
     ArchiveId, Blake3, LedgerId, Protocol, SegmentRecord, Sha256, StorageClass, Uuid,
 };
@@ -114,6 +115,16 @@ const COLUMNS: &str =
     recipients, snapshot, deletion, begun_at, verified_at, damaged_at, storage_class";
 
 impl SegmentRow {
+    /// Lists the objects of an archive with these segments. What is signed of its key is not known here.
+    pub fn objects<'a>(
+        directory: &'a str,
+        archive: &ArchiveId,
+        rows: &'a [Self],
+    ) -> impl Iterator<Item = ArchiveObject> {
+        let segments = rows.iter().map(|row| (row.index, &row.record));
+        ArchiveObject::list(directory, *archive, segments, None)
+    }
+
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             index: row.get("idx")?,

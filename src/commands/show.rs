@@ -95,11 +95,13 @@ fn to_json(
             })
         })
         .collect();
+    let objects = SegmentRow::objects(&source.directory, &archive.id, segments);
     let segments: Vec<_> = segments
         .iter()
-        .map(|segment| {
+        .zip(objects)
+        .map(|(segment, object)| {
             json!({
-                "key": keys::segment(&source.directory, &archive.id, segment.index, &segment.record.sha256),
+                "key": object.key,
                 "raw_bytes": segment.record.raw_bytes, "sealed_bytes": segment.record.sealed_bytes,
                 "sha256": segment.record.sha256,
             })

@@ -6,12 +6,12 @@ use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::catalog::{Attempt, Catalog, NewAttempt, SegmentState};
+use crate::catalog::{Attempt, Catalog, NewAttempt, SegmentRow, SegmentState};
 use crate::config::Config;
 use crate::engine::backup::put_verified::{KeyStored, holds};
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::random::random_bytes;
-use crate::engine::ledger::listing::listing;
+use crate::engine::ledger::listing::{difference, listing};
 use crate::error::Error;
 use crate::model::entry::Timestamp;
 use crate::model::segment::FRAME_BYTES;
@@ -209,26 +209,18 @@ impl StoredParts {
         let directory = &source.row.directory;
         let listed = listing(source, archive)?;
         already.key = listed.contains_key(&keys::archive_key(directory, archive));
-        for row in rows {
+        for (row, object) in rows
+            .iter()
+            .zip(SegmentRow::objects(directory, archive, &rows))
+        {
             let record = &row.record;
-            let key = keys::segment(directory, archive, row.index, &record.sha256);
-            let there = match listed.get(&key) {
-                None => false,
-                Some(object) => {
-                    object.stat.bytes == record.sealed_bytes
-                        && object.stat.sha256.is_none_or(|kept| kept == record.sha256)
-                        && (row.state == SegmentState::Stored
-                            || holds(
-                                source.store.as_ref(),
-                                &key,
-                                record.sealed_bytes,
-                                &record.sha256,
-                            )?)
-                }
-            };
+            let key = &object.key;
+            let there = difference(&object, listed.get(key)).is_none()
+                && (row.state == SegmentState::Stored
+                    || holds(source.store, key, record.sealed_bytes, &record.sha256)?);
             match (row.state, there) {
                 (SegmentState::Sealed, true) => {
-                    let locator = source.store.locate(&key).to_string();
+                    let locator = source.store.locate(key).to_string();
                     catalog.segment_stored(archive, row.index, &locator)?;
                 }
                 (SegmentState::Stored, false) => catalog.segment_lost(archive, row.index)?,

@@ -10,7 +10,7 @@ use crate::engine::context::session::Session;
 use crate::engine::context::state_dir::Keys;
 use crate::engine::ledger::append::Writer;
 use crate::engine::ledger::change::change_forked_ledger;
-use crate::engine::ledger::listing::{lacking, require_lacking};
+use crate::engine::ledger::listing::lacking;
 use crate::engine::ledger::sync::LedgerState;
 use crate::engine::rebuild::{Survey, survey_of};
 use crate::error::{Error, KeyError};
@@ -255,9 +255,7 @@ impl Rotation<'_> {
     ) -> Result<Option<String>, Error> {
         let nothing = HashMap::new();
         let listed = survey.archives.get(id).unwrap_or(&nothing);
-        let segments = catalog.segments(id)?;
-        require_lacking(&self.session.source, id, &segments, listed)?;
-        let wrong = lacking(&self.session.source.row.directory, id, &segments, listed);
+        let wrong = lacking(self.open, id, &catalog.segments(id)?, listed)?;
         Ok(wrong.into_iter().next())
     }
 

@@ -8,27 +8,22 @@ use crate::engine::context::RunContext;
 use crate::engine::context::clock::Clock;
 use crate::engine::context::open_source::OpenSource;
 use crate::error::{BackupError, Error, in_words};
+use crate::model::ArchiveId;
 use crate::model::entry::Timestamp;
-use crate::model::{ArchiveId, keys};
+use crate::model::keys::{self, ArchiveObject, Signed};
 use crate::progress::Event;
-use crate::store::{Listed, Stat, Store};
+use crate::store::{Stat, Store};
 
-/// What a listing shows of the object of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::engine) struct Stored {
-    pub(in crate::engine) stat: Stat,
-}
-
-/// The objects of an archive by key.
+/// Lists the objects of an archive, by key.
 pub(in crate::engine) fn listing(
     source: &OpenSource<'_>,
     archive: &ArchiveId,
-) -> Result<HashMap<String, Stored>, Error> {
+) -> Result<HashMap<String, Stat>, Error> {
     let prefix = keys::archive_prefix(&source.row.directory, archive);
     let listed = source.store.list(&prefix)?;
     Ok(listed
         .into_iter()
-        .map(|Listed { key, stat }| (key, Stored { stat }))
+        .map(|listed| (listed.key, listed.stat))
         .collect())
 }
 
@@ -46,13 +41,13 @@ pub(in crate::engine) fn require_absent(store: &dyn Store, key: &str) -> Result<
     }
 }
 
-/// Lists the archive's objects, and refuses if a segment is missing or is not as it was stored.
+/// Lists the archive's objects, and refuses if one is missing or is not as it was stored.
 pub(in crate::engine) fn require_listed(
     source: &OpenSource<'_>,
     archive: &ArchiveId,
     segments: &[SegmentRow],
 ) -> Result<(), Error> {
-    let wrong = unlisted(source, archive, segments)?;
+    let wrong = lacking(source, archive, segments, &listing(source, archive)?)?;
     match wrong.first() {
         None => Ok(()),
         Some(first) => Err(BackupError::SegmentsMissing {
@@ -65,74 +60,38 @@ pub(in crate::engine) fn require_listed(
     }
 }
 
-/// What a listing lacks of an archive, or shows otherwise: one line an object.
-pub(in crate::engine) fn unlisted(
-    source: &OpenSource<'_>,
-    archive: &ArchiveId,
-    segments: &[SegmentRow],
-) -> Result<Vec<String>, Error> {
-    let listed = listing(source, archive)?;
-    require_lacking(source, archive, segments, &listed)?;
-    Ok(lacking(&source.row.directory, archive, segments, &listed))
-}
-
-/// Makes sure that the first object that a listing lacks of an archive is not there.
-pub(in crate::engine) fn require_lacking(
-    source: &OpenSource<'_>,
-    archive: &ArchiveId,
-    segments: &[SegmentRow],
-    listed: &HashMap<String, Stored>,
-) -> Result<(), Error> {
-    let mut keys = keys_of(&source.row.directory, archive, segments);
-    match keys.find(|key| !listed.contains_key(key)) {
-        Some(key) => require_absent(source.store.as_ref(), &key),
-        None => Ok(()),
-    }
-}
-
-/// The keys of an archive's segments, and that of its sealed key.
-fn keys_of(
-    directory: &str,
-    archive: &ArchiveId,
-    segments: &[SegmentRow],
-) -> impl Iterator<Item = String> {
-    let segments = segments.iter().map(move |segment| {
-        keys::segment(directory, archive, segment.index, &segment.record.sha256)
-    });
-    segments.chain([keys::archive_key(directory, archive)])
-}
-
-/// What a listing that was had lacks of an archive, or shows otherwise.
+/// Returns what a listing lacks of an archive, or shows otherwise: a line for each object. Refuses a listing
+/// if the first object that it lacks is there.
 pub(in crate::engine) fn lacking(
-    directory: &str,
+    source: &OpenSource<'_>,
     archive: &ArchiveId,
     segments: &[SegmentRow],
-    listed: &HashMap<String, Stored>,
-) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for segment in segments {
-        let key = keys::segment(directory, archive, segment.index, &segment.record.sha256);
-        match listed.get(&key).map(|listed| &listed.stat) {
-            None => wrong.push(format!("{key} is missing")),
-            Some(stat) if stat.bytes != segment.record.sealed_bytes => wrong.push(format!(
-                "{key} has {} bytes, {} were stored",
-                stat.bytes, segment.record.sealed_bytes
-            )),
-            Some(stat)
-                if stat
-                    .sha256
-                    .is_some_and(|stored| stored != segment.record.sha256) =>
-            {
-                wrong.push(format!("{key} has another SHA-256"));
-            }
-            Some(_) => {}
-        }
+    listed: &HashMap<String, Stat>,
+) -> Result<Vec<String>, Error> {
+    let objects = || SegmentRow::objects(&source.row.directory, archive, segments);
+    if let Some(lacked) = objects().find(|object| !listed.contains_key(&object.key)) {
+        require_absent(source.store, &lacked.key)?;
     }
-    let key = keys::archive_key(directory, archive);
-    if !listed.contains_key(&key) {
-        wrong.push(format!("{key} is missing"));
+    Ok(objects()
+        .filter_map(|object| difference(&object, listed.get(&object.key)))
+        .collect())
+}
+
+/// Returns how an object differs, as the store shows it, from what is signed.
+pub(in crate::engine) fn difference(object: &ArchiveObject, stat: Option<&Stat>) -> Option<String> {
+    let key = &object.key;
+    let Some(stat) = stat else {
+        return Some(format!("{key} is missing"));
+    };
+    let Signed { bytes, sha256 } = object.signed?;
+    if stat.bytes != bytes {
+        let has = stat.bytes;
+        Some(format!("{key} has {has} bytes, {bytes} were stored"))
+    } else if stat.sha256.is_some_and(|stored| stored != sha256) {
+        Some(format!("{key} has another SHA-256"))
+    } else {
+        None
     }
-    wrong
 }
 
 /// Looks at the archives that no listing has shown since their commit: a run that ended right after
@@ -170,18 +129,14 @@ pub(in crate::engine) fn verify_listed(
     catalog: &mut Catalog,
     clock: &dyn Clock,
 ) -> Result<(), Error> {
-    let segments = catalog.segments(archive)?;
-    let wrong = unlisted(source, archive, &segments)?;
+    let shown = require_listed(source, archive, &catalog.segments(archive)?);
     let now = Timestamp(clock.now());
-    let Some(first) = wrong.first() else {
-        return Ok(catalog.archive_verified(archive, now)?);
-    };
-    catalog.archive_damaged(archive, now)?;
-    Err(BackupError::SegmentsMissing {
-        archive: *archive,
-        store: source.store.url(),
-        objects: wrong.len(),
-        first: first.clone(),
+    match shown {
+        Ok(()) => catalog.archive_verified(archive, now)?,
+        Err(Error::Backup(BackupError::SegmentsMissing { .. })) => {
+            catalog.archive_damaged(archive, now)?;
+        }
+        Err(_) => {}
     }
-    .into())
+    shown
 }

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::old_ledger::Earlier;
-use crate::engine::ledger::listing::Stored;
 use crate::engine::ledger::object::{Numbers, require_no_entry};
 use crate::error::Error;
 use crate::model::{ArchiveId, SourceName, keys};
-use crate::store::{Listed, Store};
+use crate::store::{Listed, Stat, Store};
 
 /// Numbers without an entry between others that are asked for by their keys. There are hardly ever any.
 const MOST_GAPS: usize = 16;
@@ -19,7 +18,7 @@ pub(in crate::engine) struct Survey {
     /// The numbers of its ledger's entries, in order.
     pub(in crate::engine) entries: Vec<u64>,
     /// The objects of each archive, or attempt at one, by key.
-    pub(in crate::engine) archives: BTreeMap<ArchiveId, HashMap<String, Stored>>,
+    pub(in crate::engine) archives: BTreeMap<ArchiveId, HashMap<String, Stat>>,
     /// Archives whose objects lie with another source of the store, and not with this one.
     pub(in crate::engine) elsewhere: Elsewhere,
 }
@@ -110,9 +109,8 @@ impl Survey {
         if let Some(seq) = keys::ledger_seq(directory, &listed.key) {
             self.entries.push(seq);
         } else if let Some((archive, _)) = keys::archive_of(directory, &listed.key) {
-            let Listed { key, stat } = listed;
             let objects = self.archives.entry(archive).or_default();
-            objects.insert(key, Stored { stat });
+            objects.insert(listed.key, listed.stat);
         }
     }
 
@@ -148,10 +146,7 @@ impl Survey {
         for (_, objects) in self.archives.iter().filter(|(id, _)| !known(id)) {
             unnamed.attempts += 1;
             unnamed.objects += objects.len() as u64;
-            unnamed.bytes += objects
-                .values()
-                .map(|listed| listed.stat.bytes)
-                .sum::<u64>();
+            unnamed.bytes += objects.values().map(|stat| stat.bytes).sum::<u64>();
         }
         unnamed
     }

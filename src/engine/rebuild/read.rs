@@ -11,11 +11,11 @@ use chrono::NaiveDate;
 use super::flaw::Flaw;
 use super::inventory::{Survey, Unnamed};
 use super::old_ledger::Earlier;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SegmentRow};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::{SealedArchive, opens_nothing};
-use crate::engine::ledger::listing::{lacking, require_lacking};
+use crate::engine::ledger::listing::lacking;
 use crate::engine::ledger::object::{Judged, Numbers, fetch, fetch_small, is_no_entry, judge};
 use crate::engine::ledger::sync::{write_absorbed, write_without_effect};
 use crate::error::{Error, LedgerStateError, RebuildError, in_words};
@@ -23,7 +23,7 @@ use crate::ledger::{Absorbed, Head, PublicKey, Refusal, Refused, Replay, Trust};
 use crate::model::entry::{
     ArchiveEntry, Attachment, DeleteEntry, EntryKind, PrivateFacts, RetireEntry, Role, Timestamp,
 };
-use crate::model::{ArchiveId, LedgerId, SourceName, keys};
+use crate::model::{ArchiveId, LedgerId, SourceName};
 use crate::seal::{ArchiveKey, Identities};
 use crate::store::{ErrorKind, StoreError};
 
@@ -462,12 +462,9 @@ impl Reading<'_> {
             }
             let listed = self.survey.archives.get(&archive.id).unwrap_or(&nothing);
             let segments = catalog.segments(&archive.id)?;
-            require_lacking(self.source, &archive.id, &segments, listed)?;
-            let wrong = lacking(directory, &archive.id, &segments, listed);
-            let class = segments.first().and_then(|first| {
-                let key = keys::segment(directory, &archive.id, first.index, &first.record.sha256);
-                listed.get(&key).and_then(|listed| listed.stat.class)
-            });
+            let wrong = lacking(self.source, &archive.id, &segments, listed)?;
+            let first = SegmentRow::objects(directory, &archive.id, &segments).next();
+            let class = first.and_then(|first| listed.get(&first.key)?.class);
             catalog.write_listed(&archive.id, wrong.is_empty(), class, now)?;
             if let Some(first) = wrong.first() {
                 self.read.flaws.push(Flaw::Lacking {

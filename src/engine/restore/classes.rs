@@ -6,12 +6,12 @@
 
 use std::collections::HashMap;
 
-use crate::catalog::Catalog;
-use crate::engine::ledger::listing::{Stored, listing};
+use crate::catalog::{Catalog, SegmentRow};
+use crate::engine::ledger::listing::listing;
 use crate::engine::restore::thaw::{WantedSegments, ask_all};
 use crate::error::Error;
-use crate::model::{ArchiveId, StorageClass, keys};
-use crate::store::{Locator, Readability};
+use crate::model::{ArchiveId, StorageClass};
+use crate::store::{Locator, Readability, Stat};
 
 /// Asks the store for the classes of archives, and writes into the catalog what is otherwise there. Each is
 /// listed. What a listing tells no known class of is asked for by itself: an archive tier of
@@ -38,23 +38,19 @@ fn coldest(
     catalog: &Catalog,
 ) -> Result<Option<StorageClass>, Error> {
     let source = wanted.source;
-    let listed: HashMap<String, Stored> = match listing(source, archive) {
+    let listed: HashMap<String, Stat> = match listing(source, archive) {
         // A restore needs no listing: some credentials may read and not list, and some listings are of no use.
         Err(Error::Store(_)) => HashMap::new(),
         listed => listed?,
     };
     let mut coldest = None;
     let mut untold = Vec::new();
-    for segment in catalog.segments(archive)? {
-        let key = keys::segment(
-            &source.row.directory,
-            archive,
-            segment.index,
-            &segment.record.sha256,
-        );
-        match listed.get(&key).and_then(|listed| listed.stat.class) {
+    let segments = catalog.segments(archive)?;
+    let objects = SegmentRow::objects(&source.row.directory, archive, &segments);
+    for (segment, object) in segments.iter().zip(objects) {
+        match listed.get(&object.key).and_then(|stat| stat.class) {
             Some(class) => coldest = coldest.max(Some(class)),
-            None => untold.push(Locator::from(segment.locator)),
+            None => untold.push(Locator::from(segment.locator.clone())),
         }
     }
     let (answers, failed) = ask_all(&untold, |at| match source.store.readability(at) {
