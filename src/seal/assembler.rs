@@ -18,27 +18,15 @@ pub(super) enum Step {
     /// The next frame; its worker answers here.
     Frame(Receiver<Result<Frame, SealError>>),
     /// The frames since the last such step are a segment.
-    Segment { raw_bytes: u64, raw_blake3: Blake3 },
-    /// A segment is stored already: the next has the index after it.
-    Skip,
-    /// Asks for an answer once all segments before it are handed out.
+    Segment {
+        index: u32,
+        raw_bytes: u64,
+        raw_blake3: Blake3,
+    },
+    /// Answered when all before it were handed out.
     Settle,
     /// The stream is whole. If the steps end without this, it is an abort.
     End,
-}
-
-/// What was sealed when the stream ended.
-pub(super) struct Assembled {
-    pub(super) sealed_bytes: u64,
-    pub(super) segments: u32,
-}
-
-impl Assembled {
-    fn count(&mut self) -> Result<(), SealError> {
-        let counted = self.segments.checked_add(1);
-        self.segments = counted.ok_or(SealError::TooManySegments)?;
-        Ok(())
-    }
 }
 
 /// The thread's state.
@@ -53,14 +41,14 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    /// Runs to the end of the stream; `None` if it was aborted or failed. The receiver of the segments gets
-    /// the error.
-    pub(super) fn run(self, steps: Receiver<Step>) -> Option<Assembled> {
+    /// Returns the bytes of all segments that it has sealed; `None` if it was aborted, or failed and has
+    /// handed out the failure.
+    pub(super) fn run(self, steps: Receiver<Step>) -> Option<u64> {
         let result = self.assemble(&steps);
         // From here on `push` fails, even if nothing has received the error yet.
         drop(steps);
         match result {
-            Ok(assembled) => self.hand_out(Sealed::Finished).ok().map(|()| assembled),
+            Ok(sealed_bytes) => self.hand_out(Sealed::Finished).ok().map(|()| sealed_bytes),
             Err(Stop::Aborted) => None,
             Err(Stop::Failed(error)) => {
                 let _ = self.hand_out(Sealed::Failed(error));
@@ -69,11 +57,8 @@ impl Assembler {
         }
     }
 
-    fn assemble(&self, steps: &Receiver<Step>) -> Result<Assembled, Stop> {
-        let mut assembled = Assembled {
-            sealed_bytes: 0,
-            segments: 0,
-        };
+    fn assemble(&self, steps: &Receiver<Step>) -> Result<u64, Stop> {
+        let mut sealed_bytes = 0;
         let mut segment: Option<SegmentWriter> = None;
         loop {
             let step = steps.recv().map_err(|_| Stop::Aborted)?;
@@ -95,26 +80,25 @@ impl Assembler {
                     self.compressed_buffers.give(frame.compressed);
                 }
                 Step::Segment {
+                    index,
                     raw_bytes,
                     raw_blake3,
                 } => {
                     let writer = segment.take().expect("a segment has at least one frame");
                     let (bytes, sha256) = writer.finish()?;
                     let sealed = SealedSegment {
-                        index: assembled.segments,
+                        index,
                         raw_bytes,
                         raw_blake3,
                         sha256,
                         bytes,
                     };
-                    assembled.sealed_bytes += sealed.bytes.len() as u64;
-                    assembled.count()?;
+                    sealed_bytes += sealed.bytes.len() as u64;
                     self.hand_out(Sealed::Segment(sealed))?;
                 }
-                Step::Skip => assembled.count()?,
-                // The sealer waits for the answer. If it was dropped, the abort follows soon.
+                // Whoever asks waits for the answer; one who has gone is an abort soon enough.
                 Step::Settle => drop(self.settled.send(())),
-                Step::End => return Ok(assembled),
+                Step::End => return Ok(sealed_bytes),
             }
         }
     }

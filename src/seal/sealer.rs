@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::abort::Abort;
 use super::archive_key::ArchiveKey;
-use super::assembler::{Assembled, Assembler, Step};
+use super::assembler::{Assembler, Step};
 use super::compression::Strength;
 use super::error::SealError;
 use super::frames::{Job, Took, Worker};
@@ -32,9 +32,10 @@ pub struct Sealer {
     raw_buffers: Pool,
     /// Answers [`Step::Settle`], and closes when the assembler ends.
     settled: Receiver<()>,
-    assembler: JoinHandle<Option<Assembled>>,
+    assembler: JoinHandle<Option<u64>>,
     stream: Tally,
     segment: Tally,
+    segment_index: u32,
     last: Last,
     /// Only used by being dropped, which raises the abort.
     abort: Sender<Infallible>,
@@ -124,6 +125,7 @@ impl Sealer {
             assembler: spawn("seal".to_owned(), move || assembler.run(steps_out))?,
             stream: Tally::default(),
             segment: Tally::default(),
+            segment_index: 0,
             last: Last::ToCome,
             abort,
             budget,
@@ -176,7 +178,7 @@ impl Sealer {
                 answer,
             })
             .map_err(|_| SealError::Stopped)?;
-        if self.segment.bytes == self.options.segment_bytes {
+        if self.segment_left() == 0 {
             self.end_segment()?;
         }
         Ok(())
@@ -190,16 +192,31 @@ impl Sealer {
             return Err(SealError::FrameAfterLast);
         }
         let bytes: u64 = frames.iter().map(|frame| frame.len() as u64).sum();
-        if self.segment.bytes > 0 || !(1..=self.options.segment_bytes).contains(&bytes) {
+        if self.segment.bytes > 0 || !(1..=self.segment_left()).contains(&bytes) {
             return Err(SealError::SkippedPart { bytes });
         }
-        if bytes < self.options.segment_bytes {
+        if bytes < self.segment_left() {
             self.last = Last::Seen;
         }
         for frame in frames {
             self.stream.add(frame);
         }
-        self.step(Step::Skip)
+        self.count_segment()
+    }
+
+    /// The index of the segment that the next frame belongs to.
+    pub fn segment_index(&self) -> u32 {
+        self.segment_index
+    }
+
+    /// How many raw bytes that segment still lacks; the stream's last may end before.
+    pub fn segment_left(&self) -> u64 {
+        self.options.segment_bytes - self.segment.bytes
+    }
+
+    /// Raw bytes of every frame but the stream's last.
+    pub fn frame_bytes(&self) -> usize {
+        self.options.frame_bytes
     }
 
     /// Returns the bytes of segments that were handed out and are still in memory.
@@ -236,18 +253,19 @@ impl Sealer {
         let Self {
             assembler,
             stream,
+            segment_index: segments,
             abort,
             ..
         } = self;
-        let assembled = match assembler.join() {
-            Ok(assembled) => assembled.ok_or(SealError::Stopped)?,
+        let sealed_bytes = match assembler.join() {
+            Ok(sealed_bytes) => sealed_bytes.ok_or(SealError::Stopped)?,
             Err(panic) => std::panic::resume_unwind(panic),
         };
         drop(abort);
         Ok(SealedTotals {
             raw_bytes: stream.bytes,
-            sealed_bytes: assembled.sealed_bytes,
-            segments: assembled.segments,
+            sealed_bytes,
+            segments,
             raw_blake3: stream.blake3(),
         })
     }
@@ -255,9 +273,17 @@ impl Sealer {
     fn end_segment(&mut self) -> Result<(), SealError> {
         let segment = std::mem::take(&mut self.segment);
         self.step(Step::Segment {
+            index: self.segment_index,
             raw_bytes: segment.bytes,
             raw_blake3: segment.blake3(),
-        })
+        })?;
+        self.count_segment()
+    }
+
+    fn count_segment(&mut self) -> Result<(), SealError> {
+        let next = self.segment_index.checked_add(1);
+        self.segment_index = next.ok_or(SealError::TooManySegments)?;
+        Ok(())
     }
 
     fn step(&self, step: Step) -> Result<(), SealError> {

@@ -39,8 +39,6 @@ pub(in crate::engine) struct LevelController {
     step: Step,
     threads: f64,
     segment_bytes: u64,
-    /// Raw bytes of the segment that grows.
-    grown: u64,
     /// Seconds a byte by which frames were quicker than they had to be.
     credit: f64,
     /// Seconds of one thread for a byte, at each level that was used.
@@ -81,7 +79,6 @@ impl LevelController {
             steps,
             threads: threads as f64,
             segment_bytes,
-            grown: 0,
             credit: 0.0,
             seen: BTreeMap::new(),
             unit: None,
@@ -90,12 +87,11 @@ impl LevelController {
         }
     }
 
-    /// The level of the next frame, which has so many raw bytes. The sealer knows of the frames before it.
-    pub(in crate::engine) fn level(&mut self, raw_bytes: u64, sealer: &Sealer) -> i32 {
+    /// Chooses the level of the next frame. The sealer knows of the frames before it.
+    pub(in crate::engine) fn level(&mut self, sealer: &Sealer) -> i32 {
         sealer.took().for_each(|took| self.learn(took));
         let standing = self.line.standing(Instant::now(), sealer.handed_out());
-        self.choose(standing);
-        self.grown = (self.grown + raw_bytes) % self.segment_bytes;
+        self.choose(standing, sealer.segment_left());
         self.step.level
     }
 
@@ -130,7 +126,7 @@ impl LevelController {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "all are estimates")]
-    fn choose(&mut self, standing: Standing) {
+    fn choose(&mut self, standing: Standing, segment_left: u64) {
         self.line_was_used |= standing.waiting > 0;
         if !self.line_was_used {
             return;
@@ -147,8 +143,7 @@ impl LevelController {
         };
         // What was pushed and is being compressed has to be made as well.
         let in_hand = (self.threads + 2.0) * FRAME_BYTES as f64;
-        let segment = self.segment_bytes as f64;
-        let rest = segment - self.grown as f64 + in_hand + segment * BESIDE;
+        let rest = segment_left as f64 + in_hand + self.segment_bytes as f64 * BESIDE;
         let may_take = has_work / rest;
         let in_time = |step: &&Step| {
             let takes = self.takes(**step);
@@ -191,15 +186,14 @@ mod tests {
         let mut free_at = now;
         let mut idle = Duration::ZERO;
         let mut levels = Vec::new();
-        for frame in 1..=40 * 32 {
+        for frame in 0..40 * 32 {
             let left = free_at.saturating_duration_since(now).as_secs_f64();
             let waiting = (left * rate) as u64;
             let standing = Standing {
                 waiting,
                 rate: (waiting > 0).then_some(rate),
             };
-            pace.choose(standing);
-            pace.grown = (pace.grown + 4 * MIB) % (128 * MIB);
+            pace.choose(standing, (32 - frame % 32) * 4 * MIB);
             levels.push(pace.step.level);
             let time = Duration::from_secs_f64(0.02 * pace.step.times);
             pace.learn(Took {
@@ -209,7 +203,7 @@ mod tests {
                 computing: time,
             });
             now += time / 2;
-            if frame % 32 == 0 {
+            if frame % 32 == 31 {
                 // Two segments may wait; then the processor does.
                 now = now.max(free_at.checked_sub(sends).unwrap_or(now));
                 if frame > 32 {
@@ -334,7 +328,7 @@ mod tests {
                 rate: Some(100.0 * 1_048_576.0),
             };
             pace.credit = 0.0;
-            pace.choose(standing);
+            pace.choose(standing, 128 * MIB);
             pace.step.level
         };
         assert_eq!(chosen(100), 9);

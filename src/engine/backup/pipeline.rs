@@ -156,10 +156,11 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn run(mut self) -> Result<Passed, Error> {
-        for index in 0.. {
+        loop {
+            let index = self.sealer.segment_index();
             let filled = match self.already.segment(index) {
                 Some(raw) => self.compare(index, raw)?,
-                None => self.seal()?,
+                None => self.seal(index)?,
             };
             if filled == Filled::End {
                 break;
@@ -175,16 +176,14 @@ impl Reading<'_> {
         Ok(Passed { summary, totals })
     }
 
-    /// Reads a segment straight into the sealer.
-    fn seal(&mut self) -> Result<Filled, Error> {
+    /// Reads the segment of that index straight into the sealer.
+    fn seal(&mut self, index: u32) -> Result<Filled, Error> {
         // A sealed segment is held now, where one was held to be compared.
         self.spare = Vec::new();
         self.compared = None;
-        let mut left = self.attempt.segment_bytes;
-        while left > 0 {
+        while self.sealer.segment_index() == index {
             let mut frame = self.sealer.buffer();
             let filled = self.frame(&mut frame)?;
-            left -= frame.len() as u64;
             if !frame.is_empty() {
                 self.push(frame)?;
             }
@@ -197,7 +196,7 @@ impl Reading<'_> {
 
     fn push(&mut self, frame: Vec<u8>) -> Result<(), Error> {
         if let Some(pace) = &mut self.pace {
-            let level = pace.level(frame.len() as u64, &self.sealer);
+            let level = pace.level(&self.sealer);
             self.sealer.set_step(level);
         }
         Ok(self.sealer.push(frame)?)
@@ -209,16 +208,16 @@ impl Reading<'_> {
     /// hold, so that memory has the same bound.
     fn compare(&mut self, index: u32, stored: Raw) -> Result<Filled, Error> {
         self.sealer.settle()?;
+        let (whole, frame_bytes) = (self.sealer.segment_left(), self.sealer.frame_bytes());
         let held = self.compared.take();
-        let mut held = held.unwrap_or_else(|| self.sealer.hold(self.attempt.segment_bytes));
+        let mut held = held.unwrap_or_else(|| self.sealer.hold(whole));
         let mut frames: Vec<Vec<u8>> = Vec::new();
         let mut hasher = blake3::Hasher::new();
         let mut bytes = 0;
         let mut end = Filled::Whole;
-        while bytes < self.attempt.segment_bytes && end == Filled::Whole {
-            let mut frame = self.spare.pop().unwrap_or_else(|| {
-                Vec::with_capacity(usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"))
-            });
+        while bytes < whole && end == Filled::Whole {
+            let spare = self.spare.pop();
+            let mut frame = spare.unwrap_or_else(|| Vec::with_capacity(frame_bytes));
             end = self.frame(&mut frame)?;
             hasher.update(&frame);
             bytes += frame.len() as u64;
@@ -249,7 +248,8 @@ impl Reading<'_> {
 
     /// Reads the next frame into an empty buffer, past the guard.
     fn frame(&mut self, frame: &mut Vec<u8>) -> Result<Filled, Error> {
-        let filled = fill(&mut self.stream, frame).map_err(|source| {
+        let wanted = self.sealer.frame_bytes();
+        let filled = fill(&mut self.stream, frame, wanted).map_err(|source| {
             Error::Backup(BackupError::ReadStream {
                 from: self.stream.name(),
                 source,
@@ -289,9 +289,8 @@ impl Reading<'_> {
     }
 }
 
-/// Reads until the buffer has a frame's length or the stream ends.
-fn fill(stream: &mut dyn Read, frame: &mut Vec<u8>) -> std::io::Result<Filled> {
-    let wanted = usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory") - frame.len();
+/// Reads so many bytes into an empty buffer, or fewer if the stream ends.
+fn fill(stream: &mut dyn Read, frame: &mut Vec<u8>, wanted: usize) -> std::io::Result<Filled> {
     let read = stream.take(wanted as u64).read_to_end(frame)?;
     Ok(if read < wanted {
         Filled::End
