@@ -209,6 +209,25 @@ mod tests {
     }
 
     #[test]
+    fn the_objects_of_an_archive_are_its_segments_in_order_and_then_its_key() {
+        let archive = "2026-11-21-full-5f0c9a12d4e6b801".parse().unwrap();
+        let record = SegmentRecord {
+            raw_bytes: 3,
+            sealed_bytes: 2,
+            sha256: Sha256([0xab; 32]),
+        };
+        let segments = [(0, &record), (4, &record)];
+        let objects: Vec<_> = ArchiveObject::list("home", archive, segments, None).collect();
+        for object in &objects {
+            let (found, name) = archive_of("home", &object.key).unwrap();
+            assert_eq!((found, archive_part(name)), (archive, Some(object.part)));
+        }
+        let listed = objects.iter();
+        let listed: Vec<_> = listed.map(|it| (it.segment(), it.bytes())).collect();
+        assert_eq!(listed, [(Some(0), 2), (Some(4), 2), (None, 0)]);
+    }
+
+    #[test]
     fn only_what_lies_below_an_archives_prefix_belongs_to_it() {
         for key in [
             "home/archives/2026-11-21-full-5f0c9a12d4e6b801",

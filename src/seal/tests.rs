@@ -173,6 +173,8 @@ fn segments_that_are_skipped_keep_their_index_and_count_in_the_streams_hash() {
         let (totals, told) = std::thread::scope(|scope| {
             let receiver = scope.spawn(move || receiver.iter().collect::<Vec<_>>());
             for (index, piece) in pieces.iter().enumerate() {
+                assert_eq!(sealer.segment_index() as usize, index);
+                assert_eq!(sealer.segment_left(), 4096);
                 if skipped & 1 << index != 0 {
                     sealer.skip(&frames(piece)).unwrap();
                 } else {
