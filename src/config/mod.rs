@@ -137,8 +137,13 @@ pub enum SelfCheck {
 pub enum Compression {
     /// At that level of zstd's, 1 to 19.
     Level(i32),
-    /// As hard as the uplink to the store leaves time for.
-    Auto(Levels),
+    /// As hard as the line to the store leaves time for.
+    Auto {
+        /// The fastest level, 1 to 19.
+        lowest: i32,
+        /// The hardest level, not below `lowest`.
+        highest: i32,
+    },
 }
 
 impl Compression {
@@ -146,21 +151,12 @@ impl Compression {
     pub fn levels(self) -> RangeInclusive<i32> {
         match self {
             Self::Level(level) => level..=level,
-            Self::Auto(levels) => levels.lowest..=levels.highest,
+            Self::Auto { lowest, highest } => lowest..=highest,
         }
     }
 }
 
-/// A range of zstd levels, 1 to 19.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Levels {
-    /// The fastest level.
-    pub lowest: i32,
-    /// The level that compresses most.
-    pub highest: i32,
-}
-
-/// The priority of the work against other programs.
+/// How urgent the work is beside what else the machine does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
     /// The same as other programs.

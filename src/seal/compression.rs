@@ -11,41 +11,9 @@ use crate::model::segment::FRAME_BYTES;
 /// back over half a frame or less by default, which saves them no time.
 const WINDOW_LOG: u32 = FRAME_BYTES.ilog2();
 
-/// A step of `auto`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Step {
-    /// The zstd level that it is, or that it replaces.
-    pub level: i32,
-    /// The time for a frame, roughly, as a multiple of the time at level 3.
-    pub times: f64,
-}
-
-/// The steps of `auto`, the fastest first. Each saves more than the one before on most data. zstd's levels 10
-/// to 17 save little for their time: two steps with parameters of our own replace them. `docs/performance.md`
-/// has the results on several kinds of data.
-pub const STEPS: [Step; 13] = [
-    step(1, 0.6),
-    step(2, 0.7),
-    step(3, 1.0),
-    step(4, 1.1),
-    step(5, 2.1),
-    step(6, 2.6),
-    step(7, 3.5),
-    step(8, 4.3),
-    step(9, 5.0),
-    step(11, 40.0),
-    step(12, 55.0),
-    step(18, 75.0),
-    step(19, 85.0),
-];
-
-const fn step(level: i32, times: f64) -> Step {
-    Step { level, times }
-}
-
-/// Returns the parameters for the steps that are no zstd levels. They use zstd's search for the cheapest
-/// encoding, with tables that fit into a processor's cache (zstd's own have 16 MiB from level 16 on), and
-/// matches of three bytes, which zstd allows from level 18 on.
+/// What zstd is told at the steps that are none of its levels: its search for the cheapest way to write what it has
+/// found, which from level 16 on takes tables of 16 MiB, with tables that a cache holds; and matches of three bytes,
+/// which it allows from 18 on.
 fn own(level: i32) -> Option<[CParameter; 6]> {
     let (strategy, search_log) = match level {
         11 => (Strategy::ZSTD_btopt, 4),
@@ -99,6 +67,7 @@ impl Strength {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seal::auto_level::STEPS;
     use crate::seal::test_data::mixed_bytes;
 
     fn compressed(compressor: &mut Compressor<'_>, strength: Strength, raw: &[u8]) -> Vec<u8> {
@@ -111,7 +80,7 @@ mod tests {
         let raw = mixed_bytes(300_000);
         let mut one = Compressor::new(1).unwrap();
         let mut all: Vec<_> = (1..=19).map(Strength::Zstd).collect();
-        all.extend(STEPS.map(|step| Strength::Auto(step.level)));
+        all.extend(STEPS.map(|(level, _)| Strength::Auto(level)));
         for strength in all.iter().chain(all.iter().rev()) {
             let alone = compressed(&mut Compressor::new(1).unwrap(), *strength, &raw);
             assert_eq!(compressed(&mut one, *strength, &raw), alone, "{strength:?}");
@@ -123,12 +92,12 @@ mod tests {
     fn all_steps_but_two_are_levels_of_zstds() {
         let raw = mixed_bytes(300_000);
         let mut compressor = Compressor::new(1).unwrap();
-        for Step { level, .. } in STEPS {
+        for (level, _) in STEPS {
             let auto = compressed(&mut compressor, Strength::Auto(level), &raw);
             let zstd = compressed(&mut compressor, Strength::Zstd(level), &raw);
             assert_eq!(auto == zstd, ![11, 12].contains(&level), "{level}");
         }
-        assert!(STEPS.is_sorted_by(|a, b| a.level < b.level && a.times < b.times));
+        assert!(STEPS.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
     }
 
     #[test]

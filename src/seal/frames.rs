@@ -10,6 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use zstd::bulk::Compressor;
 
 use super::abort::Abort;
+use super::auto_level::{AutoLevel, Took};
 use super::compression::Strength;
 use super::error::SealError;
 use super::pool::Pool;
@@ -31,6 +32,8 @@ const SAMPLES: usize = 8;
 pub(super) struct Job {
     pub(super) raw: Vec<u8>,
     pub(super) strength: Strength,
+    /// Learns how long the frame took.
+    pub(super) auto: Option<AutoLevel>,
     pub(super) answer: Sender<Result<Frame, SealError>>,
 }
 
@@ -48,20 +51,6 @@ pub(super) struct Worker {
     sample: Vec<u8>,
     raw_buffers: Pool,
     compressed_buffers: Pool,
-    took: Sender<Took>,
-}
-
-/// The time that a thread took for a frame at the requested level.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Took {
-    /// The level that was requested.
-    pub level: i32,
-    /// The frame's length.
-    pub raw_bytes: u64,
-    /// How long it took.
-    pub time: Duration,
-    /// The processor time of the thread within `time`.
-    pub computing: Duration,
 }
 
 /// Returns the processor time that this thread has used so far.
@@ -72,12 +61,7 @@ fn computed() -> Duration {
 }
 
 impl Worker {
-    /// Makes a worker. It sends each frame's time to `took`, if there is room.
-    pub(super) fn new(
-        raw_buffers: Pool,
-        compressed_buffers: Pool,
-        took: Sender<Took>,
-    ) -> Result<Self, SealError> {
+    pub(super) fn new(raw_buffers: Pool, compressed_buffers: Pool) -> Result<Self, SealError> {
         let refuse = |source| SealError::Compressor { source };
         let mut compressor = Compressor::new(OF_SAMPLES.level()).map_err(refuse)?;
         OF_SAMPLES.set(&mut compressor).map_err(refuse)?;
@@ -87,7 +71,6 @@ impl Worker {
             sample: Vec::new(),
             raw_buffers,
             compressed_buffers,
-            took,
         })
     }
 
@@ -96,14 +79,24 @@ impl Worker {
             if abort.raised() {
                 return;
             }
-            let frame = self.compress(&job.raw, job.strength);
+            let frame = self.compress(&job.raw, job.strength).map(|(frame, took)| {
+                if let (Some(auto), Some(took)) = (job.auto, took) {
+                    auto.learn(took);
+                }
+                frame
+            });
             self.raw_buffers.give(job.raw);
             // If assembling failed, nothing waits for the answer any more; then the queue ends soon.
             let _ = job.answer.send(frame);
         }
     }
 
-    fn compress(&mut self, raw: &[u8], asked: Strength) -> Result<Frame, SealError> {
+    /// Compresses a frame, and returns how long it took, if it was compressed as was asked for.
+    fn compress(
+        &mut self,
+        raw: &[u8],
+        asked: Strength,
+    ) -> Result<(Frame, Option<Took>), SealError> {
         let mut compressed = self.compressed_buffers.take();
         let begun = (Instant::now(), computed());
         let strength = if asked.level() > WORTH_A_SAMPLE && self.looks_compressed(raw)? {
@@ -115,19 +108,17 @@ impl Worker {
         self.compressor
             .compress_to_buffer(raw, &mut compressed)
             .map_err(|source| SealError::Compress { source })?;
-        if strength == asked {
-            // If nothing reads the times, the channel is full soon.
-            let _ = self.took.try_send(Took {
-                level: asked.level(),
-                raw_bytes: raw.len() as u64,
-                computing: computed().saturating_sub(begun.1),
-                time: begun.0.elapsed(),
-            });
-        }
-        Ok(Frame {
+        let took = (strength == asked).then(|| Took {
+            level: asked.level(),
+            raw_bytes: raw.len() as u64,
+            computing: computed().saturating_sub(begun.1),
+            time: begun.0.elapsed(),
+        });
+        let frame = Frame {
             compressed,
             raw_bytes: u32::try_from(raw.len()).expect("a frame has at most 16 MiB"),
-        })
+        };
+        Ok((frame, took))
     }
 
     /// Whether samples of a frame are almost incompressible, so that a high level would search long and find
@@ -164,37 +155,32 @@ mod tests {
     use super::*;
     use crate::seal::test_data::mixed_bytes;
 
-    fn worker(compressed_buffers: Pool) -> (Worker, Receiver<Took>) {
-        let (took, took_out) = crossbeam_channel::bounded(2);
-        let worker = Worker::new(Pool::new(1, 0), compressed_buffers, took).unwrap();
-        (worker, took_out)
+    fn worker(capacity: usize) -> Worker {
+        Worker::new(Pool::new(1, 0), Pool::new(1, capacity)).unwrap()
     }
 
     #[test]
-    fn frames_that_were_compressed_as_asked_are_told_of_as_far_as_there_is_room() {
-        let (mut worker, took) = worker(Pool::new(1, 2 << 20));
+    fn only_a_frame_that_was_compressed_as_asked_shows_how_long_that_takes() {
+        let mut worker = worker(2 << 20);
         let mut noise = vec![0; 1 << 20];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
         let text = b"a line of a log that comes again and again\n".repeat(20_000);
-        worker.compress(&noise, Strength::Auto(12)).unwrap();
-        assert!(took.is_empty(), "it was compressed as if it were a sample");
+        let (_, took) = worker.compress(&noise, Strength::Auto(12)).unwrap();
+        assert!(took.is_none(), "it was compressed as if it were a sample");
         for level in [1, 12, 3] {
-            worker.compress(&text, Strength::Auto(level)).unwrap();
+            let (_, took) = worker.compress(&text, Strength::Auto(level)).unwrap();
+            let took = took.unwrap();
+            assert_eq!((took.level, took.raw_bytes), (level, text.len() as u64));
+            let computed = took.computing > Duration::ZERO && took.computing <= took.time;
+            assert!(computed, "{took:?}");
         }
-        let told: Vec<_> = took.try_iter().collect();
-        let frames = told.iter().map(|took| (took.level, took.raw_bytes));
-        let expected = [(1, text.len() as u64), (12, text.len() as u64)];
-        assert!(frames.eq(expected), "{told:?}");
-        let computed = |took: &Took| took.computing > Duration::ZERO && took.computing <= took.time;
-        assert!(told.iter().all(computed), "{told:?}");
     }
 
     #[test]
     fn a_frame_declares_its_size_and_has_a_checksum() {
         let raw = mixed_bytes(5000);
-        let capacity = zstd::compress_bound(raw.len());
-        let mut worker = worker(Pool::new(1, capacity)).0;
-        let frame = worker.compress(&raw, Strength::Zstd(3)).unwrap();
+        let mut worker = worker(zstd::compress_bound(raw.len()));
+        let (frame, _) = worker.compress(&raw, Strength::Zstd(3)).unwrap();
         // RFC 8878, 3.1.1: magic number, then the frame header descriptor, whose bit 2 is the
         // content checksum flag and whose bit 5 says that the frame is one segment of known size.
         assert_eq!(frame.compressed[..4], 0xFD2F_B528_u32.to_le_bytes());
@@ -206,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_level_opens_and_what_is_compressed_already_is_known_by_samples() {
-        let mut worker = worker(Pool::new(1, 2 << 20)).0;
+        let mut worker = worker(2 << 20);
         let text = b"a line of a log that comes again and again\n".repeat(20_000);
         let mut noise = vec![0; 1 << 20];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
@@ -216,7 +202,7 @@ mod tests {
         assert!(!worker.looks_compressed(&noise[..1000]).unwrap(), "too few");
         for level in [1, 12, 3, 19] {
             for raw in [&text, &noise] {
-                let frame = worker.compress(raw, Strength::Zstd(level)).unwrap();
+                let (frame, _) = worker.compress(raw, Strength::Zstd(level)).unwrap();
                 assert_eq!(zstd::decode_all(&frame.compressed[..]).unwrap(), *raw);
                 worker.compressed_buffers.give(frame.compressed);
             }

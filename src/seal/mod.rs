@@ -16,6 +16,7 @@ mod advice;
 mod archive_key;
 mod armor;
 mod assembler;
+mod auto_level;
 mod compression;
 mod error;
 mod frames;
@@ -37,9 +38,8 @@ mod test_data;
 mod tests;
 
 pub use archive_key::ArchiveKey;
-pub use compression::{STEPS, Step};
+pub use auto_level::AutoLevel;
 pub use error::{RecipientFault, SealError};
-pub use frames::Took;
 pub use identity::{Identities, generate_identity};
 pub use identity_file::{IdentityFile, Wrapping};
 pub use opener::{SegmentReader, open_segment};

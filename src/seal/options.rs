@@ -19,7 +19,7 @@ pub struct SealOptions {
     pub segment_bytes: u64,
     /// Raw bytes of every frame but the stream's last: 1 byte to 16 MiB.
     pub frame_bytes: usize,
-    /// zstd's compression level, until a step is set.
+    /// zstd's compression level, unless [`Sealer::choose_levels`](super::Sealer::choose_levels) sets another.
     pub level: i32,
     /// The most bytes of sealed segments in memory at once: of the one that is being written and of those
     /// that were handed out. A single segment may need more.

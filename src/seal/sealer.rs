@@ -7,10 +7,11 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::abort::Abort;
 use super::archive_key::ArchiveKey;
-use super::assembler::{Assembler, Step};
+use super::assembler::{Assembled, Assembler, Step};
+use super::auto_level::AutoLevel;
 use super::compression::Strength;
 use super::error::SealError;
-use super::frames::{Job, Took, Worker};
+use super::frames::{Job, Worker};
 use super::options::SealOptions;
 use super::pool::Pool;
 use super::sealed::{Sealed, SealedTotals};
@@ -40,14 +41,10 @@ pub struct Sealer {
     /// Only used by being dropped, which raises the abort.
     abort: Sender<Infallible>,
     budget: Budget,
-    strength: Strength,
-    took: Receiver<Took>,
+    auto: Option<AutoLevel>,
 }
 
-/// The most frame times that are kept until [`Sealer::took`] reads them.
-const TOLD: usize = 64;
-
-/// Whether the stream's last frame was seen: only the last may be short.
+/// Whether the stream's last frame was seen: a short one can only be that.
 #[derive(PartialEq)]
 enum Last {
     ToCome,
@@ -89,7 +86,6 @@ impl Sealer {
         let raw_buffers = Pool::new(buffers, options.frame_bytes);
         let compressed_buffers = Pool::new(buffers, zstd::compress_bound(options.frame_bytes));
         let budget = Budget::new(options.held_bytes);
-        let (took, took_out) = bounded(TOLD);
         let (steps, steps_out) = bounded(in_flight);
         // The steps are the bound; there is room for the job of every step that was taken.
         let (jobs, jobs_out) = bounded(in_flight + 1);
@@ -101,7 +97,7 @@ impl Sealer {
 
         for index in 0..options.threads {
             let (raw, compressed) = (raw_buffers.clone(), compressed_buffers.clone());
-            let worker = Worker::new(raw, compressed, took.clone())?;
+            let worker = Worker::new(raw, compressed)?;
             let (jobs, abort) = (jobs_out.clone(), abort_out.clone());
             spawn(format!("compress-{index}"), move || {
                 worker.run(&jobs, &abort);
@@ -129,8 +125,7 @@ impl Sealer {
             last: Last::ToCome,
             abort,
             budget,
-            strength: Strength::Zstd(options.level),
-            took: took_out,
+            auto: None,
         };
         Ok((sealer, receiver))
     }
@@ -140,14 +135,9 @@ impl Sealer {
         self.raw_buffers.take()
     }
 
-    /// Compresses what is pushed from now on at the [step](super::STEPS) with that level.
-    pub fn set_step(&mut self, level: i32) {
-        self.strength = Strength::Auto(level);
-    }
-
-    /// Returns the times of the frames that were compressed since the last call: the first 64 of them.
-    pub fn took(&self) -> impl Iterator<Item = Took> {
-        self.took.try_iter()
+    /// Lets `auto` choose the level of each frame from now on.
+    pub fn choose_levels(&mut self, auto: AutoLevel) {
+        self.auto = Some(auto);
     }
 
     /// Takes the stream's next frame: `frame_bytes` bytes, and fewer only if it is the last.
@@ -167,6 +157,11 @@ impl Sealer {
         if frame.len() < self.options.frame_bytes {
             self.last = Last::Seen;
         }
+        let strength = match &self.auto {
+            // Segments that are whole, and that the receiver has not let go of.
+            Some(auto) => Strength::Auto(auto.next_level(frame.len() as u64, self.budget.whole())),
+            None => Strength::Zstd(self.options.level),
+        };
         self.stream.add(&frame);
         self.segment.add(&frame);
         let (answer, answer_out) = bounded(1);
@@ -174,7 +169,8 @@ impl Sealer {
         self.jobs
             .send(Job {
                 raw: frame,
-                strength: self.strength,
+                strength,
+                auto: self.auto.clone(),
                 answer,
             })
             .map_err(|_| SealError::Stopped)?;
@@ -204,28 +200,8 @@ impl Sealer {
         self.count_segment()
     }
 
-    /// The index of the segment that the next frame belongs to.
-    pub fn segment_index(&self) -> u32 {
-        self.segment_index
-    }
-
-    /// How many raw bytes that segment still lacks; the stream's last may end before.
-    pub fn segment_left(&self) -> u64 {
-        self.options.segment_bytes - self.segment.bytes
-    }
-
-    /// Raw bytes of every frame but the stream's last.
-    pub fn frame_bytes(&self) -> usize {
-        self.options.frame_bytes
-    }
-
-    /// Returns the bytes of segments that were handed out and are still in memory.
-    pub fn handed_out(&self) -> u64 {
-        self.budget.whole()
-    }
-
-    /// Holds bytes like those of a sealed segment, for other data that takes memory in its place. Waits until
-    /// enough of the segments that were handed out are dropped.
+    /// Holds bytes as sealed ones are held, for what lies in memory in a segment's place. Waits until
+    /// enough of those that were handed out are let go.
     pub fn hold(&self, bytes: u64) -> Held {
         let mut held = self.budget.hold();
         // Only an abort ends the wait early, and none was given.
@@ -317,7 +293,7 @@ mod tests {
             sealer.push(vec![1; 1024]).unwrap();
         }
         let segment = receiver.recv().unwrap();
-        assert!(sealer.handed_out() > 0);
+        assert!(sealer.budget.whole() > 0);
         // The first frame of the next finds no room while that one is held.
         sealer.push(vec![1; 1024]).unwrap();
         let Sealer {

@@ -218,7 +218,7 @@ fn a_number_of_snapshots_alone_sets_no_limit_of_days_and_latest_only_keeps_none(
 #[test]
 fn auto_chooses_among_the_levels_that_are_named() {
     let levels = |top| parse(&with(top, "")).unwrap().compression;
-    let of = |lowest, highest| Compression::Auto(Levels { lowest, highest });
+    let of = |lowest, highest| Compression::Auto { lowest, highest };
     assert_eq!(levels("compression = 'auto'"), of(1, 12));
     let named = "compression = 'auto'\ncompression_levels = [3, 19]";
     assert_eq!(levels(named), of(3, 19));

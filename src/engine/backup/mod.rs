@@ -5,14 +5,12 @@ pub(super) mod attempt;
 pub(super) mod decide;
 pub(super) mod facts;
 pub(super) mod job;
-pub(super) mod level_control;
 pub(super) mod outcome;
 pub(super) mod pipeline;
 pub(super) mod put_verified;
 pub(super) mod resume;
 pub(super) mod send_parent;
 pub(super) mod stream_source;
-pub(super) mod uplink;
 pub(super) mod upload;
 pub(super) mod zeros;
 

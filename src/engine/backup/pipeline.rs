@@ -12,18 +12,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::btrfs::{Guard, StreamSummary};
 use crate::catalog::{ArchiveRow, Catalog};
-use crate::config::{self, Compression, Levels};
+use crate::config::{self, Compression};
 use crate::engine::backup::attempt::{OpenAttempt, Raw, StoredParts};
 use crate::engine::backup::job::Job;
-use crate::engine::backup::level_control::LevelController;
 use crate::engine::backup::stream_source::{Sending, StreamSource};
-use crate::engine::backup::uplink::UploadMonitor;
 use crate::engine::backup::upload::Upload;
 use crate::error::{BackupError, Error};
 use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, Blake3, Uuid};
 use crate::progress::{Event, PROGRESS_STEP};
-use crate::seal::{Held, SealError, SealOptions, SealedTotals, Sealer, SelfCheck};
+use crate::seal::{AutoLevel, Held, SealError, SealOptions, SealedTotals, Sealer, SelfCheck};
 
 /// What came through.
 pub(in crate::engine) struct Passed {
@@ -42,28 +40,25 @@ pub(in crate::engine) fn pass(
     tally: &AtomicU64,
     catalog: &mut Catalog,
 ) -> Result<Passed, Error> {
-    let room = job.session.config.archiving(attempt.segment_bytes);
-    let line = UploadMonitor::default();
-    let (level, pace) = match job.session.config.compression {
-        Compression::Level(level) => (level, None),
-        Compression::Auto(bounds) => {
-            let bounds = Levels {
-                highest: room.highest_level,
-                ..bounds
-            };
-            let pace =
-                LevelController::new(line.clone(), bounds, room.threads, attempt.segment_bytes);
-            (bounds.highest, Some(pace))
-        }
-    };
+    let room = job.config.archiving(attempt.segment_bytes);
     let options = SealOptions {
         segment_bytes: attempt.segment_bytes,
         frame_bytes: usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"),
-        level,
+        level: room.highest_level,
         held_bytes: room.held_bytes,
         threads: room.threads,
     };
-    let (sealer, segments) = Sealer::start(options, &attempt.key)?;
+    let (mut sealer, segments) = Sealer::start(options, &attempt.key)?;
+    let auto = match job.config.compression {
+        Compression::Level(_) => None,
+        Compression::Auto { lowest, .. } => {
+            let levels = lowest..=room.highest_level;
+            Some(AutoLevel::new(levels, room.threads, attempt.segment_bytes))
+        }
+    };
+    if let Some(auto) = &auto {
+        sealer.choose_levels(auto.clone());
+    }
     let known = catalog
         .archives(&job.session.source.row.ledger)?
         .into_iter()
@@ -77,8 +72,8 @@ pub(in crate::engine) fn pass(
         catalog: Mutex::new(catalog),
         key_stored: Mutex::new(already.key()),
         uploaded: tally,
-        line,
-        check: match job.session.config.self_check {
+        auto,
+        check: match job.config.self_check {
             config::SelfCheck::On => Some(SelfCheck::new(&attempt.key)),
             config::SelfCheck::Off => None,
         },
@@ -97,7 +92,6 @@ pub(in crate::engine) fn pass(
         told: 0,
         spare: Vec::new(),
         compared: None,
-        pace,
     };
     let uploads = job.session.config.stores[&job.session.source.config.store].uploads();
     std::thread::scope(|scope| {
@@ -150,8 +144,6 @@ struct Reading<'a> {
     spare: Vec<Vec<u8>>,
     /// The room that those take.
     compared: Option<Held>,
-    /// Chooses the level of each frame, where that is left to it.
-    pace: Option<LevelController>,
 }
 
 impl Reading<'_> {
@@ -185,21 +177,13 @@ impl Reading<'_> {
             let mut frame = self.sealer.buffer();
             let filled = self.frame(&mut frame)?;
             if !frame.is_empty() {
-                self.push(frame)?;
+                self.sealer.push(frame)?;
             }
             if filled == Filled::End {
                 return Ok(Filled::End);
             }
         }
         Ok(Filled::Whole)
-    }
-
-    fn push(&mut self, frame: Vec<u8>) -> Result<(), Error> {
-        if let Some(pace) = &mut self.pace {
-            let level = pace.level(&self.sealer);
-            self.sealer.set_step(level);
-        }
-        Ok(self.sealer.push(frame)?)
     }
 
     /// Reads a segment that is stored, and passes over it if it is the same.
@@ -240,7 +224,7 @@ impl Reading<'_> {
         } else {
             for frame in frames {
                 held.shrink(frame.len() as u64);
-                self.push(frame)?;
+                self.sealer.push(frame)?;
             }
         }
         Ok(end)

@@ -10,12 +10,11 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::engine::backup::attempt::OpenAttempt;
 use crate::engine::backup::job::Job;
 use crate::engine::backup::put_verified::{KeyStored, put};
-use crate::engine::backup::uplink::UploadMonitor;
 use crate::error::{BackupError, Error};
 use crate::model::segment::MOST_SEGMENTS;
 use crate::model::{SegmentRecord, Sha256, keys};
 use crate::progress::Event;
-use crate::seal::{SealError, Sealed, SealedSegment, SelfCheck};
+use crate::seal::{AutoLevel, SealError, Sealed, SealedSegment, SelfCheck};
 use crate::store::{NewObject, ObjectKind};
 
 /// Takes sealed segments and stores them, each with its row written before and after.
@@ -26,7 +25,8 @@ pub(in crate::engine) struct Upload<'a, 'c> {
     pub(in crate::engine) key_stored: Mutex<KeyStored>,
     /// Bytes of the segments that were stored.
     pub(in crate::engine) uploaded: &'a AtomicU64,
-    pub(in crate::engine) line: UploadMonitor,
+    /// Learns how fast segments are sent.
+    pub(in crate::engine) auto: Option<AutoLevel>,
     /// Opens each segment again before it is stored.
     pub(in crate::engine) check: Option<SelfCheck>,
     /// Set by whoever failed, for the others.
@@ -135,14 +135,19 @@ impl Upload<'_, '_> {
         self.with_catalog(|catalog| {
             catalog.segment_sealed(id, segment.index, &record, &segment.raw_blake3, &locator)
         })?;
-        let on_its_way = self.line.begin(record.sealed_bytes);
-        let object = NewObject {
-            retain_until: self.attempt.retain_until,
-            moved: Some(on_its_way.moved()),
-            ..NewObject::new(&key, segment.bytes, segment.sha256, ObjectKind::Segment)
+        let store = |moved| {
+            let object = NewObject {
+                retain_until: self.attempt.retain_until,
+                moved,
+                ..NewObject::new(&key, segment.bytes, segment.sha256, ObjectKind::Segment)
+            };
+            let locator = put(source.store, &object)?;
+            self.with_catalog(|catalog| catalog.segment_stored(id, segment.index, &locator))
         };
-        let locator = put(source.store.as_ref(), &object)?;
-        self.with_catalog(|catalog| catalog.segment_stored(id, segment.index, &locator))?;
+        match &self.auto {
+            Some(auto) => auto.upload(record.sealed_bytes, |sent| store(Some(sent))),
+            None => store(None),
+        }?;
         self.uploaded
             .fetch_add(record.sealed_bytes, Ordering::Relaxed);
         self.job.session.context.observer.event(Event::Segment {
