@@ -1,20 +1,14 @@
 //! `[prices]`: prices that replace the built-in list prices.
 
-use std::collections::BTreeMap;
-
 use super::error::ConfigError;
 use super::section::{Field, Section};
-use crate::model::{StorageClass, Tier};
+use crate::model::StorageClass;
 use crate::plan::pricing::egress::{Egress, EgressStep};
-use crate::plan::pricing::prices::{ClassOverrides, TierOverrides};
-use crate::plan::{Price, PriceOverrides, Prices};
+use crate::plan::pricing::prices::{ClassPrices, TierPrices};
+use crate::plan::{Price, Prices};
 
 /// The keys besides the storage classes.
 pub(super) const KEYS: &[&str] = &["date", "region", "egress"];
-const CLASS_KEYS: &[&str] = &["gb_month", "put_per_1000", "get_per_1000"];
-/// The additional key of a class that is read without a thaw.
-const WARM_KEY: &str = "retrieval_per_gb";
-const TIER_KEYS: &[&str] = &["per_gb", "per_1000_requests"];
 const STEP_KEYS: &[&str] = &["up_to_gb", "per_gb"];
 
 /// Eight million TiB: no month sends as much, and the number of bytes still fits into 64 bits.
@@ -22,58 +16,46 @@ const MAX_EGRESS_GB: u64 = 1 << 33;
 
 /// Reads the list prices with the config's overrides.
 pub(super) fn read(top: &Section<'_>) -> Result<Prices, ConfigError> {
-    let known: Vec<&str> = KEYS.iter().copied().chain(class_names()).collect();
-    let overrides = top
-        .read("prices", |field| field.table(&known))?
-        .map(|prices| overrides(&prices))
-        .transpose()?;
-    Ok(Prices::built_in().overlaid(overrides.unwrap_or_default()))
-}
-
-fn class_names() -> impl Iterator<Item = &'static str> {
-    StorageClass::ALL.into_iter().map(StorageClass::as_str)
-}
-
-fn overrides(prices: &Section<'_>) -> Result<PriceOverrides, ConfigError> {
-    let mut classes = BTreeMap::new();
-    for class in StorageClass::ALL {
-        let read = prices.read(class.as_str(), |field| class_overrides(field, class))?;
-        classes.extend(read.map(|read| (class, read)));
+    let mut prices = Prices::built_in();
+    let classes = StorageClass::ALL.into_iter().map(StorageClass::as_str);
+    let known: Vec<&str> = KEYS.iter().copied().chain(classes).collect();
+    if let Some(section) = top.read("prices", |field| field.table(&known))? {
+        for class in StorageClass::ALL {
+            let prices = prices.class_mut(class);
+            section.read(class.as_str(), |field| read_class(field, class, prices))?;
+        }
+        let date = section.read("date", Field::date)?;
+        prices.of.date = date.unwrap_or(prices.of.date);
+        let region = section.read("region", Field::owned_string)?;
+        prices.of.region = region.unwrap_or(prices.of.region);
+        prices.egress = section.read("egress", egress)?.unwrap_or(prices.egress);
     }
-    Ok(PriceOverrides {
-        date: prices.read("date", Field::date)?,
-        region: prices.read("region", Field::owned_string)?,
-        egress: prices.read("egress", egress)?,
-        classes,
-    })
+    Ok(prices.marked())
 }
 
-fn class_overrides(field: &Field<'_>, class: StorageClass) -> Result<ClassOverrides, ConfigError> {
-    let tiers = class.tiers();
-    let reads: &[&str] = if class.is_cold() { &[] } else { &[WARM_KEY] };
-    let tier_names = tiers.iter().map(|tier| tier.as_str());
-    let known = CLASS_KEYS.iter().chain(reads).copied().chain(tier_names);
-    let section = field.table(&known.collect::<Vec<_>>())?;
-    let mut read_tiers: BTreeMap<Tier, TierOverrides> = BTreeMap::new();
-    for tier in tiers {
-        let read = section.read(tier.as_str(), tier_overrides)?;
-        read_tiers.extend(read.map(|read| (*tier, read)));
+fn read_class(
+    field: &Field<'_>,
+    class: StorageClass,
+    prices: &mut ClassPrices,
+) -> Result<(), ConfigError> {
+    // A cold class is read after a thaw, and asks for that.
+    let is_known = |name: &&str| !(class.is_cold() && *name == "retrieval_per_gb");
+    let names = ClassPrices::NAMES.iter().copied().filter(is_known);
+    let tiers = prices.tiers.keys().map(|tier| tier.as_str());
+    let section = field.table(&names.chain(tiers).collect::<Vec<_>>())?;
+    for (tier, prices) in &mut prices.tiers {
+        section.read(tier.as_str(), |field| {
+            read_prices(&field.table(TierPrices::NAMES)?, prices.named())
+        })?;
     }
-    Ok(ClassOverrides {
-        gb_month: section.read("gb_month", price)?,
-        put_per_1000: section.read("put_per_1000", price)?,
-        get_per_1000: section.read("get_per_1000", price)?,
-        retrieval_per_gb: section.read(WARM_KEY, price)?,
-        tiers: read_tiers,
-    })
+    read_prices(&section, prices.named())
 }
 
-fn tier_overrides(field: &Field<'_>) -> Result<TierOverrides, ConfigError> {
-    let section = field.table(TIER_KEYS)?;
-    Ok(TierOverrides {
-        per_gb: section.read("per_gb", price)?,
-        per_1000_requests: section.read("per_1000_requests", price)?,
-    })
+fn read_prices(section: &Section<'_>, prices: Vec<(&str, &mut Price)>) -> Result<(), ConfigError> {
+    for (name, value) in prices {
+        *value = section.read(name, price)?.unwrap_or(*value);
+    }
+    Ok(())
 }
 
 fn egress(field: &Field<'_>) -> Result<Egress, ConfigError> {
@@ -110,6 +92,8 @@ mod tests {
 
     use super::super::section::Document;
     use super::*;
+    use crate::model::Tier;
+    use crate::plan::pricing::prices::Origin;
     use crate::plan::pricing::usd::GB;
 
     fn read_text(text: &str) -> Result<Prices, ConfigError> {
@@ -125,9 +109,35 @@ mod tests {
 
     #[test]
     fn without_a_table_or_with_an_empty_one_the_built_in_prices_hold() {
-        for text in ["", "[prices]"] {
-            assert_eq!(read_text(text).unwrap(), Prices::built_in(), "{text}");
+        for text in ["", "[prices]", "prices.date = 2026-11-21"] {
+            let prices = read_text(text).unwrap();
+            assert_eq!(prices, Prices::built_in(), "{text}");
+            assert_eq!(prices.of.origin, Origin::BuiltIn);
         }
+        let newer = read_text("prices.date = 2026-11-22").unwrap();
+        assert_eq!(newer.of.origin, Origin::Overlaid);
+    }
+
+    #[test]
+    fn what_a_table_says_replaces_just_that() {
+        let text = "prices.DEEP_ARCHIVE = { gb_month = 0.0018, bulk.per_gb = 0.005 }";
+        let read = read_text(text).unwrap();
+        let mut expected = Prices::built_in();
+        expected.of.origin = Origin::Overlaid;
+        let class = expected.class_mut(StorageClass::DeepArchive);
+        class.gb_month = price(0.0018);
+        class.tiers.get_mut(&Tier::Bulk).unwrap().per_gb = price(0.005);
+        assert_eq!(read, expected);
+        assert_eq!(
+            read.of.to_string(),
+            "the prices of 2026-11-21 for us-east-1, with those that the config gives"
+        );
+        // All the steps are replaced: the 100 GB are no longer free.
+        let egress = read_text("prices.egress = [{ per_gb = 0.01 }]")
+            .unwrap()
+            .egress;
+        assert_eq!(egress.of_bytes(200 * GB).to_string(), "2.00");
+        assert_eq!(egress.free_gb(), None);
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn count(n: u64, noun: &str) -> String {
 mod tests {
     use super::super::pricing::cost::price_restore;
     use super::super::pricing::egress::{Egress, EgressStep};
-    use super::super::pricing::prices::{PriceOverrides, Prices};
+    use super::super::pricing::prices::Prices;
     use super::super::pricing::usd::{GB, Price};
     use super::*;
     use crate::model::StorageClass;
@@ -221,10 +221,9 @@ mod tests {
             up_to_gb: None,
             per_gb: Price::try_from(0.02).unwrap(),
         };
-        let prices = Prices::built_in().overlaid(PriceOverrides {
-            egress: Some(Egress::new(vec![step]).unwrap()),
-            ..PriceOverrides::default()
-        });
+        let mut prices = Prices::built_in();
+        prices.egress = Egress::new(vec![step]).unwrap();
+        let prices = prices.marked();
         let standard = stored(StorageClass::Standard, [8, GB], [0, 0]);
         assert_eq!(
             described(&[standard], 7, &prices),

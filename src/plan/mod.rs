@@ -87,7 +87,7 @@ pub use pricing::cost::{
     ClassCost, CostRefusal, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
 };
 pub use pricing::early_deletion::{EarlyDeletion, early_deletion};
-pub use pricing::prices::{PriceOverrides, Prices};
+pub use pricing::prices::Prices;
 pub use pricing::usd::{Price, Usd};
 pub use prune::{
     ChainFate, ChainLine, Deletion, PruneFacts, PrunePlan, RetiredArchive, plan_prune,

@@ -1,4 +1,4 @@
-//! The dated table of prices that estimates are made from, and the config's overrides.
+//! The dated table of prices that estimates are made from.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,69 +49,60 @@ pub enum Origin {
     Overlaid,
 }
 
-/// The prices of one storage class.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct ClassPrices {
-    /// Price of storing a GB for a month.
-    pub gb_month: Price,
-    /// Price of 1000 PUT requests.
-    pub put_per_1000: Price,
-    /// Price of 1000 GET requests.
-    pub get_per_1000: Price,
-    /// Price of reading a GB, in addition to the request and egress. 0 for a cold class, which has a price
-    /// for the thaw.
-    #[serde(default)]
-    pub retrieval_per_gb: Price,
-    /// Prices of a thaw, for the tiers that the class has.
-    #[serde(flatten)]
-    pub tiers: BTreeMap<Tier, TierPrices>,
+/// Defines prices that the built-in table and the config have under the names of the fields.
+macro_rules! named_prices {
+    (
+        $(#[$of:meta])*
+        $name:ident { $($(#[$meta:meta])* $price:ident,)* $(; $($other:tt)*)? }
+    ) => {
+        $(#[$of])*
+        pub struct $name {
+            $($(#[$meta])* pub $price: Price,)*
+            $($($other)*)?
+        }
+
+        impl $name {
+            /// The names of the prices.
+            pub const NAMES: &[&str] = &[$(stringify!($price)),*];
+
+            /// Returns each price with its name.
+            pub fn named(&mut self) -> Vec<(&'static str, &mut Price)> {
+                vec![$((stringify!($price), &mut self.$price)),*]
+            }
+        }
+    };
 }
 
-/// The prices of a thaw, without the price of storing the readable copies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TierPrices {
-    /// Price of thawing a GB.
-    pub per_gb: Price,
-    /// Price of 1000 requests to thaw an object.
-    pub per_1000_requests: Price,
+named_prices! {
+    /// The prices of one storage class.
+    #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+    ClassPrices {
+        /// To hold a GB for a month.
+        gb_month,
+        /// Of 1000 PUT requests.
+        put_per_1000,
+        /// Of 1000 GET requests.
+        get_per_1000,
+        /// To read a GB, beside the request and egress. Of a cold class: 0, it asks for the thaw.
+        #[serde(default)]
+        retrieval_per_gb,
+        ;
+        /// To thaw, by tier: those that the class has.
+        #[serde(flatten)]
+        pub tiers: BTreeMap<Tier, TierPrices>,
+    }
 }
 
-/// The prices in the config; `None` where it has none.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PriceOverrides {
-    /// Replaces the built-in table's date.
-    pub date: Option<NaiveDate>,
-    /// Replaces its region.
-    pub region: Option<String>,
-    /// Replaces all of its steps.
-    pub egress: Option<Egress>,
-    /// Each price in it replaces the built-in one.
-    pub classes: BTreeMap<StorageClass, ClassOverrides>,
-}
-
-/// The config's prices of one class, as in [`ClassPrices`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ClassOverrides {
-    /// Price of storing a GB for a month.
-    pub gb_month: Option<Price>,
-    /// Price of 1000 PUT requests.
-    pub put_per_1000: Option<Price>,
-    /// Price of 1000 GET requests.
-    pub get_per_1000: Option<Price>,
-    /// Price of reading a GB.
-    pub retrieval_per_gb: Option<Price>,
-    /// Prices of a thaw. A tier that the class lacks is ignored.
-    pub tiers: BTreeMap<Tier, TierOverrides>,
-}
-
-/// The config's prices of one tier, as in [`TierPrices`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TierOverrides {
-    /// Price of thawing a GB.
-    pub per_gb: Option<Price>,
-    /// Price of 1000 requests to thaw an object.
-    pub per_1000_requests: Option<Price>,
+named_prices! {
+    /// The prices of a thaw, beside that of the copies which stay readable.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    TierPrices {
+        /// To thaw a GB.
+        per_gb,
+        /// Of 1000 requests to thaw an object.
+        per_1000_requests,
+    }
 }
 
 impl Prices {
@@ -120,29 +111,10 @@ impl Prices {
         toml::from_str(BUILT_IN).expect("the built-in prices are well-formed")
     }
 
-    /// Returns the prices with the config's overrides. They become [`Origin::Overlaid`] only if a value
-    /// differs.
+    /// Marks these as [`Origin::Overlaid`] if any of them differs from the built-in ones.
     #[must_use]
-    pub fn overlaid(mut self, overrides: PriceOverrides) -> Self {
-        let before = self.clone();
-        replace(&mut self.of.date, overrides.date);
-        replace(&mut self.of.region, overrides.region);
-        replace(&mut self.egress, overrides.egress);
-        for (class, over) in overrides.classes {
-            let Some(prices) = self.classes.get_mut(&class) else {
-                continue;
-            };
-            replace(&mut prices.gb_month, over.gb_month);
-            replace(&mut prices.put_per_1000, over.put_per_1000);
-            replace(&mut prices.get_per_1000, over.get_per_1000);
-            replace(&mut prices.retrieval_per_gb, over.retrieval_per_gb);
-            for (tier, prices) in &mut prices.tiers {
-                let over = over.tiers.get(tier).copied().unwrap_or_default();
-                replace(&mut prices.per_gb, over.per_gb);
-                replace(&mut prices.per_1000_requests, over.per_1000_requests);
-            }
-        }
-        if self != before {
+    pub fn marked(mut self) -> Self {
+        if self != Self::built_in() {
             self.of.origin = Origin::Overlaid;
         }
         self
@@ -153,6 +125,12 @@ impl Prices {
         &self.classes[&class]
     }
 
+    /// The prices of a class, to be changed.
+    pub fn class_mut(&mut self, class: StorageClass) -> &mut ClassPrices {
+        let prices = self.classes.get_mut(&class);
+        prices.expect("the table has every class")
+    }
+
     /// The prices of a thaw.
     pub fn tier(&self, class: StorageClass, tier: Tier) -> Result<&TierPrices, TierRefused> {
         let prices = self.class(class).tiers.get(&tier);
@@ -160,13 +138,7 @@ impl Prices {
     }
 }
 
-fn replace<T>(value: &mut T, other: Option<T>) {
-    if let Some(other) = other {
-        *value = other;
-    }
-}
-
-/// Reads a TOML date, for which serde has no type.
+/// A date as TOML writes it, which serde does not know.
 fn toml_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveDate, D::Error> {
     let date = Datetime::deserialize(deserializer)?.to_string();
     parse_date(&date).map_err(de::Error::custom)
@@ -184,14 +156,7 @@ impl fmt::Display for PricesOf {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::sample::date;
-    use super::super::egress::EgressStep;
-    use super::super::usd::GB;
     use super::*;
-
-    fn price(usd: f64) -> Price {
-        Price::try_from(usd).unwrap()
-    }
 
     #[test]
     fn the_built_in_table_is_dated_and_has_every_class_with_just_its_tiers() {
@@ -228,95 +193,6 @@ mod tests {
             assert!(tiers.is_sorted_by(|a, b| a.per_gb > b.per_gb));
             assert!(tiers.is_sorted_by(|a, b| a.per_1000_requests > b.per_1000_requests));
         }
-    }
-
-    #[test]
-    fn what_the_config_says_replaces_just_that() {
-        let bulk = TierOverrides {
-            per_gb: Some(price(0.005)),
-            per_1000_requests: None,
-        };
-        let deep = ClassOverrides {
-            gb_month: Some(price(0.0018)),
-            tiers: BTreeMap::from([(Tier::Bulk, bulk)]),
-            ..ClassOverrides::default()
-        };
-        let overrides = PriceOverrides {
-            classes: BTreeMap::from([(StorageClass::DeepArchive, deep)]),
-            ..PriceOverrides::default()
-        };
-        let before = Prices::built_in();
-        let after = before.clone().overlaid(overrides);
-        let mut expected = before;
-        expected.of.origin = Origin::Overlaid;
-        let class = expected.classes.get_mut(&StorageClass::DeepArchive);
-        let class = class.unwrap();
-        class.gb_month = price(0.0018);
-        class.tiers.get_mut(&Tier::Bulk).unwrap().per_gb = price(0.005);
-        assert_eq!(after, expected);
-        assert_eq!(
-            after.of.to_string(),
-            "the prices of 2026-11-21 for us-east-1, with those that the config gives"
-        );
-    }
-
-    #[test]
-    fn an_overlaid_table_has_the_date_and_region_of_the_overlay_if_it_has_them() {
-        let flat = EgressStep {
-            up_to_gb: None,
-            per_gb: price(0.01),
-        };
-        let overrides = PriceOverrides {
-            date: Some(date("2027-01-15")),
-            region: Some("eu-central-1".to_owned()),
-            egress: Some(Egress::new(vec![flat]).unwrap()),
-            ..PriceOverrides::default()
-        };
-        let prices = Prices::built_in().overlaid(overrides);
-        assert_eq!(
-            prices.of.to_string(),
-            "the prices of 2027-01-15 for eu-central-1, with those that the config gives"
-        );
-        // all the steps are replaced: the 100 GB are no longer free
-        assert_eq!(prices.egress.of_bytes(200 * GB).to_string(), "2.00");
-        assert_eq!(prices.egress.free_gb(), None);
-    }
-
-    #[test]
-    fn an_overlay_that_says_nothing_new_changes_nothing() {
-        let same = PriceOverrides {
-            date: Some(date("2026-11-21")),
-            ..PriceOverrides::default()
-        };
-        for overrides in [PriceOverrides::default(), same] {
-            let overlaid = Prices::built_in().overlaid(overrides);
-            assert_eq!(overlaid, Prices::built_in());
-            assert_eq!(overlaid.of.origin, Origin::BuiltIn);
-        }
-        let newer = PriceOverrides {
-            date: Some(date("2026-11-22")),
-            ..PriceOverrides::default()
-        };
-        let overlaid = Prices::built_in().overlaid(newer);
-        assert_eq!(overlaid.of.origin, Origin::Overlaid);
-    }
-
-    #[test]
-    fn a_tier_that_a_class_lacks_is_not_added_to_it() {
-        let expedited = TierOverrides {
-            per_gb: Some(price(0.0)),
-            per_1000_requests: Some(price(0.0)),
-        };
-        let deep = ClassOverrides {
-            tiers: BTreeMap::from([(Tier::Expedited, expedited)]),
-            ..ClassOverrides::default()
-        };
-        let prices = Prices::built_in().overlaid(PriceOverrides {
-            classes: BTreeMap::from([(StorageClass::DeepArchive, deep)]),
-            ..PriceOverrides::default()
-        });
-        let refused = prices.tier(StorageClass::DeepArchive, Tier::Expedited);
-        assert!(refused.is_err());
     }
 
     #[test]
