@@ -4,6 +4,8 @@
 //! more have to be compressed, which gives the time that a byte may take. What a byte takes at each step is learned from
 //! the frames that were compressed.
 
+#![expect(clippy::cast_precision_loss, reason = "all are estimates")]
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -78,27 +80,19 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    #[expect(clippy::cast_precision_loss, reason = "threads are few")]
     pub(super) fn new(levels: RangeInclusive<i32>, threads: usize, segment_bytes: u64) -> Self {
-        let step = |(level, times)| Step {
-            level,
-            times,
-            seen: None,
-        };
-        let within = STEPS
-            .into_iter()
-            .filter(|(level, _)| levels.contains(level));
-        let mut steps: Vec<Step> = within.map(step).collect();
+        let mut steps = STEPS.to_vec();
+        steps.retain(|(level, _)| levels.contains(level));
         if steps.is_empty() {
             // No step has a level between those: the lowest of them serves as one.
-            steps.push(step((*levels.start(), 1.0)));
+            steps.push((*levels.start(), 1.0));
         }
+        let begin = steps.iter().rposition(|(level, _)| *level <= BEGIN);
+        let seen = None;
+        let step = |(level, times)| Step { level, times, seen };
         Self {
-            step: steps
-                .iter()
-                .rposition(|step| step.level <= BEGIN)
-                .unwrap_or(0),
-            steps,
+            step: begin.unwrap_or(0),
+            steps: steps.into_iter().map(step).collect(),
             threads: threads as f64,
             segment_bytes,
             grown: 0,
@@ -109,7 +103,6 @@ impl Choice {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "all are estimates")]
     pub(super) fn learn(&mut self, took: Took) {
         let Some(at) = self.steps.iter().position(|step| step.level == took.level) else {
             return;
@@ -123,9 +116,8 @@ impl Choice {
         let unit = self.unit.map_or(unit, |before| smooth(before, unit));
         self.unit = Some(unit);
         for step in &mut self.steps {
-            step.seen = step
-                .seen
-                .map(|seen| seen + (unit * step.times - seen) * FORGET);
+            let forget = |seen| seen + (unit * step.times - seen) * FORGET;
+            step.seen = step.seen.map(forget);
         }
         let seen = &mut self.steps[at].seen;
         *seen = Some(seen.map_or(a_byte, |before| smooth(before, a_byte)));
@@ -134,7 +126,6 @@ impl Choice {
     /// Returns the level of the next frame, where so many bytes wait for a line of that many bytes a second.
     pub(super) fn next_level(&mut self, raw_bytes: u64, waiting: u64, rate: Option<f64>) -> i32 {
         self.line_was_used |= waiting > 0;
-        #[expect(clippy::cast_precision_loss, reason = "all are estimates")]
         match rate {
             _ if !self.line_was_used => {}
             _ if waiting == 0 => {
@@ -149,7 +140,6 @@ impl Choice {
     }
 
     /// Chooses the step for a line that has work for so many seconds.
-    #[expect(clippy::cast_precision_loss, reason = "all are estimates")]
     fn choose(&mut self, has_work: f64) {
         // The frames that were pushed and are not compressed yet; the rest of the segment; and the next one, without
         // which the last frames of each segment might take so long that the next came too late.
@@ -266,10 +256,8 @@ mod tests {
             let late = &levels[levels.len() / 2..];
             let took = late.iter().map(|level| times(*level)).sum::<f64>() * 0.01 / 20.0;
             // Little of the time that the line leaves is given away.
-            assert!(
-                (0.75..=1.05).contains(&(took / seconds)),
-                "{seconds}: {took}"
-            );
+            let share = took / seconds;
+            assert!((0.75..=1.05).contains(&share), "{seconds}: {took}");
         }
     }
 
@@ -293,9 +281,7 @@ mod tests {
         choice.learn(took(15, 0.001));
         is(at(&choice, 12), of_both);
         // After a while at another level it is what that one lets expect.
-        for _ in 0..300 {
-            choice.learn(took(9, 0.1));
-        }
+        (0..300).for_each(|_| choice.learn(took(9, 0.1)));
         let later = at(&choice, 12);
         assert!((1100.0..1106.0).contains(&later), "{later}");
     }
@@ -304,13 +290,9 @@ mod tests {
     fn a_processor_that_others_want_is_left_to_them() {
         let mut choice = choice(1..=12);
         let mut chosen = |milliseconds| {
-            for _ in 0..50 {
-                let computing = Duration::from_millis(milliseconds);
-                choice.learn(Took {
-                    computing,
-                    ..took(9, 0.1)
-                });
-            }
+            let mut took = took(9, 0.1);
+            took.computing = Duration::from_millis(milliseconds);
+            (0..50).for_each(|_| choice.learn(took));
             choice.credit = 0.0;
             choice.grown = 0;
             // A line that has work for as long as two segments take at level 9.
