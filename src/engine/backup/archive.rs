@@ -1,4 +1,4 @@
-//! An archive from its intent to its commit: passes of the stream, the listing, the signed entry.
+//! Makes an archive of an attempt: passes of the stream, a listing, the signed entry.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -26,14 +26,14 @@ use crate::model::segment::FRAME_BYTES;
 use crate::process::SleepInhibitor;
 use crate::progress::Event;
 
-/// An attempt whose every segment is in the store.
+/// An attempt whose segments are all in the store.
 struct Whole {
     passed: Passed,
     segments: Vec<SegmentRow>,
     uploaded_bytes: u64,
 }
 
-/// Carries an attempt to its end: its segments, the listing, the signed entry.
+/// Completes an attempt: stores its segments, checks them in a listing, commits the signed entry.
 pub(in crate::engine) fn archive(
     job: &Job<'_>,
     attempt: &OpenAttempt,
@@ -92,8 +92,8 @@ pub(in crate::engine) fn archive(
     })
 }
 
-/// Tells of keys that other ledgers here have, and one that was opened just now does not: a separate
-/// pruner would never get to know it.
+/// Warns of keys that have a role in other ledgers of this catalog but not in this ledger, which was just
+/// opened. A separate pruner could otherwise never prune it.
 fn warn_of_keys_elsewhere(job: &Job<'_>, catalog: &Catalog) -> Result<(), Error> {
     let elsewhere = keys_elsewhere(&job.session.source.row, &job.session.keys.root, catalog)?;
     for (key, roles, other) in elsewhere {
@@ -112,8 +112,8 @@ fn warn_of_keys_elsewhere(job: &Job<'_>, catalog: &Catalog) -> Result<(), Error>
     Ok(())
 }
 
-/// Stores every segment, in as many passes as it takes: a sender that printed a garbled stream is
-/// asked once more, and so is one of whose segments the listing lacks some.
+/// Stores every segment, in as many passes as needed. It starts the sender once more if the stream was
+/// garbled, and once more if the listing lacks a segment.
 fn store_whole(
     job: &Job<'_>,
     attempt: &OpenAttempt,
@@ -129,7 +129,7 @@ fn store_whole(
         let already = StoredParts::gather(&job.session.source, &attempt.id, catalog)?;
         let error = match pass(job, attempt, &already, sending, &uploaded, catalog) {
             Ok(passed) => {
-                // An earlier pass may have had a longer stream.
+                // An earlier pass may have stored more segments, of a longer stream.
                 catalog.forget_segments_from(&attempt.id, passed.totals.segments)?;
                 let segments = catalog.segments(&attempt.id)?;
                 match require_listed(&job.session.source, &attempt.id, &segments) {
@@ -172,7 +172,7 @@ fn store_whole(
         };
         sending = again;
         if is_deduplicated(&error) && deduplicated > 1 {
-            // It was said.
+            // The warning was given the first time.
             continue;
         }
         let what = match &error {
@@ -195,13 +195,13 @@ fn store_whole(
     }
 }
 
-/// So often a stream is begun anew because of deduplication.
+/// How many times a stream is begun again because of deduplication.
 const MOST_DEDUPLICATIONS: u32 = 10;
 
-/// By so much each pause is longer than the one before: the last is a second.
+/// How much longer each pause is than the one before. The last one takes a second.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Whether deduplication has changed a snapshot after it was looked at, or holds it.
+/// Whether the pass failed because deduplication changed a snapshot after the check, or holds it now.
 fn is_deduplicated(error: &Error) -> bool {
     match error {
         Error::Backup(BackupError::Stream(refused)) => refused.refusal.is_later_state(),
@@ -210,7 +210,7 @@ fn is_deduplicated(error: &Error) -> bool {
     }
 }
 
-/// Whether a second pass is still to be had for a cause.
+/// Whether a cause of failure has already led to a second pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Passes {
     First,
@@ -218,7 +218,7 @@ enum Passes {
 }
 
 impl Passes {
-    /// Gives the error back if another pass may mend it.
+    /// Returns `Ok(error)` if another pass may help, `Err(error)` if this cause already had its second pass.
     fn again(&mut self, error: Error) -> Result<Error, Error> {
         match std::mem::replace(self, Self::Second) {
             Self::First => Ok(error),
@@ -227,7 +227,7 @@ impl Passes {
     }
 }
 
-/// What the ledger is to say of it.
+/// Makes the ledger entry of the archive.
 fn entry(job: &Job<'_>, attempt: &OpenAttempt, whole: &Whole) -> Result<ArchiveEntry, Error> {
     let Whole {
         passed, segments, ..

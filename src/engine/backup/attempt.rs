@@ -1,5 +1,5 @@
-//! An attempt at an archive: its intent in the catalog, new or left unfinished by an earlier run,
-//! and what of it the store has already.
+//! An attempt at an archive: its intent in the catalog, new or left by an earlier run, and the parts of it
+//! that the store already has.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, ArchiveKind, Blake3, Protocol, StorageClass, keys};
 use crate::seal::{ArchiveKey, Recipients};
 
-/// An attempt that is worked on.
+/// An attempt that this run works on.
 pub(in crate::engine) struct OpenAttempt {
     pub(in crate::engine) id: ArchiveId,
     pub(in crate::engine) slot: NaiveDate,
@@ -28,13 +28,13 @@ pub(in crate::engine) struct OpenAttempt {
     /// The key sealed to the recipients: the bytes of `key.age`.
     pub(in crate::engine) sealed_key: Vec<u8>,
     pub(in crate::engine) segment_bytes: u64,
-    /// The form that its stream is asked for in, where that is known.
+    /// The protocol that the sender is asked for; `None` if it is not known.
     pub(in crate::engine) protocol: Option<Protocol>,
-    /// Until when its objects are locked, where the store is told to lock.
+    /// When the locks on its objects end, where the store locks objects.
     pub(in crate::engine) retain_until: Option<DateTime<Utc>>,
 }
 
-/// What a new attempt is to be.
+/// The properties of a new attempt.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct Intent<'a> {
     pub(in crate::engine) date: NaiveDate,
@@ -43,14 +43,14 @@ pub(in crate::engine) struct Intent<'a> {
     pub(in crate::engine) recipients: &'a Recipients,
     /// The snapshot that is sent; `None` if the stream comes on stdin.
     pub(in crate::engine) snapshot: Option<i64>,
-    /// The form that its stream is asked for in; `None` if it comes on stdin.
+    /// The protocol that the sender is asked for; `None` if the stream comes on stdin.
     pub(in crate::engine) protocol: Option<Protocol>,
     pub(in crate::engine) retain_until: Option<DateTime<Utc>>,
     pub(in crate::engine) now: DateTime<Utc>,
 }
 
 impl OpenAttempt {
-    /// Writes the intent of a new attempt. From here its snapshots are pinned.
+    /// Writes the intent of a new attempt to the catalog. From now on its snapshots are pinned.
     pub(in crate::engine) fn begin(
         config: &Config,
         source: &OpenSource<'_>,
@@ -97,9 +97,9 @@ impl OpenAttempt {
         })
     }
 
-    /// Takes up an attempt that an earlier run left; [`Unfit`] if its rest can't be stored as its
-    /// beginning was. `retain_until` is what a new attempt in its place would be locked until, and
-    /// `protocol` the form that its stream would be asked for in.
+    /// Takes up an attempt that an earlier run left. Returns [`Unfit`] if its remaining segments can't be
+    /// stored in the same way as the first ones. `protocol` and `retain_until` are those that a new attempt
+    /// would have.
     pub(in crate::engine) fn take_up(
         attempt: &Attempt,
         protocol: Protocol,
@@ -138,19 +138,19 @@ impl OpenAttempt {
     }
 }
 
-/// Why an attempt can't be gone on with as it was begun.
+/// Why an attempt can't be continued in the way it was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Unfit {
     /// Its key is not in the catalog.
     Key,
-    /// Frames had another size.
+    /// It was begun with another frame size.
     Frames,
-    /// What is stored of it is in another class than what would follow.
+    /// Its stored segments are in another storage class than the next ones would be.
     Class {
         was: Option<StorageClass>,
         now: Option<StorageClass>,
     },
-    /// What is stored of it is locked until another day than what would follow.
+    /// Its stored segments are locked until another day than the next ones would be.
     Locks,
     /// Its stream carries compressed data, and the config does not ask for that.
     CompressedData,
@@ -178,7 +178,7 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// What the store has of an attempt.
+/// The parts of an attempt that are in the store.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct StoredParts {
     segments: HashMap<u32, Raw>,
@@ -193,9 +193,9 @@ pub(in crate::engine) struct Raw {
 }
 
 impl StoredParts {
-    /// Looks for what earlier runs and passes have stored. A row alone proves nothing: the object
-    /// is in the listing, or it is not stored. And an object whose answer was lost, or came after
-    /// its run had ended, is stored whatever its row says.
+    /// Finds the parts that earlier runs and passes have stored. A row proves nothing: a segment is stored
+    /// only if the listing has its object. An object can also be stored although its row does not say so,
+    /// because the answer was lost or came after the run had ended.
     pub(in crate::engine) fn gather(
         source: &OpenSource<'_>,
         archive: &ArchiveId,
@@ -237,7 +237,7 @@ impl StoredParts {
         Ok(already)
     }
 
-    /// The raw bytes of a stored segment.
+    /// Returns length and digest of the raw bytes of a segment, if it is stored.
     pub(in crate::engine) fn segment(&self, index: u32) -> Option<Raw> {
         self.segments.get(&index).copied()
     }

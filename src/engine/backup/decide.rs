@@ -1,7 +1,7 @@
-//! `btrsend`'s protocol: say what a date calls for, then archive the stream that comes on stdin.
+//! `btrsend`'s protocol: say which stream a date calls for, then archive the stream that comes on stdin.
 //!
-//! Nothing of btrfs is looked at here. Kind and send parent come from the ledger, and the guard
-//! refuses a stream that is not incremental on the archive that was asked for.
+//! This module does not look at btrfs. Kind and send parent come from the ledger. The guard refuses a stream
+//! that is not incremental on the archive that was asked for.
 
 use chrono::NaiveDate;
 
@@ -26,7 +26,7 @@ use crate::model::ArchiveId;
 use crate::plan::{Action, SendParentSnapshot, plan_backup};
 use crate::seal::Recipients;
 
-/// What whoever holds the snapshots is asked for.
+/// The stream that the sending machine is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// A complete stream: `c`.
@@ -35,8 +35,8 @@ pub enum Wanted {
     Incremental(NaiveDate),
 }
 
-/// Decides, says what is wanted through `ask`, and archives what comes on stdin. If nothing is due
-/// it returns at once without asking or reading.
+/// Decides which stream is due, asks for it through `ask`, and archives what comes on stdin. If nothing is
+/// due, returns at once without asking or reading.
 pub fn decide(
     config: &Config,
     source: &Source,
@@ -129,8 +129,8 @@ pub fn decide(
     })
 }
 
-/// An attempt of this date that an earlier stream did not bring to its end. One of another date is
-/// given up: its stream is not what will come.
+/// Returns the attempt of this date that an earlier stream left unfinished. Gives up attempts of other dates,
+/// because their streams will not come.
 fn take_up(
     session: &Session<'_>,
     asked: BackupRequest,
@@ -153,7 +153,7 @@ fn take_up(
     Ok(None)
 }
 
-/// What to ask for, and what the stream has to be.
+/// Returns the stream to ask for, and the send parent that it must have.
 fn wanted(
     source: &OpenSource<'_>,
     onto: Option<(ArchiveId, ArchiveId)>,
@@ -167,7 +167,7 @@ fn wanted(
         .as_ref()
         .and_then(|parent| Some((parent.stream_uuid?, parent.stream_ctransid?)))
         .expect("the planner chose a visible archive, and those have both");
-    // One that was restored and adopted has a ctransid of its own, and is sent with that.
+    // A snapshot that was restored and adopted has its own ctransid, and its stream carries that one.
     let of_parent = parent.and_then(|parent| parent.snapshot);
     let snapshots = catalog.snapshots(source.name())?;
     let adopted = snapshots

@@ -1,4 +1,4 @@
-//! Gathering what the planner needs to know.
+//! Gathers the facts that the planner needs.
 
 use chrono::NaiveDate;
 
@@ -14,7 +14,7 @@ use crate::plan::{
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
 
-/// The visible archives of a source, as the planner sees them.
+/// Converts the visible archives of a source into the planner's form.
 pub fn history(visible: impl IntoIterator<Item = Link>) -> History {
     let archives = visible.into_iter().map(|link| ArchiveFacts {
         id: link.id,
@@ -37,8 +37,8 @@ pub fn history(visible: impl IntoIterator<Item = Link>) -> History {
     }
 }
 
-/// The facts of a source on a date, for a plan that changes nothing: a source that was never
-/// archived needs no ledger for it.
+/// Gathers the facts of a source on a date for a plan that changes nothing. A source that was never archived
+/// needs no ledger for it.
 pub fn plan_facts(
     config: &Config,
     source: &Source,
@@ -49,7 +49,7 @@ pub fn plan_facts(
     let origin = Origin::of_source(source);
     let ledger = catalog.source(&source.name)?.map(|row| row.ledger);
     let recipients = Recipients::parse(config.recipients()?)?;
-    // Without a ledger there are no archives whose recipients this could be compared with.
+    // Without a ledger there are no archives to compare this fingerprint with.
     let fingerprint = recipients.fingerprint(&ledger.unwrap_or(LedgerId([0; 16])));
     facts(
         source,
@@ -63,7 +63,7 @@ pub fn plan_facts(
     )
 }
 
-/// The facts of a source on a date.
+/// Gathers the facts of a source on a date.
 #[allow(clippy::too_many_arguments, reason = "each is a fact of its own")]
 pub(in crate::engine) fn facts(
     source: &Source,
@@ -96,9 +96,9 @@ pub(in crate::engine) fn facts(
     Ok((facts, schedule(source)))
 }
 
-/// Tells of an archive that is about to be made long after the one before it. A machine that was off
-/// knows why; one whose clock has jumped ahead would date it falsely, and refuse every night until
-/// that date has come.
+/// Warns if the new archive comes long after the one before it. This is normal if the machine was off. But if
+/// the clock has jumped ahead, the archive gets a wrong date, and every night is refused until that date has
+/// come.
 pub(in crate::engine) fn warn_of_silence(facts: &Facts, observer: &dyn Observer) {
     if let Some(days) = long_silence(&facts.history, facts.date) {
         observer.event(Event::Warning {

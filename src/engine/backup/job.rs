@@ -1,20 +1,20 @@
-//! What an attempt at an archive is carried out with.
+//! The job: everything that the steps of one attempt share.
 
 use crate::engine::context::session::Session;
 use crate::seal::Recipients;
 
-/// What an attempt is carried out with.
+/// Everything that the steps of one attempt share.
 pub(in crate::engine) struct Job<'a> {
     pub(in crate::engine) session: &'a Session<'a>,
     pub(in crate::engine) recipients: &'a Recipients,
-    /// Raw bytes that it will probably have.
+    /// The expected length of the stream, in raw bytes.
     pub(in crate::engine) expected: Option<u64>,
     pub(in crate::engine) origin: OriginFacts,
     /// Why the archive is made.
     pub(in crate::engine) reason: String,
 }
 
-/// What is known of the machine that sends.
+/// Facts about the sending machine; `None` where they are unknown.
 #[derive(Debug, Clone, Default)]
 pub(in crate::engine) struct OriginFacts {
     pub(in crate::engine) kernel: Option<String>,

@@ -48,7 +48,7 @@ use crate::process::ProcessError;
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
 
-/// Archives a source on a date if that date calls for it.
+/// Archives a source on a date if an archive is due on it.
 pub fn backup(
     config: &Config,
     source: &Source,
@@ -95,7 +95,7 @@ fn begin(
     Ok(state)
 }
 
-/// Refuses a date that no archive may be made for any more, or not yet.
+/// Refuses a date for which it is too late, or too early, to make an archive.
 pub fn check_date(source: &Source, asked: BackupRequest, catalog: &Catalog) -> Result<(), Error> {
     let links = match catalog.source(&source.name)? {
         Some(row) => catalog.lineage(&row.ledger)?,
@@ -110,7 +110,7 @@ pub fn check_date(source: &Source, asked: BackupRequest, catalog: &Catalog) -> R
     )?)
 }
 
-/// Whether a stream of that form may carry compressed data.
+/// Returns whether a stream of this protocol may carry compressed data.
 pub(super) fn compressed_data(protocol: Protocol) -> CompressedData {
     if protocol.is_inexact() {
         CompressedData::Allowed
@@ -137,9 +137,9 @@ struct Nightly<'a> {
 /// A night on which nothing is archived.
 #[derive(Debug, Default)]
 struct Idle {
-    /// Why.
+    /// Why nothing is archived.
     reason: String,
-    /// Whether a chain's time is over.
+    /// Whether a chain has expired.
     expires: bool,
 }
 
@@ -187,8 +187,8 @@ impl Nightly<'_> {
         Ok(Outcome::Archived { archives, later })
     }
 
-    /// Goes on with what an earlier run left unfinished, or gives it up: also if its snapshot can't be sent and
-    /// tonight's can, since otherwise every later night would fail as well.
+    /// Continues the attempts that an earlier run left unfinished, or gives them up. It also gives one up if
+    /// its snapshot can't be sent and tonight's can: otherwise every later night would fail too.
     fn resume(
         &self,
         tonight: &Night,
@@ -241,7 +241,7 @@ impl Nightly<'_> {
         Ok(())
     }
 
-    /// Archives the night if its date calls for it; what there is to say of it, if not.
+    /// Archives tonight's snapshot if its date calls for it. Otherwise returns why not.
     fn tonight(
         &self,
         night: &Night,
@@ -351,7 +351,7 @@ impl Nightly<'_> {
             reason,
         };
         let mut send = || {
-            // Each time: deduplication may have changed them since.
+            // This is read for each pass, because deduplication may have changed the snapshots since.
             let sent = standing::as_it_stands(snapshot)?;
             let send_parent = match &parent {
                 Some((row, uuid)) => {
@@ -372,7 +372,7 @@ impl Nightly<'_> {
         archive::archive(&job, attempt, &mut send, state, catalog)
     }
 
-    /// What comes after the commit: a failure here does not undo the archives.
+    /// Does the work after the commit. A failure here does not undo the archives.
     fn afterwards(
         &self,
         archives: &[CommittedArchive],
@@ -492,7 +492,7 @@ fn gets_past(error: &Error, later: &Path) -> bool {
     }
 }
 
-/// The snapshot of an archive that the planner chose to build on, and the uuid that its stream carries.
+/// Returns the snapshot of an archive that the planner chose to build on, and the uuid of its stream.
 fn send_parent(
     source: &Source,
     parent: &ArchiveId,
@@ -510,7 +510,7 @@ fn send_parent(
     ))
 }
 
-/// Says what the store was found not to do, when that is not what was said before.
+/// Warns of the features that the store was found to lack, if they are not the same as in the last warning.
 pub(super) fn warn_of_store(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,

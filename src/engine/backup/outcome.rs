@@ -1,4 +1,4 @@
-//! What a backup is asked to do, and what it came to.
+//! The request and the outcome of a backup.
 
 use chrono::NaiveDate;
 
@@ -6,20 +6,19 @@ use crate::error::Error;
 use crate::model::ArchiveId;
 use crate::plan::{DateOverride, Request};
 
-/// How a source fared.
+/// The outcome of a backup of one source.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Nothing was due.
+    /// No archive was due.
     NothingDue {
-        /// Why.
+        /// Why no archive is due: the plan's reason.
         reason: String,
     },
-    /// Archives were committed: one, or two where an unfinished one of an earlier night was gone
-    /// on with first.
+    /// Archives were committed: one, or more if unfinished ones of earlier nights were completed first.
     Archived {
         /// In the order of their dates, never empty.
         archives: Vec<CommittedArchive>,
-        /// The error of a later step: these archives stand all the same.
+        /// The error of a step after the commit. The archives are committed all the same.
         later: Option<Box<Error>>,
     },
 }
@@ -29,25 +28,25 @@ pub enum Outcome {
 pub struct CommittedArchive {
     /// Its id.
     pub archive: ArchiveId,
-    /// Why it was made.
+    /// The plan's reason for it.
     pub reason: String,
-    /// Bytes of its send stream.
+    /// Raw bytes of its send stream.
     pub raw_bytes: u64,
-    /// Bytes as stored.
+    /// Sealed bytes of its segments.
     pub sealed_bytes: u64,
-    /// Bytes of those that this run has stored.
+    /// Sealed bytes that this run has stored.
     pub uploaded_bytes: u64,
 }
 
-/// What a backup is asked to do.
+/// The request for a backup.
 #[derive(Debug, Clone, Copy)]
 pub struct BackupRequest {
-    /// The date that it stands for.
+    /// The date of the archive.
     pub date: NaiveDate,
     /// The system clock's date.
     pub today: NaiveDate,
-    /// Whether a full was asked for.
+    /// Whether the user asked for a full.
     pub request: Request,
-    /// Whether a date ahead of the clock is meant.
+    /// Whether the user confirmed a date ahead of the clock.
     pub override_date: DateOverride,
 }

@@ -1,10 +1,9 @@
-//! One pass of a send stream: guard, frames, seal, PUT. An attempt may take several passes, and
-//! each reads the whole stream from byte 0.
+//! One pass of a send stream: guard, frames, seal, PUT. An attempt may take several passes. Each reads the
+//! whole stream from byte 0.
 //!
-//! `btrfs send` does not print the same bytes every time: reflinks made elsewhere turn clones into
-//! writes. So a segment that is stored is passed over only when its raw bytes come again just as
-//! they were, and any other is sealed and stored in its place. The archive is the whole output of
-//! the pass that came to its end.
+//! `btrfs send` does not print the same bytes every time: reflinks made elsewhere turn clones into writes. So
+//! a pass skips a stored segment only if its raw bytes are the same again. It seals and stores any other
+//! segment in its place. The archive is the whole output of the pass that reached the end.
 
 use std::io::Read;
 use std::sync::Mutex;
@@ -23,15 +22,14 @@ use crate::model::{ArchiveId, Blake3, Uuid};
 use crate::progress::{Event, PROGRESS_STEP};
 use crate::seal::{AutoLevel, Held, SealError, SealOptions, SealedTotals, Sealer, SelfCheck};
 
-/// What came through.
+/// The result of a complete pass.
 pub(in crate::engine) struct Passed {
     pub(in crate::engine) summary: StreamSummary,
     pub(in crate::engine) totals: SealedTotals,
 }
 
-/// Brings the whole stream into the store. When this returns, the sender has said that it is done,
-/// the guard has seen a whole stream, and every segment and the key are stored. The bytes of those
-/// that were stored now are added to `tally`.
+/// Brings the whole stream into the store. When this returns, the sender has succeeded, the guard has seen a
+/// whole stream, and every segment and the key are stored. Adds the sealed bytes that it stored to `tally`.
 pub(in crate::engine) fn pass(
     job: &Job<'_>,
     attempt: &OpenAttempt,
@@ -98,13 +96,13 @@ pub(in crate::engine) fn pass(
         let uploader = scope.spawn(move || upload.run(&segments, uploads));
         let read = reading.run();
         if read.is_err() {
-            // What waits for its turn is not sent any more.
+            // The uploaders stop: they send no further segments.
             failed.store(true, Ordering::Relaxed);
         }
-        // The sealer is gone by now, finished or not, so the uploader's channel ends.
+        // The sealer is dropped by now, finished or not, so the uploader's channel ends.
         let stored = uploader.join().expect("the uploader does not panic");
         match (read, stored) {
-            // A dead uploader is why the sealer could not hand on its segments.
+            // The uploader failed first; that is why the sealer could not pass on its segments.
             (Err(Error::Seal(SealError::Stopped)) | Ok(_), Err(error)) | (Err(error), _) => {
                 Err(error)
             }
@@ -113,26 +111,26 @@ pub(in crate::engine) fn pass(
     })
 }
 
-/// Whether the stream's first command was looked at.
+/// Whether the head of the stream was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Head {
     ToCome,
     Checked,
 }
 
-/// Whether a stream goes on.
+/// Whether a read filled the buffer or reached the end of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Filled {
     Whole,
     End,
 }
 
-/// The stream on its way past the guard into the sealer.
+/// Reads the stream through the guard into the sealer.
 struct Reading<'a> {
     job: &'a Job<'a>,
     attempt: &'a OpenAttempt,
     already: &'a StoredParts,
-    /// The streams that the ledger has.
+    /// The streams that the ledger has, by uuid.
     known: Vec<(Uuid, ArchiveId)>,
     stream: Box<dyn StreamSource + 'a>,
     guard: Guard,
@@ -140,9 +138,9 @@ struct Reading<'a> {
     head: Head,
     raw_bytes: u64,
     told: u64,
-    /// Buffers of a segment that was compared, for the next.
+    /// Buffers of the last compared segment, for the next one.
     spare: Vec<Vec<u8>>,
-    /// The room that those take.
+    /// The memory that these buffers hold.
     compared: Option<Held>,
 }
 
@@ -158,7 +156,7 @@ impl Reading<'_> {
                 break;
             }
         }
-        // The sender's own word first: "killed by signal 9" explains a stream that is cut short.
+        // The sender's status comes first: "killed by signal 9" explains a truncated stream.
         self.stream.finish()?;
         let summary = self
             .guard
@@ -188,8 +186,8 @@ impl Reading<'_> {
 
     /// Reads a segment that is stored, and passes over it if it is the same.
     ///
-    /// It is held until its last byte is known: the place of the sealed one that the sealer would
-    /// hold, so that memory has the same bound.
+    /// The raw segment stays in memory until its last byte is known. It takes the place of the sealed segment
+    /// that the sealer would hold, so the bound on memory stays the same.
     fn compare(&mut self, index: u32, stored: Raw) -> Result<Filled, Error> {
         self.sealer.settle()?;
         let (whole, frame_bytes) = (self.sealer.segment_left(), self.sealer.frame_bytes());
@@ -230,7 +228,7 @@ impl Reading<'_> {
         Ok(end)
     }
 
-    /// Reads the next frame into an empty buffer, past the guard.
+    /// Reads the next frame into an empty buffer and shows it to the guard.
     fn frame(&mut self, frame: &mut Vec<u8>) -> Result<Filled, Error> {
         let wanted = self.sealer.frame_bytes();
         let filled = fill(&mut self.stream, frame, wanted).map_err(|source| {
@@ -256,7 +254,7 @@ impl Reading<'_> {
         Ok(filled)
     }
 
-    /// Refuses a stream that the ledger has already.
+    /// Refuses a stream that is already in the ledger.
     fn check_head(&mut self) -> Result<(), Error> {
         if self.head == Head::ToCome
             && let Some(head) = self.guard.head()

@@ -1,4 +1,4 @@
-//! Storing an object, and whether the store has it already.
+//! Stores an object, and checks whether the store has it already.
 
 use crate::error::{BackupError, Error};
 use crate::model::Sha256;
@@ -11,8 +11,8 @@ pub(in crate::engine) enum KeyStored {
     Yes,
 }
 
-/// Stores an object under a key of its own and returns its locator; one that is there already is
-/// fine if it has the same bytes.
+/// Stores an object under its own key and returns its locator. An object that is already there is accepted if
+/// it has the same bytes.
 pub(in crate::engine) fn put(store: &dyn Store, object: &NewObject<'_>) -> Result<String, Error> {
     match store.put_if_absent(object)? {
         Put::Created(locator) => Ok(locator.to_string()),
@@ -30,8 +30,7 @@ pub(in crate::engine) fn put(store: &dyn Store, object: &NewObject<'_>) -> Resul
     }
 }
 
-/// Whether the store has an object of that length and digest under that key, where a listing says
-/// that it has one.
+/// Returns whether the object that a listing names under `key` has this length and digest.
 pub(in crate::engine) fn holds(
     store: &dyn Store,
     key: &str,
@@ -41,9 +40,9 @@ pub(in crate::engine) fn holds(
     has(store, &store.locate(key), bytes, sha256)
 }
 
-/// Whether an object has that length and digest. It is read back where the store keeps no digest;
-/// one in a cold class can't be read: then its length has to do, and its key, which has random bits
-/// and the digest that are nobody else's.
+/// Returns whether an object has this length and digest. If the store keeps no digest, reads the object back.
+/// An object in a cold class can't be read; then its length must be enough, and its key, whose random bits
+/// and digest no other object has.
 fn has(store: &dyn Store, locator: &Locator, bytes: u64, sha256: &Sha256) -> Result<bool, Error> {
     let stat = store.stat(locator)?;
     if stat.bytes != bytes {

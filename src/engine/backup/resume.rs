@@ -1,4 +1,4 @@
-//! Going on with an attempt that an earlier run left unfinished, or giving it up.
+//! Continues an attempt that an earlier run left unfinished, or gives it up.
 
 use chrono::{DateTime, Utc};
 
@@ -22,7 +22,7 @@ use crate::plan::{
 use crate::progress::Event;
 use crate::seal::Recipients;
 
-/// A run that has found an unfinished attempt.
+/// A run that found an unfinished attempt.
 pub(in crate::engine) struct Unfinished<'a> {
     pub(in crate::engine) session: &'a Session<'a>,
     pub(in crate::engine) asked: BackupRequest,
@@ -31,7 +31,7 @@ pub(in crate::engine) struct Unfinished<'a> {
 }
 
 impl Unfinished<'_> {
-    /// The attempt, ready to be gone on with, and why it is; or nothing, if it was given up.
+    /// Returns the attempt, ready to be continued, and the reason; `None` if it was given up.
     pub(in crate::engine) fn resume(
         &self,
         attempt: &Attempt,
@@ -83,7 +83,7 @@ impl Unfinished<'_> {
     }
 }
 
-/// What the decision on an attempt depends on, but for the attempt.
+/// The facts that a decision depends on, besides the attempt itself.
 struct Found<'a> {
     config: &'a Config,
     source: &'a Source,
@@ -140,7 +140,7 @@ impl Found<'_> {
     }
 }
 
-/// The state of an attempt's own snapshot, with its row and identity if it is intact.
+/// Returns the state of an attempt's own snapshot, with its row and identity if it is intact.
 pub(in crate::engine) fn snapshot_of(
     source: &Source,
     attempt: &Attempt,
@@ -159,18 +159,18 @@ pub(in crate::engine) fn snapshot_of(
     })
 }
 
-/// What a run would do, without doing it.
+/// The forecast of a run.
 #[derive(Debug)]
 pub struct Foreseen {
-    /// The unfinished archives that it would go on with first.
+    /// The unfinished archives that it would complete first.
     pub resumed: Vec<BackupPlan>,
-    /// The facts of its own date, once those stand.
+    /// The facts of its own date, as they will be after those archives.
     pub facts: Facts,
     /// The source's schedule.
     pub schedule: Schedule,
 }
 
-/// Foresees a run of a source: a plan that changes nothing and asks no store.
+/// Forecasts a run of a source. Changes nothing and asks no store.
 pub fn foresee(
     config: &Config,
     source: &Source,

@@ -1,4 +1,4 @@
-//! Which archive an incremental can be sent against.
+//! Finds the archive that an incremental can be sent against.
 
 use std::path::Path;
 
@@ -10,18 +10,18 @@ use crate::error::{Error, in_words};
 use crate::model::{ArchiveId, SubvolumeIdentity, Uuid};
 use crate::plan::{ArchiveFacts, History, SendParentSnapshot, descends};
 
-/// Where the stream will come from.
+/// Where a stream comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Origin {
-    /// From a snapshot here that is, or will be, taken of the subvolume with that uuid. `None` if the subvolume can't be
-    /// looked at, as in a plan for a disk that is not attached.
+    /// From a local snapshot of the subvolume with this uuid, which exists or will be taken. `None` if
+    /// coldchain can't look at the subvolume, as in a plan for a disk that is not attached.
     Snapshot { of: Option<Uuid> },
-    /// From elsewhere, on stdin.
+    /// From another machine or program, on stdin.
     Stdin,
 }
 
 impl Origin {
-    /// Where tonight's stream of a source will come from.
+    /// Returns where tonight's stream of a source comes from.
     pub(in crate::engine) fn of_source(source: &Source) -> Self {
         match &source.live {
             Some(live) => Self::Snapshot { of: uuid_of(live) },
@@ -29,9 +29,9 @@ impl Origin {
         }
     }
 
-    /// The origin of a stream of this snapshot.
+    /// Returns the origin of the stream of this snapshot.
     pub(in crate::engine) fn of(snapshot: &SubvolumeIdentity) -> Self {
-        // One that was taken of nothing descends from nothing either.
+        // A subvolume without a parent is its own origin.
         let of = snapshot.parent_uuid.unwrap_or(snapshot.uuid);
         Self::Snapshot { of: Some(of) }
     }
@@ -44,8 +44,8 @@ fn uuid_of(live: &Live) -> Option<Uuid> {
     Some(btrfs::identity(&live.subvolume).ok()?.uuid)
 }
 
-/// The snapshot of the newest archive that an incremental may build on, and the older archive to build on if that one
-/// does not serve.
+/// Returns the state of the snapshot of the newest archive that an incremental may build on. If that snapshot
+/// is not usable, also returns the newest older archive whose snapshot is intact.
 pub(in crate::engine) fn choose(
     source: &Source,
     origin: Origin,
@@ -82,7 +82,7 @@ pub(in crate::engine) fn choose(
     Ok((state, None))
 }
 
-/// Whether a snapshot is known to be on another filesystem than its source's subvolume.
+/// Returns whether a snapshot is known to be on another filesystem than its source's subvolume.
 fn is_elsewhere(source: &Source, snapshot: &Path) -> bool {
     let live = source.live.as_ref();
     let id = |path: &Path| btrfs::filesystem_id(path).ok();
@@ -90,7 +90,7 @@ fn is_elsewhere(source: &Source, snapshot: &Path) -> bool {
     ids.is_some_and(|(source, snapshot)| source != snapshot)
 }
 
-/// The state of an archive's snapshot, for a stream that will be sent from here.
+/// Returns the state of an archive's snapshot, for a stream that is sent from here.
 fn snapshot_of(
     source: &Source,
     of: Option<Uuid>,
@@ -102,7 +102,7 @@ fn snapshot_of(
         return Ok(SendParentSnapshot::Gone);
     };
     Ok(match standing::check(row)? {
-        // A source that has moved can't be sent against what stayed behind.
+        // If the source has moved, it can't be sent against a snapshot that stayed behind.
         Ok(_) if is_elsewhere(source, &row.path) => {
             let path = row.path.display();
             SendParentSnapshot::Changed(format!(
@@ -118,8 +118,9 @@ fn snapshot_of(
     })
 }
 
-/// The state of an archive's snapshot, for a stream that will come on stdin. Who sends it has the snapshots; but if the
-/// config says where the subvolume is and they are on its filesystem, they can be looked at.
+/// Returns the state of an archive's snapshot, for a stream that comes on stdin. The sending machine has the
+/// snapshots. But if the config names the subvolume and they are on its filesystem, this function can look at
+/// them.
 fn streamed(
     source: &Source,
     archive: &ArchiveId,
@@ -133,7 +134,7 @@ fn streamed(
     else {
         return Ok(SendParentSnapshot::NotLocal);
     };
-    // The kernel tells it to root alone, and this needs no root.
+    // The kernel answers root only, and this must work without root.
     let find = |uuid| Ok::<_, Error>(btrfs::find(&live.subvolume, uuid).unwrap_or_default());
     let uuid = match row_of(archive, rows, catalog)? {
         Some(row) => Some(row.local_uuid),
@@ -150,7 +151,7 @@ fn streamed(
     })
 }
 
-/// What the catalog knows of the snapshot of an archive that is here.
+/// Returns the row of the local snapshot of an archive.
 fn row_of<'r>(
     archive: &ArchiveId,
     rows: &'r [SnapshotRow],
@@ -160,8 +161,8 @@ fn row_of<'r>(
     Ok(rows.iter().find(|row| Some(row.id) == id))
 }
 
-/// The first transaction that may have changed what is in a snapshot of the subvolume `of` and not in the snapshot of that
-/// row; `None` if it does not descend from that.
+/// Returns the first transaction whose changes a snapshot of the subvolume `of` may have and the snapshot of
+/// `row` may lack; `None` if `of` does not descend from that snapshot.
 fn differs_since(
     of: Uuid,
     row: &SnapshotRow,
@@ -170,7 +171,8 @@ fn differs_since(
     Ok(descends(of, parent, |uuid| btrfs::find(&row.path, uuid))?)
 }
 
-/// Finds out whether a snapshot can be sent against that of an archive without losing anything. Returns why not.
+/// Checks whether a snapshot can be sent against the one of archive `parent` without losing data. Returns why
+/// not.
 pub(in crate::engine) fn loses_data(
     source: &Source,
     snapshot: (&SnapshotRow, &SubvolumeIdentity),
@@ -197,14 +199,14 @@ pub(in crate::engine) fn loses_data(
                 Path::new("/").join(file).display()
             ))
         }),
-        // Otherwise a damaged snapshot would stop every later night.
+        // An error here would let one damaged snapshot stop every later night.
         Err(error) => Some(SendParentSnapshot::Incomparable(in_words(&error))),
     };
     Ok(why.map(|why| (*parent, why)))
 }
 
-/// The archives of a source whose streams were sent against a snapshot that can't be the send parent, and why. Only those
-/// are found whose snapshots are still here. Versions before this one did not look.
+/// Finds archives whose streams were sent against a snapshot that can't be their send parent, and returns
+/// why. Earlier versions did not check this. Only archives whose snapshots still exist are found.
 pub fn doubtful_archives(source: &Source, catalog: &Catalog) -> Result<Vec<Unfit>, Error> {
     let Some(ledger) = catalog.source(&source.name)?.map(|row| row.ledger) else {
         return Ok(Vec::new());
@@ -230,7 +232,7 @@ pub fn doubtful_archives(source: &Source, catalog: &Catalog) -> Result<Vec<Unfit
         else {
             continue;
         };
-        // A subvolume that has been deleted since tells nothing any more.
+        // If the subvolume has been deleted since, this can't be checked.
         let is_known =
             parent_identity.parent_uuid == Some(of) || btrfs::find(&own.path, of)?.is_some();
         if is_known && differs_since(of, parent_row, &parent_identity)?.is_none() {

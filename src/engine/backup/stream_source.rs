@@ -10,22 +10,21 @@ use crate::interrupt::Interrupt;
 
 /// A send stream to be archived.
 pub trait StreamSource: Read {
-    /// What to call it in an error.
+    /// Returns its name for error messages.
     fn name(&self) -> &'static str;
 
-    /// Called at the end of the stream: whether whoever printed it says that it is whole. Dropping
-    /// the source without this ends the sender.
+    /// Checks, at the end of the stream, that the sender says it is whole. Dropping the source without this
+    /// call ends the sender.
     fn finish(self: Box<Self>) -> Result<(), Error>;
 }
 
-/// A send stream, and what it has to be.
+/// A send stream, and what it is expected to be.
 pub(in crate::engine) struct Sending<'a> {
     pub(in crate::engine) stream: Box<dyn StreamSource + 'a>,
     pub(in crate::engine) expect: Expect,
 }
 
-/// Starts the sender, and again where a pass has to be made anew; `None` if a stream that was read
-/// can't be had a second time.
+/// Starts the sender, also for a second pass. Returns `None` if the stream can't be read again.
 pub(in crate::engine) type SendAgain<'a> = dyn FnMut() -> Result<Option<Sending<'a>>, Error> + 'a;
 
 impl StreamSource for Sender {
@@ -38,7 +37,7 @@ impl StreamSource for Sender {
     }
 }
 
-/// This process's stdin, read without a buffer of its own.
+/// The stdin of this process, read without an own buffer.
 #[derive(Debug)]
 pub struct Stdin<'a> {
     file: File,
@@ -46,7 +45,7 @@ pub struct Stdin<'a> {
 }
 
 impl<'a> Stdin<'a> {
-    /// Takes stdin; a signal ends the waiting for it.
+    /// Opens stdin. A signal ends the wait for its bytes.
     pub fn open(interrupt: &'a Interrupt) -> Result<Self, Error> {
         let stdin = io::stdin().as_fd().try_clone_to_owned();
         let stdin = stdin.map_err(|source| Error::file("read", "stdin", source))?;
@@ -71,7 +70,7 @@ impl StreamSource for Stdin<'_> {
         "stdin"
     }
 
-    /// There is no exit status to be had through a pipe: the guard alone tells a whole stream.
+    /// A pipe has no exit status. Only the guard can see whether the stream is whole.
     fn finish(self: Box<Self>) -> Result<(), Error> {
         Ok(())
     }

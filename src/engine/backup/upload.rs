@@ -1,4 +1,4 @@
-//! Sealed segments on their way into the store, each with its row written before and after its PUT.
+//! Uploads sealed segments. It writes the row of each before and after its PUT.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,33 +17,33 @@ use crate::progress::Event;
 use crate::seal::{AutoLevel, SealError, Sealed, SealedSegment, SelfCheck};
 use crate::store::{NewObject, ObjectKind};
 
-/// Takes sealed segments and stores them, each with its row written before and after.
+/// Stores sealed segments, and writes the row of each before and after.
 pub(in crate::engine) struct Upload<'a, 'c> {
     pub(in crate::engine) job: &'a Job<'a>,
     pub(in crate::engine) attempt: &'a OpenAttempt,
     pub(in crate::engine) catalog: Mutex<&'c mut Catalog>,
     pub(in crate::engine) key_stored: Mutex<KeyStored>,
-    /// Bytes of the segments that were stored.
+    /// Sealed bytes of the segments that were stored.
     pub(in crate::engine) uploaded: &'a AtomicU64,
     /// Learns how fast segments are sent.
     pub(in crate::engine) auto: Option<AutoLevel>,
     /// Opens each segment again before it is stored.
     pub(in crate::engine) check: Option<SelfCheck>,
-    /// Set by whoever failed, for the others.
+    /// Set by the thread that fails first, so that the others stop.
     pub(in crate::engine) failed: &'a AtomicBool,
 }
 
-/// How an uploader came to its end.
+/// Why an uploader ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It was handed the end of the stream.
+    /// It received the end of the stream.
     OfStream,
     /// The channel closed, or another uploader failed.
     Early,
 }
 
 impl Upload<'_, '_> {
-    /// Stores what comes, several segments at once, and returns when all of them are stored.
+    /// Stores all segments that come, several at once. Returns when all of them are stored.
     pub(in crate::engine) fn run(
         &self,
         sealed: &Receiver<Sealed>,
@@ -69,7 +69,8 @@ impl Upload<'_, '_> {
         })
     }
 
-    /// Its own end of the channel: when the last uploader has failed, the sealer hears of it.
+    /// Runs one uploader. Each has its own end of the channel: when the last uploader fails, the sealer
+    /// notices.
     fn upload(&self, sealed: Receiver<Sealed>) -> Result<End, Error> {
         for item in sealed {
             if self.failed.load(Ordering::Relaxed)
@@ -82,7 +83,7 @@ impl Upload<'_, '_> {
                     .key()
                     .and_then(|()| self.segment(segment))
                     .map(|()| End::Early),
-                // Where every segment was stored before, the key alone may be missing.
+                // If every segment was stored before, only the key may be missing.
                 Sealed::Finished => self.key().map(|()| End::OfStream),
                 Sealed::Failed(error) => Err(error.into()),
             };
@@ -94,7 +95,7 @@ impl Upload<'_, '_> {
         Ok(End::Early)
     }
 
-    /// The archive's key, before its first segment. Not before there is something to unlock: a
+    /// Stores the archive's key before its first segment. It does so only when the first segment is sealed: a
     /// sender that fails at once leaves nothing in the store.
     fn key(&self) -> Result<(), Error> {
         let mut stored = self.key_stored.lock().expect("no holder panics");

@@ -1,4 +1,4 @@
-//! Telling of holes that were sent as zeros.
+//! Warns of holes that were sent as zeros.
 
 use crate::btrfs::StreamSummary;
 use crate::catalog::Catalog;
@@ -8,10 +8,10 @@ use crate::model::Line;
 use crate::model::size::Bytes;
 use crate::progress::{Event, Observer};
 
-/// Fewer bytes of zeros are no reason for a warning.
+/// Up to this many bytes of zeros, there is no warning.
 const MANY: u64 = 1 << 30;
 
-/// Names the file with the most zeros in an incremental that has many of them; each file once.
+/// Warns of the file with the most zeros, if an incremental has many of them. Each file is named once.
 pub(in crate::engine) fn warn_of_zeros(
     source: &OpenSource<'_>,
     stream: &StreamSummary,

@@ -1,11 +1,11 @@
-//! What time it is, as an argument: simulated dates never meet the wall clock.
+//! The time, as an argument: simulated dates never meet the wall clock.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> DateTime<Utc>;
 }
 
@@ -19,7 +19,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The date of a moment in a time zone.
+/// Returns the date of a moment in a time zone.
 pub fn local_date(moment: DateTime<Utc>, timezone: Tz) -> NaiveDate {
     moment.with_timezone(&timezone).date_naive()
 }

@@ -1,6 +1,6 @@
 //! The name of this machine.
 
-/// The machine's name.
+/// Returns the node name that the kernel reports.
 pub fn host_name() -> String {
     rustix::system::uname()
         .nodename()

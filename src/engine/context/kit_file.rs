@@ -15,7 +15,7 @@ use crate::model::LedgerId;
 use crate::owned::{self, OpenError};
 use crate::seal::{IdentityFile, SealError, Wrapping};
 
-/// Reads an identity file, a kit for instance, that nobody else can change. `ask` is asked for its
+/// Reads an identity file, such as a kit. Refuses a file that another user can change. Calls `ask` for its
 /// passphrase.
 pub fn open_identity_file(
     path: &Path,
@@ -32,23 +32,23 @@ pub fn open_identity_file(
     }
 }
 
-/// What a kit says. Any other identity file says nothing, which is no error.
+/// Reads the kit out of an identity file. Any other identity file gives an empty kit, which is no error.
 pub fn read_kit(file: &IdentityFile) -> Result<Kit, Error> {
     Kit::parse(file.bytes()).map_err(|fault| refused(file.path(), fault))
 }
 
-/// What a kit says that is to be changed: one that is encrypted can't be, and no other file is.
+/// Reads a kit that is about to be changed. Refuses an encrypted kit, and a file that is no kit.
 pub fn kit_to_change(path: &Path) -> Result<Kit, Error> {
     as_kit(&text_of(path)?).map_err(|fault| refused(path, fault))
 }
 
-/// Puts the root key into a kit that has none yet.
+/// Adds the root key to a kit that has none yet.
 pub fn add_root_to_kit(path: &Path, root: &SigningKey) -> Result<(), Error> {
     change(path, |text, _| add_root(text, root)).map(drop)
 }
 
-/// The sources that an identity file names, where nobody is to be asked for a passphrase: none where it
-/// has one.
+/// Returns the sources that an identity file names, without asking for a passphrase. Returns none if it needs
+/// one.
 pub fn witnessed_by(path: &Path) -> Result<Vec<KitSource>, Error> {
     match open_identity_file(path, &|_| None) {
         Ok(file) => Ok(read_kit(&file)?.sources),
@@ -57,7 +57,7 @@ pub fn witnessed_by(path: &Path) -> Result<Vec<KitSource>, Error> {
     }
 }
 
-/// How far a ledger went, as a kit's sources witness it.
+/// Returns the heads of a ledger that the sources of a kit name.
 pub(in crate::engine) fn heads_of<'k>(
     kit: &'k [KitSource],
     ledger: &'k LedgerId,
@@ -67,7 +67,7 @@ pub(in crate::engine) fn heads_of<'k>(
         .filter_map(|source| source.head)
 }
 
-/// The entry that a kit knows of a ledger and the catalog does not have, or has otherwise.
+/// Returns the number of an entry that the kit names and that the catalog lacks, or has with another hash.
 pub fn kit_knows_more(
     kit: &[KitSource],
     ledger: &LedgerId,
@@ -81,7 +81,7 @@ pub fn kit_knows_more(
     Ok(None)
 }
 
-/// Brings a kit up to date, as a whole or not at all. Returns whether anything in it changed.
+/// Updates a kit, as a whole or not at all. Returns whether anything in it changed.
 pub fn update_kit(
     path: &Path,
     sources: &[KitSource],
@@ -90,7 +90,7 @@ pub fn update_kit(
     change(path, |text, name| update(text, sources, config, name))
 }
 
-/// This machine's config as a kit keeps it; `None` where there is no file, or none that is text.
+/// Returns this machine's config in the form for a kit; `None` if the file is missing or is no text.
 pub fn config_for_kit(config: &Config) -> Option<MachineConfig> {
     let mut text = String::new();
     let mut file = owned::open(&config.path).ok()?;
@@ -98,13 +98,13 @@ pub fn config_for_kit(config: &Config) -> Option<MachineConfig> {
     Some(MachineConfig::of(&host_name(), &text))
 }
 
-/// Replaces a kit by what is made of its text and its name.
+/// Replaces a kit with the text that `make` makes of its text and file name.
 fn change(
     path: &Path,
     make: impl FnOnce(&str, &str) -> Result<String, KitFault>,
 ) -> Result<KitChange, Error> {
     let old = text_of(path)?;
-    // A link stays one: it is the file behind it that is replaced.
+    // A link stays a link: the file behind it is replaced.
     let path: PathBuf = path
         .canonicalize()
         .map_err(|error| Error::file("find", path, error))?;
@@ -117,7 +117,7 @@ fn change(
 }
 
 fn text_of(path: &Path) -> Result<String, Error> {
-    // What would have to be asked for a passphrase is not changed.
+    // A file that needs a passphrase is not changed.
     let file = match open_identity_file(path, &|_| None) {
         Err(Error::Seal(error)) if !error.is_missing_file() => {
             return Err(refused(path, KitFault::NoText));
@@ -133,22 +133,23 @@ fn text_of(path: &Path) -> Result<String, Error> {
 /// Whether a kit was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KitChange {
-    /// It said it all.
+    /// It was up to date.
     None,
     /// It was replaced.
     Updated,
 }
 
-/// What is told of a source when a recovery kit is told of its ledger.
+/// The subject under which the catalog notes the ledger that a kit names.
 const IN_KIT: &str = "recovery kit";
 
-/// Notes that a recovery kit names a source's ledger, as far as coldchain can know.
+/// Notes that a recovery kit names a source's ledger, as far as coldchain knows.
 pub fn note_in_kit(row: &SourceRow, catalog: &mut Catalog) -> Result<(), Error> {
     catalog.tell(&row.name, IN_KIT, &row.ledger.to_string())?;
     Ok(())
 }
 
-/// Whether a recovery kit was told of a source's ledger. Without it, an empty machine does not read that ledger.
+/// Returns whether a recovery kit is known to name a source's ledger. Without that, an empty machine does not
+/// read that ledger.
 pub fn is_in_kit(row: &SourceRow, catalog: &Catalog) -> Result<bool, Error> {
     let told = catalog.told(&row.name, IN_KIT)?;
     Ok(told.is_some_and(|ledger| ledger == row.ledger.to_string()))
@@ -157,7 +158,7 @@ pub fn is_in_kit(row: &SourceRow, catalog: &Catalog) -> Result<bool, Error> {
 /// The warning about a source that no recovery kit was told of.
 pub const NOT_IN_KIT: &str = "no recovery kit names its ledger, so a restore on an empty machine would not find it: run `coldchain key kit`";
 
-/// What commands call that file, from its own directory.
+/// Returns the last part of a path: what commands call the file from its own directory.
 pub fn file_name(path: &Path) -> String {
     path.file_name()
         .map(OsStr::to_string_lossy)

@@ -1,4 +1,4 @@
-//! Locks: one run at a time works on a source. The kernel lets go of them when a process dies.
+//! Locks: one run at a time works on a source. The kernel releases them when a process dies.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,10 +14,10 @@ use crate::interrupt::Interrupt;
 use crate::model::SourceName;
 use crate::progress::Event;
 
-/// Between two looks at whether a lock is free.
+/// The pause between two tries to get a lock.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Held while something is worked on; released when it is dropped, also by the death of the process.
+/// A lock that this process holds. Dropping it, or the death of the process, releases it.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -25,13 +25,13 @@ pub struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Not by closing it alone: a child that is just being started may hold a copy for a moment.
+        // Closing the file is not enough: a child that is just being started may have a copy for a moment.
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
 impl StateDir {
-    /// Locks a source for this process. While another has it, waits for as long as the run may.
+    /// Locks a source for this process. If another process has it, waits up to `context.wait_lock`.
     pub fn lock(&self, source: &SourceName, context: &RunContext<'_>) -> Result<Lock, Error> {
         let at_most = context.wait_lock;
         if at_most.is_zero() {
@@ -60,7 +60,7 @@ impl StateDir {
         })
     }
 
-    /// Locks a source for this process, unless another has it.
+    /// Locks a source for this process. Fails at once if another process has it.
     pub(in crate::engine) fn try_lock(&self, source: &SourceName) -> Result<Lock, Error> {
         let path = self.lock_path(source);
         let file = open_lock(&path)?;
@@ -74,7 +74,8 @@ impl StateDir {
         self.file(&format!("{source}.lock"))
     }
 
-    /// Locks the making of what is missing here, and waits for who else is at it: that takes no time.
+    /// Locks the state directory while its missing files are made. Waits for any other process that does the
+    /// same: that takes no time.
     pub fn lock_for_init(&self, interrupt: &Interrupt) -> Result<Lock, Error> {
         let path = self.path();
         let failed = |error| Error::file("lock", path, error);
@@ -95,7 +96,7 @@ fn open_lock(path: &Path) -> Result<File, Error> {
         .map_err(|error| Error::file("open the lock", path, error))
 }
 
-/// What became of an attempt to get a lock.
+/// The result of a try to get a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tried {
     Held,

@@ -1,5 +1,4 @@
-//! What a run takes from outside: the time, the catalog, the stores, an observer. Tests bring
-//! their own.
+//! What a run takes from outside: the time, the catalog, the stores, an observer. Tests pass their own.
 
 pub(super) mod clock;
 pub(super) mod host_name;
@@ -27,7 +26,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::Observer;
 use crate::store::Store;
 
-/// Opens the store that a config describes. The observer is told when it keeps its caller waiting.
+/// Opens the store that a config describes. The store informs the observer when its caller has to wait.
 pub type OpenStore<'a> = dyn for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Result<Box<dyn Store + 'o>, Error>
     + Sync
     + 'a;
@@ -35,7 +34,7 @@ pub type OpenStore<'a> = dyn for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Resul
 /// Opens the catalog of a state directory, and makes it if it is missing.
 pub type OpenCatalog<'a> = dyn Fn(&StateDir) -> Result<Catalog, Error> + Sync + 'a;
 
-/// What a run takes from outside.
+/// What a run takes from outside: everything that a test may replace.
 #[derive(Clone, Copy)]
 pub struct RunContext<'a> {
     /// Tells the time.
@@ -44,11 +43,11 @@ pub struct RunContext<'a> {
     pub catalogs: &'a OpenCatalog<'a>,
     /// Opens stores.
     pub stores: &'a OpenStore<'a>,
-    /// Is told what happens.
+    /// Receives the events.
     pub observer: &'a dyn Observer,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
-    /// How long another run that is at work on the source may keep this one waiting.
+    /// How long to wait for another run that works on the source.
     pub wait_lock: Duration,
 }
 
@@ -63,7 +62,7 @@ impl<'a> RunContext<'a> {
         (self.stores)(config, self.observer)
     }
 
-    /// The real one.
+    /// Returns the context of a real run, which does not wait for locks.
     pub fn real(observer: &'a dyn Observer) -> Self {
         Self {
             clock: &SystemClock,

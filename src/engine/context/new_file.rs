@@ -1,4 +1,4 @@
-//! A file that appears under its name whole or not at all, and never in the place of another.
+//! A new file that appears under its name whole or not at all, and never replaces another.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -16,12 +16,12 @@ use crate::error::{Error, RequestError};
 pub struct NewFile {
     file: File,
     path: PathBuf,
-    /// Where it stands meanwhile, on a filesystem that can't keep a file without a name.
+    /// Its temporary path, on a filesystem that can't keep a file without a name.
     named: Option<PathBuf>,
 }
 
 impl NewFile {
-    /// Begins a file, readable for its owner alone. What stands under its name is refused.
+    /// Begins a file that only its owner can read. Refuses a path that exists.
     pub fn create(path: &Path) -> Result<Self, Error> {
         if path.symlink_metadata().is_ok() {
             return Err(RequestError::Exists(path.to_owned()).into());
@@ -52,7 +52,7 @@ impl NewFile {
         })
     }
 
-    /// Makes it durable, and gives it its name.
+    /// Syncs the file, then gives it its name.
     pub fn publish(mut self) -> Result<(), Error> {
         let failed = |error: io::Error| match error.kind() {
             ErrorKind::AlreadyExists => Error::Request(RequestError::Exists(self.path.clone())),
@@ -87,7 +87,7 @@ impl Write for NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if let Some(part) = &self.named {
-            // What failed is told; this would only puzzle.
+            // The error that led here is reported; a second one would only confuse.
             let _ = std::fs::remove_file(part);
         }
     }

@@ -1,4 +1,4 @@
-//! A configured source, brought together with its row in the catalog and its store.
+//! A configured source, together with its row in the catalog and its store.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
@@ -12,24 +12,24 @@ use crate::model::{LedgerId, SourceName};
 use crate::progress::{Event, Observer};
 use crate::store::{DirStore, RateLimit, S3Store, Store, Waiting};
 
-/// A source with all that a command needs to work on it.
+/// A source with everything that a command needs to work on it.
 pub struct OpenSource<'a> {
-    /// What the config says of it.
+    /// Its section of the config.
     pub config: &'a Source,
-    /// What the catalog says of it.
+    /// Its row in the catalog.
     pub row: SourceRow,
     /// Where its archives lie.
     pub store: Box<dyn Store + 'a>,
 }
 
 impl OpenSource<'_> {
-    /// Its name.
+    /// Returns its name in the config.
     pub fn name(&self) -> &SourceName {
         &self.config.name
     }
 }
 
-/// The URL of that store, which can be told without reaching it.
+/// Returns the URL of a store, without connecting to it.
 pub fn store_url(config: &StoreConfig) -> String {
     match config {
         StoreConfig::Dir { path, .. } => format!("file://{}", path.display()),
@@ -37,7 +37,7 @@ pub fn store_url(config: &StoreConfig) -> String {
     }
 }
 
-/// All that another machine needs to find that store.
+/// Returns the URL with all that another machine needs to find the store.
 pub fn store_address(config: &StoreConfig) -> String {
     match config {
         StoreConfig::Dir { .. } => store_url(config),
@@ -45,7 +45,8 @@ pub fn store_address(config: &StoreConfig) -> String {
     }
 }
 
-/// Whether two URLs are one place: that of a rebuilt catalog has all that it takes to get there.
+/// Returns whether two URLs name the same place. The URL in a rebuilt catalog also has what is needed to
+/// connect to it.
 pub fn is_place(one: &str, other: &str) -> bool {
     one == other || place(one) == place(other)
 }
@@ -54,7 +55,7 @@ fn place(url: &str) -> String {
     StoreConfig::from_url(url).map_or_else(|_| url.to_owned(), |store| store_url(&store))
 }
 
-/// Opens the store of that configuration.
+/// Opens a store as configured.
 pub fn open_store<'a>(
     config: &StoreConfig,
     observer: &'a dyn Observer,
@@ -62,7 +63,7 @@ pub fn open_store<'a>(
     open_limited_store(config, observer, None)
 }
 
-/// The same with no more patience than a person has who waits for an answer.
+/// Opens a store, but gives up as soon as a waiting person would.
 pub(in crate::engine) fn open_impatient_store<'a>(
     config: &StoreConfig,
     observer: &'a dyn Observer,
@@ -70,7 +71,7 @@ pub(in crate::engine) fn open_impatient_store<'a>(
     open_store(&impatient(config), observer)
 }
 
-/// That store with no more patience than a person has who waits for an answer.
+/// Returns the config of a store with the timeouts of a command that a person waits for.
 pub(in crate::engine) fn impatient(store: &StoreConfig) -> StoreConfig {
     let mut store = store.clone();
     if let StoreConfig::S3 { settings, .. } = &mut store {
@@ -81,7 +82,7 @@ pub(in crate::engine) fn impatient(store: &StoreConfig) -> StoreConfig {
     store
 }
 
-/// The same with a limit on what goes in and out.
+/// Opens a store with an optional limit on the rate of its uploads and downloads.
 pub fn open_limited_store<'a>(
     config: &StoreConfig,
     observer: &'a dyn Observer,
@@ -118,8 +119,8 @@ pub fn open_limited_store<'a>(
     }
 }
 
-/// Until when the objects of an archive are locked in a store that is told to lock: the last day
-/// that its chain may still be wanted, and a week, at the end of that day in UTC.
+/// Returns when the locks on the objects of an archive end, if the store locks objects: at 00:00 UTC on the
+/// day on which the chain of the full may be deleted at the latest. `full` is the date of the chain.
 pub(in crate::engine) fn retain_until(
     config: &Config,
     source: &Source,
@@ -128,11 +129,12 @@ pub(in crate::engine) fn retain_until(
 ) -> Option<DateTime<Utc>> {
     config.stores[&source.store].object_lock()?;
     let until = schedule(source).retained_until(full)?;
-    // What is archived for a date that long ago has had its time, and no store locks into the past.
+    // The time of such an old date is over, and no store accepts a lock that ends in the past.
     Some(until.and_time(NaiveTime::MIN).and_utc()).filter(|until| *until > now)
 }
 
-/// Calls a source in the catalog what the config calls it by now: it is known by the directory of its archives.
+/// Renames a source in the catalog if the config has a new name for it. It finds the row by store and
+/// directory.
 pub fn adopt_name(config: &Config, source: &Source, catalog: &mut Catalog) -> Result<(), Error> {
     let store = store_url(&config.stores[&source.store]);
     let known = catalog
@@ -153,13 +155,13 @@ pub fn adopt_name(config: &Config, source: &Source, catalog: &mut Catalog) -> Re
         }
         .into());
     }
-    // Who works on it under its old name must not lose it halfway.
+    // Another run may work on it under its old name; the rename must not happen in the middle of that.
     let _lock = StateDir::new(&config.state_dir).try_lock(&row.name)?;
     Ok(catalog.rename_source(&row.name, &source.name)?)
 }
 
-/// Finds the source in the catalog, or gives it a ledger id and remembers it. What was fixed when
-/// it was first seen must still be what the config says.
+/// Returns the row of a source, and adds it with a new ledger id if there is none. Store and directory in the
+/// config must be the same as in the row.
 pub fn know_source(
     config: &Config,
     source: &Source,
@@ -172,7 +174,7 @@ pub fn know_source(
         if row.directory == directory && is_place(&row.store, &store) {
             return Ok(row);
         }
-        // A name that was misspelt until now binds nobody.
+        // A wrong store or directory may be corrected while nothing is archived there.
         if catalog.entries(&row.ledger)?.is_empty() {
             row.directory = directory;
             row.store = store;
@@ -194,6 +196,6 @@ pub fn know_source(
         ledger: LedgerId(random_bytes()),
     };
     catalog.add_source(&row)?;
-    // Not the row itself: another process may have been first.
+    // Read it again and do not return the row: another process may have added it first.
     know_source(config, source, catalog)
 }

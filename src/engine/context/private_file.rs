@@ -1,4 +1,4 @@
-//! Files that are for their owner alone: keys, grants, the recovery kit.
+//! Files that only their owner can read: keys, grants, the recovery kit.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use crate::engine::context::random::random_bytes;
 use crate::error::{Error, RequestError};
 
-/// Writes a private file that must not exist yet, and makes it durable. Its name appears when all of it is on
-/// the disk; where the filesystem has no nameless files, before.
+/// Writes a private file that must not exist yet, and makes it durable. The name appears after all bytes are
+/// on the disk, or before that if the filesystem has no nameless files.
 pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Error> {
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
     let Ok(nameless) = rustix::fs::open(directory_of(path), flags, Mode::RUSR | Mode::WUSR) else {
@@ -25,7 +25,7 @@ pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Error> {
         .map_err(|source| Error::file("write", path, source))?;
     let open = format!("/proc/self/fd/{}", file.as_raw_fd());
     match rustix::fs::linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW) {
-        // The file was synced without a name: that has to outlive a power cut too.
+        // The file was synced without a name. The name must survive a power cut too.
         Ok(()) => sync_directory(path).map_err(|source| Error::file("write", path, source)),
         Err(Errno::EXIST) => Err(RequestError::Exists(path.to_owned()).into()),
         // Without /proc it can get no name.
@@ -48,8 +48,8 @@ fn write_under_its_name(path: &Path, text: &str) -> Result<(), Error> {
         .map_err(|source| Error::file("write", path, source))
 }
 
-/// Puts a new private file in an old one's place: a crash leaves the one or the other, and never
-/// neither. What it says has no name of its own until it is whole, and for a moment only.
+/// Replaces a private file. After a crash, the old or the new file is there. The new text has no name until
+/// it is complete, and then a temporary name for a moment only.
 pub(in crate::engine) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     remove_leftovers(path);
     let new = beside(path);
@@ -57,7 +57,7 @@ pub(in crate::engine) fn replace(path: &Path, text: &str) -> Result<(), Error> {
         std::fs::rename(&new, path).map_err(|error| Error::file("replace", path, error))
     });
     if placed.is_err() {
-        // As good as nothing: the old one still has all that matters.
+        // Failing to remove it does no harm: the old file still has all that matters.
         let _ = std::fs::remove_file(&new);
     }
     placed?;
@@ -69,7 +69,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(directory_of(path))?.sync_all()
 }
 
-/// Gives a file a second name that nothing has yet.
+/// Gives a file a second name that is not in use, and returns it.
 pub(in crate::engine) fn keep(path: &Path) -> Result<PathBuf, Error> {
     let mut number = 1;
     loop {
@@ -86,7 +86,7 @@ pub(in crate::engine) fn keep(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Removes a file that need not be there.
+/// Removes a file if it exists.
 pub(in crate::engine) fn remove_if_there(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != ErrorKind::NotFound => {
@@ -96,7 +96,7 @@ pub(in crate::engine) fn remove_if_there(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// A name beside that file which nothing has.
+/// Returns an unused name in the same directory.
 fn beside(path: &Path) -> PathBuf {
     let number = u64::from_be_bytes(random_bytes());
     path.with_file_name(format!("{}{number:016x}", prefix(path)))
@@ -107,7 +107,7 @@ fn prefix(path: &Path) -> String {
     format!(".{name}.coldchain-")
 }
 
-/// The directory that a file is in.
+/// Returns the directory of a file.
 pub(in crate::engine) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -115,8 +115,8 @@ pub(in crate::engine) fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Removes what a run that was killed at the wrong moment has left of a file that it was replacing: it
-/// may hold secrets. What can't be removed is in nobody's way.
+/// Removes temporary files that a killed run left while it replaced this file: they may hold secrets. Ignores
+/// failures, because such a file blocks nothing.
 fn remove_leftovers(path: &Path) {
     let prefix = prefix(path);
     let Ok(entries) = std::fs::read_dir(directory_of(path)) else {

@@ -3,7 +3,7 @@
 use crate::config::Source;
 use crate::plan::Schedule;
 
-/// The schedule that the config gives a source.
+/// Returns the schedule that the config gives a source.
 pub fn schedule(source: &Source) -> Schedule {
     Schedule {
         days: source.schedule.days.clone(),

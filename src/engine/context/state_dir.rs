@@ -1,8 +1,8 @@
-//! The state directory: the catalog and the signing keys. Locks stand in it too.
+//! The state directory: the catalog, the signing keys and the locks.
 //!
-//! It is made with mode 0700 and its files with 0600. Besides the files that the design names it
-//! holds `signing.grant`: the root key's signature over the signing key, so that a ledger for a new
-//! source can be opened while the root secret stays in the recovery kit.
+//! Its mode is 0700, and that of its files 0600. It also holds `signing.grant`: the root key's signature over
+//! the signing key. With it, the ledger of a new source can be opened while the root secret stays in the
+//! recovery kit.
 
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Read as _};
@@ -23,7 +23,7 @@ const SIGNING_PUB: &str = "signing.pub";
 const SIGNING_GRANT: &str = "signing.grant";
 const ROOT_PUB: &str = "root.pub";
 
-/// A signing key that is being granted its roles: it takes the place of the other once it has them.
+/// A new signing key that is being granted its roles. It replaces the old one once it has them.
 const COMING_KEY: &str = "signing.key.new";
 
 /// The state directory of one machine.
@@ -32,29 +32,29 @@ pub struct StateDir {
     path: PathBuf,
 }
 
-/// Whether there is a catalog.
+/// Whether the catalog file exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum CatalogFile {
     There,
-    /// There is no file, or nothing in it.
+    /// There is no file, or it is empty.
     Missing,
 }
 
-/// What a writer signs with, and whom it trusts.
+/// The key that a writer signs with, and the root key that it trusts.
 #[derive(Debug)]
 pub struct Keys {
     /// Signs entries.
     pub signing: SigningKey,
-    /// The signing key and its roles, vouched for by the root key. A machine whose key was added to
-    /// the ledgers that there are has none, and opens no new one.
+    /// The signing key and its roles, signed by the root key. A machine whose key was added to existing
+    /// ledgers has none, and can't open a new one.
     grant: Option<KeyGrant>,
-    /// The key that all trust in a ledger comes from.
+    /// The root key.
     pub root: PublicKey,
     state_dir: PathBuf,
 }
 
 impl Keys {
-    /// The root key itself as what signs: just to change who may.
+    /// Returns the root key as the signing key too. It is for entries that change keys.
     pub(in crate::engine) fn of_root(root: &SigningKey) -> Result<Self, Error> {
         Ok(Self {
             root: root.public(),
@@ -64,13 +64,13 @@ impl Keys {
         })
     }
 
-    /// The root key's word for the signing key, which opens ledgers.
+    /// Returns the root key's grant for the signing key. Opening a ledger needs it.
     pub fn grant(&self) -> Result<&KeyGrant, Error> {
         let grant = self.grant.as_ref().ok_or_else(|| KeyError::NoKeys {
             state_dir: self.state_dir.clone(),
             file: SIGNING_GRANT,
         })?;
-        // A run that died between the two files, or whoever copied one of them, may have parted them.
+        // The two files may not match: a run died between them, or somebody copied only one of them.
         let is_ours = verify_grant(&self.root, grant).is_ok_and(|key| key == self.signing.public());
         if is_ours && grant.roles.contains(&Role::Writer) {
             Ok(grant)
@@ -79,7 +79,7 @@ impl Keys {
         }
     }
 
-    /// Refuses, before anything is done, what would have to open a ledger at its end and could not.
+    /// Refuses, before any work is done, a run that would have to open a ledger and has no grant for it.
     pub(in crate::engine) fn require_grant(
         &self,
         source: &SourceName,
@@ -99,23 +99,23 @@ impl Keys {
 /// Keys that `init` has made.
 #[derive(Debug)]
 pub struct NewKeys {
-    /// The key that all trust comes from. Its secret belongs in the recovery kit, and only there.
+    /// The root key. Its secret belongs in the recovery kit, and only there.
     pub root: SigningKey,
     /// Signs entries on this machine.
     pub signing: SigningKey,
-    /// The root key's word for the signing key.
+    /// The root key's grant for the signing key.
     pub grant: KeyGrant,
 }
 
 impl StateDir {
-    /// The state directory at that path, which need not exist.
+    /// Returns the state directory at a path, which need not exist.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
         }
     }
 
-    /// Refuses a directory that is there, and that others can change.
+    /// Refuses a directory that exists and that other users can change.
     pub fn require_ours(&self) -> Result<(), Error> {
         owned::require(&self.path).map_err(Error::Untrusted)
     }
@@ -137,14 +137,14 @@ impl StateDir {
             .map_err(|source| Error::file("create", &self.path, source))
     }
 
-    /// The catalog, made if it is missing.
+    /// Opens the catalog, and makes it if it is missing.
     pub fn catalog(&self) -> Result<Catalog, Error> {
         self.create()?;
         Ok(Catalog::open(&self.catalog_path())?)
     }
 
-    /// The catalog for a command that only reads: an empty one if there is none yet, so that
-    /// asking what there is makes no files; a copy in memory if nothing can be written there.
+    /// Opens the catalog for a command that only reads. If there is none, returns an empty one without making
+    /// a file. If the directory is not writable, returns a copy in memory.
     pub fn catalog_to_read(&self) -> Result<Catalog, Error> {
         match self.catalog_file()? {
             CatalogFile::There => Ok(Catalog::open_to_read(&self.catalog_path())?),
@@ -152,34 +152,34 @@ impl StateDir {
         }
     }
 
-    /// The catalog's path.
+    /// Returns the catalog's path.
     pub(in crate::engine) fn catalog_path(&self) -> PathBuf {
         self.file("catalog.db")
     }
 
-    /// Whether there is a catalog.
+    /// Returns whether the catalog file exists.
     pub(in crate::engine) fn catalog_file(&self) -> Result<CatalogFile, Error> {
         let path = self.catalog_path();
         match std::fs::metadata(&path) {
             Ok(file) if file.len() > 0 => Ok(CatalogFile::There),
-            // SQLite makes the file first, and writes the schema at once.
+            // SQLite makes an empty file first, and writes the schema right after.
             Ok(_) => Ok(CatalogFile::Missing),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(CatalogFile::Missing),
             Err(source) => Err(Error::file("look for", path, source)),
         }
     }
 
-    /// Whether `init` has made the keys.
+    /// Returns whether this machine has a signing key.
     pub fn has_keys(&self) -> bool {
         self.path.join(SIGNING_KEY).exists()
     }
 
-    /// New keys, not written anywhere yet.
+    /// Makes a new root key and a signing key with its grant. Writes no file.
     pub fn new_keys(&self, prune: Prune) -> Result<NewKeys, Error> {
         self.keys_under(SigningKey::generate()?, prune)
     }
 
-    /// A new signing key, for the roles that a machine needs which prunes there, under that root key.
+    /// Makes a new signing key under this root key. `prune` decides its roles. Writes no file.
     pub fn keys_under(&self, root: SigningKey, prune: Prune) -> Result<NewKeys, Error> {
         let signing = SigningKey::generate()?;
         let grant = make_grant(&root, &signing.public(), roles_for(prune))?;
@@ -190,17 +190,18 @@ impl StateDir {
         })
     }
 
-    /// Writes new keys, all but the root key's secret.
+    /// Writes new keys, except for the root key's secret.
     pub fn write_keys(&self, keys: &NewKeys) -> Result<(), Error> {
-        // Without a signing key nothing was ever signed under these: an interrupted run left them.
+        // Without a signing key, these files come from an interrupted run, and nothing was ever signed under
+        // them.
         for file in [ROOT_PUB, SIGNING_PUB, SIGNING_GRANT] {
             self.remove(file)?;
         }
         self.write_new(ROOT_PUB, &keys.root.public().to_file_text())?;
         self.write_new(SIGNING_PUB, &keys.signing.public().to_file_text())?;
         self.write_new(SIGNING_GRANT, &grant_text(&keys.grant))?;
-        // Last: its presence says that the others are there.
-        // And whole as soon as it is there.
+        // The signing key comes last: its presence says that the other files are there. It is whole as soon
+        // as it appears.
         if self.has_keys() {
             return Err(RequestError::Exists(self.file(SIGNING_KEY)).into());
         }
@@ -217,7 +218,7 @@ impl StateDir {
         remove_if_there(&self.path.join(file))
     }
 
-    /// This machine's public signing key; `None` if it has none.
+    /// Returns this machine's public signing key; `None` if it has none.
     pub fn signing_public(&self) -> Result<Option<PublicKey>, Error> {
         match self.read(SIGNING_KEY) {
             Ok(text) => Ok(Some(SigningKey::from_file_text(&text)?.public())),
@@ -226,7 +227,7 @@ impl StateDir {
         }
     }
 
-    /// Makes a signing key where there is none. What it may sign is for the ledgers to say.
+    /// Makes a signing key for a machine that has none. The ledgers decide what it may sign.
     pub fn make_signing_key(&self) -> Result<PublicKey, Error> {
         if self.has_keys() {
             return Err(RequestError::Exists(self.path.join(SIGNING_KEY)).into());
@@ -237,15 +238,15 @@ impl StateDir {
         Ok(key.public())
     }
 
-    /// A signing key that is to take the place of this machine's. A run that died may have left it,
-    /// and some ledgers may know it already.
+    /// Returns the signing key that will replace this machine's, and makes it if needed. A run that died may
+    /// have left it, and some ledgers may already know it.
     pub fn coming_key(&self) -> Result<SigningKey, Error> {
         if let Ok(text) = self.read(COMING_KEY)
             && let Ok(key) = SigningKey::from_file_text(&text)
         {
             return Ok(key);
         }
-        // Cut short, it was never used.
+        // A truncated key was never used.
         self.remove(COMING_KEY)?;
         let key = SigningKey::generate()?;
         self.write_new(COMING_KEY, &key.to_file_text())?;
@@ -253,15 +254,15 @@ impl StateDir {
         Ok(key)
     }
 
-    /// Puts the coming key in its place, now that the root key vouches for it in the ledgers.
+    /// Makes the new signing key the current one, after the root key has granted it its roles in the ledgers.
     pub fn adopt_coming_key(&self, root: &SigningKey, roles: &[Role]) -> Result<(), Error> {
         let key = self.coming_key()?;
         self.vouch(root, &key.public(), roles)?;
         self.put_coming_key(&key)
     }
 
-    /// Has the root key vouch for this machine's key as it may sign from now on: a ledger that is opened
-    /// later gives it these roles and no others.
+    /// Writes a new grant for this machine's key. A ledger that is opened later gives the key these roles and
+    /// no others.
     pub fn grant_anew(&self, root: &SigningKey, roles: &[Role]) -> Result<(), Error> {
         match self.signing_public()? {
             Some(key) => self.vouch(root, &key, roles),
@@ -269,14 +270,14 @@ impl StateDir {
         }
     }
 
-    /// Writes the root key's word for a key, and the root key that is trusted with it.
+    /// Writes the root key's grant for a key, and the public root key.
     fn vouch(&self, root: &SigningKey, key: &PublicKey, roles: &[Role]) -> Result<(), Error> {
         let grant = make_grant(root, key, roles)?;
         replace(&self.file(SIGNING_GRANT), &grant_text(&grant))?;
         replace(&self.file(ROOT_PUB), &root.public().to_file_text())
     }
 
-    /// Withdraws the root key's word for this machine's key: it opens no ledger any more.
+    /// Removes the grant of this machine's key, which can then open no ledger any more.
     pub fn withdraw_grant(&self) -> Result<(), Error> {
         self.remove(SIGNING_GRANT)?;
         self.sync()
@@ -290,7 +291,7 @@ impl StateDir {
         self.sync()
     }
 
-    /// The keys that a writer needs.
+    /// Reads the keys that a writer needs. Refuses a signing key that other users can read.
     pub fn keys(&self) -> Result<Keys, Error> {
         let signing_path = self.path.join(SIGNING_KEY);
         let signing = SigningKey::from_file_text(&self.read(SIGNING_KEY)?)?;
@@ -321,13 +322,13 @@ impl StateDir {
         })
     }
 
-    /// The root public key.
+    /// Reads the public root key.
     pub fn root_key(&self) -> Result<PublicKey, Error> {
         Ok(PublicKey::from_file_text(&self.read(ROOT_PUB)?)?)
     }
 
-    /// Trusts the root key that a catalog was rebuilt by. Returns the name that another one has now, which
-    /// was trusted here until then; what that one granted is put aside with it.
+    /// Trusts the root key with which a catalog was rebuilt. If another root key was trusted, moves it and
+    /// its grant aside and returns the new path of that key.
     pub(in crate::engine) fn trust(&self, root: &PublicKey) -> Result<Option<PathBuf>, Error> {
         let path = self.file(ROOT_PUB);
         let kept = match self.root_key() {
@@ -336,7 +337,7 @@ impl StateDir {
                 self.write_new(ROOT_PUB, &root.to_file_text())?;
                 return self.sync().map(|()| None);
             }
-            // Another, or none that reads.
+            // Another key, or one that can't be read.
             Ok(_) | Err(Error::Ledger(_)) => keep(&path)?,
             Err(error) => return Err(error),
         };
@@ -376,11 +377,11 @@ fn grant_text(grant: &KeyGrant) -> String {
     serde_json::to_string(grant).expect("a grant is plain strings") + "\n"
 }
 
-/// The roles of a machine that archives, by where its archives are deleted.
+/// Returns the roles of a machine that archives: with the pruner's if it also prunes.
 pub fn roles_for(prune: Prune) -> &'static [Role] {
     match prune {
         Prune::AfterBackup => &[Role::Pruner, Role::Writer],
-        // Whoever takes it can't retire anything.
+        // A thief of this key can't retire anything.
         Prune::Elsewhere => &[Role::Writer],
     }
 }

@@ -1,4 +1,4 @@
-//! Sources that the catalog knows and the config does not name any more.
+//! Sources that the catalog knows and the config no longer names.
 
 use std::path::PathBuf;
 
@@ -11,22 +11,22 @@ use crate::error::{Error, RequestError};
 use crate::model::SourceName;
 use crate::progress::Event;
 
-/// What the catalog knows of a source, and what stays elsewhere when it is forgotten.
+/// What the catalog knows of a source, and what remains elsewhere after `forget`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
     /// The source.
     pub row: SourceRow,
-    /// Its archives that can be restored or are retired.
+    /// How many of its archives are committed, visible or retired.
     pub archives: usize,
-    /// Their bytes in the store.
+    /// Their sealed bytes.
     pub sealed_bytes: u64,
-    /// Attempts that only this catalog can go on with.
+    /// How many attempts only this catalog can continue.
     pub unfinished: usize,
-    /// The snapshots here that coldchain made of it.
+    /// The local snapshots of it that coldchain made.
     pub snapshots: Vec<PathBuf>,
 }
 
-/// What the catalog knows of a source that the config does not name.
+/// Returns what the catalog knows of a source that the config does not name.
 pub fn remembered(config: &Config, name: &str) -> Result<Remembered, Error> {
     let name: SourceName = name.parse()?;
     if config
@@ -56,7 +56,7 @@ pub fn remembered(config: &Config, name: &str) -> Result<Remembered, Error> {
     })
 }
 
-/// Removes a source from the catalog, and nothing anywhere else.
+/// Removes a source from the catalog. Removes nothing in the store and no snapshot.
 pub fn forget(config: &Config, row: &SourceRow, context: RunContext<'_>) -> Result<(), Error> {
     let state_dir = StateDir::new(&config.state_dir);
     let _lock = state_dir.lock(&row.name, &context)?;
@@ -65,7 +65,7 @@ pub fn forget(config: &Config, row: &SourceRow, context: RunContext<'_>) -> Resu
         .drop_source(&row.name, &row.ledger)?)
 }
 
-/// The sources that the catalog knows and the config does not name.
+/// Returns the sources that the catalog knows and the config does not name.
 pub fn unconfigured(config: &Config, catalog: &Catalog) -> Result<Vec<SourceRow>, Error> {
     let mut rows = catalog.sources()?;
     rows.retain(|row| {
@@ -78,7 +78,7 @@ pub fn unconfigured(config: &Config, catalog: &Catalog) -> Result<Vec<SourceRow>
     Ok(rows)
 }
 
-/// The warning about such a source.
+/// Returns the warning about such a source.
 pub fn warning_of_unconfigured(name: &SourceName) -> String {
     format!(
         "the config does not name it any more, so nothing of it is archived, retired or deleted: put its [[source]] \
@@ -88,7 +88,7 @@ pub fn warning_of_unconfigured(name: &SourceName) -> String {
 
 const UNCONFIGURED: &str = "not in the config";
 
-/// Warns once of each source that the config does not name any more.
+/// Warns once of each source that the config no longer names.
 pub fn warn_of_unconfigured(config: &Config, context: RunContext<'_>) -> Result<(), Error> {
     let state_dir = StateDir::new(&config.state_dir);
     let missing = unconfigured(config, &state_dir.catalog_to_read()?)?;

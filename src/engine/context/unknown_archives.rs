@@ -1,5 +1,5 @@
-//! Archives of a configured source that the catalog here knows nothing of: it was lost, or they are another machine's.
-//! To call such a source new would be wrong.
+//! Archives of a configured source that the local catalog does not know: the catalog was lost, or another
+//! machine made them. Such a source must not be treated as new.
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Origin, Source, StoreConfig};
@@ -12,17 +12,17 @@ use crate::model::{LedgerId, keys};
 use crate::progress::Quiet;
 use crate::store::Store;
 
-/// Which stores may be asked.
+/// Which stores may be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asking {
     /// All of them.
     Everywhere,
-    /// Directories alone: a plan needs neither a network nor credentials.
+    /// Only directories: a plan needs neither a network nor credentials.
     Here,
 }
 
-/// Refuses a catalog that is gone, and one that knows nothing of a ledger in the store of one of these sources. Where archives of
-/// all sources are known, no store is asked.
+/// Refuses to go on if the catalog is gone, or if it does not know a ledger in the store of one of these
+/// sources. Asks no store if the catalog has archives of all sources.
 pub fn require_known_archives(
     config: &Config,
     sources: &[&Source],
@@ -36,7 +36,8 @@ pub fn require_known_archives(
     let catalog = state_dir.catalog_to_read()?;
     for source in sources {
         match require_known(config, source, asking, &catalog) {
-            // Without a catalog nothing else tells that there was no archive. With one, that is likely.
+            // Without a catalog, only the store can show that there is no archive. With a catalog, it is
+            // likely that there is none.
             Err(Error::Store(_)) if file == CatalogFile::There || asking == Asking::Here => {}
             known => known?,
         }
@@ -44,7 +45,7 @@ pub fn require_known_archives(
     Ok(())
 }
 
-/// Refuses a source that is new to the catalog, and has a ledger in its store.
+/// Refuses a source that is new to the catalog but has a ledger in its store.
 pub fn require_known(
     config: &Config,
     source: &Source,
@@ -59,7 +60,7 @@ pub fn require_known(
     let (directory, url) = (source.directory.as_str(), store_url(store));
     let mut own = None;
     for row in catalog.sources()? {
-        // By its name, though it may have moved, and by its place, though it may be called otherwise.
+        // It is known by its name, even if it has moved, and by its place, even if its name is different.
         let is_there = row.directory == directory && is_place(&row.store, &url);
         if (row.name == source.name || is_there) && !catalog.entries(&row.ledger)?.is_empty() {
             return Ok(());
@@ -72,7 +73,7 @@ pub fn require_known(
     let listed = store.list(&keys::ledger_prefix(directory))?;
     let mut found = listed.iter().map(|listed| listed.key.as_str());
     match found.find(|key| keys::ledger_seq(directory, key).is_some()) {
-        // Another machine writes to the ledger that is known here: the next run takes that in.
+        // Another machine writes to the ledger that is known here. The next run reads its entries.
         Some(first) if own.is_some() && own == ledger_of(store.as_ref(), first) => Ok(()),
         Some(_) => Err(LedgerStateError::LedgerUnread {
             source_name: source.name.clone(),
@@ -83,7 +84,8 @@ pub fn require_known(
     }
 }
 
-/// Reads which ledger an entry says it belongs to; its signature is not checked. `None` if it can't be read.
+/// Returns the ledger id that an entry states, without checking its signature; `None` if the entry can't be
+/// read.
 fn ledger_of(store: &dyn Store, entry: &str) -> Option<LedgerId> {
     let object = store.get(&store.locate(entry), OPEN_BYTES).ok()?;
     let (body, _) = split(&object).ok()?;

@@ -1,4 +1,4 @@
-//! The commit: the signed entry, put if absent under the next number.
+//! The commit: a signed entry, stored under the next number if that number is free.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -19,8 +19,7 @@ use crate::model::entry::{
 use crate::model::{Blake3, Sha256, keys};
 use crate::store::{NewObject, ObjectKind, Put};
 
-/// A signpost for whoever finds the store and nothing else. It says nothing that is secret, and
-/// nothing here reads it.
+/// The text for a person who finds only the store. It contains no secret, and coldchain never reads it.
 const README_RESTORE: &str = include_str!("readme_restore.txt");
 
 /// Writes entries to a source's ledger.
@@ -30,20 +29,20 @@ pub(in crate::engine) struct Writer<'a> {
     pub(in crate::engine) retain_until: Option<DateTime<Utc>>,
 }
 
-/// How an archive came to be committed.
+/// Which entry committed an archive.
 #[derive(Debug)]
 pub(in crate::engine) enum Committed {
-    /// By the entry that was signed for it now.
+    /// The entry that this run signed.
     AsSigned,
-    /// By an entry that an earlier run has signed for it, whose PUT was answered to nobody.
+    /// An entry that an earlier run signed. That run never received the answer to its PUT.
     Before(Box<ArchiveEntry>),
 }
 
-/// How the PUT of an entry ended.
+/// The result of the PUT of an entry.
 enum Placed {
-    /// The store has it.
+    /// The store has our entry.
     Ours,
-    /// The store has another under its number.
+    /// The store has another entry under this number.
     Taken(Vec<u8>),
 }
 
@@ -60,7 +59,7 @@ impl<'a> Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Opens the ledger if this is its first entry.
+    /// Writes the ledger's opening entry if the ledger is empty.
     pub(in crate::engine) fn open_ledger(
         &self,
         state: &mut LedgerState,
@@ -106,7 +105,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Signs the archive's entry and commits it. A listing has just shown all its segments.
+    /// Signs the archive's entry and commits it. The caller has just seen all segments in a listing.
     pub(in crate::engine) fn commit_archive(
         &self,
         archive: &ArchiveEntry,
@@ -126,7 +125,7 @@ impl Writer<'_> {
                 hash: Sha256::of(body_line(&object)),
                 object: &object,
             };
-            // What a reader would refuse is written neither there nor here.
+            // An entry that a reader would refuse is written neither to the store nor to the catalog.
             let next = self.readable(&entry, &object, state)?;
             catalog.begin_commit(&ledger, &new, archive, raw_blake3)?;
             match self.put_entry(&entry, &object, next, state)? {
@@ -151,8 +150,9 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether the entry that has taken the archive's number leaves it its place: under the next
-    /// number, unless this is the archive itself.
+    /// Decides what to do after another entry took the archive's number. Returns `None` if the archive can be
+    /// committed under the next number, or the earlier entry if that is this same archive. Fails if the
+    /// archive can't follow the other entry.
     fn yield_to(
         &self,
         archive: &ArchiveEntry,
@@ -182,7 +182,7 @@ impl Writer<'_> {
                 }
                 Ok(None)
             }
-            // Their dates are taken: this one may be.
+            // Revived archives take their dates again: one may have the date of this archive.
             EntryKind::Revive(revived) => {
                 let mut dates = revived.archives.iter().map(|id| id.date);
                 if dates.any(|date| date == archive.date) {
@@ -197,7 +197,7 @@ impl Writer<'_> {
             EntryKind::Rotate(_) => state
                 .require_role(self.session, entry::Role::Writer)
                 .map(|()| None),
-            // What it names was retired before, and nothing is built on that.
+            // A delete names archives that were retired before, and this archive does not build on them.
             EntryKind::Attach(_) | EntryKind::Delete(_) => Ok(None),
             EntryKind::Unknown(_) => state.require_known(&self.session.source).map(|()| None),
         }
@@ -214,7 +214,7 @@ impl Writer<'_> {
         self.commit_change(EntryKind::Retire(retire.clone()), effect, state, catalog)
     }
 
-    /// Makes retired archives visible again. A listing has just shown all their objects.
+    /// Makes retired archives visible again. The caller has just seen all their objects in a listing.
     pub(in crate::engine) fn revive(
         &self,
         revive: &ReviveEntry,
@@ -225,7 +225,7 @@ impl Writer<'_> {
         self.commit_change(EntryKind::Revive(revive.clone()), effect, state, catalog)
     }
 
-    /// Says that the objects of retired chains are being deleted: before the first one goes.
+    /// Writes that the objects of retired chains are being deleted. This comes before the first deletion.
     pub(in crate::engine) fn delete(
         &self,
         delete: &DeleteEntry,
@@ -236,7 +236,7 @@ impl Writer<'_> {
         self.commit_change(EntryKind::Delete(delete.clone()), effect, state, catalog)
     }
 
-    /// Commits an entry that carries no archive, and what it does.
+    /// Commits an entry without an archive, and applies its effect to the catalog.
     fn commit_change(
         &self,
         kind: EntryKind,
@@ -255,8 +255,8 @@ impl Writer<'_> {
         })
     }
 
-    /// Writes an entry that does nothing to archives here. `None` if another run has taken its
-    /// number: what that entry says is taken in, and may change what is to be written.
+    /// Writes an entry that does not change archives. Returns `None` if another run took its number. That
+    /// entry is then in `state` and the catalog, and may change what the caller has to write.
     pub(in crate::engine) fn append(
         &self,
         kind: EntryKind,
@@ -266,7 +266,7 @@ impl Writer<'_> {
         self.commit((FORMAT, kind), Effect::None, state, catalog)
     }
 
-    /// Changes keys, and undoes what some have done. `None` as in [`Self::append`].
+    /// Changes keys, and undoes entries of removed keys. Returns `None` as [`Self::append`] does.
     pub(in crate::engine) fn rotate(
         &self,
         format: u32,
@@ -298,7 +298,7 @@ impl Writer<'_> {
             hash: Sha256::of(body_line(&object)),
             object: &object,
         };
-        // What a reader would refuse is written neither there nor here.
+        // An entry that a reader would refuse is written neither to the store nor to the catalog.
         let next = self.readable(&entry, &object, state)?;
         catalog.begin_entry(ledger, &new)?;
         match self.put_entry(&entry, &object, next, state)? {
@@ -352,7 +352,7 @@ impl Writer<'_> {
         Ok((entry, object))
     }
 
-    /// The ledger with that entry, if every reader will take it.
+    /// Returns the ledger with this entry appended, or an error if a reader would refuse it.
     fn readable(&self, entry: &Entry, object: &[u8], state: &LedgerState) -> Result<Replay, Error> {
         let seq = entry.head.seq;
         let mut next = state.replay.clone();
@@ -367,7 +367,8 @@ impl Writer<'_> {
         Ok(next)
     }
 
-    /// The commit point. An error may also mean that the entry was stored: the next run finds out.
+    /// Stores the entry: this is the commit. After an error, the entry may still be stored. The next run
+    /// finds out.
     fn put_entry(
         &self,
         entry: &Entry,

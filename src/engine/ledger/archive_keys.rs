@@ -1,5 +1,5 @@
-//! Archive keys: an archive's entry holds its key, sealed to the recipients of its time, and entries
-//! after it may attach the same key, sealed to others. Whichever opens will do.
+//! Archive keys. The entry of an archive holds its key, sealed to the recipients of its time. Later entries
+//! may attach the same key, sealed to others. Any of them is enough.
 
 use std::collections::HashSet;
 
@@ -13,23 +13,23 @@ use crate::model::entry::{ArchiveEntry, Attachment, EntryKind};
 use crate::model::{ArchiveId, LedgerId, Sha256, keys};
 use crate::seal::{ArchiveKey, Identities, SealError};
 
-/// An archive as the signed ledger has it.
+/// An archive in the signed ledger, with its sealed keys.
 #[derive(Debug, Clone)]
 pub struct SealedArchive {
     /// Its entry.
     pub entry: ArchiveEntry,
-    /// Its key, sealed to further recipients.
+    /// Its key, sealed to later recipients.
     pub attached: Vec<Attachment>,
 }
 
-/// These archives in their order, from the catalog's verified copy of the ledger.
+/// Returns these archives, in the same order, from the catalog's verified copy of the ledger.
 pub fn sealed_archives(
     ledger: &LedgerId,
     wanted: &[ArchiveId],
     catalog: &Catalog,
 ) -> Result<Vec<SealedArchive>, Error> {
     let mut found: Vec<Option<SealedArchive>> = vec![None; wanted.len()];
-    // By the entry that brings it, until it is known which of these are voided.
+    // Attachments by the number of their entry, until all voids are known.
     let mut attachments: Vec<(u64, Attachment)> = Vec::new();
     let mut voided: HashSet<u64> = HashSet::new();
     let place = |id: &ArchiveId| wanted.iter().position(|wanted| wanted == id);
@@ -64,7 +64,7 @@ pub fn sealed_archives(
     }
     attachments.retain(|(seq, _)| !voided.contains(seq));
     for (_, object) in attachments {
-        // It came after its archive, or else that was lost.
+        // An attachment comes after its archive, unless the archive's entry was lost.
         if let Some(archive) = place(&object.archive).and_then(|at| found[at].as_mut()) {
             archive.attached.push(object);
         }
@@ -79,8 +79,8 @@ pub fn sealed_archives(
 }
 
 impl SealedArchive {
-    /// The archive's key, by whichever of the identities opens it. `directory` is the source's, and
-    /// `identity` what to call the identities in an error.
+    /// Opens the archive's key with the first identity that fits. `directory` is the source's, and `identity`
+    /// is the name of the identities in an error.
     pub fn unlock(
         &self,
         directory: &str,
@@ -115,7 +115,7 @@ impl SealedArchive {
                 .decode(&attached.sealed)
                 .ok()
                 .and_then(|sealed| ArchiveKey::unseal(&sealed, identities).ok());
-            // A writer has signed that it is this archive's. The private facts show that it is.
+            // A writer has signed that this is the archive's key. The private facts prove it.
             if let Some(key) = opened.filter(|key| self.is_key(key)) {
                 return Ok(key);
             }
@@ -123,16 +123,16 @@ impl SealedArchive {
         Err(locked(refused))
     }
 
-    /// Whether the key opens what was sealed to this archive's.
+    /// Returns whether this key opens the archive's private facts.
     fn is_key(&self, key: &ArchiveKey) -> bool {
         BASE64
             .decode(&self.entry.private)
             .is_ok_and(|private| key.open_private(&private).is_ok())
     }
 
-    /// Whether its key was sealed to just these recipients before, as the fingerprint beside it says. That
-    /// is a writer's word: what is no age file at all belies it, and no more can be told without an
-    /// identity of theirs.
+    /// Returns whether its key was sealed to exactly these recipients before, according to the fingerprint
+    /// beside it. The fingerprint is only a writer's claim. An attachment that is no age file does not count.
+    /// More can't be checked without an identity of these recipients.
     pub fn is_sealed_to(&self, recipients: &Sha256) -> bool {
         let has_form = |attached: &Attachment| {
             BASE64
@@ -147,7 +147,7 @@ impl SealedArchive {
     }
 }
 
-/// Whether an error of [`SealedArchive::unlock`] means that these identities are not for it.
+/// Returns whether an error of [`SealedArchive::unlock`] means that none of the identities fits.
 pub fn opens_nothing(error: &Error) -> bool {
     matches!(
         error,

@@ -1,5 +1,5 @@
-//! A change to a source's ledger that archives nothing: its lock is held, and its ledger caught up with,
-//! before anything is written.
+//! Changes a source's ledger without archiving. It takes the source's lock and reads all new entries before
+//! it writes.
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};

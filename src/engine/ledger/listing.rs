@@ -1,5 +1,5 @@
-//! What a listing shows of an archive: before it is signed, after its commit, and where a run ended
-//! between the two.
+//! Compares an archive with a listing of the store: before it is signed, after its commit, and where a run
+//! ended between the two.
 
 use std::collections::HashMap;
 
@@ -27,8 +27,8 @@ pub(in crate::engine) fn listing(
         .collect())
 }
 
-/// Makes sure that the store does not have an object that its listing lacks. A listing may be older than
-/// what is stored, and may have lost a part on its way.
+/// Checks that an object that is not in a listing is really absent. A listing may be older than the object,
+/// or may have lost a part on its way.
 pub(in crate::engine) fn require_absent(store: &dyn Store, key: &str) -> Result<(), Error> {
     match store.stat(&store.locate(key)) {
         Ok(_) => Err(BackupError::ListingUntrue {
@@ -94,8 +94,8 @@ pub(in crate::engine) fn difference(object: &ArchiveObject, stat: Option<&Stat>)
     }
 }
 
-/// Looks at the archives that no listing has shown since their commit: a run that ended right after
-/// one did not come to it. Damage is recorded and told, and what is planned then is a full.
+/// Checks the archives of the newest chain that no listing has shown since their commit: a run may have ended
+/// right after the commit. Records damage and warns of it; the next plan is then a full.
 pub(in crate::engine) fn look_after(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,
@@ -122,7 +122,7 @@ pub(in crate::engine) fn look_after(
     Ok(())
 }
 
-/// Lists a committed archive once more, and records what the listing showed.
+/// Lists a committed archive once more, and records the result.
 pub(in crate::engine) fn verify_listed(
     source: &OpenSource<'_>,
     archive: &ArchiveId,

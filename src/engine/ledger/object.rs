@@ -1,4 +1,4 @@
-//! The objects of a ledger's entries in the store, and what each is.
+//! The objects of a ledger in the store, and what each of them is.
 
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::listing::require_absent;
@@ -8,24 +8,24 @@ use crate::model::entry::FURTHEST;
 use crate::model::keys;
 use crate::store::{ErrorKind, Store, StoreError};
 
-/// The largest ledger entry that is read: an archive of 500,000 segments has one of 58 MiB, and 64 MiB are
-/// what a store can make anybody hold who has not seen a signature yet.
+/// The largest ledger entry that is read. An archive of 500,000 segments has an entry of 58 MiB. 64 MiB is
+/// what a store can make a reader hold before the signature is checked.
 pub(in crate::engine) const MAX_ENTRY_BYTES: u64 = 64 << 20;
 
-/// How long an entry may be to be fetched together with others: nearly all are.
+/// The largest entry that is fetched together with others. Nearly all entries are smaller.
 const SMALL_ENTRY_BYTES: u64 = 1 << 20;
 
-/// The numbers that a store has an object for, in ascending order.
+/// The entry numbers that a store has objects for, in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::engine) struct Numbers {
-    /// Those that can be entries.
+    /// Numbers that can be entries.
     pub(in crate::engine) near: Vec<u64>,
-    /// The first of those that are too far beyond the others, and how many these are.
+    /// The first number that is too far beyond the others, and how many such numbers there are.
     pub(in crate::engine) far: Option<(u64, usize)>,
 }
 
 impl Numbers {
-    /// Of a ledger that is known as far as entry `head`, or of which nothing is known (0).
+    /// Sorts the numbers of a ledger that is known up to entry `head`, or not at all if `head` is 0.
     pub(in crate::engine) fn of(mut numbers: Vec<u64>, head: u64) -> Self {
         numbers.sort_unstable();
         numbers.dedup();
@@ -37,7 +37,7 @@ impl Numbers {
         }
     }
 
-    /// What is to be told of numbers that are no entries.
+    /// Returns the warning about numbers that can't be entries.
     pub(in crate::engine) fn told(&self) -> Option<String> {
         let (first, many) = self.far?;
         let objects = if many == 1 {
@@ -52,27 +52,27 @@ impl Numbers {
     }
 }
 
-/// What the object of a number is.
+/// What the object under an entry number is.
 pub(in crate::engine) enum Judged {
-    /// The entry that belongs there.
+    /// The entry with this number.
     Entry {
-        /// The object, as it was fetched in the end.
+        /// The object. If it was fetched twice, the second one.
         object: Vec<u8>,
-        /// What it says.
+        /// What the replay took in from it.
         absorbed: Box<Absorbed>,
     },
-    /// An entry that a key of the ledger has signed and that does not fit.
+    /// An entry that does not fit, although a key of the ledger signed it.
     Forked {
         /// The key.
         by: PublicKey,
         /// Why it does not fit.
         why: Refusal,
     },
-    /// Something else, and why.
+    /// Any other object, and why it is refused.
     Refused(Refused, Refusal),
 }
 
-/// The numbers that the store has an object for, where entries are known as far as `head`.
+/// Lists the entry numbers that the store has objects for. Entries are known up to `head`.
 pub(in crate::engine) fn stored_numbers(
     source: &OpenSource<'_>,
     head: u64,
@@ -85,7 +85,7 @@ pub(in crate::engine) fn stored_numbers(
     Ok(Numbers::of(numbers.collect(), head))
 }
 
-/// Makes sure that the store has no object for a number that its listing lacks.
+/// Checks that a number that is not in a listing really has no object.
 pub(in crate::engine) fn require_no_entry(
     store: &dyn Store,
     directory: &str,
@@ -101,7 +101,7 @@ pub(in crate::engine) fn fetch(source: &OpenSource<'_>, seq: u64) -> Result<Vec<
         .get(&source.store.locate(&key), MAX_ENTRY_BYTES)
 }
 
-/// The same, but for what is too long to be held together with others: that is
+/// Fetches an entry that is small enough to be held together with others. A larger one fails with
 /// [`ErrorKind::TooLarge`], and has to be fetched alone.
 pub(in crate::engine) fn fetch_small(
     source: &OpenSource<'_>,
@@ -113,8 +113,8 @@ pub(in crate::engine) fn fetch_small(
         .get(&source.store.locate(&key), SMALL_ENTRY_BYTES)
 }
 
-/// Takes in the object of a number that was fetched. One that may be a damaged entry is fetched once
-/// more: it may have been damaged on its way.
+/// Takes a fetched object into the replay. If it may be a damaged entry, fetches it once more, because the
+/// damage may have happened on the way.
 pub(in crate::engine) fn judge(
     source: &OpenSource<'_>,
     replay: &mut Replay,
@@ -148,7 +148,7 @@ fn judge_once(replay: &mut Replay, seq: u64, object: Vec<u8>) -> Judged {
     }
 }
 
-/// Whether the answer says that what the store has there is nothing, or can be no entry.
+/// Returns whether this error means that the store has no object there, or one that can't be an entry.
 pub(in crate::engine) fn is_no_entry(error: &StoreError) -> bool {
     error.is_not_found()
         || matches!(
@@ -186,7 +186,7 @@ mod tests {
         let told = numbers.told().unwrap();
         assert!(told.starts_with("2 objects have a number"), "{told}");
         assert_eq!(Numbers::of(vec![3, 1], 0).told(), None);
-        // What was seen committed lies before what may follow it.
+        // The head that was seen committed comes before the numbers that may follow it.
         let numbers = Numbers::of(vec![20_000], 15_000);
         assert_eq!((&numbers.near[..], numbers.far), (&[20_000][..], None));
     }

@@ -1,11 +1,11 @@
-//! What whoever reads must be told of a source each time, as it stands in the catalog.
+//! Warnings that every reader of a source gets each time. The catalog keeps them.
 
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::ledger::PublicKey;
 use crate::model::SourceName;
 
-/// Nobody that is trusted vouches for the ledger.
+/// No trusted root key vouches for the ledger.
 const OWN_WORD: &str = "own word";
 
 /// The ledger has entries that this version does not know.
@@ -28,12 +28,12 @@ pub(in crate::engine) fn remember_as_of(
     Ok(())
 }
 
-/// Whether a source's ledger was read only up to an entry.
+/// Returns whether a source's ledger was read only up to an entry.
 pub fn stands_as_of(source: &SourceName, catalog: &Catalog) -> Result<bool, Error> {
     Ok(catalog.told(source, AS_OF)?.is_some())
 }
 
-/// Notes that nobody trusted vouches for a source's ledger.
+/// Notes that no trusted root key vouches for a source's ledger.
 pub(in crate::engine) fn remember_own_word(
     source: &SourceName,
     root: &PublicKey,
@@ -47,7 +47,8 @@ pub(in crate::engine) fn remember_own_word(
     Ok(())
 }
 
-/// Notes which entries of a source's ledger this version does not know: none, or some.
+/// Notes which entries of a source's ledger this version does not know, or removes the note if there are
+/// none.
 pub(in crate::engine) fn remember_newer(
     source: &SourceName,
     unknown: &[String],
@@ -67,12 +68,12 @@ pub(in crate::engine) fn remember_newer(
     Ok(())
 }
 
-/// Whether nobody that is trusted vouches for a source's ledger.
+/// Returns whether no trusted root key vouches for a source's ledger.
 pub fn stands_at_own_word(source: &SourceName, catalog: &Catalog) -> Result<bool, Error> {
     Ok(catalog.told(source, OWN_WORD)?.is_some())
 }
 
-/// What a reader must be told of each source.
+/// Returns the warnings for a reader, of all sources.
 pub fn cautions(catalog: &Catalog) -> Result<Vec<String>, Error> {
     let mut messages = Vec::new();
     for row in catalog.sources()? {

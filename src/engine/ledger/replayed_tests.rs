@@ -1,4 +1,4 @@
-//! What a replay accepts, the catalog takes in: otherwise one signed entry would keep every other
+//! The catalog takes in every entry that a replay accepts. Otherwise one signed entry would keep every other
 //! from being restored.
 
 use proptest::prelude::*;
@@ -32,8 +32,7 @@ const MOMENTS: [&str; 3] = [
 ];
 const BYTES: [u64; 4] = [0, 10, 20, (1 << 53) - 1];
 
-/// What the next entry is made of: small numbers that are looked up, so that dates, ids and streams
-/// meet.
+/// The parts of the next entry: small numbers that select from lists, so that dates, ids and streams collide.
 #[derive(Debug, Clone)]
 struct Step {
     kind: u8,
@@ -200,7 +199,7 @@ proptest! {
                 skips: Vec::new(),
             };
             let seq = head.seq;
-            // Some of it can't even be written down.
+            // Some entries can't even be encoded.
             let object = encode_body(&Entry { head, kind })
                 .map_err(LedgerError::from)
                 .and_then(|body| sign(&body, &writer));

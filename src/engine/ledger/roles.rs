@@ -1,4 +1,4 @@
-//! Who may sign what, and how far each ledger goes, as the catalog's copy of it says.
+//! The keys and roles of each ledger, and its head, from the catalog's copy.
 
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::Config;
@@ -9,7 +9,7 @@ use crate::ledger::{Head, PublicKey, Replay, Trust};
 use crate::model::entry::{Entry, EntryKind, Role, Timestamp};
 use crate::model::{ArchiveId, SourceName};
 
-/// The keys of a source's ledger, the root key first; none before it is opened.
+/// Returns the keys of a source's ledger, the root key first; none before it is opened.
 pub fn keys_of(
     row: &SourceRow,
     root: &PublicKey,
@@ -19,12 +19,12 @@ pub fn keys_of(
     Ok(replay.keys().to_vec())
 }
 
-/// Who has signed an entry, and what about.
+/// An entry, its signer, and the archives that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedEntry {
     /// Its number.
     pub seq: u64,
-    /// When it was made, by the clock of who has signed it.
+    /// When it was made, by the signer's clock.
     pub made_at: Timestamp,
     /// The name of its kind.
     pub kind: String,
@@ -34,7 +34,7 @@ pub struct SignedEntry {
     pub archives: Vec<ArchiveId>,
 }
 
-/// The entries of a source's ledger.
+/// Returns the entries of a source's ledger.
 pub fn entries_of(
     row: &SourceRow,
     root: &PublicKey,
@@ -66,7 +66,7 @@ fn named_in(kind: &EntryKind) -> Vec<ArchiveId> {
     }
 }
 
-/// The catalog's copy of a ledger, replayed; `each` sees every entry after it was taken in.
+/// Replays the catalog's copy of a ledger. Calls `each` after every entry.
 fn replayed(
     row: &SourceRow,
     root: &PublicKey,
@@ -96,8 +96,8 @@ fn replayed(
     Ok(replay)
 }
 
-/// The keys that other ledgers in the catalog have beside the root key, and this one does not: with what
-/// they may sign there, and where.
+/// Returns the keys that other ledgers in the catalog have and this one does not, each with its roles and the
+/// source of that ledger. The root key is not among them.
 pub(in crate::engine) fn keys_elsewhere(
     here: &SourceRow,
     root: &PublicKey,
@@ -119,7 +119,7 @@ pub(in crate::engine) fn keys_elsewhere(
     Ok(elsewhere)
 }
 
-/// What a recovery kit should say of every source that the catalog knows.
+/// Returns what a recovery kit should say of every source that the catalog knows.
 pub fn kit_sources(config: &Config, catalog: &Catalog) -> Result<Vec<KitSource>, Error> {
     let mut sources = Vec::new();
     for row in catalog.sources()? {
@@ -134,9 +134,9 @@ pub fn kit_sources(config: &Config, catalog: &Catalog) -> Result<Vec<KitSource>,
     Ok(sources)
 }
 
-/// What a recovery kit says of a source.
+/// Returns what a recovery kit says of a source.
 pub fn kit_source(config: &Config, row: SourceRow, head: Option<Head>) -> KitSource {
-    // The config may tell more of how the store is reached than its URL does.
+    // The config may have more of the address than the store's URL.
     let configured = config
         .sources
         .iter()

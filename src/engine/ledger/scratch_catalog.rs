@@ -1,5 +1,5 @@
-//! A catalog in memory with what the real one knows of a source: a dry run brings it up to the
-//! ledger's head, judges by it, and leaves the real one as it is.
+//! A copy in memory of what the catalog knows of a source. A dry run brings the copy up to the ledger's head
+//! and plans with it, so the real catalog does not change.
 
 use crate::catalog::Catalog;
 use crate::engine::context::open_source::OpenSource;
@@ -7,8 +7,8 @@ use crate::engine::ledger::sync::write_absorbed;
 use crate::error::Error;
 use crate::ledger::{Absorbed, LedgerError, decode_body, split};
 
-/// Copies a source's ledger with all that its entries did. Attempts are not copied: the ledger does
-/// not speak of them. Damage is: a listing may lack what is damaged.
+/// Copies a source's ledger with the effects of all its entries. Does not copy attempts, because the ledger
+/// does not name them. Copies damage, because a listing may lack damaged objects.
 pub(in crate::engine) fn rehearsal(
     source: &OpenSource<'_>,
     real: &Catalog,
@@ -20,7 +20,7 @@ pub(in crate::engine) fn rehearsal(
     for (seq, reason) in real.quarantined(ledger)? {
         copy.quarantine(ledger, seq, &reason)?;
     }
-    // What was not answered is left out: if the store has it, it is read as anybody's entry is.
+    // An entry whose PUT was not answered is left out: if the store has it, it is read like any other entry.
     for entry in real.entries(ledger)?.iter().filter(|it| it.committed) {
         let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
         let absorbed = Absorbed {

@@ -1,8 +1,8 @@
-//! Comparing the ledger in the store with its copy in the catalog, before anything is written.
+//! Compares the ledger in the store with its copy in the catalog, before anything is written.
 //!
-//! Ledger ahead: its entries are verified and absorbed. Behind, forked or damaged: everything stops. An
-//! entry of this machine whose PUT was not answered is settled here: it is committed if the store
-//! has it byte for byte, and taken back if the number is still free.
+//! If the ledger is ahead, its new entries are verified and absorbed. If it is behind, forked or damaged, the
+//! run stops. An entry of this machine whose PUT was not answered is settled here: it is committed if the
+//! store has it byte for byte, and taken back if its number is still free.
 
 use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
 use crate::engine::context::open_source::OpenSource;
@@ -16,19 +16,20 @@ use crate::model::entry::{Entry, EntryKind, Role};
 use crate::model::keys::ArchiveObject;
 use crate::progress::{Event, Observer};
 
-/// The ledger as the store and the catalog now agree it is.
+/// A ledger on which the store and the catalog agree.
 #[derive(Debug)]
 pub struct LedgerState {
-    /// Every entry replayed, ready for the next.
+    /// All entries, replayed. The next entry can be appended.
     pub replay: Replay,
-    /// What the user should know of.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
-    /// The first entry that is signed and does not fit, why, and the key that has signed it, if the root
+    /// The first entry that is signed but does not fit, the reason, and the key that signed it, if the root
     /// key has not voided it.
     fork: Option<(u64, Refusal, PublicKey)>,
 }
 
-/// Reads what the store has, checks it against the catalog, and absorbs what is new. A fork ends it.
+/// Reads the entries in the store, checks them against the catalog, and absorbs the new ones. Fails if there
+/// is a fork.
 pub fn catch_up(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,
@@ -39,7 +40,7 @@ pub fn catch_up(
     Ok(state)
 }
 
-/// The same for whoever can end a fork.
+/// Does the same for a caller that can end a fork.
 pub(in crate::engine) fn catch_up_to_fork(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,
@@ -106,7 +107,7 @@ pub(in crate::engine) fn catch_up_to_fork(
             (Settled::Stored, EntryKind::Archive(_)) => {
                 catalog.finish_commit(&source.row.ledger, entry.seq)?;
             }
-            // What such an entry does to archives is done together with its row.
+            // The effect of such an entry on archives is written together with its row.
             (Settled::Stored, _) => {
                 write_absorbed(source, catalog, entry.seq, &entry.object, &absorbed)?;
             }
@@ -114,24 +115,25 @@ pub(in crate::engine) fn catch_up_to_fork(
         }
     }
 
-    // Not the number of an entry that was taken back: what it passed over is passed over again. What was
-    // quarantined and not passed over yet is judged anew: it may have been mended meanwhile.
+    // Start at the replay's next number, not after an entry that was taken back: the numbers that it passed
+    // over have to be passed over again. Quarantined numbers that no entry has passed over are judged again:
+    // they may be repaired by now.
     let next = state.replay.next_seq();
     for seq in stored.into_iter().filter(|seq| *seq >= next) {
         let object = fetch(source, seq)?;
         match judge(source, &mut state.replay, seq, object)? {
             Judged::Entry { object, absorbed } => {
                 write_absorbed(source, catalog, seq, &object, &absorbed)?;
-                // If there was a fork, it has ended it.
+                // If there was a fork, this entry has ended it.
                 state.fork = None;
             }
             Judged::Forked { by, why } => {
                 state.replay.fork(seq);
                 state.fork.get_or_insert((seq, why, by));
             }
-            // Somebody else's bytes under a number of this ledger stop nothing: the next entry says
-            // that it passes over them. The first entry is not passed over, nor a fork, nor a gap, nor
-            // what may be a damaged entry.
+            // Foreign bytes under a number of this ledger stop nothing: the next entry says that it passes
+            // over them. The first entry can't be passed over, nor can a fork, a gap, or a possibly damaged
+            // entry.
             Judged::Refused(Refused::Litter, why) if state.replay.head().is_some() => {
                 state.replay.quarantine(seq);
                 if !quarantined.contains(&seq) {
@@ -171,7 +173,7 @@ fn damaged(source: &OpenSource<'_>, seq: u64, why: Refusal) -> Error {
     })
 }
 
-/// Notes the quarantined numbers before an entry that has named them.
+/// Notes the quarantined numbers that this entry has passed over.
 fn pass_over(replay: &mut Replay, quarantined: &[u64], entry: u64) {
     let passed_over = replay.next_seq()..entry;
     for seq in quarantined.iter().filter(|seq| passed_over.contains(seq)) {
@@ -179,8 +181,8 @@ fn pass_over(replay: &mut Replay, quarantined: &[u64], entry: u64) {
     }
 }
 
-/// Says what the store has in the place of the newest entry that was seen committed: a damaged one, or
-/// another.
+/// Checks the object in the place of the newest committed entry. Fails if it is damaged, or if it is another
+/// entry.
 fn require_committed(
     source: &OpenSource<'_>,
     entry: &EntryRow,
@@ -188,7 +190,7 @@ fn require_committed(
     object: Vec<u8>,
 ) -> Result<(), Error> {
     match judge(source, &mut replay, entry.seq, object)? {
-        // It was damaged on its way, and came sound the second time.
+        // It was damaged on the way. The second fetch was sound.
         Judged::Entry { object, .. } if object == entry.object => Ok(()),
         Judged::Refused(Refused::Suspect | Refused::Litter, why) => {
             Err(damaged(source, entry.seq, why))
@@ -226,7 +228,7 @@ impl LedgerState {
         .into())
     }
 
-    /// Takes in an entry that another run has stored, here and in the catalog.
+    /// Takes an entry that another run has stored into this state and the catalog.
     pub(in crate::engine) fn absorb(
         &mut self,
         source: &OpenSource<'_>,
@@ -242,7 +244,7 @@ impl LedgerState {
         Ok(absorbed.entry)
     }
 
-    /// Tells what was found on the way.
+    /// Sends the warnings to the observer.
     pub(in crate::engine) fn warn(&self, source: &SourceName, observer: &dyn Observer) {
         for message in &self.warnings {
             observer.event(Event::Warning {
@@ -286,7 +288,7 @@ impl LedgerState {
     }
 }
 
-/// Numbers in ascending order as `key rotate --void` takes them: `4-6,9`.
+/// Writes ascending numbers in the form for `key rotate --void`: `4-6,9`.
 fn in_ranges(numbers: &[u64]) -> String {
     let ranges = numbers.chunk_by(|one, next| one + 1 == *next);
     let ranges = ranges.map(|range| match range {
@@ -296,18 +298,19 @@ fn in_ranges(numbers: &[u64]) -> String {
     ranges.collect::<Vec<_>>().join(",")
 }
 
-/// What is known of an entry of this machine.
+/// Whether the store has an entry of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Settled {
-    /// The store's answer to its PUT was seen when it came.
+    /// It is committed: the store's answer to its PUT arrived at that time.
     Before,
-    /// It was not, and the store has it byte for byte.
+    /// No answer arrived, and the store has it byte for byte.
     Stored,
-    /// It was not, and the store does not have it.
+    /// No answer arrived, and the store does not have it.
     NotStored,
 }
 
-/// The bytes of an entry of this machine are kept while the store has what may be a damaged copy of them.
+/// Finds out whether the store has an entry of this machine. Fails, so that the entry's bytes stay in the
+/// catalog, if the store has what may be a damaged copy.
 fn settle(
     source: &OpenSource<'_>,
     entry: &EntryRow,
@@ -318,7 +321,7 @@ fn settle(
         return Ok(Settled::Before);
     }
     let object = match fetch(source, entry.seq) {
-        // Only the store's own word on it counts: a PUT may arrive late, and a listing may lack it.
+        // Ask the store for the object: a listing may lack it, and a PUT may arrive late.
         Err(error) if error.is_not_found() && !stored.contains(&entry.seq) => {
             return Ok(Settled::NotStored);
         }
@@ -345,7 +348,7 @@ fn row_of<'a>(seq: u64, object: &'a [u8], absorbed: &'a Absorbed) -> NewEntry<'a
     }
 }
 
-/// Writes a verified entry to the catalog, and nothing of what it does.
+/// Writes a verified entry to the catalog without its effect on archives.
 pub(in crate::engine) fn write_without_effect(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,
@@ -358,7 +361,7 @@ pub(in crate::engine) fn write_without_effect(
     Ok(catalog.absorb(&source.row.ledger, &entry, made_at, Effect::None)?)
 }
 
-/// Writes a verified entry to the catalog with all that it does.
+/// Writes a verified entry to the catalog with its effect on archives.
 pub(in crate::engine) fn write_absorbed(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,

@@ -1,5 +1,5 @@
-//! Whom a reader trusts. Nothing of it comes from the store: a recovery kit names the root key and the
-//! ledgers, the state directory has the root key, or a person types it.
+//! Whom a reader trusts. Trust never comes from the store: a recovery kit names the root key and the ledgers,
+//! or the state directory has the root key, or a person types it.
 
 use crate::kit::{Kit, KitSource};
 use crate::ledger::PublicKey;
@@ -8,30 +8,30 @@ use crate::model::LedgerId;
 /// Root keys and ledgers that are trusted.
 #[derive(Debug, Clone, Default)]
 pub struct Trusted {
-    /// Any ledger that one of these has opened is trusted, unless `sources` says which.
+    /// A ledger that one of these keys has opened is trusted, unless `sources` restricts the ledgers.
     pub roots: Vec<PublicKey>,
-    /// Those of them that a person typed: each ledger that one of these has opened is meant, also beside a
-    /// kit that does not name it.
+    /// Those of them that a person typed. Each ledger that one of these has opened is trusted, even if the
+    /// kit does not name it.
     pub typed: Vec<PublicKey>,
-    /// The ledgers that are meant, and how far they went; none if that is not known.
+    /// The trusted ledgers and their heads; empty if they are not known.
     pub sources: Vec<KitSource>,
-    /// Whose word is enough where there is no root key.
+    /// What is enough if there is no root key.
     pub word: Word,
 }
 
-/// Whose word a ledger needs.
+/// What it takes to trust a ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Word {
-    /// A trusted root key's.
+    /// A trusted root key vouches for it.
     #[default]
     Trusted,
-    /// Its own, if no root key is trusted: it names a root key itself, and whoever writes to the store
-    /// may have made that. What is read so is remembered as such.
+    /// If no root key is trusted, the root key that it names itself is enough. Any writer to the store may
+    /// have made that ledger, so the catalog remembers that it was read in this way.
     ItsOwn,
 }
 
 impl Trusted {
-    /// Nobody: each ledger is taken at its own word.
+    /// Trusts no root key: every ledger is read with the root key that it names itself.
     pub fn nobody() -> Self {
         Self {
             word: Word::ItsOwn,
@@ -39,17 +39,17 @@ impl Trusted {
         }
     }
 
-    /// Whether ledgers are read that nobody trusted vouches for.
+    /// Returns whether ledgers are read that no trusted root key vouches for.
     pub(in crate::engine) fn takes_any(&self) -> bool {
         self.roots.is_empty() && self.word == Word::ItsOwn
     }
 
-    /// Whether a recovery kit names that ledger.
+    /// Returns whether a recovery kit names this ledger.
     pub(in crate::engine) fn names(&self, ledger: &LedgerId) -> bool {
         self.sources.iter().any(|source| source.ledger == *ledger)
     }
 
-    /// The sources that are known to lie in a directory of that name: several stores may have one.
+    /// Returns the known sources in directories of this name: several stores may have one.
     pub(in crate::engine) fn in_directory(
         &self,
         directory: &str,
