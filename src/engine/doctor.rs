@@ -1,4 +1,4 @@
-//! What is amiss with the stores, before a night finds out.
+//! Finds problems of the stores before a backup meets them.
 
 use crate::config::{Config, Prune, StoreConfig};
 use crate::engine::context::RunContext;
@@ -6,26 +6,27 @@ use crate::engine::context::open_source::{impatient, store_url};
 use crate::error::{Error, in_words};
 use crate::store::{Checksum, Deletes, Digests, Finding, Probe, Verdict, probe};
 
-/// What was found out about a store.
+/// The findings about one store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreReport {
     /// Its name in the config.
     pub name: String,
     /// Its URL.
     pub url: String,
-    /// In the order in which it was tried.
+    /// The findings, in the order of the tests.
     pub findings: Vec<Finding>,
 }
 
-/// Tries every store that a source uses, by name.
+/// Tests every store that a source uses, in the order of their names.
 pub fn doctor(config: &Config, context: &RunContext<'_>) -> Vec<StoreReport> {
     let mut reports = Vec::new();
     for (name, store) in &config.stores {
         let Some(source) = config.sources.iter().find(|source| source.store == *name) else {
             continue;
         };
-        // What may be done in a bucket may depend on the key. In a directory, that of a source would
-        // be made by whoever runs this, and stay.
+        // In a bucket, permissions may depend on the key, so the probe writes below the directory of a
+        // source. In a directory store that would create the source's directory, owned by the user who runs
+        // this.
         let below = match store {
             StoreConfig::Dir { .. } => String::new(),
             StoreConfig::S3 { .. } => format!("{}/", source.directory),

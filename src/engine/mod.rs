@@ -1,11 +1,11 @@
-//! Plans carried out over the edges: where btrfs, seal, store, ledger and catalog meet.
+//! Carries out plans: here btrfs, seal, store, ledger and catalog meet.
 //!
-//! Nothing here prints or asks. What happens is told to an [`Observer`](crate::progress::Observer);
-//! what time it is, is told by a [`Clock`].
+//! Nothing here prints or asks. Events go to an [`Observer`](crate::progress::Observer); the time comes from
+//! a [`Clock`].
 //!
-//! A room for each thing that is done: `backup`, `restore`, `prune`, `verify`, `rebuild` (a catalog from the stores) and
-//! `keys`; and what they share: `context` (state directory, store, clock, lock), `ledger` (reading and writing the one in
-//! the store) and `snapshots` (those on this machine).
+//! Each task has a module: `backup`, `restore`, `prune`, `verify`, `rebuild` (a catalog from the stores) and
+//! `keys`. They share `context` (state directory, store, clock, lock), `ledger` (reads and writes the ledger
+//! in the store) and `snapshots` (those on this machine).
 
 mod backup;
 mod context;

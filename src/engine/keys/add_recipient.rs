@@ -1,5 +1,5 @@
-//! Sealing the keys of existing archives to a further recipient. The archives themselves are not
-//! touched: a cold segment stays where it is.
+//! Seals the keys of existing archives to one more recipient. The archives themselves do not change: a cold
+//! segment stays where it is.
 
 use std::collections::BTreeSet;
 
@@ -19,26 +19,26 @@ use crate::model::ArchiveId;
 use crate::model::entry::{AttachEntry, Attachment, EntryKind, Role};
 use crate::seal::{Identities, Recipients};
 
-/// Archives whose keys go into one entry.
+/// How many keys go into one entry.
 const AT_ONCE: usize = 1000;
 
-/// How far a source's archives are sealed to the recipient.
+/// How many of a source's archive keys are sealed to the recipient.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attached {
-    /// Archives whose keys were sealed to it now.
+    /// Archives whose keys this run sealed to the recipient.
     pub attached: usize,
-    /// Those that were before.
+    /// Archives whose keys were sealed to it before.
     pub already: usize,
-    /// Those that the identities don't open.
+    /// Archives whose keys the identities can't open.
     pub unopened: Vec<ArchiveId>,
 }
 
-/// Which archives' keys are sealed.
+/// Which archive keys to seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attach {
-    /// Of those that no entry says are sealed to the recipient.
+    /// Those that are sealed to the recipient according to no entry.
     WhereMissing,
-    /// Of all: an entry may say so falsely.
+    /// All of them: an entry may be wrong about it.
     Again,
 }
 
@@ -82,8 +82,8 @@ pub fn attach_recipient(
     Ok(done.unwrap_or_default())
 }
 
-/// The keys of the visible archives, sealed to the recipient. Notes of how many that is not needed, and
-/// of which it can't be done.
+/// Returns the keys of the visible archives, sealed to the recipient. Notes in `done` which keys were sealed
+/// before and which ones can't be opened.
 fn sealed_to(
     (recipient, which): (&Recipients, Attach),
     (identities, identity): (&Identities, &str),
@@ -100,7 +100,7 @@ fn sealed_to(
         .map(|archive| archive.id)
         .collect();
     let fingerprint = recipient.fingerprint(ledger);
-    // Only the set that is configured can be told by its fingerprint.
+    // The configured set is the only one whose fingerprint can be compared.
     let configured = Recipients::parse(config.recipients()?)?;
     let texts: BTreeSet<&str> = configured.texts().collect();
     let among_configured = recipient.texts().all(|text| texts.contains(text));

@@ -1,4 +1,4 @@
-//! Proving that an identity opens what was archived, without thawing and without restoring.
+//! Proves that an identity opens the archives, without a thaw and without a restore.
 
 use std::io::Read as _;
 
@@ -16,49 +16,49 @@ use crate::store::{Readability, Store};
 /// How a send stream begins.
 const MAGIC: &[u8] = b"btrfs-stream\0";
 
-/// Enough of a segment for its first bytes to be opened: zstd's blocks have 128 KiB at most.
+/// Bytes of a segment that are enough to open its first bytes: a zstd block has at most 128 KiB.
 const BEGINNING: u64 = 512 << 10;
 
-/// Larger than any `key.age`: a thousand recipients take 200 KiB.
+/// More than the size of any `key.age`: a thousand recipients take 200 KiB.
 const LARGEST_KEY: u64 = 4 << 20;
 
-/// What an identity opens of a chain.
+/// What an identity can open of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainOpens {
     /// The chain.
     pub chain: ArchiveId,
-    /// Its archives, and of these the ones whose keys it does not open.
+    /// All its archives.
     pub archives: Vec<ArchiveId>,
-    /// Those of them that it does not open.
+    /// The archives whose keys the identity does not open.
     pub unopened: Vec<ArchiveId>,
-    /// The newest one.
+    /// The newest archive.
     pub newest: ArchiveId,
-    /// Whether that one's `key.age` is what its entry says.
+    /// Whether `key.age` of the newest archive is the same as in its entry.
     pub key_object: Tried,
-    /// Whether that one's first segment opens.
+    /// Whether the first segment of the newest archive opens.
     pub segment: Tried,
 }
 
-/// How something that was tried went.
+/// The result of one test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tried {
-    /// It is as it should be.
+    /// It is good.
     Good,
-    /// It was not tried, and why.
+    /// It was not tested, and why.
     Not(&'static str),
-    /// It is not.
+    /// It is bad, and why.
     Bad(String),
 }
 
 impl ChainOpens {
-    /// Whether all that was tried is good.
+    /// Returns whether all keys open and no test failed.
     pub fn is_good(&self) -> bool {
         let bad = |tried: &Tried| matches!(tried, Tried::Bad(_));
         self.unopened.is_empty() && !bad(&self.key_object) && !bad(&self.segment)
     }
 }
 
-/// Tries an identity on each chain of a source, oldest first. Nothing is written.
+/// Tests an identity on each chain of a source, oldest first. Writes nothing.
 pub fn check_identity(
     row: &SourceRow,
     store: &dyn Store,
@@ -103,7 +103,7 @@ pub fn check_identity(
     Ok(chains)
 }
 
-/// The newest archive of a chain.
+/// The newest archive of a chain, which is tested.
 struct Probe<'a> {
     row: &'a SourceRow,
     store: &'a dyn Store,

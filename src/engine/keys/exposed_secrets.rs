@@ -1,7 +1,7 @@
-//! Secrets that lie where they should not: on the machine that is archived.
+//! Finds secrets in the wrong place: on the machine that is archived.
 //!
-//! Whoever takes this machine must not get what opens the archives, and what a snapshot takes in must
-//! not be all that opens it.
+//! A thief of this machine must not get the secret that opens the archives. And a snapshot must not contain
+//! the only copy of the secret that opens it.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::engine::context::private_file::directory_of;
 
-/// A kit has some kilobytes; the rest of a larger file is not looked at.
+/// How much of a file is searched. A kit has a few kilobytes.
 const BEGINNING: u64 = 64 << 10;
 
-/// The files that hold an age identity or a root secret and lie directly in the state directory, in
-/// that of the config, or in a source's subvolume. What can't be read is passed over.
+/// Returns the files that hold an age identity or a root secret and lie directly in the state directory, in
+/// the directory of the config, or in a source's subvolume. Skips files that can't be read.
 pub fn secrets_in_reach(config: &Config) -> Vec<PathBuf> {
     let sources = config
         .sources

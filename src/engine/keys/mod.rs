@@ -1,4 +1,4 @@
-//! Who may sign, and who may open.
+//! Keys: who may sign entries, and who can open archives.
 
 pub(super) mod add_recipient;
 pub(super) mod check;

@@ -1,5 +1,5 @@
-//! Changing who may sign a source's ledger. The root key signs it: its secret comes from the recovery
-//! kit, and is never written here.
+//! Changes who may sign a source's ledger. The root key signs the change. Its secret comes from the recovery
+//! kit and is never written to this machine.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,38 +20,38 @@ use crate::ledger::{
 use crate::model::ArchiveId;
 use crate::model::entry::{EntryKind, FORMAT, KeyGrant, ROTATE_FORMAT, Role, RotateEntry};
 
-/// What is to change about the keys.
+/// A requested change of the keys.
 #[derive(Debug, Clone, Default)]
 pub struct KeyChange {
-    /// These may sign that from now on, and nothing else.
+    /// Keys to add, each with all its roles from now on.
     pub add: Vec<(PublicKey, Vec<Role>)>,
-    /// These sign nothing any more.
+    /// Keys to remove.
     pub remove: Vec<PublicKey>,
-    /// The numbers of entries that shall have no effect: what this version does not know, a fork, or what a
-    /// key that can't sign any more has archived or attached.
+    /// Numbers of the entries to void: entries that this version does not know, a fork, or archives and
+    /// attachments of a key that is being removed.
     pub void: Vec<u64>,
-    /// Whether archives come back that such a key has retired, or has begun to delete.
+    /// Whether to bring back archives that such a key has retired or has begun to delete.
     pub undelete: bool,
 }
 
-/// What became of a source's keys.
+/// The result of a key change in one source's ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rotated {
-    /// The number of the entry that says so; `None` if there was nothing to change.
+    /// The number of the rotate entry; `None` if there was nothing to change.
     pub entry: Option<u64>,
-    /// The keys from here on, the root key first; none in a ledger that is not opened yet.
+    /// All keys after the change, the root key first; empty for a ledger that is not opened yet.
     pub keys: Vec<(PublicKey, Vec<Role>)>,
-    /// Of the keys that were to be removed, those that it has never had.
+    /// Keys to remove that the ledger has never had.
     pub never: Vec<PublicKey>,
-    /// What was archived by a voided entry, or builds on that, and is retired by this.
+    /// Archives of voided entries, and those that build on them: this change has retired them.
     pub retired: Vec<ArchiveId>,
-    /// What is visible again.
+    /// Archives that are visible again.
     pub revived: Vec<ArchiveId>,
-    /// What is not, and why.
+    /// Archives that do not come back, and why.
     pub lost: Vec<(ArchiveId, String)>,
 }
 
-/// Changes the keys of a source's ledger, if that changes anything.
+/// Changes the keys of a source's ledger. Writes no entry if nothing would change.
 pub fn rotate(
     config: &Config,
     source: &Source,
@@ -85,15 +85,15 @@ pub fn rotate(
 /// Archives that do not come back, each with the reason.
 type Lost = Vec<(ArchiveId, String)>;
 
-/// The entry that does what is asked for, and what it can't bring back.
+/// The entry that makes the change, and the archives that it can't bring back.
 struct Wanted {
-    /// The lowest format that has words for it.
+    /// The lowest format version that can express the change.
     format: u32,
     rotate: RotateEntry,
     lost: Lost,
 }
 
-/// A change in hand.
+/// A key change in progress.
 struct Rotation<'a> {
     session: &'a Session<'a>,
     change: &'a KeyChange,
@@ -133,7 +133,7 @@ impl Rotation<'_> {
         Ok(rotated)
     }
 
-    /// What is to be written.
+    /// Returns the entry to write.
     fn wanted(
         &self,
         keys: &[(PublicKey, Vec<Role>)],
@@ -174,7 +174,7 @@ impl Rotation<'_> {
                 (EntryKind::Attach(_), None) if state.replay.is_attaching(seq) => {
                     voids.insert(seq);
                 }
-                // Voided before, or not understood by the version that was here then.
+                // It was voided before, or an earlier version here did not know it.
                 (EntryKind::Attach(_) | EntryKind::Unknown(_), None | Some(_)) => {}
                 (kind, _) => {
                     let kind = kind.name().to_owned();
@@ -203,8 +203,8 @@ impl Rotation<'_> {
         })
     }
 
-    /// The archives that a withdrawn key has taken away and whose objects all stand in a listing, and what
-    /// is wrong with the others.
+    /// Returns the archives that a removed key has retired or deleted and whose objects are all listed, and
+    /// the reason why the others can't come back.
     fn to_bring_back(
         &self,
         stay: &[PublicKey],
@@ -217,7 +217,7 @@ impl Rotation<'_> {
         let mut taken: Vec<ArchiveId> = taken
             .filter(|id| replay.was_taken_by_other_than(id, stay))
             .collect();
-        // A parent before what builds on it: it has an earlier date.
+        // A parent comes before the archives that build on it, because its date is earlier.
         taken.sort_unstable();
         let survey = survey_of(
             self.session.source.store.as_ref(),
@@ -246,7 +246,7 @@ impl Rotation<'_> {
         Ok((back.into_iter().collect(), lost))
     }
 
-    /// What a listing lacks of an archive, or shows otherwise.
+    /// Returns the first object of an archive that is missing or different in a listing.
     fn first_lacking(
         &self,
         id: &ArchiveId,
@@ -259,8 +259,8 @@ impl Rotation<'_> {
         Ok(wrong.into_iter().next())
     }
 
-    /// A pruner that did not know yet may have gone on until its key was withdrawn: what it has left
-    /// incomplete is retired again.
+    /// Retires the archives again that a pruner left incomplete: it may have continued to delete until its
+    /// key was removed.
     fn retire_what_is_short(
         &self,
         rotated: &mut Rotated,
@@ -323,7 +323,7 @@ fn granted((key, roles): &(PublicKey, Vec<Role>)) -> KeyGrant {
 }
 
 impl KeyChange {
-    /// Those to be removed that the ledger has never had.
+    /// Returns the keys to remove that the ledger has never had.
     fn never_in(&self, ledger: &Replay) -> Vec<PublicKey> {
         let had =
             |key: &&PublicKey| ledger.withdrawn().contains(key) || !ledger.roles_of(key).is_empty();
@@ -334,7 +334,7 @@ impl KeyChange {
             .collect()
     }
 
-    /// The keys after the change; the root key stays what it is.
+    /// Returns the keys after the change. The root key does not change.
     fn applied_to(&self, keys: &[(PublicKey, Vec<Role>)]) -> Vec<(PublicKey, Vec<Role>)> {
         let mut wanted = keys.to_vec();
         wanted.retain(|(key, roles)| roles.contains(&Role::Root) || !self.remove.contains(key));
@@ -381,7 +381,7 @@ mod tests {
             (new, vec![Role::Pruner, Role::Writer]),
         ];
         assert_eq!(change.applied_to(&before), after);
-        // Once more changes nothing.
+        // The same change again has no effect.
         assert_eq!(change.applied_to(&after), after);
     }
 }

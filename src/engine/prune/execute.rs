@@ -1,4 +1,4 @@
-//! Carrying a prune's plan out. What was done is put down at every step, so that it can be told
+//! Carries out the plan of a prune. It notes each step that is done, so that the caller can report them
 //! however the run ends.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use crate::plan::{
 use crate::progress::Event;
 use crate::store::Deleted;
 
-/// Why an attempt is retired, as it stands in the ledger.
+/// The reason for retiring an attempt, as written into the ledger.
 const REASON: &str = "attempts that were never committed";
 
 /// A prune of one source.
@@ -31,8 +31,8 @@ pub(super) struct Pruner<'a> {
 }
 
 impl Pruner<'_> {
-    /// Does what the plan says, and puts into `done` what was done, however it ends. While chains are
-    /// held up none is retired; what is due goes all the same.
+    /// Carries out the plan, and notes in `done` what was done, however it ends. If `held` is an error, it
+    /// retires no chain, but still does the rest of the plan, and returns that error at the end.
     pub(super) fn carry_out(
         &self,
         plan: PrunePlan,
@@ -81,7 +81,7 @@ impl Pruner<'_> {
         &self.session.source
     }
 
-    /// What the store has answered to an entry of that kind.
+    /// Converts a store's error at the PUT of an entry of this kind.
     fn unsigned(&self, kind: &'static str) -> impl Fn(Error) -> Error {
         move |error| match error {
             Error::Store(source) => Error::Prune(PruneError::PruneUnsigned {
@@ -93,14 +93,14 @@ impl Pruner<'_> {
         }
     }
 
-    /// Retires attempts that a later run removes, all of them in one entry.
+    /// Retires attempts in one entry. A later run removes their objects.
     fn retire_attempts(
         &self,
         plan: &StrayPlan,
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        // By id, as the plan's lines are.
+        // They are in the order of the plan, by id.
         let archives: Vec<ArchiveId> = plan
             .with(Fate::Retire)
             .filter_map(|line| line.archive)
@@ -117,8 +117,7 @@ impl Pruner<'_> {
         retired.map_err(self.unsigned("retire"))
     }
 
-    /// Retires the chains whose time is over, all of them in one entry: as many as were agreed to, or
-    /// none.
+    /// Retires all expired chains of the plan in one entry.
     fn retire_chains(
         &self,
         chains: &[ChainLine],
@@ -149,8 +148,8 @@ impl Pruner<'_> {
         Ok(())
     }
 
-    /// Says in the ledger which chains are being deleted, before the first object goes. A revive can't
-    /// come after that entry, and one that came before has taken its number: that chain is kept.
+    /// Writes into the ledger which chains are being deleted, before the first object goes. After that entry,
+    /// a revive is not possible. If a revive took its number, that chain is kept.
     fn begin_deletion(
         &self,
         chains: &mut [ChainLine],
@@ -187,21 +186,21 @@ impl Pruner<'_> {
                     revived += 1;
                 }
             }
-            // Whatever else it says may change what is to be done: the next run decides anew.
+            // Any other entry may change what has to be done, so the next run decides again.
             if revived == 0 {
                 return Err(error);
             }
         }
     }
 
-    /// Whether it is to be deleted, and no entry says so yet.
+    /// Returns whether a chain is to be deleted and no entry says so yet.
     fn is_to_begin(&self, line: &ChainLine) -> bool {
         let its = self.retired.iter().filter(|it| it.chain == line.chain);
         let mut begun = its.map(|archive| archive.deletion == Deletion::Begun);
         line.fate == ChainFate::Delete && !begun.any(|begun| begun)
     }
 
-    /// Removes just what was listed, the archive's key of an attempt after all that it opens.
+    /// Removes exactly the listed objects. The key of an attempt comes after the segments that it opens.
     fn remove(&self, line: StrayLine, of: usize, done: &mut StrayPlan) -> Result<(), Error> {
         let store = self.source().store.as_ref();
         let before: usize = done.with(Fate::Remove).map(|it| it.objects.len()).sum();
@@ -216,7 +215,7 @@ impl Pruner<'_> {
             }
             match store.delete(&store.locate(&object.key)) {
                 Ok(Deleted::Removed) => removed.push(object),
-                // Somebody else was faster.
+                // Another run removed it first.
                 Ok(Deleted::Absent) => {}
                 Ok(Deleted::Retained { until: lock }) => {
                     until = until.max(Some(lock));
@@ -253,8 +252,8 @@ impl Pruner<'_> {
         ended
     }
 
-    /// Reads the ledger's newest entries before an archive's objects go: the root key may have brought it back,
-    /// and withdrawn this machine's key.
+    /// Reads the newest entries of the ledger before an archive's objects are deleted: the root key may have
+    /// brought the archive back, and removed this machine's key.
     fn require_begun(
         &self,
         line: &ChainLine,
@@ -275,8 +274,8 @@ impl Pruner<'_> {
         .into())
     }
 
-    /// Deletes a retired chain, the newest archive first. A lock ends it for this run: what is left
-    /// is a line of its own. Where another run was faster there is nothing to tell.
+    /// Deletes a retired chain, the newest archive first. A locked object ends this for now, and the
+    /// remaining objects get their own line. Objects that another run deleted first are not reported.
     fn delete_chain(
         &self,
         line: ChainLine,
@@ -311,7 +310,7 @@ impl Pruner<'_> {
         }
     }
 
-    /// Deletes a chain's objects until one is locked, and returns until when that is.
+    /// Deletes a chain's objects until one is locked, and returns when that lock ends.
     fn delete_objects(
         &self,
         line: &ChainLine,
@@ -324,7 +323,7 @@ impl Pruner<'_> {
             self.require_begun(line, state, catalog)?;
             let archive = self.retired.iter().find(|archive| archive.id == *id);
             let archive = archive.expect("the plan was made of these");
-            // Also what is not listed: a store that keeps versions may only hide it.
+            // Objects that are not listed are deleted too: a store with versions may only hide them.
             for (key, bytes) in &archive.objects {
                 self.session.context.interrupt.check()?;
                 let answer = store.delete(&store.locate(key));
@@ -347,14 +346,14 @@ impl Pruner<'_> {
     }
 }
 
-/// The archives of some chains, in the order that an entry has them in.
+/// Returns the archives of these chains in the order that an entry requires.
 fn archives_of(chains: &[&ChainLine]) -> Vec<ArchiveId> {
     let archives = chains.iter().flat_map(|line| line.archives.iter().copied());
     let archives: BTreeSet<ArchiveId> = archives.collect();
     archives.into_iter().collect()
 }
 
-/// Why chains go, each by its name if they are several.
+/// Joins the reasons of the chains; each has the chain's name if there are several.
 fn reasons(chains: &[&ChainLine]) -> String {
     if let [line] = chains {
         return line.reason.clone();
@@ -365,7 +364,7 @@ fn reasons(chains: &[&ChainLine]) -> String {
     reasons.collect::<Vec<_>>().join("; ")
 }
 
-/// An object as it was listed, or as the ledger knows it.
+/// Returns an object as it was listed, or else as the ledger knows it.
 fn as_listed(line: &ChainLine, key: &str, bytes: u64) -> ListedObject {
     let listed = line.objects.iter().find(|object| object.key == key);
     listed.cloned().unwrap_or_else(|| ListedObject {
@@ -377,7 +376,7 @@ fn as_listed(line: &ChainLine, key: &str, bytes: u64) -> ListedObject {
     })
 }
 
-/// A chain of which a part is gone and the rest has another fate.
+/// Splits the line of a chain: the deleted objects, and the others with another fate.
 fn parted(line: ChainLine, removed: Vec<ListedObject>, fate: ChainFate) -> Vec<ChainLine> {
     let gone: BTreeSet<&str> = removed.iter().map(|object| object.key.as_str()).collect();
     let left = line.objects.iter();

@@ -1,8 +1,8 @@
-//! What lies in the store of a source, held against its ledger.
+//! Compares the objects in the store of a source with its ledger.
 //!
-//! The objects are listed before the ledger is read. So what was listed and is not in the ledger
-//! was not committed when it was listed, and every archive that the ledger knew by then must be in
-//! the listing as a whole.
+//! The objects are listed before the ledger is read. So an object that was listed and is not in the ledger
+//! was not committed at the time of the listing. And every archive that the ledger had before must be
+//! complete in the listing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -157,7 +157,7 @@ pub(in crate::engine) fn facts_of_unknown(
     })
 }
 
-/// Refuses to go on while the catalog takes other archives for visible than the ledger does.
+/// Checks that the catalog and the ledger agree on which archives are visible.
 fn agree(source: &OpenSource<'_>, history: &History, strays: &StrayFacts) -> Result<(), Error> {
     let here: BTreeSet<ArchiveId> = history.archives.iter().map(|archive| archive.id).collect();
     let visible = strays.ledger.iter();
@@ -175,7 +175,7 @@ fn agree(source: &OpenSource<'_>, history: &History, strays: &StrayFacts) -> Res
     }
 }
 
-/// What lies among a source's archives at a moment.
+/// The objects of a source's archives at one moment.
 struct Listing {
     archives: BTreeMap<ArchiveId, Vec<ListedObject>>,
     elsewhere: Vec<ListedObject>,
@@ -184,7 +184,7 @@ struct Listing {
 }
 
 impl Listing {
-    /// Asks for the time first: nothing looks older than it was when it was listed.
+    /// Asks for the time before the listing, so that no object looks older than it was when it was listed.
     fn take(directory: &str, store: &dyn Store, context: RunContext<'_>) -> Result<Self, Error> {
         let system_now = context.clock.now();
         let store_now = store.guessed_now()?;
@@ -198,7 +198,7 @@ impl Listing {
         })
     }
 
-    /// By archive id; what lies below none stands apart.
+    /// Groups the objects by archive id. Objects that belong to no archive are returned separately.
     fn group(
         directory: &str,
         listed: Vec<Listed>,
@@ -224,22 +224,22 @@ impl Listing {
     }
 }
 
-/// A time that the store really told: one that it did not tell is read as the beginning of time.
+/// Returns `None` for a time that the store did not report: such a time is the Unix epoch.
 fn told(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
     (time > DateTime::UNIX_EPOCH).then_some(time)
 }
 
-/// What the entries say of archive ids, and when the store took the newest archive's.
+/// What the entries say of archive ids, and when the newest archive's entry was stored.
 struct Said {
     archives: BTreeMap<ArchiveId, InLedger>,
     retired: BTreeMap<ArchiveId, RetiredArchive>,
     newest_archive: Option<DateTime<Utc>>,
-    /// The first number that the store has an object for, and that is none of these entries.
+    /// The first number with an object in the store that is not among these entries.
     unread: Option<u64>,
 }
 
-/// Reads the entries themselves, which the ledger's head has just vouched for: a row that the catalog
-/// lacks must not make a segment a stray.
+/// Reads the entries and not the catalog's rows. The ledger's head has just confirmed the entries, and a
+/// missing row must not make a segment an orphaned object.
 fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result<Said, Error> {
     let directory = &source.row.directory;
     let listed = source.store.list(&keys::ledger_prefix(directory))?;
@@ -307,7 +307,7 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
 }
 
 impl Said {
-    /// Notes as retired since then what was `known` as archived, and the rest as attempts.
+    /// Notes archives that are in `known` as retired since then, and the others as retired attempts.
     fn retire(
         &mut self,
         archives: &[ArchiveId],
@@ -339,16 +339,16 @@ impl Said {
     }
 }
 
-/// The keys of an archive's objects, and how long each is.
+/// Returns the keys of an archive's objects with their lengths.
 fn own_objects(directory: &str, archive: &ArchiveEntry) -> BTreeMap<String, u64> {
     ArchiveObject::of_entry(directory, archive)
         .filter_map(|object| Some((object.key, object.signed?.bytes)))
         .collect()
 }
 
-/// What this machine knows of attempts. What it takes for an archive, and the ledger does not, is in
-/// doubt, and left alone like what is not over. What the ledger knows is over, also where a dry run
-/// finds it unfinished here because an answer was lost.
+/// Returns what this machine knows of attempts. If it has an archive that the ledger does not have, this is
+/// in doubt and counts as an open attempt, which is left alone. An attempt that the ledger has is not open,
+/// even if its answer was lost and a dry run finds it unfinished here.
 pub(in crate::engine) fn here(
     catalog: &Catalog,
     ledger: &LedgerId,

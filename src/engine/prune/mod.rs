@@ -1,9 +1,9 @@
-//! Pruning: chains whose time is over are retired, what was retired long enough ago is deleted, and
-//! what attempts left behind is removed.
+//! Prune: retires expired chains, deletes what was retired long enough ago, and removes what attempts left
+//! behind.
 //!
-//! Each run decides anew from a listing and the ledger, so one that was cut short anywhere is gone on
-//! with by the next. What it deletes are exact keys that the ledger signs of a retired archive, and
-//! strays that the listing has shown.
+//! Each run decides again from a listing and the ledger, so the next run continues one that was cut short
+//! anywhere. It deletes only the exact keys that the ledger names for a retired archive, and orphaned objects
+//! that the listing has shown.
 
 pub(super) mod inventory;
 pub(super) mod revive;
@@ -32,31 +32,31 @@ use crate::plan::{PruneFacts, PrunePlan, plan_prune};
 use crate::store::Swept;
 use execute::Pruner;
 
-/// What a prune is asked to do.
+/// The request for a prune.
 #[derive(Debug, Clone, Copy)]
 pub struct PruneAsked {
-    /// The date by which ages count.
+    /// The date from which ages are counted.
     pub date: NaiveDate,
-    /// How many archives may be retired, if that is more than one chain.
+    /// The number of archives that the user agreed to retire, for when more than one chain would be retired.
     pub yes_delete: Option<usize>,
 }
 
-/// What a prune of a source did, or would do.
+/// The result of a prune of a source, or of a dry run.
 #[derive(Debug, Clone)]
 pub struct Pruned {
-    /// Chain by chain, and attempt by attempt. Of what was removed those objects that were there.
+    /// One line for each chain and attempt. A line of removed objects has those that still existed.
     pub plan: PrunePlan,
-    /// What was swept away of writers that died.
+    /// What was cleaned up of writers that died.
     pub swept: Swept,
-    /// The store's clock when it was planned.
+    /// The store's time of the plan.
     pub at: DateTime<Utc>,
     /// Whether the store's prices are known.
     pub pricing: Pricing,
-    /// Snapshots here that were never named: those that are removed, and those that nothing tells who made.
+    /// Local snapshots that were never named: those that are removed, and those of unknown origin.
     pub leftovers: Vec<Leftover>,
 }
 
-/// A prune that did not come to its end.
+/// A prune that ended early.
 #[derive(Debug)]
 pub struct CutShort {
     /// What it did until then; `None` if it had not begun.
@@ -80,7 +80,7 @@ impl From<CutShort> for Error {
     }
 }
 
-/// Says what a prune of a source would do. Nothing is written, neither in the store nor here.
+/// Plans a prune of a source. Writes nothing, neither in the store nor here.
 pub fn foresee_prune(
     config: &Config,
     source: &Source,
@@ -108,7 +108,7 @@ pub fn foresee_prune(
     Ok(pruned)
 }
 
-/// Prunes a source, and says what was done.
+/// Prunes a source, and returns what was done.
 pub fn prune(
     config: &Config,
     source: &Source,
@@ -138,8 +138,8 @@ pub fn prune(
     }
 }
 
-/// Removes the snapshots of a source that were never named. Returns those that are gone, and those that nothing tells who
-/// made.
+/// Removes the snapshots of a source that were never named. Returns the removed ones, and those of unknown
+/// origin.
 fn remove_leftovers(
     source: &Source,
     context: RunContext<'_>,
@@ -148,7 +148,7 @@ fn remove_leftovers(
     let (ours, mut told): (Vec<_>, Vec<_>) = leftovers(source, catalog)?
         .into_iter()
         .partition(Leftover::is_ours);
-    // Who only prunes may have no `btrfs`.
+    // A machine that only prunes may have no `btrfs`.
     if !ours.is_empty() {
         told.extend(leftovers::remove(
             source,
@@ -172,11 +172,12 @@ pub(super) fn prune_open(
     facts.strays.here = here(catalog, &source.row.ledger, &facts.strays.ledger)?;
     let mut pruned = planned(config, source.config, &facts, source.store.url())?;
     if pruned.plan.acts() {
-        // The moment of the listing by the clock of who keeps the objects. To ask may take a write,
-        // which a night with nothing to do is spared.
+        // Compute the time of the listing by the store's clock. Asking the store may take a write, which a
+        // run with nothing to do avoids.
         let since = (context.clock.now() - facts.strays.system_now).max(TimeDelta::zero());
         facts.strays.store_now = source.store.now().map_err(Error::from)? - since;
-        // Not two plans at once: each names every object that was listed.
+        // Drop the first plan before making the second: each names every listed object, and two would take
+        // too much memory.
         pruned.plan = PrunePlan::default();
         pruned = planned(config, source.config, &facts, source.store.url())?;
     }
@@ -232,9 +233,8 @@ fn planned(
     })
 }
 
-/// Why no chain may be retired: they are several at once, or have another number of archives than was
-/// agreed to. Where there is nothing to retire, nothing can be too much of it: the same command may be
-/// run again.
+/// Returns why no chain may be retired: there are several, or their number of archives is not the agreed one.
+/// If there is nothing to retire, any agreed number is accepted, so that the same command can run again.
 fn too_many(source: &OpenSource<'_>, plan: &PrunePlan, asked: PruneAsked) -> Option<Error> {
     let (chains, archives) = plan.retires();
     let agreed = match asked.yes_delete {
@@ -252,7 +252,7 @@ fn too_many(source: &OpenSource<'_>, plan: &PrunePlan, asked: PruneAsked) -> Opt
     }))
 }
 
-/// Records that the listing has shown archives whole of which none had since their commit.
+/// Records archives as verified that this listing has shown complete for the first time since their commit.
 fn note_seen(
     source: &OpenSource<'_>,
     seen: &BTreeSet<ArchiveId>,

@@ -1,4 +1,4 @@
-//! Reviving: a chain that was retired is made visible again, while all its objects still exist.
+//! Revive: makes a retired chain visible again while all its objects still exist.
 
 use chrono::NaiveDate;
 
@@ -25,10 +25,10 @@ pub struct Revived {
     pub expires: Option<String>,
 }
 
-/// Makes the retired chain of that date visible again.
+/// Makes the retired chain of this date visible again.
 ///
-/// A listing must show each of its objects before its entry is signed. A pruner elsewhere that is about
-/// to delete it needs the same number of the ledger for its own entry: one of the two has it.
+/// A listing must show all its objects before the entry is signed. A pruner elsewhere that is about to delete
+/// the chain needs the same ledger number for its own entry. Only one of the two gets it.
 pub fn revive(
     config: &Config,
     source: &Source,
@@ -71,13 +71,13 @@ pub fn revive(
     })
 }
 
-/// The archives of the retired chain of that date, if all of them can be had back.
+/// Returns the archives of the retired chain of this date, if all of them can be revived.
 fn revivable(
     source: &OpenSource<'_>,
     facts: &PruneFacts,
     chain: NaiveDate,
 ) -> Result<Vec<ArchiveId>, Error> {
-    // Of several that were archived for one date, each in its turn, the last.
+    // A date may have been archived several times, one after the other: take the last one.
     let of_date = facts
         .retired
         .iter()

@@ -1,4 +1,4 @@
-//! Whose ledger lies in a directory, and what its source is called.
+//! Decides whether the ledger in a directory is trusted, and what its source is called.
 
 use super::inventory::Survey;
 use super::old_catalog::Before;
@@ -14,7 +14,7 @@ use crate::model::entry::{Entry, EntryKind};
 use crate::model::{LedgerId, SourceName, keys};
 use crate::store::Store;
 
-/// What is done with a source's directory.
+/// What to do with a source's directory.
 pub(super) enum Choice {
     Read(PublicKey, SourceRow),
     LeaveOut(String),
@@ -28,7 +28,7 @@ impl Choice {
 }
 
 impl Rebuilding<'_> {
-    /// Whether a directory's ledger is one that is trusted, and what its source is called.
+    /// Decides whether the ledger in a directory is trusted, and what its source is called.
     pub(super) fn choose(
         &self,
         directory: &SourceName,
@@ -82,10 +82,10 @@ impl Rebuilding<'_> {
         let ledger = claimed.as_ref().map(|entry| entry.head.ledger);
         let found = known.iter().find(|(known, _)| Some(*known) == ledger);
         let (ledger, name) = match (found.or(known.first()), ledger) {
-            // If it is another, reading it says what it is instead.
+            // If the ledger there is another one, reading it reports that.
             (Some((ledger, name)), _) => (*ledger, name.clone()),
             (None, None) if self.trusted.sources.is_empty() || !self.trusted.typed.is_empty() => {
-                // It may be one that is trusted: what it was, only its first entry said.
+                // It may be a trusted ledger, but only its first entry would show that.
                 return Ok(refuse(refused.unwrap_or(Refusal::Open)));
             }
             (None, None) => {
@@ -131,7 +131,7 @@ impl Rebuilding<'_> {
         let configured = self.configured(directory, url);
         let row = SourceRow {
             name: match configured {
-                // The config's word counts, as it does everywhere.
+                // The config's name has precedence, as everywhere.
                 Some(source) => source.name.clone(),
                 None => self.free_name(&name, new)?,
             },
@@ -142,7 +142,7 @@ impl Rebuilding<'_> {
         Ok(Choice::Read(root, row))
     }
 
-    /// The source that the config has in that directory.
+    /// Returns the source that the config has in this directory.
     fn configured(&self, directory: &SourceName, url: &str) -> Option<&Source> {
         let config = self.config?;
         config.sources.iter().find(|source| {
@@ -150,7 +150,7 @@ impl Rebuilding<'_> {
         })
     }
 
-    /// What the config says of the source, or what is known without one.
+    /// Returns the source as configured, or else one made from its row.
     pub(super) fn source(&self, row: &SourceRow, url: &str) -> Result<Source, Error> {
         let directory: SourceName = row.directory.parse()?;
         let configured = self.configured(&directory, url).cloned();
@@ -163,8 +163,8 @@ impl Rebuilding<'_> {
         }))
     }
 
-    /// That name, or one like it if another source has it already, or the config has it for another in
-    /// these stores: each may have a directory of the same name.
+    /// Returns this name, or one with a number if it is taken: by another source, or in the config by another
+    /// source in these stores. Each store may have a directory of the same name.
     fn free_name(&self, name: &SourceName, new: &Catalog) -> Result<SourceName, Error> {
         let mut taken: Vec<SourceName> = new.sources()?.into_iter().map(|row| row.name).collect();
         if let Some(config) = self.config {
@@ -185,14 +185,15 @@ impl Rebuilding<'_> {
     }
 }
 
-/// What the source of that ledger was called here, wherever its store was; else like its directory.
+/// Returns the name that the source of this ledger had in the old catalog, in any store; else the name of its
+/// directory.
 fn name_of(ledger: LedgerId, directory: &SourceName, before: &Before) -> SourceName {
     let known = before.sources.iter().find(|row| row.ledger == ledger);
     known.map_or_else(|| directory.clone(), |row| row.name.clone())
 }
 
-/// What the first entry of a directory's ledger says, whoever has signed it; or why it says nothing. It
-/// is fetched a second time before it is called damaged.
+/// Reads the first entry of a directory's ledger without checking its signature, or returns why it can't be
+/// read. If the first try fails, it is fetched once more.
 fn claimed(directory: &SourceName, store: &dyn Store) -> Result<Result<Entry, Refusal>, Error> {
     let first = store.locate(&keys::ledger_entry(directory.as_str(), 1));
     let look = || match store.get(&first, OPEN_BYTES) {

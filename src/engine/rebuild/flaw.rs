@@ -1,66 +1,65 @@
-//! What can be amiss with a ledger, and with what it names.
+//! What can be wrong with a ledger and the archives that it names.
 
 use std::ops::RangeInclusive;
 
 use crate::model::ArchiveId;
 
-/// What is amiss with a ledger, or with the archives that it names.
+/// Something that is wrong with a ledger, or with the archives that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flaw {
     /// Entries between sound ones are damaged or lost.
     Lost(RangeInclusive<u64>),
-    /// The object of a number does not verify, and a later entry says that it passes over it.
+    /// The object under a number does not verify, and a later entry says that it passes over it.
     Quarantined(u64, String),
-    /// The object of a number does not verify, and no entry passes over it: it may be one that was
-    /// damaged.
+    /// The object under a number does not verify, and no entry passes over it: it may be a damaged entry.
     Unread(u64, String),
-    /// An entry is damaged or lost in the store, and the catalog that was here has a sound copy.
+    /// An entry is damaged or lost in the store, and the old catalog has a sound copy.
     Copied(u64, String),
-    /// A signed entry does not follow the one before: it and all after it were not read.
+    /// A signed entry does not follow the one before. It and all later entries were not read.
     Forked(u64, String),
     /// A signed entry does not follow the one before, and the root key has voided it.
     Voided(u64, String),
     /// Numbers are too far beyond the others to be entries.
     TooFar(String),
-    /// An entry archives what belongs to another ledger: this one has no such archive.
+    /// An entry names an archive that belongs to another ledger. It is not an archive of this one.
     Foreign(u64, ArchiveId),
-    /// An entry is sound, and the catalog has no place for what it says: it was left out.
+    /// An entry is sound, but the catalog could not take it. It was left out.
     NotTaken(u64, String),
-    /// A kind or a format that this version does not know.
+    /// An entry has a kind or a format that this version does not know.
     Unknown(String),
-    /// Entries that the ledger has had are not in the store.
+    /// Entries that the ledger once had are not in the store.
     Behind {
-        /// The numbers.
+        /// The numbers of these entries.
         missing: RangeInclusive<u64>,
-        /// Who knows of them.
+        /// The witness that knows them.
         witness: &'static str,
     },
-    /// An entry is not the one that it was.
+    /// An entry was replaced by another.
     Changed {
         /// Its number.
         seq: u64,
-        /// Who knows of it.
+        /// The witness that knows the first one.
         witness: &'static str,
     },
-    /// An archive builds on one that no entry names any more.
+    /// The first archive builds on the second, and no entry names the second any more.
     Orphaned(ArchiveId, ArchiveId),
-    /// A listing lacks or has changed objects of an archive.
+    /// Objects of an archive are missing or different in a listing.
     Lacking {
         /// The archive.
         archive: ArchiveId,
-        /// How many objects.
+        /// How many objects it is about.
         objects: usize,
-        /// The first, and what is wrong with it.
+        /// The first object, and what is wrong with it.
         first: String,
     },
-    /// An identity was given, and it opens nothing there.
+    /// The given identity opens no archive of this ledger.
     Locked(String),
-    /// An archive's private facts can't be read although its key could be opened.
+    /// An archive's private facts can't be read, although its key could be opened.
     Private(ArchiveId, String),
 }
 
 impl Flaw {
-    /// In words, after the source's name.
+    /// Returns the text that follows the source's name in a report.
     pub fn in_words(&self) -> String {
         match self {
             Self::Lost(lost) => format!("{} damaged or lost", entries(lost)),
@@ -115,7 +114,7 @@ impl Flaw {
         }
     }
 
-    /// The word for it in JSON.
+    /// Returns its name in JSON.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Lost(_) => "lost",
@@ -137,8 +136,8 @@ impl Flaw {
         }
     }
 
-    /// Whether something is damaged, lost or not what it should be. What every reader passes over by
-    /// the ledger's own rules is not.
+    /// Returns whether something is damaged, lost or different. What every reader passes over by the rules of
+    /// the ledger does not count.
     pub fn is_damage(&self) -> bool {
         !matches!(
             self,

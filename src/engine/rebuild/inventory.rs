@@ -1,4 +1,4 @@
-//! What lies in a store, by one listing: whose ledgers, and which archives' objects.
+//! The contents of a store from one listing: ledgers, and the objects of archives.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::error::Error;
 use crate::model::{ArchiveId, SourceName, keys};
 use crate::store::{Listed, Stat, Store};
 
-/// Numbers without an entry between others that are asked for by their keys. There are hardly ever any.
+/// How many missing numbers between others are checked in the store. There are hardly ever any.
 const MOST_GAPS: usize = 16;
 
-/// What lies in a source's directory.
+/// The contents of a source's directory.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Survey {
-    /// The numbers of its ledger's entries, in order.
+    /// The numbers of its ledger's entries, in ascending order.
     pub(in crate::engine) entries: Vec<u64>,
     /// The objects of each archive, or attempt at one, by key.
     pub(in crate::engine) archives: BTreeMap<ArchiveId, HashMap<String, Stat>>,
@@ -23,18 +23,18 @@ pub(in crate::engine) struct Survey {
     pub(in crate::engine) elsewhere: Elsewhere,
 }
 
-/// Where the archives of a store lie, as seen from one source.
+/// The directories of all archives of a store, as seen from one source.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Elsewhere {
     /// Each archive with the number of a source that has objects of it, in order. All sources share it: a
-    /// store may have many, and whoever writes to it may add as many as he likes.
+    /// store may have many sources, and a writer may add any number.
     all: Arc<[(ArchiveId, usize)]>,
     /// The number of this source.
     own: usize,
 }
 
 impl Elsewhere {
-    /// Whether objects of the archive lie with another source, and not with this one.
+    /// Returns whether another source has objects of the archive, and this one has none.
     pub(in crate::engine) fn contains(&self, archive: &ArchiveId) -> bool {
         let from = self.all.partition_point(|(id, _)| id < archive);
         let mut sources = self.all[from..]
@@ -46,18 +46,18 @@ impl Elsewhere {
     }
 }
 
-/// Objects that no ledger entry names.
+/// Counts of the orphaned objects of a source: those of archive ids that no ledger entry names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unnamed {
-    /// Of how many attempts.
+    /// The number of attempts that they belong to.
     pub attempts: u64,
-    /// How many.
+    /// The number of objects.
     pub objects: u64,
-    /// Their bytes.
+    /// The sum of their bytes.
     pub bytes: u64,
 }
 
-/// Lists a store, and tells the sources' directories in it. Whatever else lies there is not ours.
+/// Lists a store, and finds the sources' directories in it. Ignores everything else.
 pub(in crate::engine) fn survey(store: &dyn Store) -> Result<BTreeMap<SourceName, Survey>, Error> {
     let mut surveys: BTreeMap<SourceName, Survey> = BTreeMap::new();
     for listed in store.list("")? {
@@ -78,7 +78,7 @@ pub(in crate::engine) fn survey(store: &dyn Store) -> Result<BTreeMap<SourceName
     Ok(surveys)
 }
 
-/// Lets each source know which archives lie with another.
+/// Tells each source which archives have objects below another source.
 fn note_elsewhere(surveys: &mut BTreeMap<SourceName, Survey>) {
     let mut all: Vec<(ArchiveId, usize)> = Vec::new();
     for (source, survey) in surveys.values().enumerate() {
@@ -94,7 +94,7 @@ fn note_elsewhere(surveys: &mut BTreeMap<SourceName, Survey>) {
     }
 }
 
-/// The same for one source.
+/// Lists one source.
 pub(in crate::engine) fn survey_of(store: &dyn Store, directory: &str) -> Result<Survey, Error> {
     let mut survey = Survey::default();
     for listed in store.list(&keys::source_prefix(directory))? {
@@ -114,15 +114,15 @@ impl Survey {
         }
     }
 
-    /// Sorts the numbers once all are noted: the names of large ones come before those of small ones, and a
-    /// store may list them in any order.
+    /// Sorts the numbers after all are noted. Names of large numbers sort before those of small ones, and a
+    /// store may list in any order.
     fn sort(&mut self) {
         self.entries.sort_unstable();
         self.entries.dedup();
     }
 
-    /// Makes sure that the store has no entry beside those that it listed: neither the next one, nor the
-    /// newest of those that are `known`, nor the first that are missing between the others.
+    /// Checks that the store has no entries besides the listed ones: not the next one, not the newest of
+    /// those that are `known`, and not the first numbers that are missing between others.
     pub(in crate::engine) fn require_all_entries(
         &self,
         store: &dyn Store,
@@ -140,7 +140,7 @@ impl Survey {
         Ok(())
     }
 
-    /// The objects of those archives that are not known.
+    /// Counts the objects of the archives for which `known` is false.
     pub(in crate::engine) fn unnamed(&self, known: impl Fn(&ArchiveId) -> bool) -> Unnamed {
         let mut unnamed = Unnamed::default();
         for (_, objects) in self.archives.iter().filter(|(id, _)| !known(id)) {

@@ -1,4 +1,4 @@
-//! Sources that should be in a store, and are not there as a whole.
+//! Sources that should be in a store, and are not there or not complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::model::{ArchiveId, SourceName};
 use crate::store::Store;
 
 impl Rebuilding<'_> {
-    /// Says which sources the kit names there and the store has nothing of.
+    /// Notes the sources that the kit names in this store and of which it has nothing.
     pub(super) fn note_absent(
         &self,
         url: &str,
@@ -41,7 +41,7 @@ impl Rebuilding<'_> {
                         head: head.seq,
                     }),
                 )),
-                // One that was never archived has a ledger in the kit, and none in the store.
+                // A source that was never archived has a ledger id in the kit, and no ledger in the store.
                 (None, None) if is_here || self.stores.len() == 1 => rebuilt.remarks.push(format!(
                     "{}: nothing is archived in {place}, as far as the kit knows",
                     named.name
@@ -52,8 +52,8 @@ impl Rebuilding<'_> {
         Ok(())
     }
 
-    /// Says of what is archived without a ledger that its ledger is gone. What this machine has begun and
-    /// not committed never had one.
+    /// Notes a directory that has archives but no ledger: its ledger is gone. Attempts that this machine
+    /// began and did not commit never had one.
     pub(super) fn note_without_ledger(
         &self,
         directory: &SourceName,
@@ -68,7 +68,7 @@ impl Rebuilding<'_> {
             .iter()
             .any(|named| named.head.is_some() && is_place(&named.store, url))
         {
-            // It was told that this has gone back.
+            // `note_absent` has already reported that this ledger has gone back.
             return Ok(());
         }
         require_no_entry(store, directory.as_str(), 1)?;
@@ -99,7 +99,7 @@ impl Rebuilding<'_> {
         Ok(())
     }
 
-    /// Says which sources the kit names in stores that were not read.
+    /// Notes the sources that the kit names in stores that were not read.
     pub(super) fn note_elsewhere(&self, rebuilt: &mut Rebuilt) {
         for named in &self.trusted.sources {
             let is_read = rebuilt.read.iter().any(|read| read.ledger == named.ledger);

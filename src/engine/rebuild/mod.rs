@@ -1,8 +1,8 @@
-//! Making the catalog anew from nothing but stores and a key.
+//! Makes a new catalog from nothing but stores and a key.
 //!
-//! The stores are only read. A new database is written beside the old one and takes its place when it is
-//! whole; the old one stays under another name. What the old catalog and the recovery kit know of a
-//! ledger's head is held against what the store shows: a store that has gone back is not believed.
+//! The stores are only read. A new database is written beside the old one and replaces it when it is
+//! complete. The old one is kept under another name. The ledger's head in the store is compared with the one
+//! in the old catalog and in the recovery kit: a store that has gone back is not trusted.
 
 mod admit;
 mod flaw;
@@ -42,11 +42,11 @@ use admit::Choice;
 use inventory::survey;
 use old_catalog::Before;
 
-/// Reads the ledgers of stores into a new catalog, and puts it in the place of the old one.
+/// Reads the ledgers of stores into a new catalog, and replaces the old catalog with it.
 pub fn rebuild(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt, Error> {
     let rebuilt = rebuild_all(job, context);
     if rebuilt.is_err() {
-        // As good as nothing: what is wrong is told, and this would only puzzle.
+        // A failure here does no harm. The error that led here is reported; a second one would only confuse.
         let _ = swap::discard(job.state_dir);
     }
     rebuilt
@@ -87,7 +87,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
                 let surveyed = (store.as_ref(), surveys);
                 job.read_store(config, surveyed, &before, &mut new, &mut rebuilt, context)?;
             }
-            // Another one may be sound, and needed now.
+            // Another store may be sound, and needed now.
             Err(Error::Store(error)) if job.stores.len() > 1 && error.kind.is_out_of_reach() => {
                 rebuilt.unread.push((store_url(config), error));
             }
@@ -118,7 +118,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
     before.keep_what_was_never_archived(&mut new)?;
     rebuilt.kept = swap::swap_in(job.state_dir, new, before.catalog)?;
     if let [root] = job.trusted.roots.as_slice() {
-        // Whatever was archived under another is not lost here, or it would have been refused.
+        // No archive made under another root key is lost by this, or the rebuild would have been refused.
         if let Some(kept) = job.state_dir.trust(root)? {
             rebuilt.remarks.push(format!(
                 "another root key was trusted here, under which nothing was archived; it is kept as {}. Run \
@@ -130,8 +130,8 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
     Ok(rebuilt)
 }
 
-/// Refuses an identity that opens no archive at all. One that opens none of a ledger may be of another's
-/// recipients, which is told.
+/// Refuses an identity that opens no archive at all. If it opens none of one ledger only, that is a flaw of
+/// this ledger: its recipients may be others.
 fn require_one_opened(rebuilt: &mut Rebuilt) -> Result<(), Error> {
     if rebuilt.read.iter().any(|read| read.opened > 0) {
         return Ok(());
@@ -231,7 +231,7 @@ impl Rebuilding<'_> {
         Ok(())
     }
 
-    /// Says what the kit knows of a ledger and the store does not show.
+    /// Notes what the kit knows of a ledger and the store does not show.
     fn hold_against_kit(&self, read: &mut LedgerRead, new: &Catalog) -> Result<(), Error> {
         let witness = "the recovery kit";
         let newest = read.head.map_or(0, |head| head.seq);

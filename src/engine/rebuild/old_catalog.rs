@@ -1,4 +1,4 @@
-//! What the catalog of before knows, and must not be lost or contradicted by a new one.
+//! The old catalog: what it knows must not be lost or contradicted by the new one.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,12 +13,12 @@ use crate::engine::context::state_dir::StateDir;
 use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::model::{ArchiveId, LedgerId, SourceName};
 
-/// The catalog of before, as far as it can be read.
+/// The old catalog, as far as it can be read.
 #[derive(Default)]
 pub(super) struct Before {
     pub(super) catalog: Option<Catalog>,
     pub(super) sources: Vec<SourceRow>,
-    /// How many entries of each source's ledger it knows, if any.
+    /// How many entries it has of each source's ledger.
     entries: HashMap<LedgerId, usize>,
     earlier: HashMap<LedgerId, Earlier>,
     nothing: Earlier,
@@ -27,7 +27,7 @@ pub(super) struct Before {
 impl Before {
     pub(super) fn open(state_dir: &StateDir, rebuilt: &mut Rebuilt) -> Result<Self, Error> {
         match Self::read(state_dir) {
-            // It is what this is here to mend.
+            // Repairing such a catalog is what a rebuild is for.
             Err(Error::Catalog(error)) if error.is_integrity() => {
                 rebuilt.remarks.push(format!(
                     "the old catalog can't be read, so nothing was taken from it: {}",
@@ -57,20 +57,20 @@ impl Before {
         })
     }
 
-    /// Whether anything of a source's ledger is known. The ledger of one that `init` has named, and nothing
-    /// was archived of, binds nobody.
+    /// Returns whether any entry of a source's ledger is known. A ledger that `init` has only named may be
+    /// replaced.
     pub(super) fn is_opened(&self, row: &SourceRow) -> bool {
         self.entries
             .get(&row.ledger)
             .is_some_and(|known| *known > 0)
     }
 
-    /// What it has of a ledger.
+    /// Returns what the old catalog has of a ledger.
     pub(super) fn of(&self, ledger: &LedgerId) -> &Earlier {
         self.earlier.get(ledger).unwrap_or(&self.nothing)
     }
 
-    /// What was begun here in a source's directory, and is in no ledger.
+    /// Returns the attempts that this machine began in a source's directory and that are in no ledger.
     pub(super) fn attempts_in(
         &self,
         directory: &SourceName,
@@ -93,7 +93,7 @@ impl Before {
         Ok(attempts)
     }
 
-    /// Refuses to drop an attempt that only the catalog of before can go on with.
+    /// Refuses to drop an attempt that only the old catalog can continue.
     pub(super) fn refuse_to_give_up(&self, job: &Rebuilding<'_>) -> Result<(), Error> {
         let (Some(catalog), Unfinished::Keep) = (&self.catalog, job.unfinished) else {
             return Ok(());
@@ -127,7 +127,7 @@ impl Before {
         }
     }
 
-    /// Refuses a new catalog that lacks what the one of before knows: a ledger, entries at its end, other
+    /// Refuses a new catalog that lacks what the old one knows: a ledger, entries at its end, the same
     /// entries, or an archive whose commit was never answered.
     pub(super) fn refuse_loss(
         &self,
@@ -140,7 +140,7 @@ impl Before {
         };
         let known = new.sources()?;
         for row in self.sources.iter().filter(|row| self.is_opened(row)) {
-            // Wherever it is by now: a store may have moved.
+            // Look in all stores: the store may have moved.
             let store = match known.iter().find(|new| new.ledger == row.ledger) {
                 Some(found) => &found.store,
                 None if job.reads(row) => &row.store,
@@ -172,7 +172,7 @@ impl Before {
         Ok(())
     }
 
-    /// Refuses a store that shows less of a ledger than was known, or another.
+    /// Refuses a store that has fewer or other entries of a ledger than the old catalog.
     fn require_no_rollback(
         &self,
         row: &SourceRow,
@@ -189,7 +189,7 @@ impl Before {
         };
         let earlier = self.of(&row.ledger);
         for (seq, entry) in &earlier.entries {
-            // One that is lost in between is told as such.
+            // An entry that is lost between others is already reported as a flaw.
             let now = new.entry_hash(&row.ledger, *seq)?;
             if now.is_some_and(|now| now != entry.hash) {
                 return Err(forked(*seq));
@@ -215,7 +215,7 @@ impl Before {
         }))
     }
 
-    /// A source without an entry has its ledger's id here and in the kit alone.
+    /// Copies the sources that have no entries. Only the old catalog and the kit have their ledger ids.
     pub(super) fn keep_what_was_never_archived(&self, new: &mut Catalog) -> Result<(), Error> {
         for row in &self.sources {
             let known = new.sources()?;

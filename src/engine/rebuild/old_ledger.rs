@@ -1,4 +1,4 @@
-//! What a catalog has of a ledger already: a second copy of its entries, and what checks have shown.
+//! What the old catalog has of a ledger: a second copy of its entries, and the results of checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,12 @@ use crate::catalog::{Catalog, EntryRow, VerificationRow};
 use crate::error::Error;
 use crate::model::{ArchiveId, LedgerId, VerifyLevel, VerifyOutcome};
 
-/// What a catalog has of a ledger; nothing, if there was none.
+/// What the old catalog has of a ledger; empty if it has none.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Earlier {
-    /// The entries that were seen committed, by their numbers.
+    /// The committed entries, by their numbers.
     pub(in crate::engine) entries: BTreeMap<u64, EntryRow>,
-    /// What checks have shown of its archives. No store knows that.
+    /// The results of checks of its archives. No store has these.
     pub(in crate::engine) checks: Vec<VerificationRow>,
 }
 
@@ -24,7 +24,7 @@ impl Earlier {
             .filter(|check| check.outcome == VerifyOutcome::Damaged)
             .map(|check| check.archive)
             .collect();
-        // Damage of which an older version kept the time alone.
+        // Damage for which an older version kept only the time.
         for row in catalog.archives(ledger)? {
             if let Some(at) = row.damaged_at
                 && !told.contains(&row.id)

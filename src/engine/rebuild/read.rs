@@ -1,4 +1,4 @@
-//! Reading a ledger into a catalog, as far as it is sound.
+//! Reads a ledger into a catalog, as far as it is sound.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -27,10 +27,10 @@ use crate::model::{ArchiveId, LedgerId, SourceName};
 use crate::seal::{ArchiveKey, Identities};
 use crate::store::{ErrorKind, StoreError};
 
-/// Entries on their way at once.
+/// How many entries are fetched at once.
 const AT_ONCE: usize = 16;
 
-/// A ledger as it was read, and what is amiss with it.
+/// A ledger that was read, and what is wrong with it.
 #[derive(Debug)]
 pub struct LedgerRead {
     /// The source.
@@ -39,9 +39,9 @@ pub struct LedgerRead {
     pub store: String,
     /// Its directory in the store.
     pub directory: String,
-    /// Who may sign its next entry, but for the root key.
+    /// The keys that may sign its next entry, besides the root key.
     pub signers: Vec<PublicKey>,
-    /// Who could once, and can no more.
+    /// The keys that were removed.
     pub withdrawn: Vec<PublicKey>,
     /// The ledger.
     pub ledger: LedgerId,
@@ -51,31 +51,31 @@ pub struct LedgerRead {
     pub entries: u64,
     /// How many archives are visible.
     pub archives: u64,
-    /// How many archives have their private facts still under seal.
+    /// How many archives still have sealed private facts.
     pub sealed: u64,
-    /// How many archives are tied to their snapshots here.
+    /// How many archives were linked to their local snapshots.
     pub pins: u64,
-    /// How many of its snapshots stand here that nobody can tell the maker of.
+    /// How many local snapshots of it are of unknown origin.
     pub of_unknown_origin: u64,
-    /// What no entry names.
+    /// Its orphaned objects.
     pub unnamed: Unnamed,
-    /// What is amiss.
+    /// What is wrong with it.
     pub flaws: Vec<Flaw>,
     /// How many archives the identity opened.
     pub(super) opened: u64,
-    /// Why the identity did not open the first archive that it did not.
+    /// Why the identity did not open an archive: the error of the first one that failed.
     pub(super) locked: Option<Error>,
     unknown: Vec<String>,
 }
 
 impl LedgerRead {
-    /// What of it this version does not know, but for what a `rotate` has voided.
+    /// Returns the entries that this version does not know and that no `rotate` has voided.
     pub(super) fn unknown(&self) -> &[String] {
         &self.unknown
     }
 }
 
-/// A ledger in hand.
+/// A ledger that is being read.
 struct Reading<'a> {
     source: &'a OpenSource<'a>,
     survey: &'a Survey,
@@ -83,30 +83,30 @@ struct Reading<'a> {
     earlier: &'a Earlier,
     replay: Replay,
     read: LedgerRead,
-    /// Which visible archive stands for a date.
+    /// The visible archive of each date.
     dates: HashMap<NaiveDate, ArchiveId>,
     lost: bool,
-    /// What is signed and does not fit, and was not voided so far.
+    /// Entries that are signed but do not fit, and that are not voided so far.
     forked: Vec<(u64, String)>,
-    /// What the identity has not opened so far: an entry to come may attach another key.
+    /// Archives that the identity has not opened so far: a later entry may attach another key.
     sealed: HashMap<ArchiveId, SealedArchive>,
 }
 
-/// Where a ledger is read from, and by whose word.
+/// Where a ledger is read from, and which root key it must have.
 pub(in crate::engine) struct LedgerPlace<'a> {
     pub(in crate::engine) source: &'a OpenSource<'a>,
     pub(in crate::engine) root: &'a PublicKey,
     pub(in crate::engine) survey: &'a Survey,
-    /// What a catalog had of it before. An entry that is not sound in the store is taken from it, if it
-    /// has it and it verifies in its place.
+    /// What the old catalog has of it. An entry that is not sound in the store is taken from there, if it
+    /// verifies in its place.
     pub(in crate::engine) earlier: &'a Earlier,
     pub(in crate::engine) identities: Option<(&'a Identities, &'a str)>,
-    /// The last entry that is read, if that is not the newest.
+    /// The last entry to read; `None` for all.
     pub(in crate::engine) until: Option<u64>,
 }
 
-/// Reads a source's ledger from the store into a catalog that knows the source and nothing of its
-/// ledger. Only the first entry has to be sound.
+/// Reads a source's ledger from the store into a catalog that knows the source but no entries. Only the first
+/// entry must be sound.
 pub(in crate::engine) fn read_ledger(
     place: &LedgerPlace<'_>,
     catalog: &mut Catalog,
@@ -155,7 +155,8 @@ pub(in crate::engine) fn read_ledger(
         forked: Vec::new(),
         sealed: HashMap::new(),
     };
-    // What lies beyond the newest in the store is not filled in: a store that has gone back says so.
+    // Entries after the newest one in the store are not taken from the old catalog: a store that has gone
+    // back must show.
     let newest = survey.entries.last().copied().unwrap_or(0);
     let copied = earlier.entries.range(..newest).map(|(seq, _)| *seq);
     let numbers = survey.entries.iter().copied().chain(copied).collect();
@@ -172,7 +173,7 @@ pub(in crate::engine) fn read_ledger(
         context.interrupt.check()?;
         for (seq, object) in numbers.iter().zip(fetch_all(source, numbers)) {
             let object = match object {
-                // Only when its turn comes: several would not fit in memory.
+                // A large entry is fetched when its turn comes: several would not fit in memory.
                 Err(error) if error.kind == ErrorKind::TooLarge => fetch(source, *seq),
                 object => object,
             };
@@ -186,7 +187,7 @@ pub(in crate::engine) fn read_ledger(
 }
 
 impl Reading<'_> {
-    /// Takes an entry in; `false` if what comes after it can't be told true from false.
+    /// Takes in an entry. Returns `false` if it is not possible to tell which later entries are true.
     fn take(
         &mut self,
         seq: u64,
@@ -206,8 +207,8 @@ impl Reading<'_> {
         };
         match judge(self.source, &mut self.replay, seq, object)? {
             Judged::Entry { object, absorbed } => self.accept(seq, &object, &absorbed, catalog)?,
-            // Before the first entry nobody's signature counts. What follows a fork is read no further than to
-            // where the root key ends it.
+            // This can't happen before the first entry, when no signature counts. After a fork, reading goes
+            // on only to find the entry in which the root key ends it.
             Judged::Forked { why, .. } => {
                 self.replay.fork(seq);
                 self.forked.push((seq, why.to_string()));
@@ -227,7 +228,7 @@ impl Reading<'_> {
         Ok(true)
     }
 
-    /// Takes the earlier copy of an entry, if there is one and it belongs there.
+    /// Takes the old catalog's copy of an entry. Returns `false` if there is none or it does not fit.
     fn take_copy(&mut self, seq: u64, why: &str, catalog: &mut Catalog) -> Result<bool, Error> {
         let earlier = self.earlier;
         let Some(entry) = earlier.entries.get(&seq) else {
@@ -241,7 +242,7 @@ impl Reading<'_> {
         Ok(true)
     }
 
-    /// Without the first entry there is no ledger to read.
+    /// Fails if the first entry is not read yet: without it there is no ledger.
     fn require_first(&self, seq: u64, why: Refusal) -> Result<(), Error> {
         if self.replay.head().is_some() {
             return Ok(());
@@ -265,7 +266,8 @@ impl Reading<'_> {
         })
     }
 
-    /// Notes that a number's object does not verify. Whether an entry is lost by it, a later one says.
+    /// Notes that the object under a number does not verify. A later entry shows whether an entry was lost
+    /// with it.
     fn leave(&mut self, seq: u64, why: String, catalog: &mut Catalog) -> Result<(), Error> {
         catalog.quarantine(&self.source.row.ledger, seq, &why)?;
         self.read.flaws.push(Flaw::Unread(seq, why));
@@ -284,7 +286,7 @@ impl Reading<'_> {
             self.note_lost(&lost, catalog)?;
         }
         self.note_passed_over(&absorbed.entry.head.skips, catalog)?;
-        // If there was a fork, it has ended it.
+        // If there was a fork, this entry has ended it.
         for (seq, why) in self.forked.drain(..) {
             self.read.flaws.push(Flaw::Voided(seq, why));
         }
@@ -292,7 +294,8 @@ impl Reading<'_> {
             && (self.survey.elsewhere.contains(&archive.id)
                 || catalog.is_of_other_ledger(&self.source.row.ledger, &archive.id)?)
         {
-            // It was copied from there: here there is nothing to restore, and its owner keeps it.
+            // The entry was copied from another source's ledger. Nothing can be restored here, and the
+            // archive belongs to that source.
             write_without_effect(self.source, catalog, seq, object, absorbed)?;
             self.read.flaws.push(Flaw::Foreign(seq, archive.id));
             self.read.entries += 1;
@@ -304,7 +307,7 @@ impl Reading<'_> {
             _ => &[],
         };
         for id in dated {
-            // A date is archived once, so what stood for it before was retired by an entry that is lost.
+            // A date has one archive, so an entry that is lost must have retired the earlier one.
             if let Some(before) = self.dates.insert(id.date, *id)
                 && self.lost
                 && before != *id
@@ -313,7 +316,7 @@ impl Reading<'_> {
             }
         }
         match write_absorbed(self.source, catalog, seq, object, absorbed) {
-            // Of one source alone: the others are read all the same.
+            // This concerns one source. The others are still read.
             Err(Error::Catalog(error)) if error.is_constraint() => {
                 self.read.flaws.push(Flaw::NotTaken(seq, in_words(&error)));
                 return Ok(());
@@ -358,7 +361,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// What did not verify was not part of the ledger, as the entry after it says.
+    /// Notes that these numbers were no entries, as the entry after them says.
     fn note_passed_over(&mut self, skips: &[u64], catalog: &mut Catalog) -> Result<(), Error> {
         for flaw in &mut self.read.flaws {
             if let Flaw::Unread(seq, why) = flaw
@@ -370,7 +373,7 @@ impl Reading<'_> {
         self.quarantine_missing(skips.iter().copied(), catalog)
     }
 
-    /// What did not verify was part of the ledger, as the entry after it says.
+    /// Notes that these numbers were entries that are lost, as the entry after them says.
     fn note_lost(
         &mut self,
         lost: &RangeInclusive<u64>,
@@ -383,7 +386,7 @@ impl Reading<'_> {
         self.quarantine_missing(lost.clone(), catalog)
     }
 
-    /// A writer has to know the numbers that have no entry also where their objects are gone.
+    /// Quarantines numbers whose objects are missing: a writer must know all numbers without an entry.
     fn quarantine_missing(
         &self,
         numbers: impl Iterator<Item = u64>,
@@ -427,7 +430,7 @@ impl Reading<'_> {
         context: RunContext<'_>,
     ) -> Result<LedgerRead, Error> {
         self.read.sealed += self.sealed.len() as u64;
-        // An identity that opens some archives is one of several that recipients were changed to.
+        // An identity that opens only some archives is normal after the recipients have changed.
         if let (0, Some(locked)) = (self.read.opened, &self.read.locked) {
             self.read.flaws.push(Flaw::Locked(locked.to_string()));
         }
@@ -492,7 +495,7 @@ fn private_facts(archive: &ArchiveEntry, key: &ArchiveKey) -> Result<PrivateFact
     serde_json::from_slice(&plain).map_err(|error| error.to_string())
 }
 
-/// Fetches entries, several at once: one after the other they would take as many round trips.
+/// Fetches entries in parallel: in sequence, each would cost a round trip.
 fn fetch_all(source: &OpenSource<'_>, numbers: &[u64]) -> Vec<Result<Vec<u8>, StoreError>> {
     thread::scope(|scope| {
         let fetching: Vec<_> = numbers

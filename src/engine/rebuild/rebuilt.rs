@@ -1,4 +1,4 @@
-//! What a rebuild came to.
+//! The result of a rebuild.
 
 use std::path::PathBuf;
 
@@ -7,31 +7,32 @@ use crate::error::Error;
 use crate::model::SourceName;
 use crate::store::StoreError;
 
-/// What a rebuild came to.
+/// The result of a rebuild.
 #[derive(Debug)]
 pub struct Rebuilt {
     /// The ledgers that were read.
     pub read: Vec<LedgerRead>,
-    /// Directories with ledgers that were not, and why.
+    /// Directories with ledgers that were not read, and why.
     pub left_out: Vec<(String, String)>,
-    /// Directories with ledgers that should be sound and are not, or are not there at all.
+    /// Directories whose ledgers should be sound but are not, or are missing.
     pub refused: Vec<(String, Error)>,
-    /// Stores that could not be read, by their URLs, and why. What lies there is not in the catalog.
+    /// Stores that could not be read, by URL, and why. Their ledgers are not in the catalog.
     pub unread: Vec<(String, StoreError)>,
-    /// What else the user should know of.
+    /// Further remarks for the user.
     pub remarks: Vec<String>,
-    /// Where the catalog of before lies now.
+    /// The path of the old catalog.
     pub kept: Option<PathBuf>,
 }
 
 impl Rebuilt {
-    /// How much is damaged, lost or not what it should be.
+    /// Counts what is damaged, lost or different.
     pub fn damage(&self) -> usize {
         let flaws = self.read.iter().flat_map(|read| &read.flaws);
         flaws.filter(|flaw| flaw.is_damage()).count() + self.refused.len()
     }
 
-    /// The first source whose ledger is newer than this version, and what that does not know in it.
+    /// Returns the first source whose ledger is newer than this version, and the entries that this version
+    /// does not know.
     pub fn newer(&self) -> Option<(SourceName, String)> {
         self.read.iter().find_map(|read| {
             let unknown = read.unknown();

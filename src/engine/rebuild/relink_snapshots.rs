@@ -1,7 +1,7 @@
-//! Finding the snapshots again that archives were sent from: the next incremental needs one.
+//! Finds the snapshots again that archives were sent from: the next incremental needs one.
 //!
-//! A snapshot is told by its uuids and its ctransid, never by its name: only what an archive was sent
-//! from counts, and what the catalog of before knew and still stands.
+//! A snapshot is identified by its uuids and its ctransid, never by its name. Only two kinds count: snapshots
+//! that an archive was sent from, and snapshots that the old catalog knows and that still exist.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -18,19 +18,19 @@ use crate::model::entry::Timestamp;
 use crate::model::ids::parse_date;
 use crate::model::{SubvolumeIdentity, Uuid};
 
-/// What was found of a source's snapshots.
+/// The snapshots of a source that were found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Regained {
-    /// How many archives are tied to theirs.
+    /// How many archives were linked to their snapshots.
     pub(super) tied: u64,
-    /// How many stand that nobody can tell the maker of.
+    /// How many snapshots are of unknown origin.
     pub(super) of_unknown_origin: u64,
 }
 
-/// Records the snapshots of a source that still stand, and ties archives to theirs.
+/// Records the snapshots of a source that still exist, and links archives to theirs.
 ///
-/// That coldchain made a snapshot only the catalog of before can say. Any other is used as a send parent,
-/// and is never deleted: another tool may have made it, or a restore.
+/// Only the old catalog can say that coldchain made a snapshot. Any other one may be used as a send parent
+/// but is never deleted: another tool or a restore may have made it.
 pub(super) fn regain(
     source: &Source,
     row: &SourceRow,
@@ -98,8 +98,8 @@ pub(super) fn regain(
     })
 }
 
-/// The ctransid that the snapshot's archive has, if nothing but deduplication has changed the snapshot meanwhile; else
-/// the one that it has here.
+/// Returns the ctransid of the snapshot's archive if only deduplication has changed the snapshot since, or
+/// else the snapshot's ctransid of now.
 fn archived_ctransid(
     identity: &SubvolumeIdentity,
     path: &Path,
@@ -115,8 +115,8 @@ fn archived_ctransid(
     sent.filter(is_same).unwrap_or(here)
 }
 
-/// The read-only subvolumes in the source's directory of snapshots that are named by a date. What can't be
-/// looked at is not there.
+/// Returns the read-only subvolumes in the source's snapshot directory whose names are dates. Skips those
+/// that it can't look at.
 fn standing(source: &Source) -> Vec<(PathBuf, NaiveDate, SubvolumeIdentity)> {
     let Some(live) = &source.live else {
         return Vec::new();

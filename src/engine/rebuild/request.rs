@@ -1,44 +1,44 @@
-//! What a rebuild is asked to do.
+//! The request for a rebuild.
 
 use crate::config::{Config, StoreConfig};
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::ledger::trust::Trusted;
 use crate::seal::Identities;
 
-/// What becomes of attempts that only the catalog here knows of.
+/// What to do with attempts that only the local catalog knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
-    /// Nothing is done while there are any.
+    /// Refuse to rebuild while there are any.
     Keep,
-    /// They are given up: what is stored of them is stray.
+    /// Give them up: their stored objects become orphaned objects.
     GiveUp,
 }
 
-/// A rebuild to be carried out.
+/// A rebuild, with all that it needs.
 pub struct Rebuilding<'a> {
-    /// Where the catalog lies.
+    /// The directory of the catalog.
     pub state_dir: &'a StateDir,
     /// The stores that are read.
     pub stores: &'a [StoreConfig],
-    /// Whom to trust.
+    /// The trusted root keys and ledgers.
     pub trusted: &'a Trusted,
-    /// What opens private facts, and what to call it in an error.
+    /// The identities that open private facts, and their name in an error.
     pub identities: Option<(&'a Identities, &'a str)>,
-    /// The config, if there is one: it names sources, and where their snapshots lie.
+    /// The config, if there is one: it has the names of sources and the paths of their snapshots.
     pub config: Option<&'a Config>,
-    /// What becomes of unfinished attempts.
+    /// What to do with unfinished attempts.
     pub unfinished: Unfinished,
-    /// Directories whose ledgers are read also if a key may sign them that was withdrawn elsewhere.
+    /// Directories whose ledgers are read even if a key may sign them that was removed from another ledger.
     pub included: &'a [String],
-    /// Where reading ends, if not at the end.
+    /// The entry at which reading ends; `None` for the newest.
     pub as_of: Option<AsOf<'a>>,
 }
 
-/// A ledger as it was once: what a thief has added since is left out.
+/// A ledger as it was at an earlier entry. This leaves out what a thief has added since.
 #[derive(Debug, Clone, Copy)]
 pub struct AsOf<'a> {
     /// The last entry that is read.
     pub entry: u64,
-    /// The directory whose ledger is read; every one's, if that is left out.
+    /// The directory whose ledger is read; `None` for all.
     pub only: Option<&'a str>,
 }

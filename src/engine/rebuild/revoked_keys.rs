@@ -1,8 +1,8 @@
-//! Ledgers that a key may sign which the root key has withdrawn elsewhere.
+//! Ledgers that may be signed by a key which the root key has removed from another ledger.
 //!
-//! The root key's word opens ledgers, and is never taken back by itself: whoever has a key that leaked
-//! can open new ones beside the old, which look like a source that was configured later. So such a ledger
-//! is read only if somebody who is trusted names it.
+//! A grant of the root key opens ledgers, and does not expire. So a thief of a key can open new ledgers
+//! beside the old ones, and they look like sources that were configured later. Such a ledger is therefore
+//! read only if a trusted party names it.
 
 use super::old_catalog::Before;
 use super::{LedgerRead, Rebuilding, Rebuilt};
@@ -11,8 +11,8 @@ use crate::engine::context::open_source::store_url;
 use crate::error::Error;
 use crate::ledger::PublicKey;
 
-/// Takes what a withdrawn key may have made up out of the new catalog again, and tells of ledgers that
-/// nobody has named.
+/// Drops ledgers from the new catalog that a removed key may have made up, and reports ledgers that only the
+/// store names.
 pub(super) fn leave_out(
     job: &Rebuilding<'_>,
     before: &Before,
@@ -56,7 +56,7 @@ pub(super) fn leave_out(
     Ok(())
 }
 
-/// A key that may sign this ledger and could once sign another, with that one's name.
+/// Returns a key that may sign this ledger and was removed from another, and the source of the other.
 fn withdrawn_elsewhere(ledger: &LedgerRead, all: &[LedgerRead]) -> Option<(PublicKey, String)> {
     ledger.signers.iter().find_map(|key| {
         let other = all.iter().find(|other| other.withdrawn.contains(key))?;
@@ -65,7 +65,7 @@ fn withdrawn_elsewhere(ledger: &LedgerRead, all: &[LedgerRead]) -> Option<(Publi
 }
 
 impl Rebuilding<'_> {
-    /// Whether anybody but the store names that ledger.
+    /// Returns whether the config, the old catalog, the kit or `--include` names this ledger.
     fn names(&self, ledger: &LedgerRead, before: &Before) -> bool {
         let configured = self.config.is_some_and(|config| {
             config.sources.iter().any(|source| {

@@ -1,7 +1,7 @@
-//! The new catalog in the place of the old one, which is never lost.
+//! Replaces the old catalog with the new one. The old one is never lost.
 //!
-//! At every moment there is a whole `catalog.db`: the old one is given a second name, and the new one
-//! is renamed over it.
+//! There is a complete `catalog.db` at every moment: the old one gets a second name, then the new one is
+//! renamed over it.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -15,16 +15,16 @@ const CATALOG: &str = "catalog.db";
 const NEW: &str = "catalog.db.new";
 const KEPT: &str = "catalog.db.before-rebuild";
 
-/// What SQLite keeps beside a database that was not closed.
+/// Suffixes of the files that SQLite keeps beside a database that was not closed.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
-/// Begins a new catalog. One that an earlier run has left unfinished is no catalog yet.
+/// Begins a new catalog. Discards one that an earlier run left unfinished.
 pub(super) fn begin(state_dir: &StateDir) -> Result<NewCatalog, Error> {
     discard(state_dir)?;
     Ok(NewCatalog::create(&state_dir.file(NEW))?)
 }
 
-/// Removes a catalog that was begun and came to nothing.
+/// Removes an unfinished new catalog.
 pub(super) fn discard(state_dir: &StateDir) -> Result<(), Error> {
     let path = state_dir.file(NEW);
     for suffix in ["", "-wal", "-shm"] {
@@ -33,7 +33,7 @@ pub(super) fn discard(state_dir: &StateDir) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts the new catalog in the place of the old one, and returns where the old one lies now.
+/// Replaces the old catalog with the new one, and returns the new path of the old one.
 pub(super) fn swap_in(
     state_dir: &StateDir,
     new: NewCatalog,
@@ -43,7 +43,7 @@ pub(super) fn swap_in(
     let path = state_dir.file(CATALOG);
     let existed = exists(&path)?;
     if let (Some(before), true) = (before, existed) {
-        // All of it in one file.
+        // After this, all of it is in one file.
         before.close()?;
     }
     let kept = if existed {
@@ -51,7 +51,7 @@ pub(super) fn swap_in(
     } else {
         None
     };
-    // A journal of the old one must not be taken for one of the new one.
+    // SQLite must not use a journal of the old one for the new one.
     for suffix in BESIDE {
         remove(&with_suffix(&path, suffix))?;
     }
@@ -61,7 +61,7 @@ pub(super) fn swap_in(
     Ok(kept)
 }
 
-/// Gives the old catalog, and what lies beside it, a second name that nothing has yet.
+/// Gives the old catalog, and the files beside it, a second name that is not in use.
 fn keep(state_dir: &StateDir, path: &Path) -> Result<PathBuf, Error> {
     let mut kept = state_dir.file(KEPT);
     let mut number = 2;
