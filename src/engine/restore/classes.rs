@@ -1,8 +1,7 @@
-//! The classes that archives lie in, as the store has them now.
+//! The present storage classes of archives, according to the store.
 //!
-//! The catalog knows into which class an archive was put. A rule of the bucket may have moved it since, and
-//! Intelligent-Tiering moves objects by itself. What a restore thaws, and what that costs, goes by what the
-//! store says.
+//! The catalog knows the class into which an archive was put. A rule of the bucket may have moved it since,
+//! and Intelligent-Tiering moves objects by itself. Thaws and costs depend on what the store says now.
 
 use std::collections::HashMap;
 
@@ -13,9 +12,9 @@ use crate::error::Error;
 use crate::model::{ArchiveId, StorageClass};
 use crate::store::{Locator, Readability, Stat};
 
-/// Asks the store for the classes of archives, and writes into the catalog what is otherwise there. Each is
-/// listed. What a listing tells no known class of is asked for by itself: an archive tier of
-/// Intelligent-Tiering is in no listing.
+/// Asks the store for the classes of archives, and updates the catalog where they differ. It lists each
+/// archive. If a listing has no known class for a segment, it asks for that segment alone: no listing shows
+/// an archive tier of Intelligent-Tiering.
 pub fn ask_classes(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<(), Error> {
     let known = catalog.archives(&wanted.source.row.ledger)?;
     for archive in wanted.archives {
@@ -31,7 +30,7 @@ pub fn ask_classes(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result
     Ok(())
 }
 
-/// The coldest class that segments of an archive lie in; `None` if none is known.
+/// Returns the coldest class of an archive's segments; `None` if no class is known.
 fn coldest(
     wanted: &WantedSegments<'_>,
     archive: &ArchiveId,
@@ -54,7 +53,7 @@ fn coldest(
         }
     }
     let (answers, failed) = ask_all(&untold, |at| match source.store.readability(at) {
-        // The fetch will fail, and say so.
+        // The fetch will fail and report this.
         Err(error) if error.is_not_found() => Ok(Readability::Always),
         answer => answer,
     });

@@ -1,4 +1,4 @@
-//! What a restore costs, from what the catalog knows of its segments.
+//! Estimates the cost of a restore from what the catalog knows of its segments.
 
 use chrono::{DateTime, Utc};
 
@@ -11,14 +11,14 @@ use crate::plan::{CostRefusal, Prices, RestoreCost, Stored, Usd, price_restore, 
 
 use crate::engine::context::open_source::store_url;
 
-/// Whether an estimate's sums mean anything.
+/// Whether the sums of an estimate are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pricing {
-    /// They are what the store asks for.
+    /// The store's prices are known.
     Known,
-    /// The store asks for nothing.
+    /// The store is free.
     Free,
-    /// What the store asks for is not known.
+    /// The store's prices are not known.
     Unknown,
 }
 
@@ -27,14 +27,14 @@ pub enum Pricing {
 pub struct Estimate {
     /// The counts, and the sums.
     pub cost: RestoreCost,
-    /// Whether the sums mean anything.
+    /// Whether the sums are valid.
     pub pricing: Pricing,
     /// The store's URL.
     pub store: String,
 }
 
-/// Estimates what it costs to restore archives of a source, by what the catalog remembers of their
-/// classes and thaws. `now` is compared with the store's times, which the store alone tells exactly.
+/// Estimates the cost of restoring archives of a source, from the classes and thaws in the catalog. `now` is
+/// compared with times of the store, whose exact clock only the store knows.
 pub fn estimate(
     config: &Config,
     source: &Source,
@@ -92,25 +92,25 @@ pub fn estimate(
 pub(in crate::engine) fn pricing(store: &StoreConfig, prices: &Prices) -> Pricing {
     match store {
         StoreConfig::Dir { cold: None, .. } => Pricing::Free,
-        // Not AWS, so the built-in list is not this store's.
+        // The store is not AWS, so the built-in price list is not valid for it.
         StoreConfig::S3 { settings, .. }
             if settings.endpoint.is_some() && prices.of.origin == Origin::BuiltIn =>
         {
             Pricing::Unknown
         }
-        // A directory that plays a class plays its prices too.
+        // A directory that plays a cold class also has that class's prices.
         StoreConfig::Dir { cold: Some(_), .. } | StoreConfig::S3 { .. } => Pricing::Known,
     }
 }
 
 impl Estimate {
-    /// What the restore costs in all, where that can be told.
+    /// Returns the total cost of the restore, if prices are known.
     pub fn usd_total(&self, tier: Tier) -> Result<Option<Usd>, Error> {
         let usd = self.cost.usd_total(tier).map_err(CostRefusal::from)?;
         Ok((self.pricing == Pricing::Known).then_some(usd))
     }
 
-    /// Refuses a tier that a class to be thawed does not have, and a restore beyond the limit.
+    /// Refuses a tier that a cold class does not have, and a restore that costs more than `max`.
     pub fn refuse(&self, tier: Tier, max: Option<Usd>) -> Result<(), Error> {
         self.usd_total(tier)?;
         match (max, self.pricing) {
@@ -120,7 +120,7 @@ impl Estimate {
         }
     }
 
-    /// Whether anything lies in a class that must be thawed, thawed already or not.
+    /// Returns whether any segment is in a cold class, thawed or not.
     pub fn is_cold(&self) -> bool {
         let mut classes = self.cost.classes.iter();
         classes.any(|class| class.stored.class.is_cold())

@@ -1,8 +1,8 @@
-//! Segments opened ahead of their turn: each is fetched, checked and opened by a worker of its own, whose
-//! raw bytes are taken in the order of the stream.
+//! Opens segments ahead of their turn. A worker fetches, checks and opens each of them; the caller takes
+//! their raw bytes in the order of the stream.
 //!
-//! Memory: a worker holds one sealed segment, what zstd needs, and a few steps of raw bytes; the rest is
-//! opened when its turn comes.
+//! Memory: a worker holds one sealed segment, what zstd needs, and a few steps of raw bytes. It opens the
+//! rest when its turn comes.
 
 use std::io::{self, Read};
 
@@ -14,26 +14,27 @@ use crate::error::{Error, RestoreError};
 use crate::seal::{ArchiveKey, open_segment};
 use crate::store::Store;
 
-/// Raw bytes that are handed on at a time.
+/// How many raw bytes a worker passes on at a time.
 const STEP: usize = 1 << 20;
 
-/// Steps that a worker may be ahead of whoever takes them.
+/// How many steps a worker may be ahead of the caller.
 const STEPS_AHEAD: usize = 4;
 
-/// Raw bytes of a segment.
+/// A piece of the raw bytes of a segment.
 struct Step {
     buffer: Box<[u8]>,
     filled: usize,
 }
 
-/// Segments in the order in which they were wanted.
+/// The opened segments, in the order of the request.
 pub(in crate::engine) struct Opened<'a> {
     ahead: &'a mut Ahead<Result<Step, Error>>,
     spare: &'a Sender<Box<[u8]>>,
 }
 
 impl Opened<'_> {
-    /// Hands on the next segment's raw bytes, step by step. They are a whole segment if this succeeds.
+    /// Passes the next segment's raw bytes to `take`, step by step. If this succeeds, they were the whole
+    /// segment.
     pub(in crate::engine) fn next(
         &mut self,
         mut take: impl FnMut(&[u8]) -> Result<(), Error>,
@@ -41,15 +42,15 @@ impl Opened<'_> {
         for step in self.ahead.next() {
             let Step { buffer, filled } = step?;
             take(&buffer[..filled])?;
-            // Enough are in use if there is no room for it.
+            // If there is no room for the buffer, enough of them are in use.
             let _ = self.spare.try_send(buffer);
         }
         Ok(())
     }
 }
 
-/// Fetches and opens what is wanted, each with its archive's key, for as long as `take` takes it. At most
-/// `at_once` segments are on their way, and one more is held: the one that is being taken.
+/// Fetches and opens segments, each with its archive's key, while `take` runs. At most `at_once` segments are
+/// being fetched, and one more is held: the one that is being taken.
 pub(in crate::engine) fn open_ahead<T>(
     store: &dyn Store,
     wanted: &[(Wanted, &ArchiveKey)],
@@ -66,7 +67,7 @@ pub(in crate::engine) fn open_ahead<T>(
         done.recv().expect("the other end is here");
         let opened = fetched.and_then(|sealed| open(wanted, key, &sealed, &spares, answer));
         if let Err(error) = opened {
-            // Nobody waits any more if something else has failed.
+            // The receiver is gone if something else has failed.
             let _ = answer.send(Err(error));
         }
     };
@@ -78,7 +79,7 @@ pub(in crate::engine) fn open_ahead<T>(
     })
 }
 
-/// Opens a segment, and gives its raw bytes for as long as they are taken.
+/// Opens a segment, and sends its raw bytes as long as the receiver takes them.
 fn open(
     wanted: &Wanted,
     key: &ArchiveKey,
@@ -126,7 +127,7 @@ mod tests {
 
     const SEGMENT: usize = 8 << 20;
 
-    /// Raw bytes, and what wants the six segments that they are stored in, the last of them short.
+    /// Returns raw bytes, and the requests for the six segments that hold them. The last segment is short.
     fn sealed(store: &MemoryStore, key: &ArchiveKey) -> (Vec<u8>, Vec<Wanted>) {
         let raw: Vec<u8> = (0..5 * SEGMENT + 12_345)
             .map(|at| (at / 1000).to_le_bytes()[at % 3])

@@ -1,5 +1,4 @@
-//! Segments on their way back: fetched ahead, several at once, checked against the ledger, and
-//! handed on in order.
+//! Fetches segments ahead, several at once, checks them against the ledger, and returns them in order.
 
 use crossbeam_channel::Sender;
 
@@ -19,16 +18,16 @@ use crate::store::{ErrorKind, Locator, Store};
 pub(in crate::engine) struct Wanted {
     pub(in crate::engine) archive: ArchiveId,
     pub(in crate::engine) index: u32,
-    /// Its key, as messages name it.
+    /// Its store key, for messages.
     pub(in crate::engine) key: String,
     locator: Locator,
-    /// What the signed ledger says of it.
+    /// Its record in the signed ledger.
     pub(in crate::engine) record: SegmentRecord,
 }
 
 impl Wanted {
-    /// Every segment of an archive, in order. The catalog's rows tell where the store has them; an
-    /// archive that was absorbed from the ledger has them where their keys say.
+    /// Returns every segment of an archive, in order. The locators come from the catalog's rows, or from the
+    /// keys if a segment has no row.
     pub(in crate::engine) fn of(
         source: &OpenSource<'_>,
         entry: &ArchiveEntry,
@@ -65,14 +64,14 @@ impl Wanted {
 /// How many segments are fetched at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtOnce {
-    /// As many as this, if the memory is enough.
+    /// The number that the config or the user asks for, if the memory is enough.
     pub asked_for: usize,
-    /// Bytes of memory that it all takes at most.
+    /// The most bytes of memory for all of them.
     pub memory_limit: u64,
 }
 
 impl AtOnce {
-    /// As many of these as the memory is enough for.
+    /// Returns how many of these segments fit into memory at once.
     pub(in crate::engine) fn of<'w>(self, wanted: impl Iterator<Item = &'w Wanted>) -> usize {
         let largest = wanted.map(|wanted| wanted.record.sealed_bytes).max();
         fetched_at_once(
@@ -83,23 +82,23 @@ impl AtOnce {
     }
 }
 
-/// Segments in the order in which they were wanted.
+/// The fetched segments, in the order of the request.
 pub(in crate::engine) struct Fetched<'a> {
     ahead: &'a mut Ahead<Result<Vec<u8>, Error>>,
 }
 
 impl Fetched<'_> {
-    /// The next segment, checked. At most `at_once` others are on their way or waiting meanwhile.
+    /// Returns the next segment, checked. At most `at_once` others are being fetched or waiting meanwhile.
     pub(in crate::engine) fn next(&mut self) -> Result<Vec<u8>, Error> {
         let coming = self.ahead.next();
         let sealed = coming.recv().expect("a fetcher answers each job");
-        // While this one is looked at the others come.
+        // The others are fetched while the caller works on this one.
         self.ahead.fill();
         sealed
     }
 }
 
-/// Fetches what is wanted, `at_once` segments at a time, for as long as `take` takes them.
+/// Fetches segments, `at_once` at a time, while `take` runs.
 pub(in crate::engine) fn fetch_ahead<T>(
     store: &dyn Store,
     wanted: &[Wanted],
@@ -107,7 +106,7 @@ pub(in crate::engine) fn fetch_ahead<T>(
     take: impl FnOnce(&mut Fetched<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let work = |at: usize, answer: &Sender<_>| {
-        // Nobody waits any more if something else has failed.
+        // The receiver is gone if something else has failed.
         let _ = answer.send(fetch(store, &wanted[at]));
     };
     ahead((wanted.len(), at_once, 1), work, |ahead| {
@@ -115,8 +114,8 @@ pub(in crate::engine) fn fetch_ahead<T>(
     })
 }
 
-/// Fetches a segment. What does not match the ledger is fetched once more before it is called
-/// damaged: it may have been damaged on its way alone.
+/// Fetches a segment. If it does not match the ledger, fetches it once more before calling it damaged: it may
+/// have been damaged on the way.
 pub(in crate::engine) fn fetch(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
     fetch_once(store, wanted).or_else(|error| match error {
         Error::Restore(RestoreError::SegmentDamaged { .. }) => fetch_once(store, wanted),
@@ -126,7 +125,7 @@ pub(in crate::engine) fn fetch(store: &dyn Store, wanted: &Wanted) -> Result<Vec
 
 fn fetch_once(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
     let record = &wanted.record;
-    // It is held whole: who has signed a larger one wants the memory, and nothing else.
+    // The segment is held in memory. A larger size in a signed entry can only be an attack on memory.
     let longest = longest_sealed(LARGEST_SEGMENT_BYTES);
     if record.sealed_bytes > longest {
         return Err(wanted.damaged(format!(
@@ -167,7 +166,7 @@ pub(in crate::engine) mod tests {
     use crate::model::keys;
     use crate::store::{MemoryStore, NewObject, ObjectKind, Put};
 
-    /// Puts segments into a store, and gives what wants them.
+    /// Puts segments into a store, and returns the requests for them.
     pub(in crate::engine) fn stored(store: &MemoryStore, segments: Vec<Vec<u8>>) -> Vec<Wanted> {
         let archive: ArchiveId = "2026-11-21-full-0000000000000001".parse().unwrap();
         (0..)

@@ -1,4 +1,4 @@
-//! The ledger as it is now, for a command that only reads: another machine may have retired, revived or
+//! Brings a command that only reads up to date with the ledger: another machine may have retired, revived or
 //! archived since this catalog took in its newest entry.
 
 use crate::catalog::Catalog;
@@ -13,7 +13,7 @@ use crate::error::{Error, LedgerStateError, PruneError, in_words};
 use crate::plan::RestorePlan;
 use crate::progress::Event;
 
-/// Brings the catalog itself to the ledger's head, as any run does, and by the same lock.
+/// Brings the catalog itself to the ledger's head under the source's lock, as any run does.
 pub fn take_in(
     source: &OpenSource<'_>,
     state_dir: &StateDir,
@@ -25,8 +25,8 @@ pub fn take_in(
     sync::catch_up(source, catalog, &root).map(drop)
 }
 
-/// Refuses a restore of what the ledger says by now was retired: its objects may be going. What can't be
-/// asked stops nothing, and is told.
+/// Refuses to restore archives that have been retired meanwhile: their objects may be deleted soon. If the
+/// ledger can't be read, it only warns.
 pub fn still_stands(
     source: &OpenSource<'_>,
     plan: &RestorePlan,
@@ -34,11 +34,11 @@ pub fn still_stands(
     catalog: &Catalog,
     context: RunContext<'_>,
 ) -> Result<(), Error> {
-    // What came later is left out because that was asked for.
+    // The user asked to leave out later entries.
     if stands_as_of(source.name(), catalog)? {
         return Ok(());
     }
-    // A catalog that was rebuilt by nobody's leave has no root key to hold the ledger against.
+    // A catalog that was rebuilt without a trusted root key has none to check the ledger with.
     let Ok(root) = state_dir.root_key() else {
         return Ok(());
     };

@@ -1,7 +1,7 @@
-//! An archive's send stream on its way back: opened segment by segment, held against the guard, and handed
-//! on command by command.
+//! Passes an archive's send stream through the guard: opened segment by segment, handed on command by
+//! command.
 //!
-//! What it is handed to gets whole commands that were checked, and nothing else.
+//! The sink gets only whole commands that were checked.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -20,23 +20,24 @@ use crate::model::ArchiveId;
 use crate::model::entry::ArchiveEntry;
 use crate::progress::{Event, Observer, PROGRESS_STEP};
 
-/// Where a checked stream goes.
+/// The receiver of a checked stream.
 pub(in crate::engine) trait Sink {
-    /// Takes whole commands of the stream that were checked; with the first come the stream's header before it.
+    /// Takes whole, checked commands of the stream. The first ones come with the stream's header before them.
     fn take(&mut self, bytes: &[u8]) -> Result<(), Error>;
 
-    /// How long an extended attribute may be, and the directory where that is so; `None` if any length will do.
+    /// Returns the longest extended attribute that fits, and the directory with that limit; `None` if there
+    /// is no limit.
     fn attribute_limit(&self) -> Result<Option<(AttributeLimit, PathBuf)>, Error> {
         Ok(None)
     }
 
-    /// The fifos of what an incremental is received on, where it is.
+    /// Returns the fifos in the subvolume that an incremental is received on; none if nothing is received.
     fn fifos(&mut self) -> Result<Vec<Fifo>, Error> {
         Ok(Vec::new())
     }
 }
 
-/// What every archive of a restore is fed with.
+/// What all archives of a restore share while their streams are fed.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Feeding<'a> {
     pub(in crate::engine) source: &'a OpenSource<'a>,
@@ -45,7 +46,7 @@ pub(in crate::engine) struct Feeding<'a> {
 }
 
 impl Feeding<'_> {
-    /// Feeds an archive's stream, whose segments come next, through the guard into a sink.
+    /// Feeds an archive's stream through the guard into a sink. Its segments must come next in `opened`.
     pub(in crate::engine) fn feed(
         &self,
         entry: &ArchiveEntry,
@@ -81,7 +82,7 @@ impl Feeding<'_> {
     }
 }
 
-/// What the first command of an archive's stream must say.
+/// Returns what the first command of an archive's stream must say.
 pub(in crate::engine) fn expected(entry: &ArchiveEntry) -> Expect {
     Expect {
         uuid: Some(entry.stream_uuid),
@@ -89,12 +90,12 @@ pub(in crate::engine) fn expected(entry: &ArchiveEntry) -> Expect {
         send_parent: entry
             .send_parent_uuid
             .map_or(ExpectParent::None, ExpectParent::Uuid),
-        // Refused when it was archived, unless it was asked for.
+        // Backup refused compressed data, unless the config asked for it.
         compressed_data: CompressedData::Allowed,
     }
 }
 
-/// Lets whole, checked commands pass, and nothing else.
+/// Passes on whole, checked commands and nothing else.
 struct Gate {
     archive: ArchiveId,
     guard: Guard,
@@ -125,7 +126,7 @@ impl Gate {
     }
 
     fn refused(&self, source: GuardError) -> Error {
-        // That is the target's fault, and not the stream's.
+        // This is a limit of the target, not a fault of the stream.
         if let (Refusal::AttributeTooLong { path, name, bytes }, Some((limit, target))) =
             (&source.refusal, &self.attribute_limit)
         {
@@ -152,11 +153,11 @@ impl Gate {
             self.waiting.extend_from_slice(bytes);
             return Ok(());
         }
-        // All of these bytes that were cleared; the command that began before them is among it.
+        // The cleared part of these bytes. It includes the end of a command that began in earlier bytes.
         let (of_these, rest) = bytes.split_at(cleared - self.waiting.len());
         let begun_before = match (self.waiting.len(), self.passed) {
             (0, _) => 0,
-            // With the first command goes the stream's header, and whatever came with both.
+            // The stream's header goes together with the first command and all that came with them.
             (_, 0) => of_these.len(),
             (waiting, _) => command_length(self.waiting.iter().chain(bytes)) - waiting,
         };
@@ -166,7 +167,7 @@ impl Gate {
             sink.take(&self.waiting)?;
             self.waiting.clear();
         }
-        // What is whole in these bytes is not copied.
+        // Commands that are whole in these bytes are not copied.
         if !whole.is_empty() {
             sink.take(whole)?;
         }
@@ -183,7 +184,7 @@ impl Gate {
     }
 }
 
-/// The length of a command that begins with these bytes, by its header.
+/// Returns the length of a command that begins with these bytes, from its header.
 fn command_length<'b>(bytes: impl Iterator<Item = &'b u8>) -> usize {
     let mut payload = [0; 4];
     for (to, byte) in payload.iter_mut().zip(bytes) {

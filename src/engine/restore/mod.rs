@@ -1,7 +1,7 @@
-//! Restoring a chain to a date: fetch, check, open, guard, receive, one archive after the other.
+//! Restores a chain to a date: fetch, check, open, guard and receive, one archive after the other.
 //!
-//! Nothing reaches `btrfs receive` that was not checked: a segment's bytes against the signed
-//! ledger first, and every command of the stream by the guard.
+//! Nothing reaches `btrfs receive` unchecked: first a segment's bytes are compared with the signed ledger,
+//! then the guard checks every command of the stream.
 
 pub(super) mod classes;
 pub(super) mod cost;
@@ -43,40 +43,40 @@ use crate::progress::{Event, Observer};
 use crate::seal::{ArchiveKey, Identities};
 use crate::store::ThawRequest;
 
-/// What a restore takes, beyond the archives' names.
+/// How much a restore has to fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RestorePlanDetails {
-    /// How many objects are fetched.
+    /// The number of segments.
     pub segments: u64,
-    /// Their bytes.
+    /// Their sealed bytes.
     pub sealed_bytes: u64,
-    /// Bytes of send stream that they hold.
+    /// Their raw bytes.
     pub raw_bytes: u64,
 }
 
-/// A restore to be carried out.
+/// A restore, with all that it needs.
 pub struct Restoring<'a> {
     /// The source.
     pub source: &'a OpenSource<'a>,
     /// The chain.
     pub plan: &'a RestorePlan,
-    /// Where it goes: `DIR/<source>` is made in it.
+    /// The target directory `DIR`. The restore makes `DIR/<source>`.
     pub to: &'a Path,
-    /// What opens the archive keys.
+    /// The identities that open the archive keys.
     pub identities: &'a Identities,
-    /// What to call the identities in an error.
+    /// The name of the identities in an error.
     pub identity_name: &'a str,
     /// The class that the store puts segments into now; `None` if it has no classes.
     pub class: Option<StorageClass>,
-    /// Segments that are fetched at once.
+    /// How many segments are fetched at once.
     pub at_once: AtOnce,
-    /// How to ask for what is cold; `None` to ask for nothing, and to begin only once all can be read.
+    /// How to thaw cold segments; `None` to request no thaw, and to begin only when all segments can be read.
     pub thaw: Option<ThawRequest>,
-    /// What becomes of the subvolumes on the way to the date.
+    /// What to do with the subvolumes of earlier dates.
     pub intermediate: Afterwards,
-    /// Under which name a writable snapshot of the date is made beside it.
+    /// The name of a writable snapshot of the date, which is made beside it.
     pub writable: Option<&'a str>,
-    /// Is told what happens.
+    /// Receives the events.
     pub observer: &'a dyn Observer,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
@@ -87,7 +87,7 @@ pub struct Restoring<'a> {
 pub enum Which {
     /// Those that are visible.
     Visible,
-    /// Those that were retired: their objects may be gone, or going.
+    /// Those that were retired: their objects may be deleted, or be in deletion.
     Retired,
 }
 
@@ -133,7 +133,7 @@ pub fn plan_details(
     Ok((plan, details))
 }
 
-/// All that was ever archived, but of the date that is wanted only the archive that was retired last; and
+/// Returns all committed and retired archives, but of the wanted date only the one that was retired last; and
 /// that date.
 fn with_retired(
     source: &Source,
@@ -155,7 +155,7 @@ fn with_retired(
     Ok((archives, date))
 }
 
-/// That there was an archive of a date, if that is why there is none.
+/// Returns the error that the archive of a date was retired, if that is why there is none.
 fn retired(
     source: &Source,
     date: Option<chrono::NaiveDate>,
@@ -171,10 +171,10 @@ fn retired(
     }))
 }
 
-/// What a restore has made.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// The directory with a read-only subvolume a date.
+    /// The directory with one read-only subvolume for each date.
     pub directory: PathBuf,
     /// The writable snapshot, if one was asked for.
     pub writable: Option<PathBuf>,
@@ -188,14 +188,14 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<Resto
     let row = &restoring.source.row;
     let sealed = sealed_archives(&row.ledger, &restoring.plan.archives, catalog)?;
     let name = restoring.source.name();
-    // Every key first: a wrong identity is found before anything is made.
+    // Open all keys first: a wrong identity is found before anything is made.
     let (identities, identity) = (restoring.identities, restoring.identity_name);
     let keys = sealed
         .iter()
         .map(|archive| archive.unlock(&row.directory, identities, identity))
         .collect::<Result<Vec<_>, _>>()?;
     let entries: Vec<ArchiveEntry> = sealed.into_iter().map(|archive| archive.entry).collect();
-    // Before anything is asked for or made: what an older `btrfs receive` can't take is found at once.
+    // Check this before anything is requested or made: an older `btrfs receive` can't take every stream.
     for entry in &entries {
         tools.require_for(entry.form())?;
     }
@@ -215,7 +215,7 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<Resto
     }
     let standing = target.standing(&entries)?;
     for entry in &entries[..standing] {
-        // A run that died in between may have left this undone.
+        // A run that died after a receive may not have done this.
         catalog.thaw_fetched(&entry.id)?;
     }
     let chain: Vec<_> = entries.iter().zip(&keys).collect();
@@ -236,7 +236,7 @@ pub fn restore(restoring: &Restoring<'_>, catalog: &mut Catalog) -> Result<Resto
     })
 }
 
-/// Thaws, fetches and receives what does not stand yet.
+/// Thaws, fetches and receives the archives that are not restored yet.
 fn receive_rest(
     restoring: &Restoring<'_>,
     mut rest: &Keyed<'_>,
@@ -246,7 +246,7 @@ fn receive_rest(
     let name = restoring.source.name();
     let _awake = (!rest.is_empty()).then(|| SleepInhibitor::hold(&format!("restoring {name}")));
     while !rest.is_empty() {
-        // Asked for again each time: more of it may have thawed meanwhile.
+        // Ask again each time: more segments may have thawed meanwhile.
         let (readable, awaited) = thaw_rest(restoring, rest, catalog)?;
         if let (0, Some(awaited)) = (readable, awaited) {
             return Err(Error::Restore(RestoreError::Thawing(Box::new(awaited))));
@@ -261,7 +261,7 @@ fn receive_rest(
 /// Some archives in the order in which they are received, each with its key.
 type Keyed<'a> = [(&'a ArchiveEntry, &'a ArchiveKey)];
 
-/// Fetches and receives archives all of whose segments can be read.
+/// Fetches and receives archives. All their segments must be readable.
 fn receive(
     restoring: &Restoring<'_>,
     chain: &Keyed<'_>,
@@ -290,7 +290,7 @@ fn receive(
     })
 }
 
-/// Receives one archive after the other. `ends`: the last of them is the date that is wanted.
+/// Receives one archive after the other. `ends` says that the last of them is the wanted date.
 fn receive_all(
     restoring: &Restoring<'_>,
     chain: &Keyed<'_>,
@@ -332,9 +332,9 @@ fn receive_all(
     Ok(())
 }
 
-/// Asks for what is cold among the archives that do not stand yet, all of them at once: a thaw takes
-/// the same time for one segment as for thousands. Returns how many of them, from the first on, can be
-/// read as a whole, and what the others wait for.
+/// Requests the thaw of all cold segments at once: a thaw takes the same time for one segment as for
+/// thousands. Returns how many of the archives, from the first on, can be read completely, and what the
+/// others wait for.
 fn thaw_rest(
     restoring: &Restoring<'_>,
     rest: &Keyed<'_>,

@@ -1,8 +1,9 @@
-//! The directory that a restore works in: `DIR/<source>`, which is its own and nobody else's.
+//! The directory that a restore works in: `DIR/<source>`, which belongs to it alone.
 //!
-//! It is a subvolume, so that a receiver can be confined to it, and has a [mark](crate::engine::restore::progress_file), and a
-//! staging directory in which archives are received. What is whole stands beside that under its date.
-//! `DIR` itself may be anybody's: everything below is reached from a descriptor, and no link is followed.
+//! It is a subvolume, so that a receiver can be confined to it. It has a
+//! [mark](crate::engine::restore::progress_file) and a staging directory in which archives are received.
+//! Complete subvolumes are beside that, under their dates. `DIR` itself may belong to another user:
+//! everything below it is reached from a descriptor, and no link is followed.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -21,18 +22,18 @@ use crate::owned::require_open;
 
 const STAGING: &str = ".coldchain-staging";
 
-/// A directory that a restore holds.
+/// A restore's directory, locked.
 pub(in crate::engine) struct RestorePlace {
     /// `DIR/<source>`.
     pub(in crate::engine) directory: Rc<HeldDirectory>,
     /// Its mark, as it was found or made.
     pub(in crate::engine) mark: RestoreState,
-    /// Other restores are kept out while it lives.
+    /// Keeps other restores out as long as it lives.
     _lock: OwnedFd,
 }
 
 impl RestorePlace {
-    /// Takes the directory of an earlier restore of that ledger, if there is one. Nothing is made.
+    /// Takes the directory of an earlier restore of this ledger, if there is one. Makes no directory.
     pub(in crate::engine) fn of_earlier(
         to: &HeldDirectory,
         source: &SourceName,
@@ -43,13 +44,13 @@ impl RestorePlace {
         };
         let path = directory.path().to_owned();
         require_open(&path, &directory)?;
-        // Before the mark is read: another restore may be at work on what it names.
+        // Lock before reading the mark: another restore may work on the subvolumes that it names.
         let held = lock(&directory, source)?;
         remove_unfinished(&directory)?;
         let Some(mark) = RestoreState::read(&directory)? else {
             let names = directory.names()?;
             let mode = directory.stat()?.st_mode;
-            // A subvolume has the mode that the umask leaves until it is protected.
+            // Until it is protected, a subvolume has the mode that the umask gives.
             let is_new = names.is_empty() && directory.is_subvolume()?;
             if is_new {
                 directory.protect()?;
@@ -61,8 +62,8 @@ impl RestorePlace {
             if !is_bare || (mode & 0o777 != 0o700 && !is_new) {
                 return Err(in_the_way(&path, "no restore of coldchain made it"));
             }
-            // An interrupted restore made it, and came no further. A version before this one made a plain
-            // directory, whose place the subvolume takes.
+            // An interrupted restore made it and did nothing else. An earlier version made a plain directory,
+            // which a subvolume replaces.
             if !directory.is_subvolume()? {
                 to.remove(OsStr::new(source.as_str()))?;
                 return Ok(None);
@@ -77,7 +78,7 @@ impl RestorePlace {
         Ok(Some(Self::held(directory, mark, held)))
     }
 
-    /// Makes the directory, where none is.
+    /// Makes the directory, which must not exist.
     pub(in crate::engine) fn make(
         to: &HeldDirectory,
         source: &SourceName,
@@ -85,7 +86,7 @@ impl RestorePlace {
     ) -> Result<Self, Error> {
         let name = OsStr::new(source.as_str());
         let directory = to.make(name, MadeAs::Subvolume)?;
-        // If `DIR` is somebody else's, what was opened may be another by now.
+        // If `DIR` belongs to another user, the opened directory may be a different one by now.
         require_open(directory.path(), &directory)?;
         let held = lock(&directory, source)?;
         if !directory.names()?.is_empty() {
@@ -107,7 +108,7 @@ impl RestorePlace {
         }
     }
 
-    /// Its staging directory, if it is there.
+    /// Opens the staging directory, if it exists.
     pub(in crate::engine) fn staging(&self) -> Result<Option<HeldDirectory>, Error> {
         let staging = match self.directory.enter(OsStr::new(STAGING)) {
             Err(BtrfsError::NotADirectory { path }) => {
@@ -121,7 +122,7 @@ impl RestorePlace {
         Ok(staging)
     }
 
-    /// Its staging directory, made if it is missing.
+    /// Opens the staging directory, and makes it if it is missing.
     pub(in crate::engine) fn make_staging(&self) -> Result<HeldDirectory, Error> {
         match self.staging()? {
             Some(staging) => Ok(staging),
@@ -131,7 +132,8 @@ impl RestorePlace {
         }
     }
 
-    /// Deletes the subvolume that was begun, and no other. What was whole of it has its date by now.
+    /// Deletes the subvolume that was begun, and no other. If it was complete, its snapshot has the date by
+    /// now.
     pub(in crate::engine) fn remove_begun(&mut self) -> Result<(), Error> {
         let Some(begun) = self.mark.begun.clone() else {
             return Ok(());
@@ -148,7 +150,7 @@ impl RestorePlace {
         let found = lies_in.map(|directory| directory.subvolume(name));
         if let (Some(directory), Some(found)) = (lies_in, found.transpose()?.flatten()) {
             let identity = found.identity()?;
-            // Without its id: the run died in the moment between its making and the note of it.
+            // If the id is missing, the run died between making the subvolume and noting its id.
             let ours = match (begun.subvolume_id, begun.told) {
                 (Some(id), _) => id == identity.subvolume_id,
                 (None, Some(told)) => told.made(&identity, found.made_at()?, APPEARS_WITHIN),
@@ -176,7 +178,7 @@ impl RestorePlace {
     }
 }
 
-/// Notes what stands under that date as passing, if it is a snapshot of the one with that uuid.
+/// Notes the subvolume under this date as passing, if it is a snapshot of the one with uuid `of`.
 fn note_passing(
     mark: &mut RestoreState,
     directory: &HeldDirectory,
@@ -196,11 +198,11 @@ fn note_passing(
     };
     mark.passing.retain(|noted| *noted != passing);
     mark.passing.push(passing);
-    // Noted before the other is deleted: without that, nothing shows that this restore made it.
+    // Note this before the other one is deleted. Later nothing would show that this restore made it.
     mark.write(directory)
 }
 
-/// Opens `DIR/<source>`; `None` if nothing is there.
+/// Opens `DIR/<source>`; `None` if it does not exist.
 pub(in crate::engine) fn enter(
     to: &HeldDirectory,
     source: &SourceName,

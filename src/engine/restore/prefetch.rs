@@ -1,4 +1,4 @@
-//! Work that is done ahead of its turn: several pieces at once, taken in order.
+//! Does work ahead of its turn: several pieces at once, taken in order.
 
 use std::collections::VecDeque;
 use std::thread;
@@ -15,11 +15,12 @@ pub(in crate::engine) struct Ahead<A> {
     coming: VecDeque<Receiver<A>>,
 }
 
-/// Which piece, and who waits for what comes of it.
+/// The number of a piece, and where its answers go.
 type Job<A> = (usize, Sender<A>);
 
 impl<A> Ahead<A> {
-    /// Where the next piece's answers come. It and those begun after it are at most `at_once`.
+    /// Returns the channel of the next piece's answers. At most `at_once` pieces, this one included, are at
+    /// work.
     ///
     /// Panics when there are no more pieces.
     pub(in crate::engine) fn next(&mut self) -> Receiver<A> {
@@ -27,7 +28,7 @@ impl<A> Ahead<A> {
         self.coming.pop_front().expect("one for each piece")
     }
 
-    /// Begins as many pieces as may be at work at once, which are not yet waited for.
+    /// Begins more pieces, up to `at_once` that were not taken yet.
     pub(in crate::engine) fn fill(&mut self) {
         while self.coming.len() < self.at_once && self.asked < self.pieces {
             let (answer, coming) = bounded(self.buffered);
@@ -40,8 +41,8 @@ impl<A> Ahead<A> {
     }
 }
 
-/// Does `pieces` pieces of work, `at_once` of them at a time, for as long as `take` takes them. A piece
-/// may give several answers; when `buffered` of them wait, its worker does.
+/// Does `pieces` pieces of work, `at_once` of them at a time, while `take` runs. A piece may give several
+/// answers. When `buffered` of them wait, its worker waits too.
 pub(in crate::engine) fn ahead<A: Send, T>(
     (pieces, at_once, buffered): (usize, usize, usize),
     work: impl Fn(usize, &Sender<A>) + Sync,

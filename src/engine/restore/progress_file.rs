@@ -1,6 +1,6 @@
-//! The mark of a restore's directory: whose restore it is, and which subvolumes in it were begun.
+//! The mark of a restore's directory: its source, and the subvolumes in it that were begun.
 //!
-//! What stands in a directory without the mark is none of coldchain's. With it, only the subvolumes that it
+//! A directory without the mark is not coldchain's. In a directory with it, only the subvolumes that the mark
 //! names, by name and subvolume id, are ever deleted.
 
 use std::ffi::OsStr;
@@ -24,67 +24,67 @@ use crate::owned::require_open;
 
 const NAME: &str = ".coldchain-restore.json";
 
-/// What the name of a mark begins with until it is whole.
+/// The first part of the name of an unfinished mark.
 const UNFINISHED: &str = ".coldchain-restore.json.";
 
 /// How long `btrfs receive` may take from its first bytes to the subvolume's appearance.
 pub(in crate::engine) const APPEARS_WITHIN: Duration = Duration::from_secs(30);
 
-/// More bytes than any mark has.
+/// More bytes than any mark can have.
 const LONGEST: u64 = 1 << 20;
 
-/// The mark.
+/// The mark: the state of a restore in its directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct RestoreState {
     pub(in crate::engine) ledger: LedgerId,
     pub(in crate::engine) source: SourceName,
-    /// The subvolume that was begun, until it stands under its date.
+    /// The subvolume that was begun and is not yet complete under its date.
     pub(in crate::engine) begun: Option<Begun>,
-    /// What was received on the way to a later date, and goes once the next stands.
+    /// Subvolumes of earlier dates, which are deleted when the next one is complete.
     #[serde(default)]
     pub(in crate::engine) passing: Vec<Passing>,
 }
 
-/// A subvolume that was begun here.
+/// A subvolume that a restore has begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Begun {
-    /// Its name: bytes, not always text, because a stream gave it to versions before this one.
+    /// Its name, as bytes: in earlier versions it came from the stream and might not be text.
     pub(in crate::engine) name: Vec<u8>,
-    /// Which directory it lies in.
+    /// The directory it is in.
     #[serde(default)]
     pub(in crate::engine) lies: Lies,
     /// Its subvolume id; `None` until it is known to have been made.
     pub(in crate::engine) subvolume_id: Option<u64>,
-    /// When this was written down, before `btrfs receive` was told to make it, and what it is then made of.
+    /// The order to `btrfs receive`, written down before it was given. `None` once the subvolume id is known.
     #[serde(default)]
     pub(in crate::engine) told: Option<Told>,
-    /// Its date, if it is needed for the next one alone: it stands under that before it is noted as passing.
+    /// Its date, if only the next one needs it. It has its date before it is noted as passing.
     #[serde(default)]
     pub(in crate::engine) passes: Option<NaiveDate>,
 }
 
-/// Where a subvolume was begun.
+/// The directory of a subvolume that was begun.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::engine) enum Lies {
-    /// Among those that are whole, as versions before this one had it.
+    /// Beside the complete ones, as in earlier versions.
     #[default]
     AmongDates,
     /// In the staging directory.
     Staged,
 }
 
-/// What `btrfs receive` was told to make, when nothing stood in its place.
+/// An order to `btrfs receive`, given while its place was empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Told {
-    /// When.
+    /// When it was given.
     at: DateTime<Utc>,
-    /// The subvolume here that it begins as a snapshot of.
+    /// The local subvolume of which the new one begins as a snapshot.
     parent: Option<Uuid>,
 }
 
 impl Told {
-    /// Told now.
+    /// Returns an order of now.
     pub(in crate::engine) fn now(parent: Option<Uuid>) -> Self {
         Self {
             at: Utc::now(),
@@ -92,8 +92,8 @@ impl Told {
         }
     }
 
-    /// Whether a subvolume that stands there can be nothing else: made just then and of the same one, and
-    /// left as only a receive that has not ended leaves it.
+    /// Returns whether a subvolume must be the result of this order: made just then, from the same parent,
+    /// and in the state of a receive that has not ended.
     pub(in crate::engine) fn made(
         &self,
         subvolume: &SubvolumeIdentity,
@@ -101,7 +101,7 @@ impl Told {
         appears_within: Duration,
     ) -> bool {
         let after = DateTime::<Utc>::from(made_at) - self.at;
-        // The filesystem's clock ticks, and lags behind by up to a tick.
+        // The filesystem's clock lags behind by up to a tick.
         let tick = TimeDelta::milliseconds(100);
         let latest = TimeDelta::from_std(appears_within).unwrap_or(TimeDelta::MAX);
         !subvolume.read_only
@@ -111,7 +111,7 @@ impl Told {
     }
 }
 
-/// A restored subvolume that is needed for the next one alone.
+/// A restored subvolume that only the next one needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Passing {
     /// The date, which is its name.
@@ -130,7 +130,7 @@ impl RestoreState {
         }
     }
 
-    /// The mark of a directory, if it has one. One that somebody else may have written is refused.
+    /// Reads the mark of a directory, if it has one. Refuses one that another user may have written.
     pub(in crate::engine) fn read(directory: &HeldDirectory) -> Result<Option<Self>, Error> {
         let path = directory.join(OsStr::new(NAME));
         let failed = |errno: Errno| Error::file("read", &path, errno.into());
@@ -163,7 +163,7 @@ impl RestoreState {
         Ok(mark)
     }
 
-    /// Replaces the mark as a whole: a crash leaves the old or the new one.
+    /// Replaces the mark. After a crash, the old or the new one is there.
     pub(in crate::engine) fn write(&self, directory: &HeldDirectory) -> Result<(), Error> {
         let path = directory.join(OsStr::new(NAME));
         let new = format!("{UNFINISHED}{:016x}", u64::from_be_bytes(random_bytes()));
@@ -185,7 +185,7 @@ impl RestoreState {
     }
 }
 
-/// Keeps other restores out of a directory, until what is returned is dropped or the process ends.
+/// Keeps other restores out of a directory until the returned value is dropped or the process ends.
 pub(in crate::engine) fn lock(
     directory: &HeldDirectory,
     source: &SourceName,
@@ -199,7 +199,7 @@ pub(in crate::engine) fn lock(
     }
 }
 
-/// Removes marks that a crash left unfinished. They are files of these names and nothing else.
+/// Removes unfinished marks that a crash left. Only files with such names are removed.
 pub(in crate::engine) fn remove_unfinished(directory: &HeldDirectory) -> Result<(), Error> {
     for name in directory.names()? {
         if is_unfinished(&name) {
@@ -215,14 +215,13 @@ pub(in crate::engine) fn remove_unfinished(directory: &HeldDirectory) -> Result<
     Ok(())
 }
 
-/// Whether a restore that was interrupted at once may have left that of a mark; versions before this one
-/// gave it always the same name.
+/// Returns whether a name is that of an unfinished mark. Earlier versions always used the same name.
 fn is_unfinished(name: &[u8]) -> bool {
     name.strip_prefix(UNFINISHED.as_bytes())
         .is_some_and(|rest| rest == b"new" || (rest.len() == 16 && rest.is_ascii()))
 }
 
-/// That something stands where the restore would go.
+/// Returns the error that something else is where the restore would go.
 pub(in crate::engine) fn in_the_way(path: &Path, what: &str) -> Error {
     Error::Restore(RestoreError::TargetInTheWay {
         path: path.to_owned(),

@@ -1,7 +1,7 @@
-//! A `btrfs receive` at work in a staging directory.
+//! Runs `btrfs receive` in a staging directory.
 //!
-//! It is handed the archived stream with the few edits of [`ReceiveEdit`], so that long paths, the root's
-//! times and setuid bits come back too.
+//! It gets the archived stream with the few edits of [`ReceiveEdit`]. So long paths, the root's times and
+//! setuid bits are restored too.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -23,7 +23,7 @@ use crate::engine::restore::progress_file::{APPEARS_WITHIN, Begun, Lies, Restore
 use crate::error::{Error, RestoreError};
 use crate::model::{ArchiveId, Uuid};
 
-/// How often it is looked whether what was handed on has been carried out.
+/// The pause between two checks whether receive has done its work.
 const STEP: Duration = Duration::from_micros(50);
 
 /// A `btrfs receive` at work.
@@ -38,29 +38,29 @@ pub(in crate::engine) struct Parent {
     pub(in crate::engine) uuid: Uuid,
     /// The subvolume.
     pub(in crate::engine) subvolume: HeldDirectory,
-    /// What may be in it, as far as it is known: what was looked for in vain is in it no more.
+    /// Whether it may hold fifos or setuid files. A search that finds none clears the flag.
     pub(in crate::engine) holds: Holds,
 }
 
-/// The way to the program.
+/// The connection to the program.
 struct Line {
     receiver: Receiver,
-    /// `DIR/<source>`, whose mark is kept.
+    /// `DIR/<source>`, which has the mark.
     directory: Rc<HeldDirectory>,
     staging: Rc<HeldDirectory>,
     mark: RestoreState,
     archive: ArchiveId,
-    /// The date, if the subvolume is needed for the next one alone.
+    /// The date, if only the next subvolume needs this one.
     passes: Option<NaiveDate>,
     parent: Option<Parent>,
-    /// What is being made, as soon as it is there.
+    /// The new subvolume, as soon as it exists.
     made: Option<HeldDirectory>,
     /// Whether the send parent was searched for files with a setuid or setgid bit.
     searched: bool,
 }
 
 impl Receiving {
-    /// Of an archive that a receiver makes in the staging directory, on that parent if it is an incremental.
+    /// Prepares to receive an archive into the staging directory, on `parent` if it is an incremental.
     pub(in crate::engine) fn new(
         receiver: Receiver,
         place: &RestorePlace,
@@ -87,14 +87,15 @@ impl Receiving {
         })
     }
 
-    /// What the send parent may hold, after all that was looked for; nothing, if there is none.
+    /// Returns whether the send parent may hold fifos or setuid files, after all searches; neither if there
+    /// is none.
     pub(in crate::engine) fn parent_holds(&self) -> Holds {
         let parent = self.line.parent.as_ref();
         parent.map(|parent| parent.holds).unwrap_or_default()
     }
 
-    /// Waits for its end. `fed` is how handing the stream on ended; the first error counts. `mark` gets what was
-    /// noted meanwhile.
+    /// Waits for the program's end. `fed` is the result of feeding the stream; the first error counts. `mark`
+    /// gets the notes that were made meanwhile.
     pub(in crate::engine) fn end(
         self,
         fed: Result<(), Error>,
@@ -121,7 +122,7 @@ impl Receiving {
 }
 
 impl Sink for Receiving {
-    /// Hands checked commands to `btrfs receive`. With the first of them it makes the subvolume, which is
+    /// Passes checked commands to `btrfs receive`. With the first of them it makes the subvolume. This is
     /// recorded before and after.
     fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let first = self.line.mark.begun.is_none();
@@ -156,7 +157,7 @@ impl Sink for Receiving {
 }
 
 impl Line {
-    /// Records what is begun; without its id, that it is about to be.
+    /// Records the subvolume that is begun. Without an id, it is about to be made.
     fn note(&mut self, subvolume_id: Option<u64>) -> Result<(), Error> {
         let parent = self.parent.as_ref().map(|parent| parent.uuid);
         self.mark.begun = Some(Begun {
@@ -169,18 +170,19 @@ impl Line {
         self.mark.write(&self.directory)
     }
 
-    /// Waits for the subvolume to appear, and records its id: what is later deleted must be it.
+    /// Waits for the subvolume to appear, and records its id: only a subvolume with this id may be deleted
+    /// later.
     fn await_subvolume(&mut self) -> Result<(), Error> {
         let since = Instant::now();
         while self.made.is_none() && since.elapsed() < APPEARS_WITHIN {
-            // Asked first: what it has made by its end is seen below.
+            // Ask this first: a subvolume that it made before its end is then found below.
             let ended = self.receiver.has_exited();
-            // It is a plain directory for no time: receive creates it as a subvolume.
+            // It is never a plain directory: receive creates it as a subvolume.
             if let Some(made) = self.staging.subvolume(OsStr::from_bytes(RECEIVED_NAME))? {
                 self.note(Some(made.identity()?.subvolume_id))?;
                 self.made = Some(made);
             } else if ended {
-                // Its exit status, asked for at the end, says why.
+                // Its exit status, which is read at the end, says why.
                 break;
             } else {
                 std::thread::sleep(STEP);
@@ -189,11 +191,11 @@ impl Line {
         Ok(())
     }
 
-    /// Waits until all that was handed on has been carried out: until the root has a time that it gets
-    /// after all of it. Says whether it has.
+    /// Waits until receive has carried out all commands so far. For this, a time is set on the root after
+    /// them; receive is done when the root has it. Returns whether it has.
     fn await_all(&mut self) -> Result<bool, Error> {
         self.await_subvolume()?;
-        // One that neither the archive nor anybody who touches the source could guess.
+        // A time that neither the archive nor a user who changes the source could guess.
         let sign = FileTime {
             seconds: i64::from(u32::from_be_bytes(random_bytes())),
             nanoseconds: u32::from_be_bytes(random_bytes()) % 1_000_000_000,
@@ -228,8 +230,8 @@ impl EditedStream for Line {
     }
 
     fn privileged_mode(&mut self, path: &[u8]) -> Result<Option<u32>, Error> {
-        // A file that came with this stream has its mode from it. So without any in the send parent there is
-        // none, and nothing is waited for.
+        // A file that this stream made has its mode from it. So if the send parent has no such file, there is
+        // none, and no wait is needed.
         let Some(parent) = &mut self.parent else {
             return Ok(None);
         };

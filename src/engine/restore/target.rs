@@ -1,8 +1,8 @@
-//! Where a restore lands: a directory of its own, and one subvolume after the other in it.
+//! The target of a restore: a directory of its own, and one subvolume after the other in it.
 //!
-//! An archive is received in the staging directory, looked at, and gets its date by a read-only snapshot
-//! (a read-only subvolume can't be moved to another directory); the staged one is deleted. The mark says
-//! which subvolumes were begun, by name and subvolume id: only those are ever deleted.
+//! An archive is received in the staging directory and checked. A read-only snapshot gives it its date (a
+//! read-only subvolume can't be moved to another directory), and the staged one is deleted. The mark names
+//! the subvolumes that were begun, by name and subvolume id. Only those are ever deleted.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -21,7 +21,7 @@ use crate::error::{Error, RestoreError};
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, LedgerId, SourceName, SubvolumeIdentity, Uuid};
 
-/// What is said of something that stands in an archive's place and is not it.
+/// The text for something that is in an archive's place and is not that archive.
 const NOT_RESTORED: &str = "it is not the subvolume that was restored there";
 
 /// A restore's directory.
@@ -31,11 +31,11 @@ pub(in crate::engine) struct Target<'a> {
     to: HeldDirectory,
     place: RestorePlace,
     staging: Rc<HeldDirectory>,
-    /// What stands newest here of the chain, on which the next is received.
+    /// The newest restored subvolume of the chain. The next archive is received on it.
     newest: Option<Standing>,
-    /// What that one may hold, as far as it is known.
+    /// Whether it may hold fifos or setuid files.
     holds: Holds,
-    /// What is to be said of it before anything is fetched.
+    /// Warnings to give before anything is fetched.
     pub(in crate::engine) warnings: Vec<String>,
 }
 
@@ -50,17 +50,17 @@ struct Standing {
     local: Uuid,
 }
 
-/// What becomes of a subvolume once the next one stands.
+/// What to do with a subvolume when the next one is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Afterwards {
-    /// It stays.
+    /// Keep it.
     Stays,
-    /// It is deleted: it was wanted for the next one alone.
+    /// Delete it: only the next one needed it.
     Goes,
 }
 
-/// Refuses a directory that nothing of a source can be restored into, before anybody is asked about it. It is left as it
-/// is.
+/// Refuses a directory into which the source can't be restored, before the user is asked anything. Does not
+/// change it.
 pub fn require_target(to: &Path, source: &Source) -> Result<(), Error> {
     btrfs::require_root()?;
     if !to.is_dir() {
@@ -69,7 +69,7 @@ pub fn require_target(to: &Path, source: &Source) -> Result<(), Error> {
     let held = HeldDirectory::open(to)?;
     held.fitness()?;
     let live = source.live.as_ref();
-    // Without the source there is nothing that it could lie in.
+    // Without the source's subvolume, the target can't be in it.
     let live = live.and_then(|live| btrfs::identity(&live.subvolume).ok());
     match live {
         Some(live) if live.uuid == held.identity()?.uuid => Err(RestoreError::TargetInSource {
@@ -82,7 +82,7 @@ pub fn require_target(to: &Path, source: &Source) -> Result<(), Error> {
 }
 
 impl<'a> Target<'a> {
-    /// Looks at everything that could be in the way, and only then makes the directory.
+    /// Checks everything that could be in the way, and only then makes the directory.
     pub(in crate::engine) fn prepare(
         tools: &'a Tools,
         to: &Path,
@@ -152,18 +152,18 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// The directory that holds the restored subvolumes.
+    /// Returns the path of the directory with the restored subvolumes.
     pub(in crate::engine) fn directory(&self) -> &Path {
         self.place.directory.path()
     }
 
-    /// How many archives of a chain, counted from its full, need not be received any more: what stands
-    /// newest holds all that came before it.
+    /// Returns how many archives of a chain, counted from its full, are already restored: the newest restored
+    /// one includes all earlier ones.
     pub(in crate::engine) fn standing(&mut self, chain: &[ArchiveEntry]) -> Result<usize, Error> {
         for (at, entry) in chain.iter().enumerate().rev() {
             if let Some(identity) = whole(&self.place.directory, entry)? {
                 self.newest = Some(Standing::of(entry, &identity));
-                // Nobody has looked yet.
+                // It has not been searched yet.
                 self.holds = Holds {
                     fifos: true,
                     privileged: true,
@@ -174,7 +174,7 @@ impl<'a> Target<'a> {
         Ok(0)
     }
 
-    /// Begins to receive an archive on what stands newest.
+    /// Begins to receive an archive on the newest restored subvolume.
     pub(in crate::engine) fn begin(
         &mut self,
         entry: &ArchiveEntry,
@@ -211,8 +211,8 @@ impl<'a> Target<'a> {
         Ok(found.ok_or(BtrfsError::Missing { path })?)
     }
 
-    /// Ends receiving: on success the subvolume is durable, checked, and stands under its date;
-    /// on failure what was begun is gone again.
+    /// Ends receiving. On success the subvolume is durable, checked, and has its date. On failure the begun
+    /// one is deleted.
     pub(in crate::engine) fn land(
         &mut self,
         receiving: Receiving,
@@ -225,7 +225,7 @@ impl<'a> Target<'a> {
         let stands = received.and_then(|()| self.publish(entry));
         self.holds = parent | made.unwrap_or_default();
         if let Err(error) = stands {
-            // The first error counts; what could not be removed is removed by the next run.
+            // The first error counts. If this removal fails, the next run does it.
             let _ = self.place.remove_begun();
             return Err(error);
         }
@@ -239,7 +239,7 @@ impl<'a> Target<'a> {
                 what: what.to_owned(),
             })
         };
-        // Exit 0 of receive is not durable: a crash now would leave every file empty.
+        // Exit code 0 of receive does not mean durable: a crash now would leave every file empty.
         self.staging.sync()?;
         let begun = self.place.mark.begun.clone();
         let named = begun.filter(|begun| begun.lies == Lies::Staged);
@@ -280,13 +280,14 @@ impl<'a> Target<'a> {
             let path = self.place.directory.join(&date);
             return Err(wrong(&path, "it is not a snapshot of what was received"));
         }
-        // `btrfs receive` takes any subvolume for a send parent that has its received uuid: only one may.
+        // `btrfs receive` accepts any subvolume with the right received uuid as the send parent, so only one
+        // may have it.
         self.place.remove_begun()?;
         self.newest = Some(Standing::of(entry, &published));
         Ok(())
     }
 
-    /// Deletes what was received on the way to `stands`, which holds all of it.
+    /// Deletes the subvolumes of dates before `stands`, which includes all of them.
     pub(in crate::engine) fn delete_passed(&mut self, stands: &ArchiveEntry) -> Result<(), Error> {
         let passed = |passing: &&Passing| passing.date < stands.date;
         while let Some(gone) = self.place.mark.passing.iter().find(passed).copied() {
@@ -300,7 +301,7 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
-    /// Makes the writable snapshot of an archive that stands, unless it is there already.
+    /// Makes the writable snapshot of a restored archive, unless it exists.
     pub(in crate::engine) fn make_writable(
         &self,
         name: &str,
@@ -315,7 +316,8 @@ impl<'a> Target<'a> {
         Ok(directory.join(name))
     }
 
-    /// Refuses to call a directory the restored one that somebody has put in its place.
+    /// Checks that the path still leads to the restored directory, and not to one that another user has put
+    /// there.
     pub(in crate::engine) fn stands_there(&self) -> Result<(), Error> {
         let name = self.directory().file_name().unwrap_or_default();
         let there = self.to.enter(name).ok().flatten();
@@ -326,7 +328,7 @@ impl<'a> Target<'a> {
         Err(in_the_way(self.directory(), what))
     }
 
-    /// Takes away the staging directory, unless something is left in it: the next run needs to see that.
+    /// Removes the staging directory if it is empty. The next run needs to see what is left in it.
     pub(in crate::engine) fn clear_away(&self) {
         self.place.remove_staging();
     }
@@ -342,8 +344,8 @@ impl Standing {
     }
 }
 
-/// Those of the archives that stand already where a restore into `to` would put them. For a plan:
-/// whatever is wrong there is said by the restore itself.
+/// Returns the archives that are already restored in `to`. This is for a plan and ignores errors: the restore
+/// itself reports them.
 pub fn standing_in(to: &Path, source: &SourceRow, archives: &[ArchiveRow]) -> Vec<ArchiveId> {
     let look = || -> Result<Option<HeldDirectory>, Error> {
         let directory = enter(&HeldDirectory::open(to)?, &source.name)?;
@@ -376,7 +378,8 @@ fn dated(entry: &ArchiveEntry) -> OsString {
     entry.date.to_string().into()
 }
 
-/// The subvolume that stands under an archive's date; `None` if nothing does. It must be that archive.
+/// Returns the subvolume under an archive's date; `None` if there is nothing. Fails if it is not that
+/// archive.
 fn whole(
     directory: &HeldDirectory,
     entry: &ArchiveEntry,
@@ -397,13 +400,13 @@ fn whole(
     }
 }
 
-/// Whether a subvolume is the whole archive: only a finished receive makes it read-only and gives
-/// it the received uuid.
+/// Returns whether a subvolume is the complete archive: only a finished receive makes it read-only and sets
+/// the received uuid.
 fn is_whole(identity: &SubvolumeIdentity, entry: &ArchiveEntry) -> bool {
     identity.read_only && identity.received_uuid == Some(entry.stream_uuid)
 }
 
-/// Refuses a name under which something else stands than a writable snapshot of that archive.
+/// Refuses a name that exists, unless it is a writable snapshot of this archive.
 fn refuse_writable(
     directory: &HeldDirectory,
     name: &OsStr,

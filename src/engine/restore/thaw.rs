@@ -1,9 +1,9 @@
-//! Thawing what a restore needs: a job that outlives the process.
+//! Thaws the segments that a restore needs: a job that outlives the process.
 //!
-//! Whether a segment can be read is asked of the store each time. The catalog remembers what was
-//! asked for, when and how, which tells how long it may still take. Its rows are written before the
-//! requests, so that a run that dies between the two is taken up by the next one: what the store
-//! knows nothing of is asked for again, and what is on its way is not.
+//! The store is asked each time whether a segment can be read. The catalog has each request with its time and
+//! tier, from which it follows how long a thaw may still take. Its rows are written before the requests, so
+//! that the next run can continue after a crash: it requests again what the store does not know, and does not
+//! request what is on its way.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -22,16 +22,16 @@ use crate::model::{ArchiveId, SourceName, StorageClass, TierRefused};
 use crate::plan::{Awaited, CostRefusal};
 use crate::store::{ErrorKind, Locator, Readability, StoreError, Thaw, ThawRequest};
 
-/// Requests on their way at once.
+/// How many requests are sent at once.
 const THREADS: usize = 8;
 
-/// Between two requests for a thaw: S3 takes 1000 a second, for the whole account.
+/// The time between two thaw requests: S3 takes 1000 a second, for the whole account.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Requests between two writes of the catalog.
+/// The number of requests between two writes of the catalog.
 const BATCH: usize = 256;
 
-/// What goes cold again sooner is asked for again: fetching takes its time too.
+/// A segment that goes cold again sooner than this is requested again: fetching takes time too.
 const LONG_ENOUGH: TimeDelta = TimeDelta::hours(6);
 
 /// The segments of archives that a restore needs.
@@ -47,31 +47,31 @@ pub struct WantedSegments<'a> {
     pub interrupt: &'a Interrupt,
 }
 
-/// Whether a segment can be read, and what was asked for.
+/// Whether a segment can be read, and its thaw request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentThaw {
     /// Its archive.
     pub archive: ArchiveId,
-    /// Its place.
+    /// Its number in the archive, from 0.
     pub index: u32,
     /// Whether it can be read.
     pub readability: Readability,
-    /// What was asked for here.
+    /// The thaw request that this catalog knows.
     pub asked: Option<ThawRow>,
     locator: Locator,
 }
 
-/// How far a thaw got.
+/// The state of a thaw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThawStatus {
     /// The segments, in the order in which they are fetched.
     pub segments: Vec<SegmentThaw>,
-    /// The store's time; `None` if nothing can be cold, so that nothing was asked.
+    /// The store's time; `None` if no segment can be cold, so that the store was not asked.
     pub now: Option<DateTime<Utc>>,
 }
 
 impl SegmentThaw {
-    /// When it typically is readable, if it is on its way.
+    /// Returns when a segment that is being thawed is typically readable.
     pub fn due(&self) -> Option<DateTime<Utc>> {
         let Readability::Thawing(class) = self.readability else {
             return None;
@@ -85,7 +85,7 @@ impl SegmentThaw {
         (self.archive, self.index)
     }
 
-    /// The class that it is to be thawed from, if it has to be asked for.
+    /// Returns its cold class, if a thaw has to be requested.
     fn to_ask(&self, now: DateTime<Utc>) -> Option<StorageClass> {
         match self.readability {
             Readability::Cold(class) => Some(class),
@@ -96,7 +96,7 @@ impl SegmentThaw {
 }
 
 impl ThawStatus {
-    /// Whether every segment of an archive can be read.
+    /// Returns whether every segment of an archive can be read.
     pub(in crate::engine) fn is_readable(&self, archive: &ArchiveId) -> bool {
         let of_it = |segment: &&SegmentThaw| segment.archive == *archive;
         self.segments.iter().filter(of_it).all(|segment| {
@@ -107,7 +107,7 @@ impl ThawStatus {
         })
     }
 
-    /// What is still to come; `None` if everything can be read.
+    /// Returns what is still awaited; `None` if every segment can be read.
     pub fn awaited(&self, source: &SourceName) -> Option<Awaited> {
         let mut awaited = Awaited {
             source: source.clone(),
@@ -137,7 +137,7 @@ impl ThawStatus {
         (awaited.readable < awaited.segments).then_some(awaited)
     }
 
-    /// When the first of what was thawed is cold again.
+    /// Returns when the first thawed segment goes cold again.
     pub fn readable_until(&self) -> Option<DateTime<Utc>> {
         let segments = self.segments.iter();
         let untils = segments.filter_map(|segment| match segment.readability {
@@ -148,7 +148,7 @@ impl ThawStatus {
     }
 }
 
-/// Asks the store how far every segment is, and for nothing else.
+/// Asks the store for the state of every segment. Requests no thaw.
 pub fn thaw_state(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<ThawStatus, Error> {
     let mut segments = segments(wanted, catalog)?;
     let asked: Vec<usize> = (0..segments.len())
@@ -188,7 +188,7 @@ pub fn thaw_state(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<
     })
 }
 
-/// Asks for everything that can't be read, or not for long enough, and says how far it is.
+/// Requests the thaw of all segments that can't be read, or not for long enough, and returns their state.
 pub fn thaw(
     wanted: &WantedSegments<'_>,
     request: ThawRequest,
@@ -204,7 +204,7 @@ pub fn thaw(
         .filter_map(|segment| Some((segment.to_ask(now)?, segment)))
         .collect();
     for (class, _) in &to_ask {
-        // All of them before the first request.
+        // Check all classes before the first request.
         class
             .thaw_time(request.tier)
             .map_err(|refused: TierRefused| CostRefusal::from(refused))?;
@@ -221,7 +221,7 @@ pub fn thaw(
         let (answers, failed) = ask_all(batch, |(_, segment)| {
             pace.wait();
             match store.thaw(&segment.locator, request) {
-                // To some services a cold class is a mere name, and a thaw no request that they know.
+                // For some services a cold class is only a name, and they do not know thaw requests.
                 Err(error) if error.is_of_one_object() || error.kind == ErrorKind::Unsupported => {
                     let read = store.get_range(&segment.locator, 0, 1);
                     read.map(|_| Thaw::NotCold).map_err(|_| error)
@@ -251,7 +251,7 @@ pub fn thaw(
             });
         }
     }
-    // The rows as they are now: they say when it is due.
+    // Read the rows again: they say when the thaw is due.
     for archive in wanted.archives {
         let thaws = catalog.thaws(archive)?;
         for segment in &mut status.segments {
@@ -263,7 +263,7 @@ pub fn thaw(
     Ok(status)
 }
 
-/// What an answer to a request makes of a segment.
+/// Returns the state of a segment after the answer to its thaw request.
 fn answered_as(
     class: StorageClass,
     before: Readability,
@@ -272,7 +272,7 @@ fn answered_as(
 ) -> Readability {
     match (answer, before) {
         (Thaw::NotCold, _) => Readability::Always,
-        // It stays readable, and for longer.
+        // It stays readable, for longer than before.
         (Thaw::Accepted, Readability::Until(_, until)) => {
             Readability::Until(class, extended().max(until))
         }
@@ -281,7 +281,7 @@ fn answered_as(
     }
 }
 
-/// Every segment of the archives with its archive's class, as if it could be read.
+/// Returns every segment of the archives, with the class of its archive. All are marked as readable for now.
 fn segments(
     wanted: &WantedSegments<'_>,
     catalog: &Catalog,
@@ -309,8 +309,8 @@ fn segments(
     Ok(segments)
 }
 
-/// A class that is not cold needs no question. The one that the store has now counts too: the
-/// catalog may have been made before classes were written down.
+/// Returns whether a segment may be cold. Others need no question to the store. The store's present class
+/// counts too, because an old catalog may have no class for the archive.
 fn may_be_cold(
     (class, _): &(Option<StorageClass>, SegmentThaw),
     wanted: &WantedSegments<'_>,
@@ -319,7 +319,7 @@ fn may_be_cold(
     classes.into_iter().flatten().any(StorageClass::is_cold)
 }
 
-/// Writes what the store said of what was asked for.
+/// Writes the store's answers to the catalog.
 fn remember(segments: &[SegmentThaw], catalog: &mut Catalog) -> Result<(), Error> {
     let mut running = Vec::new();
     let mut readable = Vec::new();
@@ -337,10 +337,10 @@ fn remember(segments: &[SegmentThaw], catalog: &mut Catalog) -> Result<(), Error
     Ok(())
 }
 
-/// Answers, each with its item's place; in no order.
+/// Answers in any order, each with the place of its item.
 pub(in crate::engine) type Answers<A> = Vec<(usize, A)>;
 
-/// Asks for each item, some at once, until all are answered or one fails. The first failure comes
+/// Calls `ask` for each item, several at once, until all are answered or one fails. The first failure comes
 /// with the place of its item.
 pub(in crate::engine) fn ask_all<T: Sync, A: Send>(
     items: &[T],
@@ -375,7 +375,7 @@ pub(in crate::engine) fn ask_all<T: Sync, A: Send>(
     (answers, failure.into_inner().expect("no holder panics"))
 }
 
-/// Keeps requests apart, from whichever thread they come.
+/// Keeps a pause between requests of all threads.
 #[derive(Default)]
 struct RequestThrottle(Mutex<Option<Instant>>);
 

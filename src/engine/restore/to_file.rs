@@ -1,5 +1,5 @@
-//! One archive's send stream as it was archived, checked like a restore's, for whoever receives it in
-//! another way.
+//! Writes one archive's send stream as it was archived, checked as in a restore, for a user who receives it
+//! in another way.
 
 use std::io::{self, Write};
 
@@ -17,30 +17,30 @@ use crate::progress::{Event, Observer};
 use crate::seal::Identities;
 use crate::store::ThawRequest;
 
-/// An archive's stream to be written out.
+/// A request to write out an archive's stream.
 pub struct StreamingOut<'a> {
     /// The source.
     pub source: &'a OpenSource<'a>,
     /// The archive.
     pub archive: ArchiveId,
-    /// What opens its key.
+    /// The identities that open its key.
     pub identities: &'a Identities,
-    /// What to call the identities in an error.
+    /// The name of the identities in an error.
     pub identity_name: &'a str,
     /// The class that the store puts segments into now; `None` if it has no classes.
     pub class: Option<StorageClass>,
-    /// Segments that are fetched at once.
+    /// How many segments are fetched at once.
     pub at_once: AtOnce,
-    /// How to ask for what is cold.
+    /// How to thaw cold segments.
     pub thaw: ThawRequest,
-    /// Is told what happens.
+    /// Receives the events.
     pub observer: &'a dyn Observer,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
 }
 
-/// Writes an archive's stream to `output`, and returns its length in bytes. Only checked commands are
-/// written; whether all of them were is known when this returns.
+/// Writes an archive's stream to `output`, and returns its length in bytes. Writes only checked commands. The
+/// stream is known to be complete only when this returns `Ok`.
 pub fn stream_out(
     streaming: &StreamingOut<'_>,
     output: &mut dyn Write,

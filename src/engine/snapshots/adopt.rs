@@ -1,8 +1,8 @@
-//! Taking a restored archive as the send parent of the next one, so that a chain goes on from another disk.
+//! Adopts a restored archive as the send parent of the next one, so that a chain continues from another disk.
 //!
-//! What `btrfs receive` made carries the uuid that the stream had, so an incremental that is sent against it
-//! names the archive's own uuid and applies wherever that archive was restored. Only its ctransid is this
-//! place's own, and is written down here.
+//! A received subvolume carries the uuid of its stream. So an incremental that is sent against it names the
+//! archive's own uuid, and can be received wherever that archive was restored. Only its ctransid is local;
+//! the catalog records it.
 
 use std::path::{Path, PathBuf};
 
@@ -20,21 +20,22 @@ use crate::model::ArchiveId;
 use crate::model::entry::Timestamp;
 use crate::plan::{RestoreRefusal, descends};
 
-/// What was adopted.
+/// The result of an adoption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopted {
     /// The date of the archive.
     pub date: NaiveDate,
     /// The subvolume that the next archive is sent against.
     pub path: PathBuf,
-    /// Whether this changed anything: it may be known already, or be the snapshot that was archived.
+    /// Whether this changed anything. It did not if the subvolume was known already, or is the snapshot that
+    /// was archived.
     pub news: bool,
     /// Why the next archive can't be an incremental, if it can't.
     pub warning: Option<String>,
 }
 
-/// Adopts the newest archive of a source, which has been restored into `directory`: into that directory
-/// itself, or into the one with the source's name in it.
+/// Adopts the newest archive of a source. It must have been restored into `directory`, or into the directory
+/// with the source's name in it.
 pub fn adopt(
     config: &Config,
     source: &Source,
@@ -61,7 +62,7 @@ pub fn adopt(
         return Ok(adopted(source, newest, intact.0.path.clone(), false));
     }
     let path = find(directory, source, newest)?;
-    // Before its ctransid is read: what receive wrote last may still change it.
+    // Sync before reading the ctransid: the last writes of the receive may still change it.
     btrfs::sync(&path)?;
     let identity = btrfs::identity(&path)?;
     if !identity.read_only || identity.received_uuid != archive.stream_uuid {
@@ -99,7 +100,7 @@ pub fn adopt(
         date: newest.date,
         path: &path,
         identity: &identity,
-        // Not what coldchain took: so retention never deletes it.
+        // coldchain did not take it, so retention never deletes it.
         taken_of: None,
         made_at: now,
     };
@@ -107,7 +108,7 @@ pub fn adopt(
     Ok(adopted(source, newest, path, true))
 }
 
-/// The snapshot of an archive, and whether it is still what was archived, where the source is now.
+/// Returns the snapshot of an archive, and whether it is unchanged and on the filesystem of the source.
 fn living(
     source: &Source,
     snapshot: Option<i64>,
@@ -121,7 +122,7 @@ fn living(
     Ok(Some((row, intact)))
 }
 
-/// Whether the source can be sent against it: btrfs sends within one filesystem.
+/// Returns whether the source can be sent against it: btrfs sends within one filesystem only.
 fn is_beside(source: &Source, path: &Path) -> Result<bool, Error> {
     match &source.live {
         Some(live) => Ok(btrfs::filesystem_id(&live.subvolume)? == btrfs::filesystem_id(path)?),

@@ -1,4 +1,4 @@
-//! What a snapshot leaves out, or what keeps one from being made.
+//! What a snapshot leaves out, and what prevents a snapshot.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use crate::btrfs::{self, BtrfsError};
 use crate::config::{Live, Source};
 use crate::error::Error;
 
-/// The subvolumes below the source, which its snapshots leave out. Its own snapshots don't count, by whatever mount the
-/// config reaches them.
+/// Returns the subvolumes below the source, which its snapshots leave out. The source's own snapshots do not
+/// count, whichever mount the config uses for them.
 pub(in crate::engine) fn left_out(live: &Live) -> Result<Vec<PathBuf>, Error> {
     let mut nested = btrfs::snapshots::nested_subvolumes(&live.subvolume)?;
     let snapshots = inode(&live.snapshots);
@@ -21,13 +21,14 @@ pub(in crate::engine) fn left_out(live: &Live) -> Result<Vec<PathBuf>, Error> {
     Ok(nested)
 }
 
-/// What a path leads to: each subvolume has a device number of its own, the same in every mount.
+/// Returns device and inode number of a path. Each subvolume has its own device number, the same in every
+/// mount.
 fn inode(path: &Path) -> Option<(u64, u64)> {
     let stat = std::fs::metadata(path).ok()?;
     Some((stat.dev(), stat.ino()))
 }
 
-/// The nested subvolumes in a sentence; `None` if there are none.
+/// Returns a sentence with the nested subvolumes; `None` if there are none.
 pub(in crate::engine) fn left_out_in_words(nested: &[PathBuf]) -> Option<String> {
     const NAMED: usize = 5;
     let names: Vec<_> = nested
@@ -49,7 +50,7 @@ pub(in crate::engine) fn left_out_in_words(nested: &[PathBuf]) -> Option<String>
     }
 }
 
-/// The standing warning about swapfiles in use, which keep snapshots from being made.
+/// Returns the warning about active swapfiles, which prevent snapshots.
 pub fn warning_of_swap(source: &Source) -> Option<String> {
     let live = source.live.as_ref()?;
     let files = btrfs::active_swapfiles(&live.subvolume);
@@ -61,7 +62,7 @@ pub fn warning_of_swap(source: &Source) -> Option<String> {
     Some(format!("{error}: {}", error.hint().unwrap_or_default()))
 }
 
-/// The standing warning about a source's nested subvolumes, where they can be looked for.
+/// Returns the warning about a source's nested subvolumes; `None` if there are none or they can't be read.
 pub fn warning_of_left_out(source: &Source) -> Option<String> {
     let live = source.live.as_ref()?;
     left_out_in_words(&left_out(live).ok()?)

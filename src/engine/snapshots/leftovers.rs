@@ -1,7 +1,7 @@
-//! Snapshots that a run made and could not give their names, as on a disk whose metadata is full.
+//! Snapshots that a run made but could not name, for example on a disk whose metadata is full.
 //!
-//! Such a run removes its own. What it can't remove, and what a crash leaves, the next run removes: only what the
-//! catalog knows as made by coldchain, by its uuid.
+//! Such a run removes its own leftover. The next run removes what it could not remove, and what a crash left:
+//! only snapshots whose uuid is in the catalog as made by coldchain.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -20,20 +20,20 @@ use crate::model::entry::Timestamp;
 use crate::model::ids::parse_date;
 use crate::progress::Event;
 
-/// How the names of snapshots begin that were not named yet; their dates follow.
+/// The first part of the name of a snapshot that has no final name yet. Its date follows.
 pub(in crate::engine) const UNNAMED: &str = ".coldchain-new-";
 
-/// A snapshot that still has the name of one in the making.
+/// A snapshot that still has its temporary name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// The date that it was made for.
+    /// The date for which it was made.
     pub date: NaiveDate,
     made: Option<MadeHere>,
 }
 
-/// What the catalog says of a snapshot that coldchain made.
+/// The catalog's record of a snapshot that coldchain made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct MadeHere {
     row: i64,
@@ -42,12 +42,12 @@ struct MadeHere {
 }
 
 impl Leftover {
-    /// Whether the catalog knows that coldchain made it. Any other is never deleted.
+    /// Returns whether the catalog knows that coldchain made it. Any other is never deleted.
     pub fn is_ours(&self) -> bool {
         self.made.is_some()
     }
 
-    /// What it is, in words.
+    /// Returns what it is, in words.
     pub fn reason(&self) -> &'static str {
         if self.is_ours() {
             "a run made this snapshot and could not give it its name"
@@ -58,7 +58,8 @@ impl Leftover {
     }
 }
 
-/// The leftovers in the directory of a source's snapshots, by date. What can't be looked at is not there.
+/// Returns the leftovers in the directory of a source's snapshots, by date. Skips those that it can't look
+/// at.
 pub(in crate::engine) fn leftovers(
     source: &Source,
     catalog: &Catalog,
@@ -88,7 +89,7 @@ pub(in crate::engine) fn leftovers(
                 taken_of: row.local_parent?,
             })
         });
-        // The power went just after it was named. The run of its date names it again.
+        // The power failed just after it was named. The run for its date names it again.
         let is_archived = |made: MadeHere| archives.iter().any(|it| it.snapshot == Some(made.row));
         if !made.is_some_and(is_archived) {
             found.push(Leftover { path, date, made });
@@ -98,12 +99,13 @@ pub(in crate::engine) fn leftovers(
     Ok(found)
 }
 
-/// The date of a snapshot that was not named yet, by the name that it has.
+/// Returns the date in a temporary name.
 fn unnamed_date(name: &OsStr) -> Option<NaiveDate> {
     parse_date(name.to_str()?.strip_prefix(UNNAMED)?).ok()
 }
 
-/// The leftovers of every source, for who only looks. What is wrong with the catalog other commands say.
+/// Returns the leftovers of every source, for a command that only reads. Ignores errors of the catalog: other
+/// commands report them.
 pub fn leftovers_of_all(config: &Config) -> Vec<(&Source, Leftover)> {
     let Ok(catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
         return Vec::new();
@@ -115,8 +117,8 @@ pub fn leftovers_of_all(config: &Config) -> Vec<(&Source, Leftover)> {
     config.sources.iter().flat_map(of_source).collect()
 }
 
-/// Deletes those of the leftovers that coldchain made, and returns which are gone. What can't be deleted is warned of,
-/// but where it is for lack of space: the next snapshot would be one more of them.
+/// Deletes the leftovers that coldchain made, and returns the deleted ones. Warns of those that it can't
+/// delete. If the reason is a lack of space, fails: the next snapshot would become a leftover too.
 pub(in crate::engine) fn remove(
     source: &Source,
     leftovers: Vec<Leftover>,

@@ -1,7 +1,7 @@
-//! Deleting local snapshots whose time is over.
+//! Deletes local snapshots that are no longer kept.
 //!
-//! Only what the catalog knows as made by coldchain is ever looked at, and it is deleted only if it is
-//! that very subvolume, read-only as it was made, and taken of the same one.
+//! Considers only snapshots that the catalog knows as made by coldchain. Deletes one only if it is still the
+//! same subvolume, read-only, and taken of the same one.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use crate::model::{LedgerId, Uuid};
 use crate::plan::{LocalSnapshot, Pin, expiring_snapshots};
 use crate::progress::Event;
 
-/// Deletes the snapshots that the source does not keep any longer in the run of that date.
+/// Deletes the snapshots that the source no longer keeps in the run of this date.
 pub(in crate::engine) fn retain(
     source: &Source,
     ledger: &LedgerId,
@@ -61,7 +61,7 @@ pub(in crate::engine) fn retain(
                 continue;
             }
             Standing::Gone => {}
-            // What is somebody else's now is left alone, and no longer ours.
+            // It is no longer coldchain's snapshot: leave it alone and forget it.
             Standing::Replaced | Standing::Another => context.observer.event(Event::Warning {
                 source: source.name.clone(),
                 message: format!(
@@ -78,7 +78,7 @@ pub(in crate::engine) fn retain(
                         reason: expiry.reason,
                     }),
                     Err(error) if error.is_stopping() => return Err(error.into()),
-                    // It must not keep the others, and the next run tries again.
+                    // The other snapshots are still deleted. The next run tries this one again.
                     Err(error) => {
                         undeleted.push(error);
                         continue;
@@ -92,17 +92,17 @@ pub(in crate::engine) fn retain(
     Ok(())
 }
 
-/// Whether a snapshot that is not at its path still is on the source's filesystem.
+/// Returns whether a snapshot that is not at its path is still on the source's filesystem.
 fn stands_elsewhere(source: &Source, row: &SnapshotRow) -> bool {
     let live = source.live.as_ref();
     let found = live.map(|live| btrfs::find(&live.subvolume, row.local_uuid));
     matches!(found, Some(Ok(Some(_))))
 }
 
-/// So many snapshots that can't be deleted are named.
+/// How many snapshots that can't be deleted are named.
 const NAMED: usize = 3;
 
-/// Warns of snapshots that could not be deleted: by name, why, and what to do.
+/// Warns of snapshots that could not be deleted: their names, the reasons, and what to do.
 pub(in crate::engine) fn warn_of_undeleted(
     source: &Source,
     undeleted: &[BtrfsError],
@@ -128,14 +128,14 @@ pub(in crate::engine) fn warn_of_undeleted(
     }
 }
 
-/// What stands where a snapshot was made.
+/// What is at the path of a snapshot.
 enum Standing {
     Gone,
-    /// Something else has its path.
+    /// Something else is at its path.
     Replaced,
-    /// It is not any more what was made.
+    /// It is the same subvolume but was changed.
     Another,
-    /// It may be ours, and nothing tells.
+    /// Nothing shows that coldchain made it.
     OfUnknownOrigin,
     Ours {
         taken_of: Uuid,
@@ -145,7 +145,7 @@ enum Standing {
 fn standing(row: &SnapshotRow) -> Result<Standing, BtrfsError> {
     let identity = match btrfs::identity(&row.path) {
         Err(BtrfsError::Missing { .. }) if !row.path.is_symlink() => return Ok(Standing::Gone),
-        // A link that leads nowhere is missing too.
+        // A link to nothing is also reported as missing.
         Err(
             BtrfsError::Missing { .. }
             | BtrfsError::NotASubvolume { .. }
@@ -163,8 +163,8 @@ fn standing(row: &SnapshotRow) -> Result<Standing, BtrfsError> {
     })
 }
 
-/// The snapshots that must stay: of the newest archive, of every attempt in hand, and what those
-/// are incremental on.
+/// Returns the snapshots that must stay: those of the newest archive, of every attempt that is not over, and
+/// of the send parents of those attempts.
 fn pinned(ledger: &LedgerId, catalog: &Catalog) -> Result<HashSet<i64>, Error> {
     let archives = catalog.archives(ledger)?;
     let newest = archives

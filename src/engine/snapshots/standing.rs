@@ -1,4 +1,4 @@
-//! The snapshots that were recorded, as they stand now.
+//! The present state of the snapshots in the catalog.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use crate::config::Source;
 use crate::error::{Error, SnapshotError};
 use crate::model::SubvolumeIdentity;
 
-/// The snapshots of a source that have not been deleted, oldest first, each with the path that it has now. The directory
-/// may have moved, or its filesystem may be mounted elsewhere, since they were made.
+/// Returns the snapshots of a source that have not been deleted, oldest first, each with its present path.
+/// The directory may have moved, or its filesystem may be mounted elsewhere, since they were made.
 pub(in crate::engine) fn rows(
     source: &Source,
     catalog: &Catalog,
@@ -56,14 +56,14 @@ pub(in crate::engine) fn exists(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// How the content of what stands at `path` differs from that of the recorded snapshot; `None` if it does not.
-/// Deduplication changes a snapshot, but not its content.
+/// Returns how the content at `path` differs from that of the recorded snapshot; `None` if it does not.
+/// Deduplication changes a snapshot but not its content.
 pub(in crate::engine) fn difference(
     row: &SnapshotRow,
     path: &Path,
     now: &SubvolumeIdentity,
 ) -> Option<String> {
-    // What can't be looked at may have changed.
+    // A snapshot that can't be read counts as changed.
     let is_same = |now| {
         row.is_changed(now)
             && btrfs::is_only_deduplicated(path, row.local_ctransid + 1).unwrap_or(false)
@@ -71,8 +71,8 @@ pub(in crate::engine) fn difference(
     row.difference(now).filter(|_| !is_same(now))
 }
 
-/// The snapshot to be sent, or to be sent against, with the ctransid that its stream will carry: deduplication may have
-/// changed that since it was recorded.
+/// Returns the snapshot with the ctransid that its stream will carry. Deduplication may have changed the
+/// ctransid since it was recorded. Fails if the content has changed.
 pub(in crate::engine) fn as_it_stands(row: &SnapshotRow) -> Result<SubvolumeIdentity, Error> {
     let identity = in_the_place(&row.path)?;
     match difference(row, &row.path, &identity) {
@@ -81,8 +81,8 @@ pub(in crate::engine) fn as_it_stands(row: &SnapshotRow) -> Result<SubvolumeIden
     }
 }
 
-/// The snapshot of an archive if it still has the content that was archived, or what became of it. It is returned with
-/// the ctransid that it was recorded with.
+/// Returns the snapshot of an archive, with its recorded ctransid, if it still has the content that was
+/// archived. Otherwise returns in words what happened to it.
 pub(in crate::engine) fn check(
     row: &SnapshotRow,
 ) -> Result<Result<SubvolumeIdentity, String>, Error> {

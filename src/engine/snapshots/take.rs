@@ -1,8 +1,8 @@
-//! The night's read-only snapshot.
+//! Takes the night's read-only snapshot.
 //!
-//! A snapshot is made under a name of its own, recorded in the catalog, and then renamed to its
-//! date, so that a crash at any point leaves either one that the catalog knows or a leftover that
-//! the next run may take away: it is read-only, has that name, and was taken of this very source.
+//! A snapshot is made under a temporary name, recorded in the catalog, and then renamed to its date. So a
+//! crash at any point leaves either a snapshot that the catalog knows, or a leftover. A run for the same date
+//! removes that leftover if it is read-only and was taken of this source.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::error::{Error, SnapshotError};
 use crate::model::entry::Timestamp;
 use crate::model::{SubvolumeIdentity, Uuid};
 
-/// The night's snapshot, as it stands now.
+/// The night's snapshot.
 #[derive(Debug)]
 pub(in crate::engine) struct Night {
     pub(in crate::engine) row: SnapshotRow,
@@ -31,11 +31,12 @@ pub(in crate::engine) struct Night {
 pub(in crate::engine) enum Made {
     Now,
     Before,
-    /// It was there, and nothing tells who made it: an earlier run whose catalog is lost, or somebody else.
+    /// It existed before, and its origin is unknown: an earlier run whose catalog is lost, or another
+    /// program.
     BySomebody,
 }
 
-/// What a source must be before anything is done to it.
+/// Checks the source's subvolume and its snapshot directory before anything is done.
 pub(in crate::engine) fn check_live(
     source: &Source,
     live: &Live,
@@ -73,7 +74,7 @@ pub(in crate::engine) fn check_live(
     Ok(identity)
 }
 
-/// Makes sure that the date's snapshot stands. Leftovers of earlier dates are removed first.
+/// Makes the snapshot of the date, unless it exists. Removes leftovers of other dates first.
 pub(in crate::engine) fn take(
     source: &Source,
     live: &Live,
@@ -95,14 +96,14 @@ pub(in crate::engine) fn take(
     taking.run(catalog)
 }
 
-/// A snapshot that is to be made, if it does not stand already.
+/// A snapshot to be made, unless it exists.
 struct Taking<'a> {
     source: &'a Source,
     live: &'a Live,
     date: NaiveDate,
-    /// Where it is to stand.
+    /// Its final path.
     path: PathBuf,
-    /// Where it is made.
+    /// Its temporary path.
     unnamed: PathBuf,
     origin: SubvolumeIdentity,
     tools: &'a Tools,
@@ -133,7 +134,7 @@ impl Taking<'_> {
         if let Err(error) = &made
             && !matches!(error, Error::Btrfs(BtrfsError::Exists { .. }))
         {
-            // The first error counts. What can't be removed now is known to the next run by its uuid.
+            // The first error counts. If this removal fails, the next run knows the snapshot by its uuid.
             let _ = self.unmake(catalog);
         }
         made
@@ -151,7 +152,7 @@ impl Taking<'_> {
         let row = self.record(&identity, Some(self.origin.uuid), catalog)?;
         std::fs::rename(&self.unnamed, &self.path)
             .map_err(|error| Error::file("name the snapshot", &self.path, error))?;
-        // Under its old name after a power cut, it would look gone on any other date.
+        // If a power cut brought its temporary name back, a run for another date would not find it.
         btrfs::sync(&self.live.snapshots)?;
         Ok(Night {
             row,
@@ -160,7 +161,7 @@ impl Taking<'_> {
         })
     }
 
-    /// Removes what was made, if it has no name yet.
+    /// Removes the new snapshot, if it still has its temporary name.
     fn unmake(&self, catalog: &mut Catalog) -> Result<(), Error> {
         if !exists(&self.unnamed)? {
             return Ok(());
@@ -172,7 +173,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Uses what has the snapshot's name without the catalog knowing of it.
+    /// Uses the subvolume that has the snapshot's name and is not in the catalog.
     fn of_unknown_origin(&self, catalog: &mut Catalog) -> Result<Night, Error> {
         let identity = of_unknown_origin(&self.path, self.live, &self.origin)?;
         let taken_of = match catalog.snapshot_that_is(identity.uuid)? {
@@ -211,7 +212,7 @@ impl Taking<'_> {
         })?)
     }
 
-    /// Deletes the snapshot that has no name yet, and returns its uuid.
+    /// Deletes the snapshot with the temporary name, and returns its uuid.
     fn remove_unnamed(&self) -> Result<Uuid, Error> {
         let path = &self.unnamed;
         let left = btrfs::identity(path)?;
@@ -228,7 +229,7 @@ impl Taking<'_> {
     }
 }
 
-/// The snapshot that the catalog knows, if it is still there; a changed one is an error.
+/// Returns the snapshot that the catalog knows, if it still exists. Fails if it was changed.
 fn known(row: &SnapshotRow, path: &Path, unnamed: &Path) -> Result<Option<Night>, Error> {
     if !exists(path)? && exists(unnamed)? {
         let identity = btrfs::identity(unnamed)?;
@@ -251,8 +252,8 @@ fn known(row: &SnapshotRow, path: &Path, unnamed: &Path) -> Result<Option<Night>
     }))
 }
 
-/// The subvolume that has the snapshot's name without the catalog knowing of it, if it is a read-only
-/// snapshot of this very source: it serves as well as one that is taken now.
+/// Returns the subvolume that has the snapshot's name and is not in the catalog. It must be a read-only
+/// snapshot of this source; then it is as good as a new one.
 fn of_unknown_origin(
     path: &Path,
     live: &Live,

@@ -1,5 +1,5 @@
-//! Holding the catalog against the ledger, and the ledger against the objects of the store. Nothing is
-//! changed anywhere: the ledger is read into a catalog in memory, and the two are compared row by row.
+//! Compares the catalog with the ledger, and the ledger with the objects in the store. Changes nothing: it
+//! reads the ledger into a catalog in memory, and compares the two row by row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,30 +12,30 @@ use crate::engine::rebuild::{Earlier, LedgerPlace, LedgerRead, Survey, read_ledg
 use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::ledger::PublicKey;
 
-/// How catalog, ledger and store of a source compare.
+/// The result of comparing catalog, ledger and store of a source.
 #[derive(Debug, Default)]
 pub struct Checked {
     /// How many entries the catalog has.
     pub entries: u64,
     /// How many archives are visible.
     pub archives: u64,
-    /// Where they differ.
+    /// Their differences.
     pub differences: Vec<Difference>,
-    /// What else there is to say.
+    /// Further remarks for the user.
     pub remarks: Vec<String>,
 }
 
-/// Something in which catalog, ledger and store differ.
+/// A difference between catalog, ledger and store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// A word for its kind.
+    /// Its kind in JSON.
     pub kind: &'static str,
-    /// What it is, in words.
+    /// The difference, in words.
     pub what: String,
 }
 
-/// Compares the catalog's copy of a ledger, up to its own newest entry, with what the store has, and reads
-/// what is newer as the next run will.
+/// Compares the catalog's copy of a ledger, up to its newest entry, with the store. Reads newer entries too,
+/// as the next run will.
 pub fn check(
     source: &OpenSource<'_>,
     trusted: &Trusted,
@@ -66,7 +66,7 @@ pub fn check(
     };
     let seen = anew.head(ledger)?.map_or(0, |(seq, _)| seq);
     let mut missing = seen + 1..=head;
-    // What is there and can't be read is told as such.
+    // Entries that exist but can't be read are reported as flaws below.
     if let Some(first) = missing.find(|seq| survey.entries.binary_search(seq).is_err()) {
         checked.differ(
             "behind",
@@ -105,20 +105,20 @@ pub fn check(
     }
     checked.archives = read.archives;
     if survey.entries.last().is_some_and(|last| *last > head) {
-        // As it was when the catalog's newest was.
+        // Compare with the ledger as it was at the catalog's newest entry.
         survey.entries.retain(|seq| *seq <= head);
         let (read, until) = read_by_any(source, &trusted.roots, &survey, &earlier, context)?;
         (checked.archives, anew) = (read.archives, until);
     }
     let mut own = catalog.replicated(ledger)?;
-    // What was found beyond the newest entry is judged anew by the next run.
+    // The next run judges again what was quarantined after the newest entry.
     own.retain(|row| row.table != "quarantine" || row.key.parse().is_ok_and(|seq: u64| seq < head));
     checked.entries = own.iter().filter(|row| row.table == "entry").count() as u64;
     compare(&own, &anew.replicated(ledger)?, &mut checked);
     Ok(checked)
 }
 
-/// Says what the kit knows of the ledger, and the store or the catalog does not show.
+/// Notes what the kit knows of the ledger and the store or the catalog does not show.
 fn hold_against_kit(
     trusted: &Trusted,
     source: &OpenSource<'_>,
@@ -155,7 +155,7 @@ impl Checked {
     }
 }
 
-/// Reads the ledger by that root key of several which has opened it.
+/// Reads the ledger with the one of these root keys that has opened it.
 fn read_by_any(
     source: &OpenSource<'_>,
     roots: &[PublicKey],
@@ -190,8 +190,8 @@ fn read_by_any(
     Err(refused)
 }
 
-/// Says every row that only one of the two has, and every column that differs. The segments of an archive
-/// that only one has are not told on top of it.
+/// Notes every row that only one of the two has, and every column that differs. If only one has an archive,
+/// its segments are not noted too.
 fn compare(own: &[ReplicatedRow], ledger: &[ReplicatedRow], checked: &mut Checked) {
     type Key<'r> = (&'r str, &'r str);
     fn by_key(rows: &[ReplicatedRow]) -> BTreeMap<Key<'_>, &ReplicatedRow> {
@@ -220,7 +220,7 @@ fn compare(own: &[ReplicatedRow], ledger: &[ReplicatedRow], checked: &mut Checke
             ),
             (Some(own), Some(ledger)) if own != ledger => {
                 for ((column, own), (_, ledger)) in own.columns.iter().zip(&ledger.columns) {
-                    // An entry's object is long, and its hash says as much.
+                    // The object of an entry is too long to show. Its hash is compared too.
                     if own != ledger && column == "object" {
                         checked.differ("catalog", format!("{name}: its bytes differ"));
                     } else if own != ledger {

@@ -1,5 +1,5 @@
-//! The contents of one archive: each segment opened and held against what is sealed in its entry,
-//! and the whole stream past the guard.
+//! Checks the contents of one archive: opens each segment and compares it with the facts sealed in its entry,
+//! and passes the whole stream through the guard.
 
 use std::io::Read;
 
@@ -14,21 +14,21 @@ use crate::model::entry::{ArchiveEntry, PrivateFacts};
 use crate::plan::Verdict;
 use crate::seal::{ArchiveKey, open_segment};
 
-/// Bytes opened at a time.
+/// How many raw bytes are opened at a time.
 const STEP: usize = 1 << 20;
 
-/// What opens an archive.
+/// Whether and how an archive can be opened.
 pub(super) enum Opens {
-    /// Its key, and what that alone can read.
+    /// Its key, and the private facts that only the key can open.
     Key(ArchiveKey, Box<PrivateFacts>),
-    /// No identity was given, or none that is for it.
+    /// No identity was given, or none that fits.
     Nothing,
-    /// What its entry says of its key or of its contents is of no use.
+    /// Its key or its private facts in the entry can't be used, and why.
     Unusable(String),
 }
 
 impl Opens {
-    /// Opens the facts that are sealed to an archive's key.
+    /// Opens the private facts with an archive's key.
     pub(super) fn with(entry: &ArchiveEntry, key: ArchiveKey) -> Self {
         match private_facts(entry, &key) {
             Ok(facts) => Self::Key(key, Box::new(facts)),
@@ -47,17 +47,17 @@ fn private_facts(entry: &ArchiveEntry, key: &ArchiveKey) -> Result<PrivateFacts,
     serde_json::from_slice(&plain).map_err(|error| error.to_string())
 }
 
-/// The stream of an archive, as far as it was read.
+/// The stream of an archive, as far as it has been read.
 struct Stream {
     guard: Guard,
     hasher: blake3::Hasher,
 }
 
-/// An archive whose segments come in order.
+/// The check of an archive whose segments come in order.
 pub(super) struct Contents<'a> {
     entry: &'a ArchiveEntry,
     opens: &'a Opens,
-    /// `None` once a segment is lacking, or the guard has refused it.
+    /// `None` once a segment is missing, or the guard has refused the stream.
     stream: Option<Stream>,
     refused: Option<String>,
 }
@@ -75,7 +75,7 @@ impl<'a> Contents<'a> {
         }
     }
 
-    /// The next segment's bytes, which are those that were signed.
+    /// Checks the next segment. Its sealed bytes have already been found equal to the signed ones.
     pub(super) fn segment(&mut self, index: u32, sealed: &[u8]) -> Verdict {
         let Opens::Key(key, facts) = self.opens else {
             return Verdict::Hashed;
@@ -89,7 +89,7 @@ impl<'a> Contents<'a> {
                 ));
             }
         };
-        // An archive that was gone on with may lack the digests of some of its segments.
+        // An archive that was continued may lack the digests of some segments.
         let known = facts.segments_blake3.len() == self.entry.segments.len();
         if known && facts.segments_blake3[index as usize] != blake3 {
             return Verdict::Damaged("its content is not what was archived".to_owned());
@@ -97,12 +97,12 @@ impl<'a> Contents<'a> {
         Verdict::Sound
     }
 
-    /// A segment is not there or was not fetched: the stream can't be judged as a whole.
+    /// Notes that a segment is missing or was not fetched: the whole stream can't be checked.
     pub(super) fn lacks_a_segment(&mut self) {
         self.stream = None;
     }
 
-    /// What is wrong with the archive beyond its segments.
+    /// Returns what is wrong with the archive as a whole; `None` if nothing is.
     pub(super) fn end(self) -> Option<String> {
         let facts = match self.opens {
             Opens::Unusable(what) => return Some(what.clone()),
@@ -121,7 +121,7 @@ impl<'a> Contents<'a> {
             .then(|| "its stream is not the one that was archived".to_owned())
     }
 
-    /// Reads a segment to its end, past the guard.
+    /// Reads a segment to its end, through the guard.
     fn read(&mut self, sealed: &[u8], key: &ArchiveKey, raw_bytes: u64) -> Result<Blake3, String> {
         let mut opened = open_segment(sealed, key, raw_bytes).map_err(|error| in_words(&error))?;
         let mut hasher = blake3::Hasher::new();

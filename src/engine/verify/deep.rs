@@ -1,7 +1,7 @@
-//! Fetching segments and opening them: what a restore does, up to where `btrfs receive` would begin.
+//! Fetches segments and opens them: all that a restore does before `btrfs receive`.
 //!
-//! Segments are fetched several at once and opened one after the other, so memory is bounded by
-//! those on their way. Nothing is thawed: what is cold is told as such.
+//! Several segments are fetched at once and opened one after the other, so memory is bounded by those being
+//! fetched. Nothing is thawed: cold segments are reported as cold.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,14 @@ use crate::plan::{Checked, LevelReport, Seen, Unchecked, Verdict, choose, judge_
 use crate::progress::Counted;
 use crate::store::{ErrorKind, Locator, Readability, StoreError};
 
-/// Questions between two looks at whether to stop.
+/// How many objects are asked for between two checks of the interrupt.
 const BATCH: usize = 256;
 
-/// Why objects are not fetched, by their keys.
+/// The reason for each object that is not fetched, by key.
 type LeftOut<'a> = BTreeMap<&'a str, Unchecked>;
 
-/// Fetches every sealed key, and every segment that can be read and is in the sample. What was seen
-/// before it broke off, if it did, stands.
+/// Fetches every sealed key, and every readable segment of the sample. If the check breaks off, its results
+/// so far stay valid.
 pub(super) fn deep(
     verifying: &Verifying<'_>,
     archives: &[Archive],
@@ -54,7 +54,7 @@ pub(super) fn deep(
     if reading.answered {
         reading.recorder.level(&reading.report);
     } else if let Some(error) = reading.unreadable.take() {
-        // Not one object could be read: that says nothing of any of them.
+        // No object could be read at all: this does not show that any of them is damaged.
         for checked in &mut reading.report.objects {
             checked.verdict = Verdict::Unchecked(Unchecked::BrokenOff);
         }
@@ -63,16 +63,16 @@ pub(super) fn deep(
     (reading.report, ended)
 }
 
-/// A deep check in hand.
+/// A deep check in progress.
 struct Reading<'a, 'r, 'c> {
     verifying: &'a Verifying<'a>,
     recorder: &'r mut Recorder<'c>,
     report: LevelReport,
-    /// How many objects have their verdicts.
+    /// How many objects have a verdict.
     come_to: usize,
-    /// Whether the store has given an object, or said that it has none.
+    /// Whether the store has returned an object, or said that it has none.
     answered: bool,
-    /// Why it could not give the last object that it could not.
+    /// The error for the last object that it could not read.
     unreadable: Option<StoreError>,
 }
 
@@ -83,7 +83,7 @@ impl Reading<'_, '_, '_> {
         let left_out = left_out(self.verifying, archives, shown)?;
         let mut wanted = Vec::new();
         for (archive, opens) in archives.iter().zip(&opens) {
-            // By their keys, and not by what the catalog knows of them.
+            // Use their keys, and not the locators in the catalog.
             let all = Wanted::of(source, archive.entry(), &[]);
             wanted.extend(
                 all.into_iter()
@@ -173,7 +173,7 @@ impl Reading<'_, '_, '_> {
         Verdict::Damaged(archive.hidden(self.verifying.source, object, what))
     }
 
-    /// What a failed fetch says of the object; the error itself if it says nothing.
+    /// Returns what a failed fetch shows about the object, or the error if it shows nothing.
     fn not_fetched(
         &mut self,
         archive: &Archive,
@@ -184,7 +184,7 @@ impl Reading<'_, '_, '_> {
             Error::Restore(RestoreError::SegmentDamaged { what, .. }) => {
                 Ok(self.answered(archive, object, Verdict::Damaged(what)))
             }
-            // It went cold again, or no listing told its class.
+            // It went cold again, or no listing had its class.
             Error::Store(error) if error.kind == ErrorKind::Cold => {
                 Ok(Verdict::Unchecked(Unchecked::Cold))
             }
@@ -223,7 +223,7 @@ impl Reading<'_, '_, '_> {
     }
 }
 
-/// What opens each archive. An identity that opens none at all is the wrong one.
+/// Opens the key of each archive. Fails if the identity opens none at all: it is the wrong one.
 fn open_all(verifying: &Verifying<'_>, archives: &[Archive]) -> Result<Vec<Opens>, Error> {
     let Some((identities, name)) = verifying.identities else {
         return Ok(archives.iter().map(|_| Opens::Nothing).collect());
@@ -247,7 +247,7 @@ fn open_all(verifying: &Verifying<'_>, archives: &[Archive]) -> Result<Vec<Opens
     }
 }
 
-/// What is not fetched: what is known to be damaged, what the sample does not have, what is cold.
+/// Returns the objects that are not fetched: the damaged ones, those outside the sample, and the cold ones.
 fn left_out<'a>(
     verifying: &Verifying<'_>,
     archives: &'a [Archive],
@@ -281,7 +281,7 @@ fn left_out<'a>(
     for batch in maybe_cold.chunks(BATCH) {
         verifying.interrupt.check()?;
         let (answers, failed) = ask_all(batch, |(_, locator)| match store.readability(locator) {
-            // Reading it will tell.
+            // Reading it will show the problem.
             Err(error) if error.is_of_one_object() => Ok(Readability::Always),
             other => other,
         });

@@ -1,5 +1,5 @@
-//! The day of the restore, rehearsed: the newest chain comes back onto a filesystem of its own, and is
-//! compared with the snapshots that are still here.
+//! The drill: restores the newest chain onto a temporary filesystem, and compares it with the snapshots that
+//! still exist.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -17,15 +17,15 @@ use crate::plan::{Checked, LevelReport, Unchecked, Verdict};
 use crate::process::ProcessError;
 use crate::progress::{Event, Observer};
 
-/// Room for a filesystem's own needs beside what is restored.
+/// Bytes for the filesystem itself, besides the restored data.
 const SPARE: u64 = 1 << 30;
 
-/// With less than this a filesystem is taken to be full.
+/// A filesystem with less free space than this counts as full.
 const NEXT_TO_NOTHING: u64 = 16 << 20;
 
-/// What a drill takes besides.
+/// What a drill needs besides the check.
 pub struct Drill<'a> {
-    /// Where the image goes that is restored into.
+    /// The directory for the image of the temporary filesystem.
     pub directory: &'a Path,
     /// The class that the store puts segments into now; `None` if it has no classes.
     pub class: Option<StorageClass>,
@@ -66,7 +66,7 @@ fn rehearse(
     if free < details.raw_bytes {
         return Err(no_room(free));
     }
-    // Twice: a new filesystem keeps its metadata twice.
+    // Double it: a new filesystem keeps two copies of its metadata.
     let bytes = details.raw_bytes.saturating_mul(2).saturating_add(SPARE);
     let live = source.config.live.as_ref();
     let geometry = live.and_then(|live| Geometry::of(&live.snapshots).ok());
@@ -99,7 +99,7 @@ fn rehearse(
             )?;
         }
         Err(error) => {
-            // Whatever ends after a signal was ended by it.
+            // After a signal, the signal is the reason for any error.
             verifying.interrupt.check()?;
             let free = Space::of(drill.directory)?.free;
             if free < NEXT_TO_NOTHING {
@@ -121,8 +121,8 @@ fn rehearse(
     Ok(scratch.remove()?)
 }
 
-/// What a failed restore says of the archive that it failed on; the error itself if it says nothing.
-/// `in_hand` is the archive that was being received, if nothing but its stream can be blamed.
+/// Returns what a failed restore shows about the archive on which it failed, or the error if it shows
+/// nothing. `in_hand` is the archive that was being received, if only its stream can be at fault.
 fn damage(
     verifying: &Verifying<'_>,
     error: Error,
@@ -167,7 +167,7 @@ fn damage(
     }
 }
 
-/// Tells on what it is told, and knows the archive that is being received.
+/// Passes on events, and remembers which archive is being received.
 struct InHand<'a> {
     observer: &'a dyn Observer,
     archive: Mutex<Option<ArchiveId>>,
@@ -209,7 +209,7 @@ fn checked(verifying: &Verifying<'_>, archive: ArchiveId, verdict: Verdict) -> C
     }
 }
 
-/// Holds what was restored against the snapshots that were archived, as far as they are still here.
+/// Compares the restored subvolumes with the archived snapshots, as far as these still exist.
 fn compare_all(
     verifying: &Verifying<'_>,
     archives: &[ArchiveId],

@@ -1,4 +1,4 @@
-//! The whole ledger in the store, from its first entry, against itself and the catalog's copy.
+//! Checks the whole ledger in the store, from its first entry, for itself and against the catalog's copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,37 +19,37 @@ use crate::plan::Damage;
 use crate::progress::Counted;
 use crate::store::{ErrorKind, StoreError};
 
-/// Entries that are fetched before they are judged, at most.
+/// The most entries that are fetched before they are judged.
 const BATCH: usize = 64;
 
-/// Their bytes, at most; a longer one is fetched alone.
+/// The most bytes of these entries. A longer entry is fetched alone.
 const BATCH_BYTES: u64 = 16 << 20;
 
-/// What the ledger in the store is like.
+/// The result of checking the ledger in the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerReport {
-    /// Entries in the store that were found valid.
+    /// How many entries in the store are valid.
     pub valid: u64,
-    /// Entries that the catalog has seen committed.
+    /// How many committed entries the catalog has.
     pub known: u64,
-    /// What is missing, or is not what was committed, or is no entry.
+    /// Entries that are missing or changed, and objects that are no entries.
     pub damaged: Vec<Damage>,
-    /// What a reader should be told besides.
+    /// Further notes for the user.
     pub notes: Vec<String>,
 }
 
-/// The ledger as it is to be believed: what the catalog has seen committed, and what follows it.
+/// The trusted ledger: the entries that the catalog has as committed, and those that follow them.
 pub(super) struct LedgerRead {
     pub(super) report: LedgerReport,
     /// The archives that are visible, in the order of their entries.
     pub(super) visible: Vec<SealedArchive>,
     /// The archives that are retired.
     pub(super) retired: BTreeSet<ArchiveId>,
-    /// All of it replayed.
+    /// All its entries, replayed.
     pub(super) replay: Replay,
 }
 
-/// What the store has under an entry's number.
+/// The object under an entry's number.
 enum Object {
     There(Vec<u8>),
     Missing,
@@ -62,13 +62,13 @@ struct Reading<'a> {
     replay: Replay,
     archives: Vec<SealedArchive>,
     report: LedgerReport,
-    /// Numbers whose objects do not verify, and of which no later entry has said what they are.
+    /// Numbers whose objects do not verify, as long as no later entry says what they are.
     unread: BTreeMap<u64, String>,
-    /// The hashes of the entries that are believed.
+    /// The hashes of the trusted entries.
     hashes: BTreeMap<u64, Sha256>,
-    /// What is signed and does not fit, and was not voided so far.
+    /// Entries that are signed but do not fit, and that are not voided so far.
     forked: Vec<(u64, String)>,
-    /// Why the first entry of another ledger in the place of a committed one is refused.
+    /// Why an entry of another ledger in the place of a committed one is refused: the first such reason.
     foreign: Option<Refusal>,
 }
 
@@ -80,7 +80,8 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
         source_directory: row.directory.clone(),
         root: verifying.root.clone(),
     };
-    // The catalog first: what another run commits meanwhile is then ahead of it, and not behind.
+    // Read the catalog first: then entries that another run commits meanwhile make the store look ahead, and
+    // not behind.
     let known: BTreeMap<u64, EntryRow> = catalog
         .entries(&row.ledger)?
         .into_iter()
@@ -93,7 +94,7 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
     let head = known.keys().next_back().copied().unwrap_or(0);
     let mut reading = Reading {
         verifying,
-        // Past what is lost for good: a catalog that was made anew after it has a copy of all the rest.
+        // Read past lost entries: a catalog that was rebuilt after the loss has a copy of all others.
         replay: Replay::reading_past(trust),
         archives: Vec::new(),
         report: LedgerReport {
@@ -124,7 +125,8 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
             .any(|(_, object)| !matches!(object, Object::Unreadable(_)));
         for (seq, object) in objects {
             match object {
-                // Nothing could be read yet, or nothing can any more: that says nothing of an entry.
+                // Nothing could be read so far, or nothing can be read any more. This shows nothing about an
+                // entry.
                 Object::Unreadable(error)
                     if !answered || unreadable(verifying, &error).is_none() =>
                 {
@@ -144,12 +146,12 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
     Ok(reading.end())
 }
 
-/// What the store's listing says of the ledger.
+/// The listing of the ledger.
 #[derive(Default)]
 struct Stored {
     /// The entries' lengths, by their numbers.
     bytes: BTreeMap<u64, u64>,
-    /// What else lies beside them.
+    /// The keys of other objects beside them.
     others: Vec<String>,
 }
 
@@ -177,13 +179,13 @@ impl Stored {
 /// An entry that is to be fetched.
 struct Wanted {
     seq: u64,
-    /// How long it may be.
+    /// The most bytes to read of it.
     at_most: u64,
 }
 
 impl Wanted {
-    /// What was committed is read no further than it should go, and what was not no further than the
-    /// listing says that it goes: several are held at once.
+    /// Limits the bytes to read, because several entries are held at once: a committed entry to its known
+    /// length, another to the length in the listing.
     fn new(seq: u64, known: Option<&EntryRow>, stored: &Stored) -> Self {
         let listed = stored.bytes.get(&seq).copied().unwrap_or(0);
         let at_most = known.map_or(listed.min(MAX_ENTRY_BYTES), |entry| {
@@ -193,7 +195,7 @@ impl Wanted {
     }
 }
 
-/// Cuts them into what is held in memory at a time.
+/// Splits the entries into batches that are held in memory at a time.
 fn batches(mut wanted: &[Wanted]) -> Vec<&[Wanted]> {
     let mut batches = Vec::new();
     while let Some(first) = wanted.first() {
@@ -211,8 +213,8 @@ fn batches(mut wanted: &[Wanted]) -> Vec<&[Wanted]> {
 }
 
 impl Reading<'_> {
-    /// An entry that the catalog has seen committed. Whatever the store has in its place, what
-    /// follows is judged by the catalog's copy.
+    /// Checks an entry that the catalog has as committed. Later entries are judged by the catalog's copy,
+    /// whatever the store has in its place.
     fn known(&mut self, entry: &EntryRow, object: Object) -> Result<(), Error> {
         let seq = entry.seq;
         let what = match object {
@@ -234,7 +236,7 @@ impl Reading<'_> {
         match what {
             None => self.report.valid += 1,
             Some(what) => {
-                // Whoever has the store alone learns of an archive from its entry, or not at all.
+                // A machine that has only the store learns of an archive from this entry alone.
                 let archive = match &absorbed.entry.kind {
                     EntryKind::Archive(archive) => Some(archive.id),
                     _ => None,
@@ -247,7 +249,8 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// What the store has in the place of an entry; nothing, if it comes sound the second time.
+    /// Returns what is wrong with the object in the place of an entry; `None` if it is sound when fetched
+    /// again.
     fn instead_of(&mut self, entry: &EntryRow, object: Vec<u8>) -> Result<Option<String>, Error> {
         let source = self.verifying.source;
         Ok(
@@ -268,7 +271,7 @@ impl Reading<'_> {
         )
     }
 
-    /// An object under a number between committed entries: the next of them says what it is.
+    /// Notes an object under a number between committed entries. The next of these entries says what it is.
     fn between(&mut self, seq: u64, quarantined: &BTreeMap<u64, String>) {
         let why = quarantined.get(&seq).map_or_else(
             || "no entry was committed under this number".to_owned(),
@@ -277,7 +280,7 @@ impl Reading<'_> {
         self.unread.insert(seq, why);
     }
 
-    /// An object that the catalog does not know.
+    /// Checks an object that the catalog does not know.
     fn unknown(&mut self, seq: u64, object: Object) -> Result<(), Error> {
         let why = match object {
             Object::There(object) => {
@@ -302,7 +305,7 @@ impl Reading<'_> {
                     Judged::Refused(Refused::Suspect | Refused::Litter, why) => in_words(&why),
                 }
             }
-            // It was listed a moment ago.
+            // The listing had it a moment ago.
             Object::Missing => "it was listed, and is not there".to_owned(),
             Object::TooLong => too_long(),
             Object::Unreadable(error) => in_short(&error),
@@ -311,7 +314,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// What an entry says of the numbers before it that have none: it passes over them, or they are lost.
+    /// Takes from an entry what it says of the numbers before it that have no entry: passed over, or lost.
     fn settle(&mut self, absorbed: &Absorbed) {
         for seq in &absorbed.entry.head.skips {
             if let Some(why) = self.unread.remove(seq) {
@@ -326,8 +329,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Refuses a place where all that was committed is another ledger's: nothing there is damaged, it is another
-    /// place.
+    /// Fails if all entries in the place of the committed ones belong to another ledger: nothing is damaged
+    /// then, it is the wrong place.
     fn require_this_ledger(&mut self) -> Result<(), Error> {
         match self.foreign.take() {
             Some(why) if self.report.valid == 0 => Err(LedgerStateError::EntryRefused {
@@ -341,7 +344,7 @@ impl Reading<'_> {
         }
     }
 
-    /// What the recovery kit knows of the ledger, and the ledger does not show.
+    /// Notes what the recovery kit knows of the ledger and the ledger does not show.
     fn hold_against_kit(&mut self) {
         let newest = self.hashes.keys().next_back().copied().unwrap_or(0);
         for head in heads_of(self.verifying.kit, &self.verifying.source.row.ledger) {
@@ -358,7 +361,7 @@ impl Reading<'_> {
 
     fn take(&mut self, absorbed: Absorbed) {
         self.settle(&absorbed);
-        // If there was a fork, it has ended it.
+        // If there was a fork, this entry has ended it.
         for (seq, why) in self.forked.drain(..) {
             let note =
                 format!("ledger entry {seq} does not fit, and the root key has voided it: {why}");
@@ -422,7 +425,7 @@ impl Reading<'_> {
     }
 }
 
-/// The root key that the first entry of the catalog's copy names, for a machine that was told of none.
+/// Returns the root key in the first entry of the catalog's copy, for a machine without a trusted root key.
 pub fn root_of_copy(ledger: &LedgerId, catalog: &Catalog) -> Result<Option<PublicKey>, Error> {
     let first = catalog.entries(ledger)?.into_iter().next();
     Ok(first.and_then(|entry| {
@@ -440,7 +443,7 @@ fn too_long() -> String {
     )
 }
 
-/// What the store has under these numbers, in their order.
+/// Fetches the objects under these numbers, and returns them in this order.
 fn fetch_all(source: &OpenSource<'_>, wanted: &[Wanted]) -> Result<Vec<(u64, Object)>, Error> {
     let (mut answers, failed) = ask_all(wanted, |wanted| fetch(source, wanted));
     if let Some((_, error)) = failed {

@@ -1,8 +1,8 @@
-//! Checking what is stored, level by level. Nothing here changes the store: it is listed, asked and
-//! read. What is found is written to the catalog as soon as it is known.
+//! Checks what is stored, level by level. It only lists and reads the store, and writes results to the
+//! catalog as soon as they are known.
 //!
-//! Objects are judged as a machine sees them that has nothing but the store: by their keys, whatever
-//! else the catalog here knows of where they are.
+//! Objects are judged as a machine sees them that has only the store: by their keys, and not by the locators
+//! in the catalog.
 
 pub(super) mod catalog;
 
@@ -39,62 +39,62 @@ pub use drill::Drill;
 pub use ledger::{LedgerReport, root_of_copy};
 use record::Recorder;
 
-/// A check to be carried out.
+/// The request for a check of one source.
 pub struct Verifying<'a> {
     /// The source.
     pub source: &'a OpenSource<'a>,
-    /// The key that all trust in its ledger comes from.
+    /// The trusted root key of its ledger.
     pub root: &'a PublicKey,
-    /// What to do besides the ledger and a listing, but for a drill.
+    /// The levels to check besides the ledger, the listing and the drill.
     pub levels: &'a BTreeSet<VerifyLevel>,
     /// The share of the segments that is fetched; `None` for all.
     pub sample: Option<Sample>,
-    /// What opens the archive keys, and what to call it in an error. Without it segments are hashed
-    /// and not opened.
+    /// The identities that open the archive keys, and their name in an error. Without them, segments are
+    /// hashed and not opened.
     pub identities: Option<(&'a Identities, &'a str)>,
-    /// What the recovery kit knows of ledgers: an older state of this one is not the whole of it.
+    /// The heads of ledgers in the recovery kit. They show if the store has an older state of the ledger.
     pub kit: &'a [KitSource],
-    /// What a drill takes, where one is asked for.
+    /// The settings of a drill, if one was requested.
     pub drill: Option<Drill<'a>>,
-    /// Segments that are fetched at once.
+    /// How many segments are fetched at once.
     pub at_once: AtOnce,
-    /// Tells when it was.
+    /// The clock for the times of the results.
     pub clock: &'a dyn Clock,
-    /// Is told what happens.
+    /// Receives the events.
     pub observer: &'a dyn Observer,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
 }
 
-/// What a check has shown.
+/// The results of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyReport {
     /// The source.
     pub source: SourceName,
     /// The store's URL.
     pub store: String,
-    /// What the ledger is like.
+    /// The result for the ledger.
     pub ledger: LedgerReport,
     /// How many archives are visible.
     pub archives: u64,
-    /// How many objects these have.
+    /// How many objects they have.
     pub objects: u64,
     /// How many of them are segments.
     pub segments: u64,
     /// The bytes of the segments.
     pub sealed_bytes: u64,
-    /// How many archives are retired, and were not looked at.
+    /// How many archives are retired. These are not checked.
     pub retired: u64,
-    /// The levels, from the least thorough.
+    /// The results of the levels, the least thorough first.
     pub levels: Vec<LevelReport>,
-    /// Objects beside those of the visible archives that no ledger entry names.
+    /// Orphaned objects beside those of the visible archives.
     pub strays: Vec<String>,
-    /// What else the user should know of.
+    /// Further notes for the user.
     pub notes: Vec<String>,
 }
 
 impl VerifyReport {
-    /// Everything that is damaged, an object once.
+    /// Returns everything that is damaged, each object once.
     pub fn damaged(&self) -> Vec<Damage> {
         let levels = self.levels.iter().flat_map(LevelReport::damaged);
         let mut seen = BTreeSet::new();
@@ -108,7 +108,7 @@ impl VerifyReport {
     }
 }
 
-/// A visible archive as its entry says it is.
+/// A visible archive, according to its entry.
 struct Archive {
     sealed: SealedArchive,
     /// Its archive key first, which is read first.
@@ -168,24 +168,24 @@ fn seen(stat: &Stat) -> Seen {
     }
 }
 
-/// What the listing has shown, for the levels after it.
+/// The results of the listing that the next levels need.
 #[derive(Default)]
 struct Shown {
     damaged: BTreeSet<String>,
     classes: BTreeMap<String, StorageClass>,
 }
 
-/// How a check ended.
+/// A check that has ended.
 #[derive(Debug)]
 pub struct Verified {
-    /// What it has shown, as far as it came.
+    /// Its results so far.
     pub report: VerifyReport,
-    /// The level that it broke off on, and why.
+    /// The level on which it broke off, and why.
     pub broken_off: Option<(VerifyLevel, Error)>,
 }
 
 impl Verified {
-    /// The report of a check that came to its end.
+    /// Returns the report of a complete check, or the error that broke it off.
     pub fn whole(self) -> Result<VerifyReport, Error> {
         match self.broken_off {
             None => Ok(self.report),
@@ -194,8 +194,8 @@ impl Verified {
     }
 }
 
-/// Checks a source on every level that was asked for. Damage is no error here: it is in the report.
-/// Neither is what ends the check after the ledger was read: what was shown before stands.
+/// Checks a source on every requested level. Damage is no error here: it is in the report. An error after the
+/// ledger was read is in `broken_off`, and the results so far stay valid.
 pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verified, Error> {
     let source = verifying.source;
     let read = ledger::read(verifying, catalog)?;
@@ -203,7 +203,7 @@ pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verifi
     for sealed in read.visible {
         archives.push(Archive::open(source, sealed, catalog)?);
     }
-    // What a run here is at work on is nobody's stray.
+    // Objects of an attempt of this machine are not orphaned objects.
     let mut known = read.retired.clone();
     known.extend(
         catalog
@@ -237,7 +237,7 @@ pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verifi
     Ok(Verified { report, broken_off })
 }
 
-/// Goes from level to level, until one can't be gone through.
+/// Checks level after level, until one breaks off.
 fn check_levels(
     verifying: &Verifying<'_>,
     archives: &[Archive],
@@ -245,7 +245,7 @@ fn check_levels(
     recorder: &mut Recorder<'_>,
     report: &mut VerifyReport,
 ) -> Option<(VerifyLevel, Error)> {
-    // After the ledger: what is committed meanwhile is not missed.
+    // List after reading the ledger, so that archives committed meanwhile are not reported as missing.
     let shown = match present::listing(verifying, archives, is_known, report) {
         Ok((listing, shown)) => {
             recorder.level(&listing);
@@ -256,7 +256,7 @@ fn check_levels(
     };
     let mut done = |(level, ended): (LevelReport, Result<(), Error>)| {
         let broken_off = ended.err().map(|error| (level.level, error));
-        // Of a level that did not begin there is nothing to tell.
+        // A level that did not begin has no results.
         if broken_off.is_none() || level.checked() > 0 {
             report.levels.push(level);
         }

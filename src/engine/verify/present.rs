@@ -1,4 +1,4 @@
-//! Whether the objects of archives are there, by a listing and by what the store says of each.
+//! Checks whether the objects of archives exist, by a listing and by asking the store for each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +13,11 @@ use crate::plan::{Checked, LevelReport, Unchecked, Verdict, judge_digest, judge_
 use crate::progress::Counted;
 use crate::store::{Stat, StoreError};
 
-/// Questions between two looks at whether to stop.
+/// How many objects are asked for between two checks of the interrupt.
 const BATCH: usize = 256;
 
-/// Holds every object against one listing. What the listing lacks or shows otherwise is asked for
-/// once more before it is called damaged: listings have been known to be old.
+/// Compares every object with one listing. Asks the store for an object that is missing or different there
+/// before calling it damaged: listings have been known to be old.
 pub(super) fn listing(
     verifying: &Verifying<'_>,
     archives: &[Archive],
@@ -57,7 +57,7 @@ pub(super) fn listing(
             Asked::Missing => judge_listed(object, None),
             Asked::Unreadable(error) => match unreadable(verifying, error) {
                 Some(what) => Verdict::Damaged(what),
-                // The listing has said enough.
+                // The verdict from the listing is enough.
                 None => checked[*place].verdict.clone(),
             },
         };
@@ -86,11 +86,11 @@ pub(super) fn listing(
     {
         match keys::archive_of(directory, &key) {
             Some((archive, _)) if visible.contains(&archive) => report.strays.push(key),
-            // What lies in the directories of retired archives and of attempts is for `prune` to judge.
+            // `prune` judges the objects of retired archives and of attempts.
             Some((archive, _)) if is_known(&archive) => {}
             Some((archive, _)) => *unnamed.entry(archive).or_default() += 1,
             None if key == keys::readme(directory) => {}
-            // The ledger's were looked at with the ledger.
+            // Objects of the ledger were checked with the ledger.
             None if key.starts_with(&keys::ledger_prefix(directory)) => {}
             None => report.strays.push(key),
         }
@@ -109,8 +109,8 @@ pub(super) fn listing(
     Ok((level, shown))
 }
 
-/// Asks the store of every object for the SHA-256 that it keeps: one request each, also of what is
-/// cold. What was told before it broke off, if it did, stands.
+/// Asks the store for the SHA-256 that it keeps of every object: one request each, also for cold objects. If
+/// the check breaks off, its results so far stay valid.
 pub(super) fn checksums(
     verifying: &Verifying<'_>,
     archives: &[Archive],
@@ -164,13 +164,13 @@ pub(super) fn checksums(
         progress.add(batch.len() as u64);
     }
     match unreadable_last {
-        // Not one object could be asked for: that says nothing of any of them.
+        // No object could be read at all: this does not show that any of them is damaged.
         Some(error) if !answered => (LevelReport::new(VerifyLevel::Checksums), Err(error.into())),
         _ => (report, Ok(())),
     }
 }
 
-/// What the store says of an object.
+/// The store's answer about an object.
 enum Asked {
     There(Stat),
     Missing,
@@ -180,7 +180,7 @@ enum Asked {
 /// An object of an archive, and its place in the report.
 type Placed<'a> = (usize, &'a Archive, &'a ArchiveObject);
 
-/// What the store says of each, in their order.
+/// Asks the store about each object, and returns the answers in the same order.
 fn stats(verifying: &Verifying<'_>, objects: &[Placed<'_>]) -> Result<Vec<Asked>, Error> {
     let source = verifying.source;
     let mut all = Vec::with_capacity(objects.len());

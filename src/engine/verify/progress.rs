@@ -1,10 +1,10 @@
-//! How far a level has come, told from time to time.
+//! Reports the progress of a level from time to time.
 
 use super::Verifying;
 use crate::model::SourceName;
 use crate::progress::{Counted, Event, Observer};
 
-/// How far a level has come.
+/// The progress of a level.
 pub(super) struct Progress<'a> {
     observer: &'a dyn Observer,
     source: &'a SourceName,
@@ -33,7 +33,7 @@ impl<'a> Progress<'a> {
         progress
     }
 
-    /// So much more is done.
+    /// Adds to what is done, and reports it.
     pub(super) fn add(&mut self, more: u64) {
         self.done += more;
         self.tell();

@@ -1,5 +1,5 @@
-//! What a check has shown, written to the catalog as soon as it is known: a check that is cut short has
-//! still found what it has found.
+//! Writes the results of a check to the catalog as soon as they are known, so that a check that breaks off
+//! loses none.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, VerifyLevel, VerifyOutcome};
 use crate::plan::{LevelReport, Outcome};
 
-/// Who writes it.
+/// Writes the results.
 pub(super) struct Recorder<'a> {
     pub(super) catalog: &'a mut Catalog,
     clock: &'a dyn Clock,
-    /// Archives whose ledger entries are missing or damaged: another machine may never learn of them,
-    /// whatever their objects are like.
+    /// Archives whose ledger entries are missing or damaged. Another machine may never learn of them, even if
+    /// their objects are sound.
     without_entry: BTreeSet<ArchiveId>,
-    /// Why something could not be written.
+    /// The first error when a result could not be written.
     failed: Option<String>,
 }
 
@@ -35,12 +35,12 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Writes what a level has shown of each archive.
+    /// Writes the results of a level for each archive.
     pub(super) fn level(&mut self, report: &LevelReport) {
         self.write(report.outcomes());
     }
 
-    /// Writes what was shown of archives.
+    /// Writes results of archives.
     pub(super) fn write(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
         let at = Timestamp(self.clock.now());
         let rows: Vec<VerificationRow> = outcomes
@@ -52,14 +52,14 @@ impl<'a> Recorder<'a> {
                 at,
             })
             .collect();
-        // What was found is told all the same: a report must not be lost over it.
+        // The report comes all the same: a failed write must not lose it.
         if let Err(error) = self.catalog.record_verifications(&rows) {
             self.failed.get_or_insert_with(|| in_words(&error));
         }
     }
 
-    /// What came of an archive when its entry is counted in: that is damage that every listing finds
-    /// again.
+    /// Returns the outcome of an archive, its ledger entry included: a missing or damaged entry is damage
+    /// that every listing finds again.
     fn with_entry(
         &self,
         archive: &ArchiveId,
@@ -73,7 +73,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// What to tell of what could not be written.
+    /// Returns a note about results that could not be written.
     pub(super) fn note(self) -> Option<String> {
         self.failed
             .map(|why| format!("not all that was found could be recorded: {why}"))

@@ -1,4 +1,4 @@
-//! What differs between two trees of files, of all that a send stream carries.
+//! Finds a difference between two trees of files, in everything that a send stream carries.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -15,40 +15,41 @@ use rustix::io::Errno;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 
-/// Bytes compared at a time.
+/// How many bytes are compared at a time.
 const STEP: usize = 1 << 20;
 
-/// The inode number of what a snapshot has where a nested subvolume was: a stream leaves it out.
+/// The inode number of the empty directory that a snapshot has in place of a nested subvolume. A stream
+/// leaves it out.
 const LEFT_OUT: u64 = 2;
 
-/// Something about a file, as text that reads well when it differs.
+/// A property of a file, as text for a message.
 type Fact = fn(&Stat) -> String;
 
 /// Extended attributes: names and values.
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// A tree that is held open: below its root every path has the length that a path may have.
+/// A tree whose root is held open, so that a path below it may have the full path length.
 struct Tree<'a> {
     root: OwnedFd,
-    /// What messages call it.
+    /// Its path in messages.
     path: &'a Path,
 }
 
-/// Two trees, and what was seen of them.
+/// Two trees, and what was found in them so far.
 struct Trees<'a> {
     sides: [Tree<'a>; 2],
-    /// Where files with several names were first met, by their inodes here and there.
+    /// The first path of each file with several names, by its inode in the first tree and in the second.
     linked: HashMap<u64, PathBuf>,
     linked_there: HashMap<u64, PathBuf>,
     buffers: [Vec<u8>; 2],
     interrupt: &'a Interrupt,
 }
 
-/// The first difference, in words; `None` if there is none.
+/// Returns the first difference, in words; `None` if there is none.
 ///
-/// Compared are names as bytes, types, modes, owners, times of modification, contents, extended
-/// attributes (and so ACLs and capabilities), targets of links, device numbers, and which names are of
-/// one file.
+/// It compares names as bytes, types, modes, owners, times of modification, contents, extended attributes
+/// (which include ACLs and capabilities), targets of links, device numbers, and which names belong to one
+/// file.
 pub(super) fn first_difference(
     one: &Path,
     other: &Path,
@@ -61,7 +62,7 @@ pub(super) fn first_difference(
         buffers: [vec![0; STEP], vec![0; STEP]],
         interrupt,
     };
-    // A stack and not a recursion: no tree is too deep.
+    // A stack is used and no recursion, so that no tree is too deep.
     let mut to_visit = vec![PathBuf::new()];
     while let Some(below) = to_visit.pop() {
         interrupt.check()?;
@@ -74,7 +75,7 @@ pub(super) fn first_difference(
 }
 
 impl Trees<'_> {
-    /// What differs of one file. A directory's files are to be visited then.
+    /// Returns what differs in one file. Adds the files of a directory to `to_visit`.
     fn difference(
         &mut self,
         below: &Path,
@@ -132,7 +133,7 @@ impl Trees<'_> {
         Ok(None)
     }
 
-    /// Whether a file with several names was met under different ones here and there.
+    /// Returns whether a file with several names was first found under different names in the two trees.
     fn first_name(&mut self, here: &Stat, there: &Stat, below: &Path) -> bool {
         if is_dir(here) || here.st_nlink < 2 {
             return false;
@@ -146,7 +147,7 @@ impl Trees<'_> {
         first(&mut self.linked, here.st_ino) != first(&mut self.linked_there, there.st_ino)
     }
 
-    /// Compares two files of one length. What is a hole in both is not read.
+    /// Compares two files of the same length. Does not read ranges that are holes in both.
     fn same_content(&mut self, below: &Path) -> Result<bool, Error> {
         let files = [
             File::from(self.sides[0].open_at(below, OFlags::NONBLOCK)?),
@@ -182,7 +183,7 @@ impl Trees<'_> {
     }
 }
 
-/// The first byte from `at` on that is in no hole; `None` if there is none.
+/// Returns the first byte from `at` on that is not in a hole; `None` if there is none.
 fn next_data(file: &File, at: u64) -> Result<Option<u64>, Errno> {
     match rustix::fs::seek(file, SeekFrom::Data(at)) {
         Ok(data) => Ok(Some(data)),
@@ -191,7 +192,8 @@ fn next_data(file: &File, at: u64) -> Result<Option<u64>, Errno> {
     }
 }
 
-/// What means nothing of a directory: filesystems count those as they like.
+/// Returns the number for a file, and an empty text for a directory: filesystems define it for directories as
+/// they like.
 fn of_files(file: &Stat, number: &impl ToString) -> String {
     if is_dir(file) {
         String::new()
@@ -204,7 +206,7 @@ fn is_dir(file: &Stat) -> bool {
     FileType::from_raw_mode(file.st_mode).is_dir()
 }
 
-/// Reads from there on until the buffer is full or the file ends.
+/// Reads from `at` on until the buffer is full or the file ends.
 fn read_full(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -247,7 +249,7 @@ impl<'a> Tree<'a> {
             .map_err(|errno| self.failed("read", below, errno))
     }
 
-    /// The sorted names of a directory's files, without what stands for a nested subvolume.
+    /// Returns the sorted names in a directory, without the placeholders of nested subvolumes.
     fn names(&self, below: &Path) -> Result<Vec<OsString>, Error> {
         let failed = |errno| self.failed("list", below, errno);
         let directory = self.open_at(below, OFlags::DIRECTORY)?;
@@ -271,13 +273,14 @@ impl<'a> Tree<'a> {
         Ok(names)
     }
 
-    /// The extended attributes of a file itself, by name.
+    /// Returns the extended attributes of a file, sorted by name. Does not follow a link.
     fn xattrs(&self, below: &Path) -> Result<Xattrs, Error> {
         let failed = |errno| self.failed("read the attributes of", below, errno);
-        // No call takes a directory and a path below it. This leads to what is open, also if that is a link.
+        // No system call takes a directory and a path below it. This path leads to the open file, even if
+        // that is a link.
         let file = self.open_at(below, OFlags::PATH)?;
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        // The kernel's own limits: a list, and a value, of 64 KiB.
+        // The limits of the kernel: 64 KiB for a list and for a value.
         let mut buffer = vec![0; 64 << 10];
         let length = match rustix::fs::listxattr(&path, &mut buffer[..]) {
             Ok(length) => length,
@@ -298,7 +301,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// A path below a root, which itself is `.`.
+/// Returns a path below a root; the root itself is `.`.
 fn name(below: &Path) -> &OsStr {
     match below.as_os_str() {
         root if root.is_empty() => OsStr::new("."),

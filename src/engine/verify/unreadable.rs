@@ -1,25 +1,25 @@
-//! Objects that the store names and can't give. A bad block, or a permission on one file, is damage of
-//! that object; a store that gives nothing at all is no damage of anything.
+//! Objects that exist but can't be read. A bad block, or a permission on one file, is damage of that object.
+//! If the store can't read anything at all, nothing is known to be damaged.
 
 use super::Verifying;
 use crate::error::in_words;
 use crate::model::keys;
 use crate::store::StoreError;
 
-/// What is wrong with an object that could not be read; `None` if it is the store as a whole that
-/// can't be asked any more.
+/// Returns what is wrong with an object that could not be read; `None` if the whole store can't be read any
+/// more.
 pub(super) fn unreadable(verifying: &Verifying<'_>, error: &StoreError) -> Option<String> {
     if !error.is_of_one_object() {
         return None;
     }
-    // It was asked for its ledger a while ago, and answered.
+    // The store listed the ledger a while ago; ask again.
     let source = verifying.source;
     let ledger = keys::ledger_prefix(&source.row.directory);
     source.store.list(&ledger).ok()?;
     Some(in_short(error))
 }
 
-/// What is wrong with an object that could not be read.
+/// Returns, in short, why an object could not be read.
 pub(super) fn in_short(error: &StoreError) -> String {
     match &error.source {
         Some(cause) => format!(

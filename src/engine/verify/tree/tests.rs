@@ -43,7 +43,7 @@ fn tree() -> tempfile::TempDir {
     tree
 }
 
-/// What differs of a tree after that was done to it.
+/// Returns what differs in a tree after this change.
 fn after(change: impl FnOnce(&Path)) -> Option<String> {
     let [one, other] = [tree(), tree()];
     change(other.path());
@@ -97,7 +97,7 @@ fn whatever_a_stream_carries_is_compared() {
         ),
         (
             |tree| {
-                // The same contents and numbers of names, and another file's.
+                // The contents and numbers of names stay the same, but one is a name of another file.
                 for name in ["two", "zour"] {
                     fs::remove_file(tree.join(name)).unwrap();
                 }
