@@ -1,4 +1,4 @@
-//! Parse, run, print the error chain, exit.
+//! Parses the command line, runs the command, prints the error chain, and exits.
 
 use std::env;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use coldchain::printing;
 
 fn main() -> ExitCode {
     if let Err(error) = core_dumps::turn_off() {
-        // A sandbox may forbid it; an archive is worth more.
+        // A sandbox may forbid this. That is no reason to make no archive.
         printing::warn(format_args!(
             "a crash may write secrets to a core dump, which could not be turned off: {error}"
         ));
@@ -43,10 +43,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Answers `--help` and `--version`, and says what is wrong with any other command line that is not understood.
+/// Answers `--help` and `--version`, and reports any other command line that can't be parsed.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // Who asked went away, or has no room: there is nothing else to say.
+        // The reader of stdout is gone, or its disk is full: nothing else can be said.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
@@ -55,7 +55,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(coldchain::error::ExitCode::Usage as u8)
 }
 
-/// Says why the program ends: once, although a run may end by itself just when a signal ends it.
+/// Prints why the program ends. It does so only once, even if the run ends by itself at the moment of a
+/// signal.
 fn report(error: &Error, json: bool) {
     static SAID: Once = Once::new();
     SAID.call_once(|| printing::last_words(error, json));

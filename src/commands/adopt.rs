@@ -1,4 +1,4 @@
-//! `coldchain adopt`: go on from a restored archive.
+//! `coldchain adopt`: continue a chain from a restored archive.
 
 use serde_json::json;
 

@@ -7,14 +7,14 @@ use crate::model::entry::Timestamp;
 /// When something was last found sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Verified {
-    /// On any level.
+    /// By a check on any level.
     pub(super) at: Option<Timestamp>,
-    /// With every byte read.
+    /// By a check that read every byte.
     pub(super) deep: Option<Timestamp>,
 }
 
 impl Verified {
-    /// Several archives: when the one that was longest left alone was.
+    /// Returns the oldest of these times: `None` if one archive was never verified.
     pub(super) fn all(archives: impl Iterator<Item = Self>) -> Self {
         // `None` is less than any moment.
         let all = archives.reduce(|all, one| Self {
@@ -27,7 +27,7 @@ impl Verified {
         })
     }
 
-    /// `verified 3 days ago (deep 40 days ago)`
+    /// Returns a text such as `verified 3 days ago (deep 40 days ago)`.
     pub(super) fn in_words(self, now: DateTime<Utc>) -> String {
         let Some(at) = self.at else {
             return "not verified yet".to_owned();
@@ -40,7 +40,7 @@ impl Verified {
     }
 }
 
-/// `today`, `yesterday`, `3 days ago`: by 24 hours each.
+/// Returns `today`, `yesterday` or `3 days ago`. A day is 24 hours.
 pub(super) fn ago(at: Timestamp, now: DateTime<Utc>) -> String {
     match (now - at.0).num_days() {
         ..=0 => "today".to_owned(),

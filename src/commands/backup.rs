@@ -19,7 +19,7 @@ use crate::printing;
 use crate::progress::{Bars, Event, JsonLines, Observer, Quiet, Verbose};
 use crate::store::{RateLimit, Store};
 
-/// Opens stores with that limit.
+/// Returns a function that opens stores with this rate limit.
 fn open_store(
     limit: Option<RateLimit>,
 ) -> impl for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Result<Box<dyn Store + 'o>, Error> + Sync {
@@ -45,7 +45,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     };
     let mut chosen = target.sources();
     if target.source.is_none() {
-        // A source without a subvolume is fed through `decide`.
+        // A source without a subvolume gets its streams through `decide`.
         chosen.retain(|source| source.live.is_some());
     }
     if chosen.is_empty() {
@@ -65,11 +65,11 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
         stores: &open_store,
         ..RunContext::real(observer.as_ref())
     };
-    // What is wrong with the catalog the sources' own runs say.
+    // An error of the catalog is reported by the runs of the sources.
     let _ = engine::warn_of_unconfigured(&config, context);
     let mut stopped = Ok(());
     for &source in &chosen {
-        // Of what is not begun any more there is nothing to say but this.
+        // A source that is not begun any more has no result.
         stopped = context.interrupt.check();
         if stopped.is_err() {
             break;
@@ -82,7 +82,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
         match outcome {
             Ok(outcome) => {
                 if !everywhere.json && !everywhere.quiet {
-                    // What can't be said must not cost the other sources their night.
+                    // A failed write to stdout must not keep the other sources from being archived.
                     said = said.and(answer_lines(lines(source, asked, &outcome)));
                 }
                 if let Outcome::Archived { later, .. } = outcome {
@@ -140,7 +140,7 @@ fn dry_run(
     }
 }
 
-/// Who is told what happens.
+/// Returns the observer that these options ask for.
 pub(super) fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
     if everywhere.json {
         Box::new(JsonLines)

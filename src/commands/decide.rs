@@ -71,7 +71,7 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
     }
 }
 
-/// Whoever reads this starts `btrfs send` on it, so it has to be out before anything is read.
+/// Prints the answer. The reader starts `btrfs send` when it arrives, so it must be out before stdin is read.
 fn say(wanted: Wanted) -> Result<(), Error> {
     match wanted {
         Wanted::Full => printing::reply(format_args!("c")),

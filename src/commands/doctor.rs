@@ -1,4 +1,4 @@
-//! `coldchain doctor`: try every store, and say what is amiss.
+//! `coldchain doctor`: test every store, and report what is wrong.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
     }
     let sources: Vec<&Source> = config.sources.iter().collect();
     match require_known_archives(&config, &sources, Asking::Everywhere) {
-        // That is among the findings.
+        // The findings already have this error.
         Err(Error::Store(_)) => {}
         known => known?,
     }
@@ -59,7 +59,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
     }
 }
 
-/// What opens the archives, and lies where this machine is archived or run from.
+/// Returns warnings about secrets that open the archives and are on this machine.
 pub(super) fn warnings_of_secrets(config: &Config) -> Vec<String> {
     let files = secrets_in_reach(config);
     let warn = |path: &PathBuf| {
@@ -71,7 +71,8 @@ pub(super) fn warnings_of_secrets(config: &Config) -> Vec<String> {
     files.iter().map(warn).collect()
 }
 
-/// The sources that no recovery kit was told of. What is wrong with the catalog other commands say.
+/// Returns warnings about sources whose ledgers no recovery kit is known to name. Ignores errors of the
+/// catalog: other commands report them.
 fn warnings_of_kits(config: &Config) -> Vec<String> {
     let Ok(catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
         return Vec::new();
@@ -85,7 +86,8 @@ fn warnings_of_kits(config: &Config) -> Vec<String> {
         .collect()
 }
 
-/// The archives whose streams can't be right, as far as their snapshots are still here to tell.
+/// Returns warnings about archives whose streams can't be right. Only archives with existing snapshots can be
+/// checked.
 fn warnings_of_archives(config: &Config) -> Vec<String> {
     let Ok(catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
         return Vec::new();
@@ -96,7 +98,7 @@ fn warnings_of_archives(config: &Config) -> Vec<String> {
             let (name, date) = (&source.name, archive.date);
             let what = match why {
                 SendParentSnapshot::Lossy(what) => format!("lacks {what}"),
-                // That says nothing of what was archived.
+                // This shows nothing about the archive.
                 SendParentSnapshot::Incomparable(_) => continue,
                 _ => "may hold wrong files: its snapshot does not descend from the one that it was sent against"
                     .to_owned(),
@@ -109,7 +111,7 @@ fn warnings_of_archives(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// The archives that may not be what was sent, by source.
+/// Returns warnings about archives that may differ from their snapshots, by source.
 fn warnings_of_inexact(config: &Config) -> Vec<String> {
     let Ok(catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
         return Vec::new();
@@ -140,7 +142,7 @@ fn warnings_of_inexact(config: &Config) -> Vec<String> {
     config.sources.iter().filter_map(of_source).collect()
 }
 
-/// The snapshots that were made and never named.
+/// Returns warnings about snapshots that were made and never named.
 fn warnings_of_leftovers(config: &Config) -> Vec<String> {
     leftovers_of_all(config)
         .into_iter()
@@ -160,7 +162,7 @@ fn warnings_of_leftovers(config: &Config) -> Vec<String> {
         .collect()
 }
 
-/// Whether a store answered without end.
+/// Returns whether a store sent an endless answer.
 fn is_without_end(reports: &[StoreReport]) -> bool {
     let mut findings = reports.iter().flat_map(|report| &report.findings);
     findings.any(|finding| finding.failed.is_some_and(ErrorKind::is_without_end))

@@ -44,7 +44,7 @@ pub(super) fn run(args: &Forget, everywhere: &Everywhere) -> Result<(), Error> {
     answer_lines(lines)
 }
 
-/// What a forgotten source has elsewhere.
+/// Returns lines about what a forgotten source leaves in its store and on this machine.
 fn what_stays(known: &Remembered) -> Vec<String> {
     let row = &known.row;
     let (name, place) = (

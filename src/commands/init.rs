@@ -1,9 +1,9 @@
 //! `coldchain init`: make what is missing, overwrite nothing.
 //!
-//! The first run, without a config, begins the recovery kit with a new identity and writes a
-//! commented config for its recipient. The second run, with the config edited, makes the state
-//! directory, the signing keys, the snapshot and store directories, gives each source its ledger,
-//! and completes the kit. A later run adds what was configured since.
+//! The first run, without a config, begins the recovery kit with a new identity and writes a commented config
+//! for its recipient. The second run, with the edited config, makes the state directory, the signing keys,
+//! and the snapshot and store directories. It gives each source its ledger, and completes the kit. A later
+//! run adds what was configured since.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -44,7 +44,7 @@ fn exists(path: &Path) -> Result<bool, Error> {
         .map_err(|source| Error::file("look for", path, source))
 }
 
-/// The first run: an identity, and a config that names its recipient.
+/// Does the first run: makes an identity, and a config that names its recipient.
 fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
     let config = &everywhere.config();
     owned::require_way(kit)?;
@@ -84,7 +84,7 @@ fn new_config(recipient: Option<&str>) -> String {
     })
 }
 
-/// The first run on a machine that has the kit of earlier archives: the config is the one that the kit keeps.
+/// Does the first run on a machine with the kit of earlier archives: takes the config that the kit keeps.
 fn take_over(config: &Path, path: &Path, kit: &Kit) -> Result<Vec<String>, Error> {
     let here = MachineConfig::of(&host_name(), "").host;
     let kept = match kit.configs.as_slice() {
@@ -122,23 +122,22 @@ fn take_over(config: &Path, path: &Path, kit: &Kit) -> Result<Vec<String>, Error
     Ok(told)
 }
 
-/// A run with a config: everything that it needs and that is missing. Nothing is made before it is clear
-/// that the kit is one that may be written to.
+/// Does a run with a config: makes everything that is missing. It first checks that it may write to the kit.
 fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
     Recipients::parse(config.recipients()?)?;
     let state_dir = StateDir::new(&config.state_dir);
     for source in &config.sources {
         if let Some(live) = &source.live {
-            // What can't be archived is said before anything is made.
+            // Report a source that can't be archived before anything is made.
             crate::btrfs::identity(&live.subvolume)?;
         }
     }
     if exists(&args.kit)? || !state_dir.has_keys() {
-        // It is read now and written to later: nobody may put another there in between.
+        // The kit is read now and written later. Another user must not be able to replace it in between.
         owned::require_way(&args.kit)?;
     }
     state_dir.create()?;
-    // Another `init` may be making the same things.
+    // Another `init` may make the same files.
     let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
     if let Some(found) = kit::at(&args.kit)? {
         kit::require_ours(&args.kit, &found, &state_dir)?;
@@ -179,7 +178,8 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         root = make_keys(config, &state_dir, &args.kit, &mut told)?;
         tell_kit(config, &args.kit, &mut catalog, &mut told)?
     } else {
-        // No key and no kit is theirs before somebody vouches for them.
+        // These ledgers get no keys, and the kit does not get their names, until a trusted root key vouches
+        // for them.
         told.extend(unvouched);
         (Vec::new(), None)
     };
@@ -226,8 +226,8 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
     Ok(())
 }
 
-/// Makes the keys of this machine, if it has none and nobody else's ledgers. Returns the root key that is
-/// trusted from now on.
+/// Makes the keys of this machine, unless it has a key or its catalog has ledgers. Returns the root key that
+/// it trusts from now on.
 fn make_keys(
     config: &Config,
     state_dir: &StateDir,
@@ -238,7 +238,7 @@ fn make_keys(
         return Ok(None);
     }
     if has_ledgers(&state_dir.catalog_to_read()?)? {
-        // Keys of its own would be no key of these ledgers.
+        // New keys would have no role in these ledgers.
         told.push(format!(
             "{}: there is no signing key for the ledgers that the catalog has: run \
              `coldchain key rotate --kit FILE --new-signing-key` to archive from here",
@@ -264,8 +264,8 @@ fn make_keys(
     Ok(Some((public, origin)))
 }
 
-/// Tells the kit of each source's ledger. Returns the sources, and what has to be added to a kit that is
-/// not at hand.
+/// Adds each source's ledger to the kit. Returns the sources, and the text to add to a kit that is not on
+/// this machine.
 fn tell_kit(
     config: &Config,
     path: &Path,
@@ -312,7 +312,7 @@ fn tell_kit(
             continue;
         }
         rows.push(row.clone());
-        // Any run gives a new source its ledger; whether the kit has it is for the kit to say.
+        // Any run gives a new source its ledger, so only the kit shows whether it names it.
         let is_known = match &kit {
             Some(_) => known.iter().any(|known| known.ledger == row.ledger),
             None => is_in_kit(&row, catalog)?,
@@ -344,7 +344,8 @@ fn tell_kit(
     Ok((rows, None))
 }
 
-/// Whether this machine has archived, or has rebuilt its catalog.
+/// Returns whether the catalog has a ledger with entries: this machine has archived, or has rebuilt its
+/// catalog.
 fn has_ledgers(catalog: &Catalog) -> Result<bool, Error> {
     for row in catalog.sources()? {
         if !catalog.entries(&row.ledger)?.is_empty() {
@@ -354,8 +355,8 @@ fn has_ledgers(catalog: &Catalog) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// The stores that are directories. A bucket is made by its owner, who decides on its region, its
-/// versions and its locks; `doctor` looks at them.
+/// Returns the directories that are stores. A bucket is made by its owner, who decides its region, versions
+/// and locks; `doctor` tests it.
 fn directories(config: &Config) -> impl Iterator<Item = &Path> {
     config.stores.values().filter_map(|store| match store {
         StoreConfig::Dir { path, .. } => Some(path.as_path()),

@@ -1,4 +1,4 @@
-//! How `init` begins a recovery kit, and which kit it takes for its own.
+//! How `init` begins a recovery kit, and which existing kit it accepts.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub(super) fn begin(path: &Path) -> Result<String, Error> {
 # identity of {recipient}
 "
     );
-    // As long as it will be: a text that grew would leave copies behind.
+    // Reserve the full length: a growing text would leave copies of the secret in memory.
     let mut text = Zeroizing::new(String::with_capacity(head.len() + secret.len() + 1));
     text.push_str(&head);
     text.push_str(&secret);
@@ -33,7 +33,7 @@ pub(super) fn begin(path: &Path) -> Result<String, Error> {
     Ok(recipient)
 }
 
-/// How a kit begins without an identity: the recipients in the config have theirs elsewhere.
+/// The first lines of a kit without an identity: the recipients in the config have theirs elsewhere.
 const WITHOUT_IDENTITY: &str = "\
 # coldchain recovery kit
 #
@@ -43,8 +43,8 @@ const WITHOUT_IDENTITY: &str = "\
 # change who may sign. Keep it away from this machine.
 ";
 
-/// What the kit at that path says; `None` if there is nothing. A file that is no kit is an error, for
-/// nothing may be written to it.
+/// Reads the kit at a path; `None` if there is no file. Fails for a file that is no kit, because nothing may
+/// be written to it.
 pub(super) fn at(path: &Path) -> Result<Option<Kit>, Error> {
     match path.try_exists() {
         Ok(true) => kit_to_change(path).map(Some),
@@ -53,18 +53,18 @@ pub(super) fn at(path: &Path) -> Result<Option<Kit>, Error> {
     }
 }
 
-/// Where the root key that a machine begins to trust comes from.
+/// The origin of a root key that a machine begins to trust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RootOrigin {
-    /// It was made just now.
+    /// It is new.
     New,
     /// It was in the kit already.
     Kit,
 }
 
-/// The root key for a machine that has none yet: the kit's, be it that a run which died has left it there
-/// or that the kit has ledgers already, for another one beside it would make two kits of one file; or else
-/// a new one, whose secret is in the kit before its public half is trusted anywhere.
+/// Returns the root key for a machine that has none yet. If the kit has one, from an interrupted run or with
+/// older ledgers, returns that: a second root key would make two kits of one file. Otherwise makes a new one,
+/// and writes its secret to the kit before any machine trusts its public key.
 pub(super) fn root_key(path: &Path) -> Result<(SigningKey, RootOrigin), Error> {
     let Some(kit) = at(path)? else {
         let root = SigningKey::generate()?;
@@ -83,7 +83,7 @@ pub(super) fn root_key(path: &Path) -> Result<(SigningKey, RootOrigin), Error> {
     }
 }
 
-/// Refuses a kit of other ledgers than those of the root key that is trusted here.
+/// Refuses a kit with another root key than the one that this machine trusts.
 pub(super) fn require_ours(path: &Path, kit: &Kit, state_dir: &StateDir) -> Result<(), Error> {
     let (Some(found), Ok(trusted), true) = (&kit.root, state_dir.root_key(), state_dir.has_keys())
     else {

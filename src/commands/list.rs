@@ -18,25 +18,25 @@ use crate::model::size::Bytes;
 use crate::model::{ArchiveId, Line, SourceName};
 use crate::plan::{Chain, expiry_dates};
 
-/// Why the result of a write is not looked at.
+/// Why a write can't fail here.
 const NO_FAILURE: &str = "writing to a string does not fail";
 
-/// A source as it is listed.
+/// A source for the list.
 struct Listed<'a> {
     name: SourceName,
     store: String,
-    /// `None` where no config says what is scheduled.
+    /// `None` if there is no config with the schedule.
     next_slot: Option<NaiveDate>,
     chains: Vec<ListedChain<'a>>,
 }
 
-/// When a chain's time is over.
+/// When a chain expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expiry {
     On(NaiveDate),
-    /// Not while it is the newest.
+    /// It does not expire while it is the newest.
     Never,
-    /// No config says.
+    /// There is no config with the schedule.
     Unknown,
 }
 
@@ -57,7 +57,7 @@ struct ListedChain<'a> {
     id: ArchiveId,
     state: &'static str,
     expiry: Expiry,
-    /// All that are known, by date.
+    /// All its archives, by date.
     archives: &'a [ListedRow],
     shown: catalog::Listed,
     verified: Verified,
@@ -95,7 +95,7 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     answer(&text)
 }
 
-/// What is known of a source's archives, by chain and date.
+/// Returns the rows of a source's archives, by chain and date.
 fn rows(
     source: &Source,
     asked: catalog::Listed,
@@ -105,7 +105,7 @@ fn rows(
         Some(row) => catalog.listed(&row.ledger, asked)?,
         None => Vec::new(),
     };
-    // Those of a chain stay in their order.
+    // The sort is stable: the archives of a chain stay in order.
     archives.sort_by_key(|archive| archive.link.chain);
     Ok(archives)
 }
@@ -154,7 +154,8 @@ fn gather<'a>(
     }
 }
 
-/// A chain is what its archives are: unfinished while its full is.
+/// Returns the state of a chain, which follows from its archives. It is unfinished while its full is
+/// unfinished.
 fn state(id: ArchiveId, archives: &[ListedRow], visible: Option<&Chain<'_>>) -> &'static str {
     let full = archives.iter().find(|archive| archive.link.id == id);
     match full.map(|full| full.state) {
@@ -167,7 +168,8 @@ fn state(id: ArchiveId, archives: &[ListedRow], visible: Option<&Chain<'_>>) -> 
     }
 }
 
-/// The words that other programs rely on: an entry on its way is not committed yet.
+/// Returns the state in the words that other programs rely on. An archive is unfinished until the PUT of its
+/// entry is answered.
 fn archive_state(archive: &ListedRow) -> &'static str {
     match archive.state {
         ArchiveState::Committed => "committed",
@@ -176,7 +178,7 @@ fn archive_state(archive: &ListedRow) -> &'static str {
     }
 }
 
-/// The columns of all sources, so that they can be read from one to the next.
+/// The column widths over all sources, so that the columns line up.
 struct Widths {
     name: usize,
     store: usize,
@@ -233,7 +235,7 @@ impl Listed<'_> {
 }
 
 impl ListedChain<'_> {
-    /// Its archives but for those that nobody asked about.
+    /// Returns the archives to show: without retired ones, unless everything was requested.
     fn shown(&self) -> impl Iterator<Item = &ListedRow> {
         self.archives.iter().filter(|archive| {
             self.shown == catalog::Listed::Everything || archive.state != ArchiveState::Retired
@@ -260,7 +262,7 @@ impl ListedChain<'_> {
         })
     }
 
-    /// Whether it can't be revived any more.
+    /// Returns whether it can no longer be revived.
     fn deletion_has_begun(&self) -> bool {
         self.shown().any(|archive| archive.deletion_has_begun)
     }
@@ -292,7 +294,7 @@ impl ListedChain<'_> {
             } else {
                 "└─"
             };
-            // An incremental is on the archive before it; only another parent is worth a word.
+            // An incremental normally builds on the archive before it. Any other parent is shown.
             let parent = match archive.link.send_parent {
                 Some(parent) if Some(parent) != before => format!("  on {}", parent.date),
                 _ => String::new(),

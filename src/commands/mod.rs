@@ -1,5 +1,4 @@
-//! A verb a file: gather, plan, confirm, carry out, report. What is printed
-//! goes through `printing`.
+//! One file for each command: gather, plan, confirm, carry out, report. All output goes through `printing`.
 
 mod adopt;
 mod age;
@@ -74,14 +73,14 @@ fn load(everywhere: &Everywhere) -> Result<Config, Error> {
     Ok(config)
 }
 
-/// The same for what is done in the background, with the priority that it asks for.
+/// Loads the config for a background command, and applies the configured priority.
 fn load_for_the_night(everywhere: &Everywhere) -> Result<Config, Error> {
     let config = load(everywhere)?;
     priority::apply(&config);
     Ok(config)
 }
 
-/// The config, which may name no source.
+/// Loads the config, which may name no source.
 fn load_any(everywhere: &Everywhere) -> Result<Config, Error> {
     let mut config = Config::load_to_read(&everywhere.config())?;
     if let Some(state_dir) = &everywhere.state_dir {
@@ -91,7 +90,8 @@ fn load_any(everywhere: &Everywhere) -> Result<Config, Error> {
     Ok(config)
 }
 
-/// The config for what only reads, with the sources that the catalog alone knows; there need be no file.
+/// Loads the config for a command that only reads, and adds the sources that only the catalog knows. The
+/// config file may be missing.
 fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
     let mut missing = None;
     let mut config = match load_any(everywhere) {
@@ -115,7 +115,7 @@ fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
     Ok(config.with_sources()?)
 }
 
-/// Refuses to say of sources that they have no archives because the catalog is gone.
+/// Fails if the catalog is gone, so that no command says that these sources have no archives.
 fn require_catalog(config: &Config, sources: &[&Source]) -> Result<(), Error> {
     require_known_archives(config, sources, Asking::Everywhere)
 }
@@ -131,7 +131,7 @@ fn add_known(row: SourceRow, config: &mut Config) -> Result<(), Error> {
     if is_named {
         return Ok(());
     }
-    // The config may tell more of how the store is reached than its URL does.
+    // The config may have more settings for the store than its URL.
     let configured = config
         .stores
         .iter()
@@ -145,9 +145,9 @@ fn add_known(row: SourceRow, config: &mut Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Has the catalog call the sources what the config calls them by now.
+/// Renames sources in the catalog that have a new name in the config.
 fn adopt_names(config: &Config) -> Result<(), Error> {
-    // What is wrong with it is told by those who need it, and to some it does not matter.
+    // Commands that need the catalog report its errors. Others work without it.
     let Ok(mut catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
         return Ok(());
     };
@@ -159,8 +159,8 @@ fn adopt_names(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Warns of sources whose ledgers nobody trusted vouches for, so that whatever is read of them may be
-/// anybody's, and of those that are newer than this program.
+/// Warns of sources for which no trusted root key vouches, because anybody may have made their archives; and
+/// of ledgers that are newer than this program.
 fn warn_readers(catalog: &Catalog) -> Result<(), Error> {
     for message in cautions(catalog)? {
         warn(message);
@@ -168,7 +168,7 @@ fn warn_readers(catalog: &Catalog) -> Result<(), Error> {
     Ok(())
 }
 
-/// Warns of a catalog that keeps nothing of what this command finds out.
+/// Warns if the catalog is a copy in memory, so that the results of this command are not recorded.
 fn warn_of_copy(catalog: &Catalog) {
     if catalog.is_copy() {
         warn("the state directory is not writable: the results of this command are not recorded");
@@ -182,12 +182,12 @@ fn state_dir_without_config(everywhere: &Everywhere) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-/// Today in the configured time zone.
+/// Returns today's date in the configured time zone.
 fn today(config: &Config) -> NaiveDate {
     local_date(SystemClock.now(), config.timezone)
 }
 
-/// The source that was named, or all.
+/// Returns the named source, or all.
 fn sources<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a Source>, Error> {
     match name {
         Some(name) => Ok(vec![config.source(name)?]),

@@ -1,4 +1,4 @@
-//! `coldchain plan`: what would happen, and why. It changes nothing and needs no privilege.
+//! `coldchain plan`: show what would happen, and why. It changes nothing and needs no privilege.
 
 use chrono::NaiveDate;
 use serde_json::{Value, json};
@@ -33,12 +33,12 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
         date,
         today: today(&config),
         request: Request::Scheduled,
-        // Any date may be asked about.
+        // A plan may be for any date.
         override_date: DateOverride::Given,
     };
     for source in target.sources() {
         let foreseen = match foresee(&config, source, asked, &catalog) {
-            // A backup of a date before an unfinished one is refused; asking about it is not.
+            // A backup for a date before an unfinished archive is refused; a plan for it is not.
             Err(Error::Refused(_)) => {
                 let request = Request::Scheduled;
                 let (facts, schedule) = plan_facts(&config, source, date, request, &catalog)?;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
             None => plans.extend(of_a_night(foreseen, date)?),
         }
     }
-    // Night by night; the sources of a night in the config's order.
+    // In the order of the dates; the sources of a date are in the config's order.
     plans.sort_by_key(|plan: &BackupPlan| plan.date);
     if everywhere.json {
         return answer_json(&to_json(&plans));
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a run of a date would do: go on with what is unfinished, and then the date's own plan.
+/// Returns what a run for a date would do: complete unfinished archives, then the date's own plan.
 pub(super) fn of_a_night(foreseen: Foreseen, date: NaiveDate) -> Result<Vec<BackupPlan>, Error> {
     let mut plans = foreseen.resumed;
     if plans.iter().all(|plan| plan.date != date) {
@@ -88,7 +88,7 @@ pub(super) fn of_a_night(foreseen: Foreseen, date: NaiveDate) -> Result<Vec<Back
     Ok(plans)
 }
 
-/// What `backup --dry-run` and `plan --json` answer.
+/// Returns the JSON of `backup --dry-run` and `plan --json`.
 pub(super) fn to_json(plans: &[BackupPlan]) -> Value {
     let plans: Vec<Value> = plans
         .iter()
@@ -120,7 +120,7 @@ fn send_parent(action: &Action) -> Option<NaiveDate> {
     }
 }
 
-/// What should be put right some day, and stops nothing.
+/// Returns warnings about things that should be fixed but do not stop a backup.
 pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if config.recipients.len() == 1 {
@@ -142,7 +142,7 @@ pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
             warnings.push(format!("{}: {message}", source.name));
         }
     }
-    // What is wrong with the catalog other commands say.
+    // Errors of the catalog are ignored here: other commands report them.
     let catalog = StateDir::new(&config.state_dir).catalog_to_read();
     let missing = catalog.and_then(|catalog| unconfigured(config, &catalog));
     for row in missing.unwrap_or_default() {

@@ -1,4 +1,4 @@
-//! `priority = "low"`: the processor and the disks when no other program wants them.
+//! `priority = "low"`: use processor and disks only when no other program needs them.
 
 use std::process::{Command, Stdio};
 
@@ -7,11 +7,11 @@ use rustix::process::setpriority_process;
 use crate::config::{Config, Priority};
 use crate::printing::warn;
 
-/// The lowest that there is.
+/// The lowest priority that exists.
 const NICEST: i32 = 19;
 
-/// Lowers the priority of this process, and with it that of all that it starts from now on, if the config
-/// wants that. What can't be had is told, and nothing fails for it.
+/// Lowers the priority of this process, and of all that it starts from now on, if the config asks for that.
+/// Only warns of failures.
 pub(super) fn apply(config: &Config) {
     if config.priority == Priority::Normal {
         return;
@@ -19,7 +19,7 @@ pub(super) fn apply(config: &Config) {
     if let Err(error) = setpriority_process(None, NICEST) {
         tell("of the processor", &error.to_string());
     }
-    // The kernel's call for it has no safe binding; the program belongs to util-linux.
+    // The system call for it has no safe binding; `ionice` belongs to util-linux.
     let ionice = Command::new("ionice")
         .args(["--class", "idle", "--pid"])
         .arg(std::process::id().to_string())

@@ -1,4 +1,4 @@
-//! Asking on the terminal. A signal ends the waiting for an answer.
+//! Asks on the terminal. A signal ends the wait for an answer.
 
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Read};
@@ -11,14 +11,14 @@ use crate::error::{Error, RequestError};
 use crate::interrupt::Interrupt;
 use crate::printing;
 
-/// As long as a line that a terminal gives can be.
+/// The longest line that a terminal gives, in bytes.
 const LONGEST_LINE: usize = 4096;
 
-/// Whether it was agreed to beforehand, by `--yes`.
+/// Whether the user has agreed beforehand, by `--yes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Agreed {
     Beforehand,
-    /// Somebody has to be asked.
+    /// The user has to be asked.
     NotYet,
 }
 
@@ -28,8 +28,8 @@ impl Agreed {
     }
 }
 
-/// Asks on stderr whether to go on, and takes the answer from stdin. Where nobody can be asked it must
-/// have been agreed to beforehand.
+/// Asks on stderr whether to continue, and reads the answer from stdin. Without a terminal, the user must
+/// have agreed beforehand.
 pub(super) fn confirm(agreed: Agreed, question: &str) -> Result<(), Error> {
     if agreed == Agreed::Beforehand {
         return Ok(());
@@ -49,7 +49,8 @@ pub(super) fn confirm(agreed: Agreed, question: &str) -> Result<(), Error> {
     }
 }
 
-/// Asks for a passphrase on the terminal, unseen; without a terminal, and after a signal, there is no answer.
+/// Asks for a passphrase on the terminal without showing it. Returns `None` without a terminal, and after a
+/// signal.
 pub(super) fn passphrase(prompt: &str) -> Option<String> {
     if !io::stdin().is_terminal() {
         return None;
@@ -65,11 +66,11 @@ pub(super) fn passphrase(prompt: &str) -> Option<String> {
     let line = read_secret_line(&terminal).ok()?;
     drop(unseen);
     let line = str::from_utf8(&line).ok()?;
-    // Of just its length: what takes it then makes no copy.
+    // The text has exactly its length, so the caller does not copy it to another place in memory.
     Some(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Reads a line, and leaves no copy of it in memory.
+/// Reads a line without leaving a copy of it in memory.
 fn read_secret_line(mut from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut line = Zeroizing::new(vec![0; LONGEST_LINE]);
     let mut length = 0;
@@ -85,7 +86,7 @@ fn read_secret_line(mut from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(line)
 }
 
-/// Waits for the answer. What is said of a signal begins a line of its own.
+/// Waits for the answer. After a signal, ends the line, so that the message begins a new one.
 fn answered(from: BorrowedFd<'_>) -> Result<(), Error> {
     Interrupt::of_this_process()
         .await_readable(from)
@@ -103,9 +104,9 @@ impl Unseen {
         let before = tcgetattr(&terminal)?;
         let mut unseen = before.clone();
         unseen.local_modes.remove(LocalModes::ECHO);
-        // The end of the line is shown all the same.
+        // The end of the line is still shown.
         unseen.local_modes.insert(LocalModes::ECHONL);
-        // What was typed before the prompt was not meant for it.
+        // Drop what was typed before the prompt: it was not the answer.
         tcsetattr(&terminal, OptionalActions::Flush, &unseen)?;
         Ok(Self { terminal, before })
     }
@@ -113,7 +114,7 @@ impl Unseen {
 
 impl Drop for Unseen {
     fn drop(&mut self) {
-        // Best effort: there is nobody to be told.
+        // A failure here can't be reported.
         let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
     }
 }

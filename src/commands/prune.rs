@@ -57,7 +57,7 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
             }
             Tense::Done => prune(&config, source, asked, context),
         };
-        // What was done is told however it ended.
+        // What was done is reported, however the run ended.
         let (pruned, error) = match pruned {
             Ok(pruned) => (Some(pruned), None),
             Err(cut) => (cut.done.map(|done| *done), Some(cut.error)),
@@ -69,7 +69,7 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
         if let Some(pruned) = &pruned {
             has_acted = true;
             if !everywhere.json && (!everywhere.quiet || args.dry_run) {
-                // What can't be said must not keep the other sources waiting.
+                // A failed write to stdout must not stop the other sources.
                 let text = to_text(&source.name, pruned, &config.prices, tense);
                 said = said.and(answer(&text));
             }
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
         }
         told.push(line);
     }
-    // A single failure before anything was done is told once, as every command tells it.
+    // A single failure before anything was done is reported once, as in every command.
     if everywhere.json && (has_acted || chosen.len() > 1) {
         said = said.and(answer_json(&json!({ "sources": told })));
     }

@@ -1,4 +1,4 @@
-//! `coldchain restore`: bring an archived date back.
+//! `coldchain restore`: restore an archived date.
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ mod stream;
 
 use report::{Room, in_words, to_json};
 
-/// A restore that is planned, and not begun.
+/// A restore that is planned but not begun.
 struct Planned<'a> {
     args: &'a Restore,
     everywhere: &'a Everywhere,
@@ -43,20 +43,20 @@ struct Planned<'a> {
     config: &'a Config,
     state_dir: &'a StateDir,
     source: &'a Source,
-    /// As the catalog knows it: a store that is mounted elsewhere today holds the same archives.
+    /// Its row in the catalog. If the store is mounted elsewhere today, it still has the same archives.
     row: SourceRow,
     plan: &'a RestorePlan,
     details: RestorePlanDetails,
     /// The archives that are still to be fetched.
     to_fetch: &'a [ArchiveId],
-    /// What that costs.
+    /// The cost of these archives.
     estimate: Estimate,
     room: Room,
     /// The identity file, if it was a pipe.
     piped: Option<IdentityFile>,
 }
 
-/// Which archives are asked for.
+/// Returns which archives the user asked for.
 pub(super) fn which(retired: bool) -> Which {
     if retired {
         Which::Retired
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let context = RunContext::real(observer.as_ref());
     let which = which(args.retired);
     let planned = match plan_details(source, date, which, &catalog) {
-        // Another machine may have archived or revived it since.
+        // Another machine may have archived or revived it since the catalog's newest entry.
         Err(refused) => match taken_in(&config, source, &state_dir, &mut catalog, context) {
             Ok(()) => plan_details(source, date, which, &catalog),
             Err(_) => Err(refused),
@@ -101,7 +101,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let piped = args.identity.as_deref().map(read_pipe).transpose()?;
     let piped = piped.flatten();
     if let Some(file) = &args.identity {
-        // What is no kit witnesses nothing, and a damaged one must not stand in a restore's way.
+        // A file that is no kit names no head, and a damaged kit must not stop a restore.
         let kit = match &piped {
             Some(piped) => read_kit(piped).map(|kit| kit.sources),
             None => witnessed_by(file),
@@ -158,7 +158,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     }
 }
 
-/// The source and the archive that the command line and a plan name.
+/// Returns the source and the archive that the command line or a plan names.
 fn meant<'a>(
     args: &Restore,
     handed: Option<&from_plan::Handed>,
@@ -179,7 +179,7 @@ fn meant<'a>(
     }
 }
 
-/// What a user should know of the archives on the way before they are restored.
+/// Returns warnings about the archives of the chain before they are restored.
 fn warnings(args: &Restore, plan: &RestorePlan) -> Vec<String> {
     let mut warnings = Vec::new();
     if args.retired {
@@ -199,15 +199,15 @@ fn warnings(args: &Restore, plan: &RestorePlan) -> Vec<String> {
     warnings
 }
 
-/// An identity file that can be read only once, as `<(pass show kit)` is one: it is read here, for all that is
-/// wanted of it.
+/// Reads an identity file that can be read only once, such as `<(pass show kit)`. All later steps use this
+/// result.
 fn read_pipe(path: &Path) -> Result<Option<IdentityFile>, Error> {
     let kind = path.metadata().map(|metadata| metadata.file_type());
     let is_pipe = kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device());
     is_pipe.then(|| open_identity_file(path)).transpose()
 }
 
-/// The archives that are still to be fetched, and the room that they take.
+/// Returns the archives that are still to be fetched, and the space that they need.
 fn to_fetch<'p>(
     args: &Restore,
     plan: &'p RestorePlan,
@@ -216,12 +216,12 @@ fn to_fetch<'p>(
 ) -> (&'p [ArchiveId], Room) {
     let mut to_fetch = plan.archives.as_slice();
     if args.stream.is_some() {
-        // The archive alone, without what it builds on.
+        // Only this archive, without those that it builds on.
         to_fetch = &to_fetch[to_fetch.len().saturating_sub(1)..];
     }
     if let Some(to) = &args.to {
         let standing = standing_in(to, row, archives);
-        // What stands newest holds all that came before it.
+        // The newest restored archive includes all earlier ones.
         let held = to_fetch.iter().rposition(|id| standing.contains(id));
         to_fetch = &to_fetch[held.map_or(0, |at| at + 1)..];
     }
@@ -241,7 +241,7 @@ fn to_fetch<'p>(
 }
 
 impl Planned<'_> {
-    /// Says what the restore takes.
+    /// Prints what the restore needs.
     fn tell(&self) -> Result<(), Error> {
         let thawing = &self.args.thawing;
         if self.everywhere.json {
@@ -257,7 +257,7 @@ impl Planned<'_> {
         in_words(self.plan, &self.details, &self.estimate, Some(self.room))
     }
 
-    /// Says what the restore takes, and asks whether to go on.
+    /// Prints what the restore needs, and asks whether to continue.
     fn confirm(&self, question: &str) -> Result<(), Error> {
         let agreed = Agreed::by(self.args.yes);
         let bars =
@@ -281,7 +281,7 @@ impl Planned<'_> {
         Ok((file, identities))
     }
 
-    /// Asks the store in which classes the archives lie, and refuses what costs too much by its answer.
+    /// Asks the store for the classes of the archives, and refuses the restore if it now costs too much.
     fn ask_store(&mut self, open: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {
         let wanted = WantedSegments {
             source: open,
@@ -296,7 +296,7 @@ impl Planned<'_> {
         self.estimate.refuse(thawing.tier, thawing.max_cost)
     }
 
-    /// Segments that are fetched at once.
+    /// Returns how many segments to fetch at once.
     fn at_once(&self) -> AtOnce {
         let configured = self.config.stores[&self.source.store].uploads();
         AtOnce {
@@ -397,7 +397,7 @@ fn taken_in(
     take_in(&open, state_dir, catalog, context)
 }
 
-/// What is asked of a store for what is cold.
+/// Returns the thaw request that these options ask for.
 pub(super) fn thaw_request(thawing: &Thawing) -> ThawRequest {
     ThawRequest {
         tier: thawing.tier,

@@ -1,12 +1,12 @@
-//! What the results of several sources come to.
+//! Combines the results of several sources.
 
 use crate::cli::Everywhere;
 use crate::config::Source;
 use crate::error::Error;
 use crate::printing;
 
-/// One failed source ends with its own error; several with one that counts them, or with the signal
-/// that stopped them.
+/// Returns the result of a command. For one source, this is its own error. For several, this is an error that
+/// counts the failed ones, or the signal that stopped them.
 pub(super) fn run_result(
     mut errors: Vec<(&Source, Error)>,
     of: usize,
@@ -16,7 +16,7 @@ pub(super) fn run_result(
     if of <= 1 {
         return errors.pop().map_or(stopped, |(_, error)| Err(error));
     }
-    // It comes last, if at all, and is not that source's own fault.
+    // An interrupt can only come last, and is not an error of that source.
     if let Some((_, Error::Interrupted(_))) = errors.last() {
         stopped = errors.pop().map_or(stopped, |(_, error)| Err(error));
     }

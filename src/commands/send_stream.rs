@@ -1,5 +1,5 @@
-//! `coldchain send-stream`: what `backup` starts unless `sender = "btrfs"`. A process of its own can be
-//! ended like `btrfs send`, whatever the kernel is doing for it.
+//! `coldchain send-stream`: `backup` starts this unless `sender = "btrfs"`. A separate process can be ended
+//! like `btrfs send`, whatever the kernel is doing for it.
 
 use crate::btrfs::send_from_kernel;
 use crate::cli::SendStream;

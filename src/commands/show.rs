@@ -1,4 +1,4 @@
-//! `coldchain show`: all that the catalog knows of one archive.
+//! `coldchain show`: print all that the catalog knows of one archive.
 
 use std::fmt::Write as _;
 
@@ -36,8 +36,7 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
         });
         found.extend(archives.into_iter().map(|archive| (row.clone(), archive)));
     }
-    // A date means its committed archive; an attempt is shown if there is nothing else, and of what
-    // was retired the last.
+    // A date means its visible archive. If there is none, show the last of its retired archives or attempts.
     if found.iter().any(|(_, archive)| archive.is_visible()) {
         found.retain(|(_, archive)| archive.is_visible());
     } else if !matches!(wanted, Wanted::Archive(_)) {

@@ -1,4 +1,4 @@
-//! Which source and which date a command line means.
+//! Finds out which source and which date a command line means.
 
 use std::fmt;
 
@@ -13,22 +13,22 @@ use crate::model::date_word::{DateWord, resembles_date};
 use crate::model::ids::IdError;
 use crate::plan::RestorePlan;
 
-/// What was typed of a source and a date.
+/// The source and the date that were typed.
 pub(super) struct Chosen<'a> {
     config: &'a Config,
-    /// `None` where none was named.
+    /// `None` if none was named.
     pub(super) source: Option<&'a Source>,
     date: Option<DateWord>,
 }
 
-/// Which archive is meant.
+/// Which archive the command line means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// The newest.
+    /// The newest archive.
     Newest,
-    /// The one of that date.
+    /// The archive of this date.
     Of(NaiveDate),
-    /// That one.
+    /// The archive with this id.
     Archive(ArchiveId),
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Wanted {
 }
 
 impl Wanted {
-    /// Its date; `None` for the newest.
+    /// Returns its date; `None` for the newest.
     pub(super) fn date(self) -> Option<NaiveDate> {
         match self {
             Self::Newest => None,
@@ -52,7 +52,7 @@ impl Wanted {
         }
     }
 
-    /// Refuses a plan that leads to another archive of its date.
+    /// Refuses a plan that restores another archive of its date.
     pub(super) fn hold_against(self, plan: &RestorePlan) -> Result<(), Error> {
         match self {
             Self::Archive(id) if plan.archives.last() != Some(&id) => {
@@ -63,8 +63,8 @@ impl Wanted {
     }
 }
 
-/// Finds out what the words of a command line are. A word that is a date is one, whatever sources there are, unless
-/// both words are; `--source` names a source in any case.
+/// Finds out what the words of a command line mean. A word in the form of a date is a date, even if a source
+/// has that name, unless both words have that form. `--source` always names a source.
 pub(super) fn chosen<'a>(typed: Typed<'_>, config: &'a Config) -> Result<Chosen<'a>, Error> {
     let mut source = typed.source.map(|name| config.source(name)).transpose()?;
     let mut date: Option<DateWord> = typed.date.map(str::parse).transpose()?;
@@ -106,7 +106,7 @@ fn set<T>(place: &mut Option<T>, value: T, what: &'static str) -> Result<(), Err
 }
 
 impl<'a> Chosen<'a> {
-    /// The source that was named, or all.
+    /// Returns the named source, or all.
     pub(super) fn sources(&self) -> Vec<&'a Source> {
         match self.source {
             Some(source) => vec![source],
@@ -114,17 +114,17 @@ impl<'a> Chosen<'a> {
         }
     }
 
-    /// The source that was named; the only one there is may be left out.
+    /// Returns the named source. If there is only one source, it need not be named.
     pub(super) fn one_source(&self) -> Result<&'a Source, Error> {
         one_source(self.source, self.config)
     }
 
-    /// The day that was typed; `None` where none was.
+    /// Returns the typed day; `None` if none was typed.
     pub(super) fn day(&self) -> Result<Option<NaiveDate>, Error> {
         self.date.map(|word| day(word, self.config)).transpose()
     }
 
-    /// The archive that was typed: the newest, where nothing was.
+    /// Returns the typed archive, or the newest if none was typed.
     pub(super) fn archive(&self) -> Wanted {
         match self.date {
             None | Some(DateWord::Latest) => Wanted::Newest,
@@ -135,13 +135,13 @@ impl<'a> Chosen<'a> {
         }
     }
 
-    /// Whether a date was typed.
+    /// Returns whether a date was typed.
     pub(super) fn has_date(&self) -> bool {
         self.date.is_some()
     }
 }
 
-/// The source that was named; the only one there is may be left out.
+/// Returns the named source. If there is only one source, it need not be named.
 pub(super) fn one_source<'a>(
     named: Option<&'a Source>,
     config: &'a Config,
@@ -159,7 +159,7 @@ pub(super) fn one_source<'a>(
     }
 }
 
-/// The day that a word means.
+/// Returns the day that a word means.
 pub(super) fn day_of(text: &str, config: &Config) -> Result<NaiveDate, Error> {
     day(text.parse()?, config)
 }

@@ -1,4 +1,4 @@
-//! `coldchain thaw`: ask a cold storage class for what a restore needs, or how far it got.
+//! `coldchain thaw`: thaw what a restore needs, or show how far the thaw is.
 
 use std::fmt::Write as _;
 
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
         }
         Ok::<_, Error>(estimate)
     };
-    // What is known here to cost too much needs no question.
+    // If the cost is too high by the catalog alone, do not ask the store.
     price(&catalog)?;
     let observer = observer(everywhere);
     let open = OpenSource {
@@ -109,16 +109,16 @@ fn all_readable(plan: &RestorePlan, status: &ThawStatus) -> String {
     }
 }
 
-/// The segments of one archive, counted.
+/// Counts of the segments of one archive.
 struct Counted {
     archive: ArchiveId,
     segments: u64,
     readable: u64,
     thawing: u64,
     cold: u64,
-    /// When the first of the thawed ones is cold again.
+    /// When the first thawed segment goes cold again.
     until: Option<DateTime<Utc>>,
-    /// When the last of those on their way is due.
+    /// When the last segment that is being thawed is due.
     due: Option<DateTime<Utc>>,
 }
 
@@ -170,7 +170,7 @@ fn to_json(plan: &RestorePlan, status: &ThawStatus) -> Value {
     json!({"source": plan.source, "date": plan.date, "archives": archives})
 }
 
-/// A line an archive.
+/// Returns a table with a line for each archive.
 fn table(plan: &RestorePlan, status: &ThawStatus) -> String {
     let mut text = format!(
         "{:32}  {:>8}  {:>8}  {:>7}  {:>5}\n",

@@ -1,4 +1,4 @@
-//! `coldchain verify`: check what is stored, and say what was checked, what was not, and why.
+//! `coldchain verify`: check what is stored, and report what was checked, what was not, and why.
 
 mod report;
 mod wanted;
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         if stopped.is_err() {
             break;
         }
-        // Of several, or of all that there are, one may have its first night still before it.
+        // If no source was named, a source may still be waiting for its first backup.
         if args.source.name().is_none() && catalog.source(&source.name)?.is_none() {
             if !everywhere.json && !everywhere.quiet {
                 let line = format!("{}: note       nothing is archived yet\n", source.name);
@@ -76,12 +76,12 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         let damaged = verified.report.damaged();
         let is_silent = everywhere.quiet && damaged.is_empty();
         if !everywhere.json && !is_silent {
-            // What can't be said must not leave the other sources unchecked.
+            // A failed write to stdout must not leave the other sources unchecked.
             said = said.and(answer(&to_text(&verified, &damaged, &wanted)));
         }
         told.push(to_json(&verified, &damaged, &wanted));
         let broken_off = verified.broken_off.map(|(_, error)| error);
-        // Damage that was found counts more than what a later level failed on.
+        // Damage has precedence over the error of a later level.
         match broken_off {
             Some(error @ Error::Verify(VerifyError::CheckInterrupted(_))) => stopped = Err(error),
             _ if !damaged.is_empty() => {
@@ -98,7 +98,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     }
     if everywhere.json {
         said = said.and(match told.as_mut_slice() {
-            // A single failure is told once, as every command tells it.
+            // A single failure is reported once, as in every command.
             [one] if chosen.len() == 1 && one.get("error").is_some() => Ok(()),
             [one] if chosen.len() == 1 => answer_json(one),
             _ => answer_json(&json!({ "sources": told })),
@@ -108,14 +108,15 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     said
 }
 
-/// A check that ends with an error after a signal was ended by it, and begins anew.
+/// Turns an error after a signal into that signal. An interrupted check starts again from the beginning.
 fn of_a_check(error: Error, interrupt: &Interrupt) -> Error {
     interrupt.raised().map_or(error, |error| {
         Error::Verify(VerifyError::CheckInterrupted(error))
     })
 }
 
-/// Who is told what happens. The answer is one document, so events are told beside it.
+/// Returns the observer that these options ask for. The answer is one document on stdout, so events go to
+/// stderr.
 fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
     match (everywhere.json, everywhere.verbose) {
         (true, true) => Box::new(JsonAside),
@@ -137,7 +138,7 @@ impl Wanted {
             Some(directory) => directory.clone(),
             None => config.state_dir.clone(),
         });
-        // What is opened is asked for once, and says both.
+        // Open the file once for both, so that a passphrase is asked for once.
         let (identities, kit) = match &args.identity {
             None if args.drill => return Err(Error::Restore(RestoreError::NoIdentity)),
             None => (None, Vec::new()),
@@ -165,7 +166,7 @@ impl Wanted {
         })
     }
 
-    /// Whether a level was asked for.
+    /// Returns whether a level was requested.
     fn has(&self, level: VerifyLevel) -> bool {
         match level {
             VerifyLevel::Drill => self.drill.is_some(),

@@ -1,4 +1,4 @@
-//! `coldchain catalog check`: hold the catalog against its stores, and change nothing.
+//! `coldchain catalog check`: compare the catalog with its stores, and change nothing.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,8 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
     let state_dir = StateDir::new(&config.state_dir);
     let chosen = sources(&config, args.source.name())?;
     require_catalog(&config, &chosen)?;
-    // Nothing is opened here: who can't be asked for a passphrase is believed by `root.pub` alone.
+    // This command opens no archive. If no passphrase can be asked for, `root.pub` alone decides whom to
+    // trust.
     let file = match identity_file(&args.trust) {
         Err(Error::Seal(SealError::PassphraseUnavailable { .. })) => None,
         file => file?,

@@ -1,4 +1,4 @@
-//! `coldchain catalog`: make the catalog anew from the store, or hold it against the store.
+//! `coldchain catalog`: rebuild the catalog from the store, or compare it with the store.
 
 mod check;
 mod rebuild;
@@ -18,7 +18,7 @@ pub(super) fn run(command: &Catalog, everywhere: &Everywhere) -> Result<(), Erro
     }
 }
 
-/// The config, where there is one.
+/// Loads the config, if there is one.
 fn config_if_any(everywhere: &Everywhere) -> Result<Option<Config>, Error> {
     match super::load_any(everywhere) {
         Ok(config) => Ok(Some(config)),
@@ -36,14 +36,14 @@ fn state_dir(config: Option<&Config>, everywhere: &Everywhere) -> Result<StateDi
     })
 }
 
-/// The identity file that was given, if one was.
+/// Opens the identity file, if one was given.
 fn identity_file(args: &TrustArgs) -> Result<Option<IdentityFile>, Error> {
     let path = args.identity.as_ref();
     path.map(|path| open_identity_file(path)).transpose()
 }
 
-/// What the recovery kit and the command line say of whom to trust; where they name no key, what the
-/// state directory says.
+/// Returns whom to trust: the keys of the recovery kit and the command line, or else the one in the state
+/// directory.
 fn trusted(
     args: &TrustArgs,
     file: Option<&IdentityFile>,
@@ -77,7 +77,7 @@ fn trusted(
     Ok(trusted)
 }
 
-/// The identities of the file, if it has any: a kit without one still says whom to trust.
+/// Returns the identities in the file; `None` for a kit without one, which still says whom to trust.
 fn identities(file: Option<&IdentityFile>, trusted: &Trusted) -> Result<Option<Identities>, Error> {
     let Some(file) = file else {
         return Ok(None);

@@ -79,8 +79,8 @@ pub(in crate::commands) fn run(
     }
 }
 
-/// The stores that were named, with what the config says of them where it knows them; all of the config's
-/// if none was.
+/// Returns the named stores, with their settings from the config if it has them; or all stores of the config
+/// if none was named.
 fn stores(urls: &[String], config: Option<&Config>) -> Result<Vec<StoreConfig>, Error> {
     let configured: Vec<&StoreConfig> = config
         .iter()

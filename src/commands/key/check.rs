@@ -1,4 +1,4 @@
-//! `coldchain key check`: what an identity opens, proven on the store.
+//! `coldchain key check`: prove on the store what an identity opens.
 
 use std::fmt::Write as _;
 

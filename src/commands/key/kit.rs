@@ -1,4 +1,4 @@
-//! `coldchain key kit`: bring a recovery kit up to date, or print what belongs to it.
+//! `coldchain key kit`: update a recovery kit, or print what to add to it.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use crate::model::{Line, SourceName};
 use crate::owned;
 use crate::printing::{shown, warn};
 
-/// What the commands call a kit that is not at hand: as `init` names it.
+/// The name of a kit in commands, if none is given: the one that `init` uses.
 const KIT: &str = "coldchain-recovery-kit.txt";
 
 pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
@@ -56,7 +56,7 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
             trusted: root.to_string(),
         }));
     }
-    // A kit is a witness: what it knows and the catalog does not is never written over.
+    // A kit is a witness: never overwrite a head that it has and the catalog does not have.
     for known in &kit.sources {
         let ours = sources.iter().any(|source| source.ledger == known.ledger);
         if let (true, Some(head)) = (ours, known.head)
@@ -81,7 +81,7 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
     answer(&in_words(path, change, &sources))
 }
 
-/// Notes that a kit, or what is kept with it, names every source that there is.
+/// Notes that a kit, or the printed lines kept with it, names every source in the catalog.
 fn note_all(catalog: &mut Catalog) -> Result<(), Error> {
     for row in catalog.sources()? {
         note_in_kit(&row, catalog)?;
@@ -89,7 +89,8 @@ fn note_all(catalog: &mut Catalog) -> Result<(), Error> {
     Ok(())
 }
 
-/// The sources that a kit may name: what a rebuild has found in a store is no reason to vouch for it.
+/// Returns the sources that a kit may name. A source that a rebuild found in a store is not enough: the
+/// config or the kit must name it.
 fn vouched_for(sources: Vec<KitSource>, config: &Config, kit: &Kit) -> Vec<KitSource> {
     let configured = |name: Option<&SourceName>| {
         let mut sources = config.sources.iter();
@@ -97,7 +98,7 @@ fn vouched_for(sources: Vec<KitSource>, config: &Config, kit: &Kit) -> Vec<KitSo
             source.origin == Origin::File && name.is_none_or(|name| source.name == *name)
         })
     };
-    // Where neither says anything there is nobody else to ask than the catalog.
+    // If neither of them names any source, trust the catalog.
     let nobody_says = !configured(None) && kit.sources.is_empty();
     let is_named = |source: &KitSource| {
         let mut known = kit.sources.iter();

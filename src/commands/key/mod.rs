@@ -1,4 +1,4 @@
-//! `coldchain key`: who opens the archives, and who signs the ledgers.
+//! `coldchain key`: identities that open archives, and keys that sign ledgers.
 
 mod check;
 mod kit;
@@ -25,7 +25,7 @@ pub(super) fn run(key: &Key, everywhere: &Everywhere) -> Result<(), Error> {
     }
 }
 
-/// The root key that is trusted here, if any is yet.
+/// Returns the root key that this machine trusts, if it has one.
 fn trusted_root(config: &Config) -> Result<Option<PublicKey>, Error> {
     match StateDir::new(&config.state_dir).root_key() {
         Ok(root) => Ok(Some(root)),
@@ -34,7 +34,7 @@ fn trusted_root(config: &Config) -> Result<Option<PublicKey>, Error> {
     }
 }
 
-/// `pruner and writer`
+/// Returns roles as a text such as `pruner and writer`.
 fn in_words(roles: &[Role]) -> String {
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     if names.is_empty() {

@@ -76,7 +76,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
         match rotate(&config, source, &change, &root, context) {
             Ok(rotated) => {
                 never.retain(|key| rotated.never.contains(key));
-                // A ledger to come is opened by the key of the machine that archives, alone.
+                // A new ledger is opened with only the key of the machine that archives.
                 if rotated.keys.is_empty() && !args.add.is_empty() {
                     errors.push((source, Error::Key(KeyError::NotOpened(source.name.clone()))));
                 }
@@ -90,7 +90,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
                 }));
             }
             Err(error) => {
-                // A store that the config has given up may be gone for good.
+                // A store that the config no longer names may be gone for good.
                 held_back |= source.origin == Origin::File;
                 never.clear();
                 told.push(json!({"source": source.name, "error": error_in_words(&error)}));
@@ -98,7 +98,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
             }
         }
     }
-    // A ledger that does not know the new key yet is told by the next run: until then it stays aside.
+    // The next run adds the new key to the ledgers that failed. Until then this machine keeps its old key.
     if let (Some(coming), false) = (&coming, held_back) {
         state_dir.adopt_coming_key(&root, &roles)?;
         writeln!(text, "this machine signs with {coming} from now on").expect("a string takes it");
@@ -108,7 +108,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
         let gained = change.add.iter().any(|(key, _)| key == own);
         match (gained, change.remove.contains(own)) {
             (true, _) if roles.contains(&Role::Writer) => state_dir.grant_anew(&root, &roles)?,
-            // What may not archive opens no ledger either.
+            // A key that may not archive can't open a ledger either.
             (true, _) | (_, true) => state_dir.withdraw_grant()?,
             (false, false) => {}
         }
@@ -126,8 +126,8 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     run_result(errors, chosen.len(), everywhere, ended)
 }
 
-/// Adds the sources that the catalog knows and the config does not have any more: what has leaked must not
-/// go on signing their ledgers.
+/// Adds the sources that the catalog knows and the config no longer has: a leaked key must not sign their
+/// ledgers any longer.
 fn add_gone(config: &mut Config) -> Result<(), Error> {
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     for row in catalog.sources()? {
@@ -138,7 +138,7 @@ fn add_gone(config: &mut Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// The root key's secret, which must be that of the key that is trusted here.
+/// Returns the root key's secret from the kit. It must belong to the root key that this machine trusts.
 fn root_secret(args: &KeyRotate, config: &Config) -> Result<SigningKey, Error> {
     let root = read_kit(&open_identity_file(&args.kit)?)?
         .root_secret
@@ -154,7 +154,7 @@ fn root_secret(args: &KeyRotate, config: &Config) -> Result<SigningKey, Error> {
     }
 }
 
-/// What this machine's key may do now, or what one that backs up has to.
+/// Returns the present roles of this machine's key, or else those that a machine needs for its backups.
 fn default_roles(
     config: &Config,
     root: &PublicKey,

@@ -1,4 +1,4 @@
-//! A prune in words.
+//! The report of a prune, as text.
 
 use chrono::{DateTime, Utc};
 
@@ -11,15 +11,15 @@ use crate::plan::{
     ChainFate, ChainLine, EarlyDeletion, Fate, Prices, PrunePlan, StrayLine, Usd, early_deletion,
 };
 
-/// Whether what is told was done.
+/// Whether the report is of a plan or of what was done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tense {
     Planned,
     Done,
 }
 
-/// A line for each chain and each attempt, the sum of what is removed, and how to have what a plan
-/// asks about. A prune that did nothing has no line, a plan says so.
+/// Returns a line for each chain and each attempt, the sum of what is removed, and how to agree to a plan.
+/// For a prune that did nothing, it has no line; for such a plan, it says so.
 pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense: Tense) -> String {
     let mut lines = Vec::new();
     for line in &pruned.plan.chains {
@@ -77,7 +77,7 @@ pub(super) fn to_text(name: &SourceName, pruned: &Pruned, prices: &Prices, tense
     })
 }
 
-/// The word for it in JSON.
+/// Returns its name in JSON.
 pub(super) fn word(fate: ChainFate) -> &'static str {
     match fate {
         ChainFate::Retire { .. } => "retire",
@@ -88,7 +88,7 @@ pub(super) fn word(fate: ChainFate) -> &'static str {
     }
 }
 
-/// Until when its objects stay, if that is known.
+/// Returns until when its objects stay, if that is known.
 pub(super) fn until(fate: ChainFate) -> Option<Timestamp> {
     match fate {
         ChainFate::Retire { deletes_from } => Some(Timestamp(deletes_from)),
@@ -97,7 +97,7 @@ pub(super) fn until(fate: ChainFate) -> Option<Timestamp> {
     }
 }
 
-/// How many objects are removed, of chains and of strays, and their bytes.
+/// Returns how many objects of chains and orphaned objects are removed, and their bytes.
 pub(super) fn freed(plan: &PrunePlan) -> (u64, u64) {
     let chains = plan.chains.iter();
     let chains = chains.filter(|line| line.fate == ChainFate::Delete);
@@ -109,13 +109,13 @@ pub(super) fn freed(plan: &PrunePlan) -> (u64, u64) {
     })
 }
 
-/// How many archives a plan asks to be agreed to.
+/// Returns the number of archives that the user has to agree to, if there is one.
 pub(super) fn to_agree(plan: &PrunePlan, tense: Tense) -> Option<usize> {
     let (chains, archives) = plan.retires();
     (tense == Tense::Planned && chains > 1).then_some(archives)
 }
 
-/// What the minimum storage durations make of a chain that is retired or deleted now.
+/// Returns the early deletions of a chain that is retired or deleted now, by the minimum storage durations.
 pub(super) fn early(line: &ChainLine, pruned: &Pruned, prices: &Prices) -> Vec<EarlyDeletion> {
     match line.deletes_from(pruned.at) {
         Some(at) => early_deletion(&line.objects, at, prices),
@@ -123,7 +123,7 @@ pub(super) fn early(line: &ChainLine, pruned: &Pruned, prices: &Prices) -> Vec<E
     }
 }
 
-/// What they make of strays that are removed now.
+/// Returns the early deletions of orphaned objects that are removed now.
 pub(super) fn early_strays(
     line: &StrayLine,
     pruned: &Pruned,
@@ -135,7 +135,7 @@ pub(super) fn early_strays(
     }
 }
 
-/// What that costs, where the store's prices are known.
+/// Returns the cost of an early deletion, if the store's prices are known.
 pub(super) fn known_usd(early: &EarlyDeletion, pruned: &Pruned) -> Option<Usd> {
     (pruned.pricing == Pricing::Known).then_some(early.usd)
 }

@@ -1,7 +1,7 @@
-//! `restore --explain`: the same with public tools, as a script.
+//! `restore --explain`: print a script that does the restore with public tools.
 //!
-//! The digests and the sealed keys in it come from the ledger, as the catalog has it. What the store holds is
-//! believed only if its SHA-256 is the signed one. The script says whether anybody vouches for the ledger.
+//! Its digests and sealed keys come from the ledger in the catalog. It uses an object of the store only if
+//! its SHA-256 is the signed one. It says whether a trusted root key vouches for the ledger.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
@@ -19,11 +19,11 @@ use crate::model::shell::quoted;
 use crate::model::size::Bytes;
 use crate::model::{Protocol, Sha256};
 
-/// How a stream is received without reaching anything but the target. It stands in
-/// `docs/restore-without-coldchain.md` too.
+/// Receives a stream so that only the target can be reached. `docs/restore-without-coldchain.md` has the same
+/// text.
 const CONFINED: &str = include_str!("confined.sh");
 
-/// What opens an archive's key and a segment.
+/// The shell functions that open an archive's key and a segment.
 const OPENERS: &str = r#"
 # Opens the archive's key, by whichever of its sealed forms the kit opens.
 unlock() {
@@ -47,13 +47,13 @@ segment() { # SHA-256, key in the store
 }
 "#;
 
-/// Said where a root key that somebody named vouches for the ledger.
+/// The text if a trusted root key vouches for the ledger.
 const VOUCHED_FOR: &str = "\
 # The digests come from the signed ledger. coldchain checked every signature in it; a root key that this
 # machine trusts vouches for the keys that signed.
 ";
 
-/// Said where the ledger was read with `--unauthenticated`.
+/// The text if the ledger was read with `--unauthenticated`.
 const NOT_VOUCHED_FOR: &str = "\
 # CAUTION: no trusted root key vouches for the ledger that the digests come from. The store itself names that root
 # key, so anybody who could write to the store may have made all of this. Run `coldchain catalog rebuild` with the
@@ -117,7 +117,7 @@ impl Planned<'_> {
         text
     }
 
-    /// Asking for what is cold, if anything may be.
+    /// Returns the commands that thaw cold segments; none if no segment can be cold.
     fn thaw(&self, store: &StoreConfig, archives: &[SealedArchive]) -> String {
         let StoreConfig::S3 { settings, .. } = store else {
             return String::new();
@@ -185,7 +185,7 @@ impl Planned<'_> {
         .expect("writing to a string does not fail");
     }
 
-    /// The digests of an archive's segments, and their keys in the store.
+    /// Returns the digests of an archive's segments, and their keys in the store.
     fn segments<'a>(
         &'a self,
         archive: &'a SealedArchive,
@@ -196,14 +196,15 @@ impl Planned<'_> {
     }
 }
 
-/// The oldest btrfs-progs that receive all of the archives, where not every one does.
+/// Returns the oldest version of btrfs-progs that can receive all these archives; `None` if every version
+/// can.
 fn oldest_progs(archives: &[SealedArchive]) -> Option<Version> {
     let forms = archives.iter().map(|archive| archive.entry.form());
     let newer = forms.filter(|form| *form != Protocol::V1);
     newer.map(|form| needs(form).0).max()
 }
 
-/// A variable with what was typed, or one that has to be given.
+/// Returns a shell line that sets a variable to the typed path, or that requires the user to set it.
 fn variable(name: &str, typed: Option<&Path>, what: &str) -> String {
     match typed {
         Some(typed) => format!("{name}={}", quoted(typed.as_os_str().as_bytes())),
@@ -211,7 +212,7 @@ fn variable(name: &str, typed: Option<&Path>, what: &str) -> String {
     }
 }
 
-/// What prints an object by its key.
+/// Returns the command that prints an object by its key.
 fn fetch(store: &StoreConfig) -> String {
     match store {
         StoreConfig::Dir { path, .. } => {
@@ -228,7 +229,7 @@ fn fetch(store: &StoreConfig) -> String {
     }
 }
 
-/// The program that reaches the bucket, and how.
+/// Returns the `aws` command with the options that reach the bucket.
 fn aws(store: &StoreConfig) -> String {
     let mut command = "aws".to_owned();
     if let StoreConfig::S3 { settings, .. } = store {
@@ -245,7 +246,7 @@ fn aws(store: &StoreConfig) -> String {
     command
 }
 
-/// A prefix with the slash that parts it from a key.
+/// Returns a prefix with the slash that separates it from a key.
 fn slashed(prefix: &str) -> String {
     if prefix.is_empty() {
         String::new()

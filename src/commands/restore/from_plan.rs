@@ -1,7 +1,6 @@
-//! A plan that `restore --plan --json` wrote, perhaps on another machine.
+//! Reads a plan that `restore --plan --json` wrote, perhaps on another machine.
 //!
-//! It says which archives are meant, and nothing else of it is believed: what they hold is for the signed
-//! ledger to say.
+//! Only the archive ids in it are used. Everything else comes from the signed ledger.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use crate::error::{Error, RestoreError};
 use crate::model::ArchiveId;
 use crate::plan::RestorePlan;
 
-/// Such a plan.
+/// A plan that was read.
 pub(super) struct Handed {
     path: PathBuf,
     document: Document,
@@ -48,7 +47,7 @@ pub(super) fn read(path: &Path) -> Result<Handed, Error> {
 }
 
 impl Handed {
-    /// The source that it is for, which must be the one that was typed, if one was.
+    /// Returns the source of the plan. If a source was typed, it must be the same.
     pub(super) fn source(&self, typed: Option<&str>) -> Result<&str, Error> {
         let planned = self.document.source.as_str();
         match typed {
@@ -59,13 +58,13 @@ impl Handed {
         }
     }
 
-    /// The date that it restores.
+    /// Returns the date that it restores.
     pub(super) fn date(&self) -> NaiveDate {
         let last = self.document.archives.last();
         last.expect("a plan without archives is refused").date
     }
 
-    /// Refuses a plan that is not the way to its date by the ledger here.
+    /// Refuses a plan whose archives are not those that this ledger needs for its date.
     pub(super) fn hold_against(&self, plan: &RestorePlan) -> Result<(), Error> {
         if self.document.archives == plan.archives {
             return Ok(());

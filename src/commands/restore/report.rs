@@ -1,4 +1,4 @@
-//! What a restore takes, in JSON and in words.
+//! Reports what a restore needs, as JSON and as text.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,23 +12,23 @@ use crate::model::Tier;
 use crate::model::size::Bytes;
 use crate::plan::{RestorePlan, Usd, describe_cost};
 
-/// What a restore writes, and where there is how much room for it.
+/// The space that a restore needs, and the space that is free.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::commands) struct Room {
-    /// Bytes of send stream that do not stand in the target yet: about what they take on its disk.
+    /// Raw bytes that are not restored in the target yet: roughly the space that they take on disk.
     pub(super) needed: u64,
-    /// How many archives stand there already, or are held by one that does.
+    /// How many archives are already in the target, by themselves or as part of a later one.
     pub(super) standing: usize,
-    /// Bytes that are free there; `None` if there is no target, or it can't be asked.
+    /// Free bytes in the target; `None` if there is no target, or they can't be read.
     pub(super) free: Option<u64>,
-    /// Whether what is only on the way is deleted again.
+    /// Whether the subvolumes of earlier dates are deleted again.
     pub(super) deletes: bool,
-    /// Whether some of it is as it was compressed on disk, and may take more room than that.
+    /// Whether some streams carry data as it is compressed on disk, which may take more space.
     pub(super) is_compressed: bool,
 }
 
 impl Room {
-    /// Bytes that are free in a directory, for whoever may use all of them.
+    /// Returns the bytes in a directory that are free for a user without privileges.
     pub(super) fn free_in(directory: &Path) -> Option<u64> {
         let found = rustix::fs::statvfs(directory).ok()?;
         found.f_bavail.checked_mul(found.f_frsize)
@@ -36,7 +36,7 @@ impl Room {
 
     fn in_words(&self, archives: usize) -> String {
         let mut text = if self.is_compressed {
-            // How long it is when it is decompressed, the stream does not say before it is read.
+            // The decompressed length is known only when the stream is read.
             format!(
                 "  disk space  {} if it stays compressed; more if the kernel there cannot write compressed data",
                 Bytes(self.needed)
@@ -63,7 +63,7 @@ impl Room {
     }
 }
 
-/// The plan as one document; another machine may restore from it.
+/// Returns the plan as one JSON document, from which another machine can restore.
 pub(super) fn to_json(
     plan: &RestorePlan,
     details: &RestorePlanDetails,
@@ -71,7 +71,7 @@ pub(super) fn to_json(
     room: Room,
     tier: Tier,
 ) -> Result<Value, Error> {
-    // Sums that mean nothing are not said.
+    // Sums that are not valid are left out.
     let usd_total = estimate.usd_total(tier)?;
     let thaw = usd_total.map(|_| {
         let tiers: Vec<Value> = estimate
@@ -95,7 +95,7 @@ pub(super) fn to_json(
     }))
 }
 
-/// A restore for people: its archives, and what it costs where that can be told.
+/// Returns a restore as text: its archives, and its cost if prices are known.
 pub(in crate::commands) fn in_words(
     plan: &RestorePlan,
     details: &RestorePlanDetails,

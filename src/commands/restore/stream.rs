@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::model::size::Bytes;
 use crate::printing::{self, shown};
 
-/// What `btrfs receive` reads at once from a pipe, and more is not needed.
+/// A larger buffer has no use: `btrfs receive` reads no more from a pipe at once.
 const BUFFER: usize = 1 << 20;
 
 impl Planned<'_> {

@@ -1,4 +1,4 @@
-//! What a check has shown, in words and as JSON.
+//! Reports the results of a check, as text and as JSON.
 
 use std::fmt::Write as _;
 
@@ -59,7 +59,7 @@ fn notes(report: &VerifyReport) -> Vec<&String> {
     report.ledger.notes.iter().chain(&report.notes).collect()
 }
 
-/// A line for the ledger, one for each level, done or not, and one for all that is to be told.
+/// Returns a line for the ledger, one for each level whether done or not, and one for each note.
 pub(super) fn to_text(verified: &Verified, damaged: &[Damage], wanted: &Wanted) -> String {
     let report = &verified.report;
     let name = &report.source;
@@ -125,7 +125,7 @@ fn entries(n: u64) -> String {
     }
 }
 
-/// What was done on a level, and what was not.
+/// Returns what was done on a level, and what was not.
 fn in_full(level: &LevelReport, report: &VerifyReport, wanted: &Wanted) -> String {
     let objects = count(level.checked(), "object");
     let mut words = match level.level {
@@ -177,7 +177,7 @@ fn in_full(level: &LevelReport, report: &VerifyReport, wanted: &Wanted) -> Strin
     words
 }
 
-/// What a level that was not asked for would do; nothing where another has done it.
+/// Returns what a level that was not requested would do; an empty text if another level has done the same.
 fn not_asked_for(level: VerifyLevel, report: &VerifyReport) -> String {
     let mut done = report.levels.iter().map(|done| done.level);
     match level {

@@ -1,4 +1,4 @@
-//! What a check was asked for.
+//! What the user asked a check to do.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,14 +8,14 @@ use crate::model::VerifyLevel;
 use crate::plan::Sample;
 use crate::seal::Identities;
 
-/// What was asked for, of every source.
+/// What the user asked for, the same for every source.
 pub(super) struct Wanted {
     pub(super) levels: BTreeSet<VerifyLevel>,
     pub(super) sample: Option<Sample>,
-    /// Where the image of a drill goes, if one is asked for.
+    /// The directory for the image of a drill, if one was requested.
     pub(super) drill: Option<PathBuf>,
-    /// What opens the archives, and where it came from.
+    /// The identities that open the archives, and the path they came from.
     pub(super) identities: Option<(Identities, String)>,
-    /// What the recovery kit knows of the ledgers, if one was given.
+    /// The sources in the recovery kit, if one was given.
     pub(super) kit: Vec<KitSource>,
 }
