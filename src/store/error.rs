@@ -1,4 +1,4 @@
-//! A store operation that failed: which one, on which key, why.
+//! Errors of store operations: which operation failed, on which key, and why.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,7 @@ use super::dir::LinkInTheWay;
 use super::listing::TooMany;
 use crate::model::keys::{ArchivePart, archive_part};
 
-/// What was being done.
+/// The operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// Opening the store.
@@ -27,7 +27,7 @@ pub enum Operation {
     Thaw,
     /// `now`
     Clock,
-    /// Asking for the store's own settings.
+    /// Reading the store's own settings.
     Examine,
 }
 
@@ -47,63 +47,63 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Why it failed, as far as a caller can act on it.
+/// Why it failed, as far as a caller can do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// There is no such object.
     NotFound,
-    /// The store's directory is not there.
+    /// The store's directory does not exist.
     MissingRoot,
-    /// The bucket is not there.
+    /// The bucket does not exist.
     NoBucket,
-    /// There are no credentials, or none that the store knows.
+    /// There are no credentials, or the store does not know them.
     NoCredentials,
-    /// The credentials have expired, and no newer ones came.
+    /// The credentials have expired, and there are no newer ones.
     Expired,
-    /// This machine's clock and the store's are too far apart for a signature to count.
+    /// This machine's clock differs too much from the store's, so the store rejects signatures.
     ClockSkew,
     /// The bucket is in another region.
     WrongRegion,
-    /// What the environment or a profile calls a region is none.
+    /// The region from the environment or a profile has no valid name.
     NoRegion,
-    /// What answers speaks no S3.
+    /// The server at this address is no S3 service.
     NoService,
     /// The environment or a profile names another service than the config.
     OtherEndpoint,
-    /// It lies in a cold class and is not thawed.
+    /// The object is in a cold class and not thawed.
     Cold,
-    /// The tier has no capacity now.
+    /// The thaw tier has no capacity at present.
     NoCapacity,
-    /// The store has something else than what was sent, or sent something else than it has.
+    /// The stored or received bytes differ from those that were sent.
     Corrupted,
-    /// It did not answer, or answered that it can't now, for as long as was waited.
+    /// The store did not answer, or answered that it can't at present, until the retries ended.
     Unavailable,
     /// The credentials or the file's mode forbid it.
     Denied,
-    /// What it answers goes on and on, as no honest store's answer does.
+    /// The store's answer has no end. No honest store answers so.
     Endless,
-    /// It has more objects than may be listed within `memory_limit`.
+    /// The store has more objects than can be listed within `memory_limit`.
     TooMany,
-    /// The object is longer than the caller takes.
+    /// The object is longer than the caller's limit.
     TooLarge,
-    /// The object is shorter than was asked for.
+    /// The object ends before the requested range does.
     TooShort,
     /// No space is left.
     Full,
-    /// What stands there is no object.
+    /// There is something at the key that is no object.
     NotAnObject,
-    /// A symbolic link is on the way to it; below a store's root none is followed.
+    /// The object's path contains a symbolic link, which is not followed below a store's root.
     Link,
-    /// The key is no key.
+    /// The key is not valid.
     BadKey,
-    /// The store can't do this at all.
+    /// The store does not support this operation.
     Unsupported,
-    /// Anything else that its cause explains.
+    /// Another reason, which the cause explains.
     Failed,
 }
 
 impl ErrorKind {
-    /// Whether nothing can be told of what the store has, because it could not be asked.
+    /// Returns whether the store could not be asked, so that nothing is known of its objects.
     pub fn is_out_of_reach(self) -> bool {
         matches!(
             self,
@@ -122,7 +122,7 @@ impl ErrorKind {
         )
     }
 
-    /// Whether no honest store of this size answers so.
+    /// Returns whether the store's answer is endless or too large for an honest store.
     pub fn is_without_end(self) -> bool {
         matches!(self, Self::Endless | Self::TooMany)
     }
@@ -168,22 +168,22 @@ impl fmt::Display for ErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("could not {operation} {}: {kind}", subject(key, url))]
 pub struct StoreError {
-    /// Why.
+    /// The reason.
     pub kind: ErrorKind,
-    /// What was being done.
+    /// The operation that failed.
     pub operation: Operation,
-    /// To which key or prefix; empty for the store as a whole.
+    /// The key or prefix of the operation; empty for the whole store.
     pub key: String,
-    /// In which store.
+    /// The store's URL.
     pub url: String,
-    /// The cause.
+    /// The underlying error.
     #[source]
     pub source: Option<Cause>,
-    /// What to do about it, where the kind does not tell.
+    /// What to do about it, if this is more than the kind says.
     pub advice: Option<Box<str>>,
 }
 
-/// What a store's medium said.
+/// The underlying error of a filesystem or a service.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 fn subject(key: &str, url: &str) -> String {
@@ -206,7 +206,7 @@ impl StoreError {
         }
     }
 
-    /// The kind of a failed file operation follows from its cause.
+    /// Returns the error of a file operation. Its kind follows from its cause.
     pub(super) fn from_io(operation: Operation, key: &str, url: &str, source: io::Error) -> Self {
         let cause = source.get_ref();
         let kind = match source.kind() {
@@ -214,7 +214,7 @@ impl StoreError {
                 ErrorKind::Link
             }
             _ if cause.is_some_and(<dyn Error + Send + Sync>::is::<TooMany>) => ErrorKind::TooMany,
-            // A component of the key is an object: nothing can lie below it.
+            // A component of the key is an object, so there can be nothing below it.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 ErrorKind::Denied
@@ -229,7 +229,7 @@ impl StoreError {
         }
     }
 
-    /// With its cause.
+    /// Returns the error with its cause.
     pub(super) fn because(self, cause: impl Into<Cause>) -> Self {
         Self {
             source: Some(cause.into()),
@@ -237,13 +237,13 @@ impl StoreError {
         }
     }
 
-    /// Whether the store could be asked and has no such object.
+    /// Returns whether the store answered that it has no such object.
     pub fn is_not_found(&self) -> bool {
         self.kind == ErrorKind::NotFound
     }
 
-    /// Whether the fault may be that object's alone, so that others may still be had. An answer that
-    /// the store gives to everybody, or gave to nobody, is not of one object.
+    /// Returns whether the fault may concern this object only, so that others may be readable. An answer
+    /// about the whole store, or no answer, is not of one object.
     pub fn is_of_one_object(&self) -> bool {
         matches!(
             self.kind,
@@ -257,13 +257,13 @@ impl StoreError {
         )
     }
 
-    /// Whether it is about a segment, which may lie in a cold class. Nothing else may.
+    /// Returns whether it is about a segment. Only segments may be in a cold class.
     pub fn is_of_segment(&self) -> bool {
         let name = self.key.rsplit_once('/').map_or("", |(_, name)| name);
         matches!(archive_part(name), Some(ArchivePart::Segment(_)))
     }
 
-    /// With what to do about it, if that is known.
+    /// Returns the error with advice, if there is any.
     pub(super) fn advising(self, advice: Option<String>) -> Self {
         Self {
             advice: advice.map(String::into_boxed_str),
@@ -271,7 +271,7 @@ impl StoreError {
         }
     }
 
-    /// What to do next.
+    /// Returns what the user can do next.
     pub fn hint(&self) -> Option<String> {
         if let Some(advice) = &self.advice {
             return Some(advice.to_string());

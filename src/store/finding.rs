@@ -1,13 +1,13 @@
-//! What a look at a store found out.
+//! The findings of a test of a store.
 
 use super::error::ErrorKind;
 
-/// How grave it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// As it should be.
+    /// It is as it should be.
     Fine,
-    /// It could not be found out.
+    /// It is not known.
     Unknown,
     /// Archives are made and restored, but with less safety or at a higher price.
     Warning,
@@ -15,21 +15,21 @@ pub enum Verdict {
     Failure,
 }
 
-/// One thing that was looked at.
+/// The result of one test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What was looked at: `versioning`.
+    /// What was tested, such as `versioning`.
     pub subject: &'static str,
-    /// How grave it is.
+    /// Its severity.
     pub verdict: Verdict,
-    /// What is so, and what coldchain does about it.
+    /// What was found, and what coldchain does about it.
     pub text: String,
     /// Why an operation failed, if one did.
     pub failed: Option<ErrorKind>,
 }
 
 impl Finding {
-    /// A finding.
+    /// Returns a finding of a test in which no operation failed.
     pub fn new(subject: &'static str, verdict: Verdict, text: impl Into<String>) -> Self {
         Self {
             subject,

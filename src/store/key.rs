@@ -1,13 +1,12 @@
-//! What may be a key.
+//! Checks whether a text is a valid key.
 
 use super::error::{ErrorKind, Operation, StoreError};
 
-/// The longest key: what S3 allows in bytes.
+/// The length of the longest key in bytes, as in S3.
 const MAX_BYTES: usize = 1024;
 
-/// Refuses a key that is not a relative path of components of `A-Z a-z 0-9 . _ -`, none of them
-/// empty, `.`, `..`, or beginning with `.tmp-` or `.cold-`. Such a key means the same in every
-/// store.
+/// Refuses a key that is not a relative path of components of `A-Z a-z 0-9 . _ -`, none of them empty, `.`,
+/// `..`, or beginning with `.tmp-` or `.cold-`. Such a key means the same in every store.
 pub(super) fn check_key(operation: Operation, url: &str, key: &str) -> Result<(), StoreError> {
     if is_key(key) {
         return Ok(());
@@ -15,7 +14,7 @@ pub(super) fn check_key(operation: Operation, url: &str, key: &str) -> Result<()
     Err(StoreError::new(ErrorKind::BadKey, operation, key, url))
 }
 
-/// Whether that may be a key, or the beginning of one up to a slash.
+/// Returns whether a text is a valid key, or the part of one before a slash.
 pub fn is_key(key: &str) -> bool {
     let plain = |component: &str| {
         !matches!(component, "" | "." | "..")

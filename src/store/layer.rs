@@ -1,4 +1,4 @@
-//! A store over another one, that changes some of its answers.
+//! A layer over a store that changes some of its answers.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use super::{
     Thaw, ThawRequest,
 };
 
-/// A store over another one. What it does not do itself is done by the one below: one with a clock of its own has to
-/// answer both `now` and `guessed_now`.
+/// A layer over a store. Methods that it does not define call the store below. A layer with its own clock has
+/// to define both `now` and `guessed_now`.
 pub trait Layer: Send + Sync {
     /// The store below.
     fn below(&self) -> &dyn Store;

@@ -1,21 +1,20 @@
-//! A listing as it grows, within the memory that it may take.
+//! A growing listing with a limit on its memory.
 
 use super::Listed;
 
-/// The most bytes of memory that a listing takes if nobody says otherwise: two fifths of the 512 MiB that a
-/// run may take.
+/// The default limit on a listing's memory in bytes: two fifths of the 512 MiB that a run may take.
 pub const DEFAULT_LISTING_BYTES: u64 = (512 << 20) / 5 * 2;
 
-/// What the allocator adds to a key.
+/// The allocator's overhead for a key, in bytes.
 const ALLOCATION: usize = 16;
 
-/// What each directory takes of a caller that sorts the objects by directory, as most do.
+/// Memory in bytes for each directory in a caller that groups the objects by directory, as most callers do.
 const DIRECTORY: usize = 1024;
 
-/// The places that a listing has room for at first.
+/// The number of objects that a listing has room for at first.
 const FIRST: usize = 1024;
 
-/// There is more to list than fits in memory.
+/// The listing does not fit in memory.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "it listed {objects} objects in {directories} directories and has more; a listing may take {} MiB, two \
@@ -31,16 +30,16 @@ pub(super) struct TooMany {
 /// The objects that were listed so far.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// The most bytes that it may take.
+    /// The most bytes of memory for it.
     limit: usize,
     found: Vec<Listed>,
-    /// Bytes beside those of the vector itself.
+    /// Bytes besides those of the vector itself.
     beside: usize,
     directories: usize,
 }
 
 impl Listing {
-    /// Nothing yet, of at most so many bytes.
+    /// Returns an empty listing with a limit on its memory, in bytes.
     pub(super) fn within(limit: u64) -> Self {
         Self {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
@@ -50,9 +49,9 @@ impl Listing {
         }
     }
 
-    /// Takes an object in, unless that takes more memory than is allowed.
+    /// Adds an object. Fails if the listing is then over its limit.
     pub(super) fn add(&mut self, mut object: Listed) -> Result<(), TooMany> {
-        // A text that has grown may have room for twice as much.
+        // A string that has grown may have twice the capacity that it needs.
         object.key.shrink_to_fit();
         let is_new = self
             .found
@@ -63,7 +62,7 @@ impl Listing {
             self.beside += DIRECTORY;
         }
         if self.found.len() == self.found.capacity() {
-            // By itself it would double, and half of it may then be empty.
+            // By default the vector would double, and half of it might stay empty.
             self.found.reserve_exact(FIRST.max(self.found.len() / 8));
         }
         self.hold(object.key.capacity() + ALLOCATION)?;
@@ -71,7 +70,7 @@ impl Listing {
         Ok(())
     }
 
-    /// Counts bytes that are taken beside the objects.
+    /// Counts bytes that are used besides the objects. Fails if the listing is then over its limit.
     pub(super) fn hold(&mut self, bytes: usize) -> Result<(), TooMany> {
         self.beside += bytes;
         if self.bytes() > self.limit {
@@ -84,24 +83,24 @@ impl Listing {
         Ok(())
     }
 
-    /// Counts them no more.
+    /// Stops counting these bytes.
     pub(super) fn release(&mut self, bytes: usize) {
         self.beside -= bytes;
     }
 
-    /// How many bytes it takes.
+    /// Returns how many bytes of memory it takes.
     pub(super) fn bytes(&self) -> usize {
         self.found.capacity() * size_of::<Listed>() + self.beside
     }
 
-    /// Whether nothing was found.
+    /// Returns whether it has no objects.
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// All that was listed, sorted by key.
+    /// Returns all listed objects, sorted by key.
     pub(super) fn sorted(mut self) -> Vec<Listed> {
-        // A stable sort would take half as much memory again.
+        // A stable sort would need half as much memory in addition.
         self.found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         self.found
     }
@@ -136,7 +135,7 @@ mod tests {
         ))
     }
 
-    /// How many of these fit.
+    /// Returns how many of these objects fit.
     fn fitting(limit: u64, objects: impl Iterator<Item = Listed>) -> usize {
         let mut listing = Listing::within(limit);
         let mut fit = 0;

@@ -1,4 +1,4 @@
-//! Objects in memory, with the semantics of a real store: for tests in process.
+//! A store in memory with the semantics of a real one, for tests in the same process.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,11 +16,11 @@ use crate::model::Sha256;
 
 const URL: &str = "memory:";
 
-/// A store that ends with its process. It keeps each object's SHA-256, as S3 does.
+/// A store that exists as long as the process. It keeps each object's SHA-256, as S3 does.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: Mutex<BTreeMap<String, Object>>,
-    /// What its clock shows; `None` where it is the system's.
+    /// The time of its clock; `None` for the system's clock.
     now: Mutex<Option<DateTime<Utc>>>,
 }
 
@@ -43,7 +43,7 @@ impl Object {
 }
 
 impl MemoryStore {
-    /// Sets its clock, which stands still from then on.
+    /// Stops its clock at this time.
     pub fn set_now(&self, now: DateTime<Utc>) {
         *self.now.lock().expect("no holder panics") = Some(now);
     }

@@ -1,4 +1,4 @@
-//! Where objects lie: one contract, and the stores that keep it.
+//! Stores of objects: one contract, and the stores that fulfil it.
 
 mod dir;
 mod error;
@@ -35,16 +35,17 @@ pub use s3::{Addressing, Checksum, Encryption, LockMode, S3Settings, S3Store};
 
 use crate::model::{Sha256, StorageClass, Tier};
 
-/// What an object is for: it decides, in stores that have them, on the storage class.
+/// The purpose of an object. It decides on the storage class, in stores that have classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectKind {
-    /// A segment: it may go into a cold class.
+    /// A segment, which may go into a cold class.
     Segment,
-    /// Ledger entries, archive keys, the signpost: always readable at once.
+    /// A ledger entry, an archive key or the README. It is always readable at once.
     Ledger,
 }
 
-/// How a store finds an object again. Opaque to all but the store that gave it; the catalog keeps it.
+/// The place of an object in a store. Only the store that returned it knows its meaning; the catalog keeps
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Locator(String);
 
@@ -65,22 +66,23 @@ impl fmt::Display for Locator {
 pub struct NewObject<'a> {
     /// Its key.
     pub key: &'a str,
-    /// Its content. A clone of it copies nothing, so it can be sent again and again.
+    /// Its content. A clone copies no bytes, so it can be sent several times.
     pub bytes: Bytes,
-    /// The digest of the content: handed on as the object's checksum where a store keeps one, and
+    /// The digest of the content. A store that keeps checksums gets it as the checksum of the object. It is
     /// never computed again.
     pub sha256: Sha256,
-    /// What it is for.
+    /// Its purpose.
     pub role: ObjectKind,
-    /// Nobody may delete or replace it before then. Only a store that was told to lock looks at it.
+    /// It can't be deleted or replaced before this time. Only a store that is configured to lock objects uses
+    /// this.
     pub retain_until: Option<DateTime<Utc>>,
-    /// Counts the bytes of the content as they go out, those of an attempt that failed too. A store that
-    /// knows only when all have gone leaves it as it is.
+    /// Counts the bytes of the content that were sent, those of failed attempts too. A store that can't
+    /// follow its progress does not change it.
     pub moved: Option<Arc<AtomicU64>>,
 }
 
 impl<'a> NewObject<'a> {
-    /// An object that is not locked.
+    /// Returns an object without a lock.
     pub fn new(key: &'a str, bytes: impl Into<Bytes>, sha256: Sha256, role: ObjectKind) -> Self {
         Self {
             key,
@@ -93,59 +95,59 @@ impl<'a> NewObject<'a> {
     }
 }
 
-/// How a put-if-absent ended.
+/// The result of a put-if-absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
     /// The object is stored.
     Created(Locator),
-    /// There was one under that key, which is untouched. Whether it has the same bytes is for the
-    /// caller to find out.
+    /// There already is an object under this key, which was not changed. The caller has to find out whether
+    /// it has the same bytes.
     Existed(Locator),
 }
 
-/// What a store says of an object.
+/// The store's answer about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
     /// Its length.
     pub bytes: u64,
-    /// The SHA-256 that the store itself keeps, where it keeps one.
+    /// The SHA-256 that the store itself keeps; `None` if it keeps none.
     pub sha256: Option<Sha256>,
     /// When it was stored, by the store's clock.
     pub modified: DateTime<Utc>,
-    /// The storage class that it lies in; `None` if the store has no classes, or one of its own.
+    /// Its storage class; `None` if the store has no classes, or one that coldchain does not know.
     pub class: Option<StorageClass>,
 }
 
 /// Whether an object can be read now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readability {
-    /// It can, and always could.
+    /// It is in no cold class, and always readable.
     Always,
-    /// It lies in a cold class, and must be thawed first.
+    /// It is in a cold class, and must be thawed first.
     Cold(StorageClass),
-    /// It was asked for, and is on its way.
+    /// It is being thawed.
     Thawing(StorageClass),
-    /// It was thawed; at that moment it is cold again.
+    /// It is thawed, and goes cold again at this time.
     Until(StorageClass, DateTime<Utc>),
 }
 
 /// How to thaw an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThawRequest {
-    /// How fast, and how dear.
+    /// The tier, which decides on speed and price.
     pub tier: Tier,
-    /// Days that it stays readable, at least 1, counted from when it is.
+    /// The days that it stays readable, at least 1, counted from when it is thawed.
     pub days: u32,
 }
 
-/// How a thaw was answered.
+/// The answer to a thaw request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Thaw {
-    /// It begins; what was readable already stays so for the days asked for, from now on.
+    /// The thaw begins. An object that is readable already stays readable for the requested days from now on.
     Accepted,
-    /// One is under way already, from an earlier request.
+    /// A thaw from an earlier request is already running.
     Running,
-    /// It does not lie in a cold class.
+    /// The object is in no cold class.
     NotCold,
 }
 
@@ -158,100 +160,100 @@ pub struct Listed {
     pub stat: Stat,
 }
 
-/// How a delete ended.
+/// The result of a delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
-    /// It was there, and is gone.
+    /// The object existed, and is deleted.
     Removed,
-    /// It was not there.
+    /// The object did not exist.
     Absent,
-    /// It is there, and a lock keeps it: nobody may delete it before then.
+    /// The object exists, and a lock prevents its deletion.
     Retained {
-        /// Until when, by the store's clock.
+        /// When the lock ends, by the store's clock.
         until: DateTime<Utc>,
     },
 }
 
-/// What was removed of writers that died.
+/// What a sweep removed of writers that died.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// How many files.
+    /// The number of files.
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
 }
 
-/// A place for objects. The suite in `tests/store/store_suite.rs` holds every store to this contract.
+/// A place for objects. The suite in `tests/store/store_suite.rs` checks every store against this contract.
 ///
-/// - Keys are relative paths of plain components (see [`is_key`]); any other is
-///   [`ErrorKind::BadKey`], before anything is done. No key is used that has another as its
+/// - Keys are relative paths of plain components (see [`is_key`]). Any other key is
+///   [`ErrorKind::BadKey`], before anything is done. Callers use no key that has another key as its
 ///   directory.
-/// - Objects are immutable: nothing here changes one. An object appears under its key whole or not
+/// - Objects are immutable: no operation changes one. An object appears under its key whole or not
 ///   at all, whatever happens to the writer.
-/// - Absence is an answer that only a store that could be asked gives: [`ErrorKind::NotFound`] from
+/// - Only a store that could be asked answers that an object is absent: [`ErrorKind::NotFound`] from
 ///   `get`, `get_range` and `stat`, [`Deleted::Absent`] from `delete`, a shorter listing from
-///   `list`. A store that can't be reached, or whose root is missing, is an error, never "absent".
-/// - An object in a cold class that was not thawed is [`ErrorKind::Cold`] from `get` and `get_range`;
-///   `stat`, `list` and `delete` don't mind.
-/// - Every operation may be repeated after an error: each error may also mean that it was done.
+///   `list`. A store that can't be reached, or whose root is missing, returns an error.
+/// - An object in a cold class that was not thawed is [`ErrorKind::Cold`] from `get` and `get_range`.
+///   `stat`, `list` and `delete` work.
+/// - Every operation may be repeated after an error. Each error may also mean that it was done.
 /// - Calls block, and may come from several threads at once.
 pub trait Store: Send + Sync {
-    /// The store's URL, without credentials: `file:///srv/archive`.
+    /// Returns the store's URL without credentials, such as `file:///srv/archive`.
     fn url(&self) -> String;
 
-    /// Stores an object unless there is one under its key. When this returns the object is
-    /// durable. Of several calls with one key, exactly one is answered with [`Put::Created`].
+    /// Stores an object unless there is one under its key. When this returns, the object is durable. Of
+    /// several calls with one key, exactly one returns [`Put::Created`].
     ///
-    /// An object that a lost answer left behind is also told as [`Put::Existed`].
+    /// If the answer to an earlier call was lost, its object also gives [`Put::Existed`].
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError>;
 
-    /// The locator of an object that was put under that key, where it can be told without a list.
+    /// Returns the locator of an object under this key, as far as it is known without a listing.
     fn locate(&self, key: &str) -> Locator;
 
-    /// Reads a whole object of at most `max_bytes`; a longer one is [`ErrorKind::TooLarge`], and is
-    /// not read.
+    /// Reads a whole object of at most `max_bytes`. Fails with [`ErrorKind::TooLarge`] for a longer one,
+    /// without reading it.
     fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError>;
 
-    /// Reads exactly `len` bytes from `offset`; fewer is an error.
+    /// Reads exactly `len` bytes from `offset`. Fails if there are fewer.
     fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError>;
 
     /// What the store says of an object.
     fn stat(&self, locator: &Locator) -> Result<Stat, StoreError>;
 
-    /// Every object whose key begins with `prefix`, sorted by key. The prefix is a plain string: it
-    /// may end within a component. The answer is complete, or an error. It may lack the digests that
-    /// `stat` would tell.
+    /// Lists every object whose key begins with `prefix`, sorted by key. The prefix is a plain string and may
+    /// end within a component. The answer is complete, or an error. It may lack digests that `stat` would
+    /// return.
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
 
-    /// Deletes an object, for good: every version of it that the store keeps, unless the locator
-    /// names one, and nothing under any other key. [`Deleted::Removed`] is the answer once none is
-    /// left. What a lock keeps is no error, what the credentials may not do is one.
+    /// Deletes an object permanently: every version of it that the store keeps, unless the locator names one.
+    /// Deletes nothing under any other key. Returns [`Deleted::Removed`] when none is left. A lock that keeps
+    /// the object is not an error; missing permission is one.
     fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError>;
 
-    /// Whether an object can be read now: its `readable-until`.
+    /// Returns whether an object can be read now, and until when.
     fn readability(&self, locator: &Locator) -> Result<Readability, StoreError>;
 
-    /// Asks for a cold object to be made readable. Asking again does no harm, and may cost a request.
+    /// Requests the thaw of a cold object. A repeated request does no harm, but may cost money.
     fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError>;
 
-    /// The store's own clock, which says how old its objects are. To ask, something may be written
-    /// that is removed again.
+    /// Returns the time of the store's own clock, which gives the age of its objects. The store may write and
+    /// remove something for this.
     fn now(&self) -> Result<DateTime<Utc>, StoreError>;
 
-    /// The same where nothing may be written. Good for a plan, and for no delete.
+    /// Estimates the same without writing anything. This is good enough for a plan, but not for a delete.
     fn guessed_now(&self) -> Result<DateTime<Utc>, StoreError> {
         self.now()
     }
 
-    /// Removes what writers that died have left below a prefix beside their objects: never an
-    /// object, and nothing of a writer that lives. Where nothing can be left, nothing is done.
+    /// Removes what dead writers have left below a prefix beside their objects. Never removes an object, or
+    /// anything of a living writer. Does nothing in a store that can't have such files.
     fn sweep(&self, prefix: &str) -> Result<Swept, StoreError>;
 
-    /// What this store was found not to do, as far as it was used by now: one sentence each, for
-    /// the user.
+    /// Returns what this store was found to lack, as far as it was used by now: one sentence each, for the
+    /// user.
     fn remarks(&self) -> Vec<String>;
 
-    /// What the store's own settings mean for archives: versions, locks, rules that delete. Asks,
-    /// and changes nothing.
+    /// Returns what the store's own settings mean for archives: versions, locks, rules that delete. Only
+    /// reads settings.
     fn examine(&self) -> Result<Vec<Finding>, StoreError>;
 }

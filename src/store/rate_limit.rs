@@ -1,4 +1,4 @@
-//! A limit on what goes in and out of a store.
+//! A limit on the rate of reads and writes of a store.
 
 use std::io::{self, Read, Write};
 use std::num::NonZeroU64;
@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Keeps the content of objects below so many bytes a second, in both directions and over all threads
-/// together. What HTTP adds, and listings, are not counted.
+/// Limits the bytes a second of objects' contents, in both directions and over all threads together. The
+/// overhead of HTTP, and listings, are not counted.
 #[derive(Debug, Clone)]
 pub struct RateLimit {
     bytes_per_second: NonZeroU64,
-    /// When what was let by so far has had its time.
+    /// When the bytes that passed so far have used up their time.
     next: Arc<Mutex<Instant>>,
 }
 
 impl RateLimit {
-    /// A limit that begins now.
+    /// Returns a limit that begins now.
     pub fn new(bytes_per_second: NonZeroU64) -> Self {
         Self {
             bytes_per_second,
@@ -24,7 +24,7 @@ impl RateLimit {
         }
     }
 
-    /// How long whoever has just moved so many bytes waits before it moves more.
+    /// Returns how long to wait after moving this many bytes.
     pub(super) fn after(&self, bytes: usize) -> Duration {
         self.after_at(bytes, Instant::now())
     }
@@ -33,16 +33,16 @@ impl RateLimit {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let nanoseconds = bytes as u128 * 1_000_000_000 / u128::from(self.bytes_per_second.get());
         let takes = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
-        // Time in which nothing moved is not saved up.
+        // Idle time is not saved up.
         *next = (*next).max(now) + takes;
         *next - now
     }
 }
 
-/// Moved at a time between a file and a buffer, so that the pauses are short.
+/// Bytes that are moved at a time between a file and a buffer, so that the pauses are short.
 const STEP: usize = 256 << 10;
 
-/// A file whose bytes go by no faster than a limit lets them.
+/// A file with a limit on the rate of its reads and writes.
 pub(super) struct Paced<F> {
     file: F,
     limit: Option<RateLimit>,
@@ -56,7 +56,7 @@ impl<F> Paced<F> {
         }
     }
 
-    /// How many of so many bytes are moved at once.
+    /// Returns how many of these bytes to move at once.
     fn step(&self, bytes: usize) -> usize {
         match self.limit {
             Some(_) => bytes.min(STEP),

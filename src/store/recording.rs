@@ -1,4 +1,4 @@
-//! A store that writes down what it is asked: it proves that a run with nothing to do writes nothing.
+//! A store that records its calls. With it a test shows that a run with nothing to do writes nothing.
 
 use std::sync::Mutex;
 
@@ -10,16 +10,16 @@ use super::{
     Thaw, ThawRequest,
 };
 
-/// One call.
+/// A recorded call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// What was asked.
+    /// The operation.
     pub operation: Operation,
-    /// Of which key, locator or prefix.
+    /// Its key, locator or prefix.
     pub key: String,
 }
 
-/// Any store, with a record of its calls.
+/// A store with a record of its calls.
 #[derive(Debug, Default)]
 pub struct RecordingStore<S> {
     inner: S,
@@ -27,7 +27,7 @@ pub struct RecordingStore<S> {
 }
 
 impl<S: Store> RecordingStore<S> {
-    /// Records the calls to `inner`.
+    /// Returns a store that records the calls to `inner`.
     pub fn new(inner: S) -> Self {
         Self {
             inner,
@@ -35,12 +35,12 @@ impl<S: Store> RecordingStore<S> {
         }
     }
 
-    /// All calls so far, in order.
+    /// Returns all calls so far, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.calls.lock().expect("no holder panics").clone()
     }
 
-    /// Those that change the store.
+    /// Returns the calls that change the store.
     pub fn writes(&self) -> Vec<Call> {
         let writes = |call: &Call| matches!(call.operation, Operation::Put | Operation::Delete);
         self.calls().into_iter().filter(writes).collect()

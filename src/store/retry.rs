@@ -1,30 +1,30 @@
-//! How long a store is asked again after an answer that may be better next time.
+//! Decides how long to retry after an answer that may be better next time.
 
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
 
-/// Bytes a second below which a line is not worth waiting for: a segment of 128 MiB would take a day and a
-/// half.
+/// The slowest line, in bytes a second, that is worth waiting for: a segment of 128 MiB would take a day and
+/// a half.
 const SLOWEST: u64 = 1 << 10;
 
-/// How many times as long as `give_up_after` an operation may take that gets on now and then.
+/// How many times `give_up_after` an operation may take that makes progress now and then.
 const OUTAGES: u32 = 4;
 
-/// When to ask again, and when to give up.
+/// When to retry, and when to give up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// For how long an operation is tried again after it last got anywhere.
+    /// How long to retry an operation after its last progress.
     pub give_up_after: Duration,
-    /// The same, for a store that has not answered at all yet: nothing is invested in it, and the
-    /// address may be a wrong one.
+    /// How long to retry if the store has never answered: there is no progress to lose, and the address may
+    /// be wrong.
     pub first_contact: Duration,
-    /// The pause after the first failure; each further one doubles it.
+    /// The pause after the first failure. Each further failure doubles it.
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
-    /// An attempt that moved no byte for this long has stalled. The kernel takes a few megabytes
-    /// before the network has carried them, so on a slow line less would end sound attempts.
+    /// An attempt that moved no byte for this long has stalled. The kernel buffers a few megabytes before the
+    /// network carries them, so a shorter time would end sound attempts on a slow line.
     pub stall: Duration,
 }
 
@@ -41,8 +41,8 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long an operation may take as a whole that has got so many bytes. One that gets on by a byte now
-    /// and then would take for ever.
+    /// Returns how long an operation may take in all, after it has received this many bytes. Without this
+    /// limit, an operation that gets one byte now and then would never end.
     pub(super) fn longest(&self, bytes: u64) -> Duration {
         let moving = Duration::from_secs(bytes / SLOWEST);
         self.give_up_after
@@ -51,35 +51,35 @@ impl RetryPolicy {
     }
 }
 
-/// A store keeps its caller waiting.
+/// A pause before the next attempt of a store's operation.
 #[derive(Debug)]
 pub struct Waiting<'a> {
-    /// What went wrong this time.
+    /// The error of the last attempt.
     pub error: &'a StoreError,
-    /// Until the next attempt.
+    /// The time until the next attempt.
     pub pause: Duration,
-    /// Since the operation last got anywhere.
+    /// The time since the operation's last progress.
     pub since: Duration,
 }
 
-/// Is told when a store keeps its caller waiting.
+/// The function that a store calls when its caller has to wait.
 pub type Told<'a> = Box<dyn Fn(&Waiting<'_>) + Send + Sync + 'a>;
 
-/// Whether to try again.
+/// Whether to retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
-    /// It would end the same way.
+    /// A retry would fail in the same way.
     No,
-    /// Waiting may help; the store may have said how long.
+    /// Waiting may help. The store may have said how long.
     Wait(Option<Duration>),
-    /// It may have been an accident; if it happens again and again it is not.
+    /// It may have been an accident. If it happens again and again, it was none.
     FewTimes,
 }
 
-/// The tries of something that looked like an accident.
+/// The most attempts after something that looks like an accident.
 const FEW_TIMES: u32 = 4;
 
-/// The course of one operation's attempts.
+/// The attempts of one operation.
 pub(super) struct Attempts<'a> {
     patience: &'a RetryPolicy,
     began: Instant,
@@ -95,24 +95,24 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// It got further: the waiting begins anew.
+    /// Notes progress: the time to retry starts again.
     pub(super) fn progressed(&mut self) {
         self.began = Instant::now();
         self.failures = 0;
     }
 
-    /// Since it last got anywhere.
+    /// Returns the time since the last progress.
     pub(super) fn since(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// How often it failed since.
+    /// Returns the number of failures since the last progress.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// The pause before the next attempt; `None` to give up, because it would end the same way or
-    /// the time of `budget` is up.
+    /// Returns the pause before the next attempt; `None` to give up, because it would fail in the same way,
+    /// or the time `budget` is over.
     pub(super) fn next_pause(&mut self, again: Again, budget: Duration) -> Option<Duration> {
         self.failures += 1;
         let asked = match again {
@@ -128,10 +128,11 @@ impl<'a> Attempts<'a> {
             .first_pause
             .saturating_mul(1 << doublings)
             .min(self.patience.longest_pause);
-        // Between half and all of it, so that many clients do not come back at once.
+        // The pause is between half of this and all of it, so that many clients do not come back at the same
+        // time.
         let pause = longest / 2 + (longest / 2).mul_f64(random_fraction());
         let pause = asked.map_or(pause, |asked| asked.max(pause));
-        // The last attempt is made when the time is up, not before.
+        // The last attempt comes when the time is over, not before.
         (!left.is_zero()).then(|| pause.min(left))
     }
 }

@@ -1,4 +1,4 @@
-//! Giving a finished file its name, without replacing another: the ways that filesystems have.
+//! Gives a finished file its name without replacing another, in the ways that filesystems offer.
 
 use std::io;
 
@@ -11,18 +11,18 @@ use super::directory::Directory;
 pub(super) enum Placing {
     RenameNoReplace,
     Link,
-    /// Neither is there: look, then rename.
+    /// The filesystem has neither of these: check that the name is free, then rename.
     Rename,
 }
 
-/// How placing a file went.
+/// The result of placing a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Placed {
-    /// It has its name, and the temporary one is gone.
+    /// The file has its name, and the temporary name is gone.
     Moved,
-    /// It has its name beside the temporary one.
+    /// The file has its name and still its temporary name.
     Linked,
-    /// The name was taken.
+    /// The name was in use.
     Existed,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn place(
     }
 }
 
-/// Whether the filesystem does not know the operation, rather than failing at it.
+/// Returns whether the filesystem lacks the operation, as opposed to a failure of it.
 fn is_unsupported(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -72,7 +72,7 @@ pub(super) fn random_name() -> String {
     format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
-/// Places a file in that way, or the next best one that this filesystem has.
+/// Places a file in the way `best`, or in the next best way that this filesystem has.
 pub(super) fn place_best(
     best: Placing,
     directory: &Directory,

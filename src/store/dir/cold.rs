@@ -1,9 +1,8 @@
-//! Playing a cold class: a file beside each object that lies in one remembers the class and the
-//! thaw.
+//! Plays a cold class: a file beside each object in it records the class and the thaw.
 //!
-//! It is durable before its object appears, and goes after it. So an object in a cold class always
-//! has one, while one without an object means nothing: the next put of that key sees to it. It stays
-//! with the object when the store is opened without a class to play.
+//! This file is durable before its object appears, and is removed after it. So an object in a cold class
+//! always has one. A file without an object means nothing, and the next put of that key replaces or removes
+//! it. The file stays with the object when the store is opened without a class to play.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,13 +17,13 @@ use super::temporary::Temporary;
 use crate::model::{StorageClass, TierRefused};
 use crate::store::{Readability, Thaw, ThawRequest};
 
-/// No component of a key begins with it.
+/// The first part of the file's name. No component of a key begins with it.
 const PREFIX: &str = ".cold-";
 
-/// What is remembered takes some 200 bytes.
+/// The most bytes of the file that are read. It has some 200.
 const LARGEST_FILE: u64 = 4096;
 
-/// What is remembered of an object.
+/// The record of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cold {
@@ -32,7 +31,7 @@ pub(super) struct Cold {
     thaw: Option<Thawed>,
 }
 
-/// The last thaw, which may be under way, done, or over.
+/// The last thaw. It may be running, done, or expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Thawed {
@@ -41,8 +40,8 @@ struct Thawed {
     readable_until: DateTime<Utc>,
 }
 
-/// It says something else than this program writes; taking its object for a readable one would
-/// rehearse nothing.
+/// The file has another content than this program writes. Its object must not count as readable: that would
+/// make a drill useless.
 #[derive(Debug, thiserror::Error)]
 #[error("{key} does not have the storage class and the thaw of its object")]
 struct Damaged {
@@ -52,12 +51,12 @@ struct Damaged {
 }
 
 impl Cold {
-    /// As it is put.
+    /// Returns the record of an object that is just put.
     pub(super) fn new(class: StorageClass) -> Self {
         Self { class, thaw: None }
     }
 
-    /// What is remembered of the object with that key, which lies in that directory.
+    /// Reads the record of the object with this key, which is in this directory.
     pub(super) fn read(directory: &Directory, key: &str) -> io::Result<Option<Self>> {
         let (above, object) = split(key);
         let name = beside(object);
@@ -76,7 +75,7 @@ impl Cold {
         })
     }
 
-    /// Remembers this of the object there, durably, in the place of what was remembered.
+    /// Writes the record of an object durably, and replaces an earlier record.
     pub(super) fn write(&self, object: &Spot<'_>) -> io::Result<()> {
         let text = serde_json::to_vec(self).expect("it has string keys");
         let directory = &object.directory;
@@ -91,7 +90,7 @@ impl Cold {
         directory.sync()
     }
 
-    /// Remembers nothing of that object any more.
+    /// Removes the record of an object.
     pub(super) fn forget(object: &Spot<'_>) -> io::Result<()> {
         match object.directory.remove(&beside(object.name)) {
             Ok(()) => object.sync(),
@@ -111,7 +110,8 @@ impl Cold {
         }
     }
 
-    /// Answers a request as S3 does. `delay` is how long a thaw takes in whatever tier.
+    /// Answers a thaw request as S3 does. `delay` is how long a thaw takes in every tier; `None` for the
+    /// times of AWS.
     ///
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html>
     pub(super) fn thaw(
@@ -123,7 +123,7 @@ impl Cold {
         if !self.class.is_cold() {
             return Ok(Thaw::NotCold);
         }
-        // Also where the delay is given: a rehearsal that asks for what is not there has to fail.
+        // Check the tier even if a delay is given: a request for a tier that does not exist must fail.
         let typical = self.class.thaw_time(request.tier)?;
         let takes = TimeDelta::from_std(delay.unwrap_or(typical)).unwrap_or(TimeDelta::MAX);
         let ready_at = after(now, takes);
@@ -131,7 +131,7 @@ impl Cold {
         let was = self.readability(now);
         match (&mut self.thaw, was) {
             (Some(thaw), Readability::Thawing(_)) => {
-                // A faster tier speeds it up; the days stay those that were asked for first.
+                // A faster tier speeds it up. The number of days stays that of the first request.
                 if ready_at < thaw.ready_at {
                     let days = thaw.readable_until - thaw.ready_at;
                     thaw.ready_at = ready_at;
@@ -164,7 +164,8 @@ fn beside(object: &str) -> String {
     format!("{PREFIX}{object}")
 }
 
-/// A name that is as long as the filesystem allows has none longer beside it.
+/// Returns whether there is no record. An object's name can be so long that the longer name of a record is
+/// not possible.
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -172,8 +173,7 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// Held while an object and what is remembered of it are brought in line, so that they belong to
-/// the same put.
+/// A lock that is held while an object and its record are changed, so that both belong to the same put.
 #[derive(Debug)]
 pub(super) struct Lock {
     _directory: Option<File>,
@@ -181,12 +181,12 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Waits for whoever is at the objects of that one's directory.
+    /// Locks the directory of an object, and waits for any other holder.
     pub(super) fn over(object: &Spot<'_>) -> Self {
         static PROCESS: Mutex<()> = Mutex::new(());
         let process = PROCESS.lock().expect("no holder panics");
-        // A filesystem without locks keeps other processes out no better than without cold classes;
-        // and where there is no directory, there is nothing to be kept from.
+        // Without locks in the filesystem, other processes are not kept out, just as without cold classes.
+        // Without the directory, there is nothing to protect.
         let locked = |file: File| {
             loop {
                 match file.lock() {

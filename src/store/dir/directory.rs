@@ -1,8 +1,8 @@
 //! Directories of the store, held by descriptor.
 //!
-//! The root may be reached through symbolic links: the user named it. Below it every directory is
-//! opened from the one above it, and none of them through a link. So nobody who may write to the
-//! store, also meanwhile, can have anything read, made or deleted outside of it.
+//! The path of the root may contain symbolic links: the user chose it. Below it, every directory is opened
+//! from the one above it, and never through a link. So a user who may write to the store can't make coldchain
+//! read, make or delete anything outside of it, even by changing it meanwhile.
 
 use std::fs::File;
 use std::io;
@@ -16,11 +16,11 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
-/// A directory that was opened.
+/// An open directory.
 #[derive(Debug)]
 pub(super) struct Directory(OwnedFd);
 
-/// A place for an object: its directory, and its name there.
+/// The place of an object: its directory, and its name there.
 #[derive(Debug)]
 pub(super) struct Spot<'k> {
     pub(super) directory: Directory,
@@ -28,7 +28,7 @@ pub(super) struct Spot<'k> {
 }
 
 impl Spot<'_> {
-    /// Makes durable what was removed there. Another deleter may have removed the directory since.
+    /// Makes a removal durable. Another process may have removed the directory since.
     pub(super) fn sync(&self) -> io::Result<()> {
         match self.directory.sync() {
             Err(error)
@@ -44,7 +44,7 @@ impl Spot<'_> {
     }
 }
 
-/// What is on the way to an object is a symbolic link.
+/// A part of an object's path is a symbolic link.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is a symbolic link")]
 pub(in crate::store) struct LinkInTheWay(String);
@@ -62,7 +62,7 @@ impl Directory {
         Ok(Self(open(CWD, path, flags, Mode::empty())?))
     }
 
-    /// Opens the directory of that path, which is a key or empty, for the directory itself.
+    /// Opens the directory at this path, which is a key; an empty path means the directory itself.
     pub(super) fn below(&self, path: &str) -> io::Result<Self> {
         let at_once = if path.is_empty() { "." } else { path };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -70,12 +70,13 @@ impl Directory {
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match openat2(&self.0, at_once, flags, Mode::empty(), resolve) {
             Ok(directory) => Ok(Self(directory)),
-            // Step by step it goes also where a sandbox has no such call, and tells which is a link.
+            // Walking step by step works even where a sandbox forbids this call, and shows which part is a
+            // link.
             Err(_) => self.walk(path, Self::child),
         }
     }
 
-    /// The same, and makes what is missing of it, each directory durable in the one above it.
+    /// Opens the directory at this path, and makes missing parts, each durable in the one above it.
     pub(super) fn make(&self, path: &str) -> io::Result<Self> {
         match self.below(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -107,11 +108,11 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Opens a directory in this one. A symbolic link is `ELOOP`.
+    /// Opens a directory in this one. Fails with `ELOOP` for a symbolic link.
     pub(super) fn child(&self, name: &str) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         match open(&self.0, name, flags, Mode::empty()) {
-            // The kernel says the same of a link and of a file.
+            // The kernel returns the same error for a link and for a file.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 match self.stat(name).as_ref().map(kind) {
                     Ok(FileType::Symlink) => Err(Errno::LOOP.into()),
@@ -122,19 +123,20 @@ impl Directory {
         }
     }
 
-    /// Opens a file for reading, and waits for no pipe's writer. A symbolic link is `ELOOP`.
+    /// Opens a file for reading, without waiting for the writer of a pipe. Fails with `ELOOP` for a symbolic
+    /// link.
     pub(super) fn open(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         open(&self.0, name, flags, Mode::empty()).map(File::from)
     }
 
-    /// Makes a file that is not there yet.
+    /// Makes a file that must not exist yet.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         open(&self.0, name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
     }
 
-    /// What stands under that name, be it a link.
+    /// Returns the status of a name. Does not follow a link.
     pub(super) fn stat(&self, name: &str) -> io::Result<Stat> {
         Ok(statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
@@ -143,13 +145,13 @@ impl Directory {
         Ok(renameat(&self.0, from, &self.0, to)?)
     }
 
-    /// The same where nothing has that name yet.
+    /// Renames a file to a name that must not exist yet.
     pub(super) fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
         let flags = RenameFlags::NOREPLACE;
         Ok(renameat_with(&self.0, from, &self.0, to, flags)?)
     }
 
-    /// Gives a file a second name that nothing has yet.
+    /// Gives a file a second name that must not exist yet.
     pub(super) fn link(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(linkat(&self.0, from, &self.0, to, AtFlags::empty())?)
     }
@@ -158,12 +160,12 @@ impl Directory {
         Ok(unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
-    /// Removes a directory that is empty.
+    /// Removes an empty directory.
     pub(super) fn remove_empty(&self, name: &str) -> io::Result<()> {
         Ok(unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
     }
 
-    /// What is in it, with names that are not text left out: they are no keys.
+    /// Returns the names in it with their types. Leaves out names that are not text: they are no keys.
     pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<(String, FileType)>>> {
         let items = Dir::new(self.file()?)?;
         Ok(items.filter_map(|item| {
@@ -176,7 +178,7 @@ impl Directory {
                 return None;
             }
             match item.file_type() {
-                // The filesystem does not tell it in passing.
+                // The filesystem does not return the type with the name.
                 FileType::Unknown => Some(self.stat(&name).map(|stat| (name, kind(&stat)))),
                 kind => Some(Ok((name, kind))),
             }
@@ -188,7 +190,7 @@ impl Directory {
         self.file()?.sync_all()
     }
 
-    /// The directory as a file that can be locked, read and synced.
+    /// Returns the directory as a file that can be locked, read and synced.
     pub(super) fn file(&self) -> io::Result<File> {
         open(&self.0, ".", OFlags::DIRECTORY, Mode::empty()).map(File::from)
     }
@@ -200,17 +202,17 @@ fn open(above: impl AsFd, path: impl Arg, flags: OFlags, mode: Mode) -> io::Resu
     Ok(opened?)
 }
 
-/// Of which kind it is.
+/// Returns the type of a file.
 pub(super) fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
-/// Whether a symbolic link stands there.
+/// Returns whether this error means a symbolic link.
 pub(super) fn is_link(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
-/// A key's directory and its name in it.
+/// Returns a key's directory and its name in it.
 pub(super) fn split(key: &str) -> (&str, &str) {
     key.rsplit_once('/').unwrap_or(("", key))
 }

@@ -1,4 +1,4 @@
-//! Listing objects: the files whose names are keys.
+//! Lists objects: the files whose names are keys.
 
 use std::io;
 
@@ -12,11 +12,11 @@ use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::key::check_key;
 use crate::store::listing::Listing;
 
-/// What a directory takes that is still to be walked, beside its two names: their places in a vector that
-/// has doubled, and what the allocator adds.
+/// Memory in bytes for a directory that is still to be walked, besides its two names: its entry in a vector
+/// that has doubled, and the overhead of the allocator.
 const BELOW: usize = 128;
 
-/// What a walk found.
+/// The result of a walk.
 struct Found {
     objects: Listing,
     /// The first symbolic link where an object or a directory could be.
@@ -27,7 +27,7 @@ impl DirStore {
     pub(super) fn list_all(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let failed = |error| {
             let error = StoreError::from_io(Operation::List, prefix, &self.url, error);
-            // Even when it vanished while it was read: a listing is complete or an error.
+            // This holds even if the directory vanished while it was read: a listing is complete or an error.
             if error.is_not_found() {
                 StoreError {
                     kind: ErrorKind::MissingRoot,
@@ -37,7 +37,7 @@ impl DirStore {
                 error
             }
         };
-        // Only the directory that the prefix names is walked, not the whole store.
+        // Walk only the directory that the prefix names, not the whole store.
         let directory = prefix
             .rsplit_once('/')
             .map_or("", |(directory, _)| directory);
@@ -55,7 +55,7 @@ impl DirStore {
                 self.list_directory(&start, above, prefix, &mut found)
                     .map_err(failed)?;
             }
-            // Nothing lies below what is not there, or is an object.
+            // There is nothing below a path that does not exist or is an object.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -64,13 +64,13 @@ impl DirStore {
             Err(error) => return Err(failed(error)),
         }
         if let (true, Some(link)) = (found.objects.is_empty(), found.link) {
-            // What lies behind it is not looked for. But no store is called empty that may not be.
+            // coldchain does not follow the link. But it must not call a store empty that may have objects.
             return Err(failed(LinkInTheWay::at(&link)));
         }
         Ok(found.objects.sorted())
     }
 
-    /// `above` is what all keys in the directory begin with.
+    /// Lists a directory. All keys in it begin with `above`.
     fn list_directory(
         &self,
         directory: &Directory,
@@ -83,7 +83,7 @@ impl DirStore {
         for item in directory.names()? {
             let (name, kind) = item?;
             let key = format!("{above}{name}");
-            // A name that is no key is no object.
+            // A file whose name is no key is no object.
             if check_key(Operation::List, &self.url, &key).is_err() {
                 continue;
             }
@@ -107,7 +107,7 @@ impl DirStore {
                 found.link.get_or_insert(key);
             }
         }
-        // The directory's listing is closed by now: however deep it goes, few files are open.
+        // The directory is closed by now, so that few files are open at any depth.
         for (name, inside) in below {
             let child = match directory.child(&name) {
                 Err(error) if is_link(&error) => return Err(LinkInTheWay::at(&inside)),

@@ -1,12 +1,12 @@
-//! A directory as a store: one file an object.
+//! A directory as a store: one file for each object.
 //!
-//! An object is written to a temporary file beside its place, synced, and moved there by a rename
-//! that does not replace; then the directory is synced. So it appears whole and durable, or not at
-//! all, and of two writers one is told that it existed.
+//! An object is written to a temporary file beside its place, synced, and moved there by a rename that does
+//! not replace. Then the directory is synced. So it appears complete and durable, or not at all. Of two
+//! writers, one gets the answer that it existed.
 //!
-//! Below the root no symbolic link is followed: who may write to the store is not trusted.
+//! Below the root no symbolic link is followed: a user who may write to the store is not trusted.
 //!
-//! For rehearsals it can play a cold class, into which the segments are put.
+//! For tests of a restore it can play a cold class, into which it puts the segments.
 
 mod atomic_rename;
 mod cold;
@@ -47,9 +47,9 @@ const SINGLE_WRITER: &str = "this filesystem can't tell two writers apart: let o
 /// Whether the filesystem can tell two writers of one key apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exclusivity {
-    /// It can: by a rename that does not replace, or by a hard link.
+    /// It can, by a rename that does not replace, or by a hard link.
     ManyWriters,
-    /// It has neither, so only one machine may write here at a time.
+    /// It has neither. Only one machine may write here at a time.
     SingleWriter,
 }
 
@@ -60,10 +60,10 @@ pub struct DirStore {
     url: String,
     placing: Placing,
     played: Option<Played>,
-    /// In the place of the machine's and the filesystem's.
+    /// Replaces the clocks of the machine and the filesystem.
     clock: Option<Clock>,
     limit: Option<RateLimit>,
-    /// Bytes of memory that a listing may take.
+    /// The most bytes of memory for a listing.
     listing_bytes: u64,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Debug for Clock {
 }
 
 impl DirStore {
-    /// Opens the store in an existing directory, and finds out how it can place files.
+    /// Opens the store in an existing directory.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let url = format!("file://{}", root.display());
         match fs::metadata(root) {
@@ -117,7 +117,7 @@ impl DirStore {
         })
     }
 
-    /// With a limit on what goes in and out.
+    /// Returns the store with a limit on its reads and writes.
     #[must_use]
     pub fn limited(self, limit: RateLimit) -> Self {
         Self {
@@ -126,7 +126,7 @@ impl DirStore {
         }
     }
 
-    /// With that many bytes of memory for a listing.
+    /// Returns the store with a limit on the memory of a listing, in bytes.
     #[must_use]
     pub fn listing_within(self, bytes: u64) -> Self {
         Self {
@@ -135,8 +135,8 @@ impl DirStore {
         }
     }
 
-    /// Puts segments into that class from now on; where they lie they stay, whatever the store plays
-    /// later. A thaw takes `delay` in whatever tier, or what AWS says of the tier.
+    /// Returns the store so that it puts new segments into this class. Segments keep their class, whatever
+    /// the store plays later. A thaw takes `delay` in every tier, or the times of AWS if there is none.
     #[must_use]
     pub fn playing(self, class: StorageClass, delay: Option<Duration>) -> Self {
         Self {
@@ -145,7 +145,7 @@ impl DirStore {
         }
     }
 
-    /// With another clock than the machine's, for all but the times of the files.
+    /// Returns the store with another clock than the machine's, except for the times of the files.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>) -> Self {
         Self {
@@ -154,14 +154,14 @@ impl DirStore {
         }
     }
 
-    /// Tries on a file of its own what the filesystem can do, and keeps to it.
+    /// Tests with a temporary file how the filesystem can place files, and uses the best way from now on.
     pub fn probe(&mut self) -> Result<Exclusivity, StoreError> {
         let failed = |error| StoreError::from_io(Operation::Open, "", &self.url, error);
         let root = Directory::root(&self.root).map_err(failed)?;
         let placed = format!("{TEMPORARY}placed-{}", random_name());
         let mut found = Err(io::Error::from(io::ErrorKind::Unsupported));
         for placing in [Placing::RenameNoReplace, Placing::Link] {
-            // Locked, so that no other run sweeps it meanwhile.
+            // The file is locked, so that no other run sweeps it meanwhile.
             let probe = Temporary::in_directory(&root).map_err(failed)?;
             found = place(placing, &root, probe.name(), &placed).map(|_| placing);
             probe.remove(&root);
@@ -174,7 +174,7 @@ impl DirStore {
         Ok(self.exclusivity())
     }
 
-    /// Whether several machines may write here.
+    /// Returns whether several machines may write here.
     pub fn exclusivity(&self) -> Exclusivity {
         match self.placing {
             Placing::RenameNoReplace | Placing::Link => Exclusivity::ManyWriters,
@@ -188,7 +188,7 @@ impl DirStore {
             .map_or_else(Utc::now, |clock| (clock.0)())
     }
 
-    /// Where an object lies. Its directory is there, and is reached without a symbolic link.
+    /// Returns the place of an object. Its directory must exist, and is reached without a symbolic link.
     fn spot<'k>(&self, operation: Operation, key: &'k str) -> Result<Spot<'k>, StoreError> {
         check_key(operation, &self.url, key)?;
         let (above, name) = split(key);
@@ -197,7 +197,7 @@ impl DirStore {
         Ok(Spot { directory, name })
     }
 
-    /// Opens an object for reading; what is no regular file is none.
+    /// Opens an object for reading. Fails for anything but a regular file.
     fn object(
         &self,
         operation: Operation,
@@ -216,7 +216,7 @@ impl DirStore {
         }
     }
 
-    /// What is remembered of an object that lies in a class.
+    /// Reads the record of an object in a cold class.
     fn cold(
         &self,
         operation: Operation,
@@ -227,7 +227,7 @@ impl DirStore {
             .map_err(|error| StoreError::from_io(operation, key, &self.url, error))
     }
 
-    /// Opens an object to read what is in it, which a cold class refuses.
+    /// Opens an object to read its content. Fails if it is cold.
     fn readable(&self, locator: &Locator) -> Result<(File, u64), StoreError> {
         let key = locator.0.as_str();
         let spot = self.spot(Operation::Get, key)?;
@@ -244,7 +244,7 @@ impl DirStore {
         }
     }
 
-    /// "Not found" is only said by a store that is there.
+    /// Converts an error. "Not found" is only an answer if the store's root exists.
     fn absent_or(&self, operation: Operation, key: &str, error: io::Error) -> StoreError {
         let error = StoreError::from_io(operation, key, &self.url, error);
         if error.is_not_found() && !self.root.is_dir() {
@@ -257,7 +257,7 @@ impl DirStore {
     }
 }
 
-/// What a listing tells of a file.
+/// Returns what a listing says of a file.
 fn told(stat: &FileStat, cold: Option<Cold>) -> Stat {
     Stat {
         bytes: length(stat),
@@ -304,7 +304,7 @@ impl Store for DirStore {
             return Err(too_large());
         }
         let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(|_| too_large())?);
-        // One byte more: it may have grown since.
+        // Read one byte more: the file may have grown since.
         Paced::new(file, self.limit.as_ref())
             .take(max_bytes.saturating_add(1))
             .read_to_end(&mut bytes)
@@ -361,7 +361,7 @@ impl Store for DirStore {
             },
         };
         Cold::forget(&spot).map_err(failed)?;
-        // An archive's directory goes with the last of its objects: one that holds something stays.
+        // The last object of an archive takes its directory with it. A directory that is not empty stays.
         if let Some((directory, _)) = key.rsplit_once('/') {
             let (above, name) = split(directory);
             let above = Directory::root(&self.root).and_then(|root| root.below(above));
@@ -402,7 +402,8 @@ impl Store for DirStore {
         Ok(answer)
     }
 
-    /// A new file has the time of who keeps the files: on a network filesystem that is another machine.
+    /// A new file has the time of the machine that keeps the files. On a network filesystem that is another
+    /// machine.
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         if let Some(clock) = &self.clock {
             return Ok((clock.0)());

@@ -1,7 +1,7 @@
-//! Files on their way to a name, and what remains of those whose writer died.
+//! Temporary files of writers, and the removal of those whose writers died.
 //!
-//! Whoever writes one holds its lock until it has its name or is gone. A lock dies with its
-//! process, so that what nobody locks is nobody's: no clock has a say in it.
+//! A writer holds a lock on its file until the file has its name or is gone. The lock dies with the process,
+//! so a file without a lock has no writer. No clock is involved.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -22,26 +22,26 @@ pub(super) const TEMPORARY: &str = ".tmp-";
 /// A file that is being written, in the directory of its place.
 pub(super) struct Temporary {
     name: String,
-    /// Held for its lock.
+    /// Its lock is held as long as it is open.
     file: File,
 }
 
 impl Temporary {
-    /// A new file in that directory.
+    /// Makes a new file in this directory.
     pub(super) fn in_directory(directory: &Directory) -> io::Result<Self> {
         loop {
             let name = format!("{TEMPORARY}{}", random_name());
             let file = directory.create(&name)?;
-            // A filesystem without locks: what its writers leave is never swept.
+            // If the filesystem has no locks, files that its writers leave are never swept.
             let _ = flock(&file, FlockOperation::LockExclusive);
-            // Between its making and its lock it may have been swept.
+            // Another run may have swept it before it was locked.
             if file.metadata()?.nlink() > 0 {
                 return Ok(Self { name, file });
             }
         }
     }
 
-    /// Writes its content, durably but for its name.
+    /// Writes its content, and makes it durable except for its name.
     pub(super) fn write(&mut self, bytes: &[u8], limit: Option<&RateLimit>) -> io::Result<()> {
         Paced::new(&self.file, limit).write_all(bytes)?;
         self.file.sync_all()
@@ -51,14 +51,14 @@ impl Temporary {
         &self.name
     }
 
-    /// Removes it, or the name that it had until it got its own.
+    /// Removes the file, or only its temporary name if it has its final one.
     pub(super) fn remove(self, directory: &Directory) {
         let _ = directory.remove(&self.name);
     }
 }
 
-/// Removes the temporary files that no writer holds, below a directory of a store and in its root: there the store's
-/// clock is asked.
+/// Removes the temporary files that no writer holds, below a directory of a store and in its root. The root
+/// has those of questions for the store's clock.
 pub(super) fn sweep_below(root: &Path, url: &str, prefix: &str) -> Result<Swept, StoreError> {
     let above = prefix.rsplit_once('/').map_or("", |(above, _)| above);
     let mut swept = Swept::default();
@@ -74,7 +74,7 @@ pub(super) fn sweep_below(root: &Path, url: &str, prefix: &str) -> Result<Swept,
     Ok(swept)
 }
 
-/// Removes what dead writers have left in that very directory.
+/// Removes what dead writers have left directly in this directory.
 fn sweep_files(directory: &Directory, swept: &mut Swept) -> io::Result<()> {
     for item in directory.names()? {
         let (name, kind) = item?;
@@ -93,14 +93,14 @@ fn sweep_file(directory: &Directory, name: &str, swept: &mut Swept) -> io::Resul
     Ok(())
 }
 
-/// `path` is the directory's, below the root.
+/// Removes what dead writers have left in a directory and below it. `path` is its path below the root.
 fn sweep_directory(directory: &Directory, path: &str, swept: &mut Swept) -> io::Result<()> {
     let mut below = Vec::new();
     for item in directory.names()? {
         let (name, kind) = item?;
         if kind == FileType::Directory {
             let inside = format!("{path}/{name}");
-            // Where no object can lie nothing was written. And a key's length bounds the depth.
+            // Only directories that can hold objects have such files. A key's length also limits the depth.
             if is_key(inside.trim_start_matches('/')) {
                 below.push((name, inside));
             }
@@ -116,7 +116,7 @@ fn sweep_directory(directory: &Directory, path: &str, swept: &mut Swept) -> io::
     Ok(())
 }
 
-/// Nothing, where another was faster to remove it.
+/// Returns `None` if another process removed it first.
 fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -124,7 +124,7 @@ fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Removes a temporary file unless its writer lives; its length if it did.
+/// Removes a temporary file unless its writer lives. Returns its length if it was removed.
 fn remove_if_dead(directory: &Directory, name: &str) -> io::Result<Option<u64>> {
     let Some(file) = unless_gone(directory.open(name))? else {
         return Ok(None);
@@ -198,7 +198,7 @@ mod tests {
         assert!(elsewhere.exists());
         assert_eq!(store.sweep("home/").unwrap(), Swept::default());
         assert_eq!(store.sweep("nowhere/").unwrap(), Swept::default());
-        // What a question for the store's clock left in the root goes with any source.
+        // A sweep of any source removes what a question for the store's clock left in the root.
         fs::write(root.path().join(".tmp-1111111111111111"), "clock").unwrap();
         let asking = Directory::root(root.path()).unwrap();
         let asking = Temporary::in_directory(&asking).unwrap();
@@ -209,7 +209,7 @@ mod tests {
             "mail".to_owned(),
         ];
         assert_eq!(names(root.path()), left);
-        // The living writer comes to its end as if nothing had been.
+        // The living writer can finish undisturbed.
         fs::rename(archive.join(living.name()), &place).unwrap();
         assert_eq!(fs::read(&place).unwrap(), b"living");
     }

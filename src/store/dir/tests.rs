@@ -115,7 +115,7 @@ fn what_stands_beside_an_object_is_read_no_further_than_it_can_go() {
     let store = DirStore::open(directory.path()).unwrap();
     put(&store, "a/segment");
     let beside = directory.path().join("a/.cold-segment");
-    // Blanks may stand before and after what is remembered, so only the limit keeps them from being read.
+    // JSON may have blanks around it, so only the limit keeps them from being read.
     let mut text = b"{\"class\":\"GLACIER\",\"thaw\":null}".to_vec();
     fs::write(&beside, &text).unwrap();
     assert!(store.list("a/").unwrap()[0].stat.class.is_some());

@@ -1,4 +1,4 @@
-//! Writing an object: a temporary file, synced, then placed under its name.
+//! Writes an object to a temporary file, syncs it, then places it under its name.
 
 use std::io;
 
@@ -10,12 +10,12 @@ use super::temporary::Temporary;
 use crate::model::StorageClass;
 use crate::store::{NewObject, ObjectKind};
 
-/// How often a directory is made that is gone again before anything is in it.
+/// How often to make a directory that another process removes before it has a file.
 const TRIES: usize = 16;
 
 impl DirStore {
-    /// Makes the directories above an object, and a temporary file there. A delete may remove an empty
-    /// directory at any moment, but none with a file in it. The root is never made: it may be a mount
+    /// Makes the directories above an object, and a temporary file in the last. A delete may remove an empty
+    /// directory at any moment, but not one with a file in it. The root is never made: it may be a mount
     /// point without its filesystem.
     fn temporary_in(&self, above: &str) -> io::Result<(Directory, Temporary)> {
         let root = Directory::root(&self.root)?;
@@ -46,13 +46,13 @@ impl DirStore {
         if !matches!(placed, Ok(Placed::Moved)) {
             temporary.remove(&spot.directory);
         }
-        // Also when it existed: whoever put it there may not have come to this yet.
+        // Sync even if the object existed: its writer may not have synced yet.
         spot.directory.sync()?;
         placed
     }
 
-    /// What an earlier put or delete that was cut short left beside the object's place is replaced;
-    /// what stands beside an object stays as it is.
+    /// Places an object and its record. Replaces a record that an interrupted put or delete left without an
+    /// object. Does not change the record of an existing object.
     fn place_into_class(
         &self,
         temporary: &str,

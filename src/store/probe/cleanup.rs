@@ -1,4 +1,4 @@
-//! Deleting what was stored for a try.
+//! Deletes the objects of a test.
 
 use std::mem;
 
@@ -9,11 +9,11 @@ use crate::model::Sha256;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::{Deleted, Finding, NewObject, ObjectKind, Put, Verdict};
 
-/// More than a store that replaces where it must not makes of one key.
+/// The most versions of a test key. A store that wrongly replaces objects makes fewer.
 const MOST_VERSIONS: usize = 8;
 
 impl Trial<'_> {
-    /// Deletes what was stored, whatever became of the steps.
+    /// Deletes the test objects, whether the steps succeeded or not.
     pub(super) fn clean(&mut self) {
         const SUBJECT: &str = "delete";
         let mut left = Vec::new();
@@ -38,7 +38,7 @@ impl Trial<'_> {
                     self.find("prune", Verdict::Warning, text);
                 }
             }
-            // Nothing could be stored, which was said.
+            // Nothing could be stored, which is already a finding.
             None => {}
             Some(error) if is_denied_delete(&error) && is_locked(&error) => {
                 let text = format!("the bucket's own lock holds every new object; left: {left}");
@@ -63,8 +63,8 @@ impl Trial<'_> {
         }
     }
 
-    /// Deletes all versions of a key, and says how many there were: a store that replaces objects
-    /// may have made several.
+    /// Deletes all versions of a key, and returns how many there were. A store that replaces objects may have
+    /// made several.
     fn remove(&self, key: &str) -> Result<usize, StoreError> {
         let newest = self.store.locate(key);
         for versions in 0..MOST_VERSIONS {
@@ -73,8 +73,8 @@ impl Trial<'_> {
                 Err(error) if error.is_not_found() => return Ok(versions),
                 Err(error) => return Err(error),
             }
-            // Who finds that it exists is told which version does, and that one can be deleted for
-            // good. A delete without a version would only hide it.
+            // A put of an existing object returns its version, which can be deleted permanently. A delete
+            // without a version would only hide the object.
             let object = NewObject::new(key, FIRST, Sha256::of(FIRST), ObjectKind::Ledger);
             let (Put::Created(at) | Put::Existed(at)) = self.store.put_if_absent(&object)?;
             if let Deleted::Retained { until } = self.store.delete(&at)? {
@@ -93,8 +93,8 @@ fn is_denied_delete(error: &StoreError) -> bool {
     error.operation == Operation::Delete && error.kind == ErrorKind::Denied
 }
 
-/// Whether it is a lock that forbids: found by its day, or as AWS puts it where that may not be asked for,
-/// "Access Denied because object protected by object lock".
+/// Returns whether a lock prevented the delete. The text has the end of the lock, or, if that may not be
+/// read, what AWS says: "Access Denied because object protected by object lock".
 fn is_locked(error: &StoreError) -> bool {
     in_words(error).contains("object lock")
 }

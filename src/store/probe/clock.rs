@@ -1,4 +1,4 @@
-//! Whether a store answers, and what its clock shows.
+//! Tests whether a store answers, and reads its clock.
 
 use chrono::TimeDelta;
 
@@ -7,19 +7,20 @@ use super::report::in_words;
 use crate::store::Verdict;
 use crate::store::error::ErrorKind;
 
-/// Beyond this AWS takes no signature: its error `RequestTimeTooSkewed`.
+/// With a larger difference, AWS accepts no signature: its error `RequestTimeTooSkewed`.
 const MAX_SKEW: TimeDelta = TimeDelta::minutes(15);
-/// Beyond this nothing is retired.
+/// With a larger difference, nothing is retired.
 const MAX_SKEW_TO_RETIRE: TimeDelta = TimeDelta::days(1);
 
 impl Trial<'_> {
-    /// Whether the store answers, and what its clock shows.
+    /// Tests whether the store answers, and compares its clock with this machine's. Returns whether it
+    /// answers.
     pub(super) fn reach(&mut self) -> bool {
         const SUBJECT: &str = "reach";
         let mut asked = self.store.now();
         let kind = asked.as_ref().err().map(|error| error.kind);
         if let Some(ErrorKind::Denied | ErrorKind::Failed | ErrorKind::NoBucket) = kind {
-            // The cheapest question is refused without a word of explanation, a listing with one.
+            // The refusal of the cheapest request has no explanation; that of a listing has one.
             match self.store.list(&self.prefix) {
                 Err(error) if error.is_not_found() => {
                     let text = format!(

@@ -1,4 +1,4 @@
-//! Trying a store with tiny objects: what it does, not what it says of itself.
+//! Tests a store with tiny objects: what it does, not what it says of itself.
 
 mod cleanup;
 mod clock;
@@ -11,40 +11,40 @@ use super::error::{ErrorKind, StoreError};
 use super::{Finding, Store, Verdict};
 use crate::model::StorageClass;
 
-/// Whether the store should keep the digest of what it takes.
+/// Whether the store should keep the digests of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Digests {
-    /// It is sent with each object, to be kept.
+    /// The digest is sent with each object, and the store should keep it.
     Kept,
-    /// It is not sent.
+    /// No digest is sent.
     NotSent,
 }
 
-/// Where archives are deleted that have expired.
+/// Where expired archives are deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletes {
-    /// On this machine, so that its credentials must be able to.
+    /// By this machine, so its credentials must permit it.
     Here,
-    /// On another one, so that these credentials need not, and better can't.
+    /// By another machine, so these credentials need not permit it, and better do not.
     Elsewhere,
 }
 
-/// How to try a store, and what it is meant to do.
+/// How to test a store, and what it should do.
 pub struct Probe<'a> {
-    /// What the keys begin with: empty, or a directory and a slash.
+    /// The first part of the test keys: empty, or a directory and a slash.
     pub below: &'a str,
-    /// The class that segments are meant for; `None` if the store has no classes.
+    /// The class for segments; `None` if the store has no classes.
     pub class: Option<StorageClass>,
-    /// Whether digests should come back.
+    /// Whether the store should return digests.
     pub digests: Digests,
-    /// Whether a delete should work.
+    /// Whether these credentials should be able to delete.
     pub deletes: Deletes,
     /// This machine's clock.
     pub clock: &'a dyn Fn() -> DateTime<Utc>,
 }
 
-/// Tries all that archives need of a store, with objects of some bytes that no reader takes for
-/// anything, and deletes them again. A store that does not answer is asked for nothing further.
+/// Tests all that archives need of a store, with tiny objects that no reader takes for an archive, and
+/// deletes them again. Ends the test if the store does not answer.
 pub fn probe(store: &dyn Store, probe: &Probe<'_>) -> Vec<Finding> {
     let mut trial = Trial {
         store,
@@ -62,16 +62,16 @@ pub fn probe(store: &dyn Store, probe: &Probe<'_>) -> Vec<Finding> {
     trial.findings
 }
 
-/// A try under way.
+/// A test in progress.
 struct Trial<'a> {
     store: &'a dyn Store,
     probe: &'a Probe<'a>,
-    /// What every key of this try begins with, and no other.
+    /// The prefix of all keys of this test, and of no others.
     prefix: String,
-    /// Keys under which there may be something now.
+    /// Keys that may have an object now.
     tried: Vec<String>,
     findings: Vec<Finding>,
-    /// It stopped answering.
+    /// Whether the store stopped answering.
     is_gone: bool,
 }
 
@@ -80,7 +80,7 @@ impl Trial<'_> {
         self.findings.push(Finding::new(subject, verdict, text));
     }
 
-    /// What an operation answered; its error is a finding.
+    /// Returns the answer of an operation. Turns an error into a finding.
     fn answer<T>(&mut self, subject: &'static str, result: Result<T, StoreError>) -> Option<T> {
         match result {
             Ok(answer) => Some(answer),
@@ -92,13 +92,13 @@ impl Trial<'_> {
         }
     }
 
-    /// What the store was found not to do in that matter, in its own words.
+    /// Returns the store's remark that contains this text, if there is one.
     fn remark_of(&self, word: &str) -> Option<String> {
         let remarks = self.store.remarks();
         remarks.into_iter().find(|remark| remark.contains(word))
     }
 
-    /// What the store says of itself, and what else was noticed.
+    /// Adds the store's remarks, and the findings from its own settings.
     fn examine(&mut self) {
         for remark in self.store.remarks() {
             if self.findings.iter().all(|finding| finding.text != remark) {
@@ -199,7 +199,7 @@ mod tests {
                  so; set this machine's clock",
             ),
         ] {
-            // Some seconds more, for a slow machine.
+            // Add some seconds for a slow machine.
             let slack = TimeDelta::seconds(20) * if ahead < TimeDelta::zero() { -1 } else { 1 };
             let clock = || Utc::now() + ahead + slack;
             let settings = Probe {

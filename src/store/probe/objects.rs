@@ -1,4 +1,4 @@
-//! Tiny objects: stored, read back, listed, and thawed.
+//! Tests with tiny objects: stores, reads, lists and thaws them.
 
 use super::report::in_words;
 use super::{Digests, Trial};
@@ -6,14 +6,14 @@ use crate::model::{Sha256, StorageClass, Tier};
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::{Locator, NewObject, ObjectKind, Put, Thaw, ThawRequest, Verdict};
 
-/// Who finds one of these and nothing else should know what it is.
+/// The content of the test objects. It says what they are to a person who finds one.
 pub(super) const FIRST: &[u8] = b"coldchain doctor was here: this may be deleted\n";
 const OTHER: &[u8] = b"coldchain doctor was here: this should never have been stored\n";
 
 /// A part of [`FIRST`].
 const RANGE: std::ops::Range<usize> = 10..16;
 
-/// More than any object here can hold.
+/// More bytes than any test object has.
 const MAX_BYTES: u64 = 4096;
 
 impl Trial<'_> {
@@ -54,7 +54,7 @@ impl Trial<'_> {
         self.store.put_if_absent(&object)
     }
 
-    /// What is there is never replaced.
+    /// Tests that the store never replaces an object.
     fn exclusivity(&mut self, key: &str, at: &Locator) {
         const SUBJECT: &str = "put if absent";
         let put = self.put(key, OTHER, ObjectKind::Ledger);
@@ -106,7 +106,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Whether the store keeps the digest that it was sent, and the right one.
+    /// Tests whether the store keeps the digest that was sent, and returns the right one.
     fn digest(&mut self, _: &str, at: &Locator) {
         const SUBJECT: &str = "checksum";
         let stat = self.store.stat(at);
@@ -154,7 +154,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Whether a segment comes to lie in the class that was asked for.
+    /// Tests whether a segment goes into the requested class.
     fn class(&mut self, class: StorageClass) {
         const SUBJECT: &str = "storage class";
         let key = format!("{}segment", self.prefix);
@@ -192,7 +192,7 @@ impl Trial<'_> {
         self.find(SUBJECT, Verdict::Warning, text);
     }
 
-    /// Whether what lies in a cold class can be had back: a store may take the class for a mere name.
+    /// Tests whether an object in a cold class can be thawed. For some stores the class is only a name.
     fn thaw(&mut self, class: StorageClass, at: &Locator) {
         const SUBJECT: &str = "thaw";
         let request = ThawRequest {

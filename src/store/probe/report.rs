@@ -1,10 +1,10 @@
-//! What is said of an operation that failed.
+//! The finding for a failed operation.
 
 use crate::store::error::StoreError;
 use crate::store::{Finding, Verdict};
 
 impl Finding {
-    /// An operation that failed, with its causes and what to do next.
+    /// Returns the finding for a failed operation, with its causes and what to do next.
     pub fn failed(subject: &'static str, error: &StoreError) -> Self {
         let mut text = in_words(error);
         if let Some(hint) = error.hint() {

@@ -1,7 +1,7 @@
-//! What a failed request means: its kind, and whether asking again may help.
+//! A failed request: its kind, and whether a retry may help.
 //!
-//! Codes are those of <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; what
-//! compatible services say instead is told apart by its status.
+//! The codes are those of <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>. If a
+//! compatible service uses other codes, the status decides.
 
 use std::error::Error;
 use std::fmt;
@@ -10,36 +10,36 @@ use std::time::Duration;
 use crate::store::error::ErrorKind;
 use crate::store::retry::Again;
 
-/// The longest text of a service's that is passed on.
+/// The longest text of a service that is shown, in characters.
 const MAX_CHARS: usize = 1000;
 
-/// What errors are written in.
+/// The content type of error answers.
 pub(super) const ERROR_TYPE: &str = "application/xml";
 
-/// A failed request, judged.
+/// The judgement of a failed request.
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) kind: ErrorKind,
     pub(super) again: Again,
     pub(super) answer: Box<Answer>,
-    /// What is thought instead if the service has answered as S3 does before.
+    /// The judgement to use instead if the service has answered as S3 does before.
     pub(super) otherwise: Option<(ErrorKind, Again)>,
-    /// Whether the attempt got further than the one before.
+    /// Whether the attempt made progress.
     pub(super) progressed: bool,
 }
 
-/// What the service said, or what became of the connection to it.
+/// The service's answer, or what happened to the connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answer {
     pub(super) status: Option<u16>,
     pub(super) code: Option<String>,
     pub(super) message: Option<String>,
     pub(super) request: Option<String>,
-    /// The region that the bucket is in, if it was said.
+    /// The bucket's region, if the answer has it.
     pub(super) region: Option<String>,
-    /// How often it was tried in vain, and for how long.
+    /// How many attempts failed, and over what time.
     pub(super) tried: Option<(u32, Duration)>,
-    /// What to do about it, where the kind of the error does not tell.
+    /// What to do about it, if this is more than the kind of the error says.
     pub(super) advice: Option<String>,
 }
 
@@ -80,7 +80,7 @@ impl Answer {
         }
     }
 
-    /// After more than one attempt, how many there were.
+    /// Returns the answer with the number of attempts, if there was more than one.
     pub(super) fn after(self, times: u32, since: Duration) -> Self {
         Self {
             tried: (times > 1).then_some((times, since)),
@@ -88,7 +88,7 @@ impl Answer {
         }
     }
 
-    /// With what to do about it.
+    /// Returns the answer with advice.
     pub(super) fn advising(self, advice: Option<String>) -> Self {
         Self { advice, ..self }
     }
@@ -113,7 +113,7 @@ impl Judged {
         }
     }
 
-    /// No byte moved for too long.
+    /// Judges a connection on which no byte moved for too long.
     pub(super) fn stalled(after: Duration) -> Self {
         let seconds = after.as_secs_f32();
         let what = format!("the connection stalled: no byte moved for {seconds:.1} s");
@@ -124,7 +124,7 @@ impl Judged {
         )
     }
 
-    /// An object always comes with its tag, an error that pretends to be one does not.
+    /// Judges an error in a successful answer. A real object always comes with its tag.
     pub(super) fn error_in_200() -> Self {
         let what = "it answered 200 with an error inside";
         Self::new(
@@ -134,13 +134,13 @@ impl Judged {
         )
     }
 
-    /// The answer is damaged.
+    /// Judges a damaged answer.
     pub(super) fn damaged(what: impl Into<String>) -> Self {
         let answer = Answer::said(what);
         Self::new(ErrorKind::Unavailable, Again::FewTimes, answer)
     }
 
-    /// The connection ended before the answer did.
+    /// Judges an answer that was cut short by the end of the connection.
     pub(super) fn cut(error: &dyn Error) -> Self {
         let what = format!("the connection was cut: {}", chain(error));
         Self::new(
@@ -151,7 +151,7 @@ impl Judged {
     }
 }
 
-/// The text of an error with its causes, each said once.
+/// Returns the text of an error with its causes, each of them once.
 pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -166,7 +166,7 @@ pub(super) fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// As much of a text from outside as a person reads.
+/// Shortens a text from outside to what a person can read.
 pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),

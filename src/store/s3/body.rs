@@ -1,4 +1,4 @@
-//! Bytes in memory on their way out, and how many of them have gone.
+//! Bodies of requests from bytes in memory, and counters of the bytes that were sent.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,11 +14,11 @@ use tokio::time::{Sleep, sleep};
 
 use crate::store::RateLimit;
 
-/// Handed to the connection at a time: small enough that a line of 32 KiB/s shows movement within
+/// Bytes that the connection gets at a time: few enough that a line of 32 KiB/s shows movement within
 /// seconds.
 const PIECE: usize = 128 << 10;
 
-/// Bytes that moved, in either direction.
+/// Counts the bytes that moved, in either direction.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Meter(Arc<AtomicU64>);
 
@@ -37,8 +37,8 @@ impl Meter {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Runs an attempt for as long as bytes move; `None` if none did for the time of a stall. What
-    /// the SDK itself offers does not see a body that lies in memory: it would wait for ever.
+    /// Runs an attempt as long as bytes move. Returns `None` if none moved for the time `stall`. The SDK's
+    /// own stall detection does not see a body in memory, and would wait without end.
     pub(super) async fn watch<T>(
         &self,
         stall: Duration,
@@ -59,7 +59,7 @@ impl Meter {
     }
 }
 
-/// A body that can be sent again, and copies nothing.
+/// Returns a body that can be sent again, and that copies no bytes.
 pub(super) fn metered(
     bytes: &Bytes,
     meters: [Option<&Meter>; 2],
@@ -81,7 +81,7 @@ struct Metered {
     left: Bytes,
     meters: [Option<Meter>; 2],
     limit: Option<RateLimit>,
-    /// Until more may go.
+    /// The pause until more may be sent.
     pause: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,9 +1,9 @@
-//! A bound on the answers that are collected in memory before anything looks at them, and a look at whether
-//! they came whole.
+//! A bound on answers that are collected in memory before they are parsed, and a check that they are
+//! complete.
 //!
-//! The SDK reads an answer to its end and parses it then. So a service, or whoever answers in its place,
-//! could send one that never ends. Only the content of an object is handed on piece by piece, and
-//! `get.rs` bounds it by what its caller takes.
+//! The SDK reads an answer to its end and then parses it. A service, or a server in its place, could send one
+//! without end. Only the content of an object comes piece by piece, and `get.rs` bounds it by the caller's
+//! limit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -20,16 +20,16 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::whole_xml::Passing;
 
-/// The longest answer that is collected. The longest honest one is a page of 1,000 versions: each has a
-/// key of 1,024 bytes, which takes three times as many when it is encoded, and an id of up to 1,024. That
-/// is less than 5 MiB.
+/// The longest answer that is collected, in bytes. The longest honest answer is a page of 1,000 versions.
+/// Each has a key of 1,024 bytes, three times that when encoded, and an id of up to 1,024 bytes. That is less
+/// than 5 MiB in all.
 pub(super) const MAX_BYTES: u64 = 8 << 20;
 
-/// The most XML tags in it. An honest page has some 30 an object. What is parsed takes more memory than
-/// its text: an element of a few bytes becomes a value of some 300.
+/// The most XML tags in an answer. An honest page has some 30 for each object. The parsed form takes more
+/// memory than the text: an element of a few bytes becomes a value of some 300.
 pub(super) const MAX_TAGS: u64 = 200_000;
 
-/// The answer is longer than any that is honest.
+/// The answer is longer than any honest one.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TooLong {
     #[error(
@@ -44,7 +44,7 @@ pub(super) enum TooLong {
     Tags,
 }
 
-/// That client with a bound on all answers but the content of objects.
+/// Returns the client with a bound on all answers except for the content of objects.
 pub(super) fn bounded(client: SharedHttpClient) -> SharedHttpClient {
     http_client_fn(move |settings, components| {
         SharedHttpConnector::new(Bounded(client.http_connector(settings, components)))
@@ -60,7 +60,7 @@ impl HttpConnector for Bounded {
         let answer = self.0.call(request);
         HttpConnectorFuture::new(async move {
             let answer = answer.await?;
-            // What such a request is refused with is collected like any other answer.
+            // The refusal of such a request is collected like any other answer.
             let is_success = answer.status().is_success();
             if streams && is_success {
                 return Ok(answer);
@@ -78,7 +78,8 @@ impl HttpConnector for Bounded {
     }
 }
 
-/// Whether the answer is an object's content: the SDK says in the query of each request what it is.
+/// Returns whether the answer is an object's content. The SDK names the operation in the query of each
+/// request.
 fn asks_for_content(uri: &str) -> bool {
     let query = uri.split_once('?').map_or("", |(_, query)| query);
     query.split('&').any(|pair| pair == "x-id=GetObject")
@@ -119,7 +120,7 @@ impl Body for BoundedBody {
             }
             self.passing.note(piece);
         }
-        // A reader that knows the length does not ask for more after the last byte.
+        // A reader that knows the length does not read on after the last byte.
         if frame.as_ref().is_none_or(Result::is_ok)
             && (frame.is_none() || self.body.is_end_stream())
             && let Err(cut) = self.passing.require_whole(self.is_success)

@@ -1,4 +1,4 @@
-//! The SDK's client, set up so that only what is here decides on checksums, retries and timeouts.
+//! The SDK's client, set up so that only this module decides on checksums, retries and timeouts.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ use crate::store::error::{ErrorKind, Operation, StoreError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The region that is named where a service has none.
+/// The region for services that have no regions.
 const NO_REGION: &str = "us-east-1";
 
 /// A client, and the credentials that it signs with.
@@ -43,14 +43,14 @@ pub(super) struct Connection {
     pub(super) credentials: KeptCredentials,
 }
 
-/// Makes a client anew: also credentials are read again.
+/// Makes a new client, which also reads the credentials again.
 pub(super) async fn connect(
     settings: &S3Settings,
     watch: &ServerClock,
 ) -> Result<Connection, StoreError> {
     let http = http_client(settings, ProxyConfig::from_env())?;
     let profiles = Profiles::load(settings).await;
-    // What is asked at addresses of this machine alone.
+    // The client for addresses of this machine, which no proxy can reach.
     let direct = http_client(settings, ProxyConfig::disabled())?;
     let reach = ProviderConfig::without_region().with_http_client(http.clone());
     let region = region(settings, &reach, &direct).await;
@@ -82,11 +82,11 @@ pub(super) async fn connect(
         .interceptor(watch.clone());
     config.set_endpoint_url(settings.endpoint.clone());
     if region.is_none() {
-        // AWS then says which one the bucket is in.
+        // AWS then answers with the bucket's region.
         config = config.region(Region::new(NO_REGION));
     }
     if settings.endpoint.is_some() {
-        // These name hosts of AWS, and the SDK takes no `endpoint` beside them.
+        // These options select hosts of AWS. The SDK does not accept them together with an endpoint.
         config = config.use_fips(false).use_dual_stack(false);
     }
     Ok(Connection {
@@ -95,8 +95,8 @@ pub(super) async fn connect(
     })
 }
 
-/// Refuses a service that only the environment or a profile names. The archives would lie there, while recovery
-/// kit, catalog and ledger say AWS.
+/// Refuses an endpoint that only the environment or a profile names. The archives would go there, while
+/// recovery kit, catalog and ledger say AWS.
 fn refuse_other_endpoint(settings: &S3Settings, shared: &SdkConfig) -> Result<(), StoreError> {
     if settings.endpoint.is_some() {
         return Ok(());
@@ -129,7 +129,7 @@ fn refuse_other_endpoint(settings: &S3Settings, shared: &SdkConfig) -> Result<()
     Err(error)
 }
 
-/// Refuses what the environment or a profile has in the place of a region. The SDK would panic at some.
+/// Refuses an invalid region from the environment or a profile. The SDK would panic for some of them.
 fn refuse_no_region(settings: &S3Settings, region: Option<&Region>) -> Result<(), StoreError> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     match region.map(AsRef::as_ref) {
@@ -140,7 +140,8 @@ fn refuse_no_region(settings: &S3Settings, region: Option<&Region>) -> Result<()
     }
 }
 
-/// The bucket's region: the config's, that of the environment or the profile, or where this machine is.
+/// Returns the bucket's region: that of the config, the environment or the profile, or else the region of
+/// this machine.
 async fn region(
     settings: &S3Settings,
     reach: &ProviderConfig,
@@ -156,7 +157,7 @@ async fn region(
     let named = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
         .or_else(profile.build());
     let known = named.region().await;
-    // A service that is not AWS is nowhere near the machines of AWS.
+    // The region of this machine means nothing for a service that is not AWS.
     if known.is_some() || settings.endpoint.is_some() {
         return known;
     }
@@ -192,25 +193,25 @@ fn http_client(settings: &S3Settings, proxy: ProxyConfig) -> Result<SharedHttpCl
         connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         connector.build()
     });
-    // Those who give credentials are asked with it too.
+    // The services that give credentials are asked through it too.
     Ok(bounded(client))
 }
 
-/// The service's clock, as the `Date` of its last answer told it.
+/// The service's clock, from the `Date` of its last answer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ServerClock(Arc<Mutex<Option<Told>>>);
 
-/// What it showed, and when.
+/// Its time, and when it was read.
 type Told = (DateTime<Utc>, Instant);
 
 impl ServerClock {
-    /// What it shows now; `None` before the first answer.
+    /// Returns its present time; `None` before the first answer.
     pub(super) fn now(&self) -> Option<DateTime<Utc>> {
         let (told, at) = (*self.0.lock().expect("no holder panics"))?;
         told.checked_add_signed(TimeDelta::from_std(at.elapsed()).ok()?)
     }
 
-    /// Whether the service has answered anything yet.
+    /// Returns whether the service has ever answered.
     pub(super) fn has_answered(&self) -> bool {
         self.0.lock().expect("no holder panics").is_some()
     }
@@ -228,15 +229,14 @@ impl Intercept for ServerClock {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let date = context.response().headers().get("date");
-        // A service without a clock has answered all the same.
+        // An answer without a date counts as an answer too.
         let told = date.and_then(shown).unwrap_or_else(Utc::now);
         *self.0.lock().expect("no holder panics") = Some((told, Instant::now()));
         Ok(())
     }
 }
 
-/// What a clock shows that answers so. A sum with a time of a later year could be beyond any time that there
-/// is.
+/// Returns the time in a `Date` header. A time of a later year is ignored: a sum with it could overflow.
 fn shown(date: &str) -> Option<DateTime<Utc>> {
     let date = DateTime::parse_from_rfc2822(date).ok()?.to_utc();
     (1970..=9999).contains(&date.year()).then_some(date)

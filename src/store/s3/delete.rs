@@ -1,7 +1,7 @@
-//! DELETE: an object for good, with every version that the bucket keeps of it.
+//! DELETE: deletes an object permanently, with every version that the bucket keeps.
 //!
-//! In a bucket that keeps versions a delete without one only hides the object, which is paid for as
-//! before. So each version is deleted by its own id, the delete markers too.
+//! In a bucket with versions, a delete without a version id only hides the object, which still costs money.
+//! So each version is deleted by its own id, delete markers too.
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
@@ -18,26 +18,27 @@ use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::Again;
 use crate::store::{Deleted, Locator};
 
-/// The most bytes of versions of one key. Nothing is stored twice under a key, so there are few.
+/// The most bytes of memory for the versions of one key. Nothing is stored twice under a key, so there are
+/// few.
 const MAX_VERSION_BYTES: usize = 16 << 20;
 
-/// What a bucket has under a key.
+/// What a HEAD shows of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Nothing,
-    /// An object, and no other versions of it.
+    /// An object without versions.
     Object,
     /// Versions, the newest of which may be a delete marker.
     Versions,
 }
 
-/// What a delete leaves.
+/// What a delete has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Left {
     Nothing,
-    /// A delete marker, and below it what it hides.
+    /// A delete marker, and the versions that it hides.
     Marker,
-    /// The version itself, which is locked until then.
+    /// The version itself, which is locked until this time.
     Locked(DateTime<Utc>),
 }
 
@@ -52,7 +53,7 @@ impl S3Store<'_> {
     pub(super) async fn remove(&self, at: &Locator) -> Result<Deleted, StoreError> {
         let (key, version) = self.parse(Operation::Delete, at)?;
         if version.is_some() {
-            // The answer to a delete is the same whether there was anything.
+            // The answer to a delete is the same whether the object existed or not.
             match self.head(Operation::Delete, at).await {
                 Err(error) if error.is_not_found() => return Ok(Deleted::Absent),
                 Err(error) => return Err(error),
@@ -68,15 +69,15 @@ impl S3Store<'_> {
             Seen::Object => match self.delete_one(key, None).await? {
                 Left::Nothing => Ok(Deleted::Removed),
                 Left::Locked(until) => Ok(Deleted::Retained { until }),
-                // The look did not say that the bucket keeps versions, or it does so since.
+                // The HEAD did not show that the bucket keeps versions, or it keeps them since then.
                 Left::Marker => self.remove_versions(key).await,
             },
             Seen::Versions => self.remove_versions(key).await,
         }
     }
 
-    /// Looks at a key: the answer tells whether the bucket keeps versions, so that one that does not
-    /// is asked nothing more.
+    /// Asks for a key with a HEAD. The answer shows whether the bucket keeps versions, so that a bucket
+    /// without versions gets no further request.
     async fn kept(&self, key: &str) -> Result<Seen, StoreError> {
         let asked = self
             .persevere(Operation::Delete, key, async |client, _| {
@@ -107,9 +108,9 @@ impl S3Store<'_> {
         }
     }
 
-    /// Deletes what a delete marker hides from whoever looks. Amazon says of a marker that it is one,
-    /// other services answer as if nothing had ever been there (`SeaweedFS`). Where versions may not be
-    /// listed, or can't be, that answer has to do.
+    /// Deletes what a delete marker hides. Amazon says that a marker is one; other services (`SeaweedFS`)
+    /// answer as if there had never been an object. If versions may not or can't be listed, that answer
+    /// counts.
     async fn remove_hidden(&self, key: &str) -> Result<Deleted, StoreError> {
         match self.versions(key).await {
             Ok(versions) if versions.is_empty() => Ok(Deleted::Absent),
@@ -121,12 +122,12 @@ impl S3Store<'_> {
         }
     }
 
-    /// Deletes every version of a key, the current one last: until then the object is listed, so
-    /// that a run that is cut short is gone on with.
+    /// Deletes every version of a key, the current one last. Until then the object is listed, so that a later
+    /// run can continue after an interruption.
     async fn remove_versions(&self, key: &str) -> Result<Deleted, StoreError> {
         let mut versions = self.versions(key).await?;
         if versions.is_empty() {
-            // Something was there a moment ago: gone it is only if another look says so.
+            // There was an object a moment ago. It counts as gone only if another HEAD says so.
             return match self.kept(key).await? {
                 Seen::Nothing => Ok(Deleted::Absent),
                 Seen::Object | Seen::Versions => {
@@ -157,7 +158,7 @@ impl S3Store<'_> {
                 .key(self.full(key))
                 .set_version_id(version.map(str::to_owned));
             let refused = match request.send().await {
-                // In answer to the delete of a version it says that this was a marker.
+                // With a version id, this header only says that the deleted version was a marker.
                 Ok(answer) if version.is_none() && answer.delete_marker() == Some(true) => {
                     return Ok(Left::Marker);
                 }
@@ -176,7 +177,7 @@ impl S3Store<'_> {
         .await
     }
 
-    /// All versions of exactly that key, delete markers among them.
+    /// Returns all versions of exactly this key, delete markers included.
     async fn versions(&self, key: &str) -> Result<Vec<Version>, StoreError> {
         let full = self.full(key);
         let mut found = Vec::new();
@@ -231,7 +232,7 @@ impl S3Store<'_> {
     }
 }
 
-/// A refusal that only a person can end.
+/// Judges a refusal because of a legal hold, which only a person can end.
 fn held(refused: &Judged) -> Judged {
     let said = format!("a legal hold keeps this version; {}", refused.answer);
     let advice = "find out who holds it and why; `aws s3api put-object-legal-hold --legal-hold Status=OFF` ends a hold";
@@ -239,7 +240,7 @@ fn held(refused: &Judged) -> Judged {
     Judged::new(ErrorKind::Denied, Again::No, answer)
 }
 
-/// Whether the answer says that the object is only hidden by a delete marker.
+/// Returns whether the answer says that the object is only hidden by a delete marker.
 fn is_hidden<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> bool {
     let marker = error
         .raw_response()
@@ -247,7 +248,7 @@ fn is_hidden<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> 
     marker == Some("true")
 }
 
-/// What a page has of exactly that key: a prefix may begin other keys too.
+/// Returns the versions in a page that are of exactly this key. Other keys may have it as a prefix.
 fn of_key(page: &ListObjectVersionsOutput, full: &str) -> Vec<Version> {
     let is_it = |key: Option<&str>| key.and_then(percent_decoded).as_deref() == Some(full);
     let versions = page

@@ -1,4 +1,4 @@
-//! What the bucket's own settings mean for archives.
+//! Examines what the bucket's own settings mean for archives.
 
 use aws_sdk_s3::types::{
     BucketVersioningStatus, ExpirationStatus, LifecycleRule, ObjectLockEnabled, Transition,
@@ -88,7 +88,7 @@ impl S3Store<'_> {
         })
     }
 
-    /// Rules of the bucket that would delete archives behind the ledger's back, or make them cold.
+    /// Finds lifecycle rules that would delete archives behind the ledger's back, or make them cold.
     async fn lifecycle(&self) -> Result<Vec<Finding>, StoreError> {
         const SUBJECT: &str = "lifecycle";
         let asked = self
@@ -158,20 +158,20 @@ impl S3Store<'_> {
     }
 }
 
-/// Whether a rule deletes current objects. Rules about old versions, delete markers and unfinished uploads
-/// do not.
+/// Returns whether a rule deletes current objects. Rules about old versions, delete markers and unfinished
+/// uploads do not.
 fn expires(rule: &LifecycleRule) -> bool {
     rule.expiration()
         .is_some_and(|expiration| expiration.days().is_some() || expiration.date().is_some())
 }
 
-/// Whether a rule moves current objects to where they have to be thawed.
+/// Returns whether a rule moves current objects into a class from which they have to be thawed.
 fn makes_cold(rule: &LifecycleRule) -> bool {
     use TransitionStorageClass::{DeepArchive, Glacier};
     moves_into(rule, |class| matches!(class, DeepArchive | Glacier))
 }
 
-/// Whether a rule moves current objects to where the bucket may make them cold by itself.
+/// Returns whether a rule moves current objects into a class that may make them cold by itself.
 fn tiers_by_itself(rule: &LifecycleRule) -> bool {
     moves_into(rule, |class| {
         *class == TransitionStorageClass::IntelligentTiering
@@ -186,7 +186,7 @@ fn moves_into(rule: &LifecycleRule, of: impl Fn(&TransitionStorageClass) -> bool
     classes.any(of)
 }
 
-/// Whether a rule is in force and for objects below the prefix.
+/// Returns whether a rule is enabled and applies to objects below the prefix.
 fn is_about(rule: &LifecycleRule, prefix: &str) -> bool {
     #[expect(
         deprecated,
@@ -205,8 +205,8 @@ fn is_about(rule: &LifecycleRule, prefix: &str) -> bool {
     *rule.status() == ExpirationStatus::Enabled && meets
 }
 
-/// A question that this store does not answer, or not to these credentials, leaves that open; any
-/// other failure is one of the whole look.
+/// Returns the finding that a setting is unknown, if the store does not answer, or not for these credentials.
+/// Returns any other failure as the error of the whole examination.
 fn unknown(subject: &'static str, error: StoreError) -> Result<Finding, StoreError> {
     let why = match error.kind {
         ErrorKind::Denied => "these credentials may not ask",

@@ -1,4 +1,4 @@
-//! GET: an object, or a range of it, resumed where a connection was cut.
+//! GET: reads an object or a range of it, and resumes where a connection was cut.
 
 use std::time::Instant;
 
@@ -12,35 +12,35 @@ use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::Again;
 use crate::store::{Locator, RetryPolicy};
 
-/// Which bytes.
+/// Which bytes to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Want {
     Whole { max_bytes: u64 },
     Range { offset: u64, len: u64 },
 }
 
-/// What has come so far.
+/// The bytes received so far.
 #[derive(Default)]
 struct Fetched {
     bytes: Vec<u8>,
-    /// The version that they are of: what comes later must be of the same.
+    /// The tag of the object that they are from. Later bytes must have the same.
     etag: Option<String>,
-    /// How many there will be, once that is known.
+    /// How many bytes there will be, once this is known.
     total: Option<u64>,
-    /// The object's length, where no answer to a GET told it.
+    /// The object's length, if no answer to a GET had it and a HEAD was needed.
     length: Option<u64>,
-    /// Whether the answer that is read is a range of the object.
+    /// Whether the present answer is a range of the object.
     is_range: bool,
 }
 
-/// How a read is getting on, over all its attempts.
+/// The progress of a read over all its attempts.
 struct Course {
     began: Instant,
     bytes: u64,
 }
 
 impl Course {
-    /// Ends a read that gets on too slowly ever to come to its end.
+    /// Fails if a read is so slow that it would never end.
     fn require_pace(&self, patience: &RetryPolicy) -> Result<(), Judged> {
         let took = self.began.elapsed();
         if took <= patience.longest(self.bytes) {
@@ -55,7 +55,7 @@ impl S3Store<'_> {
     pub(super) async fn fetch(&self, at: &Locator, want: Want) -> Result<Vec<u8>, StoreError> {
         let (key, version) = self.parse(Operation::Get, at)?;
         if let Want::Range { offset, len: 0 } = want {
-            // No range is empty in HTTP.
+            // HTTP has no empty ranges.
             let bytes = self.head(Operation::Get, at).await?.stat.bytes;
             let past = offset > bytes;
             let too_short = || self.error(ErrorKind::TooShort, Operation::Get, key);
@@ -76,12 +76,12 @@ impl S3Store<'_> {
             if fetched.total.is_some() {
                 return Ok(fetched.bytes);
             }
-            // An answer without a length may have ended early, and nothing in it would say so.
+            // An answer without a length may have ended early without any sign of it.
             fetched.told(self.head(Operation::Get, at).await?.stat.bytes);
         }
     }
 
-    /// Fetches what is still to come, until an answer is over.
+    /// Fetches the remaining bytes, until an answer ends.
     async fn fetch_on(
         &self,
         key: &str,
@@ -138,13 +138,13 @@ impl S3Store<'_> {
             }
             fetched.end(had)
         });
-        // It is too large for the stack of many threads.
+        // The future is too large for the stack of many threads.
         Box::pin(attempts).await
     }
 }
 
 impl Fetched {
-    /// Whether all has come of an object whose length had to be asked for.
+    /// Returns whether an object is complete whose length had to be asked for.
     fn is_whole(&mut self) -> bool {
         let is_whole = self.length == Some(self.bytes.len() as u64);
         if is_whole {
@@ -153,7 +153,8 @@ impl Fetched {
         is_whole
     }
 
-    /// Takes note of the object's length. What came is no part of an object that is shorter.
+    /// Notes the object's length. If more bytes than that have come, they are not of this object, and are
+    /// dropped.
     fn told(&mut self, length: u64) {
         self.length = Some(length);
         if self.bytes.len() as u64 > length {
@@ -161,20 +162,20 @@ impl Fetched {
         }
     }
 
-    /// The header for what is still to come.
+    /// Returns the range header for the remaining bytes.
     fn range(&self, want: Want) -> Option<String> {
         let had = self.bytes.len() as u64;
         match want {
             Want::Whole { .. } => (had > 0).then(|| format!("bytes={had}-")),
             Want::Range { offset, len } => {
-                // Beyond any object, if need be: then the answer is that it is too short.
+                // The end may be beyond any object. The answer is then that the object is too short.
                 let last = offset.saturating_add(len - 1);
                 Some(format!("bytes={}-{last}", offset.saturating_add(had)))
             }
         }
     }
 
-    /// An object whose tag changed under way is read again from its start.
+    /// Starts the read again from the first byte if the object's tag has changed meanwhile.
     fn unless_changed(&mut self, judged: Judged) -> Judged {
         if judged.answer.status != Some(412) {
             return judged;
@@ -184,13 +185,13 @@ impl Fetched {
         Judged::new(ErrorKind::Corrupted, Again::FewTimes, what)
     }
 
-    /// Reads an answer's head: how much there will be in all.
+    /// Reads an answer's head: how many bytes there will be in all.
     fn begin(&mut self, output: &GetObjectOutput, want: Want) -> Result<(), Judged> {
         let length = told_length(output.content_length());
         let range = output.content_range().and_then(parse_content_range);
         if range.is_none() {
             if let Want::Range { offset, len } = want {
-                // The service ignored the range. Reading gigabytes to throw them away helps nobody.
+                // The service ignored the range. Do not read gigabytes only to drop them.
                 if offset > 0 || length.is_some_and(|length| length != len) {
                     return Err(whole_for_a_range());
                 }
@@ -254,7 +255,7 @@ impl Fetched {
         Ok(())
     }
 
-    /// The answer is over: whether everything has come.
+    /// Checks, at the end of an answer, whether all bytes have come.
     fn end(&self, had: usize) -> Result<(), Judged> {
         let has = self.bytes.len();
         let Some(total) = self.total.filter(|total| has as u64 != *total) else {
@@ -287,7 +288,8 @@ fn too_large(has: &str, max_bytes: u64) -> Judged {
     fatal(ErrorKind::TooLarge, what)
 }
 
-/// First byte and whole length of `bytes 0-99/1234`. A service may leave the length open: `bytes 0-99/*`.
+/// Returns the first byte and the whole length of `bytes 0-99/1234`. A service may leave out the length:
+/// `bytes 0-99/*`.
 fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;

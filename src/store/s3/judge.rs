@@ -1,4 +1,4 @@
-//! What a failed request means: which kind of error it is, and whether it is worth another try.
+//! Judges a failed request: which kind of error it is, and whether a retry may help.
 
 use std::error::Error;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::whole_xml::CutShort;
 use crate::store::error::ErrorKind;
 use crate::store::retry::Again;
 
-/// The codes of a 5xx that say more than that the service fails.
+/// The codes with a status of 5xx that say more than that the service fails.
 const SAID_WITH_5XX: [&str; 5] = [
     "GlacierExpeditedRetrievalNotAvailable",
     "InsufficientStorage",
@@ -54,7 +54,7 @@ where
             let response = service.raw();
             let answer = Answer {
                 status: Some(response.status().as_u16()),
-                // A HEAD has no body, and so no code but the SDK's own word for 404.
+                // A HEAD has no body and so no code, except for the SDK's own word for 404.
                 code: metadata
                     .code()
                     .filter(|code| *code != "NotFound")
@@ -79,9 +79,9 @@ where
                 ..Answer::default()
             };
             let (kind, again) = match of_status(status, after(response)) {
-                // Cut off within the answer.
+                // The answer was cut off.
                 _ if (200..300).contains(&status) => (ErrorKind::Unavailable, Again::Wait(None)),
-                // A gateway's page about itself.
+                // A gateway sent a page about itself.
                 told @ (ErrorKind::Unavailable | ErrorKind::Unsupported | ErrorKind::Full, _) => {
                     told
                 }
@@ -93,7 +93,8 @@ where
     }
 }
 
-/// What answers is no S3 service, unless it was one before: then the answer is judged by its status.
+/// Judges an answer that does not come from an S3 service. If an S3 service has answered before, the status
+/// decides.
 fn of_stranger(answer: Answer, status: u16) -> Judged {
     let otherwise = match of_status(status, None) {
         _ if (300..400).contains(&status) => (ErrorKind::Unavailable, Again::Wait(None)),
@@ -109,19 +110,19 @@ fn header(response: &HttpResponse, name: &str) -> Option<String> {
     response.headers().get(name).map(shortened)
 }
 
-/// How long the service asks to be left alone.
+/// Returns how long the service asks to wait.
 fn after(response: &HttpResponse) -> Option<Duration> {
     let seconds = header(response, "retry-after")?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-/// The kind of an answer that is an error.
+/// Returns the kind of an answer that is an error.
 fn of_answer(answer: &Answer, after: Option<Duration>) -> (ErrorKind, Again) {
     use ErrorKind as Kind;
     let status = answer.status.unwrap_or_default();
     let wait = Again::Wait(after);
     let code = answer.code.as_deref().unwrap_or_default();
-    // A service that fails says nothing of the object, whatever its words.
+    // A failing service says nothing about the object, whatever its words.
     if status >= 500 && !SAID_WITH_5XX.contains(&code) {
         return of_status(status, after);
     }
@@ -163,15 +164,15 @@ fn of_answer(answer: &Answer, after: Option<Duration>) -> (ErrorKind, Again) {
             (Kind::Unsupported, Again::No)
         }
         _ if refuses_checksum(answer) => (Kind::Unsupported, Again::No),
-        // A HEAD has no body, and so no code.
+        // A HEAD has no body and so no code.
         _ if status == 301 && answer.region.is_some() => (Kind::WrongRegion, Again::No),
         _ => of_status(status, after),
     }
 }
 
-/// The kind of an answer whose status is all that it tells. 425 and 499 come from proxies, and so do most
-/// of the many statuses above 504, such as Cloudflare's 520 to 530: they are about the way to the service,
-/// and never about the object.
+/// Returns the kind of an answer that has only a status. 425 and 499 come from proxies, and so do most of the
+/// statuses above 504, such as Cloudflare's 520 to 530. They are about the way to the service, and never
+/// about the object.
 fn of_status(status: u16, after: Option<Duration>) -> (ErrorKind, Again) {
     use ErrorKind as Kind;
     match status {
@@ -185,7 +186,7 @@ fn of_status(status: u16, after: Option<Duration>) -> (ErrorKind, Again) {
     }
 }
 
-/// Whether the service refused the header of the object's checksum, as Backblaze B2 does.
+/// Returns whether the service refused the header with the object's checksum, as Backblaze B2 does.
 pub(super) fn refuses_checksum(answer: &Answer) -> bool {
     answer.status == Some(400)
         && answer.message.as_deref().is_some_and(|message| {

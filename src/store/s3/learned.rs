@@ -1,22 +1,22 @@
-//! What is found out about a service while it is used.
+//! What coldchain learns about a service while it uses it.
 
 use std::collections::BTreeSet;
 
-/// What the service does about `If-None-Match`.
+/// How the service handles `If-None-Match`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Condition {
-    /// It was not asked yet.
+    /// It was not tried yet.
     #[default]
     Unknown,
-    /// It keeps it.
+    /// The service obeys it.
     Kept,
-    /// It takes the header and overwrites all the same.
+    /// The service accepts the header and overwrites all the same.
     Ignored,
-    /// It takes no request that has it.
+    /// The service refuses requests with it.
     Refused,
 }
 
-/// What was found out about the service while it was used.
+/// What was learned about the service so far.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     pub(super) condition: Condition,

@@ -1,4 +1,4 @@
-//! Listing: every page, or an error.
+//! Lists objects: every page, or an error.
 
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
@@ -29,7 +29,7 @@ impl S3Store<'_> {
                         .list_objects_v2()
                         .bucket(&self.settings.bucket)
                         .prefix(self.full(prefix))
-                        // Somebody else's key may have characters that no XML can carry.
+                        // A foreign key may have characters that XML can't have.
                         .encoding_type(EncodingType::Url)
                         .max_keys(PAGE)
                         .set_continuation_token(token.clone());
@@ -49,7 +49,7 @@ impl S3Store<'_> {
                 })
                 .await?;
             let listed = page.contents().iter().filter_map(|item| self.listed(item));
-            // A service may list more than it was asked for.
+            // A service may list more than was requested.
             for object in listed.filter(|listed| listed.key.starts_with(prefix)) {
                 found.add(object).map_err(|too_many| {
                     self.error(ErrorKind::TooMany, Operation::List, prefix)
@@ -66,7 +66,7 @@ impl S3Store<'_> {
         }
     }
 
-    /// An object of ours; what has a name that is no key is none.
+    /// Returns a listed object; `None` if its name is no valid key.
     fn listed(&self, item: &Object) -> Option<Listed> {
         let full = percent_decoded(item.key()?)?;
         let key = if self.settings.prefix.is_empty() {
@@ -93,7 +93,7 @@ impl S3Store<'_> {
     }
 }
 
-/// There is always something to list, if there is a bucket.
+/// Turns "not found" into a missing bucket: a listing of an existing bucket always works.
 fn of_listing(judged: Judged) -> Judged {
     if judged.kind == ErrorKind::NotFound {
         let kind = ErrorKind::NoBucket;
@@ -102,10 +102,10 @@ fn of_listing(judged: Judged) -> Judged {
     judged
 }
 
-/// Refuses a page that says otherwise than it has, as one that lost a part on its way does.
+/// Refuses a page whose content differs from its counts, because it lost a part on its way.
 fn require_whole(page: &ListObjectsV2Output) -> Result<(), Judged> {
     let lists = page.contents().len() + page.common_prefixes().len();
-    // Some services count nothing.
+    // Some services do not count.
     if let Some(counted) = page.key_count()
         && i64::try_from(lists).is_ok_and(|lists| i64::from(counted) > lists)
     {
@@ -123,7 +123,7 @@ fn require_whole(page: &ListObjectsV2Output) -> Result<(), Judged> {
     Ok(())
 }
 
-/// `%41` and `+` as they are meant; `None` for what is no UTF-8.
+/// Decodes `%41` and `+`. Returns `None` if the result is no UTF-8.
 pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -1,4 +1,4 @@
-//! Object Lock: whether a version is locked, and until when.
+//! Object Lock: finds out whether a version is locked, and until when.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{ObjectLockLegalHoldStatus, ObjectLockRetention};
@@ -11,20 +11,19 @@ use super::stat::Head;
 use super::{S3Store, to_chrono};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 
-/// A service may round a lock's end to the second, or to a day's border.
+/// How much the end of a lock may differ: a service may round it to the second, or to the end of a day.
 const LOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
-/// What keeps a version from being deleted.
+/// What prevents the deletion of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
     Until(DateTime<Utc>),
-    /// Until somebody ends the hold.
+    /// It lasts until a person ends the hold.
     LegalHold,
 }
 
 impl S3Store<'_> {
-    /// Makes sure that a lock that was asked for is there: a service may take the headers and
-    /// ignore them.
+    /// Checks that a requested lock exists: a service may accept the headers and ignore them.
     pub(super) async fn require_lock(
         &self,
         key: &str,
@@ -34,7 +33,7 @@ impl S3Store<'_> {
     ) -> Result<(), StoreError> {
         let until_now = match head.retained_until {
             Some(until) => Some(until),
-            // Also what a HEAD looks like without the permission s3:GetObjectRetention.
+            // A HEAD looks the same without the permission s3:GetObjectRetention.
             None => self.retention(key).await?,
         };
         if until_now.is_some_and(|now| now + LOCK_TOLERANCE >= until) {
@@ -82,7 +81,8 @@ impl S3Store<'_> {
         Ok(until.map(to_chrono))
     }
 
-    /// What keeps a version whose delete was refused; `None` if no lock does, or nobody may know.
+    /// Returns what prevents the deletion of a version; `None` if no lock does, or if these credentials may
+    /// not know.
     pub(super) async fn kept_by(&self, client: &Client, key: &str, version: &str) -> Option<Kept> {
         let request = client
             .head_object()
@@ -120,8 +120,8 @@ impl S3Store<'_> {
     }
 }
 
-/// Whether a delete that was answered so may have met a lock. Amazon and Ceph say 403 `AccessDenied`, `MinIO` and
-/// versitygw 400 `InvalidRequest`, others 405 or 409.
+/// Returns whether a lock may be the reason for this answer to a delete. Amazon and Ceph answer 403
+/// `AccessDenied`, `MinIO` and versitygw 400 `InvalidRequest`, others 405 or 409.
 pub(super) fn may_be_lock(status: Option<u16>) -> bool {
     const OF_THE_WAY: [u16; 5] = [404, 408, 425, 429, 499];
     status.is_some_and(|status| (400..500).contains(&status) && !OF_THE_WAY.contains(&status))

@@ -1,9 +1,8 @@
-//! A bucket as a store: Amazon S3, and every service that speaks its language.
+//! A bucket as a store: Amazon S3, and every compatible service.
 //!
-//! The SDK is kept from what it would do by itself. It sends a body that lies in memory in one PUT,
-//! with the checksum that is known already and without hashing it again for the signature; it
-//! tries nothing twice, since [`RetryPolicy`](super::RetryPolicy) does, for hours; and what a service may
-//! silently ignore is read back after each upload.
+//! The SDK's own policies are turned off. It sends a body from memory in one PUT, with a known checksum and
+//! without hashing it again for the signature. It retries nothing: [`RetryPolicy`](super::RetryPolicy) does
+//! that, for hours. After each upload, everything that a service may silently ignore is read back.
 
 mod answer;
 mod body;
@@ -55,19 +54,19 @@ pub struct S3Store<'a> {
     settings: S3Settings,
     url: String,
     told: Told<'a>,
-    /// Made at the first request, and anew when its credentials have expired.
+    /// Made at the first request, and again when its credentials have expired.
     connection: Mutex<Option<Connection>>,
     clock: ServerClock,
-    /// Whether it has answered as an S3 service does.
+    /// Whether the service has ever answered as S3 does.
     has_spoken: AtomicBool,
     learned: Mutex<Learned>,
     limit: Option<RateLimit>,
-    /// Taken only when the store goes.
+    /// `None` only while the store is dropped.
     runtime: Option<Runtime>,
 }
 
 impl<'a> S3Store<'a> {
-    /// A store that was not asked for anything yet.
+    /// Opens a store without sending a request.
     pub fn open(settings: S3Settings, told: Told<'a>) -> Result<Self, StoreError> {
         let url = settings.url();
         let runtime = Builder::new_multi_thread()
@@ -89,7 +88,7 @@ impl<'a> S3Store<'a> {
         })
     }
 
-    /// With a limit on what goes in and out.
+    /// Returns the store with a limit on its reads and writes.
     #[must_use]
     pub fn limited(mut self, limit: RateLimit) -> Self {
         self.limit = Some(limit);
@@ -102,7 +101,7 @@ impl<'a> S3Store<'a> {
         runtime.block_on(work)
     }
 
-    /// The object's key in the bucket.
+    /// Returns the object's key in the bucket, with the prefix.
     fn full(&self, key: &str) -> String {
         if self.settings.prefix.is_empty() {
             key.to_owned()
@@ -115,14 +114,14 @@ impl<'a> S3Store<'a> {
         StoreError::new(kind, operation, key, &self.url)
     }
 
-    /// What was judged to be no use trying again.
+    /// Returns the error of a request that must not be retried.
     fn final_error(&self, mut judged: Judged, operation: Operation, key: &str) -> StoreError {
         self.error(judged.kind, operation, key)
             .advising(judged.answer.take_advice())
             .because(*judged.answer)
     }
 
-    /// Key and version of a locator.
+    /// Returns the key and the version of a locator.
     fn parse<'l>(
         &self,
         operation: Operation,
@@ -150,8 +149,8 @@ impl<'a> S3Store<'a> {
         known.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one attempt, once there are credentials to sign it with. How long these take is no matter of the
-    /// line to the service.
+    /// Makes one attempt after getting credentials to sign it. The time that these take does not count as a
+    /// stall of the line.
     async fn attempt<T>(
         &self,
         connection: &Connection,
@@ -159,7 +158,7 @@ impl<'a> S3Store<'a> {
         attempt: &mut impl AsyncFnMut(&Client, &Meter) -> Result<T, Judged>,
     ) -> Result<T, Judged> {
         if let Err(missing) = connection.credentials.require().await {
-            // A service that took others before is waited for: whoever renews them may be late.
+            // The service accepted earlier credentials, so wait: their renewal may be late.
             let again = if self.clock.has_answered() {
                 Again::Wait(None)
             } else {
@@ -179,7 +178,7 @@ impl<'a> S3Store<'a> {
             .unwrap_or_else(|| Err(Judged::stalled(stall)))
     }
 
-    /// Tries until it is done, can't be done, or patience ends.
+    /// Retries an attempt until it succeeds, can't succeed, or its time is over.
     async fn persevere<T>(
         &self,
         operation: Operation,
@@ -201,7 +200,7 @@ impl<'a> S3Store<'a> {
             if judged.answer.code.is_some() {
                 self.has_spoken.store(true, Ordering::Relaxed);
             }
-            // Something stands between us and a service that is there: for a while, or for one request.
+            // Something is between this machine and an existing service, for a while or for one request.
             if let Some((kind, again)) = judged.otherwise
                 && self.has_spoken.load(Ordering::Relaxed)
             {
@@ -209,7 +208,7 @@ impl<'a> S3Store<'a> {
                 judged.again = again;
             }
             if judged.kind == ErrorKind::Expired {
-                // Whoever renews them may have done so by the next attempt.
+                // The credentials may be renewed by the next attempt.
                 *self.known_connection() = None;
             }
             if judged.progressed {
@@ -239,19 +238,19 @@ impl<'a> S3Store<'a> {
     }
 }
 
-/// Before the version in a locator: `KEY?versionId=VERSION`. No key has a question mark.
+/// The text before the version in a locator: `KEY?versionId=VERSION`. No key has a question mark.
 const VERSION: &str = "versionId=";
 
-/// The locator of an object, and of its version where the bucket keeps versions.
+/// Returns the locator of an object, with its version if the bucket keeps versions.
 fn locator(key: &str, version: Option<&str>) -> Locator {
     match version {
-        // What a bucket that never kept versions calls the only one.
+        // This is the version in a bucket that never kept versions.
         None | Some("null" | "") => Locator(key.to_owned()),
         Some(version) => Locator(format!("{key}?{VERSION}{version}")),
     }
 }
 
-/// To the second: a HEAD tells no more, and a listing must not differ from it.
+/// Converts a time to full seconds: a HEAD has no more, and a listing must not differ from it.
 fn to_chrono(moment: &aws_sdk_s3::primitives::DateTime) -> DateTime<Utc> {
     DateTime::from_timestamp(moment.secs(), 0).unwrap_or_default()
 }
@@ -302,7 +301,7 @@ impl Store for S3Store<'_> {
         self.run(self.ask_the_time())
     }
 
-    /// A PUT that is cut short leaves nothing: there is no upload in parts.
+    /// Removes nothing: an interrupted PUT leaves nothing, because there are no uploads in parts.
     fn sweep(&self, _: &str) -> Result<Swept, StoreError> {
         Ok(Swept::default())
     }
@@ -318,7 +317,7 @@ impl Store for S3Store<'_> {
 
 impl Drop for S3Store<'_> {
     fn drop(&mut self) {
-        // Not waiting for a name that is still being looked up.
+        // Do not wait for a running name lookup.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

@@ -1,8 +1,7 @@
-//! Going from page to page of a listing in such a way that it comes to an end.
+//! Goes from page to page of a listing so that it always ends.
 //!
-//! Services sort their listings in different ways, and some do not sort them at all, so the order of keys
-//! proves nothing. What no honest service does is to lead back to a page that was read already, or on and
-//! on to pages without an object.
+//! Services sort their listings in different ways, or not at all, so the order of keys proves nothing. But no
+//! honest service leads back to a page that was read already, or on to pages without objects again and again.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
@@ -13,27 +12,27 @@ use super::answer::{Answer, Judged};
 use crate::store::error::ErrorKind;
 use crate::store::retry::Again;
 
-/// How many objects a page may have. It is what S3 gives if nothing is asked for.
+/// The most objects of a page. This is also S3's default.
 pub(super) const PAGE: i32 = 1000;
 
-/// Pages without an object, one after the other. A service that leaves out what was deleted may have some.
+/// The most pages without an object in a row. A service that leaves out deleted objects may have some.
 const MAX_EMPTY: usize = 1000;
 
-/// Pages of a listing: a hundred million objects.
+/// The most pages of a listing: a hundred million objects.
 const MAX_PAGES: usize = 100_000;
 
-/// The course of one listing.
+/// The progress of one listing.
 pub(super) struct Pages {
     began: Instant,
     longest: Duration,
     hasher: RandomState,
-    /// Hashes of the places that were gone on from: what a service gives for a place may be long.
+    /// Hashes of the tokens of all pages so far: a service's tokens may be long.
     seen: HashSet<u64>,
     empty: usize,
 }
 
 impl Pages {
-    /// A listing that may take so long.
+    /// Returns the start of a listing, with a limit on its time.
     pub(super) fn within(longest: Duration) -> Self {
         Self {
             began: Instant::now(),
@@ -44,7 +43,7 @@ impl Pages {
         }
     }
 
-    /// Goes on to the page at that place, after one with so many objects.
+    /// Goes on to the page `next`, after a page with this many objects. Fails if the listing can't be honest.
     pub(super) fn turn(&mut self, next: impl Hash, objects: usize) -> Result<(), Judged> {
         self.empty = if objects == 0 { self.empty + 1 } else { 0 };
         let pages = self.seen.len() + 1;
@@ -82,7 +81,8 @@ mod tests {
         Pages::within(Duration::from_hours(1))
     }
 
-    /// How many pages are read of a listing whose page of that number leads on so, with so many objects.
+    /// Returns how many pages are read of a listing. `page` returns the next token and the number of objects
+    /// of a page.
     fn read(mut pages: Pages, page: impl Fn(usize) -> (usize, usize)) -> (usize, ErrorKind) {
         for number in 0.. {
             let (next, objects) = page(number);

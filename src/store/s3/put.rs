@@ -1,4 +1,4 @@
-//! PUT if absent, and reading back what a service may have ignored.
+//! PUT if absent, and the check of what a service may have ignored.
 
 use std::sync::PoisonError;
 
@@ -23,7 +23,7 @@ use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::{Again, Attempts};
 use crate::store::{Locator, NewObject, ObjectKind, Put};
 
-/// How one PUT was answered.
+/// The answer to one PUT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
     Stored,
@@ -43,14 +43,14 @@ impl S3Store<'_> {
         self.learned().remarks.insert(text.into());
     }
 
-    /// Stores an object unless there is one, and makes sure that it is stored as it was meant.
+    /// Stores an object unless there is one, and checks that it is stored as intended.
     pub(super) async fn put(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
         let at = locator(object.key, None);
         let condition = self.learned().condition;
         let looks_first = match condition {
             Condition::Kept => false,
             Condition::Ignored | Condition::Refused => true,
-            // A segment's key has random bits and its own digest: nothing else is ever put there.
+            // A segment's key has random bits and its own digest. No other object is ever put there.
             Condition::Unknown => object.role == ObjectKind::Ledger,
         };
         if looks_first {
@@ -72,7 +72,7 @@ impl S3Store<'_> {
         Ok(Put::Created(head.locator))
     }
 
-    /// Sends an object until it is there to be seen.
+    /// Sends an object until a HEAD shows it.
     async fn send_and_look(
         &self,
         object: &NewObject<'_>,
@@ -92,7 +92,7 @@ impl S3Store<'_> {
                 Err(error) if !error.is_not_found() => return Err(error),
                 Err(_) => {}
             }
-            // As when a service answers 200 with an error inside.
+            // This happens when a service answers 200 with an error inside.
             let since = attempts.since();
             let again = Again::Wait(None);
             let Some(pause) = attempts.next_pause(again, patience.give_up_after) else {
@@ -105,7 +105,7 @@ impl S3Store<'_> {
         }
     }
 
-    /// One PUT.
+    /// Sends one PUT.
     async fn send(
         &self,
         client: &Client,
@@ -163,8 +163,8 @@ impl S3Store<'_> {
                 .object_lock_mode(mode)
                 .object_lock_retain_until_date(until);
         }
-        // The body's digest is in a header already where a checksum is: signing need not take it
-        // again. Over TLS nothing else could change it, and what is read back is compared.
+        // The signature need not hash the body again: a checksum, if there is one, is in a header. Over TLS
+        // nothing else can change the body, and the stored object is compared later.
         let sent = request.customize().disable_payload_signing().send().await;
         let Err(error) = sent else {
             return Ok(Sent::Stored);
@@ -194,7 +194,7 @@ impl S3Store<'_> {
         Err(judged)
     }
 
-    /// Puts the very same object once more: who overwrites it does not keep the condition.
+    /// Puts the same object once more: a service that overwrites it ignores the condition.
     async fn learn_condition(
         &self,
         object: &NewObject<'_>,
@@ -228,7 +228,7 @@ impl S3Store<'_> {
         ));
     }
 
-    /// Compares what is stored with what was sent.
+    /// Compares the stored object with what was sent.
     async fn compare(&self, object: &NewObject<'_>, head: &Head) -> Result<(), StoreError> {
         let wrong = |what: String| {
             Err(self
@@ -273,7 +273,7 @@ impl S3Store<'_> {
         }
     }
 
-    /// Tags as the header wants them: a query string.
+    /// Returns the tags as a query string, as the header requires.
     fn tagging(&self) -> String {
         let pairs = self.settings.tags.iter();
         let pairs = pairs.map(|(key, value)| format!("{}={}", encoded(key), encoded(value)));
@@ -293,7 +293,7 @@ impl S3Store<'_> {
     }
 }
 
-/// The checksum that goes with an upload, as its header has it.
+/// The checksum header of an upload.
 enum Header {
     Sha256(String),
     Crc64Nvme(String),

@@ -1,4 +1,4 @@
-//! What a bucket's user may choose.
+//! The settings of a bucket.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,34 +13,34 @@ use crate::store::{DEFAULT_LISTING_BYTES, RetryPolicy};
 pub struct S3Settings {
     /// The bucket's name.
     pub bucket: String,
-    /// What every key begins with, without a slash at its end; may be empty.
+    /// The prefix of every key, without a slash at its end. May be empty.
     pub prefix: String,
-    /// The bucket's region; `None` takes what the AWS configuration says.
+    /// The bucket's region; `None` for that of the AWS configuration.
     pub region: Option<String>,
-    /// The service's URL; `None` is AWS.
+    /// The service's URL; `None` for AWS.
     pub endpoint: Option<String>,
     /// How the bucket is named in requests.
     pub addressing: Addressing,
     /// A profile of the AWS configuration files.
     pub profile: Option<String>,
-    /// A file of credentials in the form of `~/.aws/credentials`; it precedes what the AWS
-    /// configuration and the environment say.
+    /// A file of credentials in the form of `~/.aws/credentials`. It has precedence over the AWS
+    /// configuration and the environment.
     pub credentials_file: Option<PathBuf>,
-    /// A file of PEM certificates that are trusted beside the system's.
+    /// A file of PEM certificates that are trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// Where segments go; everything else is `STANDARD`.
+    /// The class of segments. All other objects are `STANDARD`.
     pub storage_class: StorageClass,
-    /// What the service checks an upload by.
+    /// How the service checks an upload.
     pub checksum: Checksum,
     /// Tags of every object.
     pub tags: BTreeMap<String, String>,
-    /// Encryption by the service, beside that of coldchain.
+    /// Encryption by the service, in addition to coldchain's.
     pub encryption: Encryption,
-    /// How objects are locked, if they are.
+    /// How objects are locked; `None` for no locks.
     pub object_lock: Option<LockMode>,
-    /// How long to keep trying.
+    /// How long to retry.
     pub patience: RetryPolicy,
-    /// Bytes of memory that a listing may take.
+    /// The most bytes of memory for a listing.
     pub listing_bytes: u64,
 }
 
@@ -53,7 +53,7 @@ pub enum Addressing {
     VirtualHost,
 }
 
-/// What the service checks an upload by, and keeps if it can.
+/// How the service checks an upload. It keeps the checksum if it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
     /// `x-amz-checksum-sha256`: the digest that the ledger has, so it costs nothing.
@@ -62,14 +62,14 @@ pub enum Checksum {
     Crc64Nvme,
     /// `Content-MD5`, for services that refuse the headers above.
     Md5,
-    /// Nothing.
+    /// No checksum.
     None,
 }
 
 /// Encryption by the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Encryption {
-    /// What the bucket does by default.
+    /// The bucket's default.
     BucketDefault,
     /// `AES256`
     Aes256,
@@ -77,17 +77,17 @@ pub enum Encryption {
     Kms(Option<String>),
 }
 
-/// Who may shorten a lock: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html>.
+/// Who may shorten a lock. See <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockMode {
-    /// Whoever has `s3:BypassGovernanceRetention`.
+    /// Any user with `s3:BypassGovernanceRetention`.
     Governance,
-    /// Nobody.
+    /// No user.
     Compliance,
 }
 
 impl Checksum {
-    /// Their names in the config.
+    /// The names in the config.
     pub const NAMES: [(&'static str, Self); 4] = [
         ("sha256", Self::Sha256),
         ("crc64nvme", Self::Crc64Nvme),
@@ -97,7 +97,7 @@ impl Checksum {
 }
 
 impl LockMode {
-    /// Their names in the config.
+    /// The names in the config.
     pub const NAMES: [(&'static str, Self); 2] = [
         ("governance", Self::Governance),
         ("compliance", Self::Compliance),
@@ -136,7 +136,7 @@ impl fmt::Display for LockMode {
 }
 
 impl S3Settings {
-    /// A bucket with nothing chosen.
+    /// Returns the default settings for a bucket.
     pub fn new(bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
         Self {
             bucket: bucket.into(),
@@ -157,16 +157,15 @@ impl S3Settings {
         }
     }
 
-    /// `s3://bucket/prefix`, with the endpoint if it is not AWS: what makes it this place and no
-    /// other.
+    /// Returns `s3://bucket/prefix`, with the endpoint if it is not AWS. This identifies the place.
     pub fn url(&self) -> String {
         self.with_parameters(&[("endpoint", self.endpoint.as_deref())])
     }
 
-    /// The same with all that another machine needs to find it: also the region, and how the bucket
-    /// is named.
+    /// Returns the URL with all that another machine needs to find the bucket: also the region, and how the
+    /// bucket is named.
     pub fn address(&self) -> String {
-        // What an address says nothing of is as a config has it by default: by path where there is an endpoint.
+        // Leave out what is the default of a config: requests by path if there is an endpoint.
         let path_style = match (self.addressing, &self.endpoint) {
             (Addressing::Path, _) => Some("true"),
             (Addressing::VirtualHost, Some(_)) => Some("false"),

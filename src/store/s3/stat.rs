@@ -1,4 +1,4 @@
-//! HEAD: what the service says of an object.
+//! HEAD: reads what the service says of an object.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{ArchiveStatus, ChecksumMode, ChecksumType};
@@ -14,13 +14,13 @@ use crate::model::{Sha256, StorageClass};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::{Locator, Readability, Stat};
 
-/// What a HEAD told.
+/// The answer to a HEAD.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) stat: Stat,
     pub(super) readability: Readability,
     pub(super) locator: Locator,
-    /// Until when the object is locked, if the answer told.
+    /// When the object's lock ends, if the answer says so.
     pub(super) retained_until: Option<DateTime<Utc>>,
     /// The storage class in the service's own words.
     pub(super) class_name: String,
@@ -40,7 +40,7 @@ impl S3Store<'_> {
                     .bucket(&self.settings.bucket)
                     .key(self.full(key))
                     .set_version_id(version.map(str::to_owned));
-                // A service that refuses the header of an upload refuses this one as well.
+                // A service that refuses this header in an upload refuses it here too.
                 if matches!(
                     self.settings.checksum,
                     Checksum::Sha256 | Checksum::Crc64Nvme
@@ -57,7 +57,7 @@ impl S3Store<'_> {
         let output = match asked {
             Ok(output) => output,
             Err(error) if error.is_not_found() => {
-                // A HEAD does not say what it is that does not exist.
+                // A HEAD does not say whether the object or the bucket is missing.
                 self.require_bucket(operation, key).await?;
                 return Err(error);
             }
@@ -89,8 +89,8 @@ impl S3Store<'_> {
         })
     }
 
-    /// The length of an object of which a HEAD tells none, as one that a proxy has compressed or cut into
-    /// chunks: a listing has it.
+    /// Returns the length of an object from a listing, if its HEAD has none, as when a proxy has compressed
+    /// the answer or cut it into chunks.
     async fn listed_length(&self, operation: Operation, key: &str) -> Result<u64, StoreError> {
         let listed = Box::pin(self.list_all(key)).await?;
         let object = listed.into_iter().find(|listed| listed.key == key);
@@ -101,7 +101,7 @@ impl S3Store<'_> {
         })
     }
 
-    /// Tells "no such object" from "no such bucket".
+    /// Fails if the bucket does not exist, to tell a missing bucket from a missing object.
     pub(super) async fn require_bucket(
         &self,
         operation: Operation,
@@ -122,7 +122,7 @@ impl S3Store<'_> {
         }
     }
 
-    /// The service's clock: every answer carries it, so the cheapest question does.
+    /// Asks for the service's time. Every answer has it, so this sends the cheapest request.
     pub(super) async fn ask_the_time(&self) -> Result<DateTime<Utc>, StoreError> {
         self.persevere(Operation::Clock, "", async |client, _| {
             let request = client.head_bucket().bucket(&self.settings.bucket);
@@ -142,12 +142,12 @@ impl S3Store<'_> {
     }
 }
 
-/// How many bytes an answer's `Content-Length` tells of. Not every answer has one.
+/// Returns the bytes in an answer's `Content-Length`. Not every answer has one.
 pub(super) fn told_length(header: Option<i64>) -> Option<u64> {
     u64::try_from(header?).ok()
 }
 
-/// The SHA-256 of the whole object, where the service keeps that.
+/// Returns the SHA-256 of the whole object, if the service keeps it.
 fn sha256(output: &HeadObjectOutput) -> Option<Sha256> {
     if output
         .checksum_type()
@@ -159,8 +159,8 @@ fn sha256(output: &HeadObjectOutput) -> Option<Sha256> {
     Some(Sha256(<[u8; 32]>::try_from(digest).ok()?))
 }
 
-/// The class as which an archive tier of Intelligent-Tiering is thawed: it takes the same tiers and times.
-/// The service gives no status of an object that was thawed: it lies in a tier that can be read.
+/// Returns the class that stands for an archive tier of Intelligent-Tiering: it has the same thaw tiers and
+/// times. A thawed object has no status: it is in a readable tier.
 fn archived(status: Option<&ArchiveStatus>) -> Option<StorageClass> {
     match status? {
         ArchiveStatus::ArchiveAccess => Some(StorageClass::Glacier),
@@ -168,8 +168,8 @@ fn archived(status: Option<&ArchiveStatus>) -> Option<StorageClass> {
     }
 }
 
-/// What the header `x-amz-restore` says of an object in that class:
-/// `ongoing-request="false", expiry-date="Fri, 23 Dec 2026 00:00:00 GMT"`.
+/// Returns what the header `x-amz-restore` says of an object in this class: `ongoing-request="false",
+/// expiry-date="Fri, 23 Dec 2026 00:00:00 GMT"`.
 fn readability(
     class: Option<StorageClass>,
     restore: Option<&str>,

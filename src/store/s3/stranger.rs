@@ -1,15 +1,15 @@
-//! Whether it is an S3 service that answers: at a wrong address a web server may, a login page, a proxy.
+//! Checks whether an S3 service answers. At a wrong address it may be a web server, a login page or a proxy.
 
 use aws_sdk_s3::config::http::HttpResponse;
 
 use super::answer::{Answer, shortened};
 use super::whole_xml::root_name;
 
-/// The most of a page that is shown.
+/// The most characters of a page that are shown.
 const SHOWN: usize = 80;
 
-/// What an answer without a code of S3's tells of who gave it: `None` if an S3 service may have, else what
-/// it answered instead.
+/// Judges an answer without an S3 code. Returns `None` if an S3 service may have sent it, or else what it
+/// was.
 pub(super) fn stranger(response: &HttpResponse) -> Option<Answer> {
     let status = response.status().as_u16();
     if (300..400).contains(&status) {
@@ -20,7 +20,7 @@ pub(super) fn stranger(response: &HttpResponse) -> Option<Answer> {
     }
     let is_of_s3 = response.headers().iter().any(|(name, _)| is_of_s3(name));
     let what = match text_of(response.body().bytes().unwrap_or_default()) {
-        // So does Amazon's host of a bucket's web pages.
+        // Amazon's host for a bucket's web pages answers like this too.
         Text::Page => format!("it answered {status} with a web page"),
         _ if is_of_s3 => return None,
         Text::Other(begin) => format!("it answered {status} with `{begin}`"),
@@ -33,7 +33,7 @@ pub(super) fn stranger(response: &HttpResponse) -> Option<Answer> {
     Some(Answer::said(shortened(&what)))
 }
 
-/// S3 refers to another region, and to nothing else.
+/// Judges a redirect. S3 redirects only to another region.
 fn redirect(response: &HttpResponse) -> Option<Answer> {
     let headers = response.headers();
     if headers.get("x-amz-bucket-region").is_some() {
@@ -47,17 +47,17 @@ fn redirect(response: &HttpResponse) -> Option<Answer> {
     Some(Answer::said(shortened(&what)))
 }
 
-/// Whether a gateway before a service may say so of the way to it, with any page of its own.
+/// Returns whether a gateway in front of a service may send this status, with any page of its own.
 fn may_be_gateway(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 499 | 500 | 502..)
 }
 
-/// A header that only S3 services send. `CloudFront`'s begin so too.
+/// Returns whether only S3 services send this header. Those of `CloudFront` begin in the same way.
 fn is_of_s3(name: &str) -> bool {
     name.starts_with("x-amz-") && !name.starts_with("x-amz-cf-")
 }
 
-/// Also what moto calls its answers.
+/// Returns whether an answer of S3 has this outermost element. The names of moto's answers count too.
 fn is_root_of_s3(name: &str) -> bool {
     [
         "Result",
@@ -75,7 +75,7 @@ enum Text {
     Nothing,
     Page,
     Xml(String),
-    /// Its beginning.
+    /// Its first part.
     Other(String),
 }
 

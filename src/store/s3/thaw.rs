@@ -1,4 +1,4 @@
-//! Asking for objects in a cold class to be made readable.
+//! Requests the thaw of objects in a cold class.
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html>
 
@@ -12,7 +12,7 @@ use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::Again;
 use crate::store::{Locator, Thaw, ThawRequest};
 
-/// The class whose archive tiers are thawed for good.
+/// The class whose archive tiers are thawed permanently.
 const INTELLIGENT_TIERING: &str = "INTELLIGENT_TIERING";
 
 impl S3Store<'_> {
@@ -24,7 +24,7 @@ impl S3Store<'_> {
         let days = i32::try_from(request.days).unwrap_or(i32::MAX);
         match self.ask(at, request.tier, Some(days)).await {
             Err(error) if error.kind == ErrorKind::Failed => {
-                // What was thawed there stays readable, and a request with days is malformed.
+                // A thawed object stays readable there, and the service rejects a request with days.
                 let head = self.head(Operation::Thaw, at).await?;
                 if head.class_name == INTELLIGENT_TIERING {
                     self.ask(at, request.tier, None).await
@@ -74,14 +74,14 @@ impl S3Store<'_> {
             if judged.answer.is("RestoreAlreadyInProgress") {
                 return Ok(Thaw::Running);
             }
-            // Also what a service says of an object that is not in a cold class.
+            // A service may also answer this for an object that is in no cold class.
             if judged.kind == ErrorKind::Cold || judged.answer.is("ObjectAlreadyInActiveTierError")
             {
                 return Ok(Thaw::NotCold);
             }
             Err(judged)
         });
-        // It is too large for the stack of many threads.
+        // The future is too large for the stack of many threads.
         Box::pin(asked).await
     }
 }

@@ -1,4 +1,4 @@
-//! What it means that a request got no answer at all.
+//! Judges requests that got no answer at all.
 
 use std::error::Error;
 
@@ -17,7 +17,7 @@ where
     E: Error + 'static,
 {
     let text = chain(error);
-    // Those that were found a moment ago expired, and no others came.
+    // The credentials expired just now, and there are no others.
     if let Some(missing) = find::<CredentialsError>(error) {
         return judge_missing(missing, None);
     }
@@ -29,7 +29,7 @@ where
         let answer = Answer::said(said).advising(Some(advice.to_owned()));
         return Judged::new(ErrorKind::Failed, Again::No, answer);
     }
-    // A server that speaks first, or binary.
+    // The server speaks first, or in a binary protocol.
     if ["invalid HTTP", "received unexpected message"]
         .iter()
         .any(|word| text.contains(word))
@@ -55,7 +55,7 @@ where
     }
 }
 
-/// Says that a proxy may have been asked: it may be what can't be reached.
+/// Returns a text that names the proxy settings, if there are any: the proxy may be what can't be reached.
 fn by_proxy() -> String {
     const VARIABLES: [&str; 6] = [
         "https_proxy",

@@ -1,12 +1,12 @@
-//! Whether a document came whole.
+//! Checks whether an XML document is complete.
 //!
 //! A parser of events takes the end of its input for the end of the document. It would read a listing that is
-//! cut behind an object as a shorter one. So the end of the outermost element is looked for.
+//! cut after an object as a shorter one. So this module looks for the end of the outermost element.
 
-/// How many bytes of a document's beginning are kept: more than any declaration and a first tag have.
+/// How many bytes of a document's beginning are kept: more than a declaration and a first tag have.
 const HEAD: usize = 1024;
 
-/// How many of its end: more than any last tag has.
+/// How many bytes of its end are kept: more than any last tag has.
 const TAIL: usize = 128;
 
 /// The document ends before its outermost element does.
@@ -14,7 +14,7 @@ const TAIL: usize = 128;
 #[error("its answer was cut short: the XML in it has no end")]
 pub(super) struct CutShort;
 
-/// What is kept of a document while it passes by.
+/// The parts of a document that are kept while it passes.
 #[derive(Debug, Default)]
 pub(super) struct Passing {
     head: Vec<u8>,
@@ -23,7 +23,7 @@ pub(super) struct Passing {
 }
 
 impl Passing {
-    /// Takes note of its next piece.
+    /// Notes the next piece of the document.
     pub(super) fn note(&mut self, piece: &[u8]) {
         self.len += piece.len();
         let room = HEAD - self.head.len();
@@ -33,8 +33,8 @@ impl Passing {
         self.tail.drain(..before);
     }
 
-    /// Refuses one that ends early. What is no XML passes, and so do pages of web servers and what is
-    /// no success and no error of S3's.
+    /// Fails if the document ends early. Anything that is no XML passes, and so do pages of web servers, and
+    /// failures that are no error of S3.
     pub(super) fn require_whole(&self, is_success: bool) -> Result<(), CutShort> {
         let Some(tag) = first_tag(&self.head) else {
             return Ok(());
@@ -64,12 +64,12 @@ impl Passing {
     }
 }
 
-/// The name of a document's outermost element; `None` if the text is no XML.
+/// Returns the name of a document's outermost element; `None` if the text is no XML.
 pub(super) fn root_name(text: &[u8]) -> Option<&[u8]> {
     first_tag(text).map(name_of)
 }
 
-/// The name at the beginning of a tag.
+/// Returns the name at the beginning of a tag.
 fn name_of(tag: &[u8]) -> &[u8] {
     let end = tag
         .iter()
@@ -77,8 +77,8 @@ fn name_of(tag: &[u8]) -> &[u8] {
     &tag[..end.unwrap_or(tag.len())]
 }
 
-/// What follows the `<` of the outermost element; `None` if the text is no XML. A document that ends in
-/// its declaration has an element without a name, which nothing ends.
+/// Returns what follows the `<` of the outermost element; `None` if the text is no XML. A document that ends
+/// in its declaration has an element without a name, which has no end.
 fn first_tag(text: &[u8]) -> Option<&[u8]> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut rest = text.trim_ascii_start().strip_prefix(b"<")?;

@@ -1,4 +1,4 @@
-//! What it means that no credentials can be had: that there are none, or that they can't be fetched now.
+//! Judges a failure to get credentials: there are none, or they can't be fetched at present.
 
 use std::error::Error;
 
@@ -10,8 +10,8 @@ use crate::store::error::ErrorKind;
 use crate::store::retry::Again;
 use crate::store::s3::answer::{Answer, Judged, chain, find};
 
-/// What services that give credentials say when they fail or are asked too often. Their errors are of types
-/// that can't be named here.
+/// Texts of services that give credentials, when they fail or are asked too often. The types of their errors
+/// can't be named here.
 const FAILS_NOW: [&str; 9] = [
     "IDPCommunicationError",
     "InternalError",
@@ -24,7 +24,7 @@ const FAILS_NOW: [&str; 9] = [
     "timed out",
 ];
 
-/// Judges a failure to get credentials; `sign_in` is the command that signs in, if the profile needs that.
+/// Judges a failure to get credentials. `sign_in` is the command that signs in, if the profile needs one.
 pub(in crate::store::s3) fn judge_missing(
     error: &CredentialsError,
     sign_in: Option<&str>,
@@ -45,7 +45,7 @@ pub(in crate::store::s3) fn judge_missing(
     Judged::new(ErrorKind::NoCredentials, Again::No, answer.advising(advice))
 }
 
-/// What is inside of an error that only says that credentials could not be had.
+/// Returns the inner error of one that only says that there are no credentials.
 fn innermost<'e>(error: &'e CredentialsError) -> &'e (dyn Error + 'static) {
     let mut error: &'e (dyn Error + 'static) = error;
     while error.is::<CredentialsError>()
@@ -56,7 +56,7 @@ fn innermost<'e>(error: &'e CredentialsError) -> &'e (dyn Error + 'static) {
     error
 }
 
-/// Whether credentials may be had later without anybody's doing.
+/// Returns whether credentials may come later without any action of the user.
 fn is_outage(error: &CredentialsError, said: &str) -> bool {
     match error {
         CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
@@ -64,7 +64,7 @@ fn is_outage(error: &CredentialsError, said: &str) -> bool {
         }
         CredentialsError::ProviderTimedOut(_) => true,
         _ if find::<ProcessFailed>(error).is_some() => false,
-        // A role's source that has none: whatever is around it.
+        // The source of a role has no credentials: judge by the inner error.
         _ => {
             let nested = error.source().and_then(find::<CredentialsError>);
             match nested {

@@ -1,7 +1,7 @@
 //! Credentials and region of the machine itself, from the metadata service of its cloud.
 //!
-//! Most machines have none. The address is then unreachable, or something else answers there: another cloud's
-//! service, a firewall. Neither may look like an outage, or take long.
+//! Most machines have no such service. The address is then unreachable, or another service answers there:
+//! that of another cloud, or a firewall. Neither may look like an outage, or take long.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use aws_sdk_s3::config::SharedHttpClient;
 
 use crate::store::s3::answer::find;
 
-/// It is at most one network away, and answers within milliseconds.
+/// The service is at most one network away, and answers within milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 const ATTEMPTS: u32 = 2;
 
 const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 
-/// A client that gives up soon, and asks no proxy.
+/// Returns a client that gives up soon, and uses no proxy.
 pub(in crate::store::s3) fn metadata_client(
     reach: &ProviderConfig,
     direct: &SharedHttpClient,
@@ -67,8 +67,8 @@ impl ProvideCredentials for Metadata {
     }
 }
 
-/// Whether there is no such service, or it has no role for this machine. One that gave its token and then
-/// fails is there.
+/// Returns whether there is no such service, or it has no role for this machine. A service that gave a token
+/// and then fails does exist.
 fn gives_none(error: &CredentialsError) -> bool {
     match find::<ImdsError>(error) {
         Some(ImdsError::FailedToLoadToken(_)) => true,
@@ -77,7 +77,7 @@ fn gives_none(error: &CredentialsError) -> bool {
     }
 }
 
-/// Says that it gives no credentials.
+/// Returns why the service gives no credentials.
 pub(super) fn without(error: &CredentialsError) -> String {
     let is_disabled = std::env::var(DISABLED).is_ok_and(|text| text.eq_ignore_ascii_case("true"));
     if is_disabled {

@@ -1,7 +1,7 @@
-//! Who coldchain is to the service: where credentials are looked for, and how long they are kept.
+//! Credentials for the service: where they are looked for, and how long they are kept.
 //!
-//! The config's `profile` and `credentials_file` precede everything else. Without them the order is that of
-//! the AWS tools: environment, profile files, web identity, container, instance metadata.
+//! The config's `profile` and `credentials_file` have precedence. Without them the order is that of the AWS
+//! tools: environment, profile files, web identity, container, instance metadata.
 
 mod failure;
 mod metadata;
@@ -28,7 +28,7 @@ pub(super) use failure::judge_missing;
 pub(super) use metadata::metadata_client;
 pub(super) use profile::Profiles;
 
-/// Credentials are asked for again when they expire within this time.
+/// New credentials are fetched when the old ones expire within this time.
 const MARGIN: Duration = Duration::from_mins(1);
 
 const KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
@@ -40,12 +40,12 @@ pub(super) struct KeptCredentials(Arc<Kept>);
 #[derive(Debug)]
 struct Kept {
     sources: Vec<Source>,
-    /// `aws sso login`, if the profile signs in so.
+    /// The command `aws sso login`, if the profile signs in with it.
     sign_in: Option<String>,
     held: Mutex<Option<Credentials>>,
 }
 
-/// One of the places where credentials may be.
+/// A place where credentials may be.
 #[derive(Debug)]
 struct Source {
     place: Place,
@@ -55,20 +55,20 @@ struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Environment,
-    /// The profile's name, and its files.
+    /// The text for a profile without credentials: its name and its files.
     Profile(String),
-    /// Named by a variable of the environment.
+    /// A place that this environment variable names.
     Named(&'static str),
     Metadata,
 }
 
-/// Nothing has credentials: what each place said.
+/// The error that no place has credentials, with the text of each place.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 struct Nowhere(Vec<String>);
 
 impl KeptCredentials {
-    /// Finds out where credentials may be. Asks for none yet.
+    /// Finds out where credentials may be. Fetches none yet.
     pub(super) fn new(
         settings: &S3Settings,
         profiles: &Profiles,
@@ -104,8 +104,7 @@ impl KeptCredentials {
         }))
     }
 
-    /// Makes sure that there are credentials for the next request. This may take as long as
-    /// a `credential_process` may run.
+    /// Gets credentials for the next request. This may take as long as a `credential_process` may run.
     pub(super) async fn require(&self) -> Result<(), Judged> {
         let got = self.get().await;
         got.map(drop)
@@ -126,7 +125,7 @@ impl KeptCredentials {
                 Ok(fresh)
             }
             Err(error) => {
-                // Those of before are good for some seconds more.
+                // The old credentials are still valid for some seconds.
                 let known = held.clone();
                 known
                     .filter(|known| {
@@ -150,7 +149,8 @@ impl ProvideCredentials for KeptCredentials {
 }
 
 impl Kept {
-    /// Asks one place after the other, up to the first that has credentials or should have them and fails.
+    /// Asks one place after the other, up to the first that has credentials, or that should have them and
+    /// fails.
     async fn ask(&self) -> provider::Result {
         let mut said = Vec::new();
         for source in &self.sources {
@@ -176,7 +176,7 @@ impl Source {
 }
 
 impl Place {
-    /// Says that it has none.
+    /// Returns the text that this place has no credentials.
     fn without(&self, error: &CredentialsError) -> String {
         match self {
             Self::Environment => {
@@ -193,8 +193,8 @@ impl Place {
     }
 }
 
-/// Refuses keys that no request can be signed with, as files and variables have them that somebody copied: the
-/// SDK would panic at some, and sign with others what no service takes.
+/// Refuses keys that can't sign a request, such as badly copied ones in files and variables. The SDK would
+/// panic for some of them, and for others make signatures that no service accepts.
 fn usable(found: Credentials) -> provider::Result {
     let is_visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     let is_quoted = |text: &str| text.starts_with(['"', '\'']);
@@ -218,7 +218,7 @@ fn usable(found: Credentials) -> provider::Result {
     )))
 }
 
-/// The places that a variable of the environment has to name.
+/// Returns the places that an environment variable names.
 fn by_environment(reach: &ProviderConfig, direct: &SharedHttpClient) -> Vec<Source> {
     const TOKEN: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
     let mut sources = Vec::new();
@@ -240,7 +240,7 @@ fn by_environment(reach: &ProviderConfig, direct: &SharedHttpClient) -> Vec<Sour
     sources
 }
 
-/// Whether the variable is missing or empty.
+/// Returns whether the environment variable is missing or empty.
 fn is_unset(variable: &str) -> bool {
     std::env::var_os(variable).is_none_or(|value| value.is_empty())
 }

@@ -1,8 +1,8 @@
 //! `credential_process` of a profile: a program that prints credentials.
 //!
-//! The SDK would wait for it without end, and leave it behind when a request is given up. So it is run here,
-//! in a process group of its own, which is ended as a whole.
-//! Its output: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>.
+//! The SDK would wait for it without end, and leave it running when a request is given up. So it runs here,
+//! in its own process group, which is killed as a whole. Its output is described in
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>.
 
 use std::fmt;
 use std::process::Stdio;
@@ -20,28 +20,29 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How long it may take. It may have to ask a server far away, or a person.
+/// How long it may run. It may have to ask a distant server, or a person.
 pub(super) const LIMIT: Duration = Duration::from_mins(1);
 
-/// What it leaves running in the background may hold its output open for longer than it runs.
+/// How long to wait for the end of its output after its own end: a background process may keep the output
+/// open.
 const AFTER_ITS_END: Duration = Duration::from_secs(1);
 
-/// The most that is kept of its output. Credentials are a few hundred bytes.
+/// The most bytes of its output that are kept. Credentials have a few hundred.
 const MAX_OUTPUT: usize = 64 << 10;
 
-/// How much of its stderr an error message quotes, at most.
+/// The most characters of its stderr that an error message quotes.
 const MAX_TOLD: usize = 500;
 
 /// The program of a profile.
 pub(super) struct CredentialProcess {
     /// The profile that names it.
     pub(super) profile: String,
-    /// A line for the shell. It may have secrets in it.
+    /// A command line for the shell, which may contain secrets.
     pub(super) command: String,
     pub(super) limit: Duration,
 }
 
-/// It gave no credentials.
+/// The program gave no credentials.
 #[derive(Debug, thiserror::Error)]
 #[error("`credential_process` of the profile `{profile}` ({program} …) {what}")]
 pub(super) struct ProcessFailed {
@@ -82,7 +83,7 @@ impl CredentialProcess {
             })
     }
 
-    /// Runs it to its end, and returns what it printed.
+    /// Runs the program to its end, and returns its output.
     async fn output(&self) -> Result<Vec<u8>, String> {
         let mut child = Command::new("sh")
             .arg("-c")
@@ -99,7 +100,7 @@ impl CredentialProcess {
         let ended = timeout(self.limit, child.wait()).await;
         let Ok(ended) = ended else {
             drop(group);
-            // It is a zombie until then.
+            // Without this wait it stays a zombie.
             let _ = child.wait().await;
             return Err(format!(
                 "did not end within {} s, and was killed",
@@ -124,7 +125,7 @@ impl CredentialProcess {
     }
 }
 
-/// A process group. Dropped, it is killed, unless its leader has ended by itself.
+/// A process group. Dropping this kills it, unless its leader has ended by itself.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -133,7 +134,7 @@ impl Group {
         Self(id.and_then(Pid::from_raw))
     }
 
-    /// Its leader was waited for: its number may be another's by now.
+    /// Notes that its leader has ended and was waited for: its number may now belong to another process.
     fn is_over(&mut self) {
         self.0 = None;
     }
@@ -142,13 +143,13 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.0 {
-            // It may be over.
+            // The group may have ended.
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }
 }
 
-/// What comes out of a pipe.
+/// Collects the output of a pipe.
 struct Collected {
     bytes: Arc<Mutex<Vec<u8>>>,
     reading: Option<JoinHandle<()>>,
@@ -161,7 +162,7 @@ impl Collected {
         Self { bytes, reading }
     }
 
-    /// All of it, when its writer has ended.
+    /// Returns all of the output after its writer has ended.
     async fn whole(mut self) -> Vec<u8> {
         if let Some(reading) = self.reading.as_mut() {
             let _ = timeout(AFTER_ITS_END, reading).await;
@@ -178,7 +179,7 @@ impl Drop for Collected {
     }
 }
 
-/// Reads to the end, so that the writer never waits, and keeps the beginning.
+/// Reads to the end, so that the writer never waits, and keeps the first bytes.
 async fn collect(mut pipe: impl AsyncRead + Unpin, bytes: Arc<Mutex<Vec<u8>>>) {
     let mut buffer = vec![0; 4 << 10];
     while let Ok(length @ 1..) = pipe.read(&mut buffer).await {
@@ -188,7 +189,7 @@ async fn collect(mut pipe: impl AsyncRead + Unpin, bytes: Arc<Mutex<Vec<u8>>>) {
     }
 }
 
-/// The credentials in its output. No error has a part of it.
+/// Parses the credentials in the output. Errors quote no part of it.
 fn parse(output: &[u8]) -> Result<Credentials, String> {
     let value: Value = serde_json::from_slice(output)
         .map_err(|_| format!("printed {} bytes that are not JSON", output.len()))?;
@@ -237,7 +238,7 @@ mod tests {
         }
     }
 
-    /// What the process prints: the access key, or the error message.
+    /// Returns the access key that the process prints, or the error message.
     fn given(process: &CredentialProcess) -> Result<String, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -261,7 +262,7 @@ mod tests {
     fn what_hangs_is_ended_with_all_that_it_started() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("pids");
-        // The shell, a child, and a child's child that nobody waits for.
+        // The shell, a child, and a child of that child for which no process waits.
         let command = format!(
             "echo $$ >{0}; sh -c 'sleep 1000 & echo $! >>{0}; echo $$ >>{0}; sleep 1000'; true",
             file.display()
@@ -321,7 +322,7 @@ mod tests {
             of(&GOOD.replace("null", "\"SECRET\"")),
             "printed an `Expiration` that is no time of RFC 3339"
         );
-        // More than any pipe holds.
+        // This is more than a pipe can hold.
         assert_eq!(
             of("head -c 1000000 /dev/zero"),
             "printed 65536 bytes that are not JSON"

@@ -1,4 +1,4 @@
-//! The profiles of the AWS tools: which of them the credentials come from.
+//! The profiles of the AWS tools: finds the one that credentials come from.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -18,11 +18,12 @@ use super::process::{CredentialProcess, LIMIT};
 use crate::store::s3::answer::chain;
 use crate::store::s3::settings::S3Settings;
 
-/// What a profile calls the metadata service, and here also the program of another profile.
+/// The name of the metadata service in profiles; and the name, used only here, for the program of another
+/// profile.
 const METADATA: &str = "Ec2InstanceMetadata";
 const PROCESS: &str = "CredentialProcess";
 
-/// The files of profiles that these settings read.
+/// Returns the profile files that these settings read.
 fn files(settings: &S3Settings) -> EnvConfigFiles {
     match &settings.credentials_file {
         None => EnvConfigFiles::default(),
@@ -35,15 +36,15 @@ fn files(settings: &S3Settings) -> EnvConfigFiles {
 /// The profiles of some files.
 #[derive(Debug)]
 pub(in crate::store::s3) struct Profiles {
-    /// Or why the files are no profile files.
+    /// The profiles, or why the files can't be read as profile files.
     set: Result<ProfileSet, String>,
     files: EnvConfigFiles,
     paths: Vec<PathBuf>,
-    /// The one that is used.
+    /// The profile in use.
     name: String,
 }
 
-/// In the place of what profiles would give that can't be used, and why.
+/// Replaces a profile that can't be used, and says why.
 #[derive(Debug)]
 struct Unusable(String);
 
@@ -57,7 +58,7 @@ impl ProvideCredentials for Unusable {
     }
 }
 
-/// The profile that a chain of roles begins with, and the roles, the last to be taken first.
+/// The profile at the start of a chain of roles, and the roles. The last role is assumed first.
 struct Base<'p> {
     profile: &'p Profile,
     roles: Vec<&'p Profile>,
@@ -84,7 +85,7 @@ impl Profiles {
         }
     }
 
-    /// What gets credentials with it.
+    /// Returns the provider of credentials for the profile.
     pub(super) fn provider(
         &self,
         settings: &S3Settings,
@@ -126,7 +127,7 @@ impl Profiles {
         Box::new(builder.build())
     }
 
-    /// The command that signs in, if credentials come by IAM Identity Center.
+    /// Returns the command that signs in, if credentials come from IAM Identity Center.
     pub(super) fn sign_in(&self) -> Option<String> {
         let base = base(self.set.as_ref().ok()?)?;
         let signs_in = ["sso_session", "sso_start_url"];
@@ -136,7 +137,7 @@ impl Profiles {
             .then(|| format!("aws sso login --profile {}", base.profile.name()))
     }
 
-    /// Says of the profile that it has no credentials, and where it was looked for.
+    /// Returns the text that the profile has no credentials, and where it was looked for.
     pub(super) fn in_words(&self) -> String {
         let name = &self.name;
         if self.paths.is_empty() {
@@ -168,7 +169,7 @@ impl Profiles {
     }
 }
 
-/// Where the AWS tools have their files; none without a home.
+/// Returns the paths of the AWS tools' files; none without a home directory.
 fn default_paths() -> Vec<PathBuf> {
     [
         ("AWS_CONFIG_FILE", ".aws/config"),
@@ -185,7 +186,7 @@ fn default_paths() -> Vec<PathBuf> {
     .collect()
 }
 
-/// Follows the roles of the chosen profile, as the SDK does; `None` where it would refuse them.
+/// Follows the roles of the chosen profile, as the SDK does. Returns `None` if the SDK would refuse them.
 fn base(set: &ProfileSet) -> Option<Base<'_>> {
     let mut profile = set.get_profile(set.selected_profile())?;
     let mut roles: Vec<&Profile> = Vec::new();
@@ -209,7 +210,8 @@ fn base(set: &ProfileSet) -> Option<Base<'_>> {
     }
 }
 
-/// The program that a profile gets its credentials from, unless something precedes it there.
+/// Returns the program that gives a profile its credentials; `None` if another setting of the profile has
+/// precedence.
 fn process_of(profile: &Profile) -> Option<CredentialProcess> {
     let precedes = [
         "credential_source",
@@ -231,7 +233,8 @@ fn process_of(profile: &Profile) -> Option<CredentialProcess> {
     })
 }
 
-/// The same roles, the last of which begins with a provider of that name instead of a profile.
+/// Returns the same roles as profile files. The last role starts with the provider named `PROCESS` and not
+/// with a profile.
 fn with_named_base(roles: &[&Profile]) -> EnvConfigFiles {
     let mut text = String::new();
     for (number, role) in roles.iter().enumerate() {
