@@ -1,4 +1,4 @@
-//! What kind of failure it is for whoever ran the program, and what to do about it.
+//! Classifies failures for the user, and advises what to do about them.
 
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
@@ -12,12 +12,12 @@ use super::obstacle::Obstacle;
 use super::stream::{GuardError, PathFault, Refusal};
 use crate::process::ProcessError;
 
-/// As `btrfs` says it, which is always run in the language C.
+/// The texts of `btrfs`, which always runs in the language C.
 const NO_SPACE: &str = "No space left on device";
 const READ_ONLY: &str = "Read-only file system";
 const UNSUPPORTED: &str = "Operation not supported";
 const NO_CHROOT: &str = "failed to chroot to ";
-/// How the names of the attributes begin that hold access control lists.
+/// The first part of the names of attributes that hold access control lists.
 const ACL: &str = "system.posix_acl";
 
 const OVER_QUOTA: &str = "Disk quota exceeded";
@@ -27,13 +27,13 @@ const WITH_ACL: &str = "mount that filesystem with the option `acl`, and run aga
 const MOUNT_WRITABLE: &str = "mount that filesystem writable, and run again";
 const FREE_SPACE: &str = "free some space on that filesystem, and run again";
 
-/// What a sender says while deduplication or a balance is at work: `btrfs send`, and coldchain's own.
+/// What `btrfs send` and coldchain's own sender print while deduplication or a balance runs.
 const HELD: [&str; 2] = [
     "Resource temporarily unavailable",
     "another operation holds it",
 ];
 
-/// What a program says that failed for lack of something on this machine, whatever it was given.
+/// What a program prints if it fails because this machine lacks something, whatever its input.
 const OF_THIS_MACHINE: [&str; 11] = [
     NO_SPACE,
     READ_ONLY,
@@ -49,7 +49,7 @@ const OF_THIS_MACHINE: [&str; 11] = [
 ];
 
 impl BtrfsError {
-    /// Whether a program failed for lack of something on this machine, and not by what it was given.
+    /// Returns whether a program failed because this machine lacks something, and not because of its input.
     pub fn is_of_this_machine(&self) -> bool {
         let Self::Process(ProcessError::Failed { stderr, .. }) = self else {
             return false;
@@ -57,12 +57,13 @@ impl BtrfsError {
         OF_THIS_MACHINE.iter().any(|lack| stderr.contains(lack))
     }
 
-    /// Whether the kernel refused to send because deduplication, or before Linux 5.17 a balance, is at work.
+    /// Returns whether the kernel refused to send because deduplication runs, or, before Linux 5.17, a
+    /// balance.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Process(ProcessError::Failed { stderr, .. }) if HELD.iter().any(|held| stderr.contains(held)))
     }
 
-    /// Whether a program may do the next time what it failed at: it was killed, or lacked something for a moment.
+    /// Returns whether a program may succeed the next time: it was killed, or lacked something for a moment.
     pub fn is_passing(&self) -> bool {
         const FOR_A_MOMENT: [&str; 2] = ["Cannot allocate memory", "Too many open files"];
         let Self::Process(ProcessError::Failed { status, stderr, .. }) = self else {
@@ -73,12 +74,12 @@ impl BtrfsError {
             || FOR_A_MOMENT.iter().any(|lack| stderr.contains(lack))
     }
 
-    /// Whether nothing was begun because the run is to end.
+    /// Returns whether the operation was not begun because the run is ending.
     pub fn is_stopping(&self) -> bool {
         matches!(self, Self::Process(ProcessError::Stopping { .. }))
     }
 
-    /// Whether the filesystem has no room for it.
+    /// Returns whether the filesystem has too little space.
     pub fn is_lack_of_space(&self) -> bool {
         match self {
             Self::Io { source, .. } => matches!(
@@ -92,7 +93,7 @@ impl BtrfsError {
         }
     }
 
-    /// Whether a program or a privilege is missing, or too old.
+    /// Returns whether a program is missing or too old, or a privilege is missing.
     pub fn is_missing_or_old(&self) -> bool {
         if let Self::Process(ProcessError::Failed { stderr, .. }) = self {
             return stderr.starts_with(NO_CHROOT);
@@ -112,7 +113,7 @@ impl BtrfsError {
         )
     }
 
-    /// Whether a path that was typed or configured is not what it should be.
+    /// Returns whether a typed or configured path is wrong.
     pub fn is_wrong_path(&self) -> bool {
         matches!(
             self,
@@ -136,7 +137,7 @@ impl BtrfsError {
         )
     }
 
-    /// What to do next.
+    /// Returns what the user can do next.
     #[expect(
         clippy::too_many_lines,
         reason = "an arm for each error, and no rule that would put them in fewer"
@@ -274,7 +275,7 @@ impl BtrfsError {
 }
 
 impl GuardError {
-    /// What to do next about a stream that was to be archived.
+    /// Returns what the user can do next about a stream that could not be archived.
     pub fn hint(&self) -> &'static str {
         match self.refusal {
             Refusal::Empty | Refusal::CutHeader { .. } | Refusal::Magic => {

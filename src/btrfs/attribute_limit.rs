@@ -1,22 +1,23 @@
-//! How long an extended attribute may be: it has to fit into a node.
+//! The limit on an extended attribute: it has to fit into a node.
 
-/// What a block of a tree has besides an attribute's name and value: its header (`struct btrfs_header`), and of the
-/// attribute `struct btrfs_item` and `struct btrfs_dir_item`. So `BTRFS_MAX_XATTR_SIZE` has it.
+/// Bytes of a tree block besides an attribute's name and value: its header (`struct btrfs_header`), and the
+/// attribute's `struct btrfs_item` and `struct btrfs_dir_item`. `BTRFS_MAX_XATTR_SIZE` is computed in the
+/// same way.
 pub(super) const BESIDE_ATTRIBUTE: u64 = 101 + 25 + 30;
 
-/// The largest blocks that btrfs knows, `BTRFS_MAX_METADATA_BLOCKSIZE`.
+/// The size of the largest blocks in btrfs, `BTRFS_MAX_METADATA_BLOCKSIZE`.
 const LARGEST_NODE: u64 = 64 << 10;
 
-/// What name and value of one attribute may have together on a filesystem.
+/// The limit on the sum of an attribute's name and value on a filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttributeLimit {
-    /// In bytes.
+    /// The limit in bytes.
     pub bytes: u64,
-    /// The size of the filesystem's blocks, which that follows from.
+    /// The size of the filesystem's blocks, from which the limit follows.
     pub node_bytes: u64,
 }
 
-/// The least size of blocks on which an attribute has room; `None` if there is none.
+/// Returns the smallest block size that has room for an attribute; `None` if no size has.
 pub(super) fn node_for(attribute_bytes: u64) -> Option<u64> {
     let least = attribute_bytes + BESIDE_ATTRIBUTE;
     Some(least.next_power_of_two().max(4096)).filter(|node| *node <= LARGEST_NODE)

@@ -1,12 +1,12 @@
-//! The box in which `btrfs receive` works: a stream is hostile until the contrary is shown.
+//! Confines `btrfs receive`: every stream counts as hostile.
 //!
-//! The receiver sees the target through a mount of its own, on which the kernel opens no device and
-//! follows no symbolic link, and works in a `chroot` to an empty directory in it. So neither a device node
-//! nor a link of the stream or of its send parent leads out, whatever the guard overlooks.
+//! The receiver sees the target through its own mount, on which the kernel opens no device and follows no
+//! symbolic link. It works in a `chroot` to an empty directory in it. So no device node and no link of the
+//! stream or of its send parent leads out, even if the guard overlooks it.
 //!
-//! The mount covers [`PLACES`] in a namespace of the receiver's own, and is reached by descriptor: no name
-//! that another user may change is looked up on the way. It is never a fresh mount of the device, which
-//! would turn a superblock writable that is mounted read-only.
+//! The mount covers one of [`PLACES`] in a namespace of the receiver's own, and is reached by descriptor, so
+//! no name is looked up that another user may change. It is never a new mount of the device: that would make
+//! a superblock writable that is mounted read-only.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::Metadata;
@@ -31,10 +31,11 @@ use super::sys::mounts;
 use super::tools::{BTRFS, Tools};
 use crate::process::{self, ProcessError};
 
-/// Directories of the system that a receiver has no use for; the first that is root's alone is covered.
+/// Directories of the system that a receiver does not need. The mount covers the first that belongs to root
+/// alone.
 const PLACES: [&CStr; 4] = [c"/sys", c"/mnt", c"/srv", c"/media"];
 
-/// What the receiver sees, and where it works.
+/// The mount that a receiver sees, and the directory it works in.
 #[derive(Debug)]
 pub struct Confinement {
     mount: OwnedFd,
@@ -47,12 +48,12 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// Confines a receiver to `staging`, which lies in `target`.
+    /// Confines a receiver to `staging`, a directory in `target`.
     ///
-    /// `btrfs receive` looks for the send parent below the root of its mount, by the path that it has there
-    /// from a subvolume's root. So the mount is one of `target` if that is a subvolume, as a restore makes it,
-    /// and else of all that the user's mount shows. Where that begins within a subvolume, the send parent is not
-    /// found.
+    /// `btrfs receive` looks for the send parent below the root of its mount, by its path from a subvolume's
+    /// root. So the mount shows `target` if that is a subvolume, as a restore makes it, or else all that the
+    /// user's mount shows. If the root of that mount is inside a subvolume, the send parent can't be found,
+    /// and this fails.
     pub fn to(staging: &HeldDirectory, target: &HeldDirectory) -> Result<Self, BtrfsError> {
         let failed = |source| unconfined(target, source);
         let name = staging.path().file_name().unwrap_or_default();
@@ -78,17 +79,17 @@ impl Confinement {
         })
     }
 
-    /// Whether this process may confine a receiver to what lies in that directory: an error says why not.
+    /// Checks that this process can confine a receiver to a directory. The error says why not.
     ///
-    /// It confines a program that does nothing, because nothing else shows all that a kernel, a container or a
-    /// unit of systemd may forbid.
+    /// It confines a program that does nothing: only this shows all that a kernel, a container or a systemd
+    /// unit may forbid.
     pub fn try_in(tools: &Tools, directory: &HeldDirectory) -> Result<(), BtrfsError> {
         let failed = |source| unconfined(directory, source);
         let missing = mounts::missing_capabilities();
         if !missing.is_empty() {
             return Err(BtrfsError::NoCapabilities { missing });
         }
-        // What was received is looked at with it.
+        // This call is needed later to look at what was received.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         directory
             .open_below(OsStr::new("."), flags)
@@ -114,22 +115,22 @@ impl Confinement {
         }
     }
 
-    /// The path of the mount that the command will see.
+    /// Returns the path of the mount for the command.
     pub(super) fn root(&self) -> &Path {
         Path::new(OsStr::from_bytes(self.place.to_bytes()))
     }
 
-    /// The path of the staging directory that the command will see.
+    /// Returns the path of the staging directory for the command.
     pub(super) fn staging(&self) -> PathBuf {
         self.root().join(&self.staging)
     }
 
-    /// Confines the command. It can no longer be started except so.
+    /// Confines the command, which can then only be started confined.
     pub(super) fn apply(self, command: &mut Command) {
         mounts::confine(command, self.mount, self.place, self.rules);
     }
 
-    /// The target, for messages.
+    /// Returns the path of the target, for messages.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -143,7 +144,7 @@ fn unconfined(directory: &HeldDirectory, source: io::Error) -> BtrfsError {
     }
 }
 
-/// A directory that the mount can cover.
+/// Returns a directory that the mount can cover.
 fn place() -> io::Result<&'static CStr> {
     let is_roots = |place: &&CStr| {
         let path = Path::new(OsStr::from_bytes(place.to_bytes()));
@@ -160,8 +161,8 @@ fn is_roots(directory: &Metadata) -> bool {
     directory.is_dir() && directory.uid() == 0 && directory.mode() & 0o022 == 0
 }
 
-/// The root of the mount through which the directory is seen, and the directory's path from there. Nobody
-/// else may change what lies on that path: the receiver looks it up.
+/// Returns the root of the mount that shows the directory, and the directory's path from there. Fails if
+/// another user can change a part of that path: the receiver looks it up.
 fn root_of_mount(directory: &HeldDirectory) -> Result<(OwnedFd, PathBuf), BtrfsError> {
     let failed = |source| BtrfsError::Unconfined {
         path: directory.path().to_owned(),
@@ -196,7 +197,7 @@ fn root_of_mount(directory: &HeldDirectory) -> Result<(OwnedFd, PathBuf), BtrfsE
     Ok((at, below.into_iter().rev().collect()))
 }
 
-/// Since Linux 5.8 the kernel says it.
+/// Returns whether a directory is the root of a mount. Linux 5.8 and later report this.
 fn is_root_of_mount(directory: impl AsFd) -> io::Result<bool> {
     let (flags, mask) = (AtFlags::EMPTY_PATH, StatxFlags::TYPE);
     let stat = rustix::fs::statx(directory, c"", flags, mask)?;
@@ -209,10 +210,12 @@ fn is_root_of_mount(directory: impl AsFd) -> io::Result<bool> {
     Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// With Landlock, the receiver changes nothing outside its staging directory. `None` where the kernel has none, or
-/// one that forbids renames (before its third version): this is a second lock on a door that is shut.
+/// Returns Landlock rules with which the receiver changes nothing outside its staging directory. `None` if
+/// the kernel has no Landlock, or a version before the third, which forbids renames: the rules only add to
+/// the other protection.
 ///
-/// What is read is left alone: libraries lie elsewhere on every system, and the clone sources in the target.
+/// The rules do not limit reads: libraries are in different places on every system, and clone sources are in
+/// the target.
 fn rules(staging: &HeldDirectory) -> Option<RulesetCreated> {
     let build = || -> Result<RulesetCreated, RulesetError> {
         let writing = AccessFs::from_write(ABI::V3);

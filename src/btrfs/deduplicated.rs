@@ -1,8 +1,9 @@
-//! Whether deduplication alone has changed a snapshot.
+//! Finds out whether only deduplication has changed a snapshot.
 //!
-//! `bees` and `duperemove` let equal blocks share their place on the disk (`FIDEDUPERANGE`), in read-only snapshots
-//! too. The kernel compares the blocks first, so every file still has the same content. But the snapshot's ctransid
-//! moves on, as it does when somebody makes a snapshot writable, changes a file, and makes it read-only again.
+//! `bees` and `duperemove` make equal blocks share their place on the disk (`FIDEDUPERANGE`), in read-only
+//! snapshots too. The kernel compares the blocks first, so every file keeps its content. But the snapshot's
+//! ctransid increases, just as when a user makes a snapshot writable, changes a file, and makes it read-only
+//! again.
 
 use std::path::Path;
 
@@ -10,11 +11,11 @@ use super::error::BtrfsError;
 use super::identity::{identity_at, open_subvolume};
 use super::sys::{self, trees};
 
-/// Finds out whether nothing but deduplication has changed the snapshot in the transactions from `since` on.
+/// Returns whether only deduplication has changed the snapshot in the transactions from `since` on.
 ///
-/// Every other change gives a file, or the directory that it lies in, the current time as its ctime. So each inode that
-/// may have changed must have a ctime from before the snapshot was made. A clock that was ahead when a file was written
-/// makes the answer no. The time it takes grows with what was changed. Needs root.
+/// Every other change sets the ctime of a file, or of its directory, to the current time. So each inode that
+/// may have changed must have a ctime from before the snapshot was made. If a clock was ahead when a file was
+/// written, the answer is `false`. The time needed grows with what was changed. Needs root.
 pub fn is_only_deduplicated(snapshot: &Path, since: u64) -> Result<bool, BtrfsError> {
     let failed = |source| BtrfsError::Io {
         action: "look for changed files in",

@@ -1,4 +1,4 @@
-//! Why the kernel does not delete a subvolume: it answers most of the reasons with the same error.
+//! Finds out why the kernel does not delete a subvolume: it answers most reasons with the same error.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,7 +11,7 @@ use super::neighbours::nested_subvolumes;
 use super::sys::trees;
 use super::undeletable::Undeletable;
 
-/// The error for a subvolume that the kernel did not delete.
+/// Returns the error for a subvolume that the kernel did not delete.
 pub(super) fn undeletable(path: &Path, subvolume_id: u64, source: io::Error) -> BtrfsError {
     match reason(path, subvolume_id, &source) {
         Some(why) => BtrfsError::Undeletable {

@@ -1,4 +1,4 @@
-//! What can go wrong at this edge.
+//! The errors of this edge.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,16 +17,16 @@ pub enum BtrfsError {
     /// There is nothing at the path.
     #[error("{} does not exist", .path.display())]
     Missing {
-        /// Where it should be.
+        /// The path.
         path: PathBuf,
     },
-    /// Something is where nothing may be.
+    /// Something is at a path that must be free.
     #[error("{} exists already", .path.display())]
     Exists {
-        /// Where it is.
+        /// The path.
         path: PathBuf,
     },
-    /// What is made in a directory could be replaced by somebody else.
+    /// Another user could replace files that are made in the directory.
     #[error("others may replace what lies in {}", .path.display())]
     Shared {
         /// The directory.
@@ -44,7 +44,7 @@ pub enum BtrfsError {
         /// The path.
         path: PathBuf,
     },
-    /// Something else than a directory, or a link to one.
+    /// The path is no directory, or is a link to one.
     #[error("{} is not a directory", .path.display())]
     NotADirectory {
         /// The path.
@@ -53,10 +53,10 @@ pub enum BtrfsError {
     /// What should name something in a directory would lead elsewhere.
     #[error("cannot use {}: its last part is not a plain file name", .path.display())]
     NotAName {
-        /// The path that it would be.
+        /// The path with this name.
         path: PathBuf,
     },
-    /// `btrfs receive` can't be kept away from everything but its target, and is not started then.
+    /// `btrfs receive` can't be confined to its target, and is not started.
     #[error("cannot confine `btrfs receive` to {}", .path.display())]
     Unconfined {
         /// The target.
@@ -71,7 +71,8 @@ pub enum BtrfsError {
         /// The directory.
         path: PathBuf,
     },
-    /// The send parent can't be found: the mount shows a part of a subvolume, and what lies in it was not made as one.
+    /// The send parent can't be found: the mount shows a part of a subvolume, and the directory is no
+    /// subvolume.
     #[error(
         "{} is a plain directory, as older versions made it, and its mount shows only a part of a subvolume: \
          `btrfs receive` finds no send parent there",
@@ -81,16 +82,17 @@ pub enum BtrfsError {
         /// The directory.
         path: PathBuf,
     },
-    /// The directory is on a mount that was taken away meanwhile, or that can't be mounted a second time.
+    /// The directory is on a mount that was unmounted meanwhile, or that can't be mounted a second time.
     #[error("{} is not mounted any more, or its mount is unbindable", .path.display())]
     NotMounted {
         /// The directory.
         path: PathBuf,
     },
-    /// A `chroot` leads to a directory that is not the root of a mount, and no mount can be made private in it.
+    /// The root directory is not the root of a mount, as after a `chroot`, so no mount can be made private in
+    /// it.
     #[error("cannot confine `btrfs receive`: the root directory `/` is not a mount point")]
     RootIsNoMount,
-    /// Root has been left without what `btrfs receive` needs.
+    /// Root lacks capabilities that `btrfs receive` needs.
     #[error("root lacks what `btrfs receive` needs: {}", names(.missing))]
     NoCapabilities {
         /// The capabilities, without `CAP_`.
@@ -102,13 +104,13 @@ pub enum BtrfsError {
         /// The subvolume.
         path: PathBuf,
     },
-    /// A snapshot that can be written can't be sent, nor is it one that may be deleted.
+    /// A writable snapshot can't be sent, and must not be deleted.
     #[error("the subvolume {} is not read-only", .path.display())]
     NotReadOnly {
         /// The subvolume.
         path: PathBuf,
     },
-    /// It was replaced by another.
+    /// Another subvolume has replaced it.
     #[error("the subvolume {} has the uuid {found}, not {expected}", .path.display())]
     OtherUuid {
         /// The subvolume.
@@ -118,7 +120,7 @@ pub enum BtrfsError {
         /// The uuid that it has.
         found: Uuid,
     },
-    /// It is a snapshot of something else.
+    /// It is a snapshot of another subvolume.
     #[error(
         "the subvolume {} is not a snapshot of the one with the uuid {expected}, but of {}",
         .path.display(), .found.map_or("none".to_owned(), |found| found.to_string())
@@ -126,12 +128,12 @@ pub enum BtrfsError {
     OtherOrigin {
         /// The subvolume.
         path: PathBuf,
-        /// The uuid of the subvolume that it should have been taken of.
+        /// The uuid of the subvolume of which it should be a snapshot.
         expected: Uuid,
-        /// The uuid of the one that it was taken of.
+        /// The uuid of the subvolume of which it is one; `None` if of none.
         found: Option<Uuid>,
     },
-    /// It was replaced by another.
+    /// Another subvolume has replaced it.
     #[error("the subvolume {} has the id {found}, not {expected}", .path.display())]
     OtherId {
         /// The subvolume.
@@ -141,15 +143,15 @@ pub enum BtrfsError {
         /// The id that it has.
         found: u64,
     },
-    /// The kernel makes no snapshot of a subvolume with a swapfile in use.
+    /// The kernel makes no snapshot of a subvolume with an active swapfile.
     #[error("cannot make a snapshot of {}: {} in use", .path.display(), swapfiles(.files))]
     ActiveSwap {
         /// The subvolume.
         path: PathBuf,
-        /// Those that were found in it.
+        /// The active swapfiles that were found in it.
         files: Vec<PathBuf>,
     },
-    /// `btrfs receive` fails at the first access control list.
+    /// The mount takes no access control lists: `btrfs receive` would fail at the first one.
     #[error("{} is mounted with `noacl`: it takes no access control lists", .path.display())]
     NoAcl {
         /// The directory.
@@ -162,55 +164,55 @@ pub enum BtrfsError {
         .file.display(), .name.display(), .target.display(), .limit.node_bytes, .limit.bytes
     )]
     AttributeTooLong {
-        /// The directory that is restored into.
+        /// The directory of the restore.
         target: PathBuf,
         /// The file, from the subvolume's root.
         file: PathBuf,
         /// The attribute's name.
         name: OsString,
-        /// Of name and value.
+        /// The bytes of its name and value together.
         bytes: u64,
-        /// What the filesystem takes.
+        /// The filesystem's limit.
         limit: AttributeLimit,
     },
     /// It is not at its path any more, and on that filesystem all the same.
     #[error("{} is missing, but its subvolume is elsewhere on the filesystem", .path.display())]
     Moved {
-        /// Where it was.
+        /// Its old path.
         path: PathBuf,
     },
-    /// The kernel does not delete it.
+    /// The kernel does not delete the subvolume.
     #[error("cannot delete the subvolume {}: {why}", .path.display())]
     Undeletable {
         /// The subvolume.
         path: PathBuf,
-        /// What is in the way.
+        /// The reason.
         why: Undeletable,
     },
     /// A call to the kernel failed.
     #[error("cannot {action} {}", .path.display())]
     Io {
-        /// What was being done, to be followed by the path.
+        /// The action, to be followed by the path.
         action: &'static str,
-        /// To what.
+        /// The path.
         path: PathBuf,
         /// The kernel's answer.
         #[source]
         source: io::Error,
     },
-    /// There is no `btrfs`.
+    /// The program `btrfs` was not found.
     #[error("the program `btrfs` (package btrfs-progs) is in none of these directories: {path}")]
     NoProgram {
-        /// Where it was looked for, in the form of `$PATH`.
+        /// The directories that were searched, in the form of `$PATH`.
         path: String,
     },
-    /// A program of the system is not there.
+    /// A program of the system was not found.
     #[error("there is no program `{program}`")]
     NoSystemProgram {
         /// Its name.
         program: String,
     },
-    /// `btrfs version` did not say one.
+    /// `btrfs version` printed no version.
     #[error("`{} version` prints no version of btrfs-progs: {output}", .program.display())]
     NoVersion {
         /// The program.
@@ -218,26 +220,26 @@ pub enum BtrfsError {
         /// What it printed.
         output: String,
     },
-    /// Known bugs of the older versions lose data.
+    /// The installed version is too old: known bugs of older versions lose data.
     #[error("btrfs-progs {found} is too old: {needed} or newer is needed for {purpose}")]
     TooOld {
-        /// What is installed.
+        /// The installed version.
         found: Version,
-        /// The least.
+        /// The oldest version that is enough.
         needed: Version,
-        /// What for.
+        /// What the version is needed for.
         purpose: &'static str,
     },
-    /// Snapshots, send and receive need it.
+    /// Only root may make snapshots, send and receive.
     #[error("only root may do this (the effective uid is {uid})")]
     NotRoot {
-        /// Who it is.
+        /// The effective user id.
         uid: u32,
     },
-    /// Root has been left without what makes it root.
+    /// Root lacks the capability `CAP_SYS_ADMIN`.
     #[error("root lacks the capability CAP_SYS_ADMIN")]
     NoSysAdmin,
-    /// Root of a container or of `unshare -U`.
+    /// The process is root of a user namespace only, as in a container or after `unshare -U`.
     #[error("root of a user namespace cannot send or receive subvolumes")]
     InUserNamespace,
     /// A program could not be run to its end.
@@ -246,17 +248,17 @@ pub enum BtrfsError {
     /// A snapshot can't be sent because of something in it.
     #[error("cannot {action}: {obstacle}: {stderr}")]
     Unsendable {
-        /// What was to be done, with the path.
+        /// The action, with the path.
         action: String,
-        /// What is in the way.
+        /// What the sender failed at.
         obstacle: Obstacle,
         /// The last of what the sender wrote to stderr, control characters escaped.
         stderr: String,
     },
-    /// A stream for an estimate that the guard refuses.
+    /// The guard refuses the stream for an estimate.
     #[error("cannot {action}")]
     Refused {
-        /// What was being done, with the path.
+        /// The action, with the path.
         action: String,
         /// What is wrong with the stream.
         #[source]
@@ -264,7 +266,7 @@ pub enum BtrfsError {
     },
 }
 
-/// The subject of a sentence about swapfiles.
+/// Returns the subject of a sentence about swapfiles.
 fn swapfiles(files: &[PathBuf]) -> String {
     let names: Vec<String> = files
         .iter()
@@ -277,7 +279,7 @@ fn swapfiles(files: &[PathBuf]) -> String {
     }
 }
 
-/// The names of capabilities, as everybody writes them.
+/// Returns the names of capabilities with the usual `CAP_`.
 pub(super) fn names(missing: &[&str]) -> String {
     let names: Vec<String> = missing.iter().map(|name| format!("CAP_{name}")).collect();
     names.join(", ")

@@ -1,7 +1,7 @@
-//! Finding what keeps a snapshot from being sent.
+//! Finds what prevents a snapshot from being sent.
 //!
-//! The sender says neither which file nor which path. The kernel's log names the inode; where that can't be read, every
-//! file is.
+//! The sender names neither file nor path. The kernel's log names the inode. If the log can't be read, every
+//! file is read.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -22,12 +22,12 @@ use super::stream::LONGEST_PATH;
 use super::sys;
 use super::sys::trees::{self, Inode};
 
-/// So many bytes of a path that is too long are shown.
+/// How many bytes of a too long path are shown.
 const SHOWN_BYTES: usize = 200;
 
 impl Obstacle {
-    /// What a sender of that snapshot failed at, by what it wrote to stderr. `begun` is when it was started, by
-    /// [`uptime`]. It may read all files of the snapshot.
+    /// Returns what a sender of this snapshot failed at, according to its stderr. `begun` is when it was
+    /// started, by [`uptime`]. May read all files of the snapshot.
     pub(super) fn find(snapshot: &Path, stderr: &str, begun: Duration) -> Option<Self> {
         if stderr.contains("Input/output error") {
             let subvolume = Subvolume::open(snapshot).ok()?;
@@ -44,13 +44,13 @@ impl Obstacle {
         }
     }
 
-    /// The first path that is too long, in no particular order.
+    /// Returns a path that is too long: the first one found, in no particular order.
     pub fn too_long(snapshot: &Path) -> Option<Self> {
         let path = HeldDirectory::open(snapshot).ok()?.too_long().ok()??;
         Some(Self::PathTooLong { path })
     }
 
-    /// Whether another snapshot of the same subvolume can't be sent for the same reason.
+    /// Returns whether another snapshot of the same subvolume can't be sent for the same reason.
     pub fn is_in(&self, other: &Path) -> bool {
         match self {
             Self::Unreadable { inode, .. } => Subvolume::open(other).is_ok_and(|subvolume| {
@@ -65,7 +65,7 @@ impl Obstacle {
     }
 }
 
-/// How long the machine is up, as the kernel's log counts it.
+/// Returns how long the machine has been up, by the clock of the kernel's log.
 pub(super) fn uptime() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
     Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or_default())
@@ -86,7 +86,7 @@ impl Subvolume {
         Ok(Self { root, id, devices })
     }
 
-    /// The inode that the kernel last said it could not read, since then.
+    /// Returns the last inode that the kernel has logged as unreadable since `begun`.
     fn logged(&self, begun: Duration) -> Option<u64> {
         let lines = kernel_log(begun).ok()?;
         lines.iter().rev().find_map(|line| {
@@ -97,7 +97,7 @@ impl Subvolume {
         })
     }
 
-    /// The first inode that can't be read.
+    /// Returns the first inode that can't be read.
     fn unreadable(&self) -> Option<u64> {
         let mut found = None;
         let look = |inode: Inode| {
@@ -123,7 +123,7 @@ impl Subvolume {
     }
 }
 
-/// The names of a filesystem's devices.
+/// Returns the names of a filesystem's devices.
 fn devices(fsid: [u8; 16]) -> Vec<String> {
     let directory = format!("/sys/fs/btrfs/{}/devices", crate::model::Uuid(fsid));
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
@@ -132,7 +132,7 @@ fn devices(fsid: [u8; 16]) -> Vec<String> {
         .collect()
 }
 
-/// What the kernel has logged since then.
+/// Returns the lines of the kernel's log since `begun`.
 fn kernel_log(begun: Duration) -> io::Result<Vec<String>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut log = File::from(rustix::fs::open("/dev/kmsg", flags, Mode::empty())?);
@@ -143,19 +143,19 @@ fn kernel_log(begun: Duration) -> io::Result<Vec<String>> {
             Ok(0) => return Ok(lines),
             Ok(length) => lines.extend(message(&record[..length], begun)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(lines),
-            // Its beginning was overwritten meanwhile.
+            // The oldest records were overwritten meanwhile.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// The text of a record (`priority,number,microseconds,…;text`) if it is not older.
+/// Returns the text of a record (`priority,number,microseconds,…;text`), unless it is older than `begun`.
 fn message(record: &[u8], begun: Duration) -> Option<String> {
     let record = String::from_utf8_lossy(record);
     let (head, text) = record.split_once(';')?;
     let at = Duration::from_micros(head.split(',').nth(2)?.parse().ok()?);
-    // The two clocks differ by less than that.
+    // The two clocks differ by less than this.
     (at + Duration::from_secs(2) >= begun).then(|| text.lines().next().unwrap_or("").to_owned())
 }
 

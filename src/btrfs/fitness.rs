@@ -1,4 +1,4 @@
-//! Whether a filesystem can hold what is restored onto it, as far as its mount options and its geometry tell.
+//! Checks whether a filesystem can hold a restore, by its mount options and its geometry.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -13,8 +13,8 @@ use super::sys;
 const COMPRESSION: &str = "btrfs.compression";
 
 impl HeldDirectory {
-    /// Refuses a filesystem that can't hold what is restored, and returns what is to be said of one that holds it less
-    /// well. Where the mounts can't be looked at, nothing is found.
+    /// Refuses a filesystem that can't hold a restore, and returns warnings about one that holds it less
+    /// well. Finds nothing if the mounts can't be read.
     pub fn fitness(&self) -> Result<Vec<String>, BtrfsError> {
         let options = self.mount_options().unwrap_or_default();
         let has = |option| options.split(',').any(|set| set == option);
@@ -23,7 +23,7 @@ impl HeldDirectory {
                 path: self.path().to_owned(),
             });
         }
-        // The first means the second too.
+        // The first option includes the second.
         let without_checksums = ["nodatacow", "nodatasum"].into_iter();
         let warning = without_checksums.filter(|option| has(option)).map(|option| {
             format!(
@@ -35,7 +35,7 @@ impl HeldDirectory {
         Ok(warning.take(1).collect())
     }
 
-    /// The options of the filesystem that it is on, as `/proc` shows them.
+    /// Returns the options of its filesystem, as `/proc` shows them.
     fn mount_options(&self) -> Option<String> {
         let of_file = format!("/proc/self/fdinfo/{}", self.as_fd().as_raw_fd());
         let of_file = std::fs::read_to_string(of_file).ok()?;
@@ -50,7 +50,7 @@ impl HeldDirectory {
         of_filesystem.split(' ').nth(2).map(str::to_owned)
     }
 
-    /// How long an attribute may be on its filesystem.
+    /// Returns the limit on an attribute on its filesystem.
     pub fn attribute_limit(&self) -> Result<AttributeLimit, BtrfsError> {
         let info = sys::fs_info(self).map_err(|source| BtrfsError::Io {
             action: "read the identity of the filesystem of",
@@ -64,8 +64,8 @@ impl HeldDirectory {
         })
     }
 
-    /// Takes the compression property off a subvolume that has just inherited it: what is received there would have it as
-    /// an extended attribute that was not archived. Returns its value.
+    /// Removes the compression property from a subvolume that has just inherited it, and returns its value.
+    /// Received files would otherwise have it as an extended attribute that was not archived.
     pub fn drop_compression(&self) -> Result<Option<String>, BtrfsError> {
         let mut value = [0; 64];
         let dropped = rustix::fs::fgetxattr(self, COMPRESSION, &mut value).and_then(|length| {

@@ -1,7 +1,7 @@
-//! A directory that is held open, and the subvolumes in it.
+//! A directory that is held open, and operations on the subvolumes in it.
 //!
-//! What is in it is named by a single component, which is never followed if it is a link. So whoever may
-//! change the path that leads here changes nothing of what is done here.
+//! Everything in it is named by a single component, and links are not followed. So a user who can change the
+//! path of the directory can't influence these operations.
 
 use std::ffi::OsStr;
 use std::io;
@@ -21,17 +21,17 @@ use super::sys::{self, Writing};
 use crate::model::SubvolumeIdentity;
 use crate::process::{self, ProcessError};
 
-/// A directory, by descriptor. The path is what messages call it.
+/// A directory, by descriptor. Its path is only for messages.
 #[derive(Debug)]
 pub struct HeldDirectory {
     descriptor: OwnedFd,
     path: PathBuf,
 }
 
-/// What a directory is made as.
+/// Whether to make a plain directory or a subvolume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MadeAs {
-    /// A directory like any other.
+    /// A plain directory.
     Directory,
     /// A subvolume.
     Subvolume,
@@ -44,7 +44,7 @@ impl AsFd for HeldDirectory {
 }
 
 impl HeldDirectory {
-    /// Opens a directory on btrfs by a path that somebody typed: links in it are followed.
+    /// Opens a directory on btrfs by a path from the user, and follows links in it.
     pub fn open(path: &Path) -> Result<Self, BtrfsError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let descriptor = rustix::fs::open(path, flags, Mode::empty())
@@ -54,17 +54,17 @@ impl HeldDirectory {
         Ok(Self { descriptor, path })
     }
 
-    /// What messages call it.
+    /// Returns its path for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What messages call something in it.
+    /// Returns the path of something in it, for messages.
     pub fn join(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Opens a directory in it; `None` if there is nothing of that name.
+    /// Opens a directory in it; `None` if this name does not exist.
     pub fn enter(&self, name: &OsStr) -> Result<Option<Self>, BtrfsError> {
         let path = self.join(name);
         let Some(descriptor) = self.open_directory(name)? else {
@@ -74,7 +74,7 @@ impl HeldDirectory {
         Ok(Some(Self { descriptor, path }))
     }
 
-    /// Makes a directory in it, for its owner alone, and opens it.
+    /// Makes a directory in it that only its owner can use, and opens it.
     pub fn make(&self, name: &OsStr, made_as: MadeAs) -> Result<Self, BtrfsError> {
         let path = self.join(name);
         require_component(name, &path)?;
@@ -82,7 +82,8 @@ impl HeldDirectory {
             MadeAs::Directory => rustix::fs::mkdirat(self, name, Mode::RWXU)
                 .map_err(|errno| failed("create", &path, errno))?,
             MadeAs::Subvolume => {
-                // It gets the mode that the umask leaves: nobody else may open it, not for a moment.
+                // A new subvolume has the mode that the umask gives. No other user may open it, not even for
+                // a moment.
                 let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
                 let made = sys::create_subvolume(self, name.as_bytes());
                 rustix::process::umask(umask);
@@ -94,8 +95,8 @@ impl HeldDirectory {
         Ok(made)
     }
 
-    /// Makes it its owner's alone: a subvolume gets the mode that the umask leaves. What belongs to somebody else,
-    /// who has swapped it, is left as it is.
+    /// Lets only its owner use it, because a new subvolume has the mode that the umask gives. Does not change
+    /// a directory of another user, who may have put it there.
     pub fn protect(&self) -> Result<(), BtrfsError> {
         if self.stat()?.st_uid == rustix::process::geteuid().as_raw() {
             rustix::fs::fchmod(self, Mode::RWXU)
@@ -104,23 +105,23 @@ impl HeldDirectory {
         Ok(())
     }
 
-    /// Its own owner, mode and times.
+    /// Returns its own owner, mode and times.
     pub fn stat(&self) -> Result<Stat, BtrfsError> {
         rustix::fs::fstat(self).map_err(|errno| failed("look at", &self.path, errno))
     }
 
-    /// Whether it is the root of a subvolume.
+    /// Returns whether it is the root of a subvolume.
     pub fn is_subvolume(&self) -> Result<bool, BtrfsError> {
         is_subvolume_root(self).map_err(|source| io_failed("look at", &self.path, source))
     }
 
-    /// Whether that is the same directory.
+    /// Returns whether `other` is the same directory.
     pub fn is(&self, other: &Self) -> Result<bool, BtrfsError> {
         let (one, other) = (self.stat()?, other.stat()?);
         Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
     }
 
-    /// Whether anything has that name in it.
+    /// Returns whether this name exists in it.
     pub fn holds(&self, name: &OsStr) -> Result<bool, BtrfsError> {
         require_component(name, &self.join(name))?;
         match rustix::fs::statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -130,7 +131,7 @@ impl HeldDirectory {
         }
     }
 
-    /// The names in it.
+    /// Returns the names in it.
     pub fn names(&self) -> Result<Vec<Vec<u8>>, BtrfsError> {
         let list = |errno| failed("list", &self.path, errno);
         let mut names = Vec::new();
@@ -143,7 +144,8 @@ impl HeldDirectory {
         Ok(names)
     }
 
-    /// The subvolume of that name in it; `None` if there is nothing. What is no subvolume is an error.
+    /// Opens the subvolume with this name in it; `None` if the name does not exist. Fails for anything but a
+    /// subvolume.
     pub fn subvolume(&self, name: &OsStr) -> Result<Option<Self>, BtrfsError> {
         let Some(found) = self.enter(name)? else {
             return Ok(None);
@@ -154,12 +156,12 @@ impl HeldDirectory {
         Err(BtrfsError::NotASubvolume { path: found.path })
     }
 
-    /// The identity of the subvolume that it is.
+    /// Returns the identity of the subvolume whose root it is.
     pub fn identity(&self) -> Result<SubvolumeIdentity, BtrfsError> {
         identity_at(self, &self.path)
     }
 
-    /// When the subvolume that it is was made, by the clock of that moment.
+    /// Returns when this subvolume was made, by the clock of that time.
     pub fn made_at(&self) -> Result<SystemTime, BtrfsError> {
         let info = sys::subvol_info(self)
             .map_err(|source| io_failed("read when the subvolume was made", &self.path, source))?;
@@ -167,8 +169,8 @@ impl HeldDirectory {
         Ok(SystemTime::UNIX_EPOCH + Duration::new(made.seconds, made.nanoseconds))
     }
 
-    /// Makes a snapshot of the subvolume `of` in it, where nothing of that name is. It is durable: the kernel
-    /// commits before it answers (`create_snapshot` in `fs/btrfs/ioctl.c`).
+    /// Makes a snapshot of the subvolume `of` in it. The name must not exist. The snapshot is durable: the
+    /// kernel commits before it answers (`create_snapshot` in `fs/btrfs/ioctl.c`).
     pub fn snapshot(&self, of: &Self, name: &OsStr, read_only: ReadOnly) -> Result<(), BtrfsError> {
         let path = self.join(name);
         require_component(name, &path)?;
@@ -188,7 +190,7 @@ impl HeldDirectory {
         })
     }
 
-    /// Deletes the subvolume of that id, which stands in it under that name.
+    /// Deletes the subvolume with this id, which must have this name in it.
     pub fn delete(&self, name: &OsStr, subvolume_id: u64) -> Result<(), BtrfsError> {
         let path = self.join(name);
         let found = self.subvolume(name)?;
@@ -207,7 +209,7 @@ impl HeldDirectory {
         self.sync()
     }
 
-    /// Removes a directory in it that has nothing in it.
+    /// Removes an empty directory in it.
     pub fn remove(&self, name: &OsStr) -> Result<(), BtrfsError> {
         rustix::fs::unlinkat(self, name, AtFlags::REMOVEDIR)
             .map_err(|errno| failed("remove", &self.join(name), errno))
@@ -231,7 +233,7 @@ impl HeldDirectory {
         }
     }
 
-    /// Its own atime, mtime and ctime.
+    /// Returns its own atime, mtime and ctime.
     pub fn times(&self) -> Result<[FileTime; 3], BtrfsError> {
         let stat = self.stat()?;
         let time = |seconds, nanoseconds: u64| FileTime {
@@ -245,7 +247,8 @@ impl HeldDirectory {
         ])
     }
 
-    /// The mode of the regular file at `path` below it, if it has the setuid or setgid bit. No link is followed.
+    /// Returns the mode of the regular file at `path` below it, if it has the setuid or setgid bit. Follows
+    /// no link.
     pub fn privileged_mode(&self, path: &OsStr) -> Option<u32> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = self.open_below(path, flags).ok()?;
@@ -253,29 +256,30 @@ impl HeldDirectory {
         is_privileged(mode).then_some(mode)
     }
 
-    /// Opens what lies below it, however deep, through no link.
+    /// Opens a path below it, at any depth, without following a link.
     pub(super) fn open_below(&self, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         rustix::fs::openat2(self, path, flags, Mode::empty(), resolve)
     }
 }
 
-/// Whether it is the mode of a regular file with the setuid or setgid bit.
+/// Returns whether this is the mode of a regular file with the setuid or setgid bit.
 pub(super) fn is_privileged(mode: u32) -> bool {
     let bits = Mode::from_raw_mode(mode).intersects(Mode::SUID | Mode::SGID);
     bits && FileType::from_raw_mode(mode) == FileType::RegularFile
 }
 
-/// Whether a snapshot can be written to.
+/// Whether a snapshot is read-only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadOnly {
-    /// It can't.
+    /// It is read-only.
     Yes,
-    /// It can.
+    /// It is writable.
     No,
 }
 
-/// Begins something that is not begun any more after a signal, as no program is.
+/// Runs an operation, unless a signal has come: after a signal nothing is begun any more, just as no program
+/// is started.
 fn begin<T>(action: String, what: impl FnOnce() -> T) -> Result<T, BtrfsError> {
     let begun = process::enter(|| Ok::<_, ()>(what()), |_| None);
     match begun {
@@ -284,7 +288,7 @@ fn begin<T>(action: String, what: impl FnOnce() -> T) -> Result<T, BtrfsError> {
     }
 }
 
-/// Refuses what is no single component of a path: it would lead elsewhere.
+/// Refuses a name that is no single component of a path: it would lead elsewhere.
 fn require_component(name: &OsStr, path: &Path) -> Result<(), BtrfsError> {
     if is_component(name.as_bytes()) {
         return Ok(());
@@ -293,7 +297,7 @@ fn require_component(name: &OsStr, path: &Path) -> Result<(), BtrfsError> {
     Err(BtrfsError::NotAName { path })
 }
 
-/// Whether it is the name of something in a directory.
+/// Returns whether this is a valid name for something in a directory.
 pub fn is_component(name: &[u8]) -> bool {
     let leads_elsewhere = matches!(name, b"" | b"." | b"..") || name.contains(&b'/');
     !leads_elsewhere && name.len() <= 255 && !name.contains(&0)

@@ -1,4 +1,4 @@
-//! What a subvolume is, asked of the kernel.
+//! Reads the identity of a subvolume from the kernel.
 //!
 //! `btrfs subvolume show` does not print ctransid, and its output is for people.
 
@@ -20,12 +20,12 @@ const ROOT_INODE: u64 = 256;
 /// `BTRFS_ROOT_SUBVOL_RDONLY`, in the flags of the root item.
 const ROOT_READ_ONLY: u64 = 1;
 
-/// The identity of the subvolume at `path`.
+/// Returns the identity of the subvolume at `path`.
 pub fn identity(path: &Path) -> Result<SubvolumeIdentity, BtrfsError> {
     identity_at(open_subvolume(path)?, path)
 }
 
-/// The identity of the subvolume whose root is open.
+/// Returns the identity of the subvolume whose root is open.
 pub(super) fn identity_at(root: impl AsFd, path: &Path) -> Result<SubvolumeIdentity, BtrfsError> {
     let info = sys::subvol_info(&root).map_err(|source| BtrfsError::Io {
         action: "read the identity of the subvolume",
@@ -49,7 +49,7 @@ fn from_info(info: &SubvolInfo) -> Option<SubvolumeIdentity> {
     })
 }
 
-/// The subvolume with that uuid on the filesystem that holds `path`, wherever it lies; `None` if there is none.
+/// Returns the subvolume with this uuid on the filesystem of `path`, wherever it is; `None` if there is none.
 pub fn find(path: &Path, uuid: Uuid) -> Result<Option<SubvolumeIdentity>, BtrfsError> {
     let file = open_on_btrfs(path)?;
     let failed = |source| BtrfsError::Io {
@@ -61,13 +61,13 @@ pub fn find(path: &Path, uuid: Uuid) -> Result<Option<SubvolumeIdentity>, BtrfsE
         return Ok(None);
     };
     let item = trees::root_item(&file, id).map_err(failed)?;
-    // The uuid is compared: the subvolume may have been deleted, and its id is never used again.
+    // Compare the uuid: the subvolume may have been deleted. Its id is never used again.
     let found = item.and_then(|item| from_root_item(id, &item));
     Ok(found.filter(|found| found.uuid == uuid))
 }
 
-/// Reads a `struct btrfs_root_item`, which is little-endian and packed. `None` if nothing of the subvolume stands,
-/// or a kernel before 3.6 wrote the item last, which has no uuids.
+/// Reads a `struct btrfs_root_item`, which is little-endian and packed. `None` if the subvolume is deleted,
+/// or if a kernel before 3.6, which knows no uuids, wrote the item last.
 fn from_root_item(subvolume_id: u64, item: &[u8]) -> Option<SubvolumeIdentity> {
     let number = |at: usize| Some(u64::from_le_bytes(item.get(at..at + 8)?.try_into().ok()?));
     let uuid = |at: usize| Uuid::from_btrfs(item.get(at..at + 16)?.try_into().ok()?);
@@ -92,12 +92,12 @@ pub fn require_btrfs(path: &Path) -> Result<(), BtrfsError> {
     open_on_btrfs(path).map(drop)
 }
 
-/// The id of the filesystem that holds `path`: `st_dev` and `f_fsid` differ between subvolumes.
+/// Returns the id of the filesystem of `path`. `st_dev` and `f_fsid` differ between subvolumes.
 pub fn filesystem_id(path: &Path) -> Result<Uuid, BtrfsError> {
     Ok(Uuid(filesystem_info(path)?.fsid))
 }
 
-/// What the filesystem is that holds `path`.
+/// Returns facts about the filesystem of `path`.
 pub(super) fn filesystem_info(path: &Path) -> Result<FsInfo, BtrfsError> {
     let file = open_on_btrfs(path)?;
     sys::fs_info(&file).map_err(|source| BtrfsError::Io {
@@ -107,7 +107,7 @@ pub(super) fn filesystem_info(path: &Path) -> Result<FsInfo, BtrfsError> {
     })
 }
 
-/// Opens the root of a subvolume, and nothing else.
+/// Opens the root of a subvolume. Fails for anything else.
 pub(super) fn open_subvolume(path: &Path) -> Result<OwnedFd, BtrfsError> {
     let file = open_on_btrfs(path)?;
     let is_root = is_subvolume_root(&file).map_err(|source| BtrfsError::Io {
@@ -123,14 +123,14 @@ pub(super) fn open_subvolume(path: &Path) -> Result<OwnedFd, BtrfsError> {
     Ok(file)
 }
 
-/// Whether what is open is the root of a subvolume.
+/// Returns whether an open file is the root of a subvolume.
 pub(super) fn is_subvolume_root(file: impl AsFd) -> io::Result<bool> {
     let stat = rustix::fs::fstat(file)?;
     Ok(stat.st_ino == ROOT_INODE && FileType::from_raw_mode(stat.st_mode).is_dir())
 }
 
 fn open_on_btrfs(path: &Path) -> Result<OwnedFd, BtrfsError> {
-    // NONBLOCK, since opening a fifo would wait for its writer.
+    // With NONBLOCK, because opening a fifo would wait for its writer.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = rustix::fs::open(path, flags, Mode::empty())
         .map_err(|source| io_error("open", path, source))?;
@@ -138,7 +138,7 @@ fn open_on_btrfs(path: &Path) -> Result<OwnedFd, BtrfsError> {
     Ok(file)
 }
 
-/// Refuses what is open on another filesystem.
+/// Fails if an open file is not on btrfs.
 pub(super) fn require_btrfs_at(file: impl AsFd, path: &Path) -> Result<(), BtrfsError> {
     let fs = rustix::fs::fstatfs(file)
         .map_err(|source| io_error("ask for the filesystem of", path, source))?;
@@ -170,8 +170,8 @@ fn io_error(action: &'static str, path: &Path, source: rustix::io::Errno) -> Btr
 
 /// Makes everything on the filesystem that holds `path` durable.
 ///
-/// An exit 0 of `btrfs receive` is not: after a crash right behind it, every file of the sealed
-/// subvolume was seen empty.
+/// Exit code 0 of `btrfs receive` does not mean durable: after a crash right behind it, every file of the
+/// finished subvolume was seen empty.
 pub fn sync(path: &Path) -> Result<(), BtrfsError> {
     let failed = |source: io::Error| BtrfsError::Io {
         action: "sync the filesystem of",

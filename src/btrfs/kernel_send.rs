@@ -1,8 +1,9 @@
-//! A send stream straight from the kernel, as `btrfs send` asks it for one, without that program between.
+//! Gets a send stream directly from the kernel, with the same request as `btrfs send`, but without that
+//! program.
 //!
-//! `btrfs send` has the kernel write into a pipe of 64 KiB and splices each of its small writes on into the
-//! pipe that it was given, where each takes a page of its own; that costs nearly as much as making the
-//! stream. The stream is the same, byte for byte (`tests/backup/kernel_sender.rs` compares them).
+//! `btrfs send` lets the kernel write into a pipe of 64 KiB, and splices each small write into its output
+//! pipe, where each takes a whole page. That costs nearly as much as making the stream. The stream is the
+//! same, byte for byte (`tests/backup/kernel_sender.rs` compares them).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,7 +16,7 @@ use super::identity::{identity, open_subvolume};
 use super::sys::{self, SendFlags};
 use crate::model::Protocol;
 
-/// Writes the stream of a read-only snapshot into `stdout`, and returns when all of it is written.
+/// Writes the stream of a read-only snapshot into `stdout`. Returns when all of it is written.
 pub fn send_from_kernel(
     snapshot: &Path,
     send_parent: Option<&Path>,
@@ -37,7 +38,8 @@ pub fn send_from_kernel(
     })
 }
 
-/// The id of a subvolume that can be sent or sent against.
+/// Returns the id of a subvolume. Fails if it is not read-only: then it can neither be sent nor be a send
+/// parent.
 fn read_only_id(path: &Path) -> Result<u64, BtrfsError> {
     let found = identity(path)?;
     if found.read_only {
@@ -49,14 +51,14 @@ fn read_only_id(path: &Path) -> Result<u64, BtrfsError> {
     }
 }
 
-/// The refusals of the kernel's that say nothing by their names.
+/// Adds an explanation to refusals of the kernel whose names explain nothing.
 fn explained(source: io::Error, protocol: Protocol) -> io::Error {
     if source.kind() == io::ErrorKind::WouldBlock {
         return io::Error::other(
             "it is being deduplicated, or another operation holds it; try again",
         );
     }
-    // An older kernel refuses the flag, or the version that is asked for by it.
+    // An older kernel refuses the flag, or the version that the flag selects.
     let refused = [Errno::INVAL, Errno::OPNOTSUPP, Errno::PROTO];
     let refused = Errno::from_io_error(&source).is_some_and(|errno| refused.contains(&errno));
     if refused && protocol.version() > 1 {

@@ -1,10 +1,10 @@
-//! Files whose end `btrfs send -p` leaves out.
+//! Finds files whose end `btrfs send -p` leaves out.
 //!
-//! A file that is cut short keeps its last block as it was: what lies in that behind the file's end stays on the disk.
-//! If a clone then gives the file that very block again, as `cp --reflink` from a snapshot or `snapper undochange`
-//! does, the kernel's sender compares blocks, finds them equal, and sends nothing but the new size. `btrfs receive`
-//! fills that with zeros. (Linux 6.18; both versions of the stream.) A rollback to an older snapshot does the same to
-//! every file that was cut short since.
+//! A file that is truncated keeps its last block: the bytes after the file's end stay on the disk. A clone
+//! may then give the file the same block again, as `cp --reflink` from a snapshot or `snapper undochange`
+//! does. The kernel's sender compares the blocks, finds them equal, and sends only the new size. `btrfs
+//! receive` then fills the end with zeros. (Linux 6.18; both versions of the stream.) A rollback to an older
+//! snapshot does the same to every file that was truncated since.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -20,14 +20,15 @@ use super::identity::open_subvolume;
 use super::sys;
 use super::sys::trees::{self, Inode};
 
-/// How many files are named; one is enough to know.
+/// The most files that are named. One is enough to know.
 const NAMED: usize = 3;
 
-/// Finds files whose end would be missing if `snapshot` were sent against `parent`. Returns the paths of the first few
-/// in `snapshot`, from its root.
+/// Finds files whose end would be missing if `snapshot` were sent against `parent`. Returns the paths of the
+/// first few in `snapshot`, from its root.
 ///
-/// `since` is the first transaction that may have changed what is in `snapshot` and not in `parent`. The time it takes
-/// grows with what was changed since then, and not with what there is. Needs root.
+/// `since` is the first transaction that may have changed something in `snapshot` that `parent` does not
+/// have. The time needed grows with what was changed since then, and not with the size of the snapshot. Needs
+/// root.
 pub fn lost_ends(snapshot: &Path, parent: &Path, since: u64) -> Result<Vec<PathBuf>, BtrfsError> {
     let failed = |source| BtrfsError::Io {
         action: "compare the files with those of the send parent in",
@@ -66,7 +67,7 @@ impl Subvolume {
     fn name(&self, inode: u64) -> PathBuf {
         match trees::path_of(&self.root, self.id, inode) {
             Ok(path) => PathBuf::from(OsString::from_vec(path)),
-            // Its path is too long for the kernel's answer.
+            // The path is too long for the kernel's answer.
             Err(_) => PathBuf::from(format!("the file with inode number {inode}")),
         }
     }
@@ -76,7 +77,7 @@ fn loses_end(inode: &Inode, newer: &Subvolume, older: &Subvolume, sector: u64) -
     if FileType::from_raw_mode(inode.mode) != FileType::RegularFile || inode.bytes == 0 {
         return Ok(false);
     }
-    // The sender takes them for the same file if number and generation are equal.
+    // The sender takes two inodes for the same file if their number and generation are equal.
     let Some(before) = trees::inode(&older.root, older.id, inode.number)?
         .filter(|before| before.generation == inode.generation)
     else {
@@ -94,7 +95,7 @@ fn loses_end(inode: &Inode, newer: &Subvolume, older: &Subvolume, sector: u64) -
     }
     let end = inode.bytes.min(block + sector);
     let mut bytes = vec![0; usize::try_from(end - before.bytes).unwrap_or_default()];
-    // What can't be read is not known to be zeros.
+    // An end that can't be read may not be zeros.
     let read = file.read_exact_at(&mut bytes, before.bytes);
     Ok(read.is_err() || bytes.iter().any(|byte| *byte != 0))
 }

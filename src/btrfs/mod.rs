@@ -1,7 +1,7 @@
 //! The edge to btrfs: snapshots, `btrfs send` and `btrfs receive`, and the guard between.
 //!
-//! What must be right byte for byte is asked of the kernel or parsed here; what is carried out is
-//! left to the `btrfs` program, which is what operators audit and what gets the kernel's fixes.
+//! Facts that must be right byte for byte come from the kernel, or are parsed here. Operations are left to
+//! the `btrfs` program, which operators audit and which gets the kernel's fixes.
 
 mod advice;
 mod attribute_limit;

@@ -11,17 +11,17 @@ use super::sys::{self, More, trees};
 use super::tools::Tools;
 use crate::model::Uuid;
 
-/// The subvolumes below `source`, however deep, sorted; the paths start with `source`.
+/// Returns the subvolumes below `source` at any depth, sorted. The paths start with `source`.
 ///
-/// A snapshot holds an empty directory in their place, so they are not archived with it. If the
-/// snapshots themselves are kept below the source, they are among them.
+/// A snapshot has an empty directory in their place, so they are not archived with it. If the snapshots
+/// themselves are below the source, they are included.
 pub fn nested_subvolumes(source: &Path) -> Result<Vec<PathBuf>, BtrfsError> {
     let mut found = Vec::new();
     let mut to_visit = vec![source.to_owned()];
     while let Some(subvolume) = to_visit.pop() {
         let children = match children(&subvolume) {
             Ok(children) => children,
-            // Something else may be mounted over a nested one, or it was just deleted.
+            // Something may be mounted over a nested subvolume, or it was just deleted.
             Err(_) if subvolume != source => continue,
             Err(error) => return Err(error),
         };
@@ -32,7 +32,7 @@ pub fn nested_subvolumes(source: &Path) -> Result<Vec<PathBuf>, BtrfsError> {
     Ok(found)
 }
 
-/// The subvolumes that lie in this one with no other between.
+/// Returns the subvolumes directly in this one, with no other between.
 fn children(subvolume: &Path) -> Result<Vec<PathBuf>, BtrfsError> {
     let failed = |source| BtrfsError::Io {
         action: "list the subvolumes in",
@@ -47,7 +47,7 @@ fn children(subvolume: &Path) -> Result<Vec<PathBuf>, BtrfsError> {
         for [treeid, dirid] in &refs.refs[..usize::from(refs.count)] {
             let lookup = match sys::ino_lookup_user(&root, *treeid, *dirid) {
                 Ok(lookup) => lookup,
-                // Deleted or moved since it was listed.
+                // It was deleted or moved since it was listed.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(error)),
             };
@@ -69,7 +69,7 @@ fn until_nul(bytes: &[u8]) -> &OsStr {
 /// A subvolume that `btrfs receive` made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedSubvolume {
-    /// Its path from the filesystem's top level, which need not be what is mounted.
+    /// Its path from the filesystem's top level, which may not be what is mounted.
     pub path: PathBuf,
     /// Its id within the filesystem.
     pub subvolume_id: u64,
@@ -77,13 +77,13 @@ pub struct ReceivedSubvolume {
     pub received_uuid: Uuid,
 }
 
-/// The subvolumes on the filesystem of `path` whose received uuid is one of `uuids`.
+/// Returns the subvolumes on the filesystem of `path` whose received uuid is one of `uuids`.
 ///
-/// `btrfs receive` finds the parent of an incremental stream by its received uuid anywhere on the
-/// filesystem, so a second subvolume received from the same chain may be the one that it takes.
+/// `btrfs receive` finds the parent of an incremental stream by its received uuid anywhere on the filesystem,
+/// so it may use a second subvolume that was received from the same chain.
 ///
-/// The kernel is asked by uuid, and not `btrfs subvolume list`: anybody may make a subvolume whose name forges
-/// a line of that.
+/// This asks the kernel by uuid, and does not use `btrfs subvolume list`: any user may make a subvolume whose
+/// name forges a line of its output.
 pub fn received_from(
     tools: &Tools,
     path: &Path,
@@ -110,7 +110,7 @@ pub fn received_from(
     Ok(found)
 }
 
-/// Where a subvolume lies, from the filesystem's top level.
+/// Returns the path of a subvolume from the filesystem's top level.
 fn path_from_top(tools: &Tools, below: &Path, id: u64) -> Result<PathBuf, BtrfsError> {
     let action = format!(
         "find the subvolume {id} on the filesystem of {}",

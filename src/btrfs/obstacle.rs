@@ -1,4 +1,4 @@
-//! What keeps a snapshot from being sent: a file that can't be read, or a path that is too long.
+//! What prevents a snapshot from being sent: a file that can't be read, or a path that is too long.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub enum Obstacle {
     /// Something in the subvolume has a path that a stream can't carry, or a restore can't take.
     #[error("a path in it is longer than {LONGEST_PATH} bytes: {}…", .path.display())]
     PathTooLong {
-        /// How the path begins.
+        /// The first bytes of the path.
         path: PathBuf,
     },
 }

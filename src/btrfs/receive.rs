@@ -1,4 +1,4 @@
-//! `btrfs receive`: a stream back into a subvolume.
+//! `btrfs receive`: turns a stream back into a subvolume.
 
 use std::io::{self, Write};
 use std::process::{ChildStdin, Stdio};
@@ -11,9 +11,8 @@ use crate::process::{ProcessError, Running};
 
 /// A running `btrfs receive`, written like a file.
 ///
-/// A write that fails with a broken pipe says only that it has ended; [`Receiver::finish`] says
-/// why. Dropped, it is killed, and leaves a subvolume that is neither read-only nor has a received
-/// uuid.
+/// A write that fails with a broken pipe only means that it has ended; [`Receiver::finish`] returns why.
+/// Dropping it kills it, and leaves a subvolume that is not read-only and has no received uuid.
 #[derive(Debug)]
 pub struct Receiver {
     stdin: ChildStdin,
@@ -21,11 +20,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts `btrfs receive -C -e` where it is confined to, in a session of its own.
+    /// Starts `btrfs receive -C -e` confined, in a session of its own.
     ///
     /// `-C` confines it further, to its staging directory by chroot. `-e` ends it at the stream's END, so
-    /// that nothing after that is ever received. `-m` names the mount, which the program would else take from the
-    /// list of mounts, where that which the confining one covers has the same path. Never `-E 0`, which loops without end on a cut stream.
+    /// that it receives nothing after that. `-m` names the mount: the program would otherwise take it from
+    /// the list of mounts, where the mount that the confining one covers has the same path. Never use `-E 0`,
+    /// which loops without end on a truncated stream.
     pub fn spawn(tools: &Tools, confinement: Confinement) -> Result<Self, BtrfsError> {
         let mut command = tools.command();
         command
@@ -40,7 +40,7 @@ impl Receiver {
         let action = format!("receive into {}", path.display());
         confinement.apply(&mut command);
         let mut running = match Running::spawn(command, BTRFS, action) {
-            // The same program told its version before.
+            // The same program could be started before, to print its version.
             Err(ProcessError::Spawn { source, .. }) => {
                 return Err(BtrfsError::Unconfined { path, source });
             }
@@ -51,17 +51,17 @@ impl Receiver {
         Ok(Self { stdin, running })
     }
 
-    /// The process id, which is also its session's.
+    /// Returns the process id, which is also that of its session.
     pub fn pid(&self) -> u32 {
         self.running.child.id()
     }
 
-    /// Whether it has ended already; [`Receiver::finish`] says how.
+    /// Returns whether it has already ended; [`Receiver::finish`] returns how.
     pub fn has_exited(&self) -> bool {
         self.running.has_ended()
     }
 
-    /// Closes the stream and waits. What was received is durable only after
+    /// Closes the stream and waits for the end of the program. The subvolume is durable only after
     /// [`sync`](super::sync).
     pub fn finish(self) -> Result<(), BtrfsError> {
         drop(self.stdin);

@@ -1,8 +1,8 @@
-//! A btrfs of its own for a while: a sparse image, mounted by a loop device, that leaves nothing.
+//! A temporary btrfs filesystem: a sparse image, mounted by a loop device, that leaves nothing behind.
 //!
-//! It is mounted where this thread alone sees it, with what it starts, and the image has no name any more
-//! by then: whatever ends the process, the kernel takes the mount away and gives its space back. What may
-//! be left is a directory with nothing in it, which the next one takes.
+//! Only this thread, and what it starts, sees the mount, and the image has no name any more by then. However
+//! the process ends, the kernel removes the mount and frees its space. Only an empty directory may remain,
+//! which the next drill uses.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
@@ -18,22 +18,22 @@ use super::sys;
 use super::tools::SYSTEM;
 use crate::process::in_own_session;
 
-/// The one name that it has in the directory that is named for it.
+/// The name of its directory in the given directory.
 const NAME: &str = "coldchain-drill";
 const LOCK: &str = "lock";
 const ROOT: &str = "root";
 const IMAGE: &str = "image";
 
-/// What limits what a filesystem can hold: an extended attribute has to fit into a node.
+/// The properties that limit what a filesystem can hold: an extended attribute has to fit into a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     node_bytes: u32,
-    /// Sector size and checksum; `None` for what `mkfs.btrfs` takes by default.
+    /// Sector size and checksum; `None` for the defaults of `mkfs.btrfs`.
     more: Option<(u32, u16)>,
 }
 
 impl Geometry {
-    /// That of the filesystem that holds `path`.
+    /// Returns the geometry of the filesystem of `path`.
     pub fn of(path: &Path) -> Result<Self, BtrfsError> {
         let info = filesystem_info(path)?;
         Ok(Self {
@@ -42,7 +42,7 @@ impl Geometry {
         })
     }
 
-    /// One that can hold what any other can.
+    /// Returns a geometry that can hold what any other can.
     pub fn roomiest() -> Self {
         Self {
             node_bytes: 64 << 10,
@@ -51,7 +51,7 @@ impl Geometry {
     }
 
     fn arguments(self) -> Vec<String> {
-        // As `mkfs.btrfs` calls `BTRFS_CSUM_TYPE_*`; one that is not known here is no reason not to try.
+        // The names of `mkfs.btrfs` for `BTRFS_CSUM_TYPE_*`. An unknown one is no reason not to try.
         const CHECKSUMS: [&str; 4] = ["crc32c", "xxhash", "sha256", "blake2"];
         let mut arguments = vec!["--nodesize".to_owned(), self.node_bytes.to_string()];
         if let Some((sector_bytes, checksum)) = self.more {
@@ -64,24 +64,24 @@ impl Geometry {
     }
 }
 
-/// A mounted btrfs of its own. It is unmounted and its directory removed when this is dropped;
-/// [`Scratch::remove`] does the same and says if it failed.
+/// A mounted temporary btrfs. Dropping it unmounts it and removes its directory; [`Scratch::remove`] does the
+/// same and returns errors.
 #[derive(Debug)]
 pub struct Scratch {
     directory: PathBuf,
-    /// Held while it is in use.
+    /// Locked while it is in use.
     lock: File,
 }
 
 impl Scratch {
-    /// Makes a filesystem that can hold so many bytes. They are not taken before they are written.
+    /// Makes a filesystem of this size in bytes. They take no space before they are written.
     pub fn make(parent: &Path, bytes: u64, geometry: Geometry) -> Result<Self, BtrfsError> {
         let parent = parent
             .canonicalize()
             .map_err(|source| failed("look at", parent, source))?;
         let directory = parent.join(NAME);
         let lock = claim(&directory)?;
-        // From here on it is taken away again, however this ends.
+        // From here on, dropping `scratch` removes it, however this ends.
         let scratch = Self { directory, lock };
         scratch.clear()?;
         let (image, root) = (scratch.path(IMAGE), scratch.root());
@@ -104,7 +104,8 @@ impl Scratch {
             "make a filesystem in",
             &image,
         )?;
-        // Its own from here on: an earlier version's mount, which everybody sees, is gone by now.
+        // From here on this thread has its own mounts. The mount of an earlier version, which every process
+        // saw, is gone by now.
         sys::own_mounts().map_err(|source| failed("hide the mounts of", &root, source))?;
         run(
             Command::new("mount").args(["--make-rslave", "/"]),
@@ -123,12 +124,12 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// Where it is mounted.
+    /// Returns its mount point.
     pub fn root(&self) -> PathBuf {
         self.path(ROOT)
     }
 
-    /// Unmounts it and removes what is left of it.
+    /// Unmounts it and removes its files.
     pub fn remove(self) -> Result<(), BtrfsError> {
         self.take_away()
     }
@@ -148,13 +149,13 @@ impl Scratch {
         removed.map_err(|source| failed("remove", &self.directory, source))
     }
 
-    /// Takes away what a use of it has left.
+    /// Removes what an earlier use has left.
     fn clear(&self) -> Result<(), BtrfsError> {
         let (root, image) = (self.root(), self.path(IMAGE));
         if is_mounted(&self.directory, &root) {
             run(Command::new("umount").arg(&root), "unmount", &root)?;
         }
-        // An empty directory and nothing else: what is still mounted can't be removed so.
+        // This removes only an empty directory, so nothing that is still mounted.
         gone(std::fs::remove_dir(&root)).map_err(|source| failed("remove", &root, source))?;
         gone(std::fs::remove_file(&image)).map_err(|source| failed("remove", &image, source))
     }
@@ -167,11 +168,11 @@ impl Drop for Scratch {
     }
 }
 
-/// Makes the directory, or takes one that an earlier use has left: it has its lock in it. In a directory
-/// that others may write to, what has the name may be theirs: only what is ours alone is taken.
+/// Makes the directory, or takes one that an earlier use has left, with its lock in it. If other users may
+/// write to the parent directory, they may have made it: only a directory of this user alone is accepted.
 fn claim(directory: &Path) -> Result<File, BtrfsError> {
     let parent = directory.parent().unwrap_or(Path::new("/"));
-    // What is made there is named by its path: nobody else may change any step of it.
+    // Files in it are named by their path, so no other user may be able to change any part of that path.
     for step in parent.ancestors() {
         let stat = step
             .metadata()
@@ -191,7 +192,7 @@ fn claim(directory: &Path) -> Result<File, BtrfsError> {
         }
         _ => {}
     }
-    // By what it is now, and not by who made it. Nobody else can change it from here on.
+    // Judge it by its present state, not by who made it. No other user can change it from here on.
     let stat = look_at(directory)?;
     let is_private = stat.is_dir() && stat.mode() & 0o7777 == 0o700 && is_ours(&stat);
     let root = directory.join(ROOT);
@@ -223,7 +224,7 @@ fn claim(directory: &Path) -> Result<File, BtrfsError> {
     Ok(lock)
 }
 
-/// Whether nobody else can put something of theirs in the place of what is made in that directory.
+/// Returns whether no other user can replace files that are made in this directory.
 fn keeps_what_is_ours(directory: &Metadata) -> bool {
     let is_sticky = directory.mode() & 0o1000 != 0;
     let is_writable = directory.mode() & 0o022 != 0;
@@ -239,7 +240,7 @@ fn look_at(path: &Path) -> Result<Metadata, BtrfsError> {
         .map_err(|source| failed("look at", path, source))
 }
 
-/// Whether something is mounted there: it is on another filesystem than what it lies in.
+/// Returns whether something is mounted at `root`: then it is on another filesystem than `directory`.
 fn is_mounted(directory: &Path, root: &Path) -> bool {
     match (directory.symlink_metadata(), root.symlink_metadata()) {
         (Ok(directory), Ok(root)) => root.is_dir() && directory.dev() != root.dev(),
@@ -254,7 +255,8 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Runs a program to its end, out of reach of the terminal's Ctrl-C: what was mounted is unmounted.
+/// Runs a program to its end, out of reach of the terminal's Ctrl-C, so that everything mounted gets
+/// unmounted.
 fn run(command: &mut Command, action: &'static str, path: &Path) -> Result<(), BtrfsError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let own = std::env::var("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Sending: a snapshot as a stream of bytes, and how many they will be.
+//! Sends a snapshot as a stream of bytes, and estimates their number.
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -19,46 +19,46 @@ use crate::process::{ProcessError, Program, Running};
 /// The largest pipe that `/proc/sys/fs/pipe-max-size` allows by default.
 const PIPE_BYTES: i32 = 1 << 20;
 
-/// With so many bytes in the pipe it is read at once.
+/// If the pipe has this many bytes, it is read at once.
 const WORTH_READING: u64 = 256 << 10;
 
-/// In which the kernel writes less than the pipe holds: it makes about 300 MB a second.
+/// A pause in which the kernel writes less than the pipe holds: it makes about 300 MB a second.
 const A_MOMENT: Duration = Duration::from_millis(1);
 
-/// This program where it asks the kernel for a stream.
+/// This program, when it asks the kernel for a stream.
 const KERNEL_SENDER: Program = Program {
     name: "coldchain send-stream",
     chatter: &[],
 };
 
-/// What to send.
+/// The stream to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendRequest {
     /// A read-only snapshot.
     pub snapshot: PathBuf,
-    /// The read-only snapshot that the receiver has already; `None` sends everything.
+    /// The read-only snapshot that the receiver already has; `None` for a full stream.
     pub send_parent: Option<PathBuf>,
-    /// In which form.
+    /// The protocol of the stream.
     pub protocol: Protocol,
-    /// Who asks the kernel for it.
+    /// The program that asks the kernel for it.
     pub by: SentBy,
 }
 
-/// Who asks the kernel for a stream.
+/// The program that asks the kernel for a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SentBy {
-    /// This program, as a child of its own. It must be coldchain: it is called by its own name.
+    /// This program, in a child process. The running program must be coldchain: it starts itself.
     Kernel,
-    /// `btrfs send`, for the same bytes with more of the processor.
+    /// `btrfs send`, which gives the same bytes but takes more processor time.
     Btrfs,
 }
 
 impl SentBy {
-    /// Their names in the config.
+    /// The names in the config.
     pub const NAMES: [(&'static str, Self); 2] = [("kernel", Self::Kernel), ("btrfs", Self::Btrfs)];
 }
 
-/// The words by which `btrfs send`, and coldchain's own sender, are asked for a form.
+/// Returns the options for a protocol, for both `btrfs send` and coldchain's own sender.
 fn words(protocol: Protocol) -> &'static [&'static str] {
     match protocol {
         Protocol::V1 => &[],
@@ -76,7 +76,7 @@ impl SendRequest {
         }
     }
 
-    /// Always with `-p` for an incremental: with `-c` alone `btrfs send` guesses a parent.
+    /// Adds the arguments. An incremental always has `-p`: with only `-c`, `btrfs send` guesses a parent.
     fn arguments(&self, command: &mut Command, words: &[&str]) {
         command.args(["send", "-q"]).args(words);
         if let Some(parent) = &self.send_parent {
@@ -88,8 +88,8 @@ impl SendRequest {
 
 /// A running sender, read like a file.
 ///
-/// EOF says only that it has ended. Whether what was read is a stream is for the
-/// [`Guard`] and [`Sender::finish`] to say, and both are needed. Dropped, it is killed.
+/// EOF only means that it has ended. Both the [`Guard`] and [`Sender::finish`] must say that what was read is
+/// a whole stream. Dropping it kills it.
 #[derive(Debug)]
 pub struct Sender {
     stdout: ChildStdout,
@@ -101,14 +101,14 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Starts it in a session of its own.
+    /// Starts the sender in a session of its own.
     pub fn spawn(tools: &Tools, request: &SendRequest) -> Result<Self, BtrfsError> {
         let words = words(request.protocol);
         match request.by {
             SentBy::Btrfs => Self::spawn_with(tools, request, words, request.action("send")),
             SentBy::Kernel => {
                 let action = request.action("send");
-                // This very program, also when a newer one was installed in its place meanwhile.
+                // This same program, even if a newer one was installed in its place meanwhile.
                 let mut command = Command::new("/proc/self/exe");
                 command.arg0("coldchain").env_clear().env("LC_ALL", "C");
                 command.arg("send-stream").args(words);
@@ -146,7 +146,7 @@ impl Sender {
         };
         let mut running = Running::spawn(command, program, action)?;
         let stdout = running.child.stdout.take().expect("stdout is piped");
-        // Best effort: it only spares switches between the sender and its reader.
+        // A failure is ignored: this only saves switches between the sender and its reader.
         let _ = sys::set_pipe_size(&stdout, PIPE_BYTES);
         Ok(Self {
             stdout,
@@ -157,7 +157,7 @@ impl Sender {
         })
     }
 
-    /// What it is called.
+    /// Returns its name for messages.
     pub fn name(&self) -> &'static str {
         match self.by {
             SentBy::Kernel => "the kernel",
@@ -165,13 +165,13 @@ impl Sender {
         }
     }
 
-    /// The process id, which is also its session's.
+    /// Returns the process id, which is also that of its session.
     pub fn pid(&self) -> u32 {
         self.running.child.id()
     }
 
-    /// Closes the stream and waits. A sender that was not read to EOF fails by that. After a failure that is due to
-    /// what is in the snapshot it may read the whole snapshot to name it.
+    /// Closes the stream and waits for the sender's end. A sender that was not read to EOF fails because of
+    /// that. If it failed because of something in the snapshot, this may read the whole snapshot to find it.
     pub fn finish(self) -> Result<(), BtrfsError> {
         drop(self.stdout);
         self.running.finish().map_err(|error| match error {
@@ -200,9 +200,9 @@ impl Sender {
 
 impl Read for Sender {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // The kernel wakes a reader that waits at each of its writes, most of which are some dozens of
-        // bytes. One that comes back a moment later finds more, and no time is lost while the pipe has
-        // room. What is spliced takes a page however short it is, and fills a pipe too soon for that.
+        // The kernel wakes a waiting reader at each of its writes, most of which have some dozens of bytes. A
+        // reader that comes a moment later finds more, and no time is lost while the pipe has room. A spliced
+        // write takes a page however short it is, and fills a pipe too soon for that.
         if self.by == SentBy::Kernel
             && rustix::io::ioctl_fionread(&self.stdout).is_ok_and(|waiting| waiting < WORTH_READING)
         {
@@ -212,11 +212,11 @@ impl Read for Sender {
     }
 }
 
-/// About how many bytes the stream will have.
+/// Estimates how many bytes the stream will have.
 ///
-/// Within a few percent; with compressed data it says what the stream would have without, since the kernel
-/// tells no compressed sizes. It reads metadata only: about a second
-/// for 15,000 files.
+/// The estimate is right within a few percent. With compressed data it is the size that the stream would have
+/// without it, because the kernel reports no compressed sizes. It reads only metadata: about a second for
+/// 15,000 files.
 pub fn estimate(tools: &Tools, request: &SendRequest) -> Result<u64, BtrfsError> {
     let action = request.action("estimate the size of");
     let words = match request.protocol {

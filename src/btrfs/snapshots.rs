@@ -1,4 +1,4 @@
-//! Making and deleting snapshots.
+//! Makes and deletes snapshots.
 
 use std::fs::File;
 use std::io;
@@ -17,8 +17,7 @@ pub use super::neighbours::{ReceivedSubvolume, nested_subvolumes, received_from}
 
 /// Takes a read-only snapshot of `source` at `destination` and makes it durable.
 ///
-/// `destination` is refused if anything is there: `btrfs` would make the snapshot *inside* a
-/// directory of that name.
+/// Refuses a `destination` that exists: `btrfs` would make the snapshot *inside* a directory of that name.
 pub fn create(
     tools: &Tools,
     source: &Path,
@@ -59,8 +58,8 @@ pub fn create(
     Ok(snapshot)
 }
 
-/// Deletes a snapshot: the read-only subvolume at `path` that has this uuid and was taken of the
-/// subvolume with that one, and nothing else.
+/// Deletes a snapshot: only a read-only subvolume at `path` with the uuid `expected`, taken of the subvolume
+/// `taken_of`.
 pub fn delete(
     tools: &Tools,
     path: &Path,
@@ -86,7 +85,7 @@ pub fn delete(
     delete_checked(tools, path, found.subvolume_id)
 }
 
-/// The identity of what is at the path itself, not of what a symlink there points to.
+/// Returns the identity of the subvolume at the path itself. Does not follow a symlink there.
 fn unaliased(path: &Path) -> Result<SubvolumeIdentity, BtrfsError> {
     if path.is_symlink() {
         return Err(BtrfsError::NotASubvolume {
@@ -105,7 +104,7 @@ fn require_read_only(path: &Path, found: &SubvolumeIdentity) -> Result<(), Btrfs
     })
 }
 
-/// Deletes the subvolume that was looked at, by its id: by its path it might be another by now.
+/// Deletes the checked subvolume by its id: at its path there might be another by now.
 fn delete_checked(tools: &Tools, path: &Path, id: u64) -> Result<(), BtrfsError> {
     let action = format!("delete the subvolume {}", path.display());
     let directory = path.parent().unwrap_or(path);
@@ -115,7 +114,7 @@ fn delete_checked(tools: &Tools, path: &Path, id: u64) -> Result<(), BtrfsError>
         source,
     };
     let file = File::open(directory).map_err(failed)?;
-    // As for a program: after a signal nothing is begun any more.
+    // After a signal nothing is begun any more, as for a program.
     let Some(deleted) = process::enter(|| sys::destroy_subvolume(&file, id), |()| None) else {
         return Err(ProcessError::Stopping { action }.into());
     };
@@ -133,7 +132,7 @@ fn delete_checked(tools: &Tools, path: &Path, id: u64) -> Result<(), BtrfsError>
     }
 }
 
-/// Whether this kernel, or this mount, can't delete by id: before Linux 5.7, or where ids are mapped.
+/// Returns whether this kernel, or this mount, can't delete by id: before Linux 5.7, or with mapped ids.
 fn is_unknown(error: &io::Error) -> bool {
     matches!(
         rustix::io::Errno::from_io_error(error),

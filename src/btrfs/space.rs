@@ -1,4 +1,4 @@
-//! How much room a filesystem has.
+//! The space of a filesystem.
 
 use std::path::Path;
 
@@ -6,17 +6,17 @@ use rustix::fs::StatVfsMountFlags;
 
 use super::error::BtrfsError;
 
-/// The room of a filesystem.
+/// The space of a filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that can still be written.
+    /// Free bytes.
     pub free: u64,
-    /// Whether it can't be written at all. A btrfs that has lost its disk makes itself so.
+    /// Whether it is read-only. A btrfs that has lost its disk becomes read-only.
     pub read_only: bool,
 }
 
 impl Space {
-    /// The room of the filesystem that holds a path.
+    /// Returns the space of the filesystem of a path.
     pub fn of(path: &Path) -> Result<Self, BtrfsError> {
         let stat = rustix::fs::statvfs(path).map_err(|errno| BtrfsError::Io {
             action: "ask for the free space of",

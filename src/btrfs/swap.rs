@@ -1,4 +1,4 @@
-//! Swapfiles in use: the kernel makes no snapshot of a subvolume that has one.
+//! Active swapfiles: the kernel makes no snapshot of a subvolume that has one.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,12 +6,13 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The swapfiles in use that lie in that subvolume, and not in one below it. One that was deleted is not found.
+/// Returns the active swapfiles in this subvolume, without those in nested ones. Does not find a deleted
+/// swapfile.
 pub fn active_swapfiles(subvolume: &Path) -> Vec<PathBuf> {
     let Ok(swaps) = fs::read("/proc/swaps") else {
         return Vec::new();
     };
-    // Each subvolume has a device number of its own, by whatever mount it is reached.
+    // Each subvolume has its own device number, the same in every mount.
     let device = |path: &Path| fs::metadata(path).map(|stat| stat.dev()).ok();
     let here = device(subvolume);
     let mut files = paths(&swaps);
@@ -19,7 +20,7 @@ pub fn active_swapfiles(subvolume: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The paths of the files in `/proc/swaps`, in which blanks and backslashes are written in octal.
+/// Returns the paths of the files in `/proc/swaps`, which has blanks and backslashes in octal.
 fn paths(swaps: &[u8]) -> Vec<PathBuf> {
     let lines = swaps.split(|byte| *byte == b'\n').skip(1);
     lines

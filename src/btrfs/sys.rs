@@ -1,8 +1,8 @@
-//! The few kernel calls that no safe wrapper has: btrfs's ioctls, the size of a pipe, a thread's own
-//! mounts, and a child's own session. Those that confine a child are in [`mounts`], those that read a filesystem's
-//! trees and files by inode number in [`trees`].
+//! The few kernel calls without a safe wrapper: btrfs's ioctls, the size of a pipe, a thread's own mounts,
+//! and a child's own session. The calls that confine a child are in [`mounts`]. Those that read a
+//! filesystem's trees, and files by inode number, are in [`trees`].
 //!
-//! Structures are of `linux/btrfs.h`. All have only integers and byte arrays, so any bytes that
+//! The structures are those of `linux/btrfs.h`. They have only integers and byte arrays, so any bytes that
 //! the kernel writes are valid values.
 #![allow(
     unsafe_code,
@@ -36,7 +36,7 @@ const SUBVOL_CREATE: Opcode = 0x5000_940e;
 const SNAP_CREATE_V2: Opcode = 0x5000_9417;
 /// `BTRFS_SUBVOL_RDONLY`: the snapshot can't be written.
 const READ_ONLY: u64 = 1 << 1;
-/// `BTRFS_SUBVOL_NAME_MAX`, the most that a name of a subvolume can have.
+/// `BTRFS_SUBVOL_NAME_MAX`, the longest name of a subvolume in bytes.
 const NAME_MAX: usize = 255;
 /// `BTRFS_IOC_SEND`. Needs privilege.
 const SEND: Opcode = 0x4048_9426;
@@ -66,20 +66,20 @@ pub(super) struct SubvolInfo {
     pub(super) otransid: u64,
     stransid: u64,
     rtransid: u64,
-    /// Of the last change, of its making, of the last send and of the last receive.
+    /// The times of the last change, the creation, the last send and the last receive.
     pub(super) times: [Time; 4],
     reserved: [u64; 8],
 }
 
 impl SubvolInfo {
-    /// When it was made: seconds and nanoseconds.
+    /// Returns when it was made: seconds and nanoseconds.
     pub(super) fn made(&self) -> (u64, u32) {
         let [_, made, ..] = &self.times;
         (made.seconds, made.nanoseconds)
     }
 }
 
-/// `struct btrfs_ioctl_fs_info_args`, as far as it is of use here.
+/// `struct btrfs_ioctl_fs_info_args`, with the fields that are used here.
 #[repr(C)]
 pub(super) struct FsInfo {
     max_id: u64,
@@ -98,9 +98,9 @@ pub(super) struct FsInfo {
 /// `struct btrfs_ioctl_get_subvol_rootref_args`.
 #[repr(C)]
 pub(super) struct RootRefs {
-    /// In: from which subvolume id on. Out, if there are more: where to go on.
+    /// In: the first subvolume id. Out, if there are more: the id to continue with.
     pub(super) min_treeid: u64,
-    /// Subvolume id, and the inode of the directory that it lies in.
+    /// Subvolume id, and the inode of its directory.
     pub(super) refs: [[u64; 2]; 255],
     pub(super) count: u8,
     align: [u8; 7],
@@ -157,7 +157,7 @@ struct SendArgs {
     reserved: [u8; 28],
 }
 
-/// In which form the kernel sends.
+/// The flags and version of a send.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SendFlags {
     flags: u64,
@@ -165,7 +165,7 @@ pub(super) struct SendFlags {
 }
 
 impl SendFlags {
-    /// Version 1, which a kernel makes that is asked for nothing.
+    /// Version 1, the kernel's default.
     pub(super) const V1: Self = Self {
         flags: 0,
         version: 0,
@@ -175,7 +175,7 @@ impl SendFlags {
         flags: 0x8,
         version: 2,
     };
-    /// The same, and `BTRFS_SEND_FLAG_COMPRESSED`.
+    /// Version 2 with `BTRFS_SEND_FLAG_COMPRESSED`.
     pub(super) const COMPRESSED: Self = Self {
         flags: 0x8 | 0x10,
         version: 2,
@@ -192,19 +192,19 @@ const _: () = assert!(size_of::<NewArgs>() == 4096);
 const _: () = assert!(size_of::<SnapshotArgs>() == 4096);
 const _: () = assert!(size_of::<SendArgs>() == 72);
 
-/// Whether there is more to ask for.
+/// Whether the kernel has more items.
 pub(super) enum More {
     Yes,
     No,
 }
 
-/// Facts about the subvolume that `fd` is in.
+/// Returns facts about the subvolume that `fd` is in.
 pub(super) fn subvol_info(fd: impl AsFd) -> io::Result<SubvolInfo> {
     // SAFETY: the opcode writes one such structure, whose size is asserted above.
     Ok(unsafe { ioctl(fd, Getter::<GET_SUBVOL_INFO, SubvolInfo>::new()) }?)
 }
 
-/// Facts about the filesystem that `fd` is on.
+/// Returns facts about the filesystem that `fd` is on.
 pub(super) fn fs_info(fd: impl AsFd) -> io::Result<FsInfo> {
     // SAFETY: the opcode reads and writes one such structure, whose size is asserted above. What
     // it reads are flags that ask for more: here for the checksum, which a kernel before 5.10 leaves at 0 (CRC-32C).
@@ -224,7 +224,7 @@ pub(super) fn fs_info(fd: impl AsFd) -> io::Result<FsInfo> {
     Ok(info)
 }
 
-/// The subvolumes that lie directly in the one whose root is `fd`, from the id `min_treeid` on.
+/// Returns the subvolumes directly in the one whose root is `fd`, from the id `min_treeid` on.
 pub(super) fn subvol_rootrefs(fd: impl AsFd, min_treeid: u64) -> io::Result<(Box<RootRefs>, More)> {
     let mut refs = Box::new(RootRefs {
         min_treeid,
@@ -236,13 +236,13 @@ pub(super) fn subvol_rootrefs(fd: impl AsFd, min_treeid: u64) -> io::Result<(Box
     let result = unsafe { ioctl(fd, Updater::<GET_SUBVOL_ROOTREF, _>::new(&mut *refs)) };
     match result {
         Ok(()) => Ok((refs, More::No)),
-        // The kernel's way to say "255 of them are here, ask again".
+        // With this the kernel says that it has returned 255 of them and has more.
         Err(rustix::io::Errno::OVERFLOW) => Ok((refs, More::Yes)),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Name and directory of a subvolume that lies directly in the one whose root is `fd`.
+/// Returns name and directory of a subvolume directly in the one whose root is `fd`.
 pub(super) fn ino_lookup_user(
     fd: impl AsFd,
     treeid: u64,
@@ -259,7 +259,7 @@ pub(super) fn ino_lookup_user(
     Ok(lookup)
 }
 
-/// Deletes the subvolume with that id from the filesystem that `fd` is on, wherever it stands by now.
+/// Deletes the subvolume with this id from the filesystem of `fd`, wherever it is by now.
 pub(super) fn destroy_subvolume(fd: impl AsFd, subvolume_id: u64) -> io::Result<()> {
     let arguments = VolArgs {
         fd: 0,
@@ -273,7 +273,7 @@ pub(super) fn destroy_subvolume(fd: impl AsFd, subvolume_id: u64) -> io::Result<
     Ok(unsafe { ioctl(fd, Setter::<SNAP_DESTROY_V2, VolArgs>::new(arguments)) }?)
 }
 
-/// Makes an empty subvolume of that name in the directory `into`.
+/// Makes an empty subvolume with this name in the directory `into`.
 pub(super) fn create_subvolume(into: impl AsFd, name: &[u8]) -> io::Result<()> {
     let arguments = NewArgs {
         fd: 0,
@@ -283,7 +283,7 @@ pub(super) fn create_subvolume(into: impl AsFd, name: &[u8]) -> io::Result<()> {
     Ok(unsafe { ioctl(into, Setter::<SUBVOL_CREATE, NewArgs>::new(arguments)) }?)
 }
 
-/// Makes a snapshot of that name in the directory `into`, of the subvolume whose root `of` is.
+/// Makes a snapshot with this name in the directory `into`, of the subvolume whose root is `of`.
 pub(super) fn create_snapshot(
     of: impl AsFd,
     into: impl AsFd,
@@ -312,7 +312,7 @@ pub(super) enum Writing {
     Refused,
 }
 
-/// A name as the kernel takes it, up to a NUL.
+/// Returns a name in the kernel's form, up to a NUL.
 fn terminated<const N: usize>(name: &[u8]) -> io::Result<[u8; N]> {
     if name.len() > NAME_MAX || name.contains(&0) {
         return Err(io::ErrorKind::InvalidFilename.into());
@@ -322,8 +322,8 @@ fn terminated<const N: usize>(name: &[u8]) -> io::Result<[u8; N]> {
     Ok(field)
 }
 
-/// Has the kernel write a subvolume's send stream into `into`; returns when it is written. With a parent
-/// that one is also what it may clone from, as `btrfs send -p` has it.
+/// Makes the kernel write a subvolume's send stream into `into`. Returns when it is written. The parent, if
+/// there is one, is also the clone source, as with `btrfs send -p`.
 pub(super) fn send(
     subvolume: impl AsFd,
     parent: Option<u64>,
@@ -352,7 +352,7 @@ unsafe extern "C" {
 /// `F_SETPIPE_SZ` of `linux/fcntl.h`.
 const F_SETPIPE_SZ: i32 = 1031;
 
-/// Asks for a larger pipe.
+/// Asks the kernel for a larger pipe.
 pub(super) fn set_pipe_size(fd: impl AsFd, bytes: i32) -> io::Result<()> {
     // SAFETY: the descriptor is open while it is borrowed, and the command takes one int.
     match unsafe { fcntl(fd.as_fd().as_raw_fd(), F_SETPIPE_SZ, bytes) } {
@@ -361,8 +361,8 @@ pub(super) fn set_pipe_size(fd: impl AsFd, bytes: i32) -> io::Result<()> {
     }
 }
 
-/// Gives this thread, and what it starts from now on, mounts of its own: what is mounted here is seen
-/// nowhere else, and goes with the last of them, however that ends.
+/// Gives this thread, and what it starts from now on, mounts of its own. A new mount is visible nowhere else,
+/// and goes away when the last of them ends, in whatever way.
 pub(super) fn own_mounts() -> io::Result<()> {
     // SAFETY: it is unsafe for descriptors that are no longer shared, and these stay shared: nothing but
     // mounts, root and working directory becomes this thread's own.

@@ -1,4 +1,4 @@
-//! The programs and privileges that are needed: where `btrfs` is and how old.
+//! Checks the programs and privileges that are needed: where `btrfs` is, and how old it is.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
@@ -12,37 +12,37 @@ use super::version::Version;
 use crate::model::Protocol;
 use crate::process::{self, Program};
 
-/// The least that is supported: no distribution that is still maintained has an older one, and
-/// nothing here was tried with one.
+/// The oldest supported version. No maintained distribution has an older one, and no older one was tested.
 const OLDEST: Version = Version::new(5, 15, 0);
 
-/// Those before know version 1 of the stream alone.
+/// Versions before this one know only version 1 of the stream.
 const OLDEST_FOR_VERSION_TWO: Version = Version::new(5, 19, 0);
 
-/// 6.0.2 fixed a silent loss of data and 6.2 a corruption, both in how `receive` falls back from
+/// 6.0.2 fixed a silent loss of data, and 6.2 a corruption. Both happened when `receive` falls back from
 /// encoded writes.
 const OLDEST_FOR_COMPRESSED_DATA: Version = Version::new(6, 2, 0);
 
-/// The program as messages know it: `btrfs receive -C` says that it does what it was told.
+/// The program for messages. `btrfs receive -C` always prints a line that it changes its root.
 pub(super) const BTRFS: Program = Program {
     name: "btrfs",
     chatter: &["Chroot to "],
 };
 
-/// Where systems have `btrfs`, `mkfs.btrfs`, `mount` and `umount`, which `$PATH` does not say under cron.
+/// Where systems have `btrfs`, `mkfs.btrfs`, `mount` and `umount`. Under cron, `$PATH` may lack these
+/// directories.
 pub(super) const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The `btrfs` program.
 #[derive(Debug, Clone)]
 pub struct Tools {
     program: PathBuf,
-    /// `$PATH` in which it was found; programs that it starts look there too.
+    /// The `$PATH` in which it was found. Programs that it starts look there too.
     path: OsString,
     version: Version,
 }
 
 impl Tools {
-    /// Finds `btrfs` in `$PATH`, or else where systems have it, and asks for its version.
+    /// Finds `btrfs` in `$PATH` or the system's directories, and reads its version.
     pub fn find() -> Result<Self, BtrfsError> {
         let mut path = std::env::var_os("PATH").unwrap_or_default();
         if !path.is_empty() {
@@ -55,8 +55,8 @@ impl Tools {
     /// Finds `btrfs` in a list of directories in the form of `$PATH`.
     pub fn find_in(path: &OsStr) -> Result<Self, BtrfsError> {
         let program = std::env::split_paths(path)
-            // An empty entry means the current directory to a shell; a program that runs as root
-            // is not taken from there.
+            // An empty entry means the current directory in a shell. A program that runs as root must not
+            // come from there.
             .filter(|directory| directory.is_absolute())
             .map(|directory| directory.join("btrfs"))
             .find(|file| is_executable(file))
@@ -78,17 +78,17 @@ impl Tools {
         Ok(tools)
     }
 
-    /// The version of btrfs-progs.
+    /// Returns the version of btrfs-progs.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// Where the program is.
+    /// Returns the path of the program.
     pub fn program(&self) -> &Path {
         &self.program
     }
 
-    /// Refuses a version that can't receive a form of stream, or is known to lose data of it.
+    /// Refuses a version that can't receive streams of this protocol, or is known to lose data of them.
     pub fn require_for(&self, protocol: Protocol) -> Result<(), BtrfsError> {
         let (needed, purpose) = needs(protocol);
         self.require(needed, purpose)
@@ -105,8 +105,8 @@ impl Tools {
         })
     }
 
-    /// Runs the program to its end and returns what it wrote to stdout. `action` is what it is to do, as an infinitive
-    /// with the path.
+    /// Runs the program to its end and returns its stdout. `action` says what it does, as an infinitive with
+    /// the path.
     pub(super) fn run(
         &self,
         action: impl Into<String>,
@@ -117,8 +117,8 @@ impl Tools {
         Ok(process::run(command, BTRFS, action)?)
     }
 
-    /// A command that runs the program: fixed language, and nothing else of the environment, in
-    /// which there may be credentials.
+    /// Returns a command that runs the program with a fixed language and nothing else of the environment,
+    /// which may contain credentials.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
@@ -129,7 +129,8 @@ impl Tools {
     }
 }
 
-/// The oldest btrfs-progs by which a form of stream is received as it should be, and what it is called.
+/// Returns the oldest version of btrfs-progs that receives streams of a protocol correctly, and a name for
+/// the purpose.
 pub fn needs(protocol: Protocol) -> (Version, &'static str) {
     match protocol {
         Protocol::V1 => (OLDEST, "send and receive"),
@@ -143,7 +144,7 @@ fn is_executable(file: &Path) -> bool {
         .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// The kernel's release, as `uname -r` prints it. The kernel makes the stream, so it is recorded.
+/// Returns the kernel's release, as `uname -r` prints it. It is recorded because the kernel makes the stream.
 pub fn kernel_release() -> String {
     rustix::system::uname()
         .release()
@@ -154,14 +155,14 @@ pub fn kernel_release() -> String {
 /// The machine's own user namespace, as `/proc/self/ns/user` shows it.
 const MACHINE: &str = "user:[4026531837]";
 
-/// Refuses to go on as anyone but root with the capability that snapshots, send, receive and mounts
-/// need. In a user namespace that capability counts for nothing.
+/// Fails unless the process is root with the capability that snapshots, send, receive and mounts need. In a
+/// user namespace that capability has no effect.
 pub fn require_root() -> Result<(), BtrfsError> {
     let uid = rustix::process::geteuid();
     if !uid.is_root() {
         return Err(BtrfsError::NotRoot { uid: uid.as_raw() });
     }
-    // Without /proc or the call, the kernel refuses later what it does not allow.
+    // Without /proc or this call, the kernel refuses later what it does not allow.
     if std::fs::read_link("/proc/self/ns/user").is_ok_and(|link| link != Path::new(MACHINE)) {
         return Err(BtrfsError::InUserNamespace);
     }
@@ -202,7 +203,7 @@ mod tests {
 
     fn stub(script: &str) -> (tempfile::TempDir, Result<Tools, BtrfsError>) {
         let directory = tempfile::tempdir().unwrap();
-        // Written by another process: a file that this one has open for writing, even in a child
+        // Another process writes the file: a file that this process has open for writing, even in a child
         // that another test has just forked, can't be executed.
         let written = Command::new("/bin/sh")
             .args([

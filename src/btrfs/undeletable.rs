@@ -1,31 +1,31 @@
-//! What keeps a subvolume from being deleted.
+//! What prevents the deletion of a subvolume.
 
 use std::path::{Path, PathBuf};
 
-/// What keeps a subvolume from being deleted.
+/// What prevents the deletion of a subvolume.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undeletable {
-    /// It is what a mount without `subvol=` shows.
+    /// It is the default subvolume, which a mount without `subvol=` shows.
     #[error("it is the default subvolume of its filesystem")]
     Default,
-    /// It is not empty in this sense.
+    /// Another subvolume is in it.
     #[error("the subvolume {} lies in it", .0.display())]
     Holds(PathBuf),
-    /// `chattr +i` or `+a` was used on it, or on the directory that it lies in.
+    /// It, or its directory, has an attribute from `chattr +i` or `+a`.
     #[error("{} has the attribute `{attribute}`", .path.display())]
     Protected {
         /// The directory.
         path: PathBuf,
-        /// As `chattr` calls it.
+        /// The attribute's letter in `chattr`.
         attribute: char,
     },
-    /// A `btrfs send` reads it, or sends another against it.
+    /// A `btrfs send` reads it, or uses it as a send parent.
     #[error("a `btrfs send` is reading it")]
     Sent,
 }
 
 impl Undeletable {
-    /// What to do about it, before the next run.
+    /// Returns what to do about it before the next run.
     pub(super) fn hint(&self, subvolume: &Path) -> String {
         match self {
             Self::Default => format!(
@@ -49,7 +49,7 @@ impl Undeletable {
     }
 }
 
-/// How to run a command that changes something in a read-only subvolume.
+/// Returns how to run a command that changes something in a read-only subvolume.
 fn run_within(subvolume: &Path, command: &str) -> String {
     let set = format!("btrfs property set {} ro", subvolume.display());
     format!("run `{set} false`, `{command}` and `{set} true`")

@@ -11,7 +11,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// A version by its numbers.
+    /// Returns a version from its numbers.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
         Self {
             major,

@@ -1,7 +1,7 @@
-//! What lies below a directory that is held open, looked at without following a link.
+//! Walks everything below a directory that is held open, without following a link.
 //!
-//! A tree may be hostile: deeper than a path can be long, and wide. So each directory is opened from the one
-//! above it, what waits to be visited is a name, and a path is put together only where it is wanted.
+//! A tree may be hostile: wide, and deeper than a path can be long. So each directory is opened from the one
+//! above it, the list of directories to visit has only names, and a path is built only when it is needed.
 
 use std::ffi::{CStr, CString};
 use std::ops::ControlFlow;
@@ -15,10 +15,10 @@ use super::error::BtrfsError;
 use super::held::{HeldDirectory, failed, is_privileged};
 use super::stream::Fifo;
 
-/// More bytes of paths than the fifos of a system have.
+/// The most bytes of the paths of fifos: more than any system has.
 const FIFO_PATHS: usize = 64 << 20;
 
-/// A directory on the way to those that are visited.
+/// A directory above those that are visited.
 pub(super) struct Level {
     descriptor: OwnedFd,
     name: CString,
@@ -26,7 +26,7 @@ pub(super) struct Level {
 }
 
 impl HeldDirectory {
-    /// Whether a regular file below it has the setuid or setgid bit.
+    /// Returns whether a regular file below it has the setuid or setgid bit.
     pub fn holds_privileged_files(&self) -> Result<bool, BtrfsError> {
         let mut found = false;
         self.walk(|level, entry| {
@@ -44,7 +44,7 @@ impl HeldDirectory {
         Ok(found)
     }
 
-    /// The fifos below it.
+    /// Returns the fifos below it.
     pub fn fifos(&self) -> Result<Vec<Fifo>, BtrfsError> {
         let mut fifos = Vec::new();
         let mut bytes = 0;
@@ -65,8 +65,8 @@ impl HeldDirectory {
         Ok(fifos)
     }
 
-    /// Visits each entry with the directory that it is in, until it is told to stop. As many directories are
-    /// open at once as lie one in the other.
+    /// Calls `visit` with each entry and its directory, until `visit` stops it. As many directories are open
+    /// at once as the tree is deep.
     pub(super) fn walk(
         &self,
         mut visit: impl FnMut(&Level, &DirEntry) -> Result<ControlFlow<()>, Errno>,
@@ -106,7 +106,7 @@ impl HeldDirectory {
 }
 
 impl Level {
-    /// The path of something in it, from the directory that is walked.
+    /// Returns the path of something in it, from the directory that is walked.
     pub(super) fn path_of(&self, name: &CStr) -> Vec<u8> {
         let mut names = vec![name.to_bytes()];
         let mut level = self;

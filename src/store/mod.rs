@@ -217,7 +217,7 @@ pub trait Store: Send + Sync {
     /// Reads exactly `len` bytes from `offset`. Fails if there are fewer.
     fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError>;
 
-    /// What the store says of an object.
+    /// Returns what the store says of an object.
     fn stat(&self, locator: &Locator) -> Result<Stat, StoreError>;
 
     /// Lists every object whose key begins with `prefix`, sorted by key. The prefix is a plain string and may

@@ -11,7 +11,7 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Takes a command's payload apart, and holds it to what the command must have.
+    /// Splits a command's payload into attributes, and checks that the required ones are there.
     pub(super) fn parse(
         command: Command,
         mut payload: &'a [u8],
@@ -47,7 +47,7 @@ impl<'a> Attributes<'a> {
         Ok(attributes)
     }
 
-    /// The value of an attribute.
+    /// Returns the value of an attribute.
     pub(super) fn bytes(&self, attribute: Attribute) -> Result<&'a [u8], Refusal> {
         self.values[attribute as usize].ok_or(Refusal::MissingAttribute {
             command: self.command,
@@ -55,12 +55,12 @@ impl<'a> Attributes<'a> {
         })
     }
 
-    /// The value of a 64-bit attribute.
+    /// Returns the value of a 64-bit attribute.
     pub(super) fn number(&self, attribute: Attribute) -> Result<u64, Refusal> {
         self.array(attribute).map(u64::from_le_bytes)
     }
 
-    /// The value of a uuid attribute.
+    /// Returns the value of a uuid attribute.
     pub(super) fn uuid(&self, attribute: Attribute) -> Result<Uuid, Refusal> {
         let bytes = self.array(attribute)?;
         Uuid::from_btrfs(bytes).ok_or(Refusal::NoUuid {
@@ -80,10 +80,10 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// One attribute where it lies.
+/// One attribute, borrowed from the payload.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece<'a> {
-    /// Its type, which need not be known.
+    /// Its type, which may be unknown.
     pub(super) number: u16,
     /// Its value.
     pub(super) value: &'a [u8],
@@ -113,7 +113,7 @@ pub(super) fn split_first(payload: &[u8], protocol: u32) -> Option<(Piece<'_>, &
     Some((piece, rest))
 }
 
-/// The attributes of a payload, up to the first that reaches beyond it.
+/// Returns the attributes of a payload, up to the first that reaches beyond it.
 pub(super) fn pieces(mut payload: &[u8], protocol: u32) -> impl Iterator<Item = Piece<'_>> {
     std::iter::from_fn(move || {
         let (piece, rest) = split_first(payload, protocol)?;
@@ -122,7 +122,7 @@ pub(super) fn pieces(mut payload: &[u8], protocol: u32) -> impl Iterator<Item = 
     })
 }
 
-/// The value of an attribute of a payload that was checked.
+/// Returns the value of an attribute in a checked payload.
 pub(super) fn value(payload: &[u8], attribute: Attribute, protocol: u32) -> Option<&[u8]> {
     pieces(payload, protocol)
         .find(|piece| piece.number == attribute as u16)

@@ -1,4 +1,4 @@
-//! What `btrfs receive` is given in place of an archived stream.
+//! Edits an archived stream for `btrfs receive`.
 //!
 //! Three things of a snapshot do not come back from its stream as it is. Long paths: `btrfs receive -C`
 //! counts the subvolume's name against `PATH_MAX`. The root's times: the kernel sends them before the
@@ -12,8 +12,8 @@ use super::fresh_symlink::FreshSymlink;
 use super::run::{Run, Unit};
 use super::wire::{Attribute, Command, MAGIC, STREAM_HEADER};
 
-/// The name that the edited stream gives its subvolume. It is one byte, so that as much of `PATH_MAX` as
-/// can be is left for the paths.
+/// The name that the edited stream gives its subvolume. It has one byte, to leave as much of `PATH_MAX` as
+/// possible for the paths.
 pub const RECEIVED_NAME: &[u8] = b"r";
 
 /// Edits one stream on its way from a guard to `btrfs receive`.
@@ -36,7 +36,7 @@ pub struct ReceiveEdit {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nothing has come.
+    /// Nothing has come yet.
     Header,
     /// The stream's header has come.
     First,
@@ -45,7 +45,8 @@ enum Stage {
 }
 
 impl ReceiveEdit {
-    /// `root_times`: atime, mtime and ctime that the root gets if the stream has none for it.
+    /// Returns an edit for one stream. `root_times` are the atime, mtime and ctime that the root gets if the
+    /// stream has none.
     pub fn new(root_times: Option<[FileTime; 3]>) -> Self {
         Self {
             stage: Stage::Header,
@@ -56,8 +57,8 @@ impl ReceiveEdit {
         }
     }
 
-    /// Edits whole commands that a guard has accepted, and hands them on. They come in order; the first
-    /// call starts with the stream's header. Panics if a command is cut: what follows would be misread.
+    /// Edits whole commands that a guard has accepted, and passes them on. They come in order; the first call
+    /// starts with the stream's header. Panics if a command is cut, because the rest would be misread.
     pub fn pass<S: EditedStream>(&mut self, commands: &[u8], out: &mut S) -> Result<(), S::Error> {
         let mut run = Run::new(commands);
         if self.stage == Stage::Header && !commands.is_empty() {
@@ -121,7 +122,7 @@ impl ReceiveEdit {
         Ok(())
     }
 
-    /// A chown command of an incremental stream.
+    /// Handles a chown command of an incremental stream.
     fn chown<S: EditedStream>(
         &mut self,
         unit: Unit<'_>,
@@ -155,7 +156,7 @@ impl ReceiveEdit {
         Ok(())
     }
 
-    /// A chown command that was held back until its next command came.
+    /// Passes on a chown command that was held back until the next command came.
     fn chown_held<S: EditedStream>(
         &self,
         chown: &[u8],

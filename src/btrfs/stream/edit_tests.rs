@@ -13,7 +13,7 @@ use crate::btrfs::stream::{Expect, Guard};
 /// Regular files by their paths, with their modes. Anything else is not in it.
 type Files = BTreeMap<Vec<u8>, u32>;
 
-/// Stands for `btrfs receive`, which had some files to begin with.
+/// Plays `btrfs receive`, which has some files at the start.
 #[derive(Default)]
 struct Receiver {
     before: Files,
@@ -53,7 +53,8 @@ fn units(stream: &[u8]) -> Vec<&[u8]> {
     units
 }
 
-/// What a stream makes of some files. `lchown`: an owner's change clears the setuid and setgid bits.
+/// Returns what a stream makes of some files. With `lchown`, a change of owner clears the setuid and setgid
+/// bits.
 fn carried_out(before: &Files, stream: &[u8], lchown: bool) -> Files {
     let mut files = before.clone();
     for bytes in units(stream) {
@@ -111,7 +112,7 @@ fn times(number: u32) -> [FileTime; 3] {
     })
 }
 
-/// The stream edited, in one call for each piece: `cut` says before which commands one ends.
+/// Returns the edited stream, with one call for each piece. `cut` says before which commands a piece ends.
 fn edited(
     stream: &[u8],
     root_times: Option<[FileTime; 3]>,
@@ -174,7 +175,7 @@ fn the_first_command_gets_the_short_name_and_keeps_the_rest() {
     }
     let stream = StreamBuilder::incremental(1).finish();
     assert_eq!(whole(&stream).bytes, named_on_parent().finish());
-    // The order stays, and so does an attribute that means nothing here.
+    // The order does not change, and an attribute without meaning here stays.
     let uuid = (attr::UUID, &OWN[..]);
     let ctransid = (attr::CTRANSID, &[1; 8][..]);
     let data = (attr::DATA, &b"data"[..]);
@@ -226,7 +227,7 @@ fn an_owner_that_changed_alone_leaves_the_setuid_bit() {
     let out = whole(&stream.finish());
     let expected = chmod(named_on_parent().chown(b"a"), b"a", 0o4755).utimes(b"a");
     assert_eq!(out.bytes, expected.finish());
-    // The answer is that before the owner changes.
+    // The answer is the one before the owner changes.
     assert_eq!(out.asked, [(named_on_parent().bytes.len(), b"a".to_vec())]);
 }
 
@@ -338,8 +339,8 @@ fn command(stream: StreamBuilder, (kind, one, other): (u8, usize, usize)) -> Str
 }
 
 proptest! {
-    /// A random stream that the guard accepts is edited to one that it accepts too, that has every
-    /// command of the other, and that leaves the modes that the snapshot has.
+    /// The edit of a random stream that the guard accepts is a stream that it accepts too. It has every
+    /// command of the first one, and leaves the modes of the snapshot.
     #[test]
     fn a_random_stream_comes_back_with_its_modes(
         incremental: bool,
@@ -347,7 +348,7 @@ proptest! {
         cuts: u32,
     ) {
         let start = if incremental { StreamBuilder::incremental(1) } else { StreamBuilder::full(1) };
-        // What the guard refuses is left out.
+        // Commands that the guard refuses are left out.
         let accepted = |stream: &StreamBuilder| {
             Guard::new(Expect::default()).push(&stream.bytes).is_ok()
         };

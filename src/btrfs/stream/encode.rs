@@ -1,4 +1,4 @@
-//! Commands that are written rather than read, for what is handed to `btrfs receive`.
+//! Encodes commands for `btrfs receive`.
 
 use super::attributes::pieces;
 use super::wire::{Attribute, COMMAND_HEADER, Command, command_crc};
@@ -32,7 +32,7 @@ pub fn root_utimes(times: [FileTime; 3]) -> Vec<u8> {
     command(Command::Utimes as u16, &payload)
 }
 
-/// A chmod command.
+/// Encodes a chmod command.
 pub(super) fn chmod(path: &[u8], mode: u32) -> Vec<u8> {
     let mut payload = Vec::new();
     push(&mut payload, Attribute::Path, path);
@@ -41,7 +41,7 @@ pub(super) fn chmod(path: &[u8], mode: u32) -> Vec<u8> {
     command(Command::Chmod as u16, &payload)
 }
 
-/// The same command with another path; its other attributes as they are, in their order.
+/// Encodes the same command with another path. Its other attributes keep their values and order.
 pub(super) fn with_path(number: u16, payload: &[u8], protocol: u32, path: &[u8]) -> Vec<u8> {
     let mut edited = Vec::new();
     for piece in pieces(payload, protocol) {

@@ -1,4 +1,4 @@
-//! What a stream says that it is, and what it is expected to be.
+//! What a stream says of itself, and what is expected of it.
 
 use super::attributes::Attributes;
 use super::path;
@@ -28,7 +28,7 @@ pub struct Expect {
     pub uuid: Option<Uuid>,
     /// The ctransid; `None` leaves it unchecked.
     pub ctransid: Option<u64>,
-    /// Full, or incremental on what.
+    /// Whether it is full or incremental, and on which send parent.
     pub send_parent: ExpectParent,
     /// Whether data may be as it is compressed on disk.
     pub compressed_data: CompressedData,
@@ -37,7 +37,7 @@ pub struct Expect {
 /// Whether a stream may carry data as it is compressed on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CompressedData {
-    /// It may: an archive that was made of it is all that there is.
+    /// It may: for a stream that is already archived, there is no other copy.
     #[default]
     Allowed,
     /// It may not: the kernel's sender loses bytes of such data.
@@ -52,12 +52,12 @@ pub enum ExpectParent {
     Any,
     /// None: the stream must be full.
     None,
-    /// The stream must be incremental on the subvolume with that stream uuid, whatever its ctransid:
-    /// a stored chain that went on from a restored disk carries that disk's.
+    /// The stream must be incremental on the subvolume with this stream uuid, with any ctransid: a stored
+    /// chain that was continued from a restored disk has the ctransid of that disk.
     Uuid(Uuid),
-    /// The same, and with that ctransid: the very state that was archived. A send parent that was
-    /// made writable, changed and made read-only again keeps its uuid, and what changed in it would
-    /// be missing after a restore.
+    /// As `Uuid`, but with this ctransid too: exactly the state that was archived. A send parent that was
+    /// made writable, changed and made read-only again keeps its uuid, and a restore would lack what changed
+    /// in it.
     State(Uuid, u64),
 }
 
@@ -89,7 +89,7 @@ impl StreamHead {
 }
 
 impl Expect {
-    /// Holds a stream's head against what is expected.
+    /// Checks a stream's head against what is expected.
     pub(super) fn check(&self, head: &StreamHead) -> Result<(), Refusal> {
         if let Some(expected) = self.uuid
             && expected != head.uuid

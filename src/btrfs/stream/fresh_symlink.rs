@@ -1,24 +1,24 @@
-//! The symlink that a stream made last, and where it is now.
+//! The symlink that a stream made last, and its present path.
 //!
-//! The kernel sends a new symlink's owner, and no mode after it. A symlink is not a regular file, so
-//! nobody need be asked whether its mode has the setuid bit.
+//! The kernel sends a new symlink's owner, and no mode after it. A symlink is not a regular file, so there is
+//! no need to ask whether its mode has the setuid bit.
 
 use super::attributes::value;
 use super::wire::{Attribute, Command};
 
-/// Where the newest symlink is, if that is known.
+/// The path of the newest symlink, if it is known.
 #[derive(Debug, Default)]
 pub(super) struct FreshSymlink {
     path: Option<Vec<u8>>,
 }
 
 impl FreshSymlink {
-    /// Whether the path is the newest symlink's.
+    /// Returns whether this is the path of the newest symlink.
     pub(super) fn is(&self, path: &[u8]) -> bool {
         self.path.as_deref() == Some(path)
     }
 
-    /// Follows a command that is handed on.
+    /// Follows a command that is passed on.
     pub(super) fn see(&mut self, number: u16, payload: &[u8], protocol: u32) {
         let path = |attribute| value(payload, attribute, protocol).unwrap_or_default();
         if number == Command::Symlink as u16 {
@@ -40,7 +40,7 @@ impl FreshSymlink {
     }
 }
 
-/// Whether a path is another one's, or a directory above it.
+/// Returns whether `above` is the same path as `path`, or a directory above it.
 fn is_at_or_above(above: &[u8], path: &[u8]) -> bool {
     path.strip_prefix(above)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))

@@ -1,8 +1,8 @@
-//! What a stream may leave in a subvolume that has to be looked for before the next one is received.
+//! Kinds of files that have to be looked for in a subvolume before the next stream is received on it.
 
 use std::ops::BitOr;
 
-/// Which files a subvolume may hold that are looked for before an incremental is received on it.
+/// Which of these kinds of files a subvolume may hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holds {
     /// Fifos.

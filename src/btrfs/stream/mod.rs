@@ -5,9 +5,9 @@
 //! status is trusted: every command's frame, CRC, attributes and paths are checked, the first
 //! must name one subvolume, the last must be END, and nothing may follow.
 //!
-//! File data goes to regular files only: a write to a symlink, device node, fifo or socket that the
-//! stream made is refused, and so is a path through one. Those of the send parent are not known here.
-//! The mount flags under which `btrfs receive` runs are against them: `nosymfollow` and `nodev`.
+//! File data goes to regular files only. A write to a symlink, device node, fifo or socket that the stream
+//! made is refused, and so is a path through one. Special files of the send parent are not known here: the
+//! mount flags of `btrfs receive`, `nosymfollow` and `nodev`, protect against them.
 
 mod attributes;
 mod edit;
@@ -50,14 +50,14 @@ pub struct Guard {
     rules: Rules,
     state: State,
     head: Option<StreamHead>,
-    /// A unit (the stream's header or a command) of which only a part has come.
+    /// The first part of a unit (the stream's header or a command) that has not come completely.
     partial: Vec<u8>,
     /// Bytes of all units accepted.
     offset: u64,
     /// Commands accepted.
     commands: u64,
     refused: Option<GuardError>,
-    /// What name and value of an extended attribute may have together.
+    /// The limit on name and value of an extended attribute together, in bytes.
     longest_attribute: Option<u64>,
 }
 
@@ -68,7 +68,7 @@ enum State {
     Ended,
 }
 
-/// What a whole stream was.
+/// What the guard has found in a whole stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamSummary {
     /// What its first command says.
@@ -77,24 +77,24 @@ pub struct StreamSummary {
     pub bytes: u64,
     /// Commands in it, the first and END included.
     pub commands: u64,
-    /// Bytes of file data in it, as they stand in the stream (compressed, if they are).
+    /// Bytes of file data in it, as they are in the stream (compressed, if they are).
     pub file_data_bytes: u64,
-    /// What it may leave in the subvolume that was not there before.
+    /// Which kinds of files it may add to the subvolume.
     pub makes: Holds,
-    /// Whether there is data in it as it is compressed on disk.
+    /// Whether it has data as it is compressed on disk.
     pub compressed_data: bool,
     /// The zeros that it carries as data.
     pub zeros: Zeros,
 }
 
 impl Guard {
-    /// A guard for one stream.
+    /// Returns a guard for one stream.
     pub fn new(expect: Expect) -> Self {
         Self::with_rules(expect, FileData::Carried)
     }
 
-    /// A guard for what `btrfs send --no-data` prints. The summary's `file_data_bytes` is then
-    /// what the real stream would carry.
+    /// Returns a guard for the output of `btrfs send --no-data`. The summary's `file_data_bytes` is then what
+    /// the real stream would carry.
     pub(super) fn for_estimate() -> Self {
         Self::with_rules(Expect::default(), FileData::Announced)
     }
@@ -113,20 +113,20 @@ impl Guard {
         }
     }
 
-    /// Follows the fifos of the send parent too, where they are known: whatever opens one waits, for ever, for
-    /// somebody at its other end.
+    /// Adds the fifos of the send parent, which the guard then follows too. A program that opens a fifo waits
+    /// without end for another at its other end.
     pub fn inherit(&mut self, fifos: Vec<Fifo>) -> Result<(), GuardError> {
         self.rules
             .inherit(fifos)
             .map_err(|refusal| self.error(refusal))
     }
 
-    /// Refuses extended attributes whose names and values have more bytes, where the stream is to be received.
+    /// Makes the guard refuse extended attributes whose name and value have more bytes together.
     pub fn limit_attributes(&mut self, bytes: u64) {
         self.longest_attribute = Some(bytes);
     }
 
-    /// Judges the next bytes. A refusal is final: it is repeated for whatever comes after it.
+    /// Judges the next bytes. A refusal is final: every later call returns it again.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), GuardError> {
         if let Some(refused) = &self.refused {
             return Err(refused.clone());
@@ -138,18 +138,18 @@ impl Guard {
         })
     }
 
-    /// Bytes from the start of the stream to the end of the last command that was accepted, which
-    /// is as far as it may be forwarded. 0 until the first command was.
+    /// Returns the bytes from the start of the stream to the end of the last accepted command. So many bytes
+    /// may be forwarded. It is 0 until the first command is accepted.
     pub fn cleared(&self) -> u64 {
         if self.commands == 0 { 0 } else { self.offset }
     }
 
-    /// What the first command says, once it was accepted.
+    /// Returns what the first command says, after it was accepted.
     pub fn head(&self) -> Option<&StreamHead> {
         self.head.as_ref()
     }
 
-    /// EOF was reached: the verdict on the whole stream.
+    /// Returns the verdict on the whole stream, at EOF.
     pub fn finish(self) -> Result<StreamSummary, GuardError> {
         if let Some(refused) = self.refused {
             return Err(refused);
@@ -175,7 +175,7 @@ impl Guard {
         Err(self.error(refusal))
     }
 
-    /// An error about the unit that follows those accepted.
+    /// Returns an error about the unit after the accepted ones.
     fn error(&self, refusal: Refusal) -> GuardError {
         GuardError {
             offset: self.offset,
@@ -190,7 +190,7 @@ impl Guard {
     fn take(&mut self, mut bytes: &[u8]) -> Result<(), Refusal> {
         while !bytes.is_empty() {
             if self.partial.is_empty() {
-                // The fast way: the unit lies whole in these bytes, and nothing is copied.
+                // The fast way: these bytes have the whole unit, and nothing is copied.
                 let length = self.unit_length(bytes)?;
                 if let Some((unit, rest)) = bytes.split_at_checked(length) {
                     self.accept(unit)?;
@@ -198,8 +198,8 @@ impl Guard {
                     continue;
                 }
             }
-            // Until a command's header is whole, its length is not known: first the one, then
-            // the other.
+            // A command's length is known only when its header is complete. So first complete the header,
+            // then the command.
             let missing = self.unit_length(&self.partial)? - self.partial.len();
             let (piece, rest) = bytes.split_at(missing.min(bytes.len()));
             self.partial.extend_from_slice(piece);
@@ -214,8 +214,8 @@ impl Guard {
         Ok(())
     }
 
-    /// The length of the unit that starts with `start`; of a command whose header is not whole
-    /// yet, the header's.
+    /// Returns the length of the unit that starts with `start`. For a command whose header is not complete,
+    /// returns the header's length.
     fn unit_length(&self, start: &[u8]) -> Result<usize, Refusal> {
         let protocol = match self.state {
             State::Header => return Ok(STREAM_HEADER),

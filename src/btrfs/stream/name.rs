@@ -1,4 +1,4 @@
-//! A file name in 24 bytes; only a long one is allocated.
+//! A file name in 24 bytes. Only a long name is allocated.
 
 /// Names up to this length are stored in place. Most names of symlinks are shorter.
 const SHORT: usize = 22;
@@ -18,7 +18,7 @@ pub(super) enum Name {
 }
 
 impl Name {
-    /// The name's bytes.
+    /// Returns the name's bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Short { length, bytes } => &bytes[..usize::from(*length)],

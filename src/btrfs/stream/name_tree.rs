@@ -1,8 +1,8 @@
-//! A tree of names, compact and bounded: some paths of a subvolume, each with a value.
+//! A compact and bounded tree of names: some paths of a subvolume, each with a value.
 //!
-//! A lookup and the move of a whole directory cost the path's depth, however many paths lie below.
-//! A hostile stream chooses the names and the shape, so the hash is keyed at random, nothing recurses,
-//! and the whole has a limit.
+//! The cost of a lookup, and of moving a whole directory, grows with the path's depth, not with the number of
+//! paths below it. A hostile stream chooses the names and the shape, so the hash has a random key, nothing
+//! recurses, and the tree has limits.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -10,11 +10,11 @@ use hashbrown::HashTable;
 
 use super::name::Name;
 
-/// Paths and their values. A node's number is good until the node is removed.
+/// Paths and their values. A node's number is valid until the node is removed.
 #[derive(Debug)]
 pub(super) struct NameTree<T> {
     nodes: Vec<Node<T>>,
-    /// The first of the free nodes; each one's `parent` is the next; [`ROOT`] ends the list.
+    /// The first free node. The `parent` of a free node is the next one; [`ROOT`] ends the list.
     free: u32,
     /// Finds a node by its parent and its name.
     index: HashTable<u32>,
@@ -23,7 +23,7 @@ pub(super) struct NameTree<T> {
     limits: Limits,
 }
 
-/// How large a tree may become.
+/// The limits on the size of a tree.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// The most nodes, directories that lead to a value included.
@@ -38,19 +38,19 @@ struct Node<T> {
     parent: u32,
     /// How many nodes have this one as their parent.
     children: u32,
-    /// `None` in a directory that leads to one with a value.
+    /// `None` for a directory above a node with a value.
     value: Option<T>,
 }
 
-/// The tree's root, which is always there.
+/// The tree's root, which always exists.
 pub(super) const ROOT: u32 = 0;
 
-/// The tree has reached a limit. It must not be used any more.
+/// The tree has reached a limit, and must not be used any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full;
 
 impl<T: Copy> NameTree<T> {
-    /// A tree without a path.
+    /// Returns a tree without paths.
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             nodes: vec![Node {
@@ -67,12 +67,12 @@ impl<T: Copy> NameTree<T> {
         }
     }
 
-    /// The node at a path.
+    /// Returns the node at a path.
     pub(super) fn find(&self, path: &[u8]) -> Option<u32> {
         names(path).try_fold(ROOT, |node, name| self.child(node, name))
     }
 
-    /// The node of that name in a directory.
+    /// Returns the node with this name in a directory.
     pub(super) fn child(&self, parent: u32, name: &[u8]) -> Option<u32> {
         if !self.has_children(parent) {
             return None;
@@ -83,31 +83,31 @@ impl<T: Copy> NameTree<T> {
         found.copied()
     }
 
-    /// Whether a node leads to others.
+    /// Returns whether a node has others below it.
     pub(super) fn has_children(&self, node: u32) -> bool {
         self.node(node).children > 0
     }
 
-    /// The value of a node.
+    /// Returns the value of a node.
     pub(super) fn value(&self, node: u32) -> Option<T> {
         self.node(node).value
     }
 
-    /// Gives the path a value.
+    /// Gives a path a value.
     pub(super) fn insert(&mut self, path: &[u8], value: T) -> Result<(), Full> {
         let node = self.grow(path)?;
         self.node_mut(node).value = Some(value);
         Ok(())
     }
 
-    /// Removes a node that leads to no other, and the directories that then lead to nothing.
+    /// Removes a node with no others below it, and the directories above it that are then empty.
     pub(super) fn remove(&mut self, node: u32) {
         let parent = self.detach(node);
         self.release(node);
         self.prune(parent);
     }
 
-    /// Moves a node, with all that is below it, to a path where there is none.
+    /// Moves a node, with all that is below it, to a path that must not exist.
     pub(super) fn rename(&mut self, node: u32, to: &[u8]) -> Result<(), Full> {
         let parent = self.detach(node);
         self.prune(parent);
@@ -116,7 +116,7 @@ impl<T: Copy> NameTree<T> {
         self.attach(node, parent, name)
     }
 
-    /// The node at a path; it and what leads to it are made where they are missing.
+    /// Returns the node at a path. Makes it and the directories above it if they are missing.
     fn grow(&mut self, path: &[u8]) -> Result<u32, Full> {
         let mut node = ROOT;
         for name in names(path) {
@@ -168,7 +168,7 @@ impl<T: Copy> NameTree<T> {
         Ok(())
     }
 
-    /// Takes a node out of its directory, which is returned.
+    /// Takes a node out of its directory, and returns the directory.
     fn detach(&mut self, node: u32) -> u32 {
         let entry = self.node(node);
         let parent = entry.parent;
@@ -181,7 +181,7 @@ impl<T: Copy> NameTree<T> {
         parent
     }
 
-    /// Removes a directory that leads to nothing, and those above it that then do.
+    /// Removes an empty directory, and those above it that are then empty.
     fn prune(&mut self, mut node: u32) {
         while node != ROOT && !self.has_children(node) && self.value(node).is_none() {
             let parent = self.detach(node);

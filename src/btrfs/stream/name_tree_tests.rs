@@ -1,4 +1,4 @@
-//! Tests of the name tree: what it holds, what it frees, where it ends.
+//! Tests of the name tree: what it holds, what it frees, and its limits.
 
 use super::*;
 
@@ -63,7 +63,7 @@ fn a_tree_nested_without_end_does_not_overflow_the_stack() {
         tree.rename(tree.find(b"b").unwrap(), b"a").unwrap();
     }
     assert_eq!(tree.live(), 50_002);
-    // Everything above the last value goes with it.
+    // Removing the last value removes everything above it.
     let mut node = tree.find(b"a").unwrap();
     while tree.has_children(node) {
         let a = tree.child(node, b"a");

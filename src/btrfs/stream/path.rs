@@ -1,18 +1,19 @@
-//! Which paths a stream may name: relative, plain, and below the subvolume.
+//! Checks which paths a stream may name: relative, plain, and below the subvolume.
 //!
-//! `btrfs receive` joins a stream's paths to the subvolume's with a slash and passes them to the
-//! system, so `../x` and an absolute path mean what they mean everywhere.
+//! `btrfs receive` joins a stream's path to the subvolume's with a slash and passes it to the system, so
+//! `../x` and an absolute path have their usual meaning.
 
 use super::refusal::{PathFault, Refusal};
 
 /// The longest path that a restore can take.
 ///
 /// `btrfs receive -C` joins `/`, the subvolume's name, `/` and the path, and refuses more than `PATH_MAX`
-/// without its NUL and a few bytes: what is left is 4,091 less the name's length. A restore gives the
+/// without its NUL and a few bytes. This leaves 4,091 bytes less the length of the name. A restore gives the
 /// subvolume a name of one byte. The target of a symlink is no path of the stream and has no limit here.
 pub(super) const PATH_LIMIT: usize = 4090;
-/// The most bytes of a path in the send parent that `btrfs receive` can clone from: it opens it behind the
-/// parent's name and a slash, in a buffer of the size of `PATH_MAX`. A restore names the parent by its date.
+/// The longest path in the send parent that `btrfs receive` can clone from, in bytes. It opens the path
+/// behind the parent's name and a slash, in a buffer of the size of `PATH_MAX`. A restore names the parent by
+/// its date.
 const CLONED_LIMIT: usize = 4083;
 /// `BTRFS_NAME_LEN`, and `NAME_MAX` of Linux.
 const NAME_LIMIT: usize = 255;
@@ -61,7 +62,7 @@ pub(super) fn check(path: &[u8], root: Root) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks the path of a file in the send parent that is cloned from.
+/// Checks the path of a file in the send parent from which data is cloned.
 pub(super) fn check_cloned(path: &[u8]) -> Result<(), Refusal> {
     check(path, Root::Refused)?;
     if path.len() > CLONED_LIMIT {

@@ -155,10 +155,10 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the bytes are not those that a sender meant to print, rather than a stream that must
-    /// not be received: cut short, garbled, or begun again. A sender that was stopped and
-    /// continued, frozen by a cgroup or suspended with the machine does this and exits 0
-    /// (<https://github.com/kdave/btrfs-progs/issues/1063>); one that is left alone may not.
+    /// Returns whether the bytes are not those that a sender meant to print: cut short, garbled, or begun
+    /// again. A sender that was stopped and continued, frozen by a cgroup or suspended with the machine does
+    /// this and exits 0 (<https://github.com/kdave/btrfs-progs/issues/1063>). A second try may give a good
+    /// stream. Other refusals are of streams that must not be received.
     pub fn is_garbled(&self) -> bool {
         matches!(
             self,
@@ -172,7 +172,8 @@ impl Refusal {
         )
     }
 
-    /// Whether the stream is of the right subvolume, or on the right send parent, in a later state than was expected.
+    /// Returns whether the stream is of the right subvolume, or on the right send parent, but in a later
+    /// state than expected.
     pub fn is_later_state(&self) -> bool {
         match self {
             Self::WrongCtransid { expected, found }
@@ -183,7 +184,7 @@ impl Refusal {
         }
     }
 
-    /// Whether a path in the source is too long for a restore.
+    /// Returns whether a path in the source is too long for a restore.
     pub fn is_long_path(&self) -> bool {
         matches!(
             self,

@@ -1,8 +1,8 @@
 //! What each command may do: the paths that it may name, and the files that it may write.
 //!
-//! Written after how `btrfs receive` (progs, `cmds/receive.c`) carries each command out: data goes to
-//! regular files only; what it does through a symlink is refused on one, what it does to the symlink
-//! itself is allowed.
+//! The rules follow how `btrfs receive` (progs, `cmds/receive.c`) carries out each command. Data goes to
+//! regular files only. A command that would act through a symlink is refused on one; a command that acts on
+//! the symlink itself is allowed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,33 +25,33 @@ const PRIVILEGED: u64 = 0o6000;
 
 /// `XATTR_NAME_MAX`.
 const XATTR_NAME_LIMIT: usize = 255;
-/// The most that one encoded extent may hold when decoded. The kernel's is
+/// The most bytes that one encoded extent may hold when decoded. The kernel's limit is
 /// `BTRFS_MAX_UNCOMPRESSED`, 128 KiB; `btrfs receive` allocates whatever the stream says.
 const UNENCODED_LIMIT: u64 = 2 << 20;
 
-/// Whether a stream must carry file data, or says only how much there is.
+/// Whether a stream must carry file data, or only says how much there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileData {
     /// A stream that can be received.
     Carried,
-    /// What `btrfs send --no-data` prints: sizes for an estimate.
+    /// The output of `btrfs send --no-data`: sizes for an estimate.
     Announced,
 }
 
-/// The rules, and what must be remembered to apply them.
+/// The rules, and the state that they need.
 #[derive(Debug)]
 pub(super) struct Rules {
     file_data: FileData,
     special_files: SpecialFiles,
-    /// Where the send parent has fifos, whatever this stream does.
+    /// The paths of the send parent's fifos, whatever this stream does to them.
     inherited_fifos: HashSet<Vec<u8>>,
-    /// What the stream has made so far of that.
+    /// Which of these kinds of files the stream has made so far.
     pub(super) makes: Holds,
     /// Bytes of file data seen (or announced) so far.
     pub(super) file_data_bytes: u64,
-    /// Whether some of it is as it is compressed on disk.
+    /// Whether some of the data is as it is compressed on disk.
     pub(super) compressed_data: bool,
-    /// The zeros among it.
+    /// The zeros among the data.
     pub(super) zeros: ZeroCounter,
 }
 
@@ -68,7 +68,7 @@ impl Rules {
         }
     }
 
-    /// Follows the fifos of the send parent as well.
+    /// Adds the fifos of the send parent, to follow them too.
     pub(super) fn inherit(&mut self, fifos: Vec<Fifo>) -> Result<(), Refusal> {
         let mut inodes = HashMap::new();
         for fifo in fifos {
@@ -88,7 +88,7 @@ impl Rules {
         head: &StreamHead,
     ) -> Result<(), Refusal> {
         let root = match command {
-            // The kernel sends these for the subvolume's root as well, by an empty path.
+            // The kernel sends these commands for the subvolume's root too, with an empty path.
             Command::Chmod
             | Command::Chown
             | Command::Utimes
@@ -110,7 +110,7 @@ impl Rules {
             }
             Command::Symlink => self.make(command, place, SpecialKind::Symlink)?,
             Command::Mknod => {
-                // No kernel sends any other with it than a device's.
+                // Every kernel sends only device modes with it.
                 let mode = attributes.number(Attribute::Mode)?;
                 self.makes.fifos |= mode & S_IFMT != S_IFCHR && mode & S_IFMT != S_IFBLK;
                 self.make(command, place, SpecialKind::Node)?;
@@ -134,12 +134,12 @@ impl Rules {
                 place.refuse_special(command)?;
                 self.special_files.remove(command, path)?;
             }
-            // These act on a symlink itself: lsetxattr, lremovexattr, lchown, utimensat.
+            // These commands act on a symlink itself: lsetxattr, lremovexattr, lchown, utimensat.
             Command::SetXattr | Command::RemoveXattr => {
                 check_xattr_name(attributes.bytes(Attribute::XattrName)?)?;
             }
             Command::Chown | Command::Utimes | Command::Fileattr => {}
-            // The kernel sends the mode of every inode but a symlink's, and chmod follows one.
+            // The kernel sends the mode of every inode except for symlinks, and chmod follows a symlink.
             Command::Chmod => {
                 place.refuse_symlink(command)?;
                 self.makes.privileged |= attributes.number(Attribute::Mode)? & PRIVILEGED != 0;
@@ -194,8 +194,8 @@ impl Rules {
         self.special_files.make(command, place.path, kind)
     }
 
-    /// A clone reads from a file of this filesystem, and not even `receive -C` confines that to
-    /// what the stream brought: the sources are opened below the mount point.
+    /// Checks the source of a clone. A clone reads a file of this filesystem, and not even `receive -C`
+    /// confines it to what the stream brought: the sources are opened below the mount point.
     fn check_clone_source(
         &self,
         attributes: &Attributes<'_>,
@@ -206,7 +206,7 @@ impl Rules {
             let place = self.place(attributes, Attribute::ClonePath, Root::Refused)?;
             return place.refuse_special(Command::Clone);
         }
-        // In the send parent the paths are its own; what this stream renamed says nothing there.
+        // The send parent has its own paths. Renames of this stream do not count there.
         let path = attributes.bytes(Attribute::ClonePath)?;
         path::check_cloned(path)?;
         if self.inherited_fifos.contains(path) {
@@ -231,7 +231,8 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Refuses a command that is for regular files and directories, or for a path with nothing there.
+    /// Refuses a command on a special file. The command is for regular files and directories, or for a path
+    /// that must be free.
     fn refuse_special(self, command: Command) -> Result<(), Refusal> {
         match self.special {
             Some(kind) => Err(Refusal::OnSpecial {
@@ -261,8 +262,9 @@ fn check_xattr_name(name: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The kernel refuses any other range (`btrfs_do_encoded_write`), but where it can't do encoded
-/// writes `btrfs receive` decodes by itself and copies from wherever the stream says.
+/// Checks the range of an encoded write. The kernel refuses any other range (`btrfs_do_encoded_write`). But
+/// where it can't do encoded writes, `btrfs receive` decodes by itself and copies from wherever the stream
+/// says.
 fn check_encoded_range(attributes: &Attributes<'_>) -> Result<(), Refusal> {
     let file_len = attributes.number(Attribute::UnencodedFileLen)?;
     let len = attributes.number(Attribute::UnencodedLen)?;

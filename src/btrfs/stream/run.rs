@@ -1,21 +1,21 @@
-//! A stream's commands where they lie, and runs of them that pass as they are.
+//! A stream's commands in place, and runs of them that pass unchanged.
 
 use super::edited_stream::EditedStream;
 use super::wire::{COMMAND_HEADER, Command};
 
-/// One command where it lies.
+/// One command, borrowed from the stream.
 #[derive(Clone, Copy)]
 pub(super) struct Unit<'a> {
     /// Its type.
     pub(super) number: u16,
     /// Its attributes.
     pub(super) payload: &'a [u8],
-    /// The whole of it.
+    /// The whole command.
     pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Unit<'a> {
-    /// The command that the bytes start with, if it is whole.
+    /// Returns the command at the start of the bytes, if it is whole.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let header = bytes.first_chunk::<COMMAND_HEADER>()?;
         let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
@@ -28,22 +28,22 @@ impl<'a> Unit<'a> {
         })
     }
 
-    /// Whether it is of that type.
+    /// Returns whether it has this type.
     pub(super) fn is(self, command: Command) -> bool {
         self.number == command as u16
     }
 }
 
-/// Commands that pass as they are, handed on together.
+/// Commands that pass unchanged, and are passed on together.
 pub(super) struct Run<'a> {
     bytes: &'a [u8],
-    /// Up to where they are handed on, and up to where they were looked at.
+    /// How many bytes were passed on, and how many were seen.
     handed_on: usize,
     seen: usize,
 }
 
 impl<'a> Run<'a> {
-    /// Nothing of the bytes was looked at.
+    /// Returns a run of bytes, none of which was seen yet.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
@@ -52,12 +52,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What was not looked at yet.
+    /// Returns the bytes that were not seen yet.
     pub(super) fn ahead(&self) -> &'a [u8] {
         &self.bytes[self.seen..]
     }
 
-    /// Lets the next bytes pass, and returns them.
+    /// Marks the next bytes as seen, and returns them.
     pub(super) fn advance(&mut self, length: usize) -> &'a [u8] {
         let ahead = self.ahead();
         let passed = &ahead[..length.min(ahead.len())];
@@ -65,7 +65,7 @@ impl<'a> Run<'a> {
         passed
     }
 
-    /// Hands on what passed.
+    /// Passes on the bytes that were seen.
     pub(super) fn flush<S: EditedStream>(&mut self, out: &mut S) -> Result<(), S::Error> {
         let bytes = &self.bytes[self.handed_on..self.seen];
         self.handed_on = self.seen;
@@ -75,7 +75,7 @@ impl<'a> Run<'a> {
         out.write(bytes)
     }
 
-    /// Hands on what passed, and other bytes in place of the next ones.
+    /// Passes on the bytes that were seen, and then other bytes in place of the next ones.
     pub(super) fn replace<S: EditedStream>(
         &mut self,
         length: usize,

@@ -1,8 +1,8 @@
-//! The symlinks, device nodes, fifos and sockets that a stream has made so far, and where they are now.
+//! The symlinks, device nodes, fifos and sockets that a stream has made so far, and their present paths.
 //!
-//! `btrfs receive` opens the paths that it is given. A stream that makes a symlink and then names a
-//! path through it would reach what it points to; one that makes a device node and then writes to it
-//! would write to the device. So the guard follows each special file through every rename and link.
+//! `btrfs receive` opens the paths that it gets. A stream that makes a symlink and then names a path through
+//! it would reach the link's target. One that makes a device node and then writes to it would write to the
+//! device. So the guard follows each special file through every rename and link.
 
 use super::name_tree::{Limits, NameTree, ROOT};
 use super::refusal::Refusal;
@@ -18,21 +18,21 @@ pub struct Fifo {
     pub inode: u64,
 }
 
-/// How many are followed, and so how much memory a hostile stream can take.
+/// How many are followed. This limits the memory that a hostile stream can take.
 ///
-/// A full stream of a whole system makes a few hundred thousand symlinks, which take about 50 bytes each;
-/// with names of more than 22 bytes, about 110. At either limit, 230 MB were measured.
+/// A full stream of a whole system makes a few hundred thousand symlinks. They take about 50 bytes each, or
+/// about 110 with names of more than 22 bytes. At either limit, 230 MB were measured.
 const LIMITS: Limits = Limits {
     nodes: 4 << 20,
     name_bytes: 64 << 20,
 };
 
-/// Where the special files are.
+/// The special files and their paths.
 #[derive(Debug)]
 pub(super) struct SpecialFiles {
     tree: NameTree<Special>,
-    /// How many were made. Names inodes, since hard links of one file count as one. It may wrap: two
-    /// files that are taken for one are special files of one kind all the same.
+    /// How many were made. The count names inodes, because hard links of one file count as one. It may wrap:
+    /// then two files that are taken for one are still special files of the same kind.
     made: u32,
 }
 
@@ -52,7 +52,8 @@ impl Default for SpecialFiles {
 }
 
 impl SpecialFiles {
-    /// Refuses a path that leads through a special file; returns which kind of one is at the path.
+    /// Refuses a path that leads through a special file. Returns the kind of the special file at the path, if
+    /// there is one.
     pub(super) fn look(&self, path: &[u8]) -> Result<Option<SpecialKind>, Refusal> {
         let mut node = ROOT;
         let mut start = 0;
@@ -77,7 +78,7 @@ impl SpecialFiles {
         Ok(None)
     }
 
-    /// A new special file at `path`, where there must be none.
+    /// Adds a new special file at `path`, where there must be none.
     pub(super) fn make(
         &mut self,
         command: Command,
@@ -89,14 +90,15 @@ impl SpecialFiles {
         self.insert(command, path, Special { inode, kind })
     }
 
-    /// A fifo that the send parent has at `path`. Those of one `inode` are hard links of each other.
+    /// Adds a fifo that the send parent has at `path`. Fifos with the same `inode` are hard links of each
+    /// other.
     pub(super) fn inherit_fifo(&mut self, path: &[u8], inode: u32) -> Result<(), Refusal> {
         self.made = self.made.max(inode);
         let kind = SpecialKind::Fifo;
         self.insert(Command::Mkfifo, path, Special { inode, kind })
     }
 
-    /// A hard link at `path`, where there must be no special file, to what is at `target`.
+    /// Adds a hard link at `path`, where there must be no special file, to the file at `target`.
     pub(super) fn link(&mut self, path: &[u8], target: &[u8]) -> Result<(), Refusal> {
         match self.at(target) {
             Some(special) => self.insert(Command::Link, path, special),
@@ -104,7 +106,7 @@ impl SpecialFiles {
         }
     }
 
-    /// What is at `path` is removed: a file, or a directory that must be empty.
+    /// Removes what is at `path`: a file, or a directory that must be empty.
     pub(super) fn remove(&mut self, command: Command, path: &[u8]) -> Result<(), Refusal> {
         let Some(node) = self.tree.find(path) else {
             return Ok(());
@@ -116,7 +118,7 @@ impl SpecialFiles {
         Ok(())
     }
 
-    /// What is at `from` moves to `to`, with all that is below it.
+    /// Moves what is at `from` to `to`, with all that is below it.
     pub(super) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), Refusal> {
         if to
             .strip_prefix(from)
@@ -126,7 +128,7 @@ impl SpecialFiles {
                 path: from.to_vec(),
             });
         }
-        // POSIX: renaming one hard link to another of the same file does nothing at all.
+        // By POSIX, renaming one hard link to another of the same file does nothing.
         if from == to || (self.at(from).is_some() && self.at(from) == self.at(to)) {
             return Ok(());
         }
@@ -138,7 +140,7 @@ impl SpecialFiles {
     }
 
     fn insert(&mut self, command: Command, path: &[u8], special: Special) -> Result<(), Refusal> {
-        // Only a directory leads to others, and none is made where one is.
+        // A node with others below it is a directory, and no file can be made there.
         match self.tree.find(path) {
             Some(node) if self.tree.has_children(node) => Err(not_empty(command, path)),
             _ => self.tree.insert(path, special).map_err(|_| too_many()),

@@ -1,4 +1,4 @@
-//! Tests of the special files, against a plain list of paths where that says more.
+//! Tests of the special files, some against a plain list of paths.
 
 use super::*;
 
@@ -76,7 +76,8 @@ fn a_directory_that_holds_a_symlink_is_not_removed_nor_replaced() {
     assert!(refused(&files, "d/l/x"));
 }
 
-/// The same operations on a tree and on a plain list of paths, thousands of them, by splitmix64.
+/// Does the same operations on a tree and on a plain list of paths, thousands of them, with random numbers of
+/// splitmix64.
 #[test]
 fn it_agrees_with_a_plain_list_of_paths() {
     let mut state = 7_u64;

@@ -1,13 +1,13 @@
-//! What a file is that is neither a regular file nor a directory.
+//! The kind of a file that is neither a regular file nor a directory.
 
 use std::fmt;
 
-/// What a file is that is neither a regular file nor a directory.
+/// The kind of a file that is neither a regular file nor a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpecialKind {
     /// A symbolic link.
     Symlink,
-    /// What mknod makes: a character or block device, whatever mode the stream claims for it.
+    /// A file that mknod makes: a character or block device, whatever mode the stream claims.
     Node,
     /// A fifo.
     Fifo,

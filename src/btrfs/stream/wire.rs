@@ -14,9 +14,9 @@ pub const COMMAND_HEADER: usize = 10;
 
 /// The most bytes of attributes that a command may have.
 ///
-/// Version 1 has a 64 KiB buffer, header and all (`BTRFS_SEND_BUF_SIZE_V1`). Version 2 names no
-/// limit; kernels use 144 KiB, or 192 KiB where a page has 64 KiB. `btrfs receive` allocates
-/// whatever the length says, so something must stop it.
+/// Version 1 has a 64 KiB buffer, including the header (`BTRFS_SEND_BUF_SIZE_V1`). Version 2 has no fixed
+/// limit; kernels use 144 KiB, or 192 KiB with pages of 64 KiB. `btrfs receive` allocates whatever the length
+/// says, so there must be a limit.
 pub(super) fn payload_limit(protocol: u32) -> usize {
     match protocol {
         1 => 64 << 10,
@@ -24,7 +24,8 @@ pub(super) fn payload_limit(protocol: u32) -> usize {
     }
 }
 
-/// CRC-32C as btrfs means it: seed 0, no inversion at either end, the CRC field itself as zeros.
+/// Returns the CRC-32C in the form of btrfs: seed 0, no inversion at either end, the CRC field itself as
+/// zeros.
 pub(super) fn command_crc(header: &[u8; COMMAND_HEADER], payload: &[u8]) -> u32 {
     let mut zeroed = *header;
     zeroed[6..].fill(0);
@@ -47,7 +48,7 @@ macro_rules! commands {
                 match number { $($number => Some(Self::$variant),)+ _ => None }
             }
 
-            /// The attributes that `btrfs receive` can't do without.
+            /// Returns the attributes that `btrfs receive` needs.
             pub(super) fn required(self) -> &'static [Attribute] {
                 match self { $(Self::$variant => &[$(Attribute::$attribute),*]),+ }
             }
@@ -91,7 +92,7 @@ commands! {
 }
 
 impl Command {
-    /// The version of the protocol that brought it.
+    /// Returns the version of the protocol that introduced it.
     pub(super) fn since(self) -> u32 {
         match self {
             Self::Fallocate | Self::Fileattr | Self::EncodedWrite => 2,
@@ -100,10 +101,10 @@ impl Command {
     }
 }
 
-/// What an attribute's value looks like.
+/// The form of an attribute's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// Exactly so many bytes: an integer, a uuid, a timestamp.
+    /// Exactly this many bytes: an integer, a uuid, a timestamp.
     Fixed(usize),
     /// Any bytes.
     Bytes,
@@ -180,7 +181,7 @@ attributes! {
 pub(super) const ATTRIBUTES: usize = 32;
 
 impl Attribute {
-    /// The version of the protocol that brought it.
+    /// Returns the version of the protocol that introduced it.
     pub(super) fn since(self) -> u32 {
         if (self as u16) < Self::FallocateMode as u16 {
             1

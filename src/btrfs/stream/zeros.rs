@@ -1,30 +1,30 @@
-//! The zeros that a stream carries as data, and the file with the most of them.
+//! Counts the zeros that a stream carries as data, and finds the file with the most of them.
 //!
-//! Version 1 of the stream knows no hole in an incremental: what was punched is sent as zeros, and takes its
-//! room wherever it is received.
+//! Version 1 of the stream has no holes in an incremental. A punched hole is sent as zeros, which take space
+//! wherever they are received.
 
 /// The zeros in a stream's data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Zeros {
-    /// Bytes of the writes that hold nothing else.
+    /// Bytes of the writes that hold only zeros.
     pub bytes: u64,
-    /// The path under which the most of them were sent one after the other.
+    /// The path of the file with the most zeros in a row, with no zeros of another file between.
     pub path: Vec<u8>,
-    /// How many those were.
+    /// The number of these zeros.
     pub path_bytes: u64,
 }
 
-/// Counts them while the stream passes.
+/// Counts zeros while the stream passes.
 #[derive(Debug, Default)]
 pub(super) struct ZeroCounter {
     zeros: Zeros,
-    /// The file that was written last, and its zeros since.
+    /// The last file with zeros, and the number of its zeros since.
     path: Vec<u8>,
     path_bytes: u64,
 }
 
 impl ZeroCounter {
-    /// A write.
+    /// Notes a write.
     pub(super) fn see(&mut self, path: &[u8], data: &[u8]) {
         if !is_zero(data) {
             return;
@@ -45,13 +45,14 @@ impl ZeroCounter {
         }
     }
 
-    /// All of them.
+    /// Returns the counts.
     pub(super) fn total(self) -> Zeros {
         self.zeros
     }
 }
 
-/// In pieces: within one the compiler looks at many bytes at a time.
+/// Returns whether all bytes are zero. It works in pieces: within one, the compiler compares many bytes at a
+/// time.
 fn is_zero(data: &[u8]) -> bool {
     data.chunks(64)
         .all(|piece| piece.iter().fold(0, |all, byte| all | byte) == 0)

@@ -1,4 +1,4 @@
-//! A mount that nobody sees, and a child that sees it alone.
+//! Makes a mount that no other process sees, and a child that sees only this one.
 //!
 //! What runs between fork and exec must not allocate or lock: every path is a constant, and every
 //! descriptor was opened before.
@@ -50,8 +50,8 @@ struct MountAttributes {
 
 const _: () = assert!(size_of::<MountAttributes>() == 32);
 
-/// What `btrfs receive` needs, and no more. Root without the rest can neither trace, load modules, nor read
-/// the clock's hardware, and the mounts that it could make are seen by nobody.
+/// The capabilities that `btrfs receive` needs, and no more. Without the others, root can't trace, load
+/// modules, or read the clock's hardware, and no other process sees the mounts that it could make.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER)
@@ -61,16 +61,16 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SYS_ADMIN)
     .union(CapabilitySet::SYS_CHROOT);
 
-/// A second mount of the directory `root`, attached nowhere, on which no device is opened, no program
-/// started, no setuid bit obeyed and no symbolic link followed. Flags that `root`'s own mount has stay.
+/// Returns a second mount of the directory `root`, attached nowhere, on which no device is opened, no program
+/// started, no setuid bit obeyed and no symbolic link followed. Flags of `root`'s own mount stay.
 ///
-/// The error is of the kind `NotConnected` if `root` is mounted no more, or on a mount that is unbindable.
+/// The error has the kind `NotConnected` if `root` is no longer mounted, or is on an unbindable mount.
 pub(in crate::btrfs) fn confining_mount(root: impl AsFd) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
     let mount = open_tree(root, c"", flags).map_err(|errno| match errno {
-        // Of a directory that can be opened the kernel says so for these two reasons alone.
+        // For a directory that can be opened, the kernel returns this for these two reasons only.
         Errno::INVAL => io::Error::from(io::ErrorKind::NotConnected),
         errno => of_call("open_tree", errno),
     })?;
@@ -80,7 +80,7 @@ pub(in crate::btrfs) fn confining_mount(root: impl AsFd) -> io::Result<OwnedFd> 
         propagation: MS_PRIVATE,
         user_namespace: 0,
     };
-    // SAFETY: the call reads an empty string and one such structure, whose size it is told; both outlive it.
+    // SAFETY: the call reads an empty string and one such structure, and gets its size. Both outlive it.
     let answer = unsafe {
         let (descriptor, path): (c_int, *const c_char) = (mount.as_raw_fd(), c"".as_ptr());
         let (attributes, size) = (&raw const attributes, size_of::<MountAttributes>());
@@ -99,22 +99,22 @@ pub(in crate::btrfs) fn confining_mount(root: impl AsFd) -> io::Result<OwnedFd> 
     }
 }
 
-/// The failure of a system call that may be missing or forbidden, with its name.
+/// Returns the error of a system call that may be missing or forbidden, with its name.
 pub(in crate::btrfs) fn of_call(name: &str, error: impl Into<io::Error>) -> io::Error {
     let error: io::Error = error.into();
     io::Error::new(error.kind(), format!("{name}: {error}"))
 }
 
-/// The names of the capabilities that `btrfs receive` needs and this process does not have.
+/// Returns the names of the capabilities that `btrfs receive` needs and this process lacks.
 pub(in crate::btrfs) fn missing_capabilities() -> Vec<&'static str> {
-    // A kernel that does not tell refuses later what it does not allow.
+    // If the kernel does not report them, it refuses later what it does not allow.
     let held = capabilities(None).map_or(KEPT, |sets| sets.permitted);
     let missing = KEPT.difference(held).iter_names();
     missing.map(|(name, _)| name).collect()
 }
 
-/// Has the command start in mounts of its own, in which `mount` covers the directory `at`, without the
-/// capabilities that it does not need, and bound to the rules.
+/// Makes the command start with its own mounts, in which `mount` covers the directory `at`, without the
+/// capabilities that it does not need, and bound by the rules.
 pub(in crate::btrfs) fn confine(
     command: &mut Command,
     mount: OwnedFd,
@@ -139,18 +139,18 @@ pub(in crate::btrfs) fn confine(
     }
 }
 
-/// Gives up, for this process and what it starts, all capabilities but [`KEPT`].
+/// Gives up all capabilities except for [`KEPT`], for this process and what it starts.
 fn drop_capabilities() -> io::Result<()> {
     for number in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << number);
         match capability_is_in_bounding_set(one) {
             Ok(true) if !KEPT.contains(one) => remove_capability_from_bounding_set(one)?,
             Ok(_) => {}
-            // Behind the last one that this kernel knows.
+            // This number is after the last one that this kernel knows.
             Err(_) => break,
         }
     }
-    // Older kernels, and those without any, have nothing to clear.
+    // Kernels without ambient capabilities have nothing to clear.
     let _ = clear_ambient_capability_set();
     let held = capabilities(None)?.permitted.intersection(KEPT);
     let kept = CapabilitySets {

@@ -1,4 +1,4 @@
-//! What a filesystem's trees hold, and files by their inode numbers. All of it needs privilege.
+//! Reads a filesystem's trees, and opens files by their inode numbers. All of it needs privilege.
 #![allow(
     unsafe_code,
     reason = "ioctls and `open_by_handle_at` have no safe form"
@@ -19,17 +19,17 @@ const TREE_SEARCH_V2: Opcode = 0xc070_9411;
 const INO_LOOKUP: Opcode = 0xd000_9412;
 /// `FS_IOC_FIEMAP`.
 const FIEMAP: Opcode = 0xc020_660b;
-/// `BTRFS_UUID_TREE_OBJECTID`: the tree that has a filesystem's subvolumes by their uuids.
+/// `BTRFS_UUID_TREE_OBJECTID`: the tree with a filesystem's subvolumes by uuid.
 const UUID_TREE: u64 = 9;
-/// `BTRFS_UUID_KEY_SUBVOL`: the subvolume that has a uuid.
+/// `BTRFS_UUID_KEY_SUBVOL`: the subvolume with a uuid.
 const WITH_UUID: u32 = 251;
-/// `BTRFS_UUID_KEY_RECEIVED_SUBVOL`: those that have a received uuid.
+/// `BTRFS_UUID_KEY_RECEIVED_SUBVOL`: the subvolumes with a received uuid.
 const WITH_RECEIVED_UUID: u32 = 252;
-/// `BTRFS_ROOT_TREE_OBJECTID`: the tree that says what each subvolume is.
+/// `BTRFS_ROOT_TREE_OBJECTID`: the tree with the root item of each subvolume.
 const ROOT_TREE: u64 = 1;
 /// `BTRFS_ROOT_ITEM_KEY`.
 const ROOT_ITEM: u32 = 132;
-/// `BTRFS_ROOT_TREE_DIR_OBJECTID`: the directory whose one name, `default`, is that of the default subvolume.
+/// `BTRFS_ROOT_TREE_DIR_OBJECTID`: the directory with one name, `default`, for the default subvolume.
 const ROOT_TREE_DIR: u64 = 6;
 /// `BTRFS_DIR_ITEM_KEY`.
 const DIR_ITEM: u32 = 84;
@@ -37,10 +37,10 @@ const DIR_ITEM: u32 = 84;
 const INODE_ITEM: u32 = 1;
 /// transid, objectid, offset, type, length: `struct btrfs_ioctl_search_header`.
 const HEADER: usize = 8 + 8 + 8 + 4 + 4;
-/// How many bytes of items the kernel is asked for at a time.
+/// How many bytes of items to read at a time.
 const ITEMS_BYTES: usize = 256 << 10;
 
-/// `struct btrfs_ioctl_search_key`: which items.
+/// `struct btrfs_ioctl_search_key`: which items to read.
 #[repr(C)]
 struct SearchKey {
     tree_id: u64,
@@ -48,13 +48,13 @@ struct SearchKey {
     offsets: [u64; 2],
     transids: [u64; 2],
     types: [u32; 2],
-    /// In: how many at most. Out: how many there are.
+    /// In: the most items. Out: the number of items.
     items: u32,
     unused: u32,
     more_unused: [u64; 4],
 }
 
-/// `struct btrfs_ioctl_search_args`: which items, and then the items, each with its header.
+/// `struct btrfs_ioctl_search_args`: which items to read, and then the items, each with its header.
 #[repr(C)]
 struct SearchArgs {
     key: SearchKey,
@@ -105,7 +105,7 @@ struct FileHandle {
     generation: u32,
 }
 
-// The opcodes carry the sizes of what they take; a wrong one would let the kernel write beyond it.
+// The opcodes contain these sizes. A wrong one would let the kernel write beyond the structure.
 const _: () = assert!(size_of::<SearchKey>() == 104);
 const _: () = assert!(size_of::<SearchArgs>() == 4096);
 const _: () = assert!(size_of::<InoLookup>() == 4096);
@@ -116,13 +116,13 @@ unsafe extern "C" {
     fn open_by_handle_at(mount: i32, handle: *const FileHandle, flags: i32) -> i32;
 }
 
-/// The ids of the subvolumes that have that received uuid, on the filesystem that `fd` is on. `btrfs receive`
-/// asks for a send parent in the same way.
+/// Returns the ids of the subvolumes with this received uuid on the filesystem of `fd`. `btrfs receive` looks
+/// for a send parent in the same way.
 pub(in crate::btrfs) fn received_subvolumes(fd: impl AsFd, uuid: [u8; 16]) -> io::Result<Vec<u64>> {
     by_uuid(fd, uuid, WITH_RECEIVED_UUID)
 }
 
-/// The id of the subvolume that has that uuid, on the filesystem that `fd` is on.
+/// Returns the id of the subvolume with this uuid on the filesystem of `fd`.
 pub(in crate::btrfs) fn subvolume_of(fd: impl AsFd, uuid: [u8; 16]) -> io::Result<Option<u64>> {
     Ok(by_uuid(fd, uuid, WITH_UUID)?.first().copied())
 }
@@ -134,20 +134,20 @@ fn by_uuid(fd: impl AsFd, uuid: [u8; 16], kind: u32) -> io::Result<Vec<u64>> {
     Ok(ids.chunks_exact(8).map(number).collect())
 }
 
-/// The root item (`struct btrfs_root_item`) of the subvolume with that id, as it lies on the disk.
+/// Returns the root item (`struct btrfs_root_item`) of the subvolume with this id, as on the disk.
 pub(in crate::btrfs) fn root_item(fd: impl AsFd, subvolume_id: u64) -> io::Result<Option<Vec<u8>>> {
     first_item(fd, ROOT_TREE, subvolume_id, ROOT_ITEM, [0, u64::MAX])
 }
 
-/// The id of the subvolume that a mount shows that names none; `None` if none is set.
+/// Returns the id of the default subvolume, which a mount without `subvol=` shows; `None` if none is set.
 pub(in crate::btrfs) fn default_subvolume(fd: impl AsFd) -> io::Result<Option<u64>> {
     let item = first_item(fd, ROOT_TREE, ROOT_TREE_DIR, DIR_ITEM, [0, u64::MAX])?;
-    // A `struct btrfs_dir_item` begins with the key of what it names.
+    // A `struct btrfs_dir_item` begins with the key of the item that it names.
     let id = item.as_ref().and_then(|item| item.first_chunk());
     Ok(id.map(|id| u64::from_le_bytes(*id)))
 }
 
-/// The first item of a tree with that key. It may have as many bytes as the kernel has room for.
+/// Returns the first item of a tree with this key. Fails if it is longer than the kernel's buffer.
 fn first_item(
     fd: impl AsFd,
     tree_id: u64,
@@ -176,7 +176,7 @@ fn first_item(
     let (header, item) = search.found.split_at(HEADER);
     let length = u32::from_ne_bytes(header[HEADER - 4..].try_into().expect("four bytes"));
     match item.get(..length as usize) {
-        // So the kernel says that an item is longer than it has room for.
+        // In this way the kernel says that an item is longer than its buffer.
         None | Some([]) => Err(rustix::io::Errno::OVERFLOW.into()),
         Some(item) => Ok(Some(item.to_vec())),
     }
@@ -208,7 +208,7 @@ impl Inode {
     }
 }
 
-/// The inode with that number in the subvolume with that id.
+/// Returns the inode with this number in the subvolume with this id.
 pub(in crate::btrfs) fn inode(
     fd: impl AsFd,
     subvolume_id: u64,
@@ -218,8 +218,8 @@ pub(in crate::btrfs) fn inode(
     Ok(item.and_then(|item| Inode::read(number, &item)))
 }
 
-/// Shows every inode of the subvolume with that id that a transaction from `since` on may have changed, in the order
-/// of their numbers. Others that share a block with such a one are shown as well.
+/// Calls `show` with every inode of the subvolume that a transaction from `since` on may have changed, in the
+/// order of their numbers. Other inodes in the same blocks are shown too.
 pub(in crate::btrfs) fn for_each_inode(
     fd: impl AsFd,
     subvolume_id: u64,
@@ -263,7 +263,7 @@ pub(in crate::btrfs) fn for_each_inode(
         let Some((number, kind, _)) = last else {
             return Ok(());
         };
-        // Of an inode, only the first item is wanted: on to the next one.
+        // Only the first item of an inode is needed: go on to the next inode.
         if kind >= INODE_ITEM {
             let Some(next) = number.checked_add(1) else {
                 return Ok(());
@@ -275,14 +275,14 @@ pub(in crate::btrfs) fn for_each_inode(
     }
 }
 
-/// Opens a regular file of a subvolume, whose root is open, by its inode for reading.
+/// Opens a regular file of a subvolume for reading, by its inode. `root` is the subvolume's open root.
 pub(in crate::btrfs) fn open_inode(
     root: impl AsFd,
     subvolume_id: u64,
     inode: &Inode,
 ) -> io::Result<File> {
     match open_by_handle(&root, subvolume_id, inode) {
-        // It takes CAP_DAC_READ_SEARCH, which root of a container may lack.
+        // This needs CAP_DAC_READ_SEARCH, which root of a container may lack.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let path = path_of(&root, subvolume_id, inode.number)?;
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -303,7 +303,7 @@ fn open_by_handle(mount: impl AsFd, subvolume_id: u64, inode: &Inode) -> io::Res
         kind: WITHOUT_PARENT,
         inode: inode.number,
         subvolume_id,
-        // The kernel compares these 32 bits alone.
+        // The kernel compares only these 32 bits.
         generation: u32::from_le_bytes([first, second, third, fourth]),
     };
     // SAFETY: the handle says how long it is, and it and the descriptor outlive the call.
@@ -314,7 +314,7 @@ fn open_by_handle(mount: impl AsFd, subvolume_id: u64, inode: &Inode) -> io::Res
     }
 }
 
-/// A path of an inode from its subvolume's root: of a file with several names, one of them.
+/// Returns a path of an inode from its subvolume's root. If the file has several names, it is one of them.
 pub(in crate::btrfs) fn path_of(
     fd: impl AsFd,
     subvolume_id: u64,
@@ -332,8 +332,8 @@ pub(in crate::btrfs) fn path_of(
     Ok(path.strip_suffix(b"/").unwrap_or(path).to_vec())
 }
 
-/// Where the byte `at` of a file lies on the filesystem's disks; `None` if it is in a hole, in the tree itself, or not
-/// written yet. Of a compressed extent it is where that begins.
+/// Returns where the byte `at` of a file is on the filesystem's disks; `None` if it is in a hole, in the tree
+/// itself, or not written yet. For a compressed extent, returns where the extent begins.
 pub(in crate::btrfs) fn place_of(file: impl AsFd, at: u64) -> io::Result<Option<u64>> {
     /// `FIEMAP_EXTENT_UNKNOWN`, `_DELALLOC`, `_DATA_INLINE`, `_UNWRITTEN`.
     const NOWHERE: u32 = 0x2 | 0x4 | 0x200 | 0x800;
