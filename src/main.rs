@@ -4,7 +4,6 @@ use std::env;
 use std::process::ExitCode;
 use std::sync::Once;
 
-use clap::Parser;
 use coldchain::allocator;
 use coldchain::cli::{Cli, Command};
 use coldchain::core_dumps;
@@ -20,11 +19,12 @@ fn main() -> ExitCode {
         ));
     }
     allocator::give_back_large_buffers();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::of_this_process() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
     let json = cli.everywhere.json;
+    printing::name_in_commands(cli.everywhere.as_words());
     let is_check = matches!(cli.command, Command::Verify(_));
     let last_words = move |error: &Error| match error {
         // It begins anew, and says so also where it can't end by itself.

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
@@ -72,7 +72,7 @@ impl From<Errno> for OpenError {
 impl Untrusted {
     /// What to do next.
     pub fn hint(&self) -> String {
-        let path = shell_word(&self.path);
+        let path = shell::path(&self.path);
         let elsewhere = "put the file into a directory that only you can write to";
         match self.fault {
             Fault::Writable { .. } if self.is_on_the_way => {
@@ -106,7 +106,7 @@ impl Untrusted {
             }
         };
         if self.without_modes {
-            let copy = shell_word(Path::new(self.path.file_name().unwrap_or_default()));
+            let copy = shell::path(Path::new(self.path.file_name().unwrap_or_default()));
             return format!(
                 "run `{command}`; if its filesystem does not keep owners and modes, copy the file to a private place: \
                  `install -m 600 {path} ~/{copy}`"
@@ -347,16 +347,6 @@ fn file_system(file: impl AsFd) -> u64 {
         .unwrap_or_default()
 }
 
-/// Returns a path as a word for a shell.
-fn shell_word(path: &Path) -> String {
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.starts_with(b"-") {
-        // With `./` in front, no command takes it for an option.
-        return format!("./{}", shell::quoted(bytes));
-    }
-    shell::word(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -394,8 +384,7 @@ mod tests {
         let told = hint("/mnt/kit", Fault::Writable { mode: 0o777, owner }, true);
         assert_eq!(
             told,
-            "run `chmod go-w /mnt/kit`, or, as its filesystem may not keep that, copy it to a private \
-             place: `install -m 600 /mnt/kit ~/kit`"
+            "run `chmod go-w /mnt/kit`; if its filesystem does not keep owners and modes, copy the file to a private place: `install -m 600 /mnt/kit ~/kit`"
         );
     }
 }

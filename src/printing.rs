@@ -3,10 +3,12 @@
 //!
 //! If an answer has several lines, the caller makes text from outside a [`Line`] of its own first.
 
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::fmt::{Arguments, Display, Write as _};
 use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
@@ -14,10 +16,43 @@ use crate::error::{Error, ExitCode, RequestError, in_words};
 use crate::model::Line;
 use crate::model::quoted::{escape_control, is_unfit};
 
+/// The options that the commands have which this program advises to run.
+static OPTIONS: OnceLock<String> = OnceLock::new();
+
+/// Adds these options to each `coldchain …` command in an answer, a warning, an error or a hint, so that it works
+/// on the same config and state directory.
+pub fn name_in_commands(options: String) {
+    if !options.is_empty() {
+        let _ = OPTIONS.set(options);
+    }
+}
+
+fn with_options(text: &str) -> Cow<'_, str> {
+    let Some(options) = OPTIONS.get().filter(|_| text.contains(COMMAND)) else {
+        return Cow::Borrowed(text);
+    };
+    let mut pieces = text.split(COMMAND);
+    let mut whole = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        whole += COMMAND;
+        let (command, _) = piece.split_once('`').unwrap_or((piece, ""));
+        // A command with a store's URL is for a machine without a config.
+        if !command.contains(" --store ") {
+            whole += options;
+            whole.push(' ');
+        }
+        whole += piece;
+    }
+    Cow::Owned(whole)
+}
+
+/// How a command begins that a message advises to run.
+const COMMAND: &str = "`coldchain ";
+
 /// Writes an answer of any number of lines to stdout. A reader that went away (`coldchain list | head`) is no
 /// error.
 pub fn answer(text: &str) -> Result<(), Error> {
-    or_nobody_reads(write_out(&escape_control(text)))
+    or_nobody_reads(write_out(&escape_control(&with_options(text))))
 }
 
 /// Writes an answer, one line for each text.
@@ -76,7 +111,8 @@ pub fn event_json_aside(value: &Value) {
 
 /// Writes a line to stderr. The current archive must not fail because stderr goes to a full disk.
 pub fn say(line: impl Display) {
-    write_aside(&format!("{}\n", Line(line)));
+    let line = line.to_string();
+    write_aside(&format!("{}\n", Line(with_options(&line))));
 }
 
 /// Writes a warning.
@@ -140,9 +176,10 @@ pub fn usage(text: &str, as_json: bool) {
 pub fn last_words(error: &Error, as_json: bool) {
     if as_json {
         let code = error.exit_code() as u8;
-        event_json_aside(
-            &json!({"error": {"code": code, "message": in_words(error), "hint": error.hint()}}),
-        );
+        event_json_aside(&json!({"error": {
+            "code": code, "message": with_options(&in_words(error)),
+            "hint": error.hint().map(|hint| with_options(&hint).into_owned()),
+        }}));
         return;
     }
     say(format_args!("error: {error}"));

@@ -10,6 +10,7 @@ use super::attribute_limit::node_for;
 use super::error::{BtrfsError, names};
 use super::obstacle::Obstacle;
 use super::stream::{GuardError, PathFault, Refusal};
+use crate::model::shell;
 use crate::process::ProcessError;
 
 /// The texts of `btrfs`, which always runs in the language C.
@@ -155,9 +156,10 @@ impl BtrfsError {
                 "check the path, and whether the right filesystem is mounted there"
             }
             Self::NoUuid { path } => {
-                let path = path.display();
+                let name = shell::path(&path.join("NAME"));
+                let path = shell::path(path);
                 return Some(format!(
-                    "archive a subvolume inside it instead; `btrfs subvolume snapshot {path} {path}/NAME` makes one with the \
+                    "archive a subvolume inside it instead; `btrfs subvolume snapshot {path} {name}` makes one with the \
                      same content"
                 ));
             }
@@ -189,7 +191,7 @@ impl BtrfsError {
             Self::ActiveSwap { files, .. } => {
                 let file = files
                     .first()
-                    .map_or("FILE".into(), |file| file.display().to_string());
+                    .map_or("FILE".into(), |file| shell::path(file));
                 return Some(format!(
                     "run `swapoff {file}`, and make a new swapfile in a subvolume of its own, which snapshots of this one do \
                      not include"

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-/// What prevents the deletion of a subvolume.
+use crate::model::shell;
+
+/// What keeps a subvolume from being deleted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undeletable {
     /// It is the default subvolume, which a mount without `subvol=` shows.
@@ -30,14 +32,14 @@ impl Undeletable {
         match self {
             Self::Default => format!(
                 "set another default with `btrfs subvolume set-default`, such as `btrfs subvolume set-default 5 {}`",
-                subvolume.parent().unwrap_or(subvolume).display()
+                shell::path(subvolume.parent().unwrap_or(subvolume))
             ),
             Self::Holds(path) => {
-                let delete = format!("btrfs subvolume delete {}", path.display());
+                let delete = format!("btrfs subvolume delete {}", shell::path(path));
                 format!("if you don't need that, {}", run_within(subvolume, &delete))
             }
             Self::Protected { path, attribute } => {
-                let chattr = format!("chattr -{attribute} {}", path.display());
+                let chattr = format!("chattr -{attribute} {}", shell::path(path));
                 if path == subvolume {
                     run_within(subvolume, &chattr)
                 } else {
@@ -51,6 +53,41 @@ impl Undeletable {
 
 /// Returns how to run a command that changes something in a read-only subvolume.
 fn run_within(subvolume: &Path, command: &str) -> String {
-    let set = format!("btrfs property set {} ro", subvolume.display());
+    let set = format!("btrfs property set {} ro", shell::path(subvolume));
     format!("run `{set} false`, `{command}` and `{set} true`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_names_no_other_path_where_there_are_blanks() {
+        let subvolume = Path::new("/mnt/home snapshots/2026-11-01");
+        let within = subvolume.join("in it");
+        for (why, command) in [
+            (
+                Undeletable::Default,
+                "`btrfs subvolume set-default 5 '/mnt/home snapshots'`",
+            ),
+            (
+                Undeletable::Holds(within.clone()),
+                "`btrfs subvolume delete '/mnt/home snapshots/2026-11-01/in it'`",
+            ),
+            (
+                Undeletable::Holds(within.clone()),
+                "`btrfs property set '/mnt/home snapshots/2026-11-01' ro false`",
+            ),
+            (
+                Undeletable::Protected {
+                    path: within,
+                    attribute: 'i',
+                },
+                "`chattr -i '/mnt/home snapshots/2026-11-01/in it'`",
+            ),
+        ] {
+            let hint = why.hint(subvolume);
+            assert!(hint.contains(command), "{hint}");
+        }
+    }
 }

@@ -8,13 +8,16 @@ mod restore;
 mod target;
 
 use std::env;
+use std::ffi::OsStr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::parse_size;
+use crate::model::shell;
 use crate::store::RateLimit;
 
 pub use archive::{Backup, Decide, Forget, Plan, Prune};
@@ -41,10 +44,10 @@ pub struct Cli {
 const DEFAULT_CONFIG: &str = "/etc/coldchain/config.toml";
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another run holds the lock ·
-4 archived, but a later step failed · 5 segments are thawing, run again later · 6 integrity ·
-7 chain broken · 8 a program or privilege is missing or too old · 10 several sources, some failed ·
-130 stopped by SIGINT · 143 stopped by SIGTERM. An unknown code is a failure.";
+    Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another run holds the lock · \
+    4 archived, but a later step failed · 5 segments are thawing, run again later · 6 integrity · \
+    7 chain broken · 8 a program or privilege is missing or too old · 10 several sources, some failed · \
+    130 stopped by SIGINT · 143 stopped by SIGTERM. An unknown code is a failure.";
 
 /// What applies to every command.
 #[derive(Debug, Args)]
@@ -66,7 +69,43 @@ pub struct Everywhere {
     pub verbose: bool,
 }
 
+impl Cli {
+    /// Parses the command line of this process. An environment variable that is set but empty counts as unset.
+    pub fn of_this_process() -> Result<Self, clap::Error> {
+        let matches = without_empty_variables(Self::command()).try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(Resettable::Reset),
+            _ => arg,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 impl Everywhere {
+    /// Returns the options that name the config and the state directory, as words for a shell: what a command
+    /// needs that is to work on the same things. Empty if neither was typed.
+    pub fn as_words(&self) -> String {
+        let variable = env::var_os("COLDCHAIN_STATE_DIR").map(PathBuf::from);
+        let state_dir = self
+            .state_dir
+            .as_ref()
+            .filter(|path| variable.as_ref() != Some(*path));
+        let typed = [
+            ("--config", self.config.as_ref()),
+            ("--state-dir", state_dir),
+        ];
+        let words = typed
+            .iter()
+            .filter_map(|(option, path)| Some(format!("{option} {}", shell::path((*path)?))));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     /// The config file.
     pub fn config(&self) -> PathBuf {
         let elsewhere = || env::var_os("COLDCHAIN_CONFIG").filter(|path| !path.is_empty());
@@ -139,6 +178,9 @@ pub struct SendStream {
     pub compressed_data: bool,
 }
 
+/// Where the recovery kit goes if the command line names no file.
+pub const DEFAULT_KIT: &str = "coldchain-recovery-kit.txt";
+
 /// `coldchain init`
 #[derive(Debug, Args)]
 pub struct Init {
@@ -146,7 +188,7 @@ pub struct Init {
     #[arg(
         long,
         value_name = "FILE",
-        default_value = "coldchain-recovery-kit.txt"
+        default_value = DEFAULT_KIT
     )]
     pub kit: PathBuf,
 }

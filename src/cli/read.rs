@@ -95,8 +95,8 @@ pub struct Verify {
 }
 
 const VERIFY_LEVELS: &str = "\
-Every check fetches all ledger entries. It checks their signatures, numbers and chain of hashes, and compares
-them with the catalog, and with the recovery kit if that is the --identity. It also checks that a listing shows
-every object of every archive with its size. A check never changes, thaws or deletes anything in the store.
-Damage ends with exit code 6; damage in the newest chain makes the next archive a full. Results are recorded
-at once; a check that was interrupted starts from the beginning.";
+    Every check fetches all ledger entries. It checks their signatures, numbers and chain of hashes, and compares \
+    them with the catalog, and with the recovery kit if that is the --identity. It also checks that a listing shows \
+    every object of every archive with its size. A check never changes, thaws or deletes anything in the store. \
+    Damage ends with exit code 6; damage in the newest chain makes the next archive a full. Results are recorded \
+    at once; a check that was interrupted starts from the beginning.";

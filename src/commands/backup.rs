@@ -134,7 +134,7 @@ fn dry_run(
         plans.extend(plan::of_a_night(foreseen, asked.date)?);
     }
     if everywhere.json {
-        answer_json(&plan::to_json(&plans))
+        answer_json(&plan::to_json(&plans, &[]))
     } else {
         answer(&describe(&plans))
     }

@@ -29,21 +29,21 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
         Box::new(Quiet)
     };
     let reports = doctor(&config, &RunContext::real(observer.as_ref()));
+    let warnings: Vec<String> = [
+        standing_warnings(&config),
+        warnings_of_secrets(&config),
+        warnings_of_kits(&config),
+        warnings_of_archives(&config),
+        warnings_of_inexact(&config),
+        warnings_of_leftovers(&config),
+    ]
+    .concat();
     if everywhere.json {
-        answer_json(&to_json(&reports))?;
+        answer_json(&to_json(&reports, &warnings))?;
     } else {
         answer(&in_words(&reports))?;
         if !everywhere.quiet {
-            for warning in standing_warnings(&config)
-                .into_iter()
-                .chain(warnings_of_secrets(&config))
-                .chain(warnings_of_kits(&config))
-                .chain(warnings_of_archives(&config))
-                .chain(warnings_of_inexact(&config))
-                .chain(warnings_of_leftovers(&config))
-            {
-                warn(warning);
-            }
+            warnings.iter().for_each(warn);
         }
     }
     let sources: Vec<&Source> = config.sources.iter().collect();
@@ -175,7 +175,7 @@ fn number(reports: &[StoreReport], verdict: Verdict) -> usize {
         .count()
 }
 
-fn to_json(reports: &[StoreReport]) -> Value {
+fn to_json(reports: &[StoreReport], warnings: &[String]) -> Value {
     let word = |verdict| match verdict {
         Verdict::Fine => "fine",
         Verdict::Unknown => "unknown",
@@ -197,7 +197,7 @@ fn to_json(reports: &[StoreReport]) -> Value {
             })
         })
         .collect();
-    json!({ "stores": stores })
+    json!({ "stores": stores, "warnings": warnings })
 }
 
 fn in_words(reports: &[StoreReport]) -> String {

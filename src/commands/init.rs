@@ -5,7 +5,7 @@
 //! and the snapshot and store directories. It gives each source its ledger, and completes the kit. A later
 //! run adds what was configured since.
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -16,8 +16,10 @@ use super::kit::{self, RootOrigin};
 use super::output::{answer_json, answer_lines};
 use super::plan::standing_warnings;
 use crate::catalog::{Catalog, SourceRow};
-use crate::cli::{Everywhere, Init};
-use crate::config::{Config, ConfigError, StoreConfig, TemplateFacts, system_timezone, template};
+use crate::cli::{DEFAULT_KIT, Everywhere, Init};
+use crate::config::{
+    Config, ConfigError, StoreConfig, TemplateFacts, kit_of_template, system_timezone, template,
+};
 use crate::engine::{
     Asking, KitChange, StateDir, config_for_kit, host_name, is_in_kit, is_place, kit_source,
     know_source, note_in_kit, require_known, store_url, update_kit, write_new,
@@ -26,6 +28,7 @@ use crate::error::{Error, KeyError, LedgerStateError};
 use crate::interrupt::Interrupt;
 use crate::kit::{Kit, KitSource, MachineConfig, addition};
 use crate::ledger::PublicKey;
+use crate::model::shell;
 use crate::owned;
 use crate::printing::{shown, warn};
 use crate::seal::Recipients;
@@ -56,11 +59,13 @@ fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
         take_over(config, kit, existing)?
     } else {
         let recipient = kit::begin(kit)?;
-        write_new(config, &new_config(Some(&recipient)))?;
+        let path = std::path::absolute(kit).unwrap_or_else(|_| kit.to_owned());
+        write_new(config, &new_config(Some(&recipient), Some(&path)))?;
         vec![
             format!(
-                "made {}: describe what to archive and where to, then run `coldchain init` again",
-                config.display()
+                "made {}: describe what to archive and where to, then run `{}` again",
+                config.display(),
+                init_with(kit)
             ),
             format!(
                 "made {}: the key to everything; print it and keep it away from this machine",
@@ -76,9 +81,19 @@ fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
     answer_lines(told)
 }
 
-fn new_config(recipient: Option<&str>) -> String {
+/// Returns the command that completes what was begun with that kit.
+fn init_with(kit: &Path) -> String {
+    if kit == Path::new(DEFAULT_KIT) {
+        "coldchain init".to_owned()
+    } else {
+        format!("coldchain init --kit {}", shell::path(kit))
+    }
+}
+
+fn new_config(recipient: Option<&str>, kit: Option<&Path>) -> String {
     template(&TemplateFacts {
         recipient,
+        kit,
         timezone: system_timezone().name(),
         state_dir: None,
     })
@@ -100,7 +115,7 @@ fn take_over(config: &Path, path: &Path, kit: &Kit) -> Result<Vec<String>, Error
             path.display()
         ));
     } else {
-        write_new(config, &new_config(kit.recipient.as_deref()))?;
+        write_new(config, &new_config(kit.recipient.as_deref(), Some(path)))?;
         told.push(format!(
             "made {}: describe what to archive and where to",
             config.display()
@@ -111,20 +126,38 @@ fn take_over(config: &Path, path: &Path, kit: &Kit) -> Result<Vec<String>, Error
     }
     told.push(format!("{} is used as it is", path.display()));
     told.push(if kit.sources.is_empty() {
-        "then run `coldchain init` again".to_owned()
+        format!("then run `{}` again", init_with(path))
     } else {
         format!(
             "run `coldchain catalog rebuild --identity {0}` unless that was done; to archive from here, run `coldchain key \
              rotate --kit {0} --new-signing-key`",
-            path.display()
+            shell::path(path)
         )
     });
     Ok(told)
 }
 
-/// Does a run with a config: makes everything that is missing. It first checks that it may write to the kit.
+/// Refuses to begin another kit than the one that the first run made: it would have no identity, and look like
+/// the whole key to the archives.
+fn refuse_second_kit(config: &Path, kit: &Path) -> Result<(), Error> {
+    let text = fs::read_to_string(config).unwrap_or_default();
+    match kit_of_template(&text) {
+        Some(first) if first.exists() => Err(KeyError::SecondKit {
+            path: kit.to_owned(),
+            first,
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// A run with a config: everything that it needs and that is missing. Nothing is made before it is clear
+/// that the kit is one that may be written to.
 fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
     Recipients::parse(config.recipients()?)?;
+    if !exists(&args.kit)? && !StateDir::new(&config.state_dir).has_keys() {
+        refuse_second_kit(&everywhere.config(), &args.kit)?;
+    }
     let state_dir = StateDir::new(&config.state_dir);
     for source in &config.sources {
         if let Some(live) = &source.live {
@@ -287,8 +320,9 @@ fn tell_kit(
                 .any(|known| known.directory == directory && is_place(&known.store, &store));
             if is_in_kit {
                 told.push(format!(
-                    "{name}: {0} names its ledger; run `coldchain catalog rebuild --identity {0}` to read it and continue it",
-                    path.display()
+                    "{name}: {} names its ledger; run `coldchain catalog rebuild --identity {}` to read it and continue it",
+                    path.display(),
+                    shell::path(path)
                 ));
             } else {
                 told.push(format!("{name}: {error}"));
@@ -307,7 +341,7 @@ fn tell_kit(
                 "{}: {} names its ledger; run `coldchain catalog rebuild --identity {}` to read it and continue it",
                 source.name,
                 path.display(),
-                path.display()
+                shell::path(path)
             ));
             continue;
         }

@@ -60,8 +60,9 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     }
     // In the order of the dates; the sources of a date are in the config's order.
     plans.sort_by_key(|plan: &BackupPlan| plan.date);
+    let warnings = standing_warnings(&config);
     if everywhere.json {
-        return answer_json(&to_json(&plans));
+        return answer_json(&to_json(&plans, &warnings));
     }
     let nights = plans.len();
     if until.is_some() && !everywhere.verbose {
@@ -72,9 +73,7 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
         say("nights with nothing due are left out; -v shows them");
     }
     if !everywhere.quiet {
-        for warning in standing_warnings(&config) {
-            warn(warning);
-        }
+        warnings.iter().for_each(warn);
     }
     Ok(())
 }
@@ -88,8 +87,8 @@ pub(super) fn of_a_night(foreseen: Foreseen, date: NaiveDate) -> Result<Vec<Back
     Ok(plans)
 }
 
-/// Returns the JSON of `backup --dry-run` and `plan --json`.
-pub(super) fn to_json(plans: &[BackupPlan]) -> Value {
+/// What `backup --dry-run` and `plan --json` answer.
+pub(super) fn to_json(plans: &[BackupPlan], warnings: &[String]) -> Value {
     let plans: Vec<Value> = plans
         .iter()
         .map(|plan| {
@@ -110,7 +109,7 @@ pub(super) fn to_json(plans: &[BackupPlan]) -> Value {
             })
         })
         .collect();
-    json!({ "plans": plans })
+    json!({ "plans": plans, "warnings": warnings })
 }
 
 fn send_parent(action: &Action) -> Option<NaiveDate> {

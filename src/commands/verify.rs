@@ -97,12 +97,10 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         }
     }
     if everywhere.json {
-        said = said.and(match told.as_mut_slice() {
-            // A single failure is reported once, as in every command.
-            [one] if chosen.len() == 1 && one.get("error").is_some() => Ok(()),
-            [one] if chosen.len() == 1 => answer_json(one),
-            _ => answer_json(&json!({ "sources": told })),
-        });
+        // A single failure is printed once, as every command prints it.
+        if !(chosen.len() == 1 && told.iter().any(|one| one.get("error").is_some())) {
+            said = said.and(answer_json(&json!({ "sources": told })));
+        }
     }
     run_result(errors, chosen.len(), everywhere, stopped)?;
     said

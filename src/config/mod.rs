@@ -38,7 +38,7 @@ pub use schedule::ScheduleConfig;
 pub use size::parse as parse_size;
 pub use source::{Live, Source};
 pub use store::{ColdDir, StoreConfig};
-pub use template::{TemplateFacts, template};
+pub use template::{TemplateFacts, kit_of_template, template};
 
 use crate::btrfs::SentBy;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;

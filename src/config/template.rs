@@ -4,17 +4,30 @@
 //! removes those marks and parses what comes out, so the examples cannot rot.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use crate::model::Line;
 
 /// What `init` knows when it writes the config.
 #[derive(Debug, Clone, Copy)]
 pub struct TemplateFacts<'a> {
     /// The recipient whose identity it has just made.
     pub recipient: Option<&'a str>,
+    /// The recovery kit that has this identity.
+    pub kit: Option<&'a Path>,
     /// IANA name.
     pub timezone: &'a str,
     /// `None` for the default. It must be UTF-8, because TOML can contain no other path.
     pub state_dir: Option<&'a Path>,
+}
+
+/// A comment that tells a later `init` which kit the first one made; the kit's path follows.
+const KIT: &str = "# The identity of this recipient is in the recovery kit ";
+
+/// Returns the recovery kit that a config's comment names.
+pub fn kit_of_template(config: &str) -> Option<PathBuf> {
+    let path = config.lines().find_map(|line| line.strip_prefix(KIT))?;
+    Some(PathBuf::from(path))
 }
 
 const HEAD: &str = "\
@@ -165,6 +178,9 @@ pub fn template(facts: &TemplateFacts<'_>) -> String {
     text.push_str(
         "\n[encryption]\n# Public keys, age or ssh. One alone is a risk: keep a spare.\n",
     );
+    if let Some(kit) = facts.kit {
+        let _ = writeln!(text, "{KIT}{}", Line(kit.display()));
+    }
     match facts.recipient {
         Some(recipient) => {
             let _ = writeln!(text, "recipients = [{}]", quoted(recipient));
@@ -200,6 +216,7 @@ mod tests {
     fn facts() -> TemplateFacts<'static> {
         TemplateFacts {
             recipient: Some("age1example"),
+            kit: Some(Path::new("/root/kit.txt")),
             timezone: "Europe/Berlin",
             state_dir: None,
         }
@@ -223,6 +240,7 @@ mod tests {
         for recipient in [None, Some("age1example")] {
             let text = template(&TemplateFacts {
                 recipient,
+                kit: None,
                 ..facts()
             });
             let error = parse(&text).unwrap_err();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Advice, ExitCode, count, exit};
 use crate::kit::KitFault;
-use crate::model::SourceName;
+use crate::model::{SourceName, shell};
 use crate::seal::SealError;
 
 /// Why a key or a recovery kit can't be used or changed.
@@ -80,6 +80,14 @@ pub enum KeyError {
     /// The root key's secret is needed, and is not there.
     #[error("{} holds no root secret", .0.display())]
     NoRootSecret(PathBuf),
+    /// A second kit would be made beside the one that has the identity.
+    #[error("{} would be a second recovery kit: the identity of this config's recipient is in {}", path.display(), first.display())]
+    SecondKit {
+        /// The kit that would be made.
+        path: PathBuf,
+        /// The kit that the first run made.
+        first: PathBuf,
+    },
     /// A kit belongs to other ledgers.
     #[error("{} belongs to the root key {found}, but this machine trusts {trusted}", path.display())]
     OtherRoot {
@@ -142,6 +150,10 @@ impl KeyError {
             Self::CatalogBehindKit { .. } => exit(ExitCode::Integrity).hint("run `coldchain catalog rebuild --identity KIT` to read the ledger again; or name an archive that the catalog has, with --date"),
             Self::NoPublicKey(_) => exit(ExitCode::Usage).hint("give a key that begins with RW: `coldchain key show` prints a machine's key"),
             Self::NoRootSecret(_) => exit(ExitCode::Usage).hint("give the recovery kit that `coldchain init` has written"),
+            Self::SecondKit { first, .. } => exit(ExitCode::Usage).hint(format!(
+                "run `coldchain init --kit {}`; nothing was made",
+                shell::path(first)
+            )),
             Self::OtherRoot { .. } => exit(ExitCode::Usage).hint("nothing was done; give the kit of this machine's ledgers"),
             Self::Unopened { .. } => exit(ExitCode::Failed).hint("run `coldchain key add-recipient` with an identity that opens them, to seal their keys to the recipient of this identity too"),
             Self::NotAttached { .. } => exit(ExitCode::Failed).hint("give the identity of a recipient that they were sealed to; `coldchain key check` shows what an identity opens"),

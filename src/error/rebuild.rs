@@ -41,6 +41,14 @@ pub enum RebuildError {
         /// Whether there are ledgers of others.
         foreign: bool,
     },
+    /// A directory was named that no store has.
+    #[error("there is no source directory `{directory}` in {stores}")]
+    NoSuchDirectory {
+        /// As it was typed.
+        directory: String,
+        /// The stores' URLs.
+        stores: String,
+    },
     /// No store was named.
     #[error("no store is named, and there is no config that names one")]
     NoStore,
@@ -127,6 +135,8 @@ impl RebuildError {
             Self::LedgerGone { .. } => exit(ExitCode::Integrity).hint("put `ledger/` back from a copy of the store or from older versions: only it says which archives these are"),
             Self::NoLedger { foreign: false, .. } => exit(ExitCode::Usage).hint("give the URL of the place that has the sources' directories in it; the recovery kit has that URL"),
             Self::NoLedger { foreign: true, .. } => exit(ExitCode::Integrity).hint("nothing was changed; check the URL, and give the recovery kit of these archives"),
+            Self::NoSuchDirectory { .. } => exit(ExitCode::Usage)
+                .hint("check the name after --only or --include; nothing was changed"),
             Self::NoStore => exit(ExitCode::Usage).hint("give --store URL: the recovery kit has it"),
             Self::TrustKey { .. } => exit(ExitCode::Usage).hint("give the key that begins with RW, on the line `root public key` of the recovery kit"),
             Self::NobodyTrusted => exit(ExitCode::Usage).hint("give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; --unauthenticated reads the ledgers unchecked"),

@@ -200,6 +200,10 @@ fn samples() -> Vec<Error> {
             stores: "STORES".to_owned(),
             foreign: false,
         }),
+        Error::Rebuild(RebuildError::NoSuchDirectory {
+            directory: "hmoe".to_owned(),
+            stores: "STORES".to_owned(),
+        }),
         Error::Rebuild(RebuildError::NoStore),
         Error::Rebuild(RebuildError::TrustKey {
             key: "KEY".to_owned(),
@@ -416,6 +420,10 @@ fn samples() -> Vec<Error> {
         }),
         Error::Key(KeyError::NoPublicKey("TEXT".to_owned())),
         Error::Key(KeyError::NoRootSecret(PathBuf::from("/path"))),
+        Error::Key(KeyError::SecondKit {
+            path: PathBuf::from("/second"),
+            first: PathBuf::from("/first kit"),
+        }),
         Error::Key(KeyError::OtherRoot {
             path: PathBuf::from("/path"),
             found: "FOUND".to_owned(),

@@ -1,6 +1,7 @@
 //! The sections of a kit about each source, and the commands that restore them all.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::machine_config::MachineConfig;
 use super::parse::{KitSource, SOURCE};
@@ -49,7 +50,7 @@ pub(super) fn commands_section(sources: &[KitSource], kit: &str) -> String {
         text.push('\n');
     }
     text += "#   These lines alone: sed -n 's/^#   [$] //p' ";
-    text += &shell::word(kit.as_bytes());
+    text += &shell::path(Path::new(kit));
     text.push('\n');
     text
 }
@@ -57,7 +58,7 @@ pub(super) fn commands_section(sources: &[KitSource], kit: &str) -> String {
 /// Returns the shell commands that restore sources on an empty machine, each on a line. The first reads the
 /// ledgers of all stores; then one command restores each source.
 pub fn restore_commands(sources: &[KitSource], kit: &str) -> String {
-    let kit = shell::word(kit.as_bytes());
+    let kit = shell::path(Path::new(kit));
     let mut text = format!("coldchain catalog rebuild --identity {kit}");
     let mut stores: Vec<&str> = Vec::new();
     for source in sources {
@@ -71,7 +72,8 @@ pub fn restore_commands(sources: &[KitSource], kit: &str) -> String {
     for KitSource { name, .. } in sources {
         writeln!(
             text,
-            "coldchain restore {name} --identity {kit} --to DIRECTORY"
+            "coldchain restore {} --identity {kit} --to DIRECTORY",
+            name.as_argument()
         )
         .expect("a string takes it");
     }

@@ -373,3 +373,20 @@ fn a_config_makes_no_secret_and_no_name_of_another_kind() {
         root.to_file_text()
     );
 }
+
+#[test]
+fn the_commands_of_a_restore_take_a_source_for_no_date_and_a_kit_for_no_option() {
+    let sources = [
+        source("today", 1, None),
+        source("2026-11-01", 2, None),
+        source("home", 3, None),
+    ];
+    let commands = restore_commands(&sources, "-my kit");
+    for command in [
+        "coldchain restore --source today --identity ./'-my kit' --to DIRECTORY\n",
+        "coldchain restore --source 2026-11-01 --identity ./'-my kit' --to DIRECTORY\n",
+        "coldchain restore home --identity ./'-my kit' --to DIRECTORY\n",
+    ] {
+        assert!(commands.contains(command), "{commands}");
+    }
+}

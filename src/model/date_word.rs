@@ -1,5 +1,6 @@
 //! The ways to write a date on the command line.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use chrono::NaiveDate;
@@ -33,6 +34,17 @@ impl FromStr for DateWord {
                 Ok(id) => Ok(Self::Archive(id)),
                 Err(_) => parse_date(text).map(Self::Day),
             },
+        }
+    }
+}
+
+impl SourceName {
+    /// Returns the name as commands take it: with `--source` in front if a command would read it as a date.
+    pub fn as_argument(&self) -> Cow<'_, str> {
+        if self.as_str().parse::<DateWord>().is_ok() {
+            Cow::Owned(format!("--source {self}"))
+        } else {
+            Cow::Borrowed(self.as_str())
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
 use super::quoted::is_unfit;
 
 /// Returns a word that a shell reads as exactly these bytes, without quotes if it needs none.
@@ -11,6 +14,16 @@ pub fn word(bytes: &[u8]) -> String {
         Ok(text) if !text.is_empty() && bytes.iter().all(plain) => text.to_owned(),
         _ => quoted(bytes),
     }
+}
+
+/// Returns a path as a word for a shell.
+pub fn path(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.starts_with(b"-") {
+        // With `./` in front, no command takes it for an option.
+        return format!("./{}", quoted(bytes));
+    }
+    word(bytes)
 }
 
 /// Returns the word in quotes, on one line and without characters that a terminal obeys. What is not simply

@@ -58,7 +58,10 @@ impl fmt::Display for Awaited {
 impl Awaited {
     /// What to do next.
     pub fn hint(&self) -> String {
-        let ask = format!("run `coldchain thaw {}` to thaw what is cold", self.source);
+        let ask = format!(
+            "run `coldchain thaw {}` to thaw what is cold",
+            self.source.as_argument()
+        );
         if self.thawing == 0 {
             return ask;
         }

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::abort::Abort;
 use super::archive_key::ArchiveKey;
-use super::assembler::{Assembled, Assembler, Step};
+use super::assembler::{Assembler, Step};
 use super::auto_level::AutoLevel;
 use super::compression::Strength;
 use super::error::SealError;
@@ -38,7 +38,7 @@ pub struct Sealer {
     segment: Tally,
     segment_index: u32,
     last: Last,
-    /// Only used by being dropped, which raises the abort.
+    /// Never used but for being dropped.
     abort: Sender<Infallible>,
     budget: Budget,
     auto: Option<AutoLevel>,
@@ -200,16 +200,31 @@ impl Sealer {
         self.count_segment()
     }
 
+    /// The index of the segment that the next frame belongs to.
+    pub fn segment_index(&self) -> u32 {
+        self.segment_index
+    }
+
+    /// How many raw bytes that segment still lacks; the stream's last may end before.
+    pub fn segment_left(&self) -> u64 {
+        self.options.segment_bytes - self.segment.bytes
+    }
+
+    /// Raw bytes of every frame but the stream's last.
+    pub fn frame_bytes(&self) -> usize {
+        self.options.frame_bytes
+    }
+
     /// Holds bytes as sealed ones are held, for what lies in memory in a segment's place. Waits until
     /// enough of those that were handed out are let go.
     pub fn hold(&self, bytes: u64) -> Held {
         let mut held = self.budget.hold();
-        // Only an abort ends the wait early, and none was given.
+        // Nothing but an abort ends the waiting early, and none was given.
         let _ = held.grow(bytes, None);
         held
     }
 
-    /// Waits until every segment that was pushed whole has been handed out, so that the sealer holds none.
+    /// Waits until every segment that was pushed whole has been handed out, so that none grows here.
     pub fn settle(&mut self) -> Result<(), SealError> {
         self.step(Step::Settle)?;
         self.settled.recv().map_err(|_| SealError::Stopped)

@@ -89,6 +89,7 @@ fn the_page_on_commands_has_each_flag_of_each_command_and_no_other() {
 fn keys() -> BTreeSet<String> {
     let text = template(&TemplateFacts {
         recipient: None,
+        kit: None,
         timezone: "UTC",
         state_dir: None,
     });

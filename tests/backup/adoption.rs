@@ -130,7 +130,10 @@ fn a_source_that_has_moved_goes_on_although_its_old_snapshots_still_stand() {
     assert!(plan.contains("full"), "{plan}");
     assert!(plan.contains("is on another filesystem"), "{plan}");
     let said = done(&machine, &format!("adopt home {to}"));
-    assert!(said.contains("home/2024-01-01, as 2024-01-01;"), "{said}");
+    assert!(
+        said.contains("home/2024-01-01, the archive of 2024-01-01;"),
+        "{said}"
+    );
     let plan = done(&machine, "plan 2024-01-07");
     assert!(plan.contains("incremental"), "{plan}");
     fs::write(disk.path("home/live/letter"), "two\n").unwrap();
@@ -167,15 +170,15 @@ fn only_the_newest_archive_as_a_restore_leaves_it_is_adopted() {
         ["subvolume", "delete"],
         &[&machine.btrfs().path("snapshots/2024-01-07")],
     );
-    refused("is not 2024-01-07-incr-");
+    refused("is not what a restore of 2024-01-07-incr-");
     done(
         &machine,
         &format!("restore home --to {to} --date 2024-01-01 --identity $T/kit --yes"),
     );
-    refused("is not 2024-01-07-incr-");
+    refused("is not what a restore of 2024-01-07-incr-");
     // Something else under that name.
     disk.subvolume("home/2024-01-07");
-    refused("is not 2024-01-07-incr-");
+    refused("is not what a restore of 2024-01-07-incr-");
     btrfs(["subvolume", "delete"], &[&disk.path("home/2024-01-07")]);
     restore_all(&machine, &disk.root());
     // On another filesystem than the source it is of no use.

@@ -255,7 +255,7 @@ fn a_night_s_snapshot_that_no_catalog_knows_any_more_serves_and_stays() {
     let standing = which(&sandbox.snapshot("2025-01-31"));
     let said = rebuild(&sandbox);
     assert!(
-        said.contains("home: 2 snapshots of it are of unknown origin"),
+        said.contains("home: 2 snapshots of unknown origin here"),
         "{said}"
     );
     let again = sandbox.backup("2025-01-31");

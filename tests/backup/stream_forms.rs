@@ -164,7 +164,7 @@ fn compressed_data_is_asked_for_by_a_word_and_warned_of_and_a_full_follows_it() 
         assert_eq!(form(&sandbox, date), (json!(2), json!(true)));
     }
     let named = format!(
-        "warning: home: 2 archives with compressed data, of which the kernel's sender loses bytes: a restore may \
+        "warning: home: 2 archives with compressed data: the kernel's sender loses bytes of it, so a restore may \
          differ from what was archived: {}\n",
         ids.join(", ")
     );

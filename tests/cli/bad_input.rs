@@ -209,7 +209,7 @@ fn a_config_that_is_not_there_is_named() {
         2,
         "",
         "error: the config file $T/elsewhere.toml does not exist\n\
-         hint: run `coldchain init` to write one, or name another with --config or $COLDCHAIN_CONFIG; to read existing archives without a config, run `coldchain catalog rebuild --identity KIT --store URL`\n",
+         hint: run `coldchain --config $T/elsewhere.toml init` to write one, or name another with --config or $COLDCHAIN_CONFIG; to read existing archives without a config, run `coldchain catalog rebuild --identity KIT --store URL`\n",
     );
     let directory = unchanged(&machine, "list --config $T");
     directory.is(
@@ -562,7 +562,7 @@ fn a_source_that_was_received_is_refused() {
 fn whoever_is_not_root_is_told() {
     let Some(machine) = ready() else { return };
     let program = machine.path("coldchain");
-    fs::copy(env!("CARGO_BIN_EXE_coldchain"), &program).unwrap();
+    crate::common::stub::copy_program(&program);
     for path in [
         program.clone(),
         machine.path(""),

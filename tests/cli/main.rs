@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod advised_commands;
 mod bad_input;
 mod command_line;
 mod doctor;

@@ -27,6 +27,14 @@ pub fn write_script(file: &Path, script: &str) {
     assert!(status.unwrap().success(), "{}", file.display());
 }
 
+/// Copies the program, by a child: a file that this process has open for writing can't be run, nor can one that
+/// another thread's child inherited.
+pub fn copy_program(to: &Path) {
+    let program = env!("CARGO_BIN_EXE_coldchain");
+    let status = Command::new("cp").arg("--").arg(program).arg(to).status();
+    assert!(status.unwrap().success(), "{}", to.display());
+}
+
 /// Makes `btrfs send` what a config's sources are sent with: the kernel can't be replaced by a stub.
 pub fn send_by_btrfs(config: &Path) {
     let text = std::fs::read_to_string(config).unwrap();

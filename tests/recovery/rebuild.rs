@@ -767,3 +767,16 @@ fn the_next_archive_after_a_rebuild_is_incremental_on_a_snapshot_found_again() {
     assert!(next.stdout.contains("archived, incremental"), "{next:?}");
     sandbox.restores_equal(&["2025-01-01", "2025-01-07"]);
 }
+
+#[test]
+fn the_name_of_a_directory_that_no_store_has_is_refused() {
+    let archived = Archived::new();
+    let rebuild = "catalog rebuild --state-dir $T/new --identity $T/kit";
+    for words in ["--include hmoe", "--as-of 2 --only hmoe"] {
+        let run = archived.machine.run(&format!("{rebuild} {words}"));
+        assert_eq!(run.code, Some(2), "{run:?}");
+        let error = "error: there is no source directory `hmoe` in file://$T/store\n";
+        assert!(run.stderr.contains(error), "{run:?}");
+        assert!(!archived.machine.path("new/catalog.db").exists());
+    }
+}

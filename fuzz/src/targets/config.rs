@@ -150,6 +150,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "store.main = { type = 'dir', path = '/srv' }\n[[source]]\nname = 'home'\nstore = 'main'\n";
     let commented = template(&TemplateFacts {
         recipient: Some("age1a"),
+        kit: Some(Path::new("/root/kit.txt")),
         timezone: "Europe/Berlin",
         state_dir: None,
     });

@@ -194,7 +194,7 @@ fn ledger_to_text(read: &LedgerRead) -> String {
         line(
             &mut text,
             format_args!(
-                "{name}: {} of unknown origin among them, which coldchain never deletes",
+                "{name}: {} of unknown origin here, which coldchain will never delete",
                 count(read.of_unknown_origin, "snapshot")
             ),
         );

@@ -217,7 +217,12 @@ impl StoredParts {
             let key = &object.key;
             let there = difference(&object, listed.get(key)).is_none()
                 && (row.state == SegmentState::Stored
-                    || holds(source.store, key, record.sealed_bytes, &record.sha256)?);
+                    || holds(
+                        source.store.as_ref(),
+                        key,
+                        record.sealed_bytes,
+                        &record.sha256,
+                    )?);
             match (row.state, there) {
                 (SegmentState::Sealed, true) => {
                     let locator = source.store.locate(key).to_string();

@@ -38,7 +38,7 @@ pub(in crate::engine) fn pass(
     tally: &AtomicU64,
     catalog: &mut Catalog,
 ) -> Result<Passed, Error> {
-    let room = job.config.archiving(attempt.segment_bytes);
+    let room = job.session.config.archiving(attempt.segment_bytes);
     let options = SealOptions {
         segment_bytes: attempt.segment_bytes,
         frame_bytes: usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"),
@@ -47,7 +47,7 @@ pub(in crate::engine) fn pass(
         threads: room.threads,
     };
     let (mut sealer, segments) = Sealer::start(options, &attempt.key)?;
-    let auto = match job.config.compression {
+    let auto = match job.session.config.compression {
         Compression::Level(_) => None,
         Compression::Auto { lowest, .. } => {
             let levels = lowest..=room.highest_level;
@@ -71,7 +71,7 @@ pub(in crate::engine) fn pass(
         key_stored: Mutex::new(already.key()),
         uploaded: tally,
         auto,
-        check: match job.config.self_check {
+        check: match job.session.config.self_check {
             config::SelfCheck::On => Some(SelfCheck::new(&attempt.key)),
             config::SelfCheck::Off => None,
         },

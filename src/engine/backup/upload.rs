@@ -142,7 +142,7 @@ impl Upload<'_, '_> {
                 moved,
                 ..NewObject::new(&key, segment.bytes, segment.sha256, ObjectKind::Segment)
             };
-            let locator = put(source.store, &object)?;
+            let locator = put(source.store.as_ref(), &object)?;
             self.with_catalog(|catalog| catalog.segment_stored(id, segment.index, &locator))
         };
         match &self.auto {

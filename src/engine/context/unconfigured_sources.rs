@@ -6,7 +6,7 @@ use crate::catalog::{Catalog, SourceRow};
 use crate::config::{Config, Origin};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{is_place, store_url};
-use crate::engine::context::state_dir::StateDir;
+use crate::engine::context::state_dir::{CatalogFile, StateDir};
 use crate::error::{Error, RequestError};
 use crate::model::SourceName;
 use crate::progress::Event;
@@ -91,6 +91,10 @@ const UNCONFIGURED: &str = "not in the config";
 /// Warns once of each source that the config no longer names.
 pub fn warn_of_unconfigured(config: &Config, context: RunContext<'_>) -> Result<(), Error> {
     let state_dir = StateDir::new(&config.state_dir);
+    if state_dir.catalog_file()? == CatalogFile::Missing {
+        // It has no sources, and only a run that has keys may begin one.
+        return Ok(());
+    }
     let missing = unconfigured(config, &state_dir.catalog_to_read()?)?;
     let mut catalog = context.catalog(&state_dir)?;
     for source in &config.sources {

@@ -255,7 +255,7 @@ impl Rotation<'_> {
     ) -> Result<Option<String>, Error> {
         let nothing = HashMap::new();
         let listed = survey.archives.get(id).unwrap_or(&nothing);
-        let wrong = lacking(self.open, id, &catalog.segments(id)?, listed)?;
+        let wrong = lacking(&self.session.source, id, &catalog.segments(id)?, listed)?;
         Ok(wrong.into_iter().next())
     }
 

@@ -70,7 +70,7 @@ pub(in crate::engine) fn lacking(
 ) -> Result<Vec<String>, Error> {
     let objects = || SegmentRow::objects(&source.row.directory, archive, segments);
     if let Some(lacked) = objects().find(|object| !listed.contains_key(&object.key)) {
-        require_absent(source.store, &lacked.key)?;
+        require_absent(source.store.as_ref(), &lacked.key)?;
     }
     Ok(objects()
         .filter_map(|object| difference(&object, listed.get(&object.key)))

@@ -77,6 +77,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
     before.refuse_to_give_up(job)?;
 
     let mut new = swap::begin(job.state_dir)?;
+    let mut directories = BTreeSet::new();
     for config in job.stores {
         let surveyed = context.open(config).and_then(|store| {
             let surveys = survey(store.as_ref())?;
@@ -84,6 +85,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
         });
         match surveyed {
             Ok((store, surveys)) => {
+                directories.extend(surveys.keys().map(ToString::to_string));
                 let surveyed = (store.as_ref(), surveys);
                 job.read_store(config, surveyed, &before, &mut new, &mut rebuilt, context)?;
             }
@@ -93,6 +95,9 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
             }
             Err(error) => return Err(error),
         }
+    }
+    if rebuilt.unread.is_empty() {
+        job.require_named(&directories)?;
     }
     if let (Some(AsOf { only: None, .. }), [one, other, ..]) = (job.as_of, &rebuilt.read[..]) {
         return Err(Error::Rebuild(RebuildError::AsOfSeveral {
@@ -144,6 +149,22 @@ impl Rebuilding<'_> {
     fn urls(&self) -> String {
         let urls: Vec<String> = self.stores.iter().map(store_url).collect();
         urls.join(", ")
+    }
+
+    /// Refuses the name of a directory that no store has: it is probably a typing error.
+    fn require_named(&self, directories: &BTreeSet<String>) -> Result<(), Error> {
+        let included = self.included.iter().map(String::as_str);
+        let only = self.as_of.and_then(|as_of| as_of.only);
+        match included
+            .chain(only)
+            .find(|name| !directories.contains(*name))
+        {
+            Some(name) => Err(Error::Rebuild(RebuildError::NoSuchDirectory {
+                directory: name.to_owned(),
+                stores: self.urls(),
+            })),
+            None => Ok(()),
+        }
     }
 
     fn read_store(

@@ -16,8 +16,8 @@ use crate::engine::context::RunContext;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::snapshots::standing;
 use crate::error::{Error, RequestError, SnapshotError};
-use crate::model::ArchiveId;
 use crate::model::entry::Timestamp;
+use crate::model::{ArchiveId, shell};
 use crate::plan::{RestoreRefusal, descends};
 
 /// The result of an adoption.
@@ -154,12 +154,16 @@ fn adopted(source: &Source, archive: ArchiveId, path: PathBuf, news: bool) -> Ad
             )
         });
         (!descends).then(|| {
+            let source = shell::path(&live.subvolume);
+            let mut aside = live.subvolume.clone().into_os_string();
+            aside.push(".before-restore");
+            // Where the source is still there, btrfs would put the snapshot into it.
             format!(
-                "{} does not descend from it, so the next archive will be a full; \
-                 to avoid that, make it with `btrfs subvolume snapshot {} {}`",
+                "{} does not descend from it, so the next archive will be a full; to avoid that, replace the source by \
+                 a snapshot of what was restored: run `mv {source} {}`, then `btrfs subvolume snapshot {} {source}`",
                 live.subvolume.display(),
-                path.display(),
-                live.subvolume.display()
+                shell::path(Path::new(&aside)),
+                shell::path(&path),
             )
         })
     });
