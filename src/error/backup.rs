@@ -98,14 +98,29 @@ impl BackupError {
     pub(super) fn advice(&self) -> Advice {
         match self {
             Self::Stream(refused) => exit(ExitCode::Failed).hint(refused.hint()),
-            Self::Deduplicated { .. } => exit(ExitCode::Failed).hint("pause deduplication (bees, duperemove) while `coldchain backup` runs, or exclude the directory of the snapshots from it"),
+            Self::Deduplicated { .. } => exit(ExitCode::Failed).hint(
+                "pause deduplication (bees, duperemove) while `coldchain backup` runs, or \
+                 exclude the directory of the snapshots from it",
+            ),
             Self::SegmentsMissing { .. } => exit(ExitCode::Failed).hint("nothing was committed; check the store, and run again"),
-            Self::ListingUntrue { .. } => exit(ExitCode::Failed).hint("run the same command again later; if that does not help, find out why the listings of that store are incomplete"),
+            Self::ListingUntrue { .. } => exit(ExitCode::Failed).hint(
+                "run the same command again later; if that does not help, find out why the \
+                 listings of that store are incomplete",
+            ),
             Self::KeyTaken { .. } => exit(ExitCode::Integrity),
             Self::ReadStream { .. } => exit(ExitCode::Failed),
-            Self::NotLive(_) | Self::NothingLive => exit(ExitCode::Usage).hint("add `subvolume` and `snapshots` to its [[source]], or archive it with `coldchain decide`"),
-            Self::StreamKnown { .. } => exit(ExitCode::Failed).hint("a snapshot is archived once: make a new one, and send that"),
-            Self::ManySegments { .. } => exit(ExitCode::Usage).hint("nothing was committed; set a larger `segment_size` for the source, up to \"1GiB\", and run again with --full"),
+            Self::NotLive(_) | Self::NothingLive => exit(ExitCode::Usage).hint(
+                "add `subvolume` and `snapshots` to its [[source]], or archive it with `coldchain decide`"
+,
+            ),
+            Self::StreamKnown { .. } => exit(ExitCode::Failed).hint(
+                "a snapshot is archived once: make a new one, and send that"
+,
+            ),
+            Self::ManySegments { .. } => exit(ExitCode::Usage).hint(
+                "nothing was committed; set a larger `segment_size` for the source, up to \
+                 \"1GiB\", and run again with --full",
+            ),
             // What other errors advise holds before an archive only.
             Self::AfterArchive { source, .. } => match **source {
                 Error::Btrfs(_)

@@ -135,30 +135,68 @@ impl KeyError {
     pub(super) fn advice(&self) -> Advice {
         match self {
             Self::NoKeys { file, .. } => exit(ExitCode::Usage).hint(no_keys(file)),
-            Self::OtherGrant(_) => exit(ExitCode::Integrity).hint("run `coldchain key rotate --kit FILE --new-signing-key` to make a new key and its grant; nothing was stored"),
-            Self::NotOpened(_) => exit(ExitCode::Usage).hint("archive the source once, which begins its ledger, then run this command again"),
+            Self::OtherGrant(_) => exit(ExitCode::Integrity).hint(
+                "run `coldchain key rotate --kit FILE --new-signing-key` to make a new key and \
+                 its grant; nothing was stored",
+            ),
+            Self::NotOpened(_) => exit(ExitCode::Usage).hint(
+                "archive the source once, which begins its ledger, then run this command again",
+            ),
             Self::RootKey(_) => exit(ExitCode::Usage),
-            Self::NeverKey(_) => exit(ExitCode::Usage).hint("run `coldchain key show` to see which key has which role"),
-            Self::VoidsKept { .. } => exit(ExitCode::Usage).hint("nothing was written; withdraw the key in the same command, with --remove or --new-signing-key"),
-            Self::NotVoidable { .. } => exit(ExitCode::Usage).hint("add --undelete to bring back what a withdrawn key has retired or begun to delete; nothing was written"),
+            Self::NeverKey(_) => exit(ExitCode::Usage)
+                .hint("run `coldchain key show` to see which key has which role"),
+            Self::VoidsKept { .. } => exit(ExitCode::Usage).hint(
+                "nothing was written; withdraw the key in the same command, with --remove or \
+                 --new-signing-key",
+            ),
+            Self::NotVoidable { .. } => exit(ExitCode::Usage).hint(
+                "add --undelete to bring back what a withdrawn key has retired or begun to \
+                 delete; nothing was written",
+            ),
             Self::Kit { source, .. } => exit(ExitCode::Usage).hint(match source {
-                KitFault::NoText => "decrypt it first, or run `coldchain key kit` without --kit to print a supplement to keep with it; nothing was changed",
-                KitFault::NoRoot => "nothing was changed; give the recovery kit that `coldchain init` has written",
+                KitFault::NoText => {
+                    "decrypt it first, or run `coldchain key kit` without --kit to print a \
+                     supplement to keep with it; nothing was changed"
+                }
+                KitFault::NoRoot => {
+                    "nothing was changed; give the recovery kit that `coldchain init` has \
+                     written"
+                }
                 _ => "correct the kit, or use an older copy of it; nothing was changed",
             }),
-            Self::KitKnowsMore { .. } => exit(ExitCode::Integrity).hint("run `coldchain catalog rebuild --identity KIT` to compare the store with the kit; the kit was not changed"),
-            Self::CatalogBehindKit { .. } => exit(ExitCode::Integrity).hint("run `coldchain catalog rebuild --identity KIT` to read the ledger again; or name an archive that the catalog has, with --date"),
-            Self::NoPublicKey(_) => exit(ExitCode::Usage).hint("give a key that begins with RW: `coldchain key show` prints a machine's key"),
-            Self::NoRootSecret(_) => exit(ExitCode::Usage).hint("give the recovery kit that `coldchain init` has written"),
+            Self::KitKnowsMore { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain catalog rebuild --identity KIT` to compare the store with the \
+                 kit; the kit was not changed",
+            ),
+            Self::CatalogBehindKit { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain catalog rebuild --identity KIT` to read the ledger again; or \
+                 name an archive that the catalog has, with --date",
+            ),
+            Self::NoPublicKey(_) => exit(ExitCode::Usage).hint(
+                "give a key that begins with RW: `coldchain key show` prints a machine's key",
+            ),
+            Self::NoRootSecret(_) => exit(ExitCode::Usage)
+                .hint("give the recovery kit that `coldchain init` has written"),
             Self::SecondKit { first, .. } => exit(ExitCode::Usage).hint(format!(
                 "run `coldchain init --kit {}`; nothing was made",
                 shell::path(first)
             )),
-            Self::OtherRoot { .. } => exit(ExitCode::Usage).hint("nothing was done; give the kit of this machine's ledgers"),
-            Self::Unopened { .. } => exit(ExitCode::Failed).hint("run `coldchain key add-recipient` with an identity that opens them, to seal their keys to the recipient of this identity too"),
-            Self::NotAttached { .. } => exit(ExitCode::Failed).hint("give the identity of a recipient that they were sealed to; `coldchain key check` shows what an identity opens"),
-            Self::TypedRecipient(_) => exit(ExitCode::Usage).hint("give the public half of an identity, age1… or an ssh public key; `age-keygen -y FILE` prints it"),
-            Self::Exposed { .. } => exit(ExitCode::Usage).hint("run `chmod 600` on it; if others had access, its key is no secret any more"),
+            Self::OtherRoot { .. } => exit(ExitCode::Usage)
+                .hint("nothing was done; give the kit of this machine's ledgers"),
+            Self::Unopened { .. } => exit(ExitCode::Failed).hint(
+                "run `coldchain key add-recipient` with an identity that opens them, to seal \
+                 their keys to the recipient of this identity too",
+            ),
+            Self::NotAttached { .. } => exit(ExitCode::Failed).hint(
+                "give the identity of a recipient that they were sealed to; `coldchain key \
+                 check` shows what an identity opens",
+            ),
+            Self::TypedRecipient(_) => exit(ExitCode::Usage).hint(
+                "give the public half of an identity, age1… or an ssh public key; `age-keygen -y \
+                 FILE` prints it",
+            ),
+            Self::Exposed { .. } => exit(ExitCode::Usage)
+                .hint("run `chmod 600` on it; if others had access, its key is no secret any more"),
         }
     }
 }
@@ -174,7 +212,9 @@ fn no_keys(file: &str) -> &'static str {
             "run `coldchain catalog rebuild` with --identity KIT or --trust RW… for existing ledgers, or `coldchain init` for new ones"
         }
         _ => {
-            "run `coldchain key rotate --kit FILE --add KEY --role writer` to write this file, which a new source needs; KEY is this machine's key, as `coldchain key show` prints it. If there is no ledger yet, run `coldchain init`"
+            "run `coldchain key rotate --kit FILE --add KEY --role writer` to write this file, \
+             which a new source needs; KEY is this machine's key, as `coldchain key show` prints \
+             it. If there is no ledger yet, run `coldchain init`"
         }
     }
 }

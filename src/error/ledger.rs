@@ -147,26 +147,65 @@ impl LedgerStateError {
     pub(super) fn advice(&self) -> Advice {
         match self {
             Self::EntryRefused { source, .. } => exit(ExitCode::Integrity).hint(match **source {
-                EntryRefusal::AfterLost { .. } => "nothing was written; what is sound can be restored. Put a copy or an older version of the lost entry back and run `coldchain catalog rebuild`, or give the source a new name to begin a new ledger",
+                EntryRefusal::AfterLost { .. } => {
+                    "nothing was written; what is sound can be restored. Put a copy or an older \
+                     version of the lost entry back and run `coldchain catalog rebuild`, or give \
+                     the source a new name to begin a new ledger"
+                }
                 EntryRefusal::Newer { .. } => "use the coldchain that wrote it, or a later one",
-                EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. } => "run `coldchain catalog rebuild --identity KIT` with the recovery kit of these archives if their catalog was lost; if another machine archives there, give this machine another directory or store. Nothing was written",
+                EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. } => {
+                    "run `coldchain catalog rebuild --identity KIT` with the recovery kit of \
+                     these archives if their catalog was lost; if another machine archives there, \
+                     give this machine another directory or store. Nothing was written"
+                }
                 _ => COMPARE,
             }),
-            Self::Forked { source_name, by, numbers, .. } => exit(ExitCode::Integrity).hint(format!(
-                "if that key was stolen, run `coldchain key rotate --kit FILE \
-                 --source {source_name} --remove {by} --void {numbers}` to withdraw it and to void these entries, \
-                 then follow docs/keys.md; if not, compare the store with its copies or older versions. Nothing was \
-                 written"
+            Self::Forked {
+                source_name,
+                by,
+                numbers,
+                ..
+            } => exit(ExitCode::Integrity).hint(format!(
+                "if that key was stolen, run `coldchain key rotate --kit FILE --source \
+                 {source_name} --remove {by} --void {numbers}` to withdraw it and to void these \
+                 entries, then follow docs/keys.md; if not, compare the store with its copies or \
+                 older versions. Nothing was written",
             )),
-            Self::EntryDamaged { .. } => exit(ExitCode::Integrity).hint("replace the object by a sound copy: from a copy of the store, from an older version of the object, or from `catalog.db` of the machine that wrote it. If there is none, and no entry follows it, move the object out of `ledger/`; the archive that it names is then given up. Nothing was written"),
-            Self::LedgerBehind { .. } | Self::LedgerForked { .. } => exit(ExitCode::Integrity).hint(COMPARE),
+            Self::EntryDamaged { .. } => exit(ExitCode::Integrity).hint(
+                "replace the object by a sound copy: from a copy of the store, from an older \
+                 version of the object, or from `catalog.db` of the machine that wrote it. If \
+                 there is none, and no entry follows it, move the object out of `ledger/`; the \
+                 archive that it names is then given up. Nothing was written",
+            ),
+            Self::LedgerBehind { .. } | Self::LedgerForked { .. } => {
+                exit(ExitCode::Integrity).hint(COMPARE)
+            }
             Self::Overtaken { .. } => exit(ExitCode::Busy),
-            Self::AttemptRetired { .. } => exit(ExitCode::Failed).hint("run the command again; it makes a new plan"),
-            Self::NewerLedger { .. } => exit(ExitCode::Integrity).hint("use the version of coldchain that wrote them, or a later one; if a stolen key signed them, run `coldchain key rotate --kit FILE --source NAME --remove KEY --void NUMBER` to withdraw the key and to void them"),
-            Self::NoRole { .. } => exit(ExitCode::Integrity).hint("run `coldchain key show` to see which key has which role, and `coldchain key rotate --kit FILE --add KEY --role ROLE` to give one; nothing was stored"),
-            Self::LedgerUnread { .. } => exit(ExitCode::Usage).hint("run `coldchain catalog rebuild --identity KIT`, which reads it; if another machine archives there, set `archive_as` to give this source a directory of its own"),
-            Self::CatalogGone(_) => exit(ExitCode::Usage).hint("run `coldchain catalog rebuild --identity KIT`, which makes a new one from the stores, or put back a copy of it"),
-            Self::AsOf(_) => exit(ExitCode::Usage).hint("use this catalog only to restore; to write, make another one with `coldchain catalog rebuild` without --as-of"),
+            Self::AttemptRetired { .. } => {
+                exit(ExitCode::Failed).hint("run the command again; it makes a new plan")
+            }
+            Self::NewerLedger { .. } => exit(ExitCode::Integrity).hint(
+                "use the version of coldchain that wrote them, or a later one; if a stolen key \
+                 signed them, run `coldchain key rotate --kit FILE --source NAME --remove KEY \
+                 --void NUMBER` to withdraw the key and to void them",
+            ),
+            Self::NoRole { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain key show` to see which key has which role, and `coldchain key \
+                 rotate --kit FILE --add KEY --role ROLE` to give one; nothing was stored",
+            ),
+            Self::LedgerUnread { .. } => exit(ExitCode::Usage).hint(
+                "run `coldchain catalog rebuild --identity KIT`, which reads it; if another \
+                 machine archives there, set `archive_as` to give this source a directory of its \
+                 own",
+            ),
+            Self::CatalogGone(_) => exit(ExitCode::Usage).hint(
+                "run `coldchain catalog rebuild --identity KIT`, which makes a new one from the \
+                 stores, or put back a copy of it",
+            ),
+            Self::AsOf(_) => exit(ExitCode::Usage).hint(
+                "use this catalog only to restore; to write, make another one with `coldchain \
+                 catalog rebuild` without --as-of",
+            ),
         }
     }
 }

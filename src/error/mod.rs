@@ -212,17 +212,24 @@ impl Error {
                 }
                 Refusal::AlreadyArchived { .. } => "ask for a full on another date",
                 Refusal::BeforeNewest { .. } => {
-                    "archives are made in the order of their dates. If you did not make that one, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do"
+                    "archives are made in the order of their dates. If you did not make that \
+                     one, run `coldchain key show --entries` to see which key signed it; \
+                     docs/keys.md says what to do"
                 }
                 Refusal::BeforeUnfinished { .. } => {
-                    "give that date or a later one: the run then continues the unfinished archive"
+                    "give that date or a later one: the run then continues the unfinished \
+                     archive"
                 }
             }),
             Self::RestoreRefused(refusal) => match refusal {
                 RestoreRefusal::Empty { .. } => exit(ExitCode::Usage).hint(request::REBUILD_FINDS),
                 RestoreRefusal::NoArchive { .. } => exit(ExitCode::Usage).hint(request::LIST_SHOWS),
                 RestoreRefusal::Broken { .. } => exit(ExitCode::ChainBroken).hint(
-                    "restore a date of another chain; or put the missing entry back from a copy or an older version of the store and run `coldchain catalog rebuild`; or use the catalog from before a rebuild, kept as catalog.db.before-rebuild. docs/restore-without-coldchain.md says how to restore objects that no entry names",
+                    "restore a date of another chain; or put the missing entry back from a copy \
+                     or an older version of the store and run `coldchain catalog rebuild`; or use \
+                     the catalog from before a rebuild, kept as catalog.db.before-rebuild. \
+                     docs/restore-without-coldchain.md says how to restore objects that no entry \
+                     names",
                 ),
             },
             Self::CostRefused(refusal) => exit(ExitCode::Usage).hint(match refusal {
@@ -250,7 +257,8 @@ impl Error {
             Self::Unfit(_) => exit(ExitCode::Failed).hint(EACH_FAILURE),
             Self::Untrustworthy(_) => exit(ExitCode::Integrity).hint(EACH_FAILURE),
             Self::Interrupted(signal) => exit((*signal).into()).hint(
-                "run the same command again to continue; what was done is kept, and half-done work has no effect",
+                "run the same command again to continue; what was done is kept, and half-done \
+                 work has no effect",
             ),
         }
     }

@@ -147,22 +147,44 @@ impl PruneError {
         match self {
             Self::StraysLeft { source, .. }
             | Self::ChainLeft { source, .. }
-            | Self::PruneUnsigned { source, .. } => exit(refused_by_store(source)).hint_of(source.hint()),
-            Self::ListingShort { .. } => exit(ExitCode::Integrity).hint("compare the store with its copies or older versions. If the objects are lost for good, run `coldchain verify`, which records that, and then prune again. Nothing was retired or removed"),
-            Self::ManyToRetire { source_name, archives, .. } => exit(ExitCode::Usage).hint(format!(
+            | Self::PruneUnsigned { source, .. } => {
+                exit(refused_by_store(source)).hint_of(source.hint())
+            }
+            Self::ListingShort { .. } => exit(ExitCode::Integrity).hint(
+                "compare the store with its copies or older versions. If the objects are lost \
+                 for good, run `coldchain verify`, which records that, and then prune again. \
+                 Nothing was retired or removed",
+            ),
+            Self::ManyToRetire {
+                source_name,
+                archives,
+                ..
+            } => exit(ExitCode::Usage).hint(format!(
                 "look at `coldchain prune {source_name} --dry-run`; to retire them all, run \
-                 `coldchain prune {source_name} --yes-delete {archives}`. No chain was retired"
+                 `coldchain prune {source_name} --yes-delete {archives}`. No chain was retired",
             )),
-            Self::LedgerDiffers { .. } => exit(ExitCode::Integrity).hint("run `coldchain catalog rebuild` to make a new catalog from the store; nothing was retired or deleted"),
-            Self::DateRetired { is_deleted: true, .. } | Self::DateTaken { .. } => exit(ExitCode::Usage),
-            Self::DateRetired { source_name, chain, .. } => exit(ExitCode::Usage).hint(format!(
-                "run `coldchain prune {source_name} --revive {chain}` to make its chain visible again; that works only \
-                 until the machine that prunes begins to delete it"
+            Self::LedgerDiffers { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain catalog rebuild` to make a new catalog from the store; nothing \
+                 was retired or deleted",
+            ),
+            Self::DateRetired {
+                is_deleted: true, ..
+            }
+            | Self::DateTaken { .. } => exit(ExitCode::Usage),
+            Self::DateRetired {
+                source_name, chain, ..
+            } => exit(ExitCode::Usage).hint(format!(
+                "run `coldchain prune {source_name} --revive {chain}` to make its chain visible \
+                 again; that works only until the machine that prunes begins to delete it",
             )),
-            Self::NotRetired { .. } => exit(ExitCode::Usage).hint("`coldchain list --all` shows the retired chains"),
-            Self::NotRevivable { .. } | Self::DeletionBegun { .. } => exit(ExitCode::ChainBroken).hint("nothing was changed; deleted objects cannot be brought back"),
+            Self::NotRetired { .. } => {
+                exit(ExitCode::Usage).hint("`coldchain list --all` shows the retired chains")
+            }
+            Self::NotRevivable { .. } | Self::DeletionBegun { .. } => exit(ExitCode::ChainBroken)
+                .hint("nothing was changed; deleted objects cannot be brought back"),
             Self::NoPruner(_) => exit(ExitCode::Usage).hint("run it on the machine that prunes"),
-            Self::BroughtBack { .. } => exit(ExitCode::Busy).hint("nothing more of it was deleted; run `coldchain prune` again"),
+            Self::BroughtBack { .. } => exit(ExitCode::Busy)
+                .hint("nothing more of it was deleted; run `coldchain prune` again"),
         }
     }
 }

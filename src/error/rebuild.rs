@@ -131,21 +131,57 @@ pub enum RebuildError {
 impl RebuildError {
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Self::LedgerUntrusted { .. } => exit(ExitCode::Integrity).hint("nothing of it was read; check --trust, or give the recovery kit of these archives"),
-            Self::LedgerGone { .. } => exit(ExitCode::Integrity).hint("put `ledger/` back from a copy of the store or from older versions: only it says which archives these are"),
-            Self::NoLedger { foreign: false, .. } => exit(ExitCode::Usage).hint("give the URL of the place that has the sources' directories in it; the recovery kit has that URL"),
-            Self::NoLedger { foreign: true, .. } => exit(ExitCode::Integrity).hint("nothing was changed; check the URL, and give the recovery kit of these archives"),
+            Self::LedgerUntrusted { .. } => exit(ExitCode::Integrity).hint(
+                "nothing of it was read; check --trust, or give the recovery kit of these archives"
+,
+            ),
+            Self::LedgerGone { .. } => exit(ExitCode::Integrity).hint(
+                "put `ledger/` back from a copy of the store or from older versions: only it \
+                 says which archives these are",
+            ),
+            Self::NoLedger { foreign: false, .. } => exit(ExitCode::Usage).hint(
+                "give the URL of the place that has the sources' directories in it; the recovery \
+                 kit has that URL",
+            ),
+            Self::NoLedger { foreign: true, .. } => exit(ExitCode::Integrity).hint(
+                "nothing was changed; check the URL, and give the recovery kit of these archives"
+,
+            ),
             Self::NoSuchDirectory { .. } => exit(ExitCode::Usage)
                 .hint("check the name after --only or --include; nothing was changed"),
             Self::NoStore => exit(ExitCode::Usage).hint("give --store URL: the recovery kit has it"),
-            Self::TrustKey { .. } => exit(ExitCode::Usage).hint("give the key that begins with RW, on the line `root public key` of the recovery kit"),
-            Self::NobodyTrusted => exit(ExitCode::Usage).hint("give --identity with the recovery kit, or --trust with the root public key (RW…) that it names; --unauthenticated reads the ledgers unchecked"),
-            Self::LedgerUnlisted { .. } => exit(ExitCode::Integrity).hint("use --trust only if you know that source: it may be newer than the kit, or somebody else may have made it up"),
-            Self::LedgerTwice { .. } => exit(ExitCode::Integrity).hint("give only one of the two, the undamaged one: of two, coldchain reads the first"),
-            Self::StoreLeftOut { .. } => exit(ExitCode::Usage).hint("add a --store for that store too, or make the new catalog in another --state-dir; nothing was changed"),
-            Self::UnfinishedHere { .. } => exit(ExitCode::Usage).hint("run `coldchain backup` first, which finishes it; or add --yes to give it up, and `coldchain prune` removes its stored objects"),
-            Self::Flawed(_) => exit(ExitCode::Integrity).hint("what is sound was imported, and can be listed and restored; compare the store with its copies or older versions"),
-            Self::StoresUnread(_) => exit(ExitCode::SomeSources).hint("what was read can be listed and restored; run the same command again when the other stores can be read"),
+            Self::TrustKey { .. } => exit(ExitCode::Usage).hint(
+                "give the key that begins with RW, on the line `root public key` of the recovery kit"
+,
+            ),
+            Self::NobodyTrusted => exit(ExitCode::Usage).hint(
+                "give --identity with the recovery kit, or --trust with the root public key \
+                 (RW…) that it names; --unauthenticated reads the ledgers unchecked",
+            ),
+            Self::LedgerUnlisted { .. } => exit(ExitCode::Integrity).hint(
+                "use --trust only if you know that source: it may be newer than the kit, or \
+                 somebody else may have made it up",
+            ),
+            Self::LedgerTwice { .. } => exit(ExitCode::Integrity).hint(
+                "give only one of the two, the undamaged one: of two, coldchain reads the first"
+,
+            ),
+            Self::StoreLeftOut { .. } => exit(ExitCode::Usage).hint(
+                "add a --store for that store too, or make the new catalog in another \
+                 --state-dir; nothing was changed",
+            ),
+            Self::UnfinishedHere { .. } => exit(ExitCode::Usage).hint(
+                "run `coldchain backup` first, which finishes it; or add --yes to give it up, \
+                 and `coldchain prune` removes its stored objects",
+            ),
+            Self::Flawed(_) => exit(ExitCode::Integrity).hint(
+                "what is sound was imported, and can be listed and restored; compare the store \
+                 with its copies or older versions",
+            ),
+            Self::StoresUnread(_) => exit(ExitCode::SomeSources).hint(
+                "what was read can be listed and restored; run the same command again when the \
+                 other stores can be read",
+            ),
             Self::AsOfHere(_) => exit(ExitCode::Usage).hint("give an empty or new directory with --state-dir"),
             Self::AsOfSeveral { .. } => exit(ExitCode::Usage).hint("name one with --only DIRECTORY"),
         }

@@ -7,7 +7,8 @@ use chrono::NaiveDate;
 use super::{Advice, ExitCode, exit};
 use crate::model::SourceName;
 
-pub(super) const REBUILD_FINDS: &str = "run `coldchain catalog rebuild --identity KIT` if the store has archives of an earlier catalog or of another machine";
+pub(super) const REBUILD_FINDS: &str = "run `coldchain catalog rebuild --identity KIT` if the store has archives of an earlier \
+     catalog or of another machine";
 pub(super) const LIST_SHOWS: &str = "`coldchain list` shows what there is";
 
 /// Why what was typed, piped or configured can't be done.
@@ -74,15 +75,27 @@ pub enum RequestError {
 impl RequestError {
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Self::SourceMoved { .. } => exit(ExitCode::Usage).hint("set `archive_as` and `store` back; if the store itself has moved with all that is in it, run `coldchain catalog rebuild`; or give the source a new name to begin a new ledger"),
-            Self::NeverArchived(_) | Self::NothingArchived => exit(ExitCode::Usage).hint(REBUILD_FINDS),
-            Self::StillConfigured(_) => exit(ExitCode::Usage).hint("take its [[source]] out of the config first"),
+            Self::SourceMoved { .. } => exit(ExitCode::Usage).hint(
+                "set `archive_as` and `store` back; if the store itself has moved with all that \
+                 is in it, run `coldchain catalog rebuild`; or give the source a new name to \
+                 begin a new ledger",
+            ),
+            Self::NeverArchived(_) | Self::NothingArchived => {
+                exit(ExitCode::Usage).hint(REBUILD_FINDS)
+            }
+            Self::StillConfigured(_) => {
+                exit(ExitCode::Usage).hint("take its [[source]] out of the config first")
+            }
             Self::NeverSeen(_) => exit(ExitCode::Usage).hint("`coldchain list` shows the sources"),
             Self::NoSuchArchive(_) => exit(ExitCode::Usage).hint(LIST_SHOWS),
-            Self::Ambiguous { .. } => exit(ExitCode::Usage).hint("name the source too, or give the archive's id"),
-            Self::Exists(_) => exit(ExitCode::Usage).hint("nothing was overwritten; name another file, or move it away"),
+            Self::Ambiguous { .. } => {
+                exit(ExitCode::Usage).hint("name the source too, or give the archive's id")
+            }
+            Self::Exists(_) => exit(ExitCode::Usage)
+                .hint("nothing was overwritten; name another file, or move it away"),
             Self::NotConfirmed => exit(ExitCode::Usage).hint("nothing was changed"),
-            Self::NoTerminal => exit(ExitCode::Usage).hint("add --yes to run without a confirmation; nothing was changed"),
+            Self::NoTerminal => exit(ExitCode::Usage)
+                .hint("add --yes to run without a confirmation; nothing was changed"),
             Self::Span { .. } | Self::CommandLine(_) | Self::Stdio(_) => exit(ExitCode::Usage),
         }
     }

@@ -143,21 +143,49 @@ pub enum RestoreError {
 impl RestoreError {
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Self::NoPrices(_) => exit(ExitCode::Usage).hint("add its prices to `[prices]` in the config, or leave --max-cost out"),
+            Self::NoPrices(_) => exit(ExitCode::Usage)
+                .hint("add its prices to `[prices]` in the config, or leave --max-cost out"),
             Self::Thawing(awaited) => exit(ExitCode::Thawing).hint(awaited.hint()),
-            Self::NoCapacity { .. } => exit(ExitCode::Failed).hint("run the same command again later, or use --tier standard, which always has capacity; the requested segments are thawing"),
+            Self::NoCapacity { .. } => exit(ExitCode::Failed).hint(
+                "run the same command again later, or use --tier standard, which always has \
+                 capacity; the requested segments are thawing",
+            ),
             Self::StoredStream { .. } => exit(ExitCode::Integrity),
-            Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => exit(ExitCode::Integrity).hint("restore another date, or put the object back from a copy of the store; the archives that are already restored stay"),
-            Self::Locked { .. } => exit(ExitCode::Failed).hint("give the identity of one of the recipients that it was sealed to: the recovery kit, or the key file named in your notes"),
+            Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
+                exit(ExitCode::Integrity).hint(
+                    "restore another date, or put the object back from a copy of the store; the \
+                 archives that are already restored stay",
+                )
+            }
+            Self::Locked { .. } => exit(ExitCode::Failed).hint(
+                "give the identity of one of the recipients that it was sealed to: the recovery \
+                 kit, or the key file named in your notes",
+            ),
             Self::WriteStream { .. } => exit(ExitCode::Failed),
-            Self::NoRetired { .. } => exit(ExitCode::Usage).hint("run `coldchain list --all` to see what was retired; after `coldchain catalog rebuild` it also shows what another machine retired"),
-            Self::NoIdentity => exit(ExitCode::Usage).hint("give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age or an ssh key file"),
-            Self::PlanFile { .. } => exit(ExitCode::Usage).hint("make a new plan: `coldchain restore SOURCE --plan --json > FILE`"),
-            Self::NoTarget(_) => exit(ExitCode::Usage).hint("create it on a btrfs filesystem, or name another directory with --to"),
-            Self::TargetInSource { .. } => exit(ExitCode::Usage).hint("give a directory outside of the source with --to"),
-            Self::TargetInTheWay { .. } => exit(ExitCode::Usage).hint("move it away, or restore into another directory"),
-            Self::ReceivedElsewhere { .. } => exit(ExitCode::Usage).hint("restore onto another filesystem; or look at that subvolume with `btrfs subvolume show`, and delete it if you don't need it"),
-            Self::ReceivedWrong { .. } => exit(ExitCode::Integrity).hint("do not use it; restore again into an empty directory"),
+            Self::NoRetired { .. } => exit(ExitCode::Usage).hint(
+                "run `coldchain list --all` to see what was retired; after `coldchain catalog \
+                 rebuild` it also shows what another machine retired",
+            ),
+            Self::NoIdentity => exit(ExitCode::Usage).hint(
+                "give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age \
+                 or an ssh key file",
+            ),
+            Self::PlanFile { .. } => exit(ExitCode::Usage)
+                .hint("make a new plan: `coldchain restore SOURCE --plan --json > FILE`"),
+            Self::NoTarget(_) => exit(ExitCode::Usage)
+                .hint("create it on a btrfs filesystem, or name another directory with --to"),
+            Self::TargetInSource { .. } => {
+                exit(ExitCode::Usage).hint("give a directory outside of the source with --to")
+            }
+            Self::TargetInTheWay { .. } => {
+                exit(ExitCode::Usage).hint("move it away, or restore into another directory")
+            }
+            Self::ReceivedElsewhere { .. } => exit(ExitCode::Usage).hint(
+                "restore onto another filesystem; or look at that subvolume with `btrfs \
+                 subvolume show`, and delete it if you don't need it",
+            ),
+            Self::ReceivedWrong { .. } => exit(ExitCode::Integrity)
+                .hint("do not use it; restore again into an empty directory"),
         }
     }
 }

@@ -63,12 +63,28 @@ pub enum SnapshotError {
 impl SnapshotError {
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Self::NoSnapshotsDir { .. } => exit(ExitCode::Usage).hint("create it, or run `coldchain init`"),
-            Self::SnapshotsElsewhere { .. } => exit(ExitCode::Usage).hint("set `snapshots` to a directory on the filesystem of the subvolume: btrfs makes a snapshot only within one"),
-            Self::SnapshotInTheWay { .. } => exit(ExitCode::Usage).hint("rename it or delete it, and run again"),
-            Self::SnapshotReceived { .. } => exit(ExitCode::Usage).hint("archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the received uuid"),
-            Self::NotRestored { .. } => exit(ExitCode::Usage).hint("restore the newest archive there first: `coldchain restore SOURCE --to DIR`; `adopt` takes only the read-only subvolume that this makes"),
-            Self::AdoptedElsewhere { .. } => exit(ExitCode::Usage).hint("set `subvolume` and `snapshots` to paths on the filesystem where it was restored: btrfs sends an incremental only within one"),
+            Self::NoSnapshotsDir { .. } => {
+                exit(ExitCode::Usage).hint("create it, or run `coldchain init`")
+            }
+            Self::SnapshotsElsewhere { .. } => exit(ExitCode::Usage).hint(
+                "set `snapshots` to a directory on the filesystem of the subvolume: btrfs makes \
+                 a snapshot only within one",
+            ),
+            Self::SnapshotInTheWay { .. } => {
+                exit(ExitCode::Usage).hint("rename it or delete it, and run again")
+            }
+            Self::SnapshotReceived { .. } => exit(ExitCode::Usage).hint(
+                "archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the \
+                 received uuid",
+            ),
+            Self::NotRestored { .. } => exit(ExitCode::Usage).hint(
+                "restore the newest archive there first: `coldchain restore SOURCE --to DIR`; \
+                 `adopt` takes only the read-only subvolume that this makes",
+            ),
+            Self::AdoptedElsewhere { .. } => exit(ExitCode::Usage).hint(
+                "set `subvolume` and `snapshots` to paths on the filesystem where it was \
+                 restored: btrfs sends an incremental only within one",
+            ),
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::model::Signal;
 use crate::model::SourceName;
 use crate::model::size::Bytes;
 
-const DAMAGE_FOUND: &str = "put the objects back from a copy of the store or from older versions, then run \
-    `coldchain verify` again; while the newest chain is damaged, the next archive is a full";
+const DAMAGE_FOUND: &str = "put the objects back from a copy of the store or from older versions, then run `coldchain \
+     verify` again; while the newest chain is damaged, the next archive is a full";
 
 /// What a check found, or why it stopped.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +52,20 @@ pub enum VerifyError {
 impl VerifyError {
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Self::CatalogDiffers(_) => exit(ExitCode::Integrity).hint("run `coldchain catalog rebuild` if the catalog is wrong; if the store is wrong, compare it with its copies or older versions. Nothing was changed"),
+            Self::CatalogDiffers(_) => exit(ExitCode::Integrity).hint(
+                "run `coldchain catalog rebuild` if the catalog is wrong; if the store is wrong, \
+                 compare it with its copies or older versions. Nothing was changed",
+            ),
             Self::DamageFound { .. } => exit(ExitCode::Integrity).hint(DAMAGE_FOUND),
             Self::ChainsDamaged { .. } => exit(ExitCode::Integrity).hint("`coldchain verify` says what else is damaged"),
-            Self::CheckInterrupted(signal) => exit((*signal).into()).hint("run it again: a check always starts from the beginning; what this one found is recorded"),
-            Self::NoRoomForDrill { .. } => exit(ExitCode::Failed).hint("free some space there, or name another directory with --drill-dir"),
+            Self::CheckInterrupted(signal) => exit((*signal).into()).hint(
+                "run it again: a check always starts from the beginning; what this one found is recorded"
+,
+            ),
+            Self::NoRoomForDrill { .. } => exit(ExitCode::Failed).hint(
+                "free some space there, or name another directory with --drill-dir"
+,
+            ),
         }
     }
 }

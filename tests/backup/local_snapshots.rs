@@ -209,7 +209,7 @@ fn what_a_rebuild_finds_in_the_directory_is_built_on_and_never_deleted() {
     assert!(
         said.ends_with(
             "home: 2 snapshots found again here\n\
-             home: 2 snapshots of unknown origin among them, which coldchain never deletes\n"
+             home: 2 snapshots of unknown origin here, which coldchain will never delete\n"
         ),
         "{said}"
     );

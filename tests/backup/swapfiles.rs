@@ -46,7 +46,7 @@ fn a_swapfile_in_use_is_named_with_what_to_do() {
         file.display()
     );
     let hint = format!(
-        "run `swapoff {}`, and make a new swapfile in a subvolume of its own, which snapshots of this one do not include",
+        "run `swapoff '{}'`, and make a new swapfile in a subvolume of its own, which snapshots of this one do not include",
         file.display()
     );
     let warning = format!("warning: {SOURCE}: {said}: {hint}\n");

@@ -684,7 +684,7 @@ fn a_ledger_that_nobody_vouches_for_is_read_when_that_is_asked_for_and_warned_of
     );
     let warning = format!(
         "warning: home: no trusted root key vouches for its ledger: the store itself names the root key {root}; \
-         run `coldchain catalog rebuild` with the recovery kit or --trust to check it\n"
+         run `coldchain --state-dir $T/state catalog rebuild` with the recovery kit or --trust to check it\n"
     );
     machine
         .run(&format!("{with_identity} --unauthenticated"))

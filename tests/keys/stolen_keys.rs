@@ -235,7 +235,7 @@ fn what_a_stolen_writer_key_has_archived_is_voided_by_its_number() {
     ends(
         &machine.run("key rotate --kit $T/kit --source home --void 6"),
         2,
-        "entry 6 is of the kind `rotate`",
+        "cannot void entry 6: it is of the kind `rotate`",
     );
     // Once more changes nothing.
     assert!(ok(&machine.run(&remove)).starts_with("home: nothing to change\n"));
@@ -275,7 +275,7 @@ fn a_ledger_is_read_as_it_was_before_a_thief_had_the_key() {
         let _ = fs::copy(machine.state().join(file), machine.path("then").join(file));
     }
     let run = machine.run_with("decide 2024-01-14 --state-dir $T/then", b"");
-    ends(&run, 2, "only up to an entry");
+    ends(&run, 2, "it was rebuilt with --as-of");
 }
 
 fn ids(thief: &Thief) -> Vec<ArchiveId> {

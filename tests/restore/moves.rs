@@ -90,7 +90,7 @@ fn a_new_machine_that_was_set_up_before_its_catalog_was_rebuilt_goes_on() {
     assert!(
         ok(&rebuilt).contains(
             "another root key was trusted here, under which nothing was archived; it is kept as \
-             $T/state/root.pub.before-rebuild; "
+             $T/state/root.pub.before-rebuild. Run `coldchain key rotate "
         ),
         "{rebuilt:?}"
     );
@@ -101,7 +101,7 @@ fn a_new_machine_that_was_set_up_before_its_catalog_was_rebuilt_goes_on() {
     assert!(
         refused
             .stderr
-            .contains("does not have this machine's key as a writer"),
+            .contains("does not grant this machine's key the writer role"),
         "{refused:?}"
     );
     ok(&machine.run("key rotate --kit $T/kit --new-signing-key"));

@@ -49,6 +49,11 @@ fn json_of(run: &Run) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"))
 }
 
+/// The report on the only source.
+fn report_of(run: &Run) -> Value {
+    json_of(run)["sources"][0].take()
+}
+
 /// The second segment of the full.
 fn second_segment(machine: &Machine) -> PathBuf {
     machine
@@ -161,7 +166,7 @@ fn a_missing_segment_is_named_and_the_next_archive_is_a_full() {
     let key = segment.strip_prefix(&store).unwrap().to_str().unwrap();
     let key = blanked(key);
     let archive = key.split('/').nth(2).unwrap();
-    let report = json_of(&run);
+    let report = report_of(&run);
     assert_eq!(
         (&report["source"], &report["level"], &report["checked"]),
         (&json!("home"), &json!("listing"), &json!(5))
@@ -366,7 +371,7 @@ fn cold_segments_are_left_alone_unless_they_are_thawed() {
         Some(5)
     );
     let run = machine.run("verify --deep --identity $T/kit --json");
-    let report = json_of(&run);
+    let report = report_of(&run);
     assert_eq!((run.code, &report["checked"]), (Some(0), &json!(4)));
     assert_eq!(
         report["levels"][1]["why_unchecked"],
@@ -378,14 +383,14 @@ fn cold_segments_are_left_alone_unless_they_are_thawed() {
 fn a_sample_can_be_taken_again() {
     let (machine, _) = archived();
     let run = machine.run("verify --deep --sample 34 --json");
-    let first = json_of(&run);
+    let first = report_of(&run);
     assert_eq!(
         (&first["checked"], &first["unchecked"]),
         (&json!(4), &json!(1))
     );
     let seed = first["sample"]["seed"].as_u64().unwrap();
     let again = machine.run(&format!("verify --deep --sample 34 --seed {seed} --json"));
-    assert_eq!(json_of(&again), first);
+    assert_eq!(report_of(&again), first);
     assert_eq!(machine.run("verify --sample 5").code, Some(2));
     assert_eq!(machine.run("verify --deep --sample 0").code, Some(2));
 }
@@ -425,7 +430,7 @@ fn s3_is_asked_for_the_checksums_that_it_keeps_and_they_are_held_against_the_sig
     server.forget_requests();
     let report = run("verify --checksums --json", b"");
     assert_eq!(report.code, Some(0), "{report:?}");
-    let report = json_of(&report);
+    let report = report_of(&report);
     assert_eq!(
         (&report["level"], &report["checked"], &report["unchecked"]),
         (&json!("checksums"), &json!(3), &json!(0))
@@ -442,7 +447,7 @@ fn s3_is_asked_for_the_checksums_that_it_keeps_and_they_are_held_against_the_sig
     server.lose(BUCKET, &key);
     let found = run("verify --json", b"");
     assert_eq!(found.code, Some(6), "{found:?}");
-    assert_eq!(json_of(&found)["damaged"][0]["key"], blanked(&key));
+    assert_eq!(report_of(&found)["damaged"][0]["key"], blanked(&key));
 }
 
 #[test]

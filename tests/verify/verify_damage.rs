@@ -200,7 +200,7 @@ fn an_object_that_cannot_be_read_is_damage_of_that_object_and_the_rest_is_checke
         fs::create_dir(path).unwrap();
         let run = machine.run("verify --deep --identity $T/kit --json");
         assert_eq!(run.code, Some(6), "{run:?}");
-        let report: Value = serde_json::from_str(&run.stdout).unwrap();
+        let report = serde_json::from_str::<Value>(&run.stdout).unwrap()["sources"][0].take();
         let damaged = report["damaged"].as_array().unwrap();
         assert_eq!(damaged.len(), 1, "{report}");
         let what = damaged[0]["what"].as_str().unwrap();
@@ -309,7 +309,7 @@ fn how_far_a_check_has_come_is_told_beside_its_answer() {
     let machine = archived();
     let run = machine.run("verify --deep --json --verbose");
     assert_eq!(run.code, Some(0), "{run:?}");
-    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    let report = serde_json::from_str::<Value>(&run.stdout).unwrap()["sources"][0].take();
     let events: Vec<Value> = run
         .stderr
         .lines()

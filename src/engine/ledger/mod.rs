@@ -5,6 +5,7 @@ pub(super) mod archive_keys;
 pub(super) mod change;
 pub(super) mod listing;
 pub(super) mod object;
+pub(super) mod reader;
 pub(super) mod reader_warnings;
 #[cfg(test)]
 pub(super) mod replayed_tests;

@@ -13,7 +13,7 @@ use crate::store::{ErrorKind, Store, StoreError};
 pub(in crate::engine) const MAX_ENTRY_BYTES: u64 = 64 << 20;
 
 /// The largest entry that is fetched together with others. Nearly all entries are smaller.
-const SMALL_ENTRY_BYTES: u64 = 1 << 20;
+pub(in crate::engine) const SMALL_ENTRY_BYTES: u64 = 1 << 20;
 
 /// The entry numbers that a store has objects for, in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,18 +99,6 @@ pub(in crate::engine) fn fetch(source: &OpenSource<'_>, seq: u64) -> Result<Vec<
     source
         .store
         .get(&source.store.locate(&key), MAX_ENTRY_BYTES)
-}
-
-/// Fetches an entry that is small enough to be held together with others. A larger one fails with
-/// [`ErrorKind::TooLarge`], and has to be fetched alone.
-pub(in crate::engine) fn fetch_small(
-    source: &OpenSource<'_>,
-    seq: u64,
-) -> Result<Vec<u8>, StoreError> {
-    let key = keys::ledger_entry(&source.row.directory, seq);
-    source
-        .store
-        .get(&source.store.locate(&key), SMALL_ENTRY_BYTES)
 }
 
 /// Takes a fetched object into the replay. If it may be a damaged entry, fetches it once more, because the

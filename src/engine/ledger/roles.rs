@@ -3,9 +3,10 @@
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::Config;
 use crate::engine::context::open_source::store_address;
+use crate::engine::ledger::reader::trust_in;
 use crate::error::{Error, LedgerStateError};
 use crate::kit::KitSource;
-use crate::ledger::{Head, PublicKey, Replay, Trust};
+use crate::ledger::{Head, PublicKey, Replay};
 use crate::model::entry::{Entry, EntryKind, Role, Timestamp};
 use crate::model::{ArchiveId, SourceName};
 
@@ -74,11 +75,7 @@ fn replayed(
     mut each: impl FnMut(&Replay, &Entry),
 ) -> Result<Replay, Error> {
     // A copy that was rebuilt may lack entries.
-    let mut replay = Replay::reading_past(Trust {
-        ledger: row.ledger,
-        source_directory: row.directory.clone(),
-        root: root.clone(),
-    });
+    let mut replay = Replay::reading_past(trust_in(row, root));
     let entries = catalog.entries(&row.ledger)?;
     for entry in entries.iter().filter(|entry| entry.committed) {
         let absorbed = replay

@@ -8,9 +8,10 @@ use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::session::Session;
 use crate::engine::ledger::object::{Judged, fetch, judge, require_no_entry, stored_numbers};
+use crate::engine::ledger::reader::trust_in;
 use crate::engine::ledger::reader_warnings::{remember_newer, stands_as_of};
 use crate::error::{Error, LedgerStateError};
-use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, Trust};
+use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay};
 use crate::model::SourceName;
 use crate::model::entry::{Entry, EntryKind, Role};
 use crate::model::keys::ArchiveObject;
@@ -46,13 +47,8 @@ pub(in crate::engine) fn catch_up_to_fork(
     catalog: &mut Catalog,
     root: &PublicKey,
 ) -> Result<LedgerState, Error> {
-    let trust = Trust {
-        ledger: source.row.ledger,
-        source_directory: source.row.directory.clone(),
-        root: root.clone(),
-    };
     let mut state = LedgerState {
-        replay: Replay::new(trust),
+        replay: Replay::new(trust_in(&source.row, root)),
         warnings: Vec::new(),
         fork: None,
     };

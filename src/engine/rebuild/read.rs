@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
-use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,19 +15,19 @@ use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::{SealedArchive, opens_nothing};
 use crate::engine::ledger::listing::lacking;
-use crate::engine::ledger::object::{Judged, Numbers, fetch, fetch_small, is_no_entry, judge};
+use crate::engine::ledger::object::{
+    Judged, Numbers, SMALL_ENTRY_BYTES, fetch, is_no_entry, judge,
+};
+use crate::engine::ledger::reader::{Wanted, batches, fetch_all, trust_in};
 use crate::engine::ledger::sync::{write_absorbed, write_without_effect};
 use crate::error::{Error, LedgerStateError, RebuildError, in_words};
-use crate::ledger::{Absorbed, Head, PublicKey, Refusal, Refused, Replay, Trust};
+use crate::ledger::{Absorbed, Head, PublicKey, Refusal, Refused, Replay};
 use crate::model::entry::{
     ArchiveEntry, Attachment, DeleteEntry, EntryKind, PrivateFacts, RetireEntry, Role, Timestamp,
 };
 use crate::model::{ArchiveId, LedgerId, SourceName};
 use crate::seal::{ArchiveKey, Identities};
 use crate::store::{ErrorKind, StoreError};
-
-/// How many entries are fetched at once.
-const AT_ONCE: usize = 16;
 
 /// A ledger that was read, and what is wrong with it.
 #[derive(Debug)]
@@ -120,11 +119,7 @@ pub(in crate::engine) fn read_ledger(
         identities,
         until,
     } = *place;
-    let trust = Trust {
-        ledger: source.row.ledger,
-        source_directory: source.row.directory.clone(),
-        root: root.clone(),
-    };
+    let trust = trust_in(&source.row, root);
     let mut reading = Reading {
         source,
         survey,
@@ -166,18 +161,22 @@ pub(in crate::engine) fn read_ledger(
         reading.read.flaws.push(Flaw::TooFar(told));
     }
     let read = numbers.near.iter().copied();
-    let read: Vec<u64> = read
+    let wanted: Vec<Wanted> = read
         .filter(|seq| until.is_none_or(|until| *seq <= until))
+        .map(|seq| Wanted {
+            seq,
+            at_most: SMALL_ENTRY_BYTES,
+        })
         .collect();
-    'all: for numbers in read.chunks(AT_ONCE) {
+    'all: for batch in batches(&wanted) {
         context.interrupt.check()?;
-        for (seq, object) in numbers.iter().zip(fetch_all(source, numbers)) {
+        for (seq, object) in fetch_all(source, batch)? {
             let object = match object {
                 // A large entry is fetched when its turn comes: several would not fit in memory.
-                Err(error) if error.kind == ErrorKind::TooLarge => fetch(source, *seq),
+                Err(error) if error.kind == ErrorKind::TooLarge => fetch(source, seq),
                 object => object,
             };
-            if !reading.take(*seq, object, catalog)? {
+            if !reading.take(seq, object, catalog)? {
                 break 'all;
             }
         }
@@ -493,18 +492,4 @@ fn private_facts(archive: &ArchiveEntry, key: &ArchiveKey) -> Result<PrivateFact
         .open_private(&sealed)
         .map_err(|error| in_words(&error))?;
     serde_json::from_slice(&plain).map_err(|error| error.to_string())
-}
-
-/// Fetches entries in parallel: in sequence, each would cost a round trip.
-fn fetch_all(source: &OpenSource<'_>, numbers: &[u64]) -> Vec<Result<Vec<u8>, StoreError>> {
-    thread::scope(|scope| {
-        let fetching: Vec<_> = numbers
-            .iter()
-            .map(|seq| scope.spawn(move || fetch_small(source, *seq)))
-            .collect();
-        fetching
-            .into_iter()
-            .map(|fetched| fetched.join().expect("a store does not panic"))
-            .collect()
-    })
 }

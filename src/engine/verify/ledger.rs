@@ -10,20 +10,14 @@ use crate::engine::context::kit_file::heads_of;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::SealedArchive;
 use crate::engine::ledger::object::{Judged, MAX_ENTRY_BYTES, Numbers, judge};
-use crate::engine::restore::thaw::ask_all;
+use crate::engine::ledger::reader::{Wanted, batches, fetch_all, trust_in};
 use crate::error::{Error, LedgerStateError, in_words};
-use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, Trust, decode_body, split};
+use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, decode_body, split};
 use crate::model::entry::{Attachment, EntryKind};
 use crate::model::{ArchiveId, LedgerId, Sha256, keys};
 use crate::plan::Damage;
 use crate::progress::Counted;
 use crate::store::{ErrorKind, StoreError};
-
-/// The most entries that are fetched before they are judged.
-const BATCH: usize = 64;
-
-/// The most bytes of these entries. A longer entry is fetched alone.
-const BATCH_BYTES: u64 = 16 << 20;
 
 /// The result of checking the ledger in the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +51,17 @@ enum Object {
     Unreadable(StoreError),
 }
 
+impl From<Result<Vec<u8>, StoreError>> for Object {
+    fn from(fetched: Result<Vec<u8>, StoreError>) -> Self {
+        match fetched {
+            Ok(object) => Self::There(object),
+            Err(error) if error.is_not_found() => Self::Missing,
+            Err(error) if error.kind == ErrorKind::TooLarge => Self::TooLong,
+            Err(error) => Self::Unreadable(error),
+        }
+    }
+}
+
 struct Reading<'a> {
     verifying: &'a Verifying<'a>,
     replay: Replay,
@@ -75,11 +80,7 @@ struct Reading<'a> {
 pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<LedgerRead, Error> {
     let source = verifying.source;
     let row = &source.row;
-    let trust = Trust {
-        ledger: row.ledger,
-        source_directory: row.directory.clone(),
-        root: verifying.root.clone(),
-    };
+    let trust = trust_in(row, verifying.root);
     // Read the catalog first: then entries that another run commits meanwhile make the store look ahead, and
     // not behind.
     let known: BTreeMap<u64, EntryRow> = catalog
@@ -113,13 +114,16 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
     let wanted: Vec<Wanted> = numbers
         .near
         .into_iter()
-        .map(|seq| Wanted::new(seq, known.get(&seq), &stored))
+        .map(|seq| wanted(seq, known.get(&seq), &stored))
         .collect();
     let mut progress = Progress::begin(verifying, "ledger", Counted::Objects, wanted.len() as u64);
     let mut answered = wanted.is_empty();
     for batch in batches(&wanted) {
         verifying.interrupt.check()?;
-        let objects = fetch_all(source, batch)?;
+        let objects: Vec<(u64, Object)> = fetch_all(source, batch)?
+            .into_iter()
+            .map(|(seq, fetched)| (seq, fetched.into()))
+            .collect();
         answered |= objects
             .iter()
             .any(|(_, object)| !matches!(object, Object::Unreadable(_)));
@@ -176,40 +180,14 @@ impl Stored {
     }
 }
 
-/// An entry that is to be fetched.
-struct Wanted {
-    seq: u64,
-    /// The most bytes to read of it.
-    at_most: u64,
-}
-
-impl Wanted {
-    /// Limits the bytes to read, because several entries are held at once: a committed entry to its known
-    /// length, another to the length in the listing.
-    fn new(seq: u64, known: Option<&EntryRow>, stored: &Stored) -> Self {
-        let listed = stored.bytes.get(&seq).copied().unwrap_or(0);
-        let at_most = known.map_or(listed.min(MAX_ENTRY_BYTES), |entry| {
-            entry.object.len() as u64
-        });
-        Self { seq, at_most }
-    }
-}
-
-/// Splits the entries into batches that are held in memory at a time.
-fn batches(mut wanted: &[Wanted]) -> Vec<&[Wanted]> {
-    let mut batches = Vec::new();
-    while let Some(first) = wanted.first() {
-        let mut bytes = first.at_most;
-        let mut length = 1;
-        while length < BATCH.min(wanted.len()) && bytes + wanted[length].at_most <= BATCH_BYTES {
-            bytes += wanted[length].at_most;
-            length += 1;
-        }
-        let (batch, rest) = wanted.split_at(length);
-        batches.push(batch);
-        wanted = rest;
-    }
-    batches
+/// Limits the bytes to read of an entry, because several are held at once: a committed one to its known length,
+/// another to the length in the listing.
+fn wanted(seq: u64, known: Option<&EntryRow>, stored: &Stored) -> Wanted {
+    let listed = stored.bytes.get(&seq).copied().unwrap_or(0);
+    let at_most = known.map_or(listed.min(MAX_ENTRY_BYTES), |entry| {
+        entry.object.len() as u64
+    });
+    Wanted { seq, at_most }
 }
 
 impl Reading<'_> {
@@ -441,53 +419,4 @@ fn too_long() -> String {
     format!(
         "it is longer than its listing says, or longer than the {MAX_ENTRY_BYTES} bytes that an entry may have"
     )
-}
-
-/// Fetches the objects under these numbers, and returns them in this order.
-fn fetch_all(source: &OpenSource<'_>, wanted: &[Wanted]) -> Result<Vec<(u64, Object)>, Error> {
-    let (mut answers, failed) = ask_all(wanted, |wanted| fetch(source, wanted));
-    if let Some((_, error)) = failed {
-        return Err(error.into());
-    }
-    answers.sort_by_key(|(at, _)| *at);
-    let objects = answers
-        .into_iter()
-        .map(|(at, object)| (wanted[at].seq, object));
-    Ok(objects.collect())
-}
-
-fn fetch(source: &OpenSource<'_>, wanted: &Wanted) -> Result<Object, StoreError> {
-    let key = keys::ledger_entry(&source.row.directory, wanted.seq);
-    match source.store.get(&source.store.locate(&key), wanted.at_most) {
-        Ok(object) => Ok(Object::There(object)),
-        Err(error) if error.is_not_found() => Ok(Object::Missing),
-        Err(error) if error.kind == ErrorKind::TooLarge => Ok(Object::TooLong),
-        Err(error) if error.is_of_one_object() => Ok(Object::Unreadable(error)),
-        Err(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lengths(bytes: &[u64]) -> Vec<usize> {
-        let wanted: Vec<Wanted> = (1..)
-            .zip(bytes)
-            .map(|(seq, bytes)| Wanted {
-                seq,
-                at_most: *bytes,
-            })
-            .collect();
-        batches(&wanted).into_iter().map(<[Wanted]>::len).collect()
-    }
-
-    #[test]
-    fn entries_are_fetched_together_as_far_as_memory_goes_and_large_ones_alone() {
-        assert_eq!(lengths(&[]), [0; 0]);
-        assert_eq!(lengths(&[1000; 130]), [64, 64, 2]);
-        assert_eq!(lengths(&[200 << 20, 200 << 20, 1000, 1000]), [1, 1, 2]);
-        assert_eq!(lengths(&[1000, 200 << 20, 1000]), [1, 1, 1]);
-        assert_eq!(lengths(&[8 << 20, 8 << 20, 1]), [2, 1]);
-    }
 }
