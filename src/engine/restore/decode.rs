@@ -1,91 +1,86 @@
-//! Opens segments ahead of their turn. A worker fetches, checks and opens each of them; the caller takes
-//! their raw bytes in the order of the stream.
+//! Segments decoded ahead of their turn: a worker fetches, checks and opens each, and gives its raw bytes
+//! in blocks.
 //!
-//! Memory: a worker holds one sealed segment, what zstd needs, and a few steps of raw bytes. It opens the
-//! rest when its turn comes.
+//! Memory: a worker holds one sealed segment, what zstd needs, and a few blocks; it opens the rest when the
+//! segment's turn comes.
 
 use std::io::{self, Read};
+use std::ops::Deref;
+use std::thread::Scope;
+use std::{mem, vec};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::engine::restore::fetch::{Wanted, fetch};
-use crate::engine::restore::prefetch::{Ahead, ahead};
+use crate::engine::restore::fetch::{AtOnce, Wanted, fetch};
+use crate::engine::restore::prefetch::Prefetch;
 use crate::error::{Error, RestoreError};
 use crate::seal::{ArchiveKey, open_segment};
 use crate::store::Store;
 
-/// How many raw bytes a worker passes on at a time.
-const STEP: usize = 1 << 20;
+/// Bytes of a block; the last of a segment may have fewer.
+const BLOCK: usize = 1 << 20;
 
-/// How many steps a worker may be ahead of the caller.
-const STEPS_AHEAD: usize = 4;
+/// Blocks that a worker may be ahead of the reader.
+const BLOCKS_AHEAD: usize = 4;
 
-/// A piece of the raw bytes of a segment.
-struct Step {
-    buffer: Box<[u8]>,
-    filled: usize,
+/// Gives for each segment, in the order in which they were wanted, the blocks of its raw bytes. They are a
+/// whole segment if none of them is an error.
+pub(in crate::engine) type Decoded<'a> =
+    Prefetch<vec::IntoIter<(Wanted, &'a ArchiveKey)>, Result<Block, Error>>;
+
+/// Some raw bytes of a segment. Dropping it makes its buffer a spare one.
+pub(in crate::engine) struct Block {
+    bytes: Vec<u8>,
+    spare: Sender<Vec<u8>>,
 }
 
-/// The opened segments, in the order of the request.
-pub(in crate::engine) struct Opened<'a> {
-    ahead: &'a mut Ahead<Result<Step, Error>>,
-    spare: &'a Sender<Box<[u8]>>,
-}
+impl Deref for Block {
+    type Target = [u8];
 
-impl Opened<'_> {
-    /// Passes the next segment's raw bytes to `take`, step by step. If this succeeds, they were the whole
-    /// segment.
-    pub(in crate::engine) fn next(
-        &mut self,
-        mut take: impl FnMut(&[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        for step in self.ahead.next() {
-            let Step { buffer, filled } = step?;
-            take(&buffer[..filled])?;
-            // If there is no room for the buffer, enough of them are in use.
-            let _ = self.spare.try_send(buffer);
-        }
-        Ok(())
+    fn deref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
-/// Fetches and opens segments, each with its archive's key, while `take` runs. At most `at_once` segments are
-/// being fetched, and one more is held: the one that is being taken.
-pub(in crate::engine) fn open_ahead<T>(
-    store: &dyn Store,
-    wanted: &[(Wanted, &ArchiveKey)],
-    at_once: usize,
-    take: impl FnOnce(&mut Opened<'_>) -> Result<T, Error>,
-) -> Result<T, Error> {
+impl Drop for Block {
+    fn drop(&mut self) {
+        // Enough are in use if there is no room for it.
+        let _ = self.spare.try_send(mem::take(&mut self.bytes));
+    }
+}
+
+/// Fetches and opens what is wanted, each with its archive's key, once the first is asked for. At most
+/// `at_once` segments are on their way, and one more is held: the one that is being read.
+pub(in crate::engine) fn decode_ahead<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    store: &'scope dyn Store,
+    wanted: Vec<(Wanted, &'scope ArchiveKey)>,
+    at_once: AtOnce,
+) -> Decoded<'scope> {
+    let at_once = at_once.of(wanted.iter().map(|(wanted, _)| wanted));
     let workers = at_once + 1;
-    let (spare, spares) = bounded(workers * (STEPS_AHEAD + 2));
+    let spares = bounded(workers * (BLOCKS_AHEAD + 2));
     let (begin, done) = bounded(at_once);
-    let work = |at: usize, answer: &Sender<Result<Step, Error>>| {
-        let (wanted, key) = &wanted[at];
+    let work = move |(wanted, key): (Wanted, &_), answer: &Sender<_>| {
         begin.send(()).expect("the other end is here");
-        let fetched = fetch(store, wanted);
+        let fetched = fetch(store, &wanted);
         done.recv().expect("the other end is here");
-        let opened = fetched.and_then(|sealed| open(wanted, key, &sealed, &spares, answer));
-        if let Err(error) = opened {
-            // The receiver is gone if something else has failed.
+        let decoded = fetched.and_then(|sealed| decode(&wanted, key, &sealed, &spares, answer));
+        if let Err(error) = decoded {
+            // Nobody waits any more if something else has failed.
             let _ = answer.send(Err(error));
         }
     };
-    ahead((wanted.len(), workers, STEPS_AHEAD), work, |ahead| {
-        take(&mut Opened {
-            ahead,
-            spare: &spare,
-        })
-    })
+    Prefetch::start(scope, wanted.into_iter(), (workers, BLOCKS_AHEAD), work)
 }
 
-/// Opens a segment, and sends its raw bytes as long as the receiver takes them.
-fn open(
+/// Opens a segment, and gives its blocks for as long as they are taken.
+fn decode(
     wanted: &Wanted,
     key: &ArchiveKey,
     sealed: &[u8],
-    spares: &Receiver<Box<[u8]>>,
-    answer: &Sender<Result<Step, Error>>,
+    (spare, spares): &(Sender<Vec<u8>>, Receiver<Vec<u8>>),
+    answer: &Sender<Result<Block, Error>>,
 ) -> Result<(), Error> {
     let unreadable = |source| {
         Error::Restore(RestoreError::SegmentUnreadable {
@@ -98,20 +93,17 @@ fn open(
     let mut opened = open_segment(sealed, key, wanted.record.raw_bytes)
         .map_err(|error| unreadable(io::Error::other(error)))?;
     loop {
-        let spare = spares.try_recv();
-        let mut buffer = spare.unwrap_or_else(|_| vec![0; STEP].into_boxed_slice());
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match opened.read(&mut buffer[filled..]).map_err(unreadable)? {
-                0 => break,
-                read => filled += read,
-            }
-        }
-        let last = filled < buffer.len();
-        if filled > 0 && answer.send(Ok(Step { buffer, filled })).is_err() {
-            return Ok(());
-        }
-        if last {
+        let mut bytes = spares
+            .try_recv()
+            .unwrap_or_else(|_| Vec::with_capacity(BLOCK));
+        bytes.clear();
+        let mut block = Block {
+            bytes,
+            spare: spare.clone(),
+        };
+        let mut next = opened.by_ref().take(BLOCK as u64);
+        next.read_to_end(&mut block.bytes).map_err(unreadable)?;
+        if block.is_empty() || answer.send(Ok(block)).is_err() {
             return Ok(());
         }
     }
@@ -119,9 +111,10 @@ fn open(
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
-    use crate::engine::restore::fetch::tests::stored;
-    use crate::error::RequestError;
+    use crate::engine::restore::fetch::tests::{at_once, stored};
     use crate::seal::{SealOptions, Sealed, Sealer};
     use crate::store::MemoryStore;
 
@@ -140,7 +133,7 @@ mod tests {
             threads: 2,
         };
         let (mut sealer, receiver) = Sealer::start(options, key).unwrap();
-        let taken = std::thread::spawn(move || {
+        let taken = thread::spawn(move || {
             let (mut segments, mut lengths) = (Vec::new(), Vec::new());
             for sealed in receiver {
                 if let Sealed::Segment(segment) = sealed {
@@ -163,22 +156,24 @@ mod tests {
         (raw, wanted)
     }
 
-    fn opened(
+    /// The raw bytes that come before an error, and the error.
+    fn decoded(
         store: &MemoryStore,
         wanted: &[(Wanted, &ArchiveKey)],
-        at_once: usize,
-    ) -> (Vec<u8>, Result<(), Error>) {
+        asked_for: usize,
+    ) -> (Vec<u8>, Option<Error>) {
         let mut raw = Vec::new();
-        let ended = open_ahead(store, wanted, at_once, |opened| {
-            for _ in wanted {
-                opened.next(|bytes| {
-                    raw.extend_from_slice(bytes);
-                    Ok(())
-                })?;
+        let error = thread::scope(|scope| {
+            let decoded = decode_ahead(scope, store, wanted.to_vec(), at_once(asked_for));
+            for block in decoded.flatten() {
+                match block {
+                    Ok(block) => raw.extend_from_slice(&block),
+                    Err(error) => return Some(error),
+                }
             }
-            Ok(())
+            None
         });
-        (raw, ended)
+        (raw, error)
     }
 
     #[test]
@@ -188,8 +183,8 @@ mod tests {
         let (raw, wanted) = sealed(&store, &key);
         let wanted: Vec<_> = wanted.into_iter().map(|wanted| (wanted, &key)).collect();
         for at_once in [1, 2, 5, 64] {
-            let (got, ended) = opened(&store, &wanted, at_once);
-            ended.unwrap();
+            let (got, error) = decoded(&store, &wanted, at_once);
+            assert!(error.is_none(), "{error:?}");
             assert!(got == raw, "{at_once}");
         }
     }
@@ -202,8 +197,8 @@ mod tests {
         let mut wanted: Vec<_> = wanted.into_iter().map(|wanted| (wanted, &key)).collect();
         wanted[2].1 = &other;
         wanted[4].0.record.sealed_bytes += 1;
-        let (got, ended) = opened(&store, &wanted, 3);
-        let error = ended.unwrap_err();
+        let (got, error) = decoded(&store, &wanted, 3);
+        let error = error.unwrap();
         assert!(
             matches!(
                 error,
@@ -213,8 +208,8 @@ mod tests {
         );
         assert!(got == raw[..2 * SEGMENT]);
         wanted[2].1 = &key;
-        let (got, ended) = opened(&store, &wanted, 3);
-        let error = ended.unwrap_err();
+        let (got, error) = decoded(&store, &wanted, 3);
+        let error = error.unwrap();
         assert!(
             matches!(
                 error,
@@ -229,14 +224,12 @@ mod tests {
     fn who_stops_taking_is_not_kept_waiting() {
         let key = ArchiveKey::generate();
         let store = MemoryStore::default();
-        let (_, wanted) = sealed(&store, &key);
-        let wanted: Vec<_> = wanted.into_iter().map(|wanted| (wanted, &key)).collect();
-        let ended = open_ahead(&store, &wanted, 2, |opened| {
-            opened.next(|_| Err(Error::Request(RequestError::NotConfirmed)))
+        let (raw, wanted) = sealed(&store, &key);
+        let wanted = wanted.into_iter().map(|wanted| (wanted, &key)).collect();
+        let first = thread::scope(|scope| {
+            let mut decoded = decode_ahead(scope, &store, wanted, at_once(2));
+            decoded.next().unwrap().recv().unwrap().unwrap()
         });
-        assert!(matches!(
-            ended,
-            Err(Error::Request(RequestError::NotConfirmed))
-        ));
+        assert!(raw.starts_with(&first));
     }
 }

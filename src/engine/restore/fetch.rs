@@ -1,10 +1,14 @@
-//! Fetches segments ahead, several at once, checks them against the ledger, and returns them in order.
+//! Segments on their way back: fetched ahead, several at once, checked against the ledger, and given
+//! in order.
+
+use std::thread::Scope;
+use std::vec;
 
 use crossbeam_channel::Sender;
 
 use crate::catalog::SegmentRow;
 use crate::engine::context::open_source::OpenSource;
-use crate::engine::restore::prefetch::{Ahead, ahead};
+use crate::engine::restore::prefetch::Prefetch;
 use crate::error::{Error, RestoreError};
 use crate::model::entry::ArchiveEntry;
 use crate::model::keys::ArchiveObject;
@@ -82,36 +86,36 @@ impl AtOnce {
     }
 }
 
-/// The fetched segments, in the order of the request.
-pub(in crate::engine) struct Fetched<'a> {
-    ahead: &'a mut Ahead<Result<Vec<u8>, Error>>,
-}
+/// Gives segments in the order in which they were wanted, each fetched ahead, with the length and the
+/// SHA-256 that the signed ledger has for it.
+///
+/// The caller looks at one segment while at most `at_once` others are on their way or wait.
+pub(in crate::engine) struct Fetched(Prefetch<vec::IntoIter<Wanted>, Result<Vec<u8>, Error>>);
 
-impl Fetched<'_> {
-    /// Returns the next segment, checked. At most `at_once` others are being fetched or waiting meanwhile.
-    pub(in crate::engine) fn next(&mut self) -> Result<Vec<u8>, Error> {
-        let coming = self.ahead.next();
-        let sealed = coming.recv().expect("a fetcher answers each job");
-        // The others are fetched while the caller works on this one.
-        self.ahead.fill();
-        sealed
+impl Iterator for Fetched {
+    type Item = Result<Vec<u8>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let sealed = self.0.next()?.recv().expect("a fetcher answers each job");
+        // While the caller looks at this one, the workers fetch others.
+        self.0.fill();
+        Some(sealed)
     }
 }
 
-/// Fetches segments, `at_once` at a time, while `take` runs.
-pub(in crate::engine) fn fetch_ahead<T>(
-    store: &dyn Store,
-    wanted: &[Wanted],
-    at_once: usize,
-    take: impl FnOnce(&mut Fetched<'_>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let work = |at: usize, answer: &Sender<_>| {
-        // The receiver is gone if something else has failed.
-        let _ = answer.send(fetch(store, &wanted[at]));
+/// Fetches what is wanted, `at_once` segments at a time, once the first is asked for.
+pub(in crate::engine) fn fetch_ahead<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    store: &'scope dyn Store,
+    wanted: Vec<Wanted>,
+    at_once: AtOnce,
+) -> Fetched {
+    let limits = (at_once.of(wanted.iter()), 1);
+    let work = move |wanted, answer: &Sender<_>| {
+        // Nobody waits any more if something else has failed.
+        let _ = answer.send(fetch(store, &wanted));
     };
-    ahead((wanted.len(), at_once, 1), work, |ahead| {
-        take(&mut Fetched { ahead })
-    })
+    Fetched(Prefetch::start(scope, wanted.into_iter(), limits, work))
 }
 
 /// Fetches a segment. If it does not match the ledger, fetches it once more before calling it damaged: it may
@@ -159,8 +163,7 @@ fn fetch_once(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
 
 #[cfg(test)]
 pub(in crate::engine) mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
 
     use super::*;
     use crate::model::keys;
@@ -199,18 +202,26 @@ pub(in crate::engine) mod tests {
         stored(store, bytes.collect())
     }
 
+    pub(in crate::engine) fn at_once(asked_for: usize) -> AtOnce {
+        AtOnce {
+            asked_for,
+            memory_limit: u64::MAX,
+        }
+    }
+
     #[test]
     fn segments_come_in_order_however_many_are_fetched_at_once() {
         let store = MemoryStore::default();
         let wanted = of_1000_bytes(&store, 40);
-        for at_once in [1, 2, 7, 64] {
-            fetch_ahead(&store, &wanted, at_once, |fetched| {
+        for asked_for in [1, 2, 7, 64] {
+            thread::scope(|scope| {
+                let mut fetched = fetch_ahead(scope, &store, wanted.clone(), at_once(asked_for));
                 for index in 0..40_u32 {
-                    assert_eq!(fetched.next()?, [index.to_le_bytes()[0]; 1000]);
+                    let sealed = fetched.next().unwrap().unwrap();
+                    assert_eq!(sealed, [index.to_le_bytes()[0]; 1000]);
                 }
-                Ok(())
-            })
-            .unwrap();
+                assert!(fetched.next().is_none());
+            });
         }
     }
 
@@ -220,34 +231,25 @@ pub(in crate::engine) mod tests {
         let mut wanted = of_1000_bytes(&store, 5);
         store.delete(&wanted[3].locator).unwrap();
         wanted[4].record.sealed_bytes = 999;
-        let taken = Arc::new(AtomicUsize::new(0));
-        let error = fetch_ahead(&store, &wanted, 4, |fetched| {
-            loop {
-                fetched.next()?;
-                taken.fetch_add(1, Ordering::Relaxed);
-            }
-            #[expect(
-                unreachable_code,
-                reason = "the type of a loop that only an error ends"
-            )]
-            Ok(())
-        })
-        .unwrap_err();
-        assert!(matches!(
-            error,
-            Error::Restore(RestoreError::SegmentDamaged { index: 3, .. })
-        ));
-        assert_eq!(taken.load(Ordering::Relaxed), 3, "the good ones before it");
+        thread::scope(|scope| {
+            let mut fetched = fetch_ahead(scope, &store, wanted, at_once(4));
+            let good = fetched.by_ref().take(3);
+            assert_eq!(good.map(Result::unwrap).count(), 3);
+            assert!(matches!(
+                fetched.next(),
+                Some(Err(Error::Restore(RestoreError::SegmentDamaged {
+                    index: 3,
+                    ..
+                })))
+            ));
+        });
     }
 
     #[test]
     fn who_stops_taking_is_not_kept_waiting() {
         let store = MemoryStore::default();
         let wanted = of_1000_bytes(&store, 40);
-        let first = fetch_ahead(&store, &wanted, 4, |fetched| {
-            let first = fetched.next()?;
-            Ok(first)
-        });
-        assert_eq!(first.unwrap(), [0; 1000]);
+        let first = thread::scope(|scope| fetch_ahead(scope, &store, wanted, at_once(4)).next());
+        assert_eq!(first.unwrap().unwrap(), [0; 1000]);
     }
 }

@@ -1,9 +1,11 @@
-//! Passes an archive's send stream through the guard: opened segment by segment, handed on command by
-//! command.
+//! An archive's send stream on its way back: decoded segment by segment, checked by the guard, and given
+//! command by command.
 //!
-//! The sink gets only whole commands that were checked.
+//! Its reader gets whole commands that were checked, and nothing else.
 
 use std::ffi::OsStr;
+use std::iter;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
@@ -12,74 +14,56 @@ use crate::btrfs::{
     AttributeLimit, BtrfsError, CompressedData, Expect, ExpectParent, Fifo, Guard, GuardError,
     StreamSummary,
 };
-use crate::engine::context::open_source::OpenSource;
-use crate::engine::restore::decode::Opened;
+use crate::engine::restore::decode::{Block, Decoded};
 use crate::error::{Error, RestoreError};
 use crate::interrupt::Interrupt;
-use crate::model::ArchiveId;
 use crate::model::entry::ArchiveEntry;
+use crate::model::{ArchiveId, SourceName};
 use crate::progress::{Event, Observer, PROGRESS_STEP};
 
-/// The receiver of a checked stream.
-pub(in crate::engine) trait Sink {
-    /// Takes whole, checked commands of the stream. The first ones come with the stream's header before them.
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Error>;
-
-    /// Returns the longest extended attribute that fits, and the directory with that limit; `None` if there
-    /// is no limit.
-    fn attribute_limit(&self) -> Result<Option<(AttributeLimit, PathBuf)>, Error> {
-        Ok(None)
-    }
-
-    /// Returns the fifos in the subvolume that an incremental is received on; none if nothing is received.
-    fn fifos(&mut self) -> Result<Vec<Fifo>, Error> {
-        Ok(Vec::new())
-    }
-}
-
-/// What all archives of a restore share while their streams are fed.
-#[derive(Clone, Copy)]
-pub(in crate::engine) struct Feeding<'a> {
-    pub(in crate::engine) source: &'a OpenSource<'a>,
-    pub(in crate::engine) observer: &'a dyn Observer,
-    pub(in crate::engine) interrupt: &'a Interrupt,
-}
-
-impl Feeding<'_> {
-    /// Feeds an archive's stream through the guard into a sink. Its segments must come next in `opened`.
-    pub(in crate::engine) fn feed(
-        &self,
-        entry: &ArchiveEntry,
-        opened: &mut Opened<'_>,
-        sink: &mut dyn Sink,
-    ) -> Result<StreamSummary, Error> {
-        let source = self.source.name();
-        let mut gate = Gate::new(entry, sink.fifos()?, sink.attribute_limit()?)?;
-        let mut raw_bytes = 0;
-        let mut told = 0;
-        for (index, record) in (0..).zip(&entry.segments) {
-            self.interrupt.check()?;
-            opened.next(|bytes| {
-                gate.pass(bytes, sink)?;
-                raw_bytes += bytes.len() as u64;
-                if raw_bytes - told >= PROGRESS_STEP {
-                    told = raw_bytes;
-                    self.observer.event(Event::Progress {
-                        source: source.clone(),
-                        raw_bytes,
-                    });
+/// Gives the raw blocks of an archive, whose segments are the next ones of `decoded`, and tells the observer
+/// how far their reader has come.
+pub(in crate::engine) fn archive_blocks<'a>(
+    source: &'a SourceName,
+    entry: &'a ArchiveEntry,
+    decoded: &'a mut Decoded<'_>,
+    observer: &'a dyn Observer,
+    interrupt: &'a Interrupt,
+) -> impl Iterator<Item = Result<Block, Error>> {
+    let (mut index, mut segment) = (0_u32, None);
+    let (mut raw_bytes, mut told) = (0, 0);
+    iter::from_fn(move || {
+        // The reader asks for more when it is done with the blocks before.
+        if raw_bytes - told >= PROGRESS_STEP {
+            told = raw_bytes;
+            observer.event(Event::Progress {
+                source: source.clone(),
+                raw_bytes,
+            });
+        }
+        while let Some(record) = entry.segments.get(index as usize) {
+            if segment.is_none() {
+                if let Err(error) = interrupt.check() {
+                    return Some(Err(error));
                 }
-                Ok(())
-            })?;
-            self.observer.event(Event::Segment {
+                segment = decoded.next();
+            }
+            let blocks = segment.as_ref().expect("one for each segment");
+            if let Ok(block) = blocks.recv() {
+                raw_bytes += block.as_ref().map_or(0, |block| block.len() as u64);
+                return Some(block);
+            }
+            observer.event(Event::Segment {
                 source: source.clone(),
                 archive: entry.id,
                 index,
                 sealed_bytes: record.sealed_bytes,
             });
+            index += 1;
+            segment = None;
         }
-        gate.end()
-    }
+        None
+    })
 }
 
 /// Returns what the first command of an archive's stream must say.
@@ -95,34 +79,93 @@ pub(in crate::engine) fn expected(entry: &ArchiveEntry) -> Expect {
     }
 }
 
-/// Passes on whole, checked commands and nothing else.
-struct Gate {
+/// Gives the whole, checked commands of the stream that comes in blocks, and nothing else.
+pub(in crate::engine) struct GuardedStream<I, B> {
+    blocks: I,
     archive: ArchiveId,
     guard: Guard,
     attribute_limit: Option<(AttributeLimit, PathBuf)>,
-    waiting: Vec<u8>,
-    passed: u64,
+    /// The block that is given out: `given` bytes of it were, up to `cleared` they may be.
+    block: Option<B>,
+    given: usize,
+    cleared: usize,
+    /// What comes before that block: a command that it goes on with.
+    begun: Vec<u8>,
 }
 
-impl Gate {
-    fn new(
-        entry: &ArchiveEntry,
+impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStream<I, B> {
+    /// Guards an archive's stream, whose first command must say what is expected.
+    ///
+    /// `fifos` are those of what an incremental is received on. `attribute_limit` is how long an extended
+    /// attribute may be, and the directory where that is so; `None` if any length will do.
+    pub(in crate::engine) fn new(
+        archive: ArchiveId,
+        expect: Expect,
+        blocks: I,
         fifos: Vec<Fifo>,
         attribute_limit: Option<(AttributeLimit, PathBuf)>,
     ) -> Result<Self, Error> {
-        let mut gate = Self {
-            archive: entry.id,
-            guard: Guard::new(expected(entry)),
+        let mut stream = Self {
+            blocks,
+            archive,
+            guard: Guard::new(expect),
             attribute_limit,
-            waiting: Vec::new(),
-            passed: 0,
+            block: None,
+            given: 0,
+            cleared: 0,
+            begun: Vec::new(),
         };
-        if let Some((limit, _)) = &gate.attribute_limit {
-            gate.guard.limit_attributes(limit.bytes);
+        if let Some((limit, _)) = &stream.attribute_limit {
+            stream.guard.limit_attributes(limit.bytes);
         }
-        let inherited = gate.guard.inherit(fifos);
-        inherited.map_err(|source| gate.refused(source))?;
-        Ok(gate)
+        let inherited = stream.guard.inherit(fifos);
+        inherited.map_err(|source| stream.refused(source))?;
+        Ok(stream)
+    }
+
+    /// The next commands; `None` when there are no more. With the first command comes the stream's header
+    /// before it.
+    pub(in crate::engine) fn next(&mut self) -> Result<Option<&[u8]>, Error> {
+        while self.given == self.cleared {
+            if let Some(block) = self.block.take() {
+                if self.cleared > 0 {
+                    self.begun.clear();
+                }
+                self.begun.extend_from_slice(&block[self.cleared..]);
+            }
+            let Some(block) = self.blocks.next().transpose()? else {
+                return Ok(None);
+            };
+            let before = self.guard.cleared();
+            let judged = self.guard.push(&block);
+            judged.map_err(|source| self.refused(source))?;
+            let cleared = usize::try_from(self.guard.cleared() - before);
+            let begun = self.begun.len();
+            self.cleared = cleared.expect("less than was pushed").saturating_sub(begun);
+            self.given = 0;
+            let block = self.block.insert(block);
+            if begun > 0 && self.cleared > 0 {
+                self.given = match before {
+                    // With the first command goes the stream's header, and whatever came with both.
+                    0 => self.cleared,
+                    _ => command_length(self.begun.iter().chain(&**block)) - begun,
+                };
+                self.begun.extend_from_slice(&block[..self.given]);
+                return Ok(Some(&self.begun));
+            }
+        }
+        // What is whole in the block is not copied.
+        let whole = self.given..self.cleared;
+        self.given = self.cleared;
+        Ok(self.block.as_ref().map(|block| &block[whole]))
+    }
+
+    /// The guard's judgement of the stream, when all of it was given.
+    pub(in crate::engine) fn finish(self) -> Result<StreamSummary, Error> {
+        let archive = self.archive;
+        self.guard
+            .finish()
+            .map_err(|source| Error::Restore(RestoreError::StoredStream { archive, source }))
     }
 
     fn refused(&self, source: GuardError) -> Error {
@@ -143,45 +186,6 @@ impl Gate {
             source,
         })
     }
-
-    fn pass(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
-        let judged = self.guard.push(bytes);
-        judged.map_err(|source| self.refused(source))?;
-        let cleared =
-            usize::try_from(self.guard.cleared() - self.passed).expect("less than was pushed");
-        if cleared == 0 {
-            self.waiting.extend_from_slice(bytes);
-            return Ok(());
-        }
-        // The cleared part of these bytes. It includes the end of a command that began in earlier bytes.
-        let (of_these, rest) = bytes.split_at(cleared - self.waiting.len());
-        let begun_before = match (self.waiting.len(), self.passed) {
-            (0, _) => 0,
-            // The stream's header goes together with the first command and all that came with them.
-            (_, 0) => of_these.len(),
-            (waiting, _) => command_length(self.waiting.iter().chain(bytes)) - waiting,
-        };
-        let (ends, whole) = of_these.split_at(begun_before);
-        if !self.waiting.is_empty() {
-            self.waiting.extend_from_slice(ends);
-            sink.take(&self.waiting)?;
-            self.waiting.clear();
-        }
-        // Commands that are whole in these bytes are not copied.
-        if !whole.is_empty() {
-            sink.take(whole)?;
-        }
-        self.waiting.extend_from_slice(rest);
-        self.passed += cleared as u64;
-        Ok(())
-    }
-
-    fn end(self) -> Result<StreamSummary, Error> {
-        let archive = self.archive;
-        self.guard
-            .finish()
-            .map_err(|source| Error::Restore(RestoreError::StoredStream { archive, source }))
-    }
 }
 
 /// Returns the length of a command that begins with these bytes, from its header.
@@ -199,22 +203,6 @@ mod tests {
     use super::*;
     use crate::btrfs::stream::tests::stream_builder::StreamBuilder;
 
-    /// Takes nothing but whole commands, the first with the stream's header.
-    #[derive(Default)]
-    struct Whole(Vec<u8>);
-
-    impl Sink for Whole {
-        fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
-            let mut at = if self.0.is_empty() { 17 } else { 0 };
-            while at < bytes.len() {
-                at += command_length(bytes[at..].iter());
-            }
-            assert_eq!(at, bytes.len(), "a command is cut");
-            self.0.extend_from_slice(bytes);
-            Ok(())
-        }
-    }
-
     #[test]
     fn however_a_stream_comes_its_commands_go_on_whole() {
         let stream = StreamBuilder::full(1)
@@ -223,22 +211,25 @@ mod tests {
             .utimes(b"a")
             .utimes(b"")
             .finish();
+        let archive: ArchiveId = "2024-01-01-full-0123456789abcdef".parse().unwrap();
         for first in 0..stream.len() {
             for step in [1, 7, 60, 1000] {
-                let mut gate = Gate {
-                    archive: "2024-01-01-full-0123456789abcdef".parse().unwrap(),
-                    guard: Guard::new(Expect::default()),
-                    attribute_limit: None,
-                    waiting: Vec::new(),
-                    passed: 0,
-                };
-                let mut whole = Whole::default();
                 let (head, rest) = stream.split_at(first);
-                for bytes in std::iter::once(head).chain(rest.chunks(step)) {
-                    gate.pass(bytes, &mut whole).unwrap();
+                let blocks = iter::once(head).chain(rest.chunks(step)).map(Ok);
+                let expect = Expect::default();
+                let guarded = GuardedStream::new(archive, expect, blocks, Vec::new(), None);
+                let mut guarded = guarded.unwrap();
+                let mut whole = Vec::new();
+                while let Some(commands) = guarded.next().unwrap() {
+                    let mut at = if whole.is_empty() { 17 } else { 0 };
+                    while at < commands.len() {
+                        at += command_length(commands[at..].iter());
+                    }
+                    assert_eq!(at, commands.len(), "a command is cut");
+                    whole.extend_from_slice(commands);
                 }
-                gate.end().unwrap();
-                assert!(whole.0 == stream, "cut at {first}, then each {step}");
+                guarded.finish().unwrap();
+                assert!(whole == stream, "cut at {first}, then each {step}");
             }
         }
     }

@@ -18,18 +18,20 @@ pub(super) mod thaw;
 pub(super) mod to_file;
 
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use serde::Serialize;
 
-use crate::btrfs::Tools;
+use crate::btrfs::{StreamSummary, Tools};
 use crate::catalog::{ArchiveRow, Catalog, Link};
 use crate::config::Source;
 use crate::engine::backup::facts::history;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::sealed_archives;
-use crate::engine::restore::decode::{Opened, open_ahead};
+use crate::engine::restore::decode::{Decoded, decode_ahead};
 use crate::engine::restore::fetch::{AtOnce, Wanted};
-use crate::engine::restore::guarded_stream::Feeding;
+use crate::engine::restore::guarded_stream::{GuardedStream, archive_blocks, expected};
+use crate::engine::restore::receiving::Receiving;
 use crate::engine::restore::target::{Afterwards, Target};
 use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
 use crate::error::{Error, PruneError, RequestError, RestoreError};
@@ -261,7 +263,8 @@ fn receive_rest(
 /// Some archives in the order in which they are received, each with its key.
 type Keyed<'a> = [(&'a ArchiveEntry, &'a ArchiveKey)];
 
-/// Fetches and receives archives. All their segments must be readable.
+/// Fetches and receives archives all of whose segments can be read. `ends`: the last of them is the date
+/// that is wanted.
 fn receive(
     restoring: &Restoring<'_>,
     chain: &Keyed<'_>,
@@ -269,8 +272,9 @@ fn receive(
     target: &mut Target<'_>,
     catalog: &mut Catalog,
 ) -> Result<(), Error> {
+    let name = restoring.source.name();
     restoring.observer.event(Event::Chain {
-        source: restoring.source.name().clone(),
+        source: name.clone(),
         archives: chain.len(),
         raw_bytes: chain.iter().map(|(entry, _)| entry.raw_bytes).sum(),
     });
@@ -280,56 +284,58 @@ fn receive(
         let its = Wanted::of(restoring.source, entry, &rows).into_iter();
         wanted.extend(its.map(|wanted| (wanted, *key)));
     }
-    // The segments of later archives come while earlier ones are received.
-    let store = restoring.source.store.as_ref();
-    let at_once = restoring
-        .at_once
-        .of(wanted.iter().map(|(wanted, _)| wanted));
-    open_ahead(store, &wanted, at_once, |opened| {
-        receive_all(restoring, chain, ends, target, opened, catalog)
+    thread::scope(|scope| {
+        // One for all archives: segments of later ones are fetched while earlier ones are received.
+        let store = restoring.source.store;
+        let mut decoded = decode_ahead(scope, store, wanted, restoring.at_once);
+        for (at, (entry, _)) in chain.iter().enumerate() {
+            let is_wanted = ends && at + 1 == chain.len();
+            let afterwards = if is_wanted {
+                Afterwards::Stays
+            } else {
+                restoring.intermediate
+            };
+            let mut receiving = target.begin(entry, afterwards)?;
+            restoring.observer.event(Event::Begun {
+                source: name.clone(),
+                archive: entry.id,
+                expected: Some(entry.raw_bytes),
+            });
+            let fed = feed(restoring, entry, &mut decoded, &mut receiving);
+            target.land(receiving, entry, fed)?;
+            if restoring.intermediate == Afterwards::Goes {
+                target.delete_passed(entry)?;
+            }
+            catalog.thaw_fetched(&entry.id)?;
+            restoring.observer.event(Event::Restored {
+                source: name.clone(),
+                archive: entry.id,
+            });
+        }
+        Ok(())
     })
 }
 
-/// Receives one archive after the other. `ends` says that the last of them is the wanted date.
-fn receive_all(
+/// Hands an archive's stream, whose segments come next, to what receives it.
+fn feed(
     restoring: &Restoring<'_>,
-    chain: &Keyed<'_>,
-    ends: bool,
-    target: &mut Target<'_>,
-    opened: &mut Opened<'_>,
-    catalog: &mut Catalog,
-) -> Result<(), Error> {
-    let name = restoring.source.name();
-    let feeding = Feeding {
-        source: restoring.source,
-        observer: restoring.observer,
-        interrupt: restoring.interrupt,
-    };
-    for (at, (entry, _)) in chain.iter().enumerate() {
-        let wanted = ends && at + 1 == chain.len();
-        let afterwards = if wanted {
-            Afterwards::Stays
-        } else {
-            restoring.intermediate
-        };
-        let mut receiving = target.begin(entry, afterwards)?;
-        restoring.observer.event(Event::Begun {
-            source: name.clone(),
-            archive: entry.id,
-            expected: Some(entry.raw_bytes),
-        });
-        let fed = feeding.feed(entry, opened, &mut receiving);
-        target.land(receiving, entry, fed)?;
-        if restoring.intermediate == Afterwards::Goes {
-            target.delete_passed(entry)?;
-        }
-        catalog.thaw_fetched(&entry.id)?;
-        restoring.observer.event(Event::Restored {
-            source: name.clone(),
-            archive: entry.id,
-        });
+    entry: &ArchiveEntry,
+    decoded: &mut Decoded<'_>,
+    receiving: &mut Receiving,
+) -> Result<StreamSummary, Error> {
+    let blocks = archive_blocks(
+        restoring.source.name(),
+        entry,
+        decoded,
+        restoring.observer,
+        restoring.interrupt,
+    );
+    let (fifos, limit) = (receiving.fifos()?, receiving.attribute_limit()?);
+    let mut stream = GuardedStream::new(entry.id, expected(entry), blocks, fifos, Some(limit))?;
+    while let Some(commands) = stream.next()? {
+        receiving.take(commands)?;
     }
-    Ok(())
+    stream.finish()
 }
 
 /// Requests the thaw of all cold segments at once: a thaw takes the same time for one segment as for

@@ -1,78 +1,89 @@
-//! Does work ahead of its turn: several pieces at once, taken in order.
+//! Work that is done ahead of its turn: worker threads do several pieces at once, and an iterator gives
+//! their answers in order.
 
 use std::collections::VecDeque;
-use std::thread;
+use std::thread::Scope;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// Pieces of work in their order.
-pub(in crate::engine) struct Ahead<A> {
-    pieces: usize,
+/// Gives for each piece of work, in order, the channel on which its answers come. The channel closes when
+/// the piece is done.
+///
+/// Once this is dropped, each piece stops at its next answer, and the workers end.
+pub(in crate::engine) struct Prefetch<P: Iterator, A> {
+    /// Pieces that no worker has yet.
+    pieces: P,
     at_once: usize,
     buffered: usize,
-    asked: usize,
-    jobs: Sender<Job<A>>,
-    coming: VecDeque<Receiver<A>>,
+    jobs: Sender<Job<P::Item, A>>,
+    begun: VecDeque<Receiver<A>>,
 }
 
-/// The number of a piece, and where its answers go.
-type Job<A> = (usize, Sender<A>);
+/// A piece, and the channel for its answers.
+type Job<P, A> = (P, Sender<A>);
 
-impl<A> Ahead<A> {
-    /// Returns the channel of the next piece's answers. At most `at_once` pieces, this one included, are at
-    /// work.
+impl<P: Iterator, A> Prefetch<P, A> {
+    /// Starts `at_once` workers, which wait until the first piece is asked for.
     ///
-    /// Panics when there are no more pieces.
-    pub(in crate::engine) fn next(&mut self) -> Receiver<A> {
-        self.fill();
-        self.coming.pop_front().expect("one for each piece")
-    }
-
-    /// Begins more pieces, up to `at_once` that were not taken yet.
-    pub(in crate::engine) fn fill(&mut self) {
-        while self.coming.len() < self.at_once && self.asked < self.pieces {
-            let (answer, coming) = bounded(self.buffered);
-            self.jobs
-                .send((self.asked, answer))
-                .expect("the workers wait for jobs");
-            self.coming.push_back(coming);
-            self.asked += 1;
-        }
-    }
-}
-
-/// Does `pieces` pieces of work, `at_once` of them at a time, while `take` runs. A piece may give several
-/// answers. When `buffered` of them wait, its worker waits too.
-pub(in crate::engine) fn ahead<A: Send, T>(
-    (pieces, at_once, buffered): (usize, usize, usize),
-    work: impl Fn(usize, &Sender<A>) + Sync,
-    take: impl FnOnce(&mut Ahead<A>) -> T,
-) -> T {
-    thread::scope(|scope| {
-        let (jobs, queue) = bounded::<Job<A>>(at_once);
+    /// A piece may give several answers; when `buffered` of them wait, its worker waits too.
+    ///
+    /// The workers are scoped threads because they borrow the store and the keys. Only the caller can open
+    /// the scope: it is a closure at whose end the workers are joined, and the caller's loop runs inside it.
+    pub(in crate::engine) fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        pieces: P,
+        (at_once, buffered): (usize, usize),
+        work: impl Fn(P::Item, &Sender<A>) + Clone + Send + 'scope,
+    ) -> Self
+    where
+        P::Item: Send + 'scope,
+        A: Send + 'scope,
+    {
+        let (jobs, queue) = bounded::<Job<P::Item, A>>(at_once);
         for _ in 0..at_once {
-            let (queue, work) = (queue.clone(), &work);
+            let (queue, work) = (queue.clone(), work.clone());
             scope.spawn(move || {
                 for (piece, answer) in queue {
                     work(piece, &answer);
                 }
             });
         }
-        let mut ahead = Ahead {
+        Self {
             pieces,
             at_once,
             buffered,
-            asked: 0,
             jobs,
-            coming: VecDeque::new(),
-        };
-        take(&mut ahead)
-    })
+            begun: VecDeque::new(),
+        }
+    }
+
+    /// Begins pieces until `at_once` of them have not been given out yet.
+    pub(in crate::engine) fn fill(&mut self) {
+        while self.begun.len() < self.at_once
+            && let Some(piece) = self.pieces.next()
+        {
+            let (answer, answers) = bounded(self.buffered);
+            self.jobs
+                .send((piece, answer))
+                .expect("the workers wait for jobs");
+            self.begun.push_back(answers);
+        }
+    }
+}
+
+impl<P: Iterator, A> Iterator for Prefetch<P, A> {
+    type Item = Receiver<A>;
+
+    fn next(&mut self) -> Option<Receiver<A>> {
+        self.fill();
+        self.begun.pop_front()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
 
     use super::*;
 
@@ -87,8 +98,9 @@ mod tests {
                 }
                 working.fetch_sub(1, Ordering::SeqCst);
             };
-            let got = ahead((20, at_once, 1), work, |ahead| {
-                (0..20).flat_map(|_| ahead.next()).collect::<Vec<_>>()
+            let got: Vec<usize> = thread::scope(|scope| {
+                let pieces = Prefetch::start(scope, 0..20, (at_once, 1), work);
+                pieces.flatten().collect()
             });
             let all = (0..20).flat_map(|piece| (0..5).map(move |part| piece * 10 + part));
             assert_eq!(got, all.collect::<Vec<_>>());
@@ -97,8 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn who_stops_taking_ends_the_workers() {
+    fn dropping_it_ends_the_workers() {
         let work = |piece: usize, answer: &Sender<usize>| while answer.send(piece).is_ok() {};
-        assert_eq!(ahead((3, 2, 1), work, |ahead| ahead.next().recv()), Ok(0));
+        let first = thread::scope(|scope| {
+            let mut pieces = Prefetch::start(scope, 0..3, (2, 1), work);
+            pieces.next().unwrap().recv()
+        });
+        assert_eq!(first, Ok(0));
     }
 }

@@ -17,7 +17,6 @@ use crate::btrfs::{
     Receiver, root_utimes,
 };
 use crate::engine::context::random::random_bytes;
-use crate::engine::restore::guarded_stream::Sink;
 use crate::engine::restore::place::RestorePlace;
 use crate::engine::restore::progress_file::{APPEARS_WITHIN, Begun, Lies, RestoreState, Told};
 use crate::error::{Error, RestoreError};
@@ -94,8 +93,40 @@ impl Receiving {
         parent.map(|parent| parent.holds).unwrap_or_default()
     }
 
-    /// Waits for the program's end. `fed` is the result of feeding the stream; the first error counts. `mark`
-    /// gets the notes that were made meanwhile.
+    /// How long an extended attribute may be, and the directory where that is so.
+    pub(in crate::engine) fn attribute_limit(&self) -> Result<(AttributeLimit, PathBuf), Error> {
+        let directory = &self.line.directory;
+        Ok((directory.attribute_limit()?, directory.path().to_owned()))
+    }
+
+    /// The fifos of what an incremental is received on.
+    pub(in crate::engine) fn fifos(&mut self) -> Result<Vec<Fifo>, Error> {
+        match &mut self.line.parent {
+            Some(parent) if parent.holds.fifos => {
+                let fifos = parent.subvolume.fifos()?;
+                parent.holds.fifos = !fifos.is_empty();
+                Ok(fifos)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Hands whole, checked commands to `btrfs receive`. With the first of them it makes the subvolume, which is
+    /// recorded before and after.
+    pub(in crate::engine) fn take(&mut self, commands: &[u8]) -> Result<(), Error> {
+        let first = self.line.mark.begun.is_none();
+        if first {
+            self.line.note(None)?;
+        }
+        self.edit.pass(commands, &mut self.line)?;
+        if first {
+            self.line.await_subvolume()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for its end. `fed` is how handing the stream on ended; the first error counts. `mark` gets what was
+    /// noted meanwhile.
     pub(in crate::engine) fn end(
         self,
         fed: Result<(), Error>,
@@ -117,41 +148,6 @@ impl Receiving {
                 drop(receiver);
                 Err(error)
             }
-        }
-    }
-}
-
-impl Sink for Receiving {
-    /// Passes checked commands to `btrfs receive`. With the first of them it makes the subvolume. This is
-    /// recorded before and after.
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let first = self.line.mark.begun.is_none();
-        if first {
-            self.line.note(None)?;
-        }
-        self.edit.pass(bytes, &mut self.line)?;
-        if first {
-            self.line.await_subvolume()?;
-        }
-        Ok(())
-    }
-
-    fn attribute_limit(&self) -> Result<Option<(AttributeLimit, PathBuf)>, Error> {
-        let directory = &self.line.directory;
-        Ok(Some((
-            directory.attribute_limit()?,
-            directory.path().to_owned(),
-        )))
-    }
-
-    fn fifos(&mut self) -> Result<Vec<Fifo>, Error> {
-        match &mut self.line.parent {
-            Some(parent) if parent.holds.fifos => {
-                let fifos = parent.subvolume.fifos()?;
-                parent.holds.fifos = !fifos.is_empty();
-                Ok(fifos)
-            }
-            _ => Ok(Vec::new()),
         }
     }
 }

@@ -2,13 +2,14 @@
 //! in another way.
 
 use std::io::{self, Write};
+use std::thread;
 
 use crate::catalog::Catalog;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::sealed_archives;
-use crate::engine::restore::decode::open_ahead;
+use crate::engine::restore::decode::decode_ahead;
 use crate::engine::restore::fetch::{AtOnce, Wanted};
-use crate::engine::restore::guarded_stream::{Feeding, Sink};
+use crate::engine::restore::guarded_stream::{GuardedStream, archive_blocks, expected};
 use crate::engine::restore::thaw::{WantedSegments, thaw};
 use crate::error::{Error, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
@@ -72,42 +73,31 @@ pub fn stream_out(
     let entry = &sealed.entry;
     let rows = catalog.segments(&entry.id)?;
     let wanted = Wanted::of(streaming.source, entry, &rows).into_iter();
-    let wanted: Vec<_> = wanted.map(|wanted| (wanted, &key)).collect();
-    let feeding = Feeding {
-        source: streaming.source,
-        observer: streaming.observer,
-        interrupt: streaming.interrupt,
-    };
+    let wanted = wanted.map(|wanted| (wanted, &key)).collect();
     streaming.observer.event(Event::Begun {
         source: streaming.source.name().clone(),
         archive: entry.id,
         expected: Some(entry.raw_bytes),
     });
-    let store = streaming.source.store.as_ref();
-    let at_once = streaming
-        .at_once
-        .of(wanted.iter().map(|(wanted, _)| wanted));
-    let mut written = Written { output, bytes: 0 };
-    open_ahead(store, &wanted, at_once, |opened| {
-        feeding.feed(entry, opened, &mut written)
+    let summary = thread::scope(|scope| {
+        let store = streaming.source.store;
+        let mut decoded = decode_ahead(scope, store, wanted, streaming.at_once);
+        let blocks = archive_blocks(
+            streaming.source.name(),
+            entry,
+            &mut decoded,
+            streaming.observer,
+            streaming.interrupt,
+        );
+        let mut stream = GuardedStream::new(entry.id, expected(entry), blocks, Vec::new(), None)?;
+        while let Some(commands) = stream.next()? {
+            output.write_all(commands).map_err(failed)?;
+        }
+        stream.finish()
     })?;
-    written.output.flush().map_err(failed)?;
-    let bytes = written.bytes;
+    output.flush().map_err(failed)?;
     catalog.thaw_fetched(&entry.id)?;
-    Ok(bytes)
-}
-
-struct Written<'a> {
-    output: &'a mut dyn Write,
-    bytes: u64,
-}
-
-impl Sink for Written<'_> {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.output.write_all(bytes).map_err(failed)?;
-        self.bytes += bytes.len() as u64;
-        Ok(())
-    }
+    Ok(summary.bytes)
 }
 
 fn failed(source: io::Error) -> Error {

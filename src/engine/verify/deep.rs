@@ -4,6 +4,7 @@
 //! fetched. Nothing is thawed: cold segments are reported as cold.
 
 use std::collections::BTreeMap;
+use std::thread;
 
 use super::contents::{Contents, Opens};
 use super::progress::Progress;
@@ -100,21 +101,18 @@ impl Reading<'_, '_, '_> {
             Counted::Bytes,
             bytes.sum(),
         );
-        fetch_ahead(
-            source.store.as_ref(),
-            &wanted,
-            self.verifying.at_once.of(wanted.iter()),
-            |fetched| -> Result<(), Error> {
-                for (archive, opens) in archives.iter().zip(&opens) {
-                    self.archive(archive, opens, &left_out, fetched, &mut progress)?;
-                    if self.answered {
-                        let outcome = self.report.outcome(&archive.entry().id);
-                        self.recorder.write(outcome);
-                    }
+        thread::scope(|scope| {
+            let at_once = self.verifying.at_once;
+            let mut fetched = fetch_ahead(scope, source.store, wanted, at_once);
+            for (archive, opens) in archives.iter().zip(&opens) {
+                self.archive(archive, opens, &left_out, &mut fetched, &mut progress)?;
+                if self.answered {
+                    let outcome = self.report.outcome(&archive.entry().id);
+                    self.recorder.write(outcome);
                 }
-                Ok(())
-            },
-        )
+            }
+            Ok(())
+        })
     }
 
     fn archive(
@@ -122,7 +120,7 @@ impl Reading<'_, '_, '_> {
         archive: &Archive,
         opens: &Opens,
         left_out: &LeftOut<'_>,
-        fetched: &mut Fetched<'_>,
+        fetched: &mut Fetched,
         progress: &mut Progress<'_>,
     ) -> Result<(), Error> {
         let mut contents = Contents::begin(archive.entry(), opens);
@@ -134,7 +132,7 @@ impl Reading<'_, '_, '_> {
                     Ok(verdict) => self.answered(archive, object, verdict),
                     Err(error) => self.not_fetched(archive, object, error)?,
                 },
-                (None, ArchivePart::Segment(index)) => match fetched.next() {
+                (None, Some(index)) => match fetched.next().expect("all of these are wanted") {
                     Ok(sealed) => {
                         progress.add(object.bytes());
                         let verdict = contents.segment(index, &sealed);
