@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use crate::btrfs::stream::{COMMAND_HEADER, Refusal};
+use crate::btrfs::stream::Refusal;
 use crate::btrfs::{
     AttributeLimit, BtrfsError, CompressedData, Expect, ExpectParent, Fifo, Guard, GuardError,
     StreamSummary,
@@ -80,20 +80,18 @@ pub(in crate::engine) fn expected(entry: &ArchiveEntry) -> Expect {
 }
 
 /// Gives the whole, checked commands of the stream that comes in blocks, and nothing else.
-pub(in crate::engine) struct GuardedStream<I, B> {
-    blocks: I,
+pub(in crate::engine) struct GuardedStream<I> {
     archive: ArchiveId,
+    blocks: I,
     guard: Guard,
     attribute_limit: Option<(AttributeLimit, PathBuf)>,
-    /// The block that is given out: `given` bytes of it were, up to `cleared` they may be.
-    block: Option<B>,
+    /// What the last call gave, and after it the beginning of a command that is not whole yet.
+    bytes: Vec<u8>,
+    /// How many bytes the last call gave.
     given: usize,
-    cleared: usize,
-    /// What comes before that block: a command that it goes on with.
-    begun: Vec<u8>,
 }
 
-impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStream<I, B> {
+impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStream<I> {
     /// Guards an archive's stream, whose first command must say what is expected.
     ///
     /// `fifos` are those of what an incremental is received on. `attribute_limit` is how long an extended
@@ -106,14 +104,12 @@ impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStrea
         attribute_limit: Option<(AttributeLimit, PathBuf)>,
     ) -> Result<Self, Error> {
         let mut stream = Self {
-            blocks,
             archive,
+            blocks,
             guard: Guard::new(expect),
             attribute_limit,
-            block: None,
+            bytes: Vec::new(),
             given: 0,
-            cleared: 0,
-            begun: Vec::new(),
         };
         if let Some((limit, _)) = &stream.attribute_limit {
             stream.guard.limit_attributes(limit.bytes);
@@ -126,38 +122,18 @@ impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStrea
     /// The next commands; `None` when there are no more. With the first command comes the stream's header
     /// before it.
     pub(in crate::engine) fn next(&mut self) -> Result<Option<&[u8]>, Error> {
-        while self.given == self.cleared {
-            if let Some(block) = self.block.take() {
-                if self.cleared > 0 {
-                    self.begun.clear();
-                }
-                self.begun.extend_from_slice(&block[self.cleared..]);
-            }
-            let Some(block) = self.blocks.next().transpose()? else {
-                return Ok(None);
-            };
-            let before = self.guard.cleared();
+        self.bytes.drain(..self.given);
+        let before = self.guard.cleared();
+        while self.guard.cleared() == before
+            && let Some(block) = self.blocks.next().transpose()?
+        {
             let judged = self.guard.push(&block);
             judged.map_err(|source| self.refused(source))?;
-            let cleared = usize::try_from(self.guard.cleared() - before);
-            let begun = self.begun.len();
-            self.cleared = cleared.expect("less than was pushed").saturating_sub(begun);
-            self.given = 0;
-            let block = self.block.insert(block);
-            if begun > 0 && self.cleared > 0 {
-                self.given = match before {
-                    // With the first command goes the stream's header, and whatever came with both.
-                    0 => self.cleared,
-                    _ => command_length(self.begun.iter().chain(&**block)) - begun,
-                };
-                self.begun.extend_from_slice(&block[..self.given]);
-                return Ok(Some(&self.begun));
-            }
+            self.bytes.extend_from_slice(&block);
         }
-        // What is whole in the block is not copied.
-        let whole = self.given..self.cleared;
-        self.given = self.cleared;
-        Ok(self.block.as_ref().map(|block| &block[whole]))
+        let cleared = usize::try_from(self.guard.cleared() - before);
+        self.given = cleared.expect("less than was pushed");
+        Ok((self.given > 0).then(|| &self.bytes[..self.given]))
     }
 
     /// The guard's judgement of the stream, when all of it was given.
@@ -188,19 +164,10 @@ impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStrea
     }
 }
 
-/// Returns the length of a command that begins with these bytes, from its header.
-fn command_length<'b>(bytes: impl Iterator<Item = &'b u8>) -> usize {
-    let mut payload = [0; 4];
-    for (to, byte) in payload.iter_mut().zip(bytes) {
-        *to = *byte;
-    }
-    let payload = usize::try_from(u32::from_le_bytes(payload)).expect("the guard has a limit");
-    COMMAND_HEADER + payload
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::btrfs::stream::COMMAND_HEADER;
     use crate::btrfs::stream::tests::stream_builder::StreamBuilder;
 
     #[test]
@@ -223,7 +190,8 @@ mod tests {
                 while let Some(commands) = guarded.next().unwrap() {
                     let mut at = if whole.is_empty() { 17 } else { 0 };
                     while at < commands.len() {
-                        at += command_length(commands[at..].iter());
+                        let payload = commands[at..].first_chunk().unwrap();
+                        at += COMMAND_HEADER + u32::from_le_bytes(*payload) as usize;
                     }
                     assert_eq!(at, commands.len(), "a command is cut");
                     whole.extend_from_slice(commands);
