@@ -1,14 +1,21 @@
 //! `priority = "low"`: use processor and disks only when no other program needs them.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use rustix::process::setpriority_process;
 
 use crate::config::{Config, Priority};
+use crate::error::in_words;
 use crate::printing::warn;
+use crate::process::{self, Program};
 
 /// The lowest priority that exists.
 const NICEST: i32 = 19;
+
+const IONICE: Program = Program {
+    name: "ionice",
+    chatter: &[],
+};
 
 /// Lowers the priority of this process, and of all that it starts from now on, if the config asks for that.
 /// Only warns of failures.
@@ -17,24 +24,16 @@ pub(super) fn apply(config: &Config) {
         return;
     }
     if let Err(error) = setpriority_process(None, NICEST) {
-        tell("of the processor", &error.to_string());
+        warn(format_args!(
+            "cannot lower the priority of the processor: {error}"
+        ));
     }
     // The system call for it has no safe binding; `ionice` belongs to util-linux.
-    let ionice = Command::new("ionice")
+    let mut ionice = Command::new(IONICE.name);
+    ionice
         .args(["--class", "idle", "--pid"])
-        .arg(std::process::id().to_string())
-        .stdin(Stdio::null())
-        .output();
-    match ionice {
-        Ok(ended) if ended.status.success() => {}
-        Ok(ended) => tell("of the disks", &String::from_utf8_lossy(&ended.stderr)),
-        Err(error) => tell("of the disks", &format!("`ionice`: {error}")),
+        .arg(std::process::id().to_string());
+    if let Err(error) = process::run(ionice, IONICE, "lower the priority of the disks") {
+        warn(in_words(&error));
     }
-}
-
-fn tell(what: &str, why: &str) {
-    warn(format_args!(
-        "the priority {what} could not be lowered: {}",
-        why.trim_end()
-    ));
 }

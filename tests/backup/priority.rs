@@ -74,7 +74,7 @@ fn what_can_t_be_had_is_told_and_the_night_goes_on() {
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(
         run.stderr
-            .contains("warning: the priority of the disks could not be lowered: no such luck\n"),
+            .contains("warning: cannot lower the priority of the disks: `ionice` ended with exit status: 1: no such luck\n"),
         "{run:?}"
     );
 }

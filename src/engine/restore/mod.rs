@@ -286,7 +286,7 @@ fn receive(
     }
     thread::scope(|scope| {
         // One for all archives: segments of later ones are fetched while earlier ones are received.
-        let store = restoring.source.store;
+        let store = restoring.source.store.as_ref();
         let mut decoded = decode_ahead(scope, store, wanted, restoring.at_once);
         for (at, (entry, _)) in chain.iter().enumerate() {
             let is_wanted = ends && at + 1 == chain.len();

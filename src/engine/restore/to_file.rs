@@ -80,7 +80,7 @@ pub fn stream_out(
         expected: Some(entry.raw_bytes),
     });
     let summary = thread::scope(|scope| {
-        let store = streaming.source.store;
+        let store = streaming.source.store.as_ref();
         let mut decoded = decode_ahead(scope, store, wanted, streaming.at_once);
         let blocks = archive_blocks(
             streaming.source.name(),

@@ -103,7 +103,7 @@ impl Reading<'_, '_, '_> {
         );
         thread::scope(|scope| {
             let at_once = self.verifying.at_once;
-            let mut fetched = fetch_ahead(scope, source.store, wanted, at_once);
+            let mut fetched = fetch_ahead(scope, source.store.as_ref(), wanted, at_once);
             for (archive, opens) in archives.iter().zip(&opens) {
                 self.archive(archive, opens, &left_out, &mut fetched, &mut progress)?;
                 if self.answered {
@@ -132,14 +132,16 @@ impl Reading<'_, '_, '_> {
                     Ok(verdict) => self.answered(archive, object, verdict),
                     Err(error) => self.not_fetched(archive, object, error)?,
                 },
-                (None, Some(index)) => match fetched.next().expect("all of these are wanted") {
-                    Ok(sealed) => {
-                        progress.add(object.bytes());
-                        let verdict = contents.segment(index, &sealed);
-                        self.answered(archive, object, verdict)
+                (None, ArchivePart::Segment(index)) => {
+                    match fetched.next().expect("it is wanted") {
+                        Ok(sealed) => {
+                            progress.add(object.bytes());
+                            let verdict = contents.segment(index, &sealed);
+                            self.answered(archive, object, verdict)
+                        }
+                        Err(error) => self.not_fetched(archive, object, error)?,
                     }
-                    Err(error) => self.not_fetched(archive, object, error)?,
-                },
+                }
             };
             if object.segment().is_some() && !matches!(verdict, Verdict::Sound | Verdict::Hashed) {
                 contents.lacks_a_segment();
