@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::attribute_limit::node_for;
 use super::error::{BtrfsError, names};
 use super::obstacle::Obstacle;
-use super::stream::{GuardError, PathFault, Refusal};
+use super::stream::{GuardError, PathFault, StreamRefusal};
 use crate::model::shell;
 use crate::process::ProcessError;
 
@@ -280,24 +280,26 @@ impl GuardError {
     /// Returns what the user can do next about a stream that could not be archived.
     pub fn hint(&self) -> &'static str {
         match self.refusal {
-            Refusal::Empty | Refusal::CutHeader { .. } | Refusal::Magic => {
+            StreamRefusal::Empty | StreamRefusal::CutHeader { .. } | StreamRefusal::Magic => {
                 "read the messages of the sender: this is not a send stream. If the sender does not have the snapshot of `i DATE`, run `coldchain decide --full`, which asks for a full stream. Nothing was committed"
             }
-            Refusal::NotFull { .. } => "send a full stream after `c`; nothing was committed",
-            Refusal::NotIncremental { .. }
-            | Refusal::WrongSendParent { .. }
-            | Refusal::ChangedSendParent { .. } => {
+            StreamRefusal::NotFull { .. } => "send a full stream after `c`; nothing was committed",
+            StreamRefusal::NotIncremental { .. }
+            | StreamRefusal::WrongSendParent { .. }
+            | StreamRefusal::ChangedSendParent { .. } => {
                 "nothing was committed; after `i DATE` send with `btrfs send -p` and that date's snapshot. If it is gone or was changed, run `coldchain decide --full`, which asks for a full stream"
             }
-            Refusal::CompressedData => "nothing was committed; send without `--compressed-data`",
-            Refusal::TooManySpecialFiles { .. } => {
+            StreamRefusal::CompressedData => {
+                "nothing was committed; send without `--compressed-data`"
+            }
+            StreamRefusal::TooManySpecialFiles { .. } => {
                 "nothing was committed; divide the source into several subvolumes, and archive each"
             }
-            Refusal::Path {
+            StreamRefusal::Path {
                 fault: PathFault::PathTooLong | PathFault::ClonedTooLong,
                 ..
             } => "nothing was committed; shorten this path in the source, then make a new snapshot",
-            Refusal::OnSpecial { .. } | Refusal::ThroughSpecial { .. } => {
+            StreamRefusal::OnSpecial { .. } | StreamRefusal::ThroughSpecial { .. } => {
                 "find out what made this stream: `btrfs send` prints no such stream; nothing was committed"
             }
             _ => {

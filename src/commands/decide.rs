@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use super::target::chosen;
 use super::{load_for_the_night, today};
 use crate::cli::{Decide, Everywhere};
-use crate::engine::{self, BackupRequest, Outcome, RunContext, Stdin, Wanted};
+use crate::engine::{self, BackupRequest, Outcome, RunContext, Stdin, WantedStream};
 use crate::error::{BackupError, Error, RequestError};
 use crate::plan::{DateOverride, Request};
 use crate::printing;
@@ -72,9 +72,9 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
 }
 
 /// Prints the answer. The reader starts `btrfs send` when it arrives, so it must be out before stdin is read.
-fn say(wanted: Wanted) -> Result<(), Error> {
+fn say(wanted: WantedStream) -> Result<(), Error> {
     match wanted {
-        Wanted::Full => printing::reply(format_args!("c")),
-        Wanted::Incremental(date) => printing::reply(format_args!("i {date}")),
+        WantedStream::Full => printing::reply(format_args!("c")),
+        WantedStream::Incremental(date) => printing::reply(format_args!("i {date}")),
     }
 }

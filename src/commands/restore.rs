@@ -9,7 +9,7 @@ use super::backup::observer;
 use super::identity::{ask_for_identities, identities_in, open_identity_file};
 use super::output::{answer, answer_json, answer_lines, count};
 use super::prompt::{Agreed, confirm};
-use super::target::{Wanted, chosen};
+use super::target::{WantedArchive, chosen};
 use super::{load_to_read, require_catalog};
 use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
@@ -163,7 +163,7 @@ fn meant<'a>(
     args: &Restore,
     handed: Option<&from_plan::Handed>,
     config: &'a Config,
-) -> Result<(&'a Source, Wanted), Error> {
+) -> Result<(&'a Source, WantedArchive), Error> {
     let target = chosen(args.target.typed(), config)?;
     match handed {
         Some(_) if target.has_date() => Err(RequestError::CommandLine(
@@ -173,7 +173,7 @@ fn meant<'a>(
         Some(handed) => {
             let named = target.source.map(|source| source.name.as_str());
             let source = config.source(handed.source(named)?)?;
-            Ok((source, Wanted::Of(handed.date())))
+            Ok((source, WantedArchive::Of(handed.date())))
         }
         None => Ok((target.one_source()?, target.archive())),
     }

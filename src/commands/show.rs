@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::age::ago;
 use super::output::{answer, answer_json, count, sealed_percent};
-use super::target::{Wanted, chosen};
+use super::target::{WantedArchive, chosen};
 use super::{load_to_read, require_catalog};
 use crate::catalog::{ArchiveRow, SegmentRow, SourceRow, VerificationRow};
 use crate::cli::{Everywhere, Show};
@@ -30,16 +30,16 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
         let newest = archives.iter().filter(|archive| archive.is_visible());
         let newest = newest.map(|archive| archive.id).max();
         archives.retain(|archive| match wanted {
-            Wanted::Newest => Some(archive.id) == newest,
-            Wanted::Of(date) => archive.date == date,
-            Wanted::Archive(id) => archive.id == id,
+            WantedArchive::Newest => Some(archive.id) == newest,
+            WantedArchive::Of(date) => archive.date == date,
+            WantedArchive::Archive(id) => archive.id == id,
         });
         found.extend(archives.into_iter().map(|archive| (row.clone(), archive)));
     }
     // A date means its visible archive. If there is none, show the last of its retired archives or attempts.
     if found.iter().any(|(_, archive)| archive.is_visible()) {
         found.retain(|(_, archive)| archive.is_visible());
-    } else if !matches!(wanted, Wanted::Archive(_)) {
+    } else if !matches!(wanted, WantedArchive::Archive(_)) {
         found.dedup_by(|later, kept| {
             let is_one_source = later.0.name == kept.0.name;
             if is_one_source {
@@ -54,12 +54,16 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
         .collect();
     match found.len() {
         0 => Err(match (wanted, target.source) {
-            (Wanted::Of(date), _) => Error::Request(RequestError::NoSuchArchive(date.to_string())),
-            (Wanted::Archive(id), _) => Error::Request(RequestError::NoSuchArchive(id.to_string())),
-            (Wanted::Newest, Some(source)) => {
+            (WantedArchive::Of(date), _) => {
+                Error::Request(RequestError::NoSuchArchive(date.to_string()))
+            }
+            (WantedArchive::Archive(id), _) => {
+                Error::Request(RequestError::NoSuchArchive(id.to_string()))
+            }
+            (WantedArchive::Newest, Some(source)) => {
                 Error::Request(RequestError::NeverArchived(source.name.clone()))
             }
-            (Wanted::Newest, None) => Error::Request(RequestError::NothingArchived),
+            (WantedArchive::Newest, None) => Error::Request(RequestError::NothingArchived),
         }),
         1 => {
             let (source, archive) = found.remove(0);

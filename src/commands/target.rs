@@ -23,7 +23,7 @@ pub(super) struct Chosen<'a> {
 
 /// Which archive the command line means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum WantedArchive {
     /// The newest archive.
     Newest,
     /// The archive of this date.
@@ -32,7 +32,7 @@ pub(super) enum Wanted {
     Archive(ArchiveId),
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for WantedArchive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Newest => f.write_str("a newest archive"),
@@ -42,7 +42,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-impl Wanted {
+impl WantedArchive {
     /// Returns its date; `None` for the newest.
     pub(super) fn date(self) -> Option<NaiveDate> {
         match self {
@@ -125,13 +125,13 @@ impl<'a> Chosen<'a> {
     }
 
     /// Returns the typed archive, or the newest if none was typed.
-    pub(super) fn archive(&self) -> Wanted {
+    pub(super) fn archive(&self) -> WantedArchive {
         match self.date {
-            None | Some(DateWord::Latest) => Wanted::Newest,
-            Some(DateWord::Archive(id)) => Wanted::Archive(id),
+            None | Some(DateWord::Latest) => WantedArchive::Newest,
+            Some(DateWord::Archive(id)) => WantedArchive::Archive(id),
             Some(word) => word
                 .day(today(self.config))
-                .map_or(Wanted::Newest, Wanted::Of),
+                .map_or(WantedArchive::Newest, WantedArchive::Of),
         }
     }
 

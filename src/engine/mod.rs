@@ -18,7 +18,7 @@ mod restore;
 mod snapshots;
 mod verify;
 
-pub use backup::decide::{Wanted, decide};
+pub use backup::decide::{WantedStream, decide};
 pub use backup::facts::{history, plan_facts};
 pub use backup::outcome::{BackupRequest, CommittedArchive, Outcome};
 pub use backup::resume::{Foreseen, foresee};
@@ -56,7 +56,7 @@ pub use ledger::sync::{LedgerState, catch_up};
 pub use ledger::trust::{Trusted, Word};
 pub use prune::revive::{Revived, revive};
 pub use prune::{CutShort, PruneAsked, Pruned, foresee_prune, prune};
-pub use rebuild::{AsOf, Flaw, LedgerRead, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
+pub use rebuild::{AsOf, Flaw, ImportedLedger, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
 pub use restore::classes::ask_classes;
 pub use restore::cost::{Estimate, Pricing, estimate};
 pub use restore::fetch::AtOnce;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Advice, ExitCode, exit};
-use crate::ledger::Refusal as EntryRefusal;
+use crate::ledger::EntryRefusal;
 use crate::model::SourceName;
 use crate::model::entry::Role;
 

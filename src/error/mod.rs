@@ -25,7 +25,7 @@ use crate::ledger::LedgerError;
 use crate::model::ids::IdError;
 use crate::model::{Signal, SourceName};
 use crate::owned::Untrusted;
-use crate::plan::{CostRefusal, Refusal, RestoreRefusal};
+use crate::plan::{BackupRefusal, CostRefusal, RestoreRefusal};
 use crate::seal::SealError;
 use crate::store::{ErrorKind, StoreError};
 
@@ -81,7 +81,7 @@ pub enum Error {
     Id(#[from] IdError),
     /// The date or the request does not fit what is archived.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] BackupRefusal),
     /// There is nothing to restore there.
     #[error(transparent)]
     RestoreRefused(#[from] RestoreRefusal),
@@ -207,16 +207,16 @@ impl Error {
             Self::Untrusted(untrusted) => exit(ExitCode::Usage).hint(untrusted.hint()),
             Self::Id(_) => exit(ExitCode::Usage),
             Self::Refused(refusal) => exit(ExitCode::Usage).hint(match refusal {
-                Refusal::Future { .. } => {
+                BackupRefusal::Future { .. } => {
                     "check the date and the system clock, or add --date-override"
                 }
-                Refusal::AlreadyArchived { .. } => "ask for a full on another date",
-                Refusal::BeforeNewest { .. } => {
+                BackupRefusal::AlreadyArchived { .. } => "ask for a full on another date",
+                BackupRefusal::BeforeNewest { .. } => {
                     "archives are made in the order of their dates. If you did not make that \
                      one, run `coldchain key show --entries` to see which key signed it; \
                      docs/keys.md says what to do"
                 }
-                Refusal::BeforeUnfinished { .. } => {
+                BackupRefusal::BeforeUnfinished { .. } => {
                     "give that date or a later one: the run then continues the unfinished \
                      archive"
                 }

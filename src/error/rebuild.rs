@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{Advice, ExitCode, count, exit};
+use crate::ledger::EntryRefusal;
 use crate::ledger::LedgerError;
-use crate::ledger::Refusal as EntryRefusal;
 use crate::model::ArchiveId;
 use crate::model::SourceName;
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::btrfs::GuardError;
 use crate::btrfs::stream;
 use crate::kit::KitFault;
-use crate::ledger::Refusal as EntryRefusal;
+use crate::ledger::EntryRefusal;
 use crate::model::entry::Role;
 use crate::model::{ArchiveId, StorageClass, Tier, Uuid};
 use crate::plan::{Awaited, Usd};
@@ -53,7 +53,7 @@ fn guard() -> GuardError {
     GuardError {
         offset: 2,
         command: 1,
-        refusal: stream::Refusal::NoEnd,
+        refusal: stream::StreamRefusal::NoEnd,
     }
 }
 
@@ -104,7 +104,7 @@ fn samples() -> Vec<Error> {
             path: PathBuf::from("/config"),
         }),
         Error::Id(IdError::Date("x".to_owned())),
-        Error::Refused(Refusal::AlreadyArchived { date: date() }),
+        Error::Refused(BackupRefusal::AlreadyArchived { date: date() }),
         Error::RestoreRefused(RestoreRefusal::Empty {
             source_name: mail(),
         }),
@@ -515,15 +515,15 @@ fn samples() -> Vec<Error> {
         Error::Backup(BackupError::NothingLive),
         Error::Request(RequestError::Stdio("text")),
         Error::Id(IdError::SourceName("x y".to_owned())),
-        Error::Refused(Refusal::BeforeNewest {
+        Error::Refused(BackupRefusal::BeforeNewest {
             date: date(),
             newest: date(),
         }),
-        Error::Refused(Refusal::BeforeUnfinished {
+        Error::Refused(BackupRefusal::BeforeUnfinished {
             date: date(),
             unfinished: date(),
         }),
-        Error::Refused(Refusal::Future {
+        Error::Refused(BackupRefusal::Future {
             date: date(),
             today: date(),
         }),

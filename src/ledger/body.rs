@@ -9,12 +9,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::canonical::{check_canonical, to_canonical};
-use super::error::Refusal;
+use super::error::EntryRefusal;
 use crate::model::entry::{Entry, EntryHead, EntryKind, ROTATE_FORMAT, RotateEntry};
 
 /// The body line of an entry, with its newline.
-pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, Refusal> {
-    let fields = |error: serde_json::Error| Refusal::Fields(error.to_string());
+pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, EntryRefusal> {
+    let fields = |error: serde_json::Error| EntryRefusal::Fields(error.to_string());
     let mut members = match serde_json::to_value(&entry.head).map_err(fields)? {
         Value::Object(members) => members,
         other => unreachable!("a head is an object, not {other}"),
@@ -29,7 +29,7 @@ pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, Refusal> {
         EntryKind::Rotate(rotate) => serde_json::to_value(rotate).map_err(fields)?,
         EntryKind::Attach(attach) => serde_json::to_value(attach).map_err(fields)?,
         EntryKind::Unknown(name) => {
-            return Err(Refusal::Fields(format!(
+            return Err(EntryRefusal::Fields(format!(
                 "the kind `{name}` is not one that is written"
             )));
         }
@@ -45,18 +45,18 @@ pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, Refusal> {
 /// [`EntryKind::Unknown`].
 ///
 /// It builds no JSON value: for a hostile line of some megabytes that would take some hundred megabytes.
-pub fn decode_body(line: &[u8]) -> Result<Entry, Refusal> {
+pub fn decode_body(line: &[u8]) -> Result<Entry, EntryRefusal> {
     let line = line
         .strip_suffix(b"\n")
-        .ok_or(Refusal::Shape("the body line has no newline"))?;
+        .ok_or(EntryRefusal::Shape("the body line has no newline"))?;
     check_canonical(line)?;
-    let fields = |error: serde_json::Error| Refusal::Fields(error.to_string());
+    let fields = |error: serde_json::Error| EntryRefusal::Fields(error.to_string());
     let head: EntryHead = serde_json::from_slice(line).map_err(fields)?;
     if head.format == 0 {
-        return Err(Refusal::Fields("there is no format 0".to_owned()));
+        return Err(EntryRefusal::Fields("there is no format 0".to_owned()));
     }
     let Kind { kind } = serde_json::from_slice(line)
-        .map_err(|_| Refusal::Fields("`kind` is not a string".to_owned()))?;
+        .map_err(|_| EntryRefusal::Fields("`kind` is not a string".to_owned()))?;
     let kind = match (head.format, kind.as_str()) {
         (1, "open") => EntryKind::Open(own(line, "open")?),
         (1, "archive") => EntryKind::Archive(Box::new(own(line, "archive")?)),
@@ -86,11 +86,11 @@ struct Kind {
 }
 
 /// Reads the kind's own object, which is the member of that name.
-fn own<T: DeserializeOwned>(line: &[u8], kind: &'static str) -> Result<T, Refusal> {
+fn own<T: DeserializeOwned>(line: &[u8], kind: &'static str) -> Result<T, EntryRefusal> {
     let mut json = serde_json::Deserializer::from_slice(line);
     let own = json.deserialize_map(Member::new(kind));
-    let own = own.map_err(|error| Refusal::Fields(format!("{kind}: {error}")))?;
-    own.ok_or_else(|| Refusal::Fields(format!("`{kind}` is missing")))
+    let own = own.map_err(|error| EntryRefusal::Fields(format!("{kind}: {error}")))?;
+    own.ok_or_else(|| EntryRefusal::Fields(format!("`{kind}` is missing")))
 }
 
 /// Reads one member of an object, and ignores the others.

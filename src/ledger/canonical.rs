@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::error::Refusal;
+use super::error::EntryRefusal;
 use crate::model::Quoted;
 
 /// Integers beyond this have no exact double, so RFC 8785 has no form for them (I-JSON, RFC 7493).
@@ -14,23 +14,23 @@ const MAX_SAFE: u64 = (1 << 53) - 1;
 const MAX_DEPTH: usize = 32;
 
 /// The canonical form of a value, without a newline.
-pub fn to_canonical(value: &Value) -> Result<Vec<u8>, Refusal> {
+pub fn to_canonical(value: &Value) -> Result<Vec<u8>, EntryRefusal> {
     let mut out = Vec::new();
     write(value, &mut out, 0)?;
     Ok(out)
 }
 
 /// Checks that a line is in canonical form, and parses it.
-pub fn parse_canonical(line: &[u8]) -> Result<Value, Refusal> {
+pub fn parse_canonical(line: &[u8]) -> Result<Value, EntryRefusal> {
     check_canonical(line)?;
-    serde_json::from_slice(line).map_err(|error| Refusal::NotCanonical(error.to_string()))
+    serde_json::from_slice(line).map_err(|error| EntryRefusal::NotCanonical(error.to_string()))
 }
 
 /// Checks that a line is in canonical form. Any other spelling of the same value is refused: spaces, another
 /// order, a key twice, needless escapes.
 ///
 /// It reads the line once and builds no value, which would take many times the memory of its line.
-pub(super) fn check_canonical(line: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_canonical(line: &[u8]) -> Result<(), EntryRefusal> {
     let text = std::str::from_utf8(line).map_err(|_| not("it is not UTF-8"))?;
     let mut line = Line { text, at: 0 };
     line.value(0)?;
@@ -40,8 +40,8 @@ pub(super) fn check_canonical(line: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn not(why: impl Into<String>) -> Refusal {
-    Refusal::NotCanonical(why.into())
+fn not(why: impl Into<String>) -> EntryRefusal {
+    EntryRefusal::NotCanonical(why.into())
 }
 
 /// A line, and how far it has been read.
@@ -62,7 +62,7 @@ impl<'a> Line<'a> {
         takes
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), Refusal> {
+    fn expect(&mut self, byte: u8) -> Result<(), EntryRefusal> {
         if self.takes(byte) {
             return Ok(());
         }
@@ -70,7 +70,7 @@ impl<'a> Line<'a> {
         Err(not(format!("`{byte}` is missing at byte {at}")))
     }
 
-    fn value(&mut self, depth: usize) -> Result<(), Refusal> {
+    fn value(&mut self, depth: usize) -> Result<(), EntryRefusal> {
         if depth > MAX_DEPTH {
             return Err(not("it is nested too deeply"));
         }
@@ -102,7 +102,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<(), Refusal> {
+    fn object(&mut self, depth: usize) -> Result<(), EntryRefusal> {
         self.at += 1;
         if self.takes(b'}') {
             return Ok(());
@@ -128,7 +128,7 @@ impl<'a> Line<'a> {
     }
 
     /// Reads a string and returns its content. Refuses escapes that are not needed.
-    fn string(&mut self) -> Result<Cow<'a, str>, Refusal> {
+    fn string(&mut self) -> Result<Cow<'a, str>, EntryRefusal> {
         self.expect(b'"')?;
         let rest = &self.text[self.at..];
         let mut end = 0;
@@ -159,7 +159,7 @@ impl<'a> Line<'a> {
         Ok(Cow::Owned(said))
     }
 
-    fn number(&mut self) -> Result<(), Refusal> {
+    fn number(&mut self) -> Result<(), EntryRefusal> {
         let rest = &self.text[self.at..];
         let end = rest
             .bytes()
@@ -179,9 +179,11 @@ impl<'a> Line<'a> {
     }
 }
 
-fn write(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), Refusal> {
+fn write(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), EntryRefusal> {
     if depth > MAX_DEPTH {
-        return Err(Refusal::NotCanonical("it is nested too deeply".to_owned()));
+        return Err(EntryRefusal::NotCanonical(
+            "it is nested too deeply".to_owned(),
+        ));
     }
     match value {
         Value::Null => out.extend(b"null"),
@@ -193,7 +195,7 @@ fn write(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), Refusal> 
                     .as_i64()
                     .is_some_and(|n| n.unsigned_abs() <= MAX_SAFE);
             if !safe {
-                return Err(Refusal::NotCanonical(format!(
+                return Err(EntryRefusal::NotCanonical(format!(
                     "{number} is not an integer within ±(2^53−1)"
                 )));
             }

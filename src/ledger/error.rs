@@ -28,12 +28,12 @@ pub enum LedgerError {
     },
     /// The entry can't be written, or is not valid.
     #[error("could not write or read a ledger entry")]
-    Entry(#[from] Refusal),
+    Entry(#[from] EntryRefusal),
 }
 
 /// Why an object is not the entry that it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum EntryRefusal {
     /// It is not a body line and a signature.
     #[error("it is not a body line with a signature after it: {0}")]
     Shape(&'static str),
@@ -340,7 +340,7 @@ fn since(first: u64, last: u64) -> String {
     }
 }
 
-impl Refusal {
+impl EntryRefusal {
     /// Whether a key of the ledger has signed the object. An object without such a signature is not the
     /// ledger's, and can be passed over. A signed object that does not fit is a fork.
     pub fn was_signed(&self) -> bool {

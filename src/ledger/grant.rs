@@ -7,7 +7,7 @@
 use serde_json::json;
 
 use super::canonical::to_canonical;
-use super::error::{LedgerError, Refusal};
+use super::error::{EntryRefusal, LedgerError};
 use super::key::{PublicKey, SigningKey};
 use super::signature::is_one_form;
 use crate::model::entry::{KeyGrant, Role};
@@ -50,12 +50,12 @@ pub fn root_grant(root: &PublicKey) -> KeyGrant {
 
 /// Checks that the root key has granted that key exactly these roles, and returns the key. The role `root`
 /// can't be granted.
-pub fn verify_grant(root: &PublicKey, grant: &KeyGrant) -> Result<PublicKey, Refusal> {
-    let refuse = || Refusal::NoGrant {
+pub fn verify_grant(root: &PublicKey, grant: &KeyGrant) -> Result<PublicKey, EntryRefusal> {
+    let refuse = || EntryRefusal::NoGrant {
         key: grant.key.clone(),
     };
     if grant.roles.contains(&Role::Root) {
-        return Err(Refusal::Role(Role::Root));
+        return Err(EntryRefusal::Role(Role::Root));
     }
     let key: PublicKey = grant.key.parse().map_err(|_| refuse())?;
     let signature = grant.grant.as_deref().ok_or_else(refuse)?;

@@ -17,7 +17,7 @@ mod signature;
 
 pub use body::{decode_body, encode_body};
 pub use canonical::{parse_canonical, to_canonical};
-pub use error::{LedgerError, Refusal};
+pub use error::{EntryRefusal, LedgerError};
 pub use grant::{make_grant, root_grant, verify_grant};
 pub use key::{PublicKey, SigningKey};
 pub use replay::{Absorbed, Head, Refused, Replay, Trust, Warning, within_reach};

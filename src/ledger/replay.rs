@@ -16,8 +16,8 @@ use std::ops::RangeInclusive;
 use chrono::NaiveDate;
 
 use super::body::decode_body;
+use super::error::EntryRefusal;
 use super::error::Numbers;
-use super::error::Refusal;
 use super::grant::verify_grant;
 use super::key::PublicKey;
 use super::signature::{Check, open, split};
@@ -280,25 +280,25 @@ impl Replay {
 
     /// Judges the object under that number, and takes it in if it is a valid entry. A refusal changes
     /// nothing.
-    pub fn absorb(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, Refusal> {
+    pub fn absorb(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, EntryRefusal> {
         self.take(seq, object, Check::Check)
     }
 
     /// Does the same for an object whose signature was verified when it was first read.
-    pub fn absorb_trusted(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, Refusal> {
+    pub fn absorb_trusted(&mut self, seq: u64, object: &[u8]) -> Result<Absorbed, EntryRefusal> {
         self.take(seq, object, Check::Checked)
     }
 
-    fn take(&mut self, seq: u64, object: &[u8], check: Check) -> Result<Absorbed, Refusal> {
+    fn take(&mut self, seq: u64, object: &[u8], check: Check) -> Result<Absorbed, EntryRefusal> {
         let next = self.next_seq();
-        let gap = Refusal::Gap { missing: next };
+        let gap = EntryRefusal::Gap { missing: next };
         // Only an entry can say that it passes over numbers before it, and their objects may be gone by now.
         if seq < next || (seq > next && self.head.is_none()) {
             return Err(gap);
         }
         let head = self.head.map_or(0, |head| head.seq);
         if seq - head > FURTHEST {
-            return Err(Refusal::TooFar { head });
+            return Err(EntryRefusal::TooFar { head });
         }
         let reading = self.reading;
         let taken = self.take_next(seq, object, check);
@@ -313,13 +313,18 @@ impl Replay {
         }
     }
 
-    fn take_next(&mut self, seq: u64, object: &[u8], check: Check) -> Result<Absorbed, Refusal> {
+    fn take_next(
+        &mut self,
+        seq: u64,
+        object: &[u8],
+        check: Check,
+    ) -> Result<Absorbed, EntryRefusal> {
         // The first entry names its own keys. So only its body is read before the signature is checked.
         let is_first = self.head.is_none();
         let (entry, opened) = if is_first {
             let bytes = object.len() as u64;
             if bytes > OPEN_BYTES {
-                return Err(Refusal::OpenTooLong { bytes });
+                return Err(EntryRefusal::OpenTooLong { bytes });
             }
             let entry = decode_body(split(object)?.0)?;
             let opened = self.opened(seq, &entry)?;
@@ -346,12 +351,12 @@ impl Replay {
         signed.is_of(&entry)?;
         let by = &known[signed.by];
         if !may_sign(opened.as_ref().unwrap_or(&self.keys), by, &entry.kind) {
-            return Err(Refusal::Unsigned {
+            return Err(EntryRefusal::Unsigned {
                 kind: entry.kind.name().to_owned(),
             });
         }
         if opened.is_none() && matches!(entry.kind, EntryKind::Open(_)) {
-            return Err(Refusal::Open);
+            return Err(EntryRefusal::Open);
         }
         self.ends_forks(&entry)?;
         let lost = self.follow(head)?;
@@ -393,41 +398,41 @@ impl Replay {
     }
 
     /// Refuses an entry of another ledger, source or number.
-    fn belongs(&self, seq: u64, entry: &Entry) -> Result<(), Refusal> {
+    fn belongs(&self, seq: u64, entry: &Entry) -> Result<(), EntryRefusal> {
         let head = &entry.head;
         if head.ledger != self.trust.ledger {
-            return Err(Refusal::OtherLedger {
+            return Err(EntryRefusal::OtherLedger {
                 found: head.ledger,
                 expected: self.trust.ledger,
             });
         }
         if head.source != self.trust.source_directory {
             let expected = self.trust.source_directory.clone();
-            return Err(Refusal::OtherSource {
+            return Err(EntryRefusal::OtherSource {
                 found: head.source.clone(),
                 expected,
             });
         }
         if head.seq != seq {
-            return Err(Refusal::OtherNumber { found: head.seq });
+            return Err(EntryRefusal::OtherNumber { found: head.seq });
         }
         Ok(())
     }
 
     /// Returns the keys that the first entry names, each with a grant of the root key.
-    fn opened(&self, seq: u64, entry: &Entry) -> Result<Vec<(PublicKey, Vec<Role>)>, Refusal> {
+    fn opened(&self, seq: u64, entry: &Entry) -> Result<Vec<(PublicKey, Vec<Role>)>, EntryRefusal> {
         self.belongs(seq, entry)?;
         let format = entry.head.format;
         match &entry.kind {
             EntryKind::Open(open) => self.granted(open),
             // Only a later version knows what opens a ledger of a higher format.
-            EntryKind::Unknown(_) if format > FORMAT => Err(Refusal::Newer { format }),
-            _ => Err(Refusal::Open),
+            EntryKind::Unknown(_) if format > FORMAT => Err(EntryRefusal::Newer { format }),
+            _ => Err(EntryRefusal::Open),
         }
     }
 
     /// Refuses an entry that comes after a fork and does not end it.
-    fn ends_forks(&self, entry: &Entry) -> Result<(), Refusal> {
+    fn ends_forks(&self, entry: &Entry) -> Result<(), EntryRefusal> {
         let Some(fork) = self.forked.first().copied() else {
             return Ok(());
         };
@@ -440,7 +445,7 @@ impl Replay {
             {
                 Ok(())
             }
-            _ => Err(Refusal::AfterFork { fork }),
+            _ => Err(EntryRefusal::AfterFork { fork }),
         }
     }
 
@@ -501,7 +506,7 @@ impl Replay {
 
     /// Checks that a signed entry follows the head, and returns the numbers between the two whose entries are
     /// damaged or lost.
-    fn follow(&self, entry: &EntryHead) -> Result<Option<RangeInclusive<u64>>, Refusal> {
+    fn follow(&self, entry: &EntryHead) -> Result<Option<RangeInclusive<u64>>, EntryRefusal> {
         let expected = self.head.map(|head| head.hash);
         let next = self.head.map_or(0, |head| head.seq) + 1;
         if entry.prev == expected {
@@ -509,13 +514,13 @@ impl Replay {
             return if entry.skips.iter().copied().eq(passed_over.clone()) {
                 Ok(None)
             } else {
-                Err(Refusal::OtherSkips {
+                Err(EntryRefusal::OtherSkips {
                     found: Numbers::of(&entry.skips),
                     expected: passed_over,
                 })
             };
         }
-        let other = Refusal::OtherPrevious {
+        let other = EntryRefusal::OtherPrevious {
             found: entry.prev,
             expected,
         };
@@ -531,7 +536,7 @@ impl Replay {
             return Err(other);
         }
         match self.reading {
-            Reading::Strict => Err(Refusal::AfterLost {
+            Reading::Strict => Err(EntryRefusal::AfterLost {
                 first: next,
                 last: follows,
             }),
@@ -545,13 +550,13 @@ impl Replay {
     }
 
     /// Returns the keys that an `open` entry gives roles, each with a grant of the trusted root key.
-    fn granted(&self, open: &OpenEntry) -> Result<Vec<(PublicKey, Vec<Role>)>, Refusal> {
+    fn granted(&self, open: &OpenEntry) -> Result<Vec<(PublicKey, Vec<Role>)>, EntryRefusal> {
         let root = &self.trust.root;
         let Some((first, others)) = open.keys.split_first() else {
-            return Err(Refusal::Fields("`keys` is empty".to_owned()));
+            return Err(EntryRefusal::Fields("`keys` is empty".to_owned()));
         };
         if first.key != root.to_string() || first.roles != [Role::Root] {
-            return Err(Refusal::OtherRoot {
+            return Err(EntryRefusal::OtherRoot {
                 found: first.key.clone(),
                 trusted: root.to_string(),
             });

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::error::{LedgerError, Refusal};
+use super::error::{EntryRefusal, LedgerError};
 use super::key::{PublicKey, SigningKey};
 use crate::ledger::body::decode_body;
 use crate::model::entry::Entry;
@@ -34,8 +34,8 @@ pub fn sign(body: &[u8], key: &SigningKey) -> Result<Vec<u8>, LedgerError> {
 }
 
 /// Splits an object into the body line, with its newline, and the signature.
-pub fn split(object: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
-    let newline = memchr::memchr(b'\n', object).ok_or(Refusal::Shape("it has no line"))?;
+pub fn split(object: &[u8]) -> Result<(&[u8], &[u8]), EntryRefusal> {
+    let newline = memchr::memchr(b'\n', object).ok_or(EntryRefusal::Shape("it has no line"))?;
     Ok(object.split_at(newline + 1))
 }
 
@@ -55,12 +55,12 @@ pub(super) fn open<'o>(
     object: &'o [u8],
     keys: &[PublicKey],
     check: Check,
-) -> Result<Signed<'o>, Refusal> {
+) -> Result<Signed<'o>, EntryRefusal> {
     let (body, signature) = split(object)?;
     let signature = text(signature)?;
-    let comment = comment_in(signature).ok_or(Refusal::OtherComment)?;
+    let comment = comment_in(signature).ok_or(EntryRefusal::OtherComment)?;
     if !is_one_form(signature.as_bytes(), UNTRUSTED, comment) {
-        return Err(Refusal::OtherComment);
+        return Err(EntryRefusal::OtherComment);
     }
     let named = |(_, key): &(usize, &PublicKey)| key.is_named_by(signature);
     let mut named = keys.iter().enumerate().filter(named).peekable();
@@ -70,7 +70,7 @@ pub(super) fn open<'o>(
         }
         Check::Check | Check::Checked => named.find(|(_, key)| key.verifies(body, signature)),
     };
-    let (by, _) = by.ok_or_else(|| Refusal::Unsigned {
+    let (by, _) = by.ok_or_else(|| EntryRefusal::Unsigned {
         kind: comment.rsplit(' ').next().unwrap_or_default().to_owned(),
     })?;
     Ok(Signed { body, by, comment })
@@ -86,19 +86,19 @@ pub(super) enum Check {
 
 impl Signed<'_> {
     /// Refuses the signature if it was made for another entry than this body's.
-    pub(super) fn is_of(&self, entry: &Entry) -> Result<(), Refusal> {
+    pub(super) fn is_of(&self, entry: &Entry) -> Result<(), EntryRefusal> {
         if self.comment == trusted_comment(entry) {
             return Ok(());
         }
-        Err(Refusal::OtherComment)
+        Err(EntryRefusal::OtherComment)
     }
 }
 
-fn text(signature: &[u8]) -> Result<&str, Refusal> {
+fn text(signature: &[u8]) -> Result<&str, EntryRefusal> {
     if signature.len() > LONGEST_SIGNATURE {
-        return Err(Refusal::Shape("what follows its line is no signature"));
+        return Err(EntryRefusal::Shape("what follows its line is no signature"));
     }
-    std::str::from_utf8(signature).map_err(|_| Refusal::Shape("the signature is no text"))
+    std::str::from_utf8(signature).map_err(|_| EntryRefusal::Shape("the signature is no text"))
 }
 
 fn comment_in(signature: &str) -> Option<&str> {

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 
 use super::due::why_nothing;
 use super::facts::{Action, Facts, Request};
-use super::refusal::Refusal;
+use super::refusal::BackupRefusal;
 use super::retention::{ChainExpiry, expiring};
 use super::schedule::Schedule;
 use super::send_parent::full_or_incremental;
@@ -38,9 +38,9 @@ impl BackupPlan {
 ///
 /// Refuses only a full that was requested for a date that already has an archive. For a date before the
 /// newest archive it plans nothing; [`super::refuse_date`] refuses such a date.
-pub fn plan_backup(facts: &Facts, schedule: &Schedule) -> Result<BackupPlan, Refusal> {
+pub fn plan_backup(facts: &Facts, schedule: &Schedule) -> Result<BackupPlan, BackupRefusal> {
     if facts.request == Request::Full && facts.history.on(facts.date).is_some() {
-        return Err(Refusal::AlreadyArchived { date: facts.date });
+        return Err(BackupRefusal::AlreadyArchived { date: facts.date });
     }
     Ok(plan_night(facts, schedule))
 }
@@ -118,7 +118,7 @@ mod tests {
         for archived in AUGUST {
             facts.date = date(archived);
             let refusal = plan_backup(&facts, &off).unwrap_err();
-            assert_eq!(refusal, Refusal::AlreadyArchived { date: facts.date });
+            assert_eq!(refusal, BackupRefusal::AlreadyArchived { date: facts.date });
         }
         facts.date = date("2026-08-20");
         assert_eq!(

@@ -92,7 +92,7 @@ pub use pricing::usd::{Price, Usd};
 pub use prune::{
     ChainFate, ChainLine, Deletion, PruneFacts, PrunePlan, RetiredArchive, plan_prune,
 };
-pub use refusal::{DateOverride, Refusal, refuse_date};
+pub use refusal::{BackupRefusal, DateOverride, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
 pub use resume::{AttemptFacts, Finding, GivenUp, Resume, plan_resume, request_for};
 pub use retention::{ChainExpiry, expiring, expiry_dates, long_silence};

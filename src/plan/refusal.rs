@@ -4,7 +4,7 @@ use chrono::{Days, NaiveDate};
 
 /// Why a backup of a date is refused. Exit code 2.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum BackupRefusal {
     /// Archives are made in the order of their dates: a send parent is always older.
     #[error("{date} is before the newest archive, which is of {newest}")]
     BeforeNewest {
@@ -55,16 +55,16 @@ pub fn refuse_date(
     newest: Option<NaiveDate>,
     today: NaiveDate,
     date_override: DateOverride,
-) -> Result<(), Refusal> {
+) -> Result<(), BackupRefusal> {
     if let Some(newest) = newest.filter(|newest| date < *newest) {
-        return Err(Refusal::BeforeNewest { date, newest });
+        return Err(BackupRefusal::BeforeNewest { date, newest });
     }
     // A day of grace: the source's time zone may be ahead of the system's.
     let ahead = today
         .checked_add_days(Days::new(1))
         .is_some_and(|tomorrow| date > tomorrow);
     match date_override {
-        DateOverride::Absent if ahead => Err(Refusal::Future { date, today }),
+        DateOverride::Absent if ahead => Err(BackupRefusal::Future { date, today }),
         DateOverride::Absent | DateOverride::Given => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 
 use super::backup::plan_night;
 use super::facts::{Action, Facts, Request, SendParentSnapshot};
-use super::refusal::{DateOverride, Refusal, refuse_date};
+use super::refusal::{BackupRefusal, DateOverride, refuse_date};
 use super::schedule::Schedule;
 use crate::model::{ArchiveId, ArchiveKind, Sha256};
 
@@ -100,12 +100,12 @@ pub fn plan_resume(
     facts: &Facts,
     schedule: &Schedule,
     night: Finding,
-) -> Result<Resume, Refusal> {
+) -> Result<Resume, BackupRefusal> {
     if let Some(why) = given_up(attempt, facts, schedule, night) {
         return Ok(Resume::GiveUp(why));
     }
     if night.date < attempt.id.date {
-        return Err(Refusal::BeforeUnfinished {
+        return Err(BackupRefusal::BeforeUnfinished {
             date: night.date,
             unfinished: attempt.id.date,
         });

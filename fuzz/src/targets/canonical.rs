@@ -3,7 +3,9 @@
 //! A value has one spelling: what is parsed is written again to the same bytes, and what is written is
 //! parsed again to the same value. A body that was read, written and read again says the same.
 
-use coldchain::ledger::{Refusal, decode_body, encode_body, parse_canonical, split, to_canonical};
+use coldchain::ledger::{
+    EntryRefusal, decode_body, encode_body, parse_canonical, split, to_canonical,
+};
 use coldchain::model::entry::{EntryKind, FORMAT, ROTATE_FORMAT};
 use serde_json::Value;
 
@@ -85,11 +87,11 @@ fn moments_to_the_second(kind: &EntryKind) -> EntryKind {
 }
 
 /// What can be read and not be written: nothing that is read is beyond it.
-fn beyond_json(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::NotCanonical(_))
+fn beyond_json(refusal: &EntryRefusal) -> bool {
+    matches!(refusal, EntryRefusal::NotCanonical(_))
 }
 
-fn told<T>(result: Result<T, Refusal>) -> Outcome {
+fn told<T>(result: Result<T, EntryRefusal>) -> Outcome {
     let outcome = Outcome::of(&result);
     if let Err(refusal) = result {
         assert!(!refusal.to_string().is_empty());

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use coldchain::ledger::{
-    Absorbed, Refusal, Refused, Replay, SigningKey, Trust, decode_body, encode_body, make_grant,
-    root_grant, sign, split, to_canonical,
+    Absorbed, EntryRefusal, Refused, Replay, SigningKey, Trust, decode_body, encode_body,
+    make_grant, root_grant, sign, split, to_canonical,
 };
 use coldchain::model::entry::{
     ArchiveEntry, AttachEntry, Attachment, DeleteEntry, Entry, EntryHead, EntryKind, FORMAT,
@@ -254,7 +254,7 @@ impl Ledger {
         }
     }
 
-    fn absorb(&mut self, seq: u64, object: &[u8]) -> [Result<Absorbed, Refusal>; 2] {
+    fn absorb(&mut self, seq: u64, object: &[u8]) -> [Result<Absorbed, EntryRefusal>; 2] {
         let signed = self.signed;
         [&mut self.strict, &mut self.past].map(|replay| {
             if signed {
@@ -285,7 +285,7 @@ impl Ledger {
                 }
             }
         }
-        let forks = |replay: &Replay, result: &Result<Absorbed, Refusal>| {
+        let forks = |replay: &Replay, result: &Result<Absorbed, EntryRefusal>| {
             let refusal = result.as_ref().err();
             refusal.is_some_and(|refusal| replay.what_is(object, refusal) == Refused::Fork)
         };

@@ -1,6 +1,6 @@
 //! A command's attributes: found in place, each inside its command, none twice.
 
-use super::refusal::Refusal;
+use super::refusal::StreamRefusal;
 use super::wire::{ATTRIBUTES, Attribute, Command, Shape};
 use crate::model::Uuid;
 
@@ -16,19 +16,19 @@ impl<'a> Attributes<'a> {
         command: Command,
         mut payload: &'a [u8],
         protocol: u32,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, StreamRefusal> {
         let mut values = [None; ATTRIBUTES];
-        let cut = || Refusal::AttributeCut { command };
+        let cut = || StreamRefusal::AttributeCut { command };
         while !payload.is_empty() {
             let (piece, rest) = split_first(payload, protocol).ok_or_else(cut)?;
             let (number, value) = (piece.number, piece.value);
             let attribute = Attribute::from_number(number)
                 .filter(|attribute| attribute.since() <= protocol)
-                .ok_or(Refusal::UnknownAttribute { command, number })?;
+                .ok_or(StreamRefusal::UnknownAttribute { command, number })?;
             if let Shape::Fixed(expected) = attribute.shape()
                 && value.len() != expected
             {
-                return Err(Refusal::AttributeSize {
+                return Err(StreamRefusal::AttributeSize {
                     command,
                     attribute,
                     expected,
@@ -36,7 +36,7 @@ impl<'a> Attributes<'a> {
                 });
             }
             if values[usize::from(number)].replace(value).is_some() {
-                return Err(Refusal::DuplicateAttribute { command, attribute });
+                return Err(StreamRefusal::DuplicateAttribute { command, attribute });
             }
             payload = rest;
         }
@@ -48,30 +48,30 @@ impl<'a> Attributes<'a> {
     }
 
     /// Returns the value of an attribute.
-    pub(super) fn bytes(&self, attribute: Attribute) -> Result<&'a [u8], Refusal> {
-        self.values[attribute as usize].ok_or(Refusal::MissingAttribute {
+    pub(super) fn bytes(&self, attribute: Attribute) -> Result<&'a [u8], StreamRefusal> {
+        self.values[attribute as usize].ok_or(StreamRefusal::MissingAttribute {
             command: self.command,
             attribute,
         })
     }
 
     /// Returns the value of a 64-bit attribute.
-    pub(super) fn number(&self, attribute: Attribute) -> Result<u64, Refusal> {
+    pub(super) fn number(&self, attribute: Attribute) -> Result<u64, StreamRefusal> {
         self.array(attribute).map(u64::from_le_bytes)
     }
 
     /// Returns the value of a uuid attribute.
-    pub(super) fn uuid(&self, attribute: Attribute) -> Result<Uuid, Refusal> {
+    pub(super) fn uuid(&self, attribute: Attribute) -> Result<Uuid, StreamRefusal> {
         let bytes = self.array(attribute)?;
-        Uuid::from_btrfs(bytes).ok_or(Refusal::NoUuid {
+        Uuid::from_btrfs(bytes).ok_or(StreamRefusal::NoUuid {
             command: self.command,
             attribute,
         })
     }
 
-    fn array<const N: usize>(&self, attribute: Attribute) -> Result<[u8; N], Refusal> {
+    fn array<const N: usize>(&self, attribute: Attribute) -> Result<[u8; N], StreamRefusal> {
         let bytes = self.bytes(attribute)?;
-        bytes.try_into().map_err(|_| Refusal::AttributeSize {
+        bytes.try_into().map_err(|_| StreamRefusal::AttributeSize {
             command: self.command,
             attribute,
             expected: N,

@@ -2,7 +2,7 @@
 
 use super::attributes::Attributes;
 use super::path;
-use super::refusal::Refusal;
+use super::refusal::StreamRefusal;
 use super::wire::{Attribute, Command};
 use crate::model::Uuid;
 
@@ -67,14 +67,14 @@ impl StreamHead {
         command: Command,
         attributes: &Attributes<'_>,
         protocol: u32,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, StreamRefusal> {
         let send_parent = match command {
             Command::Subvol => None,
             Command::Snapshot => Some((
                 attributes.uuid(Attribute::CloneUuid)?,
                 attributes.number(Attribute::CloneCtransid)?,
             )),
-            other => return Err(Refusal::BeforeSubvolume(other)),
+            other => return Err(StreamRefusal::BeforeSubvolume(other)),
         };
         let name = attributes.bytes(Attribute::Path)?;
         path::check_subvolume_name(name)?;
@@ -90,32 +90,32 @@ impl StreamHead {
 
 impl Expect {
     /// Checks a stream's head against what is expected.
-    pub(super) fn check(&self, head: &StreamHead) -> Result<(), Refusal> {
+    pub(super) fn check(&self, head: &StreamHead) -> Result<(), StreamRefusal> {
         if let Some(expected) = self.uuid
             && expected != head.uuid
         {
             let found = head.uuid;
-            return Err(Refusal::WrongUuid { expected, found });
+            return Err(StreamRefusal::WrongUuid { expected, found });
         }
         if let Some(expected) = self.ctransid
             && expected != head.ctransid
         {
             let found = head.ctransid;
-            return Err(Refusal::WrongCtransid { expected, found });
+            return Err(StreamRefusal::WrongCtransid { expected, found });
         }
         let found = head.send_parent.map(|(uuid, _)| uuid);
         match (self.send_parent, found) {
-            (ExpectParent::None, Some(found)) => Err(Refusal::NotFull { found }),
+            (ExpectParent::None, Some(found)) => Err(StreamRefusal::NotFull { found }),
             (ExpectParent::Uuid(expected) | ExpectParent::State(expected, _), None) => {
-                Err(Refusal::NotIncremental { expected })
+                Err(StreamRefusal::NotIncremental { expected })
             }
             (ExpectParent::Uuid(expected) | ExpectParent::State(expected, _), Some(found))
                 if expected != found =>
             {
-                Err(Refusal::WrongSendParent { expected, found })
+                Err(StreamRefusal::WrongSendParent { expected, found })
             }
             (ExpectParent::State(uuid, expected), Some(_)) => match head.send_parent {
-                Some((_, found)) if found != expected => Err(Refusal::ChangedSendParent {
+                Some((_, found)) if found != expected => Err(StreamRefusal::ChangedSendParent {
                     uuid,
                     expected,
                     found,

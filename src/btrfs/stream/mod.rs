@@ -33,7 +33,7 @@ pub use encode::{FileTime, root_utimes};
 pub(super) const LONGEST_PATH: usize = path::PATH_LIMIT;
 pub use expect::{CompressedData, Expect, ExpectParent, StreamHead};
 pub use holds::Holds;
-pub use refusal::{GuardError, PathFault, Refusal};
+pub use refusal::{GuardError, PathFault, StreamRefusal};
 pub use special_files::Fifo;
 pub use special_kind::SpecialKind;
 pub use wire::{Attribute, COMMAND_HEADER, Command};
@@ -167,16 +167,16 @@ impl Guard {
                     zeros: self.rules.zeros.total(),
                 });
             }
-            (State::Header, _) if have == 0 => Refusal::Empty,
-            (State::Header, _) => Refusal::CutHeader { have },
-            _ if have > 0 => Refusal::CutCommand { have },
-            _ => Refusal::NoEnd,
+            (State::Header, _) if have == 0 => StreamRefusal::Empty,
+            (State::Header, _) => StreamRefusal::CutHeader { have },
+            _ if have > 0 => StreamRefusal::CutCommand { have },
+            _ => StreamRefusal::NoEnd,
         };
         Err(self.error(refusal))
     }
 
     /// Returns an error about the unit after the accepted ones.
-    fn error(&self, refusal: Refusal) -> GuardError {
+    fn error(&self, refusal: StreamRefusal) -> GuardError {
         GuardError {
             offset: self.offset,
             command: match self.state {
@@ -187,7 +187,7 @@ impl Guard {
         }
     }
 
-    fn take(&mut self, mut bytes: &[u8]) -> Result<(), Refusal> {
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), StreamRefusal> {
         while !bytes.is_empty() {
             if self.partial.is_empty() {
                 // The fast way: these bytes have the whole unit, and nothing is copied.
@@ -216,33 +216,33 @@ impl Guard {
 
     /// Returns the length of the unit that starts with `start`. For a command whose header is not complete,
     /// returns the header's length.
-    fn unit_length(&self, start: &[u8]) -> Result<usize, Refusal> {
+    fn unit_length(&self, start: &[u8]) -> Result<usize, StreamRefusal> {
         let protocol = match self.state {
             State::Header => return Ok(STREAM_HEADER),
-            State::Ended => return Err(Refusal::AfterEnd),
+            State::Ended => return Err(StreamRefusal::AfterEnd),
             State::Commands { protocol } => protocol,
         };
         let Some(header) = start.first_chunk::<COMMAND_HEADER>() else {
             return Ok(COMMAND_HEADER);
         };
         if MAGIC.starts_with(header) {
-            return Err(Refusal::Restarted);
+            return Err(StreamRefusal::Restarted);
         }
         let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
         let limit = wire::payload_limit(protocol);
         match usize::try_from(length) {
             Ok(payload) if payload <= limit => Ok(COMMAND_HEADER + payload),
-            _ => Err(Refusal::CommandTooLarge {
+            _ => Err(StreamRefusal::CommandTooLarge {
                 found: length.into(),
                 limit,
             }),
         }
     }
 
-    fn accept(&mut self, unit: &[u8]) -> Result<(), Refusal> {
+    fn accept(&mut self, unit: &[u8]) -> Result<(), StreamRefusal> {
         match self.state {
             State::Header => self.accept_header(unit)?,
-            State::Ended => return Err(Refusal::AfterEnd),
+            State::Ended => return Err(StreamRefusal::AfterEnd),
             State::Commands { protocol } => {
                 self.accept_command(unit, protocol)?;
                 self.commands += 1;
@@ -252,29 +252,29 @@ impl Guard {
         Ok(())
     }
 
-    fn accept_header(&mut self, unit: &[u8]) -> Result<(), Refusal> {
-        let version = unit.strip_prefix(MAGIC).ok_or(Refusal::Magic)?;
-        let version = version.try_into().map_err(|_| Refusal::Magic)?;
+    fn accept_header(&mut self, unit: &[u8]) -> Result<(), StreamRefusal> {
+        let version = unit.strip_prefix(MAGIC).ok_or(StreamRefusal::Magic)?;
+        let version = version.try_into().map_err(|_| StreamRefusal::Magic)?;
         match u32::from_le_bytes(version) {
             protocol @ (1 | 2) => self.state = State::Commands { protocol },
-            other => return Err(Refusal::Version(other)),
+            other => return Err(StreamRefusal::Version(other)),
         }
         Ok(())
     }
 
-    fn accept_command(&mut self, unit: &[u8], protocol: u32) -> Result<(), Refusal> {
+    fn accept_command(&mut self, unit: &[u8], protocol: u32) -> Result<(), StreamRefusal> {
         let Some((header, payload)) = unit.split_first_chunk::<COMMAND_HEADER>() else {
-            return Err(Refusal::CutCommand { have: unit.len() });
+            return Err(StreamRefusal::CutCommand { have: unit.len() });
         };
         let expected = wire::command_crc(header, payload);
         let found = u32::from_le_bytes([header[6], header[7], header[8], header[9]]);
         if found != expected {
-            return Err(Refusal::Crc { expected, found });
+            return Err(StreamRefusal::Crc { expected, found });
         }
         let number = u16::from_le_bytes([header[4], header[5]]);
-        let command = Command::from_number(number).ok_or(Refusal::UnknownCommand(number))?;
+        let command = Command::from_number(number).ok_or(StreamRefusal::UnknownCommand(number))?;
         if command.since() > protocol {
-            return Err(Refusal::CommandTooNew { command, protocol });
+            return Err(StreamRefusal::CommandTooNew { command, protocol });
         }
         let attributes = Attributes::parse(command, payload, protocol)?;
         let Some(head) = &self.head else {
@@ -290,7 +290,7 @@ impl Guard {
         if command == Command::EncodedWrite
             && self.expect.compressed_data == CompressedData::Refused
         {
-            return Err(Refusal::CompressedData);
+            return Err(StreamRefusal::CompressedData);
         }
         self.rules.apply(command, &attributes, head)?;
         if let (Command::SetXattr, Some(limit)) = (command, self.longest_attribute) {
@@ -298,7 +298,7 @@ impl Guard {
             let value = attributes.bytes(Attribute::XattrData)?;
             let bytes = (name.len() + value.len()) as u64;
             if bytes > limit {
-                return Err(Refusal::AttributeTooLong {
+                return Err(StreamRefusal::AttributeTooLong {
                     path: attributes.bytes(Attribute::Path)?.to_vec(),
                     name: name.to_vec(),
                     bytes,

@@ -3,7 +3,7 @@
 //! `btrfs receive` joins a stream's path to the subvolume's with a slash and passes it to the system, so
 //! `../x` and an absolute path have their usual meaning.
 
-use super::refusal::{PathFault, Refusal};
+use super::refusal::{PathFault, StreamRefusal};
 
 /// The longest path that a restore can take.
 ///
@@ -28,9 +28,9 @@ pub(super) enum Root {
 }
 
 /// Checks a path inside the subvolume.
-pub(super) fn check(path: &[u8], root: Root) -> Result<(), Refusal> {
+pub(super) fn check(path: &[u8], root: Root) -> Result<(), StreamRefusal> {
     let refuse = |fault| {
-        Err(Refusal::Path {
+        Err(StreamRefusal::Path {
             path: path.to_vec(),
             fault,
         })
@@ -63,10 +63,10 @@ pub(super) fn check(path: &[u8], root: Root) -> Result<(), Refusal> {
 }
 
 /// Checks the path of a file in the send parent from which data is cloned.
-pub(super) fn check_cloned(path: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_cloned(path: &[u8]) -> Result<(), StreamRefusal> {
     check(path, Root::Refused)?;
     if path.len() > CLONED_LIMIT {
-        return Err(Refusal::Path {
+        return Err(StreamRefusal::Path {
             path: path.to_vec(),
             fault: PathFault::ClonedTooLong,
         });
@@ -75,10 +75,10 @@ pub(super) fn check_cloned(path: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Checks the name that the stream gives its subvolume: one component, no path.
-pub(super) fn check_subvolume_name(name: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_subvolume_name(name: &[u8]) -> Result<(), StreamRefusal> {
     check(name, Root::Refused)?;
     if name.contains(&b'/') {
-        return Err(Refusal::SubvolumeName {
+        return Err(StreamRefusal::SubvolumeName {
             name: name.to_vec(),
         });
     }
@@ -125,7 +125,7 @@ mod tests {
             (&long, PathFault::PathTooLong),
         ] {
             match check(path, Root::Allowed) {
-                Err(Refusal::Path { fault, .. }) => assert_eq!(fault, expected),
+                Err(StreamRefusal::Path { fault, .. }) => assert_eq!(fault, expected),
                 other => panic!("{}: {other:?}", path.escape_ascii()),
             }
         }

@@ -16,13 +16,13 @@ pub struct GuardError {
     pub command: u64,
     /// What is wrong.
     #[source]
-    pub refusal: Refusal,
+    pub refusal: StreamRefusal,
 }
 
 /// What is wrong with a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
-pub enum Refusal {
+pub enum StreamRefusal {
     // The frame.
     #[error("the stream is empty")]
     Empty,
@@ -154,7 +154,7 @@ pub enum Refusal {
     ForeignClone { found: Uuid },
 }
 
-impl Refusal {
+impl StreamRefusal {
     /// Returns whether the bytes are not those that a sender meant to print: cut short, garbled, or begun
     /// again. A sender that was stopped and continued, frozen by a cgroup or suspended with the machine does
     /// this and exits 0 (<https://github.com/kdave/btrfs-progs/issues/1063>). A second try may give a good

@@ -10,7 +10,7 @@ use super::attributes::Attributes;
 use super::expect::StreamHead;
 use super::holds::Holds;
 use super::path::{self, Root};
-use super::refusal::Refusal;
+use super::refusal::StreamRefusal;
 use super::special_files::{Fifo, SpecialFiles};
 use super::special_kind::SpecialKind;
 use super::wire::{Attribute, Command};
@@ -69,7 +69,7 @@ impl Rules {
     }
 
     /// Adds the fifos of the send parent, to follow them too.
-    pub(super) fn inherit(&mut self, fifos: Vec<Fifo>) -> Result<(), Refusal> {
+    pub(super) fn inherit(&mut self, fifos: Vec<Fifo>) -> Result<(), StreamRefusal> {
         let mut inodes = HashMap::new();
         for fifo in fifos {
             let next = u32::try_from(inodes.len() + 1).unwrap_or(u32::MAX);
@@ -86,7 +86,7 @@ impl Rules {
         command: Command,
         attributes: &Attributes<'_>,
         head: &StreamHead,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StreamRefusal> {
         let root = match command {
             // The kernel sends these commands for the subvolume's root too, with an empty path.
             Command::Chmod
@@ -101,7 +101,7 @@ impl Rules {
         let path = place.path;
         match command {
             Command::Subvol | Command::Snapshot | Command::End => {
-                return Err(Refusal::SecondSubvolume);
+                return Err(StreamRefusal::SecondSubvolume);
             }
             // Data goes to regular files only. `creat` follows a symlink at the path, opens a device,
             // and blocks on a fifo.
@@ -161,7 +161,7 @@ impl Rules {
                 self.check_clone_source(attributes, head)?;
             }
             Command::UpdateExtent => match self.file_data {
-                FileData::Carried => return Err(Refusal::NoFileData),
+                FileData::Carried => return Err(StreamRefusal::NoFileData),
                 FileData::Announced => {
                     place.refuse_special(command)?;
                     let size = attributes.number(Attribute::Size)?;
@@ -177,7 +177,7 @@ impl Rules {
         attributes: &Attributes<'a>,
         attribute: Attribute,
         root: Root,
-    ) -> Result<Place<'a>, Refusal> {
+    ) -> Result<Place<'a>, StreamRefusal> {
         let path = attributes.bytes(attribute)?;
         path::check(path, root)?;
         let special = self.special_files.look(path)?;
@@ -189,7 +189,7 @@ impl Rules {
         command: Command,
         place: Place<'_>,
         kind: SpecialKind,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StreamRefusal> {
         place.refuse_special(command)?;
         self.special_files.make(command, place.path, kind)
     }
@@ -200,7 +200,7 @@ impl Rules {
         &self,
         attributes: &Attributes<'_>,
         head: &StreamHead,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StreamRefusal> {
         let source = attributes.uuid(Attribute::CloneUuid)?;
         if source == head.uuid {
             let place = self.place(attributes, Attribute::ClonePath, Root::Refused)?;
@@ -210,7 +210,7 @@ impl Rules {
         let path = attributes.bytes(Attribute::ClonePath)?;
         path::check_cloned(path)?;
         if self.inherited_fifos.contains(path) {
-            return Err(Refusal::OnSpecial {
+            return Err(StreamRefusal::OnSpecial {
                 command: Command::Clone,
                 path: path.to_vec(),
                 kind: SpecialKind::Fifo,
@@ -218,7 +218,7 @@ impl Rules {
         }
         match head.send_parent {
             Some((send_parent, _)) if send_parent == source => Ok(()),
-            _ => Err(Refusal::ForeignClone { found: source }),
+            _ => Err(StreamRefusal::ForeignClone { found: source }),
         }
     }
 }
@@ -233,9 +233,9 @@ struct Place<'a> {
 impl Place<'_> {
     /// Refuses a command on a special file. The command is for regular files and directories, or for a path
     /// that must be free.
-    fn refuse_special(self, command: Command) -> Result<(), Refusal> {
+    fn refuse_special(self, command: Command) -> Result<(), StreamRefusal> {
         match self.special {
-            Some(kind) => Err(Refusal::OnSpecial {
+            Some(kind) => Err(StreamRefusal::OnSpecial {
                 command,
                 path: self.path.to_vec(),
                 kind,
@@ -245,7 +245,7 @@ impl Place<'_> {
     }
 
     /// Refuses a command that would follow a symlink.
-    fn refuse_symlink(self, command: Command) -> Result<(), Refusal> {
+    fn refuse_symlink(self, command: Command) -> Result<(), StreamRefusal> {
         match self.special {
             Some(SpecialKind::Symlink) => self.refuse_special(command),
             _ => Ok(()),
@@ -253,9 +253,9 @@ impl Place<'_> {
     }
 }
 
-fn check_xattr_name(name: &[u8]) -> Result<(), Refusal> {
+fn check_xattr_name(name: &[u8]) -> Result<(), StreamRefusal> {
     if name.is_empty() || name.len() > XATTR_NAME_LIMIT || name.contains(&0) {
-        return Err(Refusal::XattrName {
+        return Err(StreamRefusal::XattrName {
             name: name.to_vec(),
         });
     }
@@ -265,7 +265,7 @@ fn check_xattr_name(name: &[u8]) -> Result<(), Refusal> {
 /// Checks the range of an encoded write. The kernel refuses any other range (`btrfs_do_encoded_write`). But
 /// where it can't do encoded writes, `btrfs receive` decodes by itself and copies from wherever the stream
 /// says.
-fn check_encoded_range(attributes: &Attributes<'_>) -> Result<(), Refusal> {
+fn check_encoded_range(attributes: &Attributes<'_>) -> Result<(), StreamRefusal> {
     let file_len = attributes.number(Attribute::UnencodedFileLen)?;
     let len = attributes.number(Attribute::UnencodedLen)?;
     let offset = attributes.number(Attribute::UnencodedOffset)?;
@@ -274,7 +274,7 @@ fn check_encoded_range(attributes: &Attributes<'_>) -> Result<(), Refusal> {
     if inside && len <= limit {
         return Ok(());
     }
-    Err(Refusal::EncodedRange {
+    Err(StreamRefusal::EncodedRange {
         file_len,
         offset,
         len,

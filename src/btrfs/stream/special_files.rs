@@ -5,7 +5,7 @@
 //! device. So the guard follows each special file through every rename and link.
 
 use super::name_tree::{Limits, NameTree, ROOT};
-use super::refusal::Refusal;
+use super::refusal::StreamRefusal;
 use super::special_kind::SpecialKind;
 use super::wire::Command;
 
@@ -54,7 +54,7 @@ impl Default for SpecialFiles {
 impl SpecialFiles {
     /// Refuses a path that leads through a special file. Returns the kind of the special file at the path, if
     /// there is one.
-    pub(super) fn look(&self, path: &[u8]) -> Result<Option<SpecialKind>, Refusal> {
+    pub(super) fn look(&self, path: &[u8]) -> Result<Option<SpecialKind>, StreamRefusal> {
         let mut node = ROOT;
         let mut start = 0;
         while self.tree.has_children(node) {
@@ -66,7 +66,7 @@ impl SpecialFiles {
             match (self.tree.value(child), slash) {
                 (special, None) => return Ok(special.map(|special| special.kind)),
                 (Some(special), Some(_)) => {
-                    return Err(Refusal::ThroughSpecial {
+                    return Err(StreamRefusal::ThroughSpecial {
                         path: path.to_vec(),
                         kind: special.kind,
                         special: path[..end].to_vec(),
@@ -84,7 +84,7 @@ impl SpecialFiles {
         command: Command,
         path: &[u8],
         kind: SpecialKind,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), StreamRefusal> {
         self.made = self.made.wrapping_add(1);
         let inode = self.made;
         self.insert(command, path, Special { inode, kind })
@@ -92,14 +92,14 @@ impl SpecialFiles {
 
     /// Adds a fifo that the send parent has at `path`. Fifos with the same `inode` are hard links of each
     /// other.
-    pub(super) fn inherit_fifo(&mut self, path: &[u8], inode: u32) -> Result<(), Refusal> {
+    pub(super) fn inherit_fifo(&mut self, path: &[u8], inode: u32) -> Result<(), StreamRefusal> {
         self.made = self.made.max(inode);
         let kind = SpecialKind::Fifo;
         self.insert(Command::Mkfifo, path, Special { inode, kind })
     }
 
     /// Adds a hard link at `path`, where there must be no special file, to the file at `target`.
-    pub(super) fn link(&mut self, path: &[u8], target: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn link(&mut self, path: &[u8], target: &[u8]) -> Result<(), StreamRefusal> {
         match self.at(target) {
             Some(special) => self.insert(Command::Link, path, special),
             None => Ok(()),
@@ -107,7 +107,7 @@ impl SpecialFiles {
     }
 
     /// Removes what is at `path`: a file, or a directory that must be empty.
-    pub(super) fn remove(&mut self, command: Command, path: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn remove(&mut self, command: Command, path: &[u8]) -> Result<(), StreamRefusal> {
         let Some(node) = self.tree.find(path) else {
             return Ok(());
         };
@@ -119,12 +119,12 @@ impl SpecialFiles {
     }
 
     /// Moves what is at `from` to `to`, with all that is below it.
-    pub(super) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), StreamRefusal> {
         if to
             .strip_prefix(from)
             .is_some_and(|rest| rest.starts_with(b"/"))
         {
-            return Err(Refusal::RenamedIntoItself {
+            return Err(StreamRefusal::RenamedIntoItself {
                 path: from.to_vec(),
             });
         }
@@ -139,7 +139,12 @@ impl SpecialFiles {
         }
     }
 
-    fn insert(&mut self, command: Command, path: &[u8], special: Special) -> Result<(), Refusal> {
+    fn insert(
+        &mut self,
+        command: Command,
+        path: &[u8],
+        special: Special,
+    ) -> Result<(), StreamRefusal> {
         // A node with others below it is a directory, and no file can be made there.
         match self.tree.find(path) {
             Some(node) if self.tree.has_children(node) => Err(not_empty(command, path)),
@@ -152,15 +157,15 @@ impl SpecialFiles {
     }
 }
 
-fn not_empty(command: Command, path: &[u8]) -> Refusal {
-    Refusal::NotEmpty {
+fn not_empty(command: Command, path: &[u8]) -> StreamRefusal {
+    StreamRefusal::NotEmpty {
         command,
         path: path.to_vec(),
     }
 }
 
-fn too_many() -> Refusal {
-    Refusal::TooManySpecialFiles {
+fn too_many() -> StreamRefusal {
+    StreamRefusal::TooManySpecialFiles {
         nodes: LIMITS.nodes,
         name_bytes: LIMITS.name_bytes,
     }

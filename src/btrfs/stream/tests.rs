@@ -36,7 +36,7 @@ fn verdict(expect: Expect, stream: &[u8]) -> Result<StreamSummary, GuardError> {
     guard.finish()
 }
 
-fn refusal(expect: Expect, stream: &[u8]) -> Refusal {
+fn refusal(expect: Expect, stream: &[u8]) -> StreamRefusal {
     verdict(expect, stream).unwrap_err().refusal
 }
 
@@ -92,7 +92,7 @@ fn the_commands_of_version_two_pass_in_version_two_only() {
         let stream = command(StreamBuilder::full(1)).finish();
         assert!(matches!(
             refusal(Expect::default(), &stream),
-            Refusal::CommandTooNew { protocol: 1, .. }
+            StreamRefusal::CommandTooNew { protocol: 1, .. }
         ));
     }
 }
@@ -119,7 +119,7 @@ fn compressed_data_is_told_and_refused_where_it_must_not_be() {
     let error = verdict(refused, &compressed).unwrap_err();
     assert_eq!(
         (error.command, &error.refusal),
-        (3, &Refusal::CompressedData)
+        (3, &StreamRefusal::CompressedData)
     );
     assert!(!error.refusal.is_garbled(), "it would be sent once more");
     let summary = verdict(Expect::default(), &compressed).unwrap();
@@ -136,10 +136,10 @@ fn a_stream_cut_at_any_byte_is_refused() {
             assert!(
                 matches!(
                     error.refusal,
-                    Refusal::Empty
-                        | Refusal::CutHeader { .. }
-                        | Refusal::CutCommand { .. }
-                        | Refusal::NoEnd
+                    StreamRefusal::Empty
+                        | StreamRefusal::CutHeader { .. }
+                        | StreamRefusal::CutCommand { .. }
+                        | StreamRefusal::NoEnd
                 ),
                 "{length}: {error:?}"
             );
@@ -239,7 +239,7 @@ fn what_is_expected_of_the_head_is_checked_at_the_first_command() {
         (
             uuid(other),
             &full,
-            Refusal::WrongUuid {
+            StreamRefusal::WrongUuid {
                 expected: other,
                 found: own,
             },
@@ -247,7 +247,7 @@ fn what_is_expected_of_the_head_is_checked_at_the_first_command() {
         (
             ctransid(1),
             &full,
-            Refusal::WrongCtransid {
+            StreamRefusal::WrongCtransid {
                 expected: 1,
                 found: CTRANSID,
             },
@@ -255,12 +255,12 @@ fn what_is_expected_of_the_head_is_checked_at_the_first_command() {
         (
             parent(ExpectParent::None),
             &incremental,
-            Refusal::NotFull { found: sent_on },
+            StreamRefusal::NotFull { found: sent_on },
         ),
         (
             parent(ExpectParent::Uuid(other)),
             &incremental,
-            Refusal::WrongSendParent {
+            StreamRefusal::WrongSendParent {
                 expected: other,
                 found: sent_on,
             },
@@ -268,7 +268,7 @@ fn what_is_expected_of_the_head_is_checked_at_the_first_command() {
         (
             parent(ExpectParent::Uuid(other)),
             &full,
-            Refusal::NotIncremental { expected: other },
+            StreamRefusal::NotIncremental { expected: other },
         ),
     ] {
         let error = verdict(expect, stream).unwrap_err();
@@ -286,12 +286,15 @@ fn an_estimate_adds_up_what_a_stream_without_data_announces() {
     let mut guard = Guard::for_estimate();
     guard.push(&stream).unwrap();
     assert_eq!(guard.finish().unwrap().file_data_bytes, (5 << 30) + 7);
-    assert_eq!(refusal(Expect::default(), &stream), Refusal::NoFileData);
+    assert_eq!(
+        refusal(Expect::default(), &stream),
+        StreamRefusal::NoFileData
+    );
     let stream = StreamBuilder::full(1).mknod(b"a").update_extent(b"a", 7);
     let error = Guard::for_estimate().push(&stream.bytes).unwrap_err();
     assert_eq!(
         error.refusal,
-        Refusal::OnSpecial {
+        StreamRefusal::OnSpecial {
             command: Command::UpdateExtent,
             path: b"a".to_vec(),
             kind: SpecialKind::Node,

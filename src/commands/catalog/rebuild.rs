@@ -11,7 +11,7 @@ use crate::commands::output::{answer, answer_json, count};
 use crate::commands::warn_readers;
 use crate::config::{Config, StoreConfig};
 use crate::engine::{
-    AsOf, LedgerRead, Rebuilding, Rebuilt, RunContext, Trusted, Unfinished, rebuild, store_url,
+    AsOf, ImportedLedger, Rebuilding, Rebuilt, RunContext, Trusted, Unfinished, rebuild, store_url,
 };
 use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::model::Line;
@@ -150,7 +150,7 @@ fn line(text: &mut String, words: std::fmt::Arguments<'_>) {
     writeln!(text, "{}", Line(words)).expect("writing to a string does not fail");
 }
 
-fn ledger_to_text(read: &LedgerRead) -> String {
+fn ledger_to_text(read: &ImportedLedger) -> String {
     let mut text = String::new();
     let name = &read.source;
     line(

@@ -28,7 +28,7 @@ use crate::seal::Recipients;
 
 /// The stream that the sending machine is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedStream {
     /// A complete stream: `c`.
     Full,
     /// A stream incremental on that date's snapshot: `i DATE`.
@@ -43,7 +43,7 @@ pub fn decide(
     asked: BackupRequest,
     context: RunContext<'_>,
     stdin: impl StreamSource,
-    ask: impl FnOnce(Wanted) -> Result<(), Error>,
+    ask: impl FnOnce(WantedStream) -> Result<(), Error>,
 ) -> Result<Outcome, Error> {
     let recipients = Recipients::parse(config.recipients()?)?;
     let (locked, mut catalog) = LockedSource::to_archive(config, source, context)?;
@@ -158,9 +158,9 @@ fn wanted(
     source: &OpenSource<'_>,
     onto: Option<(ArchiveId, ArchiveId)>,
     catalog: &Catalog,
-) -> Result<(Wanted, ExpectParent), Error> {
+) -> Result<(WantedStream, ExpectParent), Error> {
     let Some((send_parent, _)) = onto else {
-        return Ok((Wanted::Full, ExpectParent::None));
+        return Ok((WantedStream::Full, ExpectParent::None));
     };
     let parent = catalog.archive(&send_parent)?;
     let (uuid, ctransid) = parent
@@ -175,7 +175,7 @@ fn wanted(
         .find(|row| Some(row.id) == of_parent && row.local_received == Some(uuid));
     let ctransid = adopted.map_or(ctransid, |row| row.local_ctransid);
     Ok((
-        Wanted::Incremental(send_parent.date),
+        WantedStream::Incremental(send_parent.date),
         ExpectParent::State(uuid, ctransid),
     ))
 }

@@ -86,7 +86,7 @@ pub fn rotate(
 type Lost = Vec<(ArchiveId, String)>;
 
 /// The entry that makes the change, and the archives that it can't bring back.
-struct Wanted {
+struct PlannedRotation {
     /// The lowest format version that can express the change.
     format: u32,
     rotate: RotateEntry,
@@ -109,7 +109,7 @@ impl Rotation<'_> {
         loop {
             self.session.context.interrupt.check()?;
             rotated.keys = self.change.applied_to(state.replay.keys());
-            let Wanted {
+            let PlannedRotation {
                 format,
                 rotate,
                 lost,
@@ -139,7 +139,7 @@ impl Rotation<'_> {
         keys: &[(PublicKey, Vec<Role>)],
         state: &mut LedgerState,
         catalog: &Catalog,
-    ) -> Result<Wanted, Error> {
+    ) -> Result<PlannedRotation, Error> {
         let unknown: Vec<u64> = state.replay.unknown().iter().map(Warning::seq).collect();
         let is_voided = |seq: &u64| self.change.void.contains(seq);
         if !unknown.iter().all(is_voided) {
@@ -196,7 +196,7 @@ impl Rotation<'_> {
             revives,
         };
         let format = if needs_more { ROTATE_FORMAT } else { FORMAT };
-        Ok(Wanted {
+        Ok(PlannedRotation {
             format,
             rotate,
             lost,

@@ -3,7 +3,7 @@
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::listing::require_absent;
 use crate::error::Error;
-use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, within_reach};
+use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay, within_reach};
 use crate::model::entry::FURTHEST;
 use crate::model::keys;
 use crate::store::{ErrorKind, Store, StoreError};
@@ -66,10 +66,10 @@ pub(in crate::engine) enum Judged {
         /// The key.
         by: PublicKey,
         /// Why it does not fit.
-        why: Refusal,
+        why: EntryRefusal,
     },
     /// Any other object, and why it is refused.
-    Refused(Refused, Refusal),
+    Refused(Refused, EntryRefusal),
 }
 
 /// Lists the entry numbers that the store has objects for. Entries are known up to `head`.

@@ -24,7 +24,7 @@ pub(in crate::engine) fn trust_in(row: &SourceRow, root: &PublicKey) -> Trust {
 
 /// An entry to fetch.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::engine) struct Wanted {
+pub(in crate::engine) struct WantedEntry {
     /// Its number.
     pub(in crate::engine) seq: u64,
     /// The most bytes to read of it; a longer one is an error.
@@ -32,7 +32,7 @@ pub(in crate::engine) struct Wanted {
 }
 
 /// Splits the entries into batches that are held in memory at a time.
-pub(in crate::engine) fn batches(mut wanted: &[Wanted]) -> Vec<&[Wanted]> {
+pub(in crate::engine) fn batches(mut wanted: &[WantedEntry]) -> Vec<&[WantedEntry]> {
     let mut batches = Vec::new();
     while let Some(first) = wanted.first() {
         let mut bytes = first.at_most;
@@ -55,7 +55,7 @@ pub(in crate::engine) type Fetched = Vec<(u64, Result<Vec<u8>, StoreError>)>;
 /// stands in its place; any other ends the reading.
 pub(in crate::engine) fn fetch_all(
     source: &OpenSource<'_>,
-    wanted: &[Wanted],
+    wanted: &[WantedEntry],
 ) -> Result<Fetched, StoreError> {
     let (mut answers, failed) = ask_all(wanted, |wanted| {
         let key = keys::ledger_entry(&source.row.directory, wanted.seq);
@@ -79,14 +79,17 @@ mod tests {
     use super::*;
 
     fn lengths(bytes: &[u64]) -> Vec<usize> {
-        let wanted: Vec<Wanted> = (1..)
+        let wanted: Vec<WantedEntry> = (1..)
             .zip(bytes)
-            .map(|(seq, bytes)| Wanted {
+            .map(|(seq, bytes)| WantedEntry {
                 seq,
                 at_most: *bytes,
             })
             .collect();
-        batches(&wanted).into_iter().map(<[Wanted]>::len).collect()
+        batches(&wanted)
+            .into_iter()
+            .map(<[WantedEntry]>::len)
+            .collect()
     }
 
     #[test]

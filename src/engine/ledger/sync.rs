@@ -11,7 +11,7 @@ use crate::engine::ledger::object::{Judged, fetch, judge, require_no_entry, stor
 use crate::engine::ledger::reader::trust_in;
 use crate::engine::ledger::reader_warnings::{remember_newer, stands_as_of};
 use crate::error::{Error, LedgerStateError};
-use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay};
+use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay};
 use crate::model::SourceName;
 use crate::model::entry::{Entry, EntryKind, Role};
 use crate::model::keys::ArchiveObject;
@@ -26,7 +26,7 @@ pub struct LedgerState {
     pub warnings: Vec<String>,
     /// The first entry that is signed but does not fit, the reason, and the key that signed it, if the root
     /// key has not voided it.
-    fork: Option<(u64, Refusal, PublicKey)>,
+    fork: Option<(u64, EntryRefusal, PublicKey)>,
 }
 
 /// Reads the entries in the store, checks them against the catalog, and absorbs the new ones. Fails if there
@@ -151,7 +151,7 @@ pub(in crate::engine) fn catch_up_to_fork(
     Ok(state)
 }
 
-fn refused(source: &OpenSource<'_>, seq: u64, why: Refusal) -> Error {
+fn refused(source: &OpenSource<'_>, seq: u64, why: EntryRefusal) -> Error {
     Error::LedgerState(LedgerStateError::EntryRefused {
         seq,
         source_name: source.name().clone(),
@@ -160,7 +160,7 @@ fn refused(source: &OpenSource<'_>, seq: u64, why: Refusal) -> Error {
     })
 }
 
-fn damaged(source: &OpenSource<'_>, seq: u64, why: Refusal) -> Error {
+fn damaged(source: &OpenSource<'_>, seq: u64, why: EntryRefusal) -> Error {
     Error::LedgerState(LedgerStateError::EntryDamaged {
         seq,
         source_name: source.name().clone(),

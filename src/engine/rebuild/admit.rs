@@ -8,7 +8,7 @@ use crate::config::{Source, SourcePlace};
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::ledger::object::is_no_entry;
 use crate::error::{Error, LedgerStateError, RebuildError};
-use crate::ledger::{PublicKey, Refusal, decode_body, split};
+use crate::ledger::{EntryRefusal, PublicKey, decode_body, split};
 use crate::model::entry::OPEN_BYTES;
 use crate::model::entry::{Entry, EntryKind};
 use crate::model::{LedgerId, SourceName, keys};
@@ -54,9 +54,9 @@ impl Rebuilding<'_> {
             Ok(entry) => (Some(entry), None),
             Err(why) => (None, Some(why)),
         };
-        let refuse = |why: Refusal| {
+        let refuse = |why: EntryRefusal| {
             let seq = match why {
-                Refusal::Gap { .. } => survey.entries.first().copied().unwrap_or(1),
+                EntryRefusal::Gap { .. } => survey.entries.first().copied().unwrap_or(1),
                 _ => 1,
             };
             Choice::refuse(LedgerStateError::EntryRefused {
@@ -86,7 +86,7 @@ impl Rebuilding<'_> {
             (Some((ledger, name)), _) => (*ledger, name.clone()),
             (None, None) if self.trusted.sources.is_empty() || !self.trusted.typed.is_empty() => {
                 // It may be a trusted ledger, but only its first entry would show that.
-                return Ok(refuse(refused.unwrap_or(Refusal::Open)));
+                return Ok(refuse(refused.unwrap_or(EntryRefusal::Open)));
             }
             (None, None) => {
                 return Ok(Choice::LeaveOut(
@@ -115,8 +115,8 @@ impl Rebuilding<'_> {
         };
         let Some(root) = root.or_else(|| self.trusted.roots.first().cloned()) else {
             let newer = claimed.filter(|entry| matches!(entry.kind, EntryKind::Unknown(_)));
-            return Ok(refuse(newer.map_or(Refusal::Open, |entry| {
-                Refusal::Newer {
+            return Ok(refuse(newer.map_or(EntryRefusal::Open, |entry| {
+                EntryRefusal::Newer {
                     format: entry.head.format,
                 }
             })));
@@ -194,12 +194,15 @@ fn name_of(ledger: LedgerId, directory: &SourceName, before: &Before) -> SourceN
 
 /// Reads the first entry of a directory's ledger without checking its signature, or returns why it can't be
 /// read. If the first try fails, it is fetched once more.
-fn claimed(directory: &SourceName, store: &dyn Store) -> Result<Result<Entry, Refusal>, Error> {
+fn claimed(
+    directory: &SourceName,
+    store: &dyn Store,
+) -> Result<Result<Entry, EntryRefusal>, Error> {
     let first = store.locate(&keys::ledger_entry(directory.as_str(), 1));
     let look = || match store.get(&first, OPEN_BYTES) {
         Ok(object) => Ok(split(&object).and_then(|(body, _)| decode_body(body))),
-        Err(error) if error.is_not_found() => Ok(Err(Refusal::Gap { missing: 1 })),
-        Err(error) if is_no_entry(&error) => Ok(Err(Refusal::Shape(
+        Err(error) if error.is_not_found() => Ok(Err(EntryRefusal::Gap { missing: 1 })),
+        Err(error) if is_no_entry(&error) => Ok(Err(EntryRefusal::Shape(
             "the store has no such object there, or one that is too long",
         ))),
         Err(error) => Err(Error::from(error)),

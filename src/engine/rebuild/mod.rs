@@ -33,7 +33,7 @@ pub use flaw::Flaw;
 pub use inventory::Unnamed;
 pub(super) use inventory::{Survey, survey_of};
 pub(super) use old_ledger::Earlier;
-pub use read::LedgerRead;
+pub use read::ImportedLedger;
 pub(super) use read::{LedgerPlace, read_ledger};
 pub use rebuilt::Rebuilt;
 pub use request::{AsOf, Rebuilding, Unfinished};
@@ -253,7 +253,7 @@ impl Rebuilding<'_> {
     }
 
     /// Notes what the kit knows of a ledger and the store does not show.
-    fn hold_against_kit(&self, read: &mut LedgerRead, new: &Catalog) -> Result<(), Error> {
+    fn hold_against_kit(&self, read: &mut ImportedLedger, new: &Catalog) -> Result<(), Error> {
         let witness = "the recovery kit";
         let newest = read.head.map_or(0, |head| head.seq);
         let named = self.trusted.sources.iter();

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::flaw::Flaw;
 use super::old_ledger::Earlier;
-use super::read::LedgerRead;
+use super::read::ImportedLedger;
 use super::rebuilt::Rebuilt;
 use super::request::{Rebuilding, Unfinished};
 use crate::catalog::{Catalog, SourceRow};
@@ -133,7 +133,7 @@ impl Before {
         &self,
         job: &Rebuilding<'_>,
         new: &Catalog,
-        read: &[LedgerRead],
+        read: &[ImportedLedger],
     ) -> Result<(), Error> {
         let Some(catalog) = &self.catalog else {
             return Ok(());
@@ -178,7 +178,7 @@ impl Before {
         row: &SourceRow,
         store: &str,
         new: &Catalog,
-        read: Option<&LedgerRead>,
+        read: Option<&ImportedLedger>,
     ) -> Result<(), Error> {
         let forked = |seq| {
             Error::LedgerState(LedgerStateError::LedgerForked {

@@ -18,10 +18,10 @@ use crate::engine::ledger::listing::lacking;
 use crate::engine::ledger::object::{
     Judged, Numbers, SMALL_ENTRY_BYTES, fetch, is_no_entry, judge,
 };
-use crate::engine::ledger::reader::{Wanted, batches, fetch_all, trust_in};
+use crate::engine::ledger::reader::{WantedEntry, batches, fetch_all, trust_in};
 use crate::engine::ledger::sync::{write_absorbed, write_without_effect};
 use crate::error::{Error, LedgerStateError, RebuildError, in_words};
-use crate::ledger::{Absorbed, Head, PublicKey, Refusal, Refused, Replay};
+use crate::ledger::{Absorbed, EntryRefusal, Head, PublicKey, Refused, Replay};
 use crate::model::entry::{
     ArchiveEntry, Attachment, DeleteEntry, EntryKind, PrivateFacts, RetireEntry, Role, Timestamp,
 };
@@ -31,7 +31,7 @@ use crate::store::{ErrorKind, StoreError};
 
 /// A ledger that was read, and what is wrong with it.
 #[derive(Debug)]
-pub struct LedgerRead {
+pub struct ImportedLedger {
     /// The source.
     pub source: SourceName,
     /// The store's URL.
@@ -67,7 +67,7 @@ pub struct LedgerRead {
     unknown: Vec<String>,
 }
 
-impl LedgerRead {
+impl ImportedLedger {
     /// Returns the entries that this version does not know and that no `rotate` has voided.
     pub(super) fn unknown(&self) -> &[String] {
         &self.unknown
@@ -75,13 +75,13 @@ impl LedgerRead {
 }
 
 /// A ledger that is being read.
-struct Reading<'a> {
+struct LedgerImport<'a> {
     source: &'a OpenSource<'a>,
     survey: &'a Survey,
     identities: Option<(&'a Identities, &'a str)>,
     earlier: &'a Earlier,
     replay: Replay,
-    read: LedgerRead,
+    read: ImportedLedger,
     /// The visible archive of each date.
     dates: HashMap<NaiveDate, ArchiveId>,
     lost: bool,
@@ -110,7 +110,7 @@ pub(in crate::engine) fn read_ledger(
     place: &LedgerPlace<'_>,
     catalog: &mut Catalog,
     context: RunContext<'_>,
-) -> Result<LedgerRead, Error> {
+) -> Result<ImportedLedger, Error> {
     let LedgerPlace {
         source,
         root,
@@ -120,13 +120,13 @@ pub(in crate::engine) fn read_ledger(
         until,
     } = *place;
     let trust = trust_in(&source.row, root);
-    let mut reading = Reading {
+    let mut reading = LedgerImport {
         source,
         survey,
         identities,
         earlier,
         replay: Replay::reading_past(trust),
-        read: LedgerRead {
+        read: ImportedLedger {
             source: source.name().clone(),
             store: source.store.url(),
             directory: source.row.directory.clone(),
@@ -161,9 +161,9 @@ pub(in crate::engine) fn read_ledger(
         reading.read.flaws.push(Flaw::TooFar(told));
     }
     let read = numbers.near.iter().copied();
-    let wanted: Vec<Wanted> = read
+    let wanted: Vec<WantedEntry> = read
         .filter(|seq| until.is_none_or(|until| *seq <= until))
-        .map(|seq| Wanted {
+        .map(|seq| WantedEntry {
             seq,
             at_most: SMALL_ENTRY_BYTES,
         })
@@ -185,7 +185,7 @@ pub(in crate::engine) fn read_ledger(
     reading.finish(catalog, context)
 }
 
-impl Reading<'_> {
+impl LedgerImport<'_> {
     /// Takes in an entry. Returns `false` if it is not possible to tell which later entries are true.
     fn take(
         &mut self,
@@ -242,14 +242,14 @@ impl Reading<'_> {
     }
 
     /// Fails if the first entry is not read yet: without it there is no ledger.
-    fn require_first(&self, seq: u64, why: Refusal) -> Result<(), Error> {
+    fn require_first(&self, seq: u64, why: EntryRefusal) -> Result<(), Error> {
         if self.replay.head().is_some() {
             return Ok(());
         }
         let (source_name, store) = (self.source.name().clone(), self.source.store.url());
         let source = Box::new(why);
         Err(match *source {
-            Refusal::OtherLedger { .. } | Refusal::OtherRoot { .. } => {
+            EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. } => {
                 Error::Rebuild(RebuildError::LedgerUntrusted {
                     source_name,
                     store,
@@ -427,7 +427,7 @@ impl Reading<'_> {
         mut self,
         catalog: &mut Catalog,
         context: RunContext<'_>,
-    ) -> Result<LedgerRead, Error> {
+    ) -> Result<ImportedLedger, Error> {
         self.read.sealed += self.sealed.len() as u64;
         // An identity that opens only some archives is normal after the recipients have changed.
         if let (0, Some(locked)) = (self.read.opened, &self.read.locked) {

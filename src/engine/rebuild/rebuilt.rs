@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::read::LedgerRead;
+use super::read::ImportedLedger;
 use crate::error::Error;
 use crate::model::SourceName;
 use crate::store::StoreError;
@@ -11,7 +11,7 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub struct Rebuilt {
     /// The ledgers that were read.
-    pub read: Vec<LedgerRead>,
+    pub read: Vec<ImportedLedger>,
     /// Directories with ledgers that were not read, and why.
     pub left_out: Vec<(String, String)>,
     /// Directories whose ledgers should be sound but are not, or are missing.

@@ -5,7 +5,7 @@
 //! read only if a trusted party names it.
 
 use super::old_catalog::Before;
-use super::{LedgerRead, Rebuilding, Rebuilt};
+use super::{ImportedLedger, Rebuilding, Rebuilt};
 use crate::catalog::NewCatalog;
 use crate::engine::context::open_source::store_url;
 use crate::error::Error;
@@ -57,7 +57,10 @@ pub(super) fn leave_out(
 }
 
 /// Returns a key that may sign this ledger and was removed from another, and the source of the other.
-fn withdrawn_elsewhere(ledger: &LedgerRead, all: &[LedgerRead]) -> Option<(PublicKey, String)> {
+fn withdrawn_elsewhere(
+    ledger: &ImportedLedger,
+    all: &[ImportedLedger],
+) -> Option<(PublicKey, String)> {
     ledger.signers.iter().find_map(|key| {
         let other = all.iter().find(|other| other.withdrawn.contains(key))?;
         Some((key.clone(), other.source.to_string()))
@@ -66,7 +69,7 @@ fn withdrawn_elsewhere(ledger: &LedgerRead, all: &[LedgerRead]) -> Option<(Publi
 
 impl Rebuilding<'_> {
     /// Returns whether the config, the old catalog, the kit or `--include` names this ledger.
-    fn names(&self, ledger: &LedgerRead, before: &Before) -> bool {
+    fn names(&self, ledger: &ImportedLedger, before: &Before) -> bool {
         let configured = self.config.is_some_and(|config| {
             config.sources.iter().any(|source| {
                 source.directory.as_str() == ledger.directory

@@ -11,7 +11,7 @@ use std::{mem, vec};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::engine::restore::fetch::{AtOnce, Wanted, fetch};
+use crate::engine::restore::fetch::{AtOnce, WantedSegment, fetch};
 use crate::engine::restore::prefetch::Prefetch;
 use crate::error::{Error, RestoreError};
 use crate::seal::{ArchiveKey, open_segment};
@@ -26,7 +26,7 @@ const BLOCKS_AHEAD: usize = 4;
 /// Gives for each segment, in the order in which they were wanted, the blocks of its raw bytes. They are a
 /// whole segment if none of them is an error.
 pub(in crate::engine) type Decoded<'a> =
-    Prefetch<vec::IntoIter<(Wanted, &'a ArchiveKey)>, Result<Block, Error>>;
+    Prefetch<vec::IntoIter<(WantedSegment, &'a ArchiveKey)>, Result<Block, Error>>;
 
 /// Some raw bytes of a segment. Dropping it makes its buffer a spare one.
 pub(in crate::engine) struct Block {
@@ -54,14 +54,14 @@ impl Drop for Block {
 pub(in crate::engine) fn decode_ahead<'scope>(
     scope: &'scope Scope<'scope, '_>,
     store: &'scope dyn Store,
-    wanted: Vec<(Wanted, &'scope ArchiveKey)>,
+    wanted: Vec<(WantedSegment, &'scope ArchiveKey)>,
     at_once: AtOnce,
 ) -> Decoded<'scope> {
     let at_once = at_once.of(wanted.iter().map(|(wanted, _)| wanted));
     let workers = at_once + 1;
     let spares = bounded(workers * (BLOCKS_AHEAD + 2));
     let (begin, done) = bounded(at_once);
-    let work = move |(wanted, key): (Wanted, &_), answer: &Sender<_>| {
+    let work = move |(wanted, key): (WantedSegment, &_), answer: &Sender<_>| {
         begin.send(()).expect("the other end is here");
         let fetched = fetch(store, &wanted);
         done.recv().expect("the other end is here");
@@ -76,7 +76,7 @@ pub(in crate::engine) fn decode_ahead<'scope>(
 
 /// Opens a segment, and gives its blocks for as long as they are taken.
 fn decode(
-    wanted: &Wanted,
+    wanted: &WantedSegment,
     key: &ArchiveKey,
     sealed: &[u8],
     (spare, spares): &(Sender<Vec<u8>>, Receiver<Vec<u8>>),
@@ -121,7 +121,7 @@ mod tests {
     const SEGMENT: usize = 8 << 20;
 
     /// Returns raw bytes, and the requests for the six segments that hold them. The last segment is short.
-    fn sealed(store: &MemoryStore, key: &ArchiveKey) -> (Vec<u8>, Vec<Wanted>) {
+    fn sealed(store: &MemoryStore, key: &ArchiveKey) -> (Vec<u8>, Vec<WantedSegment>) {
         let raw: Vec<u8> = (0..5 * SEGMENT + 12_345)
             .map(|at| (at / 1000).to_le_bytes()[at % 3])
             .collect();
@@ -159,7 +159,7 @@ mod tests {
     /// The raw bytes that come before an error, and the error.
     fn decoded(
         store: &MemoryStore,
-        wanted: &[(Wanted, &ArchiveKey)],
+        wanted: &[(WantedSegment, &ArchiveKey)],
         asked_for: usize,
     ) -> (Vec<u8>, Option<Error>) {
         let mut raw = Vec::new();

@@ -19,7 +19,7 @@ use crate::store::{ErrorKind, Locator, Store};
 
 /// A segment that is needed.
 #[derive(Debug, Clone)]
-pub(in crate::engine) struct Wanted {
+pub(in crate::engine) struct WantedSegment {
     pub(in crate::engine) archive: ArchiveId,
     pub(in crate::engine) index: u32,
     /// Its store key, for messages.
@@ -29,7 +29,7 @@ pub(in crate::engine) struct Wanted {
     pub(in crate::engine) record: SegmentRecord,
 }
 
-impl Wanted {
+impl WantedSegment {
     /// Returns every segment of an archive, in order. The locators come from the catalog's rows, or from the
     /// keys if a segment has no row.
     pub(in crate::engine) fn of(
@@ -76,7 +76,10 @@ pub struct AtOnce {
 
 impl AtOnce {
     /// Returns how many of these segments fit into memory at once.
-    pub(in crate::engine) fn of<'w>(self, wanted: impl Iterator<Item = &'w Wanted>) -> usize {
+    pub(in crate::engine) fn of<'w>(
+        self,
+        wanted: impl Iterator<Item = &'w WantedSegment>,
+    ) -> usize {
         let largest = wanted.map(|wanted| wanted.record.sealed_bytes).max();
         fetched_at_once(
             self.memory_limit,
@@ -90,7 +93,9 @@ impl AtOnce {
 /// SHA-256 that the signed ledger has for it.
 ///
 /// The caller looks at one segment while at most `at_once` others are on their way or wait.
-pub(in crate::engine) struct Fetched(Prefetch<vec::IntoIter<Wanted>, Result<Vec<u8>, Error>>);
+pub(in crate::engine) struct Fetched(
+    Prefetch<vec::IntoIter<WantedSegment>, Result<Vec<u8>, Error>>,
+);
 
 impl Iterator for Fetched {
     type Item = Result<Vec<u8>, Error>;
@@ -107,7 +112,7 @@ impl Iterator for Fetched {
 pub(in crate::engine) fn fetch_ahead<'scope>(
     scope: &'scope Scope<'scope, '_>,
     store: &'scope dyn Store,
-    wanted: Vec<Wanted>,
+    wanted: Vec<WantedSegment>,
     at_once: AtOnce,
 ) -> Fetched {
     let limits = (at_once.of(wanted.iter()), 1);
@@ -120,14 +125,17 @@ pub(in crate::engine) fn fetch_ahead<'scope>(
 
 /// Fetches a segment. If it does not match the ledger, fetches it once more before calling it damaged: it may
 /// have been damaged on the way.
-pub(in crate::engine) fn fetch(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
+pub(in crate::engine) fn fetch(
+    store: &dyn Store,
+    wanted: &WantedSegment,
+) -> Result<Vec<u8>, Error> {
     fetch_once(store, wanted).or_else(|error| match error {
         Error::Restore(RestoreError::SegmentDamaged { .. }) => fetch_once(store, wanted),
         other => Err(other),
     })
 }
 
-fn fetch_once(store: &dyn Store, wanted: &Wanted) -> Result<Vec<u8>, Error> {
+fn fetch_once(store: &dyn Store, wanted: &WantedSegment) -> Result<Vec<u8>, Error> {
     let record = &wanted.record;
     // The segment is held in memory. A larger size in a signed entry can only be an attack on memory.
     let longest = longest_sealed(LARGEST_SEGMENT_BYTES);
@@ -170,7 +178,10 @@ pub(in crate::engine) mod tests {
     use crate::store::{MemoryStore, NewObject, ObjectKind, Put};
 
     /// Puts segments into a store, and returns the requests for them.
-    pub(in crate::engine) fn stored(store: &MemoryStore, segments: Vec<Vec<u8>>) -> Vec<Wanted> {
+    pub(in crate::engine) fn stored(
+        store: &MemoryStore,
+        segments: Vec<Vec<u8>>,
+    ) -> Vec<WantedSegment> {
         let archive: ArchiveId = "2026-11-21-full-0000000000000001".parse().unwrap();
         (0..)
             .zip(segments)
@@ -182,7 +193,7 @@ pub(in crate::engine) mod tests {
                 let Put::Created(locator) = store.put_if_absent(&object).unwrap() else {
                     panic!("it is new");
                 };
-                Wanted {
+                WantedSegment {
                     archive,
                     index,
                     key: key.clone(),
@@ -197,7 +208,7 @@ pub(in crate::engine) mod tests {
             .collect()
     }
 
-    fn of_1000_bytes(store: &MemoryStore, segments: u32) -> Vec<Wanted> {
+    fn of_1000_bytes(store: &MemoryStore, segments: u32) -> Vec<WantedSegment> {
         let bytes = (0..segments).map(|index| vec![index.to_le_bytes()[0]; 1000]);
         stored(store, bytes.collect())
     }

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use crate::btrfs::stream::Refusal;
+use crate::btrfs::stream::StreamRefusal;
 use crate::btrfs::{
     AttributeLimit, BtrfsError, CompressedData, Expect, ExpectParent, Fifo, Guard, GuardError,
     StreamSummary,
@@ -146,7 +146,7 @@ impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStrea
 
     fn refused(&self, source: GuardError) -> Error {
         // This is a limit of the target, not a fault of the stream.
-        if let (Refusal::AttributeTooLong { path, name, bytes }, Some((limit, target))) =
+        if let (StreamRefusal::AttributeTooLong { path, name, bytes }, Some((limit, target))) =
             (&source.refusal, &self.attribute_limit)
         {
             return Error::Btrfs(BtrfsError::AttributeTooLong {

@@ -29,7 +29,7 @@ use crate::engine::backup::facts::history;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::sealed_archives;
 use crate::engine::restore::decode::{Decoded, decode_ahead};
-use crate::engine::restore::fetch::{AtOnce, Wanted};
+use crate::engine::restore::fetch::{AtOnce, WantedSegment};
 use crate::engine::restore::guarded_stream::{GuardedStream, archive_blocks, expected};
 use crate::engine::restore::receiving::Receiving;
 use crate::engine::restore::target::{Afterwards, Target};
@@ -281,7 +281,7 @@ fn receive(
     let mut wanted = Vec::new();
     for (entry, key) in chain {
         let rows = catalog.segments(&entry.id)?;
-        let its = Wanted::of(restoring.source, entry, &rows).into_iter();
+        let its = WantedSegment::of(restoring.source, entry, &rows).into_iter();
         wanted.extend(its.map(|wanted| (wanted, *key)));
     }
     thread::scope(|scope| {

@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::sealed_archives;
 use crate::engine::restore::decode::decode_ahead;
-use crate::engine::restore::fetch::{AtOnce, Wanted};
+use crate::engine::restore::fetch::{AtOnce, WantedSegment};
 use crate::engine::restore::guarded_stream::{GuardedStream, archive_blocks, expected};
 use crate::engine::restore::thaw::{WantedSegments, thaw};
 use crate::error::{Error, RequestError, RestoreError};
@@ -72,7 +72,7 @@ pub fn stream_out(
     }
     let entry = &sealed.entry;
     let rows = catalog.segments(&entry.id)?;
-    let wanted = Wanted::of(streaming.source, entry, &rows).into_iter();
+    let wanted = WantedSegment::of(streaming.source, entry, &rows).into_iter();
     let wanted = wanted.map(|wanted| (wanted, &key)).collect();
     streaming.observer.event(Event::Begun {
         source: streaming.source.name().clone(),

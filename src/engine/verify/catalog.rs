@@ -8,7 +8,9 @@ use crate::engine::context::RunContext;
 use crate::engine::context::kit_file::heads_of;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::trust::Trusted;
-use crate::engine::rebuild::{Earlier, LedgerPlace, LedgerRead, Survey, read_ledger, survey_of};
+use crate::engine::rebuild::{
+    Earlier, ImportedLedger, LedgerPlace, Survey, read_ledger, survey_of,
+};
 use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::ledger::PublicKey;
 
@@ -162,7 +164,7 @@ fn read_by_any(
     survey: &Survey,
     earlier: &Earlier,
     context: RunContext<'_>,
-) -> Result<(LedgerRead, Catalog), Error> {
+) -> Result<(ImportedLedger, Catalog), Error> {
     let mut refused = Error::Rebuild(RebuildError::NobodyTrusted);
     for root in roots {
         let mut anew = Catalog::in_memory()?;

@@ -12,7 +12,7 @@ use super::record::Recorder;
 use super::unreadable::unreadable;
 use super::{Archive, Shown, Verifying};
 use crate::engine::ledger::archive_keys::opens_nothing;
-use crate::engine::restore::fetch::{Fetched, Wanted, fetch_ahead};
+use crate::engine::restore::fetch::{Fetched, WantedSegment, fetch_ahead};
 use crate::engine::restore::thaw::ask_all;
 use crate::error::{Error, RestoreError, in_words};
 use crate::model::keys::{self, ArchiveObject, ArchivePart};
@@ -35,7 +35,7 @@ pub(super) fn deep(
     shown: &Shown,
     recorder: &mut Recorder<'_>,
 ) -> (LevelReport, Result<(), Error>) {
-    let mut reading = Reading {
+    let mut reading = DeepCheck {
         verifying,
         recorder,
         report: LevelReport::new(VerifyLevel::Deep),
@@ -65,7 +65,7 @@ pub(super) fn deep(
 }
 
 /// A deep check in progress.
-struct Reading<'a, 'r, 'c> {
+struct DeepCheck<'a, 'r, 'c> {
     verifying: &'a Verifying<'a>,
     recorder: &'r mut Recorder<'c>,
     report: LevelReport,
@@ -77,7 +77,7 @@ struct Reading<'a, 'r, 'c> {
     unreadable: Option<StoreError>,
 }
 
-impl Reading<'_, '_, '_> {
+impl DeepCheck<'_, '_, '_> {
     fn read(&mut self, archives: &[Archive], shown: &Shown) -> Result<(), Error> {
         let source = self.verifying.source;
         let opens = open_all(self.verifying, archives)?;
@@ -85,7 +85,7 @@ impl Reading<'_, '_, '_> {
         let mut wanted = Vec::new();
         for (archive, opens) in archives.iter().zip(&opens) {
             // Use their keys, and not the locators in the catalog.
-            let all = Wanted::of(source, archive.entry(), &[]);
+            let all = WantedSegment::of(source, archive.entry(), &[]);
             wanted.extend(
                 all.into_iter()
                     .filter(|segment| !left_out.contains_key(segment.key.as_str())),
@@ -281,7 +281,7 @@ fn left_out<'a>(
     for batch in maybe_cold.chunks(BATCH) {
         verifying.interrupt.check()?;
         let (answers, failed) = ask_all(batch, |(_, locator)| match store.readability(locator) {
-            // Reading it will show the problem.
+            // DeepCheck it will show the problem.
             Err(error) if error.is_of_one_object() => Ok(Readability::Always),
             other => other,
         });

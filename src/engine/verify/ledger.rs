@@ -10,9 +10,9 @@ use crate::engine::context::kit_file::heads_of;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::SealedArchive;
 use crate::engine::ledger::object::{Judged, MAX_ENTRY_BYTES, Numbers, judge};
-use crate::engine::ledger::reader::{Wanted, batches, fetch_all, trust_in};
+use crate::engine::ledger::reader::{WantedEntry, batches, fetch_all, trust_in};
 use crate::error::{Error, LedgerStateError, in_words};
-use crate::ledger::{Absorbed, PublicKey, Refusal, Refused, Replay, decode_body, split};
+use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay, decode_body, split};
 use crate::model::entry::{Attachment, EntryKind};
 use crate::model::{ArchiveId, LedgerId, Sha256, keys};
 use crate::plan::Damage;
@@ -33,7 +33,7 @@ pub struct LedgerReport {
 }
 
 /// The trusted ledger: the entries that the catalog has as committed, and those that follow them.
-pub(super) struct LedgerRead {
+pub(super) struct CheckedLedger {
     pub(super) report: LedgerReport,
     /// The archives that are visible, in the order of their entries.
     pub(super) visible: Vec<SealedArchive>,
@@ -62,7 +62,7 @@ impl From<Result<Vec<u8>, StoreError>> for Object {
     }
 }
 
-struct Reading<'a> {
+struct LedgerCheck<'a> {
     verifying: &'a Verifying<'a>,
     replay: Replay,
     archives: Vec<SealedArchive>,
@@ -74,10 +74,10 @@ struct Reading<'a> {
     /// Entries that are signed but do not fit, and that are not voided so far.
     forked: Vec<(u64, String)>,
     /// Why an entry of another ledger in the place of a committed one is refused: the first such reason.
-    foreign: Option<Refusal>,
+    foreign: Option<EntryRefusal>,
 }
 
-pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<LedgerRead, Error> {
+pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<CheckedLedger, Error> {
     let source = verifying.source;
     let row = &source.row;
     let trust = trust_in(row, verifying.root);
@@ -93,7 +93,7 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
         catalog.quarantined(&row.ledger)?.into_iter().collect();
     let stored = Stored::list(source)?;
     let head = known.keys().next_back().copied().unwrap_or(0);
-    let mut reading = Reading {
+    let mut reading = LedgerCheck {
         verifying,
         // Read past lost entries: a catalog that was rebuilt after the loss has a copy of all others.
         replay: Replay::reading_past(trust),
@@ -111,7 +111,7 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Ledge
     let numbers = known.keys().chain(stored.bytes.keys()).copied().collect();
     let numbers = Numbers::of(numbers, head);
     reading.report.notes.extend(numbers.told());
-    let wanted: Vec<Wanted> = numbers
+    let wanted: Vec<WantedEntry> = numbers
         .near
         .into_iter()
         .map(|seq| wanted(seq, known.get(&seq), &stored))
@@ -182,15 +182,15 @@ impl Stored {
 
 /// Limits the bytes to read of an entry, because several are held at once: a committed one to its known length,
 /// another to the length in the listing.
-fn wanted(seq: u64, known: Option<&EntryRow>, stored: &Stored) -> Wanted {
+fn wanted(seq: u64, known: Option<&EntryRow>, stored: &Stored) -> WantedEntry {
     let listed = stored.bytes.get(&seq).copied().unwrap_or(0);
     let at_most = known.map_or(listed.min(MAX_ENTRY_BYTES), |entry| {
         entry.object.len() as u64
     });
-    Wanted { seq, at_most }
+    WantedEntry { seq, at_most }
 }
 
-impl Reading<'_> {
+impl LedgerCheck<'_> {
     /// Checks an entry that the catalog has as committed. Later entries are judged by the catalog's copy,
     /// whatever the store has in its place.
     fn known(&mut self, entry: &EntryRow, object: Object) -> Result<(), Error> {
@@ -240,7 +240,10 @@ impl Reading<'_> {
                 ),
                 Judged::Forked { why, .. } | Judged::Refused(_, why) => {
                     let what = format!("it is not the one that was committed: {}", in_words(&why));
-                    if matches!(why, Refusal::OtherLedger { .. } | Refusal::OtherRoot { .. }) {
+                    if matches!(
+                        why,
+                        EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. }
+                    ) {
                         self.foreign.get_or_insert(why);
                     }
                     Some(what)
@@ -383,7 +386,7 @@ impl Reading<'_> {
         self.report.damaged.push(damage);
     }
 
-    fn end(mut self) -> LedgerRead {
+    fn end(mut self) -> CheckedLedger {
         for (seq, what) in std::mem::take(&mut self.unread) {
             self.damaged(seq, what);
         }
@@ -394,7 +397,7 @@ impl Reading<'_> {
             .archives
             .into_iter()
             .partition(|archive| self.replay.is_visible(&archive.entry.id));
-        LedgerRead {
+        CheckedLedger {
             report: self.report,
             retired: retired.iter().map(|archive| archive.entry.id).collect(),
             visible,

@@ -3,7 +3,7 @@
 use chrono::Datelike as _;
 
 use super::Replay;
-use crate::ledger::error::Refusal;
+use crate::ledger::error::EntryRefusal;
 use crate::model::entry::{ArchiveEntry, EntryHead};
 use crate::model::{ArchiveKind, SegmentRecord};
 
@@ -13,9 +13,9 @@ impl Replay {
         &self,
         head: &EntryHead,
         archive: &ArchiveEntry,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), EntryRefusal> {
         let id = archive.id;
-        let inconsistent = |what| Err(Refusal::Inconsistent { archive: id, what });
+        let inconsistent = |what| Err(EntryRefusal::Inconsistent { archive: id, what });
         let years = [archive.date, archive.slot, head.made_at.0.date_naive()];
         if !years.iter().all(|date| (0..=9999).contains(&date.year())) {
             return inconsistent("the year of one of its dates has no four digits");
@@ -27,7 +27,7 @@ impl Replay {
             return inconsistent("its id was archived before");
         }
         if self.retired.contains_key(&id) && !self.lacks_some() {
-            return Err(Refusal::Retired { archive: id });
+            return Err(EntryRefusal::Retired { archive: id });
         }
         if archive.slot > archive.date {
             return inconsistent("its slot is after its date");
@@ -36,7 +36,7 @@ impl Replay {
         if let Some(other) = self.dates.get(&archive.date)
             && !self.lacks_some()
         {
-            return Err(Refusal::DateTaken {
+            return Err(EntryRefusal::DateTaken {
                 archive: id,
                 other: *other,
             });
@@ -55,7 +55,7 @@ impl Replay {
                     // A lost entry may contain the parent, or may have revived it.
                     None if self.lacks_some() => {}
                     Some(_) if self.retired.contains_key(&parent) && !self.lacks_some() => {
-                        return Err(Refusal::RetiredParent {
+                        return Err(EntryRefusal::RetiredParent {
                             archive: id,
                             parent,
                         });
@@ -65,7 +65,7 @@ impl Replay {
                         return inconsistent("its send parent has another stream uuid");
                     }
                     _ => {
-                        return Err(Refusal::NoParent {
+                        return Err(EntryRefusal::NoParent {
                             archive: id,
                             parent,
                         });
@@ -79,7 +79,7 @@ impl Replay {
             }
         }
         if self.streams.contains(&archive.stream_uuid) {
-            return Err(Refusal::KnownStream {
+            return Err(EntryRefusal::KnownStream {
                 archive: id,
                 uuid: archive.stream_uuid,
             });

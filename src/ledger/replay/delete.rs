@@ -3,22 +3,24 @@
 use std::collections::HashSet;
 
 use super::Replay;
-use crate::ledger::error::Refusal;
+use crate::ledger::error::EntryRefusal;
 use crate::model::entry::DeleteEntry;
 
 impl Replay {
     /// Checks that each id is a retired archive, that chains are named as a whole, and that no earlier entry
     /// has begun to delete them.
-    pub(super) fn check_delete(&self, delete: &DeleteEntry) -> Result<(), Refusal> {
+    pub(super) fn check_delete(&self, delete: &DeleteEntry) -> Result<(), EntryRefusal> {
         let list = &delete.archives;
         if list.is_empty() {
-            return Err(Refusal::DeleteList("is empty"));
+            return Err(EntryRefusal::DeleteList("is empty"));
         }
         if !list.is_sorted_by(|one, next| one < next) {
-            return Err(Refusal::DeleteList("is not sorted, or names one twice"));
+            return Err(EntryRefusal::DeleteList(
+                "is not sorted, or names one twice",
+            ));
         }
         if let Some(archive) = list.iter().find(|id| self.is_deleted(id)) {
-            return Err(Refusal::DeletedTwice { archive: *archive });
+            return Err(EntryRefusal::DeletedTwice { archive: *archive });
         }
         if self.lacks_some() {
             // A lost entry may have archived, retired or revived any of them.
@@ -28,7 +30,7 @@ impl Replay {
         for archive in list {
             match self.archives.get(archive) {
                 Some(known) if self.is_retired(archive) => chains.insert(known.chain),
-                _ => return Err(Refusal::DeletedVisible { archive: *archive }),
+                _ => return Err(EntryRefusal::DeletedVisible { archive: *archive }),
             };
         }
         let left = self
@@ -39,7 +41,7 @@ impl Replay {
             // One of several, and always the same one.
             .min();
         match left {
-            Some(left) => Err(Refusal::DeletedInPart { left }),
+            Some(left) => Err(EntryRefusal::DeletedInPart { left }),
             None => Ok(()),
         }
     }

@@ -6,7 +6,7 @@
 use memchr::memmem;
 
 use super::Replay;
-use crate::ledger::error::Refusal;
+use crate::ledger::error::EntryRefusal;
 use crate::ledger::key::PublicKey;
 use crate::ledger::signature::{Check, open};
 use crate::model::LedgerId;
@@ -33,13 +33,13 @@ const BEGINNING: &[u8] = br#"{""#;
 
 impl Replay {
     /// Decides what an object is that was refused for that reason.
-    pub fn what_is(&self, object: &[u8], refusal: &Refusal) -> Refused {
+    pub fn what_is(&self, object: &[u8], refusal: &EntryRefusal) -> Refused {
         if matches!(
             refusal,
-            Refusal::Gap { .. }
-                | Refusal::AfterLost { .. }
-                | Refusal::Newer { .. }
-                | Refusal::TooFar { .. }
+            EntryRefusal::Gap { .. }
+                | EntryRefusal::AfterLost { .. }
+                | EntryRefusal::Newer { .. }
+                | EntryRefusal::TooFar { .. }
         ) {
             Refused::Stop
         } else if refusal.was_signed() {

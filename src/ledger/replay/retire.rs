@@ -1,24 +1,26 @@
 //! What a `retire` entry may name.
 
 use super::Replay;
-use crate::ledger::error::Refusal;
+use crate::ledger::error::EntryRefusal;
 use crate::model::ArchiveId;
 
 impl Replay {
     /// Checks that every archive that stays visible keeps its send parent.
-    pub(super) fn check_retire(&self, list: &[ArchiveId]) -> Result<(), Refusal> {
+    pub(super) fn check_retire(&self, list: &[ArchiveId]) -> Result<(), EntryRefusal> {
         if list.is_empty() {
-            return Err(Refusal::RetireList("is empty"));
+            return Err(EntryRefusal::RetireList("is empty"));
         }
         if !list.is_sorted_by(|one, next| one < next) {
-            return Err(Refusal::RetireList("is not sorted, or names one twice"));
+            return Err(EntryRefusal::RetireList(
+                "is not sorted, or names one twice",
+            ));
         }
         if self.lacks_some() {
             // A lost entry may have retired or revived any of them, or what builds on them.
             return Ok(());
         }
         if let Some(archive) = list.iter().find(|id| self.retired.contains_key(id)) {
-            return Err(Refusal::RetiredTwice { archive: *archive });
+            return Err(EntryRefusal::RetiredTwice { archive: *archive });
         }
         let goes = |id: &ArchiveId| list.binary_search(id).is_ok();
         let orphaned = self
@@ -30,7 +32,7 @@ impl Replay {
             // One of several, and always the same one.
             .min();
         match orphaned {
-            Some((archive, parent)) => Err(Refusal::Orphaned { archive, parent }),
+            Some((archive, parent)) => Err(EntryRefusal::Orphaned { archive, parent }),
             None => Ok(()),
         }
     }

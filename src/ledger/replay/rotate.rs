@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Replay;
-use crate::ledger::error::Refusal;
+use crate::ledger::error::EntryRefusal;
 use crate::ledger::key::PublicKey;
 use crate::model::entry::{EntryHead, Role, RotateEntry};
 
@@ -44,8 +44,8 @@ impl Replay {
         &self,
         head: &EntryHead,
         rotate: &RotateEntry,
-    ) -> Result<Vec<(PublicKey, Vec<Role>)>, Refusal> {
-        let wrong = |what| Err(Refusal::RotateKeys(what));
+    ) -> Result<Vec<(PublicKey, Vec<Role>)>, EntryRefusal> {
+        let wrong = |what| Err(EntryRefusal::RotateKeys(what));
         let root = &self.trust.root;
         let Some((first, others)) = rotate.keys.split_first() else {
             return wrong("is empty");

@@ -198,7 +198,7 @@ impl Ledger {
         replay
     }
 
-    fn refusal(&self, object: &[u8]) -> Refusal {
+    fn refusal(&self, object: &[u8]) -> EntryRefusal {
         let mut replay = self.replayed();
         let next = replay.next_seq();
         replay.absorb(next, object).unwrap_err()
@@ -286,7 +286,7 @@ fn entries_in_another_order_twice_or_left_out_are_refused() {
     replay.absorb(1, open).unwrap();
     assert_eq!(
         replay.absorb(3, second).unwrap_err(),
-        Refusal::Gap { missing: 2 }
+        EntryRefusal::Gap { missing: 2 }
     );
 }
 
@@ -303,7 +303,7 @@ fn what_an_entry_passes_over_need_not_be_there_any_more() {
         })
     };
     let mut replay = ledger.replayed();
-    let gap = Refusal::Gap { missing: 4 };
+    let gap = EntryRefusal::Gap { missing: 4 };
     for object in [
         passing(&[5], None),
         passing(&[], None),
@@ -327,7 +327,7 @@ fn an_entry_that_follows_another_history_is_a_signed_fork() {
     let ledger = Ledger::with_a_chain();
     let object = ledger.changed(|body| body["prev"] = json!(Sha256([9; 32])));
     let refusal = ledger.refusal(&object);
-    assert!(matches!(refusal, Refusal::OtherPrevious { .. }));
+    assert!(matches!(refusal, EntryRefusal::OtherPrevious { .. }));
     assert!(refusal.was_signed());
 }
 
@@ -337,15 +337,15 @@ fn an_entry_of_another_ledger_or_source_or_number_is_refused() {
     let other = |change: fn(&mut Value)| ledger.refusal(&ledger.changed(change));
     assert!(matches!(
         other(|body| body["ledger"] = json!("00000000000000000000000000000000")),
-        Refusal::OtherLedger { .. }
+        EntryRefusal::OtherLedger { .. }
     ));
     assert!(matches!(
         other(|body| body["source"] = json!("work")),
-        Refusal::OtherSource { .. }
+        EntryRefusal::OtherSource { .. }
     ));
     assert!(matches!(
         other(|body| body["seq"] = json!(5)),
-        Refusal::OtherNumber { found: 5 }
+        EntryRefusal::OtherNumber { found: 5 }
     ));
 }
 
@@ -354,7 +354,10 @@ fn a_key_without_the_role_signs_no_archive() {
     let mut ledger = Ledger::with_a_chain();
     ledger.writer = SigningKey::from_file_text(&ledger.root.to_file_text()).unwrap();
     let object = ledger.archive_object(full("2026-11-14", 9));
-    assert!(matches!(ledger.refusal(&object), Refusal::Unsigned { .. }));
+    assert!(matches!(
+        ledger.refusal(&object),
+        EntryRefusal::Unsigned { .. }
+    ));
 }
 
 #[test]
@@ -374,7 +377,7 @@ fn bytes_that_do_not_verify_are_passed_over_by_name() {
     silent_replay.quarantine(4);
     assert!(matches!(
         silent_replay.absorb(5, &silent).unwrap_err(),
-        Refusal::OtherSkips { .. }
+        EntryRefusal::OtherSkips { .. }
     ));
     let naming = ledger.changed(|body| {
         body["seq"] = json!(5);
@@ -386,7 +389,7 @@ fn bytes_that_do_not_verify_are_passed_over_by_name() {
     let needless = ledger.changed(|body| body["skips"] = json!([3]));
     assert!(matches!(
         ledger.refusal(&needless),
-        Refusal::OtherSkips { .. }
+        EntryRefusal::OtherSkips { .. }
     ));
 }
 
@@ -428,7 +431,7 @@ fn unknown_fields_are_ignored_but_signed() {
         .replace("\"later\":true", "\"later\":null");
     assert!(matches!(
         ledger.refusal(text.as_bytes()),
-        Refusal::Unsigned { .. }
+        EntryRefusal::Unsigned { .. }
     ));
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::NaiveDate;
 
 use super::Replay;
-use crate::ledger::error::Refusal;
+use crate::ledger::error::EntryRefusal;
 use crate::ledger::key::PublicKey;
 use crate::model::ArchiveId;
 use crate::model::entry::{EntryHead, ROTATE_FORMAT, Role, RotateEntry};
@@ -68,7 +68,7 @@ impl Replay {
         head: &EntryHead,
         voids: &[u64],
         keys: &[(PublicKey, Vec<Role>)],
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), EntryRefusal> {
         for seq in voids {
             let seq = *seq;
             if self.unknown.iter().any(|entry| entry.seq() == seq) {
@@ -82,11 +82,11 @@ impl Replay {
                 if self.is_withdrawn_by(keys, seq) {
                     continue;
                 }
-                return Err(Refusal::VoidsKept { seq });
+                return Err(EntryRefusal::VoidsKept { seq });
             }
             // If entries are lost, it is not known whether this one was understood.
             if !self.lacks_some() {
-                return Err(Refusal::VoidsKnown { seq });
+                return Err(EntryRefusal::VoidsKnown { seq });
             }
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Replay {
         &self,
         rotate: &RotateEntry,
         keys: &[(PublicKey, Vec<Role>)],
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), EntryRefusal> {
         let RotateEntry {
             retires, revives, ..
         } = rotate;
@@ -108,7 +108,7 @@ impl Replay {
             return Ok(());
         }
         if let Some(archive) = revives.iter().find(|id| retires.contains(id)) {
-            return Err(Refusal::RetiresAndRevives { archive: *archive });
+            return Err(EntryRefusal::RetiresAndRevives { archive: *archive });
         }
         // A key that may still sign would continue its deletion.
         let kept = |id: &&ArchiveId| {
@@ -116,7 +116,7 @@ impl Replay {
             deleted.is_some_and(|seq| !self.is_withdrawn_by(keys, *seq))
         };
         if let Some(archive) = revives.iter().find(kept) {
-            return Err(Refusal::RevivesKept { archive: *archive });
+            return Err(EntryRefusal::RevivesKept { archive: *archive });
         }
         let mut after = self.clone();
         after.take_from_view(0, retires);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
-use coldchain::engine::{self, BackupRequest, Outcome, Wanted};
+use coldchain::engine::{self, BackupRequest, Outcome, WantedStream};
 use coldchain::error::{Error, ExitCode};
 use coldchain::model::{ArchiveId, ArchiveKind};
 use coldchain::plan::{DateOverride, Request};
@@ -38,7 +38,7 @@ pub(super) enum Sky {
 pub(super) enum Due {
     Refused,
     Nothing,
-    Archive(Wanted),
+    Archive(WantedStream),
 }
 
 impl Night {
@@ -96,7 +96,7 @@ impl Life<'_> {
                 && !self.ledger.retired.contains_key(&id)
         });
         let Some(newest) = newest else {
-            return Due::Archive(Wanted::Full);
+            return Due::Archive(WantedStream::Full);
         };
         let full = resumed || night.request == Request::Full;
         if newest == self.date || newest >= self.schedule.slot_of(self.date) && !full {
@@ -106,9 +106,9 @@ impl Life<'_> {
         let archives = self.ledger.archives.values();
         let in_chain = archives.filter(|archive| archive.chain == chain).count();
         if full || in_chain > MAX_INCREMENTALS as usize {
-            return Due::Archive(Wanted::Full);
+            return Due::Archive(WantedStream::Full);
         }
-        Due::Archive(Wanted::Incremental(newest))
+        Due::Archive(WantedStream::Incremental(newest))
     }
 
     /// A run, and a look at what it did.

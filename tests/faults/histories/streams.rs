@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::{Mutex, OnceLock};
 
 use chrono::{Datelike, NaiveDate};
-use coldchain::engine::{StreamSource, Wanted};
+use coldchain::engine::{StreamSource, WantedStream};
 use coldchain::error::Error;
 
 use crate::common::stream_builder::StreamBuilder;
@@ -139,7 +139,7 @@ pub(super) struct Sender {
 
 #[derive(Debug)]
 struct Sending {
-    wanted: Wanted,
+    wanted: WantedStream,
     printed: Printed,
     bytes: Vec<u8>,
     at: usize,
@@ -163,12 +163,12 @@ impl Sender {
     }
 
     /// What it is told on stdout.
-    pub(super) fn told(&self, wanted: Wanted) {
+    pub(super) fn told(&self, wanted: WantedStream) {
         let printed = Printed {
             date: self.date,
             send_parent: match wanted {
-                Wanted::Full => None,
-                Wanted::Incremental(parent) => Some(parent),
+                WantedStream::Full => None,
+                WantedStream::Incremental(parent) => Some(parent),
             },
             content: self.content,
         };
@@ -188,7 +188,7 @@ impl Sender {
     }
 
     /// What it was told, if it was.
-    pub(super) fn wanted(&self) -> Option<Wanted> {
+    pub(super) fn wanted(&self) -> Option<WantedStream> {
         self.state.lock().unwrap().as_ref().map(|it| it.wanted)
     }
 

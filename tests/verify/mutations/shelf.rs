@@ -9,7 +9,7 @@ use coldchain::engine::{
 use coldchain::error::{Error, LedgerStateError};
 use coldchain::interrupt::Interrupt;
 use coldchain::kit::KitSource;
-use coldchain::ledger::Refusal;
+use coldchain::ledger::EntryRefusal;
 use coldchain::model::{Sha256, VerifyLevel, keys};
 use coldchain::progress::Quiet;
 use coldchain::seal::Identities;
@@ -173,7 +173,7 @@ impl Shelf {
             Err(Error::LedgerState(LedgerStateError::EntryRefused { source, .. }))
                 if matches!(
                     *source,
-                    Refusal::OtherRoot { .. } | Refusal::OtherLedger { .. }
+                    EntryRefusal::OtherRoot { .. } | EntryRefusal::OtherLedger { .. }
                 ) =>
             {
                 return self.lab.objects().into_keys().chain(self.keys()).collect();

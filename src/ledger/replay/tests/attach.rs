@@ -35,11 +35,11 @@ fn nothing_is_attached_to_what_is_no_archive() {
     let archive = archive_id("2026-11-14", ArchiveKind::Full, 9);
     assert_eq!(
         ledger.refusal_of(attach(&[archive], Attachment::KEY)),
-        Refusal::AttachUnknown { archive }
+        EntryRefusal::AttachUnknown { archive }
     );
     assert_eq!(
         ledger.refusal_of(attach(&[], Attachment::KEY)),
-        Refusal::AttachNothing
+        EntryRefusal::AttachNothing
     );
 }
 
@@ -50,5 +50,8 @@ fn the_root_key_attaches_nothing() {
     let head = ledger.head();
     let body = encode_body(&Entry { head, kind }).unwrap();
     let refusal = ledger.refusal(&sign(&body, &ledger.root).unwrap());
-    assert!(matches!(refusal, Refusal::Unsigned { .. }), "{refusal}");
+    assert!(
+        matches!(refusal, EntryRefusal::Unsigned { .. }),
+        "{refusal}"
+    );
 }

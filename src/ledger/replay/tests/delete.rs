@@ -32,16 +32,16 @@ fn what_is_being_deleted_stays_retired_and_is_never_revived() {
     for some in [&ids[..], &ids[..1], &ids[2..]] {
         assert_eq!(
             ledger.refusal_of(revive(some)),
-            Refusal::RevivedLate { archive: some[0] }
+            EntryRefusal::RevivedLate { archive: some[0] }
         );
     }
     assert_eq!(
         ledger.refusal_of(delete(&ids)),
-        Refusal::DeletedTwice { archive: ids[0] }
+        EntryRefusal::DeletedTwice { archive: ids[0] }
     );
     assert_eq!(
         ledger.refusal_of(retire(&ids)),
-        Refusal::RetiredTwice { archive: ids[0] }
+        EntryRefusal::RetiredTwice { archive: ids[0] }
     );
     // It does not affect the next chain.
     ledger.write(archived(&full("2026-12-01", 40)));
@@ -53,7 +53,7 @@ fn only_a_whole_chain_that_is_retired_can_be_deleted() {
     for (some, left) in [(&ids[1..], ids[0]), (&ids[..2], ids[2])] {
         assert_eq!(
             ledger.refusal_of(delete(some)),
-            Refusal::DeletedInPart { left }
+            EntryRefusal::DeletedInPart { left }
         );
     }
     let attempt = archive_id("2026-11-21", ArchiveKind::Full, 50);
@@ -62,29 +62,29 @@ fn only_a_whole_chain_that_is_retired_can_be_deleted() {
     for archive in [attempt, unknown] {
         assert_eq!(
             ledger.refusal_of(delete(&[archive])),
-            Refusal::DeletedVisible { archive }
+            EntryRefusal::DeletedVisible { archive }
         );
     }
     assert_eq!(
         ledger.refusal_of(delete(&[])),
-        Refusal::DeleteList("is empty")
+        EntryRefusal::DeleteList("is empty")
     );
     for list in [[ids[1], ids[0], ids[2]], [ids[0], ids[0], ids[1]]] {
         assert_eq!(
             ledger.refusal_of(delete(&list)),
-            Refusal::DeleteList("is not sorted, or names one twice")
+            EntryRefusal::DeleteList("is not sorted, or names one twice")
         );
     }
     ledger.write(revive(&ids));
     assert_eq!(
         ledger.refusal_of(delete(&ids)),
-        Refusal::DeletedVisible { archive: ids[0] }
+        EntryRefusal::DeletedVisible { archive: ids[0] }
     );
     // Retired in part: a chain goes as a whole.
     ledger.write(retire(&ids[2..]));
     assert_eq!(
         ledger.refusal_of(delete(&ids[2..])),
-        Refusal::DeletedInPart { left: ids[0] }
+        EntryRefusal::DeletedInPart { left: ids[0] }
     );
 }
 

@@ -23,7 +23,7 @@ fn a_forged_ledger_with_the_same_root_key_is_refused() {
     };
     let own_word =
         forge(|_, forger| make_grant(forger, &forger.public(), &[Role::Writer]).unwrap());
-    assert!(matches!(own_word, Refusal::NoGrant { .. }));
+    assert!(matches!(own_word, EntryRefusal::NoGrant { .. }));
     // The true writer's grant, with the forger's key put in its place.
     let stolen = forge(|ledger, forger| {
         let mut grant = make_grant(
@@ -35,12 +35,12 @@ fn a_forged_ledger_with_the_same_root_key_is_refused() {
         grant.key = forger.public().to_string();
         grant
     });
-    assert!(matches!(stolen, Refusal::NoGrant { .. }));
+    assert!(matches!(stolen, EntryRefusal::NoGrant { .. }));
     // A valid grant for another role.
     let pruner = forge(|ledger, forger| {
         make_grant(&ledger.root, &forger.public(), &[Role::Pruner]).unwrap()
     });
-    assert!(matches!(pruner, Refusal::Unsigned { .. }));
+    assert!(matches!(pruner, EntryRefusal::Unsigned { .. }));
 }
 
 type KeyGrantOf = fn(&Ledger, &SigningKey) -> crate::model::entry::KeyGrant;
@@ -55,5 +55,5 @@ fn another_root_key_opens_nothing() {
     let refusal = Replay::new(trust)
         .absorb(1, &ledger.objects[0])
         .unwrap_err();
-    assert!(matches!(refusal, Refusal::OtherRoot { .. }));
+    assert!(matches!(refusal, EntryRefusal::OtherRoot { .. }));
 }

@@ -64,7 +64,7 @@ fn a_refused_entry_after_a_lost_one_loosens_nothing() {
         replay.absorb(seq, object).unwrap();
     }
     let refusal = replay.absorb(4, &ledger.objects[3]).unwrap_err();
-    assert!(matches!(refusal, Refusal::Inconsistent { .. }));
+    assert!(matches!(refusal, EntryRefusal::Inconsistent { .. }));
     assert!(!replay.lacks_some());
 }
 
@@ -78,7 +78,7 @@ fn a_writer_stops_at_what_follows_a_rotten_entry() {
         replay.quarantine(seq);
     }
     let refusal = replay.absorb(4, &ledger.objects[3]).unwrap_err();
-    assert_eq!(refusal, Refusal::AfterLost { first: 2, last: 3 });
+    assert_eq!(refusal, EntryRefusal::AfterLost { first: 2, last: 3 });
     assert!(refusal.was_signed());
     assert_eq!(
         refusal.to_string(),
@@ -101,7 +101,7 @@ fn nothing_is_read_past_the_first_entry() {
     let mut replay = Replay::reading_past(ledger.trust());
     for (seq, object) in (2..).zip(&ledger.objects[1..]) {
         let refusal = replay.absorb(seq, object).unwrap_err();
-        assert_eq!(refusal, Refusal::Gap { missing: 1 });
+        assert_eq!(refusal, EntryRefusal::Gap { missing: 1 });
     }
 }
 
@@ -114,7 +114,7 @@ fn two_valid_entries_that_do_not_follow_each_other_are_a_fork_for_every_reader()
         replay.absorb(seq, object).unwrap();
     }
     let refusal = replay.absorb(4, &object).unwrap_err();
-    assert!(matches!(refusal, Refusal::OtherPrevious { .. }));
+    assert!(matches!(refusal, EntryRefusal::OtherPrevious { .. }));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn an_entry_by_a_key_that_no_entry_has_granted_is_not_read() {
     let mut replay = Replay::reading_past(ledger.trust());
     replay.absorb(1, &ledger.objects[0]).unwrap();
     let refusal = replay.absorb(6, &ledger.objects[5]).unwrap_err();
-    assert!(matches!(refusal, Refusal::Unsigned { .. }));
+    assert!(matches!(refusal, EntryRefusal::Unsigned { .. }));
 }
 
 #[test]

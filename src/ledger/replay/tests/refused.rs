@@ -124,7 +124,7 @@ fn lists_that_take_more_memory_than_their_text_have_a_limit() {
     let within = Value::from(vec![1_u64; usize::try_from(FURTHEST).unwrap()]);
     assert!(matches!(
         refusal("skips", within),
-        Refusal::OtherSkips { .. }
+        EntryRefusal::OtherSkips { .. }
     ));
     let mut ledger_of_lines = Ledger::with_a_chain();
     let beyond = vec!["1"; usize::try_from(FURTHEST).unwrap() + 1].join(",");
@@ -150,7 +150,10 @@ fn a_first_entry_that_is_longer_than_any_is_is_not_read() {
     let ledger = Ledger::new();
     let long = vec![b'['; usize::try_from(OPEN_BYTES).unwrap() + 1];
     let refusal = Replay::new(ledger.trust()).absorb(1, &long).unwrap_err();
-    assert!(matches!(refusal, Refusal::OpenTooLong { .. }), "{refusal}");
+    assert!(
+        matches!(refusal, EntryRefusal::OpenTooLong { .. }),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -173,7 +176,10 @@ fn a_number_that_is_far_beyond_the_last_is_no_entry_s() {
             past
         }] {
             let refusal = replay.absorb(far, &object).unwrap_err();
-            assert!(matches!(refusal, Refusal::TooFar { head: 3 }), "{refusal}");
+            assert!(
+                matches!(refusal, EntryRefusal::TooFar { head: 3 }),
+                "{refusal}"
+            );
             assert_eq!(replay.what_is(&object, &refusal), Refused::Stop);
         }
     }

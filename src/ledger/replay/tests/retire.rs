@@ -25,7 +25,7 @@ impl Ledger {
         sign(&encode_body(&Entry { head, kind }).unwrap(), &self.writer).unwrap()
     }
 
-    pub(super) fn refusal_of(&self, kind: EntryKind) -> Refusal {
+    pub(super) fn refusal_of(&self, kind: EntryKind) -> EntryRefusal {
         let refusal = self.refusal(&self.object_of(kind));
         // A key of the ledger has signed it, so it is never passed over.
         assert!(refusal.was_signed(), "{refusal}");
@@ -85,7 +85,7 @@ fn an_entry_after_a_retire_that_does_not_name_its_hash_is_a_fork() {
     let object = ledger.changed(|body| body["prev"] = json!(before));
     assert!(matches!(
         ledger.refusal(&object),
-        Refusal::OtherPrevious { .. }
+        EntryRefusal::OtherPrevious { .. }
     ));
 }
 
@@ -120,7 +120,7 @@ fn only_a_key_with_the_role_pruner_signs_a_retire() {
         let taken = ledger.replayed().absorb(3, &object);
         assert_eq!(taken.is_ok(), may, "{roles:?}");
         if let Err(refusal) = taken {
-            assert!(matches!(&refusal, Refusal::Unsigned { kind } if kind == "retire"));
+            assert!(matches!(&refusal, EntryRefusal::Unsigned { kind } if kind == "retire"));
             assert!(!refusal.was_signed());
         }
     }
@@ -128,7 +128,10 @@ fn only_a_key_with_the_role_pruner_signs_a_retire() {
     let mut ledger = ledger_of(std::slice::from_ref(&first));
     ledger.writer = SigningKey::from_file_text(&ledger.root.to_file_text()).unwrap();
     let object = ledger.object_of(retire(&[first.id]));
-    assert!(matches!(ledger.refusal(&object), Refusal::Unsigned { .. }));
+    assert!(matches!(
+        ledger.refusal(&object),
+        EntryRefusal::Unsigned { .. }
+    ));
 }
 
 #[test]
@@ -145,7 +148,10 @@ fn a_pruner_that_is_no_writer_retires_and_archives_nothing() {
     ledger.write(archived(&first));
     ledger.writer = pruner;
     let object = ledger.object_of(archived(&full("2026-11-07", 2)));
-    assert!(matches!(ledger.refusal(&object), Refusal::Unsigned { .. }));
+    assert!(matches!(
+        ledger.refusal(&object),
+        EntryRefusal::Unsigned { .. }
+    ));
     ledger.write(retire(&[first.id]));
     assert!(ledger.replayed().is_retired(&first.id));
 }
@@ -161,7 +167,7 @@ fn a_list_that_is_empty_unsorted_or_names_one_twice_is_refused() {
         &[third.id, second.id, third.id],
     ] {
         let refusal = ledger.refusal_of(retire(list));
-        assert!(matches!(refusal, Refusal::RetireList(_)), "{refusal}");
+        assert!(matches!(refusal, EntryRefusal::RetireList(_)), "{refusal}");
     }
     ledger
         .replayed()
@@ -179,18 +185,18 @@ fn a_retire_that_was_sorted_otherwise_after_it_was_signed_does_not_verify() {
     let other = object.replace(&sorted, &format!("[\"{}\",\"{}\"]", second.id, first.id));
     assert!(matches!(
         ledger.refusal(other.as_bytes()),
-        Refusal::Unsigned { .. }
+        EntryRefusal::Unsigned { .. }
     ));
     // The same ids in the same order, with a space. It is refused even if a key has signed exactly that.
     let spaced = object.replace(&sorted, &sorted.replace(',', ", "));
     assert!(matches!(
         ledger.refusal(spaced.as_bytes()),
-        Refusal::Unsigned { .. }
+        EntryRefusal::Unsigned { .. }
     ));
     let (body, _) = split(spaced.as_bytes()).unwrap();
     assert!(matches!(
         ledger.refusal(&ledger.signed_unread(body, "retire")),
-        Refusal::NotCanonical(_)
+        EntryRefusal::NotCanonical(_)
     ));
 }
 
@@ -214,10 +220,13 @@ fn a_retire_without_its_fields_is_refused() {
         let signed = ledger.object_of(entry_of(&ledger).kind);
         let (_, signature) = split(&signed).unwrap();
         let refusal = ledger.refusal(&[line.as_slice(), signature].concat());
-        assert!(matches!(refusal, Refusal::Unsigned { .. }), "{refusal}");
+        assert!(
+            matches!(refusal, EntryRefusal::Unsigned { .. }),
+            "{refusal}"
+        );
         // The owner of the key could sign it in another way.
         let refusal = ledger.refusal(&ledger.signed_unread(&line, "retire"));
-        assert!(matches!(refusal, Refusal::Fields(_)), "{refusal}");
+        assert!(matches!(refusal, EntryRefusal::Fields(_)), "{refusal}");
     }
 }
 
@@ -240,7 +249,7 @@ fn what_a_visible_archive_builds_on_is_not_retired_without_it() {
     ] {
         assert_eq!(
             ledger.refusal_of(retire(list)),
-            Refusal::Orphaned { archive, parent }
+            EntryRefusal::Orphaned { archive, parent }
         );
     }
     // What builds on it may be retired before it, or with it.
@@ -259,7 +268,10 @@ fn an_id_is_retired_once() {
     ledger.write(retire(&[stray, second.id]));
     for again in [vec![second.id], vec![stray], vec![first.id, second.id]] {
         let refusal = ledger.refusal_of(retire(&again));
-        assert!(matches!(refusal, Refusal::RetiredTwice { .. }), "{refusal}");
+        assert!(
+            matches!(refusal, EntryRefusal::RetiredTwice { .. }),
+            "{refusal}"
+        );
     }
 }
 
@@ -272,7 +284,7 @@ fn an_attempt_that_was_retired_by_its_id_can_not_be_committed_any_more() {
     assert!(replay.is_retired(&second.id) && !replay.is_visible(&second.id));
     assert_eq!(
         ledger.refusal_of(archived(&second)),
-        Refusal::Retired { archive: second.id }
+        EntryRefusal::Retired { archive: second.id }
     );
     // Another attempt may archive the same stream, because the retired attempt never archived it.
     let again = ArchiveEntry {
@@ -290,13 +302,16 @@ fn a_retired_archive_does_not_come_back_and_nothing_builds_on_it() {
     ledger.write(retire(&[second.id]));
     assert_eq!(
         ledger.refusal_of(archived(&third)),
-        Refusal::RetiredParent {
+        EntryRefusal::RetiredParent {
             archive: third.id,
             parent: second.id
         }
     );
     let refusal = ledger.refusal_of(archived(&second));
-    assert!(matches!(refusal, Refusal::Inconsistent { .. }), "{refusal}");
+    assert!(
+        matches!(refusal, EntryRefusal::Inconsistent { .. }),
+        "{refusal}"
+    );
     // Its stream stays known, so no other attempt may archive it.
     let again = ArchiveEntry {
         id: archive_id("2026-11-08", ArchiveKind::Incremental, 5),
@@ -305,7 +320,7 @@ fn a_retired_archive_does_not_come_back_and_nothing_builds_on_it() {
     };
     assert_eq!(
         ledger.refusal_of(archived(&again)),
-        Refusal::KnownStream {
+        EntryRefusal::KnownStream {
             archive: again.id,
             uuid: second.stream_uuid
         }

@@ -38,7 +38,7 @@ fn a_part_may_be_revived_if_all_that_it_builds_on_is_visible() {
     let ([_, second, third], mut ledger) = with_two_retired();
     assert_eq!(
         ledger.refusal_of(revive(&[third.id])),
-        Refusal::RetiredParent {
+        EntryRefusal::RetiredParent {
             archive: third.id,
             parent: second.id
         }
@@ -57,23 +57,23 @@ fn only_what_was_archived_and_is_retired_can_be_revived() {
     for archive in [first.id, attempt, unknown] {
         assert_eq!(
             ledger.refusal_of(revive(&[archive])),
-            Refusal::NotRetired { archive }
+            EntryRefusal::NotRetired { archive }
         );
     }
     assert_eq!(
         ledger.refusal_of(revive(&[])),
-        Refusal::ReviveList("is empty")
+        EntryRefusal::ReviveList("is empty")
     );
     for list in [[third.id, second.id], [second.id, second.id]] {
         assert_eq!(
             ledger.refusal_of(revive(&list)),
-            Refusal::ReviveList("is not sorted, or names one twice")
+            EntryRefusal::ReviveList("is not sorted, or names one twice")
         );
     }
     ledger.write(revive(&[second.id, third.id]));
     assert_eq!(
         ledger.refusal_of(revive(&[second.id])),
-        Refusal::NotRetired { archive: second.id }
+        EntryRefusal::NotRetired { archive: second.id }
     );
 }
 
@@ -87,7 +87,7 @@ fn a_date_that_was_archived_again_stays_with_its_new_archive() {
     ledger.write(archived(&again));
     assert_eq!(
         ledger.refusal_of(revive(&[second.id, third.id])),
-        Refusal::DateTaken {
+        EntryRefusal::DateTaken {
             archive: second.id,
             other: again.id
         }
@@ -96,7 +96,7 @@ fn a_date_that_was_archived_again_stays_with_its_new_archive() {
     ledger.write(revive(&[second.id, third.id]));
     assert_eq!(
         ledger.refusal_of(revive(&[again.id])),
-        Refusal::DateTaken {
+        EntryRefusal::DateTaken {
             archive: again.id,
             other: second.id
         }

@@ -59,7 +59,7 @@ fn a_key_that_is_rotated_out_signs_nothing_and_what_it_signed_before_stays() {
     let refusal = ledger.refusal(&old);
     // It is passed over like unsigned bytes, and stops no writer.
     assert!(!refusal.was_signed(), "{refusal}");
-    assert!(matches!(refusal, Refusal::Unsigned { .. }));
+    assert!(matches!(refusal, EntryRefusal::Unsigned { .. }));
     ledger.push(ledger.object_by(&new, archived(&again)));
     let replay = ledger.replayed();
     assert!(replay.is_visible(&again.id));
@@ -74,7 +74,10 @@ fn a_key_that_is_rotated_out_can_t_rotate_itself_in_again() {
     let own = granted(&ledger.writer, &BOTH);
     for signer in [&ledger.writer, &new] {
         let refusal = ledger.refusal(&ledger.rotate_by(signer, std::slice::from_ref(&own)));
-        assert!(matches!(refusal, Refusal::Unsigned { .. }), "{refusal}");
+        assert!(
+            matches!(refusal, EntryRefusal::Unsigned { .. }),
+            "{refusal}"
+        );
     }
     ledger.rotate(&[own]);
     ledger.write(archived(&full("2026-11-14", 3)));
@@ -98,7 +101,10 @@ fn each_key_signs_what_its_new_role_lets_it() {
         (&ledger.root, more.clone()),
     ] {
         let refusal = ledger.refusal(&ledger.object_by(signer, kind));
-        assert!(matches!(refusal, Refusal::Unsigned { .. }), "{refusal}");
+        assert!(
+            matches!(refusal, EntryRefusal::Unsigned { .. }),
+            "{refusal}"
+        );
     }
     ledger.push(ledger.object_by(&pruner, retire(&[goes])));
     ledger.write(more);
@@ -111,7 +117,10 @@ fn a_ledger_whose_keys_are_all_withdrawn_is_read_and_not_written() {
     ledger.rotate(&[]);
     assert!(ledger.replayed().is_visible(&full("2026-11-01", 1).id));
     let refusal = ledger.refusal(&ledger.object_by(&ledger.writer, retire(&[])));
-    assert!(matches!(refusal, Refusal::Unsigned { .. }), "{refusal}");
+    assert!(
+        matches!(refusal, EntryRefusal::Unsigned { .. }),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -167,7 +176,7 @@ fn a_set_of_keys_that_is_none_is_refused() {
             }),
         );
         let refusal = ledger.refusal(&object);
-        assert_eq!(refusal, Refusal::RotateKeys(what));
+        assert_eq!(refusal, EntryRefusal::RotateKeys(what));
         // The root key has signed it, so it is not passed over.
         assert!(refusal.was_signed());
     }

@@ -76,7 +76,7 @@ fn nothing_but_the_root_key_s_word_follows_a_fork() {
             let refusal = replay.clone().absorb(7, &object).unwrap_err();
             assert_eq!(
                 refusal,
-                Refusal::AfterFork { fork: 4 },
+                EntryRefusal::AfterFork { fork: 4 },
                 "{format} {voids:?}"
             );
         }
@@ -111,15 +111,15 @@ fn what_a_withdrawn_key_has_attached_is_voided_and_what_another_has_is_not() {
     let old = SigningKey::from_file_text(&old).unwrap();
     let void = |rotate: &mut RotateEntry| rotate.voids = vec![4];
     let refusal = ledger.refusal(&ledger.undoing(2, &[&old], void));
-    assert_eq!(refusal, Refusal::VoidsKept { seq: 4 });
+    assert_eq!(refusal, EntryRefusal::VoidsKept { seq: 4 });
     let refusal = ledger.refusal(&ledger.undoing(1, &[], void));
-    assert_eq!(refusal, Refusal::VoidsKnown { seq: 4 });
+    assert_eq!(refusal, EntryRefusal::VoidsKnown { seq: 4 });
     let undoing = ledger.undoing(2, &[], void);
     let mut replay = ledger.replayed();
     replay.absorb(5, &undoing).unwrap();
     // An archive is retired, and not voided.
     let refusal = ledger.refusal(&ledger.undoing(2, &[], |rotate| rotate.voids = vec![3]));
-    assert_eq!(refusal, Refusal::VoidsKnown { seq: 3 });
+    assert_eq!(refusal, EntryRefusal::VoidsKnown { seq: 3 });
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_deletion_is_undone_if_who_has_begun_it_can_t_go_on() {
     let new = SigningKey::generate().unwrap();
     let all = |rotate: &mut RotateEntry| rotate.revives = ids.to_vec();
     let refusal = ledger.refusal(&ledger.undoing(2, &[&old], all));
-    assert_eq!(refusal, Refusal::RevivesKept { archive: ids[0] });
+    assert_eq!(refusal, EntryRefusal::RevivesKept { archive: ids[0] });
     for (change, told) in [
         (&[ids[1]][..], "which was retired"),
         (&[ids[1], ids[0]], "not sorted"),
@@ -176,13 +176,16 @@ fn the_root_key_retires_as_a_pruner_does() {
     let second = incremental("2026-11-07", 2, &first).id;
     let first = first.id;
     let refusal = ledger.refusal(&ledger.undoing(2, &[], |rotate| rotate.retires = vec![first]));
-    assert!(matches!(refusal, Refusal::Orphaned { .. }), "{refusal}");
+    assert!(
+        matches!(refusal, EntryRefusal::Orphaned { .. }),
+        "{refusal}"
+    );
     let both = ledger.undoing(2, &[], |rotate| {
         rotate.retires = vec![first, second];
         rotate.revives = vec![first];
     });
     let refusal = ledger.refusal(&both);
-    assert_eq!(refusal, Refusal::RetiresAndRevives { archive: first });
+    assert_eq!(refusal, EntryRefusal::RetiresAndRevives { archive: first });
     let mut replay = ledger.replayed();
     let object = ledger.undoing(2, &[], |rotate| rotate.retires = vec![first, second]);
     replay.absorb(4, &object).unwrap();

@@ -66,7 +66,10 @@ fn a_key_that_may_not_write_stops_no_writer() {
     ledger.append(rotate);
     for change in [json!({"format": 2}), json!({"kind": "rewind"})] {
         let refusal = ledger.refusal(&ledger.unknown_by(&pruner, &change));
-        assert!(matches!(refusal, Refusal::Unsigned { .. }), "{refusal}");
+        assert!(
+            matches!(refusal, EntryRefusal::Unsigned { .. }),
+            "{refusal}"
+        );
         assert!(!refusal.was_signed());
         for signer in [&ledger.writer, &ledger.root] {
             let mut replay = ledger.replayed();
@@ -89,7 +92,7 @@ fn the_root_key_voids_what_is_not_understood_by_its_number_and_nothing_else() {
     assert_eq!(numbers(&ledger.replayed()), [4, 5]);
     for voids in [&[3][..], &[4, 6], &[1, 4, 5]] {
         let refusal = ledger.refusal(&ledger.voiding(voids));
-        assert!(matches!(refusal, Refusal::VoidsKnown { .. }));
+        assert!(matches!(refusal, EntryRefusal::VoidsKnown { .. }));
         assert!(refusal.was_signed());
     }
     ledger.append(ledger.voiding(&[4]));
@@ -98,7 +101,7 @@ fn the_root_key_voids_what_is_not_understood_by_its_number_and_nothing_else() {
     assert!(numbers(&ledger.replayed()).is_empty());
     assert_eq!(
         ledger.refusal(&ledger.voiding(&[5])),
-        Refusal::VoidsKnown { seq: 5 }
+        EntryRefusal::VoidsKnown { seq: 5 }
     );
     let next = ledger.archive_object(full("2026-11-14", 9));
     ledger.replayed().absorb(8, &next).unwrap();
