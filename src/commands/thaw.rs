@@ -100,11 +100,14 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
 fn all_readable(plan: &RestorePlan, status: &ThawStatus) -> String {
     let RestorePlan { source, date, .. } = plan;
     match status.readable_until() {
-        Some(until) => format!(
-            "{source}: {date}: all {} are readable, until {} at least\n",
-            count(status.segments.len() as u64, "segment"),
-            Timestamp(until)
-        ),
+        Some(until) => {
+            let all = match status.segments.len() {
+                1 => "its segment is".to_owned(),
+                several => format!("all {several} segments are"),
+            };
+            let until = Timestamp(until);
+            format!("{source}: {date}: {all} readable, until {until} at least\n")
+        }
         None => format!("{source}: {date}: nothing needs thawing\n"),
     }
 }

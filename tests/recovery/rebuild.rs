@@ -780,3 +780,12 @@ fn the_name_of_a_directory_that_no_store_has_is_refused() {
         assert!(!archived.machine.path("new/catalog.db").exists());
     }
 }
+
+#[test]
+fn a_ledger_that_ends_before_the_entry_that_was_typed_is_read_to_its_end() {
+    let archived = Archived::new();
+    let rebuild = "catalog rebuild --state-dir $T/new --identity $T/kit --as-of 999";
+    let run = archived.machine.run(rebuild);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.contains(" only up to entry 3; "), "{run:?}");
+}

@@ -213,7 +213,9 @@ impl Rebuilding<'_> {
                     match read_ledger(&place_of_ledger, new, context) {
                         Ok(mut read) => {
                             if let Some(as_of) = self.as_of {
-                                remember_as_of(&open.row.name, as_of.entry, new)?;
+                                // A ledger may end before the entry that was typed.
+                                let end = read.head.as_ref().map_or(0, |head| head.seq);
+                                remember_as_of(&open.row.name, as_of.entry.min(end), new)?;
                             } else {
                                 self.hold_against_kit(&mut read, new)?;
                             }
