@@ -15,13 +15,12 @@ fn transcript() -> Vec<(String, String)> {
     assert!(!rest.contains("```console"), "this test knows of one block");
     let mut commands: Vec<(String, String)> = Vec::new();
     for line in block.lines() {
-        match line.strip_prefix("# coldchain ") {
-            Some(words) => commands.push((words.to_owned(), String::new())),
-            None => {
-                let (_, printed) = commands.last_mut().expect("a command comes first");
-                printed.push_str(line);
-                printed.push('\n');
-            }
+        if let Some(words) = line.strip_prefix("# coldchain ") {
+            commands.push((words.to_owned(), String::new()));
+        } else {
+            let (_, printed) = commands.last_mut().expect("a command comes first");
+            printed.push_str(line);
+            printed.push('\n');
         }
     }
     commands

@@ -14,7 +14,7 @@ use crate::engine::backup::facts;
 use crate::engine::backup::job::{Job, OriginFacts};
 use crate::engine::backup::outcome::{BackupRequest, Outcome};
 use crate::engine::backup::resume::Unfinished;
-use crate::engine::backup::send_parent::Origin;
+use crate::engine::backup::send_parent::{Origin, chosen_archive};
 use crate::engine::backup::stream_source::{Sending, StreamSource};
 use crate::engine::backup::{begin, check_date, compressed_data, warn_of_store};
 use crate::engine::context::RunContext;
@@ -162,13 +162,9 @@ fn wanted(
     let Some((send_parent, _)) = onto else {
         return Ok((WantedStream::Full, ExpectParent::None));
     };
-    let parent = catalog.archive(&send_parent)?;
-    let (uuid, ctransid) = parent
-        .as_ref()
-        .and_then(|parent| Some((parent.stream_uuid?, parent.stream_ctransid?)))
-        .expect("the planner chose a visible archive, and those have both");
+    let (parent, uuid, ctransid) = chosen_archive(&send_parent, catalog)?;
     // A snapshot that was restored and adopted has its own ctransid, and its stream carries that one.
-    let of_parent = parent.and_then(|parent| parent.snapshot);
+    let of_parent = parent.snapshot;
     let snapshots = catalog.snapshots(source.name())?;
     let adopted = snapshots
         .iter()

@@ -28,7 +28,7 @@ use crate::engine::backup::attempt::{Intent, OpenAttempt};
 use crate::engine::backup::job::{Job, OriginFacts};
 use crate::engine::backup::outcome::{BackupRequest, CommittedArchive, Outcome};
 use crate::engine::backup::resume::Unfinished;
-use crate::engine::backup::send_parent::{Origin, Unfit, loses_data};
+use crate::engine::backup::send_parent::{Origin, Unfit, chosen_archive, loses_data};
 use crate::engine::backup::stream_source::Sending;
 use crate::engine::context::RunContext;
 use crate::engine::context::host_name::host_name;
@@ -498,16 +498,11 @@ fn send_parent(
     parent: &ArchiveId,
     catalog: &Catalog,
 ) -> Result<(SnapshotRow, Uuid), Error> {
-    let archive = catalog.archive(parent)?;
-    let archive = archive.expect("the planner chose it from the catalog's archives");
+    let (archive, uuid, _) = chosen_archive(parent, catalog)?;
     let snapshots = standing::rows(source, catalog)?;
     let mut snapshots = snapshots.into_iter();
     let row = snapshots.find(|row| Some(row.id) == archive.snapshot);
-    let uuid = archive.stream_uuid;
-    Ok((
-        row.expect("the planner saw its snapshot intact"),
-        uuid.expect("a visible archive has a stream uuid"),
-    ))
+    Ok((row.expect("the planner saw its snapshot intact"), uuid))
 }
 
 /// Warns of the features that the store was found to lack, if they are not the same as in the last warning.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::btrfs;
-use crate::catalog::{Catalog, SnapshotRow};
+use crate::catalog::{ArchiveRow, Catalog, CatalogError, SnapshotRow};
 use crate::config::{Live, Source};
 use crate::engine::snapshots::standing;
 use crate::error::{Error, in_words};
@@ -42,6 +42,23 @@ pub type Unfit = (ArchiveId, SendParentSnapshot);
 
 fn uuid_of(live: &Live) -> Option<Uuid> {
     Some(btrfs::identity(&live.subvolume).ok()?.uuid)
+}
+
+/// Returns an archive that the planner chose to build on, with the uuid and the ctransid of its stream. It has both,
+/// unless the catalog is damaged.
+pub(in crate::engine) fn chosen_archive(
+    id: &ArchiveId,
+    catalog: &Catalog,
+) -> Result<(ArchiveRow, Uuid, u64), Error> {
+    let archive = catalog.archive(id)?;
+    let whole = archive.and_then(|row| Some((row.stream_uuid?, row.stream_ctransid?, row)));
+    match whole {
+        Some((uuid, ctransid, row)) => Ok((row, uuid, ctransid)),
+        None => Err(CatalogError::Damaged(format!(
+            "it lacks {id}, or what it has to know of its stream"
+        ))
+        .into()),
+    }
 }
 
 /// Returns the state of the snapshot of the newest archive that an incremental may build on. If that snapshot
