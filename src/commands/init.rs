@@ -59,8 +59,7 @@ fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
         take_over(config, kit, existing)?
     } else {
         let recipient = kit::begin(kit)?;
-        let path = std::path::absolute(kit).unwrap_or_else(|_| kit.to_owned());
-        write_new(config, &new_config(Some(&recipient), Some(&path)))?;
+        write_new(config, &new_config(Some((&recipient, kit))))?;
         vec![
             format!(
                 "made {}: describe what to archive and where to, then run `{}` again",
@@ -90,10 +89,12 @@ fn init_with(kit: &Path) -> String {
     }
 }
 
-fn new_config(recipient: Option<&str>, kit: Option<&Path>) -> String {
+/// Returns the template of a config, for a recipient and the kit that has its identity.
+fn new_config(recipient: Option<(&str, &Path)>) -> String {
+    let kit = recipient.map(|(_, kit)| std::path::absolute(kit).unwrap_or_else(|_| kit.to_owned()));
     template(&TemplateFacts {
-        recipient,
-        kit,
+        recipient: recipient.map(|(recipient, _)| recipient),
+        kit: kit.as_deref(),
         timezone: system_timezone().name(),
         state_dir: None,
     })
@@ -115,7 +116,10 @@ fn take_over(config: &Path, path: &Path, kit: &Kit) -> Result<Vec<String>, Error
             path.display()
         ));
     } else {
-        write_new(config, &new_config(kit.recipient.as_deref(), Some(path)))?;
+        write_new(
+            config,
+            &new_config(kit.recipient.as_deref().map(|recipient| (recipient, path))),
+        )?;
         told.push(format!(
             "made {}: describe what to archive and where to",
             config.display()

@@ -90,8 +90,8 @@ mod tests {
 
     use toml::de::DeTable;
 
-    use super::super::section::Document;
     use super::*;
+    use crate::config::section::Document;
     use crate::model::Tier;
     use crate::plan::pricing::prices::Origin;
     use crate::plan::pricing::usd::GB;

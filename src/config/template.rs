@@ -210,8 +210,8 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, ConfigError, prices, schedule, source, store};
     use super::*;
+    use crate::config::{Config, ConfigError, prices, schedule, source, store};
 
     fn facts() -> TemplateFacts<'static> {
         TemplateFacts {

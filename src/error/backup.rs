@@ -11,10 +11,10 @@ use crate::model::size::Bytes;
 /// Why a backup stopped, or its archive could not be committed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// A send stream was refused.
+    /// The guard refused the send stream.
     #[error("the send stream was not archived")]
     Stream(#[source] GuardError),
-    /// Something deduplicates a snapshot all the time.
+    /// Deduplication keeps changing or holding the snapshot.
     #[error(
         "cannot send the snapshot of `{source_name}`: deduplication changed it or blocked the send {times} times in a row"
     )]
@@ -26,7 +26,7 @@ pub enum BackupError {
         /// The last failure.
         source: Box<Error>,
     },
-    /// A listing does not show what was stored.
+    /// The listing lacks objects that were stored, or shows them changed.
     #[error("{} of {archive} missing or changed in {store}; the first: {}", count(*.objects, "object"), first)]
     SegmentsMissing {
         /// The archive.
@@ -46,7 +46,7 @@ pub enum BackupError {
         /// The object's key.
         key: String,
     },
-    /// A key is taken by other bytes.
+    /// The store has another object under the key.
     #[error("{store} has another object under the key {key}")]
     KeyTaken {
         /// The store's URL.
@@ -62,7 +62,7 @@ pub enum BackupError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The source is archived through `decide` alone.
+    /// The source has no subvolume, so only `decide` can archive it.
     #[error("`{0}` has no `subvolume` in the config")]
     NotLive(SourceName),
     /// The ledger has this stream already.
@@ -81,7 +81,7 @@ pub enum BackupError {
         /// Raw bytes of a segment.
         segment_bytes: u64,
     },
-    /// Archived, and then something failed.
+    /// The archive is committed, but a later step failed.
     #[error("`{source_name}` was archived, but a later step failed")]
     AfterArchive {
         /// The source.
@@ -89,7 +89,7 @@ pub enum BackupError {
         /// The cause.
         source: Box<Error>,
     },
-    /// No source has a subvolume that could be archived from here.
+    /// No source has a subvolume.
     #[error("no source in the config has a `subvolume`, so `backup` has nothing to archive")]
     NothingLive,
 }

@@ -10,7 +10,7 @@ use crate::seal::SealError;
 /// Why a key or a recovery kit can't be used or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The keys of the state directory are missing.
+    /// The state directory lacks a key file.
     #[error("{} has no {file}", state_dir.display())]
     NoKeys {
         /// The state directory.
@@ -18,19 +18,19 @@ pub enum KeyError {
         /// The missing file.
         file: &'static str,
     },
-    /// What opens ledgers is not for the key that would have to sign them.
+    /// The grant in the state directory is not for this machine's signing key.
     #[error("{} does not grant this machine's key the writer role", .0.display())]
     OtherGrant(PathBuf),
-    /// A key was to change in a ledger that has no keys yet.
+    /// A key was to be added to a ledger without entries.
     #[error("cannot add a key to the ledger of `{0}`: it has no entry yet")]
     NotOpened(SourceName),
-    /// The root key is what it is.
+    /// The root key was to be added or removed.
     #[error("cannot add or remove {0}: it is the root key")]
     RootKey(String),
-    /// A key was to be removed that was never there.
+    /// A key was to be removed that no ledger has ever had.
     #[error("no ledger here has ever had the key {0}")]
     NeverKey(String),
-    /// An entry was to be voided whose key may go on signing.
+    /// An entry was to be voided, but its key may still sign.
     #[error("cannot void entry {seq}: its key {key} may still sign this ledger")]
     VoidsKept {
         /// The entry.
@@ -38,7 +38,7 @@ pub enum KeyError {
         /// The key.
         key: String,
     },
-    /// An entry was to be voided that can't be.
+    /// An entry of this kind can't be voided.
     #[error("cannot void entry {seq}: it is of the kind `{kind}`")]
     NotVoidable {
         /// The entry.
@@ -46,7 +46,7 @@ pub enum KeyError {
         /// Its kind.
         kind: String,
     },
-    /// The file is no kit that can be relied on.
+    /// The file is not a valid recovery kit.
     #[error("could not understand the recovery kit {}", path.display())]
     Kit {
         /// The file.
@@ -54,7 +54,7 @@ pub enum KeyError {
         /// What is wrong with it.
         source: KitFault,
     },
-    /// A kit is a witness of an entry that the catalog lacks, or has otherwise.
+    /// The kit to be written names an entry that the catalog does not have.
     #[error("{} names an entry {seq} of `{source_name}` that the catalog does not have", path.display())]
     KitKnowsMore {
         /// The kit.
@@ -64,7 +64,7 @@ pub enum KeyError {
         /// The entry's number.
         seq: u64,
     },
-    /// A kit is a witness that there are newer entries, or others, than the catalog knows.
+    /// The kit given to a restore names an entry that the catalog does not have.
     #[error("the catalog may be out of date: {} names an entry {seq} of `{source_name}` that the catalog does not have", path.display())]
     CatalogBehindKit {
         /// The kit.
@@ -74,10 +74,10 @@ pub enum KeyError {
         /// The entry's number.
         seq: u64,
     },
-    /// What was typed is no key.
+    /// The argument is not a public key.
     #[error("`{0}` is no public key")]
     NoPublicKey(String),
-    /// The root key's secret is needed, and is not there.
+    /// The kit lacks the root key's secret, which is needed.
     #[error("{} holds no root secret", .0.display())]
     NoRootSecret(PathBuf),
     /// A second kit would be made beside the one that has the identity.
@@ -88,7 +88,7 @@ pub enum KeyError {
         /// The kit that the first run made.
         first: PathBuf,
     },
-    /// A kit belongs to other ledgers.
+    /// The kit belongs to another root key than the trusted one.
     #[error("{} belongs to the root key {found}, but this machine trusts {trusted}", path.display())]
     OtherRoot {
         /// The kit.
@@ -98,7 +98,7 @@ pub enum KeyError {
         /// The one in the state directory.
         trusted: String,
     },
-    /// Archives whose keys an identity does not open.
+    /// The identity does not open some archives' keys.
     #[error("{identity} does not open {unopened} of {}", count(*.of, "archive"))]
     Unopened {
         /// The identity file.
@@ -108,7 +108,7 @@ pub enum KeyError {
         /// Of how many.
         of: usize,
     },
-    /// Archives whose keys could not be sealed to a further recipient.
+    /// Some archives' keys could not be sealed to the new recipient, because the identity does not open them.
     #[error("{identity} does not open {unopened} of {}, so the recipient was not added to them", count(*.of, "archive"))]
     NotAttached {
         /// The identity file.
@@ -118,10 +118,10 @@ pub enum KeyError {
         /// Of how many.
         of: usize,
     },
-    /// What was typed is no recipient.
+    /// The argument is not a recipient.
     #[error(transparent)]
     TypedRecipient(SealError),
-    /// A file that must be private isn't.
+    /// Other users can read a file that must be private.
     #[error("{} can be read by others (mode {mode:o})", path.display())]
     Exposed {
         /// The file.
@@ -201,8 +201,8 @@ impl KeyError {
     }
 }
 
-/// Who needs the file decides where it comes from: keys that `init` makes are nobody's in ledgers that there
-/// are already.
+/// Returns how to get a missing key file. It depends on the file: the keys that `init` makes have no role in
+/// existing ledgers.
 fn no_keys(file: &str) -> &'static str {
     match file {
         "signing.key" => {

@@ -1,4 +1,4 @@
-//! Why nothing can be written after what the ledger in the store says.
+//! Why the ledger in the store, or the catalog's copy of it, can't be read or written.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,10 @@ use crate::model::entry::Role;
 const COMPARE: &str =
     "nothing was written; compare the store with its copies or older versions before you run again";
 
-/// Why nothing can be written after what the ledger in the store says.
+/// Why the ledger in the store, or the catalog's copy of it, can't be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerStateError {
-    /// An entry in the store is not one that follows what is known.
+    /// An entry in the store is not a valid next entry.
     #[error("ledger entry {seq} of `{source_name}` in {store} was refused")]
     EntryRefused {
         /// The entry's number.
@@ -25,7 +25,7 @@ pub enum LedgerStateError {
         /// Why.
         source: Box<EntryRefusal>,
     },
-    /// A key of the ledger has signed an entry that does not fit.
+    /// A key of the ledger signed an entry that does not fit the entries before it.
     #[error(
         "the ledger of `{source_name}` in {store} has forked: entry {seq} is signed by {by}, but does not fit the entries before it"
     )]
@@ -43,7 +43,7 @@ pub enum LedgerStateError {
         /// Why.
         source: Box<EntryRefusal>,
     },
-    /// What the store has under a number may be an entry that was damaged.
+    /// The object under an entry's number may be a damaged entry.
     #[error(
         "ledger entry {seq} of `{source_name}` in {store} is damaged, or is not an entry of this ledger"
     )]
@@ -83,7 +83,7 @@ pub enum LedgerStateError {
         /// The entry's number.
         seq: u64,
     },
-    /// Some other run committed the number that this one wanted.
+    /// Another run committed an entry under the number that this run wanted.
     #[error(
         "another run committed ledger entry {seq} of `{source_name}` meanwhile; nothing was committed here"
     )]
@@ -93,7 +93,7 @@ pub enum LedgerStateError {
         /// The entry's number.
         seq: u64,
     },
-    /// A pruner has retired what an attempt needs, or the attempt itself.
+    /// A pruner retired the unfinished archive, or one that it builds on.
     #[error(
         "nothing was committed: meanwhile, ledger entry {seq} of `{source_name}` retired this archive or one that it builds on"
     )]
@@ -103,7 +103,7 @@ pub enum LedgerStateError {
         /// The entry's number.
         seq: u64,
     },
-    /// A ledger holds entries that this version may read past but not write after.
+    /// The ledger has entries of a newer version, so this version must not write.
     #[error("the ledger of `{source_name}` has entries that this version does not know: {what}")]
     NewerLedger {
         /// The source.
@@ -111,7 +111,7 @@ pub enum LedgerStateError {
         /// What was found.
         what: String,
     },
-    /// The ledger does not let this machine's key sign what it would write.
+    /// This machine's key does not have the role that it needs.
     #[error(
         "the ledger of `{source_name}` does not grant this machine's key the {role} role: {key}"
     )]
@@ -123,7 +123,7 @@ pub enum LedgerStateError {
         /// What it may not do.
         role: Role,
     },
-    /// There are archives that the catalog knows nothing of.
+    /// The store has a ledger that the catalog does not have.
     #[error(
         "the store {store} has a ledger of `{source_name}` that the catalog here does not know"
     )]
@@ -133,10 +133,10 @@ pub enum LedgerStateError {
         /// The store's URL.
         store: String,
     },
-    /// This machine has begun to archive or to prune, and its catalog is not there.
+    /// This machine has keys, but its catalog is missing.
     #[error("the catalog {} is missing, but this machine's keys exist", .0.display())]
     CatalogGone(PathBuf),
-    /// The catalog leaves out how the ledger goes on.
+    /// The catalog was rebuilt with `--as-of` and has a part of the ledger only.
     #[error(
         "cannot write with this catalog: it was rebuilt with --as-of and has only a part of the ledger of {0}"
     )]

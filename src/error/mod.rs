@@ -49,7 +49,7 @@ pub enum Error {
     /// Why a key or a recovery kit can't be used or changed.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// Why nothing can be written after what the ledger in the store says.
+    /// Why the ledger in the store, or the catalog's copy of it, can't be read or written.
     #[error(transparent)]
     LedgerState(#[from] LedgerStateError),
     /// Why chains and orphaned objects were not retired, deleted or revived.
@@ -73,10 +73,10 @@ pub enum Error {
     /// The config can't be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A kit or the state directory can be changed by others.
+    /// Other users can change a kit, the config or the state directory.
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
-    /// Something typed is no name, date or id.
+    /// The text is not a name, date, uuid or id.
     #[error(transparent)]
     Id(#[from] IdError),
     /// The date or the request does not fit what is archived.
@@ -85,7 +85,7 @@ pub enum Error {
     /// There is nothing to restore there.
     #[error(transparent)]
     RestoreRefused(#[from] RestoreRefusal),
-    /// It would cost too much, or its tier can't be had.
+    /// A restore would cost too much, or the store lacks the tier.
     #[error(transparent)]
     CostRefused(#[from] CostRefusal),
     /// A btrfs operation failed.
@@ -100,7 +100,7 @@ pub enum Error {
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// A key or an entry could not be made.
+    /// A key or a ledger entry could not be made or read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// A file or directory operation failed.
@@ -116,7 +116,7 @@ pub enum Error {
     /// Another run works on the source.
     #[error("another run of coldchain is working on `{0}`")]
     Busy(SourceName),
-    /// Another run works on the source, and was waited for in vain.
+    /// Another run still works on the source after `--wait-lock`.
     #[error(
         "another run of coldchain is still working on `{source_name}` after {}",
         count_seconds(.waited)
@@ -127,7 +127,7 @@ pub enum Error {
         /// For how long.
         waited: Duration,
     },
-    /// Several sources, and some failed.
+    /// Some of several sources failed.
     #[error("{failed} of {of} sources failed")]
     SomeSources {
         /// How many.
@@ -135,16 +135,16 @@ pub enum Error {
         /// Of how many.
         of: usize,
     },
-    /// Backups would fail, or could not be relied on.
+    /// `doctor` found failures.
     #[error("{} found", count(*.0, "failure"))]
     Unfit(usize),
-    /// The same, and a store answers as no honest one does.
+    /// `doctor` found failures, and a store whose answers can't be trusted.
     #[error("{} found", count(*.0, "failure"))]
     Untrustworthy(usize),
-    /// It was asked to stop.
+    /// A signal stopped the run.
     #[error("interrupted by {0}")]
     Interrupted(Signal),
-    /// Signals can't be caught.
+    /// The signal handlers could not be installed.
     #[error("could not listen for signals")]
     Signals(#[source] std::io::Error),
 }
@@ -173,7 +173,7 @@ impl Advice {
 }
 
 impl Error {
-    /// A failed operation on a file or directory.
+    /// Makes the error of a failed operation on a file or directory.
     pub fn file(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::File {
             doing,
@@ -182,12 +182,12 @@ impl Error {
         }
     }
 
-    /// The code that the process exits with.
+    /// Returns the exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
         self.advice().code
     }
 
-    /// What to do next, where there is something to say.
+    /// Returns what to do next; `None` if there is no advice.
     pub fn hint(&self) -> Option<String> {
         self.advice().hint.map(Cow::into_owned)
     }
@@ -302,7 +302,7 @@ fn file_hint(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// An error with its causes, in a line.
+/// Returns an error with its causes on one line.
 pub fn in_words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -11,7 +11,7 @@ use crate::store::StoreError;
 /// Why chains and orphaned objects were not retired, deleted or revived.
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
-    /// A listing lacks what a visible archive has, so it can't be told what it lacks besides.
+    /// A listing lacks objects of a visible archive, so nothing is pruned by it.
     #[error("in a listing of {store}, {} of {archive} missing or changed; the first: {}", count(*.objects, "object"), first)]
     ListingShort {
         /// The archive.
@@ -23,7 +23,7 @@ pub enum PruneError {
         /// The key of the first, and what is wrong.
         first: String,
     },
-    /// Not all stray objects could be deleted.
+    /// The store did not delete all orphaned objects.
     #[error("could not delete all orphaned objects of `{source_name}`: {deleted} of {} were deleted", count(*.of, "object"))]
     StraysLeft {
         /// The source.
@@ -35,7 +35,7 @@ pub enum PruneError {
         /// The store's answer to the next.
         source: Box<StoreError>,
     },
-    /// Not all objects of a retired chain could be deleted.
+    /// The store did not delete all objects of a retired chain.
     #[error("could not delete all of the retired chain of {chain} of `{source_name}`: {deleted} of {} were deleted", count(*.of, "object"))]
     ChainLeft {
         /// The source.
@@ -49,7 +49,7 @@ pub enum PruneError {
         /// The store's answer to the next.
         source: Box<StoreError>,
     },
-    /// What is to be retired or deleted could not be written into the ledger.
+    /// The store did not take the `retire` or `delete` entry.
     #[error("could not write the `{kind}` entry of `{source_name}`")]
     PruneUnsigned {
         /// The source.
@@ -59,7 +59,7 @@ pub enum PruneError {
         /// The store's answer.
         source: Box<StoreError>,
     },
-    /// More would be retired than was agreed to.
+    /// A prune would retire more archives than `--yes-delete` allows.
     #[error("`{source_name}` has {} with {} to retire, {}", count(*.chains, "chain"), count(*.archives, "archive"), agreed_to(*.agreed))]
     ManyToRetire {
         /// The source.
@@ -71,7 +71,7 @@ pub enum PruneError {
         /// How many archives were agreed to, if a number was given.
         agreed: Option<usize>,
     },
-    /// The catalog takes other archives for visible than the ledger does.
+    /// Catalog and ledger disagree on which archives are visible.
     #[error("the catalog and the ledger of `{source_name}` disagree on {archive}")]
     LedgerDiffers {
         /// The source.
@@ -79,7 +79,7 @@ pub enum PruneError {
         /// The first archive that they disagree on.
         archive: ArchiveId,
     },
-    /// The archive of a date is not visible any more.
+    /// The archive of that date was retired.
     #[error("the archive of {date} of `{source_name}` was retired{}", if *.is_deleted { ", and is being deleted or gone" } else { "" })]
     DateRetired {
         /// The source.
@@ -88,7 +88,7 @@ pub enum PruneError {
         date: NaiveDate,
         /// The date that names its chain.
         chain: NaiveDate,
-        /// Whether it is past being revived.
+        /// Whether its deletion has begun.
         is_deleted: bool,
     },
     /// There is no retired chain of that date.
@@ -99,7 +99,7 @@ pub enum PruneError {
         /// The date.
         chain: NaiveDate,
     },
-    /// Objects of a retired archive are gone.
+    /// A retired archive can't be revived, because objects of it are missing or changed.
     #[error("{archive} can't be revived: {} missing or changed in {store}; the first: {}", count(*.objects, "object"), first)]
     NotRevivable {
         /// The archive.
@@ -111,7 +111,7 @@ pub enum PruneError {
         /// The key of the first, and what is wrong.
         first: String,
     },
-    /// A retired chain is past being revived.
+    /// A retired chain can't be revived, because its deletion has begun.
     #[error("the chain of {chain} of `{source_name}` can't be revived: its deletion has begun")]
     DeletionBegun {
         /// The source.
@@ -119,7 +119,7 @@ pub enum PruneError {
         /// The date that names the chain.
         chain: NaiveDate,
     },
-    /// A retired archive's date was archived again.
+    /// A retired archive can't be revived, because its date was archived again.
     #[error("{archive} can't be revived: its date was archived again, as {by}")]
     DateTaken {
         /// The archive.
@@ -127,10 +127,10 @@ pub enum PruneError {
         /// The one that has its date.
         by: ArchiveId,
     },
-    /// This machine's key may not prune.
+    /// This machine's key does not have the pruner role.
     #[error("this machine's key does not have the pruner role for `{0}`")]
     NoPruner(SourceName),
-    /// A chain was to be deleted that the root key has brought back.
+    /// The root key brought back a chain while it was being deleted.
     #[error(
         "stopped deleting the chain of {chain} of {source_name}: meanwhile the root key has brought it back"
     )]
@@ -189,7 +189,7 @@ impl PruneError {
     }
 }
 
-/// What comes before a delete is done, and stays done when the store refuses the rest.
+/// Chooses the exit code when the store refuses a delete: what was done before it stays done.
 fn refused_by_store(error: &StoreError) -> ExitCode {
     match error.kind {
         kind if kind.is_without_end() => ExitCode::Integrity,

@@ -11,7 +11,7 @@ use crate::model::SourceName;
 /// Why a ledger or a store could not be read into the catalog.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// A ledger that is read for the first time is not one of those that are trusted.
+    /// A ledger that is new here is not a trusted one.
     #[error("the ledger of `{source_name}` in {store} is not trusted")]
     LedgerUntrusted {
         /// The source, or its directory.
@@ -21,24 +21,24 @@ pub enum RebuildError {
         /// What it is.
         source: Box<EntryRefusal>,
     },
-    /// What is left of a source whose ledger is gone.
+    /// The store has objects of a source, but no ledger entry.
     #[error("the ledger of `{directory}` in {store} is gone: the store has {} of {}, but no entry", count(*.objects, "object"), count(*.attempts, "archive"))]
     LedgerGone {
         /// The source's directory.
         directory: SourceName,
         /// The store's URL.
         store: String,
-        /// How many archives, or attempts at some, have objects there.
+        /// How many archives and unfinished archives have objects there.
         attempts: usize,
         /// How many objects.
         objects: usize,
     },
-    /// No ledger was found that could be read.
+    /// The stores have no ledger, or none that is trusted.
     #[error("{}", no_ledger(stores, *foreign))]
     NoLedger {
         /// The stores' URLs.
         stores: String,
-        /// Whether there are ledgers of others.
+        /// Whether the stores have ledgers that are not trusted.
         foreign: bool,
     },
     /// A directory was named that no store has.
@@ -52,7 +52,7 @@ pub enum RebuildError {
     /// No store was named.
     #[error("no store is named, and there is no config that names one")]
     NoStore,
-    /// What was given to be trusted is no key.
+    /// The argument of `--trust` is not a public key.
     #[error("`{key}` is no public key")]
     TrustKey {
         /// As it was typed.
@@ -60,10 +60,10 @@ pub enum RebuildError {
         /// The cause.
         source: LedgerError,
     },
-    /// Nobody has said whom to trust.
+    /// No root key to trust was given.
     #[error("cannot check the ledgers: no root key to trust is given")]
     NobodyTrusted,
-    /// A ledger of the kit's root key that the kit does not name.
+    /// A ledger names the kit's root key, but the kit does not name the ledger.
     #[error(
         "the recovery kit does not name the ledger in {store}/{directory}, but that ledger names the kit's root key; `--trust {root}` reads it"
     )]
@@ -84,10 +84,10 @@ pub enum RebuildError {
         source_name: SourceName,
         /// Where it was read from.
         first: String,
-        /// Where it lies once more.
+        /// The second place.
         second: String,
     },
-    /// The catalog knows a source in a store that is not read.
+    /// The current catalog has a source in a store that was not given.
     #[error(
         "the current catalog also has `{source_name}` in {store}, and that store was not given"
     )]
@@ -97,7 +97,7 @@ pub enum RebuildError {
         /// Its store's URL.
         store: String,
     },
-    /// The catalog knows an attempt that no store tells of.
+    /// The current catalog has an unfinished archive, which a rebuild would lose.
     #[error(
         "the archive {archive} of `{source_name}` is unfinished, and only the current catalog can continue it"
     )]
@@ -107,16 +107,16 @@ pub enum RebuildError {
         /// The attempt.
         archive: ArchiveId,
     },
-    /// Sound entries were imported, and some are not sound.
+    /// The rebuild found damage, and imported the rest.
     #[error("the catalog was rebuilt, but the data in the stores has {}", count(*.0, "flaw"))]
     Flawed(usize),
-    /// What could be read was imported, and some stores could not be read at all.
+    /// The rebuild left out stores that could not be read.
     #[error("the catalog was rebuilt without {} that could not be read", count(*.0, "store"))]
     StoresUnread(usize),
-    /// A ledger that is read up to an entry belongs into a catalog that knows none.
+    /// `--as-of` was given for a state directory whose catalog has ledgers.
     #[error("cannot rebuild with --as-of in {}: the catalog there already has ledgers", .0.display())]
     AsOfHere(PathBuf),
-    /// Several ledgers would be read up to one number.
+    /// `--as-of` was given, and there is more than one ledger.
     #[error(
         "--as-of takes one ledger, but there are several: those of {one}, {other} and maybe others"
     )]

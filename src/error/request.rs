@@ -14,7 +14,7 @@ pub(super) const LIST_SHOWS: &str = "`coldchain list` shows what there is";
 /// Why what was typed, piped or configured can't be done.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// The config now says something that was fixed at the first archive.
+    /// The config's store or directory differs from those of the source's archives.
     #[error("`{source_name}` was archived to {was}, the config now says {now}")]
     SourceMoved {
         /// The source.
@@ -24,22 +24,22 @@ pub enum RequestError {
         /// Store and directory in the config.
         now: String,
     },
-    /// Nothing was ever archived.
+    /// The source has no archive.
     #[error("nothing has been archived of `{0}` yet")]
     NeverArchived(SourceName),
-    /// A source was to be forgotten that the config names.
+    /// `forget` was given a source that the config names.
     #[error("cannot forget `{0}`: the config still names it")]
     StillConfigured(SourceName),
-    /// A source was to be forgotten that is not known.
+    /// `forget` was given a source that the catalog does not have.
     #[error("the catalog has no source `{0}`")]
     NeverSeen(SourceName),
     /// No such archive.
     #[error("there is no archive `{0}`")]
     NoSuchArchive(String),
-    /// Nothing was ever archived of any source.
+    /// No source has an archive.
     #[error("nothing has been archived yet")]
     NothingArchived,
-    /// Several archives answer to that.
+    /// Several archives match what was typed.
     #[error("several sources have {which}: {sources}")]
     Ambiguous {
         /// What was asked for, with its article.
@@ -47,13 +47,13 @@ pub enum RequestError {
         /// Their names.
         sources: String,
     },
-    /// The file exists, and nothing is overwritten.
+    /// The file to write exists already.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// The user said no.
     #[error("stopped: not confirmed")]
     NotConfirmed,
-    /// There is no terminal to ask on, and it was not agreed to beforehand.
+    /// The command needs a confirmation, and there is neither a terminal nor `--yes`.
     #[error("this needs a confirmation, and there is no terminal to ask on")]
     NoTerminal,
     /// A span of dates that ends before it begins.
@@ -64,10 +64,10 @@ pub enum RequestError {
         /// The last date.
         until: NaiveDate,
     },
-    /// What was typed does not fit together, or says too little.
+    /// The arguments contradict each other, or some are missing.
     #[error("{0}")]
     CommandLine(String),
-    /// stdout or stdin is not what the command needs.
+    /// The command can't use this stdin or stdout.
     #[error("{0}")]
     Stdio(&'static str),
 }

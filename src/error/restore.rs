@@ -16,25 +16,25 @@ use crate::store::StoreError;
 /// Why a restore can't begin yet, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// A limit was given for what has no price.
+    /// `--max-cost` was given, but the store's prices are not known.
     #[error("cannot apply --max-cost: no prices are known for {0}")]
     NoPrices(String),
-    /// Segments must be thawed first, which takes its time.
+    /// Segments must be thawed first, which takes hours.
     #[error("{0}")]
     Thawing(Box<Awaited>),
-    /// A tier is used up for now.
+    /// The store has no capacity for a retrieval tier now.
     #[error("the tier `{tier}` has no capacity now: only {asked} of {of} segments were requested")]
     NoCapacity {
         /// The tier.
         tier: Tier,
-        /// How many segments are on their way.
+        /// How many segments were requested.
         asked: usize,
-        /// How many were to be.
+        /// How many segments are needed.
         of: usize,
         /// The store's answer.
         source: StoreError,
     },
-    /// A stored send stream was refused.
+    /// The guard refused a stored send stream.
     #[error("the guard refused the send stream of {archive}; the refused part was not passed on")]
     StoredStream {
         /// The archive.
@@ -42,7 +42,7 @@ pub enum RestoreError {
         /// Why.
         source: GuardError,
     },
-    /// A stored segment is not what the ledger signed.
+    /// A stored segment differs from the ledger.
     #[error("segment {index} of {archive} is damaged: {what} ({key})")]
     SegmentDamaged {
         /// The archive.
@@ -54,7 +54,7 @@ pub enum RestoreError {
         /// What is wrong.
         what: String,
     },
-    /// A stored segment can't be opened although its bytes are those that were signed.
+    /// A stored segment has the signed bytes, but can't be opened.
     #[error("segment {index} of {archive} can't be opened ({key})")]
     SegmentUnreadable {
         /// The archive.
@@ -66,7 +66,7 @@ pub enum RestoreError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The archive key can't be had.
+    /// The identity does not open the archive key.
     #[error("could not unlock {archive} with {identity}")]
     Locked {
         /// The archive.
@@ -84,7 +84,7 @@ pub enum RestoreError {
         /// The cause.
         source: std::io::Error,
     },
-    /// There is no retired archive to restore.
+    /// The source has no retired archive of that date.
     #[error("{source_name} has no retired archive{}", date.map(|date| format!(" of {date}")).unwrap_or_default())]
     NoRetired {
         /// The source.
@@ -95,7 +95,7 @@ pub enum RestoreError {
     /// No identity was given.
     #[error("this command needs an identity")]
     NoIdentity,
-    /// A plan to restore from is not one, or not one for here.
+    /// The file of `--from-plan` is not a plan, or does not fit the archives here.
     #[error("can't restore from the plan {}: {what}", path.display())]
     PlanFile {
         /// The file.
@@ -106,7 +106,7 @@ pub enum RestoreError {
     /// The restore's directory is missing.
     #[error("there is no target directory {}", .0.display())]
     NoTarget(PathBuf),
-    /// The restore's directory is part of what it would restore.
+    /// The restore's directory lies in the source itself.
     #[error("cannot restore into {}: it lies in the subvolume of `{source_name}`", path.display())]
     TargetInSource {
         /// The directory.
@@ -114,7 +114,7 @@ pub enum RestoreError {
         /// The source.
         source_name: SourceName,
     },
-    /// Something stands where the restore would go.
+    /// Something is at the path that the restore needs.
     #[error("{} is in the way: {what}", path.display())]
     TargetInTheWay {
         /// The path.
@@ -122,7 +122,7 @@ pub enum RestoreError {
         /// What it is.
         what: String,
     },
-    /// `btrfs receive` might build on a foreign subvolume.
+    /// The target has another subvolume with the same received uuid, which `btrfs receive` might build on.
     #[error("{} on this filesystem was received from {archive} too, and btrfs receive might build on it", path.display())]
     ReceivedElsewhere {
         /// The subvolume, relative to the filesystem's root.
@@ -130,7 +130,7 @@ pub enum RestoreError {
         /// The archive.
         archive: ArchiveId,
     },
-    /// What btrfs received is not what was archived.
+    /// The received subvolume differs from the archive.
     #[error("{} was received, but {what}", path.display())]
     ReceivedWrong {
         /// The subvolume.

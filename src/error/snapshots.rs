@@ -26,12 +26,12 @@ pub enum SnapshotError {
         /// The source.
         subvolume: PathBuf,
     },
-    /// Something that can't serve as the snapshot has its name.
+    /// Something that can't be the snapshot has the snapshot's name.
     #[error("{} is in the way of the snapshot: {what}", path.display())]
     SnapshotInTheWay {
         /// The snapshot's path.
         path: PathBuf,
-        /// What stands there.
+        /// What is at that path.
         what: String,
     },
     /// A snapshot with a received uuid would share its stream uuid with all its siblings.
@@ -42,18 +42,18 @@ pub enum SnapshotError {
         /// Its received uuid.
         received: Uuid,
     },
-    /// What is to be adopted is not the archive.
+    /// The subvolume to adopt is not the restored archive.
     #[error("{} is not what a restore of {archive} makes", path.display())]
     NotRestored {
-        /// Where it was looked for.
+        /// The path that was given or searched.
         path: PathBuf,
         /// The newest archive.
         archive: ArchiveId,
     },
-    /// What is to be adopted can't be a send parent of the source.
+    /// The subvolume to adopt is on another filesystem than the source, so it can't be a send parent.
     #[error("{} is not on the filesystem of {}", path.display(), subvolume.display())]
     AdoptedElsewhere {
-        /// What was restored.
+        /// The restored subvolume.
         path: PathBuf,
         /// The source.
         subvolume: PathBuf,

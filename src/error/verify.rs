@@ -13,10 +13,10 @@ const DAMAGE_FOUND: &str = "put the objects back from a copy of the store or fro
 /// What a check found, or why it stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// Catalog, ledger and store do not say the same.
+    /// Catalog, ledger and store differ.
     #[error("catalog, ledger and store differ in {}", count(*.0, "place"))]
     CatalogDiffers(usize),
-    /// A check has found something missing or damaged.
+    /// A check found missing or damaged objects.
     #[error("{} of `{source_name}` in {store} {}", count(*.objects, "object"), if *.objects == 1 { "is missing or damaged" } else { "are missing or damaged" })]
     DamageFound {
         /// The source.
@@ -26,7 +26,7 @@ pub enum VerifyError {
         /// How many.
         objects: usize,
     },
-    /// Chains whose newest archive is not as the ledger says.
+    /// The newest archive of some chains differs from the ledger.
     #[error("the newest archive is damaged in {damaged} of {}", count(*.of, "chain"))]
     ChainsDamaged {
         /// How many.
@@ -34,15 +34,15 @@ pub enum VerifyError {
         /// Of how many.
         of: usize,
     },
-    /// A check was asked to stop.
+    /// A signal stopped a check.
     #[error("the check was interrupted by {0}")]
     CheckInterrupted(Signal),
-    /// What is to be restored for a drill has no room.
+    /// The drill's directory has too little free space.
     #[error("{} has no room for a drill: it needs {}, and {} are free", path.display(), Bytes(*needed), Bytes(*free))]
     NoRoomForDrill {
         /// The drill's directory.
         path: PathBuf,
-        /// Bytes that are to be restored.
+        /// Bytes that the drill restores.
         needed: u64,
         /// Bytes that are free.
         free: u64,

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use super::super::Config;
 use super::{SOURCE, parse, with};
+use crate::config::Config;
 
 #[test]
 fn a_hint_says_what_to_do_next() {

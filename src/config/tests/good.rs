@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::super::*;
 use super::{parse, with};
+use crate::config::*;
 use crate::model::Protocol;
 use crate::plan::KeepSnapshots;
 use crate::store::DEFAULT_LISTING_BYTES;

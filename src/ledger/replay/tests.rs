@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
-use super::super::{SigningKey, encode_body, make_grant, root_grant, sign, to_canonical};
 use super::*;
+use crate::ledger::{SigningKey, encode_body, make_grant, root_grant, sign, to_canonical};
 use crate::model::entry::{ArchiveEntry, EntryHead, FORMAT};
 use crate::model::{ArchiveKind, SegmentRecord};
 
