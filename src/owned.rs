@@ -31,7 +31,7 @@ const WITHOUT_MODES: [u64; 4] = [0x4d44, 0x2011_bab0, 0x7366_746e, 0x6573_5546];
 pub struct Untrusted {
     /// Its path.
     path: PathBuf,
-    fault: Fault,
+    fault: OwnerFault,
     /// Whether owner and mode can't be set there.
     without_modes: bool,
     /// Whether it is a directory on the way to a file that is to be written.
@@ -39,7 +39,7 @@ pub struct Untrusted {
 }
 
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-enum Fault {
+enum OwnerFault {
     #[error("others can write to it (mode {mode:04o})")]
     Writable { mode: u32, owner: u32 },
     #[error("it belongs to the user with uid {0}")]
@@ -75,11 +75,11 @@ impl Untrusted {
         let path = shell::path(&self.path);
         let elsewhere = "put the file into a directory that only you can write to";
         match self.fault {
-            Fault::Writable { .. } if self.is_on_the_way => {
+            OwnerFault::Writable { .. } if self.is_on_the_way => {
                 return format!("{elsewhere}, or run `chmod go-w {path}`");
             }
             // It may be the home directory of another user, so there is no advice to `chown` it.
-            Fault::Owner(_) if self.is_on_the_way => return elsewhere.to_owned(),
+            OwnerFault::Owner(_) if self.is_on_the_way => return elsewhere.to_owned(),
             _ => {}
         }
         let me = geteuid();
@@ -96,9 +96,9 @@ impl Untrusted {
             me.as_raw().to_string()
         };
         let command = match self.fault {
-            Fault::Writable { owner, .. } => format!("{}chmod go-w {path}", sudo(owner)),
-            Fault::Owner(owner) => format!("{}chown {user}: {path}", sudo(owner)),
-            Fault::Link(owner) => {
+            OwnerFault::Writable { owner, .. } => format!("{}chmod go-w {path}", sudo(owner)),
+            OwnerFault::Owner(owner) => format!("{}chown {user}: {path}", sudo(owner)),
+            OwnerFault::Link(owner) => {
                 let sudo = sudo(owner);
                 return format!(
                     "give the path that the link leads to, or run `{sudo}chown -h {user}: {path}`"
@@ -242,7 +242,7 @@ fn walk(path: &Path, purpose: Purpose) -> Result<End, OpenError> {
             continue;
         }
         if !is_ours(&here, &stat) {
-            return Err(untrusted(&here, Fault::Link(stat.st_uid), &found));
+            return Err(untrusted(&here, OwnerFault::Link(stat.st_uid), &found));
         }
         here.pop();
         links += 1;
@@ -259,11 +259,11 @@ fn walk(path: &Path, purpose: Purpose) -> Result<End, OpenError> {
 /// Refuses a directory in which others could replace what lies there.
 fn judge_way(path: &Path, found: &OwnedFd, stat: &Stat) -> Result<(), OpenError> {
     if !is_ours(path, stat) {
-        return Err(untrusted(path, Fault::Owner(stat.st_uid), found));
+        return Err(untrusted(path, OwnerFault::Owner(stat.st_uid), found));
     }
     let is_sticky = stat.st_mode & 0o1000 != 0;
     if stat.st_mode & 0o022 != 0 && !is_sticky {
-        let fault = Fault::Writable {
+        let fault = OwnerFault::Writable {
             mode: stat.st_mode & 0o7777,
             owner: stat.st_uid,
         };
@@ -289,10 +289,10 @@ fn judge(path: &Path, file: impl AsFd) -> Result<(), OpenError> {
         return Ok(());
     }
     if !is_ours(path, &stat) {
-        return Err(untrusted(path, Fault::Owner(stat.st_uid), file));
+        return Err(untrusted(path, OwnerFault::Owner(stat.st_uid), file));
     }
     if stat.st_mode & 0o022 != 0 {
-        let fault = Fault::Writable {
+        let fault = OwnerFault::Writable {
             mode: stat.st_mode & 0o7777,
             owner: stat.st_uid,
         };
@@ -330,7 +330,7 @@ fn warn(text: String) {
     }
 }
 
-fn untrusted(path: &Path, fault: Fault, found: impl AsFd) -> OpenError {
+fn untrusted(path: &Path, fault: OwnerFault, found: impl AsFd) -> OpenError {
     OpenError::Untrusted(Untrusted {
         path: path.to_owned(),
         fault,
@@ -351,7 +351,7 @@ fn file_system(file: impl AsFd) -> u64 {
 mod tests {
     use super::*;
 
-    fn hint(path: &str, fault: Fault, without_modes: bool) -> String {
+    fn hint(path: &str, fault: OwnerFault, without_modes: bool) -> String {
         let path = path.into();
         Untrusted {
             path,
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn a_hint_can_be_pasted_into_a_shell() {
         let owner = geteuid().as_raw();
-        let writable = Fault::Writable { mode: 0o666, owner };
+        let writable = OwnerFault::Writable { mode: 0o666, owner };
         for (path, word) in [
             ("/etc/coldchain/config.toml", "/etc/coldchain/config.toml"),
             ("/media/my stick/kit", "'/media/my stick/kit'"),
@@ -381,7 +381,11 @@ mod tests {
     #[test]
     fn where_modes_cannot_be_set_a_copy_is_advised() {
         let owner = geteuid().as_raw();
-        let told = hint("/mnt/kit", Fault::Writable { mode: 0o777, owner }, true);
+        let told = hint(
+            "/mnt/kit",
+            OwnerFault::Writable { mode: 0o777, owner },
+            true,
+        );
         assert_eq!(
             told,
             "run `chmod go-w /mnt/kit`; if its filesystem does not keep owners and modes, copy the file to a private place: `install -m 600 /mnt/kit ~/kit`"

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use chrono::{Days, NaiveDate};
-use coldchain::config::{Prune, StoreConfig};
+use coldchain::config::{PruneMode, StoreConfig};
 use coldchain::engine::{NewKeys, Rebuilding, RunContext, StateDir, Trusted, Unfinished, rebuild};
 use coldchain::ledger::{encode_body, root_grant, sign};
 use coldchain::model::entry::{
@@ -195,7 +195,7 @@ fn rebuilt(count: u64, old: Old) -> Rebuilt {
     let state_dir = StateDir::new(&directory.path().join("state"));
     let mut writer = Writer {
         store: &store,
-        keys: state_dir.new_keys(Prune::AfterBackup).unwrap(),
+        keys: state_dir.new_keys(PruneMode::AfterBackup).unwrap(),
         seq: 0,
         prev: None,
     };

@@ -35,7 +35,10 @@ pub fn lost_ends(snapshot: &Path, parent: &Path, since: u64) -> Result<Vec<PathB
         path: snapshot.to_owned(),
         source,
     };
-    let (newer, older) = (Subvolume::open(snapshot)?, Subvolume::open(parent)?);
+    let (newer, older) = (
+        ComparedSubvolume::open(snapshot)?,
+        ComparedSubvolume::open(parent)?,
+    );
     let sector = u64::from(sys::fs_info(&newer.root).map_err(failed)?.sector_bytes).max(512);
     let mut lost = Vec::new();
     let look = |inode: Inode| {
@@ -48,12 +51,12 @@ pub fn lost_ends(snapshot: &Path, parent: &Path, since: u64) -> Result<Vec<PathB
     Ok(lost)
 }
 
-struct Subvolume {
+struct ComparedSubvolume {
     root: std::os::fd::OwnedFd,
     id: u64,
 }
 
-impl Subvolume {
+impl ComparedSubvolume {
     fn open(path: &Path) -> Result<Self, BtrfsError> {
         let root = open_subvolume(path)?;
         let id = super::identity::identity_at(&root, path)?.subvolume_id;
@@ -73,7 +76,12 @@ impl Subvolume {
     }
 }
 
-fn loses_end(inode: &Inode, newer: &Subvolume, older: &Subvolume, sector: u64) -> io::Result<bool> {
+fn loses_end(
+    inode: &Inode,
+    newer: &ComparedSubvolume,
+    older: &ComparedSubvolume,
+    sector: u64,
+) -> io::Result<bool> {
     if FileType::from_raw_mode(inode.mode) != FileType::RegularFile || inode.bytes == 0 {
         return Ok(false);
     }

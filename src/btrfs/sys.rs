@@ -108,7 +108,7 @@ pub(super) struct RootRefs {
 
 /// `struct btrfs_ioctl_ino_lookup_user_args`.
 #[repr(C)]
-pub(super) struct InoLookup {
+pub(super) struct InoLookupUser {
     dirid: u64,
     treeid: u64,
     /// The subvolume's name, up to a NUL.
@@ -186,7 +186,7 @@ impl SendFlags {
 const _: () = assert!(size_of::<SubvolInfo>() == 504);
 const _: () = assert!(size_of::<FsInfo>() == 1024);
 const _: () = assert!(size_of::<RootRefs>() == 4096);
-const _: () = assert!(size_of::<InoLookup>() == 4096);
+const _: () = assert!(size_of::<InoLookupUser>() == 4096);
 const _: () = assert!(size_of::<VolArgs>() == 4096);
 const _: () = assert!(size_of::<NewArgs>() == 4096);
 const _: () = assert!(size_of::<SnapshotArgs>() == 4096);
@@ -247,8 +247,8 @@ pub(super) fn ino_lookup_user(
     fd: impl AsFd,
     treeid: u64,
     dirid: u64,
-) -> io::Result<Box<InoLookup>> {
-    let mut lookup = Box::new(InoLookup {
+) -> io::Result<Box<InoLookupUser>> {
+    let mut lookup = Box::new(InoLookupUser {
         dirid,
         treeid,
         name: [0; 256],

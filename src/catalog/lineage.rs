@@ -56,7 +56,7 @@ pub struct ListedRow {
 
 /// Which archives of a ledger are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listed {
+pub enum WhichArchives {
     /// All, including retired archives.
     Everything,
     /// Archives that are not retired, and the fulls of their chains, retired or not. Other retired archives
@@ -160,11 +160,11 @@ impl Catalog {
     pub fn listed(
         &self,
         ledger: &LedgerId,
-        listed: Listed,
+        listed: WhichArchives,
     ) -> Result<Vec<ListedRow>, CatalogError> {
         let states = match listed {
-            Listed::Everything => "'unfinished', 'committing', 'committed', 'retired'",
-            Listed::Current => "'unfinished', 'committing', 'committed'",
+            WhichArchives::Everything => "'unfinished', 'committing', 'committed', 'retired'",
+            WhichArchives::Current => "'unfinished', 'committing', 'committed'",
         };
         let mut rows = self.listed_where(
             &format!("ledger = ?1 AND state IN ({states})"),

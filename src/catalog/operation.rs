@@ -19,7 +19,7 @@ pub enum Access {
 
 /// An operation on a catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Operation {
+pub struct CatalogOperation {
     /// What is being done: "record a stored segment".
     pub doing: &'static str,
     /// Whether it changes the catalog.
@@ -31,11 +31,11 @@ pub struct Operation {
 /// Tests use it to make the k-th operation fail, lose its answer, or be the last one before a power failure.
 pub trait Watch: Debug + Send + Sync {
     /// Asked before an operation. On an error nothing is done, and the operation returns that error.
-    fn before(&self, operation: Operation) -> Result<(), Cause>;
+    fn before(&self, operation: CatalogOperation) -> Result<(), Cause>;
 
     /// Asked after an operation that succeeded; a write is durable by then. On an error the operation returns
     /// that error, although it was done.
-    fn after(&self, operation: Operation) -> Result<(), Cause>;
+    fn after(&self, operation: CatalogOperation) -> Result<(), Cause>;
 }
 
 impl Catalog {
@@ -57,13 +57,17 @@ impl Catalog {
         row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, CatalogError> {
         let access = Access::Read;
-        self.ask(Operation { doing, access }, |watch, it| watch.before(it))?;
+        self.ask(CatalogOperation { doing, access }, |watch, it| {
+            watch.before(it)
+        })?;
         let rows = self
             .connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.query_map(params, row)?.collect())
             .doing(doing)?;
-        self.ask(Operation { doing, access }, |watch, it| watch.after(it))?;
+        self.ask(CatalogOperation { doing, access }, |watch, it| {
+            watch.after(it)
+        })?;
         Ok(rows)
     }
 
@@ -74,7 +78,9 @@ impl Catalog {
         act: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, CatalogError> {
         let access = Access::Write;
-        self.ask(Operation { doing, access }, |watch, it| watch.before(it))?;
+        self.ask(CatalogOperation { doing, access }, |watch, it| {
+            watch.before(it)
+        })?;
         // Immediate: a transaction that has read can't wait for another process's write any more.
         let written = self
             .connection
@@ -85,7 +91,9 @@ impl Catalog {
                 Ok(written)
             })
             .doing(doing)?;
-        self.ask(Operation { doing, access }, |watch, it| watch.after(it))?;
+        self.ask(CatalogOperation { doing, access }, |watch, it| {
+            watch.after(it)
+        })?;
         Ok(written)
     }
 
@@ -103,8 +111,8 @@ impl Catalog {
 
     fn ask(
         &self,
-        operation: Operation,
-        ask: impl FnOnce(&dyn Watch, Operation) -> Result<(), Cause>,
+        operation: CatalogOperation,
+        ask: impl FnOnce(&dyn Watch, CatalogOperation) -> Result<(), Cause>,
     ) -> Result<(), CatalogError> {
         let Some(watch) = &self.watch else {
             return Ok(());

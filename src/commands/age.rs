@@ -6,14 +6,14 @@ use crate::model::entry::Timestamp;
 
 /// When something was last found sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Verified {
+pub(super) struct LastVerified {
     /// By a check on any level.
     pub(super) at: Option<Timestamp>,
     /// By a check that read every byte.
     pub(super) deep: Option<Timestamp>,
 }
 
-impl Verified {
+impl LastVerified {
     /// Returns the oldest of these times: `None` if one archive was never verified.
     pub(super) fn all(archives: impl Iterator<Item = Self>) -> Self {
         // `None` is less than any moment.
@@ -70,13 +70,15 @@ mod tests {
                 "verified yesterday (deep 29 days ago)",
             ),
         ] {
-            let archives = [full, incremental].into_iter().map(|(at, deep)| Verified {
-                at: day(at),
-                deep: day(deep),
-            });
-            assert_eq!(Verified::all(archives).in_words(now), words);
+            let archives = [full, incremental]
+                .into_iter()
+                .map(|(at, deep)| LastVerified {
+                    at: day(at),
+                    deep: day(deep),
+                });
+            assert_eq!(LastVerified::all(archives).in_words(now), words);
         }
-        let none = Verified::all([].into_iter());
+        let none = LastVerified::all([].into_iter());
         assert_eq!(none.in_words(now), "not verified yet");
     }
 

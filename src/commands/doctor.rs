@@ -19,7 +19,7 @@ use crate::model::Line;
 use crate::plan::SendParentSnapshot;
 use crate::printing::warn;
 use crate::progress::{Observer, Quiet, Verbose};
-use crate::store::{ErrorKind, Verdict};
+use crate::store::{ErrorKind, Severity};
 
 pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
@@ -52,7 +52,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
         Err(Error::Store(_)) => {}
         known => known?,
     }
-    match number(&reports, Verdict::Failure) {
+    match number(&reports, Severity::Failure) {
         0 => Ok(()),
         failures if is_without_end(&reports) => Err(Error::Untrustworthy(failures)),
         failures => Err(Error::Unfit(failures)),
@@ -168,7 +168,7 @@ fn is_without_end(reports: &[StoreReport]) -> bool {
     findings.any(|finding| finding.failed.is_some_and(ErrorKind::is_without_end))
 }
 
-fn number(reports: &[StoreReport], verdict: Verdict) -> usize {
+fn number(reports: &[StoreReport], verdict: Severity) -> usize {
     let findings = reports.iter().flat_map(|report| &report.findings);
     findings
         .filter(|finding| finding.verdict == verdict)
@@ -177,10 +177,10 @@ fn number(reports: &[StoreReport], verdict: Verdict) -> usize {
 
 fn to_json(reports: &[StoreReport], warnings: &[String]) -> Value {
     let word = |verdict| match verdict {
-        Verdict::Fine => "fine",
-        Verdict::Unknown => "unknown",
-        Verdict::Warning => "warning",
-        Verdict::Failure => "failure",
+        Severity::Fine => "fine",
+        Severity::Unknown => "unknown",
+        Severity::Warning => "warning",
+        Severity::Failure => "failure",
     };
     let stores: Vec<Value> = reports
         .iter()
@@ -202,10 +202,10 @@ fn to_json(reports: &[StoreReport], warnings: &[String]) -> Value {
 
 fn in_words(reports: &[StoreReport]) -> String {
     let mark = |verdict| match verdict {
-        Verdict::Fine => "ok",
-        Verdict::Unknown => "?",
-        Verdict::Warning => "warn",
-        Verdict::Failure => "FAIL",
+        Severity::Fine => "ok",
+        Severity::Unknown => "?",
+        Severity::Warning => "warn",
+        Severity::Failure => "FAIL",
     };
     let subjects = reports.iter().flat_map(|report| &report.findings);
     let width = subjects.map(|finding| finding.subject.len()).max();
@@ -228,10 +228,10 @@ fn in_words(reports: &[StoreReport]) -> String {
         text,
         "{}: {} fine, {} unknown, {} warned of, {} failed",
         count(stores, "store"),
-        number(Verdict::Fine),
-        number(Verdict::Unknown),
-        number(Verdict::Warning),
-        number(Verdict::Failure),
+        number(Severity::Fine),
+        number(Severity::Unknown),
+        number(Severity::Warning),
+        number(Severity::Failure),
     );
     text
 }

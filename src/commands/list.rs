@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 
-use super::age::Verified;
+use super::age::LastVerified;
 use super::output::{answer, answer_json, sealed_percent};
 use super::{load_to_read, require_catalog, sources, today};
 use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
-use crate::config::{Config, Origin, Source};
+use crate::config::{Config, Source, SourceOrigin};
 use crate::engine::{Clock, StateDir, SystemClock, history, schedule, store_url};
 use crate::error::Error;
 use crate::model::archive::ArchiveState;
@@ -22,7 +22,7 @@ use crate::plan::{Chain, expiry_dates};
 const NO_FAILURE: &str = "writing to a string does not fail";
 
 /// A source for the list.
-struct Listed<'a> {
+struct ListedSource<'a> {
     name: SourceName,
     store: String,
     /// `None` if there is no config with the schedule.
@@ -59,8 +59,8 @@ struct ListedChain<'a> {
     expiry: Expiry,
     /// All its archives, by date.
     archives: &'a [ListedRow],
-    shown: catalog::Listed,
-    verified: Verified,
+    shown: catalog::WhichArchives,
+    verified: LastVerified,
 }
 
 pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
@@ -69,9 +69,9 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     let chosen = sources(&config, args.source.name())?;
     require_catalog(&config, &chosen)?;
     let asked = if args.all {
-        catalog::Listed::Everything
+        catalog::WhichArchives::Everything
     } else {
-        catalog::Listed::Current
+        catalog::WhichArchives::Current
     };
     let rows = chosen.iter().map(|source| rows(source, asked, &catalog));
     let rows: Vec<_> = rows.collect::<Result<_, Error>>()?;
@@ -80,7 +80,7 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         .map(|(source, rows)| gather(&config, source, rows, asked))
         .collect();
     if everywhere.json {
-        let sources: Vec<Value> = listed.iter().map(Listed::to_json).collect();
+        let sources: Vec<Value> = listed.iter().map(ListedSource::to_json).collect();
         return answer_json(&json!({ "sources": sources }));
     }
     let now = SystemClock.now();
@@ -98,7 +98,7 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
 /// Returns the rows of a source's archives, by chain and date.
 fn rows(
     source: &Source,
-    asked: catalog::Listed,
+    asked: catalog::WhichArchives,
     catalog: &Catalog,
 ) -> Result<Vec<ListedRow>, Error> {
     let mut archives = match catalog.source(&source.name)? {
@@ -114,11 +114,11 @@ fn gather<'a>(
     config: &Config,
     source: &Source,
     archives: &'a [ListedRow],
-    shown: catalog::Listed,
-) -> Listed<'a> {
+    shown: catalog::WhichArchives,
+) -> ListedSource<'a> {
     let schedule = match source.origin {
-        Origin::File => Some(schedule(source)),
-        Origin::Catalog => None,
+        SourceOrigin::File => Some(schedule(source)),
+        SourceOrigin::Catalog => None,
     };
     let seen = archives.iter().filter(|archive| archive.is_visible());
     let history = history(seen.map(|archive| archive.link));
@@ -138,7 +138,7 @@ fn gather<'a>(
                 Some(dates) => Expiry::of(at.and_then(|at| dates[at])),
                 None => Expiry::Unknown,
             },
-            verified: Verified::all(seen.map(|archive| Verified {
+            verified: LastVerified::all(seen.map(|archive| LastVerified {
                 at: archive.sound_at,
                 deep: archive.deep_sound_at,
             })),
@@ -146,7 +146,7 @@ fn gather<'a>(
             shown,
         }
     });
-    Listed {
+    ListedSource {
         name: source.name.clone(),
         store: store_url(&config.stores[&source.store]),
         chains: chains.collect(),
@@ -187,7 +187,7 @@ struct Widths {
 }
 
 impl Widths {
-    fn of(listed: &[Listed<'_>]) -> Self {
+    fn of(listed: &[ListedSource<'_>]) -> Self {
         let mut widths = Self {
             name: 0,
             store: 0,
@@ -208,7 +208,7 @@ impl Widths {
     }
 }
 
-impl Listed<'_> {
+impl ListedSource<'_> {
     fn to_json(&self) -> Value {
         let chains: Vec<Value> = self.chains.iter().map(ListedChain::to_json).collect();
         json!({"name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains})
@@ -238,7 +238,8 @@ impl ListedChain<'_> {
     /// Returns the archives to show: without retired ones, unless everything was requested.
     fn shown(&self) -> impl Iterator<Item = &ListedRow> {
         self.archives.iter().filter(|archive| {
-            self.shown == catalog::Listed::Everything || archive.state != ArchiveState::Retired
+            self.shown == catalog::WhichArchives::Everything
+                || archive.state != ArchiveState::Retired
         })
     }
 

@@ -7,7 +7,9 @@ use super::run_result::run_result;
 use super::{load_for_the_night, sources, today};
 use crate::cli::{Everywhere, Prune};
 use crate::config::{Config, Source};
-use crate::engine::{CutShort, PruneAsked, Pruned, RunContext, foresee_prune, prune, revive};
+use crate::engine::{
+    PruneAsked, Pruned, RunContext, UnfinishedPrune, foresee_prune, prune, revive,
+};
 use crate::error::{Error, RequestError, in_words};
 use crate::model::date_word::DateWord;
 use crate::plan::{EarlyDeletion, Fate, Usd};
@@ -53,7 +55,7 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
         }
         let pruned = match tense {
             Tense::Planned => {
-                foresee_prune(&config, source, asked, context).map_err(CutShort::from)
+                foresee_prune(&config, source, asked, context).map_err(UnfinishedPrune::from)
             }
             Tense::Done => prune(&config, source, asked, context),
         };

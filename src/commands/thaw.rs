@@ -113,7 +113,7 @@ fn all_readable(plan: &RestorePlan, status: &ThawStatus) -> String {
 }
 
 /// Counts of the segments of one archive.
-struct Counted {
+struct SegmentCounts {
     archive: ArchiveId,
     segments: u64,
     readable: u64,
@@ -125,7 +125,7 @@ struct Counted {
     due: Option<DateTime<Utc>>,
 }
 
-impl Counted {
+impl SegmentCounts {
     fn of(archive: ArchiveId, status: &ThawStatus) -> Self {
         let mut counted = Self {
             archive,
@@ -162,7 +162,7 @@ fn to_json(plan: &RestorePlan, status: &ThawStatus) -> Value {
         .archives
         .iter()
         .map(|archive| {
-            let counted = Counted::of(*archive, status);
+            let counted = SegmentCounts::of(*archive, status);
             json!({
                 "id": archive, "segments": counted.segments, "readable": counted.readable,
                 "thawing": counted.thawing, "cold": counted.cold,
@@ -180,7 +180,7 @@ fn table(plan: &RestorePlan, status: &ThawStatus) -> String {
         "archive", "segments", "readable", "thawing", "cold"
     );
     for archive in &plan.archives {
-        let counted = Counted::of(*archive, status);
+        let counted = SegmentCounts::of(*archive, status);
         write!(
             text,
             "{:32}  {:>8}  {:>8}  {:>7}  {:>5}",

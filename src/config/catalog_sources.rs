@@ -12,8 +12,8 @@ use super::schedule::ScheduleKeys;
 use super::source::Source;
 use super::store::StoreConfig;
 use super::{
-    Config, DEFAULT_DELETE_AFTER, Origin, Priority, Prune, SelfCheck, compression, system_threads,
-    system_timezone,
+    Config, DEFAULT_DELETE_AFTER, Priority, PruneMode, SelfCheckMode, SourceOrigin, compression,
+    system_threads, system_timezone,
 };
 use crate::btrfs::SentBy;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
@@ -37,7 +37,7 @@ impl Source {
     pub fn at(place: &SourcePlace) -> Self {
         Self {
             name: place.name.clone(),
-            origin: Origin::Catalog,
+            origin: SourceOrigin::Catalog,
             directory: place.directory.clone(),
             live: None,
             keep_snapshots: KeepSnapshots::DEFAULT,
@@ -62,8 +62,8 @@ impl Config {
             memory_limit: DEFAULT_LIMIT,
             priority: Priority::Normal,
             sender: SentBy::Kernel,
-            self_check: SelfCheck::On,
-            prune: Prune::Elsewhere,
+            self_check: SelfCheckMode::On,
+            prune: PruneMode::Elsewhere,
             delete_after: DEFAULT_DELETE_AFTER,
             sources: Vec::new(),
             stores: BTreeMap::new(),

@@ -97,9 +97,9 @@ pub struct Config {
     /// Who asks the kernel for a send stream. Default: this program.
     pub sender: SentBy,
     /// Whether a sealed segment is opened and compared before upload. Default: on.
-    pub self_check: SelfCheck,
+    pub self_check: SelfCheckMode,
     /// Where expired archives are deleted. Default: after each backup.
-    pub prune: Prune,
+    pub prune: PruneMode,
     /// How long the objects of a retired archive are kept after its retire entry, by the store's clock; may
     /// be zero. Default: 7 days.
     pub delete_after: Duration,
@@ -116,7 +116,7 @@ pub struct Config {
 
 /// Where a source is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum SourceOrigin {
     /// The config file.
     File,
     /// The catalog alone. It knows where archives lie, but not what is planned.
@@ -125,7 +125,7 @@ pub enum Origin {
 
 /// Whether each sealed segment is opened in memory and compared before it is uploaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SelfCheck {
+pub enum SelfCheckMode {
     /// It is.
     On,
     /// It is not.
@@ -172,14 +172,14 @@ impl Priority {
 
 /// Where expired archives are deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prune {
+pub enum PruneMode {
     /// Here, at the end of each run.
     AfterBackup,
     /// On another machine, so that the credentials of this one need not be able to delete.
     Elsewhere,
 }
 
-impl Prune {
+impl PruneMode {
     /// Their names in the config.
     pub const NAMES: [(&'static str, Self); 2] = [
         ("after-backup", Self::AfterBackup),
@@ -265,12 +265,12 @@ impl Config {
                 })?
                 .unwrap_or_else(system_threads),
             self_check: match top.read("self_check", Field::boolean)? {
-                Some(false) => SelfCheck::Off,
-                Some(true) | None => SelfCheck::On,
+                Some(false) => SelfCheckMode::Off,
+                Some(true) | None => SelfCheckMode::On,
             },
             prune: top
-                .read("prune", |field| field.one_of(&Prune::NAMES))?
-                .unwrap_or(Prune::AfterBackup),
+                .read("prune", |field| field.one_of(&PruneMode::NAMES))?
+                .unwrap_or(PruneMode::AfterBackup),
             delete_after: top
                 .read("delete_after", |field| {
                     duration::read(field, Duration::ZERO)

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::config::section::Document;
     use crate::model::Tier;
-    use crate::plan::pricing::prices::Origin;
+    use crate::plan::pricing::prices::PriceOrigin;
     use crate::plan::pricing::usd::GB;
 
     fn read_text(text: &str) -> Result<Prices, ConfigError> {
@@ -112,10 +112,10 @@ mod tests {
         for text in ["", "[prices]", "prices.date = 2026-11-21"] {
             let prices = read_text(text).unwrap();
             assert_eq!(prices, Prices::built_in(), "{text}");
-            assert_eq!(prices.of.origin, Origin::BuiltIn);
+            assert_eq!(prices.of.origin, PriceOrigin::BuiltIn);
         }
         let newer = read_text("prices.date = 2026-11-22").unwrap();
-        assert_eq!(newer.of.origin, Origin::Overlaid);
+        assert_eq!(newer.of.origin, PriceOrigin::Overlaid);
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
         let text = "prices.DEEP_ARCHIVE = { gb_month = 0.0018, bulk.per_gb = 0.005 }";
         let read = read_text(text).unwrap();
         let mut expected = Prices::built_in();
-        expected.of.origin = Origin::Overlaid;
+        expected.of.origin = PriceOrigin::Overlaid;
         let class = expected.class_mut(StorageClass::DeepArchive);
         class.gb_month = price(0.0018);
         class.tiers.get_mut(&Tier::Bulk).unwrap().per_gb = price(0.005);

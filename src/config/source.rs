@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Origin;
+use super::SourceOrigin;
 use super::error::{ConfigError, Fault, Unknown};
 use super::schedule::{MAX_DAYS, ScheduleConfig, ScheduleKeys};
 use super::section::{Field, Section};
@@ -32,7 +32,7 @@ pub struct Source {
     /// Its name, unique in the config.
     pub name: SourceName,
     /// Where it is known from.
-    pub origin: Origin,
+    pub origin: SourceOrigin,
     /// Its directory in the store: `archive_as`, or its name. Unique within the store.
     pub directory: SourceName,
     /// Its paths on this machine; `None` for a source whose streams only come on stdin, through `decide`.
@@ -109,7 +109,7 @@ fn read(
             .read("archive_as", Field::source_name)?
             .unwrap_or_else(|| name.clone()),
         name,
-        origin: Origin::File,
+        origin: SourceOrigin::File,
         live: live(section)?,
         keep_snapshots: keep_snapshots(section)?,
         store: store_name,

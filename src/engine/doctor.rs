@@ -1,10 +1,10 @@
 //! Finds problems of the stores before a backup meets them.
 
-use crate::config::{Config, Prune, StoreConfig};
+use crate::config::{Config, PruneMode, StoreConfig};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{impatient, store_url};
 use crate::error::{Error, in_words};
-use crate::store::{Checksum, Deletes, Digests, Finding, Probe, Verdict, probe};
+use crate::store::{Checksum, Deletes, Digests, Finding, Probe, Severity, probe};
 
 /// The findings about one store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,15 +41,15 @@ pub fn doctor(config: &Config, context: &RunContext<'_>) -> Vec<StoreReport> {
                 _ => Digests::NotSent,
             },
             deletes: match config.prune {
-                Prune::AfterBackup => Deletes::Here,
-                Prune::Elsewhere => Deletes::Elsewhere,
+                PruneMode::AfterBackup => Deletes::Here,
+                PruneMode::Elsewhere => Deletes::Elsewhere,
             },
             clock: &|| context.clock.now(),
         };
         let findings = match context.open(&impatient(store)) {
             Ok(store) => probe(store.as_ref(), &settings),
             Err(Error::Store(error)) => vec![Finding::failed("reach", &error)],
-            Err(error) => vec![Finding::new("reach", Verdict::Failure, in_words(&error))],
+            Err(error) => vec![Finding::new("reach", Severity::Failure, in_words(&error))],
         };
         reports.push(StoreReport {
             name: name.clone(),

@@ -55,7 +55,7 @@ pub use ledger::roles::{SignedEntry, entries_of, keys_of, kit_source, kit_source
 pub use ledger::sync::{LedgerState, catch_up};
 pub use ledger::trust::{Trusted, Word};
 pub use prune::revive::{Revived, revive};
-pub use prune::{CutShort, PruneAsked, Pruned, foresee_prune, prune};
+pub use prune::{PruneAsked, Pruned, UnfinishedPrune, foresee_prune, prune};
 pub use rebuild::{AsOf, Flaw, ImportedLedger, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
 pub use restore::classes::ask_classes;
 pub use restore::cost::{Estimate, Pricing, estimate};
@@ -68,5 +68,5 @@ pub use restore::{RestorePlanDetails, Restored, Restoring, Which, plan_details, 
 pub use snapshots::adopt::{Adopted, adopt};
 pub use snapshots::left_out::{warning_of_left_out, warning_of_swap};
 pub use snapshots::leftovers::{Leftover, leftovers_of_all};
-pub use verify::catalog::{Checked, Difference, check};
+pub use verify::catalog::{CheckedCatalog, Difference, check};
 pub use verify::{Drill, LedgerReport, Verified, VerifyReport, Verifying, root_of_copy, verify};

@@ -116,7 +116,7 @@ impl Kit {
                     line: number,
                     what: "it is no name of a source",
                 })?;
-                let mut section = Section::default();
+                let mut section = KitSection::default();
                 while let Some((number, line)) =
                     lines.next_if(|(_, line)| line.starts_with(INDENT) && !is_secret_comment(line))
                 {
@@ -190,7 +190,7 @@ pub(super) fn is_base64(line: &str) -> bool {
 
 /// A source's section while it is read.
 #[derive(Default)]
-struct Section {
+struct KitSection {
     store: Option<String>,
     directory: Option<String>,
     ledger: Option<LedgerId>,
@@ -198,7 +198,7 @@ struct Section {
     head: Option<Sha256>,
 }
 
-impl Section {
+impl KitSection {
     /// Reads a line of the section. Ignores a line that is no field; it is there for people.
     fn read(&mut self, line: usize, text: &str) -> Result<(), KitFault> {
         let fault = |what| KitFault::Line { line, what };

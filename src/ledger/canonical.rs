@@ -32,7 +32,7 @@ pub fn parse_canonical(line: &[u8]) -> Result<Value, EntryRefusal> {
 /// It reads the line once and builds no value, which would take many times the memory of its line.
 pub(super) fn check_canonical(line: &[u8]) -> Result<(), EntryRefusal> {
     let text = std::str::from_utf8(line).map_err(|_| not("it is not UTF-8"))?;
-    let mut line = Line { text, at: 0 };
+    let mut line = LineReader { text, at: 0 };
     line.value(0)?;
     if line.at != text.len() {
         return Err(not("something follows the value"));
@@ -45,12 +45,12 @@ fn not(why: impl Into<String>) -> EntryRefusal {
 }
 
 /// A line, and how far it has been read.
-struct Line<'a> {
+struct LineReader<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Line<'a> {
+impl<'a> LineReader<'a> {
     fn next(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

@@ -129,7 +129,7 @@ impl fmt::Display for Warning {
 
 /// What happens to the entries after one that is damaged or lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
+enum AfterDamage {
     /// They are refused: a writer must know all that came before.
     Strict,
     /// They are accepted, but only for readers. Each is signed by a key with its role, and its own facts are
@@ -144,7 +144,7 @@ enum Reading {
 #[derive(Debug, Clone)]
 pub struct Replay {
     trust: Trust,
-    reading: Reading,
+    reading: AfterDamage,
     head: Option<Head>,
     keys: Vec<(PublicKey, Vec<Role>)>,
     /// Every key that an entry has given a role.
@@ -185,16 +185,16 @@ struct Known {
 impl Replay {
     /// Begins to read a ledger. Entries after one that is damaged or lost are refused.
     pub fn new(trust: Trust) -> Self {
-        Self::with(trust, Reading::Strict)
+        Self::with(trust, AfterDamage::Strict)
     }
 
     /// Begins to read a ledger, and continues after entries that are damaged or lost. Numbers may be missing,
     /// and nothing is quarantined: a valid entry names the numbers that it passes over.
     pub fn reading_past(trust: Trust) -> Self {
-        Self::with(trust, Reading::Past { lost: false })
+        Self::with(trust, AfterDamage::Past { lost: false })
     }
 
-    fn with(trust: Trust, reading: Reading) -> Self {
+    fn with(trust: Trust, reading: AfterDamage) -> Self {
         Self {
             trust,
             reading,
@@ -308,7 +308,7 @@ impl Replay {
             self.reading = reading;
         }
         match (taken, self.reading) {
-            (Err(_), Reading::Strict) if seq > next => Err(gap),
+            (Err(_), AfterDamage::Strict) if seq > next => Err(gap),
             (taken, _) => taken,
         }
     }
@@ -361,7 +361,7 @@ impl Replay {
         self.ends_forks(&entry)?;
         let lost = self.follow(head)?;
         if lost.is_some() {
-            self.reading = Reading::Past { lost: true };
+            self.reading = AfterDamage::Past { lost: true };
         }
         match &entry.kind {
             EntryKind::Archive(archive) => self.check_archive(head, archive)?,
@@ -536,17 +536,17 @@ impl Replay {
             return Err(other);
         }
         match self.reading {
-            Reading::Strict => Err(EntryRefusal::AfterLost {
+            AfterDamage::Strict => Err(EntryRefusal::AfterLost {
                 first: next,
                 last: follows,
             }),
-            Reading::Past { .. } => Ok(Some(next..=follows)),
+            AfterDamage::Past { .. } => Ok(Some(next..=follows)),
         }
     }
 
     /// Whether an entry was lost. Then an entry that does not seem to fit may depend on the lost one.
     pub(super) fn lacks_some(&self) -> bool {
-        self.reading == Reading::Past { lost: true }
+        self.reading == AfterDamage::Past { lost: true }
     }
 
     /// Returns the keys that an `open` entry gives roles, each with a grant of the trusted root key.

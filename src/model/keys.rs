@@ -83,7 +83,7 @@ pub enum ArchivePart {
 
 /// The length and the digest that the ledger signs of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Signed {
+pub struct SignedObject {
     /// Its length.
     pub bytes: u64,
     /// Its digest.
@@ -100,7 +100,7 @@ pub struct ArchiveObject {
     /// Its key.
     pub key: String,
     /// What the ledger signs of it; `None` if that is not known.
-    pub signed: Option<Signed>,
+    pub signed: Option<SignedObject>,
 }
 
 impl ArchiveObject {
@@ -109,13 +109,13 @@ impl ArchiveObject {
         directory: &'a str,
         archive: ArchiveId,
         segments: impl IntoIterator<Item = (u32, &'a SegmentRecord)>,
-        sealed_key: Option<Signed>,
+        sealed_key: Option<SignedObject>,
     ) -> impl Iterator<Item = Self> {
         let segments = segments.into_iter().map(move |(index, record)| Self {
             archive,
             part: ArchivePart::Segment(index),
             key: segment(directory, &archive, index, &record.sha256),
-            signed: Some(Signed {
+            signed: Some(SignedObject {
                 bytes: record.sealed_bytes,
                 sha256: record.sha256,
             }),
@@ -130,7 +130,7 @@ impl ArchiveObject {
 
     /// Lists the objects that an entry signs. An archive key that is no base64 has nothing signed.
     pub fn of_entry<'a>(directory: &'a str, entry: &'a ArchiveEntry) -> impl Iterator<Item = Self> {
-        let sealed_key = BASE64.decode(&entry.key).ok().map(|sealed| Signed {
+        let sealed_key = BASE64.decode(&entry.key).ok().map(|sealed| SignedObject {
             bytes: sealed.len() as u64,
             sha256: Sha256::of(&sealed),
         });

@@ -94,7 +94,7 @@ pub use prune::{
 };
 pub use refusal::{BackupRefusal, DateOverride, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
-pub use resume::{AttemptFacts, Finding, GivenUp, Resume, plan_resume, request_for};
+pub use resume::{AttemptFacts, GivenUp, Resume, ResumingRun, plan_resume, request_for};
 pub use retention::{ChainExpiry, expiring, expiry_dates, long_silence};
 pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};
@@ -105,6 +105,6 @@ pub use strays::{
 };
 pub use thaw::Awaited;
 pub use verify::{
-    Checked, Damage, LevelReport, Outcome, Sample, Seen, Unchecked, Verdict, choose, judge_digest,
-    judge_listed,
+    CheckedObject, Damage, LevelReport, Outcome, Sample, Seen, Unchecked, Verdict, choose,
+    judge_digest, judge_listed,
 };

@@ -29,7 +29,7 @@ pub struct AttemptFacts {
 
 /// The run that finds an unfinished attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Finding {
+pub struct ResumingRun {
     /// The date of the run.
     pub date: NaiveDate,
     /// The system clock's date.
@@ -99,7 +99,7 @@ pub fn plan_resume(
     attempt: &AttemptFacts,
     facts: &Facts,
     schedule: &Schedule,
-    night: Finding,
+    night: ResumingRun,
 ) -> Result<Resume, BackupRefusal> {
     if let Some(why) = given_up(attempt, facts, schedule, night) {
         return Ok(Resume::GiveUp(why));
@@ -117,7 +117,7 @@ fn given_up(
     attempt: &AttemptFacts,
     facts: &Facts,
     schedule: &Schedule,
-    night: Finding,
+    night: ResumingRun,
 ) -> Option<GivenUp> {
     let date = attempt.id.date;
     // `--date-override` applies only to the run's own date.
@@ -187,7 +187,7 @@ mod tests {
     const AUGUST: &[&str] = &["2026-08-07", "2026-08-14"];
 
     /// An attempt at an incremental of 2026-08-21, found on a later night.
-    fn incremental() -> (AttemptFacts, Facts, Finding) {
+    fn incremental() -> (AttemptFacts, Facts, ResumingRun) {
         let history = history(&[AUGUST]);
         let attempt = AttemptFacts {
             id: ArchiveId {
@@ -201,7 +201,7 @@ mod tests {
             snapshot: SendParentSnapshot::Intact,
             settings: None,
         };
-        let night = Finding {
+        let night = ResumingRun {
             date: date("2026-08-23"),
             today: date("2026-08-23"),
             date_override: DateOverride::Absent,
@@ -209,7 +209,7 @@ mod tests {
         (attempt, facts("2026-08-21", history), night)
     }
 
-    fn full() -> (AttemptFacts, Facts, Finding) {
+    fn full() -> (AttemptFacts, Facts, ResumingRun) {
         let (mut attempt, facts, night) = incremental();
         attempt.id.kind = ArchiveKind::Full;
         attempt.send_parent = None;
@@ -217,7 +217,7 @@ mod tests {
         (attempt, facts, night)
     }
 
-    fn decided((attempt, facts, night): &(AttemptFacts, Facts, Finding)) -> String {
+    fn decided((attempt, facts, night): &(AttemptFacts, Facts, ResumingRun)) -> String {
         match plan_resume(attempt, facts, &Schedule::default(), *night) {
             Ok(Resume::GoOn) => "go on".to_owned(),
             Ok(Resume::GiveUp(why)) => why.to_string(),
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_would_be_planned_otherwise_today_is_given_up() {
-        type Change = fn(&mut (AttemptFacts, Facts, Finding));
+        type Change = fn(&mut (AttemptFacts, Facts, ResumingRun));
         let cases: &[(Change, &str)] = &[
             (
                 |case| case.1.history = history(&[AUGUST, &["2026-08-21"]]),

@@ -138,7 +138,7 @@ pub struct Damage {
 
 /// The verdict of a check on one level.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
+pub struct CheckedObject {
     /// The archive.
     pub archive: ArchiveId,
     /// The segment's index; `None` if it is no segment.
@@ -149,7 +149,7 @@ pub struct Checked {
     pub verdict: Verdict,
 }
 
-impl Checked {
+impl CheckedObject {
     /// The verdict on an object.
     pub fn new(object: &ArchiveObject, verdict: Verdict) -> Self {
         Self {
@@ -170,7 +170,7 @@ pub struct LevelReport {
     /// The level.
     pub level: VerifyLevel,
     /// All objects that the check was to look at.
-    pub objects: Vec<Checked>,
+    pub objects: Vec<CheckedObject>,
     /// Archives that were not opened. Only their checksums were checked, whatever level was requested.
     pub unopened: BTreeSet<ArchiveId>,
 }
@@ -237,7 +237,7 @@ impl LevelReport {
 
     /// Returns the result to record for one archive; `None` if nothing of it was looked at.
     pub fn outcome(&self, archive: &ArchiveId) -> Option<Outcome> {
-        let of = |checked: &&Checked| checked.archive == *archive;
+        let of = |checked: &&CheckedObject| checked.archive == *archive;
         let verdicts: Vec<&Verdict> = self
             .objects
             .iter()

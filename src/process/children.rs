@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 static CHILDREN: Mutex<Children> = Mutex::new(Children {
-    admission: Admission::Open,
+    admission: MayStart::Open,
     groups: Vec::new(),
 });
 
@@ -16,14 +16,14 @@ static CHILDREN: Mutex<Children> = Mutex::new(Children {
 const STEP: Duration = Duration::from_millis(10);
 
 struct Children {
-    admission: Admission,
+    admission: MayStart,
     /// Their process groups. The leaders are not reaped yet, so no other process has these ids.
     groups: Vec<Pid>,
 }
 
 /// Whether programs may be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Admission {
+enum MayStart {
     Open,
     Closed,
 }
@@ -35,7 +35,7 @@ pub(crate) fn enter<T, E>(
 ) -> Option<Result<T, E>> {
     // The lock is held while the program starts, so that it can be ended from the first moment on.
     let mut children = children();
-    if children.admission == Admission::Closed {
+    if children.admission == MayStart::Closed {
         return None;
     }
     let started = start();
@@ -64,7 +64,7 @@ pub(crate) fn has_ended(group: Pid) -> bool {
 /// on.
 pub fn end_children() {
     let mut children = children();
-    children.admission = Admission::Closed;
+    children.admission = MayStart::Closed;
     for group in &children.groups {
         let _ = kill_process_group(*group, Signal::KILL);
     }

@@ -14,14 +14,14 @@ use super::{Counted, Event, Observer, Quiet, Verbose};
 #[derive(Debug, Default)]
 pub struct Bars {
     bar: Mutex<Option<ProgressBar>>,
-    chain: Mutex<Option<Chain>>,
+    chain: Mutex<Option<ChainBar>>,
     /// Raw bytes of the current archive that were stored by an earlier run.
     skipped: AtomicU64,
 }
 
 /// The progress of a restore of several archives.
 #[derive(Debug)]
-struct Chain {
+struct ChainBar {
     archives: usize,
     begun: usize,
     /// Raw bytes of those that are restored.
@@ -30,7 +30,7 @@ struct Chain {
     in_hand: u64,
 }
 
-impl Chain {
+impl ChainBar {
     fn next(&mut self, what: &str, raw_bytes: u64) -> String {
         self.begun += 1;
         self.in_hand = raw_bytes;
@@ -39,7 +39,7 @@ impl Chain {
 }
 
 impl Bars {
-    fn chain(&self) -> MutexGuard<'_, Option<Chain>> {
+    fn chain(&self) -> MutexGuard<'_, Option<ChainBar>> {
         self.chain.lock().expect("no holder panics")
     }
 
@@ -138,7 +138,7 @@ impl Observer for Bars {
                 archives,
                 raw_bytes,
             } => {
-                *self.chain() = Some(Chain {
+                *self.chain() = Some(ChainBar {
                     archives,
                     begun: 0,
                     done: 0,

@@ -259,55 +259,55 @@ impl fmt::Display for RecipientFault {
                 "a recipient looks like a secret key: give its public key (`age1…`) and keep the secret out of the configuration",
             ),
             Self::Empty => f.write_str("a recipient is an empty text"),
-            Self::Lines(text) => write!(f, "`{}` has more than one line: a recipient is a single line", Shown(text)),
+            Self::Lines(text) => write!(f, "`{}` has more than one line: a recipient is a single line", ShortText(text)),
             Self::Age(text) => write!(
                 f,
                 "`{}` looks like an age recipient, but its checksum or length is wrong: it may have a typing error",
-                Shown(text)
+                ShortText(text)
             ),
             Self::AgeKind(text) => write!(
                 f,
                 "`{}` looks like a plugin or post-quantum age recipient: only X25519 (`age1…`) and ssh keys can be used",
-                Shown(text)
+                ShortText(text)
             ),
             Self::Ssh(text) => write!(
                 f,
                 "`{}` looks like an ssh public key, but it is cut short or damaged",
-                Shown(text)
+                ShortText(text)
             ),
             Self::SshKind(text) => write!(
                 f,
                 "`{}` looks like an ssh public key of another kind: only ssh-ed25519 and ssh-rsa can be used",
-                Shown(text)
+                ShortText(text)
             ),
             Self::RsaTooSmall(text) => write!(
                 f,
                 "`{}` is an ssh-rsa key of fewer than 2048 bits: it is too weak",
-                Shown(text)
+                ShortText(text)
             ),
             Self::RsaTooLarge(text) => write!(
                 f,
                 "`{}` is an ssh-rsa key of more than 4096 bits: it can't be used",
-                Shown(text)
+                ShortText(text)
             ),
             Self::Path(text) => write!(
                 f,
                 "`{}` looks like a path: give the public key itself",
-                Shown(text)
+                ShortText(text)
             ),
             Self::Unknown(text) => write!(
                 f,
                 "`{}` is not a recipient: a recipient reads like age1… or ssh-ed25519 AAAA…",
-                Shown(text)
+                ShortText(text)
             ),
         }
     }
 }
 
 /// A text for a message, shortened because an ssh-rsa key would fill the screen.
-struct Shown<'a>(&'a str);
+struct ShortText<'a>(&'a str);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for ShortText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LONGEST: usize = 80;
         let escaped = self.0.escape_debug().to_string();

@@ -29,7 +29,7 @@ const SAMPLE: usize = 16 << 10;
 const SAMPLES: usize = 8;
 
 /// A frame to be compressed.
-pub(super) struct Job {
+pub(super) struct FrameJob {
     pub(super) raw: Vec<u8>,
     pub(super) strength: Strength,
     /// Learns how long the frame took.
@@ -74,7 +74,7 @@ impl Worker {
         })
     }
 
-    pub(super) fn run(mut self, jobs: &Receiver<Job>, abort: &Abort) {
+    pub(super) fn run(mut self, jobs: &Receiver<FrameJob>, abort: &Abort) {
         for job in jobs {
             if abort.raised() {
                 return;

@@ -47,7 +47,7 @@ pub fn open_segment<'a>(
         zstd,
         expected: raw_bytes,
         got: 0,
-        state: State::Reading,
+        state: OpenerState::Reading,
     })
 }
 
@@ -67,11 +67,11 @@ pub struct SegmentReader<'a> {
     zstd: zstd::Decoder<'static, BufReader<AgeReader<'a>>>,
     expected: u64,
     got: u64,
-    state: State,
+    state: OpenerState,
 }
 
 #[derive(Clone, Copy)]
-enum State {
+enum OpenerState {
     Reading,
     Ended,
     Failed,
@@ -82,14 +82,14 @@ impl SegmentReader<'_> {
     pub(super) fn read_raw(&mut self, buffer: &mut [u8]) -> Result<usize, SealError> {
         match self.state {
             // zstd must not be called again after it failed.
-            State::Failed => return Err(SealError::SegmentFailed),
-            State::Ended => return Ok(0),
-            State::Reading if buffer.is_empty() && self.expected > 0 => return Ok(0),
-            State::Reading => {}
+            OpenerState::Failed => return Err(SealError::SegmentFailed),
+            OpenerState::Ended => return Ok(0),
+            OpenerState::Reading if buffer.is_empty() && self.expected > 0 => return Ok(0),
+            OpenerState::Reading => {}
         }
         let result = self.read_on(buffer);
         if result.is_err() {
-            self.state = State::Failed;
+            self.state = OpenerState::Failed;
         }
         result
     }
@@ -115,7 +115,7 @@ impl SegmentReader<'_> {
                     expected: self.expected,
                 });
             }
-            self.state = State::Ended;
+            self.state = OpenerState::Ended;
         }
         Ok(read)
     }

@@ -13,10 +13,10 @@ pub struct Recipients(Vec<Recipient>);
 struct Recipient {
     /// The key's text without its comment.
     text: String,
-    key: Key,
+    key: RecipientKey,
 }
 
-enum Key {
+enum RecipientKey {
     X25519(age::x25519::Recipient),
     Ssh(age::ssh::Recipient),
 }
@@ -68,8 +68,8 @@ impl Recipients {
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &dyn age::Recipient> {
         self.0.iter().map(|recipient| match &recipient.key {
-            Key::X25519(key) => key as &dyn age::Recipient,
-            Key::Ssh(key) => key,
+            RecipientKey::X25519(key) => key as &dyn age::Recipient,
+            RecipientKey::Ssh(key) => key,
         })
     }
 }
@@ -96,14 +96,14 @@ impl Recipient {
         if let Ok(key) = text.parse::<age::x25519::Recipient>() {
             return Ok(Self {
                 text: key.to_string(),
-                key: Key::X25519(key),
+                key: RecipientKey::X25519(key),
             });
         }
         if is_ssh(text) {
             let key: age::ssh::Recipient = text.parse().map_err(|error| ssh_fault(text, &error))?;
             return Ok(Self {
                 text: key.to_string(),
-                key: Key::Ssh(key),
+                key: RecipientKey::Ssh(key),
             });
         }
         Err(fault(text))

@@ -96,7 +96,7 @@ impl Held {
     pub(super) fn with(mut self, bytes: Vec<u8>) -> Bytes {
         self.whole = bytes.len() as u64;
         self.budget.held().whole += self.whole;
-        Bytes::from_owner(Sealed { bytes, _held: self })
+        Bytes::from_owner(SealedBytes { bytes, _held: self })
     }
 }
 
@@ -111,12 +111,12 @@ impl Drop for Held {
 }
 
 /// The order of the fields matters: the memory is freed before a waiting thread is woken.
-struct Sealed {
+struct SealedBytes {
     bytes: Vec<u8>,
     _held: Held,
 }
 
-impl AsRef<[u8]> for Sealed {
+impl AsRef<[u8]> for SealedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

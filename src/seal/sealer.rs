@@ -11,7 +11,7 @@ use super::assembler::{Assembler, Step};
 use super::auto_level::AutoLevel;
 use super::compression::Strength;
 use super::error::SealError;
-use super::frames::{Job, Worker};
+use super::frames::{FrameJob, Worker};
 use super::options::SealOptions;
 use super::pool::Pool;
 use super::sealed::{Sealed, SealedTotals};
@@ -29,7 +29,7 @@ use crate::model::Blake3;
 pub struct Sealer {
     options: SealOptions,
     steps: Sender<Step>,
-    jobs: Sender<Job>,
+    jobs: Sender<FrameJob>,
     raw_buffers: Pool,
     /// Answers [`Step::Settle`], and closes when the assembler ends.
     settled: Receiver<()>,
@@ -37,7 +37,7 @@ pub struct Sealer {
     stream: Tally,
     segment: Tally,
     segment_index: u32,
-    last: Last,
+    last: LastFrame,
     /// Never used but for being dropped.
     abort: Sender<Infallible>,
     budget: Budget,
@@ -46,7 +46,7 @@ pub struct Sealer {
 
 /// Whether the stream's last frame was seen: a short one can only be that.
 #[derive(PartialEq)]
-enum Last {
+enum LastFrame {
     ToCome,
     Seen,
 }
@@ -122,7 +122,7 @@ impl Sealer {
             stream: Tally::default(),
             segment: Tally::default(),
             segment_index: 0,
-            last: Last::ToCome,
+            last: LastFrame::ToCome,
             abort,
             budget,
             auto: None,
@@ -145,7 +145,7 @@ impl Sealer {
     /// Waits while enough is in flight. [`SealError::Stopped`] if sealing failed or the receiver
     /// was dropped; then the receiver got the cause.
     pub fn push(&mut self, frame: Vec<u8>) -> Result<(), SealError> {
-        if self.last == Last::Seen {
+        if self.last == LastFrame::Seen {
             return Err(SealError::FrameAfterLast);
         }
         if !(1..=self.options.frame_bytes).contains(&frame.len()) {
@@ -155,7 +155,7 @@ impl Sealer {
             });
         }
         if frame.len() < self.options.frame_bytes {
-            self.last = Last::Seen;
+            self.last = LastFrame::Seen;
         }
         let strength = match &self.auto {
             // Segments that are whole, and that the receiver has not let go of.
@@ -167,7 +167,7 @@ impl Sealer {
         let (answer, answer_out) = bounded(1);
         self.step(Step::Frame(answer_out))?;
         self.jobs
-            .send(Job {
+            .send(FrameJob {
                 raw: frame,
                 strength,
                 auto: self.auto.clone(),
@@ -184,7 +184,7 @@ impl Sealer {
     /// out. It counts for the stream's length and hash, and for the index of the next segment. Only allowed
     /// between segments; a short segment only as the last.
     pub fn skip(&mut self, frames: &[Vec<u8>]) -> Result<(), SealError> {
-        if self.last == Last::Seen {
+        if self.last == LastFrame::Seen {
             return Err(SealError::FrameAfterLast);
         }
         let bytes: u64 = frames.iter().map(|frame| frame.len() as u64).sum();
@@ -192,7 +192,7 @@ impl Sealer {
             return Err(SealError::SkippedPart { bytes });
         }
         if bytes < self.segment_left() {
-            self.last = Last::Seen;
+            self.last = LastFrame::Seen;
         }
         for frame in frames {
             self.stream.add(frame);

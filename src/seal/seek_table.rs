@@ -13,9 +13,9 @@ const FOOTER_BYTES: usize = 9;
 
 /// Where a segment's frames lie.
 #[derive(Default)]
-pub(super) struct SeekTable(Vec<Entry>);
+pub(super) struct SeekTable(Vec<SegmentFrames>);
 
-struct Entry {
+struct SegmentFrames {
     compressed_bytes: u32,
     raw_bytes: u32,
 }
@@ -23,7 +23,7 @@ struct Entry {
 impl SeekTable {
     /// Adds the next data frame.
     pub(super) fn push(&mut self, compressed_bytes: u32, raw_bytes: u32) {
-        self.0.push(Entry {
+        self.0.push(SegmentFrames {
             compressed_bytes,
             raw_bytes,
         });

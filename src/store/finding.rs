@@ -4,7 +4,7 @@ use super::error::ErrorKind;
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum Severity {
     /// It is as it should be.
     Fine,
     /// It is not known.
@@ -21,7 +21,7 @@ pub struct Finding {
     /// What was tested, such as `versioning`.
     pub subject: &'static str,
     /// Its severity.
-    pub verdict: Verdict,
+    pub verdict: Severity,
     /// What was found, and what coldchain does about it.
     pub text: String,
     /// Why an operation failed, if one did.
@@ -30,7 +30,7 @@ pub struct Finding {
 
 impl Finding {
     /// Returns a finding of a test in which no operation failed.
-    pub fn new(subject: &'static str, verdict: Verdict, text: impl Into<String>) -> Self {
+    pub fn new(subject: &'static str, verdict: Severity, text: impl Into<String>) -> Self {
         Self {
             subject,
             verdict,

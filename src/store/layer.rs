@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, StoreError, Swept,
-    Thaw, ThawRequest,
+    ThawAnswer, ThawRequest,
 };
 
 /// A layer over a store. Methods that it does not define call the store below. A layer with its own clock has
@@ -61,7 +61,7 @@ pub trait Layer: Send + Sync {
     }
 
     /// [`Store::thaw`].
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<ThawAnswer, StoreError> {
         self.below().thaw(locator, request)
     }
 
@@ -128,7 +128,7 @@ impl<L: Layer> Store for L {
         Layer::readability(self, locator)
     }
 
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<ThawAnswer, StoreError> {
         Layer::thaw(self, locator, request)
     }
 

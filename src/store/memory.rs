@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept, Thaw,
+    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept, ThawAnswer,
     ThawRequest,
 };
 use crate::model::Sha256;
@@ -148,8 +148,8 @@ impl Store for MemoryStore {
         self.stat(locator).map(|_| Readability::Always)
     }
 
-    fn thaw(&self, locator: &Locator, _: ThawRequest) -> Result<Thaw, StoreError> {
-        self.with(Operation::Thaw, locator, |_| Ok(Thaw::NotCold))
+    fn thaw(&self, locator: &Locator, _: ThawRequest) -> Result<ThawAnswer, StoreError> {
+        self.with(Operation::Thaw, locator, |_| Ok(ThawAnswer::NotCold))
     }
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {

@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 
 pub use dir::{DirStore, Exclusivity};
 pub use error::{Cause, ErrorKind, Operation, StoreError};
-pub use finding::{Finding, Verdict};
+pub use finding::{Finding, Severity};
 pub use key::is_key;
 pub use layer::Layer;
 pub use listing::DEFAULT_LISTING_BYTES;
@@ -142,7 +142,7 @@ pub struct ThawRequest {
 
 /// The answer to a thaw request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Thaw {
+pub enum ThawAnswer {
     /// The thaw begins. An object that is readable already stays readable for the requested days from now on.
     Accepted,
     /// A thaw from an earlier request is already running.
@@ -234,7 +234,7 @@ pub trait Store: Send + Sync {
     fn readability(&self, locator: &Locator) -> Result<Readability, StoreError>;
 
     /// Requests the thaw of a cold object. A repeated request does no harm, but may cost money.
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError>;
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<ThawAnswer, StoreError>;
 
     /// Returns the time of the store's own clock, which gives the age of its objects. The store may write and
     /// remove something for this.

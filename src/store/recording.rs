@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::error::{Operation, StoreError};
 use super::{
     Deleted, Finding, Layer, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept,
-    Thaw, ThawRequest,
+    ThawAnswer, ThawRequest,
 };
 
 /// A recorded call.
@@ -99,7 +99,7 @@ impl<S: Store> Layer for RecordingStore<S> {
         self.inner.readability(locator)
     }
 
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<ThawAnswer, StoreError> {
         self.note(Operation::Thaw, &locator.0);
         self.inner.thaw(locator, request)
     }

@@ -5,7 +5,7 @@ mod circles;
 mod dependencies;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -308,6 +308,35 @@ fn unsafe_is_in_five_files() {
             source.path
         );
     }
+}
+
+/// The types that a file defines, without its own tests.
+fn types_of(source: &Source) -> BTreeSet<&str> {
+    let code = source.code.split("\nmod tests {").next().unwrap();
+    ["struct ", "enum ", "trait "]
+        .into_iter()
+        .flat_map(|keyword| starts_of(code, keyword))
+        .map(first_word)
+        .filter(|name| name.starts_with(|first: char| first.is_ascii_uppercase()))
+        .collect()
+}
+
+#[test]
+fn a_type_name_stands_for_one_thing() {
+    let sources = sources();
+    let mut defined: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    // `cli` names an arguments type after its verb.
+    let files = sources
+        .iter()
+        .filter(|source| !source.is_for_tests() && !source.path.starts_with("cli/"));
+    for source in files {
+        for name in types_of(source) {
+            defined.entry(name).or_default().push(&source.path);
+        }
+    }
+    assert!(defined["Catalog"] == ["catalog/mod.rs"], "{defined:?}");
+    defined.retain(|_, files| files.len() > 1);
+    assert!(defined.is_empty(), "two types have one name: {defined:#?}");
 }
 
 #[test]

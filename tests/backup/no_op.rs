@@ -9,7 +9,7 @@ use coldchain::error::{Error, ExitCode};
 use coldchain::progress::{Event, Observer};
 use coldchain::store::{
     Deleted, DirStore, ErrorKind, Finding, Listed, Locator, NewObject, Operation, Put, Readability,
-    RecordingStore, Stat, Store, StoreError, Swept, Thaw, ThawRequest,
+    RecordingStore, Stat, Store, StoreError, Swept, ThawAnswer, ThawRequest,
 };
 
 use crate::common::loopfs::real_btrfs_available;
@@ -247,7 +247,7 @@ impl Store for Unreachable {
         Self::fail(Operation::Stat, &locator.to_string())
     }
 
-    fn thaw(&self, locator: &Locator, _: ThawRequest) -> Result<Thaw, StoreError> {
+    fn thaw(&self, locator: &Locator, _: ThawRequest) -> Result<ThawAnswer, StoreError> {
         Self::fail(Operation::Thaw, &locator.to_string())
     }
 

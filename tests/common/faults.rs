@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
-use coldchain::catalog::{Cause, Operation as OnCatalog, Watch};
+use coldchain::catalog::{CatalogOperation, Cause, Watch};
 use coldchain::store::{
     Deleted, ErrorKind, Finding, Layer, Listed, Locator, NewObject, Operation, Put, Readability,
-    Stat, Store, StoreError, Swept, Thaw, ThawRequest,
+    Stat, Store, StoreError, Swept, ThawAnswer, ThawRequest,
 };
 
 /// What becomes of the operation that is struck.
@@ -225,13 +225,13 @@ impl Faults {
 }
 
 impl Watch for Faults {
-    fn before(&self, operation: OnCatalog) -> Result<(), Cause> {
+    fn before(&self, operation: CatalogOperation) -> Result<(), Cause> {
         let answer = self.before(format!("catalog: {}", operation.doing))?;
         self.state.lock().unwrap().catalog_unanswered = answer == Answer::IsLost;
         Ok(())
     }
 
-    fn after(&self, _: OnCatalog) -> Result<(), Cause> {
+    fn after(&self, _: CatalogOperation) -> Result<(), Cause> {
         if self.state.lock().unwrap().catalog_unanswered {
             return Err(Struck("its answer was lost").into());
         }
@@ -347,7 +347,7 @@ impl<S: Store> Layer for FaultyStore<S> {
         self.watched(Operation::Stat, &locator.to_string(), ask)
     }
 
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<ThawAnswer, StoreError> {
         let thaw = || self.inner.thaw(locator, request);
         self.watched(Operation::Thaw, &locator.to_string(), thaw)
     }

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use coldchain::model::{Sha256, StorageClass, Tier, TierRefused};
 use coldchain::store::{
     Deleted, DirStore, ErrorKind, Locator, NewObject, ObjectKind, Put, Readability, Store,
-    StoreError, Thaw, ThawRequest, is_key,
+    StoreError, ThawAnswer, ThawRequest, is_key,
 };
 
 const CLASS: StorageClass = StorageClass::DeepArchive;
@@ -71,7 +71,7 @@ fn created(store: &DirStore, key: &str, role: ObjectKind) -> Locator {
     }
 }
 
-fn ask(store: &DirStore, at: &Locator, tier: Tier, days: u32) -> Result<Thaw, StoreError> {
+fn ask(store: &DirStore, at: &Locator, tier: Tier, days: u32) -> Result<ThawAnswer, StoreError> {
     store.thaw(at, ThawRequest { tier, days })
 }
 
@@ -94,7 +94,10 @@ fn a_segment_is_cold_until_it_is_thawed_and_cold_again_after_its_days() {
     let at = created(&store, KEY, ObjectKind::Segment);
     assert_eq!(readability(&store, &at), Readability::Cold(CLASS));
 
-    assert_eq!(ask(&store, &at, Tier::Bulk, 2).unwrap(), Thaw::Accepted);
+    assert_eq!(
+        ask(&store, &at, Tier::Bulk, 2).unwrap(),
+        ThawAnswer::Accepted
+    );
     let until = rehearsal.in_hours(48 + 48);
     assert_eq!(readability(&store, &at), Readability::Thawing(CLASS));
     rehearsal.pass(47);
@@ -107,7 +110,10 @@ fn a_segment_is_cold_until_it_is_thawed_and_cold_again_after_its_days() {
     assert_eq!(readability(&store, &at), Readability::Cold(CLASS));
 
     // And round again.
-    assert_eq!(ask(&store, &at, Tier::Standard, 1).unwrap(), Thaw::Accepted);
+    assert_eq!(
+        ask(&store, &at, Tier::Standard, 1).unwrap(),
+        ThawAnswer::Accepted
+    );
     assert_eq!(readability(&store, &at), Readability::Thawing(CLASS));
     let until = rehearsal.in_hours(12 + 24);
     rehearsal.pass(12);
@@ -120,7 +126,10 @@ fn what_is_no_segment_is_never_cold() {
     let store = rehearsal.cold();
     let at = created(&store, "home/ledger/1", ObjectKind::Ledger);
     assert_eq!(readability(&store, &at), Readability::Always);
-    assert_eq!(ask(&store, &at, Tier::Bulk, 1).unwrap(), Thaw::NotCold);
+    assert_eq!(
+        ask(&store, &at, Tier::Bulk, 1).unwrap(),
+        ThawAnswer::NotCold
+    );
     assert_eq!(store.stat(&at).unwrap().class, None);
 }
 
@@ -131,13 +140,22 @@ fn a_thaw_under_way_is_sped_up_by_a_faster_tier_and_by_no_other() {
     let at = created(&store, KEY, ObjectKind::Segment);
     ask(&store, &at, Tier::Bulk, 3).unwrap();
     rehearsal.pass(10);
-    assert_eq!(ask(&store, &at, Tier::Bulk, 9).unwrap(), Thaw::Running);
-    assert_eq!(ask(&store, &at, Tier::Standard, 9).unwrap(), Thaw::Running);
+    assert_eq!(
+        ask(&store, &at, Tier::Bulk, 9).unwrap(),
+        ThawAnswer::Running
+    );
+    assert_eq!(
+        ask(&store, &at, Tier::Standard, 9).unwrap(),
+        ThawAnswer::Running
+    );
     // The days are those that were asked for first.
     let until = rehearsal.in_hours(12 + 3 * 24);
     rehearsal.pass(11);
     assert_eq!(readability(&store, &at), Readability::Thawing(CLASS));
-    assert_eq!(ask(&store, &at, Tier::Standard, 9).unwrap(), Thaw::Running);
+    assert_eq!(
+        ask(&store, &at, Tier::Standard, 9).unwrap(),
+        ThawAnswer::Running
+    );
     rehearsal.pass(1);
     assert_eq!(readability(&store, &at), Readability::Until(CLASS, until));
 }
@@ -149,7 +167,10 @@ fn what_is_readable_stays_so_for_the_days_of_a_new_request() {
     let at = created(&store, KEY, ObjectKind::Segment);
     ask(&store, &at, Tier::Standard, 1).unwrap();
     rehearsal.pass(12 + 23);
-    assert_eq!(ask(&store, &at, Tier::Bulk, 5).unwrap(), Thaw::Accepted);
+    assert_eq!(
+        ask(&store, &at, Tier::Bulk, 5).unwrap(),
+        ThawAnswer::Accepted
+    );
     let until = rehearsal.in_hours(5 * 24);
     assert_eq!(readability(&store, &at), Readability::Until(CLASS, until));
 }
@@ -181,7 +202,7 @@ fn a_delay_holds_for_every_tier_and_may_be_none_at_all() {
         let glacier = StorageClass::Glacier;
         let store = rehearsal.warm().playing(glacier, Some(delay));
         let at = created(&store, KEY, ObjectKind::Segment);
-        assert_eq!(ask(&store, &at, tier, 1).unwrap(), Thaw::Accepted);
+        assert_eq!(ask(&store, &at, tier, 1).unwrap(), ThawAnswer::Accepted);
         let hours = i64::try_from(hours).unwrap();
         if hours > 0 {
             rehearsal.pass(hours - 1);
@@ -216,7 +237,10 @@ fn the_class_stays_when_the_store_is_opened_without_one() {
     let store = rehearsal.warm();
     assert_eq!(store.stat(&at).unwrap().class, Some(CLASS));
     assert_eq!(readability(&store, &at), Readability::Cold(CLASS));
-    assert_eq!(ask(&store, &at, Tier::Standard, 1).unwrap(), Thaw::Accepted);
+    assert_eq!(
+        ask(&store, &at, Tier::Standard, 1).unwrap(),
+        ThawAnswer::Accepted
+    );
     rehearsal.pass(12);
     // Also what was thawed is remembered on the disk alone, and not in the class that is played now.
     let other = rehearsal.warm().playing(StorageClass::Glacier, None);
@@ -403,7 +427,7 @@ fn two_threads_that_thaw_at_once_start_one_thaw() {
                 for _ in 0..5 {
                     assert_eq!(store.list("").unwrap().len(), 1);
                 }
-                ask(&store, &at, Tier::Standard, 1).unwrap() == Thaw::Accepted
+                ask(&store, &at, Tier::Standard, 1).unwrap() == ThawAnswer::Accepted
             };
             let threads = [(); 4].map(|()| scope.spawn(ask));
             threads.map(|thread| thread.join().unwrap()).into()

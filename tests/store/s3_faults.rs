@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use coldchain::model::{Sha256, StorageClass, Tier};
 use coldchain::store::{
     Checksum, Deleted, Encryption, ErrorKind, LockMode, NewObject, ObjectKind, Put, Readability,
-    RetryPolicy, S3Settings, S3Store, Store, StoreError, Thaw, ThawRequest, Verdict,
+    RetryPolicy, S3Settings, S3Store, Severity, Store, StoreError, ThawAnswer, ThawRequest,
 };
 
 use crate::common::bucket::{OwnBucket, open, short_patience, write_credentials};
@@ -102,7 +102,7 @@ fn operations(store: &dyn Store) -> Vec<Named<'_>> {
                     days: 3,
                 };
                 let thaw = store.thaw(&at("cold"), request)?;
-                assert!(thaw != Thaw::NotCold);
+                assert!(thaw != ThawAnswer::NotCold);
                 Ok(b"asked".to_vec())
             }),
         ),
@@ -759,7 +759,7 @@ fn settings_that_are_cut_are_not_taken_for_harmless_ones() {
     let found = findings
         .iter()
         .find(|finding| finding.subject == "lifecycle");
-    assert_eq!(found.unwrap().verdict, Verdict::Failure);
+    assert_eq!(found.unwrap().verdict, Severity::Failure);
     bucket
         .server
         .fail(Fault::on(Operation::Other, FaultKind::CutXml).always());
@@ -799,8 +799,8 @@ fn a_cold_object_is_thawed_read_and_cold_again() {
     );
     assert_eq!(store.stat(&at).unwrap().bytes, 4);
     assert_eq!(store.readability(&at).unwrap(), Readability::Cold(class));
-    assert_eq!(store.thaw(&at, bulk).unwrap(), Thaw::Accepted);
-    assert_eq!(store.thaw(&at, bulk).unwrap(), Thaw::Running);
+    assert_eq!(store.thaw(&at, bulk).unwrap(), ThawAnswer::Accepted);
+    assert_eq!(store.thaw(&at, bulk).unwrap(), ThawAnswer::Running);
     assert_eq!(store.readability(&at).unwrap(), Readability::Thawing(class));
     clock.advance(chrono::TimeDelta::hours(48));
     let until = "2026-11-27T00:00:00Z".parse().unwrap();
@@ -816,7 +816,7 @@ fn a_cold_object_is_thawed_read_and_cold_again() {
     assert_eq!(store.readability(&at).unwrap(), Readability::Cold(class));
     assert_eq!(store.get(&at, 9).unwrap_err().kind, ErrorKind::Cold);
     let warm = store.locate("old");
-    assert_eq!(store.thaw(&warm, bulk).unwrap(), Thaw::NotCold);
+    assert_eq!(store.thaw(&warm, bulk).unwrap(), ThawAnswer::NotCold);
     assert_eq!(store.readability(&warm).unwrap(), Readability::Always);
     let expedited = ThawRequest {
         tier: Tier::Expedited,

@@ -48,7 +48,7 @@ use wire::{MAGIC, STREAM_HEADER};
 pub struct Guard {
     expect: Expect,
     rules: Rules,
-    state: State,
+    state: StreamState,
     head: Option<StreamHead>,
     /// The first part of a unit (the stream's header or a command) that has not come completely.
     partial: Vec<u8>,
@@ -62,7 +62,7 @@ pub struct Guard {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum StreamState {
     Header,
     Commands { protocol: u32 },
     Ended,
@@ -103,7 +103,7 @@ impl Guard {
         Self {
             expect,
             rules: Rules::new(file_data),
-            state: State::Header,
+            state: StreamState::Header,
             head: None,
             partial: Vec::new(),
             offset: 0,
@@ -156,7 +156,7 @@ impl Guard {
         }
         let have = self.partial.len();
         let refusal = match (self.state, &self.head) {
-            (State::Ended, Some(head)) => {
+            (StreamState::Ended, Some(head)) => {
                 return Ok(StreamSummary {
                     head: head.clone(),
                     bytes: self.offset,
@@ -167,8 +167,8 @@ impl Guard {
                     zeros: self.rules.zeros.total(),
                 });
             }
-            (State::Header, _) if have == 0 => StreamRefusal::Empty,
-            (State::Header, _) => StreamRefusal::CutHeader { have },
+            (StreamState::Header, _) if have == 0 => StreamRefusal::Empty,
+            (StreamState::Header, _) => StreamRefusal::CutHeader { have },
             _ if have > 0 => StreamRefusal::CutCommand { have },
             _ => StreamRefusal::NoEnd,
         };
@@ -180,7 +180,7 @@ impl Guard {
         GuardError {
             offset: self.offset,
             command: match self.state {
-                State::Header => 0,
+                StreamState::Header => 0,
                 _ => self.commands + 1,
             },
             refusal,
@@ -218,9 +218,9 @@ impl Guard {
     /// returns the header's length.
     fn unit_length(&self, start: &[u8]) -> Result<usize, StreamRefusal> {
         let protocol = match self.state {
-            State::Header => return Ok(STREAM_HEADER),
-            State::Ended => return Err(StreamRefusal::AfterEnd),
-            State::Commands { protocol } => protocol,
+            StreamState::Header => return Ok(STREAM_HEADER),
+            StreamState::Ended => return Err(StreamRefusal::AfterEnd),
+            StreamState::Commands { protocol } => protocol,
         };
         let Some(header) = start.first_chunk::<COMMAND_HEADER>() else {
             return Ok(COMMAND_HEADER);
@@ -241,9 +241,9 @@ impl Guard {
 
     fn accept(&mut self, unit: &[u8]) -> Result<(), StreamRefusal> {
         match self.state {
-            State::Header => self.accept_header(unit)?,
-            State::Ended => return Err(StreamRefusal::AfterEnd),
-            State::Commands { protocol } => {
+            StreamState::Header => self.accept_header(unit)?,
+            StreamState::Ended => return Err(StreamRefusal::AfterEnd),
+            StreamState::Commands { protocol } => {
                 self.accept_command(unit, protocol)?;
                 self.commands += 1;
             }
@@ -256,7 +256,7 @@ impl Guard {
         let version = unit.strip_prefix(MAGIC).ok_or(StreamRefusal::Magic)?;
         let version = version.try_into().map_err(|_| StreamRefusal::Magic)?;
         match u32::from_le_bytes(version) {
-            protocol @ (1 | 2) => self.state = State::Commands { protocol },
+            protocol @ (1 | 2) => self.state = StreamState::Commands { protocol },
             other => return Err(StreamRefusal::Version(other)),
         }
         Ok(())
@@ -284,7 +284,7 @@ impl Guard {
             return Ok(());
         };
         if command == Command::End {
-            self.state = State::Ended;
+            self.state = StreamState::Ended;
             return Ok(());
         }
         if command == Command::EncodedWrite

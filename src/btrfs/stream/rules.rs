@@ -177,17 +177,17 @@ impl Rules {
         attributes: &Attributes<'a>,
         attribute: Attribute,
         root: Root,
-    ) -> Result<Place<'a>, StreamRefusal> {
+    ) -> Result<NamedPath<'a>, StreamRefusal> {
         let path = attributes.bytes(attribute)?;
         path::check(path, root)?;
         let special = self.special_files.look(path)?;
-        Ok(Place { path, special })
+        Ok(NamedPath { path, special })
     }
 
     fn make(
         &mut self,
         command: Command,
-        place: Place<'_>,
+        place: NamedPath<'_>,
         kind: SpecialKind,
     ) -> Result<(), StreamRefusal> {
         place.refuse_special(command)?;
@@ -225,12 +225,12 @@ impl Rules {
 
 /// A path that a stream may name, and the special file there if the stream made one.
 #[derive(Debug, Clone, Copy)]
-struct Place<'a> {
+struct NamedPath<'a> {
     path: &'a [u8],
     special: Option<SpecialKind>,
 }
 
-impl Place<'_> {
+impl NamedPath<'_> {
     /// Refuses a command on a special file. The command is for regular files and directories, or for a path
     /// that must be free.
     fn refuse_special(self, command: Command) -> Result<(), StreamRefusal> {

@@ -233,8 +233,8 @@ fn what_is_in_sight_comes_with_its_fulls_and_what_is_to_be_deleted_is_known() {
             (full, ArchiveState::Retired),
             (later, ArchiveState::Committed),
         ];
-        assert_eq!(listed(Listed::Current), current);
-        assert_eq!(listed(Listed::Everything)[1..], current);
+        assert_eq!(listed(WhichArchives::Current), current);
+        assert_eq!(listed(WhichArchives::Everything)[1..], current);
         assert_eq!(ids(catalog.archives(&ledger).unwrap()), [old, full, later]);
     }
 }

@@ -109,7 +109,7 @@ fn a_lineage_is_what_the_archives_say_one_by_one() {
             .collect();
         assert_eq!(links.len(), if ledger.0[0] == 7 { 5 } else { 6 });
         assert_eq!(catalog.lineage(&ledger).unwrap(), links);
-        let listed = catalog.listed(&ledger, Listed::Everything).unwrap();
+        let listed = catalog.listed(&ledger, WhichArchives::Everything).unwrap();
         let visible = listed.iter().filter(|row| row.is_visible());
         assert_eq!(visible.map(|row| row.link).collect::<Vec<_>>(), links);
     }
@@ -137,7 +137,7 @@ fn a_list_has_the_newest_sound_check_of_each_committed_archive() {
     });
     catalog.record_verifications(&rows).unwrap();
     let sound = |ledger: u8| {
-        let rows = catalog.listed(&LedgerId([ledger; 16]), Listed::Everything);
+        let rows = catalog.listed(&LedgerId([ledger; 16]), WhichArchives::Everything);
         let rows = rows.unwrap();
         rows.iter()
             .map(|row| (row.sound_at, row.deep_sound_at))

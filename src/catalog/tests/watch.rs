@@ -7,11 +7,11 @@ use super::*;
 struct No {
     before: &'static str,
     after: &'static str,
-    asked: Mutex<Vec<Operation>>,
+    asked: Mutex<Vec<CatalogOperation>>,
 }
 
 impl Watch for No {
-    fn before(&self, operation: Operation) -> Result<(), Cause> {
+    fn before(&self, operation: CatalogOperation) -> Result<(), Cause> {
         self.asked.lock().unwrap().push(operation);
         if operation.doing == self.before {
             return Err("not now".into());
@@ -19,7 +19,7 @@ impl Watch for No {
         Ok(())
     }
 
-    fn after(&self, operation: Operation) -> Result<(), Cause> {
+    fn after(&self, operation: CatalogOperation) -> Result<(), Cause> {
         if operation.doing == self.after {
             return Err("too late".into());
         }

@@ -7,7 +7,7 @@ use crate::cli::{CatalogCheck, Everywhere};
 use crate::commands::backup::observer;
 use crate::commands::output::{answer_json, answer_lines, count};
 use crate::commands::{load_to_read, require_catalog, sources};
-use crate::engine::{Checked, Difference, OpenSource, RunContext, StateDir, check};
+use crate::engine::{CheckedCatalog, Difference, OpenSource, RunContext, StateDir, check};
 use crate::error::{Error, VerifyError};
 use crate::model::SourceName;
 use crate::seal::SealError;
@@ -28,12 +28,12 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
     let observer = observer(everywhere);
     let context = RunContext::real(observer.as_ref());
     let faults = catalog.faults()?;
-    let mut all: Vec<(SourceName, Checked)> = Vec::new();
+    let mut all: Vec<(SourceName, CheckedCatalog)> = Vec::new();
     for source in chosen {
         let Some(row) = catalog.source(&source.name)? else {
-            let checked = Checked {
+            let checked = CheckedCatalog {
                 remarks: vec!["nothing is archived yet".to_owned()],
-                ..Checked::default()
+                ..CheckedCatalog::default()
             };
             all.push((source.name.clone(), checked));
             continue;
@@ -62,7 +62,7 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
     }
 }
 
-fn to_lines(faults: &[String], all: &[(SourceName, Checked)]) -> Vec<String> {
+fn to_lines(faults: &[String], all: &[(SourceName, CheckedCatalog)]) -> Vec<String> {
     let mut lines: Vec<String> = faults
         .iter()
         .map(|fault| format!("the catalog's file is damaged: {fault}"))
@@ -94,7 +94,7 @@ fn to_lines(faults: &[String], all: &[(SourceName, Checked)]) -> Vec<String> {
     lines
 }
 
-fn to_json(faults: &[String], all: &[(SourceName, Checked)]) -> Value {
+fn to_json(faults: &[String], all: &[(SourceName, CheckedCatalog)]) -> Value {
     let told = |difference: &Difference| json!({"kind": difference.kind, "what": difference.what});
     let sources: Vec<Value> = all
         .iter()

@@ -9,7 +9,7 @@ use crate::catalog::Catalog;
 use crate::cli::{Everywhere, KeyKit};
 use crate::commands::load_to_read;
 use crate::commands::output::{answer, answer_json};
-use crate::config::{Config, Origin};
+use crate::config::{Config, SourceOrigin};
 use crate::engine::{
     KitChange, StateDir, config_for_kit, file_name, kit_sources, kit_to_change, note_in_kit,
     update_kit,
@@ -95,7 +95,7 @@ fn vouched_for(sources: Vec<KitSource>, config: &Config, kit: &Kit) -> Vec<KitSo
     let configured = |name: Option<&SourceName>| {
         let mut sources = config.sources.iter();
         sources.any(|source| {
-            source.origin == Origin::File && name.is_none_or(|name| source.name == *name)
+            source.origin == SourceOrigin::File && name.is_none_or(|name| source.name == *name)
         })
     };
     // If neither of them names any source, trust the catalog.

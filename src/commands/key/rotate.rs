@@ -10,7 +10,7 @@ use crate::commands::identity::open_identity_file;
 use crate::commands::output::{answer, answer_json};
 use crate::commands::run_result::run_result;
 use crate::commands::{add_known, load, sources};
-use crate::config::{Config, Origin};
+use crate::config::{Config, SourceOrigin};
 use crate::engine::{
     KeyChange, Rotated, RunContext, StateDir, keys_of, read_kit, roles_for, rotate,
 };
@@ -91,7 +91,7 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
             }
             Err(error) => {
                 // A store that the config no longer names may be gone for good.
-                held_back |= source.origin == Origin::File;
+                held_back |= source.origin == SourceOrigin::File;
                 never.clear();
                 told.push(json!({"source": source.name, "error": error_in_words(&error)}));
                 errors.push((source, error));

@@ -14,11 +14,11 @@ use crate::plan::RestorePlan;
 /// A plan that was read.
 pub(super) struct Handed {
     path: PathBuf,
-    document: Document,
+    document: PlanDocument,
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct PlanDocument {
     source: String,
     archives: Vec<ArchiveId>,
 }
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path) -> Result<Handed, Error> {
         })
     };
     let text = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-    let document: Document = serde_json::from_slice(&text).map_err(|error| {
+    let document: PlanDocument = serde_json::from_slice(&text).map_err(|error| {
         refused(format!(
             "it is not what `restore --plan --json` writes: {error}"
         ))

@@ -17,7 +17,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
     let config = parse(&with("", "")).unwrap();
     let source = Source {
         name: "home".parse().unwrap(),
-        origin: Origin::File,
+        origin: SourceOrigin::File,
         directory: "home".parse().unwrap(),
         live: None,
         keep_snapshots: KeepSnapshots::Within {
@@ -44,8 +44,8 @@ fn the_smallest_config_gets_the_documented_defaults() {
         memory_limit: 512 << 20,
         priority: Priority::Normal,
         sender: SentBy::Kernel,
-        self_check: SelfCheck::On,
-        prune: Prune::AfterBackup,
+        self_check: SelfCheckMode::On,
+        prune: PruneMode::AfterBackup,
         delete_after: Duration::from_hours(168),
         sources: vec![source],
         stores: BTreeMap::from([(
@@ -118,8 +118,8 @@ catch_up = false
     assert_eq!(config.memory_limit, 3 << 30);
     assert_eq!(config.priority, Priority::Low);
     assert_eq!(config.sender, SentBy::Btrfs);
-    assert_eq!(config.self_check, SelfCheck::Off);
-    assert_eq!(config.prune, Prune::Elsewhere);
+    assert_eq!(config.self_check, SelfCheckMode::Off);
+    assert_eq!(config.prune, PruneMode::Elsewhere);
     assert_eq!(config.delete_after, Duration::from_hours(36));
     assert_eq!(config.recipients().unwrap(), ["age1a", "age1b"]);
 

@@ -13,8 +13,8 @@ use crate::engine::backup::attempt::{Intent, OpenAttempt};
 use crate::engine::backup::facts;
 use crate::engine::backup::job::{Job, OriginFacts};
 use crate::engine::backup::outcome::{BackupRequest, Outcome};
-use crate::engine::backup::resume::Unfinished;
-use crate::engine::backup::send_parent::{Origin, chosen_archive};
+use crate::engine::backup::resume::UnfinishedAttempt;
+use crate::engine::backup::send_parent::{StreamOrigin, chosen_archive};
 use crate::engine::backup::stream_source::{Sending, StreamSource};
 use crate::engine::backup::{begin, check_date, compressed_data, warn_of_store};
 use crate::engine::context::RunContext;
@@ -61,7 +61,7 @@ pub fn decide(
             source,
             asked.date,
             asked.request,
-            Origin::Stdin,
+            StreamOrigin::Stdin,
             &[],
             recipients.fingerprint(&open.row.ledger),
             Some(open.row.ledger),
@@ -137,7 +137,7 @@ fn take_up(
     recipients: &Recipients,
     catalog: &mut Catalog,
 ) -> Result<Option<(OpenAttempt, String)>, Error> {
-    let night = Unfinished {
+    let night = UnfinishedAttempt {
         session,
         asked,
         recipients,
@@ -145,7 +145,7 @@ fn take_up(
     };
     for attempt in catalog.unfinished(&session.source.row.ledger)? {
         let snapshot = SendParentSnapshot::NotLocal;
-        let found = night.resume(&attempt, snapshot, Origin::Stdin, &[], catalog)?;
+        let found = night.resume(&attempt, snapshot, StreamOrigin::Stdin, &[], catalog)?;
         if found.is_some() {
             return Ok(found);
         }

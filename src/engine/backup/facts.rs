@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 
 use crate::catalog::{Catalog, Link};
 use crate::config::{Config, Source};
-use crate::engine::backup::send_parent::{Origin, Unfit, choose};
+use crate::engine::backup::send_parent::{StreamOrigin, Unfit, choose};
 use crate::engine::context::schedule::schedule;
 use crate::error::Error;
 use crate::model::{LedgerId, Sha256};
@@ -46,7 +46,7 @@ pub fn plan_facts(
     request: Request,
     catalog: &Catalog,
 ) -> Result<(Facts, Schedule), Error> {
-    let origin = Origin::of_source(source);
+    let origin = StreamOrigin::of_source(source);
     let ledger = catalog.source(&source.name)?.map(|row| row.ledger);
     let recipients = Recipients::parse(config.recipients()?)?;
     // Without a ledger there are no archives to compare this fingerprint with.
@@ -69,7 +69,7 @@ pub(in crate::engine) fn facts(
     source: &Source,
     date: NaiveDate,
     request: Request,
-    origin: Origin,
+    origin: StreamOrigin,
     unfit: &[Unfit],
     recipients: Sha256,
     ledger: Option<LedgerId>,

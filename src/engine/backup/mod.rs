@@ -23,12 +23,12 @@ use crate::btrfs::{
     kernel_release,
 };
 use crate::catalog::{Catalog, SnapshotRow};
-use crate::config::{Config, Live, Prune, Source};
+use crate::config::{Config, Live, PruneMode, Source};
 use crate::engine::backup::attempt::{Intent, OpenAttempt};
 use crate::engine::backup::job::{Job, OriginFacts};
 use crate::engine::backup::outcome::{BackupRequest, CommittedArchive, Outcome};
-use crate::engine::backup::resume::Unfinished;
-use crate::engine::backup::send_parent::{Origin, Unfit, chosen_archive, loses_data};
+use crate::engine::backup::resume::UnfinishedAttempt;
+use crate::engine::backup::send_parent::{StreamOrigin, Unfit, chosen_archive, loses_data};
 use crate::engine::backup::stream_source::Sending;
 use crate::engine::context::RunContext;
 use crate::engine::context::host_name::host_name;
@@ -198,7 +198,7 @@ impl Nightly<'_> {
     ) -> Result<(), Error> {
         for attempt in catalog.unfinished(&self.source().row.ledger)? {
             let (snapshot, row) = resume::snapshot_of(self.source().config, &attempt, catalog)?;
-            let night = Unfinished {
+            let night = UnfinishedAttempt {
                 session: self.session,
                 asked: self.asked,
                 recipients: self.recipients,
@@ -212,9 +212,9 @@ impl Nightly<'_> {
                         }
                         None => None,
                     };
-                    (Origin::of(identity), unfit)
+                    (StreamOrigin::of(identity), unfit)
                 }
-                None => (Origin::Snapshot { of: None }, None),
+                None => (StreamOrigin::Snapshot { of: None }, None),
             };
             let found = night.resume(&attempt, snapshot, origin, unfit.as_slice(), catalog)?;
             let Some((in_hand, reason)) = found else {
@@ -293,7 +293,7 @@ impl Nightly<'_> {
                 self.source().config,
                 self.asked.date,
                 self.asked.request,
-                Origin::of(&night.identity),
+                StreamOrigin::of(&night.identity),
                 &unfit,
                 self.recipients.fingerprint(&self.source().row.ledger),
                 Some(self.source().row.ledger),
@@ -398,7 +398,7 @@ impl Nightly<'_> {
 
     /// Prunes, unless that is another machine's business.
     fn prune(&self, catalog: &mut Catalog) -> Result<(), Error> {
-        if self.session.config.prune == Prune::Elsewhere {
+        if self.session.config.prune == PruneMode::Elsewhere {
             return Ok(());
         }
         let asked = PruneAsked {

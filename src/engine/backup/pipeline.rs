@@ -72,12 +72,12 @@ pub(in crate::engine) fn pass(
         uploaded: tally,
         auto,
         check: match job.session.config.self_check {
-            config::SelfCheck::On => Some(SelfCheck::new(&attempt.key)),
-            config::SelfCheck::Off => None,
+            config::SelfCheckMode::On => Some(SelfCheck::new(&attempt.key)),
+            config::SelfCheckMode::Off => None,
         },
         failed: &failed,
     };
-    let reading = Reading {
+    let reading = StreamReading {
         job,
         attempt,
         already,
@@ -85,7 +85,7 @@ pub(in crate::engine) fn pass(
         stream: sending.stream,
         guard: Guard::new(sending.expect),
         sealer,
-        head: Head::ToCome,
+        head: HeadCheck::ToCome,
         raw_bytes: 0,
         told: 0,
         spare: Vec::new(),
@@ -113,7 +113,7 @@ pub(in crate::engine) fn pass(
 
 /// Whether the head of the stream was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Head {
+enum HeadCheck {
     ToCome,
     Checked,
 }
@@ -126,7 +126,7 @@ enum Filled {
 }
 
 /// Reads the stream through the guard into the sealer.
-struct Reading<'a> {
+struct StreamReading<'a> {
     job: &'a Job<'a>,
     attempt: &'a OpenAttempt,
     already: &'a StoredParts,
@@ -135,7 +135,7 @@ struct Reading<'a> {
     stream: Box<dyn StreamSource + 'a>,
     guard: Guard,
     sealer: Sealer,
-    head: Head,
+    head: HeadCheck,
     raw_bytes: u64,
     told: u64,
     /// Buffers of the last compared segment, for the next one.
@@ -144,7 +144,7 @@ struct Reading<'a> {
     compared: Option<Held>,
 }
 
-impl Reading<'_> {
+impl StreamReading<'_> {
     fn run(mut self) -> Result<Passed, Error> {
         loop {
             let index = self.sealer.segment_index();
@@ -256,10 +256,10 @@ impl Reading<'_> {
 
     /// Refuses a stream that is already in the ledger.
     fn check_head(&mut self) -> Result<(), Error> {
-        if self.head == Head::ToCome
+        if self.head == HeadCheck::ToCome
             && let Some(head) = self.guard.head()
         {
-            self.head = Head::Checked;
+            self.head = HeadCheck::Checked;
             if let Some((uuid, archive)) = self.known.iter().find(|(uuid, _)| *uuid == head.uuid) {
                 return Err(Error::Backup(BackupError::StreamKnown {
                     uuid: *uuid,

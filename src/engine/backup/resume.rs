@@ -7,7 +7,7 @@ use crate::config::{Config, Source};
 use crate::engine::backup::attempt::{OpenAttempt, StoredParts};
 use crate::engine::backup::facts;
 use crate::engine::backup::outcome::BackupRequest;
-use crate::engine::backup::send_parent::{Origin, Unfit};
+use crate::engine::backup::send_parent::{StreamOrigin, Unfit};
 use crate::engine::context::clock::{Clock, SystemClock};
 use crate::engine::context::open_source::retain_until;
 use crate::engine::context::session::Session;
@@ -16,32 +16,32 @@ use crate::error::Error;
 use crate::model::SubvolumeIdentity;
 use crate::model::size::Bytes;
 use crate::plan::{
-    Action, AttemptFacts, BackupPlan, Facts, Finding, GivenUp, Resume, Schedule,
+    Action, AttemptFacts, BackupPlan, Facts, GivenUp, Resume, ResumingRun, Schedule,
     SendParentSnapshot, carry_out, plan_resume, request_for,
 };
 use crate::progress::Event;
 use crate::seal::Recipients;
 
 /// A run that found an unfinished attempt.
-pub(in crate::engine) struct Unfinished<'a> {
+pub(in crate::engine) struct UnfinishedAttempt<'a> {
     pub(in crate::engine) session: &'a Session<'a>,
     pub(in crate::engine) asked: BackupRequest,
     pub(in crate::engine) recipients: &'a Recipients,
     pub(in crate::engine) now: DateTime<Utc>,
 }
 
-impl Unfinished<'_> {
+impl UnfinishedAttempt<'_> {
     /// Returns the attempt, ready to be continued, and the reason; `None` if it was given up.
     pub(in crate::engine) fn resume(
         &self,
         attempt: &Attempt,
         snapshot: SendParentSnapshot,
-        origin: Origin,
+        origin: StreamOrigin,
         unfit: &[Unfit],
         catalog: &mut Catalog,
     ) -> Result<Option<(OpenAttempt, String)>, Error> {
         let date = attempt.id.date;
-        let found = Found {
+        let found = ResumeFacts {
             config: self.session.config,
             source: self.session.source.config,
             asked: self.asked,
@@ -84,7 +84,7 @@ impl Unfinished<'_> {
 }
 
 /// The facts that a decision depends on, besides the attempt itself.
-struct Found<'a> {
+struct ResumeFacts<'a> {
     config: &'a Config,
     source: &'a Source,
     asked: BackupRequest,
@@ -92,12 +92,12 @@ struct Found<'a> {
     now: DateTime<Utc>,
 }
 
-impl Found<'_> {
+impl ResumeFacts<'_> {
     fn decide(
         &self,
         attempt: &Attempt,
         snapshot: SendParentSnapshot,
-        origin: Origin,
+        origin: StreamOrigin,
         unfit: &[Unfit],
         catalog: &Catalog,
     ) -> Result<(Resume, Option<OpenAttempt>), Error> {
@@ -131,7 +131,7 @@ impl Found<'_> {
             snapshot,
             settings,
         };
-        let night = Finding {
+        let night = ResumingRun {
             date: self.asked.date,
             today: self.asked.today,
             date_override: self.asked.override_date,
@@ -186,7 +186,7 @@ pub fn foresee(
     };
     let recipients = Recipients::parse(config.recipients()?)?;
     for attempt in attempts {
-        let found = Found {
+        let found = ResumeFacts {
             config,
             source,
             asked,
@@ -195,10 +195,10 @@ pub fn foresee(
         };
         let (snapshot, origin) = match source.live {
             Some(_) => match snapshot_of(source, &attempt, catalog)? {
-                (state, Some((_, identity))) => (state, Origin::of(&identity)),
-                (state, None) => (state, Origin::Snapshot { of: None }),
+                (state, Some((_, identity))) => (state, StreamOrigin::of(&identity)),
+                (state, None) => (state, StreamOrigin::Snapshot { of: None }),
             },
-            None => (SendParentSnapshot::NotLocal, Origin::Stdin),
+            None => (SendParentSnapshot::NotLocal, StreamOrigin::Stdin),
         };
         if let (Resume::GoOn, _) = found.decide(&attempt, snapshot, origin, &[], catalog)? {
             let plan = BackupPlan {

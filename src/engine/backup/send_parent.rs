@@ -12,7 +12,7 @@ use crate::plan::{ArchiveFacts, History, SendParentSnapshot, descends};
 
 /// Where a stream comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) enum Origin {
+pub(in crate::engine) enum StreamOrigin {
     /// From a local snapshot of the subvolume with this uuid, which exists or will be taken. `None` if
     /// coldchain can't look at the subvolume, as in a plan for a disk that is not attached.
     Snapshot { of: Option<Uuid> },
@@ -20,7 +20,7 @@ pub(in crate::engine) enum Origin {
     Stdin,
 }
 
-impl Origin {
+impl StreamOrigin {
     /// Returns where tonight's stream of a source comes from.
     pub(in crate::engine) fn of_source(source: &Source) -> Self {
         match &source.live {
@@ -65,7 +65,7 @@ pub(in crate::engine) fn chosen_archive(
 /// is not usable, also returns the newest older archive whose snapshot is intact.
 pub(in crate::engine) fn choose(
     source: &Source,
-    origin: Origin,
+    origin: StreamOrigin,
     history: &History,
     unfit: &[Unfit],
     catalog: &Catalog,
@@ -80,8 +80,8 @@ pub(in crate::engine) fn choose(
             return Ok(why.clone());
         }
         match origin {
-            Origin::Snapshot { of } => snapshot_of(source, of, &archive.id, &rows, catalog),
-            Origin::Stdin => streamed(source, &archive.id, &rows, catalog),
+            StreamOrigin::Snapshot { of } => snapshot_of(source, of, &archive.id, &rows, catalog),
+            StreamOrigin::Stdin => streamed(source, &archive.id, &rows, catalog),
         }
     };
     let state = look(newest)?;
@@ -203,7 +203,9 @@ pub(in crate::engine) fn loses_data(
     let Ok(identity) = standing::check(row)? else {
         return Ok(None);
     };
-    let (newer, Origin::Snapshot { of: Some(of) }) = (snapshot.0, Origin::of(snapshot.1)) else {
+    let (newer, StreamOrigin::Snapshot { of: Some(of) }) =
+        (snapshot.0, StreamOrigin::of(snapshot.1))
+    else {
         return Ok(None);
     };
     let Some(since) = differs_since(of, row, &identity)? else {

@@ -35,7 +35,7 @@ pub(in crate::engine) struct Upload<'a, 'c> {
 
 /// Why an uploader ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum UploaderEnd {
     /// It received the end of the stream.
     OfStream,
     /// The channel closed, or another uploader failed.
@@ -53,25 +53,27 @@ impl Upload<'_, '_> {
             let uploaders: Vec<_> = (0..uploads)
                 .map(|_| scope.spawn(|| self.upload(sealed.clone())))
                 .collect();
-            let mut result = Ok(End::Early);
+            let mut result = Ok(UploaderEnd::Early);
             for uploader in uploaders {
                 let ended = uploader.join().expect("an uploader does not panic");
                 result = match (result, ended) {
                     (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-                    (Ok(End::OfStream), Ok(_)) | (Ok(_), Ok(End::OfStream)) => Ok(End::OfStream),
-                    (Ok(End::Early), Ok(End::Early)) => Ok(End::Early),
+                    (Ok(UploaderEnd::OfStream), Ok(_)) | (Ok(_), Ok(UploaderEnd::OfStream)) => {
+                        Ok(UploaderEnd::OfStream)
+                    }
+                    (Ok(UploaderEnd::Early), Ok(UploaderEnd::Early)) => Ok(UploaderEnd::Early),
                 };
             }
             match result? {
-                End::OfStream => Ok(()),
-                End::Early => Err(SealError::Stopped.into()),
+                UploaderEnd::OfStream => Ok(()),
+                UploaderEnd::Early => Err(SealError::Stopped.into()),
             }
         })
     }
 
     /// Runs one uploader. Each has its own end of the channel: when the last uploader fails, the sealer
     /// notices.
-    fn upload(&self, sealed: Receiver<Sealed>) -> Result<End, Error> {
+    fn upload(&self, sealed: Receiver<Sealed>) -> Result<UploaderEnd, Error> {
         for item in sealed {
             if self.failed.load(Ordering::Relaxed)
                 || self.job.session.context.interrupt.raised().is_some()
@@ -82,17 +84,17 @@ impl Upload<'_, '_> {
                 Sealed::Segment(segment) => self
                     .key()
                     .and_then(|()| self.segment(segment))
-                    .map(|()| End::Early),
+                    .map(|()| UploaderEnd::Early),
                 // If every segment was stored before, only the key may be missing.
-                Sealed::Finished => self.key().map(|()| End::OfStream),
+                Sealed::Finished => self.key().map(|()| UploaderEnd::OfStream),
                 Sealed::Failed(error) => Err(error.into()),
             };
             let end = stored.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
-            if end == End::OfStream {
+            if end == UploaderEnd::OfStream {
                 return Ok(end);
             }
         }
-        Ok(End::Early)
+        Ok(UploaderEnd::Early)
     }
 
     /// Stores the archive's key before its first segment. It does so only when the first segment is sealed: a

@@ -40,7 +40,7 @@ impl StateDir {
         let path = self.lock_path(source);
         let failed = |error| Error::file("lock", &path, error);
         let file = open_lock(&path)?;
-        if try_lock(&file).map_err(failed)? == Tried::Held {
+        if try_lock(&file).map_err(failed)? == LockAttempt::Held {
             return Ok(Lock { file });
         }
         context.observer.event(Event::Busy {
@@ -50,7 +50,7 @@ impl StateDir {
         let begun = Instant::now();
         while let Some(left) = at_most.checked_sub(begun.elapsed()) {
             context.interrupt.pause(left.min(STEP))?;
-            if try_lock(&file).map_err(failed)? == Tried::Held {
+            if try_lock(&file).map_err(failed)? == LockAttempt::Held {
                 return Ok(Lock { file });
             }
         }
@@ -65,8 +65,8 @@ impl StateDir {
         let path = self.lock_path(source);
         let file = open_lock(&path)?;
         match try_lock(&file).map_err(|error| Error::file("lock", &path, error))? {
-            Tried::Held => Ok(Lock { file }),
-            Tried::Taken => Err(Error::Busy(source.clone())),
+            LockAttempt::Held => Ok(Lock { file }),
+            LockAttempt::Taken => Err(Error::Busy(source.clone())),
         }
     }
 
@@ -80,7 +80,7 @@ impl StateDir {
         let path = self.path();
         let failed = |error| Error::file("lock", path, error);
         let directory = File::open(path).map_err(failed)?;
-        while try_lock(&directory).map_err(failed)? == Tried::Taken {
+        while try_lock(&directory).map_err(failed)? == LockAttempt::Taken {
             interrupt.pause(STEP)?;
         }
         Ok(Lock { file: directory })
@@ -98,15 +98,15 @@ fn open_lock(path: &Path) -> Result<File, Error> {
 
 /// The result of a try to get a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tried {
+enum LockAttempt {
     Held,
     Taken,
 }
 
-fn try_lock(file: &File) -> std::io::Result<Tried> {
+fn try_lock(file: &File) -> std::io::Result<LockAttempt> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Tried::Held),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Tried::Taken),
+        Ok(()) => Ok(LockAttempt::Held),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(LockAttempt::Taken),
         Err(errno) => Err(errno.into()),
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::catalog::Catalog;
-use crate::config::Prune;
+use crate::config::PruneMode;
 use crate::engine::context::private_file::{keep, remove_if_there, replace, write_new};
 use crate::error::{Error, KeyError, RequestError};
 use crate::ledger::{PublicKey, SigningKey, make_grant, verify_grant};
@@ -175,12 +175,12 @@ impl StateDir {
     }
 
     /// Makes a new root key and a signing key with its grant. Writes no file.
-    pub fn new_keys(&self, prune: Prune) -> Result<NewKeys, Error> {
+    pub fn new_keys(&self, prune: PruneMode) -> Result<NewKeys, Error> {
         self.keys_under(SigningKey::generate()?, prune)
     }
 
     /// Makes a new signing key under this root key. `prune` decides its roles. Writes no file.
-    pub fn keys_under(&self, root: SigningKey, prune: Prune) -> Result<NewKeys, Error> {
+    pub fn keys_under(&self, root: SigningKey, prune: PruneMode) -> Result<NewKeys, Error> {
         let signing = SigningKey::generate()?;
         let grant = make_grant(&root, &signing.public(), roles_for(prune))?;
         Ok(NewKeys {
@@ -378,10 +378,10 @@ fn grant_text(grant: &KeyGrant) -> String {
 }
 
 /// Returns the roles of a machine that archives: with the pruner's if it also prunes.
-pub fn roles_for(prune: Prune) -> &'static [Role] {
+pub fn roles_for(prune: PruneMode) -> &'static [Role] {
     match prune {
-        Prune::AfterBackup => &[Role::Pruner, Role::Writer],
+        PruneMode::AfterBackup => &[Role::Pruner, Role::Writer],
         // A thief of this key can't retire anything.
-        Prune::Elsewhere => &[Role::Writer],
+        PruneMode::Elsewhere => &[Role::Writer],
     }
 }

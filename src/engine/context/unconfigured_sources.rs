@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::catalog::{Catalog, SourceRow};
-use crate::config::{Config, Origin};
+use crate::config::{Config, SourceOrigin};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::context::state_dir::{CatalogFile, StateDir};
@@ -32,7 +32,7 @@ pub fn remembered(config: &Config, name: &str) -> Result<Remembered, Error> {
     if config
         .sources
         .iter()
-        .any(|source| source.name == name && source.origin == Origin::File)
+        .any(|source| source.name == name && source.origin == SourceOrigin::File)
     {
         return Err(RequestError::StillConfigured(name).into());
     }

@@ -2,7 +2,7 @@
 //! machine made them. Such a source must not be treated as new.
 
 use crate::catalog::Catalog;
-use crate::config::{Config, Origin, Source, StoreConfig};
+use crate::config::{Config, Source, SourceOrigin, StoreConfig};
 use crate::engine::context::open_source::{is_place, open_impatient_store, store_url};
 use crate::engine::context::state_dir::{CatalogFile, StateDir};
 use crate::error::{Error, LedgerStateError};
@@ -54,7 +54,7 @@ pub fn require_known(
 ) -> Result<(), Error> {
     let store = &config.stores[&source.store];
     let is_local = matches!(store, StoreConfig::Dir { .. });
-    if source.origin == Origin::Catalog || !(is_local || asking == Asking::Everywhere) {
+    if source.origin == SourceOrigin::Catalog || !(is_local || asking == Asking::Everywhere) {
         return Ok(());
     }
     let (directory, url) = (source.directory.as_str(), store_url(store));

@@ -83,7 +83,7 @@ pub fn check_identity(
             }
         }
         let last = sealed.last().expect("a chain has an archive");
-        let probe = Probe {
+        let probe = TestedArchive {
             row,
             store,
             archive: last,
@@ -104,13 +104,13 @@ pub fn check_identity(
 }
 
 /// The newest archive of a chain, which is tested.
-struct Probe<'a> {
+struct TestedArchive<'a> {
     row: &'a SourceRow,
     store: &'a dyn Store,
     archive: &'a SealedArchive,
 }
 
-impl Probe<'_> {
+impl TestedArchive<'_> {
     fn key_object(&self) -> Result<Tried, Error> {
         let entry = &self.archive.entry;
         let key = keys::archive_key(&self.row.directory, &entry.id);

@@ -39,7 +39,7 @@ pub(in crate::engine) enum Committed {
 }
 
 /// The result of the PUT of an entry.
-enum Placed {
+enum PutEntry {
     /// The store has our entry.
     Ours,
     /// The store has another entry under this number.
@@ -93,11 +93,11 @@ impl Writer<'_> {
         };
         catalog.begin_entry(&self.session.source.row.ledger, &new)?;
         match self.put_entry(&entry, &object, next, state)? {
-            Placed::Ours => {
+            PutEntry::Ours => {
                 Ok(catalog.finish_commit(&self.session.source.row.ledger, entry.head.seq)?)
             }
             // An earlier run's, of the same keys: the ledger is open all the same.
-            Placed::Taken(theirs) => {
+            PutEntry::Taken(theirs) => {
                 catalog.undo_commit(&self.session.source.row.ledger, entry.head.seq)?;
                 state.absorb(&self.session.source, catalog, entry.head.seq, &theirs)?;
                 Ok(())
@@ -129,11 +129,11 @@ impl Writer<'_> {
             let next = self.readable(&entry, &object, state)?;
             catalog.begin_commit(&ledger, &new, archive, raw_blake3)?;
             match self.put_entry(&entry, &object, next, state)? {
-                Placed::Ours => {
+                PutEntry::Ours => {
                     catalog.finish_commit(&ledger, seq)?;
                     return Ok(Committed::AsSigned);
                 }
-                Placed::Taken(theirs) => {
+                PutEntry::Taken(theirs) => {
                     catalog.undo_commit(&ledger, seq)?;
                     let taken = state.absorb(&self.session.source, catalog, seq, &theirs)?;
                     if let Some(earlier) = self.yield_to(archive, taken.kind, seq, state)? {
@@ -302,11 +302,11 @@ impl Writer<'_> {
         let next = self.readable(&entry, &object, state)?;
         catalog.begin_entry(ledger, &new)?;
         match self.put_entry(&entry, &object, next, state)? {
-            Placed::Ours => {
+            PutEntry::Ours => {
                 catalog.absorb(ledger, &new, entry.head.made_at, effect)?;
                 Ok(Some(seq))
             }
-            Placed::Taken(theirs) => {
+            PutEntry::Taken(theirs) => {
                 catalog.undo_commit(ledger, seq)?;
                 state.absorb(&self.session.source, catalog, seq, &theirs)?;
                 Ok(None)
@@ -375,17 +375,17 @@ impl Writer<'_> {
         object: &[u8],
         next: Replay,
         state: &mut LedgerState,
-    ) -> Result<Placed, Error> {
+    ) -> Result<PutEntry, Error> {
         let key = keys::ledger_entry(&self.session.source.row.directory, entry.head.seq);
         let new = self.object(&key, object, Sha256::of(object));
         if let Put::Existed(locator) = self.session.source.store.put_if_absent(&new)? {
             let theirs = self.session.source.store.get(&locator, MAX_ENTRY_BYTES)?;
             if theirs != object {
-                return Ok(Placed::Taken(theirs));
+                return Ok(PutEntry::Taken(theirs));
             }
         }
         state.replay = next;
-        Ok(Placed::Ours)
+        Ok(PutEntry::Ours)
     }
 }
 

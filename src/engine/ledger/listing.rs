@@ -10,7 +10,7 @@ use crate::engine::context::open_source::OpenSource;
 use crate::error::{BackupError, Error, in_words};
 use crate::model::ArchiveId;
 use crate::model::entry::Timestamp;
-use crate::model::keys::{self, ArchiveObject, Signed};
+use crate::model::keys::{self, ArchiveObject, SignedObject};
 use crate::progress::Event;
 use crate::store::{Stat, Store};
 
@@ -83,7 +83,7 @@ pub(in crate::engine) fn difference(object: &ArchiveObject, stat: Option<&Stat>)
     let Some(stat) = stat else {
         return Some(format!("{key} is missing"));
     };
-    let Signed { bytes, sha256 } = object.signed?;
+    let SignedObject { bytes, sha256 } = object.signed?;
     if stat.bytes != bytes {
         let has = stat.bytes;
         Some(format!("{key} has {has} bytes, {bytes} were stored"))

@@ -17,14 +17,14 @@ pub(in crate::engine) const SMALL_ENTRY_BYTES: u64 = 1 << 20;
 
 /// The entry numbers that a store has objects for, in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::engine) struct Numbers {
+pub(in crate::engine) struct EntryNumbers {
     /// Numbers that can be entries.
     pub(in crate::engine) near: Vec<u64>,
     /// The first number that is too far beyond the others, and how many such numbers there are.
     pub(in crate::engine) far: Option<(u64, usize)>,
 }
 
-impl Numbers {
+impl EntryNumbers {
     /// Sorts the numbers of a ledger that is known up to entry `head`, or not at all if `head` is 0.
     pub(in crate::engine) fn of(mut numbers: Vec<u64>, head: u64) -> Self {
         numbers.sort_unstable();
@@ -53,7 +53,7 @@ impl Numbers {
 }
 
 /// What the object under an entry number is.
-pub(in crate::engine) enum Judged {
+pub(in crate::engine) enum JudgedObject {
     /// The entry with this number.
     Entry {
         /// The object. If it was fetched twice, the second one.
@@ -76,13 +76,13 @@ pub(in crate::engine) enum Judged {
 pub(in crate::engine) fn stored_numbers(
     source: &OpenSource<'_>,
     head: u64,
-) -> Result<Numbers, Error> {
+) -> Result<EntryNumbers, Error> {
     let directory = &source.row.directory;
     let listed = source.store.list(&keys::ledger_prefix(directory))?;
     let numbers = listed
         .iter()
         .filter_map(|listed| keys::ledger_seq(directory, &listed.key));
-    Ok(Numbers::of(numbers.collect(), head))
+    Ok(EntryNumbers::of(numbers.collect(), head))
 }
 
 /// Checks that a number that is not in a listing really has no object.
@@ -108,30 +108,30 @@ pub(in crate::engine) fn judge(
     replay: &mut Replay,
     seq: u64,
     object: Vec<u8>,
-) -> Result<Judged, StoreError> {
+) -> Result<JudgedObject, StoreError> {
     let (what, why) = match judge_once(replay, seq, object) {
-        Judged::Refused(Refused::Suspect, why) => (Refused::Suspect, why),
+        JudgedObject::Refused(Refused::Suspect, why) => (Refused::Suspect, why),
         judged => return Ok(judged),
     };
     match fetch(source, seq) {
         Ok(again) => Ok(judge_once(replay, seq, again)),
-        Err(error) if is_no_entry(&error) => Ok(Judged::Refused(what, why)),
+        Err(error) if is_no_entry(&error) => Ok(JudgedObject::Refused(what, why)),
         Err(error) => Err(error),
     }
 }
 
-fn judge_once(replay: &mut Replay, seq: u64, object: Vec<u8>) -> Judged {
+fn judge_once(replay: &mut Replay, seq: u64, object: Vec<u8>) -> JudgedObject {
     match replay.absorb(seq, &object) {
-        Ok(absorbed) => Judged::Entry {
+        Ok(absorbed) => JudgedObject::Entry {
             object,
             absorbed: Box::new(absorbed),
         },
         Err(why) => match (replay.what_is(&object, &why), replay.signer_of(&object)) {
-            (Refused::Fork, Some(by)) => Judged::Forked {
+            (Refused::Fork, Some(by)) => JudgedObject::Forked {
                 by: by.clone(),
                 why,
             },
-            (what, _) => Judged::Refused(what, why),
+            (what, _) => JudgedObject::Refused(what, why),
         },
     }
 }
@@ -168,14 +168,14 @@ mod tests {
     #[test]
     fn numbers_that_are_far_beyond_the_others_are_told_and_left_alone() {
         let far = u64::MAX >> 11;
-        let numbers = Numbers::of(vec![far, 2, 1, 2, far - 1], 0);
+        let numbers = EntryNumbers::of(vec![far, 2, 1, 2, far - 1], 0);
         assert_eq!(numbers.near, [1, 2]);
         assert_eq!(numbers.far, Some((far - 1, 2)));
         let told = numbers.told().unwrap();
         assert!(told.starts_with("2 objects have a number"), "{told}");
-        assert_eq!(Numbers::of(vec![3, 1], 0).told(), None);
+        assert_eq!(EntryNumbers::of(vec![3, 1], 0).told(), None);
         // The head that was seen committed comes before the numbers that may follow it.
-        let numbers = Numbers::of(vec![20_000], 15_000);
+        let numbers = EntryNumbers::of(vec![20_000], 15_000);
         assert_eq!((&numbers.near[..], numbers.far), (&[20_000][..], None));
     }
 }

@@ -7,7 +7,7 @@
 use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::session::Session;
-use crate::engine::ledger::object::{Judged, fetch, judge, require_no_entry, stored_numbers};
+use crate::engine::ledger::object::{JudgedObject, fetch, judge, require_no_entry, stored_numbers};
 use crate::engine::ledger::reader::trust_in;
 use crate::engine::ledger::reader_warnings::{remember_newer, stands_as_of};
 use crate::error::{Error, LedgerStateError};
@@ -118,19 +118,19 @@ pub(in crate::engine) fn catch_up_to_fork(
     for seq in stored.into_iter().filter(|seq| *seq >= next) {
         let object = fetch(source, seq)?;
         match judge(source, &mut state.replay, seq, object)? {
-            Judged::Entry { object, absorbed } => {
+            JudgedObject::Entry { object, absorbed } => {
                 write_absorbed(source, catalog, seq, &object, &absorbed)?;
                 // If there was a fork, this entry has ended it.
                 state.fork = None;
             }
-            Judged::Forked { by, why } => {
+            JudgedObject::Forked { by, why } => {
                 state.replay.fork(seq);
                 state.fork.get_or_insert((seq, why, by));
             }
             // Foreign bytes under a number of this ledger stop nothing: the next entry says that it passes
             // over them. The first entry can't be passed over, nor can a fork, a gap, or a possibly damaged
             // entry.
-            Judged::Refused(Refused::Litter, why) if state.replay.head().is_some() => {
+            JudgedObject::Refused(Refused::Litter, why) if state.replay.head().is_some() => {
                 state.replay.quarantine(seq);
                 if !quarantined.contains(&seq) {
                     catalog.quarantine(&source.row.ledger, seq, &why.to_string())?;
@@ -139,10 +139,10 @@ pub(in crate::engine) fn catch_up_to_fork(
                         .push(format!("ledger entry {seq} is passed over: {why}"));
                 }
             }
-            Judged::Refused(Refused::Suspect, why) if state.replay.head().is_some() => {
+            JudgedObject::Refused(Refused::Suspect, why) if state.replay.head().is_some() => {
                 return Err(damaged(source, seq, why));
             }
-            Judged::Refused(_, why) => return Err(refused(source, seq, why)),
+            JudgedObject::Refused(_, why) => return Err(refused(source, seq, why)),
         }
     }
     let unknown = state.replay.unknown().iter();
@@ -187,13 +187,13 @@ fn require_committed(
 ) -> Result<(), Error> {
     match judge(source, &mut replay, entry.seq, object)? {
         // It was damaged on the way. The second fetch was sound.
-        Judged::Entry { object, .. } if object == entry.object => Ok(()),
-        Judged::Refused(Refused::Suspect | Refused::Litter, why) => {
+        JudgedObject::Entry { object, .. } if object == entry.object => Ok(()),
+        JudgedObject::Refused(Refused::Suspect | Refused::Litter, why) => {
             Err(damaged(source, entry.seq, why))
         }
-        Judged::Entry { .. }
-        | Judged::Forked { .. }
-        | Judged::Refused(Refused::Stop | Refused::Fork, _) => {
+        JudgedObject::Entry { .. }
+        | JudgedObject::Forked { .. }
+        | JudgedObject::Refused(Refused::Stop | Refused::Fork, _) => {
             Err(LedgerStateError::LedgerForked {
                 source_name: source.name().clone(),
                 store: source.store.url(),
@@ -327,9 +327,9 @@ fn settle(
         return Ok(Settled::Stored);
     }
     match judge(source, &mut passing_over(), entry.seq, object)? {
-        Judged::Entry { object, .. } if object == entry.object => Ok(Settled::Stored),
-        Judged::Refused(Refused::Suspect, why) => Err(damaged(source, entry.seq, why)),
-        Judged::Entry { .. } | Judged::Forked { .. } | Judged::Refused(..) => {
+        JudgedObject::Entry { object, .. } if object == entry.object => Ok(Settled::Stored),
+        JudgedObject::Refused(Refused::Suspect, why) => Err(damaged(source, entry.seq, why)),
+        JudgedObject::Entry { .. } | JudgedObject::Forked { .. } | JudgedObject::Refused(..) => {
             Ok(Settled::NotStored)
         }
     }

@@ -47,7 +47,7 @@ pub(in crate::engine) fn survey(
         .map(|archive| archive.id)
         .collect();
     let mut seen = BTreeSet::new();
-    let mut listing = Listing::take(
+    let mut listing = ListedArchives::take(
         &source.row.directory,
         source.store.as_ref(),
         session.context,
@@ -69,7 +69,7 @@ pub(in crate::engine) fn survey(
             let listed = source
                 .store
                 .list(&keys::archive_prefix(directory, archive))?;
-            let (again, _) = Listing::group(directory, listed);
+            let (again, _) = ListedArchives::group(directory, listed);
             listing.archives.extend(again);
         }
     }
@@ -134,7 +134,7 @@ pub(in crate::engine) fn facts_of_unknown(
         .into());
     }
     require_no_entry(store, directory, 1)?;
-    let listing = Listing::take(directory, store, context)?;
+    let listing = ListedArchives::take(directory, store, context)?;
     let strays = StrayFacts {
         listed: listing.archives,
         elsewhere: listing.elsewhere,
@@ -176,14 +176,14 @@ fn agree(source: &OpenSource<'_>, history: &History, strays: &StrayFacts) -> Res
 }
 
 /// The objects of a source's archives at one moment.
-struct Listing {
+struct ListedArchives {
     archives: BTreeMap<ArchiveId, Vec<ListedObject>>,
     elsewhere: Vec<ListedObject>,
     store_now: DateTime<Utc>,
     system_now: DateTime<Utc>,
 }
 
-impl Listing {
+impl ListedArchives {
     /// Asks for the time before the listing, so that no object looks older than it was when it was listed.
     fn take(directory: &str, store: &dyn Store, context: RunContext<'_>) -> Result<Self, Error> {
         let system_now = context.clock.now();

@@ -58,14 +58,14 @@ pub struct Pruned {
 
 /// A prune that ended early.
 #[derive(Debug)]
-pub struct CutShort {
+pub struct UnfinishedPrune {
     /// What it did until then; `None` if it had not begun.
     pub done: Option<Box<Pruned>>,
     /// Why it ended.
     pub error: Box<Error>,
 }
 
-impl From<Error> for CutShort {
+impl From<Error> for UnfinishedPrune {
     fn from(error: Error) -> Self {
         Self {
             done: None,
@@ -74,8 +74,8 @@ impl From<Error> for CutShort {
     }
 }
 
-impl From<CutShort> for Error {
-    fn from(cut: CutShort) -> Self {
+impl From<UnfinishedPrune> for Error {
+    fn from(cut: UnfinishedPrune) -> Self {
         *cut.error
     }
 }
@@ -114,7 +114,7 @@ pub fn prune(
     source: &Source,
     asked: PruneAsked,
     context: RunContext<'_>,
-) -> Result<Pruned, CutShort> {
+) -> Result<Pruned, UnfinishedPrune> {
     let (locked, mut catalog) = LockedSource::ours(config, source, context)?;
     let Some(row) = locked.known_row(&mut catalog)? else {
         return Ok(of_unknown(config, source, asked.date, context)?);
@@ -131,7 +131,7 @@ pub fn prune(
         .map(|leftovers| pruned.leftovers = leftovers);
     match swept.and(removed) {
         Ok(()) => Ok(pruned),
-        Err(error) => Err(CutShort {
+        Err(error) => Err(UnfinishedPrune {
             done: Some(Box::new(pruned)),
             error: Box::new(error),
         }),
@@ -166,7 +166,7 @@ pub(super) fn prune_open(
     session: &Session<'_>,
     asked: PruneAsked,
     catalog: &mut Catalog,
-) -> Result<Pruned, CutShort> {
+) -> Result<Pruned, UnfinishedPrune> {
     let (config, source, context) = (session.config, &session.source, session.context);
     let (mut state, mut facts, seen) = survey(session, asked.date, catalog)?;
     facts.strays.here = here(catalog, &source.row.ledger, &facts.strays.ledger)?;
@@ -191,7 +191,7 @@ pub(super) fn prune_open(
     let ended = run.carry_out(plan, held, &mut state, catalog, &mut pruned.plan);
     match ended {
         Ok(()) => Ok(pruned),
-        Err(error) => Err(CutShort {
+        Err(error) => Err(UnfinishedPrune {
             done: Some(Box::new(pruned)),
             error: Box::new(error),
         }),

@@ -15,13 +15,13 @@ use crate::model::{LedgerId, SourceName, keys};
 use crate::store::Store;
 
 /// What to do with a source's directory.
-pub(super) enum Choice {
+pub(super) enum Admission {
     Read(PublicKey, SourceRow),
     LeaveOut(String),
     Refuse(Error),
 }
 
-impl Choice {
+impl Admission {
     fn refuse(why: impl Into<Error>) -> Self {
         Self::Refuse(why.into())
     }
@@ -37,7 +37,7 @@ impl Rebuilding<'_> {
         survey: &Survey,
         before: &Before,
         new: &Catalog,
-    ) -> Result<Choice, Error> {
+    ) -> Result<Admission, Error> {
         let known: Vec<(LedgerId, SourceName)> = before
             .sources
             .iter()
@@ -59,7 +59,7 @@ impl Rebuilding<'_> {
                 EntryRefusal::Gap { .. } => survey.entries.first().copied().unwrap_or(1),
                 _ => 1,
             };
-            Choice::refuse(LedgerStateError::EntryRefused {
+            Admission::refuse(LedgerStateError::EntryRefused {
                 seq,
                 source_name: self
                     .configured(directory, url)
@@ -89,7 +89,7 @@ impl Rebuilding<'_> {
                 return Ok(refuse(refused.unwrap_or(EntryRefusal::Open)));
             }
             (None, None) => {
-                return Ok(Choice::LeaveOut(
+                return Ok(Admission::LeaveOut(
                     "the recovery kit does not name that ledger, and the ledger's first entry is missing or damaged"
                         .to_owned(),
                 ));
@@ -100,14 +100,14 @@ impl Rebuilding<'_> {
                     (ledger, name_of(ledger, directory, before))
                 }
                 (Some(root), false) => {
-                    return Ok(Choice::refuse(RebuildError::LedgerUnlisted {
+                    return Ok(Admission::refuse(RebuildError::LedgerUnlisted {
                         directory: directory.clone(),
                         store: url.to_owned(),
                         root: root.to_string(),
                     }));
                 }
                 (None, false) => {
-                    return Ok(Choice::LeaveOut(
+                    return Ok(Admission::LeaveOut(
                         "the recovery kit names neither its ledger nor its root key".to_owned(),
                     ));
                 }
@@ -122,7 +122,7 @@ impl Rebuilding<'_> {
             })));
         };
         if let Some(known) = new.sources()?.iter().find(|known| known.ledger == ledger) {
-            return Ok(Choice::refuse(RebuildError::LedgerTwice {
+            return Ok(Admission::refuse(RebuildError::LedgerTwice {
                 source_name: known.name.clone(),
                 first: format!("{}/{}", known.store, known.directory),
                 second: format!("{url}/{directory}"),
@@ -139,7 +139,7 @@ impl Rebuilding<'_> {
             store: url.to_owned(),
             ledger,
         };
-        Ok(Choice::Read(root, row))
+        Ok(Admission::Read(root, row))
     }
 
     /// Returns the source that the config has in this directory.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::old_ledger::Earlier;
-use crate::engine::ledger::object::{Numbers, require_no_entry};
+use crate::engine::ledger::object::{EntryNumbers, require_no_entry};
 use crate::error::Error;
 use crate::model::{ArchiveId, SourceName, keys};
 use crate::store::{Listed, Stat, Store};
@@ -130,7 +130,7 @@ impl Survey {
         known: &Earlier,
     ) -> Result<(), Error> {
         let known = known.entries.keys().next_back().copied();
-        let listed = Numbers::of(self.entries.clone(), known.unwrap_or(0)).near;
+        let listed = EntryNumbers::of(self.entries.clone(), known.unwrap_or(0)).near;
         let next = listed.last().map_or(1, |last| last + 1);
         let gaps = (1..next).filter(|seq| listed.binary_search(seq).is_err());
         let missing = gaps.take(MOST_GAPS).chain([next]);

@@ -38,7 +38,7 @@ pub(super) use read::{LedgerPlace, read_ledger};
 pub use rebuilt::Rebuilt;
 pub use request::{AsOf, Rebuilding, Unfinished};
 
-use admit::Choice;
+use admit::Admission;
 use inventory::survey;
 use old_catalog::Before;
 
@@ -189,7 +189,7 @@ impl Rebuilding<'_> {
             }
             let place = format!("{url}/{directory}");
             match self.choose(&directory, &url, store, &survey, before, new)? {
-                Choice::Read(root, row) => {
+                Admission::Read(root, row) => {
                     let source = self.source(&row, &url)?;
                     let open = OpenSource {
                         config: &source,
@@ -247,8 +247,8 @@ impl Rebuilding<'_> {
                         Err(error) => return Err(error),
                     }
                 }
-                Choice::LeaveOut(why) => rebuilt.left_out.push((place, why)),
-                Choice::Refuse(error) => rebuilt.refused.push((place, error)),
+                Admission::LeaveOut(why) => rebuilt.left_out.push((place, why)),
+                Admission::Refuse(error) => rebuilt.refused.push((place, error)),
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::{SealedArchive, opens_nothing};
 use crate::engine::ledger::listing::lacking;
 use crate::engine::ledger::object::{
-    Judged, Numbers, SMALL_ENTRY_BYTES, fetch, is_no_entry, judge,
+    EntryNumbers, JudgedObject, SMALL_ENTRY_BYTES, fetch, is_no_entry, judge,
 };
 use crate::engine::ledger::reader::{WantedEntry, batches, fetch_all, trust_in};
 use crate::engine::ledger::sync::{write_absorbed, write_without_effect};
@@ -156,7 +156,7 @@ pub(in crate::engine) fn read_ledger(
     let copied = earlier.entries.range(..newest).map(|(seq, _)| *seq);
     let numbers = survey.entries.iter().copied().chain(copied).collect();
     let head = earlier.entries.keys().next_back().copied();
-    let numbers = Numbers::of(numbers, head.unwrap_or(0));
+    let numbers = EntryNumbers::of(numbers, head.unwrap_or(0));
     if let Some(told) = numbers.told() {
         reading.read.flaws.push(Flaw::TooFar(told));
     }
@@ -205,18 +205,20 @@ impl LedgerImport<'_> {
             Err(error) => return Err(error.into()),
         };
         match judge(self.source, &mut self.replay, seq, object)? {
-            Judged::Entry { object, absorbed } => self.accept(seq, &object, &absorbed, catalog)?,
+            JudgedObject::Entry { object, absorbed } => {
+                self.accept(seq, &object, &absorbed, catalog)?;
+            }
             // This can't happen before the first entry, when no signature counts. After a fork, reading goes
             // on only to find the entry in which the root key ends it.
-            Judged::Forked { why, .. } => {
+            JudgedObject::Forked { why, .. } => {
                 self.replay.fork(seq);
                 self.forked.push((seq, why.to_string()));
             }
-            Judged::Refused(Refused::Stop, why) if self.replay.head().is_some() => {
+            JudgedObject::Refused(Refused::Stop, why) if self.replay.head().is_some() => {
                 self.read.flaws.push(Flaw::Forked(seq, why.to_string()));
                 return Ok(false);
             }
-            Judged::Refused(_, why) => {
+            JudgedObject::Refused(_, why) => {
                 let told = why.to_string();
                 if !self.take_copy(seq, &told, catalog)? {
                     self.require_first(seq, why)?;

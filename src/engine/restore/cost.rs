@@ -6,7 +6,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Source, StoreConfig};
 use crate::error::{Error, RequestError, RestoreError};
 use crate::model::{ArchiveId, StorageClass, Tier};
-use crate::plan::pricing::prices::Origin;
+use crate::plan::pricing::prices::PriceOrigin;
 use crate::plan::{CostRefusal, Prices, RestoreCost, Stored, Usd, price_restore, refuse_beyond};
 
 use crate::engine::context::open_source::store_url;
@@ -94,7 +94,7 @@ pub(in crate::engine) fn pricing(store: &StoreConfig, prices: &Prices) -> Pricin
         StoreConfig::Dir { cold: None, .. } => Pricing::Free,
         // The store is not AWS, so the built-in price list is not valid for it.
         StoreConfig::S3 { settings, .. }
-            if settings.endpoint.is_some() && prices.of.origin == Origin::BuiltIn =>
+            if settings.endpoint.is_some() && prices.of.origin == PriceOrigin::BuiltIn =>
         {
             Pricing::Unknown
         }

@@ -28,7 +28,7 @@ const STEP: Duration = Duration::from_micros(50);
 /// A `btrfs receive` at work.
 pub(in crate::engine) struct Receiving {
     edit: ReceiveEdit,
-    line: Line,
+    line: ReceiverConnection,
 }
 
 /// The subvolume that an incremental is received on.
@@ -42,7 +42,7 @@ pub(in crate::engine) struct Parent {
 }
 
 /// The connection to the program.
-struct Line {
+struct ReceiverConnection {
     receiver: Receiver,
     /// `DIR/<source>`, which has the mark.
     directory: Rc<HeldDirectory>,
@@ -69,7 +69,7 @@ impl Receiving {
         parent: Option<Parent>,
     ) -> Result<Self, Error> {
         let times = parent.as_ref().map(|parent| parent.subvolume.times());
-        let line = Line {
+        let line = ReceiverConnection {
             receiver,
             directory: Rc::clone(&place.directory),
             staging: Rc::clone(staging),
@@ -132,7 +132,7 @@ impl Receiving {
         fed: Result<(), Error>,
         mark: &mut RestoreState,
     ) -> Result<(), Error> {
-        let Line {
+        let ReceiverConnection {
             receiver,
             mark: noted,
             ..
@@ -152,7 +152,7 @@ impl Receiving {
     }
 }
 
-impl Line {
+impl ReceiverConnection {
     /// Records the subvolume that is begun. Without an id, it is about to be made.
     fn note(&mut self, subvolume_id: Option<u64>) -> Result<(), Error> {
         let parent = self.parent.as_ref().map(|parent| parent.uuid);
@@ -210,7 +210,7 @@ impl Line {
     }
 }
 
-impl EditedStream for Line {
+impl EditedStream for ReceiverConnection {
     type Error = Error;
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {

@@ -32,7 +32,7 @@ pub(in crate::engine) struct Target<'a> {
     place: RestorePlace,
     staging: Rc<HeldDirectory>,
     /// The newest restored subvolume of the chain. The next archive is received on it.
-    newest: Option<Standing>,
+    newest: Option<RestoredSubvolume>,
     /// Whether it may hold fifos or setuid files.
     holds: Holds,
     /// Warnings to give before anything is fetched.
@@ -41,7 +41,7 @@ pub(in crate::engine) struct Target<'a> {
 
 /// A restored subvolume.
 #[derive(Debug, Clone)]
-struct Standing {
+struct RestoredSubvolume {
     /// Its name.
     date: OsString,
     /// The uuid in its send stream.
@@ -162,7 +162,7 @@ impl<'a> Target<'a> {
     pub(in crate::engine) fn standing(&mut self, chain: &[ArchiveEntry]) -> Result<usize, Error> {
         for (at, entry) in chain.iter().enumerate().rev() {
             if let Some(identity) = whole(&self.place.directory, entry)? {
-                self.newest = Some(Standing::of(entry, &identity));
+                self.newest = Some(RestoredSubvolume::of(entry, &identity));
                 // It has not been searched yet.
                 self.holds = Holds {
                     fifos: true,
@@ -283,7 +283,7 @@ impl<'a> Target<'a> {
         // `btrfs receive` accepts any subvolume with the right received uuid as the send parent, so only one
         // may have it.
         self.place.remove_begun()?;
-        self.newest = Some(Standing::of(entry, &published));
+        self.newest = Some(RestoredSubvolume::of(entry, &published));
         Ok(())
     }
 
@@ -334,7 +334,7 @@ impl<'a> Target<'a> {
     }
 }
 
-impl Standing {
+impl RestoredSubvolume {
     fn of(entry: &ArchiveEntry, identity: &SubvolumeIdentity) -> Self {
         Self {
             date: dated(entry),

@@ -20,7 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, SourceName, StorageClass, TierRefused};
 use crate::plan::{Awaited, CostRefusal};
-use crate::store::{ErrorKind, Locator, Readability, StoreError, Thaw, ThawRequest};
+use crate::store::{ErrorKind, Locator, Readability, StoreError, ThawAnswer, ThawRequest};
 
 /// How many requests are sent at once.
 const THREADS: usize = 8;
@@ -224,7 +224,7 @@ pub fn thaw(
                 // For some services a cold class is only a name, and they do not know thaw requests.
                 Err(error) if error.is_of_one_object() || error.kind == ErrorKind::Unsupported => {
                     let read = store.get_range(&segment.locator, 0, 1);
-                    read.map(|_| Thaw::NotCold).map_err(|_| error)
+                    read.map(|_| ThawAnswer::NotCold).map_err(|_| error)
                 }
                 answer => answer,
             }
@@ -267,17 +267,17 @@ pub fn thaw(
 fn answered_as(
     class: StorageClass,
     before: Readability,
-    answer: Thaw,
+    answer: ThawAnswer,
     extended: impl Fn() -> DateTime<Utc>,
 ) -> Readability {
     match (answer, before) {
-        (Thaw::NotCold, _) => Readability::Always,
+        (ThawAnswer::NotCold, _) => Readability::Always,
         // It stays readable, for longer than before.
-        (Thaw::Accepted, Readability::Until(_, until)) => {
+        (ThawAnswer::Accepted, Readability::Until(_, until)) => {
             Readability::Until(class, extended().max(until))
         }
-        (Thaw::Running, Readability::Until(..)) => before,
-        (Thaw::Accepted | Thaw::Running, _) => Readability::Thawing(class),
+        (ThawAnswer::Running, Readability::Until(..)) => before,
+        (ThawAnswer::Accepted | ThawAnswer::Running, _) => Readability::Thawing(class),
     }
 }
 

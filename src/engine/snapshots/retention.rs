@@ -54,23 +54,23 @@ pub(in crate::engine) fn retain(
         };
         match standing {
             // Its directory is not mounted, or something is mounted over it.
-            Standing::Gone | Standing::Replaced if stands_elsewhere(source, row) => {
+            SnapshotPresence::Gone | SnapshotPresence::Replaced if stands_elsewhere(source, row) => {
                 undeleted.push(BtrfsError::Moved {
                     path: row.path.clone(),
                 });
                 continue;
             }
-            Standing::Gone => {}
+            SnapshotPresence::Gone => {}
             // It is no longer coldchain's snapshot: leave it alone and forget it.
-            Standing::Replaced | Standing::Another => context.observer.event(Event::Warning {
+            SnapshotPresence::Replaced | SnapshotPresence::Another => context.observer.event(Event::Warning {
                 source: source.name.clone(),
                 message: format!(
                     "{} is no longer the read-only snapshot that coldchain made: coldchain will never delete it",
                     row.path.display()
                 ),
             }),
-            Standing::OfUnknownOrigin => continue,
-            Standing::Ours { taken_of } => {
+            SnapshotPresence::OfUnknownOrigin => continue,
+            SnapshotPresence::Ours { taken_of } => {
                 match btrfs::snapshots::delete(tools, &row.path, row.local_uuid, taken_of) {
                     Ok(()) => context.observer.event(Event::SnapshotDeleted {
                         source: source.name.clone(),
@@ -129,7 +129,7 @@ pub(in crate::engine) fn warn_of_undeleted(
 }
 
 /// What is at the path of a snapshot.
-enum Standing {
+enum SnapshotPresence {
     Gone,
     /// Something else is at its path.
     Replaced,
@@ -142,24 +142,26 @@ enum Standing {
     },
 }
 
-fn standing(row: &SnapshotRow) -> Result<Standing, BtrfsError> {
+fn standing(row: &SnapshotRow) -> Result<SnapshotPresence, BtrfsError> {
     let identity = match btrfs::identity(&row.path) {
-        Err(BtrfsError::Missing { .. }) if !row.path.is_symlink() => return Ok(Standing::Gone),
+        Err(BtrfsError::Missing { .. }) if !row.path.is_symlink() => {
+            return Ok(SnapshotPresence::Gone);
+        }
         // A link to nothing is also reported as missing.
         Err(
             BtrfsError::Missing { .. }
             | BtrfsError::NotASubvolume { .. }
             | BtrfsError::NotBtrfs { .. }
             | BtrfsError::NoUuid { .. },
-        ) => return Ok(Standing::Replaced),
+        ) => return Ok(SnapshotPresence::Replaced),
         identity => identity?,
     };
     Ok(match row.local_parent {
-        _ if identity.uuid != row.local_uuid => Standing::Replaced,
-        _ if !identity.read_only => Standing::Another,
-        None => Standing::OfUnknownOrigin,
-        parent if identity.parent_uuid != parent => Standing::Another,
-        Some(taken_of) => Standing::Ours { taken_of },
+        _ if identity.uuid != row.local_uuid => SnapshotPresence::Replaced,
+        _ if !identity.read_only => SnapshotPresence::Another,
+        None => SnapshotPresence::OfUnknownOrigin,
+        parent if identity.parent_uuid != parent => SnapshotPresence::Another,
+        Some(taken_of) => SnapshotPresence::Ours { taken_of },
     })
 }
 

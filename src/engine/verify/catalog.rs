@@ -16,7 +16,7 @@ use crate::ledger::PublicKey;
 
 /// The result of comparing catalog, ledger and store of a source.
 #[derive(Debug, Default)]
-pub struct Checked {
+pub struct CheckedCatalog {
     /// How many entries the catalog has.
     pub entries: u64,
     /// How many archives are visible.
@@ -43,9 +43,9 @@ pub fn check(
     trusted: &Trusted,
     catalog: &Catalog,
     context: RunContext<'_>,
-) -> Result<Checked, Error> {
+) -> Result<CheckedCatalog, Error> {
     let ledger = &source.row.ledger;
-    let mut checked = Checked::default();
+    let mut checked = CheckedCatalog::default();
     let head = catalog.head(ledger)?.map_or(0, |(seq, _)| seq);
     let earlier = Earlier::of(catalog, ledger)?;
     let mut survey = survey_of(source.store.as_ref(), &source.row.directory)?;
@@ -126,7 +126,7 @@ fn hold_against_kit(
     source: &OpenSource<'_>,
     survey: &Survey,
     catalog: &Catalog,
-    checked: &mut Checked,
+    checked: &mut CheckedCatalog,
 ) -> Result<(), Error> {
     let ledger = &source.row.ledger;
     let newest = survey.entries.last().copied().unwrap_or(0);
@@ -151,7 +151,7 @@ fn hold_against_kit(
     Ok(())
 }
 
-impl Checked {
+impl CheckedCatalog {
     fn differ(&mut self, kind: &'static str, what: String) {
         self.differences.push(Difference { kind, what });
     }
@@ -194,7 +194,7 @@ fn read_by_any(
 
 /// Notes every row that only one of the two has, and every column that differs. If only one has an archive,
 /// its segments are not noted too.
-fn compare(own: &[ReplicatedRow], ledger: &[ReplicatedRow], checked: &mut Checked) {
+fn compare(own: &[ReplicatedRow], ledger: &[ReplicatedRow], checked: &mut CheckedCatalog) {
     type Key<'r> = (&'r str, &'r str);
     fn by_key(rows: &[ReplicatedRow]) -> BTreeMap<Key<'_>, &ReplicatedRow> {
         rows.iter()

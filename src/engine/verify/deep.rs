@@ -10,14 +10,14 @@ use super::contents::{Contents, Opens};
 use super::progress::Progress;
 use super::record::Recorder;
 use super::unreadable::unreadable;
-use super::{Archive, Shown, Verifying};
+use super::{Archive, ListingResults, Verifying};
 use crate::engine::ledger::archive_keys::opens_nothing;
 use crate::engine::restore::fetch::{Fetched, WantedSegment, fetch_ahead};
 use crate::engine::restore::thaw::ask_all;
 use crate::error::{Error, RestoreError, in_words};
 use crate::model::keys::{self, ArchiveObject, ArchivePart};
 use crate::model::{ArchiveId, Sha256, StorageClass, VerifyLevel, VerifyOutcome};
-use crate::plan::{Checked, LevelReport, Seen, Unchecked, Verdict, choose, judge_listed};
+use crate::plan::{CheckedObject, LevelReport, Seen, Unchecked, Verdict, choose, judge_listed};
 use crate::progress::Counted;
 use crate::store::{ErrorKind, Locator, Readability, StoreError};
 
@@ -32,7 +32,7 @@ type LeftOut<'a> = BTreeMap<&'a str, Unchecked>;
 pub(super) fn deep(
     verifying: &Verifying<'_>,
     archives: &[Archive],
-    shown: &Shown,
+    shown: &ListingResults,
     recorder: &mut Recorder<'_>,
 ) -> (LevelReport, Result<(), Error>) {
     let mut reading = DeepCheck {
@@ -50,7 +50,7 @@ pub(super) fn deep(
         reading
             .report
             .objects
-            .push(Checked::new(object, broken_off));
+            .push(CheckedObject::new(object, broken_off));
     }
     if reading.answered {
         reading.recorder.level(&reading.report);
@@ -78,7 +78,7 @@ struct DeepCheck<'a, 'r, 'c> {
 }
 
 impl DeepCheck<'_, '_, '_> {
-    fn read(&mut self, archives: &[Archive], shown: &Shown) -> Result<(), Error> {
+    fn read(&mut self, archives: &[Archive], shown: &ListingResults) -> Result<(), Error> {
         let source = self.verifying.source;
         let opens = open_all(self.verifying, archives)?;
         let left_out = left_out(self.verifying, archives, shown)?;
@@ -146,12 +146,14 @@ impl DeepCheck<'_, '_, '_> {
             if object.segment().is_some() && !matches!(verdict, Verdict::Sound | Verdict::Hashed) {
                 contents.lacks_a_segment();
             }
-            self.report.objects.push(Checked::new(object, verdict));
+            self.report
+                .objects
+                .push(CheckedObject::new(object, verdict));
             self.come_to += 1;
         }
         if let Some(what) = contents.end() {
             let directory = &self.verifying.source.row.directory;
-            self.report.objects.push(Checked {
+            self.report.objects.push(CheckedObject {
                 archive: archive.entry().id,
                 segment: None,
                 key: keys::archive_prefix(directory, &archive.entry().id),
@@ -251,7 +253,7 @@ fn open_all(verifying: &Verifying<'_>, archives: &[Archive]) -> Result<Vec<Opens
 fn left_out<'a>(
     verifying: &Verifying<'_>,
     archives: &'a [Archive],
-    shown: &Shown,
+    shown: &ListingResults,
 ) -> Result<LeftOut<'a>, Error> {
     let objects = || archives.iter().flat_map(|archive| &archive.objects);
     let segments: Vec<(ArchiveId, u32)> = objects()

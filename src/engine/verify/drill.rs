@@ -13,7 +13,7 @@ use crate::engine::restore::{Restoring, Which, plan_details, restore};
 use crate::engine::snapshots::standing;
 use crate::error::{Error, RestoreError, VerifyError, in_words};
 use crate::model::{ArchiveId, StorageClass, VerifyLevel, keys};
-use crate::plan::{Checked, LevelReport, Unchecked, Verdict};
+use crate::plan::{CheckedObject, LevelReport, Unchecked, Verdict};
 use crate::process::ProcessError;
 use crate::progress::{Event, Observer};
 
@@ -127,7 +127,7 @@ fn damage(
     verifying: &Verifying<'_>,
     error: Error,
     in_hand: Option<ArchiveId>,
-) -> Result<Checked, Error> {
+) -> Result<CheckedObject, Error> {
     let what = in_words(&error);
     let directory = &verifying.source.row.directory;
     let of = |archive| checked(verifying, archive, Verdict::Damaged(what.clone()));
@@ -148,7 +148,7 @@ fn damage(
                 },
             ),
             _,
-        ) => Ok(Checked {
+        ) => Ok(CheckedObject {
             segment: (*key != keys::archive_key(directory, archive)).then_some(*index),
             key: key.clone(),
             ..of(*archive)
@@ -200,8 +200,8 @@ impl Observer for InHand<'_> {
     }
 }
 
-fn checked(verifying: &Verifying<'_>, archive: ArchiveId, verdict: Verdict) -> Checked {
-    Checked {
+fn checked(verifying: &Verifying<'_>, archive: ArchiveId, verdict: Verdict) -> CheckedObject {
+    CheckedObject {
         archive,
         segment: None,
         key: keys::archive_prefix(&verifying.source.row.directory, &archive),

@@ -9,7 +9,7 @@ use crate::catalog::{Catalog, CatalogError, EntryRow};
 use crate::engine::context::kit_file::heads_of;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::SealedArchive;
-use crate::engine::ledger::object::{Judged, MAX_ENTRY_BYTES, Numbers, judge};
+use crate::engine::ledger::object::{EntryNumbers, JudgedObject, MAX_ENTRY_BYTES, judge};
 use crate::engine::ledger::reader::{WantedEntry, batches, fetch_all, trust_in};
 use crate::error::{Error, LedgerStateError, in_words};
 use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay, decode_body, split};
@@ -44,14 +44,14 @@ pub(super) struct CheckedLedger {
 }
 
 /// The object under an entry's number.
-enum Object {
+enum EntryObject {
     There(Vec<u8>),
     Missing,
     TooLong,
     Unreadable(StoreError),
 }
 
-impl From<Result<Vec<u8>, StoreError>> for Object {
+impl From<Result<Vec<u8>, StoreError>> for EntryObject {
     fn from(fetched: Result<Vec<u8>, StoreError>) -> Self {
         match fetched {
             Ok(object) => Self::There(object),
@@ -91,7 +91,7 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Check
         .collect();
     let quarantined: BTreeMap<u64, String> =
         catalog.quarantined(&row.ledger)?.into_iter().collect();
-    let stored = Stored::list(source)?;
+    let stored = ListedLedger::list(source)?;
     let head = known.keys().next_back().copied().unwrap_or(0);
     let mut reading = LedgerCheck {
         verifying,
@@ -109,7 +109,7 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Check
         foreign: None,
     };
     let numbers = known.keys().chain(stored.bytes.keys()).copied().collect();
-    let numbers = Numbers::of(numbers, head);
+    let numbers = EntryNumbers::of(numbers, head);
     reading.report.notes.extend(numbers.told());
     let wanted: Vec<WantedEntry> = numbers
         .near
@@ -120,18 +120,18 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Check
     let mut answered = wanted.is_empty();
     for batch in batches(&wanted) {
         verifying.interrupt.check()?;
-        let objects: Vec<(u64, Object)> = fetch_all(source, batch)?
+        let objects: Vec<(u64, EntryObject)> = fetch_all(source, batch)?
             .into_iter()
             .map(|(seq, fetched)| (seq, fetched.into()))
             .collect();
         answered |= objects
             .iter()
-            .any(|(_, object)| !matches!(object, Object::Unreadable(_)));
+            .any(|(_, object)| !matches!(object, EntryObject::Unreadable(_)));
         for (seq, object) in objects {
             match object {
                 // Nothing could be read so far, or nothing can be read any more. This shows nothing about an
                 // entry.
-                Object::Unreadable(error)
+                EntryObject::Unreadable(error)
                     if !answered || unreadable(verifying, &error).is_none() =>
                 {
                     return Err(error.into());
@@ -152,14 +152,14 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Check
 
 /// The listing of the ledger.
 #[derive(Default)]
-struct Stored {
+struct ListedLedger {
     /// The entries' lengths, by their numbers.
     bytes: BTreeMap<u64, u64>,
     /// The keys of other objects beside them.
     others: Vec<String>,
 }
 
-impl Stored {
+impl ListedLedger {
     fn list(source: &OpenSource<'_>) -> Result<Self, StoreError> {
         let directory = &source.row.directory;
         let mut stored = Self::default();
@@ -182,7 +182,7 @@ impl Stored {
 
 /// Limits the bytes to read of an entry, because several are held at once: a committed one to its known length,
 /// another to the length in the listing.
-fn wanted(seq: u64, known: Option<&EntryRow>, stored: &Stored) -> WantedEntry {
+fn wanted(seq: u64, known: Option<&EntryRow>, stored: &ListedLedger) -> WantedEntry {
     let listed = stored.bytes.get(&seq).copied().unwrap_or(0);
     let at_most = known.map_or(listed.min(MAX_ENTRY_BYTES), |entry| {
         entry.object.len() as u64
@@ -193,17 +193,17 @@ fn wanted(seq: u64, known: Option<&EntryRow>, stored: &Stored) -> WantedEntry {
 impl LedgerCheck<'_> {
     /// Checks an entry that the catalog has as committed. Later entries are judged by the catalog's copy,
     /// whatever the store has in its place.
-    fn known(&mut self, entry: &EntryRow, object: Object) -> Result<(), Error> {
+    fn known(&mut self, entry: &EntryRow, object: EntryObject) -> Result<(), Error> {
         let seq = entry.seq;
         let what = match object {
-            Object::There(object) if object == entry.object => None,
-            Object::There(object) => self.instead_of(entry, object)?,
-            Object::Missing => Some("it is missing, and was committed".to_owned()),
-            Object::TooLong => Some(format!(
+            EntryObject::There(object) if object == entry.object => None,
+            EntryObject::There(object) => self.instead_of(entry, object)?,
+            EntryObject::Missing => Some("it is missing, and was committed".to_owned()),
+            EntryObject::TooLong => Some(format!(
                 "it is longer than the {} bytes that were committed",
                 entry.object.len()
             )),
-            Object::Unreadable(error) => Some(in_short(&error)),
+            EntryObject::Unreadable(error) => Some(in_short(&error)),
         };
         let absorbed = self.replay.absorb(seq, &entry.object).map_err(|refusal| {
             CatalogError::Damaged(format!(
@@ -233,12 +233,12 @@ impl LedgerCheck<'_> {
         let source = self.verifying.source;
         Ok(
             match judge(source, &mut self.replay.clone(), entry.seq, object)? {
-                Judged::Entry { object, .. } if object == entry.object => None,
-                Judged::Entry { .. } => Some(
+                JudgedObject::Entry { object, .. } if object == entry.object => None,
+                JudgedObject::Entry { .. } => Some(
                     "it is signed, but it is not the one that was committed: the ledger has forked"
                         .to_owned(),
                 ),
-                Judged::Forked { why, .. } | Judged::Refused(_, why) => {
+                JudgedObject::Forked { why, .. } | JudgedObject::Refused(_, why) => {
                     let what = format!("it is not the one that was committed: {}", in_words(&why));
                     if matches!(
                         why,
@@ -262,11 +262,11 @@ impl LedgerCheck<'_> {
     }
 
     /// Checks an object that the catalog does not know.
-    fn unknown(&mut self, seq: u64, object: Object) -> Result<(), Error> {
+    fn unknown(&mut self, seq: u64, object: EntryObject) -> Result<(), Error> {
         let why = match object {
-            Object::There(object) => {
+            EntryObject::There(object) => {
                 match judge(self.verifying.source, &mut self.replay, seq, object)? {
-                    Judged::Entry { absorbed, .. } => {
+                    JudgedObject::Entry { absorbed, .. } => {
                         self.report.valid += 1;
                         self.report
                             .notes
@@ -274,22 +274,24 @@ impl LedgerCheck<'_> {
                         self.take(*absorbed);
                         return Ok(());
                     }
-                    Judged::Forked { why, .. } => {
+                    JudgedObject::Forked { why, .. } => {
                         self.replay.fork(seq);
                         self.forked.push((seq, in_words(&why)));
                         return Ok(());
                     }
-                    Judged::Refused(Refused::Fork | Refused::Stop, why) => {
+                    JudgedObject::Refused(Refused::Fork | Refused::Stop, why) => {
                         self.damaged(seq, in_words(&why));
                         return Ok(());
                     }
-                    Judged::Refused(Refused::Suspect | Refused::Litter, why) => in_words(&why),
+                    JudgedObject::Refused(Refused::Suspect | Refused::Litter, why) => {
+                        in_words(&why)
+                    }
                 }
             }
             // The listing had it a moment ago.
-            Object::Missing => "it was listed, and is not there".to_owned(),
-            Object::TooLong => too_long(),
-            Object::Unreadable(error) => in_short(&error),
+            EntryObject::Missing => "it was listed, and is not there".to_owned(),
+            EntryObject::TooLong => too_long(),
+            EntryObject::Unreadable(error) => in_short(&error),
         };
         self.unread.insert(seq, why);
         Ok(())

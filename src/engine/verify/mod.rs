@@ -170,7 +170,7 @@ fn seen(stat: &Stat) -> Seen {
 
 /// The results of the listing that the next levels need.
 #[derive(Default)]
-struct Shown {
+struct ListingResults {
     damaged: BTreeSet<String>,
     classes: BTreeMap<String, StorageClass>,
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::progress::Progress;
 use super::unreadable::unreadable;
-use super::{Archive, Shown, VerifyReport, Verifying, seen};
+use super::{Archive, ListingResults, VerifyReport, Verifying, seen};
 use crate::engine::restore::thaw::ask_all;
 use crate::error::Error;
 use crate::model::keys::{self, ArchiveObject};
 use crate::model::{ArchiveId, VerifyLevel};
-use crate::plan::{Checked, LevelReport, Unchecked, Verdict, judge_digest, judge_listed};
+use crate::plan::{CheckedObject, LevelReport, Unchecked, Verdict, judge_digest, judge_listed};
 use crate::progress::Counted;
 use crate::store::{Stat, StoreError};
 
@@ -23,7 +23,7 @@ pub(super) fn listing(
     archives: &[Archive],
     is_known: &dyn Fn(&ArchiveId) -> bool,
     report: &mut VerifyReport,
-) -> Result<(LevelReport, Shown), Error> {
+) -> Result<(LevelReport, ListingResults), Error> {
     let source = verifying.source;
     let prefix = keys::source_prefix(&source.row.directory);
     let listed: BTreeMap<String, Stat> = source
@@ -32,7 +32,7 @@ pub(super) fn listing(
         .into_iter()
         .map(|listed| (listed.key, listed.stat))
         .collect();
-    let mut shown = Shown::default();
+    let mut shown = ListingResults::default();
     let mut checked = Vec::new();
     let mut doubtful = Vec::new();
     let mut named = BTreeSet::new();
@@ -47,7 +47,7 @@ pub(super) fn listing(
                 shown.classes.insert(object.key.clone(), class);
             }
             named.insert(object.key.as_str());
-            checked.push(Checked::new(object, verdict));
+            checked.push(CheckedObject::new(object, verdict));
         }
     }
     let mut unlisted = 0_u64;
@@ -114,7 +114,7 @@ pub(super) fn listing(
 pub(super) fn checksums(
     verifying: &Verifying<'_>,
     archives: &[Archive],
-    shown: &Shown,
+    shown: &ListingResults,
 ) -> (LevelReport, Result<(), Error>) {
     let mut report = LevelReport::new(VerifyLevel::Checksums);
     let mut to_ask = Vec::new();
@@ -128,7 +128,7 @@ pub(super) fn checksums(
             };
             report
                 .objects
-                .push(Checked::new(object, Verdict::Unchecked(verdict)));
+                .push(CheckedObject::new(object, Verdict::Unchecked(verdict)));
         }
     }
     let level = VerifyLevel::Checksums.as_str();

@@ -36,12 +36,12 @@ pub struct PricesOf {
     pub region: String,
     /// Whether all of them are the built-in ones.
     #[serde(skip)]
-    pub origin: Origin,
+    pub origin: PriceOrigin,
 }
 
 /// Where prices are from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Origin {
+pub enum PriceOrigin {
     /// The built-in table.
     #[default]
     BuiltIn,
@@ -111,11 +111,11 @@ impl Prices {
         toml::from_str(BUILT_IN).expect("the built-in prices are well-formed")
     }
 
-    /// Marks these as [`Origin::Overlaid`] if any of them differs from the built-in ones.
+    /// Marks these as [`PriceOrigin::Overlaid`] if any of them differs from the built-in ones.
     #[must_use]
     pub fn marked(mut self) -> Self {
         if self != Self::built_in() {
-            self.of.origin = Origin::Overlaid;
+            self.of.origin = PriceOrigin::Overlaid;
         }
         self
     }
@@ -148,8 +148,8 @@ impl fmt::Display for PricesOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the prices of {} for {}", self.date, self.region)?;
         match self.origin {
-            Origin::BuiltIn => Ok(()),
-            Origin::Overlaid => f.write_str(", with those that the config gives"),
+            PriceOrigin::BuiltIn => Ok(()),
+            PriceOrigin::Overlaid => f.write_str(", with those that the config gives"),
         }
     }
 }

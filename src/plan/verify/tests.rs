@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::super::sample::history;
 use super::*;
-use crate::model::keys::{ArchivePart, Signed};
+use crate::model::keys::{ArchivePart, SignedObject};
 
 fn archives() -> Vec<ArchiveId> {
     let history = history(&[&["2026-08-07", "2026-08-14"], &["2026-09-01"]]);
@@ -14,7 +14,7 @@ fn object() -> ArchiveObject {
         archive: archives()[0],
         part: ArchivePart::Segment(3),
         key: "home/archives/a/000003-x.zst.age".to_owned(),
-        signed: Some(Signed {
+        signed: Some(SignedObject {
             bytes: 1000,
             sha256: Sha256([1; 32]),
         }),
@@ -49,7 +49,7 @@ fn an_object_is_sound_by_its_size_and_by_a_digest_where_there_is_one() {
 }
 
 fn report(level: VerifyLevel, verdicts: &[(usize, Verdict)]) -> LevelReport {
-    let objects = verdicts.iter().map(|(archive, verdict)| Checked {
+    let objects = verdicts.iter().map(|(archive, verdict)| CheckedObject {
         archive: archives()[*archive],
         segment: None,
         key: String::new(),

@@ -53,7 +53,7 @@ pub(in crate::seal) struct Took {
 }
 
 #[derive(Debug)]
-struct Step {
+struct LevelStep {
     level: i32,
     times: f64,
     /// Seconds of one thread for a byte, if a frame was compressed at this step.
@@ -63,7 +63,7 @@ struct Step {
 /// The step in force, and what the next one depends on.
 #[derive(Debug)]
 pub(super) struct Choice {
-    steps: Vec<Step>,
+    steps: Vec<LevelStep>,
     /// The index of the step in force.
     step: usize,
     threads: f64,
@@ -89,7 +89,7 @@ impl Choice {
         }
         let begin = steps.iter().rposition(|(level, _)| *level <= BEGIN);
         let seen = None;
-        let step = |(level, times)| Step { level, times, seen };
+        let step = |(level, times)| LevelStep { level, times, seen };
         Self {
             step: begin.unwrap_or(0),
             steps: steps.into_iter().map(step).collect(),
@@ -146,7 +146,7 @@ impl Choice {
         let in_hand = (self.threads + 2.0) * FRAME_BYTES as f64;
         let to_do = in_hand + 2.0 * self.segment_bytes as f64 - self.grown as f64;
         let may_take = has_work / to_do + self.credit;
-        let in_time = |step: &Step| self.takes(step) <= may_take;
+        let in_time = |step: &LevelStep| self.takes(step) <= may_take;
         let step = self.steps.iter().rposition(in_time).unwrap_or(0);
         let most = self.steps.last().map_or(0.0, |step| self.takes(step));
         self.credit = (may_take - self.takes(&self.steps[step])).clamp(0.0, most);
@@ -154,7 +154,7 @@ impl Choice {
     }
 
     /// Seconds that a byte takes with all threads; infinite until a frame was compressed.
-    fn takes(&self, step: &Step) -> f64 {
+    fn takes(&self, step: &LevelStep) -> f64 {
         let by_unit = || self.unit.map_or(f64::INFINITY, |unit| unit * step.times);
         step.seen.unwrap_or_else(by_unit) * self.crowded / self.threads
     }

@@ -19,10 +19,10 @@ use uploads::Uploads;
 
 /// Chooses the level of each frame of a stream. Clones share what they know.
 #[derive(Debug, Clone)]
-pub struct AutoLevel(Arc<Mutex<State>>);
+pub struct AutoLevel(Arc<Mutex<AutoLevelState>>);
 
 #[derive(Debug)]
-struct State {
+struct AutoLevelState {
     uploads: Uploads,
     choice: Choice,
 }
@@ -30,7 +30,7 @@ struct State {
 impl AutoLevel {
     /// Chooses among the steps between two levels. So many threads compress.
     pub fn new(levels: RangeInclusive<i32>, threads: usize, segment_bytes: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(AutoLevelState {
             uploads: Uploads::default(),
             choice: Choice::new(levels, threads, segment_bytes),
         })))
@@ -56,7 +56,7 @@ impl AutoLevel {
         state.choice.next_level(raw_bytes, waiting, rate)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, AutoLevelState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

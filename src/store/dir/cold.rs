@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::directory::{Directory, LinkInTheWay, Spot, is_link, split};
 use super::temporary::Temporary;
 use crate::model::{StorageClass, TierRefused};
-use crate::store::{Readability, Thaw, ThawRequest};
+use crate::store::{Readability, ThawAnswer, ThawRequest};
 
 /// The first part of the file's name. No component of a key begins with it.
 const PREFIX: &str = ".cold-";
@@ -119,9 +119,9 @@ impl Cold {
         request: ThawRequest,
         delay: Option<Duration>,
         now: DateTime<Utc>,
-    ) -> Result<Thaw, TierRefused> {
+    ) -> Result<ThawAnswer, TierRefused> {
         if !self.class.is_cold() {
-            return Ok(Thaw::NotCold);
+            return Ok(ThawAnswer::NotCold);
         }
         // Check the tier even if a delay is given: a request for a tier that does not exist must fail.
         let typical = self.class.thaw_time(request.tier)?;
@@ -137,11 +137,11 @@ impl Cold {
                     thaw.ready_at = ready_at;
                     thaw.readable_until = after(ready_at, days);
                 }
-                Ok(Thaw::Running)
+                Ok(ThawAnswer::Running)
             }
             (Some(thaw), Readability::Until(..)) => {
                 thaw.readable_until = after(now, days);
-                Ok(Thaw::Accepted)
+                Ok(ThawAnswer::Accepted)
             }
             (thaw, _) => {
                 *thaw = Some(Thawed {
@@ -149,7 +149,7 @@ impl Cold {
                     ready_at,
                     readable_until: after(ready_at, days),
                 });
-                Ok(Thaw::Accepted)
+                Ok(ThawAnswer::Accepted)
             }
         }
     }
@@ -175,12 +175,12 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// A lock that is held while an object and its record are changed, so that both belong to the same put.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(super) struct ColdLock {
     _directory: Option<File>,
     _process: MutexGuard<'static, ()>,
 }
 
-impl Lock {
+impl ColdLock {
     /// Locks the directory of an object, and waits for any other holder.
     pub(super) fn over(object: &Spot<'_>) -> Self {
         static PROCESS: Mutex<()> = Mutex::new(());

@@ -32,11 +32,11 @@ use super::listing::DEFAULT_LISTING_BYTES;
 use super::rate_limit::Paced;
 use super::{
     Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
-    Thaw, ThawRequest,
+    ThawAnswer, ThawRequest,
 };
 use crate::model::StorageClass;
 use atomic_rename::{Placed, Placing, place, random_name};
-use cold::{Cold, Lock};
+use cold::{Cold, ColdLock};
 use directory::{Directory, Spot, is_link, kind, split};
 use temporary::{TEMPORARY, Temporary, sweep_below};
 
@@ -61,7 +61,7 @@ pub struct DirStore {
     placing: Placing,
     played: Option<Played>,
     /// Replaces the clocks of the machine and the filesystem.
-    clock: Option<Clock>,
+    clock: Option<StoreClock>,
     limit: Option<RateLimit>,
     /// The most bytes of memory for a listing.
     listing_bytes: u64,
@@ -74,11 +74,11 @@ struct Played {
     delay: Option<Duration>,
 }
 
-struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
+struct StoreClock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
-impl fmt::Debug for Clock {
+impl fmt::Debug for StoreClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Clock").field(&(self.0)()).finish()
+        f.debug_tuple("StoreClock").field(&(self.0)()).finish()
     }
 }
 
@@ -149,7 +149,7 @@ impl DirStore {
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>) -> Self {
         Self {
-            clock: Some(Clock(clock)),
+            clock: Some(StoreClock(clock)),
             ..self
         }
     }
@@ -349,7 +349,7 @@ impl Store for DirStore {
             Err(error) if error.is_not_found() => return Ok(Deleted::Absent),
             spot => spot?,
         };
-        let _lock = Lock::over(&spot);
+        let _lock = ColdLock::over(&spot);
         let deleted = match spot.directory.remove(spot.name) {
             Ok(()) => {
                 spot.sync().map_err(failed)?;
@@ -380,15 +380,15 @@ impl Store for DirStore {
         }))
     }
 
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<ThawAnswer, StoreError> {
         let key = locator.0.as_str();
         let spot = self.spot(Operation::Thaw, key)?;
         let now = self.machine_now();
         let delay = self.played.and_then(|played| played.delay);
-        let _lock = Lock::over(&spot);
+        let _lock = ColdLock::over(&spot);
         self.object(Operation::Thaw, key, &spot)?;
         let Some(before) = self.cold(Operation::Thaw, key, &spot)? else {
-            return Ok(Thaw::NotCold);
+            return Ok(ThawAnswer::NotCold);
         };
         let mut cold = before;
         let answer = cold.thaw(request, delay, now).map_err(|refused| {

@@ -4,7 +4,7 @@ use std::io;
 
 use super::DirStore;
 use super::atomic_rename::{Placed, place_best};
-use super::cold::{Cold, Lock};
+use super::cold::{Cold, ColdLock};
 use super::directory::{Directory, Spot, split};
 use super::temporary::Temporary;
 use crate::model::StorageClass;
@@ -59,7 +59,7 @@ impl DirStore {
         spot: &Spot<'_>,
         class: Option<StorageClass>,
     ) -> io::Result<Placed> {
-        let _lock = Lock::over(spot);
+        let _lock = ColdLock::over(spot);
         match spot.directory.stat(spot.name) {
             Ok(_) => return Ok(Placed::Existed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -7,7 +7,7 @@ use super::report::in_words;
 use super::{Deletes, Trial};
 use crate::model::Sha256;
 use crate::store::error::{ErrorKind, Operation, StoreError};
-use crate::store::{Deleted, Finding, NewObject, ObjectKind, Put, Verdict};
+use crate::store::{Deleted, Finding, NewObject, ObjectKind, Put, Severity};
 
 /// The most versions of a test key. A store that wrongly replaces objects makes fewer.
 const MOST_VERSIONS: usize = 8;
@@ -31,28 +31,28 @@ impl Trial<'_> {
         let left = left.join(", ");
         match refused {
             None if is_deleted => {
-                self.find(SUBJECT, Verdict::Fine, "an object can be deleted");
+                self.find(SUBJECT, Severity::Fine, "an object can be deleted");
                 if self.probe.deletes == Deletes::Elsewhere {
                     let text = "`prune` is \"elsewhere\", but these credentials can delete \
                                 archives: remove that permission from them";
-                    self.find("prune", Verdict::Warning, text);
+                    self.find("prune", Severity::Warning, text);
                 }
             }
             // Nothing could be stored, which is already a finding.
             None => {}
             Some(error) if is_denied_delete(&error) && is_locked(&error) => {
                 let text = format!("the bucket's own lock holds every new object; left: {left}");
-                self.find(SUBJECT, Verdict::Fine, text);
+                self.find(SUBJECT, Severity::Fine, text);
             }
             Some(error) if is_denied_delete(&error) => {
                 let text = format!(
                     "these credentials can't delete: good for `prune = \"elsewhere\"`; left: {left}"
                 );
-                self.find(SUBJECT, Verdict::Fine, text);
+                self.find(SUBJECT, Severity::Fine, text);
                 if self.probe.deletes == Deletes::Here {
                     let text = "`prune` is \"after-backup\", but these credentials can't delete: \
                                 expired archives would stay, and cost money";
-                    self.find("prune", Verdict::Warning, text);
+                    self.find("prune", Severity::Warning, text);
                 }
             }
             Some(error) => {

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::Trial;
 use super::report::in_words;
-use crate::store::Verdict;
+use crate::store::Severity;
 use crate::store::error::ErrorKind;
 
 /// With a larger difference, AWS accepts no signature: its error `RequestTimeTooSkewed`.
@@ -27,7 +27,7 @@ impl Trial<'_> {
                         "{}; the service that answers there does not have this store: check the address",
                         in_words(&error)
                     );
-                    self.find(SUBJECT, Verdict::Failure, text);
+                    self.find(SUBJECT, Severity::Failure, text);
                     return false;
                 }
                 Err(error) => asked = Err(error),
@@ -37,20 +37,20 @@ impl Trial<'_> {
         let Some(theirs) = self.answer(SUBJECT, asked) else {
             return false;
         };
-        self.find(SUBJECT, Verdict::Fine, "it answers");
+        self.find(SUBJECT, Severity::Fine, "it answers");
         let skew = (theirs - (self.probe.clock)()).abs();
         let (verdict, rest) = if skew > MAX_SKEW_TO_RETIRE {
             (
-                Verdict::Warning,
+                Severity::Warning,
                 ": no archive is retired while that is so; set this machine's clock",
             )
         } else if skew > MAX_SKEW {
             (
-                Verdict::Warning,
+                Severity::Warning,
                 ", but a signature is valid for only 15 minutes; set this machine's clock",
             )
         } else {
-            (Verdict::Fine, "")
+            (Severity::Fine, "")
         };
         let text = format!("it differs from this machine's by {}{rest}", in_units(skew));
         self.find("clock", verdict, text);

@@ -8,7 +8,7 @@ mod report;
 use chrono::{DateTime, Utc};
 
 use super::error::{ErrorKind, StoreError};
-use super::{Finding, Store, Verdict};
+use super::{Finding, Severity, Store};
 use crate::model::StorageClass;
 
 /// Whether the store should keep the digests of objects.
@@ -76,7 +76,7 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn find(&mut self, subject: &'static str, verdict: Verdict, text: impl Into<String>) {
+    fn find(&mut self, subject: &'static str, verdict: Severity, text: impl Into<String>) {
         self.findings.push(Finding::new(subject, verdict, text));
     }
 
@@ -102,7 +102,7 @@ impl Trial<'_> {
     fn examine(&mut self) {
         for remark in self.store.remarks() {
             if self.findings.iter().all(|finding| finding.text != remark) {
-                self.find("remark", Verdict::Warning, remark);
+                self.find("remark", Severity::Warning, remark);
             }
         }
         if self.is_gone {
@@ -149,7 +149,7 @@ mod tests {
             all
         );
         let worst = findings.iter().map(|finding| finding.verdict).max();
-        assert_eq!(worst, Some(Verdict::Fine), "{findings:#?}");
+        assert_eq!(worst, Some(Severity::Fine), "{findings:#?}");
         assert_eq!(store.list("").unwrap(), []);
     }
 
@@ -157,7 +157,7 @@ mod tests {
     fn who_can_delete_and_should_not_is_warned() {
         let findings = probe(&MemoryStore::default(), &settings(Deletes::Elsewhere));
         let prune = findings.iter().find(|finding| finding.subject == "prune");
-        assert_eq!(prune.unwrap().verdict, Verdict::Warning);
+        assert_eq!(prune.unwrap().verdict, Severity::Warning);
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
         let found = findings
             .iter()
             .find(|finding| finding.subject == "storage class");
-        assert_eq!(found.unwrap().verdict, Verdict::Warning);
+        assert_eq!(found.unwrap().verdict, Severity::Warning);
     }
 
     #[test]
@@ -179,22 +179,22 @@ mod tests {
         for (ahead, verdict, text) in [
             (
                 TimeDelta::zero(),
-                Verdict::Fine,
+                Severity::Fine,
                 "it differs from this machine's by less than a minute",
             ),
             (
                 TimeDelta::minutes(-14),
-                Verdict::Fine,
+                Severity::Fine,
                 "it differs from this machine's by 14 minutes",
             ),
             (
                 TimeDelta::minutes(20),
-                Verdict::Warning,
+                Severity::Warning,
                 "it differs from this machine's by 20 minutes, but a signature is valid for only 15 minutes; set this machine's clock",
             ),
             (
                 TimeDelta::days(-3),
-                Verdict::Warning,
+                Severity::Warning,
                 "it differs from this machine's by 3 days: no archive is retired while that is \
                  so; set this machine's clock",
             ),

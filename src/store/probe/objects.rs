@@ -4,7 +4,7 @@ use super::report::in_words;
 use super::{Digests, Trial};
 use crate::model::{Sha256, StorageClass, Tier};
 use crate::store::error::{ErrorKind, StoreError};
-use crate::store::{Locator, NewObject, ObjectKind, Put, Thaw, ThawRequest, Verdict};
+use crate::store::{Locator, NewObject, ObjectKind, Put, Severity, ThawAnswer, ThawRequest};
 
 /// The content of the test objects. It says what they are to a person who finds one.
 pub(super) const FIRST: &[u8] = b"coldchain doctor was here: this may be deleted\n";
@@ -22,7 +22,7 @@ impl Trial<'_> {
         let key = format!("{}ledger", self.prefix);
         let put = self.put(&key, FIRST, ObjectKind::Ledger);
         if let Some(Put::Created(at) | Put::Existed(at)) = self.answer("put", put) {
-            self.find("put", Verdict::Fine, "an object can be stored");
+            self.find("put", Severity::Fine, "an object can be stored");
             let steps: [fn(&mut Self, &str, &Locator); 5] = [
                 Self::exclusivity,
                 Self::read,
@@ -69,15 +69,15 @@ impl Trial<'_> {
         if stored != FIRST || matches!(&put, Put::Created(other) if other != at) {
             let text = "it replaced an object that was there: two machines would destroy each \
                         other's ledger";
-            self.find(SUBJECT, Verdict::Failure, text);
+            self.find(SUBJECT, Severity::Failure, text);
         } else if put == Put::Created(at.clone()) {
             let text = "it kept the old object, but said that it had stored the new one";
-            self.find(SUBJECT, Verdict::Failure, text);
+            self.find(SUBJECT, Severity::Failure, text);
         } else if let Some(remark) = self.remark_of("two writers apart") {
-            self.find(SUBJECT, Verdict::Warning, remark);
+            self.find(SUBJECT, Severity::Warning, remark);
         } else {
             let text = "an existing object is not replaced";
-            self.find(SUBJECT, Verdict::Fine, text);
+            self.find(SUBJECT, Severity::Fine, text);
         }
     }
 
@@ -99,10 +99,10 @@ impl Trial<'_> {
 
     fn compare(&mut self, subject: &'static str, found: &[u8], stored: &[u8], fine: &'static str) {
         if found == stored {
-            self.find(subject, Verdict::Fine, fine);
+            self.find(subject, Severity::Fine, fine);
         } else {
             let text = "other bytes came back than were stored";
-            self.find(subject, Verdict::Failure, text);
+            self.find(subject, Severity::Failure, text);
         }
     }
 
@@ -116,11 +116,11 @@ impl Trial<'_> {
         match (stat.sha256, self.probe.digests) {
             (Some(digest), _) if digest == Sha256::of(FIRST) => {
                 let text = "it keeps the SHA-256 of what it has";
-                self.find(SUBJECT, Verdict::Fine, text);
+                self.find(SUBJECT, Severity::Fine, text);
             }
             (Some(_), _) => {
                 let text = "the SHA-256 that it keeps is not that of what was stored";
-                self.find(SUBJECT, Verdict::Failure, text);
+                self.find(SUBJECT, Severity::Failure, text);
             }
             (None, Digests::Kept) => {
                 let remark = self.remark_of("SHA-256");
@@ -129,7 +129,7 @@ impl Trial<'_> {
                      read"
                         .to_owned()
                 });
-                self.find(SUBJECT, Verdict::Warning, text);
+                self.find(SUBJECT, Severity::Warning, text);
             }
             (None, Digests::NotSent) => {}
         }
@@ -146,11 +146,11 @@ impl Trial<'_> {
             .any(|item| is_ours(&item.key, item.stat.bytes))
         {
             let text = "a listing shows what was just stored";
-            self.find("list", Verdict::Fine, text);
+            self.find("list", Severity::Fine, text);
         } else {
             let text = "a listing does not show what was just stored: every backup would fail \
                         before its commit";
-            self.find("list", Verdict::Failure, text);
+            self.find("list", Severity::Failure, text);
         }
     }
 
@@ -174,7 +174,7 @@ impl Trial<'_> {
                     class.minimum_days()
                 );
             }
-            self.find(SUBJECT, Verdict::Fine, text);
+            self.find(SUBJECT, Severity::Fine, text);
             if class.is_cold() {
                 self.thaw(class, &at);
             }
@@ -189,7 +189,7 @@ impl Trial<'_> {
                  of {class} do not apply"
             )
         });
-        self.find(SUBJECT, Verdict::Warning, text);
+        self.find(SUBJECT, Severity::Warning, text);
     }
 
     /// Tests whether an object in a cold class can be thawed. For some stores the class is only a name.
@@ -202,27 +202,27 @@ impl Trial<'_> {
         let thaw = match self.store.thaw(at, request) {
             Err(error) if error.kind == ErrorKind::Denied => {
                 let text = format!("these credentials may not thaw what lies in {class}");
-                return self.find(SUBJECT, Verdict::Unknown, text);
+                return self.find(SUBJECT, Severity::Unknown, text);
             }
             Err(error) if error.kind == ErrorKind::Unsupported => {
                 let text = format!(
                     "{}; the store can't thaw what it puts into {class}: set another `storage_class`",
                     in_words(&error)
                 );
-                return self.find(SUBJECT, Verdict::Failure, text);
+                return self.find(SUBJECT, Severity::Failure, text);
             }
             thaw => self.answer(SUBJECT, thaw),
         };
         match thaw {
-            Some(Thaw::Accepted | Thaw::Running) => {
+            Some(ThawAnswer::Accepted | ThawAnswer::Running) => {
                 let text = format!("what lies in {class} can be thawed");
-                self.find(SUBJECT, Verdict::Fine, text);
+                self.find(SUBJECT, Severity::Fine, text);
             }
-            Some(Thaw::NotCold) => {
+            Some(ThawAnswer::NotCold) => {
                 let text = format!(
                     "objects in {class} are not cold in this store: the prices and thaws of {class} do not apply"
                 );
-                self.find(SUBJECT, Verdict::Warning, text);
+                self.find(SUBJECT, Severity::Warning, text);
             }
             None => {}
         }

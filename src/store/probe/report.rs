@@ -1,7 +1,7 @@
 //! The finding for a failed operation.
 
 use crate::store::error::StoreError;
-use crate::store::{Finding, Verdict};
+use crate::store::{Finding, Severity};
 
 impl Finding {
     /// Returns the finding for a failed operation, with its causes and what to do next.
@@ -12,7 +12,7 @@ impl Finding {
         }
         Self {
             failed: Some(error.kind),
-            ..Self::new(subject, Verdict::Failure, text)
+            ..Self::new(subject, Severity::Failure, text)
         }
     }
 }

@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::whole_xml::Passing;
+use super::whole_xml::PassingXml;
 
 /// The longest answer that is collected, in bytes. The longest honest answer is a page of 1,000 versions.
 /// Each has a key of 1,024 bytes, three times that when encoded, and an id of up to 1,024 bytes. That is less
@@ -71,7 +71,7 @@ impl HttpConnector for Bounded {
                     is_success,
                     bytes: 0,
                     tags: 0,
-                    passing: Passing::default(),
+                    passing: PassingXml::default(),
                 })
             }))
         })
@@ -90,7 +90,7 @@ struct BoundedBody {
     is_success: bool,
     bytes: u64,
     tags: u64,
-    passing: Passing,
+    passing: PassingXml,
 }
 
 impl Body for BoundedBody {

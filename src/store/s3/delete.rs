@@ -24,7 +24,7 @@ const MAX_VERSION_BYTES: usize = 16 << 20;
 
 /// What a HEAD shows of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
+enum KeyState {
     Nothing,
     /// An object without versions.
     Object,
@@ -44,7 +44,7 @@ enum Left {
 
 /// A version of a key.
 #[derive(Debug, PartialEq, Eq)]
-struct Version {
+struct KeyVersion {
     is_latest: bool,
     id: String,
 }
@@ -65,20 +65,20 @@ impl S3Store<'_> {
             });
         }
         match self.kept(key).await? {
-            Seen::Nothing => self.remove_hidden(key).await,
-            Seen::Object => match self.delete_one(key, None).await? {
+            KeyState::Nothing => self.remove_hidden(key).await,
+            KeyState::Object => match self.delete_one(key, None).await? {
                 Left::Nothing => Ok(Deleted::Removed),
                 Left::Locked(until) => Ok(Deleted::Retained { until }),
                 // The HEAD did not show that the bucket keeps versions, or it keeps them since then.
                 Left::Marker => self.remove_versions(key).await,
             },
-            Seen::Versions => self.remove_versions(key).await,
+            KeyState::Versions => self.remove_versions(key).await,
         }
     }
 
     /// Asks for a key with a HEAD. The answer shows whether the bucket keeps versions, so that a bucket
     /// without versions gets no further request.
-    async fn kept(&self, key: &str) -> Result<Seen, StoreError> {
+    async fn kept(&self, key: &str) -> Result<KeyState, StoreError> {
         let asked = self
             .persevere(Operation::Delete, key, async |client, _| {
                 let request = client
@@ -87,22 +87,22 @@ impl S3Store<'_> {
                     .key(self.full(key));
                 let output = match request.send().await {
                     Ok(output) => output,
-                    Err(error) if is_hidden(&error) => return Ok(Seen::Versions),
+                    Err(error) if is_hidden(&error) => return Ok(KeyState::Versions),
                     Err(error) => return Err(judge(&error)),
                 };
                 if output.e_tag().is_none() && output.content_type() == Some(ERROR_TYPE) {
                     return Err(Judged::error_in_200());
                 }
                 Ok(match output.version_id() {
-                    None | Some("") => Seen::Object,
-                    Some(_) => Seen::Versions,
+                    None | Some("") => KeyState::Object,
+                    Some(_) => KeyState::Versions,
                 })
             })
             .await;
         match asked {
             Err(error) if error.is_not_found() => {
                 self.require_bucket(Operation::Delete, key).await?;
-                Ok(Seen::Nothing)
+                Ok(KeyState::Nothing)
             }
             asked => asked,
         }
@@ -129,8 +129,8 @@ impl S3Store<'_> {
         if versions.is_empty() {
             // There was an object a moment ago. It counts as gone only if another HEAD says so.
             return match self.kept(key).await? {
-                Seen::Nothing => Ok(Deleted::Absent),
-                Seen::Object | Seen::Versions => {
+                KeyState::Nothing => Ok(Deleted::Absent),
+                KeyState::Object | KeyState::Versions => {
                     let url = self.settings.url();
                     let error =
                         StoreError::new(ErrorKind::Unavailable, Operation::Delete, key, &url);
@@ -178,7 +178,7 @@ impl S3Store<'_> {
     }
 
     /// Returns all versions of exactly this key, delete markers included.
-    async fn versions(&self, key: &str) -> Result<Vec<Version>, StoreError> {
+    async fn versions(&self, key: &str) -> Result<Vec<KeyVersion>, StoreError> {
         let full = self.full(key);
         let mut found = Vec::new();
         let mut held = 0;
@@ -211,7 +211,7 @@ impl S3Store<'_> {
                 })
                 .await?;
             for version in of_key(&page, &full) {
-                held += size_of::<Version>() + version.id.capacity();
+                held += size_of::<KeyVersion>() + version.id.capacity();
                 if held > MAX_VERSION_BYTES {
                     let what = format!("it listed {} versions of it and has more", found.len());
                     return Err(self
@@ -249,7 +249,7 @@ fn is_hidden<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> 
 }
 
 /// Returns the versions in a page that are of exactly this key. Other keys may have it as a prefix.
-fn of_key(page: &ListObjectVersionsOutput, full: &str) -> Vec<Version> {
+fn of_key(page: &ListObjectVersionsOutput, full: &str) -> Vec<KeyVersion> {
     let is_it = |key: Option<&str>| key.and_then(percent_decoded).as_deref() == Some(full);
     let versions = page
         .versions()
@@ -263,7 +263,7 @@ fn of_key(page: &ListObjectVersionsOutput, full: &str) -> Vec<Version> {
         .chain(markers)
         .filter(|(key, ..)| is_it(*key))
         .filter_map(|(_, id, is_latest)| {
-            Some(Version {
+            Some(KeyVersion {
                 is_latest: is_latest == Some(true),
                 id: id?.to_owned(),
             })

@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{
 use super::S3Store;
 use super::judge::judge;
 use crate::store::error::{ErrorKind, Operation, StoreError};
-use crate::store::{Finding, Verdict};
+use crate::store::{Finding, Severity};
 
 impl S3Store<'_> {
     pub(super) async fn examine_bucket(&self) -> Result<Vec<Finding>, StoreError> {
@@ -27,11 +27,11 @@ impl S3Store<'_> {
             .await;
         Ok(match asked {
             Ok(output) if output.status() == Some(&BucketVersioningStatus::Enabled) => {
-                Finding::new(SUBJECT, Verdict::Fine, "the bucket keeps versions")
+                Finding::new(SUBJECT, Severity::Fine, "the bucket keeps versions")
             }
             Ok(_) => Finding::new(
                 SUBJECT,
-                Verdict::Warning,
+                Severity::Warning,
                 "the bucket keeps no versions: anybody with write credentials can destroy archives; \
                  switch versioning on, or use Object Lock",
             ),
@@ -66,22 +66,22 @@ impl S3Store<'_> {
         Ok(match (enabled, self.settings.object_lock) {
             (true, Some(mode)) => Finding::new(
                 SUBJECT,
-                Verdict::Fine,
+                Severity::Fine,
                 format!("the bucket locks objects, and archives are locked in {mode} mode"),
             ),
             (true, None) => Finding::new(
                 SUBJECT,
-                Verdict::Fine,
+                Severity::Fine,
                 "the bucket can lock objects; `object_lock` of this store is not set",
             ),
             (false, Some(_)) => Finding::new(
                 SUBJECT,
-                Verdict::Failure,
+                Severity::Failure,
                 "`object_lock` is set, but the bucket was not made with Object Lock: every backup would fail",
             ),
             (false, None) => Finding::new(
                 SUBJECT,
-                Verdict::Warning,
+                Severity::Warning,
                 "the bucket has no Object Lock: stolen credentials that may delete can delete \
                  archives",
             ),
@@ -122,7 +122,7 @@ impl S3Store<'_> {
         if let Some(rules) = named(expires) {
             found.push(Finding::new(
                 SUBJECT,
-                Verdict::Failure,
+                Severity::Failure,
                 format!(
                     "a rule of the bucket expires objects below this prefix ({rules}): archives would \
                      vanish; remove the rule: coldchain itself deletes what has expired"
@@ -132,7 +132,7 @@ impl S3Store<'_> {
         if let Some(rules) = named(makes_cold) {
             found.push(Finding::new(
                 SUBJECT,
-                Verdict::Failure,
+                Severity::Failure,
                 format!(
                     "a rule of the bucket moves objects below this prefix into a cold class ({rules}): \
                      ledger and keys could not be read any more; remove it, and set `storage_class`"
@@ -142,7 +142,7 @@ impl S3Store<'_> {
         if let Some(rules) = named(tiers_by_itself) {
             found.push(Finding::new(
                 SUBJECT,
-                Verdict::Warning,
+                Severity::Warning,
                 format!(
                     "a rule of the bucket moves objects below this prefix into INTELLIGENT_TIERING \
                      ({rules}): where its archive tiers are switched on, ledger and keys could not be read \
@@ -152,7 +152,7 @@ impl S3Store<'_> {
         }
         if found.is_empty() {
             let text = "no rule deletes archives or makes them cold";
-            found.push(Finding::new(SUBJECT, Verdict::Fine, text));
+            found.push(Finding::new(SUBJECT, Severity::Fine, text));
         }
         Ok(found)
     }
@@ -215,5 +215,5 @@ fn unknown(subject: &'static str, error: StoreError) -> Result<Finding, StoreErr
         }
         _ => return Err(error),
     };
-    Ok(Finding::new(subject, Verdict::Unknown, why))
+    Ok(Finding::new(subject, Severity::Unknown, why))
 }

@@ -21,7 +21,7 @@ pub(super) enum Want {
 
 /// The bytes received so far.
 #[derive(Default)]
-struct Fetched {
+struct ReceivedBytes {
     bytes: Vec<u8>,
     /// The tag of the object that they are from. Later bytes must have the same.
     etag: Option<String>,
@@ -65,7 +65,7 @@ impl S3Store<'_> {
                 Ok(Vec::new())
             };
         }
-        let mut fetched = Fetched::default();
+        let mut fetched = ReceivedBytes::default();
         let mut course = Course {
             began: Instant::now(),
             bytes: 0,
@@ -87,7 +87,7 @@ impl S3Store<'_> {
         key: &str,
         version: Option<&str>,
         want: Want,
-        fetched: &mut Fetched,
+        fetched: &mut ReceivedBytes,
         course: &mut Course,
     ) -> Result<(), StoreError> {
         let attempts = self.persevere(Operation::Get, key, async |client, meter| {
@@ -143,7 +143,7 @@ impl S3Store<'_> {
     }
 }
 
-impl Fetched {
+impl ReceivedBytes {
     /// Returns whether an object is complete whose length had to be asked for.
     fn is_whole(&mut self) -> bool {
         let is_whole = self.length == Some(self.bytes.len() as u64);
@@ -324,7 +324,7 @@ mod tests {
             offset: 10,
             len: 20,
         };
-        let mut fetched = Fetched::default();
+        let mut fetched = ReceivedBytes::default();
         assert_eq!(fetched.range(whole), None);
         assert_eq!(fetched.range(range).unwrap(), "bytes=10-29");
         fetched.bytes = vec![0; 7];

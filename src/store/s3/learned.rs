@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// How the service handles `If-None-Match`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Condition {
+pub(super) enum IfNoneMatch {
     /// It was not tried yet.
     #[default]
     Unknown,
@@ -19,6 +19,6 @@ pub(super) enum Condition {
 /// What was learned about the service so far.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    pub(super) condition: Condition,
+    pub(super) condition: IfNoneMatch,
     pub(super) remarks: BTreeSet<String>,
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::answer::{Answer, Judged};
 use super::judge::judge;
 use super::settings::LockMode;
-use super::stat::Head;
+use super::stat::HeadAnswer;
 use super::{S3Store, to_chrono};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 
@@ -27,7 +27,7 @@ impl S3Store<'_> {
     pub(super) async fn require_lock(
         &self,
         key: &str,
-        head: &Head,
+        head: &HeadAnswer,
         mode: LockMode,
         until: DateTime<Utc>,
     ) -> Result<(), StoreError> {

@@ -39,7 +39,7 @@ use super::key::check_key;
 use super::retry::{Again, Attempts, Told, Waiting};
 use super::{
     Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
-    Thaw, ThawRequest,
+    ThawAnswer, ThawRequest,
 };
 use answer::Judged;
 use body::Meter;
@@ -293,7 +293,7 @@ impl Store for S3Store<'_> {
         Ok(self.run(self.head(Operation::Stat, locator))?.readability)
     }
 
-    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<Thaw, StoreError> {
+    fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<ThawAnswer, StoreError> {
         self.run(self.restore_object(locator, request))
     }
 

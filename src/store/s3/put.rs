@@ -14,9 +14,9 @@ use md5::{Digest as _, Md5};
 use super::answer::{Answer, Judged};
 use super::body::{Meter, metered};
 use super::judge::{judge, refuses_checksum};
-use super::learned::{Condition, Learned};
+use super::learned::{IfNoneMatch, Learned};
 use super::settings::{Checksum, Encryption, LockMode};
-use super::stat::Head;
+use super::stat::HeadAnswer;
 use super::{S3Store, locator};
 use crate::model::StorageClass;
 use crate::store::error::{ErrorKind, Operation, StoreError};
@@ -48,10 +48,10 @@ impl S3Store<'_> {
         let at = locator(object.key, None);
         let condition = self.learned().condition;
         let looks_first = match condition {
-            Condition::Kept => false,
-            Condition::Ignored | Condition::Refused => true,
+            IfNoneMatch::Kept => false,
+            IfNoneMatch::Ignored | IfNoneMatch::Refused => true,
             // A segment's key has random bits and its own digest. No other object is ever put there.
-            Condition::Unknown => object.role == ObjectKind::Ledger,
+            IfNoneMatch::Unknown => object.role == ObjectKind::Ledger,
         };
         if looks_first {
             match self.head(Operation::Put, &at).await {
@@ -66,7 +66,7 @@ impl S3Store<'_> {
             return Ok(Put::Existed(head.locator));
         }
         self.compare(object, &head).await?;
-        if self.learned().condition == Condition::Unknown && object.role == ObjectKind::Ledger {
+        if self.learned().condition == IfNoneMatch::Unknown && object.role == ObjectKind::Ledger {
             self.learn_condition(object, &checksum).await?;
         }
         Ok(Put::Created(head.locator))
@@ -78,7 +78,7 @@ impl S3Store<'_> {
         object: &NewObject<'_>,
         checksum: &Header,
         at: &Locator,
-    ) -> Result<(Sent, Head), StoreError> {
+    ) -> Result<(Sent, HeadAnswer), StoreError> {
         let patience = &self.settings.patience;
         let mut attempts = Attempts::new(patience);
         loop {
@@ -126,7 +126,7 @@ impl S3Store<'_> {
                 [Some(meter), object.moved.clone().map(Meter::from).as_ref()],
                 self.limit.as_ref(),
             ));
-        if condition != Condition::Refused {
+        if condition != IfNoneMatch::Refused {
             request = request.if_none_match("*");
         }
         request = match checksum {
@@ -173,8 +173,8 @@ impl S3Store<'_> {
         if judged.answer.status == Some(412) {
             return Ok(Sent::Existed);
         }
-        if judged.answer.status == Some(501) && condition == Condition::Unknown {
-            self.note_condition(Condition::Refused);
+        if judged.answer.status == Some(501) && condition == IfNoneMatch::Unknown {
+            self.note_condition(IfNoneMatch::Refused);
             return Err(Judged {
                 again: Again::FewTimes,
                 ..judged
@@ -206,17 +206,17 @@ impl S3Store<'_> {
             })
             .await?;
         self.note_condition(match again {
-            Sent::Existed => Condition::Kept,
-            Sent::Stored => Condition::Ignored,
+            Sent::Existed => IfNoneMatch::Kept,
+            Sent::Stored => IfNoneMatch::Ignored,
         });
         Ok(())
     }
 
-    fn note_condition(&self, condition: Condition) {
+    fn note_condition(&self, condition: IfNoneMatch) {
         let verb = match condition {
-            Condition::Ignored => "ignores",
-            Condition::Refused => "refuses",
-            Condition::Kept | Condition::Unknown => {
+            IfNoneMatch::Ignored => "ignores",
+            IfNoneMatch::Refused => "refuses",
+            IfNoneMatch::Kept | IfNoneMatch::Unknown => {
                 self.learned().condition = condition;
                 return;
             }
@@ -229,7 +229,7 @@ impl S3Store<'_> {
     }
 
     /// Compares the stored object with what was sent.
-    async fn compare(&self, object: &NewObject<'_>, head: &Head) -> Result<(), StoreError> {
+    async fn compare(&self, object: &NewObject<'_>, head: &HeadAnswer) -> Result<(), StoreError> {
         let wrong = |what: String| {
             Err(self
                 .error(ErrorKind::Corrupted, Operation::Put, object.key)

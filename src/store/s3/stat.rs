@@ -16,7 +16,7 @@ use crate::store::{Locator, Readability, Stat};
 
 /// The answer to a HEAD.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct HeadAnswer {
     pub(super) stat: Stat,
     pub(super) readability: Readability,
     pub(super) locator: Locator,
@@ -31,7 +31,7 @@ impl S3Store<'_> {
         &self,
         operation: Operation,
         at: &Locator,
-    ) -> Result<Head, StoreError> {
+    ) -> Result<HeadAnswer, StoreError> {
         let (key, version) = self.parse(operation, at)?;
         let asked = self
             .persevere(operation, key, async |client, _| {
@@ -76,7 +76,7 @@ impl S3Store<'_> {
             class: class_name.parse().ok(),
         };
         let now = self.clock.now().unwrap_or_else(Utc::now);
-        Ok(Head {
+        Ok(HeadAnswer {
             readability: readability(
                 stat.class.or_else(|| archived(output.archive_status())),
                 output.restore(),

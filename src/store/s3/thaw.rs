@@ -10,7 +10,7 @@ use super::judge::judge;
 use crate::model::Tier;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::Again;
-use crate::store::{Locator, Thaw, ThawRequest};
+use crate::store::{Locator, ThawAnswer, ThawRequest};
 
 /// The class whose archive tiers are thawed permanently.
 const INTELLIGENT_TIERING: &str = "INTELLIGENT_TIERING";
@@ -20,7 +20,7 @@ impl S3Store<'_> {
         &self,
         at: &Locator,
         request: ThawRequest,
-    ) -> Result<Thaw, StoreError> {
+    ) -> Result<ThawAnswer, StoreError> {
         let days = i32::try_from(request.days).unwrap_or(i32::MAX);
         match self.ask(at, request.tier, Some(days)).await {
             Err(error) if error.kind == ErrorKind::Failed => {
@@ -36,7 +36,12 @@ impl S3Store<'_> {
         }
     }
 
-    async fn ask(&self, at: &Locator, tier: Tier, days: Option<i32>) -> Result<Thaw, StoreError> {
+    async fn ask(
+        &self,
+        at: &Locator,
+        tier: Tier,
+        days: Option<i32>,
+    ) -> Result<ThawAnswer, StoreError> {
         let (key, version) = self.parse(Operation::Thaw, at)?;
         let tier = match tier {
             Tier::Expedited => aws_sdk_s3::types::Tier::Expedited,
@@ -68,16 +73,16 @@ impl S3Store<'_> {
                 .send()
                 .await;
             let Err(error) = sent else {
-                return Ok(Thaw::Accepted);
+                return Ok(ThawAnswer::Accepted);
             };
             let judged = judge(&error);
             if judged.answer.is("RestoreAlreadyInProgress") {
-                return Ok(Thaw::Running);
+                return Ok(ThawAnswer::Running);
             }
             // A service may also answer this for an object that is in no cold class.
             if judged.kind == ErrorKind::Cold || judged.answer.is("ObjectAlreadyInActiveTierError")
             {
-                return Ok(Thaw::NotCold);
+                return Ok(ThawAnswer::NotCold);
             }
             Err(judged)
         });

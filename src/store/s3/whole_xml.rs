@@ -16,13 +16,13 @@ pub(super) struct CutShort;
 
 /// The parts of a document that are kept while it passes.
 #[derive(Debug, Default)]
-pub(super) struct Passing {
+pub(super) struct PassingXml {
     head: Vec<u8>,
     tail: Vec<u8>,
     len: usize,
 }
 
-impl Passing {
+impl PassingXml {
     /// Notes the next piece of the document.
     pub(super) fn note(&mut self, piece: &[u8]) {
         self.len += piece.len();
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn is_whole(text: &str, piece: usize, is_success: bool) -> bool {
-        let mut passing = Passing::default();
+        let mut passing = PassingXml::default();
         for piece in text.as_bytes().chunks(piece) {
             passing.note(piece);
         }

@@ -35,11 +35,11 @@ const KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
 /// The credentials of one client. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct KeptCredentials(Arc<Kept>);
+pub(super) struct KeptCredentials(Arc<SharedCredentials>);
 
 #[derive(Debug)]
-struct Kept {
-    sources: Vec<Source>,
+struct SharedCredentials {
+    sources: Vec<CredentialSource>,
     /// The command `aws sso login`, if the profile signs in with it.
     sign_in: Option<String>,
     held: Mutex<Option<Credentials>>,
@@ -47,13 +47,13 @@ struct Kept {
 
 /// A place where credentials may be.
 #[derive(Debug)]
-struct Source {
-    place: Place,
+struct CredentialSource {
+    place: CredentialPlace,
     provider: Box<dyn ProvideCredentials>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum CredentialPlace {
     Environment,
     /// The text for a profile without credentials: its name and its files.
     Profile(String),
@@ -75,8 +75,8 @@ impl KeptCredentials {
         reach: &ProviderConfig,
         direct: &SharedHttpClient,
     ) -> Self {
-        let profile = Source {
-            place: Place::Profile(profiles.in_words()),
+        let profile = CredentialSource {
+            place: CredentialPlace::Profile(profiles.in_words()),
             provider: profiles.provider(settings, reach, direct),
         };
         let is_chosen = settings.profile.is_some() || settings.credentials_file.is_some();
@@ -84,20 +84,20 @@ impl KeptCredentials {
             vec![profile]
         } else {
             let mut sources = vec![
-                Source::new(
-                    Place::Environment,
+                CredentialSource::new(
+                    CredentialPlace::Environment,
                     EnvironmentVariableCredentialsProvider::new(),
                 ),
                 profile,
             ];
             sources.extend(by_environment(reach, direct));
-            sources.push(Source::new(
-                Place::Metadata,
+            sources.push(CredentialSource::new(
+                CredentialPlace::Metadata,
                 metadata::provider(reach, direct),
             ));
             sources
         };
-        Self(Arc::new(Kept {
+        Self(Arc::new(SharedCredentials {
             sources,
             sign_in: profiles.sign_in(),
             held: Mutex::default(),
@@ -148,7 +148,7 @@ impl ProvideCredentials for KeptCredentials {
     }
 }
 
-impl Kept {
+impl SharedCredentials {
     /// Asks one place after the other, up to the first that has credentials, or that should have them and
     /// fails.
     async fn ask(&self) -> provider::Result {
@@ -166,8 +166,8 @@ impl Kept {
     }
 }
 
-impl Source {
-    fn new(place: Place, provider: impl ProvideCredentials + 'static) -> Self {
+impl CredentialSource {
+    fn new(place: CredentialPlace, provider: impl ProvideCredentials + 'static) -> Self {
         Self {
             place,
             provider: Box::new(provider),
@@ -175,7 +175,7 @@ impl Source {
     }
 }
 
-impl Place {
+impl CredentialPlace {
     /// Returns the text that this place has no credentials.
     fn without(&self, error: &CredentialsError) -> String {
         match self {
@@ -219,12 +219,15 @@ fn usable(found: Credentials) -> provider::Result {
 }
 
 /// Returns the places that an environment variable names.
-fn by_environment(reach: &ProviderConfig, direct: &SharedHttpClient) -> Vec<Source> {
+fn by_environment(reach: &ProviderConfig, direct: &SharedHttpClient) -> Vec<CredentialSource> {
     const TOKEN: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
     let mut sources = Vec::new();
     if !is_unset(TOKEN) {
         let provider = WebIdentityTokenCredentialsProvider::builder().configure(reach);
-        sources.push(Source::new(Place::Named(TOKEN), provider.build()));
+        sources.push(CredentialSource::new(
+            CredentialPlace::Named(TOKEN),
+            provider.build(),
+        ));
     }
     let local = reach.clone().with_http_client(direct.clone());
     for uri in [
@@ -233,7 +236,7 @@ fn by_environment(reach: &ProviderConfig, direct: &SharedHttpClient) -> Vec<Sour
     ] {
         if !is_unset(uri) {
             let provider = EcsCredentialsProvider::builder().configure(&local).build();
-            sources.push(Source::new(Place::Named(uri), provider));
+            sources.push(CredentialSource::new(CredentialPlace::Named(uri), provider));
             break;
         }
     }
