@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
-use crate::model::{ArchiveId, SourceName};
+use crate::model::{ArchiveId, SnapshotName, SourceName};
 use crate::printing::{event_json, event_json_aside, say, warn};
 
 mod bar;
@@ -33,15 +33,15 @@ pub enum Event {
     Snapshot {
         /// The source.
         source: SourceName,
-        /// The date.
-        date: NaiveDate,
+        /// Its name.
+        name: SnapshotName,
     },
     /// A local snapshot was deleted, because it is not kept any longer.
     SnapshotDeleted {
         /// The source.
         source: SourceName,
-        /// Its date.
-        date: NaiveDate,
+        /// Its name.
+        name: SnapshotName,
         /// Why.
         reason: String,
     },
@@ -227,14 +227,14 @@ impl Observer for Verbose {
                 action,
                 reason,
             } => say(format_args!("{source}: {date}: {action}: {reason}")),
-            Event::Snapshot { source, date } => {
-                say(format_args!("{source}: snapshot {date} made"));
+            Event::Snapshot { source, name } => {
+                say(format_args!("{source}: snapshot {name} made"));
             }
             Event::SnapshotDeleted {
                 source,
-                date,
+                name,
                 reason,
-            } => say(format_args!("{source}: snapshot {date} deleted: {reason}")),
+            } => say(format_args!("{source}: snapshot {name} deleted: {reason}")),
             Event::Segment {
                 source,
                 archive,
@@ -327,16 +327,17 @@ impl Event {
             } => {
                 json!({"event": "planned", "source": source, "date": date, "action": action, "reason": reason})
             }
-            Self::Snapshot { source, date } => {
-                json!({"event": "snapshot", "source": source, "date": date})
+            Self::Snapshot { source, name } => {
+                json!({"event": "snapshot", "source": source, "date": name.date, "name": name})
             }
             Self::SnapshotDeleted {
                 source,
-                date,
+                name,
                 reason,
-            } => {
-                json!({"event": "snapshot-deleted", "source": source, "date": date, "reason": reason})
-            }
+            } => json!({
+                "event": "snapshot-deleted", "source": source, "date": name.date, "name": name,
+                "reason": reason,
+            }),
             Self::Chain {
                 source,
                 archives,

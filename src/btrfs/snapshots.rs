@@ -85,6 +85,19 @@ pub fn delete(
     delete_checked(tools, path, found.subvolume_id)
 }
 
+/// Waits until the filesystem has freed what deleted subvolumes took.
+pub fn wait_until_freed(tools: &Tools, directory: &Path) -> Result<(), BtrfsError> {
+    let action = format!(
+        "wait until deleted snapshots are freed in {}",
+        directory.display()
+    );
+    tools
+        .run(action, |command| {
+            command.args(["subvolume", "sync", "--"]).arg(directory)
+        })
+        .map(drop)
+}
+
 /// Returns the identity of the subvolume at the path itself. Does not follow a symlink there.
 fn unaliased(path: &Path) -> Result<SubvolumeIdentity, BtrfsError> {
     if path.is_symlink() {

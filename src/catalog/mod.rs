@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction};
 
 pub use absorb::Effect;
 pub use archives::{ArchiveRow, SegmentRow, SegmentState};
@@ -48,7 +48,7 @@ pub use verifications::VerificationRow;
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
     include_str!("../../schema/0003_resume.sql"),
@@ -57,6 +57,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../schema/0006_deletion.sql"),
     include_str!("../../schema/0007_archive_by_state.sql"),
     include_str!("../../schema/0008_compressed_data.sql"),
+    include_str!("../../schema/0009_snapshots.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.
@@ -117,16 +118,23 @@ impl Catalog {
         connection
             .pragma_update(None, "secure_delete", "ON")
             .doing("switch secure deletion on")?;
-        connection
-            .pragma_update(None, "foreign_keys", "ON")
-            .doing("switch foreign keys on")?;
         let mut catalog = Self {
             connection,
             watch: None,
             keeps: Keeps::Everything,
         };
+        // While a table is made anew, others refer to one that is not there.
+        catalog.refer(false)?;
         catalog.migrate()?;
+        catalog.refer(true)?;
         Ok(catalog)
+    }
+
+    /// Switches foreign keys on or off.
+    fn refer(&self, on: bool) -> Result<(), CatalogError> {
+        self.connection
+            .pragma_update(None, "foreign_keys", on)
+            .doing("switch foreign keys on or off")
     }
 
     fn migrate(&mut self) -> Result<(), CatalogError> {
@@ -151,11 +159,26 @@ impl Catalog {
                 .doing("bring the schema up to date")?;
         }
         if version < MIGRATIONS.len() {
+            require_references(&transaction)?;
             transaction
                 .pragma_update(None, "user_version", MIGRATIONS.len())
                 .doing("write the schema's version")?;
         }
         transaction.commit().doing("finish the migration")
+    }
+}
+
+/// Fails if a row refers to one that does not exist.
+fn require_references(transaction: &Transaction<'_>) -> Result<(), CatalogError> {
+    let broken: Option<String> = transaction
+        .query_row("PRAGMA foreign_key_check", [], |row| row.get(0))
+        .optional()
+        .doing("check the catalog's references")?;
+    match broken {
+        None => Ok(()),
+        Some(table) => Err(CatalogError::Damaged(format!(
+            "a row of `{table}` refers to one that does not exist"
+        ))),
     }
 }
 

@@ -4,21 +4,22 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use chrono::NaiveDate;
 use rusqlite::{Row, Transaction, params};
 
 use super::Catalog;
 use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::entry::Timestamp;
-use crate::model::{ArchiveId, SourceName, SubvolumeIdentity, Uuid};
+use crate::model::{ArchiveId, SnapshotName, SourceName, SubvolumeIdentity, Uuid};
 
 /// A snapshot that exists or existed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotRow {
     /// The id of its row.
     pub id: i64,
-    /// Its date.
-    pub date: NaiveDate,
+    /// Its name.
+    pub name: SnapshotName,
+    /// When it was recorded.
+    pub made_at: Timestamp,
     /// Where it was made.
     pub path: PathBuf,
     /// Its own uuid on this machine.
@@ -35,7 +36,8 @@ impl SnapshotRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get("id")?,
-            date: parsed(row, "date")?,
+            name: parsed(row, "name")?,
+            made_at: parsed(row, "made_at")?,
             path: PathBuf::from(OsStr::from_bytes(row.get_ref("path")?.as_bytes()?)),
             local_uuid: parsed(row, "local_uuid")?,
             local_received: parsed_or_null(row, "local_received")?,
@@ -82,8 +84,8 @@ impl SnapshotRow {
 pub struct NewSnapshot<'a> {
     /// Its source.
     pub source: &'a SourceName,
-    /// Its date.
-    pub date: NaiveDate,
+    /// Its name.
+    pub name: SnapshotName,
     /// Where it is. It has to be UTF-8: the column is text.
     pub path: &'a Path,
     /// Its identity, as btrfs reports it.
@@ -107,22 +109,23 @@ impl NewSnapshot<'_> {
     fn insert(&self, path: &str, transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
         transaction.query_row(
             "INSERT INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid,
-                                   local_parent, made_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                                   local_parent, made_at, name)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (local_uuid) DO UPDATE
              SET source = ?1, date = ?2, path = ?3, local_received = ?5, local_ctransid = ?6,
-                 local_parent = ?7, made_at = ?8, deleted_at = NULL
+                 local_parent = ?7, made_at = ?8, name = ?9, deleted_at = NULL
              WHERE deleted_at IS NOT NULL OR source <> ?1
              RETURNING id",
             params![
                 self.source.as_str(),
-                self.date.to_string(),
+                self.name.date.to_string(),
                 path,
                 self.identity.uuid.to_string(),
                 self.identity.received_uuid.map(|uuid| uuid.to_string()),
                 self.identity.ctransid,
                 self.taken_of.map(|uuid| uuid.to_string()),
                 self.made_at.to_string(),
+                self.name.to_string(),
             ],
             |row| row.get(0),
         )
@@ -134,7 +137,7 @@ impl Catalog {
     pub fn snapshots(&self, source: &SourceName) -> Result<Vec<SnapshotRow>, CatalogError> {
         self.select(
             "read the snapshots",
-            "SELECT * FROM snapshot WHERE source = ?1 AND deleted_at IS NULL ORDER BY date",
+            "SELECT * FROM snapshot WHERE source = ?1 AND deleted_at IS NULL ORDER BY name",
             [source.as_str()],
             SnapshotRow::read,
         )
@@ -178,7 +181,8 @@ impl Catalog {
         })?;
         Ok(SnapshotRow {
             id,
-            date: new.date,
+            name: new.name,
+            made_at: new.made_at,
             path: new.path.to_owned(),
             local_uuid: new.identity.uuid,
             local_received: new.identity.received_uuid,

@@ -89,7 +89,7 @@ impl Catalog {
             transaction.pragma_update(None, "defer_foreign_keys", true)?;
             for sql in [
                 "UPDATE OR IGNORE snapshot SET source = ?1 WHERE source = ?2",
-                // A date has one snapshot that is not deleted: the other is recorded as deleted, but stays on
+                // A name has one snapshot that is not deleted: the other is recorded as deleted, but stays on
                 // disk.
                 "UPDATE snapshot SET source = ?1, deleted_at = made_at WHERE source = ?2",
                 "DELETE FROM told WHERE source = ?2 AND ?1 <> ?2",

@@ -5,6 +5,7 @@ mod catalog;
 mod key;
 mod read;
 mod restore;
+mod snapshots;
 mod target;
 
 use std::env;
@@ -25,6 +26,7 @@ pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use read::{List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore};
+pub use snapshots::{Snapshot, Snapshots};
 pub use target::{Night, OneSource, Typed, WhichArchive};
 
 /// Archives btrfs subvolumes offsite: a snapshot every night, an archive on the scheduled dates,
@@ -129,6 +131,10 @@ pub enum Command {
     Init(Init),
     /// The nightly command: take the snapshot, and archive it if the date calls for it
     Backup(Backup),
+    /// Take a snapshot now, named by date and time, and delete those that have expired
+    Snapshot(Snapshot),
+    /// The snapshots on this machine: age, sizes, and why each is kept
+    Snapshots(Snapshots),
     /// What would happen on a date, or on every date of a span, and why
     Plan(Plan),
     /// Chains and their archives: kind, date, parent, sizes, state, expiry

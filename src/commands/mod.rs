@@ -21,6 +21,8 @@ mod restore;
 mod run_result;
 mod send_stream;
 mod show;
+mod snapshot;
+mod snapshots;
 mod target;
 mod thaw;
 mod verify;
@@ -49,6 +51,8 @@ pub fn run(cli: Cli) -> Result<(), Error> {
     let ran = match cli.command {
         Command::Init(args) => init::run(&args, everywhere),
         Command::Backup(args) => backup::run(&args, everywhere),
+        Command::Snapshot(args) => snapshot::run(&args, everywhere),
+        Command::Snapshots(args) => snapshots::run(&args, everywhere),
         Command::Plan(args) => plan::run(&args, everywhere),
         Command::List(args) => list::run(&args, everywhere),
         Command::Show(args) => show::run(&args, everywhere),

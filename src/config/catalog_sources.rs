@@ -41,6 +41,7 @@ impl Source {
             directory: place.directory.clone(),
             live: None,
             keep_snapshots: KeepSnapshots::DEFAULT,
+            links: Vec::new(),
             store: place.store.clone(),
             protocol: Protocol::V1,
             segment_bytes: DEFAULT_SEGMENT_BYTES,

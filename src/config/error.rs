@@ -142,6 +142,16 @@ pub enum Fault {
         /// The key that has no effect.
         other: &'static str,
     },
+    /// Two keys say which snapshots are kept.
+    #[error(
+        "`source.{key}` and `source.{other}` are both set, and both say which snapshots are kept"
+    )]
+    KeepTwice {
+        /// The key.
+        key: &'static str,
+        /// The other one.
+        other: &'static str,
+    },
     /// A source with a subvolume and no place for snapshots, or the reverse.
     #[error("`source.{present}` is set and `source.{absent}` is not")]
     HalfLive {

@@ -62,6 +62,7 @@ const KEYS: &[&str] = &[
     "self_check",
     "prune",
     "delete_after",
+    "keep",
     "source",
     "store",
     "encryption",
@@ -236,6 +237,7 @@ impl Config {
             .unwrap_or(DEFAULT_SEGMENT_BYTES);
         let inherited = Inherited {
             segment_bytes,
+            keep: top.read("keep", source::keep_of)?,
             schedule: ScheduleKeys::read(&top)?,
         };
         let compression = compression::read(&top)?;

@@ -149,6 +149,11 @@ impl<'a> Field<'a> {
         self.value.as_str().ok_or_else(|| self.unfit("a string"))
     }
 
+    /// The value, if it is a string.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        self.value.as_str()
+    }
+
     pub(super) fn owned_string(&self) -> Result<String, ConfigError> {
         self.string().map(ToOwned::to_owned)
     }

@@ -1,15 +1,15 @@
 //! `[[source]]`: what is archived.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use super::SourceOrigin;
 use super::error::{ConfigError, Fault, Unknown};
 use super::schedule::{MAX_DAYS, ScheduleConfig, ScheduleKeys};
 use super::section::{Field, Section};
 use super::store::StoreConfig;
-use crate::model::{Protocol, SourceName};
-use crate::plan::KeepSnapshots;
+use crate::model::{Protocol, SnapshotName, SourceName};
+use crate::plan::{KeepSnapshots, Terms};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -18,6 +18,9 @@ pub(super) const KEYS: &[&str] = &[
     "keep_snapshots_days",
     "keep_snapshots",
     "latest_only",
+    "keep",
+    "keep_days",
+    "links",
     "store",
     "archive_as",
     "protocol",
@@ -40,6 +43,8 @@ pub struct Source {
     /// Which snapshots are kept on this machine besides those that the next run needs. Default: those of 60
     /// days.
     pub keep_snapshots: KeepSnapshots,
+    /// The names of the links that name its newest snapshot, beside the snapshots. Default: `current`.
+    pub links: Vec<String>,
     /// The name of its store, which is configured.
     pub store: String,
     /// The form of its send streams. Default: version 1.
@@ -62,6 +67,7 @@ pub struct Live {
 /// The values that a source inherits from the top level.
 pub(super) struct Inherited {
     pub(super) segment_bytes: u64,
+    pub(super) keep: Option<KeepSnapshots>,
     pub(super) schedule: ScheduleKeys,
 }
 
@@ -111,7 +117,8 @@ fn read(
         name,
         origin: SourceOrigin::File,
         live: live(section)?,
-        keep_snapshots: keep_snapshots(section)?,
+        keep_snapshots: keep_snapshots(section, inherited)?,
+        links: links(section)?,
         store: store_name,
         protocol: protocol(section)?,
         segment_bytes: section
@@ -138,8 +145,20 @@ fn protocol(section: &Section<'_>) -> Result<Protocol, ConfigError> {
 
 /// Reads which snapshots are kept. If only their number is set, there is no other limit: none is deleted for
 /// its age.
-fn keep_snapshots(section: &Section<'_>) -> Result<KeepSnapshots, ConfigError> {
+fn keep_snapshots(
+    section: &Section<'_>,
+    inherited: &Inherited,
+) -> Result<KeepSnapshots, ConfigError> {
     let limit = |key| section.read(key, |field| field.integer("an integer", 1..=MAX_DAYS));
+    if let Some(keep) = section.get("keep") {
+        refuse_beside(section, &keep, "keep", &KEEP_KEYS)?;
+        return keep_of(&keep);
+    }
+    if let Some(days) = limit("keep_days")? {
+        let keep_days = section.require("keep_days")?;
+        refuse_beside(section, &keep_days, "keep_days", &KEEP_KEYS[1..])?;
+        return Ok(KeepSnapshots::Days(days));
+    }
     let days = limit("keep_snapshots_days")?;
     let newest = limit("keep_snapshots")?;
     if section.read("latest_only", Field::boolean)? == Some(true) {
@@ -152,9 +171,65 @@ fn keep_snapshots(section: &Section<'_>) -> Result<KeepSnapshots, ConfigError> {
         };
     }
     Ok(match (days, newest) {
-        (None, None) => KeepSnapshots::DEFAULT,
+        (None, None) => inherited.keep.unwrap_or(KeepSnapshots::DEFAULT),
         (days, newest) => KeepSnapshots::Within { days, newest },
     })
+}
+
+/// The other keys that say which snapshots are kept. `keep` allows none of them beside it.
+pub(super) const KEEP_KEYS: [&str; 4] = [
+    "keep_days",
+    "keep_snapshots",
+    "keep_snapshots_days",
+    "latest_only",
+];
+
+/// Refuses a key that says the same in another way.
+fn refuse_beside(
+    section: &Section<'_>,
+    field: &Field<'_>,
+    key: &'static str,
+    others: &[&'static str],
+) -> Result<(), ConfigError> {
+    match others.iter().find(|other| section.get(other).is_some()) {
+        Some(other) => Err(field.fault(Fault::KeepTwice { key, other })),
+        None => Ok(()),
+    }
+}
+
+/// Reads `keep`: a number of snapshots, or terms.
+pub(super) fn keep_of(field: &Field<'_>) -> Result<KeepSnapshots, ConfigError> {
+    const FORMS: &str = "a number of snapshots from 1 to 1000000, or terms like \"24h 14d 8w 12m 4q 2y\", \
+                         each unit once and at least 1";
+    if let Some(terms) = field.text() {
+        let terms = Terms::parse(terms).ok_or_else(|| field.unfit(FORMS))?;
+        return Ok(KeepSnapshots::Terms(terms));
+    }
+    field
+        .integer("a number", 1..=MAX_DAYS)
+        .map(KeepSnapshots::Newest)
+        .map_err(|_| field.unfit(FORMS))
+}
+
+/// Reads the names of the links to the newest snapshot.
+fn links(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
+    let links = section.read("links", |field| {
+        let items = field.array("an array of names")?;
+        items.iter().map(link).collect::<Result<Vec<_>, _>>()
+    })?;
+    Ok(links.unwrap_or_else(|| vec!["current".to_owned()]))
+}
+
+fn link(field: &Field<'_>) -> Result<String, ConfigError> {
+    let is_name = |text: &str| {
+        let mut parts = Path::new(text).components();
+        let one = matches!(
+            (parts.next(), parts.next()),
+            (Some(Component::Normal(part)), None) if part == text
+        );
+        one && !text.starts_with(".coldchain") && text.parse::<SnapshotName>().is_err()
+    };
+    field.matching(is_name, "a file name that is no date, such as \"current\"")
 }
 
 fn live(section: &Section<'_>) -> Result<Option<Live>, ConfigError> {

@@ -70,6 +70,9 @@ const TOP: &str = r#"
 
 # How long the objects of retired archives are kept, by the store's clock.
 #delete_after = "7d"
+
+# Which snapshots a source keeps that does not say it: see `keep` in [[source]].
+#keep = 14
 "#;
 
 const SOURCE_AND_STORE: &str = r#"
@@ -77,16 +80,22 @@ const SOURCE_AND_STORE: &str = r#"
 #[[source]]
 #name = "home"
 #subvolume = "/home"
-# Read-only snapshots, on the same filesystem, named YYYY-MM-DD.
+# Read-only snapshots, on the same filesystem: the nightly ones are named YYYY-MM-DD, those of `coldchain snapshot`
+# YYYY-MM-DDTHHMM.
 #snapshots = "/home/.coldchain"
+# Which snapshots are kept: so many of the newest (14), or one of each of the newest hours, days, weeks, months,
+# quarters and years that have any. What the next incremental needs is always kept.
+#keep = "24h 14d 8w 12m"
+# In its place: how many days old they are at most; or only those that the next run needs; or, from before, one or
+# both of the last two.
+# or: keep_days = 60
+# or: latest_only = true
+# or: keep_snapshots_days = 60
+# or: keep_snapshots = 30
+# The names of links to the newest snapshot, in the same directory.
+#links = ["current"]
 # The name of a [store.NAME].
 #store = "main"
-# For how many days snapshots are kept. What the next incremental needs is always kept.
-#keep_snapshots_days = 60
-# How many snapshots are kept at most, in addition to or instead of those days. No limit unless set.
-#keep_snapshots = 30
-# Keep only the snapshots that the next run needs.
-#latest_only = false
 # The directory in the store; keep it when you rename the source.
 #archive_as = "home"
 # The version of the send streams. From Linux 6.17 on, version 2 sends a punched hole as a hole; a restore then
@@ -266,10 +275,10 @@ mod tests {
         let all = unmark(&template(&facts()))
             .replace("threads = 2\n", "")
             .replace("compression_levels = [1, 12]\n", "")
-            .replace("max_chain_days = 365\n", "")
-            .replace("keep_snapshots = 30\n", "");
+            .replace("max_chain_days = 365\n", "");
         // A key without a default has an example that shows its form.
         let examples = [
+            "keep = ",
             "cold = ",
             "cold_delay",
             "prefix",
@@ -318,7 +327,9 @@ mod tests {
             .chain(prices::KEYS);
         for key in known {
             let setting = format!("{key} = ");
-            assert!(text.lines().any(|line| line.starts_with(&setting)), "{key}");
+            // What excludes the setting before it is only named.
+            let is_named = |line: &str| line.trim_start_matches("# or: ").starts_with(&setting);
+            assert!(text.lines().any(is_named), "{key}");
         }
     }
 

@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Advice, ExitCode, exit};
-use crate::model::ArchiveId;
-use crate::model::SourceName;
-use crate::model::Uuid;
+use super::{Advice, Error, ExitCode, exit};
+use crate::model::{ArchiveId, SnapshotName, SourceName, Uuid};
 
 /// Why a snapshot can't be made, sent or adopted.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +40,67 @@ pub enum SnapshotError {
         /// Its received uuid.
         received: Uuid,
     },
+    /// A snapshot of this minute exists, and a name has one snapshot.
+    #[error("`{source_name}` has a snapshot of this minute already: {name}")]
+    SameMinute {
+        /// The source.
+        source_name: SourceName,
+        /// Its name.
+        name: SnapshotName,
+    },
+    /// More than half of the snapshots would be deleted.
+    #[error(
+        "{expiring} of the {of} snapshots of `{source_name}` have expired, more than half: none is deleted"
+    )]
+    ManyExpire {
+        /// The source.
+        source_name: SourceName,
+        /// How many have expired.
+        expiring: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// Another number of snapshots would be deleted than was confirmed.
+    #[error(
+        "{expiring} snapshots of `{source_name}` have expired, and --yes-delete says {confirmed}: none is deleted"
+    )]
+    OtherNumber {
+        /// The source.
+        source_name: SourceName,
+        /// The number that the user gave.
+        confirmed: usize,
+        /// How many have expired.
+        expiring: usize,
+    },
+    /// The clock is behind the newest snapshot.
+    #[error(
+        "the clock is behind the newest snapshot of `{source_name}`, {newest}: no snapshot is deleted"
+    )]
+    ClockBehind {
+        /// The source.
+        source_name: SourceName,
+        /// The newest snapshot.
+        newest: SnapshotName,
+    },
+    /// The snapshot was made, but a later step failed.
+    #[error("the snapshot {name} of `{source_name}` was made, but a later step failed")]
+    AfterSnapshot {
+        /// The source.
+        source_name: SourceName,
+        /// The snapshot.
+        name: SnapshotName,
+        /// What failed.
+        source: Box<Error>,
+    },
+    /// The source has no subvolume here.
+    #[error("`{source_name}` has no `subvolume` here, so it has no snapshots")]
+    NothingToSnapshot {
+        /// The source.
+        source_name: SourceName,
+    },
+    /// No source has a subvolume here.
+    #[error("no source has a `subvolume`, so there is nothing to take a snapshot of")]
+    NoneToSnapshot,
     /// The subvolume to adopt is not the restored archive.
     #[error("{} is not what a restore of {archive} makes", path.display())]
     NotRestored {
@@ -77,6 +136,32 @@ impl SnapshotError {
                 "archive a writable snapshot of it instead: `btrfs subvolume snapshot` drops the \
                  received uuid",
             ),
+            Self::SameMinute { .. } => {
+                exit(ExitCode::Failed).hint("wait for the next minute, and run the command again")
+            }
+            Self::ManyExpire {
+                source_name,
+                expiring,
+                ..
+            } => exit(ExitCode::Usage).hint(format!(
+                "run `coldchain snapshots {source_name} --plan` to see them; to delete them, run \
+                 `coldchain snapshots {source_name} --prune --yes-delete {expiring}`"
+            )),
+            Self::OtherNumber { source_name, .. } => exit(ExitCode::Usage).hint(format!(
+                "run `coldchain snapshots {source_name} --plan`, and type the number that it shows"
+            )),
+            Self::ClockBehind { .. } => exit(ExitCode::Failed).hint(
+                "set the clock right; if the snapshot has a wrong name, delete it with `btrfs subvolume delete`",
+            ),
+            Self::AfterSnapshot { source, .. } => {
+                exit(ExitCode::Later).hint_of(source.hint())
+            }
+            Self::NothingToSnapshot { .. } => exit(ExitCode::Usage).hint(
+                "set `subvolume` and `snapshots` in its [[source]], or name another source",
+            ),
+            Self::NoneToSnapshot => {
+                exit(ExitCode::Usage).hint("set `subvolume` and `snapshots` in a [[source]]")
+            }
             Self::NotRestored { .. } => exit(ExitCode::Usage).hint(
                 "restore the newest archive there first: `coldchain restore SOURCE --to DIR`; \
                  `adopt` takes only the read-only subvolume that this makes",

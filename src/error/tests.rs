@@ -362,6 +362,33 @@ fn samples() -> Vec<Error> {
             path: PathBuf::from("/path"),
             what: "WHAT".to_owned(),
         }),
+        Error::Snapshots(SnapshotError::SameMinute {
+            source_name: mail(),
+            name: "2026-11-28T0300".parse().unwrap(),
+        }),
+        Error::Snapshots(SnapshotError::ManyExpire {
+            source_name: mail(),
+            expiring: 34,
+            of: 40,
+        }),
+        Error::Snapshots(SnapshotError::OtherNumber {
+            source_name: mail(),
+            confirmed: 33,
+            expiring: 34,
+        }),
+        Error::Snapshots(SnapshotError::ClockBehind {
+            source_name: mail(),
+            newest: "2026-11-28T0300".parse().unwrap(),
+        }),
+        Error::Snapshots(SnapshotError::AfterSnapshot {
+            source_name: mail(),
+            name: "2026-11-28T0300".parse().unwrap(),
+            source: Box::new(Error::Snapshots(SnapshotError::NoneToSnapshot)),
+        }),
+        Error::Snapshots(SnapshotError::NothingToSnapshot {
+            source_name: mail(),
+        }),
+        Error::Snapshots(SnapshotError::NoneToSnapshot),
         Error::Snapshots(SnapshotError::SnapshotReceived {
             path: PathBuf::from("/path"),
             received: uuid(),

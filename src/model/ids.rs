@@ -23,6 +23,11 @@ pub enum IdError {
     /// Not a date of the calendar in the form `YYYY-MM-DD`.
     #[error("`{0}` is not a date: dates look like YYYY-MM-DD")]
     Date(String),
+    /// Not a snapshot's name: a date, or a date and a time.
+    #[error(
+        "`{0}` is not a snapshot's name: names look like 2026-11-28, 2026-11-28T0300 or 2026-10-25T0200+0100"
+    )]
+    SnapshotName(String),
     /// Not a UUID in its lowercase form.
     #[error("`{0}` is not a uuid")]
     Uuid(String),
@@ -62,21 +67,23 @@ pub fn parse_date(text: &str) -> Result<NaiveDate, IdError> {
 /// Implements serde by way of `Display` and `FromStr`.
 macro_rules! serde_as_text {
     ($name:ident) => {
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <String as serde::Deserialize>::deserialize(deserializer)?
                     .parse()
                     .map_err(serde::de::Error::custom)
             }
         }
     };
 }
+
+pub(super) use serde_as_text;
 
 /// The name of a source: `[a-z0-9][a-z0-9._-]{0,63}`. Safe as a directory name and in a key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,6 +16,7 @@ pub mod shell;
 pub mod signal;
 pub mod size;
 mod snapshot;
+mod snapshot_name;
 pub mod storage_class;
 pub mod verification;
 
@@ -27,5 +28,6 @@ pub use quoted::{Line, Quoted};
 pub use segment::SegmentRecord;
 pub use signal::Signal;
 pub use snapshot::SubvolumeIdentity;
+pub use snapshot_name::SnapshotName;
 pub use storage_class::{StorageClass, Tier, TierRefused, UnknownStorageClass, UnknownTier};
 pub use verification::{VerifyLevel, VerifyOutcome};

@@ -98,7 +98,10 @@ pub use resume::{AttemptFacts, GivenUp, Resume, ResumingRun, plan_resume, reques
 pub use retention::{ChainExpiry, expiring, expiry_dates, long_silence};
 pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};
-pub use snapshots::{KeepSnapshots, LocalSnapshot, Pin, SnapshotExpiry, expiring_snapshots};
+pub use snapshots::{
+    KeepFate, KeepRun, KeepSnapshots, LocalSnapshot, Pin, SnapshotFate, SnapshotPlan, Terms,
+    Withheld, plan_snapshots,
+};
 pub use strays::{
     Fate, Here, InLedger, ListedObject, MayRetire, ShortListing, StrayFacts, StrayLine, StrayPlan,
     lacking, plan_strays,

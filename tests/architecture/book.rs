@@ -96,7 +96,10 @@ fn keys() -> BTreeSet<String> {
     let mut table = String::new();
     let mut keys = BTreeSet::new();
     for line in text.lines() {
-        let line = line.strip_prefix('#').unwrap_or(line);
+        let line = line
+            .strip_prefix("# or: ")
+            .or(line.strip_prefix('#'))
+            .unwrap_or(line);
         if line.starts_with(' ') {
             continue;
         }

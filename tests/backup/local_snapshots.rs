@@ -19,22 +19,12 @@ fn source(lines: &'static str) -> Sandbox {
     sandbox
 }
 
-/// The names in the directory of its snapshots.
-fn snapshots(sandbox: &Sandbox) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(sandbox.fs.path("snapshots"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
 /// Backs up on each of these nights, and says which snapshots stand then.
 fn after(sandbox: &Sandbox, nights: &[&str]) -> Vec<String> {
     for date in nights {
         sandbox.backup(date);
     }
-    snapshots(sandbox)
+    sandbox.snapshot_names()
 }
 
 #[test]
@@ -56,7 +46,7 @@ fn old_snapshots_are_deleted_but_never_the_next_send_parent() {
     );
     let night = |date: &str, expected: &[&str]| {
         sandbox.backup(date);
-        let names = snapshots(&sandbox);
+        let names = sandbox.snapshot_names();
         // What coldchain did not make is not its to delete.
         assert_eq!(names[0], "2024-01-01");
         assert_eq!(names[1..], *expected, "after {date}");

@@ -326,9 +326,7 @@ impl Month {
             let stays = *date >= oldest_kept || *date == needed;
             assert_eq!(self.snapshot(*date).exists(), stays, "{date}");
         }
-        let names = fs::read_dir(self.sandbox.fs.path("snapshots")).unwrap();
-        for name in names {
-            let name = name.unwrap().file_name().into_string().unwrap();
+        for name in self.sandbox.snapshot_names() {
             assert!(name.parse::<NaiveDate>().is_ok(), "{name} was left behind");
         }
         let other = LoopFs::new(512);

@@ -198,6 +198,17 @@ impl Sandbox {
     }
 
     /// The snapshot of a date.
+    /// The names in the directory of its snapshots, without the link to the newest.
+    pub fn snapshot_names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.fs.path("snapshots")).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "current")
+            .collect();
+        names.sort();
+        names
+    }
+
     pub fn snapshot(&self, date: &str) -> PathBuf {
         self.fs.path("snapshots").join(date)
     }

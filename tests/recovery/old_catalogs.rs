@@ -94,10 +94,24 @@ fn has_all(catalog: &Path, version: u32) {
     assert_eq!(attempt.retain_until.is_some(), version >= 3);
 
     let snapshots = catalog.snapshots(&home).unwrap();
-    let dates: Vec<String> = snapshots.iter().map(|row| row.date.to_string()).collect();
-    assert_eq!(dates, ["2026-11-01", "2026-11-07", "2026-11-14"]);
+    let dates: Vec<String> = snapshots.iter().map(|row| row.name.to_string()).collect();
+    let any_time: &[&str] = if version >= 9 {
+        &["2026-11-08T1200"]
+    } else {
+        &[]
+    };
+    let mut expected = ["2026-11-01", "2026-11-07", "2026-11-14"].to_vec();
+    expected.splice(2..2, any_time.iter().copied());
+    assert_eq!(dates, expected);
     let known = snapshots.iter().filter(|row| row.local_parent.is_some());
-    assert_eq!(known.count(), if version >= 5 { 3 } else { 0 });
+    assert_eq!(known.count(), if version >= 5 { dates.len() } else { 0 });
+    // A source that has snapshots alone is no source of the catalog.
+    let alone = "photos".parse().unwrap();
+    let of_alone = usize::from(version >= 9);
+    assert_eq!(catalog.snapshots(&alone).unwrap().len(), of_alone);
+    assert!(catalog.source(&alone).unwrap().is_none());
+    let told = catalog.told(&alone, "nested subvolumes").unwrap();
+    assert_eq!(told.is_some(), version >= 9);
 
     let thaws = catalog.thaws(&FULL.parse().unwrap()).unwrap();
     assert_eq!(thaws.len(), usize::from(version >= 2));

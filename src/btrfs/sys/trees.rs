@@ -33,6 +33,12 @@ const ROOT_ITEM: u32 = 132;
 const ROOT_TREE_DIR: u64 = 6;
 /// `BTRFS_DIR_ITEM_KEY`.
 const DIR_ITEM: u32 = 84;
+/// `BTRFS_QUOTA_TREE_OBJECTID`: the tree with what each subvolume takes.
+const QUOTA_TREE: u64 = 8;
+/// `BTRFS_QGROUP_STATUS_KEY`: whether quotas are on, and right.
+const QUOTA_STATUS: u32 = 240;
+/// `BTRFS_QGROUP_INFO_KEY`: what a subvolume takes.
+const QUOTA_INFO: u32 = 242;
 /// `BTRFS_INODE_ITEM_KEY`.
 const INODE_ITEM: u32 = 1;
 /// transid, objectid, offset, type, length: `struct btrfs_ioctl_search_header`.
@@ -147,6 +153,32 @@ pub(in crate::btrfs) fn default_subvolume(fd: impl AsFd) -> io::Result<Option<u6
     Ok(id.map(|id| u64::from_le_bytes(*id)))
 }
 
+/// Returns whether the filesystem counts what each subvolume takes, and the counts are right.
+pub(in crate::btrfs) fn quotas_are_sound(fd: impl AsFd) -> io::Result<bool> {
+    /// `BTRFS_QGROUP_STATUS_FLAG_ON`.
+    const ON: u64 = 1;
+    /// `_RESCAN`, `_INCONSISTENT`, and `_SIMPLE_MODE`, which does not tell what is shared.
+    const USELESS: u64 = 2 | 4 | 8;
+    let status = first_item(fd, QUOTA_TREE, 0, QUOTA_STATUS, [0; 2])?;
+    let flags = status.as_ref().and_then(|status| number_at(status, 16));
+    Ok(flags.is_some_and(|flags| flags & (ON | USELESS) == ON))
+}
+
+/// Returns how many bytes the subvolume with this id refers to, and how many no other one shares.
+pub(in crate::btrfs) fn quota_sizes(
+    fd: impl AsFd,
+    subvolume_id: u64,
+) -> io::Result<Option<(u64, u64)>> {
+    let info = first_item(fd, QUOTA_TREE, 0, QUOTA_INFO, [subvolume_id; 2])?;
+    // A `struct btrfs_qgroup_info_item`: generation, referenced, the same compressed, exclusive.
+    Ok(info.and_then(|info| Some((number_at(&info, 8)?, number_at(&info, 24)?))))
+}
+
+/// Returns the little-endian number at a place of an item.
+fn number_at(item: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(item.get(at..at + 8)?.try_into().ok()?))
+}
+
 /// Returns the first item of a tree with this key. Fails if it is longer than the kernel's buffer.
 fn first_item(
     fd: impl AsFd,
@@ -196,7 +228,7 @@ pub(in crate::btrfs) struct Inode {
 impl Inode {
     /// Reads a `struct btrfs_inode_item`, which is little-endian and packed.
     fn read(number: u64, item: &[u8]) -> Option<Self> {
-        let long = |at: usize| Some(u64::from_le_bytes(item.get(at..at + 8)?.try_into().ok()?));
+        let long = |at: usize| number_at(item, at);
         let short = |at: usize| Some(u32::from_le_bytes(item.get(at..at + 4)?.try_into().ok()?));
         Some(Self {
             number,

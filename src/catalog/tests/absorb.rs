@@ -293,7 +293,7 @@ fn snapshot(catalog: &mut Catalog, uuid: u8, received: Option<u8>, ctransid: u64
     };
     let new = NewSnapshot {
         source: &source().name,
-        date: format!("2026-11-{uuid:02}").parse().unwrap(),
+        name: format!("2026-11-{uuid:02}").parse().unwrap(),
         path: std::path::Path::new("/snapshots/it"),
         identity: &identity,
         taken_of: None,

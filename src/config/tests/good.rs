@@ -24,6 +24,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
             days: Some(60),
             newest: None,
         },
+        links: vec!["current".to_owned()],
         store: "main".to_owned(),
         protocol: Protocol::V1,
         segment_bytes: 128 << 20,

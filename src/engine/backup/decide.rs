@@ -119,7 +119,7 @@ pub fn decide(
     });
     let mut send = || Ok(sending.take());
     let archived = archive::archive(&job, &attempt, &mut send, &mut state, &mut catalog)?;
-    let later = warn_of_store(open, &mut catalog, context.observer)
+    let later = warn_of_store(open, &mut catalog, context)
         .and_then(|()| verify_listed(open, &archived.archive, &mut catalog, context.clock))
         .err()
         .map(Box::new);

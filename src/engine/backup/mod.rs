@@ -16,8 +16,6 @@ pub(super) mod zeros;
 
 use std::path::Path;
 
-use chrono::NaiveDate;
-
 use crate::btrfs::{
     BtrfsError, CompressedData, Expect, ExpectParent, Obstacle, SendRequest, Sender, Tools,
     kernel_release,
@@ -34,18 +32,19 @@ use crate::engine::context::RunContext;
 use crate::engine::context::host_name::host_name;
 use crate::engine::context::open_source::{OpenSource, retain_until};
 use crate::engine::context::session::{LockedSource, Session};
+use crate::engine::context::state_dir::StateDir;
 use crate::engine::ledger::listing::{look_after, verify_listed};
 use crate::engine::ledger::sync::{self, LedgerState};
 use crate::engine::prune::{PruneAsked, prune_open};
-use crate::engine::snapshots::retention;
+use crate::engine::snapshots::retention::{self, Retaining};
 use crate::engine::snapshots::take::{self, Night};
-use crate::engine::snapshots::{left_out, standing};
+use crate::engine::snapshots::{links, standing};
 use crate::error::{BackupError, Error, in_words};
 use crate::model::entry::Role;
-use crate::model::{ArchiveId, Protocol, SourceName, Uuid};
+use crate::model::{ArchiveId, Protocol, SnapshotName, Uuid};
 use crate::plan::{Action, BackupPlan, Facts, plan_backup, refuse_date};
 use crate::process::ProcessError;
-use crate::progress::{Event, Observer};
+use crate::progress::Event;
 use crate::seal::Recipients;
 
 /// Archives a source on a date if an archive is due on it.
@@ -67,7 +66,13 @@ pub fn backup(
     take::check_live(source, live)?;
     let row = locked.row(&mut catalog)?;
     // The snapshot comes before the store is opened: an unreachable store never costs one.
-    let night = take_snapshot((source, live), asked.date, &tools, context, &mut catalog)?;
+    let night = {
+        let _locked = StateDir::new(&config.state_dir).lock_snapshots(&source.name, &context)?;
+        let name = SnapshotName::of_date(asked.date);
+        take::take(source, live, name, &mut catalog, &tools, context)?
+    };
+    take::tell(source, live, &night, &mut catalog, context)?;
+    links::point_to_newest(source, config.timezone, &mut catalog, context)?;
     let session = locked.open(row)?;
     let nightly = Nightly {
         session: &session,
@@ -378,7 +383,7 @@ impl Nightly<'_> {
         archives: &[CommittedArchive],
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        warn_of_store(self.source(), catalog, self.session.context.observer)?;
+        warn_of_store(self.source(), catalog, self.session.context)?;
         for made in archives {
             verify_listed(
                 self.source(),
@@ -410,71 +415,16 @@ impl Nightly<'_> {
     }
 
     fn retain(&self, catalog: &mut Catalog) -> Result<(), Error> {
-        let ledger = &self.source().row.ledger;
-        retention::retain(
-            self.source().config,
-            ledger,
-            self.asked.date,
-            catalog,
-            self.tools,
-            self.session.context,
-        )
+        let (source, context) = (self.source().config, self.session.context);
+        let zone = self.session.config.timezone;
+        let retaining = Retaining {
+            date: self.asked.date,
+            zone,
+            confirmed: None,
+        };
+        retention::retain(source, retaining, catalog, self.tools, context)?;
+        links::point_to_newest(source, zone, catalog, context)
     }
-}
-
-/// Takes tonight's snapshot, and warns of what is not in it.
-fn take_snapshot(
-    (source, live): (&Source, &Live),
-    date: NaiveDate,
-    tools: &Tools,
-    context: RunContext<'_>,
-    catalog: &mut Catalog,
-) -> Result<Night, Error> {
-    let name = &source.name;
-    let night = take::take(source, live, date, catalog, tools, context)?;
-    match night.made {
-        take::Made::Now => context.observer.event(Event::Snapshot {
-            source: name.clone(),
-            date,
-        }),
-        take::Made::Before => {}
-        // Once: what makes them makes one every night.
-        take::Made::BySomebody => warn_once(
-            name,
-            "snapshots of unknown origin",
-            "using an existing snapshot of unknown origin; coldchain will never delete it",
-            catalog,
-            context.observer,
-        )?,
-    }
-    // Nested subvolumes are named when they are not those that were named before.
-    let nested = left_out::left_out(live)?;
-    let message = left_out::left_out_in_words(&nested).unwrap_or_default();
-    warn_once(
-        name,
-        "nested subvolumes",
-        &message,
-        catalog,
-        context.observer,
-    )?;
-    Ok(night)
-}
-
-/// Warns if that differs from what was last said of the subject.
-fn warn_once(
-    source: &SourceName,
-    subject: &str,
-    message: &str,
-    catalog: &mut Catalog,
-    observer: &dyn Observer,
-) -> Result<(), Error> {
-    if catalog.tell(source, subject, message)? && !message.is_empty() {
-        observer.event(Event::Warning {
-            source: source.clone(),
-            message: message.to_owned(),
-        });
-    }
-    Ok(())
 }
 
 /// Whether an archive failed by what is in its snapshot, and nothing of the kind is known of a later one.
@@ -509,8 +459,8 @@ fn send_parent(
 pub(super) fn warn_of_store(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,
-    observer: &dyn Observer,
+    context: RunContext<'_>,
 ) -> Result<(), Error> {
     let message = source.store.remarks().join("; ");
-    warn_once(source.name(), "store", &message, catalog, observer)
+    context.warn_once(source.name(), "store", &message, catalog)
 }

@@ -17,6 +17,9 @@ use crate::progress::Event;
 /// The pause between two tries to get a lock.
 const STEP: Duration = Duration::from_millis(100);
 
+/// How long a run waits, at least, while another makes a snapshot.
+const A_SNAPSHOT: Duration = Duration::from_mins(1);
+
 /// A lock that this process holds. Dropping it, or the death of the process, releases it.
 #[derive(Debug)]
 pub struct Lock {
@@ -33,31 +36,22 @@ impl Drop for Lock {
 impl StateDir {
     /// Locks a source for this process. If another process has it, waits up to `context.wait_lock`.
     pub fn lock(&self, source: &SourceName, context: &RunContext<'_>) -> Result<Lock, Error> {
-        let at_most = context.wait_lock;
-        if at_most.is_zero() {
+        if context.wait_lock.is_zero() {
             return self.try_lock(source);
         }
-        let path = self.lock_path(source);
-        let failed = |error| Error::file("lock", &path, error);
-        let file = open_lock(&path)?;
-        if try_lock(&file).map_err(failed)? == LockAttempt::Held {
-            return Ok(Lock { file });
-        }
-        context.observer.event(Event::Busy {
-            source: source.clone(),
-            at_most,
-        });
-        let begun = Instant::now();
-        while let Some(left) = at_most.checked_sub(begun.elapsed()) {
-            context.interrupt.pause(left.min(STEP))?;
-            if try_lock(&file).map_err(failed)? == LockAttempt::Held {
-                return Ok(Lock { file });
-            }
-        }
-        Err(Error::StillBusy {
-            source_name: source.clone(),
-            waited: at_most,
-        })
+        wait_for(&self.lock_path(source), context.wait_lock, source, context)
+    }
+
+    /// Locks the snapshots of a source while one is made and named. A run that archives holds this for a moment only,
+    /// so that snapshots are taken while hours of upload go on. Waits for a minute at least.
+    pub(in crate::engine) fn lock_snapshots(
+        &self,
+        source: &SourceName,
+        context: &RunContext<'_>,
+    ) -> Result<Lock, Error> {
+        // No source's name makes this the lock of a source: that one ends in `.lock`.
+        let path = self.file(&format!("{source}.snapshots-lock"));
+        wait_for(&path, context.wait_lock.max(A_SNAPSHOT), source, context)
     }
 
     /// Locks a source for this process. Fails at once if another process has it.
@@ -85,6 +79,35 @@ impl StateDir {
         }
         Ok(Lock { file: directory })
     }
+}
+
+/// Takes a lock. If another process has it, says so and waits for it.
+fn wait_for(
+    path: &Path,
+    at_most: Duration,
+    source: &SourceName,
+    context: &RunContext<'_>,
+) -> Result<Lock, Error> {
+    let failed = |error| Error::file("lock", path, error);
+    let file = open_lock(path)?;
+    if try_lock(&file).map_err(failed)? == LockAttempt::Held {
+        return Ok(Lock { file });
+    }
+    context.observer.event(Event::Busy {
+        source: source.clone(),
+        at_most,
+    });
+    let begun = Instant::now();
+    while let Some(left) = at_most.checked_sub(begun.elapsed()) {
+        context.interrupt.pause(left.min(STEP))?;
+        if try_lock(&file).map_err(failed)? == LockAttempt::Held {
+            return Ok(Lock { file });
+        }
+    }
+    Err(Error::StillBusy {
+        source_name: source.clone(),
+        waited: at_most,
+    })
 }
 
 fn open_lock(path: &Path) -> Result<File, Error> {

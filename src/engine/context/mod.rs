@@ -23,7 +23,8 @@ use crate::engine::context::open_source::open_store;
 use crate::engine::context::state_dir::StateDir;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::progress::Observer;
+use crate::model::SourceName;
+use crate::progress::{Event, Observer};
 use crate::store::Store;
 
 /// Opens the store that a config describes. The store informs the observer when its caller has to wait.
@@ -60,6 +61,23 @@ impl<'a> RunContext<'a> {
     /// Opens a store.
     pub fn open(&self, config: &StoreConfig) -> Result<Box<dyn Store + 'a>, Error> {
         (self.stores)(config, self.observer)
+    }
+
+    /// Warns if that differs from what was last said of the subject. An empty message ends the matter.
+    pub fn warn_once(
+        &self,
+        source: &SourceName,
+        subject: &str,
+        message: &str,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        if catalog.tell(source, subject, message)? && !message.is_empty() {
+            self.observer.event(Event::Warning {
+                source: source.clone(),
+                message: message.to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// Returns the context of a real run, which does not wait for locks.

@@ -127,7 +127,7 @@ pub fn prune(
         .sweep(&keys::source_prefix(&open.row.directory))
         .map(|swept| pruned.swept = swept)
         .map_err(Error::from);
-    let removed = remove_leftovers(source, context, &mut catalog)
+    let removed = remove_leftovers(config, source, context, &mut catalog)
         .map(|leftovers| pruned.leftovers = leftovers);
     match swept.and(removed) {
         Ok(()) => Ok(pruned),
@@ -141,10 +141,13 @@ pub fn prune(
 /// Removes the snapshots of a source that were never named. Returns the removed ones, and those of unknown
 /// origin.
 fn remove_leftovers(
+    config: &Config,
     source: &Source,
     context: RunContext<'_>,
     catalog: &mut Catalog,
 ) -> Result<Vec<Leftover>, Error> {
+    // A run that makes a snapshot just now has one without its name too.
+    let _locked = StateDir::new(&config.state_dir).lock_snapshots(&source.name, &context)?;
     let (ours, mut told): (Vec<_>, Vec<_>) = leftovers(source, catalog)?
         .into_iter()
         .partition(Leftover::is_ours);

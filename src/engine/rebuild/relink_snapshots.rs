@@ -6,8 +6,6 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use chrono::NaiveDate;
-
 use crate::btrfs;
 use crate::catalog::{Catalog, NewSnapshot, SourceRow};
 use crate::config::Source;
@@ -15,8 +13,7 @@ use crate::engine::context::RunContext;
 use crate::engine::snapshots::standing::check;
 use crate::error::Error;
 use crate::model::entry::Timestamp;
-use crate::model::ids::parse_date;
-use crate::model::{SubvolumeIdentity, Uuid};
+use crate::model::{SnapshotName, SubvolumeIdentity, Uuid};
 
 /// The snapshots of a source that were found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,7 +37,7 @@ pub(super) fn regain(
 ) -> Result<Regained, Error> {
     let now = Timestamp(context.clock.now());
     let mut ours: HashSet<Uuid> = HashSet::new();
-    let mut dates: HashSet<NaiveDate> = HashSet::new();
+    let mut names: HashSet<SnapshotName> = HashSet::new();
     let archived: HashMap<Uuid, u64> = new
         .archives(&row.ledger)?
         .iter()
@@ -55,14 +52,14 @@ pub(super) fn regain(
                     && ours.insert(identity.uuid)
                 {
                     identity.ctransid = archived_ctransid(&identity, &snapshot.path, &archived);
-                    dates.insert(snapshot.date);
+                    names.insert(snapshot.name);
                     new.add_snapshot(&NewSnapshot {
                         source: &row.name,
-                        date: snapshot.date,
+                        name: snapshot.name,
                         path: &snapshot.path,
                         identity: &identity,
                         taken_of: snapshot.local_parent,
-                        made_at: now,
+                        made_at: snapshot.made_at,
                     })?;
                     of_unknown_origin += u64::from(snapshot.local_parent.is_none());
                 }
@@ -71,16 +68,16 @@ pub(super) fn regain(
     }
     let live = source.live.as_ref();
     let origin = live.and_then(|live| btrfs::identity(&live.subvolume).ok());
-    for (path, date, mut identity) in standing(source) {
+    for (path, name, mut identity) in standing(source) {
         if ours.contains(&identity.uuid) {
             continue;
         }
         let is_sent = archived.contains_key(&identity.stream_uuid());
         identity.ctransid = archived_ctransid(&identity, &path, &archived);
-        if is_sent && dates.insert(date) {
+        if is_sent && names.insert(name) {
             new.add_snapshot(&NewSnapshot {
                 source: &row.name,
-                date,
+                name,
                 path: &path,
                 identity: &identity,
                 taken_of: None,
@@ -115,9 +112,9 @@ fn archived_ctransid(
     sent.filter(is_same).unwrap_or(here)
 }
 
-/// Returns the read-only subvolumes in the source's snapshot directory whose names are dates. Skips those
+/// Returns the read-only subvolumes in the source's snapshot directory that have a snapshot's name. Skips those
 /// that it can't look at.
-fn standing(source: &Source) -> Vec<(PathBuf, NaiveDate, SubvolumeIdentity)> {
+fn standing(source: &Source) -> Vec<(PathBuf, SnapshotName, SubvolumeIdentity)> {
     let Some(live) = &source.live else {
         return Vec::new();
     };
@@ -127,9 +124,9 @@ fn standing(source: &Source) -> Vec<(PathBuf, NaiveDate, SubvolumeIdentity)> {
     let mut found: Vec<_> = entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
-            let date = parse_date(path.file_name()?.to_str()?).ok()?;
+            let name = path.file_name()?.to_str()?.parse().ok()?;
             let identity = btrfs::identity(&path).ok()?;
-            identity.read_only.then_some((path, date, identity))
+            identity.read_only.then_some((path, name, identity))
         })
         .collect();
     found.sort_by(|(one, ..), (other, ..)| one.cmp(other));

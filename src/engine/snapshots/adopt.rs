@@ -82,7 +82,7 @@ pub fn adopt(
     }
     let now = Timestamp(context.clock.now());
     let of_date = catalog.snapshots(&source.name)?;
-    let replaced = of_date.iter().find(|row| row.date == newest.date);
+    let replaced = of_date.iter().find(|row| row.name == newest.date.into());
     if let Some(other) = replaced
         && standing::exists(&other.path)?
         && other.path != path
@@ -97,7 +97,7 @@ pub fn adopt(
     }
     let new = NewSnapshot {
         source: &source.name,
-        date: newest.date,
+        name: newest.date.into(),
         path: &path,
         identity: &identity,
         // coldchain did not take it, so retention never deletes it.

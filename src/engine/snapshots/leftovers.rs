@@ -6,8 +6,6 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use chrono::NaiveDate;
-
 use crate::btrfs::{self, Tools};
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
@@ -15,12 +13,11 @@ use crate::engine::context::RunContext;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::snapshots::retention::warn_of_undeleted;
 use crate::error::Error;
-use crate::model::Uuid;
 use crate::model::entry::Timestamp;
-use crate::model::ids::parse_date;
+use crate::model::{SnapshotName, Uuid};
 use crate::progress::Event;
 
-/// The first part of the name of a snapshot that has no final name yet. Its date follows.
+/// The first part of the name of a snapshot that has no final name yet. That name follows.
 pub(in crate::engine) const UNNAMED: &str = ".coldchain-new-";
 
 /// A snapshot that still has its temporary name.
@@ -28,8 +25,8 @@ pub(in crate::engine) const UNNAMED: &str = ".coldchain-new-";
 pub struct Leftover {
     /// Its path.
     pub path: PathBuf,
-    /// The date for which it was made.
-    pub date: NaiveDate,
+    /// The name that it was to have.
+    pub name: SnapshotName,
     made: Option<MadeHere>,
 }
 
@@ -58,7 +55,7 @@ impl Leftover {
     }
 }
 
-/// Returns the leftovers in the directory of a source's snapshots, by date. Skips those that it can't look
+/// Returns the leftovers in the directory of a source's snapshots, by name. Skips those that it can't look
 /// at.
 pub(in crate::engine) fn leftovers(
     source: &Source,
@@ -75,7 +72,7 @@ pub(in crate::engine) fn leftovers(
     let mut found = Vec::new();
     for entry in entries.into_iter().flatten().flatten() {
         let path = entry.path();
-        let Some(date) = path.file_name().and_then(unnamed_date) else {
+        let Some(name) = path.file_name().and_then(name_to_be) else {
             continue;
         };
         let Some(identity) = btrfs::identity(&path).ok().filter(|_| !path.is_symlink()) else {
@@ -89,19 +86,19 @@ pub(in crate::engine) fn leftovers(
                 taken_of: row.local_parent?,
             })
         });
-        // The power failed just after it was named. The run for its date names it again.
+        // The power failed just after it was named. The run for its name names it again.
         let is_archived = |made: MadeHere| archives.iter().any(|it| it.snapshot == Some(made.row));
         if !made.is_some_and(is_archived) {
-            found.push(Leftover { path, date, made });
+            found.push(Leftover { path, name, made });
         }
     }
-    found.sort_by_key(|leftover| leftover.date);
+    found.sort_by_key(|leftover| leftover.name);
     Ok(found)
 }
 
-/// Returns the date in a temporary name.
-fn unnamed_date(name: &OsStr) -> Option<NaiveDate> {
-    parse_date(name.to_str()?.strip_prefix(UNNAMED)?).ok()
+/// Returns the final name in a temporary one.
+fn name_to_be(name: &OsStr) -> Option<SnapshotName> {
+    name.to_str()?.strip_prefix(UNNAMED)?.parse().ok()
 }
 
 /// Returns the leftovers of every source, for a command that only reads. Ignores errors of the catalog: other
@@ -136,7 +133,7 @@ pub(in crate::engine) fn remove(
                 catalog.forget_snapshot(made.row, Timestamp(context.clock.now()))?;
                 context.observer.event(Event::SnapshotDeleted {
                     source: source.name.clone(),
-                    date: leftover.date,
+                    name: leftover.name,
                     reason: leftover.reason().to_owned(),
                 });
                 gone.push(leftover);

@@ -3,56 +3,110 @@
 //! Considers only snapshots that the catalog knows as made by coldchain. Deletes one only if it is still the
 //! same subvolume, read-only, and taken of the same one.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, FixedOffset, NaiveDate};
+use chrono_tz::Tz;
 
 use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::Source;
 use crate::engine::context::RunContext;
 use crate::engine::snapshots::standing;
-use crate::error::{Error, in_words};
+use crate::error::{Error, SnapshotError, in_words};
 use crate::model::archive::ArchiveState;
 use crate::model::entry::Timestamp;
-use crate::model::{LedgerId, Uuid};
-use crate::plan::{LocalSnapshot, Pin, expiring_snapshots};
+use crate::model::{ArchiveId, SourceName, Uuid};
+use crate::plan::{KeepRun, LocalSnapshot, Pin, SnapshotPlan, Withheld, plan_snapshots};
 use crate::progress::Event;
 
-/// Deletes the snapshots that the source no longer keeps in the run of this date.
+/// A run that deletes snapshots.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::engine) struct Retaining {
+    /// Its date.
+    pub(in crate::engine) date: NaiveDate,
+    /// The time zone of the snapshots' names.
+    pub(in crate::engine) zone: Tz,
+    /// How many deletions the user has confirmed, if that was asked of them.
+    pub(in crate::engine) confirmed: Option<usize>,
+}
+
+/// Returns when a snapshot was taken, by the clock of the time zone: when it was recorded, if that is the date of
+/// its name. A catalog that was rebuilt has recorded older ones later.
+pub(in crate::engine) fn taken_at(row: &SnapshotRow, zone: Tz) -> DateTime<FixedOffset> {
+    let recorded = row.made_at.0.with_timezone(&zone);
+    let taken = if row.name.is_date() && recorded.date_naive() == row.name.date {
+        recorded
+    } else {
+        row.name.moment(&zone)
+    };
+    taken.fixed_offset()
+}
+
+/// Plans which of these snapshots of a source are deleted in a run.
+pub(in crate::engine) fn plan(
+    source: &Source,
+    rows: &[SnapshotRow],
+    run: Retaining,
+    catalog: &Catalog,
+    context: RunContext<'_>,
+) -> Result<SnapshotPlan, Error> {
+    let pinned = pinned(source, catalog)?;
+    let zone = run.zone;
+    let local = |row: &SnapshotRow| LocalSnapshot {
+        id: row.id,
+        name: row.name,
+        at: taken_at(row, zone),
+        pin: match pinned.get(&row.id) {
+            Some(pin) => *pin,
+            None if row.local_parent.is_none() => Pin::NotOurs,
+            None => Pin::Free,
+        },
+    };
+    let run = KeepRun {
+        date: run.date,
+        now: context.clock.now().with_timezone(&zone).fixed_offset(),
+        confirmed: run.confirmed.is_some(),
+    };
+    let snapshots = rows.iter().map(local).collect();
+    Ok(plan_snapshots(snapshots, source.keep_snapshots, run))
+}
+
+/// Deletes the snapshots that the source no longer keeps in this run, and returns how many. Warns once of what is not
+/// deleted although it has expired.
 pub(in crate::engine) fn retain(
     source: &Source,
-    ledger: &LedgerId,
-    date: NaiveDate,
+    run: Retaining,
     catalog: &mut Catalog,
     tools: &Tools,
     context: RunContext<'_>,
-) -> Result<(), Error> {
-    let pinned = pinned(ledger, catalog)?;
+) -> Result<usize, Error> {
     let rows = standing::rows(source, catalog)?;
-    let local = |row: &SnapshotRow| LocalSnapshot {
-        date: row.date,
-        pin: if pinned.contains(&row.id) {
-            Pin::Needed
-        } else {
-            Pin::Free
-        },
-    };
-    let snapshots: Vec<LocalSnapshot> = rows.iter().map(local).collect();
+    let plan = plan(source, &rows, run, catalog, context)?;
+    if let Some(confirmed) = run.confirmed {
+        require_confirmed(source, confirmed, &plan)?;
+    }
+    let withheld = plan.withheld.as_ref();
+    let message = withheld.map(|why| withheld_in_words(&source.name, why));
+    context.warn_once(
+        &source.name,
+        "snapshots that are not deleted",
+        &message.unwrap_or_default(),
+        catalog,
+    )?;
     let mut undeleted = Vec::new();
-    for expiry in expiring_snapshots(&snapshots, source.keep_snapshots, date) {
-        let row = rows
-            .iter()
-            .find(|row| row.date == expiry.date)
-            .expect("what expires is among the snapshots");
-        let standing = match standing(row) {
-            Ok(standing) => standing,
+    let mut deleted = 0;
+    for (expired, reason) in plan.deleted() {
+        let row = rows.iter().find(|row| row.id == expired.id);
+        let row = row.expect("what expires is among the snapshots");
+        let presence = match presence(row) {
+            Ok(presence) => presence,
             Err(error) => {
                 undeleted.push(error);
                 continue;
             }
         };
-        match standing {
+        match presence {
             // Its directory is not mounted, or something is mounted over it.
             SnapshotPresence::Gone | SnapshotPresence::Replaced if stands_elsewhere(source, row) => {
                 undeleted.push(BtrfsError::Moved {
@@ -72,11 +126,14 @@ pub(in crate::engine) fn retain(
             SnapshotPresence::OfUnknownOrigin => continue,
             SnapshotPresence::Ours { taken_of } => {
                 match btrfs::snapshots::delete(tools, &row.path, row.local_uuid, taken_of) {
-                    Ok(()) => context.observer.event(Event::SnapshotDeleted {
-                        source: source.name.clone(),
-                        date: row.date,
-                        reason: expiry.reason,
-                    }),
+                    Ok(()) => {
+                        deleted += 1;
+                        context.observer.event(Event::SnapshotDeleted {
+                            source: source.name.clone(),
+                            name: row.name,
+                            reason: reason.to_owned(),
+                        });
+                    }
                     Err(error) if error.is_stopping() => return Err(error.into()),
                     // The other snapshots are still deleted. The next run tries this one again.
                     Err(error) => {
@@ -89,7 +146,38 @@ pub(in crate::engine) fn retain(
         catalog.forget_snapshot(row.id, Timestamp(context.clock.now()))?;
     }
     warn_of_undeleted(source, &undeleted, context);
-    Ok(())
+    Ok(deleted)
+}
+
+/// Fails unless the user has confirmed just what would be deleted.
+fn require_confirmed(source: &Source, confirmed: usize, plan: &SnapshotPlan) -> Result<(), Error> {
+    let expiring = plan.expiring().count();
+    if confirmed == expiring {
+        return Ok(());
+    }
+    Err(Error::Snapshots(SnapshotError::OtherNumber {
+        source_name: source.name.clone(),
+        confirmed,
+        expiring,
+    }))
+}
+
+/// Returns why expired snapshots are not deleted, and what to do. The words stay the same from night to night, so
+/// that they are said once.
+pub fn withheld_in_words(source: &SourceName, withheld: &Withheld) -> String {
+    match withheld {
+        Withheld::ClockBehind { newest } => format!(
+            "the clock is behind the newest snapshot, {newest}, so no snapshot is deleted: check the clock"
+        ),
+        Withheld::TooMany { .. } => format!(
+            "more than half of the snapshots have expired, so none is deleted: run `coldchain snapshots {source} --plan` \
+             to see them and how to delete them"
+        ),
+        Withheld::Silence { last, .. } => format!(
+            "the newest snapshot before this run is of {last}, so the clock may have jumped, and no snapshot is deleted \
+             for its age: check the clock"
+        ),
+    }
 }
 
 /// Returns whether a snapshot that is not at its path is still on the source's filesystem.
@@ -142,7 +230,7 @@ enum SnapshotPresence {
     },
 }
 
-fn standing(row: &SnapshotRow) -> Result<SnapshotPresence, BtrfsError> {
+fn presence(row: &SnapshotRow) -> Result<SnapshotPresence, BtrfsError> {
     let identity = match btrfs::identity(&row.path) {
         Err(BtrfsError::Missing { .. }) if !row.path.is_symlink() => {
             return Ok(SnapshotPresence::Gone);
@@ -165,27 +253,33 @@ fn standing(row: &SnapshotRow) -> Result<SnapshotPresence, BtrfsError> {
     })
 }
 
-/// Returns the snapshots that must stay: those of the newest archive, of every attempt that is not over, and
+/// Returns the snapshots that must stay, by row: those of the newest archive, of every attempt that is not over, and
 /// of the send parents of those attempts.
-fn pinned(ledger: &LedgerId, catalog: &Catalog) -> Result<HashSet<i64>, Error> {
-    let archives = catalog.archives(ledger)?;
+fn pinned(source: &Source, catalog: &Catalog) -> Result<HashMap<i64, Pin>, Error> {
+    let archives = match catalog.source(&source.name)? {
+        Some(row) => catalog.archives(&row.ledger)?,
+        None => Vec::new(),
+    };
     let newest = archives
         .iter()
         .filter(|archive| archive.is_visible())
         .max_by_key(|archive| archive.date);
-    let mut needed: Vec<_> = newest.map(|archive| archive.id).into_iter().collect();
+    let mut needed: Vec<_> = newest
+        .map(|archive| (archive.id, Pin::SendParent))
+        .into_iter()
+        .collect();
     for attempt in &archives {
         if matches!(
             attempt.state,
             ArchiveState::Unfinished | ArchiveState::Committing
         ) {
-            needed.push(attempt.id);
-            needed.extend(attempt.send_parent);
+            needed.push((attempt.id, Pin::Attempt));
+            needed.extend(attempt.send_parent.map(|parent| (parent, Pin::Attempt)));
         }
     }
-    Ok(archives
-        .iter()
-        .filter(|archive| needed.contains(&archive.id))
-        .filter_map(|archive| archive.snapshot)
-        .collect())
+    let of = |(id, pin): (ArchiveId, Pin)| {
+        let archive = archives.iter().find(|archive| archive.id == id)?;
+        Some((archive.snapshot?, pin))
+    };
+    Ok(needed.into_iter().filter_map(of).collect())
 }

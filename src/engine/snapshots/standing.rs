@@ -20,7 +20,7 @@ pub(in crate::engine) fn rows(
             path != row.path && btrfs::identity(path).is_ok_and(|it| it.uuid == row.local_uuid)
         };
         let live = source.live.as_ref();
-        let moved = live.map(|live| live.snapshots.join(row.date.to_string()));
+        let moved = live.map(|live| live.snapshots.join(row.name.to_string()));
         let moved = moved.filter(|path| is_it(path));
         if let Some(path) = moved.filter(|_| !row.path.exists()) {
             row.path = path;

@@ -1,24 +1,24 @@
-//! Takes the night's read-only snapshot.
+//! Takes a read-only snapshot: the night's, or one at any time.
 //!
-//! A snapshot is made under a temporary name, recorded in the catalog, and then renamed to its date. So a
-//! crash at any point leaves either a snapshot that the catalog knows, or a leftover. A run for the same date
-//! removes that leftover if it is read-only and was taken of this source.
+//! A snapshot is made under a temporary name, recorded in the catalog, and then gets its name. So a crash at any
+//! point leaves either a snapshot that the catalog knows, or a leftover. A run for the same name removes that
+//! leftover if it is read-only and was taken of this source.
 
 use std::path::{Path, PathBuf};
-
-use chrono::NaiveDate;
 
 use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, NewSnapshot, SnapshotRow};
 use crate::config::{Live, Source};
 use crate::engine::context::RunContext;
+use crate::engine::snapshots::left_out;
 use crate::engine::snapshots::leftovers::{self, UNNAMED, leftovers};
 use crate::engine::snapshots::standing::{difference, exists, in_the_place, in_the_way, rows};
 use crate::error::{Error, SnapshotError};
 use crate::model::entry::Timestamp;
-use crate::model::{SubvolumeIdentity, Uuid};
+use crate::model::{SnapshotName, SubvolumeIdentity, Uuid};
+use crate::progress::Event;
 
-/// The night's snapshot.
+/// A snapshot that a run has taken, or found.
 #[derive(Debug)]
 pub(in crate::engine) struct Night {
     pub(in crate::engine) row: SnapshotRow,
@@ -74,11 +74,12 @@ pub(in crate::engine) fn check_live(
     Ok(identity)
 }
 
-/// Makes the snapshot of the date, unless it exists. Removes leftovers of other dates first.
+/// Makes the snapshot of that name, unless it exists. Removes leftovers of other names first. The caller holds the
+/// lock of the source's snapshots.
 pub(in crate::engine) fn take(
     source: &Source,
     live: &Live,
-    date: NaiveDate,
+    name: SnapshotName,
     catalog: &mut Catalog,
     tools: &Tools,
     context: RunContext<'_>,
@@ -86,9 +87,9 @@ pub(in crate::engine) fn take(
     let taking = Taking {
         source,
         live,
-        date,
-        path: live.snapshots.join(date.to_string()),
-        unnamed: live.snapshots.join(format!("{UNNAMED}{date}")),
+        name,
+        path: live.snapshots.join(name.to_string()),
+        unnamed: live.snapshots.join(format!("{UNNAMED}{name}")),
         origin: check_live(source, live)?,
         tools,
         context,
@@ -100,7 +101,7 @@ pub(in crate::engine) fn take(
 struct Taking<'a> {
     source: &'a Source,
     live: &'a Live,
-    date: NaiveDate,
+    name: SnapshotName,
     /// Its final path.
     path: PathBuf,
     /// Its temporary path.
@@ -113,11 +114,11 @@ struct Taking<'a> {
 impl Taking<'_> {
     fn run(&self, catalog: &mut Catalog) -> Result<Night, Error> {
         let mut earlier = leftovers(self.source, catalog)?;
-        earlier.retain(|leftover| leftover.date != self.date);
+        earlier.retain(|leftover| leftover.name != self.name);
         leftovers::remove(self.source, earlier, catalog, self.tools, self.context)?;
         if let Some(row) = rows(self.source, catalog)?
             .into_iter()
-            .find(|row| row.date == self.date)
+            .find(|row| row.name == self.name)
         {
             if let Some(night) = known(&row, &self.path, &self.unnamed)? {
                 return Ok(night);
@@ -152,7 +153,7 @@ impl Taking<'_> {
         let row = self.record(&identity, Some(self.origin.uuid), catalog)?;
         std::fs::rename(&self.unnamed, &self.path)
             .map_err(|error| Error::file("name the snapshot", &self.path, error))?;
-        // If a power cut brought its temporary name back, a run for another date would not find it.
+        // If a power cut brought its temporary name back, a run for another name would not find it.
         btrfs::sync(&self.live.snapshots)?;
         Ok(Night {
             row,
@@ -178,7 +179,7 @@ impl Taking<'_> {
         let identity = of_unknown_origin(&self.path, self.live, &self.origin)?;
         let taken_of = match catalog.snapshot_that_is(identity.uuid)? {
             Some((other, row)) if other == self.source.name => {
-                let what = format!("it is the snapshot of {} under another name", row.date);
+                let what = format!("it is the snapshot of {} under another name", row.name);
                 return Err(in_the_way(&self.path, what));
             }
             // The source had another name when it was made.
@@ -204,7 +205,7 @@ impl Taking<'_> {
     ) -> Result<SnapshotRow, Error> {
         Ok(catalog.add_snapshot(&NewSnapshot {
             source: &self.source.name,
-            date: self.date,
+            name: self.name,
             path: &self.path,
             identity,
             taken_of,
@@ -227,6 +228,35 @@ impl Taking<'_> {
     fn now(&self) -> Timestamp {
         Timestamp(self.context.clock.now())
     }
+}
+
+/// Tells that a snapshot was made, and what it lacks.
+pub(in crate::engine) fn tell(
+    source: &Source,
+    live: &Live,
+    night: &Night,
+    catalog: &mut Catalog,
+    context: RunContext<'_>,
+) -> Result<(), Error> {
+    let name = &source.name;
+    match night.made {
+        Made::Now => context.observer.event(Event::Snapshot {
+            source: name.clone(),
+            name: night.row.name,
+        }),
+        Made::Before => {}
+        // Once: what makes them makes one every night.
+        Made::BySomebody => context.warn_once(
+            name,
+            "snapshots of unknown origin",
+            "using an existing snapshot of unknown origin; coldchain will never delete it",
+            catalog,
+        )?,
+    }
+    // Nested subvolumes are named when they are not those that were named before.
+    let nested = left_out::left_out(live)?;
+    let message = left_out::left_out_in_words(&nested).unwrap_or_default();
+    context.warn_once(name, "nested subvolumes", &message, catalog)
 }
 
 /// Returns the snapshot that the catalog knows, if it still exists. Fails if it was changed.

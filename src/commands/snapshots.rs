@@ -1,0 +1,248 @@
+//! `coldchain snapshots`: the snapshots on this machine, and why each is kept.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::backup::observer;
+use super::output::{answer, answer_json, answer_lines, count};
+use super::run_result::run_result;
+use super::{load, load_for_the_night, sources};
+use crate::cli::{Everywhere, Snapshots};
+use crate::config::{Config, Source};
+use crate::engine::{
+    self, Clock, KnownSnapshot, RunContext, SnapshotsOverview, StateDir, SystemClock,
+    look_at_snapshots, prune_snapshots, withheld_in_words,
+};
+use crate::error::{Error, SnapshotError};
+use crate::model::size::Bytes;
+use crate::plan::{KeepFate, Withheld};
+use crate::printing::shown;
+use crate::progress::Quiet;
+
+/// Why a write can't fail here.
+const NO_FAILURE: &str = "writing to a string does not fail";
+
+pub(super) fn run(args: &Snapshots, everywhere: &Everywhere) -> Result<(), Error> {
+    if args.prune {
+        return prune(args, everywhere);
+    }
+    let config = load(everywhere)?;
+    let chosen = with_snapshots(&config, args.source.name())?;
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let context = RunContext::real(&Quiet);
+    let looked = chosen.iter().map(|source| {
+        let overview = look_at_snapshots(&config, source, &catalog, context)?;
+        Ok((*source, overview))
+    });
+    let looked: Vec<(&Source, SnapshotsOverview)> = looked.collect::<Result<_, Error>>()?;
+    if everywhere.json {
+        let sources: Vec<Value> = looked.iter().map(to_json).collect();
+        return answer_json(&json!({ "sources": sources }));
+    }
+    let now = SystemClock.now();
+    let mut text = String::new();
+    for (at, (source, overview)) in looked.iter().enumerate() {
+        if at > 0 {
+            text.push('\n');
+        }
+        if args.plan {
+            write_plan(&mut text, source, overview);
+        } else {
+            write_all(&mut text, source, overview, now);
+        }
+    }
+    answer(&text)
+}
+
+/// Deletes what has expired.
+fn prune(args: &Snapshots, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load_for_the_night(everywhere)?;
+    let chosen = with_snapshots(&config, args.source.name())?;
+    let observer = observer(everywhere);
+    let context = RunContext {
+        wait_lock: args.lock.at_most(),
+        ..RunContext::real(observer.as_ref())
+    };
+    let mut errors = Vec::new();
+    let mut results = Vec::new();
+    let mut lines = Vec::new();
+    for &source in &chosen {
+        let pruned = prune_snapshots(&config, source, args.yes_delete, context);
+        let freed = pruned.and_then(|deleted| {
+            results.push(json!({"name": source.name, "deleted": deleted}));
+            lines.push(format!(
+                "{}: {} deleted",
+                source.name,
+                count(deleted as u64, "expired snapshot")
+            ));
+            if args.sync && deleted > 0 {
+                engine::wait_until_freed(source)
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(error) = freed {
+            errors.push((source, context.interrupt.explain(error)));
+        }
+    }
+    let said = match everywhere.json {
+        true => answer_json(&json!({"event": "done", "sources": results})),
+        false if everywhere.quiet => Ok(()),
+        false => answer_lines(lines),
+    };
+    run_result(errors, chosen.len(), everywhere, Ok(()))?;
+    said
+}
+
+/// Returns the named source, or all that have a subvolume here.
+pub(super) fn with_snapshots<'a>(
+    config: &'a Config,
+    name: Option<&str>,
+) -> Result<Vec<&'a Source>, Error> {
+    let mut chosen = sources(config, name)?;
+    if let ([only], Some(_)) = (&chosen[..], name)
+        && only.live.is_none()
+    {
+        return Err(Error::Snapshots(SnapshotError::NothingToSnapshot {
+            source_name: only.name.clone(),
+        }));
+    }
+    chosen.retain(|source| source.live.is_some());
+    if chosen.is_empty() {
+        Err(Error::Snapshots(SnapshotError::NoneToSnapshot))
+    } else {
+        Ok(chosen)
+    }
+}
+
+fn write_all(text: &mut String, source: &Source, overview: &SnapshotsOverview, now: DateTime<Utc>) {
+    let directory = source.live.as_ref().map(|live| shown(&live.snapshots));
+    let number = count(overview.known.len() as u64, "snapshot");
+    writeln!(
+        text,
+        "{}: {number} in {}",
+        source.name,
+        directory.unwrap_or_default()
+    )
+    .expect(NO_FAILURE);
+    let rows: Vec<[String; 4]> = overview.known.iter().map(|it| cells(it, now)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let (name, age, size) = (width(0), width(1), width(2));
+    for row in &rows {
+        let line = format!(
+            "  {:name$}  {:age$}  {:size$}  {}",
+            row[0], row[1], row[2], row[3]
+        );
+        writeln!(text, "{}", line.trim_end()).expect(NO_FAILURE);
+    }
+    for path in &overview.unknown {
+        writeln!(
+            text,
+            "  {}: coldchain did not make it, and never deletes it",
+            shown(path)
+        )
+        .expect(NO_FAILURE);
+    }
+    for (link, target) in &overview.links {
+        if let Some(target) = target {
+            writeln!(text, "  {link} -> {target}").expect(NO_FAILURE);
+        }
+    }
+    if let Some(withheld) = &overview.withheld {
+        let words = withheld_in_words(&source.name, withheld);
+        writeln!(text, "  {words}").expect(NO_FAILURE);
+    }
+}
+
+/// Returns name, age, sizes and reasons of a snapshot.
+fn cells(snapshot: &KnownSnapshot, now: DateTime<Utc>) -> [String; 4] {
+    let sizes = snapshot.sizes.map(|sizes| {
+        let shared = sizes.referenced.saturating_sub(sizes.exclusive);
+        format!("{} own, {} shared", Bytes(sizes.exclusive), Bytes(shared))
+    });
+    let mut why = match &snapshot.fate {
+        KeepFate::Kept(reasons) => reasons.join(", "),
+        KeepFate::Expires(reason) => format!("expires: {reason}"),
+    };
+    if let Some(fault) = &snapshot.fault {
+        why = format!("{fault} ({why})");
+    }
+    [
+        snapshot.name.to_string(),
+        age(now - snapshot.taken_at.with_timezone(&Utc)),
+        sizes.unwrap_or_default(),
+        why,
+    ]
+}
+
+/// Returns an age such as `12 min`, `5 h` or `30 days`.
+fn age(age: chrono::TimeDelta) -> String {
+    match (age.num_minutes(), age.num_hours(), age.num_days()) {
+        (minutes, 0, _) => format!("{} min", minutes.max(0)),
+        (_, hours, 0) => format!("{} h", hours.max(0)),
+        (_, _, days) => count(days.max(0).cast_unsigned(), "day"),
+    }
+}
+
+fn write_plan(text: &mut String, source: &Source, overview: &SnapshotsOverview) {
+    let expiring: Vec<(&KnownSnapshot, &str)> = overview
+        .known
+        .iter()
+        .filter_map(|it| match &it.fate {
+            KeepFate::Expires(reason) => Some((it, reason.as_str())),
+            KeepFate::Kept(_) => None,
+        })
+        .collect();
+    let (name, of) = (&source.name, overview.known.len());
+    writeln!(
+        text,
+        "{name}: {} of {} expire",
+        expiring.len(),
+        count(of as u64, "snapshot")
+    )
+    .expect(NO_FAILURE);
+    for (snapshot, reason) in &expiring {
+        writeln!(text, "  {}: {reason}", snapshot.name).expect(NO_FAILURE);
+    }
+    match &overview.withheld {
+        Some(Withheld::TooMany { expiring, .. }) => writeln!(
+            text,
+            "  they are more than half, so no run deletes them by itself; to delete them, run \
+             `coldchain snapshots {name} --prune --yes-delete {expiring}`"
+        )
+        .expect(NO_FAILURE),
+        Some(other) => {
+            writeln!(text, "  {}", withheld_in_words(name, other)).expect(NO_FAILURE);
+        }
+        None => {}
+    }
+}
+
+fn to_json((source, overview): &(&Source, SnapshotsOverview)) -> Value {
+    let snapshots = overview.known.iter().map(|it| {
+        let (keep, expires) = match &it.fate {
+            KeepFate::Kept(reasons) => (reasons.clone(), None),
+            KeepFate::Expires(reason) => (Vec::new(), Some(reason)),
+        };
+        json!({
+            "name": it.name, "path": it.path.to_string_lossy(), "taken_at": it.taken_at.to_rfc3339(),
+            "fault": it.fault, "archive": it.archive,
+            "referenced_bytes": it.sizes.map(|sizes| sizes.referenced),
+            "exclusive_bytes": it.sizes.map(|sizes| sizes.exclusive),
+            "keep": keep, "expires": expires,
+        })
+    });
+    let links = overview.links.iter();
+    let links = links.map(|(link, target)| (link.clone(), json!(target)));
+    let withheld = overview.withheld.as_ref();
+    json!({
+        "name": source.name,
+        "directory": source.live.as_ref().map(|live| live.snapshots.to_string_lossy()),
+        "snapshots": snapshots.collect::<Vec<_>>(),
+        "unknown": overview.unknown.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+        "links": links.collect::<serde_json::Map<_, _>>(),
+        "withheld": withheld.map(|why| withheld_in_words(&source.name, why)),
+    })
+}
