@@ -23,6 +23,7 @@ mod priority;
 mod replaced_sources;
 mod resume;
 mod signals;
+mod snapshots_at_any_time;
 mod stream_forms;
 mod stuck_snapshots;
 mod swapfiles;

@@ -197,7 +197,6 @@ impl Sandbox {
         self.fs.path(SOURCE)
     }
 
-    /// The snapshot of a date.
     /// The names in the directory of its snapshots, without the link to the newest.
     pub fn snapshot_names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.fs.path("snapshots")).unwrap();
@@ -209,6 +208,7 @@ impl Sandbox {
         names
     }
 
+    /// The snapshot of that name.
     pub fn snapshot(&self, date: &str) -> PathBuf {
         self.fs.path("snapshots").join(date)
     }

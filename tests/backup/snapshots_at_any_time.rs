@@ -1,0 +1,437 @@
+//! Snapshots by the hour on real btrfs: which stay, what holds deletions back, and where the links lead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use std::sync::Mutex;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Europe;
+use coldchain::config::Config;
+use coldchain::engine::{self, Clock, RunContext, Snapshotted, StateDir};
+use coldchain::error::{Error, SnapshotError};
+use coldchain::progress::{Event, Observer};
+
+use crate::common::loopfs::{LoopFs, run};
+use crate::common::sandbox::{SOURCE, Sandbox, Setup};
+
+/// A clock that stands.
+struct At(DateTime<Utc>);
+
+impl Clock for At {
+    fn now(&self) -> DateTime<Utc> {
+        self.0
+    }
+}
+
+/// Keeps the warnings.
+#[derive(Default)]
+struct Warnings(Mutex<Vec<String>>);
+
+impl Observer for Warnings {
+    fn event(&self, event: Event) {
+        if let Event::Warning { message, .. } = event {
+            self.0.lock().unwrap().push(message);
+        }
+    }
+}
+
+fn moment(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn keeping(source: &'static str) -> Sandbox {
+    let sandbox = Sandbox::with(&Setup {
+        source,
+        ..Setup::default()
+    });
+    fs::write(sandbox.source().join("file"), "content").unwrap();
+    sandbox
+}
+
+/// Takes a snapshot at that moment, and says what was warned of.
+fn take(config: &Config, at: DateTime<Utc>) -> (Result<Snapshotted, Error>, Vec<String>) {
+    let warnings = Warnings::default();
+    let taken = engine::snapshot(
+        config,
+        &config.sources[0],
+        RunContext {
+            clock: &At(at),
+            ..RunContext::real(&warnings)
+        },
+    );
+    (taken, warnings.0.into_inner().unwrap())
+}
+
+/// Takes one that must succeed without a warning, and returns how many it deleted.
+fn taken(config: &Config, at: DateTime<Utc>) -> usize {
+    let (taken, warnings) = take(config, at);
+    assert!(warnings.is_empty(), "{at}: {warnings:?}");
+    let taken = taken.unwrap_or_else(|error| panic!("{at}: {error:?}"));
+    assert!(taken.later.is_none(), "{at}: {taken:?}");
+    taken.deleted.unwrap()
+}
+
+/// Takes them at the hours of a day.
+fn at_hours(config: &Config, day: &str, hours: std::ops::Range<u32>) -> usize {
+    let hours = hours.map(|hour| moment(&format!("{day}T{hour:02}:00:00Z")));
+    hours.map(|at| taken(config, at)).sum()
+}
+
+fn target(sandbox: &Sandbox, link: &str) -> String {
+    let target = fs::read_link(sandbox.fs.path("snapshots").join(link)).unwrap();
+    target.into_os_string().into_string().unwrap()
+}
+
+#[test]
+fn a_snapshot_can_be_taken_at_any_time_and_the_links_lead_to_it() {
+    let sandbox = keeping("links = [\"current\", \"cur\"]");
+    let ran = sandbox.run(["snapshot"]).ok();
+    let names = sandbox.snapshot_names();
+    let name = names.iter().find(|name| *name != "cur").unwrap();
+    assert_eq!(
+        ran.stdout,
+        format!("{SOURCE}: snapshot {name} made\n"),
+        "{ran:?}"
+    );
+    for link in ["current", "cur"] {
+        assert_eq!(target(&sandbox, link), *name);
+    }
+    assert_eq!(
+        fs::read_to_string(sandbox.fs.path("snapshots").join("current/file")).unwrap(),
+        "content"
+    );
+    let json = sandbox.run(["snapshots", "--json"]).ok().json();
+    let snapshot = &json["sources"][0]["snapshots"][0];
+    assert_eq!(snapshot["name"], **name);
+    assert_eq!(snapshot["fault"], serde_json::Value::Null);
+    assert_eq!(json["sources"][0]["links"]["cur"], **name);
+}
+
+#[test]
+fn a_second_one_in_the_same_minute_is_refused_and_the_first_stays() {
+    let sandbox = keeping("");
+    let config = sandbox.loaded_config();
+    taken(&config, moment("2026-11-28T03:00:10Z"));
+    let (second, _) = take(&config, moment("2026-11-28T03:00:50Z"));
+    assert!(matches!(
+        second,
+        Err(Error::Snapshots(SnapshotError::SameMinute { .. }))
+    ));
+    assert_eq!(sandbox.snapshot_names(), ["2026-11-28T0300"]);
+    taken(&config, moment("2026-11-28T03:01:00Z"));
+    assert_eq!(target(&sandbox, "current"), "2026-11-28T0301");
+}
+
+/// Days of hourly snapshots: `COLDCHAIN_SNAPSHOT_DAYS`, which scripts/soak sets.
+fn days() -> i64 {
+    let days = std::env::var("COLDCHAIN_SNAPSHOT_DAYS").ok();
+    days.map_or(3, |text| text.parse().expect("a number of days"))
+}
+
+/// Every hour of some days around the end of summer time; at two in the morning the nightly one too.
+#[test]
+fn of_hourly_snapshots_those_stay_that_the_terms_name() {
+    let sandbox = keeping("keep = \"30h 3d 2w 2m\"");
+    let mut config = sandbox.loaded_config();
+    config.timezone = Europe::Berlin;
+    let begin = moment("2026-10-23T22:00:00Z");
+    let mut all: Vec<(String, DateTime<chrono_tz::Tz>)> = Vec::new();
+    for hour in 0..days() * 24 {
+        let at = begin + TimeDelta::hours(hour);
+        fs::write(sandbox.source().join("file"), at.to_rfc3339()).unwrap();
+        taken(&config, at);
+        let local = at.with_timezone(&Europe::Berlin);
+        let mut name = local.format("%FT%H%M").to_string();
+        if all.iter().any(|(other, _)| *other == name) {
+            name.push_str(&local.format("%z").to_string());
+        }
+        all.push((name, local));
+    }
+    let mut expected = BTreeSet::new();
+    for (format, number) in [("%F %H %z", 30), ("%F", 3), ("%G %V", 2), ("%Y %m", 2)] {
+        // The last of each span, by the order in which they were taken.
+        let mut spans: BTreeMap<String, (usize, &str)> = BTreeMap::new();
+        for (place, (name, local)) in all.iter().enumerate() {
+            spans.insert(local.format(format).to_string(), (place, name));
+        }
+        let mut newest: Vec<(usize, &str)> = spans.into_values().collect();
+        newest.sort_unstable();
+        expected.extend(
+            newest
+                .iter()
+                .rev()
+                .take(number)
+                .map(|(_, name)| (*name).to_owned()),
+        );
+    }
+    let standing: BTreeSet<String> = sandbox.snapshot_names().into_iter().collect();
+    assert_eq!(standing, expected);
+    let (newest, at) = all.last().unwrap();
+    assert_eq!(target(&sandbox, "current"), *newest);
+    let kept = fs::read_to_string(sandbox.snapshot(newest).join("file")).unwrap();
+    assert_eq!(kept, at.with_timezone(&Utc).to_rfc3339());
+}
+
+#[test]
+fn what_the_next_archive_needs_stays_whatever_keep_says() {
+    let sandbox = keeping("keep = 1");
+    sandbox.backup("2026-01-01");
+    let config = sandbox.loaded_config();
+    at_hours(&config, "2026-11-28", 0..3);
+    assert_eq!(sandbox.snapshot_names(), ["2026-01-01", "2026-11-28T0200"]);
+    let text = sandbox.run(["snapshots"]).ok().stdout;
+    assert!(
+        text.contains("the next archive is sent against it"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_snapshot_is_taken_while_another_run_works_and_deletes_nothing() {
+    let sandbox = keeping("keep = 1");
+    let config = sandbox.loaded_config();
+    at_hours(&config, "2026-11-28", 0..1);
+    let state_dir = StateDir::new(&config.state_dir);
+    let held = state_dir.lock(
+        &config.sources[0].name,
+        &RunContext::real(&Warnings::default()),
+    );
+    let (second, _) = take(&config, moment("2026-11-28T01:00:00Z"));
+    assert_eq!(second.unwrap().deleted, None);
+    assert_eq!(sandbox.snapshot_names().len(), 2);
+    assert_eq!(target(&sandbox, "current"), "2026-11-28T0100");
+    drop(held);
+    assert_eq!(at_hours(&config, "2026-11-28", 2..3), 2);
+    assert_eq!(sandbox.snapshot_names(), ["2026-11-28T0200"]);
+}
+
+#[test]
+fn while_the_clock_is_behind_nothing_is_deleted_and_that_is_said_once() {
+    let sandbox = keeping("keep = 2");
+    let config = sandbox.loaded_config();
+    at_hours(&config, "2026-11-28", 0..2);
+    let behind = |at| {
+        let (taken, warnings) = take(&config, moment(at));
+        assert_eq!(taken.unwrap().deleted, Some(0));
+        warnings
+    };
+    let said = behind("2026-11-01T00:00:00Z");
+    assert_eq!(
+        said,
+        [
+            "the clock is behind the newest snapshot, 2026-11-28T0100, so no snapshot is deleted: check the clock"
+        ]
+    );
+    assert!(behind("2026-11-01T01:00:00Z").is_empty());
+    assert_eq!(sandbox.snapshot_names().len(), 4);
+    assert_eq!(target(&sandbox, "current"), "2026-11-28T0100");
+    let pruned = engine::prune_snapshots(
+        &config,
+        &config.sources[0],
+        None,
+        RunContext {
+            clock: &At(moment("2026-11-01T02:00:00Z")),
+            ..RunContext::real(&Warnings::default())
+        },
+    );
+    assert!(matches!(
+        pruned,
+        Err(Error::Snapshots(SnapshotError::ClockBehind { .. }))
+    ));
+    // The clock is right again.
+    assert_eq!(at_hours(&config, "2026-11-28", 2..3), 3);
+    assert_eq!(
+        sandbox.snapshot_names(),
+        ["2026-11-28T0100", "2026-11-28T0200"]
+    );
+}
+
+#[test]
+fn most_snapshots_go_only_when_the_user_has_confirmed_their_number() {
+    let sandbox = keeping("keep = 20");
+    at_hours(&sandbox.loaded_config(), "2026-01-28", 0..12);
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    fs::write(sandbox.config(), config.replace("keep = 20", "keep = 2")).unwrap();
+    let config = sandbox.loaded_config();
+    let (withheld, warnings) = take(&config, moment("2026-01-28T12:00:00Z"));
+    assert_eq!(withheld.unwrap().deleted, Some(0));
+    assert_eq!(
+        warnings,
+        [format!(
+            "more than half of the snapshots have expired, so none is deleted: run `coldchain snapshots {SOURCE} --plan` \
+             to see them and how to delete them"
+        )]
+    );
+    let (again, warnings) = take(&config, moment("2026-01-28T13:00:00Z"));
+    assert_eq!((again.unwrap().deleted, warnings), (Some(0), Vec::new()));
+
+    let plan = sandbox.run(["snapshots", "--plan"]).ok().stdout;
+    let lines: Vec<&str> = plan.lines().collect();
+    assert_eq!(lines[0], format!("{SOURCE}: 12 of 14 snapshots expire"));
+    assert_eq!(lines[1], "  2026-01-28T0000: the newest 2 are kept");
+    let command = format!("coldchain snapshots {SOURCE} --prune --yes-delete 12");
+    assert!(lines[13].contains(&command), "{plan}");
+    for (words, code) in [
+        (&["snapshots", "--prune"][..], 2),
+        (&["snapshots", "--prune", "--yes-delete", "11"], 2),
+        (&["snapshots", "--yes-delete", "12"], 2),
+    ] {
+        let ran = sandbox.run(words);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        assert_eq!(sandbox.snapshot_names().len(), 14);
+    }
+    let ran = sandbox
+        .run(["snapshots", "--prune", "--yes-delete", "12", "--sync"])
+        .ok();
+    assert_eq!(
+        ran.stdout,
+        format!("{SOURCE}: 12 expired snapshots deleted\n")
+    );
+    assert_eq!(
+        sandbox.snapshot_names(),
+        ["2026-01-28T1200", "2026-01-28T1300"]
+    );
+    assert_eq!(
+        sandbox.run(["snapshots", "--prune"]).ok().stdout,
+        format!("{SOURCE}: 0 expired snapshots deleted\n")
+    );
+}
+
+#[test]
+fn what_coldchain_did_not_make_is_shown_and_never_deleted() {
+    let sandbox = keeping("keep = 1");
+    let directory = sandbox.fs.path("snapshots");
+    let btrfs = |words: &[&str], from: &std::path::Path, to: &std::path::Path| {
+        let status = Command::new("btrfs")
+            .args(words)
+            .args([from, to])
+            .output()
+            .unwrap();
+        assert!(status.status.success(), "{status:?}");
+    };
+    let foreign = directory.join("2026-11-01");
+    btrfs(
+        &["subvolume", "snapshot", "-r"],
+        &sandbox.source(),
+        &foreign,
+    );
+    let config = sandbox.loaded_config();
+    at_hours(&config, "2026-11-28", 0..3);
+    assert!(foreign.exists());
+    let text = sandbox.run(["snapshots"]).ok().stdout;
+    let line = format!(
+        "  {}: coldchain did not make it, and never deletes it",
+        foreign.display()
+    );
+    assert!(text.contains(&line), "{text}");
+
+    // The night of that date uses it, and keeps it all the same.
+    sandbox.backup("2026-11-01");
+    at_hours(&config, "2026-11-28", 3..5);
+    sandbox.backup("2026-11-07");
+    at_hours(&config, "2026-11-28", 5..6);
+    assert!(foreign.exists());
+    let text = sandbox.run(["snapshots"]).ok().stdout;
+    assert!(text.contains("coldchain did not make it"), "{text}");
+}
+
+#[test]
+fn something_else_under_a_link_s_name_is_left_alone() {
+    let sandbox = keeping("links = [\"current\", \"last\"]");
+    let directory = sandbox.fs.path("snapshots");
+    fs::create_dir(directory.join("current")).unwrap();
+    fs::write(directory.join("current/mine"), "mine").unwrap();
+    symlink("/nowhere", directory.join("last")).unwrap();
+    let config = sandbox.loaded_config();
+    let (made, warnings) = take(&config, moment("2026-11-28T00:00:00Z"));
+    assert!(made.unwrap().later.is_none());
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("current is no symbolic link"),
+        "{warnings:?}"
+    );
+    assert!(directory.join("current/mine").exists());
+    assert_eq!(target(&sandbox, "last"), "2026-11-28T0000");
+    at_hours(&config, "2026-11-28", 1..2);
+}
+
+#[test]
+fn a_link_leads_to_the_newest_snapshot_that_there_is() {
+    let sandbox = keeping("latest_only = true");
+    let config = sandbox.loaded_config();
+    // The link's target is deleted at once: only what is pinned stays.
+    sandbox.backup("2026-01-01");
+    at_hours(&config, "2026-11-28", 0..1);
+    assert_eq!(sandbox.snapshot_names(), ["2026-01-01"]);
+    assert_eq!(target(&sandbox, "current"), "2026-01-01");
+}
+
+fn remount(sandbox: &Sandbox, options: &str) {
+    let root = sandbox.fs.root();
+    run(Command::new("mount").args(["-o", options]).arg(root)).unwrap();
+}
+
+#[test]
+fn a_directory_of_snapshots_that_can_t_be_used_is_refused() {
+    let sandbox = keeping("");
+    let directory = sandbox.fs.path("snapshots");
+    let refused = |code: i32, what: &str| {
+        let ran = sandbox.run(["snapshot"]);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        assert!(ran.stderr.contains(what), "{ran:?}");
+    };
+    fs::rename(&directory, sandbox.fs.path("aside")).unwrap();
+    refused(2, "there is no directory");
+    fs::write(&directory, "a file").unwrap();
+    refused(2, "there is no directory");
+    fs::remove_file(&directory).unwrap();
+    let other = LoopFs::new(128);
+    symlink(other.root(), &directory).unwrap();
+    refused(2, "is not on the filesystem of");
+    fs::remove_file(&directory).unwrap();
+    fs::rename(sandbox.fs.path("aside"), &directory).unwrap();
+    remount(&sandbox, "remount,ro");
+    let ran = sandbox.run(["snapshot"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("Read-only file system"), "{ran:?}");
+    remount(&sandbox, "remount,rw");
+    sandbox.run(["snapshot"]).ok();
+}
+
+#[test]
+fn keep_that_says_nothing_or_too_much_is_a_config_error() {
+    let sandbox = keeping("keep = 5");
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    for (keep, what) in [
+        ("keep = 0", "`source.keep` must be a number"),
+        ("keep = \"\"", "`source.keep` must be a number"),
+        ("keep = \"0d\"", "terms like"),
+        ("keep = \"7 days\"", "terms like"),
+        ("keep = \"7d 7d\"", "each unit once"),
+        ("kepp = 5", "did you mean `keep`?"),
+        (
+            "keep = 5\nkeep_days = 5",
+            "both say which snapshots are kept",
+        ),
+        (
+            "keep = 5\nkeep_snapshots = 5",
+            "both say which snapshots are kept",
+        ),
+        (
+            "keep_days = 5\nlatest_only = true",
+            "both say which snapshots are kept",
+        ),
+        ("links = [\"a/b\"]", "a file name that is no date"),
+        ("links = [\"2026-11-28\"]", "a file name that is no date"),
+    ] {
+        fs::write(sandbox.config(), config.replace("keep = 5", keep)).unwrap();
+        for command in ["snapshot", "snapshots", "backup"] {
+            let ran = sandbox.run([command]);
+            assert_eq!(ran.code, Some(2), "{keep}: {ran:?}");
+            assert!(ran.stderr.contains(what), "{keep}: {ran:?}");
+        }
+    }
+    assert!(sandbox.snapshot_names().is_empty());
+}
