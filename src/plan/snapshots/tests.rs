@@ -472,11 +472,11 @@ fn history(zone: Tz, begin: i64, moments: &[Moment]) -> Vec<LocalSnapshot> {
     taken
 }
 
-/// How many random histories are tried: `COLDCHAIN_HISTORIES`, which scripts/soak sets.
+/// How many random histories are tried: `COLDCHAIN_KEEP_HISTORIES`, which scripts/soak sets.
 fn histories() -> ProptestConfig {
-    let cases = std::env::var("COLDCHAIN_HISTORIES").ok();
+    let cases = std::env::var("COLDCHAIN_KEEP_HISTORIES").ok();
     let cases = cases.map_or(300, |text| {
-        text.parse().expect("COLDCHAIN_HISTORIES is a number")
+        text.parse().expect("COLDCHAIN_KEEP_HISTORIES is a number")
     });
     ProptestConfig::with_cases(cases)
 }
