@@ -13,6 +13,7 @@ use coldchain::engine::{self, Clock, RunContext, Snapshotted, StateDir};
 use coldchain::error::{Error, SnapshotError};
 use coldchain::progress::{Event, Observer};
 
+use crate::common::from_env;
 use crate::common::loopfs::{LoopFs, run};
 use crate::common::sandbox::{SOURCE, Sandbox, Setup};
 
@@ -124,12 +125,6 @@ fn a_second_one_in_the_same_minute_is_refused_and_the_first_stays() {
     assert_eq!(target(&sandbox, "current"), "2026-11-28T0301");
 }
 
-/// Days of hourly snapshots: `COLDCHAIN_SNAPSHOT_DAYS`, which scripts/soak sets.
-fn days() -> i64 {
-    let days = std::env::var("COLDCHAIN_SNAPSHOT_DAYS").ok();
-    days.map_or(3, |text| text.parse().expect("a number of days"))
-}
-
 /// Every hour of some days around the end of summer time; at two in the morning the nightly one too.
 #[test]
 fn of_hourly_snapshots_those_stay_that_the_terms_name() {
@@ -138,7 +133,9 @@ fn of_hourly_snapshots_those_stay_that_the_terms_name() {
     config.timezone = Europe::Berlin;
     let begin = moment("2026-10-23T22:00:00Z");
     let mut all: Vec<(String, DateTime<chrono_tz::Tz>)> = Vec::new();
-    for hour in 0..days() * 24 {
+    // A year and more in scripts/soak.
+    let days = from_env("COLDCHAIN_SNAPSHOT_DAYS", 3);
+    for hour in 0..i64::try_from(days).unwrap() * 24 {
         let at = begin + TimeDelta::hours(hour);
         fs::write(sandbox.source().join("file"), at.to_rfc3339()).unwrap();
         taken(&config, at);

@@ -29,3 +29,12 @@ pub mod stub;
 pub mod tmpfs;
 pub mod tree;
 pub mod whole;
+
+/// The number in an environment variable: how large a random sample is, or its seed.
+pub fn from_env(name: &str, otherwise: u64) -> u64 {
+    let value = std::env::var(name);
+    value.map_or(otherwise, |text| {
+        let number = text.parse();
+        number.unwrap_or_else(|_| panic!("{name} is a number, not {text}"))
+    })
+}

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::common::from_env;
 use crate::common::loopfs::real_btrfs_available;
 use crate::common::rng::Rng;
 use crate::common::sandbox::{SOURCE, Sandbox, Setup};
@@ -36,13 +37,6 @@ const NIGHTS: [&str; 13] = [
 enum Victim {
     Program,
     Sender,
-}
-
-fn from_env(name: &str, otherwise: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(value) => value.parse().unwrap(),
-        Err(_) => otherwise,
-    }
 }
 
 /// A machine whose nights are interrupted, over the life of a chain.

@@ -10,3 +10,4 @@ mod injected_errors;
 mod kill;
 mod killed_rebuild;
 mod restore_kill;
+mod snapshot_kill;

@@ -1,6 +1,7 @@
 //! `kill -9` of a restore or of its `btrfs receive` at random moments, and run again until it is done: what
 //! looks complete is complete at every moment, and in the end all of it is there.
 
+use crate::common::from_env;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,13 +15,6 @@ use crate::common::servers::{ObjectLock, Versioning, Weed};
 use crate::common::tree::{compare_trees, make_rich_tree, mutate_tree};
 use coldchain::btrfs::identity;
 use rustix::process::{Pid, Signal, kill_process};
-
-fn from_env(name: &str, otherwise: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(value) => value.parse().unwrap(),
-        Err(_) => otherwise,
-    }
-}
 
 /// A restore that is interrupted.
 struct Restore<'a> {

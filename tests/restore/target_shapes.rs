@@ -1,6 +1,7 @@
 //! Random chains restored into every shape of target that people have: what comes back equals the
 //! snapshots, with modes, capabilities, setuid bits, devices and the root's own times.
 
+use crate::common::from_env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
@@ -132,10 +133,6 @@ fn change_owners(source: &Path, rng: &mut Rng) {
             fs::rename(&file, files.join(format!("moved {number}"))).unwrap();
         }
     }
-}
-
-fn from_env(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
 }
 
 #[test]

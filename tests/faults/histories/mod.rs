@@ -11,6 +11,7 @@ mod step;
 mod streams;
 mod tally;
 
+use crate::common::from_env;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -19,13 +20,6 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 use life::Life;
 use step::steps;
 use tally::Tally;
-
-fn from_env(name: &str, otherwise: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(value) => value.parse().unwrap(),
-        Err(_) => otherwise,
-    }
-}
 
 #[test]
 fn nothing_is_lost_and_nothing_is_wrong_after_any_history() {

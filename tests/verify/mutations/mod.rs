@@ -9,16 +9,13 @@ mod mutation;
 mod restored;
 mod shelf;
 
+use crate::common::from_env;
 use std::collections::BTreeMap;
 
 use crate::common::rng::Rng;
 use elsewhere::{Made, every_mutation};
 use mutation::Mutation;
 use shelf::Shelf;
-
-fn from_env(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
 
 #[test]
 fn every_mutation_of_a_store_is_found_and_named() {
