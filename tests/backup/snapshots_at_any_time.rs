@@ -14,7 +14,7 @@ use coldchain::error::{Error, SnapshotError};
 use coldchain::progress::{Event, Observer};
 
 use crate::common::from_env;
-use crate::common::loopfs::{LoopFs, run};
+use crate::common::loopfs::{LoopFs, btrfs, run};
 use crate::common::sandbox::{SOURCE, Sandbox, Setup};
 
 /// A clock that stands.
@@ -246,6 +246,31 @@ fn while_the_clock_is_behind_nothing_is_deleted_and_that_is_said_once() {
 }
 
 #[test]
+fn a_snapshot_of_the_future_that_somebody_deleted_holds_nothing_back() {
+    let sandbox = keeping("keep = 2");
+    let config = sandbox.loaded_config();
+    at_hours(&config, "2026-11-28", 0..2);
+    assert_eq!(taken(&config, moment("2027-11-28T00:00:00Z")), 1);
+    let (behind, warnings) = take(&config, moment("2026-11-28T02:00:00Z"));
+    assert_eq!((behind.unwrap().deleted, warnings.len()), (Some(0), 1));
+    btrfs(
+        ["subvolume", "delete"],
+        &[&sandbox.snapshot("2027-11-28T0000")],
+    );
+    let text = sandbox.run(["snapshots"]).ok().stdout;
+    assert!(
+        text.contains("is gone (expires: somebody deleted it)"),
+        "{text}"
+    );
+    assert_eq!(at_hours(&config, "2026-11-28", 3..4), 1);
+    assert_eq!(target(&sandbox, "current"), "2026-11-28T0300");
+    assert_eq!(
+        sandbox.snapshot_names(),
+        ["2026-11-28T0200", "2026-11-28T0300"]
+    );
+}
+
+#[test]
 fn most_snapshots_go_only_when_the_user_has_confirmed_their_number() {
     let sandbox = keeping("keep = 20");
     at_hours(&sandbox.loaded_config(), "2026-01-28", 0..12);
@@ -300,19 +325,10 @@ fn most_snapshots_go_only_when_the_user_has_confirmed_their_number() {
 fn what_coldchain_did_not_make_is_shown_and_never_deleted() {
     let sandbox = keeping("keep = 1");
     let directory = sandbox.fs.path("snapshots");
-    let btrfs = |words: &[&str], from: &std::path::Path, to: &std::path::Path| {
-        let status = Command::new("btrfs")
-            .args(words)
-            .args([from, to])
-            .output()
-            .unwrap();
-        assert!(status.status.success(), "{status:?}");
-    };
     let foreign = directory.join("2026-11-01");
     btrfs(
-        &["subvolume", "snapshot", "-r"],
-        &sandbox.source(),
-        &foreign,
+        ["subvolume", "snapshot", "-r"],
+        &[&sandbox.source(), &foreign],
     );
     let config = sandbox.loaded_config();
     at_hours(&config, "2026-11-28", 0..3);

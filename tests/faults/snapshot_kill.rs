@@ -39,7 +39,11 @@ fn check(sandbox: &Sandbox, date: NaiveDate) {
     }
     let link = directory.join("current");
     let target = fs::read_link(&link).unwrap_or_else(|error| panic!("{date}: {error}"));
-    assert!(link.join("file").exists(), "{date}: current -> {target:?}");
+    assert!(
+        link.join("file").exists(),
+        "{date}: current -> {}",
+        target.display()
+    );
     assert!(
         sandbox.snapshot(ARCHIVED).exists(),
         "{date}: the send parent"

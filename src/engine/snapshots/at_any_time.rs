@@ -59,7 +59,7 @@ pub fn prune_snapshots(
     let run = Snapshotting::new(config, source, context)?;
     let mut catalog = context.catalog(&run.state_dir)?;
     let _locked = run.state_dir.lock(&source.name, &context)?;
-    let rows = super::standing::rows(source, &catalog)?;
+    let (rows, _) = retention::existing(source, &catalog)?;
     let retaining = run.retaining(confirmed);
     let plan = retention::plan(source, &rows, retaining, &catalog, context)?;
     let source_name = source.name.clone();

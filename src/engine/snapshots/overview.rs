@@ -54,7 +54,7 @@ pub fn look_at_snapshots(
     catalog: &Catalog,
     context: RunContext<'_>,
 ) -> Result<SnapshotsOverview, Error> {
-    let rows = standing::rows(source, catalog)?;
+    let (rows, gone) = retention::existing(source, catalog)?;
     let run = Retaining {
         date: local_date(context.clock.now(), config.timezone),
         zone: config.timezone,
@@ -65,9 +65,13 @@ pub fn look_at_snapshots(
         Some(row) => catalog.visible(&row.ledger)?,
         None => Vec::new(),
     };
-    let known = plan.fates.into_iter().map(|planned| {
+    let of_plan = plan.fates.into_iter().map(|planned| {
         let row = rows.iter().find(|row| row.id == planned.id);
-        let row = row.expect("the plan is of these");
+        (row.expect("the plan is of these"), planned.fate)
+    });
+    let deleted = KeepFate::Expires("somebody deleted it".to_owned());
+    let of_gone = gone.iter().map(|row| (row, deleted.clone()));
+    let known = of_plan.chain(of_gone).map(|(row, fate)| {
         let archive = archives.iter().find(|it| it.snapshot == Some(row.id));
         Ok(KnownSnapshot {
             name: row.name,
@@ -76,7 +80,7 @@ pub fn look_at_snapshots(
             fault: standing::check(row)?.err(),
             archive: archive.map(|archive| archive.id),
             sizes: btrfs::quota_sizes(&row.path),
-            fate: planned.fate,
+            fate,
         })
     });
     let known = known.collect::<Result<Vec<_>, Error>>()?;

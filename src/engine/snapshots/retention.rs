@@ -32,15 +32,30 @@ pub(in crate::engine) struct Retaining {
 }
 
 /// Returns when a snapshot was taken, by the clock of the time zone: when it was recorded, if that is the date of
-/// its name. A catalog that was rebuilt has recorded older ones later.
+/// its name; else what its name says.
 pub(in crate::engine) fn taken_at(row: &SnapshotRow, zone: Tz) -> DateTime<FixedOffset> {
     let recorded = row.made_at.0.with_timezone(&zone);
-    let taken = if row.name.is_date() && recorded.date_naive() == row.name.date {
+    let taken = if recorded.date_naive() == row.name.date {
         recorded
     } else {
         row.name.moment(&zone)
     };
     taken.fixed_offset()
+}
+
+/// Returns the snapshots of a source that exist, and those that somebody has deleted. One whose directory is not
+/// mounted, or that can't be looked at, exists.
+pub(in crate::engine) fn existing(
+    source: &Source,
+    catalog: &Catalog,
+) -> Result<(Vec<SnapshotRow>, Vec<SnapshotRow>), Error> {
+    let is_gone = |row: &SnapshotRow| {
+        matches!(presence(row), Ok(SnapshotPresence::Gone)) && !stands_elsewhere(source, row)
+    };
+    let (gone, standing) = standing::rows(source, catalog)?
+        .into_iter()
+        .partition(is_gone);
+    Ok((standing, gone))
 }
 
 /// Plans which of these snapshots of a source are deleted in a run.
@@ -81,7 +96,10 @@ pub(in crate::engine) fn retain(
     tools: &Tools,
     context: RunContext<'_>,
 ) -> Result<usize, Error> {
-    let rows = standing::rows(source, catalog)?;
+    let (rows, gone) = existing(source, catalog)?;
+    for row in gone {
+        catalog.forget_snapshot(row.id, Timestamp(context.clock.now()))?;
+    }
     let plan = plan(source, &rows, run, catalog, context)?;
     if let Some(confirmed) = run.confirmed {
         require_confirmed(source, confirmed, &plan)?;
@@ -108,7 +126,9 @@ pub(in crate::engine) fn retain(
         };
         match presence {
             // Its directory is not mounted, or something is mounted over it.
-            SnapshotPresence::Gone | SnapshotPresence::Replaced if stands_elsewhere(source, row) => {
+            SnapshotPresence::Gone | SnapshotPresence::Replaced
+                if stands_elsewhere(source, row) =>
+            {
                 undeleted.push(BtrfsError::Moved {
                     path: row.path.clone(),
                 });
