@@ -381,6 +381,27 @@ fn a_link_leads_to_the_newest_snapshot_that_there_is() {
     assert_eq!(target(&sandbox, "current"), "2026-01-01");
 }
 
+/// A run died after btrfs had made its snapshot, and before the catalog knew it.
+#[test]
+fn a_snapshot_that_was_being_made_when_the_run_died_goes_and_another_s_stays() {
+    let sandbox = keeping("");
+    let config = sandbox.loaded_config();
+    at_hours(&config, "2026-11-28", 0..1);
+    let unnamed = |name: &str| sandbox.snapshot(&format!(".coldchain-new-{name}"));
+    let (ours, another) = (unnamed("2026-11-28T0100"), unnamed("2026-11-28T0200"));
+    for path in [&ours, &another] {
+        btrfs(["subvolume", "snapshot", "-r"], &[&sandbox.source(), path]);
+    }
+    let source = SOURCE.parse().unwrap();
+    let mut catalog = StateDir::new(&config.state_dir).catalog().unwrap();
+    let making = "snapshot in the making";
+    catalog.tell(&source, making, "2026-11-28T0100").unwrap();
+    at_hours(&config, "2026-11-28", 3..4);
+    assert!(!ours.exists());
+    assert!(another.exists());
+    assert_eq!(catalog.told(&source, making).unwrap(), None);
+}
+
 fn remount(sandbox: &Sandbox, options: &str) {
     let root = sandbox.fs.root();
     run(Command::new("mount").args(["-o", options]).arg(root)).unwrap();

@@ -1,7 +1,7 @@
 //! Snapshots that a run made but could not name, for example on a disk whose metadata is full.
 //!
 //! Such a run removes its own leftover. The next run removes what it could not remove, and what a crash left:
-//! only snapshots whose uuid is in the catalog as made by coldchain.
+//! only snapshots whose uuid is in the catalog as made by coldchain, and the one that the catalog has as being made.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -30,10 +30,14 @@ pub struct Leftover {
     made: Option<MadeHere>,
 }
 
+/// The subject of the catalog's note with the name of the snapshot that is being made.
+pub(in crate::engine) const IN_THE_MAKING: &str = "snapshot in the making";
+
 /// The catalog's record of a snapshot that coldchain made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct MadeHere {
-    row: i64,
+    /// Its row; `None` if the run died before it was recorded.
+    row: Option<i64>,
     uuid: Uuid,
     taken_of: Uuid,
 }
@@ -69,6 +73,9 @@ pub(in crate::engine) fn leftovers(
         Some(row) => catalog.archives(&row.ledger)?,
         None => Vec::new(),
     };
+    let being_made = catalog.told(&source.name, IN_THE_MAKING)?;
+    let live = source.live.as_ref();
+    let origin = live.and_then(|live| btrfs::identity(&live.subvolume).ok());
     let mut found = Vec::new();
     for entry in entries.into_iter().flatten().flatten() {
         let path = entry.path();
@@ -79,15 +86,28 @@ pub(in crate::engine) fn leftovers(
             continue;
         };
         let row = catalog.snapshot_of_uuid(&source.name, identity.uuid)?;
-        let made = row.as_ref().and_then(|row| {
+        let recorded = row.as_ref().and_then(|row| {
             Some(MadeHere {
-                row: row.id,
+                row: Some(row.id),
                 uuid: row.local_uuid,
                 taken_of: row.local_parent?,
             })
         });
+        let made = recorded.or_else(|| {
+            let origin = origin.as_ref()?.uuid;
+            let is_being_made = being_made.as_deref() == Some(&name.to_string())
+                && identity.read_only
+                && identity.parent_uuid == Some(origin);
+            is_being_made.then_some(MadeHere {
+                row: None,
+                uuid: identity.uuid,
+                taken_of: origin,
+            })
+        });
         // The power failed just after it was named. The run for its name names it again.
-        let is_archived = |made: MadeHere| archives.iter().any(|it| it.snapshot == Some(made.row));
+        let is_archived = |made: MadeHere| {
+            made.row.is_some() && archives.iter().any(|it| it.snapshot == made.row)
+        };
         if !made.is_some_and(is_archived) {
             found.push(Leftover { path, name, made });
         }
@@ -130,7 +150,9 @@ pub(in crate::engine) fn remove(
         };
         match btrfs::snapshots::delete(tools, &leftover.path, made.uuid, made.taken_of) {
             Ok(()) => {
-                catalog.forget_snapshot(made.row, Timestamp(context.clock.now()))?;
+                if let Some(row) = made.row {
+                    catalog.forget_snapshot(row, Timestamp(context.clock.now()))?;
+                }
                 context.observer.event(Event::SnapshotDeleted {
                     source: source.name.clone(),
                     name: leftover.name,

@@ -11,7 +11,7 @@ use crate::catalog::{Catalog, NewSnapshot, SnapshotRow};
 use crate::config::{Live, Source};
 use crate::engine::context::RunContext;
 use crate::engine::snapshots::left_out;
-use crate::engine::snapshots::leftovers::{self, UNNAMED, leftovers};
+use crate::engine::snapshots::leftovers::{self, IN_THE_MAKING, UNNAMED, leftovers};
 use crate::engine::snapshots::standing::{difference, exists, in_the_place, in_the_way, rows};
 use crate::error::{Error, SnapshotError};
 use crate::model::entry::Timestamp;
@@ -142,6 +142,9 @@ impl Taking<'_> {
     }
 
     fn make(&self, catalog: &mut Catalog) -> Result<Night, Error> {
+        // If this run dies before the snapshot is recorded, the next one knows by this whose it is.
+        let source = &self.source.name;
+        catalog.tell(source, IN_THE_MAKING, &self.name.to_string())?;
         btrfs::snapshots::create(self.tools, &self.live.subvolume, &self.unnamed)?;
         let identity = btrfs::identity(&self.unnamed)?;
         if let Some(received) = identity.received_uuid {
@@ -155,6 +158,7 @@ impl Taking<'_> {
             .map_err(|error| Error::file("name the snapshot", &self.path, error))?;
         // If a power cut brought its temporary name back, a run for another name would not find it.
         btrfs::sync(&self.live.snapshots)?;
+        catalog.untell(source, IN_THE_MAKING)?;
         Ok(Night {
             row,
             identity,
