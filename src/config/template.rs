@@ -156,7 +156,7 @@ const SCHEDULE: &str = "
 #max_chain_days = 365
 # A chain expires this many days after its newest archive, and never before a newer one is verified.
 #expire_after_days = 90
-# If a scheduled night was missed, archive on the next night.
+# If a scheduled night was missed, archive on the next night. (The first archive is made on any night.)
 #catch_up = true
 ";
 

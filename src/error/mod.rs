@@ -212,9 +212,8 @@ impl Error {
                 }
                 BackupRefusal::AlreadyArchived { .. } => "ask for a full on another date",
                 BackupRefusal::BeforeNewest { .. } => {
-                    "archives are made in the order of their dates. If you did not make that \
-                     one, run `coldchain key show --entries` to see which key signed it; \
-                     docs/keys.md says what to do"
+                    "give a later date. If you did not make that archive, run `coldchain key show \
+                     --entries` to see which key signed it; docs/keys.md says what to do"
                 }
                 BackupRefusal::BeforeUnfinished { .. } => {
                     "give that date or a later one: the run then continues the unfinished \

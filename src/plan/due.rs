@@ -1,12 +1,14 @@
 //! Decides whether a night has anything to archive.
 
+use chrono::NaiveDate;
+
 use super::facts::{Facts, Request};
+use super::history::History;
 use super::schedule::Schedule;
 
 /// Returns why the night archives nothing; `None` if it archives something.
 pub(super) fn why_nothing(facts: &Facts, schedule: &Schedule) -> Option<String> {
     let date = facts.date;
-    let slot = schedule.slot_of(date);
     let newest = facts.history.newest().map(|newest| newest.id.date);
     match newest {
         Some(newest) if newest > date => {
@@ -20,12 +22,29 @@ pub(super) fn why_nothing(facts: &Facts, schedule: &Schedule) -> Option<String> 
     if facts.request == Request::Full {
         return None;
     }
-    let dates = facts.history.archives.iter().map(|archive| archive.id.date);
+    why_not_due(&facts.history, date, schedule)
+}
+
+/// Returns why a date before the newest archive lacks no archive: its slot was filled, or it was not due. `None` if
+/// there is no later archive, or if the date lacks one, which can't be made any more.
+pub fn nothing_missed(history: &History, date: NaiveDate, schedule: &Schedule) -> Option<String> {
+    let newest = history.newest()?;
+    if newest.id.date <= date {
+        return None;
+    }
+    why_not_due(history, date, schedule)
+}
+
+fn why_not_due(history: &History, date: NaiveDate, schedule: &Schedule) -> Option<String> {
+    let slot = schedule.slot_of(date);
+    let next = schedule.next_slot_after(date);
+    let dates = history.archives.iter().map(|archive| archive.id.date);
     // A slot can have two archives if one of them was requested; the first one filled it.
-    if let Some(filled) = dates.filter(|made| *made >= slot).min() {
+    if let Some(filled) = dates.filter(|made| (slot..next).contains(made)).min() {
         return Some(format!("the slot of {slot} was filled on {filled}"));
     }
-    if !schedule.catch_up && !schedule.is_slot_day(date) {
+    // Without any archive the source is unprotected, so its first one does not wait for a scheduled day.
+    if history.newest().is_some() && !schedule.catch_up && !schedule.is_slot_day(date) {
         return Some(format!("the slot of {slot} is over, and catch_up is off"));
     }
     None
@@ -34,7 +53,7 @@ pub(super) fn why_nothing(facts: &Facts, schedule: &Schedule) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::super::plan_backup;
-    use super::super::sample::{facts, history};
+    use super::super::sample::{date, facts, history};
     use super::*;
 
     /// The plan as `action: reason`.
@@ -68,7 +87,7 @@ mod tests {
             (&["2028-02-21"], "2028-02-29", "none", "none"),
             // nothing yet
             (&[], "2026-11-14", "full", "full"),
-            (&[], "2026-11-15", "full", "none"),
+            (&[], "2026-11-15", "full", "full"),
         ];
         let [on, off] = [true, false].map(|catch_up| Schedule {
             catch_up,
@@ -128,6 +147,41 @@ mod tests {
         assert_eq!(
             planned(&facts, &Schedule::default()),
             "none: the slot of 2026-11-21 was filled on 2026-11-21"
+        );
+    }
+
+    #[test]
+    fn a_date_before_the_newest_archive_lacks_nothing_if_its_slot_was_filled_or_it_was_not_due() {
+        let made = history(&[&["2026-11-01", "2026-11-16"], &["2026-11-21"]]);
+        let [on, off] = [true, false].map(|catch_up| Schedule {
+            catch_up,
+            ..Schedule::default()
+        });
+        let filled =
+            |slot: &str, made: &str| Some(format!("the slot of {slot} was filled on {made}"));
+        let over = |slot: &str| Some(format!("the slot of {slot} is over, and catch_up is off"));
+        for (night, with, without) in [
+            ("2026-11-01", filled("2026-11-01", "2026-11-01"), None),
+            ("2026-11-03", filled("2026-11-01", "2026-11-01"), None),
+            // its slot was filled later
+            ("2026-11-14", filled("2026-11-14", "2026-11-16"), None),
+            ("2026-11-20", filled("2026-11-14", "2026-11-16"), None),
+            // missed
+            ("2026-11-07", None, None),
+            ("2026-11-08", None, over("2026-11-07")),
+            ("2026-10-31", None, over("2026-10-21")),
+            // not before the newest
+            ("2026-11-21", None, None),
+            ("2026-11-22", None, None),
+        ] {
+            let night = date(night);
+            assert_eq!(nothing_missed(&made, night, &on), with, "{night}");
+            let without = without.or(with);
+            assert_eq!(nothing_missed(&made, night, &off), without, "{night}");
+        }
+        assert_eq!(
+            nothing_missed(&History::default(), date("2026-11-21"), &on),
+            None
         );
     }
 

@@ -81,6 +81,7 @@ pub use backup::{BackupPlan, plan_backup};
 pub use descent::descends;
 pub use describe::describe;
 pub use describe_cost::describe_cost;
+pub use due::nothing_missed;
 pub use facts::{Action, Facts, Request, SendParentSnapshot};
 pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
 pub use pricing::cost::{

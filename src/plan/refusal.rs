@@ -6,7 +6,9 @@ use chrono::{Days, NaiveDate};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackupRefusal {
     /// Archives are made in the order of their dates: a send parent is always older.
-    #[error("{date} is before the newest archive, which is of {newest}")]
+    #[error(
+        "cannot archive {date}: there is a later archive, of {newest}, and archives are made in the order of their dates"
+    )]
     BeforeNewest {
         /// The date asked for.
         date: NaiveDate,
@@ -82,8 +84,18 @@ mod tests {
             ("2026-11-21", None, Absent, None),
             ("2026-11-21", Some("2026-11-20"), Absent, None),
             ("2026-11-21", Some("2026-11-21"), Absent, None),
-            ("2026-11-20", Some("2026-11-21"), Absent, Some("before")),
-            ("2026-11-20", Some("2026-11-21"), Given, Some("before")),
+            (
+                "2026-11-20",
+                Some("2026-11-21"),
+                Absent,
+                Some("later archive"),
+            ),
+            (
+                "2026-11-20",
+                Some("2026-11-21"),
+                Given,
+                Some("later archive"),
+            ),
             ("2026-11-22", None, Absent, None),
             ("2026-11-23", None, Absent, Some("after today")),
             ("2026-11-23", Some("2026-11-21"), Given, None),

@@ -698,13 +698,13 @@ fn a_date_that_can_t_be_archived_under_is_refused_before_a_snapshot() {
     for (words, stderr) in [
         (
             "backup 2024-01-06",
-            "error: 2024-01-06 is before the newest archive, which is of 2024-01-07\n\
-             hint: archives are made in the order of their dates. If you did not make that one, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do\n",
+            "error: cannot archive 2024-01-06: there is a later archive, of 2024-01-07, and archives are made in the order of their dates\n\
+             hint: give a later date. If you did not make that archive, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do\n",
         ),
         (
             "backup 2024-01-06 --full --date-override",
-            "error: 2024-01-06 is before the newest archive, which is of 2024-01-07\n\
-             hint: archives are made in the order of their dates. If you did not make that one, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do\n",
+            "error: cannot archive 2024-01-06: there is a later archive, of 2024-01-07, and archives are made in the order of their dates\n\
+             hint: give a later date. If you did not make that archive, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do\n",
         ),
         (
             "backup 2999-01-01",

@@ -208,7 +208,11 @@ fn what_a_stolen_writer_key_has_archived_is_voided_by_its_number() {
     // Whoever reads takes them in.
     let planned = machine.run("plan 2024-01-14 --json");
     ok(&planned);
-    ends(&feed(&machine, "2024-01-14", b'c'), 2, "before the newest");
+    ends(
+        &feed(&machine, "2024-01-14", b'c'),
+        2,
+        "there is a later archive",
+    );
     assert_eq!(machine.archived().len(), 4, "{:?}", machine.archived());
 
     let shown = machine.run("key show --entries");
