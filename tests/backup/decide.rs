@@ -334,8 +334,8 @@ fn what_is_wrong_before_the_answer_leaves_stdout_empty() {
     for (words, stderr) in [
         (
             "decide 2023-12-31",
-            "error: 2023-12-31 is before the newest archive, which is of 2024-01-01\n\
-             hint: archives are made in the order of their dates. If you did not make that one, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do\n",
+            "error: cannot archive 2023-12-31: there is a later archive, of 2024-01-01, and archives are made in the order of their dates\n\
+             hint: give a later date. If you did not make that archive, run `coldchain key show --entries` to see which key signed it; docs/keys.md says what to do\n",
         ),
         (
             "decide 7.1.2024",

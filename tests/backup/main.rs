@@ -9,6 +9,7 @@ mod broken_senders;
 mod btrfs_edge;
 mod concurrent_runs;
 mod decide;
+mod decide_prunes;
 mod deduplicated;
 mod end_to_end;
 mod end_to_end_s3;

@@ -51,6 +51,9 @@ pub fn fed_config() -> String {
 pub const ONE_RECIPIENT: &str =
     "warning: there is one recipient: if its identity is lost, so is every archive; add a spare\n";
 
+/// What `decide` says once of a source whose archives this catalog did not see made.
+pub const DECIDE_PRUNES: &str = "warning: home: from now on `decide` prunes as `backup` does: it retires expired chains, and deletes their objects `delete_after` later. Set `prune = \"elsewhere\"` to leave that to another machine\n";
+
 /// A program still at work after this long has stopped for good.
 const STUCK: Duration = Duration::from_mins(3);
 

@@ -70,9 +70,12 @@ fn what_the_minimum_storage_duration_makes_of_a_prune_is_told_in_money() {
     let config = config.replace("\n[encryption]", &format!("{MORE}\n[encryption]"));
     machine.write_config(&config);
     assert_eq!(machine.run("init --kit $T/kit --quiet").code, Some(0));
+    // What expires is left to `prune`.
+    machine.write_config(&format!("prune = \"elsewhere\"\n{config}"));
     decide(&machine, 75, *b"uuid of the old.");
     decide(&machine, 45, *b"uuid of the next");
     decide(&machine, 15, *b"uuid of the new.");
+    machine.write_config(&config);
     let archives = machine.path("store/home/archives");
     let mut made: Vec<PathBuf> = fs::read_dir(&archives)
         .unwrap()

@@ -860,6 +860,8 @@ fn another_machine_archives_the_7th(machine: &Machine) -> impl FnOnce() + Send +
     assert!(copied.unwrap().success());
     let config = fs::read_to_string(machine.path("config.toml")).unwrap();
     let config = config.replace("/state\"", "/other\"");
+    // It leaves the pruning to this one.
+    let config = format!("prune = \"elsewhere\"\n{config}");
     fs::write(machine.path("other.toml"), config).unwrap();
     let stream = incremental("2024-01-07", SECOND).finish();
     fs::write(machine.path("stream"), stream).unwrap();

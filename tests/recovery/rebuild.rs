@@ -19,7 +19,7 @@ use coldchain::store::{DEFAULT_LISTING_BYTES, DirStore, Operation, RecordingStor
 use rusqlite::Connection;
 
 use crate::common::loopfs::{LoopFs, real_btrfs_available, run};
-use crate::common::machine::{Machine, Run};
+use crate::common::machine::{DECIDE_PRUNES, Machine, Run};
 use crate::common::replicated::{only_ledger, replicated};
 use crate::common::rng::Rng;
 use crate::common::sandbox::{SOURCE, Sandbox, Setup};
@@ -245,7 +245,7 @@ fn a_machine_goes_on_archiving_with_a_rebuilt_catalog() {
     archived
         .machine
         .run_with("decide 2024-01-07", &first)
-        .is(0, "", "");
+        .is(0, "", DECIDE_PRUNES);
     assert_eq!(
         archived.machine.archived(),
         ["2024-01-01 full", "2024-01-07 incremental"]
@@ -457,7 +457,10 @@ fn a_writer_stops_where_an_entry_is_lost_and_goes_on_when_it_is_back() {
         "{rebuilt:?}"
     );
     archived.is_as_it_was();
-    archived.machine.run("decide 2024-01-08").is(0, "", "");
+    archived
+        .machine
+        .run("decide 2024-01-08")
+        .is(0, "", DECIDE_PRUNES);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 
 use crate::btrfs::{Expect, ExpectParent};
 use crate::catalog::Catalog;
-use crate::config::{Config, Source};
+use crate::config::{Config, PruneMode, Source};
 use crate::engine::backup::archive;
 use crate::engine::backup::attempt::{Intent, OpenAttempt};
 use crate::engine::backup::facts;
@@ -16,14 +16,15 @@ use crate::engine::backup::outcome::{BackupRequest, Outcome};
 use crate::engine::backup::resume::UnfinishedAttempt;
 use crate::engine::backup::send_parent::{StreamOrigin, chosen_archive};
 use crate::engine::backup::stream_source::{Sending, StreamSource};
-use crate::engine::backup::{begin, check_date, compressed_data, warn_of_store};
+use crate::engine::backup::{begin, check_date, check_stored, compressed_data, prune_after};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{OpenSource, retain_until};
+use crate::engine::context::schedule::schedule;
 use crate::engine::context::session::{LockedSource, Session};
-use crate::engine::ledger::listing::verify_listed;
 use crate::error::Error;
 use crate::model::ArchiveId;
-use crate::plan::{Action, SendParentSnapshot, plan_backup};
+use crate::plan::{Action, Request, SendParentSnapshot, nothing_missed, plan_backup};
+use crate::progress::Event;
 use crate::seal::Recipients;
 
 /// The stream that the sending machine is asked for.
@@ -35,8 +36,8 @@ pub enum WantedStream {
     Incremental(NaiveDate),
 }
 
-/// Decides which stream is due, asks for it through `ask`, and archives what comes on stdin. If nothing is
-/// due, returns at once without asking or reading.
+/// Decides which stream is due, asks for it through `ask`, archives what comes on stdin, and prunes as `backup` does.
+/// If nothing is due, neither asks nor reads.
 pub fn decide(
     config: &Config,
     source: &Source,
@@ -47,11 +48,22 @@ pub fn decide(
 ) -> Result<Outcome, Error> {
     let recipients = Recipients::parse(config.recipients()?)?;
     let (locked, mut catalog) = LockedSource::to_archive(config, source, context)?;
+    if let Some(reason) = nothing_missed_on(source, asked, &catalog)? {
+        context.observer.event(Event::Warning {
+            source: source.name.clone(),
+            message: format!(
+                "{} is before the newest archive, and nothing is due: {reason}",
+                asked.date
+            ),
+        });
+        return Ok(Outcome::NothingDue { reason });
+    }
     check_date(source, asked, &catalog)?;
     let row = locked.row(&mut catalog)?;
     let session = locked.open(row)?;
     let open = &session.source;
     let mut state = begin(&session, asked, &mut catalog)?;
+    announce_pruning(&session, &mut catalog)?;
 
     let found = take_up(&session, asked, &recipients, &mut catalog)?;
     let (onto, reason, planned) = if let Some((attempt, reason)) = &found {
@@ -70,6 +82,10 @@ pub fn decide(
         let plan = plan_backup(&facts, &schedule)?;
         let onto = match plan.action {
             Action::None => {
+                // What only a listing of the store can tell waits for the next archive.
+                if !plan.expire.is_empty() || catalog.has_to_delete(&open.row.ledger)? {
+                    prune_after(&session, asked.date, &mut catalog)?;
+                }
                 return Ok(Outcome::NothingDue {
                     reason: plan.reason,
                 });
@@ -118,15 +134,50 @@ pub fn decide(
         },
     });
     let mut send = || Ok(sending.take());
-    let archived = archive::archive(&job, &attempt, &mut send, &mut state, &mut catalog)?;
-    let later = warn_of_store(open, &mut catalog, context)
-        .and_then(|()| verify_listed(open, &archived.archive, &mut catalog, context.clock))
+    let made = archive::archive(&job, &attempt, &mut send, &mut state, &mut catalog)?;
+    let archives = vec![made];
+    let later = check_stored(&session, &archives, &mut catalog)
+        .and_then(|()| prune_after(&session, asked.date, &mut catalog))
         .err()
         .map(Box::new);
-    Ok(Outcome::Archived {
-        archives: vec![archived],
-        later,
-    })
+    Ok(Outcome::Archived { archives, later })
+}
+
+/// Returns why nothing is due on a date before the newest archive, if no archive was missed there.
+///
+/// The sender takes the snapshots, so such a date costs nothing here. `backup` refuses it, because it would take
+/// today's snapshot under that date.
+fn nothing_missed_on(
+    source: &Source,
+    asked: BackupRequest,
+    catalog: &Catalog,
+) -> Result<Option<String>, Error> {
+    let row = catalog.source(&source.name)?;
+    let (Some(row), Request::Scheduled) = (row, asked.request) else {
+        return Ok(None);
+    };
+    let history = facts::history(catalog.lineage(&row.ledger)?);
+    Ok(nothing_missed(&history, asked.date, &schedule(source)))
+}
+
+/// What `decide` says once where an earlier version made archives and did not prune.
+const PRUNES: &str = "from now on `decide` prunes as `backup` does: it retires expired chains, and deletes their \
+     objects `delete_after` later. Set `prune = \"elsewhere\"` to leave that to another machine";
+
+/// Says once, where archives exist already, that `decide` prunes.
+fn announce_pruning(session: &Session<'_>, catalog: &mut Catalog) -> Result<(), Error> {
+    const SUBJECT: &str = "decide prunes";
+    let (config, source) = (session.config, &session.source);
+    if config.prune == PruneMode::Elsewhere || catalog.told(source.name(), SUBJECT)?.is_some() {
+        return Ok(());
+    }
+    if catalog.lineage(&source.row.ledger)?.is_empty() {
+        // A new source never had another rule.
+        catalog.tell(source.name(), SUBJECT, PRUNES)?;
+        return Ok(());
+    }
+    let context = session.context;
+    context.warn_once(source.name(), SUBJECT, PRUNES, catalog)
 }
 
 /// Returns the attempt of this date that an earlier stream left unfinished. Gives up attempts of other dates,

@@ -16,6 +16,8 @@ pub(super) mod zeros;
 
 use std::path::Path;
 
+use chrono::NaiveDate;
+
 use crate::btrfs::{
     BtrfsError, CompressedData, Expect, ExpectParent, Obstacle, SendRequest, Sender, Tools,
     kernel_release,
@@ -383,35 +385,14 @@ impl Nightly<'_> {
         archives: &[CommittedArchive],
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        warn_of_store(self.source(), catalog, self.session.context)?;
-        for made in archives {
-            verify_listed(
-                self.source(),
-                &made.archive,
-                catalog,
-                self.session.context.clock,
-            )?;
-        }
+        check_stored(self.session, archives, catalog)?;
         self.prune_and_retain(catalog)
     }
 
     /// What is older than it has to be goes, in the store and here. Neither waits for the other.
     fn prune_and_retain(&self, catalog: &mut Catalog) -> Result<(), Error> {
-        let pruned = self.prune(catalog);
+        let pruned = prune_after(self.session, self.asked.date, catalog);
         self.retain(catalog).and(pruned)
-    }
-
-    /// Prunes, unless that is another machine's business.
-    fn prune(&self, catalog: &mut Catalog) -> Result<(), Error> {
-        if self.session.config.prune == PruneMode::Elsewhere {
-            return Ok(());
-        }
-        let asked = PruneAsked {
-            date: self.asked.date,
-            yes_delete: None,
-        };
-        let pruned = prune_open(self.session, asked, catalog);
-        Ok(pruned.map(drop)?)
     }
 
     fn retain(&self, catalog: &mut Catalog) -> Result<(), Error> {
@@ -425,6 +406,36 @@ impl Nightly<'_> {
         retention::retain(source, retaining, catalog, self.tools, context)?;
         links::point_to_newest(source, zone, catalog, context)
     }
+}
+
+/// Warns of what the store lacks, and looks in a listing for the objects of new archives.
+fn check_stored(
+    session: &Session<'_>,
+    archives: &[CommittedArchive],
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    warn_of_store(&session.source, catalog, session.context)?;
+    for made in archives {
+        verify_listed(
+            &session.source,
+            &made.archive,
+            catalog,
+            session.context.clock,
+        )?;
+    }
+    Ok(())
+}
+
+/// Prunes the store after a run of this date, unless another machine prunes.
+fn prune_after(session: &Session<'_>, date: NaiveDate, catalog: &mut Catalog) -> Result<(), Error> {
+    if session.config.prune == PruneMode::Elsewhere {
+        return Ok(());
+    }
+    let asked = PruneAsked {
+        date,
+        yes_delete: None,
+    };
+    Ok(prune_open(session, asked, catalog).map(drop)?)
 }
 
 /// Whether an archive failed by what is in its snapshot, and nothing of the kind is known of a later one.
@@ -456,7 +467,7 @@ fn send_parent(
 }
 
 /// Warns of the features that the store was found to lack, if they are not the same as in the last warning.
-pub(super) fn warn_of_store(
+fn warn_of_store(
     source: &OpenSource<'_>,
     catalog: &mut Catalog,
     context: RunContext<'_>,
