@@ -146,14 +146,37 @@ fn the_page_on_configuration_has_each_key_and_no_other() {
     assert!(keys.len() > 50, "{}", keys.len());
 }
 
+/// The pages below `docs`, by their paths there.
+fn pages_of_the_book() -> Vec<String> {
+    ["", "from/"]
+        .iter()
+        .flat_map(|directory| {
+            let entries = fs::read_dir(root().join("docs").join(directory)).unwrap();
+            entries.map(move |entry| {
+                format!(
+                    "{directory}{}",
+                    entry.unwrap().file_name().to_str().unwrap()
+                )
+            })
+        })
+        .filter(|name| name.ends_with(".md"))
+        .collect()
+}
+
 #[test]
 fn each_page_is_named_by_the_readme_and_each_link_leads_somewhere() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let mut pages = vec![("README.md".to_owned(), readme.clone())];
-    for entry in fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
+    let packaging = "packaging/btrsend/README.md";
+    let mut pages = vec![
+        ("README.md".to_owned(), readme.clone()),
+        (
+            packaging.to_owned(),
+            fs::read_to_string(root().join(packaging)).unwrap(),
+        ),
+    ];
+    for name in pages_of_the_book() {
         // The book's own table of contents names each page too.
-        if name.contains(".md") && name != "SUMMARY.md" {
+        if name != "SUMMARY.md" {
             assert!(
                 page("SUMMARY.md").contains(&format!("]({name})")),
                 "docs/SUMMARY.md does not name {name}"
@@ -201,10 +224,9 @@ fn each_page_is_named_by_the_readme_and_each_link_leads_somewhere() {
 #[test]
 fn each_whole_config_on_a_page_parses() {
     let mut pages = vec![fs::read_to_string(root().join("README.md")).unwrap()];
-    for entry in fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        pages.push(page(&name));
-    }
+    pages.extend(pages_of_the_book().iter().map(|name| page(name)));
+    let example = fs::read_to_string(root().join("packaging/btrsend/config.toml")).unwrap();
+    pages.push(format!("```toml\n{example}```"));
     let mut parsed = 0;
     for block in pages
         .iter()

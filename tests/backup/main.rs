@@ -7,6 +7,7 @@ mod adoption;
 mod awake;
 mod broken_senders;
 mod btrfs_edge;
+mod btrsend;
 mod concurrent_runs;
 mod decide;
 mod decide_prunes;
