@@ -5,6 +5,8 @@
 //! and the snapshot and store directories. It gives each source its ledger, and completes the kit. A later
 //! run adds what was configured since.
 
+mod begin;
+
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -16,17 +18,15 @@ use super::kit::{self, RootOrigin};
 use super::output::{answer_json, answer_lines};
 use super::plan::standing_warnings;
 use crate::catalog::{Catalog, SourceRow};
-use crate::cli::{DEFAULT_KIT, Everywhere, Init};
-use crate::config::{
-    Config, ConfigError, StoreConfig, TemplateFacts, kit_of_template, system_timezone, template,
-};
+use crate::cli::{Everywhere, Init};
+use crate::config::{Config, ConfigError, StoreConfig, kit_of_template};
 use crate::engine::{
-    Asking, KitChange, StateDir, config_for_kit, host_name, is_in_kit, is_place, kit_source,
-    know_source, note_in_kit, require_known, store_url, update_kit, write_new,
+    Asking, KitChange, StateDir, config_for_kit, is_in_kit, is_place, kit_source, know_source,
+    note_in_kit, require_known, store_url, update_kit,
 };
 use crate::error::{Error, KeyError, LedgerStateError};
 use crate::interrupt::Interrupt;
-use crate::kit::{Kit, KitSource, MachineConfig, addition};
+use crate::kit::{KitSource, addition};
 use crate::ledger::PublicKey;
 use crate::model::shell;
 use crate::owned;
@@ -37,7 +37,7 @@ use crate::store::{DirStore, Exclusivity};
 pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
     match Config::load(&everywhere.config()) {
         Ok(config) => complete(&config, args, everywhere),
-        Err(ConfigError::NotFound { .. }) => begin(&args.kit, everywhere),
+        Err(ConfigError::NotFound { .. }) => begin::begin(&args.kit, everywhere),
         Err(error) => Err(error.into()),
     }
 }
@@ -45,100 +45,6 @@ pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
 fn exists(path: &Path) -> Result<bool, Error> {
     path.try_exists()
         .map_err(|source| Error::file("look for", path, source))
-}
-
-/// Does the first run: makes an identity, and a config that names its recipient.
-fn begin(kit: &Path, everywhere: &Everywhere) -> Result<(), Error> {
-    let config = &everywhere.config();
-    owned::require_way(kit)?;
-    let existing = kit::at(kit)?;
-    if let Some(directory) = config.parent() {
-        make_directory(directory, 0o755)?;
-    }
-    let told = if let Some(existing) = &existing {
-        take_over(config, kit, existing)?
-    } else {
-        let recipient = kit::begin(kit)?;
-        write_new(config, &new_config(Some((&recipient, kit))))?;
-        vec![
-            format!(
-                "made {}: describe what to archive and where to, then run `{}` again",
-                config.display(),
-                init_with(kit)
-            ),
-            format!(
-                "made {}: the key to everything; print it and keep it away from this machine",
-                kit.display()
-            ),
-        ]
-    };
-    if everywhere.json {
-        return answer_json(
-            &json!({"done": told, "kit": shown(kit), "root_key": null, "to_add": null}),
-        );
-    }
-    answer_lines(told)
-}
-
-/// Returns the command that completes what was begun with that kit.
-fn init_with(kit: &Path) -> String {
-    if kit == Path::new(DEFAULT_KIT) {
-        "coldchain init".to_owned()
-    } else {
-        format!("coldchain init --kit {}", shell::path(kit))
-    }
-}
-
-/// Returns the template of a config, for a recipient and the kit that has its identity.
-fn new_config(recipient: Option<(&str, &Path)>) -> String {
-    let kit = recipient.map(|(_, kit)| std::path::absolute(kit).unwrap_or_else(|_| kit.to_owned()));
-    template(&TemplateFacts {
-        recipient: recipient.map(|(recipient, _)| recipient),
-        kit: kit.as_deref(),
-        timezone: system_timezone().name(),
-        state_dir: None,
-    })
-}
-
-/// Does the first run on a machine with the kit of earlier archives: takes the config that the kit keeps.
-fn take_over(config: &Path, path: &Path, kit: &Kit) -> Result<Vec<String>, Error> {
-    let here = MachineConfig::of(&host_name(), "").host;
-    let kept = match kit.configs.as_slice() {
-        [only] => Some(only),
-        several => several.iter().find(|kept| kept.host == here),
-    };
-    let mut told = Vec::new();
-    if let Some(MachineConfig { host, text }) = kept {
-        write_new(config, text)?;
-        told.push(format!(
-            "made {}: the config of {host}, as {} has it; check that it fits this machine",
-            config.display(),
-            path.display()
-        ));
-    } else {
-        write_new(
-            config,
-            &new_config(kit.recipient.as_deref().map(|recipient| (recipient, path))),
-        )?;
-        told.push(format!(
-            "made {}: describe what to archive and where to",
-            config.display()
-        ));
-        for kept in &kit.configs {
-            told.push(format!("{} has a config of {}", path.display(), kept.host));
-        }
-    }
-    told.push(format!("{} is used as it is", path.display()));
-    told.push(if kit.sources.is_empty() {
-        format!("then run `{}` again", init_with(path))
-    } else {
-        format!(
-            "run `coldchain catalog rebuild --identity {0}` unless that was done; to archive from here, run `coldchain key \
-             rotate --kit {0} --new-signing-key`",
-            shell::path(path)
-        )
-    });
-    Ok(told)
 }
 
 /// Refuses to begin another kit than the one that the first run made: it would have no identity, and look like
