@@ -14,7 +14,7 @@ use crate::engine::{self, Asking, BackupRequest, CommittedArchive, Outcome, RunC
 use crate::error::{BackupError, Error, in_words};
 use crate::model::SourceName;
 use crate::model::size::Bytes;
-use crate::plan::{DateOverride, Request, describe};
+use crate::plan::{DateOverride, Request, describe, snapshots_alone};
 use crate::printing;
 use crate::progress::{Bars, Event, JsonLines, Observer, Quiet, Verbose};
 use crate::store::{RateLimit, Store};
@@ -129,6 +129,10 @@ fn dry_run(
     engine::require_known_archives(config, chosen, Asking::Here)?;
     let mut plans = Vec::new();
     for source in chosen {
+        if source.store.is_none() {
+            plans.push(snapshots_alone(&source.name, asked.date));
+            continue;
+        }
         engine::check_date(source, asked, &catalog)?;
         let foreseen = engine::foresee(config, source, asked, &catalog)?;
         plans.extend(plan::of_a_night(foreseen, asked.date)?);

@@ -46,7 +46,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
             warnings.iter().for_each(warn);
         }
     }
-    let sources: Vec<&Source> = config.sources.iter().collect();
+    let sources: Vec<&Source> = config.archived().map(|(source, _)| source).collect();
     match require_known_archives(&config, &sources, Asking::Everywhere) {
         // The findings already have this error.
         Err(Error::Store(_)) => {}
@@ -78,9 +78,8 @@ fn warnings_of_kits(config: &Config) -> Vec<String> {
         return Vec::new();
     };
     let rows = config
-        .sources
-        .iter()
-        .filter_map(|source| catalog.source(&source.name).ok()?);
+        .archived()
+        .filter_map(|(source, _)| catalog.source(&source.name).ok()?);
     rows.filter(|row| is_in_kit(row, &catalog).is_ok_and(|known| !known))
         .map(|row| format!("{}: {NOT_IN_KIT}", row.name))
         .collect()
@@ -93,7 +92,8 @@ fn warnings_of_archives(config: &Config) -> Vec<String> {
         return Vec::new();
     };
     let mut warnings = Vec::new();
-    for source in config.sources.iter().filter(|source| source.live.is_some()) {
+    let archived = config.archived().map(|(source, _)| source);
+    for source in archived.filter(|source| source.live.is_some()) {
         for (archive, why) in doubtful_archives(source, &catalog).unwrap_or_default() {
             let (name, date) = (&source.name, archive.date);
             let what = match why {
@@ -139,7 +139,8 @@ fn warnings_of_inexact(config: &Config) -> Vec<String> {
             )
         })
     };
-    config.sources.iter().filter_map(of_source).collect()
+    let archived = config.archived().map(|(source, _)| source);
+    archived.filter_map(of_source).collect()
 }
 
 /// Returns warnings about snapshots that were made and never named.
@@ -201,6 +202,9 @@ fn to_json(reports: &[StoreReport], warnings: &[String]) -> Value {
 }
 
 fn in_words(reports: &[StoreReport]) -> String {
+    if reports.is_empty() {
+        return "no store to test: no source has one\n".to_owned();
+    }
     let mark = |verdict| match verdict {
         Severity::Fine => "ok",
         Severity::Unknown => "?",

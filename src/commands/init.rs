@@ -64,17 +64,15 @@ fn refuse_second_kit(config: &Path, kit: &Path) -> Result<(), Error> {
 /// A run with a config: everything that it needs and that is missing. Nothing is made before it is clear
 /// that the kit is one that may be written to.
 fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
+    if config.archived().next().is_none() {
+        return complete_without_store(config, everywhere);
+    }
     Recipients::parse(config.recipients()?)?;
     if !exists(&args.kit)? && !StateDir::new(&config.state_dir).has_keys() {
         refuse_second_kit(&everywhere.config(), &args.kit)?;
     }
     let state_dir = StateDir::new(&config.state_dir);
-    for source in &config.sources {
-        if let Some(live) = &source.live {
-            // Report a source that can't be archived before anything is made.
-            crate::btrfs::identity(&live.subvolume)?;
-        }
-    }
+    require_subvolumes(config)?;
     if exists(&args.kit)? || !state_dir.has_keys() {
         // The kit is read now and written later. Another user must not be able to replace it in between.
         owned::require_way(&args.kit)?;
@@ -92,16 +90,7 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             told.push(format!("made {}", path.display()));
         }
     }
-    for live in config
-        .sources
-        .iter()
-        .filter_map(|source| source.live.as_ref())
-    {
-        if !exists(&live.snapshots)? {
-            make_directory(&live.snapshots, 0o700)?;
-            told.push(format!("made {}", live.snapshots.display()));
-        }
-    }
+    make_snapshot_directories(config, &mut told)?;
     let mut unvouched = Vec::new();
     if has_ledgers(&state_dir.catalog_to_read()?)?
         && matches!(
@@ -158,6 +147,55 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             ));
         }
     }
+    warn_of_config(config, everywhere);
+    Ok(())
+}
+
+/// A run with a config whose sources all keep snapshots alone. They take no kit and no keys.
+fn complete_without_store(config: &Config, everywhere: &Everywhere) -> Result<(), Error> {
+    require_subvolumes(config)?;
+    let state_dir = StateDir::new(&config.state_dir);
+    state_dir.create()?;
+    let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
+    let mut told = Vec::new();
+    make_snapshot_directories(config, &mut told)?;
+    told.push("no source has a store: snapshots alone need no recovery kit and no keys".to_owned());
+    if everywhere.json {
+        answer_json(&json!({"done": told, "kit": null, "root_key": null, "to_add": null}))?;
+    } else {
+        answer_lines(told)?;
+    }
+    warn_of_config(config, everywhere);
+    Ok(())
+}
+
+/// Refuses a source that can't be snapshotted before anything is made.
+fn require_subvolumes(config: &Config) -> Result<(), Error> {
+    let live = config
+        .sources
+        .iter()
+        .filter_map(|source| source.live.as_ref());
+    for live in live {
+        crate::btrfs::identity(&live.subvolume)?;
+    }
+    Ok(())
+}
+
+fn make_snapshot_directories(config: &Config, told: &mut Vec<String>) -> Result<(), Error> {
+    let live = config
+        .sources
+        .iter()
+        .filter_map(|source| source.live.as_ref());
+    for live in live {
+        if !exists(&live.snapshots)? {
+            make_directory(&live.snapshots, 0o700)?;
+            told.push(format!("made {}", live.snapshots.display()));
+        }
+    }
+    Ok(())
+}
+
+fn warn_of_config(config: &Config, everywhere: &Everywhere) {
     if !everywhere.quiet {
         for warning in standing_warnings(config) {
             warn(warning);
@@ -166,7 +204,6 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             warn(warning);
         }
     }
-    Ok(())
 }
 
 /// Makes the keys of this machine, unless it has a key or its catalog has ledgers. Returns the root key that
@@ -219,12 +256,12 @@ fn tell_kit(
     let known: &[KitSource] = kit.as_ref().map_or(&[], |kit| &kit.sources);
     let mut missing = Vec::new();
     let mut rows = Vec::new();
-    for source in &config.sources {
+    for (source, store) in config.archived() {
         if let Err(error @ Error::LedgerState(LedgerStateError::LedgerUnread { .. })) =
             require_known(config, source, Asking::Here, catalog)
         {
             let (name, directory) = (&source.name, source.directory.as_str());
-            let store = store_url(&config.stores[&source.store]);
+            let store = store_url(store);
             let is_in_kit = known
                 .iter()
                 .any(|known| known.directory == directory && is_place(&known.store, &store));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::age::LastVerified;
 use super::output::{answer, answer_json, sealed_percent};
-use super::{load_to_read, require_catalog, sources, today};
+use super::{load_to_read, require_catalog, today};
 use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
 use crate::config::{Config, Source, SourceOrigin};
@@ -24,8 +24,9 @@ const NO_FAILURE: &str = "writing to a string does not fail";
 /// A source for the list.
 struct ListedSource<'a> {
     name: SourceName,
-    store: String,
-    /// `None` if there is no config with the schedule.
+    /// `None` if it keeps snapshots alone.
+    store: Option<String>,
+    /// `None` if it has no schedule in a config.
     next_slot: Option<NaiveDate>,
     chains: Vec<ListedChain<'a>>,
 }
@@ -66,7 +67,10 @@ struct ListedChain<'a> {
 pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    let chosen = sources(&config, args.source.name())?;
+    let chosen: Vec<&Source> = match args.source.name() {
+        Some(name) => vec![config.source(name)?],
+        None => config.sources.iter().collect(),
+    };
     require_catalog(&config, &chosen)?;
     let asked = if args.all {
         catalog::WhichArchives::Everything
@@ -116,8 +120,9 @@ fn gather<'a>(
     archives: &'a [ListedRow],
     shown: catalog::WhichArchives,
 ) -> ListedSource<'a> {
+    let store = config.store_of(source).ok();
     let schedule = match source.origin {
-        SourceOrigin::File => Some(schedule(source)),
+        SourceOrigin::File => store.map(|_| schedule(source)),
         SourceOrigin::Catalog => None,
     };
     let seen = archives.iter().filter(|archive| archive.is_visible());
@@ -148,7 +153,7 @@ fn gather<'a>(
     });
     ListedSource {
         name: source.name.clone(),
-        store: store_url(&config.stores[&source.store]),
+        store: store.map(store_url),
         chains: chains.collect(),
         next_slot: schedule.map(|schedule| schedule.next_slot_after(today(config))),
     }
@@ -197,7 +202,7 @@ impl Widths {
         let width = |text: &str| text.chars().count();
         for source in listed {
             widths.name = widths.name.max(width(source.name.as_str()));
-            widths.store = widths.store.max(width(&Line(&source.store).to_string()));
+            widths.store = widths.store.max(width(&source.store_in_words()));
             for archive in source.chains.iter().flat_map(ListedChain::shown) {
                 let column = |bytes| width(&Bytes(bytes).to_string());
                 widths.raw = widths.raw.max(column(archive.raw_bytes));
@@ -214,19 +219,28 @@ impl ListedSource<'_> {
         json!({"name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains})
     }
 
+    fn store_in_words(&self) -> String {
+        match &self.store {
+            Some(store) => Line(store).to_string(),
+            None => "snapshots alone".to_owned(),
+        }
+    }
+
     fn write_text(&self, text: &mut String, widths: &Widths, now: DateTime<Utc>) {
         let next_slot = self
             .next_slot
             .map(|date| format!("  next slot {date}"))
             .unwrap_or_default();
-        let (name, store) = (self.name.as_str(), Line(&self.store).to_string());
+        let (name, store) = (self.name.as_str(), self.store_in_words());
         let line = format!(
             "{name:0$}  {store:1$}{next_slot}",
             widths.name, widths.store
         );
         writeln!(text, "{}", line.trim_end()).expect(NO_FAILURE);
-        if self.chains.is_empty() {
-            text.push_str("  nothing archived yet\n");
+        match (&self.store, self.chains.as_slice()) {
+            (None, _) => text.push_str("  `coldchain snapshots` shows them\n"),
+            (Some(_), []) => text.push_str("  nothing archived yet\n"),
+            (Some(_), _) => {}
         }
         for chain in &self.chains {
             chain.write_text(text, widths, now);

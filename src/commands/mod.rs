@@ -36,7 +36,7 @@ use crate::cli::{Cli, Command, Everywhere};
 use crate::config::{Config, ConfigError, DEFAULT_STATE_DIR, Source, SourcePlace, StoreConfig};
 use crate::engine::{
     Asking, Clock, StateDir, SystemClock, adopt_name, cautions, local_date, require_known_archives,
-    store_url,
+    store_url, unconfigured,
 };
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -109,7 +109,7 @@ fn load_to_read(everywhere: &Everywhere) -> Result<Config, Error> {
     };
     adopt_names(&config)?;
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    for row in catalog.sources()? {
+    for row in unconfigured(&config, &catalog)? {
         add_known(row, &mut config)?;
     }
     if let (Some(missing), true) = (missing, config.sources.is_empty()) {
@@ -124,13 +124,12 @@ fn require_catalog(config: &Config, sources: &[&Source]) -> Result<(), Error> {
     require_known_archives(config, sources, Asking::Everywhere)
 }
 
-/// Adds a source that the catalog knows, unless the config names it.
+/// Adds a source that the catalog knows, unless the config names it with a store.
 fn add_known(row: SourceRow, config: &mut Config) -> Result<(), Error> {
     let directory: SourceName = row.directory.parse()?;
     let url = store_url(&StoreConfig::from_url(&row.store)?);
-    let is_named = config.sources.iter().any(|source| {
-        source.name == row.name
-            || (source.directory == directory && store_url(&config.stores[&source.store]) == url)
+    let is_named = config.archived().any(|(source, store)| {
+        source.name == row.name || (source.directory == directory && store_url(store) == url)
     });
     if is_named {
         return Ok(());
@@ -191,10 +190,19 @@ fn today(config: &Config) -> NaiveDate {
     local_date(SystemClock.now(), config.timezone)
 }
 
-/// Returns the named source, or all.
+/// Returns the named source, or all that have a store. It is an error if that leaves none.
 fn sources<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a Source>, Error> {
-    match name {
-        Some(name) => Ok(vec![config.source(name)?]),
-        None => Ok(config.sources.iter().collect()),
+    let named = name.map(|name| config.source(name)).transpose()?;
+    with_store(named, config)
+}
+
+/// Returns the source that was named, or all that have a store. It is an error if that leaves none.
+fn with_store<'a>(named: Option<&'a Source>, config: &'a Config) -> Result<Vec<&'a Source>, Error> {
+    match named {
+        Some(source) => {
+            config.store_of(source)?;
+            Ok(vec![source])
+        }
+        None => Ok(config.sources_with_store()?),
     }
 }

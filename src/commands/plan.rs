@@ -14,7 +14,9 @@ use crate::engine::{
 };
 use crate::error::{Error, RequestError};
 use crate::model::Protocol;
-use crate::plan::{Action, BackupPlan, DateOverride, Request, describe, plan_backup, simulate};
+use crate::plan::{
+    Action, BackupPlan, DateOverride, Request, describe, plan_backup, simulate, snapshots_alone,
+};
 use crate::printing::{say, warn};
 
 pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
@@ -37,6 +39,13 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
         override_date: DateOverride::Given,
     };
     for source in target.sources() {
+        if source.store.is_none() {
+            let nights = date
+                .iter_days()
+                .take_while(|night| *night <= until.unwrap_or(date));
+            plans.extend(nights.map(|night| snapshots_alone(&source.name, night)));
+            continue;
+        }
         let foreseen = match foresee(&config, source, asked, &catalog) {
             // A backup for a date before an unfinished archive is refused; a plan for it is not.
             Err(Error::Refused(_)) => {
@@ -122,12 +131,13 @@ fn send_parent(action: &Action) -> Option<NaiveDate> {
 /// Returns warnings about things that should be fixed but do not stop a backup.
 pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    if config.recipients.len() == 1 {
+    if config.recipients.len() == 1 && config.archived().next().is_some() {
         warnings.push(
             "there is one recipient: if its identity is lost, so is every archive; add a spare"
                 .to_owned(),
         );
     }
+    warnings.extend(warnings_of_unused_stores(config));
     for source in &config.sources {
         if source.protocol == Protocol::CompressedData {
             warnings.push(format!(
@@ -145,8 +155,34 @@ pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
     let catalog = StateDir::new(&config.state_dir).catalog_to_read();
     let missing = catalog.and_then(|catalog| unconfigured(config, &catalog));
     for row in missing.unwrap_or_default() {
-        let message = warning_of_unconfigured(&row.name);
+        let message = warning_of_unconfigured(config, &row.name);
         warnings.push(format!("{}: {message}", row.name));
     }
     warnings
+}
+
+/// Returns warnings about stores that no source uses while a source has none: its `store` may be forgotten.
+fn warnings_of_unused_stores(config: &Config) -> Vec<String> {
+    let without: Vec<&str> = config
+        .sources
+        .iter()
+        .filter(|source| source.store.is_none())
+        .map(|source| source.name.as_str())
+        .collect();
+    if without.is_empty() {
+        return Vec::new();
+    }
+    let is_used = |name: &String| {
+        let mut sources = config.sources.iter();
+        sources.any(|source| source.store.as_ref() == Some(name))
+    };
+    let unused = config.stores.keys().filter(|name| !is_used(name));
+    unused
+        .map(|store| {
+            format!(
+                "no source uses [store.{store}]; to archive {} there, add `store = \"{store}\"` to its [[source]]",
+                without.join(" or ")
+            )
+        })
+        .collect()
 }

@@ -13,7 +13,7 @@ use super::target::{WantedArchive, chosen};
 use super::{load_to_read, require_catalog};
 use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, StoreConfig};
 use crate::engine::{
     Afterwards, AtOnce, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring,
     RunContext, StateDir, SystemClock, WantedSegments, Which, ask_classes, estimate,
@@ -43,6 +43,8 @@ struct Planned<'a> {
     config: &'a Config,
     state_dir: &'a StateDir,
     source: &'a Source,
+    /// The config of its store.
+    store: &'a StoreConfig,
     /// Its row in the catalog. If the store is mounted elsewhere today, it still has the same archives.
     row: SourceRow,
     plan: &'a RestorePlan,
@@ -133,6 +135,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         config: &config,
         state_dir: &state_dir,
         source,
+        store: config.store_of(source)?,
         row,
         estimate: estimate(&config, source, to_fetch, days, &catalog, now)?,
         plan: &plan,
@@ -285,7 +288,7 @@ impl Planned<'_> {
     fn ask_store(&mut self, open: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {
         let wanted = WantedSegments {
             source: open,
-            class: self.config.stores[&self.source.store].storage_class(),
+            class: self.store.storage_class(),
             archives: self.to_fetch,
             interrupt: self.context.interrupt,
         };
@@ -298,7 +301,7 @@ impl Planned<'_> {
 
     /// Returns how many segments to fetch at once.
     fn at_once(&self) -> AtOnce {
-        let configured = self.config.stores[&self.source.store].uploads();
+        let configured = self.store.uploads();
         AtOnce {
             asked_for: self.args.parallel.map_or(configured, usize::from),
             memory_limit: self.config.memory_limit,
@@ -310,12 +313,11 @@ impl Planned<'_> {
         let (file, identities) = self.identity()?;
         let identity_name = file.display().to_string();
         let name = &self.source.name;
-        let store_config = &self.config.stores[&self.source.store];
         let limit = self.args.limit.as_ref();
         let open = OpenSource {
             config: self.source,
             row: self.row.clone(),
-            store: open_limited_store(store_config, self.context.observer, limit)?,
+            store: open_limited_store(self.store, self.context.observer, limit)?,
         };
         self.ask_store(&open, catalog)?;
         self.confirm(&format!(
@@ -332,7 +334,7 @@ impl Planned<'_> {
             to,
             identities: &identities,
             identity_name: &identity_name,
-            class: store_config.storage_class(),
+            class: self.store.storage_class(),
             thaw: Some(thaw_request(&self.args.thawing)),
             intermediate: if self.args.delete_intermediate {
                 Afterwards::Goes
@@ -392,7 +394,7 @@ fn taken_in(
     let open = OpenSource {
         config: source,
         row,
-        store: context.open(&config.stores[&source.store])?,
+        store: context.open(config.store_of(source)?)?,
     };
     take_in(&open, state_dir, catalog, context)
 }

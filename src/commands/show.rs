@@ -18,11 +18,12 @@ use crate::model::{Line, Protocol, Quoted, VerifyOutcome, keys};
 pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let target = chosen(args.target.typed(), &config)?;
-    require_catalog(&config, &target.sources())?;
+    let sources = target.sources_with_store()?;
+    require_catalog(&config, &sources)?;
     let wanted = target.archive();
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let mut found: Vec<(SourceRow, ArchiveRow)> = Vec::new();
-    for source in target.sources() {
+    for source in sources {
         let Some(row) = catalog.source(&source.name)? else {
             continue;
         };

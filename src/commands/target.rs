@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::NaiveDate;
 
-use super::today;
+use super::{today, with_store};
 use crate::cli::Typed;
 use crate::config::{Config, Source};
 use crate::error::{Error, RequestError};
@@ -106,7 +106,7 @@ fn set<T>(place: &mut Option<T>, value: T, what: &'static str) -> Result<(), Err
 }
 
 impl<'a> Chosen<'a> {
-    /// Returns the named source, or all.
+    /// Returns the named source, or all, with a store or without.
     pub(super) fn sources(&self) -> Vec<&'a Source> {
         match self.source {
             Some(source) => vec![source],
@@ -114,7 +114,12 @@ impl<'a> Chosen<'a> {
         }
     }
 
-    /// Returns the named source. If there is only one source, it need not be named.
+    /// Returns the named source, or all that have a store.
+    pub(super) fn sources_with_store(&self) -> Result<Vec<&'a Source>, Error> {
+        with_store(self.source, self.config)
+    }
+
+    /// Returns the named source, which must have a store. If only one source has one, it need not be named.
     pub(super) fn one_source(&self) -> Result<&'a Source, Error> {
         one_source(self.source, self.config)
     }
@@ -141,14 +146,14 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// Returns the named source. If there is only one source, it need not be named.
+/// Returns the named source, which must have a store. If only one source has one, it need not be named.
 pub(super) fn one_source<'a>(
     named: Option<&'a Source>,
     config: &'a Config,
 ) -> Result<&'a Source, Error> {
-    match (named, config.sources.as_slice()) {
-        (Some(source), _) | (None, [source]) => Ok(source),
-        (None, sources) => {
+    match with_store(named, config)?.as_slice() {
+        [source] => Ok(source),
+        sources => {
             let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
             Err(RequestError::CommandLine(format!(
                 "there are several sources, and the command line names none of them: {}",

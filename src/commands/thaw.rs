@@ -40,7 +40,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
-    let store_config = &config.stores[&source.store];
+    let store_config = config.store_of(source)?;
     let class = store_config.storage_class();
     let thawing = &args.thawing;
     let days = thawing.thaw_days;

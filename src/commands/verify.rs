@@ -183,7 +183,7 @@ fn check(
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
-    let store_config = &config.stores[&source.store];
+    let store_config = config.store_of(source)?;
     let open = OpenSource {
         config: source,
         row,

@@ -42,10 +42,20 @@ impl Source {
             live: None,
             keep_snapshots: KeepSnapshots::DEFAULT,
             links: Vec::new(),
-            store: place.store.clone(),
+            store: Some(place.store.clone()),
             protocol: Protocol::V1,
             segment_bytes: DEFAULT_SEGMENT_BYTES,
             schedule: ScheduleKeys::default().over(&ScheduleKeys::default()),
+        }
+    }
+
+    /// Returns this source, which keeps snapshots alone now, with the place of the archives that it had.
+    #[must_use]
+    pub fn with_archives_at(&self, place: &SourcePlace) -> Self {
+        Self {
+            live: self.live.clone(),
+            keep_snapshots: self.keep_snapshots,
+            ..Self::at(place)
         }
     }
 }
@@ -74,12 +84,22 @@ impl Config {
     }
 
     /// Adds a source for commands that only read. A store that is not configured is named by its URL.
+    ///
+    /// A configured source of that name without a store gets this one, because it had it when its archives
+    /// were made.
     pub fn add_place(&mut self, place: &SourcePlace) -> Result<(), ConfigError> {
         if !self.stores.contains_key(&place.store) {
             let store = StoreConfig::from_url(&place.store)?.with_memory(self.memory_limit);
             self.stores.insert(place.store.clone(), store);
         }
-        self.sources.push(Source::at(place));
+        let mut same_name = self
+            .sources
+            .iter_mut()
+            .filter(|source| source.name == place.name);
+        match same_name.next() {
+            Some(source) => *source = source.with_archives_at(place),
+            None => self.sources.push(Source::at(place)),
+        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::suggest::nearest;
+use crate::model::SourceName;
 use crate::owned::Untrusted;
 
 /// Why there is no config to act on.
@@ -40,6 +41,18 @@ pub enum ConfigError {
     /// Nothing to archive is described.
     #[error("{}: no source is configured", path.display())]
     NoSource {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The source keeps snapshots alone, and the command is about archives.
+    #[error("source `{source_name}` has no store: it keeps snapshots alone")]
+    NoStore {
+        /// The source.
+        source_name: SourceName,
+    },
+    /// All sources keep snapshots alone, and the command is about archives.
+    #[error("{}: no source has a store: they keep snapshots alone", path.display())]
+    NoSourceWithStore {
         /// The file.
         path: PathBuf,
     },
@@ -160,6 +173,15 @@ pub enum Fault {
         /// The key that is not.
         absent: &'static str,
     },
+    /// A source that would neither be archived nor snapshotted.
+    #[error("the source has neither a `store` nor a `subvolume`")]
+    NoStoreAndNotLive,
+    /// A key of archiving in a source without a store.
+    #[error("`source.{key}` has no effect in a source without a `store`")]
+    NeedsStore {
+        /// The key that has no effect.
+        key: &'static str,
+    },
     /// A source's snapshots would lie at the subvolume itself.
     #[error("`source.snapshots` must not be the subvolume itself")]
     SnapshotsAtSubvolume,
@@ -240,6 +262,13 @@ impl ConfigError {
                 "edit {}: describe what to archive in a [[source]], and where to in its [store.NAME]",
                 path.display()
             )),
+            Self::NoStore { .. } => {
+                Some("add `store = \"NAME\"` to its [[source]] to archive it".to_owned())
+            }
+            Self::NoSourceWithStore { path } => Some(format!(
+                "edit {}: add `store = \"NAME\"` to a [[source]] to archive it",
+                path.display()
+            )),
             Self::NoRecipient { path } => Some(format!(
                 "edit {}: name at least one in `recipients` of [encryption]; keep a spare",
                 path.display()
@@ -263,6 +292,12 @@ impl Fault {
             Self::Unknown(unknown) => return unknown.hint.clone(),
             Self::HalfLive { .. } => {
                 "set both, or neither for a source that only `coldchain decide` serves"
+            }
+            Self::NoStoreAndNotLive => {
+                "set `store` to archive it, `subvolume` and `snapshots` to keep snapshots of it, or all three"
+            }
+            Self::NeedsStore { .. } => {
+                "add `store = \"NAME\"` to archive the source, or remove the line"
             }
             Self::CompressedData => {
                 "remove the line, and the next archive is an exact full; to keep on with archives that may be \

@@ -107,7 +107,7 @@ pub struct Config {
     /// The sources, with unique names, in the file's order. There is at least one, except for commands that
     /// only read.
     pub sources: Vec<Source>,
-    /// The stores by name. Every source's store is among them.
+    /// The stores by name, maybe none. The store of every source that has one is among them.
     pub stores: BTreeMap<String, StoreConfig>,
     /// The recipients as written, maybe none. Code that seals uses [`Config::recipients`].
     pub recipients: Vec<String>,
@@ -227,6 +227,18 @@ impl Config {
         Ok(self)
     }
 
+    /// Returns the sources that have a store; an error if there are none, because a command on archives would
+    /// have nothing to act on.
+    pub fn sources_with_store(&self) -> Result<Vec<&Source>, ConfigError> {
+        let sources: Vec<&Source> = self.archived().map(|(source, _)| source).collect();
+        if sources.is_empty() {
+            return Err(ConfigError::NoSourceWithStore {
+                path: self.path.clone(),
+            });
+        }
+        Ok(sources)
+    }
+
     fn parse_to_read(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let document = Document { path, text };
         let table = DeTable::parse(text).map_err(|error| document.syntax(&error))?;
@@ -294,6 +306,22 @@ impl Config {
                 let known = self.sources.iter().map(|source| source.name.as_str());
                 ConfigError::UnknownSource(Unknown::among("source", name, known))
             })
+    }
+
+    /// Returns the store of a source; an error if it keeps snapshots alone.
+    pub fn store_of(&self, source: &Source) -> Result<&StoreConfig, ConfigError> {
+        match &source.store {
+            Some(name) => Ok(&self.stores[name]),
+            None => Err(ConfigError::NoStore {
+                source_name: source.name.clone(),
+            }),
+        }
+    }
+
+    /// Returns the sources that have a store, each with it, in the file's order.
+    pub fn archived(&self) -> impl Iterator<Item = (&Source, &StoreConfig)> {
+        let with_store = |source| Some((source, self.store_of(source).ok()?));
+        self.sources.iter().filter_map(with_store)
     }
 
     /// Returns what archiving with segments of that size may use.

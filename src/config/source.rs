@@ -1,4 +1,4 @@
-//! `[[source]]`: what is archived.
+//! `[[source]]`: what is archived, or kept as snapshots alone.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -29,7 +29,16 @@ pub(super) const KEYS: &[&str] = &[
     "schedule",
 ];
 
-/// A subvolume that is archived.
+/// The keys that only archiving uses.
+const ARCHIVING_KEYS: &[&str] = &[
+    "archive_as",
+    "protocol",
+    "compressed_data",
+    "segment_size",
+    "schedule",
+];
+
+/// A subvolume that is archived, or of which snapshots alone are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Its name, unique in the config.
@@ -45,14 +54,25 @@ pub struct Source {
     pub keep_snapshots: KeepSnapshots,
     /// The names of the links that name its newest snapshot, beside the snapshots. Default: `current`.
     pub links: Vec<String>,
-    /// The name of its store, which is configured.
-    pub store: String,
+    /// The name of its store, which is configured; `None` for a source that keeps snapshots alone. Code that
+    /// archives or reads archives uses [`Config::store_of`].
+    ///
+    /// [`Config::store_of`]: super::Config::store_of
+    pub store: Option<String>,
     /// The form of its send streams. Default: version 1.
     pub protocol: Protocol,
     /// Raw bytes of a segment: 16 MiB to 1 GiB, whole frames. Default: 128 MiB.
     pub segment_bytes: u64,
     /// When and how it is archived, and for how long archives are kept.
     pub schedule: ScheduleConfig,
+}
+
+impl Source {
+    /// Returns whether the config file names it, with a store or without.
+    pub fn is_in_file(&self) -> bool {
+        // The catalog alone knows no paths. The store of a source with paths may be from the catalog.
+        self.origin == SourceOrigin::File || self.live.is_some()
+    }
 }
 
 /// Where a source lives on this machine.
@@ -96,19 +116,14 @@ fn read(
     stores: &BTreeMap<String, StoreConfig>,
 ) -> Result<Source, ConfigError> {
     let name = section.require("name")?.source_name()?;
-    let store = section.require("store")?;
-    let store_name = store.owned_string()?;
-    if !stores.contains_key(&store_name) {
-        let known = stores.keys().map(String::as_str);
-        let mut unknown = Unknown::among("store", &store_name, known);
-        unknown
-            .hint
-            .get_or_insert_with(|| "describe it in a [store.NAME]".to_owned());
-        return Err(store.fault(Fault::Unknown(unknown)));
-    }
     let schedule = ScheduleKeys::read(section)?.over(&inherited.schedule);
-    if stores[&store_name].object_lock().is_some() && schedule.max_chain_days.is_none() {
-        return Err(store.fault(Fault::LockWithoutEnd { store: store_name }));
+    let store = section.read("store", |field| store(field, &schedule, stores))?;
+    let live = live(section)?;
+    if store.is_none() {
+        if live.is_none() {
+            return Err(section.fault(Fault::NoStoreAndNotLive));
+        }
+        refuse_archiving_keys(section)?;
     }
     Ok(Source {
         directory: section
@@ -116,16 +131,47 @@ fn read(
             .unwrap_or_else(|| name.clone()),
         name,
         origin: SourceOrigin::File,
-        live: live(section)?,
+        live,
         keep_snapshots: keep_snapshots(section, inherited)?,
         links: links(section)?,
-        store: store_name,
+        store,
         protocol: protocol(section)?,
         segment_bytes: section
             .read("segment_size", Field::segment_bytes)?
             .unwrap_or(inherited.segment_bytes),
         schedule,
     })
+}
+
+/// Reads the name of a store, which must be configured and must suit the schedule.
+fn store(
+    field: &Field<'_>,
+    schedule: &ScheduleConfig,
+    stores: &BTreeMap<String, StoreConfig>,
+) -> Result<String, ConfigError> {
+    let name = field.owned_string()?;
+    let Some(store) = stores.get(&name) else {
+        let known = stores.keys().map(String::as_str);
+        let mut unknown = Unknown::among("store", &name, known);
+        unknown
+            .hint
+            .get_or_insert_with(|| "describe it in a [store.NAME]".to_owned());
+        return Err(field.fault(Fault::Unknown(unknown)));
+    };
+    if store.object_lock().is_some() && schedule.max_chain_days.is_none() {
+        return Err(field.fault(Fault::LockWithoutEnd { store: name }));
+    }
+    Ok(name)
+}
+
+/// Refuses the keys of archiving in a source without a store, where they would do nothing.
+fn refuse_archiving_keys(section: &Section<'_>) -> Result<(), ConfigError> {
+    for &key in ARCHIVING_KEYS {
+        if let Some(field) = section.get(key) {
+            return Err(field.fault(Fault::NeedsStore { key }));
+        }
+    }
+    Ok(())
 }
 
 /// Reads the stream's form from two keys. The kernel loses bytes of compressed data without an error, so the
@@ -264,11 +310,14 @@ fn check_apart(
             return Err(section.require("name")?.fault(Fault::SameName(other_name)));
         }
         // This compares the stores and not their names, because two names may be one place.
-        if source.directory == other.directory && stores[&source.store] == stores[&other.store] {
+        if let (Some(mine), Some(theirs)) = (&source.store, &other.store)
+            && source.directory == other.directory
+            && stores[mine] == stores[theirs]
+        {
             let key = section.get("archive_as").map_or("name", |_| "archive_as");
             return Err(section.require(key)?.fault(Fault::SameDirectory {
                 directory: source.directory.to_string(),
-                store: source.store.clone(),
+                store: mine.clone(),
                 other: other_name,
             }));
         }

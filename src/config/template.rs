@@ -94,7 +94,8 @@ const SOURCE_AND_STORE: &str = r#"
 # or: keep_snapshots = 30
 # The names of links to the newest snapshot, in the same directory.
 #links = ["current"]
-# The name of a [store.NAME].
+# The name of a [store.NAME]. A source without a store keeps its snapshots alone: nothing of it is archived. If
+# no source has a store, no [encryption] and no recovery kit is needed.
 #store = "main"
 # The directory in the store; keep it when you rename the source.
 #archive_as = "home"

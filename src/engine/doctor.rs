@@ -1,6 +1,6 @@
 //! Finds problems of the stores before a backup meets them.
 
-use crate::config::{Config, PruneMode, StoreConfig};
+use crate::config::{Config, PruneMode, Source, StoreConfig};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{impatient, store_url};
 use crate::error::{Error, in_words};
@@ -21,7 +21,8 @@ pub struct StoreReport {
 pub fn doctor(config: &Config, context: &RunContext<'_>) -> Vec<StoreReport> {
     let mut reports = Vec::new();
     for (name, store) in &config.stores {
-        let Some(source) = config.sources.iter().find(|source| source.store == *name) else {
+        let is_used = |source: &&Source| source.store.as_ref() == Some(name);
+        let Some(source) = config.sources.iter().find(is_used) else {
             continue;
         };
         // In a bucket, permissions may depend on the key, so the probe writes below the directory of a

@@ -103,6 +103,12 @@ fn samples() -> Vec<Error> {
         Error::Config(ConfigError::NoSource {
             path: PathBuf::from("/config"),
         }),
+        Error::Config(ConfigError::NoStore {
+            source_name: mail(),
+        }),
+        Error::Config(ConfigError::NoSourceWithStore {
+            path: PathBuf::from("/config"),
+        }),
         Error::Id(IdError::Date("x".to_owned())),
         Error::Refused(BackupRefusal::AlreadyArchived { date: date() }),
         Error::RestoreRefused(RestoreRefusal::Empty {

@@ -34,6 +34,18 @@ impl BackupPlan {
     }
 }
 
+/// Returns the plan of a source that keeps snapshots alone: it never archives.
+pub fn snapshots_alone(source: &SourceName, date: NaiveDate) -> BackupPlan {
+    BackupPlan {
+        source: source.clone(),
+        date,
+        slot: date,
+        action: Action::None,
+        reason: "no archive: this source has no store".to_owned(),
+        expire: Vec::new(),
+    }
+}
+
 /// Decides what one source archives and retires in one night.
 ///
 /// Refuses only a full that was requested for a date that already has an archive. For a date before the

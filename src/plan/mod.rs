@@ -77,7 +77,7 @@ pub mod strays;
 pub mod thaw;
 pub mod verify;
 
-pub use backup::{BackupPlan, plan_backup};
+pub use backup::{BackupPlan, plan_backup, snapshots_alone};
 pub use descent::descends;
 pub use describe::describe;
 pub use describe_cost::describe_cost;

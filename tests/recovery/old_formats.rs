@@ -63,7 +63,7 @@ impl<'f> Machine<'f> {
     fn catch_up(&self, ledger: LedgerId, root: &PublicKey) -> Result<LedgerState, Error> {
         let config = Config::load(&self.path("config.toml")).unwrap();
         let source = &config.sources[0];
-        let store = &config.stores[&source.store];
+        let store = config.store_of(source).unwrap();
         let row = SourceRow {
             name: source.name.clone(),
             directory: self.frozen.directory.clone(),

@@ -32,7 +32,8 @@ fn file(text: &str) -> Outcome {
         Ok(config) => {
             assert!(!config.sources.is_empty());
             for source in &config.sources {
-                assert!(config.stores.contains_key(&source.store));
+                assert!(source.store.is_some() || source.live.is_some());
+                assert_eq!(config.store_of(source).is_ok(), source.store.is_some());
                 assert!(config.archiving(source.segment_bytes).threads >= 1);
             }
             assert_eq!(Config::parse(text, path).ok().as_ref(), Some(config));

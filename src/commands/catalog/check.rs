@@ -41,7 +41,7 @@ pub(in crate::commands) fn run(args: &CatalogCheck, everywhere: &Everywhere) -> 
         let open = OpenSource {
             config: source,
             row,
-            store: context.open(&config.stores[&source.store])?,
+            store: context.open(config.store_of(source)?)?,
         };
         let checked = check(&open, &trusted, &catalog, context)?;
         all.push((source.name.clone(), checked));

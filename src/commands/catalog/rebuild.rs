@@ -85,7 +85,10 @@ fn stores(urls: &[String], config: Option<&Config>) -> Result<Vec<StoreConfig>, 
     let configured: Vec<&StoreConfig> = config
         .iter()
         .flat_map(|config| {
-            let used = config.sources.iter().map(|source| source.store.as_str());
+            let used = config
+                .sources
+                .iter()
+                .filter_map(|source| source.store.as_deref());
             let used: std::collections::BTreeSet<&str> = used.collect();
             used.into_iter().map(|name| &config.stores[name])
         })

@@ -44,7 +44,7 @@ pub(super) fn run(args: &KeyCheck, everywhere: &Everywhere) -> Result<(), Error>
             checked.push((source.name.clone(), Vec::new()));
             continue;
         };
-        let store = open_store(&config.stores[&source.store], &Quiet)?;
+        let store = open_store(config.store_of(source)?, &Quiet)?;
         let with = (&identities, identity.as_str());
         let chains = check_identity(&row, store.as_ref(), with, &catalog)?;
         checked.push((source.name.clone(), chains));

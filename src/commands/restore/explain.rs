@@ -74,7 +74,7 @@ impl Planned<'_> {
     }
 
     fn script(&self, archives: &[SealedArchive], vouched_for: &str) -> String {
-        let store = &self.config.stores[&self.source.store];
+        let store = self.store;
         let (source, date) = (&self.plan.source, self.plan.date);
         let mut text = format!(
             "#!/bin/bash\n\

@@ -53,12 +53,11 @@ impl Planned<'_> {
         let identity_name = file.display().to_string();
         let archive = self.plan.archives.last();
         let archive = *archive.expect("a plan has an archive for its date");
-        let store_config = &self.config.stores[&self.source.store];
         let limit = self.args.limit.as_ref();
         let source = OpenSource {
             config: self.source,
             row: self.row.clone(),
-            store: open_limited_store(store_config, self.context.observer, limit)?,
+            store: open_limited_store(self.store, self.context.observer, limit)?,
         };
         self.ask_store(&source, catalog)?;
         self.confirm(&format!("Write the stream of {archive}?"))?;
@@ -70,7 +69,7 @@ impl Planned<'_> {
             archive,
             identities: &identities,
             identity_name: &identity_name,
-            class: store_config.storage_class(),
+            class: self.store.storage_class(),
             at_once: self.at_once(),
             thaw: thaw_request(&self.args.thawing),
             observer: self.context.observer,

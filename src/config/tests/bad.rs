@@ -168,7 +168,11 @@ store = 'main'
     6: `source.name` is missing
 [[source]]
 name = 'b'
-    6: `source.store` is missing
+    6: the source has neither a `store` nor a `subvolume`
+[[source]]
+name = 'b'
+stor = 'main'
+    8: unknown key `source.stor`, did you mean `store`?
 [[source]]
 name = 'b'
 store = 'man'

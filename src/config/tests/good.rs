@@ -25,7 +25,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
             newest: None,
         },
         links: vec!["current".to_owned()],
-        store: "main".to_owned(),
+        store: Some("main".to_owned()),
         protocol: Protocol::V1,
         segment_bytes: 128 << 20,
         schedule: ScheduleConfig {
@@ -61,6 +61,33 @@ fn the_smallest_config_gets_the_documented_defaults() {
         recipients: Vec::new(),
     };
     assert_eq!(config, expected);
+}
+
+#[test]
+fn a_source_without_a_store_needs_no_store_and_no_recipient() {
+    let alone = "[[source]]\nname = 'docs'\nsubvolume = '/docs'\nsnapshots = '/snapshots'\n";
+    let config = parse(alone).unwrap();
+    let docs = &config.sources[0];
+    assert_eq!(
+        (&docs.store, docs.keep_snapshots),
+        (&None, KeepSnapshots::DEFAULT)
+    );
+    assert!(matches!(
+        config.store_of(docs),
+        Err(ConfigError::NoStore { source_name }) if source_name == docs.name
+    ));
+    assert!(matches!(
+        config.sources_with_store(),
+        Err(ConfigError::NoSourceWithStore { .. })
+    ));
+    // Beside one with a store, even its name may be that source's directory.
+    let both = parse(&with("", &format!("archive_as = 'docs'\n{alone}"))).unwrap();
+    let archived: Vec<_> = both
+        .archived()
+        .map(|(source, _)| source.name.as_str())
+        .collect();
+    assert_eq!(archived, ["home"]);
+    assert_eq!(both.sources.len(), 2);
 }
 
 #[test]

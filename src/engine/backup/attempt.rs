@@ -82,7 +82,7 @@ impl OpenAttempt {
             snapshot: intent.snapshot,
             protocol: intent.protocol,
             begun_at: Timestamp(intent.now),
-            storage_class: config.stores[&source.config.store].storage_class(),
+            storage_class: config.store_of(source.config)?.storage_class(),
             retain_until: intent.retain_until.map(Timestamp),
         })?;
         Ok(Self {

@@ -56,6 +56,7 @@ pub fn backup(
     asked: BackupRequest,
     context: RunContext<'_>,
 ) -> Result<Outcome, Error> {
+    config.store_of(source)?;
     let live = source
         .live
         .as_ref()

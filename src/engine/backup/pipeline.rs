@@ -91,7 +91,11 @@ pub(in crate::engine) fn pass(
         spare: Vec::new(),
         compared: None,
     };
-    let uploads = job.session.config.stores[&job.session.source.config.store].uploads();
+    let uploads = job
+        .session
+        .config
+        .store_of(job.session.source.config)?
+        .uploads();
     std::thread::scope(|scope| {
         let uploader = scope.spawn(move || upload.run(&segments, uploads));
         let read = reading.run();

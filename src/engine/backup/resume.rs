@@ -112,7 +112,7 @@ impl ResumeFacts<'_> {
             Some(attempt.ledger),
             catalog,
         )?;
-        let store = &self.config.stores[&self.source.store];
+        let store = self.config.store_of(self.source)?;
         let locked = retain_until(self.config, self.source, attempt.chain.date, self.now);
         let (in_hand, settings) = match OpenAttempt::take_up(
             attempt,

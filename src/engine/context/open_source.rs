@@ -127,16 +127,18 @@ pub(in crate::engine) fn retain_until(
     full: NaiveDate,
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    config.stores[&source.store].object_lock()?;
+    config.store_of(source).ok()?.object_lock()?;
     let until = schedule(source).retained_until(full)?;
     // The time of such an old date is over, and no store accepts a lock that ends in the past.
     Some(until.and_time(NaiveTime::MIN).and_utc()).filter(|until| *until > now)
 }
 
 /// Renames a source in the catalog if the config has a new name for it. It finds the row by store and
-/// directory.
+/// directory, so a source without a store keeps the name that it has.
 pub fn adopt_name(config: &Config, source: &Source, catalog: &mut Catalog) -> Result<(), Error> {
-    let store = store_url(&config.stores[&source.store]);
+    let Ok(store) = config.store_of(source).map(store_url) else {
+        return Ok(());
+    };
     let known = catalog
         .sources()?
         .into_iter()
@@ -161,15 +163,15 @@ pub fn adopt_name(config: &Config, source: &Source, catalog: &mut Catalog) -> Re
 }
 
 /// Returns the row of a source, and adds it with a new ledger id if there is none. Store and directory in the
-/// config must be the same as in the row.
+/// config must be the same as in the row. A source without a store gets no row: it has no archives.
 pub fn know_source(
     config: &Config,
     source: &Source,
     catalog: &mut Catalog,
 ) -> Result<SourceRow, Error> {
+    let store = store_url(config.store_of(source)?);
     adopt_name(config, source, catalog)?;
     let directory = source.directory.to_string();
-    let store = store_url(&config.stores[&source.store]);
     if let Some(mut row) = catalog.source(&source.name)? {
         if row.directory == directory && is_place(&row.store, &store) {
             return Ok(row);

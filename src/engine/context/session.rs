@@ -111,7 +111,7 @@ impl<'a> LockedSource<'a> {
             source: OpenSource {
                 config: self.source,
                 row,
-                store: self.context.open(&self.config.stores[&self.source.store])?,
+                store: self.context.open(self.config.store_of(self.source)?)?,
             },
             keys: self.keys,
             context: self.context,

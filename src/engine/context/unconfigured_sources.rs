@@ -1,9 +1,9 @@
-//! Sources that the catalog knows and the config no longer names.
+//! Sources that the catalog knows, and that the config no longer names, or names without their store.
 
 use std::path::PathBuf;
 
 use crate::catalog::{Catalog, SourceRow};
-use crate::config::{Config, SourceOrigin};
+use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::context::state_dir::{CatalogFile, StateDir};
@@ -26,13 +26,14 @@ pub struct Remembered {
     pub snapshots: Vec<PathBuf>,
 }
 
-/// Returns what the catalog knows of a source that the config does not name.
+/// Returns what the catalog knows of a source that the config does not name. A source that keeps snapshots
+/// alone is refused too: without its snapshots' records, coldchain would never delete one.
 pub fn remembered(config: &Config, name: &str) -> Result<Remembered, Error> {
     let name: SourceName = name.parse()?;
     if config
         .sources
         .iter()
-        .any(|source| source.name == name && source.origin == SourceOrigin::File)
+        .any(|source| source.name == name && source.is_in_file())
     {
         return Err(RequestError::StillConfigured(name).into());
     }
@@ -65,21 +66,42 @@ pub fn forget(config: &Config, row: &SourceRow, context: RunContext<'_>) -> Resu
         .drop_source(&row.name, &row.ledger)?)
 }
 
-/// Returns the sources that the catalog knows and the config does not name.
+/// Returns whether this is the row of a source that is configured to keep snapshots alone, and has had no
+/// archive yet. There is nothing of it to remember.
+fn is_empty_and_without_store(
+    config: &Config,
+    row: &SourceRow,
+    catalog: &Catalog,
+) -> Result<bool, Error> {
+    let is_named = |source: &Source| source.name == row.name && source.store.is_none();
+    Ok(config.sources.iter().any(is_named)
+        && catalog.entries(&row.ledger)?.is_empty()
+        && catalog.archives(&row.ledger)?.is_empty())
+}
+
+/// Returns the sources that the catalog knows, and that the config does not name with a store.
 pub fn unconfigured(config: &Config, catalog: &Catalog) -> Result<Vec<SourceRow>, Error> {
-    let mut rows = catalog.sources()?;
-    rows.retain(|row| {
-        !config.sources.iter().any(|source| {
+    let mut missing = Vec::new();
+    for row in catalog.sources()? {
+        let is_configured = config.archived().any(|(source, store)| {
             let is_there = source.directory.as_str() == row.directory
-                && is_place(&store_url(&config.stores[&source.store]), &row.store);
+                && is_place(&store_url(store), &row.store);
             source.name == row.name || is_there
-        })
-    });
-    Ok(rows)
+        });
+        if !is_configured && !is_empty_and_without_store(config, &row, catalog)? {
+            missing.push(row);
+        }
+    }
+    Ok(missing)
 }
 
 /// Returns the warning about such a source.
-pub fn warning_of_unconfigured(name: &SourceName) -> String {
+pub fn warning_of_unconfigured(config: &Config, name: &SourceName) -> String {
+    if config.sources.iter().any(|source| source.name == *name) {
+        return "the config names no store for it any more, so it is not archived, and none of its archives is retired or \
+             deleted: put its `store` back to continue"
+            .to_owned();
+    }
     format!(
         "the config does not name it any more, so nothing of it is archived, retired or deleted: put its [[source]] \
          back, or run `coldchain forget {name}`"
@@ -88,7 +110,7 @@ pub fn warning_of_unconfigured(name: &SourceName) -> String {
 
 const UNCONFIGURED: &str = "not in the config";
 
-/// Warns once of each source that the config no longer names.
+/// Warns once of each source that the config no longer names, or names without its store.
 pub fn warn_of_unconfigured(config: &Config, context: RunContext<'_>) -> Result<(), Error> {
     let state_dir = StateDir::new(&config.state_dir);
     if state_dir.catalog_file()? == CatalogFile::Missing {
@@ -97,13 +119,13 @@ pub fn warn_of_unconfigured(config: &Config, context: RunContext<'_>) -> Result<
     }
     let missing = unconfigured(config, &state_dir.catalog_to_read()?)?;
     let mut catalog = context.catalog(&state_dir)?;
-    for source in &config.sources {
+    for (source, _) in config.archived() {
         if catalog.told(&source.name, UNCONFIGURED)?.is_some() {
             catalog.untell(&source.name, UNCONFIGURED)?;
         }
     }
     for row in missing {
-        let message = warning_of_unconfigured(&row.name);
+        let message = warning_of_unconfigured(config, &row.name);
         if catalog.tell(&row.name, UNCONFIGURED, &message)? {
             context.observer.event(Event::Warning {
                 source: row.name,

@@ -52,7 +52,10 @@ pub fn require_known(
     asking: Asking,
     catalog: &Catalog,
 ) -> Result<(), Error> {
-    let store = &config.stores[&source.store];
+    // A source that keeps snapshots alone has no archives elsewhere.
+    let Ok(store) = config.store_of(source) else {
+        return Ok(());
+    };
     let is_local = matches!(store, StoreConfig::Dir { .. });
     if source.origin == SourceOrigin::Catalog || !(is_local || asking == Asking::Everywhere) {
         return Ok(());

@@ -135,10 +135,9 @@ pub fn kit_sources(config: &Config, catalog: &Catalog) -> Result<Vec<KitSource>,
 pub fn kit_source(config: &Config, row: SourceRow, head: Option<Head>) -> KitSource {
     // The config may have more of the address than the store's URL.
     let configured = config
-        .sources
-        .iter()
-        .find(|source| source.name == row.name)
-        .map(|source| store_address(&config.stores[&source.store]));
+        .archived()
+        .find(|(source, _)| source.name == row.name)
+        .map(|(_, store)| store_address(store));
     KitSource {
         store: configured.unwrap_or(row.store),
         name: row.name,

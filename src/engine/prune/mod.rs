@@ -96,7 +96,7 @@ pub fn foresee_prune(
     let mut open = OpenSource {
         config: source,
         row,
-        store: context.open(&config.stores[&source.store])?,
+        store: context.open(config.store_of(source)?)?,
     };
     let mut rehearsed = rehearsal(&open, &catalog)?;
     open.row = know_source(config, source, &mut rehearsed)?;
@@ -208,7 +208,7 @@ fn of_unknown(
     date: NaiveDate,
     context: RunContext<'_>,
 ) -> Result<Pruned, Error> {
-    let store = context.open(&config.stores[&source.store])?;
+    let store = context.open(config.store_of(source)?)?;
     let facts = facts_of_unknown(source, store.as_ref(), date, context)?;
     planned(config, source, &facts, store.url())
 }
@@ -231,7 +231,7 @@ fn planned(
         plan,
         swept: Swept::default(),
         at: facts.strays.store_now,
-        pricing: pricing(&config.stores[&source.store], &config.prices),
+        pricing: pricing(config.store_of(source)?, &config.prices),
         leftovers: Vec::new(),
     })
 }

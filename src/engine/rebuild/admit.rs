@@ -4,7 +4,7 @@ use super::inventory::Survey;
 use super::old_catalog::Before;
 use super::request::Rebuilding;
 use crate::catalog::{Catalog, SourceRow};
-use crate::config::{Source, SourcePlace};
+use crate::config::{Source, SourcePlace, StoreConfig};
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::ledger::object::is_no_entry;
 use crate::error::{Error, LedgerStateError, RebuildError};
@@ -144,23 +144,30 @@ impl Rebuilding<'_> {
 
     /// Returns the source that the config has in this directory.
     fn configured(&self, directory: &SourceName, url: &str) -> Option<&Source> {
-        let config = self.config?;
-        config.sources.iter().find(|source| {
-            source.directory == *directory && store_url(&config.stores[&source.store]) == url
-        })
+        let mut archived = self.config?.archived();
+        let found = archived
+            .find(|(source, store)| source.directory == *directory && store_url(store) == url);
+        found.map(|(source, _)| source)
     }
 
     /// Returns the source as configured, or else one made from its row.
     pub(super) fn source(&self, row: &SourceRow, url: &str) -> Result<Source, Error> {
         let directory: SourceName = row.directory.parse()?;
-        let configured = self.configured(&directory, url).cloned();
-        Ok(configured.unwrap_or_else(|| {
-            Source::at(&SourcePlace {
-                name: row.name.clone(),
-                directory,
-                store: row.store.clone(),
-            })
-        }))
+        if let Some(configured) = self.configured(&directory, url) {
+            return Ok(configured.clone());
+        }
+        let place = SourcePlace {
+            name: row.name.clone(),
+            directory,
+            store: row.store.clone(),
+        };
+        // Its snapshots are still here if it keeps snapshots alone now.
+        let mut sources = self.config.into_iter().flat_map(|config| &config.sources);
+        let alone = sources.find(|source| source.name == row.name && source.store.is_none());
+        Ok(match alone {
+            Some(alone) => alone.with_archives_at(&place),
+            None => Source::at(&place),
+        })
     }
 
     /// Returns this name, or one with a number if it is taken: by another source, or in the config by another
@@ -168,12 +175,12 @@ impl Rebuilding<'_> {
     fn free_name(&self, name: &SourceName, new: &Catalog) -> Result<SourceName, Error> {
         let mut taken: Vec<SourceName> = new.sources()?.into_iter().map(|row| row.name).collect();
         if let Some(config) = self.config {
-            let is_read = |source: &&Source| {
-                let place = store_url(&config.stores[&source.store]);
+            let is_read = |store: &StoreConfig| {
+                let place = store_url(store);
                 self.stores.iter().any(|store| store_url(store) == place)
             };
-            let configured = config.sources.iter().filter(is_read);
-            taken.extend(configured.map(|source| source.name.clone()));
+            let configured = config.archived().filter(|(_, store)| is_read(store));
+            taken.extend(configured.map(|(source, _)| source.name.clone()));
         }
         let mut free = name.clone();
         let mut number = 2;

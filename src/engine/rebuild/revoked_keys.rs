@@ -71,9 +71,8 @@ impl Rebuilding<'_> {
     /// Returns whether the config, the old catalog, the kit or `--include` names this ledger.
     fn names(&self, ledger: &ImportedLedger, before: &Before) -> bool {
         let configured = self.config.is_some_and(|config| {
-            config.sources.iter().any(|source| {
-                source.directory.as_str() == ledger.directory
-                    && store_url(&config.stores[&source.store]) == ledger.store
+            config.archived().any(|(source, store)| {
+                source.directory.as_str() == ledger.directory && store_url(store) == ledger.store
             })
         });
         let kept = before.sources.iter().map(|row| row.ledger);

@@ -43,7 +43,7 @@ pub fn estimate(
     catalog: &Catalog,
     now: DateTime<Utc>,
 ) -> Result<Estimate, Error> {
-    let store = &config.stores[&source.store];
+    let store = config.store_of(source)?;
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;

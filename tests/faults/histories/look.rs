@@ -98,7 +98,7 @@ impl Life<'_> {
         };
         let rebuilding = Rebuilding {
             state_dir: &StateDir::new(&elsewhere),
-            stores: &[config.stores[&config.sources[0].store].clone()],
+            stores: &[config.store_of(&config.sources[0]).unwrap().clone()],
             trusted: &trusted,
             identities: None,
             config: None,

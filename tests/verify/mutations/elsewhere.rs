@@ -78,7 +78,7 @@ impl Shelf {
         };
         let elsewhere = tempfile::tempdir().unwrap();
         let state_dir = StateDir::new(elsewhere.path());
-        let store_config: &StoreConfig = &config.stores[&config.sources[0].store];
+        let store_config: &StoreConfig = config.store_of(&config.sources[0]).unwrap();
         let stores: &OpenStore<'_> = &|_, _| Ok(Box::new(Arc::clone(&lab.store)));
         let rebuilding = Rebuilding {
             state_dir: &state_dir,
