@@ -10,3 +10,4 @@ mod doctor;
 mod printed;
 mod prompts;
 mod transcript;
+mod without_store;
