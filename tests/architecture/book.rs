@@ -148,18 +148,14 @@ fn the_page_on_configuration_has_each_key_and_no_other() {
 
 /// The pages below `docs`, by their paths there.
 fn pages_of_the_book() -> Vec<String> {
-    ["", "from/"]
-        .iter()
-        .flat_map(|directory| {
-            let entries = fs::read_dir(root().join("docs").join(directory)).unwrap();
-            entries.map(move |entry| {
-                format!(
-                    "{directory}{}",
-                    entry.unwrap().file_name().to_str().unwrap()
-                )
-            })
-        })
-        .filter(|name| name.ends_with(".md"))
+    let docs = root().join("docs");
+    let entries = [docs.clone(), docs.join("from")]
+        .into_iter()
+        .flat_map(|directory| fs::read_dir(directory).unwrap());
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "md"))
+        .map(|path| path.strip_prefix(&docs).unwrap().display().to_string())
         .collect()
 }
 

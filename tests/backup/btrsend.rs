@@ -2,6 +2,7 @@
 //! decisions of btrsend's planner. `scripts/soak btrsend` plays more nights (`COLDCHAIN_BTRSEND_NIGHTS`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -23,14 +24,17 @@ const SNAPDAYS: u64 = 5;
 /// The example of a user's config, and the script.
 const PACKAGING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/btrsend");
 
+/// A date, and the date that its stream builds on; none if it is complete.
+type Backup = (NaiveDate, Option<NaiveDate>);
+
 /// btrsend's planner: the original has 1, 7, 14, 21; 11; and 90 days.
 #[derive(Debug, Clone)]
 struct Planner {
     days: Vec<u32>,
     incrementals: usize,
     lifetime: u64,
-    /// Each with its parent, `None` for a complete one, by date.
-    backups: Vec<(NaiveDate, Option<NaiveDate>)>,
+    /// In the order of their dates.
+    backups: Vec<Backup>,
 }
 
 impl Planner {
@@ -43,19 +47,22 @@ impl Planner {
         }
     }
 
-    /// Plays a night. Returns what is asked for: nothing, a complete stream, or one on a parent.
-    fn night(&mut self, date: NaiveDate) -> Option<Option<NaiveDate>> {
+    /// Plays a night. Returns the backup that it asks for, if any.
+    fn night(&mut self, date: NaiveDate) -> Option<Backup> {
         let is_made = self.backups.iter().any(|(made, _)| *made == date);
         let is_due = self.backups.is_empty() || (self.days.contains(&date.day()) && !is_made);
-        let asked = is_due.then(|| {
-            let full = self.backups.iter().rposition(|(_, on)| on.is_none())?;
-            let chain = &self.backups[full..];
-            let has_room = chain.len() <= self.incrementals;
-            chain.last().filter(|_| has_room).map(|(newest, _)| *newest)
-        });
-        self.backups.extend(asked.map(|parent| (date, parent)));
+        let asked = is_due.then(|| (date, self.parent()));
+        self.backups.extend(asked);
         self.drop_oldest(date);
         asked
+    }
+
+    /// The newest backup of the newest chain, if the chain has room for another.
+    fn parent(&self) -> Option<NaiveDate> {
+        let full = self.backups.iter().rposition(|(_, on)| on.is_none())?;
+        let chain = &self.backups[full..];
+        let newest = chain.last().filter(|_| chain.len() <= self.incrementals);
+        newest.map(|(date, _)| *date)
     }
 
     /// Drops the oldest chain if its time is over. Three things are unlike the original: the night's backup is made
@@ -104,8 +111,10 @@ fn without_catching_up_every_night_is_decided_as_btrsend_decides_it() {
             let plan = plan_backup(&facts, &schedule).unwrap();
             let decided = match plan.action {
                 Action::None => None,
-                Action::Full => Some(None),
-                Action::Incremental { send_parent, .. } => Some(Some(send_parent.date)),
+                Action::Full => Some((facts.date, None)),
+                Action::Incremental { send_parent, .. } => {
+                    Some((facts.date, Some(send_parent.date)))
+                }
             };
             assert_eq!(decided, planner.night(facts.date), "{} {seed}", facts.date);
             carry_out(&plan, &mut facts.history, facts.recipients);
@@ -129,7 +138,7 @@ struct User {
     uid: u32,
     planner: Planner,
     /// All that the planner asked for.
-    asked: Vec<(NaiveDate, Option<NaiveDate>)>,
+    asked: Vec<Backup>,
 }
 
 /// A machine with users, as `/etc/passwd` has them inside a mount namespace.
@@ -158,8 +167,8 @@ impl Home {
         );
         for User { name, uid, .. } in users {
             let at = home.of(name);
-            passwd += &format!("{name}:x:{uid}:{uid}::{}:/bin/false\n", at.display());
-            group += &format!("{name}:x:{uid}:\n");
+            writeln!(passwd, "{name}:x:{uid}:{uid}::{}:/bin/false", at.display()).unwrap();
+            writeln!(group, "{name}:x:{uid}:").unwrap();
         }
         fs::write(home.path("passwd"), passwd).unwrap();
         fs::write(home.path("group"), group).unwrap();
@@ -315,7 +324,7 @@ impl Home {
         assert_eq!(ran.stdout, b"");
         for user in users.iter_mut() {
             let asked = user.planner.night(date);
-            user.asked.extend(asked.map(|parent| (date, parent)));
+            user.asked.extend(asked);
             let archives = self.archives(user);
             let made: Vec<_> = archives.iter().map(|(date, on, _)| (*date, *on)).collect();
             assert_eq!(made, user.asked, "{} {date}", user.name);
