@@ -143,6 +143,17 @@ impl Catalog {
         )
     }
 
+    /// The names of sources that have snapshots and no ledger: they keep snapshots alone.
+    pub fn sources_of_snapshots_alone(&self) -> Result<Vec<SourceName>, CatalogError> {
+        self.select(
+            "read the sources of snapshots",
+            "SELECT DISTINCT source FROM snapshot
+             WHERE deleted_at IS NULL AND source NOT IN (SELECT name FROM source) ORDER BY source",
+            [],
+            |row| parsed(row, "source"),
+        )
+    }
+
     /// Returns the snapshot that has not been deleted and has that subvolume uuid, with its source.
     pub fn snapshot_that_is(
         &self,

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::output::{answer, answer_json, answer_lines};
 use super::run_result::run_result;
 use super::target::chosen;
-use super::{load_for_the_night, plan, today};
+use super::{load_for_the_night, plan, snapshot, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::{self, Asking, BackupRequest, CommittedArchive, Outcome, RunContext, StateDir};
@@ -85,12 +85,16 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
                     // A failed write to stdout must not keep the other sources from being archived.
                     said = said.and(answer_lines(lines(source, asked, &outcome)));
                 }
-                if let Outcome::Archived { later, .. } = outcome {
-                    archived = Some(&source.name);
-                    if let Some(later) = later {
-                        let later = after_archive(&source.name, later);
-                        errors.push((source, context.interrupt.explain(later)));
+                let later = match outcome {
+                    Outcome::NothingDue { .. } => None,
+                    Outcome::Snapshot(taken) => taken.failed_later(&source.name),
+                    Outcome::Archived { later, .. } => {
+                        archived = Some(&source.name);
+                        later.map(|later| after_archive(&source.name, later))
                     }
+                };
+                if let Some(later) = later {
+                    errors.push((source, context.interrupt.explain(later)));
                 }
             }
             Err(error) => errors.push((source, error)),
@@ -131,11 +135,13 @@ fn dry_run(
     for source in chosen {
         if source.store.is_none() {
             plans.push(snapshots_alone(&source.name, asked.date));
+            plan::add_snapshots(config, source, asked.date, &catalog, &mut plans)?;
             continue;
         }
         engine::check_date(source, asked, &catalog)?;
         let foreseen = engine::foresee(config, source, asked, &catalog)?;
         plans.extend(plan::of_a_night(foreseen, asked.date)?);
+        plan::add_snapshots(config, source, asked.date, &catalog, &mut plans)?;
     }
     if everywhere.json {
         answer_json(&plan::to_json(&plans, &[]))
@@ -176,6 +182,7 @@ fn lines(source: &Source, asked: BackupRequest, outcome: &Outcome) -> Vec<String
                 source.name, asked.date
             )]
         }
+        Outcome::Snapshot(taken) => vec![snapshot::line(source, taken)],
         Outcome::Archived { archives, .. } => archives.iter().map(of_one).collect(),
     }
 }
@@ -187,6 +194,7 @@ fn result_json(
 ) -> serde_json::Value {
     let (result, archives): (_, &[CommittedArchive]) = match outcome {
         Ok(Outcome::NothingDue { .. }) => ("nothing-due", &[]),
+        Ok(Outcome::Snapshot(_)) => ("snapshot", &[]),
         Ok(Outcome::Archived { archives, .. }) => ("archived", archives),
         Err(_) => ("failed", &[]),
     };

@@ -67,7 +67,7 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
             }
             Ok(())
         }
-        Outcome::Archived { .. } => Ok(()),
+        Outcome::Archived { .. } | Outcome::Snapshot(_) => Ok(()),
     }
 }
 

@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 use super::output::{answer, answer_json};
 use super::target::{chosen, day_of};
 use super::{load, today};
+use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Plan};
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::engine::{
-    Asking, BackupRequest, Foreseen, StateDir, foresee, plan_facts, require_known_archives,
-    unconfigured, warning_of_left_out, warning_of_swap, warning_of_unconfigured,
+    Asking, BackupRequest, Foreseen, RunContext, StateDir, foresee, foresee_expired, plan_facts,
+    require_known_archives, unconfigured, warning_of_left_out, warning_of_swap,
+    warning_of_unconfigured,
 };
 use crate::error::{Error, RequestError};
 use crate::model::Protocol;
@@ -18,6 +20,7 @@ use crate::plan::{
     Action, BackupPlan, DateOverride, Request, describe, plan_backup, simulate, snapshots_alone,
 };
 use crate::printing::{say, warn};
+use crate::progress::Quiet;
 
 pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
@@ -44,6 +47,9 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
                 .iter_days()
                 .take_while(|night| *night <= until.unwrap_or(date));
             plans.extend(nights.map(|night| snapshots_alone(&source.name, night)));
+            if until.is_none() {
+                add_snapshots(&config, source, date, &catalog, &mut plans)?;
+            }
             continue;
         }
         let foreseen = match foresee(&config, source, asked, &catalog) {
@@ -64,7 +70,10 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
                 plans.extend(foreseen.resumed);
                 plans.extend(simulate(foreseen.facts, &foreseen.schedule, until));
             }
-            None => plans.extend(of_a_night(foreseen, date)?),
+            None => {
+                plans.extend(of_a_night(foreseen, date)?);
+                add_snapshots(&config, source, date, &catalog, &mut plans)?;
+            }
         }
     }
     // In the order of the dates; the sources of a date are in the config's order.
@@ -83,6 +92,20 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     }
     if !everywhere.quiet {
         warnings.iter().for_each(warn);
+    }
+    Ok(())
+}
+
+/// Adds to the last plan, which is of this source and date, the snapshots that its run would delete.
+pub(super) fn add_snapshots(
+    config: &Config,
+    source: &Source,
+    date: NaiveDate,
+    catalog: &Catalog,
+    plans: &mut [BackupPlan],
+) -> Result<(), Error> {
+    if let Some(plan) = plans.last_mut() {
+        plan.snapshots = foresee_expired(config, source, date, catalog, RunContext::real(&Quiet))?;
     }
     Ok(())
 }
@@ -111,10 +134,14 @@ pub(super) fn to_json(plans: &[BackupPlan], warnings: &[String]) -> Value {
                     })
                 })
                 .collect();
+            let snapshots = plan.snapshots.iter();
+            let snapshots: Vec<Value> = snapshots
+                .map(|it| json!({"name": it.name, "reason": it.reason}))
+                .collect();
             json!({
                 "date": plan.date, "source": plan.source, "action": plan.action.as_str(),
                 "send_parent": send_parent(&plan.action), "reason": plan.reason,
-                "expire": expire,
+                "expire": expire, "snapshots": snapshots,
             })
         })
         .collect();

@@ -10,7 +10,7 @@ use super::snapshots::with_snapshots;
 use crate::cli::{Everywhere, Snapshot};
 use crate::config::Source;
 use crate::engine::{self, RunContext, Snapshotted};
-use crate::error::{Error, SnapshotError};
+use crate::error::Error;
 
 pub(super) fn run(args: &Snapshot, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_for_the_night(everywhere)?;
@@ -42,13 +42,8 @@ pub(super) fn run(args: &Snapshot, everywhere: &Everywhere) -> Result<(), Error>
                     let freed = engine::wait_until_freed(source);
                     taken.later = freed.err().map(Box::new);
                 }
-                if let Some(later) = taken.later {
-                    let after = SnapshotError::AfterSnapshot {
-                        source_name: source.name.clone(),
-                        name: taken.name,
-                        source: Box::new(context.interrupt.explain(*later)),
-                    };
-                    errors.push((source, Error::Snapshots(after)));
+                if let Some(later) = taken.failed_later(&source.name) {
+                    errors.push((source, context.interrupt.explain(later)));
                 }
             }
             Err(error) => errors.push((source, error)),

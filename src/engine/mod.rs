@@ -69,7 +69,9 @@ pub use snapshots::adopt::{Adopted, adopt};
 pub use snapshots::at_any_time::{Snapshotted, prune_snapshots, snapshot, wait_until_freed};
 pub use snapshots::left_out::{warning_of_left_out, warning_of_swap};
 pub use snapshots::leftovers::{Leftover, leftovers_of_all};
-pub use snapshots::overview::{KnownSnapshot, SnapshotsOverview, look_at_snapshots};
+pub use snapshots::overview::{
+    KnownSnapshot, SnapshotsOverview, foresee_expired, look_at_snapshots,
+};
 pub use snapshots::retention::withheld_in_words;
 pub use verify::catalog::{CheckedCatalog, Difference, check};
 pub use verify::{Drill, LedgerReport, Verified, VerifyReport, Verifying, root_of_copy, verify};

@@ -8,6 +8,7 @@ use super::refusal::BackupRefusal;
 use super::retention::{ChainExpiry, expiring};
 use super::schedule::Schedule;
 use super::send_parent::full_or_incremental;
+use super::snapshots::ExpiredSnapshot;
 use crate::model::SourceName;
 
 /// A night's decision for one source.
@@ -25,6 +26,8 @@ pub struct BackupPlan {
     pub reason: String,
     /// The chains to retire once the archive is committed and verified.
     pub expire: Vec<ChainExpiry>,
+    /// The snapshots here to delete at the end. Only a plan of one night has them.
+    pub snapshots: Vec<ExpiredSnapshot>,
 }
 
 impl BackupPlan {
@@ -43,6 +46,7 @@ pub fn snapshots_alone(source: &SourceName, date: NaiveDate) -> BackupPlan {
         action: Action::None,
         reason: "no archive: this source has no store".to_owned(),
         expire: Vec::new(),
+        snapshots: Vec::new(),
     }
 }
 
@@ -71,6 +75,7 @@ pub(super) fn plan_night(facts: &Facts, schedule: &Schedule) -> BackupPlan {
         action,
         reason,
         expire: expire_after(facts, action, schedule),
+        snapshots: Vec::new(),
     }
 }
 

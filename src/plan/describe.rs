@@ -6,11 +6,12 @@ use super::backup::BackupPlan;
 use super::retention::ChainExpiry;
 use crate::model::Line;
 
-/// Returns one line for each plan, and an indented line for each chain that expires.
+/// Returns one line for each plan, and an indented line for each chain and each snapshot that expires.
 ///
 /// ```text
 /// 2026-11-21  home  full         the chain of 2026-08-07 has 11 incrementals
 ///             home  retire       the chain of 2026-05-01, 12 archives up to 2026-08-01: …
+///             home  delete       the snapshot 2026-09-21: 61 days old, 60 are kept
 /// ```
 pub fn describe(plans: &[BackupPlan]) -> String {
     let widths = plans.iter().map(|plan| plan.source.as_str().len());
@@ -29,8 +30,15 @@ fn lines(plan: &BackupPlan, width: usize) -> String {
         plan.action,
         Line(&plan.reason)
     );
-    plan.expire.iter().fold(first, |text, expiry| {
+    let retired = plan.expire.iter().fold(first, |text, expiry| {
         text + &format!("{:10}  {source:width$}  {:11}  {expiry}\n", "", "retire")
+    });
+    plan.snapshots.iter().fold(retired, |text, expired| {
+        let (name, reason) = (expired.name, Line(&expired.reason));
+        text + &format!(
+            "{:10}  {source:width$}  {:11}  the snapshot {name}: {reason}\n",
+            "", "delete"
+        )
     })
 }
 

@@ -100,8 +100,8 @@ pub use retention::{ChainExpiry, expiring, expiry_dates, long_silence};
 pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};
 pub use snapshots::{
-    KeepFate, KeepRun, KeepSnapshots, LocalSnapshot, Pin, SnapshotFate, SnapshotPlan, Terms,
-    Withheld, plan_snapshots,
+    ExpiredSnapshot, KeepFate, KeepRun, KeepSnapshots, LocalSnapshot, Pin, SnapshotFate,
+    SnapshotPlan, Terms, Withheld, plan_snapshots,
 };
 pub use strays::{
     Fate, Here, InLedger, ListedObject, MayRetire, ShortListing, StrayFacts, StrayLine, StrayPlan,

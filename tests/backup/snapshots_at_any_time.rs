@@ -381,6 +381,51 @@ fn a_link_leads_to_the_newest_snapshot_that_there_is() {
     assert_eq!(target(&sandbox, "current"), "2026-01-01");
 }
 
+/// A source that has no store, on a machine that was never initialised.
+fn alone(keep: &str) -> Sandbox {
+    let sandbox = keeping("");
+    fs::remove_dir_all(sandbox.loaded_config().state_dir).unwrap();
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    let (head, _) = config.split_once("[schedule]").unwrap();
+    let head = head.replace("segment_size = \"16MiB\"", "");
+    let config = head.replace("store = \"shelf\"", keep);
+    fs::write(sandbox.config(), config).unwrap();
+    sandbox
+}
+
+#[test]
+fn the_night_of_a_source_without_a_store_is_its_snapshot() {
+    let sandbox = alone("keep = 2");
+    sandbox.run(["init"]).ok();
+    let ran = sandbox.run(["backup", "2026-01-01"]).ok();
+    assert_eq!(ran.stdout, format!("{SOURCE}: snapshot 2026-01-01 made\n"));
+    let again = sandbox.run(["backup", "2026-01-01"]).ok();
+    assert_eq!(
+        again.stdout,
+        format!("{SOURCE}: snapshot 2026-01-01 exists already\n")
+    );
+    sandbox.backup("2026-01-02");
+    let planned = sandbox.run(["plan", "2026-01-03"]).ok().stdout;
+    let line = "            home  delete       the snapshot 2026-01-01: the newest 2 are kept\n";
+    assert!(planned.contains(line), "{planned}");
+    let planned = sandbox.run(["plan", "2026-01-03", "--json"]).ok().json();
+    assert_eq!(planned["plans"][0]["snapshots"][0]["name"], "2026-01-01");
+    let ran = sandbox.run(["backup", "2026-01-03", "--json"]).ok();
+    let done = ran.events().pop().unwrap();
+    assert_eq!(done["sources"][0]["result"], "snapshot");
+    assert_eq!(sandbox.snapshot_names(), ["2026-01-02", "2026-01-03"]);
+    assert_eq!(target(&sandbox, "current"), "2026-01-03");
+    assert!(!sandbox.store().join(SOURCE).exists());
+    let tomorrow = sandbox.run(["backup", "2999-01-01"]);
+    assert_eq!(tomorrow.code, Some(2), "{tomorrow:?}");
+
+    // Under another name it goes on with what it has.
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    fs::write(sandbox.config(), config.replace("\"home\"", "\"house\"")).unwrap();
+    sandbox.backup("2026-01-04");
+    assert_eq!(sandbox.snapshot_names(), ["2026-01-03", "2026-01-04"]);
+}
+
 /// A run died after btrfs had made its snapshot, and before the catalog knew it.
 #[test]
 fn a_snapshot_that_was_being_made_when_the_run_died_goes_and_another_s_stays() {

@@ -40,7 +40,7 @@ use crate::engine::ledger::sync::{self, LedgerState};
 use crate::engine::prune::{PruneAsked, prune_open};
 use crate::engine::snapshots::retention::{self, Retaining};
 use crate::engine::snapshots::take::{self, Night};
-use crate::engine::snapshots::{links, standing};
+use crate::engine::snapshots::{at_any_time, links, standing};
 use crate::error::{BackupError, Error, in_words};
 use crate::model::entry::Role;
 use crate::model::{ArchiveId, Protocol, SnapshotName, Uuid};
@@ -49,14 +49,18 @@ use crate::process::ProcessError;
 use crate::progress::Event;
 use crate::seal::Recipients;
 
-/// Archives a source on a date if an archive is due on it.
+/// Archives a source on a date if an archive is due on it. Of a source without a store it takes the snapshot alone.
 pub fn backup(
     config: &Config,
     source: &Source,
     asked: BackupRequest,
     context: RunContext<'_>,
 ) -> Result<Outcome, Error> {
-    config.store_of(source)?;
+    if source.store.is_none() {
+        let catalog = context.catalog(&StateDir::new(&config.state_dir))?;
+        check_date(source, asked, &catalog)?;
+        return at_any_time::nightly(config, source, asked.date, context).map(Outcome::Snapshot);
+    }
     let live = source
         .live
         .as_ref()

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 
+use crate::engine::snapshots::at_any_time::Snapshotted;
 use crate::error::Error;
 use crate::model::ArchiveId;
 use crate::plan::{DateOverride, Request};
@@ -14,6 +15,8 @@ pub enum Outcome {
         /// Why no archive is due: the plan's reason.
         reason: String,
     },
+    /// The source has no store: its snapshot was taken, or existed already.
+    Snapshot(Snapshotted),
     /// Archives were committed: one, or more if unfinished ones of earlier nights were completed first.
     Archived {
         /// In the order of their dates, never empty.

@@ -1,4 +1,6 @@
-//! Snapshots at any time, without an archive.
+//! Snapshots without an archive: at any time, and every night of a source that has no store.
+
+use chrono::NaiveDate;
 
 use crate::btrfs::{self, Tools};
 use crate::catalog::Catalog;
@@ -9,7 +11,7 @@ use crate::engine::context::state_dir::StateDir;
 use crate::engine::snapshots::retention::{self, Retaining};
 use crate::engine::snapshots::{links, take};
 use crate::error::{Error, SnapshotError};
-use crate::model::SnapshotName;
+use crate::model::{SnapshotName, SourceName};
 use crate::plan::Withheld;
 
 /// What a run did to the snapshots of a source.
@@ -25,6 +27,18 @@ pub struct Snapshotted {
     pub later: Option<Box<Error>>,
 }
 
+impl Snapshotted {
+    /// Returns the error of a step after the snapshot was made.
+    pub fn failed_later(self, source: &SourceName) -> Option<Error> {
+        let later = self.later?;
+        Some(Error::Snapshots(SnapshotError::AfterSnapshot {
+            source_name: source.clone(),
+            name: self.name,
+            source: later,
+        }))
+    }
+}
+
 /// Takes a snapshot of a source now, and deletes those that have expired. Needs no store, and does not wait for a run
 /// that archives the source.
 pub fn snapshot(
@@ -33,7 +47,7 @@ pub fn snapshot(
     context: RunContext<'_>,
 ) -> Result<Snapshotted, Error> {
     let run = Snapshotting::new(config, source, context)?;
-    let mut catalog = context.catalog(&run.state_dir)?;
+    let mut catalog = run.catalog()?;
     let locked = run.state_dir.lock_snapshots(&source.name, &context)?;
     let name = SnapshotName::of_moment(&context.clock.now().with_timezone(&config.timezone));
     let path = run.live.snapshots.join(name.to_string());
@@ -48,6 +62,23 @@ pub fn snapshot(
     Ok(run.afterwards(name, &night, &mut catalog))
 }
 
+/// The night of a source without a store: takes the snapshot of the date, unless it exists, and deletes those that
+/// have expired.
+pub(in crate::engine) fn nightly(
+    config: &Config,
+    source: &Source,
+    date: NaiveDate,
+    context: RunContext<'_>,
+) -> Result<Snapshotted, Error> {
+    let run = Snapshotting::new(config, source, context)?;
+    let mut catalog = run.catalog()?;
+    let locked = run.state_dir.lock_snapshots(&source.name, &context)?;
+    let name = SnapshotName::of_date(date);
+    let night = take::take(source, run.live, name, &mut catalog, &run.tools, context)?;
+    drop(locked);
+    Ok(run.afterwards(name, &night, &mut catalog))
+}
+
 /// Deletes the snapshots of a source that have expired, and returns how many. `confirmed` is the number that the user
 /// has seen; without it, more than half are not deleted.
 pub fn prune_snapshots(
@@ -57,7 +88,7 @@ pub fn prune_snapshots(
     context: RunContext<'_>,
 ) -> Result<usize, Error> {
     let run = Snapshotting::new(config, source, context)?;
-    let mut catalog = context.catalog(&run.state_dir)?;
+    let mut catalog = run.catalog()?;
     let _locked = run.state_dir.lock(&source.name, &context)?;
     let (rows, _) = retention::existing(source, &catalog)?;
     let retaining = run.retaining(confirmed);
@@ -119,6 +150,23 @@ impl<'a> Snapshotting<'a> {
             state_dir: StateDir::new(&config.state_dir),
             context,
         })
+    }
+
+    /// Opens the catalog. If the source had another name in the config, it gets the snapshots of that name: they are
+    /// in its directory, and no source of the config has the name any more.
+    fn catalog(&self) -> Result<Catalog, Error> {
+        let mut catalog = self.context.catalog(&self.state_dir)?;
+        let is_known = |name: &SourceName| self.config.sources.iter().any(|it| it.name == *name);
+        for name in catalog.sources_of_snapshots_alone()? {
+            let rows = catalog.snapshots(&name)?;
+            let are_here = rows
+                .iter()
+                .all(|row| row.path.parent() == Some(&self.live.snapshots));
+            if !is_known(&name) && are_here {
+                catalog.rename_source(&name, &self.source.name)?;
+            }
+        }
+        Ok(catalog)
     }
 
     fn retaining(&self, confirmed: Option<usize>) -> Retaining {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, NaiveDate};
 
 use crate::btrfs::{self, QuotaSizes};
 use crate::catalog::{Catalog, SnapshotRow};
@@ -12,8 +12,9 @@ use crate::engine::context::clock::local_date;
 use crate::engine::snapshots::retention::{self, Retaining};
 use crate::engine::snapshots::standing;
 use crate::error::Error;
-use crate::model::{ArchiveId, SnapshotName};
-use crate::plan::{KeepFate, Withheld};
+use crate::model::entry::Timestamp;
+use crate::model::{ArchiveId, SnapshotName, Uuid};
+use crate::plan::{ExpiredSnapshot, KeepFate, Withheld};
 
 /// The snapshots of a source.
 #[derive(Debug)]
@@ -91,6 +92,47 @@ pub fn look_at_snapshots(
         links: directory.map_or_else(Vec::new, |directory| links(directory, &source.links)),
         withheld: plan.withheld,
     })
+}
+
+/// Returns the snapshots that a run of this date would delete, oldest first, each with the reason; none if the deletion
+/// would be withheld.
+pub fn foresee_expired(
+    config: &Config,
+    source: &Source,
+    date: NaiveDate,
+    catalog: &Catalog,
+    context: RunContext<'_>,
+) -> Result<Vec<ExpiredSnapshot>, Error> {
+    let Some(live) = &source.live else {
+        return Ok(Vec::new());
+    };
+    let (mut rows, _) = retention::existing(source, catalog)?;
+    let tonight = SnapshotName::of_date(date);
+    if rows.iter().all(|row| row.name != tonight) {
+        // The snapshot that the run will have taken.
+        let nobody = Uuid([0; 16]);
+        rows.push(SnapshotRow {
+            id: 0,
+            name: tonight,
+            made_at: Timestamp(context.clock.now()),
+            path: live.snapshots.join(tonight.to_string()),
+            local_uuid: nobody,
+            local_received: None,
+            local_ctransid: 0,
+            local_parent: Some(nobody),
+        });
+    }
+    let run = Retaining {
+        date,
+        zone: config.timezone,
+        confirmed: None,
+    };
+    let plan = retention::plan(source, &rows, run, catalog, context)?;
+    let deleted = plan.deleted().map(|(it, reason)| ExpiredSnapshot {
+        name: it.name,
+        reason: reason.to_owned(),
+    });
+    Ok(deleted.collect())
 }
 
 /// Returns the subvolumes of a directory that have a snapshot's name and are not among `rows`.

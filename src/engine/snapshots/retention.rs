@@ -50,7 +50,11 @@ pub(in crate::engine) fn existing(
     catalog: &Catalog,
 ) -> Result<(Vec<SnapshotRow>, Vec<SnapshotRow>), Error> {
     let is_gone = |row: &SnapshotRow| {
-        matches!(presence(row), Ok(SnapshotPresence::Gone)) && !stands_elsewhere(source, row)
+        let live = source.live.as_ref();
+        matches!(presence(row), Ok(SnapshotPresence::Gone))
+            && live.is_some_and(|live| {
+                matches!(btrfs::find(&live.subvolume, row.local_uuid), Ok(None))
+            })
     };
     let (gone, standing) = standing::rows(source, catalog)?
         .into_iter()

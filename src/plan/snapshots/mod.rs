@@ -116,6 +116,15 @@ pub struct SnapshotFate {
     pub fate: KeepFate,
 }
 
+/// A snapshot that expires, as a line of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredSnapshot {
+    /// Its name.
+    pub name: SnapshotName,
+    /// Why, in words.
+    pub reason: String,
+}
+
 /// Whether a snapshot stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeepFate {
