@@ -65,15 +65,12 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
             }
             foreseen => foreseen?,
         };
-        match until {
-            Some(until) => {
-                plans.extend(foreseen.resumed);
-                plans.extend(simulate(foreseen.facts, &foreseen.schedule, until));
-            }
-            None => {
-                plans.extend(of_a_night(foreseen, date)?);
-                add_snapshots(&config, source, date, &catalog, &mut plans)?;
-            }
+        if let Some(until) = until {
+            plans.extend(foreseen.resumed);
+            plans.extend(simulate(foreseen.facts, &foreseen.schedule, until));
+        } else {
+            plans.extend(of_a_night(foreseen, date)?);
+            add_snapshots(&config, source, date, &catalog, &mut plans)?;
         }
     }
     // In the order of the dates; the sources of a date are in the config's order.
