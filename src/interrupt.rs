@@ -3,7 +3,8 @@
 //! A run may be cut short at any point, so a signal only has to end it. The first signal raises the flag and
 //! kills every program that is running, such as `btrfs`. The run notices, and ends by itself with
 //! [`Error::Interrupted`]. If it waits for something that does not come (an upload, a filesystem), the
-//! process exits after [`GRACE`], or on a second signal.
+//! process exits after [`GRACE`], or on a second signal. The hooks of the source that was being worked on run in
+//! either case, but for a second signal.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,16 +13,21 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, bounded, select};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::btrfs::BtrfsError;
 use crate::error::{BackupError, Error, RestoreError};
+use crate::hooks::HookError;
 use crate::model::Signal;
 use crate::process::{self, ProcessError};
 use crate::seal::SealError;
+
+mod ending;
+
+pub use ending::{LastWork, in_case_of_force, run_is_over};
 
 /// How long a run may take to end by itself.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -160,8 +166,12 @@ fn comes_of_ended_programs(error: &Error) -> bool {
         | Error::Backup(BackupError::Stream(_) | BackupError::ReadStream { .. })
         | Error::Restore(RestoreError::WriteStream { .. })
         | Error::Seal(SealError::Stopped)
+        | Error::Hook(HookError::Failed { .. } | HookError::Unfit { .. })
         | Error::Interrupted(_) => true,
         Error::Backup(BackupError::AfterArchive { source, .. }) => comes_of_ended_programs(source),
+        Error::AfterRun { source, .. } => {
+            matches!(source, HookError::Failed { .. } | HookError::Unfit { .. })
+        }
         _ => false,
     }
 }
@@ -190,16 +200,43 @@ pub fn listen(last_words: impl FnOnce(&Error) + Send + 'static) -> Result<(), Er
     Ok(())
 }
 
+/// Lets programs be started after a signal, for a run that has ended by itself. From now on only a second signal
+/// ends the process by force.
+pub fn let_hooks_run() {
+    ending::let_hooks_run(|| OF_THIS_PROCESS.raised().is_some());
+}
+
 fn end(catches: &Receiver<Signal>, last_words: impl FnOnce(&Error)) {
     let Ok(first) = catches.recv() else {
         return;
     };
-    // The flag comes first: code that notices a killed program must find it raised.
-    OF_THIS_PROCESS.raise(first);
-    process::end_children();
-    let second = catches.recv_timeout(GRACE);
+    ending::stop(|| OF_THIS_PROCESS.raise(first));
+    let second = match catches.recv_timeout(GRACE) {
+        Ok(second) => Some(second),
+        Err(_) if ending::ends_by_itself() => catches.recv().ok(),
+        Err(_) => work_on(first, catches),
+    };
+    ending::force();
     process::await_end_of_children(LAST_WAIT);
     let error = Error::Interrupted(second.unwrap_or(first));
     last_words(&error);
     std::process::exit(i32::from(error.exit_code() as u8));
+}
+
+/// Does what is to be done before the process ends by force, until another signal comes. Returns that signal.
+fn work_on(first: Signal, catches: &Receiver<Signal>) -> Option<Signal> {
+    let work = ending::last_work()?;
+    // Nothing is sent: the channel is closed at the end of the work.
+    let (done, is_done) = bounded::<()>(0);
+    thread::Builder::new()
+        .name("hooks".to_owned())
+        .spawn(move || {
+            work(first);
+            drop(done);
+        })
+        .ok()?;
+    select! {
+        recv(catches) -> second => second.ok(),
+        recv(is_done) -> _ => None,
+    }
 }

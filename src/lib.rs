@@ -26,6 +26,8 @@
 //! - [`config`]: the TOML file as typed values; every unknown key is an error.
 //! - [`kit`]: the recovery kit, read and brought up to date.
 //! - [`engine`]: backup, `decide`, prune, verify, thaw and restore; where the edges meet.
+//! - [`hooks`]: programs of the user's that run before and after a source's run.
+//! - [`activity_log`]: a file with a line for each thing that was done or went wrong.
 //! - [`progress`]: what happens, as events: bars, JSON lines, or nothing.
 //! - [`printing`]: all that reaches stdout and stderr, with nothing in it that a terminal obeys.
 //! - [`interrupt`]: SIGINT and SIGTERM, and how they end a run.
@@ -35,6 +37,7 @@
 //! - [`core_dumps`]: keeps secrets in memory out of core dumps.
 //! - [`allocator`]: one setting, without which freed memory would count for the limit.
 
+pub mod activity_log;
 pub mod allocator;
 pub mod btrfs;
 pub mod catalog;
@@ -44,6 +47,7 @@ pub mod config;
 pub mod core_dumps;
 pub mod engine;
 pub mod error;
+pub mod hooks;
 pub mod interrupt;
 pub mod kit;
 pub mod ledger;

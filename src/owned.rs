@@ -70,6 +70,13 @@ impl From<Errno> for OpenError {
 }
 
 impl Untrusted {
+    fn on_the_way(self) -> Self {
+        Self {
+            is_on_the_way: true,
+            ..self
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> String {
         let path = shell::path(&self.path);
@@ -136,12 +143,30 @@ pub fn require_way(path: &Path) -> Result<(), Untrusted> {
         return Ok(());
     };
     match walk(&path, Purpose::Write) {
-        Err(OpenError::Untrusted(untrusted)) => Err(Untrusted {
-            is_on_the_way: true,
-            ..untrusted
-        }),
+        Err(OpenError::Untrusted(untrusted)) => Err(untrusted.on_the_way()),
         _ => Ok(()),
     }
+}
+
+/// Refuses a program that others can change, or replace in a directory on the way to it, as [`require_way`] says.
+/// What is missing or can't be executed is an error too.
+pub fn require_program(path: &Path) -> Result<(), OpenError> {
+    let end = walk(path, Purpose::Write).map_err(|error| match error {
+        OpenError::Untrusted(untrusted) => OpenError::Untrusted(untrusted.on_the_way()),
+        error @ OpenError::Io(_) => error,
+    })?;
+    // A program need not be readable.
+    let found = open_at(
+        end.above.as_ref(),
+        &end.name,
+        OFlags::PATH | OFlags::NOFOLLOW,
+    )?;
+    judge(path, &found)?;
+    let mode = fstat(&found)?.st_mode;
+    if FileType::from_raw_mode(mode) != FileType::RegularFile || mode & 0o111 == 0 {
+        return Err(Errno::ACCESS.into());
+    }
+    Ok(())
 }
 
 /// Refuses a file or directory that others can change. Other errors, such as a missing file, are ignored: the

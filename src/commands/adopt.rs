@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::load;
 use super::output::{answer_json, answer_lines};
 use super::target::one_source;
+use super::{activity_log, load, recorded};
+use crate::activity_log::LogLine;
 use crate::cli::{Adopt, Everywhere};
 use crate::engine::{RunContext, adopt};
 use crate::error::Error;
@@ -16,11 +17,22 @@ pub(super) fn run(args: &Adopt, everywhere: &Everywhere) -> Result<(), Error> {
     let named = args.source.name();
     let named = named.map(|name| config.source(name)).transpose()?;
     let source = one_source(named, &config)?;
+    let log = activity_log(&config);
+    let observer = log.beside(Box::new(Quiet));
     let context = RunContext {
         wait_lock: args.lock.at_most(),
-        ..RunContext::real(&Quiet)
+        ..RunContext::real(observer.as_ref())
     };
-    let adopted = adopt(&config, source, &args.directory, context)?;
+    let adopted = recorded(
+        (&log, "adopt"),
+        Some(&source.name),
+        || adopt(&config, source, &args.directory, context),
+        |adopted| {
+            let line = LogLine::done(&source.name, "adopted").of([adopted.date]);
+            line.fact("changed", adopted.news)
+                .text("path", adopted.path.display())
+        },
+    )?;
     if everywhere.json {
         return answer_json(&json!({
             "source": source.name, "date": adopted.date, "path": shown(&adopted.path),

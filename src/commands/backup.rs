@@ -1,17 +1,17 @@
 //! `coldchain backup`: the nightly command.
 
-use std::time::Instant;
-
 use serde_json::json;
 
+use super::attended::attended;
 use super::output::{answer, answer_json, answer_lines};
 use super::run_result::run_result;
 use super::target::chosen;
-use super::{load_for_the_night, plan, snapshot, today};
+use super::{activity_log, load_for_the_night, plan, run_facts, snapshot, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::{self, Asking, BackupRequest, CommittedArchive, Outcome, RunContext, StateDir};
 use crate::error::{BackupError, Error, in_words};
+use crate::hooks::HookEvent;
 use crate::model::SourceName;
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe, snapshots_alone};
@@ -54,7 +54,8 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     if args.dry_run {
         return dry_run(&config, &chosen, asked, everywhere);
     }
-    let observer = observer(everywhere);
+    let log = activity_log(&config);
+    let observer = log.beside(observer(everywhere));
     let mut results = Vec::new();
     let mut errors = Vec::new();
     let mut said = Ok(());
@@ -74,12 +75,16 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
         if stopped.is_err() {
             break;
         }
-        let begun = Instant::now();
-        let outcome = engine::backup(&config, source, asked, context)
-            .map_err(|error| context.interrupt.explain(error));
-        let seconds = begun.elapsed().as_secs();
-        results.push(result_json(source, &outcome, seconds));
-        match outcome {
+        let end = attended(
+            (&config, &log),
+            (HookEvent::Backup, source, asked.date),
+            observer.as_ref(),
+            || engine::backup(&config, source, asked, context),
+            run_facts::of,
+        );
+        results.push(result_json(source, &end.ran, end.seconds));
+        errors.extend(end.hook.map(|error| (source, error)));
+        match end.ran {
             Ok(outcome) => {
                 if !everywhere.json && !everywhere.quiet {
                     // A failed write to stdout must not keep the other sources from being archived.
@@ -192,20 +197,13 @@ fn result_json(
     outcome: &Result<Outcome, Error>,
     seconds: u64,
 ) -> serde_json::Value {
-    let (result, archives): (_, &[CommittedArchive]) = match outcome {
-        Ok(Outcome::NothingDue { .. }) => ("nothing-due", &[]),
-        Ok(Outcome::Snapshot(_)) => ("snapshot", &[]),
-        Ok(Outcome::Archived { archives, .. }) => ("archived", archives),
-        Err(_) => ("failed", &[]),
+    let facts = match outcome {
+        Ok(outcome) => run_facts::of(outcome),
+        Err(error) => run_facts::failed(error),
     };
-    let ids: Vec<String> = archives
-        .iter()
-        .map(|made| made.archive.to_string())
-        .collect();
-    let sum = |of: fn(&CommittedArchive) -> u64| archives.iter().map(of).sum::<u64>();
     json!({
-        "name": source.name, "result": result, "archives": ids,
-        "raw_bytes": sum(|made| made.raw_bytes), "sealed_bytes": sum(|made| made.sealed_bytes),
-        "uploaded_bytes": sum(|made| made.uploaded_bytes), "seconds": seconds,
+        "name": source.name, "result": facts.result, "archives": facts.archives,
+        "raw_bytes": facts.raw_bytes, "sealed_bytes": facts.sealed_bytes,
+        "uploaded_bytes": facts.uploaded_bytes, "seconds": seconds,
     })
 }

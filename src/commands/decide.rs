@@ -2,11 +2,13 @@
 
 use std::io::IsTerminal;
 
+use super::attended::attended;
 use super::target::chosen;
-use super::{load_for_the_night, today};
+use super::{activity_log, load_for_the_night, run_facts, today};
 use crate::cli::{Decide, Everywhere};
 use crate::engine::{self, BackupRequest, Outcome, RunContext, Stdin, WantedStream};
 use crate::error::{BackupError, Error, RequestError};
+use crate::hooks::HookEvent;
 use crate::plan::{DateOverride, Request};
 use crate::printing;
 use crate::progress::{Observer, Quiet, Verbose};
@@ -39,6 +41,8 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
     } else {
         Box::new(Quiet)
     };
+    let log = activity_log(&config);
+    let observer = log.beside(observer);
     if std::io::stdin().is_terminal() {
         return Err(RequestError::Stdio(
             "a send stream is read from stdin, and stdin is a terminal",
@@ -50,7 +54,14 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
         ..RunContext::real(observer.as_ref())
     };
     let stdin = Stdin::open(context.interrupt)?;
-    match engine::decide(&config, source, asked, context, stdin, say)? {
+    let end = attended(
+        (&config, &log),
+        (HookEvent::Decide, source, date),
+        observer.as_ref(),
+        || engine::decide(&config, source, asked, context, stdin, say),
+        run_facts::of,
+    );
+    match end.ran? {
         Outcome::Archived {
             later: Some(later), ..
         } => Err(BackupError::AfterArchive {
@@ -65,9 +76,9 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
                     source.name
                 ));
             }
-            Ok(())
+            end.hook.map_or(Ok(()), Err)
         }
-        Outcome::Archived { .. } | Outcome::Snapshot(_) => Ok(()),
+        Outcome::Archived { .. } | Outcome::Snapshot(_) => end.hook.map_or(Ok(()), Err),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::engine::{
     Asking, NOT_IN_KIT, RunContext, StateDir, StoreReport, doctor, doubtful_archives, is_in_kit,
     leftovers_of_all, require_known_archives, secrets_in_reach,
 };
-use crate::error::Error;
+use crate::error::{Error, in_words as error_in_words};
 use crate::model::Line;
 use crate::plan::SendParentSnapshot;
 use crate::printing::warn;
@@ -36,6 +36,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
         warnings_of_archives(&config),
         warnings_of_inexact(&config),
         warnings_of_leftovers(&config),
+        warnings_of_hooks(&config),
     ]
     .concat();
     if everywhere.json {
@@ -159,6 +160,20 @@ fn warnings_of_leftovers(config: &Config) -> Vec<String> {
                 leftover.path.display(),
                 leftover.reason()
             )
+        })
+        .collect()
+}
+
+/// Returns warnings about hooks that can't be run.
+fn warnings_of_hooks(config: &Config) -> Vec<String> {
+    let commands = config.hooks.commands.iter();
+    let judged = commands.filter_map(|(hook, command)| command.judge(*hook).err());
+    judged
+        .map(|error| {
+            let hint = error
+                .hint()
+                .map_or(String::new(), |hint| format!("; {hint}"));
+            format!("{}{hint}", error_in_words(&error))
         })
         .collect()
 }

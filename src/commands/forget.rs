@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::load_to_read;
 use super::output::{answer_json, answer_lines, count};
 use super::prompt::{Agreed, confirm};
+use super::{activity_log, load_to_read, recorded};
+use crate::activity_log::LogLine;
 use crate::cli::{Everywhere, Forget};
 use crate::engine::{Remembered, RunContext, forget, remembered};
 use crate::error::Error;
@@ -23,11 +24,19 @@ pub(super) fn run(args: &Forget, everywhere: &Everywhere) -> Result<(), Error> {
     }
     let question = format!("Remove {} from the catalog?", known.row.name);
     confirm(Agreed::by(args.yes), &question)?;
+    let log = activity_log(&config);
+    let observer = log.beside(Box::new(Quiet));
     let context = RunContext {
         wait_lock: args.lock.at_most(),
-        ..RunContext::real(&Quiet)
+        ..RunContext::real(observer.as_ref())
     };
-    forget(&config, &known.row, context)?;
+    let name = &known.row.name;
+    recorded(
+        (&log, "forget"),
+        Some(name),
+        || forget(&config, &known.row, context),
+        |()| LogLine::done(name, "forgotten"),
+    )?;
     if everywhere.json {
         let snapshots: Vec<_> = known.snapshots.iter().map(|path| shown(path)).collect();
         return answer_json(&json!({

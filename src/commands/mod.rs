@@ -2,6 +2,7 @@
 
 mod adopt;
 mod age;
+mod attended;
 mod backup;
 mod catalog;
 mod decide;
@@ -18,6 +19,7 @@ mod priority;
 mod prompt;
 mod prune;
 mod restore;
+mod run_facts;
 mod run_result;
 mod send_stream;
 mod show;
@@ -28,9 +30,11 @@ mod thaw;
 mod verify;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use chrono::NaiveDate;
 
+use crate::activity_log::{ActivityLog, LogLine};
 use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Cli, Command, Everywhere};
 use crate::config::{Config, ConfigError, DEFAULT_STATE_DIR, Source, SourcePlace, StoreConfig};
@@ -39,7 +43,7 @@ use crate::engine::{
     store_url, unconfigured,
 };
 use crate::error::Error;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{self, Interrupt};
 use crate::model::SourceName;
 use crate::owned;
 use crate::printing::warn;
@@ -183,6 +187,40 @@ fn state_dir_without_config(everywhere: &Everywhere) -> Result<PathBuf, Error> {
     let path = given.unwrap_or_else(|| DEFAULT_STATE_DIR.into());
     StateDir::new(&path).require_ours()?;
     Ok(path)
+}
+
+/// Returns the activity log that the config names.
+fn activity_log(config: &Config) -> ActivityLog {
+    ActivityLog::new(config.log.clone(), config.log_rotation, config.timezone)
+}
+
+/// Makes the log have a line if a signal has to end by force what begins now. [`interrupt::run_is_over`] ends that.
+fn record_if_forced((log, command): (&ActivityLog, &str), source: Option<&SourceName>) {
+    let (log, command, source) = (log.clone(), command.to_owned(), source.cloned());
+    interrupt::in_case_of_force(Box::new(move |signal| {
+        log.failed(&command, source.as_ref(), &Error::Interrupted(signal));
+    }));
+}
+
+/// Does something to a source, and records how that ended: `done` makes the line, with the time that it took.
+fn recorded<T>(
+    (log, command): (&ActivityLog, &str),
+    source: Option<&SourceName>,
+    act: impl FnOnce() -> Result<T, Error>,
+    done: impl FnOnce(&T) -> LogLine,
+) -> Result<T, Error> {
+    let begun = Instant::now();
+    record_if_forced((log, command), source);
+    let ended = act().map_err(|error| Interrupt::of_this_process().explain(error));
+    interrupt::run_is_over();
+    match &ended {
+        Ok(result) if log.is_kept() => {
+            log.write(&done(result).fact("seconds", begun.elapsed().as_secs()));
+        }
+        Ok(_) => {}
+        Err(error) => log.failed(command, source, error),
+    }
+    ended
 }
 
 /// Returns today's date in the configured time zone.

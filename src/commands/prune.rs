@@ -1,16 +1,20 @@
 //! `coldchain prune`: retire what has expired, delete what was retired, remove what attempts left.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use super::output::{answer, answer_json, count};
 use super::run_result::run_result;
-use super::{load_for_the_night, sources, today};
+use super::{activity_log, load_for_the_night, record_if_forced, recorded, sources, today};
+use crate::activity_log::{ActivityLog, LogLine};
 use crate::cli::{Everywhere, Prune};
 use crate::config::{Config, Source};
 use crate::engine::{
     PruneAsked, Pruned, RunContext, UnfinishedPrune, foresee_prune, prune, revive,
 };
 use crate::error::{Error, RequestError, in_words};
+use crate::interrupt;
 use crate::model::date_word::DateWord;
 use crate::plan::{EarlyDeletion, Fate, Usd};
 use crate::progress::{Observer, Quiet, Verbose};
@@ -27,12 +31,18 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     } else {
         Box::new(Quiet)
     };
+    let log = if args.dry_run {
+        ActivityLog::none()
+    } else {
+        activity_log(&config)
+    };
+    let observer = log.beside(observer);
     let context = RunContext {
         wait_lock: args.lock.at_most(),
         ..RunContext::real(observer.as_ref())
     };
     if let Some(chain) = &args.revive {
-        return bring_back(&config, chosen[0], chain, context, everywhere);
+        return bring_back((&config, &log), chosen[0], chain, context, everywhere);
     }
     let asked = PruneAsked {
         date: today(&config),
@@ -53,12 +63,15 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
         if stopped.is_err() {
             break;
         }
+        let begun = Instant::now();
+        record_if_forced((&log, "prune"), Some(&source.name));
         let pruned = match tense {
             Tense::Planned => {
                 foresee_prune(&config, source, asked, context).map_err(UnfinishedPrune::from)
             }
             Tense::Done => prune(&config, source, asked, context),
         };
+        interrupt::run_is_over();
         // What was done is reported, however the run ended.
         let (pruned, error) = match pruned {
             Ok(pruned) => (Some(pruned), None),
@@ -76,7 +89,15 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
                 said = said.and(answer(&text));
             }
         }
+        let seconds = begun.elapsed().as_secs();
+        if let (Some(pruned), None) = (&pruned, &error) {
+            let (objects, bytes) = report::freed(&pruned.plan);
+            let done = LogLine::done(&source.name, "pruned");
+            let done = done.fact("objects", objects).fact("bytes", bytes);
+            log.write(&done.fact("seconds", seconds));
+        }
         if let Some(error) = error {
+            log.failed("prune", Some(&source.name), &error);
             line["error"] = json!(in_words(&error));
             errors.push((source, *error));
         }
@@ -92,7 +113,7 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
 
 /// `--revive`: makes a retired chain visible again.
 fn bring_back(
-    config: &Config,
+    (config, log): (&Config, &ActivityLog),
     source: &Source,
     chain: &str,
     context: RunContext<'_>,
@@ -104,7 +125,12 @@ fn bring_back(
             .day(today(config))
             .ok_or_else(|| RequestError::NoSuchArchive(chain.to_owned()))?,
     };
-    let revived = revive(config, source, chain, context)?;
+    let revived = recorded(
+        (log, "prune"),
+        Some(&source.name),
+        || revive(config, source, chain, context),
+        |revived| LogLine::done(&source.name, "revived").of(&revived.archives),
+    )?;
     if everywhere.json {
         return answer_json(&json!({
             "source": source.name, "revived": chain, "archives": revived.archives,

@@ -10,7 +10,8 @@ use super::identity::{ask_for_identities, identities_in, open_identity_file};
 use super::output::{answer, answer_json, answer_lines, count};
 use super::prompt::{Agreed, confirm};
 use super::target::{WantedArchive, chosen};
-use super::{load_to_read, require_catalog};
+use super::{activity_log, load_to_read, recorded, require_catalog};
+use crate::activity_log::{ActivityLog, LogLine};
 use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source, StoreConfig};
@@ -75,7 +76,14 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let date = wanted.date();
     let state_dir = StateDir::new(&config.state_dir);
     let mut catalog = state_dir.catalog_to_read()?;
-    let observer = observer(everywhere);
+    // A plan does nothing.
+    let acts = !args.plan && !args.explain && (args.to.is_some() || args.stream.is_some());
+    let log = if acts {
+        activity_log(&config)
+    } else {
+        ActivityLog::none()
+    };
+    let observer = log.beside(observer(everywhere));
     let context = RunContext::real(observer.as_ref());
     let which = which(args.retired);
     let planned = match plan_details(source, date, which, &catalog) {
@@ -152,13 +160,20 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     }
     let thawing = &args.thawing;
     planned.estimate.refuse(thawing.tier, thawing.max_cost)?;
-    if let Some(output) = &args.stream {
-        return planned.stream(output, &mut catalog);
+    if !acts {
+        return planned.tell();
     }
-    match &args.to {
-        Some(to) => planned.restore(to, &mut catalog),
-        None => planned.tell(),
-    }
+    recorded(
+        (&log, "restore"),
+        Some(&source.name),
+        || planned.act(&mut catalog),
+        |()| {
+            let to = args.stream.as_ref().or(args.to.as_ref());
+            let to = to.map(|to| shown(to)).unwrap_or_default();
+            let line = LogLine::done(&source.name, "restored").of([plan.date]);
+            line.text("to", to)
+        },
+    )
 }
 
 /// Returns the source and the archive that the command line or a plan names.
@@ -244,6 +259,15 @@ fn to_fetch<'p>(
 }
 
 impl Planned<'_> {
+    /// Restores, or writes a stream.
+    fn act(&mut self, catalog: &mut Catalog) -> Result<(), Error> {
+        match (&self.args.stream, &self.args.to) {
+            (Some(output), _) => self.stream(output, catalog),
+            (None, Some(to)) => self.restore(to, catalog),
+            (None, None) => self.tell(),
+        }
+    }
+
     /// Prints what the restore needs.
     fn tell(&self) -> Result<(), Error> {
         let thawing = &self.args.thawing;

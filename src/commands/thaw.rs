@@ -11,7 +11,8 @@ use super::prompt::{Agreed, confirm};
 use super::restore::report::in_words;
 use super::restore::{thaw_request, which};
 use super::target::chosen;
-use super::{load_to_read, require_catalog, warn_of_copy};
+use super::{activity_log, load_to_read, recorded, require_catalog, warn_of_copy};
+use crate::activity_log::{ActivityLog, LogLine};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Thaw};
 use crate::engine::{
@@ -54,7 +55,12 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     };
     // If the cost is too high by the catalog alone, do not ask the store.
     price(&catalog)?;
-    let observer = observer(everywhere);
+    let log = if args.status {
+        ActivityLog::none()
+    } else {
+        activity_log(&config)
+    };
+    let observer = log.beside(observer(everywhere));
     let open = OpenSource {
         config: source,
         row,
@@ -83,7 +89,15 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     let status = if args.status {
         thaw_state(&wanted, &mut catalog)?
     } else {
-        thaw(&wanted, thaw_request(thawing), &mut catalog)?
+        recorded(
+            (&log, "thaw"),
+            Some(&source.name),
+            || thaw(&wanted, thaw_request(thawing), &mut catalog),
+            |status| {
+                let line = LogLine::done(&source.name, "thaw").of(&plan.archives);
+                line.fact("segments", status.segments.len())
+            },
+        )?
     };
     if everywhere.json {
         answer_json(&to_json(&plan, &status))?;

@@ -4,23 +4,27 @@ mod report;
 mod wanted;
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use serde_json::json;
 
 use super::identity::{identities_in, open_identity_file};
 use super::output::{answer, answer_json};
 use super::run_result::run_result;
-use super::{load_to_read, priority, require_catalog, sources, warn_of_copy};
+use super::{
+    activity_log, load_to_read, priority, record_if_forced, require_catalog, sources, warn_of_copy,
+};
+use crate::activity_log::LogLine;
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
 use crate::engine::{
-    AtOnce, Drill, OpenSource, RunContext, StateDir, Verified, Verifying, read_kit, root_of_copy,
-    verify, witnessed_by,
+    AtOnce, Drill, OpenSource, RunContext, StateDir, Verified, VerifyReport, Verifying, read_kit,
+    root_of_copy, verify, witnessed_by,
 };
 use crate::error::{Error, KeyError, RequestError, RestoreError, VerifyError, in_words};
-use crate::interrupt::Interrupt;
-use crate::model::VerifyLevel;
+use crate::interrupt::{self, Interrupt};
+use crate::model::{SourceName, VerifyLevel};
 use crate::plan::Sample;
 use crate::progress::{JsonAside, Observer, Quiet};
 
@@ -35,7 +39,8 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     let wanted = Wanted::from(args, &config)?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     warn_of_copy(&catalog);
-    let observer = observer(everywhere);
+    let log = activity_log(&config);
+    let observer = log.beside(observer(everywhere));
     let context = RunContext::real(observer.as_ref());
     let mut told = Vec::new();
     let mut errors = Vec::new();
@@ -58,10 +63,15 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
             told.push(json!({"source": source.name, "notes": ["nothing is archived yet"]}));
             continue;
         }
-        let mut verified = match check(&config, source, &wanted, &mut catalog, context) {
+        let begun = Instant::now();
+        record_if_forced((&log, "verify"), Some(&source.name));
+        let checked = check(&config, source, &wanted, &mut catalog, context);
+        interrupt::run_is_over();
+        let mut verified = match checked {
             Ok(verified) => verified,
             Err(error) => {
                 let error = of_a_check(error, context.interrupt);
+                log.failed("verify", Some(&source.name), &error);
                 told.push(json!({"source": source.name, "error": in_words(&error)}));
                 match error {
                     Error::Verify(VerifyError::CheckInterrupted(_)) => stopped = Err(error),
@@ -81,6 +91,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         }
         told.push(to_json(&verified, &damaged, &wanted));
         let broken_off = verified.broken_off.map(|(_, error)| error);
+        log.write(&line(&source.name, &verified.report, damaged.len(), begun));
         // Damage has precedence over the error of a later level.
         match broken_off {
             Some(error @ Error::Verify(VerifyError::CheckInterrupted(_))) => stopped = Err(error),
@@ -90,9 +101,13 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
                     store: verified.report.store,
                     objects: damaged.len(),
                 });
+                log.failed("verify", Some(&source.name), &found);
                 errors.push((source, found));
             }
-            Some(error) => errors.push((source, error)),
+            Some(error) => {
+                log.failed("verify", Some(&source.name), &error);
+                errors.push((source, error));
+            }
             None => {}
         }
     }
@@ -104,6 +119,17 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     }
     run_result(errors, chosen.len(), everywhere, stopped)?;
     said
+}
+
+/// Returns the log's line about the levels that were checked.
+fn line(source: &SourceName, report: &VerifyReport, damaged: usize, begun: Instant) -> LogLine {
+    let levels = report.levels.iter().map(|level| level.level.as_str());
+    let levels: Vec<&str> = std::iter::once("ledger").chain(levels).collect();
+    LogLine::done(source, "verified")
+        .fact("levels", levels.join(","))
+        .fact("archives", report.archives)
+        .fact("damaged", damaged)
+        .fact("seconds", begun.elapsed().as_secs())
 }
 
 /// Turns an error after a signal into that signal. An interrupted check starts again from the beginning.

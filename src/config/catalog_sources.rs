@@ -13,8 +13,9 @@ use super::source::Source;
 use super::store::StoreConfig;
 use super::{
     Config, DEFAULT_DELETE_AFTER, Priority, PruneMode, SelfCheckMode, SourceOrigin, compression,
-    system_threads, system_timezone,
+    hooks, system_threads, system_timezone,
 };
+use crate::activity_log::LogRotation;
 use crate::btrfs::SentBy;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
 use crate::model::{Protocol, SourceName};
@@ -80,6 +81,9 @@ impl Config {
             stores: BTreeMap::new(),
             recipients: Vec::new(),
             prices: Prices::built_in(),
+            log: None,
+            log_rotation: LogRotation::Here,
+            hooks: hooks::none(),
         }
     }
 

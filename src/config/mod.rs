@@ -8,6 +8,7 @@ mod catalog_sources;
 mod compression;
 mod duration;
 mod error;
+mod hooks;
 mod memory;
 mod prices;
 mod schedule;
@@ -40,7 +41,9 @@ pub use source::{Live, Source};
 pub use store::{ColdDir, StoreConfig};
 pub use template::{TemplateFacts, kit_of_template, template};
 
+use crate::activity_log::LogRotation;
 use crate::btrfs::SentBy;
+use crate::hooks::Hooks;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
 use crate::owned::{self, OpenError};
 use crate::plan::Prices;
@@ -63,10 +66,13 @@ const KEYS: &[&str] = &[
     "prune",
     "delete_after",
     "keep",
+    "log",
+    "log_rotate",
     "source",
     "store",
     "encryption",
     "schedule",
+    "hooks",
     "prices",
 ];
 const ENCRYPTION_KEYS: &[&str] = &["recipients"];
@@ -113,6 +119,12 @@ pub struct Config {
     pub recipients: Vec<String>,
     /// The list prices, with overrides from `[prices]`.
     pub prices: Prices,
+    /// The activity log, absolute. Default: none.
+    pub log: Option<PathBuf>,
+    /// Who keeps the activity log small. Default: this program.
+    pub log_rotation: LogRotation,
+    /// The programs that run before and after a source's run. Default: none.
+    pub hooks: Hooks,
 }
 
 /// Where a source is known from.
@@ -292,6 +304,12 @@ impl Config {
                 .unwrap_or(DEFAULT_DELETE_AFTER),
             recipients: recipients(&top)?,
             prices: prices::read(&top)?,
+            log: top.read("log", Field::absolute_path)?,
+            log_rotation: match top.read("log_rotate", Field::boolean)? {
+                Some(false) => LogRotation::Elsewhere,
+                Some(true) | None => LogRotation::Here,
+            },
+            hooks: hooks::read(&top)?,
             sources,
             stores: stores.collect(),
         })

@@ -73,6 +73,11 @@ const TOP: &str = r#"
 
 # Which snapshots a source keeps that does not say it: see `keep` in [[source]].
 #keep = 14
+
+# A file with a line for each thing that was done or went wrong. None unless set.
+#log = "/var/log/coldchain.log"
+# Rename it when it reaches 1 MiB, and keep five old ones; false if logrotate does that.
+#log_rotate = true
 "#;
 
 const SOURCE_AND_STORE: &str = r#"
@@ -161,6 +166,18 @@ const SCHEDULE: &str = "
 #catch_up = true
 ";
 
+const HOOKS: &str = "
+# Programs that run around each source's run; docs/hooks-and-log.md has what they learn. The first word is an
+# absolute path. No user but you and root may be able to change the program or to replace it.
+[hooks]
+#before = [\"/usr/local/bin/mount-shelf\"]
+#on_success = [\"/usr/local/bin/ping\", \"https://example.org/ok\"]
+#on_failure = [\"/usr/local/bin/ping\", \"https://example.org/failed\"]
+#after = [\"/usr/local/bin/unmount-shelf\"]
+# How long each may take before it is killed.
+#timeout = \"10m\"
+";
+
 const PRICES: &str = "
 # The store's prices in US dollars, if they are not AWS's list prices in us-east-1. Only estimates use
 # them.
@@ -198,6 +215,7 @@ pub fn template(facts: &TemplateFacts<'_>) -> String {
         None => text.push_str("#recipients = [\"age1...\", \"age1...\"]\n"),
     }
     text.push_str(SCHEDULE);
+    text.push_str(HOOKS);
     text.push_str(PRICES);
     text
 }
@@ -221,7 +239,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, ConfigError, prices, schedule, source, store};
+    use crate::config::{Config, ConfigError, hooks, prices, schedule, source, store};
 
     fn facts() -> TemplateFacts<'static> {
         TemplateFacts {
@@ -294,6 +312,11 @@ mod tests {
             "tags",
             "encryption = ",
             "kms_key",
+            "log = ",
+            "before",
+            "on_success",
+            "on_failure",
+            "after",
         ];
         let all: Vec<&str> = all
             .lines()
@@ -316,7 +339,14 @@ mod tests {
         let text = text.replace("compression = 3", "compression = \"auto\"");
         let config = parse(&text).unwrap();
         assert_eq!(*config.compression.levels().end(), 12, "the default");
-        let tables = ["source", "store", "encryption", "schedule", "prices"];
+        let tables = [
+            "source",
+            "store",
+            "encryption",
+            "schedule",
+            "prices",
+            "hooks",
+        ];
         let known = super::super::KEYS
             .iter()
             .filter(|key| !tables.contains(key))
@@ -325,6 +355,7 @@ mod tests {
             .chain(store::DIR_KEYS)
             .chain(store::S3_KEYS)
             .chain(schedule::KEYS)
+            .chain(hooks::KEYS)
             .chain(prices::KEYS);
         for key in known {
             let setting = format!("{key} = ");

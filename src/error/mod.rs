@@ -21,6 +21,7 @@ use std::time::Duration;
 use crate::btrfs::BtrfsError;
 use crate::catalog::CatalogError;
 use crate::config::ConfigError;
+use crate::hooks::HookError;
 use crate::ledger::LedgerError;
 use crate::model::ids::IdError;
 use crate::model::{Signal, SourceName};
@@ -141,6 +142,17 @@ pub enum Error {
     /// `doctor` found failures, and a store whose answers can't be trusted.
     #[error("{} found", count(*.0, "failure"))]
     Untrustworthy(usize),
+    /// A hook could not be run, or failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The run succeeded, but a hook after it did not.
+    #[error("the run of `{source_name}` succeeded, but a hook after it failed")]
+    AfterRun {
+        /// The source.
+        source_name: SourceName,
+        /// The cause.
+        source: HookError,
+    },
     /// A signal stopped the run.
     #[error("interrupted by {0}")]
     Interrupted(Signal),
@@ -255,6 +267,11 @@ impl Error {
             Self::SomeSources { .. } => exit(ExitCode::SomeSources),
             Self::Unfit(_) => exit(ExitCode::Failed).hint(EACH_FAILURE),
             Self::Untrustworthy(_) => exit(ExitCode::Integrity).hint(EACH_FAILURE),
+            Self::Hook(error) if error.is_of_config() => {
+                exit(ExitCode::Usage).hint_of(error.hint())
+            }
+            Self::Hook(error) => exit(ExitCode::Failed).hint_of(error.hint()),
+            Self::AfterRun { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
             Self::Interrupted(signal) => exit((*signal).into()).hint(
                 "run the same command again to continue; what was done is kept, and half-done \
                  work has no effect",

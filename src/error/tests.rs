@@ -1,12 +1,15 @@
 //! Every error's message, exit code and hint, as `errors.txt` beside this file has them.
 
 use std::fmt::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 
 use chrono::NaiveDate;
 
 use super::*;
 use crate::btrfs::GuardError;
 use crate::btrfs::stream;
+use crate::hooks::Hook;
 use crate::kit::KitFault;
 use crate::ledger::EntryRefusal;
 use crate::model::entry::Role;
@@ -732,6 +735,26 @@ fn samples() -> Vec<Error> {
                 source: Box::new(kind(ErrorKind::Denied)),
             })),
         }),
+        Error::Hook(HookError::Unfit {
+            hook: Hook::Before,
+            program: "/usr/local/bin/notify".into(),
+            source: std::io::ErrorKind::NotFound.into(),
+        }),
+        Error::Hook(HookError::Failed {
+            hook: Hook::Before,
+            program: "/usr/local/bin/notify".into(),
+            status: ExitStatus::from_raw(1 << 8),
+            output: "no network".to_owned(),
+        }),
+        Error::AfterRun {
+            source_name: mail(),
+            source: HookError::TimedOut {
+                hook: Hook::After,
+                program: "/usr/local/bin/notify".into(),
+                timeout: Duration::from_mins(10),
+                output: String::new(),
+            },
+        },
         Error::Interrupted(Signal::Terminate),
         Error::Verify(VerifyError::CheckInterrupted(Signal::Terminate)),
     ];

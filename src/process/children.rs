@@ -13,7 +13,7 @@ static CHILDREN: Mutex<Children> = Mutex::new(Children {
 });
 
 /// The pause between two looks at whether the last program has ended.
-const STEP: Duration = Duration::from_millis(10);
+pub(super) const STEP: Duration = Duration::from_millis(10);
 
 struct Children {
     admission: MayStart,
@@ -28,7 +28,8 @@ enum MayStart {
     Closed,
 }
 
-/// Starts a program and records it. After [`end_children`] it starts none, and returns `None`.
+/// Starts a program and records it. After [`end_children`] it starts none, and returns `None`, unless
+/// [`admit_children`] was called.
 pub(crate) fn enter<T, E>(
     start: impl FnOnce() -> Result<T, E>,
     id: impl FnOnce(&T) -> Option<Pid>,
@@ -68,6 +69,11 @@ pub fn end_children() {
     for group in &children.groups {
         let _ = kill_process_group(*group, Signal::KILL);
     }
+}
+
+/// Lets programs be started again after [`end_children`].
+pub(crate) fn admit_children() {
+    children().admission = MayStart::Open;
 }
 
 /// Waits until the killed programs have ended, but no longer than `at_most`: a process inside the kernel only

@@ -176,8 +176,7 @@ fn tail(mut from: impl Read, kept: usize) -> Vec<u8> {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => {
-                last.extend(&buffer[..length]);
-                last.drain(..last.len().saturating_sub(kept));
+                keep_end(&mut last, &buffer[..length], kept);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => break,
@@ -186,9 +185,15 @@ fn tail(mut from: impl Read, kept: usize) -> Vec<u8> {
     last.into()
 }
 
+/// Adds bytes, and keeps the last ones.
+pub(super) fn keep_end(last: &mut VecDeque<u8>, more: &[u8], kept: usize) {
+    last.extend(more);
+    last.drain(..last.len().saturating_sub(kept));
+}
+
 /// Returns stderr as one line of text. It is escaped, because a file name in a message may contain what a
 /// terminal obeys.
-fn readable(stderr: &[u8], chatter: &[&str]) -> String {
+pub(super) fn readable(stderr: &[u8], chatter: &[&str]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<String> = text
         .lines()

@@ -186,6 +186,8 @@ fn the_edges_name_model_and_process_and_never_each_other() {
     for edge in ["btrfs", "seal", "store", "ledger", "catalog"] {
         names_only(edge, &["model", "process"]);
     }
+    // Its programs are the user's, and judged by their owner.
+    names_only("hooks", &["model", "owned", "process"]);
     names_only("process", &["model"]);
 }
 

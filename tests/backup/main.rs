@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod activity_log;
 mod adoption;
 mod awake;
 mod broken_senders;
@@ -14,6 +15,7 @@ mod decide_prunes;
 mod deduplicated;
 mod end_to_end;
 mod end_to_end_s3;
+mod hooks;
 mod interrupted;
 mod kernel_sender;
 mod local_snapshots;

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{config_if_any, identities, identity_file, state_dir, trusted};
+use crate::activity_log::{ActivityLog, LogLevel, LogLine};
 use crate::cli::{CatalogRebuild, Everywhere};
 use crate::commands::backup::observer;
 use crate::commands::output::{answer, answer_json, count};
-use crate::commands::warn_readers;
+use crate::commands::{activity_log, recorded, warn_readers};
 use crate::config::{Config, StoreConfig};
 use crate::engine::{
     AsOf, ImportedLedger, Rebuilding, Rebuilt, RunContext, Trusted, Unfinished, rebuild, store_url,
@@ -36,7 +37,8 @@ pub(in crate::commands) fn run(
     let identity_name = file
         .map(|file| file.path().display().to_string())
         .unwrap_or_default();
-    let observer = observer(everywhere);
+    let log = config.as_ref().map_or(ActivityLog::none(), activity_log);
+    let observer = log.beside(observer(everywhere));
     let rebuilding = Rebuilding {
         state_dir: &state_dir,
         stores: &stores,
@@ -56,7 +58,16 @@ pub(in crate::commands) fn run(
             only: args.only.as_deref(),
         }),
     };
-    let rebuilt = rebuild(&rebuilding, RunContext::real(observer.as_ref()))?;
+    let rebuilt = recorded(
+        (&log, "catalog rebuild"),
+        None,
+        || rebuild(&rebuilding, RunContext::real(observer.as_ref())),
+        |rebuilt| {
+            let sources = rebuilt.read.iter().map(|read| &read.source);
+            let line = LogLine::new(LogLevel::Info, None, "catalog-rebuilt").of(sources);
+            line.fact("damaged", rebuilt.damage())
+        },
+    )?;
     if everywhere.json {
         answer_json(&to_json(&rebuilt))?;
     } else if !everywhere.quiet

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use crate::activity_log::LogLine;
 use crate::cli::{Everywhere, KeyAddRecipient};
 use crate::commands::identity::ask_for_identities;
 use crate::commands::output::{answer, answer_json, count};
 use crate::commands::run_result::run_result;
-use crate::commands::{load, sources};
+use crate::commands::{activity_log, load, recorded, sources};
 use crate::engine::{Attach, Attached, RunContext, attach_recipient};
 use crate::error::{Error, KeyError, RestoreError, in_words};
 use crate::model::Line;
@@ -29,9 +30,11 @@ pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(),
     } else {
         Attach::WhereMissing
     };
+    let log = activity_log(&config);
+    let observer = log.beside(Box::new(Quiet));
     let context = RunContext {
         wait_lock: args.lock.at_most(),
-        ..RunContext::real(&Quiet)
+        ..RunContext::real(observer.as_ref())
     };
     let mut told = Vec::new();
     let mut errors = Vec::new();
@@ -43,7 +46,17 @@ pub(super) fn run(args: &KeyAddRecipient, everywhere: &Everywhere) -> Result<(),
             break;
         }
         let with = (&identities, identity.as_str());
-        match attach_recipient(&config, source, (&recipient, which), with, context) {
+        let attached = recorded(
+            (&log, "key add-recipient"),
+            Some(&source.name),
+            || attach_recipient(&config, source, (&recipient, which), with, context),
+            |done| {
+                LogLine::done(&source.name, "recipient-added")
+                    .fact("archives", done.attached)
+                    .fact("unopened", done.unopened.len())
+            },
+        );
+        match attached {
             Ok(done) => {
                 writeln!(text, "{}: {}", source.name, line(&done)).expect("a string takes it");
                 told.push(json!({

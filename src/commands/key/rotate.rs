@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::{in_words, keys_to_json, trusted_root};
+use crate::activity_log::LogLine;
 use crate::cli::{Everywhere, KeyRotate};
 use crate::commands::identity::open_identity_file;
 use crate::commands::output::{answer, answer_json};
 use crate::commands::run_result::run_result;
-use crate::commands::{add_known, load, sources};
+use crate::commands::{activity_log, add_known, load, recorded, sources};
 use crate::config::{Config, SourceOrigin};
 use crate::engine::{
     KeyChange, Rotated, RunContext, StateDir, keys_of, read_kit, roles_for, rotate,
@@ -17,6 +18,7 @@ use crate::engine::{
 use crate::error::{Error, KeyError, in_words as error_in_words};
 use crate::interrupt::Interrupt;
 use crate::ledger::{PublicKey, SigningKey};
+use crate::model::SourceName;
 use crate::model::entry::Role;
 use crate::progress::Quiet;
 
@@ -27,17 +29,13 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     }
     let chosen = sources(&config, args.source.name())?;
     let root = root_secret(args, &config)?;
-    let parsed = |key: &String| {
-        let parsed: Result<PublicKey, _> = key.parse();
-        parsed.map_err(|_| Error::Key(KeyError::NoPublicKey(key.clone())))
-    };
     let mut change = KeyChange {
-        remove: args.remove.iter().map(parsed).collect::<Result<_, _>>()?,
+        remove: parsed(&args.remove)?,
         void: args.void.iter().cloned().flatten().collect(),
         undelete: args.undelete,
         ..KeyChange::default()
     };
-    let added: Vec<PublicKey> = args.add.iter().map(parsed).collect::<Result<_, _>>()?;
+    let added = parsed(&args.add)?;
     if let Some(key) = added
         .iter()
         .chain(&change.remove)
@@ -61,9 +59,11 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     } else {
         None
     };
+    let log = activity_log(&config);
+    let observer = log.beside(Box::new(Quiet));
     let context = RunContext {
         wait_lock: args.lock.at_most(),
-        ..RunContext::real(&Quiet)
+        ..RunContext::real(observer.as_ref())
     };
     let mut told = Vec::new();
     let mut text = String::new();
@@ -73,7 +73,13 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
     never.retain(|key| args.remove.contains(&key.to_string()));
     for &source in &chosen {
         context.interrupt.check()?;
-        match rotate(&config, source, &change, &root, context) {
+        let rotated = recorded(
+            (&log, "key rotate"),
+            Some(&source.name),
+            || rotate(&config, source, &change, &root, context),
+            |rotated| log_line(&source.name, rotated),
+        );
+        match rotated {
             Ok(rotated) => {
                 never.retain(|key| rotated.never.contains(key));
                 // A new ledger is opened with only the key of the machine that archives.
@@ -104,14 +110,8 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
         writeln!(text, "this machine signs with {coming} from now on").expect("a string takes it");
     }
     let own = state_dir.signing_public()?;
-    if let (Some(own), None, None, true) = (&own, &coming, args.source.name(), errors.is_empty()) {
-        let gained = change.add.iter().any(|(key, _)| key == own);
-        match (gained, change.remove.contains(own)) {
-            (true, _) if roles.contains(&Role::Writer) => state_dir.grant_anew(&root, &roles)?,
-            // A key that may not archive can't open a ledger either.
-            (true, _) | (_, true) => state_dir.withdraw_grant()?,
-            (false, false) => {}
-        }
+    if let (Some(own), None, None, true) = (own, &coming, args.source.name(), errors.is_empty()) {
+        change_grant(&own, &change, (&root, &roles), &state_dir)?;
     }
     if everywhere.json {
         let coming = coming.map(|key| key.to_string());
@@ -124,6 +124,38 @@ pub(super) fn run(args: &KeyRotate, everywhere: &Everywhere) -> Result<(), Error
         None => Ok(()),
     };
     run_result(errors, chosen.len(), everywhere, ended)
+}
+
+fn parsed(keys: &[String]) -> Result<Vec<PublicKey>, Error> {
+    let parse = |key: &String| {
+        let parsed = key.parse();
+        parsed.map_err(|_| Error::Key(KeyError::NoPublicKey(key.clone())))
+    };
+    keys.iter().map(parse).collect()
+}
+
+/// Brings the root key's grant for this machine's key up to date.
+fn change_grant(
+    own: &PublicKey,
+    change: &KeyChange,
+    (root, roles): (&SigningKey, &[Role]),
+    state_dir: &StateDir,
+) -> Result<(), Error> {
+    let gained = change.add.iter().any(|(key, _)| key == own);
+    match (gained, change.remove.contains(own)) {
+        (true, _) if roles.contains(&Role::Writer) => state_dir.grant_anew(root, roles),
+        // A key that may not archive can't open a ledger either.
+        (true, _) | (_, true) => state_dir.withdraw_grant(),
+        (false, false) => Ok(()),
+    }
+}
+
+fn log_line(source: &SourceName, rotated: &Rotated) -> LogLine {
+    let line = LogLine::done(source, "keys-rotated").of(&rotated.retired);
+    match rotated.entry {
+        Some(entry) => line.fact("entry", entry),
+        None => line,
+    }
 }
 
 /// Adds the sources that the catalog knows and the config no longer has: a leaked key must not sign their

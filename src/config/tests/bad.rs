@@ -57,6 +57,24 @@ memory_limit = 512
     1: `memory_limit` must be a size like "512MiB", found 512
 memory_limit = '100MiB'
     1: `memory_limit` must be 231MiB or more for segments of 128MiB at compression level 3
+log = 'coldchain.log'
+    1: `log` must be an absolute path without `..`, found the string "coldchain.log"
+log_rotate = 'no'
+    1: `log_rotate` must be true or false, found the string "no"
+hooks = { befor = ['/bin/true'] }
+    1: unknown key `hooks.befor`, did you mean `before`?
+hooks = { before = '/bin/true' }
+    1: `hooks.before` must be an array of strings, the first an absolute path, found the string "/bin/true"
+hooks = { before = [] }
+    1: `hooks.before` must be an array of strings, the first an absolute path, found an empty array
+hooks = { before = ['true'] }
+    1: `hooks.before` must be an absolute path without `..`, found the string "true"
+hooks = { before = ['/bin/true', 1] }
+    1: `hooks.before` must be an array of strings, found 1
+hooks = { before = ['/bin/true', "a\u0000"] }
+    1: `hooks.before` must be an array of strings, found the string "a\0"
+hooks = { timeout = '0s' }
+    1: `hooks.timeout` must be a duration like "6h", in s, m, h or d, found the string "0s"
 priority = 'lowest'
     1: unknown value `lowest`
 priority = 1

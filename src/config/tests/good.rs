@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 
 use super::{parse, with};
 use crate::config::*;
+use crate::hooks::{Hook, HookCommand};
 use crate::model::Protocol;
 use crate::plan::KeepSnapshots;
 use crate::store::DEFAULT_LISTING_BYTES;
@@ -59,6 +60,12 @@ fn the_smallest_config_gets_the_documented_defaults() {
         )]),
         prices: Prices::built_in(),
         recipients: Vec::new(),
+        log: None,
+        log_rotation: LogRotation::Here,
+        hooks: Hooks {
+            commands: Vec::new(),
+            timeout: Duration::from_mins(10),
+        },
     };
     assert_eq!(config, expected);
 }
@@ -91,6 +98,29 @@ fn a_source_without_a_store_needs_no_store_and_no_recipient() {
 }
 
 #[test]
+fn log_and_hooks_are_heard() {
+    let text = with(
+        "log = '/var/log/c.log'
+log_rotate = false
+hooks = { after = ['/bin/after', '', 'a b'], before = ['/bin/before'], timeout = '90s' }",
+        "",
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!(config.log.as_deref(), Some(Path::new("/var/log/c.log")));
+    assert_eq!(config.log_rotation, LogRotation::Elsewhere);
+    let command = |program: &str, arguments: &[&str]| HookCommand {
+        program: program.into(),
+        arguments: arguments.iter().map(ToString::to_string).collect(),
+    };
+    let commands = vec![
+        (Hook::Before, command("/bin/before", &[])),
+        (Hook::After, command("/bin/after", &["", "a b"])),
+    ];
+    let timeout = Duration::from_secs(90);
+    assert_eq!(config.hooks, Hooks { commands, timeout });
+}
+
+#[test]
 fn every_key_is_heard() {
     let text = "
 timezone = \"America/St_Johns\"
@@ -104,7 +134,6 @@ sender = 'btrfs'
 self_check = false
 prune = \"elsewhere\"
 delete_after = \"36h\"
-
 [[source]]
 name = \"home\"
 subvolume = \"/home\"

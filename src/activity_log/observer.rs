@@ -1,0 +1,83 @@
+//! Writes events to the log, and passes them on.
+
+use super::{ActivityLog, LogLevel, LogLine};
+use crate::progress::{Event, Observer};
+
+/// An observer beside which the log is kept.
+struct LoggedObserver<'a> {
+    log: &'a ActivityLog,
+    beside: Box<dyn Observer>,
+}
+
+impl ActivityLog {
+    /// Returns an observer that writes events to the log and passes them on.
+    pub fn beside(&self, observer: Box<dyn Observer>) -> Box<dyn Observer + '_> {
+        Box::new(LoggedObserver {
+            log: self,
+            beside: observer,
+        })
+    }
+}
+
+impl Observer for LoggedObserver<'_> {
+    fn event(&self, event: Event) {
+        if self.log.is_kept()
+            && let Some(line) = line_of(&event)
+        {
+            self.log.write(&line);
+        }
+        self.beside.event(event);
+    }
+
+    fn wants_estimate(&self) -> bool {
+        self.beside.wants_estimate()
+    }
+}
+
+/// Returns the line of an event; `None` for progress, and for what the command writes when it is over.
+fn line_of(event: &Event) -> Option<LogLine> {
+    Some(match event {
+        Event::Snapshot { source, date } => LogLine::done(source, "snapshot").of([date]),
+        Event::SnapshotDeleted {
+            source,
+            date,
+            reason,
+        } => LogLine::done(source, "snapshot-deleted")
+            .of([date])
+            .text("reason", reason),
+        Event::Retired {
+            source,
+            chain,
+            archives,
+            reason,
+        } => LogLine::done(source, "retired")
+            .of([chain])
+            .fact("archives", archives)
+            .text("reason", reason),
+        Event::Deleted {
+            source,
+            chain,
+            objects,
+            bytes,
+        } => LogLine::done(source, "deleted")
+            .of([chain])
+            .fact("objects", objects)
+            .fact("bytes", bytes),
+        Event::Restored { source, archive } => LogLine::done(source, "received").of([archive]),
+        Event::Warning { source, message } => {
+            LogLine::new(LogLevel::Warning, Some(source), "warned").text("message", message)
+        }
+        Event::Planned { .. }
+        | Event::Chain { .. }
+        | Event::Begun { .. }
+        | Event::Progress { .. }
+        | Event::Segment { .. }
+        | Event::Skipped { .. }
+        | Event::Committed { .. }
+        | Event::Checking { .. }
+        | Event::CheckedLevel { .. }
+        | Event::Waiting { .. }
+        | Event::Busy { .. }
+        | Event::Failed { .. } => return None,
+    })
+}

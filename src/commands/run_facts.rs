@@ -1,0 +1,65 @@
+//! What came of the run of one source, as the JSON answer, the activity log and the hooks have it.
+
+use chrono::NaiveDate;
+
+use crate::activity_log::LogLine;
+use crate::engine::{CommittedArchive, Outcome};
+use crate::error::{Error, ExitCode, in_words};
+use crate::hooks::{HookFailure, RunFacts};
+use crate::model::SourceName;
+
+pub(super) fn of(outcome: &Outcome) -> RunFacts {
+    match outcome {
+        Outcome::NothingDue { reason } => RunFacts {
+            result: "nothing-due",
+            reason: Some(reason.clone()),
+            ..RunFacts::default()
+        },
+        Outcome::Archived { archives, later } => {
+            let sum = |of: fn(&CommittedArchive) -> u64| archives.iter().map(of).sum();
+            RunFacts {
+                result: "archived",
+                archives: archives.iter().map(|made| made.archive).collect(),
+                raw_bytes: sum(|made| made.raw_bytes),
+                sealed_bytes: sum(|made| made.sealed_bytes),
+                uploaded_bytes: sum(|made| made.uploaded_bytes),
+                failure: later.as_ref().map(|later| HookFailure {
+                    exit_code: ExitCode::Later as u8,
+                    ..failure_of(later)
+                }),
+                ..RunFacts::default()
+            }
+        }
+    }
+}
+
+pub(super) fn failed(error: &Error) -> RunFacts {
+    RunFacts {
+        result: "failed",
+        failure: Some(failure_of(error)),
+        ..RunFacts::default()
+    }
+}
+
+/// Returns what hooks learn of an error.
+pub(super) fn failure_of(error: &Error) -> HookFailure {
+    HookFailure {
+        exit_code: error.exit_code() as u8,
+        error: in_words(error),
+        hint: error.hint(),
+    }
+}
+
+/// Returns the log's line about a run that did not fail.
+pub(super) fn line(run: &RunFacts, source: &SourceName, date: NaiveDate) -> LogLine {
+    let line = LogLine::done(source, run.result);
+    let line = match &run.reason {
+        Some(reason) => line.of([date]).text("reason", reason),
+        None => line
+            .of(&run.archives)
+            .fact("raw", run.raw_bytes)
+            .fact("sealed", run.sealed_bytes)
+            .fact("uploaded", run.uploaded_bytes),
+    };
+    line.fact("seconds", run.seconds)
+}
