@@ -4,6 +4,7 @@
 //! If an answer has several lines, the caller makes text from outside a [`Line`] of its own first.
 
 use std::borrow::Cow;
+use std::env;
 use std::error::Error as _;
 use std::fmt::{Arguments, Display, Write as _};
 use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write};
@@ -106,28 +107,64 @@ pub fn event_json(value: &Value) {
 
 /// Writes an event as a line of JSON to stderr.
 pub fn event_json_aside(value: &Value) {
-    write_aside(&format!("{}\n", in_json(value)));
+    write_lines(JournalLevel::Info, &format!("{}\n", in_json(value)));
 }
 
 /// Writes a line to stderr. The current archive must not fail because stderr goes to a full disk.
 pub fn say(line: impl Display) {
-    let line = line.to_string();
-    write_aside(&format!("{}\n", Line(with_options(&line))));
+    write_line(JournalLevel::Info, line);
 }
 
 /// Writes a warning.
 pub fn warn(warning: impl Display) {
-    say(format_args!("warning: {warning}"));
+    write_line(JournalLevel::Warning, format_args!("warning: {warning}"));
 }
 
 /// Writes several lines to stderr.
 pub fn say_lines(lines: &str) {
-    write_aside(&escape_control(lines));
+    write_lines(JournalLevel::Info, &escape_control(lines));
 }
 
 /// Ends a line on stderr that began with a question.
 pub fn end_line() {
     write_aside("\n");
+}
+
+fn write_line(level: JournalLevel, line: impl Display) {
+    let line = line.to_string();
+    write_lines(level, &format!("{}\n", Line(with_options(&line))));
+}
+
+/// Writes lines to stderr. If that is the journal, each begins with its level, which the journal takes off.
+fn write_lines(level: JournalLevel, lines: &str) {
+    if !stderr_is_journal() {
+        return write_aside(lines);
+    }
+    let level = level as u8;
+    let marked = lines.split_inclusive('\n');
+    write_aside(&marked.fold(String::new(), |text, line| {
+        text + &format!("<{level}>{line}")
+    }));
+}
+
+/// How grave a line is, as a number of syslog's.
+#[derive(Clone, Copy)]
+enum JournalLevel {
+    Error = 3,
+    Warning = 4,
+    Info = 6,
+}
+
+/// Whether stderr is the journal. A child of a service inherits the variable too, when its stderr is something else.
+fn stderr_is_journal() -> bool {
+    static IS_JOURNAL: OnceLock<bool> = OnceLock::new();
+    *IS_JOURNAL.get_or_init(|| {
+        let stat = rustix::fs::fstat(io::stderr());
+        let named = env::var("JOURNAL_STREAM");
+        named.is_ok_and(|named| {
+            stat.is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
+        })
+    })
 }
 
 /// Writes a question to a terminal; the answer goes on the same line.
@@ -150,18 +187,26 @@ fn write_aside(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
+fn say_error(line: impl Display) {
+    write_line(JournalLevel::Error, line);
+}
+
+fn error_json(value: &Value) {
+    write_lines(JournalLevel::Error, &format!("{}\n", in_json(value)));
+}
+
 /// Prints that one of several sources failed, why, and what to do.
 pub fn failure(source: impl Display, error: &Error) {
-    say(format_args!("error: {source}: {}", in_words(error)));
+    say_error(format_args!("error: {source}: {}", in_words(error)));
     if let Some(hint) = error.hint() {
-        say(format_args!("hint: {hint}"));
+        say_error(format_args!("hint: {hint}"));
     }
 }
 
 /// Prints what is wrong with a command line, in clap's words, and how the command is used.
 pub fn usage(text: &str, as_json: bool) {
     if !as_json {
-        return say_lines(text);
+        return write_lines(JournalLevel::Error, &escape_control(text));
     }
     let (message, hint) = text.split_once("\n\n").unwrap_or((text, ""));
     let message = message.strip_prefix("error: ").unwrap_or(message);
@@ -169,27 +214,27 @@ pub fn usage(text: &str, as_json: bool) {
     let error = json!({
         "code": ExitCode::Usage as u8, "message": one_line(message), "hint": one_line(hint),
     });
-    event_json_aside(&json!({ "error": error }));
+    error_json(&json!({ "error": error }));
 }
 
 /// Prints the error that ends the program, with its causes, and what to do.
 pub fn last_words(error: &Error, as_json: bool) {
     if as_json {
         let code = error.exit_code() as u8;
-        event_json_aside(&json!({"error": {
+        error_json(&json!({"error": {
             "code": code, "message": with_options(&in_words(error)),
             "hint": error.hint().map(|hint| with_options(&hint).into_owned()),
         }}));
         return;
     }
-    say(format_args!("error: {error}"));
+    say_error(format_args!("error: {error}"));
     let mut cause = error.source();
     while let Some(next) = cause {
-        say(format_args!("caused by: {next}"));
+        say_error(format_args!("caused by: {next}"));
         cause = next.source();
     }
     if let Some(hint) = error.hint() {
-        say(format_args!("hint: {hint}"));
+        say_error(format_args!("hint: {hint}"));
     }
 }
 

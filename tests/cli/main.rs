@@ -7,6 +7,7 @@ mod advised_commands;
 mod bad_input;
 mod command_line;
 mod doctor;
+mod journal;
 mod printed;
 mod prompts;
 mod transcript;
