@@ -424,6 +424,11 @@ fn the_snapshot_that_the_next_incremental_needs_outlives_a_time_without_a_store(
     ok(machine.run("backup 2026-11-21 --date-override"));
     let snapshot = machine.btrfs().path("snapshots/2026-11-21");
     machine.write_config(&LIVE_CONFIG.replace("store = \"disk\"", "latest_only = true"));
+    let told = machine.run("backup 2026-11-28").stderr;
+    assert!(
+        told.contains("the config names no store for it any more"),
+        "{told}"
+    );
     for words in [
         "backup 2026-11-28",
         "plan",
@@ -431,8 +436,8 @@ fn the_snapshot_that_the_next_incremental_needs_outlives_a_time_without_a_store(
         "prune",
         "init --kit $T/kit",
     ] {
-        machine.run(words);
-        assert!(snapshot.join("letter").exists(), "{words}");
+        let run = machine.run(words);
+        assert!(snapshot.join("letter").exists(), "{words}: {run:?}");
     }
     machine.write_config(LIVE_CONFIG);
     ok(machine.run("backup 2026-12-01 --date-override"));
