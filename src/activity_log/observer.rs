@@ -37,13 +37,13 @@ impl Observer for LoggedObserver<'_> {
 /// Returns the line of an event; `None` for progress, and for what the command writes when it is over.
 fn line_of(event: &Event) -> Option<LogLine> {
     Some(match event {
-        Event::Snapshot { source, date } => LogLine::done(source, "snapshot").of([date]),
+        Event::Snapshot { source, name } => LogLine::done(source, "snapshot").of([name]),
         Event::SnapshotDeleted {
             source,
-            date,
+            name,
             reason,
         } => LogLine::done(source, "snapshot-deleted")
-            .of([date])
+            .of([name])
             .text("reason", reason),
         Event::Retired {
             source,

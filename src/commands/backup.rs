@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::attended::attended;
-use super::output::{answer, answer_json, answer_lines};
+use super::output::{answer, answer_json, answer_lines, observer};
 use super::run_result::run_result;
 use super::target::chosen;
 use super::{activity_log, load_for_the_night, plan, run_facts, snapshot, today};
@@ -152,19 +152,6 @@ fn dry_run(
         answer_json(&plan::to_json(&plans, &[]))
     } else {
         answer(&describe(&plans))
-    }
-}
-
-/// Returns the observer that these options ask for.
-pub(super) fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
-    if everywhere.json {
-        Box::new(JsonLines)
-    } else if everywhere.verbose {
-        Box::new(Verbose)
-    } else if !everywhere.quiet && printing::stderr_is_terminal() {
-        Box::new(Bars::default())
-    } else {
-        Box::new(Quiet)
     }
 }
 

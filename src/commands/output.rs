@@ -1,6 +1,9 @@
-//! Prints answers, and makes texts that several answers share.
+//! Prints answers and what is done meanwhile, and makes texts that several answers share.
 
+use crate::cli::Everywhere;
+use crate::printing;
 pub(super) use crate::printing::{answer, answer_json, answer_lines};
+use crate::progress::{Bars, JsonLines, Observer, Quiet, Verbose};
 
 /// With fewer raw bytes, the headers of a sealed segment weigh more than what compression saves.
 const MEASURABLE: u64 = 64 << 10;
@@ -18,5 +21,18 @@ pub(super) fn count(n: u64, noun: &str) -> String {
         format!("1 {noun}")
     } else {
         format!("{n} {noun}s")
+    }
+}
+
+/// Returns the observer that these options ask for.
+pub(super) fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
+    if everywhere.json {
+        Box::new(JsonLines)
+    } else if everywhere.verbose {
+        Box::new(Verbose)
+    } else if !everywhere.quiet && printing::stderr_is_terminal() {
+        Box::new(Bars::default())
+    } else {
+        Box::new(Quiet)
     }
 }

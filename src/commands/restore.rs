@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::backup::observer;
 use super::identity::{ask_for_identities, identities_in, open_identity_file};
+use super::output::observer;
 use super::output::{answer, answer_json, answer_lines, count};
 use super::prompt::{Agreed, confirm};
 use super::target::{WantedArchive, chosen};
@@ -105,9 +105,8 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     if let Some(handed) = &handed {
         handed.hold_against(&plan)?;
     }
-    let row = catalog
-        .source(&source.name)?
-        .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
+    let row = catalog.source(&source.name)?;
+    let row = row.ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let piped = args.identity.as_deref().map(read_pipe).transpose()?;
     let piped = piped.flatten();
     if let Some(file) = &args.identity {

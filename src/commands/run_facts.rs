@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 
 use crate::activity_log::LogLine;
-use crate::engine::{CommittedArchive, Outcome};
+use crate::engine::{CommittedArchive, Outcome, Snapshotted};
 use crate::error::{Error, ExitCode, in_words};
 use crate::hooks::{HookFailure, RunFacts};
 use crate::model::SourceName;
@@ -15,6 +15,7 @@ pub(super) fn of(outcome: &Outcome) -> RunFacts {
             reason: Some(reason.clone()),
             ..RunFacts::default()
         },
+        Outcome::Snapshot(taken) => of_snapshot(taken),
         Outcome::Archived { archives, later } => {
             let sum = |of: fn(&CommittedArchive) -> u64| archives.iter().map(of).sum();
             RunFacts {
@@ -23,13 +24,20 @@ pub(super) fn of(outcome: &Outcome) -> RunFacts {
                 raw_bytes: sum(|made| made.raw_bytes),
                 sealed_bytes: sum(|made| made.sealed_bytes),
                 uploaded_bytes: sum(|made| made.uploaded_bytes),
-                failure: later.as_ref().map(|later| HookFailure {
-                    exit_code: ExitCode::Later as u8,
-                    ..failure_of(later)
-                }),
+                failure: later.as_deref().map(failure_later),
                 ..RunFacts::default()
             }
         }
+    }
+}
+
+pub(super) fn of_snapshot(taken: &Snapshotted) -> RunFacts {
+    RunFacts {
+        result: "snapshot",
+        snapshot: Some(taken.name),
+        deleted: taken.deleted.unwrap_or_default(),
+        failure: taken.later.as_deref().map(failure_later),
+        ..RunFacts::default()
     }
 }
 
@@ -38,6 +46,14 @@ pub(super) fn failed(error: &Error) -> RunFacts {
         result: "failed",
         failure: Some(failure_of(error)),
         ..RunFacts::default()
+    }
+}
+
+/// Returns what hooks learn of the error of a step after what was asked for was done.
+fn failure_later(later: &Error) -> HookFailure {
+    HookFailure {
+        exit_code: ExitCode::Later as u8,
+        ..failure_of(later)
     }
 }
 
@@ -52,10 +68,13 @@ pub(super) fn failure_of(error: &Error) -> HookFailure {
 
 /// Returns the log's line about a run that did not fail.
 pub(super) fn line(run: &RunFacts, source: &SourceName, date: NaiveDate) -> LogLine {
-    let line = LogLine::done(source, run.result);
-    let line = match &run.reason {
-        Some(reason) => line.of([date]).text("reason", reason),
-        None => line
+    // The making of a snapshot has a line of its own.
+    let action = run.snapshot.map_or(run.result, |_| "done");
+    let line = LogLine::done(source, action);
+    let line = match (&run.reason, run.snapshot) {
+        (Some(reason), _) => line.of([date]).text("reason", reason),
+        (None, Some(snapshot)) => line.of([snapshot]).fact("deleted", run.deleted),
+        (None, None) => line
             .of(&run.archives)
             .fact("raw", run.raw_bytes)
             .fact("sealed", run.sealed_bytes)

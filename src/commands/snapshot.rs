@@ -2,20 +2,22 @@
 
 use serde_json::json;
 
-use super::backup::observer;
-use super::load_for_the_night;
-use super::output::{answer_json, answer_lines, count};
+use super::attended::attended;
+use super::output::{answer_json, answer_lines, count, observer};
 use super::run_result::run_result;
 use super::snapshots::with_snapshots;
+use super::{activity_log, load_for_the_night, run_facts, today};
 use crate::cli::{Everywhere, Snapshot};
-use crate::config::Source;
+use crate::config::{Config, Source};
 use crate::engine::{self, RunContext, Snapshotted};
 use crate::error::Error;
+use crate::hooks::HookEvent;
 
 pub(super) fn run(args: &Snapshot, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_for_the_night(everywhere)?;
     let chosen = with_snapshots(&config, args.source.name())?;
-    let observer = observer(everywhere);
+    let log = activity_log(&config);
+    let observer = log.beside(observer(everywhere));
     let context = RunContext {
         wait_lock: args.lock.at_most(),
         ..RunContext::real(observer.as_ref())
@@ -29,19 +31,22 @@ pub(super) fn run(args: &Snapshot, everywhere: &Everywhere) -> Result<(), Error>
         if stopped.is_err() {
             break;
         }
-        let taken = engine::snapshot(&config, source, context);
-        match taken.map_err(|error| context.interrupt.explain(error)) {
-            Ok(mut taken) => {
+        let end = attended(
+            (&config, &log),
+            (HookEvent::Snapshot, source, today(&config)),
+            observer.as_ref(),
+            || take(&config, source, args, context),
+            run_facts::of_snapshot,
+        );
+        errors.extend(end.hook.map(|error| (source, error)));
+        match end.ran {
+            Ok(taken) => {
                 if !everywhere.json && !everywhere.quiet {
                     said = said.and(answer_lines([line(source, &taken)]));
                 }
                 results.push(json!({
                     "name": source.name, "snapshot": taken.name, "deleted": taken.deleted,
                 }));
-                if taken.later.is_none() && args.sync && taken.deleted.is_some_and(|it| it > 0) {
-                    let freed = engine::wait_until_freed(source);
-                    taken.later = freed.err().map(Box::new);
-                }
                 if let Some(later) = taken.failed_later(&source.name) {
                     errors.push((source, context.interrupt.explain(later)));
                 }
@@ -54,6 +59,21 @@ pub(super) fn run(args: &Snapshot, everywhere: &Everywhere) -> Result<(), Error>
     }
     run_result(errors, chosen.len(), everywhere, stopped)?;
     said
+}
+
+/// Takes the snapshot of a source; with `--sync`, waits until the space of those that it deleted is free.
+fn take(
+    config: &Config,
+    source: &Source,
+    args: &Snapshot,
+    context: RunContext<'_>,
+) -> Result<Snapshotted, Error> {
+    let mut taken = engine::snapshot(config, source, context)?;
+    if taken.later.is_none() && args.sync && taken.deleted.is_some_and(|it| it > 0) {
+        let freed = engine::wait_until_freed(source);
+        taken.later = freed.err().map(Box::new);
+    }
+    Ok(taken)
 }
 
 /// Returns the line about a snapshot that was taken.

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::backup::observer;
-use super::output::{answer, answer_json, answer_lines, count};
+use super::output::{answer, answer_json, answer_lines, count, observer};
 use super::run_result::run_result;
-use super::{load, load_for_the_night, sources};
+use super::{activity_log, load, load_for_the_night, recorded};
+use crate::activity_log::LogLine;
 use crate::cli::{Everywhere, Snapshots};
 use crate::config::{Config, Source};
 use crate::engine::{
@@ -60,7 +60,8 @@ pub(super) fn run(args: &Snapshots, everywhere: &Everywhere) -> Result<(), Error
 fn prune(args: &Snapshots, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_for_the_night(everywhere)?;
     let chosen = with_snapshots(&config, args.source.name())?;
-    let observer = observer(everywhere);
+    let log = activity_log(&config);
+    let observer = log.beside(observer(everywhere));
     let context = RunContext {
         wait_lock: args.lock.at_most(),
         ..RunContext::real(observer.as_ref())
@@ -69,7 +70,12 @@ fn prune(args: &Snapshots, everywhere: &Everywhere) -> Result<(), Error> {
     let mut results = Vec::new();
     let mut lines = Vec::new();
     for &source in &chosen {
-        let pruned = prune_snapshots(&config, source, args.yes_delete, context);
+        let pruned = recorded(
+            (&log, "snapshots --prune"),
+            Some(&source.name),
+            || prune_snapshots(&config, source, args.yes_delete, context),
+            |deleted| LogLine::done(&source.name, "snapshots-pruned").fact("deleted", deleted),
+        );
         let freed = pruned.and_then(|deleted| {
             results.push(json!({"name": source.name, "deleted": deleted}));
             lines.push(format!(
@@ -101,7 +107,10 @@ pub(super) fn with_snapshots<'a>(
     config: &'a Config,
     name: Option<&str>,
 ) -> Result<Vec<&'a Source>, Error> {
-    let mut chosen = sources(config, name)?;
+    let mut chosen: Vec<&Source> = match name {
+        Some(name) => vec![config.source(name)?],
+        None => config.sources.iter().collect(),
+    };
     if let ([only], Some(_)) = (&chosen[..], name)
         && only.live.is_none()
     {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::backup::observer;
+use super::output::observer;
 use super::output::{answer, answer_json, count};
 use super::prompt::{Agreed, confirm};
 use super::restore::report::in_words;

@@ -145,7 +145,7 @@ fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
     match (everywhere.json, everywhere.verbose) {
         (true, true) => Box::new(JsonAside),
         (true, false) => Box::new(Quiet),
-        (false, _) => super::backup::observer(everywhere),
+        (false, _) => super::output::observer(everywhere),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 
 use super::Hook;
-use crate::model::{ArchiveId, Line, SourceName};
+use crate::model::{ArchiveId, Line, SnapshotName, SourceName};
 
 /// The most bytes of a value. The kernel starts no program with a variable of 128 KiB.
 const LONGEST: usize = 8 << 10;
@@ -17,6 +17,8 @@ pub enum HookEvent {
     Backup,
     /// `coldchain decide`.
     Decide,
+    /// `coldchain snapshot`.
+    Snapshot,
 }
 
 impl HookEvent {
@@ -25,6 +27,7 @@ impl HookEvent {
         match self {
             Self::Backup => "backup",
             Self::Decide => "decide",
+            Self::Snapshot => "snapshot",
         }
     }
 }
@@ -49,10 +52,14 @@ pub struct HookFacts {
 /// What came of a run.
 #[derive(Debug, Clone, Default)]
 pub struct RunFacts {
-    /// `archived`, `nothing-due` or `failed`.
+    /// `archived`, `snapshot`, `nothing-due` or `failed`.
     pub result: &'static str,
     /// Why nothing was due.
     pub reason: Option<String>,
+    /// The snapshot that was taken of a source without a store, or at any time.
+    pub snapshot: Option<SnapshotName>,
+    /// How many expired snapshots that run deleted.
+    pub deleted: usize,
     /// The archives that were made.
     pub archives: Vec<ArchiveId>,
     /// Bytes of their send streams.
@@ -91,6 +98,10 @@ impl HookFacts {
             let ids: Vec<String> = run.archives.iter().map(ToString::to_string).collect();
             ids.join(" ")
         };
+        let snapshot = |run: &RunFacts| {
+            let name = run.snapshot.map(|name| name.to_string());
+            name.unwrap_or_default()
+        };
         let kind = |run: &RunFacts| {
             let newest = run.archives.last();
             newest.map_or("none", |id| id.kind.as_str()).to_owned()
@@ -103,6 +114,7 @@ impl HookFacts {
             ("COLDCHAIN_CONFIG", self.config.display().to_string()),
             ("COLDCHAIN_STATE_DIR", self.state_dir.display().to_string()),
             ("COLDCHAIN_RESULT", of_run(&|run| run.result.to_owned())),
+            ("COLDCHAIN_SNAPSHOT", of_run(&snapshot)),
             ("COLDCHAIN_ARCHIVES", of_run(&ids)),
             ("COLDCHAIN_KIND", of_run(&kind)),
             (

@@ -426,6 +426,50 @@ fn the_night_of_a_source_without_a_store_is_its_snapshot() {
     assert_eq!(sandbox.snapshot_names(), ["2026-01-03", "2026-01-04"]);
 }
 
+#[test]
+fn hooks_and_log_learn_of_a_snapshot() {
+    let sandbox = keeping("keep = 1");
+    at_hours(&sandbox.loaded_config(), "2026-01-28", 0..1);
+    let [log, heard] = ["log", "heard"].map(|name| sandbox.fs.path(name));
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    let hook = format!("env | sort > {}; exit 3", heard.display());
+    let config = format!(
+        "log = \"{}\"\nhooks.after = [\"/bin/sh\", \"-c\", \"{hook}\"]\n{config}",
+        log.display()
+    );
+    fs::write(sandbox.config(), config).unwrap();
+    let ran = sandbox.run(["snapshot"]);
+    // The snapshot was taken; the hook that came after it failed.
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    let [name] = &sandbox.snapshot_names()[..] else {
+        panic!("{:?}", sandbox.snapshot_names());
+    };
+    let heard = fs::read_to_string(heard).unwrap();
+    for line in [
+        "COLDCHAIN_EVENT=snapshot".to_owned(),
+        "COLDCHAIN_RESULT=snapshot".to_owned(),
+        format!("COLDCHAIN_SNAPSHOT={name}"),
+        "COLDCHAIN_EXIT_CODE=0".to_owned(),
+    ] {
+        assert!(heard.lines().any(|it| it == line), "{line}: {heard}");
+    }
+    let log = fs::read_to_string(log).unwrap();
+    let actions: Vec<&str> = log
+        .lines()
+        .map(|line| line.split_once(" home ").unwrap().1)
+        .collect();
+    assert_eq!(actions[0], format!("snapshot {name}"), "{log}");
+    assert_eq!(
+        actions[1], "snapshot-deleted 2026-01-28T0000 reason=\"the newest 1 are kept\"",
+        "{log}"
+    );
+    assert!(
+        actions[2].starts_with(&format!("done {name} deleted=1")),
+        "{log}"
+    );
+    assert!(actions[3].starts_with("hook-failed"), "{log}");
+}
+
 /// A run died after btrfs had made its snapshot, and before the catalog knew it.
 #[test]
 fn a_snapshot_that_was_being_made_when_the_run_died_goes_and_another_s_stays() {

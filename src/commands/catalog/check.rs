@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{identity_file, trusted};
 use crate::cli::{CatalogCheck, Everywhere};
-use crate::commands::backup::observer;
+use crate::commands::output::observer;
 use crate::commands::output::{answer_json, answer_lines, count};
 use crate::commands::{load_to_read, require_catalog, sources};
 use crate::engine::{CheckedCatalog, Difference, OpenSource, RunContext, StateDir, check};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{config_if_any, identities, identity_file, state_dir, trusted};
 use crate::activity_log::{ActivityLog, LogLevel, LogLine};
 use crate::cli::{CatalogRebuild, Everywhere};
-use crate::commands::backup::observer;
+use crate::commands::output::observer;
 use crate::commands::output::{answer, answer_json, count};
 use crate::commands::{activity_log, recorded, warn_readers};
 use crate::config::{Config, StoreConfig};
