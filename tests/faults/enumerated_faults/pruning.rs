@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use coldchain::config::PruneMode;
 use coldchain::engine::{self, Clock, PruneAsked, Pruned, Revived};
 use coldchain::error::{Error, ExitCode, PruneError};
 use coldchain::plan::ChainFate;
@@ -65,9 +66,12 @@ fn sent() -> BTreeMap<&'static str, Vec<u8>> {
 fn with_two_chains() -> Lab {
     let mut lab = Lab::new();
     lab.config.sources[0].schedule.max_incrementals = 1;
+    // What has expired is left to `prune`.
+    lab.config.prune = PruneMode::Elsewhere;
     for (date, stream) in sent() {
         lab.decide(date, &stream, &Faults::none()).unwrap();
     }
+    lab.config.prune = PruneMode::AfterBackup;
     lab
 }
 
