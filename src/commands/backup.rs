@@ -15,8 +15,7 @@ use crate::hooks::HookEvent;
 use crate::model::SourceName;
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe, snapshots_alone};
-use crate::printing;
-use crate::progress::{Bars, Event, JsonLines, Observer, Quiet, Verbose};
+use crate::progress::{Event, Observer};
 use crate::store::{RateLimit, Store};
 
 /// Returns a function that opens stores with this rate limit.

@@ -277,6 +277,13 @@ impl Home {
             .replace("/home/ann", &at.display().to_string())
             .replace("\"ann\"", &format!("\"{}\"", user.name));
         fs::write(&config, text).unwrap();
+        let hook = config.with_file_name("after");
+        let script = "#!/bin/sh\necho \"$COLDCHAIN_DATE $COLDCHAIN_RESULT\" >> \"${0%/*}/heard\"\n";
+        fs::write(&hook, script).unwrap();
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+        for path in [&hook, config.parent().unwrap()] {
+            chown(path, Some(user.uid), Some(user.uid)).unwrap();
+        }
         let init = self.run_as(user, &init);
         assert!(init.status.success(), "{init:?}");
     }
@@ -338,6 +345,28 @@ impl Home {
                 btrfs(["subvolume", "snapshot", "-r"], &[&snapshot, &kept]);
             }
         }
+    }
+
+    /// Checks that the user's hook and log have each night, with what came of it.
+    fn has_heard(&self, user: &User, nights: &[NaiveDate]) {
+        let archived = |date: &NaiveDate| user.asked.iter().any(|(asked, _)| asked == date);
+        let results = nights.iter().map(|date| match archived(date) {
+            true => format!("{date} archived"),
+            false => format!("{date} nothing-due"),
+        });
+        let results: Vec<String> = results.collect();
+        let config = self.of(user.name).join(".config/coldchain");
+        let heard = fs::read_to_string(config.join("heard")).unwrap();
+        assert_eq!(heard.lines().collect::<Vec<_>>(), results);
+        let log = self
+            .of(user.name)
+            .join(".local/state/coldchain/coldchain.log");
+        let log = fs::read_to_string(log).unwrap();
+        let of_action = |action: &str| log.lines().filter(|line| line.contains(action)).count();
+        let made = results.iter().filter(|it| it.ends_with("archived")).count();
+        assert_eq!(of_action(" archived "), made, "{log}");
+        assert_eq!(of_action(" nothing-due "), nights.len() - made, "{log}");
+        assert_eq!(of_action(" error "), 0, "{log}");
     }
 
     /// The dates of the snapshots of a user.
@@ -489,6 +518,14 @@ fn nights_of_two_users_are_decided_as_btrsend_decides_them_pruned_and_restored_e
             "{stored:?}"
         );
         home.is_restored_equal(user);
+        home.has_heard(
+            user,
+            if user.name == "ann" {
+                &nights
+            } else {
+                &nights[9..]
+            },
+        );
     }
 }
 
