@@ -350,9 +350,13 @@ impl Home {
     /// Checks that the user's hook and log have each night, with what came of it.
     fn has_heard(&self, user: &User, nights: &[NaiveDate]) {
         let archived = |date: &NaiveDate| user.asked.iter().any(|(asked, _)| asked == date);
-        let results = nights.iter().map(|date| match archived(date) {
-            true => format!("{date} archived"),
-            false => format!("{date} nothing-due"),
+        let results = nights.iter().map(|date| {
+            let result = if archived(date) {
+                "archived"
+            } else {
+                "nothing-due"
+            };
+            format!("{date} {result}")
         });
         let results: Vec<String> = results.collect();
         let config = self.of(user.name).join(".config/coldchain");
