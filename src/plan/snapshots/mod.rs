@@ -181,7 +181,7 @@ impl SnapshotPlan {
 ///
 /// With `keep` and `keep_days` nothing is deleted while the clock is behind the newest snapshot, nor, without a
 /// confirmation, more than half of the snapshots if those are more than five. The older settings have their own
-/// guard: see [`within`].
+/// guard: none is deleted for its age after 35 days of silence.
 pub fn plan_snapshots(
     mut snapshots: Vec<LocalSnapshot>,
     keep: KeepSnapshots,
