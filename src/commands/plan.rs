@@ -12,7 +12,7 @@ use crate::config::{Config, Source};
 use crate::engine::{
     Asking, BackupRequest, Foreseen, RunContext, StateDir, foresee, foresee_expired, plan_facts,
     require_known_archives, unconfigured, warning_of_left_out, warning_of_swap,
-    warning_of_unconfigured,
+    warning_of_unconfigured, withheld_now,
 };
 use crate::error::{Error, RequestError};
 use crate::model::Protocol;
@@ -176,11 +176,19 @@ pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
         }
     }
     // Errors of the catalog are ignored here: other commands report them.
-    let catalog = StateDir::new(&config.state_dir).catalog_to_read();
-    let missing = catalog.and_then(|catalog| unconfigured(config, &catalog));
-    for row in missing.unwrap_or_default() {
+    let Ok(catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
+        return warnings;
+    };
+    for row in unconfigured(config, &catalog).unwrap_or_default() {
         let message = warning_of_unconfigured(config, &row.name);
         warnings.push(format!("{}: {message}", row.name));
+    }
+    let context = RunContext::real(&Quiet);
+    for source in config.sources.iter().filter(|source| source.live.is_some()) {
+        let withheld = withheld_now(config, source, &catalog, context);
+        if let Ok(Some(message)) = withheld {
+            warnings.push(format!("{}: {message}", source.name));
+        }
     }
     warnings
 }

@@ -70,7 +70,7 @@ pub use snapshots::at_any_time::{Snapshotted, prune_snapshots, snapshot, wait_un
 pub use snapshots::left_out::{warning_of_left_out, warning_of_swap};
 pub use snapshots::leftovers::{Leftover, leftovers_of_all};
 pub use snapshots::overview::{
-    KnownSnapshot, SnapshotsOverview, foresee_expired, look_at_snapshots,
+    KnownSnapshot, SnapshotsOverview, foresee_expired, look_at_snapshots, withheld_now,
 };
 pub use snapshots::retention::withheld_in_words;
 pub use verify::catalog::{CheckedCatalog, Difference, check};

@@ -133,7 +133,7 @@ fn a_plan_for_snapshots_alone_archives_nothing_and_says_why() {
     let plan = |date| {
         json!({
             "date": date, "source": "docs", "action": "none", "send_parent": null,
-            "reason": "no archive: this source has no store", "expire": [],
+            "reason": "no archive: this source has no store", "expire": [], "snapshots": [],
         })
     };
     let span = ok(machine.run("--json plan 2026-11-21 --until 2026-11-22"));
@@ -273,7 +273,7 @@ fn init_names_a_subvolume_that_is_not_there_and_makes_nothing() {
 fn a_config_that_means_something_else_is_named_with_line_and_key() {
     let machine = Machine::new();
     let store = "[store.disk]\ntype = \"dir\"\npath = \"$T/store\"\n";
-    let keys = "known: `name`, `subvolume`, `snapshots`, `keep_snapshots_days`, `keep_snapshots`, `latest_only`, \
+    let keys = "known: `name`, `subvolume`, `snapshots`, `keep`, `keep_days`, `links`, `keep_snapshots_days`, `keep_snapshots`, `latest_only`, \
                 `store`, `archive_as`, `protocol`, `compressed_data`, `segment_size`, `schedule`";
     let needs = |key: &str| {
         format!(

@@ -94,6 +94,24 @@ pub fn look_at_snapshots(
     })
 }
 
+/// Returns why expired snapshots of a source are not deleted now, in words; `None` if nothing holds them back.
+pub fn withheld_now(
+    config: &Config,
+    source: &Source,
+    catalog: &Catalog,
+    context: RunContext<'_>,
+) -> Result<Option<String>, Error> {
+    let (rows, _) = retention::existing(source, catalog)?;
+    let run = Retaining {
+        date: local_date(context.clock.now(), config.timezone),
+        zone: config.timezone,
+        confirmed: None,
+    };
+    let plan = retention::plan(source, &rows, run, catalog, context)?;
+    let withheld = plan.withheld.as_ref();
+    Ok(withheld.map(|why| retention::withheld_in_words(&source.name, why)))
+}
+
 /// Returns the snapshots that a run of this date would delete, oldest first, each with the reason; none if the deletion
 /// would be withheld.
 pub fn foresee_expired(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use coldchain::catalog::{Catalog, SourceRow};
+use coldchain::config::PruneMode;
 use coldchain::engine::{self, Clock, OpenCatalog, OpenStore, RunContext};
 use coldchain::model::archive::ArchiveState;
 use coldchain::model::{ArchiveId, Sha256};
@@ -61,6 +62,8 @@ impl<'a> Life<'a> {
     pub(super) fn new(tally: &'a Tally) -> Self {
         let mut lab = Lab::new();
         lab.config.sources[0].schedule.max_incrementals = MAX_INCREMENTALS;
+        // Prunes are steps of their own.
+        lab.config.prune = PruneMode::Elsewhere;
         Self {
             identities: lab.identities(),
             schedule: engine::schedule(&lab.config.sources[0]),

@@ -37,6 +37,9 @@ pub(super) enum Sky {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Refused,
+    /// Its slot was filled, and a later one too: nothing is due, or it is refused, if the run has only just read of the
+    /// later archive.
+    Past,
     Nothing,
     Archive(WantedStream),
 }
@@ -84,10 +87,19 @@ impl Life<'_> {
         let newest = self.stands.keys().last().copied();
         let ahead = self.date > today + Days::new(1);
         if ahead && night.date_override == DateOverride::Absent
-            || newest.is_some_and(|newest| newest > self.date)
             || newest == Some(self.date) && night.request == Request::Full
         {
             return Due::Refused;
+        }
+        if newest.is_some_and(|newest| newest > self.date) {
+            let slot = self.schedule.slot_of(self.date);
+            let slot = slot..self.schedule.next_slot_after(self.date);
+            let is_filled = self.stands.keys().any(|date| slot.contains(date));
+            return if is_filled && night.request == Request::Scheduled {
+                Due::Past
+            } else {
+                Due::Refused
+            };
         }
         // A full that was begun is welcome always.
         let resumed = self.open_attempts().into_iter().any(|id| {
@@ -139,10 +151,10 @@ impl Life<'_> {
                 assert!(later.is_none() || night.sky == Sky::Rough, "{later:?}");
                 assert_eq!(night.broken, None, "a broken stream was archived");
             }
-            (Ok(Outcome::NothingDue { .. }), Due::Nothing) => {
+            (Ok(Outcome::NothingDue { .. }), Due::Nothing | Due::Past) => {
                 assert_eq!(self.objects(), before, "a run with nothing due wrote");
             }
-            (Err(error), Due::Refused) if error.exit_code() == ExitCode::Usage => {
+            (Err(error), Due::Refused | Due::Past) if error.exit_code() == ExitCode::Usage => {
                 assert_eq!(self.objects(), before, "a run that was refused wrote");
             }
             (Err(error), Due::Archive(_)) if night.broken.is_some() => {
