@@ -223,7 +223,7 @@ fn archiving_stays_within_its_limit_however_long_and_incompressible_the_stream_i
     let _alone = alone();
     coldchain::allocator::give_back_large_buffers();
     let gib = std::env::var("COLDCHAIN_MEMORY_GIB").ok();
-    let gib: u64 = gib.map_or(2, |gib| gib.parse().unwrap());
+    let gib: u64 = gib.map_or(1, |gib| gib.parse().unwrap());
 
     let mut noise = Rng::new(1).bytes(4 << 20);
     noise.iter_mut().step_by(3).for_each(|byte| *byte = b'a');

@@ -82,7 +82,7 @@ fn a_night_is_a_line_whatever_came_of_it() {
     );
     assert!(
         lines[3].starts_with(
-            "error home failed command=decide code=2 error=\"2023-12-31 is before the newest archive"
+            "error home failed command=decide code=2 error=\"cannot archive 2023-12-31: there is a later archive"
         ),
         "{}",
         lines[3]
@@ -108,6 +108,12 @@ fn what_prunes_checks_and_forgets_writes_lines_and_what_only_looks_writes_none()
             .run_with(&format!("decide {date}"), &full(uuid))
             .is(0, "c\n", "");
     }
+    let retired = format!("info home retired {old} archives=N reason=\"");
+    let of_decide = lines(&machine);
+    assert!(
+        of_decide.iter().any(|line| line.starts_with(&retired)),
+        "{of_decide:#?}"
+    );
     fs::remove_file(machine.path("log")).unwrap();
     for words in [
         "list",
@@ -139,7 +145,6 @@ fn what_prunes_checks_and_forgets_writes_lines_and_what_only_looks_writes_none()
     assert_eq!(machine.run("forget home --yes").code, Some(0));
     let lines = lines(&machine);
     let begins = [
-        &format!("info home retired {old} archives=N reason=\""),
         "info home pruned objects=N bytes=N seconds=N",
         "info home verified levels=ledger,listing archives=N damaged=N seconds=N",
         &format!("info home revived {old}-full- seconds=N"),

@@ -137,7 +137,7 @@ fn a_hook_learns_the_facts_and_nothing_else() {
             "COLDCHAIN_ARCHIVES={id}\nCOLDCHAIN_CONFIG={t}/config.toml\nCOLDCHAIN_DATE=2024-01-01\n\
              COLDCHAIN_ERROR=\nCOLDCHAIN_EVENT=decide\nCOLDCHAIN_EXIT_CODE=0\nCOLDCHAIN_HINT=\n\
              COLDCHAIN_HOOK=after\nCOLDCHAIN_KIND=full\nCOLDCHAIN_OF_MINE=mine\nCOLDCHAIN_RAW_BYTES={raw}\n\
-             COLDCHAIN_RESULT=archived\nCOLDCHAIN_SEALED_BYTES={sealed}\nCOLDCHAIN_SOURCE=home\n\
+             COLDCHAIN_RESULT=archived\nCOLDCHAIN_SEALED_BYTES={sealed}\nCOLDCHAIN_SNAPSHOT=\nCOLDCHAIN_SOURCE=home\n\
              COLDCHAIN_STATE_DIR={t}/state\nCOLDCHAIN_UPLOADED_BYTES={sealed}\nPATH={path}\n"
         )
     );
@@ -147,7 +147,7 @@ fn a_hook_learns_the_facts_and_nothing_else() {
             "COLDCHAIN_ARCHIVES=\nCOLDCHAIN_CONFIG={t}/config.toml\nCOLDCHAIN_DATE=2024-01-01\n\
              COLDCHAIN_ERROR=\nCOLDCHAIN_EVENT=decide\nCOLDCHAIN_EXIT_CODE=\nCOLDCHAIN_HINT=\n\
              COLDCHAIN_HOOK=before\nCOLDCHAIN_KIND=\nCOLDCHAIN_OF_MINE=mine\nCOLDCHAIN_RAW_BYTES=\n\
-             COLDCHAIN_RESULT=\nCOLDCHAIN_SEALED_BYTES=\nCOLDCHAIN_SOURCE=home\n\
+             COLDCHAIN_RESULT=\nCOLDCHAIN_SEALED_BYTES=\nCOLDCHAIN_SNAPSHOT=\nCOLDCHAIN_SOURCE=home\n\
              COLDCHAIN_STATE_DIR={t}/state\nCOLDCHAIN_UPLOADED_BYTES=\nPATH={path}\n"
         )
     );

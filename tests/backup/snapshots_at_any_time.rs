@@ -128,13 +128,13 @@ fn a_second_one_in_the_same_minute_is_refused_and_the_first_stays() {
 /// Every hour of some days around the end of summer time; at two in the morning the nightly one too.
 #[test]
 fn of_hourly_snapshots_those_stay_that_the_terms_name() {
-    let sandbox = keeping("keep = \"30h 3d 2w 2m\"");
+    let sandbox = keeping("keep = \"20h 3d 2w 2m\"");
     let mut config = sandbox.loaded_config();
     config.timezone = Europe::Berlin;
     let begin = moment("2026-10-23T22:00:00Z");
     let mut all: Vec<(String, DateTime<chrono_tz::Tz>)> = Vec::new();
     // A year and more in scripts/soak.
-    let days = from_env("COLDCHAIN_SNAPSHOT_DAYS", 3);
+    let days = from_env("COLDCHAIN_SNAPSHOT_DAYS", 2);
     for hour in 0..i64::try_from(days).unwrap() * 24 {
         let at = begin + TimeDelta::hours(hour);
         fs::write(sandbox.source().join("file"), at.to_rfc3339()).unwrap();
@@ -147,7 +147,7 @@ fn of_hourly_snapshots_those_stay_that_the_terms_name() {
         all.push((name, local));
     }
     let mut expected = BTreeSet::new();
-    for (format, number) in [("%F %H %z", 30), ("%F", 3), ("%G %V", 2), ("%Y %m", 2)] {
+    for (format, number) in [("%F %H %z", 20), ("%F", 3), ("%G %V", 2), ("%Y %m", 2)] {
         // The last of each span, by the order in which they were taken.
         let mut spans: BTreeMap<String, (usize, &str)> = BTreeMap::new();
         for (place, (name, local)) in all.iter().enumerate() {
