@@ -176,7 +176,7 @@ fn cells(snapshot: &KnownSnapshot, now: DateTime<Utc>) -> [String; 4] {
         KeepFate::Expires(reason) => format!("expires: {reason}"),
     };
     if let Some(fault) = &snapshot.fault {
-        why = format!("{fault} ({why})");
+        why.clone_from(fault);
     }
     [
         snapshot.name.to_string(),

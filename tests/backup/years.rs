@@ -137,7 +137,7 @@ fn chains_come_and_go_on_their_days_and_every_living_date_restores() {
     if !real_btrfs_available() {
         return;
     }
-    let nights = std::env::var("COLDCHAIN_NIGHTS").map_or(183, |text| text.parse().unwrap());
+    let nights = std::env::var("COLDCHAIN_NIGHTS").map_or(130, |text| text.parse().unwrap());
     let sandbox = Sandbox::with(&Setup {
         source: "keep_snapshots_days = 90",
         schedule: "max_incrementals = 3\nexpire_after_days = 30",

@@ -162,7 +162,7 @@ impl Subject {
     /// Some calls, spread over all that there are.
     fn fails_everywhere(&self) {
         let wanted: usize =
-            std::env::var("COLDCHAIN_INJECT").map_or(12, |number| number.parse().unwrap());
+            std::env::var("COLDCHAIN_INJECT").map_or(8, |number| number.parse().unwrap());
         for (error, kinds) in errors() {
             let all = self.calls(&kinds);
             let wanted = wanted.min(all.len());

@@ -203,7 +203,7 @@ fn a_run_that_is_killed_at_any_moment_loses_nothing_and_leaves_nothing() {
     if !real_btrfs_available() {
         return;
     }
-    let wanted = from_env("COLDCHAIN_KILLS", 15);
+    let wanted = from_env("COLDCHAIN_KILLS", 10);
     let seed = from_env("COLDCHAIN_SEED", 1);
     // A life costs its restores: many kills make the most of it.
     let most = if wanted > 100 { 16 } else { 4 };

@@ -80,7 +80,7 @@ fn a_restore_that_is_killed_at_any_moment_goes_on_until_all_of_it_stands() {
     let (true, Some(server)) = (real_btrfs_available(), Weed::shared()) else {
         return;
     };
-    let wanted = from_env("COLDCHAIN_RESTORE_KILLS", 10);
+    let wanted = from_env("COLDCHAIN_RESTORE_KILLS", 7);
     let mut rng = Rng::new(from_env("COLDCHAIN_SEED", 1));
     let bucket = server.new_bucket(ObjectLock::Off, Versioning::Off);
     let sandbox = Sandbox::with(&Setup {

@@ -62,7 +62,7 @@ fn night(sandbox: &Sandbox, date: &str) -> Command {
 
 #[test]
 fn a_night_that_is_killed_leaves_whole_snapshots_and_a_link_to_one() {
-    let kills = from_env("COLDCHAIN_SNAPSHOT_KILLS", 30);
+    let kills = from_env("COLDCHAIN_SNAPSHOT_KILLS", 15);
     let sandbox = Sandbox::with(&Setup {
         source: "keep = \"2d 1w\"",
         schedule: SCHEDULE,

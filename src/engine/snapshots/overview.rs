@@ -70,8 +70,8 @@ pub fn look_at_snapshots(
         let row = rows.iter().find(|row| row.id == planned.id);
         (row.expect("the plan is of these"), planned.fate)
     });
-    let deleted = KeepFate::Expires("somebody deleted it".to_owned());
-    let of_gone = gone.iter().map(|row| (row, deleted.clone()));
+    let no_more = KeepFate::Expires("it is gone".to_owned());
+    let of_gone = gone.iter().map(|row| (row, no_more.clone()));
     let known = of_plan.chain(of_gone).map(|(row, fate)| {
         let archive = archives.iter().find(|it| it.snapshot == Some(row.id));
         Ok(KnownSnapshot {

@@ -43,8 +43,8 @@ pub(in crate::engine) fn taken_at(row: &SnapshotRow, zone: Tz) -> DateTime<Fixed
     taken.fixed_offset()
 }
 
-/// Returns the snapshots of a source that exist, and those that somebody has deleted. One whose directory is not
-/// mounted, or that can't be looked at, exists.
+/// Returns the snapshots of a source that exist, and those that are not on its filesystem: somebody has deleted them,
+/// or another disk is mounted. One whose directory is not mounted, or that can't be looked at, exists.
 pub(in crate::engine) fn existing(
     source: &Source,
     catalog: &Catalog,
@@ -101,9 +101,7 @@ pub(in crate::engine) fn retain(
     context: RunContext<'_>,
 ) -> Result<usize, Error> {
     let (rows, gone) = existing(source, catalog)?;
-    for row in gone {
-        catalog.forget_snapshot(row.id, Timestamp(context.clock.now()))?;
-    }
+    forget(source, gone, &rows, run, catalog, context)?;
     let plan = plan(source, &rows, run, catalog, context)?;
     if let Some(confirmed) = run.confirmed {
         require_confirmed(source, confirmed, &plan)?;
@@ -171,6 +169,29 @@ pub(in crate::engine) fn retain(
     }
     warn_of_undeleted(source, &undeleted, context);
     Ok(deleted)
+}
+
+/// Forgets snapshots that are gone once they would have been deleted. Until then another disk may be mounted in the
+/// place of theirs.
+fn forget(
+    source: &Source,
+    gone: Vec<SnapshotRow>,
+    standing: &[SnapshotRow],
+    run: Retaining,
+    catalog: &mut Catalog,
+    context: RunContext<'_>,
+) -> Result<(), Error> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = gone.iter().map(|row| row.id).collect();
+    let all = [gone, standing.to_vec()].concat();
+    for (expired, _) in plan(source, &all, run, catalog, context)?.deleted() {
+        if ids.contains(&expired.id) {
+            catalog.forget_snapshot(expired.id, Timestamp(context.clock.now()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Fails unless the user has confirmed just what would be deleted.

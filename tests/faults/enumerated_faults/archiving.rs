@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
+use coldchain::config::PruneMode;
 use coldchain::engine::Outcome;
 
 use super::enumerate;
@@ -177,10 +178,17 @@ fn cut_off(lab: &Lab, at: &str, mode: Mode) {
         .unwrap_err();
 }
 
+/// A machine that leaves prunes to another: what follows an archive is enumerated with the incremental and the commits.
+fn without_prunes() -> Lab {
+    let mut lab = Lab::new();
+    lab.config.prune = PruneMode::Elsewhere;
+    lab
+}
+
 pub(super) fn a_full() -> Scenario {
     Scenario {
         name: "a full archive",
-        begin: Lab::new(),
+        begin: without_prunes(),
         date: FIRST,
         stream: full(),
         stores: &[0, 1, 2],
@@ -202,8 +210,12 @@ fn an_incremental() -> Scenario {
 }
 
 /// A full that was cut off at an operation.
-fn after(name: &'static str, at: &str, mode: Mode, stores: &'static [usize]) -> Scenario {
-    let begin = Lab::new();
+fn after(
+    begin: Lab,
+    (name, at): (&'static str, &str),
+    mode: Mode,
+    stores: &'static [usize],
+) -> Scenario {
     cut_off(&begin, at, mode);
     Scenario {
         name,
@@ -215,8 +227,11 @@ fn after(name: &'static str, at: &str, mode: Mode, stores: &'static [usize]) -> 
 
 fn a_resume() -> Scenario {
     after(
-        "a resumed archive",
-        "store: store home/archives/2026-01-01-full-*/000001-",
+        without_prunes(),
+        (
+            "a resumed archive",
+            "store: store home/archives/2026-01-01-full-*/000001-",
+        ),
         Mode::DiesBefore,
         &[1, 2],
     )
@@ -224,8 +239,11 @@ fn a_resume() -> Scenario {
 
 fn a_resume_by_another_stream() -> Scenario {
     let begun = after(
-        "an archive resumed by another stream",
-        "store: list home/archives/2026-01-01-full-*/",
+        without_prunes(),
+        (
+            "an archive resumed by another stream",
+            "store: list home/archives/2026-01-01-full-*/",
+        ),
         Mode::DiesBefore,
         &[1],
     );
@@ -238,8 +256,11 @@ fn a_resume_by_another_stream() -> Scenario {
 /// The archive's entry is in the store, but its answer never came.
 fn an_unanswered_commit() -> Scenario {
     after(
-        "a commit whose answer was lost",
-        "store: store home/ledger/00000002.entry",
+        Lab::new(),
+        (
+            "a commit whose answer was lost",
+            "store: store home/ledger/00000002.entry",
+        ),
         Mode::DiesAfter,
         &[],
     )
@@ -248,8 +269,11 @@ fn an_unanswered_commit() -> Scenario {
 /// The archive's entry is signed, but not in the store.
 fn a_commit_that_was_not_sent() -> Scenario {
     after(
-        "a commit that was not sent",
-        "store: store home/ledger/00000002.entry",
+        Lab::new(),
+        (
+            "a commit that was not sent",
+            "store: store home/ledger/00000002.entry",
+        ),
         Mode::DiesBefore,
         &[],
     )

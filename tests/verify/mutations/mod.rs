@@ -20,7 +20,7 @@ use shelf::Shelf;
 #[test]
 fn every_mutation_of_a_store_is_found_and_named() {
     let seed = from_env("COLDCHAIN_SEED", 1);
-    let cases = from_env("COLDCHAIN_MUTATIONS", 200);
+    let cases = from_env("COLDCHAIN_MUTATIONS", 140);
     println!("COLDCHAIN_SEED={seed} COLDCHAIN_MUTATIONS={cases}");
     let shelf = Shelf::new();
     assert_eq!(shelf.found(), [""; 0], "nothing was done to it yet");
