@@ -154,6 +154,26 @@ impl Catalog {
         )
     }
 
+    /// Gives the snapshots and warnings of one source to another. Where both have one of a name, that of `from` is
+    /// recorded as deleted; it stays on disk.
+    pub fn take_over_snapshots(
+        &mut self,
+        from: &SourceName,
+        to: &SourceName,
+    ) -> Result<(), CatalogError> {
+        self.write("take over snapshots", |transaction| {
+            for sql in [
+                "UPDATE OR IGNORE snapshot SET source = ?2 WHERE source = ?1",
+                "UPDATE snapshot SET source = ?2, deleted_at = made_at WHERE source = ?1",
+                "UPDATE OR IGNORE told SET source = ?2 WHERE source = ?1",
+                "DELETE FROM told WHERE source = ?1 AND ?1 <> ?2",
+            ] {
+                transaction.execute(sql, params![from.as_str(), to.as_str()])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Returns the snapshot that has not been deleted and has that subvolume uuid, with its source.
     pub fn snapshot_that_is(
         &self,

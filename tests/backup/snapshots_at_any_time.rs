@@ -453,6 +453,62 @@ fn the_night_of_a_source_without_a_store_is_its_snapshot() {
     assert_eq!(sandbox.snapshot_names(), ["2026-01-03", "2026-01-04"]);
 }
 
+/// It kept snapshots alone under another name; then it got a store, and archives.
+#[test]
+fn a_source_with_archives_takes_over_the_snapshots_of_its_earlier_name() {
+    let sandbox = keeping("keep = 3");
+    let config = sandbox.loaded_config();
+    let mut alone = config.clone();
+    alone.sources[0].name = "docs".parse().unwrap();
+    alone.sources[0].store = None;
+    at_hours(&alone, "2026-01-28", 0..2);
+    sandbox.backup("2026-01-01");
+    let ledger = sandbox.ledger();
+    at_hours(&config, "2026-01-28", 2..4);
+    assert_eq!(sandbox.ledger(), ledger);
+    assert_eq!(sandbox.committed(), ["2026-01-01"]);
+    assert_eq!(
+        sandbox.snapshot_names(),
+        [
+            "2026-01-01",
+            "2026-01-28T0100",
+            "2026-01-28T0200",
+            "2026-01-28T0300"
+        ]
+    );
+}
+
+#[test]
+fn sizes_are_shown_where_quotas_count_them() {
+    let sandbox = keeping("");
+    let size = |sandbox: &Sandbox, key: &str| {
+        let json = sandbox.run(["snapshots", "--json"]).ok().json();
+        json["sources"][0]["snapshots"][0][key].as_u64()
+    };
+    let config = sandbox.loaded_config();
+    at_hours(&config, "2026-01-28", 0..1);
+    assert_eq!(size(&sandbox, "exclusive_bytes"), None);
+    let root = sandbox.fs.root();
+    btrfs(["quota", "enable"], &[&root]);
+    btrfs(["quota", "rescan", "-w"], &[&root]);
+    let exclusive = size(&sandbox, "exclusive_bytes").unwrap();
+    assert!(size(&sandbox, "referenced_bytes").unwrap() >= exclusive);
+    let text = sandbox.run(["snapshots"]).ok().stdout;
+    assert!(
+        text.contains(" own, ") && text.contains(" shared"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_night_to_come_is_planned_as_if_it_had_come() {
+    let sandbox = keeping("keep = 1");
+    at_hours(&sandbox.loaded_config(), "2026-01-28", 0..1);
+    let planned = sandbox.run(["plan", "2999-01-02"]).ok().stdout;
+    let line = "delete       the snapshot 2026-01-28T0000: the newest 1 are kept";
+    assert!(planned.contains(line), "{planned}");
+}
+
 #[test]
 fn hooks_and_log_learn_of_a_snapshot() {
     let sandbox = keeping("keep = 1");

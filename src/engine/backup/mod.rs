@@ -403,11 +403,7 @@ impl Nightly<'_> {
     fn retain(&self, catalog: &mut Catalog) -> Result<(), Error> {
         let (source, context) = (self.source().config, self.session.context);
         let zone = self.session.config.timezone;
-        let retaining = Retaining {
-            date: self.asked.date,
-            zone,
-            confirmed: None,
-        };
+        let retaining = Retaining::of_date(self.asked.date, self.session.config, context);
         retention::retain(source, retaining, catalog, self.tools, context)?;
         links::point_to_newest(source, zone, catalog, context)
     }

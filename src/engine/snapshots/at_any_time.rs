@@ -6,7 +6,6 @@ use crate::btrfs::{self, Tools};
 use crate::catalog::Catalog;
 use crate::config::{Config, Live, Source};
 use crate::engine::context::RunContext;
-use crate::engine::context::clock::local_date;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::snapshots::retention::{self, Retaining};
 use crate::engine::snapshots::{links, take};
@@ -59,7 +58,8 @@ pub fn snapshot(
     }
     let night = take::take(source, run.live, name, &mut catalog, &run.tools, context)?;
     drop(locked);
-    Ok(run.afterwards(name, &night, &mut catalog))
+    let retaining = Retaining::of_today(config, context);
+    Ok(run.afterwards(&night, retaining, &mut catalog))
 }
 
 /// The night of a source without a store: takes the snapshot of the date, unless it exists, and deletes those that
@@ -76,7 +76,8 @@ pub(in crate::engine) fn nightly(
     let name = SnapshotName::of_date(date);
     let night = take::take(source, run.live, name, &mut catalog, &run.tools, context)?;
     drop(locked);
-    Ok(run.afterwards(name, &night, &mut catalog))
+    let retaining = Retaining::of_date(date, config, context);
+    Ok(run.afterwards(&night, retaining, &mut catalog))
 }
 
 /// Deletes the snapshots of a source that have expired, and returns how many. `confirmed` is the number that the user
@@ -91,8 +92,11 @@ pub fn prune_snapshots(
     let mut catalog = run.catalog()?;
     let _locked = run.state_dir.lock(&source.name, &context)?;
     let (rows, _) = retention::existing(source, &catalog)?;
-    let retaining = run.retaining(confirmed);
-    let plan = retention::plan(source, &rows, retaining, &catalog, context)?;
+    let retaining = Retaining {
+        confirmed,
+        ..Retaining::of_today(config, context)
+    };
+    let plan = retention::plan(source, &rows, retaining, &catalog)?;
     let source_name = source.name.clone();
     match plan.withheld {
         Some(Withheld::ClockBehind { newest }) => {
@@ -163,38 +167,30 @@ impl<'a> Snapshotting<'a> {
                 .iter()
                 .all(|row| row.path.parent() == Some(&self.live.snapshots));
             if !is_known(&name) && are_here {
-                catalog.rename_source(&name, &self.source.name)?;
+                catalog.take_over_snapshots(&name, &self.source.name)?;
             }
         }
         Ok(catalog)
-    }
-
-    fn retaining(&self, confirmed: Option<usize>) -> Retaining {
-        Retaining {
-            date: local_date(self.context.clock.now(), self.config.timezone),
-            zone: self.config.timezone,
-            confirmed,
-        }
     }
 
     /// Warns of what the snapshot lacks, moves the links and deletes what has expired. The snapshot stays, whatever
     /// fails here.
     fn afterwards(
         &self,
-        name: SnapshotName,
         night: &take::Night,
+        retaining: Retaining,
         catalog: &mut Catalog,
     ) -> Snapshotted {
         let (source, context) = (self.source, self.context);
         let later = take::tell(source, self.live, night, catalog, context)
             .and_then(|()| links::point_to_newest(source, self.config.timezone, catalog, context))
-            .and_then(|()| self.delete(catalog));
+            .and_then(|()| self.delete(retaining, catalog));
         let (deleted, later) = match later {
             Ok(deleted) => (deleted, None),
             Err(error) => (None, Some(Box::new(error))),
         };
         Snapshotted {
-            name,
+            name: night.row.name,
             is_new: night.made == take::Made::Now,
             deleted,
             later,
@@ -203,13 +199,12 @@ impl<'a> Snapshotting<'a> {
 
     /// Deletes what has expired, unless another run works on the source: that one may be about to archive a snapshot
     /// that nothing pins yet.
-    fn delete(&self, catalog: &mut Catalog) -> Result<Option<usize>, Error> {
+    fn delete(&self, retaining: Retaining, catalog: &mut Catalog) -> Result<Option<usize>, Error> {
         let source = self.source;
         let _locked = match self.state_dir.try_lock(&source.name) {
             Err(Error::Busy(_)) => return Ok(None),
             locked => locked?,
         };
-        let retaining = self.retaining(None);
         let deleted = retention::retain(source, retaining, catalog, &self.tools, self.context)?;
         links::point_to_newest(source, self.config.timezone, catalog, self.context)?;
         Ok(Some(deleted))

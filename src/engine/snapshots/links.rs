@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::config::Source;
 use crate::engine::context::RunContext;
 use crate::engine::snapshots::{retention, standing};
-use crate::error::Error;
+use crate::error::{Error, in_words};
 
 /// The first part of the name of a link that is about to get its name.
 const UNNAMED: &str = ".coldchain-link-";
@@ -45,7 +45,11 @@ pub(in crate::engine) fn point_to_newest(
                  name",
                 path.display()
             )),
-            Ok(Pointed::Moved) => btrfs::sync(&live.snapshots)?,
+            Ok(Pointed::Moved) => {
+                if let Err(error) = btrfs::sync(&live.snapshots) {
+                    faults.push(in_words(&error));
+                }
+            }
             Ok(Pointed::Stays) => {}
             Err(error) => faults.push(format!(
                 "could not let {} name the newest snapshot: {error}",

@@ -8,7 +8,6 @@ use crate::btrfs::{self, QuotaSizes};
 use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
-use crate::engine::context::clock::local_date;
 use crate::engine::snapshots::retention::{self, Retaining};
 use crate::engine::snapshots::standing;
 use crate::error::Error;
@@ -56,12 +55,8 @@ pub fn look_at_snapshots(
     context: RunContext<'_>,
 ) -> Result<SnapshotsOverview, Error> {
     let (rows, gone) = retention::existing(source, catalog)?;
-    let run = Retaining {
-        date: local_date(context.clock.now(), config.timezone),
-        zone: config.timezone,
-        confirmed: None,
-    };
-    let plan = retention::plan(source, &rows, run, catalog, context)?;
+    let run = Retaining::of_today(config, context);
+    let plan = retention::plan(source, &rows, run, catalog)?;
     let archives = match catalog.source(&source.name)? {
         Some(row) => catalog.visible(&row.ledger)?,
         None => Vec::new(),
@@ -102,12 +97,8 @@ pub fn withheld_now(
     context: RunContext<'_>,
 ) -> Result<Option<String>, Error> {
     let (rows, _) = retention::existing(source, catalog)?;
-    let run = Retaining {
-        date: local_date(context.clock.now(), config.timezone),
-        zone: config.timezone,
-        confirmed: None,
-    };
-    let plan = retention::plan(source, &rows, run, catalog, context)?;
+    let run = Retaining::of_today(config, context);
+    let plan = retention::plan(source, &rows, run, catalog)?;
     let withheld = plan.withheld.as_ref();
     Ok(withheld.map(|why| retention::withheld_in_words(&source.name, why)))
 }
@@ -128,24 +119,22 @@ pub fn foresee_expired(
     let tonight = SnapshotName::of_date(date);
     if rows.iter().all(|row| row.name != tonight) {
         // The snapshot that the run will have taken.
-        let nobody = Uuid([0; 16]);
+        let not_made = Uuid([0; 16]);
         rows.push(SnapshotRow {
             id: 0,
             name: tonight,
             made_at: Timestamp(context.clock.now()),
             path: live.snapshots.join(tonight.to_string()),
-            local_uuid: nobody,
+            local_uuid: not_made,
             local_received: None,
             local_ctransid: 0,
-            local_parent: Some(nobody),
+            local_parent: Some(not_made),
         });
     }
-    let run = Retaining {
-        date,
-        zone: config.timezone,
-        confirmed: None,
-    };
-    let plan = retention::plan(source, &rows, run, catalog, context)?;
+    let mut run = Retaining::of_date(date, config, context);
+    // A night to come is planned as if it had come.
+    run.now = run.now.max(tonight.moment(&config.timezone).fixed_offset());
+    let plan = retention::plan(source, &rows, run, catalog)?;
     let deleted = plan.deleted().map(|(it, reason)| ExpiredSnapshot {
         name: it.name,
         reason: reason.to_owned(),

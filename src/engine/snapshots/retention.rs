@@ -10,8 +10,9 @@ use chrono_tz::Tz;
 
 use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, SnapshotRow};
-use crate::config::Source;
+use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
+use crate::engine::context::clock::local_date;
 use crate::engine::snapshots::standing;
 use crate::error::{Error, SnapshotError, in_words};
 use crate::model::archive::ArchiveState;
@@ -27,8 +28,33 @@ pub(in crate::engine) struct Retaining {
     pub(in crate::engine) date: NaiveDate,
     /// The time zone of the snapshots' names.
     pub(in crate::engine) zone: Tz,
+    /// When it takes place.
+    pub(in crate::engine) now: DateTime<FixedOffset>,
     /// How many deletions the user has confirmed, if that was asked of them.
     pub(in crate::engine) confirmed: Option<usize>,
+}
+
+impl Retaining {
+    /// A run of a date that takes place now.
+    pub(in crate::engine) fn of_date(
+        date: NaiveDate,
+        config: &Config,
+        context: RunContext<'_>,
+    ) -> Self {
+        let zone = config.timezone;
+        Self {
+            date,
+            zone,
+            now: context.clock.now().with_timezone(&zone).fixed_offset(),
+            confirmed: None,
+        }
+    }
+
+    /// A run of today.
+    pub(in crate::engine) fn of_today(config: &Config, context: RunContext<'_>) -> Self {
+        let today = local_date(context.clock.now(), config.timezone);
+        Self::of_date(today, config, context)
+    }
 }
 
 /// Returns when a snapshot was taken, by the clock of the time zone: when it was recorded, if that is the date of
@@ -68,7 +94,6 @@ pub(in crate::engine) fn plan(
     rows: &[SnapshotRow],
     run: Retaining,
     catalog: &Catalog,
-    context: RunContext<'_>,
 ) -> Result<SnapshotPlan, Error> {
     let pinned = pinned(source, catalog)?;
     let zone = run.zone;
@@ -84,7 +109,7 @@ pub(in crate::engine) fn plan(
     };
     let run = KeepRun {
         date: run.date,
-        now: context.clock.now().with_timezone(&zone).fixed_offset(),
+        now: run.now,
         confirmed: run.confirmed.is_some(),
     };
     let snapshots = rows.iter().map(local).collect();
@@ -102,7 +127,7 @@ pub(in crate::engine) fn retain(
 ) -> Result<usize, Error> {
     let (rows, gone) = existing(source, catalog)?;
     forget(source, gone, &rows, run, catalog, context)?;
-    let plan = plan(source, &rows, run, catalog, context)?;
+    let plan = plan(source, &rows, run, catalog)?;
     if let Some(confirmed) = run.confirmed {
         require_confirmed(source, confirmed, &plan)?;
     }
@@ -186,7 +211,7 @@ fn forget(
     }
     let ids: Vec<i64> = gone.iter().map(|row| row.id).collect();
     let all = [gone, standing.to_vec()].concat();
-    for (expired, _) in plan(source, &all, run, catalog, context)?.deleted() {
+    for (expired, _) in plan(source, &all, run, catalog)?.deleted() {
         if ids.contains(&expired.id) {
             catalog.forget_snapshot(expired.id, Timestamp(context.clock.now()))?;
         }
