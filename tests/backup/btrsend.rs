@@ -159,8 +159,14 @@ impl Home {
         for directory in ["home", "snapshot", "kept"] {
             fs::create_dir(home.btrfs.path(directory)).unwrap();
         }
-        // Users can't reach the one of the build.
-        fs::copy(env!("CARGO_BIN_EXE_coldchain"), home.path("coldchain")).unwrap();
+        // Users can't reach the one of the build. `cp` makes it: a child that another test starts
+        // while this process writes the copy inherits its descriptor, and running it would then
+        // fail with ETXTBSY.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_coldchain"))
+            .arg(home.path("coldchain"))
+            .status();
+        assert!(copied.unwrap().success());
         let (mut passwd, mut group) = (
             "root:x:0:0:root:/root:/bin/bash\n".to_owned(),
             "root:x:0:\n".to_owned(),
@@ -255,7 +261,8 @@ impl Home {
         let config = at.join(".config/coldchain/config.toml");
         let kit = at.join("kit");
         let init = ["init", "--quiet", "--kit", kit.to_str().unwrap()];
-        assert!(self.run_as(user, &init).status.success());
+        let ran = self.run_as(user, &init);
+        assert!(ran.status.success(), "{ran:?}");
         let kit_text = fs::read_to_string(&kit).unwrap();
         let recipient = kit_text
             .lines()
