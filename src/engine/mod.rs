@@ -14,6 +14,7 @@ mod keys;
 mod ledger;
 mod prune;
 mod rebuild;
+mod receive;
 mod restore;
 mod snapshots;
 mod verify;

@@ -8,6 +8,7 @@ use super::{Advice, ExitCode, exit};
 use crate::btrfs::GuardError;
 use crate::model::ArchiveId;
 use crate::model::SourceName;
+use crate::model::StreamLabel;
 use crate::model::Tier;
 use crate::plan::Awaited;
 use crate::seal::SealError;
@@ -35,10 +36,10 @@ pub enum RestoreError {
         source: StoreError,
     },
     /// The guard refused a stored send stream.
-    #[error("the guard refused the send stream of {archive}; the refused part was not passed on")]
+    #[error("the guard refused the send stream of {stream}; the refused part was not passed on")]
     StoredStream {
-        /// The archive.
-        archive: ArchiveId,
+        /// The stream.
+        stream: StreamLabel,
         /// Why.
         source: GuardError,
     },
@@ -77,10 +78,10 @@ pub enum RestoreError {
         source: SealError,
     },
     /// `btrfs receive` stopped reading.
-    #[error("btrfs receive stopped reading the stream of {archive}")]
+    #[error("btrfs receive stopped reading the stream of {stream}")]
     WriteStream {
-        /// The archive.
-        archive: ArchiveId,
+        /// The stream.
+        stream: StreamLabel,
         /// The cause.
         source: std::io::Error,
     },

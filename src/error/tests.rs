@@ -139,7 +139,7 @@ fn samples() -> Vec<Error> {
             source: Box::new(Error::Busy(mail())),
         }),
         Error::Restore(RestoreError::StoredStream {
-            archive: archive(),
+            stream: archive().into(),
             source: guard(),
         }),
         Error::Seal(SealError::NoRecipients),
@@ -350,7 +350,7 @@ fn samples() -> Vec<Error> {
             source: io(),
         }),
         Error::Restore(RestoreError::WriteStream {
-            archive: archive(),
+            stream: archive().into(),
             source: io(),
         }),
         Error::Busy(mail()),

@@ -18,6 +18,7 @@ pub mod size;
 mod snapshot;
 mod snapshot_name;
 pub mod storage_class;
+mod stream_label;
 pub mod verification;
 
 pub use archive::{ArchiveKind, ArchiveState};
@@ -30,4 +31,5 @@ pub use signal::Signal;
 pub use snapshot::SubvolumeIdentity;
 pub use snapshot_name::SnapshotName;
 pub use storage_class::{StorageClass, Tier, TierRefused, UnknownStorageClass, UnknownTier};
+pub use stream_label::StreamLabel;
 pub use verification::{VerifyLevel, VerifyOutcome};

@@ -3,16 +3,13 @@
 //! Nothing reaches `btrfs receive` unchecked: first a segment's bytes are compared with the signed ledger,
 //! then the guard checks every command of the stream.
 
+pub(super) mod archive_stream;
 pub(super) mod classes;
 pub(super) mod cost;
 pub(super) mod decode;
 pub(super) mod fetch;
 pub(super) mod freshness;
-pub(super) mod guarded_stream;
-pub(super) mod place;
 pub(super) mod prefetch;
-pub(super) mod progress_file;
-pub(super) mod receiving;
 pub(super) mod target;
 pub(super) mod thaw;
 pub(super) mod to_file;
@@ -28,10 +25,11 @@ use crate::config::Source;
 use crate::engine::backup::facts::history;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::sealed_archives;
+use crate::engine::receive::guarded_stream::GuardedStream;
+use crate::engine::receive::receiving::Receiving;
+use crate::engine::restore::archive_stream::{archive_blocks, expected};
 use crate::engine::restore::decode::{Decoded, decode_ahead};
 use crate::engine::restore::fetch::{AtOnce, WantedSegment};
-use crate::engine::restore::guarded_stream::{GuardedStream, archive_blocks, expected};
-use crate::engine::restore::receiving::Receiving;
 use crate::engine::restore::target::{Afterwards, Target};
 use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
 use crate::error::{Error, PruneError, RequestError, RestoreError};
@@ -331,7 +329,8 @@ fn feed(
         restoring.interrupt,
     );
     let (fifos, limit) = (receiving.fifos()?, receiving.attribute_limit()?);
-    let mut stream = GuardedStream::new(entry.id, expected(entry), blocks, fifos, Some(limit))?;
+    let mut stream =
+        GuardedStream::new(entry.id.into(), expected(entry), blocks, fifos, Some(limit))?;
     while let Some(commands) = stream.next()? {
         receiving.take(commands)?;
     }

@@ -14,9 +14,9 @@ use crate::btrfs::{
 };
 use crate::catalog::{ArchiveRow, SourceRow};
 use crate::config::Source;
-use crate::engine::restore::place::{RestorePlace, enter};
-use crate::engine::restore::progress_file::{Lies, Passing, RestoreState, in_the_way};
-use crate::engine::restore::receiving::{Parent, Receiving};
+use crate::engine::receive::mark::{Lies, Passing, PlaceMark, PlaceUse, in_the_way};
+use crate::engine::receive::place::{BuiltOn, ReceivePlace, WantedSubvolume, enter};
+use crate::engine::receive::receiving::{Parent, Receiving};
 use crate::error::{Error, RestoreError};
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, LedgerId, SourceName, SubvolumeIdentity, Uuid};
@@ -29,7 +29,7 @@ pub(in crate::engine) struct Target<'a> {
     tools: &'a Tools,
     /// `DIR`.
     to: HeldDirectory,
-    place: RestorePlace,
+    place: ReceivePlace,
     staging: Rc<HeldDirectory>,
     /// The newest restored subvolume of the chain. The next archive is received on it.
     newest: Option<RestoredSubvolume>,
@@ -97,7 +97,7 @@ impl<'a> Target<'a> {
         let held = HeldDirectory::open(to)?;
         Confinement::try_in(tools, &held)?;
         let mut warnings = held.fitness()?;
-        let earlier = RestorePlace::of_earlier(&held, source, ledger)?;
+        let earlier = ReceivePlace::of_earlier(&held, source, PlaceUse::Restore, Some(*ledger))?;
         let mut ours = Vec::new();
         if let Some(place) = &earlier {
             let begun = place.mark.begun.as_ref();
@@ -130,7 +130,7 @@ impl<'a> Target<'a> {
         }
         let mut place = match earlier {
             Some(place) => place,
-            None => RestorePlace::make(&held, source, ledger)?,
+            None => ReceivePlace::make(&held, source, PlaceUse::Restore, *ledger)?,
         };
         place.remove_begun()?;
         if let Some(algorithm) = place.directory.drop_compression()? {
@@ -199,7 +199,7 @@ impl<'a> Target<'a> {
             receiver,
             &self.place,
             &self.staging,
-            entry.id,
+            entry.id.into(),
             passes,
             parent,
         )
@@ -233,56 +233,20 @@ impl<'a> Target<'a> {
     }
 
     fn publish(&mut self, entry: &ArchiveEntry) -> Result<(), Error> {
-        let wrong = |path: &Path, what: &str| {
-            Error::Restore(RestoreError::ReceivedWrong {
-                path: path.to_owned(),
-                what: what.to_owned(),
-            })
+        let newest = self.newest.as_ref();
+        let built_on = match entry.send_parent_uuid {
+            None => BuiltOn::Nothing,
+            Some(parent) => match newest.filter(|newest| newest.stream == parent) {
+                Some(newest) => BuiltOn::Subvolume(newest.local),
+                None => BuiltOn::Unknown,
+            },
         };
-        // Exit code 0 of receive does not mean durable: a crash now would leave every file empty.
-        self.staging.sync()?;
-        let begun = self.place.mark.begun.clone();
-        let named = begun.filter(|begun| begun.lies == Lies::Staged);
-        let nothing = "the stream named no subvolume";
-        let begun = named.ok_or_else(|| wrong(self.staging.path(), nothing))?;
-        let path = self.staging.join(OsStr::from_bytes(&begun.name));
-        let staged = self.staging.subvolume(OsStr::from_bytes(&begun.name))?;
-        let staged = staged.ok_or_else(|| wrong(&path, "it is gone"))?;
-        let identity = staged.identity()?;
-        if Some(identity.subvolume_id) != begun.subvolume_id {
-            return Err(wrong(&path, "another subvolume has its name"));
-        }
-        if !identity.read_only {
-            return Err(wrong(&path, "it is not read-only"));
-        }
-        if identity.received_uuid != Some(entry.stream_uuid) {
-            let what = format!("its received uuid is not {}", entry.stream_uuid);
-            return Err(wrong(&path, &what));
-        }
-        if let Some(parent) = entry.send_parent_uuid {
-            let built_on = self.newest.as_ref();
-            let built_on = built_on.filter(|newest| newest.stream == parent);
-            if built_on.is_none() || identity.parent_uuid != built_on.map(|newest| newest.local) {
-                return Err(wrong(&path, "btrfs receive built it on another subvolume"));
-            }
-        }
-        let date = dated(entry);
-        self.place
-            .directory
-            .snapshot(&staged, &date, ReadOnly::Yes)
-            .map_err(|error| match error {
-                BtrfsError::Exists { path } => in_the_way(&path, NOT_RESTORED),
-                other => other.into(),
-            })?;
-        drop(staged);
-        let published = self.subvolume(&date)?.identity()?;
-        if !is_whole(&published, entry) || published.parent_uuid != Some(identity.uuid) {
-            let path = self.place.directory.join(&date);
-            return Err(wrong(&path, "it is not a snapshot of what was received"));
-        }
-        // `btrfs receive` accepts any subvolume with the right received uuid as the send parent, so only one
-        // may have it.
-        self.place.remove_begun()?;
+        let wanted = WantedSubvolume {
+            name: &dated(entry),
+            stream: entry.stream_uuid,
+            built_on,
+        };
+        let published = self.place.publish(&self.staging, &wanted)?;
         self.newest = Some(RestoredSubvolume::of(entry, &published));
         Ok(())
     }
@@ -352,9 +316,9 @@ pub fn standing_in(to: &Path, source: &SourceRow, archives: &[ArchiveRow]) -> Ve
         let Some(directory) = directory else {
             return Ok(None);
         };
-        let mark = RestoreState::read(&directory)?;
+        let mark = PlaceMark::read(&directory, PlaceUse::Restore)?;
         Ok(mark
-            .is_some_and(|mark| mark.ledger == source.ledger)
+            .is_some_and(|mark| mark.id == source.ledger)
             .then_some(directory))
     };
     let Ok(Some(directory)) = look() else {

@@ -7,9 +7,10 @@ use std::thread;
 use crate::catalog::Catalog;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::sealed_archives;
+use crate::engine::receive::guarded_stream::GuardedStream;
+use crate::engine::restore::archive_stream::{archive_blocks, expected};
 use crate::engine::restore::decode::decode_ahead;
 use crate::engine::restore::fetch::{AtOnce, WantedSegment};
-use crate::engine::restore::guarded_stream::{GuardedStream, archive_blocks, expected};
 use crate::engine::restore::thaw::{WantedSegments, thaw};
 use crate::error::{Error, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
@@ -89,7 +90,8 @@ pub fn stream_out(
             streaming.observer,
             streaming.interrupt,
         );
-        let mut stream = GuardedStream::new(entry.id, expected(entry), blocks, Vec::new(), None)?;
+        let mut stream =
+            GuardedStream::new(entry.id.into(), expected(entry), blocks, Vec::new(), None)?;
         while let Some(commands) = stream.next()? {
             output.write_all(commands).map_err(failed)?;
         }

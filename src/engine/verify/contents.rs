@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::btrfs::Guard;
-use crate::engine::restore::guarded_stream::expected;
+use crate::engine::restore::archive_stream::expected;
 use crate::error::in_words;
 use crate::model::Blake3;
 use crate::model::entry::{ArchiveEntry, PrivateFacts};

@@ -12,7 +12,7 @@ use crate::engine::restore::target::Afterwards;
 use crate::engine::restore::{Restoring, Which, plan_details, restore};
 use crate::engine::snapshots::standing;
 use crate::error::{Error, RestoreError, VerifyError, in_words};
-use crate::model::{ArchiveId, StorageClass, VerifyLevel, keys};
+use crate::model::{ArchiveId, StorageClass, StreamLabel, VerifyLevel, keys};
 use crate::plan::{CheckedObject, LevelReport, Unchecked, Verdict};
 use crate::process::ProcessError;
 use crate::progress::{Event, Observer};
@@ -153,7 +153,13 @@ fn damage(
             key: key.clone(),
             ..of(*archive)
         }),
-        (Error::Restore(RestoreError::StoredStream { archive, .. }), _) => Ok(of(*archive)),
+        (
+            Error::Restore(RestoreError::StoredStream {
+                stream: StreamLabel::Archive(archive),
+                ..
+            }),
+            _,
+        ) => Ok(of(*archive)),
         (
             Error::Restore(RestoreError::ReceivedWrong { .. } | RestoreError::WriteStream { .. }),
             Some(archive),

@@ -1,87 +1,20 @@
-//! An archive's send stream on its way back: decoded segment by segment, checked by the guard, and given
-//! command by command.
+//! A send stream on its way into a subvolume: checked by the guard, and given command by command.
 //!
 //! Its reader gets whole commands that were checked, and nothing else.
 
 use std::ffi::OsStr;
-use std::iter;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use crate::btrfs::stream::StreamRefusal;
-use crate::btrfs::{
-    AttributeLimit, BtrfsError, CompressedData, Expect, ExpectParent, Fifo, Guard, GuardError,
-    StreamSummary,
-};
-use crate::engine::restore::decode::{Block, Decoded};
+use crate::btrfs::{AttributeLimit, BtrfsError, Expect, Fifo, Guard, GuardError, StreamSummary};
 use crate::error::{Error, RestoreError};
-use crate::interrupt::Interrupt;
-use crate::model::entry::ArchiveEntry;
-use crate::model::{ArchiveId, SourceName};
-use crate::progress::{Event, Observer, PROGRESS_STEP};
-
-/// Gives the raw blocks of an archive, whose segments are the next ones of `decoded`, and tells the observer
-/// how far their reader has come.
-pub(in crate::engine) fn archive_blocks<'a>(
-    source: &'a SourceName,
-    entry: &'a ArchiveEntry,
-    decoded: &'a mut Decoded<'_>,
-    observer: &'a dyn Observer,
-    interrupt: &'a Interrupt,
-) -> impl Iterator<Item = Result<Block, Error>> {
-    let (mut index, mut segment) = (0_u32, None);
-    let (mut raw_bytes, mut told) = (0, 0);
-    iter::from_fn(move || {
-        // The reader asks for more when it is done with the blocks before.
-        if raw_bytes - told >= PROGRESS_STEP {
-            told = raw_bytes;
-            observer.event(Event::Progress {
-                source: source.clone(),
-                raw_bytes,
-            });
-        }
-        while let Some(record) = entry.segments.get(index as usize) {
-            if segment.is_none() {
-                if let Err(error) = interrupt.check() {
-                    return Some(Err(error));
-                }
-                segment = decoded.next();
-            }
-            let blocks = segment.as_ref().expect("one for each segment");
-            if let Ok(block) = blocks.recv() {
-                raw_bytes += block.as_ref().map_or(0, |block| block.len() as u64);
-                return Some(block);
-            }
-            observer.event(Event::Segment {
-                source: source.clone(),
-                archive: entry.id,
-                index,
-                sealed_bytes: record.sealed_bytes,
-            });
-            index += 1;
-            segment = None;
-        }
-        None
-    })
-}
-
-/// Returns what the first command of an archive's stream must say.
-pub(in crate::engine) fn expected(entry: &ArchiveEntry) -> Expect {
-    Expect {
-        uuid: Some(entry.stream_uuid),
-        ctransid: Some(entry.stream_ctransid),
-        send_parent: entry
-            .send_parent_uuid
-            .map_or(ExpectParent::None, ExpectParent::Uuid),
-        // Backup refused compressed data, unless the config asked for it.
-        compressed_data: CompressedData::Allowed,
-    }
-}
+use crate::model::StreamLabel;
 
 /// Gives the whole, checked commands of the stream that comes in blocks, and nothing else.
 pub(in crate::engine) struct GuardedStream<I> {
-    archive: ArchiveId,
+    label: StreamLabel,
     blocks: I,
     guard: Guard,
     attribute_limit: Option<(AttributeLimit, PathBuf)>,
@@ -92,19 +25,19 @@ pub(in crate::engine) struct GuardedStream<I> {
 }
 
 impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStream<I> {
-    /// Guards an archive's stream, whose first command must say what is expected.
+    /// Guards a stream, whose first command must say what is expected.
     ///
     /// `fifos` are those of what an incremental is received on. `attribute_limit` is how long an extended
     /// attribute may be, and the directory where that is so; `None` if any length will do.
     pub(in crate::engine) fn new(
-        archive: ArchiveId,
+        label: StreamLabel,
         expect: Expect,
         blocks: I,
         fifos: Vec<Fifo>,
         attribute_limit: Option<(AttributeLimit, PathBuf)>,
     ) -> Result<Self, Error> {
         let mut stream = Self {
-            archive,
+            label,
             blocks,
             guard: Guard::new(expect),
             attribute_limit,
@@ -138,10 +71,10 @@ impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStrea
 
     /// The guard's judgement of the stream, when all of it was given.
     pub(in crate::engine) fn finish(self) -> Result<StreamSummary, Error> {
-        let archive = self.archive;
+        let stream = self.label;
         self.guard
             .finish()
-            .map_err(|source| Error::Restore(RestoreError::StoredStream { archive, source }))
+            .map_err(|source| Error::Restore(RestoreError::StoredStream { stream, source }))
     }
 
     fn refused(&self, source: GuardError) -> Error {
@@ -158,7 +91,7 @@ impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStrea
             });
         }
         Error::Restore(RestoreError::StoredStream {
-            archive: self.archive,
+            stream: self.label.clone(),
             source,
         })
     }
@@ -166,9 +99,12 @@ impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStrea
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
     use crate::btrfs::stream::COMMAND_HEADER;
     use crate::btrfs::stream::tests::stream_builder::StreamBuilder;
+    use crate::model::ArchiveId;
 
     #[test]
     fn however_a_stream_comes_its_commands_go_on_whole() {
@@ -184,7 +120,7 @@ mod tests {
                 let (head, rest) = stream.split_at(first);
                 let blocks = iter::once(head).chain(rest.chunks(step)).map(Ok);
                 let expect = Expect::default();
-                let guarded = GuardedStream::new(archive, expect, blocks, Vec::new(), None);
+                let guarded = GuardedStream::new(archive.into(), expect, blocks, Vec::new(), None);
                 let mut guarded = guarded.unwrap();
                 let mut whole = Vec::new();
                 while let Some(commands) = guarded.next().unwrap() {

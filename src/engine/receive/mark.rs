@@ -1,4 +1,4 @@
-//! The mark of a restore's directory: its source, and the subvolumes in it that were begun.
+//! The mark of a directory that coldchain receives in: its source, and the subvolumes in it that were begun.
 //!
 //! A directory without the mark is not coldchain's. In a directory with it, only the subvolumes that the mark
 //! names, by name and subvolume id, are ever deleted.
@@ -22,10 +22,41 @@ use crate::error::{Error, RestoreError};
 use crate::model::{LedgerId, SourceName, SubvolumeIdentity, Uuid};
 use crate::owned::require_open;
 
-const NAME: &str = ".coldchain-restore.json";
+/// What a directory is for that streams are received in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::engine) enum PlaceUse {
+    /// A restore.
+    #[default]
+    Restore,
+    /// A mirror.
+    Mirror,
+}
 
-/// The first part of the name of an unfinished mark.
-const UNFINISHED: &str = ".coldchain-restore.json.";
+impl PlaceUse {
+    /// The name of the mark.
+    const fn file_name(self) -> &'static str {
+        match self {
+            Self::Restore => ".coldchain-restore.json",
+            Self::Mirror => ".coldchain-mirror.json",
+        }
+    }
+
+    /// Returns what is wrong with a directory that has no such mark.
+    pub(in crate::engine) fn not_ours(self) -> &'static str {
+        match self {
+            Self::Restore => "no restore of coldchain made it",
+            Self::Mirror => "it is not a mirror that coldchain made",
+        }
+    }
+
+    /// Returns what is wrong with a directory that has another's mark.
+    pub(in crate::engine) fn of_another(self) -> &'static str {
+        match self {
+            Self::Restore => "it holds the restore of another source",
+            Self::Mirror => "it holds the mirror of another source",
+        }
+    }
+}
 
 /// How long `btrfs receive` may take from its first bytes to the subvolume's appearance.
 pub(in crate::engine) const APPEARS_WITHIN: Duration = Duration::from_secs(30);
@@ -33,10 +64,14 @@ pub(in crate::engine) const APPEARS_WITHIN: Duration = Duration::from_secs(30);
 /// More bytes than any mark can have.
 const LONGEST: u64 = 1 << 20;
 
-/// The mark: the state of a restore in its directory.
+/// The mark: the state of a restore or of a mirror in its directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) struct RestoreState {
-    pub(in crate::engine) ledger: LedgerId,
+pub(in crate::engine) struct PlaceMark {
+    #[serde(skip)]
+    used_for: PlaceUse,
+    /// The ledger of the archives that are restored there; of a mirror, an id that it was given at random.
+    #[serde(rename = "ledger", alias = "id")]
+    pub(in crate::engine) id: LedgerId,
     pub(in crate::engine) source: SourceName,
     /// The subvolume that was begun and is not yet complete under its date.
     pub(in crate::engine) begun: Option<Begun>,
@@ -45,7 +80,7 @@ pub(in crate::engine) struct RestoreState {
     pub(in crate::engine) passing: Vec<Passing>,
 }
 
-/// A subvolume that a restore has begun.
+/// A subvolume that was begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Begun {
     /// Its name, as bytes: in earlier versions it came from the stream and might not be text.
@@ -120,10 +155,11 @@ pub(in crate::engine) struct Passing {
     pub(in crate::engine) subvolume_id: u64,
 }
 
-impl RestoreState {
-    pub(in crate::engine) fn new(ledger: LedgerId, source: &SourceName) -> Self {
+impl PlaceMark {
+    pub(in crate::engine) fn new(used_for: PlaceUse, id: LedgerId, source: &SourceName) -> Self {
         Self {
-            ledger,
+            used_for,
+            id,
             source: source.clone(),
             begun: None,
             passing: Vec::new(),
@@ -131,11 +167,15 @@ impl RestoreState {
     }
 
     /// Reads the mark of a directory, if it has one. Refuses one that another user may have written.
-    pub(in crate::engine) fn read(directory: &HeldDirectory) -> Result<Option<Self>, Error> {
-        let path = directory.join(OsStr::new(NAME));
+    pub(in crate::engine) fn read(
+        directory: &HeldDirectory,
+        used_for: PlaceUse,
+    ) -> Result<Option<Self>, Error> {
+        let name = used_for.file_name();
+        let path = directory.join(OsStr::new(name));
         let failed = |errno: Errno| Error::file("read", &path, errno.into());
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(directory, NAME, flags, Mode::empty()) {
+        let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP) => return Err(in_the_way(&path, "it is a symbolic link")),
@@ -145,7 +185,7 @@ impl RestoreState {
             .metadata()
             .map_err(|error| Error::file("look at", &path, error))?;
         if !metadata.is_file() || metadata.len() > LONGEST {
-            return Err(in_the_way(&path, "it is not a file that a restore wrote"));
+            return Err(in_the_way(&path, "it is not a file that coldchain wrote"));
         }
         require_open(&path, &file)?;
         let mut text = Vec::new();
@@ -157,16 +197,17 @@ impl RestoreState {
         if begun.is_some_and(|begun| !is_component(&begun.name)) {
             return Err(in_the_way(
                 &path,
-                "it names a subvolume that no restore made",
+                "it names a subvolume that coldchain did not make",
             ));
         }
-        Ok(mark)
+        Ok(mark.map(|mark| Self { used_for, ..mark }))
     }
 
     /// Replaces the mark. After a crash, the old or the new one is there.
     pub(in crate::engine) fn write(&self, directory: &HeldDirectory) -> Result<(), Error> {
-        let path = directory.join(OsStr::new(NAME));
-        let new = format!("{UNFINISHED}{:016x}", u64::from_be_bytes(random_bytes()));
+        let name = self.used_for.file_name();
+        let path = directory.join(OsStr::new(name));
+        let new = format!("{name}.{:016x}", u64::from_be_bytes(random_bytes()));
         let text = serde_json::to_vec(self).expect("a mark is plain data");
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -175,7 +216,7 @@ impl RestoreState {
             let mut file = File::from(file);
             file.write_all(&text)?;
             file.sync_all()?;
-            rustix::fs::renameat(directory, &*new, directory, NAME)?;
+            rustix::fs::renameat(directory, &*new, directory, name)?;
             Ok(rustix::fs::fsync(directory)?)
         };
         write().map_err(|error| {
@@ -185,7 +226,7 @@ impl RestoreState {
     }
 }
 
-/// Keeps other restores out of a directory until the returned value is dropped or the process ends.
+/// Keeps other runs out of a directory until the returned value is dropped or the process ends.
 pub(in crate::engine) fn lock(
     directory: &HeldDirectory,
     source: &SourceName,
@@ -217,11 +258,14 @@ pub(in crate::engine) fn remove_unfinished(directory: &HeldDirectory) -> Result<
 
 /// Returns whether a name is that of an unfinished mark. Earlier versions always used the same name.
 fn is_unfinished(name: &[u8]) -> bool {
-    name.strip_prefix(UNFINISHED.as_bytes())
+    let of = |used_for: PlaceUse| name.strip_prefix(used_for.file_name().as_bytes());
+    of(PlaceUse::Restore)
+        .or_else(|| of(PlaceUse::Mirror))
+        .and_then(|rest| rest.strip_prefix(b"."))
         .is_some_and(|rest| rest == b"new" || (rest.len() == 16 && rest.is_ascii()))
 }
 
-/// Returns the error that something else is where the restore would go.
+/// Returns the error that something else is where the subvolumes would go.
 pub(in crate::engine) fn in_the_way(path: &Path, what: &str) -> Error {
     Error::Restore(RestoreError::TargetInTheWay {
         path: path.to_owned(),

@@ -1,53 +1,56 @@
-//! The directory that a restore works in: `DIR/<source>`, which belongs to it alone.
+//! The directory that a restore or a mirror works in: `DIR/<source>`, which belongs to it alone.
 //!
 //! It is a subvolume, so that a receiver can be confined to it. It has a
-//! [mark](crate::engine::restore::progress_file) and a staging directory in which archives are received.
-//! Complete subvolumes are beside that, under their dates. `DIR` itself may belong to another user:
+//! [mark](crate::engine::receive::mark) and a staging directory in which streams are received.
+//! Complete subvolumes are beside that, under their names. `DIR` itself may belong to another user:
 //! everything below it is reached from a descriptor, and no link is followed.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::rc::Rc;
 
 use chrono::NaiveDate;
 
-use crate::btrfs::{BtrfsError, HeldDirectory, MadeAs};
-use crate::engine::restore::progress_file::{
-    APPEARS_WITHIN, Lies, Passing, RestoreState, in_the_way, lock, remove_unfinished,
+use crate::btrfs::{BtrfsError, HeldDirectory, MadeAs, ReadOnly};
+use crate::engine::receive::mark::{
+    APPEARS_WITHIN, Lies, Passing, PlaceMark, PlaceUse, in_the_way, lock, remove_unfinished,
 };
-use crate::error::Error;
-use crate::model::{LedgerId, SourceName, Uuid};
+use crate::error::{Error, RestoreError};
+use crate::model::{LedgerId, SourceName, SubvolumeIdentity, Uuid};
 use crate::owned::require_open;
 
 const STAGING: &str = ".coldchain-staging";
 
-/// A restore's directory, locked.
-pub(in crate::engine) struct RestorePlace {
+/// The directory of a restore or of a mirror, locked.
+pub(in crate::engine) struct ReceivePlace {
     /// `DIR/<source>`.
     pub(in crate::engine) directory: Rc<HeldDirectory>,
     /// Its mark, as it was found or made.
-    pub(in crate::engine) mark: RestoreState,
-    /// Keeps other restores out as long as it lives.
+    pub(in crate::engine) mark: PlaceMark,
+    /// Keeps other runs out as long as it lives.
     _lock: OwnedFd,
 }
 
-impl RestorePlace {
-    /// Takes the directory of an earlier restore of this ledger, if there is one. Makes no directory.
+impl ReceivePlace {
+    /// Takes the directory of an earlier run for this id, if there is one. Makes no directory. Without an id, any will
+    /// do, and one that an interrupted run left without a mark is not taken.
     pub(in crate::engine) fn of_earlier(
         to: &HeldDirectory,
         source: &SourceName,
-        ledger: &LedgerId,
+        used_for: PlaceUse,
+        id: Option<LedgerId>,
     ) -> Result<Option<Self>, Error> {
         let Some(directory) = enter(to, source)? else {
             return Ok(None);
         };
         let path = directory.path().to_owned();
         require_open(&path, &directory)?;
-        // Lock before reading the mark: another restore may work on the subvolumes that it names.
+        // Lock before reading the mark: another run may work on the subvolumes that it names.
         let held = lock(&directory, source)?;
         remove_unfinished(&directory)?;
-        let Some(mark) = RestoreState::read(&directory)? else {
+        let Some(mark) = PlaceMark::read(&directory, used_for)? else {
             let names = directory.names()?;
             let mode = directory.stat()?.st_mode;
             // Until it is protected, a subvolume has the mode that the umask gives.
@@ -60,7 +63,7 @@ impl RestorePlace {
                 .iter()
                 .all(|name| name == STAGING.as_bytes());
             if !is_bare || (mode & 0o777 != 0o700 && !is_new) {
-                return Err(in_the_way(&path, "no restore of coldchain made it"));
+                return Err(in_the_way(&path, used_for.not_ours()));
             }
             // An interrupted restore made it and did nothing else. An earlier version made a plain directory,
             // which a subvolume replaces.
@@ -68,12 +71,15 @@ impl RestorePlace {
                 to.remove(OsStr::new(source.as_str()))?;
                 return Ok(None);
             }
-            let mark = RestoreState::new(*ledger, source);
+            let Some(id) = id else {
+                return Ok(None);
+            };
+            let mark = PlaceMark::new(used_for, id, source);
             mark.write(&directory)?;
             return Ok(Some(Self::held(directory, mark, held)));
         };
-        if (&mark.ledger, &mark.source) != (ledger, source) {
-            return Err(in_the_way(&path, "it holds the restore of another source"));
+        if id.is_some_and(|id| mark.id != id) || mark.source != *source {
+            return Err(in_the_way(&path, used_for.of_another()));
         }
         Ok(Some(Self::held(directory, mark, held)))
     }
@@ -82,7 +88,8 @@ impl RestorePlace {
     pub(in crate::engine) fn make(
         to: &HeldDirectory,
         source: &SourceName,
-        ledger: &LedgerId,
+        used_for: PlaceUse,
+        id: LedgerId,
     ) -> Result<Self, Error> {
         let name = OsStr::new(source.as_str());
         let directory = to.make(name, MadeAs::Subvolume)?;
@@ -95,12 +102,12 @@ impl RestorePlace {
                 "something else was put into it just now",
             ));
         }
-        let mark = RestoreState::new(*ledger, source);
+        let mark = PlaceMark::new(used_for, id, source);
         mark.write(&directory)?;
         Ok(Self::held(directory, mark, held))
     }
 
-    fn held(directory: HeldDirectory, mark: RestoreState, lock: OwnedFd) -> Self {
+    fn held(directory: HeldDirectory, mark: PlaceMark, lock: OwnedFd) -> Self {
         Self {
             directory: Rc::new(directory),
             mark,
@@ -159,7 +166,7 @@ impl RestorePlace {
             if !ours {
                 return Err(in_the_way(
                     found.path(),
-                    "an interrupted restore may have begun it, but that is not certain",
+                    "an interrupted run may have begun it, but that is not certain",
                 ));
             }
             drop(found);
@@ -172,15 +179,100 @@ impl RestorePlace {
         self.mark.write(&self.directory)
     }
 
+    /// Gives what was received whole its name, durably, and returns its identity. Only one subvolume has its received
+    /// uuid then.
+    pub(in crate::engine) fn publish(
+        &mut self,
+        staging: &HeldDirectory,
+        wanted: &WantedSubvolume<'_>,
+    ) -> Result<SubvolumeIdentity, Error> {
+        let wrong = |path: &Path, what: &str| {
+            Error::Restore(RestoreError::ReceivedWrong {
+                path: path.to_owned(),
+                what: what.to_owned(),
+            })
+        };
+        // Exit code 0 of receive does not mean durable: a crash now would leave every file empty.
+        staging.sync()?;
+        let begun = self.mark.begun.clone();
+        let named = begun.filter(|begun| begun.lies == Lies::Staged);
+        let nothing = "the stream named no subvolume";
+        let begun = named.ok_or_else(|| wrong(staging.path(), nothing))?;
+        let path = staging.join(OsStr::from_bytes(&begun.name));
+        let staged = staging.subvolume(OsStr::from_bytes(&begun.name))?;
+        let staged = staged.ok_or_else(|| wrong(&path, "it is gone"))?;
+        let identity = staged.identity()?;
+        if Some(identity.subvolume_id) != begun.subvolume_id {
+            return Err(wrong(&path, "another subvolume has its name"));
+        }
+        if !identity.read_only {
+            return Err(wrong(&path, "it is not read-only"));
+        }
+        if identity.received_uuid != Some(wanted.stream) {
+            let what = format!("its received uuid is not {}", wanted.stream);
+            return Err(wrong(&path, &what));
+        }
+        let is_built_on_it = match wanted.built_on {
+            BuiltOn::Nothing => true,
+            BuiltOn::Subvolume(uuid) => identity.parent_uuid == Some(uuid),
+            BuiltOn::Unknown => false,
+        };
+        if !is_built_on_it {
+            return Err(wrong(&path, "btrfs receive built it on another subvolume"));
+        }
+        self.directory
+            .snapshot(&staged, wanted.name, ReadOnly::Yes)
+            .map_err(|error| match error {
+                BtrfsError::Exists { path } => {
+                    in_the_way(&path, "it is not the subvolume that was received there")
+                }
+                other => other.into(),
+            })?;
+        drop(staged);
+        let path = self.directory.join(wanted.name);
+        let published = self.directory.subvolume(wanted.name)?;
+        let published = published.ok_or_else(|| wrong(&path, "it is gone"))?;
+        let found = published.identity()?;
+        let is_whole = found.read_only && found.received_uuid == Some(wanted.stream);
+        if !is_whole || found.parent_uuid != Some(identity.uuid) {
+            return Err(wrong(&path, "it is not a snapshot of what was received"));
+        }
+        // `btrfs receive` accepts any subvolume with the right received uuid as the send parent, so only one
+        // may have it.
+        self.remove_begun()?;
+        Ok(found)
+    }
+
     /// Removes the staging directory if it is empty.
     pub(in crate::engine) fn remove_staging(&self) {
         let _ = self.directory.remove(OsStr::new(STAGING));
     }
 }
 
+/// What has to have been received.
+pub(in crate::engine) struct WantedSubvolume<'a> {
+    /// The name that it gets.
+    pub(in crate::engine) name: &'a OsStr,
+    /// The uuid in its stream.
+    pub(in crate::engine) stream: Uuid,
+    /// What it is built on.
+    pub(in crate::engine) built_on: BuiltOn,
+}
+
+/// What a received subvolume has to be built on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum BuiltOn {
+    /// On nothing: the stream is a full one.
+    Nothing,
+    /// On the subvolume with this uuid in this place.
+    Subvolume(Uuid),
+    /// On one that is not there.
+    Unknown,
+}
+
 /// Notes the subvolume under this date as passing, if it is a snapshot of the one with uuid `of`.
 fn note_passing(
-    mark: &mut RestoreState,
+    mark: &mut PlaceMark,
     directory: &HeldDirectory,
     date: NaiveDate,
     of: Uuid,
@@ -198,7 +290,7 @@ fn note_passing(
     };
     mark.passing.retain(|noted| *noted != passing);
     mark.passing.push(passing);
-    // Note this before the other one is deleted. Later nothing would show that this restore made it.
+    // Note this before the other one is deleted. Later nothing would show that coldchain made it.
     mark.write(directory)
 }
 

@@ -1,6 +1,6 @@
 //! Runs `btrfs receive` in a staging directory.
 //!
-//! It gets the archived stream with the few edits of [`ReceiveEdit`]. So long paths, the root's times and
+//! It gets the stream with the few edits of [`ReceiveEdit`]. So long paths, the root's times and
 //! setuid bits are restored too.
 
 use std::ffi::OsStr;
@@ -17,10 +17,10 @@ use crate::btrfs::{
     Receiver, root_utimes,
 };
 use crate::engine::context::random::random_bytes;
-use crate::engine::restore::place::RestorePlace;
-use crate::engine::restore::progress_file::{APPEARS_WITHIN, Begun, Lies, RestoreState, Told};
+use crate::engine::receive::mark::{APPEARS_WITHIN, Begun, Lies, PlaceMark, Told};
+use crate::engine::receive::place::ReceivePlace;
 use crate::error::{Error, RestoreError};
-use crate::model::{ArchiveId, Uuid};
+use crate::model::{StreamLabel, Uuid};
 
 /// The pause between two checks whether receive has done its work.
 const STEP: Duration = Duration::from_micros(50);
@@ -47,8 +47,8 @@ struct ReceiverConnection {
     /// `DIR/<source>`, which has the mark.
     directory: Rc<HeldDirectory>,
     staging: Rc<HeldDirectory>,
-    mark: RestoreState,
-    archive: ArchiveId,
+    mark: PlaceMark,
+    label: StreamLabel,
     /// The date, if only the next subvolume needs this one.
     passes: Option<NaiveDate>,
     parent: Option<Parent>,
@@ -59,12 +59,12 @@ struct ReceiverConnection {
 }
 
 impl Receiving {
-    /// Prepares to receive an archive into the staging directory, on `parent` if it is an incremental.
+    /// Prepares to receive a stream into the staging directory, on `parent` if it is an incremental.
     pub(in crate::engine) fn new(
         receiver: Receiver,
-        place: &RestorePlace,
+        place: &ReceivePlace,
         staging: &Rc<HeldDirectory>,
-        archive: ArchiveId,
+        label: StreamLabel,
         passes: Option<NaiveDate>,
         parent: Option<Parent>,
     ) -> Result<Self, Error> {
@@ -74,7 +74,7 @@ impl Receiving {
             directory: Rc::clone(&place.directory),
             staging: Rc::clone(staging),
             mark: place.mark.clone(),
-            archive,
+            label,
             passes,
             parent,
             made: None,
@@ -130,7 +130,7 @@ impl Receiving {
     pub(in crate::engine) fn end(
         self,
         fed: Result<(), Error>,
-        mark: &mut RestoreState,
+        mark: &mut PlaceMark,
     ) -> Result<(), Error> {
         let ReceiverConnection {
             receiver,
@@ -219,7 +219,7 @@ impl EditedStream for ReceiverConnection {
             .and_then(|()| self.receiver.flush())
             .map_err(|source| {
                 Error::Restore(RestoreError::WriteStream {
-                    archive: self.archive,
+                    stream: self.label.clone(),
                     source,
                 })
             })

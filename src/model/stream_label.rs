@@ -1,0 +1,29 @@
+//! What a send stream is of, for messages.
+
+use std::fmt;
+
+use super::{ArchiveId, SnapshotName, SourceName};
+
+/// What a send stream is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamLabel {
+    /// An archive.
+    Archive(ArchiveId),
+    /// A snapshot of a source, which was never an archive.
+    Snapshot(SourceName, SnapshotName),
+}
+
+impl From<ArchiveId> for StreamLabel {
+    fn from(archive: ArchiveId) -> Self {
+        Self::Archive(archive)
+    }
+}
+
+impl fmt::Display for StreamLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archive(archive) => archive.fmt(f),
+            Self::Snapshot(source, name) => write!(f, "the snapshot {name} of `{source}`"),
+        }
+    }
+}
