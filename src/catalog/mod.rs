@@ -12,6 +12,7 @@ mod copy;
 mod entries;
 mod error;
 mod lineage;
+mod mirrors;
 mod operation;
 mod rebuild;
 mod replicated;
@@ -36,6 +37,7 @@ pub use attempts::NewAttempt;
 pub use entries::{EntryRow, NewEntry};
 pub use error::{CatalogError, Cause, SqlError};
 pub use lineage::{Link, ListedRow, WhichArchives};
+pub use mirrors::{MirrorRow, MirroredRow};
 pub use operation::{Access, CatalogOperation, Watch};
 pub use rebuild::NewCatalog;
 pub use replicated::ReplicatedRow;
@@ -48,7 +50,7 @@ pub use verifications::VerificationRow;
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
     include_str!("../../schema/0003_resume.sql"),
@@ -58,6 +60,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../schema/0007_archive_by_state.sql"),
     include_str!("../../schema/0008_compressed_data.sql"),
     include_str!("../../schema/0009_snapshots.sql"),
+    include_str!("../../schema/0010_mirrors.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.

@@ -78,6 +78,7 @@ impl Config {
             prune: PruneMode::Elsewhere,
             delete_after: DEFAULT_DELETE_AFTER,
             sources: Vec::new(),
+            mirrors: Vec::new(),
             stores: BTreeMap::new(),
             recipients: Vec::new(),
             prices: Prices::built_in(),

@@ -191,6 +191,32 @@ pub enum Fault {
         /// The earlier source.
         other: String,
     },
+    /// A mirror names both a source and a directory.
+    #[error("`mirror.source` and `mirror.from` are both set, and both say whose snapshots it gets")]
+    MirrorOfTwo,
+    /// A mirror names neither.
+    #[error("neither `mirror.source` nor `mirror.from` is set")]
+    MirrorOfNone,
+    /// A mirror of a source without a subvolume.
+    #[error("source `{name}` has no `subvolume`, so it has no snapshots to mirror")]
+    MirrorOfNoSnapshots {
+        /// The source.
+        name: String,
+    },
+    /// Two mirrors would be one directory.
+    #[error("two mirrors of `{name}` are at {to}")]
+    SameMirror {
+        /// The source.
+        name: String,
+        /// The place.
+        to: String,
+    },
+    /// A key that is only for ssh, and the mirror is a directory here.
+    #[error("`mirror.{key}` has no effect unless `to` is an ssh:// location")]
+    OnlyOverSsh {
+        /// The key that has no effect.
+        key: &'static str,
+    },
     /// Two sources of one name.
     #[error("two sources are named `{0}`")]
     SameName(String),

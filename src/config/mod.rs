@@ -10,6 +10,7 @@ mod duration;
 mod error;
 mod hooks;
 mod memory;
+mod mirror;
 mod prices;
 mod schedule;
 mod section;
@@ -35,6 +36,7 @@ use toml::de::DeTable;
 
 pub use catalog_sources::SourcePlace;
 pub use error::{ConfigError, Fault, Unknown, UrlFault};
+pub use mirror::{MirrorConfig, MirrorOf};
 pub use schedule::ScheduleConfig;
 pub use size::parse as parse_size;
 pub use source::{Live, Source};
@@ -69,6 +71,7 @@ const KEYS: &[&str] = &[
     "log",
     "log_rotate",
     "source",
+    "mirror",
     "store",
     "encryption",
     "schedule",
@@ -113,6 +116,8 @@ pub struct Config {
     /// The sources, with unique names, in the file's order. There is at least one, except for commands that
     /// only read.
     pub sources: Vec<Source>,
+    /// The mirrors, in the file's order. Default: none.
+    pub mirrors: Vec<MirrorConfig>,
     /// The stores by name, maybe none. The store of every source that has one is among them.
     pub stores: BTreeMap<String, StoreConfig>,
     /// The recipients as written, maybe none. Code that seals uses [`Config::recipients`].
@@ -266,6 +271,7 @@ impl Config {
         };
         let compression = compression::read(&top)?;
         let sources = source::read_all(&top, &inherited, &stores)?;
+        let mirrors = mirror::read_all(&top, &sources)?;
         let memory_limit = memory::read(&top, compression, &sources)?;
         let stores = stores.into_iter();
         let stores = stores.map(|(name, store)| (name, store.with_memory(memory_limit)));
@@ -311,6 +317,7 @@ impl Config {
             },
             hooks: hooks::read(&top)?,
             sources,
+            mirrors,
             stores: stores.collect(),
         })
     }
@@ -334,6 +341,13 @@ impl Config {
                 source_name: source.name.clone(),
             }),
         }
+    }
+
+    /// Returns the mirrors that get a source's snapshots, in the file's order.
+    pub fn mirrors_of<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a MirrorConfig> {
+        let is_its =
+            |mirror: &&MirrorConfig| mirror.of == MirrorOf::Source && mirror.name == source.name;
+        self.mirrors.iter().filter(is_its)
     }
 
     /// Returns the sources that have a store, each with it, in the file's order.

@@ -258,7 +258,7 @@ pub(super) fn keep_of(field: &Field<'_>) -> Result<KeepSnapshots, ConfigError> {
 }
 
 /// Reads the names of the links to the newest snapshot.
-fn links(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
+pub(super) fn links(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
     let links = section.read("links", |field| {
         let items = field.array("an array of names")?;
         items.iter().map(link).collect::<Result<Vec<_>, _>>()

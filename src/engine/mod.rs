@@ -12,6 +12,7 @@ mod context;
 mod doctor;
 mod keys;
 mod ledger;
+mod mirror;
 mod prune;
 mod rebuild;
 mod receive;

@@ -4,6 +4,7 @@ mod backup;
 mod exit_code;
 mod keys;
 mod ledger;
+mod mirror;
 mod prune;
 mod rebuild;
 mod request;
@@ -34,6 +35,7 @@ pub use backup::BackupError;
 pub use exit_code::ExitCode;
 pub use keys::KeyError;
 pub use ledger::LedgerStateError;
+pub use mirror::MirrorError;
 pub use prune::PruneError;
 pub use rebuild::RebuildError;
 pub use request::RequestError;
@@ -53,6 +55,9 @@ pub enum Error {
     /// Why the ledger in the store, or the catalog's copy of it, can't be read or written.
     #[error(transparent)]
     LedgerState(#[from] LedgerStateError),
+    /// Why a mirror can't be brought up to date.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
     /// Why chains and orphaned objects were not retired, deleted or revived.
     #[error(transparent)]
     Prune(#[from] PruneError),
@@ -209,6 +214,7 @@ impl Error {
             Self::Backup(error) => error.advice(),
             Self::Key(error) => error.advice(),
             Self::LedgerState(error) => error.advice(),
+            Self::Mirror(error) => error.advice(),
             Self::Prune(error) => error.advice(),
             Self::Rebuild(error) => error.advice(),
             Self::Request(error) => error.advice(),

@@ -1,7 +1,10 @@
 //! The forms that a send stream can have.
 
+use serde::{Deserialize, Serialize};
+
 /// The form of a send stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// Version 1: every kernel makes it, and every `btrfs receive` takes it.
     V1,

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::btrfs::{HeldDirectory, is_component};
 use crate::engine::context::random::random_bytes;
 use crate::error::{Error, RestoreError};
-use crate::model::{LedgerId, SourceName, SubvolumeIdentity, Uuid};
+use crate::model::{LedgerId, SnapshotName, SourceName, SubvolumeIdentity, Uuid};
 use crate::owned::require_open;
 
 /// What a directory is for that streams are received in.
@@ -78,6 +78,18 @@ pub(in crate::engine) struct PlaceMark {
     /// Subvolumes of earlier dates, which are deleted when the next one is complete.
     #[serde(default)]
     pub(in crate::engine) passing: Vec<Passing>,
+    /// A mirror's copies: only those are ever deleted.
+    #[serde(default)]
+    pub(in crate::engine) published: Vec<PublishedCopy>,
+}
+
+/// A copy of a snapshot that was received and has its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct PublishedCopy {
+    /// Its name.
+    pub(in crate::engine) name: SnapshotName,
+    /// Its subvolume id.
+    pub(in crate::engine) subvolume_id: u64,
 }
 
 /// A subvolume that was begun.
@@ -96,6 +108,9 @@ pub(in crate::engine) struct Begun {
     /// Its date, if only the next one needs it. It has its date before it is noted as passing.
     #[serde(default)]
     pub(in crate::engine) passes: Option<NaiveDate>,
+    /// The name of the mirror's copy that it becomes.
+    #[serde(default)]
+    pub(in crate::engine) becomes: Option<SnapshotName>,
 }
 
 /// The directory of a subvolume that was begun.
@@ -163,7 +178,13 @@ impl PlaceMark {
             source: source.clone(),
             begun: None,
             passing: Vec::new(),
+            published: Vec::new(),
         }
+    }
+
+    /// Returns what the directory is for.
+    pub(in crate::engine) fn used_for(&self) -> PlaceUse {
+        self.used_for
     }
 
     /// Reads the mark of a directory, if it has one. Refuses one that another user may have written.

@@ -15,10 +15,11 @@ use chrono::NaiveDate;
 
 use crate::btrfs::{BtrfsError, HeldDirectory, MadeAs, ReadOnly};
 use crate::engine::receive::mark::{
-    APPEARS_WITHIN, Lies, Passing, PlaceMark, PlaceUse, in_the_way, lock, remove_unfinished,
+    APPEARS_WITHIN, Lies, Passing, PlaceMark, PlaceUse, PublishedCopy, in_the_way, lock,
+    remove_unfinished,
 };
 use crate::error::{Error, RestoreError};
-use crate::model::{LedgerId, SourceName, SubvolumeIdentity, Uuid};
+use crate::model::{LedgerId, SnapshotName, SourceName, SubvolumeIdentity, Uuid};
 use crate::owned::require_open;
 
 const STAGING: &str = ".coldchain-staging";
@@ -173,6 +174,9 @@ impl ReceivePlace {
             if let Some(date) = begun.passes {
                 note_passing(&mut self.mark, &self.directory, date, identity.uuid)?;
             }
+            if let Some(name) = begun.becomes {
+                note_published(&mut self.mark, &self.directory, name, identity.uuid)?;
+            }
             directory.delete(name, identity.subvolume_id)?;
         }
         self.mark.begun = None;
@@ -292,6 +296,28 @@ fn note_passing(
     mark.passing.push(passing);
     // Note this before the other one is deleted. Later nothing would show that coldchain made it.
     mark.write(directory)
+}
+
+/// Notes the subvolume with this name as a mirror's copy, if it is a snapshot of the one with uuid `of`.
+fn note_published(
+    mark: &mut PlaceMark,
+    directory: &HeldDirectory,
+    name: SnapshotName,
+    of: Uuid,
+) -> Result<(), Error> {
+    let Some(found) = directory.subvolume(OsStr::new(&name.to_string()))? else {
+        return Ok(());
+    };
+    let identity = found.identity()?;
+    if identity.parent_uuid == Some(of) {
+        mark.published.push(PublishedCopy {
+            name,
+            subvolume_id: identity.subvolume_id,
+        });
+        // Note this before the other one is deleted. Later nothing would show that coldchain made it.
+        mark.write(directory)?;
+    }
+    Ok(())
 }
 
 /// Opens `DIR/<source>`; `None` if it does not exist.

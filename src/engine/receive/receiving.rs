@@ -17,7 +17,7 @@ use crate::btrfs::{
     Receiver, root_utimes,
 };
 use crate::engine::context::random::random_bytes;
-use crate::engine::receive::mark::{APPEARS_WITHIN, Begun, Lies, PlaceMark, Told};
+use crate::engine::receive::mark::{APPEARS_WITHIN, Begun, Lies, PlaceMark, PlaceUse, Told};
 use crate::engine::receive::place::ReceivePlace;
 use crate::error::{Error, RestoreError};
 use crate::model::{StreamLabel, Uuid};
@@ -162,6 +162,10 @@ impl ReceiverConnection {
             subvolume_id,
             told: subvolume_id.is_none().then(|| Told::now(parent)),
             passes: self.passes,
+            becomes: match (self.mark.used_for(), &self.label) {
+                (PlaceUse::Mirror, StreamLabel::Snapshot(_, name)) => Some(*name),
+                _ => None,
+            },
         });
         self.mark.write(&self.directory)
     }

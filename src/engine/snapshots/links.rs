@@ -62,15 +62,17 @@ pub(in crate::engine) fn point_to_newest(
 }
 
 /// What became of a link.
-enum Pointed {
+pub(in crate::engine) enum Pointed {
+    /// It names another neighbour now.
     Moved,
+    /// It names that one already.
     Stays,
     /// Something that is no link has its name.
     InTheWay,
 }
 
 /// Lets the link at `path` name its neighbour `name`.
-fn point(path: &Path, name: &str) -> io::Result<Pointed> {
+pub(in crate::engine) fn point(path: &Path, name: &str) -> io::Result<Pointed> {
     match path.symlink_metadata() {
         Ok(found) if !found.is_symlink() => return Ok(Pointed::InTheWay),
         Ok(_) if path.read_link()?.as_os_str() == name => return Ok(Pointed::Stays),

@@ -8,6 +8,8 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use chrono::{DateTime, FixedOffset, NaiveDate};
 
 use super::retention::LONGEST_SILENCE_DAYS;
@@ -39,7 +41,30 @@ pub enum KeepSnapshots {
     Terms(Terms),
 }
 
+impl fmt::Display for KeepSnapshots {
+    /// Writes it as the key `keep` takes it. The older settings have no such form.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newest(newest) => newest.fmt(f),
+            Self::Terms(terms) => terms.fmt(f),
+            Self::Days(days) => write!(f, "{days} days"),
+            Self::None => f.write_str("none"),
+            Self::Within { .. } => f.write_str("the older settings"),
+        }
+    }
+}
+
 impl KeepSnapshots {
+    /// Reads what the key `keep` takes: a number, or terms like `14d 8w`; `None` if it is neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number {
+            let newest = text.parse().ok().filter(|it| (1..=1_000_000).contains(it));
+            return newest.map(Self::Newest);
+        }
+        Terms::parse(text).map(Self::Terms)
+    }
+
     /// What a source keeps if its config says nothing: the snapshots of 60 days.
     pub const DEFAULT: Self = Self::Within {
         days: Some(60),
@@ -67,6 +92,8 @@ pub enum Pin {
     SendParent,
     /// An unfinished archive is of it, or is sent against it.
     Attempt,
+    /// A mirror's next snapshot is sent against it.
+    Mirror,
     /// Nothing shows that coldchain made it.
     NotOurs,
     /// It may.
@@ -79,6 +106,7 @@ impl Pin {
         match self {
             Self::SendParent => Some("the next archive is sent against it"),
             Self::Attempt => Some("an unfinished archive needs it"),
+            Self::Mirror => Some("a mirror's next snapshot is sent against it"),
             Self::NotOurs => Some("coldchain did not make it"),
             Self::Free => None,
         }

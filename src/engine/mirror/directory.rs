@@ -1,0 +1,475 @@
+//! A mirror on this machine: the directory `MIRROR/SOURCE`, with a copy of each snapshot under its name.
+//!
+//! It is a subvolume of its own, so that `btrfs receive` can be confined to it. Its mark names the copies that were
+//! made here, by subvolume id; only those are ever deleted.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use chrono_tz::Tz;
+
+use crate::btrfs::{
+    self, BtrfsError, CompressedData, Confinement, Expect, ExpectParent, HeldDirectory, Holds,
+    Receiver, SendRequest, Sender, SentBy, Space, StreamSummary, Tools,
+};
+use crate::engine::backup::stream_source::StreamSource;
+use crate::engine::context::RunContext;
+use crate::engine::context::clock::local_date;
+use crate::engine::context::random::random_bytes;
+use crate::engine::mirror::end::{
+    Blocks, CopyParent, CopyToSend, MirrorCopy, MirrorEnd, MirrorStanding, PrunedCopies,
+    RecordedCopy, WantedCopy,
+};
+use crate::engine::receive::guarded_stream::GuardedStream;
+use crate::engine::receive::mark::{PlaceUse, PublishedCopy};
+use crate::engine::receive::place::{BuiltOn, ReceivePlace, WantedSubvolume};
+use crate::engine::receive::receiving::{Parent, Receiving};
+use crate::engine::snapshots::links::{self, Pointed};
+use crate::error::{Error, MirrorError, in_words};
+use crate::model::{LedgerId, MirrorLocation, SnapshotName, SourceName, StreamLabel, Uuid};
+use crate::plan::{KeepRun, KeepSnapshots, LocalSnapshot, Pin, Withheld, plan_snapshots};
+
+/// What the owner of a mirror says of it.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct MirrorRules {
+    /// Which copies it keeps; `None` if it deletes none.
+    pub(in crate::engine) keep: Option<KeepSnapshots>,
+    /// The time zone of the snapshots' names.
+    pub(in crate::engine) zone: Tz,
+    /// The names of the links to the newest copy.
+    pub(in crate::engine) links: Vec<String>,
+    /// How many deletions the user has confirmed, if that was asked of them.
+    pub(in crate::engine) confirmed: Option<usize>,
+}
+
+/// The directory of one source at a mirror on this machine.
+pub(in crate::engine) struct MirrorDirectory<'a> {
+    tools: Tools,
+    /// `MIRROR`.
+    root: HeldDirectory,
+    source: SourceName,
+    rules: MirrorRules,
+    context: RunContext<'a>,
+    /// `MIRROR/SOURCE`; `None` until it is made.
+    place: Option<ReceivePlace>,
+    /// The copy that was received last, and what it may hold: its tree need not be searched again.
+    newest: Option<(Uuid, Holds)>,
+}
+
+impl<'a> MirrorDirectory<'a> {
+    /// Opens a mirror, and takes the directory of a source in it. Changes nothing.
+    pub(in crate::engine) fn open(
+        path: &Path,
+        source: &SourceName,
+        rules: MirrorRules,
+        context: RunContext<'a>,
+    ) -> Result<Self, Error> {
+        btrfs::require_root()?;
+        let not_there = |what: &str| {
+            Error::Mirror(MirrorError::NotThere {
+                to: MirrorLocation::Directory(path.to_owned()),
+                what: what.to_owned(),
+            })
+        };
+        if !path.is_dir() {
+            return Err(not_there("there is no such directory"));
+        }
+        let tools = Tools::find()?;
+        let root = match HeldDirectory::open(path) {
+            Err(BtrfsError::NotBtrfs { .. }) => return Err(not_there("that is not on btrfs")),
+            root => root?,
+        };
+        let place = ReceivePlace::of_earlier(&root, source, PlaceUse::Mirror, None)?;
+        Ok(Self {
+            tools,
+            root,
+            source: source.clone(),
+            rules,
+            context,
+            place,
+            newest: None,
+        })
+    }
+
+    fn place(&mut self) -> Result<&mut ReceivePlace, Error> {
+        let path = self.root.join(OsStr::new(self.source.as_str()));
+        self.place
+            .as_mut()
+            .ok_or_else(|| BtrfsError::Missing { path }.into())
+    }
+
+    /// Returns the copies, oldest first, and the names that something else has.
+    fn copies(
+        &self,
+        recorded: &[RecordedCopy],
+    ) -> Result<(Vec<MirrorCopy>, Vec<SnapshotName>), Error> {
+        let (mut copies, mut taken) = (Vec::new(), Vec::new());
+        let Some(place) = &self.place else {
+            return Ok((copies, taken));
+        };
+        for name in place.directory.names()? {
+            let name = std::str::from_utf8(&name).ok();
+            let Some(name) = name.and_then(|name| name.parse::<SnapshotName>().ok()) else {
+                continue;
+            };
+            let found = place.directory.subvolume(OsStr::new(&name.to_string()));
+            let identity = match found {
+                Ok(Some(found)) => found.identity().ok(),
+                Ok(None) => continue,
+                Err(_) => None,
+            };
+            let copy = identity.filter(|it| it.read_only).and_then(|it| {
+                let known = recorded.iter().find(|known| known.uuid == it.uuid);
+                // Nothing has changed a read-only snapshot whose ctransid is that of its making.
+                let expected = known.map_or(it.otransid, |known| known.ctransid);
+                let is_intact = it.ctransid <= expected || {
+                    let path = place.directory.join(OsStr::new(&name.to_string()));
+                    btrfs::is_only_deduplicated(&path, expected + 1).unwrap_or(false)
+                };
+                Some(MirrorCopy {
+                    name,
+                    uuid: it.uuid,
+                    stream_uuid: it.received_uuid?,
+                    ctransid: it.ctransid,
+                    otransid: it.otransid,
+                    is_intact,
+                })
+            });
+            match copy {
+                Some(copy) => copies.push(copy),
+                None => taken.push(name),
+            }
+        }
+        copies.sort_by_key(|copy| copy.name);
+        taken.sort();
+        Ok((copies, taken))
+    }
+
+    /// Opens the copy that a stream is sent against, and makes sure that `btrfs receive` takes no other for it.
+    fn parent(
+        &mut self,
+        wanted: &WantedCopy,
+        parent: &CopyParent,
+    ) -> Result<(Parent, Holds), Error> {
+        let gone = || {
+            Error::Mirror(MirrorError::ParentGone {
+                source_name: self.source.clone(),
+                name: wanted.name,
+            })
+        };
+        let (copies, _) = self.copies(&[])?;
+        let copy = copies
+            .iter()
+            .find(|copy| (copy.uuid, copy.stream_uuid) == (parent.uuid, parent.stream_uuid));
+        let copy = copy.ok_or_else(gone)?;
+        let place = self.place.as_ref().ok_or_else(gone)?;
+        let name = OsString::from(copy.name.to_string());
+        let subvolume = place.directory.subvolume(&name)?.ok_or_else(gone)?;
+        let identity = subvolume.identity()?;
+        if identity.uuid != parent.uuid || !identity.read_only {
+            return Err(gone());
+        }
+        let all = btrfs::snapshots::received_from(
+            &self.tools,
+            place.directory.path(),
+            &[parent.stream_uuid],
+        )?;
+        if let Some(other) = all
+            .into_iter()
+            .find(|other| other.subvolume_id != identity.subvolume_id)
+        {
+            return Err(Error::Mirror(MirrorError::TwoParents {
+                name: copy.name,
+                path: other.path,
+            }));
+        }
+        let holds = match self.newest {
+            Some((uuid, holds)) if uuid == parent.uuid => holds,
+            // It has not been searched yet.
+            _ => Holds {
+                fifos: true,
+                privileged: true,
+            },
+        };
+        let parent = Parent {
+            uuid: parent.uuid,
+            subvolume,
+            holds,
+        };
+        Ok((parent, holds))
+    }
+
+    /// Receives a stream in the staging directory and publishes it.
+    fn receive_staged(
+        &mut self,
+        wanted: &WantedCopy,
+        blocks: &mut Blocks<'_>,
+    ) -> Result<MirrorCopy, Error> {
+        let parent = match &wanted.parent {
+            Some(parent) => Some(self.parent(wanted, parent)?.0),
+            None => None,
+        };
+        let label = StreamLabel::Snapshot(self.source.clone(), wanted.name);
+        let tools = self.tools.clone();
+        let place = self.place()?;
+        let staging = Rc::new(place.make_staging()?);
+        let confinement = Confinement::to(&staging, &place.directory)?;
+        let receiver = Receiver::spawn(&tools, confinement)?;
+        let mut receiving = Receiving::new(receiver, place, &staging, label.clone(), None, parent)?;
+        let fed = feed(wanted, label, blocks, &mut receiving);
+        let made = fed
+            .as_ref()
+            .map(|summary| summary.makes)
+            .unwrap_or_default();
+        let holds = receiving.parent_holds() | made;
+        receiving.end(fed.map(drop), &mut place.mark)?;
+        let name = OsString::from(wanted.name.to_string());
+        let published = place.publish(
+            &staging,
+            &WantedSubvolume {
+                name: &name,
+                stream: wanted.stream_uuid,
+                built_on: match &wanted.parent {
+                    Some(parent) => BuiltOn::Subvolume(parent.uuid),
+                    None => BuiltOn::Nothing,
+                },
+            },
+        )?;
+        self.newest = Some((published.uuid, holds));
+        Ok(MirrorCopy {
+            name: wanted.name,
+            uuid: published.uuid,
+            stream_uuid: wanted.stream_uuid,
+            ctransid: published.ctransid,
+            otransid: published.otransid,
+            is_intact: true,
+        })
+    }
+
+    /// Lets the links name the newest copy, and returns what went wrong with them.
+    fn point_links(&self) -> Vec<String> {
+        let Some(place) = &self.place else {
+            return Vec::new();
+        };
+        let newest = self.copies(&[]).ok().and_then(|(copies, _)| {
+            let at = |copy: &MirrorCopy| (copy.name.moment(&self.rules.zone), copy.name);
+            copies.into_iter().max_by_key(at)
+        });
+        let Some(newest) = newest else {
+            return Vec::new();
+        };
+        let mut faults = Vec::new();
+        for link in &self.rules.links {
+            let path = place.directory.join(OsStr::new(link));
+            match links::point(&path, &newest.name.to_string()) {
+                Ok(Pointed::InTheWay) => faults.push(format!(
+                    "{} is no symbolic link, so it can't name the newest copy",
+                    path.display()
+                )),
+                Ok(Pointed::Moved | Pointed::Stays) => {}
+                Err(error) => faults.push(format!(
+                    "could not let {} name the newest copy: {error}",
+                    path.display()
+                )),
+            }
+        }
+        faults
+    }
+
+    /// Returns the path of a copy with this uuid.
+    fn path_of(&self, copies: &[MirrorCopy], uuid: Uuid) -> Result<PathBuf, Error> {
+        let directory = self.root.join(OsStr::new(self.source.as_str()));
+        let copy = copies.iter().find(|copy| copy.uuid == uuid);
+        let missing = || BtrfsError::Missing {
+            path: directory.join(uuid.to_string()),
+        };
+        let copy = copy.ok_or_else(missing)?;
+        Ok(directory.join(copy.name.to_string()))
+    }
+}
+
+impl MirrorEnd for MirrorDirectory<'_> {
+    fn standing(&mut self, recorded: &[RecordedCopy]) -> Result<MirrorStanding, Error> {
+        let (copies, taken) = self.copies(recorded)?;
+        Ok(MirrorStanding {
+            mark: self.place.as_ref().map(|place| place.mark.id),
+            filesystem: btrfs::filesystem_id(self.root.path())?,
+            free_bytes: Space::of(self.root.path())?.free,
+            keep: self.rules.keep.map(|keep| keep.to_string()),
+            copies,
+            taken,
+        })
+    }
+
+    fn make(&mut self) -> Result<LedgerId, Error> {
+        Confinement::try_in(&self.tools, &self.root)?;
+        let id = LedgerId(random_bytes());
+        let earlier =
+            ReceivePlace::of_earlier(&self.root, &self.source, PlaceUse::Mirror, Some(id))?;
+        let place = match earlier {
+            Some(place) => place,
+            None => ReceivePlace::make(&self.root, &self.source, PlaceUse::Mirror, id)?,
+        };
+        // A copy does not inherit the compression of the directory above.
+        place.directory.drop_compression()?;
+        self.place = Some(place);
+        Ok(id)
+    }
+
+    fn receive(
+        &mut self,
+        wanted: &WantedCopy,
+        blocks: &mut Blocks<'_>,
+    ) -> Result<MirrorCopy, Error> {
+        let place = self.place()?;
+        place.remove_begun()?;
+        let name = OsString::from(wanted.name.to_string());
+        if place.directory.holds(&name)? {
+            return Err(Error::Mirror(MirrorError::NameTaken {
+                path: place.directory.join(&name),
+            }));
+        }
+        let received = self.receive_staged(wanted, blocks);
+        let place = self.place()?;
+        if received.is_err() {
+            // The first error counts. If this removal fails, the next run does it.
+            let _ = place.remove_begun();
+        }
+        place.remove_staging();
+        let copy = received?;
+        self.point_links();
+        Ok(copy)
+    }
+
+    fn prune(&mut self, spare: &[Uuid]) -> Result<PrunedCopies, Error> {
+        let mut pruned = PrunedCopies {
+            warnings: self.point_links(),
+            ..PrunedCopies::default()
+        };
+        let Some(keep) = self.rules.keep else {
+            return Ok(pruned);
+        };
+        let (copies, _) = self.copies(&[])?;
+        let now = self.context.clock.now();
+        let (zone, confirmed) = (self.rules.zone, self.rules.confirmed);
+        let interrupt = self.context.interrupt;
+        let place = self.place()?;
+        place.remove_begun()?;
+        let mut ours = Vec::new();
+        let mut local = Vec::new();
+        for (number, copy) in copies.iter().enumerate() {
+            let found = place
+                .directory
+                .subvolume(OsStr::new(&copy.name.to_string()))?;
+            let id = found.map(|it| it.identity()).transpose()?;
+            let id = id
+                .filter(|it| it.uuid == copy.uuid)
+                .map(|it| it.subvolume_id);
+            let published = place
+                .mark
+                .published
+                .iter()
+                .any(|it| Some(it.subvolume_id) == id && it.name == copy.name);
+            ours.push(id);
+            local.push(LocalSnapshot {
+                id: i64::try_from(number).unwrap_or(i64::MAX),
+                name: copy.name,
+                at: copy.name.moment(&zone).fixed_offset(),
+                pin: match published {
+                    _ if spare.contains(&copy.stream_uuid) => Pin::Mirror,
+                    true => Pin::Free,
+                    false => Pin::NotOurs,
+                },
+            });
+        }
+        let run = KeepRun {
+            date: local_date(now, zone),
+            now: now.with_timezone(&zone).fixed_offset(),
+            confirmed: confirmed.is_some(),
+        };
+        let plan = plan_snapshots(local, keep, run);
+        let expiring = plan.expiring().count();
+        match &plan.withheld {
+            Some(Withheld::ClockBehind { newest }) => pruned.warnings.push(format!(
+                "the clock of the mirror is behind the newest copy, {newest}, so no copy is deleted: check the clock"
+            )),
+            Some(Withheld::TooMany { of, .. }) => pruned.warnings.push(format!(
+                "{expiring} of the {of} copies have expired, more than half, so none is deleted: run `coldchain mirror {} \
+                 --yes-delete {expiring}` if that is right",
+                self.source
+            )),
+            Some(Withheld::Silence { .. }) | None => {}
+        }
+        if confirmed.is_some_and(|confirmed| confirmed != expiring) {
+            pruned.warnings.push(format!(
+                "{expiring} copies have expired, and --yes-delete says another number: none is deleted"
+            ));
+            return Ok(pruned);
+        }
+        let place = self.place()?;
+        let mut gone = Vec::new();
+        for (expired, reason) in plan.deleted() {
+            interrupt.check()?;
+            let Some(id) = usize::try_from(expired.id).ok().and_then(|it| ours[it]) else {
+                continue;
+            };
+            let name = OsString::from(expired.name.to_string());
+            match place.directory.delete(&name, id) {
+                Ok(()) => {
+                    pruned.deleted.push((expired.name, reason.to_owned()));
+                    gone.push(id);
+                }
+                Err(error) if error.is_stopping() => return Err(error.into()),
+                Err(error) => pruned.warnings.push(format!(
+                    "could not delete the expired copy {}, and the next run tries again: {}",
+                    expired.name,
+                    in_words(&error)
+                )),
+            }
+        }
+        if !gone.is_empty() {
+            let is_gone = |it: &PublishedCopy| gone.contains(&it.subvolume_id);
+            place.mark.published.retain(|it| !is_gone(it));
+            place.mark.write(&place.directory)?;
+        }
+        Ok(pruned)
+    }
+
+    fn send(&mut self, copy: &CopyToSend) -> Result<Box<dyn StreamSource + '_>, Error> {
+        self.tools.require_for(copy.protocol)?;
+        let (copies, _) = self.copies(&[])?;
+        let parent = copy.parent.map(|uuid| self.path_of(&copies, uuid));
+        let request = SendRequest {
+            snapshot: self.path_of(&copies, copy.uuid)?,
+            send_parent: parent.transpose()?,
+            protocol: copy.protocol,
+            by: SentBy::Kernel,
+        };
+        Ok(Box::new(Sender::spawn(&self.tools, &request)?))
+    }
+}
+
+/// Hands a stream on to what receives it, if it is the wanted one.
+fn feed(
+    wanted: &WantedCopy,
+    label: StreamLabel,
+    blocks: &mut Blocks<'_>,
+    receiving: &mut Receiving,
+) -> Result<StreamSummary, Error> {
+    let expect = Expect {
+        uuid: Some(wanted.stream_uuid),
+        ctransid: Some(wanted.ctransid),
+        send_parent: match &wanted.parent {
+            Some(parent) => ExpectParent::State(parent.stream_uuid, parent.ctransid),
+            None => ExpectParent::None,
+        },
+        compressed_data: CompressedData::Refused,
+    };
+    let (fifos, limit) = (receiving.fifos()?, receiving.attribute_limit()?);
+    let mut stream = GuardedStream::new(label, expect, blocks, fifos, Some(limit))?;
+    while let Some(commands) = stream.next()? {
+        receiving.take(commands)?;
+    }
+    stream.finish()
+}

@@ -1,0 +1,8 @@
+//! Mirrors: other btrfs filesystems that get a source's snapshots by send and receive.
+//!
+//! [`end`] is what a run needs of a mirror. [`directory`] is one on this machine, which `mirror-server` uses too.
+//! [`run`] brings a mirror up to date. A copy is known by the uuid in its stream, never by its name.
+
+pub(super) mod directory;
+pub(super) mod end;
+pub(super) mod open;

@@ -1,0 +1,36 @@
+//! Opens a mirror of the config, wherever it is.
+
+use crate::config::{Config, MirrorConfig};
+use crate::engine::context::RunContext;
+use crate::engine::mirror::directory::{MirrorDirectory, MirrorRules};
+use crate::engine::mirror::end::MirrorEnd;
+use crate::error::{Error, MirrorError};
+use crate::model::MirrorLocation;
+
+/// Opens a mirror, and takes its directory of one source. `confirmed` is the number of deletions that the user has
+/// seen, if that was asked of them.
+pub(in crate::engine) fn open_mirror<'a>(
+    config: &Config,
+    mirror: &MirrorConfig,
+    confirmed: Option<usize>,
+    context: RunContext<'a>,
+) -> Result<Box<dyn MirrorEnd + 'a>, Error> {
+    let rules = MirrorRules {
+        keep: Some(mirror.keep),
+        zone: config.timezone,
+        links: mirror.links.clone(),
+        confirmed,
+    };
+    match &mirror.to {
+        MirrorLocation::Directory(path) => Ok(Box::new(MirrorDirectory::open(
+            path,
+            &mirror.name,
+            rules,
+            context,
+        )?)),
+        MirrorLocation::Ssh(_) => Err(Error::Mirror(MirrorError::NotThere {
+            to: mirror.to.clone(),
+            what: "ssh is not spoken yet".to_owned(),
+        })),
+    }
+}
