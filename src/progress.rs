@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
+use crate::model::size::Bytes;
 use crate::model::{ArchiveId, SnapshotName, SourceName};
 use crate::printing::{event_json, event_json_aside, say, warn};
 
@@ -41,6 +42,41 @@ pub enum Event {
         /// The source.
         source: SourceName,
         /// Its name.
+        name: SnapshotName,
+        /// Why.
+        reason: String,
+    },
+    /// A snapshot is about to be sent to a mirror.
+    MirrorBegun {
+        /// The source.
+        source: SourceName,
+        /// Where the mirror is.
+        to: String,
+        /// The snapshot.
+        name: SnapshotName,
+        /// What it is sent against; `None` for a full stream.
+        parent: Option<SnapshotName>,
+        /// How many bytes the stream will have, roughly; `None` if that is not known.
+        expected: Option<u64>,
+    },
+    /// A mirror has a snapshot now.
+    Mirrored {
+        /// The source.
+        source: SourceName,
+        /// Where the mirror is.
+        to: String,
+        /// The snapshot.
+        name: SnapshotName,
+        /// Bytes of its stream.
+        raw_bytes: u64,
+    },
+    /// A mirror has deleted a copy that it no longer keeps.
+    MirrorDeleted {
+        /// The source.
+        source: SourceName,
+        /// Where the mirror is.
+        to: String,
+        /// The copy.
         name: SnapshotName,
         /// Why.
         reason: String,
@@ -235,6 +271,34 @@ impl Observer for Verbose {
                 name,
                 reason,
             } => say(format_args!("{source}: snapshot {name} deleted: {reason}")),
+            Event::MirrorBegun {
+                source,
+                to,
+                name,
+                parent,
+                expected,
+            } => {
+                let parent = match parent {
+                    Some(parent) => format!("on {parent}"),
+                    None => "in full".to_owned(),
+                };
+                let about = expected.map(|bytes| format!(", about {}", Bytes(bytes)));
+                let about = about.unwrap_or_default();
+                say(format_args!(
+                    "{source}: {name} goes to the mirror {to} {parent}{about}"
+                ));
+            }
+            Event::Mirrored {
+                source, to, name, ..
+            } => say(format_args!("{source}: the mirror {to} has {name}")),
+            Event::MirrorDeleted {
+                source,
+                to,
+                name,
+                reason,
+            } => say(format_args!(
+                "{source}: the mirror {to} has deleted {name}: {reason}"
+            )),
             Event::Segment {
                 source,
                 archive,
@@ -337,6 +401,32 @@ impl Event {
             } => json!({
                 "event": "snapshot-deleted", "source": source, "date": name.date, "name": name,
                 "reason": reason,
+            }),
+            Self::MirrorBegun {
+                source,
+                to,
+                name,
+                parent,
+                expected,
+            } => json!({
+                "event": "mirror-begun", "source": source, "to": to, "name": name, "parent": parent,
+                "expected_bytes": expected,
+            }),
+            Self::Mirrored {
+                source,
+                to,
+                name,
+                raw_bytes,
+            } => json!({
+                "event": "mirrored", "source": source, "to": to, "name": name, "raw_bytes": raw_bytes,
+            }),
+            Self::MirrorDeleted {
+                source,
+                to,
+                name,
+                reason,
+            } => json!({
+                "event": "mirror-deleted", "source": source, "to": to, "name": name, "reason": reason,
             }),
             Self::Chain {
                 source,

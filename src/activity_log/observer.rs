@@ -45,6 +45,24 @@ fn line_of(event: &Event) -> Option<LogLine> {
         } => LogLine::done(source, "snapshot-deleted")
             .of([name])
             .text("reason", reason),
+        Event::Mirrored {
+            source,
+            to,
+            name,
+            raw_bytes,
+        } => LogLine::done(source, "mirrored")
+            .of([name])
+            .text("to", to)
+            .fact("raw", raw_bytes),
+        Event::MirrorDeleted {
+            source,
+            to,
+            name,
+            reason,
+        } => LogLine::done(source, "mirror-deleted")
+            .of([name])
+            .text("to", to)
+            .text("reason", reason),
         Event::Retired {
             source,
             chain,
@@ -68,6 +86,7 @@ fn line_of(event: &Event) -> Option<LogLine> {
             LogLine::new(LogLevel::Warning, Some(source), "warned").text("message", message)
         }
         Event::Planned { .. }
+        | Event::MirrorBegun { .. }
         | Event::Chain { .. }
         | Event::Begun { .. }
         | Event::Progress { .. }

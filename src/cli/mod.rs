@@ -3,6 +3,7 @@
 mod archive;
 mod catalog;
 mod key;
+mod mirror;
 mod read;
 mod restore;
 mod snapshots;
@@ -24,6 +25,7 @@ use crate::store::RateLimit;
 pub use archive::{Backup, Decide, Forget, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
+pub use mirror::Mirror;
 pub use read::{List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore};
 pub use snapshots::{Snapshot, Snapshots};
@@ -135,6 +137,8 @@ pub enum Command {
     Snapshot(Snapshot),
     /// The snapshots on this machine: age, sizes, and why each is kept
     Snapshots(Snapshots),
+    /// Send the mirrors the snapshots that they lack
+    Mirror(Mirror),
     /// What would happen on a date, or on every date of a span, and why
     Plan(Plan),
     /// Chains and their archives: kind, date, parent, sizes, state, expiry

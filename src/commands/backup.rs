@@ -3,13 +3,16 @@
 use serde_json::json;
 
 use super::attended::attended;
+use super::mirror::{self, MirrorEnding};
 use super::output::{answer, answer_json, answer_lines, observer};
 use super::run_result::run_result;
 use super::target::chosen;
 use super::{activity_log, load_for_the_night, plan, run_facts, snapshot, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source, StoreConfig};
-use crate::engine::{self, Asking, BackupRequest, CommittedArchive, Outcome, RunContext, StateDir};
+use crate::engine::{
+    self, Asking, BackupRequest, CommittedArchive, MirrorAsked, Outcome, RunContext, StateDir,
+};
 use crate::error::{BackupError, Error, in_words};
 use crate::hooks::HookEvent;
 use crate::model::SourceName;
@@ -65,6 +68,10 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
         stores: &open_store,
         ..RunContext::real(observer.as_ref())
     };
+    let mirror_asked = MirrorAsked {
+        limit: args.limit.clone(),
+        ..MirrorAsked::default()
+    };
     // An error of the catalog is reported by the runs of the sources.
     let _ = engine::warn_of_unconfigured(&config, context);
     let mut stopped = Ok(());
@@ -78,16 +85,20 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
             (&config, &log),
             (HookEvent::Backup, source, asked.date),
             observer.as_ref(),
-            || engine::backup(&config, source, asked, context),
-            run_facts::of,
+            || night(&config, source, asked, &mirror_asked, context),
+            |(outcome, mirrors)| run_facts::with_mirrors(run_facts::of(outcome), mirrors),
         );
         results.push(result_json(source, &end.ran, end.seconds));
         errors.extend(end.hook.map(|error| (source, error)));
         match end.ran {
-            Ok(outcome) => {
+            Ok((outcome, mirrors)) => {
                 if !everywhere.json && !everywhere.quiet {
+                    let mirrored = mirrors.iter().filter_map(|it| it.as_ref().ok());
+                    let mirrored = mirrored.map(|(_, line)| line.clone());
                     // A failed write to stdout must not keep the other sources from being archived.
-                    said = said.and(answer_lines(lines(source, asked, &outcome)));
+                    said = said.and(answer_lines(
+                        lines(source, asked, &outcome).into_iter().chain(mirrored),
+                    ));
                 }
                 let later = match outcome {
                     Outcome::NothingDue { .. } => None,
@@ -97,9 +108,12 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
                         later.map(|later| after_archive(&source.name, later))
                     }
                 };
-                if let Some(later) = later {
-                    errors.push((source, context.interrupt.explain(later)));
-                }
+                let later = later.map(|later| context.interrupt.explain(later));
+                let mirrors = mirrors.into_iter().filter_map(Result::err);
+                // One error a source: the first counts, the others are warnings.
+                let mut all = later.into_iter().chain(mirrors);
+                errors.extend(all.next().map(|error| (source, error)));
+                all.for_each(|error| warn_of(source, &error, observer.as_ref()));
             }
             Err(error) => errors.push((source, error)),
         }
@@ -118,6 +132,52 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
         Some(name) => after_archive(name, Box::new(error)),
         None => error,
     })
+}
+
+/// A source's night: its own part, and that of each mirror.
+type Night = (Outcome, Vec<MirrorEnding>);
+
+/// Runs a source's night, and brings its mirrors up to date after it. If the archive fails, the mirrors still get the
+/// snapshot.
+fn night(
+    config: &Config,
+    source: &Source,
+    asked: BackupRequest,
+    mirrors: &MirrorAsked,
+    context: RunContext<'_>,
+) -> Result<Night, Error> {
+    match engine::backup(config, source, asked, context) {
+        Ok(outcome) => {
+            let mirrored = mirror::after_night(config, source, mirrors, context);
+            Ok((outcome, mirrored))
+        }
+        Err(error) if is_of_archive(&error) => {
+            let mirrored = mirror::after_night(config, source, mirrors, context);
+            let failed = mirrored.into_iter().filter_map(Result::err);
+            failed.for_each(|failed| warn_of(source, &failed, context.observer));
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns whether a night failed by its archive or its store, so that its snapshot may be there all the same.
+fn is_of_archive(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Store(_)
+            | Error::Backup(_)
+            | Error::LedgerState(_)
+            | Error::Btrfs(_)
+            | Error::Seal(_)
+    )
+}
+
+fn warn_of(source: &Source, error: &Error, observer: &dyn Observer) {
+    observer.event(Event::Warning {
+        source: source.name.clone(),
+        message: in_words(error),
+    });
 }
 
 fn after_archive(name: &SourceName, later: Box<Error>) -> Error {
@@ -178,18 +238,22 @@ fn lines(source: &Source, asked: BackupRequest, outcome: &Outcome) -> Vec<String
     }
 }
 
-fn result_json(
-    source: &Source,
-    outcome: &Result<Outcome, Error>,
-    seconds: u64,
-) -> serde_json::Value {
-    let facts = match outcome {
-        Ok(outcome) => run_facts::of(outcome),
+fn result_json(source: &Source, night: &Result<Night, Error>, seconds: u64) -> serde_json::Value {
+    let facts = match night {
+        Ok((outcome, _)) => run_facts::of(outcome),
         Err(error) => run_facts::failed(error),
+    };
+    let mirrors: Vec<_> = match night {
+        Ok((_, mirrors)) => mirrors
+            .iter()
+            .filter_map(|it| it.as_ref().ok())
+            .map(|(it, _)| it)
+            .collect(),
+        Err(_) => Vec::new(),
     };
     json!({
         "name": source.name, "result": facts.result, "archives": facts.archives,
         "raw_bytes": facts.raw_bytes, "sealed_bytes": facts.sealed_bytes,
-        "uploaded_bytes": facts.uploaded_bytes, "seconds": seconds,
+        "uploaded_bytes": facts.uploaded_bytes, "seconds": seconds, "mirrors": mirrors,
     })
 }

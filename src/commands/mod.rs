@@ -13,6 +13,7 @@ mod init;
 mod key;
 mod kit;
 mod list;
+mod mirror;
 mod output;
 mod plan;
 mod priority;
@@ -57,6 +58,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Backup(args) => backup::run(&args, everywhere),
         Command::Snapshot(args) => snapshot::run(&args, everywhere),
         Command::Snapshots(args) => snapshots::run(&args, everywhere),
+        Command::Mirror(args) => mirror::run(&args, everywhere),
         Command::Plan(args) => plan::run(&args, everywhere),
         Command::List(args) => list::run(&args, everywhere),
         Command::Show(args) => show::run(&args, everywhere),

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 
+use super::mirror::MirrorEnding;
 use crate::activity_log::LogLine;
 use crate::engine::{CommittedArchive, Outcome, Snapshotted};
 use crate::error::{Error, ExitCode, in_words};
@@ -28,6 +29,15 @@ pub(super) fn of(outcome: &Outcome) -> RunFacts {
                 ..RunFacts::default()
             }
         }
+    }
+}
+
+/// Adds the error of the first mirror that failed, unless there is an earlier one.
+pub(super) fn with_mirrors(facts: RunFacts, mirrors: &[MirrorEnding]) -> RunFacts {
+    let failed = mirrors.iter().find_map(|it| it.as_ref().err());
+    RunFacts {
+        failure: facts.failure.or_else(|| failed.map(failure_later)),
+        ..facts
     }
 }
 

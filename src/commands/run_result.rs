@@ -1,14 +1,14 @@
 //! Combines the results of several sources.
 
 use crate::cli::Everywhere;
-use crate::config::Source;
 use crate::error::Error;
+use crate::model::SourceName;
 use crate::printing;
 
 /// Returns the result of a command. For one source, this is its own error. For several, this is an error that
 /// counts the failed ones, or the signal that stopped them.
-pub(super) fn run_result(
-    mut errors: Vec<(&Source, Error)>,
+pub(super) fn run_result<N: AsRef<SourceName>>(
+    mut errors: Vec<(N, Error)>,
     of: usize,
     everywhere: &Everywhere,
     mut stopped: Result<(), Error>,
@@ -25,7 +25,7 @@ pub(super) fn run_result(
     }
     if !everywhere.json {
         for (source, error) in &errors {
-            printing::failure(&source.name, error);
+            printing::failure(source.as_ref(), error);
         }
     }
     stopped?;

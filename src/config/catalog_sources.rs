@@ -41,6 +41,7 @@ impl Source {
             origin: SourceOrigin::Catalog,
             directory: place.directory.clone(),
             live: None,
+            held_for: Vec::new(),
             keep_snapshots: KeepSnapshots::DEFAULT,
             links: Vec::new(),
             store: Some(place.store.clone()),

@@ -39,7 +39,7 @@ pub use error::{ConfigError, Fault, Unknown, UrlFault};
 pub use mirror::{MirrorConfig, MirrorOf};
 pub use schedule::ScheduleConfig;
 pub use size::parse as parse_size;
-pub use source::{Live, Source};
+pub use source::{HeldFor, Live, Source};
 pub use store::{ColdDir, StoreConfig};
 pub use template::{TemplateFacts, kit_of_template, template};
 
@@ -236,9 +236,9 @@ impl Config {
         Self::parse_to_read(text, path)?.with_sources()
     }
 
-    /// Refuses a config without a source, because a command would have nothing to act on.
+    /// Refuses a config with neither a source nor a mirror, because a command would have nothing to act on.
     pub fn with_sources(self) -> Result<Self, ConfigError> {
-        if self.sources.is_empty() {
+        if self.sources.is_empty() && self.mirrors.is_empty() {
             return Err(ConfigError::NoSource { path: self.path });
         }
         Ok(self)
@@ -270,8 +270,16 @@ impl Config {
             schedule: ScheduleKeys::read(&top)?,
         };
         let compression = compression::read(&top)?;
-        let sources = source::read_all(&top, &inherited, &stores)?;
+        let mut sources = source::read_all(&top, &inherited, &stores)?;
         let mirrors = mirror::read_all(&top, &sources)?;
+        for mirror in mirrors.iter().filter(|it| it.of == MirrorOf::Source) {
+            for source in sources.iter_mut().filter(|it| it.name == mirror.name) {
+                source.held_for.push(HeldFor {
+                    to: mirror.to.clone(),
+                    hold: mirror.hold,
+                });
+            }
+        }
         let memory_limit = memory::read(&top, compression, &sources)?;
         let stores = stores.into_iter();
         let stores = stores.map(|(name, store)| (name, store.with_memory(memory_limit)));

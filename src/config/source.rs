@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use super::SourceOrigin;
 use super::error::{ConfigError, Fault, Unknown};
 use super::schedule::{MAX_DAYS, ScheduleConfig, ScheduleKeys};
 use super::section::{Field, Section};
 use super::store::StoreConfig;
-use crate::model::{Protocol, SnapshotName, SourceName};
+use crate::model::{MirrorLocation, Protocol, SnapshotName, SourceName};
 use crate::plan::{KeepSnapshots, Terms};
 
 pub(super) const KEYS: &[&str] = &[
@@ -52,6 +53,8 @@ pub struct Source {
     /// Which snapshots are kept on this machine besides those that the next run needs. Default: those of 60
     /// days.
     pub keep_snapshots: KeepSnapshots,
+    /// The mirrors that get its snapshots: the newest one that a mirror has stays here for a while after that.
+    pub held_for: Vec<HeldFor>,
     /// The names of the links that name its newest snapshot, beside the snapshots. Default: `current`.
     pub links: Vec<String>,
     /// The name of its store, which is configured; `None` for a source that keeps snapshots alone. Code that
@@ -67,12 +70,27 @@ pub struct Source {
     pub schedule: ScheduleConfig,
 }
 
+impl AsRef<SourceName> for Source {
+    fn as_ref(&self) -> &SourceName {
+        &self.name
+    }
+}
+
 impl Source {
     /// Returns whether the config file names it, with a store or without.
     pub fn is_in_file(&self) -> bool {
         // The catalog alone knows no paths. The store of a source with paths may be from the catalog.
         self.origin == SourceOrigin::File || self.live.is_some()
     }
+}
+
+/// A mirror for which a snapshot is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldFor {
+    /// Where it is.
+    pub to: MirrorLocation,
+    /// For how long after the mirror's last success.
+    pub hold: Duration,
 }
 
 /// Where a source lives on this machine.
@@ -133,6 +151,7 @@ fn read(
         origin: SourceOrigin::File,
         live,
         keep_snapshots: keep_snapshots(section, inherited)?,
+        held_for: Vec::new(),
         links: links(section)?,
         store,
         protocol: protocol(section)?,

@@ -18,12 +18,22 @@ pub enum MirrorError {
         what: String,
     },
     /// The directory at the mirror has the snapshots of another source.
-    #[error("{} holds snapshots, and none of them is one of `{source_name}`", path.display())]
+    #[error(
+        "the mirror {to} holds copies under the name `{source_name}`, and none of them is of a snapshot that is here"
+    )]
     OfAnotherSource {
         /// The source.
         source_name: SourceName,
+        /// Where the mirror is.
+        to: MirrorLocation,
+    },
+    /// The directory of another mirror that should be mirrored is missing.
+    #[error("there is no directory {}, whose copies the mirror {to} is to get", path.display())]
+    NothingToMirror {
         /// The directory.
         path: PathBuf,
+        /// Where the mirror is.
+        to: MirrorLocation,
     },
     /// The mirror has no room for a full stream.
     #[error("the mirror {to} has {} free, and the snapshot {name} has about {}", Bytes(*free), Bytes(*needed))]
@@ -102,6 +112,8 @@ impl MirrorError {
             Self::OfAnotherSource { .. } => exit(ExitCode::Usage).hint(
                 "set `to` in its [[mirror]] to another directory, or move the old directory aside",
             ),
+            Self::NothingToMirror { .. } => exit(ExitCode::Failed)
+                .hint("attach and mount the disk of `from`, and run `coldchain mirror` again"),
             Self::NoRoom { .. } => exit(ExitCode::Failed).hint(
                 "free space there, or take a larger disk; if the mirror compresses and it will fit, run \
                  `coldchain mirror --ignore-room`",

@@ -98,6 +98,12 @@ impl SourceName {
     }
 }
 
+impl AsRef<Self> for SourceName {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl FromStr for SourceName {
     type Err = IdError;
 

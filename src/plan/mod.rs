@@ -61,6 +61,7 @@ mod due;
 pub mod facts;
 pub mod history;
 pub mod memory;
+pub mod mirror;
 pub mod pricing;
 pub mod prune;
 pub mod refusal;
@@ -84,6 +85,7 @@ pub use describe_cost::describe_cost;
 pub use due::nothing_missed;
 pub use facts::{Action, Facts, Request, SendParentSnapshot};
 pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
+pub use mirror::{CopyThere, MirrorPlan, SnapshotHere, plan_mirror};
 pub use pricing::cost::{
     ClassCost, CostRefusal, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
 };

@@ -133,6 +133,13 @@ impl Observer for Bars {
                     None => self.begin(what, expected),
                 }
             }
+            Event::MirrorBegun {
+                source,
+                to,
+                name,
+                expected,
+                ..
+            } => self.begin(format!("{source} {name} to {to}"), expected),
             Event::Chain {
                 source,
                 archives,
@@ -178,7 +185,10 @@ impl Observer for Bars {
                     self.end();
                 }
             }
-            Event::Committed { .. } | Event::CheckedLevel { .. } | Event::Failed { .. } => {
+            Event::Committed { .. }
+            | Event::Mirrored { .. }
+            | Event::CheckedLevel { .. }
+            | Event::Failed { .. } => {
                 self.end();
             }
             Event::Warning { .. } => self.aside(|| Quiet.event(event)),
@@ -186,6 +196,7 @@ impl Observer for Bars {
             Event::Planned { .. }
             | Event::Snapshot { .. }
             | Event::SnapshotDeleted { .. }
+            | Event::MirrorDeleted { .. }
             | Event::Segment { .. }
             | Event::Retired { .. }
             | Event::Deleted { .. } => {}

@@ -25,7 +25,7 @@ impl RateLimit {
     }
 
     /// Returns how long to wait after moving this many bytes.
-    pub(super) fn after(&self, bytes: usize) -> Duration {
+    pub fn after(&self, bytes: usize) -> Duration {
         self.after_at(bytes, Instant::now())
     }
 

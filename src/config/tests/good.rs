@@ -25,6 +25,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
             days: Some(60),
             newest: None,
         },
+        held_for: Vec::new(),
         links: vec!["current".to_owned()],
         store: Some("main".to_owned()),
         protocol: Protocol::V1,
@@ -50,6 +51,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
         prune: PruneMode::AfterBackup,
         delete_after: Duration::from_hours(168),
         sources: vec![source],
+        mirrors: Vec::new(),
         stores: BTreeMap::from([(
             "main".to_owned(),
             StoreConfig::Dir {

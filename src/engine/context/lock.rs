@@ -11,7 +11,7 @@ use crate::engine::context::RunContext;
 use crate::engine::context::state_dir::StateDir;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::model::SourceName;
+use crate::model::{MirrorLocation, Sha256, SourceName};
 use crate::progress::Event;
 
 /// The pause between two tries to get a lock.
@@ -54,14 +54,24 @@ impl StateDir {
         wait_for(&path, context.wait_lock.max(A_SNAPSHOT), source, context)
     }
 
+    /// Locks a mirror of a source. It is not the source's lock: a first full of days never stops the nightly archive.
+    pub(in crate::engine) fn lock_mirror(
+        &self,
+        source: &SourceName,
+        to: &MirrorLocation,
+        context: &RunContext<'_>,
+    ) -> Result<Lock, Error> {
+        let of = Sha256::of(to.to_string().as_bytes()).to_string();
+        let path = self.file(&format!("{source}.mirror-{}-lock", &of[..16]));
+        if context.wait_lock.is_zero() {
+            return try_path(&path, source);
+        }
+        wait_for(&path, context.wait_lock, source, context)
+    }
+
     /// Locks a source for this process. Fails at once if another process has it.
     pub(in crate::engine) fn try_lock(&self, source: &SourceName) -> Result<Lock, Error> {
-        let path = self.lock_path(source);
-        let file = open_lock(&path)?;
-        match try_lock(&file).map_err(|error| Error::file("lock", &path, error))? {
-            LockAttempt::Held => Ok(Lock { file }),
-            LockAttempt::Taken => Err(Error::Busy(source.clone())),
-        }
+        try_path(&self.lock_path(source), source)
     }
 
     fn lock_path(&self, source: &SourceName) -> PathBuf {
@@ -78,6 +88,15 @@ impl StateDir {
             interrupt.pause(STEP)?;
         }
         Ok(Lock { file: directory })
+    }
+}
+
+/// Takes a lock. Fails at once if another process has it.
+fn try_path(path: &Path, source: &SourceName) -> Result<Lock, Error> {
+    let file = open_lock(path)?;
+    match try_lock(&file).map_err(|error| Error::file("lock", path, error))? {
+        LockAttempt::Held => Ok(Lock { file }),
+        LockAttempt::Taken => Err(Error::Busy(source.clone())),
     }
 }
 

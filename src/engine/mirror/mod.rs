@@ -5,4 +5,6 @@
 
 pub(super) mod directory;
 pub(super) mod end;
+pub(super) mod here;
 pub(super) mod open;
+pub(super) mod run;

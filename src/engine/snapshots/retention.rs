@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 
 use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, SnapshotRow};
-use crate::config::{Config, Source};
+use crate::config::{Config, HeldFor, Source};
 use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
 use crate::engine::snapshots::standing;
@@ -95,7 +95,7 @@ pub(in crate::engine) fn plan(
     run: Retaining,
     catalog: &Catalog,
 ) -> Result<SnapshotPlan, Error> {
-    let pinned = pinned(source, catalog)?;
+    let pinned = pinned(source, rows, run, catalog)?;
     let zone = run.zone;
     let local = |row: &SnapshotRow| LocalSnapshot {
         id: row.id,
@@ -324,8 +324,13 @@ fn presence(row: &SnapshotRow) -> Result<SnapshotPresence, BtrfsError> {
 }
 
 /// Returns the snapshots that must stay, by row: those of the newest archive, of every attempt that is not over, and
-/// of the send parents of those attempts.
-fn pinned(source: &Source, catalog: &Catalog) -> Result<HashMap<i64, Pin>, Error> {
+/// of the send parents of those attempts; those that mirrors need.
+fn pinned(
+    source: &Source,
+    rows: &[SnapshotRow],
+    run: Retaining,
+    catalog: &Catalog,
+) -> Result<HashMap<i64, Pin>, Error> {
     let archives = match catalog.source(&source.name)? {
         Some(row) => catalog.archives(&row.ledger)?,
         None => Vec::new(),
@@ -351,5 +356,48 @@ fn pinned(source: &Source, catalog: &Catalog) -> Result<HashMap<i64, Pin>, Error
         let archive = archives.iter().find(|archive| archive.id == id)?;
         Some((archive.snapshot?, pin))
     };
-    Ok(needed.into_iter().filter_map(of).collect())
+    let mut pinned: HashMap<i64, Pin> = needed.into_iter().filter_map(of).collect();
+    for held in &source.held_for {
+        for snapshot in held_for_mirror(source, held, rows, run, catalog)? {
+            pinned.entry(snapshot).or_insert(Pin::Mirror);
+        }
+    }
+    Ok(pinned)
+}
+
+/// Returns the snapshots that a mirror needs: the one that is being sent, and the newest that it has, until the hold is
+/// over.
+fn held_for_mirror(
+    source: &Source,
+    held: &HeldFor,
+    rows: &[SnapshotRow],
+    run: Retaining,
+    catalog: &Catalog,
+) -> Result<Vec<i64>, Error> {
+    let Some(mirror) = catalog.mirror(&source.name, &held.to)? else {
+        return Ok(Vec::new());
+    };
+    let sending = rows
+        .iter()
+        .filter(|row| Some(row.local_uuid) == mirror.sending)
+        .map(|row| row.id);
+    let mut needed: Vec<i64> = sending.collect();
+    let mirrored = catalog.mirrored(mirror.id)?;
+    let both = rows.iter().filter_map(|row| {
+        let stream_uuid = row.local_received.unwrap_or(row.local_uuid);
+        let copy = mirrored.iter().find(|it| it.stream_uuid == stream_uuid)?;
+        Some((row, copy.mirrored_at))
+    });
+    let newest = both.max_by_key(|(row, _)| (taken_at(row, run.zone), row.name));
+    if let Some((row, mirrored_at)) = newest {
+        let since = mirror
+            .reached_at
+            .map_or(mirrored_at.0, |it| it.0.max(mirrored_at.0));
+        let age = run.now.signed_duration_since(since).to_std();
+        // A clock that is behind does not end the hold.
+        if age.is_ok_and(|age| age <= held.hold) || age.is_err() {
+            needed.push(row.id);
+        }
+    }
+    Ok(needed)
 }
