@@ -82,6 +82,20 @@ impl LoopFs {
         Self::mounted(directory, "").unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Unmounts it, as if the disk were unplugged. Its directory stays.
+    pub fn detach(&self) {
+        run(Command::new("umount").arg(self.root())).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Mounts it again.
+    pub fn attach(&self) {
+        run(Command::new("mount")
+            .args(["-t", "btrfs", "-o", "loop"])
+            .arg(self.image())
+            .arg(self.root()))
+        .unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Where it is mounted; the top-level subvolume.
     pub fn root(&self) -> PathBuf {
         self.directory.path().join("root")

@@ -26,7 +26,7 @@ use crate::engine::receive::mark::{PlaceUse, PublishedCopy};
 use crate::engine::receive::place::{BuiltOn, ReceivePlace, WantedSubvolume};
 use crate::engine::receive::receiving::{Parent, Receiving};
 use crate::engine::snapshots::links::{self, Pointed};
-use crate::error::{Error, MirrorError, in_words};
+use crate::error::{Error, MirrorError, RestoreError, in_words};
 use crate::model::{LedgerId, MirrorLocation, SnapshotName, SourceName, StreamLabel, Uuid};
 use crate::plan::{KeepRun, KeepSnapshots, LocalSnapshot, Pin, Withheld, plan_snapshots};
 
@@ -146,12 +146,8 @@ impl<'a> MirrorDirectory<'a> {
         Ok((copies, taken))
     }
 
-    /// Opens the copy that a stream is sent against, and makes sure that `btrfs receive` takes no other for it.
-    fn parent(
-        &mut self,
-        wanted: &WantedCopy,
-        parent: &CopyParent,
-    ) -> Result<(Parent, Holds), Error> {
+    /// Opens the copy that a stream is sent against.
+    fn parent(&mut self, wanted: &WantedCopy, parent: &CopyParent) -> Result<Parent, Error> {
         let gone = || {
             Error::Mirror(MirrorError::ParentGone {
                 source_name: self.source.clone(),
@@ -170,20 +166,6 @@ impl<'a> MirrorDirectory<'a> {
         if identity.uuid != parent.uuid || !identity.read_only {
             return Err(gone());
         }
-        let all = btrfs::snapshots::received_from(
-            &self.tools,
-            place.directory.path(),
-            &[parent.stream_uuid],
-        )?;
-        if let Some(other) = all
-            .into_iter()
-            .find(|other| other.subvolume_id != identity.subvolume_id)
-        {
-            return Err(Error::Mirror(MirrorError::TwoParents {
-                name: copy.name,
-                path: other.path,
-            }));
-        }
         let holds = match self.newest {
             Some((uuid, holds)) if uuid == parent.uuid => holds,
             // It has not been searched yet.
@@ -192,12 +174,31 @@ impl<'a> MirrorDirectory<'a> {
                 privileged: true,
             },
         };
-        let parent = Parent {
+        Ok(Parent {
             uuid: parent.uuid,
             subvolume,
             holds,
-        };
-        Ok((parent, holds))
+        })
+    }
+
+    /// Returns the error that another subvolume has the parent's received uuid, if one has: `btrfs receive` takes the
+    /// first that it finds.
+    fn two_parents(&self, parent: &CopyParent) -> Option<Error> {
+        let path = self.root.path();
+        let uuids = [parent.stream_uuid];
+        let all = btrfs::snapshots::received_from(&self.tools, path, &uuids).ok()?;
+        let (copies, _) = self.copies(&[]).ok()?;
+        let copy = copies.iter().find(|copy| copy.uuid == parent.uuid)?;
+        let place = self.place.as_ref()?;
+        let name = OsString::from(copy.name.to_string());
+        let own = place.directory.subvolume(&name).ok()??.identity().ok()?;
+        let other = all
+            .into_iter()
+            .find(|it| it.subvolume_id != own.subvolume_id)?;
+        Some(Error::Mirror(MirrorError::TwoParents {
+            name: copy.name,
+            path: other.path,
+        }))
     }
 
     /// Receives a stream in the staging directory and publishes it.
@@ -207,7 +208,7 @@ impl<'a> MirrorDirectory<'a> {
         blocks: &mut Blocks<'_>,
     ) -> Result<MirrorCopy, Error> {
         let parent = match &wanted.parent {
-            Some(parent) => Some(self.parent(wanted, parent)?.0),
+            Some(parent) => Some(self.parent(wanted, parent)?),
             None => None,
         };
         let label = StreamLabel::Snapshot(self.source.clone(), wanted.name);
@@ -330,7 +331,16 @@ impl MirrorEnd for MirrorDirectory<'_> {
                 path: place.directory.join(&name),
             }));
         }
-        let received = self.receive_staged(wanted, blocks);
+        let received = self.receive_staged(wanted, blocks).map_err(|error| {
+            let is_of_parent = matches!(
+                error,
+                Error::Restore(RestoreError::ReceivedWrong { .. }) | Error::Btrfs(_)
+            );
+            let parent = wanted.parent.as_ref().filter(|_| is_of_parent);
+            parent
+                .and_then(|parent| self.two_parents(parent))
+                .unwrap_or(error)
+        });
         let place = self.place()?;
         if received.is_err() {
             // The first error counts. If this removal fails, the next run does it.

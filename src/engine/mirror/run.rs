@@ -546,11 +546,12 @@ impl<'a> MirrorRun<'a> {
         catalog: &Catalog,
     ) -> Result<CopyParent, Error> {
         let stream_uuid = parent.snapshot.stream_uuid;
-        let there = self
-            .standing
-            .copies
-            .iter()
-            .find(|it| it.stream_uuid == stream_uuid);
+        // Somebody may have made a snapshot of the copy: that one has its stream uuid too.
+        let is_it = |it: &&MirrorCopy| it.is_intact && it.stream_uuid == stream_uuid;
+        let there = self.standing.copies.iter().filter(is_it).min_by_key(|it| {
+            let is_recorded = self.recorded.iter().any(|row| row.there_uuid == it.uuid);
+            (!is_recorded, it.name != parent.name())
+        });
         let uuid = match there {
             Some(copy) => Some(copy.uuid),
             // This run has sent it.

@@ -357,6 +357,15 @@ fn pinned(
         Some((archive.snapshot?, pin))
     };
     let mut pinned: HashMap<i64, Pin> = needed.into_iter().filter_map(of).collect();
+    let newest = rows
+        .iter()
+        .max_by_key(|row| (taken_at(row, run.zone), row.name));
+    if let Some(newest) = newest
+        && (source.store.is_none() || !source.held_for.is_empty())
+        && newest.local_parent.is_some()
+    {
+        pinned.entry(newest.id).or_insert(Pin::Newest);
+    }
     for held in &source.held_for {
         for snapshot in held_for_mirror(source, held, rows, run, catalog)? {
             pinned.entry(snapshot).or_insert(Pin::Mirror);

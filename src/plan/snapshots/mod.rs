@@ -94,6 +94,8 @@ pub enum Pin {
     Attempt,
     /// A mirror's next snapshot is sent against it.
     Mirror,
+    /// No older setting deletes the newest where nothing else has it, or where a mirror is to get it.
+    Newest,
     /// Nothing shows that coldchain made it.
     NotOurs,
     /// It may.
@@ -107,6 +109,7 @@ impl Pin {
             Self::SendParent => Some("the next archive is sent against it"),
             Self::Attempt => Some("an unfinished archive needs it"),
             Self::Mirror => Some("a mirror's next snapshot is sent against it"),
+            Self::Newest => Some("the newest"),
             Self::NotOurs => Some("coldchain did not make it"),
             Self::Free => None,
         }

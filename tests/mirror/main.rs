@@ -1,0 +1,7 @@
+//! Mirrors: what they get, on what, and what is never touched.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod disks;
+mod local_rules;
