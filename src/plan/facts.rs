@@ -12,6 +12,8 @@ use crate::model::{ArchiveId, ArchiveKind, Sha256, SourceName};
 pub enum SendParentSnapshot {
     /// It is here, and it is the one that was archived.
     Intact,
+    /// It is gone here, but a local mirror has copies of it and of tonight's snapshot.
+    AtMirror,
     /// It is not here.
     Gone,
     /// It is not the one that was archived; what differs, in words.

@@ -133,7 +133,7 @@ fn given_up(
         return Some(GivenUp::Overtaken(newest));
     }
     match &attempt.snapshot {
-        SendParentSnapshot::Intact => {}
+        SendParentSnapshot::Intact | SendParentSnapshot::AtMirror => {}
         SendParentSnapshot::NotLocal if night.date == date => {}
         SendParentSnapshot::NotLocal => return Some(GivenUp::OtherStream),
         SendParentSnapshot::Gone => return Some(GivenUp::Snapshot("it is gone".to_owned())),

@@ -30,6 +30,13 @@ pub(super) fn full_or_incremental(facts: &Facts, schedule: &Schedule) -> (Action
         }
         (Some(why), None) => return (Action::Full, why),
     };
+    if facts.send_parent == SendParentSnapshot::AtMirror {
+        let parent = chain.newest.id.date;
+        let _ = write!(
+            reason,
+            "; it is sent from the copies at a mirror, since the snapshot of {parent} is gone here"
+        );
+    }
     let action = Action::Incremental {
         send_parent,
         chain: chain.id,
@@ -83,7 +90,9 @@ fn why_full(facts: &Facts, schedule: &Schedule, chain: &Chain<'_>) -> Option<Str
 fn no_snapshot(facts: &Facts, chain: &Chain<'_>) -> Option<String> {
     let parent = chain.newest.id.date;
     match &facts.send_parent {
-        SendParentSnapshot::Intact | SendParentSnapshot::NotLocal => None,
+        SendParentSnapshot::Intact
+        | SendParentSnapshot::NotLocal
+        | SendParentSnapshot::AtMirror => None,
         SendParentSnapshot::Gone => Some(format!("the snapshot of {parent} is gone")),
         SendParentSnapshot::Unrelated => Some(format!(
             "the subvolume does not descend from the snapshot of {parent}: it was replaced by another one"

@@ -5,3 +5,4 @@ mod common;
 
 mod disks;
 mod local_rules;
+mod nights;

@@ -8,8 +8,10 @@ pub(super) mod job;
 pub(super) mod outcome;
 pub(super) mod pipeline;
 pub(super) mod put_verified;
+pub(super) mod rescue;
 pub(super) mod resume;
 pub(super) mod send_parent;
+pub(super) mod sent;
 pub(super) mod stream_source;
 pub(super) mod upload;
 pub(super) mod zeros;
@@ -18,17 +20,16 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 
-use crate::btrfs::{
-    BtrfsError, CompressedData, Expect, ExpectParent, Obstacle, SendRequest, Sender, Tools,
-    kernel_release,
-};
-use crate::catalog::{Catalog, SnapshotRow};
+use crate::btrfs::{BtrfsError, Obstacle, SendRequest, Sender, Tools, kernel_release};
+use crate::catalog::Catalog;
 use crate::config::{Config, Live, PruneMode, Source};
 use crate::engine::backup::attempt::{Intent, OpenAttempt};
 use crate::engine::backup::job::{Job, OriginFacts};
 use crate::engine::backup::outcome::{BackupRequest, CommittedArchive, Outcome};
+use crate::engine::backup::rescue::MirrorCopies;
 use crate::engine::backup::resume::UnfinishedAttempt;
-use crate::engine::backup::send_parent::{StreamOrigin, Unfit, chosen_archive, loses_data};
+use crate::engine::backup::send_parent::{StreamOrigin, Unfit, loses_data};
+use crate::engine::backup::sent::{Sent, Streamed};
 use crate::engine::backup::stream_source::Sending;
 use crate::engine::context::RunContext;
 use crate::engine::context::host_name::host_name;
@@ -40,11 +41,11 @@ use crate::engine::ledger::sync::{self, LedgerState};
 use crate::engine::prune::{PruneAsked, prune_open};
 use crate::engine::snapshots::retention::{self, Retaining};
 use crate::engine::snapshots::take::{self, Night};
-use crate::engine::snapshots::{at_any_time, links, standing};
+use crate::engine::snapshots::{at_any_time, links};
 use crate::error::{BackupError, Error, in_words};
+use crate::model::SnapshotName;
 use crate::model::entry::Role;
-use crate::model::{ArchiveId, Protocol, SnapshotName, Uuid};
-use crate::plan::{Action, BackupPlan, Facts, plan_backup, refuse_date};
+use crate::plan::{Action, BackupPlan, Facts, SendParentSnapshot, plan_backup, refuse_date};
 use crate::process::ProcessError;
 use crate::progress::Event;
 use crate::seal::Recipients;
@@ -120,15 +121,6 @@ pub fn check_date(source: &Source, asked: BackupRequest, catalog: &Catalog) -> R
         asked.today,
         asked.override_date,
     )?)
-}
-
-/// Returns whether a stream of this protocol may carry compressed data.
-pub(super) fn compressed_data(protocol: Protocol) -> CompressedData {
-    if protocol.is_inexact() {
-        CompressedData::Allowed
-    } else {
-        CompressedData::Refused
-    }
 }
 
 fn tools(source: &Source) -> Result<Tools, Error> {
@@ -234,7 +226,8 @@ impl Nightly<'_> {
             };
             state.require_known(self.source())?;
             let (row, _) = row.expect("an attempt continues on an intact snapshot");
-            match self.archive(&row, &in_hand, reason, state, catalog) {
+            let sent = Sent::Snapshot(row.clone());
+            match self.archive(&sent, &in_hand, reason, state, catalog) {
                 Ok(archived) => made.push(archived),
                 Err(error) if tonight.row.id != row.id && gets_past(&error, &tonight.row.path) => {
                     catalog.abandon(&attempt.id)?;
@@ -261,7 +254,12 @@ impl Nightly<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Idle, Error> {
-        let (facts, plan) = self.plan(night, catalog)?;
+        let (facts, plan, copies) = match self.plan(night, &[], catalog)? {
+            (facts, _) if facts.send_parent == SendParentSnapshot::Gone => {
+                self.plan_with_mirror(night, &facts, catalog)?
+            }
+            (facts, plan) => (facts, plan, None),
+        };
         self.session.context.observer.event(Event::Planned {
             source: self.source().name().clone(),
             date: plan.date,
@@ -293,13 +291,52 @@ impl Nightly<'_> {
             now,
         };
         let attempt = OpenAttempt::begin(self.session.config, self.source(), intent, catalog)?;
-        made.push(self.archive(&night.row, &attempt, plan.reason, state, catalog)?);
+        let sent = match copies {
+            Some(copies) => Sent::Copies(copies),
+            None => Sent::Snapshot(night.row.clone()),
+        };
+        made.push(self.archive(&sent, &attempt, plan.reason, state, catalog)?);
         Ok(Idle::default())
     }
 
+    /// Plans a night whose send parent is gone here. If a local mirror has it, the archive is sent from there, unless
+    /// the night calls for a full anyway.
+    fn plan_with_mirror(
+        &self,
+        night: &Night,
+        facts: &Facts,
+        catalog: &Catalog,
+    ) -> Result<(Facts, BackupPlan, Option<MirrorCopies>), Error> {
+        let newest = facts.history.send_parents().first().map(|it| it.id);
+        if let Some(newest) = newest {
+            let known = [(newest, SendParentSnapshot::AtMirror)];
+            let (facts, plan) = self.plan(night, &known, catalog)?;
+            let builds_on_it = matches!(
+                plan.action,
+                Action::Incremental { send_parent, .. } if send_parent == newest
+            );
+            if builds_on_it {
+                let source = (self.session.config, self.source().config);
+                let tonight = night.identity.stream_uuid();
+                let copies =
+                    rescue::rescue(source, tonight, newest, catalog, self.session.context)?;
+                if copies.is_some() {
+                    return Ok((facts, plan, copies));
+                }
+            }
+        }
+        let (facts, plan) = self.plan(night, &[], catalog)?;
+        Ok((facts, plan, None))
+    }
+
     /// Plans the night. An archive against which the stream would lose data is not built on.
-    fn plan(&self, night: &Night, catalog: &Catalog) -> Result<(Facts, BackupPlan), Error> {
-        let mut unfit: Vec<Unfit> = Vec::new();
+    fn plan(
+        &self,
+        night: &Night,
+        known: &[Unfit],
+        catalog: &Catalog,
+    ) -> Result<(Facts, BackupPlan), Error> {
+        let mut unfit: Vec<Unfit> = known.to_vec();
         loop {
             let (facts, schedule) = facts::facts(
                 self.source().config,
@@ -325,21 +362,19 @@ impl Nightly<'_> {
 
     fn archive(
         &self,
-        snapshot: &SnapshotRow,
+        sent: &Sent,
         attempt: &OpenAttempt,
         reason: String,
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<CommittedArchive, Error> {
-        let parent = match attempt.onto {
-            Some((parent, _)) => Some(send_parent(self.source().config, &parent, catalog)?),
-            None => None,
-        };
+        let onto = attempt.onto.map(|(parent, _)| parent);
+        let streamed = Streamed::new(sent, onto, self.source().config, catalog)?;
         // An attempt keeps the form that it was begun in.
         let protocol = attempt.protocol.unwrap_or(self.source().config.protocol);
         let request = SendRequest {
-            snapshot: snapshot.path.clone(),
-            send_parent: parent.as_ref().map(|(row, _)| row.path.clone()),
+            snapshot: streamed.path().to_owned(),
+            send_parent: streamed.parent_path().map(Path::to_owned),
             protocol,
             by: self.session.config.sender,
         };
@@ -358,26 +393,14 @@ impl Nightly<'_> {
                 btrfs_progs: Some(self.tools.version().to_string()),
                 host: Some(host_name()),
                 subvolume: Some(self.live.subvolume.display().to_string()),
-                snapshot: Some(snapshot.path.display().to_string()),
+                snapshot: Some(streamed.path().display().to_string()),
             },
             reason,
         };
         let mut send = || {
             // This is read for each pass, because deduplication may have changed the snapshots since.
-            let sent = standing::as_it_stands(snapshot)?;
-            let send_parent = match &parent {
-                Some((row, uuid)) => {
-                    ExpectParent::State(*uuid, standing::as_it_stands(row)?.ctransid)
-                }
-                None => ExpectParent::None,
-            };
             Ok(Some(Sending {
-                expect: Expect {
-                    uuid: Some(sent.stream_uuid()),
-                    ctransid: Some(sent.ctransid),
-                    send_parent,
-                    compressed_data: compressed_data(protocol),
-                },
+                expect: streamed.expected(protocol)?,
                 stream: Box::new(Sender::spawn(self.tools, &request)?),
             }))
         };
@@ -452,19 +475,6 @@ fn gets_past(error: &Error, later: &Path) -> bool {
         }
         _ => false,
     }
-}
-
-/// Returns the snapshot of an archive that the planner chose to build on, and the uuid of its stream.
-fn send_parent(
-    source: &Source,
-    parent: &ArchiveId,
-    catalog: &Catalog,
-) -> Result<(SnapshotRow, Uuid), Error> {
-    let (archive, uuid, _) = chosen_archive(parent, catalog)?;
-    let snapshots = standing::rows(source, catalog)?;
-    let mut snapshots = snapshots.into_iter();
-    let row = snapshots.find(|row| Some(row.id) == archive.snapshot);
-    Ok((row.expect("the planner saw its snapshot intact"), uuid))
 }
 
 /// Warns of the features that the store was found to lack, if they are not the same as in the last warning.

@@ -87,7 +87,7 @@ pub(in crate::engine) fn choose(
     let state = look(newest)?;
     if matches!(
         state,
-        SendParentSnapshot::Intact | SendParentSnapshot::NotLocal
+        SendParentSnapshot::Intact | SendParentSnapshot::NotLocal | SendParentSnapshot::AtMirror
     ) {
         return Ok((state, None));
     }

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
-use crate::btrfs::{Expect, Sender};
+use crate::btrfs::{CompressedData, Expect, Sender};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::model::Protocol;
 
 /// A send stream to be archived.
 pub trait StreamSource: Read {
@@ -73,5 +74,14 @@ impl StreamSource for Stdin<'_> {
     /// A pipe has no exit status. Only the guard can see whether the stream is whole.
     fn finish(self: Box<Self>) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+/// Returns whether a stream of this protocol may carry compressed data.
+pub(in crate::engine) fn compressed_data(protocol: Protocol) -> CompressedData {
+    if protocol.is_inexact() {
+        CompressedData::Allowed
+    } else {
+        CompressedData::Refused
     }
 }
