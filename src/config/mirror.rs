@@ -104,9 +104,8 @@ fn read(section: &Section<'_>, sources: &[Source]) -> Result<MirrorConfig, Confi
             (MirrorOf::Directory(path), Some(name))
         }
     };
-    let name = match name {
-        Some(name) => name,
-        None => return Err(section.fault(Fault::MirrorOfNone)),
+    let Some(name) = name else {
+        return Err(section.fault(Fault::MirrorOfNone));
     };
     let to = section.require("to")?;
     let to = to

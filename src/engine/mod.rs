@@ -56,9 +56,8 @@ pub use ledger::reader_warnings::{cautions, stands_as_of, stands_at_own_word};
 pub use ledger::roles::{SignedEntry, entries_of, keys_of, kit_source, kit_sources};
 pub use ledger::sync::{LedgerState, catch_up};
 pub use ledger::trust::{Trusted, Word};
-pub use mirror::run::{
-    MirrorAsked, MirrorForeseen, MirrorRan, SentSnapshot, foresee_mirror, mirror,
-};
+pub use mirror::asked::{MirrorAsked, MirrorForeseen, MirrorRan, SentSnapshot};
+pub use mirror::run::{foresee_mirror, mirror};
 pub use prune::revive::{Revived, revive};
 pub use prune::{PruneAsked, Pruned, UnfinishedPrune, foresee_prune, prune};
 pub use rebuild::{AsOf, Flaw, ImportedLedger, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};

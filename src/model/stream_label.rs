@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use super::{ArchiveId, SnapshotName, SourceName};
+use super::{ArchiveId, SnapshotName};
 
 /// What a send stream is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamLabel {
     /// An archive.
     Archive(ArchiveId),
-    /// A snapshot of a source, which was never an archive.
-    Snapshot(SourceName, SnapshotName),
+    /// A snapshot of the source, which need not be an archive.
+    Snapshot(SnapshotName),
 }
 
 impl From<ArchiveId> for StreamLabel {
@@ -23,7 +23,7 @@ impl fmt::Display for StreamLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Archive(archive) => archive.fmt(f),
-            Self::Snapshot(source, name) => write!(f, "the snapshot {name} of `{source}`"),
+            Self::Snapshot(name) => write!(f, "the snapshot {name}"),
         }
     }
 }

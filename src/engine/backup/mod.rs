@@ -397,14 +397,14 @@ impl Nightly<'_> {
             },
             reason,
         };
-        let mut send = || {
+        let mut start = || {
             // This is read for each pass, because deduplication may have changed the snapshots since.
             Ok(Some(Sending {
                 expect: streamed.expected(protocol)?,
                 stream: Box::new(Sender::spawn(self.tools, &request)?),
             }))
         };
-        archive::archive(&job, attempt, &mut send, state, catalog)
+        archive::archive(&job, attempt, &mut start, state, catalog)
     }
 
     /// Does the work after the commit. A failure here does not undo the archives.

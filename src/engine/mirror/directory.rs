@@ -211,7 +211,7 @@ impl<'a> MirrorDirectory<'a> {
             Some(parent) => Some(self.parent(wanted, parent)?),
             None => None,
         };
-        let label = StreamLabel::Snapshot(self.source.clone(), wanted.name);
+        let label = StreamLabel::Snapshot(wanted.name);
         let tools = self.tools.clone();
         let place = self.place()?;
         let staging = Rc::new(place.make_staging()?);

@@ -47,17 +47,14 @@ impl Sendable {
     /// from the same copy.
     pub(in crate::engine) fn builds_on(&self, parent: &Self) -> Result<bool, Error> {
         let (of, older) = (&self.identity, &parent.identity);
-        let since = match &self.row {
-            Some(_) => {
-                let StreamOrigin::Snapshot { of: Some(of) } = StreamOrigin::of(of) else {
-                    return Ok(false);
-                };
-                descends(of, older, |uuid| btrfs::find(&parent.path, uuid))?
-            }
-            None => {
-                let is_later = of.otransid > older.otransid && of.otransid > older.ctransid;
-                is_later.then(|| older.otransid.max(older.ctransid) + 1)
-            }
+        let since = if self.row.is_some() {
+            let StreamOrigin::Snapshot { of: Some(of) } = StreamOrigin::of(of) else {
+                return Ok(false);
+            };
+            descends(of, older, |uuid| btrfs::find(&parent.path, uuid))?
+        } else {
+            let is_later = of.otransid > older.otransid && of.otransid > older.ctransid;
+            is_later.then(|| older.otransid.max(older.ctransid) + 1)
         };
         match since {
             None => Ok(false),

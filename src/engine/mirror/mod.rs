@@ -3,8 +3,10 @@
 //! [`end`] is what a run needs of a mirror. [`directory`] is one on this machine, which `mirror-server` uses too.
 //! [`run`] brings a mirror up to date. A copy is known by the uuid in its stream, never by its name.
 
+pub(super) mod asked;
 pub(super) mod directory;
 pub(super) mod end;
 pub(super) mod here;
 pub(super) mod open;
 pub(super) mod run;
+pub(super) mod survey;

@@ -3,77 +3,24 @@
 use std::io::Read as _;
 use std::iter;
 
-use chrono::{DateTime, FixedOffset};
-
-use crate::btrfs::{self, SendRequest, Sender, Tools};
+use crate::btrfs::{self, Sender};
 use crate::catalog::{Catalog, MirrorRow, MirroredRow};
 use crate::config::{Config, MirrorConfig};
 use crate::engine::context::RunContext;
-use crate::engine::context::clock::local_date;
 use crate::engine::context::state_dir::StateDir;
-use crate::engine::mirror::end::{
-    Blocks, CopyParent, MirrorCopy, MirrorEnd, MirrorStanding, RecordedCopy, WantedCopy,
-};
-use crate::engine::mirror::here::{self, Sendable};
+use crate::engine::mirror::asked::{MirrorAsked, MirrorForeseen, MirrorRan, SentSnapshot};
+use crate::engine::mirror::end::{Blocks, CopyParent, MirrorCopy, MirrorEnd, WantedCopy};
+use crate::engine::mirror::here::Sendable;
 use crate::engine::mirror::open::open_mirror;
+use crate::engine::mirror::survey::{MirrorRun, choose_parent};
 use crate::error::{Error, MirrorError, in_words};
 use crate::model::entry::Timestamp;
-use crate::model::{Protocol, SnapshotName, Uuid};
-use crate::plan::{CopyThere, KeepRun, KeepSnapshots, MirrorPlan, plan_mirror};
+use crate::model::Uuid;
 use crate::process::SleepInhibitor;
 use crate::progress::{Event, PROGRESS_STEP};
-use crate::store::RateLimit;
 
 /// Bytes that are read of a stream at a time.
 const BLOCK: usize = 256 << 10;
-
-/// How a mirror is to be brought up to date.
-#[derive(Debug, Clone, Default)]
-pub struct MirrorAsked {
-    /// Whether a full stream is sent that is larger than the free space there.
-    pub ignore_room: bool,
-    /// Whether the mark that is there now is taken for the mirror's.
-    pub forget_mark: bool,
-    /// How many deletions the user has confirmed, if that was asked of them.
-    pub confirmed: Option<usize>,
-    /// The most bytes a second.
-    pub limit: Option<RateLimit>,
-}
-
-/// What a run did to a mirror.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MirrorRan {
-    /// The snapshots that it sent, oldest first.
-    pub sent: Vec<SentSnapshot>,
-    /// The copies that the mirror deleted.
-    pub deleted: Vec<SnapshotName>,
-    /// The newest copy there now.
-    pub newest: Option<SnapshotName>,
-}
-
-/// A snapshot that was sent, or will be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SentSnapshot {
-    /// Its name.
-    pub name: SnapshotName,
-    /// What it is sent against; `None` for a full stream.
-    pub parent: Option<SnapshotName>,
-    /// Bytes of its stream; in a plan about how many, or `None`.
-    pub bytes: Option<u64>,
-}
-
-/// What a run would do to a mirror.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MirrorForeseen {
-    /// What it would send, oldest first.
-    pub send: Vec<SentSnapshot>,
-    /// Free bytes there.
-    pub free_bytes: u64,
-    /// The newest copy there.
-    pub newest: Option<SnapshotName>,
-    /// What stands in the way of some, in words.
-    pub remarks: Vec<String>,
-}
 
 /// Sends a mirror what it lacks, and lets it delete what it no longer keeps.
 pub fn mirror(
@@ -127,224 +74,7 @@ pub fn foresee_mirror(
     })
 }
 
-/// A run on one mirror, after it has looked at both sides.
-struct MirrorRun<'a> {
-    config: &'a Config,
-    mirror: &'a MirrorConfig,
-    asked: &'a MirrorAsked,
-    context: RunContext<'a>,
-    tools: Tools,
-    row: Option<MirrorRow>,
-    recorded: Vec<MirroredRow>,
-    standing: MirrorStanding,
-    here: Vec<Sendable>,
-    plan: MirrorPlan,
-}
-
-impl<'a> MirrorRun<'a> {
-    fn look(
-        config: &'a Config,
-        mirror: &'a MirrorConfig,
-        asked: &'a MirrorAsked,
-        end: &mut dyn MirrorEnd,
-        catalog: &Catalog,
-        context: RunContext<'a>,
-    ) -> Result<Self, Error> {
-        let mut row = catalog.mirror(&mirror.name, &mirror.to)?;
-        if asked.forget_mark {
-            row = row.map(|row| MirrorRow {
-                mark: None,
-                filesystem: None,
-                ..row
-            });
-        }
-        let recorded = match &row {
-            Some(row) if row.mark.is_some() => catalog.mirrored(row.id)?,
-            _ => Vec::new(),
-        };
-        let known: Vec<RecordedCopy> = recorded
-            .iter()
-            .map(|it| RecordedCopy {
-                uuid: it.there_uuid,
-                ctransid: it.there_ctransid,
-            })
-            .collect();
-        let standing = end.standing(&known)?;
-        let here = here::sendable(config, mirror, catalog)?;
-        let snapshots: Vec<_> = here.iter().map(|it| it.snapshot.clone()).collect();
-        let there: Vec<CopyThere> = standing
-            .copies
-            .iter()
-            .map(|it| as_there(it, config))
-            .collect();
-        let now = context.clock.now();
-        let run = KeepRun {
-            date: local_date(now, config.timezone),
-            now: now.with_timezone(&config.timezone).fixed_offset(),
-            confirmed: true,
-        };
-        let keep = keep_there(&standing).unwrap_or(mirror.keep);
-        let plan = plan_mirror(&snapshots, &there, &standing.taken, keep, run);
-        let run = Self {
-            config,
-            mirror,
-            asked,
-            context,
-            tools: Tools::find()?,
-            row,
-            recorded,
-            standing,
-            here,
-            plan,
-        };
-        run.require_known()?;
-        Ok(run)
-    }
-
-    /// Refuses a directory that is not the one that was used before, or that has another source's snapshots.
-    fn require_known(&self) -> Result<(), Error> {
-        let not_there = |what: &str| {
-            Err(Error::Mirror(MirrorError::NotThere {
-                to: self.mirror.to.clone(),
-                what: what.to_owned(),
-            }))
-        };
-        let (recorded, found) = match &self.row {
-            Some(row) => ((row.mark, row.filesystem), self.standing.mark),
-            None => ((None, None), self.standing.mark),
-        };
-        match (recorded, found) {
-            ((Some(_), _), None) => {
-                not_there("the directory there does not have this mirror's mark")
-            }
-            ((Some(mark), _), Some(found)) if mark != found => {
-                not_there("the directory there has the mark of another mirror")
-            }
-            ((Some(_), Some(filesystem)), Some(_)) if filesystem != self.standing.filesystem => {
-                not_there("the directory there is on another filesystem")
-            }
-            ((None, _), Some(_))
-                if self.plan.common.is_empty() && !self.standing.copies.is_empty() =>
-            {
-                Err(Error::Mirror(MirrorError::OfAnotherSource {
-                    source_name: self.mirror.name.clone(),
-                    to: self.mirror.to.clone(),
-                }))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn find(&self, stream_uuid: Uuid) -> Option<&Sendable> {
-        self.here
-            .iter()
-            .find(|it| it.snapshot.stream_uuid == stream_uuid)
-    }
-
-    /// The snapshots that both sides have, oldest first.
-    fn common(&self) -> Vec<&Sendable> {
-        self.plan
-            .common
-            .iter()
-            .filter_map(|uuid| self.find(*uuid))
-            .collect()
-    }
-
-    fn to_send(&self) -> impl Iterator<Item = &Sendable> {
-        self.plan
-            .send
-            .iter()
-            .filter_map(|it| self.find(it.stream_uuid))
-    }
-
-    fn newest_copy(&self) -> Option<SnapshotName> {
-        let at = |copy: &&MirrorCopy| (moment(copy.name, self.config), copy.name);
-        self.standing
-            .copies
-            .iter()
-            .max_by_key(at)
-            .map(|copy| copy.name)
-    }
-
-    fn request(&self, snapshot: &Sendable, parent: Option<&Sendable>) -> SendRequest {
-        SendRequest {
-            snapshot: snapshot.path.clone(),
-            send_parent: parent.map(|parent| parent.path.clone()),
-            protocol: Protocol::V1,
-            by: self.config.sender,
-        }
-    }
-
-    /// Returns what a user should know of the two sides, each with its subject. An empty one ends the matter.
-    fn remarks(&self) -> Result<Vec<(String, String)>, Error> {
-        let to = &self.mirror.to;
-        let names = |names: &[SnapshotName]| {
-            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-            names.join(", ")
-        };
-        let mut remarks = Vec::new();
-        let live = here::source_of(self.config, self.mirror)?.and_then(|it| it.live.as_ref());
-        let is_own = !to.is_remote()
-            && live.is_some_and(|live| {
-                btrfs::filesystem_id(&live.subvolume).ok() == Some(self.standing.filesystem)
-            });
-        let mut remark = |subject: &str, is_so: bool, text: String| {
-            let text = if is_so { text } else { String::new() };
-            remarks.push((format!("mirror {to}: {subject}"), text));
-        };
-        remark(
-            "its filesystem",
-            is_own,
-            format!(
-                "the mirror {to} is on the filesystem of the source: it helps against a mistake, and not if that disk breaks"
-            ),
-        );
-        let changed = &self.plan.changed;
-        remark(
-            "changed copies",
-            !changed.is_empty(),
-            format!(
-                "copies at the mirror {to} were changed, so nothing is sent against them: {}",
-                names(changed)
-            ),
-        );
-        let taken = &self.plan.name_taken;
-        remark(
-            "names that are taken",
-            !taken.is_empty(),
-            format!(
-                "the mirror {to} has something else under the names of these snapshots, so they are not sent: {}; rename or \
-             delete that",
-                names(taken)
-            ),
-        );
-        let own = self.standing.keep.as_deref();
-        let wanted = self.mirror.keep.to_string();
-        let differs = own != Some(wanted.as_str());
-        remark(
-            "what it keeps",
-            differs,
-            match own {
-                Some(own) => {
-                    format!("the mirror {to} keeps its copies by its own rule, keep = \"{own}\"")
-                }
-                None => format!(
-                    "the mirror {to} deletes no copies: start its `mirror-server` with --keep to change that"
-                ),
-            },
-        );
-        Ok(remarks)
-    }
-
-    /// Warns of what a user should know, once.
-    fn tell(&self, catalog: &mut Catalog) -> Result<(), Error> {
-        for (subject, message) in self.remarks()? {
-            self.context
-                .warn_once(&self.mirror.name, &subject, &message, catalog)?;
-        }
-        Ok(())
-    }
-
+impl MirrorRun<'_> {
     fn carry_out(
         &mut self,
         end: &mut dyn MirrorEnd,
@@ -406,13 +136,11 @@ impl<'a> MirrorRun<'a> {
             .last()
             .map(|it| it.name())
             .or_else(|| self.newest_copy());
-        match failed {
-            Some(error) => Err(error),
-            None => {
-                catalog.mirror_reached(row.id, self.now())?;
-                Ok(ran)
-            }
+        if let Some(error) = failed {
+            return Err(error);
         }
+        catalog.mirror_reached(row.id, self.now())?;
+        Ok(ran)
     }
 
     /// Records the mirror at its first use, for which its directory is made; `None` if there is nothing to use it for.
@@ -520,7 +248,7 @@ impl<'a> MirrorRun<'a> {
         let mut bytes = 0;
         let sender = Sender::spawn(&self.tools, &self.request(snapshot, parent))?;
         let copy = {
-            let mut blocks = self.blocks(sender, &mut bytes);
+            let mut blocks = self.blocks(snapshot, sender, &mut bytes);
             end.receive(&wanted, &mut *blocks)?
         };
         let built_on = wanted.parent.map(|parent| parent.stream_uuid);
@@ -604,8 +332,14 @@ impl<'a> MirrorRun<'a> {
 
     /// Returns the stream in blocks: its progress is told, and its rate is limited. It ends well only if the sender
     /// does.
-    fn blocks<'s>(&'s self, sender: Sender, bytes: &'s mut u64) -> Box<Blocks<'s>> {
+    fn blocks<'s>(
+        &'s self,
+        snapshot: &Sendable,
+        sender: Sender,
+        bytes: &'s mut u64,
+    ) -> Box<Blocks<'s>> {
         let (mut sender, mut told) = (Some(sender), 0);
+        let path = snapshot.path.clone();
         Box::new(iter::from_fn(move || {
             let stream = sender.as_mut()?;
             if let Err(error) = self.context.interrupt.check() {
@@ -639,18 +373,11 @@ impl<'a> MirrorRun<'a> {
                 }
                 Err(source) => Some(Err(Error::file(
                     "read the send stream of",
-                    &self.mirror_path(),
+                    path.clone(),
                     source,
                 ))),
             }
         }))
-    }
-
-    fn mirror_path(&self) -> std::path::PathBuf {
-        self.here
-            .first()
-            .map(|it| it.path.clone())
-            .unwrap_or_default()
     }
 
     fn warn(&self, message: String) {
@@ -665,38 +392,7 @@ impl<'a> MirrorRun<'a> {
     }
 }
 
-/// Returns the newest common snapshot that this one descends from.
-fn choose_parent<'s>(
-    snapshot: &Sendable,
-    common: &[&'s Sendable],
-) -> Result<Option<&'s Sendable>, Error> {
-    for parent in common.iter().rev() {
-        if snapshot.builds_on(parent)? {
-            return Ok(Some(parent));
-        }
-    }
-    Ok(None)
-}
-
 /// Returns whether what failed is in the snapshot, so that another one may be sent.
 fn is_of_snapshot(error: &Error) -> bool {
     matches!(error, Error::Btrfs(btrfs::BtrfsError::Unsendable { .. }))
-}
-
-/// Returns which copies the mirror says that it keeps.
-fn keep_there(standing: &MirrorStanding) -> Option<KeepSnapshots> {
-    standing.keep.as_deref().and_then(KeepSnapshots::parse)
-}
-
-fn as_there(copy: &MirrorCopy, config: &Config) -> CopyThere {
-    CopyThere {
-        name: copy.name,
-        at: moment(copy.name, config),
-        stream_uuid: copy.stream_uuid,
-        is_intact: copy.is_intact,
-    }
-}
-
-fn moment(name: SnapshotName, config: &Config) -> DateTime<FixedOffset> {
-    name.moment(&config.timezone).fixed_offset()
 }

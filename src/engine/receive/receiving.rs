@@ -163,7 +163,7 @@ impl ReceiverConnection {
             told: subvolume_id.is_none().then(|| Told::now(parent)),
             passes: self.passes,
             becomes: match (self.mark.used_for(), &self.label) {
-                (PlaceUse::Mirror, StreamLabel::Snapshot(_, name)) => Some(*name),
+                (PlaceUse::Mirror, StreamLabel::Snapshot(name)) => Some(*name),
                 _ => None,
             },
         });
