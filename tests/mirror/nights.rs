@@ -219,10 +219,7 @@ fn a_month_over_three_disks_is_equal_on_each() {
     }
     let compared = disks.compare();
     let both = compare_copies(&disks.second.path("home"), &third.path("home"));
-    assert!(
-        compared > 10 && both as u64 > nights / 2,
-        "{compared} {both}"
-    );
+    assert!(compared > 10 && both > 10, "{compared} {both}");
     assert!(fulls >= 1, "the third disk began with a full");
 }
 

@@ -15,20 +15,19 @@ use crate::btrfs::{
 };
 use crate::engine::backup::stream_source::StreamSource;
 use crate::engine::context::RunContext;
-use crate::engine::context::clock::local_date;
 use crate::engine::context::random::random_bytes;
 use crate::engine::mirror::end::{
     Blocks, CopyParent, CopyToSend, MirrorCopy, MirrorEnd, MirrorStanding, PrunedCopies,
     RecordedCopy, WantedCopy,
 };
 use crate::engine::receive::guarded_stream::GuardedStream;
-use crate::engine::receive::mark::{PlaceUse, PublishedCopy};
+use crate::engine::receive::mark::PlaceUse;
 use crate::engine::receive::place::{BuiltOn, ReceivePlace, WantedSubvolume};
 use crate::engine::receive::receiving::{Parent, Receiving};
 use crate::engine::snapshots::links::{self, Pointed};
-use crate::error::{Error, MirrorError, RestoreError, in_words};
+use crate::error::{Error, MirrorError, RestoreError};
 use crate::model::{LedgerId, MirrorLocation, SnapshotName, SourceName, StreamLabel, Uuid};
-use crate::plan::{KeepRun, KeepSnapshots, LocalSnapshot, Pin, Withheld, plan_snapshots};
+use crate::plan::KeepSnapshots;
 
 /// What the owner of a mirror says of it.
 #[derive(Debug, Clone)]
@@ -48,9 +47,9 @@ pub(in crate::engine) struct MirrorDirectory<'a> {
     tools: Tools,
     /// `MIRROR`.
     root: HeldDirectory,
-    source: SourceName,
-    rules: MirrorRules,
-    context: RunContext<'a>,
+    pub(super) source: SourceName,
+    pub(super) rules: MirrorRules,
+    pub(super) context: RunContext<'a>,
     /// `MIRROR/SOURCE`; `None` until it is made.
     place: Option<ReceivePlace>,
     /// The copy that was received last, and what it may hold: its tree need not be searched again.
@@ -92,7 +91,7 @@ impl<'a> MirrorDirectory<'a> {
         })
     }
 
-    fn place(&mut self) -> Result<&mut ReceivePlace, Error> {
+    pub(super) fn place(&mut self) -> Result<&mut ReceivePlace, Error> {
         let path = self.root.join(OsStr::new(self.source.as_str()));
         self.place
             .as_mut()
@@ -100,7 +99,7 @@ impl<'a> MirrorDirectory<'a> {
     }
 
     /// Returns the copies, oldest first, and the names that something else has.
-    fn copies(
+    pub(super) fn copies(
         &self,
         recorded: &[RecordedCopy],
     ) -> Result<(Vec<MirrorCopy>, Vec<SnapshotName>), Error> {
@@ -249,7 +248,7 @@ impl<'a> MirrorDirectory<'a> {
     }
 
     /// Lets the links name the newest copy, and returns what went wrong with them.
-    fn point_links(&self) -> Vec<String> {
+    pub(super) fn point_links(&self) -> Vec<String> {
         let Some(place) = &self.place else {
             return Vec::new();
         };
@@ -353,97 +352,7 @@ impl MirrorEnd for MirrorDirectory<'_> {
     }
 
     fn prune(&mut self, spare: &[Uuid]) -> Result<PrunedCopies, Error> {
-        let mut pruned = PrunedCopies {
-            warnings: self.point_links(),
-            ..PrunedCopies::default()
-        };
-        let Some(keep) = self.rules.keep else {
-            return Ok(pruned);
-        };
-        let (copies, _) = self.copies(&[])?;
-        let now = self.context.clock.now();
-        let (zone, confirmed) = (self.rules.zone, self.rules.confirmed);
-        let interrupt = self.context.interrupt;
-        let place = self.place()?;
-        place.remove_begun()?;
-        let mut ours = Vec::new();
-        let mut local = Vec::new();
-        for (number, copy) in copies.iter().enumerate() {
-            let found = place
-                .directory
-                .subvolume(OsStr::new(&copy.name.to_string()))?;
-            let id = found.map(|it| it.identity()).transpose()?;
-            let id = id
-                .filter(|it| it.uuid == copy.uuid)
-                .map(|it| it.subvolume_id);
-            let published = place
-                .mark
-                .published
-                .iter()
-                .any(|it| Some(it.subvolume_id) == id && it.name == copy.name);
-            ours.push(id);
-            local.push(LocalSnapshot {
-                id: i64::try_from(number).unwrap_or(i64::MAX),
-                name: copy.name,
-                at: copy.name.moment(&zone).fixed_offset(),
-                pin: match published {
-                    _ if spare.contains(&copy.stream_uuid) => Pin::Mirror,
-                    true => Pin::Free,
-                    false => Pin::NotOurs,
-                },
-            });
-        }
-        let run = KeepRun {
-            date: local_date(now, zone),
-            now: now.with_timezone(&zone).fixed_offset(),
-            confirmed: confirmed.is_some(),
-        };
-        let plan = plan_snapshots(local, keep, run);
-        let expiring = plan.expiring().count();
-        match &plan.withheld {
-            Some(Withheld::ClockBehind { newest }) => pruned.warnings.push(format!(
-                "the clock of the mirror is behind the newest copy, {newest}, so no copy is deleted: check the clock"
-            )),
-            Some(Withheld::TooMany { of, .. }) => pruned.warnings.push(format!(
-                "{expiring} of the {of} copies have expired, more than half, so none is deleted: run `coldchain mirror {} \
-                 --yes-delete {expiring}` if that is right",
-                self.source
-            )),
-            Some(Withheld::Silence { .. }) | None => {}
-        }
-        if confirmed.is_some_and(|confirmed| confirmed != expiring) {
-            pruned.warnings.push(format!(
-                "{expiring} copies have expired, and --yes-delete says another number: none is deleted"
-            ));
-            return Ok(pruned);
-        }
-        let place = self.place()?;
-        let mut gone = Vec::new();
-        for (expired, reason) in plan.deleted() {
-            interrupt.check()?;
-            let Some(id) = usize::try_from(expired.id).ok().and_then(|it| ours[it]) else {
-                continue;
-            };
-            let name = OsString::from(expired.name.to_string());
-            match place.directory.delete(&name, id) {
-                Ok(()) => {
-                    pruned.deleted.push((expired.name, reason.to_owned()));
-                    gone.push(id);
-                }
-                Err(error) if error.is_stopping() => return Err(error.into()),
-                Err(error) => pruned.warnings.push(format!(
-                    "could not delete the expired copy {}, and the next run tries again: {}",
-                    expired.name,
-                    in_words(&error)
-                )),
-            }
-        }
-        if !gone.is_empty() {
-            let is_gone = |it: &PublishedCopy| gone.contains(&it.subvolume_id);
-            place.mark.published.retain(|it| !is_gone(it));
-            place.mark.write(&place.directory)?;
-        }
-        Ok(pruned)
+        self.delete_expired(spare)
     }
 
     fn send(&mut self, copy: &CopyToSend) -> Result<Box<dyn StreamSource + '_>, Error> {

@@ -8,5 +8,6 @@ pub(super) mod directory;
 pub(super) mod end;
 pub(super) mod here;
 pub(super) mod open;
+mod prune_copies;
 pub(super) mod run;
 pub(super) mod survey;

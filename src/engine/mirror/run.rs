@@ -14,8 +14,8 @@ use crate::engine::mirror::here::Sendable;
 use crate::engine::mirror::open::open_mirror;
 use crate::engine::mirror::survey::{MirrorRun, choose_parent};
 use crate::error::{Error, MirrorError, in_words};
-use crate::model::entry::Timestamp;
 use crate::model::Uuid;
+use crate::model::entry::Timestamp;
 use crate::process::SleepInhibitor;
 use crate::progress::{Event, PROGRESS_STEP};
 
