@@ -129,6 +129,18 @@ impl Interrupt {
         self.check()
     }
 
+    /// Waits until one of these is ready, but no longer than that time, or until a signal. The first of `fds` are
+    /// theirs afterwards.
+    pub fn poll<'f>(&'f self, fds: &mut Vec<PollFd<'f>>, time: Duration) -> Result<(), Error> {
+        let failed = |source: io::Error| Error::file("wait for", "another program", source);
+        let woken = self.woken.get().map(AsFd::as_fd);
+        fds.extend(woken.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let time = Timespec::try_from(time).map_err(|error| failed(io::Error::other(error)))?;
+        rustix::io::retry_on_intr(|| poll(fds, Some(&time)))
+            .map_err(|errno| failed(errno.into()))?;
+        self.check()
+    }
+
     fn wait(&self, from: Option<BorrowedFd<'_>>, time: Option<Duration>) -> io::Result<()> {
         let woken = self.woken.get().map(AsFd::as_fd);
         let fds = from.into_iter().chain(woken);

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::env;
 use std::error::Error as _;
 use std::fmt::{Arguments, Display, Write as _};
+use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -98,6 +100,20 @@ pub fn stream_out() -> Result<Stdout, Error> {
         .into());
     }
     Ok(stdout)
+}
+
+/// Returns stdout, without a buffer, for a protocol; an error if it is a terminal.
+pub fn protocol_out() -> Result<File, Error> {
+    let stdout = io::stdout();
+    if stdout.is_terminal() {
+        return Err(RequestError::Stdio(
+            "`mirror-server` does not talk to a terminal: `coldchain mirror` on another machine starts it by ssh",
+        )
+        .into());
+    }
+    let stdout = stdout.as_fd().try_clone_to_owned();
+    let stdout = stdout.map_err(|source| Error::file("write to", "stdout", source))?;
+    Ok(stdout.into())
 }
 
 /// Writes an event as a line of JSON to stdout. The archive must not fail because a reader went away.

@@ -4,6 +4,7 @@ mod archive;
 mod catalog;
 mod key;
 mod mirror;
+mod mirror_server;
 mod read;
 mod restore;
 mod snapshots;
@@ -26,6 +27,7 @@ pub use archive::{Backup, Decide, Forget, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use mirror::Mirror;
+pub use mirror_server::MirrorServer;
 pub use read::{List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore};
 pub use snapshots::{Snapshot, Snapshots};
@@ -139,6 +141,8 @@ pub enum Command {
     Snapshots(Snapshots),
     /// Send the mirrors the snapshots that they lack
     Mirror(Mirror),
+    /// Be a mirror for another machine: `coldchain mirror` there starts this by ssh
+    MirrorServer(MirrorServer),
     /// What would happen on a date, or on every date of a span, and why
     Plan(Plan),
     /// Chains and their archives: kind, date, parent, sizes, state, expiry

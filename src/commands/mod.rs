@@ -14,6 +14,7 @@ mod key;
 mod kit;
 mod list;
 mod mirror;
+mod mirror_server;
 mod output;
 mod plan;
 mod priority;
@@ -59,6 +60,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Snapshot(args) => snapshot::run(&args, everywhere),
         Command::Snapshots(args) => snapshots::run(&args, everywhere),
         Command::Mirror(args) => mirror::run(&args, everywhere),
+        Command::MirrorServer(args) => mirror_server::run(&args),
         Command::Plan(args) => plan::run(&args, everywhere),
         Command::List(args) => list::run(&args, everywhere),
         Command::Show(args) => show::run(&args, everywhere),

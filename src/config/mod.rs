@@ -39,7 +39,7 @@ pub use error::{ConfigError, Fault, Unknown, UrlFault};
 pub use mirror::{MirrorConfig, MirrorOf};
 pub use schedule::ScheduleConfig;
 pub use size::parse as parse_size;
-pub use source::{HeldFor, Live, Source};
+pub use source::{HeldFor, LINK_NAME, Live, Source, is_link_name};
 pub use store::{ColdDir, StoreConfig};
 pub use template::{TemplateFacts, kit_of_template, template};
 

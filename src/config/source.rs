@@ -286,15 +286,20 @@ pub(super) fn links(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
 }
 
 fn link(field: &Field<'_>) -> Result<String, ConfigError> {
-    let is_name = |text: &str| {
-        let mut parts = Path::new(text).components();
-        let one = matches!(
-            (parts.next(), parts.next()),
-            (Some(Component::Normal(part)), None) if part == text
-        );
-        one && !text.starts_with(".coldchain") && text.parse::<SnapshotName>().is_err()
-    };
-    field.matching(is_name, "a file name that is no date, such as \"current\"")
+    field.matching(is_link_name, LINK_NAME)
+}
+
+/// What a link to the newest snapshot may be called, in words.
+pub const LINK_NAME: &str = "a file name that is no date, such as \"current\"";
+
+/// Returns whether a link to the newest snapshot may have this name.
+pub fn is_link_name(text: &str) -> bool {
+    let mut parts = Path::new(text).components();
+    let one = matches!(
+        (parts.next(), parts.next()),
+        (Some(Component::Normal(part)), None) if part == text
+    );
+    one && !text.starts_with(".coldchain") && text.parse::<SnapshotName>().is_err()
 }
 
 fn live(section: &Section<'_>) -> Result<Option<Live>, ConfigError> {

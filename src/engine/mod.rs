@@ -58,6 +58,7 @@ pub use ledger::sync::{LedgerState, catch_up};
 pub use ledger::trust::{Trusted, Word};
 pub use mirror::asked::{MirrorAsked, MirrorForeseen, MirrorRan, SentSnapshot};
 pub use mirror::run::{foresee_mirror, mirror};
+pub use mirror::server::{MirrorServing, serve_mirror};
 pub use prune::revive::{Revived, revive};
 pub use prune::{PruneAsked, Pruned, UnfinishedPrune, foresee_prune, prune};
 pub use rebuild::{AsOf, Flaw, ImportedLedger, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};

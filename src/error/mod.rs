@@ -5,6 +5,7 @@ mod exit_code;
 mod keys;
 mod ledger;
 mod mirror;
+mod mirror_link;
 mod prune;
 mod rebuild;
 mod request;
@@ -36,6 +37,7 @@ pub use exit_code::ExitCode;
 pub use keys::KeyError;
 pub use ledger::LedgerStateError;
 pub use mirror::MirrorError;
+pub use mirror_link::{MirrorLinkError, SshFailure};
 pub use prune::PruneError;
 pub use rebuild::RebuildError;
 pub use request::RequestError;
@@ -58,6 +60,9 @@ pub enum Error {
     /// Why a mirror can't be brought up to date.
     #[error(transparent)]
     Mirror(#[from] MirrorError),
+    /// Why a mirror on another machine can't be reached or used.
+    #[error(transparent)]
+    MirrorLink(#[from] MirrorLinkError),
     /// Why chains and orphaned objects were not retired, deleted or revived.
     #[error(transparent)]
     Prune(#[from] PruneError),
@@ -215,6 +220,7 @@ impl Error {
             Self::Key(error) => error.advice(),
             Self::LedgerState(error) => error.advice(),
             Self::Mirror(error) => error.advice(),
+            Self::MirrorLink(error) => error.advice(),
             Self::Prune(error) => error.advice(),
             Self::Rebuild(error) => error.advice(),
             Self::Request(error) => error.advice(),

@@ -759,6 +759,7 @@ fn samples() -> Vec<Error> {
         Error::Verify(VerifyError::CheckInterrupted(Signal::Terminate)),
     ];
     samples.extend(kinds.map(|of| Error::Store(kind(of))));
+    samples.extend(mirror_link::samples());
     samples
 }
 
@@ -768,8 +769,8 @@ fn name(error: &Error) -> String {
     let mut words = text.split([' ', '(', ')', '{']);
     let first = words.next().unwrap_or("");
     match first {
-        "Backup" | "Key" | "LedgerState" | "Prune" | "Rebuild" | "Request" | "Restore"
-        | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
+        "Backup" | "Key" | "LedgerState" | "MirrorLink" | "Prune" | "Rebuild" | "Request"
+        | "Restore" | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
         _ => first.to_owned(),
     }
 }

@@ -16,6 +16,18 @@ pub fn word(bytes: &[u8]) -> String {
     }
 }
 
+/// Returns a word for a shell of any kind, which may not know `$'…'`. It is not for display.
+pub fn remote_word(bytes: &[u8]) -> Vec<u8> {
+    let quoted = bytes.iter().fold(vec![b'\''], |mut word, byte| {
+        match byte {
+            b'\'' => word.extend_from_slice(b"'\\''"),
+            byte => word.push(*byte),
+        }
+        word
+    });
+    [&quoted[..], b"'"].concat()
+}
+
 /// Returns a path as a word for a shell.
 pub fn path(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
@@ -89,6 +101,13 @@ mod tests {
                     .unwrap();
                 assert_eq!(output.stdout, bytes, "{word}");
             }
+            let script = [b"printf %s ", &remote_word(bytes)[..]].concat();
+            let output = std::process::Command::new("sh")
+                .arg("-c")
+                .arg(std::ffi::OsStr::from_bytes(&script))
+                .output()
+                .unwrap();
+            assert_eq!(output.stdout, bytes);
         }
         assert_eq!(word(b"/a/path-1.2:3"), "/a/path-1.2:3");
         assert_eq!(word(b"it's"), "'it'\\''s'");

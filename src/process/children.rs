@@ -61,6 +61,20 @@ pub(crate) fn has_ended(group: Pid) -> bool {
     !matches!(waitid(WaitId::Pid(group), options), Ok(None))
 }
 
+/// Waits for a program's end, but no longer than until then, and returns whether it has ended.
+pub(super) fn await_end(group: Option<Pid>, until: Instant) -> bool {
+    let Some(group) = group else {
+        return true;
+    };
+    while !has_ended(group) {
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(STEP);
+    }
+    true
+}
+
 /// Kills every program that this process has started, with all that they started, and starts none from now
 /// on.
 pub fn end_children() {

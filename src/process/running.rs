@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -106,6 +107,27 @@ impl Running {
             return Ok(());
         }
         Err(self.failed(status, stderr.and_then(Result::ok)))
+    }
+
+    /// Waits for its end, but no longer than `at_most`, and then kills it. Returns how it ended by itself, and the last
+    /// of what it wrote to stderr. The caller must have closed the child's stdin and stdout before.
+    pub(crate) fn end_within(&mut self, at_most: Duration) -> (Option<ExitStatus>, String) {
+        let until = Instant::now() + at_most;
+        let ended = children::await_end(group(&self.child), until);
+        if !ended && let Some(group) = group(&self.child) {
+            // It is not reaped yet, so no other process has its id.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let status = self.reap().ok().filter(|_| ended);
+        // What it has left running may hold stderr open for ever.
+        let stderr = self.stderr.take().filter(|stderr| {
+            while !stderr.is_finished() && Instant::now() < until {
+                std::thread::sleep(children::STEP);
+            }
+            stderr.is_finished()
+        });
+        let said = stderr.and_then(|stderr| stderr.join().ok());
+        (status, said.unwrap_or_default())
     }
 
     /// Whether it has ended already.

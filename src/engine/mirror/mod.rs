@@ -1,13 +1,19 @@
 //! Mirrors: other btrfs filesystems that get a source's snapshots by send and receive.
 //!
 //! [`end`] is what a run needs of a mirror. [`directory`] is one on this machine, which `mirror-server` uses too.
-//! [`run`] brings a mirror up to date. A copy is known by the uuid in its stream, never by its name.
+//! [`server`] is `mirror-server`, [`over_ssh`] its client, and [`wire`] what they speak. [`run`] brings a mirror up to
+//! date. A copy is known by the uuid in its stream, never by its name.
 
 pub(super) mod asked;
 pub(super) mod directory;
 pub(super) mod end;
 pub(super) mod here;
 pub(super) mod open;
+mod over_ssh;
 mod prune_copies;
 pub(super) mod run;
+pub(super) mod server;
+mod server_link;
+mod ssh_session;
 pub(super) mod survey;
+mod wire;

@@ -4,7 +4,8 @@ use crate::config::{Config, MirrorConfig};
 use crate::engine::context::RunContext;
 use crate::engine::mirror::directory::{MirrorDirectory, MirrorRules};
 use crate::engine::mirror::end::MirrorEnd;
-use crate::error::{Error, MirrorError};
+use crate::engine::mirror::over_ssh::OverSsh;
+use crate::error::Error;
 use crate::model::MirrorLocation;
 
 /// Opens a mirror, and takes its directory of one source. `confirmed` is the number of deletions that the user has
@@ -28,9 +29,12 @@ pub(in crate::engine) fn open_mirror<'a>(
             rules,
             context,
         )?)),
-        MirrorLocation::Ssh(_) => Err(Error::Mirror(MirrorError::NotThere {
-            to: mirror.to.clone(),
-            what: "ssh is not spoken yet".to_owned(),
-        })),
+        MirrorLocation::Ssh(location) => Ok(Box::new(OverSsh::open(
+            mirror,
+            location,
+            config.timezone,
+            confirmed,
+            context,
+        )?)),
     }
 }
