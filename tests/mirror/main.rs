@@ -4,5 +4,6 @@
 mod common;
 
 mod disks;
+mod hostile;
 mod local_rules;
 mod nights;
