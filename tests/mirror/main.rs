@@ -7,3 +7,4 @@ mod disks;
 mod hostile;
 mod local_rules;
 mod nights;
+mod ssh;
