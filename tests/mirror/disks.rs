@@ -13,14 +13,14 @@ use crate::common::rng::Rng;
 use crate::common::tree::{compare_trees, make_rich_tree, mutate_tree};
 
 /// A machine whose source `home` has snapshots alone, and a mirror on a disk of its own.
-pub struct Disks {
-    pub machine: Machine,
-    pub second: LoopFs,
-    pub rng: Rng,
+pub(crate) struct Disks {
+    pub(crate) machine: Machine,
+    pub(crate) second: LoopFs,
+    pub(crate) rng: Rng,
 }
 
 /// The source without a store.
-pub const SNAPSHOTS_ALONE: &str = r#"timezone = "UTC"
+pub(crate) const SNAPSHOTS_ALONE: &str = r#"timezone = "UTC"
 state_dir = "$T/state"
 
 [[source]]
@@ -31,7 +31,7 @@ keep = 40
 "#;
 
 /// Its mirror on the second disk.
-pub const MIRROR: &str = r#"
+pub(crate) const MIRROR: &str = r#"
 [[mirror]]
 source = "home"
 to = "$M"
@@ -40,14 +40,14 @@ keep = 40
 
 impl Disks {
     /// A machine with snapshots alone and a mirror.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let disks = Self::without_mirror(seed);
         disks.config(&format!("{SNAPSHOTS_ALONE}{MIRROR}"));
         disks
     }
 
     /// The same, before the config names a mirror.
-    pub fn without_mirror(seed: u64) -> Self {
+    pub(crate) fn without_mirror(seed: u64) -> Self {
         let machine = Machine::with_subvolume(700);
         let mut rng = Rng::new(seed);
         make_rich_tree(&machine.btrfs().path("home"), &mut rng);
@@ -59,45 +59,45 @@ impl Disks {
     }
 
     /// The same with a store.
-    pub fn with_store(seed: u64) -> Self {
+    pub(crate) fn with_store(seed: u64) -> Self {
         let disks = Self::without_mirror(seed);
         disks.config(&format!("{LIVE_CONFIG}{MIRROR}"));
         disks
     }
 
     /// Writes the config; `$M` is the second disk.
-    pub fn config(&self, text: &str) {
+    pub(crate) fn config(&self, text: &str) {
         let second = self.second.root().display().to_string();
         self.machine.write_config(&text.replace("$M", &second));
     }
 
     /// A path on the second disk, in the mirror's directory of the source.
-    pub fn copy(&self, name: &str) -> PathBuf {
+    pub(crate) fn copy(&self, name: &str) -> PathBuf {
         self.second.path("home").join(name)
     }
 
-    pub fn snapshot(&self, name: &str) -> PathBuf {
+    pub(crate) fn snapshot(&self, name: &str) -> PathBuf {
         self.machine.btrfs().path("snapshots").join(name)
     }
 
-    pub fn live(&self) -> PathBuf {
+    pub(crate) fn live(&self) -> PathBuf {
         self.machine.btrfs().path("home")
     }
 
-    pub fn mutate(&mut self) {
+    pub(crate) fn mutate(&mut self) {
         mutate_tree(&self.machine.btrfs().path("home"), &mut self.rng);
     }
 
     /// The night of a date, which must end well.
     #[track_caller]
-    pub fn night(&self, date: &str) -> Run {
+    pub(crate) fn night(&self, date: &str) -> Run {
         let run = self.machine.run(&format!("backup home {date}"));
         assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
         run
     }
 
     /// Runs the program; what it says names the second disk `$M`.
-    pub fn run(&self, words: &str) -> Run {
+    pub(crate) fn run(&self, words: &str) -> Run {
         let second = self.second.root().display().to_string();
         let run = self.machine.run(words);
         Run {
@@ -109,7 +109,7 @@ impl Disks {
 
     /// What `mirror --json` sent: name and kind.
     #[track_caller]
-    pub fn mirrored(&self) -> Vec<String> {
+    pub(crate) fn mirrored(&self) -> Vec<String> {
         let run = self.machine.run("mirror home --json");
         assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
         sent(&run)
@@ -117,7 +117,7 @@ impl Disks {
 
     /// Compares every copy at the mirror with the snapshot of its name that is still here.
     #[track_caller]
-    pub fn compare(&self) -> usize {
+    pub(crate) fn compare(&self) -> usize {
         compare_copies(
             &self.machine.btrfs().path("snapshots"),
             &self.second.path("home"),
@@ -126,7 +126,7 @@ impl Disks {
 }
 
 /// What a run with `--json` sent: name and kind.
-pub fn sent(run: &Run) -> Vec<String> {
+pub(crate) fn sent(run: &Run) -> Vec<String> {
     let done = run.stdout.lines().last().unwrap();
     let done: serde_json::Value = serde_json::from_str(done).unwrap();
     let mirrors = done["mirrors"].as_array().unwrap().iter();
@@ -138,7 +138,7 @@ pub fn sent(run: &Run) -> Vec<String> {
 
 /// Compares what has the same name in two directories of snapshots, entry by entry. Returns how many.
 #[track_caller]
-pub fn compare_copies(one: &Path, other: &Path) -> usize {
+pub(crate) fn compare_copies(one: &Path, other: &Path) -> usize {
     let (one, other) = (names(one), names(other));
     let mut compared = 0;
     for (name, path) in &other {
@@ -151,7 +151,7 @@ pub fn compare_copies(one: &Path, other: &Path) -> usize {
 }
 
 /// The snapshots in a directory, by name.
-pub fn names(directory: &Path) -> BTreeMap<String, PathBuf> {
+pub(crate) fn names(directory: &Path) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
@@ -164,13 +164,13 @@ pub fn names(directory: &Path) -> BTreeMap<String, PathBuf> {
 }
 
 /// Replaces the subvolume `live` by a writable snapshot of `of`, as a rollback does.
-pub fn roll_back(live: &Path, of: &Path) {
+pub(crate) fn roll_back(live: &Path, of: &Path) {
     btrfs(["subvolume", "delete"], &[live]);
     btrfs(["subvolume", "snapshot"], &[of, live]);
 }
 
 /// Makes a read-only subvolume writable, changes it, and makes it read-only again.
-pub fn tamper(snapshot: &Path) {
+pub(crate) fn tamper(snapshot: &Path) {
     let set = |value: &str| {
         let words = ["property", "set", "-f", "-t", "subvol"];
         run(Command::new("btrfs")
@@ -185,7 +185,7 @@ pub fn tamper(snapshot: &Path) {
 }
 
 /// Changes a read-only subvolume as a program does that knows the flag alone: it keeps its received uuid.
-pub fn tamper_keeping_received(snapshot: &Path) {
+pub(crate) fn tamper_keeping_received(snapshot: &Path) {
     // BTRFS_IOC_SUBVOL_SETFLAGS has no safe form here.
     let script = "import fcntl, os, struct, sys\nfd = os.open(sys.argv[1], os.O_RDONLY)\n\
                   fcntl.ioctl(fd, 0x4008941a, struct.pack('Q', int(sys.argv[2])))";
@@ -203,7 +203,7 @@ pub fn tamper_keeping_received(snapshot: &Path) {
 }
 
 /// Makes the catalog believe that the mirror of `old` is where the second disk is now: another disk under its path.
-pub fn retarget(disks: &Disks, old: &LoopFs) {
+pub(crate) fn retarget(disks: &Disks, old: &LoopFs) {
     let catalog = rusqlite::Connection::open(disks.machine.state().join("catalog.db")).unwrap();
     let [old, new] = [old.root(), disks.second.root()].map(|it| it.display().to_string());
     catalog
@@ -215,7 +215,7 @@ pub fn retarget(disks: &Disks, old: &LoopFs) {
 }
 
 /// Makes the filesystem durable.
-pub fn sync(path: &Path) {
+pub(crate) fn sync(path: &Path) {
     let file = rustix::fs::open(path, OFlags::RDONLY, Mode::empty()).unwrap();
     rustix::fs::syncfs(file).unwrap();
 }
