@@ -175,6 +175,33 @@ impl Catalog {
         )
     }
 
+    /// Takes over a mirror from another catalog, with all that it has there.
+    pub fn take_over_mirror(
+        &mut self,
+        row: &MirrorRow,
+        mirrored: &[MirroredRow],
+    ) -> Result<(), CatalogError> {
+        self.execute(
+            "take over a mirror",
+            "INSERT INTO mirror (source, location, mark, filesystem, reached_at, sending)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                row.source.as_str(),
+                row.location.to_string(),
+                row.mark.map(|mark| mark.to_string()),
+                row.filesystem.map(|uuid| uuid.to_string()),
+                row.reached_at.map(|at| at.to_string()),
+                row.sending.map(|uuid| uuid.to_string()),
+            ],
+        )?;
+        if let Some(new) = self.mirror(&row.source, &row.location)? {
+            for copy in mirrored {
+                self.add_mirrored(new.id, copy)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets that a mirror has a snapshot.
     pub fn forget_mirrored(&mut self, mirror: i64, stream_uuid: Uuid) -> Result<(), CatalogError> {
         self.execute(

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{Night, OneSource, WaitLock, rate};
+use crate::model::MirrorLocation;
 use crate::store::RateLimit;
 
 /// `coldchain backup`
@@ -83,6 +84,9 @@ pub struct Decide {
 pub struct Forget {
     /// The source
     pub source: String,
+    /// Forget only the mirror of it at this place, which the config does not name any more
+    #[arg(long, value_name = "TO")]
+    pub mirror: Option<MirrorLocation>,
     /// Don't ask; needed where there is no terminal to ask on
     #[arg(long, short)]
     pub yes: bool,

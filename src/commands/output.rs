@@ -24,6 +24,15 @@ pub(super) fn count(n: u64, noun: &str) -> String {
     }
 }
 
+/// Returns a text such as `1 copy` or `2 copies`.
+pub(super) fn copies(n: u64) -> String {
+    if n == 1 {
+        "1 copy".to_owned()
+    } else {
+        format!("{n} copies")
+    }
+}
+
 /// Returns the observer that these options ask for.
 pub(super) fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
     if everywhere.json {

@@ -80,6 +80,22 @@ pub enum MirrorError {
         /// The source that was named.
         source_name: Option<SourceName>,
     },
+    /// `forget` was given a mirror that the config names.
+    #[error("cannot forget the mirror {to} of `{source_name}`: the config still names it")]
+    StillConfigured {
+        /// The source.
+        source_name: SourceName,
+        /// Where it is.
+        to: MirrorLocation,
+    },
+    /// `forget` was given a mirror that the catalog does not have.
+    #[error("the catalog has no mirror {to} of `{source_name}`")]
+    NeverSeen {
+        /// The source.
+        source_name: SourceName,
+        /// Where it is.
+        to: MirrorLocation,
+    },
     /// A mirror of a source failed.
     #[error("the mirror {to} of `{source_name}` is not up to date")]
     Behind {
@@ -127,6 +143,11 @@ impl MirrorError {
             Self::NameTaken { .. } => exit(ExitCode::Usage).hint("rename it or delete it, and run again"),
             Self::None { .. } => exit(ExitCode::Usage)
                 .hint("add a [[mirror]] with `source` and `to` to the config"),
+            Self::StillConfigured { .. } => {
+                exit(ExitCode::Usage).hint("take its [[mirror]] out of the config first")
+            }
+            Self::NeverSeen { .. } => exit(ExitCode::Usage)
+                .hint("write it as the config did; `coldchain doctor` names each mirror that the config no longer names"),
             Self::Behind { source, .. } => exit(source.exit_code()).hint_of(source.hint()),
             Self::AfterNight { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
         }

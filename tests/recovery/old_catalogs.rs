@@ -126,6 +126,37 @@ fn has_all(catalog: &Path, version: u32) {
     assert_eq!(checks, expected);
     assert_eq!(catalog.visible(&ledger).unwrap().len(), 2);
     assert_eq!(catalog.has_to_delete(&ledger).unwrap(), version < 6);
+    has_mirrors(&catalog, version);
+}
+
+/// Looks for the mirrors that the catalog of a version had.
+fn has_mirrors(catalog: &Catalog, version: u32) {
+    let mirrors = catalog.mirrors().unwrap();
+    let known: Vec<String> = mirrors
+        .iter()
+        .map(|row| {
+            let copies = catalog.mirrored(row.id).unwrap();
+            let copies: Vec<_> = copies.iter().map(|copy| copy.name.to_string()).collect();
+            format!(
+                "{} at {}: mark {}, sends {}, reached {}, has {}",
+                row.source,
+                row.location,
+                row.mark.is_some(),
+                row.sending.is_some(),
+                row.reached_at.is_some(),
+                copies.join(" ")
+            )
+        })
+        .collect();
+    let expected: &[&str] = match version {
+        ..10 => &[],
+        _ => &[
+            "home at /mnt/second: mark true, sends false, reached true, has 2026-11-01 2026-11-07",
+            "home at ssh://mirror@nas:2222/srv/copies: mark true, sends true, reached false, has ",
+            "old-photos at /mnt/third: mark false, sends false, reached false, has ",
+        ],
+    };
+    assert_eq!(known, expected);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::catalog::{Catalog, SourceRow};
+use crate::catalog::{Catalog, MirrorRow, SourceRow};
 use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{is_place, store_url};
 use crate::engine::context::state_dir::{CatalogFile, StateDir};
+use crate::engine::mirror::forget::unconfigured_mirrors;
 use crate::error::{Error, RequestError};
 use crate::model::SourceName;
 use crate::progress::Event;
@@ -24,6 +25,8 @@ pub struct Remembered {
     pub unfinished: usize,
     /// The local snapshots of it that coldchain made.
     pub snapshots: Vec<PathBuf>,
+    /// Its mirrors, which the config does not name either.
+    pub mirrors: Vec<MirrorRow>,
 }
 
 /// Returns what the catalog knows of a source that the config does not name. A source that keeps snapshots
@@ -53,17 +56,31 @@ pub fn remembered(config: &Config, name: &str) -> Result<Remembered, Error> {
             .filter(|snapshot| snapshot.local_parent.is_some())
             .map(|snapshot| snapshot.path)
             .collect(),
+        mirrors: mirrors_of(config, &row.name, &catalog)?,
         row,
     })
 }
 
-/// Removes a source from the catalog. Removes nothing in the store and no snapshot.
+/// Returns the mirrors of a source that the config does not name.
+fn mirrors_of(
+    config: &Config,
+    name: &SourceName,
+    catalog: &Catalog,
+) -> Result<Vec<MirrorRow>, Error> {
+    let mut rows = unconfigured_mirrors(config, catalog)?;
+    rows.retain(|row| row.source == *name);
+    Ok(rows)
+}
+
+/// Removes a source and its mirrors from the catalog. Removes nothing in the store or at a mirror, and no snapshot.
 pub fn forget(config: &Config, row: &SourceRow, context: RunContext<'_>) -> Result<(), Error> {
     let state_dir = StateDir::new(&config.state_dir);
     let _lock = state_dir.lock(&row.name, &context)?;
-    Ok(context
-        .catalog(&state_dir)?
-        .drop_source(&row.name, &row.ledger)?)
+    let mut catalog = context.catalog(&state_dir)?;
+    for mirror in mirrors_of(config, &row.name, &catalog)? {
+        catalog.forget_mirror(mirror.id)?;
+    }
+    Ok(catalog.drop_source(&row.name, &row.ledger)?)
 }
 
 /// Returns whether this is the row of a source that is configured to keep snapshots alone, and has had no
