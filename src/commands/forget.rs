@@ -9,12 +9,10 @@ use crate::activity_log::LogLine;
 use crate::catalog::MirrorRow;
 use crate::cli::{Everywhere, Forget};
 use crate::config::Config;
-use crate::engine::{
-    Remembered, RunContext, forget, forget_mirror, remembered, remembered_mirror,
-};
+use crate::engine::{Remembered, RunContext, forget, forget_mirror, remembered, remembered_mirror};
 use crate::error::Error;
-use crate::model::{Line, MirrorLocation};
 use crate::model::size::Bytes;
+use crate::model::{Line, MirrorLocation};
 use crate::printing::{say, shown};
 use crate::progress::Quiet;
 

@@ -10,9 +10,10 @@ use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Plan};
 use crate::config::{Config, Source};
 use crate::engine::{
-    Asking, BackupRequest, Foreseen, RunContext, StateDir, foresee, foresee_expired, plan_facts,
-    require_known_archives, unconfigured, warning_of_left_out, warning_of_swap,
-    warning_of_unconfigured, withheld_now,
+    Asking, BackupRequest, Foreseen, RunContext, StateDir, foresee, foresee_expired,
+    foresee_mirrors, plan_facts, require_known_archives, unconfigured, unconfigured_mirrors,
+    warning_of_left_out, warning_of_swap, warning_of_unconfigured, warning_of_unconfigured_mirror,
+    withheld_now,
 };
 use crate::error::{Error, RequestError};
 use crate::model::Protocol;
@@ -93,7 +94,8 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds to the last plan, which is of this source and date, the snapshots that its run would delete.
+/// Adds to the last plan, which is of this source and date, what its run would send to mirrors, and the snapshots that
+/// it would delete.
 pub(super) fn add_snapshots(
     config: &Config,
     source: &Source,
@@ -102,7 +104,9 @@ pub(super) fn add_snapshots(
     plans: &mut [BackupPlan],
 ) -> Result<(), Error> {
     if let Some(plan) = plans.last_mut() {
-        plan.snapshots = foresee_expired(config, source, date, catalog, RunContext::real(&Quiet))?;
+        let context = RunContext::real(&Quiet);
+        plan.mirrors = foresee_mirrors(config, source, date, catalog, context)?;
+        plan.snapshots = foresee_expired(config, source, date, catalog, context)?;
     }
     Ok(())
 }
@@ -135,10 +139,14 @@ pub(super) fn to_json(plans: &[BackupPlan], warnings: &[String]) -> Value {
             let snapshots: Vec<Value> = snapshots
                 .map(|it| json!({"name": it.name, "reason": it.reason}))
                 .collect();
+            let mirrors = plan.mirrors.iter();
+            let mirrors: Vec<Value> = mirrors
+                .map(|it| json!({"to": it.to, "send": it.send, "newest_common": it.common}))
+                .collect();
             json!({
                 "date": plan.date, "source": plan.source, "action": plan.action.as_str(),
                 "send_parent": send_parent(&plan.action), "reason": plan.reason,
-                "expire": expire, "snapshots": snapshots,
+                "expire": expire, "snapshots": snapshots, "mirrors": mirrors,
             })
         })
         .collect();
@@ -182,6 +190,10 @@ pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
     for row in unconfigured(config, &catalog).unwrap_or_default() {
         let message = warning_of_unconfigured(config, &row.name);
         warnings.push(format!("{}: {message}", row.name));
+    }
+    for row in unconfigured_mirrors(config, &catalog).unwrap_or_default() {
+        let message = warning_of_unconfigured_mirror(&row);
+        warnings.push(format!("{}: {message}", row.source));
     }
     let context = RunContext::real(&Quiet);
     for source in config.sources.iter().filter(|source| source.live.is_some()) {

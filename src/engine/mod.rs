@@ -60,6 +60,7 @@ pub use mirror::asked::{MirrorAsked, MirrorForeseen, MirrorRan, SentSnapshot};
 pub use mirror::forget::{
     forget_mirror, remembered_mirror, unconfigured_mirrors, warning_of_unconfigured_mirror,
 };
+pub use mirror::known::{HeldSnapshot, KnownMirror, foresee_mirrors, known_mirror, known_mirrors};
 pub use mirror::run::{foresee_mirror, mirror};
 pub use mirror::server::{MirrorServing, serve_mirror};
 pub use prune::revive::{Revived, revive};

@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 
 use super::due::why_nothing;
 use super::facts::{Action, Facts, Request};
+use super::mirror_night::MirrorNight;
 use super::refusal::BackupRefusal;
 use super::retention::{ChainExpiry, expiring};
 use super::schedule::Schedule;
@@ -28,6 +29,8 @@ pub struct BackupPlan {
     pub expire: Vec<ChainExpiry>,
     /// The snapshots here to delete at the end. Only a plan of one night has them.
     pub snapshots: Vec<ExpiredSnapshot>,
+    /// What each mirror would get after the archive. Only a plan of one night has it.
+    pub mirrors: Vec<MirrorNight>,
 }
 
 impl BackupPlan {
@@ -47,6 +50,7 @@ pub fn snapshots_alone(source: &SourceName, date: NaiveDate) -> BackupPlan {
         reason: "no archive: this source has no store".to_owned(),
         expire: Vec::new(),
         snapshots: Vec::new(),
+        mirrors: Vec::new(),
     }
 }
 
@@ -76,6 +80,7 @@ pub(super) fn plan_night(facts: &Facts, schedule: &Schedule) -> BackupPlan {
         reason,
         expire: expire_after(facts, action, schedule),
         snapshots: Vec::new(),
+        mirrors: Vec::new(),
     }
 }
 

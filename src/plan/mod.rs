@@ -62,6 +62,7 @@ pub mod facts;
 pub mod history;
 pub mod memory;
 pub mod mirror;
+pub mod mirror_night;
 pub mod pricing;
 pub mod prune;
 pub mod refusal;
@@ -86,6 +87,7 @@ pub use due::nothing_missed;
 pub use facts::{Action, Facts, Request, SendParentSnapshot};
 pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
 pub use mirror::{CopyThere, MirrorPlan, SnapshotHere, plan_mirror};
+pub use mirror_night::{MirrorNight, RecordedMirror, plan_mirror_night};
 pub use pricing::cost::{
     ClassCost, CostRefusal, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
 };

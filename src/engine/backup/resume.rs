@@ -215,6 +215,7 @@ pub fn foresee(
                 reason: format!("it was begun on {} and left unfinished", attempt.begun_at),
                 expire: Vec::new(),
                 snapshots: Vec::new(),
+                mirrors: Vec::new(),
             };
             carry_out(&plan, &mut facts.history, facts.recipients);
             if facts.send_parent != SendParentSnapshot::NotLocal {

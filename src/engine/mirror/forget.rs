@@ -39,7 +39,11 @@ pub fn remembered_mirror(
         }));
     }
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    if catalog.mirrors()?.iter().all(|row| row.source != source_name) {
+    if catalog
+        .mirrors()?
+        .iter()
+        .all(|row| row.source != source_name)
+    {
         return Err(RequestError::NeverSeen(source_name).into());
     }
     let row = catalog

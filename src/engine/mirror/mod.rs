@@ -9,6 +9,7 @@ pub(super) mod directory;
 pub(super) mod end;
 pub(super) mod forget;
 pub(super) mod here;
+pub(super) mod known;
 pub(super) mod open;
 mod over_ssh;
 mod prune_copies;
