@@ -1,5 +1,7 @@
 //! `coldchain list`: chains and their archives, as a tree.
 
+mod mirrors;
+
 use std::fmt::Write as _;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -11,12 +13,16 @@ use super::{load_to_read, require_catalog, today};
 use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
 use crate::config::{Config, Source, SourceOrigin};
-use crate::engine::{Clock, StateDir, SystemClock, history, schedule, store_url};
+use crate::engine::{
+    Clock, KnownMirror, RunContext, StateDir, SystemClock, history, known_mirrors, schedule,
+    store_url,
+};
 use crate::error::Error;
 use crate::model::archive::ArchiveState;
 use crate::model::size::Bytes;
 use crate::model::{ArchiveId, Line, SourceName};
 use crate::plan::{Chain, expiry_dates};
+use crate::progress::Quiet;
 
 /// Why a write can't fail here.
 const NO_FAILURE: &str = "writing to a string does not fail";
@@ -29,6 +35,7 @@ struct ListedSource<'a> {
     /// `None` if it has no schedule in a config.
     next_slot: Option<NaiveDate>,
     chains: Vec<ListedChain<'a>>,
+    mirrors: Vec<KnownMirror>,
 }
 
 /// When a chain expires.
@@ -79,13 +86,21 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     };
     let rows = chosen.iter().map(|source| rows(source, asked, &catalog));
     let rows: Vec<_> = rows.collect::<Result<_, Error>>()?;
+    let context = RunContext::real(&Quiet);
     let listed = chosen.iter().zip(&rows);
-    let listed: Vec<_> = listed
-        .map(|(source, rows)| gather(&config, source, rows, asked))
-        .collect();
+    let listed = listed.map(|(source, rows)| {
+        let mirrors = known_mirrors(&config, source, &catalog, context)?;
+        Ok(gather(&config, source, rows, asked, mirrors))
+    });
+    let listed: Vec<_> = listed.collect::<Result<_, Error>>()?;
+    let further = match args.source.name() {
+        Some(_) => Vec::new(),
+        None => mirrors::of_mirrors(&config, &catalog, context)?,
+    };
     if everywhere.json {
         let sources: Vec<Value> = listed.iter().map(ListedSource::to_json).collect();
-        return answer_json(&json!({ "sources": sources }));
+        let further: Vec<Value> = further.iter().map(mirrors::to_json).collect();
+        return answer_json(&json!({ "sources": sources, "mirrors": further }));
     }
     let now = SystemClock.now();
     let widths = Widths::of(&listed);
@@ -96,6 +111,7 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         }
         listed.write_text(&mut text, &widths, now);
     }
+    mirrors::write_further(&mut text, &further, now);
     answer(&text)
 }
 
@@ -119,6 +135,7 @@ fn gather<'a>(
     source: &Source,
     archives: &'a [ListedRow],
     shown: catalog::WhichArchives,
+    mirrors: Vec<KnownMirror>,
 ) -> ListedSource<'a> {
     let store = config.store_of(source).ok();
     let schedule = match source.origin {
@@ -155,6 +172,7 @@ fn gather<'a>(
         name: source.name.clone(),
         store: store.map(store_url),
         chains: chains.collect(),
+        mirrors,
         next_slot: schedule.map(|schedule| schedule.next_slot_after(today(config))),
     }
 }
@@ -216,7 +234,11 @@ impl Widths {
 impl ListedSource<'_> {
     fn to_json(&self) -> Value {
         let chains: Vec<Value> = self.chains.iter().map(ListedChain::to_json).collect();
-        json!({"name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains})
+        let mirrors: Vec<Value> = self.mirrors.iter().map(mirrors::to_json).collect();
+        json!({
+            "name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains,
+            "mirrors": mirrors,
+        })
     }
 
     fn store_in_words(&self) -> String {
@@ -245,6 +267,7 @@ impl ListedSource<'_> {
         for chain in &self.chains {
             chain.write_text(text, widths, now);
         }
+        mirrors::write_text(text, &self.mirrors, now);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::output::{answer, answer_json, answer_lines, count, observer};
@@ -12,8 +13,8 @@ use crate::activity_log::LogLine;
 use crate::cli::{Everywhere, Snapshots};
 use crate::config::{Config, Source};
 use crate::engine::{
-    self, Clock, KnownSnapshot, RunContext, SnapshotsOverview, StateDir, SystemClock,
-    look_at_snapshots, prune_snapshots, withheld_in_words,
+    self, Clock, KnownMirror, KnownSnapshot, RunContext, SnapshotsOverview, StateDir, SystemClock,
+    known_mirrors, look_at_snapshots, prune_snapshots, withheld_in_words,
 };
 use crate::error::{Error, SnapshotError};
 use crate::model::size::Bytes;
@@ -33,27 +34,37 @@ pub(super) fn run(args: &Snapshots, everywhere: &Everywhere) -> Result<(), Error
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let context = RunContext::real(&Quiet);
     let looked = chosen.iter().map(|source| {
-        let overview = look_at_snapshots(&config, source, &catalog, context)?;
-        Ok((*source, overview))
+        Ok(LookedAt {
+            source,
+            overview: look_at_snapshots(&config, source, &catalog, context)?,
+            mirrors: known_mirrors(&config, source, &catalog, context)?,
+        })
     });
-    let looked: Vec<(&Source, SnapshotsOverview)> = looked.collect::<Result<_, Error>>()?;
+    let looked: Vec<LookedAt<'_>> = looked.collect::<Result<_, Error>>()?;
     if everywhere.json {
         let sources: Vec<Value> = looked.iter().map(to_json).collect();
         return answer_json(&json!({ "sources": sources }));
     }
     let now = SystemClock.now();
     let mut text = String::new();
-    for (at, (source, overview)) in looked.iter().enumerate() {
+    for (at, looked) in looked.iter().enumerate() {
         if at > 0 {
             text.push('\n');
         }
         if args.plan {
-            write_plan(&mut text, source, overview);
+            write_plan(&mut text, looked.source, &looked.overview);
         } else {
-            write_all(&mut text, source, overview, now);
+            write_all(&mut text, looked, config.timezone, now);
         }
     }
     answer(&text)
+}
+
+/// A source, its snapshots, and what its mirrors have of them as of the last runs.
+struct LookedAt<'a> {
+    source: &'a Source,
+    overview: SnapshotsOverview,
+    mirrors: Vec<KnownMirror>,
 }
 
 /// Deletes what has expired.
@@ -126,7 +137,12 @@ pub(super) fn with_snapshots<'a>(
     }
 }
 
-fn write_all(text: &mut String, source: &Source, overview: &SnapshotsOverview, now: DateTime<Utc>) {
+fn write_all(text: &mut String, looked: &LookedAt<'_>, zone: Tz, now: DateTime<Utc>) {
+    let LookedAt {
+        source,
+        overview,
+        mirrors,
+    } = looked;
     let directory = source.live.as_ref().map(|live| shown(&live.snapshots));
     let number = count(overview.known.len() as u64, "snapshot");
     writeln!(
@@ -136,7 +152,15 @@ fn write_all(text: &mut String, source: &Source, overview: &SnapshotsOverview, n
         directory.unwrap_or_default()
     )
     .expect(NO_FAILURE);
-    let rows: Vec<[String; 4]> = overview.known.iter().map(|it| cells(it, now)).collect();
+    let rows: Vec<[String; 4]> = overview
+        .known
+        .iter()
+        .map(|it| {
+            let [name, age, sizes, why] = cells(it, now);
+            let at = at_mirrors(it, mirrors, zone);
+            [name, age, sizes, [why, at].concat()]
+        })
+        .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let (name, age, size) = (width(0), width(1), width(2));
     for row in &rows {
@@ -186,6 +210,26 @@ fn cells(snapshot: &KnownSnapshot, now: DateTime<Utc>) -> [String; 4] {
     ]
 }
 
+/// Returns which mirrors have a snapshot as of the last runs, and until when it is kept for one.
+fn at_mirrors(snapshot: &KnownSnapshot, mirrors: &[KnownMirror], zone: Tz) -> String {
+    let mut text = String::new();
+    let have = mirrors.iter().filter(|it| it.has(snapshot.uuid));
+    let have: Vec<String> = have.map(|it| it.to.to_string()).collect();
+    if !have.is_empty() {
+        write!(text, "; a copy at {}", have.join(", ")).expect(NO_FAILURE);
+    }
+    for mirror in mirrors {
+        if mirror.sending == Some(snapshot.name) {
+            write!(text, "; it is being sent to {}", mirror.to).expect(NO_FAILURE);
+        }
+        if let Some(held) = mirror.held.filter(|held| held.name == snapshot.name) {
+            let until = held.until.with_timezone(&zone).date_naive();
+            write!(text, "; kept for {} until {until}", mirror.to).expect(NO_FAILURE);
+        }
+    }
+    text
+}
+
 /// Returns an age such as `12 min`, `5 h` or `30 days`.
 fn age(age: chrono::TimeDelta) -> String {
     match (age.num_minutes(), age.num_hours(), age.num_days()) {
@@ -229,8 +273,18 @@ fn write_plan(text: &mut String, source: &Source, overview: &SnapshotsOverview) 
     }
 }
 
-fn to_json((source, overview): &(&Source, SnapshotsOverview)) -> Value {
+fn to_json(looked: &LookedAt<'_>) -> Value {
+    let LookedAt {
+        source,
+        overview,
+        mirrors,
+    } = looked;
     let snapshots = overview.known.iter().map(|it| {
+        let have = mirrors.iter().filter(|mirror| mirror.has(it.uuid));
+        let held = mirrors.iter().filter_map(|mirror| {
+            let held = mirror.held.filter(|held| held.name == it.name)?;
+            Some(json!({"to": mirror.to, "until": held.until}))
+        });
         let (keep, expires) = match &it.fate {
             KeepFate::Kept(reasons) => (reasons.clone(), None),
             KeepFate::Expires(reason) => (Vec::new(), Some(reason)),
@@ -241,6 +295,8 @@ fn to_json((source, overview): &(&Source, SnapshotsOverview)) -> Value {
             "referenced_bytes": it.sizes.map(|sizes| sizes.referenced),
             "exclusive_bytes": it.sizes.map(|sizes| sizes.exclusive),
             "keep": keep, "expires": expires,
+            "mirrors": have.map(|mirror| &mirror.to).collect::<Vec<_>>(),
+            "held_for": held.collect::<Vec<_>>(),
         })
     });
     let links = overview.links.iter();

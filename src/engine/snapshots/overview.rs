@@ -35,6 +35,8 @@ pub struct KnownSnapshot {
     pub name: SnapshotName,
     /// Where it is.
     pub path: PathBuf,
+    /// Its uuid here.
+    pub uuid: Uuid,
     /// When it was taken.
     pub taken_at: DateTime<FixedOffset>,
     /// What is wrong with it, if anything is: it is gone, or was changed.
@@ -72,6 +74,7 @@ pub fn look_at_snapshots(
         Ok(KnownSnapshot {
             name: row.name,
             path: row.path.clone(),
+            uuid: row.local_uuid,
             taken_at: retention::taken_at(row, config.timezone),
             fault: standing::check(row)?.err(),
             archive: archive.map(|archive| archive.id),
