@@ -1,4 +1,4 @@
-//! `coldchain doctor`: test every store, and report what is wrong.
+//! `coldchain doctor`: test every store, look at every mirror, and report what is wrong.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -11,15 +11,15 @@ use super::plan::standing_warnings;
 use crate::cli::Everywhere;
 use crate::config::{Config, Source};
 use crate::engine::{
-    Asking, NOT_IN_KIT, RunContext, StateDir, StoreReport, doctor, doubtful_archives, is_in_kit,
-    leftovers_of_all, require_known_archives, secrets_in_reach,
+    Asking, MirrorReport, NOT_IN_KIT, RunContext, StateDir, StoreReport, doctor, doubtful_archives,
+    examine_mirrors, is_in_kit, leftovers_of_all, require_known_archives, secrets_in_reach,
 };
 use crate::error::{Error, in_words as error_in_words};
 use crate::model::Line;
 use crate::plan::SendParentSnapshot;
 use crate::printing::warn;
 use crate::progress::{Observer, Quiet, Verbose};
-use crate::store::{ErrorKind, Severity};
+use crate::store::{ErrorKind, Finding, Severity};
 
 pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
@@ -28,7 +28,10 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
     } else {
         Box::new(Quiet)
     };
-    let reports = doctor(&config, &RunContext::real(observer.as_ref()));
+    let context = RunContext::real(observer.as_ref());
+    let stores = doctor(&config, &context);
+    let mirrors = examine_mirrors(&config, context)?;
+    let reports = sections(&stores, &mirrors);
     let warnings: Vec<String> = [
         standing_warnings(&config),
         warnings_of_secrets(&config),
@@ -40,7 +43,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
     ]
     .concat();
     if everywhere.json {
-        answer_json(&to_json(&reports, &warnings))?;
+        answer_json(&to_json(&stores, &mirrors, &warnings))?;
     } else {
         answer(&in_words(&reports))?;
         if !everywhere.quiet {
@@ -58,6 +61,28 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
         failures if is_without_end(&reports) => Err(Error::Untrustworthy(failures)),
         failures => Err(Error::Unfit(failures)),
     }
+}
+
+/// The findings about one store or mirror.
+struct ReportSection<'a> {
+    title: String,
+    is_mirror: bool,
+    findings: &'a [Finding],
+}
+
+fn sections<'a>(stores: &'a [StoreReport], mirrors: &'a [MirrorReport]) -> Vec<ReportSection<'a>> {
+    let of_store = |report: &'a StoreReport| ReportSection {
+        title: format!("{}: {}", report.name, Line(&report.url)),
+        is_mirror: false,
+        findings: &report.findings,
+    };
+    let of_mirror = |report: &'a MirrorReport| ReportSection {
+        title: format!("{}: mirror {}", report.name, report.to),
+        is_mirror: true,
+        findings: &report.findings,
+    };
+    let stores = stores.iter().map(of_store);
+    stores.chain(mirrors.iter().map(of_mirror)).collect()
 }
 
 /// Returns warnings about secrets that open the archives and are on this machine.
@@ -179,44 +204,52 @@ fn warnings_of_hooks(config: &Config) -> Vec<String> {
 }
 
 /// Returns whether a store sent an endless answer.
-fn is_without_end(reports: &[StoreReport]) -> bool {
-    let mut findings = reports.iter().flat_map(|report| &report.findings);
+fn is_without_end(reports: &[ReportSection<'_>]) -> bool {
+    let mut findings = reports.iter().flat_map(|report| report.findings);
     findings.any(|finding| finding.failed.is_some_and(ErrorKind::is_without_end))
 }
 
-fn number(reports: &[StoreReport], verdict: Severity) -> usize {
-    let findings = reports.iter().flat_map(|report| &report.findings);
+fn number(reports: &[ReportSection<'_>], verdict: Severity) -> usize {
+    let findings = reports.iter().flat_map(|report| report.findings);
     findings
         .filter(|finding| finding.verdict == verdict)
         .count()
 }
 
-fn to_json(reports: &[StoreReport], warnings: &[String]) -> Value {
+fn to_json(stores: &[StoreReport], mirrors: &[MirrorReport], warnings: &[String]) -> Value {
+    let stores: Vec<Value> = stores
+        .iter()
+        .map(|report| {
+            let findings = findings_json(&report.findings);
+            json!({"name": report.name, "url": report.url, "findings": findings})
+        })
+        .collect();
+    let mirrors: Vec<Value> = mirrors
+        .iter()
+        .map(|report| {
+            let findings = findings_json(&report.findings);
+            json!({"source": report.name, "to": report.to, "findings": findings})
+        })
+        .collect();
+    json!({ "stores": stores, "mirrors": mirrors, "warnings": warnings })
+}
+
+fn findings_json(findings: &[Finding]) -> Vec<Value> {
     let word = |verdict| match verdict {
         Severity::Fine => "fine",
         Severity::Unknown => "unknown",
         Severity::Warning => "warning",
         Severity::Failure => "failure",
     };
-    let stores: Vec<Value> = reports
-        .iter()
-        .map(|report| {
-            let findings = report.findings.iter().map(|finding| {
-                json!({
-                    "subject": finding.subject, "verdict": word(finding.verdict),
-                    "text": finding.text,
-                })
-            });
-            json!({
-                "name": report.name, "url": report.url,
-                "findings": findings.collect::<Vec<_>>(),
-            })
+    let one = |finding: &Finding| {
+        json!({
+            "subject": finding.subject, "verdict": word(finding.verdict), "text": finding.text,
         })
-        .collect();
-    json!({ "stores": stores, "warnings": warnings })
+    };
+    findings.iter().map(one).collect()
 }
 
-fn in_words(reports: &[StoreReport]) -> String {
+fn in_words(reports: &[ReportSection<'_>]) -> String {
     if reports.is_empty() {
         return "no store to test: no source has one\n".to_owned();
     }
@@ -226,13 +259,13 @@ fn in_words(reports: &[StoreReport]) -> String {
         Severity::Warning => "warn",
         Severity::Failure => "FAIL",
     };
-    let subjects = reports.iter().flat_map(|report| &report.findings);
+    let subjects = reports.iter().flat_map(|report| report.findings);
     let width = subjects.map(|finding| finding.subject.len()).max();
     let width = width.unwrap_or_default();
     let mut text = String::new();
     for report in reports {
-        let _ = writeln!(text, "{}: {}", report.name, Line(&report.url));
-        for finding in &report.findings {
+        let _ = writeln!(text, "{}", report.title);
+        for finding in report.findings {
             let (mark, subject) = (mark(finding.verdict), finding.subject);
             let _ = writeln!(
                 text,
@@ -242,11 +275,18 @@ fn in_words(reports: &[StoreReport]) -> String {
         }
     }
     let number = |verdict| number(reports, verdict);
-    let stores = u64::try_from(reports.len()).unwrap_or(u64::MAX);
+    let is_mirror = |report: &&ReportSection<'_>| report.is_mirror;
+    let mirrors = reports.iter().filter(is_mirror).count() as u64;
+    let stores = reports.len() as u64 - mirrors;
+    let what = match (stores, mirrors) {
+        (stores, 0) => count(stores, "store"),
+        (0, mirrors) => count(mirrors, "mirror"),
+        _ => format!("{}, {}", count(stores, "store"), count(mirrors, "mirror")),
+    };
     let _ = writeln!(
         text,
         "{}: {} fine, {} unknown, {} warned of, {} failed",
-        count(stores, "store"),
+        what,
         number(Severity::Fine),
         number(Severity::Unknown),
         number(Severity::Warning),

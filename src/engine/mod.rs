@@ -57,6 +57,7 @@ pub use ledger::roles::{SignedEntry, entries_of, keys_of, kit_source, kit_source
 pub use ledger::sync::{LedgerState, catch_up};
 pub use ledger::trust::{Trusted, Word};
 pub use mirror::asked::{MirrorAsked, MirrorForeseen, MirrorRan, SentSnapshot};
+pub use mirror::examine::{MirrorReport, examine_mirrors};
 pub use mirror::forget::{
     forget_mirror, remembered_mirror, unconfigured_mirrors, warning_of_unconfigured_mirror,
 };

@@ -7,6 +7,7 @@
 pub(super) mod asked;
 pub(super) mod directory;
 pub(super) mod end;
+pub(super) mod examine;
 pub(super) mod forget;
 pub(super) mod here;
 pub(super) mod known;
