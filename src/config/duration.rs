@@ -23,9 +23,17 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 
 /// Reads a duration of at least `least`.
 pub(super) fn read(field: &Field<'_>, least: Duration) -> Result<Duration, ConfigError> {
-    parse(field.string()?)
-        .filter(|duration| *duration >= least)
-        .ok_or_else(|| field.unfit("a duration like \"6h\", in s, m, h or d"))
+    match parse(field.string()?) {
+        None => Err(field.unfit("a duration like \"6h\", in s, m, h or d")),
+        Some(short) if short < least => {
+            let least = match least.as_secs() {
+                seconds if seconds.is_multiple_of(24 * 60 * 60) => format!("{}d", seconds / 86_400),
+                seconds => format!("{seconds}s"),
+            };
+            Err(field.unfit(&format!("a duration of {least} or more")))
+        }
+        Some(duration) => Ok(duration),
+    }
 }
 
 #[cfg(test)]

@@ -336,6 +336,19 @@ impl Fault {
             Self::SnapshotsShared { .. } => {
                 "snapshots are named by date alone: give each source a directory of its own"
             }
+            Self::MirrorOfTwo => {
+                "remove `source` to mirror another mirror's copies, or `from` to mirror the source's snapshots"
+            }
+            Self::MirrorOfNone => {
+                "set `source` to a source's name, or `from` to the directory of another mirror's copies"
+            }
+            Self::MirrorOfNoSnapshots { .. } => {
+                "set `subvolume` and `snapshots` in its [[source]], or remove the [[mirror]]"
+            }
+            Self::SameMirror { .. } => "remove one of them, or set its `to` to another directory",
+            Self::OnlyOverSsh { .. } => {
+                "remove the line, or set `to` to ssh://[USER@]HOST[:PORT]/PATH"
+            }
             Self::SameDirectory { .. } => "give one of them another `archive_as`",
             _ => return None,
         };

@@ -114,6 +114,24 @@ const SOURCE_AND_STORE: &str = r#"
 #segment_size = "128MiB"
 #schedule = { max_incrementals = 11 }
 
+# Another btrfs that gets the snapshots of a source by send and receive, one such block for each; docs/mirrors.md.
+#[[mirror]]
+#source = "home"
+# A directory of this machine, or ssh://[USER@]HOST[:PORT]/PATH; the copies lie in its directory of the source's name.
+#to = "/mnt/second"
+# Which copies it keeps, as a source's `keep`; what the next run needs is always kept.
+#keep = "60d"
+# How long after the last success a snapshot here is kept for it: for so long it may be away.
+#hold = "90d"
+# The names of links to the newest copy.
+#links = ["current"]
+# Over ssh: how long no byte may move, the key to log in with, and what starts coldchain there.
+# or: stall = "30m"
+# or: identity_file = "/root/.ssh/mirror"
+# or: command = ["coldchain"]
+# In place of `source`: another mirror's directory of one source, to mirror the mirror.
+# or: from = "/mnt/second/home"
+
 # Where it is archived to.
 #[store.main]
 #type = "dir"
@@ -239,7 +257,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, ConfigError, hooks, prices, schedule, source, store};
+    use crate::config::{Config, ConfigError, hooks, mirror, prices, schedule, source, store};
 
     fn facts() -> TemplateFacts<'static> {
         TemplateFacts {
@@ -326,6 +344,7 @@ mod tests {
         let few = "
             timezone = 'Europe/Berlin'
             source = [{ name = 'home', subvolume = '/home', snapshots = '/home/.coldchain', store = 'main' }]
+            mirror = [{ source = 'home', to = '/mnt/second' }]
             store.main = { type = 'dir', path = '/mnt/offsite/coldchain' }
             store.aws = { type = 's3', bucket = 'my-archives' }
             encryption.recipients = ['age1example']";
@@ -341,6 +360,7 @@ mod tests {
         assert_eq!(*config.compression.levels().end(), 12, "the default");
         let tables = [
             "source",
+            "mirror",
             "store",
             "encryption",
             "schedule",
@@ -352,6 +372,7 @@ mod tests {
             .filter(|key| !tables.contains(key))
             .chain(super::super::ENCRYPTION_KEYS)
             .chain(source::KEYS)
+            .chain(mirror::KEYS)
             .chain(store::DIR_KEYS)
             .chain(store::S3_KEYS)
             .chain(schedule::KEYS)

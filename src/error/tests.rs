@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+mod mirror;
+
 use chrono::NaiveDate;
 
 use super::*;
@@ -760,6 +762,7 @@ fn samples() -> Vec<Error> {
     ];
     samples.extend(kinds.map(|of| Error::Store(kind(of))));
     samples.extend(mirror_link::samples());
+    samples.extend(mirror::samples());
     samples
 }
 
@@ -769,7 +772,7 @@ fn name(error: &Error) -> String {
     let mut words = text.split([' ', '(', ')', '{']);
     let first = words.next().unwrap_or("");
     match first {
-        "Backup" | "Key" | "LedgerState" | "MirrorLink" | "Prune" | "Rebuild" | "Request"
+        "Backup" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Prune" | "Rebuild" | "Request"
         | "Restore" | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
         _ => first.to_owned(),
     }

@@ -159,7 +159,8 @@ fn a_list_shows_snapshots_alone_and_names_no_store() {
         "docs  snapshots alone\n  `coldchain snapshots` shows them\n",
         "",
     );
-    let expected = json!([{"name": "docs", "store": null, "next_slot": null, "chains": []}]);
+    let expected =
+        json!([{"name": "docs", "store": null, "next_slot": null, "chains": [], "mirrors": []}]);
     assert_eq!(machine.listed()["sources"], expected);
     let tested = "no store to test: no source has one\n";
     machine.run("doctor").is(0, tested, KIT_IN_REACH);

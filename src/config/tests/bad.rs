@@ -74,7 +74,7 @@ hooks = { before = ['/bin/true', 1] }
 hooks = { before = ['/bin/true', "a\u0000"] }
     1: `hooks.before` must be an array of strings, found the string "a\0"
 hooks = { timeout = '0s' }
-    1: `hooks.timeout` must be a duration like "6h", in s, m, h or d, found the string "0s"
+    1: `hooks.timeout` must be a duration of 1s or more, found the string "0s"
 priority = 'lowest'
     1: unknown value `lowest`
 priority = 1
@@ -321,4 +321,160 @@ source = [1]
     1: `source` must be a table, found 1
 ";
     check(table, str::to_owned);
+}
+
+#[test]
+fn a_fault_in_a_mirror_names_line_key_and_what_it_takes() {
+    let table = r#"
+[[mirror]]
+to = '/mnt/second'
+    11: neither `mirror.source` nor `mirror.from` is set
+[[mirror]]
+source = 'home'
+    11: `mirror.to` is missing
+[[mirror]]
+source = 'home'
+from = '/mnt/second/home'
+to = '/mnt/third'
+    13: `mirror.source` and `mirror.from` are both set, and both say whose snapshots it gets
+[[mirror]]
+source = 'hone'
+to = '/mnt/second'
+    12: unknown source `hone`, did you mean `home`?
+[[mirror]]
+source = 'vault'
+to = '/mnt/second'
+    12: source `vault` has no `subvolume`, so it has no snapshots to mirror
+[[mirror]]
+source = 'home'
+to = 'second'
+    13: `mirror.to` must be an absolute path without `..`, or ssh://[USER@]HOST[:PORT]/PATH, found the string "second"
+[[mirror]]
+source = 'home'
+to = '/mnt/../second'
+    13: `mirror.to` must be an absolute path without `..`, or ssh://[USER@]HOST[:PORT]/PATH, found the string "/mnt/../second"
+[[mirror]]
+source = 'home'
+to = 'ssh://nas'
+    13: `mirror.to` must be an absolute path without `..`, or ssh://[USER@]HOST[:PORT]/PATH, found the string "ssh://nas"
+[[mirror]]
+source = 'home'
+to = 'ssh://-oProxyCommand=x/srv'
+    13: `mirror.to` must be an absolute path without `..`, or ssh://[USER@]HOST[:PORT]/PATH, found the string "ssh://-oProxyCommand=x/srv"
+[[mirror]]
+source = 'home'
+to = 'ssh://nas:0/srv'
+    13: `mirror.to` must be an absolute path without `..`, or ssh://[USER@]HOST[:PORT]/PATH, found the string "ssh://nas:0/srv"
+[[mirror]]
+source = 'home'
+to = '/mnt/second'
+[[mirror]]
+source = 'home'
+to = '/mnt/second/'
+    16: two mirrors of `home` are at /mnt/second
+[[mirror]]
+from = '/mnt/second/home/'
+to = '/mnt/third'
+[[mirror]]
+source = 'home'
+to = '/mnt/third'
+    16: two mirrors of `home` are at /mnt/third
+[[mirror]]
+from = '/'
+to = '/mnt/third'
+    12: `mirror.from` must be a mirror's directory of one source, whose last part is the source's name, as /mnt/second/home, found the string "/"
+[[mirror]]
+source = 'home'
+to = '/mnt/second'
+keep = 0
+    14: `mirror.keep` must be a number of snapshots from 1 to 1000000, or terms like "24h 14d 8w 12m 4q 2y", each unit once and at least 1, found 0
+[[mirror]]
+source = 'home'
+to = '/mnt/second'
+hold = '23h'
+    14: `mirror.hold` must be a duration of 1d or more, found the string "23h"
+[[mirror]]
+source = 'home'
+to = '/mnt/second'
+links = ['2026-11-28']
+    14: `mirror.links` must be a file name that is no date, such as "current", found the string "2026-11-28"
+[[mirror]]
+source = 'home'
+to = '/mnt/second'
+stall = '5m'
+    14: `mirror.stall` has no effect unless `to` is an ssh:// location
+[[mirror]]
+source = 'home'
+to = '/mnt/second'
+identity_file = '/root/.ssh/mirror'
+    14: `mirror.identity_file` has no effect unless `to` is an ssh:// location
+[[mirror]]
+source = 'home'
+to = '/mnt/second'
+command = ['coldchain']
+    14: `mirror.command` has no effect unless `to` is an ssh:// location
+[[mirror]]
+source = 'home'
+to = 'ssh://nas/srv'
+command = []
+    14: `mirror.command` must be an array of words, the first a program, found an array
+[[mirror]]
+source = 'home'
+to = 'ssh://nas/srv'
+identity_file = 'id_ed25519'
+    14: `mirror.identity_file` must be an absolute path without `..`, found the string "id_ed25519"
+[[mirror]]
+source = 'home'
+to = '/mnt/second'
+hodl = '90d'
+    14: unknown key `mirror.hodl`, did you mean `hold`?
+"#;
+    let more = "subvolume = '/home'\nsnapshots = '/home/.coldchain'\n[[source]]\nname = 'vault'\nstore = 'main'\n";
+    check(table, |mirror| with("", &format!("{more}{mirror}")));
+    check(
+        "
+mirror = 1
+    1: `mirror` must be an array of tables ([[mirror]]), found 1
+",
+        |top| with(top, ""),
+    );
+}
+
+#[test]
+fn each_fault_in_a_mirror_says_what_to_do() {
+    let more = "subvolume = '/home'\nsnapshots = '/home/.coldchain'\n[[source]]\nname = 'vault'\nstore = 'main'\n";
+    let hints = [
+        (
+            "to = '/mnt/second'",
+            "set `source` to a source's name, or `from` to the directory of another mirror's copies",
+        ),
+        (
+            "source = 'home'\nfrom = '/mnt/second/home'\nto = '/mnt/third'",
+            "remove `source` to mirror another mirror's copies, or `from` to mirror the source's snapshots",
+        ),
+        (
+            "source = 'hone'\nto = '/mnt/second'",
+            "known: `home`, `vault`",
+        ),
+        (
+            "source = 'vault'\nto = '/mnt/second'",
+            "set `subvolume` and `snapshots` in its [[source]], or remove the [[mirror]]",
+        ),
+        (
+            "source = 'home'\nto = '/mnt'\n[[mirror]]\nsource = 'home'\nto = '/mnt'",
+            "remove one of them, or set its `to` to another directory",
+        ),
+        (
+            "source = 'home'\nto = '/mnt'\nstall = '5m'",
+            "remove the line, or set `to` to ssh://[USER@]HOST[:PORT]/PATH",
+        ),
+    ];
+    for (mirror, hint) in hints {
+        let text = with("", &format!("{more}[[mirror]]\n{mirror}\n"));
+        assert_eq!(
+            parse(&text).unwrap_err().hint().as_deref(),
+            Some(hint),
+            "{mirror}"
+        );
+    }
 }

@@ -308,3 +308,56 @@ fn large_segments_and_high_levels_raise_the_limit_that_nobody_set() {
     assert_eq!(config.archiving(1 << 30).threads, 1);
     assert!(config.archiving(1 << 30).held_bytes >= 1 << 30);
 }
+
+#[test]
+fn a_mirror_gets_the_documented_defaults() {
+    let live = "subvolume = '/home'\nsnapshots = '/home/.coldchain'\n[[mirror]]\nsource = 'home'\nto = '/mnt//second/'";
+    let config = parse(&with("", live)).unwrap();
+    let expected = MirrorConfig {
+        of: MirrorOf::Source,
+        name: "home".parse().unwrap(),
+        to: "/mnt/second".parse().unwrap(),
+        keep: KeepSnapshots::parse("60d").unwrap(),
+        hold: Duration::from_hours(90 * 24),
+        links: vec!["current".to_owned()],
+        stall: Duration::from_mins(30),
+        identity_file: None,
+        command: vec!["coldchain".to_owned()],
+    };
+    assert_eq!(config.mirrors, [expected]);
+    let held = HeldFor {
+        to: "/mnt/second".parse().unwrap(),
+        hold: Duration::from_hours(90 * 24),
+    };
+    assert_eq!(config.sources[0].held_for, [held]);
+    assert_eq!(config.mirrors_of(&config.sources[0]).count(), 1);
+}
+
+#[test]
+fn every_key_of_a_mirror_is_taken() {
+    let mirror = "subvolume = '/home'\nsnapshots = '/home/.coldchain'\n[[mirror]]\nsource = 'home'
+        to = 'ssh://mirror@[fd00::1]:2222/srv/copies'\nkeep = '14d 8w'\nhold = '200d'\nlinks = ['newest', 'cur']
+        stall = '5m'\nidentity_file = '/root/.ssh/mirror'\ncommand = ['sudo', 'coldchain']";
+    let config = parse(&with("", mirror)).unwrap();
+    let expected = MirrorConfig {
+        of: MirrorOf::Source,
+        name: "home".parse().unwrap(),
+        to: "ssh://mirror@[fd00::1]:2222/srv/copies".parse().unwrap(),
+        keep: KeepSnapshots::parse("14d 8w").unwrap(),
+        hold: Duration::from_hours(200 * 24),
+        links: vec!["newest".to_owned(), "cur".to_owned()],
+        stall: Duration::from_mins(5),
+        identity_file: Some("/root/.ssh/mirror".into()),
+        command: vec!["sudo".to_owned(), "coldchain".to_owned()],
+    };
+    assert_eq!(config.mirrors, [expected]);
+}
+
+#[test]
+fn a_mirror_of_a_mirror_needs_no_source() {
+    let config = parse("mirror = [{ from = '/mnt/second/home/', to = '/mnt/third' }]").unwrap();
+    assert!(config.sources.is_empty());
+    let mirror = &config.mirrors[0];
+    assert_eq!(mirror.of, MirrorOf::Directory("/mnt/second/home".into()));
+    assert_eq!(mirror.name.as_str(), "home");
+}
