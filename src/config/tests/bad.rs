@@ -417,7 +417,7 @@ command = ['coldchain']
 source = 'home'
 to = 'ssh://nas/srv'
 command = []
-    14: `mirror.command` must be an array of words, the first a program, found an array
+    14: `mirror.command` must be an array of words, the first a program, found an empty array
 [[mirror]]
 source = 'home'
 to = 'ssh://nas/srv'
