@@ -213,7 +213,7 @@ fn cells(snapshot: &KnownSnapshot, now: DateTime<Utc>) -> [String; 4] {
 /// Returns which mirrors have a snapshot as of the last runs, and until when it is kept for one.
 fn at_mirrors(snapshot: &KnownSnapshot, mirrors: &[KnownMirror], zone: Tz) -> String {
     let mut text = String::new();
-    let have = mirrors.iter().filter(|it| it.has(snapshot.uuid));
+    let have = mirrors.iter().filter(|it| it.has(snapshot.stream_uuid));
     let have: Vec<String> = have.map(|it| it.to.to_string()).collect();
     if !have.is_empty() {
         write!(text, "; a copy at {}", have.join(", ")).expect(NO_FAILURE);
@@ -280,7 +280,7 @@ fn to_json(looked: &LookedAt<'_>) -> Value {
         mirrors,
     } = looked;
     let snapshots = overview.known.iter().map(|it| {
-        let have = mirrors.iter().filter(|mirror| mirror.has(it.uuid));
+        let have = mirrors.iter().filter(|mirror| mirror.has(it.stream_uuid));
         let held = mirrors.iter().filter_map(|mirror| {
             let held = mirror.held.filter(|held| held.name == it.name)?;
             Some(json!({"to": mirror.to, "until": held.until}))

@@ -58,9 +58,10 @@ impl KnownMirror {
         Some(dates.len())
     }
 
-    /// Returns whether it has a copy of a snapshot here.
-    pub fn has(&self, snapshot: Uuid) -> bool {
-        self.copies.iter().any(|copy| copy.here_uuid == snapshot)
+    /// Returns whether it has a copy of the snapshot with that stream.
+    pub fn has(&self, stream_uuid: Uuid) -> bool {
+        let mut copies = self.copies.iter();
+        copies.any(|copy| copy.stream_uuid == stream_uuid)
     }
 }
 

@@ -35,8 +35,8 @@ pub struct KnownSnapshot {
     pub name: SnapshotName,
     /// Where it is.
     pub path: PathBuf,
-    /// Its uuid here.
-    pub uuid: Uuid,
+    /// The uuid in its stream, which its copies have too.
+    pub stream_uuid: Uuid,
     /// When it was taken.
     pub taken_at: DateTime<FixedOffset>,
     /// What is wrong with it, if anything is: it is gone, or was changed.
@@ -74,7 +74,7 @@ pub fn look_at_snapshots(
         Ok(KnownSnapshot {
             name: row.name,
             path: row.path.clone(),
-            uuid: row.local_uuid,
+            stream_uuid: row.local_received.unwrap_or(row.local_uuid),
             taken_at: retention::taken_at(row, config.timezone),
             fault: standing::check(row)?.err(),
             archive: archive.map(|archive| archive.id),
