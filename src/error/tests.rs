@@ -772,8 +772,8 @@ fn name(error: &Error) -> String {
     let mut words = text.split([' ', '(', ')', '{']);
     let first = words.next().unwrap_or("");
     match first {
-        "Backup" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Prune" | "Rebuild" | "Request"
-        | "Restore" | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
+        "Backup" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Prune" | "Rebuild"
+        | "Request" | "Restore" | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
         _ => first.to_owned(),
     }
 }
