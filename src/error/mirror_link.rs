@@ -98,9 +98,9 @@ pub enum MirrorLinkError {
         /// Where the mirror is.
         to: MirrorLocation,
         /// Its error.
-        message: String,
+        message: Box<str>,
         /// What to do there.
-        hint: Option<String>,
+        hint: Option<Box<str>>,
         /// The exit code that fits.
         code: ExitCode,
     },
@@ -181,29 +181,29 @@ impl SshFailure {
         }
     }
 
-    fn hint(self) -> Option<&'static str> {
+    fn hint(self) -> &'static str {
         match self {
-            Self::UnknownHostKey => Some(
+            Self::UnknownHostKey => {
                 "log in once by hand with `ssh` as the same user and compare the key that it shows with the host's own; or \
-                 add what `ssh-keyscan HOST` prints to known_hosts after you have compared it",
-            ),
-            Self::ChangedHostKey => Some(
-                "find out why the host has another key before you do anything else: it may be another machine. If the key \
-                 is right, remove the old one with `ssh-keygen -R HOST`",
-            ),
-            Self::Denied => Some(
-                "check the user in `to`, set `identity_file` to a key without a passphrase, and add its public half to \
-                 authorized_keys there",
-            ),
-            Self::NoAnswer => {
-                Some("check host and port in `to`, and that the machine is on and its sshd runs")
+                 add what `ssh-keyscan HOST` prints to known_hosts after you have compared it"
             }
-            Self::NotInstalled => Some(
+            Self::ChangedHostKey => {
+                "find out why the host has another key before you do anything else: it may be another machine. If the key \
+                 is right, remove the old one with `ssh-keygen -R HOST`"
+            }
+            Self::Denied => {
+                "check the user in `to`, set `identity_file` to a key without a passphrase, and add its public half to \
+                 authorized_keys there"
+            }
+            Self::NoAnswer => {
+                "check host and port in `to`, and that the machine is on and its sshd runs"
+            }
+            Self::NotInstalled => {
                 "install coldchain there; or set `command` in the [[mirror]] to its full path, if it is not in the PATH of \
-                 a shell that is not interactive",
-            ),
-            Self::TooOld => Some("update coldchain there: it is too old to be a mirror"),
-            Self::Other => Some("run the same `ssh` by hand to see what it says"),
+                 a shell that is not interactive"
+            }
+            Self::TooOld => "update coldchain there: it is too old to be a mirror",
+            Self::Other => "run the same `ssh` by hand to see what it says",
         }
     }
 }
@@ -217,7 +217,7 @@ impl MirrorLinkError {
                 SshFailure::NotInstalled | SshFailure::TooOld => ExitCode::Missing,
                 _ => ExitCode::Failed,
             })
-            .hint_of(why.hint()),
+            .hint(why.hint()),
             Self::SaidBefore { .. } => exit(ExitCode::Failed).hint(
                 "let the shell of that user print nothing unless it is interactive: look at .bashrc and .profile there",
             ),
@@ -236,7 +236,7 @@ impl MirrorLinkError {
                 .hint("run `coldchain mirror` again: what was received as a whole is kept"),
             Self::ServerBroke { .. } => exit(ExitCode::Integrity)
                 .hint("check which program answers there: it may not be coldchain"),
-            Self::Remote { code, hint, .. } => exit(*code).hint_of(hint.clone()),
+            Self::Remote { code, hint, .. } => exit(*code).hint_of(hint.as_deref().map(str::to_owned)),
             Self::ClientBroke { .. } => exit(ExitCode::Integrity)
                 .hint("check who uses this key: an unchanged coldchain does not do that"),
             Self::ClientGone | Self::GaveUp => exit(ExitCode::Failed)
@@ -285,8 +285,8 @@ pub(super) fn samples() -> Vec<Error> {
         },
         MirrorLinkError::Remote {
             to: to(),
-            message: "another run of coldchain is working on `mail`".to_owned(),
-            hint: Some("wait for it to end, and run again".to_owned()),
+            message: "another run of coldchain is working on `mail`".into(),
+            hint: Some("wait for it to end, and run again".into()),
             code: ExitCode::Busy,
         },
         MirrorLinkError::ClientBroke {

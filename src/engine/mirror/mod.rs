@@ -18,5 +18,6 @@ pub(super) mod run;
 pub(super) mod server;
 mod server_link;
 mod ssh_session;
+mod stall_timer;
 pub(super) mod survey;
 mod wire;

@@ -228,8 +228,7 @@ impl MirrorEnd for OverSsh<'_> {
                 }
                 // The error here came first. The server's is only that the stream ended.
                 (SentStream::Failed(error), Err(it)) if is_remote(&it) => Ok(Err(error)),
-                (SentStream::Failed(error), Err(_)) => Err(error),
-                (_, Err(error)) => Err(error),
+                (SentStream::Failed(error), Err(_)) | (_, Err(error)) => Err(error),
                 (_, Ok(_)) => Err(session.broke(other_answer())),
             }
         });
@@ -318,7 +317,7 @@ impl RemoteStream<'_, '_> {
                 (self.block, self.taken) = (frame.payload, 0);
                 return Ok(());
             }
-            let answer = message.push(frame).map_err(|it| session.broke(it))?;
+            let answer = message.push(&frame).map_err(|it| session.broke(it))?;
             match answer {
                 Some(MirrorAnswer::Sent) => {
                     self.end = Some(Ok(()));
@@ -386,3 +385,7 @@ impl Drop for RemoteStream<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "over_ssh_tests.rs"]
+mod tests;

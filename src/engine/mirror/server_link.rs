@@ -96,7 +96,7 @@ impl<R: Read> ServerLink<R> {
                 };
             };
             is_first = false;
-            if let Some(ask) = message.push(frame).map_err(broke)? {
+            if let Some(ask) = message.push(&frame).map_err(broke)? {
                 return Ok(Some(ask));
             }
         }
@@ -181,7 +181,7 @@ impl<'l, R: Read> ClientStream<'l, R> {
 
     /// Reads to the end of the stream.
     pub(super) fn pass_over(&mut self) -> Result<(), Error> {
-        while let Some(block) = self.next() {
+        for block in self {
             match block {
                 Err(error) if ends_session(&error) => return Err(error),
                 Ok(_) | Err(_) => {}

@@ -3,11 +3,12 @@
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::ioctl_fionbio;
 
+use crate::engine::mirror::stall_timer::{ALIVE, StallTimer};
 use crate::engine::mirror::wire::{
     self, Breach, FrameKind, FrameReader, Greeting, MessageReader, MirrorAnswer, MirrorAsk,
     PROTOCOL, WireFrame,
@@ -23,49 +24,12 @@ const READ: usize = 64 << 10;
 /// How long ssh may take to end after the session.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
-/// How many times `stall` the other side may only say that it is alive.
-///
-/// A keep-alive shows that the connection is up and the other side runs, as it does while it syncs a slow disk for
-/// longer than `stall`. It does not show that it gets anywhere: with a disk that hangs, it would say so for ever.
-const ALIVE: u32 = 12;
-
 /// ssh, in messages.
 const SSH: Program = Program {
     name: "ssh",
     // It is no failure that the key exchange is not of the newest kind.
     chatter: &["** ", "Warning: Permanently added"],
 };
-
-/// How much longer to wait for the other side.
-struct Patience {
-    byte: Instant,
-    life: Instant,
-}
-
-impl Patience {
-    fn begin() -> Self {
-        let now = Instant::now();
-        Self {
-            byte: now,
-            life: now,
-        }
-    }
-
-    fn moved(&mut self) {
-        *self = Self::begin();
-    }
-
-    fn is_alive(&mut self) {
-        self.life = Instant::now();
-    }
-
-    /// Returns how much longer to wait; `None` if it is over.
-    fn left(&self, stall: Duration) -> Option<Duration> {
-        let silent = stall.checked_sub(self.life.elapsed());
-        let stuck = (stall * ALIVE).checked_sub(self.byte.elapsed());
-        silent.zip(stuck).map(|(silent, stuck)| silent.min(stuck))
-    }
-}
 
 /// Whether all was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,11 +102,11 @@ impl<'a> SshSession<'a> {
     }
 
     fn greeted(mut self) -> Result<Self, Error> {
-        let mut patience = Patience::begin();
+        let mut timer = StallTimer::begin();
         loop {
             match wire::read_greeting(self.frames.rest()) {
                 Greeting::Incomplete if self.is_ended => return Err(self.cut()),
-                Greeting::Incomplete => self.await_more(&mut patience)?,
+                Greeting::Incomplete => self.await_more(&mut timer)?,
                 Greeting::Versions(theirs, program, length) if theirs == PROTOCOL => {
                     // A later one of the same protocol is as good.
                     drop(program);
@@ -194,18 +158,23 @@ impl<'a> SshSession<'a> {
 
     /// Writes whole frames, also if the server answers meanwhile: it reads on to the end of the frame.
     fn write(&mut self, bytes: &[u8]) -> Result<Written, Error> {
-        let mut patience = Patience::begin();
+        let mut timer = StallTimer::begin();
+        // A server that refuses a stream may pass over it as fast as it comes, so that there is always room for more.
+        if self.early.is_none() && !self.is_ended {
+            self.fill(&mut timer)?;
+            self.early = self.next_whole(&mut timer)?;
+        }
         let mut left = bytes;
         while !left.is_empty() {
             match self.stdin.write(left) {
                 Ok(length) => {
                     left = &left[length..];
                     self.moved += length as u64;
-                    patience.moved();
+                    timer.moved();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.await_room(&mut patience)?;
+                    self.await_room(&mut timer)?;
                 }
                 // What the server said last says why.
                 Err(_) => return Ok(Written::Early),
@@ -220,47 +189,47 @@ impl<'a> SshSession<'a> {
     }
 
     /// Waits until more can be written, and takes what comes meanwhile.
-    fn await_room(&mut self, patience: &mut Patience) -> Result<(), Error> {
+    fn await_room(&mut self, timer: &mut StallTimer) -> Result<(), Error> {
         let mut fds = vec![PollFd::new(&self.stdin, PollFlags::OUT)];
         // A server that sends without end is not listened to while it is written to.
         let listens = self.early.is_none() && !self.is_ended;
         if listens {
             fds.push(PollFd::new(&self.stdout, PollFlags::IN));
         }
-        let Some(left) = patience.left(self.stall) else {
-            return Err(self.stalled(patience));
+        let Some(left) = timer.left(self.stall) else {
+            return Err(self.stalled(timer));
         };
         self.interrupt.poll(&mut fds, left)?;
         let has_more = listens && !fds[1].revents().is_empty();
         drop(fds);
         if has_more {
-            self.fill(patience)?;
-            self.early = self.next_whole(patience)?;
+            self.fill(timer)?;
+            self.early = self.next_whole(timer)?;
         }
         Ok(())
     }
 
     /// Waits until something comes, or the end.
-    fn await_more(&mut self, patience: &mut Patience) -> Result<(), Error> {
-        let Some(left) = patience.left(self.stall) else {
-            return Err(self.stalled(patience));
+    fn await_more(&mut self, timer: &mut StallTimer) -> Result<(), Error> {
+        let Some(left) = timer.left(self.stall) else {
+            return Err(self.stalled(timer));
         };
         let mut fds = vec![PollFd::from_borrowed_fd(self.stdout.as_fd(), PollFlags::IN)];
         self.interrupt.poll(&mut fds, left)?;
         let has_more = !fds[0].revents().is_empty();
         drop(fds);
         if has_more {
-            self.fill(patience)?;
+            self.fill(timer)?;
         }
         Ok(())
     }
 
-    fn fill(&mut self, patience: &mut Patience) -> Result<(), Error> {
+    fn fill(&mut self, timer: &mut StallTimer) -> Result<(), Error> {
         match self.stdout.read(&mut self.buffer) {
             Ok(0) => self.is_ended = true,
             Ok(length) => {
                 self.frames.push(&self.buffer[..length]);
-                patience.is_alive();
+                timer.is_alive();
             }
             Err(error)
                 if [ErrorKind::Interrupted, ErrorKind::WouldBlock].contains(&error.kind()) => {}
@@ -270,14 +239,14 @@ impl<'a> SshSession<'a> {
     }
 
     /// Returns the next frame that says something, if it is there as a whole.
-    fn next_whole(&mut self, patience: &mut Patience) -> Result<Option<WireFrame>, Error> {
+    fn next_whole(&mut self, timer: &mut StallTimer) -> Result<Option<WireFrame>, Error> {
         loop {
             let frame = self.frames.next_frame().map_err(|it| self.broke(it))?;
             match frame {
-                Some(frame) if frame.kind == FrameKind::KeepAlive => patience.is_alive(),
+                Some(frame) if frame.kind == FrameKind::KeepAlive => timer.is_alive(),
                 Some(frame) => {
                     self.moved += frame.payload.len() as u64;
-                    patience.moved();
+                    timer.moved();
                     return Ok(Some(frame));
                 }
                 None => return Ok(None),
@@ -287,18 +256,18 @@ impl<'a> SshSession<'a> {
 
     /// Returns the next frame that says something. If the connection ends before it, that is an error.
     pub(super) fn frame(&mut self) -> Result<WireFrame, Error> {
-        let mut patience = Patience::begin();
+        let mut timer = StallTimer::begin();
         if let Some(frame) = self.early.take() {
             return Ok(frame);
         }
         loop {
-            if let Some(frame) = self.next_whole(&mut patience)? {
+            if let Some(frame) = self.next_whole(&mut timer)? {
                 return Ok(frame);
             }
             if self.is_ended {
                 return Err(self.cut());
             }
-            self.await_more(&mut patience)?;
+            self.await_more(&mut timer)?;
         }
     }
 
@@ -307,7 +276,7 @@ impl<'a> SshSession<'a> {
         let mut message = MessageReader::new(limit);
         loop {
             let frame = self.frame()?;
-            let answer = message.push(frame).map_err(|it| self.broke(it))?;
+            let answer = message.push(&frame).map_err(|it| self.broke(it))?;
             match answer {
                 Some(MirrorAnswer::Failed(failure)) => return Err(self.remote(failure)),
                 Some(answer) => return Ok(answer),
@@ -331,15 +300,15 @@ impl<'a> SshSession<'a> {
             .unwrap_or(ExitCode::Failed);
         MirrorLinkError::Remote {
             to: self.to.clone(),
-            message: wire::cut(failure.message),
-            hint: failure.hint.map(wire::cut),
+            message: wire::cut(failure.message).into(),
+            hint: failure.hint.map(|hint| wire::cut(hint).into()),
             code,
         }
         .into()
     }
 
-    fn stalled(&self, patience: &Patience) -> Error {
-        let is_alive = patience.life.elapsed() < self.stall;
+    fn stalled(&self, timer: &StallTimer) -> Error {
+        let is_alive = timer.hears(self.stall);
         let after = if is_alive {
             self.stall * ALIVE
         } else {

@@ -305,7 +305,7 @@ impl MessageReader {
     /// Takes a part, and returns the message when it is whole.
     pub(super) fn push<T: DeserializeOwned>(
         &mut self,
-        frame: WireFrame,
+        frame: &WireFrame,
     ) -> Result<Option<T>, Breach> {
         let is_last = match frame.kind {
             FrameKind::Message => true,
@@ -393,7 +393,7 @@ mod tests {
         let read = |limit| {
             let mut reader = MessageReader::new(limit);
             for frame in frames(&bytes).unwrap() {
-                if let Some(message) = reader.push::<MirrorAsk>(frame)? {
+                if let Some(message) = reader.push::<MirrorAsk>(&frame)? {
                     return Ok(message);
                 }
             }
@@ -421,7 +421,7 @@ mod tests {
             let mut bytes = Vec::new();
             put_frame(&mut bytes, FrameKind::Message, json.as_bytes());
             let frame = frames(&bytes).unwrap().remove(0);
-            let read = MessageReader::new(MAX_MESSAGE).push::<MirrorAsk>(frame);
+            let read = MessageReader::new(MAX_MESSAGE).push::<MirrorAsk>(&frame);
             assert!(read.is_err(), "{json}: {read:?}");
         }
     }

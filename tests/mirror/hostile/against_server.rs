@@ -379,6 +379,15 @@ fn a_connection_that_is_cut_anywhere_leaves_nothing_half_made() {
             assert!(names(&ground.restored()).is_empty());
         }
     }
+    // A signal ends it in order.
+    let mut client = RawClient::open(&ground.to(), &[]);
+    client.bytes(&session[..2000]);
+    let id = Pid::from_raw(client.id().cast_signed()).unwrap();
+    kill_process(id, Signal::TERM).unwrap();
+    let answer = client.answer().unwrap();
+    assert_eq!(failure(&answer), (143, "interrupted by SIGTERM".to_owned()));
+    assert_eq!(client.end().code, Some(143));
+    require_whole(&ground.restored(), &chain.archives, 0);
     // The next session ends well.
     let mut client = RawClient::open(&ground.to(), &[]);
     assert_eq!(send(&mut client, &chain.archives), 3);
