@@ -90,9 +90,10 @@ impl<R: Read> ServerLink<R> {
         let mut is_first = true;
         loop {
             let Some(frame) = self.frame()? else {
-                return match is_first {
-                    true => Ok(None),
-                    false => Err(MirrorLinkError::ClientGone.into()),
+                return if is_first {
+                    Ok(None)
+                } else {
+                    Err(MirrorLinkError::ClientGone.into())
                 };
             };
             is_first = false;
