@@ -81,6 +81,26 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A copy of a snapshot is about to be restored.
+    CopyBegun {
+        /// The source.
+        source: SourceName,
+        /// The snapshot.
+        name: SnapshotName,
+        /// Where the copy is.
+        from: String,
+        /// How many bytes its stream will have, roughly; `None` if that is not known.
+        expected: Option<u64>,
+    },
+    /// A copy of a snapshot is restored.
+    CopyRestored {
+        /// The source.
+        source: SourceName,
+        /// The snapshot.
+        name: SnapshotName,
+        /// Where the copy is.
+        from: String,
+    },
     /// Archives are about to be received, one after the other.
     Chain {
         /// The source.
@@ -299,6 +319,9 @@ impl Observer for Verbose {
             } => say(format_args!(
                 "{source}: the mirror {to} has deleted {name}: {reason}"
             )),
+            Event::CopyRestored { source, name, from } => {
+                say(format_args!("{source}: restored {name} from {from}"));
+            }
             Event::Segment {
                 source,
                 archive,
@@ -344,6 +367,7 @@ impl Observer for Verbose {
             }
             Event::Warning { .. } => Quiet.event(event),
             Event::Chain { .. }
+            | Event::CopyBegun { .. }
             | Event::Begun { .. }
             | Event::Progress { .. }
             | Event::Checking { .. }
@@ -428,6 +452,18 @@ impl Event {
             } => json!({
                 "event": "mirror-deleted", "source": source, "to": to, "name": name, "reason": reason,
             }),
+            Self::CopyBegun {
+                source,
+                name,
+                from,
+                expected,
+            } => json!({
+                "event": "restoring", "source": source, "name": name, "from": from,
+                "expected_bytes": expected,
+            }),
+            Self::CopyRestored { source, name, from } => {
+                json!({"event": "restored", "source": source, "name": name, "from": from})
+            }
             Self::Chain {
                 source,
                 archives,

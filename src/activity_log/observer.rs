@@ -85,8 +85,11 @@ fn line_of(event: &Event) -> Option<LogLine> {
         Event::Warning { source, message } => {
             LogLine::new(LogLevel::Warning, Some(source), "warned").text("message", message)
         }
-        Event::Planned { .. }
+        // The command's own line says that it was restored, and from where.
+        Event::CopyRestored { .. }
+        | Event::Planned { .. }
         | Event::MirrorBegun { .. }
+        | Event::CopyBegun { .. }
         | Event::Chain { .. }
         | Event::Begun { .. }
         | Event::Progress { .. }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{OneSource, Thawing, WaitLock, WhichArchive, rate};
-use crate::model::ids::parse_date;
+use crate::model::{CopyKind, SnapshotName};
 use crate::store::RateLimit;
 
 /// `coldchain restore`
@@ -18,6 +18,9 @@ pub struct Restore {
     /// The source, which may be left out if there is only one; and the archive, the newest if left out.
     #[command(flatten)]
     pub target: WhichArchive,
+    /// Take this and nothing nearer: `snapshot`, `mirror` or `store`; the nearest copy that is intact if left out
+    #[arg(long, value_name = "KIND")]
+    pub from: Option<CopyKind>,
     /// Bring back an archive that was retired, as long as all its objects are still in the store
     #[arg(long)]
     pub retired: bool,
@@ -78,7 +81,7 @@ fn writable_name(name: &str) -> Result<String, String> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
         return Err("give a plain name, without `/` and without a dot at its beginning".to_owned());
     }
-    if parse_date(name).is_ok() {
+    if name.parse::<SnapshotName>().is_ok() {
         return Err("a date is the name of a restored archive; give another name".to_owned());
     }
     Ok(name.to_owned())

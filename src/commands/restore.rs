@@ -23,7 +23,7 @@ use crate::engine::{
 };
 use crate::error::{Error, KeyError, RequestError, RestoreError};
 use crate::model::{ArchiveId, Protocol};
-use crate::plan::RestorePlan;
+use crate::plan::{PassedOver, RestorePlan};
 use crate::printing::{self, shown};
 use crate::progress::Event;
 use crate::seal::{Identities, IdentityFile};
@@ -31,10 +31,12 @@ use crate::store::ThawRequest;
 
 mod explain;
 mod from_plan;
+mod nearest;
 pub(super) mod report;
 mod stream;
 
-use report::{Room, in_words, to_json};
+use nearest::{Nearest, WantedCopyName, Way};
+use report::{Room, in_words, passed_in_json, passed_in_words, to_json};
 
 /// A restore that is planned but not begun.
 struct Planned<'a> {
@@ -57,6 +59,8 @@ struct Planned<'a> {
     room: Room,
     /// The identity file, if it was a pipe.
     piped: Option<IdentityFile>,
+    /// The nearer places, and why they are not taken.
+    passed: Vec<PassedOver>,
 }
 
 /// Returns which archives the user asked for.
@@ -72,8 +76,6 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let config = load_to_read(everywhere)?;
     let handed = args.from_plan.as_deref().map(from_plan::read).transpose()?;
     let (source, wanted) = meant(args, handed.as_ref(), &config)?;
-    require_catalog(&config, &[source])?;
-    let date = wanted.date();
     let state_dir = StateDir::new(&config.state_dir);
     let mut catalog = state_dir.catalog_to_read()?;
     // A plan does nothing.
@@ -85,6 +87,22 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     };
     let observer = log.beside(observer(everywhere));
     let context = RunContext::real(observer.as_ref());
+    let near = Nearest {
+        args,
+        everywhere,
+        config: &config,
+        source,
+        catalog: &catalog,
+        context,
+        log: &log,
+    };
+    let passed = match near.look(wanted)? {
+        Way::Copy(copy) => return near.restore(&copy, acts),
+        Way::Store(passed) => passed,
+    };
+    let wanted = wanted.archive()?;
+    require_catalog(&config, &[source])?;
+    let date = wanted.date();
     let which = which(args.retired);
     let planned = match plan_details(source, date, which, &catalog) {
         // Another machine may have archived or revived it since the catalog's newest entry.
@@ -94,7 +112,8 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         },
         planned => planned,
     };
-    let (plan, details) = planned?;
+    let (plan, details) =
+        planned.map_err(|refused| nearest::refused(source, wanted, &passed, refused))?;
     wanted.hold_against(&plan)?;
     for message in warnings(args, &plan) {
         observer.event(Event::Warning {
@@ -150,6 +169,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         to_fetch,
         room,
         piped,
+        passed,
     };
     if args.explain {
         return planned.explain(&catalog);
@@ -175,12 +195,12 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     )
 }
 
-/// Returns the source and the archive that the command line or a plan names.
+/// Returns the source, and what is wanted of it, that the command line or a plan names.
 fn meant<'a>(
     args: &Restore,
     handed: Option<&from_plan::Handed>,
     config: &'a Config,
-) -> Result<(&'a Source, WantedArchive), Error> {
+) -> Result<(&'a Source, WantedCopyName), Error> {
     let target = chosen(args.target.typed(), config)?;
     match handed {
         Some(_) if target.has_date() => Err(RequestError::CommandLine(
@@ -190,9 +210,16 @@ fn meant<'a>(
         Some(handed) => {
             let named = target.source.map(|source| source.name.as_str());
             let source = config.source(handed.source(named)?)?;
-            Ok((source, WantedArchive::Of(handed.date())))
+            let wanted = WantedArchive::Of(handed.date());
+            Ok((source, WantedCopyName::Archive(wanted)))
         }
-        None => Ok((target.one_source()?, target.archive())),
+        None => {
+            let wanted = match target.snapshot() {
+                Some(name) => WantedCopyName::Snapshot(name),
+                None => WantedCopyName::Archive(target.archive()?),
+            };
+            Ok((target.one_source_of_all()?, wanted))
+        }
     }
 }
 
@@ -272,7 +299,10 @@ impl Planned<'_> {
         let thawing = &self.args.thawing;
         if self.everywhere.json {
             let (plan, details, estimate) = (self.plan, &self.details, &self.estimate);
-            answer_json(&to_json(plan, details, estimate, self.room, thawing.tier)?)?;
+            let mut document = to_json(plan, details, estimate, self.room, thawing.tier)?;
+            document["from"] = json!("store");
+            document["passed_over"] = passed_in_json(&self.passed);
+            answer_json(&document)?;
         } else {
             answer(&self.in_words())?;
         }
@@ -280,7 +310,9 @@ impl Planned<'_> {
     }
 
     fn in_words(&self) -> String {
-        in_words(self.plan, &self.details, &self.estimate, Some(self.room))
+        let mut text = in_words(self.plan, &self.details, &self.estimate, Some(self.room));
+        text.push_str(&passed_in_words(&self.passed));
+        text
     }
 
     /// Prints what the restore needs, and asks whether to continue.
@@ -368,7 +400,8 @@ impl Planned<'_> {
             observer: self.context.observer,
             interrupt: self.context.interrupt,
         };
-        let restored = restore(&restoring, catalog)?;
+        let restored = restore(&restoring, catalog);
+        let restored = restored.map_err(|error| nearest::name_mirror(error, self.config, to))?;
         self.answer(&restored)
     }
 
@@ -379,7 +412,7 @@ impl Planned<'_> {
                 "event": "done", "source": plan.source, "date": plan.date,
                 "directory": shown(&restored.directory),
                 "writable": restored.writable.as_deref().map(shown),
-                "archives": plan.archives,
+                "archives": plan.archives, "from": "store",
             }));
         }
         if self.everywhere.quiet {

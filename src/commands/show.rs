@@ -20,7 +20,7 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
     let target = chosen(args.target.typed(), &config)?;
     let sources = target.sources_with_store()?;
     require_catalog(&config, &sources)?;
-    let wanted = target.archive();
+    let wanted = target.archive()?;
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let mut found: Vec<(SourceRow, ArchiveRow)> = Vec::new();
     for source in sources {

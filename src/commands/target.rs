@@ -8,9 +8,9 @@ use super::{today, with_store};
 use crate::cli::Typed;
 use crate::config::{Config, Source};
 use crate::error::{Error, RequestError};
-use crate::model::ArchiveId;
 use crate::model::date_word::{DateWord, resembles_date};
 use crate::model::ids::IdError;
+use crate::model::{ArchiveId, SnapshotName};
 use crate::plan::RestorePlan;
 
 /// The source and the date that were typed.
@@ -130,13 +130,34 @@ impl<'a> Chosen<'a> {
     }
 
     /// Returns the typed archive, or the newest if none was typed.
-    pub(super) fn archive(&self) -> WantedArchive {
+    pub(super) fn archive(&self) -> Result<WantedArchive, Error> {
         match self.date {
-            None | Some(DateWord::Latest) => WantedArchive::Newest,
-            Some(DateWord::Archive(id)) => WantedArchive::Archive(id),
-            Some(word) => word
+            Some(DateWord::Snapshot(name)) => Err(RequestError::CommandLine(format!(
+                "`{name}` is a snapshot, and this takes an archive: a date as YYYY-MM-DD, or an archive's id"
+            ))
+            .into()),
+            None | Some(DateWord::Latest) => Ok(WantedArchive::Newest),
+            Some(DateWord::Archive(id)) => Ok(WantedArchive::Archive(id)),
+            Some(word) => Ok(word
                 .day(today(self.config))
-                .map_or(WantedArchive::Newest, WantedArchive::Of),
+                .map_or(WantedArchive::Newest, WantedArchive::Of)),
+        }
+    }
+
+    /// Returns the snapshot that was typed by date and time; `None` if anything else was typed.
+    pub(super) fn snapshot(&self) -> Option<SnapshotName> {
+        match self.date {
+            Some(DateWord::Snapshot(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Returns the named source, with a store or without. If only one source has a store, or there is only one, it need
+    /// not be named.
+    pub(super) fn one_source_of_all(&self) -> Result<&'a Source, Error> {
+        match (self.source, self.config.sources.as_slice()) {
+            (Some(source), _) | (None, [source]) => Ok(source),
+            (None, _) => self.one_source(),
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     let target = chosen(args.target.typed(), &config)?;
     let source = target.one_source()?;
     require_catalog(&config, &[source])?;
-    let wanted = target.archive();
+    let wanted = target.archive()?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     warn_of_copy(&catalog);
     let (plan, details) = plan_details(source, wanted.date(), which(args.retired), &catalog)?;

@@ -71,6 +71,8 @@ pub use restore::classes::ask_classes;
 pub use restore::cost::{Estimate, Pricing, estimate};
 pub use restore::fetch::AtOnce;
 pub use restore::freshness::{still_stands, take_in};
+pub use restore::look_for_copies::{CopySearch, FoundCopies, NearCopy, look_for_copies};
+pub use restore::nearest::{NearRestore, restore_copy};
 pub use restore::target::{Afterwards, require_target, standing_in};
 pub use restore::thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_state};
 pub use restore::to_file::{StreamingOut, stream_out};

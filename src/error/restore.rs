@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use chrono::NaiveDate;
 
-use super::{Advice, ExitCode, exit};
+use super::{Advice, Error, ExitCode, exit};
 use crate::btrfs::GuardError;
-use crate::model::ArchiveId;
-use crate::model::SourceName;
-use crate::model::StreamLabel;
-use crate::model::Tier;
+use crate::model::{
+    ArchiveId, CopyKind, MirrorLocation, SnapshotName, SourceName, StreamLabel, Tier,
+};
 use crate::plan::Awaited;
 use crate::seal::SealError;
 use crate::store::StoreError;
@@ -115,6 +114,35 @@ pub enum RestoreError {
         /// The source.
         source_name: SourceName,
     },
+    /// No copy of what is wanted can be taken, or none of the kind that was asked for.
+    #[error(
+        "cannot restore {wanted} of `{source_name}`{}: {why}",
+        from.map(|from| format!(" from a {from}")).unwrap_or_default()
+    )]
+    NoCopy {
+        /// The source.
+        source_name: SourceName,
+        /// The name, or what was asked for in its place.
+        wanted: String,
+        /// What `--from` asks for.
+        from: Option<CopyKind>,
+        /// Why each place has none.
+        why: String,
+        /// Why it can't be restored from the store; `None` if that was not asked for, or the source has none.
+        source: Option<Box<Error>>,
+    },
+    /// The copy that was chosen is not there any more, or has changed.
+    #[error(
+        "the copy {name} of `{source_name}` at the mirror {to} is not there any more, or was changed"
+    )]
+    CopyGone {
+        /// The source.
+        source_name: SourceName,
+        /// Its name.
+        name: SnapshotName,
+        /// The mirror.
+        to: MirrorLocation,
+    },
     /// Something is at the path that the restore needs.
     #[error("{} is in the way: {what}", path.display())]
     TargetInTheWay {
@@ -124,12 +152,14 @@ pub enum RestoreError {
         what: String,
     },
     /// The target has another subvolume with the same received uuid, which `btrfs receive` might build on.
-    #[error("{} on this filesystem was received from {archive} too, and btrfs receive might build on it", path.display())]
+    #[error("{} on this filesystem was received from {stream} too, and btrfs receive might build on it", path.display())]
     ReceivedElsewhere {
         /// The subvolume, relative to the filesystem's root.
         path: PathBuf,
-        /// The archive.
-        archive: ArchiveId,
+        /// What was restored, or is to be.
+        stream: StreamLabel,
+        /// The mirror on this filesystem, if there is one.
+        mirror: Option<MirrorLocation>,
     },
     /// The received subvolume differs from the archive.
     #[error("{} was received, but {what}", path.display())]
@@ -181,6 +211,25 @@ impl RestoreError {
             Self::TargetInTheWay { .. } => {
                 exit(ExitCode::Usage).hint("move it away, or restore into another directory")
             }
+            Self::NoCopy {
+                from: Some(_), ..
+            } => exit(ExitCode::Failed)
+                .hint("leave --from out to take the nearest copy that there is"),
+            Self::NoCopy { source: Some(source), .. } => {
+                exit(source.exit_code()).hint_of(source.hint())
+            }
+            Self::NoCopy { .. } => exit(ExitCode::Failed).hint(
+                "run `coldchain snapshots` to see what there is here, and attach the disks of the mirrors",
+            ),
+            Self::CopyGone { .. } => {
+                exit(ExitCode::Failed).hint("run the command again: it looks for another copy")
+            }
+            Self::ReceivedElsewhere {
+                mirror: Some(mirror), ..
+            } => exit(ExitCode::Usage).hint(format!(
+                "leave --from out, or give --from mirror, to take the copy of the mirror {mirror}, which is on this \
+                 filesystem; or restore onto another filesystem",
+            )),
             Self::ReceivedElsewhere { .. } => exit(ExitCode::Usage).hint(
                 "restore onto another filesystem; or look at that subvolume with `btrfs \
                  subvolume show`, and delete it if you don't need it",

@@ -15,7 +15,7 @@ use crate::hooks::Hook;
 use crate::kit::KitFault;
 use crate::ledger::EntryRefusal;
 use crate::model::entry::Role;
-use crate::model::{ArchiveId, StorageClass, Tier, Uuid};
+use crate::model::{ArchiveId, CopyKind, StorageClass, Tier, Uuid};
 use crate::plan::{Awaited, Usd};
 use crate::store::{ErrorKind, Operation};
 
@@ -521,7 +521,39 @@ fn samples() -> Vec<Error> {
         }),
         Error::Restore(RestoreError::ReceivedElsewhere {
             path: PathBuf::from("/path"),
-            archive: archive(),
+            stream: archive().into(),
+            mirror: None,
+        }),
+        Error::Restore(RestoreError::ReceivedElsewhere {
+            path: PathBuf::from("/path"),
+            stream: archive().into(),
+            mirror: Some("/mirror".parse().unwrap()),
+        }),
+        Error::Restore(RestoreError::NoCopy {
+            source_name: mail(),
+            wanted: "2026-11-21".to_owned(),
+            from: Some(CopyKind::Mirror),
+            why: "WHY".to_owned(),
+            source: None,
+        }),
+        Error::Restore(RestoreError::NoCopy {
+            source_name: mail(),
+            wanted: "2026-11-21".to_owned(),
+            from: None,
+            why: "WHY".to_owned(),
+            source: None,
+        }),
+        Error::Restore(RestoreError::NoCopy {
+            source_name: mail(),
+            wanted: "2026-11-21".to_owned(),
+            from: None,
+            why: "WHY".to_owned(),
+            source: Some(Box::new(Error::Busy(mail()))),
+        }),
+        Error::Restore(RestoreError::CopyGone {
+            source_name: mail(),
+            name: date().into(),
+            to: "/mirror".parse().unwrap(),
         }),
         Error::Restore(RestoreError::ReceivedWrong {
             path: PathBuf::from("/path"),

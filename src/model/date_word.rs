@@ -6,6 +6,7 @@ use std::str::FromStr;
 use chrono::NaiveDate;
 
 use super::ids::{ArchiveId, IdError, SourceName, parse_date};
+use super::snapshot_name::SnapshotName;
 
 /// A date as it is written on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum DateWord {
     Latest,
     /// An archive id: its date, if that date's archive has this id.
     Archive(ArchiveId),
+    /// `YYYY-MM-DDTHHMM`: a snapshot that was taken at another time than the nightly one.
+    Snapshot(SnapshotName),
 }
 
 impl FromStr for DateWord {
@@ -32,7 +35,10 @@ impl FromStr for DateWord {
             "latest" => Ok(Self::Latest),
             _ => match text.parse() {
                 Ok(id) => Ok(Self::Archive(id)),
-                Err(_) => parse_date(text).map(Self::Day),
+                Err(_) => match parse_date(text) {
+                    Ok(date) => Ok(Self::Day(date)),
+                    Err(error) => text.parse().map(Self::Snapshot).map_err(|_| error),
+                },
             },
         }
     }
@@ -56,7 +62,7 @@ impl DateWord {
             Self::Day(date) => Some(date),
             Self::Today => Some(today),
             Self::Yesterday => today.pred_opt(),
-            Self::Latest | Self::Archive(_) => None,
+            Self::Latest | Self::Archive(_) | Self::Snapshot(_) => None,
         }
     }
 }
@@ -76,12 +82,14 @@ mod tests {
     fn words_dates_and_ids_are_told_apart() {
         let date = parse_date("2026-11-21").unwrap();
         let id = "2026-11-21-full-5f0c9a12d4e6b801";
+        let hour = "2026-11-21T0300";
         for (text, word) in [
             ("2026-11-21", DateWord::Day(date)),
             ("today", DateWord::Today),
             ("yesterday", DateWord::Yesterday),
             ("latest", DateWord::Latest),
             (id, DateWord::Archive(id.parse().unwrap())),
+            (hour, DateWord::Snapshot(hour.parse().unwrap())),
         ] {
             assert_eq!(text.parse(), Ok(word), "{text}");
         }
@@ -92,6 +100,7 @@ mod tests {
             "",
             "tomorrow",
             "2026-11-21-full-5",
+            "2026-11-21T2500",
         ] {
             assert_eq!(
                 text.parse::<DateWord>(),

@@ -4,6 +4,7 @@
 //! are inverse.
 
 pub mod archive;
+mod copy_kind;
 pub mod date_word;
 pub mod digest;
 pub mod entry;
@@ -24,6 +25,7 @@ mod stream_label;
 pub mod verification;
 
 pub use archive::{ArchiveKind, ArchiveState};
+pub use copy_kind::{CopyKind, UnknownCopyKind};
 pub use digest::{Blake3, Sha256};
 pub use ids::{ArchiveId, LedgerId, SourceName, Uuid};
 pub use mirror_location::{MirrorLocation, NoMirrorLocation, SshLocation};

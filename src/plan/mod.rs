@@ -67,6 +67,7 @@ pub mod pricing;
 pub mod prune;
 pub mod refusal;
 pub mod restore;
+pub mod restore_from;
 pub mod resume;
 pub mod retention;
 #[cfg(test)]
@@ -99,6 +100,10 @@ pub use prune::{
 };
 pub use refusal::{BackupRefusal, DateOverride, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
+pub use restore_from::{
+    CopyAsked, CopyOffer, CopySite, PassedOver, RestoreFrom, SiteOffers, choose_copy, copy_at,
+    newest_copy,
+};
 pub use resume::{AttemptFacts, GivenUp, Resume, ResumingRun, plan_resume, request_for};
 pub use retention::{ChainExpiry, expiring, expiry_dates, long_silence};
 pub use schedule::Schedule;

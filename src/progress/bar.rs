@@ -140,6 +140,12 @@ impl Observer for Bars {
                 expected,
                 ..
             } => self.begin(format!("{source} {name} to {to}"), expected),
+            Event::CopyBegun {
+                source,
+                name,
+                from,
+                expected,
+            } => self.begin(format!("{source} {name} from {from}"), expected),
             Event::Chain {
                 source,
                 archives,
@@ -187,6 +193,7 @@ impl Observer for Bars {
             }
             Event::Committed { .. }
             | Event::Mirrored { .. }
+            | Event::CopyRestored { .. }
             | Event::CheckedLevel { .. }
             | Event::Failed { .. } => {
                 self.end();

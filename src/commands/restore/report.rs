@@ -10,7 +10,7 @@ use crate::engine::{Estimate, Pricing, RestorePlanDetails};
 use crate::error::Error;
 use crate::model::Tier;
 use crate::model::size::Bytes;
-use crate::plan::{RestorePlan, Usd, describe_cost};
+use crate::plan::{CopySite, PassedOver, RestorePlan, Usd, describe_cost};
 
 /// The space that a restore needs, and the space that is free.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +126,31 @@ pub(in crate::commands) fn in_words(
         text.push_str(&room.in_words(plan.archives.len()));
     }
     text
+}
+
+/// Returns the places that are nearer than what is taken, each on a line with the reason.
+pub(super) fn passed_in_words(passed: &[PassedOver]) -> String {
+    passed
+        .iter()
+        .fold(String::new(), |text, place| format!("{text}  {place}\n"))
+}
+
+/// Returns the same as JSON.
+pub(super) fn passed_in_json(passed: &[PassedOver]) -> Value {
+    let place = |place: &PassedOver| {
+        json!({
+            "copy": place.site.kind().as_str(), "mirror": mirror_of(&place.site), "why": place.why,
+        })
+    };
+    passed.iter().map(place).collect()
+}
+
+/// Returns where a mirror is; `None` for snapshots here.
+fn mirror_of(site: &CopySite) -> Option<String> {
+    match site {
+        CopySite::Snapshots => None,
+        CopySite::Mirror(to) => Some(to.to_string()),
+    }
 }
 
 fn cost_in_words(estimate: &Estimate) -> String {

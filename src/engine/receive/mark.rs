@@ -78,7 +78,7 @@ pub(in crate::engine) struct PlaceMark {
     /// Subvolumes of earlier dates, which are deleted when the next one is complete.
     #[serde(default)]
     pub(in crate::engine) passing: Vec<Passing>,
-    /// A mirror's copies: only those are ever deleted.
+    /// A mirror's copies: only those are ever deleted. Of a restore, the snapshots of what is on its filesystem.
     #[serde(default)]
     pub(in crate::engine) published: Vec<PublishedCopy>,
 }
@@ -90,6 +90,9 @@ pub(in crate::engine) struct PublishedCopy {
     pub(in crate::engine) name: SnapshotName,
     /// Its subvolume id.
     pub(in crate::engine) subvolume_id: u64,
+    /// The stream uuid of what it is a snapshot of, if it was not received and so has none itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) of: Option<Uuid>,
 }
 
 /// A subvolume that was begun.
@@ -111,6 +114,9 @@ pub(in crate::engine) struct Begun {
     /// The name of the mirror's copy that it becomes.
     #[serde(default)]
     pub(in crate::engine) becomes: Option<SnapshotName>,
+    /// The stream uuid of what it is a snapshot of; `None` if it is received.
+    #[serde(default)]
+    pub(in crate::engine) of: Option<Uuid>,
 }
 
 /// The directory of a subvolume that was begun.

@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use chrono::NaiveDate;
@@ -23,6 +23,10 @@ use crate::model::{LedgerId, SnapshotName, SourceName, SubvolumeIdentity, Uuid};
 use crate::owned::require_open;
 
 const STAGING: &str = ".coldchain-staging";
+
+/// The id in the mark of a restore whose source has no ledger, or one that is not known here. The first restore that
+/// knows the ledger puts its id there.
+pub(in crate::engine) const UNKNOWN_LEDGER: LedgerId = LedgerId([0; 16]);
 
 /// The directory of a restore or of a mirror, locked.
 pub(in crate::engine) struct ReceivePlace {
@@ -79,6 +83,14 @@ impl ReceivePlace {
             mark.write(&directory)?;
             return Ok(Some(Self::held(directory, mark, held)));
         };
+        let mut mark = mark;
+        if let Some(id) = id
+            && used_for == PlaceUse::Restore
+            && mark.id == UNKNOWN_LEDGER
+        {
+            mark.id = id;
+            mark.write(&directory)?;
+        }
         if id.is_some_and(|id| mark.id != id) || mark.source != *source {
             return Err(in_the_way(&path, used_for.of_another()));
         }
@@ -175,7 +187,13 @@ impl ReceivePlace {
                 note_passing(&mut self.mark, &self.directory, date, identity.uuid)?;
             }
             if let Some(name) = begun.becomes {
-                note_published(&mut self.mark, &self.directory, name, identity.uuid)?;
+                note_published(
+                    &mut self.mark,
+                    &self.directory,
+                    name,
+                    identity.uuid,
+                    begun.of,
+                )?;
             }
             directory.delete(name, identity.subvolume_id)?;
         }
@@ -247,6 +265,56 @@ impl ReceivePlace {
         Ok(found)
     }
 
+    /// Checks that the path still leads to this directory, and not to one that another user has put there.
+    pub(in crate::engine) fn stands_in(&self, to: &HeldDirectory) -> Result<(), Error> {
+        let name = self.directory.path().file_name().unwrap_or_default();
+        let there = to.enter(name).ok().flatten();
+        if there.is_some_and(|there| there.is(&self.directory).unwrap_or(false)) {
+            return Ok(());
+        }
+        let what = "what was restored was moved away, and something else or nothing is there now";
+        Err(in_the_way(self.directory.path(), what))
+    }
+
+    /// Makes a writable snapshot of the restored subvolume `of`, unless it exists, and returns its path.
+    pub(in crate::engine) fn make_writable(
+        &self,
+        name: &OsStr,
+        of: &OsStr,
+    ) -> Result<PathBuf, Error> {
+        let path = self.directory.join(of);
+        let restored = self.directory.subvolume(of)?;
+        let restored = restored.ok_or(BtrfsError::Missing { path })?;
+        if !self.directory.holds(name)? {
+            self.directory.snapshot(&restored, name, ReadOnly::No)?;
+        }
+        self.refuse_writable(name, Some(restored.identity()?.uuid))?;
+        Ok(self.directory.join(name))
+    }
+
+    /// Refuses a name that exists, unless it is a writable snapshot of the subvolume with this uuid.
+    pub(in crate::engine) fn refuse_writable(
+        &self,
+        name: &OsStr,
+        restored: Option<Uuid>,
+    ) -> Result<(), Error> {
+        if !self.directory.holds(name)? {
+            return Ok(());
+        }
+        let found = self.directory.subvolume(name).ok().flatten();
+        let found = found.and_then(|found| found.identity().ok());
+        let is_its = |it: &SubvolumeIdentity| {
+            !it.read_only && restored.is_some() && it.parent_uuid == restored
+        };
+        if found.as_ref().is_some_and(is_its) {
+            return Ok(());
+        }
+        Err(in_the_way(
+            &self.directory.join(name),
+            "the writable snapshot needs that name",
+        ))
+    }
+
     /// Removes the staging directory if it is empty.
     pub(in crate::engine) fn remove_staging(&self) {
         let _ = self.directory.remove(OsStr::new(STAGING));
@@ -298,21 +366,23 @@ fn note_passing(
     mark.write(directory)
 }
 
-/// Notes the subvolume with this name as a mirror's copy, if it is a snapshot of the one with uuid `of`.
+/// Notes the subvolume with this name as a copy, if it is a snapshot of the one with uuid `staged`.
 fn note_published(
     mark: &mut PlaceMark,
     directory: &HeldDirectory,
     name: SnapshotName,
-    of: Uuid,
+    staged: Uuid,
+    of: Option<Uuid>,
 ) -> Result<(), Error> {
     let Some(found) = directory.subvolume(OsStr::new(&name.to_string()))? else {
         return Ok(());
     };
     let identity = found.identity()?;
-    if identity.parent_uuid == Some(of) {
+    if identity.parent_uuid == Some(staged) {
         mark.published.push(PublishedCopy {
             name,
             subvolume_id: identity.subvolume_id,
+            of,
         });
         // Note this before the other one is deleted. Later nothing would show that coldchain made it.
         mark.write(directory)?;

@@ -166,6 +166,7 @@ impl ReceiverConnection {
                 (PlaceUse::Mirror, StreamLabel::Snapshot(name)) => Some(*name),
                 _ => None,
             },
+            of: None,
         });
         self.mark.write(&self.directory)
     }

@@ -9,6 +9,8 @@ pub(super) mod cost;
 pub(super) mod decode;
 pub(super) mod fetch;
 pub(super) mod freshness;
+pub(super) mod look_for_copies;
+pub(super) mod nearest;
 pub(super) mod prefetch;
 pub(super) mod target;
 pub(super) mod thaw;

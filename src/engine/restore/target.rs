@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::btrfs::{
-    self, BtrfsError, Confinement, HeldDirectory, Holds, ReadOnly, Receiver, StreamSummary, Tools,
+    self, BtrfsError, Confinement, HeldDirectory, Holds, Receiver, StreamSummary, Tools,
 };
 use crate::catalog::{ArchiveRow, SourceRow};
 use crate::config::Source;
@@ -120,13 +120,17 @@ impl<'a> Target<'a> {
                     .expect("only these were asked for");
                 return Err(RestoreError::ReceivedElsewhere {
                     path: foreign.path,
-                    archive: archive.id,
+                    stream: archive.id.into(),
+                    mirror: None,
                 }
                 .into());
             }
         }
         if let (Some(place), Some(name), Some(wanted)) = (&earlier, writable, entries.last()) {
-            refuse_writable(&place.directory, OsStr::new(name), wanted)?;
+            let restored = place.directory.subvolume(&dated(wanted)).ok().flatten();
+            let restored = restored.and_then(|restored| restored.identity().ok());
+            let restored = restored.filter(|restored| is_whole(restored, wanted));
+            place.refuse_writable(OsStr::new(name), restored.map(|it| it.uuid))?;
         }
         let mut place = match earlier {
             Some(place) => place,
@@ -271,25 +275,13 @@ impl<'a> Target<'a> {
         name: &str,
         wanted: &ArchiveEntry,
     ) -> Result<PathBuf, Error> {
-        let (directory, name) = (&self.place.directory, OsStr::new(name));
-        if !directory.holds(name)? {
-            let restored = self.subvolume(&dated(wanted))?;
-            directory.snapshot(&restored, name, ReadOnly::No)?;
-        }
-        refuse_writable(directory, name, wanted)?;
-        Ok(directory.join(name))
+        self.place.make_writable(OsStr::new(name), &dated(wanted))
     }
 
     /// Checks that the path still leads to the restored directory, and not to one that another user has put
     /// there.
     pub(in crate::engine) fn stands_there(&self) -> Result<(), Error> {
-        let name = self.directory().file_name().unwrap_or_default();
-        let there = self.to.enter(name).ok().flatten();
-        if there.is_some_and(|there| there.is(&self.place.directory).unwrap_or(false)) {
-            return Ok(());
-        }
-        let what = "what was restored was moved away, and something else or nothing is there now";
-        Err(in_the_way(self.directory(), what))
+        self.place.stands_in(&self.to)
     }
 
     /// Removes the staging directory if it is empty. The next run needs to see what is left in it.
@@ -368,28 +360,4 @@ fn whole(
 /// the received uuid.
 fn is_whole(identity: &SubvolumeIdentity, entry: &ArchiveEntry) -> bool {
     identity.read_only && identity.received_uuid == Some(entry.stream_uuid)
-}
-
-/// Refuses a name that exists, unless it is a writable snapshot of this archive.
-fn refuse_writable(
-    directory: &HeldDirectory,
-    name: &OsStr,
-    wanted: &ArchiveEntry,
-) -> Result<(), Error> {
-    if !directory.holds(name)? {
-        return Ok(());
-    }
-    let identity = |name: &OsStr| {
-        let found = directory.subvolume(name).ok().flatten();
-        found.and_then(|found| found.identity().ok())
-    };
-    let restored = identity(&dated(wanted)).filter(|restored| is_whole(restored, wanted));
-    let found = identity(name).filter(|found| !found.read_only);
-    match (restored, found) {
-        (Some(restored), Some(found)) if found.parent_uuid == Some(restored.uuid) => Ok(()),
-        _ => Err(in_the_way(
-            &directory.join(name),
-            "the writable snapshot needs that name",
-        )),
-    }
 }
