@@ -176,11 +176,13 @@ fn find(place: &SiteOffers, asked: CopyAsked) -> Result<&CopyOffer, (String, boo
             unfit: Some(why), ..
         }) => Err((why.clone(), true)),
         Some(copy) => Ok(copy),
-        None if copies.iter().any(|copy| copy.name == name) => {
-            let why = format!("{name} there is not what was archived");
-            Err((why, true))
-        }
-        None => Err((format!("there is none of {name}"), false)),
+        None => match copies.iter().find(|copy| copy.name == name) {
+            Some(other) => {
+                let why = || format!("{name} there is not what was archived");
+                Err((other.unfit.clone().unwrap_or_else(why), true))
+            }
+            None => Err((format!("there is none of {name}"), false)),
+        },
     }
 }
 

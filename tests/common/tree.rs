@@ -34,7 +34,7 @@ pub fn compare_trees(one: &Path, other: &Path) {
 }
 
 /// Everything about one file, as text that reads well when it differs.
-type Description = Vec<(String, String)>;
+pub type Description = Vec<(String, String)>;
 
 /// Describes every file of a tree by its path below the root; the root is the empty path.
 pub fn describe(root: &Path) -> BTreeMap<OsString, Description> {

@@ -9,6 +9,7 @@ mod fuzz_regressions;
 mod hostile_scripts;
 mod hostile_streams;
 mod moves;
+mod nearest;
 mod restore_by_hand;
 mod restore_ways;
 mod target_shapes;
