@@ -219,7 +219,7 @@ impl RestoreError {
                 exit(source.exit_code()).hint_of(source.hint())
             }
             Self::NoCopy { .. } => exit(ExitCode::Failed).hint(
-                "run `coldchain snapshots` to see what there is here, and attach the disks of the mirrors",
+                "run `coldchain snapshots` to see what there is here; attach the disks of its mirrors, if it has any",
             ),
             Self::CopyGone { .. } => {
                 exit(ExitCode::Failed).hint("run the command again: it looks for another copy")

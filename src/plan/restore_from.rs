@@ -164,7 +164,7 @@ pub fn newest_copy(places: &[SiteOffers]) -> Option<SnapshotName> {
 fn find(place: &SiteOffers, asked: CopyAsked) -> Result<&CopyOffer, (String, bool)> {
     let copies = place.copies.as_ref().map_err(|why| (why.clone(), true))?;
     let (name, found) = match asked {
-        CopyAsked::Newest => return Err(("it has none".to_owned(), false)),
+        CopyAsked::Newest => return Err(("there is none".to_owned(), false)),
         CopyAsked::Named(name) => (name, copies.iter().find(|copy| copy.name == name)),
         CopyAsked::Archived(name, stream) => (
             name,

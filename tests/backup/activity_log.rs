@@ -322,7 +322,9 @@ fn what_brings_back_and_what_changes_keys_writes_lines() {
     }
     sandbox.run(["adopt", "home", "/none"]).ok();
     // A restore that is only planned is no line.
-    sandbox.run(["restore", "home", "--plan"]).ok();
+    sandbox
+        .run(["restore", "home", "--from", "store", "--plan"])
+        .ok();
     let text = fs::read_to_string(log).unwrap();
     let begins = [
         "info home snapshot 2024-01-01",

@@ -19,7 +19,7 @@ fn restore_all(machine: &Machine, to: &Path) {
     let to = to.display();
     done(
         machine,
-        &format!("restore home --to {to} --identity $T/kit --yes --quiet"),
+        &format!("restore home --from store --to {to} --identity $T/kit --yes --quiet"),
     );
 }
 
@@ -52,7 +52,7 @@ fn archiving_goes_on_from_a_restored_disk_and_the_whole_chain_comes_back() {
     let to = disk.root().display().to_string();
     done(
         &machine,
-        &format!("restore home --to {to} --identity $T/kit --yes --writable live"),
+        &format!("restore home --from store --to {to} --identity $T/kit --yes --writable live"),
     );
     // The old disk is gone, and with it the snapshots.
     for date in ["2024-01-01", "2024-01-07"] {
@@ -122,7 +122,7 @@ fn a_source_that_has_moved_goes_on_although_its_old_snapshots_still_stand() {
     let to = disk.root().display().to_string();
     done(
         &machine,
-        &format!("restore home --to {to} --identity $T/kit --yes --writable live"),
+        &format!("restore home --from store --to {to} --identity $T/kit --yes --writable live"),
     );
     move_source(&machine, &disk);
     // Not adopted, the next archive is a full: the old snapshot is of no use here.
@@ -173,7 +173,7 @@ fn only_the_newest_archive_as_a_restore_leaves_it_is_adopted() {
     refused("is not what a restore of 2024-01-07-incr-");
     done(
         &machine,
-        &format!("restore home --to {to} --date 2024-01-01 --identity $T/kit --yes"),
+        &format!("restore home --from store --to {to} --date 2024-01-01 --identity $T/kit --yes"),
     );
     refused("is not what a restore of 2024-01-07-incr-");
     // Something else under that name.
@@ -213,7 +213,7 @@ fn a_stream_from_a_restored_disk_is_taken_once_that_is_adopted() {
     let to = disk.root().display().to_string();
     done(
         &machine,
-        &format!("restore home --to {to} --identity $T/kit --yes --writable live"),
+        &format!("restore home --from store --to {to} --identity $T/kit --yes --writable live"),
     );
     let restored = disk.path("home/2024-01-01");
     fs::write(disk.path("home/live/letter"), "two\n").unwrap();

@@ -77,7 +77,7 @@ fn machine() -> Machine {
 
 fn restore(to: &LoopFs) -> String {
     format!(
-        "restore home --identity $T/kit --yes --to {}",
+        "restore home --from store --identity $T/kit --yes --to {}",
         to.root().display()
     )
 }

@@ -138,7 +138,7 @@ fn while_a_run_is_at_work_others_end_with_exit_3_or_wait_for_it() {
     assert_eq!(machine.archived(), ["2024-01-01 full"]);
     let elsewhere = LoopFs::new(256);
     let restored = machine.run(&format!(
-        "restore home --identity $T/kit --yes --to {}",
+        "restore home --from store --identity $T/kit --yes --to {}",
         elsewhere.root().display()
     ));
     assert_eq!(restored.code, Some(0), "{restored:?}");

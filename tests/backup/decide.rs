@@ -423,7 +423,7 @@ fn what_btrfs_send_brings_is_restored_equal() {
 
     let elsewhere = LoopFs::new(512);
     let words = format!(
-        "restore home --yes --identity $T/kit --to {}",
+        "restore home --from store --yes --identity $T/kit --to {}",
         elsewhere.root().display()
     );
     let run = machine.run(&words);

@@ -287,6 +287,8 @@ fn plan_and_restore_have_the_fields_that_other_programs_rely_on() {
     let words = [
         "restore",
         SOURCE,
+        "--from",
+        "store",
         "--date",
         "2025-01-07",
         "--plan",

@@ -386,7 +386,7 @@ fn a_directory_that_was_put_in_the_restored_one_s_place_is_not_called_restored()
         ),
     );
     let words = format!(
-        "restore home --identity $T/kit --yes --to {}",
+        "restore home --from store --identity $T/kit --yes --to {}",
         other.root().display()
     );
     let mut command = machine.command(&words);

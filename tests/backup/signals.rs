@@ -150,7 +150,7 @@ fn restores_equal(machine: &Machine, date: &str) {
 
 fn restore(to: &LoopFs, date: &str) -> String {
     format!(
-        "restore home --date {date} --identity $T/kit --yes --to {}",
+        "restore home --from store --date {date} --identity $T/kit --yes --to {}",
         to.root().display()
     )
 }

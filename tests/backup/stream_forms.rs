@@ -170,7 +170,9 @@ fn compressed_data_is_asked_for_by_a_word_and_warned_of_and_a_full_follows_it() 
     );
     let doctor = sandbox.run(["doctor"]).ok();
     assert!(doctor.stderr.contains(&named), "{doctor:?}");
-    let plan = sandbox.run(["restore", SOURCE, "--plan"]).ok();
+    let plan = sandbox
+        .run(["restore", SOURCE, "--from", "store", "--plan"])
+        .ok();
     let warning = "warning: home: 2 archives on the way to 2025-01-07 with compressed data: the kernel's sender loses bytes of it, so the restore may differ from what was archived\n";
     assert_eq!(plan.stderr, warning);
     let plan = plan.stdout;
@@ -485,7 +487,16 @@ fn what_btrfs_receive_is_too_old_for_is_refused_before_anything_is_thawed_or_mad
     let other = LoopFs::new(256);
     let kit = sandbox.kit();
     let restore = |stub: &Stub, date: &str, to: &LoopFs| {
-        let words = ["restore", SOURCE, "--date", date, "--identity"].map(PathBuf::from);
+        let words = [
+            "restore",
+            SOURCE,
+            "--from",
+            "store",
+            "--date",
+            date,
+            "--identity",
+        ]
+        .map(PathBuf::from);
         let words =
             words
                 .into_iter()

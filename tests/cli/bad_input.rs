@@ -195,7 +195,7 @@ fn a_config_that_is_not_there_is_named() {
         "plan",
         "list",
         "show 2024-01-01",
-        "restore home --plan",
+        "restore home --from store --plan",
     ] {
         unchanged(&machine, words).is(
             2,
@@ -234,7 +234,7 @@ fn an_error_in_json_has_code_message_and_hint() {
     let machine = archived(&["2024-01-01"]);
     let run = unchanged(
         &machine,
-        "restore home --yes --json --to $T --identity $T/none",
+        "restore home --from store --yes --json --to $T --identity $T/none",
     );
     run.is(2, "", r#"{"error":{"code":2,"hint":"check the path, and whether the right filesystem is mounted there","message":"$T is not on a btrfs filesystem"}}
 "#);
@@ -342,7 +342,7 @@ fn a_date_that_is_none_is_told_how_one_reads() {
             "plan 2024-01-01 --until",
             "show",
             "decide",
-            "restore home --plan --date",
+            "restore home --from store --plan --date",
         ] {
             unchanged(&machine, &format!("{words} {date}")).is(2, "", &stderr);
         }
@@ -363,7 +363,7 @@ fn a_date_without_an_archive_is_told_the_nearest_two() {
              hint: `coldchain list` shows what there is\n"
         );
         for words in ["--plan", "--to $T/target --identity $T/kit"] {
-            let words = format!("restore home --yes --date {date} {words}");
+            let words = format!("restore home --from store --yes --date {date} {words}");
             unchanged(&machine, &words).is(2, "", &stderr);
         }
     }
@@ -386,8 +386,9 @@ fn what_was_never_archived_can_t_be_restored() {
     let machine = Machine::fed(None);
     let stderr = "error: home has no archive\n\
     hint: run `coldchain catalog rebuild --identity KIT` if the store has archives of an earlier catalog or of another machine\n";
-    unchanged(&machine, "restore home --plan").is(2, "", stderr);
-    let words = "restore home --yes --to $T/target --identity $T/kit --date 2024-01-01";
+    unchanged(&machine, "restore home --from store --plan").is(2, "", stderr);
+    let words =
+        "restore home --from store --yes --to $T/target --identity $T/kit --date 2024-01-01";
     unchanged(&machine, words).is(2, "", stderr);
 }
 
@@ -793,7 +794,10 @@ fn an_identity_that_opens_nothing_makes_no_directory() {
              hint: give --identity FILE, or set COLDCHAIN_IDENTITY_FILE: the recovery kit, an age or an ssh key file\n",
         ),
     ] {
-        let run = unchanged(&machine, &format!("restore home --yes --to $FS {identity}"));
+        let run = unchanged(
+            &machine,
+            &format!("restore home --from store --yes --to $FS {identity}"),
+        );
         run.is(code, "", stderr);
     }
 }
@@ -843,7 +847,7 @@ fn a_target_that_can_t_take_a_restore_is_refused() {
              hint: create it on a btrfs filesystem, or name another directory with --to\n",
         ),
     ] {
-        let words = format!("restore home --yes --identity $T/kit --to {target}");
+        let words = format!("restore home --from store --yes --identity $T/kit --to {target}");
         unchanged(&machine, &words).is(2, "", stderr);
     }
 }
@@ -884,7 +888,7 @@ fn a_damaged_or_missing_segment_ends_a_restore_and_leaves_nothing_that_looks_com
             path.contains("2024-01-07") && path.contains("/000001-")
         })
         .unwrap();
-    let words = "restore home --yes --identity $T/kit --to $FS/target";
+    let words = "restore home --from store --yes --identity $T/kit --to $FS/target";
     let whole = fs::read(second).unwrap();
     let length = whole.len();
     fs::set_permissions(second, PermissionsExt::from_mode(0o600)).unwrap();
@@ -939,7 +943,8 @@ fn a_damaged_first_segment_leaves_no_subvolume_at_all() {
         .unwrap();
     fs::set_permissions(first, PermissionsExt::from_mode(0o600)).unwrap();
     flip(first, 300);
-    let mut run = machine.run("restore home --yes --identity $T/kit --to $FS/target --json");
+    let mut run =
+        machine.run("restore home --from store --yes --identity $T/kit --to $FS/target --json");
     let told = std::mem::take(&mut run.stdout);
     assert!(
         told.starts_with(r#"{"archives":2,"event":"restoring","raw_bytes":"#),

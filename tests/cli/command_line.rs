@@ -60,18 +60,18 @@ fn a_source_and_a_date_are_understood_in_every_place() {
     for words in ["show", "show home", "show latest", "show home latest"] {
         assert_eq!(machine.run(words), newest, "{words}");
     }
-    let planned = machine.run("restore home --date 2024-01-01 --plan");
+    let planned = machine.run("restore home --from store --date 2024-01-01 --plan");
     assert_eq!(planned.code, Some(0), "{planned:?}");
     for words in [
-        "restore home 2024-01-01 --plan",
+        "restore home --from store 2024-01-01 --plan",
         "restore 2024-01-01 --plan",
-        &format!("restore home {id} --plan"),
+        &format!("restore home --from store {id} --plan"),
     ] {
         assert_eq!(machine.run(words), planned, "{words}");
     }
     assert_eq!(
-        machine.run("restore home latest --plan"),
-        machine.run("restore home --plan")
+        machine.run("restore home --from store latest --plan"),
+        machine.run("restore home --from store --plan")
     );
     for command in ["list", "verify", "catalog check", "prune --dry-run"] {
         let all = machine.run(command);
@@ -140,7 +140,7 @@ fn what_does_not_fit_together_is_said() {
              hint: `coldchain list` shows what there is\n",
         ),
         (
-            "restore home 2024-01-01-full-0000000000000000 --plan",
+            "restore home --from store 2024-01-01-full-0000000000000000 --plan",
             "error: there is no archive `2024-01-01-full-$HEX16`\n\
              hint: `coldchain list` shows what there is\n",
         ),
@@ -299,8 +299,8 @@ fn a_stderr_that_takes_nothing_ends_no_command() {
         ("plan 2024-01-07", LIVE_CONFIG, 0),
         ("doctor", LIVE_CONFIG, 0),
         ("init --kit $T/kit", LIVE_CONFIG, 0),
-        ("restore home --to $T/none", LIVE_CONFIG, 2),
-        ("restore home --bogus", LIVE_CONFIG, 2),
+        ("restore home --from store --to $T/none", LIVE_CONFIG, 2),
+        ("restore home --from store --bogus", LIVE_CONFIG, 2),
     ] {
         machine.write_config(config);
         for stderr in [Stdio::from(full()), Stdio::from(broken())] {

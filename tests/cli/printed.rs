@@ -315,7 +315,7 @@ const READERS: [&str; 11] = [
     "show 2024-01-01 --source home",
     "verify",
     "verify --deep --identity $T/kit",
-    "restore home --plan",
+    "restore home --from store --plan",
     "restore home --explain",
     "prune --dry-run",
     "key show",

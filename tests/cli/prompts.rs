@@ -79,7 +79,7 @@ fn locked() -> (Machine, LoopFs, String) {
     assert_eq!(archived.code, Some(0), "{archived:?}");
     let elsewhere = LoopFs::new(256);
     let words = format!(
-        "restore home --identity {} --to {}",
+        "restore home --from store --identity {} --to {}",
         key.display(),
         elsewhere.root().display()
     );
@@ -139,7 +139,7 @@ fn where_nobody_can_be_asked_the_plan_is_told_and_nothing_is_begun() {
     assert_eq!(machine.run("backup 2024-01-01").code, Some(0));
     let elsewhere = LoopFs::new(256);
     let words = format!(
-        "restore home --identity $T/kit --to {}",
+        "restore home --from store --identity $T/kit --to {}",
         elsewhere.root().display()
     );
     let asked = machine.run(&words);

@@ -33,8 +33,6 @@ const KIT_IN_REACH: &str =
 const ON_ARCHIVES: &[&str] = &[
     "decide {} today",
     "show {} today",
-    "restore {} --to $T/to --identity $T/kit --yes",
-    "restore {} --plan",
     "thaw {} --status",
     "verify {}",
     "verify {} --deep --identity $T/kit",
@@ -107,12 +105,35 @@ fn a_command_on_archives_says_that_the_named_source_has_no_store() {
         machine
             .run("prune docs --revive 2026-11-21")
             .is(2, "", NO_STORE);
-        machine.run("restore docs --plan").is(2, "", NO_STORE);
         machine.run("verify docs").is(2, "", NO_STORE);
-        let run = machine.run("--json restore docs --plan");
+        let run = machine.run("--json verify docs");
         let error: Value = serde_json::from_str(&run.stderr).unwrap();
         assert_eq!(error["error"]["code"], 2, "{run:?}");
     }
+}
+
+#[test]
+fn a_restore_needs_no_store_but_a_snapshot_or_a_mirror() {
+    let none = "error: cannot restore the newest snapshot of `docs`: a snapshot here: there is none\n\
+        hint: run `coldchain snapshots` to see what there is here; attach the disks of its mirrors, if it has any\n";
+    for machine in [alone(), both()] {
+        machine.run("restore docs --plan").is(1, "", none);
+        machine
+            .run("restore --source docs --to $T/to --yes")
+            .is(1, "", none);
+        machine
+            .run("restore docs --from store --plan")
+            .is(2, "", NO_STORE);
+    }
+    // The only source need not be named.
+    alone().run("restore --plan").is(1, "", none);
+    let run = alone().run("restore docs 2026-11-21 --from mirror --plan");
+    run.is(
+        1,
+        "",
+        "error: cannot restore 2026-11-21 of `docs` from a mirror: the config has no mirror of it\n\
+         hint: leave --from out to take the nearest copy that there is\n",
+    );
 }
 
 #[test]

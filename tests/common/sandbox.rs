@@ -256,7 +256,9 @@ impl Sandbox {
     /// `coldchain restore home --date DATE --to DIR`
     pub fn restore(&self, date: &str, to: &Path) -> Ran {
         let (kit, to) = (self.kit(), to.as_os_str());
-        let words = ["restore", SOURCE, "--date", date, "--yes", "--to"];
+        let words = [
+            "restore", SOURCE, "--from", "store", "--date", date, "--yes", "--to",
+        ];
         let words = words.into_iter().map(OsStr::new);
         self.run(words.chain([to, OsStr::new("--identity"), kit.as_os_str()]))
     }

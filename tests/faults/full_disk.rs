@@ -222,7 +222,7 @@ fn a_restore_onto_a_full_filesystem_is_said_and_goes_on_when_there_is_room() {
     let in_the_way = target.path("in the way");
     fs::write(&in_the_way, Rng::new(33).bytes(90 << 20)).unwrap();
     let words = format!(
-        "restore home --identity $T/kit --yes --to {}",
+        "restore home --from store --identity $T/kit --yes --to {}",
         target.root().display()
     );
     let run = machine.run(&words);

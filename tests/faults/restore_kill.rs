@@ -26,7 +26,9 @@ struct Restore<'a> {
 impl Restore<'_> {
     fn start(&self) -> Child {
         Command::new(env!("CARGO_BIN_EXE_coldchain"))
-            .args(["restore", SOURCE, "--yes", "--quiet", "--to"])
+            .args([
+                "restore", SOURCE, "--from", "store", "--yes", "--quiet", "--to",
+            ])
             .arg(self.to.root())
             .arg("--identity")
             .arg(self.sandbox.kit())

@@ -262,7 +262,7 @@ fn a_further_recipient_opens_what_was_archived_before_it() {
         machine.objects(".zst.age").iter().map(read).collect()
     };
     let before = segments();
-    let restore = "restore home --to $FS --identity $T/spare --yes";
+    let restore = "restore home --from store --to $FS --identity $T/spare --yes";
     assert_eq!(machine.run(restore).code, Some(1));
 
     let add = format!("key add-recipient {recipient} --identity $T/kit");
@@ -693,7 +693,7 @@ fn a_ledger_that_nobody_vouches_for_is_read_when_that_is_asked_for_and_warned_of
     for words in [
         "list",
         "show 2024-01-01",
-        "restore home --plan",
+        "restore home --from store --plan",
         "key check --identity $T/identity",
     ] {
         let run = machine.run(&format!("{words} --state-dir $T/state"));

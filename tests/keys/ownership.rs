@@ -406,7 +406,7 @@ fn a_root_without_its_capability_or_in_a_user_namespace_is_told_so() {
     fs::create_dir(machine.btrfs().root().join("back")).unwrap();
     for words in [
         "backup --date-override 2024-01-07",
-        "restore home --to $FS/back --identity $T/kit --yes",
+        "restore home --from store --to $FS/back --identity $T/kit --yes",
         "verify --drill --identity $T/kit",
     ] {
         for (wrapper, why) in [
@@ -441,7 +441,7 @@ fn a_root_that_may_not_restore_all_of_a_file_is_told_so_before_anything_is_made(
     let to = machine.btrfs().root().join("back");
     fs::create_dir(&to).unwrap();
     let run_under = |wrapper: &[&str]| {
-        let words = "restore home --to $FS/back --identity $T/kit --yes";
+        let words = "restore home --from store --to $FS/back --identity $T/kit --yes";
         let mut command = Command::new(wrapper[0]);
         command
             .args(&wrapper[1..])
@@ -510,7 +510,7 @@ fn a_restore_reads_a_piped_kit_once() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     fs::create_dir(machine.btrfs().root().join("back")).unwrap();
     let kit = fs::read(machine.path("kit")).unwrap();
-    let words = "restore home --to $FS/back --identity /dev/stdin --yes";
+    let words = "restore home --from store --to $FS/back --identity /dev/stdin --yes";
     let ran = machine.run_with(words, &kit);
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }

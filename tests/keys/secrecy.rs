@@ -322,6 +322,8 @@ fn no_program_that_is_run_is_given_a_secret() {
         &[
             "restore",
             "home",
+            "--from",
+            "store",
             "--identity",
             kit.to_str().unwrap(),
             "--to",

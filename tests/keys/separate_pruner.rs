@@ -69,7 +69,7 @@ fn machines() -> (Machine, Machine) {
 fn what_another_machine_retires_revives_and_deletes_is_known_where_it_is_restored() {
     let (machine, pruner) = machines();
     let old = days_ago(100);
-    let restore = format!("restore home --yes --date {old} --identity $T/kit");
+    let restore = format!("restore home --from store --yes --date {old} --identity $T/kit");
     fs::create_dir(machine.path("out")).unwrap();
     // It is refused before the file is made.
     let into = format!("{restore} --stream $T/out/stream");

@@ -140,7 +140,15 @@ fn a_chain_is_retired_on_its_day_and_deleted_after_its_time_of_grace() {
     assert_eq!(revived.code, Some(7), "{}", revived.stderr);
     sandbox.restores_equal(&["2025-01-14", "2025-01-21"]);
     sandbox.restores_equal(&["2025-02-01"]);
-    let gone = sandbox.run(["restore", "home", "--date", "2025-01-07", "--plan"]);
+    let gone = sandbox.run([
+        "restore",
+        "home",
+        "--from",
+        "store",
+        "--date",
+        "2025-01-07",
+        "--plan",
+    ]);
     assert_eq!(gone.code, Some(2), "{}", gone.stderr);
     assert!(
         gone.stderr.starts_with(

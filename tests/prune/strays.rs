@@ -213,7 +213,7 @@ fn restorable(machine: &Machine, dates: &[&str]) {
     for date in dates {
         let plan = answered(
             machine,
-            &format!("restore home --date {date} --plan --json"),
+            &format!("restore home --from store --date {date} --plan --json"),
         );
         for archive in plan["archives"].as_array().unwrap() {
             let id: ArchiveId = archive.as_str().unwrap().parse().unwrap();

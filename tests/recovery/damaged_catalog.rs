@@ -64,7 +64,7 @@ impl Kept {
             "show 2024-01-01",
             "plan 2024-01-07",
             "decide 2024-01-07",
-            "restore home --plan",
+            "restore home --from store --plan",
             "prune",
         ] {
             let run = self.machine.run_with(words, &self.streams[1]);
@@ -185,7 +185,12 @@ fn a_catalog_that_is_gone_is_said_before_anything_is_written() {
 /// copy of the catalog goes on.
 fn survives(kept: &Kept, bytes: &[u8], what: &str) {
     kept.with_catalog(bytes);
-    for words in ["list", "plan 2024-01-07", "restore home --plan", "prune"] {
+    for words in [
+        "list",
+        "plan 2024-01-07",
+        "restore home --from store --plan",
+        "prune",
+    ] {
         let run = kept.machine.run(words);
         let ended = matches!(run.code, Some(0 | 1 | 2 | 6 | 7));
         assert!(ended, "{what}: {words}: {run:?}");

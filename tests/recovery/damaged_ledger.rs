@@ -171,7 +171,7 @@ fn a_newest_entry_that_has_rotted_is_not_passed_over_and_comes_back() {
             "ledger entry 4 of `home` in file://$T/store is damaged, or is not an entry of this ledger\n",
         );
         // What is sound is there.
-        fed.is_code("restore home --plan", 0);
+        fed.is_code("restore home --from store --plan", 0);
         overwrite(&fed.entry(4), &sound);
         fed.is_code("catalog check", 0);
     }
@@ -269,7 +269,7 @@ fn a_rebuild_over_a_sound_catalog_makes_no_worse_one() {
                 says(&fed.is_code("catalog rebuild", 6), &told);
             }
             assert_eq!(replicated(&fed.catalog(), fed.ledger()), before);
-            fed.is_code("restore home --plan", 0);
+            fed.is_code("restore home --from store --plan", 0);
             let verified = fed.is_code("verify", 6);
             says(&verified, &format!("home/ledger/{seq:08}.entry"));
             if newest {
@@ -404,7 +404,12 @@ fn a_ledger_of_a_later_format_is_read_with_a_warning_and_not_written() {
              hint: use the version of coldchain that wrote them, or a later one; if a stolen key signed them, run `coldchain key rotate --kit FILE --source NAME --remove KEY --void NUMBER` to withdraw the key and to void them\n"
         )
     );
-    for words in ["list", "restore home --plan", "verify", "show 2024-01-07"] {
+    for words in [
+        "list",
+        "restore home --from store --plan",
+        "verify",
+        "show 2024-01-07",
+    ] {
         assert_eq!(fed.is_code(words, 0).stderr, warning, "{words}");
     }
     fed.every_writer_stops("has entries that this version does not know: entry 4 has format 2");

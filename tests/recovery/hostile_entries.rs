@@ -128,7 +128,7 @@ fn an_entry_that_names_another_sources_archive_does_not_take_it_away() {
         flaw["what"],
         "entry 4 names 2024-01-01-full-$HEX16, which belongs to another ledger: it is left out"
     );
-    let mut plan = machine.command("restore home --plan --state-dir $T/new");
+    let mut plan = machine.command("restore home --from store --plan --state-dir $T/new");
     let plan = machine.run_command(plan.env("COLDCHAIN_CONFIG", machine.path("none")));
     assert_eq!(plan.code, Some(0), "{}", plan.stderr);
 

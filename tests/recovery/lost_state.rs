@@ -21,7 +21,7 @@ const READERS: [&str; 7] = [
     "verify -q",
     "doctor",
     "catalog check",
-    "restore home --plan",
+    "restore home --from store --plan",
     "thaw home --status",
 ];
 
@@ -166,7 +166,7 @@ fn a_config_that_was_named_and_is_not_there_is_an_error_for_readers_too() {
         "verify",
         "show home",
         "catalog check",
-        "restore home --plan",
+        "restore home --from store --plan",
     ] {
         let words = format!("{words} --state-dir $T/state");
         let named = format!("{words} --config $T/config.toml");
@@ -239,7 +239,7 @@ fn a_read_only_state_directory_can_be_read() {
         "show home",
         "verify",
         "catalog check",
-        "restore home --plan",
+        "restore home --from store --plan",
         "doctor",
     ] {
         let run = machine.run(words);

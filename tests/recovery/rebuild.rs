@@ -142,7 +142,7 @@ fn a_bare_machine_gets_its_catalog_back_from_the_store_and_the_kit() {
     assert_eq!(plan.code, Some(2), "a plan needs a config: {plan:?}");
     let planned = archived
         .machine
-        .run("restore home --plan --state-dir $T/state");
+        .run("restore home --from store --plan --state-dir $T/state");
     assert_eq!((planned.code, planned.stderr.as_str()), (Some(0), ""));
 }
 
@@ -428,7 +428,7 @@ fn what_follows_a_rotten_entry_is_imported_and_the_rotten_one_named() {
     );
     let planned = archived
         .machine
-        .run("restore home --plan --state-dir $T/state");
+        .run("restore home --from store --plan --state-dir $T/state");
     assert_eq!(planned.code, Some(7), "its full is lost: {planned:?}");
 }
 
@@ -692,6 +692,8 @@ fn comes_back(sandbox: &Sandbox, url: &str) {
         .run([
             "restore",
             SOURCE,
+            "--from",
+            "store",
             "--to",
             to,
             "--identity",

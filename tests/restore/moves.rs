@@ -316,7 +316,10 @@ fn a_source_that_was_renamed_is_the_same_source() {
     assert!(!snapshots.join("2024-01-01").exists());
     let other = LoopFs::new(256);
     let to = other.root();
-    let words = format!("restore haus --to {} --identity $T/kit --yes", to.display());
+    let words = format!(
+        "restore haus --from store --to {} --identity $T/kit --yes",
+        to.display()
+    );
     assert_eq!(machine.run(&words).code, Some(0));
     compare_trees(&snapshots.join("2024-01-07"), &to.join("haus/2024-01-07"));
     // A rebuild calls it what the config does.
@@ -371,7 +374,7 @@ fn a_config_without_this_source_keeps_nobody_from_reading_it() {
     let reads = |machine: &Machine| {
         let listed = machine.run("list");
         assert!(ok(&listed).contains("home  file://$T/store\n  chain of 2024-01-01  complete, "));
-        ok(&machine.run("restore home --plan"));
+        ok(&machine.run("restore home --from store --plan"));
         ok(&machine.run("show 2024-01-07"));
         ok(&machine.run("verify home"));
     };

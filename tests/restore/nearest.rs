@@ -400,6 +400,16 @@ fn on_the_mirrors_own_disk_a_restore_is_a_snapshot_and_the_mirror_goes_on() {
     assert_eq!(identity(&restored).unwrap().received_uuid, None);
     this.done(&words);
 
+    // Something else under the name is not taken for it.
+    let again = this.mirror.path("again");
+    fs::create_dir_all(again.join("home")).unwrap();
+    let run = this.run(&format!("restore home --to {} --yes", this.shown(&again)));
+    assert_eq!(run.code, Some(2), "{run:?}");
+    says(
+        &run.stderr,
+        "is in the way: no restore of coldchain made it",
+    );
+
     this.night("2024-01-14");
     compare_trees(&this.snapshot("2024-01-14"), &this.copy("2024-01-14"));
     assert_eq!(
@@ -483,4 +493,39 @@ fn a_mirror_is_enough_when_catalog_keys_store_and_source_are_lost() {
         says(&said, "from the mirror");
         this.restored_equals(date, &to.path("home").join(date));
     }
+}
+
+#[test]
+fn a_mirrors_disk_becomes_the_sources_and_both_chains_go_on() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let mut this = Mirrored::with(&["2024-01-01", "2024-01-07"]);
+    let live = this.mirror.path("live");
+    btrfs(
+        ["subvolume", "snapshot"],
+        &[&this.copy("2024-01-07"), &live],
+    );
+    fs::create_dir(this.mirror.path("snapshots")).unwrap();
+    let config = LIVE_CONFIG
+        .replace("$FS/home", &this.shown(&live))
+        .replace("$FS", &this.shown(&this.mirror.root()));
+    this.configure(&config);
+    let adopted = this.done(&format!("adopt home {}", this.shown(&this.mirror.root())));
+    says(&adopted, "the next archive builds on");
+
+    mutate_tree(&live, &mut this.rng);
+    this.done("backup 2024-01-14");
+    assert_eq!(
+        this.machine.archived().last().map(String::as_str),
+        Some("2024-01-14 incremental")
+    );
+    let snapshot = this.mirror.path("snapshots/2024-01-14");
+    let third = LoopFs::in_memory(512, "");
+    this.done(&format!(
+        "restore home --from store --to {} --identity $T/kit --yes",
+        this.shown(&third.root())
+    ));
+    compare_trees(&snapshot, &third.path("home/2024-01-14"));
+    compare_trees(&snapshot, &this.copy("2024-01-14"));
 }

@@ -35,7 +35,7 @@ fn snapshot(machine: &Machine, date: &str) -> std::path::PathBuf {
 fn restore(machine: &Machine, to: &Path, more: &str) -> Run {
     let to = to.display();
     machine.run(&format!(
-        "restore home --to {to} --identity $T/kit --yes {more}"
+        "restore home --from store --to {to} --identity $T/kit --yes {more}"
     ))
 }
 
@@ -152,7 +152,7 @@ fn what_lies_between_goes_once_the_next_stands_and_what_was_asked_for_stays() {
 /// A restore that dies at the N-th of such a system call.
 fn restore_killed_at(machine: &Machine, to: &Path, more: &str, call: &str, at: u32) {
     let words = format!(
-        "restore home --to {} --identity $T/kit --yes {more}",
+        "restore home --from store --to {} --identity $T/kit --yes {more}",
         to.display()
     );
     let mut command = Command::new("strace");
@@ -306,7 +306,7 @@ fn a_plan_that_was_made_elsewhere_is_followed_to_the_letter_or_not_at_all() {
     }
     let machine = archived();
     let plan = machine
-        .command("restore home --date 2024-01-07 --plan --json")
+        .command("restore home --from store --date 2024-01-07 --plan --json")
         .output()
         .unwrap();
     assert!(plan.status.success());

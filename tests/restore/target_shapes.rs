@@ -438,7 +438,15 @@ fn what_is_immutable_or_the_default_subvolume_is_told_as_such() {
     let again = || {
         let kit = sandbox.kit();
         let root = target.root();
-        let words = ["restore", SOURCE, "--yes", "--delete-intermediate", "--to"];
+        let words = [
+            "restore",
+            SOURCE,
+            "--from",
+            "store",
+            "--yes",
+            "--delete-intermediate",
+            "--to",
+        ];
         let words = words.into_iter().map(std::ffi::OsStr::new);
         let rest = [root.as_os_str(), "--identity".as_ref(), kit.as_os_str()];
         sandbox.run(words.chain(rest))

@@ -90,7 +90,7 @@ impl Cold {
 
     fn restore(&self, to: &Path, more: &[&str]) -> Ran {
         let kit = self.sandbox.kit();
-        let words = ["restore", SOURCE, "--yes", "--to"].map(OsStr::new);
+        let words = ["restore", SOURCE, "--from", "store", "--yes", "--to"].map(OsStr::new);
         let words = words.into_iter();
         let words = words.chain([to.as_os_str(), OsStr::new("--identity"), kit.as_os_str()]);
         self.sandbox.run(words.chain(more.iter().map(OsStr::new)))
@@ -341,7 +341,7 @@ fn a_plan_says_what_the_thaw_costs_and_how_long_it_takes() {
     let segments = cold.segments();
     cold.server.forget_requests();
     let plan = |more: &[&str]| {
-        let words = ["restore", SOURCE, "--plan", "--json"];
+        let words = ["restore", SOURCE, "--from", "store", "--plan", "--json"];
         cold.sandbox.run(words.iter().chain(more)).ok().json()
     };
     let usd = |each: f64| each * f64::from(u32::try_from(segments).unwrap());
@@ -357,7 +357,11 @@ fn a_plan_says_what_the_thaw_costs_and_how_long_it_takes() {
     assert_eq!(planned["usd_total"], usd(2.0));
     assert_eq!(planned["segments"], segments);
     assert_eq!(plan(&["--tier", "bulk"])["usd_total"], usd(0.5));
-    let words = cold.sandbox.run(["restore", SOURCE, "--plan"]).ok().stdout;
+    let words = cold
+        .sandbox
+        .run(["restore", SOURCE, "--from", "store", "--plan"])
+        .ok()
+        .stdout;
     for part in [
         format!("  to thaw     {segments} segments"),
         format!("  bulk        48 hours   USD {:.2} to thaw", usd(0.5)),
@@ -382,13 +386,17 @@ fn a_store_without_known_prices_has_none_in_its_plan_and_takes_no_limit() {
         return;
     }
     let cold = Cold::new("DEEP_ARCHIVE", "");
-    let words = ["restore", SOURCE, "--plan", "--json"];
+    let words = ["restore", SOURCE, "--from", "store", "--plan", "--json"];
     let planned = cold.sandbox.run(words).ok().json();
     assert_eq!(
         (&planned["thaw"], &planned["usd_total"]),
         (&Value::Null, &Value::Null)
     );
-    let words = cold.sandbox.run(["restore", SOURCE, "--plan"]).ok().stdout;
+    let words = cold
+        .sandbox
+        .run(["restore", SOURCE, "--from", "store", "--plan"])
+        .ok()
+        .stdout;
     assert!(
         words.contains("the prices of this store are not known"),
         "{words}"

@@ -194,6 +194,8 @@ fn a_target_that_can_t_be_is_refused_before_anybody_is_asked() {
         let args = [
             OsStr::new("restore"),
             OsStr::new(SOURCE),
+            OsStr::new("--from"),
+            OsStr::new("store"),
             OsStr::new("--to"),
             to.as_os_str(),
         ];

@@ -50,7 +50,7 @@ fn a_link_in_the_store_leads_no_command_out_of_it() {
             "backup --date-override 2024-01-07",
             "verify --identity $T/kit",
             "verify --deep --identity $T/kit",
-            "restore home --to $FS/back --identity $T/kit --yes",
+            "restore home --from store --to $FS/back --identity $T/kit --yes",
             "prune",
             "catalog check --identity $T/kit",
             "catalog rebuild --identity $T/kit --store file://$T/store --state-dir $T/other",

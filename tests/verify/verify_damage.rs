@@ -363,7 +363,7 @@ fn a_kit_that_knows_more_than_the_store_shows_is_believed_by_every_reader() {
     assert!(verified.stdout.contains(words), "{verified:?}");
     let checked = run("catalog check --identity $T/kit");
     assert_eq!(checked.code, Some(6), "{checked:?}");
-    let newest = run("restore home --plan --identity $T/kit");
+    let newest = run("restore home --from store --plan --identity $T/kit");
     assert_eq!(newest.code, Some(6), "{newest:?}");
     assert!(
         newest
@@ -371,7 +371,7 @@ fn a_kit_that_knows_more_than_the_store_shows_is_believed_by_every_reader() {
             .contains(" names an entry 3 of `home` that the catalog does not have"),
         "{newest:?}"
     );
-    let dated = run("restore home --date 2024-01-01 --plan --identity $T/kit");
+    let dated = run("restore home --from store --date 2024-01-01 --plan --identity $T/kit");
     assert_eq!(dated.code, Some(0), "{dated:?}");
     assert!(dated.stderr.contains("warning: home: "), "{dated:?}");
 }

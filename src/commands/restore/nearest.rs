@@ -105,7 +105,10 @@ impl<'a> Nearest<'a> {
     pub(super) fn look(&self, wanted: WantedCopyName) -> Result<Way<'a>, Error> {
         let (from, needs_store) = (self.args.from, self.needs_store());
         match (from, needs_store) {
-            (Some(CopyKind::Store), _) | (None, Some(_)) => return Ok(Way::Store(Vec::new())),
+            (Some(CopyKind::Store), _) | (None, Some(_)) => {
+                self.config.store_of(self.source)?;
+                return Ok(Way::Store(Vec::new()));
+            }
             (Some(from), Some(option)) => {
                 return Err(RequestError::CommandLine(format!(
                     "{option} is for a restore from the store, and --from asks for a {from}"

@@ -108,6 +108,10 @@ pub fn restore_copy(restore: &NearRestore<'_>, catalog: &Catalog) -> Result<Rest
     }
     if earlier.is_none() {
         let staging = Rc::new(place.make_staging()?);
+        if !staging.names()?.is_empty() {
+            let what = "something was put there that is not coldchain's";
+            return Err(in_the_way(staging.path(), what));
+        }
         let _awake = SleepInhibitor::hold(&format!("restoring {}", restore.source.name));
         let landed = if restore.shares() {
             restore.share(place, &staging)
@@ -120,6 +124,11 @@ pub fn restore_copy(restore: &NearRestore<'_>, catalog: &Catalog) -> Result<Rest
         }
         place.remove_staging();
         landed?;
+        restore.context.observer.event(Event::CopyRestored {
+            source: restore.source.name.clone(),
+            name: restore.name(),
+            from: restore.site(),
+        });
     }
     let writable = restore
         .writable
@@ -346,11 +355,6 @@ impl NearRestore<'_> {
                 built_on: BuiltOn::Nothing,
             },
         )?;
-        self.context.observer.event(Event::CopyRestored {
-            source: self.source.name.clone(),
-            name: self.name(),
-            from: self.site(),
-        });
         Ok(())
     }
 

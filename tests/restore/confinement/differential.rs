@@ -97,7 +97,7 @@ fn what_receive_does_outside_of_its_subvolume_is_stopped_by_the_guard_or_by_the_
         let scratch = tempfile::tempdir().unwrap();
         let log = scratch.path().join("log");
         let to = ground.to();
-        let words = format!("restore home --date {date} --identity $T/kit --yes --to");
+        let words = format!("restore home --from store --date {date} --identity $T/kit --yes --to");
         let strace = traced(&log, env!("CARGO_BIN_EXE_coldchain"));
         let words: Vec<String> = words
             .split(' ')

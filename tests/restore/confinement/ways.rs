@@ -76,7 +76,7 @@ impl Way {
         let to = ground.to().display().to_string();
         match self {
             Self::Restore => bounded(&mut machine.command(&format!(
-                "restore home --date {date} --to {to} --identity $T/kit --yes"
+                "restore home --from store --date {date} --to {to} --identity $T/kit --yes"
             ))),
             Self::Drill => {
                 let drills = machine.path("drills");

@@ -82,7 +82,8 @@ impl Chain {
     fn restore(&self) -> (Option<i32>, String, Vec<u8>) {
         let to = self.machine.btrfs().path("to");
         fs::create_dir(&to).unwrap();
-        let words = "restore home --date 2024-01-07 --to $FS/to --identity $T/kit --yes";
+        let words =
+            "restore home --from store --date 2024-01-07 --to $FS/to --identity $T/kit --yes";
         let mut command = self.machine.command(words);
         let run = self
             .machine
@@ -193,7 +194,10 @@ fn a_segment_that_was_signed_and_cannot_be_opened_is_damage_to_a_restore() {
     let rebuilt = run("catalog rebuild --store file://$T/store");
     assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
     fs::create_dir(machine.btrfs().path("to")).unwrap();
-    for words in ["restore home --to $FS/to --yes", "verify --deep"] {
+    for words in [
+        "restore home --from store --to $FS/to --yes",
+        "verify --deep",
+    ] {
         let run = run(words);
         assert_eq!(run.code, Some(6), "{run:?}");
         let told = format!("{}{}", run.stdout, run.stderr);
