@@ -8,3 +8,4 @@ mod hostile;
 mod local_rules;
 mod nights;
 mod ssh;
+mod report;
