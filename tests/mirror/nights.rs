@@ -104,7 +104,7 @@ fn an_archive_whose_send_parent_is_gone_here_is_sent_from_the_mirrors_copies() {
     let to = LoopFs::in_memory(700, "");
     for date in ["2024-01-07", "2024-01-14"] {
         let words = format!(
-            "restore home {date} --identity $T/kit --to {} --yes",
+            "restore home {date} --from store --identity $T/kit --to {} --yes",
             to.root().display()
         );
         let restored = disks.run(&words);

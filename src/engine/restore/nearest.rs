@@ -163,7 +163,7 @@ impl NearRestore<'_> {
     }
 
     fn label(&self) -> StreamLabel {
-        StreamLabel::Snapshot(self.source.name.clone(), self.name())
+        StreamLabel::Snapshot(self.name())
     }
 
     fn warn(&self, message: String) {
