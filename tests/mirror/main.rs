@@ -7,5 +7,5 @@ mod disks;
 mod hostile;
 mod local_rules;
 mod nights;
-mod ssh;
 mod report;
+mod ssh;
