@@ -106,13 +106,14 @@ fn ssh_findings(mirror: &MirrorConfig) -> Vec<Finding> {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let is_there = env::split_paths(&path).any(|directory| directory.join("ssh").is_file());
-    let ssh = match is_there {
-        true => Finding::new("ssh", Severity::Fine, "the program is here".to_owned()),
-        false => Finding::new(
+    let ssh = if is_there {
+        Finding::new("ssh", Severity::Fine, "the program is here".to_owned())
+    } else {
+        Finding::new(
             "ssh",
             Severity::Failure,
             "there is no program `ssh` in PATH; install an OpenSSH client".to_owned(),
-        ),
+        )
     };
     let key = mirror.identity_file.as_deref().map(key_finding);
     std::iter::once(ssh).chain(key).collect()
