@@ -3,6 +3,7 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
 use serde_json::json;
 
 use super::identity::{ask_for_identities, identities_in, open_identity_file};
@@ -25,7 +26,7 @@ use crate::error::{Error, KeyError, RequestError, RestoreError};
 use crate::model::{ArchiveId, Protocol};
 use crate::plan::{PassedOver, RestorePlan};
 use crate::printing::{self, shown};
-use crate::progress::Event;
+use crate::progress::{Event, Observer};
 use crate::seal::{Identities, IdentityFile};
 use crate::store::ThawRequest;
 
@@ -115,12 +116,11 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let (plan, details) =
         planned.map_err(|refused| nearest::refused(source, wanted, &passed, refused))?;
     wanted.hold_against(&plan)?;
-    for message in warnings(args, &plan) {
-        observer.event(Event::Warning {
-            source: source.name.clone(),
-            message,
-        });
-    }
+    let warn = |message| {
+        let source = source.name.clone();
+        observer.event(Event::Warning { source, message });
+    };
+    warnings(args, &plan).into_iter().for_each(warn);
     if let Some(handed) = &handed {
         handed.hold_against(&plan)?;
     }
@@ -128,29 +128,13 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let row = row.ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let piped = args.identity.as_deref().map(read_pipe).transpose()?;
     let piped = piped.flatten();
-    if let Some(file) = &args.identity {
-        // A file that is no kit names no head, and a damaged kit must not stop a restore.
-        let kit = match &piped {
-            Some(piped) => read_kit(piped).map(|kit| kit.sources),
-            None => witnessed_by(file),
-        };
-        let kit = kit.unwrap_or_default();
-        if let Some(seq) = kit_knows_more(&kit, &row.ledger, &catalog)? {
-            let behind = Error::Key(KeyError::CatalogBehindKit {
-                path: file.clone(),
-                source_name: source.name.clone(),
-                seq,
-            });
-            // Without a date the newest is asked for, and that is not known here.
-            if date.is_none() {
-                return Err(behind);
-            }
-            observer.event(Event::Warning {
-                source: source.name.clone(),
-                message: behind.to_string(),
-            });
-        }
-    }
+    require_newest(
+        args,
+        source,
+        piped.as_ref(),
+        (date, &row, &catalog),
+        observer.as_ref(),
+    )?;
     let archives = catalog.archives(&row.ledger)?;
     let (to_fetch, room) = to_fetch(args, &plan, &row, &archives);
     let (days, now) = (args.thawing.thaw_days, SystemClock.now());
@@ -193,6 +177,40 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
             line.text("to", to)
         },
     )
+}
+
+/// Refuses a catalog that is behind the kit, if the newest archive is asked for; warns of it for a date.
+fn require_newest(
+    args: &Restore,
+    source: &Source,
+    piped: Option<&IdentityFile>,
+    (date, row, catalog): (Option<NaiveDate>, &SourceRow, &Catalog),
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    if let Some(file) = &args.identity {
+        // A file that is no kit names no head, and a damaged kit must not stop a restore.
+        let kit = match piped {
+            Some(piped) => read_kit(piped).map(|kit| kit.sources),
+            None => witnessed_by(file),
+        };
+        let kit = kit.unwrap_or_default();
+        if let Some(seq) = kit_knows_more(&kit, &row.ledger, catalog)? {
+            let behind = Error::Key(KeyError::CatalogBehindKit {
+                path: file.clone(),
+                source_name: source.name.clone(),
+                seq,
+            });
+            // Without a date the newest is asked for, and that is not known here.
+            if date.is_none() {
+                return Err(behind);
+            }
+            observer.event(Event::Warning {
+                source: source.name.clone(),
+                message: behind.to_string(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Returns the source, and what is wanted of it, that the command line or a plan names.

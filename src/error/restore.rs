@@ -141,7 +141,7 @@ pub enum RestoreError {
         /// Its name.
         name: SnapshotName,
         /// The mirror.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
     },
     /// Something is at the path that the restore needs.
     #[error("{} is in the way: {what}", path.display())]
@@ -159,7 +159,7 @@ pub enum RestoreError {
         /// What was restored, or is to be.
         stream: StreamLabel,
         /// The mirror on this filesystem, if there is one.
-        mirror: Option<MirrorLocation>,
+        mirror: Option<Box<MirrorLocation>>,
     },
     /// The received subvolume differs from the archive.
     #[error("{} was received, but {what}", path.display())]

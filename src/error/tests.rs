@@ -527,7 +527,7 @@ fn samples() -> Vec<Error> {
         Error::Restore(RestoreError::ReceivedElsewhere {
             path: PathBuf::from("/path"),
             stream: archive().into(),
-            mirror: Some("/mirror".parse().unwrap()),
+            mirror: Some(Box::new("/mirror".parse().unwrap())),
         }),
         Error::Restore(RestoreError::NoCopy {
             source_name: mail(),
@@ -553,7 +553,7 @@ fn samples() -> Vec<Error> {
         Error::Restore(RestoreError::CopyGone {
             source_name: mail(),
             name: date().into(),
-            to: "/mirror".parse().unwrap(),
+            to: Box::new("/mirror".parse().unwrap()),
         }),
         Error::Restore(RestoreError::ReceivedWrong {
             path: PathBuf::from("/path"),

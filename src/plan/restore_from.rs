@@ -116,13 +116,11 @@ pub fn choose_copy(
     let passed: Vec<PassedOver> = nearer
         .iter()
         .map(|place| {
-            let (why, is_fault) = match find(place, asked) {
-                Err(refused) => refused,
-                Ok(_) => {
-                    let why = "it is not on the filesystem that is restored to";
-                    (why.to_owned(), false)
-                }
+            let elsewhere = || {
+                let why = "it is not on the filesystem that is restored to";
+                (why.to_owned(), false)
             };
+            let (why, is_fault) = find(place, asked).err().unwrap_or_else(elsewhere);
             PassedOver {
                 site: place.site.clone(),
                 why,

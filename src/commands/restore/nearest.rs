@@ -1,6 +1,7 @@
 //! A restore from the nearest copy: a snapshot here, or a mirror's. Without one, the store is next.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -120,7 +121,7 @@ impl<'a> Nearest<'a> {
         let row = self.catalog.source(&self.source.name)?;
         let archive = match (&row, wanted) {
             (Some(row), WantedCopyName::Archive(wanted)) => {
-                self.archive(&self.catalog.visible(&row.ledger)?, wanted)
+                archive(&self.catalog.visible(&row.ledger)?, wanted)
             }
             _ => None,
         };
@@ -166,23 +167,6 @@ impl<'a> Nearest<'a> {
             }))),
             None => Ok(Way::Store(Vec::new())),
         }
-    }
-
-    /// Returns the archive that is wanted.
-    fn archive(&self, visible: &[ArchiveRow], wanted: WantedArchive) -> Option<ArchiveRow> {
-        let newest = || {
-            let newest = history(visible.iter().map(Link::from));
-            newest.newest().map(|newest| newest.id)
-        };
-        let found = match wanted {
-            WantedArchive::Newest => {
-                let newest = newest();
-                visible.iter().find(|row| Some(row.id) == newest)
-            }
-            WantedArchive::Of(date) => visible.iter().find(|row| row.date == date),
-            WantedArchive::Archive(id) => visible.iter().find(|row| row.id == id),
-        };
-        found.cloned()
     }
 
     /// Returns whether the store is next when no copy is found.
@@ -322,10 +306,12 @@ impl<'a> Nearest<'a> {
         if chosen.copy.is_on_target {
             text.push_str("  disk space  none: it shares its data with that copy\n");
         } else if let Some(free) = self.args.to.as_deref().and_then(Room::free_in) {
-            text.push_str(&format!(
-                "  disk space  what the copy takes; {} free\n",
+            let line = writeln!(
+                text,
+                "  disk space  what the copy takes; {} free",
                 Bytes(free)
-            ));
+            );
+            line.expect("writing to a string does not fail");
         }
         text
     }
@@ -353,6 +339,23 @@ impl NearPlan<'_> {
     }
 }
 
+/// Returns the archive that is wanted.
+fn archive(visible: &[ArchiveRow], wanted: WantedArchive) -> Option<ArchiveRow> {
+    let newest = || {
+        let newest = history(visible.iter().map(Link::from));
+        newest.newest().map(|newest| newest.id)
+    };
+    let found = match wanted {
+        WantedArchive::Newest => {
+            let newest = newest();
+            visible.iter().find(|row| Some(row.id) == newest)
+        }
+        WantedArchive::Of(date) => visible.iter().find(|row| row.date == date),
+        WantedArchive::Archive(id) => visible.iter().find(|row| row.id == id),
+    };
+    found.cloned()
+}
+
 /// Names the mirror that is on the filesystem of `to`, if that is why nothing can be received there.
 pub(super) fn name_mirror(error: Error, config: &Config, to: &Path) -> Error {
     let Error::Restore(RestoreError::ReceivedElsewhere {
@@ -371,7 +374,7 @@ pub(super) fn name_mirror(error: Error, config: &Config, to: &Path) -> Error {
         MirrorLocation::Ssh(_) => false,
     };
     let mut mirrors = config.mirrors.iter().map(|mirror| &mirror.to);
-    let mirror = mirrors.find(is_here).cloned();
+    let mirror = mirrors.find(is_here).cloned().map(Box::new);
     Error::Restore(RestoreError::ReceivedElsewhere {
         path,
         stream,

@@ -323,9 +323,15 @@ source = [1]
     check(table, str::to_owned);
 }
 
+/// A config with these mirrors, and with a second source that has a subvolume.
+fn mirrors(mirrors: &str) -> String {
+    let more = "subvolume = '/home'\nsnapshots = '/home/.coldchain'\n[[source]]\nname = 'vault'\nstore = 'main'\n";
+    with("", &format!("{more}{mirrors}"))
+}
+
 #[test]
 fn a_fault_in_a_mirror_names_line_key_and_what_it_takes() {
-    let table = r#"
+    let table = "
 [[mirror]]
 to = '/mnt/second'
     11: neither `mirror.source` nor `mirror.from` is set
@@ -341,6 +347,13 @@ to = '/mnt/third'
 source = 'hone'
 to = '/mnt/second'
     12: unknown source `hone`, did you mean `home`?
+";
+    check(table, mirrors);
+}
+
+#[test]
+fn a_fault_in_a_key_of_a_mirror_names_line_key_and_what_it_takes() {
+    let table = r#"
 [[mirror]]
 source = 'vault'
 to = '/mnt/second'
@@ -429,8 +442,7 @@ to = '/mnt/second'
 hodl = '90d'
     14: unknown key `mirror.hodl`, did you mean `hold`?
 "#;
-    let more = "subvolume = '/home'\nsnapshots = '/home/.coldchain'\n[[source]]\nname = 'vault'\nstore = 'main'\n";
-    check(table, |mirror| with("", &format!("{more}{mirror}")));
+    check(table, mirrors);
     check(
         "
 mirror = 1

@@ -324,7 +324,7 @@ impl NearRestore<'_> {
             Error::Restore(RestoreError::CopyGone {
                 source_name: self.source.name.clone(),
                 name: copy.name,
-                to: mirror.to.clone(),
+                to: Box::new(mirror.to.clone()),
             })
         })
     }

@@ -17,7 +17,7 @@ fn nas() -> MirrorLocation {
 pub(super) fn samples() -> Vec<Error> {
     let name = "2026-11-21".parse().unwrap();
     let path = || PathBuf::from("/path");
-    let failed = || Box::new(Error::file("list", &path(), io()));
+    let failed = || Box::new(Error::file("list", path(), io()));
     [
         MirrorError::NotThere {
             to: there(),
