@@ -40,12 +40,17 @@ fn opened(more: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     bytes
 }
 
-/// Opens a mirror whose server prints these bytes, and then does what the script says.
-fn open(bytes: &[u8], stall: Duration, then: &str) -> Result<OverSsh<'static>, Error> {
-    let printed = bytes.iter().fold(String::new(), |mut text, byte| {
+/// Returns bytes as the shell's `printf` takes them.
+fn in_octal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "\\{byte:03o}").unwrap();
         text
-    });
+    })
+}
+
+/// Opens a mirror whose server prints these bytes, and then does what the script says.
+fn open(bytes: &[u8], stall: Duration, then: &str) -> Result<OverSsh<'static>, Error> {
+    let printed = in_octal(bytes);
     let mut command = Command::new("bash");
     command.args(["-c", &format!("printf '{printed}'; {then}")]);
     let mirror = MirrorConfig {
@@ -179,17 +184,34 @@ fn a_refusal_is_heard_while_a_stream_without_end_is_sent() {
 
 #[test]
 fn what_fails_here_in_a_stream_is_the_error_and_the_session_goes_on() {
-    let bytes = opened(|bytes| {
-        put_message(bytes, &failed());
-        put_message(bytes, &MirrorAnswer::Made(LedgerId([9; 16])));
-    });
-    let mut mirror = open(&bytes, LONG, LISTEN).unwrap();
     let wanted = WantedCopy {
         name: "2024-01-01".parse().unwrap(),
         stream_uuid: Uuid([1; 16]),
         ctransid: 1,
         parent: None,
     };
+    // The server answers what the client gives up, and not before.
+    let mut heard = Vec::new();
+    let source = config().mirrors[0].name.clone();
+    put_message(
+        &mut heard,
+        &MirrorAsk::Open {
+            protocol: PROTOCOL,
+            source,
+        },
+    );
+    put_message(&mut heard, &MirrorAsk::Receive(wanted.clone()));
+    put_frame(&mut heard, FrameKind::Data, &[0; 10]);
+    put_frame(&mut heard, FrameKind::Abort, &[]);
+    let mut answers = Vec::new();
+    put_message(&mut answers, &failed());
+    put_message(&mut answers, &MirrorAnswer::Made(LedgerId([9; 16])));
+    let then = format!(
+        "head -c {} > /dev/null; printf '{}'; {LISTEN}",
+        heard.len(),
+        in_octal(&answers)
+    );
+    let mut mirror = open(&opened(|_| {}), LONG, &then).unwrap();
     let here = Error::file("read", "a stream", io::ErrorKind::TimedOut.into());
     let mut blocks = [Ok(vec![0; 10]), Err(here)].into_iter();
     let error = mirror.receive(&wanted, &mut blocks).unwrap_err();
