@@ -81,11 +81,7 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let mut catalog = state_dir.catalog_to_read()?;
     // A plan does nothing.
     let acts = !args.plan && !args.explain && (args.to.is_some() || args.stream.is_some());
-    let log = if acts {
-        activity_log(&config)
-    } else {
-        ActivityLog::none()
-    };
+    let log = log_of(&config, acts);
     let observer = log.beside(observer(everywhere));
     let context = RunContext::real(observer.as_ref());
     let near = Nearest {
@@ -177,6 +173,15 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
             line.text("to", to)
         },
     )
+}
+
+/// Returns the activity log of a run; of one that only plans, none is kept.
+fn log_of(config: &Config, acts: bool) -> ActivityLog {
+    if acts {
+        activity_log(config)
+    } else {
+        ActivityLog::none()
+    }
 }
 
 /// Refuses a catalog that is behind the kit, if the newest archive is asked for; warns of it for a date.
