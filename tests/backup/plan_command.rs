@@ -72,6 +72,7 @@ fn nights_as_the_rules_have_them() -> Vec<Value> {
             json!({
                 "date": night, "source": "home", "action": action, "send_parent": send_parent,
                 "reason": reason, "expire": expire, "snapshots": [],
+                "mirrors": [],
             })
         })
         .collect()

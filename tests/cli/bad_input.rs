@@ -241,7 +241,7 @@ fn an_error_in_json_has_code_message_and_hint() {
     // A long run ends its events as well.
     let run = unchanged(&machine, "backup 2024-01-07 --source home --json");
     run.is(2, r#"{"event":"failed","message":"`home` has no `subvolume` in the config","source":"home"}
-{"event":"done","sources":[{"archives":[],"name":"home","raw_bytes":0,"result":"failed","sealed_bytes":0,"seconds":0,"uploaded_bytes":0}]}
+{"event":"done","sources":[{"archives":[],"mirrors":[],"name":"home","raw_bytes":0,"result":"failed","sealed_bytes":0,"seconds":0,"uploaded_bytes":0}]}
 "#, r#"{"error":{"code":2,"hint":"add `subvolume` and `snapshots` to its [[source]], or archive it with `coldchain decide`","message":"`home` has no `subvolume` in the config"}}
 "#);
 }
