@@ -105,7 +105,7 @@ fn behind(mirror: &MirrorConfig, error: Error) -> Error {
         ) => error,
         error => Error::Mirror(MirrorError::Behind {
             source_name: mirror.name.clone(),
-            to: mirror.to.clone(),
+            to: Box::new(mirror.to.clone()),
             source: Box::new(error),
         }),
     }
@@ -154,7 +154,7 @@ pub(super) fn after_night(
                 error @ Error::Interrupted(_) => error,
                 error => Error::Mirror(MirrorError::AfterNight {
                     source_name: source.name.clone(),
-                    to: mirror.to.clone(),
+                    to: Box::new(mirror.to.clone()),
                     source: Box::new(error),
                 }),
             }),

@@ -39,7 +39,7 @@ pub enum MirrorError {
     #[error("the mirror {to} has {} free, and the snapshot {name} has about {}", Bytes(*free), Bytes(*needed))]
     NoRoom {
         /// Where it is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// The snapshot.
         name: SnapshotName,
         /// About how many bytes its stream has.
@@ -102,7 +102,7 @@ pub enum MirrorError {
         /// The source.
         source_name: SourceName,
         /// Where it is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// Why.
         source: Box<Error>,
     },
@@ -112,7 +112,7 @@ pub enum MirrorError {
         /// The source.
         source_name: SourceName,
         /// Where it is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// Why.
         source: Box<Error>,
     },

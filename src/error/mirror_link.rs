@@ -16,7 +16,7 @@ pub enum MirrorLinkError {
     #[error("cannot start `ssh` to reach the mirror {to}")]
     NoSsh {
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// Why.
         source: io::Error,
     },
@@ -24,7 +24,7 @@ pub enum MirrorLinkError {
     #[error("cannot reach the mirror {to}: {said}")]
     Unreachable {
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// What kind of failure that is.
         why: SshFailure,
         /// What ssh, or the other side, said.
@@ -34,7 +34,7 @@ pub enum MirrorLinkError {
     #[error("the other side said `{said}` before coldchain, at the mirror {to}")]
     SaidBefore {
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// The beginning of it.
         said: String,
     },
@@ -45,7 +45,7 @@ pub enum MirrorLinkError {
     )]
     OtherProtocol {
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// The program's version there.
         program: String,
         /// The protocol's version there.
@@ -60,7 +60,7 @@ pub enum MirrorLinkError {
     )]
     Stalled {
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// Bytes that were moved before, in both directions.
         moved: u64,
         /// For how long no byte moved.
@@ -72,7 +72,7 @@ pub enum MirrorLinkError {
     #[error("the connection to the mirror {to} was cut after {}: {said}", Bytes(*moved))]
     Cut {
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// Bytes that were moved before, in both directions.
         moved: u64,
         /// What ssh said, or how it ended.
@@ -82,13 +82,13 @@ pub enum MirrorLinkError {
     #[error("the session with the mirror {to} is over")]
     Over {
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
     },
     /// The server does not keep to the protocol.
     #[error("the mirror {to} broke the mirror protocol: it sent {what}")]
     ServerBroke {
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// What it sent.
         what: String,
     },
@@ -96,7 +96,7 @@ pub enum MirrorLinkError {
     #[error("the mirror {to} says: {message}")]
     Remote {
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// Its error.
         message: Box<str>,
         /// What to do there.
@@ -251,7 +251,7 @@ impl MirrorLinkError {
 /// A sample of each, for the list of all errors.
 #[cfg(test)]
 pub(super) fn samples() -> Vec<Error> {
-    let to = || "ssh://nas/mnt/second".parse::<MirrorLocation>().unwrap();
+    let to = || Box::new("ssh://nas/mnt/second".parse::<MirrorLocation>().unwrap());
     let mut samples = vec![
         MirrorLinkError::NoSsh {
             to: to(),

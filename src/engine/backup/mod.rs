@@ -29,7 +29,7 @@ use crate::engine::backup::outcome::{BackupRequest, CommittedArchive, Outcome};
 use crate::engine::backup::rescue::MirrorCopies;
 use crate::engine::backup::resume::UnfinishedAttempt;
 use crate::engine::backup::send_parent::{StreamOrigin, Unfit, loses_data};
-use crate::engine::backup::sent::{Sent, Streamed};
+use crate::engine::backup::sent::{SentFrom, Streamed};
 use crate::engine::backup::stream_source::Sending;
 use crate::engine::context::RunContext;
 use crate::engine::context::host_name::host_name;
@@ -226,7 +226,7 @@ impl Nightly<'_> {
             };
             state.require_known(self.source())?;
             let (row, _) = row.expect("an attempt continues on an intact snapshot");
-            let sent = Sent::Snapshot(row.clone());
+            let sent = SentFrom::Snapshot(row.clone());
             match self.archive(&sent, &in_hand, reason, state, catalog) {
                 Ok(archived) => made.push(archived),
                 Err(error) if tonight.row.id != row.id && gets_past(&error, &tonight.row.path) => {
@@ -292,8 +292,8 @@ impl Nightly<'_> {
         };
         let attempt = OpenAttempt::begin(self.session.config, self.source(), intent, catalog)?;
         let sent = match copies {
-            Some(copies) => Sent::Copies(copies),
-            None => Sent::Snapshot(night.row.clone()),
+            Some(copies) => SentFrom::Copies(copies),
+            None => SentFrom::Snapshot(night.row.clone()),
         };
         made.push(self.archive(&sent, &attempt, plan.reason, state, catalog)?);
         Ok(Idle::default())
@@ -362,7 +362,7 @@ impl Nightly<'_> {
 
     fn archive(
         &self,
-        sent: &Sent,
+        sent: &SentFrom,
         attempt: &OpenAttempt,
         reason: String,
         state: &mut LedgerState,

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::model::{ArchiveId, Protocol, Uuid};
 
 /// What an archive is sent from.
-pub(in crate::engine) enum Sent {
+pub(in crate::engine) enum SentFrom {
     /// A snapshot here, against the snapshot of its send parent.
     Snapshot(SnapshotRow),
     /// Two copies at a mirror.
@@ -33,14 +33,14 @@ pub(in crate::engine) enum Streamed {
 impl Streamed {
     /// Returns what is sent, against the snapshot of the archive `onto`, which the planner chose.
     pub(in crate::engine) fn new(
-        sent: &Sent,
+        sent: &SentFrom,
         onto: Option<ArchiveId>,
         source: &Source,
         catalog: &Catalog,
     ) -> Result<Self, Error> {
         Ok(match sent {
-            Sent::Copies(copies) => Self::AtMirror(copies.clone()),
-            Sent::Snapshot(snapshot) => Self::Here {
+            SentFrom::Copies(copies) => Self::AtMirror(copies.clone()),
+            SentFrom::Snapshot(snapshot) => Self::Here {
                 snapshot: snapshot.clone(),
                 parent: match onto {
                     Some(parent) => Some(send_parent(source, &parent, catalog)?),

@@ -27,7 +27,7 @@ const MAX_KEEP: usize = 200;
 
 /// A mirror that ssh reaches.
 pub(in crate::engine) struct OverSsh<'a> {
-    to: MirrorLocation,
+    to: Box<MirrorLocation>,
     /// `None` once it has failed.
     session: Option<SshSession<'a>>,
 }
@@ -51,7 +51,7 @@ impl<'a> OverSsh<'a> {
         mirror: &MirrorConfig,
         context: RunContext<'a>,
     ) -> Result<Self, Error> {
-        let to = mirror.to.clone();
+        let to = Box::new(mirror.to.clone());
         let mut session = SshSession::begin(command, &to, mirror.stall, context.interrupt)?;
         session.ask(&MirrorAsk::Open {
             protocol: PROTOCOL,
@@ -296,7 +296,7 @@ fn send_stream(session: &mut SshSession<'_>, blocks: &mut Blocks<'_>) -> Result<
 /// A stream that a mirror sends. If it is dropped before its end, the session is over.
 struct RemoteStream<'s, 'a> {
     session: &'s mut Option<SshSession<'a>>,
-    to: MirrorLocation,
+    to: Box<MirrorLocation>,
     block: Vec<u8>,
     /// How many of its bytes were read.
     taken: usize,

@@ -321,7 +321,7 @@ impl MirrorRun<'_> {
         let needed = estimate?;
         if needed > self.standing.free_bytes && !self.asked.ignore_room {
             return Err(Error::Mirror(MirrorError::NoRoom {
-                to: self.mirror.to.clone(),
+                to: Box::new(self.mirror.to.clone()),
                 name: snapshot.name(),
                 needed,
                 free: self.standing.free_bytes,

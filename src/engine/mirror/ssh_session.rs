@@ -42,7 +42,7 @@ pub(super) enum Written {
 
 /// A session with a `mirror-server`.
 pub(super) struct SshSession<'a> {
-    to: MirrorLocation,
+    to: Box<MirrorLocation>,
     running: Running,
     stdin: ChildStdin,
     stdout: ChildStdout,
@@ -70,7 +70,7 @@ impl<'a> SshSession<'a> {
         let action = format!("reach the mirror {to}");
         let mut running = match Running::spawn(command, SSH, action) {
             Err(ProcessError::Spawn { source, .. }) => {
-                let to = to.clone();
+                let to = Box::new(to.clone());
                 return Err(MirrorLinkError::NoSsh { to, source }.into());
             }
             Err(error) => {
@@ -85,7 +85,7 @@ impl<'a> SshSession<'a> {
             .and_then(|()| ioctl_fionbio(&stdout, true))
             .map_err(|errno| lost(to, &io::Error::from(errno).to_string()))?;
         let session = Self {
-            to: to.clone(),
+            to: Box::new(to.clone()),
             running,
             stdin,
             stdout,
@@ -371,7 +371,7 @@ impl<'a> SshSession<'a> {
 
 fn lost(to: &MirrorLocation, said: &str) -> Error {
     MirrorLinkError::Cut {
-        to: to.clone(),
+        to: Box::new(to.clone()),
         moved: 0,
         said: said.to_owned(),
     }

@@ -32,7 +32,7 @@ pub(super) fn samples() -> Vec<Error> {
             to: nas(),
         },
         MirrorError::NoRoom {
-            to: there(),
+            to: Box::new(there()),
             name,
             needed: 3 << 30,
             free: 1 << 30,
@@ -57,12 +57,12 @@ pub(super) fn samples() -> Vec<Error> {
         },
         MirrorError::Behind {
             source_name: mail(),
-            to: nas(),
+            to: Box::new(nas()),
             source: failed(),
         },
         MirrorError::AfterNight {
             source_name: mail(),
-            to: there(),
+            to: Box::new(there()),
             source: failed(),
         },
     ]
