@@ -13,7 +13,7 @@ pub enum MirrorError {
     #[error("the mirror {to} is not there: {what}")]
     NotThere {
         /// Where it is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
         /// What is there instead.
         what: String,
     },
@@ -25,7 +25,7 @@ pub enum MirrorError {
         /// The source.
         source_name: SourceName,
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
     },
     /// The directory of another mirror that should be mirrored is missing.
     #[error("there is no directory {}, whose copies the mirror {to} is to get", path.display())]
@@ -33,7 +33,7 @@ pub enum MirrorError {
         /// The directory.
         path: PathBuf,
         /// Where the mirror is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
     },
     /// The mirror has no room for a full stream.
     #[error("the mirror {to} has {} free, and the snapshot {name} has about {}", Bytes(*free), Bytes(*needed))]
@@ -86,7 +86,7 @@ pub enum MirrorError {
         /// The source.
         source_name: SourceName,
         /// Where it is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
     },
     /// `forget` was given a mirror that the catalog does not have.
     #[error("the catalog has no mirror {to} of `{source_name}`")]
@@ -94,7 +94,7 @@ pub enum MirrorError {
         /// The source.
         source_name: SourceName,
         /// Where it is.
-        to: MirrorLocation,
+        to: Box<MirrorLocation>,
     },
     /// A mirror of a source failed.
     #[error("the mirror {to} of `{source_name}` is not up to date")]

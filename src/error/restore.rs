@@ -38,7 +38,7 @@ pub enum RestoreError {
     #[error("the guard refused the send stream of {stream}; the refused part was not passed on")]
     StoredStream {
         /// The stream.
-        stream: StreamLabel,
+        stream: Box<StreamLabel>,
         /// Why.
         source: GuardError,
     },

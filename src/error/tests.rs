@@ -141,7 +141,7 @@ fn samples() -> Vec<Error> {
             source: Box::new(Error::Busy(mail())),
         }),
         Error::Restore(RestoreError::StoredStream {
-            stream: archive().into(),
+            stream: Box::new(archive().into()),
             source: guard(),
         }),
         Error::Seal(SealError::NoRecipients),

@@ -67,7 +67,7 @@ impl<'a> MirrorDirectory<'a> {
         btrfs::require_root()?;
         let not_there = |what: &str| {
             Error::Mirror(MirrorError::NotThere {
-                to: MirrorLocation::Directory(path.to_owned()),
+                to: Box::new(MirrorLocation::Directory(path.to_owned())),
                 what: what.to_owned(),
             })
         };

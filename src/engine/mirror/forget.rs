@@ -31,7 +31,7 @@ pub fn remembered_mirror(
     to: &MirrorLocation,
 ) -> Result<(MirrorRow, usize), Error> {
     let source_name: SourceName = source.parse()?;
-    let to = to.clone();
+    let to = Box::new(to.clone());
     if is_configured(config, &source_name, &to) {
         return Err(Error::Mirror(MirrorError::StillConfigured {
             source_name,

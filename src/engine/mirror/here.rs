@@ -126,7 +126,7 @@ fn of_directory(path: &Path, mirror: &MirrorConfig, zone: Tz) -> Result<Vec<Send
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::Mirror(MirrorError::NothingToMirror {
                 path: path.to_owned(),
-                to: mirror.to.clone(),
+                to: Box::new(mirror.to.clone()),
             }));
         }
         Err(error) => return Err(Error::file("list", path, error)),

@@ -92,7 +92,7 @@ impl<'a> MirrorRun<'a> {
     fn require_known(&self) -> Result<(), Error> {
         let not_there = |what: &str| {
             Err(Error::Mirror(MirrorError::NotThere {
-                to: self.mirror.to.clone(),
+                to: Box::new(self.mirror.to.clone()),
                 what: what.to_owned(),
             }))
         };
@@ -115,7 +115,7 @@ impl<'a> MirrorRun<'a> {
             {
                 Err(Error::Mirror(MirrorError::OfAnotherSource {
                     source_name: self.mirror.name.clone(),
-                    to: self.mirror.to.clone(),
+                    to: Box::new(self.mirror.to.clone()),
                 }))
             }
             _ => Ok(()),

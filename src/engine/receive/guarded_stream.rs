@@ -71,7 +71,7 @@ impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStrea
 
     /// The guard's judgement of the stream, when all of it was given.
     pub(in crate::engine) fn finish(self) -> Result<StreamSummary, Error> {
-        let stream = self.label;
+        let stream = Box::new(self.label);
         self.guard
             .finish()
             .map_err(|source| Error::Restore(RestoreError::StoredStream { stream, source }))
@@ -91,7 +91,7 @@ impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStrea
             });
         }
         Error::Restore(RestoreError::StoredStream {
-            stream: self.label.clone(),
+            stream: Box::new(self.label.clone()),
             source,
         })
     }

@@ -254,7 +254,7 @@ pub(in crate::engine) fn known_standing(
     match row.and_then(|row| what_else(&row, &standing)) {
         None => Ok(standing),
         Some(what) => Err(Error::Mirror(MirrorError::NotThere {
-            to: mirror.to.clone(),
+            to: Box::new(mirror.to.clone()),
             what: what.to_owned(),
         })),
     }

@@ -12,7 +12,7 @@ use crate::engine::restore::target::Afterwards;
 use crate::engine::restore::{Restoring, Which, plan_details, restore};
 use crate::engine::snapshots::standing;
 use crate::error::{Error, RestoreError, VerifyError, in_words};
-use crate::model::{ArchiveId, StorageClass, StreamLabel, VerifyLevel, keys};
+use crate::model::{ArchiveId, StorageClass, VerifyLevel, keys};
 use crate::plan::{CheckedObject, LevelReport, Unchecked, Verdict};
 use crate::process::ProcessError;
 use crate::progress::{Event, Observer};
@@ -154,14 +154,11 @@ fn damage(
             ..of(*archive)
         }),
         (
-            Error::Restore(RestoreError::StoredStream {
-                stream: StreamLabel::Archive(archive),
-                ..
-            }),
-            _,
-        ) => Ok(of(*archive)),
-        (
-            Error::Restore(RestoreError::ReceivedWrong { .. } | RestoreError::WriteStream { .. }),
+            Error::Restore(
+                RestoreError::StoredStream { .. }
+                | RestoreError::ReceivedWrong { .. }
+                | RestoreError::WriteStream { .. },
+            ),
             Some(archive),
         ) => Ok(of(archive)),
         // One that was killed was not refused, and one that lacked something here was refused for that.

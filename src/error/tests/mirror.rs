@@ -20,16 +20,16 @@ pub(super) fn samples() -> Vec<Error> {
     let failed = || Box::new(Error::file("list", path(), io()));
     [
         MirrorError::NotThere {
-            to: there(),
+            to: Box::new(there()),
             what: "WHAT".to_owned(),
         },
         MirrorError::OfAnotherSource {
             source_name: mail(),
-            to: there(),
+            to: Box::new(there()),
         },
         MirrorError::NothingToMirror {
             path: path(),
-            to: nas(),
+            to: Box::new(nas()),
         },
         MirrorError::NoRoom {
             to: Box::new(there()),
@@ -49,11 +49,11 @@ pub(super) fn samples() -> Vec<Error> {
         },
         MirrorError::StillConfigured {
             source_name: mail(),
-            to: there(),
+            to: Box::new(there()),
         },
         MirrorError::NeverSeen {
             source_name: mail(),
-            to: nas(),
+            to: Box::new(nas()),
         },
         MirrorError::Behind {
             source_name: mail(),

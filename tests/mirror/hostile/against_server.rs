@@ -66,7 +66,11 @@ fn require_whole(own: &Path, archives: &[HostileArchive], received: usize) {
         assert_eq!(found.received_uuid, Some(Uuid(archive.uuid)));
     }
     let staging = own.join(".coldchain-staging");
-    assert!(!staging.exists(), "something is left in {staging:?}");
+    assert!(
+        !staging.exists(),
+        "something is left in {}",
+        staging.display()
+    );
 }
 
 #[test]
@@ -127,7 +131,7 @@ fn what_is_not_the_protocol_ends_the_session_and_does_nothing() {
     .into();
     let giant = [b"m", &u32::MAX.to_le_bytes()[..]].concat();
     let longer = u32::try_from(MAX_FRAME + 1).unwrap().to_le_bytes();
-    let part = frame(b'p', &[b' '; MAX_FRAME]);
+    let part = frame(b'p', &vec![b' '; MAX_FRAME]);
     let unread = "a message that can't be read";
     let before_open = "a request before it named a source";
     first.extend(
