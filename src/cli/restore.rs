@@ -69,7 +69,7 @@ pub struct Adopt {
     /// Which source; it may be left out if there is only one.
     #[command(flatten)]
     pub source: OneSource,
-    /// The directory that was given to `restore --to` for its newest archive
+    /// The directory that was given to `restore --to` for its newest archive, or for its newest copy at a mirror
     pub directory: PathBuf,
     /// What to do while another run is at work.
     #[command(flatten)]

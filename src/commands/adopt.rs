@@ -1,4 +1,4 @@
-//! `coldchain adopt`: continue a chain from a restored archive.
+//! `coldchain adopt`: continue a chain from a restored archive, or mirrors from a restored copy.
 
 use serde_json::json;
 
@@ -7,7 +7,8 @@ use super::target::one_source;
 use super::{activity_log, load, recorded};
 use crate::activity_log::LogLine;
 use crate::cli::{Adopt, Everywhere};
-use crate::engine::{RunContext, adopt};
+use crate::config::{Config, Source};
+use crate::engine::{RunContext, adopt, adopt_copy};
 use crate::error::Error;
 use crate::printing::{shown, warn};
 use crate::progress::Quiet;
@@ -16,6 +17,15 @@ pub(super) fn run(args: &Adopt, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
     let named = args.source.name();
     let named = named.map(|name| config.source(name)).transpose()?;
+    if let Some(source) = named.filter(|source| source.store.is_none()) {
+        return of_mirror(args, everywhere, &config, source);
+    }
+    let only = config.sources.as_slice();
+    if let ([source], None) = (only, named)
+        && source.store.is_none()
+    {
+        return of_mirror(args, everywhere, &config, source);
+    }
     let source = one_source(named, &config)?;
     let log = activity_log(&config);
     let observer = log.beside(Box::new(Quiet));
@@ -53,5 +63,51 @@ pub(super) fn run(args: &Adopt, everywhere: &Everywhere) -> Result<(), Error> {
         )
     } else {
         format!("{name}: the next archive builds on {path} already; nothing was changed")
+    }])
+}
+
+/// Adopts a mirror's copy, for a source that has no archives.
+fn of_mirror(
+    args: &Adopt,
+    everywhere: &Everywhere,
+    config: &Config,
+    source: &Source,
+) -> Result<(), Error> {
+    let log = activity_log(config);
+    let observer = log.beside(Box::new(Quiet));
+    let context = RunContext {
+        wait_lock: args.lock.at_most(),
+        ..RunContext::real(observer.as_ref())
+    };
+    let adopted = recorded(
+        (&log, "adopt"),
+        Some(&source.name),
+        || adopt_copy(config, source, &args.directory, context),
+        |adopted| {
+            let line = LogLine::done(&source.name, "adopted").of([adopted.name]);
+            line.fact("changed", adopted.news)
+                .text("path", adopted.path.display())
+        },
+    )?;
+    if everywhere.json {
+        return answer_json(&json!({
+            "source": source.name, "name": adopted.name, "path": shown(&adopted.path),
+            "adopted": adopted.news, "warning": adopted.warning,
+        }));
+    }
+    if let Some(warning) = &adopted.warning {
+        warn(format_args!("{}: {warning}", source.name));
+    }
+    if everywhere.quiet {
+        return Ok(());
+    }
+    let (name, path) = (&source.name, adopted.path.display());
+    answer_lines([if adopted.news {
+        format!(
+            "{name}: the mirrors' next snapshots build on {path}, the copy {}; keep it until then",
+            adopted.name
+        )
+    } else {
+        format!("{name}: {path} is known already; nothing was changed")
     }])
 }

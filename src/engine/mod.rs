@@ -78,6 +78,7 @@ pub use restore::thaw::{SegmentThaw, ThawStatus, WantedSegments, thaw, thaw_stat
 pub use restore::to_file::{StreamingOut, stream_out};
 pub use restore::{RestorePlanDetails, Restored, Restoring, Which, plan_details, restore};
 pub use snapshots::adopt::{Adopted, adopt};
+pub use snapshots::adopt_copy::{AdoptedCopy, adopt_copy};
 pub use snapshots::at_any_time::{Snapshotted, prune_snapshots, snapshot, wait_until_freed};
 pub use snapshots::left_out::{warning_of_left_out, warning_of_swap};
 pub use snapshots::leftovers::{Leftover, leftovers_of_all};

@@ -35,6 +35,14 @@ pub enum MirrorError {
         /// Where the mirror is.
         to: Box<MirrorLocation>,
     },
+    /// Something that is not the mirror has its place.
+    #[error("{} is in the way of the mirror: {what}", path.display())]
+    InTheWay {
+        /// What is there.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The mirror has no room for a full stream.
     #[error("the mirror {to} has {} free, and the snapshot {name} has about {}", Bytes(*free), Bytes(*needed))]
     NoRoom {
@@ -130,6 +138,10 @@ impl MirrorError {
             ),
             Self::NothingToMirror { .. } => exit(ExitCode::Failed)
                 .hint("attach and mount the disk of `from`, and run `coldchain mirror` again"),
+            Self::InTheWay { .. } => exit(ExitCode::Usage).hint(
+                "move it away, or set `to` in the [[mirror]] to another directory; if only the file .coldchain-mirror.json \
+                 was lost, put it back",
+            ),
             Self::NoRoom { .. } => exit(ExitCode::Failed).hint(
                 "free space there, or take a larger disk; if the mirror compresses and it will fit, run \
                  `coldchain mirror --ignore-room`",

@@ -109,6 +109,14 @@ pub enum SnapshotError {
         /// The newest archive.
         archive: ArchiveId,
     },
+    /// There is no restored copy to adopt.
+    #[error("{} has no restored copy of a snapshot of `{source_name}`", path.display())]
+    NoCopyToAdopt {
+        /// The source.
+        source_name: SourceName,
+        /// The directory that was searched.
+        path: PathBuf,
+    },
     /// The subvolume to adopt is on another filesystem than the source, so it can't be a send parent.
     #[error("{} is not on the filesystem of {}", path.display(), subvolume.display())]
     AdoptedElsewhere {
@@ -165,6 +173,10 @@ impl SnapshotError {
             Self::NotRestored { .. } => exit(ExitCode::Usage).hint(
                 "restore the newest archive there first: `coldchain restore SOURCE --to DIR`; \
                  `adopt` takes only the read-only subvolume that this makes",
+            ),
+            Self::NoCopyToAdopt { .. } => exit(ExitCode::Usage).hint(
+                "restore the newest copy of a mirror there first: `coldchain restore SOURCE --from mirror --to DIR`; \
+                 `adopt` takes only the read-only subvolume that this, or `btrfs receive`, makes",
             ),
             Self::AdoptedElsewhere { .. } => exit(ExitCode::Usage).hint(
                 "set `subvolume` and `snapshots` to paths on the filesystem where it was \

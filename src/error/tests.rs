@@ -506,6 +506,10 @@ fn samples() -> Vec<Error> {
             path: PathBuf::from("/path"),
             archive: archive(),
         }),
+        Error::Snapshots(SnapshotError::NoCopyToAdopt {
+            source_name: mail(),
+            path: PathBuf::from("/path"),
+        }),
         Error::Snapshots(SnapshotError::AdoptedElsewhere {
             path: PathBuf::from("/path"),
             subvolume: PathBuf::from("/subvolume"),

@@ -486,3 +486,86 @@ fn two_runs_at_once_do_not_meet() {
         night.stderr
     );
 }
+
+#[test]
+fn after_a_restore_by_hand_the_mirror_goes_on_with_what_was_adopted() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let mut disks = Disks::new(17);
+    disks.night("2024-01-01");
+    disks.mutate();
+    disks.night("2024-01-02");
+    // The source and its snapshots are lost, and come back from the copy.
+    for name in ["2024-01-01", "2024-01-02"] {
+        btrfs(["subvolume", "delete"], &[disks.snapshot(name).as_path()]);
+    }
+    btrfs(["subvolume", "delete"], &[disks.live().as_path()]);
+    let back = disks.machine.btrfs().path("back");
+    fs::create_dir(&back).unwrap();
+    let pipe = "set -o pipefail; btrfs send -q \"$1\" | btrfs receive -q \"$2\"";
+    let received = std::process::Command::new("bash")
+        .args(["-c", pipe, "bash"])
+        .args([&disks.copy("2024-01-02"), &back])
+        .status();
+    assert!(received.unwrap().success());
+    let restored = back.join("2024-01-02");
+    btrfs(
+        ["subvolume", "snapshot"],
+        &[restored.as_path(), disks.live().as_path()],
+    );
+    let nothing = disks.run("adopt home $T");
+    assert_eq!(nothing.code, Some(2), "{}", nothing.stderr);
+    assert!(
+        nothing
+            .stderr
+            .contains("has no restored copy of a snapshot of `home`"),
+        "{}",
+        nothing.stderr
+    );
+    let adopted = disks.run("adopt home $FS/back");
+    adopted.is(
+        0,
+        "home: the mirrors' next snapshots build on $FS/back/2024-01-02, the copy 2024-01-02; keep it until then\n",
+        "",
+    );
+    disks.run("adopt home $FS/back").is(
+        0,
+        "home: $FS/back/2024-01-02 is known already; nothing was changed\n",
+        "",
+    );
+    disks.mutate();
+    let night = disks.run("backup home 2024-01-03 --json");
+    assert_eq!(night.code, Some(0), "{}", night.stderr);
+    assert!(
+        night.stdout.contains(r#""parent":"2024-01-02""#),
+        "{}",
+        night.stdout
+    );
+    compare_trees(&disks.snapshot("2024-01-03"), &disks.copy("2024-01-03"));
+}
+
+#[test]
+fn a_mark_that_is_lost_and_a_directory_of_somebody_elses_are_in_the_way() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let disks = Disks::new(18);
+    disks.night("2024-01-01");
+    let mark = disks.copy(".coldchain-mirror.json");
+    let aside = disks.second.path("aside");
+    fs::rename(&mark, &aside).unwrap();
+    let run = disks.run("mirror");
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("$M/home is in the way of the mirror: it is not a mirror that coldchain made\nhint: move it away, or set `to`"),
+        "{}",
+        run.stderr
+    );
+    fs::rename(&aside, &mark).unwrap();
+    disks.run("mirror").is(
+        0,
+        "home: mirror $M: up to date, the newest copy is 2024-01-01\n",
+        "",
+    );
+}

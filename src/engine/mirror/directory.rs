@@ -79,7 +79,8 @@ impl<'a> MirrorDirectory<'a> {
             Err(BtrfsError::NotBtrfs { .. }) => return Err(not_there("that is not on btrfs")),
             root => root?,
         };
-        let place = ReceivePlace::of_earlier(&root, source, PlaceUse::Mirror, None)?;
+        let place =
+            ReceivePlace::of_earlier(&root, source, PlaceUse::Mirror, None).map_err(of_mirror)?;
         Ok(Self {
             tools,
             root,
@@ -366,6 +367,16 @@ impl MirrorEnd for MirrorDirectory<'_> {
             by: SentBy::Kernel,
         };
         Ok(Box::new(Sender::spawn(&self.tools, &request)?))
+    }
+}
+
+/// Says of something that is in the way what it is in the way of.
+fn of_mirror(error: Error) -> Error {
+    match error {
+        Error::Restore(RestoreError::TargetInTheWay { path, what }) => {
+            Error::Mirror(MirrorError::InTheWay { path, what })
+        }
+        error => error,
     }
 }
 

@@ -190,6 +190,15 @@ impl<'a> MirrorRun<'a> {
                 "the mirror {to} is on the filesystem of the source: it helps against a mistake, and not if that disk breaks"
             ),
         );
+        let sends_full = self.plan.common.is_empty() && !self.plan.send.is_empty();
+        remark(
+            "no common snapshot",
+            sends_full && !self.standing.copies.is_empty(),
+            format!(
+                "no snapshot here is one of the copies at the mirror {to}, so the next one is sent in full; if you have \
+                 restored the source from a copy, run `coldchain adopt` first"
+            ),
+        );
         let changed = &self.plan.changed;
         remark(
             "changed copies",

@@ -123,7 +123,7 @@ fn living(
 }
 
 /// Returns whether the source can be sent against it: btrfs sends within one filesystem only.
-fn is_beside(source: &Source, path: &Path) -> Result<bool, Error> {
+pub(in crate::engine) fn is_beside(source: &Source, path: &Path) -> Result<bool, Error> {
     match &source.live {
         Some(live) => Ok(btrfs::filesystem_id(&live.subvolume)? == btrfs::filesystem_id(path)?),
         None => Ok(true),
@@ -145,11 +145,26 @@ fn find(directory: &Path, source: &Source, archive: ArchiveId) -> Result<PathBuf
 }
 
 fn adopted(source: &Source, archive: ArchiveId, path: PathBuf, news: bool) -> Adopted {
-    let warning = source.live.as_ref().and_then(|live| {
-        let adopted = btrfs::identity(&path).ok()?;
+    let warning = warning_of_full(source, &path, "archive");
+    Adopted {
+        date: archive.date,
+        path,
+        news,
+        warning,
+    }
+}
+
+/// Returns why what comes next can't be built on an adopted subvolume, and how to avoid that; `None` if it can.
+pub(in crate::engine) fn warning_of_full(
+    source: &Source,
+    path: &Path,
+    what: &str,
+) -> Option<String> {
+    source.live.as_ref().and_then(|live| {
+        let adopted = btrfs::identity(path).ok()?;
         let descends = btrfs::identity(&live.subvolume).is_ok_and(|live| {
             matches!(
-                descends(live.uuid, &adopted, |uuid| btrfs::find(&path, uuid)),
+                descends(live.uuid, &adopted, |uuid| btrfs::find(path, uuid)),
                 Ok(Some(_))
             )
         });
@@ -159,18 +174,12 @@ fn adopted(source: &Source, archive: ArchiveId, path: PathBuf, news: bool) -> Ad
             aside.push(".before-restore");
             // Where the source is still there, btrfs would put the snapshot into it.
             format!(
-                "{} does not descend from it, so the next archive will be a full; to avoid that, replace the source by \
+                "{} does not descend from it, so the next {what} will be a full; to avoid that, replace the source by \
                  a snapshot of what was restored: run `mv {source} {}`, then `btrfs subvolume snapshot {} {source}`",
                 live.subvolume.display(),
                 shell::path(Path::new(&aside)),
-                shell::path(&path),
+                shell::path(path),
             )
         })
-    });
-    Adopted {
-        date: archive.date,
-        path,
-        news,
-        warning,
-    }
+    })
 }

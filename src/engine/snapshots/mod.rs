@@ -1,6 +1,7 @@
 //! The snapshots of a source on this machine: taken, adopted, kept and removed.
 
 pub(super) mod adopt;
+pub(super) mod adopt_copy;
 pub(super) mod at_any_time;
 pub(super) mod left_out;
 pub(super) mod leftovers;

@@ -31,6 +31,10 @@ pub(super) fn samples() -> Vec<Error> {
             path: path(),
             to: Box::new(nas()),
         },
+        MirrorError::InTheWay {
+            path: path(),
+            what: "WHAT".to_owned(),
+        },
         MirrorError::NoRoom {
             to: Box::new(there()),
             name,
