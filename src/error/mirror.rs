@@ -134,7 +134,8 @@ impl MirrorError {
                  `coldchain mirror SOURCE --forget-mark` once",
             ),
             Self::OfAnotherSource { .. } => exit(ExitCode::Usage).hint(
-                "set `to` in its [[mirror]] to another directory, or move the old directory aside",
+                "set `to` in its [[mirror]] to another directory, or move the old directory aside; if they are its old copies, \
+                 run `coldchain mirror SOURCE --forget-mark`: it goes on beside them with a full",
             ),
             Self::NothingToMirror { .. } => exit(ExitCode::Failed)
                 .hint("attach and mount the disk of `from`, and run `coldchain mirror` again"),

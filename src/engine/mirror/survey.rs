@@ -111,7 +111,9 @@ impl<'a> MirrorRun<'a> {
                 not_there("the directory there is on another filesystem")
             }
             ((None, _), Some(_))
-                if self.plan.common.is_empty() && !self.standing.copies.is_empty() =>
+                if self.plan.common.is_empty()
+                    && !self.standing.copies.is_empty()
+                    && !self.asked.forget_mark =>
             {
                 Err(Error::Mirror(MirrorError::OfAnotherSource {
                     source_name: self.mirror.name.clone(),
