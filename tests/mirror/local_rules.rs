@@ -553,7 +553,7 @@ fn a_mark_that_is_lost_and_a_directory_of_somebody_elses_are_in_the_way() {
     let disks = Disks::new(18);
     disks.night("2024-01-01");
     let mark = disks.copy(".coldchain-mirror.json");
-    let aside = disks.second.path("aside");
+    let aside = disks.copy("aside");
     fs::rename(&mark, &aside).unwrap();
     let run = disks.run("mirror");
     assert_eq!(run.code, Some(2), "{}", run.stderr);
