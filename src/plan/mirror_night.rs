@@ -30,7 +30,7 @@ pub struct RecordedMirror {
     pub copies: Option<Vec<(SnapshotName, DateTime<FixedOffset>, Uuid)>>,
 }
 
-/// Plans what a mirror would get of these snapshots, if nobody has changed anything at the mirror since the last run.
+/// Plans what a mirror would get of these snapshots, if nothing at the mirror has changed since the last run.
 pub fn plan_mirror_night(
     here: &[SnapshotHere],
     mirror: &RecordedMirror,

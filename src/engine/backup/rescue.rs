@@ -91,7 +91,7 @@ fn warn(source: &Source, place: &MirrorConfig, error: &Error, context: RunContex
     });
 }
 
-/// Returns the copy with this stream uuid, if it is there and nobody has changed it.
+/// Returns the copy with this stream uuid, if it is there and unchanged.
 fn copy_of(
     mirror: &Path,
     source: &SourceName,

@@ -4,6 +4,7 @@
 //! made here, by subvolume id; only those are ever deleted.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -263,7 +264,9 @@ impl<'a> MirrorDirectory<'a> {
         let mut faults = Vec::new();
         for link in &self.rules.links {
             let path = place.directory.join(OsStr::new(link));
-            match links::point(&path, &newest.name.to_string()) {
+            // By descriptor: whoever owns a directory above may put another one in its place.
+            let held = format!("/proc/self/fd/{}", place.directory.as_fd().as_raw_fd());
+            match links::point(&Path::new(&held).join(link), &newest.name.to_string()) {
                 Ok(Pointed::InTheWay) => faults.push(format!(
                     "{} is no symbolic link, so it can't name the newest copy",
                     path.display()

@@ -401,7 +401,7 @@ impl NearRestore<'_> {
         stream.finish().map(drop)
     }
 
-    /// Returns the stream in blocks: its progress is told, and its rate is limited. It ends well only if the sender
+    /// Returns the stream in blocks, reports its progress and limits its rate. It ends well only if the sender
     /// does.
     fn blocks<'s>(
         &'s self,
