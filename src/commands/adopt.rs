@@ -17,12 +17,13 @@ pub(super) fn run(args: &Adopt, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
     let named = args.source.name();
     let named = named.map(|name| config.source(name)).transpose()?;
-    if let Some(source) = named.filter(|source| source.store.is_none()) {
-        return of_mirror(args, everywhere, &config, source);
-    }
-    let only = config.sources.as_slice();
-    if let ([source], None) = (only, named)
+    let only = match config.sources.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    };
+    if let Some(source) = named.or(only)
         && source.store.is_none()
+        && config.mirrors_of(source).next().is_some()
     {
         return of_mirror(args, everywhere, &config, source);
     }

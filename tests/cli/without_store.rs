@@ -113,6 +113,19 @@ fn a_command_on_archives_says_that_the_named_source_has_no_store() {
 }
 
 #[test]
+fn adopt_on_a_new_machine_looks_for_a_copy_of_a_mirror() {
+    let machine = Machine::new();
+    let mirrored = format!("{ALONE}\n[[mirror]]\nsource = \"docs\"\nto = \"/nowhere/mirror\"\n");
+    machine.write_config(&mirrored.replace("$FS", "/nowhere"));
+    let none = "error: $T has no restored copy of a snapshot of `docs`\n";
+    for words in ["adopt $T", "adopt --source docs $T"] {
+        let run = machine.run(words);
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.stderr.starts_with(none), "{run:?}");
+    }
+}
+
+#[test]
 fn a_restore_needs_no_store_but_a_snapshot_or_a_mirror() {
     let none = "error: cannot restore the newest snapshot of `docs`: a snapshot here: there is none\n\
         hint: run `coldchain snapshots` to see what there is here; attach the disks of its mirrors, if it has any\n";

@@ -43,8 +43,9 @@ pub fn adopt(
     context: RunContext<'_>,
 ) -> Result<Adopted, Error> {
     let state_dir = StateDir::new(&config.state_dir);
-    let _lock = state_dir.lock(&source.name, &context)?;
+    // First the catalog: on a new machine this makes the directory of the lock too.
     let mut catalog = context.catalog(&state_dir)?;
+    let _lock = state_dir.lock(&source.name, &context)?;
     let row = catalog
         .source(&source.name)?
         .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;

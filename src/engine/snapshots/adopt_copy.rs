@@ -38,8 +38,9 @@ pub fn adopt_copy(
     context: RunContext<'_>,
 ) -> Result<AdoptedCopy, Error> {
     let state_dir = StateDir::new(&config.state_dir);
-    let _lock = state_dir.lock(&source.name, &context)?;
+    // First the catalog: on a new machine this makes the directory of the lock too.
     let mut catalog = context.catalog(&state_dir)?;
+    let _lock = state_dir.lock(&source.name, &context)?;
     let recorded = recorded(config, source, &catalog)?;
     let nothing = || {
         Error::Snapshots(SnapshotError::NoCopyToAdopt {
