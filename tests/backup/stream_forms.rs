@@ -386,9 +386,9 @@ fn version_two_sends_a_punched_hole_as_a_hole_and_what_comes_back_is_as_sparse()
     let sandbox = Sandbox::new();
     set(&sandbox, "protocol = 2");
     let disk = sandbox.source().join("disk");
-    make_sparse(&disk, 2 << 30);
+    make_sparse(&disk, 256 << 20);
     sandbox.backup(FIRST);
-    change_sparse(&disk, 2 << 30);
+    change_sparse(&disk, 256 << 20);
     sandbox.backup(SECOND);
     if !sends_holes() {
         return;
