@@ -19,5 +19,6 @@ pub(super) mod server;
 mod server_link;
 mod ssh_session;
 mod stall_timer;
+pub(super) mod stream_blocks;
 pub(super) mod survey;
 mod wire;

@@ -1,26 +1,21 @@
 //! Brings a mirror up to date: what it lacks is sent, oldest first, each on what it descends from.
 
-use std::io::Read as _;
-use std::iter;
-
 use crate::btrfs::{self, Sender};
 use crate::catalog::{Catalog, MirrorRow, MirroredRow};
 use crate::config::{Config, MirrorConfig};
 use crate::engine::context::RunContext;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::mirror::asked::{MirrorAsked, MirrorForeseen, MirrorRan, SentSnapshot};
-use crate::engine::mirror::end::{Blocks, CopyParent, MirrorCopy, MirrorEnd, WantedCopy};
+use crate::engine::mirror::end::{CopyParent, MirrorCopy, MirrorEnd, WantedCopy};
 use crate::engine::mirror::here::Sendable;
 use crate::engine::mirror::open::open_mirror;
+use crate::engine::mirror::stream_blocks::StreamReader;
 use crate::engine::mirror::survey::{MirrorRun, choose_parent};
 use crate::error::{Error, MirrorError, in_words};
 use crate::model::Uuid;
 use crate::model::entry::Timestamp;
 use crate::process::SleepInhibitor;
-use crate::progress::{Event, PROGRESS_STEP};
-
-/// Bytes that are read of a stream at a time.
-const BLOCK: usize = 256 << 10;
+use crate::progress::Event;
 
 /// Sends a mirror what it lacks, and lets it delete what it no longer keeps.
 pub fn mirror(
@@ -248,8 +243,14 @@ impl MirrorRun<'_> {
         let mut bytes = 0;
         let sender = Sender::spawn(&self.tools, &self.request(snapshot, parent))?;
         let copy = {
-            let mut blocks = self.blocks(snapshot, sender, &mut bytes);
-            end.receive(&wanted, &mut *blocks)?
+            let reader = StreamReader {
+                source: &self.mirror.name,
+                sent: snapshot.path.display().to_string(),
+                limit: self.asked.limit.as_ref(),
+                context: self.context,
+            };
+            let mut blocks = reader.blocks(Box::new(sender), &mut bytes);
+            end.receive(&wanted, &mut blocks)?
         };
         let built_on = wanted.parent.map(|parent| parent.stream_uuid);
         self.record(mirror, &copy, sent.uuid, sent.ctransid, built_on, catalog)?;
@@ -328,56 +329,6 @@ impl MirrorRun<'_> {
             }));
         }
         Ok(Some(needed))
-    }
-
-    /// Returns the stream in blocks, reports its progress and limits its rate. It ends well only if the sender
-    /// does.
-    fn blocks<'s>(
-        &'s self,
-        snapshot: &Sendable,
-        sender: Sender,
-        bytes: &'s mut u64,
-    ) -> Box<Blocks<'s>> {
-        let (mut sender, mut told) = (Some(sender), 0);
-        let path = snapshot.path.clone();
-        Box::new(iter::from_fn(move || {
-            let stream = sender.as_mut()?;
-            if let Err(error) = self.context.interrupt.check() {
-                return Some(Err(error));
-            }
-            let mut block = vec![0; BLOCK];
-            let read = loop {
-                match stream.read(&mut block) {
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    read => break read,
-                }
-            };
-            match read {
-                Ok(0) => sender.take()?.finish().err().map(|error| Err(error.into())),
-                Ok(length) => {
-                    block.truncate(length);
-                    *bytes += length as u64;
-                    if *bytes - told >= PROGRESS_STEP {
-                        told = *bytes;
-                        self.context.observer.event(Event::Progress {
-                            source: self.mirror.name.clone(),
-                            raw_bytes: *bytes,
-                        });
-                    }
-                    if let Some(limit) = &self.asked.limit
-                        && let Err(error) = self.context.interrupt.pause(limit.after(length))
-                    {
-                        return Some(Err(error));
-                    }
-                    Some(Ok(block))
-                }
-                Err(source) => Some(Err(Error::file(
-                    "read the send stream of",
-                    path.clone(),
-                    source,
-                ))),
-            }
-        }))
     }
 
     fn warn(&self, message: String) {

@@ -5,8 +5,6 @@
 //! next copy of the chain.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{ErrorKind, Read as _};
-use std::iter;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::rc::Rc;
@@ -21,6 +19,7 @@ use crate::engine::backup::stream_source::StreamSource;
 use crate::engine::context::RunContext;
 use crate::engine::mirror::end::{CopyToSend, MirrorCopy, MirrorEnd};
 use crate::engine::mirror::open::open_mirror;
+use crate::engine::mirror::stream_blocks::StreamReader;
 use crate::engine::receive::guarded_stream::GuardedStream;
 use crate::engine::receive::mark::{Begun, Lies, PlaceUse, Told, in_the_way};
 use crate::engine::receive::place::{BuiltOn, ReceivePlace, UNKNOWN_LEDGER, WantedSubvolume};
@@ -31,11 +30,8 @@ use crate::engine::snapshots::standing;
 use crate::error::{Error, RestoreError};
 use crate::model::{LedgerId, Protocol, SnapshotName, StreamLabel, SubvolumeIdentity, Uuid};
 use crate::process::SleepInhibitor;
-use crate::progress::{Event, PROGRESS_STEP};
+use crate::progress::Event;
 use crate::store::RateLimit;
-
-/// Bytes that are read of a stream at a time.
-const BLOCK: usize = 256 << 10;
 
 /// Every kernel sends it, and every `btrfs receive` takes it.
 const PROTOCOL: Protocol = Protocol::V1;
@@ -393,56 +389,18 @@ impl NearRestore<'_> {
             compressed_data: CompressedData::Refused,
         };
         let (fifos, limit) = (receiving.fifos()?, receiving.attribute_limit()?);
-        let blocks = self.blocks(sender);
+        let reader = StreamReader {
+            source: &self.source.name,
+            sent: self.site(),
+            limit: self.limit,
+            context: self.context,
+        };
+        let mut bytes = 0;
+        let blocks = reader.blocks(sender, &mut bytes);
         let mut stream = GuardedStream::new(self.label(), expect, blocks, fifos, Some(limit))?;
         while let Some(commands) = stream.next()? {
             receiving.take(commands)?;
         }
         stream.finish().map(drop)
-    }
-
-    /// Returns the stream in blocks, reports its progress and limits its rate. It ends well only if the sender
-    /// does.
-    fn blocks<'s>(
-        &'s self,
-        sender: Box<dyn StreamSource + 's>,
-    ) -> impl Iterator<Item = Result<Vec<u8>, Error>> {
-        let (mut sender, mut bytes, mut told) = (Some(sender), 0, 0);
-        iter::from_fn(move || {
-            let stream = sender.as_mut()?;
-            if let Err(error) = self.context.interrupt.check() {
-                return Some(Err(error));
-            }
-            let mut block = vec![0; BLOCK];
-            let read = loop {
-                match stream.read(&mut block) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    read => break read,
-                }
-            };
-            let length = match read {
-                Ok(0) => return sender.take()?.finish().err().map(Err),
-                Ok(length) => length,
-                Err(error) => {
-                    let doing = "read the stream from";
-                    return Some(Err(Error::file(doing, self.site(), error)));
-                }
-            };
-            block.truncate(length);
-            bytes += length as u64;
-            if bytes - told >= PROGRESS_STEP {
-                told = bytes;
-                self.context.observer.event(Event::Progress {
-                    source: self.source.name.clone(),
-                    raw_bytes: bytes,
-                });
-            }
-            if let Some(limit) = self.limit
-                && let Err(error) = self.context.interrupt.pause(limit.after(length))
-            {
-                return Some(Err(error));
-            }
-            Some(Ok(block))
-        })
     }
 }
