@@ -90,38 +90,26 @@ impl<'a> MirrorRun<'a> {
 
     /// Refuses a directory that is not the one that was used before, or that has another source's snapshots.
     fn require_known(&self) -> Result<(), Error> {
-        let not_there = |what: &str| {
-            Err(Error::Mirror(MirrorError::NotThere {
-                to: Box::new(self.mirror.to.clone()),
-                what: what.to_owned(),
-            }))
-        };
-        let (recorded, found) = match &self.row {
-            Some(row) => ((row.mark, row.filesystem), self.standing.mark),
-            None => ((None, None), self.standing.mark),
-        };
-        match (recorded, found) {
-            ((Some(_), _), None) => {
-                not_there("the directory there does not have this mirror's mark")
-            }
-            ((Some(mark), _), Some(found)) if mark != found => {
-                not_there("the directory there has the mark of another mirror")
-            }
-            ((Some(_), Some(filesystem)), Some(_)) if filesystem != self.standing.filesystem => {
-                not_there("the directory there is on another filesystem")
-            }
-            ((None, _), Some(_))
-                if self.plan.common.is_empty()
-                    && !self.standing.copies.is_empty()
-                    && !self.asked.forget_mark =>
-            {
-                Err(Error::Mirror(MirrorError::OfAnotherSource {
-                    source_name: self.mirror.name.clone(),
-                    to: Box::new(self.mirror.to.clone()),
-                }))
-            }
-            _ => Ok(()),
+        if let Some(what) = self
+            .row
+            .as_ref()
+            .and_then(|row| what_else(row, &self.standing))
+        {
+            return Err(not_there(self.mirror, what));
         }
+        let is_known = self.row.as_ref().is_some_and(|row| row.mark.is_some());
+        let is_of_another = !is_known
+            && self.standing.mark.is_some()
+            && self.plan.common.is_empty()
+            && !self.standing.copies.is_empty()
+            && !self.asked.forget_mark;
+        if is_of_another {
+            return Err(Error::Mirror(MirrorError::OfAnotherSource {
+                source_name: self.mirror.name.clone(),
+                to: Box::new(self.mirror.to.clone()),
+            }));
+        }
+        Ok(())
     }
 
     fn find(&self, stream_uuid: Uuid) -> Option<&Sendable> {
@@ -246,6 +234,31 @@ impl<'a> MirrorRun<'a> {
         }
         Ok(())
     }
+}
+
+/// Returns what is in the place of a mirror that was used before; `None` if it is that mirror.
+pub(in crate::engine) fn what_else(
+    row: &MirrorRow,
+    standing: &MirrorStanding,
+) -> Option<&'static str> {
+    match (row.mark, standing.mark) {
+        (Some(_), None) => Some("the directory there does not have this mirror's mark"),
+        (Some(mark), Some(found)) if mark != found => {
+            Some("the directory there has the mark of another mirror")
+        }
+        (Some(_), Some(_)) if row.filesystem.is_some_and(|it| it != standing.filesystem) => {
+            Some("the directory there is on another filesystem")
+        }
+        _ => None,
+    }
+}
+
+/// Returns the error of a mirror in whose place there is something else.
+pub(in crate::engine) fn not_there(mirror: &MirrorConfig, what: &str) -> Error {
+    Error::Mirror(MirrorError::NotThere {
+        to: Box::new(mirror.to.clone()),
+        what: what.to_owned(),
+    })
 }
 
 /// Returns the newest common snapshot that this one descends from.

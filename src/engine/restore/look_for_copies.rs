@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::btrfs;
-use crate::catalog::{Catalog, MirrorRow, SnapshotRow};
+use crate::catalog::{Catalog, SnapshotRow};
 use crate::config::{Config, MirrorConfig, MirrorOf, Source};
 use crate::engine::context::RunContext;
 use crate::engine::mirror::end::{MirrorCopy, MirrorEnd, MirrorStanding, RecordedCopy};
 use crate::engine::mirror::open::open_mirror;
+use crate::engine::mirror::survey::{not_there, what_else};
 use crate::engine::snapshots::standing;
 use crate::error::{Error, MirrorError, in_words};
 use crate::model::{CopyKind, MirrorLocation, Uuid};
@@ -253,24 +254,7 @@ pub(in crate::engine) fn known_standing(
     let standing = end.standing(&recorded)?;
     match row.and_then(|row| what_else(&row, &standing)) {
         None => Ok(standing),
-        Some(what) => Err(Error::Mirror(MirrorError::NotThere {
-            to: Box::new(mirror.to.clone()),
-            what: what.to_owned(),
-        })),
-    }
-}
-
-/// Returns what is in the place of a mirror that was used before; `None` if it is that mirror.
-fn what_else(row: &MirrorRow, standing: &MirrorStanding) -> Option<&'static str> {
-    match (row.mark, standing.mark) {
-        (Some(_), None) => Some("the directory there does not have this mirror's mark"),
-        (Some(mark), Some(found)) if mark != found => {
-            Some("the directory there has the mark of another mirror")
-        }
-        (Some(_), Some(_)) if row.filesystem.is_some_and(|it| it != standing.filesystem) => {
-            Some("the directory there is on another filesystem")
-        }
-        _ => None,
+        Some(what) => Err(not_there(mirror, what)),
     }
 }
 
