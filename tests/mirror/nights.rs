@@ -1,6 +1,8 @@
 //! Nights with an archive and a mirror; months of nights over three disks; runs that are killed.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use crate::common::dedupe::dedupe;
 use crate::common::from_env;
 use crate::common::loopfs::{LoopFs, btrfs, real_btrfs_available};
 use crate::common::machine::LIVE_CONFIG;
-use crate::common::tree::compare_trees;
+use crate::common::tree::{compare_trees, describe};
 
 #[test]
 fn a_mirror_that_fails_leaves_the_archive_and_ends_with_4() {
@@ -81,15 +83,25 @@ fn an_archive_whose_send_parent_is_gone_here_is_sent_from_the_mirrors_copies() {
         &[disks.snapshot("2024-01-01").as_path()],
     );
     disks.mutate();
+    // What is planned is what the night does, and without the disk that is a full.
+    let rescue =
+        "it is sent from the copies at a mirror, since the snapshot of 2024-01-01 is gone here";
+    let foreseen = |disks: &Disks, action: &str, reason: &str| {
+        for words in ["plan home 2024-01-07", "backup home 2024-01-07 --dry-run"] {
+            let plan = disks.run(words);
+            assert_eq!(plan.code, Some(0), "{words}: {}", plan.stderr);
+            for part in [action, reason] {
+                assert!(plan.stdout.contains(part), "{part}: {}", plan.stdout);
+            }
+        }
+    };
+    foreseen(&disks, "incremental", rescue);
+    disks.second.detach();
+    foreseen(&disks, "full", "the snapshot of 2024-01-01 is gone");
+    disks.second.attach();
     let night = disks.run("backup home 2024-01-07");
     assert_eq!(night.code, Some(0), "{}{}", night.stdout, night.stderr);
-    assert!(
-        night.stdout.contains(
-            "it is sent from the copies at a mirror, since the snapshot of 2024-01-01 is gone here"
-        ),
-        "{}",
-        night.stdout
-    );
+    assert!(night.stdout.contains(rescue), "{}", night.stdout);
     // The chain goes on from the snapshot here.
     disks.mutate();
     disks.night("2024-01-14");
@@ -127,12 +139,23 @@ fn without_the_copy_of_the_send_parent_the_archive_is_a_full() {
         ["subvolume", "delete"],
         &[disks.snapshot("2024-01-01").as_path()],
     );
+    let plan = disks.run("backup home 2024-01-07 --dry-run");
+    assert!(
+        plan.stdout.contains("the snapshot of 2024-01-01 is gone"),
+        "{}",
+        plan.stdout
+    );
     disks.night("2024-01-07");
     assert_eq!(
         disks.machine.archived(),
         ["2024-01-01 full", "2024-01-07 full"]
     );
     compare_trees(&disks.snapshot("2024-01-07"), &disks.copy("2024-01-07"));
+}
+
+/// Everything about a tree, in short.
+fn digest(tree: &Path) -> blake3::Hash {
+    blake3::hash(format!("{:?}", describe(tree)).as_bytes())
 }
 
 /// Thirty nights over three disks: a source, its mirror, and the mirror's mirror.
@@ -153,6 +176,9 @@ fn a_month_over_three_disks_is_equal_on_each() {
     let first: NaiveDate = "2024-01-01".parse().unwrap();
     let mut attached = true;
     let mut fulls = 0;
+    // What each snapshot had, also of those that are gone here; and how often what happened.
+    let mut trees = BTreeMap::new();
+    let mut happened = BTreeMap::new();
     for night in 0..nights {
         let date = first + Days::new(night);
         let name = date.to_string();
@@ -170,15 +196,18 @@ fn a_month_over_three_disks_is_equal_on_each() {
                 attached = true;
             }
             (_, 0) if here.len() > 3 => {
+                *happened.entry("a rollback").or_insert(0) += 1;
                 let of = disks.rng.pick(&here).clone();
                 roll_back(&disks.live(), &disks.snapshot(&of));
             }
             (_, 1) if here.len() > 3 => {
+                *happened.entry("a deduplication").or_insert(0) += 1;
                 // Deduplication of a snapshot changes its ctransid, and not its content.
                 let newest = disks.snapshot(here.last().unwrap());
                 dedupe(&newest.join("equal one"), &newest.join("equal two"));
             }
             (_, 2) if here.len() > 3 => {
+                *happened.entry("a deleted snapshot").or_insert(0) += 1;
                 // Somebody deletes a snapshot here, perhaps what the next one would be sent against.
                 let gone = disks.rng.pick(&here).clone();
                 let gone = disks.snapshot(&gone);
@@ -189,6 +218,7 @@ fn a_month_over_three_disks_is_equal_on_each() {
                 let beside = disks.machine.btrfs().path("beside");
                 let of = disks.snapshot(&here[0]);
                 if of.exists() {
+                    *happened.entry("another subvolume").or_insert(0) += 1;
                     btrfs(["subvolume", "snapshot"], &[of.as_path(), beside.as_path()]);
                     btrfs(["subvolume", "delete"], &[disks.live().as_path()]);
                     fs::rename(&beside, disks.live()).unwrap();
@@ -202,6 +232,7 @@ fn a_month_over_three_disks_is_equal_on_each() {
             fs::write(disks.live().join(file), &equal).unwrap();
         }
         let run = disks.run(&format!("backup home {name}"));
+        trees.insert(name.clone(), digest(&disks.snapshot(&name)));
         let expected = if attached { 0 } else { 4 };
         assert_eq!(
             run.code,
@@ -220,6 +251,13 @@ fn a_month_over_three_disks_is_equal_on_each() {
     let compared = disks.compare();
     let both = compare_copies(&disks.second.path("home"), &third.path("home"));
     assert!(compared > 10 && both > 10, "{compared} {both}");
+    for disk in [&disks.second, &third] {
+        for (name, copy) in names(&disk.path("home")) {
+            assert_eq!(digest(&copy), trees[&name], "{}", copy.display());
+        }
+    }
+    assert_eq!(happened.len(), 4, "{happened:?}");
+    println!("{nights} nights, {fulls} fulls to the third disk: {happened:?}");
     assert!(fulls >= 1, "the third disk began with a full");
 }
 

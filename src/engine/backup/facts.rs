@@ -4,12 +4,14 @@ use chrono::NaiveDate;
 
 use crate::catalog::{Catalog, Link};
 use crate::config::{Config, Source};
+use crate::engine::backup::rescue::foresee_rescue;
 use crate::engine::backup::send_parent::{StreamOrigin, Unfit, choose};
 use crate::engine::context::schedule::schedule;
 use crate::error::Error;
 use crate::model::{LedgerId, Sha256};
 use crate::plan::{
-    ArchiveFacts, Condition, Facts, History, Request, Schedule, Verification, long_silence,
+    ArchiveFacts, Condition, Facts, History, Request, Schedule, SendParentSnapshot, Verification,
+    long_silence,
 };
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
@@ -51,16 +53,27 @@ pub fn plan_facts(
     let recipients = Recipients::parse(config.recipients()?)?;
     // Without a ledger there are no archives to compare this fingerprint with.
     let fingerprint = recipients.fingerprint(&ledger.unwrap_or(LedgerId([0; 16])));
-    facts(
-        source,
-        date,
-        request,
-        origin,
-        &[],
-        fingerprint,
-        ledger,
-        catalog,
-    )
+    let gather = |unfit: &[Unfit]| {
+        facts(
+            source,
+            date,
+            request,
+            origin,
+            unfit,
+            fingerprint,
+            ledger,
+            catalog,
+        )
+    };
+    let (facts, schedule) = gather(&[])?;
+    let newest = facts.history.send_parents().first().map(|it| it.id);
+    if let (SendParentSnapshot::Gone, Some(newest), StreamOrigin::Snapshot { of }) =
+        (&facts.send_parent, newest, origin)
+        && foresee_rescue((config, source), of, newest, catalog)?
+    {
+        return gather(&[(newest, SendParentSnapshot::AtMirror)]);
+    }
+    Ok((facts, schedule))
 }
 
 /// Gathers the facts of a source on a date.

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use crate::btrfs;
 use crate::catalog::{Catalog, MirroredRow};
 use crate::config::{Config, MirrorConfig, Source};
-use crate::engine::backup::send_parent::chosen_archive;
+use crate::engine::backup::send_parent::{chosen_archive, differs_since};
 use crate::engine::context::RunContext;
 use crate::engine::mirror::asked::MirrorAsked;
 use crate::engine::mirror::run::mirror;
+use crate::engine::snapshots::retention::taken_at;
+use crate::engine::snapshots::standing;
 use crate::error::{Error, in_words};
 use crate::model::{ArchiveId, MirrorLocation, SourceName, Uuid};
 use crate::progress::Event;
@@ -46,10 +48,7 @@ pub(in crate::engine) fn rescue(
     context: RunContext<'_>,
 ) -> Result<Option<MirrorCopies>, Error> {
     let (_, wanted, _) = chosen_archive(&parent, catalog)?;
-    for place in config.mirrors_of(source) {
-        let MirrorLocation::Directory(path) = &place.to else {
-            continue;
-        };
+    for (place, path) in local_mirrors(config, source) {
         let has_it = |rows: &[MirroredRow]| rows.iter().any(|it| it.stream_uuid == wanted);
         if !has_it(&recorded(place, catalog)?) {
             continue;
@@ -71,6 +70,71 @@ pub(in crate::engine) fn rescue(
         }
     }
     Ok(None)
+}
+
+/// Returns whether tonight's archive would be sent from the copies at a local mirror, as far as this can be known before
+/// tonight's snapshot is made. `of` is the source's subvolume, if it can be looked at. Nothing is changed.
+pub(in crate::engine) fn foresee_rescue(
+    (config, source): (&Config, &Source),
+    of: Option<Uuid>,
+    parent: ArchiveId,
+    catalog: &Catalog,
+) -> Result<bool, Error> {
+    let (_, wanted, _) = chosen_archive(&parent, catalog)?;
+    for (place, path) in local_mirrors(config, source) {
+        let rows = recorded(place, catalog)?;
+        // A disk that is not attached has no copy either.
+        if copy_of(path, &place.name, wanted, &rows).is_none() {
+            continue;
+        }
+        let common = newest_common((config, source), of, &rows, catalog)?;
+        if common.is_some_and(|common| share_an_ancestor(common, wanted, &rows)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Returns the newest snapshot here that a mirror has too and that the source descends from: tonight's is sent to the
+/// mirror against it.
+fn newest_common(
+    (config, source): (&Config, &Source),
+    of: Option<Uuid>,
+    copies: &[MirroredRow],
+    catalog: &Catalog,
+) -> Result<Option<Uuid>, Error> {
+    let mut here = standing::rows(source, catalog)?;
+    here.sort_by_key(|row| (taken_at(row, config.timezone), row.name));
+    for row in here.iter().rev() {
+        let Ok(identity) = standing::check(row)? else {
+            continue;
+        };
+        let stream_uuid = identity.stream_uuid();
+        if copies.iter().all(|copy| copy.stream_uuid != stream_uuid) {
+            continue;
+        }
+        let descends = match of {
+            Some(of) => differs_since(of, row, &identity)?.is_some(),
+            None => true,
+        };
+        if descends {
+            return Ok(Some(stream_uuid));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the mirrors of a source that are directories of this machine, each with its path.
+fn local_mirrors<'c>(
+    config: &'c Config,
+    source: &'c Source,
+) -> impl Iterator<Item = (&'c MirrorConfig, &'c Path)> {
+    config
+        .mirrors_of(source)
+        .filter_map(|place| match &place.to {
+            MirrorLocation::Directory(path) => Some((place, path.as_path())),
+            MirrorLocation::Ssh(_) => None,
+        })
 }
 
 fn recorded(place: &MirrorConfig, catalog: &Catalog) -> Result<Vec<MirroredRow>, Error> {

@@ -180,7 +180,7 @@ fn row_of<'r>(
 
 /// Returns the first transaction whose changes a snapshot of the subvolume `of` may have and the snapshot of
 /// `row` may lack; `None` if `of` does not descend from that snapshot.
-fn differs_since(
+pub(in crate::engine) fn differs_since(
     of: Uuid,
     row: &SnapshotRow,
     parent: &SubvolumeIdentity,
