@@ -3,9 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod away;
 mod disks;
 mod hostile;
 mod local_rules;
 mod nights;
+mod reached;
 mod report;
+mod restores;
 mod ssh;
