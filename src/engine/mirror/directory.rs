@@ -41,6 +41,8 @@ pub(in crate::engine) struct MirrorRules {
     pub(in crate::engine) links: Vec<String>,
     /// How many deletions the user has confirmed, if that was asked of them.
     pub(in crate::engine) confirmed: Option<usize>,
+    /// Whether a client on another machine asks: what it says may not count.
+    pub(in crate::engine) is_served: bool,
 }
 
 /// The directory of one source at a mirror on this machine.

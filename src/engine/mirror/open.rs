@@ -21,6 +21,7 @@ pub(in crate::engine) fn open_mirror<'a>(
         zone: config.timezone,
         links: mirror.links.clone(),
         confirmed,
+        is_served: false,
     };
     match &mirror.to {
         MirrorLocation::Directory(path) => Ok(Box::new(MirrorDirectory::open(

@@ -31,6 +31,7 @@ impl MirrorDirectory<'_> {
         let (copies, _) = self.copies(&[])?;
         let now = self.context.clock.now();
         let (zone, confirmed) = (self.rules.zone, self.rules.confirmed);
+        let is_served = self.rules.is_served;
         let interrupt = self.context.interrupt;
         let place = self.place()?;
         place.remove_begun()?;
@@ -49,7 +50,7 @@ impl MirrorDirectory<'_> {
         let expiring = plan.expiring().count();
         pruned
             .warnings
-            .extend(withheld(&plan, self.source.as_str()));
+            .extend(withheld(&plan, self.source.as_str(), is_served));
         if confirmed.is_some_and(|confirmed| confirmed != expiring) {
             pruned.warnings.push(format!(
                 "{expiring} copies have expired, and --yes-delete says another number: none is deleted"
@@ -123,16 +124,26 @@ fn candidate(
 }
 
 /// Returns why copies that have expired are not deleted, and what to do.
-fn withheld(plan: &SnapshotPlan, source: &str) -> Option<String> {
+fn withheld(plan: &SnapshotPlan, source: &str, is_served: bool) -> Option<String> {
     let expiring = plan.expiring().count();
     match &plan.withheld {
         Some(Withheld::ClockBehind { newest }) => Some(format!(
             "the clock of the mirror is behind the newest copy, {newest}, so no copy is deleted: check the clock"
         )),
-        Some(Withheld::TooMany { of, .. }) => Some(format!(
-            "{expiring} of the {of} copies have expired, more than half, so none is deleted: run `coldchain mirror \
-             {source} --yes-delete {expiring}` if that is right"
-        )),
+        Some(Withheld::TooMany { of, .. }) => {
+            let owner = if is_served {
+                // The words of a client don't reach a server that a forced command starts.
+                format!(
+                    "; if a forced command starts the mirror's server, add `--yes-delete {expiring}` there for one run"
+                )
+            } else {
+                String::new()
+            };
+            Some(format!(
+                "{expiring} of the {of} copies have expired, more than half, so none is deleted: run `coldchain mirror \
+                 {source} --yes-delete {expiring}` if that is right{owner}"
+            ))
+        }
         Some(Withheld::Silence { .. }) | None => None,
     }
 }

@@ -102,6 +102,7 @@ fn open_when_free<'a>(
             zone: serving.zone,
             links: serving.links.clone(),
             confirmed: serving.confirmed,
+            is_served: true,
         };
         match MirrorDirectory::open(&serving.path, source, rules, context) {
             Err(Error::Busy(_)) if Instant::now() < until => context.interrupt.pause(STEP)?,
