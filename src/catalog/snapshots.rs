@@ -98,12 +98,6 @@ pub struct NewSnapshot<'a> {
 }
 
 impl NewSnapshot<'_> {
-    fn utf8_path(&self) -> Result<&str, CatalogError> {
-        self.path.to_str().ok_or_else(|| {
-            CatalogError::Damaged(format!("the path {} is not UTF-8", self.path.display()))
-        })
-    }
-
     /// Writes the row and returns its number. A row with this uuid is used again if its snapshot was found to
     /// be gone, or if it is another source's: no two sources in a config share a directory of snapshots.
     fn insert(&self, path: &str, transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
@@ -130,6 +124,11 @@ impl NewSnapshot<'_> {
             |row| row.get(0),
         )
     }
+}
+
+fn utf8(path: &Path) -> Result<&str, CatalogError> {
+    path.to_str()
+        .ok_or_else(|| CatalogError::Damaged(format!("the path {} is not UTF-8", path.display())))
 }
 
 impl Catalog {
@@ -174,6 +173,34 @@ impl Catalog {
         })
     }
 
+    /// Takes over a snapshot of a source from another catalog, as it is recorded there. What has its name or uuid here
+    /// stays as it is.
+    pub fn take_over_snapshot(
+        &mut self,
+        source: &SourceName,
+        row: &SnapshotRow,
+    ) -> Result<(), CatalogError> {
+        let path = utf8(&row.path)?;
+        self.execute(
+            "take over a snapshot",
+            "INSERT OR IGNORE INTO snapshot (source, date, path, local_uuid, local_received, local_ctransid,
+                                             local_parent, made_at, name)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                source.as_str(),
+                row.name.date.to_string(),
+                path,
+                row.local_uuid.to_string(),
+                row.local_received.map(|uuid| uuid.to_string()),
+                row.local_ctransid,
+                row.local_parent.map(|uuid| uuid.to_string()),
+                row.made_at.to_string(),
+                row.name.to_string(),
+            ],
+        )?;
+        Ok(())
+    }
+
     /// Returns the snapshot that has not been deleted and has that subvolume uuid, with its source.
     pub fn snapshot_that_is(
         &self,
@@ -206,7 +233,7 @@ impl Catalog {
     /// Records a snapshot, and returns its row. A snapshot that was found to be gone counts as existing
     /// again.
     pub fn add_snapshot(&mut self, new: &NewSnapshot<'_>) -> Result<SnapshotRow, CatalogError> {
-        let path = new.utf8_path()?;
+        let path = utf8(new.path)?;
         let id = self.write("record a snapshot", |transaction| {
             new.insert(path, transaction)
         })?;
@@ -229,7 +256,7 @@ impl Catalog {
         new: &NewSnapshot<'_>,
         replaced: Option<i64>,
     ) -> Result<(), CatalogError> {
-        let path = new.utf8_path()?;
+        let path = utf8(new.path)?;
         self.write("adopt a snapshot", |transaction| {
             transaction.execute(
                 "UPDATE snapshot SET deleted_at = ?2 WHERE id = ?1",

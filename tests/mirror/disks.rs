@@ -125,6 +125,27 @@ impl Disks {
     }
 }
 
+impl Disks {
+    /// Panics if a run has left something half-made at the mirror.
+    #[track_caller]
+    pub(crate) fn nothing_half_made(&self) {
+        let entries = fs::read_dir(self.second.path("home")).unwrap();
+        let left: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.contains("staging") || name.contains("mirror.json."))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    /// How many copies were sent in full, by the catalog.
+    pub(crate) fn fulls(&self) -> u32 {
+        let path = self.machine.state().join("catalog.db");
+        let catalog = rusqlite::Connection::open(path).unwrap();
+        let count = "SELECT count(*) FROM mirrored WHERE built_on IS NULL";
+        catalog.query_row(count, [], |row| row.get(0)).unwrap()
+    }
+}
+
 /// What a run with `--json` sent: name and kind.
 pub(crate) fn sent(run: &Run) -> Vec<String> {
     let done = run.stdout.lines().last().unwrap();

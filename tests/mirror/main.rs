@@ -9,6 +9,8 @@ mod hostile;
 mod local_rules;
 mod nights;
 mod reached;
+mod rebuilt;
 mod report;
 mod restores;
 mod ssh;
+mod ssh_kills;

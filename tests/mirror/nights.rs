@@ -291,25 +291,12 @@ fn a_run_that_is_killed_leaves_no_half_copy_and_the_next_one_ends_well() {
         let run = disks.run("mirror");
         assert_eq!(run.code, Some(0), "{date}: {}", run.stderr);
         disks.compare();
-        let left: Vec<String> = fs::read_dir(disks.second.path("home"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.contains("staging") || name.contains("mirror.json."))
-            .collect();
-        assert!(left.is_empty(), "{date}: {left:?}");
+        disks.nothing_half_made();
         date = date + Days::new(1);
     }
     disks.night(&date.to_string());
     let run = disks.run("mirror --json");
     assert!(sent(&run).is_empty(), "{}", run.stdout);
     // Each was sent against the one before.
-    let catalog = rusqlite::Connection::open(disks.machine.state().join("catalog.db")).unwrap();
-    let fulls: u32 = catalog
-        .query_row(
-            "SELECT count(*) FROM mirrored WHERE built_on IS NULL",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
-    assert!(fulls <= 1, "{fulls} fulls");
+    assert!(disks.fulls() <= 1, "{} fulls", disks.fulls());
 }

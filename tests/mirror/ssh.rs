@@ -73,6 +73,36 @@ fn a_command_of_the_config_starts_the_server_and_gets_its_rules() {
 }
 
 #[test]
+fn under_a_forced_command_the_owner_alone_confirms_that_many_copies_go() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let mut reached = Reached::new(25, true);
+    for day in 1..=8 {
+        reached.night(&format!("2024-01-0{day}"));
+    }
+    let there = |reached: &Reached| names(&reached.disks.second.path("home")).len();
+    reached.serve("--keep 2 --timezone UTC");
+    // What the client says about it does not count, and it says what does.
+    for words in ["mirror home", "mirror home --yes-delete 6"] {
+        let run = reached.run(words);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        for said in [
+            "6 of the 8 copies have expired, more than half, so none is deleted",
+            "if a forced command starts the mirror's server, add `--yes-delete 6` there for one run",
+        ] {
+            assert!(run.stderr.contains(said), "{words}: {}", run.stderr);
+        }
+        assert_eq!(there(&reached), 8);
+    }
+    reached.serve("--keep 2 --timezone UTC --yes-delete 6");
+    let run = reached.run("mirror home");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(there(&reached), 2);
+    assert_eq!(reached.compare(), 2);
+}
+
+#[test]
 fn what_keeps_ssh_from_reaching_a_mirror_is_named() {
     if !real_btrfs_available() {
         return;

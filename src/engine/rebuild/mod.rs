@@ -121,6 +121,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
     before.refuse_unread(&new, &mut rebuilt)?;
     before.refuse_loss(job, &new, &rebuilt.read)?;
     before.keep_what_was_never_archived(&mut new)?;
+    before.keep_snapshots(&rebuilt.read, &mut new)?;
     before.keep_mirrors(&mut new)?;
     rebuilt.kept = swap::swap_in(job.state_dir, new, before.catalog)?;
     if let [root] = job.trusted.roots.as_slice() {

@@ -231,6 +231,30 @@ impl Before {
         Ok(())
     }
 
+    /// Copies the snapshots of sources that have no ledger in the stores: those without a store, and those that were
+    /// never archived. They are as they were recorded, since their disk may be away now.
+    pub(super) fn keep_snapshots(
+        &self,
+        read: &[ImportedLedger],
+        new: &mut Catalog,
+    ) -> Result<(), Error> {
+        let Some(catalog) = &self.catalog else {
+            return Ok(());
+        };
+        let mut names = catalog.sources_of_snapshots_alone()?;
+        let unread = self
+            .sources
+            .iter()
+            .filter(|row| read.iter().all(|read| read.ledger != row.ledger));
+        names.extend(unread.map(|row| row.name.clone()));
+        for name in names {
+            for row in catalog.snapshots(&name)? {
+                new.take_over_snapshot(&name, &row)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Copies the mirrors, and what they have: no ledger knows them.
     pub(super) fn keep_mirrors(&self, new: &mut Catalog) -> Result<(), Error> {
         let Some(catalog) = &self.catalog else {
