@@ -7,6 +7,7 @@ mod away;
 mod disks;
 mod hostile;
 mod local_rules;
+mod mounted_apart;
 mod nights;
 mod reached;
 mod rebuilt;

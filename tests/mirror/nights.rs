@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{Days, NaiveDate};
 
@@ -259,6 +259,48 @@ fn a_month_over_three_disks_is_equal_on_each() {
     assert_eq!(happened.len(), 4, "{happened:?}");
     println!("{nights} nights, {fulls} fulls to the third disk: {happened:?}");
     assert!(fulls >= 1, "the third disk began with a full");
+}
+
+/// A run is stopped in the middle of a snapshot, and somebody deletes that snapshot before the next run.
+#[test]
+fn the_snapshot_that_was_being_sent_can_be_deleted_before_the_next_run() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let mut disks = Disks::new(27);
+    disks.night("2024-01-01");
+    disks.mutate();
+    let large = disks.rng.bytes(8 << 20);
+    fs::write(disks.live().join("large"), large).unwrap();
+    let mut child = disks
+        .machine
+        .command("backup home 2024-01-02 --limit 64KiB")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let staging = disks.copy(".coldchain-staging");
+    let until = Instant::now() + Duration::from_mins(2);
+    while !fs::read_dir(&staging).is_ok_and(|mut entries| entries.next().is_some()) {
+        assert!(Instant::now() < until, "no stream came");
+        thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    btrfs(
+        ["subvolume", "delete"],
+        &[disks.snapshot("2024-01-02").as_path()],
+    );
+    disks.mutate();
+    let night = disks.run("backup home 2024-01-03 --json");
+    assert_eq!(night.code, Some(0), "{}", night.stderr);
+    assert!(
+        night.stdout.contains(r#""parent":"2024-01-01""#),
+        "{}",
+        night.stdout
+    );
+    disks.nothing_half_made();
+    assert_eq!(disks.compare(), 2);
 }
 
 /// Kills the program at random moments while it mirrors.
