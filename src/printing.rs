@@ -10,6 +10,7 @@ use std::fmt::{Arguments, Display, Write as _};
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write};
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -64,6 +65,16 @@ pub fn answer_lines<T: Display>(lines: impl IntoIterator<Item = T>) -> Result<()
     answer(&lines.fold(String::new(), |text, line| {
         text + &format!("{}\n", Line(line))
     }))
+}
+
+/// Writes a path to stdout for a program that uses it: its bytes, unless a terminal shows them.
+pub fn answer_path(path: &Path) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    if stdout.is_terminal() {
+        return answer_lines([path.display()]);
+    }
+    let line = [path.as_os_str().as_bytes(), b"\n"].concat();
+    or_nobody_reads(stdout.write_all(&line).and_then(|()| stdout.flush()))
 }
 
 /// Writes an answer in JSON: one document.

@@ -2,6 +2,7 @@
 
 mod archive;
 mod catalog;
+mod files;
 mod key;
 mod mirror;
 mod mirror_server;
@@ -25,6 +26,7 @@ use crate::store::RateLimit;
 
 pub use archive::{Backup, Decide, Forget, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
+pub use files::{Get, History, Yesterday};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
@@ -151,6 +153,12 @@ pub enum Command {
     Show(Show),
     /// Bring an archived date back
     Restore(Restore),
+    /// Every version of a file or directory, over all snapshots and local mirrors
+    History(History),
+    /// The path of a file's version of one day ago
+    Yesterday(Yesterday),
+    /// Copy a file or directory out of a snapshot or a local mirror
+    Get(Get),
     /// Continue from a restored archive: the next archive builds on it
     Adopt(Adopt),
     /// Thaw what a restore needs, or show how far the thaw is

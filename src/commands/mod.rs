@@ -8,11 +8,14 @@ mod catalog;
 mod decide;
 mod doctor;
 mod forget;
+mod get;
+mod history;
 mod identity;
 mod init;
 mod key;
 mod kit;
 mod list;
+mod look;
 mod mirror;
 mod mirror_server;
 mod output;
@@ -30,6 +33,7 @@ mod snapshots;
 mod target;
 mod thaw;
 mod verify;
+mod yesterday;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -65,6 +69,9 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::List(args) => list::run(&args, everywhere),
         Command::Show(args) => show::run(&args, everywhere),
         Command::Restore(args) => restore::run(&args, everywhere),
+        Command::History(args) => history::run(&args, everywhere),
+        Command::Yesterday(args) => yesterday::run(&args, everywhere),
+        Command::Get(args) => get::run(&args, everywhere),
         Command::Adopt(args) => adopt::run(&args, everywhere),
         Command::Thaw(args) => thaw::run(&args, everywhere),
         Command::Verify(args) => verify::run(&args, everywhere),

@@ -10,6 +10,7 @@
 mod backup;
 mod context;
 mod doctor;
+mod files;
 mod keys;
 mod ledger;
 mod mirror;
@@ -47,6 +48,14 @@ pub use context::unconfigured_sources::{
 pub use context::unknown_archives::{Asking, require_known, require_known_archives};
 pub use context::{OpenCatalog, OpenStore, RunContext};
 pub use doctor::{StoreReport, doctor};
+pub use files::attributes::NotKept;
+pub use files::copy_tree::CopiedTree;
+pub use files::difference::ContentDifference;
+pub use files::get::{FileGot, WantedVersion, choose_version, get_file};
+pub use files::history::{FileEvent, FileEventKind, FileHistory, VersionFacts, file_history};
+pub use files::locate::{LocatedFile, locate};
+pub use files::plain_copies::{PlainCopies, PlainCopy, plain_copies};
+pub use files::yesterday::newest_at;
 pub use keys::add_recipient::{Attach, Attached, attach_recipient};
 pub use keys::check::{ChainOpens, Tried, check_identity};
 pub use keys::exposed_secrets::secrets_in_reach;

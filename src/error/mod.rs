@@ -2,6 +2,7 @@
 
 mod backup;
 mod exit_code;
+mod files;
 mod keys;
 mod ledger;
 mod mirror;
@@ -34,6 +35,7 @@ use crate::store::{ErrorKind, StoreError};
 
 pub use backup::BackupError;
 pub use exit_code::ExitCode;
+pub use files::FilesError;
 pub use keys::KeyError;
 pub use ledger::LedgerStateError;
 pub use mirror::MirrorError;
@@ -51,6 +53,9 @@ pub enum Error {
     /// Why a backup stopped, or its archive could not be committed.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// Why a file can't be looked at or brought back.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// Why a key or a recovery kit can't be used or changed.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -216,6 +221,7 @@ impl Error {
 
     fn advice(&self) -> Advice {
         match self {
+            Self::Files(error) => error.advice(),
             Self::Backup(error) => error.advice(),
             Self::Key(error) => error.advice(),
             Self::LedgerState(error) => error.advice(),

@@ -60,6 +60,7 @@ pub mod describe_cost;
 mod due;
 pub mod facts;
 pub mod history;
+pub mod look_back;
 pub mod memory;
 pub mod mirror;
 pub mod mirror_night;
@@ -87,6 +88,7 @@ pub use describe_cost::describe_cost;
 pub use due::nothing_missed;
 pub use facts::{Action, Facts, Request, SendParentSnapshot};
 pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
+pub use look_back::LookBack;
 pub use mirror::{CopyThere, MirrorPlan, SnapshotHere, plan_mirror};
 pub use mirror_night::{MirrorNight, RecordedMirror, plan_mirror_night};
 pub use pricing::cost::{

@@ -1,0 +1,44 @@
+//! What `history`, `yesterday` and `get` have in common: which file is meant, and where there are copies of it.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::load;
+use crate::catalog::Catalog;
+use crate::cli::Everywhere;
+use crate::config::Config;
+use crate::engine::{self, LocatedFile, PlainCopies, StateDir};
+use crate::error::Error;
+use crate::printing::warn;
+
+/// The config, and the catalog if this user may read it.
+pub(super) struct LookingAt {
+    pub(super) config: Config,
+    pub(super) catalog: Option<Catalog>,
+}
+
+impl LookingAt {
+    pub(super) fn load(everywhere: &Everywhere) -> Result<Self, Error> {
+        let config = load(everywhere)?;
+        // Without root the catalog is closed, but snapshots may be open.
+        let catalog = match StateDir::new(&config.state_dir).catalog_to_read() {
+            Err(Error::File { source, .. }) if source.kind() == ErrorKind::PermissionDenied => None,
+            opened => Some(opened?),
+        };
+        Ok(Self { config, catalog })
+    }
+
+    /// Returns the file that was typed.
+    pub(super) fn locate(&self, typed: &Path) -> Result<LocatedFile<'_>, Error> {
+        engine::locate(&self.config, typed)
+    }
+
+    /// Returns the copies of the source that the file is of. Warns of places that can't be looked at.
+    pub(super) fn copies(&self, file: &LocatedFile<'_>) -> Result<PlainCopies, Error> {
+        let copies = engine::plain_copies(&self.config, file.source, self.catalog.as_ref())?;
+        for warning in &copies.warnings {
+            warn(warning);
+        }
+        Ok(copies)
+    }
+}

@@ -1,0 +1,311 @@
+//! Copies a file or a tree out of a snapshot, or out of a mirror's copy.
+//!
+//! All is made in a new directory beside the target that only this user can enter, made durable, and then renamed. A
+//! run that dies leaves that directory, `.coldchain-get-…`, and no part of the target.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::attributes::{Place, drop_inherited};
+use super::copy_tree::{CopiedTree, TreeCopy, copy_tree, name_of, open_directory};
+use super::entry::Tree;
+use super::history::not_found;
+use super::locate::LocatedFile;
+use super::plain_copies::{PlainCopies, PlainCopy};
+use super::yesterday::{newest_at, newest_with};
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::engine::context::random::random_bytes;
+use crate::error::{Error, FilesError};
+use crate::interrupt::Interrupt;
+use crate::model::{LedgerId, SnapshotName};
+
+/// The beginning of the name of the directory that a copy is made in.
+const TEMPORARY: &str = ".coldchain-get-";
+
+/// The name of what is copied in that directory.
+const NEW: &str = "new";
+
+/// Which version of a file is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WantedVersion {
+    /// That of the newest copy that has it.
+    Newest,
+    /// That of this snapshot; for a date alone, of the newest one of that date if none has the name.
+    Of(SnapshotName),
+    /// That of the newest copy that has it, of those that were taken at that moment or before.
+    At(DateTime<Utc>),
+}
+
+/// What was copied, from where and to where.
+#[derive(Debug, Clone)]
+pub struct FileGot {
+    /// The copy that it is from.
+    pub name: SnapshotName,
+    /// The path of the version.
+    pub from: PathBuf,
+    /// Where it is now.
+    pub to: PathBuf,
+    /// What was copied.
+    pub copied: CopiedTree,
+}
+
+/// Returns the copy that has the wanted version.
+pub fn choose_version<'c>(
+    config: &Config,
+    file: &LocatedFile<'_>,
+    copies: &'c PlainCopies,
+    wanted: WantedVersion,
+    catalog: Option<&Catalog>,
+) -> Result<&'c PlainCopy, Error> {
+    let name = match wanted {
+        WantedVersion::At(moment) => return newest_at(config, file, copies, moment),
+        WantedVersion::Newest => {
+            let newest = newest_with(file, copies.copies.iter().rev())?;
+            return newest.ok_or_else(|| not_found(file, copies));
+        }
+        WantedVersion::Of(name) => name,
+    };
+    let named = copies.copies.iter().find(|copy| copy.name == name);
+    let of_date = || {
+        let mut newest_first = copies.copies.iter().rev();
+        newest_first.find(|copy| name.is_date() && copy.name.date == name.date)
+    };
+    let Some(copy) = named.or_else(of_date) else {
+        return Err(FilesError::NoCopyOf {
+            source_name: file.source.name.clone(),
+            date: name,
+            is_archived: is_archived(file, name, catalog)?,
+        }
+        .into());
+    };
+    match newest_with(file, std::iter::once(copy))? {
+        Some(copy) => Ok(copy),
+        None => Err(FilesError::NotInCopy {
+            file: file.as_argument().into(),
+            date: copy.name,
+        }
+        .into()),
+    }
+}
+
+fn is_archived(
+    file: &LocatedFile<'_>,
+    name: SnapshotName,
+    catalog: Option<&Catalog>,
+) -> Result<bool, Error> {
+    let Some(catalog) = catalog else {
+        return Ok(false);
+    };
+    let Some(row) = catalog.source(&file.source.name)? else {
+        return Ok(false);
+    };
+    let archives = catalog.visible(&row.ledger)?;
+    Ok(archives.iter().any(|archive| archive.id.date == name.date))
+}
+
+/// Copies a version of a file to `to`, or into it if it is a directory; to the working directory if that is `None`.
+/// Replaces a file only if `force` is set, and never a directory.
+pub fn get_file(
+    file: &LocatedFile<'_>,
+    copy: &PlainCopy,
+    to: Option<&Path>,
+    force: bool,
+    interrupt: &Interrupt,
+) -> Result<FileGot, Error> {
+    let tree = Tree::open(&copy.path)?;
+    let target = Target::find(&name_of(&file.below, file.source.name.as_str()), to)?;
+    target.require_free(force)?;
+    let above = match file.below.parent() {
+        // The root of the copy is in no directory of it.
+        None => None,
+        Some(above) => Some(tree.directory(above)?),
+    };
+    let root = tree.directory(Path::new(""))?;
+    let from = match (&above, file.below.file_name()) {
+        (Some(directory), Some(name)) => Place { directory, name },
+        _ => Place::itself(&root),
+    };
+    let work = Work::make(&target)?;
+    let from_path = tree.join(&file.below);
+    let copied = copy_tree(&TreeCopy {
+        from,
+        from_path: &from_path,
+        to: Place {
+            directory: &work.directory,
+            name: OsStr::new(NEW),
+        },
+        to_path: &target.path,
+        interrupt,
+    });
+    let copied = copied.and_then(|copied| {
+        work.make_durable()?;
+        interrupt.check()?;
+        work.publish(force)?;
+        Ok(copied)
+    });
+    // The first error counts.
+    work.remove();
+    Ok(FileGot {
+        name: copy.name,
+        from: from_path,
+        to: target.path.clone(),
+        copied: copied?,
+    })
+}
+
+/// Where something is to be: the directory, by descriptor, and the name there.
+struct Target {
+    directory: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+}
+
+impl Target {
+    /// Reads what was typed. Links in it are followed, since it is the user's own.
+    fn find(name: &OsStr, to: Option<&Path>) -> Result<Self, Error> {
+        let to = to.unwrap_or(Path::new("."));
+        let (above, name) = if to.is_dir() {
+            (to, name.to_owned())
+        } else {
+            let has_slash = to.as_os_str().as_bytes().ends_with(b"/");
+            let name = to.file_name().filter(|_| !has_slash);
+            let name = name.ok_or_else(|| FilesError::NoTargetDirectory(to.to_owned()))?;
+            let above = to.parent().filter(|above| !above.as_os_str().is_empty());
+            (above.unwrap_or(Path::new(".")), name.to_owned())
+        };
+        let path = above.join(&name);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = match rustix::fs::open(above, flags, Mode::empty()) {
+            Ok(directory) => directory,
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                return Err(FilesError::NoTargetDirectory(path).into());
+            }
+            Err(errno) => return Err(Error::file("open", above, errno.into())),
+        };
+        Ok(Self {
+            directory,
+            name,
+            path,
+        })
+    }
+
+    /// Fails if something is there that must not be replaced.
+    fn require_free(&self, force: bool) -> Result<(), Error> {
+        match self.kind()? {
+            None => Ok(()),
+            Some(FileType::Directory) if force => {
+                Err(FilesError::TargetIsDirectory(self.path.clone()).into())
+            }
+            Some(_) if force => Ok(()),
+            Some(_) => Err(FilesError::TargetExists(self.path.clone()).into()),
+        }
+    }
+
+    fn kind(&self) -> Result<Option<FileType>, Error> {
+        kind(&self.directory, &self.name)
+            .map_err(|errno| Error::file("look at", &self.path, errno.into()))
+    }
+}
+
+fn kind(directory: &OwnedFd, name: &OsStr) -> Result<Option<FileType>, Errno> {
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The directory beside the target that the copy is made in.
+struct Work<'a> {
+    target: &'a Target,
+    name: OsString,
+    directory: OwnedFd,
+}
+
+impl<'a> Work<'a> {
+    fn make(target: &'a Target) -> Result<Self, Error> {
+        let name = OsString::from(format!("{TEMPORARY}{}", LedgerId(random_bytes())));
+        let path = target.path.with_file_name(&name);
+        let failed = |errno: Errno| Error::file("create", &path, errno.into());
+        rustix::fs::mkdirat(&target.directory, &name, Mode::RWXU).map_err(failed)?;
+        let directory = open_directory(&target.directory, Path::new(&name), &path)?;
+        drop_inherited(&directory);
+        Ok(Self {
+            target,
+            name,
+            directory,
+        })
+    }
+
+    /// Makes the copy durable before it gets its name.
+    fn make_durable(&self) -> Result<(), Error> {
+        let failed = |errno: Errno| Error::file("sync", &self.target.path, errno.into());
+        let kind = kind(&self.directory, OsStr::new(NEW)).map_err(failed)?;
+        if kind != Some(FileType::RegularFile) {
+            return rustix::fs::syncfs(&self.directory).map_err(failed);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // A mode without read permission keeps a user from opening their own file.
+        match rustix::fs::openat(&self.directory, NEW, flags, Mode::empty()) {
+            Ok(file) => rustix::fs::fsync(&file).map_err(failed),
+            Err(_) => rustix::fs::syncfs(&self.directory).map_err(failed),
+        }
+    }
+
+    /// Gives the copy its name.
+    fn publish(&self, force: bool) -> Result<(), Error> {
+        let failed = |errno: Errno| match errno {
+            Errno::EXIST => FilesError::TargetExists(self.target.path.clone()).into(),
+            Errno::ISDIR => FilesError::TargetIsDirectory(self.target.path.clone()).into(),
+            errno => Error::file("rename the copy to", &self.target.path, errno.into()),
+        };
+        match self.rename(RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) if force => self.replace().map_err(failed)?,
+            // A filesystem without such a rename.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                self.target.require_free(force)?;
+                self.rename(RenameFlags::empty()).map_err(failed)?;
+            }
+            renamed => renamed.map_err(failed)?,
+        }
+        rustix::fs::fsync(&self.target.directory).map_err(failed)
+    }
+
+    /// Replaces what is there, which is no directory.
+    fn replace(&self) -> Result<(), Errno> {
+        if kind(&self.target.directory, &self.target.name)? == Some(FileType::Directory) {
+            return Err(Errno::ISDIR);
+        }
+        if kind(&self.directory, OsStr::new(NEW))? != Some(FileType::Directory) {
+            return self.rename(RenameFlags::empty());
+        }
+        // A directory can't be renamed over a file. What is there goes away with the directory of the copy.
+        self.rename(RenameFlags::EXCHANGE)
+    }
+
+    fn rename(&self, flags: RenameFlags) -> Result<(), Errno> {
+        let (target, name) = (&self.target.directory, &self.target.name);
+        rustix::fs::renameat_with(&self.directory, NEW, target, name, flags)
+    }
+
+    /// Removes the directory, with what is left in it.
+    fn remove(&self) {
+        use std::os::fd::AsRawFd as _;
+        let left = format!("/proc/self/fd/{}/{NEW}", self.directory.as_raw_fd());
+        let left = Path::new(&left);
+        // What can't be removed is named in the documents; the copy's own error is what counts.
+        let _ = match kind(&self.directory, OsStr::new(NEW)) {
+            Ok(Some(FileType::Directory)) => std::fs::remove_dir_all(left),
+            Ok(Some(_)) => std::fs::remove_file(left),
+            _ => Ok(()),
+        };
+        let _ = rustix::fs::unlinkat(&self.target.directory, &self.name, AtFlags::REMOVEDIR);
+    }
+}

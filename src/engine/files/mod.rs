@@ -1,0 +1,17 @@
+//! Single files in plain trees: snapshots, and the copies at mirrors on this machine.
+//!
+//! [`locate`] says which file of which source a path means, [`plain_copies`] where there are copies of it, and [`entry`]
+//! opens it in one of them. [`history`] compares its versions, and [`get`] copies one. No link in a copy is ever
+//! followed, and nothing outside of a copy is read.
+
+pub(super) mod attributes;
+mod compare;
+mod copy_file;
+pub(super) mod copy_tree;
+pub(super) mod difference;
+mod entry;
+pub(super) mod get;
+pub(super) mod history;
+pub(super) mod locate;
+pub(super) mod plain_copies;
+pub(super) mod yesterday;

@@ -1,0 +1,129 @@
+//! Why a file can't be looked at or brought back.
+
+use std::path::PathBuf;
+
+use super::{Advice, ExitCode, exit};
+use crate::model::{SnapshotName, SourceName, shell};
+
+/// Why a file can't be looked at or brought back.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// The path is in no source.
+    #[error("{} is in no source; the sources are {sources}", path.display())]
+    OfNoSource {
+        /// The path, absolute.
+        path: PathBuf,
+        /// The sources, each with its subvolume.
+        sources: String,
+    },
+    /// There is nothing to look at.
+    #[error("there is no snapshot of `{source_name}` here, and no copy at an attached mirror")]
+    NoCopies {
+        /// The source.
+        source_name: SourceName,
+    },
+    /// No copy has the file.
+    #[error("no snapshot and no mirror's copy here has {} ({copies} looked at)", file.display())]
+    InNoCopy {
+        /// The file, as `source:path`.
+        file: PathBuf,
+        /// How many copies there are.
+        copies: usize,
+    },
+    /// The file is in a nested subvolume.
+    #[error("no snapshot of `{source_name}` has what is in {}: it is a subvolume of its own", nested.display())]
+    Nested {
+        /// The source.
+        source_name: SourceName,
+        /// The nested subvolume.
+        nested: PathBuf,
+    },
+    /// No copy of that time or before has the file.
+    #[error("there is no version of {} from {before} or before", file.display())]
+    NoneSoOld {
+        /// The file, as `source:path`.
+        file: PathBuf,
+        /// The time.
+        before: String,
+    },
+    /// The time that was asked for is before all calendars.
+    #[error("cannot look back so far: no calendar has that date")]
+    TooFarBack,
+    /// No plain copy has this date.
+    #[error("there is no snapshot {date} of `{source_name}` here, and no copy of it at an attached mirror")]
+    NoCopyOf {
+        /// The source.
+        source_name: SourceName,
+        /// The name that was asked for.
+        date: SnapshotName,
+        /// Whether the catalog has an archive of that date.
+        is_archived: bool,
+    },
+    /// The copy of this date does not have the file.
+    #[error("the copy of {date} does not have {}", file.display())]
+    NotInCopy {
+        /// The file, as `source:path`.
+        file: PathBuf,
+        /// The copy's name.
+        date: SnapshotName,
+    },
+    /// What is to be written exists already.
+    #[error("cannot write {}: it exists already", .0.display())]
+    TargetExists(PathBuf),
+    /// A directory is in the place of what is to be written.
+    #[error("cannot replace {}: it is a directory", .0.display())]
+    TargetIsDirectory(PathBuf),
+    /// The directory to write into does not exist, or the name is none.
+    #[error("cannot write {}: there is no such directory", .0.display())]
+    NoTargetDirectory(PathBuf),
+}
+
+impl FilesError {
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            Self::OfNoSource { .. } => exit(ExitCode::Usage)
+                .hint("give a path below a source's subvolume, or SOURCE:PATH"),
+            Self::NoCopies { source_name } => exit(ExitCode::Failed).hint(format!(
+                "attach a mirror, or run `coldchain list {}` to see what is archived",
+                source_name.as_argument()
+            )),
+            Self::InNoCopy { .. } => exit(ExitCode::Failed).hint(
+                "check the path; it is below the subvolume's root, and a link on the way is not followed",
+            ),
+            Self::Nested { .. } => exit(ExitCode::Failed)
+                .hint("add a [[source]] for that subvolume: a snapshot ends where another subvolume begins"),
+            Self::NoneSoOld { file, .. } | Self::NotInCopy { file, .. } => {
+                exit(ExitCode::Failed).hint(format!(
+                    "run `coldchain history {}` to see its versions",
+                    shell::path(file)
+                ))
+            }
+            Self::TooFarBack => exit(ExitCode::Usage).hint("give a smaller number"),
+            Self::NoCopyOf {
+                source_name,
+                date,
+                is_archived: true,
+            } => exit(ExitCode::Failed).hint(format!(
+                "run `coldchain restore {} {} --to DIR`, and copy the file from there: it is archived",
+                source_name.as_argument(),
+                date.date
+            )),
+            Self::NoCopyOf {
+                source_name,
+                is_archived: false,
+                ..
+            } => exit(ExitCode::Usage).hint(format!(
+                "run `coldchain snapshots {}` to see the dates, or leave out --date for the newest",
+                source_name.as_argument()
+            )),
+            Self::TargetExists(_) => exit(ExitCode::Usage)
+                .hint("give another name with --to, or add --force to replace a file"),
+            Self::TargetIsDirectory(_) => exit(ExitCode::Usage).hint(
+                "move it away, or give another name with --to: no directory is ever replaced",
+            ),
+            Self::NoTargetDirectory(_) => {
+                exit(ExitCode::Usage).hint("create it, or give another path with --to")
+            }
+        }
+    }
+}
