@@ -12,9 +12,9 @@ use crate::engine::{
 };
 use crate::error::{Error, FilesError};
 use crate::interrupt::Interrupt;
+use crate::model::SnapshotName;
 use crate::model::date_word::DateWord;
 use crate::model::size::Bytes;
-use crate::model::SnapshotName;
 use crate::plan::LookBack;
 use crate::printing::{shown, warn};
 
@@ -43,11 +43,7 @@ pub(super) fn run(args: &Get, everywhere: &Everywhere) -> Result<(), Error> {
     }
     let what = match got.copied.entries {
         1 => Bytes(got.copied.bytes).to_string(),
-        entries => format!(
-            "{}, {}",
-            count(entries, "file"),
-            Bytes(got.copied.bytes)
-        ),
+        entries => format!("{}, {}", count(entries, "file"), Bytes(got.copied.bytes)),
     };
     answer_lines([format!(
         "{} from {} ({what})",

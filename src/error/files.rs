@@ -50,7 +50,9 @@ pub enum FilesError {
     #[error("cannot look back so far: no calendar has that date")]
     TooFarBack,
     /// No plain copy has this date.
-    #[error("there is no snapshot {date} of `{source_name}` here, and no copy of it at an attached mirror")]
+    #[error(
+        "there is no snapshot {date} of `{source_name}` here, and no copy of it at an attached mirror"
+    )]
     NoCopyOf {
         /// The source.
         source_name: SourceName,

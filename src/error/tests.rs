@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+mod files;
 mod mirror;
 
 use chrono::NaiveDate;
@@ -798,6 +799,7 @@ fn samples() -> Vec<Error> {
     ];
     samples.extend(kinds.map(|of| Error::Store(kind(of))));
     samples.extend(mirror_link::samples());
+    samples.extend(files::samples());
     samples.extend(mirror::samples());
     samples
 }
@@ -808,8 +810,10 @@ fn name(error: &Error) -> String {
     let mut words = text.split([' ', '(', ')', '{']);
     let first = words.next().unwrap_or("");
     match first {
-        "Backup" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Prune" | "Rebuild"
-        | "Request" | "Restore" | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
+        "Backup" | "Files" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Prune"
+        | "Rebuild" | "Request" | "Restore" | "Snapshots" | "Verify" => {
+            words.next().unwrap_or("").to_owned()
+        }
         _ => first.to_owned(),
     }
 }
@@ -846,6 +850,7 @@ fn every_error_is_in_the_golden() {
     let golden = include_str!("errors.txt");
     let sources = [
         include_str!("backup.rs"),
+        include_str!("files.rs"),
         include_str!("keys.rs"),
         include_str!("ledger.rs"),
         include_str!("mirror.rs"),
@@ -861,6 +866,7 @@ fn every_error_is_in_the_golden() {
     // An area itself is named by what is in it; a directory that others may write to is in tests/cli.
     let left_out = [
         "Backup",
+        "Files",
         "Key",
         "LedgerState",
         "Mirror",

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use super::entry::{TreeEntry, Tree};
+use super::entry::{Tree, TreeEntry};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 
@@ -66,7 +66,9 @@ fn is_same_data(
         match other.read_exact_at(&mut right[..length], at) {
             Ok(()) if left[..length] == right[..length] => at += length as u64,
             Ok(()) => return Ok(Ok(false)),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(Ok(false)),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Ok(Ok(false));
+            }
             Err(error) => return Err(error),
         }
     }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::attributes::{NotKept, Place, copy_attributes};
 use super::copy_file::{Data, copy_data};
-use super::entry::{names_of, open_below};
+use super::entry::{NESTED_STUB, names_of, open_below};
 use super::locate::below;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -30,6 +30,9 @@ pub struct CopiedTree {
     pub shared_bytes: u64,
     /// What could not be kept, and of how many files.
     pub not_kept: BTreeMap<NotKept, u64>,
+    /// The mode that the copied directory gets when it has its name: without root, one that its owner can't write to
+    /// can't be renamed into another directory.
+    pub(super) late_mode: Option<Mode>,
 }
 
 /// Where something is copied from and to.
@@ -74,6 +77,9 @@ pub(super) fn copy_tree(of: &TreeCopy<'_>) -> Result<CopiedTree, Error> {
         return Ok(copying.copied);
     }
     copying.make_directory(of.to, Path::new(""))?;
+    if stat.st_ino == NESTED_STUB {
+        copying.lose(NotKept::Nested);
+    }
     let (from, to) = (of.open_from()?, of.open_to()?);
     let mut made = vec![MadeDirectory {
         below: PathBuf::new(),
@@ -94,7 +100,11 @@ pub(super) fn copy_tree(of: &TreeCopy<'_>) -> Result<CopiedTree, Error> {
 
 impl TreeCopy<'_> {
     fn open_from(&self) -> Result<OwnedFd, Error> {
-        open_directory(self.from.directory, Path::new(self.from.name), self.from_path)
+        open_directory(
+            self.from.directory,
+            Path::new(self.from.name),
+            self.from_path,
+        )
     }
 
     fn open_to(&self) -> Result<OwnedFd, Error> {
@@ -186,7 +196,8 @@ impl Copying<'_> {
             FileType::RegularFile => self.copy_regular(from, to, (&from_path, &path))?,
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(from.directory, from.name, Vec::new());
-                let target = target.map_err(|errno| Error::file("read", &from_path, errno.into()))?;
+                let target =
+                    target.map_err(|errno| Error::file("read", &from_path, errno.into()))?;
                 rustix::fs::symlinkat(target, to.directory, to.name).map_err(failed)?;
             }
             kind => {
@@ -247,10 +258,17 @@ impl Copying<'_> {
         directory: &MadeDirectory,
     ) -> Result<(), Error> {
         let path = below(self.of.to_path, &directory.below);
+        let mut stat = directory.stat;
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        let is_top = directory.below.as_os_str().is_empty();
+        if is_top && !mode.contains(Mode::RWXU) && !rustix::process::geteuid().is_root() {
+            stat.st_mode |= Mode::RWXU.as_raw_mode();
+            self.copied.late_mode = Some(mode);
+        }
         let source = open_directory(from, &directory.below, &path)?;
         let target = open_directory(to, &directory.below, &path)?;
         let (source, target) = (Place::itself(&source), Place::itself(&target));
-        for lost in copy_attributes(source, target, &directory.stat, &path)? {
+        for lost in copy_attributes(source, target, &stat, &path)? {
             self.lose(lost);
         }
         Ok(())
@@ -260,9 +278,6 @@ impl Copying<'_> {
         *self.copied.not_kept.entry(what).or_default() += 1;
     }
 }
-
-/// `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`: what a snapshot has in the place of a nested subvolume.
-const NESTED_STUB: u64 = 2;
 
 fn look(place: Place<'_>, path: &Path) -> Result<Stat, Error> {
     rustix::fs::statat(place.directory, place.name, AtFlags::SYMLINK_NOFOLLOW)

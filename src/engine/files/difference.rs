@@ -48,7 +48,10 @@ pub(super) fn content_difference(
     let unified = diff
         .unified_diff()
         .context_radius(CONTEXT)
-        .header(&header(old).escape_debug().to_string(), &header(new).escape_debug().to_string())
+        .header(
+            &header(old).escape_debug().to_string(),
+            &header(new).escape_debug().to_string(),
+        )
         .to_string();
     Ok(ContentDifference::Text(unified))
 }

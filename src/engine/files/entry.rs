@@ -14,7 +14,7 @@ use super::locate;
 use crate::error::Error;
 
 /// `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`: what a snapshot has in the place of a nested subvolume.
-const NESTED_STUB: u64 = 2;
+pub(super) const NESTED_STUB: u64 = 2;
 
 /// The root of a copy, or of the live subvolume.
 #[derive(Debug)]

@@ -148,6 +148,7 @@ pub fn get_file(
         work.make_durable()?;
         interrupt.check()?;
         work.publish(force)?;
+        target.set_late_mode(&copied)?;
         Ok(copied)
     });
     // The first error counts.
@@ -206,6 +207,20 @@ impl Target {
             Some(_) if force => Ok(()),
             Some(_) => Err(FilesError::TargetExists(self.path.clone()).into()),
         }
+    }
+
+    /// Sets the mode that the copy could not have before it had its name.
+    fn set_late_mode(&self, copied: &CopiedTree) -> Result<(), Error> {
+        let Some(mode) = copied.late_mode else {
+            return Ok(());
+        };
+        let made = open_directory(&self.directory, Path::new(&self.name), &self.path)?;
+        // Without the owner, setuid and setgid bits were not kept either.
+        let kept = rustix::fs::fstat(&made).map(|stat| Mode::from_raw_mode(stat.st_mode));
+        kept.and_then(|kept| {
+            rustix::fs::fchmod(&made, kept & (mode | Mode::SUID | Mode::SGID | Mode::SVTX))
+        })
+        .map_err(|errno| Error::file("set the mode of", &self.path, errno.into()))
     }
 
     fn kind(&self) -> Result<Option<FileType>, Error> {

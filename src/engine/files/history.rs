@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 
 use super::compare::{VersionIn, is_same_content};
 use super::difference::{ContentDifference, content_difference};
-use super::entry::{TreeEntry, Tree};
+use super::entry::{Tree, TreeEntry};
 use super::locate::LocatedFile;
 use super::plain_copies::{PlainCopies, PlainCopy};
 use super::yesterday;
@@ -203,7 +203,13 @@ impl Walk<'_> {
             (None, None) => {}
             (Some(before), None) => {
                 let last = before.tree.join(self.below);
-                self.add(moment, FileEventKind::Deleted, last, Some(&before.entry), None);
+                self.add(
+                    moment,
+                    FileEventKind::Deleted,
+                    last,
+                    Some(&before.entry),
+                    None,
+                );
             }
             (None, Some(entry)) => {
                 let kind = if self.is_first {
@@ -246,7 +252,13 @@ impl Walk<'_> {
             return Ok(before.names.take());
         }
         if old.kind() != entry.kind() {
-            self.add(moment, FileEventKind::TypeChanged, path, Some(&old), Some(entry));
+            self.add(
+                moment,
+                FileEventKind::TypeChanged,
+                path,
+                Some(&old),
+                Some(entry),
+            );
             return Ok(None);
         }
         let is_changed = entry.kind() != FileType::Directory && {
@@ -260,7 +272,13 @@ impl Walk<'_> {
             !is_same_content(self.below, one, other, self.interrupt)?
         };
         if is_changed {
-            self.add(moment, FileEventKind::Changed, path, Some(&old), Some(entry));
+            self.add(
+                moment,
+                FileEventKind::Changed,
+                path,
+                Some(&old),
+                Some(entry),
+            );
             if self.with_difference && entry.kind() == FileType::RegularFile {
                 let difference = content_difference(self.below, &before.tree, tree)?;
                 let event = self.events.last_mut().expect("it was just added");

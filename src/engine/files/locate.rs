@@ -47,7 +47,10 @@ impl LocatedFile<'_> {
         let live = &self.source.live.as_ref()?.subvolume;
         let above: Vec<&Path> = self.below.ancestors().collect();
         let is_nested = |path: &PathBuf| !path.is_symlink() && btrfs::identity(path).is_ok();
-        let inner = above.into_iter().rev().filter(|it| !it.as_os_str().is_empty());
+        let inner = above
+            .into_iter()
+            .rev()
+            .filter(|it| !it.as_os_str().is_empty());
         inner.map(|it| live.join(it)).find(is_nested)
     }
 }

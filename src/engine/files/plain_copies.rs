@@ -157,18 +157,28 @@ fn at_mirror(
     };
     let mark = PlaceMark::read(&directory, PlaceUse::Mirror).map_err(|error| say(&error))?;
     let row = match catalog {
-        Some(catalog) => catalog.mirror(&mirror.name, &mirror.to).map_err(|error| say(&error))?,
+        Some(catalog) => catalog
+            .mirror(&mirror.name, &mirror.to)
+            .map_err(|error| say(&error))?,
         None => None,
     };
     match mark {
         None => return Err("it has no mark of coldchain".to_owned()),
-        Some(mark) if row.as_ref().and_then(|row| row.mark).is_some_and(|id| id != mark.id) => {
+        Some(mark)
+            if row
+                .as_ref()
+                .and_then(|row| row.mark)
+                .is_some_and(|id| id != mark.id) =>
+        {
             return Err("it has the mark of another mirror".to_owned());
         }
         Some(_) => {}
     }
     let filesystem = btrfs::filesystem_id(path).map_err(|error| say(&error))?;
-    if row.and_then(|row| row.filesystem).is_some_and(|id| id != filesystem) {
+    if row
+        .and_then(|row| row.filesystem)
+        .is_some_and(|id| id != filesystem)
+    {
         return Err("it is on another filesystem".to_owned());
     }
     let names = names_in(directory.path())?;
@@ -176,7 +186,10 @@ fn at_mirror(
         let identity = btrfs::identity(path);
         !path.is_symlink() && identity.is_ok_and(|it| it.read_only)
     };
-    Ok(names.into_iter().filter(|(_, path)| is_copy(path)).collect())
+    Ok(names
+        .into_iter()
+        .filter(|(_, path)| is_copy(path))
+        .collect())
 }
 
 /// Returns what has a snapshot's name in a directory.

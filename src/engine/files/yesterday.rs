@@ -15,10 +15,22 @@ pub fn newest_at<'c>(
     copies: &'c PlainCopies,
     moment: DateTime<Utc>,
 ) -> Result<&'c PlainCopy, Error> {
-    let before = copies.copies.iter().rev().filter(|copy| copy.taken_at <= moment);
+    let before = copies
+        .copies
+        .iter()
+        .rev()
+        .filter(|copy| copy.taken_at <= moment);
     match newest_with(file, before)? {
         Some(copy) => Ok(copy),
         None => {
+            if let Some(nested) = file.nested_in() {
+                let source_name = file.source.name.clone();
+                return Err(FilesError::Nested {
+                    source_name,
+                    nested,
+                }
+                .into());
+            }
             let moment = moment.with_timezone(&config.timezone);
             Err(FilesError::NoneSoOld {
                 file: file.as_argument().into(),

@@ -154,7 +154,10 @@ pub fn look_for_copies<'a>(
 }
 
 /// Returns the mirrors that have a source's snapshots, those on this machine first: its own, and the mirrors of these.
-pub(in crate::engine) fn mirrors_of<'a>(config: &'a Config, source: &'a Source) -> Vec<&'a MirrorConfig> {
+pub(in crate::engine) fn mirrors_of<'a>(
+    config: &'a Config,
+    source: &'a Source,
+) -> Vec<&'a MirrorConfig> {
     let mut own: Vec<&MirrorConfig> = config.mirrors_of(source).collect();
     let directories: Vec<PathBuf> = own
         .iter()

@@ -1,0 +1,12 @@
+//! Files in snapshots and mirrors: their history, their version of some time ago, and how they come back.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod get;
+mod history;
+mod hostile;
+mod oracle;
+mod places;
+mod scripts;
+mod yesterday;
