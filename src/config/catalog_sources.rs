@@ -41,6 +41,7 @@ impl Source {
             origin: SourceOrigin::Catalog,
             directory: place.directory.clone(),
             live: None,
+            pull: None,
             held_for: Vec::new(),
             keep_snapshots: KeepSnapshots::DEFAULT,
             links: Vec::new(),
@@ -56,6 +57,7 @@ impl Source {
     pub fn with_archives_at(&self, place: &SourcePlace) -> Self {
         Self {
             live: self.live.clone(),
+            pull: self.pull.clone(),
             keep_snapshots: self.keep_snapshots,
             ..Self::at(place)
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::suggest::nearest;
-use crate::model::SourceName;
+use crate::model::{NoPullLocation, SourceName};
 use crate::owned::Untrusted;
 
 /// Why there is no config to act on.
@@ -217,6 +217,41 @@ pub enum Fault {
         /// The key that has no effect.
         key: &'static str,
     },
+    /// A place that a source can't be pulled from.
+    #[error("`source.pull.from` can't be pulled from: {0}")]
+    PullFrom(NoPullLocation),
+    /// A source is pulled, and has nothing to pull into.
+    #[error("the source has a `pull` and no `subvolume`")]
+    PullNeedsSubvolume,
+    /// The subvolume would be pulled from itself.
+    #[error("`source.pull.from` is inside the source's own subvolume")]
+    PullOfItself,
+    /// A key that is only for ssh, and the source is pulled from here.
+    #[error("`source.pull.{key}` has no effect unless `from` is on another machine")]
+    PullOnlyOverSsh {
+        /// The key that has no effect.
+        key: &'static str,
+    },
+    /// Two keys say different things.
+    #[error("`source.pull.{key}` is also set in another way, and the two differ")]
+    PullTwice {
+        /// The key.
+        key: &'static str,
+    },
+    /// An option or a pattern of rsync that a pull may not have.
+    #[error("rsync's `{option}` can't be used for a pull: {why}")]
+    PullOption {
+        /// As it was written.
+        option: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// Two sources would be pulled into one subvolume.
+    #[error("source `{other}` is pulled into the same subvolume")]
+    PullShared {
+        /// The earlier source.
+        other: String,
+    },
     /// Two sources of one name.
     #[error("two sources are named `{0}`")]
     SameName(String),
@@ -349,6 +384,23 @@ impl Fault {
             Self::OnlyOverSsh { .. } => {
                 "remove the line, or set `to` to ssh://[USER@]HOST[:PORT]/PATH"
             }
+            Self::PullFrom(NoPullLocation::Daemon) => "write HOST:/PATH, with one colon",
+            Self::PullFrom(NoPullLocation::Pattern) => {
+                "pull the directory above, and leave out the rest by `exclude`"
+            }
+            Self::PullFrom(NoPullLocation::Form) => {
+                "write an absolute path, or HOST:/PATH; a user and a port have keys of their own"
+            }
+            Self::PullNeedsSubvolume => {
+                "set `subvolume` and `snapshots`, or remove the [source.pull]"
+            }
+            Self::PullOfItself => "pull from another directory: what is pulled becomes the whole subvolume",
+            Self::PullOnlyOverSsh { .. } => "remove the line, or set `from` to HOST:/PATH",
+            Self::PullTwice { .. } => "remove one of the two",
+            Self::PullOption { .. } => {
+                "remove it; docs/pull.md lists the options that a pull may have"
+            }
+            Self::PullShared { .. } => "give each source a subvolume of its own",
             Self::SameDirectory { .. } => "give one of them another `archive_as`",
             _ => return None,
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::SourceOrigin;
 use super::error::{ConfigError, Fault, Unknown};
+use super::pull::{self, PullConfig};
 use super::schedule::{MAX_DAYS, ScheduleConfig, ScheduleKeys};
 use super::section::{Field, Section};
 use super::store::StoreConfig;
@@ -28,6 +29,7 @@ pub(super) const KEYS: &[&str] = &[
     "compressed_data",
     "segment_size",
     "schedule",
+    "pull",
 ];
 
 /// The keys that only archiving uses.
@@ -50,6 +52,8 @@ pub struct Source {
     pub directory: SourceName,
     /// Its paths on this machine; `None` for a source whose streams only come on stdin, through `decide`.
     pub live: Option<Live>,
+    /// How the subvolume gets its content before each snapshot; `None` if others fill it.
+    pub pull: Option<PullConfig>,
     /// Which snapshots are kept on this machine besides those that the next run needs. Default: those of 60
     /// days.
     pub keep_snapshots: KeepSnapshots,
@@ -123,6 +127,7 @@ pub(super) fn read_all(
         let section = item.table(KEYS)?;
         let source = read(&section, inherited, stores)?;
         check_apart(&section, &source, &sources, stores)?;
+        pull::check_apart(&section, &source, &sources)?;
         sources.push(source);
     }
     Ok(sources)
@@ -149,6 +154,7 @@ fn read(
             .unwrap_or_else(|| name.clone()),
         name,
         origin: SourceOrigin::File,
+        pull: pull::read(section, live.as_ref())?,
         live,
         keep_snapshots: keep_snapshots(section, inherited)?,
         held_for: Vec::new(),

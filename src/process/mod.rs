@@ -6,6 +6,7 @@ mod error;
 mod running;
 mod session;
 mod sleep_inhibitor;
+mod ssh;
 mod timed;
 
 pub(crate) use children::{admit_children, enter};
@@ -14,4 +15,5 @@ pub use error::ProcessError;
 pub(crate) use running::{Program, Running, run};
 pub(crate) use session::in_own_session;
 pub(crate) use sleep_inhibitor::SleepInhibitor;
+pub(crate) use ssh::ssh_words;
 pub(crate) use timed::run_for;

@@ -109,6 +109,14 @@ impl Running {
         Err(self.failed(status, stderr.and_then(Result::ok)))
     }
 
+    /// Waits for the end, and returns how it ended and the last of what it wrote to stderr. The caller must have
+    /// closed the child's stdin and stdout before.
+    pub(crate) fn outcome(mut self) -> Result<(ExitStatus, String), ProcessError> {
+        let status = self.reap().map_err(|source| self.lost(source))?;
+        let stderr = self.stderr.take().and_then(|stderr| stderr.join().ok());
+        Ok((status, stderr.unwrap_or_default()))
+    }
+
     /// Waits for its end, but no longer than `at_most`, and then kills it. Returns how it ended by itself, and the last
     /// of what it wrote to stderr. The caller must have closed the child's stdin and stdout before.
     pub(crate) fn end_within(&mut self, at_most: Duration) -> (Option<ExitStatus>, String) {

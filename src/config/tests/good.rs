@@ -21,6 +21,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
         origin: SourceOrigin::File,
         directory: "home".parse().unwrap(),
         live: None,
+        pull: None,
         keep_snapshots: KeepSnapshots::Within {
             days: Some(60),
             newest: None,

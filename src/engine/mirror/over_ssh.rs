@@ -21,6 +21,7 @@ use crate::engine::mirror::wire::{
 };
 use crate::error::{Error, MirrorLinkError};
 use crate::model::{LedgerId, MirrorLocation, SshLocation, Uuid, shell};
+use crate::process::ssh_words;
 
 /// The longest rule of what a mirror keeps.
 const MAX_KEEP: usize = 200;
@@ -101,30 +102,11 @@ fn ssh(
     confirmed: Option<usize>,
 ) -> Command {
     let mut command = Command::new("ssh");
-    // Nothing but the session goes through the connection, whatever ssh's own config allows: the other side is not
-    // trusted with an agent.
-    command.args(["-T", "-a", "-x"]);
-    for option in [
-        "BatchMode=yes",
-        "StrictHostKeyChecking=yes",
-        "ClearAllForwardings=yes",
-        "ServerAliveInterval=15",
-        "ServerAliveCountMax=8",
-    ] {
-        command.args(["-o", option]);
-    }
-    if let Some(port) = location.port {
-        command.args(["-p", &port.to_string()]);
-    }
-    if let Some(user) = &location.user {
-        command.args(["-l", user]);
-    }
-    if let Some(file) = &mirror.identity_file {
-        command
-            .arg("-i")
-            .arg(file)
-            .args(["-o", "IdentitiesOnly=yes"]);
-    }
+    command.args(ssh_words(
+        location.port,
+        location.user.as_deref(),
+        mirror.identity_file.as_deref(),
+    ));
     command.args(["--", &location.host]);
     command.args(remote_words(mirror, location, zone, confirmed));
     command
