@@ -19,10 +19,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::btrfs::BtrfsError;
-use crate::error::{BackupError, Error, RestoreError};
+use crate::error::{BackupError, Error, PullError, RestoreError};
 use crate::hooks::HookError;
 use crate::model::Signal;
 use crate::process::{self, ProcessError};
+use crate::rsync::RsyncError;
 use crate::seal::SealError;
 
 mod ending;
@@ -176,6 +177,7 @@ fn comes_of_ended_programs(error: &Error) -> bool {
             ),
         )
         | Error::Backup(BackupError::Stream(_) | BackupError::ReadStream { .. })
+        | Error::Pull(PullError::Failed { .. } | PullError::Rsync(RsyncError::Process(_)))
         | Error::Restore(RestoreError::WriteStream { .. })
         | Error::Seal(SealError::Stopped)
         | Error::Hook(HookError::Failed { .. } | HookError::Unfit { .. })

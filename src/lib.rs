@@ -18,7 +18,7 @@
 //! There are three rings. **Plan** is pure: facts in, decision out; today's date is an argument. **The
 //! edges** know nothing of each other: [`btrfs`] (snapshots, send, receive, and the guard that judges every
 //! stream), [`seal`] (raw bytes to sealed segments and back), [`store`] (where objects lie), [`ledger`] (the
-//! signed list of what there is), [`catalog`] (the local database). All of them may start programs, by
+//! signed list of what there is), [`catalog`] (the local database), [`rsync`] (pulls from other machines). All of them may start programs, by
 //! [`process`]. **The engine** carries a plan out over the edges, and [`commands`] put it in words.
 //!
 //! - [`model`]: pure types that all of them share: ids, digests, ledger entries.
@@ -28,6 +28,7 @@
 //! - [`engine`]: backup, `decide`, prune, verify, thaw and restore; where the edges meet.
 //! - [`hooks`]: programs of the user's that run before and after a source's run.
 //! - [`activity_log`]: a file with a line for each thing that was done or went wrong.
+//! - [`rsync`]: the program that pulls sources from elsewhere.
 //! - [`progress`]: what happens, as events: bars, JSON lines, or nothing.
 //! - [`printing`]: all that reaches stdout and stderr, with nothing in it that a terminal obeys.
 //! - [`interrupt`]: SIGINT and SIGTERM, and how they end a run.
@@ -57,5 +58,6 @@ pub mod plan;
 pub mod printing;
 pub mod process;
 pub mod progress;
+pub mod rsync;
 pub mod seal;
 pub mod store;

@@ -14,6 +14,7 @@ mod error;
 mod lineage;
 mod mirrors;
 mod operation;
+mod pulls;
 mod rebuild;
 mod replicated;
 mod resume;
@@ -39,6 +40,7 @@ pub use error::{CatalogError, Cause, SqlError};
 pub use lineage::{Link, ListedRow, WhichArchives};
 pub use mirrors::{MirrorRow, MirroredRow};
 pub use operation::{Access, CatalogOperation, Watch};
+pub use pulls::PullRow;
 pub use rebuild::NewCatalog;
 pub use replicated::ReplicatedRow;
 pub use resume::Attempt;
@@ -50,7 +52,7 @@ pub use verifications::VerificationRow;
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
     include_str!("../../schema/0003_resume.sql"),
@@ -61,6 +63,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("../../schema/0008_compressed_data.sql"),
     include_str!("../../schema/0009_snapshots.sql"),
     include_str!("../../schema/0010_mirrors.sql"),
+    include_str!("../../schema/0011_pull.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.

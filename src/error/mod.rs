@@ -8,6 +8,7 @@ mod ledger;
 mod mirror;
 mod mirror_link;
 mod prune;
+mod pull;
 mod rebuild;
 mod request;
 mod restore;
@@ -41,6 +42,7 @@ pub use ledger::LedgerStateError;
 pub use mirror::MirrorError;
 pub use mirror_link::{MirrorLinkError, SshFailure};
 pub use prune::PruneError;
+pub use pull::{PullError, PullFailure};
 pub use rebuild::RebuildError;
 pub use request::RequestError;
 pub use restore::RestoreError;
@@ -71,6 +73,9 @@ pub enum Error {
     /// Why chains and orphaned objects were not retired, deleted or revived.
     #[error(transparent)]
     Prune(#[from] PruneError),
+    /// Why a source can't be pulled.
+    #[error(transparent)]
+    Pull(#[from] PullError),
     /// Why a ledger or a store could not be read into the catalog.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
@@ -228,6 +233,7 @@ impl Error {
             Self::Mirror(error) => error.advice(),
             Self::MirrorLink(error) => error.advice(),
             Self::Prune(error) => error.advice(),
+            Self::Pull(error) => error.advice(),
             Self::Rebuild(error) => error.advice(),
             Self::Request(error) => error.advice(),
             Self::Restore(error) => error.advice(),

@@ -127,6 +127,7 @@ fn has_all(catalog: &Path, version: u32) {
     assert_eq!(catalog.visible(&ledger).unwrap().len(), 2);
     assert_eq!(catalog.has_to_delete(&ledger).unwrap(), version < 6);
     has_mirrors(&catalog, version);
+    has_pulls(&catalog, version);
 }
 
 /// Looks for the mirrors that the catalog of a version had.
@@ -154,6 +155,31 @@ fn has_mirrors(catalog: &Catalog, version: u32) {
             "home at /mnt/second: mark true, sends false, reached true, has 2026-11-01 2026-11-07",
             "home at ssh://mirror@nas:2222/srv/copies: mark true, sends true, reached false, has ",
             "old-photos at /mnt/third: mark false, sends false, reached false, has ",
+        ],
+    };
+    assert_eq!(known, expected);
+}
+
+/// Looks for the pulled subvolumes that the catalog of a version had.
+fn has_pulls(catalog: &Catalog, version: u32) {
+    let pulls = catalog.pulls().unwrap();
+    let known: Vec<String> = pulls
+        .iter()
+        .map(|row| {
+            format!(
+                "{}: begun {}, finished {}, entries {:?}",
+                row.source,
+                row.begun_at.is_some(),
+                row.finished_at.is_some(),
+                row.entries
+            )
+        })
+        .collect();
+    let expected: &[&str] = match version {
+        ..11 => &[],
+        _ => &[
+            "home: begun false, finished true, entries Some(1234)",
+            "photos: begun true, finished false, entries None",
         ],
     };
     assert_eq!(known, expected);

@@ -69,6 +69,19 @@ impl StateDir {
         wait_for(&path, context.wait_lock, source, context)
     }
 
+    /// Locks the pull of a source. It is not the source's lock: a long upload of an earlier snapshot never stops a pull.
+    pub(in crate::engine) fn lock_pull(
+        &self,
+        source: &SourceName,
+        context: &RunContext<'_>,
+    ) -> Result<Lock, Error> {
+        let path = self.file(&format!("{source}.pull-lock"));
+        if context.wait_lock.is_zero() {
+            return try_path(&path, source);
+        }
+        wait_for(&path, context.wait_lock, source, context)
+    }
+
     /// Locks a source for this process. Fails at once if another process has it.
     pub(in crate::engine) fn try_lock(&self, source: &SourceName) -> Result<Lock, Error> {
         try_path(&self.lock_path(source), source)

@@ -255,13 +255,16 @@ impl Before {
         Ok(())
     }
 
-    /// Copies the mirrors, and what they have: no ledger knows them.
+    /// Copies the mirrors with what they have, and the pulled subvolumes: no ledger knows them.
     pub(super) fn keep_mirrors(&self, new: &mut Catalog) -> Result<(), Error> {
         let Some(catalog) = &self.catalog else {
             return Ok(());
         };
         for row in catalog.mirrors()? {
             new.take_over_mirror(&row, &catalog.mirrored(row.id)?)?;
+        }
+        for row in catalog.pulls()? {
+            new.take_over_pull(&row)?;
         }
         Ok(())
     }
