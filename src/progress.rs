@@ -46,6 +46,30 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// rsync is about to pull a source.
+    PullBegun {
+        /// The source.
+        source: SourceName,
+        /// Where it comes from.
+        from: String,
+        /// How many bytes of files will be pulled, roughly.
+        expected: u64,
+    },
+    /// A source is pulled.
+    Pulled {
+        /// The source.
+        source: SourceName,
+        /// Where it comes from.
+        from: String,
+        /// Entries of the source.
+        entries: u64,
+        /// Entries that were deleted here.
+        deleted: u64,
+        /// Regular files whose content was pulled.
+        files: u64,
+        /// Bytes of those files.
+        raw_bytes: u64,
+    },
     /// A snapshot is about to be sent to a mirror.
     MirrorBegun {
         /// The source.
@@ -291,6 +315,19 @@ impl Observer for Verbose {
                 name,
                 reason,
             } => say(format_args!("{source}: snapshot {name} deleted: {reason}")),
+            Event::PullBegun {
+                source,
+                from,
+                expected,
+            } => {
+                let about = Bytes(expected);
+                say(format_args!(
+                    "{source}: pulling {from}, about {about} to read"
+                ));
+            }
+            Event::Pulled { source, from, .. } => {
+                say(format_args!("{source}: pulled from {from}"));
+            }
             Event::MirrorBegun {
                 source,
                 to,
@@ -425,6 +462,24 @@ impl Event {
             } => json!({
                 "event": "snapshot-deleted", "source": source, "date": name.date, "name": name,
                 "reason": reason,
+            }),
+            Self::PullBegun {
+                source,
+                from,
+                expected,
+            } => json!({
+                "event": "pulling", "source": source, "from": from, "expected_bytes": expected,
+            }),
+            Self::Pulled {
+                source,
+                from,
+                entries,
+                deleted,
+                files,
+                raw_bytes,
+            } => json!({
+                "event": "pulled", "source": source, "from": from, "entries": entries, "deleted": deleted,
+                "files": files, "raw_bytes": raw_bytes,
             }),
             Self::MirrorBegun {
                 source,

@@ -45,6 +45,19 @@ fn line_of(event: &Event) -> Option<LogLine> {
         } => LogLine::done(source, "snapshot-deleted")
             .of([name])
             .text("reason", reason),
+        Event::Pulled {
+            source,
+            from,
+            entries,
+            deleted,
+            files,
+            raw_bytes,
+        } => LogLine::done(source, "pulled")
+            .text("from", from)
+            .fact("entries", entries)
+            .fact("deleted", deleted)
+            .fact("files", files)
+            .fact("bytes", raw_bytes),
         Event::Mirrored {
             source,
             to,
@@ -89,6 +102,7 @@ fn line_of(event: &Event) -> Option<LogLine> {
         Event::CopyRestored { .. }
         | Event::Planned { .. }
         | Event::MirrorBegun { .. }
+        | Event::PullBegun { .. }
         | Event::CopyBegun { .. }
         | Event::Chain { .. }
         | Event::Begun { .. }

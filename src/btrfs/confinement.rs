@@ -79,6 +79,27 @@ impl Confinement {
         })
     }
 
+    /// Confines another program than a receiver to a directory: it sees only that below [`Self::root`], and changes
+    /// nothing outside of it.
+    pub fn of(directory: impl AsFd + Copy, path: &Path) -> Result<Self, BtrfsError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotConnected => BtrfsError::NotMounted {
+                path: path.to_owned(),
+            },
+            _ => BtrfsError::Unconfined {
+                path: path.to_owned(),
+                source,
+            },
+        };
+        Ok(Self {
+            mount: mounts::confining_mount(directory).map_err(failed)?,
+            place: place().map_err(failed)?,
+            staging: PathBuf::new(),
+            rules: rules(directory),
+            path: path.to_owned(),
+        })
+    }
+
     /// Checks that this process can confine a receiver to a directory. The error says why not.
     ///
     /// It confines a program that does nothing: only this shows all that a kernel, a container or a systemd
@@ -116,7 +137,7 @@ impl Confinement {
     }
 
     /// Returns the path of the mount for the command.
-    pub(super) fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         Path::new(OsStr::from_bytes(self.place.to_bytes()))
     }
 
@@ -126,7 +147,7 @@ impl Confinement {
     }
 
     /// Confines the command, which can then only be started confined.
-    pub(super) fn apply(self, command: &mut Command) {
+    pub fn apply(self, command: &mut Command) {
         mounts::confine(command, self.mount, self.place, self.rules);
     }
 
@@ -216,7 +237,7 @@ fn is_root_of_mount(directory: impl AsFd) -> io::Result<bool> {
 ///
 /// The rules do not limit reads: libraries are in different places on every system, and clone sources are in
 /// the target.
-fn rules(staging: &HeldDirectory) -> Option<RulesetCreated> {
+fn rules(staging: impl AsFd) -> Option<RulesetCreated> {
     let build = || -> Result<RulesetCreated, RulesetError> {
         let writing = AccessFs::from_write(ABI::V3);
         Ruleset::default()
@@ -226,6 +247,15 @@ fn rules(staging: &HeldDirectory) -> Option<RulesetCreated> {
             .handle_access(AccessFs::IoctlDev)?
             .create()?
             .add_rule(PathBeneath::new(staging, writing))
+    };
+    // ssh does not start if it can't write to it.
+    let null = rustix::fs::open(c"/dev/null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let build = || {
+        let rules = build()?;
+        match null {
+            Ok(null) => rules.add_rule(PathBeneath::new(null, AccessFs::WriteFile)),
+            Err(_) => Ok(rules),
+        }
     };
     build().ok()
 }

@@ -25,6 +25,14 @@ pub(super) struct Level {
     above: Option<Rc<Level>>,
 }
 
+/// How far a walk goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Everything,
+    /// Only the subvolume of the directory.
+    Subvolume,
+}
+
 impl HeldDirectory {
     /// Returns whether a regular file below it has the setuid or setgid bit.
     pub fn holds_privileged_files(&self) -> Result<bool, BtrfsError> {
@@ -40,6 +48,23 @@ impl HeldDirectory {
             } else {
                 ControlFlow::Continue(())
             })
+        })?;
+        Ok(found)
+    }
+
+    /// Returns the path below it of a regular file with several names, in this subvolume and not in those nested in it.
+    pub fn linked_file(&self) -> Result<Option<Vec<u8>>, BtrfsError> {
+        let mut found = None;
+        self.walk_to(Reach::Subvolume, |level, entry| {
+            if entry.file_type() == FileType::RegularFile {
+                let (name, flags) = (entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+                let stat = rustix::fs::statat(&level.descriptor, name, flags)?;
+                if stat.st_nlink > 1 {
+                    found = Some(level.path_of(name));
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(found)
     }
@@ -69,8 +94,17 @@ impl HeldDirectory {
     /// at once as the tree is deep.
     pub(super) fn walk(
         &self,
+        visit: impl FnMut(&Level, &DirEntry) -> Result<ControlFlow<()>, Errno>,
+    ) -> Result<(), BtrfsError> {
+        self.walk_to(Reach::Everything, visit)
+    }
+
+    fn walk_to(
+        &self,
+        reach: Reach,
         mut visit: impl FnMut(&Level, &DirEntry) -> Result<ControlFlow<()>, Errno>,
     ) -> Result<(), BtrfsError> {
+        let device = self.stat()?.st_dev;
         let look = |errno| failed("look into", self.path(), errno);
         let mut to_visit = vec![(None, c".".to_owned())];
         while let Some((above, name)) = to_visit.pop() {
@@ -82,8 +116,15 @@ impl HeldDirectory {
                     rustix::fs::openat(&above.descriptor, &*name, flags, Mode::empty())
                 }
             };
+            let descriptor = opened.map_err(look)?;
+            // Each subvolume has a device number of its own.
+            if reach == Reach::Subvolume
+                && rustix::fs::fstat(&descriptor).map_err(look)?.st_dev != device
+            {
+                continue;
+            }
             let level = Rc::new(Level {
-                descriptor: opened.map_err(look)?,
+                descriptor,
                 name,
                 above,
             });

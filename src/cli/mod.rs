@@ -6,6 +6,7 @@ mod files;
 mod key;
 mod mirror;
 mod mirror_server;
+mod pull;
 mod read;
 mod restore;
 mod snapshots;
@@ -30,6 +31,7 @@ pub use files::{Get, History, Yesterday};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
+pub use pull::Pull;
 pub use read::{List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore};
 pub use snapshots::{Snapshot, Snapshots};
@@ -141,6 +143,8 @@ pub enum Command {
     Snapshot(Snapshot),
     /// The snapshots on this machine: age, sizes, and why each is kept
     Snapshots(Snapshots),
+    /// Bring the subvolumes up to date that are pulled from elsewhere by rsync; `backup` does it first
+    Pull(Pull),
     /// Send the mirrors the snapshots that they lack
     Mirror(Mirror),
     /// Be a mirror for another machine: `coldchain mirror` there starts this by ssh

@@ -7,11 +7,12 @@ use super::mirror::{self, MirrorEnding};
 use super::output::{answer, answer_json, answer_lines, observer};
 use super::run_result::run_result;
 use super::target::chosen;
-use super::{activity_log, load_for_the_night, plan, run_facts, snapshot, today};
+use super::{activity_log, load_for_the_night, plan, pull, run_facts, snapshot, today};
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::{
-    self, Asking, BackupRequest, CommittedArchive, MirrorAsked, Outcome, RunContext, StateDir,
+    self, Asking, BackupRequest, CommittedArchive, MirrorAsked, Outcome, PullRan, RunContext,
+    StateDir,
 };
 use crate::error::{BackupError, Error, in_words};
 use crate::hooks::HookEvent;
@@ -86,19 +87,19 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
             (HookEvent::Backup, source, asked.date),
             observer.as_ref(),
             || night(&config, source, asked, &mirror_asked, context),
-            |(outcome, mirrors)| run_facts::with_mirrors(run_facts::of(outcome), mirrors),
+            |(outcome, mirrors, _)| run_facts::with_mirrors(run_facts::of(outcome), mirrors),
         );
         results.push(result_json(source, &end.ran, end.seconds));
         errors.extend(end.hook.map(|error| (source, error)));
         match end.ran {
-            Ok((outcome, mirrors)) => {
+            Ok((outcome, mirrors, pulled)) => {
                 if !everywhere.json && !everywhere.quiet {
                     let mirrored = mirrors.iter().filter_map(|it| it.as_ref().ok());
                     let mirrored = mirrored.map(|(_, line)| line.clone());
                     // A failed write to stdout must not keep the other sources from being archived.
-                    said = said.and(answer_lines(
-                        lines(source, asked, &outcome).into_iter().chain(mirrored),
-                    ));
+                    let pulled = pulled.iter().map(|ran| pull::line(source, ran, false));
+                    let lines = lines(source, asked, &outcome);
+                    said = said.and(answer_lines(pulled.chain(lines).chain(mirrored)));
                 }
                 let later = match outcome {
                     Outcome::NothingDue { .. } => None,
@@ -134,8 +135,8 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     })
 }
 
-/// A source's night: its own part, and that of each mirror.
-type Night = (Outcome, Vec<MirrorEnding>);
+/// A source's night: its own part, that of each mirror, and what was pulled before.
+type Night = (Outcome, Vec<MirrorEnding>, Option<PullRan>);
 
 /// Runs a source's night, and brings its mirrors up to date after it. If the archive fails, the mirrors still get the
 /// snapshot.
@@ -146,10 +147,11 @@ fn night(
     mirrors: &MirrorAsked,
     context: RunContext<'_>,
 ) -> Result<Night, Error> {
+    let pulled = pull_first(config, source, asked, context)?;
     match engine::backup(config, source, asked, context) {
         Ok(outcome) => {
             let mirrored = mirror::after_night(config, source, mirrors, context);
-            Ok((outcome, mirrored))
+            Ok((outcome, mirrored, pulled))
         }
         Err(error) if is_of_archive(&error) => {
             let mirrored = mirror::after_night(config, source, mirrors, context);
@@ -159,6 +161,22 @@ fn night(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Pulls a source that comes from elsewhere. Nothing is pulled for a date that is refused anyway.
+fn pull_first(
+    config: &Config,
+    source: &Source,
+    asked: BackupRequest,
+    context: RunContext<'_>,
+) -> Result<Option<PullRan>, Error> {
+    if source.pull.is_none() {
+        return Ok(None);
+    }
+    let catalog = context.catalog(&StateDir::new(&config.state_dir))?;
+    engine::check_date(source, asked, &catalog)?;
+    drop(catalog);
+    engine::pull_for_the_night(config, source, asked.date, context)
 }
 
 /// Returns whether a night failed by its archive or its store, so that its snapshot may be there all the same.
@@ -240,20 +258,24 @@ fn lines(source: &Source, asked: BackupRequest, outcome: &Outcome) -> Vec<String
 
 fn result_json(source: &Source, night: &Result<Night, Error>, seconds: u64) -> serde_json::Value {
     let facts = match night {
-        Ok((outcome, _)) => run_facts::of(outcome),
+        Ok((outcome, _, _)) => run_facts::of(outcome),
         Err(error) => run_facts::failed(error),
     };
     let mirrors: Vec<_> = match night {
-        Ok((_, mirrors)) => mirrors
+        Ok((_, mirrors, _)) => mirrors
             .iter()
             .filter_map(|it| it.as_ref().ok())
             .map(|(it, _)| it)
             .collect(),
         Err(_) => Vec::new(),
     };
-    json!({
+    let mut result = json!({
         "name": source.name, "result": facts.result, "archives": facts.archives,
         "raw_bytes": facts.raw_bytes, "sealed_bytes": facts.sealed_bytes,
         "uploaded_bytes": facts.uploaded_bytes, "seconds": seconds, "mirrors": mirrors,
-    })
+    });
+    if let Ok((_, _, Some(pulled))) = night {
+        result["pulled"] = pull::to_json(pulled);
+    }
+    result
 }

@@ -23,6 +23,7 @@ mod plan;
 mod priority;
 mod prompt;
 mod prune;
+mod pull;
 mod restore;
 mod run_facts;
 mod run_result;
@@ -63,6 +64,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Backup(args) => backup::run(&args, everywhere),
         Command::Snapshot(args) => snapshot::run(&args, everywhere),
         Command::Snapshots(args) => snapshots::run(&args, everywhere),
+        Command::Pull(args) => pull::run(&args, everywhere),
         Command::Mirror(args) => mirror::run(&args, everywhere),
         Command::MirrorServer(args) => mirror_server::run(&args),
         Command::Plan(args) => plan::run(&args, everywhere),

@@ -4,10 +4,13 @@ use chrono::NaiveDate;
 
 use super::mirror::MirrorEnding;
 use crate::activity_log::LogLine;
-use crate::engine::{CommittedArchive, Outcome, Snapshotted};
+use crate::engine::{CommittedArchive, Outcome, PullRan, Snapshotted};
 use crate::error::{Error, ExitCode, in_words};
 use crate::hooks::{HookFailure, RunFacts};
 use crate::model::SourceName;
+
+/// The result of a pull that is no part of a night.
+const PULLED: &str = "pulled";
 
 pub(super) fn of(outcome: &Outcome) -> RunFacts {
     match outcome {
@@ -51,6 +54,13 @@ pub(super) fn of_snapshot(taken: &Snapshotted) -> RunFacts {
     }
 }
 
+pub(super) fn of_pull(_: &PullRan) -> RunFacts {
+    RunFacts {
+        result: PULLED,
+        ..RunFacts::default()
+    }
+}
+
 pub(super) fn failed(error: &Error) -> RunFacts {
     RunFacts {
         result: "failed",
@@ -78,6 +88,10 @@ pub(super) fn failure_of(error: &Error) -> HookFailure {
 
 /// Returns the log's line about a run that did not fail.
 pub(super) fn line(run: &RunFacts, source: &SourceName, date: NaiveDate) -> LogLine {
+    if run.result == PULLED {
+        // What was pulled has a line of its own.
+        return LogLine::done(source, "done").fact("seconds", run.seconds);
+    }
     // The making of a snapshot has a line of its own.
     let action = run.snapshot.map_or(run.result, |_| "done");
     let line = LogLine::done(source, action);

@@ -394,7 +394,9 @@ impl Fault {
             Self::PullNeedsSubvolume => {
                 "set `subvolume` and `snapshots`, or remove the [source.pull]"
             }
-            Self::PullOfItself => "pull from another directory: what is pulled becomes the whole subvolume",
+            Self::PullOfItself => {
+                "pull from another directory: what is pulled becomes the whole subvolume"
+            }
             Self::PullOnlyOverSsh { .. } => "remove the line, or set `from` to HOST:/PATH",
             Self::PullTwice { .. } => "remove one of the two",
             Self::PullOption { .. } => {

@@ -221,7 +221,9 @@ pub(super) fn check_apart(
     match earlier.iter().find(|it| place(it).as_ref() == Some(&mine)) {
         Some(other) => {
             let other = other.name.to_string();
-            Err(section.require("subvolume")?.fault(Fault::PullShared { other }))
+            Err(section
+                .require("subvolume")?
+                .fault(Fault::PullShared { other }))
         }
         None => Ok(()),
     }

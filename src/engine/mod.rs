@@ -3,8 +3,8 @@
 //! Nothing here prints or asks. Events go to an [`Observer`](crate::progress::Observer); the time comes from
 //! a [`Clock`].
 //!
-//! Each task has a module: `backup`, `restore`, `prune`, `verify`, `rebuild` (a catalog from the stores) and
-//! `keys`. They share `context` (state directory, store, clock, lock), `ledger` (reads and writes the ledger
+//! Each task has a module: `backup`, `restore`, `prune`, `verify`, `rebuild` (a catalog from the stores),
+//! `mirror`, `pull` and `keys`. They share `context` (state directory, store, clock, lock), `ledger` (reads and writes the ledger
 //! in the store) and `snapshots` (those on this machine).
 
 mod backup;
@@ -15,6 +15,7 @@ mod keys;
 mod ledger;
 mod mirror;
 mod prune;
+mod pull;
 mod rebuild;
 mod receive;
 mod restore;
@@ -75,6 +76,8 @@ pub use mirror::run::{foresee_mirror, mirror};
 pub use mirror::server::{MirrorServing, serve_mirror};
 pub use prune::revive::{Revived, revive};
 pub use prune::{PruneAsked, Pruned, UnfinishedPrune, foresee_prune, prune};
+pub use pull::outcome::{PullAsked, PullRan};
+pub use pull::run::{foresee_pull, pull, pull_for_the_night};
 pub use rebuild::{AsOf, Flaw, ImportedLedger, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
 pub use restore::classes::ask_classes;
 pub use restore::cost::{Estimate, Pricing, estimate};

@@ -236,7 +236,12 @@ impl PullFailure {
             }
             Some(23) => Self::PartlyFailed,
             Some(2) => Self::NotRsync,
-            _ if says(&["is your shell clean", "protocol version mismatch", "protocol incompatibility"]) => {
+            _ if says(&[
+                "is your shell clean",
+                "protocol version mismatch",
+                "protocol incompatibility",
+            ]) =>
+            {
                 Self::NotRsync
             }
             Some(10 | 12 | 255) => Self::CutOff,
@@ -266,7 +271,9 @@ impl PullFailure {
                  not interactive"
             }
             Self::NoSshHere => "install ssh here: on Debian it is in the package openssh-client",
-            Self::NoSuchPath => "check the path in `from`, and that its filesystem is mounted there",
+            Self::NoSuchPath => {
+                "check the path in `from`, and that its filesystem is mounted there"
+            }
             Self::PartlyFailed => {
                 "let the user there read all of it, for example with rsync_path = \"sudo rsync\"; or leave it out by \
                  `exclude`; or set `allow_unreadable = true` to do without it"
@@ -279,7 +286,9 @@ impl PullFailure {
             Self::NotRsync => {
                 "let the shell of that user print nothing unless it is interactive, and check what `rsync_path` starts"
             }
-            Self::CutOff => "check the line and the other machine, and run `coldchain pull` again: it continues",
+            Self::CutOff => {
+                "check the line and the other machine, and run `coldchain pull` again: it continues"
+            }
             Self::Unknown => "fix what rsync says, and run `coldchain pull` again: it continues",
         }
     }

@@ -19,6 +19,8 @@ pub enum HookEvent {
     Decide,
     /// `coldchain snapshot`.
     Snapshot,
+    /// `coldchain pull`.
+    Pull,
 }
 
 impl HookEvent {
@@ -28,6 +30,7 @@ impl HookEvent {
             Self::Backup => "backup",
             Self::Decide => "decide",
             Self::Snapshot => "snapshot",
+            Self::Pull => "pull",
         }
     }
 }
@@ -52,7 +55,7 @@ pub struct HookFacts {
 /// What came of a run.
 #[derive(Debug, Clone, Default)]
 pub struct RunFacts {
-    /// `archived`, `snapshot`, `nothing-due` or `failed`.
+    /// `archived`, `snapshot`, `pulled`, `nothing-due` or `failed`.
     pub result: &'static str,
     /// Why nothing was due.
     pub reason: Option<String>,

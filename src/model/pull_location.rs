@@ -40,7 +40,9 @@ pub enum NoPullLocation {
     #[error("it names an rsync daemon, and coldchain pulls by ssh alone")]
     Daemon,
     /// rsync would look for more than this one directory.
-    #[error("its path has one of the characters * ? [ \\, which rsync on the other machine replaces")]
+    #[error(
+        "its path has one of the characters * ? [ \\, which rsync on the other machine replaces"
+    )]
     Pattern,
 }
 
@@ -170,7 +172,10 @@ mod tests {
             ("nas:/", "None nas:/ None"),
             ("ann@nas:/srv//a b/", "Some(\"ann\") ann@nas:/srv/a b/ None"),
             ("nas%%2222:/srv", "None nas:/srv/ Some(2222)"),
-            ("ann@[::1]%%22:/x@y:z", "Some(\"ann\") ann@[::1]:/x@y:z/ Some(22)"),
+            (
+                "ann@[::1]%%22:/x@y:z",
+                "Some(\"ann\") ann@[::1]:/x@y:z/ Some(22)",
+            ),
             ("nas:/a@b", "None nas:/a@b/ None"),
         ] {
             assert_eq!(parsed(text).as_deref(), Ok(expected), "{text}");

@@ -133,6 +133,11 @@ impl Observer for Bars {
                     None => self.begin(what, expected),
                 }
             }
+            Event::PullBegun {
+                source,
+                from,
+                expected,
+            } => self.begin(format!("{source} from {from}"), Some(expected)),
             Event::MirrorBegun {
                 source,
                 to,
@@ -193,6 +198,7 @@ impl Observer for Bars {
             }
             Event::Committed { .. }
             | Event::Mirrored { .. }
+            | Event::Pulled { .. }
             | Event::CopyRestored { .. }
             | Event::CheckedLevel { .. }
             | Event::Failed { .. } => {

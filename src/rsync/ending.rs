@@ -110,8 +110,16 @@ mod tests {
             "head -c 3000000 /dev/zero; echo; i=0; while [ $i -lt 2000 ]; do echo \"a line of noise $i\" >&2; i=$((i+1)); done; exit 12",
         );
         assert!(seen.is_empty());
-        assert!(ending.said.len() <= LONGEST_SAID + 8, "{}", ending.said.len());
-        assert!(ending.said.starts_with("…; a line of noise "), "{}", ending.said);
+        assert!(
+            ending.said.len() <= LONGEST_SAID + 8,
+            "{}",
+            ending.said.len()
+        );
+        assert!(
+            ending.said.starts_with("…; a line of noise "),
+            "{}",
+            ending.said
+        );
         assert!(ending.said.ends_with("a line of noise 1999"));
     }
 }

@@ -38,7 +38,10 @@ impl RsyncVersion {
         let line = output.lines().next()?.strip_prefix("rsync")?;
         let version = line.split_whitespace().nth(1)?;
         // A release candidate counts as its release.
-        let numbers = version.trim_start_matches('v').split(['p', '-', '+']).next()?;
+        let numbers = version
+            .trim_start_matches('v')
+            .split(['p', '-', '+'])
+            .next()?;
         let mut numbers = numbers.split('.').map(str::parse::<u32>);
         let mut next = || numbers.next().unwrap_or(Ok(0)).ok();
         Some(Self(next()?, next()?, next()?))
@@ -147,10 +150,7 @@ mod tests {
                 "rsync  version 3.3.0pre1  protocol version 31",
                 Some(RsyncVersion(3, 3, 0)),
             ),
-            (
-                "rsync  version 3.1  protocol",
-                Some(RsyncVersion(3, 1, 0)),
-            ),
+            ("rsync  version 3.1  protocol", Some(RsyncVersion(3, 1, 0))),
             ("openrsync: protocol version 29", None),
             ("hello", None),
             ("", None),

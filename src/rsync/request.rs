@@ -98,7 +98,9 @@ impl RsyncRequest {
                 command.arg("--no-whole-file");
             }
             PullLocation::There(there) => {
-                command.arg("-e").arg(shell_words(there, self.identity_file.as_deref()));
+                command
+                    .arg("-e")
+                    .arg(shell_words(there, self.identity_file.as_deref()));
                 if rsync.must_protect_paths() {
                     command.arg("--protect-args");
                 }

@@ -10,6 +10,7 @@ use crate::btrfs::{self, BtrfsError, Tools};
 use crate::catalog::{Catalog, NewSnapshot, SnapshotRow};
 use crate::config::{Live, Source};
 use crate::engine::context::RunContext;
+use crate::engine::pull::standing::require_whole;
 use crate::engine::snapshots::left_out;
 use crate::engine::snapshots::leftovers::{self, IN_THE_MAKING, UNNAMED, leftovers};
 use crate::engine::snapshots::standing::{difference, exists, in_the_place, in_the_way, rows};
@@ -142,6 +143,7 @@ impl Taking<'_> {
     }
 
     fn make(&self, catalog: &mut Catalog) -> Result<Night, Error> {
+        require_whole(self.source, self.live, &self.origin, catalog)?;
         // If this run dies before the snapshot is recorded, the next one knows by this whose it is.
         let source = &self.source.name;
         catalog.tell(source, IN_THE_MAKING, &self.name.to_string())?;
