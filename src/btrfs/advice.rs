@@ -21,6 +21,12 @@ const NO_CHROOT: &str = "failed to chroot to ";
 /// The first part of the names of attributes that hold access control lists.
 const ACL: &str = "system.posix_acl";
 
+/// What `btrfs send` prints if the parent is below another mount than the snapshot.
+const APART: [&str; 2] = [
+    "not on mount point",
+    "not reachable from inside the root subvol",
+];
+
 const OVER_QUOTA: &str = "Disk quota exceeded";
 const RAISE_QUOTA: &str =
     "raise the limit that `btrfs qgroup show -re` shows, or delete something, and run again";
@@ -218,6 +224,11 @@ impl BtrfsError {
             }
             Self::Process(ProcessError::Failed { stderr, .. }) if stderr.contains(OVER_QUOTA) => {
                 RAISE_QUOTA
+            }
+            Self::Process(ProcessError::Failed { stderr, .. })
+                if APART.iter().any(|apart| stderr.contains(apart)) =>
+            {
+                "take `sender = \"btrfs\"` out of the config: coldchain's own sender can send against a snapshot below another mount"
             }
             Self::Io { source, action, .. } => match source.kind() {
                 ErrorKind::QuotaExceeded => RAISE_QUOTA,

@@ -49,7 +49,7 @@ struct Apart {
 }
 
 impl Apart {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, sender: &str) -> Self {
         let disks = Disks::without_mirror(seed);
         disks.machine.btrfs().subvolume("@snapshots");
         disks.second.subvolume("@mirror");
@@ -61,12 +61,15 @@ impl Apart {
             mirror: Mounted::at(place("mounted/mirror"), &disks.second, "@mirror"),
             disks,
         };
-        let config = format!("{SNAPSHOTS_ALONE}{MIRROR}");
-        let config = config
-            .replace("$FS", "$T/mounted")
-            .replace("$M", "$T/mounted/mirror");
-        apart.disks.config(&config);
+        apart.config(sender);
         apart
+    }
+
+    fn config(&self, sender: &str) {
+        let config = format!("sender = \"{sender}\"\n{SNAPSHOTS_ALONE}{MIRROR}");
+        let config = config.replace("$FS", "$T/mounted");
+        self.disks
+            .config(&config.replace("$M", "$T/mounted/mirror"));
     }
 
     fn night(&mut self, date: &str) -> Run {
@@ -102,7 +105,7 @@ fn what_is_mounted_by_itself_is_mirrored_known_and_restored() {
     if !real_btrfs_available() {
         return;
     }
-    let mut apart = Apart::new(61);
+    let mut apart = Apart::new(61, "kernel");
     for day in 1..=3 {
         let night = apart.night(&format!("2024-01-0{day}"));
         assert_eq!(parent(&night).is_some(), day > 1, "{}", night.stdout);
@@ -136,7 +139,7 @@ fn a_parent_below_another_mount_is_sent_against() {
     if !real_btrfs_available() {
         return;
     }
-    let mut apart = Apart::new(62);
+    let mut apart = Apart::new(62, "btrfs");
     for day in 1..=2 {
         apart.night(&format!("2024-01-0{day}"));
     }
@@ -165,6 +168,17 @@ fn a_parent_below_another_mount_is_sent_against() {
     ));
     let adopted = apart.disks.run("adopt home $T/mounted/restored");
     assert_eq!(adopted.code, Some(0), "{}", adopted.stderr);
+    // `btrfs send` can't do it, and coldchain's own sender can.
+    let night = apart.disks.run("backup home 2024-01-03");
+    assert_eq!(night.code, Some(4), "{}", night.stderr);
+    assert!(
+        night
+            .stderr
+            .contains("hint: take `sender = \"btrfs\"` out of the config"),
+        "{}",
+        night.stderr
+    );
+    apart.config("kernel");
     let night = apart.night("2024-01-03");
     assert_eq!(
         parent(&night).as_deref(),
