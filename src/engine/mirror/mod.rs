@@ -14,6 +14,7 @@ pub(super) mod known;
 pub(super) mod open;
 mod over_ssh;
 mod prune_copies;
+mod receive_copy;
 pub(super) mod run;
 pub(super) mod server;
 mod server_link;
