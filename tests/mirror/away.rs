@@ -129,9 +129,10 @@ fn a_disk_goes_on_after_thirty_nights_and_begins_anew_after_a_hundred_and_twenty
     let live = disks.live();
     for entry in fs::read_dir(&live).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() && !path.is_symlink() {
-            true => fs::remove_dir_all(path).unwrap(),
-            false => fs::remove_file(path).unwrap(),
+        if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
         }
     }
     let config = format!("{SNAPSHOTS_ALONE}{MIRROR}");

@@ -126,6 +126,15 @@ impl Disks {
 }
 
 impl Disks {
+    /// Compares the newest copies, so many of them at most, with the snapshots of their names.
+    #[track_caller]
+    pub(crate) fn compare_newest(&self, most: usize) {
+        let copies = names(&self.second.path("home"));
+        for (name, copy) in copies.iter().rev().take(most) {
+            compare_trees(&self.snapshot(name), copy);
+        }
+    }
+
     /// Panics if a run has left something half-made at the mirror.
     #[track_caller]
     pub(crate) fn nothing_half_made(&self) {

@@ -200,13 +200,13 @@ fn a_restore_from_a_copy_that_is_killed_is_whole_in_the_end() {
         // On another disk it is received; on the mirror's own it is a snapshot.
         for is_shared in [false, true] {
             let disk = LoopFs::in_memory(512, "");
-            let to = match is_shared {
-                false => disk.root(),
-                true => disks.second.path(format!("to-{kills}")),
+            let to = if is_shared {
+                let beside = disks.second.path(format!("to-{kills}"));
+                fs::create_dir(&beside).unwrap();
+                beside
+            } else {
+                disk.root()
             };
-            if is_shared {
-                fs::create_dir(&to).unwrap();
-            }
             let restored = to.join("home/2024-01-02");
             loop {
                 let mut program = restoring(&disks, &to).spawn().unwrap();

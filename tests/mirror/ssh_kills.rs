@@ -59,10 +59,10 @@ fn of_nights_over_ssh_either_side_can_be_killed_and_no_parent_is_lost() {
         }
         child.wait().unwrap();
         // What has a name there is whole.
-        reached.compare();
+        reached.disks.compare_newest(2);
         let run = reached.run("mirror");
         assert_eq!(run.code, Some(0), "{date}: {}", run.stderr);
-        reached.compare();
+        reached.disks.compare_newest(2);
         reached.disks.nothing_half_made();
         date = date + Days::new(1);
     }
