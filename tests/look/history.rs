@@ -368,3 +368,36 @@ fn a_writable_snapshot_is_not_looked_at() {
         run.stderr
     );
 }
+
+#[test]
+fn directories_that_move_about_confuse_nothing() {
+    let places = Places::new();
+    let live = places.live();
+    for name in ["a/d", "b"] {
+        fs::create_dir_all(live.join(name)).unwrap();
+    }
+    fs::write(live.join("a/lake"), "1").unwrap();
+    fs::write(live.join("a/d/173"), "2").unwrap();
+    places.take("2026-11-01");
+    // What was `a` is `d` now, with what was in it.
+    fs::rename(live.join("a/d/173"), live.join("a/173")).unwrap();
+    fs::remove_dir(live.join("a/d")).unwrap();
+    fs::rename(live.join("a"), live.join("d")).unwrap();
+    fs::write(live.join("d/new"), "3").unwrap();
+    places.take("2026-11-02");
+    let of = |path: &str| {
+        let answer = places.json(&[Path::new("history"), Path::new(path)]);
+        let words = kinds(&answer).join(" ");
+        words
+    };
+    assert_eq!(of("home:a"), "exists deleted");
+    assert_eq!(of("home:a/d/173"), "exists deleted");
+    assert_eq!(of("home:d"), "created");
+    assert_eq!(of("home:d/lake"), "created");
+    assert_eq!(of("home:b"), "exists");
+    // A file back in its place, by way of another name, has not changed.
+    fs::rename(live.join("d/lake"), live.join("lake")).unwrap();
+    fs::rename(live.join("lake"), live.join("d/lake")).unwrap();
+    places.take("2026-11-03");
+    assert_eq!(of("home:d/lake"), "created");
+}

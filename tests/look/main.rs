@@ -9,4 +9,5 @@ mod hostile;
 mod oracle;
 mod places;
 mod scripts;
+mod unwritable;
 mod yesterday;

@@ -234,15 +234,9 @@ fn berlin(local: i64) -> (i64, i64) {
     }
 }
 
-#[test]
-fn versions_of_some_time_ago_are_those_of_an_oracle() {
-    let mut rng = Rng::new(from_env("COLDCHAIN_SEED", 20_261_129));
-    let places = Places::new();
-    places.config("");
-    let text = fs::read_to_string(places.machine.path("config.toml")).unwrap();
-    let text = text.replace("timezone = \"UTC\"", "timezone = \"Europe/Berlin\"");
-    fs::write(places.machine.path("config.toml"), &text).unwrap();
-    // Month ends, both changes of the clock, and the hour that comes twice. Each with its minutes since 1970 in UTC.
+/// Names of snapshots, oldest first, each with its minutes since 1970 in UTC.
+fn names_of_2026() -> Vec<(String, i64)> {
+    // Month ends, both changes of the clock, and the hour that comes twice.
     let mut names: Vec<(String, i64)> = Vec::new();
     for (month, day) in [
         (1, 31),
@@ -275,6 +269,36 @@ fn versions_of_some_time_ago_are_those_of_an_oracle() {
         }
     }
     names.sort_by_key(|(_, at)| *at);
+    names
+}
+
+/// The moment so many months, days and hours before a local time of 2026, in minutes since 1970 in UTC.
+fn moment_before([month, day, minute]: [i64; 3], [months, days, hours]: [i64; 3]) -> i64 {
+    let (now_local, offset) = berlin(day_number(2026, month, day) * 1440 + minute);
+    if months == 0 && days == 0 {
+        return now_local - offset - hours * 60;
+    }
+    let month = month - months;
+    let (year, month) = if month < 1 {
+        (2025, month + 12)
+    } else {
+        (2026, month)
+    };
+    let day = day.min(length(year, month));
+    let local = (day_number(year, month, day) - days) * 1440 + now_local.rem_euclid(1440);
+    let (local, offset) = berlin(local);
+    local - offset - hours * 60
+}
+
+#[test]
+fn versions_of_some_time_ago_are_those_of_an_oracle() {
+    let mut rng = Rng::new(from_env("COLDCHAIN_SEED", 20_261_129));
+    let places = Places::new();
+    places.config("");
+    let text = fs::read_to_string(places.machine.path("config.toml")).unwrap();
+    let text = text.replace("timezone = \"UTC\"", "timezone = \"Europe/Berlin\"");
+    fs::write(places.machine.path("config.toml"), &text).unwrap();
+    let names = names_of_2026();
     // The file is there in some of them alone.
     let mut has = BTreeSet::new();
     for (name, _) in &names {
@@ -310,20 +334,7 @@ fn versions_of_some_time_ago_are_those_of_an_oracle() {
         let [months, days, hours] = [3, 3, 30].map(|most| i64::try_from(rng.below(most)).unwrap());
         let (now_local, offset) = berlin(day_number(2026, month, day) * 1440 + minute);
         let now = now_local - offset;
-        let at = if months == 0 && days == 0 {
-            now - hours * 60
-        } else {
-            let month = month - months;
-            let (year, month) = if month < 1 {
-                (2025, month + 12)
-            } else {
-                (2026, month)
-            };
-            let day = day.min(length(year, month));
-            let local = (day_number(year, month, day) - days) * 1440 + now_local.rem_euclid(1440);
-            let (local, offset) = berlin(local);
-            local - offset - hours * 60
-        };
+        let at = moment_before([month, day, minute], [months, days, hours]);
         let expected = names
             .iter()
             .rev()

@@ -79,22 +79,22 @@ impl Places {
 
     /// Runs the program; what it says names the second disk `$M`.
     pub(crate) fn run(&self, words: &str) -> Run {
-        self.blank(self.machine.run(words))
+        self.blank(&self.machine.run(words))
     }
 
     /// The same in another working directory, with words that may hold anything.
     pub(crate) fn run_in(&self, directory: &Path, words: &[&Path]) -> Run {
         let mut command = self.machine.command("");
         command.args(words).current_dir(directory);
-        self.blank(self.machine.run_command(&mut command))
+        self.blank(&self.machine.run_command(&mut command))
     }
 
-    fn blank(&self, run: Run) -> Run {
+    fn blank(&self, run: &Run) -> Run {
         let second = self.second.root().display().to_string();
         Run {
             stdout: run.stdout.replace(&second, "$M"),
             stderr: run.stderr.replace(&second, "$M"),
-            ..run
+            code: run.code,
         }
     }
 

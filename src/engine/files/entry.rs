@@ -81,7 +81,9 @@ impl Tree {
         };
         let stat = rustix::fs::fstat(&found)
             .map_err(|errno| Error::file("look at", self.join(below), errno.into()))?;
-        Ok((stat.st_dev == self.device).then_some(TreeEntry { stat }))
+        let entry = TreeEntry { stat };
+        // What is in the place of a nested subvolume has a device number of its own.
+        Ok((stat.st_dev == self.device || entry.is_nested_stub()).then_some(entry))
     }
 
     /// Opens a regular file to read it.

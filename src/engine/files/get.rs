@@ -214,13 +214,14 @@ impl Target {
         let Some(mode) = copied.late_mode else {
             return Ok(());
         };
-        let made = open_directory(&self.directory, Path::new(&self.name), &self.path)?;
-        // Without the owner, setuid and setgid bits were not kept either.
-        let kept = rustix::fs::fstat(&made).map(|stat| Mode::from_raw_mode(stat.st_mode));
-        kept.and_then(|kept| {
-            rustix::fs::fchmod(&made, kept & (mode | Mode::SUID | Mode::SGID | Mode::SVTX))
-        })
-        .map_err(|errno| Error::file("set the mode of", &self.path, errno.into()))
+        let directory = open_directory(&self.directory, Path::new(&self.name), &self.path)?;
+        // Setuid and setgid bits are only there if the owner was kept.
+        let set = rustix::fs::fstat(&directory).and_then(|stat| {
+            let now = Mode::from_raw_mode(stat.st_mode);
+            let bits = Mode::SUID | Mode::SGID | Mode::SVTX;
+            rustix::fs::fchmod(&directory, now & (mode | bits))
+        });
+        set.map_err(|errno| Error::file("set the mode of", &self.path, errno.into()))
     }
 
     fn kind(&self) -> Result<Option<FileType>, Error> {

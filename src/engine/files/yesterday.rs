@@ -20,25 +20,23 @@ pub fn newest_at<'c>(
         .iter()
         .rev()
         .filter(|copy| copy.taken_at <= moment);
-    match newest_with(file, before)? {
-        Some(copy) => Ok(copy),
-        None => {
-            if let Some(nested) = file.nested_in() {
-                let source_name = file.source.name.clone();
-                return Err(FilesError::Nested {
-                    source_name,
-                    nested,
-                }
-                .into());
-            }
-            let moment = moment.with_timezone(&config.timezone);
-            Err(FilesError::NoneSoOld {
-                file: file.as_argument().into(),
-                before: moment.format("%Y-%m-%d %H:%M").to_string(),
-            }
-            .into())
-        }
+    if let Some(copy) = newest_with(file, before)? {
+        return Ok(copy);
     }
+    if let Some(nested) = file.nested_in() {
+        let source_name = file.source.name.clone();
+        return Err(FilesError::Nested {
+            source_name,
+            nested,
+        }
+        .into());
+    }
+    let moment = moment.with_timezone(&config.timezone);
+    Err(FilesError::NoneSoOld {
+        file: file.as_argument().into(),
+        before: moment.format("%Y-%m-%d %H:%M").to_string(),
+    }
+    .into())
 }
 
 /// Returns the first of these copies that has the file.
