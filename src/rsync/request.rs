@@ -71,7 +71,7 @@ impl RsyncRequest {
         }
         if self.inplace {
             command.args(["--inplace", "--no-whole-file"]);
-        } else {
+        } else if !self.is_trial {
             let staging = self.to.join(&self.staging);
             // Unfinished files lie there, where no filter keeps a later run from removing them.
             command.arg(option("--temp-dir=", &staging));

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Timespec, Timestamps};
+
 use crate::btrfs::{self, HeldDirectory, MadeAs};
 use crate::catalog::{Catalog, PullRow};
 use crate::config::{Live, PullConfig, Source};
@@ -256,7 +258,19 @@ pub(super) fn end(live: &Live, place: &PullPlace) -> Result<(), Error> {
     let staging = live.subvolume.join(STAGING);
     // All that was pulled is on the disk before nothing says any more that it may not be.
     place.directory.sync()?;
+    let found = place.directory.stat()?;
     fs::remove_dir_all(&staging).map_err(|error| Error::file("remove", &staging, error))?;
+    // rsync has set the time that the source's directory has.
+    let time = |tv_sec, tv_nsec: u64| Timespec {
+        tv_sec,
+        tv_nsec: tv_nsec.try_into().unwrap_or_default(),
+    };
+    let times = Timestamps {
+        last_access: time(found.st_atime, found.st_atime_nsec),
+        last_modification: time(found.st_mtime, found.st_mtime_nsec),
+    };
+    rustix::fs::futimens(&place.directory, &times)
+        .map_err(|errno| Error::file("set the time of", &live.subvolume, errno.into()))?;
     Ok(place.directory.sync()?)
 }
 
