@@ -253,13 +253,11 @@ fn a_connection_that_is_cut_leaves_a_copy_of_which_no_snapshot_is_made() {
     let reached = Reached::new(43);
     let pulled = &reached.pulled;
     fs::write(pulled.origin().join("zz-large"), vec![1; 8 << 20]).unwrap();
-    // The first rsync there is the trial's; the second ends in the middle of the data.
+    // The first rsync there is the trial's; the connection of the second breaks in the middle of the data.
     let mark = pulled.machine.path("second").display().to_string();
-    reached.config(&format!(
-        "rsync_path = \"if mkdir {mark}; then exec rsync; fi 2>/dev/null; rsync\"\n"
-    ));
     let cut = format!(
-        "f() {{ if [ -e {mark} ]; then rsync \\\"$@\\\" | head -c 3000000; else touch {mark}; rsync \\\"$@\\\"; fi; }}; f"
+        "f() {{ if [ -e {mark} ]; then rsync \\\"$@\\\" | {{ head -c 3000000; kill -9 $PPID; }}; else touch {mark}; \
+         rsync \\\"$@\\\"; fi; }}; f"
     );
     reached.config(&format!("rsync_path = \"{cut}\"\n"));
     pulled.fails("backup home 2024-01-01", 1, &["it continues"]);
