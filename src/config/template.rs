@@ -113,6 +113,29 @@ const SOURCE_AND_STORE: &str = r#"
 # This source's own segment size, and its own values for single keys of [schedule].
 #segment_size = "128MiB"
 #schedule = { max_incrementals = 11 }
+# The subvolume gets its content by rsync, before each snapshot: for machines and filesystems without btrfs;
+# docs/pull.md. The block belongs to the [[source]] above it.
+#[source.pull]
+# A directory of this machine, or [USER@]HOST[%%PORT]:/PATH by ssh.
+#from = "ann@laptop:/home"
+# Over ssh: the user, the port, the key to log in with, and what starts rsync there.
+#user = "ann"
+#port = 22
+#identity_file = "/root/.ssh/pull"
+#rsync_path = "sudo rsync"
+# What is neither pulled nor deleted, in rsync's patterns: here, and in a file with one a line.
+#exclude = ["/ann/.cache/", "*.tmp"]
+#exclude_from = "/etc/coldchain/exclude-laptop"
+# More of rsync's options.
+#options = ["--compress", "--bwlimit=2m"]
+# Write changed blocks into the files themselves: small incrementals of large files, but no hard links.
+#inplace = false
+# The share of the entries of the last good run that one run may delete.
+#max_delete = "50%"
+# Do without files that can't be read there.
+#allow_unreadable = false
+# How long nothing may move before rsync gives up.
+#timeout = "30m"
 
 # Another btrfs that gets the snapshots of a source by send and receive, one such block for each; docs/mirrors.md.
 #[[mirror]]

@@ -183,7 +183,7 @@ fn plan_names_model_alone() {
 
 #[test]
 fn the_edges_name_model_and_process_and_never_each_other() {
-    for edge in ["btrfs", "seal", "store", "ledger", "catalog"] {
+    for edge in ["btrfs", "seal", "store", "ledger", "catalog", "rsync"] {
         names_only(edge, &["model", "process"]);
     }
     // Its programs are the user's, and judged by their owner.

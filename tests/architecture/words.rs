@@ -103,6 +103,7 @@ const PAGES: [&str; 16] = [
     "docs/hooks-and-log.md",
     "docs/keys.md",
     "docs/mirrors-ssh.md",
+    "docs/pull.md",
     "docs/restore-and-thaw.md",
     "docs/retention-and-prune.md",
     "docs/snapshots.md",

@@ -256,7 +256,7 @@ fn a_connection_that_is_cut_leaves_a_copy_of_which_no_snapshot_is_made() {
     // The first rsync there is the trial's; the connection of the second breaks in the middle of the data.
     let mark = pulled.machine.path("second").display().to_string();
     let cut = format!(
-        "f() {{ if [ -e {mark} ]; then rsync \\\"$@\\\" | {{ head -c 3000000; kill -9 $PPID; }}; else touch {mark}; \
+        "f() {{ if [ -e {mark} ]; then rsync \\\"$@\\\" | {{ dd bs=4096 count=500 2>/dev/null; kill -9 $PPID; }}; else touch {mark}; \
          rsync \\\"$@\\\"; fi; }}; f"
     );
     reached.config(&format!("rsync_path = \"{cut}\"\n"));
