@@ -98,6 +98,17 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 }
 
 impl Everywhere {
+    /// The same as `--config FILE --quiet`.
+    pub fn quietly(config: PathBuf) -> Self {
+        Self {
+            config: Some(config),
+            state_dir: None,
+            json: false,
+            quiet: true,
+            verbose: false,
+        }
+    }
+
     /// Returns the options that name the config and the state directory, as words for a shell: what a command
     /// needs that is to work on the same things. Empty if neither was typed.
     pub fn as_words(&self) -> String {

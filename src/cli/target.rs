@@ -78,6 +78,16 @@ impl Night {
 }
 
 impl WhichArchive {
+    /// The same as `--source NAME --date DATE`.
+    pub fn named(source: &str, date: Option<&str>) -> Self {
+        Self {
+            first: None,
+            second: None,
+            source: Some(source.to_owned()),
+            date: date.map(str::to_owned),
+        }
+    }
+
     /// What was typed.
     pub fn typed(&self) -> Typed<'_> {
         Typed {

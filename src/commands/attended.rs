@@ -21,18 +21,18 @@ use crate::progress::{Event, Observer};
 const WITHIN_A_HOOK: &str = "COLDCHAIN_HOOK";
 
 /// How an attended run ended.
-pub(super) struct AttendedEnd<T> {
+pub(crate) struct AttendedEnd<T> {
     /// The result of the run itself; the error of the hook `before` if that failed.
-    pub(super) ran: Result<T, Error>,
+    pub(crate) ran: Result<T, Error>,
     /// The error of a later hook, if all else succeeded.
-    pub(super) hook: Option<Error>,
+    pub(crate) hook: Option<Error>,
     /// How long the run took, without the later hooks.
-    pub(super) seconds: u64,
+    pub(crate) seconds: u64,
 }
 
 /// Runs a source's night: the hook `before`, the run, the hook `on_success` or `on_failure`, and the hook `after`.
 /// The run takes the source's lock and gives it back, so no hook runs under it.
-pub(super) fn attended<T>(
+pub(crate) fn attended<T>(
     (config, log): (&Config, &ActivityLog),
     (event, source, date): (HookEvent, &Source, NaiveDate),
     observer: &dyn Observer,

@@ -23,7 +23,7 @@ use crate::progress::{Event, Observer};
 use crate::store::{RateLimit, Store};
 
 /// Returns a function that opens stores with this rate limit.
-fn open_store(
+pub(crate) fn open_store(
     limit: Option<RateLimit>,
 ) -> impl for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Result<Box<dyn Store + 'o>, Error> + Sync {
     move |config, observer| engine::open_limited_store(config, observer, limit.as_ref())
@@ -95,7 +95,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
             Ok((outcome, mirrors, pulled)) => {
                 if !everywhere.json && !everywhere.quiet {
                     let mirrored = mirrors.iter().filter_map(|it| it.as_ref().ok());
-                    let mirrored = mirrored.map(|(_, line)| line.clone());
+                    let mirrored = mirrored.map(|(mirror, ran)| mirror::line(mirror, ran));
                     // A failed write to stdout must not keep the other sources from being archived.
                     let pulled = pulled.iter().map(|ran| pull::line(source, ran, false));
                     let lines = lines(source, asked, &outcome);
@@ -136,17 +136,17 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
 }
 
 /// A source's night: its own part, that of each mirror, and what was pulled before.
-type Night = (Outcome, Vec<MirrorEnding>, Option<PullRan>);
+pub(crate) type Night<'c> = (Outcome, Vec<MirrorEnding<'c>>, Option<PullRan>);
 
 /// Runs a source's night, and brings its mirrors up to date after it. If the archive fails, the mirrors still get the
 /// snapshot.
-fn night(
-    config: &Config,
-    source: &Source,
+pub(crate) fn night<'c>(
+    config: &'c Config,
+    source: &'c Source,
     asked: BackupRequest,
     mirrors: &MirrorAsked,
     context: RunContext<'_>,
-) -> Result<Night, Error> {
+) -> Result<Night<'c>, Error> {
     let pulled = pull_first(config, source, asked, context)?;
     match engine::backup(config, source, asked, context) {
         Ok(outcome) => {
@@ -198,7 +198,7 @@ fn warn_of(source: &Source, error: &Error, observer: &dyn Observer) {
     });
 }
 
-fn after_archive(name: &SourceName, later: Box<Error>) -> Error {
+pub(crate) fn after_archive(name: &SourceName, later: Box<Error>) -> Error {
     Error::Backup(BackupError::AfterArchive {
         source_name: name.clone(),
         source: later,
@@ -256,7 +256,11 @@ fn lines(source: &Source, asked: BackupRequest, outcome: &Outcome) -> Vec<String
     }
 }
 
-fn result_json(source: &Source, night: &Result<Night, Error>, seconds: u64) -> serde_json::Value {
+fn result_json(
+    source: &Source,
+    night: &Result<Night<'_>, Error>,
+    seconds: u64,
+) -> serde_json::Value {
     let facts = match night {
         Ok((outcome, _, _)) => run_facts::of(outcome),
         Err(error) => run_facts::failed(error),
@@ -265,7 +269,7 @@ fn result_json(source: &Source, night: &Result<Night, Error>, seconds: u64) -> s
         Ok((_, mirrors, _)) => mirrors
             .iter()
             .filter_map(|it| it.as_ref().ok())
-            .map(|(it, _)| it)
+            .map(|(mirror, ran)| mirror::to_json(mirror, ran))
             .collect(),
         Err(_) => Vec::new(),
     };

@@ -28,19 +28,22 @@ use crate::progress::Quiet;
 const NO_FAILURE: &str = "writing to a string does not fail";
 
 /// A source for the list.
-struct ListedSource<'a> {
-    name: SourceName,
+pub(crate) struct ListedSource<'a> {
+    /// Its name.
+    pub(crate) name: SourceName,
     /// `None` if it keeps snapshots alone.
-    store: Option<String>,
+    pub(crate) store: Option<String>,
     /// `None` if it has no schedule in a config.
-    next_slot: Option<NaiveDate>,
-    chains: Vec<ListedChain<'a>>,
-    mirrors: Vec<KnownMirror>,
+    pub(crate) next_slot: Option<NaiveDate>,
+    /// By date.
+    pub(crate) chains: Vec<ListedChain<'a>>,
+    /// As of the last runs.
+    pub(crate) mirrors: Vec<KnownMirror>,
 }
 
 /// When a chain expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expiry {
+pub(crate) enum Expiry {
     On(NaiveDate),
     /// It does not expire while it is the newest.
     Never,
@@ -53,7 +56,7 @@ impl Expiry {
         date.map_or(Self::Never, Self::On)
     }
 
-    fn date(self) -> Option<NaiveDate> {
+    pub(crate) fn date(self) -> Option<NaiveDate> {
         match self {
             Self::On(date) => Some(date),
             Self::Never | Self::Unknown => None,
@@ -61,10 +64,11 @@ impl Expiry {
     }
 }
 
-struct ListedChain<'a> {
-    id: ArchiveId,
-    state: &'static str,
-    expiry: Expiry,
+/// A chain for the list.
+pub(crate) struct ListedChain<'a> {
+    pub(crate) id: ArchiveId,
+    pub(crate) state: &'static str,
+    pub(crate) expiry: Expiry,
     /// All its archives, by date.
     archives: &'a [ListedRow],
     shown: catalog::WhichArchives,
@@ -116,7 +120,7 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
 }
 
 /// Returns the rows of a source's archives, by chain and date.
-fn rows(
+pub(crate) fn rows(
     source: &Source,
     asked: catalog::WhichArchives,
     catalog: &Catalog,
@@ -130,7 +134,8 @@ fn rows(
     Ok(archives)
 }
 
-fn gather<'a>(
+/// Returns a source for the list.
+pub(crate) fn gather<'a>(
     config: &Config,
     source: &Source,
     archives: &'a [ListedRow],
@@ -193,7 +198,7 @@ fn state(id: ArchiveId, archives: &[ListedRow], visible: Option<&Chain<'_>>) -> 
 
 /// Returns the state in the words that other programs rely on. An archive is unfinished until the PUT of its
 /// entry is answered.
-fn archive_state(archive: &ListedRow) -> &'static str {
+pub(crate) fn archive_state(archive: &ListedRow) -> &'static str {
     match archive.state {
         ArchiveState::Committed => "committed",
         ArchiveState::Retired => "retired",
@@ -273,7 +278,7 @@ impl ListedSource<'_> {
 
 impl ListedChain<'_> {
     /// Returns the archives to show: without retired ones, unless everything was requested.
-    fn shown(&self) -> impl Iterator<Item = &ListedRow> {
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &ListedRow> {
         self.archives.iter().filter(|archive| {
             self.shown == catalog::WhichArchives::Everything
                 || archive.state != ArchiveState::Retired

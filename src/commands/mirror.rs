@@ -127,12 +127,12 @@ fn chosen<'c>(config: &'c Config, named: Option<&str>) -> Result<Vec<&'c MirrorC
 }
 
 /// Brings the mirrors of a source up to date after its night, and returns what came of each.
-pub(super) fn after_night(
-    config: &Config,
-    source: &Source,
+pub(crate) fn after_night<'c>(
+    config: &'c Config,
+    source: &'c Source,
     asked: &MirrorAsked,
     context: RunContext<'_>,
-) -> Vec<MirrorEnding> {
+) -> Vec<MirrorEnding<'c>> {
     let mut endings = Vec::new();
     for mirror in config.mirrors_of(source) {
         if context.interrupt.check().is_err() {
@@ -149,7 +149,7 @@ pub(super) fn after_night(
                 });
                 continue;
             }
-            Ok(ran) => Ok((to_json(mirror, &ran), line(mirror, &ran))),
+            Ok(ran) => Ok((mirror, ran)),
             Err(error) => Err(match context.interrupt.explain(error) {
                 error @ Error::Interrupted(_) => error,
                 error => Error::Mirror(MirrorError::AfterNight {
@@ -164,11 +164,11 @@ pub(super) fn after_night(
     endings
 }
 
-/// How a mirror's part of a night ended: its result in JSON and in words, or its error.
-pub(super) type MirrorEnding = Result<(Value, String), Error>;
+/// How a mirror's part of a night ended.
+pub(crate) type MirrorEnding<'c> = Result<(&'c MirrorConfig, MirrorRan), Error>;
 
 /// Returns the line about a mirror that is up to date now.
-fn line(mirror: &MirrorConfig, ran: &MirrorRan) -> String {
+pub(super) fn line(mirror: &MirrorConfig, ran: &MirrorRan) -> String {
     let mut line = format!("{}: mirror {}: ", mirror.name, mirror.to);
     match (&ran.sent[..], ran.newest) {
         ([], None) => line.push_str("nothing to send yet"),
@@ -197,7 +197,7 @@ fn line(mirror: &MirrorConfig, ran: &MirrorRan) -> String {
     line
 }
 
-fn to_json(mirror: &MirrorConfig, ran: &MirrorRan) -> Value {
+pub(super) fn to_json(mirror: &MirrorConfig, ran: &MirrorRan) -> Value {
     json!({
         "source": mirror.name, "to": mirror.to, "sent": sent_json(&ran.sent), "deleted": ran.deleted,
         "newest": ran.newest,

@@ -2,30 +2,30 @@
 
 mod adopt;
 mod age;
-mod attended;
-mod backup;
+pub(crate) mod attended;
+pub(crate) mod backup;
 mod catalog;
 mod decide;
 mod doctor;
 mod forget;
 mod get;
 mod history;
-mod identity;
+pub(crate) mod identity;
 mod init;
 mod key;
 mod kit;
-mod list;
+pub(crate) mod list;
 mod look;
-mod mirror;
+pub(crate) mod mirror;
 mod mirror_server;
 mod output;
-mod plan;
+pub(crate) mod plan;
 mod priority;
 mod prompt;
 mod prune;
 mod pull;
-mod restore;
-mod run_facts;
+pub(crate) mod restore;
+pub(crate) mod run_facts;
 mod run_result;
 mod send_stream;
 mod show;
@@ -88,7 +88,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
     ran.map_err(|error| Interrupt::of_this_process().explain(error))
 }
 
-fn load(everywhere: &Everywhere) -> Result<Config, Error> {
+pub(crate) fn load(everywhere: &Everywhere) -> Result<Config, Error> {
     let config = load_any(everywhere)?.with_sources()?;
     adopt_names(&config)?;
     Ok(config)
@@ -166,7 +166,7 @@ fn add_known(row: SourceRow, config: &mut Config) -> Result<(), Error> {
 }
 
 /// Renames sources in the catalog that have a new name in the config.
-fn adopt_names(config: &Config) -> Result<(), Error> {
+pub(crate) fn adopt_names(config: &Config) -> Result<(), Error> {
     // Commands that need the catalog report its errors. Others work without it.
     let Ok(mut catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
         return Ok(());
@@ -203,7 +203,7 @@ fn state_dir_without_config(everywhere: &Everywhere) -> Result<PathBuf, Error> {
 }
 
 /// Returns the activity log that the config names.
-fn activity_log(config: &Config) -> ActivityLog {
+pub(crate) fn activity_log(config: &Config) -> ActivityLog {
     ActivityLog::new(config.log.clone(), config.log_rotation, config.timezone)
 }
 
@@ -237,7 +237,7 @@ fn recorded<T>(
 }
 
 /// Returns today's date in the configured time zone.
-fn today(config: &Config) -> NaiveDate {
+pub(crate) fn today(config: &Config) -> NaiveDate {
     local_date(SystemClock.now(), config.timezone)
 }
 

@@ -29,53 +29,7 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     let date = target.day()?.unwrap_or_else(|| today(&config));
     let until = args.until.as_deref();
     let until = until.map(|text| day_of(text, &config)).transpose()?;
-    if let Some(until) = until.filter(|until| *until < date) {
-        return Err(Error::Request(RequestError::Span { from: date, until }));
-    }
-    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    require_known_archives(&config, &target.sources(), Asking::Here)?;
-    let mut plans = Vec::new();
-    let asked = BackupRequest {
-        date,
-        today: today(&config),
-        request: Request::Scheduled,
-        // A plan may be for any date.
-        override_date: DateOverride::Given,
-    };
-    for source in target.sources() {
-        if source.store.is_none() {
-            let nights = date
-                .iter_days()
-                .take_while(|night| *night <= until.unwrap_or(date));
-            plans.extend(nights.map(|night| snapshots_alone(&source.name, night)));
-            if until.is_none() {
-                add_snapshots(&config, source, date, &catalog, &mut plans)?;
-            }
-            continue;
-        }
-        let foreseen = match foresee(&config, source, asked, &catalog) {
-            // A backup for a date before an unfinished archive is refused; a plan for it is not.
-            Err(Error::Refused(_)) => {
-                let request = Request::Scheduled;
-                let (facts, schedule) = plan_facts(&config, source, date, request, &catalog)?;
-                Foreseen {
-                    resumed: Vec::new(),
-                    facts,
-                    schedule,
-                }
-            }
-            foreseen => foreseen?,
-        };
-        if let Some(until) = until {
-            plans.extend(foreseen.resumed);
-            plans.extend(simulate(foreseen.facts, &foreseen.schedule, until));
-        } else {
-            plans.extend(of_a_night(foreseen, date)?);
-            add_snapshots(&config, source, date, &catalog, &mut plans)?;
-        }
-    }
-    // In the order of the dates; the sources of a date are in the config's order.
-    plans.sort_by_key(|plan: &BackupPlan| plan.date);
+    let mut plans = plans(&config, &target.sources(), date, until)?;
     let warnings = standing_warnings(&config);
     if everywhere.json {
         return answer_json(&to_json(&plans, &warnings));
@@ -92,6 +46,64 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
         warnings.iter().for_each(warn);
     }
     Ok(())
+}
+
+/// Returns what each night of a span would do to these sources, by date; without `until` the first night alone, with
+/// its mirrors and snapshots.
+pub(crate) fn plans(
+    config: &Config,
+    sources: &[&Source],
+    date: NaiveDate,
+    until: Option<NaiveDate>,
+) -> Result<Vec<BackupPlan>, Error> {
+    if let Some(until) = until.filter(|until| *until < date) {
+        return Err(Error::Request(RequestError::Span { from: date, until }));
+    }
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    require_known_archives(config, sources, Asking::Here)?;
+    let mut plans = Vec::new();
+    let asked = BackupRequest {
+        date,
+        today: today(config),
+        request: Request::Scheduled,
+        // A plan may be for any date.
+        override_date: DateOverride::Given,
+    };
+    for &source in sources {
+        if source.store.is_none() {
+            let nights = date
+                .iter_days()
+                .take_while(|night| *night <= until.unwrap_or(date));
+            plans.extend(nights.map(|night| snapshots_alone(&source.name, night)));
+            if until.is_none() {
+                add_snapshots(config, source, date, &catalog, &mut plans)?;
+            }
+            continue;
+        }
+        let foreseen = match foresee(config, source, asked, &catalog) {
+            // A backup for a date before an unfinished archive is refused; a plan for it is not.
+            Err(Error::Refused(_)) => {
+                let request = Request::Scheduled;
+                let (facts, schedule) = plan_facts(config, source, date, request, &catalog)?;
+                Foreseen {
+                    resumed: Vec::new(),
+                    facts,
+                    schedule,
+                }
+            }
+            foreseen => foreseen?,
+        };
+        if let Some(until) = until {
+            plans.extend(foreseen.resumed);
+            plans.extend(simulate(foreseen.facts, &foreseen.schedule, until));
+        } else {
+            plans.extend(of_a_night(foreseen, date)?);
+            add_snapshots(config, source, date, &catalog, &mut plans)?;
+        }
+    }
+    // In the order of the dates; the sources of a date are in the config's order.
+    plans.sort_by_key(|plan: &BackupPlan| plan.date);
+    Ok(plans)
 }
 
 /// Adds to the last plan, which is of this source and date, what its run would send to mirrors, and the snapshots that
@@ -161,7 +173,7 @@ fn send_parent(action: &Action) -> Option<NaiveDate> {
 }
 
 /// Returns warnings about things that should be fixed but do not stop a backup.
-pub(super) fn standing_warnings(config: &Config) -> Vec<String> {
+pub(crate) fn standing_warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if config.recipients.len() == 1 && config.archived().next().is_some() {
         warnings.push(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use serde_json::json;
 
-use super::identity::{ask_for_identities, identities_in, open_identity_file};
+use super::identity::Passphrases;
 use super::output::observer;
 use super::output::{answer, answer_json, answer_lines, count};
 use super::prompt::{Agreed, confirm};
@@ -23,8 +23,8 @@ use crate::engine::{
     standing_in, still_stands, take_in, witnessed_by,
 };
 use crate::error::{Error, KeyError, RequestError, RestoreError};
-use crate::model::{ArchiveId, Protocol};
-use crate::plan::{PassedOver, RestorePlan};
+use crate::model::{ArchiveId, CopyKind, Protocol, SnapshotName};
+use crate::plan::{PassedOver, RestorePlan, Usd};
 use crate::printing::{self, shown};
 use crate::progress::{Event, Observer};
 use crate::seal::{Identities, IdentityFile};
@@ -39,10 +39,29 @@ mod stream;
 use nearest::{Nearest, WantedCopyName, Way};
 use report::{Room, in_words, passed_in_json, passed_in_words, to_json};
 
+/// How a restore deals with who asked for it.
+pub(crate) struct RestoreManner {
+    /// Who answers when a passphrase is needed.
+    pub(crate) passphrases: Passphrases,
+    /// The most that a restore from the store may cost; `None` is no limit.
+    pub(crate) max_cost: Option<Usd>,
+}
+
+/// What a restore has brought back.
+pub(crate) struct BroughtBack {
+    /// The date or the snapshot.
+    pub(crate) name: SnapshotName,
+    /// Where it was taken from.
+    pub(crate) from: CopyKind,
+    /// Where it is now.
+    pub(crate) restored: Restored,
+}
+
 /// A restore that is planned but not begun.
 struct Planned<'a> {
     args: &'a Restore,
     everywhere: &'a Everywhere,
+    manner: &'a RestoreManner,
     context: RunContext<'a>,
     config: &'a Config,
     state_dir: &'a StateDir,
@@ -75,19 +94,34 @@ pub(super) fn which(retired: bool) -> Which {
 
 pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
+    let manner = RestoreManner {
+        passphrases: Passphrases::Asked,
+        max_cost: args.thawing.max_cost,
+    };
+    perform(args, everywhere, &config, &manner, observer(everywhere)).map(drop)
+}
+
+/// Restores, or prints what that takes. Returns what was brought back, if anything was.
+pub(crate) fn perform(
+    args: &Restore,
+    everywhere: &Everywhere,
+    config: &Config,
+    manner: &RestoreManner,
+    observer: Box<dyn Observer>,
+) -> Result<Option<BroughtBack>, Error> {
     let handed = args.from_plan.as_deref().map(from_plan::read).transpose()?;
-    let (source, wanted) = meant(args, handed.as_ref(), &config)?;
+    let (source, wanted) = meant(args, handed.as_ref(), config)?;
     let state_dir = StateDir::new(&config.state_dir);
     let mut catalog = state_dir.catalog_to_read()?;
     // A plan does nothing.
     let acts = !args.plan && !args.explain && (args.to.is_some() || args.stream.is_some());
-    let log = log_of(&config, acts);
-    let observer = log.beside(observer(everywhere));
+    let log = log_of(config, acts);
+    let observer = log.beside(observer);
     let context = RunContext::real(observer.as_ref());
     let near = Nearest {
         args,
         everywhere,
-        config: &config,
+        config,
         source,
         catalog: &catalog,
         context,
@@ -98,12 +132,12 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         Way::Store(passed) => passed,
     };
     let wanted = wanted.archive()?;
-    require_catalog(&config, &[source])?;
+    require_catalog(config, &[source])?;
     let date = wanted.date();
     let which = which(args.retired);
     let planned = match plan_details(source, date, which, &catalog) {
         // Another machine may have archived or revived it since the catalog's newest entry.
-        Err(refused) => match taken_in(&config, source, &state_dir, &mut catalog, context) {
+        Err(refused) => match taken_in(config, source, &state_dir, &mut catalog, context) {
             Ok(()) => plan_details(source, date, which, &catalog),
             Err(_) => Err(refused),
         },
@@ -122,7 +156,8 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     }
     let row = catalog.source(&source.name)?;
     let row = row.ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
-    let piped = args.identity.as_deref().map(read_pipe).transpose()?;
+    let piped = args.identity.as_deref();
+    let piped = piped.map(|path| read_pipe(path, manner.passphrases)).transpose()?;
     let piped = piped.flatten();
     require_newest(
         args,
@@ -137,13 +172,14 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
     let mut planned = Planned {
         args,
         everywhere,
+        manner,
         context,
-        config: &config,
+        config,
         state_dir: &state_dir,
         source,
         store: config.store_of(source)?,
         row,
-        estimate: estimate(&config, source, to_fetch, days, &catalog, now)?,
+        estimate: estimate(config, source, to_fetch, days, &catalog, now)?,
         plan: &plan,
         details,
         to_fetch,
@@ -152,21 +188,20 @@ pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> 
         passed,
     };
     if args.explain {
-        return planned.explain(&catalog);
+        return planned.explain(&catalog).map(|()| None);
     }
     if args.plan {
-        return planned.tell();
+        return planned.tell().map(|()| None);
     }
-    let thawing = &args.thawing;
-    planned.estimate.refuse(thawing.tier, thawing.max_cost)?;
+    planned.refuse_cost()?;
     if !acts {
-        return planned.tell();
+        return planned.tell().map(|()| None);
     }
     recorded(
         (&log, "restore"),
         Some(&source.name),
         || planned.act(&mut catalog),
-        |()| {
+        |_| {
             let to = args.stream.as_ref().or(args.to.as_ref());
             let to = to.map(|to| shown(to)).unwrap_or_default();
             let line = LogLine::done(&source.name, "restored").of([plan.date]);
@@ -268,10 +303,10 @@ fn warnings(args: &Restore, plan: &RestorePlan) -> Vec<String> {
 
 /// Reads an identity file that can be read only once, such as `<(pass show kit)`. All later steps use this
 /// result.
-fn read_pipe(path: &Path) -> Result<Option<IdentityFile>, Error> {
+fn read_pipe(path: &Path, passphrases: Passphrases) -> Result<Option<IdentityFile>, Error> {
     let kind = path.metadata().map(|metadata| metadata.file_type());
     let is_pipe = kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device());
-    is_pipe.then(|| open_identity_file(path)).transpose()
+    is_pipe.then(|| passphrases.open(path)).transpose()
 }
 
 /// Returns the archives that are still to be fetched, and the space that they need.
@@ -309,12 +344,18 @@ fn to_fetch<'p>(
 
 impl Planned<'_> {
     /// Restores, or writes a stream.
-    fn act(&mut self, catalog: &mut Catalog) -> Result<(), Error> {
+    fn act(&mut self, catalog: &mut Catalog) -> Result<Option<BroughtBack>, Error> {
         match (&self.args.stream, &self.args.to) {
-            (Some(output), _) => self.stream(output, catalog),
-            (None, Some(to)) => self.restore(to, catalog),
-            (None, None) => self.tell(),
+            (Some(output), _) => self.stream(output, catalog).map(|()| None),
+            (None, Some(to)) => self.restore(to, catalog).map(Some),
+            (None, None) => self.tell().map(|()| None),
         }
+    }
+
+    /// Refuses the restore if it costs too much.
+    fn refuse_cost(&self) -> Result<(), Error> {
+        let tier = self.args.thawing.tier;
+        self.estimate.refuse(tier, self.manner.max_cost)
     }
 
     /// Prints what the restore needs.
@@ -329,7 +370,7 @@ impl Planned<'_> {
         } else {
             answer(&self.in_words())?;
         }
-        self.estimate.refuse(thawing.tier, thawing.max_cost)
+        self.refuse_cost()
     }
 
     fn in_words(&self) -> String {
@@ -355,9 +396,10 @@ impl Planned<'_> {
             .identity
             .as_ref()
             .ok_or(RestoreError::NoIdentity)?;
+        let passphrases = self.manner.passphrases;
         let identities = match &self.piped {
-            Some(piped) => identities_in(piped)?,
-            None => ask_for_identities(file)?,
+            Some(piped) => passphrases.identities_in(piped)?,
+            None => passphrases.identities_in(&passphrases.open(file)?)?,
         };
         Ok((file, identities))
     }
@@ -371,10 +413,9 @@ impl Planned<'_> {
             interrupt: self.context.interrupt,
         };
         ask_classes(&wanted, catalog)?;
-        let thawing = &self.args.thawing;
-        let (days, now) = (thawing.thaw_days, self.context.clock.now());
+        let (days, now) = (self.args.thawing.thaw_days, self.context.clock.now());
         self.estimate = estimate(self.config, self.source, self.to_fetch, days, catalog, now)?;
-        self.estimate.refuse(thawing.tier, thawing.max_cost)
+        self.refuse_cost()
     }
 
     /// Returns how many segments to fetch at once.
@@ -386,7 +427,7 @@ impl Planned<'_> {
         }
     }
 
-    fn restore(&mut self, to: &PathBuf, catalog: &mut Catalog) -> Result<(), Error> {
+    fn restore(&mut self, to: &PathBuf, catalog: &mut Catalog) -> Result<BroughtBack, Error> {
         require_target(to, self.source)?;
         let (file, identities) = self.identity()?;
         let identity_name = file.display().to_string();
@@ -425,7 +466,12 @@ impl Planned<'_> {
         };
         let restored = restore(&restoring, catalog);
         let restored = restored.map_err(|error| nearest::name_mirror(error, self.config, to))?;
-        self.answer(&restored)
+        self.answer(&restored)?;
+        Ok(BroughtBack {
+            name: self.plan.date.into(),
+            from: CopyKind::Store,
+            restored,
+        })
     }
 
     fn answer(&self, restored: &Restored) -> Result<(), Error> {

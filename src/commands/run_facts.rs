@@ -12,7 +12,7 @@ use crate::model::SourceName;
 /// The result of a pull that is no part of a night.
 const PULLED: &str = "pulled";
 
-pub(super) fn of(outcome: &Outcome) -> RunFacts {
+pub(crate) fn of(outcome: &Outcome) -> RunFacts {
     match outcome {
         Outcome::NothingDue { reason } => RunFacts {
             result: "nothing-due",
@@ -36,7 +36,7 @@ pub(super) fn of(outcome: &Outcome) -> RunFacts {
 }
 
 /// Adds the error of the first mirror that failed, unless there is an earlier one.
-pub(super) fn with_mirrors(facts: RunFacts, mirrors: &[MirrorEnding]) -> RunFacts {
+pub(crate) fn with_mirrors(facts: RunFacts, mirrors: &[MirrorEnding<'_>]) -> RunFacts {
     let failed = mirrors.iter().find_map(|it| it.as_ref().err());
     RunFacts {
         failure: facts.failure.or_else(|| failed.map(failure_later)),
@@ -44,7 +44,7 @@ pub(super) fn with_mirrors(facts: RunFacts, mirrors: &[MirrorEnding]) -> RunFact
     }
 }
 
-pub(super) fn of_snapshot(taken: &Snapshotted) -> RunFacts {
+pub(crate) fn of_snapshot(taken: &Snapshotted) -> RunFacts {
     RunFacts {
         result: "snapshot",
         snapshot: Some(taken.name),
@@ -54,7 +54,7 @@ pub(super) fn of_snapshot(taken: &Snapshotted) -> RunFacts {
     }
 }
 
-pub(super) fn of_pull(_: &PullRan) -> RunFacts {
+pub(crate) fn of_pull(_: &PullRan) -> RunFacts {
     RunFacts {
         result: PULLED,
         ..RunFacts::default()

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::BroughtBack;
 use super::report::{Room, passed_in_json, passed_in_words};
 use crate::activity_log::{ActivityLog, LogLine};
 use crate::btrfs;
@@ -199,25 +200,30 @@ impl<'a> Nearest<'a> {
     }
 
     /// Restores from a copy, or prints what that takes.
-    pub(super) fn restore(&self, plan: &NearPlan<'_>, acts: bool) -> Result<(), Error> {
+    pub(super) fn restore(
+        &self,
+        plan: &NearPlan<'_>,
+        acts: bool,
+    ) -> Result<Option<BroughtBack>, Error> {
         let to = match &self.args.to {
             Some(to) if acts => to,
-            _ => return self.tell(plan),
+            _ => return self.tell(plan).map(|()| None),
         };
-        recorded(
+        let brought = recorded(
             (self.log, "restore"),
             Some(&self.source.name),
             || self.carry_out(plan, to),
-            |()| {
+            |_| {
                 let line = LogLine::done(&self.source.name, "restored");
                 line.of([plan.copy.chosen.name])
                     .text("to", shown(to))
                     .text("from", plan.from())
             },
-        )
+        )?;
+        Ok(Some(brought))
     }
 
-    fn carry_out(&self, plan: &NearPlan<'_>, to: &Path) -> Result<(), Error> {
+    fn carry_out(&self, plan: &NearPlan<'_>, to: &Path) -> Result<BroughtBack, Error> {
         require_target(to, self.source)?;
         let agreed = Agreed::by(self.args.yes);
         let bars =
@@ -239,7 +245,12 @@ impl<'a> Nearest<'a> {
         };
         let restored = restore_copy(&restore, self.catalog);
         let restored = restored.map_err(|error| name_mirror(error, self.config, to))?;
-        self.answer(plan, &restored)
+        self.answer(plan, &restored)?;
+        Ok(BroughtBack {
+            name: plan.copy.chosen.name,
+            from: plan.kind(),
+            restored,
+        })
     }
 
     fn answer(&self, plan: &NearPlan<'_>, restored: &Restored) -> Result<(), Error> {
