@@ -33,7 +33,7 @@ pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
 pub use pull::Pull;
 pub use read::{List, Show, Thaw, Thawing, Verify};
-pub use restore::{Adopt, Restore};
+pub use restore::{Adopt, Restore, writable_name};
 pub use snapshots::{Snapshot, Snapshots};
 pub use target::{Night, OneSource, Typed, WhichArchive};
 
@@ -251,13 +251,17 @@ impl WaitLock {
 }
 
 /// Slower than this a segment takes hours, and a connection looks as if nothing moved.
-const SLOWEST: u64 = 64 << 10;
+pub const SLOWEST_RATE: u64 = 64 << 10;
+
+/// Returns the limit of that many bytes a second; `None` if that is too slow.
+pub fn rate_of(bytes: u64) -> Option<RateLimit> {
+    let bytes = NonZeroU64::new(bytes).filter(|bytes| bytes.get() >= SLOWEST_RATE);
+    bytes.map(RateLimit::new)
+}
 
 /// Bytes a second.
 fn rate(text: &str) -> Result<RateLimit, String> {
-    let bytes = parse_size(text).and_then(NonZeroU64::new);
-    match bytes {
-        Some(bytes) if bytes.get() >= SLOWEST => Ok(RateLimit::new(bytes)),
-        _ => Err("a rate is a whole number of KiB, MiB or GiB, and at least 64KiB".to_owned()),
-    }
+    let limit = parse_size(text).and_then(rate_of);
+    limit
+        .ok_or_else(|| "a rate is a whole number of KiB, MiB or GiB, and at least 64KiB".to_owned())
 }

@@ -34,11 +34,16 @@ pub struct Thawing {
     #[arg(long, default_value = "standard")]
     pub tier: Tier,
     /// Days that what was thawed stays readable
-    #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=365))]
+    #[arg(long, value_name = "N", default_value_t = Self::DAYS, value_parser = clap::value_parser!(u32).range(1..=365))]
     pub thaw_days: u32,
     /// Refuse a restore that costs more than this in US dollars, before anything is requested
     #[arg(long, value_name = "USD")]
     pub max_cost: Option<Usd>,
+}
+
+impl Thawing {
+    /// Days that what was thawed stays readable, by default.
+    pub const DAYS: u32 = 7;
 }
 
 /// `coldchain thaw`

@@ -76,8 +76,8 @@ pub struct Adopt {
     pub lock: WaitLock,
 }
 
-/// A name for a writable snapshot: one component of a path that is no date and not the restore's own.
-fn writable_name(name: &str) -> Result<String, String> {
+/// Returns a name for a writable snapshot: one component of a path that is no date and not the restore's own.
+pub fn writable_name(name: &str) -> Result<String, String> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
         return Err("give a plain name, without `/` and without a dot at its beginning".to_owned());
     }

@@ -157,7 +157,9 @@ pub(crate) fn perform(
     let row = catalog.source(&source.name)?;
     let row = row.ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let piped = args.identity.as_deref();
-    let piped = piped.map(|path| read_pipe(path, manner.passphrases)).transpose()?;
+    let piped = piped
+        .map(|path| read_pipe(path, manner.passphrases))
+        .transpose()?;
     let piped = piped.flatten();
     require_newest(
         args,

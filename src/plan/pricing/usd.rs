@@ -29,6 +29,11 @@ impl Usd {
         Self(micros)
     }
 
+    /// Makes a sum of that many cents.
+    pub const fn from_cents(cents: u64) -> Self {
+        Self(cents.saturating_mul(MICROS_PER_CENT))
+    }
+
     /// In millionths of a dollar.
     pub const fn micros(self) -> u64 {
         self.0
