@@ -54,7 +54,7 @@ pub struct ChainListing {
 pub struct ArchiveListing {
     /// Its date.
     pub date: ApiDate,
-    /// Its id, which [`restore`](super::restore) takes too.
+    /// Its id, which [`restore`](fn@super::restore) takes too.
     pub id: String,
     /// Whether it is a full; if not, it is an incremental.
     pub is_full: bool,

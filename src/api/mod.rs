@@ -67,8 +67,13 @@ pub use date::ApiDate as Date;
 pub use error::ApiError as Error;
 pub use list::{ArchiveListing, ChainListing, MirrorListing, SnapshotListing, SourceListing, list};
 pub use plan::{NightPlans, PlanRequest, PlannedAction, PlannedMirror, PlannedNight, plan};
-pub use restore::{RestoreEnd, RestoreFrom, RestoreRequest, restore};
+pub use restore::{RestoreEnd, RestoreRequest, TakenFrom, restore};
 pub use snapshot::{SnapshotRequest, SnapshotTaken, snapshot};
+
+/// The page's example compiles too.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/api.md")]
+mod page {}
 
 /// Does for the whole process what the program does at its start: keeps its memory out of core dumps and away from
 /// other programs of the same user, and has large buffers given back to the system when they are freed. Without the

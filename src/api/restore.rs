@@ -22,7 +22,7 @@ pub struct RestoreRequest {
     /// newest snapshot of a source without a store.
     pub name: Option<String>,
     /// Take this and nothing nearer; `None` is the nearest copy that is intact.
-    pub from: Option<RestoreFrom>,
+    pub from: Option<TakenFrom>,
     /// What opens archives: the recovery kit, an age identity file, or an ssh private key. A snapshot and a mirror's
     /// copy need none. A file with a passphrase can't be opened: a library does not ask.
     pub identity: Option<PathBuf>,
@@ -51,7 +51,7 @@ impl Default for RestoreRequest {
 /// Where a restore takes its data from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum RestoreFrom {
+pub enum TakenFrom {
     /// A snapshot on this machine.
     Snapshot,
     /// A mirror's copy.
@@ -67,7 +67,7 @@ pub struct RestoreEnd {
     /// The date or snapshot.
     pub name: String,
     /// Where it was taken from.
-    pub from: RestoreFrom,
+    pub from: TakenFrom,
     /// The read-only subvolume with what was restored.
     pub path: PathBuf,
     /// The writable snapshot of it, if one was asked for.
@@ -148,17 +148,17 @@ pub fn restore(
     })
 }
 
-impl From<RestoreFrom> for CopyKind {
-    fn from(from: RestoreFrom) -> Self {
+impl From<TakenFrom> for CopyKind {
+    fn from(from: TakenFrom) -> Self {
         match from {
-            RestoreFrom::Snapshot => Self::Snapshot,
-            RestoreFrom::Mirror => Self::Mirror,
-            RestoreFrom::Store => Self::Store,
+            TakenFrom::Snapshot => Self::Snapshot,
+            TakenFrom::Mirror => Self::Mirror,
+            TakenFrom::Store => Self::Store,
         }
     }
 }
 
-impl From<CopyKind> for RestoreFrom {
+impl From<CopyKind> for TakenFrom {
     fn from(kind: CopyKind) -> Self {
         match kind {
             CopyKind::Snapshot => Self::Snapshot,

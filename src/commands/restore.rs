@@ -23,8 +23,8 @@ use crate::engine::{
     standing_in, still_stands, take_in, witnessed_by,
 };
 use crate::error::{Error, KeyError, RequestError, RestoreError};
-use crate::model::{ArchiveId, CopyKind, Protocol, SnapshotName};
-use crate::plan::{PassedOver, RestorePlan, Usd};
+use crate::model::{ArchiveId, CopyKind, Protocol};
+use crate::plan::{PassedOver, RestorePlan};
 use crate::printing::{self, shown};
 use crate::progress::{Event, Observer};
 use crate::seal::{Identities, IdentityFile};
@@ -32,30 +32,14 @@ use crate::store::ThawRequest;
 
 mod explain;
 mod from_plan;
+mod manner;
 mod nearest;
 pub(super) mod report;
 mod stream;
 
+pub(crate) use manner::{BroughtBack, RestoreManner};
 use nearest::{Nearest, WantedCopyName, Way};
 use report::{Room, in_words, passed_in_json, passed_in_words, to_json};
-
-/// How a restore deals with who asked for it.
-pub(crate) struct RestoreManner {
-    /// Who answers when a passphrase is needed.
-    pub(crate) passphrases: Passphrases,
-    /// The most that a restore from the store may cost; `None` is no limit.
-    pub(crate) max_cost: Option<Usd>,
-}
-
-/// What a restore has brought back.
-pub(crate) struct BroughtBack {
-    /// The date or the snapshot.
-    pub(crate) name: SnapshotName,
-    /// Where it was taken from.
-    pub(crate) from: CopyKind,
-    /// Where it is now.
-    pub(crate) restored: Restored,
-}
 
 /// A restore that is planned but not begun.
 struct Planned<'a> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::BroughtBack;
+use super::manner::BroughtBack;
 use super::report::{Room, passed_in_json, passed_in_words};
 use crate::activity_log::{ActivityLog, LogLine};
 use crate::btrfs;
