@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::config::LoadedConfig;
 use super::date::ApiDate;
 use super::error::ApiError;
+use super::pull::SourcePulled;
 use super::rate::rate_limit;
 use super::warnings::Warnings;
 use crate::commands::attended::attended;
@@ -39,6 +40,8 @@ pub struct NightRequest {
 pub struct NightEnd {
     /// The result for the source.
     pub result: NightResult,
+    /// What was pulled before; `None` if the source is not pulled.
+    pub pulled: Option<SourcePulled>,
     /// The mirrors that are up to date now.
     pub mirrors: Vec<MirrorUpdate>,
     /// What failed after the archive was stored or the snapshot taken: a step of its own, mirrors, hooks.
@@ -97,7 +100,7 @@ pub struct MirrorUpdate {
     pub newest: Option<String>,
 }
 
-/// Does the night of a source, like `coldchain backup SOURCE`: takes the snapshot, archives it if the date calls for
+/// Does the night of a source, like `coldchain backup SOURCE`: pulls it, if it is pulled, takes the snapshot, archives it if the date calls for
 /// it, deletes what has expired, and brings the mirrors up to date. It runs the hooks of the config, needs root, and
 /// prints nothing.
 ///
@@ -162,9 +165,9 @@ pub fn backup(
         (HookEvent::Backup, source, asked.date),
         observer.as_ref(),
         || night(config, source, asked, &mirror_asked, context),
-        |(outcome, mirrors)| run_facts::with_mirrors(run_facts::of(outcome), mirrors),
+        |(outcome, mirrors, _)| run_facts::with_mirrors(run_facts::of(outcome), mirrors),
     );
-    let (outcome, mirrored) = end.ran?;
+    let (outcome, mirrored, pulled) = end.ran?;
     let mut later = Vec::new();
     let result = result_of(source, outcome, &mut later);
     let mirrors = mirrored
@@ -174,6 +177,7 @@ pub fn backup(
     later.extend(end.hook.map(ApiError::from));
     Ok(NightEnd {
         result,
+        pulled: pulled.map(SourcePulled::from),
         mirrors,
         later,
         warnings: warnings.take(),

@@ -1,4 +1,4 @@
-//! coldchain as a library: `plan`, `snapshot`, `backup`, `list` and `restore` for other programs.
+//! coldchain as a library: `plan`, `snapshot`, `pull`, `backup`, `list` and `restore` for other programs.
 //!
 //! Each function does what the command of its name does, by the same code, on a [`Config`] that was loaded from a
 //! file. Keys, kits and the first config are made by `coldchain init`; all that is not here is done by commands.
@@ -52,6 +52,7 @@ mod date;
 mod error;
 mod list;
 mod plan;
+mod pull;
 mod rate;
 mod restore;
 mod snapshot;
@@ -67,6 +68,7 @@ pub use date::ApiDate as Date;
 pub use error::ApiError as Error;
 pub use list::{ArchiveListing, ChainListing, MirrorListing, SnapshotListing, SourceListing, list};
 pub use plan::{NightPlans, PlanRequest, PlannedAction, PlannedMirror, PlannedNight, plan};
+pub use pull::{PullEnd, PullRequest, SourcePulled, pull};
 pub use restore::{RestoreEnd, RestoreRequest, TakenFrom, restore};
 pub use snapshot::{SnapshotRequest, SnapshotTaken, snapshot};
 
