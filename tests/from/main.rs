@@ -4,3 +4,6 @@
 mod common;
 
 mod api;
+mod archive_scripts;
+mod page;
+mod sshd;
