@@ -5,5 +5,8 @@ mod common;
 
 mod api;
 mod archive_scripts;
+mod btrfs_backup;
+mod dump;
 mod page;
+mod rsbtbackup;
 mod sshd;
