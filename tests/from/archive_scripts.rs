@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,8 +36,8 @@ impl Archive {
         };
         for host in ["web", "mail"] {
             let root = archive.host(host);
-            fs::create_dir_all(&root).unwrap();
-            make_rich_tree(&root, &mut archive.rng);
+            fs::create_dir_all(root.join("srv")).unwrap();
+            make_rich_tree(&root.join("srv"), &mut archive.rng);
             for directory in EXCLUDED {
                 fs::create_dir(root.join(directory)).unwrap();
                 fs::write(root.join(directory).join("of the moment"), "text").unwrap();
@@ -56,7 +57,7 @@ impl Archive {
             ("mail.example.org:/", &format!("127.0.0.1:{root}/mail")),
             ("port = 2200", &format!("port = {mail}")),
         ];
-        self.machine.write_config(&page::config(PAGE, &paths));
+        page::settle(&self.machine, PAGE, &paths);
     }
 
     /// The root of a host.
@@ -115,14 +116,14 @@ fn two_hosts_are_pulled_for_twenty_nights_and_days_and_numbers_say_what_stays() 
     }
     let mut archive = Archive::new(61);
     fs::create_dir(archive.archive("")).unwrap();
-    fs::create_dir(archive.archive("current")).unwrap();
+    close(&archive.archive(""));
     for day in 1..=20 {
         let date = format!("2024-01-{day:02}");
         archive.runs(&format!("--quiet backup {date}"));
         for host in ["web", "mail"] {
             archive.compare(host, &date);
             let root = archive.host(host);
-            mutate_tree(&root, &mut archive.rng);
+            mutate_tree(&root.join("srv"), &mut archive.rng);
         }
         // The machine was off on one night; a host was not there on another.
         if day == 10 {
@@ -165,6 +166,11 @@ fn two_hosts_are_pulled_for_twenty_nights_and_days_and_numbers_say_what_stays() 
     compare_trees(&archive.archive("mail/2024-01-21"), &disk);
 }
 
+/// Lets only root enter a directory, as the page says.
+fn close(directory: &Path) {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
 /// Copies a tree as the page says.
 fn rsync(from: &Path, to: &Path) {
     let from = format!("{}/", from.display());
@@ -186,6 +192,14 @@ fn what_was_pulled_before_is_taken_over_and_not_pulled_again() {
     );
     fs::create_dir_all(&before).unwrap();
     fs::create_dir(archive.archive("current")).unwrap();
+    let refused = archive.run("pull web");
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("other users can enter"),
+        "{}",
+        refused.stderr
+    );
+    close(&archive.archive(""));
     fs::write(archive.host("web").join("large"), vec![7; 4 << 20]).unwrap();
     rsync(&archive.host("web"), &before);
     btrfs(["subvolume", "create"], &[&current]);

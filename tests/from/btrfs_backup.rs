@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::loopfs::{LoopFs, btrfs, real_btrfs_available, run};
@@ -26,12 +26,13 @@ impl Disks {
         let second = LoopFs::in_memory(700, "");
         let mut rng = Rng::new(seed);
         let live = machine.btrfs().path("home");
-        make_rich_tree(&live, &mut rng);
+        fs::create_dir(live.join("anna")).unwrap();
+        make_rich_tree(&live.join("anna"), &mut rng);
         // The page says so.
         fs::create_dir(live.join(".coldchain")).unwrap();
         let disk = second.root().display().to_string();
         let paths = [("\"/home", "\"$FS/home"), ("/mnt/second", &*disk)];
-        machine.write_config(&page::config(PAGE, &paths));
+        page::settle(&machine, PAGE, &paths);
         Self {
             machine,
             second,
@@ -49,11 +50,18 @@ impl Disks {
 
     #[track_caller]
     fn night(&mut self, date: &str, code: i32) -> Run {
-        mutate_tree(&self.machine.btrfs().path("home"), &mut self.rng);
+        mutate_tree(&self.machine.btrfs().path("home/anna"), &mut self.rng);
         let run = self.machine.run(&format!("--quiet backup {date}"));
         assert_eq!(run.code, Some(code), "{date}: {}", run.stderr);
         run
     }
+}
+
+/// Compares what the user has. The earlier snapshots, which lie in the subvolume, are empty directories in a snapshot,
+/// and nothing at all in what is sent of it.
+#[track_caller]
+fn compare(snapshot: &Path, copy: &Path) {
+    compare_trees(&snapshot.join("anna"), &copy.join("anna"));
 }
 
 fn dates(directory: PathBuf) -> BTreeSet<String> {
@@ -89,7 +97,7 @@ fn a_second_disk_has_each_night_and_keeps_more_than_the_first() {
     assert_eq!(dates(disks.snapshot("")), newest);
     assert_eq!(dates(disks.second.path("home")), all);
     for name in &newest {
-        compare_trees(&disks.snapshot(name), &disks.copy(name));
+        compare(&disks.snapshot(name), &disks.copy(name));
     }
     assert_eq!(
         fs::read_link(disks.copy("current")).unwrap().to_str(),
@@ -110,7 +118,7 @@ fn a_second_disk_has_each_night_and_keeps_more_than_the_first() {
         .arg(&sent)
         .arg(third.root()))
     .unwrap();
-    compare_trees(&disks.snapshot("2024-01-20"), &third.path("2024-01-20"));
+    compare(&disks.snapshot("2024-01-20"), &third.path("2024-01-20"));
     // By coldchain, though the snapshots here are lost.
     let fourth = LoopFs::in_memory(700, "");
     let run = disks.machine.run(&format!(
@@ -148,5 +156,5 @@ fn with_latest_only_just_what_the_next_run_needs_stays_here() {
     );
     fs::write(work.join("new"), "text").unwrap();
     disks.night("2024-01-05", 0);
-    compare_trees(&disks.snapshot("2024-01-05"), &disks.copy("2024-01-05"));
+    compare(&disks.snapshot("2024-01-05"), &disks.copy("2024-01-05"));
 }

@@ -52,7 +52,7 @@ impl Dump {
             ("/mnt/second", &*disk),
             ("age1…", "$R"),
         ];
-        machine.write_config(&page::config(PAGE, &paths));
+        page::settle(&machine, PAGE, &paths);
         fs::create_dir(second.path("checkpoints")).unwrap();
         let init = machine.run("init --kit $T/kit --quiet");
         assert_eq!((init.code, init.stderr.as_str()), (Some(0), ""));

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::common::machine::Machine;
+
 /// Returns the blocks of a page that have this language, without the indentation of a list.
 pub(crate) fn blocks(page: &str, language: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/from");
@@ -25,7 +27,21 @@ pub(crate) fn blocks(page: &str, language: &str) -> Vec<String> {
     found
 }
 
-/// Returns the first config of a page, for a machine that has other paths: each of the pairs must occur in it.
+/// Gives a machine the first config of a page, with other paths: each of the pairs must occur in it.
+pub(crate) fn settle(machine: &Machine, page: &str, paths: &[(&str, &str)]) {
+    machine.write_config(&config(page, paths));
+    // The machine's own source, which the page may not have.
+    if !config(page, paths).contains("name = \"home\"") {
+        let forgotten = machine.run("forget home --yes");
+        assert!(
+            [Some(0), Some(2)].contains(&forgotten.code),
+            "{}",
+            forgotten.stderr
+        );
+    }
+}
+
+/// Returns the first config of a page with other paths.
 pub(crate) fn config(page: &str, paths: &[(&str, &str)]) -> String {
     let block = blocks(page, "toml").into_iter().next();
     let mut text = block.unwrap_or_else(|| panic!("{page} has no config"));

@@ -53,8 +53,7 @@ impl Backup {
             ),
             ("/var/log/coldchain.log", "$T/log"),
         ];
-        // RsbtBackup's log has no bounds of coldchain's, and `log` stands at the top of the page's config.
-        backup.machine.write_config(&page::config(PAGE, &paths));
+        page::settle(&backup.machine, PAGE, &paths);
         backup.damage("exit 0");
         backup
     }
