@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use super::entry::{Tree, TreeEntry};
+use super::entry::{OpenTree, TreeEntry};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 
@@ -17,7 +17,7 @@ const PIECE: usize = 256 << 10;
 /// A version of a file: the tree that it is in, and what the kernel says of it.
 #[derive(Clone, Copy)]
 pub(super) struct VersionIn<'a> {
-    pub(super) tree: &'a Tree,
+    pub(super) tree: &'a OpenTree,
     pub(super) entry: &'a TreeEntry,
 }
 

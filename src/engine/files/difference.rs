@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use similar::TextDiff;
 
-use super::entry::Tree;
+use super::entry::OpenTree;
 use crate::error::Error;
 
 /// The longest text that is compared line by line, in bytes.
@@ -32,8 +32,8 @@ pub enum ContentDifference {
 /// Compares two versions of a regular file line by line.
 pub(super) fn content_difference(
     below: &Path,
-    old: &Tree,
-    new: &Tree,
+    old: &OpenTree,
+    new: &OpenTree,
 ) -> Result<ContentDifference, Error> {
     let (Some(one), Some(other)) = (content(below, old)?, content(below, new)?) else {
         return Ok(ContentDifference::TooLong);
@@ -41,7 +41,7 @@ pub(super) fn content_difference(
     let (Some(one), Some(other)) = (text(one), text(other)) else {
         return Ok(ContentDifference::Binary);
     };
-    let header = |tree: &Tree| tree.join(below).display().to_string();
+    let header = |tree: &OpenTree| tree.join(below).display().to_string();
     let diff = TextDiff::configure()
         .timeout(AT_MOST)
         .diff_lines(&one, &other);
@@ -56,7 +56,7 @@ pub(super) fn content_difference(
     Ok(ContentDifference::Text(unified))
 }
 
-fn content(below: &Path, tree: &Tree) -> Result<Option<Vec<u8>>, Error> {
+fn content(below: &Path, tree: &OpenTree) -> Result<Option<Vec<u8>>, Error> {
     let mut bytes = Vec::new();
     let read = tree.read(below)?.take(LONGEST + 1).read_to_end(&mut bytes);
     read.map_err(|error| Error::file("read", tree.join(below), error))?;

@@ -18,7 +18,7 @@ pub(super) const NESTED_STUB: u64 = 2;
 
 /// The root of a copy, or of the live subvolume.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(super) struct OpenTree {
     root: OwnedFd,
     /// For messages.
     path: PathBuf,
@@ -55,7 +55,7 @@ impl TreeEntry {
     }
 }
 
-impl Tree {
+impl OpenTree {
     /// Opens a copy by its path.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let failed = |errno: Errno| Error::file("open", path, errno.into());

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::attributes::{Place, drop_inherited};
 use super::copy_tree::{CopiedTree, TreeCopy, copy_tree, name_of, open_directory};
-use super::entry::Tree;
+use super::entry::OpenTree;
 use super::history::not_found;
 use super::locate::LocatedFile;
 use super::plain_copies::{PlainCopies, PlainCopy};
@@ -119,8 +119,8 @@ pub fn get_file(
     force: bool,
     interrupt: &Interrupt,
 ) -> Result<FileGot, Error> {
-    let tree = Tree::open(&copy.path)?;
-    let target = Target::find(&name_of(&file.below, file.source.name.as_str()), to)?;
+    let tree = OpenTree::open(&copy.path)?;
+    let target = CopyTarget::find(&name_of(&file.below, file.source.name.as_str()), to)?;
     target.require_free(force)?;
     let above = match file.below.parent() {
         // The root of the copy is in no directory of it.
@@ -162,13 +162,13 @@ pub fn get_file(
 }
 
 /// Where something is to be: the directory, by descriptor, and the name there.
-struct Target {
+struct CopyTarget {
     directory: OwnedFd,
     name: OsString,
     path: PathBuf,
 }
 
-impl Target {
+impl CopyTarget {
     /// Reads what was typed. Links in it are followed, since it is the user's own.
     fn find(name: &OsStr, to: Option<&Path>) -> Result<Self, Error> {
         let to = to.unwrap_or(Path::new("."));
@@ -240,13 +240,13 @@ fn kind(directory: &OwnedFd, name: &OsStr) -> Result<Option<FileType>, Errno> {
 
 /// The directory beside the target that the copy is made in.
 struct Work<'a> {
-    target: &'a Target,
+    target: &'a CopyTarget,
     name: OsString,
     directory: OwnedFd,
 }
 
 impl<'a> Work<'a> {
-    fn make(target: &'a Target) -> Result<Self, Error> {
+    fn make(target: &'a CopyTarget) -> Result<Self, Error> {
         let name = OsString::from(format!("{TEMPORARY}{}", LedgerId(random_bytes())));
         let path = target.path.with_file_name(&name);
         let failed = |errno: Errno| Error::file("create", &path, errno.into());

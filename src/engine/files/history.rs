@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 
 use super::compare::{VersionIn, is_same_content};
 use super::difference::{ContentDifference, content_difference};
-use super::entry::{Tree, TreeEntry};
+use super::entry::{OpenTree, TreeEntry};
 use super::locate::LocatedFile;
 use super::plain_copies::{PlainCopies, PlainCopy};
 use super::yesterday;
@@ -79,7 +79,7 @@ pub struct FileHistory {
 
 /// A version that is being compared with the next one.
 struct SeenVersion {
-    tree: Tree,
+    tree: OpenTree,
     entry: TreeEntry,
     /// The number of its place.
     place: usize,
@@ -143,7 +143,7 @@ pub fn file_history(
             path: &live.subvolume,
             place: 0,
         };
-        walk.next(&moment, Tree::open(&live.subvolume)?)?;
+        walk.next(&moment, OpenTree::open(&live.subvolume)?)?;
     }
     let mut warnings = Vec::new();
     if let Some(nested) = nested {
@@ -196,7 +196,7 @@ pub(super) fn not_found(file: &LocatedFile<'_>, copies: &PlainCopies) -> Error {
 
 impl Walk<'_> {
     /// Compares the file in the next copy with that in the one before.
-    fn next(&mut self, moment: &Moment<'_>, tree: Tree) -> Result<(), Error> {
+    fn next(&mut self, moment: &Moment<'_>, tree: OpenTree) -> Result<(), Error> {
         let entry = tree.entry(self.below)?;
         self.has_stub |= entry.as_ref().is_some_and(TreeEntry::is_nested_stub);
         match (self.before.take(), entry) {
@@ -243,7 +243,7 @@ impl Walk<'_> {
         &mut self,
         moment: &Moment<'_>,
         before: &mut SeenVersion,
-        tree: &Tree,
+        tree: &OpenTree,
         entry: &TreeEntry,
     ) -> Result<Option<BTreeMap<OsString, FileType>>, Error> {
         let (old, path) = (before.entry, tree.join(self.below));
@@ -310,7 +310,7 @@ impl Walk<'_> {
         moment: &Moment<'_>,
         before: &SeenVersion,
         old: &BTreeMap<OsString, FileType>,
-        tree: &Tree,
+        tree: &OpenTree,
         new: &BTreeMap<OsString, FileType>,
     ) {
         let mut all: Vec<&OsString> = old.keys().chain(new.keys()).collect();

@@ -65,7 +65,7 @@ pub(super) fn below(root: &Path, below: &Path) -> PathBuf {
 }
 
 /// A place where files of a source are.
-struct Root<'a> {
+struct FileRoot<'a> {
     source: &'a Source,
     path: PathBuf,
     kind: RootKind,
@@ -163,7 +163,7 @@ fn resolve_above(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-fn roots(config: &Config) -> Vec<Root<'_>> {
+fn roots(config: &Config) -> Vec<FileRoot<'_>> {
     let mut roots = Vec::new();
     for source in &config.sources {
         let mut add = |path: &Path, kind| {
@@ -171,13 +171,13 @@ fn roots(config: &Config) -> Vec<Root<'_>> {
             if let Ok(resolved) = path.canonicalize()
                 && resolved != path
             {
-                roots.push(Root {
+                roots.push(FileRoot {
                     source,
                     path: resolved,
                     kind,
                 });
             }
-            roots.push(Root { source, path, kind });
+            roots.push(FileRoot { source, path, kind });
         };
         if let Some(live) = &source.live {
             add(&live.subvolume, RootKind::Live);
@@ -192,7 +192,7 @@ fn roots(config: &Config) -> Vec<Root<'_>> {
     roots
 }
 
-fn in_root<'a>(root: &Root<'a>, path: &Path) -> Option<LocatedFile<'a>> {
+fn in_root<'a>(root: &FileRoot<'a>, path: &Path) -> Option<LocatedFile<'a>> {
     let inside = path.strip_prefix(&root.path).ok()?;
     let (below, snapshot) = match root.kind {
         RootKind::Live => (inside, None),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::entry::Tree;
+use super::entry::OpenTree;
 use super::locate::LocatedFile;
 use super::plain_copies::{PlainCopies, PlainCopy};
 use crate::config::Config;
@@ -55,8 +55,8 @@ pub(super) fn newest_with<'c>(
 }
 
 /// Opens a copy; `None` if it was deleted since it was listed.
-pub(super) fn open(copy: &PlainCopy) -> Result<Option<Tree>, Error> {
-    match Tree::open(&copy.path) {
+pub(super) fn open(copy: &PlainCopy) -> Result<Option<OpenTree>, Error> {
+    match OpenTree::open(&copy.path) {
         Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             Ok(None)
         }
