@@ -248,12 +248,12 @@ fn rules(staging: impl AsFd) -> Option<RulesetCreated> {
             .create()?
             .add_rule(PathBeneath::new(staging, writing))
     };
-    // ssh does not start if it can't write to it.
+    // ssh does not start if it can't write to it, and scripts that it starts truncate it.
     let null = rustix::fs::open(c"/dev/null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let build = || {
         let rules = build()?;
         match null {
-            Ok(null) => rules.add_rule(PathBeneath::new(null, AccessFs::WriteFile)),
+            Ok(null) => rules.add_rule(PathBeneath::new(null, AccessFs::WriteFile | AccessFs::Truncate)),
             Err(_) => Ok(rules),
         }
     };

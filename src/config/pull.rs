@@ -7,7 +7,6 @@ use super::duration;
 use super::error::{ConfigError, Fault};
 use super::pull_options::{LIST_CLEARED, clears_the_list, judged};
 use super::section::{Field, Section};
-use super::source::{Live, Source};
 use crate::model::{PullHost, PullLocation, is_user};
 
 pub(super) const KEYS: &[&str] = &[
@@ -73,19 +72,19 @@ impl PullConfig {
     }
 }
 
-/// Reads the table of a source, whose subvolume is `live`.
+/// Reads the table of a source with this subvolume.
 pub(super) fn read(
     source: &Section<'_>,
-    live: Option<&Live>,
+    subvolume: Option<&Path>,
 ) -> Result<Option<PullConfig>, ConfigError> {
     let Some(table) = source.get("pull") else {
         return Ok(None);
     };
     let section = table.table(KEYS)?;
-    let Some(live) = live else {
+    let Some(subvolume) = subvolume else {
         return Err(table.fault(Fault::PullNeedsSubvolume));
     };
-    let from = from(&section, live)?;
+    let from = from(&section, subvolume)?;
     if let PullLocation::Here(_) = from
         && let Some(key) = SSH_KEYS.into_iter().find(|key| section.get(key).is_some())
     {
@@ -119,14 +118,14 @@ pub(super) fn read(
     }))
 }
 
-fn from(section: &Section<'_>, live: &Live) -> Result<PullLocation, ConfigError> {
+fn from(section: &Section<'_>, subvolume: &Path) -> Result<PullLocation, ConfigError> {
     let field = section.require("from")?;
     let mut from = match field.string()?.parse() {
         Ok(from) => from,
         Err(why) => return Err(field.fault(Fault::PullFrom(why))),
     };
     match &mut from {
-        PullLocation::Here(path) => refuse_overlap(&field, path, &live.subvolume)?,
+        PullLocation::Here(path) => refuse_overlap(&field, path, subvolume)?,
         PullLocation::There(there) => {
             let name = "a user's name that does not begin with `-`";
             let user = section.read("user", |field| field.matching(is_user, name))?;
@@ -203,28 +202,4 @@ fn percent(field: &Field<'_>) -> Result<u8, ConfigError> {
         .and_then(|digits| digits.parse().ok())
         .filter(|number| *number <= 100);
     number.ok_or_else(|| field.unfit("a share like \"50%\", from 0% to 100%"))
-}
-
-/// Refuses two sources that would be pulled into one subvolume: each would delete what the other has pulled.
-pub(super) fn check_apart(
-    section: &Section<'_>,
-    source: &Source,
-    earlier: &[Source],
-) -> Result<(), ConfigError> {
-    let place = |source: &Source| {
-        let live = source.live.as_ref().filter(|_| source.pull.is_some())?;
-        Some(live.subvolume.clone())
-    };
-    let Some(mine) = place(source) else {
-        return Ok(());
-    };
-    match earlier.iter().find(|it| place(it).as_ref() == Some(&mine)) {
-        Some(other) => {
-            let other = other.name.to_string();
-            Err(section
-                .require("subvolume")?
-                .fault(Fault::PullShared { other }))
-        }
-        None => Ok(()),
-    }
 }

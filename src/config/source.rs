@@ -81,6 +81,12 @@ impl AsRef<SourceName> for Source {
 }
 
 impl Source {
+    /// Returns the subvolume that it is pulled into, if it is pulled.
+    fn pulled_into(&self) -> Option<&Path> {
+        let live = self.live.as_ref().filter(|_| self.pull.is_some())?;
+        Some(&live.subvolume)
+    }
+
     /// Returns whether the config file names it, with a store or without.
     pub fn is_in_file(&self) -> bool {
         // The catalog alone knows no paths. The store of a source with paths may be from the catalog.
@@ -127,7 +133,6 @@ pub(super) fn read_all(
         let section = item.table(KEYS)?;
         let source = read(&section, inherited, stores)?;
         check_apart(&section, &source, &sources, stores)?;
-        pull::check_apart(&section, &source, &sources)?;
         sources.push(source);
     }
     Ok(sources)
@@ -154,7 +159,7 @@ fn read(
             .unwrap_or_else(|| name.clone()),
         name,
         origin: SourceOrigin::File,
-        pull: pull::read(section, live.as_ref())?,
+        pull: pull::read(section, live.as_ref().map(|live| &*live.subvolume))?,
         live,
         keep_snapshots: keep_snapshots(section, inherited)?,
         held_for: Vec::new(),
@@ -357,6 +362,14 @@ fn check_apart(
             return Err(section
                 .require("snapshots")?
                 .fault(Fault::SnapshotsShared { other: other_name }));
+        }
+        // Each would delete what the other has pulled.
+        if let (Some(mine), Some(theirs)) = (source.pulled_into(), other.pulled_into())
+            && mine == theirs
+        {
+            return Err(section
+                .require("subvolume")?
+                .fault(Fault::PullShared { other: other_name }));
         }
     }
     Ok(())

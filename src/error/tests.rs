@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 
 mod files;
 mod mirror;
+mod pull;
 
 use chrono::NaiveDate;
 
@@ -801,6 +802,7 @@ fn samples() -> Vec<Error> {
     samples.extend(mirror_link::samples());
     samples.extend(files::samples());
     samples.extend(mirror::samples());
+    samples.extend(pull::samples());
     samples
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::program::RsyncVersion;
+use super::version::RsyncVersion;
 use crate::process::ProcessError;
 
 /// Why rsync can't be used at all.

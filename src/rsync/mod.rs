@@ -8,9 +8,11 @@ mod error;
 mod figures;
 mod program;
 mod request;
+mod version;
 
 pub use ending::RsyncEnding;
 pub use error::RsyncError;
 pub use figures::RsyncFigures;
-pub use program::{Rsync, RsyncVersion};
+pub use program::Rsync;
 pub use request::RsyncRequest;
+pub use version::RsyncVersion;

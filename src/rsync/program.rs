@@ -2,12 +2,12 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::error::RsyncError;
+use super::version::RsyncVersion;
 use crate::process::{self, Program};
 
 /// The first version that compares times to the nanosecond on request, and knows `--inplace` with `--sparse`.
@@ -27,32 +27,6 @@ pub(super) const RSYNC: Program = Program {
     name: "rsync",
     chatter: &["** ", "Warning: Permanently added"],
 };
-
-/// A version of rsync.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RsyncVersion(pub u32, pub u32, pub u32);
-
-impl RsyncVersion {
-    /// Reads the first line of `rsync --version`: `rsync  version 3.2.7  protocol version 31`, also with `v3.4.1`.
-    fn parse(output: &str) -> Option<Self> {
-        let line = output.lines().next()?.strip_prefix("rsync")?;
-        let version = line.split_whitespace().nth(1)?;
-        // A release candidate counts as its release.
-        let numbers = version
-            .trim_start_matches('v')
-            .split(['p', '-', '+'])
-            .next()?;
-        let mut numbers = numbers.split('.').map(str::parse::<u32>);
-        let mut next = || numbers.next().unwrap_or(Ok(0)).ok();
-        Some(Self(next()?, next()?, next()?))
-    }
-}
-
-impl fmt::Display for RsyncVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
-}
 
 /// The `rsync` program.
 #[derive(Debug, Clone)]
@@ -134,31 +108,6 @@ impl Rsync {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_known_form_of_a_version_is_read() {
-        for (output, expected) in [
-            (
-                "rsync  version 3.2.7  protocol version 31\nCopyright",
-                Some(RsyncVersion(3, 2, 7)),
-            ),
-            (
-                "rsync  version v3.4.1  protocol version 32",
-                Some(RsyncVersion(3, 4, 1)),
-            ),
-            (
-                "rsync  version 3.3.0pre1  protocol version 31",
-                Some(RsyncVersion(3, 3, 0)),
-            ),
-            ("rsync  version 3.1  protocol", Some(RsyncVersion(3, 1, 0))),
-            ("openrsync: protocol version 29", None),
-            ("hello", None),
-            ("", None),
-        ] {
-            assert_eq!(RsyncVersion::parse(output), expected, "{output}");
-        }
-        assert!(RsyncVersion(3, 1, 2) < OLDEST && RsyncVersion(3, 2, 3) < PROTECTS_PATHS);
-    }
 
     fn stub(script: &str) -> Result<Rsync, RsyncError> {
         let directory = tempfile::tempdir().unwrap();

@@ -129,7 +129,7 @@ impl<'a> Pulling<'a> {
             expected: seen.figures.transferred_bytes,
         });
         let limit = self.limit(place.row.as_ref());
-        let ended = self.rsync(place.directory.as_fd(), Trial::No, limit)?;
+        let ended = self.rsync(place.directory.as_fd(), RsyncTask::Pull, limit)?;
         self.judge(&ended, limit)?;
         self.warn_of(&ended);
         place::end(self.live, &place)?;
@@ -172,7 +172,7 @@ impl<'a> Pulling<'a> {
     /// Lets rsync say what it would do. Refuses a source that is empty.
     fn look(&self, place: Option<&PullPlace>) -> Result<RsyncEnding, Error> {
         let ended = match place {
-            Some(place) => self.rsync(place.directory.as_fd(), Trial::Yes, None)?,
+            Some(place) => self.rsync(place.directory.as_fd(), RsyncTask::Look, None)?,
             None => {
                 let nothing = self.state_dir.file("pull-trial");
                 let failed = |error| Error::file("make an empty directory at", &nothing, error);
@@ -183,7 +183,7 @@ impl<'a> Pulling<'a> {
                     _ => {}
                 }
                 let opened = File::open(&nothing).map_err(failed)?;
-                let ended = self.rsync(opened.as_fd(), Trial::Yes, None);
+                let ended = self.rsync(opened.as_fd(), RsyncTask::Look, None);
                 // The next run uses it if it stays.
                 let _ = fs::remove_dir(&nothing);
                 ended?
@@ -273,16 +273,16 @@ impl<'a> Pulling<'a> {
     fn rsync(
         &self,
         directory: impl AsFd + Copy,
-        trial: Trial,
+        task: RsyncTask,
         max_delete: Option<u64>,
     ) -> Result<RsyncEnding, Error> {
         let confinement = self.confinement(directory)?;
-        let request = self.request(confinement.root(), trial, max_delete)?;
+        let request = self.request(confinement.root(), task, max_delete)?;
         let mut command = request.command(&self.rsync);
         confinement.apply(&mut command);
-        let action = match trial {
-            Trial::Yes => format!("look what there is to pull from {}", self.pull.from),
-            Trial::No => format!("pull {}", self.pull.from),
+        let action = match task {
+            RsyncTask::Look => format!("look what there is to pull from {}", self.pull.from),
+            RsyncTask::Pull => format!("pull {}", self.pull.from),
         };
         let ended = RsyncEnding::of(command, action, &mut |raw_bytes| {
             self.context.observer.event(Event::Progress {
@@ -297,7 +297,7 @@ impl<'a> Pulling<'a> {
     fn request(
         &self,
         to: &Path,
-        trial: Trial,
+        task: RsyncTask,
         max_delete: Option<u64>,
     ) -> Result<RsyncRequest, Error> {
         let protected = match self.live.subvolume.exists() {
@@ -318,7 +318,7 @@ impl<'a> Pulling<'a> {
             inplace: pull.inplace,
             timeout: pull.timeout,
             max_delete,
-            is_trial: trial == Trial::Yes,
+            is_trial: task == RsyncTask::Look,
         })
     }
 
@@ -364,11 +364,12 @@ impl<'a> Pulling<'a> {
     }
 }
 
-/// Whether rsync only says what it would do.
+/// What rsync is run for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trial {
-    Yes,
-    No,
+enum RsyncTask {
+    /// It only says what it would do.
+    Look,
+    Pull,
 }
 
 fn ran(figures: &RsyncFigures) -> PullRan {
