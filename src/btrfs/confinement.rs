@@ -253,7 +253,10 @@ fn rules(staging: impl AsFd) -> Option<RulesetCreated> {
     let build = || {
         let rules = build()?;
         match null {
-            Ok(null) => rules.add_rule(PathBeneath::new(null, AccessFs::WriteFile | AccessFs::Truncate)),
+            Ok(null) => rules.add_rule(PathBeneath::new(
+                null,
+                AccessFs::WriteFile | AccessFs::Truncate,
+            )),
             Err(_) => Ok(rules),
         }
     };

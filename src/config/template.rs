@@ -280,7 +280,9 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, ConfigError, hooks, mirror, prices, schedule, source, store};
+    use crate::config::{
+        Config, ConfigError, hooks, mirror, prices, pull, schedule, source, store,
+    };
 
     fn facts() -> TemplateFacts<'static> {
         TemplateFacts {
@@ -358,6 +360,12 @@ mod tests {
             "on_success",
             "on_failure",
             "after",
+            "user = ",
+            "port = ",
+            "identity_file",
+            "exclude",
+            "rsync_path",
+            "options",
         ];
         let all: Vec<&str> = all
             .lines()
@@ -366,7 +374,7 @@ mod tests {
         let all = all.join("\n");
         let few = "
             timezone = 'Europe/Berlin'
-            source = [{ name = 'home', subvolume = '/home', snapshots = '/home/.coldchain', store = 'main' }]
+            source = [{ name = 'home', subvolume = '/home', snapshots = '/home/.coldchain', store = 'main', pull = { from = 'ann@laptop:/home' } }]
             mirror = [{ source = 'home', to = '/mnt/second' }]
             store.main = { type = 'dir', path = '/mnt/offsite/coldchain' }
             store.aws = { type = 's3', bucket = 'my-archives' }
@@ -389,12 +397,14 @@ mod tests {
             "schedule",
             "prices",
             "hooks",
+            "pull",
         ];
         let known = super::super::KEYS
             .iter()
             .filter(|key| !tables.contains(key))
             .chain(super::super::ENCRYPTION_KEYS)
-            .chain(source::KEYS)
+            .chain(source::KEYS.iter().filter(|key| !tables.contains(key)))
+            .chain(pull::KEYS)
             .chain(mirror::KEYS)
             .chain(store::DIR_KEYS)
             .chain(store::S3_KEYS)

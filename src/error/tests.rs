@@ -862,6 +862,7 @@ fn every_error_is_in_the_golden() {
         include_str!("rebuild.rs"),
         include_str!("request.rs"),
         include_str!("restore.rs"),
+        include_str!("pull.rs"),
         include_str!("snapshots.rs"),
         include_str!("verify.rs"),
     ];
@@ -874,6 +875,7 @@ fn every_error_is_in_the_golden() {
         "Mirror",
         "MirrorLink",
         "Prune",
+        "Pull",
         "Rebuild",
         "Request",
         "Restore",

@@ -60,6 +60,10 @@ impl RsyncEnding {
                 }
                 line.clear();
             }
+            // A line of progress ends when the next one begins, which may be much later.
+            if let Some(bytes) = progress(&String::from_utf8_lossy(&line)) {
+                moved(bytes);
+            }
         }
         drop(stdout);
         let (status, said) = running.outcome()?;

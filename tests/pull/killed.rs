@@ -88,7 +88,7 @@ fn a_signal_ends_rsync_and_the_next_run_continues_its_large_file() {
         return;
     }
     let mut pulled = Pulled::empty(52);
-    let bytes = pulled.rng.bytes(8 << 20);
+    let bytes = pulled.rng.bytes(24 << 20);
     fs::write(pulled.origin().join("image"), bytes).unwrap();
     fs::write(pulled.origin().join("other"), "x").unwrap();
     // rsync writes slowly enough to be caught in the middle, and says when it is there.
@@ -97,10 +97,15 @@ fn a_signal_ends_rsync_and_the_next_run_continues_its_large_file() {
         .machine
         .start_command(&mut pulled.command("pull --json"));
     let staging = pulled.copy().join(".coldchain-pull");
-    let mut seen = 0;
-    while seen < 2 {
+    loop {
         let line = talk.line().expect("it says how far it is");
-        seen += usize::from(line.contains("\"progress\"") && !line.contains("\"raw_bytes\":0"));
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if event["raw_bytes"]
+            .as_u64()
+            .is_some_and(|bytes| bytes > 1 << 20)
+        {
+            break;
+        }
     }
     talk.signal(rustix::process::Signal::TERM);
     let ended = talk.end();

@@ -3,6 +3,7 @@
 mod bad;
 mod file;
 mod good;
+mod pull;
 
 use std::path::Path;
 

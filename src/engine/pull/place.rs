@@ -245,9 +245,10 @@ pub(super) fn begin(live: &Live, place: &PullPlace) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the name of the file that rsync was writing under a temporary name: `.NAME.XXXXXX`.
+/// Returns the name of the file that rsync was writing under a temporary name: `NAME.XXXXXX`. A name that only looks like
+/// that costs no more than what was pulled of the file.
 fn name_of_temporary(name: &[u8]) -> Option<String> {
-    let name = std::str::from_utf8(name).ok()?.strip_prefix('.')?;
+    let name = std::str::from_utf8(name).ok()?;
     let (name, random) = name.rsplit_once('.')?;
     let is_random = random.len() == 6 && random.bytes().all(|it| it.is_ascii_alphanumeric());
     (is_random && !name.is_empty()).then(|| name.to_owned())
@@ -281,11 +282,11 @@ mod tests {
     #[test]
     fn the_file_behind_a_temporary_name_is_known() {
         for (name, whole) in [
-            (".disk.img.aB3xyZ", Some("disk.img")),
-            ("..hidden.aB3xyZ", Some(".hidden")),
-            (".a.aB3xy", None),
-            (".a.aB3xy!", None),
-            ("..aB3xyZ", None),
+            ("disk.img.aB3xyZ", Some("disk.img")),
+            (".hidden.aB3xyZ", Some(".hidden")),
+            ("a.aB3xy", None),
+            ("a.aB3xy!", None),
+            (".aB3xyZ", None),
             ("disk.img", None),
             (".hidden", None),
         ] {
