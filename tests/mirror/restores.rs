@@ -167,6 +167,32 @@ fn a_mirrors_mirror_gives_back_what_the_mirror_no_longer_can() {
     );
 }
 
+/// A run that was killed after it gave a copy its name leaves an empty staging directory.
+#[test]
+fn what_a_killed_run_left_is_removed_though_nothing_is_left_to_do() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let disks = Disks::new(48);
+    disks.night("2024-01-01");
+    let to = LoopFs::in_memory(512, "");
+    let restore = format!(
+        "restore home --from mirror --to {} --yes",
+        to.root().display()
+    );
+    assert_eq!(disks.run(&restore).code, Some(0));
+    for (words, home) in [
+        ("mirror", disks.second.path("home")),
+        (&*restore, to.path("home")),
+    ] {
+        let staging = home.join(".coldchain-staging");
+        fs::create_dir(&staging).unwrap();
+        let run = disks.run(words);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(!staging.exists(), "{words}");
+    }
+}
+
 /// Kills a restore from a copy at random moments, and runs it again until it is done.
 #[test]
 fn a_restore_from_a_copy_that_is_killed_is_whole_in_the_end() {

@@ -25,6 +25,10 @@ impl MirrorDirectory<'_> {
             warnings: self.point_links(),
             ..PrunedCopies::default()
         };
+        let place = self.place()?;
+        place.remove_begun()?;
+        // A run may have been killed after it gave a copy its name.
+        place.remove_staging();
         let Some(keep) = self.rules.keep else {
             return Ok(pruned);
         };
@@ -34,7 +38,6 @@ impl MirrorDirectory<'_> {
         let is_served = self.rules.is_served;
         let interrupt = self.context.interrupt;
         let place = self.place()?;
-        place.remove_begun()?;
         let candidates = copies.iter().enumerate().map(|(number, copy)| {
             let at = copy.name.moment(&zone).fixed_offset();
             candidate(place, number, copy, at, spare)

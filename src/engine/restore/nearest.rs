@@ -102,7 +102,10 @@ pub fn restore_copy(restore: &NearRestore<'_>, catalog: &Catalog) -> Result<Rest
             restore.to.display()
         ));
     }
-    if earlier.is_none() {
+    if earlier.is_some() {
+        // A run may have been killed after it gave the copy its name.
+        place.remove_staging();
+    } else {
         let staging = Rc::new(place.make_staging()?);
         if !staging.names()?.is_empty() {
             let what = "something was put there that is not coldchain's";
