@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 
 use rustix::fs::{CWD, FileType, Mode};
+use rustix::process::Signal;
 
 use super::get::names;
 use super::places::Places;
@@ -127,6 +128,37 @@ fn what_is_left_of_a_killed_run_is_no_part_of_the_target() {
     compare_trees(&places.live().join("d"), &to.join(left).join("new"));
     places.done("-q get home:d --to $T/to/again");
     compare_trees(&places.live().join("d"), &to.join("again"));
+}
+
+#[test]
+fn a_run_that_is_stopped_leaves_nothing() {
+    let places = Places::new();
+    fs::create_dir(places.live().join("d")).unwrap();
+    for number in 0..60 {
+        let content = Rng::new(number).bytes(500_000);
+        fs::write(places.live().join(format!("d/{number}")), content).unwrap();
+    }
+    places.take("2026-11-01");
+    let to = places.machine.path("to");
+    let _small = Tmpfs::on(&to, 100 << 10);
+    let mut stopped = 0;
+    for _ in 0..6 {
+        let run = places.machine.start("-q get home:d --to $T/to/d");
+        while names(&to).is_empty() {
+            std::thread::yield_now();
+        }
+        run.signal(Signal::TERM);
+        let run = run.end();
+        if run.code == Some(0) {
+            compare_trees(&places.live().join("d"), &to.join("d"));
+            fs::remove_dir_all(to.join("d")).unwrap();
+        } else {
+            stopped += 1;
+            assert_eq!(run.code, Some(143), "{}", run.stderr);
+        }
+        assert_eq!(names(&to), Vec::<String>::new());
+    }
+    assert!(stopped > 0);
 }
 
 #[test]
