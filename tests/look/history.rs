@@ -387,8 +387,7 @@ fn directories_that_move_about_confuse_nothing() {
     places.take("2026-11-02");
     let of = |path: &str| {
         let answer = places.json(&[Path::new("history"), Path::new(path)]);
-        let words = kinds(&answer).join(" ");
-        words
+        kinds(&answer).join(" ")
     };
     assert_eq!(of("home:a"), "exists deleted");
     assert_eq!(of("home:a/d/173"), "exists deleted");
