@@ -299,6 +299,7 @@ impl Observer for Quiet {
 pub struct Verbose;
 
 impl Observer for Verbose {
+    #[expect(clippy::too_many_lines, reason = "an arm an event")]
     fn event(&self, event: Event) {
         match event {
             Event::Planned {

@@ -220,7 +220,8 @@ impl PullFailure {
                 ],
             ),
         ];
-        if code == Some(255)
+        // rsync may see the end of the connection before it sees ssh's.
+        if matches!(code, Some(10 | 12 | 255))
             && let Some((why, _)) = known.into_iter().find(|(_, texts)| says(texts))
         {
             return why;

@@ -812,7 +812,7 @@ fn name(error: &Error) -> String {
     let mut words = text.split([' ', '(', ')', '{']);
     let first = words.next().unwrap_or("");
     match first {
-        "Backup" | "Files" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Prune"
+        "Backup" | "Files" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Prune" | "Pull"
         | "Rebuild" | "Request" | "Restore" | "Snapshots" | "Verify" => {
             words.next().unwrap_or("").to_owned()
         }

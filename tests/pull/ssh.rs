@@ -117,12 +117,11 @@ impl Reached {
     }
 
     fn config_from(&self, from: &str, more: &str) {
-        let key = match more.contains("identity_file") {
-            true => String::new(),
-            false => format!(
-                "identity_file = \"{}\"\n",
-                self.directory.join("user").display()
-            ),
+        let user = self.directory.join("user");
+        let key = if more.contains("identity_file") {
+            String::new()
+        } else {
+            format!("identity_file = \"{}\"\n", user.display())
         };
         self.pulled.config_from(from, &format!("{key}{more}"));
     }

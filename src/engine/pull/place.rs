@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Timespec, Timestamps};
+use rustix::fs::{Mode, Timespec, Timestamps};
 
 use crate::btrfs::{self, HeldDirectory, MadeAs};
 use crate::catalog::{Catalog, PullRow};
@@ -134,10 +134,8 @@ fn make_private(path: &Path) -> Result<(), Error> {
 ///
 /// The mode of the subvolume itself says nothing, because the source sets it.
 fn require_private(live: &Live, pull: &PullConfig) -> Result<(), Error> {
-    let snapshots = match live.snapshots.starts_with(&live.subvolume) {
-        true => None,
-        false => Some(live.snapshots.as_path()),
-    };
+    let is_outside = !live.snapshots.starts_with(&live.subvolume);
+    let snapshots = is_outside.then_some(live.snapshots.as_path());
     let above = live.subvolume.parent().unwrap_or(&live.subvolume);
     for place in [Some(above), snapshots].into_iter().flatten() {
         let mut nearest = None;
@@ -147,7 +145,8 @@ fn require_private(live: &Live, pull: &PullConfig) -> Result<(), Error> {
                 continue;
             };
             nearest.get_or_insert((directory, found.mode() & 0o7777));
-            is_private |= found.mode() & 0o077 == 0 && found.uid() == 0;
+            let open = Mode::from_raw_mode(found.mode()) & (Mode::RWXG | Mode::RWXO);
+            is_private |= open.is_empty() && found.uid() == 0;
         }
         // What is missing is made so that no other user can enter it.
         if let (false, Some((path, mode))) = (is_private || !place.exists(), nearest) {

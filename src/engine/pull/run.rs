@@ -171,23 +171,22 @@ impl<'a> Pulling<'a> {
 
     /// Lets rsync say what it would do. Refuses a source that is empty.
     fn look(&self, place: Option<&PullPlace>) -> Result<RsyncEnding, Error> {
-        let ended = match place {
-            Some(place) => self.rsync(place.directory.as_fd(), RsyncTask::Look, None)?,
-            None => {
-                let nothing = self.state_dir.file("pull-trial");
-                let failed = |error| Error::file("make an empty directory at", &nothing, error);
-                match fs::create_dir(&nothing) {
-                    Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                        return Err(failed(error));
-                    }
-                    _ => {}
+        let ended = if let Some(place) = place {
+            self.rsync(place.directory.as_fd(), RsyncTask::Look, None)?
+        } else {
+            let nothing = self.state_dir.file("pull-trial");
+            let failed = |error| Error::file("make an empty directory at", &nothing, error);
+            match fs::create_dir(&nothing) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(failed(error));
                 }
-                let opened = File::open(&nothing).map_err(failed)?;
-                let ended = self.rsync(opened.as_fd(), RsyncTask::Look, None);
-                // The next run uses it if it stays.
-                let _ = fs::remove_dir(&nothing);
-                ended?
+                _ => {}
             }
+            let opened = File::open(&nothing).map_err(failed)?;
+            let ended = self.rsync(opened.as_fd(), RsyncTask::Look, None);
+            // The next run uses it if it stays.
+            let _ = fs::remove_dir(&nothing);
+            ended?
         };
         // A path that is not there is an error of its own, also where unreadable files are none.
         if ended.figures.entries == 0 && ended.code != Some(0) {
@@ -300,9 +299,10 @@ impl<'a> Pulling<'a> {
         task: RsyncTask,
         max_delete: Option<u64>,
     ) -> Result<RsyncRequest, Error> {
-        let protected = match self.live.subvolume.exists() {
-            true => place::protected(self.live)?,
-            false => Vec::new(),
+        let protected = if self.live.subvolume.exists() {
+            place::protected(self.live)?
+        } else {
+            Vec::new()
         };
         let pull = self.pull;
         Ok(RsyncRequest {

@@ -8,8 +8,8 @@ use crate::model::PullLocation;
 use crate::process::ProcessError;
 use crate::rsync::{RsyncError, RsyncVersion};
 
-fn from() -> Box<PullLocation> {
-    Box::new("ann@nas%%2222:/srv/mail".parse().unwrap())
+fn from() -> PullLocation {
+    "ann@nas%%2222:/srv/mail".parse().unwrap()
 }
 
 pub(super) fn samples() -> Vec<Error> {
@@ -42,12 +42,12 @@ pub(super) fn samples() -> Vec<Error> {
             path: path(),
         },
         PullError::Empty {
-            from: from(),
+            from: Box::new(from()),
             path: path(),
         },
         PullError::ManyDeletions {
             source_name: mail(),
-            from: from(),
+            from: Box::new(from()),
             path: path(),
             deleted: 700,
             entries: 1000,
@@ -73,10 +73,10 @@ pub(super) fn samples() -> Vec<Error> {
         PullError::Open {
             path: "/backup".into(),
             mode: 0o755,
-            from: from(),
+            from: Box::new(from()),
         },
         PullError::IntoItself {
-            from: from(),
+            from: Box::new(from()),
             path: path(),
         },
         PullError::LinkedFile { path: path() },
@@ -88,7 +88,7 @@ pub(super) fn samples() -> Vec<Error> {
     samples.extend(failures().map(|(code, said, why)| {
         assert_eq!(PullFailure::of(code, said), why, "{said}");
         PullError::Failed {
-            from: from(),
+            from: Box::new(from()),
             why,
             code,
             said: said.into(),
