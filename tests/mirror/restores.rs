@@ -221,13 +221,14 @@ fn a_restore_from_a_copy_that_is_killed_is_whole_in_the_end() {
     let most = u64::try_from(begun.elapsed().as_micros()).unwrap();
     drop(first);
 
-    let mut kills = 0;
+    let (mut kills, mut rounds) = (0, 0);
     while kills < wanted {
+        rounds += 1;
         // On another disk it is received; on the mirror's own it is a snapshot.
         for is_shared in [false, true] {
             let disk = LoopFs::in_memory(512, "");
             let to = if is_shared {
-                let beside = disks.second.path(format!("to-{kills}"));
+                let beside = disks.second.path(format!("to-{rounds}"));
                 fs::create_dir(&beside).unwrap();
                 beside
             } else {
