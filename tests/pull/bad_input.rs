@@ -162,7 +162,7 @@ fn two_pulls_of_one_source_are_kept_apart() {
     crate::common::loopfs::run(std::process::Command::new("mkfifo").arg(&hold)).unwrap();
     let first = pulled.machine.start_command(&mut pulled.command("pull"));
     // The first rsync reads from it, so the lock is held.
-    let mut held = fs::OpenOptions::new().write(true).open(&hold).unwrap();
+    let mut pipe = fs::OpenOptions::new().write(true).open(&hold).unwrap();
     pulled.fails(
         "pull",
         3,
@@ -170,8 +170,8 @@ fn two_pulls_of_one_source_are_kept_apart() {
     );
     pulled.fails("backup home 2024-01-01", 3, &["another run"]);
     pulled.rsync_is("exec $RSYNC \"$@\"");
-    std::io::Write::write_all(&mut held, b"go").unwrap();
-    drop(held);
+    std::io::Write::write_all(&mut pipe, b"go").unwrap();
+    drop(pipe);
     // The second rsync of that run is the real one.
     let ended = first.end();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
