@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::parse;
+use super::{parse, with};
 use crate::config::PullConfig;
 
 const SOURCE: &str = "[[source]]
@@ -143,7 +143,7 @@ fn a_fault_in_a_pull_says_what_it_takes() {
         twice.contains("source `home` is pulled into the same subvolume"),
         "{twice}"
     );
-    let none = parse("[[source]]\nname = 'b'\npull.from = '/srv'").unwrap_err();
+    let none = parse(&with("", "pull.from = '/srv'")).unwrap_err();
     assert!(
         none.to_string().contains("has a `pull` and no `subvolume`"),
         "{none}"
