@@ -104,7 +104,8 @@ impl Archive {
             assert!(here.contains_key(std::ffi::OsStr::new(directory)));
         }
         for name in there.keys().chain(here.keys()) {
-            assert_eq!(here.get(name), there.get(name), "{host} {date} {name:?}");
+            let shown = name.display();
+            assert_eq!(here.get(name), there.get(name), "{host} {date} {shown}");
         }
     }
 }

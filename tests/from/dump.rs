@@ -193,7 +193,7 @@ fn three_days_by_the_hour_are_looked_into_as_the_old_scripts_do_and_copied_twice
                 let printed = String::from_utf8(ran.stdout).unwrap();
                 let printed = printed.lines().next().map(PathBuf::from);
                 assert_eq!(printed, expected, "{file} {words:?}");
-                let code = if expected.is_some() { 0 } else { 1 };
+                let code = i32::from(expected.is_none());
                 assert_eq!(ran.status.code(), Some(code), "{file} {words:?}");
             }
             found += usize::from(expected.is_some());

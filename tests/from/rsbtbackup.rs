@@ -1,4 +1,4 @@
-//! RsbtBackup's way: a local and a remote source, a run that was cut and is gone on with, rotation, and the log.
+//! The way of `RsbtBackup`: a local and a remote source, a run that was cut and is gone on with, rotation, and the log.
 
 use std::collections::BTreeSet;
 use std::fs;

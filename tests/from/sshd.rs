@@ -1,5 +1,6 @@
 //! Hosts that are pulled: an sshd of the test's own, on a port for each, and an ssh that knows nothing else.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -44,7 +45,12 @@ impl Hosts {
             .map(|listener| listener.local_addr().unwrap().port())
             .collect();
         drop(free);
-        let listening: String = ports.iter().map(|port| format!("Port {port}\n")).collect();
+        let (mut listening, mut known) = (String::new(), String::new());
+        let host = fs::read_to_string(directory.join("host.pub")).unwrap();
+        for port in &ports {
+            writeln!(listening, "Port {port}").unwrap();
+            write!(known, "[127.0.0.1]:{port} {host}").unwrap();
+        }
         let config = format!(
             "ListenAddress 127.0.0.1\n{listening}HostKey {at}/host\nAuthorizedKeysFile {at}/authorized_keys\n\
              StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
@@ -67,11 +73,6 @@ impl Hosts {
             );
         }
         std::thread::spawn(move || lines.count());
-        let host = fs::read_to_string(directory.join("host.pub")).unwrap();
-        let known: String = ports
-            .iter()
-            .map(|port| format!("[127.0.0.1]:{port} {host}"))
-            .collect();
         fs::write(directory.join("known_hosts"), known).unwrap();
         fs::write(
             directory.join("ssh_config"),
