@@ -109,7 +109,7 @@ fn local_and_remote_sources_are_backed_up_rotated_and_logged() {
     }
     let mut backup = Backup::new(71);
     let first: NaiveDate = "2024-01-01".parse().unwrap();
-    let nights = (0..50).step_by(7).map(|days| first + Days::new(days));
+    let nights = (0..50).step_by(5).map(|days| first + Days::new(days));
     let nights: Vec<NaiveDate> = nights.collect();
     for night in &nights {
         backup.runs(&format!("--quiet backup {night}"));
