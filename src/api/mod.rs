@@ -27,8 +27,8 @@
 //!
 //! # What a caller does not get
 //!
-//! - Signals: the library handles none. SIGINT and SIGTERM do what they do in the caller's process. A run that dies by
-//!   one is gone on with by the next.
+//! - Signals: the library handles none. SIGINT and SIGTERM do what they do in the caller's process. The next run
+//!   continues one that died.
 //! - Core dumps: what the program keeps out of them (keys, file contents) may be in those of the caller, unless it
 //!   calls [`harden_process`].
 //! - `priority` and `sender` of the config: see [`Config::load`].

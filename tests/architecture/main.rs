@@ -209,6 +209,19 @@ fn nothing_below_commands_names_commands_or_the_command_line() {
 }
 
 #[test]
+fn the_documentation_shows_the_library_s_face_alone() {
+    let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let mut hidden = false;
+    let mut shown = Vec::new();
+    for line in text.lines() {
+        let name = line.strip_prefix("pub mod ").filter(|_| !hidden);
+        shown.extend(name);
+        hidden = line == "#[cfg_attr(not(developer_docs), doc(hidden))]";
+    }
+    assert_eq!(shown, ["api;"]);
+}
+
+#[test]
 fn each_foreign_crate_is_named_by_its_one_module() {
     for (crate_name, module) in [
         ("rusqlite", "catalog"),
