@@ -1,4 +1,5 @@
-//! What users of five older tools do, by the pages in `docs/from`; and the library's face.
+//! What users of older tools do, by the pages in `docs/from`: each test runs the config of its page. That of btrsend is
+//! `tests/backup/btrsend.rs`, with the scripts and the config in `packaging/btrsend`. And the library's face.
 
 #[path = "../common/mod.rs"]
 mod common;
