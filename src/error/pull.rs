@@ -228,6 +228,13 @@ impl PullFailure {
         }
         match code {
             Some(127) => Self::NoRsyncThere,
+            // The same, where rsync sees the end of the connection before the shell's code.
+            Some(12)
+                if says(&["not found"])
+                    || (says(&["line 1: "]) && says(&["No such file or directory"])) =>
+            {
+                Self::NoRsyncThere
+            }
             _ if says(&["Failed to exec ssh"]) => Self::NoSshHere,
             _ if says(&["No space left on device", "Disk quota exceeded"]) => Self::NoRoom,
             _ if says(&["Read-only file system"]) => Self::ReadOnlyHere,

@@ -221,7 +221,7 @@ fn what_keeps_a_host_from_being_pulled_is_named_with_what_to_do() {
         &["No such file or directory", "check the path in `from`"],
     );
     reached.config("rsync_path = \"/no/such/rsync\"\n");
-    pulled.fails("pull", 8, &["exit code 127", "install rsync there"]);
+    pulled.fails("pull", 8, &["/no/such/rsync", "install rsync there"]);
     reached.config("rsync_path = \"echo Welcome to this machine; rsync\"\n");
     pulled.fails(
         "pull",
