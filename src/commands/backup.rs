@@ -138,8 +138,8 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
 /// A source's night: its own part, that of each mirror, and what was pulled before.
 pub(crate) type Night<'c> = (Outcome, Vec<MirrorEnding<'c>>, Option<PullRan>);
 
-/// Runs a source's night, and brings its mirrors up to date after it. If the archive fails, the mirrors still get the
-/// snapshot.
+/// Runs a source's night, and brings its mirrors up to date after it. If the pull or the archive fails, the mirrors still
+/// get the snapshots that there are.
 pub(crate) fn night<'c>(
     config: &'c Config,
     source: &'c Source,
@@ -147,20 +147,37 @@ pub(crate) fn night<'c>(
     mirrors: &MirrorAsked,
     context: RunContext<'_>,
 ) -> Result<Night<'c>, Error> {
-    let pulled = pull_first(config, source, asked, context)?;
+    let pulled = match pull_first(config, source, asked, context) {
+        Ok(pulled) => pulled,
+        Err(error) if matches!(error, Error::Pull(_)) => {
+            mirror_all_the_same(config, source, mirrors, context);
+            return Err(error);
+        }
+        Err(error) => return Err(error),
+    };
     match engine::backup(config, source, asked, context) {
         Ok(outcome) => {
             let mirrored = mirror::after_night(config, source, mirrors, context);
             Ok((outcome, mirrored, pulled))
         }
         Err(error) if is_of_archive(&error) => {
-            let mirrored = mirror::after_night(config, source, mirrors, context);
-            let failed = mirrored.into_iter().filter_map(Result::err);
-            failed.for_each(|failed| warn_of(source, &failed, context.observer));
+            mirror_all_the_same(config, source, mirrors, context);
             Err(error)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Brings the mirrors up to date in a night that failed: they get the snapshots that there are.
+fn mirror_all_the_same(
+    config: &Config,
+    source: &Source,
+    mirrors: &MirrorAsked,
+    context: RunContext<'_>,
+) {
+    let mirrored = mirror::after_night(config, source, mirrors, context);
+    let failed = mirrored.into_iter().filter_map(Result::err);
+    failed.for_each(|failed| warn_of(source, &failed, context.observer));
 }
 
 /// Pulls a source that comes from elsewhere. Nothing is pulled for a date that is refused anyway.

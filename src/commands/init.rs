@@ -19,7 +19,7 @@ use super::output::{answer_json, answer_lines};
 use super::plan::standing_warnings;
 use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Everywhere, Init};
-use crate::config::{Config, ConfigError, StoreConfig, kit_of_template};
+use crate::config::{Config, ConfigError, Live, StoreConfig, kit_of_template};
 use crate::engine::{
     Asking, KitChange, StateDir, config_for_kit, is_in_kit, is_place, kit_source, know_source,
     note_in_kit, require_known, store_url, update_kit,
@@ -170,23 +170,22 @@ fn complete_without_store(config: &Config, everywhere: &Everywhere) -> Result<()
 }
 
 /// Refuses a source that can't be snapshotted before anything is made.
+/// Returns the subvolumes that must be there, each with the place of its snapshots. The first pull makes those of the
+/// other sources.
+fn own_subvolumes(config: &Config) -> impl Iterator<Item = &Live> {
+    let own = config.sources.iter().filter(|source| source.pull.is_none());
+    own.filter_map(|source| source.live.as_ref())
+}
+
 fn require_subvolumes(config: &Config) -> Result<(), Error> {
-    let live = config
-        .sources
-        .iter()
-        .filter_map(|source| source.live.as_ref());
-    for live in live {
+    for live in own_subvolumes(config) {
         crate::btrfs::identity(&live.subvolume)?;
     }
     Ok(())
 }
 
 fn make_snapshot_directories(config: &Config, told: &mut Vec<String>) -> Result<(), Error> {
-    let live = config
-        .sources
-        .iter()
-        .filter_map(|source| source.live.as_ref());
-    for live in live {
+    for live in own_subvolumes(config) {
         if !exists(&live.snapshots)? {
             make_directory(&live.snapshots, 0o700)?;
             told.push(format!("made {}", live.snapshots.display()));

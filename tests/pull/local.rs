@@ -172,3 +172,54 @@ fn hooks_run_around_a_pull_and_the_log_has_a_line_of_it() {
     assert!(log.contains(" info home pulled from=\""), "{log}");
     assert!(log.contains(" info home done seconds="), "{log}");
 }
+
+#[test]
+fn on_a_new_machine_init_and_the_first_pull_need_nothing_that_a_pull_makes() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let pulled = Pulled::new(61);
+    let state = pulled.machine.path("state");
+    for words in ["pull --dry-run", "pull"] {
+        fs::remove_dir_all(&state).unwrap();
+        pulled.does(words);
+    }
+    let other = Pulled::new(62);
+    other.does("init");
+    assert!(!other.copy().exists());
+    other.does("pull");
+    other.is_equal();
+}
+
+#[test]
+fn mirrors_are_brought_up_to_date_although_the_pull_fails() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let pulled = Pulled::new(63);
+    pulled.does("backup home 2024-01-01");
+    fs::create_dir(pulled.machine.btrfs().path("second")).unwrap();
+    let mirror = "\n[[mirror]]\nsource = \"home\"\nto = \"$FS/second\"\n";
+    pulled.config_from("$FS/gone", mirror);
+    pulled.fails("backup home 2024-01-02 --date-override", 1, &["gone"]);
+    is_equal(
+        &pulled.snapshot("2024-01-01"),
+        &pulled.machine.btrfs().path("second/home/2024-01-01"),
+    );
+}
+
+#[test]
+fn a_link_in_the_place_of_the_unfinished_files_leads_nowhere() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let pulled = Pulled::new(64);
+    pulled.does("pull");
+    let elsewhere = pulled.machine.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let file = elsewhere.join(".some.aB3xyZ");
+    fs::write(&file, "mine").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, pulled.copy().join(".coldchain-pull")).unwrap();
+    pulled.fails("pull", 1, &["could not prepare", ".coldchain-pull"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+}

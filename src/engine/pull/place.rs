@@ -232,6 +232,10 @@ pub(super) fn begin(live: &Live, place: &PullPlace) -> Result<(), Error> {
             .make(OsStr::new(STAGING), MadeAs::Directory)?;
         return Ok(place.directory.sync()?);
     }
+    // A link would lead out of the subvolume.
+    if !staging.symlink_metadata().map_err(failed)?.is_dir() {
+        return Err(failed(io::ErrorKind::NotADirectory.into()));
+    }
     for entry in fs::read_dir(&staging).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();

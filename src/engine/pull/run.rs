@@ -39,13 +39,14 @@ pub fn pull(
     context: RunContext<'_>,
 ) -> Result<PullRan, Error> {
     let pulling = Pulling::new(config, source, asked, context)?;
+    // First the catalog: on a new machine this makes the directory of the lock too.
+    let mut catalog = context.catalog(&pulling.state_dir)?;
     let _lock = pulling.state_dir.lock_pull(&source.name, &context)?;
     let _awake = SleepInhibitor::hold("coldchain is pulling a source");
-    let mut catalog = context.catalog(&pulling.state_dir)?;
     pulling.run(&mut catalog)
 }
 
-/// Returns what a pull would do. Changes nothing.
+/// Returns what a pull would do. Changes nothing but a missing state directory, which the lock needs.
 pub fn foresee_pull(
     config: &Config,
     source: &Source,
@@ -53,6 +54,7 @@ pub fn foresee_pull(
     context: RunContext<'_>,
 ) -> Result<PullRan, Error> {
     let pulling = Pulling::new(config, source, asked, context)?;
+    pulling.state_dir.create()?;
     let _lock = pulling.state_dir.lock_pull(&source.name, &context)?;
     let catalog = pulling.state_dir.catalog_to_read()?;
     let place = place::look(source, pulling.live, pulling.pull, &catalog)?;
