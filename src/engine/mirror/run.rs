@@ -315,11 +315,15 @@ impl MirrorRun<'_> {
         if !is_asked_for {
             return Ok(None);
         }
-        let estimate = btrfs::estimate(&self.tools, &self.request(snapshot, parent));
+        let estimate = || btrfs::estimate(&self.tools, &self.request(snapshot, parent));
         if parent.is_some() {
-            return Ok(estimate.ok());
+            return Ok(estimate().ok());
         }
-        let needed = estimate?;
+        let needed = match self.first_full.get() {
+            Some((name, bytes)) if *name == snapshot.name() => *bytes,
+            _ => estimate()?,
+        };
+        let _ = self.first_full.set((snapshot.name(), needed));
         if needed > self.standing.free_bytes && !self.asked.ignore_room {
             return Err(Error::Mirror(MirrorError::NoRoom {
                 to: Box::new(self.mirror.to.clone()),

@@ -1,5 +1,7 @@
 //! Looks at both sides of a mirror before a run: what it has, what it lacks, and what a user should know of it.
 
+use std::cell::OnceCell;
+
 use chrono::{DateTime, FixedOffset};
 
 use crate::btrfs::{self, SendRequest, Tools};
@@ -26,6 +28,9 @@ pub(in crate::engine) struct MirrorRun<'a> {
     pub(in crate::engine) standing: MirrorStanding,
     here: Vec<Sendable>,
     pub(in crate::engine) plan: MirrorPlan,
+    /// The snapshot that is sent in full first, and the size of its stream, once that was asked for: it takes a walk
+    /// over all of the snapshot.
+    pub(in crate::engine) first_full: OnceCell<(SnapshotName, u64)>,
 }
 
 impl<'a> MirrorRun<'a> {
@@ -83,6 +88,7 @@ impl<'a> MirrorRun<'a> {
             standing,
             here,
             plan,
+            first_full: OnceCell::new(),
         };
         run.require_known()?;
         Ok(run)
