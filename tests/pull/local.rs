@@ -179,6 +179,11 @@ fn on_a_new_machine_init_and_the_first_pull_need_nothing_that_a_pull_makes() {
         return;
     }
     let pulled = Pulled::new(61);
+    pulled.fails(
+        "snapshot",
+        1,
+        &["no pull of `home`", "run `coldchain pull home`"],
+    );
     let state = pulled.machine.path("state");
     for words in ["pull --dry-run", "pull"] {
         fs::remove_dir_all(&state).unwrap();

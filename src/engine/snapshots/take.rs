@@ -14,7 +14,7 @@ use crate::engine::pull::standing::require_whole;
 use crate::engine::snapshots::left_out;
 use crate::engine::snapshots::leftovers::{self, IN_THE_MAKING, UNNAMED, leftovers};
 use crate::engine::snapshots::standing::{difference, exists, in_the_place, in_the_way, rows};
-use crate::error::{Error, SnapshotError};
+use crate::error::{Error, PullError, SnapshotError};
 use crate::model::entry::Timestamp;
 use crate::model::{SnapshotName, SubvolumeIdentity, Uuid};
 use crate::progress::Event;
@@ -42,7 +42,13 @@ pub(in crate::engine) fn check_live(
     source: &Source,
     live: &Live,
 ) -> Result<SubvolumeIdentity, Error> {
-    let identity = btrfs::identity(&live.subvolume)?;
+    let identity = match btrfs::identity(&live.subvolume) {
+        Err(BtrfsError::Missing { path }) if source.pull.is_some() => {
+            let source_name = source.name.clone();
+            return Err(PullError::NeverPulled { source_name, path }.into());
+        }
+        identity => identity?,
+    };
     if let (true, Some(received)) = (identity.read_only, identity.received_uuid) {
         // A snapshot of it would carry the same received uuid, and so would every later one.
         return Err(SnapshotError::SnapshotReceived {
