@@ -126,6 +126,9 @@ pub enum PullError {
         /// The file.
         path: PathBuf,
     },
+    /// Something else has the name of the directory for unfinished files.
+    #[error("cannot pull: {} is no directory, so no pull has made it", _0.display())]
+    StagingTaken(PathBuf),
     /// The file with patterns can't be used.
     #[error("{} can't be used as `exclude_from`: {what}", path.display())]
     ExcludeFile {
@@ -349,6 +352,10 @@ impl PullError {
             Self::LinkedFile { .. } => exit(ExitCode::Usage).hint(
                 "remove `inplace`; or set `subvolume` to a new one, which `inplace` fills without links",
             ),
+            Self::StagingTaken(path) => exit(ExitCode::Usage).hint(format!(
+                "look at what it is, and remove it: `rm {}`",
+                shell::path(path)
+            )),
             Self::ExcludeFile { .. } => exit(ExitCode::Usage).hint("fix the file, or remove the line"),
             Self::Failed { why, .. } => exit(match why {
                 PullFailure::NoRsyncThere | PullFailure::NoSshHere => ExitCode::Missing,

@@ -225,6 +225,6 @@ fn a_link_in_the_place_of_the_unfinished_files_leads_nowhere() {
     let file = elsewhere.join(".some.aB3xyZ");
     fs::write(&file, "mine").unwrap();
     std::os::unix::fs::symlink(&elsewhere, pulled.copy().join(".coldchain-pull")).unwrap();
-    pulled.fails("pull", 1, &["could not prepare", ".coldchain-pull"]);
+    pulled.fails("pull", 2, &[".coldchain-pull is no directory"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
 }

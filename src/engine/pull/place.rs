@@ -234,7 +234,7 @@ pub(super) fn begin(live: &Live, place: &PullPlace) -> Result<(), Error> {
     }
     // A link would lead out of the subvolume.
     if !staging.symlink_metadata().map_err(failed)?.is_dir() {
-        return Err(failed(io::ErrorKind::NotADirectory.into()));
+        return Err(PullError::StagingTaken(staging).into());
     }
     for entry in fs::read_dir(&staging).map_err(failed)? {
         let entry = entry.map_err(failed)?;

@@ -19,6 +19,7 @@ pub(super) fn samples() -> Vec<Error> {
         PullError::NothingToPull {
             source_name: Some(mail()),
         },
+        PullError::StagingTaken(path().join(".coldchain-pull")),
         PullError::Rsync(RsyncError::NoProgram {
             path: "/usr/bin:/bin".to_owned(),
         }),
