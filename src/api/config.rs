@@ -15,8 +15,8 @@ pub struct LoadedConfig {
 }
 
 impl LoadedConfig {
-    /// Reads and checks a config file. The file and the state directory must belong to the effective user, and nobody
-    /// else may be able to change them.
+    /// Reads and checks a config file. The file and the state directory must belong to the effective user, and no other
+    /// user may be able to change them.
     ///
     /// Two keys count for the commands alone: `priority`, because a library does not change the priority of the whole
     /// process, and `sender`, because only the program itself can ask the kernel for a stream. `btrfs send` makes the

@@ -160,7 +160,7 @@ impl<'a> MirrorDirectory<'a> {
         let mut faults = Vec::new();
         for link in &self.rules.links {
             let path = place.directory.join(OsStr::new(link));
-            // By descriptor: whoever owns a directory above may put another one in its place.
+            // By descriptor, because the owner of a directory above can replace it.
             let held = format!("/proc/self/fd/{}", place.directory.as_fd().as_raw_fd());
             match links::point(&Path::new(&held).join(link), &newest.name.to_string()) {
                 Ok(Pointed::InTheWay) => faults.push(format!(
