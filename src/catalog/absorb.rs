@@ -240,6 +240,10 @@ fn revive(
         "DELETE FROM verification WHERE archive = ?1 AND outcome <> 'damaged'",
         [archive.to_string()],
     )?;
+    transaction.execute(
+        "UPDATE placed SET verified_at = NULL WHERE archive = ?1",
+        [archive.to_string()],
+    )?;
     transaction
         .execute(
             "UPDATE archive SET state = 'committed', verified_at = NULL, deletion = NULL

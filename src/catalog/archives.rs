@@ -223,7 +223,10 @@ impl Catalog {
     ) -> Result<Vec<ArchiveRow>, CatalogError> {
         let mut rows = self.select(
             "read the archives",
-            &format!("SELECT {COLUMNS} FROM archive WHERE {condition}"),
+            &format!(
+                "SELECT {COLUMNS} FROM {} WHERE {condition}",
+                self.archive_table()
+            ),
             [parameter],
             ArchiveRow::read,
         )?;
@@ -235,7 +238,10 @@ impl Catalog {
     pub fn segments(&self, archive: &ArchiveId) -> Result<Vec<SegmentRow>, CatalogError> {
         self.select(
             "read an archive's segments",
-            "SELECT * FROM segment WHERE archive = ?1 ORDER BY idx",
+            &format!(
+                "SELECT * FROM {} WHERE archive = ?1 ORDER BY idx",
+                self.segment_table()
+            ),
             [archive.to_string()],
             SegmentRow::read,
         )

@@ -148,7 +148,10 @@ impl Catalog {
         let mut reading = Links::NONE_YET;
         let mut links = self.select(
             "read which archive builds on which",
-            &format!("SELECT {LINK} FROM archive WHERE ledger = ?1 AND state = 'committed'"),
+            &format!(
+                "SELECT {LINK} FROM {} WHERE ledger = ?1 AND state = 'committed'",
+                self.archive_table()
+            ),
             [ledger.to_string()],
             |row| reading.read(&Columns::of(row)),
         )?;
@@ -195,7 +198,8 @@ impl Catalog {
         // archive.
         let sql = format!(
             "SELECT archive, level, at FROM verification
-             WHERE outcome = '{}' AND archive >= ?1 ORDER BY archive",
+             WHERE place = {} AND outcome = '{}' AND archive >= ?1 ORDER BY archive",
+            self.place,
             VerifyOutcome::Sound
         );
         let done = self.select("list what checks have shown", &sql, [oldest], |row| {
@@ -231,7 +235,8 @@ impl Catalog {
                     ELSE (raw_bytes + segment_size - 1) / segment_size
                 END,
                 deletion IS NOT NULL, begun_at
-             FROM archive WHERE {condition}"
+             FROM {} WHERE {condition}",
+            self.archive_table()
         );
         self.select("list the archives", &sql, [parameter], |row| {
             ListedRow::read(row, &mut links)

@@ -14,6 +14,7 @@ mod error;
 mod lineage;
 mod mirrors;
 mod operation;
+mod places;
 mod pulls;
 mod rebuild;
 mod replicated;
@@ -40,6 +41,7 @@ pub use error::{CatalogError, Cause, SqlError};
 pub use lineage::{Link, ListedRow, WhichArchives};
 pub use mirrors::{MirrorRow, MirroredRow};
 pub use operation::{Access, CatalogOperation, Watch};
+pub use places::{PlaceRow, PlacedRow};
 pub use pulls::PullRow;
 pub use rebuild::NewCatalog;
 pub use replicated::ReplicatedRow;
@@ -52,7 +54,7 @@ pub use verifications::VerificationRow;
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
     include_str!("../../schema/0003_resume.sql"),
@@ -64,6 +66,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("../../schema/0009_snapshots.sql"),
     include_str!("../../schema/0010_mirrors.sql"),
     include_str!("../../schema/0011_pull.sql"),
+    include_str!("../../schema/0012_places.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.
@@ -78,6 +81,8 @@ pub struct Catalog {
     connection: Connection,
     watch: Option<Arc<dyn Watch>>,
     keeps: Keeps,
+    /// The number of the copy that it is turned to; 0 for home.
+    place: i64,
 }
 
 /// Whether what is written is kept.
@@ -128,6 +133,7 @@ impl Catalog {
             connection,
             watch: None,
             keeps: Keeps::Everything,
+            place: places::HOME,
         };
         // While a table is made anew, others refer to one that is not there.
         catalog.refer(false)?;

@@ -5,11 +5,12 @@ use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::Catalog;
 use super::SourceRow;
 use super::error::{CatalogError, Doing, parsed};
+use super::places::HOME;
 use super::verifications::{listed, record};
 use crate::model::entry::{PrivateFacts, Timestamp};
 use crate::model::{ArchiveId, LedgerId, Sha256, SourceName, StorageClass, VerifyOutcome};
@@ -143,12 +144,10 @@ impl Catalog {
         } else {
             VerifyOutcome::Damaged
         };
+        let place = self.place;
         self.write("record what a listing showed", |transaction| {
-            transaction.execute(
-                "UPDATE archive SET storage_class = ?2 WHERE id = ?1",
-                params![archive.to_string(), class.map(StorageClass::as_str)],
-            )?;
-            record(transaction, &listed(archive, outcome, at))
+            set_class(transaction, place, archive, class)?;
+            record(transaction, place, &listed(archive, outcome, at))
         })
     }
 
@@ -158,12 +157,9 @@ impl Catalog {
         archive: &ArchiveId,
         class: StorageClass,
     ) -> Result<(), CatalogError> {
+        let place = self.place;
         self.write("record a storage class", |transaction| {
-            transaction.execute(
-                "UPDATE archive SET storage_class = ?2 WHERE id = ?1",
-                params![archive.to_string(), class.as_str()],
-            )?;
-            Ok(())
+            set_class(transaction, place, archive, Some(class))
         })
     }
 
@@ -189,7 +185,7 @@ impl Catalog {
         ledger: &LedgerId,
     ) -> Result<(), CatalogError> {
         self.write("take a source out", |transaction| {
-            for of_archives in ["thaw", "verification", "segment"] {
+            for of_archives in ["thaw", "verification", "placed_segment", "placed", "segment"] {
                 transaction.execute(
                     &format!(
                         "DELETE FROM {of_archives} WHERE archive IN (SELECT id FROM archive WHERE ledger = ?1)"
@@ -197,7 +193,7 @@ impl Catalog {
                     [ledger.to_string()],
                 )?;
             }
-            for of_ledger in ["archive", "entry", "quarantine"] {
+            for of_ledger in ["place", "archive", "entry", "quarantine"] {
                 transaction.execute(
                     &format!("DELETE FROM {of_ledger} WHERE ledger = ?1"),
                     [ledger.to_string()],
@@ -255,4 +251,20 @@ impl Catalog {
         faults.retain(|line| line != "ok");
         Ok(faults)
     }
+}
+
+fn set_class(
+    transaction: &Transaction<'_>,
+    place: i64,
+    archive: &ArchiveId,
+    class: Option<StorageClass>,
+) -> rusqlite::Result<()> {
+    let sql = match place {
+        HOME => "UPDATE archive SET storage_class = ?3 WHERE id = ?2 AND ?1 = 0",
+        _ => "UPDATE placed SET storage_class = ?3 WHERE place = ?1 AND archive = ?2",
+    };
+    let class = class.map(StorageClass::as_str);
+    transaction
+        .execute(sql, params![place, archive.to_string(), class])
+        .map(drop)
 }

@@ -69,8 +69,8 @@ impl Catalog {
     pub fn thaws(&self, archive: &ArchiveId) -> Result<BTreeMap<u32, ThawRow>, CatalogError> {
         let thaws = self.select(
             "read what is thawing",
-            "SELECT * FROM thaw WHERE archive = ?1",
-            [archive.to_string()],
+            "SELECT * FROM thaw WHERE place = ?1 AND archive = ?2",
+            params![self.place, archive.to_string()],
             read,
         )?;
         Ok(thaws.into_iter().collect())
@@ -85,12 +85,13 @@ impl Catalog {
         asked_at: Timestamp,
     ) -> Result<(), CatalogError> {
         self.for_each(
-            "INSERT OR REPLACE INTO thaw (archive, idx, tier, days, state, asked_at)
-             VALUES (?1, ?2, ?3, ?4, 'requested', ?5)",
+            "INSERT OR REPLACE INTO thaw (place, archive, idx, tier, days, state, asked_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'requested', ?6)",
             segments,
-            |statement, (archive, index)| {
+            |statement, place, (archive, index)| {
                 let asked_at = asked_at.to_string();
                 statement.execute(params![
+                    place,
                     archive.to_string(),
                     index,
                     tier.as_str(),
@@ -105,9 +106,12 @@ impl Catalog {
     /// none.
     pub fn thaw_running(&mut self, segments: &[(ArchiveId, u32)]) -> Result<(), CatalogError> {
         self.for_each(
-            "UPDATE thaw SET state = 'thawing', readable_until = NULL WHERE archive = ?1 AND idx = ?2",
+            "UPDATE thaw SET state = 'thawing', readable_until = NULL
+             WHERE place = ?1 AND archive = ?2 AND idx = ?3",
             segments,
-            |statement, (archive, index)| statement.execute(params![archive.to_string(), index]),
+            |statement, place, (archive, index)| {
+                statement.execute(params![place, archive.to_string(), index])
+            },
         )
     }
 
@@ -117,38 +121,40 @@ impl Catalog {
         segments: &[(ArchiveId, u32, Timestamp)],
     ) -> Result<(), CatalogError> {
         self.for_each(
-            "UPDATE thaw SET state = iif(state = 'fetched', 'fetched', 'readable'), readable_until = ?3
-             WHERE archive = ?1 AND idx = ?2",
+            "UPDATE thaw SET state = iif(state = 'fetched', 'fetched', 'readable'), readable_until = ?4
+             WHERE place = ?1 AND archive = ?2 AND idx = ?3",
             segments,
-            |statement, (archive, index, until)| {
-                statement.execute(params![archive.to_string(), index, until.to_string()])
+            |statement, place, (archive, index, until)| {
+                statement.execute(params![place, archive.to_string(), index, until.to_string()])
             },
         )
     }
 
     /// Records that an archive was received: none of its thawed segments is waited for any more.
     pub fn thaw_fetched(&mut self, archive: &ArchiveId) -> Result<(), CatalogError> {
+        let place = self.place;
         self.execute(
             "record what was fetched",
-            "UPDATE thaw SET state = 'fetched' WHERE archive = ?1",
-            [archive.to_string()],
+            "UPDATE thaw SET state = 'fetched' WHERE place = ?1 AND archive = ?2",
+            params![place, archive.to_string()],
         )
     }
 
-    /// Runs a statement for each segment, in one transaction.
+    /// Runs a statement for each segment at the place, in one transaction.
     fn for_each<S>(
         &mut self,
         sql: &str,
         segments: &[S],
-        execute: impl Fn(&mut Statement<'_>, &S) -> rusqlite::Result<usize>,
+        execute: impl Fn(&mut Statement<'_>, i64, &S) -> rusqlite::Result<usize>,
     ) -> Result<(), CatalogError> {
         if segments.is_empty() {
             return Ok(());
         }
+        let place = self.place;
         self.write("write what is thawing", |transaction| {
             let mut statement = transaction.prepare_cached(sql)?;
             for segment in segments {
-                execute(&mut statement, segment)?;
+                execute(&mut statement, place, segment)?;
             }
             Ok(())
         })

@@ -5,6 +5,7 @@ use rusqlite::{Row, Transaction, params};
 use super::Catalog;
 use super::columns::Columns;
 use super::error::CatalogError;
+use super::places::HOME;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, LedgerId, VerifyLevel, VerifyOutcome};
 
@@ -40,8 +41,8 @@ impl Catalog {
             "read what checks have shown",
             "SELECT archive, level, outcome, at FROM verification
              JOIN archive ON archive.id = verification.archive
-             WHERE archive.ledger = ?1 ORDER BY archive.date, archive.id, at",
-            [ledger.to_string()],
+             WHERE archive.ledger = ?1 AND place = ?2 ORDER BY archive.date, archive.id, at",
+            params![ledger.to_string(), self.place],
             VerificationRow::read,
         )
     }
@@ -49,8 +50,10 @@ impl Catalog {
     /// Records checks, and with them whether each archive is known to be damaged. Only a sound check that
     /// would have found the damage again takes it back. Archives that the catalog does not have are ignored.
     pub fn record_verifications(&mut self, rows: &[VerificationRow]) -> Result<(), CatalogError> {
+        let place = self.place;
         self.write("record what a check has shown", |transaction| {
-            rows.iter().try_for_each(|row| record(transaction, row))
+            rows.iter()
+                .try_for_each(|row| record(transaction, place, row))
         })
     }
 
@@ -87,14 +90,18 @@ pub(super) fn listed(
     }
 }
 
-pub(super) fn record(transaction: &Transaction<'_>, row: &VerificationRow) -> rusqlite::Result<()> {
+pub(super) fn record(
+    transaction: &Transaction<'_>,
+    place: i64,
+    row: &VerificationRow,
+) -> rusqlite::Result<()> {
     let archive = row.archive.to_string();
     let at = row.at.to_string();
     // The order of recording counts, not the times: clocks go back.
     let forget = |level: VerifyLevel, outcome: VerifyOutcome| {
         transaction.execute(
-            "DELETE FROM verification WHERE archive = ?1 AND level = ?2 AND outcome = ?3",
-            params![archive, level.as_str(), outcome.as_str()],
+            "DELETE FROM verification WHERE place = ?1 AND archive = ?2 AND level = ?3 AND outcome = ?4",
+            params![place, archive, level.as_str(), outcome.as_str()],
         )
     };
     match row.outcome {
@@ -117,22 +124,28 @@ pub(super) fn record(transaction: &Transaction<'_>, row: &VerificationRow) -> ru
         VerifyOutcome::Partial => {}
     }
     transaction.execute(
-        "INSERT INTO verification (archive, level, outcome, at)
-         SELECT id, ?2, ?3, ?4 FROM archive WHERE id = ?1
-         ON CONFLICT (archive, level, outcome) DO UPDATE SET at = excluded.at",
-        params![archive, row.level.as_str(), row.outcome.as_str(), at],
+        "INSERT INTO verification (place, archive, level, outcome, at)
+         SELECT ?1, id, ?3, ?4, ?5 FROM archive WHERE id = ?2
+         ON CONFLICT (place, archive, level, outcome) DO UPDATE SET at = excluded.at",
+        params![place, archive, row.level.as_str(), row.outcome.as_str(), at],
     )?;
+    let (table, of_archive) = match place {
+        HOME => ("archive", "id = ?2 AND ?1 = 0"),
+        _ => ("placed", "archive = ?2 AND place = ?1"),
+    };
     if (row.level, row.outcome) == (VerifyLevel::Listing, VerifyOutcome::Sound) {
         transaction.execute(
-            "UPDATE archive SET verified_at = ?2 WHERE id = ?1",
-            params![archive, at],
+            &format!("UPDATE {table} SET verified_at = ?3 WHERE {of_archive}"),
+            params![place, archive, at],
         )?;
     }
     transaction
         .execute(
-            "UPDATE archive SET damaged_at = (SELECT min(at) FROM verification
-                WHERE archive = archive.id AND outcome = 'damaged') WHERE id = ?1",
-            [archive],
+            &format!(
+                "UPDATE {table} SET damaged_at = (SELECT min(at) FROM verification
+                    WHERE place = ?1 AND archive = ?2 AND outcome = 'damaged') WHERE {of_archive}"
+            ),
+            params![place, archive],
         )
         .map(drop)
 }

@@ -134,6 +134,13 @@ pub struct LedgerId(pub [u8; 16]);
 
 hex_value!(LedgerId);
 
+/// The random id of a place that has a copy of a ledger, 128 bits; in its marker, and in the entry that makes
+/// it the home.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlaceId(pub [u8; 16]);
+
+hex_value!(PlaceId);
+
 /// `DATE-full-HEX16` or `DATE-incr-HEX16`: 64 random bits, new for every attempt.
 ///
 /// Ordered by date first.

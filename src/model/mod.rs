@@ -28,7 +28,7 @@ pub mod verification;
 pub use archive::{ArchiveKind, ArchiveState};
 pub use copy_kind::{CopyKind, UnknownCopyKind};
 pub use digest::{Blake3, Sha256};
-pub use ids::{ArchiveId, LedgerId, SourceName, Uuid};
+pub use ids::{ArchiveId, LedgerId, PlaceId, SourceName, Uuid};
 pub use mirror_location::{MirrorLocation, NoMirrorLocation, SshLocation};
 pub use mirror_right::{MirrorRight, NoMirrorRight};
 pub use protocol::Protocol;

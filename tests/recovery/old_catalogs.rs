@@ -128,6 +128,7 @@ fn has_all(catalog: &Path, version: u32) {
     assert_eq!(catalog.has_to_delete(&ledger).unwrap(), version < 6);
     has_mirrors(&catalog, version);
     has_pulls(&catalog, version);
+    has_places(&catalog, version);
 }
 
 /// Looks for the mirrors that the catalog of a version had.
@@ -155,6 +156,37 @@ fn has_mirrors(catalog: &Catalog, version: u32) {
             "home at /mnt/second: mark true, sends false, reached true, has 2026-11-01 2026-11-07",
             "home at ssh://mirror@nas:2222/srv/copies: mark true, sends true, reached false, has ",
             "old-photos at /mnt/third: mark false, sends false, reached false, has ",
+        ],
+    };
+    assert_eq!(known, expected);
+}
+
+/// Looks for the copies that the catalog of a version had.
+fn has_places(catalog: &Catalog, version: u32) {
+    let ledger = catalog.sources().unwrap()[0].ledger;
+    let places = catalog.places(&ledger).unwrap();
+    let known: Vec<String> = places
+        .iter()
+        .map(|row| {
+            let placed = catalog.placed(row.id).unwrap();
+            let whole = placed.iter().filter(|it| it.copied_at.is_some()).count();
+            let segments = placed
+                .iter()
+                .map(|it| catalog.placed_segments(row.id, &it.archive).unwrap().len());
+            let segments: usize = segments.sum();
+            format!(
+                "{} up to {}: {} archives, {whole} whole, {segments} segments",
+                row.store,
+                row.head,
+                placed.len()
+            )
+        })
+        .collect();
+    let expected: &[&str] = match version {
+        ..12 => &[],
+        _ => &[
+            "file:///second up to 5: 2 archives, 1 whole, 3 segments",
+            "s3://third/archives up to 0: 0 archives, 0 whole, 0 segments",
         ],
     };
     assert_eq!(known, expected);

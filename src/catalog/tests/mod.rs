@@ -2,6 +2,7 @@ mod absorb;
 mod attempts;
 mod file;
 mod lineage;
+mod places;
 mod resume;
 mod thaws;
 mod verifications;
