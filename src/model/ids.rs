@@ -134,9 +134,9 @@ pub struct LedgerId(pub [u8; 16]);
 
 hex_value!(LedgerId);
 
-/// The random id of a place that has a copy of a ledger, 128 bits; in its marker, and in the entry that makes
-/// it the home.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A copy's random 128-bit id, made when the copy is begun: it names a place of one ledger, wherever its store
+/// may be moved to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlaceId(pub [u8; 16]);
 
 hex_value!(PlaceId);

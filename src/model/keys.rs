@@ -3,6 +3,8 @@
 //! ```text
 //! <source>/README-RESTORE.txt
 //! <source>/ledger/00000001.entry
+//! <source>/ledger/COPY
+//! <source>/ledger/HOME-<place id>
 //! <source>/archives/<archive id>/key.age
 //! <source>/archives/<archive id>/000000-9c1e04b7a2d85f36.zst.age
 //! ```
@@ -15,7 +17,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::digest::{Sha256, from_hex};
 use super::entry::ArchiveEntry;
-use super::ids::ArchiveId;
+use super::ids::{ArchiveId, PlaceId};
 use super::segment::SegmentRecord;
 
 /// Returns the prefix of all objects of a source; it ends in `/`.
@@ -46,6 +48,25 @@ pub fn ledger_seq(directory: &str, key: &str) -> Option<u64> {
     let seq = digits.parse().ok()?;
     // Numbers count from 1, so an object with number 0 is no entry.
     (seq > 0 && key == ledger_entry(directory, seq)).then_some(seq)
+}
+
+/// Returns the key of the marker that says that a place is a copy. See
+/// [`CopyMarker`](super::copy_marker::CopyMarker).
+pub fn copy_marker(directory: &str) -> String {
+    format!("{directory}/ledger/COPY")
+}
+
+/// Returns the key of the marker that says that a place is home since the ledger names it in `moved`.
+pub fn home_marker(directory: &str, place: &PlaceId) -> String {
+    format!("{directory}/ledger/HOME-{place}")
+}
+
+/// Returns the id in the key of a marker of home; `None` if the key is no such marker of this ledger.
+pub fn home_marker_id(directory: &str, key: &str) -> Option<PlaceId> {
+    key.strip_prefix(&ledger_prefix(directory))?
+        .strip_prefix("HOME-")?
+        .parse()
+        .ok()
 }
 
 /// Returns the prefix of the objects of all archives; it ends in `/`.
@@ -250,6 +271,28 @@ mod tests {
             "home/archives/2026-11-21-full-5f0c9a12d4e6b801/000000-9c1e04b7a2d85f36.zst.age"
         );
         assert_eq!(ledger_entry("home", 1), "home/ledger/00000001.entry");
+    }
+
+    #[test]
+    fn a_marker_of_home_has_the_id_of_a_place_and_is_no_entry() {
+        let place = PlaceId([0x5a; 16]);
+        let key = home_marker("home", &place);
+        assert_eq!(key, "home/ledger/HOME-5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a");
+        assert_eq!(home_marker_id("home", &key), Some(place));
+        assert_eq!(copy_marker("home"), "home/ledger/COPY");
+        for marker in [key.as_str(), "home/ledger/COPY"] {
+            assert_eq!(ledger_seq("home", marker), None, "{marker}");
+        }
+        for key in [
+            "home/ledger/COPY",
+            "home/ledger/00000001.entry",
+            "home/ledger/HOME-",
+            "home/ledger/HOME-5A5A5A5A5A5A5A5A5A5A5A5A5A5A5A5A",
+            "home/ledger/HOME-5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a.bak",
+            "work/ledger/HOME-5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a",
+        ] {
+            assert_eq!(home_marker_id("home", key), None, "{key}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod archive;
 mod copy_kind;
+pub mod copy_marker;
 pub mod date_word;
 pub mod digest;
 pub mod entry;
@@ -27,6 +28,7 @@ pub mod verification;
 
 pub use archive::{ArchiveKind, ArchiveState};
 pub use copy_kind::{CopyKind, UnknownCopyKind};
+pub use copy_marker::{CopyMarker, NoCopyMarker};
 pub use digest::{Blake3, Sha256};
 pub use ids::{ArchiveId, LedgerId, PlaceId, SourceName, Uuid};
 pub use mirror_location::{MirrorLocation, NoMirrorLocation, SshLocation};
