@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::{Advice, ExitCode, exit};
 use crate::ledger::EntryRefusal;
-use crate::model::SourceName;
 use crate::model::entry::Role;
+use crate::model::{PlaceId, SourceName};
 
 const COMPARE: &str =
     "nothing was written; compare the store with its copies or older versions before you run again";
@@ -111,6 +111,24 @@ pub enum LedgerStateError {
         /// What was found.
         what: String,
     },
+    /// The place is a copy of the source's home, and this run may only work at home.
+    #[error("{store} has a copy of `{source_name}`, in which only `coldchain copy` writes")]
+    IsCopy {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+    },
+    /// The ledger says that another place is home.
+    #[error("{store} is no longer the home of `{source_name}`, which was moved to another place")]
+    MovedAway {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// The id of the new home.
+        place: PlaceId,
+    },
     /// This machine's key does not have the role that it needs.
     #[error(
         "the ledger of `{source_name}` does not grant this machine's key the {role} role: {key}"
@@ -189,6 +207,16 @@ impl LedgerStateError {
                  signed them, run `coldchain key rotate --kit FILE --source NAME --remove KEY \
                  --void NUMBER` to withdraw the key and to void them",
             ),
+            Self::IsCopy { source_name, .. } => exit(ExitCode::Integrity).hint(format!(
+                "set `store` of this source to the store of its home. If that one is lost, run \
+                 `coldchain move {source_name} --to STORE --abandon-home`, which makes the copy its \
+                 home. Nothing was written"
+            )),
+            Self::MovedAway { place, .. } => exit(ExitCode::Integrity).hint(format!(
+                "set `store` of this source to the store that has the marker HOME-{place} beside its \
+                 ledger entries. If that one is lost, follow docs/moving-house.md. Nothing was \
+                 written"
+            )),
             Self::NoRole { .. } => exit(ExitCode::Integrity).hint(
                 "run `coldchain key show` to see which key has which role, and `coldchain key \
                  rotate --kit FILE --add KEY --role ROLE` to give one; nothing was stored",

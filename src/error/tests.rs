@@ -17,7 +17,7 @@ use crate::hooks::Hook;
 use crate::kit::KitFault;
 use crate::ledger::EntryRefusal;
 use crate::model::entry::Role;
-use crate::model::{ArchiveId, CopyKind, StorageClass, Tier, Uuid};
+use crate::model::{ArchiveId, CopyKind, PlaceId, StorageClass, Tier, Uuid};
 use crate::plan::{Awaited, Usd};
 use crate::store::{ErrorKind, Operation};
 
@@ -208,6 +208,15 @@ fn samples() -> Vec<Error> {
             source_name: mail(),
             key: "KEY".to_owned(),
             role: Role::Writer,
+        }),
+        Error::LedgerState(LedgerStateError::IsCopy {
+            source_name: mail(),
+            store: store(),
+        }),
+        Error::LedgerState(LedgerStateError::MovedAway {
+            source_name: mail(),
+            store: store(),
+            place: PlaceId([0x5a; 16]),
         }),
         Error::Rebuild(RebuildError::NoLedger {
             stores: "STORES".to_owned(),

@@ -28,6 +28,7 @@ pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, EntryRefusal> {
         EntryKind::Delete(delete) => serde_json::to_value(delete).map_err(fields)?,
         EntryKind::Rotate(rotate) => serde_json::to_value(rotate).map_err(fields)?,
         EntryKind::Attach(attach) => serde_json::to_value(attach).map_err(fields)?,
+        EntryKind::Moved(moved) => serde_json::to_value(moved).map_err(fields)?,
         EntryKind::Unknown(name) => {
             return Err(EntryRefusal::Fields(format!(
                 "the kind `{name}` is not one that is written"
@@ -74,6 +75,7 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, EntryRefusal> {
         }
         (ROTATE_FORMAT, "rotate") => EntryKind::Rotate(own(line, "rotate")?),
         (1, "attach") => EntryKind::Attach(own(line, "attach")?),
+        (1, "moved") => EntryKind::Moved(own(line, "moved")?),
         _ => EntryKind::Unknown(kind),
     };
     Ok(Entry { head, kind })

@@ -3,6 +3,7 @@
 mod archive;
 mod attach;
 mod delete;
+mod moved;
 mod refused;
 mod retire;
 mod revive;
@@ -24,7 +25,7 @@ use super::signature::{Check, open, split};
 use crate::model::entry::{
     Entry, EntryHead, EntryKind, FORMAT, FURTHEST, OPEN_BYTES, OpenEntry, ROTATE_FORMAT, Role,
 };
-use crate::model::{ArchiveId, LedgerId, Sha256, Uuid};
+use crate::model::{ArchiveId, LedgerId, PlaceId, Sha256, Uuid};
 
 pub use refused::Refused;
 
@@ -168,6 +169,9 @@ pub struct Replay {
     signers: HashMap<u64, usize>,
     /// Entries that attach something, and that no `rotate` has voided.
     attaching: HashSet<u64>,
+    /// Where home was moved to, oldest first, each with the number of the entry that says so. Those that a
+    /// `rotate` has voided are left out.
+    moved: Vec<(u64, PlaceId)>,
     /// Numbers after the head whose objects are signed and do not fit, except those that the root key has
     /// voided.
     forked: Vec<u64>,
@@ -211,6 +215,7 @@ impl Replay {
             unknown: Vec::new(),
             signers: HashMap::new(),
             attaching: HashSet::new(),
+            moved: Vec::new(),
             forked: Vec::new(),
             unskipped: Vec::new(),
         }
@@ -369,7 +374,10 @@ impl Replay {
             EntryKind::Revive(revive) => self.check_revive(&revive.archives)?,
             EntryKind::Delete(delete) => self.check_delete(delete)?,
             EntryKind::Attach(attach) => self.check_attach(attach)?,
-            EntryKind::Open(_) | EntryKind::Rotate(_) | EntryKind::Unknown(_) => {}
+            EntryKind::Open(_)
+            | EntryKind::Rotate(_)
+            | EntryKind::Moved(_)
+            | EntryKind::Unknown(_) => {}
         }
         let by = self.ever.iter().position(|known| known == by);
         let replaced = match &entry.kind {
@@ -475,6 +483,7 @@ impl Replay {
                 self.unknown
                     .retain(|entry| !rotate.voids.contains(&entry.seq()));
                 self.attaching.retain(|seq| !rotate.voids.contains(seq));
+                self.moved.retain(|(seq, _)| !rotate.voids.contains(seq));
                 self.take_from_view(seq, &rotate.retires);
                 self.bring_back(&rotate.revives);
                 self.brought_back.extend(&rotate.revives);
@@ -482,6 +491,7 @@ impl Replay {
             EntryKind::Attach(_) => {
                 self.attaching.insert(seq);
             }
+            EntryKind::Moved(moved) => self.moved.push((seq, moved.place)),
             EntryKind::Unknown(_) => self.unknown.extend(Warning::of(entry)),
             EntryKind::Open(_) => {}
         }
@@ -573,7 +583,7 @@ impl Replay {
 /// only effect here is to stop every writer, so only a writer or the root key may sign it.
 fn may_sign(keys: &[(PublicKey, Vec<Role>)], by: &PublicKey, kind: &EntryKind) -> bool {
     let may = |roles: &[Role]| match kind {
-        EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Attach(_) => {
+        EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Attach(_) | EntryKind::Moved(_) => {
             roles.contains(&Role::Writer)
         }
         EntryKind::Retire(_) | EntryKind::Revive(_) | EntryKind::Delete(_) => {

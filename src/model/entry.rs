@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::archive::ArchiveKind;
 use super::digest::Sha256;
-use super::ids::{ArchiveId, LedgerId, Uuid, has_form, number, parse_date};
+use super::ids::{ArchiveId, LedgerId, PlaceId, Uuid, has_form, number, parse_date};
 use super::protocol::Protocol;
 use super::segment::SegmentRecord;
 
@@ -90,6 +90,8 @@ pub enum EntryKind {
     Rotate(RotateEntry),
     /// Sealed objects are added to archives of earlier entries.
     Attach(AttachEntry),
+    /// Another place is home.
+    Moved(MovedEntry),
     /// A kind that this version does not know, by its name.
     Unknown(String),
 }
@@ -105,6 +107,7 @@ impl EntryKind {
             Self::Delete(_) => "delete",
             Self::Rotate(_) => "rotate",
             Self::Attach(_) => "attach",
+            Self::Moved(_) => "moved",
             Self::Unknown(name) => name,
         }
     }
@@ -118,7 +121,7 @@ pub enum Role {
     Pruner,
     /// Signs `rotate`, and grants roles to the other keys. Its secret is in the recovery kit only.
     Root,
-    /// Signs `open`, `archive` and `attach`.
+    /// Signs `open`, `archive`, `attach` and `moved`.
     Writer,
 }
 
@@ -347,6 +350,14 @@ pub struct Attachment {
 impl Attachment {
     /// The archive's key, sealed to further recipients.
     pub const KEY: &'static str = "key";
+}
+
+/// Kind `moved`. From this entry on the place with that id is home: only there is the ledger continued. The
+/// place was a copy before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedEntry {
+    /// The id of the new home.
+    pub place: PlaceId,
 }
 
 /// Private facts of an archive. They are sealed to the archive key before they are stored.

@@ -97,7 +97,7 @@ pub fn decide(
         (onto, plan.reason, Some(plan.slot))
     };
     let (wanted, send_parent) = wanted(open, onto, &catalog)?;
-    state.require_known(open)?;
+    state.require_writable(open)?;
     ask(wanted)?;
     let attempt = match (found, planned) {
         (Some((attempt, _)), _) => attempt,

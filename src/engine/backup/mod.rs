@@ -101,6 +101,7 @@ fn begin(
     let source = &session.source;
     let state = sync::catch_up(source, catalog, &session.keys.root)?;
     state.warn(source.name(), session.context.observer);
+    state.require_home(source)?;
     state.require_role(session, Role::Writer)?;
     // The ledger may have told of newer archives.
     check_date(source.config, asked, catalog)?;
@@ -224,7 +225,7 @@ impl Nightly<'_> {
             let Some((in_hand, reason)) = found else {
                 continue;
             };
-            state.require_known(self.source())?;
+            state.require_writable(self.source())?;
             let (row, _) = row.expect("an attempt continues on an intact snapshot");
             let sent = SentFrom::Snapshot(row.clone());
             match self.archive(&sent, &in_hand, reason, state, catalog) {
@@ -276,7 +277,7 @@ impl Nightly<'_> {
             Action::Full => None,
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
-        state.require_known(self.source())?;
+        state.require_writable(self.source())?;
         facts::warn_of_silence(&facts, self.session.context.observer);
         let now = self.session.context.clock.now();
         let full = onto.map_or(self.asked.date, |(_, chain)| chain.date);

@@ -53,7 +53,7 @@ pub fn attach_recipient(
     let keys = StateDir::new(&config.state_dir).keys()?;
     let done = change_ledger(config, source, keys, context, |session, state, catalog| {
         let open = &session.source;
-        state.require_known(open)?;
+        state.require_writable(open)?;
         state.require_role(session, Role::Writer)?;
         let mut done = Attached::default();
         let objects = sealed_to(
@@ -71,7 +71,7 @@ pub fn attach_recipient(
             });
             while writer.append(entry.clone(), state, catalog)?.is_none() {
                 // Another run has taken the number: what is attached stays true, under the next.
-                state.require_known(open)?;
+                state.require_writable(open)?;
                 state.require_role(session, Role::Writer)?;
             }
             done.attached += some.len();

@@ -27,7 +27,7 @@ pub struct KeyChange {
     pub add: Vec<(PublicKey, Vec<Role>)>,
     /// Keys to remove.
     pub remove: Vec<PublicKey>,
-    /// Numbers of the entries to void: entries that this version does not know, a fork, or archives and
+    /// Numbers of the entries to void: entries that this version does not know, moves, a fork, or archives and
     /// attachments of a key that is being removed.
     pub void: Vec<u64>,
     /// Whether to bring back archives that such a key has retired or has begun to delete.
@@ -145,21 +145,22 @@ impl Rotation<'_> {
         if !unknown.iter().all(is_voided) {
             state.require_known(&self.session.source)?;
         }
+        let moved_to = state.replay.moved_to_without(&self.change.void);
+        state.require_home_at(moved_to, &self.session.source)?;
         if !state.replay.forked().iter().all(is_voided) {
             state.require_no_fork(&self.session.source)?;
         }
         let stay: Vec<PublicKey> = keys.iter().map(|(key, _)| key.clone()).collect();
-        let mut voids: BTreeSet<u64> = unknown
-            .iter()
-            .copied()
-            .filter(|seq| is_voided(seq))
-            .collect();
+        let mut moving = self.change.void.clone();
+        moving.retain(|seq| state.replay.is_moving(*seq));
+        let unknown_voided = unknown.iter().filter(|seq| is_voided(seq));
+        let mut voids: BTreeSet<u64> = unknown_voided.chain(&moving).copied().collect();
         let in_format_1 = voids.len();
         voids.extend(state.replay.forked());
         let mut archived = Vec::new();
         for entry in catalog.entries(&self.session.source.row.ledger)? {
             let seq = entry.seq;
-            if !is_voided(&seq) || unknown.contains(&seq) {
+            if !is_voided(&seq) || unknown.contains(&seq) || moving.contains(&seq) {
                 continue;
             }
             let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
@@ -175,7 +176,10 @@ impl Rotation<'_> {
                     voids.insert(seq);
                 }
                 // It was voided before, or an earlier version here did not know it.
-                (EntryKind::Attach(_) | EntryKind::Unknown(_), None | Some(_)) => {}
+                (
+                    EntryKind::Attach(_) | EntryKind::Moved(_) | EntryKind::Unknown(_),
+                    None | Some(_),
+                ) => {}
                 (kind, _) => {
                     let kind = kind.name().to_owned();
                     return Err(KeyError::NotVoidable { seq, kind }.into());

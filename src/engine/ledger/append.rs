@@ -199,6 +199,7 @@ impl Writer<'_> {
                 .map(|()| None),
             // A delete names archives that were retired before, and this archive does not build on them.
             EntryKind::Attach(_) | EntryKind::Delete(_) => Ok(None),
+            EntryKind::Moved(_) => state.require_home(&self.session.source).map(|()| None),
             EntryKind::Unknown(_) => state.require_known(&self.session.source).map(|()| None),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::listing::require_absent;
+use crate::engine::ledger::markers::PlaceMarkers;
 use crate::error::Error;
 use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay, within_reach};
 use crate::model::entry::FURTHEST;
@@ -72,17 +73,23 @@ pub(in crate::engine) enum JudgedObject {
     Refused(Refused, EntryRefusal),
 }
 
-/// Lists the entry numbers that the store has objects for. Entries are known up to `head`.
+/// Lists the entry numbers that the store has objects for, and the markers beside them. Entries are known up to
+/// `head`.
 pub(in crate::engine) fn stored_numbers(
     source: &OpenSource<'_>,
     head: u64,
-) -> Result<EntryNumbers, Error> {
+) -> Result<(EntryNumbers, PlaceMarkers), Error> {
     let directory = &source.row.directory;
     let listed = source.store.list(&keys::ledger_prefix(directory))?;
-    let numbers = listed
-        .iter()
-        .filter_map(|listed| keys::ledger_seq(directory, &listed.key));
-    Ok(EntryNumbers::of(numbers.collect(), head))
+    let mut markers = PlaceMarkers::default();
+    let mut numbers = Vec::new();
+    for listed in &listed {
+        match keys::ledger_seq(directory, &listed.key) {
+            Some(seq) => numbers.push(seq),
+            None => drop(markers.note(directory, &listed.key)),
+        }
+    }
+    Ok((EntryNumbers::of(numbers, head), markers))
 }
 
 /// Checks that a number that is not in a listing really has no object.

@@ -63,7 +63,7 @@ fn named_in(kind: &EntryKind) -> Vec<ArchiveId> {
         EntryKind::Delete(delete) => delete.archives.clone(),
         EntryKind::Rotate(rotate) => [&rotate.retires[..], &rotate.revives].concat(),
         EntryKind::Attach(attach) => attach.objects.iter().map(|object| object.archive).collect(),
-        EntryKind::Open(_) | EntryKind::Unknown(_) => Vec::new(),
+        EntryKind::Open(_) | EntryKind::Moved(_) | EntryKind::Unknown(_) => Vec::new(),
     }
 }
 

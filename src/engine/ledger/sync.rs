@@ -7,14 +7,15 @@
 use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::session::Session;
+use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::{JudgedObject, fetch, judge, require_no_entry, stored_numbers};
 use crate::engine::ledger::reader::trust_in;
 use crate::engine::ledger::reader_warnings::{remember_newer, stands_as_of};
 use crate::error::{Error, LedgerStateError};
 use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay};
-use crate::model::SourceName;
 use crate::model::entry::{Entry, EntryKind, Role};
 use crate::model::keys::ArchiveObject;
+use crate::model::{PlaceId, SourceName};
 use crate::progress::{Event, Observer};
 
 /// A ledger on which the store and the catalog agree.
@@ -27,6 +28,8 @@ pub struct LedgerState {
     /// The first entry that is signed but does not fit, the reason, and the key that signed it, if the root
     /// key has not voided it.
     fork: Option<(u64, EntryRefusal, PublicKey)>,
+    /// The markers that stood beside the entries when they were listed.
+    pub(in crate::engine) markers: PlaceMarkers,
 }
 
 /// Reads the entries in the store, checks them against the catalog, and absorbs the new ones. Fails if there
@@ -51,6 +54,7 @@ pub(in crate::engine) fn catch_up_to_fork(
         replay: Replay::new(trust_in(&source.row, root)),
         warnings: Vec::new(),
         fork: None,
+        markers: PlaceMarkers::default(),
     };
     if stands_as_of(source.name(), catalog)? {
         return Err(LedgerStateError::AsOf(source.name().clone()).into());
@@ -58,7 +62,8 @@ pub(in crate::engine) fn catch_up_to_fork(
     let known = catalog.entries(&source.row.ledger)?;
     let committed = known.iter().filter(|entry| entry.committed);
     let head = committed.map(|entry| entry.seq).max().unwrap_or(0);
-    let stored = stored_numbers(source, head)?;
+    let (stored, markers) = stored_numbers(source, head)?;
+    state.markers = markers;
     state.warnings.extend(stored.told());
     let stored = stored.near;
     let quarantined: Vec<u64> = catalog
@@ -269,6 +274,27 @@ impl LedgerState {
         .into())
     }
 
+    /// Refuses to write where the place is not home, or after entries that this version does not understand.
+    pub(in crate::engine) fn require_writable(&self, source: &OpenSource<'_>) -> Result<(), Error> {
+        self.require_home(source)?;
+        self.require_known(source)
+    }
+
+    /// Refuses to write at a place that is a copy, or from which home was moved away.
+    pub(in crate::engine) fn require_home(&self, source: &OpenSource<'_>) -> Result<(), Error> {
+        self.require_home_at(self.replay.moved_to(), source)
+    }
+
+    /// The same for a change that voids moves: then the place `moved_to` is home.
+    pub(in crate::engine) fn require_home_at(
+        &self,
+        moved_to: Option<PlaceId>,
+        source: &OpenSource<'_>,
+    ) -> Result<(), Error> {
+        let store = || source.store.url();
+        Ok(self.markers.require_home(moved_to, source.name(), store)?)
+    }
+
     /// Refuses to write after entries that this version does not understand.
     pub fn require_known(&self, source: &OpenSource<'_>) -> Result<(), Error> {
         let unknown = self.replay.unknown();
@@ -385,7 +411,9 @@ pub(in crate::engine) fn write_absorbed(
             retires: &rotate.retires,
             revives: &rotate.revives,
         },
-        EntryKind::Open(_) | EntryKind::Attach(_) | EntryKind::Unknown(_) => Effect::None,
+        EntryKind::Open(_) | EntryKind::Attach(_) | EntryKind::Moved(_) | EntryKind::Unknown(_) => {
+            Effect::None
+        }
     };
     let made_at = absorbed.entry.head.made_at;
     Ok(catalog.absorb(&source.row.ledger, &entry, made_at, effect)?)

@@ -176,7 +176,7 @@ impl Pruner<'_> {
             ) {
                 return Err(self.unsigned("delete")(error));
             }
-            state.require_known(self.source())?;
+            state.require_writable(self.source())?;
             let mut revived = 0;
             for line in chains.iter_mut().filter(|line| self.is_to_begin(line)) {
                 let stays = |id: &ArchiveId| !state.replay.is_retired(id);
@@ -262,7 +262,7 @@ impl Pruner<'_> {
     ) -> Result<(), Error> {
         self.session.context.interrupt.check()?;
         *state = catch_up(self.source(), catalog, &self.session.keys.root)?;
-        state.require_known(self.source())?;
+        state.require_writable(self.source())?;
         state.require_role(self.session, Role::Pruner)?;
         if line.archives.iter().all(|id| state.replay.is_deleted(id)) {
             return Ok(());

@@ -15,6 +15,7 @@ use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::schedule::schedule;
 use crate::engine::context::session::Session;
+use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::require_no_entry;
 use crate::engine::ledger::sync::{self, LedgerState};
 use crate::error::{Error, LedgerStateError, PruneError};
@@ -54,7 +55,7 @@ pub(in crate::engine) fn survey(
     )?;
     let state = sync::catch_up(source, catalog, &session.keys.root)?;
     state.warn(source.name(), session.context.observer);
-    state.require_known(source)?;
+    state.require_writable(source)?;
 
     let said = what_the_ledger_says(source, &catalog.entries(ledger)?)?;
     let nothing = Vec::new();
@@ -125,7 +126,13 @@ pub(in crate::engine) fn facts_of_unknown(
     context: RunContext<'_>,
 ) -> Result<PruneFacts, Error> {
     let directory = source.directory.as_str();
-    if !store.list(&keys::ledger_prefix(directory))?.is_empty() {
+    let listed = store.list(&keys::ledger_prefix(directory))?;
+    let mut markers = PlaceMarkers::default();
+    for listed in &listed {
+        markers.note(directory, &listed.key);
+    }
+    markers.require_home(None, &source.name, || store.url())?;
+    if !listed.is_empty() {
         // Nothing of it is known here, so nothing of it would ever be pruned, and nobody told.
         return Err(LedgerStateError::LedgerUnread {
             source_name: source.name.clone(),
@@ -300,7 +307,10 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
                     }
                 }
             }
-            EntryKind::Open(_) | EntryKind::Attach(_) | EntryKind::Unknown(_) => {}
+            EntryKind::Open(_)
+            | EntryKind::Attach(_)
+            | EntryKind::Moved(_)
+            | EntryKind::Unknown(_) => {}
         }
     }
     Ok(said)

@@ -353,6 +353,7 @@ impl LedgerImport<'_> {
             EntryKind::Revive(_)
             | EntryKind::Open(_)
             | EntryKind::Rotate(_)
+            | EntryKind::Moved(_)
             | EntryKind::Unknown(_) => {}
         }
         for warning in &absorbed.warnings {

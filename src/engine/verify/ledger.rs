@@ -9,6 +9,7 @@ use crate::catalog::{Catalog, CatalogError, EntryRow};
 use crate::engine::context::kit_file::heads_of;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::SealedArchive;
+use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::{EntryNumbers, JudgedObject, MAX_ENTRY_BYTES, judge};
 use crate::engine::ledger::reader::{WantedEntry, batches, fetch_all, trust_in};
 use crate::error::{Error, LedgerStateError, in_words};
@@ -155,6 +156,8 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Check
 struct ListedLedger {
     /// The entries' lengths, by their numbers.
     bytes: BTreeMap<u64, u64>,
+    /// The markers beside them.
+    markers: PlaceMarkers,
     /// The keys of other objects beside them.
     others: Vec<String>,
 }
@@ -166,6 +169,7 @@ impl ListedLedger {
         for listed in source.store.list(&keys::ledger_prefix(directory))? {
             match keys::ledger_seq(directory, &listed.key) {
                 Some(seq) => drop(stored.bytes.insert(seq, listed.stat.bytes)),
+                None if stored.markers.note(directory, &listed.key) => {}
                 None => stored.others.push(listed.key),
             }
         }

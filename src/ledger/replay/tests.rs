@@ -8,6 +8,7 @@ use crate::model::{ArchiveKind, SegmentRecord};
 mod archive;
 mod attach;
 mod delete;
+mod moved;
 mod open;
 mod past;
 mod refused;

@@ -61,8 +61,9 @@ impl Replay {
         self.dates.get(&date).copied()
     }
 
-    /// Checks that each voided entry is one that is not understood here. In format 2 it may also be a number
-    /// that the entry passes over, or an `attach` of a withdrawn key.
+    /// Checks that each voided entry is one that is not understood here, or a `moved`: a version that does not know
+    /// that kind voids it like any other that it does not understand. In format 2 it may also be a number that the
+    /// entry passes over, or an `attach` of a withdrawn key.
     pub(super) fn check_voids(
         &self,
         head: &EntryHead,
@@ -71,7 +72,7 @@ impl Replay {
     ) -> Result<(), EntryRefusal> {
         for seq in voids {
             let seq = *seq;
-            if self.unknown.iter().any(|entry| entry.seq() == seq) {
+            if self.unknown.iter().any(|entry| entry.seq() == seq) || self.is_moving(seq) {
                 continue;
             }
             let has_more = head.format >= ROTATE_FORMAT;
