@@ -61,12 +61,16 @@ fn only_a_writer_moves_home() {
 #[test]
 fn a_move_is_of_format_1_and_names_a_place() {
     let ledger = Ledger::with_a_chain();
-    let wrong = ledger.changed(|body| {
-        body["kind"] = json!("moved");
-        body["moved"] = json!({"place": "somewhere"});
-    });
-    let refusal = ledger.refusal(&wrong);
-    assert!(matches!(refusal, EntryRefusal::Fields(_)), "{refusal}");
+    let head = ledger.head();
+    let kind = moved(FIRST);
+    let body = encode_body(&Entry { head, kind }).unwrap();
+    for wrong in [json!({"place": "somewhere"}), json!({}), json!(null)] {
+        let mut value: Value = serde_json::from_slice(&body).unwrap();
+        value["moved"] = wrong;
+        let line = [&to_canonical(&value).unwrap()[..], b"\n"].concat();
+        let refusal = ledger.refusal(&ledger.signed_unread(&line, "moved"));
+        assert!(matches!(refusal, EntryRefusal::Fields(_)), "{refusal}");
+    }
     let later = ledger.changed(|body| {
         body["format"] = json!(2);
         body["kind"] = json!("moved");
