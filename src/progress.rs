@@ -125,6 +125,35 @@ pub enum Event {
         /// Where the copy is.
         from: String,
     },
+    /// Archives are about to be copied to another store.
+    CopyingBegun {
+        /// The source.
+        source: SourceName,
+        /// The copy's URL.
+        to: String,
+        /// How many.
+        archives: usize,
+        /// Bytes of their segments.
+        sealed_bytes: u64,
+    },
+    /// Segments were copied to another store.
+    CopyingProgress {
+        /// The source.
+        source: SourceName,
+        /// Their bytes, since copying began.
+        sealed_bytes: u64,
+    },
+    /// All of an archive is in a copy now.
+    Copied {
+        /// The source.
+        source: SourceName,
+        /// The copy's URL.
+        to: String,
+        /// The archive.
+        archive: ArchiveId,
+        /// Bytes of its segments.
+        sealed_bytes: u64,
+    },
     /// Archives are about to be received, one after the other.
     Chain {
         /// The source.
@@ -357,6 +386,24 @@ impl Observer for Verbose {
             } => say(format_args!(
                 "{source}: the mirror {to} has deleted {name}: {reason}"
             )),
+            Event::CopyingBegun {
+                source,
+                to,
+                archives,
+                sealed_bytes,
+            } => {
+                let s = if archives == 1 { "" } else { "s" };
+                let bytes = Bytes(sealed_bytes);
+                say(format_args!(
+                    "{source}: copying {archives} archive{s}, {bytes}, to {to}"
+                ));
+            }
+            Event::Copied {
+                source,
+                to,
+                archive,
+                ..
+            } => say(format_args!("{source}: the copy in {to} has {archive}")),
             Event::CopyRestored { source, name, from } => {
                 say(format_args!("{source}: restored {name} from {from}"));
             }
@@ -408,6 +455,7 @@ impl Observer for Verbose {
             | Event::CopyBegun { .. }
             | Event::Begun { .. }
             | Event::Progress { .. }
+            | Event::CopyingProgress { .. }
             | Event::Checking { .. }
             | Event::CheckedLevel { .. }
             | Event::Committed { .. }
@@ -516,6 +564,28 @@ impl Event {
             } => json!({
                 "event": "restoring", "source": source, "name": name, "from": from,
                 "expected_bytes": expected,
+            }),
+            Self::CopyingBegun {
+                source,
+                to,
+                archives,
+                sealed_bytes,
+            } => json!({
+                "event": "copying", "source": source, "to": to, "archives": archives,
+                "sealed_bytes": sealed_bytes,
+            }),
+            Self::CopyingProgress {
+                source,
+                sealed_bytes,
+            } => json!({"event": "copy-progress", "source": source, "sealed_bytes": sealed_bytes}),
+            Self::Copied {
+                source,
+                to,
+                archive,
+                sealed_bytes,
+            } => json!({
+                "event": "copied", "source": source, "to": to, "archive": archive,
+                "sealed_bytes": sealed_bytes,
             }),
             Self::CopyRestored { source, name, from } => {
                 json!({"event": "restored", "source": source, "name": name, "from": from})

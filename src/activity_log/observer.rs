@@ -76,6 +76,15 @@ fn line_of(event: &Event) -> Option<LogLine> {
             .of([name])
             .text("to", to)
             .text("reason", reason),
+        Event::Copied {
+            source,
+            to,
+            archive,
+            sealed_bytes,
+        } => LogLine::done(source, "copied")
+            .of([archive])
+            .text("to", to)
+            .fact("bytes", sealed_bytes),
         Event::Retired {
             source,
             chain,
@@ -101,6 +110,8 @@ fn line_of(event: &Event) -> Option<LogLine> {
         // The command's own line says that it was restored, and from where.
         Event::CopyRestored { .. }
         | Event::Planned { .. }
+        | Event::CopyingBegun { .. }
+        | Event::CopyingProgress { .. }
         | Event::MirrorBegun { .. }
         | Event::PullBegun { .. }
         | Event::CopyBegun { .. }

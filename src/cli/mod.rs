@@ -2,6 +2,7 @@
 
 mod archive;
 mod catalog;
+mod copy;
 mod files;
 mod key;
 mod mirror;
@@ -27,6 +28,7 @@ use crate::store::RateLimit;
 
 pub use archive::{Backup, Decide, Forget, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
+pub use copy::Copy;
 pub use files::{Get, History, Yesterday};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use mirror::Mirror;
@@ -158,6 +160,8 @@ pub enum Command {
     Pull(Pull),
     /// Send the mirrors the snapshots that they lack
     Mirror(Mirror),
+    /// Copy archives to another store, sealed as they are; no key is needed
+    Copy(Copy),
     /// Be a mirror for another machine: `coldchain mirror` there starts this by ssh
     MirrorServer(MirrorServer),
     /// What would happen on a date, or on every date of a span, and why

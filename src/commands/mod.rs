@@ -5,6 +5,7 @@ mod age;
 pub(crate) mod attended;
 pub(crate) mod backup;
 mod catalog;
+pub(crate) mod copy;
 mod decide;
 mod doctor;
 mod forget;
@@ -66,6 +67,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Snapshots(args) => snapshots::run(&args, everywhere),
         Command::Pull(args) => pull::run(&args, everywhere),
         Command::Mirror(args) => mirror::run(&args, everywhere),
+        Command::Copy(args) => copy::run(&args, everywhere),
         Command::MirrorServer(args) => mirror_server::run(&args),
         Command::Plan(args) => plan::run(&args, everywhere),
         Command::List(args) => list::run(&args, everywhere),

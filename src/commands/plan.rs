@@ -230,7 +230,7 @@ fn warnings_of_unused_stores(config: &Config) -> Vec<String> {
     }
     let is_used = |name: &String| {
         let mut sources = config.sources.iter();
-        sources.any(|source| source.store.as_ref() == Some(name))
+        sources.any(|source| source.store.as_ref() == Some(name) || source.copies.contains(name))
     };
     let unused = config.stores.keys().filter(|name| !is_used(name));
     unused

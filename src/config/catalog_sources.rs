@@ -46,6 +46,7 @@ impl Source {
             keep_snapshots: KeepSnapshots::DEFAULT,
             links: Vec::new(),
             store: Some(place.store.clone()),
+            copies: Vec::new(),
             protocol: Protocol::V1,
             segment_bytes: DEFAULT_SEGMENT_BYTES,
             schedule: ScheduleKeys::default().over(&ScheduleKeys::default()),

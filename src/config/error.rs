@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::suggest::nearest;
-use crate::model::{NoPullLocation, SourceName};
+use crate::model::{NoPullLocation, SourceName, StorageClass};
 use crate::owned::Untrusted;
 
 /// Why there is no config to act on.
@@ -73,6 +73,9 @@ pub enum ConfigError {
     /// The user named a source that is not configured.
     #[error("{0}")]
     UnknownSource(Unknown),
+    /// The user named a store that is not configured.
+    #[error("{0}")]
+    UnknownStore(Unknown),
 }
 
 /// What is wrong with a store's URL.
@@ -252,6 +255,34 @@ pub enum Fault {
         /// The earlier source.
         other: String,
     },
+    /// A source would be copied onto itself.
+    #[error("`{copy}` in `source.copies` is the place of the source's own `store`")]
+    CopyOntoHome {
+        /// The store, by its name in the config.
+        copy: String,
+    },
+    /// One place is to get two copies of a source.
+    #[error("`{copy}` in `source.copies` is the place of `{other}` before it")]
+    CopyTwice {
+        /// The store, by its name in the config.
+        copy: String,
+        /// The one before it, which may have the same name.
+        other: String,
+    },
+    /// What is archived must be thawed before it can be copied.
+    #[error(
+        "store `{home}` keeps segments in {class}, which must be thawed first, so nothing copies them each night"
+    )]
+    CopiesOfColdHome {
+        /// The source.
+        source_name: String,
+        /// The copy's store, by its name in the config.
+        copy: String,
+        /// The source's store.
+        home: String,
+        /// The class.
+        class: StorageClass,
+    },
     /// Two sources of one name.
     #[error("two sources are named `{0}`")]
     SameName(String),
@@ -342,7 +373,7 @@ impl ConfigError {
                 "it is `file:///path`, or `s3://bucket/prefix?region=…` as the recovery kit has it"
                     .to_owned(),
             ),
-            Self::UnknownSource(unknown) => unknown.hint.clone(),
+            Self::UnknownSource(unknown) | Self::UnknownStore(unknown) => unknown.hint.clone(),
         }
     }
 }
@@ -403,6 +434,17 @@ impl Fault {
                 "remove it; docs/pull.md lists the options that a pull may have"
             }
             Self::PullShared { .. } => "give each source a subvolume of its own",
+            Self::CopyOntoHome { .. } => {
+                "name a [store.NAME] that is another place, or remove it from `copies`"
+            }
+            Self::CopyTwice { .. } => "remove one of them from `copies`",
+            Self::CopiesOfColdHome {
+                source_name, copy, ..
+            } => {
+                return Some(format!(
+                    "remove it from `copies`; run `coldchain copy {source_name} --to {copy} --plan` to see what a copy costs"
+                ));
+            }
             Self::SameDirectory { .. } => "give one of them another `archive_as`",
             _ => return None,
         };

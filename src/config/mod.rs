@@ -18,6 +18,7 @@ mod schedule;
 mod section;
 mod size;
 mod source;
+mod source_stores;
 mod store;
 mod suggest;
 mod template;
@@ -343,6 +344,14 @@ impl Config {
                 let known = self.sources.iter().map(|source| source.name.as_str());
                 ConfigError::UnknownSource(Unknown::among("source", name, known))
             })
+    }
+
+    /// The store of that name.
+    pub fn store_named(&self, name: &str) -> Result<&StoreConfig, ConfigError> {
+        self.stores.get(name).ok_or_else(|| {
+            let known = self.stores.keys().map(String::as_str);
+            ConfigError::UnknownStore(Unknown::among("store", name, known))
+        })
     }
 
     /// Returns the store of a source; an error if it keeps snapshots alone.

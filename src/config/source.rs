@@ -5,10 +5,11 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::SourceOrigin;
-use super::error::{ConfigError, Fault, Unknown};
+use super::error::{ConfigError, Fault};
 use super::pull::{self, PullConfig};
 use super::schedule::{MAX_DAYS, ScheduleConfig, ScheduleKeys};
 use super::section::{Field, Section};
+use super::source_stores::{self, Places};
 use super::store::StoreConfig;
 use crate::model::{MirrorLocation, Protocol, SnapshotName, SourceName};
 use crate::plan::{KeepSnapshots, Terms};
@@ -24,6 +25,7 @@ pub(super) const KEYS: &[&str] = &[
     "keep_snapshots",
     "latest_only",
     "store",
+    "copies",
     "archive_as",
     "protocol",
     "compressed_data",
@@ -34,6 +36,7 @@ pub(super) const KEYS: &[&str] = &[
 
 /// The keys that only archiving uses.
 const ARCHIVING_KEYS: &[&str] = &[
+    "copies",
     "archive_as",
     "protocol",
     "compressed_data",
@@ -66,6 +69,9 @@ pub struct Source {
     ///
     /// [`Config::store_of`]: super::Config::store_of
     pub store: Option<String>,
+    /// The names of the stores that get a copy of its archives each night, after the archive. They are
+    /// configured, each is a place of its own, and none is there unless `store` is. Default: none.
+    pub copies: Vec<String>,
     /// The form of its send streams. Default: version 1.
     pub protocol: Protocol,
     /// Raw bytes of a segment: 16 MiB to 1 GiB, whole frames. Default: 128 MiB.
@@ -81,6 +87,15 @@ impl AsRef<SourceName> for Source {
 }
 
 impl Source {
+    fn places(&self) -> Places<'_> {
+        Places {
+            source_name: &self.name,
+            directory: &self.directory,
+            store: self.store.as_deref(),
+            copies: &self.copies,
+        }
+    }
+
     /// Returns the subvolume that it is pulled into, if it is pulled.
     fn pulled_into(&self) -> Option<&Path> {
         let live = self.live.as_ref().filter(|_| self.pull.is_some())?;
@@ -145,7 +160,9 @@ fn read(
 ) -> Result<Source, ConfigError> {
     let name = section.require("name")?.source_name()?;
     let schedule = ScheduleKeys::read(section)?.over(&inherited.schedule);
-    let store = section.read("store", |field| store(field, &schedule, stores))?;
+    let store = section.read("store", |field| {
+        source_stores::known(field, &schedule, stores)
+    })?;
     let live = live(section)?;
     if store.is_none() {
         if live.is_none() {
@@ -153,6 +170,8 @@ fn read(
         }
         refuse_archiving_keys(section)?;
     }
+    let copies =
+        source_stores::copies(section, name.as_str(), store.as_deref(), &schedule, stores)?;
     Ok(Source {
         directory: section
             .read("archive_as", Field::source_name)?
@@ -164,6 +183,7 @@ fn read(
         keep_snapshots: keep_snapshots(section, inherited)?,
         held_for: Vec::new(),
         links: links(section)?,
+        copies,
         store,
         protocol: protocol(section)?,
         segment_bytes: section
@@ -171,27 +191,6 @@ fn read(
             .unwrap_or(inherited.segment_bytes),
         schedule,
     })
-}
-
-/// Reads the name of a store, which must be configured and must suit the schedule.
-fn store(
-    field: &Field<'_>,
-    schedule: &ScheduleConfig,
-    stores: &BTreeMap<String, StoreConfig>,
-) -> Result<String, ConfigError> {
-    let name = field.owned_string()?;
-    let Some(store) = stores.get(&name) else {
-        let known = stores.keys().map(String::as_str);
-        let mut unknown = Unknown::among("store", &name, known);
-        unknown
-            .hint
-            .get_or_insert_with(|| "describe it in a [store.NAME]".to_owned());
-        return Err(field.fault(Fault::Unknown(unknown)));
-    };
-    if store.object_lock().is_some() && schedule.max_chain_days.is_none() {
-        return Err(field.fault(Fault::LockWithoutEnd { store: name }));
-    }
-    Ok(name)
 }
 
 /// Refuses the keys of archiving in a source without a store, where they would do nothing.
@@ -344,17 +343,10 @@ fn check_apart(
         if source.name == other.name {
             return Err(section.require("name")?.fault(Fault::SameName(other_name)));
         }
-        // This compares the stores and not their names, because two names may be one place.
-        if let (Some(mine), Some(theirs)) = (&source.store, &other.store)
-            && source.directory == other.directory
-            && stores[mine] == stores[theirs]
+        if let Some(collision) =
+            source_stores::collision(section, &source.places(), &other.places(), stores)?
         {
-            let key = section.get("archive_as").map_or("name", |_| "archive_as");
-            return Err(section.require(key)?.fault(Fault::SameDirectory {
-                directory: source.directory.to_string(),
-                store: mine.clone(),
-                other: other_name,
-            }));
+            return Err(collision);
         }
         if let (Some(mine), Some(theirs)) = (&source.live, &other.live)
             && mine.snapshots == theirs.snapshots

@@ -104,6 +104,24 @@ impl StoreConfig {
         }
     }
 
+    /// Returns whether both name one place, by what the config says of it: options and credentials make no
+    /// other place.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Dir { path, .. }, Self::Dir { path: other, .. }) => path == other,
+            (
+                Self::S3 { settings, .. },
+                Self::S3 {
+                    settings: other, ..
+                },
+            ) => {
+                (&settings.endpoint, &settings.bucket, &settings.prefix)
+                    == (&other.endpoint, &other.bucket, &other.prefix)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether objects are locked, and how.
     pub fn object_lock(&self) -> Option<LockMode> {
         match self {

@@ -102,6 +102,8 @@ const SOURCE_AND_STORE: &str = r#"
 # The name of a [store.NAME]. A source without a store keeps its snapshots alone: nothing of it is archived. If
 # no source has a store, no [encryption] and no recovery kit is needed.
 #store = "main"
+# More stores, which get a copy of the archives each night, byte for byte.
+#copies = []
 # The directory in the store; keep it when you rename the source.
 #archive_as = "home"
 # The version of the send streams. From Linux 6.17 on, version 2 sends a punched hole as a hole; a restore then

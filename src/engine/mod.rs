@@ -4,11 +4,12 @@
 //! a [`Clock`].
 //!
 //! Each task has a module: `backup`, `restore`, `prune`, `verify`, `rebuild` (a catalog from the stores),
-//! `mirror`, `pull`, `files` (single files in snapshots and mirrors) and `keys`. They share `context` (state directory,
+//! `mirror`, `copy` (archives in other stores), `pull`, `files` (single files in snapshots and mirrors) and `keys`. They share `context` (state directory,
 //! store, clock, lock), `ledger` (reads and writes the ledger in the store) and `snapshots` (those on this machine).
 
 mod backup;
 mod context;
+mod copy;
 mod doctor;
 mod files;
 mod keys;
@@ -48,6 +49,9 @@ pub use context::unconfigured_sources::{
 };
 pub use context::unknown_archives::{Asking, require_known, require_known_archives};
 pub use context::{OpenCatalog, OpenStore, RunContext};
+pub use copy::asked::{CopiedArchive, CopyAsked, CopyRan};
+pub use copy::run::copy;
+pub use copy::target::copy_store;
 pub use doctor::{StoreReport, doctor};
 pub use files::attributes::NotKept;
 pub use files::copy_tree::CopiedTree;

@@ -1,6 +1,7 @@
 //! The error that ends a command. Each area has its variants, messages, hints and exit codes in a file of its own.
 
 mod backup;
+mod copy;
 mod exit_code;
 mod files;
 mod keys;
@@ -35,6 +36,7 @@ use crate::seal::SealError;
 use crate::store::{ErrorKind, StoreError};
 
 pub use backup::BackupError;
+pub use copy::CopyError;
 pub use exit_code::ExitCode;
 pub use files::FilesError;
 pub use keys::KeyError;
@@ -55,6 +57,9 @@ pub enum Error {
     /// Why a backup stopped, or its archive could not be committed.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// Why archives can't be copied to another store.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// Why a file can't be looked at or brought back.
     #[error(transparent)]
     Files(#[from] FilesError),
@@ -228,6 +233,7 @@ impl Error {
         match self {
             Self::Files(error) => error.advice(),
             Self::Backup(error) => error.advice(),
+            Self::Copy(error) => error.advice(),
             Self::Key(error) => error.advice(),
             Self::LedgerState(error) => error.advice(),
             Self::Mirror(error) => error.advice(),

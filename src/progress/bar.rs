@@ -151,6 +151,15 @@ impl Observer for Bars {
                 from,
                 expected,
             } => self.begin(format!("{source} {name} from {from}"), expected),
+            Event::CopyingBegun {
+                source,
+                to,
+                sealed_bytes,
+                ..
+            } => self.begin(format!("{source} to {to}"), Some(sealed_bytes)),
+            Event::CopyingProgress { sealed_bytes, .. } => {
+                self.with_bar(|bar| bar.set_position(sealed_bytes));
+            }
             Event::Chain {
                 source,
                 archives,
@@ -209,6 +218,7 @@ impl Observer for Bars {
             Event::Planned { .. }
             | Event::Snapshot { .. }
             | Event::SnapshotDeleted { .. }
+            | Event::Copied { .. }
             | Event::MirrorDeleted { .. }
             | Event::Segment { .. }
             | Event::Retired { .. }

@@ -111,7 +111,7 @@ fn a_config_that_can_t_be_used_is_named_with_line_and_key() {
         (
             replaced("snapshots =", "snapshot ="),
             "error: $T/config.toml:10: unknown key `source.snapshot`, did you mean `snapshots`?\n\
-             hint: known: `name`, `subvolume`, `snapshots`, `keep`, `keep_days`, `links`, `keep_snapshots_days`, `keep_snapshots`, `latest_only`, `store`, `archive_as`, `protocol`, `compressed_data`, `segment_size`, `schedule`, `pull`\n",
+             hint: known: `name`, `subvolume`, `snapshots`, `keep`, `keep_days`, `links`, `keep_snapshots_days`, `keep_snapshots`, `latest_only`, `store`, `copies`, `archive_as`, `protocol`, `compressed_data`, `segment_size`, `schedule`, `pull`\n",
         ),
         (
             replaced("path = ", "paht = "),

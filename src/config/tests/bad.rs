@@ -323,6 +323,111 @@ source = [1]
     check(table, str::to_owned);
 }
 
+#[test]
+fn a_copy_that_is_no_other_place_is_refused() {
+    let stores = "store.same = { type = 'dir', path = '/srv/./' }
+store.b = { type = 'dir', path = '/b' }
+store.second = { type = 'dir', path = '/b/', cold = 'GLACIER' }
+store.locked = { type = 's3', bucket = 'abc', object_lock = 'governance' }
+";
+    let table = r"
+copies = 'b'
+    10: `source.copies` must be an array of names of stores, found the string 'b'
+copies = [1]
+    10: `source.copies` must be a string, found 1
+copies = ['b', 'secnd']
+    10: unknown store `secnd`, did you mean `second`?
+copies = ['b', 'main']
+    10: `main` in `source.copies` is the place of the source's own `store`
+copies = ['same']
+    10: `same` in `source.copies` is the place of the source's own `store`
+copies = [
+  'b',
+  'second',
+]
+    12: `second` in `source.copies` is the place of `b` before it
+copies = ['b', 'b']
+    10: `b` in `source.copies` is the place of `b` before it
+copies = ['locked']
+    10: store `locked` locks objects, so this source needs `max_chain_days`
+";
+    let table = table.replace("string 'b'", "string \"b\"");
+    check(&table, |source| with(stores, source));
+}
+
+#[test]
+fn only_what_can_be_read_at_once_is_copied_each_night() {
+    let cold = "store.b = { type = 'dir', path = '/b' }
+[store.main]
+type = 'dir'
+path = '/srv'
+cold = 'DEEP_ARCHIVE'
+[[source]]
+name = 'home'
+store = 'main'
+copies = ['b']
+";
+    let text = "c.toml:9: store `main` keeps segments in DEEP_ARCHIVE, which must be thawed first, so nothing copies them \
+                each night";
+    let error = parse(cold).unwrap_err();
+    assert_eq!(error.to_string(), text);
+    assert_eq!(
+        error.hint().unwrap(),
+        "remove it from `copies`; run `coldchain copy home --to b --plan` to see what a copy costs"
+    );
+    // A copy may be cold.
+    let cold_copy = cold
+        .replace("cold =", "#")
+        .replace("'/b'", "'/b', cold = 'GLACIER'");
+    assert_eq!(parse(&cold_copy).unwrap().sources[0].copies, ["b"]);
+}
+
+#[test]
+fn a_copy_never_lies_in_the_directory_of_another_source() {
+    let stores =
+        "store.b = { type = 'dir', path = '/b' }\nstore.c = { type = 'dir', path = '/b/.' }\n";
+    let table = r"
+copies = ['b']
+[[source]]
+name = 'docs'
+store = 'b'
+archive_as = 'home'
+    12: the directory `home` in store `b` is already that of source `home`
+copies = ['b']
+[[source]]
+name = 'docs'
+store = 'c'
+archive_as = 'home'
+    12: the directory `home` in store `c` is already that of source `home`
+archive_as = 'docs'
+copies = ['b']
+[[source]]
+name = 'docs'
+store = 'b'
+    11: the directory `docs` in store `b` is already that of source `home`
+[store.d]
+type = 'dir'
+path = '/d'
+[[source]]
+name = 'docs'
+store = 'b'
+copies = ['d', 'main']
+archive_as = 'home'
+    14: the directory `home` in store `main` is already that of source `home`
+copies = ['b']
+[store.d]
+type = 'dir'
+path = '/d'
+[[source]]
+name = 'docs'
+store = 'd'
+copies = ['c']
+archive_as = 'home'
+    15: the directory `home` in store `c` is already that of source `home`
+";
+    check(table, |source| with(stores, source));
+}
+
 /// A config with these mirrors, and with a second source that has a subvolume.
 fn mirrors(mirrors: &str) -> String {
     let more = "subvolume = '/home'\nsnapshots = '/home/.coldchain'\n[[source]]\nname = 'vault'\nstore = 'main'\n";

@@ -29,6 +29,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
         held_for: Vec::new(),
         links: vec!["current".to_owned()],
         store: Some("main".to_owned()),
+        copies: Vec::new(),
         protocol: Protocol::V1,
         segment_bytes: 128 << 20,
         schedule: ScheduleConfig {
@@ -240,6 +241,12 @@ fn what_is_nearly_a_fault_is_accepted() {
             "store.other = { type = 'dir', path = '/srv2' }",
             "[[source]]\nname = 'b'\nstore = 'other'\narchive_as = 'home'",
         ),
+        // Copies of two sources in one store.
+        (
+            "store.b = { type = 'dir', path = '/b' }",
+            "copies = ['b']\n[[source]]\nname = 'b'\nstore = 'main'\ncopies = ['b']",
+        ),
+        ("", "copies = []"),
         // One subvolume archived twice.
         (
             "",

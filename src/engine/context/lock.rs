@@ -69,6 +69,22 @@ impl StateDir {
         wait_for(&path, context.wait_lock, source, context)
     }
 
+    /// Locks a copy of a source, by its URL. It is not the source's lock: a first copy of days never stops the nightly
+    /// archive.
+    pub(in crate::engine) fn lock_copy(
+        &self,
+        source: &SourceName,
+        store: &str,
+        context: &RunContext<'_>,
+    ) -> Result<Lock, Error> {
+        let of = Sha256::of(store.as_bytes()).to_string();
+        let path = self.file(&format!("{source}.copy-{}-lock", &of[..16]));
+        if context.wait_lock.is_zero() {
+            return try_path(&path, source);
+        }
+        wait_for(&path, context.wait_lock, source, context)
+    }
+
     /// Locks the pull of a source. It is not the source's lock: a long upload of an earlier snapshot never stops a pull.
     pub(in crate::engine) fn lock_pull(
         &self,

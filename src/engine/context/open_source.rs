@@ -127,7 +127,17 @@ pub(in crate::engine) fn retain_until(
     full: NaiveDate,
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    config.store_of(source).ok()?.object_lock()?;
+    retain_until_in(config.store_of(source).ok()?, source, full, now)
+}
+
+/// Returns the same for objects in another store than the source's home.
+pub(in crate::engine) fn retain_until_in(
+    store: &StoreConfig,
+    source: &Source,
+    full: NaiveDate,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    store.object_lock()?;
     let until = schedule(source).retained_until(full)?;
     // The time of such an old date is over, and no store accepts a lock that ends in the past.
     Some(until.and_time(NaiveTime::MIN).and_utc()).filter(|until| *until > now)

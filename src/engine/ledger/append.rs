@@ -20,7 +20,7 @@ use crate::model::{Blake3, Sha256, keys};
 use crate::store::{NewObject, ObjectKind, Put};
 
 /// The text for a person who finds only the store. It contains no secret, and coldchain never reads it.
-const README_RESTORE: &str = include_str!("readme_restore.txt");
+pub(in crate::engine) const README_RESTORE: &str = include_str!("readme_restore.txt");
 
 /// Writes entries to a source's ledger.
 pub(in crate::engine) struct Writer<'a> {

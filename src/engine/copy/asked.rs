@@ -1,0 +1,43 @@
+//! What a run that copies is asked for, and what came of it.
+
+use crate::error::Error;
+use crate::model::ArchiveId;
+use crate::plan::Awaited;
+use crate::store::ThawRequest;
+
+/// The request for a copy.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CopyAsked {
+    /// How to thaw what is cold at home; `None` to ask for no thaw, and to copy what can be read.
+    pub thaw: Option<ThawRequest>,
+    /// Begin the copy anew although the place has lost the one that it had.
+    pub anew: bool,
+}
+
+/// An archive that was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopiedArchive {
+    /// Its id.
+    pub id: ArchiveId,
+    /// Bytes of its segments.
+    pub sealed_bytes: u64,
+}
+
+/// What came of a copy.
+#[derive(Debug)]
+pub struct CopyRan {
+    /// The copy's URL.
+    pub store: String,
+    /// The archives that were copied by this run, in its order.
+    pub copied: Vec<CopiedArchive>,
+    /// How many visible archives the copy has now.
+    pub has: usize,
+    /// How many archives are visible at home.
+    pub of: usize,
+    /// How many ledger entries were copied.
+    pub entries: u64,
+    /// What still has to thaw at home; `None` if nothing has to.
+    pub awaited: Option<Awaited>,
+    /// Why the run did not copy everything, apart from thaws.
+    pub stopped: Option<Error>,
+}

@@ -1,0 +1,13 @@
+//! Copies of a source's archives in other stores: sealed objects, byte for byte, without any key.
+//!
+//! [`run`] makes a copy or brings it up to date: [`claim`] says what the place is, [`entries`] compares and copies the
+//! ledger, [`transfer`] the archives. A copy's ledger is a prefix of home's, and only `coldchain copy` writes there.
+
+pub(super) mod asked;
+mod claim;
+mod entries;
+mod home;
+mod recognize;
+pub(super) mod run;
+pub(super) mod target;
+mod transfer;

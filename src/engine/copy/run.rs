@@ -1,0 +1,267 @@
+//! A run that makes a copy, or brings one up to date.
+//!
+//! The order makes a copy useful early and never wrong: home's ledger is read first; what was visible then is copied, the
+//! newest chain first, a full before its incrementals, and of each archive its key last; the ledger follows as soon as
+//! one archive is whole. In a copy, an archive without its key is not there yet.
+
+use std::cmp::Reverse;
+
+use crate::catalog::{Catalog, SourceRow};
+use crate::config::{Config, Source, StoreConfig};
+use crate::engine::context::RunContext;
+use crate::engine::context::clock::local_date;
+use crate::engine::context::open_source::{OpenSource, know_source, retain_until_in, store_url};
+use crate::engine::context::state_dir::StateDir;
+use crate::engine::copy::asked::{CopiedArchive, CopyAsked, CopyRan};
+use crate::engine::copy::claim::claim;
+use crate::engine::copy::entries::LedgerCopy;
+use crate::engine::copy::home::{look_again, take_in};
+use crate::engine::copy::recognize::recognize;
+use crate::engine::copy::target::copy_store;
+use crate::engine::copy::transfer::{ToCopy, Transfer};
+use crate::engine::ledger::archive_keys::sealed_archives;
+use crate::engine::restore::fetch::AtOnce;
+use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
+use crate::error::{CopyError, Error, RequestError, RestoreError};
+use crate::ledger::PublicKey;
+use crate::model::ArchiveId;
+use crate::model::entry::{ArchiveEntry, Timestamp};
+use crate::plan::Awaited;
+use crate::progress::Event;
+
+/// Copies a source's archives to the store of that name, as far as they are not there. The result also says why it
+/// stopped, if it did not copy everything.
+pub fn copy(
+    config: &Config,
+    source: &Source,
+    to: &str,
+    asked: CopyAsked,
+    context: RunContext<'_>,
+) -> Result<CopyRan, Error> {
+    let store = copy_store(config, source, to)?;
+    let state_dir = StateDir::new(&config.state_dir);
+    let root = state_dir.root_key()?;
+    let mut catalog = context.catalog(&state_dir)?;
+    if catalog.source(&source.name)?.is_none() {
+        return Err(RequestError::NeverArchived(source.name.clone()).into());
+    }
+    let row = know_source(config, source, &mut catalog)?;
+    let url = store_url(store);
+    let _copying = state_dir.lock_copy(&source.name, &url, &context)?;
+    let home = OpenSource {
+        config: source,
+        row,
+        store: context.open(config.store_of(source)?)?,
+    };
+    let state = take_in(&home, &root, &state_dir, &mut catalog, context)?;
+    let mut ran = CopyRan {
+        store: url.clone(),
+        copied: Vec::new(),
+        has: 0,
+        of: 0,
+        entries: 0,
+        awaited: None,
+        stopped: None,
+    };
+    let Some(head) = state.replay.head() else {
+        // Nothing was ever archived.
+        return Ok(ran);
+    };
+    let there = OpenSource {
+        config: source,
+        row: SourceRow {
+            store: url,
+            ..home.row.clone()
+        },
+        store: context.open(store)?,
+    };
+    let entries = catalog.entries(&home.row.ledger)?;
+    let first = entries.into_iter().find(|entry| entry.seq == 1);
+    let first = first.map(|entry| entry.object).unwrap_or_default();
+    let claimed = claim(&there, &first, asked.anew, &mut catalog)?;
+    let place = claimed.place;
+    let mut ledger = LedgerCopy::compare(
+        &home,
+        &there,
+        (head.seq, place.head),
+        &claimed.listed,
+        &catalog,
+    )?;
+    let copying = Copying {
+        config,
+        store,
+        home: &home,
+        there: &there,
+        root: &root,
+        place: place.id,
+        asked,
+        context,
+    };
+    let visible = copying.visible(&catalog)?;
+    ran.of = visible.len();
+    if place.head == 0 {
+        let now = Timestamp(context.clock.now());
+        recognize(&there, place.id, &visible, now, &mut catalog)?;
+    }
+    copying.bring(visible, &mut ledger, &mut ran, &mut catalog)?;
+    ran.entries += ledger.put(&home, &there, copying.retain_now())?;
+    catalog.place_has_entries(place.id, ledger.head)?;
+    if ran.stopped.is_none() && ran.awaited.is_none() {
+        catalog.place_reached(place.id, Timestamp(context.clock.now()))?;
+    }
+    Ok(ran)
+}
+
+/// A copy in the hands of one run.
+struct Copying<'a> {
+    config: &'a Config,
+    /// The copy's store, as configured.
+    store: &'a StoreConfig,
+    home: &'a OpenSource<'a>,
+    there: &'a OpenSource<'a>,
+    root: &'a PublicKey,
+    /// The number of the copy's row.
+    place: i64,
+    asked: CopyAsked,
+    context: RunContext<'a>,
+}
+
+impl Copying<'_> {
+    /// The visible archives in the order in which they are copied: the newest chain first, by date in each.
+    fn visible(&self, catalog: &Catalog) -> Result<Vec<ArchiveEntry>, Error> {
+        let ledger = &self.home.row.ledger;
+        let mut ids: Vec<(ArchiveId, ArchiveId)> = catalog
+            .visible(ledger)?
+            .iter()
+            .map(|row| (row.chain, row.id))
+            .collect();
+        ids.sort_unstable_by_key(|(chain, id)| (Reverse(*chain), *id));
+        let ids: Vec<ArchiveId> = ids.into_iter().map(|(_, id)| id).collect();
+        let sealed = sealed_archives(ledger, &ids, catalog)?;
+        Ok(sealed.into_iter().map(|archive| archive.entry).collect())
+    }
+
+    /// Until when entries are locked that are put now.
+    fn retain_now(&self) -> Option<chrono::DateTime<chrono::Utc>> {
+        let now = self.context.clock.now();
+        let today = local_date(now, self.config.timezone);
+        retain_until_in(self.store, self.home.config, today, now)
+    }
+
+    /// Copies the archives that the copy lacks, and the ledger once one of them is whole.
+    fn bring(
+        &self,
+        visible: Vec<ArchiveEntry>,
+        ledger: &mut LedgerCopy,
+        ran: &mut CopyRan,
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let placed = catalog.placed(self.place)?;
+        let has = |id: &ArchiveId| {
+            let row = placed.iter().find(|row| row.archive == *id);
+            row.is_some_and(|row| row.copied_at.is_some())
+        };
+        let (there, lacks): (Vec<_>, Vec<_>) = visible.into_iter().partition(|it| has(&it.id));
+        ran.has = there.len();
+        let (readable, awaited) = self.readable(lacks, catalog)?;
+        ran.awaited = awaited;
+        let now = self.context.clock.now();
+        let to_copy: Vec<ToCopy> = readable
+            .into_iter()
+            .map(|entry| ToCopy {
+                retain_until: retain_until_in(self.store, self.home.config, entry.chain.date, now),
+                entry,
+            })
+            .collect();
+        let transfer = Transfer {
+            home: self.home,
+            there: self.there,
+            place: self.place,
+            class: self.store.storage_class(),
+            at_once: AtOnce {
+                asked_for: self
+                    .store
+                    .uploads()
+                    .max(self.config.store_of(self.home.config)?.uploads()),
+                memory_limit: self.config.memory_limit,
+            },
+            context: self.context,
+        };
+        if !to_copy.is_empty() {
+            self.context.observer.event(Event::CopyingBegun {
+                source: self.home.name().clone(),
+                to: self.there.row.store.clone(),
+                archives: to_copy.len(),
+                sealed_bytes: to_copy.iter().map(|it| it.entry.sealed_bytes).sum(),
+            });
+        }
+        transfer.archives(&to_copy, catalog, &mut |archive, whole, catalog| {
+            let id = archive.entry.id;
+            match whole {
+                Ok(()) => {
+                    ran.has += 1;
+                    ran.copied.push(CopiedArchive {
+                        id,
+                        sealed_bytes: archive.entry.sealed_bytes,
+                    });
+                    ran.entries += ledger.put(self.home, self.there, self.retain_now())?;
+                    self.context.observer.event(Event::Copied {
+                        source: self.home.name().clone(),
+                        to: self.there.row.store.clone(),
+                        archive: id,
+                        sealed_bytes: archive.entry.sealed_bytes,
+                    });
+                }
+                Err(error) => {
+                    if self.is_gone(&error, &id, catalog)? {
+                        // It was retired meanwhile. What the copy has of it are orphaned objects.
+                        catalog.forget_placed(self.place, &id)?;
+                        ran.of -= 1;
+                    } else {
+                        let error = CopyError::NotCopied {
+                            archive: id,
+                            to: self.there.row.store.clone(),
+                            source: Box::new(error),
+                        };
+                        ran.stopped.get_or_insert(error.into());
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether an archive of which an object is missing or damaged at home is not visible there any more.
+    fn is_gone(&self, error: &Error, id: &ArchiveId, catalog: &Catalog) -> Result<bool, Error> {
+        if !matches!(error, Error::Restore(RestoreError::SegmentDamaged { .. })) {
+            return Ok(false);
+        }
+        let now = look_again(self.home, self.root, catalog)?;
+        Ok(!now.replay.is_visible(id))
+    }
+
+    /// Returns the archives that can be read at home now, and what the others wait for. Asks for thaws if the run was
+    /// asked to.
+    fn readable(
+        &self,
+        lacks: Vec<ArchiveEntry>,
+        catalog: &mut Catalog,
+    ) -> Result<(Vec<ArchiveEntry>, Option<Awaited>), Error> {
+        let archives: Vec<ArchiveId> = lacks.iter().map(|entry| entry.id).collect();
+        let wanted = WantedSegments {
+            source: self.home,
+            class: self.config.store_of(self.home.config)?.storage_class(),
+            archives: &archives,
+            interrupt: self.context.interrupt,
+        };
+        let status = match self.asked.thaw {
+            Some(request) => thaw(&wanted, request, catalog)?,
+            None => thaw_state(&wanted, catalog)?,
+        };
+        let readable = lacks
+            .into_iter()
+            .filter(|entry| status.is_readable(&entry.id))
+            .collect();
+        Ok((readable, status.awaited(self.home.name())))
+    }
+}

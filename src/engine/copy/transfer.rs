@@ -1,0 +1,300 @@
+//! Brings the objects of archives from home to a copy: several segments at a time, each compared with the signed ledger
+//! on its way, and an archive's key after all its segments.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use crate::catalog::{Catalog, CatalogError};
+use crate::engine::backup::put_verified::put;
+use crate::engine::context::RunContext;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::ledger::listing::{difference, listing};
+use crate::engine::restore::fetch::{AtOnce, WantedSegment, fetch};
+use crate::error::{BackupError, Error, RestoreError};
+use crate::model::entry::{ArchiveEntry, Timestamp};
+use crate::model::keys::{self, ArchiveObject};
+use crate::model::{Sha256, StorageClass};
+use crate::progress::Event;
+use crate::store::{ErrorKind, NewObject, ObjectKind};
+
+/// Ends an archive: with its error, if not all of it is in the copy.
+pub(super) type Ended<'a> =
+    dyn FnMut(&ToCopy, Result<(), Error>, &mut Catalog) -> Result<(), Error> + 'a;
+
+/// What archives are copied with.
+pub(super) struct Transfer<'a> {
+    pub(super) home: &'a OpenSource<'a>,
+    pub(super) there: &'a OpenSource<'a>,
+    /// The number of the copy's row.
+    pub(super) place: i64,
+    /// The class that the copy puts segments into.
+    pub(super) class: Option<StorageClass>,
+    pub(super) at_once: AtOnce,
+    pub(super) context: RunContext<'a>,
+}
+
+/// An archive to copy.
+pub(super) struct ToCopy {
+    pub(super) entry: ArchiveEntry,
+    /// Until when its objects are locked in the copy.
+    pub(super) retain_until: Option<DateTime<Utc>>,
+}
+
+/// A segment on its way.
+struct Job<'a> {
+    wanted: WantedSegment,
+    retain_until: Option<DateTime<Utc>>,
+    /// Set when another segment of its archive failed.
+    given_up: &'a AtomicBool,
+    /// Its archive's place in the order.
+    of: usize,
+}
+
+/// What became of a segment: its locator in the copy; `None` if its archive was given up before.
+type Answer = (usize, u32, Result<Option<String>, Error>);
+
+/// An archive whose segments are on their way.
+struct Open {
+    /// How many segments are not there yet.
+    left: usize,
+    failed: Option<Error>,
+}
+
+impl Transfer<'_> {
+    /// Copies these archives in their order, and calls `ended` with each when it is whole in the copy, or when an object
+    /// of it could not be brought. An error of `ended` ends the run, and so does one that is not of a single archive.
+    pub(super) fn archives(
+        &self,
+        archives: &[ToCopy],
+        catalog: &mut Catalog,
+        ended: &mut Ended<'_>,
+    ) -> Result<(), Error> {
+        let given_up: Vec<AtomicBool> = archives.iter().map(|_| AtomicBool::new(false)).collect();
+        let mut jobs = VecDeque::new();
+        let mut open = Vec::new();
+        for (of, (archive, given_up)) in archives.iter().zip(&given_up).enumerate() {
+            let id = &archive.entry.id;
+            catalog.begin_placed(self.place, id, self.class)?;
+            let has = catalog.placed_segments(self.place, id)?;
+            let rows = catalog.segments(id)?;
+            let wanted = WantedSegment::of(self.home, &archive.entry, &rows).into_iter();
+            let wanted =
+                wanted.filter(|wanted| !has.iter().any(|(index, _)| *index == wanted.index));
+            let before = jobs.len();
+            jobs.extend(wanted.map(|wanted| Job {
+                wanted,
+                retain_until: archive.retain_until,
+                given_up,
+                of,
+            }));
+            open.push(Open {
+                left: jobs.len() - before,
+                failed: None,
+            });
+        }
+        let workers = self.at_once.of(jobs.iter().map(|job| &job.wanted)).max(1);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (queue, next) = unbounded::<Job<'_>>();
+            let (answer, answers) = unbounded::<Answer>();
+            for job in jobs {
+                queue.send(job).expect("the queue is open");
+            }
+            drop(queue);
+            for _ in 0..workers {
+                let (next, answer, stop) = (next.clone(), answer.clone(), &stop);
+                scope.spawn(move || self.work(&next, &answer, stop));
+            }
+            drop(answer);
+            let done = self.gather(archives, open, &answers, catalog, ended);
+            stop.store(true, Ordering::Relaxed);
+            done
+        })
+    }
+
+    fn work(&self, next: &Receiver<Job<'_>>, answer: &Sender<Answer>, stop: &AtomicBool) {
+        for job in next {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let brought = if job.given_up.load(Ordering::Relaxed) {
+                Ok(None)
+            } else {
+                self.bring(&job).map(Some)
+            };
+            if brought.is_err() {
+                job.given_up.store(true, Ordering::Relaxed);
+            }
+            // Nobody waits any more if the run has ended.
+            let _ = answer.send((job.of, job.wanted.index, brought));
+        }
+    }
+
+    /// Brings a segment, and returns its locator in the copy.
+    fn bring(&self, job: &Job<'_>) -> Result<String, Error> {
+        self.context.interrupt.check()?;
+        let wanted = &job.wanted;
+        let sealed = Bytes::from(fetch(self.home.store.as_ref(), wanted)?);
+        let object = NewObject {
+            retain_until: job.retain_until,
+            ..NewObject::new(
+                &wanted.key,
+                sealed,
+                wanted.record.sha256,
+                ObjectKind::Segment,
+            )
+        };
+        put(self.there.store.as_ref(), &object)
+    }
+
+    /// Records what the workers bring, and ends each archive when its last segment has come.
+    fn gather(
+        &self,
+        archives: &[ToCopy],
+        mut open: Vec<Open>,
+        answers: &Receiver<Answer>,
+        catalog: &mut Catalog,
+        ended: &mut Ended<'_>,
+    ) -> Result<(), Error> {
+        for (archive, open) in archives.iter().zip(&open) {
+            if open.left == 0 {
+                let whole = self.finish(archive, catalog);
+                ended(archive, whole, catalog)?;
+            }
+        }
+        let mut done = 0;
+        for (of, index, brought) in answers {
+            let (archive, open) = (&archives[of], &mut open[of]);
+            let id = archive.entry.id;
+            match brought {
+                Ok(Some(locator)) => {
+                    catalog.place_segments(self.place, &id, &[(index, locator)])?;
+                    done += archive.entry.segments[index as usize].sealed_bytes;
+                    self.context.observer.event(Event::CopyingProgress {
+                        source: self.home.name().clone(),
+                        sealed_bytes: done,
+                    });
+                }
+                Ok(None) => {}
+                Err(error) if is_of_archive(&error) => {
+                    open.failed.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+            open.left -= 1;
+            if open.left == 0 {
+                let whole = match open.failed.take() {
+                    None => self.finish(archive, catalog),
+                    Some(error) => Err(error),
+                };
+                ended(archive, whole, catalog)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends an archive all of whose segments were put: a listing of the copy must show them, then its key is put.
+    fn finish(&self, archive: &ToCopy, catalog: &mut Catalog) -> Result<(), Error> {
+        let entry = &archive.entry;
+        self.require_segments(archive, catalog)?;
+        let key = keys::archive_key(&self.there.row.directory, &entry.id);
+        let sealed = BASE64.decode(&entry.key).map_err(|error| {
+            CatalogError::Damaged(format!(
+                "the entry of {} has a key that is no base64: {error}",
+                entry.id
+            ))
+        })?;
+        let sha256 = Sha256::of(&sealed);
+        let object = NewObject {
+            retain_until: archive.retain_until,
+            ..NewObject::new(&key, sealed, sha256, ObjectKind::Ledger)
+        };
+        put(self.there.store.as_ref(), &object)?;
+        let now = Timestamp(self.context.clock.now());
+        catalog.finish_placed(self.place, &entry.id, now)?;
+        // The listing has just shown all its segments.
+        catalog.turn_to(Some(self.place));
+        let recorded = catalog.archive_verified(&entry.id, now);
+        catalog.turn_to(None);
+        Ok(recorded?)
+    }
+
+    /// Refuses an archive of which a listing of the copy does not show every segment as the ledger signs it. What is
+    /// missing is brought once more first.
+    fn require_segments(&self, archive: &ToCopy, catalog: &mut Catalog) -> Result<(), Error> {
+        let entry = &archive.entry;
+        let directory = &self.there.row.directory;
+        let segments: Vec<ArchiveObject> = ArchiveObject::of_entry(directory, entry)
+            .filter(|object| object.segment().is_some())
+            .collect();
+        let shown = listing(self.there, &entry.id)?;
+        let absent = |object: &&ArchiveObject| !shown.contains_key(&object.key);
+        let absent: Vec<u32> = segments
+            .iter()
+            .filter(absent)
+            .filter_map(ArchiveObject::segment)
+            .collect();
+        let shown = if absent.is_empty() {
+            shown
+        } else {
+            self.bring_again(archive, &absent, catalog)?;
+            listing(self.there, &entry.id)?
+        };
+        let wrong: Vec<String> = segments
+            .iter()
+            .filter_map(|object| difference(object, shown.get(&object.key)))
+            .collect();
+        match wrong.first() {
+            None => Ok(()),
+            Some(first) => Err(BackupError::SegmentsMissing {
+                archive: entry.id,
+                store: self.there.row.store.clone(),
+                objects: wrong.len(),
+                first: first.clone(),
+            }
+            .into()),
+        }
+    }
+
+    /// Brings segments of an archive that the copy has lost since they were put.
+    fn bring_again(
+        &self,
+        archive: &ToCopy,
+        indices: &[u32],
+        catalog: &mut Catalog,
+    ) -> Result<(), Error> {
+        let id = archive.entry.id;
+        let rows = catalog.segments(&id)?;
+        let given_up = AtomicBool::new(false);
+        for wanted in WantedSegment::of(self.home, &archive.entry, &rows) {
+            if !indices.contains(&wanted.index) {
+                continue;
+            }
+            let job = Job {
+                wanted,
+                retain_until: archive.retain_until,
+                given_up: &given_up,
+                of: 0,
+            };
+            let locator = self.bring(&job)?;
+            catalog.place_segments(self.place, &id, &[(job.wanted.index, locator)])?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error is of one archive, so that others can be copied all the same.
+fn is_of_archive(error: &Error) -> bool {
+    match error {
+        Error::Restore(RestoreError::SegmentDamaged { .. }) | Error::Backup(_) => true,
+        Error::Store(error) => error.kind == ErrorKind::Cold || error.is_of_one_object(),
+        _ => false,
+    }
+}

@@ -1,0 +1,147 @@
+//! Why archives can't be copied to another store.
+
+use super::{Advice, Error, ExitCode, exit};
+use crate::model::copy_marker::NoCopyMarker;
+use crate::model::{ArchiveId, LedgerId, SourceName};
+
+/// Why archives can't be copied to another store.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The store is the source's home.
+    #[error("cannot copy `{source_name}` to {store}: that is where its archives already are")]
+    OntoItself {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+    },
+    /// The place has something of a source of that name, and no marker.
+    #[error("cannot copy `{source_name}` to {store}: it has {what}")]
+    InUse {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// What is there.
+        what: String,
+    },
+    /// The copy was there and is not any more.
+    #[error(
+        "the copy of `{source_name}` in {store} is gone: its ledger had entries up to {head}, and nothing is there now"
+    )]
+    Emptied {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// The newest entry that it had.
+        head: u64,
+    },
+    /// The marker of a copy is not one that coldchain has written.
+    #[error("could not read the marker {key} in {store}")]
+    MarkerUnreadable {
+        /// The store's URL.
+        store: String,
+        /// The marker's key.
+        key: String,
+        /// Why.
+        source: NoCopyMarker,
+    },
+    /// The place has a copy of another ledger.
+    #[error("{store} has a copy of another ledger, {theirs}, under the name of `{source_name}`")]
+    OfAnotherLedger {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// The ledger of which it is a copy.
+        theirs: LedgerId,
+    },
+    /// The copy has an entry that home does not have.
+    #[error(
+        "the copy of `{source_name}` in {store} is ahead: it has ledger entry {seq}, and the newest at home is {head}"
+    )]
+    Ahead {
+        /// The source.
+        source_name: SourceName,
+        /// The copy's URL.
+        store: String,
+        /// The first entry that home lacks.
+        seq: u64,
+        /// Home's newest entry.
+        head: u64,
+    },
+    /// The copy has other bytes under a number than home.
+    #[error("ledger entry {seq} in the copy of `{source_name}` in {store} is not the one at home")]
+    Differs {
+        /// The source.
+        source_name: SourceName,
+        /// The copy's URL.
+        store: String,
+        /// The entry's number.
+        seq: u64,
+    },
+    /// An object of an archive is not at home, and the archive is not retired.
+    #[error("could not copy the archive {archive} to {to}")]
+    NotCopied {
+        /// The archive.
+        archive: ArchiveId,
+        /// The copy's URL.
+        to: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// The copy of a source failed.
+    #[error("the copy of `{source_name}` in {to} is not up to date")]
+    Behind {
+        /// The source.
+        source_name: SourceName,
+        /// The copy's URL, or its name in the config.
+        to: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// The night is done, but a copy failed.
+    #[error("the night of `{source_name}` is done, but its copy in {to} is not up to date")]
+    AfterNight {
+        /// The source.
+        source_name: SourceName,
+        /// The copy's name in the config.
+        to: String,
+        /// Why.
+        source: Box<Error>,
+    },
+}
+
+impl CopyError {
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            Self::OntoItself { .. } => {
+                exit(ExitCode::Usage).hint("name another store of the config with --to")
+            }
+            Self::InUse { .. } => exit(ExitCode::Integrity).hint(
+                "choose another prefix or directory for the copy, in which nothing of a source of that name is",
+            ),
+            Self::Emptied { .. } => exit(ExitCode::Integrity).hint(
+                "mount the disk or correct the address. If the copy was deleted on purpose, add --anew to make it \
+                 again from the beginning",
+            ),
+            Self::MarkerUnreadable { .. } => exit(ExitCode::Integrity).hint(
+                "find out who wrote there; then choose another prefix or directory for the copy",
+            ),
+            Self::OfAnotherLedger { .. } => exit(ExitCode::Integrity).hint(
+                "choose another prefix or directory for this copy, or give the source another `archive_as`",
+            ),
+            Self::Ahead { .. } => exit(ExitCode::Integrity).hint(
+                "find out whether home has gone back: compare `coldchain list` with the recovery kit. If home is \
+                 lost, make the copy home with `coldchain move SOURCE --to NAME --abandon-home`",
+            ),
+            Self::Differs { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain verify SOURCE --place NAME` to see whether the copy is damaged or another ledger",
+            ),
+            Self::NotCopied { source, .. }
+            | Self::Behind { source, .. } => exit(source.exit_code()).hint_of(source.hint()),
+            Self::AfterNight { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
+        }
+    }
+}
