@@ -101,7 +101,7 @@ pub struct MirrorUpdate {
 }
 
 /// Does the night of a source, like `coldchain backup SOURCE`: pulls it, if it is pulled, takes the snapshot, archives it if the date calls for
-/// it, deletes what has expired, and brings the mirrors up to date. It runs the hooks of the config, needs root, and
+/// it, deletes what has expired, and brings the mirrors and the copies in other stores up to date. It runs the hooks of the config, needs root, and
 /// prints nothing.
 ///
 /// An error means that nothing was archived. What failed later is in [`NightEnd::later`].
@@ -165,19 +165,22 @@ pub fn backup(
         (HookEvent::Backup, source, asked.date),
         observer.as_ref(),
         || night(config, source, asked, &mirror_asked, context),
-        |(outcome, mirrors, _)| run_facts::with_mirrors(run_facts::of(outcome), mirrors),
+        run_facts::of_night,
     );
-    let (outcome, mirrored, pulled) = end.ran?;
+    let night = end.ran?;
     let mut later = Vec::new();
-    let result = result_of(source, outcome, &mut later);
-    let mirrors = mirrored
+    let result = result_of(source, night.outcome, &mut later);
+    let mirrors = night
+        .mirrors
         .into_iter()
         .filter_map(|ending| updated(ending, &mut later));
     let mirrors = mirrors.collect();
+    let failed = night.copies.into_iter().filter_map(Result::err);
+    later.extend(failed.map(ApiError::from));
     later.extend(end.hook.map(ApiError::from));
     Ok(NightEnd {
         result,
-        pulled: pulled.map(SourcePulled::from),
+        pulled: night.pulled.map(SourcePulled::from),
         mirrors,
         later,
         warnings: warnings.take(),

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::attended::attended;
+use super::copy::{self, CopyEnding};
 use super::mirror::{self, MirrorEnding};
 use super::output::{answer, answer_json, answer_lines, observer};
 use super::run_result::run_result;
@@ -87,19 +88,27 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
             (HookEvent::Backup, source, asked.date),
             observer.as_ref(),
             || night(&config, source, asked, &mirror_asked, context),
-            |(outcome, mirrors, _)| run_facts::with_mirrors(run_facts::of(outcome), mirrors),
+            run_facts::of_night,
         );
         results.push(result_json(source, &end.ran, end.seconds));
         errors.extend(end.hook.map(|error| (source, error)));
         match end.ran {
-            Ok((outcome, mirrors, pulled)) => {
+            Ok(Night {
+                outcome,
+                mirrors,
+                copies,
+                pulled,
+            }) => {
                 if !everywhere.json && !everywhere.quiet {
                     let mirrored = mirrors.iter().filter_map(|it| it.as_ref().ok());
                     let mirrored = mirrored.map(|(mirror, ran)| mirror::line(mirror, ran));
                     // A failed write to stdout must not keep the other sources from being archived.
                     let pulled = pulled.iter().map(|ran| pull::line(source, ran, false));
                     let lines = lines(source, asked, &outcome);
-                    said = said.and(answer_lines(pulled.chain(lines).chain(mirrored)));
+                    let copied = copies.iter().filter_map(|it| it.as_ref().ok());
+                    let copied = copied.map(|(to, ran)| copy::line(source, to, ran));
+                    let all = pulled.chain(lines).chain(mirrored).chain(copied);
+                    said = said.and(answer_lines(all));
                 }
                 let later = match outcome {
                     Outcome::NothingDue { .. } => None,
@@ -111,8 +120,9 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
                 };
                 let later = later.map(|later| context.interrupt.explain(later));
                 let mirrors = mirrors.into_iter().filter_map(Result::err);
+                let copies = copies.into_iter().filter_map(Result::err);
                 // One error a source: the first counts, the others are warnings.
-                let mut all = later.into_iter().chain(mirrors);
+                let mut all = later.into_iter().chain(mirrors).chain(copies);
                 errors.extend(all.next().map(|error| (source, error)));
                 all.for_each(|error| warn_of(source, &error, observer.as_ref()));
             }
@@ -135,10 +145,19 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     })
 }
 
-/// A source's night: its own part, that of each mirror, and what was pulled before.
-pub(crate) type Night<'c> = (Outcome, Vec<MirrorEnding<'c>>, Option<PullRan>);
+/// A source's night.
+pub(crate) struct Night<'c> {
+    /// Its own part.
+    pub(crate) outcome: Outcome,
+    /// That of each mirror.
+    pub(crate) mirrors: Vec<MirrorEnding<'c>>,
+    /// That of each copy.
+    pub(crate) copies: Vec<CopyEnding<'c>>,
+    /// What was pulled before.
+    pub(crate) pulled: Option<PullRan>,
+}
 
-/// Runs a source's night, and brings its mirrors up to date after it. If the pull or the archive fails, the mirrors still
+/// Runs a source's night, and brings its mirrors and copies up to date after it. If the pull or the archive fails, the mirrors still
 /// get the snapshots that there are.
 pub(crate) fn night<'c>(
     config: &'c Config,
@@ -157,8 +176,14 @@ pub(crate) fn night<'c>(
     };
     match engine::backup(config, source, asked, context) {
         Ok(outcome) => {
-            let mirrored = mirror::after_night(config, source, mirrors, context);
-            Ok((outcome, mirrored, pulled))
+            let mirrors = mirror::after_night(config, source, mirrors, context);
+            let copies = copy::after_night(config, source, context);
+            Ok(Night {
+                outcome,
+                mirrors,
+                copies,
+                pulled,
+            })
         }
         Err(error) if is_of_archive(&error) => {
             mirror_all_the_same(config, source, mirrors, context);
@@ -279,11 +304,12 @@ fn result_json(
     seconds: u64,
 ) -> serde_json::Value {
     let facts = match night {
-        Ok((outcome, _, _)) => run_facts::of(outcome),
+        Ok(night) => run_facts::of(&night.outcome),
         Err(error) => run_facts::failed(error),
     };
     let mirrors: Vec<_> = match night {
-        Ok((_, mirrors, _)) => mirrors
+        Ok(night) => night
+            .mirrors
             .iter()
             .filter_map(|it| it.as_ref().ok())
             .map(|(mirror, ran)| mirror::to_json(mirror, ran))
@@ -295,8 +321,13 @@ fn result_json(
         "raw_bytes": facts.raw_bytes, "sealed_bytes": facts.sealed_bytes,
         "uploaded_bytes": facts.uploaded_bytes, "seconds": seconds, "mirrors": mirrors,
     });
-    if let Ok((_, _, Some(pulled))) = night {
-        result["pulled"] = pull::to_json(pulled);
+    if let Ok(night) = night {
+        let copies = night.copies.iter().filter_map(|it| it.as_ref().ok());
+        let copies: Vec<_> = copies.map(|(_, ran)| copy::to_json(source, ran)).collect();
+        result["copies"] = copies.into();
+        if let Some(pulled) = &night.pulled {
+            result["pulled"] = pull::to_json(pulled);
+        }
     }
     result
 }

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::mirror::MirrorEnding;
+use super::backup::Night;
 use crate::activity_log::LogLine;
 use crate::engine::{CommittedArchive, Outcome, PullRan, Snapshotted};
 use crate::error::{Error, ExitCode, in_words};
@@ -35,9 +35,12 @@ pub(crate) fn of(outcome: &Outcome) -> RunFacts {
     }
 }
 
-/// Adds the error of the first mirror that failed, unless there is an earlier one.
-pub(crate) fn with_mirrors(facts: RunFacts, mirrors: &[MirrorEnding<'_>]) -> RunFacts {
-    let failed = mirrors.iter().find_map(|it| it.as_ref().err());
+/// Returns the facts of a source's night. The error of a mirror or a copy counts if there is none before it.
+pub(crate) fn of_night(night: &Night<'_>) -> RunFacts {
+    let facts = of(&night.outcome);
+    let mirrors = night.mirrors.iter().filter_map(|it| it.as_ref().err());
+    let copies = night.copies.iter().filter_map(|it| it.as_ref().err());
+    let failed = mirrors.chain(copies).next();
     RunFacts {
         failure: facts.failure.or_else(|| failed.map(failure_later)),
         ..facts

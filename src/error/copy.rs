@@ -15,6 +15,9 @@ pub enum CopyError {
         /// The store's URL.
         store: String,
     },
+    /// Nothing says where to copy to.
+    #[error("no store was named that is to get a copy")]
+    NoneConfigured,
     /// The place has something of a source of that name, and no marker.
     #[error("cannot copy `{source_name}` to {store}: it has {what}")]
     InUse {
@@ -119,6 +122,9 @@ impl CopyError {
             Self::OntoItself { .. } => {
                 exit(ExitCode::Usage).hint("name another store of the config with --to")
             }
+            Self::NoneConfigured => exit(ExitCode::Usage).hint(
+                "name a store of the config with --to, or give the source `copies = [\"NAME\"]` in the config",
+            ),
             Self::InUse { .. } => exit(ExitCode::Integrity).hint(
                 "choose another prefix or directory for the copy, in which nothing of a source of that name is",
             ),

@@ -1,0 +1,219 @@
+//! `coldchain copy`: bring archives to other stores.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::backup::open_store;
+use super::output::{answer_json, answer_lines, count, observer};
+use super::prompt::{Agreed, confirm};
+use super::restore::thaw_request;
+use super::run_result::run_result;
+use super::{activity_log, load_for_the_night, recorded, sources};
+use crate::activity_log::LogLine;
+use crate::cli::{Copy, Everywhere};
+use crate::config::{Config, Source};
+use crate::engine::{self, CopyAsked, CopyRan, RunContext};
+use crate::error::{CopyError, Error, RestoreError, in_words};
+use crate::model::StorageClass;
+use crate::model::size::Bytes;
+use crate::progress::Event;
+
+/// Why a write can't fail here.
+const NO_FAILURE: &str = "writing to a string does not fail";
+
+pub(super) fn run(args: &Copy, everywhere: &Everywhere) -> Result<(), Error> {
+    let config = load_for_the_night(everywhere)?;
+    let wanted = wanted(args, &config)?;
+    let log = activity_log(&config);
+    let observer = log.beside(observer(everywhere));
+    let open_store = open_store(args.limit.clone());
+    let context = RunContext {
+        wait_lock: args.lock.at_most(),
+        stores: &open_store,
+        ..RunContext::real(observer.as_ref())
+    };
+    let (mut errors, mut results, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    let mut stopped = Ok(());
+    for &(source, to) in &wanted {
+        stopped = context.interrupt.check();
+        if stopped.is_err() {
+            break;
+        }
+        let ran = recorded(
+            (&log, "copy"),
+            Some(&source.name),
+            || copy_one(args, &config, source, to, context),
+            |ran| {
+                LogLine::done(&source.name, "copy-done")
+                    .text("to", &ran.store)
+                    .fact("archives", ran.copied.len())
+            },
+        );
+        let error = match ran {
+            Ok(mut ran) => {
+                results.push(to_json(source, &ran));
+                lines.push(line(source, to, &ran));
+                let awaited = ran
+                    .awaited
+                    .take()
+                    .map(|awaited| Error::Restore(RestoreError::Thawing(Box::new(awaited))));
+                ran.stopped.take().or(awaited)
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            let error = behind(source, to, context.interrupt.explain(error));
+            observer.event(Event::Failed {
+                source: source.name.clone(),
+                message: in_words(&error),
+            });
+            errors.push((&source.name, error));
+        }
+    }
+    let said = if everywhere.json {
+        answer_json(&json!({"event": "done", "copies": results}))
+    } else if everywhere.quiet {
+        Ok(())
+    } else {
+        answer_lines(lines.into_iter())
+    };
+    run_result(errors, wanted.len(), everywhere, stopped)?;
+    said
+}
+
+/// Returns which source is to be copied where: to the store that was named, or to those of the config.
+fn wanted<'c>(args: &'c Copy, config: &'c Config) -> Result<Vec<(&'c Source, &'c str)>, Error> {
+    let mut wanted = Vec::new();
+    for source in sources(config, args.source.name())? {
+        match &args.to {
+            Some(to) => wanted.push((source, to.as_str())),
+            None => wanted.extend(source.copies.iter().map(|to| (source, to.as_str()))),
+        }
+    }
+    if wanted.is_empty() {
+        return Err(CopyError::NoneConfigured.into());
+    }
+    Ok(wanted)
+}
+
+/// Copies one source to one store, and asks before it thaws.
+fn copy_one(
+    args: &Copy,
+    config: &Config,
+    source: &Source,
+    to: &str,
+    context: RunContext<'_>,
+) -> Result<CopyRan, Error> {
+    let home = config.store_of(source)?.storage_class();
+    let is_cold = home.is_some_and(StorageClass::is_cold);
+    if is_cold && !args.yes {
+        confirm(
+            Agreed::NotYet,
+            &format!(
+                "Thaw what is cold at home and not in {to} yet, with the tier {}?",
+                args.thawing.tier
+            ),
+        )?;
+    }
+    let asked = CopyAsked {
+        thaw: is_cold.then(|| thaw_request(&args.thawing)),
+        anew: args.anew,
+    };
+    engine::copy(config, source, to, asked, context)
+}
+
+/// Names the copy that an error is about. What stopped the whole command needs no name.
+fn behind(source: &Source, to: &str, error: Error) -> Error {
+    match error {
+        Error::Interrupted(_) | Error::Busy(_) | Error::Copy(_) | Error::Config(_) => error,
+        Error::Restore(RestoreError::Thawing(_)) => error,
+        error => Error::Copy(CopyError::Behind {
+            source_name: source.name.clone(),
+            to: to.to_owned(),
+            source: Box::new(error),
+        }),
+    }
+}
+
+/// Brings the copies of a source up to date after its night, and returns what came of each.
+pub(crate) fn after_night<'c>(
+    config: &'c Config,
+    source: &'c Source,
+    context: RunContext<'_>,
+) -> Vec<CopyEnding<'c>> {
+    let mut endings = Vec::new();
+    for to in &source.copies {
+        if context.interrupt.check().is_err() {
+            break;
+        }
+        let ran = match engine::copy(config, source, to, CopyAsked::default(), context) {
+            Err(Error::Busy(_)) => {
+                context.observer.event(Event::Warning {
+                    source: source.name.clone(),
+                    message: format!("another run is copying to {to}, so this one leaves it alone"),
+                });
+                continue;
+            }
+            Ok(mut ran) => {
+                let awaited = ran
+                    .awaited
+                    .take()
+                    .map(|awaited| Error::Restore(RestoreError::Thawing(Box::new(awaited))));
+                match ran.stopped.take().or(awaited) {
+                    None => Ok((to.as_str(), ran)),
+                    Some(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        endings.push(ran.map_err(|error| match context.interrupt.explain(error) {
+            error @ Error::Interrupted(_) => error,
+            error => Error::Copy(CopyError::AfterNight {
+                source_name: source.name.clone(),
+                to: to.clone(),
+                source: Box::new(error),
+            }),
+        }));
+    }
+    endings
+}
+
+/// How a copy's part of a night ended: the store's name in the config, and what was done.
+pub(crate) type CopyEnding<'c> = Result<(&'c str, CopyRan), Error>;
+
+/// Returns the line about a copy.
+pub(super) fn line(source: &Source, to: &str, ran: &CopyRan) -> String {
+    let name = &source.name;
+    let mut line = format!("{name}: copy in {to}: ");
+    if ran.of == 0 {
+        line.push_str("nothing is archived yet");
+        return line;
+    }
+    if !ran.copied.is_empty() {
+        let archives = count(ran.copied.len() as u64, "archive");
+        let bytes = Bytes(ran.copied.iter().map(|it| it.sealed_bytes).sum());
+        write!(line, "{archives} copied, {bytes}; ").expect(NO_FAILURE);
+    }
+    match (ran.has, ran.of) {
+        (has, of) if has == of => {
+            write!(line, "it has all {}", count(of as u64, "archive")).expect(NO_FAILURE);
+        }
+        (has, of) => {
+            write!(line, "it has {has} of {}", count(of as u64, "archive")).expect(NO_FAILURE)
+        }
+    }
+    line
+}
+
+/// Returns the JSON form of what was done.
+pub(super) fn to_json(source: &Source, ran: &CopyRan) -> Value {
+    let copied = ran.copied.iter();
+    let copied: Vec<Value> = copied
+        .map(|it| json!({"id": it.id, "sealed_bytes": it.sealed_bytes}))
+        .collect();
+    json!({
+        "source": source.name, "to": ran.store, "copied": copied, "has": ran.has, "of": ran.of,
+        "entries": ran.entries,
+    })
+}

@@ -1,0 +1,129 @@
+//! What a copy has after a run, after the second, and after a night.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::common::machine::{Machine, fed_config};
+use crate::common::whole::first_and_seventh;
+
+/// A config with a second store.
+pub(crate) fn two_stores() -> String {
+    let config = fed_config();
+    format!("{config}\n[store.second]\ntype = \"dir\"\npath = \"$T/second\"\n")
+}
+
+/// A machine with a full and an incremental at home, and a second store that is empty.
+pub(crate) fn archived() -> Machine {
+    let machine = Machine::fed(None);
+    machine.write_config(&two_stores());
+    fs::create_dir(machine.path("second")).unwrap();
+    let [full, incremental] = first_and_seventh(17 << 10);
+    for (date, stream) in [("2024-01-01", full), ("2024-01-07", incremental)] {
+        let run = machine.run_with(&format!("decide {date}"), &stream);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    }
+    machine
+}
+
+/// Every file below a directory, by its path.
+pub(crate) fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                let name = path.strip_prefix(directory).unwrap();
+                files.insert(name.display().to_string(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn a_copy_has_every_object_of_home_and_its_marker() {
+    let machine = archived();
+    let home = files(&machine.path("store"));
+    let run = machine.run("copy home --to second");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert!(
+        run.stdout
+            .starts_with("home: copy in second: 2 archives copied, "),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        run.stdout.ends_with("; it has all 2 archives\n"),
+        "{}",
+        run.stdout
+    );
+    let mut copy = files(&machine.path("second"));
+    let marker = copy.remove("home/ledger/COPY").expect("it is marked");
+    assert!(marker.starts_with(b"coldchain copy\nplace "));
+    assert_eq!(copy, home);
+    assert_eq!(files(&machine.path("store")), home);
+    // Again: nothing is left to do, and nothing changes.
+    let again = machine.run("copy home --to second");
+    assert_eq!(
+        again.stdout,
+        "home: copy in second: it has all 2 archives\n"
+    );
+    copy.insert("home/ledger/COPY".to_owned(), marker);
+    assert_eq!(files(&machine.path("second")), copy);
+}
+
+#[test]
+fn a_catalog_that_knows_nothing_of_a_copy_recognizes_it() {
+    let machine = archived();
+    machine.run("copy home --to second");
+    let copy = files(&machine.path("second"));
+    fs::remove_dir_all(machine.path("state")).unwrap();
+    let rebuilt = machine.run("catalog rebuild --store file://$T/store --identity $T/kit");
+    assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.stderr);
+    let run = machine.run("copy home --to second");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert_eq!(run.stdout, "home: copy in second: it has all 2 archives\n");
+    assert_eq!(files(&machine.path("second")), copy);
+}
+
+#[test]
+fn what_a_run_left_half_done_is_ended_by_the_next() {
+    let machine = archived();
+    machine.run("copy home --to second");
+    let whole = files(&machine.path("second"));
+    let key = whole.keys().find(|key| key.ends_with("key.age")).unwrap();
+    let segment = whole.keys().find(|key| key.ends_with(".zst.age")).unwrap();
+    for gone in [vec![key], vec![key, segment]] {
+        for gone in gone {
+            fs::remove_file(machine.path("second").join(gone)).unwrap();
+        }
+        // As if its rows were never written.
+        fs::remove_dir_all(machine.path("state")).unwrap();
+        machine.run("catalog rebuild --store file://$T/store --identity $T/kit");
+        let run = machine.run("copy home --to second");
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+        assert_eq!(files(&machine.path("second")), whole);
+    }
+}
+
+#[test]
+fn json_says_what_was_copied() {
+    let machine = archived();
+    let run = machine.run("copy home --to second --json");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let last = run.stdout.lines().last().unwrap();
+    let done: serde_json::Value = serde_json::from_str(last).unwrap();
+    let copy = &done["copies"][0];
+    assert_eq!(copy["source"], "home");
+    assert_eq!(copy["copied"].as_array().unwrap().len(), 2);
+    assert_eq!((&copy["has"], &copy["of"]), (&2.into(), &2.into()));
+    assert!(
+        run.stdout
+            .lines()
+            .any(|line| line.contains("\"event\":\"copied\""))
+    );
+}

@@ -1,0 +1,7 @@
+//! Copies of archives in other stores, and moving house.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod copied;
+mod refused;
