@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, Readability, Stat, Store, StoreError, Swept,
-    ThawAnswer, ThawRequest,
+    CopySource, Deleted, Finding, Listed, Locator, NewObject, Put, Readability, RemoteObject,
+    Service, Stat, Store, StoreError, Swept, ThawAnswer, ThawRequest,
 };
 
 /// A layer over a store. Methods that it does not define call the store below. A layer with its own clock has
@@ -23,6 +23,26 @@ pub trait Layer: Send + Sync {
     /// [`Store::put_if_absent`].
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
         self.below().put_if_absent(object)
+    }
+
+    /// [`Store::copy_within`].
+    fn copy_within(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        self.below().copy_within(from, at, object)
+    }
+
+    /// [`Store::service`].
+    fn service(&self) -> Option<Service> {
+        self.below().service()
+    }
+
+    /// [`Store::copy_source`].
+    fn copy_source(&self, at: &Locator) -> Result<Option<CopySource>, StoreError> {
+        self.below().copy_source(at)
     }
 
     /// [`Store::locate`].
@@ -98,6 +118,23 @@ impl<L: Layer> Store for L {
 
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
         Layer::put_if_absent(self, object)
+    }
+
+    fn copy_within(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        Layer::copy_within(self, from, at, object)
+    }
+
+    fn service(&self) -> Option<Service> {
+        Layer::service(self)
+    }
+
+    fn copy_source(&self, at: &Locator) -> Result<Option<CopySource>, StoreError> {
+        Layer::copy_source(self, at)
     }
 
     fn locate(&self, key: &str) -> Locator {

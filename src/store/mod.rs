@@ -1,5 +1,6 @@
 //! Stores of objects: one contract, and the stores that fulfil it.
 
+mod copying;
 mod dir;
 mod error;
 mod finding;
@@ -20,6 +21,7 @@ use std::sync::atomic::AtomicU64;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+pub use copying::{CopySource, RemoteObject, Service};
 pub use dir::{DirStore, Exclusivity};
 pub use error::{Cause, ErrorKind, Operation, StoreError};
 pub use finding::{Finding, Severity};
@@ -206,6 +208,39 @@ pub trait Store: Send + Sync {
     ///
     /// If the answer to an earlier call was lost, its object also gives [`Put::Existed`].
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError>;
+
+    /// Has the service copy an object of another store, so that its bytes don't pass this machine, unless there
+    /// is one under its key.
+    ///
+    /// Returns `None` if this is not possible here, and also if the service may have copied other bytes, which
+    /// are then deleted again: the caller reads the object and stores it. With [`Put::Created`] and
+    /// [`Put::Existed`] the object under the key has the length and the digest that `object` gives: a service
+    /// has computed it from these bytes, or they were read. An object with other bytes that can't be deleted is
+    /// [`ErrorKind::Corrupted`]. After any other error the object may be under its key without that proof. A
+    /// second call gives the proof, even if the object is in a listing.
+    ///
+    /// An error of the store below `from` has its URL.
+    fn copy_within(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        let _ = (from, at, object);
+        Ok(None)
+    }
+
+    /// Returns the service of the store, if it copies objects by itself. Sends no request.
+    fn service(&self) -> Option<Service> {
+        None
+    }
+
+    /// Returns what [`copy_within`](Self::copy_within) of another store needs to know of an object; `None` if
+    /// the store keeps no digest of it.
+    fn copy_source(&self, at: &Locator) -> Result<Option<CopySource>, StoreError> {
+        let _ = at;
+        Ok(None)
+    }
 
     /// Returns the locator of an object under this key, as far as it is known without a listing.
     fn locate(&self, key: &str) -> Locator;

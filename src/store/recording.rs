@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::error::{Operation, StoreError};
 use super::{
-    Deleted, Finding, Layer, Listed, Locator, NewObject, Put, Readability, Stat, Store, Swept,
-    ThawAnswer, ThawRequest,
+    CopySource, Deleted, Finding, Layer, Listed, Locator, NewObject, Put, Readability,
+    RemoteObject, Stat, Store, Swept, ThawAnswer, ThawRequest,
 };
 
 /// A recorded call.
@@ -67,6 +67,25 @@ impl<S: Store> Layer for RecordingStore<S> {
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
         self.note(Operation::Put, object.key);
         self.inner.put_if_absent(object)
+    }
+
+    fn copy_within(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        let copied = self.inner.copy_within(from, at, object);
+        // A store that can't do it has done nothing.
+        if !matches!(copied, Ok(None)) {
+            self.note(Operation::Put, object.key);
+        }
+        copied
+    }
+
+    fn copy_source(&self, at: &Locator) -> Result<Option<CopySource>, StoreError> {
+        self.note(Operation::Stat, &at.0);
+        self.inner.copy_source(at)
     }
 
     fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {

@@ -4,6 +4,7 @@
 mod common;
 
 mod bad_store;
+mod copies;
 mod credentials;
 mod deleted_versions;
 mod dir_cold;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use coldchain::model::{Sha256, Tier};
 use coldchain::store::{
     Deleted, DirStore, ErrorKind, Exclusivity, Locator, MemoryStore, NewObject, ObjectKind,
-    Operation, Put, Readability, RecordingStore, S3Settings, Stat, Store, StoreError, Swept,
-    ThawRequest,
+    Operation, Put, Readability, RecordingStore, RemoteObject, S3Settings, Stat, Store, StoreError,
+    Swept, ThawRequest,
 };
 
 use crate::common::bucket::{
@@ -155,6 +155,7 @@ macro_rules! holds_the_contract {
                 an_empty_object_is_an_object,
                 a_locator_is_known_without_a_listing,
                 what_is_warm_is_readable_and_the_clock_is_told,
+                a_copy_within_the_service_has_the_bytes_or_there_is_none,
             );
         }
     };
@@ -185,10 +186,12 @@ holds_the_contract!(
     what_is_absent_is_not_found,
     a_listing_is_sorted_complete_and_by_plain_prefix,
     a_delete_takes_one_key_and_all_of_it,
+    a_copy_within_the_service_has_the_bytes_or_there_is_none,
 );
 holds_the_contract!(
     seaweedfs_with_versions only
     what_was_put_is_got,
+    a_copy_within_the_service_has_the_bytes_or_there_is_none,
     a_delete_takes_one_key_and_all_of_it,
 );
 // moto looks and writes in two steps, so of writers that meet several may create.
@@ -208,6 +211,7 @@ holds_the_contract!(
     an_empty_object_is_an_object,
     a_locator_is_known_without_a_listing,
     what_is_warm_is_readable_and_the_clock_is_told,
+    a_copy_within_the_service_has_the_bytes_or_there_is_none,
 );
 holds_the_contract!(
     own_s3_server_that_ignores_conditions only
@@ -218,6 +222,7 @@ holds_the_contract!(
     stat_tells_length_and_time,
     a_listing_is_sorted_complete_and_by_plain_prefix,
     delete_may_be_repeated,
+    a_copy_within_the_service_has_the_bytes_or_there_is_none,
 );
 
 fn put(store: &dyn Store, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
@@ -245,6 +250,47 @@ mod contract {
         let bytes: Vec<u8> = (0..5_u32 << 20).map(|at| at.to_le_bytes()[1]).collect();
         let locator = created(&*fresh.store, "home/archives/a/000000.zst.age", &bytes);
         assert!(fresh.store.get(&locator, 5 << 20).unwrap() == bytes);
+    }
+
+    /// From the store into itself, under another key.
+    pub(super) fn a_copy_within_the_service_has_the_bytes_or_there_is_none(make: Make) {
+        let fresh = make();
+        let store = &*fresh.store;
+        let bytes: Vec<u8> = (0..3_000_000_u32)
+            .map(|at| (at % 251).to_le_bytes()[0])
+            .collect();
+        let at = created(store, "home/archives/a/000000.zst.age", &bytes);
+        let object = |key, sha256| RemoteObject {
+            key,
+            bytes: bytes.len() as u64,
+            sha256,
+            role: ObjectKind::Segment,
+            retain_until: None,
+        };
+        let copy = |key| store.copy_within(store, &at, &object(key, Sha256::of(&bytes)));
+        match copy("b/1").unwrap() {
+            None => assert!(store.stat(&store.locate("b/1")).unwrap_err().is_not_found()),
+            Some(Put::Existed(_)) => panic!("there was none"),
+            Some(Put::Created(copied)) => {
+                assert!(store.get(&copied, 5 << 20).unwrap() == bytes);
+                let stat = store.stat(&copied).unwrap();
+                assert_eq!(stat.bytes, bytes.len() as u64);
+                assert_eq!(copy("b/1").unwrap(), Some(Put::Existed(copied)));
+            }
+        }
+        // What is asked for are other bytes than are there.
+        let other = object("b/2", Sha256::of(b"other"));
+        assert_eq!(store.copy_within(store, &at, &other).unwrap(), None);
+        assert!(store.stat(&store.locate("b/2")).unwrap_err().is_not_found());
+        match store.copy_within(
+            store,
+            &store.locate("gone"),
+            &object("b/3", Sha256::of(&bytes)),
+        ) {
+            Ok(copied) => assert_eq!(copied, None),
+            Err(error) => assert!(error.is_not_found(), "{error}"),
+        }
+        assert!(store.stat(&store.locate("b/3")).unwrap_err().is_not_found());
     }
 
     pub(super) fn a_second_put_leaves_the_first(make: Make) {

@@ -20,5 +20,9 @@ pub(super) enum IfNoneMatch {
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     pub(super) condition: IfNoneMatch,
+    /// Whether it refuses `If-None-Match` in a copy. It may do so, and take it in a PUT.
+    pub(super) refuses_copy_condition: bool,
+    /// Buckets that it can't copy from, or not so that the copy can be trusted.
+    pub(super) no_copies_from: BTreeSet<String>,
     pub(super) remarks: BTreeSet<String>,
 }

@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod bounded;
 mod client;
+mod copy;
 mod credentials;
 mod delete;
 mod examine;
@@ -27,6 +28,7 @@ mod whole_xml;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use chrono::{DateTime, Utc};
@@ -38,8 +40,8 @@ use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::retry::{Again, Attempts, Told, Waiting};
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
-    ThawAnswer, ThawRequest,
+    CopySource, Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability,
+    RemoteObject, Service, Stat, Store, Swept, ThawAnswer, ThawRequest,
 };
 use answer::Judged;
 use body::Meter;
@@ -155,6 +157,7 @@ impl<'a> S3Store<'a> {
         &self,
         connection: &Connection,
         meter: &Meter,
+        silence: Duration,
         attempt: &mut impl AsyncFnMut(&Client, &Meter) -> Result<T, Judged>,
     ) -> Result<T, Judged> {
         if let Err(missing) = connection.credentials.require().await {
@@ -172,6 +175,7 @@ impl<'a> S3Store<'a> {
         } else {
             patience.stall.min(patience.first_contact)
         };
+        let stall = stall.saturating_add(silence);
         meter
             .watch(stall, attempt(&connection.client, meter))
             .await
@@ -183,6 +187,18 @@ impl<'a> S3Store<'a> {
         &self,
         operation: Operation,
         key: &str,
+        attempt: impl AsyncFnMut(&Client, &Meter) -> Result<T, Judged>,
+    ) -> Result<T, StoreError> {
+        self.persevere_through(Duration::ZERO, operation, key, attempt)
+            .await
+    }
+
+    /// The same for a request whose answer may be so much later than that of others.
+    async fn persevere_through<T>(
+        &self,
+        silence: Duration,
+        operation: Operation,
+        key: &str,
         mut attempt: impl AsyncFnMut(&Client, &Meter) -> Result<T, Judged>,
     ) -> Result<T, StoreError> {
         let patience = &self.settings.patience;
@@ -190,7 +206,10 @@ impl<'a> S3Store<'a> {
         let mut attempts = Attempts::new(patience);
         loop {
             let connection = self.connection().await?;
-            let mut judged = match self.attempt(&connection, &meter, &mut attempt).await {
+            let mut judged = match self
+                .attempt(&connection, &meter, silence, &mut attempt)
+                .await
+            {
                 Ok(done) => {
                     self.has_spoken.store(true, Ordering::Relaxed);
                     return Ok(done);
@@ -263,6 +282,24 @@ impl Store for S3Store<'_> {
     fn put_if_absent(&self, object: &NewObject<'_>) -> Result<Put, StoreError> {
         check_key(Operation::Put, &self.url, object.key)?;
         self.run(self.put(object))
+    }
+
+    fn copy_within(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        check_key(Operation::Put, &self.url, object.key)?;
+        self.copy_from(from, at, object)
+    }
+
+    fn service(&self) -> Option<Service> {
+        Some(self.settings.service())
+    }
+
+    fn copy_source(&self, at: &Locator) -> Result<Option<CopySource>, StoreError> {
+        self.run(self.describe_for_copy(at))
     }
 
     fn locate(&self, key: &str) -> Locator {

@@ -8,6 +8,7 @@ use aws_sdk_s3::types::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::{DateTime, Utc};
 use crc_fast::CrcAlgorithm;
 use md5::{Digest as _, Md5};
 
@@ -35,11 +36,11 @@ impl S3Store<'_> {
         self.learned().remarks.iter().cloned().collect()
     }
 
-    fn learned(&self) -> std::sync::MutexGuard<'_, Learned> {
+    pub(super) fn learned(&self) -> std::sync::MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remark(&self, text: impl Into<String>) {
+    pub(super) fn remark(&self, text: impl Into<String>) {
         self.learned().remarks.insert(text.into());
     }
 
@@ -154,13 +155,9 @@ impl S3Store<'_> {
                 .set_ssekms_key_id(key.clone()),
         };
         if let (Some(mode), Some(until)) = (self.settings.object_lock, object.retain_until) {
-            let mode = match mode {
-                LockMode::Governance => ObjectLockMode::Governance,
-                LockMode::Compliance => ObjectLockMode::Compliance,
-            };
             let until = aws_sdk_s3::primitives::DateTime::from_secs(until.timestamp());
             request = request
-                .object_lock_mode(mode)
+                .object_lock_mode(named(mode))
                 .object_lock_retain_until_date(until);
         }
         // The signature need not hash the body again: a checksum, if there is one, is in a header. Over TLS
@@ -252,7 +249,19 @@ impl S3Store<'_> {
             ),
             _ => {}
         }
-        let class = self.class_of(object.role);
+        self.require_settings(object.key, object.role, object.retain_until, head)
+            .await
+    }
+
+    /// Compares class and lock of a stored object with those that were asked for.
+    pub(super) async fn require_settings(
+        &self,
+        key: &str,
+        role: ObjectKind,
+        retain_until: Option<DateTime<Utc>>,
+        head: &HeadAnswer,
+    ) -> Result<(), StoreError> {
+        let class = self.class_of(role);
         if head.class_name != class.as_str() {
             self.remark(format!(
                 "the store puts objects into {}, although {class} was asked for: prices and thaws \
@@ -260,13 +269,13 @@ impl S3Store<'_> {
                 head.class_name, head.class_name
             ));
         }
-        if let (Some(mode), Some(until)) = (self.settings.object_lock, object.retain_until) {
-            self.require_lock(object.key, head, mode, until).await?;
+        if let (Some(mode), Some(until)) = (self.settings.object_lock, retain_until) {
+            self.require_lock(key, head, mode, until).await?;
         }
         Ok(())
     }
 
-    fn class_of(&self, role: ObjectKind) -> StorageClass {
+    pub(super) fn class_of(&self, role: ObjectKind) -> StorageClass {
         match role {
             ObjectKind::Segment => self.settings.storage_class,
             ObjectKind::Ledger => StorageClass::Standard,
@@ -274,7 +283,7 @@ impl S3Store<'_> {
     }
 
     /// Returns the tags as a query string, as the header requires.
-    fn tagging(&self) -> String {
+    pub(super) fn tagging(&self) -> String {
         let pairs = self.settings.tags.iter();
         let pairs = pairs.map(|(key, value)| format!("{}={}", encoded(key), encoded(value)));
         pairs.collect::<Vec<_>>().join("&")
@@ -301,8 +310,16 @@ enum Header {
     None,
 }
 
+/// Returns a lock's mode as the SDK names it.
+pub(super) fn named(mode: LockMode) -> ObjectLockMode {
+    match mode {
+        LockMode::Governance => ObjectLockMode::Governance,
+        LockMode::Compliance => ObjectLockMode::Compliance,
+    }
+}
+
 /// Percent-encodes all but unreserved characters.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();
     for byte in text.bytes() {

@@ -20,6 +20,7 @@ pub(super) struct HeadAnswer {
     pub(super) stat: Stat,
     pub(super) readability: Readability,
     pub(super) locator: Locator,
+    pub(super) etag: Option<String>,
     /// When the object's lock ends, if the answer says so.
     pub(super) retained_until: Option<DateTime<Utc>>,
     /// The storage class in the service's own words.
@@ -32,8 +33,23 @@ impl S3Store<'_> {
         operation: Operation,
         at: &Locator,
     ) -> Result<HeadAnswer, StoreError> {
+        let asked = self.look(operation, at).await;
+        if asked.as_ref().is_err_and(StoreError::is_not_found) {
+            // A HEAD does not say whether the object or the bucket is missing.
+            let (key, _) = self.parse(operation, at)?;
+            self.require_bucket(operation, key).await?;
+        }
+        asked
+    }
+
+    /// Returns what a HEAD shows. Its error is the same for a missing object and a missing bucket.
+    pub(super) async fn look(
+        &self,
+        operation: Operation,
+        at: &Locator,
+    ) -> Result<HeadAnswer, StoreError> {
         let (key, version) = self.parse(operation, at)?;
-        let asked = self
+        let output = self
             .persevere(operation, key, async |client, _| {
                 let mut request = client
                     .head_object()
@@ -53,16 +69,7 @@ impl S3Store<'_> {
                 }
                 Ok(output)
             })
-            .await;
-        let output = match asked {
-            Ok(output) => output,
-            Err(error) if error.is_not_found() => {
-                // A HEAD does not say whether the object or the bucket is missing.
-                self.require_bucket(operation, key).await?;
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
+            .await?;
         let class_name = output
             .storage_class()
             .map_or_else(|| "STANDARD".to_owned(), |class| class.as_str().to_owned());
@@ -84,6 +91,7 @@ impl S3Store<'_> {
             ),
             stat,
             locator: locator(key, output.version_id()),
+            etag: output.e_tag().map(str::to_owned),
             retained_until: output.object_lock_retain_until_date().map(to_chrono),
             class_name,
         })

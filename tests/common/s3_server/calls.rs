@@ -2,14 +2,16 @@
 
 use super::Shared;
 use super::config::{Bucket, Config, Locking};
+use super::faults::FaultKind;
 use super::http::{Answer, Request};
 use super::xml::{Failure, document, element, parent, root};
-use super::{listing, lock, objects, reading, thaw, upload};
+use super::{copying, listing, lock, objects, reading, thaw, upload};
 
 /// What faults and tests tell requests apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     Put,
+    Copy,
     Get,
     Head,
     /// A page of objects, or of versions.
@@ -23,6 +25,7 @@ pub enum Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     PutObject,
+    CopyObject,
     GetObject,
     HeadObject,
     DeleteObject,
@@ -62,6 +65,7 @@ impl Call {
             };
         }
         match request.method.as_str() {
+            "PUT" if only(&[]) && request.header("x-amz-copy-source").is_some() => Self::CopyObject,
             "PUT" if only(&[]) => Self::PutObject,
             "GET" if only(&["versionId"]) => Self::GetObject,
             "HEAD" if only(&["versionId"]) => Self::HeadObject,
@@ -75,6 +79,7 @@ impl Call {
     pub fn operation(self) -> Operation {
         match self {
             Self::PutObject => Operation::Put,
+            Self::CopyObject => Operation::Copy,
             Self::GetObject => Operation::Get,
             Self::HeadObject => Operation::Head,
             Self::DeleteObject => Operation::Delete,
@@ -91,6 +96,7 @@ impl Call {
         config: &Config,
         request: &Request,
         body: Vec<u8>,
+        fault: Option<&FaultKind>,
     ) -> Result<Answer, Failure> {
         if self == Self::Unknown {
             return Err(Failure::not_implemented(None));
@@ -114,6 +120,11 @@ impl Call {
         }
         let stored = &mut *lock(&shared.objects);
         match self {
+            Self::CopyObject => {
+                let answer = copying::copy(stored, config, bucket, request, now, fault)?;
+                lock(&shared.log).kept(request);
+                Ok(answer)
+            }
             Self::GetObject => reading::get(stored, config, request, now),
             Self::HeadObject => reading::head(stored, config, request, now),
             Self::DeleteObject => objects::delete(stored, bucket, request, now),

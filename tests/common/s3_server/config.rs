@@ -66,6 +66,14 @@ pub enum Mode {
     IgnoreIfNoneMatch,
     /// Answers `If-None-Match` on PUT with 501.
     RefuseIfNoneMatch,
+    /// Answers `If-None-Match` on a copy with 501.
+    RefuseCopyCondition,
+    /// Answers every copy with 501.
+    NoCopies,
+    /// Keeps no checksum of a copy, whatever the source has.
+    CopiesLoseChecksums,
+    /// Hands the checksums of the source on to a copy, whatever bytes that has.
+    CopiesCarryChecksums,
     /// Takes any storage class and keeps everything as `STANDARD`.
     IgnoreStorageClass,
     /// Answers an unknown storage class with `InvalidArgument`, as Ceph does.

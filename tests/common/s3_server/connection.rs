@@ -72,7 +72,7 @@ fn exchange(shared: &Shared, wire: &mut Wire, request: &Request) -> io::Result<A
 
     let answer = match fault.as_ref().and_then(|fault| fault.instead(request)) {
         Some(answer) => answer,
-        None => carry_out(shared, call, request, body),
+        None => carry_out(shared, call, request, body, fault.as_ref()),
     };
     let mut answer = match &fault {
         Some(FaultKind::ResetAfter) => return Ok(After::Closed),
@@ -153,12 +153,18 @@ fn is_last(request: &Request, answer: &Answer) -> bool {
     is_short || closes || request.headers.contains_key("transfer-encoding")
 }
 
-fn carry_out(shared: &Shared, call: Call, request: &Request, body: Vec<u8>) -> Answer {
+fn carry_out(
+    shared: &Shared,
+    call: Call,
+    request: &Request,
+    body: Vec<u8>,
+    fault: Option<&FaultKind>,
+) -> Answer {
     let config = lock(&shared.config).clone();
     let checked = access::check(&config, request, shared.clock.now());
     checked
         .and_then(|()| framed(request))
-        .and_then(|()| call.carry_out(shared, &config, request, body))
+        .and_then(|()| call.carry_out(shared, &config, request, body, fault))
         .unwrap_or_else(|failure| failure.answer())
 }
 

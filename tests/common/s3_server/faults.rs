@@ -56,7 +56,7 @@ pub enum FaultKind {
     ShortBody,
     /// GET: half of the body, and a `Content-Length` that fits it.
     ShortAnswer,
-    /// A bit of the body's middle byte is flipped on its way: of a GET out, of a PUT in.
+    /// A bit of the body's middle byte is flipped on its way: of a GET out, of a PUT in, of a copy within.
     FlippedByte,
     /// 200 with an error in the body, and nothing is done.
     ErrorIn200,
@@ -174,7 +174,9 @@ impl FaultKind {
                 operation == Operation::Get
             }
             Self::NoLength => matches!(operation, Operation::Get | Operation::Head),
-            Self::FlippedByte => matches!(operation, Operation::Get | Operation::Put),
+            Self::FlippedByte => {
+                matches!(operation, Operation::Get | Operation::Put | Operation::Copy)
+            }
             Self::RefusedChecksumHeader => checksum_header(request).is_some(),
             Self::TruncatedList
             | Self::EndlessPages

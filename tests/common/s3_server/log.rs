@@ -25,7 +25,7 @@ pub struct Logged {
     pub fault: Option<FaultKind>,
 }
 
-/// PUTs of one key.
+/// PUTs of one key, and copies to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PutCount {
     /// Those that arrived, whatever became of them.
@@ -50,7 +50,7 @@ impl Log {
         request: &Request,
         fault: Option<FaultKind>,
     ) -> usize {
-        if operation == Operation::Put {
+        if matches!(operation, Operation::Put | Operation::Copy) {
             self.put_count(request).sent += 1;
         }
         self.requests.push(Logged {

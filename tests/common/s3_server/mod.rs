@@ -14,6 +14,7 @@ mod calls;
 mod clock;
 mod config;
 mod connection;
+mod copying;
 mod digest;
 mod faults;
 mod http;

@@ -45,10 +45,26 @@ pub fn verified(
     now: DateTime<Utc>,
 ) -> Result<Version, Failure> {
     refuse_what_is_missing(request)?;
+    verify_md5(request, &body)?;
+    let checksums = verified_checksums(config, request, &body)?;
+    let version = made(config, bucket, request, body, now)?;
+    Ok(Version {
+        checksums,
+        ..version
+    })
+}
+
+/// The version that these headers and that body make, without checksums.
+pub fn made(
+    config: &Config,
+    bucket: &Bucket,
+    request: &Request,
+    body: Vec<u8>,
+    now: DateTime<Utc>,
+) -> Result<Version, Failure> {
     let storage_class = storage_class(config, request)?;
     let lock = object_lock(config, bucket, request, now)?;
-    let md5 = verified_md5(request, &body)?;
-    let checksums = verified_checksums(config, request, &body)?;
+    let etag = format!("\"{}\"", hex(&md5(&body)));
     let comes_back = |name: &str| {
         name == "content-type" || name.starts_with("x-amz-meta-") || name.starts_with(ENCRYPTION)
     };
@@ -58,9 +74,9 @@ pub fn verified(
         is_delete_marker: false,
         body: Arc::new(body),
         storage_class,
-        etag: format!("\"{}\"", hex(&md5)),
+        etag,
         modified: now,
-        checksums,
+        checksums: BTreeMap::new(),
         lock,
         tagging: request.header("x-amz-tagging").map(str::to_owned),
         headers: headers
@@ -107,7 +123,7 @@ pub fn keep(
 
 /// A header that changes what a PUT means can't be passed over.
 fn refuse_what_is_missing(request: &Request) -> Result<(), Failure> {
-    for name in ["if-match", "x-amz-copy-source", "x-amz-trailer"] {
+    for name in ["if-match", "x-amz-trailer"] {
         if request.headers.contains_key(name) {
             return Err(Failure::not_implemented(Some(name)));
         }
@@ -178,7 +194,8 @@ fn object_lock(
             .headers
             .keys()
             .any(|name| name.starts_with(CHECKSUM));
-    if !has_checksum {
+    // A copy has no body that it could be of.
+    if !has_checksum && request.header("x-amz-copy-source").is_none() {
         let message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object \
                        requests with Object Lock parameters";
         return Err(Failure::invalid_request(message));
@@ -198,12 +215,12 @@ fn object_lock(
     }))
 }
 
-/// The MD5 of the body, compared with `Content-MD5` if it was sent.
-fn verified_md5(request: &Request, body: &[u8]) -> Result<[u8; 16], Failure> {
-    let found = md5(body);
+/// Compares the MD5 of the body with `Content-MD5` if that was sent.
+fn verify_md5(request: &Request, body: &[u8]) -> Result<(), Failure> {
     let Some(sent) = request.header("content-md5") else {
-        return Ok(found);
+        return Ok(());
     };
+    let found = md5(body);
     let Some(sent) = BASE64.decode(sent).ok().filter(|sent| sent.len() == 16) else {
         let message = "The Content-MD5 you specified was invalid.";
         return Err(Failure::new(400, "InvalidDigest", message));
@@ -214,7 +231,7 @@ fn verified_md5(request: &Request, body: &[u8]) -> Result<[u8; 16], Failure> {
             .field("ExpectedDigest", hex(&sent))
             .field("CalculatedDigest", BASE64.encode(found)));
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The checksums that were sent, each under its header, those that can be computed here compared.
