@@ -37,7 +37,7 @@ const PIECE: u64 = 8 << 20;
 
 /// The answer to one request for a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sent {
+enum CopyAnswer {
     Copied,
     /// There is an object under the key, or the source has changed.
     Unmet,
@@ -187,7 +187,7 @@ impl S3Store<'_> {
                 });
             // The future is too large for the stack of many threads.
             let sent = Box::pin(asked).await?;
-            let is_refused = sent != Sent::Copied;
+            let is_refused = sent != CopyAnswer::Copied;
             let head = match self.look(Operation::Put, here).await {
                 Ok(head) => head,
                 Err(error) if error.is_not_found() && is_refused => {
@@ -209,7 +209,7 @@ impl S3Store<'_> {
                 Err(error) => return Err(error),
             };
             // There was nothing before, and a request whose answer was lost may have been obeyed.
-            let origin = if sent == Sent::Copied || requests > 1 {
+            let origin = if sent == CopyAnswer::Copied || requests > 1 {
                 Origin::ThisCall
             } else {
                 Origin::Before
@@ -230,7 +230,7 @@ impl S3Store<'_> {
         client: &Client,
         source: &CopySource,
         object: &RemoteObject<'_>,
-    ) -> Result<Sent, Judged> {
+    ) -> Result<CopyAnswer, Judged> {
         let is_conditional = !self.learned().refuses_copy_condition;
         let mut request = client
             .copy_object()
@@ -271,11 +271,11 @@ impl S3Store<'_> {
             request.headers_mut().insert("content-length", "0");
         });
         let Err(error) = request.send().await else {
-            return Ok(Sent::Copied);
+            return Ok(CopyAnswer::Copied);
         };
         let judged = judge_copy_error(judge(&error));
         if judged.answer.status == Some(412) {
-            return Ok(Sent::Unmet);
+            return Ok(CopyAnswer::Unmet);
         }
         if judged.kind == ErrorKind::Unsupported && is_conditional {
             // It may be the condition that the service does not know.
@@ -290,7 +290,7 @@ impl S3Store<'_> {
             | ErrorKind::Failed
             | ErrorKind::TooLarge
             | ErrorKind::Unsupported
-            | ErrorKind::WrongRegion => Ok(Sent::Refused),
+            | ErrorKind::WrongRegion => Ok(CopyAnswer::Refused),
             _ => Err(judged),
         }
     }
