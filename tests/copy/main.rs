@@ -4,4 +4,6 @@
 mod common;
 
 mod copied;
+mod killed;
+mod pair;
 mod refused;

@@ -55,6 +55,11 @@ impl WantedSegment {
             .collect()
     }
 
+    /// Where its store has it.
+    pub(in crate::engine) fn locator(&self) -> &Locator {
+        &self.locator
+    }
+
     fn damaged(&self, what: impl Into<String>) -> Error {
         Error::Restore(RestoreError::SegmentDamaged {
             archive: self.archive,

@@ -1,0 +1,112 @@
+//! A copy that is cut off before and after each operation on a store or the catalog: run again, it is whole, and home
+//! is as it was.
+
+use std::sync::Arc;
+
+use coldchain::engine::CopyAsked;
+use coldchain::store::{DirStore, MemoryStore, Store};
+
+use super::pair::{Pair, archived, objects};
+use crate::common::bucket::OwnBucket;
+use crate::common::faults::{Faults, Mode, Point};
+use crate::common::lab::Lab;
+use crate::common::s3_server::S3Server;
+
+/// What a copy between two stores does, operation by operation.
+fn points(pair: &Pair) -> Vec<Point> {
+    let faults = Faults::none();
+    let home = objects(pair.home.as_ref());
+    let ran = pair.copy(CopyAsked::default(), &faults).unwrap();
+    assert_eq!((ran.copied.len(), ran.has, ran.of), (3, 3, 3));
+    assert!(ran.stopped.is_none() && ran.awaited.is_none());
+    pair.is_whole(&home);
+    faults.points()
+}
+
+/// Strikes one operation, and ends the copy with the next run.
+fn strike(pair: &Pair, point: &Point, mode: Mode) {
+    let home = objects(pair.home.as_ref());
+    let faults = Faults::at(point, mode);
+    let struck = pair.copy(CopyAsked::default(), &faults);
+    pair.is_right_so_far(&home);
+    // Segments are copied side by side, so an operation may come later than it did, or under another number.
+    if faults.has_struck() && mode != Mode::LosesItsAnswer {
+        let whole = struck.is_ok_and(|ran| ran.stopped.is_none());
+        assert!(!whole, "{point}: {mode}: it reported success");
+    }
+    let again = pair.copy(CopyAsked::default(), &Faults::none()).unwrap();
+    assert!(
+        again.stopped.is_none(),
+        "{point}: {mode}: {:?}",
+        again.stopped
+    );
+    assert_eq!((again.has, again.of), (3, 3), "{point}: {mode}");
+    pair.is_whole(&home);
+    assert!(
+        objects(pair.home.as_ref()) == home,
+        "{point}: {mode}: home has changed"
+    );
+    // And once more: nothing is left to do.
+    let nothing = pair.copy(CopyAsked::default(), &Faults::none()).unwrap();
+    assert_eq!(
+        (nothing.copied.len(), nothing.entries),
+        (0, 0),
+        "{point}: {mode}"
+    );
+}
+
+#[test]
+fn in_memory_every_operation_is_struck_in_every_way() {
+    let lab = archived();
+    let points = points(&Pair::in_memory(&lab));
+    println!("{} operations", points.len());
+    for point in &points {
+        for mode in Mode::ALL {
+            strike(&Pair::in_memory(&lab), point, mode);
+        }
+    }
+}
+
+/// A store of one kind, with what keeps it there.
+type Made = (Arc<dyn Store>, Box<dyn std::any::Any>);
+
+fn memory() -> Made {
+    (Arc::new(MemoryStore::default()), Box::new(()))
+}
+
+fn directory() -> Made {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DirStore::open(directory.path()).unwrap();
+    (Arc::new(store), Box::new(directory))
+}
+
+fn bucket() -> Made {
+    let bucket = OwnBucket::new(S3Server::new());
+    let store = bucket.store();
+    (Arc::new(store), Box::new(bucket))
+}
+
+/// Strikes every `step`-th operation of a copy from one kind of store to another.
+fn between(lab: &Lab, home: fn() -> Made, second: fn() -> Made, step: usize) {
+    let pair = |(home, second): (&Made, &Made)| {
+        Pair::new(lab.copy(), Some(Arc::clone(&home.0)), Arc::clone(&second.0))
+    };
+    let (from, to) = (home(), second());
+    let points = points(&pair((&from, &to)));
+    for (nth, point) in points.iter().enumerate().step_by(step) {
+        let mode = Mode::ALL[nth / step % Mode::ALL.len()];
+        let to = second();
+        strike(&pair((&from, &to)), point, mode);
+    }
+}
+
+#[test]
+fn between_every_two_kinds_of_store() {
+    let lab = archived();
+    let kinds: [(fn() -> Made, usize); 3] = [(memory, 11), (directory, 11), (bucket, 23)];
+    for (home, one) in kinds {
+        for (second, other) in kinds {
+            between(&lab, home, second, one.max(other));
+        }
+    }
+}
