@@ -137,33 +137,14 @@ impl Transfer<'_> {
         }
     }
 
-    /// Brings a segment, and returns its locator in the copy. If both stores are of one service that proves what it
-    /// copies, the segment does not pass this machine.
+    /// Brings a segment, and returns its locator in the copy.
     fn bring(&self, job: &Job<'_>) -> Result<String, Error> {
         self.context.interrupt.check()?;
         let wanted = &job.wanted;
-        let remote = RemoteObject {
-            key: &wanted.key,
-            bytes: wanted.record.sealed_bytes,
-            sha256: wanted.record.sha256,
-            role: ObjectKind::Segment,
-            retain_until: job.retain_until,
-        };
-        let home = self.home.store.as_ref();
-        match self
-            .there
-            .store
-            .copy_within(home, wanted.locator(), &remote)
-        {
-            Ok(Some(Put::Created(locator) | Put::Existed(locator))) => {
-                return Ok(locator.to_string());
-            }
-            Ok(None) => {}
-            // Reading it says what is wrong with it.
-            Err(error) if error.is_not_found() || error.is_of_one_object() => {}
-            Err(error) => return Err(error.into()),
+        if let Some(locator) = self.bring_within(job)? {
+            return Ok(locator);
         }
-        let sealed = Bytes::from(fetch(home, wanted)?);
+        let sealed = Bytes::from(fetch(self.home.store.as_ref(), wanted)?);
         let object = NewObject {
             retain_until: job.retain_until,
             ..NewObject::new(
@@ -174,6 +155,28 @@ impl Transfer<'_> {
             )
         };
         put(self.there.store.as_ref(), &object)
+    }
+
+    /// Has the service of both stores copy a segment by itself. Returns its locator in the copy; `None` if this is not
+    /// possible.
+    fn bring_within(&self, job: &Job<'_>) -> Result<Option<String>, Error> {
+        let wanted = &job.wanted;
+        let (home, there) = (self.home.store.as_ref(), self.there.store.as_ref());
+        let object = RemoteObject {
+            key: &wanted.key,
+            bytes: wanted.record.sealed_bytes,
+            sha256: wanted.record.sha256,
+            role: ObjectKind::Segment,
+            retain_until: job.retain_until,
+        };
+        match there.copy_within(home, wanted.locator(), &object) {
+            Ok(copied) => Ok(copied.map(|copied| match copied {
+                Put::Created(locator) | Put::Existed(locator) => locator.to_string(),
+            })),
+            // Reading the segment at home gives the same error, with its place in the archive.
+            Err(error) if error.url == home.url() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Records what the workers bring, and ends each archive when its last segment has come.
