@@ -9,6 +9,7 @@ mod archives;
 mod attempts;
 mod columns;
 mod copy;
+mod cut;
 mod entries;
 mod error;
 mod lineage;

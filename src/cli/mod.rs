@@ -7,6 +7,7 @@ mod files;
 mod key;
 mod mirror;
 mod mirror_server;
+mod move_home;
 mod pull;
 mod read;
 mod restore;
@@ -33,6 +34,7 @@ pub use files::{Get, History, Yesterday};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
+pub use move_home::Move;
 pub use pull::Pull;
 pub use read::{List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore, writable_name};
@@ -162,6 +164,8 @@ pub enum Command {
     Mirror(Mirror),
     /// Copy archives to another store, sealed as they are; no key is needed
     Copy(Copy),
+    /// Make a copy the home of a source: archives go there from then on
+    Move(Move),
     /// Be a mirror for another machine: `coldchain mirror` there starts this by ssh
     MirrorServer(MirrorServer),
     /// What would happen on a date, or on every date of a span, and why

@@ -19,6 +19,7 @@ pub(crate) mod list;
 mod look;
 pub(crate) mod mirror;
 mod mirror_server;
+mod move_home;
 mod output;
 pub(crate) mod plan;
 mod priority;
@@ -68,6 +69,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Pull(args) => pull::run(&args, everywhere),
         Command::Mirror(args) => mirror::run(&args, everywhere),
         Command::Copy(args) => copy::run(&args, everywhere),
+        Command::Move(args) => move_home::run(&args, everywhere),
         Command::MirrorServer(args) => mirror_server::run(&args),
         Command::Plan(args) => plan::run(&args, everywhere),
         Command::List(args) => list::run(&args, everywhere),

@@ -8,6 +8,7 @@ mod keys;
 mod ledger;
 mod mirror;
 mod mirror_link;
+mod move_home;
 mod prune;
 mod pull;
 mod rebuild;
@@ -43,6 +44,7 @@ pub use keys::KeyError;
 pub use ledger::LedgerStateError;
 pub use mirror::MirrorError;
 pub use mirror_link::{MirrorLinkError, SshFailure};
+pub use move_home::MoveError;
 pub use prune::PruneError;
 pub use pull::{PullError, PullFailure};
 pub use rebuild::RebuildError;
@@ -75,6 +77,9 @@ pub enum Error {
     /// Why a mirror on another machine can't be reached or used.
     #[error(transparent)]
     MirrorLink(#[from] MirrorLinkError),
+    /// Why a copy can't be made home.
+    #[error(transparent)]
+    Move(#[from] MoveError),
     /// Why chains and orphaned objects were not retired, deleted or revived.
     #[error(transparent)]
     Prune(#[from] PruneError),
@@ -238,6 +243,7 @@ impl Error {
             Self::LedgerState(error) => error.advice(),
             Self::Mirror(error) => error.advice(),
             Self::MirrorLink(error) => error.advice(),
+            Self::Move(error) => error.advice(),
             Self::Prune(error) => error.advice(),
             Self::Pull(error) => error.advice(),
             Self::Rebuild(error) => error.advice(),

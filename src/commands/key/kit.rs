@@ -27,10 +27,7 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let sources = kit_sources(&config, &catalog)?;
-    let root = trusted_root(&config)?.ok_or_else(|| KeyError::NoKeys {
-        state_dir: config.state_dir.clone(),
-        file: "root.pub",
-    })?;
+    let root = trusted_root(&config)?.ok_or_else(|| no_root(&config))?;
     let written = config_for_kit(&config);
     let Some(path) = &args.kit else {
         let sources = vouched_for(sources, &config, &Kit::default());
@@ -46,32 +43,7 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
         }
         return note_all(&mut catalog);
     };
-    owned::require_way(path)?;
-    let kit = kit_to_change(path)?;
-    let sources = vouched_for(sources, &config, &kit);
-    if let Some(found) = kit.root.filter(|found| *found != root) {
-        return Err(Error::Key(KeyError::OtherRoot {
-            path: path.clone(),
-            found: found.to_string(),
-            trusted: root.to_string(),
-        }));
-    }
-    // A kit is a witness: never overwrite a head that it has and the catalog does not have.
-    for known in &kit.sources {
-        let ours = sources.iter().any(|source| source.ledger == known.ledger);
-        if let (true, Some(head)) = (ours, known.head)
-            && catalog.entry_hash(&known.ledger, head.seq)? != Some(head.hash)
-        {
-            return Err(KeyError::KitKnowsMore {
-                path: path.clone(),
-                source_name: known.name.clone(),
-                seq: head.seq,
-            }
-            .into());
-        }
-    }
-    let change = update_kit(path, &sources, written.as_ref())?;
-    note_all(&mut catalog)?;
+    let (change, sources) = bring_up_to_date(path, &config, &mut catalog, None)?;
     if everywhere.json {
         return answer_json(&to_json(Some((path, change)), &sources));
     }
@@ -79,6 +51,52 @@ pub(super) fn run(args: &KeyKit, everywhere: &Everywhere) -> Result<(), Error> {
         return Ok(());
     }
     answer(&in_words(path, change, &sources))
+}
+
+/// Brings a kit up to date with the catalog. Of the source `given_up` the kit may know more entries than the catalog.
+pub(in crate::commands) fn bring_up_to_date(
+    path: &Path,
+    config: &Config,
+    catalog: &mut Catalog,
+    given_up: Option<&SourceName>,
+) -> Result<(KitChange, Vec<KitSource>), Error> {
+    let root = trusted_root(config)?.ok_or_else(|| no_root(config))?;
+    owned::require_way(path)?;
+    let kit = kit_to_change(path)?;
+    let sources = vouched_for(kit_sources(config, catalog)?, config, &kit);
+    if let Some(found) = kit.root.filter(|found| *found != root) {
+        return Err(Error::Key(KeyError::OtherRoot {
+            path: path.to_owned(),
+            found: found.to_string(),
+            trusted: root.to_string(),
+        }));
+    }
+    // A kit is a witness: never overwrite a head that it has and the catalog does not have.
+    for known in &kit.sources {
+        let ours = sources
+            .iter()
+            .any(|source| source.ledger == known.ledger && Some(&source.name) != given_up);
+        if let (true, Some(head)) = (ours, known.head)
+            && catalog.entry_hash(&known.ledger, head.seq)? != Some(head.hash)
+        {
+            return Err(KeyError::KitKnowsMore {
+                path: path.to_owned(),
+                source_name: known.name.clone(),
+                seq: head.seq,
+            }
+            .into());
+        }
+    }
+    let change = update_kit(path, &sources, config_for_kit(config).as_ref())?;
+    note_all(catalog)?;
+    Ok((change, sources))
+}
+
+fn no_root(config: &Config) -> KeyError {
+    KeyError::NoKeys {
+        state_dir: config.state_dir.clone(),
+        file: "root.pub",
+    }
 }
 
 /// Notes that a kit, or the printed lines kept with it, names every source in the catalog.

@@ -1,7 +1,7 @@
 //! `coldchain key`: identities that open archives, and keys that sign ledgers.
 
 mod check;
-mod kit;
+pub(super) mod kit;
 mod new;
 mod recipient;
 mod rotate;

@@ -11,7 +11,7 @@ use crate::engine::context::private_file::replace;
 use crate::error::{Error, KeyError};
 use crate::kit::{Kit, KitFault, KitSource, MachineConfig, add_root, as_kit, update};
 use crate::ledger::{Head, SigningKey};
-use crate::model::LedgerId;
+use crate::model::{LedgerId, SourceName};
 use crate::owned::{self, OpenError};
 use crate::seal::{IdentityFile, SealError, Wrapping};
 
@@ -146,6 +146,14 @@ const IN_KIT: &str = "recovery kit";
 pub fn note_in_kit(row: &SourceRow, catalog: &mut Catalog) -> Result<(), Error> {
     catalog.tell(&row.name, IN_KIT, &row.ledger.to_string())?;
     Ok(())
+}
+
+/// Notes that no recovery kit is known to name a source's ledger where it is now.
+pub(in crate::engine) fn forget_in_kit(
+    source: &SourceName,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    Ok(catalog.untell(source, IN_KIT)?)
 }
 
 /// Returns whether a recovery kit is known to name a source's ledger. Without that, an empty machine does not

@@ -1,5 +1,7 @@
 //! A configured source, together with its row in the catalog and its store.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
 use crate::catalog::{Catalog, SourceRow};
@@ -7,7 +9,9 @@ use crate::config::{Config, Source, StoreConfig};
 use crate::engine::context::random::random_bytes;
 use crate::engine::context::schedule::schedule;
 use crate::engine::context::state_dir::StateDir;
-use crate::error::{Error, RequestError, in_words};
+use crate::error::{Error, MoveError, RequestError, in_words};
+use crate::ledger::{LedgerError, decode_body, split};
+use crate::model::entry::EntryKind;
 use crate::model::{LedgerId, SourceName};
 use crate::progress::{Event, Observer};
 use crate::store::{DirStore, RateLimit, S3Store, Store, Waiting};
@@ -53,6 +57,24 @@ pub fn is_place(one: &str, other: &str) -> bool {
 
 fn place(url: &str) -> String {
     StoreConfig::from_url(url).map_or_else(|_| url.to_owned(), |store| store_url(&store))
+}
+
+/// Returns the name that the config has for the store at a URL.
+pub(in crate::engine) fn name_of_store<'c>(config: &'c Config, url: &str) -> Option<&'c str> {
+    let mut stores = config.stores.iter();
+    let found = stores.find(|(_, store)| is_place(&store_url(store), url));
+    found.map(|(name, _)| name.as_str())
+}
+
+/// Returns the store that a source's row names: as the config has it, or as its URL says.
+pub(in crate::engine) fn store_of_row<'c>(
+    config: &'c Config,
+    row: &SourceRow,
+) -> Result<Cow<'c, StoreConfig>, Error> {
+    match name_of_store(config, &row.store) {
+        Some(name) => Ok(Cow::Borrowed(&config.stores[name])),
+        None => Ok(Cow::Owned(StoreConfig::from_url(&row.store)?)),
+    }
 }
 
 /// Opens a store as configured.
@@ -172,6 +194,18 @@ pub fn adopt_name(config: &Config, source: &Source, catalog: &mut Catalog) -> Re
     Ok(catalog.rename_source(&row.name, &source.name)?)
 }
 
+/// Whether an entry of a source's ledger has moved home.
+fn was_moved(row: &SourceRow, catalog: &Catalog) -> Result<bool, Error> {
+    for entry in catalog.entries(&row.ledger)? {
+        let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
+        let kind = decode_body(body).map_err(LedgerError::from)?.kind;
+        if matches!(kind, EntryKind::Moved(_)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Returns the row of a source, and adds it with a new ledger id if there is none. Store and directory in the
 /// config must be the same as in the row. A source without a store gets no row: it has no archives.
 pub fn know_source(
@@ -191,6 +225,14 @@ pub fn know_source(
             row.directory = directory;
             row.store = store;
             catalog.move_source(&row)?;
+        } else if row.directory == directory && was_moved(&row, catalog)? {
+            return Err(MoveError::ConfigBehind {
+                source_name: source.name.clone(),
+                store: name_of_store(config, &row.store).map(str::to_owned),
+                home: row.store,
+                configured: store,
+            }
+            .into());
         } else {
             return Err(RequestError::SourceMoved {
                 source_name: source.name.clone(),

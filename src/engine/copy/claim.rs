@@ -101,7 +101,7 @@ fn put_marker(there: &OpenSource<'_>, key: &str) -> Result<(), Error> {
 }
 
 /// Reads the marker, which must be of this ledger.
-fn read_marker(there: &OpenSource<'_>, key: &str) -> Result<CopyMarker, Error> {
+pub(super) fn read_marker(there: &OpenSource<'_>, key: &str) -> Result<CopyMarker, Error> {
     let store: &dyn Store = there.store.as_ref();
     let bytes = store.get(&store.locate(key), MARKER_BYTES)?;
     let marker = CopyMarker::parse(&bytes).map_err(|source| CopyError::MarkerUnreadable {

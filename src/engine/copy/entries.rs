@@ -83,6 +83,13 @@ impl LedgerCopy {
         })
     }
 
+    /// The first entry of home that the copy lacks.
+    pub(super) fn lacks(&self) -> Option<u64> {
+        let entries = self.lacking.iter();
+        let mut entries = entries.filter(|(_, object)| object.is_some());
+        entries.next().map(|(seq, _)| *seq)
+    }
+
     /// Puts what the copy lacks, in ascending order. Returns how many objects were put.
     pub(super) fn put(
         &mut self,

@@ -2,11 +2,13 @@
 //!
 //! [`run`] makes a copy or brings it up to date: [`claim`] says what the place is, [`entries`] compares and copies the
 //! ledger, [`transfer`] the archives. A copy's ledger is a prefix of home's, and only `coldchain copy` writes there.
+//! [`move_home`] makes a copy home.
 
 pub(super) mod asked;
 mod claim;
 mod entries;
 mod home;
+pub(super) mod move_home;
 mod recognize;
 pub(super) mod run;
 pub(super) mod target;

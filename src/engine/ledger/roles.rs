@@ -2,7 +2,7 @@
 
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::Config;
-use crate::engine::context::open_source::store_address;
+use crate::engine::context::open_source::{store_address, store_of_row};
 use crate::engine::ledger::reader::trust_in;
 use crate::error::{Error, LedgerStateError};
 use crate::kit::KitSource;
@@ -134,10 +134,8 @@ pub fn kit_sources(config: &Config, catalog: &Catalog) -> Result<Vec<KitSource>,
 /// Returns what a recovery kit says of a source.
 pub fn kit_source(config: &Config, row: SourceRow, head: Option<Head>) -> KitSource {
     // The config may have more of the address than the store's URL.
-    let configured = config
-        .archived()
-        .find(|(source, _)| source.name == row.name)
-        .map(|(_, store)| store_address(store));
+    let configured = store_of_row(config, &row).ok();
+    let configured = configured.map(|store| store_address(store.as_ref()));
     KitSource {
         store: configured.unwrap_or(row.store),
         name: row.name,

@@ -1,0 +1,438 @@
+//! Makes a copy home: archives go there from then on.
+//!
+//! The ledger says it, in an entry `moved` that takes the next number of the old home, so that no other run can commit
+//! there any more. The entry is copied, and only then a marker at the new home lets writers in. Each step is found done
+//! by the next run, so a run that was stopped anywhere is continued by the same command. If home is lost, the entry is
+//! put in the copy alone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+
+use crate::catalog::{Catalog, SourceRow};
+use crate::config::{Config, Source, StoreConfig};
+use crate::engine::context::RunContext;
+use crate::engine::context::clock::local_date;
+use crate::engine::context::kit_file::forget_in_kit;
+use crate::engine::context::open_source::{
+    OpenSource, is_place, retain_until_in, store_of_row, store_url,
+};
+use crate::engine::context::session::Session;
+use crate::engine::context::state_dir::StateDir;
+use crate::engine::copy::claim::read_marker;
+use crate::engine::copy::entries::LedgerCopy;
+use crate::engine::copy::recognize::recognize;
+use crate::engine::ledger::append::Writer;
+use crate::engine::ledger::archive_keys::sealed_archives;
+use crate::engine::ledger::listing::difference;
+use crate::engine::ledger::markers::PlaceMarkers;
+use crate::engine::ledger::sync::{self, LedgerState};
+use crate::error::{CopyError, Error, LedgerStateError, MoveError, RequestError};
+use crate::ledger::PublicKey;
+use crate::model::entry::{ArchiveEntry, EntryKind, MovedEntry, Role, Timestamp};
+use crate::model::keys::{self, ArchiveObject};
+use crate::model::{ArchiveId, PlaceId, Sha256};
+use crate::store::{Deleted, ErrorKind, Listed, NewObject, ObjectKind, Stat};
+
+/// What a move does about the old home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldHome {
+    /// It is asked, and says that it is not home any more.
+    Asked,
+    /// It is lost, and not asked.
+    Lost,
+}
+
+/// What came of a move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedHome {
+    /// The URL of the home that the catalog knew before; the same as `to` if there was nothing to do.
+    pub from: String,
+    /// The URL of home now.
+    pub to: String,
+    /// How many visible archives it has.
+    pub archives: usize,
+    /// Archives that were visible before, and of which the new home does not have everything.
+    pub lost: Vec<ArchiveId>,
+    /// Why the marker of a copy is still there, if it is. It has no effect any more.
+    pub marker_stays: Option<String>,
+}
+
+/// Makes the copy in the store of that name the home of a source.
+pub fn move_home(
+    config: &Config,
+    source: &Source,
+    to: &str,
+    old_home: OldHome,
+    context: RunContext<'_>,
+) -> Result<MovedHome, Error> {
+    let store = config.store_named(to)?;
+    let url = store_url(store);
+    let state_dir = StateDir::new(&config.state_dir);
+    let root = state_dir.keys()?.root;
+    let mut catalog = context.catalog(&state_dir)?;
+    // A run that copies takes them in this order too.
+    let _copying = state_dir.lock_copy(&source.name, &url, &context)?;
+    let _working = state_dir.lock(&source.name, &context)?;
+    let Some(row) = catalog.source(&source.name)? else {
+        return Err(RequestError::NeverArchived(source.name.clone()).into());
+    };
+    if is_place(&row.store, &url) {
+        return Ok(MovedHome {
+            from: row.store.clone(),
+            to: row.store,
+            archives: catalog.visible(&row.ledger)?.len(),
+            lost: Vec::new(),
+            marker_stays: None,
+        });
+    }
+    let there = Source {
+        store: Some(to.to_owned()),
+        ..source.clone()
+    };
+    let mover = Mover {
+        config,
+        source,
+        store,
+        root: &root,
+        there: OpenSource {
+            config: &there,
+            row: SourceRow {
+                store: url,
+                ..row.clone()
+            },
+            store: context.open(store)?,
+        },
+        row,
+        context,
+    };
+    let place = match (mover.home_since()?, old_home) {
+        (Some(place), _) => place,
+        (None, OldHome::Asked) => mover.hand_over(&mut catalog)?,
+        (None, OldHome::Lost) => mover.abandon(&mut catalog)?,
+    };
+    mover.follow(place, &mut catalog)
+}
+
+/// A move in the hands of one run.
+struct Mover<'a> {
+    config: &'a Config,
+    source: &'a Source,
+    /// The store of the new home.
+    store: &'a StoreConfig,
+    root: &'a PublicKey,
+    /// The source at the new home.
+    there: OpenSource<'a>,
+    /// The source as the catalog knows it, at the old home.
+    row: SourceRow,
+    context: RunContext<'a>,
+}
+
+impl Mover<'_> {
+    /// Returns the id under which the place is home already: an earlier run was stopped after that, or another machine
+    /// has moved home. Refuses a place that is neither home nor a copy.
+    fn home_since(&self) -> Result<Option<PlaceId>, Error> {
+        let (_, markers) = self.ledger_there()?;
+        if markers.homes.is_empty() {
+            return if markers.is_copy {
+                Ok(None)
+            } else {
+                Err(self.no_copy())
+            };
+        }
+        let (state, _) = self.read_there()?;
+        let home = state.replay.moved_to();
+        let home = home.filter(|place| markers.homes.contains(place));
+        if home.is_none() && !markers.is_copy {
+            return Err(self.no_copy());
+        }
+        Ok(home)
+    }
+
+    fn no_copy(&self) -> Error {
+        Error::Move(MoveError::NoCopy {
+            source_name: self.source.name.clone(),
+            store: self.there.row.store.clone(),
+        })
+    }
+
+    /// Lists the ledger at the new home.
+    fn ledger_there(&self) -> Result<(Vec<Listed>, PlaceMarkers), Error> {
+        let directory = &self.row.directory;
+        let listed = self.there.store.list(&keys::ledger_prefix(directory))?;
+        let mut markers = PlaceMarkers::default();
+        for object in &listed {
+            markers.note(directory, &object.key);
+        }
+        Ok((listed, markers))
+    }
+
+    /// Reads the ledger at the new home from its beginning into a catalog in memory.
+    fn read_there(&self) -> Result<(LedgerState, Catalog), Error> {
+        let mut read = Catalog::in_memory()?;
+        read.add_source(&self.there.row)?;
+        let state = sync::catch_up(&self.there, &mut read, self.root)?;
+        Ok((state, read))
+    }
+
+    /// The id in the marker of the copy.
+    fn place(&self) -> Result<PlaceId, Error> {
+        let marker = keys::copy_marker(&self.row.directory);
+        Ok(read_marker(&self.there, &marker)?.place)
+    }
+
+    /// Writes the entry `moved` at home, and copies it. Returns the id of the new home.
+    fn hand_over(&self, catalog: &mut Catalog) -> Result<PlaceId, Error> {
+        let place = self.place()?;
+        let home = OpenSource {
+            config: self.source,
+            row: self.row.clone(),
+            store: self
+                .context
+                .open(store_of_row(self.config, &self.row)?.as_ref())?,
+        };
+        let mut state = sync::catch_up(&home, catalog, self.root)?;
+        state.warn(&self.source.name, self.context.observer);
+        let is_begun = state.replay.moved_to() == Some(place);
+        if !is_begun {
+            state.require_writable(&home)?;
+        }
+        let mut ledger = self.compare(&home, &state, catalog)?;
+        if let Some(seq) = ledger.lacks().filter(|_| !is_begun) {
+            return Err(MoveError::Behind {
+                source_name: self.source.name.clone(),
+                store: self.there.row.store.clone(),
+                seq,
+            }
+            .into());
+        }
+        self.require_whole(catalog)?;
+        let home = if is_begun {
+            home
+        } else {
+            let home = self.sign(home, place, &mut state, catalog)?;
+            ledger = self.compare(&home, &state, catalog)?;
+            home
+        };
+        ledger.put(&home, &self.there, self.retain_now())?;
+        Ok(place)
+    }
+
+    /// Compares the ledger of the copy with home's.
+    fn compare(
+        &self,
+        home: &OpenSource<'_>,
+        state: &LedgerState,
+        catalog: &Catalog,
+    ) -> Result<LedgerCopy, Error> {
+        let (listed, _) = self.ledger_there()?;
+        let head = state.replay.head().map_or(0, |head| head.seq);
+        LedgerCopy::compare(home, &self.there, (head, 0), &listed, catalog)
+    }
+
+    /// Signs the entry `moved`, and commits it at that place. Gives the place back.
+    fn sign<'s>(
+        &'s self,
+        at: OpenSource<'s>,
+        place: PlaceId,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<OpenSource<'s>, Error> {
+        let keys = StateDir::new(&self.config.state_dir).keys()?;
+        let session = Session::to_look(self.config, at, keys, self.context);
+        state.require_role(&session, Role::Writer)?;
+        self.context.interrupt.check()?;
+        let seq = state.replay.next_seq();
+        let kind = EntryKind::Moved(MovedEntry { place });
+        let signed = Writer::between(&session).append(kind, state, catalog)?;
+        if signed.is_none() {
+            return Err(LedgerStateError::Overtaken {
+                source_name: self.source.name.clone(),
+                seq,
+            }
+            .into());
+        }
+        Ok(session.source)
+    }
+
+    /// Until when what is put at the new home now is locked.
+    fn retain_now(&self) -> Option<DateTime<Utc>> {
+        let now = self.context.clock.now();
+        let today = local_date(now, self.config.timezone);
+        retain_until_in(self.store, self.source, today, now)
+    }
+
+    /// The entries of the archives that are visible.
+    fn visible(&self, catalog: &Catalog) -> Result<Vec<ArchiveEntry>, Error> {
+        let rows = catalog.visible(&self.row.ledger)?;
+        let ids: Vec<ArchiveId> = rows.iter().map(|row| row.id).collect();
+        let sealed = sealed_archives(&self.row.ledger, &ids, catalog)?;
+        Ok(sealed.into_iter().map(|archive| archive.entry).collect())
+    }
+
+    /// Lists the new home, and returns those of these archives of which it has everything.
+    fn whole(&self, entries: &[ArchiveEntry]) -> Result<BTreeSet<ArchiveId>, Error> {
+        let directory = &self.row.directory;
+        let mut listed: BTreeMap<ArchiveId, HashMap<String, Stat>> = BTreeMap::new();
+        for object in self.there.store.list(&keys::archives_prefix(directory))? {
+            if let Some((archive, _)) = keys::archive_of(directory, &object.key) {
+                let of_archive = listed.entry(archive).or_default();
+                of_archive.insert(object.key, object.stat);
+            }
+        }
+        let is_whole = |entry: &&ArchiveEntry| {
+            listed.get(&entry.id).is_some_and(|stats| {
+                ArchiveObject::of_entry(directory, entry)
+                    .all(|object| difference(&object, stats.get(&object.key)).is_none())
+            })
+        };
+        let whole = entries.iter().filter(is_whole);
+        Ok(whole.map(|entry| entry.id).collect())
+    }
+
+    fn require_whole(&self, catalog: &Catalog) -> Result<(), Error> {
+        let visible = self.visible(catalog)?;
+        let whole = self.whole(&visible)?;
+        let lacking = visible.iter().filter(|entry| !whole.contains(&entry.id));
+        let lacking: Vec<ArchiveId> = lacking.map(|entry| entry.id).collect();
+        match lacking.first() {
+            None => Ok(()),
+            Some(first) => Err(MoveError::NotWhole {
+                source_name: self.source.name.clone(),
+                store: self.there.row.store.clone(),
+                archives: lacking.len(),
+                first: *first,
+            }
+            .into()),
+        }
+    }
+
+    /// Writes the entry `moved` in the copy alone, which is as far as the ledger goes from then on. Returns the id of the
+    /// new home.
+    fn abandon(&self, catalog: &mut Catalog) -> Result<PlaceId, Error> {
+        let place = self.place()?;
+        let (state, read) = self.read_there()?;
+        let ledger = &self.row.ledger;
+        let head = state.replay.head().map_or(0, |head| head.seq);
+        self.require_same(head, &read, catalog)?;
+        if self.whole(&self.visible(&read)?)?.is_empty() {
+            return Err(MoveError::NothingThere {
+                source_name: self.source.name.clone(),
+                store: self.there.row.store.clone(),
+            }
+            .into());
+        }
+        let entries = catalog.entries(ledger)?;
+        if entries
+            .iter()
+            .any(|entry| entry.seq > head && entry.committed)
+        {
+            catalog.cut_ledger(ledger, head, &read.archives(ledger)?)?;
+        }
+        let mut state = sync::catch_up(&self.there, catalog, self.root)?;
+        state.warn(&self.source.name, self.context.observer);
+        if state.replay.moved_to() != Some(place) {
+            state.require_known(&self.there)?;
+            let there = OpenSource {
+                config: self.there.config,
+                row: self.there.row.clone(),
+                store: self.context.open(self.store)?,
+            };
+            self.sign(there, place, &mut state, catalog)?;
+        }
+        Ok(place)
+    }
+
+    /// Refuses a copy whose entries up to `head` are not those that the catalog knows.
+    fn require_same(&self, head: u64, read: &Catalog, catalog: &Catalog) -> Result<(), Error> {
+        let ledger = &self.row.ledger;
+        let theirs = read.entries(ledger)?;
+        let ours = catalog.entries(ledger)?;
+        let known = ours
+            .iter()
+            .filter(|entry| entry.committed && entry.seq <= head);
+        for entry in known {
+            let same = |other: &&crate::catalog::EntryRow| other.seq == entry.seq;
+            if theirs.iter().find(same).map(|other| &other.object) != Some(&entry.object) {
+                return Err(CopyError::Differs {
+                    source_name: self.source.name.clone(),
+                    store: self.there.row.store.clone(),
+                    seq: entry.seq,
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets writers in at the new home, whose ledger names it, and turns the catalog to it.
+    fn follow(&self, place: PlaceId, catalog: &mut Catalog) -> Result<MovedHome, Error> {
+        let before: Vec<ArchiveId> = catalog
+            .visible(&self.row.ledger)?
+            .iter()
+            .map(|row| row.id)
+            .collect();
+        self.put_marker(place)?;
+        sync::catch_up(&self.there, catalog, self.root).map_err(|error| self.parted(error))?;
+        let marker_stays = self.delete_copy_marker()?;
+        let now = Timestamp(self.context.clock.now());
+        let known = catalog.know_place(&self.row.ledger, &self.there.row.store, place)?;
+        let visible = self.visible(catalog)?;
+        let whole = self.whole(&visible)?;
+        for entry in visible.iter().filter(|entry| !whole.contains(&entry.id)) {
+            catalog.forget_placed(known.id, &entry.id)?;
+        }
+        recognize(&self.there, known.id, &visible, now, catalog)?;
+        catalog.make_home(known.id, now)?;
+        forget_in_kit(&self.source.name, catalog)?;
+        Ok(MovedHome {
+            from: self.row.store.clone(),
+            to: self.there.row.store.clone(),
+            archives: whole.len(),
+            lost: before
+                .into_iter()
+                .filter(|id| !whole.contains(id))
+                .collect(),
+            marker_stays,
+        })
+    }
+
+    fn put_marker(&self, place: PlaceId) -> Result<(), Error> {
+        let key = keys::home_marker(&self.row.directory, &place);
+        let text = format!("coldchain home {place}\n").into_bytes();
+        let sha256 = Sha256::of(&text);
+        let marker = NewObject::new(&key, text, sha256, ObjectKind::Ledger);
+        self.there.store.put_if_absent(&marker)?;
+        Ok(())
+    }
+
+    /// Deletes the marker of the copy. A place that is home does not need that: what can't be deleted is said.
+    fn delete_copy_marker(&self) -> Result<Option<String>, Error> {
+        let store = self.there.store.as_ref();
+        let key = keys::copy_marker(&self.row.directory);
+        match store.delete(&store.locate(&key)) {
+            Ok(Deleted::Removed | Deleted::Absent) => Ok(None),
+            Ok(Deleted::Retained { until }) => {
+                Ok(Some(format!("it is locked until {}", Timestamp(until))))
+            }
+            Err(error) if error.kind == ErrorKind::Denied => {
+                Ok(Some("the credentials may not delete it".to_owned()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn parted(&self, error: Error) -> Error {
+        match error {
+            Error::LedgerState(
+                LedgerStateError::LedgerForked { .. } | LedgerStateError::LedgerBehind { .. },
+            ) => Error::Move(MoveError::Parted {
+                source_name: self.source.name.clone(),
+                store: self.there.row.store.clone(),
+                from: self.row.store.clone(),
+                source: Box::new(error),
+            }),
+            other => other,
+        }
+    }
+}
