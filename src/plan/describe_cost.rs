@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::pricing::cost::{RestoreCost, Stored};
+use super::pricing::cost::{ClassCost, RestoreCost, Stored};
 use crate::model::size::Bytes;
 
 /// Returns a cost as indented lines, each with a newline. The first word of a line says what it is about.
@@ -31,13 +31,8 @@ pub fn describe_cost(cost: &RestoreCost) -> String {
     }
     line("requests", &requests(cost));
     for class in &cost.classes {
-        if class.retrieval.micros() > 0 {
-            let bytes = Bytes(class.stored.sealed_bytes);
-            let name = class.stored.class;
-            line(
-                "retrieval",
-                &format!("{bytes} from {name}: USD {}", class.retrieval),
-            );
+        if let Some(retrieval) = retrieval(class) {
+            line("retrieval", &retrieval);
         }
     }
     line("egress", &egress(cost));
@@ -51,7 +46,7 @@ pub fn describe_cost(cost: &RestoreCost) -> String {
     text + &format!("  estimate by {}\n", cost.prices)
 }
 
-fn thaw(stored: &Stored, days: u32) -> Option<String> {
+pub(super) fn thaw(stored: &Stored, days: u32) -> Option<String> {
     let segments = stored.segments_to_thaw();
     (segments > 0).then(|| {
         format!(
@@ -65,7 +60,7 @@ fn thaw(stored: &Stored, days: u32) -> Option<String> {
 }
 
 /// What an earlier thaw made readable.
-fn readable(stored: &Stored) -> Option<String> {
+pub(super) fn readable(stored: &Stored) -> Option<String> {
     let segments = stored.segments.min(stored.readable_segments);
     (stored.class.is_cold() && segments > 0).then(|| {
         format!(
@@ -77,7 +72,7 @@ fn readable(stored: &Stored) -> Option<String> {
     })
 }
 
-fn requests(cost: &RestoreCost) -> String {
+pub(super) fn requests(cost: &RestoreCost) -> String {
     let to_fetch = format!("{} to fetch", cost.segments());
     match cost.segments_to_thaw() {
         0 => to_fetch,
@@ -85,7 +80,16 @@ fn requests(cost: &RestoreCost) -> String {
     }
 }
 
-fn egress(cost: &RestoreCost) -> String {
+/// What it costs to read a warm class.
+pub(super) fn retrieval(class: &ClassCost) -> Option<String> {
+    (class.retrieval.micros() > 0).then(|| {
+        let bytes = Bytes(class.stored.sealed_bytes);
+        let name = class.stored.class;
+        format!("{bytes} from {name}: USD {}", class.retrieval)
+    })
+}
+
+pub(super) fn egress(cost: &RestoreCost) -> String {
     let text = format!("{}: USD {}", Bytes(cost.sealed_bytes()), cost.egress);
     match cost.free_egress_gb {
         Some(free) => {
@@ -115,7 +119,7 @@ fn tiers(cost: &RestoreCost) -> Vec<(&'static str, String)> {
     words.zip(lines).collect()
 }
 
-fn time(time: Duration) -> String {
+pub(super) fn time(time: Duration) -> String {
     let minutes = time.as_secs().div_ceil(60);
     if minutes.is_multiple_of(60) {
         count(minutes / 60, "hour")
@@ -124,7 +128,7 @@ fn time(time: Duration) -> String {
     }
 }
 
-fn count(n: u64, noun: &str) -> String {
+pub(super) fn count(n: u64, noun: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{n} {noun}{s}")
 }

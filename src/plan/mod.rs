@@ -48,14 +48,23 @@
 //!
 //! A check judges object by object, and reports what it left out with the reason: see [`verify`].
 //!
+//! # Copies
+//!
+//! A copy gets every archive that home shows. It deletes only what home has deleted, and only once it has
+//! something newer itself: see [`copy`] and [`copy_prune`].
+//!
 //! # Prices
 //!
 //! The cost of a restore is estimated from a dated table of list prices, which the config can override. Sums
 //! are integers and are rounded up, so that no estimate passes a limit unseen.
 
 pub mod backup;
+pub mod copy;
+pub mod copy_cost;
+pub mod copy_prune;
 pub mod descent;
 pub mod describe;
+pub mod describe_copy_cost;
 pub mod describe_cost;
 mod due;
 pub mod facts;
@@ -82,8 +91,14 @@ pub mod thaw;
 pub mod verify;
 
 pub use backup::{BackupPlan, plan_backup, snapshots_alone};
+pub use copy::{CopyFacts, CopyFate, CopyLine, CopyPlan, HomeArchive, plan_copy};
+pub use copy_cost::{
+    CopyCost, CopyCostFacts, CopyCostRefusal, CopyPut, CopySide, price_copy, refuse_copy_beyond,
+};
+pub use copy_prune::{AtHome, CopyPruneFacts, HomeNow, OwnCopy, plan_copy_prune};
 pub use descent::descends;
 pub use describe::describe;
+pub use describe_copy_cost::describe_copy_cost;
 pub use describe_cost::describe_cost;
 pub use due::nothing_missed;
 pub use facts::{Action, Facts, Request, SendParentSnapshot};
@@ -92,7 +107,7 @@ pub use look_back::LookBack;
 pub use mirror::{CopyThere, MirrorPlan, SnapshotHere, plan_mirror};
 pub use mirror_night::{MirrorNight, RecordedMirror, plan_mirror_night};
 pub use pricing::cost::{
-    ClassCost, CostRefusal, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
+    ClassCost, CostRefusal, Pricing, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
 };
 pub use pricing::early_deletion::{EarlyDeletion, early_deletion};
 pub use pricing::prices::Prices;

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::history::{ArchiveFacts, Condition, History, Verification};
 use super::retention::{ChainExpiry, expiring, long_silence};
@@ -193,7 +193,7 @@ fn expired(expiry: &ChainExpiry, facts: &PruneFacts, hold: Option<&str>) -> Chai
             Some(InLedger::Visible(objects)) => Some((*id, objects)),
             _ => None,
         });
-    let objects = listed(own, strays);
+    let objects = listed(own, &strays.listed);
     let (fate, reason) = match (hold, strays.may_retire) {
         (Some(hold), _) => (ChainFate::Keep, hold.to_owned()),
         (None, MayRetire::No) => (
@@ -230,8 +230,15 @@ fn retired(chain: ArchiveId, facts: &PruneFacts, hold: Option<&str>) -> Option<C
         .iter()
         .rev()
         .map(|archive| (archive.id, &archive.objects));
-    let objects = listed(own, &facts.strays);
-    let (fate, reason) = decide(chain, &archives, facts);
+    let objects = listed(own, &facts.strays.listed);
+    let grace = Grace {
+        history: &facts.history,
+        date: facts.date,
+        schedule: &facts.schedule,
+        store_now: facts.strays.store_now,
+        delete_after: facts.strays.delete_after,
+    };
+    let (fate, reason) = decide(chain, &archives, &grace);
     let (fate, reason) = match hold {
         Some(hold) if fate == ChainFate::Delete => (ChainFate::Keep, hold.to_owned()),
         _ => (fate, reason),
@@ -257,19 +264,32 @@ fn retired(chain: ArchiveId, facts: &PruneFacts, hold: Option<&str>) -> Option<C
     })
 }
 
+/// What decides when a retired chain may be deleted.
+pub(super) struct Grace<'a> {
+    /// The visible archives.
+    pub(super) history: &'a History,
+    /// The run's date.
+    pub(super) date: NaiveDate,
+    /// Says when a chain expires.
+    pub(super) schedule: &'a Schedule,
+    /// The clock of the store that the objects lie in.
+    pub(super) store_now: DateTime<Utc>,
+    /// How long the objects of retired archives are kept.
+    pub(super) delete_after: TimeDelta,
+}
+
 /// Decides what happens to a retired chain, if nothing is on hold.
-fn decide(
+pub(super) fn decide(
     chain: ArchiveId,
     archives: &[&RetiredArchive],
-    facts: &PruneFacts,
+    facts: &Grace<'_>,
 ) -> (ChainFate, String) {
-    let strays = &facts.strays;
     let keep = |reason: &str| (ChainFate::Keep, reason.to_owned());
-    if !of_chain(&facts.history, chain).is_empty() {
+    if !of_chain(facts.history, chain).is_empty() {
         return keep("only a part of it is retired, and a chain is deleted only as a whole");
     }
     // After a long silence nothing counts as expired, and `hold` gives the reason.
-    let silent = long_silence(&facts.history, facts.date).is_some();
+    let silent = long_silence(facts.history, facts.date).is_some();
     if !silent && !also_expired(chain, archives, facts) {
         return keep("retired, but not expired by the schedule of this machine");
     }
@@ -281,12 +301,12 @@ fn decide(
         since = since.max(Some(stored));
     }
     let since = since.expect("a retired chain has an archive");
-    let now = strays.store_now;
+    let now = facts.store_now;
     if now < since {
         return keep("retired by an entry that is newer than the store's clock shows");
     }
     let reason = format!("retired {} ago", span(now - since));
-    let until = since + strays.delete_after;
+    let until = since + facts.delete_after;
     if now < until {
         return (ChainFate::Wait { until }, reason);
     }
@@ -299,7 +319,7 @@ fn decide(
 
 /// Whether the chain would be expired here if it were still visible. Another retired chain does not count as
 /// its replacement.
-fn also_expired(chain: ArchiveId, archives: &[&RetiredArchive], facts: &PruneFacts) -> bool {
+fn also_expired(chain: ArchiveId, archives: &[&RetiredArchive], facts: &Grace<'_>) -> bool {
     let mut history = facts.history.clone();
     let as_visible = archives.iter().map(|archive| ArchiveFacts {
         id: archive.id,
@@ -310,7 +330,7 @@ fn also_expired(chain: ArchiveId, archives: &[&RetiredArchive], facts: &PruneFac
         verification: Verification::Verified,
     });
     history.archives.extend(as_visible);
-    expiring(&history, facts.date, &facts.schedule)
+    expiring(&history, facts.date, facts.schedule)
         .iter()
         .any(|expiry| expiry.id == chain)
 }
@@ -327,13 +347,13 @@ fn of_chain(history: &History, chain: ArchiveId) -> Vec<ArchiveId> {
 }
 
 /// Returns the objects of `own` that are listed, in the order of their archives.
-fn listed<'a>(
+pub(super) fn listed<'a>(
     own: impl Iterator<Item = (ArchiveId, &'a BTreeMap<String, u64>)>,
-    strays: &StrayFacts,
+    there: &BTreeMap<ArchiveId, Vec<ListedObject>>,
 ) -> Vec<ListedObject> {
     let mut found = Vec::new();
     for (id, objects) in own {
-        let Some(listed) = strays.listed.get(&id) else {
+        let Some(listed) = there.get(&id) else {
             continue;
         };
         // In the order of the keys: segments first, the archive's key last.

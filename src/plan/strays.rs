@@ -26,7 +26,7 @@ use crate::model::{ArchiveId, StorageClass};
 pub const QUIET_DAYS: i64 = 7;
 
 /// The largest difference at which the system's clock and the store's confirm each other.
-const LARGEST_SKEW: TimeDelta = TimeDelta::days(1);
+pub(super) const LARGEST_SKEW: TimeDelta = TimeDelta::days(1);
 
 /// What is known of a source's archives and of what lies in the store.
 #[derive(Debug, Clone)]
@@ -324,7 +324,7 @@ fn decide(
 }
 
 /// The age of an attempt's newest object in days, or why it is too young.
-fn quiet(listed: &[ListedObject], now: DateTime<Utc>) -> Result<i64, String> {
+pub(super) fn quiet(listed: &[ListedObject], now: DateTime<Utc>) -> Result<i64, String> {
     let mut newest = None;
     for object in listed {
         let Some(stored) = object.stored else {
@@ -347,7 +347,10 @@ fn quiet(listed: &[ListedObject], now: DateTime<Utc>) -> Result<i64, String> {
     Ok(age.num_days())
 }
 
-fn left_alone(archive: Option<ArchiveId>, objects: Vec<ListedObject>) -> Option<StrayLine> {
+pub(super) fn left_alone(
+    archive: Option<ArchiveId>,
+    objects: Vec<ListedObject>,
+) -> Option<StrayLine> {
     let first = objects.first()?;
     let more = match objects.len() - 1 {
         0 => String::new(),
@@ -364,7 +367,10 @@ fn left_alone(archive: Option<ArchiveId>, objects: Vec<ListedObject>) -> Option<
 
 /// Returns the objects that `meant` accepts, the archive's key last: while the key is there, so is the
 /// attempt.
-fn of_kind(listed: &[ListedObject], meant: impl Fn(&ListedObject) -> bool) -> Vec<ListedObject> {
+pub(super) fn of_kind(
+    listed: &[ListedObject],
+    meant: impl Fn(&ListedObject) -> bool,
+) -> Vec<ListedObject> {
     let mut found: Vec<&ListedObject> = listed.iter().filter(|object| meant(object)).collect();
     found.sort_by_key(|object| (object.part == Some(ArchivePart::Key), &object.key));
     found.into_iter().cloned().collect()

@@ -10,17 +10,7 @@ use crate::plan::pricing::prices::PriceOrigin;
 use crate::plan::{CostRefusal, Prices, RestoreCost, Stored, Usd, price_restore, refuse_beyond};
 
 use crate::engine::context::open_source::store_url;
-
-/// Whether the sums of an estimate are valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pricing {
-    /// The store's prices are known.
-    Known,
-    /// The store is free.
-    Free,
-    /// The store's prices are not known.
-    Unknown,
-}
+pub use crate::plan::Pricing;
 
 /// A restore's cost.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,17 @@ use super::prices::{Prices, PricesOf};
 use super::usd::Usd;
 use crate::model::{StorageClass, Tier, TierRefused};
 
+/// Whether the sums of an estimate are valid for a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pricing {
+    /// The store's prices are known.
+    Known,
+    /// The store is free.
+    Free,
+    /// The store's prices are not known.
+    Unknown,
+}
+
 /// The segments of a restore that lie in one storage class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
