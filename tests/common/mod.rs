@@ -28,6 +28,8 @@ pub mod stream_builder;
 pub mod stub;
 pub mod tmpfs;
 pub mod tree;
+pub mod turns;
+pub mod two_chains;
 pub mod whole;
 
 /// The number in an environment variable: how large a random sample is, or its seed.

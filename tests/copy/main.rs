@@ -6,4 +6,5 @@ mod common;
 mod copied;
 mod killed;
 mod pair;
+mod races;
 mod refused;

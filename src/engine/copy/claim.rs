@@ -28,10 +28,20 @@ pub(super) fn claim(
 ) -> Result<Claimed, Error> {
     let (row, store) = (&there.row, there.store.as_ref());
     let directory = row.directory.as_str();
-    let listed = store.list(&keys::ledger_prefix(directory))?;
     let marker = keys::copy_marker(directory);
-    if !listed.iter().any(|object| object.key == marker) {
-        require_unused(there, &listed, first)?;
+    let list = || store.list(&keys::ledger_prefix(directory));
+    let is_marked = |listed: &[Listed]| listed.iter().any(|object| object.key == marker);
+    let mut listed = list()?;
+    if !is_marked(&listed)
+        && let Err(used) = require_unused(there, &listed, first)
+    {
+        // Another run may have begun this copy since the listing.
+        listed = list()?;
+        if !is_marked(&listed) {
+            return Err(used);
+        }
+    }
+    if !is_marked(&listed) {
         let known = catalog.places(&row.ledger)?;
         let known = known.iter().find(|place| place.store == row.store);
         if let Some(known) = known.filter(|known| known.head > 0 && !anew) {

@@ -1,7 +1,7 @@
 //! A machine that deletes a chain, and another that wants it back: every way in which the operations
 //! of the one can stand between two of the other.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 use coldchain::engine::{KeyChange, Rotated, StateDir, rotate};
 use coldchain::error::{Error, PruneError};
@@ -9,85 +9,15 @@ use coldchain::ledger::SigningKey;
 use coldchain::model::entry::Role;
 
 use super::Cases;
-use super::pruning::{
-    NEW, OLD, dates, is_of_the_old_chain, prune, revive, visible, with_a_retired_chain,
-};
 use crate::common::faults::Faults;
 use crate::common::lab::Lab;
+use crate::common::turns::{Turns, Who, operations};
+use crate::common::two_chains::{
+    NEW, OLD, dates, is_of_the_old_chain, prune, revive, visible, with_a_retired_chain,
+};
 
-/// Who does something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
-    Pruner,
-    Reviver,
-}
-
-/// Lets one of two machines at the store at a time: each for so many operations.
-struct Turns {
-    left: Mutex<Vec<(Who, usize)>>,
-    passed: Condvar,
-}
-
-impl Turns {
-    /// The one up to an operation, the other up to one of its own, and then each to its end.
-    fn new(first: Who, operations: usize, second: Who, others: usize) -> Arc<Self> {
-        let mut turns = vec![
-            (first, operations),
-            (second, others),
-            (first, usize::MAX),
-            (second, usize::MAX),
-        ];
-        turns.reverse();
-        Arc::new(Self {
-            left: Mutex::new(turns),
-            passed: Condvar::new(),
-        })
-    }
-
-    /// Waits until it is that one's turn. One that has used its own up passes it on.
-    fn wait(&self, who: Who) {
-        let mut left = self.left.lock().unwrap();
-        loop {
-            match left.last_mut() {
-                Some((whose, 0)) if *whose == who => {
-                    left.pop();
-                    self.passed.notify_all();
-                }
-                Some((whose, operations)) if *whose == who => {
-                    *operations -= 1;
-                    return;
-                }
-                _ => left = self.passed.wait(left).unwrap(),
-            }
-        }
-    }
-
-    /// That one is done.
-    fn end(&self, who: Who) {
-        self.left.lock().unwrap().retain(|(whose, _)| *whose != who);
-        self.passed.notify_all();
-    }
-
-    /// The faults of a machine that waits for its turn before each operation on the store.
-    fn of(self: &Arc<Self>, who: Who) -> Arc<Faults> {
-        let turns = Arc::clone(self);
-        Faults::by_rule(move |_, name| {
-            if name.starts_with("store: ") {
-                turns.wait(who);
-            }
-            None
-        })
-    }
-}
-
-/// How many operations on the store something takes.
-fn operations(faults: &Faults) -> usize {
-    let points = faults.points();
-    let on_store = points
-        .iter()
-        .filter(|point| point.name.starts_with("store: "));
-    on_store.count()
-}
+const PRUNER: Who = Who::One;
+const REVIVER: Who = Who::Other;
 
 #[test]
 fn of_a_pruner_and_a_reviver_one_wins_and_no_visible_archive_lacks_an_object() {
@@ -103,10 +33,10 @@ fn of_a_pruner_and_a_reviver_one_wins_and_no_visible_archive_lacks_an_object() {
     let (mut came_back, mut deleted) = (0, 0);
     for pruned in 0..=of_prune {
         for revived in 0..=of_revive {
-            for first in [Who::Pruner, Who::Reviver] {
+            for first in [PRUNER, REVIVER] {
                 let turns = match first {
-                    Who::Pruner => Turns::new(first, pruned, Who::Reviver, revived),
-                    Who::Reviver => Turns::new(first, revived, Who::Pruner, pruned),
+                    PRUNER => Turns::new(first, pruned, revived),
+                    _ => Turns::new(first, revived, pruned),
                 };
                 let case =
                     format!("{first:?} first; {pruned} of the pruner, {revived} of the other");
@@ -130,12 +60,12 @@ fn race(begin: &Lab, turns: &Arc<Turns>) -> bool {
     let elsewhere = lab.twin();
     let (pruned, revived) = std::thread::scope(|scope| {
         let pruner = scope.spawn(|| {
-            let pruned = prune(&lab, 8, &turns.of(Who::Pruner));
-            turns.end(Who::Pruner);
+            let pruned = prune(&lab, 8, &turns.of(PRUNER));
+            turns.end(PRUNER);
             pruned
         });
-        let revived = revive(&elsewhere, &turns.of(Who::Reviver));
-        turns.end(Who::Reviver);
+        let revived = revive(&elsewhere, &turns.of(REVIVER));
+        turns.end(REVIVER);
         (pruner.join().unwrap(), revived)
     });
     pruned.unwrap();
@@ -199,7 +129,7 @@ fn what_a_pruner_deletes_while_it_is_brought_back_is_retired_again() {
     let (mut whole, mut in_part, mut gone) = (0, 0, 0);
     for pruned in 0..=of_prune {
         for undone in 0..=of_undelete {
-            let turns = Turns::new(Who::Pruner, pruned, Who::Reviver, undone);
+            let turns = Turns::new(PRUNER, pruned, undone);
             let case = format!("{pruned} of the pruner, {undone} of the other");
             cases.run(&case, || {
                 let lab = begin.copy();
@@ -207,11 +137,11 @@ fn what_a_pruner_deletes_while_it_is_brought_back_is_retired_again() {
                 std::thread::scope(|scope| {
                     scope.spawn(|| {
                         // However it ends: its key may be gone.
-                        let _ = prune(&lab, 8, &turns.of(Who::Pruner));
-                        turns.end(Who::Pruner);
+                        let _ = prune(&lab, 8, &turns.of(PRUNER));
+                        turns.end(PRUNER);
                     });
-                    undelete(&elsewhere, &turns.of(Who::Reviver)).unwrap();
-                    turns.end(Who::Reviver);
+                    undelete(&elsewhere, &turns.of(REVIVER)).unwrap();
+                    turns.end(REVIVER);
                 });
                 // An archive whose first object went just after the second listing is found by the next.
                 undelete(&elsewhere, &Faults::none()).unwrap();
