@@ -260,6 +260,22 @@ impl Catalog {
         )
     }
 
+    /// Records that a copy may have only a part of an archive from here on: its objects are being deleted.
+    pub fn reopen_placed(&mut self, place: i64, archive: &ArchiveId) -> Result<(), CatalogError> {
+        self.write("record that a copied archive is being deleted", |transaction| {
+            transaction.execute(
+                "UPDATE placed SET copied_at = NULL, verified_at = NULL WHERE place = ?1 AND archive = ?2",
+                params![place, archive.to_string()],
+            )?;
+            transaction
+                .execute(
+                    "DELETE FROM placed_segment WHERE place = ?1 AND archive = ?2",
+                    params![place, archive.to_string()],
+                )
+                .map(drop)
+        })
+    }
+
     /// Forgets that a copy has an archive: it was deleted there, or lacks its key.
     pub fn forget_placed(&mut self, place: i64, archive: &ArchiveId) -> Result<(), CatalogError> {
         self.write("forget a copied archive", |transaction| {

@@ -23,6 +23,9 @@ pub struct Copy {
     /// Begin the copy anew although the place has lost the copy that it had
     #[arg(long, requires = "to")]
     pub anew: bool,
+    /// Delete nothing in the copy, although home has deleted it
+    #[arg(long)]
+    pub no_prune: bool,
     /// Don't ask before thawing; needed where there is no terminal to ask on
     #[arg(long, short)]
     pub yes: bool,

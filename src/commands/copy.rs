@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use super::backup::open_store;
 use super::output::{answer_json, answer_lines, count, observer};
 use super::prompt::{Agreed, confirm};
+use super::prune::{freed, plan_to_json};
 use super::restore::thaw_request;
 use super::run_result::run_result;
 use super::{activity_log, load_for_the_night, recorded, sources};
 use crate::activity_log::LogLine;
 use crate::cli::{Copy, Everywhere};
-use crate::config::{Config, Source};
+use crate::config::{Config, PruneMode, Source};
 use crate::engine::{self, CopyAsked, CopyRan, RunContext};
 use crate::error::{CopyError, Error, RestoreError, in_words};
 use crate::model::StorageClass;
@@ -48,17 +49,14 @@ pub(super) fn run(args: &Copy, everywhere: &Everywhere) -> Result<(), Error> {
                 LogLine::done(&source.name, "copy-done")
                     .text("to", &ran.store)
                     .fact("archives", ran.copied.len())
+                    .fact("deleted", freed(&ran.pruned).0)
             },
         );
         let error = match ran {
             Ok(mut ran) => {
                 results.push(to_json(source, &ran));
                 lines.push(line(source, to, &ran));
-                let awaited = ran
-                    .awaited
-                    .take()
-                    .map(|awaited| Error::Restore(RestoreError::Thawing(Box::new(awaited))));
-                ran.stopped.take().or(awaited)
+                ended(source, to, &mut ran, context)
             }
             Err(error) => Some(error),
         };
@@ -119,8 +117,36 @@ fn copy_one(
     let asked = CopyAsked {
         thaw: is_cold.then(|| thaw_request(&args.thawing)),
         anew: args.anew,
+        no_prune: args.no_prune,
     };
     engine::copy(config, source, to, asked, context)
+}
+
+/// Returns why a copy is not up to date, or else why it is not pruned. If both are so, the second is a warning.
+fn ended(source: &Source, to: &str, ran: &mut CopyRan, context: RunContext<'_>) -> Option<Error> {
+    let awaited = ran
+        .awaited
+        .take()
+        .map(|awaited| Error::Restore(RestoreError::Thawing(Box::new(awaited))));
+    let behind = ran.stopped.take().or(awaited);
+    let unpruned = ran
+        .unpruned
+        .take()
+        .map(|error| match context.interrupt.explain(error) {
+            error @ Error::Interrupted(_) => error,
+            error => Error::Copy(CopyError::Unpruned {
+                source_name: source.name.clone(),
+                to: to.to_owned(),
+                source: Box::new(error),
+            }),
+        });
+    if let (Some(_), Some(unpruned)) = (&behind, &unpruned) {
+        context.observer.event(Event::Warning {
+            source: source.name.clone(),
+            message: in_words(unpruned),
+        });
+    }
+    behind.or(unpruned)
 }
 
 /// Names the copy that an error is about. What stopped the whole command needs no name.
@@ -147,7 +173,12 @@ pub(crate) fn after_night<'c>(
         if context.interrupt.check().is_err() {
             break;
         }
-        let ran = match engine::copy(config, source, to, CopyAsked::default(), context) {
+        let asked = CopyAsked {
+            // Then the credentials of this machine need not be able to delete anything.
+            no_prune: config.prune == PruneMode::Elsewhere,
+            ..CopyAsked::default()
+        };
+        let ran = match engine::copy(config, source, to, asked, context) {
             Err(Error::Busy(_)) => {
                 context.observer.event(Event::Warning {
                     source: source.name.clone(),
@@ -155,20 +186,14 @@ pub(crate) fn after_night<'c>(
                 });
                 continue;
             }
-            Ok(mut ran) => {
-                let awaited = ran
-                    .awaited
-                    .take()
-                    .map(|awaited| Error::Restore(RestoreError::Thawing(Box::new(awaited))));
-                match ran.stopped.take().or(awaited) {
-                    None => Ok((to.as_str(), ran)),
-                    Some(error) => Err(error),
-                }
-            }
+            Ok(mut ran) => match ended(source, to, &mut ran, context) {
+                None => Ok((to.as_str(), ran)),
+                Some(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         endings.push(ran.map_err(|error| match context.interrupt.explain(error) {
-            error @ Error::Interrupted(_) => error,
+            error @ (Error::Interrupted(_) | Error::Copy(CopyError::Unpruned { .. })) => error,
             error => Error::Copy(CopyError::AfterNight {
                 source_name: source.name.clone(),
                 to: to.clone(),
@@ -203,6 +228,16 @@ pub(super) fn line(source: &Source, to: &str, ran: &CopyRan) -> String {
             write!(line, "it has {has} of {}", count(of as u64, "archive")).expect(NO_FAILURE)
         }
     }
+    let (objects, bytes) = freed(&ran.pruned);
+    if objects > 0 {
+        write!(
+            line,
+            "; deleted there: {}, {}",
+            count(objects, "object"),
+            Bytes(bytes)
+        )
+        .expect(NO_FAILURE);
+    }
     line
 }
 
@@ -214,6 +249,6 @@ pub(super) fn to_json(source: &Source, ran: &CopyRan) -> Value {
         .collect();
     json!({
         "source": source.name, "to": ran.store, "copied": copied, "has": ran.has, "of": ran.of,
-        "entries": ran.entries,
+        "entries": ran.entries, "pruned": plan_to_json(&ran.pruned),
     })
 }

@@ -16,11 +16,12 @@ use crate::engine::{
 use crate::error::{Error, RequestError, in_words};
 use crate::interrupt;
 use crate::model::date_word::DateWord;
-use crate::plan::{EarlyDeletion, Fate, Usd};
+use crate::plan::{EarlyDeletion, Fate, PrunePlan, Usd};
 use crate::progress::{Observer, Quiet, Verbose};
 
 mod report;
 
+pub(super) use report::freed;
 use report::{Tense, to_text};
 
 pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
@@ -201,6 +202,34 @@ fn to_json(config: &Config, source: &Source, pruned: &Pruned, tense: Tense) -> V
         told["yes_delete"] = json!(archives);
     }
     told
+}
+
+/// Returns the JSON form of what a prune of a copy did and left.
+pub(super) fn plan_to_json(plan: &PrunePlan) -> Value {
+    let chains: Vec<Value> = plan
+        .chains
+        .iter()
+        .map(|line| {
+            json!({
+                "chain": line.chain.date, "fate": report::word(line.fate),
+                "archives": line.archives, "objects": line.objects.len(),
+                "bytes": line.bytes(), "reason": line.reason, "until": report::until(line.fate),
+            })
+        })
+        .collect();
+    let strays = |fate| -> Vec<Value> {
+        let told = plan.strays.with(fate).map(|line| {
+            json!({
+                "archive": line.archive, "objects": line.objects.len(), "bytes": line.bytes(),
+                "reason": line.reason,
+            })
+        });
+        told.collect()
+    };
+    json!({
+        "chains": chains, "removed": strays(Fate::Remove), "kept": strays(Fate::Keep),
+        "bytes": freed(plan).1,
+    })
 }
 
 fn early_to_json(early: &[EarlyDeletion], pruned: &Pruned) -> Vec<Value> {

@@ -1,8 +1,9 @@
 //! Why archives can't be copied to another store.
 
-use super::{Advice, Error, ExitCode, exit};
+use super::{Advice, Error, ExitCode, count, exit};
 use crate::model::copy_marker::NoCopyMarker;
 use crate::model::{ArchiveId, LedgerId, SourceName};
+use crate::store::{ErrorKind, StoreError};
 
 /// Why archives can't be copied to another store.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,50 @@ pub enum CopyError {
         /// Why.
         source: Box<Error>,
     },
+    /// A listing of the copy lacks objects of an archive that it has, so nothing is deleted by it.
+    #[error("in a listing of the copy in {store}, {} of {archive} missing or changed; the first: {}", count(*.objects, "object"), first)]
+    ListingShort {
+        /// The archive.
+        archive: ArchiveId,
+        /// The copy's URL.
+        store: String,
+        /// How many.
+        objects: usize,
+        /// The key of the first, and what is wrong.
+        first: String,
+    },
+    /// The copy's store did not delete everything that may be deleted.
+    #[error("could not delete what has expired from the copy of `{source_name}` in {to}: {} deleted", count(*.deleted, "object"))]
+    NotPruned {
+        /// The source.
+        source_name: SourceName,
+        /// The copy's URL.
+        to: String,
+        /// How many objects of what was being deleted are gone.
+        deleted: usize,
+        /// The store's answer to the next.
+        source: Box<StoreError>,
+    },
+    /// The copy lost its mark while something was to be deleted there.
+    #[error(
+        "stopped deleting from the copy of `{source_name}` in {store}: it has lost its mark of a copy"
+    )]
+    MarkGone {
+        /// The source.
+        source_name: SourceName,
+        /// The copy's URL.
+        store: String,
+    },
+    /// The copy is up to date, and not everything was deleted that may be.
+    #[error("the copy of `{source_name}` in {to} is up to date, but not pruned")]
+    Unpruned {
+        /// The source.
+        source_name: SourceName,
+        /// The copy's name in the config.
+        to: String,
+        /// Why.
+        source: Box<Error>,
+    },
     /// The copy of a source failed.
     #[error("the copy of `{source_name}` in {to} is not up to date")]
     Behind {
@@ -145,6 +190,21 @@ impl CopyError {
             Self::Differs { .. } => exit(ExitCode::Integrity).hint(
                 "run `coldchain verify SOURCE --place NAME` to see whether the copy is damaged or another ledger",
             ),
+            Self::ListingShort { .. } => exit(ExitCode::Integrity).hint(
+                "nothing was deleted; run `coldchain verify SOURCE --place NAME` to find what the copy has lost",
+            ),
+            Self::NotPruned { source, .. } if source.kind == ErrorKind::Denied => {
+                exit(ExitCode::Later).hint(
+                    "let the credentials of the copy delete objects, or copy with --no-prune; the next run goes on",
+                )
+            }
+            Self::NotPruned { .. } => {
+                exit(ExitCode::Later).hint("run the same command again; it goes on with the rest")
+            }
+            Self::MarkGone { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain copy` again to see what the place is now",
+            ),
+            Self::Unpruned { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
             Self::NotCopied { source, .. }
             | Self::Behind { source, .. } => exit(source.exit_code()).hint_of(source.hint()),
             Self::AfterNight { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),

@@ -42,6 +42,10 @@ pub struct CopyPruneFacts {
     pub named: BTreeSet<ArchiveId>,
     /// The archives that were copied here, as they are in the copy: damaged or not, verified there or not.
     pub copied: History,
+    /// The archives of which this machine has noted anything in the copy, whole or not.
+    pub placed: BTreeSet<ArchiveId>,
+    /// The attempts of this machine that can still become archives.
+    pub open: BTreeSet<ArchiveId>,
     /// The objects below each archive's prefix in the copy.
     pub listed: BTreeMap<ArchiveId, Vec<ListedObject>>,
     /// The other objects in `archives/` of the copy.
@@ -205,8 +209,8 @@ fn chain_line(
         .map(|archive| (archive.id, &archive.objects));
     let objects = listed(own, &facts.listed);
     // A store that keeps versions may only hide what was copied, so what was never noted as gone counts.
-    let copied = |archive: &&RetiredArchive| facts.copied.get(archive.id).is_some();
-    if objects.is_empty() && !archives.iter().any(copied) {
+    let noted = |archive: &&RetiredArchive| facts.placed.contains(&archive.id);
+    if objects.is_empty() && !archives.iter().any(noted) {
         return None;
     }
     let (fate, reason) = match (hold, kept(chain, &archives, home)) {
@@ -345,6 +349,9 @@ fn stays(
 ) -> Option<String> {
     if facts.own_copy == OwnCopy::UnderWay {
         return Some("the copy is not complete; nothing is removed meanwhile".to_owned());
+    }
+    if facts.open.contains(&id) {
+        return Some("an attempt that this machine has not finished".to_owned());
     }
     match home.archives.get(&id) {
         // A ledger of home that has lost entries is no reason to delete.

@@ -31,7 +31,7 @@ fn strike(pair: &Pair, point: &Point, mode: Mode) {
     pair.is_right_so_far(&home);
     // Segments are copied side by side, so an operation may come later than it did, or under another number.
     if faults.has_struck() && mode != Mode::LosesItsAnswer {
-        let whole = struck.is_ok_and(|ran| ran.stopped.is_none());
+        let whole = struck.is_ok_and(|ran| ran.stopped.is_none() && ran.unpruned.is_none());
         assert!(!whole, "{point}: {mode}: it reported success");
     }
     let again = pair.copy(CopyAsked::default(), &Faults::none()).unwrap();

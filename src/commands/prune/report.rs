@@ -98,7 +98,7 @@ pub(super) fn until(fate: ChainFate) -> Option<Timestamp> {
 }
 
 /// Returns how many objects of chains and orphaned objects are removed, and their bytes.
-pub(super) fn freed(plan: &PrunePlan) -> (u64, u64) {
+pub(in crate::commands) fn freed(plan: &PrunePlan) -> (u64, u64) {
     let chains = plan.chains.iter();
     let chains = chains.filter(|line| line.fate == ChainFate::Delete);
     let chains = chains.map(|line| (line.objects.len() as u64, line.bytes()));

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::model::ArchiveId;
-use crate::plan::Awaited;
+use crate::plan::{Awaited, PrunePlan};
 use crate::store::ThawRequest;
 
 /// The request for a copy.
@@ -12,6 +12,8 @@ pub struct CopyAsked {
     pub thaw: Option<ThawRequest>,
     /// Begin the copy anew although the place has lost the one that it had.
     pub anew: bool,
+    /// Delete nothing in the copy.
+    pub no_prune: bool,
 }
 
 /// An archive that was copied.
@@ -40,4 +42,8 @@ pub struct CopyRan {
     pub awaited: Option<Awaited>,
     /// Why the run did not copy everything, apart from thaws.
     pub stopped: Option<Error>,
+    /// What was deleted in the copy, and what home has deleted and the copy still has.
+    pub pruned: PrunePlan,
+    /// Why not everything was deleted that may be.
+    pub unpruned: Option<Error>,
 }

@@ -110,6 +110,21 @@ fn put_marker(there: &OpenSource<'_>, key: &str) -> Result<(), Error> {
     }
 }
 
+/// Fails unless the place still has the mark of this very copy: it may have been made home, or be another's by now.
+pub(super) fn require_marker(there: &OpenSource<'_>, mark: PlaceId) -> Result<(), Error> {
+    let key = keys::copy_marker(&there.row.directory);
+    match read_marker(there, &key) {
+        Ok(marker) if marker.place == mark => Ok(()),
+        Err(Error::Store(error)) if !error.is_not_found() => Err(error.into()),
+        Err(error) if !matches!(error, Error::Store(_)) => Err(error),
+        _ => Err(CopyError::MarkGone {
+            source_name: there.name().clone(),
+            store: there.row.store.clone(),
+        }
+        .into()),
+    }
+}
+
 /// Reads the marker, which must be of this ledger.
 pub(super) fn read_marker(there: &OpenSource<'_>, key: &str) -> Result<CopyMarker, Error> {
     let store: &dyn Store = there.store.as_ref();

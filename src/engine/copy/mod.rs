@@ -1,14 +1,15 @@
 //! Copies of a source's archives in other stores: sealed objects, byte for byte, without any key.
 //!
 //! [`run`] makes a copy or brings it up to date: [`claim`] says what the place is, [`entries`] compares and copies the
-//! ledger, [`transfer`] the archives. A copy's ledger is a prefix of home's, and only `coldchain copy` writes there.
-//! [`move_home`] makes a copy home.
+//! ledger, [`transfer`] the archives; [`prune`] deletes what home has deleted. A copy's ledger is a prefix of home's, and
+//! only `coldchain copy` writes there. [`move_home`] makes a copy home.
 
 pub(super) mod asked;
 mod claim;
 mod entries;
 mod home;
 pub(super) mod move_home;
+mod prune;
 mod recognize;
 pub(super) mod run;
 pub(super) mod target;

@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use crate::catalog::{Catalog, SourceRow};
+use crate::catalog::{Catalog, PlaceRow, SourceRow};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
@@ -16,6 +16,7 @@ use crate::engine::copy::asked::{CopiedArchive, CopyAsked, CopyRan};
 use crate::engine::copy::claim::claim;
 use crate::engine::copy::entries::LedgerCopy;
 use crate::engine::copy::home::{look_again, take_in};
+use crate::engine::copy::prune::CopyPruner;
 use crate::engine::copy::recognize::recognize;
 use crate::engine::copy::target::copy_store;
 use crate::engine::copy::transfer::{ToCopy, Transfer};
@@ -26,7 +27,7 @@ use crate::error::{CopyError, Error, RequestError, RestoreError};
 use crate::ledger::PublicKey;
 use crate::model::ArchiveId;
 use crate::model::entry::{ArchiveEntry, Timestamp};
-use crate::plan::Awaited;
+use crate::plan::{Awaited, OwnCopy, PrunePlan};
 use crate::progress::Event;
 
 /// Copies a source's archives to the store of that name, as far as they are not there. The result also says why it
@@ -62,6 +63,8 @@ pub fn copy(
         entries: 0,
         awaited: None,
         stopped: None,
+        pruned: PrunePlan::default(),
+        unpruned: None,
     };
     let Some(head) = state.replay.head() else {
         // Nothing was ever archived.
@@ -109,6 +112,7 @@ pub fn copy(
     if ran.stopped.is_none() && ran.awaited.is_none() {
         catalog.place_reached(place.id, Timestamp(context.clock.now()))?;
     }
+    copying.prune(&place, &mut ran, &mut catalog);
     Ok(ran)
 }
 
@@ -139,6 +143,28 @@ impl Copying<'_> {
         let ids: Vec<ArchiveId> = ids.into_iter().map(|(_, id)| id).collect();
         let sealed = sealed_archives(ledger, &ids, catalog)?;
         Ok(sealed.into_iter().map(|archive| archive.entry).collect())
+    }
+
+    /// Deletes in the copy what home has deleted, unless the run was not asked to or could not copy everything.
+    fn prune(&self, place: &PlaceRow, ran: &mut CopyRan, catalog: &mut Catalog) {
+        if self.asked.no_prune || ran.stopped.is_some() {
+            return;
+        }
+        let pruner = CopyPruner {
+            config: self.config,
+            store: self.store,
+            home: self.home,
+            there: self.there,
+            root: self.root,
+            place,
+            own_copy: if ran.awaited.is_none() && ran.has == ran.of {
+                OwnCopy::Done
+            } else {
+                OwnCopy::UnderWay
+            },
+            context: self.context,
+        };
+        ran.unpruned = pruner.prune(catalog, &mut ran.pruned).err();
     }
 
     /// Until when entries are locked that are put now.

@@ -365,7 +365,7 @@ fn reasons(chains: &[&ChainLine]) -> String {
 }
 
 /// Returns an object as it was listed, or else as the ledger knows it.
-fn as_listed(line: &ChainLine, key: &str, bytes: u64) -> ListedObject {
+pub(in crate::engine) fn as_listed(line: &ChainLine, key: &str, bytes: u64) -> ListedObject {
     let listed = line.objects.iter().find(|object| object.key == key);
     listed.cloned().unwrap_or_else(|| ListedObject {
         key: key.to_owned(),
@@ -377,7 +377,11 @@ fn as_listed(line: &ChainLine, key: &str, bytes: u64) -> ListedObject {
 }
 
 /// Splits the line of a chain: the deleted objects, and the others with another fate.
-fn parted(line: ChainLine, removed: Vec<ListedObject>, fate: ChainFate) -> Vec<ChainLine> {
+pub(in crate::engine) fn parted(
+    line: ChainLine,
+    removed: Vec<ListedObject>,
+    fate: ChainFate,
+) -> Vec<ChainLine> {
     let gone: BTreeSet<&str> = removed.iter().map(|object| object.key.as_str()).collect();
     let left = line.objects.iter();
     let left: Vec<ListedObject> = left

@@ -18,14 +18,12 @@ use crate::engine::context::session::Session;
 use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::require_no_entry;
 use crate::engine::ledger::sync::{self, LedgerState};
+use crate::engine::prune::said::{Said, stored_at, told};
 use crate::error::{Error, LedgerStateError, PruneError};
-use crate::ledger::{LedgerError, decode_body, split};
-use crate::model::entry::{ArchiveEntry, EntryKind, Role};
-use crate::model::keys::ArchiveObject;
+use crate::model::entry::Role;
 use crate::model::{ArchiveId, LedgerId, keys};
 use crate::plan::{
-    Deletion, Here, History, InLedger, ListedObject, MayRetire, PruneFacts, RetiredArchive,
-    StrayFacts, Verification, lacking,
+    Here, History, InLedger, ListedObject, MayRetire, PruneFacts, StrayFacts, Verification, lacking,
 };
 use crate::store::{Listed, Store};
 
@@ -183,16 +181,20 @@ fn agree(source: &OpenSource<'_>, history: &History, strays: &StrayFacts) -> Res
 }
 
 /// The objects of a source's archives at one moment.
-struct ListedArchives {
-    archives: BTreeMap<ArchiveId, Vec<ListedObject>>,
-    elsewhere: Vec<ListedObject>,
-    store_now: DateTime<Utc>,
-    system_now: DateTime<Utc>,
+pub(in crate::engine) struct ListedArchives {
+    pub(in crate::engine) archives: BTreeMap<ArchiveId, Vec<ListedObject>>,
+    pub(in crate::engine) elsewhere: Vec<ListedObject>,
+    pub(in crate::engine) store_now: DateTime<Utc>,
+    pub(in crate::engine) system_now: DateTime<Utc>,
 }
 
 impl ListedArchives {
     /// Asks for the time before the listing, so that no object looks older than it was when it was listed.
-    fn take(directory: &str, store: &dyn Store, context: RunContext<'_>) -> Result<Self, Error> {
+    pub(in crate::engine) fn take(
+        directory: &str,
+        store: &dyn Store,
+        context: RunContext<'_>,
+    ) -> Result<Self, Error> {
         let system_now = context.clock.now();
         let store_now = store.guessed_now()?;
         let listed = store.list(&keys::archives_prefix(directory))?;
@@ -231,44 +233,13 @@ impl ListedArchives {
     }
 }
 
-/// Returns `None` for a time that the store did not report: such a time is the Unix epoch.
-fn told(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    (time > DateTime::UNIX_EPOCH).then_some(time)
-}
-
-/// What the entries say of archive ids, and when the newest archive's entry was stored.
-struct Said {
-    archives: BTreeMap<ArchiveId, InLedger>,
-    retired: BTreeMap<ArchiveId, RetiredArchive>,
-    newest_archive: Option<DateTime<Utc>>,
-    /// The first number with an object in the store that is not among these entries.
-    unread: Option<u64>,
-}
-
 /// Reads the entries and not the catalog's rows. The ledger's head has just confirmed the entries, and a
 /// missing row must not make a segment an orphaned object.
 fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result<Said, Error> {
     let directory = &source.row.directory;
-    let listed = source.store.list(&keys::ledger_prefix(directory))?;
-    let stored: BTreeMap<u64, DateTime<Utc>> = listed
-        .iter()
-        .filter_map(|listed| {
-            Some((
-                keys::ledger_seq(directory, &listed.key)?,
-                listed.stat.modified,
-            ))
-        })
-        .collect();
-    let is_read: BTreeSet<u64> = entries.iter().map(|entry| entry.seq).collect();
-    let mut said = Said {
-        archives: BTreeMap::new(),
-        retired: BTreeMap::new(),
-        newest_archive: None,
-        unread: stored.keys().copied().find(|seq| !is_read.contains(seq)),
-    };
-    let mut known: BTreeMap<ArchiveId, RetiredArchive> = BTreeMap::new();
+    let stored = stored_at(directory, source.store.as_ref())?;
     for entry in entries {
-        let Some(at) = stored.get(&entry.seq).copied() else {
+        if !stored.contains_key(&entry.seq) {
             require_no_entry(source.store.as_ref(), directory, entry.seq)?;
             return Err(LedgerStateError::LedgerBehind {
                 source_name: source.name().clone(),
@@ -277,83 +248,9 @@ fn what_the_ledger_says(source: &OpenSource<'_>, entries: &[EntryRow]) -> Result
                 head: entries.last().map_or(0, |last| last.seq),
             }
             .into());
-        };
-        let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
-        match decode_body(body).map_err(LedgerError::from)?.kind {
-            EntryKind::Archive(archive) => {
-                let objects = own_objects(directory, &archive);
-                let as_retired = RetiredArchive {
-                    id: archive.id,
-                    chain: archive.chain,
-                    since: None,
-                    retain_until: archive.retain_until.map(|until| until.0),
-                    deletion: Deletion::NotBegun,
-                    objects: objects.clone(),
-                };
-                known.insert(archive.id, as_retired);
-                said.archives.insert(archive.id, InLedger::Visible(objects));
-                said.newest_archive = Some(at);
-            }
-            EntryKind::Retire(retire) => said.retire(&retire.archives, told(at), &known),
-            EntryKind::Revive(revive) => said.bring_back(&revive.archives),
-            EntryKind::Rotate(rotate) => {
-                said.retire(&rotate.retires, told(at), &known);
-                said.bring_back(&rotate.revives);
-            }
-            EntryKind::Delete(delete) => {
-                for id in &delete.archives {
-                    if let Some(archive) = said.retired.get_mut(id) {
-                        archive.deletion = Deletion::Begun;
-                    }
-                }
-            }
-            EntryKind::Open(_)
-            | EntryKind::Attach(_)
-            | EntryKind::Moved(_)
-            | EntryKind::Unknown(_) => {}
         }
     }
-    Ok(said)
-}
-
-impl Said {
-    /// Notes archives that are in `known` as retired since then, and the others as retired attempts.
-    fn retire(
-        &mut self,
-        archives: &[ArchiveId],
-        since: Option<DateTime<Utc>>,
-        known: &BTreeMap<ArchiveId, RetiredArchive>,
-    ) {
-        for id in archives {
-            let was = match known.get(id) {
-                Some(archive) => {
-                    let archive = archive.clone();
-                    let objects = archive.objects.clone();
-                    self.retired
-                        .insert(*id, RetiredArchive { since, ..archive });
-                    InLedger::RetiredArchive(objects)
-                }
-                None => InLedger::RetiredAttempt { since },
-            };
-            self.archives.insert(*id, was);
-        }
-    }
-
-    fn bring_back(&mut self, archives: &[ArchiveId]) {
-        for id in archives {
-            if let Some(archive) = self.retired.remove(id) {
-                self.archives
-                    .insert(*id, InLedger::Visible(archive.objects));
-            }
-        }
-    }
-}
-
-/// Returns the keys of an archive's objects with their lengths.
-fn own_objects(directory: &str, archive: &ArchiveEntry) -> BTreeMap<String, u64> {
-    ArchiveObject::of_entry(directory, archive)
-        .filter_map(|object| Some((object.key, object.signed?.bytes)))
-        .collect()
+    Said::of(directory, entries, &stored)
 }
 
 /// Returns what this machine knows of attempts. If it has an archive that the ledger does not have, this is

@@ -7,8 +7,9 @@
 
 pub(super) mod inventory;
 pub(super) mod revive;
+pub(super) mod said;
 
-mod execute;
+pub(super) mod execute;
 
 use std::collections::BTreeSet;
 

@@ -83,6 +83,8 @@ fn of(chains: &[&[&str]], deleted: usize) -> CopyPruneFacts {
         home: Some(home),
         retired,
         named: copied.archives.iter().map(|archive| archive.id).collect(),
+        placed: copied.archives.iter().map(|archive| archive.id).collect(),
+        open: BTreeSet::new(),
         listed: ids.map(|id| (id, listing(id, 10))).collect(),
         copied,
         elsewhere: Vec::new(),
@@ -317,7 +319,7 @@ fn a_deletion_that_was_cut_short_is_ended_and_said_no_more() {
     facts.listed.remove(&full);
     let only = line(&facts);
     assert_eq!((only.fate, only.objects.len()), (ChainFate::Delete, 0));
-    facts.copied.archives.remove(0);
+    facts.placed.clear();
     assert_eq!(plan_copy_prune(&facts), Ok(PrunePlan::default()));
 }
 
@@ -368,6 +370,12 @@ fn what_home_does_not_name_goes_when_it_is_old_and_nothing_is_being_copied() {
     assert_eq!(
         orphan(&facts),
         keeps("the ledger in the copy names it, and home's does not")
+    );
+    let mut facts = with_orphan(7);
+    facts.open.insert(id(ORPHAN));
+    assert_eq!(
+        orphan(&facts),
+        keeps("an attempt that this machine has not finished")
     );
     let mut facts = with_orphan(7);
     home(&mut facts).unread = Some(12);
