@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 
 mod files;
 mod mirror;
+mod move_home;
 mod pull;
 
 use chrono::NaiveDate;
@@ -810,6 +811,7 @@ fn samples() -> Vec<Error> {
     samples.extend(kinds.map(|of| Error::Store(kind(of))));
     samples.extend(mirror_link::samples());
     samples.extend(files::samples());
+    samples.extend(move_home::samples());
     samples.extend(mirror::samples());
     samples.extend(pull::samples());
     samples

@@ -5,6 +5,8 @@ mod common;
 
 mod copied;
 mod killed;
+mod markers;
+mod moves;
 mod pair;
 mod races;
 mod refused;
