@@ -76,6 +76,20 @@ pub enum MoveError {
         /// The name that the config has for the store of home; `None` if it has none.
         store: Option<String>,
     },
+    /// The config names the new home, and the catalog here the old one.
+    #[error(
+        "`{source_name}` was moved: the config names {configured}, and the catalog here still has {known}"
+    )]
+    CatalogBehind {
+        /// The source.
+        source_name: SourceName,
+        /// The URL that the catalog has.
+        known: String,
+        /// The URL that the config names.
+        configured: String,
+        /// The name that the config has for it.
+        store: String,
+    },
 }
 
 impl MoveError {
@@ -96,6 +110,11 @@ impl MoveError {
                 "follow docs/moving-house.md, \"An old home comes back\", which says how to restore what \
                  was archived only there. Nothing was changed",
             ),
+            Self::CatalogBehind {
+                source_name, store, ..
+            } => exit(ExitCode::Usage).hint(format!(
+                "run `coldchain move {source_name} --to {store}` on this machine too"
+            )),
             Self::ConfigBehind {
                 source_name, store, ..
             } => exit(ExitCode::Usage).hint(match store {

@@ -165,7 +165,7 @@ fn archiving_goes_on_in_the_new_home_and_the_old_one_takes_nothing_any_more() {
     fails(
         &second.run("prune home"),
         2,
-        "run `coldchain catalog rebuild`",
+        "hint: run `coldchain move home --to second` on this machine too",
     );
     let told = ok(second.run("move home --to second --yes"));
     assert!(told.contains("now, with 3 archives"), "{told}");

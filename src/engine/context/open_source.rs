@@ -12,7 +12,7 @@ use crate::engine::context::state_dir::StateDir;
 use crate::error::{Error, MoveError, RequestError, in_words};
 use crate::ledger::{LedgerError, decode_body, split};
 use crate::model::entry::EntryKind;
-use crate::model::{LedgerId, SourceName};
+use crate::model::{LedgerId, PlaceId, SourceName};
 use crate::progress::{Event, Observer};
 use crate::store::{DirStore, RateLimit, S3Store, Store, Waiting};
 
@@ -194,16 +194,55 @@ pub fn adopt_name(config: &Config, source: &Source, catalog: &mut Catalog) -> Re
     Ok(catalog.rename_source(&row.name, &source.name)?)
 }
 
-/// Whether an entry of a source's ledger has moved home.
-fn was_moved(row: &SourceRow, catalog: &Catalog) -> Result<bool, Error> {
-    for entry in catalog.entries(&row.ledger)? {
+/// The subject under which the catalog notes which place is home here.
+const HOME: &str = "home";
+
+/// Notes under which id the store in a source's row became home.
+pub(in crate::engine) fn note_home(
+    source: &SourceName,
+    place: PlaceId,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    catalog.tell(source, HOME, &place.to_string())?;
+    Ok(())
+}
+
+/// Returns the place that the newest `moved` entry of a source's ledger names.
+fn moved_to(row: &SourceRow, catalog: &Catalog) -> Result<Option<PlaceId>, Error> {
+    for entry in catalog.entries(&row.ledger)?.iter().rev() {
         let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
-        let kind = decode_body(body).map_err(LedgerError::from)?.kind;
-        if matches!(kind, EntryKind::Moved(_)) {
-            return Ok(true);
+        if let EntryKind::Moved(moved) = decode_body(body).map_err(LedgerError::from)?.kind {
+            return Ok(Some(moved.place));
         }
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// Says which of the two is behind, if a source was moved and its row names another store than the config.
+fn moved_from(
+    config: &Config,
+    source: &Source,
+    row: SourceRow,
+    place: PlaceId,
+    catalog: &Catalog,
+) -> Result<MoveError, Error> {
+    let source_name = source.name.clone();
+    let configured = store_url(config.store_of(source)?);
+    let home = catalog.told(&source.name, HOME)?;
+    if home.is_some_and(|home| home == place.to_string()) {
+        return Ok(MoveError::ConfigBehind {
+            source_name,
+            store: name_of_store(config, &row.store).map(str::to_owned),
+            home: row.store,
+            configured,
+        });
+    }
+    Ok(MoveError::CatalogBehind {
+        source_name,
+        known: row.store,
+        configured,
+        store: source.store.clone().unwrap_or_default(),
+    })
 }
 
 /// Returns the row of a source, and adds it with a new ledger id if there is none. Store and directory in the
@@ -225,14 +264,10 @@ pub fn know_source(
             row.directory = directory;
             row.store = store;
             catalog.move_source(&row)?;
-        } else if row.directory == directory && was_moved(&row, catalog)? {
-            return Err(MoveError::ConfigBehind {
-                source_name: source.name.clone(),
-                store: name_of_store(config, &row.store).map(str::to_owned),
-                home: row.store,
-                configured: store,
-            }
-            .into());
+        } else if row.directory == directory
+            && let Some(place) = moved_to(&row, catalog)?
+        {
+            return Err(moved_from(config, source, row, place, catalog)?.into());
         } else {
             return Err(RequestError::SourceMoved {
                 source_name: source.name.clone(),

@@ -15,7 +15,7 @@ use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
 use crate::engine::context::kit_file::forget_in_kit;
 use crate::engine::context::open_source::{
-    OpenSource, is_place, retain_until_in, store_of_row, store_url,
+    OpenSource, is_place, note_home, retain_until_in, store_of_row, store_url,
 };
 use crate::engine::context::session::Session;
 use crate::engine::context::state_dir::StateDir;
@@ -103,6 +103,11 @@ pub fn move_home(
             },
             store: context.open(store)?,
         },
+        before: catalog
+            .visible(&row.ledger)?
+            .iter()
+            .map(|row| row.id)
+            .collect(),
         row,
         context,
     };
@@ -125,6 +130,8 @@ struct Mover<'a> {
     there: OpenSource<'a>,
     /// The source as the catalog knows it, at the old home.
     row: SourceRow,
+    /// The archives that were visible at the beginning.
+    before: Vec<ArchiveId>,
     context: RunContext<'a>,
 }
 
@@ -367,11 +374,6 @@ impl Mover<'_> {
 
     /// Lets writers in at the new home, whose ledger names it, and turns the catalog to it.
     fn follow(&self, place: PlaceId, catalog: &mut Catalog) -> Result<MovedHome, Error> {
-        let before: Vec<ArchiveId> = catalog
-            .visible(&self.row.ledger)?
-            .iter()
-            .map(|row| row.id)
-            .collect();
         self.put_marker(place)?;
         sync::catch_up(&self.there, catalog, self.root).map_err(|error| self.parted(error))?;
         let marker_stays = self.delete_copy_marker()?;
@@ -384,14 +386,17 @@ impl Mover<'_> {
         }
         recognize(&self.there, known.id, &visible, now, catalog)?;
         catalog.make_home(known.id, now)?;
+        note_home(&self.source.name, place, catalog)?;
         forget_in_kit(&self.source.name, catalog)?;
         Ok(MovedHome {
             from: self.row.store.clone(),
             to: self.there.row.store.clone(),
             archives: whole.len(),
-            lost: before
-                .into_iter()
+            lost: self
+                .before
+                .iter()
                 .filter(|id| !whole.contains(id))
+                .copied()
                 .collect(),
             marker_stays,
         })

@@ -47,6 +47,12 @@ pub(super) fn samples() -> Vec<Error> {
             configured: store(),
             store: None,
         },
+        MoveError::CatalogBehind {
+            source_name: mail(),
+            known: store(),
+            configured: at(),
+            store: "second".to_owned(),
+        },
     ]
     .map(Error::from)
     .into()
