@@ -1,5 +1,7 @@
 //! `coldchain move`: make a copy the home of a source.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use super::key::kit::bring_up_to_date;
@@ -9,7 +11,9 @@ use super::{activity_log, load, recorded};
 use crate::activity_log::LogLine;
 use crate::cli::{Everywhere, Move};
 use crate::config::{Config, Source};
-use crate::engine::{MovedHome, OldHome, RunContext, StateDir, move_home, store_url};
+use crate::engine::{
+    MovedHome, OldHome, RunContext, StateDir, kit_to_change, move_home, store_url,
+};
 use crate::error::Error;
 use crate::model::Line;
 use crate::printing::{say, shown};
@@ -33,6 +37,10 @@ pub(super) fn run(args: &Move, everywhere: &Everywhere) -> Result<(), Error> {
         let question = format!("Make {} the home of {name}?", Line(store_url(store)));
         confirm(Agreed::NotYet, &question)?;
     }
+    let root = match (&args.kit, old_home) {
+        (Some(kit), OldHome::Lost) => kit_to_change(kit)?.root_secret,
+        _ => None,
+    };
     let log = activity_log(&config);
     let observer = log.beside(observer(everywhere));
     let context = RunContext {
@@ -42,7 +50,15 @@ pub(super) fn run(args: &Move, everywhere: &Everywhere) -> Result<(), Error> {
     let moved = recorded(
         (&log, "move"),
         Some(name),
-        || move_home(&config, source, &args.to, old_home, context),
+        || {
+            move_home(
+                &config,
+                source,
+                &args.to,
+                (old_home, root.as_ref()),
+                context,
+            )
+        },
         |moved| {
             LogLine::done(name, "moved")
                 .of(&moved.lost)
@@ -85,15 +101,16 @@ fn in_words(source: &Source, moved: &MovedHome) -> Vec<String> {
     let name = &source.name;
     let archives = count(moved.archives as u64, "archive");
     let to = Line(&moved.to);
-    if moved.from == moved.to {
+    if !moved.is_new {
         return vec![format!(
             "{name}: its home is {to} already, with {archives}; nothing was changed"
         )];
     }
-    let from = Line(&moved.from);
-    let mut lines = vec![format!(
-        "{name}: its home is {to} now, with {archives}, and no longer {from}"
-    )];
+    let mut line = format!("{name}: its home is {to} now, with {archives}");
+    if moved.from != moved.to {
+        write!(line, ", and no longer {}", Line(&moved.from)).expect("a string takes it");
+    }
+    let mut lines = vec![line];
     for archive in &moved.lost {
         lines.push(format!(
             "{name}: {archive} is not in the new home, and is given up"

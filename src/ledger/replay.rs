@@ -583,14 +583,17 @@ impl Replay {
 /// only effect here is to stop every writer, so only a writer or the root key may sign it.
 fn may_sign(keys: &[(PublicKey, Vec<Role>)], by: &PublicKey, kind: &EntryKind) -> bool {
     let may = |roles: &[Role]| match kind {
-        EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Attach(_) | EntryKind::Moved(_) => {
+        EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Attach(_) => {
             roles.contains(&Role::Writer)
         }
         EntryKind::Retire(_) | EntryKind::Revive(_) | EntryKind::Delete(_) => {
             roles.contains(&Role::Pruner)
         }
         EntryKind::Rotate(_) => roles.contains(&Role::Root),
-        EntryKind::Unknown(_) => roles.contains(&Role::Writer) || roles.contains(&Role::Root),
+        // A version that does not know `moved` takes it for an unknown kind.
+        EntryKind::Moved(_) | EntryKind::Unknown(_) => {
+            roles.contains(&Role::Writer) || roles.contains(&Role::Root)
+        }
     };
     keys.iter().any(|(key, roles)| key == by && may(roles))
 }

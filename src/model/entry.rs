@@ -119,7 +119,7 @@ impl EntryKind {
 pub enum Role {
     /// Signs `retire`, `revive` and `delete`.
     Pruner,
-    /// Signs `rotate`, and grants roles to the other keys. Its secret is in the recovery kit only.
+    /// Signs `rotate` and, on a new machine, `moved`, and grants roles to the other keys. Its secret is in the recovery kit only.
     Root,
     /// Signs `open`, `archive`, `attach` and `moved`.
     Writer,

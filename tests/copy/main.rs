@@ -4,6 +4,7 @@
 mod common;
 
 mod copied;
+mod crashes;
 mod killed;
 mod markers;
 mod moves;

@@ -18,7 +18,7 @@ use crate::engine::context::open_source::{
     OpenSource, is_place, note_home, retain_until_in, store_of_row, store_url,
 };
 use crate::engine::context::session::Session;
-use crate::engine::context::state_dir::StateDir;
+use crate::engine::context::state_dir::{Keys, StateDir};
 use crate::engine::copy::claim::read_marker;
 use crate::engine::copy::entries::LedgerCopy;
 use crate::engine::copy::recognize::recognize;
@@ -28,7 +28,7 @@ use crate::engine::ledger::listing::difference;
 use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::sync::{self, LedgerState};
 use crate::error::{CopyError, Error, LedgerStateError, MoveError, RequestError};
-use crate::ledger::PublicKey;
+use crate::ledger::{PublicKey, SigningKey};
 use crate::model::entry::{ArchiveEntry, EntryKind, MovedEntry, Role, Timestamp};
 use crate::model::keys::{self, ArchiveObject};
 use crate::model::{ArchiveId, PlaceId, Sha256};
@@ -46,7 +46,9 @@ pub enum OldHome {
 /// What came of a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MovedHome {
-    /// The URL of the home that the catalog knew before; the same as `to` if there was nothing to do.
+    /// Whether this run has moved home, or found it moved; `false` if there was nothing to do.
+    pub is_new: bool,
+    /// The URL of the home that the catalog knew before.
     pub from: String,
     /// The URL of home now.
     pub to: String,
@@ -58,18 +60,19 @@ pub struct MovedHome {
     pub marker_stays: Option<String>,
 }
 
-/// Makes the copy in the store of that name the home of a source.
+/// Makes the copy in the store of that name the home of a source. `root` is the root key, if it is at hand: it signs
+/// where the ledger gives this machine's key no role, as on a new machine.
 pub fn move_home(
     config: &Config,
     source: &Source,
     to: &str,
-    old_home: OldHome,
+    (old_home, root_secret): (OldHome, Option<&SigningKey>),
     context: RunContext<'_>,
 ) -> Result<MovedHome, Error> {
     let store = config.store_named(to)?;
     let url = store_url(store);
     let state_dir = StateDir::new(&config.state_dir);
-    let root = state_dir.keys()?.root;
+    let root = state_dir.root_key()?;
     let mut catalog = context.catalog(&state_dir)?;
     // A run that copies takes them in this order too.
     let _copying = state_dir.lock_copy(&source.name, &url, &context)?;
@@ -77,15 +80,6 @@ pub fn move_home(
     let Some(row) = catalog.source(&source.name)? else {
         return Err(RequestError::NeverArchived(source.name.clone()).into());
     };
-    if is_place(&row.store, &url) {
-        return Ok(MovedHome {
-            from: row.store.clone(),
-            to: row.store,
-            archives: catalog.visible(&row.ledger)?.len(),
-            lost: Vec::new(),
-            marker_stays: None,
-        });
-    }
     let there = Source {
         store: Some(to.to_owned()),
         ..source.clone()
@@ -95,6 +89,7 @@ pub fn move_home(
         source,
         store,
         root: &root,
+        root_secret,
         there: OpenSource {
             config: &there,
             row: SourceRow {
@@ -111,12 +106,29 @@ pub fn move_home(
         row,
         context,
     };
-    let place = match (mover.home_since()?, old_home) {
-        (Some(place), _) => place,
-        (None, OldHome::Asked) => mover.hand_over(&mut catalog)?,
-        (None, OldHome::Lost) => mover.abandon(&mut catalog)?,
+    let is_known = is_place(&mover.row.store, &mover.there.row.store);
+    let place = match (mover.home_since(is_known)?, old_home) {
+        (HomeSince::Always, _) => return mover.nothing_to_do(&catalog),
+        (HomeSince::Move(_), _) if is_known => return mover.nothing_to_do(&catalog),
+        (HomeSince::Move(place), _) => place,
+        (HomeSince::Never, OldHome::Asked) if is_known => {
+            mover.require_home_there()?;
+            return mover.nothing_to_do(&catalog);
+        }
+        (HomeSince::Never, OldHome::Asked) => mover.hand_over(&mut catalog)?,
+        (HomeSince::Never, OldHome::Lost) => mover.abandon(&mut catalog)?,
     };
     mover.follow(place, &mut catalog)
+}
+
+/// Since when a place is home.
+enum HomeSince {
+    /// It is not, or not yet.
+    Never,
+    /// Since it was made home under this id.
+    Move(PlaceId),
+    /// It always was: home was never moved.
+    Always,
 }
 
 /// A move in the hands of one run.
@@ -126,6 +138,7 @@ struct Mover<'a> {
     /// The store of the new home.
     store: &'a StoreConfig,
     root: &'a PublicKey,
+    root_secret: Option<&'a SigningKey>,
     /// The source at the new home.
     there: OpenSource<'a>,
     /// The source as the catalog knows it, at the old home.
@@ -136,24 +149,38 @@ struct Mover<'a> {
 }
 
 impl Mover<'_> {
-    /// Returns the id under which the place is home already: an earlier run was stopped after that, or another machine
-    /// has moved home. Refuses a place that is neither home nor a copy.
-    fn home_since(&self) -> Result<Option<PlaceId>, Error> {
+    /// Finds out whether the place is home already: an earlier run was stopped after that, or another machine has moved
+    /// home. Refuses a place that is neither home nor a copy, unless the catalog knows it as home.
+    fn home_since(&self, is_known: bool) -> Result<HomeSince, Error> {
         let (_, markers) = self.ledger_there()?;
-        if markers.homes.is_empty() {
-            return if markers.is_copy {
-                Ok(None)
-            } else {
-                Err(self.no_copy())
-            };
+        if !markers.homes.is_empty() {
+            let home = self.read_there()?.0.replay.moved_to();
+            if let Some(place) = home.filter(|place| markers.homes.contains(place)) {
+                return Ok(HomeSince::Move(place));
+            }
         }
+        match (markers.is_copy, is_known) {
+            (true, _) => Ok(HomeSince::Never),
+            (false, true) => Ok(HomeSince::Always),
+            (false, false) => Err(self.no_copy()),
+        }
+    }
+
+    /// Refuses a copy that a rebuilt catalog has for the home.
+    fn require_home_there(&self) -> Result<(), Error> {
         let (state, _) = self.read_there()?;
-        let home = state.replay.moved_to();
-        let home = home.filter(|place| markers.homes.contains(place));
-        if home.is_none() && !markers.is_copy {
-            return Err(self.no_copy());
-        }
-        Ok(home)
+        state.require_home(&self.there)
+    }
+
+    fn nothing_to_do(&self, catalog: &Catalog) -> Result<MovedHome, Error> {
+        Ok(MovedHome {
+            from: self.row.store.clone(),
+            to: self.row.store.clone(),
+            archives: catalog.visible(&self.row.ledger)?.len(),
+            lost: Vec::new(),
+            marker_stays: None,
+            is_new: false,
+        })
     }
 
     fn no_copy(&self) -> Error {
@@ -245,9 +272,20 @@ impl Mover<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<OpenSource<'s>, Error> {
-        let keys = StateDir::new(&self.config.state_dir).keys()?;
+        let keys = StateDir::new(&self.config.state_dir).keys();
+        let is_writer = keys.as_ref().is_ok_and(|keys| {
+            let roles = state.replay.roles_of(&keys.signing.public());
+            roles.contains(&Role::Writer)
+        });
+        let by_root = self.root_secret.filter(|_| !is_writer);
+        let keys = match by_root {
+            Some(root) => Keys::of_root(root)?,
+            None => keys?,
+        };
         let session = Session::to_look(self.config, at, keys, self.context);
-        state.require_role(&session, Role::Writer)?;
+        if by_root.is_none() {
+            state.require_role(&session, Role::Writer)?;
+        }
         self.context.interrupt.check()?;
         let seq = state.replay.next_seq();
         let kind = EntryKind::Moved(MovedEntry { place });
@@ -399,6 +437,7 @@ impl Mover<'_> {
                 .copied()
                 .collect(),
             marker_stays,
+            is_new: true,
         })
     }
 

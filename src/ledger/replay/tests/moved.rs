@@ -47,14 +47,39 @@ fn the_newest_move_names_home_and_changes_no_archive() {
 }
 
 #[test]
-fn only_a_writer_moves_home() {
-    let ledger = Ledger::with_a_chain();
+fn only_a_writer_and_the_root_key_move_home() {
+    let mut ledger = Ledger::with_a_chain();
+    let pruner = SigningKey::generate().unwrap();
+    let grant = |key: &SigningKey, role| KeyGrant {
+        key: key.public().to_string(),
+        roles: vec![role],
+        grant: None,
+    };
+    let kind = EntryKind::Rotate(RotateEntry {
+        keys: vec![
+            root_grant(&ledger.root.public()),
+            grant(&ledger.writer, Role::Writer),
+            grant(&pruner, Role::Pruner),
+        ],
+        voids: Vec::new(),
+        retires: Vec::new(),
+        revives: Vec::new(),
+    });
+    let head = ledger.head();
+    let rotate = sign(&encode_body(&Entry { head, kind }).unwrap(), &ledger.root).unwrap();
+    ledger.bodies.push(split(&rotate).unwrap().0.to_vec());
+    ledger.objects.push(rotate);
     let head = ledger.head();
     let kind = moved(FIRST);
     let body = encode_body(&Entry { head, kind }).unwrap();
-    for other in [&ledger.root, &SigningKey::generate().unwrap()] {
+    for other in [&pruner, &SigningKey::generate().unwrap()] {
         let refusal = ledger.refusal(&sign(&body, other).unwrap());
         assert!(!refusal.was_signed(), "{refusal}");
+    }
+    for signer in [&ledger.root, &ledger.writer] {
+        let mut replay = ledger.replayed();
+        replay.absorb(5, &sign(&body, signer).unwrap()).unwrap();
+        assert_eq!(replay.moved_to(), Some(FIRST));
     }
 }
 
