@@ -247,6 +247,31 @@ fn giving_a_home_up_that_is_stopped_anywhere_is_ended_by_the_same_command() {
 }
 
 #[test]
+fn a_marker_of_a_copy_that_cannot_be_deleted_keeps_nobody_out_of_the_new_home() {
+    let begin = Moving::new();
+    let faults = Faults::none();
+    begin.copy().move_home(OldHome::Asked, &faults).unwrap();
+    let points = faults.points().into_iter();
+    let mut deletes = points.filter(|point| point.name.contains("delete"));
+    let delete = deletes.next().expect("the marker is deleted");
+    assert!(deletes.next().is_none(), "nothing else is deleted");
+    for (mode, why) in [
+        (Mode::IsLocked, "it is locked until 2099-01-01T00:00:00Z"),
+        (Mode::IsDenied, "the credentials may not delete it"),
+    ] {
+        let moving = begin.copy();
+        let moved = moving
+            .move_home(OldHome::Asked, &Faults::at(&delete, mode))
+            .unwrap();
+        assert_eq!(moved.marker_stays.as_deref(), Some(why));
+        assert!(objects(&moving.second).contains_key(&keys::copy_marker(SOURCE)));
+        let moved = moving.configured();
+        moved.archive().unwrap();
+        moved.lab.can_be_rebuilt();
+    }
+}
+
+#[test]
 fn an_archive_of_another_machine_in_the_middle_of_a_move_is_in_both_places_or_in_none() {
     let begin = Moving::new();
     let faults = Faults::none();

@@ -393,3 +393,32 @@ fn a_home_in_a_bucket_is_made_of_a_copy_there() {
         "{kit}"
     );
 }
+
+#[test]
+fn an_empty_machine_goes_on_from_a_copy_with_the_kit_alone() {
+    let machine = copied();
+    fs::remove_dir_all(machine.path("store")).unwrap();
+    fs::remove_dir_all(machine.state()).unwrap();
+    machine.write_config(&moved_config());
+    ok(machine.run("catalog rebuild --identity $T/kit"));
+    // What was read is a copy, and takes nothing.
+    let moving = "move home --to second --yes";
+    fails(&machine.run(moving), 6, "has a copy of `home`");
+    let no_key = format!("{moving} --abandon-home");
+    assert_ne!(machine.run(&no_key).code, Some(0));
+    let told = ok(machine.run(&format!("{no_key} --kit $T/kit")));
+    assert_eq!(
+        told,
+        "home: its home is file://$T/second now, with 2 archives\n"
+    );
+    ok(machine.run("key rotate --kit $T/kit --new-signing-key"));
+    // The snapshots went with the machine, so it is a full.
+    let full = StreamBuilder::header(1)
+        .subvol(b"2024-01-14", [14; 16], 10)
+        .mkfile(b"a file")
+        .finish();
+    let run = machine.run_with("decide 2024-01-14 --full", &full);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), "c\n"), "{run:?}");
+    assert_eq!(machine.archived().len(), 3);
+    ok(machine.run("verify home --deep --identity $T/kit"));
+}
