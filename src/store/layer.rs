@@ -35,6 +35,16 @@ pub trait Layer: Send + Sync {
         self.below().copy_within(from, at, object)
     }
 
+    /// [`Store::relay`].
+    fn relay(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        self.below().relay(from, at, object)
+    }
+
     /// [`Store::service`].
     fn service(&self) -> Option<Service> {
         self.below().service()
@@ -127,6 +137,15 @@ impl<L: Layer> Store for L {
         object: &RemoteObject<'_>,
     ) -> Result<Option<Put>, StoreError> {
         Layer::copy_within(self, from, at, object)
+    }
+
+    fn relay(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        Layer::relay(self, from, at, object)
     }
 
     fn service(&self) -> Option<Service> {

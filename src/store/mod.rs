@@ -230,6 +230,23 @@ pub trait Store: Send + Sync {
         Ok(None)
     }
 
+    /// Stores an object of another store while it is read, in pieces, unless there is one under its key, so that it is
+    /// never in memory as a whole.
+    ///
+    /// Returns `None` if nothing was stored, as far as is known: if this is not possible here, if what was read has not
+    /// the length and the digest that `object` gives, or if anything else went wrong. It tries only once. The caller
+    /// then reads the object and stores it, which also tells what is wrong. With [`Put::Created`] and
+    /// [`Put::Existed`] the object under the key has the length and the digest that `object` gives.
+    fn relay(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        let _ = (from, at, object);
+        Ok(None)
+    }
+
     /// Returns the service of the store, if it copies objects by itself. Sends no request.
     fn service(&self) -> Option<Service> {
         None

@@ -83,6 +83,19 @@ impl<S: Store> Layer for RecordingStore<S> {
         copied
     }
 
+    fn relay(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        let stored = self.inner.relay(from, at, object);
+        if !matches!(stored, Ok(None)) {
+            self.note(Operation::Put, object.key);
+        }
+        stored
+    }
+
     fn copy_source(&self, at: &Locator) -> Result<Option<CopySource>, StoreError> {
         self.note(Operation::Stat, &at.0);
         self.inner.copy_source(at)

@@ -31,14 +31,15 @@ use super::key::check_key;
 use super::listing::DEFAULT_LISTING_BYTES;
 use super::rate_limit::Paced;
 use super::{
-    Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, Stat, Store, Swept,
-    ThawAnswer, ThawRequest,
+    Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability, RemoteObject, Stat,
+    Store, Swept, ThawAnswer, ThawRequest,
 };
 use crate::model::StorageClass;
 use atomic_rename::{Placed, Placing, place, random_name};
 use cold::{Cold, ColdLock};
 use directory::{Directory, Spot, is_link, kind, split};
 use temporary::{TEMPORARY, Temporary, sweep_below};
+use write::is_unread;
 
 pub(super) use directory::LinkInTheWay;
 
@@ -288,6 +289,23 @@ impl Store for DirStore {
         match self.write_and_place(object) {
             Ok(Placed::Moved | Placed::Linked) => Ok(Put::Created(locator)),
             Ok(Placed::Existed) => Ok(Put::Existed(locator)),
+            Err(error) => Err(self.absent_or(Operation::Put, key, error)),
+        }
+    }
+
+    fn relay(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        let key = object.key;
+        check_key(Operation::Put, &self.url, key)?;
+        match self.relay_and_place(from, at, object) {
+            Ok(Placed::Moved | Placed::Linked) => Ok(Some(Put::Created(self.locate(key)))),
+            // Nothing tells its digest.
+            Ok(Placed::Existed) => Ok(None),
+            Err(error) if is_unread(&error) => Ok(None),
             Err(error) => Err(self.absent_or(Operation::Put, key, error)),
         }
     }

@@ -43,7 +43,17 @@ impl Temporary {
 
     /// Writes its content, and makes it durable except for its name.
     pub(super) fn write(&mut self, bytes: &[u8], limit: Option<&RateLimit>) -> io::Result<()> {
-        Paced::new(&self.file, limit).write_all(bytes)?;
+        self.append(bytes, limit)?;
+        self.sync()
+    }
+
+    /// Writes more of its content.
+    pub(super) fn append(&mut self, bytes: &[u8], limit: Option<&RateLimit>) -> io::Result<()> {
+        Paced::new(&self.file, limit).write_all(bytes)
+    }
+
+    /// Makes what was written durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 

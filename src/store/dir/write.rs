@@ -1,5 +1,6 @@
 //! Writes an object to a temporary file, syncs it, then places it under its name.
 
+use std::error::Error;
 use std::io;
 
 use super::DirStore;
@@ -8,10 +9,21 @@ use super::cold::{Cold, ColdLock};
 use super::directory::{Directory, Spot, split};
 use super::temporary::Temporary;
 use crate::model::StorageClass;
-use crate::store::{NewObject, ObjectKind};
+use crate::store::copying::{PieceReader, Unread};
+use crate::store::{Locator, NewObject, ObjectKind, RemoteObject, Store};
 
 /// How often to make a directory that another process removes before it has a file.
 const TRIES: usize = 16;
+
+/// Bytes that are read at a time of an object in another store.
+const PIECE: u64 = 8 << 20;
+
+/// Returns whether a write failed because the object in the other store could not be read as it should be.
+pub(super) fn is_unread(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(<dyn Error + Send + Sync>::is::<Unread>)
+}
 
 impl DirStore {
     /// Makes the directories above an object, and a temporary file in the last. A delete may remove an empty
@@ -35,13 +47,40 @@ impl DirStore {
     }
 
     pub(super) fn write_and_place(&self, object: &NewObject<'_>) -> io::Result<Placed> {
-        let (above, name) = split(object.key);
+        self.place_written(object.key, object.role, |temporary| {
+            temporary.write(&object.bytes, self.limit.as_ref())
+        })
+    }
+
+    /// Places an object whose bytes are read from another store meanwhile. Fails with [`Unread`] inside if they can't be
+    /// read or are wrong.
+    pub(super) fn relay_and_place(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> io::Result<Placed> {
+        self.place_written(object.key, object.role, |temporary| {
+            for piece in PieceReader::new(from, at, object, PIECE) {
+                temporary.append(&piece.map_err(io::Error::other)?, self.limit.as_ref())?;
+            }
+            temporary.sync()
+        })
+    }
+
+    /// Places an object whose bytes this function writes.
+    fn place_written(
+        &self,
+        key: &str,
+        role: ObjectKind,
+        write: impl FnOnce(&mut Temporary) -> io::Result<()>,
+    ) -> io::Result<Placed> {
+        let (above, name) = split(key);
         let (directory, mut temporary) = self.temporary_in(above)?;
         let spot = Spot { directory, name };
-        let class = self.played.filter(|_| object.role == ObjectKind::Segment);
+        let class = self.played.filter(|_| role == ObjectKind::Segment);
         let class = class.map(|played| played.class);
-        let placed = temporary
-            .write(&object.bytes, self.limit.as_ref())
+        let placed = write(&mut temporary)
             .and_then(|()| self.place_into_class(temporary.name(), &spot, class));
         if !matches!(placed, Ok(Placed::Moved)) {
             temporary.remove(&spot.directory);

@@ -24,5 +24,7 @@ pub(super) struct Learned {
     pub(super) refuses_copy_condition: bool,
     /// Buckets that it can't copy from, or not so that the copy can be trusted.
     pub(super) no_copies_from: BTreeSet<String>,
+    /// Whether a PUT of an object that was still being read has failed.
+    pub(super) refuses_relays: bool,
     pub(super) remarks: BTreeSet<String>,
 }

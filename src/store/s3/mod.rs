@@ -19,6 +19,7 @@ mod list;
 mod lock;
 mod pages;
 mod put;
+mod relay;
 mod settings;
 mod stat;
 mod stranger;
@@ -292,6 +293,16 @@ impl Store for S3Store<'_> {
     ) -> Result<Option<Put>, StoreError> {
         check_key(Operation::Put, &self.url, object.key)?;
         self.copy_from(from, at, object)
+    }
+
+    fn relay(
+        &self,
+        from: &dyn Store,
+        at: &Locator,
+        object: &RemoteObject<'_>,
+    ) -> Result<Option<Put>, StoreError> {
+        check_key(Operation::Put, &self.url, object.key)?;
+        self.put_while_reading(from, at, object)
     }
 
     fn service(&self) -> Option<Service> {

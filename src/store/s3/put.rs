@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ObjectLockMode, ServerSideEncryption, StorageClass as SdkClass,
 };
@@ -22,11 +23,11 @@ use super::{S3Store, locator};
 use crate::model::StorageClass;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::{Again, Attempts};
-use crate::store::{Locator, NewObject, ObjectKind, Put};
+use crate::store::{Locator, NewObject, ObjectKind, Put, RemoteObject};
 
 /// The answer to one PUT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sent {
+pub(super) enum Sent {
     Stored,
     Existed,
 }
@@ -66,7 +67,7 @@ impl S3Store<'_> {
         if sent == Sent::Existed {
             return Ok(Put::Existed(head.locator));
         }
-        self.compare(object, &head).await?;
+        self.compare(&object.into(), &head).await?;
         if self.learned().condition == IfNoneMatch::Unknown && object.role == ObjectKind::Ledger {
             self.learn_condition(object, &checksum).await?;
         }
@@ -85,7 +86,7 @@ impl S3Store<'_> {
         loop {
             let sent = self
                 .persevere(Operation::Put, object.key, async |client, meter| {
-                    self.send(client, meter, object, checksum).await
+                    self.send_whole(client, meter, object, checksum).await
                 })
                 .await?;
             match self.head(Operation::Put, at).await {
@@ -106,27 +107,39 @@ impl S3Store<'_> {
         }
     }
 
-    /// Sends one PUT.
-    async fn send(
+    /// Sends one PUT of an object that is in memory.
+    async fn send_whole(
         &self,
         client: &Client,
         meter: &Meter,
         object: &NewObject<'_>,
         checksum: &Header,
     ) -> Result<Sent, Judged> {
+        let body = metered(
+            &object.bytes,
+            [Some(meter), object.moved.clone().map(Meter::from).as_ref()],
+            self.limit.as_ref(),
+        );
+        self.send(client, &object.into(), body, checksum).await
+    }
+
+    /// Sends one PUT.
+    pub(super) async fn send(
+        &self,
+        client: &Client,
+        object: &RemoteObject<'_>,
+        body: ByteStream,
+        checksum: &Header,
+    ) -> Result<Sent, Judged> {
         let condition = self.learned().condition;
-        let length = i64::try_from(object.bytes.len()).expect("memory is smaller");
+        let length = i64::try_from(object.bytes).expect("no object is as long");
         let mut request = client
             .put_object()
             .bucket(&self.settings.bucket)
             .key(self.full(object.key))
             .content_length(length)
             .content_type("application/octet-stream")
-            .body(metered(
-                &object.bytes,
-                [Some(meter), object.moved.clone().map(Meter::from).as_ref()],
-                self.limit.as_ref(),
-            ));
+            .body(body);
         if condition != IfNoneMatch::Refused {
             request = request.if_none_match("*");
         }
@@ -199,7 +212,7 @@ impl S3Store<'_> {
     ) -> Result<(), StoreError> {
         let again = self
             .persevere(Operation::Put, object.key, async |client, meter| {
-                self.send(client, meter, object, checksum).await
+                self.send_whole(client, meter, object, checksum).await
             })
             .await?;
         self.note_condition(match again {
@@ -226,13 +239,17 @@ impl S3Store<'_> {
     }
 
     /// Compares the stored object with what was sent.
-    async fn compare(&self, object: &NewObject<'_>, head: &HeadAnswer) -> Result<(), StoreError> {
+    pub(super) async fn compare(
+        &self,
+        object: &RemoteObject<'_>,
+        head: &HeadAnswer,
+    ) -> Result<(), StoreError> {
         let wrong = |what: String| {
             Err(self
                 .error(ErrorKind::Corrupted, Operation::Put, object.key)
                 .because(Answer::said(what)))
         };
-        let sent = object.bytes.len() as u64;
+        let sent = object.bytes;
         if head.stat.bytes != sent {
             return wrong(format!(
                 "it has {} bytes, {sent} were sent",
@@ -303,7 +320,7 @@ impl S3Store<'_> {
 }
 
 /// The checksum header of an upload.
-enum Header {
+pub(super) enum Header {
     Sha256(String),
     Crc64Nvme(String),
     Md5(String),
