@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use base64::Engine as _;
@@ -67,6 +68,36 @@ struct Open {
     failed: Option<Error>,
 }
 
+/// How many segments may be in memory as a whole at once.
+struct Room(Mutex<usize>, Condvar);
+
+/// Room for one segment, until it is dropped.
+struct Taken<'a>(&'a Room);
+
+impl Room {
+    fn new(segments: usize) -> Self {
+        Self(Mutex::new(segments.max(1)), Condvar::new())
+    }
+
+    fn left(&self) -> MutexGuard<'_, usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is room.
+    fn take(&self) -> Taken<'_> {
+        let waited = self.1.wait_while(self.left(), |left| *left == 0);
+        *waited.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Taken(self)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.0.left() += 1;
+        self.0.1.notify_one();
+    }
+}
+
 impl Transfer<'_> {
     /// Copies these archives in their order, and calls `ended` with each when it is whole in the copy, or when an object
     /// of it could not be brought. An error of `ended` ends the run, and so does one that is not of a single archive.
@@ -99,7 +130,8 @@ impl Transfer<'_> {
                 failed: None,
             });
         }
-        let workers = self.at_once.of(jobs.iter().map(|job| &job.wanted)).max(1);
+        let room = Room::new(self.at_once.of(jobs.iter().map(|job| &job.wanted)));
+        let workers = self.at_once.asked_for.clamp(1, jobs.len().max(1));
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             let (queue, next) = unbounded::<Job<'_>>();
@@ -109,8 +141,8 @@ impl Transfer<'_> {
             }
             drop(queue);
             for _ in 0..workers {
-                let (next, answer, stop) = (next.clone(), answer.clone(), &stop);
-                scope.spawn(move || self.work(&next, &answer, stop));
+                let (next, answer, stop, room) = (next.clone(), answer.clone(), &stop, &room);
+                scope.spawn(move || self.work(&next, &answer, stop, room));
             }
             drop(answer);
             let done = self.gather(archives, open, &answers, catalog, ended);
@@ -119,7 +151,13 @@ impl Transfer<'_> {
         })
     }
 
-    fn work(&self, next: &Receiver<Job<'_>>, answer: &Sender<Answer>, stop: &AtomicBool) {
+    fn work(
+        &self,
+        next: &Receiver<Job<'_>>,
+        answer: &Sender<Answer>,
+        stop: &AtomicBool,
+        room: &Room,
+    ) {
         for job in next {
             if stop.load(Ordering::Relaxed) {
                 return;
@@ -127,7 +165,7 @@ impl Transfer<'_> {
             let brought = if job.given_up.load(Ordering::Relaxed) {
                 Ok(None)
             } else {
-                self.bring(&job).map(Some)
+                self.bring(&job, room).map(Some)
             };
             if brought.is_err() {
                 job.given_up.store(true, Ordering::Relaxed);
@@ -138,12 +176,14 @@ impl Transfer<'_> {
     }
 
     /// Brings a segment, and returns its locator in the copy.
-    fn bring(&self, job: &Job<'_>) -> Result<String, Error> {
+    fn bring(&self, job: &Job<'_>, room: &Room) -> Result<String, Error> {
         self.context.interrupt.check()?;
         let wanted = &job.wanted;
-        if let Some(locator) = self.bring_within(job)? {
+        if let Some(locator) = self.bring_in_pieces(job)? {
             return Ok(locator);
         }
+        // Segments that are in memory as a whole wait for each other.
+        let _room = room.take();
         let sealed = Bytes::from(fetch(self.home.store.as_ref(), wanted)?);
         let object = NewObject {
             retain_until: job.retain_until,
@@ -157,9 +197,9 @@ impl Transfer<'_> {
         put(self.there.store.as_ref(), &object)
     }
 
-    /// Has the service of both stores copy a segment by itself. Returns its locator in the copy; `None` if this is not
-    /// possible.
-    fn bring_within(&self, job: &Job<'_>) -> Result<Option<String>, Error> {
+    /// Has the service of both stores copy a segment by itself, or stores it while it is read. Returns its locator in the
+    /// copy; `None` if neither is possible, or if the segment can't be read as it should be.
+    fn bring_in_pieces(&self, job: &Job<'_>) -> Result<Option<String>, Error> {
         let wanted = &job.wanted;
         let (home, there) = (self.home.store.as_ref(), self.there.store.as_ref());
         let object = RemoteObject {
@@ -169,14 +209,16 @@ impl Transfer<'_> {
             role: ObjectKind::Segment,
             retain_until: job.retain_until,
         };
-        match there.copy_within(home, wanted.locator(), &object) {
-            Ok(copied) => Ok(copied.map(|copied| match copied {
-                Put::Created(locator) | Put::Existed(locator) => locator.to_string(),
-            })),
+        let copied = match there.copy_within(home, wanted.locator(), &object) {
+            Ok(None) => there.relay(home, wanted.locator(), &object)?,
+            Ok(copied) => copied,
             // Reading the segment at home gives the same error, with its place in the archive.
-            Err(error) if error.url == home.url() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+            Err(error) if error.url == home.url() => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(copied.map(|copied| match copied {
+            Put::Created(locator) | Put::Existed(locator) => locator.to_string(),
+        }))
     }
 
     /// Records what the workers bring, and ends each archive when its last segment has come.
@@ -308,7 +350,7 @@ impl Transfer<'_> {
                 given_up: &given_up,
                 of: 0,
             };
-            let locator = self.bring(&job)?;
+            let locator = self.bring(&job, &Room::new(1))?;
             catalog.place_segments(self.place, &id, &[(job.wanted.index, locator)])?;
         }
         Ok(())
