@@ -14,6 +14,9 @@ pub struct Copy {
     /// The store that gets the copy, by its name in the config; those in the source's `copies` if left out
     #[arg(long, value_name = "STORE")]
     pub to: Option<String>,
+    /// Show what would be copied and what it costs, and stop
+    #[arg(long, conflicts_with_all = ["anew", "yes"])]
+    pub plan: bool,
     /// Copy at most this many bytes a second, for example 512KiB or 20MiB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub limit: Option<RateLimit>,

@@ -1,5 +1,7 @@
 //! `coldchain copy`: bring archives to other stores.
 
+mod plan;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ use crate::engine::{self, CopyAsked, CopyRan, RunContext};
 use crate::error::{CopyError, Error, RestoreError, in_words};
 use crate::model::StorageClass;
 use crate::model::size::Bytes;
+use crate::plan::refuse_copy_beyond;
 use crate::progress::Event;
 
 /// Why a write can't fail here.
@@ -34,6 +37,9 @@ pub(super) fn run(args: &Copy, everywhere: &Everywhere) -> Result<(), Error> {
         stores: &open_store,
         ..RunContext::real(observer.as_ref())
     };
+    if args.plan {
+        return foresee(args, &config, &wanted, everywhere, context);
+    }
     let (mut errors, mut results, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     let mut stopped = Ok(());
     for &(source, to) in &wanted {
@@ -95,6 +101,29 @@ fn wanted<'c>(args: &'c Copy, config: &'c Config) -> Result<Vec<(&'c Source, &'c
     Ok(wanted)
 }
 
+/// Says what would be copied, and what it costs.
+fn foresee(
+    args: &Copy,
+    config: &Config,
+    wanted: &[(&Source, &str)],
+    everywhere: &Everywhere,
+    context: RunContext<'_>,
+) -> Result<(), Error> {
+    let tier = args.thawing.tier;
+    let (mut plans, mut lines) = (Vec::new(), Vec::new());
+    for &(source, to) in wanted {
+        let foreseen = engine::foresee_copy(config, source, to, args.thawing.thaw_days, context)?;
+        refuse_copy_beyond(&foreseen.cost, tier, args.thawing.max_cost)?;
+        plans.push(plan::to_json(source, &foreseen, tier)?);
+        lines.extend(plan::in_words(source, to, &foreseen));
+    }
+    if everywhere.json {
+        answer_json(&json!({"copies": plans}))
+    } else {
+        answer_lines(lines.into_iter())
+    }
+}
+
 /// Copies one source to one store, and asks before it thaws.
 fn copy_one(
     args: &Copy,
@@ -103,6 +132,11 @@ fn copy_one(
     to: &str,
     context: RunContext<'_>,
 ) -> Result<CopyRan, Error> {
+    if args.thawing.max_cost.is_some() {
+        // If it costs too much, nothing is asked for.
+        let foreseen = engine::foresee_copy(config, source, to, args.thawing.thaw_days, context)?;
+        refuse_copy_beyond(&foreseen.cost, args.thawing.tier, args.thawing.max_cost)?;
+    }
     let home = config.store_of(source)?.storage_class();
     let is_cold = home.is_some_and(StorageClass::is_cold);
     if is_cold && !args.yes {

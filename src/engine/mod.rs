@@ -50,6 +50,7 @@ pub use context::unconfigured_sources::{
 pub use context::unknown_archives::{Asking, require_known, require_known_archives};
 pub use context::{OpenCatalog, OpenStore, RunContext};
 pub use copy::asked::{CopiedArchive, CopyAsked, CopyRan};
+pub use copy::foresee::{CopyForeseen, foresee_copy};
 pub use copy::move_home::{MovedHome, OldHome, move_home};
 pub use copy::run::copy;
 pub use copy::target::copy_store;

@@ -139,6 +139,16 @@ pub enum CopyError {
         /// Why.
         source: Box<Error>,
     },
+    /// An archive is not copied, because it or what it builds on is known to be damaged.
+    #[error("did not copy the archive {archive} to {to}: {reason}")]
+    LeftOut {
+        /// The archive.
+        archive: ArchiveId,
+        /// The copy's URL.
+        to: String,
+        /// Why.
+        reason: String,
+    },
     /// The copy of a source failed.
     #[error("the copy of `{source_name}` in {to} is not up to date")]
     Behind {
@@ -205,6 +215,9 @@ impl CopyError {
                 "run `coldchain copy` again to see what the place is now",
             ),
             Self::Unpruned { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
+            Self::LeftOut { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain verify SOURCE --deep` to see what is damaged; the other archives are copied",
+            ),
             Self::NotCopied { source, .. }
             | Self::Behind { source, .. } => exit(source.exit_code()).hint_of(source.hint()),
             Self::AfterNight { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),

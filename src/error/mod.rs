@@ -32,7 +32,7 @@ use crate::ledger::LedgerError;
 use crate::model::ids::IdError;
 use crate::model::{Signal, SourceName};
 use crate::owned::Untrusted;
-use crate::plan::{BackupRefusal, CostRefusal, RestoreRefusal};
+use crate::plan::{BackupRefusal, CopyCostRefusal, CostRefusal, RestoreRefusal};
 use crate::seal::SealError;
 use crate::store::{ErrorKind, StoreError};
 
@@ -119,6 +119,9 @@ pub enum Error {
     /// A restore would cost too much, or the store lacks the tier.
     #[error(transparent)]
     CostRefused(#[from] CostRefusal),
+    /// A copy would cost too much, or home lacks the tier.
+    #[error(transparent)]
+    CopyCostRefused(#[from] CopyCostRefusal),
     /// A btrfs operation failed.
     #[error(transparent)]
     Btrfs(#[from] BtrfsError),
@@ -284,6 +287,15 @@ impl Error {
                     "nothing was asked for; raise --max-cost, or choose a cheaper --tier"
                 }
                 CostRefusal::Tier(_) => "nothing was asked for; choose another --tier",
+            }),
+            Self::CopyCostRefused(refusal) => exit(ExitCode::Usage).hint(match refusal {
+                CopyCostRefusal::Beyond { .. } => {
+                    "nothing was asked for; raise --max-cost, or choose a cheaper --tier"
+                }
+                CopyCostRefusal::Tier(_) => "nothing was asked for; choose another --tier",
+                CopyCostRefusal::NoPrices(_) => {
+                    "add its prices to `[prices]` in the config, or leave --max-cost out"
+                }
             }),
             Self::Btrfs(error) => exit(btrfs_code(error)).hint_of(error.hint()),
             Self::Seal(error) if error.is_wrong_input() => {

@@ -127,3 +127,36 @@ fn json_says_what_was_copied() {
             .any(|line| line.contains("\"event\":\"copied\""))
     );
 }
+
+#[test]
+fn a_plan_says_what_is_to_copy_and_writes_nothing() {
+    let machine = archived();
+    let run = machine.run("copy home --to second --plan");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert!(
+        run.stdout
+            .starts_with("home: copy in second (file://$T/second): 2 archives to copy, "),
+        "{}",
+        run.stdout
+    );
+    assert!(files(&machine.path("second")).is_empty());
+    machine.run("copy home --to second");
+    let run = machine.run("copy home --to second --plan --json");
+    let plan: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let plan = &plan["copies"][0];
+    assert_eq!((&plan["objects"], &plan["bytes"]), (&0.into(), &0.into()));
+    assert_eq!(plan["archives"][0]["fate"], "there");
+    // The prices of a rehearsed cold class are those of the class.
+    let cold = two_stores().replacen(
+        "type = \"dir\"",
+        "type = \"dir\"\ncold = \"DEEP_ARCHIVE\"",
+        1,
+    );
+    machine.write_config(&cold.replace("$T/second\"", "$T/third\""));
+    fs::create_dir(machine.path("third")).unwrap();
+    let run = machine.run("copy home --to second --plan");
+    assert!(run.stdout.contains("to thaw     "), "{}", run.stdout);
+    let dear = machine.run("copy home --to second --max-cost 0 --yes");
+    assert_eq!(dear.code, Some(2), "{dear:?}");
+    assert!(files(&machine.path("third")).is_empty());
+}

@@ -61,6 +61,18 @@ pub(super) fn claim(
     })
 }
 
+/// Refuses a place that is no copy of this ledger, and has something of a source of that name. Writes nothing.
+pub(super) fn look(there: &OpenSource<'_>, first: &[u8]) -> Result<(), Error> {
+    let directory = there.row.directory.as_str();
+    let listed = there.store.list(&keys::ledger_prefix(directory))?;
+    let marker = keys::copy_marker(directory);
+    if listed.iter().any(|object| object.key == marker) {
+        read_marker(there, &marker).map(drop)
+    } else {
+        require_unused(there, &listed, first)
+    }
+}
+
 /// Refuses a place without a marker that has anything of a source of that name.
 fn require_unused(there: &OpenSource<'_>, listed: &[Listed], first: &[u8]) -> Result<(), Error> {
     let (row, store) = (&there.row, there.store.as_ref());

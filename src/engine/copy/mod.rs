@@ -7,6 +7,7 @@
 pub(super) mod asked;
 mod claim;
 mod entries;
+pub(super) mod foresee;
 mod home;
 pub(super) mod move_home;
 mod prune;

@@ -4,7 +4,7 @@
 //! newest chain first, a full before its incrementals, and of each archive its key last; the ledger follows as soon as
 //! one archive is whole. In a copy, an archive without its key is not there yet.
 
-use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, PlaceRow, SourceRow};
 use crate::config::{Config, Source, StoreConfig};
@@ -15,19 +15,20 @@ use crate::engine::context::state_dir::StateDir;
 use crate::engine::copy::asked::{CopiedArchive, CopyAsked, CopyRan};
 use crate::engine::copy::claim::claim;
 use crate::engine::copy::entries::LedgerCopy;
+use crate::engine::copy::foresee::{first_entry, plan_of, visible};
 use crate::engine::copy::home::{look_again, take_in};
 use crate::engine::copy::prune::CopyPruner;
 use crate::engine::copy::recognize::recognize;
 use crate::engine::copy::target::copy_store;
 use crate::engine::copy::transfer::{ToCopy, Transfer};
-use crate::engine::ledger::archive_keys::sealed_archives;
+use crate::engine::prune::said::own_objects;
 use crate::engine::restore::fetch::AtOnce;
 use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
 use crate::error::{CopyError, Error, RequestError, RestoreError};
 use crate::ledger::PublicKey;
 use crate::model::ArchiveId;
 use crate::model::entry::{ArchiveEntry, Timestamp};
-use crate::plan::{Awaited, OwnCopy, PrunePlan};
+use crate::plan::{Awaited, CopyFate, ListedObject, OwnCopy, PrunePlan};
 use crate::progress::Event;
 
 /// Copies a source's archives to the store of that name, as far as they are not there. The result also says why it
@@ -55,6 +56,7 @@ pub fn copy(
         store: context.open(config.store_of(source)?)?,
     };
     let state = take_in(&home, &root, &state_dir, &mut catalog, context)?;
+    state.require_home(&home)?;
     let mut ran = CopyRan {
         store: url.clone(),
         copied: Vec::new(),
@@ -78,9 +80,7 @@ pub fn copy(
         },
         store: context.open(store)?,
     };
-    let entries = catalog.entries(&home.row.ledger)?;
-    let first = entries.into_iter().find(|entry| entry.seq == 1);
-    let first = first.map(|entry| entry.object).unwrap_or_default();
+    let first = first_entry(&home, &catalog)?;
     let claimed = claim(&there, &first, asked.anew, &mut catalog)?;
     let place = claimed.place;
     let mut ledger = LedgerCopy::compare(
@@ -100,7 +100,7 @@ pub fn copy(
         asked,
         context,
     };
-    let visible = copying.visible(&catalog)?;
+    let visible = visible(&home.row, &catalog)?;
     ran.of = visible.len();
     if place.head == 0 {
         let now = Timestamp(context.clock.now());
@@ -131,20 +131,6 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    /// The visible archives in the order in which they are copied: the newest chain first, by date in each.
-    fn visible(&self, catalog: &Catalog) -> Result<Vec<ArchiveEntry>, Error> {
-        let ledger = &self.home.row.ledger;
-        let mut ids: Vec<(ArchiveId, ArchiveId)> = catalog
-            .visible(ledger)?
-            .iter()
-            .map(|row| (row.chain, row.id))
-            .collect();
-        ids.sort_unstable_by_key(|(chain, id)| (Reverse(*chain), *id));
-        let ids: Vec<ArchiveId> = ids.into_iter().map(|(_, id)| id).collect();
-        let sealed = sealed_archives(ledger, &ids, catalog)?;
-        Ok(sealed.into_iter().map(|archive| archive.entry).collect())
-    }
-
     /// Deletes in the copy what home has deleted, unless the run was not asked to or could not copy everything.
     fn prune(&self, place: &PlaceRow, ran: &mut CopyRan, catalog: &mut Catalog) {
         if self.asked.no_prune || ran.stopped.is_some() {
@@ -174,6 +160,45 @@ impl Copying<'_> {
         retain_until_in(self.store, self.home.config, today, now)
     }
 
+    /// Returns the archives that the copy lacks, in the order of copying. What the plan leaves out stops the run at its
+    /// end.
+    fn lacking(
+        &self,
+        visible: Vec<ArchiveEntry>,
+        ran: &mut CopyRan,
+        catalog: &Catalog,
+    ) -> Result<Vec<ArchiveEntry>, Error> {
+        let row = &self.home.row;
+        let placed = catalog.placed(self.place)?;
+        let copied: BTreeSet<ArchiveId> = placed
+            .iter()
+            .filter(|placed| placed.copied_at.is_some())
+            .map(|placed| placed.archive)
+            .collect();
+        let of_entry = |entry: &ArchiveEntry| (entry.id, as_listed(&row.directory, entry));
+        let there = visible.iter().filter(|entry| copied.contains(&entry.id));
+        let there = there.map(of_entry).collect();
+        let plan = plan_of(row, &visible, there, copied, catalog)?;
+        let mut entries: BTreeMap<ArchiveId, ArchiveEntry> =
+            visible.into_iter().map(|entry| (entry.id, entry)).collect();
+        let mut lacks = Vec::new();
+        for line in plan.lines {
+            match line.fate {
+                CopyFate::There => ran.has += 1,
+                CopyFate::Copy => lacks.extend(entries.remove(&line.archive)),
+                CopyFate::LeftOut => {
+                    let error = CopyError::LeftOut {
+                        archive: line.archive,
+                        to: self.there.row.store.clone(),
+                        reason: line.reason,
+                    };
+                    ran.stopped.get_or_insert(error.into());
+                }
+            }
+        }
+        Ok(lacks)
+    }
+
     /// Copies the archives that the copy lacks, and the ledger once one of them is whole.
     fn bring(
         &self,
@@ -182,13 +207,7 @@ impl Copying<'_> {
         ran: &mut CopyRan,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        let placed = catalog.placed(self.place)?;
-        let has = |id: &ArchiveId| {
-            let row = placed.iter().find(|row| row.archive == *id);
-            row.is_some_and(|row| row.copied_at.is_some())
-        };
-        let (there, lacks): (Vec<_>, Vec<_>) = visible.into_iter().partition(|it| has(&it.id));
-        ran.has = there.len();
+        let lacks = self.lacking(visible, ran, catalog)?;
         let (readable, awaited) = self.readable(lacks, catalog)?;
         ran.awaited = awaited;
         let now = self.context.clock.now();
@@ -290,4 +309,18 @@ impl Copying<'_> {
             .collect();
         Ok((readable, status.awaited(self.home.name())))
     }
+}
+
+/// Returns an archive's objects as a listing of the copy shows them that has it whole.
+fn as_listed(directory: &str, entry: &ArchiveEntry) -> Vec<ListedObject> {
+    let objects = own_objects(directory, entry).into_iter();
+    objects
+        .map(|(key, bytes)| ListedObject {
+            key,
+            part: None,
+            bytes,
+            stored: None,
+            class: None,
+        })
+        .collect()
 }

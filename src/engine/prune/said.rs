@@ -131,7 +131,10 @@ impl Said {
 }
 
 /// Returns the keys of an archive's objects with their lengths.
-fn own_objects(directory: &str, archive: &ArchiveEntry) -> BTreeMap<String, u64> {
+pub(in crate::engine) fn own_objects(
+    directory: &str,
+    archive: &ArchiveEntry,
+) -> BTreeMap<String, u64> {
     ArchiveObject::of_entry(directory, archive)
         .filter_map(|object| Some((object.key, object.signed?.bytes)))
         .collect()

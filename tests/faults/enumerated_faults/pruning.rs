@@ -3,9 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use coldchain::config::PruneMode;
-use coldchain::engine::{self, Clock, PruneAsked, Pruned, Revived};
 use coldchain::error::{Error, ExitCode, PruneError};
 use coldchain::plan::ChainFate;
 use coldchain::store::Store;

@@ -77,6 +77,7 @@ impl Ledger {
                     }
                     EntryKind::Revive(revive) => panic!("{:?} come back", revive.archives),
                     EntryKind::Delete(delete) => panic!("{:?} are deleted", delete.archives),
+                    EntryKind::Moved(moved) => panic!("it moved to {}", moved.place),
                     EntryKind::Open(_) => assert_eq!(seq, 1, "it is opened once"),
                     EntryKind::Rotate(_) | EntryKind::Attach(_) => {
                         panic!("entry {seq} is about keys")
