@@ -11,3 +11,4 @@ mod moves;
 mod pair;
 mod races;
 mod refused;
+mod servers;

@@ -11,6 +11,7 @@ mod dir_cold;
 mod endless_answers;
 mod linked_store;
 mod other_servers;
+mod relays;
 mod s3_faults;
 mod s3_server_self_test;
 mod short_listings;
