@@ -37,10 +37,10 @@ pub(super) fn run(args: &Move, everywhere: &Everywhere) -> Result<(), Error> {
         let question = format!("Make {} the home of {name}?", Line(store_url(store)));
         confirm(Agreed::NotYet, &question)?;
     }
-    let root = match (&args.kit, old_home) {
-        (Some(kit), OldHome::Lost) => kit_to_change(kit)?.root_secret,
-        _ => None,
-    };
+    // A kit that can't be brought up to date is refused before anything is moved.
+    let kit = args.kit.as_deref().map(kit_to_change).transpose()?;
+    let root = kit.and_then(|kit| kit.root_secret);
+    let root = root.filter(|_| old_home == OldHome::Lost);
     let log = activity_log(&config);
     let observer = log.beside(observer(everywhere));
     let context = RunContext {

@@ -107,28 +107,25 @@ pub fn move_home(
         context,
     };
     let is_known = is_place(&mover.row.store, &mover.there.row.store);
-    let place = match (mover.home_since(is_known)?, old_home) {
-        (HomeSince::Always, _) => return mover.nothing_to_do(&catalog),
-        (HomeSince::Move(_), _) if is_known => return mover.nothing_to_do(&catalog),
-        (HomeSince::Move(place), _) => place,
-        (HomeSince::Never, OldHome::Asked) if is_known => {
-            mover.require_home_there()?;
-            return mover.nothing_to_do(&catalog);
-        }
-        (HomeSince::Never, OldHome::Asked) => mover.hand_over(&mut catalog)?,
-        (HomeSince::Never, OldHome::Lost) => mover.abandon(&mut catalog)?,
+    let place = match (mover.standing()?, old_home) {
+        // Also of a copy that a rebuilt catalog has for home.
+        (Standing::Copy, OldHome::Lost) => mover.abandon(&mut catalog)?,
+        _ if is_known => return mover.nothing_to_do(&mut catalog),
+        (Standing::Home(place), _) => place,
+        (Standing::Copy, OldHome::Asked) => mover.hand_over(&mut catalog)?,
+        (Standing::Unmarked, _) => return Err(mover.no_copy()),
     };
     mover.follow(place, &mut catalog)
 }
 
-/// Since when a place is home.
-enum HomeSince {
-    /// It is not, or not yet.
-    Never,
-    /// Since it was made home under this id.
-    Move(PlaceId),
-    /// It always was: home was never moved.
-    Always,
+/// What the markers and the ledger of a place say that it is.
+enum Standing {
+    /// A copy.
+    Copy,
+    /// It was made home under this id: an earlier run was stopped after that, or another machine has moved home.
+    Home(PlaceId),
+    /// Neither: it always was home, or nothing of the source is there.
+    Unmarked,
 }
 
 /// A move in the hands of one run.
@@ -149,30 +146,26 @@ struct Mover<'a> {
 }
 
 impl Mover<'_> {
-    /// Finds out whether the place is home already: an earlier run was stopped after that, or another machine has moved
-    /// home. Refuses a place that is neither home nor a copy, unless the catalog knows it as home.
-    fn home_since(&self, is_known: bool) -> Result<HomeSince, Error> {
+    /// Finds out what the place is.
+    fn standing(&self) -> Result<Standing, Error> {
         let (_, markers) = self.ledger_there()?;
         if !markers.homes.is_empty() {
             let home = self.read_there()?.0.replay.moved_to();
             if let Some(place) = home.filter(|place| markers.homes.contains(place)) {
-                return Ok(HomeSince::Move(place));
+                return Ok(Standing::Home(place));
             }
         }
-        match (markers.is_copy, is_known) {
-            (true, _) => Ok(HomeSince::Never),
-            (false, true) => Ok(HomeSince::Always),
-            (false, false) => Err(self.no_copy()),
+        if markers.is_copy {
+            Ok(Standing::Copy)
+        } else {
+            Ok(Standing::Unmarked)
         }
     }
 
-    /// Refuses a copy that a rebuilt catalog has for the home.
-    fn require_home_there(&self) -> Result<(), Error> {
-        let (state, _) = self.read_there()?;
-        state.require_home(&self.there)
-    }
-
-    fn nothing_to_do(&self, catalog: &Catalog) -> Result<MovedHome, Error> {
+    /// Ends a move to the place that the catalog knows as home, if that is home.
+    fn nothing_to_do(&self, catalog: &mut Catalog) -> Result<MovedHome, Error> {
+        let state = sync::catch_up(&self.there, catalog, self.root)?;
+        state.require_home(&self.there)?;
         Ok(MovedHome {
             from: self.row.store.clone(),
             to: self.row.store.clone(),
