@@ -202,7 +202,14 @@ fn enumerate(old_home: OldHome) {
     whole.is_moved(&home);
     assert!(points.len() > 20, "{}", points.len());
     for point in &points {
-        for mode in Mode::ALL {
+        // A read that fails leaves nothing behind, whether its answer is lost or the machine dies.
+        let is_read = point.name.starts_with("catalog: read") || point.name.contains("list ");
+        let modes = if is_read {
+            &Mode::ALL[..1]
+        } else {
+            &Mode::ALL[..]
+        };
+        for &mode in modes {
             let case = format!("{point} {mode}");
             let moving = begin.copy();
             let faults = Faults::at(point, mode);
@@ -214,11 +221,13 @@ fn enumerate(old_home: OldHome) {
                 let is_new = was.is_none() && key.ends_with("00000003.entry");
                 assert!(is_new || was == Some(&bytes), "{case}: {key} at home");
             }
-            if old_home == OldHome::Asked {
+            let dies = matches!(mode, Mode::DiesBefore | Mode::DiesAfter);
+            if old_home == OldHome::Asked && dies {
                 let at_old = moving.copy().archive();
                 let at_new = moving.copy().configured().archive();
                 assert!(at_old.is_err() || at_new.is_err(), "{case}: two homes");
-            } else {
+            }
+            if old_home == OldHome::Lost {
                 assert!(objects(&moving.lab.store) == home, "{case}: home was asked");
             }
             moving
@@ -231,7 +240,9 @@ fn enumerate(old_home: OldHome) {
                 done == (objects(&moving.lab.store), objects(&moving.second)),
                 "{case}: a run with nothing to do wrote"
             );
-            moving.is_moved(&home);
+            if dies {
+                moving.is_moved(&home);
+            }
         }
     }
 }
