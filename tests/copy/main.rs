@@ -9,6 +9,7 @@ mod killed;
 mod markers;
 mod moves;
 mod pair;
+mod pruned;
 mod races;
 mod refused;
 mod servers;
