@@ -214,13 +214,12 @@ impl CopyError {
             Self::MarkGone { .. } => exit(ExitCode::Integrity).hint(
                 "run `coldchain copy` again to see what the place is now",
             ),
-            Self::Unpruned { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
             Self::LeftOut { .. } => exit(ExitCode::Integrity).hint(
                 "run `coldchain verify SOURCE --deep` to see what is damaged; the other archives are copied",
             ),
             Self::NotCopied { source, .. }
             | Self::Behind { source, .. } => exit(source.exit_code()).hint_of(source.hint()),
-            Self::AfterNight { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
+            Self::Unpruned { source, .. } | Self::AfterNight { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+mod copy;
 mod files;
 mod mirror;
 mod move_home;
@@ -810,6 +811,7 @@ fn samples() -> Vec<Error> {
     ];
     samples.extend(kinds.map(|of| Error::Store(kind(of))));
     samples.extend(mirror_link::samples());
+    samples.extend(copy::samples());
     samples.extend(files::samples());
     samples.extend(move_home::samples());
     samples.extend(mirror::samples());
@@ -823,8 +825,8 @@ fn name(error: &Error) -> String {
     let mut words = text.split([' ', '(', ')', '{']);
     let first = words.next().unwrap_or("");
     match first {
-        "Backup" | "Files" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Prune" | "Pull"
-        | "Rebuild" | "Request" | "Restore" | "Snapshots" | "Verify" => {
+        "Backup" | "Copy" | "Files" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Prune"
+        | "Pull" | "Rebuild" | "Request" | "Restore" | "Snapshots" | "Verify" => {
             words.next().unwrap_or("").to_owned()
         }
         _ => first.to_owned(),
@@ -863,6 +865,7 @@ fn every_error_is_in_the_golden() {
     let golden = include_str!("errors.txt");
     let sources = [
         include_str!("backup.rs"),
+        include_str!("copy.rs"),
         include_str!("files.rs"),
         include_str!("keys.rs"),
         include_str!("ledger.rs"),
@@ -880,6 +883,7 @@ fn every_error_is_in_the_golden() {
     // An area itself is named by what is in it; a directory that others may write to is in tests/cli.
     let left_out = [
         "Backup",
+        "Copy",
         "Files",
         "Key",
         "LedgerState",

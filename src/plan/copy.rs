@@ -213,8 +213,7 @@ mod tests {
             "000001-00000000000000bb.zst.age",
         ];
         let prefix = keys::archive_prefix("home", &id);
-        let named = names.into_iter();
-        named.map(|name| (format!("{prefix}{name}"), 100)).collect()
+        names.map(|name| (format!("{prefix}{name}"), 100)).into()
     }
 
     fn home(chains: &[&[&str]]) -> CopyFacts {

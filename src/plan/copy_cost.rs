@@ -205,6 +205,7 @@ fn valid(usd: Usd, pricing: Pricing) -> Option<Usd> {
 #[cfg(test)]
 mod tests {
     use super::super::pricing::usd::GB;
+    use super::Pricing::{Free, Known, Unknown};
     use super::*;
 
     fn stored(class: StorageClass, segments: u64, sealed_bytes: u64) -> Stored {
@@ -322,7 +323,6 @@ mod tests {
             let cost = priced(&reads, &puts, home, copy);
             (micros(cost.usd_total(Tier::Bulk).unwrap()), cost.unknown())
         };
-        use Pricing::{Free, Known, Unknown};
         // 8192 × 0.005 / 1000 = 0.04096
         assert_eq!(of(Free, Known), (Some(40_960), None));
         assert_eq!(of(Known, Free), (Some(83_163_277), None));

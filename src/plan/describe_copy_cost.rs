@@ -60,7 +60,8 @@ pub fn describe_copy_cost(cost: &CopyCost) -> String {
     }
     if [cost.home, cost.copy].contains(&Pricing::Known) {
         // This line has no columns, because it applies to all lines above it.
-        text += &format!("  estimate by {}\n", cost.reads.prices);
+        writeln!(text, "  estimate by {}", cost.reads.prices)
+            .expect("writing to a string does not fail");
     }
     text
 }
