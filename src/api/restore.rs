@@ -13,6 +13,7 @@ use crate::engine::{StateDir, cautions};
 use crate::error::RequestError;
 use crate::model::{CopyKind, Tier};
 use crate::plan::Usd;
+use crate::store::DEFAULT_REQUESTS_PER_SECOND;
 
 /// How to restore. The default is the newest archive, from the nearest copy, if that costs nothing.
 #[derive(Debug, Clone)]
@@ -121,6 +122,7 @@ pub fn restore(
             tier: Tier::Standard,
             thaw_days: Thawing::DAYS,
             max_cost: None,
+            requests_per_second: DEFAULT_REQUESTS_PER_SECOND,
         },
         identity: request.identity.clone(),
         yes: true,

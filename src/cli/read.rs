@@ -1,5 +1,6 @@
 //! What reads: archives as they are known, and as they are stored.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,6 +8,17 @@ use clap::Args;
 use super::{OneSource, WhichArchive};
 use crate::model::Tier;
 use crate::plan::Usd;
+use crate::store::DEFAULT_REQUESTS_PER_SECOND;
+
+/// What S3 takes from an account.
+const MOST_REQUESTS_PER_SECOND: u32 = 1000;
+
+/// Thaw requests a second.
+fn requests_per_second(text: &str) -> Result<NonZeroU32, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|number: &NonZeroU32| number.get() <= MOST_REQUESTS_PER_SECOND);
+    number.ok_or_else(|| format!("give a whole number from 1 to {MOST_REQUESTS_PER_SECOND}"))
+}
 
 /// `coldchain list`
 #[derive(Debug, Args)]
@@ -39,6 +51,9 @@ pub struct Thawing {
     /// Refuse a restore that costs more than this in US dollars, before anything is requested
     #[arg(long, value_name = "USD")]
     pub max_cost: Option<Usd>,
+    /// Send at most this many thaw requests a second, 1 to 1000; S3 takes 1000 from all of an account
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_REQUESTS_PER_SECOND, value_parser = requests_per_second)]
+    pub requests_per_second: NonZeroU32,
 }
 
 impl Thawing {
@@ -62,6 +77,9 @@ pub struct Thaw {
     /// Show how far the thaw is, and request nothing
     #[arg(long)]
     pub status: bool,
+    /// Request nothing; write the manifest of an S3 Batch Operations job that does, and FILE.job.json, the job itself
+    #[arg(long, value_name = "FILE", conflicts_with = "status")]
+    pub batch: Option<PathBuf>,
     /// Don't ask; needed where there is no terminal to ask on
     #[arg(long, short)]
     pub yes: bool,

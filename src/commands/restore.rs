@@ -19,8 +19,8 @@ use crate::config::{Config, Source, StoreConfig};
 use crate::engine::{
     Afterwards, AtOnce, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring,
     RunContext, StateDir, SystemClock, WantedSegments, Which, ask_classes, estimate,
-    kit_knows_more, open_limited_store, plan_details, read_kit, require_target, restore,
-    standing_in, still_stands, take_in, witnessed_by,
+    kit_knows_more, open_paced_store, plan_details, read_kit, require_target, restore, standing_in,
+    still_stands, take_in, witnessed_by,
 };
 use crate::error::{Error, KeyError, RequestError, RestoreError};
 use crate::model::{ArchiveId, CopyKind, Protocol};
@@ -28,7 +28,7 @@ use crate::plan::{PassedOver, RestorePlan};
 use crate::printing::{self, shown};
 use crate::progress::{Event, Observer};
 use crate::seal::{Identities, IdentityFile};
-use crate::store::ThawRequest;
+use crate::store::{RequestPace, Store, ThawRequest};
 
 mod explain;
 mod from_plan;
@@ -418,11 +418,10 @@ impl Planned<'_> {
         let (file, identities) = self.identity()?;
         let identity_name = file.display().to_string();
         let name = &self.source.name;
-        let limit = self.args.limit.as_ref();
         let open = OpenSource {
             config: self.source,
             row: self.row.clone(),
-            store: open_limited_store(self.store, self.context.observer, limit)?,
+            store: self.open_store()?,
         };
         self.ask_store(&open, catalog)?;
         self.confirm(&format!(
@@ -449,6 +448,7 @@ impl Planned<'_> {
             writable: self.args.writable.as_deref(),
             observer: self.context.observer,
             interrupt: self.context.interrupt,
+            clock: self.context.clock,
         };
         let restored = restore(&restoring, catalog);
         let restored = restored.map_err(|error| nearest::name_mirror(error, self.config, to))?;
@@ -488,6 +488,15 @@ impl Planned<'_> {
             ));
         }
         answer_lines(lines)
+    }
+}
+
+impl<'a> Planned<'a> {
+    /// Opens the store at the rates that were asked for.
+    fn open_store(&self) -> Result<Box<dyn Store + 'a>, Error> {
+        let pace = RequestPace::new(self.args.thawing.requests_per_second);
+        let limit = self.args.limit.as_ref();
+        open_paced_store(self.store, self.context.observer, limit, &pace)
     }
 }
 

@@ -1,10 +1,13 @@
 //! `coldchain thaw`: thaw what a restore needs, or show how far the thaw is.
 
+mod batch;
+
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use self::batch::BatchFiles;
 use super::output::observer;
 use super::output::{answer, answer_json, count};
 use super::prompt::{Agreed, confirm};
@@ -17,7 +20,7 @@ use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Thaw};
 use crate::engine::{
     Clock, OpenSource, SegmentThaw, StateDir, SystemClock, ThawStatus, WantedSegments, ask_classes,
-    estimate, open_store, plan_details, thaw, thaw_state,
+    estimate, open_paced_store, plan_details, thaw, thaw_state,
 };
 use crate::error::{Error, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
@@ -26,7 +29,7 @@ use crate::model::StorageClass;
 use crate::model::entry::Timestamp;
 use crate::plan::RestorePlan;
 use crate::printing::say_lines;
-use crate::store::Readability;
+use crate::store::{Readability, RequestPace};
 
 pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
@@ -55,7 +58,10 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     };
     // If the cost is too high by the catalog alone, do not ask the store.
     price(&catalog)?;
-    let log = if args.status {
+    let batch = args.batch.as_deref();
+    let batch = batch.map(|path| BatchFiles::begin(path, &source.name, store_config));
+    let batch = batch.transpose()?;
+    let log = if args.status || batch.is_some() {
         ActivityLog::none()
     } else {
         activity_log(&config)
@@ -64,7 +70,12 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     let open = OpenSource {
         config: source,
         row,
-        store: open_store(store_config, observer.as_ref())?,
+        store: open_paced_store(
+            store_config,
+            observer.as_ref(),
+            None,
+            &RequestPace::new(thawing.requests_per_second),
+        )?,
     };
     let wanted = WantedSegments {
         source: &open,
@@ -74,6 +85,14 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     };
     ask_classes(&wanted, &mut catalog)?;
     let estimate = price(&catalog)?;
+    if let Some(batch) = batch {
+        return batch.write(
+            (&plan, &estimate),
+            thawing,
+            (&wanted, &mut catalog),
+            everywhere,
+        );
+    }
     if !args.status {
         let is_cold = estimate.is_cold() || class.is_some_and(StorageClass::is_cold);
         if is_cold && !args.yes {

@@ -38,8 +38,8 @@ pub use context::kit_file::{
 };
 pub use context::new_file::NewFile;
 pub use context::open_source::{
-    OpenSource, adopt_name, is_place, know_source, open_limited_store, open_store, store_address,
-    store_url,
+    OpenSource, adopt_name, is_place, know_source, open_limited_store, open_paced_store,
+    open_store, store_address, store_url,
 };
 pub(crate) use context::private_file::write_new;
 pub use context::schedule::schedule;
@@ -85,6 +85,7 @@ pub use prune::{PruneAsked, Pruned, UnfinishedPrune, foresee_prune, prune};
 pub use pull::outcome::{PullAsked, PullRan};
 pub use pull::run::{foresee_pull, pull, pull_for_the_night};
 pub use rebuild::{AsOf, Flaw, ImportedLedger, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
+pub use restore::batch_thaw::{cold_objects, new_token};
 pub use restore::classes::ask_classes;
 pub use restore::cost::{Estimate, Pricing, estimate};
 pub use restore::fetch::AtOnce;

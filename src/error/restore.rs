@@ -19,6 +19,14 @@ pub enum RestoreError {
     /// `--max-cost` was given, but the store's prices are not known.
     #[error("cannot apply --max-cost: no prices are known for {0}")]
     NoPrices(String),
+    /// The thaw can't be left to a batch job of S3.
+    #[error("cannot thaw `{source_name}` by a batch job: {why}")]
+    NoBatch {
+        /// The source.
+        source_name: SourceName,
+        /// Why not.
+        why: String,
+    },
     /// Segments must be thawed first, which takes hours.
     #[error("{0}")]
     Thawing(Box<Awaited>),
@@ -176,6 +184,9 @@ impl RestoreError {
         match self {
             Self::NoPrices(_) => exit(ExitCode::Usage)
                 .hint("add its prices to `[prices]` in the config, or leave --max-cost out"),
+            Self::NoBatch { .. } => exit(ExitCode::Usage).hint(
+                "leave --batch out: `coldchain thaw` then sends a request for each segment",
+            ),
             Self::Thawing(awaited) => exit(ExitCode::Thawing).hint(awaited.hint()),
             Self::NoCapacity { .. } => exit(ExitCode::Failed).hint(
                 "run the same command again later, or use --tier standard, which always has \

@@ -128,6 +128,10 @@ fn samples() -> Vec<Error> {
             limit: Usd::from_micros(1_000_000),
         }),
         Error::Restore(RestoreError::NoPrices("TEXT".to_owned())),
+        Error::Restore(RestoreError::NoBatch {
+            source_name: mail(),
+            why: "TEXT".to_owned(),
+        }),
         Error::Restore(RestoreError::Thawing(Box::new(awaited()))),
         Error::Restore(RestoreError::NoCapacity {
             tier: Tier::Expedited,

@@ -4,6 +4,7 @@
 //! are inverse.
 
 pub mod archive;
+mod bucket_object;
 mod copy_kind;
 pub mod copy_marker;
 pub mod date_word;
@@ -27,6 +28,7 @@ mod stream_label;
 pub mod verification;
 
 pub use archive::{ArchiveKind, ArchiveState};
+pub use bucket_object::BucketObject;
 pub use copy_kind::{CopyKind, UnknownCopyKind};
 pub use copy_marker::{CopyMarker, NoCopyMarker};
 pub use digest::{Blake3, Sha256};

@@ -59,6 +59,7 @@
 //! are integers and are rounded up, so that no estimate passes a limit unseen.
 
 pub mod backup;
+pub mod batch_thaw;
 pub mod copy;
 pub mod copy_cost;
 pub mod copy_prune;
@@ -91,6 +92,7 @@ pub mod thaw;
 pub mod verify;
 
 pub use backup::{BackupPlan, plan_backup, snapshots_alone};
+pub use batch_thaw::{BatchThaw, BatchTier, TO_FILL_IN, partition};
 pub use copy::{CopyFacts, CopyFate, CopyLine, CopyPlan, HomeArchive, plan_copy};
 pub use copy_cost::{
     CopyCost, CopyCostFacts, CopyCostRefusal, CopyPut, CopySide, price_copy, refuse_copy_beyond,

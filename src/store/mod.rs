@@ -11,6 +11,7 @@ mod memory;
 mod probe;
 mod rate_limit;
 mod recording;
+mod request_pace;
 mod retry;
 mod s3;
 
@@ -32,6 +33,7 @@ pub use memory::MemoryStore;
 pub use probe::{Deletes, Digests, Probe, probe};
 pub use rate_limit::RateLimit;
 pub use recording::{Call, RecordingStore};
+pub use request_pace::{DEFAULT_REQUESTS_PER_SECOND, RequestPace};
 pub use retry::{RetryPolicy, Told, Waiting};
 pub use s3::{Addressing, Checksum, Encryption, LockMode, S3Settings, S3Store};
 

@@ -137,7 +137,8 @@ impl<'a> Attempts<'a> {
     }
 }
 
-fn random_fraction() -> f64 {
+/// Returns a number between 0 and 1.
+pub(super) fn random_fraction() -> f64 {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)

@@ -8,9 +8,7 @@ use serde_json::json;
 use super::{Planned, thaw_request};
 use crate::catalog::Catalog;
 use crate::commands::output::{answer_json, answer_lines};
-use crate::engine::{
-    NewFile, OpenSource, StreamingOut, open_limited_store, still_stands, stream_out,
-};
+use crate::engine::{NewFile, OpenSource, StreamingOut, still_stands, stream_out};
 use crate::error::Error;
 use crate::model::size::Bytes;
 use crate::printing::{self, shown};
@@ -53,11 +51,10 @@ impl Planned<'_> {
         let identity_name = file.display().to_string();
         let archive = self.plan.archives.last();
         let archive = *archive.expect("a plan has an archive for its date");
-        let limit = self.args.limit.as_ref();
         let source = OpenSource {
             config: self.source,
             row: self.row.clone(),
-            store: open_limited_store(self.store, self.context.observer, limit)?,
+            store: self.open_store()?,
         };
         self.ask_store(&source, catalog)?;
         self.confirm(&format!("Write the stream of {archive}?"))?;
@@ -74,6 +71,7 @@ impl Planned<'_> {
             thaw: thaw_request(&self.args.thawing),
             observer: self.context.observer,
             interrupt: self.context.interrupt,
+            clock: self.context.clock,
         };
         stream_out(&streaming, output, catalog)
     }

@@ -14,7 +14,7 @@ use crate::ledger::{LedgerError, decode_body, split};
 use crate::model::entry::EntryKind;
 use crate::model::{LedgerId, PlaceId, SourceName};
 use crate::progress::{Event, Observer};
-use crate::store::{DirStore, RateLimit, S3Store, Store, Waiting};
+use crate::store::{DirStore, RateLimit, RequestPace, S3Store, Store, Waiting};
 
 /// A source with everything that a command needs to work on it.
 pub struct OpenSource<'a> {
@@ -110,6 +110,16 @@ pub fn open_limited_store<'a>(
     observer: &'a dyn Observer,
     limit: Option<&RateLimit>,
 ) -> Result<Box<dyn Store + 'a>, Error> {
+    open_paced_store(config, observer, limit, &RequestPace::default())
+}
+
+/// Opens a store with an optional limit on the rate of its uploads and downloads, and a pace of its thaw requests.
+pub fn open_paced_store<'a>(
+    config: &StoreConfig,
+    observer: &'a dyn Observer,
+    limit: Option<&RateLimit>,
+    pace: &RequestPace,
+) -> Result<Box<dyn Store + 'a>, Error> {
     match config {
         StoreConfig::Dir {
             path,
@@ -132,7 +142,8 @@ pub fn open_limited_store<'a>(
                     pause: waiting.pause,
                 });
             });
-            let mut store = S3Store::open((**settings).clone(), told)?;
+            let store = S3Store::open((**settings).clone(), told)?;
+            let mut store = store.thawing_at(pace.clone());
             if let Some(limit) = limit {
                 store = store.limited(limit.clone());
             }

@@ -11,13 +11,14 @@ use crate::model::entry::ArchiveEntry;
 use crate::progress::{Event, Observer, PROGRESS_STEP};
 
 /// Gives the raw blocks of an archive, whose segments are the next ones of `decoded`, and tells the observer
-/// how far their reader has come.
+/// how far their reader has come. `reached` gets the number of each segment before the reader waits for it.
 pub(in crate::engine) fn archive_blocks<'a>(
     source: &'a SourceName,
     entry: &'a ArchiveEntry,
     decoded: &'a mut Decoded<'_>,
     observer: &'a dyn Observer,
     interrupt: &'a Interrupt,
+    mut reached: impl FnMut(u32) -> Result<(), Error> + 'a,
 ) -> impl Iterator<Item = Result<Block, Error>> {
     let (mut index, mut segment) = (0_u32, None);
     let (mut raw_bytes, mut told) = (0, 0);
@@ -32,7 +33,7 @@ pub(in crate::engine) fn archive_blocks<'a>(
         }
         while let Some(record) = entry.segments.get(index as usize) {
             if segment.is_none() {
-                if let Err(error) = interrupt.check() {
+                if let Err(error) = interrupt.check().and_then(|()| reached(index)) {
                     return Some(Err(error));
                 }
                 segment = decoded.next();

@@ -4,11 +4,13 @@
 //! then the guard checks every command of the stream.
 
 pub(super) mod archive_stream;
+pub(super) mod batch_thaw;
 pub(super) mod classes;
 pub(super) mod cost;
 pub(super) mod decode;
 pub(super) mod fetch;
 pub(super) mod freshness;
+pub(super) mod keep_readable;
 pub(super) mod look_for_copies;
 pub(super) mod nearest;
 pub(super) mod prefetch;
@@ -25,6 +27,7 @@ use crate::btrfs::{StreamSummary, Tools};
 use crate::catalog::{ArchiveRow, Catalog, Link};
 use crate::config::Source;
 use crate::engine::backup::facts::history;
+use crate::engine::context::clock::Clock;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::sealed_archives;
 use crate::engine::receive::guarded_stream::GuardedStream;
@@ -32,14 +35,15 @@ use crate::engine::receive::receiving::Receiving;
 use crate::engine::restore::archive_stream::{archive_blocks, expected};
 use crate::engine::restore::decode::{Decoded, decode_ahead};
 use crate::engine::restore::fetch::{AtOnce, WantedSegment};
+use crate::engine::restore::keep_readable::ReadableKeeper;
 use crate::engine::restore::target::{Afterwards, Target};
-use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
+use crate::engine::restore::thaw::{ThawStatus, WantedSegments, thaw, thaw_state};
 use crate::error::{Error, PruneError, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::archive::ArchiveState;
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ArchiveId, StorageClass};
-use crate::plan::{Awaited, RestorePlan, plan_restore};
+use crate::plan::{RestorePlan, plan_restore};
 use crate::process::SleepInhibitor;
 use crate::progress::{Event, Observer};
 use crate::seal::{ArchiveKey, Identities};
@@ -82,6 +86,8 @@ pub struct Restoring<'a> {
     pub observer: &'a dyn Observer,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
+    /// Tells when a thawed segment is about to go cold.
+    pub clock: &'a dyn Clock,
 }
 
 /// Which archives a restore may ask for.
@@ -249,12 +255,24 @@ fn receive_rest(
     let _awake = (!rest.is_empty()).then(|| SleepInhibitor::hold(&format!("restoring {name}")));
     while !rest.is_empty() {
         // Ask again each time: more segments may have thawed meanwhile.
-        let (readable, awaited) = thaw_rest(restoring, rest, catalog)?;
-        if let (0, Some(awaited)) = (readable, awaited) {
+        let archives: Vec<ArchiveId> = rest.iter().map(|(entry, _)| entry.id).collect();
+        let wanted = WantedSegments {
+            source: restoring.source,
+            class: restoring.class,
+            archives: &archives,
+            interrupt: restoring.interrupt,
+        };
+        let (readable, status) = thaw_rest(restoring, &wanted, catalog)?;
+        if let (0, Some(awaited)) = (readable, status.awaited(name)) {
             return Err(Error::Restore(RestoreError::Thawing(Box::new(awaited))));
         }
+        let mut keeper = restoring.thaw.and_then(|request| {
+            let (clock, observer) = (restoring.clock, restoring.observer);
+            ReadableKeeper::new(wanted, request, status, clock, observer)
+        });
         let (now, later) = rest.split_at(readable);
-        receive(restoring, now, later.is_empty(), target, catalog)?;
+        let ends = later.is_empty();
+        receive(restoring, (now, ends), &mut keeper, target, catalog)?;
         rest = later;
     }
     Ok(())
@@ -267,8 +285,8 @@ type Keyed<'a> = [(&'a ArchiveEntry, &'a ArchiveKey)];
 /// that is wanted.
 fn receive(
     restoring: &Restoring<'_>,
-    chain: &Keyed<'_>,
-    ends: bool,
+    (chain, ends): (&Keyed<'_>, bool),
+    keeper: &mut Option<ReadableKeeper<'_>>,
     target: &mut Target<'_>,
     catalog: &mut Catalog,
 ) -> Result<(), Error> {
@@ -301,7 +319,10 @@ fn receive(
                 archive: entry.id,
                 expected: Some(entry.raw_bytes),
             });
-            let fed = feed(restoring, entry, &mut decoded, &mut receiving);
+            let fed = feed(restoring, entry, &mut decoded, &mut receiving, |index| {
+                let keeper = keeper.as_mut();
+                keeper.map_or(Ok(()), |keeper| keeper.reached((entry.id, index), catalog))
+            });
             target.land(receiving, entry, fed)?;
             if restoring.intermediate == Afterwards::Goes {
                 target.delete_passed(entry)?;
@@ -322,6 +343,7 @@ fn feed(
     entry: &ArchiveEntry,
     decoded: &mut Decoded<'_>,
     receiving: &mut Receiving,
+    reached: impl FnMut(u32) -> Result<(), Error>,
 ) -> Result<StreamSummary, Error> {
     let blocks = archive_blocks(
         restoring.source.name(),
@@ -329,6 +351,7 @@ fn feed(
         decoded,
         restoring.observer,
         restoring.interrupt,
+        reached,
     );
     let (fifos, limit) = (receiving.fifos()?, receiving.attribute_limit()?);
     let mut stream =
@@ -340,24 +363,18 @@ fn feed(
 }
 
 /// Requests the thaw of all cold segments at once: a thaw takes the same time for one segment as for
-/// thousands. Returns how many of the archives, from the first on, can be read completely, and what the
-/// others wait for.
+/// thousands. Returns how many of the archives, from the first on, can be read completely, and the state of
+/// all segments.
 fn thaw_rest(
     restoring: &Restoring<'_>,
-    rest: &Keyed<'_>,
+    wanted: &WantedSegments<'_>,
     catalog: &mut Catalog,
-) -> Result<(usize, Option<Awaited>), Error> {
-    let archives: Vec<ArchiveId> = rest.iter().map(|(entry, _)| entry.id).collect();
-    let wanted = WantedSegments {
-        source: restoring.source,
-        class: restoring.class,
-        archives: &archives,
-        interrupt: restoring.interrupt,
-    };
+) -> Result<(usize, ThawStatus), Error> {
     let status = match restoring.thaw {
-        Some(request) => thaw(&wanted, request, catalog)?,
-        None => thaw_state(&wanted, catalog)?,
+        Some(request) => thaw(wanted, request, catalog)?,
+        None => thaw_state(wanted, catalog)?,
     };
+    let archives = wanted.archives;
     let unreadable = archives
         .iter()
         .position(|archive| !status.is_readable(archive));
@@ -366,5 +383,5 @@ fn thaw_rest(
         (Some(readable), Some(_)) => readable,
         (Some(_), None) => 0,
     };
-    Ok((readable, status.awaited(restoring.source.name())))
+    Ok((readable, status))
 }

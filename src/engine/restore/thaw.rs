@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -22,17 +21,15 @@ use crate::model::{ArchiveId, SourceName, StorageClass, TierRefused};
 use crate::plan::{Awaited, CostRefusal};
 use crate::store::{ErrorKind, Locator, Readability, StoreError, ThawAnswer, ThawRequest};
 
-/// How many requests are sent at once.
-const THREADS: usize = 8;
-
-/// The time between two thaw requests: S3 takes 1000 a second, for the whole account.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How many requests are sent at once. An answer of S3 takes some 50 ms, and its store keeps the pace of thaw
+/// requests.
+const THREADS: usize = 16;
 
 /// The number of requests between two writes of the catalog.
 const BATCH: usize = 256;
 
 /// A segment that goes cold again sooner than this is requested again: fetching takes time too.
-const LONG_ENOUGH: TimeDelta = TimeDelta::hours(6);
+pub(in crate::engine) const LONG_ENOUGH: TimeDelta = TimeDelta::hours(6);
 
 /// The segments of archives that a restore needs.
 #[derive(Clone, Copy)]
@@ -81,12 +78,17 @@ impl SegmentThaw {
         Some(asked.asked_at.0 + takes)
     }
 
-    fn place(&self) -> (ArchiveId, u32) {
+    pub(in crate::engine) fn place(&self) -> (ArchiveId, u32) {
         (self.archive, self.index)
     }
 
+    /// Returns what the store finds it by.
+    pub(in crate::engine) fn locator(&self) -> &Locator {
+        &self.locator
+    }
+
     /// Returns its cold class, if a thaw has to be requested.
-    fn to_ask(&self, now: DateTime<Utc>) -> Option<StorageClass> {
+    pub(in crate::engine) fn to_ask(&self, now: DateTime<Utc>) -> Option<StorageClass> {
         match self.readability {
             Readability::Cold(class) => Some(class),
             Readability::Until(class, until) if until < now + LONG_ENOUGH => Some(class),
@@ -96,6 +98,15 @@ impl SegmentThaw {
 }
 
 impl ThawStatus {
+    /// Returns the segments whose thaw has to be requested, each with its cold class.
+    pub(in crate::engine) fn to_ask(
+        &mut self,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = (StorageClass, &mut SegmentThaw)> {
+        let segments = self.segments.iter_mut();
+        segments.filter_map(move |segment| Some((segment.to_ask(now)?, segment)))
+    }
+
     /// Returns whether every segment of an archive can be read.
     pub(in crate::engine) fn is_readable(&self, archive: &ArchiveId) -> bool {
         let of_it = |segment: &&SegmentThaw| segment.archive == *archive;
@@ -198,12 +209,28 @@ pub fn thaw(
     let Some(now) = status.now else {
         return Ok(status);
     };
-    let mut to_ask: Vec<(StorageClass, &mut SegmentThaw)> = status
-        .segments
-        .iter_mut()
-        .filter_map(|segment| Some((segment.to_ask(now)?, segment)))
-        .collect();
-    for (class, _) in &to_ask {
+    let mut to_ask: Vec<_> = status.to_ask(now).collect();
+    request_thaws(wanted, request, &mut to_ask, catalog)?;
+    // Read the rows again: they say when the thaw is due.
+    for archive in wanted.archives {
+        let thaws = catalog.thaws(archive)?;
+        for segment in &mut status.segments {
+            if segment.archive == *archive {
+                segment.asked = thaws.get(&segment.index).copied();
+            }
+        }
+    }
+    Ok(status)
+}
+
+/// Requests the thaw of segments, each given with its cold class, and notes in them what they are now.
+pub(in crate::engine) fn request_thaws(
+    wanted: &WantedSegments<'_>,
+    request: ThawRequest,
+    to_ask: &mut [(StorageClass, &mut SegmentThaw)],
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    for (class, _) in &*to_ask {
         // Check all classes before the first request.
         class
             .thaw_time(request.tier)
@@ -211,7 +238,6 @@ pub fn thaw(
     }
     let of = to_ask.len();
     let mut done = 0;
-    let pace = RequestThrottle::default();
     let store = wanted.source.store.as_ref();
     for batch in to_ask.chunks_mut(BATCH) {
         wanted.interrupt.check()?;
@@ -219,19 +245,26 @@ pub fn thaw(
         let asked_at = store.guessed_now()?;
         catalog.thaw_requested(&places, request.tier, request.days, Timestamp(asked_at))?;
         let (answers, failed) = ask_all(batch, |(_, segment)| {
-            pace.wait();
-            match store.thaw(&segment.locator, request) {
+            // A batch takes minutes at a slow pace.
+            if wanted.interrupt.check().is_err() {
+                return Ok(None);
+            }
+            let answer = match store.thaw(&segment.locator, request) {
                 // For some services a cold class is only a name, and they do not know thaw requests.
                 Err(error) if error.is_of_one_object() || error.kind == ErrorKind::Unsupported => {
                     let read = store.get_range(&segment.locator, 0, 1);
                     read.map(|_| ThawAnswer::NotCold).map_err(|_| error)
                 }
                 answer => answer,
-            }
+            };
+            answer.map(Some)
         });
-        done += answers.len();
         let mut answered = Vec::new();
         for (at, answer) in answers {
+            let Some(answer) = answer else {
+                continue;
+            };
+            done += 1;
             let (class, segment) = &mut batch[at];
             segment.readability = answered_as(*class, segment.readability, answer, || {
                 asked_at + TimeDelta::days(request.days.into())
@@ -251,16 +284,7 @@ pub fn thaw(
             });
         }
     }
-    // Read the rows again: they say when the thaw is due.
-    for archive in wanted.archives {
-        let thaws = catalog.thaws(archive)?;
-        for segment in &mut status.segments {
-            if segment.archive == *archive {
-                segment.asked = thaws.get(&segment.index).copied();
-            }
-        }
-    }
-    Ok(status)
+    wanted.interrupt.check()
 }
 
 /// Returns the state of a segment after the answer to its thaw request.
@@ -373,21 +397,4 @@ pub(in crate::engine) fn ask_all<T: Sync, A: Send>(
     });
     let answers = answers.into_inner().expect("no holder panics");
     (answers, failure.into_inner().expect("no holder panics"))
-}
-
-/// Keeps a pause between requests of all threads.
-#[derive(Default)]
-struct RequestThrottle(Mutex<Option<Instant>>);
-
-impl RequestThrottle {
-    fn wait(&self) {
-        let now = Instant::now();
-        let turn = {
-            let mut next = self.0.lock().expect("no holder panics");
-            let turn = next.map_or(now, |next| next.max(now));
-            *next = Some(turn + PAUSE);
-            turn
-        };
-        thread::sleep(turn.saturating_duration_since(now));
-    }
 }

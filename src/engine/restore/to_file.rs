@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use std::thread;
 
 use crate::catalog::Catalog;
+use crate::engine::context::clock::Clock;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::sealed_archives;
 use crate::engine::receive::guarded_stream::GuardedStream;
 use crate::engine::restore::archive_stream::{archive_blocks, expected};
 use crate::engine::restore::decode::decode_ahead;
 use crate::engine::restore::fetch::{AtOnce, WantedSegment};
+use crate::engine::restore::keep_readable::ReadableKeeper;
 use crate::engine::restore::thaw::{WantedSegments, thaw};
 use crate::error::{Error, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
@@ -39,6 +41,8 @@ pub struct StreamingOut<'a> {
     pub observer: &'a dyn Observer,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
+    /// Tells when a thawed segment is about to go cold.
+    pub clock: &'a dyn Clock,
 }
 
 /// Writes an archive's stream to `output`, and returns its length in bytes. Writes only checked commands. The
@@ -71,6 +75,8 @@ pub fn stream_out(
     if let Some(awaited) = status.awaited(streaming.source.name()) {
         return Err(Error::Restore(RestoreError::Thawing(Box::new(awaited))));
     }
+    let (clock, observer) = (streaming.clock, streaming.observer);
+    let mut keeper = ReadableKeeper::new(wanted, streaming.thaw, status, clock, observer);
     let entry = &sealed.entry;
     let rows = catalog.segments(&entry.id)?;
     let wanted = WantedSegment::of(streaming.source, entry, &rows).into_iter();
@@ -89,6 +95,10 @@ pub fn stream_out(
             &mut decoded,
             streaming.observer,
             streaming.interrupt,
+            |index| {
+                let keeper = keeper.as_mut();
+                keeper.map_or(Ok(()), |keeper| keeper.reached((entry.id, index), catalog))
+            },
         );
         let mut stream =
             GuardedStream::new(entry.id.into(), expected(entry), blocks, Vec::new(), None)?;

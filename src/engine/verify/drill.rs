@@ -86,6 +86,7 @@ fn rehearse(
         writable: None,
         observer: &in_hand,
         interrupt: verifying.interrupt,
+        clock: verifying.clock,
     };
     match restore(&restoring, catalog) {
         Ok(restored) => {

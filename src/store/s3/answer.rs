@@ -100,6 +100,11 @@ impl Answer {
     pub(super) fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
+
+    /// Returns whether the service asks for fewer requests a second, or has too many.
+    pub(super) fn asks_for_less(&self) -> bool {
+        matches!(self.status, Some(429 | 503)) || self.is("SlowDown")
+    }
 }
 
 impl Judged {

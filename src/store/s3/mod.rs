@@ -42,8 +42,9 @@ use super::key::check_key;
 use super::retry::{Again, Attempts, Told, Waiting};
 use super::{
     CopySource, Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability,
-    RemoteObject, Service, Stat, Store, Swept, ThawAnswer, ThawRequest,
+    RemoteObject, RequestPace, Service, Stat, Store, Swept, ThawAnswer, ThawRequest,
 };
+use crate::model::BucketObject;
 use answer::Judged;
 use body::Meter;
 use client::{Connection, ServerClock};
@@ -64,6 +65,8 @@ pub struct S3Store<'a> {
     has_spoken: AtomicBool,
     learned: Mutex<Learned>,
     limit: Option<RateLimit>,
+    /// The pace of thaw requests.
+    thaws: RequestPace,
     /// `None` only while the store is dropped.
     runtime: Option<Runtime>,
 }
@@ -87,6 +90,7 @@ impl<'a> S3Store<'a> {
             has_spoken: AtomicBool::new(false),
             learned: Mutex::new(Learned::default()),
             limit: None,
+            thaws: RequestPace::default(),
             runtime: Some(runtime),
         })
     }
@@ -98,6 +102,13 @@ impl<'a> S3Store<'a> {
         self
     }
 
+    /// Returns the store with a pace of its thaw requests.
+    #[must_use]
+    pub fn thawing_at(mut self, pace: RequestPace) -> Self {
+        self.thaws = pace;
+        self
+    }
+
     /// Runs requests to their end on the calling thread.
     fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let runtime = self.runtime.as_ref().expect("it is there until the end");
@@ -106,11 +117,7 @@ impl<'a> S3Store<'a> {
 
     /// Returns the object's key in the bucket, with the prefix.
     fn full(&self, key: &str) -> String {
-        if self.settings.prefix.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}/{key}", self.settings.prefix)
-        }
+        self.settings.full(key)
     }
 
     fn error(&self, kind: ErrorKind, operation: Operation, key: &str) -> StoreError {
@@ -130,10 +137,7 @@ impl<'a> S3Store<'a> {
         operation: Operation,
         locator: &'l Locator,
     ) -> Result<(&'l str, Option<&'l str>), StoreError> {
-        let (key, version) = match locator.0.split_once('?') {
-            Some((key, rest)) => (key, rest.strip_prefix(VERSION)),
-            None => (locator.0.as_str(), None),
-        };
+        let (key, version) = split(locator);
         check_key(operation, &self.url, key)?;
         Ok((key, version))
     }
@@ -267,6 +271,35 @@ fn locator(key: &str, version: Option<&str>) -> Locator {
         // This is the version in a bucket that never kept versions.
         None | Some("null" | "") => Locator(key.to_owned()),
         Some(version) => Locator(format!("{key}?{VERSION}{version}")),
+    }
+}
+
+/// Returns the key and the version of a locator.
+fn split(locator: &Locator) -> (&str, Option<&str>) {
+    match locator.0.split_once('?') {
+        Some((key, rest)) => (key, rest.strip_prefix(VERSION)),
+        None => (locator.0.as_str(), None),
+    }
+}
+
+impl S3Settings {
+    /// Returns the object that a locator of this store names.
+    pub fn object(&self, locator: &Locator) -> BucketObject {
+        let (key, version) = split(locator);
+        BucketObject {
+            bucket: self.bucket.clone(),
+            key: self.full(key),
+            version: version.map(str::to_owned),
+        }
+    }
+
+    /// Returns an object's key in the bucket, with the prefix.
+    fn full(&self, key: &str) -> String {
+        if self.prefix.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}/{key}", self.prefix)
+        }
     }
 }
 

@@ -55,6 +55,9 @@ impl S3Store<'_> {
                 Answer::said(error.to_string()),
             )
         };
+        // Outside of the attempt, so that it does not look like a line that has stalled. Later attempts have pauses of
+        // their own.
+        tokio::time::sleep(self.thaws.turn()).await;
         let asked = self.persevere(Operation::Thaw, key, async |client, _| {
             let parameters = GlacierJobParameters::builder()
                 .tier(tier.clone())
@@ -76,6 +79,9 @@ impl S3Store<'_> {
                 return Ok(ThawAnswer::Accepted);
             };
             let judged = judge(&error);
+            if judged.kind == ErrorKind::Unavailable && judged.answer.asks_for_less() {
+                self.thaws.slow_down();
+            }
             if judged.answer.is("RestoreAlreadyInProgress") {
                 return Ok(ThawAnswer::Running);
             }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coldchain::btrfs::identity;
-use coldchain::engine::{Afterwards, AtOnce, OpenSource, Restoring, Which, plan_details, restore};
+use coldchain::engine::{
+    Afterwards, AtOnce, OpenSource, Restoring, SystemClock, Which, plan_details, restore,
+};
 use coldchain::error::Error;
 use coldchain::interrupt::Interrupt;
 use coldchain::model::{SubvolumeIdentity, Tier};
@@ -100,6 +102,7 @@ impl Chain {
             writable: None,
             observer: &Quiet,
             interrupt: &Interrupt::new(),
+            clock: &SystemClock,
         };
         restore(&restoring, &mut catalog).map(|restored| restored.directory)
     }
