@@ -14,4 +14,5 @@ mod restore_by_hand;
 mod restore_ways;
 mod target_shapes;
 mod thaw;
+mod thaw_scale;
 mod unfit_targets;
