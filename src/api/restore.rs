@@ -6,7 +6,7 @@ use super::config::LoadedConfig;
 use super::error::ApiError;
 use super::rate::rate_limit;
 use super::warnings::Warnings;
-use crate::cli::{Everywhere, Restore, Thawing, WhichArchive, writable_name};
+use crate::cli::{AtPlace, Everywhere, Restore, Thawing, WhichArchive, writable_name};
 use crate::commands::identity::Passphrases;
 use crate::commands::restore::{RestoreManner, perform};
 use crate::engine::{StateDir, cautions};
@@ -124,6 +124,7 @@ pub fn restore(
             max_cost: None,
             requests_per_second: DEFAULT_REQUESTS_PER_SECOND,
         },
+        place: AtPlace::default(),
         identity: request.identity.clone(),
         yes: true,
     };

@@ -36,7 +36,7 @@ pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
 pub use move_home::Move;
 pub use pull::Pull;
-pub use read::{List, Show, Thaw, Thawing, Verify};
+pub use read::{AtPlace, List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore, writable_name};
 pub use snapshots::{Snapshot, Snapshots};
 pub use target::{Night, OneSource, Typed, WhichArchive};

@@ -37,6 +37,17 @@ pub struct Show {
     /// The source, which may be left out if only one has such an archive; and the archive, the newest if left out.
     #[command(flatten)]
     pub target: WhichArchive,
+    /// Where to read.
+    #[command(flatten)]
+    pub place: AtPlace,
+}
+
+/// Which place a command reads.
+#[derive(Debug, Default, Args)]
+pub struct AtPlace {
+    /// Read the copy in this store of the config, or `home`
+    #[arg(long, value_name = "STORE")]
+    pub place: Option<String>,
 }
 
 /// What asks a cold storage class for segments.
@@ -74,6 +85,9 @@ pub struct Thaw {
     /// How to thaw what is cold, and at what price.
     #[command(flatten)]
     pub thawing: Thawing,
+    /// Where to read.
+    #[command(flatten)]
+    pub place: AtPlace,
     /// Show how far the thaw is, and request nothing
     #[arg(long)]
     pub status: bool,
@@ -92,6 +106,9 @@ pub struct Verify {
     /// Which source.
     #[command(flatten)]
     pub source: OneSource,
+    /// Where to read.
+    #[command(flatten)]
+    pub place: AtPlace,
     /// Also ask the store for the SHA-256 that it keeps of each object: one request an object
     #[arg(long)]
     pub checksums: bool,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{OneSource, Thawing, WaitLock, WhichArchive, rate};
+use super::{AtPlace, OneSource, Thawing, WaitLock, WhichArchive, rate};
 use crate::model::{CopyKind, SnapshotName};
 use crate::store::RateLimit;
 
@@ -54,6 +54,9 @@ pub struct Restore {
     /// How to thaw what is cold, and at what price.
     #[command(flatten)]
     pub thawing: Thawing,
+    /// Where to read.
+    #[command(flatten)]
+    pub place: AtPlace,
     /// What opens the archives: the recovery kit, an age identity file, or an ssh private key
     #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
     pub identity: Option<PathBuf>,

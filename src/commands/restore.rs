@@ -1,5 +1,6 @@
 //! `coldchain restore`: restore an archived date.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -11,16 +12,16 @@ use super::output::observer;
 use super::output::{answer, answer_json, answer_lines, count};
 use super::prompt::{Agreed, confirm};
 use super::target::{WantedArchive, chosen};
-use super::{activity_log, load_to_read, recorded, require_catalog};
-use crate::activity_log::{ActivityLog, LogLine};
+use super::{activity_log, load_to_read, require_catalog};
+use crate::activity_log::ActivityLog;
 use crate::catalog::{ArchiveRow, Catalog, SourceRow};
 use crate::cli::{Everywhere, Restore, Thawing};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::{
-    Afterwards, AtOnce, Clock, Estimate, OpenSource, RestorePlanDetails, Restored, Restoring,
-    RunContext, StateDir, SystemClock, WantedSegments, Which, ask_classes, estimate,
-    kit_knows_more, open_paced_store, plan_details, read_kit, require_target, restore, standing_in,
-    still_stands, take_in, witnessed_by,
+    Afterwards, AtOnce, Estimate, OpenSource, OtherPlaces, ReadablePlace, RestorePlanDetails,
+    Restored, Restoring, RunContext, StateDir, WantedSegments, Which, ask_classes, estimate,
+    kit_knows_more, open_paced_store, read_kit, require_target, restore, standing_in, still_stands,
+    take_in, witnessed_by,
 };
 use crate::error::{Error, KeyError, RequestError, RestoreError};
 use crate::model::{ArchiveId, CopyKind, Protocol};
@@ -32,11 +33,13 @@ use crate::store::{RequestPace, Store, ThawRequest};
 
 mod explain;
 mod from_plan;
+mod from_store;
 mod manner;
 mod nearest;
 pub(super) mod report;
 mod stream;
 
+use from_store::FromStore;
 pub(crate) use manner::{BroughtBack, RestoreManner};
 use nearest::{Nearest, WantedCopyName, Way};
 use report::{Room, in_words, passed_in_json, passed_in_words, to_json};
@@ -62,9 +65,13 @@ struct Planned<'a> {
     estimate: Estimate,
     room: Room,
     /// The identity file, if it was a pipe.
-    piped: Option<IdentityFile>,
+    piped: Option<&'a IdentityFile>,
     /// The nearer places, and why they are not taken.
-    passed: Vec<PassedOver>,
+    passed: &'a [PassedOver],
+    /// The copy that is read; `None` for home.
+    place: Option<&'a ReadablePlace>,
+    /// Where segments are that are damaged in the place that is read.
+    others: &'a OtherPlaces<'a>,
 }
 
 /// Returns which archives the user asked for.
@@ -117,83 +124,26 @@ pub(crate) fn perform(
     };
     let wanted = wanted.archive()?;
     require_catalog(config, &[source])?;
-    let date = wanted.date();
-    let which = which(args.retired);
-    let planned = match plan_details(source, date, which, &catalog) {
-        // Another machine may have archived or revived it since the catalog's newest entry.
-        Err(refused) => match taken_in(config, source, &state_dir, &mut catalog, context) {
-            Ok(()) => plan_details(source, date, which, &catalog),
-            Err(_) => Err(refused),
-        },
-        planned => planned,
-    };
-    let (plan, details) =
-        planned.map_err(|refused| nearest::refused(source, wanted, &passed, refused))?;
-    wanted.hold_against(&plan)?;
-    let warn = |message| {
-        let source = source.name.clone();
-        observer.event(Event::Warning { source, message });
-    };
-    warnings(args, &plan).into_iter().for_each(warn);
-    if let Some(handed) = &handed {
-        handed.hold_against(&plan)?;
-    }
-    let row = catalog.source(&source.name)?;
-    let row = row.ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
     let piped = args.identity.as_deref();
     let piped = piped
         .map(|path| read_pipe(path, manner.passphrases))
         .transpose()?;
-    let piped = piped.flatten();
-    require_newest(
-        args,
-        source,
-        piped.as_ref(),
-        (date, &row, &catalog),
-        observer.as_ref(),
-    )?;
-    let archives = catalog.archives(&row.ledger)?;
-    let (to_fetch, room) = to_fetch(args, &plan, &row, &archives);
-    let (days, now) = (args.thawing.thaw_days, SystemClock.now());
-    let mut planned = Planned {
+    let from_store = FromStore {
         args,
         everywhere,
         manner,
         context,
         config,
         state_dir: &state_dir,
+        log: &log,
         source,
-        store: config.store_of(source)?,
-        row,
-        estimate: estimate(config, source, to_fetch, days, &catalog, now)?,
-        plan: &plan,
-        details,
-        to_fetch,
-        room,
-        piped,
+        wanted,
+        handed: handed.as_ref(),
+        piped: piped.flatten(),
         passed,
+        acts,
     };
-    if args.explain {
-        return planned.explain(&catalog).map(|()| None);
-    }
-    if args.plan {
-        return planned.tell().map(|()| None);
-    }
-    planned.refuse_cost()?;
-    if !acts {
-        return planned.tell().map(|()| None);
-    }
-    recorded(
-        (&log, "restore"),
-        Some(&source.name),
-        || planned.act(&mut catalog),
-        |_| {
-            let to = args.stream.as_ref().or(args.to.as_ref());
-            let to = to.map(|to| shown(to)).unwrap_or_default();
-            let line = LogLine::done(&source.name, "restored").of([plan.date]);
-            line.text("to", to)
-        },
-    )
+    from_store.run(&mut catalog)
 }
 
 /// Returns the activity log of a run; of one that only plans, none is kept.
@@ -351,7 +301,10 @@ impl Planned<'_> {
             let (plan, details, estimate) = (self.plan, &self.details, &self.estimate);
             let mut document = to_json(plan, details, estimate, self.room, thawing.tier)?;
             document["from"] = json!("store");
-            document["passed_over"] = passed_in_json(&self.passed);
+            if let Some(place) = self.place {
+                document["place"] = json!(place.name);
+            }
+            document["passed_over"] = passed_in_json(self.passed);
             answer_json(&document)?;
         } else {
             answer(&self.in_words())?;
@@ -361,7 +314,15 @@ impl Planned<'_> {
 
     fn in_words(&self) -> String {
         let mut text = in_words(self.plan, &self.details, &self.estimate, Some(self.room));
-        text.push_str(&passed_in_words(&self.passed));
+        if let Some(place) = self.place {
+            writeln!(
+                text,
+                "  from        the copy `{}` in {}",
+                place.name, place.row.store
+            )
+            .expect("writing to a string does not fail");
+        }
+        text.push_str(&passed_in_words(self.passed));
         text
     }
 
@@ -428,7 +389,7 @@ impl Planned<'_> {
             "Restore into {}?",
             to.join(name.as_str()).display()
         ))?;
-        if !self.args.retired {
+        if !self.args.retired && self.place.is_none() {
             still_stands(&open, self.plan, self.state_dir, catalog, self.context)?;
         }
         let restoring = Restoring {
@@ -449,6 +410,7 @@ impl Planned<'_> {
             observer: self.context.observer,
             interrupt: self.context.interrupt,
             clock: self.context.clock,
+            others: self.others,
         };
         let restored = restore(&restoring, catalog);
         let restored = restored.map_err(|error| nearest::name_mirror(error, self.config, to))?;

@@ -1,5 +1,6 @@
 //! `coldchain show`: print all that the catalog knows of one archive.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::json;
@@ -10,8 +11,8 @@ use super::target::{WantedArchive, chosen};
 use super::{load_to_read, require_catalog};
 use crate::catalog::{ArchiveRow, SegmentRow, SourceRow, VerificationRow};
 use crate::cli::{Everywhere, Show};
-use crate::engine::{Clock, StateDir, SystemClock};
-use crate::error::{Error, RequestError};
+use crate::engine::{Clock, ReadablePlace, StateDir, SystemClock};
+use crate::error::{Error, RequestError, RestoreError};
 use crate::model::size::Bytes;
 use crate::model::{Line, Protocol, Quoted, VerifyOutcome, keys};
 
@@ -21,12 +22,30 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
     let sources = target.sources_with_store()?;
     require_catalog(&config, &sources)?;
     let wanted = target.archive()?;
-    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     let mut found: Vec<(SourceRow, ArchiveRow)> = Vec::new();
+    let mut places = BTreeMap::new();
     for source in sources {
         let Some(row) = catalog.source(&source.name)? else {
             continue;
         };
+        let place = match &args.place.place {
+            Some(name) => match ReadablePlace::named(&config, source, name, &catalog) {
+                // Another source may have one.
+                Err(Error::Restore(RestoreError::NoCopyAt { .. })) if target.source.is_none() => {
+                    continue;
+                }
+                place => place?,
+            },
+            None => None,
+        };
+        let row = match &place {
+            Some(place) => place.row_of(row),
+            None => row,
+        };
+        let place = place.map(|place| place.row.id);
+        places.insert(row.name.clone(), place);
+        catalog.turn_to(place);
         let mut archives = catalog.archives(&row.ledger)?;
         let newest = archives.iter().filter(|archive| archive.is_visible());
         let newest = newest.map(|archive| archive.id).max();
@@ -68,6 +87,7 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
         }),
         1 => {
             let (source, archive) = found.remove(0);
+            catalog.turn_to(places.get(&source.name).copied().flatten());
             let segments = catalog.segments(&archive.id)?;
             let mut checks = catalog.verifications(&source.ledger)?;
             checks.retain(|check| check.archive == archive.id);

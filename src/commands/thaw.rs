@@ -19,8 +19,8 @@ use crate::activity_log::{ActivityLog, LogLine};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Thaw};
 use crate::engine::{
-    Clock, OpenSource, SegmentThaw, StateDir, SystemClock, ThawStatus, WantedSegments, ask_classes,
-    estimate, open_paced_store, plan_details, thaw, thaw_state,
+    Clock, OpenSource, ReadablePlace, SegmentThaw, StateDir, SystemClock, ThawStatus,
+    WantedSegments, ask_classes, estimate, open_paced_store, plan_details, thaw, thaw_state,
 };
 use crate::error::{Error, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
@@ -39,11 +39,20 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
     let wanted = target.archive()?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     warn_of_copy(&catalog);
+    let place = match &args.place.place {
+        Some(name) => ReadablePlace::named(&config, source, name, &catalog)?,
+        None => None,
+    };
+    let source = place.as_ref().map_or(source, |place| &place.source);
+    catalog.turn_to(place.as_ref().map(|place| place.row.id));
     let (plan, details) = plan_details(source, wanted.date(), which(args.retired), &catalog)?;
     wanted.hold_against(&plan)?;
-    let row = catalog
+    let mut row = catalog
         .source(&source.name)?
         .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
+    if let Some(place) = &place {
+        row = place.row_of(row);
+    }
     let store_config = config.store_of(source)?;
     let class = store_config.storage_class();
     let thawing = &args.thawing;
@@ -124,7 +133,10 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
         answer(&table(&plan, &status))?;
     }
     match status.awaited(&plan.source) {
-        Some(awaited) => Err(RestoreError::Thawing(Box::new(awaited)).into()),
+        Some(mut awaited) => {
+            awaited.place = place.as_ref().map(|place| place.name.clone());
+            Err(RestoreError::Thawing(Box::new(awaited)).into())
+        }
         None if everywhere.json || everywhere.quiet => Ok(()),
         None => answer(&all_readable(&plan, &status)),
     }

@@ -19,8 +19,8 @@ use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
 use crate::engine::{
-    AtOnce, Drill, OpenSource, RunContext, StateDir, Verified, VerifyReport, Verifying, read_kit,
-    root_of_copy, verify, witnessed_by,
+    AtOnce, Drill, OpenSource, ReadablePlace, RunContext, StateDir, Verified, VerifyReport,
+    Verifying, read_kit, root_of_copy, verify, witnessed_by,
 };
 use crate::error::{Error, KeyError, RequestError, RestoreError, VerifyError, in_words};
 use crate::interrupt::{self, Interrupt};
@@ -54,13 +54,14 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         if stopped.is_err() {
             break;
         }
-        // If no source was named, a source may still be waiting for its first backup.
-        if args.source.name().is_none() && catalog.source(&source.name)?.is_none() {
+        if args.source.name().is_none()
+            && let Some(note) = left_out(&config, source, &wanted, &catalog)?
+        {
             if !everywhere.json && !everywhere.quiet {
-                let line = format!("{}: note       nothing is archived yet\n", source.name);
+                let line = format!("{}: note       {note}\n", source.name);
                 said = said.and(answer(&line));
             }
-            told.push(json!({"source": source.name, "notes": ["nothing is archived yet"]}));
+            told.push(json!({"source": source.name, "notes": [note]}));
             continue;
         }
         let begun = Instant::now();
@@ -119,6 +120,28 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     }
     run_result(errors, chosen.len(), everywhere, stopped)?;
     said
+}
+
+/// Returns why a source is left out if it was not named: it may still be waiting for its first backup, or have no
+/// copy in the place that was.
+fn left_out(
+    config: &Config,
+    source: &Source,
+    wanted: &Wanted,
+    catalog: &Catalog,
+) -> Result<Option<String>, Error> {
+    if catalog.source(&source.name)?.is_none() {
+        return Ok(Some("nothing is archived yet".to_owned()));
+    }
+    let Some(name) = &wanted.place else {
+        return Ok(None);
+    };
+    match ReadablePlace::named(config, source, name, catalog) {
+        Err(Error::Restore(RestoreError::NoCopyAt { .. })) => {
+            Ok(Some(format!("it has no copy in the store `{name}`")))
+        }
+        place => place.map(|_| None),
+    }
 }
 
 /// Returns the log's line about the levels that were checked.
@@ -187,6 +210,7 @@ impl Wanted {
             drill,
             identities,
             kit,
+            place: args.place.place.clone(),
         })
     }
 
@@ -206,9 +230,32 @@ fn check(
     catalog: &mut Catalog,
     context: RunContext<'_>,
 ) -> Result<Verified, Error> {
-    let row = catalog
+    let place = match &wanted.place {
+        Some(name) => ReadablePlace::named(config, source, name, catalog)?,
+        None => None,
+    };
+    catalog.turn_to(place.as_ref().map(|place| place.row.id));
+    let checked = check_at(place.as_ref(), config, source, wanted, catalog, context);
+    catalog.turn_to(None);
+    checked
+}
+
+/// Checks a copy, or home with `None`. The catalog is turned to it.
+fn check_at(
+    place: Option<&ReadablePlace>,
+    config: &Config,
+    source: &Source,
+    wanted: &Wanted,
+    catalog: &mut Catalog,
+    context: RunContext<'_>,
+) -> Result<Verified, Error> {
+    let source = place.map_or(source, |place| &place.source);
+    let mut row = catalog
         .source(&source.name)?
         .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
+    if let Some(place) = place {
+        row = place.row_of(row);
+    }
     let store_config = config.store_of(source)?;
     let open = OpenSource {
         config: source,
@@ -233,7 +280,8 @@ fn check(
             directory,
             class: store_config.storage_class(),
         }),
-        kit: &wanted.kit,
+        // The kit knows home's head, and a copy may be behind it.
+        kit: if place.is_some() { &[] } else { &wanted.kit },
         at_once: AtOnce {
             asked_for: store_config.uploads(),
             memory_limit: config.memory_limit,

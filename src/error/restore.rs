@@ -19,6 +19,14 @@ pub enum RestoreError {
     /// `--max-cost` was given, but the store's prices are not known.
     #[error("cannot apply --max-cost: no prices are known for {0}")]
     NoPrices(String),
+    /// The catalog knows no copy of the source in a store.
+    #[error("the catalog knows no copy of `{source_name}` in the store `{place}`")]
+    NoCopyAt {
+        /// The source.
+        source_name: SourceName,
+        /// The store's name in the config.
+        place: String,
+    },
     /// The thaw can't be left to a batch job of S3.
     #[error("cannot thaw `{source_name}` by a batch job: {why}")]
     NoBatch {
@@ -61,6 +69,20 @@ pub enum RestoreError {
         key: String,
         /// What is wrong.
         what: String,
+    },
+    /// A stored segment differs from the ledger, and the place that has another is cold.
+    #[error("segment {} of {} is damaged: {what} ({key}); the copy in the store `{place}` is cold", at.1, at.0)]
+    SegmentColdElsewhere {
+        /// The source.
+        source_name: SourceName,
+        /// The archive, and the segment's place in it.
+        at: Box<(ArchiveId, u32)>,
+        /// Its object.
+        key: String,
+        /// What is wrong.
+        what: String,
+        /// The store's name in the config.
+        place: String,
     },
     /// A stored segment has the signed bytes, but can't be opened.
     #[error("segment {index} of {archive} can't be opened ({key})")]
@@ -184,6 +206,10 @@ impl RestoreError {
         match self {
             Self::NoPrices(_) => exit(ExitCode::Usage)
                 .hint("add its prices to `[prices]` in the config, or leave --max-cost out"),
+            Self::NoCopyAt { source_name, place } => exit(ExitCode::Usage).hint(format!(
+                "run `coldchain copy {} --to {place}`, which makes the copy, or recognizes one that is there",
+                source_name.as_argument()
+            )),
             Self::NoBatch { .. } => exit(ExitCode::Usage).hint(
                 "leave --batch out: `coldchain thaw` then sends a request for each segment",
             ),
@@ -199,6 +225,16 @@ impl RestoreError {
                  archives that are already restored stay",
                 )
             }
+            Self::SegmentColdElsewhere {
+                source_name,
+                at,
+                place,
+                ..
+            } => exit(ExitCode::Integrity).hint(format!(
+                "run `coldchain thaw {} --date {} --place {place}`, wait until all is readable, and run the same command again",
+                source_name.as_argument(),
+                at.0.date
+            )),
             Self::Locked { .. } => exit(ExitCode::Failed).hint(
                 "give the identity of one of the recipients that it was sealed to: the recovery \
                  kit, or the key file named in your notes",

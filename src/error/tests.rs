@@ -69,6 +69,7 @@ fn guard() -> GuardError {
 fn awaited() -> Awaited {
     Awaited {
         source: mail(),
+        place: None,
         segments: 3,
         readable: 1,
         thawing: 1,
@@ -128,6 +129,10 @@ fn samples() -> Vec<Error> {
             limit: Usd::from_micros(1_000_000),
         }),
         Error::Restore(RestoreError::NoPrices("TEXT".to_owned())),
+        Error::Restore(RestoreError::NoCopyAt {
+            source_name: mail(),
+            place: "offsite2".to_owned(),
+        }),
         Error::Restore(RestoreError::NoBatch {
             source_name: mail(),
             why: "TEXT".to_owned(),
@@ -347,6 +352,13 @@ fn samples() -> Vec<Error> {
             index: 2,
             key: "KEY".to_owned(),
             what: "WHAT".to_owned(),
+        }),
+        Error::Restore(RestoreError::SegmentColdElsewhere {
+            source_name: mail(),
+            at: Box::new((archive(), 2)),
+            key: "TEXT".to_owned(),
+            what: "TEXT".to_owned(),
+            place: "offsite2".to_owned(),
         }),
         Error::Restore(RestoreError::SegmentUnreadable {
             archive: archive(),

@@ -13,6 +13,8 @@ use crate::model::{SourceName, StorageClass, Tier};
 pub struct Awaited {
     /// The source.
     pub source: SourceName,
+    /// The name of the store that has the copy; `None` for home.
+    pub place: Option<String>,
     /// How many segments are needed.
     pub segments: u64,
     /// How many of them can be read now.
@@ -58,8 +60,10 @@ impl fmt::Display for Awaited {
 impl Awaited {
     /// What to do next.
     pub fn hint(&self) -> String {
+        let place = self.place.as_ref();
+        let place = place.map_or(String::new(), |place| format!(" --place {place}"));
         let ask = format!(
-            "run `coldchain thaw {}` to thaw what is cold",
+            "run `coldchain thaw {}{place}` to thaw what is cold",
             self.source.as_argument()
         );
         if self.thawing == 0 {
@@ -95,6 +99,7 @@ mod tests {
     fn awaited(readable: u64, thawing: u64, cold: u64) -> Awaited {
         Awaited {
             source: "home".parse().unwrap(),
+            place: None,
             segments: readable + thawing + cold,
             readable,
             thawing,

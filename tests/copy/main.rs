@@ -11,5 +11,6 @@ mod moves;
 mod pair;
 mod pruned;
 mod races;
+mod reading;
 mod refused;
 mod servers;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use coldchain::catalog::Catalog;
 use coldchain::engine::{
-    AtOnce, Clock, OpenSource, StreamingOut, WantedSegments, cold_objects, stream_out, thaw,
-    thaw_state,
+    AtOnce, Clock, OpenSource, OtherPlaces, StreamingOut, WantedSegments, cold_objects, stream_out,
+    thaw, thaw_state,
 };
 use coldchain::error::Error;
 use coldchain::interrupt::Interrupt;
@@ -186,6 +186,7 @@ fn what_would_go_cold_behind_a_slow_restore_is_requested_again_in_time() {
             observer,
             interrupt: &interrupt,
             clock: &clock,
+            others: &OtherPlaces::default(),
         };
         let mut output = Vec::new();
         stream_out(&streaming, &mut output, &mut catalog).map(|_| output)

@@ -337,10 +337,8 @@ fn was_taken(replay: &Replay, seq: u64, object: &[u8], absorbed: &Absorbed) {
             let mut back = rotate.revives.iter();
             assert!(!back.any(|id| replay.is_retired(id) || replay.is_deleted(id)));
         }
-        EntryKind::Open(_)
-        | EntryKind::Attach(_)
-        | EntryKind::Moved(_)
-        | EntryKind::Unknown(_) => {}
+        EntryKind::Open(_) | EntryKind::Attach(_) | EntryKind::Moved(_) | EntryKind::Unknown(_) => {
+        }
     }
 }
 

@@ -96,6 +96,7 @@ impl<'a> Nearest<'a> {
             (args.retired, "--retired"),
             (args.from_plan.is_some(), "--from-plan"),
             (args.stream.is_some(), "--stream"),
+            (args.place.place.is_some(), "--place"),
             (args.explain, "--explain"),
             (args.thawing.max_cost.is_some(), "--max-cost"),
         ]

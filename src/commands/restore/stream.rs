@@ -58,7 +58,7 @@ impl Planned<'_> {
         };
         self.ask_store(&source, catalog)?;
         self.confirm(&format!("Write the stream of {archive}?"))?;
-        if !self.args.retired {
+        if !self.args.retired && self.place.is_none() {
             still_stands(&source, self.plan, self.state_dir, catalog, self.context)?;
         }
         let streaming = StreamingOut {
@@ -72,6 +72,7 @@ impl Planned<'_> {
             observer: self.context.observer,
             interrupt: self.context.interrupt,
             clock: self.context.clock,
+            others: self.others,
         };
         stream_out(&streaming, output, catalog)
     }

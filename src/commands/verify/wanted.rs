@@ -18,4 +18,6 @@ pub(super) struct Wanted {
     pub(super) identities: Option<(Identities, String)>,
     /// The sources in the recovery kit, if one was given.
     pub(super) kit: Vec<KitSource>,
+    /// The name of the store whose copy is checked; home if it is left out.
+    pub(super) place: Option<String>,
 }

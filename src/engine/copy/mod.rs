@@ -10,6 +10,7 @@ mod entries;
 pub(super) mod foresee;
 mod home;
 pub(super) mod move_home;
+pub(super) mod places;
 mod prune;
 mod recognize;
 pub(super) mod run;

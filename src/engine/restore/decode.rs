@@ -11,7 +11,8 @@ use std::{mem, vec};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::engine::restore::fetch::{AtOnce, WantedSegment, fetch};
+use crate::engine::restore::fetch::{AtOnce, WantedSegment};
+use crate::engine::restore::other_places::{OtherPlaces, fetch_somewhere};
 use crate::engine::restore::prefetch::Prefetch;
 use crate::error::{Error, RestoreError};
 use crate::seal::{ArchiveKey, open_segment};
@@ -53,7 +54,7 @@ impl Drop for Block {
 /// `at_once` segments are on their way, and one more is held: the one that is being read.
 pub(in crate::engine) fn decode_ahead<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    store: &'scope dyn Store,
+    (store, others): (&'scope dyn Store, &'scope OtherPlaces<'scope>),
     wanted: Vec<(WantedSegment, &'scope ArchiveKey)>,
     at_once: AtOnce,
 ) -> Decoded<'scope> {
@@ -63,7 +64,7 @@ pub(in crate::engine) fn decode_ahead<'scope>(
     let (begin, done) = bounded(at_once);
     let work = move |(wanted, key): (WantedSegment, &_), answer: &Sender<_>| {
         begin.send(()).expect("the other end is here");
-        let fetched = fetch(store, &wanted);
+        let fetched = fetch_somewhere(store, others, &wanted);
         done.recv().expect("the other end is here");
         let decoded = fetched.and_then(|sealed| decode(&wanted, key, &sealed, &spares, answer));
         if let Err(error) = decoded {
@@ -163,8 +164,10 @@ mod tests {
         asked_for: usize,
     ) -> (Vec<u8>, Option<Error>) {
         let mut raw = Vec::new();
+        let others = OtherPlaces::default();
         let error = thread::scope(|scope| {
-            let decoded = decode_ahead(scope, store, wanted.to_vec(), at_once(asked_for));
+            let wanted = wanted.to_vec();
+            let decoded = decode_ahead(scope, (store, &others), wanted, at_once(asked_for));
             for block in decoded.flatten() {
                 match block {
                     Ok(block) => raw.extend_from_slice(&block),
@@ -226,8 +229,9 @@ mod tests {
         let store = MemoryStore::default();
         let (raw, wanted) = sealed(&store, &key);
         let wanted = wanted.into_iter().map(|wanted| (wanted, &key)).collect();
+        let others = OtherPlaces::default();
         let first = thread::scope(|scope| {
-            let mut decoded = decode_ahead(scope, &store, wanted, at_once(2));
+            let mut decoded = decode_ahead(scope, (&store, &others), wanted, at_once(2));
             decoded.next().unwrap().recv().unwrap().unwrap()
         });
         assert!(raw.starts_with(&first));

@@ -70,6 +70,16 @@ impl WantedSegment {
     }
 }
 
+impl WantedSegment {
+    /// Returns the same segment in another place, where it has the same key.
+    pub(in crate::engine) fn in_store(&self, store: &dyn Store) -> Self {
+        Self {
+            locator: store.locate(&self.key),
+            ..self.clone()
+        }
+    }
+}
+
 /// How many segments are fetched at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtOnce {

@@ -13,6 +13,7 @@ pub(super) mod freshness;
 pub(super) mod keep_readable;
 pub(super) mod look_for_copies;
 pub(super) mod nearest;
+pub(super) mod other_places;
 pub(super) mod prefetch;
 pub(super) mod target;
 pub(super) mod thaw;
@@ -36,8 +37,9 @@ use crate::engine::restore::archive_stream::{archive_blocks, expected};
 use crate::engine::restore::decode::{Decoded, decode_ahead};
 use crate::engine::restore::fetch::{AtOnce, WantedSegment};
 use crate::engine::restore::keep_readable::ReadableKeeper;
+use crate::engine::restore::other_places::OtherPlaces;
 use crate::engine::restore::target::{Afterwards, Target};
-use crate::engine::restore::thaw::{ThawStatus, WantedSegments, thaw, thaw_state};
+use crate::engine::restore::thaw::{ThawStatus, WantedSegments, thaw_beside, thaw_state};
 use crate::error::{Error, PruneError, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::archive::ArchiveState;
@@ -88,6 +90,8 @@ pub struct Restoring<'a> {
     pub interrupt: &'a Interrupt,
     /// Tells when a thawed segment is about to go cold.
     pub clock: &'a dyn Clock,
+    /// The other places of the source, for segments that are damaged or missing in this one.
+    pub others: &'a OtherPlaces<'a>,
 }
 
 /// Which archives a restore may ask for.
@@ -305,7 +309,7 @@ fn receive(
     thread::scope(|scope| {
         // One for all archives: segments of later ones are fetched while earlier ones are received.
         let store = restoring.source.store.as_ref();
-        let mut decoded = decode_ahead(scope, store, wanted, restoring.at_once);
+        let mut decoded = decode_ahead(scope, (store, restoring.others), wanted, restoring.at_once);
         for (at, (entry, _)) in chain.iter().enumerate() {
             let is_wanted = ends && at + 1 == chain.len();
             let afterwards = if is_wanted {
@@ -371,7 +375,7 @@ fn thaw_rest(
     catalog: &mut Catalog,
 ) -> Result<(usize, ThawStatus), Error> {
     let status = match restoring.thaw {
-        Some(request) => thaw(wanted, request, catalog)?,
+        Some(request) => thaw_beside(wanted, request, restoring.others, catalog)?,
         None => thaw_state(wanted, catalog)?,
     };
     let archives = wanted.archives;

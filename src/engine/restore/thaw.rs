@@ -14,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::catalog::{ArchiveRow, Catalog, ThawRow};
 use crate::engine::context::open_source::OpenSource;
+use crate::engine::restore::other_places::OtherPlaces;
 use crate::error::{Error, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::entry::Timestamp;
@@ -122,6 +123,7 @@ impl ThawStatus {
     pub fn awaited(&self, source: &SourceName) -> Option<Awaited> {
         let mut awaited = Awaited {
             source: source.clone(),
+            place: None,
             segments: self.segments.len() as u64,
             readable: 0,
             thawing: 0,
@@ -161,6 +163,15 @@ impl ThawStatus {
 
 /// Asks the store for the state of every segment. Requests no thaw.
 pub fn thaw_state(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<ThawStatus, Error> {
+    state_beside(wanted, &OtherPlaces::default(), catalog)
+}
+
+/// The same, where a segment that is missing may be in another place: it counts as one that can be read.
+fn state_beside(
+    wanted: &WantedSegments<'_>,
+    others: &OtherPlaces<'_>,
+    catalog: &mut Catalog,
+) -> Result<ThawStatus, Error> {
     let mut segments = segments(wanted, catalog)?;
     let asked: Vec<usize> = (0..segments.len())
         .filter(|at| may_be_cold(&segments[*at], wanted))
@@ -174,7 +185,12 @@ pub fn thaw_state(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<
     }
     let store = wanted.source.store.as_ref();
     let now = store.guessed_now()?;
-    let (answers, failed) = ask_all(&asked, |at| store.readability(&segments[*at].1.locator));
+    let (answers, failed) = ask_all(&asked, |at| {
+        match store.readability(&segments[*at].1.locator) {
+            Err(error) if error.is_not_found() && !others.is_empty() => Ok(Readability::Always),
+            answer => answer,
+        }
+    });
     if let Some((at, error)) = failed {
         let segment = &segments[asked[at]].1;
         return Err(if error.is_not_found() {
@@ -205,7 +221,17 @@ pub fn thaw(
     request: ThawRequest,
     catalog: &mut Catalog,
 ) -> Result<ThawStatus, Error> {
-    let mut status = thaw_state(wanted, catalog)?;
+    thaw_beside(wanted, request, &OtherPlaces::default(), catalog)
+}
+
+/// The same, where a segment that is missing may be in another place: it counts as one that can be read.
+pub(in crate::engine) fn thaw_beside(
+    wanted: &WantedSegments<'_>,
+    request: ThawRequest,
+    others: &OtherPlaces<'_>,
+    catalog: &mut Catalog,
+) -> Result<ThawStatus, Error> {
+    let mut status = state_beside(wanted, others, catalog)?;
     let Some(now) = status.now else {
         return Ok(status);
     };

@@ -13,7 +13,8 @@ use crate::engine::restore::archive_stream::{archive_blocks, expected};
 use crate::engine::restore::decode::decode_ahead;
 use crate::engine::restore::fetch::{AtOnce, WantedSegment};
 use crate::engine::restore::keep_readable::ReadableKeeper;
-use crate::engine::restore::thaw::{WantedSegments, thaw};
+use crate::engine::restore::other_places::OtherPlaces;
+use crate::engine::restore::thaw::{WantedSegments, thaw_beside};
 use crate::error::{Error, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::{ArchiveId, StorageClass};
@@ -43,6 +44,8 @@ pub struct StreamingOut<'a> {
     pub interrupt: &'a Interrupt,
     /// Tells when a thawed segment is about to go cold.
     pub clock: &'a dyn Clock,
+    /// The other places of the source, for segments that are damaged or missing in this one.
+    pub others: &'a OtherPlaces<'a>,
 }
 
 /// Writes an archive's stream to `output`, and returns its length in bytes. Writes only checked commands. The
@@ -71,7 +74,7 @@ pub fn stream_out(
         archives: &archives,
         interrupt: streaming.interrupt,
     };
-    let status = thaw(&wanted, streaming.thaw, catalog)?;
+    let status = thaw_beside(&wanted, streaming.thaw, streaming.others, catalog)?;
     if let Some(awaited) = status.awaited(streaming.source.name()) {
         return Err(Error::Restore(RestoreError::Thawing(Box::new(awaited))));
     }
@@ -88,7 +91,7 @@ pub fn stream_out(
     });
     let summary = thread::scope(|scope| {
         let store = streaming.source.store.as_ref();
-        let mut decoded = decode_ahead(scope, store, wanted, streaming.at_once);
+        let mut decoded = decode_ahead(scope, (store, streaming.others), wanted, streaming.at_once);
         let blocks = archive_blocks(
             streaming.source.name(),
             entry,

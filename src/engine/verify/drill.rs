@@ -8,6 +8,7 @@ use super::Verifying;
 use super::tree::first_difference;
 use crate::btrfs::{self, BtrfsError, Geometry, Scratch, Space};
 use crate::catalog::Catalog;
+use crate::engine::restore::other_places::OtherPlaces;
 use crate::engine::restore::target::Afterwards;
 use crate::engine::restore::{Restoring, Which, plan_details, restore};
 use crate::engine::snapshots::standing;
@@ -87,6 +88,8 @@ fn rehearse(
         observer: &in_hand,
         interrupt: verifying.interrupt,
         clock: verifying.clock,
+        // The drill is about this place alone.
+        others: &OtherPlaces::default(),
     };
     match restore(&restoring, catalog) {
         Ok(restored) => {

@@ -84,10 +84,11 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Check
     let trust = trust_in(row, verifying.root);
     // Read the catalog first: then entries that another run commits meanwhile make the store look ahead, and
     // not behind.
+    let end = end_of_copy(&row.ledger, catalog)?;
     let known: BTreeMap<u64, EntryRow> = catalog
         .entries(&row.ledger)?
         .into_iter()
-        .filter(|entry| entry.committed)
+        .filter(|entry| entry.committed && end.is_none_or(|end| entry.seq <= end))
         .map(|entry| (entry.seq, entry))
         .collect();
     let quarantined: BTreeMap<u64, String> =
@@ -149,6 +150,16 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Check
     reading.require_this_ledger()?;
     reading.hold_against_kit();
     Ok(reading.end())
+}
+
+/// Returns the last entry that the copy is known to have; `None` if the catalog is turned to home, which has all.
+fn end_of_copy(ledger: &LedgerId, catalog: &Catalog) -> Result<Option<u64>, CatalogError> {
+    let Some(id) = catalog.turned_to() else {
+        return Ok(None);
+    };
+    let places = catalog.places(ledger)?;
+    let place = places.iter().find(|place| place.id == id);
+    Ok(Some(place.map_or(0, |place| place.head)))
 }
 
 /// The listing of the ledger.

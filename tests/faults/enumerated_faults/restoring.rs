@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use coldchain::btrfs::identity;
 use coldchain::engine::{
-    Afterwards, AtOnce, OpenSource, Restoring, SystemClock, Which, plan_details, restore,
+    Afterwards, AtOnce, OpenSource, OtherPlaces, Restoring, SystemClock, Which, plan_details,
+    restore,
 };
 use coldchain::error::Error;
 use coldchain::interrupt::Interrupt;
@@ -103,6 +104,7 @@ impl Chain {
             observer: &Quiet,
             interrupt: &Interrupt::new(),
             clock: &SystemClock,
+            others: &OtherPlaces::default(),
         };
         restore(&restoring, &mut catalog).map(|restored| restored.directory)
     }
