@@ -51,6 +51,7 @@ pub use context::unknown_archives::{Asking, require_known, require_known_archive
 pub use context::{OpenCatalog, OpenStore, RunContext};
 pub use copy::asked::{CopiedArchive, CopyAsked, CopyRan};
 pub use copy::foresee::{CopyForeseen, foresee_copy};
+pub use copy::lacking::require_copied;
 pub use copy::move_home::{MovedHome, OldHome, move_home};
 pub use copy::places::ReadablePlace;
 pub use copy::run::copy;
@@ -85,7 +86,9 @@ pub use prune::revive::{Revived, revive};
 pub use prune::{PruneAsked, Pruned, UnfinishedPrune, foresee_prune, prune};
 pub use pull::outcome::{PullAsked, PullRan};
 pub use pull::run::{foresee_pull, pull, pull_for_the_night};
-pub use rebuild::{AsOf, Flaw, ImportedLedger, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild};
+pub use rebuild::{
+    AsOf, CopyFound, Flaw, ImportedLedger, Rebuilding, Rebuilt, Unfinished, Unnamed, rebuild,
+};
 pub use restore::batch_thaw::{cold_objects, new_token};
 pub use restore::classes::ask_classes;
 pub use restore::cost::{Estimate, Pricing, estimate};

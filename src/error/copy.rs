@@ -1,5 +1,7 @@
 //! Why archives can't be copied to another store.
 
+use chrono::NaiveDate;
+
 use super::{Advice, Error, ExitCode, count, exit};
 use crate::model::copy_marker::NoCopyMarker;
 use crate::model::{ArchiveId, LedgerId, SourceName};
@@ -84,6 +86,18 @@ pub enum CopyError {
         store: String,
         /// The entry's number.
         seq: u64,
+    },
+    /// A restore from a copy wants an archive that the copy does not have.
+    #[error("the archive {archive} of `{source_name}` was not copied to {store}")]
+    NotThere {
+        /// The source.
+        source_name: SourceName,
+        /// The archive.
+        archive: ArchiveId,
+        /// The copy's URL.
+        store: String,
+        /// The newest date that can be restored from the copy.
+        newest: Option<NaiveDate>,
     },
     /// An object of an archive is not at home, and the archive is not retired.
     #[error("could not copy the archive {archive} to {to}")]
@@ -216,6 +230,12 @@ impl CopyError {
             ),
             Self::LeftOut { .. } => exit(ExitCode::Integrity).hint(
                 "run `coldchain verify SOURCE --deep` to see what is damaged; the other archives are copied",
+            ),
+            Self::NotThere { newest: Some(date), .. } => exit(ExitCode::ChainBroken).hint(format!(
+                "restore an earlier date: {date} is the newest of which the copy has all; or bring the home back"
+            )),
+            Self::NotThere { newest: None, .. } => exit(ExitCode::ChainBroken).hint(
+                "bring the home back: the copy has no date that could be restored",
             ),
             Self::NotCopied { source, .. }
             | Self::Behind { source, .. } => exit(source.exit_code()).hint_of(source.hint()),

@@ -47,7 +47,7 @@ pub use mirror_link::{MirrorLinkError, SshFailure};
 pub use move_home::MoveError;
 pub use prune::PruneError;
 pub use pull::{PullError, PullFailure};
-pub use rebuild::RebuildError;
+pub use rebuild::{RebuildError, TwoPlaces};
 pub use request::RequestError;
 pub use restore::RestoreError;
 pub use snapshots::SnapshotError;

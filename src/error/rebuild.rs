@@ -87,6 +87,18 @@ pub enum RebuildError {
         /// The second place.
         second: String,
     },
+    /// A copy has an entry that home does not have.
+    #[error(
+        "the copy of `{}` in {} is ahead of its home in {}: it has ledger entry {}, and the newest at home is {}",
+        .0.source_name, .0.copy, .0.home, .0.seq, .0.head
+    )]
+    CopyAhead(Box<TwoPlaces>),
+    /// A copy has another entry under a number than home.
+    #[error(
+        "ledger entry {} of `{}` in its copy in {} is not the one at its home in {}",
+        .0.seq, .0.source_name, .0.copy, .0.home
+    )]
+    CopyDiffers(Box<TwoPlaces>),
     /// The current catalog has a source in a store that was not given.
     #[error(
         "the current catalog also has `{source_name}` in {store}, and that store was not given"
@@ -128,6 +140,21 @@ pub enum RebuildError {
     },
 }
 
+/// A source's home, and a copy that is not what home is.
+#[derive(Debug)]
+pub struct TwoPlaces {
+    /// The source.
+    pub source_name: SourceName,
+    /// Home's URL.
+    pub home: String,
+    /// The copy's URL.
+    pub copy: String,
+    /// The first entry that home lacks, or that is another one.
+    pub seq: u64,
+    /// Home's newest entry.
+    pub head: u64,
+}
+
 impl RebuildError {
     pub(super) fn advice(&self) -> Advice {
         match self {
@@ -165,6 +192,14 @@ impl RebuildError {
             Self::LedgerTwice { .. } => exit(ExitCode::Integrity).hint(
                 "give only one of the two, the undamaged one: of two, coldchain reads the first"
 ,
+            ),
+            Self::CopyAhead(_) => exit(ExitCode::Integrity).hint(
+                "find out whether home has gone back. If it has, rebuild from the copy alone in another --state-dir, \
+                 restore from there, and make the copy home with `coldchain move SOURCE --to NAME --abandon-home`",
+            ),
+            Self::CopyDiffers(_) => exit(ExitCode::Integrity).hint(
+                "find out which of the two is right: compare both with the recovery kit. To restore from the copy, \
+                 rebuild from it alone in another --state-dir",
             ),
             Self::StoreLeftOut { .. } => exit(ExitCode::Usage).hint(
                 "add a --store for that store too, or make the new catalog in another \

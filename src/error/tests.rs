@@ -27,6 +27,16 @@ fn mail() -> SourceName {
     "mail".parse().unwrap()
 }
 
+fn two_places() -> TwoPlaces {
+    TwoPlaces {
+        source_name: mail(),
+        home: store(),
+        copy: "file:///copy".to_owned(),
+        seq: 4,
+        head: 3,
+    }
+}
+
 fn date() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 21).unwrap()
 }
@@ -258,6 +268,8 @@ fn samples() -> Vec<Error> {
             first: "key, missing".to_owned(),
             second: "SECOND".to_owned(),
         }),
+        Error::Rebuild(RebuildError::CopyAhead(Box::new(two_places()))),
+        Error::Rebuild(RebuildError::CopyDiffers(Box::new(two_places()))),
         Error::Rebuild(RebuildError::StoreLeftOut {
             source_name: mail(),
             store: store(),

@@ -12,5 +12,6 @@ mod pair;
 mod pruned;
 mod races;
 mod reading;
+mod rebuilt;
 mod refused;
 mod servers;

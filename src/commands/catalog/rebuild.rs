@@ -12,7 +12,8 @@ use crate::commands::output::{answer, answer_json, count};
 use crate::commands::{activity_log, recorded, warn_readers};
 use crate::config::{Config, StoreConfig};
 use crate::engine::{
-    AsOf, ImportedLedger, Rebuilding, Rebuilt, RunContext, Trusted, Unfinished, rebuild, store_url,
+    AsOf, CopyFound, ImportedLedger, Rebuilding, Rebuilt, RunContext, Trusted, Unfinished, rebuild,
+    store_url,
 };
 use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::model::Line;
@@ -96,10 +97,10 @@ fn stores(urls: &[String], config: Option<&Config>) -> Result<Vec<StoreConfig>, 
     let configured: Vec<&StoreConfig> = config
         .iter()
         .flat_map(|config| {
-            let used = config
-                .sources
-                .iter()
-                .filter_map(|source| source.store.as_deref());
+            let used = config.sources.iter().flat_map(|source| {
+                let copies = source.copies.iter().map(String::as_str);
+                source.store.as_deref().into_iter().chain(copies)
+            });
             let used: std::collections::BTreeSet<&str> = used.collect();
             used.into_iter().map(|name| &config.stores[name])
         })
@@ -138,6 +139,13 @@ fn to_text(rebuilt: &Rebuilt) -> String {
             &mut text,
             format_args!("{place} was refused: {}", in_words(error)),
         );
+        if let (
+            Error::Rebuild(RebuildError::CopyAhead(_) | RebuildError::CopyDiffers(_)),
+            Some(hint),
+        ) = (error, error.hint())
+        {
+            line(&mut text, format_args!("  {hint}"));
+        }
     }
     for (url, error) in &rebuilt.unread {
         line(
@@ -178,6 +186,12 @@ fn ledger_to_text(read: &ImportedLedger) -> String {
     for flaw in &read.flaws {
         line(&mut text, format_args!("{name}: {}", flaw.in_words()));
     }
+    for copy in &read.copies {
+        line(
+            &mut text,
+            format_args!("{name}: {}", copy_in_words(copy, read)),
+        );
+    }
     if read.unnamed.objects > 0 {
         line(
             &mut text,
@@ -216,6 +230,23 @@ fn ledger_to_text(read: &ImportedLedger) -> String {
     text
 }
 
+/// Returns what a copy has.
+fn copy_in_words(copy: &CopyFound, read: &ImportedLedger) -> String {
+    let of = count(read.archives, "archive");
+    let has = match copy.archives {
+        has if has == read.archives => format!("all {of}"),
+        has => format!("{has} of {of}"),
+    };
+    let store = &copy.store;
+    match read.head.map_or(0, |head| head.seq) {
+        head if head > copy.head => format!(
+            "its copy in {store} is behind: it has entries up to {}, home up to {head}, and {has}",
+            copy.head
+        ),
+        _ => format!("its copy in {store} has {has}"),
+    }
+}
+
 fn entries(n: u64) -> String {
     if n == 1 {
         "1 entry".to_owned()
@@ -234,11 +265,18 @@ fn to_json(rebuilt: &Rebuilt) -> Value {
                 .iter()
                 .map(|flaw| json!({"kind": flaw.kind(), "what": flaw.in_words()}))
                 .collect();
+            let copies: Vec<Value> = read
+                .copies
+                .iter()
+                .map(|copy| {
+                    json!({"store": copy.store, "head": copy.head, "archives": copy.archives})
+                })
+                .collect();
             json!({
                 "name": read.source, "directory": read.directory, "ledger": read.ledger,
                 "entries": read.entries, "archives": read.archives,
                 "head": read.head.map(|head| json!({"seq": head.seq, "hash": head.hash})),
-                "flaws": flaws, "sealed": read.sealed, "snapshots": read.pins,
+                "flaws": flaws, "copied": read.copied, "copies": copies, "sealed": read.sealed, "snapshots": read.pins,
                 "snapshots_of_unknown_origin": read.of_unknown_origin,
                 "unnamed": {
                     "attempts": read.unnamed.attempts, "objects": read.unnamed.objects,

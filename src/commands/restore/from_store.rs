@@ -11,6 +11,7 @@ use crate::commands::target::WantedArchive;
 use crate::config::{Config, Source};
 use crate::engine::{
     Clock, OtherPlaces, ReadablePlace, RunContext, StateDir, SystemClock, estimate, plan_details,
+    require_copied,
 };
 use crate::error::{Error, RequestError, RestoreError, in_words};
 use crate::plan::PassedOver;
@@ -142,6 +143,9 @@ impl FromStore<'_> {
         }
         let row = catalog.source(&source.name)?;
         let row = row.ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
+        if place.is_none() {
+            require_copied(&row, &plan.archives, catalog)?;
+        }
         // A copy may be behind: what is newer is a matter for a warning there.
         let date_for_kit = date.or(place.map(|_| plan.date));
         require_newest(

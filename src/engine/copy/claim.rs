@@ -1,7 +1,7 @@
 //! What a place is, before anything is written there: a copy of this ledger, nothing yet, or something else.
 
 use crate::catalog::{Catalog, PlaceRow};
-use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::open_source::{OpenSource, is_place};
 use crate::engine::context::random::random_bytes;
 use crate::engine::ledger::object::{MAX_ENTRY_BYTES, is_no_entry};
 use crate::error::{CopyError, Error};
@@ -43,7 +43,9 @@ pub(super) fn claim(
     }
     if !is_marked(&listed) {
         let known = catalog.places(&row.ledger)?;
-        let known = known.iter().find(|place| place.store == row.store);
+        let known = known
+            .iter()
+            .find(|place| is_place(&place.store, &row.store));
         if let Some(known) = known.filter(|known| known.head > 0 && !anew) {
             return Err(CopyError::Emptied {
                 source_name: there.name().clone(),
@@ -55,8 +57,13 @@ pub(super) fn claim(
         put_marker(there, &marker)?;
     }
     let marker = read_marker(there, &marker)?;
+    // A rebuild may have recorded it by the URL that was typed.
+    let known = catalog.places(&row.ledger)?.into_iter();
+    let known = known.map(|place| place.store);
+    let url = known.into_iter().find(|url| is_place(url, &row.store));
+    let url = url.as_deref().unwrap_or(&row.store);
     Ok(Claimed {
-        place: catalog.know_place(&row.ledger, &row.store, marker.place)?,
+        place: catalog.know_place(&row.ledger, url, marker.place)?,
         listed,
     })
 }

@@ -17,6 +17,8 @@ use crate::store::Store;
 /// What to do with a source's directory.
 pub(super) enum Admission {
     Read(PublicKey, SourceRow),
+    /// Its ledger was read from another place, as that of this source.
+    ReadBefore(SourceRow),
     LeaveOut(String),
     Refuse(Error),
 }
@@ -121,14 +123,15 @@ impl Rebuilding<'_> {
                 }
             })));
         };
-        if let Some(known) = new.sources()?.iter().find(|known| known.ledger == ledger) {
-            return Ok(Admission::refuse(RebuildError::LedgerTwice {
-                source_name: known.name.clone(),
-                first: format!("{}/{}", known.store, known.directory),
-                second: format!("{url}/{directory}"),
-            }));
+        let read = new.sources()?.into_iter();
+        if let Some(known) = read.into_iter().find(|known| known.ledger == ledger) {
+            return Ok(Admission::ReadBefore(known));
         }
-        let configured = self.configured(directory, url);
+        let is_copy = survey.markers.is_copy && survey.markers.homes.is_empty();
+        let configured = match self.configured(directory, url) {
+            None if is_copy => self.home_of_copy(directory, url, ledger, before),
+            configured => configured,
+        };
         let row = SourceRow {
             name: match configured {
                 // The config's name has precedence, as everywhere.
@@ -148,6 +151,39 @@ impl Rebuilding<'_> {
         let found = archived
             .find(|(source, store)| source.directory == *directory && store_url(store) == url);
         found.map(|(source, _)| source)
+    }
+
+    /// Returns the source of the config of which this directory has a copy of the ledger: one that has its home in
+    /// another store. The config, the old catalog or the kit must say that it is this ledger's, or no other source can be.
+    pub(super) fn home_of_copy(
+        &self,
+        directory: &SourceName,
+        url: &str,
+        ledger: LedgerId,
+        before: &Before,
+    ) -> Option<&Source> {
+        let config = self.config?;
+        let elsewhere = || {
+            config
+                .archived()
+                .filter(|(source, _)| source.directory == *directory)
+                .filter(|(_, store)| !is_place(&store_url(store), url))
+        };
+        let is_here = |name: &String| is_place(&store_url(&config.stores[name]), url);
+        let named = elsewhere().find(|(source, store)| {
+            let home = store_url(store);
+            let mut known = before.sources.iter();
+            let mut in_kit = self.trusted.sources.iter();
+            source.copies.iter().any(is_here)
+                || known.any(|row| row.ledger == ledger && is_place(&row.store, &home))
+                || in_kit.any(|row| row.ledger == ledger && is_place(&row.store, &home))
+        });
+        let is_store_known = config.stores.keys().any(is_here);
+        let only = match elsewhere().collect::<Vec<_>>()[..] {
+            [only] if is_store_known => Some(only),
+            _ => None,
+        };
+        named.or(only).map(|(source, _)| source)
     }
 
     /// Returns the source as configured, or else one made from its row.

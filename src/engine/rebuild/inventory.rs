@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::old_ledger::Earlier;
+use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::{EntryNumbers, require_no_entry};
 use crate::error::Error;
 use crate::model::{ArchiveId, SourceName, keys};
@@ -21,6 +22,8 @@ pub(in crate::engine) struct Survey {
     pub(in crate::engine) archives: BTreeMap<ArchiveId, HashMap<String, Stat>>,
     /// Archives whose objects lie with another source of the store, and not with this one.
     pub(in crate::engine) elsewhere: Elsewhere,
+    /// The markers beside the entries.
+    pub(in crate::engine) markers: PlaceMarkers,
 }
 
 /// The directories of all archives of a store, as seen from one source.
@@ -111,6 +114,8 @@ impl Survey {
         } else if let Some((archive, _)) = keys::archive_of(directory, &listed.key) {
             let objects = self.archives.entry(archive).or_default();
             objects.insert(listed.key, listed.stat);
+        } else {
+            self.markers.note(directory, &listed.key);
         }
     }
 

@@ -10,6 +10,8 @@ mod inventory;
 mod missing_sources;
 mod old_catalog;
 mod old_ledger;
+mod old_places;
+mod places;
 mod read;
 mod rebuilt;
 mod relink_snapshots;
@@ -17,30 +19,25 @@ mod request;
 mod revoked_keys;
 mod swap;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::catalog::{Catalog, NewCatalog, SourceRow};
-use crate::config::StoreConfig;
 use crate::engine::context::RunContext;
-use crate::engine::context::kit_file::note_in_kit;
-use crate::engine::context::open_source::{OpenSource, store_address, store_url};
-use crate::engine::ledger::reader_warnings::{remember_as_of, remember_newer, remember_own_word};
-use crate::error::{Error, LedgerStateError, RebuildError};
+use crate::engine::context::open_source::store_url;
+use crate::error::{Error, RebuildError};
 use crate::model::SourceName;
-use crate::store::Store;
 
 pub use flaw::Flaw;
 pub use inventory::Unnamed;
 pub(super) use inventory::{Survey, survey_of};
 pub(super) use old_ledger::Earlier;
 pub use read::ImportedLedger;
-pub(super) use read::{LedgerPlace, read_ledger};
-pub use rebuilt::Rebuilt;
+pub(super) use read::{LedgerPlace, ReadFrom, read_ledger};
+pub use rebuilt::{CopyFound, Rebuilt};
 pub use request::{AsOf, Rebuilding, Unfinished};
 
-use admit::Admission;
 use inventory::survey;
 use old_catalog::Before;
+use places::SurveyedPlaces;
 
 /// Reads the ledgers of stores into a new catalog, and replaces the old catalog with it.
 pub fn rebuild(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt, Error> {
@@ -78,6 +75,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
 
     let mut new = swap::begin(job.state_dir)?;
     let mut directories = BTreeSet::new();
+    let mut places = SurveyedPlaces::default();
     for config in job.stores {
         let surveyed = context.open(config).and_then(|store| {
             let surveys = survey(store.as_ref())?;
@@ -86,8 +84,8 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
         match surveyed {
             Ok((store, surveys)) => {
                 directories.extend(surveys.keys().map(ToString::to_string));
-                let surveyed = (store.as_ref(), surveys);
-                job.read_store(config, surveyed, &before, &mut new, &mut rebuilt, context)?;
+                job.note_absent(&store_url(config), store.as_ref(), &surveys, &mut rebuilt)?;
+                places.add(config, store, surveys);
             }
             // Another store may be sound, and needed now.
             Err(Error::Store(error)) if job.stores.len() > 1 && error.kind.is_out_of_reach() => {
@@ -96,6 +94,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
             Err(error) => return Err(error),
         }
     }
+    places.read(job, &before, &mut new, &mut rebuilt, context)?;
     if rebuilt.unread.is_empty() {
         job.require_named(&directories)?;
     }
@@ -123,6 +122,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
     before.keep_what_was_never_archived(&mut new)?;
     before.keep_snapshots(&rebuilt.read, &mut new)?;
     before.keep_mirrors(&mut new)?;
+    rebuilt.remarks.extend(before.keep_places(&mut new)?);
     rebuilt.kept = swap::swap_in(job.state_dir, new, before.catalog)?;
     if let [root] = job.trusted.roots.as_slice() {
         // No archive made under another root key is lost by this, or the rebuild would have been refused.
@@ -167,115 +167,5 @@ impl Rebuilding<'_> {
             })),
             None => Ok(()),
         }
-    }
-
-    fn read_store(
-        &self,
-        config: &StoreConfig,
-        (store, surveys): (&dyn Store, BTreeMap<SourceName, Survey>),
-        before: &Before,
-        new: &mut NewCatalog,
-        rebuilt: &mut Rebuilt,
-        context: RunContext<'_>,
-    ) -> Result<(), Error> {
-        let url = store_url(config);
-        self.note_absent(&url, store, &surveys, rebuilt)?;
-        let only = self.as_of.and_then(|as_of| as_of.only);
-        for (directory, survey) in surveys {
-            if only.is_some_and(|only| directory.as_str() != only) {
-                continue;
-            }
-            if survey.entries.is_empty() {
-                self.note_without_ledger(&directory, (&url, store), &survey, before, rebuilt)?;
-                continue;
-            }
-            let place = format!("{url}/{directory}");
-            match self.choose(&directory, &url, store, &survey, before, new)? {
-                Admission::Read(root, row) => {
-                    let source = self.source(&row, &url)?;
-                    let open = OpenSource {
-                        config: &source,
-                        row: SourceRow {
-                            store: store_address(config),
-                            ..row
-                        },
-                        store: Box::new(store),
-                    };
-                    new.add_source(&open.row)?;
-                    let earlier = before.of(&open.row.ledger);
-                    survey.require_all_entries(store, &open.row.directory, earlier)?;
-                    let place_of_ledger = LedgerPlace {
-                        source: &open,
-                        root: &root,
-                        survey: &survey,
-                        earlier,
-                        identities: self.identities,
-                        until: self.as_of.map(|as_of| as_of.entry),
-                    };
-                    match read_ledger(&place_of_ledger, new, context) {
-                        Ok(mut read) => {
-                            if let Some(as_of) = self.as_of {
-                                // A ledger may end before the entry that was typed.
-                                let end = read.head.as_ref().map_or(0, |head| head.seq);
-                                remember_as_of(&open.row.name, as_of.entry.min(end), new)?;
-                            } else {
-                                self.hold_against_kit(&mut read, new)?;
-                            }
-                            if self.trusted.names(&read.ledger) {
-                                note_in_kit(&open.row, new)?;
-                            }
-                            remember_newer(&open.row.name, read.unknown(), new)?;
-                            if self.trusted.takes_any() {
-                                remember_own_word(&open.row.name, &root, new)?;
-                            }
-                            let regained = relink_snapshots::regain(
-                                &source,
-                                &open.row,
-                                before.catalog.as_ref(),
-                                new,
-                                context,
-                            )?;
-                            read.pins = regained.tied;
-                            read.of_unknown_origin = regained.of_unknown_origin;
-                            rebuilt.read.push(read);
-                        }
-                        Err(
-                            error @ (Error::LedgerState(LedgerStateError::EntryRefused { .. })
-                            | Error::Rebuild(RebuildError::LedgerUntrusted { .. })),
-                        ) => {
-                            new.forget_source(&open.row)?;
-                            rebuilt.refused.push((place, error));
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-                Admission::LeaveOut(why) => rebuilt.left_out.push((place, why)),
-                Admission::Refuse(error) => rebuilt.refused.push((place, error)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes what the kit knows of a ledger and the store does not show.
-    fn hold_against_kit(&self, read: &mut ImportedLedger, new: &Catalog) -> Result<(), Error> {
-        let witness = "the recovery kit";
-        let newest = read.head.map_or(0, |head| head.seq);
-        let named = self.trusted.sources.iter();
-        for head in named
-            .filter(|source| source.ledger == read.ledger)
-            .filter_map(|source| source.head)
-        {
-            if head.seq > newest {
-                let missing = newest + 1..=head.seq;
-                read.flaws.push(Flaw::Behind { missing, witness });
-            } else if new
-                .entry_hash(&read.ledger, head.seq)?
-                .is_some_and(|hash| hash != head.hash)
-            {
-                let seq = head.seq;
-                read.flaws.push(Flaw::Changed { seq, witness });
-            }
-        }
-        Ok(())
     }
 }

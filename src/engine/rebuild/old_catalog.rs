@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::flaw::Flaw;
 use super::old_ledger::Earlier;
+use super::old_places::OldPlaces;
 use super::read::ImportedLedger;
 use super::rebuilt::Rebuilt;
 use super::request::{Rebuilding, Unfinished};
@@ -18,6 +19,8 @@ use crate::model::{ArchiveId, LedgerId, SourceName};
 pub(super) struct Before {
     pub(super) catalog: Option<Catalog>,
     pub(super) sources: Vec<SourceRow>,
+    /// Its copies.
+    pub(super) places: OldPlaces,
     /// How many entries it has of each source's ledger.
     entries: HashMap<LedgerId, usize>,
     earlier: HashMap<LedgerId, Earlier>,
@@ -40,8 +43,9 @@ impl Before {
     }
 
     fn read(state_dir: &StateDir) -> Result<Self, Error> {
-        let catalog = state_dir.catalog_to_read()?;
+        let mut catalog = state_dir.catalog_to_read()?;
         let sources = catalog.sources()?;
+        let places = OldPlaces::of(&mut catalog)?;
         let mut entries = HashMap::new();
         let mut earlier = HashMap::new();
         for row in &sources {
@@ -51,6 +55,7 @@ impl Before {
         Ok(Self {
             catalog: Some(catalog),
             sources,
+            places,
             entries,
             earlier,
             nothing: Earlier::default(),

@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 use super::flaw::Flaw;
 use super::inventory::{Survey, Unnamed};
 use super::old_ledger::Earlier;
+use super::rebuilt::CopyFound;
 use crate::catalog::{Catalog, SegmentRow};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
@@ -25,7 +26,7 @@ use crate::ledger::{Absorbed, EntryRefusal, Head, PublicKey, Refused, Replay};
 use crate::model::entry::{
     ArchiveEntry, Attachment, DeleteEntry, EntryKind, PrivateFacts, RetireEntry, Role, Timestamp,
 };
-use crate::model::{ArchiveId, LedgerId, SourceName};
+use crate::model::{ArchiveId, LedgerId, PlaceId, SourceName, keys};
 use crate::seal::{ArchiveKey, Identities};
 use crate::store::{ErrorKind, StoreError};
 
@@ -60,6 +61,12 @@ pub struct ImportedLedger {
     pub unnamed: Unnamed,
     /// What is wrong with it.
     pub flaws: Vec<Flaw>,
+    /// If it was read from a copy, how many of its visible archives that has; `None` if it was read at home.
+    pub copied: Option<u64>,
+    /// Its copies, if it was read at home.
+    pub copies: Vec<CopyFound>,
+    /// The place that is home, as the ledger says last.
+    pub(super) moved_to: Option<PlaceId>,
     /// How many archives the identity opened.
     pub(super) opened: u64,
     /// Why the identity did not open an archive: the error of the first one that failed.
@@ -78,6 +85,7 @@ impl ImportedLedger {
 struct LedgerImport<'a> {
     source: &'a OpenSource<'a>,
     survey: &'a Survey,
+    reads: ReadFrom,
     identities: Option<(&'a Identities, &'a str)>,
     earlier: &'a Earlier,
     replay: Replay,
@@ -102,6 +110,19 @@ pub(in crate::engine) struct LedgerPlace<'a> {
     pub(in crate::engine) identities: Option<(&'a Identities, &'a str)>,
     /// The last entry to read; `None` for all.
     pub(in crate::engine) until: Option<u64>,
+    /// What the place is.
+    pub(in crate::engine) reads: ReadFrom,
+}
+
+/// What the place is that a ledger is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum ReadFrom {
+    /// The source's home.
+    Home,
+    /// A copy that takes the place of home in the catalog, since nothing names home.
+    OnlyCopy,
+    /// A copy of a home that the config names, and of which nothing is known now.
+    CopyOfHome,
 }
 
 /// Reads a source's ledger from the store into a catalog that knows the source but no entries. Only the first
@@ -118,11 +139,13 @@ pub(in crate::engine) fn read_ledger(
         earlier,
         identities,
         until,
+        reads,
     } = *place;
     let trust = trust_in(&source.row, root);
     let mut reading = LedgerImport {
         source,
         survey,
+        reads,
         identities,
         earlier,
         replay: Replay::reading_past(trust),
@@ -142,6 +165,9 @@ pub(in crate::engine) fn read_ledger(
             of_unknown_origin: 0,
             unnamed: Unnamed::default(),
             flaws: Vec::new(),
+            copied: (reads != ReadFrom::Home).then_some(0),
+            copies: Vec::new(),
+            moved_to: None,
             opened: 0,
             locked: None,
         },
@@ -181,7 +207,9 @@ pub(in crate::engine) fn read_ledger(
             }
         }
     }
-    catalog.record_verifications(&earlier.checks)?;
+    if reads == ReadFrom::Home {
+        catalog.record_verifications(&earlier.checks)?;
+    }
     reading.finish(catalog, context)
 }
 
@@ -441,6 +469,7 @@ impl LedgerImport<'_> {
         }
         let directory = &self.source.row.directory;
         self.read.head = self.replay.head();
+        self.read.moved_to = self.replay.moved_to();
         let signers = self.replay.keys().iter();
         self.read.signers = signers
             .filter(|(_, roles)| !roles.contains(&Role::Root))
@@ -466,11 +495,20 @@ impl LedgerImport<'_> {
                 self.read.flaws.push(Flaw::Orphaned(archive.id, parent));
             }
             let listed = self.survey.archives.get(&archive.id).unwrap_or(&nothing);
+            if let Some(copied) = &mut self.read.copied {
+                // The key of an archive is copied last.
+                if !listed.contains_key(&keys::archive_key(directory, &archive.id)) {
+                    continue;
+                }
+                *copied += 1;
+            }
             let segments = catalog.segments(&archive.id)?;
             let wrong = lacking(self.source, &archive.id, &segments, listed)?;
             let first = SegmentRow::objects(directory, &archive.id, &segments).next();
             let class = first.and_then(|first| listed.get(&first.key)?.class);
-            catalog.write_listed(&archive.id, wrong.is_empty(), class, now)?;
+            if self.reads != ReadFrom::CopyOfHome {
+                catalog.write_listed(&archive.id, wrong.is_empty(), class, now)?;
+            }
             if let Some(first) = wrong.first() {
                 self.read.flaws.push(Flaw::Lacking {
                     archive: archive.id,

@@ -9,7 +9,7 @@ use crate::engine::context::kit_file::heads_of;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::trust::Trusted;
 use crate::engine::rebuild::{
-    Earlier, ImportedLedger, LedgerPlace, Survey, read_ledger, survey_of,
+    Earlier, ImportedLedger, LedgerPlace, ReadFrom, Survey, read_ledger, survey_of,
 };
 use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::ledger::PublicKey;
@@ -177,6 +177,7 @@ fn read_by_any(
             earlier,
             identities: None,
             until: None,
+            reads: ReadFrom::Home,
         };
         match read_ledger(&place, &mut anew, context) {
             Ok(read) => return Ok((read, anew)),
