@@ -87,6 +87,9 @@ pub struct Forget {
     /// Forget only the mirror of it at this place, which the config does not name any more
     #[arg(long, value_name = "TO")]
     pub mirror: Option<MirrorLocation>,
+    /// Forget only the copy of it in this store, which is named as in the config or by its URL
+    #[arg(long, value_name = "NAME", conflicts_with = "mirror")]
+    pub copy: Option<String>,
     /// Don't ask; needed where there is no terminal to ask on
     #[arg(long, short)]
     pub yes: bool,

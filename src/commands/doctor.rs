@@ -5,14 +5,16 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::list::copies::in_words as copy_in_words;
 use super::load;
 use super::output::{answer, answer_json, count};
 use super::plan::standing_warnings;
 use crate::cli::Everywhere;
 use crate::config::{Config, Source};
 use crate::engine::{
-    Asking, MirrorReport, NOT_IN_KIT, RunContext, StateDir, StoreReport, doctor, doubtful_archives,
-    examine_mirrors, is_in_kit, leftovers_of_all, require_known_archives, secrets_in_reach,
+    Asking, Clock, MirrorReport, NOT_IN_KIT, RunContext, StateDir, StoreReport, SystemClock,
+    copies_not_in_kit, doctor, doubtful_archives, examine_mirrors, is_in_kit, known_copies,
+    leftovers_of_all, require_known_archives, secrets_in_reach,
 };
 use crate::error::{Error, in_words as error_in_words};
 use crate::model::Line;
@@ -36,6 +38,7 @@ pub(super) fn run(everywhere: &Everywhere) -> Result<(), Error> {
         standing_warnings(&config),
         warnings_of_secrets(&config),
         warnings_of_kits(&config),
+        warnings_of_copies(&config),
         warnings_of_archives(&config),
         warnings_of_inexact(&config),
         warnings_of_leftovers(&config),
@@ -109,6 +112,39 @@ fn warnings_of_kits(config: &Config) -> Vec<String> {
     rows.filter(|row| is_in_kit(row, &catalog).is_ok_and(|known| !known))
         .map(|row| format!("{}: {NOT_IN_KIT}", row.name))
         .collect()
+}
+
+/// Returns warnings about copies that were never made, are behind or damaged, or that no recovery kit names. Ignores
+/// errors of the catalog: other commands report them.
+fn warnings_of_copies(config: &Config) -> Vec<String> {
+    let Ok(catalog) = StateDir::new(&config.state_dir).catalog_to_read() else {
+        return Vec::new();
+    };
+    let now = SystemClock.now();
+    let mut warnings = Vec::new();
+    for (source, _) in config.archived() {
+        let name = &source.name;
+        for copy in known_copies(config, source, &catalog).unwrap_or_default() {
+            let to = Line(&copy.name);
+            let words = copy_in_words(&copy, now);
+            let is_sound = copy.lacks.is_empty() && copy.damaged.is_empty();
+            if copy.row.is_none() {
+                warnings.push(format!(
+                    "{name}: its copy in {to} was never made: run `coldchain copy {name} --to {to}`"
+                ));
+            } else if !is_sound {
+                warnings.push(format!("{name}: its copy in {to} has {words}"));
+            }
+        }
+        let row = catalog.source(name).ok().flatten();
+        let unknown = row.and_then(|row| copies_not_in_kit(&row, &catalog).ok());
+        for url in unknown.unwrap_or_default() {
+            warnings.push(format!(
+                "{name}: no recovery kit names its copy in {url}: run `coldchain key kit`"
+            ));
+        }
+    }
+    warnings
 }
 
 /// Returns warnings about archives whose streams can't be right. Only archives with existing snapshots can be

@@ -9,10 +9,13 @@ use crate::activity_log::LogLine;
 use crate::catalog::MirrorRow;
 use crate::cli::{Everywhere, Forget};
 use crate::config::Config;
-use crate::engine::{Remembered, RunContext, forget, forget_mirror, remembered, remembered_mirror};
+use crate::engine::{
+    Remembered, RunContext, forget, forget_copy, forget_mirror, remembered, remembered_copy,
+    remembered_mirror,
+};
 use crate::error::Error;
 use crate::model::size::Bytes;
-use crate::model::{Line, MirrorLocation};
+use crate::model::{Line, MirrorLocation, SourceName};
 use crate::printing::{say, shown};
 use crate::progress::Quiet;
 
@@ -20,6 +23,9 @@ pub(super) fn run(args: &Forget, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     if let Some(to) = &args.mirror {
         return of_mirror(args, to, &config, everywhere);
+    }
+    if let Some(copy) = &args.copy {
+        return of_copy(args, copy, &config, everywhere);
     }
     let known = remembered(&config, &args.source)?;
     if !args.yes {
@@ -95,6 +101,51 @@ fn of_mirror(
     }
     answer_lines([
         format!("{}: mirror {to} removed from the catalog", row.source),
+        stays,
+    ])
+}
+
+/// Forgets one copy.
+fn of_copy(
+    args: &Forget,
+    copy: &str,
+    config: &Config,
+    everywhere: &Everywhere,
+) -> Result<(), Error> {
+    let copy = remembered_copy(config, &args.source, copy)?;
+    let name: SourceName = args.source.parse()?;
+    let stays = format!(
+        "{name}: what is in {} stays: {} as of the last run; `coldchain copy` or `coldchain catalog rebuild` finds it again",
+        Line(&copy.store),
+        count(copy.has.len() as u64, "archive")
+    );
+    if !args.yes {
+        say(&stays);
+    }
+    let question = format!("Remove the copy {} of {name} from the catalog?", copy.name);
+    confirm(Agreed::by(args.yes), &question)?;
+    let log = activity_log(config);
+    let observer = log.beside(Box::new(Quiet));
+    let context = RunContext {
+        wait_lock: args.lock.at_most(),
+        ..RunContext::real(observer.as_ref())
+    };
+    recorded(
+        (&log, "forget"),
+        Some(&name),
+        || forget_copy(config, &name, &copy, context),
+        |()| LogLine::done(&name, "copy-forgotten").text("store", &copy.store),
+    )?;
+    if everywhere.json {
+        return answer_json(&json!({
+            "forgotten": name, "copy": copy.store, "archives": copy.has.len(),
+        }));
+    }
+    if everywhere.quiet {
+        return Ok(());
+    }
+    answer_lines([
+        format!("{name}: copy {} removed from the catalog", copy.name),
         stays,
     ])
 }

@@ -1,5 +1,6 @@
 //! `coldchain list`: chains and their archives, as a tree.
 
+pub(super) mod copies;
 mod mirrors;
 
 use std::fmt::Write as _;
@@ -14,8 +15,8 @@ use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
 use crate::config::{Config, Source, SourceOrigin};
 use crate::engine::{
-    Clock, KnownMirror, RunContext, StateDir, SystemClock, history, known_mirrors, schedule,
-    store_url,
+    Clock, KnownCopy, KnownMirror, RunContext, StateDir, SystemClock, history, is_place,
+    known_copies, known_mirrors, schedule, store_url,
 };
 use crate::error::Error;
 use crate::model::archive::ArchiveState;
@@ -39,6 +40,8 @@ pub(crate) struct ListedSource<'a> {
     pub(crate) chains: Vec<ListedChain<'a>>,
     /// As of the last runs.
     pub(crate) mirrors: Vec<KnownMirror>,
+    /// As of the last runs.
+    pub(crate) copies: Vec<KnownCopy>,
 }
 
 /// When a chain expires.
@@ -94,7 +97,9 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     let listed = chosen.iter().zip(&rows);
     let listed = listed.map(|(source, rows)| {
         let mirrors = known_mirrors(&config, source, &catalog, context)?;
-        Ok(gather(&config, source, rows, asked, mirrors))
+        let listed = gather(&config, source, rows, asked, mirrors);
+        let copies = known_copies(&config, source, &catalog)?;
+        Ok(ListedSource { copies, ..listed })
     });
     let listed: Vec<_> = listed.collect::<Result<_, Error>>()?;
     let further = match args.source.name() {
@@ -178,6 +183,7 @@ pub(crate) fn gather<'a>(
         store: store.map(store_url),
         chains: chains.collect(),
         mirrors,
+        copies: Vec::new(),
         next_slot: schedule.map(|schedule| schedule.next_slot_after(today(config))),
     }
 }
@@ -238,12 +244,28 @@ impl Widths {
 
 impl ListedSource<'_> {
     fn to_json(&self) -> Value {
-        let chains: Vec<Value> = self.chains.iter().map(ListedChain::to_json).collect();
+        let chains: Vec<Value> = self.chains.iter().map(|it| it.to_json(self)).collect();
         let mirrors: Vec<Value> = self.mirrors.iter().map(mirrors::to_json).collect();
-        json!({
+        let mut source = json!({
             "name": self.name, "store": self.store, "next_slot": self.next_slot, "chains": chains,
             "mirrors": mirrors,
-        })
+        });
+        if !self.copies.is_empty() {
+            source["copies"] = self.copies.iter().map(copies::to_json).collect();
+        }
+        source
+    }
+
+    /// Returns the places that have an archive; `None` if there is home alone.
+    fn places_of(&self, archive: &ListedRow) -> Option<Vec<String>> {
+        if self.copies.is_empty() || !archive.is_visible() {
+            return None;
+        }
+        let store = self.store.as_deref().unwrap_or_default();
+        // After a rebuild from a copy alone, that copy has the place of home.
+        let mut copies = self.copies.iter();
+        let is_home = !copies.any(|copy| is_place(&copy.store, store));
+        Some(copies::places_of(&archive.link.id, is_home, &self.copies))
     }
 
     fn store_in_words(&self) -> String {
@@ -270,8 +292,9 @@ impl ListedSource<'_> {
             (Some(_), _) => {}
         }
         for chain in &self.chains {
-            chain.write_text(text, widths, now);
+            chain.write_text(text, widths, now, self);
         }
+        copies::write_text(text, &self.copies, now);
         mirrors::write_text(text, &self.mirrors, now);
     }
 }
@@ -285,17 +308,21 @@ impl ListedChain<'_> {
         })
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(&self, source: &ListedSource<'_>) -> Value {
         let archives: Vec<Value> = self
             .shown()
             .map(|archive| {
-                json!({
+                let mut shown = json!({
                     "id": archive.link.id, "date": archive.link.id.date, "kind": archive.link.id.kind,
                     "send_parent": archive.link.send_parent.map(|parent| parent.date),
                     "state": archive_state(archive), "raw_bytes": archive.raw_bytes,
                     "sealed_bytes": archive.sealed_bytes, "segments": archive.segments,
                     "damaged": archive.link.is_damaged,
-                })
+                });
+                if let Some(places) = source.places_of(archive) {
+                    shown["places"] = json!(places);
+                }
+                shown
             })
             .collect();
         json!({
@@ -310,7 +337,13 @@ impl ListedChain<'_> {
         self.shown().any(|archive| archive.deletion_has_begun)
     }
 
-    fn write_text(&self, text: &mut String, widths: &Widths, now: DateTime<Utc>) {
+    fn write_text(
+        &self,
+        text: &mut String,
+        widths: &Widths,
+        now: DateTime<Utc>,
+        source: &ListedSource<'_>,
+    ) {
         let expiry = match self.expiry {
             _ if self.state == "unfinished" => ", the next backup continues it".to_owned(),
             _ if self.deletion_has_begun() => ", being deleted or gone".to_owned(),
@@ -353,9 +386,14 @@ impl ListedChain<'_> {
             } else {
                 ""
             };
+            let places = match source.places_of(archive) {
+                None => String::new(),
+                Some(places) if places.is_empty() => "  not copied".to_owned(),
+                Some(places) => format!("  {}", Line(places.join(", "))),
+            };
             writeln!(
                 text,
-                "  {branch} {}  {:11}  raw {:>raw$}  sealed {:>sealed$}  {:>5}  {}{damaged}{so_far}{parent}",
+                "  {branch} {}  {:11}  raw {:>raw$}  sealed {:>sealed$}  {:>5}  {}{damaged}{so_far}{parent}{places}",
                 archive.link.id.date,
                 archive.link.id.kind,
                 Bytes(archive.raw_bytes).to_string(),

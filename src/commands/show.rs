@@ -6,15 +6,19 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::age::ago;
+use super::list::copies::places_of;
 use super::output::{answer, answer_json, count, sealed_percent};
 use super::target::{WantedArchive, chosen};
 use super::{load_to_read, require_catalog};
 use crate::catalog::{ArchiveRow, SegmentRow, SourceRow, VerificationRow};
 use crate::cli::{Everywhere, Show};
-use crate::engine::{Clock, ReadablePlace, StateDir, SystemClock};
+use crate::engine::{Clock, ReadablePlace, StateDir, SystemClock, is_place, known_copies};
 use crate::error::{Error, RequestError, RestoreError};
 use crate::model::size::Bytes;
 use crate::model::{Line, Protocol, Quoted, VerifyOutcome, keys};
+
+/// Why a write can't fail here.
+const NO_FAILURE: &str = "writing to a string does not fail";
 
 pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
@@ -91,10 +95,26 @@ pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
             let segments = catalog.segments(&archive.id)?;
             let mut checks = catalog.verifications(&source.ledger)?;
             checks.retain(|check| check.archive == archive.id);
+            let copies = known_copies(&config, config.source(source.name.as_str())?, &catalog)?;
+            let mut is_copy = copies
+                .iter()
+                .map(|copy| is_place(&copy.store, &source.store));
+            let is_home = !is_copy.any(|is_copy| is_copy);
+            let places = (!copies.is_empty() && archive.is_visible())
+                .then(|| places_of(&archive.id, is_home, &copies));
             if everywhere.json {
-                answer_json(&to_json(&source, &archive, &segments, &checks))
+                let mut shown = to_json(&source, &archive, &segments, &checks);
+                if let Some(places) = places {
+                    shown["places"] = json!(places);
+                }
+                answer_json(&shown)
             } else {
-                answer(&to_text(&source, &archive, &segments, &checks))
+                let mut text = to_text(&source, &archive, &segments, &checks);
+                if let Some(places) = places {
+                    let places = Line(places.join(", "));
+                    writeln!(text, "{:14}{places}", "lies in").expect(NO_FAILURE);
+                }
+                answer(&text)
             }
         }
         _ => Err(RequestError::Ambiguous {
@@ -152,7 +172,7 @@ fn to_text(
 ) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        writeln!(text, "{name:14}{}", Line(value)).expect("writing to a string does not fail");
+        writeln!(text, "{name:14}{}", Line(value)).expect(NO_FAILURE);
     };
     line("archive", archive.id.to_string());
     line("source", source.name.to_string());

@@ -17,11 +17,12 @@ pub struct StoreReport {
     pub findings: Vec<Finding>,
 }
 
-/// Tests every store that a source uses, in the order of their names.
+/// Tests every store that a source uses as its home or for a copy, in the order of their names.
 pub fn doctor(config: &Config, context: &RunContext<'_>) -> Vec<StoreReport> {
     let mut reports = Vec::new();
     for (name, store) in &config.stores {
-        let is_used = |source: &&Source| source.store.as_ref() == Some(name);
+        let is_used =
+            |source: &&Source| source.store.as_ref() == Some(name) || source.copies.contains(name);
         let Some(source) = config.sources.iter().find(is_used) else {
             continue;
         };

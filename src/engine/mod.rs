@@ -33,8 +33,9 @@ pub use backup::{backup, check_date};
 pub use context::clock::{Clock, SystemClock, local_date};
 pub use context::host_name::host_name;
 pub use context::kit_file::{
-    KitChange, NOT_IN_KIT, add_root_to_kit, config_for_kit, file_name, is_in_kit, kit_knows_more,
-    kit_to_change, note_in_kit, open_identity_file, read_kit, update_kit, witnessed_by,
+    KitChange, NOT_IN_KIT, add_root_to_kit, config_for_kit, copies_not_in_kit, file_name,
+    is_in_kit, kit_knows_more, kit_to_change, note_copies_in_kit, note_in_kit, open_identity_file,
+    read_kit, update_kit, witnessed_by,
 };
 pub use context::new_file::NewFile;
 pub use context::open_source::{
@@ -51,6 +52,7 @@ pub use context::unknown_archives::{Asking, require_known, require_known_archive
 pub use context::{OpenCatalog, OpenStore, RunContext};
 pub use copy::asked::{CopiedArchive, CopyAsked, CopyRan};
 pub use copy::foresee::{CopyForeseen, foresee_copy};
+pub use copy::known::{KnownCopy, forget_copy, known_copies, remembered_copy};
 pub use copy::lacking::require_copied;
 pub use copy::move_home::{MovedHome, OldHome, move_home};
 pub use copy::places::ReadablePlace;

@@ -99,6 +99,22 @@ pub enum CopyError {
         /// The newest date that can be restored from the copy.
         newest: Option<NaiveDate>,
     },
+    /// `forget` was given a copy that the config makes each night.
+    #[error("cannot forget the copy {copy} of `{source_name}`: the config still names it")]
+    StillConfigured {
+        /// The source.
+        source_name: SourceName,
+        /// As it was typed.
+        copy: String,
+    },
+    /// `forget` was given a copy that the catalog does not have.
+    #[error("the catalog has no copy {copy} of `{source_name}`")]
+    NeverSeen {
+        /// The source.
+        source_name: SourceName,
+        /// As it was typed.
+        copy: String,
+    },
     /// An object of an archive is not at home, and the archive is not retired.
     #[error("could not copy the archive {archive} to {to}")]
     NotCopied {
@@ -214,6 +230,17 @@ impl CopyError {
             Self::Differs { .. } => exit(ExitCode::Integrity).hint(
                 "run `coldchain verify SOURCE --place NAME` to see whether the copy is damaged or another ledger",
             ),
+            Self::NotThere { newest: Some(date), .. } => exit(ExitCode::ChainBroken).hint(format!(
+                "restore an earlier date: {date} is the newest of which the copy has all; or bring the home back"
+            )),
+            Self::StillConfigured { .. } => {
+                exit(ExitCode::Usage).hint("take it out of `copies` in the config first")
+            }
+            Self::NeverSeen { .. } => exit(ExitCode::Usage)
+                .hint("name it as `coldchain list` does: by its store's name in the config, or by its URL"),
+            Self::NotThere { newest: None, .. } => exit(ExitCode::ChainBroken).hint(
+                "bring the home back: the copy has no date that could be restored",
+            ),
             Self::ListingShort { .. } => exit(ExitCode::Integrity).hint(
                 "nothing was deleted; run `coldchain verify SOURCE --place NAME` to find what the copy has lost",
             ),
@@ -230,12 +257,6 @@ impl CopyError {
             ),
             Self::LeftOut { .. } => exit(ExitCode::Integrity).hint(
                 "run `coldchain verify SOURCE --deep` to see what is damaged; the other archives are copied",
-            ),
-            Self::NotThere { newest: Some(date), .. } => exit(ExitCode::ChainBroken).hint(format!(
-                "restore an earlier date: {date} is the newest of which the copy has all; or bring the home back"
-            )),
-            Self::NotThere { newest: None, .. } => exit(ExitCode::ChainBroken).hint(
-                "bring the home back: the copy has no date that could be restored",
             ),
             Self::NotCopied { source, .. }
             | Self::Behind { source, .. } => exit(source.exit_code()).hint_of(source.hint()),

@@ -15,6 +15,7 @@
 //! #
 //! # source home
 //! #   store   file:///mnt/shelf/archive
+//! #   copy    s3://offsite/laptop
 //! #   prefix  home/
 //! #   ledger  ae1124264c40b38fc94cb645b99232a5
 //! #   entries 41
@@ -28,7 +29,7 @@
 //! #   $ coldchain catalog rebuild …
 //! ```
 //!
-//! This module only works on text. A kit of an earlier version may lack `entries`, `head` and the configs,
+//! This module only works on text. A kit of an earlier version may lack `copy`, `entries`, `head` and the configs,
 //! and any other identity file lacks all of it.
 
 mod machine_config;

@@ -36,6 +36,8 @@ pub struct KitSource {
     pub directory: String,
     /// Its ledger.
     pub ledger: LedgerId,
+    /// The URLs of its copies, with all that another machine needs to find them.
+    pub copies: Vec<String>,
     /// The ledger's newest entry when the kit was brought up to date; `None` if it never was.
     pub head: Option<Head>,
 }
@@ -192,6 +194,7 @@ pub(super) fn is_base64(line: &str) -> bool {
 #[derive(Default)]
 struct KitSection {
     store: Option<String>,
+    copies: Vec<String>,
     directory: Option<String>,
     ledger: Option<LedgerId>,
     entries: Option<u64>,
@@ -210,11 +213,12 @@ impl KitSection {
         };
         let value = value.trim();
         // `Line` would change the value when it is written again.
-        if matches!(field, "store" | "prefix") && Line(value).to_string() != value {
+        if matches!(field, "store" | "copy" | "prefix") && Line(value).to_string() != value {
             return Err(fault("it has a control character"));
         }
         match field {
             "store" => self.store = Some(value.to_owned()),
+            "copy" => self.copies.push(value.to_owned()),
             "prefix" => {
                 let directory = value.strip_suffix('/').unwrap_or(value);
                 self.directory = Some(directory.to_owned());
@@ -250,6 +254,7 @@ impl KitSection {
         };
         Ok(KitSource {
             store: self.store.ok_or_else(|| lacks("`store`"))?,
+            copies: self.copies,
             directory: self.directory.ok_or_else(|| lacks("`prefix`"))?,
             ledger: self.ledger.ok_or_else(|| lacks("`ledger`"))?,
             head,

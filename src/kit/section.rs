@@ -21,10 +21,20 @@ pub(super) fn source_section(source: &KitSource) -> String {
         store,
         directory,
         ledger,
+        copies,
         head,
     } = source;
     // `Line` keeps it on one line, whatever a path contains; the commands quote it for a shell.
     let store = Line(store);
+    let mut lines_of_copies = String::new();
+    for copy in copies {
+        writeln!(lines_of_copies, "#   copy    {}", Line(copy)).expect("a string takes it");
+    }
+    let without_store = if copies.is_empty() {
+        ""
+    } else {
+        "#   if the store is gone, give --store the URL of a copy instead\n"
+    };
     let head = head.map_or_else(String::new, |Head { seq, hash }| {
         format!("#   entries {seq}\n#   head    {hash}\n")
     });
@@ -32,9 +42,9 @@ pub(super) fn source_section(source: &KitSource) -> String {
         "\
 {SOURCE}{name}
 #   store   {store}
-#   prefix  {directory}/
+{lines_of_copies}#   prefix  {directory}/
 #   ledger  {ledger}
-{head}#   without coldchain it comes back as {directory}/README-RESTORE.txt in the store says
+{head}{without_store}#   without coldchain it comes back as {directory}/README-RESTORE.txt in the store says
 "
     )
 }

@@ -11,6 +11,7 @@ fn source(name: &str, ledger: u8, entries: Option<u64>) -> KitSource {
         store: "s3://my-archives/laptop?region=eu-central-1".to_owned(),
         directory: name.to_owned(),
         ledger: LedgerId([ledger; 16]),
+        copies: Vec::new(),
         head: entries.map(|seq| Head {
             seq,
             hash: Sha256([0xab; 32]),
@@ -138,6 +139,7 @@ fn what_a_kit_says_of_other_ledgers_stays() {
     let first = kit(&root, &[source("home", 1, Some(2))]);
     let other = KitSource {
         ledger: LedgerId([3; 16]),
+        copies: Vec::new(),
         ..source("home", 1, Some(1))
     };
     let both = update(&first, std::slice::from_ref(&other), None, "kit.txt").unwrap();

@@ -71,6 +71,7 @@ fn sources(choices: u8, kit: &Kit) -> Vec<KitSource> {
                 store: "file:///mnt/o'clock shelf".to_owned(),
                 directory: name.to_owned(),
                 ledger,
+                copies: Vec::new(),
                 head: head(1).filter(|_| bit == HOME),
             });
         }

@@ -11,8 +11,8 @@ use crate::commands::load_to_read;
 use crate::commands::output::{answer, answer_json};
 use crate::config::{Config, SourceOrigin};
 use crate::engine::{
-    KitChange, StateDir, config_for_kit, file_name, kit_sources, kit_to_change, note_in_kit,
-    update_kit,
+    KitChange, StateDir, config_for_kit, file_name, kit_sources, kit_to_change, note_copies_in_kit,
+    note_in_kit, update_kit,
 };
 use crate::error::{Error, KeyError};
 use crate::kit::{Kit, KitSource, restore_commands, supplement};
@@ -103,6 +103,7 @@ fn no_root(config: &Config) -> KeyError {
 fn note_all(catalog: &mut Catalog) -> Result<(), Error> {
     for row in catalog.sources()? {
         note_in_kit(&row, catalog)?;
+        note_copies_in_kit(&row, catalog)?;
     }
     Ok(())
 }
@@ -139,7 +140,7 @@ fn to_json(kit: Option<(&Path, KitChange)>, sources: &[KitSource]) -> serde_json
         .iter()
         .map(|source| {
             json!({
-                "source": source.name, "store": source.store, "directory": source.directory,
+                "source": source.name, "store": source.store, "copies": source.copies, "directory": source.directory,
                 "ledger": source.ledger, "entries": source.head.map(|head| head.seq),
                 "head": source.head.map(|head| head.hash),
             })

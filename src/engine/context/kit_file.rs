@@ -148,6 +148,31 @@ pub fn note_in_kit(row: &SourceRow, catalog: &mut Catalog) -> Result<(), Error> 
     Ok(())
 }
 
+/// The subject under which the catalog notes the copies that a kit names.
+const COPIES_IN_KIT: &str = "copies in the recovery kit";
+
+/// Notes that a recovery kit names the copies of a source that the catalog knows.
+pub fn note_copies_in_kit(row: &SourceRow, catalog: &mut Catalog) -> Result<(), Error> {
+    let places = catalog.places(&row.ledger)?;
+    if places.is_empty() {
+        return Ok(catalog.untell(&row.name, COPIES_IN_KIT)?);
+    }
+    let marks: Vec<String> = places.iter().map(|place| place.mark.to_string()).collect();
+    catalog.tell(&row.name, COPIES_IN_KIT, &marks.join(" "))?;
+    Ok(())
+}
+
+/// Returns the URLs of the copies of a source that no recovery kit is known to name.
+pub fn copies_not_in_kit(row: &SourceRow, catalog: &Catalog) -> Result<Vec<String>, Error> {
+    let told = catalog.told(&row.name, COPIES_IN_KIT)?.unwrap_or_default();
+    let places = catalog.places(&row.ledger)?.into_iter();
+    let unknown = places.filter(|place| {
+        let mut named = told.split(' ');
+        place.store != row.store && named.all(|mark| mark != place.mark.to_string())
+    });
+    Ok(unknown.map(|place| place.store).collect())
+}
+
 /// Notes that no recovery kit is known to name a source's ledger where it is now.
 pub(in crate::engine) fn forget_in_kit(
     source: &SourceName,
@@ -193,6 +218,7 @@ mod tests {
             store: "file:///mnt/shelf".to_owned(),
             directory: "home".to_owned(),
             ledger: LedgerId([1; 16]),
+            copies: Vec::new(),
             head: None,
         }
     }

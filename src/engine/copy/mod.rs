@@ -10,6 +10,7 @@ mod entries;
 pub(super) mod foresee;
 pub(super) mod found;
 mod home;
+pub(super) mod known;
 pub(super) mod lacking;
 pub(super) mod move_home;
 pub(super) mod places;

@@ -2,7 +2,7 @@
 
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::Config;
-use crate::engine::context::open_source::{store_address, store_of_row};
+use crate::engine::context::open_source::{is_place, store_address, store_of_row, store_url};
 use crate::engine::ledger::reader::trust_in;
 use crate::error::{Error, LedgerStateError};
 use crate::kit::KitSource;
@@ -126,7 +126,11 @@ pub fn kit_sources(config: &Config, catalog: &Catalog) -> Result<Vec<KitSource>,
             seq: entry.seq,
             hash: entry.hash,
         });
-        sources.push(kit_source(config, row, head));
+        let copies = copies_for_kit(config, &row, catalog)?;
+        sources.push(KitSource {
+            copies,
+            ..kit_source(config, row, head)
+        });
     }
     Ok(sources)
 }
@@ -141,6 +145,24 @@ pub fn kit_source(config: &Config, row: SourceRow, head: Option<Head>) -> KitSou
         name: row.name,
         directory: row.directory,
         ledger: row.ledger,
+        copies: Vec::new(),
         head,
     }
+}
+
+/// Returns the URLs of a source's copies for a kit, with all that another machine needs to find them.
+fn copies_for_kit(
+    config: &Config,
+    row: &SourceRow,
+    catalog: &Catalog,
+) -> Result<Vec<String>, Error> {
+    let places = catalog.places(&row.ledger)?.into_iter();
+    let copies = places.filter(|place| !is_place(&place.store, &row.store));
+    Ok(copies
+        .map(|place| {
+            let mut stores = config.stores.values();
+            let configured = stores.find(|store| is_place(&store_url(store), &place.store));
+            configured.map_or(place.store, store_address)
+        })
+        .collect())
 }

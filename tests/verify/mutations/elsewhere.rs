@@ -69,6 +69,7 @@ impl Shelf {
             store: "file:///in/memory".to_owned(),
             directory: row.directory.clone(),
             ledger: row.ledger,
+            copies: Vec::new(),
             head: Some(Head { seq, hash }),
         }];
         let trusted = Trusted {
