@@ -25,6 +25,32 @@ fn kit(root: &SigningKey, sources: &[KitSource]) -> String {
 }
 
 #[test]
+fn a_kit_names_the_copies_of_a_source_and_keeps_their_order() {
+    let root = SigningKey::generate().unwrap();
+    let home = KitSource {
+        copies: vec![
+            "file:///mnt/shelf two".to_owned(),
+            "s3://offsite/laptop".to_owned(),
+        ],
+        ..source("home", 1, Some(41))
+    };
+    let text = kit(&root, std::slice::from_ref(&home));
+    assert!(
+        text.contains("#   copy    file:///mnt/shelf two\n#   copy    s3://offsite/laptop\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("#   if the store is gone, give --store the URL of a copy instead\n"),
+        "{text}"
+    );
+    assert_eq!(Kit::parse(text.as_bytes()).unwrap().sources, [home]);
+    // A copy that was forgotten is not in the next kit.
+    let without = source("home", 1, Some(42));
+    let text = update(&text, std::slice::from_ref(&without), None, "kit.txt").unwrap();
+    assert!(!text.contains("copy"), "{text}");
+}
+
+#[test]
 fn a_kit_says_what_was_written_into_it() {
     let root = SigningKey::generate().unwrap();
     let sources = [source("home", 1, Some(41)), source("work", 2, None)];

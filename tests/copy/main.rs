@@ -15,3 +15,4 @@ mod reading;
 mod rebuilt;
 mod refused;
 mod servers;
+mod shown;

@@ -123,6 +123,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
     before.keep_snapshots(&rebuilt.read, &mut new)?;
     before.keep_mirrors(&mut new)?;
     rebuilt.remarks.extend(before.keep_places(&mut new)?);
+    job.note_copies_of_kit(&mut new)?;
     rebuilt.kept = swap::swap_in(job.state_dir, new, before.catalog)?;
     if let [root] = job.trusted.roots.as_slice() {
         // No archive made under another root key is lost by this, or the rebuild would have been refused.

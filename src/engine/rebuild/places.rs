@@ -14,11 +14,11 @@ use super::read::{ImportedLedger, LedgerPlace, ReadFrom, read_ledger};
 use super::rebuilt::{CopyFound, Rebuilt};
 use super::relink_snapshots;
 use super::request::Rebuilding;
-use crate::catalog::{Catalog, NewCatalog, SourceRow};
+use crate::catalog::{Catalog, NewCatalog, PlaceRow, SourceRow};
 use crate::config::{Source, StoreConfig};
 use crate::engine::context::RunContext;
-use crate::engine::context::kit_file::note_in_kit;
-use crate::engine::context::open_source::{OpenSource, store_address, store_url};
+use crate::engine::context::kit_file::{note_copies_in_kit, note_in_kit};
+use crate::engine::context::open_source::{OpenSource, is_place, store_address, store_url};
 use crate::engine::copy::found::{take_in, take_in_beside};
 use crate::engine::ledger::reader_warnings::{remember_as_of, remember_newer, remember_own_word};
 use crate::error::{CopyError, Error, LedgerStateError, RebuildError, TwoPlaces};
@@ -470,6 +470,25 @@ fn of_two_places(error: CopyError, home: &str) -> Error {
 }
 
 impl Rebuilding<'_> {
+    /// Notes the sources all of whose copies the kit names.
+    pub(super) fn note_copies_of_kit(&self, new: &mut NewCatalog) -> Result<(), Error> {
+        for row in new.sources()? {
+            let named: Vec<&str> = self
+                .trusted
+                .sources
+                .iter()
+                .filter(|source| source.ledger == row.ledger)
+                .flat_map(|source| source.copies.iter().map(String::as_str))
+                .collect();
+            let places = new.places(&row.ledger)?;
+            let is_named = |place: &PlaceRow| named.iter().any(|url| is_place(url, &place.store));
+            if !places.is_empty() && places.iter().all(is_named) {
+                note_copies_in_kit(&row, new)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Notes what the kit knows of a ledger and the store does not show. A copy may be behind: then the remark about
     /// that is returned.
     fn hold_against_kit(
