@@ -1,6 +1,6 @@
 //! A sample of each error of copies.
 
-use super::{archive, kind, mail};
+use super::{archive, date, kind, mail};
 use crate::error::{CopyError, Error};
 use crate::model::copy_marker::NoCopyMarker;
 use crate::store::ErrorKind;
@@ -46,6 +46,26 @@ pub(super) fn samples() -> Vec<Error> {
             store: to(),
             seq: 10,
             head: 9,
+        },
+        CopyError::NotThere {
+            source_name: mail(),
+            archive: archive(),
+            store: to(),
+            newest: Some(date()),
+        },
+        CopyError::NotThere {
+            source_name: mail(),
+            archive: archive(),
+            store: to(),
+            newest: None,
+        },
+        CopyError::StillConfigured {
+            source_name: mail(),
+            copy: "second".to_owned(),
+        },
+        CopyError::NeverSeen {
+            source_name: mail(),
+            copy: "third".to_owned(),
         },
         CopyError::Differs {
             source_name: mail(),
