@@ -127,18 +127,28 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
             },
         )?
     };
+    tell(&plan, &status, place.as_ref(), (args, everywhere))
+}
+
+/// Says how far the thaw is. What is still awaited is an error.
+fn tell(
+    plan: &RestorePlan,
+    status: &ThawStatus,
+    place: Option<&ReadablePlace>,
+    (args, everywhere): (&Thaw, &Everywhere),
+) -> Result<(), Error> {
     if everywhere.json {
-        answer_json(&to_json(&plan, &status))?;
+        answer_json(&to_json(plan, status))?;
     } else if args.status {
-        answer(&table(&plan, &status))?;
+        answer(&table(plan, status))?;
     }
     match status.awaited(&plan.source) {
         Some(mut awaited) => {
-            awaited.place = place.as_ref().map(|place| place.name.clone());
+            awaited.place = place.map(|place| place.name.clone());
             Err(RestoreError::Thawing(Box::new(awaited)).into())
         }
         None if everywhere.json || everywhere.quiet => Ok(()),
-        None => answer(&all_readable(&plan, &status)),
+        None => answer(&all_readable(plan, status)),
     }
 }
 

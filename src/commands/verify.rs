@@ -291,6 +291,10 @@ fn check_at(
         interrupt: context.interrupt,
     };
     let mut verified = verify(&verifying, catalog)?;
+    if let Some(place) = place {
+        let note = format!("this was a check of the copy in {}", place.row.store);
+        verified.report.notes.push(note);
+    }
     if at_its_word {
         verified.report.notes.push(
             "no root key is trusted here: the ledger was checked with the root key that its first entry in the catalog names"

@@ -135,9 +135,9 @@ impl FromStore<'_> {
         let (plan, details) =
             planned.map_err(|refused| nearest::refused(source, wanted, &self.passed, refused))?;
         wanted.hold_against(&plan)?;
-        warnings(args, &plan)
-            .into_iter()
-            .for_each(|message| self.warn(message));
+        for message in warnings(args, &plan) {
+            self.warn(message);
+        }
         if let Some(handed) = self.handed {
             handed.hold_against(&plan)?;
         }

@@ -35,7 +35,7 @@ pub fn cold_objects(
     };
     let mut objects = Vec::new();
     let mut archives: Vec<ArchiveId> = Vec::new();
-    for (class, segment) in status.to_ask(now) {
+    for (class, segment) in status.unready(now) {
         class
             .thaw_time(tier)
             .map_err(|refused: TierRefused| CostRefusal::from(refused))?;
@@ -76,5 +76,5 @@ fn require_cold_classes(
 
 /// Returns what makes two requests for a job the same one.
 pub fn new_token() -> String {
-    Sha256(random_bytes()).prefix16().to_string()
+    Sha256(random_bytes()).prefix16()
 }

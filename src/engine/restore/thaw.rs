@@ -100,7 +100,7 @@ impl SegmentThaw {
 
 impl ThawStatus {
     /// Returns the segments whose thaw has to be requested, each with its cold class.
-    pub(in crate::engine) fn to_ask(
+    pub(in crate::engine) fn unready(
         &mut self,
         now: DateTime<Utc>,
     ) -> impl Iterator<Item = (StorageClass, &mut SegmentThaw)> {
@@ -235,7 +235,7 @@ pub(in crate::engine) fn thaw_beside(
     let Some(now) = status.now else {
         return Ok(status);
     };
-    let mut to_ask: Vec<_> = status.to_ask(now).collect();
+    let mut to_ask: Vec<_> = status.unready(now).collect();
     request_thaws(wanted, request, &mut to_ask, catalog)?;
     // Read the rows again: they say when the thaw is due.
     for archive in wanted.archives {
