@@ -23,7 +23,7 @@ use crate::engine::prune::inventory::{ListedArchives, here};
 use crate::engine::prune::said::{Said, stored_at};
 use crate::error::{CopyError, Error, PruneError};
 use crate::ledger::PublicKey;
-use crate::model::ArchiveId;
+use crate::model::{ArchiveId, keys};
 use crate::plan::{
     AtHome, ChainFate, ChainLine, CopyPruneFacts, Fate, Here, History, HomeNow, InLedger,
     ListedObject, OwnCopy, PrunePlan, StrayLine, plan_copy_prune,
@@ -63,7 +63,11 @@ impl CopyPruner<'_> {
             facts.copy_now = self.there.store.now()? - since;
             plan = self.plan(&facts)?;
         }
-        self.carry_out(plan, &facts, &mut home, catalog, done)
+        self.carry_out(plan, &facts, &mut home, catalog, done)?;
+        // What a copier left that died while it wrote.
+        let prefix = keys::source_prefix(&self.there.row.directory);
+        self.there.store.sweep(&prefix)?;
+        Ok(())
     }
 
     fn plan(&self, facts: &CopyPruneFacts) -> Result<PrunePlan, Error> {
