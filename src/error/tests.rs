@@ -853,8 +853,8 @@ fn name(error: &Error) -> String {
     let mut words = text.split([' ', '(', ')', '{']);
     let first = words.next().unwrap_or("");
     match first {
-        "Backup" | "Copy" | "Files" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Prune"
-        | "Pull" | "Rebuild" | "Request" | "Restore" | "Snapshots" | "Verify" => {
+        "Backup" | "Copy" | "Files" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Move"
+        | "Prune" | "Pull" | "Rebuild" | "Request" | "Restore" | "Snapshots" | "Verify" => {
             words.next().unwrap_or("").to_owned()
         }
         _ => first.to_owned(),
@@ -900,6 +900,7 @@ fn every_error_is_in_the_golden() {
         include_str!("mirror.rs"),
         include_str!("mirror_link.rs"),
         include_str!("mod.rs"),
+        include_str!("move_home.rs"),
         include_str!("prune.rs"),
         include_str!("rebuild.rs"),
         include_str!("request.rs"),
@@ -917,6 +918,7 @@ fn every_error_is_in_the_golden() {
         "LedgerState",
         "Mirror",
         "MirrorLink",
+        "Move",
         "Prune",
         "Pull",
         "Rebuild",
