@@ -1,5 +1,8 @@
 //! What stores say to each other for copies from one to the other.
 
+use std::error::Error;
+use std::io;
+
 use chrono::{DateTime, Utc};
 
 use super::{Locator, NewObject, ObjectKind, Store};
@@ -61,6 +64,13 @@ impl<'a> From<&NewObject<'a>> for RemoteObject<'a> {
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the object could not be read as it should be")]
 pub(super) struct Unread;
+
+/// Returns whether a write failed because the object in the other store could not be read as it should be.
+pub(super) fn is_unread(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(<dyn Error + Send + Sync>::is::<Unread>)
+}
 
 /// Reads an object of another store in pieces. Gives the last one only if the digest of all is right.
 pub(super) struct PieceReader<'a> {

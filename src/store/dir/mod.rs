@@ -26,6 +26,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rustix::fs::{FileType, Stat as FileStat, fstat};
 
+use super::copying::is_unread;
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
 use super::listing::DEFAULT_LISTING_BYTES;
@@ -39,7 +40,6 @@ use atomic_rename::{Placed, Placing, place, random_name};
 use cold::{Cold, ColdLock};
 use directory::{Directory, Spot, is_link, kind, split};
 use temporary::{TEMPORARY, Temporary, sweep_below};
-use write::is_unread;
 
 pub(super) use directory::LinkInTheWay;
 

@@ -1,6 +1,5 @@
 //! Writes an object to a temporary file, syncs it, then places it under its name.
 
-use std::error::Error;
 use std::io;
 
 use super::DirStore;
@@ -9,7 +8,7 @@ use super::cold::{Cold, ColdLock};
 use super::directory::{Directory, Spot, split};
 use super::temporary::Temporary;
 use crate::model::StorageClass;
-use crate::store::copying::{PieceReader, Unread};
+use crate::store::copying::PieceReader;
 use crate::store::{Locator, NewObject, ObjectKind, RemoteObject, Store};
 
 /// How often to make a directory that another process removes before it has a file.
@@ -17,13 +16,6 @@ const TRIES: usize = 16;
 
 /// Bytes that are read at a time of an object in another store.
 const PIECE: u64 = 8 << 20;
-
-/// Returns whether a write failed because the object in the other store could not be read as it should be.
-pub(super) fn is_unread(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .is_some_and(<dyn Error + Send + Sync>::is::<Unread>)
-}
 
 impl DirStore {
     /// Makes the directories above an object, and a temporary file in the last. A delete may remove an empty
@@ -52,7 +44,7 @@ impl DirStore {
         })
     }
 
-    /// Places an object whose bytes are read from another store meanwhile. Fails with [`Unread`] inside if they can't be
+    /// Places an object whose bytes are read from another store meanwhile. Fails with `Unread` inside if they can't be
     /// read or are wrong.
     pub(super) fn relay_and_place(
         &self,
