@@ -69,12 +69,12 @@ struct Open {
 }
 
 /// How many segments may be in memory as a whole at once.
-struct Room(Mutex<usize>, Condvar);
+struct WholeSegments(Mutex<usize>, Condvar);
 
 /// Room for one segment, until it is dropped.
-struct Taken<'a>(&'a Room);
+struct Taken<'a>(&'a WholeSegments);
 
-impl Room {
+impl WholeSegments {
     fn new(segments: usize) -> Self {
         Self(Mutex::new(segments.max(1)), Condvar::new())
     }
@@ -130,7 +130,7 @@ impl Transfer<'_> {
                 failed: None,
             });
         }
-        let room = Room::new(self.at_once.of(jobs.iter().map(|job| &job.wanted)));
+        let room = WholeSegments::new(self.at_once.of(jobs.iter().map(|job| &job.wanted)));
         let workers = self.at_once.asked_for.clamp(1, jobs.len().max(1));
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -156,7 +156,7 @@ impl Transfer<'_> {
         next: &Receiver<Job<'_>>,
         answer: &Sender<Answer>,
         stop: &AtomicBool,
-        room: &Room,
+        room: &WholeSegments,
     ) {
         for job in next {
             if stop.load(Ordering::Relaxed) {
@@ -176,7 +176,7 @@ impl Transfer<'_> {
     }
 
     /// Brings a segment, and returns its locator in the copy.
-    fn bring(&self, job: &Job<'_>, room: &Room) -> Result<String, Error> {
+    fn bring(&self, job: &Job<'_>, room: &WholeSegments) -> Result<String, Error> {
         self.context.interrupt.check()?;
         let wanted = &job.wanted;
         if let Some(locator) = self.bring_in_pieces(job)? {
@@ -350,7 +350,7 @@ impl Transfer<'_> {
                 given_up: &given_up,
                 of: 0,
             };
-            let locator = self.bring(&job, &Room::new(1))?;
+            let locator = self.bring(&job, &WholeSegments::new(1))?;
             catalog.place_segments(self.place, &id, &[(job.wanted.index, locator)])?;
         }
         Ok(())
