@@ -7,6 +7,10 @@ use crate::store::RateLimit;
 
 /// `coldchain copy`
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option without a value"
+)]
 pub struct Copy {
     /// Which source.
     #[command(flatten)]

@@ -3,32 +3,25 @@
 use serde_json::json;
 
 use super::attended::attended;
-use super::copy::{self, CopyEnding};
-use super::mirror::{self, MirrorEnding};
+use super::limited_store::open_store;
+use super::night::{NightRan, night, warn_of};
 use super::output::{answer, answer_json, answer_lines, observer};
 use super::run_result::run_result;
 use super::target::chosen;
-use super::{activity_log, load_for_the_night, plan, pull, run_facts, snapshot, today};
+use super::{
+    activity_log, copy, load_for_the_night, mirror, plan, pull, run_facts, snapshot, today,
+};
 use crate::cli::{Backup, Everywhere};
-use crate::config::{Config, Source, StoreConfig};
+use crate::config::{Config, Source};
 use crate::engine::{
-    self, Asking, BackupRequest, CommittedArchive, MirrorAsked, Outcome, PullRan, RunContext,
-    StateDir,
+    self, Asking, BackupRequest, CommittedArchive, MirrorAsked, Outcome, RunContext, StateDir,
 };
 use crate::error::{BackupError, Error, in_words};
 use crate::hooks::HookEvent;
 use crate::model::SourceName;
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe, snapshots_alone};
-use crate::progress::{Event, Observer};
-use crate::store::{RateLimit, Store};
-
-/// Returns a function that opens stores with this rate limit.
-pub(crate) fn open_store(
-    limit: Option<RateLimit>,
-) -> impl for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Result<Box<dyn Store + 'o>, Error> + Sync {
-    move |config, observer| engine::open_limited_store(config, observer, limit.as_ref())
-}
+use crate::progress::Event;
 
 pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_for_the_night(everywhere)?;
@@ -93,36 +86,16 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
         results.push(result_json(source, &end.ran, end.seconds));
         errors.extend(end.hook.map(|error| (source, error)));
         match end.ran {
-            Ok(Night {
-                outcome,
-                mirrors,
-                copies,
-                pulled,
-            }) => {
+            Ok(night) => {
                 if !everywhere.json && !everywhere.quiet {
-                    let mirrored = mirrors.iter().filter_map(|it| it.as_ref().ok());
-                    let mirrored = mirrored.map(|(mirror, ran)| mirror::line(mirror, ran));
                     // A failed write to stdout must not keep the other sources from being archived.
-                    let pulled = pulled.iter().map(|ran| pull::line(source, ran, false));
-                    let lines = lines(source, asked, &outcome);
-                    let copied = copies.iter().filter_map(|it| it.as_ref().ok());
-                    let copied = copied.map(|(to, ran)| copy::line(source, to, ran));
-                    let all = pulled.chain(lines).chain(mirrored).chain(copied);
-                    said = said.and(answer_lines(all));
+                    said = said.and(answer_lines(all_lines(source, asked, &night)));
                 }
-                let later = match outcome {
-                    Outcome::NothingDue { .. } => None,
-                    Outcome::Snapshot(taken) => taken.failed_later(&source.name),
-                    Outcome::Archived { later, .. } => {
-                        archived = Some(&source.name);
-                        later.map(|later| after_archive(&source.name, later))
-                    }
-                };
-                let later = later.map(|later| context.interrupt.explain(later));
-                let mirrors = mirrors.into_iter().filter_map(Result::err);
-                let copies = copies.into_iter().filter_map(Result::err);
+                if let Outcome::Archived { .. } = night.outcome {
+                    archived = Some(&source.name);
+                }
                 // One error a source: the first counts, the others are warnings.
-                let mut all = later.into_iter().chain(mirrors).chain(copies);
+                let mut all = failed_later(source, night, context).into_iter();
                 errors.extend(all.next().map(|error| (source, error)));
                 all.for_each(|error| warn_of(source, &error, observer.as_ref()));
             }
@@ -145,99 +118,29 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     })
 }
 
-/// A source's night.
-pub(crate) struct Night<'c> {
-    /// Its own part.
-    pub(crate) outcome: Outcome,
-    /// That of each mirror.
-    pub(crate) mirrors: Vec<MirrorEnding<'c>>,
-    /// That of each copy.
-    pub(crate) copies: Vec<CopyEnding<'c>>,
-    /// What was pulled before.
-    pub(crate) pulled: Option<PullRan>,
+/// Returns what a night has to tell: a line for each thing that was done.
+fn all_lines(source: &Source, asked: BackupRequest, night: &NightRan<'_>) -> Vec<String> {
+    let pulled = night.pulled.iter();
+    let pulled = pulled.map(|ran| pull::line(source, ran, false));
+    let mirrored = night.mirrors.iter().filter_map(|it| it.as_ref().ok());
+    let mirrored = mirrored.map(|(mirror, ran)| mirror::line(mirror, ran));
+    let copied = night.copies.iter().filter_map(|it| it.as_ref().ok());
+    let copied = copied.map(|(to, ran)| copy::line(source, to, ran));
+    let lines = lines(source, asked, &night.outcome);
+    pulled.chain(lines).chain(mirrored).chain(copied).collect()
 }
 
-/// Runs a source's night, and brings its mirrors and copies up to date after it. If the pull or the archive fails, the mirrors still
-/// get the snapshots that there are.
-pub(crate) fn night<'c>(
-    config: &'c Config,
-    source: &'c Source,
-    asked: BackupRequest,
-    mirrors: &MirrorAsked,
-    context: RunContext<'_>,
-) -> Result<Night<'c>, Error> {
-    let pulled = match pull_first(config, source, asked, context) {
-        Ok(pulled) => pulled,
-        Err(error) if matches!(error, Error::Pull(_)) => {
-            mirror_all_the_same(config, source, mirrors, context);
-            return Err(error);
-        }
-        Err(error) => return Err(error),
+/// Returns the errors of what came after a source's own part.
+fn failed_later(source: &Source, night: NightRan<'_>, context: RunContext<'_>) -> Vec<Error> {
+    let later = match night.outcome {
+        Outcome::NothingDue { .. } => None,
+        Outcome::Snapshot(taken) => taken.failed_later(&source.name),
+        Outcome::Archived { later, .. } => later.map(|later| after_archive(&source.name, later)),
     };
-    match engine::backup(config, source, asked, context) {
-        Ok(outcome) => {
-            let mirrors = mirror::after_night(config, source, mirrors, context);
-            let copies = copy::after_night(config, source, context);
-            Ok(Night {
-                outcome,
-                mirrors,
-                copies,
-                pulled,
-            })
-        }
-        Err(error) if is_of_archive(&error) => {
-            mirror_all_the_same(config, source, mirrors, context);
-            Err(error)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Brings the mirrors up to date in a night that failed: they get the snapshots that there are.
-fn mirror_all_the_same(
-    config: &Config,
-    source: &Source,
-    mirrors: &MirrorAsked,
-    context: RunContext<'_>,
-) {
-    let mirrored = mirror::after_night(config, source, mirrors, context);
-    let failed = mirrored.into_iter().filter_map(Result::err);
-    failed.for_each(|failed| warn_of(source, &failed, context.observer));
-}
-
-/// Pulls a source that comes from elsewhere. Nothing is pulled for a date that is refused anyway.
-fn pull_first(
-    config: &Config,
-    source: &Source,
-    asked: BackupRequest,
-    context: RunContext<'_>,
-) -> Result<Option<PullRan>, Error> {
-    if source.pull.is_none() {
-        return Ok(None);
-    }
-    let catalog = context.catalog(&StateDir::new(&config.state_dir))?;
-    engine::check_date(source, asked, &catalog)?;
-    drop(catalog);
-    engine::pull_for_the_night(config, source, asked.date, context)
-}
-
-/// Returns whether a night failed by its archive or its store, so that its snapshot may be there all the same.
-fn is_of_archive(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Store(_)
-            | Error::Backup(_)
-            | Error::LedgerState(_)
-            | Error::Btrfs(_)
-            | Error::Seal(_)
-    )
-}
-
-fn warn_of(source: &Source, error: &Error, observer: &dyn Observer) {
-    observer.event(Event::Warning {
-        source: source.name.clone(),
-        message: in_words(error),
-    });
+    let later = later.map(|later| context.interrupt.explain(later));
+    let mirrors = night.mirrors.into_iter().filter_map(Result::err);
+    let copies = night.copies.into_iter().filter_map(Result::err);
+    later.into_iter().chain(mirrors).chain(copies).collect()
 }
 
 pub(crate) fn after_archive(name: &SourceName, later: Box<Error>) -> Error {
@@ -300,7 +203,7 @@ fn lines(source: &Source, asked: BackupRequest, outcome: &Outcome) -> Vec<String
 
 fn result_json(
     source: &Source,
-    night: &Result<Night<'_>, Error>,
+    night: &Result<NightRan<'_>, Error>,
     seconds: u64,
 ) -> serde_json::Value {
     let facts = match night {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::backup::open_store;
+use super::limited_store::open_store;
 use super::output::{answer_json, answer_lines, count, observer};
 use super::prompt::{Agreed, confirm};
 use super::prune::{freed, plan_to_json};
@@ -16,7 +16,7 @@ use super::{activity_log, load_for_the_night, recorded, sources};
 use crate::activity_log::LogLine;
 use crate::cli::{Copy, Everywhere};
 use crate::config::{Config, PruneMode, Source};
-use crate::engine::{self, CopyAsked, CopyRan, RunContext};
+use crate::engine::{self, CopyRan, CopyRequest, RunContext};
 use crate::error::{CopyError, Error, RestoreError, in_words};
 use crate::model::StorageClass;
 use crate::model::size::Bytes;
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Copy, everywhere: &Everywhere) -> Result<(), Error> {
     } else if everywhere.quiet {
         Ok(())
     } else {
-        answer_lines(lines.into_iter())
+        answer_lines(lines)
     };
     run_result(errors, wanted.len(), everywhere, stopped)?;
     said
@@ -120,7 +120,7 @@ fn foresee(
     if everywhere.json {
         answer_json(&json!({"copies": plans}))
     } else {
-        answer_lines(lines.into_iter())
+        answer_lines(lines)
     }
 }
 
@@ -148,7 +148,7 @@ fn copy_one(
             ),
         )?;
     }
-    let asked = CopyAsked {
+    let asked = CopyRequest {
         thaw: is_cold.then(|| thaw_request(&args.thawing)),
         anew: args.anew,
         no_prune: args.no_prune,
@@ -186,8 +186,11 @@ fn ended(source: &Source, to: &str, ran: &mut CopyRan, context: RunContext<'_>) 
 /// Names the copy that an error is about. What stopped the whole command needs no name.
 fn behind(source: &Source, to: &str, error: Error) -> Error {
     match error {
-        Error::Interrupted(_) | Error::Busy(_) | Error::Copy(_) | Error::Config(_) => error,
-        Error::Restore(RestoreError::Thawing(_)) => error,
+        Error::Interrupted(_)
+        | Error::Busy(_)
+        | Error::Copy(_)
+        | Error::Config(_)
+        | Error::Restore(RestoreError::Thawing(_)) => error,
         error => Error::Copy(CopyError::Behind {
             source_name: source.name.clone(),
             to: to.to_owned(),
@@ -207,10 +210,10 @@ pub(crate) fn after_night<'c>(
         if context.interrupt.check().is_err() {
             break;
         }
-        let asked = CopyAsked {
+        let asked = CopyRequest {
             // Then the credentials of this machine need not be able to delete anything.
             no_prune: config.prune == PruneMode::Elsewhere,
-            ..CopyAsked::default()
+            ..CopyRequest::default()
         };
         let ran = match engine::copy(config, source, to, asked, context) {
             Err(Error::Busy(_)) => {
@@ -259,7 +262,7 @@ pub(super) fn line(source: &Source, to: &str, ran: &CopyRan) -> String {
             write!(line, "it has all {}", count(of as u64, "archive")).expect(NO_FAILURE);
         }
         (has, of) => {
-            write!(line, "it has {has} of {}", count(of as u64, "archive")).expect(NO_FAILURE)
+            write!(line, "it has {has} of {}", count(of as u64, "archive")).expect(NO_FAILURE);
         }
     }
     let (objects, bytes) = freed(&ran.pruned);

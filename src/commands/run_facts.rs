@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::backup::Night;
+use super::night::NightRan;
 use crate::activity_log::LogLine;
 use crate::engine::{CommittedArchive, Outcome, PullRan, Snapshotted};
 use crate::error::{Error, ExitCode, in_words};
@@ -36,7 +36,7 @@ pub(crate) fn of(outcome: &Outcome) -> RunFacts {
 }
 
 /// Returns the facts of a source's night. The error of a mirror or a copy counts if there is none before it.
-pub(crate) fn of_night(night: &Night<'_>) -> RunFacts {
+pub(crate) fn of_night(night: &NightRan<'_>) -> RunFacts {
     let facts = of(&night.outcome);
     let mirrors = night.mirrors.iter().filter_map(|it| it.as_ref().err());
     let copies = night.copies.iter().filter_map(|it| it.as_ref().err());

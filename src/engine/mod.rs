@@ -50,7 +50,7 @@ pub use context::unconfigured_sources::{
 };
 pub use context::unknown_archives::{Asking, require_known, require_known_archives};
 pub use context::{OpenCatalog, OpenStore, RunContext};
-pub use copy::asked::{CopiedArchive, CopyAsked, CopyRan};
+pub use copy::asked::{CopiedArchive, CopyRan, CopyRequest};
 pub use copy::foresee::{CopyForeseen, foresee_copy};
 pub use copy::known::{KnownCopy, forget_copy, known_copies, remembered_copy};
 pub use copy::lacking::require_copied;

@@ -172,6 +172,8 @@ pub enum CopyError {
     /// An archive is not copied, because it or what it builds on is known to be damaged.
     #[error("did not copy the archive {archive} to {to}: {reason}")]
     LeftOut {
+        /// The source.
+        source_name: SourceName,
         /// The archive.
         archive: ArchiveId,
         /// The copy's URL.
@@ -255,9 +257,10 @@ impl CopyError {
             Self::MarkGone { .. } => exit(ExitCode::Integrity).hint(
                 "run `coldchain copy` again to see what the place is now",
             ),
-            Self::LeftOut { .. } => exit(ExitCode::Integrity).hint(
-                "run `coldchain verify SOURCE --deep` to see what is damaged; the other archives are copied",
-            ),
+            Self::LeftOut { source_name, .. } => exit(ExitCode::Integrity).hint(format!(
+                "run `coldchain verify {} --deep` to see what is damaged; the other archives are copied",
+                source_name.as_argument()
+            )),
             Self::NotCopied { source, .. }
             | Self::Behind { source, .. } => exit(source.exit_code()).hint_of(source.hint()),
             Self::Unpruned { source, .. } | Self::AfterNight { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),

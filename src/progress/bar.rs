@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::model::size::Bytes;
+use crate::model::{ArchiveId, SourceName};
 
 use super::{Counted, Event, Observer, Quiet, Verbose};
 
@@ -55,6 +56,14 @@ impl Bars {
             *chain = None;
         }
         over
+    }
+
+    /// Shows that a segment was stored by an earlier run.
+    fn skip(&self, source: &SourceName, archive: ArchiveId, raw_bytes: u64) {
+        let before = self.skipped.fetch_add(raw_bytes, Ordering::Relaxed);
+        let skipped = Bytes(before + raw_bytes);
+        let what = format!("{source} {} {}", archive.date, archive.kind);
+        self.with_bar(|bar| bar.set_message(format!("{what}, {skipped} stored before")));
     }
 
     fn begin(&self, what: String, expected: Option<u64>) {
@@ -187,12 +196,7 @@ impl Observer for Bars {
                 archive,
                 raw_bytes,
                 ..
-            } => {
-                let before = self.skipped.fetch_add(raw_bytes, Ordering::Relaxed);
-                let skipped = Bytes(before + raw_bytes);
-                let what = format!("{source} {} {}", archive.date, archive.kind);
-                self.with_bar(|bar| bar.set_message(format!("{what}, {skipped} stored before")));
-            }
+            } => self.skip(&source, archive, raw_bytes),
             Event::Checking {
                 source,
                 level,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use coldchain::config::StoreConfig;
 use coldchain::engine::{
-    self, CopyAsked, MovedHome, OldHome, OpenCatalog, OpenStore, RunContext, StateDir, move_home,
+    self, CopyRequest, MovedHome, OldHome, OpenCatalog, OpenStore, RunContext, StateDir, move_home,
     store_url,
 };
 use coldchain::error::{Error, LedgerStateError, MoveError};
@@ -129,7 +129,7 @@ impl Moving {
     fn copy_archives(&self) -> Result<(), Error> {
         let config = &self.lab.config;
         self.in_context(&Faults::none(), |context| {
-            let asked = CopyAsked::default();
+            let asked = CopyRequest::default();
             engine::copy(config, &config.sources[0], SECOND, asked, context)
         })
         .map(drop)

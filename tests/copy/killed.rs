@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use coldchain::engine::CopyAsked;
+use coldchain::engine::CopyRequest;
 use coldchain::store::{DirStore, MemoryStore, Store};
 
 use super::pair::{Pair, archived, objects};
@@ -16,7 +16,7 @@ use crate::common::s3_server::S3Server;
 fn points(pair: &Pair) -> Vec<Point> {
     let faults = Faults::none();
     let home = objects(pair.home.as_ref());
-    let ran = pair.copy(CopyAsked::default(), &faults).unwrap();
+    let ran = pair.copy(CopyRequest::default(), &faults).unwrap();
     assert_eq!((ran.copied.len(), ran.has, ran.of), (3, 3, 3));
     assert!(ran.stopped.is_none() && ran.awaited.is_none());
     pair.is_whole(&home);
@@ -27,14 +27,14 @@ fn points(pair: &Pair) -> Vec<Point> {
 fn strike(pair: &Pair, point: &Point, mode: Mode) {
     let home = objects(pair.home.as_ref());
     let faults = Faults::at(point, mode);
-    let struck = pair.copy(CopyAsked::default(), &faults);
+    let struck = pair.copy(CopyRequest::default(), &faults);
     pair.is_right_so_far(&home);
     // Segments are copied side by side, so an operation may come later than it did, or under another number.
     if faults.has_struck() && mode != Mode::LosesItsAnswer {
         let whole = struck.is_ok_and(|ran| ran.stopped.is_none() && ran.unpruned.is_none());
         assert!(!whole, "{point}: {mode}: it reported success");
     }
-    let again = pair.copy(CopyAsked::default(), &Faults::none()).unwrap();
+    let again = pair.copy(CopyRequest::default(), &Faults::none()).unwrap();
     assert!(
         again.stopped.is_none(),
         "{point}: {mode}: {:?}",
@@ -47,7 +47,7 @@ fn strike(pair: &Pair, point: &Point, mode: Mode) {
         "{point}: {mode}: home has changed"
     );
     // And once more: nothing is left to do.
-    let nothing = pair.copy(CopyAsked::default(), &Faults::none()).unwrap();
+    let nothing = pair.copy(CopyRequest::default(), &Faults::none()).unwrap();
     assert_eq!(
         (nothing.copied.len(), nothing.entries),
         (0, 0),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coldchain::config::StoreConfig;
-use coldchain::engine::{self, CopyAsked, CopyRan, OpenCatalog, OpenStore, RunContext};
+use coldchain::engine::{self, CopyRan, CopyRequest, OpenCatalog, OpenStore, RunContext};
 use coldchain::error::Error;
 use coldchain::model::Sha256;
 use coldchain::progress::Quiet;
@@ -152,7 +152,7 @@ impl Pair {
     }
 
     /// `coldchain copy home --to second`.
-    pub(crate) fn copy(&self, asked: CopyAsked, faults: &Arc<Faults>) -> Result<CopyRan, Error> {
+    pub(crate) fn copy(&self, asked: CopyRequest, faults: &Arc<Faults>) -> Result<CopyRan, Error> {
         let config = &self.lab.config;
         self.in_context(faults, |context| {
             engine::copy(config, &config.sources[0], SECOND, asked, context)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use coldchain::config::PruneMode;
 use coldchain::engine::{
-    self, Clock, CopyAsked, CopyRan, KeyChange, PruneAsked, Pruned, Rotated, StateDir, rotate,
+    self, Clock, CopyRan, CopyRequest, KeyChange, PruneAsked, Pruned, Rotated, StateDir, rotate,
 };
 use coldchain::error::{CopyError, Error, ExitCode, PruneError};
 use coldchain::ledger::SigningKey;
@@ -182,10 +182,10 @@ impl Life {
     }
 
     fn copy(&self, faults: &Arc<Faults>) -> Result<CopyRan, Error> {
-        self.copy_as(CopyAsked::default(), faults)
+        self.copy_as(CopyRequest::default(), faults)
     }
 
-    fn copy_as(&self, asked: CopyAsked, faults: &Arc<Faults>) -> Result<CopyRan, Error> {
+    fn copy_as(&self, asked: CopyRequest, faults: &Arc<Faults>) -> Result<CopyRan, Error> {
         let config = &self.pair.lab.config;
         self.act(faults, |context| {
             engine::copy(
@@ -337,9 +337,9 @@ fn a_chain_goes_in_the_copy_a_week_after_its_retire_entry_came_there_and_not_bef
     life.prune_home(&Faults::none()).unwrap();
     assert_eq!(Life::dates(life.pair.home.as_ref()), set(&[NEW]));
     // The copy's own clock counts, and without being asked to it deletes nothing.
-    let no_prune = CopyAsked {
+    let no_prune = CopyRequest {
         no_prune: true,
-        ..CopyAsked::default()
+        ..CopyRequest::default()
     };
     let ran = life.copy_as(no_prune, &Faults::none()).unwrap();
     assert!(ran.pruned.chains.is_empty());
@@ -375,9 +375,9 @@ fn a_copy_that_learns_late_of_a_retired_chain_keeps_it_for_the_whole_week() {
 #[test]
 fn an_undone_delete_is_no_delete() {
     let mut life = deleted();
-    let kept = CopyAsked {
+    let kept = CopyRequest {
         no_prune: true,
-        ..CopyAsked::default()
+        ..CopyRequest::default()
     };
     life.copy_as(kept, &Faults::none()).unwrap();
     assert_eq!(life.undelete().revived.len(), 2);

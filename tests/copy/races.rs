@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coldchain::engine::{CopyAsked, KeyChange, StateDir, rotate};
+use coldchain::engine::{CopyRequest, KeyChange, StateDir, rotate};
 use coldchain::error::Error;
 use coldchain::ledger::SigningKey;
 use coldchain::model::entry::Role;
@@ -54,7 +54,7 @@ fn race(begin: &Pair, turns: &Arc<Turns>, act: Act) {
             turns.end(Who::Other);
             done
         });
-        let copied = pair.copy(CopyAsked::default(), &turns.of(Who::One));
+        let copied = pair.copy(CopyRequest::default(), &turns.of(Who::One));
         turns.end(Who::One);
         other.join().unwrap().unwrap();
         copied
@@ -68,7 +68,7 @@ fn race(begin: &Pair, turns: &Arc<Turns>, act: Act) {
     }
     // What is visible at home is whole there, and after one more run in the copy.
     let dates = visible(&elsewhere);
-    let again = pair.copy(CopyAsked::default(), &Faults::none()).unwrap();
+    let again = pair.copy(CopyRequest::default(), &Faults::none()).unwrap();
     assert!(again.stopped.is_none(), "{:?}", again.stopped);
     assert_eq!((again.has, again.of), (dates.len(), dates.len()));
     let copy = super::pair::objects(pair.second.as_ref());
@@ -87,7 +87,7 @@ fn every_way(act: Act) {
     let begin = Pair::in_memory(&with_a_retired_chain());
     let faults = Faults::none();
     Pair::in_memory(&begin.lab)
-        .copy(CopyAsked::default(), &faults)
+        .copy(CopyRequest::default(), &faults)
         .unwrap();
     let of_copy = operations(&faults);
     let faults = Faults::none();
@@ -133,7 +133,7 @@ fn two_copies_to_one_place_end_as_one() {
     let begin = with_a_retired_chain();
     let faults = Faults::none();
     Pair::in_memory(&begin)
-        .copy(CopyAsked::default(), &faults)
+        .copy(CopyRequest::default(), &faults)
         .unwrap();
     let all = operations(&faults);
     for one in (0..=all).step_by(3) {
@@ -145,15 +145,15 @@ fn two_copies_to_one_place_end_as_one() {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     theirs
-                        .copy(CopyAsked::default(), &turns.of(Who::Other))
+                        .copy(CopyRequest::default(), &turns.of(Who::Other))
                         .unwrap();
                     turns.end(Who::Other);
                 });
-                mine.copy(CopyAsked::default(), &turns.of(Who::One))
+                mine.copy(CopyRequest::default(), &turns.of(Who::One))
                     .unwrap();
                 turns.end(Who::One);
             });
-            let again = mine.copy(CopyAsked::default(), &Faults::none()).unwrap();
+            let again = mine.copy(CopyRequest::default(), &Faults::none()).unwrap();
             assert_eq!((again.copied.len(), again.has, again.of), (0, 2, 2));
             let home = mine.lab.store.list("home/archives/").unwrap();
             assert!(!home.is_empty());

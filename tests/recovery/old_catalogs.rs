@@ -168,9 +168,9 @@ fn has_places(catalog: &Catalog, version: u32) {
     let known: Vec<String> = places
         .iter()
         .map(|row| {
-            let placed = catalog.placed(row.id).unwrap();
-            let whole = placed.iter().filter(|it| it.copied_at.is_some()).count();
-            let segments = placed
+            let rows = catalog.placed(row.id).unwrap();
+            let whole = rows.iter().filter(|it| it.copied_at.is_some()).count();
+            let segments = rows
                 .iter()
                 .map(|it| catalog.placed_segments(row.id, &it.archive).unwrap().len());
             let segments: usize = segments.sum();
@@ -178,7 +178,7 @@ fn has_places(catalog: &Catalog, version: u32) {
                 "{} up to {}: {} archives, {whole} whole, {segments} segments",
                 row.store,
                 row.head,
-                placed.len()
+                rows.len()
             )
         })
         .collect();

@@ -7,7 +7,7 @@ use crate::store::ThawRequest;
 
 /// The request for a copy.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct CopyAsked {
+pub struct CopyRequest {
     /// How to thaw what is cold at home; `None` to ask for no thaw, and to copy what can be read.
     pub thaw: Option<ThawRequest>,
     /// Begin the copy anew although the place has lost the one that it had.

@@ -21,8 +21,8 @@ pub fn require_copied(
     else {
         return Ok(());
     };
-    let placed = catalog.placed(place.id)?;
-    let has: Vec<ArchiveId> = placed
+    let rows = catalog.placed(place.id)?;
+    let has: Vec<ArchiveId> = rows
         .iter()
         .filter(|placed| placed.copied_at.is_some())
         .map(|placed| placed.archive)

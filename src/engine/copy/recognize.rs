@@ -44,16 +44,17 @@ pub(super) fn recognize(
             })
             .collect();
         let has_key = found.clone().any(|object| object.part == ArchivePart::Key);
-        let is_whole = segments.len() == entry.segments.len() && has_key;
+        // Without its key an archive is not whole, and a segment of it may not have been proven yet.
+        if segments.len() < entry.segments.len() || !has_key {
+            continue;
+        }
         catalog.begin_placed(place, &entry.id, class_of(stats))?;
         catalog.place_segments(place, &entry.id, &segments)?;
-        if is_whole {
-            catalog.finish_placed(place, &entry.id, at)?;
-            catalog.turn_to(Some(place));
-            let recorded = catalog.archive_verified(&entry.id, at);
-            catalog.turn_to(None);
-            recorded?;
-        }
+        catalog.finish_placed(place, &entry.id, at)?;
+        catalog.turn_to(Some(place));
+        let recorded = catalog.archive_verified(&entry.id, at);
+        catalog.turn_to(None);
+        recorded?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
 use crate::engine::context::open_source::{OpenSource, know_source, retain_until_in, store_url};
 use crate::engine::context::state_dir::StateDir;
-use crate::engine::copy::asked::{CopiedArchive, CopyAsked, CopyRan};
+use crate::engine::copy::asked::{CopiedArchive, CopyRan, CopyRequest};
 use crate::engine::copy::claim::claim;
 use crate::engine::copy::entries::LedgerCopy;
 use crate::engine::copy::foresee::{first_entry, plan_of, visible};
@@ -37,7 +37,7 @@ pub fn copy(
     config: &Config,
     source: &Source,
     to: &str,
-    asked: CopyAsked,
+    asked: CopyRequest,
     context: RunContext<'_>,
 ) -> Result<CopyRan, Error> {
     let store = copy_store(config, source, to)?;
@@ -90,7 +90,7 @@ pub fn copy(
         &claimed.listed,
         &catalog,
     )?;
-    let copying = Copying {
+    let copying = CopyRun {
         config,
         store,
         home: &home,
@@ -117,7 +117,7 @@ pub fn copy(
 }
 
 /// A copy in the hands of one run.
-struct Copying<'a> {
+struct CopyRun<'a> {
     config: &'a Config,
     /// The copy's store, as configured.
     store: &'a StoreConfig,
@@ -126,11 +126,11 @@ struct Copying<'a> {
     root: &'a PublicKey,
     /// The number of the copy's row.
     place: i64,
-    asked: CopyAsked,
+    asked: CopyRequest,
     context: RunContext<'a>,
 }
 
-impl Copying<'_> {
+impl CopyRun<'_> {
     /// Deletes in the copy what home has deleted, unless the run was not asked to or could not copy everything.
     fn prune(&self, place: &PlaceRow, ran: &mut CopyRan, catalog: &mut Catalog) {
         if self.asked.no_prune || ran.stopped.is_some() {
@@ -188,6 +188,7 @@ impl Copying<'_> {
                 CopyFate::Copy => lacks.extend(entries.remove(&line.archive)),
                 CopyFate::LeftOut => {
                     let error = CopyError::LeftOut {
+                        source_name: row.name.clone(),
                         archive: line.archive,
                         to: self.there.row.store.clone(),
                         reason: line.reason,

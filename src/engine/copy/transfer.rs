@@ -49,7 +49,7 @@ pub(super) struct ToCopy {
 }
 
 /// A segment on its way.
-struct Job<'a> {
+struct SegmentJob<'a> {
     wanted: WantedSegment,
     retain_until: Option<DateTime<Utc>>,
     /// Set when another segment of its archive failed.
@@ -119,7 +119,7 @@ impl Transfer<'_> {
             let wanted =
                 wanted.filter(|wanted| !has.iter().any(|(index, _)| *index == wanted.index));
             let before = jobs.len();
-            jobs.extend(wanted.map(|wanted| Job {
+            jobs.extend(wanted.map(|wanted| SegmentJob {
                 wanted,
                 retain_until: archive.retain_until,
                 given_up,
@@ -134,7 +134,7 @@ impl Transfer<'_> {
         let workers = self.at_once.asked_for.clamp(1, jobs.len().max(1));
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
-            let (queue, next) = unbounded::<Job<'_>>();
+            let (queue, next) = unbounded::<SegmentJob<'_>>();
             let (answer, answers) = unbounded::<Answer>();
             for job in jobs {
                 queue.send(job).expect("the queue is open");
@@ -153,7 +153,7 @@ impl Transfer<'_> {
 
     fn work(
         &self,
-        next: &Receiver<Job<'_>>,
+        next: &Receiver<SegmentJob<'_>>,
         answer: &Sender<Answer>,
         stop: &AtomicBool,
         room: &WholeSegments,
@@ -176,7 +176,7 @@ impl Transfer<'_> {
     }
 
     /// Brings a segment, and returns its locator in the copy.
-    fn bring(&self, job: &Job<'_>, room: &WholeSegments) -> Result<String, Error> {
+    fn bring(&self, job: &SegmentJob<'_>, room: &WholeSegments) -> Result<String, Error> {
         self.context.interrupt.check()?;
         let wanted = &job.wanted;
         if let Some(locator) = self.bring_in_pieces(job)? {
@@ -199,7 +199,7 @@ impl Transfer<'_> {
 
     /// Has the service of both stores copy a segment by itself, or stores it while it is read. Returns its locator in the
     /// copy; `None` if neither is possible, or if the segment can't be read as it should be.
-    fn bring_in_pieces(&self, job: &Job<'_>) -> Result<Option<String>, Error> {
+    fn bring_in_pieces(&self, job: &SegmentJob<'_>) -> Result<Option<String>, Error> {
         let wanted = &job.wanted;
         let (home, there) = (self.home.store.as_ref(), self.there.store.as_ref());
         let object = RemoteObject {
@@ -344,7 +344,7 @@ impl Transfer<'_> {
             if !indices.contains(&wanted.index) {
                 continue;
             }
-            let job = Job {
+            let job = SegmentJob {
                 wanted,
                 retain_until: archive.retain_until,
                 given_up: &given_up,

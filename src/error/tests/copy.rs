@@ -6,16 +6,18 @@ use crate::model::copy_marker::NoCopyMarker;
 use crate::store::ErrorKind;
 
 pub(super) fn samples() -> Vec<Error> {
-    let to = || "s3://second/mail".to_owned();
-    let why = || Box::new(Error::Store(kind(ErrorKind::Unavailable)));
+    let of_places = of_places().into_iter();
+    of_places.chain(of_runs()).map(Error::Copy).collect()
+}
+
+fn to() -> String {
+    "s3://second/mail".to_owned()
+}
+
+/// Those of what a place is.
+fn of_places() -> Vec<CopyError> {
     let theirs = "ae1124264c40b38fc94cb645b99232a5".parse().unwrap();
-    let not_pruned = |of| CopyError::NotPruned {
-        source_name: mail(),
-        to: to(),
-        deleted: 3,
-        source: Box::new(kind(of)),
-    };
-    [
+    vec![
         CopyError::OntoItself {
             source_name: mail(),
             store: to(),
@@ -72,6 +74,25 @@ pub(super) fn samples() -> Vec<Error> {
             store: to(),
             seq: 9,
         },
+    ]
+}
+
+/// Those of what a run could not do.
+fn of_runs() -> Vec<CopyError> {
+    let why = || Box::new(Error::Store(kind(ErrorKind::Unavailable)));
+    let not_pruned = |of| CopyError::NotPruned {
+        source_name: mail(),
+        to: to(),
+        deleted: 3,
+        source: Box::new(kind(of)),
+    };
+    vec![
+        CopyError::LeftOut {
+            source_name: mail(),
+            archive: archive(),
+            to: to(),
+            reason: "damaged at home".to_owned(),
+        },
         CopyError::NotCopied {
             archive: archive(),
             to: to(),
@@ -105,6 +126,4 @@ pub(super) fn samples() -> Vec<Error> {
             source: why(),
         },
     ]
-    .map(Error::Copy)
-    .into()
 }

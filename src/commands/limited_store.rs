@@ -1,0 +1,14 @@
+//! Stores with a limit on what they transfer, for a whole run.
+
+use crate::config::StoreConfig;
+use crate::engine;
+use crate::error::Error;
+use crate::progress::Observer;
+use crate::store::{RateLimit, Store};
+
+/// Returns a function that opens stores with this rate limit.
+pub(crate) fn open_store(
+    limit: Option<RateLimit>,
+) -> impl for<'o> Fn(&StoreConfig, &'o dyn Observer) -> Result<Box<dyn Store + 'o>, Error> + Sync {
+    move |config, observer| engine::open_limited_store(config, observer, limit.as_ref())
+}
