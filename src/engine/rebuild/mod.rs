@@ -5,6 +5,7 @@
 //! in the old catalog and in the recovery kit: a store that has gone back is not trusted.
 
 mod admit;
+mod copy_found;
 mod flaw;
 mod inventory;
 mod missing_sources;
@@ -26,13 +27,14 @@ use crate::engine::context::open_source::store_url;
 use crate::error::{Error, RebuildError};
 use crate::model::SourceName;
 
+pub use copy_found::CopyFound;
 pub use flaw::Flaw;
 pub use inventory::Unnamed;
 pub(super) use inventory::{Survey, survey_of};
 pub(super) use old_ledger::Earlier;
 pub use read::ImportedLedger;
 pub(super) use read::{LedgerPlace, ReadFrom, read_ledger};
-pub use rebuilt::{CopyFound, Rebuilt};
+pub use rebuilt::Rebuilt;
 pub use request::{AsOf, Rebuilding, Unfinished};
 
 use inventory::survey;
@@ -122,7 +124,7 @@ fn rebuild_all(job: &Rebuilding<'_>, context: RunContext<'_>) -> Result<Rebuilt,
     before.keep_what_was_never_archived(&mut new)?;
     before.keep_snapshots(&rebuilt.read, &mut new)?;
     before.keep_mirrors(&mut new)?;
-    rebuilt.remarks.extend(before.keep_places(&mut new)?);
+    rebuilt.remarks.extend(before.places.keep(&mut new)?);
     job.note_copies_of_kit(&mut new)?;
     rebuilt.kept = swap::swap_in(job.state_dir, new, before.catalog)?;
     if let [root] = job.trusted.roots.as_slice() {

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::old_catalog::Before;
 use crate::catalog::{Catalog, PlaceRow, PlacedRow, VerificationRow};
 use crate::engine::context::open_source::is_place;
 use crate::error::Error;
@@ -42,13 +41,11 @@ impl OldPlaces {
         }
         Ok(old)
     }
-}
 
-impl Before {
     /// Takes over the copies of ledgers in the new catalog that were not found. Returns the remarks about them.
-    pub(super) fn keep_places(&self, new: &mut Catalog) -> Result<Vec<String>, Error> {
+    pub(super) fn keep(&self, new: &mut Catalog) -> Result<Vec<String>, Error> {
         let mut remarks = Vec::new();
-        for old in &self.places.places {
+        for old in &self.places {
             let row = &old.row;
             let sources = new.sources()?.into_iter();
             let Some(source) = sources.into_iter().find(|it| it.ledger == row.ledger) else {
@@ -90,7 +87,7 @@ impl Before {
         let recorded = seen
             .iter()
             .try_for_each(|(id, at)| new.archive_verified(id, *at))
-            .and_then(|()| match self.places.checks.get(&row.mark) {
+            .and_then(|()| match self.checks.get(&row.mark) {
                 Some(checks) => new.record_verifications(checks),
                 None => Ok(()),
             });

@@ -7,11 +7,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::admit::Admission;
+use super::copy_found::CopyFound;
 use super::flaw::Flaw;
 use super::inventory::Survey;
 use super::old_catalog::Before;
 use super::read::{ImportedLedger, LedgerPlace, ReadFrom, read_ledger};
-use super::rebuilt::{CopyFound, Rebuilt};
+use super::rebuilt::Rebuilt;
 use super::relink_snapshots;
 use super::request::Rebuilding;
 use crate::catalog::{Catalog, NewCatalog, PlaceRow, SourceRow};

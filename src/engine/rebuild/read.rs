@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::NaiveDate;
 
+use super::copy_found::CopyFound;
 use super::flaw::Flaw;
 use super::inventory::{Survey, Unnamed};
 use super::old_ledger::Earlier;
-use super::rebuilt::CopyFound;
 use crate::catalog::{Catalog, SegmentRow};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
