@@ -225,27 +225,29 @@ impl CopyError {
             Self::OfAnotherLedger { .. } => exit(ExitCode::Integrity).hint(
                 "choose another prefix or directory for this copy, or give the source another `archive_as`",
             ),
-            Self::Ahead { .. } => exit(ExitCode::Integrity).hint(
-                "find out whether home has gone back: compare `coldchain list` with the recovery kit. If home is \
-                 lost, make the copy home with `coldchain move SOURCE --to NAME --abandon-home`",
-            ),
-            Self::Differs { .. } => exit(ExitCode::Integrity).hint(
-                "run `coldchain verify SOURCE --place NAME` to see whether the copy is damaged or another ledger",
-            ),
+            Self::Ahead { source_name, .. } => exit(ExitCode::Integrity).hint(format!(
+                "find out whether home has gone back: compare `coldchain list` with the recovery kit. If home is lost, \
+                 make the copy home: `coldchain move {} --abandon-home --to` and the copy's name in the config",
+                source_name.as_argument()
+            )),
+            Self::Differs { source_name, .. } => {
+                exit(ExitCode::Integrity).hint(verify_there(source_name))
+            }
             Self::NotThere { newest: Some(date), .. } => exit(ExitCode::ChainBroken).hint(format!(
                 "restore an earlier date: {date} is the newest of which the copy has all; or bring the home back"
             )),
+            Self::NotThere { newest: None, .. } => exit(ExitCode::ChainBroken).hint(
+                "bring the home back: the copy has no date that could be restored",
+            ),
             Self::StillConfigured { .. } => {
                 exit(ExitCode::Usage).hint("take it out of `copies` in the config first")
             }
             Self::NeverSeen { .. } => exit(ExitCode::Usage)
                 .hint("name it as `coldchain list` does: by its store's name in the config, or by its URL"),
-            Self::NotThere { newest: None, .. } => exit(ExitCode::ChainBroken).hint(
-                "bring the home back: the copy has no date that could be restored",
-            ),
-            Self::ListingShort { .. } => exit(ExitCode::Integrity).hint(
-                "nothing was deleted; run `coldchain verify SOURCE --place NAME` to find what the copy has lost",
-            ),
+            Self::ListingShort { archive, .. } => exit(ExitCode::Integrity).hint(format!(
+                "nothing was deleted; run `coldchain verify` with --place and the copy's name in the config to find \
+                 what it has lost of {archive}"
+            )),
             Self::NotPruned { source, .. } if source.kind == ErrorKind::Denied => {
                 exit(ExitCode::Later).hint(
                     "let the credentials of the copy delete objects, or copy with --no-prune; the next run goes on",
@@ -266,4 +268,13 @@ impl CopyError {
             Self::Unpruned { source, .. } | Self::AfterNight { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
         }
     }
+}
+
+/// Says how to look at a copy.
+fn verify_there(source_name: &SourceName) -> String {
+    format!(
+        "run `coldchain verify {} --place` with the copy's name in the config, to see whether it is damaged or another \
+         ledger",
+        source_name.as_argument()
+    )
 }
