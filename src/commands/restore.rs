@@ -1,87 +1,33 @@
 //! `coldchain restore`: restore an archived date.
 
-use std::fmt::Write as _;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
-
-use chrono::NaiveDate;
-use serde_json::json;
+use std::path::Path;
 
 use super::identity::Passphrases;
 use super::output::observer;
-use super::output::{answer, answer_json, answer_lines, count};
-use super::prompt::{Agreed, confirm};
 use super::target::{WantedArchive, chosen};
 use super::{activity_log, load_to_read, require_catalog};
 use crate::activity_log::ActivityLog;
-use crate::catalog::{ArchiveRow, Catalog, SourceRow};
-use crate::cli::{Everywhere, Restore, Thawing};
-use crate::config::{Config, Source, StoreConfig};
-use crate::engine::{
-    Afterwards, AtOnce, Estimate, OpenSource, OtherPlaces, ReadablePlace, RestorePlanDetails,
-    Restored, Restoring, RunContext, StateDir, WantedSegments, Which, ask_classes, estimate,
-    kit_knows_more, open_paced_store, read_kit, require_target, restore, standing_in, still_stands,
-    take_in, witnessed_by,
-};
-use crate::error::{Error, KeyError, RequestError, RestoreError};
-use crate::model::{ArchiveId, CopyKind, Protocol};
-use crate::plan::{PassedOver, RestorePlan};
-use crate::printing::{self, shown};
-use crate::progress::{Event, Observer};
-use crate::seal::{Identities, IdentityFile};
-use crate::store::{RequestPace, Store, ThawRequest};
+use crate::cli::{Everywhere, Restore};
+use crate::config::{Config, Source};
+use crate::engine::{RunContext, StateDir};
+use crate::error::{Error, RequestError};
+use crate::progress::Observer;
+use crate::seal::IdentityFile;
 
 mod explain;
 mod from_plan;
 mod from_store;
 mod manner;
 mod nearest;
+mod planned;
 pub(super) mod report;
 mod stream;
 
 use from_store::FromStore;
 pub(crate) use manner::{BroughtBack, RestoreManner};
 use nearest::{Nearest, WantedCopyName, Way};
-use report::{Room, in_words, passed_in_json, passed_in_words, to_json};
-
-/// A restore that is planned but not begun.
-struct Planned<'a> {
-    args: &'a Restore,
-    everywhere: &'a Everywhere,
-    manner: &'a RestoreManner,
-    context: RunContext<'a>,
-    config: &'a Config,
-    state_dir: &'a StateDir,
-    source: &'a Source,
-    /// The config of its store.
-    store: &'a StoreConfig,
-    /// Its row in the catalog. If the store is mounted elsewhere today, it still has the same archives.
-    row: SourceRow,
-    plan: &'a RestorePlan,
-    details: RestorePlanDetails,
-    /// The archives that are still to be fetched.
-    to_fetch: &'a [ArchiveId],
-    /// The cost of these archives.
-    estimate: Estimate,
-    room: Room,
-    /// The identity file, if it was a pipe.
-    piped: Option<&'a IdentityFile>,
-    /// The nearer places, and why they are not taken.
-    passed: &'a [PassedOver],
-    /// The copy that is read; `None` for home.
-    place: Option<&'a ReadablePlace>,
-    /// Where segments are that are damaged in the place that is read.
-    others: &'a OtherPlaces<'a>,
-}
-
-/// Returns which archives the user asked for.
-pub(super) fn which(retired: bool) -> Which {
-    if retired {
-        Which::Retired
-    } else {
-        Which::Visible
-    }
-}
+pub(super) use planned::{thaw_request, which};
 
 pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
@@ -155,40 +101,6 @@ fn log_of(config: &Config, acts: bool) -> ActivityLog {
     }
 }
 
-/// Refuses a catalog that is behind the kit, if the newest archive is asked for; warns of it for a date.
-fn require_newest(
-    args: &Restore,
-    source: &Source,
-    piped: Option<&IdentityFile>,
-    (date, row, catalog): (Option<NaiveDate>, &SourceRow, &Catalog),
-    observer: &dyn Observer,
-) -> Result<(), Error> {
-    if let Some(file) = &args.identity {
-        // A file that is no kit names no head, and a damaged kit must not stop a restore.
-        let kit = match piped {
-            Some(piped) => read_kit(piped).map(|kit| kit.sources),
-            None => witnessed_by(file),
-        };
-        let kit = kit.unwrap_or_default();
-        if let Some(seq) = kit_knows_more(&kit, &row.ledger, catalog)? {
-            let behind = Error::Key(KeyError::CatalogBehindKit {
-                path: file.clone(),
-                source_name: source.name.clone(),
-                seq,
-            });
-            // Without a date the newest is asked for, and that is not known here.
-            if date.is_none() {
-                return Err(behind);
-            }
-            observer.event(Event::Warning {
-                source: source.name.clone(),
-                message: behind.to_string(),
-            });
-        }
-    }
-    Ok(())
-}
-
 /// Returns the source, and what is wanted of it, that the command line or a plan names.
 fn meant<'a>(
     args: &Restore,
@@ -217,274 +129,10 @@ fn meant<'a>(
     }
 }
 
-/// Returns warnings about the archives of the chain before they are restored.
-fn warnings(args: &Restore, plan: &RestorePlan) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if args.retired {
-        warnings.push(format!(
-            "the archive of {} is retired: a pruner may delete its objects at any time",
-            plan.date
-        ));
-    }
-    if !plan.inexact.is_empty() {
-        warnings.push(format!(
-            "{} on the way to {} with compressed data: the kernel's sender loses bytes of it, so the restore may \
-             differ from what was archived",
-            count(plan.inexact.len() as u64, "archive"),
-            plan.date
-        ));
-    }
-    warnings
-}
-
 /// Reads an identity file that can be read only once, such as `<(pass show kit)`. All later steps use this
 /// result.
 fn read_pipe(path: &Path, passphrases: Passphrases) -> Result<Option<IdentityFile>, Error> {
     let kind = path.metadata().map(|metadata| metadata.file_type());
     let is_pipe = kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device());
     is_pipe.then(|| passphrases.open(path)).transpose()
-}
-
-/// Returns the archives that are still to be fetched, and the space that they need.
-fn to_fetch<'p>(
-    args: &Restore,
-    plan: &'p RestorePlan,
-    row: &SourceRow,
-    archives: &[ArchiveRow],
-) -> (&'p [ArchiveId], Room) {
-    let mut to_fetch = plan.archives.as_slice();
-    if args.stream.is_some() {
-        // Only this archive, without those that it builds on.
-        to_fetch = &to_fetch[to_fetch.len().saturating_sub(1)..];
-    }
-    if let Some(to) = &args.to {
-        let standing = standing_in(to, row, archives);
-        // The newest restored archive includes all earlier ones.
-        let held = to_fetch.iter().rposition(|id| standing.contains(id));
-        to_fetch = &to_fetch[held.map_or(0, |at| at + 1)..];
-    }
-    let wanted: Vec<_> = archives
-        .iter()
-        .filter(|archive| to_fetch.contains(&archive.id))
-        .collect();
-    let is_compressed = |archive: &&ArchiveRow| archive.form() == Some(Protocol::CompressedData);
-    let room = Room {
-        needed: wanted.iter().map(|archive| archive.raw_bytes).sum(),
-        is_compressed: wanted.iter().any(is_compressed),
-        standing: plan.archives.len() - to_fetch.len(),
-        free: args.to.as_deref().and_then(Room::free_in),
-        deletes: args.delete_intermediate,
-    };
-    (to_fetch, room)
-}
-
-impl Planned<'_> {
-    /// Restores, or writes a stream.
-    fn act(&mut self, catalog: &mut Catalog) -> Result<Option<BroughtBack>, Error> {
-        match (&self.args.stream, &self.args.to) {
-            (Some(output), _) => self.stream(output, catalog).map(|()| None),
-            (None, Some(to)) => self.restore(to, catalog).map(Some),
-            (None, None) => self.tell().map(|()| None),
-        }
-    }
-
-    /// Refuses the restore if it costs too much.
-    fn refuse_cost(&self) -> Result<(), Error> {
-        let tier = self.args.thawing.tier;
-        self.estimate.refuse(tier, self.manner.max_cost)
-    }
-
-    /// Prints what the restore needs.
-    fn tell(&self) -> Result<(), Error> {
-        let thawing = &self.args.thawing;
-        if self.everywhere.json {
-            let (plan, details, estimate) = (self.plan, &self.details, &self.estimate);
-            let mut document = to_json(plan, details, estimate, self.room, thawing.tier)?;
-            document["from"] = json!("store");
-            if let Some(place) = self.place {
-                document["place"] = json!(place.name);
-            }
-            document["passed_over"] = passed_in_json(self.passed);
-            answer_json(&document)?;
-        } else {
-            answer(&self.in_words())?;
-        }
-        self.refuse_cost()
-    }
-
-    fn in_words(&self) -> String {
-        let mut text = in_words(self.plan, &self.details, &self.estimate, Some(self.room));
-        if let Some(place) = self.place {
-            writeln!(
-                text,
-                "  from        the copy `{}` in {}",
-                place.name, place.row.store
-            )
-            .expect("writing to a string does not fail");
-        }
-        text.push_str(&passed_in_words(self.passed));
-        text
-    }
-
-    /// Prints what the restore needs, and asks whether to continue.
-    fn confirm(&self, question: &str) -> Result<(), Error> {
-        let agreed = Agreed::by(self.args.yes);
-        let bars =
-            !self.everywhere.quiet && !self.everywhere.json && printing::stderr_is_terminal();
-        if agreed == Agreed::NotYet || bars {
-            printing::say_lines(&self.in_words());
-        }
-        confirm(agreed, question)
-    }
-
-    fn identity(&self) -> Result<(&Path, Identities), Error> {
-        let file = self
-            .args
-            .identity
-            .as_ref()
-            .ok_or(RestoreError::NoIdentity)?;
-        let passphrases = self.manner.passphrases;
-        let identities = match &self.piped {
-            Some(piped) => passphrases.identities_in(piped)?,
-            None => passphrases.identities_in(&passphrases.open(file)?)?,
-        };
-        Ok((file, identities))
-    }
-
-    /// Asks the store for the classes of the archives, and refuses the restore if it now costs too much.
-    fn ask_store(&mut self, open: &OpenSource<'_>, catalog: &mut Catalog) -> Result<(), Error> {
-        let wanted = WantedSegments {
-            source: open,
-            class: self.store.storage_class(),
-            archives: self.to_fetch,
-            interrupt: self.context.interrupt,
-        };
-        ask_classes(&wanted, catalog)?;
-        let (days, now) = (self.args.thawing.thaw_days, self.context.clock.now());
-        self.estimate = estimate(self.config, self.source, self.to_fetch, days, catalog, now)?;
-        self.refuse_cost()
-    }
-
-    /// Returns how many segments to fetch at once.
-    fn at_once(&self) -> AtOnce {
-        let configured = self.store.uploads();
-        AtOnce {
-            asked_for: self.args.parallel.map_or(configured, usize::from),
-            memory_limit: self.config.memory_limit,
-        }
-    }
-
-    fn restore(&mut self, to: &PathBuf, catalog: &mut Catalog) -> Result<BroughtBack, Error> {
-        require_target(to, self.source)?;
-        let (file, identities) = self.identity()?;
-        let identity_name = file.display().to_string();
-        let name = &self.source.name;
-        let open = OpenSource {
-            config: self.source,
-            row: self.row.clone(),
-            store: self.open_store()?,
-        };
-        self.ask_store(&open, catalog)?;
-        self.confirm(&format!(
-            "Restore into {}?",
-            to.join(name.as_str()).display()
-        ))?;
-        if !self.args.retired && self.place.is_none() {
-            still_stands(&open, self.plan, self.state_dir, catalog, self.context)?;
-        }
-        let restoring = Restoring {
-            source: &open,
-            plan: self.plan,
-            at_once: self.at_once(),
-            to,
-            identities: &identities,
-            identity_name: &identity_name,
-            class: self.store.storage_class(),
-            thaw: Some(thaw_request(&self.args.thawing)),
-            intermediate: if self.args.delete_intermediate {
-                Afterwards::Goes
-            } else {
-                Afterwards::Stays
-            },
-            writable: self.args.writable.as_deref(),
-            observer: self.context.observer,
-            interrupt: self.context.interrupt,
-            clock: self.context.clock,
-            others: self.others,
-        };
-        let restored = restore(&restoring, catalog);
-        let restored = restored.map_err(|error| nearest::name_mirror(error, self.config, to))?;
-        self.answer(&restored)?;
-        Ok(BroughtBack {
-            name: self.plan.date.into(),
-            from: CopyKind::Store,
-            restored,
-        })
-    }
-
-    fn answer(&self, restored: &Restored) -> Result<(), Error> {
-        let plan = self.plan;
-        if self.everywhere.json {
-            return answer_json(&json!({
-                "event": "done", "source": plan.source, "date": plan.date,
-                "directory": shown(&restored.directory),
-                "writable": restored.writable.as_deref().map(shown),
-                "archives": plan.archives, "from": "store",
-            }));
-        }
-        if self.everywhere.quiet {
-            return Ok(());
-        }
-        let dated = restored.directory.join(plan.date.to_string());
-        let mut lines = vec![format!(
-            "{}: {} is restored in {}",
-            plan.source,
-            plan.date,
-            dated.display()
-        )];
-        if let Some(writable) = &restored.writable {
-            lines.push(format!(
-                "{}: writable in {}",
-                plan.source,
-                writable.display()
-            ));
-        }
-        answer_lines(lines)
-    }
-}
-
-impl<'a> Planned<'a> {
-    /// Opens the store at the rates that were asked for.
-    fn open_store(&self) -> Result<Box<dyn Store + 'a>, Error> {
-        let pace = RequestPace::new(self.args.thawing.requests_per_second);
-        let limit = self.args.limit.as_ref();
-        open_paced_store(self.store, self.context.observer, limit, &pace)
-    }
-}
-
-/// Brings the catalog to the ledger's head.
-fn taken_in(
-    config: &Config,
-    source: &Source,
-    state_dir: &StateDir,
-    catalog: &mut Catalog,
-    context: RunContext<'_>,
-) -> Result<(), Error> {
-    let row = catalog
-        .source(&source.name)?
-        .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
-    let open = OpenSource {
-        config: source,
-        row,
-        store: context.open(config.store_of(source)?)?,
-    };
-    take_in(&open, state_dir, catalog, context)
-}
-
-/// Returns the thaw request that these options ask for.
-pub(super) fn thaw_request(thawing: &Thawing) -> ThawRequest {
-    ThawRequest {
-        tier: thawing.tier,
-        days: thawing.thaw_days,
-    }
 }

@@ -20,7 +20,7 @@ use crate::kit::KitFault;
 use crate::ledger::EntryRefusal;
 use crate::model::entry::Role;
 use crate::model::{ArchiveId, CopyKind, PlaceId, StorageClass, Tier, Uuid};
-use crate::plan::{Awaited, Usd};
+use crate::plan::{Awaited, CopyCostRefusal, CopySide, Usd};
 use crate::store::{ErrorKind, Operation};
 
 fn mail() -> SourceName {
@@ -138,6 +138,11 @@ fn samples() -> Vec<Error> {
             estimate: Usd::from_micros(2_000_000),
             limit: Usd::from_micros(1_000_000),
         }),
+        Error::CopyCostRefused(CopyCostRefusal::Beyond {
+            estimate: Usd::from_micros(2_000_000),
+            limit: Usd::from_micros(1_000_000),
+        }),
+        Error::CopyCostRefused(CopyCostRefusal::NoPrices(CopySide::Home)),
         Error::Restore(RestoreError::NoPrices("TEXT".to_owned())),
         Error::Restore(RestoreError::NoCopyAt {
             source_name: mail(),

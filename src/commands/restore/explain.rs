@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::Planned;
+use super::planned::Planned;
 use crate::btrfs::{Version, needs};
 use crate::catalog::Catalog;
 use crate::commands::output::{answer, count};

@@ -1,12 +1,13 @@
 //! A restore from the store of the source, or from a copy of it in another one.
 
 use super::from_plan::Handed;
-use super::{Planned, RestoreManner, nearest, require_newest, taken_in, to_fetch, warnings, which};
+use super::manner::{BroughtBack, RestoreManner};
+use super::nearest;
+use super::planned::{Planned, require_newest, taken_in, to_fetch, warnings, which};
 use crate::activity_log::{ActivityLog, LogLine};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Restore};
 use crate::commands::recorded;
-use crate::commands::restore::BroughtBack;
 use crate::commands::target::WantedArchive;
 use crate::config::{Config, Source};
 use crate::engine::{

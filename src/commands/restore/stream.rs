@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Planned, thaw_request};
+use super::planned::{Planned, thaw_request};
 use crate::catalog::Catalog;
 use crate::commands::output::{answer_json, answer_lines};
 use crate::engine::{NewFile, OpenSource, StreamingOut, still_stands, stream_out};

@@ -12,8 +12,8 @@ use super::enumerate;
 use crate::common::faults::{Faults, Mode, Point};
 use crate::common::lab::Lab;
 use crate::common::two_chains::{
-    Fixed, NEW, OLD, TODAY, date, dates, is_of_the_old_chain, prune, revive, sent, stream_of, uuid,
-    visible, with_a_retired_chain, with_two_chains,
+    NEW, OLD, dates, is_of_the_old_chain, prune, revive, visible, with_a_retired_chain,
+    with_two_chains,
 };
 
 /// Panics if anything is gone or changed that is not the old chain's.
