@@ -15,6 +15,7 @@ use coldchain::model::{Sha256, keys};
 use coldchain::progress::Quiet;
 use coldchain::store::{MemoryStore, NewObject, ObjectKind, Put, Store};
 
+use super::pair::is_entry;
 use crate::common::faults::{Faults, FaultyStore, Mode, Point};
 use crate::common::lab::{Lab, SOURCE};
 use crate::common::stream_builder::StreamBuilder;
@@ -168,7 +169,7 @@ impl Moving {
     }
 
     /// Panics unless the second store is home, takes an incremental, and has all that home had.
-    fn is_moved(self, home: &BTreeMap<String, Vec<u8>>) {
+    fn ends_moved(self, home: &BTreeMap<String, Vec<u8>>) {
         assert!(self.home_in_catalog().ends_with(SECOND));
         let second = objects(&self.second);
         for (key, bytes) in home {
@@ -199,7 +200,7 @@ fn enumerate(old_home: OldHome) {
     let whole = begin.copy();
     whole.move_home(old_home, &faults).unwrap();
     let points: Vec<Point> = faults.points();
-    whole.is_moved(&home);
+    whole.ends_moved(&home);
     assert!(points.len() > 20, "{}", points.len());
     for point in &points {
         // A read that fails leaves nothing behind, whether its answer is lost or the machine dies.
@@ -241,7 +242,7 @@ fn enumerate(old_home: OldHome) {
                 "{case}: a run with nothing to do wrote"
             );
             if dies {
-                moving.is_moved(&home);
+                moving.ends_moved(&home);
             }
         }
     }
@@ -303,7 +304,7 @@ fn an_archive_of_another_machine_in_the_middle_of_a_move_is_in_both_places_or_in
             .filter(|key| key.ends_with("/key.age"))
             .count()
             == 2
-            && entries.keys().filter(|key| key.ends_with(".entry")).count() > 2
+            && entries.keys().filter(|key| is_entry(key)).count() > 2
             && other_has_committed(&other);
         match moved {
             Ok(_) => assert!(!is_archived, "{point}: an archive was left behind"),
@@ -322,7 +323,7 @@ fn an_archive_of_another_machine_in_the_middle_of_a_move_is_in_both_places_or_in
         }
         let home = objects(&moving.lab.store);
         let second = objects(&moving.second);
-        let visible = home.iter().filter(|(key, _)| key.ends_with(".entry"));
+        let visible = home.iter().filter(|(key, _)| is_entry(key));
         for (key, bytes) in visible {
             assert!(second.get(key) == Some(bytes), "{point}: {key}");
         }

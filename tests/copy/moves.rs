@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::copied::{archived, files, two_stores};
+use super::pair::is_entry;
 use crate::common::bucket::write_credentials;
 use crate::common::machine::{Machine, Run};
 use crate::common::s3_server::{ACCESS_KEY, BUCKET, Config, S3Server, SECRET_KEY};
@@ -103,10 +104,7 @@ fn archiving_goes_on_in_the_new_home_and_the_old_one_takes_nothing_any_more() {
     assert!(after.remove("home/ledger/00000004.entry").is_some());
     assert_eq!(after, home);
     let names: Vec<String> = files(&machine.path("second")).into_keys().collect();
-    let markers: Vec<&String> = names
-        .iter()
-        .filter(|name| !name.ends_with(".entry"))
-        .collect();
+    let markers: Vec<&String> = names.iter().filter(|name| !is_entry(name)).collect();
     assert!(
         markers
             .iter()

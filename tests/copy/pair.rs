@@ -74,6 +74,11 @@ pub(crate) fn archived() -> Lab {
     lab
 }
 
+/// Whether an object is a ledger entry.
+pub(crate) fn is_entry(key: &str) -> bool {
+    key.strip_suffix(".entry").is_some()
+}
+
 /// Everything in a store.
 pub(crate) fn objects(store: &dyn Store) -> BTreeMap<String, Vec<u8>> {
     let listed = store.list("").unwrap();
@@ -180,7 +185,7 @@ impl Pair {
                 );
             }
         }
-        let entries = copy.keys().filter(|key| key.ends_with(".entry"));
+        let entries = copy.keys().filter(|key| is_entry(key));
         for (seq, key) in (1..).zip(entries) {
             assert_eq!(*key, format!("home/ledger/{seq:08}.entry"));
         }

@@ -326,10 +326,10 @@ fn a_chain_goes_in_the_copy_a_week_after_its_retire_entry_came_there_and_not_bef
  {
     let mut life = retired();
     let ran = life.copied();
-    let [line] = &ran.pruned.chains[..] else {
+    let [chain] = &ran.pruned.chains[..] else {
         panic!("{:?}", ran.pruned)
     };
-    assert_eq!(line.reason, "retired, and home has not begun to delete it");
+    assert_eq!(chain.reason, "retired, and home has not begun to delete it");
     life.later(6);
     life.prune_home(&Faults::none()).unwrap();
     assert_eq!(life.copied().pruned.chains[0].fate, ChainFate::Keep);

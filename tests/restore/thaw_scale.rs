@@ -219,7 +219,7 @@ fn what_would_go_cold_behind_a_slow_restore_is_requested_again_in_time() {
     );
 }
 
-/// A bucket in DEEP_ARCHIVE with what a lab has, and the lab's catalog.
+/// A bucket in `DEEP_ARCHIVE` with what a lab has, and the lab's catalog.
 struct ColdBucket {
     bucket: OwnBucket,
     lab: Lab,
@@ -270,7 +270,7 @@ impl ColdBucket {
         act(&wanted, &mut self.catalog)
     }
 
-    fn to_thaw(&mut self, tier: Tier) -> Result<Vec<BucketObject>, Error> {
+    fn ask_for(&mut self, tier: Tier) -> Result<Vec<BucketObject>, Error> {
         let settings = self.settings();
         self.with(|wanted, catalog| cold_objects(wanted, &settings, tier, catalog))
     }
@@ -287,7 +287,7 @@ impl ColdBucket {
 #[test]
 fn a_batch_job_names_what_is_still_cold_and_its_thaw_is_seen_as_any_other() {
     let mut cold = ColdBucket::new(4);
-    let all = cold.to_thaw(Tier::Bulk).unwrap();
+    let all = cold.ask_for(Tier::Bulk).unwrap();
     let in_bucket: Vec<String> = cold
         .bucket
         .server
@@ -314,7 +314,7 @@ fn a_batch_job_names_what_is_still_cold_and_its_thaw_is_seen_as_any_other() {
         }
     };
     run_job(&all[..1]);
-    let rest = cold.to_thaw(Tier::Bulk).unwrap();
+    let rest = cold.ask_for(Tier::Bulk).unwrap();
     assert_eq!(rest, all[1..]);
 
     // The job sends the requests: nothing here knows of them, and the store says all.
@@ -322,7 +322,7 @@ fn a_batch_job_names_what_is_still_cold_and_its_thaw_is_seen_as_any_other() {
     let status = cold.with(|wanted, catalog| thaw_state(wanted, catalog).unwrap());
     let awaited = status.awaited(&SOURCE.parse().unwrap()).unwrap();
     assert_eq!((awaited.thawing, awaited.cold, awaited.due), (4, 0, None));
-    assert_eq!(cold.to_thaw(Tier::Bulk).unwrap(), []);
+    assert_eq!(cold.ask_for(Tier::Bulk).unwrap(), []);
     let asked = cold.asked();
     cold.bucket.server.clock().advance(TimeDelta::hours(49));
     let status = cold.with(|wanted, catalog| thaw(wanted, request, catalog).unwrap());
@@ -333,7 +333,7 @@ fn a_batch_job_names_what_is_still_cold_and_its_thaw_is_seen_as_any_other() {
 #[test]
 fn what_a_batch_job_can_not_do_is_refused() {
     let mut cold = ColdBucket::new(2);
-    let refused = cold.to_thaw(Tier::Expedited).unwrap_err().to_string();
+    let refused = cold.ask_for(Tier::Expedited).unwrap_err().to_string();
     assert!(refused.contains("has no tier `expedited`"), "{refused}");
     cold.bucket.server.transition(
         BUCKET,
@@ -341,7 +341,7 @@ fn what_a_batch_job_can_not_do_is_refused() {
         "INTELLIGENT_TIERING",
         Some("ARCHIVE_ACCESS"),
     );
-    let refused = cold.to_thaw(Tier::Bulk).unwrap_err().to_string();
+    let refused = cold.ask_for(Tier::Bulk).unwrap_err().to_string();
     assert!(refused.contains("Intelligent-Tiering keeps"), "{refused}");
     assert_eq!(cold.asked(), 0);
 }
