@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bad_days;
 mod copied;
 mod crashes;
 mod killed;

@@ -170,9 +170,11 @@ impl CopyRun<'_> {
     ) -> Result<Vec<ArchiveEntry>, Error> {
         let row = &self.home.row;
         let placed = catalog.placed(self.place)?;
+        // What a check found damaged there is brought again as far as it is missing. Other bytes under a key are never
+        // replaced here.
         let copied: BTreeSet<ArchiveId> = placed
             .iter()
-            .filter(|placed| placed.copied_at.is_some())
+            .filter(|placed| placed.copied_at.is_some() && placed.damaged_at.is_none())
             .map(|placed| placed.archive)
             .collect();
         let of_entry = |entry: &ArchiveEntry| (entry.id, as_listed(&row.directory, entry));
@@ -244,6 +246,16 @@ impl CopyRun<'_> {
         transfer.archives(&to_copy, catalog, &mut |archive, whole, catalog| {
             let id = archive.entry.id;
             match whole {
+                // A listing shows no bytes: what reading found damaged there is not brought again.
+                Ok(()) if self.is_damaged_there(&id, catalog)? => {
+                    let error = CopyError::LeftOut {
+                        source_name: self.home.name().clone(),
+                        archive: id,
+                        to: self.there.row.store.clone(),
+                        reason: "a check found it damaged there".to_owned(),
+                    };
+                    ran.stopped.get_or_insert(error.into());
+                }
                 Ok(()) => {
                     ran.has += 1;
                     ran.copied.push(CopiedArchive {
@@ -275,6 +287,13 @@ impl CopyRun<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Whether a check has found an archive damaged in the copy, and no later one has shown that it is sound.
+    fn is_damaged_there(&self, id: &ArchiveId, catalog: &Catalog) -> Result<bool, Error> {
+        let placed = catalog.placed(self.place)?;
+        let mut of_archive = placed.iter().filter(|placed| placed.archive == *id);
+        Ok(of_archive.any(|placed| placed.damaged_at.is_some()))
     }
 
     /// Whether an archive of which an object is missing or damaged at home is not visible there any more.
