@@ -154,6 +154,17 @@ pub enum Event {
         /// Bytes of its segments.
         sealed_bytes: u64,
     },
+    /// An object that was damaged or missing was put back.
+    Repaired {
+        /// The source.
+        source: SourceName,
+        /// Its key.
+        key: String,
+        /// Where its bytes came from.
+        from: String,
+        /// The key under which the damaged bytes are kept; `None` if the object was missing.
+        aside: Option<String>,
+    },
     /// Archives are about to be received, one after the other.
     Chain {
         /// The source.
@@ -404,6 +415,9 @@ impl Observer for Verbose {
                 archive,
                 ..
             } => say(format_args!("{source}: the copy in {to} has {archive}")),
+            Event::Repaired {
+                source, key, from, ..
+            } => say(format_args!("{source}: put {key} back from {from}")),
             Event::CopyRestored { source, name, from } => {
                 say(format_args!("{source}: restored {name} from {from}"));
             }
@@ -586,6 +600,14 @@ impl Event {
             } => json!({
                 "event": "copied", "source": source, "to": to, "archive": archive,
                 "sealed_bytes": sealed_bytes,
+            }),
+            Self::Repaired {
+                source,
+                key,
+                from,
+                aside,
+            } => json!({
+                "event": "repaired", "source": source, "key": key, "from": from, "aside": aside,
             }),
             Self::CopyRestored { source, name, from } => {
                 json!({"event": "restored", "source": source, "name": name, "from": from})

@@ -85,6 +85,20 @@ fn line_of(event: &Event) -> Option<LogLine> {
             .of([archive])
             .text("to", to)
             .fact("bytes", sealed_bytes),
+        Event::Repaired {
+            source,
+            key,
+            from,
+            aside,
+        } => {
+            let line = LogLine::done(source, "repaired")
+                .text("key", key)
+                .text("from", from);
+            match aside {
+                Some(aside) => line.text("aside", aside),
+                None => line,
+            }
+        }
         Event::Retired {
             source,
             chain,

@@ -109,6 +109,9 @@ pub struct Verify {
     /// Where to read.
     #[command(flatten)]
     pub place: AtPlace,
+    /// Put what is damaged or missing back, from this other place that has it: a store of the config, or `home`
+    #[arg(long, value_name = "STORE")]
+    pub repair_from: Option<String>,
     /// Also ask the store for the SHA-256 that it keeps of each object: one request an object
     #[arg(long)]
     pub checksums: bool,
@@ -137,6 +140,7 @@ pub struct Verify {
 const VERIFY_LEVELS: &str = "\
     Every check fetches all ledger entries. It checks their signatures, numbers and chain of hashes, and compares \
     them with the catalog, and with the recovery kit if that is the --identity. It also checks that a listing shows \
-    every object of every archive with its size. A check never changes, thaws or deletes anything in the store. \
+    every object of every archive with its size. A check never changes, thaws or deletes anything in the store, except with --repair-from: \
+    that puts damaged and missing objects back from another place, and keeps the damaged bytes below SOURCE/aside/. \
     Damage ends with exit code 6; damage in the newest chain makes the next archive a full. Results are recorded \
     at once; a check that was interrupted starts from the beginning.";

@@ -15,12 +15,13 @@ use super::{
     activity_log, load_to_read, priority, record_if_forced, require_catalog, sources, warn_of_copy,
 };
 use crate::activity_log::LogLine;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SourceRow};
 use crate::cli::{Everywhere, Verify};
 use crate::config::{Config, Source};
 use crate::engine::{
-    AtOnce, Drill, OpenSource, ReadablePlace, RunContext, StateDir, Verified, VerifyReport,
-    Verifying, read_kit, root_of_copy, verify, witnessed_by,
+    AtOnce, Drill, OpenSource, ReadablePlace, Repairing, Repairs, RunContext, StateDir, Verified,
+    VerifyReport, Verifying, read_kit, root_of_copy, store_url, verify, verify_and_repair,
+    witnessed_by,
 };
 use crate::error::{Error, KeyError, RequestError, RestoreError, VerifyError, in_words};
 use crate::interrupt::{self, Interrupt};
@@ -68,8 +69,8 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         record_if_forced((&log, "verify"), Some(&source.name));
         let checked = check(&config, source, &wanted, &mut catalog, context);
         interrupt::run_is_over();
-        let mut verified = match checked {
-            Ok(verified) => verified,
+        let (mut verified, mut repairs) = match checked {
+            Ok(checked) => checked,
             Err(error) => {
                 let error = of_a_check(error, context.interrupt);
                 log.failed("verify", Some(&source.name), &error);
@@ -84,24 +85,36 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         verified.broken_off = verified
             .broken_off
             .map(|(level, error)| (level, of_a_check(error, context.interrupt)));
+        if let Some(repairs) = &mut repairs {
+            let stopped = repairs.stopped.take();
+            repairs.stopped = stopped.map(|error| of_a_check(error, context.interrupt));
+        }
         let damaged = verified.report.damaged();
         let is_silent = everywhere.quiet && damaged.is_empty();
         if !everywhere.json && !is_silent {
             // A failed write to stdout must not leave the other sources unchecked.
-            said = said.and(answer(&to_text(&verified, &damaged, &wanted)));
+            said = said.and(answer(&to_text(
+                &verified,
+                &damaged,
+                repairs.as_ref(),
+                &wanted,
+            )));
         }
-        told.push(to_json(&verified, &damaged, &wanted));
+        told.push(to_json(&verified, &damaged, repairs.as_ref(), &wanted));
         let broken_off = verified.broken_off.map(|(_, error)| error);
         log.write(&line(&source.name, &verified.report, damaged.len(), begun));
+        let left = repairs.as_ref().map(|repairs| repairs.unrepaired.len());
+        let broken_off = repairs.and_then(|repairs| repairs.stopped).or(broken_off);
         // Damage has precedence over the error of a later level.
         match broken_off {
             Some(error @ Error::Verify(VerifyError::CheckInterrupted(_))) => stopped = Err(error),
-            _ if !damaged.is_empty() => {
-                let found = Error::Verify(VerifyError::DamageFound {
-                    source_name: source.name.clone(),
-                    store: verified.report.store,
-                    objects: damaged.len(),
-                });
+            _ if left.unwrap_or(damaged.len()) > 0 => {
+                let found = Error::Verify(damage_left(
+                    source,
+                    verified.report.store,
+                    damaged.len(),
+                    left,
+                ));
                 log.failed("verify", Some(&source.name), &found);
                 errors.push((source, found));
             }
@@ -120,6 +133,23 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     }
     run_result(errors, chosen.len(), everywhere, stopped)?;
     said
+}
+
+/// Returns the error about damage: of `left` objects after a repair, or of all that was found.
+fn damage_left(source: &Source, store: String, damaged: usize, left: Option<usize>) -> VerifyError {
+    let source_name = source.name.clone();
+    match left {
+        Some(objects) => VerifyError::NotRepaired {
+            source_name,
+            store,
+            objects,
+        },
+        None => VerifyError::DamageFound {
+            source_name,
+            store,
+            objects: damaged,
+        },
+    }
 }
 
 /// Returns why a source is left out if it was not named: it may still be waiting for its first backup, or have no
@@ -211,6 +241,7 @@ impl Wanted {
             identities,
             kit,
             place: args.place.place.clone(),
+            repair_from: args.repair_from.clone(),
         })
     }
 
@@ -229,7 +260,7 @@ fn check(
     wanted: &Wanted,
     catalog: &mut Catalog,
     context: RunContext<'_>,
-) -> Result<Verified, Error> {
+) -> Result<Checked, Error> {
     let place = match &wanted.place {
         Some(name) => ReadablePlace::named(config, source, name, catalog)?,
         None => None,
@@ -240,6 +271,9 @@ fn check(
     checked
 }
 
+/// The results of a check, and of a repair if one was requested.
+type Checked = (Verified, Option<Repairs>);
+
 /// Checks a copy, or home with `None`. The catalog is turned to it.
 fn check_at(
     place: Option<&ReadablePlace>,
@@ -248,7 +282,11 @@ fn check_at(
     wanted: &Wanted,
     catalog: &mut Catalog,
     context: RunContext<'_>,
-) -> Result<Verified, Error> {
+) -> Result<Checked, Error> {
+    let other = match &wanted.repair_from {
+        Some(name) => Some(other_place(config, source, place, name, catalog)?),
+        None => None,
+    };
     let source = place.map_or(source, |place| &place.source);
     let mut row = catalog
         .source(&source.name)?
@@ -290,7 +328,29 @@ fn check_at(
         observer: context.observer,
         interrupt: context.interrupt,
     };
-    let mut verified = verify(&verifying, catalog)?;
+    let (mut verified, repairs) = match &other {
+        None => (verify(&verifying, catalog)?, None),
+        Some(other) => {
+            let from = OpenSource {
+                config: other,
+                row: SourceRow {
+                    store: store_url(config.store_of(other)?),
+                    ..open.row.clone()
+                },
+                store: context.open(config.store_of(other)?)?,
+            };
+            let repairing = Repairing {
+                config,
+                store: store_config,
+                mark: place.map(|place| place.row.mark),
+                from: &from,
+                from_name: wanted.repair_from.as_deref().unwrap_or_default(),
+                context,
+            };
+            let (verified, repairs) = verify_and_repair(&verifying, &repairing, catalog)?;
+            (verified, Some(repairs))
+        }
+    };
     if let Some(place) = place {
         let note = format!("this was a check of the copy in {}", place.row.store);
         verified.report.notes.push(note);
@@ -301,5 +361,28 @@ fn check_at(
                 .to_owned(),
         );
     }
-    Ok(verified)
+    Ok((verified, repairs))
+}
+
+/// Returns the source as it is at the place from which objects are put back, which must be another one than the place
+/// that is repaired.
+fn other_place(
+    config: &Config,
+    source: &Source,
+    repaired: Option<&ReadablePlace>,
+    name: &str,
+    catalog: &Catalog,
+) -> Result<Source, Error> {
+    let other = ReadablePlace::named(config, source, name, catalog)?;
+    let id = |place: Option<&ReadablePlace>| place.map(|place| place.row.id);
+    if id(other.as_ref()) == id(repaired) {
+        let at = repaired.map_or(source, |place| &place.source);
+        return Err(VerifyError::RepairFromItself {
+            source_name: source.name.clone(),
+            store: store_url(config.store_of(at)?),
+            place: name.to_owned(),
+        }
+        .into());
+    }
+    Ok(other.map_or_else(|| source.clone(), |place| place.source))
 }

@@ -113,4 +113,7 @@ pub use snapshots::overview::{
 };
 pub use snapshots::retention::withheld_in_words;
 pub use verify::catalog::{CheckedCatalog, Difference, check};
-pub use verify::{Drill, LedgerReport, Verified, VerifyReport, Verifying, root_of_copy, verify};
+pub use verify::{
+    Drill, LedgerReport, RepairedObject, Repairing, Repairs, UnrepairedObject, Verified,
+    VerifyReport, Verifying, root_of_copy, verify, verify_and_repair,
+};

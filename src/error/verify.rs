@@ -7,8 +7,8 @@ use crate::model::Signal;
 use crate::model::SourceName;
 use crate::model::size::Bytes;
 
-const DAMAGE_FOUND: &str = "put the objects back from a copy of the store or from older versions, then run `coldchain \
-     verify` again; while the newest chain is damaged, the next archive is a full";
+const DAMAGE_FOUND: &str = "put the objects back with `coldchain verify --repair-from PLACE` if another place has them, or by hand from older \
+     versions, then run `coldchain verify` again; while the newest chain is damaged, the next archive is a full";
 
 /// What a check found, or why it stopped.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,28 @@ pub enum VerifyError {
     /// A check found missing or damaged objects.
     #[error("{} of `{source_name}` in {store} {}", count(*.objects, "object"), if *.objects == 1 { "is missing or damaged" } else { "are missing or damaged" })]
     DamageFound {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// How many.
+        objects: usize,
+    },
+    /// A repair would take objects from the place that it repairs.
+    #[error(
+        "cannot repair the objects of `{source_name}` in {store} from `{place}`: that is the same place"
+    )]
+    RepairFromItself {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// The place, as it was typed.
+        place: String,
+    },
+    /// A repair could not put everything back.
+    #[error("{} of `{source_name}` in {store} {} missing or damaged after the repair", count(*.objects, "object"), if *.objects == 1 { "is" } else { "are" })]
+    NotRepaired {
         /// The source.
         source_name: SourceName,
         /// The store's URL.
@@ -57,6 +79,12 @@ impl VerifyError {
                  compare it with its copies or older versions. Nothing was changed",
             ),
             Self::DamageFound { .. } => exit(ExitCode::Integrity).hint(DAMAGE_FOUND),
+            Self::RepairFromItself { .. } => exit(ExitCode::Usage).hint(
+                "name another place that has the objects with --repair-from; --place names the one that is repaired",
+            ),
+            Self::NotRepaired { .. } => exit(ExitCode::Integrity).hint(
+                "do what the report says of each object, then run the same command again",
+            ),
             Self::ChainsDamaged { .. } => exit(ExitCode::Integrity).hint("`coldchain verify` says what else is damaged"),
             Self::CheckInterrupted(signal) => exit((*signal).into()).hint(
                 "run it again: a check always starts from the beginning; what this one found is recorded"

@@ -4,6 +4,7 @@
 //! are inverse.
 
 pub mod archive;
+pub mod aside;
 mod bucket_object;
 mod copy_kind;
 pub mod copy_marker;

@@ -223,6 +223,7 @@ impl Observer for Bars {
             | Event::Snapshot { .. }
             | Event::SnapshotDeleted { .. }
             | Event::Copied { .. }
+            | Event::Repaired { .. }
             | Event::MirrorDeleted { .. }
             | Event::Segment { .. }
             | Event::Retired { .. }

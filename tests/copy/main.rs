@@ -15,5 +15,6 @@ mod races;
 mod reading;
 mod rebuilt;
 mod refused;
+mod repaired;
 mod servers;
 mod shown;

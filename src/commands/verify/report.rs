@@ -6,13 +6,18 @@ use serde_json::{Value, json};
 
 use super::wanted::Wanted;
 use crate::commands::output::count;
-use crate::engine::{Verified, VerifyReport};
+use crate::engine::{RepairedObject, Repairs, Verified, VerifyReport};
 use crate::error::in_words;
 use crate::model::size::Bytes;
 use crate::model::{Line, VerifyLevel};
 use crate::plan::{Damage, LevelReport};
 
-pub(super) fn to_json(verified: &Verified, damaged: &[Damage], wanted: &Wanted) -> Value {
+pub(super) fn to_json(
+    verified: &Verified,
+    damaged: &[Damage],
+    repairs: Option<&Repairs>,
+    wanted: &Wanted,
+) -> Value {
     let report = &verified.report;
     let levels: Vec<Value> = report
         .levels
@@ -52,6 +57,18 @@ pub(super) fn to_json(verified: &Verified, damaged: &[Damage], wanted: &Wanted) 
     if let Some((level, error)) = &verified.broken_off {
         told["broken_off"] = json!({"level": level.as_str(), "error": in_words(error)});
     }
+    if let Some(repairs) = repairs {
+        let repaired = repairs.repaired.iter();
+        let repaired = repaired
+            .map(|object| json!({"key": object.key, "from": object.from, "aside": object.aside}));
+        let unrepaired = repairs.unrepaired.iter();
+        let unrepaired = unrepaired.map(|object| json!({"key": object.key, "why": object.why}));
+        told["repaired"] = repaired.collect();
+        told["unrepaired"] = unrepaired.collect();
+        if let Some(error) = &repairs.stopped {
+            told["repair_stopped"] = json!(in_words(error));
+        }
+    }
     told
 }
 
@@ -60,7 +77,12 @@ fn notes(report: &VerifyReport) -> Vec<&String> {
 }
 
 /// Returns a line for the ledger, one for each level whether done or not, and one for each note.
-pub(super) fn to_text(verified: &Verified, damaged: &[Damage], wanted: &Wanted) -> String {
+pub(super) fn to_text(
+    verified: &Verified,
+    damaged: &[Damage],
+    repairs: Option<&Repairs>,
+    wanted: &Wanted,
+) -> String {
     let report = &verified.report;
     let name = &report.source;
     let mut text = String::new();
@@ -95,6 +117,20 @@ pub(super) fn to_text(verified: &Verified, damaged: &[Damage], wanted: &Wanted) 
     for damage in damaged {
         line("DAMAGED", format!("{}: {}", damage.key, damage.what));
     }
+    if let Some(repairs) = repairs {
+        for object in &repairs.repaired {
+            line("repaired", repaired(object));
+        }
+        for object in &repairs.unrepaired {
+            line("NOT FIXED", format!("{}: {}", object.key, object.why));
+        }
+        if let Some(error) = &repairs.stopped {
+            line(
+                "note",
+                format!("the repair stopped early: {}", in_words(error)),
+            );
+        }
+    }
     if damaged.is_empty() {
         line(
             "result",
@@ -102,6 +138,20 @@ pub(super) fn to_text(verified: &Verified, damaged: &[Damage], wanted: &Wanted) 
         );
     }
     text
+}
+
+fn repaired(object: &RepairedObject) -> String {
+    let RepairedObject { key, from, aside } = object;
+    let from = match from.as_str() {
+        "ledger" | "catalog" => format!("the {from}"),
+        place => format!("`{place}`"),
+    };
+    match aside {
+        Some(aside) => {
+            format!("{key}: put back from {from}; the damaged bytes are kept as {aside}")
+        }
+        None => format!("{key}: put back from {from}"),
+    }
 }
 
 fn ledger(report: &VerifyReport) -> String {

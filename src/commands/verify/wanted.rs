@@ -20,4 +20,6 @@ pub(super) struct Wanted {
     pub(super) kit: Vec<KitSource>,
     /// The name of the store whose copy is checked; home if it is left out.
     pub(super) place: Option<String>,
+    /// The place from which damaged objects are put back, if that was requested.
+    pub(super) repair_from: Option<String>,
 }

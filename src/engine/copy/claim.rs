@@ -130,7 +130,10 @@ fn put_marker(there: &OpenSource<'_>, key: &str) -> Result<(), Error> {
 }
 
 /// Fails unless the place still has the mark of this very copy: it may have been made home, or be another's by now.
-pub(super) fn require_marker(there: &OpenSource<'_>, mark: PlaceId) -> Result<(), Error> {
+pub(in crate::engine) fn require_marker(
+    there: &OpenSource<'_>,
+    mark: PlaceId,
+) -> Result<(), Error> {
     let key = keys::copy_marker(&there.row.directory);
     match read_marker(there, &key) {
         Ok(marker) if marker.place == mark => Ok(()),

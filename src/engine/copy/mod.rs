@@ -5,7 +5,7 @@
 //! only `coldchain copy` writes there. [`move_home`] makes a copy home.
 
 pub(super) mod asked;
-mod claim;
+pub(super) mod claim;
 mod entries;
 pub(super) mod foresee;
 pub(super) mod found;

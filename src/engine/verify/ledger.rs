@@ -29,6 +29,9 @@ pub struct LedgerReport {
     pub known: u64,
     /// Entries that are missing or changed, and objects that are no entries.
     pub damaged: Vec<Damage>,
+    /// The numbers of those of them under which a key of the ledger, or another ledger's, has signed other bytes: a fork
+    /// or a wrong place, and no damage.
+    pub signed: BTreeSet<u64>,
     /// Further notes for the user.
     pub notes: Vec<String>,
 }
@@ -42,6 +45,8 @@ pub(super) struct CheckedLedger {
     pub(super) retired: BTreeSet<ArchiveId>,
     /// All its entries, replayed.
     pub(super) replay: Replay,
+    /// The markers beside its entries.
+    pub(super) markers: PlaceMarkers,
 }
 
 /// The object under an entry's number.
@@ -70,6 +75,8 @@ struct LedgerCheck<'a> {
     report: LedgerReport,
     /// Numbers whose objects do not verify, as long as no later entry says what they are.
     unread: BTreeMap<u64, String>,
+    /// The markers beside the entries.
+    markers: PlaceMarkers,
     /// The hashes of the trusted entries.
     hashes: BTreeMap<u64, Sha256>,
     /// Entries that are signed but do not fit, and that are not voided so far.
@@ -106,6 +113,7 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Check
             ..LedgerReport::default()
         },
         unread: BTreeMap::new(),
+        markers: stored.markers.clone(),
         hashes: BTreeMap::new(),
         forked: Vec::new(),
         foreign: None,
@@ -246,25 +254,30 @@ impl LedgerCheck<'_> {
     /// again.
     fn instead_of(&mut self, entry: &EntryRow, object: Vec<u8>) -> Result<Option<String>, Error> {
         let source = self.verifying.source;
-        Ok(
-            match judge(source, &mut self.replay.clone(), entry.seq, object)? {
-                JudgedObject::Entry { object, .. } if object == entry.object => None,
-                JudgedObject::Entry { .. } => Some(
-                    "it is signed, but it is not the one that was committed: the ledger has forked"
-                        .to_owned(),
-                ),
-                JudgedObject::Forked { why, .. } | JudgedObject::Refused(_, why) => {
-                    let what = format!("it is not the one that was committed: {}", in_words(&why));
-                    if matches!(
-                        why,
-                        EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. }
-                    ) {
-                        self.foreign.get_or_insert(why);
-                    }
-                    Some(what)
+        let judged = judge(source, &mut self.replay.clone(), entry.seq, object)?;
+        let is_signed = match &judged {
+            JudgedObject::Entry { object, .. } => *object != entry.object,
+            JudgedObject::Forked { .. }
+            | JudgedObject::Refused(Refused::Fork | Refused::Stop, _) => true,
+            JudgedObject::Refused(_, why) => is_foreign(why),
+        };
+        if is_signed {
+            self.report.signed.insert(entry.seq);
+        }
+        Ok(match judged {
+            JudgedObject::Entry { object, .. } if object == entry.object => None,
+            JudgedObject::Entry { .. } => Some(
+                "it is signed, but it is not the one that was committed: the ledger has forked"
+                    .to_owned(),
+            ),
+            JudgedObject::Forked { why, .. } | JudgedObject::Refused(_, why) => {
+                let what = format!("it is not the one that was committed: {}", in_words(&why));
+                if is_foreign(&why) {
+                    self.foreign.get_or_insert(why);
                 }
-            },
-        )
+                Some(what)
+            }
+        })
     }
 
     /// Notes an object under a number between committed entries. The next of these entries says what it is.
@@ -295,6 +308,7 @@ impl LedgerCheck<'_> {
                         return Ok(());
                     }
                     JudgedObject::Refused(Refused::Fork | Refused::Stop, why) => {
+                        self.report.signed.insert(seq);
                         self.damaged(seq, in_words(&why));
                         return Ok(());
                     }
@@ -408,6 +422,7 @@ impl LedgerCheck<'_> {
             self.damaged(seq, what);
         }
         for (seq, what) in std::mem::take(&mut self.forked) {
+            self.report.signed.insert(seq);
             self.damaged(seq, what);
         }
         let (visible, retired): (Vec<_>, Vec<_>) = self
@@ -419,6 +434,7 @@ impl LedgerCheck<'_> {
             retired: retired.iter().map(|archive| archive.entry.id).collect(),
             visible,
             replay: self.replay,
+            markers: self.markers,
         }
     }
 }
@@ -433,6 +449,14 @@ pub fn root_of_copy(ledger: &LedgerId, catalog: &Catalog) -> Result<Option<Publi
             _ => None,
         }
     }))
+}
+
+/// Whether an entry belongs to another ledger.
+fn is_foreign(why: &EntryRefusal) -> bool {
+    matches!(
+        why,
+        EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. }
+    )
 }
 
 fn too_long() -> String {

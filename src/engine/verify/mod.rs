@@ -13,6 +13,8 @@ mod ledger;
 mod present;
 mod progress;
 mod record;
+mod repair;
+mod repair_object;
 mod tree;
 mod unreadable;
 
@@ -36,8 +38,10 @@ use crate::seal::Identities;
 use crate::store::{Locator, Stat};
 
 pub use drill::Drill;
+use ledger::CheckedLedger;
 pub use ledger::{LedgerReport, root_of_copy};
 use record::Recorder;
+pub use repair::{RepairedObject, Repairing, Repairs, UnrepairedObject, verify_and_repair};
 
 /// The request for a check of one source.
 pub struct Verifying<'a> {
@@ -94,6 +98,28 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
+    /// The report of a check of these archives, before the first level.
+    fn begin(
+        source: &OpenSource<'_>,
+        ledger: LedgerReport,
+        archives: &[Archive],
+        retired: u64,
+    ) -> Self {
+        Self {
+            source: source.name().clone(),
+            store: source.store.url(),
+            ledger,
+            archives: archives.len() as u64,
+            objects: sum(archives, |archive| archive.objects.len() as u64),
+            segments: sum(archives, |archive| archive.entry().segments.len() as u64),
+            sealed_bytes: sum(archives, |archive| archive.entry().sealed_bytes),
+            retired,
+            levels: Vec::new(),
+            strays: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// Returns everything that is damaged, each object once.
     pub fn damaged(&self) -> Vec<Damage> {
         let levels = self.levels.iter().flat_map(LevelReport::damaged);
@@ -225,19 +251,8 @@ pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verifi
         .iter()
         .filter_map(|damage| damage.archive)
         .collect();
-    let mut report = VerifyReport {
-        source: source.name().clone(),
-        store: source.store.url(),
-        ledger: read.report,
-        archives: archives.len() as u64,
-        objects: sum(&archives, |archive| archive.objects.len() as u64),
-        segments: sum(&archives, |archive| archive.entry().segments.len() as u64),
-        sealed_bytes: sum(&archives, |archive| archive.entry().sealed_bytes),
-        retired: read.retired.len() as u64,
-        levels: Vec::new(),
-        strays: Vec::new(),
-        notes: Vec::new(),
-    };
+    let retired = read.retired.len() as u64;
+    let mut report = VerifyReport::begin(source, read.report, &archives, retired);
     if not_copied > 0 {
         report.notes.push(format!(
             "{not_copied} of the archives in its ledger {} not copied yet",

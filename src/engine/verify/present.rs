@@ -7,6 +7,7 @@ use super::unreadable::unreadable;
 use super::{Archive, ListingResults, VerifyReport, Verifying, seen};
 use crate::engine::restore::thaw::ask_all;
 use crate::error::Error;
+use crate::model::aside::aside_prefix;
 use crate::model::keys::{self, ArchiveObject};
 use crate::model::{ArchiveId, VerifyLevel};
 use crate::plan::{CheckedObject, LevelReport, Unchecked, Verdict, judge_digest, judge_listed};
@@ -80,6 +81,7 @@ pub(super) fn listing(
     let visible: BTreeSet<_> = archives.iter().map(|archive| archive.entry().id).collect();
     let directory = &source.row.directory;
     let mut unnamed: BTreeMap<ArchiveId, u64> = BTreeMap::new();
+    let mut kept_aside = 0_u64;
     for key in listed
         .into_keys()
         .filter(|key| !named.contains(key.as_str()))
@@ -92,8 +94,16 @@ pub(super) fn listing(
             None if key == keys::readme(directory) => {}
             // Objects of the ledger were checked with the ledger.
             None if key.starts_with(&keys::ledger_prefix(directory)) => {}
+            None if key.starts_with(&aside_prefix(directory)) => kept_aside += 1,
             None => report.strays.push(key),
         }
+    }
+    if kept_aside > 0 {
+        report.notes.push(format!(
+            "repairs have kept {kept_aside} damaged {} below {}, which nothing needs",
+            if kept_aside == 1 { "object" } else { "objects" },
+            aside_prefix(directory)
+        ));
     }
     for (archive, objects) in unnamed {
         report.notes.push(format!(
