@@ -364,6 +364,16 @@ fn samples() -> Vec<Error> {
             store: store(),
             objects: 2,
         }),
+        Error::Verify(VerifyError::RepairFromItself {
+            source_name: mail(),
+            store: store(),
+            place: "home".to_owned(),
+        }),
+        Error::Verify(VerifyError::NotRepaired {
+            source_name: mail(),
+            store: store(),
+            objects: 2,
+        }),
         Error::Restore(RestoreError::SegmentDamaged {
             archive: archive(),
             index: 2,

@@ -14,6 +14,7 @@ mod present;
 mod progress;
 mod record;
 mod repair;
+mod repair_entry;
 mod repair_object;
 mod tree;
 mod unreadable;

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::record::Recorder;
+use super::repair_entry::sound_entry;
 use super::repair_object::{BadObject, Found, Mended, Why, not_given};
 use super::{Archive, CheckedLedger, Verified, VerifyReport, Verifying, check_levels, ledger};
 use crate::catalog::Catalog;
@@ -233,12 +234,10 @@ impl Repair<'_, '_> {
                     .to_owned(),
             ));
         }
-        let entries = catalog.entries(&source.row.ledger)?;
-        let known = entries.into_iter().find(|it| it.committed && it.seq == seq);
-        let Some(known) = known else {
-            return Ok(Err(
-                "the catalog does not have this entry, so nothing here says which bytes are its own".to_owned(),
-            ));
+        let place = (self.repairing.from, self.repairing.from_name);
+        let (object, from) = match sound_entry(self.verifying, place, seq, catalog)? {
+            Ok(sound) => sound,
+            Err(why) => return Ok(Err(why)),
         };
         let context = &self.repairing.context;
         let moment = context.clock.now();
@@ -248,15 +247,13 @@ impl Repair<'_, '_> {
             at: source,
             key: &key,
             signed: SignedObject {
-                bytes: known.object.len() as u64,
-                sha256: Sha256::of(&known.object),
+                bytes: object.len() as u64,
+                sha256: Sha256::of(&object),
             },
             role: ObjectKind::Ledger,
             retain_until: retain_until_in(self.repairing.store, source.config, today, moment),
         };
-        // The check has just verified the catalog's copy, from the trusted root key on.
-        let sound = || Ok((known.object.clone(), "catalog".to_owned()));
-        self.mend(&bad, sound, || Ok(()))
+        self.mend(&bad, || Ok((object, from)), || Ok(()))
     }
 
     /// Repairs an object, with these sound bytes. `before` comes before anything is touched.
