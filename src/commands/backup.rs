@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::attended::attended;
 use super::limited_store::open_store;
-use super::night::{NightRan, night, warn_of};
+use super::night::{NightRan, after_archive, night, warn_of};
 use super::output::{answer, answer_json, answer_lines, observer};
 use super::run_result::run_result;
 use super::target::chosen;
@@ -18,7 +18,6 @@ use crate::engine::{
 };
 use crate::error::{BackupError, Error, in_words};
 use crate::hooks::HookEvent;
-use crate::model::SourceName;
 use crate::model::size::Bytes;
 use crate::plan::{DateOverride, Request, describe, snapshots_alone};
 use crate::progress::Event;
@@ -95,7 +94,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
                     archived = Some(&source.name);
                 }
                 // One error a source: the first counts, the others are warnings.
-                let mut all = failed_later(source, night, context).into_iter();
+                let mut all = night.failed_later(source, context).into_iter();
                 errors.extend(all.next().map(|error| (source, error)));
                 all.for_each(|error| warn_of(source, &error, observer.as_ref()));
             }
@@ -128,26 +127,6 @@ fn all_lines(source: &Source, asked: BackupRequest, night: &NightRan<'_>) -> Vec
     let copied = copied.map(|(to, ran)| copy::line(source, to, ran));
     let lines = lines(source, asked, &night.outcome);
     pulled.chain(lines).chain(mirrored).chain(copied).collect()
-}
-
-/// Returns the errors of what came after a source's own part.
-fn failed_later(source: &Source, night: NightRan<'_>, context: RunContext<'_>) -> Vec<Error> {
-    let later = match night.outcome {
-        Outcome::NothingDue { .. } => None,
-        Outcome::Snapshot(taken) => taken.failed_later(&source.name),
-        Outcome::Archived { later, .. } => later.map(|later| after_archive(&source.name, later)),
-    };
-    let later = later.map(|later| context.interrupt.explain(later));
-    let mirrors = night.mirrors.into_iter().filter_map(Result::err);
-    let copies = night.copies.into_iter().filter_map(Result::err);
-    later.into_iter().chain(mirrors).chain(copies).collect()
-}
-
-pub(crate) fn after_archive(name: &SourceName, later: Box<Error>) -> Error {
-    Error::Backup(BackupError::AfterArchive {
-        source_name: name.clone(),
-        source: later,
-    })
 }
 
 fn dry_run(

@@ -3,11 +3,12 @@
 use std::io::IsTerminal;
 
 use super::attended::attended;
+use super::night::{NightRan, warn_of};
 use super::target::chosen;
-use super::{activity_log, load_for_the_night, run_facts, today};
+use super::{activity_log, copy, load_for_the_night, run_facts, today};
 use crate::cli::{Decide, Everywhere};
 use crate::engine::{self, BackupRequest, Outcome, RunContext, Stdin, WantedStream};
-use crate::error::{BackupError, Error, RequestError};
+use crate::error::{Error, RequestError};
 use crate::hooks::HookEvent;
 use crate::plan::{DateOverride, Request};
 use crate::printing;
@@ -58,28 +59,29 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
         (&config, &log),
         (HookEvent::Decide, source, date),
         observer.as_ref(),
-        || engine::decide(&config, source, asked, context, stdin, say),
-        run_facts::of,
+        || {
+            let outcome = engine::decide(&config, source, asked, context, stdin, say)?;
+            Ok(NightRan {
+                outcome,
+                mirrors: Vec::new(),
+                copies: copy::after_night(&config, source, context),
+                pulled: None,
+            })
+        },
+        run_facts::of_night,
     );
-    match end.ran? {
-        Outcome::Archived {
-            later: Some(later), ..
-        } => Err(BackupError::AfterArchive {
-            source_name: source.name.clone(),
-            source: later,
-        }
-        .into()),
-        Outcome::NothingDue { reason } => {
-            if everywhere.verbose {
-                printing::say(format_args!(
-                    "{}: {date}: nothing due: {reason}",
-                    source.name
-                ));
-            }
-            end.hook.map_or(Ok(()), Err)
-        }
-        Outcome::Archived { .. } | Outcome::Snapshot(_) => end.hook.map_or(Ok(()), Err),
+    let night = end.ran?;
+    if let (Outcome::NothingDue { reason }, true) = (&night.outcome, everywhere.verbose) {
+        printing::say(format_args!(
+            "{}: {date}: nothing due: {reason}",
+            source.name
+        ));
     }
+    // The first error counts, the others are warnings.
+    let mut later = night.failed_later(source, context).into_iter();
+    let first = later.next();
+    later.for_each(|error| warn_of(source, &error, observer.as_ref()));
+    first.or(end.hook).map_or(Ok(()), Err)
 }
 
 /// Prints the answer. The reader starts `btrfs send` when it arrives, so it must be out before stdin is read.

@@ -4,7 +4,8 @@ use super::copy::{self, CopyEnding};
 use super::mirror::{self, MirrorEnding};
 use crate::config::{Config, Source};
 use crate::engine::{self, BackupRequest, MirrorAsked, Outcome, PullRan, RunContext, StateDir};
-use crate::error::{Error, in_words};
+use crate::error::{BackupError, Error, in_words};
+use crate::model::SourceName;
 use crate::progress::{Event, Observer};
 
 /// A source's night.
@@ -17,6 +18,23 @@ pub(crate) struct NightRan<'c> {
     pub(crate) copies: Vec<CopyEnding<'c>>,
     /// What was pulled before.
     pub(crate) pulled: Option<PullRan>,
+}
+
+impl NightRan<'_> {
+    /// Returns the errors of what came after the source's own part.
+    pub(super) fn failed_later(self, source: &Source, context: RunContext<'_>) -> Vec<Error> {
+        let later = match self.outcome {
+            Outcome::NothingDue { .. } => None,
+            Outcome::Snapshot(taken) => taken.failed_later(&source.name),
+            Outcome::Archived { later, .. } => {
+                later.map(|later| after_archive(&source.name, later))
+            }
+        };
+        let later = later.map(|later| context.interrupt.explain(later));
+        let mirrors = self.mirrors.into_iter().filter_map(Result::err);
+        let copies = self.copies.into_iter().filter_map(Result::err);
+        later.into_iter().chain(mirrors).chain(copies).collect()
+    }
 }
 
 /// Runs a source's night, and brings its mirrors and copies up to date after it. If the pull or the archive fails, the mirrors still
@@ -100,4 +118,11 @@ pub(super) fn warn_of(source: &Source, error: &Error, observer: &dyn Observer) {
         source: source.name.clone(),
         message: in_words(error),
     });
+}
+
+pub(crate) fn after_archive(name: &SourceName, later: Box<Error>) -> Error {
+    Error::Backup(BackupError::AfterArchive {
+        source_name: name.clone(),
+        source: later,
+    })
 }

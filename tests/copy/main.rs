@@ -9,6 +9,7 @@ mod crashes;
 mod killed;
 mod markers;
 mod moves;
+mod nightly;
 mod pair;
 mod pruned;
 mod races;

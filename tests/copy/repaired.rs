@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 
 use coldchain::engine::{
-    AtOnce, CopyAsked, OpenSource, ReadablePlace, Repairing, Repairs, StateDir, Verified,
+    AtOnce, CopyRequest, OpenSource, ReadablePlace, Repairing, Repairs, StateDir, Verified,
     Verifying, verify_and_repair,
 };
 use coldchain::error::Error;
@@ -94,7 +94,7 @@ impl Side {
 /// Machines whose copy has all.
 fn copied() -> Pair {
     let pair = Pair::in_memory(&archived());
-    pair.copy(CopyAsked::default(), &Faults::none()).unwrap();
+    pair.copy(CopyRequest::default(), &Faults::none()).unwrap();
     pair
 }
 
@@ -484,7 +484,7 @@ fn an_entry_that_the_catalog_lacks_comes_from_the_other_place_if_it_fits() {
     let pair = copied();
     with_state_of_before(&pair, || {
         fourth(&pair, b"another week");
-        pair.copy(CopyAsked::default(), &Faults::none()).unwrap();
+        pair.copy(CopyRequest::default(), &Faults::none()).unwrap();
     });
     let key = "home/ledger/00000005.entry";
     let catalog = pair.lab.catalog();
@@ -548,7 +548,7 @@ fn a_fork_is_no_damage_and_is_never_replaced() {
         }
     });
     fourth(&pair, b"of the same machine");
-    pair.copy(CopyAsked::default(), &Faults::none()).unwrap();
+    pair.copy(CopyRequest::default(), &Faults::none()).unwrap();
     let ours = store.get(&store.locate(key), u64::MAX).unwrap();
     assert!(ours != theirs);
     for side in Side::BOTH {
