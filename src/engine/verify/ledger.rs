@@ -29,9 +29,6 @@ pub struct LedgerReport {
     pub known: u64,
     /// Entries that are missing or changed, and objects that are no entries.
     pub damaged: Vec<Damage>,
-    /// The numbers of those of them under which a key of the ledger, or another ledger's, has signed other bytes: a fork
-    /// or a wrong place, and no damage.
-    pub signed: BTreeSet<u64>,
     /// Further notes for the user.
     pub notes: Vec<String>,
 }
@@ -254,30 +251,25 @@ impl LedgerCheck<'_> {
     /// again.
     fn instead_of(&mut self, entry: &EntryRow, object: Vec<u8>) -> Result<Option<String>, Error> {
         let source = self.verifying.source;
-        let judged = judge(source, &mut self.replay.clone(), entry.seq, object)?;
-        let is_signed = match &judged {
-            JudgedObject::Entry { object, .. } => *object != entry.object,
-            JudgedObject::Forked { .. }
-            | JudgedObject::Refused(Refused::Fork | Refused::Stop, _) => true,
-            JudgedObject::Refused(_, why) => is_foreign(why),
-        };
-        if is_signed {
-            self.report.signed.insert(entry.seq);
-        }
-        Ok(match judged {
-            JudgedObject::Entry { object, .. } if object == entry.object => None,
-            JudgedObject::Entry { .. } => Some(
-                "it is signed, but it is not the one that was committed: the ledger has forked"
-                    .to_owned(),
-            ),
-            JudgedObject::Forked { why, .. } | JudgedObject::Refused(_, why) => {
-                let what = format!("it is not the one that was committed: {}", in_words(&why));
-                if is_foreign(&why) {
-                    self.foreign.get_or_insert(why);
+        Ok(
+            match judge(source, &mut self.replay.clone(), entry.seq, object)? {
+                JudgedObject::Entry { object, .. } if object == entry.object => None,
+                JudgedObject::Entry { .. } => Some(
+                    "it is signed, but it is not the one that was committed: the ledger has forked"
+                        .to_owned(),
+                ),
+                JudgedObject::Forked { why, .. } | JudgedObject::Refused(_, why) => {
+                    let what = format!("it is not the one that was committed: {}", in_words(&why));
+                    if matches!(
+                        why,
+                        EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. }
+                    ) {
+                        self.foreign.get_or_insert(why);
+                    }
+                    Some(what)
                 }
-                Some(what)
-            }
-        })
+            },
+        )
     }
 
     /// Notes an object under a number between committed entries. The next of these entries says what it is.
@@ -308,7 +300,6 @@ impl LedgerCheck<'_> {
                         return Ok(());
                     }
                     JudgedObject::Refused(Refused::Fork | Refused::Stop, why) => {
-                        self.report.signed.insert(seq);
                         self.damaged(seq, in_words(&why));
                         return Ok(());
                     }
@@ -422,7 +413,6 @@ impl LedgerCheck<'_> {
             self.damaged(seq, what);
         }
         for (seq, what) in std::mem::take(&mut self.forked) {
-            self.report.signed.insert(seq);
             self.damaged(seq, what);
         }
         let (visible, retired): (Vec<_>, Vec<_>) = self
@@ -449,14 +439,6 @@ pub fn root_of_copy(ledger: &LedgerId, catalog: &Catalog) -> Result<Option<Publi
             _ => None,
         }
     }))
-}
-
-/// Whether an entry belongs to another ledger.
-fn is_foreign(why: &EntryRefusal) -> bool {
-    matches!(
-        why,
-        EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. }
-    )
 }
 
 fn too_long() -> String {

@@ -39,7 +39,6 @@ use crate::seal::Identities;
 use crate::store::{Locator, Stat};
 
 pub use drill::Drill;
-use ledger::CheckedLedger;
 pub use ledger::{LedgerReport, root_of_copy};
 use record::Recorder;
 pub use repair::{RepairedObject, Repairing, Repairs, UnrepairedObject, verify_and_repair};

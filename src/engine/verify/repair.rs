@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::ledger::{self, CheckedLedger};
 use super::record::Recorder;
-use super::repair_entry::sound_entry;
-use super::repair_object::{BadObject, Found, Mended, Why, not_given};
-use super::{Archive, CheckedLedger, Verified, VerifyReport, Verifying, check_levels, ledger};
+use super::repair_entry::{require_unsigned, sound_entry};
+use super::repair_object::{BadObject, Mended, UnderKey, Why, not_given};
+use super::{Archive, Verified, VerifyReport, Verifying, check_levels};
 use crate::catalog::Catalog;
 use crate::config::{Config, StoreConfig};
 use crate::engine::context::RunContext;
@@ -169,7 +170,7 @@ impl Repair<'_, '_> {
             self.verifying.interrupt.check()?;
             let seq = keys::ledger_seq(directory, &damage.key);
             let mended = match (seq, objects.get(&damage.key)) {
-                (Some(seq), _) => self.entry(seq, now, catalog)?,
+                (Some(seq), _) => self.entry(seq, catalog)?,
                 (None, Some((entry, object))) => self.object(entry, object, catalog)?,
                 (None, None) => Err(NO_OBJECT.to_owned()),
             };
@@ -209,13 +210,11 @@ impl Repair<'_, '_> {
         let tried = self.mend(
             &bad,
             || self.sound(entry, object),
-            || {
+            |_| {
                 // The locator may name a version, which is deleted with the others.
-                note_locator(
-                    object,
-                    &source.store.locate(&object.key).to_string(),
-                    catalog,
-                )
+                let locator = source.store.locate(&object.key).to_string();
+                note_locator(object, &locator, catalog)?;
+                Ok(Ok(()))
             },
         )?;
         if let Ok(Done::Mended(mended, _)) = &tried {
@@ -225,15 +224,8 @@ impl Repair<'_, '_> {
     }
 
     /// Repairs a ledger entry.
-    fn entry(&self, seq: u64, now: &CheckedLedger, catalog: &Catalog) -> Result<Tried, Error> {
+    fn entry(&self, seq: u64, catalog: &Catalog) -> Result<Tried, Error> {
         let source = self.verifying.source;
-        if now.report.signed.contains(&seq) {
-            return Ok(Err(
-                "a key of this ledger has signed what is there, so it is a fork and no damage: `coldchain key rotate \
-                 --help` says how to end one"
-                    .to_owned(),
-            ));
-        }
         let place = (self.repairing.from, self.repairing.from_name);
         let (object, from) = match sound_entry(self.verifying, place, seq, catalog)? {
             Ok(sound) => sound,
@@ -253,30 +245,40 @@ impl Repair<'_, '_> {
             role: ObjectKind::Ledger,
             retain_until: retain_until_in(self.repairing.store, source.config, today, moment),
         };
-        self.mend(&bad, || Ok((object, from)), || Ok(()))
+        self.mend(
+            &bad,
+            || Ok((object, from)),
+            |damaged| match damaged {
+                Some(damaged) => require_unsigned(self.verifying, seq, damaged, catalog),
+                None => Ok(Ok(())),
+            },
+        )
     }
 
-    /// Repairs an object, with these sound bytes. `before` comes before anything is touched.
+    /// Repairs an object, with these sound bytes. `before` sees the damaged ones before anything is
+    /// touched, and may refuse.
     fn mend(
         &self,
         bad: &BadObject<'_>,
         sound: impl FnOnce() -> Result<Sound, Why>,
-        before: impl FnOnce() -> Result<(), Error>,
+        before: impl FnOnce(Option<&[u8]>) -> Result<Result<(), Why>, Error>,
     ) -> Result<Tried, Error> {
         let found = match bad.look() {
             Ok(found) => found,
             Err(why) => return Ok(Err(why)),
         };
         let damaged = match found {
-            Found::Sound => return Ok(Ok(Done::WasSound)),
-            Found::Missing => None,
-            Found::Damaged(bytes, sha256) => Some((bytes, sha256)),
+            UnderKey::Sound => return Ok(Ok(Done::WasSound)),
+            UnderKey::Missing => None,
+            UnderKey::Damaged(bytes, sha256) => Some((bytes, sha256)),
         };
         let (sound, from) = match sound() {
             Ok(sound) => sound,
             Err(why) => return Ok(Err(why)),
         };
-        before()?;
+        if let Err(why) = before(damaged.as_ref().map(|(bytes, _)| bytes.as_ref()))? {
+            return Ok(Err(why));
+        }
         Ok(bad
             .put_back(sound, damaged)
             .map(|mended| Done::Mended(mended, from)))

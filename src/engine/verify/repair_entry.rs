@@ -9,7 +9,7 @@ use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::object::{JudgedObject, fetch, judge};
 use crate::engine::ledger::reader::trust_in;
 use crate::error::{Error, in_words};
-use crate::ledger::{LedgerError, Replay, decode_body, split};
+use crate::ledger::{EntryRefusal, LedgerError, Refused, Replay, decode_body, split};
 
 /// Returns the bytes of an entry, and where they came from.
 pub(super) fn sound_entry(
@@ -34,18 +34,61 @@ pub(super) fn sound_entry(
         let (body, _) = split(object).map_err(LedgerError::from)?;
         skipped.extend(decode_body(body).map_err(LedgerError::from)?.head.skips);
     }
-    let chain = Chain {
+    let filler = GapFiller {
         verifying,
         from,
         from_name,
         known: &known,
         skipped: &skipped,
     };
-    Ok(chain.find(seq).map(|object| (object, from_name.to_owned())))
+    Ok(filler
+        .find(seq)
+        .map(|object| (object, from_name.to_owned())))
+}
+
+/// Refuses damage that is none: bytes that a key of this ledger or of another one has signed. To replace them would be to
+/// decide which of two histories counts.
+pub(super) fn require_unsigned(
+    verifying: &Verifying<'_>,
+    seq: u64,
+    bytes: &[u8],
+    catalog: &Catalog,
+) -> Result<Result<(), Why>, Error> {
+    let source = verifying.source;
+    // What is lost before it is no reason to take it for damaged.
+    let mut replay = Replay::reading_past(trust_in(&source.row, verifying.root));
+    let entries = catalog.entries(&source.row.ledger)?.into_iter();
+    for entry in entries.filter(|entry| entry.committed && entry.seq < seq) {
+        if let Err(why) = replay.absorb(entry.seq, &entry.object) {
+            return Ok(Err(format!(
+                "the catalog's copy of entry {} is not valid: {}",
+                entry.seq,
+                in_words(&why)
+            )));
+        }
+    }
+    Ok(match judge(source, &mut replay, seq, bytes.to_vec())? {
+        JudgedObject::Refused(
+            _,
+            why @ (EntryRefusal::OtherLedger { .. } | EntryRefusal::OtherRoot { .. }),
+        ) => Err(format!("it belongs to another ledger, so it stays: {}", in_words(&why))),
+        JudgedObject::Refused(Refused::Suspect | Refused::Litter, _) => Ok(()),
+        JudgedObject::Refused(Refused::Stop, why) => Err(format!(
+            "what is there can't be judged, so it stays: {}",
+            in_words(&why)
+        )),
+        JudgedObject::Entry { .. }
+        | JudgedObject::Forked { .. }
+        | JudgedObject::Refused(Refused::Fork, _) => Err(
+            "a key of this ledger has signed what is there, so it is a fork and no damage, and it stays: find out who \
+             wrote it before anything else is done"
+                .to_owned(),
+        ),
+    })
 }
 
 /// The entries that the catalog has, with gaps that another place is to fill.
-struct Chain<'a> {
+struct GapFiller<'a> {
     verifying: &'a Verifying<'a>,
     from: &'a OpenSource<'a>,
     from_name: &'a str,
@@ -54,7 +97,7 @@ struct Chain<'a> {
     skipped: &'a [u64],
 }
 
-impl Chain<'_> {
+impl GapFiller<'_> {
     /// Returns the object of the other place that belongs under a number. It replays the ledger from its first entry on
     /// without any gap, so that a key of the ledger must have signed the object, it must name the hash of the entry
     /// before it, and the next entry must name its own.

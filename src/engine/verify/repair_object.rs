@@ -37,7 +37,7 @@ pub(super) struct BadObject<'a> {
 }
 
 /// What is under the key.
-pub(super) enum Found {
+pub(super) enum UnderKey {
     /// No object.
     Missing,
     /// The object that was signed.
@@ -56,12 +56,12 @@ pub(super) struct Mended {
 
 impl BadObject<'_> {
     /// Reads what is under the key, as a whole and twice.
-    pub(super) fn look(&self) -> Result<Found, Why> {
+    pub(super) fn look(&self) -> Result<UnderKey, Why> {
         let store = self.at.store.as_ref();
         let at = store.locate(self.key);
         let bytes = match store.stat(&at) {
             Ok(stat) => stat.bytes,
-            Err(error) if error.is_not_found() => return Ok(Found::Missing),
+            Err(error) if error.is_not_found() => return Ok(UnderKey::Missing),
             Err(error) => return Err(unread(&error)),
         };
         let longest = longest_sealed(LARGEST_SEGMENT_BYTES);
@@ -83,9 +83,9 @@ impl BadObject<'_> {
             );
         }
         Ok(if second == self.signed.sha256 {
-            Found::Sound
+            UnderKey::Sound
         } else {
-            Found::Damaged(again.into(), second)
+            UnderKey::Damaged(again.into(), second)
         })
     }
 
