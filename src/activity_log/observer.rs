@@ -1,6 +1,7 @@
 //! Writes events to the log, and passes them on.
 
 use super::{ActivityLog, LogLevel, LogLine};
+use crate::model::SourceName;
 use crate::progress::{Event, Observer};
 
 /// An observer beside which the log is kept.
@@ -31,6 +32,17 @@ impl Observer for LoggedObserver<'_> {
 
     fn wants_estimate(&self) -> bool {
         self.beside.wants_estimate()
+    }
+}
+
+/// The line about an object that was put back.
+fn repaired(source: &SourceName, key: &str, from: &str, aside: Option<&str>) -> LogLine {
+    let line = LogLine::done(source, "repaired")
+        .text("key", key)
+        .text("from", from);
+    match aside {
+        Some(aside) => line.text("aside", aside),
+        None => line,
     }
 }
 
@@ -90,15 +102,7 @@ fn line_of(event: &Event) -> Option<LogLine> {
             key,
             from,
             aside,
-        } => {
-            let line = LogLine::done(source, "repaired")
-                .text("key", key)
-                .text("from", from);
-            match aside {
-                Some(aside) => line.text("aside", aside),
-                None => line,
-            }
-        }
+        } => repaired(source, key, from, aside.as_deref()),
         Event::Retired {
             source,
             chain,

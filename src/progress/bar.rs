@@ -126,6 +126,7 @@ impl Bars {
 }
 
 impl Observer for Bars {
+    #[expect(clippy::too_many_lines, reason = "an arm an event")]
     fn event(&self, event: Event) {
         match event {
             Event::Begun {

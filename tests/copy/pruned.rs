@@ -459,8 +459,10 @@ fn a_mark_that_has_vanished_ends_the_deletion() {
 #[test]
 fn a_lock_keeps_what_home_has_deleted_and_credentials_without_the_right_are_said() {
     let mut life = deleted();
-    let ruled =
-        |mode| Faults::by_rule(move |_, name| name.starts_with("store: delete").then_some(mode));
+    let ruled = |mode| {
+        let of_archive = "store: delete home/archives/";
+        Faults::by_rule(move |_, name| name.starts_with(of_archive).then_some(mode))
+    };
     let ran = life.copy(&ruled(Mode::IsLocked)).unwrap();
     assert!(ran.unpruned.is_none(), "{:?}", ran.unpruned);
     assert!(matches!(

@@ -323,7 +323,7 @@ fn damage_on_the_way_is_no_damage() {
         let name = crate::common::faults::without_chance(&segment);
         let stat = |point: &&Point| point.name == format!("store: look up {name}");
         let points = faults.points();
-        let last = points.iter().filter(stat).next_back().unwrap();
+        let last = points.iter().rfind(stat).unwrap();
         take_aside(store);
         strike(store, &segment, Kind::Flipped);
         assert!(objects(store) == damaged);

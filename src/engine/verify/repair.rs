@@ -207,7 +207,7 @@ impl Repair<'_, '_> {
             // No store accepts a lock that ends in the past.
             retain_until: locked.filter(|until| *until > now),
         };
-        let tried = self.mend(
+        let tried = Self::mend(
             &bad,
             || self.sound(entry, object),
             |_| {
@@ -245,7 +245,7 @@ impl Repair<'_, '_> {
             role: ObjectKind::Ledger,
             retain_until: retain_until_in(self.repairing.store, source.config, today, moment),
         };
-        self.mend(
+        Self::mend(
             &bad,
             || Ok((object, from)),
             |damaged| match damaged {
@@ -258,7 +258,6 @@ impl Repair<'_, '_> {
     /// Repairs an object, with these sound bytes. `before` sees the damaged ones before anything is
     /// touched, and may refuse.
     fn mend(
-        &self,
         bad: &BadObject<'_>,
         sound: impl FnOnce() -> Result<Sound, Why>,
         before: impl FnOnce(Option<&[u8]>) -> Result<Result<(), Why>, Error>,
