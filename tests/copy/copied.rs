@@ -167,3 +167,32 @@ fn a_plan_says_what_is_to_copy_and_writes_nothing() {
     assert_eq!(dear.code, Some(2), "{dear:?}");
     assert!(files(&machine.path("third")).is_empty());
 }
+
+#[test]
+fn a_cold_home_is_thawed_once_that_is_agreed_and_the_next_run_copies() {
+    let machine = Machine::fed(None);
+    let cold = "type = \"dir\"\ncold = \"DEEP_ARCHIVE\"\ncold_delay = \"0s\"";
+    machine.write_config(&two_stores().replacen("type = \"dir\"", cold, 1));
+    fs::create_dir(machine.path("second")).unwrap();
+    let [full, _] = first_and_seventh(17 << 10);
+    let run = machine.run_with("decide 2024-01-01", &full);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let unasked = machine.run("copy home --to second");
+    assert_eq!(unasked.code, Some(2), "{unasked:?}");
+    assert!(files(&machine.path("second")).is_empty());
+    let thawing = machine.run("copy home --to second --yes");
+    assert_eq!(thawing.code, Some(5), "{thawing:?}");
+    assert!(
+        thawing.stderr.contains("0 of 2 segments are readable"),
+        "{thawing:?}"
+    );
+    let copy = files(&machine.path("second"));
+    assert!(
+        !copy.keys().any(|key| key.contains("/archives/")),
+        "{:?}",
+        copy.keys()
+    );
+    let run = machine.run("copy home --to second --yes");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert!(run.stdout.ends_with("it has all 1 archive\n"), "{run:?}");
+}

@@ -170,7 +170,7 @@ impl Transfer<'_> {
             if brought.is_err() {
                 job.given_up.store(true, Ordering::Relaxed);
             }
-            // Nobody waits any more if the run has ended.
+            // If the run has ended, the answer is not needed.
             let _ = answer.send((job.of, job.wanted.index, brought));
         }
     }

@@ -1,6 +1,6 @@
 //! Puts one object back where it is damaged or missing.
 //!
-//! This is the one place where a key gets other bytes than before. So it takes nobody's word for damage: it reads the
+//! This is the one place where a key gets other bytes than before. So no report of damage is enough: it reads the
 //! object as a whole, twice, and has the sound bytes in memory, compared with the signed digest, before it touches
 //! anything. What it replaces it keeps aside first. Each step may be the last: what is left is the damaged object, or
 //! none, and the next repair goes on from there.

@@ -56,7 +56,7 @@ impl S3Store<'_> {
                 scope.spawn(move || {
                     if read_pieces(from, at, object, &pieces).is_err() {
                         is_unread.store(true, Ordering::Relaxed);
-                        // Nobody waits any more if the connection has failed meanwhile.
+                        // If the connection has failed meanwhile, the answer is not needed.
                         let _ = pieces.blocking_send(Err(Unread));
                     }
                 });
@@ -130,7 +130,7 @@ impl S3Store<'_> {
     }
 }
 
-/// Reads the object in pieces, until its end or until nobody wants more. Gives the last piece only if the digest of all is
+/// Reads the object in pieces, until its end, or until the channel is closed. Gives the last piece only if the digest of all is
 /// right.
 fn read_pieces(
     from: &dyn Store,
