@@ -26,6 +26,7 @@ mod snapshot;
 mod snapshot_name;
 pub mod storage_class;
 mod stream_label;
+pub mod vault;
 pub mod verification;
 
 pub use archive::{ArchiveKind, ArchiveState};
@@ -45,4 +46,5 @@ pub use snapshot::SubvolumeIdentity;
 pub use snapshot_name::SnapshotName;
 pub use storage_class::{StorageClass, Tier, TierRefused, UnknownStorageClass, UnknownTier};
 pub use stream_label::StreamLabel;
+pub use vault::{TreeHash, VaultArchiveId, VaultLocator, VaultSegment};
 pub use verification::{VerifyLevel, VerifyOutcome};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{
-    CopySource, Deleted, Finding, Listed, Locator, NewObject, Put, Readability, RemoteObject,
-    Service, Stat, Store, StoreError, Swept, ThawAnswer, ThawRequest,
+    CopySource, Deleted, Finding, Inventory, KnownSegments, Listed, Locator, NewObject, Put,
+    Readability, RemoteObject, Service, Stat, Store, StoreError, Swept, ThawAnswer, ThawRequest,
 };
 
 /// A layer over a store. Methods that it does not define call the store below. A layer with its own clock has
@@ -53,6 +53,21 @@ pub trait Layer: Send + Sync {
     /// [`Store::copy_source`].
     fn copy_source(&self, at: &Locator) -> Result<Option<CopySource>, StoreError> {
         self.below().copy_source(at)
+    }
+
+    /// [`Store::know`].
+    fn know(&self, segments: Arc<dyn KnownSegments>) {
+        self.below().know(segments);
+    }
+
+    /// [`Store::renew_inventory`].
+    fn renew_inventory(&self, wanted: Option<DateTime<Utc>>) -> Result<Inventory, StoreError> {
+        self.below().renew_inventory(wanted)
+    }
+
+    /// [`Store::is_confirmed`].
+    fn is_confirmed(&self, key: &str) -> Result<bool, StoreError> {
+        self.below().is_confirmed(key)
     }
 
     /// [`Store::locate`].
@@ -154,6 +169,18 @@ impl<L: Layer> Store for L {
 
     fn copy_source(&self, at: &Locator) -> Result<Option<CopySource>, StoreError> {
         Layer::copy_source(self, at)
+    }
+
+    fn know(&self, segments: Arc<dyn KnownSegments>) {
+        Layer::know(self, segments);
+    }
+
+    fn renew_inventory(&self, wanted: Option<DateTime<Utc>>) -> Result<Inventory, StoreError> {
+        Layer::renew_inventory(self, wanted)
+    }
+
+    fn is_confirmed(&self, key: &str) -> Result<bool, StoreError> {
+        Layer::is_confirmed(self, key)
     }
 
     fn locate(&self, key: &str) -> Locator {

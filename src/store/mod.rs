@@ -4,7 +4,9 @@ mod copying;
 mod dir;
 mod error;
 mod finding;
+mod inventory;
 mod key;
+mod known_segments;
 mod layer;
 mod listing;
 mod memory;
@@ -26,7 +28,9 @@ pub use copying::{CopySource, RemoteObject, Service};
 pub use dir::{DirStore, Exclusivity};
 pub use error::{Cause, ErrorKind, Operation, StoreError};
 pub use finding::{Finding, Severity};
+pub use inventory::Inventory;
 pub use key::is_key;
+pub use known_segments::{KnownSegment, KnownSegments};
 pub use layer::Layer;
 pub use listing::DEFAULT_LISTING_BYTES;
 pub use memory::MemoryStore;
@@ -259,6 +263,26 @@ pub trait Store: Send + Sync {
     fn copy_source(&self, at: &Locator) -> Result<Option<CopySource>, StoreError> {
         let _ = at;
         Ok(None)
+    }
+
+    /// Gives the store the index of a source's segments. Only a store that does not list them by key needs it, and
+    /// without it such a store finds none.
+    fn know(&self, segments: Arc<dyn KnownSegments>) {
+        let _ = segments;
+    }
+
+    /// Asks for a list of what the store has, if it only makes one on request and has a newer one than was last read;
+    /// reads one that is ready. `wanted` is the time when the newest object was stored that no list has shown yet.
+    fn renew_inventory(&self, wanted: Option<DateTime<Utc>>) -> Result<Inventory, StoreError> {
+        let _ = wanted;
+        Ok(Inventory::Live)
+    }
+
+    /// Returns whether the store's own list has shown this object whole. A store that lists what it has at this moment
+    /// has.
+    fn is_confirmed(&self, key: &str) -> Result<bool, StoreError> {
+        let _ = key;
+        Ok(true)
     }
 
     /// Returns the locator of an object under this key, as far as it is known without a listing.
