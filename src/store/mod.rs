@@ -16,6 +16,7 @@ mod recording;
 mod request_pace;
 mod retry;
 mod s3;
+mod vault;
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub use recording::{Call, RecordingStore};
 pub use request_pace::{DEFAULT_REQUESTS_PER_SECOND, RequestPace};
 pub use retry::{RetryPolicy, Told, Waiting};
 pub use s3::{Addressing, Checksum, Encryption, LockMode, S3Settings, S3Store};
+pub use vault::VaultSettings;
 
 use crate::model::{Sha256, StorageClass, Tier};
 
