@@ -15,6 +15,7 @@ pub mod fill;
 pub mod forged;
 pub mod formats;
 pub mod lab;
+pub mod listener;
 pub mod loopfs;
 pub mod machine;
 pub mod passphrase;
@@ -30,6 +31,7 @@ pub mod tmpfs;
 pub mod tree;
 pub mod turns;
 pub mod two_chains;
+pub mod vault_server;
 pub mod whole;
 
 /// The number in an environment variable: how large a random sample is, or its seed.

@@ -143,16 +143,16 @@ fn parse(answer: &[u8], method: &str) -> Option<Answer> {
     (whole || method == "HEAD").then_some(answer)
 }
 
-fn mac(key: &[u8], message: &str) -> Vec<u8> {
+pub fn mac(key: &[u8], message: &str) -> Vec<u8> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     hmac::sign(&key, message.as_bytes()).as_ref().to_vec()
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap();
         text

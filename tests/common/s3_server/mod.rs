@@ -11,13 +11,13 @@
 
 mod access;
 mod calls;
-mod clock;
+pub mod clock;
 mod config;
 mod connection;
 mod copying;
 mod digest;
 mod faults;
-mod http;
+pub mod http;
 mod listing;
 mod log;
 mod mishaps;
@@ -28,11 +28,8 @@ mod upload;
 mod xml;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 pub use calls::Operation;
 pub use clock::Clock;
@@ -41,9 +38,9 @@ pub use faults::{Fault, FaultKind, Filling, Times, When};
 pub use log::{Logged, PutCount};
 pub use objects::{Lock, Version};
 
+use super::listener::{Closing, Listener, lock};
 use connection::serve;
 use faults::Plan;
-use http::Wire;
 use log::Log;
 use objects::Objects;
 
@@ -56,10 +53,8 @@ pub const ENV: [(&str, &str); 3] = [
 
 /// A running server. Dropped, it takes its port and all its connections with it.
 pub struct S3Server {
-    address: SocketAddr,
     shared: Arc<Shared>,
-    /// Gives back the threads of the connections that it has accepted.
-    acceptor: Option<JoinHandle<Vec<JoinHandle<()>>>>,
+    listener: Listener,
 }
 
 struct Shared {
@@ -68,8 +63,7 @@ struct Shared {
     faults: Mutex<Plan>,
     log: Mutex<Log>,
     clock: Clock,
-    connections: Mutex<BTreeMap<u64, Arc<TcpStream>>>,
-    closing: Closing,
+    closing: Arc<Closing>,
 }
 
 impl S3Server {
@@ -79,34 +73,27 @@ impl S3Server {
     }
 
     pub fn start(config: Config) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             config: Mutex::new(config),
             objects: Mutex::default(),
             faults: Mutex::default(),
             log: Mutex::default(),
             clock: Clock::default(),
-            connections: Mutex::default(),
-            closing: Closing::default(),
+            closing: Arc::default(),
         });
-        let acceptor = std::thread::spawn({
+        let listener = Listener::start(Arc::clone(&shared.closing), {
             let shared = Arc::clone(&shared);
-            move || accept(&listener, &shared)
+            move |wire| serve(&shared, wire)
         });
-        Self {
-            address,
-            shared,
-            acceptor: Some(acceptor),
-        }
+        Self { shared, listener }
     }
 
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.address())
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     pub fn clock(&self) -> &Clock {
@@ -197,102 +184,4 @@ impl S3Server {
         let now = self.shared.clock.now();
         lock(&self.shared.objects).hide(bucket, key, now);
     }
-}
-
-impl Drop for S3Server {
-    fn drop(&mut self) {
-        self.shared.closing.close();
-        // The acceptor only looks up when somebody comes.
-        drop(TcpStream::connect(self.address));
-        let Some(Ok(threads)) = self.acceptor.take().map(JoinHandle::join) else {
-            return;
-        };
-        for stream in lock(&self.shared.connections).values() {
-            // One that the client has closed already is no worry.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-        for thread in threads {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking(), "it panicked");
-        }
-    }
-}
-
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
-    let mut threads = Vec::new();
-    for (number, stream) in (0..).zip(listener.incoming()) {
-        if shared.closing.is_closing() {
-            break;
-        }
-        let Ok(stream) = stream.map(Arc::new) else {
-            continue;
-        };
-        lock(&shared.connections).insert(number, Arc::clone(&stream));
-        let shared = Arc::clone(shared);
-        threads.push(std::thread::spawn(move || {
-            let mut wire = Wire::new(stream);
-            // Dropped before the wire: only the last owner of a socket closes it.
-            let _listed = Listed {
-                shared: &shared,
-                number,
-            };
-            serve(&shared, &mut wire);
-        }));
-    }
-    threads
-}
-
-/// A connection in the list of those that the server's end has to end too.
-struct Listed<'s> {
-    shared: &'s Shared,
-    number: u64,
-}
-
-impl Drop for Listed<'_> {
-    fn drop(&mut self) {
-        lock(&self.shared.connections).remove(&self.number);
-    }
-}
-
-/// The end of the server, to wait for.
-#[derive(Default)]
-struct Closing {
-    closing: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Closing {
-    fn close(&self) {
-        *lock(&self.closing) = true;
-        self.changed.notify_all();
-    }
-
-    fn is_closing(&self) -> bool {
-        *lock(&self.closing)
-    }
-
-    /// Waits for so long, or for ever; an error is the end of the server, which ends the wait.
-    fn wait(&self, length: Option<Duration>) -> io::Result<()> {
-        let until = length.map(|length| Instant::now() + length);
-        let mut closing = lock(&self.closing);
-        while !*closing {
-            let left = match until {
-                Some(until) => until.saturating_duration_since(Instant::now()),
-                None => Duration::MAX,
-            };
-            if left.is_zero() {
-                return Ok(());
-            }
-            closing = match self.changed.wait_timeout(closing, left) {
-                Ok((closing, _)) => closing,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
-        Err(io::ErrorKind::ConnectionAborted.into())
-    }
-}
-
-/// A thread that panicked has failed its test already; the others may still look and clean up.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
