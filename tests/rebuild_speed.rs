@@ -127,6 +127,7 @@ impl Writer<'_> {
             recipients: Sha256([3; 32]),
             retain_until: None,
             segments,
+            vault: None,
             private: "cHJpdmF0ZQ==".repeat(40),
         };
         self.write(EntryKind::Archive(Box::new(archive.clone())));

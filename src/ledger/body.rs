@@ -10,7 +10,10 @@ use serde_json::Value;
 
 use super::canonical::{check_canonical, to_canonical};
 use super::error::EntryRefusal;
-use crate::model::entry::{Entry, EntryHead, EntryKind, ROTATE_FORMAT, RotateEntry};
+use crate::model::VaultPlace;
+use crate::model::entry::{
+    ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, ROTATE_FORMAT, RotateEntry, VAULT_FORMAT,
+};
 
 /// The body line of an entry, with its newline.
 pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, EntryRefusal> {
@@ -22,6 +25,12 @@ pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, EntryRefusal> {
     let kind = entry.kind.name().to_owned();
     let own = match &entry.kind {
         EntryKind::Open(open) => serde_json::to_value(open).map_err(fields)?,
+        EntryKind::Archive(archive) if archive.vault.is_some() && entry.head.format < VAULT_FORMAT => {
+            let format = entry.head.format;
+            return Err(EntryRefusal::Fields(format!(
+                "archive: format {format} has no `vault`"
+            )));
+        }
         EntryKind::Archive(archive) => serde_json::to_value(archive).map_err(fields)?,
         EntryKind::Retire(retire) => serde_json::to_value(retire).map_err(fields)?,
         EntryKind::Revive(revive) => serde_json::to_value(revive).map_err(fields)?,
@@ -59,12 +68,17 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, EntryRefusal> {
     let Kind { kind } = serde_json::from_slice(line)
         .map_err(|_| EntryRefusal::Fields("`kind` is not a string".to_owned()))?;
     let kind = match (head.format, kind.as_str()) {
-        (1, "open") => EntryKind::Open(own(line, "open")?),
-        (1, "archive") => EntryKind::Archive(Box::new(own(line, "archive")?)),
-        (1, "retire") => EntryKind::Retire(own(line, "retire")?),
-        (1, "revive") => EntryKind::Revive(own(line, "revive")?),
-        (1, "delete") => EntryKind::Delete(own(line, "delete")?),
-        (1, "rotate") => {
+        (FORMAT, "open") => EntryKind::Open(own(line, "open")?),
+        (FORMAT, "archive") => EntryKind::Archive(Box::new(own(line, "archive")?)),
+        (VAULT_FORMAT, "archive") => {
+            let archive: ArchiveEntry = own(line, "archive")?;
+            let VaultField { vault } = own(line, "archive")?;
+            EntryKind::Archive(Box::new(ArchiveEntry { vault, ..archive }))
+        }
+        (FORMAT | VAULT_FORMAT, "retire") => EntryKind::Retire(own(line, "retire")?),
+        (FORMAT | VAULT_FORMAT, "revive") => EntryKind::Revive(own(line, "revive")?),
+        (FORMAT | VAULT_FORMAT, "delete") => EntryKind::Delete(own(line, "delete")?),
+        (FORMAT, "rotate") => {
             let rotate: RotateEntry = own(line, "rotate")?;
             // Format 1 has no such fields, so they have no effect in it.
             EntryKind::Rotate(RotateEntry {
@@ -74,8 +88,8 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, EntryRefusal> {
             })
         }
         (ROTATE_FORMAT, "rotate") => EntryKind::Rotate(own(line, "rotate")?),
-        (1, "attach") => EntryKind::Attach(own(line, "attach")?),
-        (1, "moved") => EntryKind::Moved(own(line, "moved")?),
+        (FORMAT | VAULT_FORMAT, "attach") => EntryKind::Attach(own(line, "attach")?),
+        (FORMAT, "moved") => EntryKind::Moved(own(line, "moved")?),
         _ => EntryKind::Unknown(kind),
     };
     Ok(Entry { head, kind })
@@ -85,6 +99,12 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, EntryRefusal> {
 #[derive(Deserialize)]
 struct Kind {
     kind: String,
+}
+
+/// The field that an `archive` of format 2 has beside those of format 1.
+#[derive(Deserialize)]
+struct VaultField {
+    vault: Option<VaultPlace>,
 }
 
 /// Reads the kind's own object, which is the member of that name.

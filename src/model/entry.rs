@@ -16,6 +16,7 @@ use super::digest::Sha256;
 use super::ids::{ArchiveId, LedgerId, PlaceId, Uuid, has_form, number, parse_date};
 use super::protocol::Protocol;
 use super::segment::SegmentRecord;
+use super::vault::VaultPlace;
 
 /// The format that most entries are written in.
 pub const FORMAT: u32 = 1;
@@ -23,6 +24,10 @@ pub const FORMAT: u32 = 1;
 /// The format of a `rotate` with content that format 1 has no fields for: see [`RotateEntry`]. Each entry is
 /// written in the lowest format that has the fields.
 pub const ROTATE_FORMAT: u32 = 2;
+
+/// The format of an `archive` whose segments are in a vault, and of every entry that names such an archive: see
+/// [`ArchiveEntry::vault`].
+pub const VAULT_FORMAT: u32 = 2;
 
 /// The most bytes of a ledger's first entry, which is read before any signature is checked. A key takes some
 /// 500 bytes.
@@ -41,7 +46,7 @@ const MOST_KEYS: usize = 1000;
 /// What every entry says, whatever its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryHead {
-    /// [`FORMAT`], or [`ROTATE_FORMAT`].
+    /// [`FORMAT`], [`ROTATE_FORMAT`] or [`VAULT_FORMAT`].
     pub format: u32,
     /// The ledger that it belongs to.
     pub ledger: LedgerId,
@@ -211,6 +216,10 @@ pub struct ArchiveEntry {
     pub retain_until: Option<Timestamp>,
     /// The segments in order.
     pub segments: Vec<SegmentRecord>,
+    /// Format 2: where the segments were put, if that is a vault. An entry of format 1 has no such field: if there is
+    /// one, it is unknown like any other and has no effect, whatever it contains.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultPlace>,
     /// A [`PrivateFacts`] sealed to the archive key, in base64.
     pub private: String,
 }

@@ -114,6 +114,49 @@ pub struct VaultSegment {
     pub tree_hash: TreeHash,
 }
 
+/// Where the segments of an archive are, if they are in a vault: a field of its `archive` entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultPlace {
+    /// The vault's name.
+    pub name: String,
+    /// The region that the vault is in.
+    pub region: String,
+    /// What the vault knows each segment by, in order.
+    pub segments: Vec<VaultSegment>,
+}
+
+impl VaultPlace {
+    /// The most characters of a vault's name.
+    const LONGEST_NAME: usize = 255;
+
+    /// The most characters of a region's name.
+    const LONGEST_REGION: usize = 64;
+
+    /// Returns the vault's URL, by which a store is told that it is this vault.
+    pub fn url(&self) -> String {
+        format!("glacier-vault://{}/{}", self.region, self.name)
+    }
+
+    /// Whether a store of this URL is the vault.
+    pub fn is_at(&self, url: &str) -> bool {
+        // What comes after the `?` says how to reach it.
+        url.split('?').next() == Some(self.url().as_str())
+    }
+
+    /// Whether its name is that of a vault, and its region that of a region.
+    pub fn has_names(&self) -> bool {
+        let is_of = |text: &str, longest: usize, marks: &[u8]| {
+            !text.is_empty()
+                && text.len() <= longest
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || marks.contains(&byte))
+        };
+        is_of(&self.name, Self::LONGEST_NAME, b"_.-")
+            && is_of(&self.region, Self::LONGEST_REGION, b"-")
+    }
+}
+
 /// The locator of a segment in a vault. Its text is `KEY?ID?TREE`, which no key has a part of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VaultLocator {
@@ -187,6 +230,48 @@ mod tests {
         for leaves in [1, 2, 4, 8] {
             let parts = bytes.chunks(leaves * TREE_LEAF_BYTES).map(TreeHash::of);
             assert_eq!(TreeHash::of_parts(parts.collect()), TreeHash::of(&bytes));
+        }
+    }
+
+    #[test]
+    fn a_vault_and_its_region_have_names_of_plain_characters() {
+        let place = |name: &str, region: &str| VaultPlace {
+            name: name.to_owned(),
+            region: region.to_owned(),
+            segments: Vec::new(),
+        };
+        let long = "a".repeat(VaultPlace::LONGEST_NAME);
+        assert!(place("My_vault-2.old", "eu-central-1").has_names());
+        assert!(place(&long, "eu-central-1").has_names());
+        for (name, region) in [
+            ("", "eu-central-1"),
+            ("vault", ""),
+            ("a/b", "eu-central-1"),
+            ("a\u{1b}b", "eu-central-1"),
+            ("vault", "eu central"),
+            (&format!("{long}a"), "eu-central-1"),
+            ("vault", &long),
+        ] {
+            assert!(!place(name, region).has_names(), "{name} {region}");
+        }
+    }
+
+    #[test]
+    fn a_vault_is_at_its_url_however_it_is_reached() {
+        let place = VaultPlace {
+            name: "archives".to_owned(),
+            region: "eu-central-1".to_owned(),
+            segments: Vec::new(),
+        };
+        for (url, is_at) in [
+            ("glacier-vault://eu-central-1/archives", true),
+            ("glacier-vault://eu-central-1/archives?endpoint=http://127.0.0.1:1", true),
+            ("glacier-vault://eu-central-1/archives2", false),
+            ("glacier-vault://eu-west-1/archives", false),
+            ("s3://archives", false),
+            ("", false),
+        ] {
+            assert_eq!(place.is_at(url), is_at, "{url}");
         }
     }
 

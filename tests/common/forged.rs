@@ -161,6 +161,7 @@ impl Forger {
             recipients: self.recipients.fingerprint(&self.ledger),
             retain_until: None,
             segments,
+            vault: None,
             private: BASE64.encode(key.seal_private(&private).unwrap()),
         };
         self.append(EntryKind::Archive(Box::new(entry)), change);

@@ -492,6 +492,7 @@ fn archive(input: &mut Input<'_>) -> ArchiveEntry {
         recipients: Sha256([3; 32]),
         retain_until: None,
         segments: vec![segment(20, 12), segment(10, 10)],
+        vault: None,
         private: "cHJpdmF0ZQ==".to_owned(),
     };
     // One flaw at most: what is checked first would hide the others.

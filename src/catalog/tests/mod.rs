@@ -88,6 +88,7 @@ fn archive_entry(id: &str) -> ArchiveEntry {
         recipients: Sha256([1; 32]),
         retain_until: None,
         segments: vec![segment()],
+        vault: None,
         private: String::new(),
     }
 }

@@ -278,6 +278,7 @@ fn entry(job: &Job<'_>, attempt: &OpenAttempt, whole: &Whole) -> Result<ArchiveE
         recipients: job.recipients.fingerprint(&job.session.source.row.ledger),
         retain_until: attempt.retain_until.map(Timestamp),
         segments: segments.iter().map(|segment| segment.record).collect(),
+        vault: None,
         private: BASE64.encode(attempt.key.seal_private(&private)?),
     })
 }

@@ -151,6 +151,7 @@ impl Step {
             recipients: Sha256([3; 32]),
             retain_until: None,
             segments,
+            vault: None,
             private: String::new(),
         }
     }

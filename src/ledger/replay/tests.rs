@@ -71,6 +71,7 @@ fn full(date: &str, nonce: u64) -> ArchiveEntry {
                 sha256: Sha256([2; 32]),
             },
         ],
+        vault: None,
         private: "cHJpdmF0ZQ==".to_owned(),
     }
 }
