@@ -264,7 +264,7 @@ fn encryption(section: &Section<'_>) -> Result<Encryption, ConfigError> {
 }
 
 fn storage_class(field: &Field<'_>) -> Result<StorageClass, ConfigError> {
-    let names = StorageClass::ALL.map(|class| (class.as_str(), class));
+    let names = StorageClass::OF_S3.map(|class| (class.as_str(), class));
     named(field, "storage class", &names)
 }
 

@@ -1,4 +1,4 @@
-//! S3's storage classes, and the tiers by which the cold ones are thawed.
+//! S3's storage classes and that of a Glacier vault, and the tiers by which the cold ones are thawed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A storage class, by S3's name for it: `DEEP_ARCHIVE`.
+/// A storage class, by S3's name for it: `DEEP_ARCHIVE`. A vault has no classes, so it is one of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StorageClass {
@@ -22,6 +22,10 @@ pub enum StorageClass {
     Glacier,
     /// `DEEP_ARCHIVE`: has to be thawed, which takes hours or days.
     DeepArchive,
+    /// `GLACIER_VAULT`, an archive in a Glacier vault: a retrieval job has to make it readable, which takes minutes
+    /// or hours. No object of S3 has this class.
+    #[serde(rename = "GLACIER_VAULT")]
+    Vault,
 }
 
 /// The speed of a thaw: S3's tiers, in lower case.
@@ -69,8 +73,19 @@ fn listed<T: fmt::Display>(names: &[T], between: &str) -> String {
 }
 
 impl StorageClass {
-    /// All of them, from the warmest to the coldest.
-    pub const ALL: [Self; 6] = [
+    /// All of them: S3's from the warmest to the coldest, then the vault's.
+    pub const ALL: [Self; 7] = [
+        Self::Standard,
+        Self::StandardIa,
+        Self::OnezoneIa,
+        Self::GlacierIr,
+        Self::Glacier,
+        Self::DeepArchive,
+        Self::Vault,
+    ];
+
+    /// Those that an object of S3 can have, from the warmest to the coldest.
+    pub const OF_S3: [Self; 6] = [
         Self::Standard,
         Self::StandardIa,
         Self::OnezoneIa,
@@ -79,7 +94,7 @@ impl StorageClass {
         Self::DeepArchive,
     ];
 
-    /// S3's name for it.
+    /// Its name: S3's, but for the vault's.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Standard => "STANDARD",
@@ -88,21 +103,28 @@ impl StorageClass {
             Self::GlacierIr => "GLACIER_IR",
             Self::Glacier => "GLACIER",
             Self::DeepArchive => "DEEP_ARCHIVE",
+            Self::Vault => "GLACIER_VAULT",
         }
     }
 
     /// Whether an object must be thawed before it can be read.
     pub const fn is_cold(self) -> bool {
+        matches!(self, Self::Glacier | Self::DeepArchive | Self::Vault)
+    }
+
+    /// Whether what a thaw makes readable is billed as a copy for as long as it stays readable. The output of a
+    /// vault's job is not.
+    pub const fn bills_thawed_copies(self) -> bool {
         matches!(self, Self::Glacier | Self::DeepArchive)
     }
 
     /// Returns the days that are billed even if the object is deleted earlier (AWS's page "Amazon S3
-    /// pricing").
+    /// pricing"; of a vault, "Deleting an Archive in Amazon Glacier").
     pub const fn minimum_days(self) -> u32 {
         match self {
             Self::Standard => 0,
             Self::StandardIa | Self::OnezoneIa => 30,
-            Self::GlacierIr | Self::Glacier => 90,
+            Self::GlacierIr | Self::Glacier | Self::Vault => 90,
             Self::DeepArchive => 180,
         }
     }
@@ -110,22 +132,22 @@ impl StorageClass {
     /// Returns the tiers that AWS accepts for it, the fastest first; empty if the class needs no thaw.
     pub const fn tiers(self) -> &'static [Tier] {
         match self {
-            Self::Glacier => &[Tier::Expedited, Tier::Standard, Tier::Bulk],
+            Self::Glacier | Self::Vault => &[Tier::Expedited, Tier::Standard, Tier::Bulk],
             Self::DeepArchive => &[Tier::Standard, Tier::Bulk],
             Self::Standard | Self::StandardIa | Self::OnezoneIa | Self::GlacierIr => &[],
         }
     }
 
     /// Returns the time within which a thaw typically ends: the upper bound that AWS's page "Understanding
-    /// archive retrieval options" gives.
+    /// archive retrieval options" gives, and of a vault its page "Retrieving Glacier Archives".
     ///
     /// AWS promises none of these times. The five minutes of an expedited thaw apply to some hundreds of
     /// objects, each below 250 MB.
     pub const fn thaw_time(self, tier: Tier) -> Result<Duration, TierRefused> {
         Ok(match (self, tier) {
-            (Self::Glacier, Tier::Expedited) => Duration::from_mins(5),
-            (Self::Glacier, Tier::Standard) => Duration::from_hours(5),
-            (Self::Glacier, Tier::Bulk) | (Self::DeepArchive, Tier::Standard) => {
+            (Self::Glacier | Self::Vault, Tier::Expedited) => Duration::from_mins(5),
+            (Self::Glacier | Self::Vault, Tier::Standard) => Duration::from_hours(5),
+            (Self::Glacier | Self::Vault, Tier::Bulk) | (Self::DeepArchive, Tier::Standard) => {
                 Duration::from_hours(12)
             }
             (Self::DeepArchive, Tier::Bulk) => Duration::from_hours(48),
@@ -196,8 +218,10 @@ mod tests {
                 "GLACIER_IR",
                 "GLACIER",
                 "DEEP_ARCHIVE",
+                "GLACIER_VAULT",
             ]
         );
+        assert_eq!(StorageClass::OF_S3, StorageClass::ALL[..6]);
         for class in StorageClass::ALL {
             assert_eq!(class.to_string().parse(), Ok(class));
             assert_eq!(json!(class), json!(class.as_str()));
@@ -220,7 +244,7 @@ mod tests {
                 error.to_string(),
                 format!(
                     "{message}, known: `STANDARD`, `STANDARD_IA`, `ONEZONE_IA`, `GLACIER_IR`, \
-                     `GLACIER`, `DEEP_ARCHIVE`"
+                     `GLACIER`, `DEEP_ARCHIVE`, `GLACIER_VAULT`"
                 )
             );
         }
@@ -237,16 +261,19 @@ mod tests {
             let tiers = class.tiers().iter();
             tiers.map(|tier| (tier.as_str(), hours(tier))).collect()
         };
-        assert_eq!(
-            hours(StorageClass::Glacier),
-            [("expedited", 5.0 / 60.0), ("standard", 5.0), ("bulk", 12.0)]
-        );
+        for class in [StorageClass::Glacier, StorageClass::Vault] {
+            assert_eq!(
+                hours(class),
+                [("expedited", 5.0 / 60.0), ("standard", 5.0), ("bulk", 12.0)]
+            );
+        }
         assert_eq!(
             hours(StorageClass::DeepArchive),
             [("standard", 12.0), ("bulk", 48.0)]
         );
         for class in StorageClass::ALL {
             assert_eq!(class.is_cold(), !class.tiers().is_empty(), "{class}");
+            assert!(class.is_cold() || !class.bills_thawed_copies(), "{class}");
             for tier in Tier::ALL {
                 let has = class.tiers().contains(&tier);
                 assert_eq!(class.thaw_time(tier).is_ok(), has, "{class} {tier}");
@@ -276,7 +303,8 @@ mod tests {
 
     #[test]
     fn the_colder_a_class_the_longer_it_is_paid_for() {
-        let days = StorageClass::ALL.map(StorageClass::minimum_days);
+        let days = StorageClass::OF_S3.map(StorageClass::minimum_days);
         assert_eq!(days, [0, 30, 30, 90, 90, 180]);
+        assert_eq!(StorageClass::Vault.minimum_days(), 90);
     }
 }

@@ -49,12 +49,16 @@ pub fn describe_cost(cost: &RestoreCost) -> String {
 pub(super) fn thaw(stored: &Stored, days: u32) -> Option<String> {
     let segments = stored.segments_to_thaw();
     (segments > 0).then(|| {
+        let readable = if stored.class.bills_thawed_copies() {
+            format!("copies stay readable {}", count(days.into(), "day"))
+        } else {
+            "each stays readable 24 hours".to_owned()
+        };
         format!(
-            "{}, {} in {}; copies stay readable {}",
+            "{}, {} in {}; {readable}",
             count(segments, "segment"),
             Bytes(stored.bytes_to_thaw()),
             stored.class,
-            count(days.into(), "day"),
         )
     })
 }
@@ -173,6 +177,26 @@ mod tests {
   egress      51.3 GiB: USD 0.00 (the first 100 GB of a month are free, if nothing else used them)
   standard    12 hours   USD 1.35 to thaw   USD 1.35 in all
   bulk        48 hours   USD 0.42 to thaw   USD 0.42 in all
+  estimate by the prices of 2026-11-21 for us-east-1
+"
+        );
+    }
+
+    #[test]
+    fn a_vault_keeps_what_it_made_readable_for_24_hours_whatever_was_asked() {
+        let vault = stored(StorageClass::Vault, [412, 513 * GB / 10], [0, 0]);
+        // expedited: 51.3 × 0.03   = 1.539,   412 × 10 / 1000    = 4.12
+        // standard:  51.3 × 0.01   = 0.513,   412 × 0.05 / 1000  = 0.0206
+        // bulk:      51.3 × 0.0025 = 0.12825, 412 × 0.025 / 1000 = 0.0103
+        assert_eq!(
+            described(&[vault], 7, &Prices::built_in()),
+            "
+  to thaw     412 segments, 51.3 GiB in GLACIER_VAULT; each stays readable 24 hours
+  requests    412 to thaw, 412 to fetch
+  egress      51.3 GiB: USD 0.00 (the first 100 GB of a month are free, if nothing else used them)
+  expedited   5 minutes   USD 5.66 to thaw   USD 5.66 in all
+  standard    5 hours     USD 0.54 to thaw   USD 0.54 in all
+  bulk        12 hours    USD 0.14 to thaw   USD 0.14 in all
   estimate by the prices of 2026-11-21 for us-east-1
 "
         );

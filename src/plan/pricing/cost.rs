@@ -119,7 +119,7 @@ pub enum CostRefusal {
 ///
 /// A thawed copy costs as much as an object in `STANDARD`, in addition to the archived object (AWS, "Working
 /// with archived objects"). AWS keeps it until the midnight (UTC) after those days; that part of a day is not
-/// counted.
+/// counted. The output of a vault's job costs nothing, and those days have no effect on it.
 pub fn price_restore(stored: &[Stored], thaw_days: u32, prices: &Prices) -> RestoreCost {
     let bytes = stored.iter().map(|stored| stored.sealed_bytes);
     let bytes = bytes.fold(0, u64::saturating_add);
@@ -165,12 +165,14 @@ fn price_tiers(stored: &[Stored], thaw_days: u32, prices: &Prices) -> Vec<TierCo
         for stored in &cold {
             let asked = prices.tier(stored.class, tier)?;
             let bytes = stored.bytes_to_thaw();
+            if stored.class.bills_thawed_copies() {
+                usd = usd + copies.of_holding(bytes, thaw_days);
+            }
             usd = usd
                 + asked.per_gb.of_bytes(bytes)
                 + asked
                     .per_1000_requests
-                    .of_requests(stored.segments_to_thaw())
-                + copies.of_holding(bytes, thaw_days);
+                    .of_requests(stored.segments_to_thaw());
             until_readable = until_readable.max(stored.class.thaw_time(tier)?);
         }
         Ok::<_, TierRefused>(TierCost {
@@ -320,6 +322,22 @@ mod tests {
         // GETs: 800 × 0.0004 / 1000 = 0.00032, and the 100 GB of egress are free
         assert_eq!(total(&cost, Tier::Bulk), "0.54");
         assert_eq!(cost.egress, Usd::default());
+    }
+
+    #[test]
+    fn a_vault_is_thawed_for_the_bytes_and_the_jobs_and_not_for_days() {
+        let vault = [stored(StorageClass::Vault, 800, 100 * GB)];
+        // expedited: 100 × 0.03   = 3,     800 × 10 / 1000    = 8
+        // standard:  100 × 0.01   = 1,     800 × 0.05 / 1000  = 0.04
+        // bulk:      100 × 0.0025 = 0.25,  800 × 0.025 / 1000 = 0.02
+        for days in [1, 365] {
+            let cost = price_restore(&vault, days, &Prices::built_in());
+            assert_eq!(
+                tiers(&cost),
+                ["expedited 11.00 0.08", "standard 1.04 5", "bulk 0.27 12"]
+            );
+            assert_eq!(cost.usd_to_fetch(), Usd::default());
+        }
     }
 
     #[test]

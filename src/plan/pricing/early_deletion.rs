@@ -92,6 +92,7 @@ mod tests {
             // 0.0036 × 90 / 30
             (StorageClass::Glacier, 0, Some(90), 10_800),
             (StorageClass::Glacier, 90, None, 0),
+            (StorageClass::Vault, 30, Some(60), 7_200),
             // 0.004 × 1 / 30
             (StorageClass::GlacierIr, 89, Some(1), 134),
             // 0.0125 × 15 / 30
