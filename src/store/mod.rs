@@ -1,5 +1,6 @@
 //! Stores of objects: one contract, and the stores that fulfil it.
 
+mod aws;
 mod copying;
 mod dir;
 mod error;

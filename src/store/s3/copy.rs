@@ -12,7 +12,6 @@ use aws_sdk_s3::types::{
 };
 
 use super::S3Store;
-use super::answer::{Answer, Judged};
 use super::get::Want;
 use super::judge::judge;
 use super::put::{encoded, named};
@@ -20,6 +19,7 @@ use super::settings::{Checksum, Encryption, S3Settings};
 use super::stat::HeadAnswer;
 use crate::model::StorageClass;
 use crate::model::digest::Sha256Hasher;
+use crate::store::aws::{Answer, Judged};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::{Again, Attempts};
 use crate::store::{

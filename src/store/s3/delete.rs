@@ -9,11 +9,11 @@ use aws_sdk_s3::types::EncodingType;
 use chrono::{DateTime, Utc};
 
 use super::S3Store;
-use super::answer::{Answer, ERROR_TYPE, Judged};
 use super::judge::judge;
 use super::list::percent_decoded;
 use super::lock::{Kept, may_be_lock};
-use super::pages::{PAGE, Pages};
+use crate::store::aws::{Answer, ERROR_TYPE, Judged};
+use crate::store::aws::{PAGE, Pages};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::Again;
 use crate::store::{Deleted, Locator};

@@ -5,9 +5,9 @@ use std::time::Instant;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 
 use super::S3Store;
-use super::answer::{Answer, ERROR_TYPE, Judged};
 use super::judge::judge;
 use super::stat::told_length;
+use crate::store::aws::{Answer, ERROR_TYPE, Judged};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::Again;
 use crate::store::{Locator, RetryPolicy};

@@ -6,11 +6,11 @@ use std::time::Duration;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use super::answer::{Answer, Judged, chain, find, shortened};
-use super::bounded::TooLong;
 use super::stranger::stranger;
-use super::unanswered::unanswered;
-use super::whole_xml::CutShort;
+use crate::store::aws::CutShort;
+use crate::store::aws::TooLong;
+use crate::store::aws::unanswered;
+use crate::store::aws::{Answer, Judged, chain, find, shortened};
 use crate::store::error::ErrorKind;
 use crate::store::retry::Again;
 

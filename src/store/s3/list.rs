@@ -4,11 +4,11 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
 use aws_sdk_s3::types::Object;
 
-use super::answer::Judged;
 use super::judge::judge;
-use super::pages::{PAGE, Pages};
 use super::{S3Store, to_chrono};
 use crate::model::StorageClass;
+use crate::store::aws::Judged;
+use crate::store::aws::{PAGE, Pages};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::key::check_key;
 use crate::store::listing::Listing;

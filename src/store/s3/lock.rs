@@ -4,11 +4,11 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{ObjectLockLegalHoldStatus, ObjectLockRetention};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::answer::{Answer, Judged};
 use super::judge::judge;
 use super::settings::LockMode;
 use super::stat::HeadAnswer;
 use super::{S3Store, to_chrono};
+use crate::store::aws::{Answer, Judged};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 
 /// How much the end of a lock may differ: a service may round it to the second, or to the end of a day.
@@ -95,7 +95,7 @@ impl S3Store<'_> {
             let asked = self.ask_for_retention(client, key, Some(version)).await;
             until = asked.unwrap_or_default();
         }
-        let now = self.clock.now().unwrap_or_else(Utc::now);
+        let now = self.requests.clock().now().unwrap_or_else(Utc::now);
         if let Some(until) = until.filter(|until| *until > now) {
             return Some(Kept::Until(until));
         }

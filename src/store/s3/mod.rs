@@ -4,12 +4,8 @@
 //! without hashing it again for the signature. It retries nothing: [`RetryPolicy`](super::RetryPolicy) does
 //! that, for hours. After each upload, everything that a service may silently ignore is read back.
 
-mod answer;
-mod body;
-mod bounded;
 mod client;
 mod copy;
-mod credentials;
 mod delete;
 mod examine;
 mod get;
@@ -17,18 +13,14 @@ mod judge;
 mod learned;
 mod list;
 mod lock;
-mod pages;
 mod put;
 mod relay;
 mod settings;
 mod stat;
 mod stranger;
 mod thaw;
-mod unanswered;
-mod whole_xml;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -37,17 +29,15 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use settings::{Addressing, Checksum, Encryption, LockMode, S3Settings};
 
+use super::aws::{Connection, Judged, Meter, Requests};
 use super::error::{ErrorKind, Operation, StoreError};
 use super::key::check_key;
-use super::retry::{Again, Attempts, Told, Waiting};
+use super::retry::Told;
 use super::{
     CopySource, Deleted, Finding, Listed, Locator, NewObject, Put, RateLimit, Readability,
     RemoteObject, RequestPace, Service, Stat, Store, Swept, ThawAnswer, ThawRequest,
 };
 use crate::model::BucketObject;
-use answer::Judged;
-use body::Meter;
-use client::{Connection, ServerClock};
 use learned::Learned;
 
 /// Connections are few and their work is small: copying to the socket, and TLS.
@@ -57,12 +47,7 @@ const IO_THREADS: usize = 2;
 pub struct S3Store<'a> {
     settings: S3Settings,
     url: String,
-    told: Told<'a>,
-    /// Made at the first request, and again when its credentials have expired.
-    connection: Mutex<Option<Connection>>,
-    clock: ServerClock,
-    /// Whether the service has ever answered as S3 does.
-    has_spoken: AtomicBool,
+    requests: Requests<'a, Client>,
     learned: Mutex<Learned>,
     limit: Option<RateLimit>,
     /// The pace of thaw requests.
@@ -81,13 +66,17 @@ impl<'a> S3Store<'a> {
             .enable_all()
             .build()
             .map_err(|error| StoreError::from_io(Operation::Open, "", &url, error))?;
+        let addressing = settings.addressing;
+        let requests = Requests::new(
+            client::access(&settings),
+            client::BOUND,
+            told,
+            move |prepared, clock| client::client(addressing, prepared, clock),
+        );
         Ok(Self {
             settings,
             url,
-            told,
-            connection: Mutex::new(None),
-            clock: ServerClock::default(),
-            has_spoken: AtomicBool::new(false),
+            requests,
             learned: Mutex::new(Learned::default()),
             limit: None,
             thaws: RequestPace::default(),
@@ -142,49 +131,8 @@ impl<'a> S3Store<'a> {
         Ok((key, version))
     }
 
-    async fn connection(&self) -> Result<Connection, StoreError> {
-        if let Some(known) = self.known_connection().clone() {
-            return Ok(known);
-        }
-        let made = client::connect(&self.settings, &self.clock).await?;
-        *self.known_connection() = Some(made.clone());
-        Ok(made)
-    }
-
-    fn known_connection(&self) -> MutexGuard<'_, Option<Connection>> {
-        let known = self.connection.lock();
-        known.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes one attempt after getting credentials to sign it. The time that these take does not count as a
-    /// stall of the line.
-    async fn attempt<T>(
-        &self,
-        connection: &Connection,
-        meter: &Meter,
-        silence: Duration,
-        attempt: &mut impl AsyncFnMut(&Client, &Meter) -> Result<T, Judged>,
-    ) -> Result<T, Judged> {
-        if let Err(missing) = connection.credentials.require().await {
-            // The service accepted earlier credentials, so wait: their renewal may be late.
-            let again = if self.clock.has_answered() {
-                Again::Wait(None)
-            } else {
-                missing.again
-            };
-            return Err(Judged { again, ..missing });
-        }
-        let patience = &self.settings.patience;
-        let stall = if self.clock.has_answered() {
-            patience.stall
-        } else {
-            patience.stall.min(patience.first_contact)
-        };
-        let stall = stall.saturating_add(silence);
-        meter
-            .watch(stall, attempt(&connection.client, meter))
-            .await
-            .unwrap_or_else(|| Err(Judged::stalled(stall)))
+    async fn connection(&self) -> Result<Connection<Client>, StoreError> {
+        self.requests.connection().await
     }
 
     /// Retries an attempt until it succeeds, can't succeed, or its time is over.
@@ -194,8 +142,7 @@ impl<'a> S3Store<'a> {
         key: &str,
         attempt: impl AsyncFnMut(&Client, &Meter) -> Result<T, Judged>,
     ) -> Result<T, StoreError> {
-        self.persevere_through(Duration::ZERO, operation, key, attempt)
-            .await
+        self.requests.persevere(operation, key, attempt).await
     }
 
     /// The same for a request whose answer may be so much later than that of others.
@@ -204,61 +151,11 @@ impl<'a> S3Store<'a> {
         silence: Duration,
         operation: Operation,
         key: &str,
-        mut attempt: impl AsyncFnMut(&Client, &Meter) -> Result<T, Judged>,
+        attempt: impl AsyncFnMut(&Client, &Meter) -> Result<T, Judged>,
     ) -> Result<T, StoreError> {
-        let patience = &self.settings.patience;
-        let meter = Meter::default();
-        let mut attempts = Attempts::new(patience);
-        loop {
-            let connection = self.connection().await?;
-            let mut judged = match self
-                .attempt(&connection, &meter, silence, &mut attempt)
-                .await
-            {
-                Ok(done) => {
-                    self.has_spoken.store(true, Ordering::Relaxed);
-                    return Ok(done);
-                }
-                Err(judged) => judged,
-            };
-            if judged.answer.code.is_some() {
-                self.has_spoken.store(true, Ordering::Relaxed);
-            }
-            // Something is between this machine and an existing service, for a while or for one request.
-            if let Some((kind, again)) = judged.otherwise
-                && self.has_spoken.load(Ordering::Relaxed)
-            {
-                judged.kind = kind;
-                judged.again = again;
-            }
-            if judged.kind == ErrorKind::Expired {
-                // The credentials may be renewed by the next attempt.
-                *self.known_connection() = None;
-            }
-            if judged.progressed {
-                attempts.progressed();
-            }
-            let budget = if self.clock.has_answered() {
-                patience.give_up_after
-            } else {
-                patience.first_contact.min(patience.give_up_after)
-            };
-            let since = attempts.since();
-            let pause = attempts.next_pause(judged.again, budget);
-            let error = self
-                .error(judged.kind, operation, key)
-                .advising(judged.answer.take_advice());
-            let Some(pause) = pause else {
-                return Err(error.because(judged.answer.after(attempts.failures(), since)));
-            };
-            let error = error.because(*judged.answer);
-            (self.told)(&Waiting {
-                error: &error,
-                pause,
-                since,
-            });
-            tokio::time::sleep(pause).await;
-        }
+        self.requests
+            .persevere_through(silence, operation, key, attempt)
+            .await
     }
 }
 

@@ -13,14 +13,14 @@ use chrono::{DateTime, Utc};
 use crc_fast::CrcAlgorithm;
 use md5::{Digest as _, Md5};
 
-use super::answer::{Answer, Judged};
-use super::body::{Meter, metered};
 use super::judge::{judge, refuses_checksum};
 use super::learned::{IfNoneMatch, Learned};
 use super::settings::{Checksum, Encryption, LockMode};
 use super::stat::HeadAnswer;
 use super::{S3Store, locator};
 use crate::model::StorageClass;
+use crate::store::aws::{Answer, Judged};
+use crate::store::aws::{Meter, metered};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::{Again, Attempts};
 use crate::store::{Locator, NewObject, ObjectKind, Put, RemoteObject};

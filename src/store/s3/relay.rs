@@ -18,10 +18,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Sleep, sleep};
 
 use super::S3Store;
-use super::body::Meter;
 use super::learned::IfNoneMatch;
 use super::put::{Header, Sent};
 use super::settings::Checksum;
+use crate::store::aws::Meter;
 use crate::store::copying::{PieceReader, Unread};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::{Locator, ObjectKind, Put, RateLimit, RemoteObject, Store};
@@ -95,6 +95,7 @@ impl S3Store<'_> {
         };
         let meter = Meter::default();
         let sent = self
+            .requests
             .attempt(&connection, &meter, Duration::ZERO, &mut attempt)
             .await;
         match sent {
@@ -107,7 +108,7 @@ impl S3Store<'_> {
                 return Ok(None);
             }
         }
-        self.has_spoken.store(true, Ordering::Relaxed);
+        self.requests.has_answered();
         match self.look(Operation::Put, &here).await {
             Ok(head) => {
                 self.compare(object, &head).await?;

@@ -6,11 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
 
-use super::answer::{Answer, ERROR_TYPE, Judged};
 use super::judge::judge;
 use super::settings::Checksum;
 use super::{S3Store, locator, to_chrono};
 use crate::model::{Sha256, StorageClass};
+use crate::store::aws::{Answer, ERROR_TYPE, Judged};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::{Locator, Readability, Stat};
 
@@ -82,7 +82,7 @@ impl S3Store<'_> {
             modified: output.last_modified().map(to_chrono).unwrap_or_default(),
             class: class_name.parse().ok(),
         };
-        let now = self.clock.now().unwrap_or_else(Utc::now);
+        let now = self.requests.clock().now().unwrap_or_else(Utc::now);
         Ok(HeadAnswer {
             readability: readability(
                 stat.class.or_else(|| archived(output.archive_status())),
@@ -146,7 +146,7 @@ impl S3Store<'_> {
             }
         })
         .await?;
-        Ok(self.clock.now().unwrap_or_else(Utc::now))
+        Ok(self.requests.clock().now().unwrap_or_else(Utc::now))
     }
 }
 

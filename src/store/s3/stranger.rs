@@ -2,8 +2,8 @@
 
 use aws_sdk_s3::config::http::HttpResponse;
 
-use super::answer::{Answer, shortened};
-use super::whole_xml::root_name;
+use crate::store::aws::root_name;
+use crate::store::aws::{Answer, shortened};
 
 /// The most characters of a page that are shown.
 const SHOWN: usize = 80;

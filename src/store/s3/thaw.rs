@@ -5,9 +5,9 @@
 use aws_sdk_s3::types::{GlacierJobParameters, RestoreRequest};
 
 use super::S3Store;
-use super::answer::{Answer, Judged};
 use super::judge::judge;
 use crate::model::Tier;
+use crate::store::aws::{Answer, Judged};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::Again;
 use crate::store::{Locator, ThawAnswer, ThawRequest};

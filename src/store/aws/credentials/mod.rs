@@ -21,8 +21,8 @@ use aws_credential_types::provider::{self, ProvideCredentials, future};
 use aws_sdk_s3::config::SharedHttpClient;
 use tokio::sync::Mutex;
 
+use super::access::Access;
 use super::answer::Judged;
-use super::settings::S3Settings;
 
 pub(super) use failure::judge_missing;
 pub(super) use metadata::metadata_client;
@@ -70,16 +70,16 @@ struct Nowhere(Vec<String>);
 impl KeptCredentials {
     /// Finds out where credentials may be. Fetches none yet.
     pub(super) fn new(
-        settings: &S3Settings,
+        access: &Access,
         profiles: &Profiles,
         reach: &ProviderConfig,
         direct: &SharedHttpClient,
     ) -> Self {
         let profile = CredentialSource {
             place: CredentialPlace::Profile(profiles.in_words()),
-            provider: profiles.provider(settings, reach, direct),
+            provider: profiles.provider(access, reach, direct),
         };
-        let is_chosen = settings.profile.is_some() || settings.credentials_file.is_some();
+        let is_chosen = access.profile.is_some() || access.credentials_file.is_some();
         let sources = if is_chosen {
             vec![profile]
         } else {
@@ -258,7 +258,7 @@ mod tests {
             let token = token.map(str::to_owned);
             let found = Credentials::new(key, secret, token, None, "test");
             let refused = usable(found).err()?;
-            Some(super::super::answer::chain(&refused))
+            Some(crate::store::aws::chain(&refused))
         };
         assert_eq!(said("AKIA", "a secret/of+many", Some("T=/+")), None);
         for (key, secret, token, what) in [

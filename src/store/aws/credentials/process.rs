@@ -247,7 +247,7 @@ mod tests {
         let given = runtime.block_on(process.provide_credentials());
         given
             .map(|credentials| credentials.access_key_id().to_owned())
-            .map_err(|error| match crate::store::s3::answer::find(&error) {
+            .map_err(|error| match crate::store::aws::answer::find(&error) {
                 Some(failed @ ProcessFailed { .. }) => failed.to_string(),
                 None => panic!("{error:?}"),
             })

@@ -13,7 +13,7 @@ use crate::store::error::ErrorKind;
 use crate::store::retry::Again;
 
 /// The most objects of a page. This is also S3's default.
-pub(super) const PAGE: i32 = 1000;
+pub(in crate::store) const PAGE: i32 = 1000;
 
 /// The most pages without an object in a row. A service that leaves out deleted objects may have some.
 const MAX_EMPTY: usize = 1000;
@@ -22,7 +22,7 @@ const MAX_EMPTY: usize = 1000;
 const MAX_PAGES: usize = 100_000;
 
 /// The progress of one listing.
-pub(super) struct Pages {
+pub(in crate::store) struct Pages {
     began: Instant,
     longest: Duration,
     hasher: RandomState,
@@ -33,7 +33,7 @@ pub(super) struct Pages {
 
 impl Pages {
     /// Returns the start of a listing, with a limit on its time.
-    pub(super) fn within(longest: Duration) -> Self {
+    pub(in crate::store) fn within(longest: Duration) -> Self {
         Self {
             began: Instant::now(),
             longest,
@@ -44,7 +44,7 @@ impl Pages {
     }
 
     /// Goes on to the page `next`, after a page with this many objects. Fails if the listing can't be honest.
-    pub(super) fn turn(&mut self, next: impl Hash, objects: usize) -> Result<(), Judged> {
+    pub(in crate::store) fn turn(&mut self, next: impl Hash, objects: usize) -> Result<(), Judged> {
         self.empty = if objects == 0 { self.empty + 1 } else { 0 };
         let pages = self.seen.len() + 1;
         let took = self.began.elapsed();

@@ -15,17 +15,17 @@ use aws_types::os_shim_internal::{Env, Fs};
 use super::is_unset;
 use super::metadata;
 use super::process::{CredentialProcess, LIMIT};
-use crate::store::s3::answer::chain;
-use crate::store::s3::settings::S3Settings;
+use crate::store::aws::access::Access;
+use crate::store::aws::answer::chain;
 
 /// The name of the metadata service in profiles; and the name, used only here, for the program of another
 /// profile.
 const METADATA: &str = "Ec2InstanceMetadata";
 const PROCESS: &str = "CredentialProcess";
 
-/// Returns the profile files that these settings read.
-fn files(settings: &S3Settings) -> EnvConfigFiles {
-    match &settings.credentials_file {
+/// Returns the profile files that are read.
+fn files(access: &Access) -> EnvConfigFiles {
+    match &access.credentials_file {
         None => EnvConfigFiles::default(),
         Some(path) => EnvConfigFiles::builder()
             .with_file(EnvConfigFileKind::Credentials, path)
@@ -35,7 +35,7 @@ fn files(settings: &S3Settings) -> EnvConfigFiles {
 
 /// The profiles of some files.
 #[derive(Debug)]
-pub(in crate::store::s3) struct Profiles {
+pub(in crate::store::aws) struct Profiles {
     /// The profiles, or why the files can't be read as profile files.
     set: Result<ProfileSet, String>,
     files: EnvConfigFiles,
@@ -65,19 +65,19 @@ struct Base<'p> {
 }
 
 impl Profiles {
-    pub(in crate::store::s3) async fn load(settings: &S3Settings) -> Self {
-        let files = files(settings);
-        let name = settings.profile.clone().map(Cow::Owned);
+    pub(in crate::store::aws) async fn load(access: &Access) -> Self {
+        let files = files(access);
+        let name = access.profile.clone().map(Cow::Owned);
         let read = aws_config::profile::load(&Fs::real(), &Env::real(), &files, name).await;
         let set = read.map_err(|error| chain(&error));
         let chosen = match &set {
             Ok(set) => Some(set.selected_profile().to_owned()),
-            Err(_) => settings.profile.clone(),
+            Err(_) => access.profile.clone(),
         };
         Self {
             set,
             files,
-            paths: settings
+            paths: access
                 .credentials_file
                 .clone()
                 .map_or_else(default_paths, |path| vec![path]),
@@ -88,7 +88,7 @@ impl Profiles {
     /// Returns the provider of credentials for the profile.
     pub(super) fn provider(
         &self,
-        settings: &S3Settings,
+        access: &Access,
         reach: &ProviderConfig,
         direct: &SharedHttpClient,
     ) -> Box<dyn ProvideCredentials> {
@@ -119,7 +119,7 @@ impl Profiles {
             }
             None => {
                 builder = builder.profile_files(self.files.clone());
-                if let Some(profile) = &settings.profile {
+                if let Some(profile) = &access.profile {
                     builder = builder.profile_name(profile);
                 }
             }

@@ -6,9 +6,9 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::process::ProcessFailed;
+use crate::store::aws::answer::{Answer, Judged, chain, find};
 use crate::store::error::ErrorKind;
 use crate::store::retry::Again;
-use crate::store::s3::answer::{Answer, Judged, chain, find};
 
 /// Texts of services that give credentials, when they fail or are asked too often. The types of their errors
 /// can't be named here.
@@ -25,7 +25,7 @@ const FAILS_NOW: [&str; 9] = [
 ];
 
 /// Judges a failure to get credentials. `sign_in` is the command that signs in, if the profile needs one.
-pub(in crate::store::s3) fn judge_missing(
+pub(in crate::store::aws) fn judge_missing(
     error: &CredentialsError,
     sign_in: Option<&str>,
 ) -> Judged {

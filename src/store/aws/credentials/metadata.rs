@@ -13,7 +13,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, future};
 use aws_sdk_s3::config::SharedHttpClient;
 
-use crate::store::s3::answer::find;
+use crate::store::aws::answer::find;
 
 /// The service is at most one network away, and answers within milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const ATTEMPTS: u32 = 2;
 const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 
 /// Returns a client that gives up soon, and uses no proxy.
-pub(in crate::store::s3) fn metadata_client(
+pub(in crate::store::aws) fn metadata_client(
     reach: &ProviderConfig,
     direct: &SharedHttpClient,
 ) -> imds::Client {

@@ -20,7 +20,7 @@ const PIECE: usize = 128 << 10;
 
 /// Counts the bytes that moved, in either direction.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Meter(Arc<AtomicU64>);
+pub(in crate::store) struct Meter(Arc<AtomicU64>);
 
 impl From<Arc<AtomicU64>> for Meter {
     fn from(counter: Arc<AtomicU64>) -> Self {
@@ -29,7 +29,7 @@ impl From<Arc<AtomicU64>> for Meter {
 }
 
 impl Meter {
-    pub(super) fn add(&self, bytes: usize) {
+    pub(in crate::store) fn add(&self, bytes: usize) {
         self.0.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
@@ -39,7 +39,7 @@ impl Meter {
 
     /// Runs an attempt as long as bytes move. Returns `None` if none moved for the time `stall`. The SDK's
     /// own stall detection does not see a body in memory, and would wait without end.
-    pub(super) async fn watch<T>(
+    pub(in crate::store) async fn watch<T>(
         &self,
         stall: Duration,
         attempt: impl Future<Output = T>,
@@ -60,7 +60,7 @@ impl Meter {
 }
 
 /// Returns a body that can be sent again, and that copies no bytes.
-pub(super) fn metered(
+pub(in crate::store) fn metered(
     bytes: &Bytes,
     meters: [Option<&Meter>; 2],
     limit: Option<&RateLimit>,

@@ -14,33 +14,33 @@ use crate::store::retry::Again;
 const MAX_CHARS: usize = 1000;
 
 /// The content type of error answers.
-pub(super) const ERROR_TYPE: &str = "application/xml";
+pub(in crate::store) const ERROR_TYPE: &str = "application/xml";
 
 /// The judgement of a failed request.
 #[derive(Debug)]
-pub(super) struct Judged {
-    pub(super) kind: ErrorKind,
-    pub(super) again: Again,
-    pub(super) answer: Box<Answer>,
+pub(in crate::store) struct Judged {
+    pub(in crate::store) kind: ErrorKind,
+    pub(in crate::store) again: Again,
+    pub(in crate::store) answer: Box<Answer>,
     /// The judgement to use instead if the service has answered as S3 does before.
-    pub(super) otherwise: Option<(ErrorKind, Again)>,
+    pub(in crate::store) otherwise: Option<(ErrorKind, Again)>,
     /// Whether the attempt made progress.
-    pub(super) progressed: bool,
+    pub(in crate::store) progressed: bool,
 }
 
 /// The service's answer, or what happened to the connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Answer {
-    pub(super) status: Option<u16>,
-    pub(super) code: Option<String>,
-    pub(super) message: Option<String>,
-    pub(super) request: Option<String>,
+pub(in crate::store) struct Answer {
+    pub(in crate::store) status: Option<u16>,
+    pub(in crate::store) code: Option<String>,
+    pub(in crate::store) message: Option<String>,
+    pub(in crate::store) request: Option<String>,
     /// The bucket's region, if the answer has it.
-    pub(super) region: Option<String>,
+    pub(in crate::store) region: Option<String>,
     /// How many attempts failed, and over what time.
-    pub(super) tried: Option<(u32, Duration)>,
+    pub(in crate::store) tried: Option<(u32, Duration)>,
     /// What to do about it, if this is more than the kind of the error says.
-    pub(super) advice: Option<String>,
+    pub(in crate::store) advice: Option<String>,
 }
 
 impl fmt::Display for Answer {
@@ -73,7 +73,7 @@ impl fmt::Display for Answer {
 impl Error for Answer {}
 
 impl Answer {
-    pub(super) fn said(message: impl Into<String>) -> Self {
+    pub(in crate::store) fn said(message: impl Into<String>) -> Self {
         Self {
             message: Some(message.into()),
             ..Self::default()
@@ -81,7 +81,7 @@ impl Answer {
     }
 
     /// Returns the answer with the number of attempts, if there was more than one.
-    pub(super) fn after(self, times: u32, since: Duration) -> Self {
+    pub(in crate::store) fn after(self, times: u32, since: Duration) -> Self {
         Self {
             tried: (times > 1).then_some((times, since)),
             ..self
@@ -89,26 +89,30 @@ impl Answer {
     }
 
     /// Returns the answer with advice.
-    pub(super) fn advising(self, advice: Option<String>) -> Self {
+    pub(in crate::store) fn advising(self, advice: Option<String>) -> Self {
         Self { advice, ..self }
     }
 
-    pub(super) fn take_advice(&mut self) -> Option<String> {
+    pub(in crate::store) fn take_advice(&mut self) -> Option<String> {
         self.advice.take()
     }
 
-    pub(super) fn is(&self, code: &str) -> bool {
+    pub(in crate::store) fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
 
     /// Returns whether the service asks for fewer requests a second, or has too many.
-    pub(super) fn asks_for_less(&self) -> bool {
+    pub(in crate::store) fn asks_for_less(&self) -> bool {
         matches!(self.status, Some(429 | 503)) || self.is("SlowDown")
     }
 }
 
 impl Judged {
-    pub(super) fn new(kind: ErrorKind, again: Again, answer: impl Into<Box<Answer>>) -> Self {
+    pub(in crate::store) fn new(
+        kind: ErrorKind,
+        again: Again,
+        answer: impl Into<Box<Answer>>,
+    ) -> Self {
         Self {
             kind,
             again,
@@ -119,7 +123,7 @@ impl Judged {
     }
 
     /// Judges a connection on which no byte moved for too long.
-    pub(super) fn stalled(after: Duration) -> Self {
+    pub(in crate::store) fn stalled(after: Duration) -> Self {
         let seconds = after.as_secs_f32();
         let what = format!("the connection stalled: no byte moved for {seconds:.1} s");
         Self::new(
@@ -130,7 +134,7 @@ impl Judged {
     }
 
     /// Judges an error in a successful answer. A real object always comes with its tag.
-    pub(super) fn error_in_200() -> Self {
+    pub(in crate::store) fn error_in_200() -> Self {
         let what = "it answered 200 with an error inside";
         Self::new(
             ErrorKind::Unavailable,
@@ -140,13 +144,13 @@ impl Judged {
     }
 
     /// Judges a damaged answer.
-    pub(super) fn damaged(what: impl Into<String>) -> Self {
+    pub(in crate::store) fn damaged(what: impl Into<String>) -> Self {
         let answer = Answer::said(what);
         Self::new(ErrorKind::Unavailable, Again::FewTimes, answer)
     }
 
     /// Judges an answer that was cut short by the end of the connection.
-    pub(super) fn cut(error: &dyn Error) -> Self {
+    pub(in crate::store) fn cut(error: &dyn Error) -> Self {
         let what = format!("the connection was cut: {}", chain(error));
         Self::new(
             ErrorKind::Unavailable,
@@ -157,7 +161,7 @@ impl Judged {
 }
 
 /// Returns the text of an error with its causes, each of them once.
-pub(super) fn chain(error: &dyn Error) -> String {
+pub(in crate::store) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -172,14 +176,16 @@ pub(super) fn chain(error: &dyn Error) -> String {
 }
 
 /// Shortens a text from outside to what a person can read.
-pub(super) fn shortened(text: &str) -> String {
+pub(in crate::store) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
 }
 
-pub(super) fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+pub(in crate::store) fn find<'e, T: Error + 'static>(
+    error: &'e (dyn Error + 'static),
+) -> Option<&'e T> {
     let mut at = Some(error);
     while let Some(error) = at {
         if let Some(found) = error.downcast_ref() {

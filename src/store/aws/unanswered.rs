@@ -12,7 +12,7 @@ use crate::store::error::ErrorKind;
 use crate::store::retry::Again;
 
 /// Judges a request that got no answer.
-pub(super) fn unanswered<E>(error: &SdkError<E, HttpResponse>) -> Judged
+pub(in crate::store) fn unanswered<E>(error: &SdkError<E, HttpResponse>) -> Judged
 where
     E: Error + 'static,
 {

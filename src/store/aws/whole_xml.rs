@@ -12,11 +12,11 @@ const TAIL: usize = 128;
 /// The document ends before its outermost element does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its answer was cut short: the XML in it has no end")]
-pub(super) struct CutShort;
+pub(in crate::store) struct CutShort;
 
 /// The parts of a document that are kept while it passes.
 #[derive(Debug, Default)]
-pub(super) struct PassingXml {
+pub(in crate::store) struct PassingXml {
     head: Vec<u8>,
     tail: Vec<u8>,
     len: usize,
@@ -24,7 +24,7 @@ pub(super) struct PassingXml {
 
 impl PassingXml {
     /// Notes the next piece of the document.
-    pub(super) fn note(&mut self, piece: &[u8]) {
+    pub(in crate::store) fn note(&mut self, piece: &[u8]) {
         self.len += piece.len();
         let room = HEAD - self.head.len();
         self.head.extend(&piece[..room.min(piece.len())]);
@@ -35,7 +35,7 @@ impl PassingXml {
 
     /// Fails if the document ends early. Anything that is no XML passes, and so do pages of web servers, and
     /// failures that are no error of S3.
-    pub(super) fn require_whole(&self, is_success: bool) -> Result<(), CutShort> {
+    pub(in crate::store) fn require_whole(&self, is_success: bool) -> Result<(), CutShort> {
         let Some(tag) = first_tag(&self.head) else {
             return Ok(());
         };
@@ -65,7 +65,7 @@ impl PassingXml {
 }
 
 /// Returns the name of a document's outermost element; `None` if the text is no XML.
-pub(super) fn root_name(text: &[u8]) -> Option<&[u8]> {
+pub(in crate::store) fn root_name(text: &[u8]) -> Option<&[u8]> {
     first_tag(text).map(name_of)
 }
 
