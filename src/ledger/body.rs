@@ -25,7 +25,9 @@ pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, EntryRefusal> {
     let kind = entry.kind.name().to_owned();
     let own = match &entry.kind {
         EntryKind::Open(open) => serde_json::to_value(open).map_err(fields)?,
-        EntryKind::Archive(archive) if archive.vault.is_some() && entry.head.format < VAULT_FORMAT => {
+        EntryKind::Archive(archive)
+            if archive.vault.is_some() && entry.head.format < VAULT_FORMAT =>
+        {
             let format = entry.head.format;
             return Err(EntryRefusal::Fields(format!(
                 "archive: format {format} has no `vault`"

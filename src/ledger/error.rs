@@ -158,6 +158,14 @@ pub enum EntryRefusal {
         /// The contradiction, in words.
         what: &'static str,
     },
+    /// It names an archive of a higher format than its own.
+    #[error("it names {archive}, whose entry is of format {needed}: so its own has to be, too")]
+    LowFormat {
+        /// The archive.
+        archive: ArchiveId,
+        /// The archive's format.
+        needed: u32,
+    },
     /// The archive builds on one that is not there.
     #[error("archive {archive} builds on {parent}, which is not an earlier archive of its chain")]
     NoParent {
@@ -351,6 +359,7 @@ impl EntryRefusal {
                 | Self::AfterLost { .. }
                 | Self::OtherSkips { .. }
                 | Self::Inconsistent { .. }
+                | Self::LowFormat { .. }
                 | Self::NoParent { .. }
                 | Self::KnownStream { .. }
                 | Self::Retired { .. }

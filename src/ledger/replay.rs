@@ -3,6 +3,7 @@
 mod archive;
 mod attach;
 mod delete;
+mod format;
 mod moved;
 mod refused;
 mod retire;
@@ -27,6 +28,7 @@ use crate::model::entry::{
 };
 use crate::model::{ArchiveId, LedgerId, PlaceId, Sha256, Uuid};
 
+use format::short_digests;
 pub use refused::Refused;
 
 /// Returns how many of some ascending numbers can be those of entries, if the ledger is known up to `head`. A
@@ -172,6 +174,8 @@ pub struct Replay {
     /// Where home was moved to, oldest first, each with the number of the entry that says so. Those that a
     /// `rotate` has voided are left out.
     moved: Vec<(u64, PlaceId)>,
+    /// The ids of all segments in vaults, also of retired archives, as short digests: none may occur a second time.
+    in_vaults: HashSet<u128>,
     /// Numbers after the head whose objects are signed and do not fit, except those that the root key has
     /// voided.
     forked: Vec<u64>,
@@ -184,6 +188,8 @@ struct Known {
     chain: ArchiveId,
     send_parent: Option<ArchiveId>,
     stream_uuid: Uuid,
+    /// The format of its entry.
+    format: u32,
 }
 
 impl Replay {
@@ -216,6 +222,7 @@ impl Replay {
             signers: HashMap::new(),
             attaching: HashSet::new(),
             moved: Vec::new(),
+            in_vaults: HashSet::new(),
             forked: Vec::new(),
             unskipped: Vec::new(),
         }
@@ -355,7 +362,7 @@ impl Replay {
         self.belongs(seq, &entry)?;
         signed.is_of(&entry)?;
         let by = &known[signed.by];
-        if !may_sign(opened.as_ref().unwrap_or(&self.keys), by, &entry.kind) {
+        if !may_sign(opened.as_ref().unwrap_or(&self.keys), by, &entry) {
             return Err(EntryRefusal::Unsigned {
                 kind: entry.kind.name().to_owned(),
             });
@@ -368,6 +375,7 @@ impl Replay {
         if lost.is_some() {
             self.reading = AfterDamage::Past { lost: true };
         }
+        self.check_format(&entry)?;
         match &entry.kind {
             EntryKind::Archive(archive) => self.check_archive(head, archive)?,
             EntryKind::Retire(retire) => self.check_retire(&retire.archives)?,
@@ -466,7 +474,9 @@ impl Replay {
                     chain: archive.chain,
                     send_parent: archive.send_parent,
                     stream_uuid: archive.stream_uuid,
+                    format: entry.head.format,
                 };
+                self.in_vaults.extend(short_digests(archive));
                 self.archives.insert(archive.id, known);
                 self.streams.insert(archive.stream_uuid);
                 self.dates.insert(archive.date, archive.id);
@@ -581,13 +591,16 @@ impl Replay {
 
 /// Whether that key may sign an entry of that kind. The role that an unknown kind needs is unknown too. Its
 /// only effect here is to stop every writer, so only a writer or the root key may sign it.
-fn may_sign(keys: &[(PublicKey, Vec<Role>)], by: &PublicKey, kind: &EntryKind) -> bool {
-    let may = |roles: &[Role]| match kind {
+fn may_sign(keys: &[(PublicKey, Vec<Role>)], by: &PublicKey, entry: &Entry) -> bool {
+    let may = |roles: &[Role]| match &entry.kind {
         EntryKind::Open(_) | EntryKind::Archive(_) | EntryKind::Attach(_) => {
             roles.contains(&Role::Writer)
         }
+        // A version that knows format 1 alone passes over what only a pruner has signed of format 2, and takes the next
+        // entry for a fork.
         EntryKind::Retire(_) | EntryKind::Revive(_) | EntryKind::Delete(_) => {
             roles.contains(&Role::Pruner)
+                && (entry.head.format == FORMAT || roles.contains(&Role::Writer))
         }
         EntryKind::Rotate(_) => roles.contains(&Role::Root),
         // A version that does not know `moved` takes it for an unknown kind.

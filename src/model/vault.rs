@@ -265,7 +265,10 @@ mod tests {
         };
         for (url, is_at) in [
             ("glacier-vault://eu-central-1/archives", true),
-            ("glacier-vault://eu-central-1/archives?endpoint=http://127.0.0.1:1", true),
+            (
+                "glacier-vault://eu-central-1/archives?endpoint=http://127.0.0.1:1",
+                true,
+            ),
             ("glacier-vault://eu-central-1/archives2", false),
             ("glacier-vault://eu-west-1/archives", false),
             ("s3://archives", false),

@@ -245,8 +245,12 @@ impl Writer<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
+        if state.replay.format_for(&kind) > FORMAT {
+            // Versions of before know nothing of such an entry, and pass over it if only a pruner has signed it.
+            state.require_role(self.session, entry::Role::Writer)?;
+        }
         let seq = state.replay.next_seq();
-        let committed = self.commit((FORMAT, kind), effect, state, catalog)?;
+        let committed = self.commit(FORMAT, kind, effect, state, catalog)?;
         // What has taken its number may change what is to be done: the next run decides anew.
         committed.map(drop).ok_or_else(|| {
             Error::LedgerState(LedgerStateError::Overtaken {
@@ -264,7 +268,7 @@ impl Writer<'_> {
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Option<u64>, Error> {
-        self.commit((FORMAT, kind), Effect::None, state, catalog)
+        self.commit(FORMAT, kind, Effect::None, state, catalog)
     }
 
     /// Changes keys, and undoes entries of removed keys. Returns `None` as [`Self::append`] does.
@@ -280,18 +284,19 @@ impl Writer<'_> {
             revives: &rotate.revives,
         };
         let kind = EntryKind::Rotate(rotate.clone());
-        self.commit((format, kind), effect, state, catalog)
+        self.commit(format, kind, effect, state, catalog)
     }
 
     fn commit(
         &self,
-        (format, kind): (u32, EntryKind),
+        least: u32,
+        kind: EntryKind,
         effect: Effect<'_>,
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Option<u64>, Error> {
         let ledger = &self.session.source.row.ledger;
-        let (entry, object) = self.sign_in(format, kind, state)?;
+        let (entry, object) = self.sign_in(least, kind, state)?;
         let seq = entry.head.seq;
         let new = NewEntry {
             seq,
@@ -331,14 +336,15 @@ impl Writer<'_> {
         self.sign_in(FORMAT, kind, state)
     }
 
+    /// Signs an entry in the lowest format that has what it says, and not below `least`.
     fn sign_in(
         &self,
-        format: u32,
+        least: u32,
         kind: EntryKind,
         state: &LedgerState,
     ) -> Result<(Entry, Vec<u8>), Error> {
         let head = EntryHead {
-            format,
+            format: state.replay.format_for(&kind).max(least),
             ledger: self.session.source.row.ledger,
             source: self.session.source.row.directory.clone(),
             seq: state.replay.next_seq(),

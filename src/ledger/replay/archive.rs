@@ -107,6 +107,6 @@ impl Replay {
         {
             return inconsistent("its segments do not add up to its size");
         }
-        Ok(())
+        self.check_vault(archive)
     }
 }

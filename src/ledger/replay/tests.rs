@@ -8,6 +8,7 @@ use crate::model::{ArchiveKind, SegmentRecord};
 mod archive;
 mod attach;
 mod delete;
+mod format;
 mod moved;
 mod open;
 mod past;
@@ -403,7 +404,7 @@ fn an_unknown_kind_and_a_higher_format_count_in_the_chain_with_a_warning() {
             json!({"kind": "rewind"}),
             "entry 4 is of the unknown kind \"rewind\"",
         ),
-        (json!({"format": 2}), "entry 4 has format 2"),
+        (json!({"format": 3}), "entry 4 has format 3"),
     ] {
         let object = ledger.changed(|body| {
             for (name, value) in change.as_object().unwrap() {

@@ -64,7 +64,7 @@ fn a_key_that_may_not_write_stops_no_writer() {
     let head = ledger.head();
     let rotate = sign(&encode_body(&Entry { head, kind }).unwrap(), &ledger.root).unwrap();
     ledger.append(rotate);
-    for change in [json!({"format": 2}), json!({"kind": "rewind"})] {
+    for change in [json!({"format": 3}), json!({"kind": "rewind"})] {
         let refusal = ledger.refusal(&ledger.unknown_by(&pruner, &change));
         assert!(
             matches!(refusal, EntryRefusal::Unsigned { .. }),
@@ -84,7 +84,7 @@ fn a_key_that_may_not_write_stops_no_writer() {
 #[test]
 fn the_root_key_voids_what_is_not_understood_by_its_number_and_nothing_else() {
     let mut ledger = Ledger::with_a_chain();
-    for change in [json!({"format": 2}), json!({"kind": "rewind"})] {
+    for change in [json!({"format": 3}), json!({"kind": "rewind"})] {
         ledger.append(ledger.unknown_by(&ledger.writer, &change));
     }
     let numbers =
