@@ -340,7 +340,8 @@ fn has_ledgers(catalog: &Catalog) -> Result<bool, Error> {
 fn directories(config: &Config) -> impl Iterator<Item = &Path> {
     config.stores.values().filter_map(|store| match store {
         StoreConfig::Dir { path, .. } => Some(path.as_path()),
-        StoreConfig::S3 { .. } => None,
+        // The directory of a vault's ledgers is a store of its own.
+        StoreConfig::S3 { .. } | StoreConfig::Vault { .. } => None,
     })
 }
 

@@ -12,7 +12,8 @@ use crate::activity_log::LogLine;
 use crate::cli::{Everywhere, Move};
 use crate::config::{Config, Source};
 use crate::engine::{
-    MovedHome, OldHome, RunContext, StateDir, kit_to_change, move_home, store_url,
+    MovedHome, OldHome, RunContext, StateDir, kit_to_change, move_home, refuse_move_into_vault,
+    store_url,
 };
 use crate::error::Error;
 use crate::model::Line;
@@ -22,6 +23,7 @@ pub(super) fn run(args: &Move, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
     let source = config.source(&args.source)?;
     let store = config.store_named(&args.to)?;
+    refuse_move_into_vault(&config, source, store)?;
     let name = &source.name;
     let old_home = if args.abandon_home {
         OldHome::Lost

@@ -98,7 +98,9 @@ impl Config {
     /// were made.
     pub fn add_place(&mut self, place: &SourcePlace) -> Result<(), ConfigError> {
         if !self.stores.contains_key(&place.store) {
-            let store = StoreConfig::from_url(&place.store)?.with_memory(self.memory_limit);
+            let store = StoreConfig::from_url(&place.store)?
+                .with_memory(self.memory_limit)
+                .with_state_dir(&self.state_dir);
             self.stores.insert(place.store.clone(), store);
         }
         let mut same_name = self

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;
 
+use super::no_ledger_store::NoLedgerStore;
 use super::suggest::nearest;
 use crate::model::{NoPullLocation, SourceName, StorageClass};
 use crate::owned::Untrusted;
@@ -82,7 +83,7 @@ pub enum ConfigError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlFault {
     /// It does not begin like a URL of a known kind.
-    #[error("it begins neither with file:// nor with s3://")]
+    #[error("it begins with none of file://, s3:// and glacier-vault://")]
     Scheme,
     /// It has an unknown parameter.
     #[error("it has the unknown parameter `{name}`")]
@@ -92,6 +93,9 @@ pub enum UrlFault {
         /// The known parameters.
         known: &'static [&'static str],
     },
+    /// A vault's URL names no store for the ledger.
+    #[error("it does not say which store has the ledger")]
+    NoLedger,
     /// A part of it is not what it must be.
     #[error("its {0} must be {1}")]
     Unfit(&'static str, &'static str),
@@ -283,6 +287,20 @@ pub enum Fault {
         /// The class.
         class: StorageClass,
     },
+    /// The store that a vault keeps its ledger in is missing, or can't have one.
+    #[error("{}", why.of(vault))]
+    LedgerStore {
+        /// The vault, by its name in the config.
+        vault: String,
+        /// Why.
+        why: NoLedgerStore,
+    },
+    /// A vault would get a copy.
+    #[error("`{copy}` in `source.copies` is a vault, which can't have copies")]
+    CopyIntoVault {
+        /// The store, by its name in the config.
+        copy: String,
+    },
     /// Two sources of one name.
     #[error("two sources are named `{0}`")]
     SameName(String),
@@ -368,9 +386,17 @@ impl ConfigError {
             Self::Url {
                 fault: UrlFault::Unknown { known, .. },
                 ..
-            } => Some(format!("an S3 URL takes {}", known.join(", "))),
+            } => Some(format!("such a URL takes {}", known.join(", "))),
+            Self::Url {
+                fault: UrlFault::NoLedger,
+                ..
+            } => Some(
+                "add `?ledger=URL`, with the URL of the ledger's directory or bucket; the recovery kit has the whole URL"
+                    .to_owned(),
+            ),
             Self::Url { .. } => Some(
-                "it is `file:///path`, or `s3://bucket/prefix?region=…` as the recovery kit has it"
+                "it is `file:///path`, `s3://bucket/prefix?region=…` or `glacier-vault://region/vault?ledger=…`, as the \
+                 recovery kit has it"
                     .to_owned(),
             ),
             Self::UnknownSource(unknown) | Self::UnknownStore(unknown) => unknown.hint.clone(),
@@ -444,6 +470,10 @@ impl Fault {
                 return Some(format!(
                     "remove it from `copies`; run `coldchain copy {source_name} --to {copy} --plan` to see what a copy costs"
                 ));
+            }
+            Self::LedgerStore { why, .. } => why.hint(),
+            Self::CopyIntoVault { .. } => {
+                "remove it from `copies`, and name a store of type \"dir\" or \"s3\" there"
             }
             Self::SameDirectory { .. } => "give one of them another `archive_as`",
             _ => return None,

@@ -11,6 +11,7 @@ mod error;
 mod hooks;
 mod memory;
 mod mirror;
+mod no_ledger_store;
 mod prices;
 mod pull;
 mod pull_options;
@@ -20,11 +21,15 @@ mod size;
 mod source;
 mod source_stores;
 mod store;
+mod store_names;
+mod stores;
 mod suggest;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transfers;
 mod url;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
@@ -40,6 +45,7 @@ use toml::de::DeTable;
 pub use catalog_sources::SourcePlace;
 pub use error::{ConfigError, Fault, Unknown, UrlFault};
 pub use mirror::{MirrorConfig, MirrorOf};
+pub use no_ledger_store::NoLedgerStore;
 pub use pull::PullConfig;
 pub use pull_options::clears_the_list;
 pub use schedule::ScheduleConfig;
@@ -265,7 +271,7 @@ impl Config {
         let document = Document { path, text };
         let table = DeTable::parse(text).map_err(|error| document.syntax(&error))?;
         let top = Section::top(document, table.get_ref(), KEYS)?;
-        let stores = store::read_all(&top)?;
+        let stores = stores::read_all(&top)?;
         let segment_bytes = top
             .read("segment_size", Field::segment_bytes)?
             .unwrap_or(DEFAULT_SEGMENT_BYTES);
@@ -286,16 +292,19 @@ impl Config {
             }
         }
         let memory_limit = memory::read(&top, compression, &sources)?;
+        let state_dir = top
+            .read("state_dir", Field::absolute_path)?
+            .unwrap_or_else(|| DEFAULT_STATE_DIR.into());
+        let placed =
+            |store: StoreConfig| store.with_memory(memory_limit).with_state_dir(&state_dir);
         let stores = stores.into_iter();
-        let stores = stores.map(|(name, store)| (name, store.with_memory(memory_limit)));
+        let stores = stores.map(|(name, store)| (name, placed(store))).collect();
         Ok(Self {
             path: path.to_owned(),
             timezone: top
                 .read("timezone", timezone)?
                 .unwrap_or_else(system_timezone),
-            state_dir: top
-                .read("state_dir", Field::absolute_path)?
-                .unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
+            state_dir,
             memory_limit,
             priority: top
                 .read("priority", |field| field.one_of(&Priority::NAMES))?
@@ -331,7 +340,7 @@ impl Config {
             hooks: hooks::read(&top)?,
             sources,
             mirrors,
-            stores: stores.collect(),
+            stores,
         })
     }
 

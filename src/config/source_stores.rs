@@ -69,6 +69,11 @@ fn check(
     earlier: &[String],
     stores: &BTreeMap<String, StoreConfig>,
 ) -> Result<(), ConfigError> {
+    if let StoreConfig::Vault { .. } = stores[copy] {
+        return Err(field.fault(Fault::CopyIntoVault {
+            copy: copy.to_owned(),
+        }));
+    }
     let is_at = |other: &str| stores[copy].is_same_place(&stores[other]);
     if is_at(home) {
         return Err(field.fault(Fault::CopyOntoHome {

@@ -193,6 +193,18 @@ const SOURCE_AND_STORE: &str = r#"
 # Encryption by the service, in addition to that of coldchain: "AES256" or "aws:kms".
 #encryption = "aws:kms"
 #kms_key = "alias/archives"
+
+# A Glacier vault with its own API, which takes no new customers since 2025-12-15; docs/vault.md.
+#[store.vault]
+#type = "glacier-vault"
+#vault = "my-vault"
+#region = "eu-central-1"
+# The store of the ledger and the keys, a directory or a bucket without a cold class; segments go to the vault.
+#ledger_store = "ledger"
+
+#[store.ledger]
+#type = "s3"
+#bucket = "my-ledgers"
 "#;
 
 const SCHEDULE: &str = "
@@ -283,7 +295,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::{
-        Config, ConfigError, hooks, mirror, prices, pull, schedule, source, store,
+        Config, ConfigError, hooks, mirror, prices, pull, schedule, source, stores, vault,
     };
 
     fn facts() -> TemplateFacts<'static> {
@@ -339,14 +351,15 @@ mod tests {
         let all = unmark(&template(&facts()))
             .replace("threads = 2\n", "")
             .replace("compression_levels = [1, 12]\n", "")
-            .replace("max_chain_days = 365\n", "");
+            .replace("max_chain_days = 365\n", "")
+            // A bucket has a default, and a vault has none.
+            .replacen("region = \"eu-central-1\"\n", "", 1);
         // A key without a default has an example that shows its form.
         let examples = [
             "keep = ",
             "cold = ",
             "cold_delay",
             "prefix",
-            "region",
             "credentials_file",
             "profile",
             "endpoint",
@@ -380,6 +393,8 @@ mod tests {
             mirror = [{ source = 'home', to = '/mnt/second' }]
             store.main = { type = 'dir', path = '/mnt/offsite/coldchain' }
             store.aws = { type = 's3', bucket = 'my-archives' }
+            store.vault = { type = 'glacier-vault', vault = 'my-vault', region = 'eu-central-1', ledger_store = 'ledger' }
+            store.ledger = { type = 's3', bucket = 'my-ledgers' }
             encryption.recipients = ['age1example']";
         assert_eq!(parse(&all).unwrap(), parse(few).unwrap());
     }
@@ -408,8 +423,9 @@ mod tests {
             .chain(source::KEYS.iter().filter(|key| !tables.contains(key)))
             .chain(pull::KEYS)
             .chain(mirror::KEYS)
-            .chain(store::DIR_KEYS)
-            .chain(store::S3_KEYS)
+            .chain(stores::DIR_KEYS)
+            .chain(stores::S3_KEYS)
+            .chain(vault::KEYS)
             .chain(schedule::KEYS)
             .chain(hooks::KEYS)
             .chain(prices::KEYS);

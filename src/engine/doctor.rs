@@ -29,14 +29,16 @@ pub fn doctor(config: &Config, context: &RunContext<'_>) -> Vec<StoreReport> {
         // In a bucket, permissions may depend on the key, so the probe writes below the directory of a
         // source. In a directory store that would create the source's directory, owned by the user who runs
         // this.
-        let below = match store {
+        let is_vault = matches!(store, StoreConfig::Vault { .. });
+        let below = match store.ledger_store() {
             StoreConfig::Dir { .. } => String::new(),
-            StoreConfig::S3 { .. } => format!("{}/", source.directory),
+            StoreConfig::S3 { .. } | StoreConfig::Vault { .. } => format!("{}/", source.directory),
         };
         let settings = Probe {
             below: &below,
-            class: store.storage_class(),
-            digests: match store {
+            // An archive in a vault costs 90 days of storage, so the probe stores none.
+            class: store.storage_class().filter(|_| !is_vault),
+            digests: match store.ledger_store() {
                 StoreConfig::S3 { settings, .. } if settings.checksum == Checksum::Sha256 => {
                     Digests::Kept
                 }

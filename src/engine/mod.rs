@@ -57,7 +57,7 @@ pub use copy::lacking::require_copied;
 pub use copy::move_home::{MovedHome, OldHome, move_home};
 pub use copy::places::ReadablePlace;
 pub use copy::run::copy;
-pub use copy::target::copy_store;
+pub use copy::target::{copy_store, refuse_move_into_vault};
 pub use doctor::{StoreReport, doctor};
 pub use files::attributes::NotKept;
 pub use files::copy_tree::CopiedTree;

@@ -18,6 +18,24 @@ pub enum CopyError {
         /// The store's URL.
         store: String,
     },
+    /// The store is a vault. It could hold no copy: other stores find the objects of a copy by their keys.
+    #[error("cannot copy `{source_name}` to {store}: a vault can't have copies")]
+    IntoVault {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+    },
+    /// The home is a vault, and the store is that of its ledger.
+    #[error(
+        "cannot copy `{source_name}` to {store}: the vault that is its home keeps the ledger there"
+    )]
+    OntoLedger {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+    },
     /// Nothing says where to copy to.
     #[error("no store was named that is to get a copy")]
     NoneConfigured,
@@ -209,6 +227,11 @@ impl CopyError {
             Self::OntoItself { .. } => {
                 exit(ExitCode::Usage).hint("name another store of the config with --to")
             }
+            Self::IntoVault { .. } => exit(ExitCode::Usage)
+                .hint("name a store of the config with --to that is a directory or a bucket"),
+            Self::OntoLedger { .. } => exit(ExitCode::Usage).hint(
+                "describe another prefix or directory in a [store.NAME], and name that with --to",
+            ),
             Self::NoneConfigured => exit(ExitCode::Usage).hint(
                 "name a store of the config with --to, or give the source `copies = [\"NAME\"]` in the config",
             ),

@@ -14,6 +14,16 @@ pub enum MoveError {
         /// The store's URL.
         store: String,
     },
+    /// The place is a vault, in which there are no copies.
+    #[error(
+        "cannot move `{source_name}` to {store}: a vault can't have copies, so none can become home"
+    )]
+    IntoVault {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+    },
     /// The copy lacks ledger entries of home.
     #[error(
         "cannot move `{source_name}` to {store}: that copy lacks ledger entry {seq}, which home has"
@@ -98,6 +108,8 @@ impl MoveError {
             Self::NoCopy { source_name, .. } => exit(ExitCode::Usage).hint(format!(
                 "run `coldchain copy {source_name} --to STORE` first, or name the store of a copy"
             )),
+            Self::IntoVault { .. } => exit(ExitCode::Usage)
+                .hint("name the store of a copy with --to, in a directory or a bucket"),
             Self::Behind { source_name, .. } | Self::NotWhole { source_name, .. } => {
                 exit(ExitCode::Failed).hint(format!(
                     "run `coldchain copy {source_name} --to STORE`, which brings the copy up to date, and then this \

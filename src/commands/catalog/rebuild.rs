@@ -12,8 +12,8 @@ use crate::commands::output::{answer, answer_json, count};
 use crate::commands::{activity_log, recorded, warn_readers};
 use crate::config::{Config, StoreConfig};
 use crate::engine::{
-    AsOf, CopyFound, ImportedLedger, Rebuilding, Rebuilt, RunContext, Trusted, Unfinished, rebuild,
-    store_url,
+    AsOf, CopyFound, ImportedLedger, Rebuilding, Rebuilt, RunContext, StateDir, Trusted,
+    Unfinished, rebuild, store_url,
 };
 use crate::error::{Error, LedgerStateError, RebuildError, in_words};
 use crate::model::Line;
@@ -26,7 +26,7 @@ pub(in crate::commands) fn run(
 ) -> Result<(), Error> {
     let config = config_if_any(everywhere)?;
     let state_dir = state_dir(config.as_ref(), everywhere)?;
-    let stores = stores(&args.store, config.as_ref())?;
+    let stores = stores(&args.store, config.as_ref(), &state_dir)?;
     let file = identity_file(&args.trust)?;
     let trusted = match trusted(&args.trust, file.as_ref(), &state_dir) {
         Err(Error::Rebuild(RebuildError::NobodyTrusted)) if args.unauthenticated => {
@@ -93,7 +93,11 @@ pub(in crate::commands) fn run(
 
 /// Returns the named stores, with their settings from the config if it has them; or all stores of the config
 /// if none was named.
-fn stores(urls: &[String], config: Option<&Config>) -> Result<Vec<StoreConfig>, Error> {
+fn stores(
+    urls: &[String],
+    config: Option<&Config>,
+    state_dir: &StateDir,
+) -> Result<Vec<StoreConfig>, Error> {
     let configured: Vec<&StoreConfig> = config
         .iter()
         .flat_map(|config| {
@@ -113,7 +117,7 @@ fn stores(urls: &[String], config: Option<&Config>) -> Result<Vec<StoreConfig>, 
     }
     urls.iter()
         .map(|url| {
-            let typed = StoreConfig::from_url(url)?;
+            let typed = StoreConfig::from_url(url)?.with_state_dir(state_dir.path());
             let place = store_url(&typed);
             let mut stores = config.iter().flat_map(|config| config.stores.values());
             let known = stores.find(|store| store_url(store) == place);

@@ -95,7 +95,7 @@ impl Planned<'_> {
              main() {{\n",
             match store {
                 StoreConfig::Dir { .. } => "",
-                StoreConfig::S3 { .. } => "aws, ",
+                StoreConfig::S3 { .. } | StoreConfig::Vault { .. } => "aws, ",
             },
             variable("KIT", self.args.identity.as_deref(), "the recovery kit"),
             variable(
@@ -226,6 +226,7 @@ fn fetch(store: &StoreConfig) -> String {
                 quoted(place.as_bytes())
             )
         }
+        StoreConfig::Vault { ledger_store, .. } => fetch(ledger_store),
     }
 }
 

@@ -49,6 +49,9 @@ impl<'a> BatchFiles<'a> {
                 .into());
             }
             StoreConfig::S3 { settings, .. } => settings,
+            StoreConfig::Vault { .. } => {
+                return Err(refused("its store is a vault, and only S3 has batch jobs").into());
+            }
         };
         let mut beside = OsString::from(path);
         beside.push(JOB);

@@ -4,6 +4,7 @@ mod bad;
 mod file;
 mod good;
 mod pull;
+mod vault;
 
 use std::path::Path;
 

@@ -14,7 +14,10 @@ use crate::ledger::{LedgerError, decode_body, split};
 use crate::model::entry::EntryKind;
 use crate::model::{LedgerId, PlaceId, SourceName};
 use crate::progress::{Event, Observer};
-use crate::store::{DirStore, RateLimit, RequestPace, S3Store, Store, Waiting};
+use crate::store::{
+    DirStore, ErrorKind, Operation, RateLimit, RequestPace, RetryPolicy, S3Store, Store,
+    StoreError, Waiting,
+};
 
 /// A source with everything that a command needs to work on it.
 pub struct OpenSource<'a> {
@@ -35,18 +38,12 @@ impl OpenSource<'_> {
 
 /// Returns the URL of a store, without connecting to it.
 pub fn store_url(config: &StoreConfig) -> String {
-    match config {
-        StoreConfig::Dir { path, .. } => format!("file://{}", path.display()),
-        StoreConfig::S3 { settings, .. } => settings.url(),
-    }
+    config.url()
 }
 
 /// Returns the URL with all that another machine needs to find the store.
 pub fn store_address(config: &StoreConfig) -> String {
-    match config {
-        StoreConfig::Dir { .. } => store_url(config),
-        StoreConfig::S3 { settings, .. } => settings.address(),
-    }
+    config.address()
 }
 
 /// Returns whether two URLs name the same place. The URL in a rebuilt catalog also has what is needed to
@@ -73,7 +70,9 @@ pub(in crate::engine) fn store_of_row<'c>(
 ) -> Result<Cow<'c, StoreConfig>, Error> {
     match name_of_store(config, &row.store) {
         Some(name) => Ok(Cow::Borrowed(&config.stores[name])),
-        None => Ok(Cow::Owned(StoreConfig::from_url(&row.store)?)),
+        None => Ok(Cow::Owned(
+            StoreConfig::from_url(&row.store)?.with_state_dir(&config.state_dir),
+        )),
     }
 }
 
@@ -96,12 +95,24 @@ pub(in crate::engine) fn open_impatient_store<'a>(
 /// Returns the config of a store with the timeouts of a command that a person waits for.
 pub(in crate::engine) fn impatient(store: &StoreConfig) -> StoreConfig {
     let mut store = store.clone();
-    if let StoreConfig::S3 { settings, .. } = &mut store {
-        let patience = &mut settings.patience;
-        patience.give_up_after = patience.give_up_after.min(patience.first_contact);
-        patience.stall = patience.stall.min(patience.first_contact);
+    match &mut store {
+        StoreConfig::Dir { .. } => {}
+        StoreConfig::S3 { settings, .. } => hurry(&mut settings.patience),
+        StoreConfig::Vault {
+            settings,
+            ledger_store,
+            ..
+        } => {
+            hurry(&mut settings.patience);
+            *ledger_store = Box::new(impatient(ledger_store));
+        }
     }
     store
+}
+
+fn hurry(patience: &mut RetryPolicy) {
+    patience.give_up_after = patience.give_up_after.min(patience.first_contact);
+    patience.stall = patience.stall.min(patience.first_contact);
 }
 
 /// Opens a store with an optional limit on the rate of its uploads and downloads.
@@ -149,6 +160,15 @@ pub fn open_paced_store<'a>(
             }
             Ok(Box::new(store))
         }
+        StoreConfig::Vault { .. } => Err(StoreError {
+            kind: ErrorKind::Unsupported,
+            operation: Operation::Open,
+            key: String::new(),
+            url: store_url(config),
+            source: None,
+            advice: None,
+        }
+        .into()),
     }
 }
 

@@ -120,7 +120,8 @@ impl StateDir {
         owned::require(&self.path).map_err(Error::Untrusted)
     }
 
-    pub(in crate::engine) fn path(&self) -> &Path {
+    /// Its path.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

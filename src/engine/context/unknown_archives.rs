@@ -56,7 +56,9 @@ pub fn require_known(
     let Ok(store) = config.store_of(source) else {
         return Ok(());
     };
-    let is_local = matches!(store, StoreConfig::Dir { .. });
+    // The vault itself has nothing to say here.
+    let ledger_store = store.ledger_store();
+    let is_local = matches!(ledger_store, StoreConfig::Dir { .. });
     if source.origin == SourceOrigin::Catalog || !(is_local || asking == Asking::Everywhere) {
         return Ok(());
     }
@@ -72,7 +74,7 @@ pub fn require_known(
             own = Some(row.ledger);
         }
     }
-    let store = open_impatient_store(store, &Quiet)?;
+    let store = open_impatient_store(ledger_store, &Quiet)?;
     let listed = store.list(&keys::ledger_prefix(directory))?;
     let mut found = listed.iter().map(|listed| listed.key.as_str());
     match found.find(|key| keys::ledger_seq(directory, key).is_some()) {

@@ -22,6 +22,7 @@ use crate::engine::context::state_dir::{Keys, StateDir};
 use crate::engine::copy::claim::read_marker;
 use crate::engine::copy::entries::LedgerCopy;
 use crate::engine::copy::recognize::recognize;
+use crate::engine::copy::target::refuse_move_into_vault;
 use crate::engine::ledger::append::Writer;
 use crate::engine::ledger::archive_keys::sealed_archives;
 use crate::engine::ledger::listing::difference;
@@ -70,6 +71,7 @@ pub fn move_home(
     context: RunContext<'_>,
 ) -> Result<MovedHome, Error> {
     let store = config.store_named(to)?;
+    refuse_move_into_vault(config, source, store)?;
     let url = store_url(store);
     let state_dir = StateDir::new(&config.state_dir);
     let root = state_dir.root_key()?;

@@ -88,8 +88,15 @@ pub(in crate::engine) fn pricing(store: &StoreConfig, prices: &Prices) -> Pricin
         {
             Pricing::Unknown
         }
+        StoreConfig::Vault { settings, .. }
+            if settings.endpoint.is_some() && prices.of.origin == PriceOrigin::BuiltIn =>
+        {
+            Pricing::Unknown
+        }
         // A directory that plays a cold class also has that class's prices.
-        StoreConfig::Dir { cold: Some(_), .. } | StoreConfig::S3 { .. } => Pricing::Known,
+        StoreConfig::Dir { cold: Some(_), .. }
+        | StoreConfig::S3 { .. }
+        | StoreConfig::Vault { .. } => Pricing::Known,
     }
 }
 

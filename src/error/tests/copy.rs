@@ -22,6 +22,14 @@ fn of_places() -> Vec<CopyError> {
             source_name: mail(),
             store: to(),
         },
+        CopyError::IntoVault {
+            source_name: mail(),
+            store: "glacier-vault://eu-central-1/mail?ledger=s3://second/mail".to_owned(),
+        },
+        CopyError::OntoLedger {
+            source_name: mail(),
+            store: to(),
+        },
         CopyError::NoneConfigured,
         CopyError::InUse {
             source_name: mail(),

@@ -10,6 +10,10 @@ pub(super) fn samples() -> Vec<Error> {
             source_name: mail(),
             store: at(),
         },
+        MoveError::IntoVault {
+            source_name: mail(),
+            store: "glacier-vault://eu-central-1/mail?ledger=s3://second/mail".to_owned(),
+        },
         MoveError::Behind {
             source_name: mail(),
             store: at(),
