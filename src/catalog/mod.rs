@@ -7,11 +7,13 @@ mod absorb;
 mod advice;
 mod archives;
 mod attempts;
+mod btrsend_db;
 mod columns;
 mod copy;
 mod cut;
 mod entries;
 mod error;
+mod imported;
 mod lineage;
 mod mirrors;
 mod operation;
@@ -37,8 +39,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction};
 pub use absorb::Effect;
 pub use archives::{ArchiveRow, SegmentRow, SegmentState};
 pub use attempts::NewAttempt;
+pub use btrsend_db::{BtrsendDbError, read_btrsend_db};
 pub use entries::{EntryRow, NewEntry};
 pub use error::{CatalogError, Cause, SqlError};
+pub use imported::{ImportedArchiveRow, ImportedRow, ImportedState};
 pub use lineage::{Link, ListedRow, WhichArchives};
 pub use mirrors::{MirrorRow, MirroredRow};
 pub use operation::{Access, CatalogOperation, Watch};
@@ -55,7 +59,7 @@ pub use verifications::VerificationRow;
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
     include_str!("../../schema/0003_resume.sql"),
@@ -68,6 +72,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../../schema/0010_mirrors.sql"),
     include_str!("../../schema/0011_pull.sql"),
     include_str!("../../schema/0012_places.sql"),
+    include_str!("../../schema/0013_imported.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.

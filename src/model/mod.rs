@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod aside;
+mod btrsend_row;
 mod bucket_object;
 mod copy_kind;
 pub mod copy_marker;
@@ -30,6 +31,7 @@ pub mod vault;
 pub mod verification;
 
 pub use archive::{ArchiveKind, ArchiveState};
+pub use btrsend_row::BtrsendRow;
 pub use bucket_object::BucketObject;
 pub use copy_kind::{CopyKind, UnknownCopyKind};
 pub use copy_marker::{CopyMarker, NoCopyMarker};

@@ -53,6 +53,11 @@
 //! A copy gets every archive that home shows. It deletes only what home has deleted, and only once it has
 //! something newer itself: see [`copy`] and [`copy_prune`].
 //!
+//! # Archives of another tool
+//!
+//! What btrsend stored is listed and restored as its database says, after checks: see [`imported`]. It comes out of the
+//! vault in parts: see [`retrieval`].
+//!
 //! # Prices
 //!
 //! The cost of a restore is estimated from a dated table of list prices, which the config can override. Sums
@@ -70,6 +75,7 @@ pub mod describe_cost;
 mod due;
 pub mod facts;
 pub mod history;
+pub mod imported;
 pub mod look_back;
 pub mod memory;
 pub mod mirror;
@@ -81,6 +87,7 @@ pub mod restore;
 pub mod restore_from;
 pub mod resume;
 pub mod retention;
+pub mod retrieval;
 #[cfg(test)]
 mod sample;
 pub mod schedule;
@@ -105,6 +112,10 @@ pub use describe_cost::describe_cost;
 pub use due::nothing_missed;
 pub use facts::{Action, Facts, Request, SendParentSnapshot};
 pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
+pub use imported::{
+    BrokenChain, CheckedImport, ImportRefusal, ImportVault, ImportedArchive, chain_of,
+    check_btrsend, new_archives,
+};
 pub use look_back::LookBack;
 pub use mirror::{CopyThere, MirrorPlan, SnapshotHere, plan_mirror};
 pub use mirror_night::{MirrorNight, RecordedMirror, plan_mirror_night};
@@ -125,6 +136,9 @@ pub use restore_from::{
 };
 pub use resume::{AttemptFacts, GivenUp, Resume, ResumingRun, plan_resume, request_for};
 pub use retention::{ChainExpiry, expiring, expiry_dates, long_silence};
+pub use retrieval::{
+    PART_BYTES, PartStep, RetrievalJob, RetrievalPart, RetrievalState, part_step, parts,
+};
 pub use schedule::Schedule;
 pub use simulate::{Archived, carry_out, simulate};
 pub use snapshots::{

@@ -183,7 +183,9 @@ fn plan_names_model_alone() {
 
 #[test]
 fn the_edges_name_model_and_process_and_never_each_other() {
-    for edge in ["btrfs", "seal", "store", "ledger", "catalog", "rsync"] {
+    for edge in [
+        "btrfs", "seal", "store", "ledger", "catalog", "gpg", "rsync",
+    ] {
         names_only(edge, &["model", "process"]);
     }
     // Its programs are the user's, and judged by their owner.
@@ -228,6 +230,7 @@ fn each_foreign_crate_is_named_by_its_one_module() {
         ("zstd", "seal"),
         ("age", "seal"),
         ("minisign", "ledger"),
+        ("flate2", "gpg"),
     ] {
         let mut users = BTreeSet::new();
         for source in sources() {
