@@ -37,6 +37,7 @@ pub use context::kit_file::{
     is_in_kit, kit_knows_more, kit_to_change, note_copies_in_kit, note_in_kit, open_identity_file,
     read_kit, update_kit, witnessed_by,
 };
+pub use context::known_segments::know_segments;
 pub use context::new_file::NewFile;
 pub use context::open_source::{
     OpenSource, adopt_name, is_place, know_source, open_limited_store, open_paced_store,

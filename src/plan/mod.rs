@@ -126,7 +126,7 @@ pub use pricing::early_deletion::{EarlyDeletion, early_deletion};
 pub use pricing::prices::Prices;
 pub use pricing::usd::{Price, Usd};
 pub use prune::{
-    ChainFate, ChainLine, Deletion, PruneFacts, PrunePlan, RetiredArchive, plan_prune,
+    ChainFate, ChainLine, Deletion, ListedAsOf, PruneFacts, PrunePlan, RetiredArchive, plan_prune,
 };
 pub use refusal::{BackupRefusal, DateOverride, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::history::{ArchiveFacts, Condition, History, Verification};
-use super::retention::{ChainExpiry, expiring, long_silence};
+use super::retention::{ChainExpiry, expiring, long_silence, waiting};
 use super::schedule::Schedule;
 use super::strays::{
     Fate, InLedger, ListedObject, MayRetire, ShortListing, StrayFacts, StrayPlan, count, hold,
@@ -37,6 +37,17 @@ pub struct PruneFacts {
     pub date: NaiveDate,
     /// Says when a chain expires.
     pub schedule: Schedule,
+    /// As of when the listing is.
+    pub listed_as_of: ListedAsOf,
+}
+
+/// As of when a listing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListedAsOf {
+    /// It shows what the store has now.
+    Now,
+    /// It is what a vault had at that time, together with what was stored since; `None` before the first inventory.
+    Inventory(Option<DateTime<Utc>>),
 }
 
 /// An archive that was retired, as the ledger has it.
@@ -172,6 +183,17 @@ pub fn plan_prune(facts: &PruneFacts) -> Result<PrunePlan, ShortListing> {
         .iter()
         .map(|expiry| expired(expiry, facts, hold.as_deref()))
         .collect();
+    if let (ListedAsOf::Inventory(of), None) = (facts.listed_as_of, &hold) {
+        let waiting = waiting(&facts.history, facts.date, &facts.schedule, of);
+        chains.extend(waiting.into_iter().map(|expiry| {
+            let line = expired(&expiry, facts, None);
+            ChainLine {
+                fate: ChainFate::Keep,
+                reason: expiry.reason,
+                ..line
+            }
+        }));
+    }
     let names: BTreeSet<ArchiveId> = facts.retired.iter().map(|archive| archive.chain).collect();
     chains.extend(
         names

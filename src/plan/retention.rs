@@ -1,10 +1,11 @@
 //! Decides when a chain expires.
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 
-use super::history::{Chain, History};
+use super::history::{Chain, History, Verification};
 use super::schedule::Schedule;
 use crate::model::ArchiveId;
+use crate::model::entry::Timestamp;
 
 /// The most days without an archive after which a run still retires chains.
 ///
@@ -62,6 +63,37 @@ pub fn expiring(history: &History, date: NaiveDate, schedule: &Schedule) -> Vec<
         .collect()
 }
 
+/// The chains that would expire on a date if every archive were verified, and do not expire because no listing has
+/// shown the full of a newer chain yet. `inventory` is the time of the listing.
+pub(super) fn waiting(
+    history: &History,
+    date: NaiveDate,
+    schedule: &Schedule,
+    inventory: Option<DateTime<Utc>>,
+) -> Vec<ChainExpiry> {
+    let mut verified = history.clone();
+    for archive in &mut verified.archives {
+        archive.verification = Verification::Verified;
+    }
+    let chains = verified.chains();
+    let Some(successor) = chains.iter().rfind(|chain| chain.is_proven()) else {
+        return Vec::new();
+    };
+    let now = expiring(history, date, schedule);
+    let mut waiting = expiring(&verified, date, schedule);
+    waiting.retain(|then| now.iter().all(|expiry| expiry.id != then.id));
+    for chain in &mut waiting {
+        let age = (date - chain.newest).num_days();
+        chain.reason = format!(
+            "its newest archive is {age} {} old, but the full of the chain of {} is not in the vault's inventory{} yet",
+            if age == 1 { "day" } else { "days" },
+            successor.date(),
+            inventory.map_or_else(String::new, |date| format!(" of {}", Timestamp(date)))
+        );
+    }
+    waiting
+}
+
 /// Returns the first date on which each chain can expire. `chains` are those of a history, oldest first.
 ///
 /// `None` for the newest chain, and for one that no newer restorable chain could replace.
@@ -94,7 +126,7 @@ fn silence_days(history: &History, date: NaiveDate) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::history::{Condition, Verification};
+    use super::super::history::Condition;
     use super::super::sample::{date, history};
     use super::*;
 
@@ -198,6 +230,33 @@ mod tests {
         let history = history(&[&["2026-05-07"], &["2026-08-07"], &["2027-03-01"]]);
         assert!(names(&history, "2027-03-01").is_empty());
         assert_eq!(names(&history, "2027-03-02"), ["2026-05-07", "2026-08-07"]);
+    }
+
+    #[test]
+    fn a_chain_waits_while_an_inventory_lacks_the_full_that_replaces_it() {
+        let (schedule, day) = (Schedule::default(), date("2026-11-01"));
+        let waits = |history: &History, inventory| waiting(history, day, &schedule, inventory);
+        let mut history = two_chains();
+        assert!(waits(&history, None).is_empty(), "it expires now");
+        history.archives[2].verification = Verification::Unverified;
+        let inventory = "2026-10-30T03:00:00Z".parse().ok();
+        for (inventory, of) in [(None, ""), (inventory, " of 2026-10-30T03:00:00Z")] {
+            let waiting = waits(&history, inventory);
+            assert_eq!(waiting.len(), 1);
+            assert_eq!(waiting[0].chain, date("2026-05-07"));
+            assert_eq!(
+                waiting[0].reason,
+                format!(
+                    "its newest archive is 103 days old, but the full of the chain of 2026-08-07 is not in the \
+                     vault's inventory{of} yet"
+                )
+            );
+        }
+        // No inventory will make a damaged chain one that replaces another.
+        history.archives[2].condition = Condition::Damaged;
+        assert!(waits(&history, None).is_empty());
+        history.archives.truncate(2);
+        assert!(waits(&history, None).is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A layer over a store that changes some of its answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -68,6 +69,16 @@ pub trait Layer: Send + Sync {
     /// [`Store::is_confirmed`].
     fn is_confirmed(&self, key: &str) -> Result<bool, StoreError> {
         self.below().is_confirmed(key)
+    }
+
+    /// [`Store::needs_index`].
+    fn needs_index(&self) -> bool {
+        self.below().needs_index()
+    }
+
+    /// [`Store::thaw_window`].
+    fn thaw_window(&self) -> Option<Duration> {
+        self.below().thaw_window()
     }
 
     /// [`Store::locate`].
@@ -181,6 +192,14 @@ impl<L: Layer> Store for L {
 
     fn is_confirmed(&self, key: &str) -> Result<bool, StoreError> {
         Layer::is_confirmed(self, key)
+    }
+
+    fn needs_index(&self) -> bool {
+        Layer::needs_index(self)
+    }
+
+    fn thaw_window(&self) -> Option<Duration> {
+        Layer::thaw_window(self)
     }
 
     fn locate(&self, key: &str) -> Locator {

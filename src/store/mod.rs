@@ -22,6 +22,7 @@ mod vault;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -275,7 +276,8 @@ pub trait Store: Send + Sync {
     }
 
     /// Asks for a list of what the store has, if it only makes one on request and has a newer one than was last read;
-    /// reads one that is ready. `wanted` is the time when the newest object was stored that no list has shown yet.
+    /// reads one that is ready. `wanted` is the time when the oldest object was stored that no list has shown yet;
+    /// `None` if all were shown.
     fn renew_inventory(&self, wanted: Option<DateTime<Utc>>) -> Result<Inventory, StoreError> {
         let _ = wanted;
         Ok(Inventory::Live)
@@ -286,6 +288,17 @@ pub trait Store: Send + Sync {
     fn is_confirmed(&self, key: &str) -> Result<bool, StoreError> {
         let _ = key;
         Ok(true)
+    }
+
+    /// Returns whether the store finds segments only by the index that [`know`](Self::know) gives it.
+    fn needs_index(&self) -> bool {
+        false
+    }
+
+    /// Returns how long a thawed object can be relied on to stay readable, if no request makes that longer. No more is
+    /// thawed at once than can be fetched in this time.
+    fn thaw_window(&self) -> Option<Duration> {
+        None
     }
 
     /// Returns the locator of an object under this key, as far as it is known without a listing.
@@ -304,6 +317,9 @@ pub trait Store: Send + Sync {
     /// Lists every object whose key begins with `prefix`, sorted by key. The prefix is a plain string and may
     /// end within a component. The answer is complete, or an error. It may lack digests that `stat` would
     /// return.
+    ///
+    /// A vault can have several archives under one key, if the answer to an upload was lost. It lists each one that it
+    /// does not mean by the key under its locator's text.
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
 
     /// Deletes an object permanently: every version of it that the store keeps, unless the locator names one.

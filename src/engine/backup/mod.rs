@@ -33,6 +33,7 @@ use crate::engine::backup::sent::{SentFrom, Streamed};
 use crate::engine::backup::stream_source::Sending;
 use crate::engine::context::RunContext;
 use crate::engine::context::host_name::host_name;
+use crate::engine::context::inventory::try_to_renew_inventory;
 use crate::engine::context::open_source::{OpenSource, retain_until};
 use crate::engine::context::session::{LockedSource, Session};
 use crate::engine::context::state_dir::StateDir;
@@ -105,6 +106,8 @@ fn begin(
     state.require_role(session, Role::Writer)?;
     // The ledger may have told of newer archives.
     check_date(source.config, asked, catalog)?;
+    // On each night: the list that a vault makes can be read for a day only.
+    try_to_renew_inventory(source, session.context, catalog)?;
     look_after(source, catalog, session.context)?;
     Ok(state)
 }

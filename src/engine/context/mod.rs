@@ -2,7 +2,9 @@
 
 pub(super) mod clock;
 pub(super) mod host_name;
+pub(super) mod inventory;
 pub(super) mod kit_file;
+pub(super) mod known_segments;
 pub(super) mod lock;
 pub(super) mod new_file;
 pub(super) mod open_source;

@@ -122,17 +122,42 @@ pub(in crate::engine) fn look_after(
     Ok(())
 }
 
-/// Lists a committed archive once more, and records the result.
+/// Returns whether the store's own list has shown all of these segments whole. A vault lists what it was given for two
+/// days without having shown it; only an inventory proves that it is there.
+pub(in crate::engine) fn are_confirmed<'k>(
+    store: &dyn Store,
+    segments: impl IntoIterator<Item = &'k str>,
+) -> Result<bool, Error> {
+    for key in segments {
+        if !store.is_confirmed(key)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Lists a committed archive once more, and records the result. An archive that is not confirmed yet has none.
 pub(in crate::engine) fn verify_listed(
     source: &OpenSource<'_>,
     archive: &ArchiveId,
     catalog: &mut Catalog,
     clock: &dyn Clock,
 ) -> Result<(), Error> {
-    let shown = require_listed(source, archive, &catalog.segments(archive)?);
+    let segments = catalog.segments(archive)?;
+    let shown = require_listed(source, archive, &segments);
     let now = Timestamp(clock.now());
     match shown {
-        Ok(()) => catalog.archive_verified(archive, now)?,
+        Ok(()) => {
+            let objects = SegmentRow::objects(&source.row.directory, archive, &segments);
+            let keys: Vec<String> = objects
+                .filter(|object| object.segment().is_some())
+                .map(|object| object.key)
+                .collect();
+            let keys = keys.iter().map(String::as_str);
+            if are_confirmed(source.store.as_ref(), keys)? {
+                catalog.archive_verified(archive, now)?;
+            }
+        }
         Err(Error::Backup(BackupError::SegmentsMissing { .. })) => {
             catalog.archive_damaged(archive, now)?;
         }

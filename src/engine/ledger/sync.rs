@@ -5,6 +5,7 @@
 //! store has it byte for byte, and taken back if its number is still free.
 
 use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
+use crate::engine::context::known_segments::know_segments;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::session::Session;
 use crate::engine::ledger::markers::PlaceMarkers;
@@ -153,6 +154,7 @@ pub(in crate::engine) fn catch_up_to_fork(
     let unknown = state.replay.unknown().iter();
     let unknown: Vec<String> = unknown.map(ToString::to_string).collect();
     remember_newer(source.name(), &unknown, catalog)?;
+    know_segments(source, catalog)?;
     Ok(state)
 }
 

@@ -12,13 +12,13 @@ use crate::engine::ledger::append::Writer;
 use crate::engine::ledger::sync::{LedgerState, catch_up};
 use crate::error::{Error, LedgerStateError, PruneError};
 use crate::model::entry::{DeleteEntry, RetireEntry, Role, Timestamp};
-use crate::model::{ArchiveId, keys};
+use crate::model::{ArchiveId, VaultLocator, keys};
 use crate::plan::{
     ChainFate, ChainLine, Deletion, Fate, ListedObject, PrunePlan, RetiredArchive, StrayLine,
     StrayPlan,
 };
 use crate::progress::Event;
-use crate::store::Deleted;
+use crate::store::{Deleted, Locator, Store};
 
 /// The reason for retiring an attempt, as written into the ledger.
 const REASON: &str = "attempts that were never committed";
@@ -213,7 +213,7 @@ impl Pruner<'_> {
             if ended.is_err() {
                 break;
             }
-            match store.delete(&store.locate(&object.key)) {
+            match store.delete(&locator_of(store, &object.key)) {
                 Ok(Deleted::Removed) => removed.push(object),
                 // Another run removed it first.
                 Ok(Deleted::Absent) => {}
@@ -343,6 +343,14 @@ impl Pruner<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+/// Returns the locator of an object that was listed. A vault lists what it does not mean by a key under its locator.
+fn locator_of(store: &dyn Store, listed: &str) -> Locator {
+    match listed.parse::<VaultLocator>() {
+        Ok(locator) => Locator::from(locator.to_string()),
+        Err(_) => store.locate(listed),
     }
 }
 

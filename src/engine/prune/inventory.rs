@@ -12,18 +12,22 @@ use crate::catalog::{Catalog, EntryRow, Link};
 use crate::config::Source;
 use crate::engine::backup::facts::history;
 use crate::engine::context::RunContext;
+use crate::engine::context::known_segments::know_segments;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::schedule::schedule;
 use crate::engine::context::session::Session;
+use crate::engine::ledger::listing::are_confirmed;
 use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::require_no_entry;
 use crate::engine::ledger::sync::{self, LedgerState};
 use crate::engine::prune::said::{Said, stored_at, told};
 use crate::error::{Error, LedgerStateError, PruneError};
 use crate::model::entry::Role;
-use crate::model::{ArchiveId, LedgerId, keys};
+use crate::model::keys::ArchivePart;
+use crate::model::{ArchiveId, LedgerId, VaultLocator, keys};
 use crate::plan::{
-    Here, History, InLedger, ListedObject, MayRetire, PruneFacts, StrayFacts, Verification, lacking,
+    ArchiveFacts, Here, History, InLedger, ListedAsOf, ListedObject, MayRetire, PruneFacts,
+    StrayFacts, Verification, lacking,
 };
 use crate::store::{Listed, Store};
 
@@ -46,6 +50,7 @@ pub(in crate::engine) fn survey(
         .map(|archive| archive.id)
         .collect();
     let mut seen = BTreeSet::new();
+    know_segments(source, catalog)?;
     let mut listing = ListedArchives::take(
         &source.row.directory,
         source.store.as_ref(),
@@ -101,7 +106,7 @@ pub(in crate::engine) fn survey(
     }
     agree(source, &history, &strays)?;
     for archive in &mut history.archives {
-        if before.contains(&archive.id) {
+        if before.contains(&archive.id) && is_shown(source, archive, &strays.ledger)? {
             seen.insert(archive.id);
             archive.verification = Verification::Verified;
         }
@@ -112,8 +117,33 @@ pub(in crate::engine) fn survey(
         retired: said.retired.into_values().collect(),
         date,
         schedule: schedule(source.config),
+        listed_as_of: if source.store.needs_index() {
+            ListedAsOf::Inventory(None)
+        } else {
+            ListedAsOf::Now
+        },
     };
     Ok((state, facts, seen))
+}
+
+/// Returns whether this listing, or one before it, has verified an archive that it lists.
+fn is_shown(
+    source: &OpenSource<'_>,
+    archive: &ArchiveFacts,
+    ledger: &BTreeMap<ArchiveId, InLedger>,
+) -> Result<bool, Error> {
+    if archive.verification == Verification::Verified {
+        return Ok(true);
+    }
+    let Some(InLedger::Visible(objects)) = ledger.get(&archive.id) else {
+        return Ok(false);
+    };
+    let directory = &source.row.directory;
+    let segments = objects.keys().map(String::as_str).filter(|key| {
+        let part = keys::archive_of(directory, key).and_then(|(_, name)| keys::archive_part(name));
+        matches!(part, Some(ArchivePart::Segment(_)))
+    });
+    are_confirmed(source.store.as_ref(), segments)
 }
 
 /// The facts of a source that this machine has never archived: nothing is known of what is there.
@@ -159,6 +189,7 @@ pub(in crate::engine) fn facts_of_unknown(
         retired: Vec::new(),
         date,
         schedule: schedule(source),
+        listed_as_of: ListedAsOf::Now,
     })
 }
 
@@ -215,7 +246,10 @@ impl ListedArchives {
         let mut archives: BTreeMap<ArchiveId, Vec<ListedObject>> = BTreeMap::new();
         let mut elsewhere = Vec::new();
         for Listed { key, stat } in listed {
-            let of = keys::archive_of(directory, &key);
+            // A vault's second archive under a key is listed by its locator.
+            let second = key.parse::<VaultLocator>().ok();
+            let named = second.as_ref().map_or(&key, |second| &second.key);
+            let of = keys::archive_of(directory, named);
             let (archive, part) = of.map(|(id, name)| (id, keys::archive_part(name))).unzip();
             let object = ListedObject {
                 key,

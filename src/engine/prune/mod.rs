@@ -19,6 +19,8 @@ use crate::btrfs::Tools;
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
+use crate::engine::context::inventory::try_to_renew_inventory;
+use crate::engine::context::known_segments::know_segments;
 use crate::engine::context::open_source::{OpenSource, know_source};
 use crate::engine::context::session::{LockedSource, Session};
 use crate::engine::context::state_dir::StateDir;
@@ -29,7 +31,7 @@ use crate::engine::snapshots::leftovers::{self, Leftover, leftovers};
 use crate::error::{Error, PruneError};
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, keys};
-use crate::plan::{PruneFacts, PrunePlan, plan_prune};
+use crate::plan::{ListedAsOf, PruneFacts, PrunePlan, plan_prune};
 use crate::store::Swept;
 use execute::Pruner;
 
@@ -172,7 +174,12 @@ pub(super) fn prune_open(
     catalog: &mut Catalog,
 ) -> Result<Pruned, UnfinishedPrune> {
     let (config, source, context) = (session.config, &session.source, session.context);
+    know_segments(source, catalog)?;
+    let inventory = try_to_renew_inventory(source, context, catalog)?;
     let (mut state, mut facts, seen) = survey(session, asked.date, catalog)?;
+    if let (ListedAsOf::Inventory(of), Some(inventory)) = (&mut facts.listed_as_of, inventory) {
+        *of = inventory.date();
+    }
     facts.strays.here = here(catalog, &source.row.ledger, &facts.strays.ledger)?;
     let mut pruned = planned(config, source.config, &facts, source.store.url())?;
     if pruned.plan.acts() {

@@ -68,7 +68,38 @@ fn source(chains: &[&[&str]]) -> PruneFacts {
         retired: Vec::new(),
         date: date("2026-11-21"),
         schedule: Schedule::default(),
+        listed_as_of: ListedAsOf::Now,
     }
+}
+
+#[test]
+fn a_chain_is_kept_with_the_reason_while_an_inventory_lacks_the_newer_full() {
+    let mut facts = two_chains();
+    let newest = facts.history.archives.len() - 1;
+    let chain = facts.history.archives[newest].chain;
+    for archive in &mut facts.history.archives {
+        if archive.chain == chain {
+            archive.verification = Verification::Unverified;
+        }
+    }
+    // A store that lists what it has now has shown it, or it is damaged: there is nothing to wait for.
+    assert!(plan_prune(&facts).unwrap().chains.is_empty());
+    facts.listed_as_of = ListedAsOf::Inventory(Some(days_ago(1)));
+    let plan = plan_prune(&facts).unwrap();
+    assert!(!plan.acts());
+    let [line] = &plan.chains[..] else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(line.fate, ChainFate::Keep);
+    assert!(
+        line.reason.contains("is not in the vault's inventory of"),
+        "{}",
+        line.reason
+    );
+    for archive in &mut facts.history.archives {
+        archive.verification = Verification::Verified;
+    }
+    assert!(plan_prune(&facts).unwrap().acts());
 }
 
 /// An expired chain of two, and a newer chain that is visible.
