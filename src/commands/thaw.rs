@@ -90,6 +90,7 @@ pub(super) fn run(args: &Thaw, everywhere: &Everywhere) -> Result<(), Error> {
         source: &open,
         class,
         archives: &plan.archives,
+        only: None,
         interrupt: Interrupt::of_this_process(),
     };
     ask_classes(&wanted, &mut catalog)?;

@@ -4,6 +4,7 @@
 mod common;
 
 mod bad_days;
+mod cold_home;
 mod copied;
 mod crashes;
 mod killed;

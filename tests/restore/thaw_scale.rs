@@ -265,6 +265,7 @@ impl ColdBucket {
             source: &source,
             class: Some(StorageClass::DeepArchive),
             archives: &[self.archive],
+            only: None,
             interrupt: &Interrupt::new(),
         };
         act(&wanted, &mut self.catalog)

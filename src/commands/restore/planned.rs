@@ -237,6 +237,7 @@ impl Planned<'_> {
             source: open,
             class: self.store.storage_class(),
             archives: self.to_fetch,
+            only: None,
             interrupt: self.context.interrupt,
         };
         ask_classes(&wanted, catalog)?;

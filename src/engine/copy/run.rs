@@ -4,7 +4,7 @@
 //! newest chain first, a full before its incrementals, and of each archive its key last; the ledger follows as soon as
 //! one archive is whole. In a copy, an archive without its key is not there yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::catalog::{Catalog, PlaceRow, SourceRow};
 use crate::config::{Config, Source, StoreConfig};
@@ -20,7 +20,8 @@ use crate::engine::copy::home::{look_again, take_in};
 use crate::engine::copy::prune::CopyPruner;
 use crate::engine::copy::recognize::recognize;
 use crate::engine::copy::target::copy_store;
-use crate::engine::copy::transfer::{ToCopy, Transfer};
+use crate::engine::copy::transfer::{Rest, ToCopy, Transfer};
+use crate::engine::ledger::listing::listing;
 use crate::engine::prune::said::own_objects;
 use crate::engine::restore::fetch::AtOnce;
 use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
@@ -28,6 +29,7 @@ use crate::error::{CopyError, Error, RequestError, RestoreError};
 use crate::ledger::PublicKey;
 use crate::model::ArchiveId;
 use crate::model::entry::{ArchiveEntry, Timestamp};
+use crate::model::keys::ArchiveObject;
 use crate::plan::{Awaited, CopyFate, ListedObject, OwnCopy, PrunePlan};
 use crate::progress::Event;
 
@@ -167,7 +169,7 @@ impl CopyRun<'_> {
         visible: Vec<ArchiveEntry>,
         ran: &mut CopyRan,
         catalog: &Catalog,
-    ) -> Result<Vec<ArchiveEntry>, Error> {
+    ) -> Result<Vec<Lacking>, Error> {
         let row = &self.home.row;
         let placed = catalog.placed(self.place)?;
         // What a check found damaged there is brought again as far as it is missing. Other bytes under a key are never
@@ -187,7 +189,12 @@ impl CopyRun<'_> {
         for line in plan.lines {
             match line.fate {
                 CopyFate::There => ran.has += 1,
-                CopyFate::Copy => lacks.extend(entries.remove(&line.archive)),
+                CopyFate::Copy => {
+                    if let Some(entry) = entries.remove(&line.archive) {
+                        let segments = self.lacking_segments(&entry, catalog)?;
+                        lacks.push(Lacking { entry, segments });
+                    }
+                }
                 CopyFate::LeftOut => {
                     let error = CopyError::LeftOut {
                         source_name: row.name.clone(),
@@ -200,6 +207,29 @@ impl CopyRun<'_> {
             }
         }
         Ok(lacks)
+    }
+
+    /// Returns the segments of an archive that the copy lacks. One that an earlier run has brought, and that is not
+    /// there any more, is lacking again.
+    fn lacking_segments(
+        &self,
+        entry: &ArchiveEntry,
+        catalog: &Catalog,
+    ) -> Result<BTreeSet<u32>, Error> {
+        let brought = catalog.placed_segments(self.place, &entry.id)?;
+        let shown = if brought.is_empty() {
+            HashMap::new()
+        } else {
+            listing(self.there, &entry.id)?
+        };
+        let objects = ArchiveObject::of_entry(&self.there.row.directory, entry);
+        let lacking = objects.filter_map(|object| {
+            let index = object.segment()?;
+            let is_there = brought.iter().any(|(brought, _)| *brought == index)
+                && shown.contains_key(&object.key);
+            (!is_there).then_some(index)
+        });
+        Ok(lacking.collect())
     }
 
     /// Copies the archives that the copy lacks, and the ledger once one of them is whole.
@@ -216,9 +246,16 @@ impl CopyRun<'_> {
         let now = self.context.clock.now();
         let to_copy: Vec<ToCopy> = readable
             .into_iter()
-            .map(|entry| ToCopy {
-                retain_until: retain_until_in(self.store, self.home.config, entry.chain.date, now),
-                entry,
+            .map(|(lacking, rest)| ToCopy {
+                retain_until: retain_until_in(
+                    self.store,
+                    self.home.config,
+                    lacking.entry.chain.date,
+                    now,
+                ),
+                entry: lacking.entry,
+                segments: lacking.segments,
+                rest,
             })
             .collect();
         let transfer = Transfer {
@@ -240,7 +277,7 @@ impl CopyRun<'_> {
                 source: self.home.name().clone(),
                 to: self.there.row.store.clone(),
                 archives: to_copy.len(),
-                sealed_bytes: to_copy.iter().map(|it| it.entry.sealed_bytes).sum(),
+                sealed_bytes: to_copy.iter().map(ToCopy::sealed_bytes).sum(),
             });
         }
         transfer.archives(&to_copy, catalog, &mut |archive, whole, catalog| {
@@ -305,30 +342,54 @@ impl CopyRun<'_> {
         Ok(!now.replay.is_visible(id))
     }
 
-    /// Returns the archives that can be read at home now, and what the others wait for. Asks for thaws if the run was
-    /// asked to.
+    /// Returns what can be read at home now of what the copy lacks, whether the rest of each archive is awaited, and what
+    /// all that is awaited waits for. Asks for thaws of what is lacking, and of nothing else, if the run was asked to.
     fn readable(
         &self,
-        lacks: Vec<ArchiveEntry>,
+        lacks: Vec<Lacking>,
         catalog: &mut Catalog,
-    ) -> Result<(Vec<ArchiveEntry>, Option<Awaited>), Error> {
-        let archives: Vec<ArchiveId> = lacks.iter().map(|entry| entry.id).collect();
+    ) -> Result<(Vec<(Lacking, Rest)>, Option<Awaited>), Error> {
+        let archives: Vec<ArchiveId> = lacks.iter().map(|lacking| lacking.entry.id).collect();
+        let only = lacks.iter().flat_map(|lacking| {
+            let id = lacking.entry.id;
+            lacking.segments.iter().map(move |index| (id, *index))
+        });
+        let only = only.collect();
         let wanted = WantedSegments {
             source: self.home,
             class: self.config.store_of(self.home.config)?.storage_class(),
             archives: &archives,
+            only: Some(&only),
             interrupt: self.context.interrupt,
         };
         let status = match self.asked.thaw {
             Some(request) => thaw(&wanted, request, catalog)?,
             None => thaw_state(&wanted, catalog)?,
         };
-        let readable = lacks
-            .into_iter()
-            .filter(|entry| status.is_readable(&entry.id))
-            .collect();
+        let cold = status.unreadable();
+        let mut readable = Vec::new();
+        for Lacking { entry, segments } in lacks {
+            let (cold, segments): (BTreeSet<u32>, BTreeSet<u32>) = segments
+                .into_iter()
+                .partition(|index| cold.contains(&(entry.id, *index)));
+            let rest = if cold.is_empty() {
+                Rest::Nothing
+            } else if segments.is_empty() {
+                continue;
+            } else {
+                Rest::Awaited
+            };
+            readable.push((Lacking { entry, segments }, rest));
+        }
         Ok((readable, status.awaited(self.home.name())))
     }
+}
+
+/// An archive that the copy does not have whole.
+struct Lacking {
+    entry: ArchiveEntry,
+    /// The segments that it lacks, by index. It may lack the archive's key alone.
+    segments: BTreeSet<u32>,
 }
 
 /// Returns an archive's objects as a listing of the copy shows them that has it whole.

@@ -1,7 +1,7 @@
 //! Brings the objects of archives from home to a copy: several segments at a time, each compared with the signed ledger
 //! on its way, and an archive's key after all its segments.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -44,8 +44,30 @@ pub(super) struct Transfer<'a> {
 /// An archive to copy.
 pub(super) struct ToCopy {
     pub(super) entry: ArchiveEntry,
+    /// The segments to bring now, by index.
+    pub(super) segments: BTreeSet<u32>,
+    /// Whether the copy lacks other segments, which can't be read at home yet.
+    pub(super) rest: Rest,
     /// Until when its objects are locked in the copy.
     pub(super) retain_until: Option<DateTime<Utc>>,
+}
+
+/// What the copy lacks of an archive beside the segments that are brought now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing: the archive is whole when they are there.
+    Nothing,
+    /// Segments that are cold at home. A later run brings them.
+    Awaited,
+}
+
+impl ToCopy {
+    /// The bytes of the segments to bring now.
+    pub(super) fn sealed_bytes(&self) -> u64 {
+        let records = (0..).zip(&self.entry.segments);
+        let now = records.filter(|(index, _)| self.segments.contains(index));
+        now.map(|(_, record)| record.sealed_bytes).sum()
+    }
 }
 
 /// A segment on its way.
@@ -100,7 +122,7 @@ impl Drop for Taken<'_> {
 
 impl Transfer<'_> {
     /// Copies these archives in their order, and calls `ended` with each when it is whole in the copy, or when an object
-    /// of it could not be brought. An error of `ended` ends the run, and so does one that is not of a single archive.
+    /// of it could not be brought. One whose other segments are awaited is not ended. An error of `ended` ends the run, and so does one that is not of a single archive.
     pub(super) fn archives(
         &self,
         archives: &[ToCopy],
@@ -113,11 +135,9 @@ impl Transfer<'_> {
         for (of, (archive, given_up)) in archives.iter().zip(&given_up).enumerate() {
             let id = &archive.entry.id;
             catalog.begin_placed(self.place, id, self.class)?;
-            let has = catalog.placed_segments(self.place, id)?;
             let rows = catalog.segments(id)?;
             let wanted = WantedSegment::of(self.home, &archive.entry, &rows).into_iter();
-            let wanted =
-                wanted.filter(|wanted| !has.iter().any(|(index, _)| *index == wanted.index));
+            let wanted = wanted.filter(|wanted| archive.segments.contains(&wanted.index));
             let before = jobs.len();
             jobs.extend(wanted.map(|wanted| SegmentJob {
                 wanted,
@@ -258,6 +278,7 @@ impl Transfer<'_> {
             open.left -= 1;
             if open.left == 0 {
                 let whole = match open.failed.take() {
+                    None if archive.rest == Rest::Awaited => continue,
                     None => self.finish(archive, catalog),
                     Some(error) => Err(error),
                 };

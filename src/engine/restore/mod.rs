@@ -264,6 +264,7 @@ fn receive_rest(
             source: restoring.source,
             class: restoring.class,
             archives: &archives,
+            only: None,
             interrupt: restoring.interrupt,
         };
         let (readable, status) = thaw_rest(restoring, &wanted, catalog)?;

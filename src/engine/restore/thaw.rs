@@ -41,6 +41,8 @@ pub struct WantedSegments<'a> {
     pub class: Option<StorageClass>,
     /// The archives.
     pub archives: &'a [ArchiveId],
+    /// Which of their segments are needed, by archive and index; `None` for all.
+    pub only: Option<&'a BTreeSet<(ArchiveId, u32)>>,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -117,6 +119,17 @@ impl ThawStatus {
                 Readability::Always | Readability::Until(..)
             )
         })
+    }
+
+    /// Returns the segments that can't be read now.
+    pub(in crate::engine) fn unreadable(&self) -> BTreeSet<(ArchiveId, u32)> {
+        let cold = self.segments.iter().filter(|segment| {
+            matches!(
+                segment.readability,
+                Readability::Cold(_) | Readability::Thawing(_)
+            )
+        });
+        cold.map(SegmentThaw::place).collect()
     }
 
     /// Returns what is still awaited; `None` if every segment can be read.
@@ -344,6 +357,10 @@ fn segments(
         let class = archive.and_then(|archive| archive.storage_class);
         let thaws = catalog.thaws(id)?;
         for segment in catalog.segments(id)? {
+            let place = (*id, segment.index);
+            if wanted.only.is_some_and(|only| !only.contains(&place)) {
+                continue;
+            }
             segments.push((
                 class,
                 SegmentThaw {

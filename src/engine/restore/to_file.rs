@@ -72,6 +72,7 @@ pub fn stream_out(
         source: streaming.source,
         class: streaming.class,
         archives: &archives,
+        only: None,
         interrupt: streaming.interrupt,
     };
     let status = thaw_beside(&wanted, streaming.thaw, streaming.others, catalog)?;
