@@ -46,6 +46,8 @@ pub struct PlannedNight {
     pub deleted_snapshots: Vec<String>,
     /// What it would send to mirrors. Only a plan of one date has it.
     pub mirrors: Vec<PlannedMirror>,
+    /// What it would bring to copies in other stores. Only a plan of one date has it.
+    pub copies: Vec<PlannedCopy>,
 }
 
 /// What a night archives.
@@ -71,6 +73,20 @@ pub struct PlannedMirror {
     pub to: String,
     /// The snapshots, oldest first.
     pub snapshots: Vec<String>,
+}
+
+/// What a copy in another store would get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlannedCopy {
+    /// The name of its store in the config.
+    pub to: String,
+    /// How many archives it lacks as of the last run.
+    pub archives: usize,
+    /// Their sealed bytes.
+    pub bytes: u64,
+    /// Whether it gets the night's own archive as well.
+    pub new_archive: bool,
 }
 
 /// Says what `backup` would do on a date, or on each date of a span, and why. It changes nothing, and needs no
@@ -110,6 +126,12 @@ impl From<BackupPlan> for PlannedNight {
             to: mirror.to.to_string(),
             snapshots: mirror.send.iter().map(ToString::to_string).collect(),
         });
+        let copies = plan.copies.into_iter().map(|copy| PlannedCopy {
+            to: copy.to,
+            archives: copy.archives,
+            bytes: copy.bytes,
+            new_archive: copy.has_new,
+        });
         let expire = plan.expire.iter();
         let snapshots = plan.snapshots.iter();
         Self {
@@ -126,6 +148,7 @@ impl From<BackupPlan> for PlannedNight {
             retired_chains: expire.map(|expiry| ApiDate(expiry.chain)).collect(),
             deleted_snapshots: snapshots.map(|it| it.name.to_string()).collect(),
             mirrors: mirrors.collect(),
+            copies: copies.collect(),
         }
     }
 }

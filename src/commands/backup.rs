@@ -124,7 +124,7 @@ fn all_lines(source: &Source, asked: BackupRequest, night: &NightRan<'_>) -> Vec
     let mirrored = night.mirrors.iter().filter_map(|it| it.as_ref().ok());
     let mirrored = mirrored.map(|(mirror, ran)| mirror::line(mirror, ran));
     let copied = night.copies.iter().filter_map(|it| it.as_ref().ok());
-    let copied = copied.map(|(to, ran)| copy::line(source, to, ran));
+    let copied = copied.flat_map(|(to, ran)| copy::lines(source, to, ran));
     let lines = lines(source, asked, &night.outcome);
     pulled.chain(lines).chain(mirrored).chain(copied).collect()
 }

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Copy, everywhere: &Everywhere) -> Result<(), Error> {
         let error = match ran {
             Ok(mut ran) => {
                 results.push(to_json(source, &ran));
-                lines.push(line(source, to, &ran));
+                lines.extend(self::lines(source, to, &ran));
                 ended(source, to, &mut ran, context)
             }
             Err(error) => Some(error),
@@ -244,8 +244,19 @@ pub(crate) fn after_night<'c>(
 /// How a copy's part of a night ended: the store's name in the config, and what was done.
 pub(crate) type CopyEnding<'c> = Result<(&'c str, CopyRan), Error>;
 
-/// Returns the line about a copy.
-pub(super) fn line(source: &Source, to: &str, ran: &CopyRan) -> String {
+/// Returns the lines about a copy.
+pub(super) fn lines(source: &Source, to: &str, ran: &CopyRan) -> Vec<String> {
+    let mut lines = vec![line(source, to, ran)];
+    if ran.is_new && !ran.is_in_kit {
+        lines.push(format!(
+            "{}: no recovery kit names this copy yet; where the kit is, run: coldchain key kit --kit FILE",
+            source.name
+        ));
+    }
+    lines
+}
+
+fn line(source: &Source, to: &str, ran: &CopyRan) -> String {
     let name = &source.name;
     let mut line = format!("{name}: copy in {to}: ");
     if ran.of == 0 {
@@ -285,7 +296,7 @@ pub(super) fn to_json(source: &Source, ran: &CopyRan) -> Value {
         .map(|it| json!({"id": it.id, "sealed_bytes": it.sealed_bytes}))
         .collect();
     json!({
-        "source": source.name, "to": ran.store, "copied": copied, "has": ran.has, "of": ran.of,
+        "source": source.name, "to": ran.store, "new": ran.is_new, "in_kit": ran.is_in_kit, "copied": copied, "has": ran.has, "of": ran.of,
         "entries": ran.entries, "pruned": plan_to_json(&ran.pruned),
     })
 }

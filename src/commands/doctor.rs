@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::list::copies::in_words as copy_in_words;
+use super::list::copies::{in_words as copy_in_words, moved_in_words};
 use super::load;
 use super::output::{answer, answer_json, count};
 use super::plan::standing_warnings;
@@ -14,7 +14,7 @@ use crate::config::{Config, Source};
 use crate::engine::{
     Asking, Clock, MirrorReport, NOT_IN_KIT, RunContext, StateDir, StoreReport, SystemClock,
     copies_not_in_kit, doctor, doubtful_archives, examine_mirrors, is_in_kit, known_copies,
-    leftovers_of_all, require_known_archives, secrets_in_reach,
+    leftovers_of_all, moved_away, require_known_archives, secrets_in_reach,
 };
 use crate::error::{Error, in_words as error_in_words};
 use crate::model::Line;
@@ -135,6 +135,9 @@ fn warnings_of_copies(config: &Config) -> Vec<String> {
             } else if !is_sound {
                 warnings.push(format!("{name}: its copy in {to} has {words}"));
             }
+        }
+        if let Ok(Some(moved)) = moved_away(config, source, &catalog) {
+            warnings.push(format!("{name}: {}", moved_in_words(&moved)));
         }
         let row = catalog.source(name).ok().flatten();
         let unknown = row.and_then(|row| copies_not_in_kit(&row, &catalog).ok());

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 
+use self::copies::moved_in_words;
 use super::age::LastVerified;
 use super::output::{answer, answer_json, sealed_percent};
 use super::{load_to_read, require_catalog, today};
@@ -15,8 +16,8 @@ use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
 use crate::config::{Config, Source, SourceOrigin};
 use crate::engine::{
-    Clock, KnownCopy, KnownMirror, RunContext, StateDir, SystemClock, history, is_place,
-    known_copies, known_mirrors, schedule, store_url,
+    Clock, KnownCopy, KnownMirror, MovedAway, RunContext, StateDir, SystemClock, history, is_place,
+    known_copies, known_mirrors, moved_away, schedule, store_url,
 };
 use crate::error::Error;
 use crate::model::archive::ArchiveState;
@@ -42,6 +43,8 @@ pub(crate) struct ListedSource<'a> {
     pub(crate) mirrors: Vec<KnownMirror>,
     /// As of the last runs.
     pub(crate) copies: Vec<KnownCopy>,
+    /// Where home is, if the config names a home of before.
+    pub(crate) moved: Option<MovedAway>,
 }
 
 /// When a chain expires.
@@ -99,7 +102,12 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         let mirrors = known_mirrors(&config, source, &catalog, context)?;
         let listed = gather(&config, source, rows, asked, mirrors);
         let copies = known_copies(&config, source, &catalog)?;
-        Ok(ListedSource { copies, ..listed })
+        let moved = moved_away(&config, source, &catalog)?;
+        Ok(ListedSource {
+            copies,
+            moved,
+            ..listed
+        })
     });
     let listed: Vec<_> = listed.collect::<Result<_, Error>>()?;
     let further = match args.source.name() {
@@ -184,6 +192,7 @@ pub(crate) fn gather<'a>(
         chains: chains.collect(),
         mirrors,
         copies: Vec::new(),
+        moved: None,
         next_slot: schedule.map(|schedule| schedule.next_slot_after(today(config))),
     }
 }
@@ -253,6 +262,9 @@ impl ListedSource<'_> {
         if !self.copies.is_empty() {
             source["copies"] = self.copies.iter().map(copies::to_json).collect();
         }
+        if let Some(moved) = &self.moved {
+            source["moved_to"] = moved.to.as_str().into();
+        }
         source
     }
 
@@ -286,6 +298,9 @@ impl ListedSource<'_> {
             widths.name, widths.store
         );
         writeln!(text, "{}", line.trim_end()).expect(NO_FAILURE);
+        if let Some(moved) = &self.moved {
+            writeln!(text, "  {}", moved_in_words(moved)).expect(NO_FAILURE);
+        }
         match (&self.store, self.chains.as_slice()) {
             (None, _) => text.push_str("  `coldchain snapshots` shows them\n"),
             (Some(_), []) => text.push_str("  nothing archived yet\n"),

@@ -12,12 +12,13 @@ use crate::activity_log::LogLine;
 use crate::cli::{Everywhere, Move};
 use crate::config::{Config, Source};
 use crate::engine::{
-    MovedHome, OldHome, RunContext, StateDir, kit_to_change, move_home, refuse_move_into_vault,
-    store_url,
+    MovedHome, OldHome, RunContext, StateDir, foresee_given_up, kit_to_change, move_home,
+    refuse_move_into_vault, store_url,
 };
 use crate::error::Error;
 use crate::model::Line;
 use crate::printing::{say, shown};
+use crate::progress::Quiet;
 
 pub(super) fn run(args: &Move, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load(everywhere)?;
@@ -32,9 +33,7 @@ pub(super) fn run(args: &Move, everywhere: &Everywhere) -> Result<(), Error> {
     };
     if !args.yes {
         if old_home == OldHome::Lost {
-            say(format!(
-                "{name}: the present home is not asked; archives that only it has are given up"
-            ));
+            say_given_up(&config, source, &args.to)?;
         }
         let question = format!("Make {} the home of {name}?", Line(store_url(store)));
         confirm(Agreed::NotYet, &question)?;
@@ -96,6 +95,26 @@ pub(super) fn run(args: &Move, everywhere: &Everywhere) -> Result<(), Error> {
         ));
     }
     answer_lines(lines)
+}
+
+/// Says which archives are given up if the copy becomes home without the present home.
+fn say_given_up(config: &Config, source: &Source, to: &str) -> Result<(), Error> {
+    let name = &source.name;
+    let lost = foresee_given_up(config, source, to, RunContext::real(&Quiet))?;
+    say(format!(
+        "{name}: the present home is not asked; archives that only it has are given up"
+    ));
+    if lost.is_empty() {
+        say(format!(
+            "{name}: the copy has every archive that is known here"
+        ));
+    }
+    for archive in lost {
+        say(format!(
+            "{name}: {archive} is not in the copy, and would be given up"
+        ));
+    }
+    Ok(())
 }
 
 /// Returns the lines about what was done.

@@ -10,10 +10,10 @@ use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Plan};
 use crate::config::{Config, Source};
 use crate::engine::{
-    Asking, BackupRequest, Foreseen, RunContext, StateDir, foresee, foresee_expired,
-    foresee_mirrors, plan_facts, require_known_archives, unconfigured, unconfigured_mirrors,
-    warning_of_left_out, warning_of_swap, warning_of_unconfigured, warning_of_unconfigured_mirror,
-    withheld_now,
+    Asking, BackupRequest, Foreseen, RunContext, StateDir, foresee, foresee_copies,
+    foresee_expired, foresee_mirrors, plan_facts, require_known_archives, unconfigured,
+    unconfigured_mirrors, warning_of_left_out, warning_of_swap, warning_of_unconfigured,
+    warning_of_unconfigured_mirror, withheld_now,
 };
 use crate::error::{Error, RequestError};
 use crate::model::Protocol;
@@ -106,8 +106,8 @@ pub(crate) fn plans(
     Ok(plans)
 }
 
-/// Adds to the last plan, which is of this source and date, what its run would send to mirrors, and the snapshots that
-/// it would delete.
+/// Adds to the last plan, which is of this source and date, what its run would send to mirrors and copies, and the
+/// snapshots that it would delete.
 pub(super) fn add_snapshots(
     config: &Config,
     source: &Source,
@@ -118,6 +118,7 @@ pub(super) fn add_snapshots(
     if let Some(plan) = plans.last_mut() {
         let context = RunContext::real(&Quiet);
         plan.mirrors = foresee_mirrors(config, source, date, catalog, context)?;
+        plan.copies = foresee_copies(config, source, catalog, plan.action != Action::None)?;
         plan.snapshots = foresee_expired(config, source, date, catalog, context)?;
     }
     Ok(())
@@ -155,10 +156,19 @@ pub(super) fn to_json(plans: &[BackupPlan], warnings: &[String]) -> Value {
             let mirrors: Vec<Value> = mirrors
                 .map(|it| json!({"to": it.to, "send": it.send, "newest_common": it.common}))
                 .collect();
+            let copies = plan.copies.iter();
+            let copies: Vec<Value> = copies
+                .map(|it| {
+                    json!({
+                        "to": it.to, "archives": it.archives, "bytes": it.bytes, "was_made": it.was_made,
+                        "new": it.has_new,
+                    })
+                })
+                .collect();
             json!({
                 "date": plan.date, "source": plan.source, "action": plan.action.as_str(),
                 "send_parent": send_parent(&plan.action), "reason": plan.reason,
-                "expire": expire, "snapshots": snapshots, "mirrors": mirrors,
+                "expire": expire, "snapshots": snapshots, "mirrors": mirrors, "copies": copies,
             })
         })
         .collect();

@@ -53,9 +53,11 @@ pub use context::unknown_archives::{Asking, require_known, require_known_archive
 pub use context::{OpenCatalog, OpenStore, RunContext};
 pub use copy::asked::{CopiedArchive, CopyRan, CopyRequest};
 pub use copy::foresee::{CopyForeseen, foresee_copy};
-pub use copy::known::{KnownCopy, forget_copy, known_copies, remembered_copy};
+pub use copy::given_up::foresee_given_up;
+pub use copy::known::{KnownCopy, foresee_copies, forget_copy, known_copies, remembered_copy};
 pub use copy::lacking::require_copied;
 pub use copy::move_home::{MovedHome, OldHome, move_home};
+pub use copy::moved_away::{MovedAway, moved_away};
 pub use copy::places::ReadablePlace;
 pub use copy::run::copy;
 pub use copy::target::{copy_store, refuse_move_into_vault};

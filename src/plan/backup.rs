@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 
+use super::copy_night::CopyNight;
 use super::due::why_nothing;
 use super::facts::{Action, Facts, Request};
 use super::mirror_night::MirrorNight;
@@ -31,6 +32,8 @@ pub struct BackupPlan {
     pub snapshots: Vec<ExpiredSnapshot>,
     /// What each mirror would get after the archive. Only a plan of one night has it.
     pub mirrors: Vec<MirrorNight>,
+    /// What each copy would get at the end. Only a plan of one night has it.
+    pub copies: Vec<CopyNight>,
 }
 
 impl BackupPlan {
@@ -51,6 +54,7 @@ pub fn snapshots_alone(source: &SourceName, date: NaiveDate) -> BackupPlan {
         expire: Vec::new(),
         snapshots: Vec::new(),
         mirrors: Vec::new(),
+        copies: Vec::new(),
     }
 }
 
@@ -81,6 +85,7 @@ pub(super) fn plan_night(facts: &Facts, schedule: &Schedule) -> BackupPlan {
         expire: expire_after(facts, action, schedule),
         snapshots: Vec::new(),
         mirrors: Vec::new(),
+        copies: Vec::new(),
     }
 }
 

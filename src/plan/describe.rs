@@ -6,13 +6,14 @@ use super::backup::BackupPlan;
 use super::retention::ChainExpiry;
 use crate::model::Line;
 
-/// Returns one line for each plan, and an indented line for each chain that expires, for each mirror, and for each
-/// snapshot that expires.
+/// Returns one line for each plan, and an indented line for each chain that expires, for each mirror and copy, and for
+/// each snapshot that expires.
 ///
 /// ```text
 /// 2026-11-21  home  full         the chain of 2026-08-07 has 11 incrementals
 ///             home  retire       the chain of 2026-05-01, 12 archives up to 2026-08-01: …
 ///             home  mirror       /mnt/second: 2026-11-21; as of the last run its newest …
+///             home  copy         offsite: the new archive; as of the last run
 ///             home  delete       the snapshot 2026-09-21: 61 days old, 60 are kept
 /// ```
 pub fn describe(plans: &[BackupPlan]) -> String {
@@ -44,7 +45,10 @@ fn lines(plan: &BackupPlan, width: usize) -> String {
             Line(&what)
         )
     });
-    plan.snapshots.iter().fold(mirrored, |text, expired| {
+    let copied = plan.copies.iter().fold(mirrored, |text, copy| {
+        text + &format!("{:10}  {source:width$}  {:11}  {copy}\n", "", "copy")
+    });
+    plan.snapshots.iter().fold(copied, |text, expired| {
         let (name, reason) = (expired.name, Line(&expired.reason));
         text + &format!(
             "{:10}  {source:width$}  {:11}  the snapshot {name}: {reason}\n",

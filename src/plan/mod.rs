@@ -67,6 +67,7 @@ pub mod backup;
 pub mod batch_thaw;
 pub mod copy;
 pub mod copy_cost;
+pub mod copy_night;
 pub mod copy_prune;
 pub mod descent;
 pub mod describe;
@@ -104,6 +105,7 @@ pub use copy::{CopyFacts, CopyFate, CopyLine, CopyPlan, HomeArchive, plan_copy};
 pub use copy_cost::{
     CopyCost, CopyCostFacts, CopyCostRefusal, CopyPut, CopySide, price_copy, refuse_copy_beyond,
 };
+pub use copy_night::CopyNight;
 pub use copy_prune::{AtHome, CopyPruneFacts, HomeNow, OwnCopy, plan_copy_prune};
 pub use descent::descends;
 pub use describe::describe;

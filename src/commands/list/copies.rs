@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::NO_FAILURE;
 use crate::commands::output::count;
-use crate::engine::KnownCopy;
+use crate::engine::{KnownCopy, MovedAway};
 use crate::model::{ArchiveId, Line};
 
 /// Writes a line for each copy of a source.
@@ -40,6 +40,15 @@ pub(crate) fn in_words(copy: &KnownCopy, now: DateTime<Utc>) -> String {
         None => format!("all {of}{damaged}, {reached}"),
         Some(date) => format!("{has} of {of}{damaged}, behind since {date}, {reached}"),
     }
+}
+
+/// Returns that home was moved away from the place that the config names.
+pub(crate) fn moved_in_words(moved: &MovedAway) -> String {
+    format!(
+        "its home was moved to {}, and nothing is archived in {} any more: name the new home as its `store` in the config",
+        Line(&moved.to),
+        Line(&moved.from)
+    )
 }
 
 /// Returns the names of the places that have an archive: home, and the copies. `is_home` says whether home has it.

@@ -216,6 +216,7 @@ pub fn foresee(
                 expire: Vec::new(),
                 snapshots: Vec::new(),
                 mirrors: Vec::new(),
+                copies: Vec::new(),
             };
             carry_out(&plan, &mut facts.history, facts.recipients);
             if facts.send_parent != SendParentSnapshot::NotLocal {

@@ -238,15 +238,47 @@ pub(in crate::engine) fn note_home(
     Ok(())
 }
 
-/// Returns the place that the newest `moved` entry of a source's ledger names.
-fn moved_to(row: &SourceRow, catalog: &Catalog) -> Result<Option<PlaceId>, Error> {
+/// Returns the place that is known here as home; `None` if the source was not moved here.
+pub(in crate::engine) fn noted_home(
+    source: &SourceName,
+    catalog: &Catalog,
+) -> Result<Option<String>, Error> {
+    Ok(catalog.told(source, HOME)?)
+}
+
+/// Returns the place that the newest `moved` entry of a source's ledger names. One that the root key has voided does not
+/// count.
+pub(in crate::engine) fn moved_to(
+    row: &SourceRow,
+    catalog: &Catalog,
+) -> Result<Option<PlaceId>, Error> {
+    let mut voided = Vec::new();
     for entry in catalog.entries(&row.ledger)?.iter().rev() {
         let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
-        if let EntryKind::Moved(moved) = decode_body(body).map_err(LedgerError::from)?.kind {
-            return Ok(Some(moved.place));
+        match decode_body(body).map_err(LedgerError::from)?.kind {
+            EntryKind::Rotate(rotate) => voided.extend(rotate.voids),
+            EntryKind::Moved(moved) if !voided.contains(&entry.seq) => {
+                return Ok(Some(moved.place));
+            }
+            _ => {}
         }
     }
     Ok(None)
+}
+
+/// Returns where a place is, as far as the catalog knows: its URL, or else its id.
+pub(in crate::engine) fn place_in_words(
+    row: &SourceRow,
+    place: PlaceId,
+    catalog: &Catalog,
+) -> Result<String, Error> {
+    if noted_home(&row.name, catalog)?.is_some_and(|home| home == place.to_string()) {
+        return Ok(row.store.clone());
+    }
+    let places = catalog.places(&row.ledger)?.into_iter();
+    let mut known = places.filter(|known| known.mark == place);
+    let url = known.next().map(|known| known.store);
+    Ok(url.unwrap_or_else(|| format!("the place with the id {place}")))
 }
 
 /// Says which of the two is behind, if a source was moved and its row names another store than the config.
@@ -259,7 +291,7 @@ fn moved_from(
 ) -> Result<MoveError, Error> {
     let source_name = source.name.clone();
     let configured = store_url(config.store_of(source)?);
-    let home = catalog.told(&source.name, HOME)?;
+    let home = noted_home(&source.name, catalog)?;
     if home.is_some_and(|home| home == place.to_string()) {
         return Ok(MoveError::ConfigBehind {
             source_name,

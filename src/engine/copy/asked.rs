@@ -30,6 +30,10 @@ pub struct CopiedArchive {
 pub struct CopyRan {
     /// The copy's URL.
     pub store: String,
+    /// Whether the copy was begun by this run.
+    pub is_new: bool,
+    /// Whether a recovery kit is known to name the copy.
+    pub is_in_kit: bool,
     /// The archives that were copied by this run, in its order.
     pub copied: Vec<CopiedArchive>,
     /// How many visible archives the copy has now.

@@ -7,10 +7,10 @@ use crate::engine::context::open_source::OpenSource;
 use crate::engine::copy::claim::read_marker;
 use crate::engine::copy::entries::LedgerCopy;
 use crate::engine::copy::recognize::recognize;
-use crate::engine::ledger::archive_keys::sealed_archives;
+use crate::engine::copy::whole::visible_entries;
 use crate::error::Error;
-use crate::model::entry::{ArchiveEntry, Timestamp};
-use crate::model::{ArchiveId, PlaceId, keys};
+use crate::model::entry::Timestamp;
+use crate::model::{PlaceId, keys};
 
 /// What earlier checks of copies have shown, by the id in the marker of each.
 pub(in crate::engine) type EarlierChecks = HashMap<PlaceId, Vec<VerificationRow>>;
@@ -62,7 +62,13 @@ pub(in crate::engine) fn take_in(
         catalog.turn_to(None);
         recorded?;
     }
-    recognize(there, place.id, &visible(there, catalog)?, now, catalog)?;
+    recognize(
+        there,
+        place.id,
+        &visible_entries(&there.row, catalog)?,
+        now,
+        catalog,
+    )?;
     catalog.place_has_entries(place.id, head)?;
     let has = catalog.placed(place.id)?.into_iter();
     Ok(FoundPlace {
@@ -70,13 +76,4 @@ pub(in crate::engine) fn take_in(
         place,
         head,
     })
-}
-
-/// The entries of the archives that are visible.
-fn visible(source: &OpenSource<'_>, catalog: &Catalog) -> Result<Vec<ArchiveEntry>, Error> {
-    let ledger = &source.row.ledger;
-    let rows = catalog.visible(ledger)?;
-    let ids: Vec<ArchiveId> = rows.iter().map(|row| row.id).collect();
-    let sealed = sealed_archives(ledger, &ids, catalog)?;
-    Ok(sealed.into_iter().map(|archive| archive.entry).collect())
 }

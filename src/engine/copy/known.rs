@@ -1,6 +1,6 @@
 //! What the catalog knows of the copies of a source, as of their last runs. Nothing here looks at a copy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
@@ -12,6 +12,7 @@ use crate::engine::context::state_dir::StateDir;
 use crate::error::{CopyError, Error, RequestError};
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, SourceName};
+use crate::plan::CopyNight;
 
 /// A copy of a source, as far as the catalog knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +124,32 @@ fn known_copy(
         row,
         has,
     })
+}
+
+/// Returns what a night would bring to the copies of a source, as of their last runs. `has_new` says whether the night
+/// makes an archive.
+pub fn foresee_copies(
+    config: &Config,
+    source: &Source,
+    catalog: &Catalog,
+    has_new: bool,
+) -> Result<Vec<CopyNight>, Error> {
+    let mut bytes: BTreeMap<ArchiveId, u64> = BTreeMap::new();
+    if let Some(row) = catalog.source(&source.name)? {
+        let visible = catalog.visible(&row.ledger)?.into_iter();
+        bytes.extend(visible.map(|archive| (archive.id, archive.sealed_bytes)));
+    }
+    let known = known_copies(config, source, catalog)?.into_iter();
+    let nightly = known.filter(|copy| copy.is_nightly);
+    Ok(nightly
+        .map(|copy| CopyNight {
+            archives: copy.lacks.len(),
+            bytes: copy.lacks.iter().filter_map(|id| bytes.get(id)).sum(),
+            was_made: copy.row.is_some(),
+            to: copy.name,
+            has_new,
+        })
+        .collect())
 }
 
 /// Returns a copy that the config does not make each night, by the name of its store in the config or its URL.

@@ -5,8 +5,6 @@
 //! by the next run, so a run that was stopped anywhere is continued by the same command. If home is lost, the entry is
 //! put in the copy alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
 use chrono::{DateTime, Utc};
 
 use crate::catalog::{Catalog, SourceRow};
@@ -23,17 +21,15 @@ use crate::engine::copy::claim::read_marker;
 use crate::engine::copy::entries::LedgerCopy;
 use crate::engine::copy::recognize::recognize;
 use crate::engine::copy::target::refuse_move_into_vault;
+use crate::engine::copy::whole::{read_anew, visible_entries, whole};
 use crate::engine::ledger::append::Writer;
-use crate::engine::ledger::archive_keys::sealed_archives;
-use crate::engine::ledger::listing::difference;
 use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::sync::{self, LedgerState};
 use crate::error::{CopyError, Error, LedgerStateError, MoveError, RequestError};
 use crate::ledger::{PublicKey, SigningKey};
-use crate::model::entry::{ArchiveEntry, EntryKind, MovedEntry, Role, Timestamp};
-use crate::model::keys::{self, ArchiveObject};
-use crate::model::{ArchiveId, PlaceId, Sha256};
-use crate::store::{Deleted, ErrorKind, Listed, NewObject, ObjectKind, Stat};
+use crate::model::entry::{EntryKind, MovedEntry, Role, Timestamp};
+use crate::model::{ArchiveId, PlaceId, Sha256, keys};
+use crate::store::{Deleted, ErrorKind, Listed, NewObject, ObjectKind};
 
 /// What a move does about the old home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +148,7 @@ impl Mover<'_> {
     fn standing(&self) -> Result<Standing, Error> {
         let (_, markers) = self.ledger_there()?;
         if !markers.homes.is_empty() {
-            let home = self.read_there()?.0.replay.moved_to();
+            let home = read_anew(&self.there, self.root)?.0.replay.moved_to();
             if let Some(place) = home.filter(|place| markers.homes.contains(place)) {
                 return Ok(Standing::Home(place));
             }
@@ -194,14 +190,6 @@ impl Mover<'_> {
             markers.note(directory, &object.key);
         }
         Ok((listed, markers))
-    }
-
-    /// Reads the ledger at the new home from its beginning into a catalog in memory.
-    fn read_there(&self) -> Result<(LedgerState, Catalog), Error> {
-        let mut read = Catalog::in_memory()?;
-        read.add_source(&self.there.row)?;
-        let state = sync::catch_up(&self.there, &mut read, self.root)?;
-        Ok((state, read))
     }
 
     /// The id in the marker of the copy.
@@ -302,37 +290,9 @@ impl Mover<'_> {
         retain_until_in(self.store, self.source, today, now)
     }
 
-    /// The entries of the archives that are visible.
-    fn visible(&self, catalog: &Catalog) -> Result<Vec<ArchiveEntry>, Error> {
-        let rows = catalog.visible(&self.row.ledger)?;
-        let ids: Vec<ArchiveId> = rows.iter().map(|row| row.id).collect();
-        let sealed = sealed_archives(&self.row.ledger, &ids, catalog)?;
-        Ok(sealed.into_iter().map(|archive| archive.entry).collect())
-    }
-
-    /// Lists the new home, and returns those of these archives of which it has everything.
-    fn whole(&self, entries: &[ArchiveEntry]) -> Result<BTreeSet<ArchiveId>, Error> {
-        let directory = &self.row.directory;
-        let mut listed: BTreeMap<ArchiveId, HashMap<String, Stat>> = BTreeMap::new();
-        for object in self.there.store.list(&keys::archives_prefix(directory))? {
-            if let Some((archive, _)) = keys::archive_of(directory, &object.key) {
-                let of_archive = listed.entry(archive).or_default();
-                of_archive.insert(object.key, object.stat);
-            }
-        }
-        let is_whole = |entry: &&ArchiveEntry| {
-            listed.get(&entry.id).is_some_and(|stats| {
-                ArchiveObject::of_entry(directory, entry)
-                    .all(|object| difference(&object, stats.get(&object.key)).is_none())
-            })
-        };
-        let whole = entries.iter().filter(is_whole);
-        Ok(whole.map(|entry| entry.id).collect())
-    }
-
     fn require_whole(&self, catalog: &Catalog) -> Result<(), Error> {
-        let visible = self.visible(catalog)?;
-        let whole = self.whole(&visible)?;
+        let visible = visible_entries(&self.row, catalog)?;
+        let whole = whole(&self.there, &visible)?;
         let lacking = visible.iter().filter(|entry| !whole.contains(&entry.id));
         let lacking: Vec<ArchiveId> = lacking.map(|entry| entry.id).collect();
         match lacking.first() {
@@ -351,11 +311,11 @@ impl Mover<'_> {
     /// new home.
     fn abandon(&self, catalog: &mut Catalog) -> Result<PlaceId, Error> {
         let place = self.place()?;
-        let (state, read) = self.read_there()?;
+        let (state, read) = read_anew(&self.there, self.root)?;
         let ledger = &self.row.ledger;
         let head = state.replay.head().map_or(0, |head| head.seq);
         self.require_same(head, &read, catalog)?;
-        if self.whole(&self.visible(&read)?)?.is_empty() {
+        if whole(&self.there, &visible_entries(&self.row, &read)?)?.is_empty() {
             return Err(MoveError::NothingThere {
                 source_name: self.source.name.clone(),
                 store: self.there.row.store.clone(),
@@ -412,8 +372,8 @@ impl Mover<'_> {
         let marker_stays = self.delete_copy_marker()?;
         let now = Timestamp(self.context.clock.now());
         let known = catalog.know_place(&self.row.ledger, &self.there.row.store, place)?;
-        let visible = self.visible(catalog)?;
-        let whole = self.whole(&visible)?;
+        let visible = visible_entries(&self.row, catalog)?;
+        let whole = whole(&self.there, &visible)?;
         for entry in visible.iter().filter(|entry| !whole.contains(&entry.id)) {
             catalog.forget_placed(known.id, &entry.id)?;
         }

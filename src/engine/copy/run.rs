@@ -10,6 +10,7 @@ use crate::catalog::{Catalog, PlaceRow, SourceRow};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
+use crate::engine::context::kit_file::copies_not_in_kit;
 use crate::engine::context::open_source::{OpenSource, know_source, retain_until_in, store_url};
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::copy::asked::{CopiedArchive, CopyRan, CopyRequest};
@@ -61,6 +62,8 @@ pub fn copy(
     state.require_home(&home)?;
     let mut ran = CopyRan {
         store: url.clone(),
+        is_new: false,
+        is_in_kit: true,
         copied: Vec::new(),
         has: 0,
         of: 0,
@@ -85,6 +88,9 @@ pub fn copy(
     let first = first_entry(&home, &catalog)?;
     let claimed = claim(&there, &first, asked.anew, &mut catalog)?;
     let place = claimed.place;
+    ran.is_new = place.head == 0;
+    let unknown = copies_not_in_kit(&home.row, &catalog)?;
+    ran.is_in_kit = !unknown.contains(&place.store);
     let mut ledger = LedgerCopy::compare(
         &home,
         &there,

@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::unreadable::{in_short, unreadable};
 use crate::catalog::{Catalog, CatalogError, EntryRow};
 use crate::engine::context::kit_file::heads_of;
-use crate::engine::context::open_source::OpenSource;
+use crate::engine::context::open_source::{OpenSource, place_in_words};
 use crate::engine::ledger::archive_keys::SealedArchive;
 use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::{EntryNumbers, JudgedObject, MAX_ENTRY_BYTES, judge};
@@ -15,7 +15,7 @@ use crate::engine::ledger::reader::{WantedEntry, batches, fetch_all, trust_in};
 use crate::error::{Error, LedgerStateError, in_words};
 use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay, decode_body, split};
 use crate::model::entry::{Attachment, EntryKind};
-use crate::model::{ArchiveId, LedgerId, Sha256, keys};
+use crate::model::{ArchiveId, LedgerId, PlaceId, Sha256, keys};
 use crate::plan::Damage;
 use crate::progress::Counted;
 use crate::store::{ErrorKind, StoreError};
@@ -154,7 +154,24 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Check
     }
     reading.require_this_ledger()?;
     reading.hold_against_kit();
-    Ok(reading.end())
+    let mut checked = reading.end();
+    if let Some(place) = left_for(verifying, &checked) {
+        let to = place_in_words(row, place, catalog)?;
+        let note = format!("this place is not home any more: home was moved to {to}");
+        checked.report.notes.push(note);
+    }
+    Ok(checked)
+}
+
+/// Returns the place that home was moved to, if what was checked is a home of before.
+fn left_for(verifying: &Verifying<'_>, checked: &CheckedLedger) -> Option<PlaceId> {
+    let source = verifying.source;
+    let store = || source.store.url();
+    let moved_to = checked.replay.moved_to();
+    match checked.markers.require_home(moved_to, source.name(), store) {
+        Err(LedgerStateError::MovedAway { place, .. }) => Some(place),
+        _ => None,
+    }
 }
 
 /// Returns the last entry that the copy is known to have; `None` if the catalog is turned to home, which has all.
