@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use coldchain::config::{Config, ConfigError, StoreConfig, TemplateFacts, parse_size, template};
+use coldchain::engine::store_address;
 
 use super::Outcome;
 use super::input::{Input, seed};
@@ -71,6 +72,11 @@ fn url(text: &str) -> Outcome {
                 StoreConfig::from_url(&again).ok(),
                 parsed.as_ref().ok().cloned()
             );
+        }
+        Ok(vault @ StoreConfig::Vault { .. }) => {
+            let address = store_address(vault);
+            let again = StoreConfig::from_url(&address).expect("an address is a store's URL");
+            assert_eq!(store_address(&again), address);
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
