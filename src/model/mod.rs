@@ -48,5 +48,5 @@ pub use snapshot::SubvolumeIdentity;
 pub use snapshot_name::SnapshotName;
 pub use storage_class::{StorageClass, Tier, TierRefused, UnknownStorageClass, UnknownTier};
 pub use stream_label::StreamLabel;
-pub use vault::{TreeHash, VaultArchiveId, VaultLocator, VaultPlace, VaultSegment};
+pub use vault::{TreeHash, TreeHasher, VaultArchiveId, VaultLocator, VaultPlace, VaultSegment};
 pub use verification::{VerifyLevel, VerifyOutcome};

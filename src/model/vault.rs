@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::digest::{HexError, Sha256, from_hex, hex_value, to_hex};
+use super::digest::{HexError, Sha256, Sha256Hasher, from_hex, hex_value, to_hex};
 
 /// The bytes of a leaf of a tree hash: 1 MiB.
 pub const TREE_LEAF_BYTES: usize = 1 << 20;
@@ -101,6 +101,42 @@ impl TreeHash {
                 .collect();
         }
         hashes[0]
+    }
+}
+
+/// Computes the tree hash of bytes that come piece by piece.
+#[derive(Default)]
+pub struct TreeHasher {
+    leaves: Vec<TreeHash>,
+    leaf: Sha256Hasher,
+    /// How many bytes the last leaf has.
+    held: usize,
+}
+
+impl TreeHasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.held == TREE_LEAF_BYTES {
+                self.end_leaf();
+            }
+            let (now, rest) = bytes.split_at(bytes.len().min(TREE_LEAF_BYTES - self.held));
+            self.leaf.update(now);
+            self.held += now.len();
+            bytes = rest;
+        }
+    }
+
+    /// The tree hash of all bytes.
+    pub fn finish(mut self) -> TreeHash {
+        self.end_leaf();
+        TreeHash::of_parts(self.leaves)
+    }
+
+    fn end_leaf(&mut self) {
+        let leaf = std::mem::take(&mut self.leaf);
+        self.leaves.push(TreeHash(leaf.finish().0));
+        self.held = 0;
     }
 }
 
@@ -275,6 +311,24 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(place.is_at(url), is_at, "{url}");
+        }
+    }
+
+    #[test]
+    fn bytes_in_pieces_have_the_tree_hash_of_the_whole() {
+        for length in [
+            0,
+            1,
+            TREE_LEAF_BYTES,
+            TREE_LEAF_BYTES + 1,
+            3 * TREE_LEAF_BYTES,
+        ] {
+            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            for piece in [1 << 16, 999_999, TREE_LEAF_BYTES, 5 * TREE_LEAF_BYTES] {
+                let mut hasher = TreeHasher::default();
+                bytes.chunks(piece).for_each(|piece| hasher.update(piece));
+                assert_eq!(hasher.finish(), TreeHash::of(&bytes), "{length} by {piece}");
+            }
         }
     }
 

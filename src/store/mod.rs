@@ -43,7 +43,10 @@ pub use recording::{Call, RecordingStore};
 pub use request_pace::{DEFAULT_REQUESTS_PER_SECOND, RequestPace};
 pub use retry::{RetryPolicy, Told, Waiting};
 pub use s3::{Addressing, Checksum, Encryption, LockMode, S3Settings, S3Store};
-pub use vault::VaultSettings;
+pub use vault::{
+    JobRequest, JobState, OutputRequest, OutputSink, StartedJob, VaultClient, VaultDescription,
+    VaultJob, VaultJobKind, VaultLockState, VaultPolicies, VaultSettings,
+};
 
 use crate::model::{Sha256, StorageClass, Tier};
 

@@ -103,7 +103,9 @@ impl Answer {
 
     /// Returns whether the service asks for fewer requests a second, or has too many.
     pub(in crate::store) fn asks_for_less(&self) -> bool {
-        matches!(self.status, Some(429 | 503)) || self.is("SlowDown")
+        matches!(self.status, Some(429 | 503))
+            || self.is("SlowDown")
+            || self.is("ThrottlingException")
     }
 }
 
