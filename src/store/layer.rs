@@ -81,6 +81,11 @@ pub trait Layer: Send + Sync {
         self.below().thaw_window()
     }
 
+    /// [`Store::second_uploads`].
+    fn second_uploads(&self, prefix: &str) -> Result<Vec<(Locator, Stat)>, StoreError> {
+        self.below().second_uploads(prefix)
+    }
+
     /// [`Store::locate`].
     fn locate(&self, key: &str) -> Locator {
         self.below().locate(key)
@@ -200,6 +205,10 @@ impl<L: Layer> Store for L {
 
     fn thaw_window(&self) -> Option<Duration> {
         Layer::thaw_window(self)
+    }
+
+    fn second_uploads(&self, prefix: &str) -> Result<Vec<(Locator, Stat)>, StoreError> {
+        Layer::second_uploads(self, prefix)
     }
 
     fn locate(&self, key: &str) -> Locator {

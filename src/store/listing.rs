@@ -27,6 +27,24 @@ pub(super) struct TooMany {
     limit: usize,
 }
 
+impl TooMany {
+    /// Returns the error of a listing with these keys, in any order, that may take `limit` bytes.
+    pub(super) fn of<'k>(keys: impl Iterator<Item = &'k str>, limit: usize) -> Self {
+        let (mut objects, mut directories, mut last) = (0, 0, None);
+        for key in keys {
+            objects += 1;
+            if last.replace(directory(key)) != Some(directory(key)) {
+                directories += 1;
+            }
+        }
+        Self {
+            objects,
+            directories,
+            limit,
+        }
+    }
+}
+
 /// The objects that were listed so far.
 #[derive(Debug)]
 pub(super) struct Listing {

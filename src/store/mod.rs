@@ -45,7 +45,7 @@ pub use retry::{RetryPolicy, Told, Waiting};
 pub use s3::{Addressing, Checksum, Encryption, LockMode, S3Settings, S3Store};
 pub use vault::{
     JobRequest, JobState, OutputRequest, OutputSink, StartedJob, VaultClient, VaultDescription,
-    VaultJob, VaultJobKind, VaultLockState, VaultPolicies, VaultSettings,
+    VaultJob, VaultJobKind, VaultLockState, VaultPolicies, VaultSettings, VaultStore,
 };
 
 use crate::model::{Sha256, StorageClass, Tier};
@@ -302,6 +302,13 @@ pub trait Store: Send + Sync {
     /// thawed at once than can be fetched in this time.
     fn thaw_window(&self) -> Option<Duration> {
         None
+    }
+
+    /// Returns the objects below a prefix that have the key of another one, and that `list` does not show: a store without
+    /// put-if-absent keeps a second one if the answer to the first upload was lost. They are deleted by these locators.
+    fn second_uploads(&self, prefix: &str) -> Result<Vec<(Locator, Stat)>, StoreError> {
+        let _ = prefix;
+        Ok(Vec::new())
     }
 
     /// Returns the locator of an object under this key, as far as it is known without a listing.

@@ -22,7 +22,7 @@ pub use vaults::VaultDescription;
 pub(super) use upload::Upload;
 
 use super::VaultSettings;
-use crate::store::aws::{Judged, Requests};
+use crate::store::aws::Requests;
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::retry::Told;
 use crate::store::{RateLimit, RequestPace};
@@ -109,13 +109,6 @@ impl<'a> VaultClient<'a> {
 
     fn error(&self, kind: ErrorKind, operation: Operation, subject: &str) -> StoreError {
         StoreError::new(kind, operation, subject, &self.url)
-    }
-
-    /// Returns the error of a request that must not be retried.
-    fn final_error(&self, mut judged: Judged, operation: Operation, subject: &str) -> StoreError {
-        self.error(judged.kind, operation, subject)
-            .advising(judged.answer.take_advice())
-            .because(*judged.answer)
     }
 }
 
