@@ -4,7 +4,7 @@ CREATE TABLE imported (
     name         TEXT PRIMARY KEY,                      -- local: its name, as a source's
     store        TEXT NOT NULL,                         -- local: the name of the vault's store in the config
     vault        TEXT NOT NULL,                         -- local: the vault's name
-    region       TEXT,                                  -- local: its region, if the config named one
+    region       TEXT NOT NULL,                         -- local: its region
     imported_at  TEXT NOT NULL                          -- local: when it was last imported
 ) STRICT, WITHOUT ROWID;
 

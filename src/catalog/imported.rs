@@ -1,12 +1,12 @@
 //! Archives of another tool: what was imported of its database, and what became of each.
 
+use chrono::NaiveDate;
 use rusqlite::{Row, params};
 
 use super::Catalog;
 use super::error::{CatalogError, parsed, parsed_or_null};
 use crate::model::entry::Timestamp;
 use crate::model::{SourceName, Uuid, VaultArchiveId};
-use chrono::NaiveDate;
 
 /// The archives of another tool that were imported together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct ImportedRow {
     pub store: String,
     /// The vault's name.
     pub vault: String,
-    /// Its region, if the config named one.
-    pub region: Option<String>,
+    /// Its region.
+    pub region: String,
     /// When they were last imported.
     pub imported_at: Timestamp,
 }

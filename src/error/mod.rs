@@ -4,6 +4,7 @@ mod backup;
 mod copy;
 mod exit_code;
 mod files;
+mod import;
 mod keys;
 mod ledger;
 mod mirror;
@@ -40,6 +41,7 @@ pub use backup::BackupError;
 pub use copy::CopyError;
 pub use exit_code::ExitCode;
 pub use files::FilesError;
+pub use import::ImportError;
 pub use keys::KeyError;
 pub use ledger::LedgerStateError;
 pub use mirror::MirrorError;
@@ -65,6 +67,9 @@ pub enum Error {
     /// Why a file can't be looked at or brought back.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// Why another tool's archives can't be imported, restored or deleted.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// Why a key or a recovery kit can't be used or changed.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -242,6 +247,7 @@ impl Error {
             Self::Files(error) => error.advice(),
             Self::Backup(error) => error.advice(),
             Self::Copy(error) => error.advice(),
+            Self::Import(error) => error.advice(),
             Self::Key(error) => error.advice(),
             Self::LedgerState(error) => error.advice(),
             Self::Mirror(error) => error.advice(),

@@ -132,8 +132,8 @@ pub struct CheckedImport {
 pub struct ImportVault<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Its region, if the config names it.
-    pub region: Option<&'a str>,
+    /// Its region.
+    pub region: &'a str,
 }
 
 /// Checks all rows of a database for a vault.
@@ -246,9 +246,9 @@ fn vault_id(row: &BtrsendRow, vault: ImportVault<'_>) -> Result<VaultArchiveId, 
             format!("the vault `{}`", vault.name),
         ));
     }
-    match (region, vault.region) {
-        (Some(found), Some(expected)) if found != expected => {
-            Err(other(found.to_owned(), format!("in {expected}")))
+    match region {
+        Some(found) if found != vault.region => {
+            Err(other(found.to_owned(), format!("in {}", vault.region)))
         }
         _ => Ok(id),
     }
@@ -338,7 +338,7 @@ mod tests {
 
     const VAULT: ImportVault<'_> = ImportVault {
         name: "Backup",
-        region: Some("us-east-1"),
+        region: "us-east-1",
     };
 
     fn row(number: i64, date: &str, parent: Option<&str>) -> BtrsendRow {

@@ -1,14 +1,13 @@
 //! How a large archive comes out of a vault: in parts, each by a job of its own, which are found again after a crash.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
 
 use crate::model::{TreeHash, VaultArchiveId};
 
 /// The bytes of a part, all but the last: a power of two of MiB, so that the vault knows the tree hash of each.
 pub const PART_BYTES: u64 = 1 << 30;
-
-/// How long the vault keeps what a job has retrieved. It may keep it longer.
-pub const OUTPUT_STAYS: TimeDelta = TimeDelta::hours(24);
 
 /// A part of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,24 +88,23 @@ pub enum PartStep<'a> {
     Start(Option<&'a str>),
 }
 
-/// Decides what to do about a part, given all jobs of the vault, the oldest first or last. `now` is the vault's clock.
+/// Decides what to do about a part, given all jobs of the vault in any order. `gone` has the ids of jobs whose output is
+/// gone: no clock says so, because the vault may keep an output longer than it promises, and a job costs money.
 pub fn part_step<'a>(
     archive: &VaultArchiveId,
     archive_bytes: u64,
     part: RetrievalPart,
     jobs: &'a [RetrievalJob],
-    now: DateTime<Utc>,
+    gone: &BTreeSet<String>,
 ) -> PartStep<'a> {
     let range = part.range();
     let is_its = |job: &&RetrievalJob| {
         let found = job.range.unwrap_or((0, archive_bytes.saturating_sub(1)));
-        job.archive == *archive && found == range
+        job.archive == *archive && found == range && !gone.contains(&job.id)
     };
     let its = || jobs.iter().filter(is_its);
     let done = its().filter_map(|job| match job.state {
-        RetrievalState::Succeeded { at } if at.is_none_or(|at| now < at + OUTPUT_STAYS) => {
-            Some((at, job))
-        }
+        RetrievalState::Succeeded { at } => Some((at, job)),
         _ => None,
     });
     if let Some((_, job)) = done.max_by_key(|(at, _)| *at) {
@@ -156,15 +154,16 @@ mod tests {
     fn a_job_is_found_by_archive_and_range_and_never_started_twice() {
         let now: DateTime<Utc> = "2026-11-30T12:00:00Z".parse().unwrap();
         let at = |hours| RetrievalState::Succeeded {
-            at: Some(now - TimeDelta::hours(hours)),
+            at: Some(now - chrono::TimeDelta::hours(hours)),
         };
         let failed = RetrievalState::Failed {
             why: "no".to_owned(),
         };
         let archive: VaultArchiveId = "a".parse().unwrap();
         let part = parts(25, 10)[1];
+        let gone = BTreeSet::from(["gone".to_owned()]);
         let step = |jobs: &[RetrievalJob]| {
-            format!("{:?}", super::part_step(&archive, 25, part, jobs, now))
+            format!("{:?}", super::part_step(&archive, 25, part, jobs, &gone))
         };
         let range = Some((10, 19));
         assert_eq!(step(&[]), "Start(None)");
@@ -177,7 +176,7 @@ mod tests {
             },
         ];
         assert_eq!(step(&others), "Start(None)");
-        assert_eq!(step(&[job("old", range, at(24))]), "Start(None)");
+        assert_eq!(step(&[job("gone", range, at(1))]), "Start(None)");
         assert_eq!(
             step(&[job("bad", range, failed.clone())]),
             "Start(Some(\"no\"))"
@@ -198,7 +197,7 @@ mod tests {
         let part = parts(25, 100)[0];
         for range in [None, Some((0, 24))] {
             let jobs = [job("whole", range, RetrievalState::InProgress)];
-            let step = super::part_step(&archive, 25, part, &jobs, DateTime::UNIX_EPOCH);
+            let step = super::part_step(&archive, 25, part, &jobs, &BTreeSet::new());
             assert_eq!(step, PartStep::Await);
         }
     }

@@ -98,6 +98,20 @@ impl StateDir {
         wait_for(&path, context.wait_lock, source, context)
     }
 
+    /// Locks what was imported of another tool by this name. It is no source's lock: a retrieval of days never stops an
+    /// archive of a source that may get the same name.
+    pub(in crate::engine) fn lock_import(
+        &self,
+        name: &SourceName,
+        context: &RunContext<'_>,
+    ) -> Result<Lock, Error> {
+        let path = self.file(&format!("{name}.import-lock"));
+        if context.wait_lock.is_zero() {
+            return try_path(&path, name);
+        }
+        wait_for(&path, context.wait_lock, name, context)
+    }
+
     /// Locks a source for this process. Fails at once if another process has it.
     pub(in crate::engine) fn try_lock(&self, source: &SourceName) -> Result<Lock, Error> {
         try_path(&self.lock_path(source), source)

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use crate::btrfs::stream::StreamRefusal;
+use crate::btrfs::stream::{StreamHead, StreamRefusal};
 use crate::btrfs::{AttributeLimit, BtrfsError, Expect, Fifo, Guard, GuardError, StreamSummary};
 use crate::error::{Error, RestoreError};
 use crate::model::StreamLabel;
@@ -67,6 +67,11 @@ impl<B: Deref<Target = [u8]>, I: Iterator<Item = Result<B, Error>>> GuardedStrea
         let cleared = usize::try_from(self.guard.cleared() - before);
         self.given = cleared.expect("less than was pushed");
         Ok((self.given > 0).then(|| &self.bytes[..self.given]))
+    }
+
+    /// What the first command says, once it was given.
+    pub(in crate::engine) fn head(&self) -> Option<&StreamHead> {
+        self.guard.head()
     }
 
     /// The guard's judgement of the stream, when all of it was given.
