@@ -107,6 +107,9 @@ pub fn restore(
     let writable = request.writable.as_deref().map(writable_name).transpose();
     let args = Restore {
         target: WhichArchive::named(source, request.name.as_deref()),
+        imported: None,
+        spool: None,
+        gpg_homedir: None,
         from: request.from.map(CopyKind::from),
         retired: false,
         to: Some(to.to_owned()),

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Night, OneSource, WaitLock, rate};
-use crate::model::MirrorLocation;
+use crate::model::{MirrorLocation, SourceName};
 use crate::store::RateLimit;
 
 /// `coldchain backup`
@@ -36,6 +36,9 @@ pub struct Plan {
     /// The source, all of them if left out; and the (first) date, today in the configured time zone if left out.
     #[command(flatten)]
     pub target: Night,
+    /// Also count what was imported: its bytes, and what it costs each month
+    #[arg(long)]
+    pub imported: bool,
     /// The last date: every night from the first date to this one is simulated; -v also shows the nights with
     /// nothing due
     #[arg(long, value_name = "DATE")]
@@ -48,10 +51,13 @@ pub struct Prune {
     /// Which source.
     #[command(flatten)]
     pub source: OneSource,
+    /// Delete what was imported by this name from its vault, all of it and for ever; nothing else deletes it
+    #[arg(long, value_name = "NAME", group = "chosen", conflicts_with = "revive")]
+    pub imported: Option<SourceName>,
     /// Say what would be retired, deleted and removed, why, and what it costs, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
-    /// Agree to retire more than one chain; N is how many archives they have in all
+    /// Agree to retire more than one chain, or to delete what was imported; N is how many archives they have in all
     #[arg(long, value_name = "N", requires = "chosen")]
     pub yes_delete: Option<usize>,
     /// Bring the retired chain of that date back instead, if its deletion has not begun
@@ -83,7 +89,11 @@ pub struct Decide {
 #[derive(Debug, Args)]
 pub struct Forget {
     /// The source
-    pub source: String,
+    #[arg(required_unless_present = "imported")]
+    pub source: Option<String>,
+    /// Forget what was imported by this name; it stays in its vault
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "mirror", "copy"])]
+    pub imported: Option<SourceName>,
     /// Forget only the mirror of it at this place, which the config does not name any more
     #[arg(long, value_name = "TO")]
     pub mirror: Option<MirrorLocation>,
@@ -96,4 +106,11 @@ pub struct Forget {
     /// What to do while another run is at work.
     #[command(flatten)]
     pub lock: WaitLock,
+}
+
+impl Forget {
+    /// The source's name; empty where `--imported` names what is forgotten.
+    pub fn source_name(&self) -> &str {
+        self.source.as_deref().unwrap_or_default()
+    }
 }

@@ -4,6 +4,7 @@ mod archive;
 mod catalog;
 mod copy;
 mod files;
+mod import;
 mod key;
 mod mirror;
 mod mirror_server;
@@ -31,6 +32,7 @@ pub use archive::{Backup, Decide, Forget, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
 pub use copy::Copy;
 pub use files::{Get, History, Yesterday};
+pub use import::{Import, ImportBtrsend};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
@@ -176,6 +178,9 @@ pub enum Command {
     Show(Show),
     /// Bring an archived date back
     Restore(Restore),
+    /// List what another tool stored, to restore and delete it from here
+    #[command(subcommand)]
+    Import(Import),
     /// Every version of a file or directory, over all snapshots and local mirrors
     History(History),
     /// The path of a file's version of one day ago

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{OneSource, WhichArchive};
-use crate::model::Tier;
+use crate::model::{SourceName, Tier};
 use crate::plan::Usd;
 use crate::store::DEFAULT_REQUESTS_PER_SECOND;
 
@@ -34,6 +34,9 @@ pub struct List {
 /// `coldchain show`
 #[derive(Debug, Args)]
 pub struct Show {
+    /// Show an archive that was imported by this name, and not one of a source
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "place"])]
+    pub imported: Option<SourceName>,
     /// The source, which may be left out if only one has such an archive; and the archive, the newest if left out.
     #[command(flatten)]
     pub target: WhichArchive,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{AtPlace, OneSource, Thawing, WaitLock, WhichArchive, rate};
-use crate::model::{CopyKind, SnapshotName};
+use crate::model::{CopyKind, SnapshotName, SourceName};
 use crate::store::RateLimit;
 
 /// `coldchain restore`
@@ -18,6 +18,17 @@ pub struct Restore {
     /// The source, which may be left out if there is only one; and the archive, the newest if left out.
     #[command(flatten)]
     pub target: WhichArchive,
+    /// Bring back an archive that was imported by this name, and not one of a source
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "from", "retired", "writable", "delete_intermediate",
+        "explain", "from_plan", "limit", "parallel", "thaw_days", "requests_per_second", "place", "identity"])]
+    pub imported: Option<SourceName>,
+    /// With --imported, where archives come together before they are decrypted; `spool` in the state directory if left out
+    #[arg(long, value_name = "DIR", requires = "imported")]
+    pub spool: Option<PathBuf>,
+    /// With --imported, the directory of the gpg keyring that has the secret key; gpg's own if left out. If it belongs to
+    /// another user, gpg runs as that user
+    #[arg(long, value_name = "DIR", requires = "imported")]
+    pub gpg_homedir: Option<PathBuf>,
     /// Take this and nothing nearer: `snapshot`, `mirror` or `store`; the nearest copy that is intact if left out
     #[arg(long, value_name = "KIND")]
     pub from: Option<CopyKind>,

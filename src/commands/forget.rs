@@ -20,6 +20,9 @@ use crate::printing::{say, shown};
 use crate::progress::Quiet;
 
 pub(super) fn run(args: &Forget, everywhere: &Everywhere) -> Result<(), Error> {
+    if let Some(name) = &args.imported {
+        return super::imported::forget::run(args, name, everywhere);
+    }
     let config = load_to_read(everywhere)?;
     if let Some(to) = &args.mirror {
         return of_mirror(args, to, &config, everywhere);
@@ -27,7 +30,7 @@ pub(super) fn run(args: &Forget, everywhere: &Everywhere) -> Result<(), Error> {
     if let Some(copy) = &args.copy {
         return of_copy(args, copy, &config, everywhere);
     }
-    let known = remembered(&config, &args.source)?;
+    let known = remembered(&config, args.source_name())?;
     if !args.yes {
         for line in what_stays(&known) {
             say(line);
@@ -72,7 +75,7 @@ fn of_mirror(
     config: &Config,
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
-    let (row, copies) = remembered_mirror(config, &args.source, to)?;
+    let (row, copies) = remembered_mirror(config, args.source_name(), to)?;
     let stays = what_stays_at(&row, copies);
     if !args.yes {
         say(&stays);
@@ -112,8 +115,8 @@ fn of_copy(
     config: &Config,
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
-    let copy = remembered_copy(config, &args.source, copy)?;
-    let name: SourceName = args.source.parse()?;
+    let copy = remembered_copy(config, args.source_name(), copy)?;
+    let name: SourceName = args.source_name().parse()?;
     let stays = format!(
         "{name}: what is in {} stays: {} as of the last run; `coldchain copy` or `coldchain catalog rebuild` finds it again",
         Line(&copy.store),

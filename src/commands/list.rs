@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use self::copies::moved_in_words;
 use super::age::LastVerified;
+use super::imported::list as imported;
 use super::output::{answer, answer_json, sealed_percent};
 use super::{load_to_read, require_catalog, today};
 use crate::catalog::{self, Catalog, ListedRow};
@@ -17,7 +18,7 @@ use crate::cli::{Everywhere, List};
 use crate::config::{Config, Source, SourceOrigin};
 use crate::engine::{
     Clock, KnownCopy, KnownMirror, MovedAway, RunContext, StateDir, SystemClock, history, is_place,
-    known_copies, known_mirrors, moved_away, schedule, store_url,
+    known_copies, known_imports, known_mirrors, moved_away, schedule, store_url,
 };
 use crate::error::Error;
 use crate::model::archive::ArchiveState;
@@ -110,14 +111,22 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         })
     });
     let listed: Vec<_> = listed.collect::<Result<_, Error>>()?;
-    let further = match args.source.name() {
-        Some(_) => Vec::new(),
-        None => mirrors::of_mirrors(&config, &catalog, context)?,
+    let (further, imports) = match args.source.name() {
+        Some(_) => (Vec::new(), Vec::new()),
+        None => (
+            mirrors::of_mirrors(&config, &catalog, context)?,
+            known_imports(&catalog)?,
+        ),
     };
     if everywhere.json {
         let sources: Vec<Value> = listed.iter().map(ListedSource::to_json).collect();
         let further: Vec<Value> = further.iter().map(mirrors::to_json).collect();
-        return answer_json(&json!({ "sources": sources, "mirrors": further }));
+        let mut document = json!({ "sources": sources, "mirrors": further });
+        if !imports.is_empty() {
+            let imports = imports.iter().map(|it| imported::to_json(it, args.all));
+            document["imported"] = imports.collect();
+        }
+        return answer_json(&document);
     }
     let now = SystemClock.now();
     let widths = Widths::of(&listed);
@@ -129,6 +138,9 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         listed.write_text(&mut text, &widths, now);
     }
     mirrors::write_further(&mut text, &further, now);
+    for import in &imports {
+        imported::write_text(&mut text, import, args.all);
+    }
     answer(&text)
 }
 

@@ -12,6 +12,8 @@ mod forget;
 mod get;
 mod history;
 pub(crate) mod identity;
+mod import;
+mod imported;
 mod init;
 mod key;
 mod kit;
@@ -77,6 +79,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::List(args) => list::run(&args, everywhere),
         Command::Show(args) => show::run(&args, everywhere),
         Command::Restore(args) => restore::run(&args, everywhere),
+        Command::Import(command) => import::run(&command, everywhere),
         Command::History(args) => history::run(&args, everywhere),
         Command::Yesterday(args) => yesterday::run(&args, everywhere),
         Command::Get(args) => get::run(&args, everywhere),

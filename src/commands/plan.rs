@@ -3,22 +3,25 @@
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
-use super::output::{answer, answer_json};
+use super::output::{answer, answer_json, answer_lines, count};
 use super::target::{chosen, day_of};
 use super::{load, today};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Plan};
 use crate::config::{Config, Source};
 use crate::engine::{
-    Asking, BackupRequest, Foreseen, RunContext, StateDir, foresee, foresee_copies,
-    foresee_expired, foresee_mirrors, plan_facts, require_known_archives, unconfigured,
-    unconfigured_mirrors, warning_of_left_out, warning_of_swap, warning_of_unconfigured,
-    warning_of_unconfigured_mirror, withheld_now,
+    Asking, BackupRequest, Foreseen, ImportSize, KnownImport, RunContext, StateDir, foresee,
+    foresee_copies, foresee_expired, foresee_mirrors, known_imports, plan_facts,
+    require_known_archives, size_of_import, unconfigured, unconfigured_mirrors,
+    warning_of_left_out, warning_of_swap, warning_of_unconfigured, warning_of_unconfigured_mirror,
+    withheld_now,
 };
 use crate::error::{Error, RequestError};
-use crate::model::Protocol;
+use crate::model::size::Bytes;
+use crate::model::{Line, Protocol};
 use crate::plan::{
-    Action, BackupPlan, DateOverride, Request, describe, plan_backup, simulate, snapshots_alone,
+    Action, BackupPlan, DateOverride, Request, Usd, describe, plan_backup, simulate,
+    snapshots_alone,
 };
 use crate::printing::{say, warn};
 use crate::progress::Quiet;
@@ -31,14 +34,24 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     let until = until.map(|text| day_of(text, &config)).transpose()?;
     let mut plans = plans(&config, &target.sources(), date, until)?;
     let warnings = standing_warnings(&config);
+    let imported = if args.imported {
+        imported_sizes(&config)?
+    } else {
+        Vec::new()
+    };
     if everywhere.json {
-        return answer_json(&to_json(&plans, &warnings));
+        let mut document = to_json(&plans, &warnings);
+        if args.imported {
+            document["imported"] = imported.iter().map(imported_to_json).collect();
+        }
+        return answer_json(&document);
     }
     let nights = plans.len();
     if until.is_some() && !everywhere.verbose {
         plans.retain(BackupPlan::does_something);
     }
     answer(&describe(&plans))?;
+    answer_lines(imported.iter().map(imported_in_words))?;
     if plans.len() < nights && !everywhere.quiet {
         say("nights with nothing due are left out; -v shows them");
     }
@@ -46,6 +59,40 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
         warnings.iter().for_each(warn);
     }
     Ok(())
+}
+
+/// Returns everything that was imported, with its size.
+fn imported_sizes(config: &Config) -> Result<Vec<(KnownImport, ImportSize)>, Error> {
+    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let imports = known_imports(&catalog)?.into_iter();
+    Ok(imports
+        .map(|import| {
+            let size = size_of_import(config, &import);
+            (import, size)
+        })
+        .collect())
+}
+
+fn imported_in_words((import, size): &(KnownImport, ImportSize)) -> String {
+    let cost = size
+        .usd_a_month
+        .map(|usd| format!(", USD {usd} a month"))
+        .unwrap_or_default();
+    format!(
+        "{}: imported, {} in the vault {}, {}{cost}; kept until `coldchain prune --imported {}` deletes them",
+        import.row.name,
+        count(size.archives as u64, "archive"),
+        Line(&import.row.vault),
+        Bytes(size.bytes),
+        import.row.name
+    )
+}
+
+fn imported_to_json((import, size): &(KnownImport, ImportSize)) -> Value {
+    json!({
+        "name": import.row.name, "vault": import.row.vault, "archives": size.archives,
+        "bytes": size.bytes, "usd_a_month": size.usd_a_month.map(Usd::as_number),
+    })
 }
 
 /// Returns what each night of a span would do to these sources, by date; without `until` the first night alone, with

@@ -25,6 +25,9 @@ pub(super) use report::freed;
 use report::{Tense, to_text};
 
 pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
+    if let Some(name) = &args.imported {
+        return super::imported::prune::run(args, name, everywhere);
+    }
     let config = load_for_the_night(everywhere)?;
     let chosen = sources(&config, args.source.name())?;
     let observer: Box<dyn Observer> = if everywhere.verbose {

@@ -30,6 +30,9 @@ use nearest::{Nearest, WantedCopyName, Way};
 pub(super) use planned::{thaw_request, which};
 
 pub(super) fn run(args: &Restore, everywhere: &Everywhere) -> Result<(), Error> {
+    if let Some(name) = &args.imported {
+        return super::imported::restore::run(args, name, everywhere);
+    }
     let config = load_to_read(everywhere)?;
     let manner = RestoreManner {
         passphrases: Passphrases::Asked,

@@ -21,6 +21,9 @@ use crate::model::{Line, Protocol, Quoted, VerifyOutcome, keys};
 const NO_FAILURE: &str = "writing to a string does not fail";
 
 pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
+    if let Some(name) = &args.imported {
+        return super::imported::show::run(args, name, everywhere);
+    }
     let config = load_to_read(everywhere)?;
     let target = chosen(args.target.typed(), &config)?;
     let sources = target.sources_with_store()?;

@@ -71,9 +71,10 @@ pub use files::history::{FileEvent, FileEventKind, FileHistory, VersionFacts, fi
 pub use files::locate::{LocatedFile, locate};
 pub use files::plain_copies::{PlainCopies, PlainCopy, plain_copies};
 pub use files::yesterday::newest_at;
+pub use import::cost::{ImportSize, estimate_import, size_of_import};
 pub use import::database::{BtrsendImport, import_btrsend};
 pub use import::deletion::{delete_import, forget_import};
-pub use import::foreign_vault::{ForeignVault, OpenVault};
+pub use import::foreign_vault::{ForeignVault, open_vault};
 pub use import::known::{KnownImport, known_imports};
 pub use import::restore::{ImportNeeds, ImportRestore, import_needs, ready_gpg, restore_import};
 pub use import::spool::Spool;

@@ -48,12 +48,10 @@ pub struct RetrievalJob {
     pub id: String,
     /// The archive.
     pub archive: VaultArchiveId,
-    /// The bytes of the whole archive, if the vault says so.
-    pub archive_bytes: Option<u64>,
-    /// The tree hash of the whole archive, if the vault says so.
-    pub archive_tree_hash: Option<TreeHash>,
     /// The first and the last byte that it retrieves; `None` for all.
     pub range: Option<(u64, u64)>,
+    /// How many bytes these are, if the vault says so.
+    pub bytes: Option<u64>,
     /// The tree hash of these bytes, if the vault says so.
     pub tree_hash: Option<TreeHash>,
     /// How far it is.
@@ -71,10 +69,7 @@ pub enum RetrievalState {
         at: Option<DateTime<Utc>>,
     },
     /// It failed.
-    Failed {
-        /// The vault's words.
-        why: String,
-    },
+    Failed,
 }
 
 /// What to do about a part that is not here.
@@ -84,8 +79,11 @@ pub enum PartStep<'a> {
     Fetch(&'a RetrievalJob),
     /// Wait for a job.
     Await,
-    /// Start a job. The last one failed with these words, if there was one.
-    Start(Option<&'a str>),
+    /// Start a job.
+    Start {
+        /// Whether one before it failed.
+        again: bool,
+    },
 }
 
 /// Decides what to do about a part, given all jobs of the vault in any order. `gone` has the ids of jobs whose output is
@@ -113,10 +111,9 @@ pub fn part_step<'a>(
     if its().any(|job| job.state == RetrievalState::InProgress) {
         return PartStep::Await;
     }
-    PartStep::Start(its().find_map(|job| match &job.state {
-        RetrievalState::Failed { why } => Some(why.as_str()),
-        _ => None,
-    }))
+    PartStep::Start {
+        again: its().any(|job| job.state == RetrievalState::Failed),
+    }
 }
 
 #[cfg(test)]
@@ -127,9 +124,8 @@ mod tests {
         RetrievalJob {
             id: id.to_owned(),
             archive: "a".parse().unwrap(),
-            archive_bytes: Some(25),
-            archive_tree_hash: None,
             range,
+            bytes: None,
             tree_hash: None,
             state,
         }
@@ -156,9 +152,7 @@ mod tests {
         let at = |hours| RetrievalState::Succeeded {
             at: Some(now - chrono::TimeDelta::hours(hours)),
         };
-        let failed = RetrievalState::Failed {
-            why: "no".to_owned(),
-        };
+        let failed = RetrievalState::Failed;
         let archive: VaultArchiveId = "a".parse().unwrap();
         let part = parts(25, 10)[1];
         let gone = BTreeSet::from(["gone".to_owned()]);
@@ -166,7 +160,7 @@ mod tests {
             format!("{:?}", super::part_step(&archive, 25, part, jobs, &gone))
         };
         let range = Some((10, 19));
-        assert_eq!(step(&[]), "Start(None)");
+        assert_eq!(step(&[]), "Start { again: false }");
         let others = [
             job("other part", Some((0, 9)), at(1)),
             job("all", None, RetrievalState::InProgress),
@@ -175,11 +169,11 @@ mod tests {
                 ..job("other archive", range, at(1))
             },
         ];
-        assert_eq!(step(&others), "Start(None)");
-        assert_eq!(step(&[job("gone", range, at(1))]), "Start(None)");
+        assert_eq!(step(&others), "Start { again: false }");
+        assert_eq!(step(&[job("gone", range, at(1))]), "Start { again: false }");
         assert_eq!(
             step(&[job("bad", range, failed.clone())]),
-            "Start(Some(\"no\"))"
+            "Start { again: true }"
         );
         let running = job("running", range, RetrievalState::InProgress);
         assert_eq!(step(&[job("bad", range, failed), running.clone()]), "Await");

@@ -93,6 +93,12 @@ impl KnownImport {
         Ok(chain)
     }
 
+    /// Returns an archive by itself, without those that it builds on.
+    pub fn alone(&self, wanted: &ImportedArchiveRow) -> Result<Vec<ImportedArchiveRow>, Error> {
+        require_content(wanted)?;
+        Ok(vec![wanted.clone()])
+    }
+
     /// Returns the id in the mark of a restore's directory. It is the same after another import into another catalog.
     pub(in crate::engine) fn mark(&self) -> LedgerId {
         let ImportedRow {

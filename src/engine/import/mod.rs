@@ -4,6 +4,7 @@
 //! ledger has them, so nothing that coldchain does by itself ever counts, expires or deletes them.
 
 pub(super) mod blob;
+pub(super) mod cost;
 pub(super) mod database;
 pub(super) mod deletion;
 pub(super) mod foreign_vault;

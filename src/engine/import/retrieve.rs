@@ -34,13 +34,13 @@ pub(super) struct Retrieving<'a> {
 
 /// How far they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Standing {
+struct AskedParts {
     awaited: usize,
     later: usize,
 }
 
 /// A part that is not in the spool.
-struct Lacking<'a> {
+struct LackingPart<'a> {
     archive: &'a ImportedArchive,
     part: RetrievalPart,
 }
@@ -98,13 +98,13 @@ impl Retrieving<'_> {
         }
     }
 
-    fn lacking<'a>(&self, archives: &'a [ImportedArchive]) -> Result<Vec<Lacking<'a>>, Error> {
+    fn lacking<'a>(&self, archives: &'a [ImportedArchive]) -> Result<Vec<LackingPart<'a>>, Error> {
         let mut lacking = Vec::new();
         for archive in archives {
             let spooled = self.spool.archive(&archive.id());
             for part in parts(archive.bytes, self.part_bytes) {
                 if spooled.part(part)?.is_none() {
-                    lacking.push(Lacking { archive, part });
+                    lacking.push(LackingPart { archive, part });
                 }
             }
         }
@@ -133,22 +133,22 @@ impl Retrieving<'_> {
     /// Starts the jobs that are missing, the first parts first.
     fn ask(
         &self,
-        lacking: &[Lacking<'_>],
+        lacking: &[LackingPart<'_>],
         jobs: &[RetrievalJob],
         gone: &BTreeSet<String>,
-    ) -> Result<Standing, Error> {
-        let mut standing = Standing::default();
+    ) -> Result<AskedParts, Error> {
+        let mut standing = AskedParts::default();
         let mut begun = 0;
         let steps: Vec<PartStep<'_>> = lacking
             .iter()
             .map(|lacking| self.step(lacking, jobs, gone))
             .collect::<Result<_, _>>()?;
         for step in &steps {
-            begun += usize::from(!matches!(step, PartStep::Start(_)));
+            begun += usize::from(!matches!(step, PartStep::Start { .. }));
             standing.awaited += usize::from(matches!(step, PartStep::Await));
         }
         for (lacking, step) in lacking.iter().zip(&steps) {
-            let PartStep::Start(failed) = step else {
+            let PartStep::Start { again } = step else {
                 continue;
             };
             if begun >= AT_ONCE {
@@ -156,9 +156,9 @@ impl Retrieving<'_> {
                 continue;
             }
             self.interrupt.check()?;
-            if let Some(why) = failed {
+            if *again {
                 self.warn(format!(
-                    "a retrieval of {} failed and is asked for again: {why}",
+                    "a retrieval of {} failed and is asked for again",
                     lacking.archive.id()
                 ));
             }
@@ -174,30 +174,30 @@ impl Retrieving<'_> {
 
     fn step<'j>(
         &self,
-        lacking: &Lacking<'_>,
+        lacking: &LackingPart<'_>,
         jobs: &'j [RetrievalJob],
         gone: &BTreeSet<String>,
     ) -> Result<PartStep<'j>, Error> {
-        let Lacking { archive, part } = lacking;
+        let LackingPart { archive, part } = lacking;
         let step = part_step(&archive.vault_id, archive.bytes, *part, jobs, gone);
-        let of_it = jobs.iter().filter(|job| job.archive == archive.vault_id);
-        let mut sizes = of_it.filter_map(|job| job.archive_bytes);
-        match sizes.find(|bytes| *bytes != archive.bytes) {
-            Some(found) => Err(ImportError::OtherSize {
+        if let PartStep::Fetch(job) = step
+            && let Some(found) = job.bytes.filter(|bytes| *bytes != part.bytes)
+        {
+            return Err(ImportError::OtherSize {
                 archive: archive.id(),
-                recorded: archive.bytes,
+                recorded: part.bytes,
                 found,
             }
-            .into()),
-            None => Ok(step),
+            .into());
         }
+        Ok(step)
     }
 
     /// Fetches the parts that the vault has ready. Returns whether there may be more to do at once: some were fetched, or
     /// their output is gone.
     fn fetch(
         &self,
-        lacking: &[Lacking<'_>],
+        lacking: &[LackingPart<'_>],
         jobs: &[RetrievalJob],
         gone: &mut BTreeSet<String>,
     ) -> Result<bool, Error> {
@@ -230,11 +230,11 @@ impl Retrieving<'_> {
 
     fn fetch_part(
         &self,
-        lacking: &Lacking<'_>,
+        lacking: &LackingPart<'_>,
         job: &RetrievalJob,
         moved: &mut u64,
     ) -> Result<(), Error> {
-        let Lacking { archive, part } = lacking;
+        let LackingPart { archive, part } = lacking;
         let mut begun = self.spool.archive(&archive.id()).begin(*part)?;
         while begun.length() < part.bytes {
             self.interrupt.check()?;
@@ -250,15 +250,13 @@ impl Retrieving<'_> {
                 sealed_bytes: *moved,
             });
         }
-        let is_whole = part.bytes == archive.bytes;
-        let of_all = job.archive_tree_hash.filter(|_| is_whole);
-        if begun.complete(job.tree_hash.or(of_all))? {
+        if begun.complete(job.tree_hash)? {
             return Ok(());
         }
         Err(self.damaged(lacking))
     }
 
-    fn damaged(&self, lacking: &Lacking<'_>) -> Error {
+    fn damaged(&self, lacking: &LackingPart<'_>) -> Error {
         ImportError::PartDamaged {
             archive: lacking.archive.id(),
             part: lacking.part.index,
