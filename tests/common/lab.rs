@@ -48,7 +48,7 @@ pub struct Lab {
 }
 
 /// A send stream, as if it came on stdin.
-struct Printed<'a>(&'a [u8]);
+pub struct Printed<'a>(pub &'a [u8]);
 
 impl Read for Printed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

@@ -33,6 +33,9 @@ pub(crate) fn archived_once() -> Machine {
     machine
 }
 
+/// What a first copy says until the kit names it.
+pub(crate) const NOT_IN_KIT: &str = "home: no recovery kit names this copy yet; where the kit is, run: coldchain key kit --kit FILE\n";
+
 /// Every file below a directory, by its path.
 pub(crate) fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
@@ -64,7 +67,8 @@ fn a_copy_has_every_object_of_home_and_its_marker() {
         run.stdout
     );
     assert!(
-        run.stdout.ends_with("; it has all 2 archives\n"),
+        run.stdout
+            .ends_with(&format!("; it has all 2 archives\n{NOT_IN_KIT}")),
         "{}",
         run.stdout
     );
@@ -93,7 +97,8 @@ fn a_catalog_that_knows_nothing_of_a_copy_recognizes_it() {
     assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.stderr);
     let run = machine.run("copy home --to second");
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
-    assert_eq!(run.stdout, "home: copy in second: it has all 2 archives\n");
+    let found = format!("home: copy in second: it has all 2 archives\n{NOT_IN_KIT}");
+    assert_eq!(run.stdout, found);
     assert_eq!(files(&machine.path("second")), copy);
 }
 
@@ -182,6 +187,7 @@ fn a_cold_home_is_thawed_once_that_is_agreed_and_the_next_run_copies() {
     assert!(files(&machine.path("second")).is_empty());
     let thawing = machine.run("copy home --to second --yes");
     assert_eq!(thawing.code, Some(5), "{thawing:?}");
+    assert!(thawing.stdout.ends_with(NOT_IN_KIT), "{thawing:?}");
     assert!(
         thawing.stderr.contains("0 of 2 segments are readable"),
         "{thawing:?}"

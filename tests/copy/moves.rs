@@ -12,7 +12,7 @@ use crate::common::s3_server::{ACCESS_KEY, BUCKET, Config, S3Server, SECRET_KEY}
 use crate::common::stream_builder::StreamBuilder;
 
 /// An incremental on the archive of the 7th, or on that of the 14th.
-fn incremental(date: &str, uuid: u8, parent: u8) -> Vec<u8> {
+pub(super) fn incremental(date: &str, uuid: u8, parent: u8) -> Vec<u8> {
     StreamBuilder::header(1)
         .snapshot(date.as_bytes(), [uuid; 16], 10, [parent; 16], 10)
         .write(b"a file", 0, date.as_bytes())
@@ -112,6 +112,20 @@ fn archiving_goes_on_in_the_new_home_and_the_old_one_takes_nothing_any_more() {
     );
     assert!(!names.contains(&"home/ledger/COPY".to_owned()));
 
+    let moved = "its home was moved to file://$T/second, and nothing is archived in file://$T/store any more";
+    assert!(machine.run("list").stdout.contains(moved));
+    let json: serde_json::Value = serde_json::from_str(&machine.run("list --json").stdout).unwrap();
+    assert_eq!(json["sources"][0]["moved_to"], "file://$T/second");
+    assert!(machine.run("doctor").stderr.contains(moved));
+    let before = second.run("list").stdout;
+    assert!(!before.contains("was moved"), "{before}");
+    let there = machine.fill("file://$T/second");
+    let checked = second.run("verify home --deep --identity $T/kit").stdout;
+    assert!(
+        checked.contains("this place is not home any more: home was moved to"),
+        "{checked}"
+    );
+    assert!(checked.contains(&there), "{checked}");
     // Until the config is changed, nothing is archived.
     let before = (
         files(&machine.path("store")),
@@ -139,7 +153,12 @@ fn archiving_goes_on_in_the_new_home_and_the_old_one_takes_nothing_any_more() {
         )
     );
 
+    // It has read of the move meanwhile, and knows that place as a copy.
+    let after = second.run("list").stdout;
+    assert!(after.contains("its home was moved to"), "{after}");
+
     machine.write_config(&moved_config());
+    assert!(!machine.run("list").stdout.contains("was moved"));
     let run = feed_14th(&machine);
     run.is(0, "i 2024-01-07\n", "");
     assert_eq!(files(&machine.path("store")), before.0);
@@ -174,6 +193,9 @@ fn archiving_goes_on_in_the_new_home_and_the_old_one_takes_nothing_any_more() {
     fs::remove_file(machine.path("state/catalog.db")).unwrap();
     ok(machine.run("catalog rebuild --identity $T/kit"));
     assert_eq!(machine.archived(), archives);
+    assert!(!machine.run("list").stdout.contains("was moved"));
+    let checked = ok(machine.run("verify home --identity $T/kit"));
+    assert!(!checked.contains("not home any more"), "{checked}");
 }
 
 #[test]
@@ -316,6 +338,16 @@ fn a_lost_home_is_abandoned_and_what_only_it_had_is_given_up() {
     // The newest archive was not copied yet.
     feed_14th(&machine).is(0, "i 2024-01-07\n", "");
     fs::rename(machine.path("store"), machine.path("lost")).unwrap();
+    // Before anything is asked, what would be given up is named.
+    let before = machine.standing();
+    let asked = machine.run("move home --to second --abandon-home");
+    fails(
+        &asked,
+        2,
+        "home: 2024-01-14-incr-$HEX16 is not in the copy, and would be given up\n",
+    );
+    assert!(!asked.stderr.contains("2024-01-07"), "{asked:?}");
+    assert_eq!(machine.standing(), before);
     let unreachable = machine.run("move home --to second --yes");
     assert_eq!(unreachable.code, Some(1), "{unreachable:?}");
     let told = ok(machine.run("move home --to second --yes --abandon-home --kit $T/kit"));

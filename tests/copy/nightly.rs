@@ -29,6 +29,8 @@ fn a_night_copies_its_archive_and_one_without_the_second_disk_is_caught_up() {
             .contains("home: copy in second: 1 archive copied"),
         "{run:?}"
     );
+    let made = machine.fill("home: no recovery kit names this copy yet; where the kit is, run: coldchain key kit --kit FILE\n");
+    assert!(run.stdout.ends_with(&made), "{run:?}");
     // The disk is away: the archive stands all the same.
     fs::rename(machine.path("second"), machine.path("away")).unwrap();
     fs::write(machine.btrfs().path("home/a"), "two").unwrap();
@@ -42,6 +44,30 @@ fn a_night_copies_its_archive_and_one_without_the_second_disk_is_caught_up() {
     assert_eq!(
         machine.archived(),
         ["2024-01-01 full", "2024-01-07 incremental"]
+    );
+    // Before it is back, plans say what it lacks.
+    for (words, copy) in [
+        ("plan 2024-01-08", "; as of the last run\n"),
+        ("plan 2024-01-14", ", and the new one; as of the last run\n"),
+        (
+            "backup 2024-01-14 --dry-run --date-override",
+            ", and the new one; as of the last run\n",
+        ),
+    ] {
+        let run = machine.run(words);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let mut lines = run.stdout.split_inclusive('\n');
+        let line = lines.find(|line| line.contains("  copy  ")).unwrap();
+        assert!(line.contains("second: 1 archive, "), "{run:?}");
+        assert!(line.ends_with(copy), "{run:?}");
+    }
+    let json = machine.run("plan 2024-01-14 --json").stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let copy = &json["plans"][0]["copies"][0];
+    assert_eq!(
+        (&copy["to"], &copy["archives"], &copy["new"]),
+        (&"second".into(), &1.into(), &true.into()),
+        "{json}"
     );
     // It is back: the next night brings what it lacks, also if nothing is due.
     fs::rename(machine.path("away"), machine.path("second")).unwrap();

@@ -79,23 +79,35 @@ fn same(store: &dyn Store) -> MemoryStore {
     same
 }
 
+/// Sets a store's clock.
+type SetClock = Box<dyn Fn(DateTime<Utc>) + Send + Sync>;
+
 /// A machine with a copy, whose clocks and those of both stores are set.
-struct Life {
-    pair: Pair,
-    second: Arc<MemoryStore>,
+pub(super) struct Life {
+    pub(super) pair: Pair,
+    second: Arc<dyn Store>,
+    /// Sets the clock of the second store.
+    set_second: SetClock,
     today: NaiveDate,
 }
 
 impl Life {
     fn new() -> Self {
+        let second = Arc::new(MemoryStore::default());
+        let clock = Arc::clone(&second);
+        Self::in_store(second, Box::new(move |now| clock.set_now(now)))
+    }
+
+    /// The same with that store for the copy.
+    fn in_store(second: Arc<dyn Store>, set_second: SetClock) -> Self {
         let mut lab = Lab::new();
         lab.config.sources[0].schedule.max_incrementals = 1;
         lab.config.prune = PruneMode::Elsewhere;
-        let second = Arc::new(MemoryStore::default());
-        let pair = Pair::new(lab, None, Arc::clone(&second) as _);
+        let pair = Pair::new(lab, None, Arc::clone(&second));
         let life = Self {
             pair,
             second,
+            set_second,
             today: date("2026-01-01"),
         };
         life.set_clocks();
@@ -109,9 +121,11 @@ impl Life {
         lab.config.prune = self.pair.lab.config.prune;
         lab.store = Arc::new(same(self.pair.home.as_ref()));
         let second = Arc::new(same(self.second.as_ref()));
+        let clock = Arc::clone(&second);
         let twin = Self {
             pair: Pair::new(lab, None, Arc::clone(&second) as _),
             second,
+            set_second: Box::new(move |now| clock.set_now(now)),
             today: self.today,
         };
         twin.set_clocks();
@@ -125,7 +139,7 @@ impl Life {
 
     fn set_clocks(&self) {
         self.pair.lab.store.set_now(self.now());
-        self.second.set_now(self.now());
+        (self.set_second)(self.now());
     }
 
     fn on(&mut self, day: &str) {
@@ -133,7 +147,7 @@ impl Life {
         self.set_clocks();
     }
 
-    fn later(&mut self, days: u64) {
+    pub(super) fn later(&mut self, days: u64) {
         self.today = self.today.checked_add_days(Days::new(days)).unwrap();
         self.set_clocks();
     }
@@ -199,7 +213,7 @@ impl Life {
     }
 
     /// Copies, and fails if anything of it fails.
-    fn copied(&self) -> CopyRan {
+    pub(super) fn copied(&self) -> CopyRan {
         let ran = self.copy(&Faults::none()).unwrap();
         assert!(ran.stopped.is_none(), "{:?}", ran.stopped);
         assert!(ran.unpruned.is_none(), "{:?}", ran.unpruned);
@@ -218,7 +232,7 @@ impl Life {
         dates.collect()
     }
 
-    fn in_copy(&self) -> BTreeSet<String> {
+    pub(super) fn in_copy(&self) -> BTreeSet<String> {
         Self::dates(self.second.as_ref())
     }
 
@@ -249,10 +263,10 @@ fn undelete(pair: &Pair) -> Rotated {
     .unwrap()
 }
 
-const OLD: [&str; 2] = ["2026-01-01", "2026-01-07"];
-const NEW: [&str; 2] = ["2026-04-14", "2026-04-21"];
+pub(super) const OLD: [&str; 2] = ["2026-01-01", "2026-01-07"];
+pub(super) const NEW: [&str; 2] = ["2026-04-14", "2026-04-21"];
 
-fn set(dates: &[[&str; 2]]) -> BTreeSet<String> {
+pub(super) fn set(dates: &[[&str; 2]]) -> BTreeSet<String> {
     dates
         .iter()
         .flatten()
@@ -262,7 +276,10 @@ fn set(dates: &[[&str; 2]]) -> BTreeSet<String> {
 
 /// Two chains in both places, of which home has retired the old one on 2026-04-22.
 fn retired() -> Life {
-    let mut life = Life::new();
+    with_retired(Life::new())
+}
+
+fn with_retired(mut life: Life) -> Life {
     for [full, incremental] in [OLD, NEW] {
         life.on(full);
         life.archive(None);
@@ -279,7 +296,15 @@ fn retired() -> Life {
 
 /// The same on 2026-04-29, after home has said that it deletes the old chain, but could not.
 fn deleted() -> Life {
-    let mut life = retired();
+    with_deleted(retired())
+}
+
+/// The same with that store for the copy.
+pub(super) fn deleted_in(second: Arc<dyn Store>, set_second: SetClock) -> Life {
+    with_deleted(with_retired(Life::in_store(second, set_second)))
+}
+
+fn with_deleted(mut life: Life) -> Life {
     life.later(7);
     let denied =
         Faults::by_rule(|_, name| name.starts_with("store: delete").then_some(Mode::IsDenied));

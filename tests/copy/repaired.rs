@@ -53,7 +53,7 @@ impl Kind {
 
 /// One of the two places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Home,
     Second,
 }
@@ -111,7 +111,11 @@ fn strike(store: &dyn Store, key: &str, kind: Kind) {
 }
 
 /// `coldchain verify home --deep --repair-from …`.
-fn repair(pair: &Pair, side: Side, faults: &Arc<Faults>) -> Result<(Verified, Repairs), Error> {
+pub(super) fn repair(
+    pair: &Pair,
+    side: Side,
+    faults: &Arc<Faults>,
+) -> Result<(Verified, Repairs), Error> {
     let config = &pair.lab.config;
     pair.in_context(faults, |context| {
         let mut catalog = context.catalog(&StateDir::new(&config.state_dir))?;
