@@ -334,6 +334,13 @@ impl Catalog {
                     AND placed_segment.idx = segment.idx",
                 [place],
             )?;
+            // What the new home lacks is looked for by its key there, and not by its id in a vault.
+            transaction.execute(
+                "UPDATE segment SET locator = substr(locator, 1, instr(locator, '?') - 1)
+                 WHERE locator LIKE '%?%?%'
+                    AND archive IN (SELECT id FROM archive WHERE ledger = ?1)",
+                [&ledger],
+            )?;
             forget(transaction, place)
         })
     }

@@ -168,15 +168,23 @@ impl VaultPlace {
     /// The most characters of a region's name.
     const LONGEST_REGION: usize = 64;
 
-    /// Returns the vault's URL, by which a store is told that it is this vault.
-    pub fn url(&self) -> String {
-        format!("glacier-vault://{}/{}", self.region, self.name)
+    /// Returns the vault whose URL this is, with these segments; `None` if it is not the URL of a vault.
+    pub fn at(url: &str, segments: Vec<VaultSegment>) -> Option<Self> {
+        // What comes after the `?` says how to reach it.
+        let (place, _) = url.split_once('?').unwrap_or((url, ""));
+        let (region, name) = place.strip_prefix("glacier-vault://")?.split_once('/')?;
+        let place = Self {
+            name: name.to_owned(),
+            region: region.to_owned(),
+            segments,
+        };
+        place.has_names().then_some(place)
     }
 
     /// Whether a store of this URL is the vault.
     pub fn is_at(&self, url: &str) -> bool {
-        // What comes after the `?` says how to reach it.
-        url.split('?').next() == Some(self.url().as_str())
+        let at = Self::at(url, Vec::new());
+        at.is_some_and(|at| at.name == self.name && at.region == self.region)
     }
 
     /// Whether its name is that of a vault, and its region that of a region.
@@ -307,6 +315,8 @@ mod tests {
             ),
             ("glacier-vault://eu-central-1/archives2", false),
             ("glacier-vault://eu-west-1/archives", false),
+            ("glacier-vault://eu-central-1", false),
+            ("glacier-vault://eu-central-1/archives/more", false),
             ("s3://archives", false),
             ("", false),
         ] {

@@ -390,17 +390,17 @@ fn a_fork_is_told_as_one_wherever_it_begins() {
 #[test]
 fn a_ledger_of_a_later_format_is_read_with_a_warning_and_not_written() {
     let fed = Fed::new(2);
-    let newer = fed.forge(4, |body| body["format"] = json!(2));
+    let newer = fed.forge(4, |body| body["format"] = json!(3));
     fs::write(fed.entry(4), newer).unwrap();
     let warning = "warning: home: its ledger is newer than this program, which does not understand these entries and leaves them out: \
-                   entry 4 has format 2\n";
+                   entry 4 has format 3\n";
     fed.lose_the_catalog();
     let rebuilt = fed.is_code("catalog rebuild", 6);
     says(&rebuilt, "home: 4 entries read, 2 archives\n");
     assert_eq!(
         rebuilt.stderr,
         format!(
-            "{warning}error: the ledger of `home` has entries that this version does not know: entry 4 has format 2\n\
+            "{warning}error: the ledger of `home` has entries that this version does not know: entry 4 has format 3\n\
              hint: use the version of coldchain that wrote them, or a later one; if a stolen key signed them, run `coldchain key rotate --kit FILE --source NAME --remove KEY --void NUMBER` to withdraw the key and to void them\n"
         )
     );
@@ -412,7 +412,7 @@ fn a_ledger_of_a_later_format_is_read_with_a_warning_and_not_written() {
     ] {
         assert_eq!(fed.is_code(words, 0).stderr, warning, "{words}");
     }
-    fed.every_writer_stops("has entries that this version does not know: entry 4 has format 2");
+    fed.every_writer_stops("has entries that this version does not know: entry 4 has format 3");
     // A writer that was there before learns of it.
     let fed = Fed::new(2);
     let newer = fed.forge(4, |body| body["kind"] = json!("rewind"));

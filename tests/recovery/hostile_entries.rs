@@ -181,7 +181,7 @@ fn an_entry_that_nobody_understands_is_voided_by_the_root_key_and_writers_go_on(
     let machine = archived();
     let leaked = own_key(&machine);
     let kind = || EntryKind::Archive(Box::new(archive(&machine, "home")));
-    forge(&machine, "home", kind(), &json!({"format": 2}), &leaked);
+    forge(&machine, "home", kind(), &json!({"format": 3}), &leaked);
     let stopped = feed(&machine, "home", "2024-01-07", b'c');
     assert_eq!(stopped.code, Some(6), "{}", stopped.stderr);
     let public = leaked.public();
@@ -190,7 +190,7 @@ fn an_entry_that_nobody_understands_is_voided_by_the_root_key_and_writers_go_on(
     // Of two sources the other has what it needs.
     assert_eq!(refused.code, Some(10), "{}", refused.stderr);
     assert!(
-        refused.stderr.contains("entry 3 has format 2"),
+        refused.stderr.contains("entry 3 has format 3"),
         "{}",
         refused.stderr
     );
@@ -216,7 +216,7 @@ fn an_entry_that_nobody_understands_is_voided_by_the_root_key_and_writers_go_on(
     );
 
     // Signed by a key that is withdrawn, one more is anybody's bytes.
-    forge(&machine, "home", kind(), &json!({"format": 2}), &leaked);
+    forge(&machine, "home", kind(), &json!({"format": 3}), &leaked);
     let run = machine.run("key rotate --kit $T/kit --new-signing-key");
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let run = feed(&machine, "home", "2024-01-07", b'c');

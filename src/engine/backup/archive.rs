@@ -17,6 +17,7 @@ use crate::engine::backup::zeros::warn_of_zeros;
 use crate::engine::context::kit_file::{NOT_IN_KIT, is_in_kit};
 use crate::engine::ledger::append::{self, Committed};
 use crate::engine::ledger::listing::require_listed;
+use crate::engine::ledger::locators::vault_place;
 use crate::engine::ledger::roles::keys_elsewhere;
 use crate::engine::ledger::sync::LedgerState;
 use crate::error::{BackupError, Error, in_words};
@@ -278,7 +279,7 @@ fn entry(job: &Job<'_>, attempt: &OpenAttempt, whole: &Whole) -> Result<ArchiveE
         recipients: job.recipients.fingerprint(&job.session.source.row.ledger),
         retain_until: attempt.retain_until.map(Timestamp),
         segments: segments.iter().map(|segment| segment.record).collect(),
-        vault: None,
+        vault: vault_place(&job.session.source.store.url(), &attempt.id, segments)?,
         private: BASE64.encode(attempt.key.seal_private(&private)?),
     })
 }

@@ -4,6 +4,7 @@ pub(super) mod append;
 pub(super) mod archive_keys;
 pub(super) mod change;
 pub(super) mod listing;
+pub(super) mod locators;
 pub(super) mod markers;
 pub(super) mod object;
 pub(super) mod reader;

@@ -8,6 +8,7 @@ use crate::catalog::{Catalog, Effect, EntryRow, NewEntry};
 use crate::engine::context::known_segments::know_segments;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::context::session::Session;
+use crate::engine::ledger::locators::segment_locators;
 use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::{JudgedObject, fetch, judge, require_no_entry, stored_numbers};
 use crate::engine::ledger::reader::trust_in;
@@ -15,7 +16,6 @@ use crate::engine::ledger::reader_warnings::{remember_newer, stands_as_of};
 use crate::error::{Error, LedgerStateError};
 use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay};
 use crate::model::entry::{Entry, EntryKind, Role};
-use crate::model::keys::ArchiveObject;
 use crate::model::{PlaceId, SourceName};
 use crate::progress::{Event, Observer};
 
@@ -397,10 +397,7 @@ pub(in crate::engine) fn write_absorbed(
     let locators: Vec<String>;
     let effect = match &absorbed.entry.kind {
         EntryKind::Archive(archive) => {
-            locators = ArchiveObject::of_entry(&source.row.directory, archive)
-                .filter(|object| object.segment().is_some())
-                .map(|object| source.store.locate(&object.key).to_string())
-                .collect();
+            locators = segment_locators(source, archive);
             Effect::Archive {
                 entry: archive,
                 locators: &locators,

@@ -14,6 +14,7 @@ mod old_ledger;
 mod old_places;
 mod places;
 mod read;
+mod read_segments;
 mod rebuilt;
 mod relink_snapshots;
 mod request;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,8 +10,9 @@ use chrono::NaiveDate;
 
 use super::copy_found::CopyFound;
 use super::flaw::Flaw;
-use super::inventory::{Survey, Unnamed};
+use super::inventory::{Survey, Unnamed, survey_of};
 use super::old_ledger::Earlier;
+use super::read_segments::ReadSegments;
 use crate::catalog::{Catalog, SegmentRow};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
@@ -88,6 +90,8 @@ struct LedgerImport<'a> {
     reads: ReadFrom,
     identities: Option<(&'a Identities, &'a str)>,
     earlier: &'a Earlier,
+    /// The segments in a vault, as far as they were read: the store is told, so that it can list them.
+    segments: Arc<ReadSegments>,
     replay: Replay,
     read: ImportedLedger,
     /// The visible archive of each date.
@@ -148,6 +152,7 @@ pub(in crate::engine) fn read_ledger(
         reads,
         identities,
         earlier,
+        segments: Arc::new(ReadSegments::of(source.row.ledger)),
         replay: Replay::reading_past(trust),
         read: ImportedLedger {
             source: source.name().clone(),
@@ -176,6 +181,7 @@ pub(in crate::engine) fn read_ledger(
         forked: Vec::new(),
         sealed: HashMap::new(),
     };
+    source.store.know(reading.segments.clone());
     // Entries after the newest one in the store are not taken from the old catalog: a store that has gone
     // back must show.
     let newest = survey.entries.last().copied().unwrap_or(0);
@@ -354,6 +360,8 @@ impl LedgerImport<'_> {
         }
         match &absorbed.entry.kind {
             EntryKind::Archive(archive) => {
+                self.segments
+                    .add(self.source, archive, absorbed.entry.head.made_at);
                 let sealed = SealedArchive {
                     entry: (**archive).clone(),
                     attached: Vec::new(),
@@ -480,6 +488,13 @@ impl LedgerImport<'_> {
         self.read.unknown = unknown.map(ToString::to_string).collect();
         let now = Timestamp(context.clock.now());
         let nothing = HashMap::new();
+        // A vault could list no segment before the ledger was read.
+        let again = if self.segments.is_empty() {
+            None
+        } else {
+            Some(survey_of(self.source.store.as_ref(), directory)?)
+        };
+        let survey = again.as_ref().unwrap_or(self.survey);
         let archives = catalog.archives(&self.source.row.ledger)?;
         let visible: HashSet<ArchiveId> = archives
             .iter()
@@ -494,7 +509,7 @@ impl LedgerImport<'_> {
             {
                 self.read.flaws.push(Flaw::Orphaned(archive.id, parent));
             }
-            let listed = self.survey.archives.get(&archive.id).unwrap_or(&nothing);
+            let listed = survey.archives.get(&archive.id).unwrap_or(&nothing);
             if let Some(copied) = &mut self.read.copied {
                 // The key of an archive is copied last.
                 if !listed.contains_key(&keys::archive_key(directory, &archive.id)) {
@@ -506,8 +521,12 @@ impl LedgerImport<'_> {
             let wrong = lacking(self.source, &archive.id, &segments, listed)?;
             let first = SegmentRow::objects(directory, &archive.id, &segments).next();
             let class = first.and_then(|first| listed.get(&first.key)?.class);
-            if self.reads != ReadFrom::CopyOfHome {
+            let is_confirmed = || is_confirmed(self.source, &archive.id, &segments);
+            // What a vault's own list has not shown yet is neither whole nor damaged.
+            if self.reads != ReadFrom::CopyOfHome && (!wrong.is_empty() || is_confirmed()?) {
                 catalog.write_listed(&archive.id, wrong.is_empty(), class, now)?;
+            } else if let (ReadFrom::Home, Some(class)) = (self.reads, class) {
+                catalog.write_class(&archive.id, class)?;
             }
             if let Some(first) = wrong.first() {
                 self.read.flaws.push(Flaw::Lacking {
@@ -518,11 +537,23 @@ impl LedgerImport<'_> {
             }
         }
         let known: HashSet<ArchiveId> = archives.iter().map(|archive| archive.id).collect();
-        self.read.unnamed = self
-            .survey
-            .unnamed(|id| known.contains(id) || self.replay.is_retired(id));
+        self.read.unnamed = survey.unnamed(|id| known.contains(id) || self.replay.is_retired(id));
         Ok(self.read)
     }
+}
+
+/// Whether the store's own list has shown every segment of an archive.
+fn is_confirmed(
+    source: &OpenSource<'_>,
+    archive: &ArchiveId,
+    segments: &[SegmentRow],
+) -> Result<bool, Error> {
+    for object in SegmentRow::objects(&source.row.directory, archive, segments) {
+        if object.segment().is_some() && !source.store.is_confirmed(&object.key)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn private_facts(archive: &ArchiveEntry, key: &ArchiveKey) -> Result<PrivateFacts, String> {
