@@ -18,7 +18,7 @@ pub enum Catalog {
 /// `coldchain catalog rebuild`
 #[derive(Debug, Args)]
 pub struct CatalogRebuild {
-    /// The store's URL: `file:///path`, or `s3://bucket/prefix?region=&endpoint=&path_style=true`;
+    /// The store's URL: `file:///path`, `s3://bucket/prefix?region=&endpoint=&path_style=true`, or `glacier-vault://region/vault?ledger=`;
     /// may be repeated; the config's stores if left out
     #[arg(long, value_name = "URL")]
     pub store: Vec<String>,

@@ -201,6 +201,13 @@ const SOURCE_AND_STORE: &str = r#"
 #region = "eu-central-1"
 # The store of the ledger and the keys, a directory or a bucket without a cold class; segments go to the vault.
 #ledger_store = "ledger"
+# As of a bucket.
+#profile = "archiver"
+#credentials_file = "/etc/coldchain/aws-credentials"
+#endpoint = "https://glacier.example.org"
+#ca_file = "/etc/coldchain/ca.pem"
+#uploads = 2
+#give_up_after = "6h"
 
 #[store.ledger]
 #type = "s3"

@@ -106,7 +106,12 @@ fn keys() -> BTreeSet<String> {
         if let Some(name) = line.strip_prefix('[') {
             name.trim_matches(['[', ']']).clone_into(&mut table);
             if let Some(store) = table.strip_prefix("store.") {
-                table = format!("store.{}", if store == "main" { "DIR" } else { "BUCKET" });
+                let kind = match store {
+                    "main" => "DIR",
+                    "vault" => "VAULT",
+                    _ => "BUCKET",
+                };
+                table = format!("store.{kind}");
             }
         } else if let Some((key, _)) = line.split_once(" = ") {
             keys.insert(if table.is_empty() {

@@ -112,6 +112,7 @@ const PAGES: &[&str] = &[
     "docs/restore-and-thaw.md",
     "docs/retention-and-prune.md",
     "docs/snapshots.md",
+    "docs/vault.md",
     "docs/verify-and-drill.md",
     "packaging/btrsend/README.md",
 ];

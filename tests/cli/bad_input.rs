@@ -142,7 +142,33 @@ fn a_config_that_can_t_be_used_is_named_with_line_and_key() {
         (
             replaced("type = \"dir\"", "type = \"ftp\""),
             "error: $T/config.toml:14: unknown store type `ftp`\n\
-             hint: known: `dir`, `s3`\n",
+             hint: known: `dir`, `s3`, `glacier-vault`\n",
+        ),
+        (
+            format!(
+                "{config}[store.deep]\ntype = \"glacier-vault\"\nvault = \"v\"\nledger_store = \"disk\"\n"
+            ),
+            "error: $T/config.toml:19: `store.deep.region` is missing\n",
+        ),
+        (
+            format!(
+                "{config}[store.deep]\ntype = \"glacier-vault\"\nvault = \"v\"\nregion = \"eu-central-1\"\n"
+            ),
+            "error: $T/config.toml:19: `store.deep.ledger_store` is missing: a vault can't list by name, so the ledger and the keys need another store\n\
+             hint: name a [store.NAME] of type \"dir\" or \"s3\" in `ledger_store`; docs/vault.md has an example\n",
+        ),
+        (
+            format!(
+                "{config}[store.deep]\ntype = \"glacier-vault\"\nvault = \"a b\"\nregion = \"eu-central-1\"\nledger_store = \"disk\"\n"
+            ),
+            "error: $T/config.toml:21: `store.deep.vault` must be a vault's name: 1 to 255 of A-Z, a-z, 0-9, `.`, `_` and `-`, found the string \"a b\"\n",
+        ),
+        (
+            format!(
+                "{config}[store.deep]\ntype = \"glacier-vault\"\nvault = \"v\"\nregion = \"eu-central-1\"\nledger_store = \"deep\"\n"
+            ),
+            "error: $T/config.toml:23: `store.deep.ledger_store` names the vault itself, which can't hold a ledger\n\
+             hint: name a [store.NAME] of type \"dir\" or \"s3\" in `ledger_store`; docs/vault.md has an example\n",
         ),
         (
             replaced("subvolume = \"/nowhere/home\"\n", ""),
