@@ -20,7 +20,7 @@ use crate::error::{Error, RequestError};
 use crate::model::size::Bytes;
 use crate::model::{Line, Protocol};
 use crate::plan::{
-    Action, BackupPlan, DateOverride, Request, Usd, describe, plan_backup, simulate,
+    Action, BackupPlan, ChainExpiry, DateOverride, Request, Usd, describe, plan_backup, simulate,
     snapshots_alone,
 };
 use crate::printing::{say, warn};
@@ -185,16 +185,14 @@ pub(super) fn to_json(plans: &[BackupPlan], warnings: &[String]) -> Value {
     let plans: Vec<Value> = plans
         .iter()
         .map(|plan| {
-            let expire: Vec<Value> = plan
-                .expire
-                .iter()
-                .map(|expiry| {
-                    json!({
-                        "chain": expiry.chain, "newest": expiry.newest, "archives": expiry.archives,
-                        "reason": expiry.reason,
-                    })
+            let chain = |expiry: &ChainExpiry| {
+                json!({
+                    "chain": expiry.chain, "newest": expiry.newest, "archives": expiry.archives,
+                    "reason": expiry.reason,
                 })
-                .collect();
+            };
+            let expire: Vec<Value> = plan.expire.iter().map(chain).collect();
+            let waiting: Vec<Value> = plan.waiting.iter().map(chain).collect();
             let snapshots = plan.snapshots.iter();
             let snapshots: Vec<Value> = snapshots
                 .map(|it| json!({"name": it.name, "reason": it.reason}))
@@ -215,7 +213,7 @@ pub(super) fn to_json(plans: &[BackupPlan], warnings: &[String]) -> Value {
             json!({
                 "date": plan.date, "source": plan.source, "action": plan.action.as_str(),
                 "send_parent": send_parent(&plan.action), "reason": plan.reason,
-                "expire": expire, "snapshots": snapshots, "mirrors": mirrors, "copies": copies,
+                "expire": expire, "waiting": waiting, "snapshots": snapshots, "mirrors": mirrors, "copies": copies,
             })
         })
         .collect();

@@ -6,10 +6,11 @@ use chrono::NaiveDate;
 
 use super::{Advice, Error, ExitCode, exit};
 use crate::btrfs::GuardError;
+use crate::model::size::Bytes;
 use crate::model::{
     ArchiveId, CopyKind, MirrorLocation, SnapshotName, SourceName, StreamLabel, Tier,
 };
-use crate::plan::Awaited;
+use crate::plan::{Awaited, ThawWindow};
 use crate::seal::SealError;
 use crate::store::StoreError;
 
@@ -38,6 +39,22 @@ pub enum RestoreError {
     /// Segments must be thawed first, which takes hours.
     #[error("{0}")]
     Thawing(Box<Awaited>),
+    /// An archive is larger than what the line fetches while thawed segments stay readable.
+    #[error(
+        "cannot restore `{source_name}` straight from the vault: {archive} has {}, and no more than {window} stays \
+         readable at once",
+        Bytes(*bytes)
+    )]
+    LargerThanWindow {
+        /// The source.
+        source_name: SourceName,
+        /// The archive.
+        archive: ArchiveId,
+        /// The length of its segments.
+        bytes: u64,
+        /// How much is thawed at once.
+        window: ThawWindow,
+    },
     /// The store has no capacity for a retrieval tier now.
     #[error("the tier `{tier}` has no capacity now: only {asked} of {of} segments were requested")]
     NoCapacity {
@@ -218,6 +235,11 @@ impl RestoreError {
                 "run the same command again later, or use --tier standard, which always has \
                  capacity; the requested segments are thawing",
             ),
+            Self::LargerThanWindow { source_name, .. } => exit(ExitCode::Failed).hint(format!(
+                "add a store of type `dir` to the config and run `coldchain copy {0} --to STORE`, which thaws and \
+                 copies a part at a time; then restore with `coldchain restore {0} --place STORE`",
+                source_name.as_argument()
+            )),
             Self::StoredStream { .. } => exit(ExitCode::Integrity),
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 exit(ExitCode::Integrity).hint(

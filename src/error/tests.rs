@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 mod copy;
 mod files;
@@ -20,7 +21,7 @@ use crate::kit::KitFault;
 use crate::ledger::EntryRefusal;
 use crate::model::entry::Role;
 use crate::model::{ArchiveId, CopyKind, PlaceId, StorageClass, Tier, Uuid};
-use crate::plan::{Awaited, CopyCostRefusal, CopySide, Usd};
+use crate::plan::{Awaited, CopyCostRefusal, CopySide, ThawWindow, Usd};
 use crate::store::{ErrorKind, Operation};
 
 fn mail() -> SourceName {
@@ -86,6 +87,7 @@ fn awaited() -> Awaited {
         cold: 1,
         by: std::iter::once((StorageClass::DeepArchive, Some(Tier::Bulk))).collect(),
         due: None,
+        window: None,
         now: chrono::DateTime::UNIX_EPOCH,
     }
 }
@@ -153,6 +155,12 @@ fn samples() -> Vec<Error> {
             why: "TEXT".to_owned(),
         }),
         Error::Restore(RestoreError::Thawing(Box::new(awaited()))),
+        Error::Restore(RestoreError::LargerThanWindow {
+            source_name: mail(),
+            archive: archive(),
+            bytes: 1 << 40,
+            window: ThawWindow::new(Duration::from_hours(20), None),
+        }),
         Error::Restore(RestoreError::NoCapacity {
             tier: Tier::Expedited,
             asked: 2,

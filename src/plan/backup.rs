@@ -5,9 +5,10 @@ use chrono::NaiveDate;
 use super::copy_night::CopyNight;
 use super::due::why_nothing;
 use super::facts::{Action, Facts, Request};
+use super::history::{ArchiveFacts, ListedAsOf, Verification};
 use super::mirror_night::MirrorNight;
 use super::refusal::BackupRefusal;
-use super::retention::{ChainExpiry, expiring};
+use super::retention::{ChainExpiry, expiring, waiting};
 use super::schedule::Schedule;
 use super::send_parent::full_or_incremental;
 use super::snapshots::ExpiredSnapshot;
@@ -28,6 +29,8 @@ pub struct BackupPlan {
     pub reason: String,
     /// The chains to retire once the archive is committed and verified.
     pub expire: Vec<ChainExpiry>,
+    /// The chains that would be retired if an inventory of the vault had shown the newer full.
+    pub waiting: Vec<ChainExpiry>,
     /// The snapshots here to delete at the end. Only a plan of one night has them.
     pub snapshots: Vec<ExpiredSnapshot>,
     /// What each mirror would get after the archive. Only a plan of one night has it.
@@ -52,6 +55,7 @@ pub fn snapshots_alone(source: &SourceName, date: NaiveDate) -> BackupPlan {
         action: Action::None,
         reason: "no archive: this source has no store".to_owned(),
         expire: Vec::new(),
+        waiting: Vec::new(),
         snapshots: Vec::new(),
         mirrors: Vec::new(),
         copies: Vec::new(),
@@ -76,34 +80,48 @@ pub(super) fn plan_night(facts: &Facts, schedule: &Schedule) -> BackupPlan {
         Some(reason) => (Action::None, reason),
         None => full_or_incremental(facts, schedule),
     };
+    let (expire, waiting) = expire_after(facts, action, schedule);
     BackupPlan {
         source: facts.source.clone(),
         date: facts.date,
         slot: schedule.slot_of(facts.date),
         action,
         reason,
-        expire: expire_after(facts, action, schedule),
+        expire,
+        waiting,
         snapshots: Vec::new(),
         mirrors: Vec::new(),
         copies: Vec::new(),
     }
 }
 
-/// Returns the chains that expire once the action is done.
-fn expire_after(facts: &Facts, action: Action, schedule: &Schedule) -> Vec<ChainExpiry> {
+/// Returns the chains that expire once the action is done, and those that wait for an inventory.
+fn expire_after(
+    facts: &Facts,
+    action: Action,
+    schedule: &Schedule,
+) -> (Vec<ChainExpiry>, Vec<ChainExpiry>) {
     let newest = facts.history.newest();
     if newest.is_some_and(|newest| newest.id.date > facts.date) {
         // `refuse_date` refuses such a run, so it retires nothing either.
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
-    match action.outcome(facts.date, facts.recipients, 0) {
-        None => expiring(&facts.history, facts.date, schedule),
-        Some(archive) => {
-            let mut after = facts.history.clone();
-            after.archives.push(archive);
-            expiring(&after, facts.date, schedule)
-        }
+    let mut after = facts.history.clone();
+    if let Some(archive) = action.outcome(facts.date, facts.recipients, 0) {
+        let verification = match facts.listed_as_of {
+            ListedAsOf::Now => archive.verification,
+            ListedAsOf::Inventory(_) => Verification::Unverified,
+        };
+        after.archives.push(ArchiveFacts {
+            verification,
+            ..archive
+        });
     }
+    let waiting = match facts.listed_as_of {
+        ListedAsOf::Now => Vec::new(),
+        ListedAsOf::Inventory(of) => waiting(&after, facts.date, schedule, of),
+    };
+    (expiring(&after, facts.date, schedule), waiting)
 }
 
 #[cfg(test)]
@@ -179,6 +197,21 @@ mod tests {
             plan.expire[0].reason,
             "its newest archive is 11 days old, and the chain of 2026-09-01 is verified"
         );
+    }
+
+    #[test]
+    fn a_full_in_a_vault_replaces_no_chain_on_the_night_on_which_it_is_made() {
+        let eager = Schedule {
+            max_incrementals: 2,
+            expire_after_days: 11,
+            ..Schedule::default()
+        };
+        let mut facts = facts("2026-09-01", history(&[AUGUST]));
+        facts.listed_as_of = ListedAsOf::Inventory(None);
+        let plan = plan_backup(&facts, &eager).unwrap();
+        assert_eq!((plan.action, plan.expire.len()), (Action::Full, 0));
+        let waiting: Vec<NaiveDate> = plan.waiting.iter().map(|chain| chain.chain).collect();
+        assert_eq!(waiting, [date("2026-08-07")]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::backup::BackupPlan;
 use super::retention::ChainExpiry;
 use crate::model::Line;
 
-/// Returns one line for each plan, and an indented line for each chain that expires, for each mirror and copy, and for
+/// Returns one line for each plan, and an indented line for each chain that expires or waits for an inventory of a vault, for each mirror and copy, and for
 /// each snapshot that expires.
 ///
 /// ```text
@@ -36,7 +36,10 @@ fn lines(plan: &BackupPlan, width: usize) -> String {
     let retired = plan.expire.iter().fold(first, |text, expiry| {
         text + &format!("{:10}  {source:width$}  {:11}  {expiry}\n", "", "retire")
     });
-    let mirrored = plan.mirrors.iter().fold(retired, |text, mirror| {
+    let waiting = plan.waiting.iter().fold(retired, |text, expiry| {
+        text + &format!("{:10}  {source:width$}  {:11}  {expiry}\n", "", "wait")
+    });
+    let mirrored = plan.mirrors.iter().fold(waiting, |text, mirror| {
         let what = mirror.in_words();
         text + &format!(
             "{:10}  {source:width$}  {:11}  {}\n",

@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::NaiveDate;
 
-use super::history::{ArchiveFacts, Condition, History, Verification};
+use super::history::{ArchiveFacts, Condition, History, ListedAsOf, Verification};
 use crate::model::{ArchiveId, ArchiveKind, Sha256, SourceName};
 
 /// The state of the local snapshot of an archive that an incremental could build on.
@@ -56,6 +56,8 @@ pub struct Facts {
     pub older_send_parent: Option<ArchiveId>,
     /// The fingerprint of the recipients that are configured now.
     pub recipients: Sha256,
+    /// As of when the store's listings are. An inventory does not show tonight's archive tonight.
+    pub listed_as_of: ListedAsOf,
 }
 
 /// What a night archives.

@@ -1,6 +1,6 @@
 //! What a source has in the store: its visible archives, grouped into chains.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::model::{ArchiveId, Sha256};
 
@@ -23,6 +23,15 @@ pub enum Verification {
     Verified,
     /// Not yet.
     Unverified,
+}
+
+/// As of when a listing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListedAsOf {
+    /// It shows what the store has now.
+    Now,
+    /// It is what a vault had at that time, together with what was stored since; `None` before the first inventory.
+    Inventory(Option<DateTime<Utc>>),
 }
 
 /// One visible archive: committed and not retired.

@@ -97,6 +97,7 @@ pub mod simulate;
 pub mod snapshots;
 pub mod strays;
 pub mod thaw;
+pub mod thaw_window;
 pub mod verify;
 
 pub use backup::{BackupPlan, plan_backup, snapshots_alone};
@@ -113,7 +114,7 @@ pub use describe_copy_cost::describe_copy_cost;
 pub use describe_cost::describe_cost;
 pub use due::nothing_missed;
 pub use facts::{Action, Facts, Request, SendParentSnapshot};
-pub use history::{ArchiveFacts, Chain, Condition, History, Verification};
+pub use history::{ArchiveFacts, Chain, Condition, History, ListedAsOf, Verification};
 pub use imported::{
     BrokenChain, CheckedImport, ImportRefusal, ImportVault, ImportedArchive, chain_of,
     check_btrsend, new_archives,
@@ -128,7 +129,7 @@ pub use pricing::early_deletion::{EarlyDeletion, early_deletion};
 pub use pricing::prices::Prices;
 pub use pricing::usd::{Price, Usd};
 pub use prune::{
-    ChainFate, ChainLine, Deletion, ListedAsOf, PruneFacts, PrunePlan, RetiredArchive, plan_prune,
+    ChainFate, ChainLine, Deletion, PruneFacts, PrunePlan, RetiredArchive, plan_prune,
 };
 pub use refusal::{BackupRefusal, DateOverride, refuse_date};
 pub use restore::{RestorePlan, RestoreRefusal, plan_restore};
@@ -152,6 +153,7 @@ pub use strays::{
     lacking, plan_strays,
 };
 pub use thaw::Awaited;
+pub use thaw_window::{ASSUMED_RATE, ThawWindow};
 pub use verify::{
     CheckedObject, Damage, LevelReport, Outcome, Sample, Seen, Unchecked, Verdict, choose,
     judge_digest, judge_listed,

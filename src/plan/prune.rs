@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::history::{ArchiveFacts, Condition, History, Verification};
+use super::history::{ArchiveFacts, Condition, History, ListedAsOf, Verification};
 use super::retention::{ChainExpiry, expiring, long_silence, waiting};
 use super::schedule::Schedule;
 use super::strays::{
@@ -39,15 +39,6 @@ pub struct PruneFacts {
     pub schedule: Schedule,
     /// As of when the listing is.
     pub listed_as_of: ListedAsOf,
-}
-
-/// As of when a listing is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListedAsOf {
-    /// It shows what the store has now.
-    Now,
-    /// It is what a vault had at that time, together with what was stored since; `None` before the first inventory.
-    Inventory(Option<DateTime<Utc>>),
 }
 
 /// An archive that was retired, as the ledger has it.

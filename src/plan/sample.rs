@@ -2,7 +2,9 @@
 
 use chrono::NaiveDate;
 
-use super::{ArchiveFacts, Condition, Facts, History, Request, SendParentSnapshot, Verification};
+use super::{
+    ArchiveFacts, Condition, Facts, History, ListedAsOf, Request, SendParentSnapshot, Verification,
+};
 use crate::model::ids::parse_date;
 use crate::model::{ArchiveId, ArchiveKind, Sha256};
 
@@ -48,5 +50,6 @@ pub(super) fn facts(night: &str, history: History) -> Facts {
         send_parent: SendParentSnapshot::Intact,
         older_send_parent: None,
         recipients: RECIPIENTS,
+        listed_as_of: ListedAsOf::Now,
     }
 }

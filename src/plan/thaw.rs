@@ -5,6 +5,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
+use super::thaw_window::ThawWindow;
 use crate::model::entry::Timestamp;
 use crate::model::{SourceName, StorageClass, Tier};
 
@@ -27,6 +28,8 @@ pub struct Awaited {
     pub by: BTreeSet<(StorageClass, Option<Tier>)>,
     /// When the last of those is typically readable; `None` if that is not known.
     pub due: Option<DateTime<Utc>>,
+    /// How much is thawed at once, where the store sets a limit.
+    pub window: Option<ThawWindow>,
     /// The store's clock at that moment.
     pub now: DateTime<Utc>,
 }
@@ -80,10 +83,12 @@ impl Awaited {
                 format!("it is not known here when they are due; {again} later: {on}")
             }
         };
-        if self.cold > 0 {
-            format!("{ask}; {wait}")
-        } else {
-            wait
+        match (self.cold, self.window) {
+            (0, _) => wait,
+            (_, None) => format!("{ask}; {wait}"),
+            (_, Some(window)) => {
+                format!("{wait}, and thaws the next segments: no more at once than {window}")
+            }
         }
     }
 }
@@ -94,6 +99,8 @@ fn are(n: u64) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn awaited(readable: u64, thawing: u64, cold: u64) -> Awaited {
@@ -106,6 +113,7 @@ mod tests {
             cold,
             by: BTreeSet::from([(StorageClass::DeepArchive, Some(Tier::Bulk))]),
             due: Some("2026-11-23T03:00:00Z".parse().unwrap()),
+            window: None,
             now: "2026-11-21T03:00:00Z".parse().unwrap(),
         }
     }
@@ -121,6 +129,18 @@ mod tests {
             awaited.hint(),
             "the last of them is due by 2026-11-23T03:00:00Z; then run the same command again: \
              it continues where it stopped"
+        );
+    }
+
+    #[test]
+    fn the_rest_is_thawed_by_the_next_run_where_not_all_may_be_thawed_at_once() {
+        let mut awaited = awaited(0, 2, 3);
+        awaited.window = Some(ThawWindow::new(Duration::from_hours(20), None));
+        assert_eq!(
+            awaited.hint(),
+            "the last of them is due by 2026-11-23T03:00:00Z; then run the same command again: it continues where \
+             it stopped, and thaws the next segments: no more at once than 703.1 GiB, what a line of 10.0 MiB/s \
+             fetches in 20 hours"
         );
     }
 

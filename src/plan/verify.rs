@@ -25,6 +25,8 @@ pub enum Unchecked {
     NoDigest,
     /// It lies in a cold class.
     Cold,
+    /// It was stored in a vault, and no inventory has shown it yet.
+    NotInInventory,
     /// It is not in the sample.
     NotSampled,
     /// A less thorough check of this run has found it damaged already.
@@ -42,6 +44,7 @@ impl fmt::Display for Unchecked {
         f.write_str(match self {
             Self::NoDigest => "the store keeps no SHA-256 of it",
             Self::Cold => "cold, not thawed",
+            Self::NotInInventory => "not in the vault's inventory yet",
             Self::NotSampled => "not in the sample",
             Self::FoundDamaged => "found damaged before",
             Self::NotReached => "the restore ended before it",

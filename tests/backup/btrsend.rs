@@ -11,7 +11,8 @@ use std::process::{Command, Output};
 use chrono::{Datelike, Days, NaiveDate};
 use coldchain::model::Sha256;
 use coldchain::plan::{
-    Action, Facts, History, Request, Schedule, SendParentSnapshot, carry_out, plan_backup,
+    Action, Facts, History, ListedAsOf, Request, Schedule, SendParentSnapshot, carry_out,
+    plan_backup,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -106,6 +107,7 @@ fn without_catching_up_every_night_is_decided_as_btrsend_decides_it() {
             send_parent: SendParentSnapshot::NotLocal,
             older_send_parent: None,
             recipients: Sha256([0; 32]),
+            listed_as_of: ListedAsOf::Now,
         };
         for _ in 0..1000 {
             let plan = plan_backup(&facts, &schedule).unwrap();

@@ -3,9 +3,9 @@
 use chrono::{Days, NaiveDate};
 use coldchain::model::Sha256;
 use coldchain::plan::{
-    Action, Archived, BackupPlan, Chain, ChainExpiry, Condition, Facts, History, Request, Schedule,
-    SendParentSnapshot, Verification, carry_out, expiring, expiry_dates, plan_backup, plan_restore,
-    simulate,
+    Action, Archived, BackupPlan, Chain, ChainExpiry, Condition, Facts, History, ListedAsOf,
+    Request, Schedule, SendParentSnapshot, Verification, carry_out, expiring, expiry_dates,
+    plan_backup, plan_restore, simulate,
 };
 use proptest::prelude::*;
 
@@ -104,6 +104,7 @@ fn nothing_yet(date: NaiveDate) -> Facts {
         send_parent: SendParentSnapshot::Intact,
         older_send_parent: None,
         recipients: Sha256([0; 32]),
+        listed_as_of: ListedAsOf::Now,
     }
 }
 

@@ -19,12 +19,13 @@ use coldchain::engine::{
 use coldchain::error::Error;
 use coldchain::ledger::{SigningKey, decode_body, split};
 use coldchain::model::entry::{ArchiveEntry, EntryKind};
-use coldchain::model::{ArchiveId, LedgerId, Sha256, keys};
+use coldchain::model::{ArchiveId, LedgerId, Sha256, TreeHash, keys};
 use coldchain::progress::Quiet;
 use coldchain::seal::{ArchiveKey, Identities, generate_identity, open_segment};
 use coldchain::store::{MemoryStore, NewObject, ObjectKind, Put, Store};
 
 use super::faults::{Faults, FaultyStore};
+use super::lab_vault::{LabVault, OpenLabVault};
 use super::loopfs::in_memory;
 use super::replicated::replicated;
 use super::sandbox::asked;
@@ -41,7 +42,10 @@ const TRIES: usize = 10_000;
 pub struct Lab {
     directory: tempfile::TempDir,
     pub config: Config,
+    /// The store; of a machine with a vault, the store of its ledger and keys.
     pub store: Arc<MemoryStore>,
+    /// The vault that has its segments.
+    pub vault: Option<Arc<LabVault>>,
     /// Archives whose streams were compared already. What is stored is never changed, which is
     /// looked at each time.
     compared: Mutex<BTreeSet<ArchiveId>>,
@@ -69,10 +73,21 @@ impl StreamSource for Printed<'_> {
 impl Lab {
     /// A machine with keys and an empty store.
     pub fn new() -> Self {
+        Self::at(DIRECTORY)
+    }
+
+    /// A machine with keys and an empty vault.
+    pub fn with_vault() -> Self {
+        let mut lab = Self::at(VAULT);
+        lab.vault = Some(LabVault::new(Arc::clone(&lab.store)));
+        lab
+    }
+
+    fn at(store: &'static str) -> Self {
         let directory = in_memory();
         let (identity, recipient) = generate_identity();
         fs::write(directory.path().join("identity"), identity).unwrap();
-        let config = config(&directory, &recipient);
+        let config = config(&directory, &recipient, store);
         let state_dir = StateDir::new(&config.state_dir);
         state_dir.create().unwrap();
         let keys = state_dir.new_keys(config.prune).unwrap();
@@ -83,7 +98,24 @@ impl Lab {
             directory,
             config,
             store: Arc::default(),
+            vault: None,
             compared: Mutex::default(),
+        }
+    }
+
+    /// Its store, as one run opens it.
+    pub fn open(&self) -> Box<dyn Store> {
+        match &self.vault {
+            None => Box::new(Arc::clone(&self.store)),
+            Some(vault) => Box::new(OpenLabVault::new(vault)),
+        }
+    }
+
+    /// The lines of its store's table.
+    fn table(&self) -> &'static str {
+        match &self.vault {
+            None => DIRECTORY,
+            Some(_) => VAULT,
         }
     }
 
@@ -100,15 +132,18 @@ impl Lab {
             fs::copy(self.path(file), directory.path().join(file)).unwrap();
         }
         let store = MemoryStore::default();
-        for (key, bytes) in self.objects() {
+        for (key, bytes) in self.objects_in_store() {
             let sha256 = Sha256::of(&bytes);
             let object = NewObject::new(&key, bytes, sha256, ObjectKind::Segment);
             assert!(matches!(store.put_if_absent(&object), Ok(Put::Created(_))));
         }
+        let store = Arc::new(store);
+        let vault = self.vault.as_ref();
         Self {
-            config: config(&directory, &self.config.recipients[0]),
+            config: config(&directory, &self.config.recipients[0], self.table()),
             directory,
-            store: Arc::new(store),
+            vault: vault.map(|vault| vault.copy(Arc::clone(&store))),
+            store,
             compared: Mutex::new(self.compared.lock().unwrap().clone()),
         }
     }
@@ -117,6 +152,7 @@ impl Lab {
     pub fn twin(&self) -> Self {
         Self {
             store: Arc::clone(&self.store),
+            vault: self.vault.clone(),
             ..self.copy()
         }
     }
@@ -125,7 +161,7 @@ impl Lab {
     /// its own and a store of its own.
     pub fn with_other_keys(&self) -> Self {
         let mut other = Self::new();
-        other.config = config(&other.directory, &self.config.recipients[0]);
+        other.config = config(&other.directory, &self.config.recipients[0], DIRECTORY);
         let row = self.catalog().source(&SOURCE.parse().unwrap()).unwrap();
         other.catalog().add_source(&row.unwrap()).unwrap();
         other
@@ -178,10 +214,11 @@ impl Lab {
         let catalogs: &OpenCatalog<'_> =
             &|state_dir| Ok(state_dir.catalog()?.watched(Arc::clone(faults) as _));
         let stores: &OpenStore<'_> = &|_, _| {
-            Ok(Box::new(FaultyStore::new(
-                Arc::clone(&self.store),
-                Arc::clone(faults),
-            )))
+            let faults = Arc::clone(faults);
+            Ok(match &self.vault {
+                None => Box::new(FaultyStore::new(Arc::clone(&self.store), faults)),
+                Some(vault) => Box::new(FaultyStore::new(OpenLabVault::new(vault), faults)),
+            })
         };
         let context = RunContext {
             catalogs,
@@ -209,8 +246,14 @@ impl Lab {
         self.in_context(faults, |context| act(RunContext { clock, ..context }))
     }
 
-    /// Everything in the store.
+    /// Everything in the store, and in the vault under the keys that it would have there.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut objects = self.objects_in_store();
+        objects.extend(self.vault.iter().flat_map(|vault| vault.objects()));
+        objects
+    }
+
+    fn objects_in_store(&self) -> BTreeMap<String, Vec<u8>> {
         let listed = self.store.list("").unwrap();
         let read = |key: String| {
             let bytes = self.store.get(&self.store.locate(&key), u64::MAX).unwrap();
@@ -255,6 +298,9 @@ impl Lab {
     /// Panics unless an archive is all there, and its stream the one that was sent.
     fn is_whole(&self, entry: &ArchiveEntry, sent: &[u8]) {
         let id = &entry.id;
+        if self.vault.is_some() {
+            return self.is_whole_in_vault(entry, sent);
+        }
         let listed: BTreeMap<_, _> = self
             .store
             .list(&keys::archive_prefix(SOURCE, id))
@@ -299,6 +345,48 @@ impl Lab {
         self.compared.lock().unwrap().insert(*id);
     }
 
+    /// The same of an archive whose segments are in the vault, where its entry says.
+    fn is_whole_in_vault(&self, entry: &ArchiveEntry, sent: &[u8]) {
+        let id = &entry.id;
+        let sealed_key = BASE64.decode(&entry.key).unwrap();
+        let key = self.store.locate(&keys::archive_key(SOURCE, id));
+        let stored = self.store.get(&key, u64::MAX);
+        assert!(
+            stored.is_ok_and(|stored| stored == sealed_key),
+            "{id}: key.age"
+        );
+        let vault = self.vault.as_ref().unwrap();
+        let place = entry
+            .vault
+            .as_ref()
+            .unwrap_or_else(|| panic!("{id} names no vault"));
+        assert_eq!(place.segments.len(), entry.segments.len(), "{id}");
+        let sealed: Vec<Vec<u8>> = place
+            .segments
+            .iter()
+            .map(|segment| {
+                let body = vault.body(segment.id.as_str());
+                let body = body.unwrap_or_else(|| panic!("{id}: {} is missing", segment.id));
+                assert_eq!(TreeHash::of(&body), segment.tree_hash, "{id}");
+                body
+            })
+            .collect();
+        if self.compared.lock().unwrap().contains(id) {
+            return;
+        }
+        let archive_key = ArchiveKey::unseal(&sealed_key, &self.identities()).unwrap();
+        let mut stream = Vec::with_capacity(sent.len());
+        for (sealed, record) in sealed.iter().zip(&entry.segments) {
+            assert_eq!(Sha256::of(sealed), record.sha256, "{id}");
+            open_segment(sealed, &archive_key, record.raw_bytes)
+                .unwrap()
+                .read_to_end(&mut stream)
+                .unwrap();
+        }
+        assert!(stream == sent, "{id} is not the stream that was sent");
+        self.compared.lock().unwrap().insert(*id);
+    }
+
     /// Panics unless the catalog says of the ledger what the store's ledger says.
     pub fn can_be_rebuilt(&self) {
         let name = SOURCE.parse().unwrap();
@@ -334,7 +422,7 @@ impl Lab {
         let source = OpenSource {
             config: &self.config.sources[0],
             row: row.clone(),
-            store: Box::new(self.store.clone()),
+            store: self.open(),
         };
         let root = StateDir::new(&self.config.state_dir).root_key().unwrap();
         let state = catch_up(&source, &mut catalog, &root).unwrap();
@@ -358,7 +446,25 @@ pub fn archive_entries(catalog: &mut Catalog, ledger: LedgerId) -> Vec<ArchiveEn
         .collect()
 }
 
-fn config(directory: &tempfile::TempDir, recipient: &str) -> Config {
+/// The table of a machine's store.
+const DIRECTORY: &str = r#"
+            type = "dir"
+            path = "/in/memory"
+"#;
+
+/// The tables of a machine's vault.
+const VAULT: &str = r#"
+            type = "glacier-vault"
+            vault = "archives"
+            region = "us-east-1"
+            ledger_store = "ledger"
+
+            [store.ledger]
+            type = "dir"
+            path = "/in/memory"
+"#;
+
+fn config(directory: &tempfile::TempDir, recipient: &str, store: &str) -> Config {
     let at = directory.path();
     let text = format!(
         r#"
@@ -372,8 +478,7 @@ fn config(directory: &tempfile::TempDir, recipient: &str) -> Config {
             store = "shelf"
 
             [store.shelf]
-            type = "dir"
-            path = "/in/memory"
+            {store}
 
             [encryption]
             recipients = ["{recipient}"]

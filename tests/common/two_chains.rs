@@ -61,7 +61,11 @@ pub fn sent() -> BTreeMap<&'static str, Vec<u8>> {
 
 /// A machine with both chains.
 pub fn with_two_chains() -> Lab {
-    let mut lab = Lab::new();
+    two_chains_on(Lab::new())
+}
+
+/// Both chains on a new machine.
+pub fn two_chains_on(mut lab: Lab) -> Lab {
     lab.config.sources[0].schedule.max_incrementals = 1;
     // What has expired is left to `prune`.
     lab.config.prune = PruneMode::Elsewhere;

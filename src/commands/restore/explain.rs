@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::planned::Planned;
+use serde_json::json;
+
 use crate::btrfs::{Version, needs};
 use crate::catalog::Catalog;
 use crate::commands::output::{answer, count};
@@ -119,38 +121,56 @@ impl Planned<'_> {
 
     /// Returns the commands that thaw cold segments; none if no segment can be cold.
     fn thaw(&self, store: &StoreConfig, archives: &[SealedArchive]) -> String {
-        let StoreConfig::S3 { settings, .. } = store else {
-            return String::new();
+        let note = match store {
+            StoreConfig::Dir { .. } => return String::new(),
+            StoreConfig::S3 { .. } if !self.estimate.is_cold() => return String::new(),
+            StoreConfig::S3 { .. } => "",
+            StoreConfig::Vault { .. } => {
+                "# What is thawed can be read for 24 hours: of more than the line fetches in that time, thaw a part.\n"
+            }
         };
-        if !self.estimate.is_cold() {
-            return String::new();
-        }
-        let thawing = &self.args.thawing;
-        let request = format!(
-            "Days={},GlacierJobParameters={{Tier={}}}",
-            thawing.thaw_days,
-            capitalised(&thawing.tier.to_string())
-        );
-        let mut text = "\n\
+        let mut text = note.to_owned()
+            + "\n\
              # Thaw what is cold first: run this script with the argument `thaw`. Hours later, run it again without it.\n\
-             if [ \"${1-}\" = thaw ]; then\n"
-            .to_owned();
+             if [ \"${1-}\" = thaw ]; then\n";
         for archive in archives {
-            for (_, key) in self.segments(archive) {
-                let key = format!("{}{key}", slashed(&settings.prefix));
-                writeln!(
-                    text,
-                    "    {} s3api restore-object --bucket {} --key {} --restore-request {}",
+            for (_, name) in self.segments(archive) {
+                let request = self.thaw_of(store, &name);
+                writeln!(text, "    {request}").expect("writing to a string does not fail");
+            }
+        }
+        text.push_str("    exit\nfi\n");
+        text
+    }
+
+    /// Returns the command that thaws a segment.
+    fn thaw_of(&self, store: &StoreConfig, name: &str) -> String {
+        let thawing = &self.args.thawing;
+        let tier = capitalised(&thawing.tier.to_string());
+        match store {
+            StoreConfig::Dir { .. } => String::new(),
+            StoreConfig::S3 { settings, .. } => {
+                let key = format!("{}{name}", slashed(&settings.prefix));
+                let days = thawing.thaw_days;
+                let request = format!("Days={days},GlacierJobParameters={{Tier={tier}}}");
+                format!(
+                    "{} s3api restore-object --bucket {} --key {} --restore-request {}",
                     aws(store),
                     quoted(settings.bucket.as_bytes()),
                     quoted(key.as_bytes()),
                     quoted(request.as_bytes()),
                 )
-                .expect("writing to a string does not fail");
+            }
+            StoreConfig::Vault { settings, .. } => {
+                let job = json!({"Type": "archive-retrieval", "ArchiveId": name, "Tier": tier});
+                format!(
+                    "{} glacier initiate-job --account-id - --vault-name {} --job-parameters {}",
+                    aws(store),
+                    quoted(settings.vault.as_bytes()),
+                    quoted(job.to_string().as_bytes()),
+                )
             }
         }
-        text.push_str("    exit\nfi\n");
-        text
     }
 
     fn receive(&self, text: &mut String, archive: &SealedArchive) {
@@ -185,14 +205,19 @@ impl Planned<'_> {
         .expect("writing to a string does not fail");
     }
 
-    /// Returns the digests of an archive's segments, and their keys in the store.
+    /// Returns the digests of an archive's segments, and their keys in the store; in a vault their ids.
     fn segments<'a>(
         &'a self,
         archive: &'a SealedArchive,
     ) -> impl Iterator<Item = (Sha256, String)> + 'a {
-        ArchiveObject::of_entry(&self.row.directory, &archive.entry)
-            .filter(|object| object.segment().is_some())
-            .filter_map(|object| Some((object.signed?.sha256, object.key)))
+        let place = archive.entry.vault.as_ref();
+        let place = place.filter(|_| matches!(self.store, StoreConfig::Vault { .. }));
+        ArchiveObject::of_entry(&self.row.directory, &archive.entry).filter_map(move |object| {
+            let index = object.segment()?;
+            let in_vault = place.and_then(|place| place.segments.get(index as usize));
+            let name = in_vault.map_or(object.key, |segment| segment.id.to_string());
+            Some((object.signed?.sha256, name))
+        })
     }
 }
 
@@ -212,7 +237,7 @@ fn variable(name: &str, typed: Option<&Path>, what: &str) -> String {
     }
 }
 
-/// Returns the command that prints an object by its key.
+/// Returns the command that prints an object by its key, or from a vault by its id.
 fn fetch(store: &StoreConfig) -> String {
     match store {
         StoreConfig::Dir { path, .. } => {
@@ -226,17 +251,35 @@ fn fetch(store: &StoreConfig) -> String {
                 quoted(place.as_bytes())
             )
         }
-        StoreConfig::Vault { ledger_store, .. } => fetch(ledger_store),
+        StoreConfig::Vault { settings, .. } => {
+            let (aws, vault) = (aws(store), quoted(settings.vault.as_bytes()));
+            format!(
+                "local job; job=$({aws} glacier list-jobs --account-id - --vault-name {vault} --statuscode Succeeded \
+                 --query \"JobList[?ArchiveId=='$1'] | [0].JobId\" --output json | tr -d '\"') && \
+                 {aws} glacier get-job-output --account-id - --vault-name {vault} --job-id=\"$job\" \
+                 \"$work/output\" > /dev/null && cat \"$work/output\""
+            )
+        }
     }
 }
 
-/// Returns the `aws` command with the options that reach the bucket.
+/// Returns the `aws` command with the options that reach the bucket or the vault.
 fn aws(store: &StoreConfig) -> String {
     let mut command = "aws".to_owned();
-    if let StoreConfig::S3 { settings, .. } = store {
-        let endpoint = settings.endpoint.as_deref();
-        let region = settings.region.as_deref();
-        let profile = settings.profile.as_deref();
+    let place = match store {
+        StoreConfig::Dir { .. } => None,
+        StoreConfig::S3 { settings, .. } => Some((
+            settings.endpoint.as_deref(),
+            settings.region.as_deref(),
+            settings.profile.as_deref(),
+        )),
+        StoreConfig::Vault { settings, .. } => Some((
+            settings.endpoint.as_deref(),
+            Some(settings.region.as_str()),
+            settings.profile.as_deref(),
+        )),
+    };
+    if let Some((endpoint, region, profile)) = place {
         let options = ["--endpoint-url", "--region", "--profile"];
         for (option, value) in options.into_iter().zip([endpoint, region, profile]) {
             if let Some(value) = value {

@@ -70,7 +70,7 @@ pub fn decide(
         (attempt.onto, reason.clone(), None)
     } else {
         let (facts, schedule) = facts::facts(
-            source,
+            (config, source),
             asked.date,
             asked.request,
             StreamOrigin::Stdin,

@@ -3,15 +3,15 @@
 use chrono::NaiveDate;
 
 use crate::catalog::{Catalog, Link};
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, StoreConfig};
 use crate::engine::backup::rescue::foresee_rescue;
 use crate::engine::backup::send_parent::{StreamOrigin, Unfit, choose};
 use crate::engine::context::schedule::schedule;
 use crate::error::Error;
 use crate::model::{LedgerId, Sha256};
 use crate::plan::{
-    ArchiveFacts, Condition, Facts, History, Request, Schedule, SendParentSnapshot, Verification,
-    long_silence,
+    ArchiveFacts, Condition, Facts, History, ListedAsOf, Request, Schedule, SendParentSnapshot,
+    Verification, long_silence,
 };
 use crate::progress::{Event, Observer};
 use crate::seal::Recipients;
@@ -55,7 +55,7 @@ pub fn plan_facts(
     let fingerprint = recipients.fingerprint(&ledger.unwrap_or(LedgerId([0; 16])));
     let gather = |unfit: &[Unfit]| {
         facts(
-            source,
+            (config, source),
             date,
             request,
             origin,
@@ -79,7 +79,7 @@ pub fn plan_facts(
 /// Gathers the facts of a source on a date.
 #[allow(clippy::too_many_arguments, reason = "each is a fact of its own")]
 pub(in crate::engine) fn facts(
-    source: &Source,
+    (config, source): (&Config, &Source),
     date: NaiveDate,
     request: Request,
     origin: StreamOrigin,
@@ -105,6 +105,10 @@ pub(in crate::engine) fn facts(
         send_parent,
         older_send_parent,
         recipients,
+        listed_as_of: match config.store_of(source)? {
+            StoreConfig::Vault { .. } => ListedAsOf::Inventory(None),
+            StoreConfig::Dir { .. } | StoreConfig::S3 { .. } => ListedAsOf::Now,
+        },
     };
     Ok((facts, schedule(source)))
 }

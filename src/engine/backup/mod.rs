@@ -343,7 +343,7 @@ impl Nightly<'_> {
         let mut unfit: Vec<Unfit> = known.to_vec();
         loop {
             let (facts, schedule) = facts::facts(
-                self.source().config,
+                (self.session.config, self.source().config),
                 self.asked.date,
                 self.asked.request,
                 StreamOrigin::of(&night.identity),

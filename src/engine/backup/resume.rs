@@ -103,7 +103,7 @@ impl ResumeFacts<'_> {
     ) -> Result<(Resume, Option<OpenAttempt>), Error> {
         let date = attempt.id.date;
         let (facts, schedule) = facts::facts(
-            self.source,
+            (self.config, self.source),
             date,
             request_for(date, self.asked.date, self.asked.request),
             origin,
@@ -214,6 +214,7 @@ pub fn foresee(
                 },
                 reason: format!("it was begun on {} and left unfinished", attempt.begun_at),
                 expire: Vec::new(),
+                waiting: Vec::new(),
                 snapshots: Vec::new(),
                 mirrors: Vec::new(),
                 copies: Vec::new(),

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::catalog::{Catalog, SegmentRow};
+use crate::engine::context::known_segments::know_segments;
 use crate::engine::ledger::listing::listing;
 use crate::engine::restore::thaw::{WantedSegments, ask_all};
 use crate::error::Error;
@@ -16,6 +17,7 @@ use crate::store::{Locator, Readability, Stat};
 /// archive. If a listing has no known class for a segment, it asks for that segment alone: no listing shows
 /// an archive tier of Intelligent-Tiering.
 pub fn ask_classes(wanted: &WantedSegments<'_>, catalog: &mut Catalog) -> Result<(), Error> {
+    know_segments(wanted.source, catalog)?;
     let known = catalog.archives(&wanted.source.row.ledger)?;
     for archive in wanted.archives {
         wanted.interrupt.check()?;

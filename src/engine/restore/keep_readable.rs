@@ -62,7 +62,8 @@ impl<'a> StoreTime<'a> {
 }
 
 impl<'a> ReadableKeeper<'a> {
-    /// Returns what keeps those segments readable whose state that is, if any of them can go cold.
+    /// Returns what keeps those segments readable whose state that is, if any of them can go cold and a request can
+    /// change that.
     pub(in crate::engine) fn new(
         wanted: WantedSegments<'a>,
         request: ThawRequest,
@@ -70,6 +71,9 @@ impl<'a> ReadableKeeper<'a> {
         clock: &'a dyn Clock,
         observer: &'a dyn Observer,
     ) -> Option<Self> {
+        if status.window.is_some() {
+            return None;
+        }
         let now = status.now?;
         let mut keeper = Self {
             wanted,

@@ -18,9 +18,11 @@ pub(super) mod prefetch;
 pub(super) mod target;
 pub(super) mod thaw;
 pub(super) mod to_file;
+pub(super) mod window;
 
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -39,7 +41,10 @@ use crate::engine::restore::fetch::{AtOnce, WantedSegment};
 use crate::engine::restore::keep_readable::ReadableKeeper;
 use crate::engine::restore::other_places::OtherPlaces;
 use crate::engine::restore::target::{Afterwards, Target};
-use crate::engine::restore::thaw::{ThawStatus, WantedSegments, thaw_beside, thaw_state};
+use crate::engine::restore::thaw::{
+    ThawStatus, WantedSegments, require_window, thaw_beside, thaw_state,
+};
+use crate::engine::restore::window::note_download;
 use crate::error::{Error, PruneError, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::archive::ArchiveState;
@@ -319,6 +324,7 @@ fn receive(
                 restoring.intermediate
             };
             let mut receiving = target.begin(entry, afterwards)?;
+            let begun = Instant::now();
             restoring.observer.event(Event::Begun {
                 source: name.clone(),
                 archive: entry.id,
@@ -329,6 +335,12 @@ fn receive(
                 keeper.map_or(Ok(()), |keeper| keeper.reached((entry.id, index), catalog))
             });
             target.land(receiving, entry, fed)?;
+            note_download(
+                restoring.source,
+                entry.sealed_bytes,
+                begun.elapsed(),
+                catalog,
+            )?;
             if restoring.intermediate == Afterwards::Goes {
                 target.delete_passed(entry)?;
             }
@@ -375,6 +387,9 @@ fn thaw_rest(
     wanted: &WantedSegments<'_>,
     catalog: &mut Catalog,
 ) -> Result<(usize, ThawStatus), Error> {
+    if restoring.thaw.is_some() {
+        require_window(wanted, catalog)?;
+    }
     let status = match restoring.thaw {
         Some(request) => thaw_beside(wanted, request, restoring.others, catalog)?,
         None => thaw_state(wanted, catalog)?,

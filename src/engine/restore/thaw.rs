@@ -5,21 +5,22 @@
 //! that the next run can continue after a crash: it requests again what the store does not know, and does not
 //! request what is on its way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::catalog::{ArchiveRow, Catalog, ThawRow};
+use crate::catalog::{ArchiveRow, Catalog, ThawRow, ThawState};
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::restore::other_places::OtherPlaces;
+use crate::engine::restore::window::thaw_window;
 use crate::error::{Error, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, SourceName, StorageClass, TierRefused};
-use crate::plan::{Awaited, CostRefusal};
+use crate::plan::{Awaited, CostRefusal, ThawWindow};
 use crate::store::{ErrorKind, Locator, Readability, StoreError, ThawAnswer, ThawRequest};
 
 /// How many requests are sent at once. An answer of S3 takes some 50 ms, and its store keeps the pace of thaw
@@ -58,6 +59,8 @@ pub struct SegmentThaw {
     pub readability: Readability,
     /// The thaw request that this catalog knows.
     pub asked: Option<ThawRow>,
+    /// Its length.
+    pub bytes: u64,
     locator: Locator,
 }
 
@@ -68,6 +71,8 @@ pub struct ThawStatus {
     pub segments: Vec<SegmentThaw>,
     /// The store's time; `None` if no segment can be cold, so that the store was not asked.
     pub now: Option<DateTime<Utc>>,
+    /// How much is thawed at once, where the store sets a limit.
+    pub window: Option<ThawWindow>,
 }
 
 impl SegmentThaw {
@@ -79,6 +84,18 @@ impl SegmentThaw {
         let asked = self.asked?;
         let takes = class.thaw_time(asked.tier).ok()?;
         Some(asked.asked_at.0 + takes)
+    }
+
+    /// Returns whether it is thawed, or is being thawed, and was not fetched yet.
+    fn is_outstanding(&self) -> bool {
+        let fetched = self
+            .asked
+            .is_some_and(|asked| asked.state == ThawState::Fetched);
+        match self.readability {
+            Readability::Thawing(_) => true,
+            Readability::Until(..) => !fetched,
+            Readability::Always | Readability::Cold(_) => false,
+        }
     }
 
     pub(in crate::engine) fn place(&self) -> (ArchiveId, u32) {
@@ -108,6 +125,51 @@ impl ThawStatus {
     ) -> impl Iterator<Item = (StorageClass, &mut SegmentThaw)> {
         let segments = self.segments.iter_mut();
         segments.filter_map(move |segment| Some((segment.to_ask(now)?, segment)))
+    }
+
+    /// Returns the archives that are thawed in parts: those that do not fit into the window, and those of which a part
+    /// is outstanding already.
+    fn in_parts(&self) -> BTreeSet<ArchiveId> {
+        let window = self.window.map_or(u64::MAX, |window| window.bytes);
+        let mut bytes: BTreeMap<ArchiveId, u64> = BTreeMap::new();
+        for segment in &self.segments {
+            *bytes.entry(segment.archive).or_default() += segment.bytes;
+        }
+        let large = bytes.iter().filter(|(_, bytes)| **bytes > window);
+        let begun = self.segments.iter().filter(|it| it.is_outstanding());
+        let begun = begun.map(|segment| segment.archive);
+        large.map(|(archive, _)| *archive).chain(begun).collect()
+    }
+
+    /// Returns the segments to request now, each with its cold class: those that fit into the window, in the order in
+    /// which they are fetched. `in_parts` are the archives that need not be readable as a whole.
+    fn to_request(
+        &mut self,
+        now: DateTime<Utc>,
+        in_parts: &BTreeSet<ArchiveId>,
+    ) -> Vec<(StorageClass, &mut SegmentThaw)> {
+        let Some(window) = self.window else {
+            return self.unready(now).collect();
+        };
+        let outstanding = self.segments.iter().filter(|it| it.is_outstanding());
+        let outstanding = outstanding.map(|segment| segment.bytes).sum();
+        // A request does not make one that is readable stay so for longer.
+        let cold = self.segments.iter_mut().filter_map(|segment| {
+            let Readability::Cold(class) = segment.readability else {
+                return None;
+            };
+            Some((class, segment))
+        });
+        let mut cold: Vec<_> = cold.collect();
+        let takes = window.takes(outstanding, cold.iter().map(|(_, segment)| segment.bytes));
+        let whole = (1..=takes).rfind(|at| {
+            let last = cold[*at - 1].1.archive;
+            let next = cold.get(*at).map(|(_, next)| next.archive);
+            next != Some(last) || in_parts.contains(&last)
+        });
+        // An archive is received when all of it is readable. A part of one would go cold again while it waits.
+        cold.truncate(whole.unwrap_or(0));
+        cold
     }
 
     /// Returns whether every segment of an archive can be read.
@@ -143,6 +205,7 @@ impl ThawStatus {
             cold: 0,
             by: BTreeSet::new(),
             due: None,
+            window: self.window,
             now: self.now?,
         };
         let mut all_known = true;
@@ -186,6 +249,7 @@ fn state_beside(
     catalog: &mut Catalog,
 ) -> Result<ThawStatus, Error> {
     let mut segments = segments(wanted, catalog)?;
+    let window = thaw_window(wanted.source, catalog)?;
     let asked: Vec<usize> = (0..segments.len())
         .filter(|at| may_be_cold(&segments[*at], wanted))
         .collect();
@@ -194,6 +258,7 @@ fn state_beside(
         return Ok(ThawStatus {
             segments,
             now: None,
+            window,
         });
     }
     let store = wanted.source.store.as_ref();
@@ -225,6 +290,7 @@ fn state_beside(
     Ok(ThawStatus {
         segments,
         now: Some(now),
+        window,
     })
 }
 
@@ -248,7 +314,12 @@ pub(in crate::engine) fn thaw_beside(
     let Some(now) = status.now else {
         return Ok(status);
     };
-    let mut to_ask: Vec<_> = status.unready(now).collect();
+    let in_parts = if wanted.only.is_some() {
+        wanted.archives.iter().copied().collect()
+    } else {
+        status.in_parts()
+    };
+    let mut to_ask = status.to_request(now, &in_parts);
     request_thaws(wanted, request, &mut to_ask, catalog)?;
     // Read the rows again: they say when the thaw is due.
     for archive in wanted.archives {
@@ -260,6 +331,38 @@ pub(in crate::engine) fn thaw_beside(
         }
     }
     Ok(status)
+}
+
+/// Refuses archives of which one is larger than the window, and not all thawed: not all of it would be readable at once.
+pub(in crate::engine) fn require_window(
+    wanted: &WantedSegments<'_>,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    let Some(window) = thaw_window(wanted.source, catalog)? else {
+        return Ok(());
+    };
+    let mut status = None;
+    for archive in wanted.archives {
+        let segments = catalog.segments(archive)?;
+        let bytes = segments.iter().map(|row| row.record.sealed_bytes).sum();
+        if bytes <= window.bytes || segments.len() == 1 {
+            continue;
+        }
+        let status = match &status {
+            Some(status) => status,
+            None => &*status.insert(thaw_state(wanted, catalog)?),
+        };
+        if !status.is_readable(archive) {
+            return Err(RestoreError::LargerThanWindow {
+                source_name: wanted.source.name().clone(),
+                archive: *archive,
+                bytes,
+                window,
+            }
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Requests the thaw of segments, each given with its cold class, and notes in them what they are now.
@@ -368,6 +471,7 @@ fn segments(
                     index: segment.index,
                     readability: Readability::Always,
                     asked: thaws.get(&segment.index).copied(),
+                    bytes: segment.record.sealed_bytes,
                     locator: Locator::from(segment.locator),
                 },
             ));
@@ -440,4 +544,98 @@ pub(in crate::engine) fn ask_all<T: Sync, A: Send>(
     });
     let answers = answers.into_inner().expect("no holder panics");
     (answers, failure.into_inner().expect("no holder panics"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const CLASS: StorageClass = StorageClass::Vault;
+
+    fn archive(nth: u64) -> ArchiveId {
+        format!("2026-11-21-full-{nth:016x}").parse().unwrap()
+    }
+
+    /// The state of segments that are given by their archive, their length, and whether they can be read.
+    fn status(segments: &[(u64, u64, Readability)], window: u64) -> ThawStatus {
+        let segments = (0..).zip(segments);
+        let segments = segments.map(|(index, (nth, bytes, readability))| SegmentThaw {
+            archive: archive(*nth),
+            index,
+            readability: *readability,
+            asked: None,
+            bytes: *bytes,
+            locator: Locator::from(format!("{index}")),
+        });
+        ThawStatus {
+            segments: segments.collect(),
+            now: Some(Utc::now()),
+            window: Some(ThawWindow {
+                bytes: window,
+                ..ThawWindow::new(Duration::from_hours(20), None)
+            }),
+        }
+    }
+
+    /// The numbers of the segments that are requested.
+    fn requested(mut status: ThawStatus) -> Vec<u32> {
+        let in_parts = status.in_parts();
+        let now = Utc::now();
+        let to_request = status.to_request(now, &in_parts).into_iter();
+        to_request.map(|(_, segment)| segment.index).collect()
+    }
+
+    #[test]
+    fn whole_archives_are_thawed_as_far_as_the_window_goes() {
+        use Readability::{Always, Cold, Thawing, Until};
+        let soon = Until(CLASS, Utc::now() + TimeDelta::hours(1));
+        let (cold, thawing) = (Cold(CLASS), Thawing(CLASS));
+        for (segments, window, expected) in [
+            (
+                &[(1, 4, cold), (1, 4, cold), (2, 4, cold), (2, 4, cold)][..],
+                16,
+                &[0, 1, 2, 3][..],
+            ),
+            // The second archive would not be readable as a whole.
+            (
+                &[(1, 4, cold), (1, 4, cold), (2, 4, cold), (2, 4, cold)],
+                15,
+                &[0, 1],
+            ),
+            (
+                &[(1, 4, thawing), (1, 4, thawing), (2, 4, cold), (2, 4, cold)],
+                15,
+                &[],
+            ),
+            (&[(1, 4, thawing), (1, 4, thawing), (2, 4, cold)], 12, &[2]),
+            // What was begun is ended.
+            (&[(1, 4, thawing), (1, 4, cold), (1, 4, cold)], 12, &[1, 2]),
+            (&[(1, 4, soon), (1, 4, cold)], 8, &[1]),
+            // No window takes this one: it is thawed in parts.
+            (&[(1, 4, cold), (1, 4, cold), (1, 4, cold)], 8, &[0, 1]),
+            // One segment always goes.
+            (&[(1, 9, cold), (2, 1, cold)], 8, &[0]),
+            // A request does not make it readable for longer.
+            (&[(1, 4, soon), (1, 4, Always)], 100, &[]),
+        ] {
+            assert_eq!(
+                requested(status(segments, window)),
+                expected,
+                "{segments:?}, {window}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_copy_is_thawed_segment_by_segment() {
+        let cold = Readability::Cold(CLASS);
+        let mut status = status(
+            &[(1, 4, cold), (1, 4, cold), (2, 4, cold), (2, 4, cold)],
+            13,
+        );
+        let both = BTreeSet::from([archive(1), archive(2)]);
+        assert_eq!(status.to_request(Utc::now(), &both).len(), 3);
+    }
 }

@@ -14,7 +14,7 @@ use crate::engine::restore::decode::decode_ahead;
 use crate::engine::restore::fetch::{AtOnce, WantedSegment};
 use crate::engine::restore::keep_readable::ReadableKeeper;
 use crate::engine::restore::other_places::OtherPlaces;
-use crate::engine::restore::thaw::{WantedSegments, thaw_beside};
+use crate::engine::restore::thaw::{WantedSegments, require_window, thaw_beside};
 use crate::error::{Error, RequestError, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::{ArchiveId, StorageClass};
@@ -75,6 +75,7 @@ pub fn stream_out(
         only: None,
         interrupt: streaming.interrupt,
     };
+    require_window(&wanted, catalog)?;
     let status = thaw_beside(&wanted, streaming.thaw, streaming.others, catalog)?;
     if let Some(awaited) = status.awaited(streaming.source.name()) {
         return Err(Error::Restore(RestoreError::Thawing(Box::new(awaited))));

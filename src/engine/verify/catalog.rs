@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, ReplicatedRow};
 use crate::engine::context::RunContext;
+use crate::engine::context::inventory::renew_inventory;
 use crate::engine::context::kit_file::heads_of;
+use crate::engine::context::known_segments::know_segments;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::trust::Trusted;
 use crate::engine::rebuild::{
@@ -46,6 +48,15 @@ pub fn check(
 ) -> Result<CheckedCatalog, Error> {
     let ledger = &source.row.ledger;
     let mut checked = CheckedCatalog::default();
+    know_segments(source, catalog)?;
+    match renew_inventory(source, catalog) {
+        Ok(inventory) => checked.remarks.extend(inventory.in_words()),
+        Err(Error::Store(error)) => checked.remarks.push(format!(
+            "could not ask for a newer inventory of the vault: {}",
+            in_words(&error)
+        )),
+        Err(error) => return Err(error),
+    }
     let head = catalog.head(ledger)?.map_or(0, |(seq, _)| seq);
     let earlier = Earlier::of(catalog, ledger)?;
     let mut survey = survey_of(source.store.as_ref(), &source.row.directory)?;

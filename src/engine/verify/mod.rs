@@ -18,11 +18,13 @@ mod repair_entry;
 mod repair_object;
 mod tree;
 mod unreadable;
+mod vault;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, SegmentRow};
 use crate::engine::context::clock::Clock;
+use crate::engine::context::known_segments::know_segments;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::SealedArchive;
 use crate::engine::restore::fetch::AtOnce;
@@ -42,6 +44,7 @@ pub use drill::Drill;
 pub use ledger::{LedgerReport, root_of_copy};
 use record::Recorder;
 pub use repair::{RepairedObject, Repairing, Repairs, UnrepairedObject, verify_and_repair};
+use vault::AsOf;
 
 /// The request for a check of one source.
 pub struct Verifying<'a> {
@@ -224,6 +227,8 @@ impl Verified {
 /// ledger was read is in `broken_off`, and the results so far stay valid.
 pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verified, Error> {
     let source = verifying.source;
+    know_segments(source, catalog)?;
+    let as_of = AsOf::now(source, catalog)?;
     let read = ledger::read(verifying, catalog)?;
     // Objects of an attempt of this machine are not orphaned objects.
     let mut known = read.retired.clone();
@@ -259,8 +264,10 @@ pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verifi
             if not_copied == 1 { "is" } else { "are" }
         ));
     }
+    report.notes.extend(as_of.in_words());
     let mut recorder = Recorder::new(catalog, verifying.clock, without_entry);
-    let broken_off = check_levels(verifying, &archives, &is_known, &mut recorder, &mut report);
+    let of = (archives.as_slice(), &as_of);
+    let broken_off = check_levels(verifying, of, &is_known, &mut recorder, &mut report);
     report.notes.extend(recorder.note());
     Ok(Verified { report, broken_off })
 }
@@ -268,13 +275,13 @@ pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verifi
 /// Checks level after level, until one breaks off.
 fn check_levels(
     verifying: &Verifying<'_>,
-    archives: &[Archive],
+    (archives, as_of): (&[Archive], &AsOf),
     is_known: &dyn Fn(&ArchiveId) -> bool,
     recorder: &mut Recorder<'_>,
     report: &mut VerifyReport,
 ) -> Option<(VerifyLevel, Error)> {
     // List after reading the ledger, so that archives committed meanwhile are not reported as missing.
-    let shown = match present::listing(verifying, archives, is_known, report) {
+    let shown = match present::listing(verifying, (archives, as_of), is_known, report) {
         Ok((listing, shown)) => {
             recorder.level(&listing);
             report.levels.push(listing);

@@ -58,6 +58,13 @@ impl BadObject<'_> {
     /// Reads what is under the key, as a whole and twice.
     pub(super) fn look(&self) -> Result<UnderKey, Why> {
         let store = self.at.store.as_ref();
+        if self.role == ObjectKind::Segment && store.needs_index() {
+            return Err(
+                "the ledger names its archive in the vault, and what is put into a vault gets another id: restore from \
+                 the other place, and run `coldchain backup --full` for a chain that is whole"
+                    .to_owned(),
+            );
+        }
         let at = store.locate(self.key);
         let bytes = match store.stat(&at) {
             Ok(stat) => stat.bytes,

@@ -1,0 +1,10 @@
+//! A vault as home: archives, inventories, thaws and prunes, in process and with the real program.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod archiving;
+mod listing;
+mod pruning;
+mod thawing;
+mod whole;
