@@ -18,6 +18,7 @@ mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -41,6 +42,9 @@ use kept::{KeptInventory, Showing};
 
 /// An archive that is newer than this before an inventory need not be in it yet.
 const LAG: TimeDelta = TimeDelta::hours(48);
+
+/// How long the output of a job can be relied on, less the time until it is noticed: it is kept for 24 hours.
+const WINDOW: Duration = Duration::from_hours(20);
 
 /// A vault, with a store beside it for all that is no segment.
 pub struct VaultStore<'a> {
@@ -227,6 +231,14 @@ impl Store for VaultStore<'_> {
         } else {
             self.ledger_store.is_confirmed(key)
         }
+    }
+
+    fn needs_index(&self) -> bool {
+        true
+    }
+
+    fn thaw_window(&self) -> Option<Duration> {
+        Some(WINDOW)
     }
 
     fn second_uploads(&self, prefix: &str) -> Result<Vec<(Locator, Stat)>, StoreError> {
