@@ -196,6 +196,15 @@ fn make_snapshot_directories(config: &Config, told: &mut Vec<String>) -> Result<
 
 fn warn_of_config(config: &Config, everywhere: &Everywhere) {
     if !everywhere.quiet {
+        for (source, store) in config.archived() {
+            if let StoreConfig::Vault { .. } = store {
+                warn(format_args!(
+                    "{}: it is archived into a vault, for which Amazon takes no new customers since 2025-12-15; \
+                     docs/vault.md tells how to get out",
+                    source.name
+                ));
+            }
+        }
         for warning in standing_warnings(config) {
             warn(warning);
         }

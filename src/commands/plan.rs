@@ -285,7 +285,10 @@ fn warnings_of_unused_stores(config: &Config) -> Vec<String> {
     }
     let is_used = |name: &String| {
         let mut sources = config.sources.iter();
+        // A vault keeps its ledgers in another store.
+        let mut stores = config.archived().map(|(_, store)| store.ledger_store());
         sources.any(|source| source.store.as_ref() == Some(name) || source.copies.contains(name))
+            || stores.any(|store| *store == config.stores[name])
     };
     let unused = config.stores.keys().filter(|name| !is_used(name));
     unused

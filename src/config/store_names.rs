@@ -70,6 +70,11 @@ pub(super) fn is_region(region: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
+/// Whether it may name the region of a vault. The ledger's entries have it, and take 64 characters.
+pub(super) fn is_vault_region(region: &str) -> bool {
+    is_region(region) && region.len() <= 64
+}
+
 pub(super) fn is_endpoint(url: &str) -> bool {
     let host = url
         .strip_prefix("https://")

@@ -10,7 +10,8 @@ use super::error::{ConfigError, UrlFault};
 use super::store::StoreConfig;
 use super::store_names::{
     BUCKET, BUCKET_ELSEWHERE, ENDPOINT, PATH_STYLE, PREFIX, REGION, VAULT, addressing, is_bucket,
-    is_bucket_elsewhere, is_endpoint, is_prefix, is_region, is_vault, without_slash,
+    is_bucket_elsewhere, is_endpoint, is_prefix, is_region, is_vault, is_vault_region,
+    without_slash,
 };
 use super::transfers::DEFAULT_UPLOADS;
 use crate::store::{DEFAULT_LISTING_BYTES, S3Settings, VaultSettings};
@@ -153,7 +154,7 @@ fn vault_url(settings: &VaultSettings, ledger: &str) -> String {
 fn vault(rest: &str) -> Result<StoreConfig, UrlFault> {
     let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
     let (region, name) = place.split_once('/').unwrap_or((place, ""));
-    require(is_region(region), "region", REGION)?;
+    require(is_vault_region(region), "region", REGION)?;
     require(is_vault(name), "vault", VAULT)?;
     let mut settings = VaultSettings::new(region, name);
     let mut ledger_store = None;

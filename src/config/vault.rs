@@ -7,7 +7,7 @@ use super::no_ledger_store::NoLedgerStore;
 use super::section::{Field, Section};
 use super::store::StoreConfig;
 use super::store_names::{
-    ENDPOINT, REGION, VAULT, is_endpoint, is_region, is_vault, without_slash,
+    ENDPOINT, REGION, VAULT, is_endpoint, is_vault, is_vault_region, without_slash,
 };
 use super::transfers::{patience, uploads};
 use crate::store::VaultSettings;
@@ -33,7 +33,9 @@ pub(super) fn read(
     vaults: &BTreeSet<&str>,
 ) -> Result<StoreConfig, ConfigError> {
     let vault = section.require("vault")?.matching(is_vault, VAULT)?;
-    let region = section.require("region")?.matching(is_region, REGION)?;
+    let region = section
+        .require("region")?
+        .matching(is_vault_region, REGION)?;
     let ledger_store = ledger_store(name, section, stores, vaults)?;
     let mut settings = VaultSettings::new(region, vault);
     let endpoint = section.read("endpoint", |field| field.matching(is_endpoint, ENDPOINT))?;

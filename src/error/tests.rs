@@ -861,6 +861,11 @@ fn samples() -> Vec<Error> {
         Error::Verify(VerifyError::CheckInterrupted(Signal::Terminate)),
     ];
     samples.extend(kinds.map(|of| Error::Store(kind(of))));
+    let of_vault = [ErrorKind::NoBucket, ErrorKind::NoService, ErrorKind::Denied];
+    samples.extend(of_vault.map(|of| {
+        let url = "glacier-vault://eu-central-1/mail".to_owned();
+        Error::Store(StoreError { url, ..kind(of) })
+    }));
     samples.extend(mirror_link::samples());
     samples.extend(copy::samples());
     samples.extend(files::samples());

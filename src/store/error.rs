@@ -166,7 +166,7 @@ impl fmt::Display for ErrorKind {
 
 /// A store operation that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("could not {operation} {}: {kind}", subject(key, url))]
+#[error("could not {operation} {}: {}", subject(key, url), reason(*kind, url))]
 pub struct StoreError {
     /// The reason.
     pub kind: ErrorKind,
@@ -185,6 +185,23 @@ pub struct StoreError {
 
 /// The underlying error of a filesystem or a service.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Says why an operation on the store with this URL failed. What a bucket is in S3, a vault is in Glacier.
+fn reason(kind: ErrorKind, url: &str) -> String {
+    match kind {
+        ErrorKind::NoBucket if is_vault(url) => {
+            "the vault does not exist in this region and account".to_owned()
+        }
+        ErrorKind::NoService if is_vault(url) => {
+            "the service that answers there is not Glacier".to_owned()
+        }
+        kind => kind.to_string(),
+    }
+}
+
+fn is_vault(url: &str) -> bool {
+    url.starts_with("glacier-vault:")
+}
 
 fn subject(key: &str, url: &str) -> String {
     if key.is_empty() {
@@ -283,6 +300,12 @@ impl StoreError {
             ErrorKind::Full => "nothing half-written is left; free some space and run again",
             ErrorKind::Denied if self.url.starts_with("file:") => {
                 "check the owner and mode, and whether it is mounted read-only"
+            }
+            ErrorKind::Denied if is_vault(&self.url) => {
+                "see docs/vault.md for the permission that each operation needs; waiting does not help"
+            }
+            ErrorKind::NoBucket if is_vault(&self.url) => {
+                "check `vault` and `region` of this store, and whose credentials these are, or make the vault; waiting does not help"
             }
             ErrorKind::Denied => {
                 "see docs/aws.md for the permission that each operation needs; waiting does not help"
