@@ -15,8 +15,7 @@ use crate::model::entry::EntryKind;
 use crate::model::{LedgerId, PlaceId, SourceName};
 use crate::progress::{Event, Observer};
 use crate::store::{
-    DirStore, ErrorKind, Operation, RateLimit, RequestPace, RetryPolicy, S3Store, Store,
-    StoreError, Waiting,
+    DirStore, RateLimit, RequestPace, RetryPolicy, S3Store, Store, VaultStore, Waiting,
 };
 
 /// A source with everything that a command needs to work on it.
@@ -147,29 +146,41 @@ pub fn open_paced_store<'a>(
             Ok(Box::new(store))
         }
         StoreConfig::S3 { settings, .. } => {
-            let told = Box::new(|waiting: &Waiting<'_>| {
-                observer.event(Event::Waiting {
-                    what: in_words(waiting.error),
-                    pause: waiting.pause,
-                });
-            });
-            let store = S3Store::open((**settings).clone(), told)?;
+            let store = S3Store::open((**settings).clone(), told_to(observer))?;
             let mut store = store.thawing_at(pace.clone());
             if let Some(limit) = limit {
                 store = store.limited(limit.clone());
             }
             Ok(Box::new(store))
         }
-        StoreConfig::Vault { .. } => Err(StoreError {
-            kind: ErrorKind::Unsupported,
-            operation: Operation::Open,
-            key: String::new(),
-            url: store_url(config),
-            source: None,
-            advice: None,
+        StoreConfig::Vault {
+            settings,
+            ledger_store,
+            inventories,
+            ..
+        } => {
+            // A limit is that of the line, which both share.
+            let ledger_store = open_paced_store(ledger_store, observer, limit, pace)?;
+            let told = told_to(observer);
+            let settings = (**settings).clone();
+            let store = VaultStore::open(settings, told, ledger_store, inventories.clone())?;
+            let mut store = store.thawing_at(pace.clone());
+            if let Some(limit) = limit {
+                store = store.limited(limit.clone());
+            }
+            Ok(Box::new(store))
         }
-        .into()),
     }
+}
+
+/// Returns what says to the observer that a store waits.
+fn told_to(observer: &dyn Observer) -> Box<dyn Fn(&Waiting<'_>) + Send + Sync + '_> {
+    Box::new(|waiting| {
+        observer.event(Event::Waiting {
+            what: in_words(waiting.error),
+            pause: waiting.pause,
+        });
+    })
 }
 
 /// Returns when the locks on the objects of an archive end, if the store locks objects: at 00:00 UTC on the
