@@ -16,7 +16,6 @@ use crate::progress::Observer;
 use crate::seal::IdentityFile;
 
 mod explain;
-mod explain_vault;
 mod from_plan;
 mod from_store;
 mod manner;
