@@ -33,6 +33,7 @@ pub mod tmpfs;
 pub mod tree;
 pub mod turns;
 pub mod two_chains;
+pub mod vault;
 pub mod vault_server;
 pub mod whole;
 

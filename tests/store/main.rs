@@ -17,3 +17,5 @@ mod s3_server_self_test;
 mod short_listings;
 mod store_suite;
 mod test_servers;
+mod vault_jobs;
+mod vault_store;
