@@ -211,6 +211,22 @@ fn subject(key: &str, url: &str) -> String {
     }
 }
 
+/// What the URL of a vault begins with.
+const VAULT: &str = "glacier-vault:";
+
+/// The text of a kind. Some are about what only a bucket has, or are said in other words of a vault.
+fn reason(kind: ErrorKind, url: &str) -> String {
+    let of_vault = match kind {
+        _ if !url.starts_with(VAULT) => None,
+        ErrorKind::NoBucket => Some("the vault does not exist"),
+        ErrorKind::WrongRegion => Some("the vault is in another region"),
+        ErrorKind::NoService => Some("the service that answers there is not Glacier"),
+        ErrorKind::Cold => Some("no retrieval job has made it readable"),
+        _ => None,
+    };
+    of_vault.map_or_else(|| kind.to_string(), str::to_owned)
+}
+
 impl StoreError {
     pub(super) fn new(kind: ErrorKind, operation: Operation, key: &str, url: &str) -> Self {
         Self {
@@ -309,6 +325,9 @@ impl StoreError {
             }
             ErrorKind::Denied => {
                 "see docs/aws.md for the permission that each operation needs; waiting does not help"
+            }
+            ErrorKind::NoBucket if self.url.starts_with(VAULT) => {
+                "check `vault` and `region` of this store, and whose credentials these are; waiting does not help"
             }
             ErrorKind::NoBucket => {
                 "check bucket, region and endpoint, or make the bucket; waiting does not help"

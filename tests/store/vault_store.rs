@@ -287,8 +287,8 @@ fn what_was_deleted_is_not_listed_although_the_inventory_still_shows_it() {
     assert_eq!(left.len(), 1);
     // The next inventory lacks it, and the note is dropped.
     vault.take_inventory(&store);
-    vault.put(&store, 2, b"three");
     vault.hours(48);
+    vault.put(&store, 2, b"three");
     vault.take_inventory(&store);
     let state = vault.directory.path().join("state");
     let notes = std::fs::read_dir(state).unwrap().find_map(|entry| {

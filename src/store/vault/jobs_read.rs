@@ -7,10 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::client::{JobState, VaultJob, VaultJobKind};
 
-/// How long the output of a job can be read for sure.
+/// How long the output of a job can be read for sure, from when the job is done.
 pub(super) const OUTPUT_LIVES: TimeDelta = TimeDelta::hours(24);
 
-/// A list that is older is read again before a job is started: another machine may have started one.
+/// A list that is older is read again: jobs are done meanwhile, and another machine may have started one.
 const RECENT: Duration = Duration::from_mins(1);
 
 /// The jobs that retrieve whole archives.
@@ -65,7 +65,7 @@ impl JobsRead {
         self.asked.insert(archive.to_owned())
     }
 
-    /// Returns whether it is recent enough to start jobs by it.
+    /// Returns whether it is recent enough to go by.
     pub(super) fn is_recent(&self) -> bool {
         self.at.elapsed() < RECENT
     }

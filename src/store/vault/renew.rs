@@ -109,6 +109,10 @@ impl VaultStore<'_> {
                 .map_err(Failure::Store)
         });
         kept.map_err(|failure| match failure {
+            Failure::Store(error) if error.kind == ErrorKind::TooLarge => StoreError {
+                kind: ErrorKind::TooMany,
+                ..error
+            },
             Failure::Store(error) => error,
             Failure::Io(error) => self.io_error(Operation::List, SUBJECT, error),
         })

@@ -36,7 +36,7 @@ impl VaultStore<'_> {
         let mut jobs = self.jobs();
         let answers = jobs
             .as_mut()
-            .is_some_and(|read| read.takes_question(archive));
+            .is_some_and(|read| read.is_recent() && read.takes_question(archive));
         if !answers {
             self.read_jobs(&mut jobs, &at.key)?.takes_question(archive);
         }
@@ -123,7 +123,12 @@ impl VaultStore<'_> {
         let is_old = had.is_some();
         let job = match had {
             Some(job) => Some(job),
-            None => self.read_jobs(&mut jobs, &at.key)?.output_of(archive),
+            None => {
+                let read = self.read_jobs(&mut jobs, &at.key)?;
+                // The next question wants to know whether this has changed.
+                read.takes_question(archive);
+                read.output_of(archive)
+            }
         };
         drop(jobs);
         let Some(job) = job else {

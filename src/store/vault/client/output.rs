@@ -165,7 +165,7 @@ impl VaultClient<'_> {
             }
             let had = progress.had + wanted.len() as u64;
             if progress.total.is_some_and(|total| had > total) {
-                restart(progress, sink)?;
+                restart(request, progress, sink)?;
                 return Err(Judged::damaged("it sent more bytes than the output has"));
             }
             if had > request.max_bytes {
@@ -213,7 +213,7 @@ impl VaultClient<'_> {
         if expected.iter().flatten().all(|hash| *hash == computed) {
             return Ok(());
         }
-        restart(progress, sink)?;
+        restart(request, progress, sink)?;
         let what = format!("what it sent has the tree hash {computed}");
         Err(Judged::new(
             ErrorKind::Corrupted,
@@ -278,10 +278,15 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
 }
 
 /// Begins again with the first byte.
-fn restart(progress: &mut Progress, sink: &mut dyn OutputSink) -> Result<(), Judged> {
+fn restart(
+    request: &OutputRequest<'_>,
+    progress: &mut Progress,
+    sink: &mut dyn OutputSink,
+) -> Result<(), Judged> {
     sink.restart().map_err(|error| not_taken(&error))?;
-    let total = progress.total;
-    *progress = Progress::new(progress.began, progress.came, total);
+    // What an answer said of the length may be as wrong as the rest of it.
+    let asked = request.part.map(|(_, len)| len);
+    *progress = Progress::new(progress.began, progress.came, asked);
     Ok(())
 }
 
