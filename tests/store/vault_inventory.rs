@@ -3,6 +3,7 @@
 use coldchain::model::LedgerId;
 use coldchain::store::{ErrorKind, Inventory, Store, VaultSettings};
 
+use crate::common::bucket::patience_without_stalls;
 use crate::common::from_env;
 use crate::common::sigv4::hex;
 use crate::common::vault::{LEDGER, OwnVault, begin, description, key};
@@ -38,7 +39,12 @@ fn an_inventory_of_many_archives_is_read_within_the_limit() {
     let count = u32::try_from(from_env("COLDCHAIN_ARCHIVES", 10_000)).unwrap();
     let ours = usize::try_from(count).unwrap() / 2;
     let vault = OwnVault::new();
-    let store = vault.store();
+    // The server takes its time to write so much.
+    let settings = VaultSettings {
+        patience: patience_without_stalls(),
+        ..vault.settings()
+    };
+    let store = vault.open(settings.clone());
     let body = b"segment";
     let (hash, ledger) = (tree_hash(body), LedgerId([7; 16]));
     vault.server.change(|state| {
@@ -68,7 +74,7 @@ fn an_inventory_of_many_archives_is_read_within_the_limit() {
     assert_eq!(keys(&store).len(), ours);
     let tight = vault.open(VaultSettings {
         listing_bytes: 1 << 20,
-        ..vault.settings()
+        ..settings.clone()
     });
     let error = tight.list("home/").unwrap_err();
     assert_eq!(error.kind, ErrorKind::TooMany, "{error}");
@@ -79,7 +85,7 @@ fn an_inventory_of_many_archives_is_read_within_the_limit() {
     vault.hours(4);
     let tiny = vault.open(VaultSettings {
         listing_bytes: 100 << 10,
-        ..vault.settings()
+        ..settings.clone()
     });
     let shown = tiny.renew_inventory(None).unwrap_err();
     assert_eq!(shown.kind, ErrorKind::TooMany, "{shown}");
