@@ -11,14 +11,18 @@ use crate::common::loopfs::{self, LoopFs};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use coldchain::catalog::{Catalog, SourceRow};
-use coldchain::config::Config;
-use coldchain::engine::{LedgerState, OpenSource, StateDir, catch_up, open_store, store_url};
+use coldchain::config::{Config, StoreConfig};
+use coldchain::engine::{
+    LedgerState, OpenSource, OpenStore, Rebuilding, RunContext, StateDir, Trusted, Unfinished,
+    catch_up, open_store, read_kit, rebuild, store_url,
+};
 use coldchain::error::{Error, LedgerStateError};
 use coldchain::ledger::{PublicKey, SigningKey, decode_body, encode_body, split};
 use coldchain::model::entry::{ArchiveEntry, EntryKind, PrivateFacts};
-use coldchain::model::{Blake3, LedgerId, Sha256, keys};
+use coldchain::model::{Blake3, LedgerId, Sha256, TreeHash, VaultLocator, keys};
 use coldchain::progress::Quiet;
-use coldchain::seal::{ArchiveKey, Identities, open_segment};
+use coldchain::seal::{ArchiveKey, Identities, IdentityFile, open_segment};
+use coldchain::store::{DEFAULT_LISTING_BYTES, DirStore, Layer, Store};
 use serde_json::{Value, json};
 
 /// An empty machine and a copy of a frozen store.
@@ -153,7 +157,11 @@ fn every_old_ledger_is_verified_and_listed_by_this_version() {
 
 #[test]
 fn every_field_of_an_old_entry_is_still_written_the_same_way() {
-    for frozen in formats::all().iter().filter(|frozen| frozen.name == "v1") {
+    let written = ["v1", "v2-vault"];
+    for frozen in formats::all()
+        .iter()
+        .filter(|frozen| written.contains(&frozen.name.as_str()))
+    {
         let machine = Machine::new(frozen);
         machine.catch_up(frozen.ledger, &frozen.root).unwrap();
         for entry in machine.catalog().entries(&frozen.ledger).unwrap() {
@@ -164,6 +172,132 @@ fn every_field_of_an_old_entry_is_still_written_the_same_way() {
                 String::from_utf8_lossy(body),
                 "a field was lost, or has another form"
             );
+        }
+    }
+}
+
+#[test]
+fn what_was_in_a_vault_is_of_format_2_and_what_names_it_too() {
+    let frozen = formats::all();
+    let frozen = frozen.iter().find(|frozen| frozen.name == "v2-vault");
+    let frozen = frozen.unwrap();
+    let machine = Machine::new(frozen);
+    let state = machine.catch_up(frozen.ledger, &frozen.root).unwrap();
+    let mut formats = Vec::new();
+    for entry in machine.catalog().entries(&frozen.ledger).unwrap() {
+        let (body, _) = split(&entry.object).unwrap();
+        let entry = decode_body(body).unwrap();
+        formats.push((entry.head.format, entry.kind.name().to_owned()));
+        // What this version would write now. An archive has no vault if it was made after the move.
+        let format = match &entry.kind {
+            EntryKind::Archive(archive) if archive.send_parent.is_none() => 2,
+            kind => state.replay.format_for(kind),
+        };
+        assert_eq!(entry.head.format, format, "{:?}", formats.last());
+        if let EntryKind::Archive(archive) = entry.kind {
+            assert_eq!(
+                archive.vault.is_some(),
+                archive.date.to_string() != "2024-02-14"
+            );
+            let Some(vault) = &archive.vault else {
+                continue;
+            };
+            assert!(vault.is_at("glacier-vault://eu-central-1/archives"));
+            for (index, segment) in (0..).zip(&archive.segments) {
+                let key = keys::segment(&frozen.directory, &archive.id, index, &segment.sha256);
+                let tree_hash = TreeHash::of(&machine.object(&key));
+                assert_eq!(vault.segments[index as usize].tree_hash, tree_hash);
+            }
+        }
+    }
+    let formats: Vec<(u32, &str)> = formats
+        .iter()
+        .map(|(format, kind)| (*format, kind.as_str()))
+        .collect();
+    assert_eq!(formats[0], (1, "open"));
+    assert_eq!(formats[1..6], [(2, "archive"); 5]);
+    assert_eq!(
+        formats[6..],
+        [(2, "retire"), (2, "revive"), (1, "moved"), (2, "archive")]
+    );
+    assert_eq!(
+        state.replay.moved_to().map(|place| place.to_string().len()),
+        Some(32)
+    );
+}
+
+/// A store that says that it is the vault of the fixture.
+struct AsVault<'a>(&'a dyn Store);
+
+impl Layer for AsVault<'_> {
+    fn below(&self) -> &dyn Store {
+        self.0
+    }
+
+    fn url(&self) -> String {
+        "glacier-vault://eu-central-1/archives?endpoint=http://127.0.0.1:1".to_owned()
+    }
+}
+
+#[test]
+fn a_rebuild_finds_segments_by_the_ids_in_the_entries_in_their_vault_alone() {
+    let frozen = formats::all();
+    let frozen = frozen.iter().find(|frozen| frozen.name == "v2-vault");
+    let frozen = frozen.unwrap();
+    for in_vault in [true, false] {
+        let machine = Machine::new(frozen);
+        let path = machine.path("store");
+        let below = DirStore::open(&path).unwrap();
+        let stores: &OpenStore<'_> = &|_, _| {
+            Ok(if in_vault {
+                Box::new(AsVault(&below))
+            } else {
+                Box::new(&below as &dyn Store)
+            })
+        };
+        let file = IdentityFile::open(&frozen.kit(), &|_| None).unwrap();
+        let state_dir = StateDir::new(&machine.path("state"));
+        let rebuilding = Rebuilding {
+            state_dir: &state_dir,
+            stores: &[StoreConfig::Dir {
+                path,
+                cold: None,
+                listing_bytes: DEFAULT_LISTING_BYTES,
+            }],
+            trusted: &Trusted::from(read_kit(&file).unwrap()),
+            identities: None,
+            config: None,
+            unfinished: Unfinished::Keep,
+            included: &[],
+            as_of: None,
+        };
+        let context = RunContext {
+            stores,
+            ..RunContext::real(&Quiet)
+        };
+        let rebuilt = rebuild(&rebuilding, context).unwrap();
+        assert_eq!(
+            (rebuilt.read.len(), rebuilt.damage()),
+            (1, 0),
+            "{rebuilt:?}"
+        );
+        let archives = machine.archives();
+        assert_eq!(archives.len(), 6);
+        for archive in archives {
+            let rows = machine.catalog().segments(&archive.id).unwrap();
+            assert_eq!(rows.len(), archive.segments.len());
+            for (index, row) in (0..).zip(&rows) {
+                let key = keys::segment(&frozen.directory, &archive.id, index, &row.record.sha256);
+                let expected = match &archive.vault {
+                    Some(vault) if in_vault => VaultLocator {
+                        key,
+                        segment: vault.segments[index as usize].clone(),
+                    }
+                    .to_string(),
+                    _ => key,
+                };
+                assert_eq!(row.locator, expected, "{in_vault} {}", archive.id);
+            }
         }
     }
 }

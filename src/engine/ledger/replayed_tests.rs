@@ -11,11 +11,29 @@ use crate::ledger::{
     LedgerError, Replay, SigningKey, Trust, encode_body, make_grant, root_grant, sign,
 };
 use crate::model::entry::{
-    ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, OpenEntry, RetireEntry, ReviveEntry, Role,
-    Timestamp,
+    ArchiveEntry, Entry, EntryHead, EntryKind, OpenEntry, RetireEntry, ReviveEntry, Role, Timestamp,
 };
-use crate::model::{ArchiveId, ArchiveKind, LedgerId, SegmentRecord, Sha256, Uuid};
-use crate::store::MemoryStore;
+use crate::model::{
+    ArchiveId, ArchiveKind, LedgerId, SegmentRecord, Sha256, TreeHash, Uuid, VaultLocator,
+    VaultPlace, VaultSegment,
+};
+use crate::store::{Layer, MemoryStore, Store};
+
+/// The URL of the vault that some archives are in.
+const VAULT: &str = "glacier-vault://eu-central-1/archives";
+
+/// A store that says that it is the vault.
+struct AsVault(MemoryStore);
+
+impl Layer for AsVault {
+    fn below(&self) -> &dyn Store {
+        &self.0
+    }
+
+    fn url(&self) -> String {
+        VAULT.to_owned()
+    }
+}
 
 const DATES: [&str; 5] = [
     "2026-11-01",
@@ -45,6 +63,10 @@ struct Step {
     earlier: u8,
     segments: Vec<(usize, usize)>,
     large: usize,
+    /// How many segments more than the archive has its vault names; `None` if it is in no vault.
+    vault: Option<usize>,
+    /// Its format, if not the one that it needs.
+    format: Option<u32>,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -62,9 +84,13 @@ fn step() -> impl Strategy<Value = Step> {
         any::<u8>(),
         prop::collection::vec(segment, 0..3),
         prop_oneof![5 => Just(1_usize), 1 => 0..BYTES.len()],
+        (
+            prop_oneof![9 => Just(None), 9 => Just(Some(0)), 1 => Just(Some(1))],
+            prop_oneof![9 => Just(None), 1 => (1..4_u32).prop_map(Some)],
+        ),
     )
         .prop_map(
-            |(kind, date, slot, moment, nonce, stream, earlier, segments, large)| Step {
+            |(
                 kind,
                 date,
                 slot,
@@ -74,6 +100,19 @@ fn step() -> impl Strategy<Value = Step> {
                 earlier,
                 segments,
                 large,
+                (vault, format),
+            )| Step {
+                kind,
+                date,
+                slot,
+                moment,
+                nonce,
+                stream,
+                earlier,
+                segments,
+                large,
+                vault,
+                format,
             },
         )
 }
@@ -101,6 +140,15 @@ impl Step {
             }),
             _ => EntryKind::Archive(Box::new(self.archive(archives))),
         }
+    }
+
+    fn vault(&self, segments: usize) -> VaultPlace {
+        let segments = (0..segments).map(|index| VaultSegment {
+            // Some streams are archived twice, and their segments must not be.
+            id: format!("{}-{index}", self.stream).parse().unwrap(),
+            tree_hash: TreeHash([self.stream; 32]),
+        });
+        VaultPlace::at(VAULT, segments.collect()).unwrap()
     }
 
     fn archive(&self, archives: &[ArchiveEntry]) -> ArchiveEntry {
@@ -150,10 +198,18 @@ impl Step {
             key: String::new(),
             recipients: Sha256([3; 32]),
             retain_until: None,
+            vault: self.vault.map(|more| self.vault(segments.len() + more)),
             segments,
-            vault: None,
             private: String::new(),
         }
+    }
+}
+
+/// The format that an accepted entry needed. A `retire` of a lower one is read, because its id might be an attempt's.
+fn replay_format(replay: &Replay, entry: &Entry) -> u32 {
+    match &entry.kind {
+        EntryKind::Retire(_) => 1,
+        kind => replay.format_for(kind),
     }
 }
 
@@ -168,7 +224,7 @@ proptest! {
             directory: "home".parse().unwrap(),
             store: "file:///shelf".to_owned(),
         };
-        let (config, store) = (Source::at(&place), MemoryStore::default());
+        let (config, store) = (Source::at(&place), AsVault(MemoryStore::default()));
         let row = SourceRow {
             name: place.name.clone(),
             directory: "home".to_owned(),
@@ -177,7 +233,7 @@ proptest! {
         };
         let mut catalog = Catalog::in_memory().unwrap();
         catalog.add_source(&row).unwrap();
-        let source = OpenSource { config: &config, row, store: Box::new(&store as &dyn crate::store::Store) };
+        let source = OpenSource { config: &config, row, store: Box::new(&store as &dyn Store) };
         let mut replay = Replay::new(Trust {
             ledger: source.row.ledger,
             source_directory: "home".to_owned(),
@@ -186,11 +242,11 @@ proptest! {
         let grant = make_grant(&root, &writer.public(), &[Role::Writer, Role::Pruner]).unwrap();
         let open = EntryKind::Open(OpenEntry { keys: vec![root_grant(&root.public()), grant] });
         let mut archives: Vec<ArchiveEntry> = Vec::new();
-        let mut kinds = vec![(open, 0)];
+        let mut kinds = vec![(open, 0, None)];
         let mut left = steps.iter();
-        while let Some((kind, moment)) = kinds.pop() {
+        while let Some((kind, moment, format)) = kinds.pop() {
             let head = EntryHead {
-                format: FORMAT,
+                format: format.unwrap_or_else(|| replay.format_for(&kind)),
                 ledger: source.row.ledger,
                 source: "home".to_owned(),
                 seq: replay.head().map_or(0, |head| head.seq) + 1,
@@ -200,8 +256,9 @@ proptest! {
                 skips: Vec::new(),
             };
             let seq = head.seq;
+            let entry = Entry { head, kind };
             // Some entries can't even be encoded.
-            let object = encode_body(&Entry { head, kind })
+            let object = encode_body(&entry)
                 .map_err(LedgerError::from)
                 .and_then(|body| sign(&body, &writer));
             if let Ok(object) = object {
@@ -210,7 +267,20 @@ proptest! {
                     replay = next;
                     let taken = write_absorbed(&source, &mut catalog, seq, &object, &absorbed);
                     prop_assert!(taken.is_ok(), "{:?}: {:?}", absorbed.entry, taken);
+                    if let EntryKind::Unknown(_) = absorbed.entry.kind {
+                        prop_assert!(entry.head.format > 2);
+                    } else {
+                        prop_assert_eq!(&absorbed.entry, &entry);
+                        prop_assert!(entry.head.format >= replay_format(&replay, &entry));
+                    }
                     if let EntryKind::Archive(archive) = absorbed.entry.kind {
+                        let rows = catalog.segments(&archive.id).unwrap();
+                        prop_assert_eq!(rows.len(), archive.segments.len());
+                        for (at, row) in rows.iter().enumerate() {
+                            let found = row.locator.parse::<VaultLocator>().ok();
+                            let named = archive.vault.as_ref().map(|vault| vault.segments[at].clone());
+                            prop_assert_eq!(found.map(|found| found.segment), named);
+                        }
                         archives.push(*archive);
                     }
                     let rows = catalog.archives(&source.row.ledger).unwrap();
@@ -219,7 +289,7 @@ proptest! {
                     }
                 }
             }
-            kinds.extend(left.next().map(|step| (step.kind(&archives), step.moment)));
+            kinds.extend(left.next().map(|step| (step.kind(&archives), step.moment, step.format)));
         }
     }
 }
