@@ -11,4 +11,5 @@ mod hostile_objects;
 mod lost_state;
 mod old_catalogs;
 mod old_formats;
+mod old_version;
 mod rebuild;

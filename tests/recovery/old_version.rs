@@ -1,0 +1,202 @@
+//! What a version of before makes of a ledger with archives in a vault, whose entries are of format 2.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use coldchain::ledger::{Replay, SigningKey, Trust, decode_body, encode_body, sign, split};
+use coldchain::model::entry::{
+    ArchiveEntry, AttachEntry, Attachment, Entry, EntryHead, EntryKind, RetireEntry, ReviveEntry,
+};
+use coldchain::model::{ArchiveKind, Sha256, TreeHash, Uuid, VaultPlace, VaultSegment};
+
+use crate::common::machine::{Machine, Run};
+use crate::common::stream_builder::StreamBuilder;
+
+/// A machine with two archives of format 1, and the ledger that a later version has continued.
+struct Continued {
+    machine: Machine,
+    replay: Replay,
+    newest: Entry,
+    archive: ArchiveEntry,
+    before: OsString,
+}
+
+impl Continued {
+    fn new(before: OsString) -> Self {
+        let machine = Machine::fed(None);
+        for (at, date) in ["2024-01-01", "2024-01-07"].into_iter().enumerate() {
+            let head = StreamBuilder::header(1);
+            let stream = match at {
+                0 => head.subvol(date.as_bytes(), [b'a'; 16], 10).mkfile(b"file"),
+                _ => head.snapshot(date.as_bytes(), [b'b'; 16], 10, [b'a'; 16], 10),
+            };
+            let stream = stream.write(b"file", 0, date.as_bytes()).finish();
+            let run = machine.run_with(&format!("decide {date}"), &stream);
+            assert_eq!(run.code, Some(0), "{run:?}");
+        }
+        let object = |seq: u64| {
+            let path = format!("store/home/ledger/{seq:08}.entry");
+            fs::read(machine.path(&path)).unwrap()
+        };
+        let read = |seq: u64| decode_body(split(&object(seq)).unwrap().0).unwrap();
+        let EntryKind::Open(open) = read(1).kind else {
+            panic!("the first entry opens the ledger");
+        };
+        let mut replay = Replay::new(Trust {
+            ledger: read(1).head.ledger,
+            source_directory: "home".to_owned(),
+            root: open.keys[0].key.parse().unwrap(),
+        });
+        for seq in 1..4 {
+            replay.absorb(seq, &object(seq)).unwrap();
+        }
+        let EntryKind::Archive(archive) = read(2).kind else {
+            panic!("the second entry is a full");
+        };
+        let newest = read(3);
+        Self {
+            machine,
+            replay,
+            newest,
+            archive: *archive,
+            before,
+        }
+    }
+
+    /// Writes the next entry, in the format that it needs.
+    fn write(&mut self, kind: EntryKind) -> u32 {
+        let head = EntryHead {
+            format: self.replay.format_for(&kind),
+            seq: self.replay.next_seq(),
+            prev: self.replay.head().map(|head| head.hash),
+            ..self.newest.head.clone()
+        };
+        let (format, seq) = (head.format, head.seq);
+        let key = fs::read_to_string(self.machine.path("state/signing.key")).unwrap();
+        let key = SigningKey::from_file_text(&key).unwrap();
+        let object = sign(&encode_body(&Entry { head, kind }).unwrap(), &key).unwrap();
+        self.replay.absorb(seq, &object).unwrap();
+        let path = format!("store/home/ledger/{seq:08}.entry");
+        fs::write(self.machine.path(&path), object).unwrap();
+        format
+    }
+
+    /// An archive of that date in a vault, or on another one that was in a vault.
+    fn in_vault(&self, date: &str, on: Option<&ArchiveEntry>) -> ArchiveEntry {
+        let mut archive = self.archive.clone();
+        archive.date = date.parse().unwrap();
+        archive.slot = archive.date;
+        archive.id.date = archive.date;
+        archive.id.nonce = date.bytes().map(u64::from).sum();
+        archive.stream_uuid = Uuid([date.as_bytes()[9]; 16]);
+        if let Some(on) = on {
+            archive.kind = ArchiveKind::Incremental;
+            archive.id.kind = archive.kind;
+            archive.send_parent = Some(on.id);
+            archive.send_parent_uuid = Some(on.stream_uuid);
+            archive.chain = on.chain;
+        } else {
+            archive.chain = archive.id;
+            let segments = archive.segments.iter().enumerate();
+            let segments = segments.map(|(index, segment)| VaultSegment {
+                id: format!("{}-{index}", archive.id).parse().unwrap(),
+                tree_hash: TreeHash(segment.sha256.0),
+            });
+            let url = "glacier-vault://eu-central-1/archives";
+            archive.vault = VaultPlace::at(url, segments.collect());
+        }
+        archive
+    }
+
+    /// Runs the version of before, with a state directory of its own.
+    fn old(&self, words: &str) -> Run {
+        let words = format!("{words} --state-dir $T/before");
+        let mut command = self.machine.command_of(&self.before, &words);
+        self.machine.run_command(&mut command)
+    }
+
+    #[track_caller]
+    fn old_is(&self, words: &str, code: i32, says: &str) -> Run {
+        let run = self.old(words);
+        assert_eq!(run.code, Some(code), "{words}: {run:?}");
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains(says), "{words}: {said}");
+        run
+    }
+}
+
+/// `COLDCHAIN_BEFORE` names the program; `scripts/soak old-version` builds it.
+#[test]
+#[ignore = "`scripts/soak old-version` builds that version"]
+fn a_version_of_before_reads_past_what_is_in_a_vault_and_changes_nothing() {
+    let before = std::env::var_os("COLDCHAIN_BEFORE").expect("it names the program");
+    let mut ledger = Continued::new(before);
+    let full = ledger.in_vault("2024-01-14", None);
+    let on_it = ledger.in_vault("2024-01-21", Some(&full));
+    let archives = vec![full.id, on_it.id];
+    let reason = "a test".to_owned();
+    let attachment = Attachment {
+        archive: full.id,
+        what: Attachment::KEY.to_owned(),
+        recipients: Sha256([1; 32]),
+        sealed: full.key.clone(),
+    };
+    for kind in [
+        EntryKind::Archive(Box::new(full)),
+        EntryKind::Archive(Box::new(on_it)),
+        EntryKind::Attach(AttachEntry {
+            objects: vec![attachment],
+        }),
+        EntryKind::Retire(RetireEntry {
+            archives: archives.clone(),
+            reason: reason.clone(),
+        }),
+        EntryKind::Revive(ReviveEntry { archives, reason }),
+    ] {
+        assert_eq!(ledger.write(kind), 2);
+    }
+    let machine = &ledger.machine;
+    let contents = || -> BTreeMap<PathBuf, Vec<u8>> {
+        let objects = machine.objects("").into_iter();
+        let objects = objects.filter(|path| path.is_file());
+        objects
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect()
+    };
+    let objects = contents();
+    let read = ledger.old_is(
+        "catalog rebuild --store file://$T/store --identity $T/kit",
+        6,
+        "entry 4 has format 2",
+    );
+    assert!(
+        read.stdout.contains("8 entries read, 2 archives"),
+        "{read:?}"
+    );
+    for file in ["signing.key", "signing.pub", "signing.grant"] {
+        let kept = machine.path("before").join(file);
+        fs::copy(machine.state().join(file), kept).unwrap();
+    }
+    let newer = "its ledger is newer than this program";
+    let listed = ledger.old_is("list", 0, newer);
+    assert!(listed.stdout.contains("2024-01-07"), "{listed:?}");
+    assert!(!listed.stdout.contains("2024-01-14"), "{listed:?}");
+    ledger.old_is("show 2024-01-07", 0, newer);
+    ledger.old_is("verify", 0, newer);
+    for date in ["2024-01-01", "2024-01-07"] {
+        let words = format!("restore home --date {date} --stream $T/{date} --identity $T/kit");
+        ledger.old_is(&words, 0, newer);
+        let stream = fs::read(machine.path(date)).unwrap();
+        assert!(stream.starts_with(b"btrfs-stream\0"), "{date}");
+    }
+    let knows_not = "has entries that this version does not know";
+    for words in ["decide 2024-02-01", "prune", "prune --yes-delete 2"] {
+        ledger.old_is(words, 6, knows_not);
+    }
+    assert!(
+        contents() == objects,
+        "it has changed something in the store"
+    );
+}
