@@ -5,7 +5,6 @@ use crate::btrfs::GuardError;
 use crate::model::ArchiveId;
 use crate::model::SourceName;
 use crate::model::Uuid;
-use crate::model::segment::MOST_SEGMENTS;
 use crate::model::size::Bytes;
 
 /// Why a backup stopped, or its archive could not be committed.
@@ -74,10 +73,12 @@ pub enum BackupError {
         archive: ArchiveId,
     },
     /// An archive has too many segments for a ledger entry.
-    #[error("the archive {archive} has more than {MOST_SEGMENTS} segments of {}", Bytes(*segment_bytes))]
+    #[error("the archive {archive} has more than {most} segments of {}", Bytes(*segment_bytes))]
     ManySegments {
         /// The archive.
         archive: ArchiveId,
+        /// The most that an archive can have in this store.
+        most: u32,
         /// Raw bytes of a segment.
         segment_bytes: u64,
     },

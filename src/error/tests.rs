@@ -482,6 +482,7 @@ fn samples() -> Vec<Error> {
         Error::Key(KeyError::NeverKey("TEXT".to_owned())),
         Error::Backup(BackupError::ManySegments {
             archive: archive(),
+            most: 500_000,
             segment_bytes: 2,
         }),
         Error::Prune(PruneError::BroughtBack {

@@ -16,6 +16,9 @@ pub const LARGEST_SEGMENT_BYTES: u64 = 1 << 30;
 /// The most segments of an archive: its ledger entry names each, and has a limit.
 pub const MOST_SEGMENTS: u32 = 500_000;
 
+/// The most segments of an archive in a vault: its entry has the vault's id of each, too.
+pub const MOST_SEGMENTS_IN_VAULT: u32 = 140_000;
+
 /// One segment: an archive's list of these, in order, is its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRecord {

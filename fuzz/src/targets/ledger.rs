@@ -16,7 +16,9 @@ use coldchain::model::entry::{
     ArchiveEntry, AttachEntry, Attachment, DeleteEntry, Entry, EntryHead, EntryKind, FORMAT,
     KeyGrant, OpenEntry, ROTATE_FORMAT, RetireEntry, ReviveEntry, Role, RotateEntry,
 };
-use coldchain::model::{ArchiveId, ArchiveKind, SegmentRecord, Sha256, Uuid};
+use coldchain::model::{
+    ArchiveId, ArchiveKind, SegmentRecord, Sha256, TreeHash, Uuid, VaultPlace, VaultSegment,
+};
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -173,10 +175,12 @@ impl Ledger {
                     head.prev = Some(Sha256([input.byte(); 32]));
                 }
                 let kind = kind(choice, input, self.strict.forked());
-                if let EntryKind::Rotate(rotate) = &kind
-                    && !(rotate.retires.is_empty() && rotate.revives.is_empty())
-                {
-                    head.format = ROTATE_FORMAT;
+                head.format = self.strict.format_for(&kind);
+                // Where it can be written, it may have a lower format than it needs, or a higher one.
+                let has_vault =
+                    matches!(&kind, EntryKind::Archive(archive) if archive.vault.is_some());
+                if how & OTHER_HEAD != 0 && !has_vault {
+                    head.format = 1 + u32::from(place & 1);
                 }
                 if !self.strict.forked().is_empty() && how & OTHER_HEAD == 0 {
                     head.format = ROTATE_FORMAT;
@@ -511,10 +515,28 @@ fn archive(input: &mut Input<'_>) -> ArchiveEntry {
         0xf6 => archive.slot = archive_id(input).date,
         0xf7 => archive.send_parent = None,
         0xf8 => archive.segments[1].sealed_bytes = 0,
+        // In a vault, with ids of its own or of another archive, of too many segments, or one twice.
+        0xe0..=0xef => archive.vault = Some(vault(&format!("{id}"), 2)),
+        0xfa => archive.vault = Some(vault("another", 2)),
+        0xfb => archive.vault = Some(vault("more", 3)),
+        0xfc => {
+            let mut twice = vault("twice", 2);
+            twice.segments[1] = twice.segments[0].clone();
+            archive.vault = Some(twice);
+        }
         0xf9 => archive.retain_until = Some("2027-02-19T03:00:07Z".parse().expect("a moment")),
         _ => {}
     }
     archive
+}
+
+fn vault(name: &str, segments: usize) -> VaultPlace {
+    let segments = (0..segments).map(|index| VaultSegment {
+        id: format!("{name}-{index}").parse().expect("it is an id"),
+        tree_hash: TreeHash([1; 32]),
+    });
+    let url = "glacier-vault://eu-central-1/archives";
+    VaultPlace::at(url, segments.collect()).expect("it is a vault's")
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {

@@ -11,7 +11,7 @@ use crate::engine::backup::attempt::OpenAttempt;
 use crate::engine::backup::job::Job;
 use crate::engine::backup::put_verified::{KeyStored, put};
 use crate::error::{BackupError, Error};
-use crate::model::segment::MOST_SEGMENTS;
+use crate::model::segment::{MOST_SEGMENTS, MOST_SEGMENTS_IN_VAULT};
 use crate::model::{SegmentRecord, Sha256, keys};
 use crate::progress::Event;
 use crate::seal::{AutoLevel, SealError, Sealed, SealedSegment, SelfCheck};
@@ -121,9 +121,15 @@ impl Upload<'_, '_> {
         }
         let source = &self.job.session.source;
         let id = &self.attempt.id;
-        if segment.index >= MOST_SEGMENTS {
+        let most = if source.store.needs_index() {
+            MOST_SEGMENTS_IN_VAULT
+        } else {
+            MOST_SEGMENTS
+        };
+        if segment.index >= most {
             return Err(BackupError::ManySegments {
                 archive: *id,
+                most,
                 segment_bytes: self.attempt.segment_bytes,
             }
             .into());

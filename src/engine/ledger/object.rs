@@ -9,7 +9,8 @@ use crate::model::entry::FURTHEST;
 use crate::model::keys;
 use crate::store::{ErrorKind, Store, StoreError};
 
-/// The largest ledger entry that is read. An archive of 500,000 segments has an entry of 58 MiB. 64 MiB is
+/// The largest ledger entry that is read. An archive of 500,000 segments has an entry of 58 MiB; in a vault
+/// 140,000 segments have at most as much. 64 MiB is
 /// what a store can make a reader hold before the signature is checked.
 pub(in crate::engine) const MAX_ENTRY_BYTES: u64 = 64 << 20;
 
@@ -158,8 +159,8 @@ pub(in crate::engine) fn is_no_entry(error: &StoreError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::segment::MOST_SEGMENTS;
-    use crate::model::{SegmentRecord, Sha256};
+    use crate::model::segment::{MOST_SEGMENTS, MOST_SEGMENTS_IN_VAULT};
+    use crate::model::{SegmentRecord, Sha256, TreeHash, VaultSegment};
 
     #[test]
     fn an_entry_has_room_for_as_many_segments_as_an_archive_may_have() {
@@ -170,6 +171,12 @@ mod tests {
         };
         let line = serde_json::to_vec(&longest).unwrap().len() as u64 + 1;
         assert!(line * u64::from(MOST_SEGMENTS) + (1 << 20) < MAX_ENTRY_BYTES);
+        let in_vault = VaultSegment {
+            id: "A".repeat(256).parse().unwrap(),
+            tree_hash: TreeHash([0xff; 32]),
+        };
+        let line = line + serde_json::to_vec(&in_vault).unwrap().len() as u64 + 1;
+        assert!(line * u64::from(MOST_SEGMENTS_IN_VAULT) + (1 << 20) < MAX_ENTRY_BYTES);
     }
 
     #[test]
