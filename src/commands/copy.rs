@@ -132,6 +132,8 @@ fn copy_one(
     to: &str,
     context: RunContext<'_>,
 ) -> Result<CopyRan, Error> {
+    // A place that can't have the copy is refused before anything is asked.
+    engine::copy_store(config, source, to)?;
     if args.thawing.max_cost.is_some() {
         // If it costs too much, nothing is asked for.
         let foreseen = engine::foresee_copy(config, source, to, args.thawing.thaw_days, context)?;

@@ -4,6 +4,7 @@
 mod common;
 
 mod archiving;
+mod face;
 mod listing;
 mod pruning;
 mod thawing;
