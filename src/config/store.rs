@@ -84,7 +84,7 @@ impl StoreConfig {
                 ..
             } => {
                 settings.listing_bytes = bytes;
-                *ledger_store = Box::new(ledger_store.as_ref().clone().with_memory(limit));
+                **ledger_store = ledger_store.as_ref().clone().with_memory(limit);
             }
         }
         self

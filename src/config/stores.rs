@@ -141,7 +141,7 @@ fn read_s3(section: &Section<'_>) -> Result<StoreConfig, ConfigError> {
     }
     settings.tags = section.read("tags", tags)?.unwrap_or_default();
     settings.encryption = encryption(section)?;
-    settings.patience = patience(section, settings.patience)?;
+    settings.patience = patience(section, &settings.patience)?;
     Ok(StoreConfig::S3 {
         settings: Box::new(settings),
         uploads: uploads(section)?,

@@ -10,17 +10,17 @@ use crate::store::RetryPolicy;
 pub(super) const DEFAULT_UPLOADS: usize = 2;
 const MAX_UPLOADS: usize = 64;
 
-/// Reads how long to retry, in place of the default.
+/// Reads how long to retry, in place of the time in `default`.
 pub(super) fn patience(
     section: &Section<'_>,
-    default: RetryPolicy,
+    default: &RetryPolicy,
 ) -> Result<RetryPolicy, ConfigError> {
     let give_up_after = section.read("give_up_after", |field| {
         duration::read(field, Duration::from_secs(1))
     })?;
     Ok(RetryPolicy {
         give_up_after: give_up_after.unwrap_or(default.give_up_after),
-        ..default
+        ..default.clone()
     })
 }
 

@@ -4,6 +4,7 @@
 //! Nothing is percent-encoded but the URL of a vault's ledger store: the URL is what the recovery kit and `list` show,
 //! to the byte.
 
+use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::{ConfigError, UrlFault};
@@ -202,7 +203,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"/:._-~".contains(&byte) {
             encoded.push(byte.into());
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            write!(encoded, "%{byte:02X}").expect("writing to a string does not fail");
         }
     }
     encoded

@@ -43,7 +43,7 @@ pub(super) fn read(
     settings.profile = section.read("profile", Field::owned_string)?;
     settings.credentials_file = section.read("credentials_file", Field::absolute_path)?;
     settings.ca_file = section.read("ca_file", Field::absolute_path)?;
-    settings.patience = patience(section, settings.patience)?;
+    settings.patience = patience(section, &settings.patience)?;
     Ok(StoreConfig::vault(
         settings,
         uploads(section)?,

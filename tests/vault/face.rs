@@ -119,12 +119,11 @@ fn init_makes_the_ledger_store_and_says_that_vaults_are_closed() {
 
 #[test]
 fn a_good_vault_is_examined_and_nothing_is_stored_in_it() {
-    let mut config = Config::default();
-    config.vault_lock = Some((
-        r#"{"Statement": {"Effect": "Deny", "Action": "glacier:DeleteArchive"}}"#.to_owned(),
-        "Locked",
-    ));
-    let owner = Owner::new(VaultServer::start(config));
+    let policy = r#"{"Statement": {"Effect": "Deny", "Action": "glacier:DeleteArchive"}}"#;
+    let owner = Owner::new(VaultServer::start(Config {
+        vault_lock: Some((policy.to_owned(), "Locked")),
+        ..Config::default()
+    }));
     let run = owner.run("doctor");
     assert_eq!(run.code, Some(0), "{run:?}");
     let heading = format!("deep: {}\n", owner.url());

@@ -103,7 +103,7 @@ pub(in crate::engine) fn impatient(store: &StoreConfig) -> StoreConfig {
             ..
         } => {
             hurry(&mut settings.patience);
-            *ledger_store = Box::new(impatient(ledger_store));
+            **ledger_store = impatient(ledger_store);
         }
     }
     store
