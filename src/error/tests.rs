@@ -7,6 +7,7 @@ use std::time::Duration;
 
 mod copy;
 mod files;
+mod import;
 mod mirror;
 mod move_home;
 mod pull;
@@ -870,6 +871,8 @@ fn samples() -> Vec<Error> {
     samples.extend(mirror_link::samples());
     samples.extend(copy::samples());
     samples.extend(files::samples());
+    samples.extend(import::samples());
+    samples.extend(import::samples());
     samples.extend(move_home::samples());
     samples.extend(mirror::samples());
     samples.extend(pull::samples());
