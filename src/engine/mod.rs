@@ -78,7 +78,7 @@ pub use import::foreign_vault::{ForeignVault, open_vault};
 pub use import::known::{KnownImport, known_imports};
 pub use import::restore::{ImportNeeds, ImportRestore, import_needs, ready_gpg, restore_import};
 pub use import::spool::Spool;
-pub use import::stream_out::stream_import;
+pub use import::stream_out::{drop_spooled, stream_import};
 pub use keys::add_recipient::{Attach, Attached, attach_recipient};
 pub use keys::check::{ChainOpens, Tried, check_identity};
 pub use keys::exposed_secrets::secrets_in_reach;

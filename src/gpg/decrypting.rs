@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ChildStdout, Stdio};
 use std::thread::{self, JoinHandle};
 
@@ -12,7 +13,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::error::GpgError;
 use super::program::{GPG, Gpg};
-use super::status::judge;
+use super::status::{GpgFailure, judge};
 use crate::process::{ProcessError, Running};
 
 /// Bytes that are passed to gpg at once.
@@ -127,7 +128,11 @@ impl Decrypting {
             }
         }
         let status = String::from_utf8_lossy(&status);
-        judge(&status, ended.success()).map_err(|failure| GpgError::Failed {
+        let judged = match ended.signal() {
+            Some(_) => Err(GpgFailure::Killed),
+            None => judge(&status, ended.success()),
+        };
+        judged.map_err(|failure| GpgError::Failed {
             failure,
             said: beginning_of(said),
         })

@@ -38,6 +38,8 @@ pub enum GpgFailure {
     Unprotected,
     /// There is more than one message.
     Several,
+    /// Something has ended gpg before it was done.
+    Killed,
     /// gpg failed, and its status says no more.
     Unknown,
 }
@@ -61,6 +63,7 @@ impl fmt::Display for GpgFailure {
                 "it has no integrity protection, so changed bytes would not be noticed"
             }
             Self::Several => "it has more than one message, so btrsend did not write it",
+            Self::Killed => "a signal has ended gpg before it was done",
             Self::Unknown => "gpg failed",
         })
     }
@@ -71,7 +74,11 @@ impl GpgFailure {
     pub(super) fn is_of_this_machine(&self) -> bool {
         matches!(
             self,
-            Self::NoSecretKey { .. } | Self::CannotAsk | Self::WrongPassphrase | Self::NotGiven
+            Self::NoSecretKey { .. }
+                | Self::CannotAsk
+                | Self::WrongPassphrase
+                | Self::NotGiven
+                | Self::Killed
         )
     }
 
@@ -84,6 +91,9 @@ impl GpgFailure {
             Self::CannotAsk => {
                 "run it on a terminal after `export GPG_TTY=$(tty)`; or let gpg-agent know the passphrase before, with \
                  `gpg-preset-passphrase`, or with any `gpg --decrypt` of the same user. What was fetched is kept"
+            }
+            Self::Killed => {
+                "find out what has ended it, such as a lack of memory, and run again: what was fetched is kept"
             }
             Self::WrongPassphrase | Self::NotGiven => {
                 "run again and give the passphrase: what was fetched is kept"

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use chrono::TimeDelta;
 
 use crate::common::loopfs::{LoopFs, real_btrfs_available};
-use crate::common::machine::{LIVE_CONFIG, Machine, ONE_RECIPIENT, Run, fed_config};
+use crate::common::machine::{LIVE_CONFIG, Machine, Run, fed_config};
 use crate::common::rng::Rng;
 use crate::common::stream_builder::StreamBuilder;
 use crate::common::tree::{compare_trees, make_rich_tree, mutate_tree};
@@ -21,15 +21,22 @@ const TABLE: &str = "CREATE TABLE btrsend ( id INTEGER PRIMARY KEY AUTOINCREMENT
 const RECIPIENT: &str = "btrsend@example.org";
 
 /// A machine with the vault of an old btrsend, its keyring and its database.
-struct OldBtrsend {
-    machine: Machine,
-    server: VaultServer,
+pub struct OldBtrsend {
+    pub machine: Machine,
+    pub server: VaultServer,
 }
 
 impl OldBtrsend {
     fn new(machine: Machine, config: &str) -> Self {
         let server = VaultServer::new();
-        let store = server.store_table("ledger_store = \"disk\"\n");
+        let credentials = format!(
+            "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+            vault_server::ACCESS_KEY,
+            vault_server::SECRET_KEY
+        );
+        fs::write(machine.path("credentials"), credentials).unwrap();
+        let more = "ledger_store = \"disk\"\ncredentials_file = \"$T/credentials\"\n";
+        let store = server.store_table(more);
         machine.write_config(&format!("{config}\n[store.old]\n{store}"));
         let old = Self { machine, server };
         fs::create_dir(old.home()).unwrap();
@@ -40,11 +47,11 @@ impl OldBtrsend {
     }
 
     /// One without btrfs.
-    fn fed() -> Self {
+    pub fn fed() -> Self {
         Self::new(Machine::fed(None), &fed_config())
     }
 
-    fn home(&self) -> PathBuf {
+    pub fn home(&self) -> PathBuf {
         self.machine.path("gnupg")
     }
 
@@ -73,12 +80,12 @@ impl OldBtrsend {
         self.machine.path(".btrsend.db")
     }
 
-    fn sql(&self, sql: &str) {
+    pub fn sql(&self, sql: &str) {
         run(Command::new("sqlite3").arg(self.db()).arg(sql));
     }
 
     /// What the original pipes a stream through: `gzip -4 | gpg --encrypt --recipient KEY`.
-    fn blob(&self, stream: &[u8]) -> Vec<u8> {
+    pub fn blob(&self, stream: &[u8]) -> Vec<u8> {
         self.encrypted(&gzip(stream))
     }
 
@@ -95,7 +102,7 @@ impl OldBtrsend {
     }
 
     /// Stores a blob as btrsend does, and records it.
-    fn store(&self, date: &str, parent: Option<&str>, blob: &[u8]) -> String {
+    pub fn store(&self, date: &str, parent: Option<&str>, blob: &[u8]) -> String {
         let of = parent.map_or("complete".to_owned(), |parent| format!("parent = {parent}"));
         let arn = self
             .server
@@ -117,7 +124,7 @@ impl OldBtrsend {
         self.machine.run_command(&mut command)
     }
 
-    fn import(&self) -> Run {
+    pub fn import(&self) -> Run {
         self.run("import btrsend --db $T/.btrsend.db --vault old")
     }
 
@@ -128,7 +135,7 @@ impl OldBtrsend {
     }
 
     /// Date and state of each archive.
-    fn states(&self) -> Vec<String> {
+    pub fn states(&self) -> Vec<String> {
         let archives = self.imported();
         let archives = archives.as_array().unwrap().iter();
         archives
@@ -536,14 +543,6 @@ fn a_key_that_is_missing_or_needs_a_passphrase_is_no_fault_of_the_archive() {
     fs::create_dir(&home).unwrap();
     run(Command::new("chmod").arg("700").arg(&home));
     filtered(&mut other(&["--import"]), &secret.stdout);
-    let new = [
-        "--pinentry-mode",
-        "loopback",
-        "--passphrase",
-        "secret",
-        "--command-fd",
-        "0",
-    ];
     let mut passwd = other(&[
         "--pinentry-mode",
         "loopback",
@@ -552,7 +551,7 @@ fn a_key_that_is_missing_or_needs_a_passphrase_is_no_fault_of_the_archive() {
         "--passwd",
         RECIPIENT,
     ]);
-    let _ = (new, filtered(&mut passwd, b"secret\n"));
+    filtered(&mut passwd, b"secret\n");
     run(&mut Command::new("gpgconf")
         .arg("--homedir")
         .arg(&home)
@@ -661,5 +660,4 @@ fn a_database_that_does_not_fit_is_refused_whole() {
         "",
     );
     assert_eq!(old.run("show --imported btrsend").code, Some(2));
-    let _ = ONE_RECIPIENT;
 }

@@ -7,6 +7,7 @@ mod common;
 mod api;
 mod archive_scripts;
 mod btrfs_backup;
+mod btrsend_parts;
 mod btrsend_vault;
 mod dump;
 mod page;

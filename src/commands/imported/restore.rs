@@ -1,7 +1,7 @@
 //! `coldchain restore --imported`: bring back what another tool stored.
 
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -15,7 +15,8 @@ use crate::commands::{activity_log, load_any};
 use crate::config::{Config, StoreConfig};
 use crate::engine::{
     Estimate, ImportNeeds, ImportRestore, KnownImport, NewFile, RunContext, Spool, StateDir,
-    estimate_import, import_needs, open_vault, ready_gpg, restore_import, stream_import,
+    drop_spooled, estimate_import, import_needs, open_vault, ready_gpg, restore_import,
+    stream_import,
 };
 use crate::error::Error;
 use crate::model::SourceName;
@@ -68,7 +69,7 @@ pub(in crate::commands) fn run(
         Some(_) => import.alone(wanted)?,
         None => import.chain(wanted)?,
     };
-    let spool = Spool::open(&spool_root(args, &config)?, name)?;
+    let spool = spool(args, name, &config, acts)?;
     let needs = import_needs(&archives, &spool, PART_BYTES)?;
     let planned = PlannedImport {
         args,
@@ -93,14 +94,17 @@ pub(in crate::commands) fn run(
     )
 }
 
-/// Returns the directory for the spool: the one that was named, or one in the state directory, which is made.
-fn spool_root(args: &Restore, config: &Config) -> Result<PathBuf, Error> {
-    if let Some(spool) = &args.spool {
-        return Ok(spool.clone());
+/// Returns the spool: below the directory that was named, or in the state directory. A plan makes neither.
+fn spool(args: &Restore, name: &SourceName, config: &Config, acts: bool) -> Result<Spool, Error> {
+    let own = config.state_dir.join("spool");
+    let root: &Path = args.spool.as_deref().unwrap_or(&own);
+    if !acts {
+        return Ok(Spool::look(root, name));
     }
-    let root = config.state_dir.join("spool");
-    StateDir::new(&root).create()?;
-    Ok(root)
+    if args.spool.is_none() {
+        StateDir::new(root).create()?;
+    }
+    Spool::open(root, name)
 }
 
 impl PlannedImport<'_> {
@@ -209,7 +213,8 @@ impl PlannedImport<'_> {
     ) -> Result<(), Error> {
         if output == Path::new("-") {
             let mut stdout = BufWriter::with_capacity(BUFFER, printing::stream_out()?.lock());
-            return stream_import(restore, self.wanted, &mut stdout, catalog).map(drop);
+            stream_import(restore, self.wanted, &mut stdout, catalog)?;
+            return drop_spooled(restore, self.wanted);
         }
         let mut file = NewFile::create(output)?;
         let bytes = {
@@ -221,6 +226,7 @@ impl PlannedImport<'_> {
             bytes
         };
         file.publish()?;
+        drop_spooled(restore, self.wanted)?;
         let (name, date) = (&self.import.row.name, self.wanted.date);
         if self.everywhere.json {
             return answer_json(&json!({

@@ -70,10 +70,19 @@ impl Blob<'_> {
         let action = format!("decrypt {archive}");
         let mut decrypting = self.gpg.decrypt(message, action).map_err(of_gpg)?;
         let passed = self.guarded(stream, Gunzip::new(&mut decrypting), catalog);
-        match passed {
+        let passed = match passed {
             // gpg prints what it can't vouch for, so its own error says more.
-            Ok(_) | Err(Error::Import(_)) => decrypting.finish().map_err(of_gpg)?,
-            Err(_) => drop(decrypting),
+            Ok(_) | Err(Error::Import(_)) => decrypting.finish().map_err(of_gpg).and(passed),
+            Err(_) => passed,
+        };
+        if let Err(Error::Import(error)) = &passed {
+            // A signal has ended gpg too.
+            self.interrupt.check()?;
+            if error.is_of_archive()
+                && let Some(part) = self.spooled.remove_changed(&parts)?
+            {
+                return Err(ImportError::PartDamaged { archive, part }.into());
+            }
         }
         passed
     }

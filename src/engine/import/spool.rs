@@ -36,7 +36,7 @@ impl Spool {
             return Err(refuse("it is not a directory"));
         }
         owned::require_way(root)?;
-        let directory = root.join(format!("coldchain-import-{name}"));
+        let directory = Self::look(root, name).directory;
         make(&directory)?;
         let found = fs::symlink_metadata(&directory)
             .map_err(|error| Error::file("look at", &directory, error))?;
@@ -45,6 +45,13 @@ impl Spool {
         }
         owned::require(&directory)?;
         Ok(Self { directory })
+    }
+
+    /// Returns the directory of an import below `root`, which need not exist. Makes nothing, and judges nothing.
+    pub fn look(root: &Path, name: &SourceName) -> Self {
+        Self {
+            directory: root.join(format!("coldchain-import-{name}")),
+        }
     }
 
     /// Returns its path.
@@ -165,6 +172,34 @@ impl SpooledArchive {
         }
         files.reverse();
         Ok(Some(PartsReader { files, open: None }))
+    }
+
+    /// Removes the first part whose bytes are not those that it had when it got its name, and returns its number.
+    pub(super) fn remove_changed(&self, parts: &[RetrievalPart]) -> Result<Option<u64>, Error> {
+        for part in parts {
+            let Some((path, tree)) = self.part(*part)? else {
+                continue;
+            };
+            let failed = |error| Error::file("read", &path, error);
+            let mut file = File::open(&path).map_err(failed)?;
+            let mut leaves = Vec::new();
+            let mut leaf = Vec::with_capacity(TREE_LEAF_BYTES);
+            loop {
+                leaf.clear();
+                let one = (&mut file)
+                    .take(TREE_LEAF_BYTES as u64)
+                    .read_to_end(&mut leaf);
+                if one.map_err(failed)? == 0 {
+                    break;
+                }
+                leaves.push(TreeHash::of(&leaf));
+            }
+            if TreeHash::of_parts(leaves) != tree {
+                fs::remove_file(&path).map_err(|error| Error::file("remove", &path, error))?;
+                return Ok(Some(part.index));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes all of it.
@@ -293,10 +328,15 @@ mod tests {
         let last = archive.begin(parts[1]).unwrap();
         assert_eq!(last.length(), parts[1].bytes);
         assert!(last.complete(None).unwrap());
+        assert_eq!(archive.remove_changed(&parts).unwrap(), None);
         let mut read = Vec::new();
         let mut reader = archive.reader(&parts).unwrap().unwrap();
         reader.read_to_end(&mut read).unwrap();
         assert!(read == bytes);
+        let (path, _) = archive.part(parts[1]).unwrap().unwrap();
+        fs::write(path, vec![9; mib + 7]).unwrap();
+        assert_eq!(archive.remove_changed(&parts).unwrap(), Some(1));
+        assert!(archive.part(parts[1]).unwrap().is_none());
         archive.remove().unwrap();
         assert!(archive.part(parts[0]).unwrap().is_none());
     }

@@ -8,7 +8,8 @@ use crate::catalog::{Catalog, ImportedArchiveRow};
 use crate::error::Error;
 
 /// Writes the stream of the last archive of the chain to `output`, and returns its length in bytes. The stream is known
-/// to be whole only when this returns `Ok`. The archive stays in the spool until then.
+/// to be whole only when this returns `Ok`. The archive stays in the spool until
+/// [`drop_spooled`].
 pub fn stream_import(
     restore: &ImportRestore<'_>,
     row: &ImportedArchiveRow,
@@ -34,7 +35,12 @@ pub fn stream_import(
     blob.record(&passed, catalog, restore.context.clock)?;
     let summary = passed?;
     output.flush().map_err(failed)?;
-    blob.spooled.remove()?;
-    restore.spool.clear_away();
     Ok(summary.bytes)
+}
+
+/// Removes an archive from the spool, once what was made of it is safe.
+pub fn drop_spooled(restore: &ImportRestore<'_>, row: &ImportedArchiveRow) -> Result<(), Error> {
+    restore.blob(row).spooled.remove()?;
+    restore.spool.clear_away();
+    Ok(())
 }

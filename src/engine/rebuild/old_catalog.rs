@@ -260,7 +260,8 @@ impl Before {
         Ok(())
     }
 
-    /// Copies the mirrors with what they have, and the pulled subvolumes: no ledger knows them.
+    /// Copies the mirrors with what they have, the pulled subvolumes, and what was imported of another tool: no ledger knows
+    /// them.
     pub(super) fn keep_mirrors(&self, new: &mut Catalog) -> Result<(), Error> {
         let Some(catalog) = &self.catalog else {
             return Ok(());
@@ -270,6 +271,9 @@ impl Before {
         }
         for row in catalog.pulls()? {
             new.take_over_pull(&row)?;
+        }
+        for row in catalog.imported()? {
+            new.import(&row, &catalog.imported_archives(&row.name)?)?;
         }
         Ok(())
     }

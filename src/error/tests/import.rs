@@ -109,6 +109,7 @@ fn of_blobs() -> Vec<ImportError> {
         GpgFailure::Damaged,
         GpgFailure::Unprotected,
         GpgFailure::Several,
+        GpgFailure::Killed,
         GpgFailure::Unknown,
     ]
     .map(of_gpg)
