@@ -885,10 +885,9 @@ fn name(error: &Error) -> String {
     let mut words = text.split([' ', '(', ')', '{']);
     let first = words.next().unwrap_or("");
     match first {
-        "Backup" | "Copy" | "Files" | "Key" | "LedgerState" | "Mirror" | "MirrorLink" | "Move"
-        | "Prune" | "Pull" | "Rebuild" | "Request" | "Restore" | "Snapshots" | "Verify" => {
-            words.next().unwrap_or("").to_owned()
-        }
+        "Backup" | "Copy" | "Files" | "Import" | "Key" | "LedgerState" | "Mirror"
+        | "MirrorLink" | "Move" | "Prune" | "Pull" | "Rebuild" | "Request" | "Restore"
+        | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
         _ => first.to_owned(),
     }
 }
@@ -927,6 +926,7 @@ fn every_error_is_in_the_golden() {
         include_str!("backup.rs"),
         include_str!("copy.rs"),
         include_str!("files.rs"),
+        include_str!("import.rs"),
         include_str!("keys.rs"),
         include_str!("ledger.rs"),
         include_str!("mirror.rs"),
@@ -946,6 +946,7 @@ fn every_error_is_in_the_golden() {
         "Backup",
         "Copy",
         "Files",
+        "Import",
         "Key",
         "LedgerState",
         "Mirror",
