@@ -4,7 +4,8 @@
 //! a [`Clock`].
 //!
 //! Each task has a module: `backup`, `restore`, `prune`, `verify`, `rebuild` (a catalog from the stores),
-//! `mirror`, `copy` (archives in other stores), `pull`, `files` (single files in snapshots and mirrors) and `keys`. They share `context` (state directory,
+//! `mirror`, `copy` (archives in other stores), `pull`, `import` (another
+//! tool's archives), `files` (single files in snapshots and mirrors) and `keys`. They share `context` (state directory,
 //! store, clock, lock), `ledger` (reads and writes the ledger in the store) and `snapshots` (those on this machine).
 
 mod backup;

@@ -19,12 +19,12 @@ const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// text, and passes over zeros after the last.
 #[derive(Debug)]
 pub struct Gunzip<R> {
-    at: Option<Member<R>>,
+    at: Option<GunzipState<R>>,
     bytes: u64,
 }
 
 #[derive(Debug)]
-enum Member<R> {
+enum GunzipState<R> {
     /// Before the first.
     First(BufReader<R>),
     Within(Box<GzDecoder<BufReader<R>>>),
@@ -34,7 +34,7 @@ impl<R: Read> Gunzip<R> {
     /// Begins with a text.
     pub fn new(from: R) -> Self {
         Self {
-            at: Some(Member::First(BufReader::with_capacity(READ, from))),
+            at: Some(GunzipState::First(BufReader::with_capacity(READ, from))),
             bytes: 0,
         }
     }
@@ -52,29 +52,29 @@ impl<R: Read> Gunzip<R> {
                     block.truncate(filled);
                     return Ok((filled > 0).then_some(block));
                 }
-                Some(Member::First(from)) => match begun(from).map_err(GzipError::Read)? {
-                    Begun::Member(decoder) => decoder,
-                    Begun::End => return Err(GzipError::Empty),
-                    Begun::Other => return Err(GzipError::NoGzip),
+                Some(GunzipState::First(from)) => match begun(from).map_err(GzipError::Read)? {
+                    GzipNext::Member(decoder) => decoder,
+                    GzipNext::End => return Err(GzipError::Empty),
+                    GzipNext::Other => return Err(GzipError::NoGzip),
                 },
-                Some(Member::Within(decoder)) => decoder,
+                Some(GunzipState::Within(decoder)) => decoder,
             };
             match decoder.read(&mut block[filled..]) {
                 Ok(0) => {
                     let next = begun(decoder.into_inner()).map_err(GzipError::Read)?;
                     match next {
-                        Begun::Member(decoder) => self.at = Some(Member::Within(decoder)),
-                        Begun::End => {}
-                        Begun::Other => return Err(GzipError::Trailing),
+                        GzipNext::Member(decoder) => self.at = Some(GunzipState::Within(decoder)),
+                        GzipNext::End => {}
+                        GzipNext::Other => return Err(GzipError::Trailing),
                     }
                 }
                 Ok(length) => {
-                    self.at = Some(Member::Within(decoder));
+                    self.at = Some(GunzipState::Within(decoder));
                     self.bytes += length as u64;
                     filled += length;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    self.at = Some(Member::Within(decoder));
+                    self.at = Some(GunzipState::Within(decoder));
                 }
                 Err(error) => return Err(self.wrong(&error)),
             }
@@ -94,18 +94,18 @@ impl<R: Read> Gunzip<R> {
 }
 
 /// What follows.
-enum Begun<R> {
+enum GzipNext<R> {
     Member(Box<GzDecoder<BufReader<R>>>),
     End,
     Other,
 }
 
 /// Returns what follows, after any zeros.
-fn begun<R: Read>(mut from: BufReader<R>) -> io::Result<Begun<R>> {
+fn begun<R: Read>(mut from: BufReader<R>) -> io::Result<GzipNext<R>> {
     loop {
         let next = from.fill_buf()?;
         if next.is_empty() {
-            return Ok(Begun::End);
+            return Ok(GzipNext::End);
         }
         let zeros = next.iter().take_while(|byte| **byte == 0).count();
         if zeros > 0 {
@@ -115,9 +115,9 @@ fn begun<R: Read>(mut from: BufReader<R>) -> io::Result<Begun<R>> {
         // A second byte that has not come yet is judged with the member's header.
         let is_member = next[0] == MAGIC[0] && next.get(1).is_none_or(|byte| *byte == MAGIC[1]);
         return Ok(if is_member {
-            Begun::Member(Box::new(GzDecoder::new(from)))
+            GzipNext::Member(Box::new(GzDecoder::new(from)))
         } else {
-            Begun::Other
+            GzipNext::Other
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::foreign_vault::vault_of;
-use super::known::as_archive;
+use super::known::{as_archive, require_same};
 use crate::catalog::{Catalog, ImportedArchiveRow, ImportedRow, ImportedState, read_btrsend_db};
 use crate::config::Config;
 use crate::engine::context::RunContext;
@@ -96,25 +96,6 @@ fn refuse_source(config: &Config, name: &SourceName, catalog: &Catalog) -> Resul
         return Err(ImportError::NameTaken { name: name.clone() }.into());
     }
     Ok(())
-}
-
-/// Refuses a store that is another vault than the one that was imported from.
-pub(super) fn require_same(
-    row: &ImportedRow,
-    store: &str,
-    vault: &str,
-    region: &str,
-) -> Result<(), Error> {
-    if (row.vault.as_str(), row.region.as_str()) == (vault, region) {
-        return Ok(());
-    }
-    Err(ImportError::OtherVault {
-        name: row.name.clone(),
-        store: store.to_owned(),
-        imported: format!("`{}` in {}", row.vault, row.region),
-        found: format!("`{vault}` in {region}"),
-    }
-    .into())
 }
 
 fn unproven(archive: &ImportedArchive) -> ImportedArchiveRow {

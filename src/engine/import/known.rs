@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use super::database::require_same;
 use super::foreign_vault::vault_of;
 use crate::catalog::{Catalog, ImportedArchiveRow, ImportedRow, ImportedState};
 use crate::config::{Config, StoreConfig};
@@ -117,6 +116,25 @@ impl KnownImport {
         require_same(&self.row, &self.row.store, vault, region)?;
         Ok(store)
     }
+}
+
+/// Refuses a store that is another vault than the one that was imported from.
+pub(super) fn require_same(
+    row: &ImportedRow,
+    store: &str,
+    vault: &str,
+    region: &str,
+) -> Result<(), Error> {
+    if (row.vault.as_str(), row.region.as_str()) == (vault, region) {
+        return Ok(());
+    }
+    Err(ImportError::OtherVault {
+        name: row.name.clone(),
+        store: store.to_owned(),
+        imported: format!("`{}` in {}", row.vault, row.region),
+        found: format!("`{vault}` in {region}"),
+    }
+    .into())
 }
 
 /// Refuses an archive that has nothing to restore.
