@@ -41,8 +41,8 @@ pub enum RestoreError {
     Thawing(Box<Awaited>),
     /// An archive is larger than what the line fetches while thawed segments stay readable.
     #[error(
-        "cannot restore `{source_name}` straight from the vault: {archive} has {}, and no more than {window} stays \
-         readable at once",
+        "cannot restore `{source_name}` straight from the vault: {archive} has {}, and no more can be kept \
+         readable at once than {window}",
         Bytes(*bytes)
     )]
     LargerThanWindow {

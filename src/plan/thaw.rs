@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(
             awaited.hint(),
             "the last of them is due by 2026-11-23T03:00:00Z; then run the same command again: it continues where \
-             it stopped, and thaws the next segments: no more at once than 703.1 GiB, what a line of 10.0 MiB/s \
+             it stopped, and thaws the next segments: no more at once than 703 GiB, what a line of 10.0 MiB/s \
              fetches in 20 hours"
         );
     }

@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(window.bytes, 72_000 * ASSUMED_RATE);
         assert_eq!(
             window.to_string(),
-            "703.1 GiB, what a line of 10.0 MiB/s fetches in 20 hours"
+            "703 GiB, what a line of 10.0 MiB/s fetches in 20 hours"
         );
         let window = ThawWindow {
             bytes: 100,

@@ -327,9 +327,6 @@ pub trait Store: Send + Sync {
     /// Lists every object whose key begins with `prefix`, sorted by key. The prefix is a plain string and may
     /// end within a component. The answer is complete, or an error. It may lack digests that `stat` would
     /// return.
-    ///
-    /// A vault can have several archives under one key, if the answer to an upload was lost. It lists each one that it
-    /// does not mean by the key under its locator's text.
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
 
     /// Deletes an object permanently: every version of it that the store keeps, unless the locator names one.

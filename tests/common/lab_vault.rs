@@ -244,7 +244,7 @@ impl OpenLabVault {
             .collect()
     }
 
-    /// The segments that a listing shows, with what each is listed by.
+    /// The segments that a listing shows by their keys, and second uploads by their locators.
     fn segments(&self, prefix: &str) -> BTreeMap<String, (VaultLocator, Stat)> {
         let state = self.vault.state();
         let kept = state.kept.as_ref();
@@ -470,9 +470,17 @@ impl Layer for OpenLabVault {
             .ok_or_else(|| self.error(ErrorKind::NotFound, Operation::Stat, at))
     }
 
+    fn second_uploads(&self, prefix: &str) -> Result<Vec<(Locator, Stat)>, StoreError> {
+        let segments = self.segments(prefix).into_iter();
+        let second = segments.filter(|(by, _)| by.contains('?'));
+        let second = second.map(|(by, (_, stat))| (Locator::from(by), stat));
+        Ok(second.collect())
+    }
+
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = self.below().list(prefix)?;
         let segments = self.segments(prefix).into_iter();
+        let segments = segments.filter(|(by, _)| !by.contains('?'));
         listed.extend(segments.map(|(key, (_, stat))| Listed { key, stat }));
         listed.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(listed)

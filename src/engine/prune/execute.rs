@@ -346,7 +346,7 @@ impl Pruner<'_> {
     }
 }
 
-/// Returns the locator of an object that was listed. A vault lists what it does not mean by a key under its locator.
+/// Returns the locator of an object that was listed. A second upload is known by it in place of a key.
 fn locator_of(store: &dyn Store, listed: &str) -> Locator {
     match listed.parse::<VaultLocator>() {
         Ok(locator) => Locator::from(locator.to_string()),

@@ -228,7 +228,13 @@ impl ListedArchives {
     ) -> Result<Self, Error> {
         let system_now = context.clock.now();
         let store_now = store.guessed_now()?;
-        let listed = store.list(&keys::archives_prefix(directory))?;
+        let prefix = keys::archives_prefix(directory);
+        let mut listed = store.list(&prefix)?;
+        let second = store.second_uploads(&prefix)?.into_iter();
+        listed.extend(second.map(|(locator, stat)| Listed {
+            key: locator.to_string(),
+            stat,
+        }));
         let (archives, elsewhere) = Self::group(directory, listed);
         Ok(Self {
             archives,
@@ -246,7 +252,7 @@ impl ListedArchives {
         let mut archives: BTreeMap<ArchiveId, Vec<ListedObject>> = BTreeMap::new();
         let mut elsewhere = Vec::new();
         for Listed { key, stat } in listed {
-            // A vault's second archive under a key is listed by its locator.
+            // A second upload is known by its locator, since another object has its key.
             let second = key.parse::<VaultLocator>().ok();
             let named = second.as_ref().map_or(&key, |second| &second.key);
             let of = keys::archive_of(directory, named);

@@ -107,6 +107,9 @@ pub(super) fn listing(
             None => report.strays.push(key),
         }
     }
+    let second = source.store.second_uploads(&prefix)?.into_iter();
+    let second: Vec<String> = second.map(|(locator, _)| locator.to_string()).collect();
+    report.strays.extend(second);
     if kept_aside > 0 {
         report.notes.push(format!(
             "repairs have kept {kept_aside} damaged {} below {}, which nothing needs",
