@@ -54,10 +54,13 @@ pub struct Prune {
     /// Delete what was imported by this name from its vault, all of it and for ever; nothing else deletes it
     #[arg(long, value_name = "NAME", group = "chosen", conflicts_with = "revive")]
     pub imported: Option<SourceName>,
+    /// Delete what the vault of this store still has of a source that was moved out of it, as far as the new home has it
+    #[arg(long, value_name = "STORE", requires = "chosen", conflicts_with_all = ["imported", "revive"])]
+    pub old_home: Option<String>,
     /// Say what would be retired, deleted and removed, why, and what it costs, and do nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
-    /// Agree to retire more than one chain, or to delete what was imported; N is how many archives they have in all
+    /// Agree to retire more than one chain, or to delete what was imported or is in an old home; N is how many archives they have in all
     #[arg(long, value_name = "N", requires = "chosen")]
     pub yes_delete: Option<usize>,
     /// Bring the retired chain of that date back instead, if its deletion has not begun

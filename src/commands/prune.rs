@@ -19,6 +19,7 @@ use crate::model::date_word::DateWord;
 use crate::plan::{EarlyDeletion, Fate, PrunePlan, Usd};
 use crate::progress::{Observer, Quiet, Verbose};
 
+mod old_home;
 mod report;
 
 pub(super) use report::freed;
@@ -27,6 +28,9 @@ use report::{Tense, to_text};
 pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     if let Some(name) = &args.imported {
         return super::imported::prune::run(args, name, everywhere);
+    }
+    if let Some(old_home) = &args.old_home {
+        return old_home::run(args, old_home, everywhere);
     }
     let config = load_for_the_night(everywhere)?;
     let chosen = sources(&config, args.source.name())?;

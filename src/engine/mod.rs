@@ -97,6 +97,7 @@ pub use mirror::forget::{
 pub use mirror::known::{HeldSnapshot, KnownMirror, foresee_mirrors, known_mirror, known_mirrors};
 pub use mirror::run::{foresee_mirror, mirror};
 pub use mirror::server::{MirrorServing, serve_mirror};
+pub use prune::old_home::{OldHomeAsked, OldHomePruned, prune_old_home};
 pub use prune::revive::{Revived, revive};
 pub use prune::{PruneAsked, Pruned, UnfinishedPrune, foresee_prune, prune};
 pub use pull::outcome::{PullAsked, PullRan};

@@ -127,6 +127,54 @@ pub enum PruneError {
         /// The one that has its date.
         by: ArchiveId,
     },
+    /// A store is not an old home of a source in a vault.
+    #[error("cannot delete what is left of `{source_name}` in {store}: {why}")]
+    NotOldHome {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The ledger of an old home is not the beginning of home's.
+    #[error(
+        "cannot delete what is left of `{source_name}` in {store}: ledger entry {seq} there is not home's"
+    )]
+    OldHomeParted {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// The first entry that differs.
+        seq: u64,
+    },
+    /// Archives would be deleted in an old home that were not agreed to.
+    #[error("{store} has {} of `{source_name}` to delete, {}", count(*.archives, "archive"), agreed_to(*.agreed))]
+    LeftNotAgreed {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// How many archives.
+        archives: usize,
+        /// How many archives were agreed to, if a number was given.
+        agreed: Option<usize>,
+    },
+    /// A vault refused to delete some of what is left there.
+    #[error("could not delete {kept} of {} of `{source_name}` in {store}", count(*.of, "segment"))]
+    LeftDenied {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// How many segments stay.
+        kept: usize,
+        /// Of how many that were to be deleted.
+        of: usize,
+        /// The first refusal.
+        source: Box<StoreError>,
+    },
     /// This machine's key does not have the pruner role.
     #[error("this machine's key does not have the pruner role for `{0}`")]
     NoPruner(SourceName),
@@ -182,6 +230,19 @@ impl PruneError {
             }
             Self::NotRevivable { .. } | Self::DeletionBegun { .. } => exit(ExitCode::ChainBroken)
                 .hint("nothing was changed; deleted objects cannot be brought back"),
+            Self::NotOldHome { .. } => exit(ExitCode::Usage).hint(
+                "name the vault that the source was moved out of; what is left in a directory or bucket is deleted \
+                 with other tools",
+            ),
+            Self::OldHomeParted { .. } => exit(ExitCode::Integrity).hint(
+                "find out which of the two has the archives that you want; nothing was deleted",
+            ),
+            Self::LeftNotAgreed { archives, .. } => exit(ExitCode::Usage).hint(format!(
+                "look at it with --dry-run; to delete them for ever, give --yes-delete {archives}. Nothing was deleted",
+            )),
+            Self::LeftDenied { source, .. } => {
+                exit(refused_by_store(source)).hint_of(source.hint())
+            }
             Self::NoPruner(_) => exit(ExitCode::Usage).hint("run it on the machine that prunes"),
             Self::BroughtBack { .. } => exit(ExitCode::Busy)
                 .hint("nothing more of it was deleted; run `coldchain prune` again"),

@@ -335,6 +335,29 @@ fn samples() -> Vec<Error> {
             archives: 2,
             agreed: Some(2),
         }),
+        Error::Prune(PruneError::NotOldHome {
+            source_name: mail(),
+            store: "glacier-vault://eu-central-1/old".to_owned(),
+            why: "it is the home",
+        }),
+        Error::Prune(PruneError::OldHomeParted {
+            source_name: mail(),
+            store: "glacier-vault://eu-central-1/old".to_owned(),
+            seq: 7,
+        }),
+        Error::Prune(PruneError::LeftNotAgreed {
+            source_name: mail(),
+            store: "glacier-vault://eu-central-1/old".to_owned(),
+            archives: 12,
+            agreed: None,
+        }),
+        Error::Prune(PruneError::LeftDenied {
+            source_name: mail(),
+            store: "glacier-vault://eu-central-1/old".to_owned(),
+            kept: 2,
+            of: 40,
+            source: Box::new(kind(ErrorKind::Denied)),
+        }),
         Error::Prune(PruneError::LedgerDiffers {
             source_name: mail(),
             archive: archive(),

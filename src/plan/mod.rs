@@ -77,6 +77,7 @@ mod due;
 pub mod facts;
 pub mod history;
 pub mod imported;
+pub mod left_in_vault;
 pub mod look_back;
 pub mod memory;
 pub mod mirror;
@@ -119,6 +120,7 @@ pub use imported::{
     BrokenChain, CheckedImport, ImportRefusal, ImportVault, ImportedArchive, chain_of,
     check_btrsend, new_archives,
 };
+pub use left_in_vault::{AtNewHome, LeftArchive, LeftFate, LeftLine, plan_left};
 pub use look_back::LookBack;
 pub use mirror::{CopyThere, MirrorPlan, SnapshotHere, plan_mirror};
 pub use mirror_night::{MirrorNight, RecordedMirror, plan_mirror_night};

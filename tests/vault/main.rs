@@ -6,6 +6,7 @@ mod common;
 mod archiving;
 mod face;
 mod listing;
+mod out;
 mod pruning;
 mod thawing;
 mod whole;

@@ -15,18 +15,23 @@ use crate::common::tree::{compare_trees, make_rich_tree, mutate_tree};
 use crate::common::vault_server::{ENV, Operation, VaultServer};
 
 /// A source whose segments go into a vault, and the directory of its ledger.
-struct Vaulted {
-    server: VaultServer,
+pub(super) struct Vaulted {
+    pub(super) server: VaultServer,
     ledger: tempfile::TempDir,
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
 }
 
 impl Vaulted {
     fn new(schedule: &str) -> Self {
+        Self::beside(schedule, "")
+    }
+
+    /// The same with these tables of the config.
+    pub(super) fn beside(schedule: &str, tables: &str) -> Self {
         let server = VaultServer::new();
         let ledger = tempfile::tempdir().unwrap();
         let more = format!(
-            "ledger_store = \"ledger\"\ngive_up_after = \"4s\"\n\n[store.ledger]\ntype = \"dir\"\npath = \"{}\"",
+            "ledger_store = \"ledger\"\ngive_up_after = \"4s\"\n\n[store.ledger]\ntype = \"dir\"\npath = \"{}\"\n{tables}",
             ledger.path().display()
         );
         let sandbox = Sandbox::with(&Setup {
@@ -42,11 +47,11 @@ impl Vaulted {
         }
     }
 
-    fn advance(&self, hours: i64) {
+    pub(super) fn advance(&self, hours: i64) {
         self.server.clock().advance(TimeDelta::hours(hours));
     }
 
-    fn restore(&self, to: &Path, date: &str) -> Ran {
+    pub(super) fn restore(&self, to: &Path, date: &str) -> Ran {
         let kit = self.sandbox.kit();
         let words = [
             "restore", SOURCE, "--from", "store", "--yes", "--date", date, "--to",
@@ -79,7 +84,7 @@ impl Vaulted {
     }
 
     /// Ids of the archives that are in the vault.
-    fn ids(&self) -> BTreeSet<String> {
+    pub(super) fn ids(&self) -> BTreeSet<String> {
         self.server
             .archives()
             .into_iter()

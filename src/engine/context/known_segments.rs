@@ -46,6 +46,18 @@ pub fn know_segments(source: &OpenSource<'_>, catalog: &Catalog) -> Result<(), E
     Ok(())
 }
 
+/// Returns an index of these segments of a ledger.
+pub(in crate::engine) fn index_of(
+    ledger: LedgerId,
+    segments: Vec<KnownSegment>,
+) -> Arc<dyn KnownSegments> {
+    let by_key = |known: KnownSegment| (known.locator.key.clone(), known);
+    Arc::new(CatalogIndex {
+        ledger,
+        segments: segments.into_iter().map(by_key).collect(),
+    })
+}
+
 fn index(source: &OpenSource<'_>, catalog: &Catalog) -> Result<CatalogIndex, Error> {
     let ledger = source.row.ledger;
     let signed = signed_at(catalog, &ledger)?;

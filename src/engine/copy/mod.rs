@@ -21,4 +21,4 @@ mod recognize;
 pub(super) mod run;
 pub(super) mod target;
 mod transfer;
-mod whole;
+pub(super) mod whole;

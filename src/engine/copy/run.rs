@@ -5,6 +5,7 @@
 //! one archive is whole. In a copy, an archive without its key is not there yet.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use crate::catalog::{Catalog, PlaceRow, SourceRow};
 use crate::config::{Config, Source, StoreConfig};
@@ -26,6 +27,7 @@ use crate::engine::ledger::listing::listing;
 use crate::engine::prune::said::own_objects;
 use crate::engine::restore::fetch::AtOnce;
 use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
+use crate::engine::restore::window::note_download;
 use crate::error::{CopyError, Error, RequestError, RestoreError};
 use crate::ledger::PublicKey;
 use crate::model::ArchiveId;
@@ -238,7 +240,8 @@ impl CopyRun<'_> {
         Ok(lacking.collect())
     }
 
-    /// Copies the archives that the copy lacks, and the ledger once one of them is whole.
+    /// Copies the archives that the copy lacks, and the ledger once one of them is whole. Where home thaws only so much at
+    /// once, what comes next is asked for as soon as the first is copied.
     fn bring(
         &self,
         visible: Vec<ArchiveEntry>,
@@ -246,9 +249,35 @@ impl CopyRun<'_> {
         ran: &mut CopyRan,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
-        let lacks = self.lacking(visible, ran, catalog)?;
-        let (readable, awaited) = self.readable(lacks, catalog)?;
-        ran.awaited = awaited;
+        let mut lacks = self.lacking(visible, ran, catalog)?;
+        loop {
+            let (readable, cold, awaited) = self.readable(lacks, catalog)?;
+            ran.awaited = awaited;
+            let bytes = readable
+                .iter()
+                .map(|(lacking, _)| lacking.sealed_bytes())
+                .sum();
+            let begun = Instant::now();
+            let failed = self.transfer(readable, ledger, ran, catalog)?;
+            note_download(self.home, bytes, begun.elapsed(), catalog)?;
+            let is_in_parts = self.asked.thaw.is_some() && self.home.store.thaw_window().is_some();
+            lacks = cold;
+            lacks.retain(|lacking| !failed.contains(&lacking.entry.id));
+            if bytes == 0 || lacks.is_empty() || !is_in_parts {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Copies what can be read now. Returns the archives of which something could not be copied.
+    fn transfer(
+        &self,
+        readable: Vec<(Lacking, Rest)>,
+        ledger: &mut LedgerCopy,
+        ran: &mut CopyRan,
+        catalog: &mut Catalog,
+    ) -> Result<BTreeSet<ArchiveId>, Error> {
+        let mut failed = BTreeSet::new();
         let now = self.context.clock.now();
         let to_copy: Vec<ToCopy> = readable
             .into_iter()
@@ -288,6 +317,9 @@ impl CopyRun<'_> {
         }
         transfer.archives(&to_copy, catalog, &mut |archive, whole, catalog| {
             let id = archive.entry.id;
+            if whole.is_err() {
+                failed.insert(id);
+            }
             match whole {
                 // A listing shows no bytes: what reading found damaged there is not brought again.
                 Ok(()) if self.is_damaged_there(&id, catalog)? => {
@@ -329,7 +361,8 @@ impl CopyRun<'_> {
                 }
             }
             Ok(())
-        })
+        })?;
+        Ok(failed)
     }
 
     /// Whether a check has found an archive damaged in the copy, and no later one has shown that it is sound.
@@ -348,13 +381,13 @@ impl CopyRun<'_> {
         Ok(!now.replay.is_visible(id))
     }
 
-    /// Returns what can be read at home now of what the copy lacks, whether the rest of each archive is awaited, and what
-    /// all that is awaited waits for. Asks for thaws of what is lacking, and of nothing else, if the run was asked to.
+    /// Returns what can be read at home now of what the copy lacks, and whether the rest of each archive is awaited; what
+    /// can't be read yet; and what that waits for. Asks for thaws of what is lacking, and of nothing else, if the run was asked to.
     fn readable(
         &self,
         lacks: Vec<Lacking>,
         catalog: &mut Catalog,
-    ) -> Result<(Vec<(Lacking, Rest)>, Option<Awaited>), Error> {
+    ) -> Result<(Vec<(Lacking, Rest)>, Vec<Lacking>, Option<Awaited>), Error> {
         let archives: Vec<ArchiveId> = lacks.iter().map(|lacking| lacking.entry.id).collect();
         let only = lacks.iter().flat_map(|lacking| {
             let id = lacking.entry.id;
@@ -372,22 +405,26 @@ impl CopyRun<'_> {
             Some(request) => thaw(&wanted, request, catalog)?,
             None => thaw_state(&wanted, catalog)?,
         };
-        let cold = status.unreadable();
-        let mut readable = Vec::new();
+        let unreadable = status.unreadable();
+        let (mut readable, mut left) = (Vec::new(), Vec::new());
         for Lacking { entry, segments } in lacks {
             let (cold, segments): (BTreeSet<u32>, BTreeSet<u32>) = segments
                 .into_iter()
-                .partition(|index| cold.contains(&(entry.id, *index)));
-            let rest = if cold.is_empty() {
-                Rest::Nothing
-            } else if segments.is_empty() {
+                .partition(|index| unreadable.contains(&(entry.id, *index)));
+            if cold.is_empty() {
+                readable.push((Lacking { entry, segments }, Rest::Nothing));
                 continue;
-            } else {
-                Rest::Awaited
-            };
-            readable.push((Lacking { entry, segments }, rest));
+            }
+            if !segments.is_empty() {
+                let entry = entry.clone();
+                readable.push((Lacking { entry, segments }, Rest::Awaited));
+            }
+            left.push(Lacking {
+                entry,
+                segments: cold,
+            });
         }
-        Ok((readable, status.awaited(self.home.name())))
+        Ok((readable, left, status.awaited(self.home.name())))
     }
 }
 
@@ -396,6 +433,15 @@ struct Lacking {
     entry: ArchiveEntry,
     /// The segments that it lacks, by index. It may lack the archive's key alone.
     segments: BTreeSet<u32>,
+}
+
+impl Lacking {
+    /// The bytes of those segments.
+    fn sealed_bytes(&self) -> u64 {
+        let records = (0..).zip(&self.entry.segments);
+        let lacking = records.filter(|(index, _)| self.segments.contains(index));
+        lacking.map(|(_, record)| record.sealed_bytes).sum()
+    }
 }
 
 /// Returns an archive's objects as a listing of the copy shows them that has it whole.

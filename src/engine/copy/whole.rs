@@ -15,7 +15,7 @@ use crate::model::keys::{self, ArchiveObject};
 use crate::store::Stat;
 
 /// Reads the ledger at a place from its beginning into a catalog in memory.
-pub(super) fn read_anew(
+pub(in crate::engine) fn read_anew(
     there: &OpenSource<'_>,
     root: &PublicKey,
 ) -> Result<(LedgerState, Catalog), Error> {
@@ -26,7 +26,7 @@ pub(super) fn read_anew(
 }
 
 /// The entries of the archives that are visible.
-pub(super) fn visible_entries(
+pub(in crate::engine) fn visible_entries(
     row: &SourceRow,
     catalog: &Catalog,
 ) -> Result<Vec<ArchiveEntry>, Error> {
@@ -37,7 +37,7 @@ pub(super) fn visible_entries(
 }
 
 /// Lists a place, and returns those of these archives of which it has everything.
-pub(super) fn whole(
+pub(in crate::engine) fn whole(
     there: &OpenSource<'_>,
     entries: &[ArchiveEntry],
 ) -> Result<BTreeSet<ArchiveId>, Error> {

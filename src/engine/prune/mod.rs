@@ -6,6 +6,7 @@
 //! that the listing has shown.
 
 pub(super) mod inventory;
+pub(super) mod old_home;
 pub(super) mod revive;
 pub(super) mod said;
 
