@@ -188,15 +188,15 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Says why an operation on the store with this URL failed. What a bucket is in S3, a vault is in Glacier.
 fn reason(kind: ErrorKind, url: &str) -> String {
-    match kind {
-        ErrorKind::NoBucket if is_vault(url) => {
-            "the vault does not exist in this region and account".to_owned()
-        }
-        ErrorKind::NoService if is_vault(url) => {
-            "the service that answers there is not Glacier".to_owned()
-        }
-        kind => kind.to_string(),
-    }
+    let of_vault = match kind {
+        _ if !is_vault(url) => None,
+        ErrorKind::NoBucket => Some("the vault does not exist in this region and account"),
+        ErrorKind::WrongRegion => Some("the vault is in another region"),
+        ErrorKind::NoService => Some("the service that answers there is not Glacier"),
+        ErrorKind::Cold => Some("no retrieval job has made it readable"),
+        _ => None,
+    };
+    of_vault.map_or_else(|| kind.to_string(), str::to_owned)
 }
 
 fn is_vault(url: &str) -> bool {
@@ -209,22 +209,6 @@ fn subject(key: &str, url: &str) -> String {
     } else {
         format!("{key} in {url}")
     }
-}
-
-/// What the URL of a vault begins with.
-const VAULT: &str = "glacier-vault:";
-
-/// The text of a kind. Some are about what only a bucket has, or are said in other words of a vault.
-fn reason(kind: ErrorKind, url: &str) -> String {
-    let of_vault = match kind {
-        _ if !url.starts_with(VAULT) => None,
-        ErrorKind::NoBucket => Some("the vault does not exist"),
-        ErrorKind::WrongRegion => Some("the vault is in another region"),
-        ErrorKind::NoService => Some("the service that answers there is not Glacier"),
-        ErrorKind::Cold => Some("no retrieval job has made it readable"),
-        _ => None,
-    };
-    of_vault.map_or_else(|| kind.to_string(), str::to_owned)
 }
 
 impl StoreError {
@@ -325,9 +309,6 @@ impl StoreError {
             }
             ErrorKind::Denied => {
                 "see docs/aws.md for the permission that each operation needs; waiting does not help"
-            }
-            ErrorKind::NoBucket if self.url.starts_with(VAULT) => {
-                "check `vault` and `region` of this store, and whose credentials these are; waiting does not help"
             }
             ErrorKind::NoBucket => {
                 "check bucket, region and endpoint, or make the bucket; waiting does not help"
