@@ -56,16 +56,16 @@ fn lock_finding(
             Severity::Warning,
             "a vault lock is being tried out, and ends after 24 hours unless it is completed".to_owned(),
         ),
-        Ok(Some((VaultLockState::Locked, policy))) => match denied_days(&policy) {
-            Some(Some(days)) => (
+        Ok(Some((VaultLockState::Locked, policy))) => match denied(&policy) {
+            Denied::YoungerThan(days) => (
                 Severity::Fine,
                 format!("the vault lock denies deletes of archives that are younger than {days} days"),
             ),
-            Some(None) => (
+            Denied::Deletes => (
                 Severity::Fine,
                 "the vault lock denies deletes: prune keeps what it may not delete, and tries again".to_owned(),
             ),
-            None => (
+            Denied::Nothing => (
                 Severity::Warning,
                 "the vault lock does not deny deletes of archives".to_owned(),
             ),
@@ -79,13 +79,13 @@ fn access_finding(access: Result<Option<String>, StoreError>) -> Result<Finding,
     const SUBJECT: &str = "access policy";
     let text = match access {
         Ok(None) => "the vault has no access policy".to_owned(),
-        Ok(Some(policy)) => match denied_days(&policy) {
-            Some(_) => {
+        Ok(Some(policy)) => match denied(&policy) {
+            Denied::Deletes | Denied::YoungerThan(_) => {
                 "the access policy denies deletes, maybe of some archives or users only: prune keeps what it \
                  may not delete, and tries again"
                     .to_owned()
             }
-            None => "the access policy denies no deletes".to_owned(),
+            Denied::Nothing => "the access policy denies no deletes".to_owned(),
         },
         Err(error) => return unknown(SUBJECT, error),
     };
@@ -128,9 +128,19 @@ fn unknown(subject: &'static str, error: StoreError) -> Result<Finding, StoreErr
     })
 }
 
-/// Returns whether a policy denies deletes of archives, and below which age in days if it says one.
-fn denied_days(policy: &str) -> Option<Option<u64>> {
-    let policy: Value = serde_json::from_str(policy).ok()?;
+/// What a policy denies of deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Denied {
+    Nothing,
+    /// Maybe of some archives or users only.
+    Deletes,
+    /// Deletes of archives that are younger than so many days.
+    YoungerThan(u64),
+}
+
+/// Returns what a policy denies of deletes of archives. One that can't be read denies nothing that is known.
+fn denied(policy: &str) -> Denied {
+    let policy: Value = serde_json::from_str(policy).unwrap_or_default();
     let statements = many(&policy["Statement"]);
     let mut denials = statements
         .iter()
@@ -145,7 +155,9 @@ fn denied_days(policy: &str) -> Option<Option<u64>> {
                 }
             })
         });
-    let denial = denials.next()?;
+    let Some(denial) = denials.next() else {
+        return Denied::Nothing;
+    };
     let conditions = denial["Condition"].as_object();
     let days = conditions
         .into_iter()
@@ -160,7 +172,7 @@ fn denied_days(policy: &str) -> Option<Option<u64>> {
             })?;
             operator.starts_with("NumericLessThan").then_some(days)
         });
-    Some(days)
+    days.map_or(Denied::Deletes, Denied::YoungerThan)
 }
 
 /// Policies may leave out the brackets of a list of one.
@@ -185,14 +197,14 @@ mod tests {
         let allows = r#"{"Statement": [{"Effect": "Allow", "Action": "glacier:DeleteArchive"}]}"#;
         let uploads = r#"{"Statement": [{"Effect": "Deny", "Action": "glacier:UploadArchive"}]}"#;
         for (policy, expected) in [
-            (days, Some(Some(365))),
-            (all, Some(None)),
-            (any, Some(None)),
-            (allows, None),
-            (uploads, None),
-            ("", None),
+            (days, Denied::YoungerThan(365)),
+            (all, Denied::Deletes),
+            (any, Denied::Deletes),
+            (allows, Denied::Nothing),
+            (uploads, Denied::Nothing),
+            ("", Denied::Nothing),
         ] {
-            assert_eq!(denied_days(policy), expected, "{policy}");
+            assert_eq!(denied(policy), expected, "{policy}");
         }
     }
 }

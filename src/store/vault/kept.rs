@@ -94,12 +94,12 @@ impl KeptInventory {
         self.remove_leftovers()?;
         let path = self.temporary(std::process::id());
         let temporary = Temporary(&path);
-        let mut file = File::create(&path)?;
+        let mut new = File::create(&path)?;
         let mut head = serde_json::to_vec(&Head { announced }).expect("it has text keys");
         head.push(b'\n');
-        file.write_all(&head)?;
+        new.write_all(&head)?;
         let mut incoming = Incoming {
-            file,
+            file: new,
             begin: head.len() as u64,
         };
         fill(&mut incoming)?;
@@ -139,12 +139,11 @@ impl KeptInventory {
     /// Notes that an archive was deleted. An inventory of before shows it nevertheless.
     pub(super) fn note_deleted(&self, id: &VaultArchiveId, at: DateTime<Utc>) -> io::Result<()> {
         fs::create_dir_all(&self.directory)?;
-        let line = format!("{id} {}\n", at.timestamp());
         let mut file = File::options()
             .append(true)
             .create(true)
             .open(self.deleted_path())?;
-        file.write_all(line.as_bytes())
+        file.write_all(line(id, at).as_bytes())
     }
 
     /// Returns what was deleted, and when. A line that was cut short is left out.
@@ -153,32 +152,37 @@ impl KeptInventory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             text => text?,
         };
-        let line = |line: &str| {
+        let read = |line: &str| {
             let (id, at) = line.split_once(' ')?;
             Some((
                 id.parse().ok()?,
                 DateTime::from_timestamp(at.parse().ok()?, 0)?,
             ))
         };
-        Ok(text.lines().filter_map(line).collect())
+        Ok(text.lines().filter_map(read).collect())
     }
 
     /// Drops the notes that an inventory of this date makes needless.
     fn forget_deleted(&self, date: DateTime<Utc>) -> io::Result<()> {
         let all = self.deleted()?;
         let lag = super::LAG;
-        let left: String = all
+        let left: Vec<String> = all
             .iter()
             .filter(|(_, at)| at.checked_add_signed(lag).is_none_or(|until| until > date))
-            .map(|(id, at)| format!("{id} {}\n", at.timestamp()))
+            .map(|(id, at)| line(id, *at))
             .collect();
-        if left.lines().count() == all.len() {
+        if left.len() == all.len() {
             return Ok(());
         }
         let path = self.directory.join(format!("{}.deleted.new", self.name));
-        fs::write(&path, left)?;
+        fs::write(&path, left.concat())?;
         fs::rename(&path, self.deleted_path())
     }
+}
+
+/// The note that an archive was deleted at a time.
+fn line(id: &VaultArchiveId, at: DateTime<Utc>) -> String {
+    format!("{id} {}\n", at.timestamp())
 }
 
 /// A new file, which is removed unless it gets its name.
@@ -209,7 +213,7 @@ impl crate::store::OutputSink for Incoming {
     }
 }
 
-fn damaged(what: impl fmt::Display) -> io::Error {
+fn damaged(what: &impl fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_string())
 }
 
@@ -217,7 +221,7 @@ fn parse(file: File, ledger: LedgerId, limit: u64) -> io::Result<Showing> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut line = Vec::new();
     (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line)?;
-    let head: Head = serde_json::from_slice(&line).map_err(damaged)?;
+    let head: Head = serde_json::from_slice(&line).map_err(|error| damaged(&error))?;
     let mut gathered = Gathered {
         ledger,
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
@@ -236,17 +240,17 @@ fn parse(file: File, ledger: LedgerId, limit: u64) -> io::Result<Showing> {
     }
     let date = read.map_err(|error| match error.classify() {
         serde_json::error::Category::Io => io::Error::from(error),
-        _ => damaged(format!("the inventory can't be read: {error}")),
+        _ => damaged(&format!("the inventory can't be read: {error}")),
     })?;
     let mut archives = gathered.archives;
     archives.sort_unstable_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
     archives.dedup();
     let mut ids: Vec<&VaultArchiveId> = archives.iter().map(|shown| &shown.id).collect();
     ids.sort_unstable();
-    if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(damaged(format!(
+    if let Some([twice, _]) = ids.array_windows().find(|[one, next]| one == next) {
+        return Err(damaged(&format!(
             "the inventory has the id {} twice, with different contents",
-            twice[0]
+            twice
         )));
     }
     Ok(Showing {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::description::is_segment;
 use super::kept::{Showing, Shown};
-use super::{KnownSegment, LAG, VaultStore, stat};
+use super::{Kept, KnownSegment, LAG, VaultStore, stat};
 use crate::model::{VaultArchiveId, VaultLocator, VaultSegment};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::listing::Listing;
@@ -56,8 +56,10 @@ impl Shown {
 impl VaultStore<'_> {
     /// Returns what the kept inventory shows of our ledger. There is none without a ledger.
     pub(super) fn showing(&self, operation: Operation) -> Result<Option<Arc<Showing>>, StoreError> {
-        if let Some(showing) = &self.state().showing {
-            return Ok(showing.clone());
+        match &self.state().showing {
+            Kept::Unread => {}
+            Kept::None => return Ok(None),
+            Kept::Read(showing) => return Ok(Some(Arc::clone(showing))),
         }
         let Some(ledger) = self.ledger() else {
             return Ok(None);
@@ -89,7 +91,7 @@ impl VaultStore<'_> {
                 self.client.url()
             ));
         }
-        self.state().showing = Some(showing);
+        self.state().showing = showing.map_or(Kept::None, Kept::Read);
     }
 
     /// Returns what was deleted and may still be in an inventory.
@@ -175,35 +177,13 @@ impl VaultStore<'_> {
         drop(uploaded);
         for segment in all {
             let key = &segment.locator.key;
-            match self.judge(&segment, showing.as_deref(), &deleted) {
+            match judge(&segment, showing.as_deref(), &deleted) {
                 Some(stat) => found.insert(key.clone(), stat),
                 // Another archive with the key is none that the ledger names.
                 None => found.remove(key),
             };
         }
         Ok(found)
-    }
-
-    /// Returns what is known of a segment that an entry names, or that was uploaded; `None` if it is not there.
-    fn judge(
-        &self,
-        segment: &KnownSegment,
-        showing: Option<&Showing>,
-        deleted: &BTreeSet<VaultArchiveId>,
-    ) -> Option<Stat> {
-        let id = &segment.locator.segment.id;
-        if deleted.contains(id) {
-            return None;
-        }
-        let Some(showing) = showing else {
-            return Some(stat(segment.bytes, segment.stored));
-        };
-        let mut with_key = showing.with_key(&segment.locator.key).iter();
-        match with_key.find(|shown| shown.id == *id) {
-            Some(shown) => Some(stat(shown.bytes, shown.created)),
-            None if showing.may_lack(segment.stored) => Some(stat(segment.bytes, segment.stored)),
-            None => None,
-        }
     }
 
     /// Returns what is known of the segment with this key, and this id if one is given.
@@ -217,7 +197,7 @@ impl VaultStore<'_> {
         let known = self.known_segment(Operation::Stat, key)?;
         let known = known.filter(|known| id.is_none_or(|id| known.locator.segment.id == *id));
         let found = match known {
-            Some(known) => self.judge(&known, showing.as_deref(), &deleted),
+            Some(known) => judge(&known, showing.as_deref(), &deleted),
             None => showing.as_ref().and_then(|showing| {
                 let mut with_key = showing.with_key(key).iter();
                 with_key
@@ -276,5 +256,26 @@ impl VaultStore<'_> {
             found.extend(second.map(|shown| (shown.locator(), stat(shown.bytes, shown.created))));
         }
         Ok(found)
+    }
+}
+
+/// Returns what is known of a segment that an entry names, or that was uploaded; `None` if it is not there.
+fn judge(
+    segment: &KnownSegment,
+    showing: Option<&Showing>,
+    deleted: &BTreeSet<VaultArchiveId>,
+) -> Option<Stat> {
+    let id = &segment.locator.segment.id;
+    if deleted.contains(id) {
+        return None;
+    }
+    let Some(showing) = showing else {
+        return Some(stat(segment.bytes, segment.stored));
+    };
+    let mut with_key = showing.with_key(&segment.locator.key).iter();
+    match with_key.find(|shown| shown.id == *id) {
+        Some(shown) => Some(stat(shown.bytes, shown.created)),
+        None if showing.may_lack(segment.stored) => Some(stat(segment.bytes, segment.stored)),
+        None => None,
     }
 }

@@ -63,9 +63,18 @@ struct State {
     uploaded: BTreeMap<String, KnownSegment>,
     /// What it has deleted; with `None` until the notes of earlier runs are read.
     deleted: Option<BTreeSet<VaultArchiveId>>,
-    /// What the kept inventory shows; the outer `None` until it is read.
-    showing: Option<Option<Arc<Showing>>>,
+    /// What the kept inventory shows, once it is read.
+    showing: Kept,
     remarks: BTreeSet<String>,
+}
+
+/// The inventory that is kept.
+#[derive(Default)]
+enum Kept {
+    #[default]
+    Unread,
+    None,
+    Read(Arc<Showing>),
 }
 
 /// The two kinds of places that a locator of this store names.
@@ -132,12 +141,13 @@ impl<'a> VaultStore<'a> {
     fn io_error(&self, operation: Operation, key: &str, error: std::io::Error) -> StoreError {
         let is_damaged = error.kind() == std::io::ErrorKind::InvalidData;
         let error = StoreError::from_io(operation, key, self.client.url(), error);
-        match is_damaged {
-            true => StoreError {
+        if is_damaged {
+            StoreError {
                 kind: ErrorKind::Corrupted,
                 ..error
-            },
-            false => error,
+            }
+        } else {
+            error
         }
     }
 
@@ -216,7 +226,7 @@ impl Store for VaultStore<'_> {
         let mut state = self.state();
         let before = state.known.as_ref().map(|known| known.ledger());
         if before != Some(segments.ledger()) {
-            state.showing = None;
+            state.showing = Kept::Unread;
         }
         state.known = Some(segments);
     }

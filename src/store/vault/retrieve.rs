@@ -121,14 +121,13 @@ impl VaultStore<'_> {
         let mut jobs = self.jobs();
         let had = jobs.as_ref().and_then(|read| read.output_of(archive));
         let is_old = had.is_some();
-        let job = match had {
-            Some(job) => Some(job),
-            None => {
-                let read = self.read_jobs(&mut jobs, &at.key)?;
-                // The next question wants to know whether this has changed.
-                read.takes_question(archive);
-                read.output_of(archive)
-            }
+        let job = if had.is_some() {
+            had
+        } else {
+            let read = self.read_jobs(&mut jobs, &at.key)?;
+            // The next question wants to know whether this has changed.
+            read.takes_question(archive);
+            read.output_of(archive)
         };
         drop(jobs);
         let Some(job) = job else {

@@ -157,7 +157,7 @@ impl VaultClient<'_> {
             let asked = self
                 .requests
                 .persevere(Operation::Thaw, subject, async |client, _| {
-                    if is_unsure && let Some(job) = self.find(client, request).await? {
+                    if is_unsure && let Some(job) = Box::pin(self.find(client, request)).await? {
                         return Ok(StartedJob::Found(job));
                     }
                     let sent = client

@@ -181,12 +181,11 @@ impl VaultClient<'_> {
                 break;
             }
         }
-        self.end(request, progress, before, sink)
+        Self::end(request, progress, before, sink)
     }
 
     /// Checks what has come when an answer has ended.
     fn end(
-        &self,
         request: &OutputRequest<'_>,
         progress: &mut Progress,
         before: u64,
