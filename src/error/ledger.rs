@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Advice, ExitCode, exit};
 use crate::ledger::EntryRefusal;
 use crate::model::entry::Role;
-use crate::model::{PlaceId, SourceName};
+use crate::model::{ArchiveId, PlaceId, SourceName};
 
 const COMPARE: &str =
     "nothing was written; compare the store with its copies or older versions before you run again";
@@ -111,6 +111,17 @@ pub enum LedgerStateError {
         /// What was found.
         what: String,
     },
+    /// An earlier version has read the ledger into the catalog, and has left out entries that it did not know.
+    #[error(
+        "the catalog does not have what the ledger of `{source_name}` says of {archive}: an earlier version of coldchain read \
+         that entry and did not know it"
+    )]
+    LeftOut {
+        /// The source.
+        source_name: SourceName,
+        /// An archive of which the two say different things.
+        archive: ArchiveId,
+    },
     /// The place is a copy of the source's home, and this run may only work at home.
     #[error("{store} has a copy of `{source_name}`, in which only `coldchain copy` writes")]
     IsCopy {
@@ -206,6 +217,9 @@ impl LedgerStateError {
                 "use the version of coldchain that wrote them, or a later one; if a stolen key \
                  signed them, run `coldchain key rotate --kit FILE --source NAME --remove KEY \
                  --void NUMBER` to withdraw the key and to void them",
+            ),
+            Self::LeftOut { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain catalog rebuild`, which reads the ledger anew, then run this again",
             ),
             Self::IsCopy { source_name, .. } => exit(ExitCode::Integrity).hint(format!(
                 "set `store` of this source to the store of its home. If that one is lost, run \

@@ -239,6 +239,10 @@ fn samples() -> Vec<Error> {
             source_name: mail(),
             what: "WHAT".to_owned(),
         }),
+        Error::LedgerState(LedgerStateError::LeftOut {
+            source_name: mail(),
+            archive: archive(),
+        }),
         Error::LedgerState(LedgerStateError::NoRole {
             source_name: mail(),
             key: "KEY".to_owned(),

@@ -238,6 +238,11 @@ impl Replay {
         self.archives.contains_key(archive) && !self.retired.contains_key(archive)
     }
 
+    /// The archives that an entry archives and none retires, in no order.
+    pub fn visible(&self) -> impl Iterator<Item = ArchiveId> {
+        self.dates.values().copied()
+    }
+
     /// Whether an entry retires it, whether it is an archive or an attempt that was never archived.
     pub fn is_retired(&self, archive: &ArchiveId) -> bool {
         self.retired.contains_key(archive)

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use crate::common::formats::{self, Frozen};
 use crate::common::loopfs::{self, LoopFs};
@@ -74,8 +75,17 @@ impl<'f> Machine<'f> {
             store: store_url(store),
             ledger,
         };
+        self.catalog().add_source(&row).unwrap();
+        self.catch_up_again(root)
+    }
+
+    /// Reads the ledger into a catalog that knows the source.
+    fn catch_up_again(&self, root: &PublicKey) -> Result<LedgerState, Error> {
+        let config = Config::load(&self.path("config.toml")).unwrap();
+        let source = &config.sources[0];
+        let store = config.store_of(source).unwrap();
         let mut catalog = self.catalog();
-        catalog.add_source(&row).unwrap();
+        let row = catalog.source(&source.name).unwrap().unwrap();
         let store = open_store(store, &Quiet).unwrap();
         let open = OpenSource {
             config: source,
@@ -226,12 +236,50 @@ fn what_was_in_a_vault_is_of_format_2_and_what_names_it_too() {
     );
 }
 
-/// A store that says that it is the vault of the fixture.
-struct AsVault<'a>(&'a dyn Store);
+#[test]
+fn a_catalog_that_an_earlier_version_has_left_entries_out_of_is_made_anew() {
+    let frozen = formats::all();
+    let frozen = frozen.iter().find(|frozen| frozen.name == "v2-vault");
+    let frozen = frozen.unwrap();
+    let machine = Machine::new(frozen);
+    machine.catch_up(frozen.ledger, &frozen.root).unwrap();
+    let note = "INSERT INTO told VALUES ('home', 'newer ledger', 'entry 10 has format 2')";
+    let newest = "SELECT id FROM archive WHERE seq = 10";
+    for sql in [
+        // A note alone: the root key has voided what it was about.
+        "",
+        &format!(
+            "DELETE FROM segment WHERE archive IN ({newest}); DELETE FROM archive WHERE seq = 10"
+        ),
+        "UPDATE archive SET state = 'retired' WHERE seq = 10",
+    ] {
+        let catalog = machine.path("state/catalog.db");
+        let kept = fs::read(&catalog).unwrap();
+        let edited = rusqlite::Connection::open(&catalog).unwrap();
+        edited.execute_batch(&format!("{sql}; {note}")).unwrap();
+        edited.close().unwrap();
+        let state = machine.catch_up_again(&frozen.root);
+        match state {
+            Ok(_) => assert_eq!(sql, ""),
+            Err(error) => {
+                assert!(
+                    matches!(error, Error::LedgerState(LedgerStateError::LeftOut { .. })),
+                    "{error}"
+                );
+                // It stays so until the catalog is made anew.
+                machine.catch_up_again(&frozen.root).unwrap_err();
+            }
+        }
+        fs::write(&catalog, kept).unwrap();
+    }
+}
 
-impl Layer for AsVault<'_> {
+/// A store that says that it is the vault of the fixture.
+struct AsVault(Arc<DirStore>);
+
+impl Layer for AsVault {
     fn below(&self) -> &dyn Store {
-        self.0
+        &*self.0
     }
 
     fn url(&self) -> String {
@@ -247,13 +295,15 @@ fn a_rebuild_finds_segments_by_the_ids_in_the_entries_in_their_vault_alone() {
     for in_vault in [true, false] {
         let machine = Machine::new(frozen);
         let path = machine.path("store");
-        let below = DirStore::open(&path).unwrap();
+        let below = Arc::new(DirStore::open(&path).unwrap());
         let stores: &OpenStore<'_> = &|_, _| {
-            Ok(if in_vault {
-                Box::new(AsVault(&below))
+            let below = Arc::clone(&below);
+            let store: Box<dyn Store> = if in_vault {
+                Box::new(AsVault(below))
             } else {
-                Box::new(&below as &dyn Store)
-            })
+                Box::new(below)
+            };
+            Ok(store)
         };
         let file = IdentityFile::open(&frozen.kit(), &|_| None).unwrap();
         let state_dir = StateDir::new(&machine.path("state"));

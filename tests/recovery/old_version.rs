@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use coldchain::ledger::{Replay, SigningKey, Trust, decode_body, encode_body, sign, split};
 use coldchain::model::entry::{
@@ -153,11 +154,21 @@ fn a_version_of_before_reads_past_what_is_in_a_vault_and_changes_nothing() {
             archives: archives.clone(),
             reason: reason.clone(),
         }),
-        EntryKind::Revive(ReviveEntry { archives, reason }),
+        EntryKind::Revive(ReviveEntry {
+            archives: archives.clone(),
+            reason,
+        }),
     ] {
         assert_eq!(ledger.write(kind), 2);
     }
     let machine = &ledger.machine;
+    // As after a move out of the vault: what that version does not know is no orphan, however old it is.
+    for id in [archives[0], archives[1]] {
+        let object = machine.path(&format!("store/home/archives/{id}/key.age"));
+        fs::create_dir(object.parent().unwrap()).unwrap();
+        let file = fs::File::create(object).unwrap();
+        file.set_modified(UNIX_EPOCH).unwrap();
+    }
     let contents = || -> BTreeMap<PathBuf, Vec<u8>> {
         let objects = machine.objects("").into_iter();
         let objects = objects.filter(|path| path.is_file());

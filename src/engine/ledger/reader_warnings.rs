@@ -1,9 +1,11 @@
 //! Warnings that every reader of a source gets each time. The catalog keeps them.
 
-use crate::catalog::Catalog;
-use crate::error::Error;
-use crate::ledger::PublicKey;
-use crate::model::SourceName;
+use std::collections::HashMap;
+
+use crate::catalog::{Catalog, SourceRow};
+use crate::error::{Error, LedgerStateError};
+use crate::ledger::{PublicKey, Replay};
+use crate::model::{ArchiveId, ArchiveState, SourceName};
 
 /// No trusted root key vouches for the ledger.
 const OWN_WORD: &str = "own word";
@@ -66,6 +68,34 @@ pub(in crate::engine) fn remember_newer(
     );
     catalog.tell(source, NEWER, &message)?;
     Ok(())
+}
+
+/// Refuses a catalog that lacks what the ledger says, because an earlier version has read entries into it that it did
+/// not know. `replay` has read the entries of the catalog, and knows all of them.
+pub(in crate::engine) fn require_all_effects(
+    source: &SourceRow,
+    replay: &Replay,
+    catalog: &Catalog,
+) -> Result<(), Error> {
+    if !replay.unknown().is_empty() || catalog.told(&source.name, NEWER)?.is_none() {
+        return Ok(());
+    }
+    let rows = catalog.archives(&source.ledger)?.into_iter();
+    let rows: HashMap<ArchiveId, ArchiveState> = rows.map(|row| (row.id, row.state)).collect();
+    let is_unknown = |id: &ArchiveId| rows.get(id) != Some(&ArchiveState::Committed);
+    let is_retired = |(id, state): &(&ArchiveId, &ArchiveState)| {
+        **state == ArchiveState::Committed && !replay.is_visible(id)
+    };
+    let lacking = replay.visible().find(|id| is_unknown(id));
+    let differing = lacking.or_else(|| rows.iter().find(is_retired).map(|(id, _)| *id));
+    match differing {
+        None => Ok(()),
+        Some(archive) => Err(LedgerStateError::LeftOut {
+            source_name: source.name.clone(),
+            archive,
+        }
+        .into()),
+    }
 }
 
 /// Returns whether no trusted root key vouches for a source's ledger.

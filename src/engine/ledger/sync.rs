@@ -12,7 +12,7 @@ use crate::engine::ledger::locators::segment_locators;
 use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::{JudgedObject, fetch, judge, require_no_entry, stored_numbers};
 use crate::engine::ledger::reader::trust_in;
-use crate::engine::ledger::reader_warnings::{remember_newer, stands_as_of};
+use crate::engine::ledger::reader_warnings::{remember_newer, require_all_effects, stands_as_of};
 use crate::error::{Error, LedgerStateError};
 use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay};
 use crate::model::entry::{Entry, EntryKind, Role};
@@ -116,6 +116,8 @@ pub(in crate::engine) fn catch_up_to_fork(
             (Settled::Before | Settled::NotStored, _) => {}
         }
     }
+
+    require_all_effects(&source.row, &state.replay, catalog)?;
 
     // Start at the replay's next number, not after an entry that was taken back: the numbers that it passed
     // over have to be passed over again. Quarantined numbers that no entry has passed over are judged again:
