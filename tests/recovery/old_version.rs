@@ -197,7 +197,7 @@ fn a_version_of_before_reads_past_what_is_in_a_vault_and_changes_nothing() {
     ledger.old_is("show 2024-01-07", 0, newer);
     ledger.old_is("verify", 0, newer);
     for date in ["2024-01-01", "2024-01-07"] {
-        let words = format!("restore home --date {date} --stream $T/{date} --identity $T/kit");
+        let words = format!("restore home --date {date} --stream $T/{date} --identity $T/kit --yes");
         ledger.old_is(&words, 0, newer);
         let stream = fs::read(machine.path(date)).unwrap();
         assert!(stream.starts_with(b"btrfs-stream\0"), "{date}");
