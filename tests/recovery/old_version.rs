@@ -197,13 +197,14 @@ fn a_version_of_before_reads_past_what_is_in_a_vault_and_changes_nothing() {
     ledger.old_is("show 2024-01-07", 0, newer);
     ledger.old_is("verify", 0, newer);
     for date in ["2024-01-01", "2024-01-07"] {
-        let words = format!("restore home --date {date} --stream $T/{date} --identity $T/kit --yes");
+        let words =
+            format!("restore home --date {date} --stream $T/{date} --identity $T/kit --yes");
         ledger.old_is(&words, 0, newer);
         let stream = fs::read(machine.path(date)).unwrap();
         assert!(stream.starts_with(b"btrfs-stream\0"), "{date}");
     }
     let knows_not = "has entries that this version does not know";
-    for words in ["decide 2024-02-01", "prune", "prune --yes-delete 2"] {
+    for words in ["decide 2024-02-01", "prune", "prune home --yes-delete 2"] {
         ledger.old_is(words, 6, knows_not);
     }
     assert!(
