@@ -132,6 +132,7 @@ fn a_fault_in_a_vault_names_line_key_and_what_it_takes() {
     let name =
         "must be a vault's name: 1 to 255 of A-Z, a-z, 0-9, `.`, `_` and `-`, found the string";
     let long = "v".repeat(256);
+    let far = "r".repeat(65);
     for (from, to, expected) in [
         ("vault = 'my.Vault_1-'", "", "1: `store.deep.vault` is missing".to_owned()),
         (
@@ -160,6 +161,11 @@ fn a_fault_in_a_vault_names_line_key_and_what_it_takes() {
             "eu central",
             "4: `store.deep.region` must be a region's name like `eu-central-1`, found the string \"eu central\""
                 .to_owned(),
+        ),
+        (
+            "eu-central-1",
+            &far,
+            format!("4: `store.deep.region` must be a region's name like `eu-central-1`, found the string \"{far}\""),
         ),
         (
             "ledger_store = 'shelf'",
