@@ -21,9 +21,9 @@ const TABLE: &str = "CREATE TABLE btrsend ( id INTEGER PRIMARY KEY AUTOINCREMENT
 const RECIPIENT: &str = "btrsend@example.org";
 
 /// A machine with the vault of an old btrsend, its keyring and its database.
-pub struct OldBtrsend {
-    pub machine: Machine,
-    pub server: VaultServer,
+pub(crate) struct OldBtrsend {
+    pub(crate) machine: Machine,
+    pub(crate) server: VaultServer,
 }
 
 impl OldBtrsend {
@@ -47,11 +47,11 @@ impl OldBtrsend {
     }
 
     /// One without btrfs.
-    pub fn fed() -> Self {
+    pub(crate) fn fed() -> Self {
         Self::new(Machine::fed(None), &fed_config())
     }
 
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.machine.path("gnupg")
     }
 
@@ -80,12 +80,12 @@ impl OldBtrsend {
         self.machine.path(".btrsend.db")
     }
 
-    pub fn sql(&self, sql: &str) {
+    pub(crate) fn sql(&self, sql: &str) {
         run(Command::new("sqlite3").arg(self.db()).arg(sql));
     }
 
     /// What the original pipes a stream through: `gzip -4 | gpg --encrypt --recipient KEY`.
-    pub fn blob(&self, stream: &[u8]) -> Vec<u8> {
+    pub(crate) fn blob(&self, stream: &[u8]) -> Vec<u8> {
         self.encrypted(&gzip(stream))
     }
 
@@ -102,7 +102,7 @@ impl OldBtrsend {
     }
 
     /// Stores a blob as btrsend does, and records it.
-    pub fn store(&self, date: &str, parent: Option<&str>, blob: &[u8]) -> String {
+    pub(crate) fn store(&self, date: &str, parent: Option<&str>, blob: &[u8]) -> String {
         let of = parent.map_or("complete".to_owned(), |parent| format!("parent = {parent}"));
         let arn = self
             .server
@@ -124,7 +124,7 @@ impl OldBtrsend {
         self.machine.run_command(&mut command)
     }
 
-    pub fn import(&self) -> Run {
+    pub(crate) fn import(&self) -> Run {
         self.run("import btrsend --db $T/.btrsend.db --vault old")
     }
 
@@ -135,7 +135,7 @@ impl OldBtrsend {
     }
 
     /// Date and state of each archive.
-    pub fn states(&self) -> Vec<String> {
+    pub(crate) fn states(&self) -> Vec<String> {
         let archives = self.imported();
         let archives = archives.as_array().unwrap().iter();
         archives
@@ -660,4 +660,43 @@ fn a_database_that_does_not_fit_is_refused_whole() {
         "",
     );
     assert_eq!(old.run("show --imported btrsend").code, Some(2));
+}
+
+#[test]
+fn the_keyring_of_another_user_is_used_as_that_user() {
+    let old = OldBtrsend::fed();
+    let whole = stream(1, None);
+    old.store(DATES[0], None, &old.blob(&whole));
+    assert_eq!(old.import().code, Some(0));
+    let kill = |home: &Path| {
+        run(Command::new("gpgconf")
+            .arg("--homedir")
+            .arg(home)
+            .args(["--kill", "all"]));
+    };
+    kill(&old.home());
+    // A home that its user can enter.
+    let user = tempfile::tempdir().unwrap();
+    run(Command::new("chmod").arg("755").arg(user.path()));
+    let home = user.path().join(".gnupg");
+    run(Command::new("cp").arg("-a").arg(old.home()).arg(&home));
+    run(Command::new("chown")
+        .args(["-R", "65534:65534"])
+        .arg(user.path()));
+    let words = format!(
+        "restore --imported btrsend --stream $T/out --yes --gpg-homedir {}",
+        home.display()
+    );
+    assert_eq!(old.run(&words).code, Some(5));
+    old.server.clock().advance(TimeDelta::hours(6));
+    let restored = old.run(&words);
+    kill(&home);
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert!(fs::read(old.machine.path("out")).unwrap() == whole);
+    let of_root = Command::new("find")
+        .arg(&home)
+        .args(["-user", "root"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&of_root.stdout), "");
 }
