@@ -33,7 +33,7 @@ const KEPT_VARIABLES: [&str; 11] = [
 /// The program for messages.
 pub(super) const GPG: Program = Program {
     name: "gpg",
-    chatter: &["gpg: encrypted with", "gpg: WARNING: unsafe", "\""],
+    chatter: &["gpg: encrypted with", "\""],
 };
 
 /// The `gpg` program, with the keys of one user.
