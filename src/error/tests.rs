@@ -899,7 +899,6 @@ fn samples() -> Vec<Error> {
     samples.extend(copy::samples());
     samples.extend(files::samples());
     samples.extend(import::samples());
-    samples.extend(import::samples());
     samples.extend(move_home::samples());
     samples.extend(mirror::samples());
     samples.extend(pull::samples());
