@@ -168,11 +168,10 @@ fn a_source_moves_out_of_its_vault_goes_on_in_a_bucket_and_leaves_nothing_behind
         (&last["format"], &last["kind"]),
         (&2.into(), &"archive".into())
     );
-    assert!(
-        last["send_parent"].is_string() && last.get("vault").is_none(),
-        "{last}"
-    );
-    assert!(entries[1].get("vault").is_some());
+    let archive = &last["archive"];
+    assert!(archive["send_parent"].is_string(), "{last}");
+    assert!(archive.get("vault").is_none(), "{last}");
+    assert!(entries[1]["archive"].get("vault").is_some());
     // Another machine archives nothing in the vault any more.
     let ids = vaulted.ids();
     let (code, said) = on(unaware.path(), &format!("prune {SOURCE}"));
