@@ -21,9 +21,14 @@ use crate::model::{Line, Protocol, Quoted, VerifyOutcome, keys};
 const NO_FAILURE: &str = "writing to a string does not fail";
 
 pub(super) fn run(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
-    if let Some(name) = &args.imported {
-        return super::imported::show::run(args, name, everywhere);
+    match &args.imported {
+        Some(name) => super::imported::show::run(args, name, everywhere),
+        None => of_source(args, everywhere),
     }
+}
+
+/// Shows an archive of a source.
+fn of_source(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let target = chosen(args.target.typed(), &config)?;
     let sources = target.sources_with_store()?;

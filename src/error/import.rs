@@ -301,9 +301,8 @@ impl ImportError {
                 )
             }
             Self::NotAgreed { name, archives, .. } => exit(ExitCode::Usage).hint(format!(
-                "run `coldchain list --all` to see them; to delete all of them for ever, run `coldchain prune --imported {} \
-                 --yes-delete {archives}`",
-                name
+                "run `coldchain list --all` to see them; to delete all of them for ever, run `coldchain prune --imported {name} \
+                 --yes-delete {archives}`"
             )),
             Self::Kept { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
         }

@@ -62,8 +62,11 @@ impl GpgError {
     /// Whether something here has to be set right, and the message may be sound.
     pub fn is_of_this_machine(&self) -> bool {
         match self {
-            Self::NoProgram { .. } | Self::NoHome { .. } | Self::NoKeys { .. } => true,
-            Self::Process(_) | Self::Pipe(_) => true,
+            Self::NoProgram { .. }
+            | Self::NoHome { .. }
+            | Self::NoKeys { .. }
+            | Self::Process(_)
+            | Self::Pipe(_) => true,
             Self::Failed { failure, .. } => failure.is_of_this_machine(),
         }
     }

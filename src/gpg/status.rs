@@ -28,7 +28,7 @@ pub enum GpgFailure {
     NotGiven,
     /// The message is encrypted with a passphrase alone.
     Symmetric,
-    /// It is no OpenPGP message.
+    /// It is no message in the form of gpg's.
     NotGpg,
     /// It is a message that is not encrypted.
     NotEncrypted,

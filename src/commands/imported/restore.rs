@@ -135,12 +135,13 @@ impl PlannedImport<'_> {
             count(self.needs.parts, "job"),
         );
         for archive in &self.archives {
-            text += &format!(
+            let line = format!(
                 "  {}  {}  {}\n",
                 archive.date,
                 Bytes(archive.bytes),
                 archive.state.as_str()
             );
+            text.push_str(&line);
         }
         if self.estimate.pricing == Pricing::Known && self.needs.parts > 0 {
             text += &describe_cost(&self.estimate.cost);

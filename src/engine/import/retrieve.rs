@@ -141,7 +141,7 @@ impl Retrieving<'_> {
         let mut begun = 0;
         let steps: Vec<PartStep<'_>> = lacking
             .iter()
-            .map(|lacking| self.step(lacking, jobs, gone))
+            .map(|lacking| Self::step(lacking, jobs, gone))
             .collect::<Result<_, _>>()?;
         for step in &steps {
             begun += usize::from(!matches!(step, PartStep::Start { .. }));
@@ -173,7 +173,6 @@ impl Retrieving<'_> {
     }
 
     fn step<'j>(
-        &self,
         lacking: &LackingPart<'_>,
         jobs: &'j [RetrievalJob],
         gone: &BTreeSet<String>,
@@ -203,7 +202,7 @@ impl Retrieving<'_> {
     ) -> Result<bool, Error> {
         let mut ready = Vec::new();
         for lacking in lacking {
-            if let PartStep::Fetch(job) = self.step(lacking, jobs, gone)? {
+            if let PartStep::Fetch(job) = Self::step(lacking, jobs, gone)? {
                 ready.push((lacking, job));
             }
         }
@@ -241,7 +240,7 @@ impl Retrieving<'_> {
             let length = CHUNK.min(part.bytes - begun.length());
             let bytes = self.vault.output(&job.id, begun.length(), length)?;
             if bytes.len() as u64 != length {
-                return Err(self.damaged(lacking));
+                return Err(Self::damaged(lacking));
             }
             begun.append(&bytes)?;
             *moved += length;
@@ -253,10 +252,10 @@ impl Retrieving<'_> {
         if begun.complete(job.tree_hash)? {
             return Ok(());
         }
-        Err(self.damaged(lacking))
+        Err(Self::damaged(lacking))
     }
 
-    fn damaged(&self, lacking: &LackingPart<'_>) -> Error {
+    fn damaged(lacking: &LackingPart<'_>) -> Error {
         ImportError::PartDamaged {
             archive: lacking.archive.id(),
             part: lacking.part.index,
