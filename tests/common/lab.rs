@@ -458,6 +458,7 @@ const VAULT: &str = r#"
             vault = "archives"
             region = "us-east-1"
             ledger_store = "ledger"
+            uploads = 1
 
             [store.ledger]
             type = "dir"

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
-use serde_json::Value;
 
 use crate::common::loopfs::{LoopFs, real_btrfs_available};
 use crate::common::rng::Rng;
@@ -16,7 +17,7 @@ use crate::common::vault_server::{ENV, Operation, VaultServer};
 
 /// A source whose segments go into a vault, and the directory of its ledger.
 pub(super) struct Vaulted {
-    pub(super) server: VaultServer,
+    pub(super) server: Arc<VaultServer>,
     ledger: tempfile::TempDir,
     pub(super) sandbox: Sandbox,
 }
@@ -28,7 +29,11 @@ impl Vaulted {
 
     /// The same with these tables of the config.
     pub(super) fn beside(schedule: &str, tables: &str) -> Self {
-        let server = VaultServer::new();
+        Self::at(Arc::new(VaultServer::new()), schedule, tables)
+    }
+
+    /// Another machine with the same vault, and a ledger store of its own.
+    fn at(server: Arc<VaultServer>, schedule: &str, tables: &str) -> Self {
         let ledger = tempfile::tempdir().unwrap();
         let more = format!(
             "ledger_store = \"ledger\"\ngive_up_after = \"4s\"\n\n[store.ledger]\ntype = \"dir\"\npath = \"{}\"\n{tables}",
@@ -73,14 +78,18 @@ impl Vaulted {
         );
     }
 
-    /// The dates of archives that were verified.
-    fn verified(&self) -> BTreeSet<String> {
-        let is_verified = |archive: &&Value| !archive["verified_at"].is_null();
-        let archives = self.sandbox.archives("committed");
-        let verified = archives.iter().filter(is_verified);
-        verified
-            .map(|archive| archive["date"].as_str().unwrap().to_owned())
-            .collect()
+    /// Whether every archive of the only chain was verified.
+    fn is_verified(&self) -> bool {
+        let listed = self.sandbox.listed();
+        let chains = listed["chains"].as_array().unwrap();
+        assert_eq!(chains.len(), 1);
+        !chains[0]["verified_at"].is_null()
+    }
+
+    /// `coldchain thaw home`.
+    fn thaw(&self, more: &[&str]) -> Ran {
+        self.sandbox
+            .run(["thaw", SOURCE, "--yes"].iter().chain(more))
     }
 
     /// Ids of the archives that are in the vault.
@@ -108,9 +117,9 @@ fn a_chain_of_twelve_comes_back_after_all_state_is_lost() {
         mutate_tree(&sandbox.source(), &mut rng);
     }
     assert!(vaulted.ids().len() >= 12);
-    assert!(vaulted.verified().is_empty(), "no inventory was made");
+    assert!(!vaulted.is_verified(), "no inventory was made");
     vaulted.read_inventory();
-    assert_eq!(vaulted.verified().len(), 12);
+    assert!(vaulted.is_verified());
 
     fs::remove_dir_all(sandbox.config().with_file_name("state")).unwrap();
     let kit = sandbox.kit();
@@ -157,4 +166,140 @@ fn output_that_is_gone_is_asked_for_again() {
         &sandbox.snapshot("2026-01-01"),
         &to.path(SOURCE).join("2026-01-01"),
     );
+}
+
+#[test]
+fn two_machines_and_strangers_share_a_vault_and_none_sees_the_others() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let one = Vaulted::new("");
+    let other = Vaulted::at(Arc::clone(&one.server), "", "");
+    for (vaulted, seed) in [(&one, 93), (&other, 94)] {
+        make_rich_tree(&vaulted.sandbox.source(), &mut Rng::new(seed));
+        vaulted.sandbox.backup("2026-01-01");
+    }
+    let segments = one.ids().len();
+    let planted = [
+        one.server.plant("photos of 2019", b"not coldchain's"),
+        one.server
+            .plant("coldchain 1 nothing that can be read", b"mangled"),
+    ];
+    one.read_inventory();
+    other.read_inventory();
+    for vaulted in [&one, &other] {
+        assert!(vaulted.is_verified());
+        // Nothing of the others is an orphaned object here.
+        let ran = vaulted.sandbox.run(["prune", "--dry-run"]).ok();
+        assert!(
+            ran.stdout.contains("nothing to retire, delete or remove"),
+            "{ran:?}"
+        );
+        vaulted.sandbox.run(["prune"]).ok();
+    }
+    let ids = one.ids();
+    assert_eq!(ids.len(), segments + planted.len());
+    assert!(planted.iter().all(|id| ids.contains(id)));
+    for vaulted in [&one, &other] {
+        let to = LoopFs::new(512);
+        assert_eq!(vaulted.restore(&to.root(), "2026-01-01").code, Some(5));
+        vaulted.advance(6);
+        vaulted.restore(&to.root(), "2026-01-01").ok();
+        let restored = to.path(SOURCE).join("2026-01-01");
+        compare_trees(&vaulted.sandbox.snapshot("2026-01-01"), &restored);
+    }
+}
+
+#[test]
+fn a_tier_that_is_not_to_be_had_is_refused_with_the_reason_and_nothing_is_asked_for() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let vaulted = Vaulted::new("");
+    make_rich_tree(&vaulted.sandbox.source(), &mut Rng::new(95));
+    vaulted.sandbox.backup("2026-01-01");
+    vaulted.server.configure(|config| {
+        config.no_expedited = true;
+        config.retrieval_strategy = "BytesPerHour";
+        config.bytes_per_hour = 1;
+    });
+    let ran = vaulted.thaw(&["--tier", "expedited"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stderr
+            .contains("the tier `expedited` has no capacity now"),
+        "{}",
+        ran.stderr
+    );
+    let ran = vaulted.thaw(&["--tier", "standard"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("use the tier `bulk`"), "{}", ran.stderr);
+    assert!(vaulted.server.jobs().is_empty());
+    let list = vaulted.sandbox.config().with_file_name("list");
+    let ran = vaulted.thaw(&["--tier", "bulk", "--batch", list.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(vaulted.server.jobs().is_empty());
+    let ran = vaulted.thaw(&["--tier", "bulk"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    let ran = vaulted.thaw(&["--status"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.stdout.contains("due by"), "{}", ran.stdout);
+    vaulted.advance(13);
+    vaulted.thaw(&["--status"]).ok();
+}
+
+/// Runs a script of `restore --explain` with the `aws` command; `None` if that, or another of its programs, is not
+/// here.
+fn by_hand(script: &Path, argument: Option<&str>) -> Option<Output> {
+    for program in ["aws", "age", "zstd"] {
+        let asked = Command::new(program).arg("--version").output();
+        if !asked.is_ok_and(|asked| asked.status.success()) {
+            eprintln!("skipped: there is no `{program}` here");
+            return None;
+        }
+    }
+    let mut command = Command::new("bash");
+    command
+        .arg(script)
+        .args(argument)
+        .envs(ENV)
+        .stdin(Stdio::null());
+    Some(command.output().unwrap())
+}
+
+#[test]
+fn a_vault_is_restored_by_hand_with_the_aws_command() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let vaulted = Vaulted::new("");
+    let sandbox = &vaulted.sandbox;
+    make_rich_tree(&sandbox.source(), &mut Rng::new(96));
+    sandbox.backup("2026-01-01");
+    let to = LoopFs::new(512);
+    let target = to.path("by-hand");
+    fs::create_dir(&target).unwrap();
+    let kit = sandbox.kit();
+    let words = ["restore", SOURCE, "--explain", "--to"]
+        .map(OsStr::new)
+        .into_iter();
+    let words = words.chain([
+        target.as_os_str(),
+        OsStr::new("--identity"),
+        kit.as_os_str(),
+    ]);
+    let explained = sandbox.run(words).ok();
+    let script = sandbox.config().with_file_name("by-hand.sh");
+    fs::write(&script, &explained.stdout).unwrap();
+    let Some(thawed) = by_hand(&script, Some("thaw")) else {
+        return;
+    };
+    assert!(thawed.status.success(), "{thawed:?}");
+    assert_eq!(vaulted.server.jobs().len(), vaulted.ids().len());
+    let early = by_hand(&script, None).unwrap();
+    assert!(!early.status.success(), "it is not thawed yet: {early:?}");
+    vaulted.advance(6);
+    let restored = by_hand(&script, None).unwrap();
+    assert!(restored.status.success(), "{restored:?}");
+    compare_trees(&sandbox.snapshot("2026-01-01"), &target.join("2026-01-01"));
 }
