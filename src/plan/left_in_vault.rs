@@ -104,7 +104,7 @@ pub fn plan_left(
 impl AtNewHome {
     const fn why_kept(self) -> &'static str {
         match self {
-            Self::Listed | Self::Proven => "no check has read it at the new home",
+            Self::Listed | Self::Proven => "no check has read it at the new home since the move",
             Self::Damaged => "a check found it damaged at the new home",
             Self::Lacking => "the new home does not have all of it",
             Self::Retired | Self::Deleted => "it is retired, and not deleted yet",

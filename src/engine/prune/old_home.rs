@@ -194,25 +194,31 @@ impl Leaving<'_> {
         Ok(())
     }
 
-    /// Returns the archives that the ledger names as being in a vault.
-    fn vaulted(&self) -> Result<Vec<(ArchiveEntry, DateTime<Utc>)>, Error> {
-        let mut vaulted = Vec::new();
+    /// Returns the archives that the ledger names as being in a vault, each with the time of its entry, and when home was
+    /// last moved.
+    fn vaulted(
+        &self,
+    ) -> Result<(Vec<(ArchiveEntry, DateTime<Utc>)>, Option<DateTime<Utc>>), Error> {
+        let (mut vaulted, mut moved_at) = (Vec::new(), None);
         for entry in self.now.entries(&self.home.row.ledger)? {
             let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
             let body = decode_body(body).map_err(LedgerError::from)?;
-            if let EntryKind::Archive(archive) = body.kind
-                && archive.vault.is_some()
-            {
-                vaulted.push((*archive, body.head.made_at.0));
+            let made_at = body.head.made_at.0;
+            match body.kind {
+                EntryKind::Archive(archive) if archive.vault.is_some() => {
+                    vaulted.push((*archive, made_at));
+                }
+                EntryKind::Moved(_) => moved_at = moved_at.max(Some(made_at)),
+                _ => {}
             }
         }
-        Ok(vaulted)
+        Ok((vaulted, moved_at))
     }
 
     /// Finds out what is in the vault, and what may be deleted.
     fn find(&self, vault: &VaultSettings, real: &Catalog) -> Result<Found, Error> {
         let directory = &self.home.row.directory;
-        let vaulted = self.vaulted()?;
+        let (vaulted, moved_at) = self.vaulted()?;
         let mut owners: BTreeMap<VaultArchiveId, ArchiveId> = BTreeMap::new();
         let mut known = Vec::new();
         for (entry, signed) in &vaulted {
@@ -260,11 +266,18 @@ impl Leaving<'_> {
                 None => found.orphans.push(in_vault),
             }
         }
-        found.lines = self.plan(&found, real)?;
+        found.lines = self.plan(&found, moved_at, real)?;
         Ok(found)
     }
 
-    fn plan(&self, found: &Found, real: &Catalog) -> Result<Vec<LeftLine>, Error> {
+    /// Decides what becomes of each archive that was found. A check counts that was made since home was moved: an earlier
+    /// one may have been of the vault.
+    fn plan(
+        &self,
+        found: &Found,
+        moved_at: Option<DateTime<Utc>>,
+        real: &Catalog,
+    ) -> Result<Vec<LeftLine>, Error> {
         let ledger = &self.home.row.ledger;
         let has = whole(self.home, &visible_entries(&self.home.row, &self.now)?)?;
         let checks = real.verifications(ledger)?;
@@ -278,6 +291,7 @@ impl Leaving<'_> {
                 check.archive == *id
                     && check.outcome == VerifyOutcome::Sound
                     && check.level != VerifyLevel::Listing
+                    && moved_at.is_some_and(|moved_at| check.at.0 >= moved_at)
             })
         };
         let there = |row: &ArchiveRow| match row.state {
