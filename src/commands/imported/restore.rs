@@ -1,5 +1,6 @@
 //! `coldchain restore --imported`: bring back what another tool stored.
 
+use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -135,13 +136,14 @@ impl PlannedImport<'_> {
             count(self.needs.parts, "job"),
         );
         for archive in &self.archives {
-            let line = format!(
-                "  {}  {}  {}\n",
+            writeln!(
+                text,
+                "  {}  {}  {}",
                 archive.date,
                 Bytes(archive.bytes),
                 archive.state.as_str()
-            );
-            text.push_str(&line);
+            )
+            .expect("writing to a string does not fail");
         }
         if self.estimate.pricing == Pricing::Known && self.needs.parts > 0 {
             text += &describe_cost(&self.estimate.cost);

@@ -249,8 +249,7 @@ fn parse(file: File, ledger: LedgerId, limit: u64) -> io::Result<Showing> {
     ids.sort_unstable();
     if let Some([twice, _]) = ids.array_windows().find(|[one, next]| one == next) {
         return Err(damaged(&format!(
-            "the inventory has the id {} twice, with different contents",
-            twice
+            "the inventory has the id {twice} twice, with different contents"
         )));
     }
     Ok(Showing {
