@@ -7,7 +7,7 @@ use crate::store::error::{ErrorKind, Operation, StoreError};
 
 /// What the settings of a store say about the way to its service.
 #[derive(Debug, Clone)]
-pub(in crate::store) struct Access {
+pub(in crate::store) struct ServiceAccess {
     /// The store's URL, for errors.
     pub(in crate::store) url: String,
     pub(in crate::store) service: ServiceNames,
@@ -32,7 +32,7 @@ pub(in crate::store) struct ServiceNames {
     pub(in crate::store) place: &'static str,
 }
 
-impl Access {
+impl ServiceAccess {
     /// Returns an error of opening the store.
     pub(super) fn failed(&self, kind: ErrorKind) -> StoreError {
         StoreError::new(kind, Operation::Open, "", &self.url)

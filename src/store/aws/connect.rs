@@ -19,7 +19,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_types::service_config::ServiceConfigKey;
 
-use super::access::Access;
+use super::access::ServiceAccess;
 use super::bounded::{Bound, bounded};
 use super::credentials::{KeptCredentials, Profiles, metadata_client};
 use crate::store::error::{ErrorKind, StoreError};
@@ -41,7 +41,7 @@ pub(in crate::store) struct Prepared {
 }
 
 /// Prepares a new client, which also reads the credentials again.
-pub(super) async fn prepare(access: &Access, bound: Bound) -> Result<Prepared, StoreError> {
+pub(super) async fn prepare(access: &ServiceAccess, bound: Bound) -> Result<Prepared, StoreError> {
     let http = http_client(access, bound, ProxyConfig::from_env())?;
     let profiles = Profiles::load(access).await;
     // The client for addresses of this machine, which no proxy can reach.
@@ -79,7 +79,7 @@ pub(super) async fn prepare(access: &Access, bound: Bound) -> Result<Prepared, S
 
 /// Refuses an endpoint that only the environment or a profile names. The archives would go there, while
 /// recovery kit, catalog and ledger say AWS.
-fn refuse_other_endpoint(access: &Access, shared: &SdkConfig) -> Result<(), StoreError> {
+fn refuse_other_endpoint(access: &ServiceAccess, shared: &SdkConfig) -> Result<(), StoreError> {
     if access.endpoint.is_some() {
         return Ok(());
     }
@@ -113,7 +113,7 @@ fn refuse_other_endpoint(access: &Access, shared: &SdkConfig) -> Result<(), Stor
 }
 
 /// Refuses an invalid region from the environment or a profile. The SDK would panic for some of them.
-fn refuse_no_region(access: &Access, region: Option<&Region>) -> Result<(), StoreError> {
+fn refuse_no_region(access: &ServiceAccess, region: Option<&Region>) -> Result<(), StoreError> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     match region.map(AsRef::as_ref) {
         Some(name) if name.is_empty() || !name.bytes().all(is_part) => Err(access
@@ -126,7 +126,7 @@ fn refuse_no_region(access: &Access, region: Option<&Region>) -> Result<(), Stor
 /// Returns the store's region: that of the config, the environment or the profile, or else the region of
 /// this machine.
 async fn region(
-    access: &Access,
+    access: &ServiceAccess,
     reach: &ProviderConfig,
     direct: &SharedHttpClient,
 ) -> Option<Region> {
@@ -151,7 +151,7 @@ async fn region(
 }
 
 fn http_client(
-    access: &Access,
+    access: &ServiceAccess,
     bound: Bound,
     proxy: ProxyConfig,
 ) -> Result<SharedHttpClient, StoreError> {

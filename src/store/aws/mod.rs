@@ -12,7 +12,7 @@ mod requests;
 mod unanswered;
 mod whole_xml;
 
-pub(super) use access::{Access, ServiceNames};
+pub(super) use access::{ServiceAccess, ServiceNames};
 pub(super) use answer::{Answer, ERROR_TYPE, Judged, chain, find, shortened};
 pub(super) use body::{Meter, metered};
 pub(super) use bounded::{Bound, TooLong};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::access::Access;
+use super::access::ServiceAccess;
 use super::answer::Judged;
 use super::body::Meter;
 use super::bounded::Bound;
@@ -26,7 +26,7 @@ pub(in crate::store) struct Connection<C> {
 
 /// The requests to one service.
 pub(in crate::store) struct Requests<'a, C> {
-    access: Access,
+    access: ServiceAccess,
     bound: Bound,
     make: Make<C>,
     told: Told<'a>,
@@ -40,7 +40,7 @@ pub(in crate::store) struct Requests<'a, C> {
 impl<'a, C: Clone> Requests<'a, C> {
     /// Sends no request.
     pub(in crate::store) fn new(
-        access: Access,
+        access: ServiceAccess,
         bound: Bound,
         told: Told<'a>,
         make: impl Fn(&Prepared, &ServerClock) -> C + Send + Sync + 'static,

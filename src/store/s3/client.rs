@@ -7,7 +7,7 @@ use aws_sdk_s3::config::{
 };
 
 use super::settings::{Addressing, S3Settings};
-use crate::store::aws::{Access, Bound, Prepared, ServerClock, ServiceNames};
+use crate::store::aws::{Bound, Prepared, ServerClock, ServiceAccess, ServiceNames};
 
 /// The most XML tags in an answer. An honest page has some 30 for each object. The parsed form takes more
 /// memory than the text: an element of a few bytes becomes a value of some 300.
@@ -30,8 +30,8 @@ fn asks_for_content(uri: &str) -> bool {
 }
 
 /// Returns the way to the bucket's service.
-pub(super) fn access(settings: &S3Settings) -> Access {
-    Access {
+pub(super) fn access(settings: &S3Settings) -> ServiceAccess {
+    ServiceAccess {
         url: settings.url(),
         service: ServiceNames {
             id: "s3",

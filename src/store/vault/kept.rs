@@ -5,13 +5,16 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::description::{Owner, owner};
 use crate::model::{LedgerId, Sha256, TreeHash, VaultArchiveId};
 use crate::store::listing::TooMany;
+
+/// An archive that is newer than this before an inventory need not be in it yet.
+pub(super) const LAG: TimeDelta = TimeDelta::hours(48);
 
 /// The most bytes of our own line.
 const MAX_LINE: u64 = 4096;
@@ -44,7 +47,7 @@ pub(super) struct Showing {
 
 /// The first line of the file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Head {
+struct FileHead {
     announced: DateTime<Utc>,
 }
 
@@ -93,9 +96,9 @@ impl KeptInventory {
         fs::create_dir_all(&self.directory)?;
         self.remove_leftovers()?;
         let path = self.temporary(std::process::id());
-        let temporary = Temporary(&path);
+        let temporary = NewFile(&path);
         let mut new = File::create(&path)?;
-        let mut head = serde_json::to_vec(&Head { announced }).expect("it has text keys");
+        let mut head = serde_json::to_vec(&FileHead { announced }).expect("it has text keys");
         head.push(b'\n');
         new.write_all(&head)?;
         let mut incoming = Incoming {
@@ -165,7 +168,7 @@ impl KeptInventory {
     /// Drops the notes that an inventory of this date makes needless.
     fn forget_deleted(&self, date: DateTime<Utc>) -> io::Result<()> {
         let all = self.deleted()?;
-        let lag = super::LAG;
+        let lag = LAG;
         let left: Vec<String> = all
             .iter()
             .filter(|(_, at)| at.checked_add_signed(lag).is_none_or(|until| until > date))
@@ -186,9 +189,9 @@ fn line(id: &VaultArchiveId, at: DateTime<Utc>) -> String {
 }
 
 /// A new file, which is removed unless it gets its name.
-struct Temporary<'p>(&'p Path);
+struct NewFile<'p>(&'p Path);
 
-impl Drop for Temporary<'_> {
+impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         // What can't be removed is removed by a later run.
         drop(fs::remove_file(self.0));
@@ -221,7 +224,7 @@ fn parse(file: File, ledger: LedgerId, limit: u64) -> io::Result<Showing> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut line = Vec::new();
     (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line)?;
-    let head: Head = serde_json::from_slice(&line).map_err(|error| damaged(&error))?;
+    let head: FileHead = serde_json::from_slice(&line).map_err(|error| damaged(&error))?;
     let mut gathered = Gathered {
         ledger,
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
@@ -231,7 +234,7 @@ fn parse(file: File, ledger: LedgerId, limit: u64) -> io::Result<Showing> {
         is_over: false,
     };
     let mut json = serde_json::Deserializer::from_reader(reader);
-    let read = Whole(&mut gathered)
+    let read = WholeText(&mut gathered)
         .deserialize(&mut json)
         .and_then(|date| json.end().map(|()| date));
     if gathered.is_over {
@@ -320,9 +323,9 @@ impl Gathered {
 }
 
 /// Reads the whole text; gives its date.
-struct Whole<'g>(&'g mut Gathered);
+struct WholeText<'g>(&'g mut Gathered);
 
-impl<'de> DeserializeSeed<'de> for Whole<'_> {
+impl<'de> DeserializeSeed<'de> for WholeText<'_> {
     type Value = DateTime<Utc>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -330,7 +333,7 @@ impl<'de> DeserializeSeed<'de> for Whole<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Whole<'_> {
+impl<'de> Visitor<'de> for WholeText<'_> {
     type Value = DateTime<Utc>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

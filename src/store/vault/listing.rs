@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::description::is_segment;
-use super::kept::{Showing, Shown};
-use super::{Kept, KnownSegment, LAG, VaultStore, stat};
+use super::kept::{LAG, Showing, Shown};
+use super::{KeptShowing, KnownSegment, VaultStore, stat};
 use crate::model::{VaultArchiveId, VaultLocator, VaultSegment};
 use crate::store::error::{ErrorKind, Operation, StoreError};
 use crate::store::listing::Listing;
@@ -57,9 +57,9 @@ impl VaultStore<'_> {
     /// Returns what the kept inventory shows of our ledger. There is none without a ledger.
     pub(super) fn showing(&self, operation: Operation) -> Result<Option<Arc<Showing>>, StoreError> {
         match &self.state().showing {
-            Kept::Unread => {}
-            Kept::None => return Ok(None),
-            Kept::Read(showing) => return Ok(Some(Arc::clone(showing))),
+            KeptShowing::Unread => {}
+            KeptShowing::None => return Ok(None),
+            KeptShowing::Read(showing) => return Ok(Some(Arc::clone(showing))),
         }
         let Some(ledger) = self.ledger() else {
             return Ok(None);
@@ -91,7 +91,7 @@ impl VaultStore<'_> {
                 self.client.url()
             ));
         }
-        self.state().showing = showing.map_or(Kept::None, Kept::Read);
+        self.state().showing = showing.map_or(KeptShowing::None, KeptShowing::Read);
     }
 
     /// Returns what was deleted and may still be in an inventory.

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 pub use client::{
     JobRequest, JobState, OutputRequest, OutputSink, StartedJob, VaultClient, VaultDescription,
@@ -40,9 +40,6 @@ use description::is_segment;
 use jobs_read::JobsRead;
 use kept::{KeptInventory, Showing};
 
-/// An archive that is newer than this before an inventory need not be in it yet.
-const LAG: TimeDelta = TimeDelta::hours(48);
-
 /// How long the output of a job can be relied on, less the time until it is noticed: it is kept for 24 hours.
 const WINDOW: Duration = Duration::from_hours(20);
 
@@ -51,26 +48,26 @@ pub struct VaultStore<'a> {
     client: VaultClient<'a>,
     ledger_store: Box<dyn Store + 'a>,
     kept: KeptInventory,
-    state: Mutex<State>,
+    state: Mutex<StoreState>,
     /// Held while the list of jobs is read, so that one reading answers for all threads.
     jobs: Mutex<Option<JobsRead>>,
 }
 
 #[derive(Default)]
-struct State {
+struct StoreState {
     known: Option<Arc<dyn KnownSegments>>,
     /// What this store has uploaded.
     uploaded: BTreeMap<String, KnownSegment>,
     /// What it has deleted; with `None` until the notes of earlier runs are read.
     deleted: Option<BTreeSet<VaultArchiveId>>,
     /// What the kept inventory shows, once it is read.
-    showing: Kept,
+    showing: KeptShowing,
     remarks: BTreeSet<String>,
 }
 
 /// The inventory that is kept.
 #[derive(Default)]
-enum Kept {
+enum KeptShowing {
     #[default]
     Unread,
     None,
@@ -78,7 +75,7 @@ enum Kept {
 }
 
 /// The two kinds of places that a locator of this store names.
-enum Place<'l> {
+enum SegmentPlace<'l> {
     /// In the ledger store.
     Beside(&'l Locator),
     /// In the vault.
@@ -130,7 +127,7 @@ impl<'a> VaultStore<'a> {
         &*self.ledger_store
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StoreState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -186,16 +183,16 @@ impl<'a> VaultStore<'a> {
         &self,
         operation: Operation,
         locator: &'l Locator,
-    ) -> Result<Place<'l>, StoreError> {
+    ) -> Result<SegmentPlace<'l>, StoreError> {
         let text = locator.0.as_str();
         let key = text.split_once('?').map_or(text, |(key, _)| key);
         if !is_segment(key) {
-            return Ok(Place::Beside(locator));
+            return Ok(SegmentPlace::Beside(locator));
         }
         if key.len() == text.len() {
-            return Ok(Place::Unknown(key));
+            return Ok(SegmentPlace::Unknown(key));
         }
-        text.parse().map(Place::Segment).map_err(|error| {
+        text.parse().map(SegmentPlace::Segment).map_err(|error| {
             self.error(ErrorKind::NotFound, operation, key)
                 .because(error)
         })
@@ -226,7 +223,7 @@ impl Store for VaultStore<'_> {
         let mut state = self.state();
         let before = state.known.as_ref().map(|known| known.ledger());
         if before != Some(segments.ledger()) {
-            state.showing = Kept::Unread;
+            state.showing = KeptShowing::Unread;
         }
         state.known = Some(segments);
     }
@@ -265,25 +262,25 @@ impl Store for VaultStore<'_> {
 
     fn get(&self, locator: &Locator, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
         match self.place(Operation::Get, locator)? {
-            Place::Beside(locator) => self.ledger_store.get(locator, max_bytes),
-            Place::Segment(at) => self.read(&at, None, max_bytes),
-            Place::Unknown(key) => Err(self.nowhere(Operation::Get, key)),
+            SegmentPlace::Beside(locator) => self.ledger_store.get(locator, max_bytes),
+            SegmentPlace::Segment(at) => self.read(&at, None, max_bytes),
+            SegmentPlace::Unknown(key) => Err(self.nowhere(Operation::Get, key)),
         }
     }
 
     fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
         match self.place(Operation::Get, locator)? {
-            Place::Beside(locator) => self.ledger_store.get_range(locator, offset, len),
-            Place::Segment(at) => self.read(&at, Some((offset, len)), len),
-            Place::Unknown(key) => Err(self.nowhere(Operation::Get, key)),
+            SegmentPlace::Beside(locator) => self.ledger_store.get_range(locator, offset, len),
+            SegmentPlace::Segment(at) => self.read(&at, Some((offset, len)), len),
+            SegmentPlace::Unknown(key) => Err(self.nowhere(Operation::Get, key)),
         }
     }
 
     fn stat(&self, locator: &Locator) -> Result<Stat, StoreError> {
         match self.place(Operation::Stat, locator)? {
-            Place::Beside(locator) => self.ledger_store.stat(locator),
-            Place::Segment(at) => self.stat_segment(&at.key, Some(&at.segment.id)),
-            Place::Unknown(key) => self.stat_segment(key, None),
+            SegmentPlace::Beside(locator) => self.ledger_store.stat(locator),
+            SegmentPlace::Segment(at) => self.stat_segment(&at.key, Some(&at.segment.id)),
+            SegmentPlace::Unknown(key) => self.stat_segment(key, None),
         }
     }
 
@@ -293,25 +290,25 @@ impl Store for VaultStore<'_> {
 
     fn delete(&self, locator: &Locator) -> Result<Deleted, StoreError> {
         match self.place(Operation::Delete, locator)? {
-            Place::Beside(locator) => self.ledger_store.delete(locator),
-            Place::Segment(at) => self.delete_segment(&at),
-            Place::Unknown(_) => Ok(Deleted::Absent),
+            SegmentPlace::Beside(locator) => self.ledger_store.delete(locator),
+            SegmentPlace::Segment(at) => self.delete_segment(&at),
+            SegmentPlace::Unknown(_) => Ok(Deleted::Absent),
         }
     }
 
     fn readability(&self, locator: &Locator) -> Result<Readability, StoreError> {
         match self.place(Operation::Stat, locator)? {
-            Place::Beside(locator) => self.ledger_store.readability(locator),
-            Place::Segment(at) => self.readability_of(&at),
-            Place::Unknown(key) => Err(self.nowhere(Operation::Stat, key)),
+            SegmentPlace::Beside(locator) => self.ledger_store.readability(locator),
+            SegmentPlace::Segment(at) => self.readability_of(&at),
+            SegmentPlace::Unknown(key) => Err(self.nowhere(Operation::Stat, key)),
         }
     }
 
     fn thaw(&self, locator: &Locator, request: ThawRequest) -> Result<ThawAnswer, StoreError> {
         match self.place(Operation::Thaw, locator)? {
-            Place::Beside(locator) => self.ledger_store.thaw(locator, request),
-            Place::Segment(at) => self.retrieve(&at, request.tier),
-            Place::Unknown(key) => Err(self.nowhere(Operation::Thaw, key)),
+            SegmentPlace::Beside(locator) => self.ledger_store.thaw(locator, request),
+            SegmentPlace::Segment(at) => self.retrieve(&at, request.tier),
+            SegmentPlace::Unknown(key) => Err(self.nowhere(Operation::Thaw, key)),
         }
     }
 

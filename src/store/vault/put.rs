@@ -1,6 +1,6 @@
 //! Uploads and deletes of segments.
 
-use super::client::Upload;
+use super::client::ArchiveUpload;
 use super::description::describe;
 use super::{KnownSegment, VaultStore};
 use crate::model::{VaultArchiveId, VaultLocator};
@@ -16,7 +16,7 @@ impl VaultStore<'_> {
             let error = self.error(ErrorKind::Unsupported, Operation::Put, object.key);
             return Err(error.because("the vault was not told which ledger its segments belong to"));
         };
-        let segment = self.client.upload(&Upload {
+        let segment = self.client.upload(&ArchiveUpload {
             subject: object.key,
             description: &describe(ledger, object.key, &object.sha256),
             bytes: &object.bytes,

@@ -21,7 +21,7 @@ use aws_credential_types::provider::{self, ProvideCredentials, future};
 use aws_sdk_s3::config::SharedHttpClient;
 use tokio::sync::Mutex;
 
-use super::access::Access;
+use super::access::ServiceAccess;
 use super::answer::Judged;
 
 pub(super) use failure::judge_missing;
@@ -70,7 +70,7 @@ struct Nowhere(Vec<String>);
 impl KeptCredentials {
     /// Finds out where credentials may be. Fetches none yet.
     pub(super) fn new(
-        access: &Access,
+        access: &ServiceAccess,
         profiles: &Profiles,
         reach: &ProviderConfig,
         direct: &SharedHttpClient,

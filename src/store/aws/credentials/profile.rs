@@ -15,7 +15,7 @@ use aws_types::os_shim_internal::{Env, Fs};
 use super::is_unset;
 use super::metadata;
 use super::process::{CredentialProcess, LIMIT};
-use crate::store::aws::access::Access;
+use crate::store::aws::access::ServiceAccess;
 use crate::store::aws::answer::chain;
 
 /// The name of the metadata service in profiles; and the name, used only here, for the program of another
@@ -24,7 +24,7 @@ const METADATA: &str = "Ec2InstanceMetadata";
 const PROCESS: &str = "CredentialProcess";
 
 /// Returns the profile files that are read.
-fn files(access: &Access) -> EnvConfigFiles {
+fn files(access: &ServiceAccess) -> EnvConfigFiles {
     match &access.credentials_file {
         None => EnvConfigFiles::default(),
         Some(path) => EnvConfigFiles::builder()
@@ -65,7 +65,7 @@ struct Base<'p> {
 }
 
 impl Profiles {
-    pub(in crate::store::aws) async fn load(access: &Access) -> Self {
+    pub(in crate::store::aws) async fn load(access: &ServiceAccess) -> Self {
         let files = files(access);
         let name = access.profile.clone().map(Cow::Owned);
         let read = aws_config::profile::load(&Fs::real(), &Env::real(), &files, name).await;
@@ -88,7 +88,7 @@ impl Profiles {
     /// Returns the provider of credentials for the profile.
     pub(super) fn provider(
         &self,
-        access: &Access,
+        access: &ServiceAccess,
         reach: &ProviderConfig,
         direct: &SharedHttpClient,
     ) -> Box<dyn ProvideCredentials> {

@@ -19,7 +19,7 @@ pub use output::{OutputRequest, OutputSink};
 pub use policies::{VaultLockState, VaultPolicies};
 pub use vaults::VaultDescription;
 
-pub(super) use upload::Upload;
+pub(super) use upload::ArchiveUpload;
 
 use super::VaultSettings;
 use crate::store::aws::Requests;

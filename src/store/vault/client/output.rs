@@ -63,7 +63,7 @@ pub struct OutputRequest<'o> {
 }
 
 /// The progress of a read over all its attempts.
-struct Progress {
+struct OutputProgress {
     began: Instant,
     /// All bytes that came, also those that were dropped.
     came: u64,
@@ -76,7 +76,7 @@ struct Progress {
     told: Option<TreeHash>,
 }
 
-impl Progress {
+impl OutputProgress {
     fn new(began: Instant, came: u64, total: Option<u64>) -> Self {
         Self {
             began,
@@ -99,7 +99,7 @@ impl VaultClient<'_> {
     ) -> Result<u64, StoreError> {
         self.run(async {
             let asked = request.part.map(|(_, len)| len);
-            let mut progress = Progress::new(Instant::now(), 0, asked);
+            let mut progress = OutputProgress::new(Instant::now(), 0, asked);
             let read = self
                 .requests
                 .persevere(Operation::Get, request.subject, async |client, meter| {
@@ -125,7 +125,7 @@ impl VaultClient<'_> {
         client: &Client,
         meter: &Meter,
         request: &OutputRequest<'_>,
-        progress: &mut Progress,
+        progress: &mut OutputProgress,
         sink: &mut dyn OutputSink,
     ) -> Result<(), Judged> {
         let before = progress.had;
@@ -187,7 +187,7 @@ impl VaultClient<'_> {
     /// Checks what has come when an answer has ended.
     fn end(
         request: &OutputRequest<'_>,
-        progress: &mut Progress,
+        progress: &mut OutputProgress,
         before: u64,
         sink: &mut dyn OutputSink,
     ) -> Result<(), Judged> {
@@ -222,7 +222,7 @@ impl VaultClient<'_> {
     }
 
     /// Fails if a read is so slow that it would never end.
-    fn require_pace(&self, progress: &Progress) -> Result<(), Judged> {
+    fn require_pace(&self, progress: &OutputProgress) -> Result<(), Judged> {
         let took = progress.began.elapsed();
         if took <= self.settings.patience.longest(progress.had) {
             return Ok(());
@@ -238,7 +238,7 @@ fn begin(
     output: &GetJobOutputOutput,
     request: &OutputRequest<'_>,
     from: u64,
-    progress: &mut Progress,
+    progress: &mut OutputProgress,
 ) -> Result<u64, Judged> {
     let (least, most) = output.body.size_hint();
     let length = most.filter(|most| *most == least);
@@ -279,13 +279,13 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
 /// Begins again with the first byte.
 fn restart(
     request: &OutputRequest<'_>,
-    progress: &mut Progress,
+    progress: &mut OutputProgress,
     sink: &mut dyn OutputSink,
 ) -> Result<(), Judged> {
     sink.restart().map_err(|error| not_taken(&error))?;
     // What an answer said of the length may be as wrong as the rest of it.
     let asked = request.part.map(|(_, len)| len);
-    *progress = Progress::new(progress.began, progress.came, asked);
+    *progress = OutputProgress::new(progress.began, progress.came, asked);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use aws_sdk_glacier::Client;
 
-use crate::store::aws::{Access, Bound, Prepared, ServerClock, ServiceNames};
+use crate::store::aws::{Bound, Prepared, ServerClock, ServiceAccess, ServiceNames};
 use crate::store::vault::VaultSettings;
 
 /// The most JSON objects in an answer. A page has at most 1,000 jobs, with at most four in each. The parsed form of a
@@ -26,8 +26,8 @@ fn asks_for_output(uri: &str) -> bool {
 }
 
 /// Returns the way to the vault's service.
-pub(super) fn access(settings: &VaultSettings) -> Access {
-    Access {
+pub(super) fn access(settings: &VaultSettings) -> ServiceAccess {
+    ServiceAccess {
         url: settings.url(),
         service: ServiceNames {
             id: "glacier",

@@ -27,7 +27,7 @@ const TREE_HASH: &str = "x-amz-sha256-tree-hash";
 const CONTENT: &str = "x-amz-content-sha256";
 
 /// An archive to be uploaded.
-pub(in crate::store::vault) struct Upload<'u> {
+pub(in crate::store::vault) struct ArchiveUpload<'u> {
     /// What it is called in errors.
     pub(in crate::store::vault) subject: &'u str,
     /// Printable ASCII.
@@ -43,7 +43,7 @@ impl VaultClient<'_> {
     /// Uploads an archive. A repeated request after a lost answer makes another archive: the service has no way to tell.
     pub(in crate::store::vault) fn upload(
         &self,
-        upload: &Upload<'_>,
+        upload: &ArchiveUpload<'_>,
     ) -> Result<VaultSegment, StoreError> {
         let failed = |what: String| {
             let error = self.error(ErrorKind::Unsupported, Operation::Put, upload.subject);
@@ -74,10 +74,10 @@ impl VaultClient<'_> {
         &self,
         client: &aws_sdk_glacier::Client,
         meter: &Meter,
-        upload: &Upload<'_>,
+        upload: &ArchiveUpload<'_>,
     ) -> Result<VaultSegment, Judged> {
         let seen = Arc::new(Mutex::new(Hashes::default()));
-        let watch = Sending {
+        let watch = SendingBody {
             bytes: upload.bytes.clone(),
             meters: [Some(meter.clone()), upload.moved.clone()],
             limit: self.limit.clone(),
@@ -145,16 +145,16 @@ struct Hashes {
 
 /// Takes the hashes from a signed request, and gives it a body whose progress can be followed.
 #[derive(Debug)]
-struct Sending {
+struct SendingBody {
     bytes: Bytes,
     meters: [Option<Meter>; 2],
     limit: Option<RateLimit>,
     seen: Arc<Mutex<Hashes>>,
 }
 
-impl Intercept for Sending {
+impl Intercept for SendingBody {
     fn name(&self) -> &'static str {
-        "Sending"
+        "SendingBody"
     }
 
     fn modify_before_transmit(
