@@ -535,7 +535,7 @@ fn a_key_that_is_missing_or_needs_a_passphrase_is_no_fault_of_the_archive() {
         .args(["--armor", "--export-secret-keys", RECIPIENT])
         .output()
         .unwrap();
-    run(&mut Command::new("gpgconf")
+    run(Command::new("gpgconf")
         .arg("--homedir")
         .arg(&home)
         .args(["--kill", "all"]));
@@ -552,7 +552,7 @@ fn a_key_that_is_missing_or_needs_a_passphrase_is_no_fault_of_the_archive() {
         RECIPIENT,
     ]);
     filtered(&mut passwd, b"secret\n");
-    run(&mut Command::new("gpgconf")
+    run(Command::new("gpgconf")
         .arg("--homedir")
         .arg(&home)
         .args(["--kill", "all"]));
@@ -563,7 +563,7 @@ fn a_key_that_is_missing_or_needs_a_passphrase_is_no_fault_of_the_archive() {
         "{asked:?}"
     );
     assert_eq!(old.states(), ["2014-01-01 unproven"]);
-    run(&mut Command::new("gpgconf")
+    run(Command::new("gpgconf")
         .arg("--homedir")
         .arg(&home)
         .args(["--kill", "all"]));
