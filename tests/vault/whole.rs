@@ -140,8 +140,10 @@ fn a_chain_of_twelve_comes_back_after_all_state_is_lost() {
         compare_trees(&sandbox.snapshot(date), &to.path(SOURCE).join(date));
     }
     assert_eq!(vaulted.server.count(Operation::InitiateJob), jobs);
-    // The rebuilt catalog goes on where the old one was.
-    sandbox.backup("2026-04-01");
+    // The rebuilt catalog knows what is in the vault, and an inventory is read again.
+    sandbox.run(["verify"]).ok();
+    vaulted.read_inventory();
+    assert!(vaulted.is_verified());
     assert!(vaulted.ledger.path().join(SOURCE).join("ledger").is_dir());
 }
 
