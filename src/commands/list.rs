@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 
-use self::copies::moved_in_words;
 use super::age::LastVerified;
 use super::imported::list as imported;
 use super::output::{answer, answer_json, sealed_percent};
@@ -311,7 +310,7 @@ impl ListedSource<'_> {
         );
         writeln!(text, "{}", line.trim_end()).expect(NO_FAILURE);
         if let Some(moved) = &self.moved {
-            writeln!(text, "  {}", moved_in_words(moved)).expect(NO_FAILURE);
+            writeln!(text, "  {}", copies::moved_in_words(moved)).expect(NO_FAILURE);
         }
         match (&self.store, self.chains.as_slice()) {
             (None, _) => text.push_str("  `coldchain snapshots` shows them\n"),

@@ -157,7 +157,7 @@ struct InVault {
 
 /// What is in the vault.
 #[derive(Default)]
-struct Found {
+struct FoundInVault {
     lines: Vec<LeftLine>,
     /// The segments of each archive that the ledger names.
     segments: BTreeMap<ArchiveId, Vec<InVault>>,
@@ -216,7 +216,7 @@ impl Leaving<'_> {
     }
 
     /// Finds out what is in the vault, and what may be deleted.
-    fn find(&self, vault: &VaultSettings, real: &Catalog) -> Result<Found, Error> {
+    fn find(&self, vault: &VaultSettings, real: &Catalog) -> Result<FoundInVault, Error> {
         let directory = &self.home.row.directory;
         let (vaulted, moved_at) = self.vaulted()?;
         let mut owners: BTreeMap<VaultArchiveId, ArchiveId> = BTreeMap::new();
@@ -240,7 +240,7 @@ impl Leaving<'_> {
             }
         }
         self.old.store.know(index_of(self.home.row.ledger, known));
-        let mut found = Found::default();
+        let mut found = FoundInVault::default();
         let prefix = keys::archives_prefix(directory);
         let listed = self.old.store.list(&prefix)?.into_iter();
         let listed = listed.map(|object| {
@@ -274,7 +274,7 @@ impl Leaving<'_> {
     /// one may have been of the vault.
     fn plan(
         &self,
-        found: &Found,
+        found: &FoundInVault,
         moved_at: Option<DateTime<Utc>>,
         real: &Catalog,
     ) -> Result<Vec<LeftLine>, Error> {
@@ -321,7 +321,11 @@ impl Leaving<'_> {
     }
 
     /// Deletes what may be deleted. The vault may refuse some: the others go all the same.
-    fn delete(&mut self, mut found: Found, asked: OldHomeAsked) -> Result<OldHomePruned, Error> {
+    fn delete(
+        &mut self,
+        mut found: FoundInVault,
+        asked: OldHomeAsked,
+    ) -> Result<OldHomePruned, Error> {
         let store = self.old.store.as_ref();
         let clock = match asked {
             _ if found.orphans.is_empty() => None,
