@@ -289,7 +289,7 @@ struct Item {
 }
 
 impl Gathered {
-    fn add(&mut self, item: Item) -> Result<(), String> {
+    fn add(&mut self, item: &Item) -> Result<(), String> {
         let key = match owner(item.description.as_deref().unwrap_or_default()) {
             Owner::Segment(ledger, key) if ledger == self.ledger => key.to_owned(),
             Owner::Mangled => {
@@ -382,7 +382,7 @@ impl<'de> Visitor<'de> for List<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while let Some(item) = list.next_element::<Item>()? {
-            self.0.add(item).map_err(A::Error::custom)?;
+            self.0.add(&item).map_err(A::Error::custom)?;
         }
         Ok(())
     }

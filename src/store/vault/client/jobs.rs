@@ -154,10 +154,11 @@ impl VaultClient<'_> {
             // of their own.
             tokio::time::sleep(self.thaws.turn()).await;
             let mut is_unsure = false;
-            let asked = self
-                .requests
-                .persevere(Operation::Thaw, subject, async |client, _| {
-                    if is_unsure && let Some(job) = Box::pin(self.find(client, request)).await? {
+            let asked = Box::pin(self.requests.persevere(
+                Operation::Thaw,
+                subject,
+                async |client, _| {
+                    if is_unsure && let Some(job) = self.find(client, request).await? {
                         return Ok(StartedJob::Found(job));
                     }
                     let sent = client
@@ -183,8 +184,9 @@ impl VaultClient<'_> {
                         return Err(Judged::damaged("it gave the job no id that can be used"));
                     };
                     Ok(StartedJob::Started(id))
-                })
-                .await;
+                },
+            ))
+            .await;
             if let Err(error) = &asked
                 && error.is_not_found()
             {
