@@ -195,7 +195,8 @@ impl PruneError {
         match self {
             Self::StraysLeft { source, .. }
             | Self::ChainLeft { source, .. }
-            | Self::PruneUnsigned { source, .. } => {
+            | Self::PruneUnsigned { source, .. }
+            | Self::LeftDenied { source, .. } => {
                 exit(refused_by_store(source)).hint_of(source.hint())
             }
             Self::ListingShort { .. } => exit(ExitCode::Integrity).hint(
@@ -240,9 +241,6 @@ impl PruneError {
             Self::LeftNotAgreed { archives, .. } => exit(ExitCode::Usage).hint(format!(
                 "look at it with --dry-run; to delete them for ever, give --yes-delete {archives}. Nothing was deleted",
             )),
-            Self::LeftDenied { source, .. } => {
-                exit(refused_by_store(source)).hint_of(source.hint())
-            }
             Self::NoPruner(_) => exit(ExitCode::Usage).hint("run it on the machine that prunes"),
             Self::BroughtBack { .. } => exit(ExitCode::Busy)
                 .hint("nothing more of it was deleted; run `coldchain prune` again"),

@@ -173,7 +173,7 @@ mod tests {
 
     fn text() -> Vec<u8> {
         (0..2_300_000_u32)
-            .map(|n| (n / 3) as u8 ^ (n >> 11) as u8)
+            .map(|n| (n / 3).to_le_bytes()[0] ^ (n >> 11).to_le_bytes()[0])
             .collect()
     }
 

@@ -212,10 +212,8 @@ GOODMDC
 END_DECRYPTION";
 
     fn judged(words: &str, is_success: bool) -> Result<(), GpgFailure> {
-        let status: String = words
-            .lines()
-            .map(|line| format!("[GNUPG:] {line}\n"))
-            .collect();
+        let lines: Vec<&str> = words.lines().collect();
+        let status = format!("[GNUPG:] {}\n", lines.join("\n[GNUPG:] "));
         judge(&status, is_success)
     }
 

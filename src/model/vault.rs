@@ -270,7 +270,9 @@ mod tests {
 
     #[test]
     fn the_tree_hash_of_parts_is_that_of_the_whole() {
-        let bytes: Vec<u8> = (0..(7 * TREE_LEAF_BYTES + 5)).map(|at| at as u8).collect();
+        let bytes: Vec<u8> = (0..(7 * TREE_LEAF_BYTES + 5))
+            .map(|at| at.to_le_bytes()[0])
+            .collect();
         for leaves in [1, 2, 4, 8] {
             let parts = bytes.chunks(leaves * TREE_LEAF_BYTES).map(TreeHash::of);
             assert_eq!(TreeHash::of_parts(parts.collect()), TreeHash::of(&bytes));
@@ -333,7 +335,7 @@ mod tests {
             TREE_LEAF_BYTES + 1,
             3 * TREE_LEAF_BYTES,
         ] {
-            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..length).map(|at| (at % 251).to_le_bytes()[0]).collect();
             for piece in [1 << 16, 999_999, TREE_LEAF_BYTES, 5 * TREE_LEAF_BYTES] {
                 let mut hasher = TreeHasher::default();
                 bytes.chunks(piece).for_each(|piece| hasher.update(piece));

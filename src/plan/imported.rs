@@ -492,6 +492,8 @@ mod tests {
 
     #[test]
     fn a_second_import_adds_and_never_changes() {
+        type Change = fn(&mut ImportedArchive);
+
         let archives = check_btrsend(&rows(), VAULT).unwrap().archives;
         assert_eq!(new_archives(&archives, &archives).unwrap(), []);
         assert_eq!(
@@ -500,7 +502,6 @@ mod tests {
         );
         // btrsend forgets the rows of what it deletes.
         assert_eq!(new_archives(&archives, &archives[3..]).unwrap(), []);
-        type Change = fn(&mut ImportedArchive);
         let changes: [Change; 4] = [
             |archive| archive.bytes += 1,
             |archive| archive.vault_id = "other".parse().unwrap(),

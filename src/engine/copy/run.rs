@@ -251,7 +251,11 @@ impl CopyRun<'_> {
     ) -> Result<(), Error> {
         let mut lacks = self.lacking(visible, ran, catalog)?;
         loop {
-            let (readable, cold, awaited) = self.readable(lacks, catalog)?;
+            let AtHome {
+                readable,
+                left,
+                awaited,
+            } = self.readable(lacks, catalog)?;
             ran.awaited = awaited;
             let bytes = readable
                 .iter()
@@ -261,7 +265,7 @@ impl CopyRun<'_> {
             let failed = self.transfer(readable, ledger, ran, catalog)?;
             note_download(self.home, bytes, begun.elapsed(), catalog)?;
             let is_in_parts = self.asked.thaw.is_some() && self.home.store.thaw_window().is_some();
-            lacks = cold;
+            lacks = left;
             lacks.retain(|lacking| !failed.contains(&lacking.entry.id));
             if bytes == 0 || lacks.is_empty() || !is_in_parts {
                 return Ok(());
@@ -272,7 +276,7 @@ impl CopyRun<'_> {
     /// Copies what can be read now. Returns the archives of which something could not be copied.
     fn transfer(
         &self,
-        readable: Vec<(Lacking, Rest)>,
+        readable: Vec<Bringable>,
         ledger: &mut LedgerCopy,
         ran: &mut CopyRan,
         catalog: &mut Catalog,
@@ -381,13 +385,8 @@ impl CopyRun<'_> {
         Ok(!now.replay.is_visible(id))
     }
 
-    /// Returns what can be read at home now of what the copy lacks, and whether the rest of each archive is awaited; what
-    /// can't be read yet; and what that waits for. Asks for thaws of what is lacking, and of nothing else, if the run was asked to.
-    fn readable(
-        &self,
-        lacks: Vec<Lacking>,
-        catalog: &mut Catalog,
-    ) -> Result<(Vec<(Lacking, Rest)>, Vec<Lacking>, Option<Awaited>), Error> {
+    /// Returns what of that can be read at home now. Asks for thaws of what is lacking, and of nothing else, if the run was asked to.
+    fn readable(&self, lacks: Vec<Lacking>, catalog: &mut Catalog) -> Result<AtHome, Error> {
         let archives: Vec<ArchiveId> = lacks.iter().map(|lacking| lacking.entry.id).collect();
         let only = lacks.iter().flat_map(|lacking| {
             let id = lacking.entry.id;
@@ -424,8 +423,25 @@ impl CopyRun<'_> {
                 segments: cold,
             });
         }
-        Ok((readable, left, status.awaited(self.home.name())))
+        Ok(AtHome {
+            readable,
+            left,
+            awaited: status.awaited(self.home.name()),
+        })
     }
+}
+
+/// What can be read at home of an archive, and whether its rest is awaited.
+type Bringable = (Lacking, Rest);
+
+/// What home has of what a copy lacks.
+struct AtHome {
+    /// What can be read now.
+    readable: Vec<Bringable>,
+    /// What can't be read yet.
+    left: Vec<Lacking>,
+    /// What that waits for.
+    awaited: Option<Awaited>,
 }
 
 /// An archive that the copy does not have whole.

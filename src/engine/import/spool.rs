@@ -301,7 +301,9 @@ mod tests {
         let archive =
             spool(root.path()).archive(&"2014-01-01-full-0123456789abcdef".parse().unwrap());
         let mib = TREE_LEAF_BYTES;
-        let bytes: Vec<u8> = (0..(5 * mib + 7)).map(|n| (n >> 9) as u8).collect();
+        let bytes: Vec<u8> = (0..(5 * mib + 7))
+            .map(|n| (n >> 9).to_le_bytes()[0])
+            .collect();
         let parts = parts(bytes.len() as u64, 4 * mib as u64);
         assert_eq!(parts.len(), 2);
         let mut begun = archive.begin(parts[0]).unwrap();

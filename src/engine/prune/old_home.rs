@@ -136,6 +136,9 @@ pub fn prune_old_home(
     leaving.delete(found, asked)
 }
 
+/// An archive in a vault, with the time of its entry.
+type VaultedEntry = (ArchiveEntry, DateTime<Utc>);
+
 /// A source, its home and an old one, in the hands of one run.
 struct Leaving<'a> {
     home: &'a OpenSource<'a>,
@@ -196,9 +199,7 @@ impl Leaving<'_> {
 
     /// Returns the archives that the ledger names as being in a vault, each with the time of its entry, and when home was
     /// last moved.
-    fn vaulted(
-        &self,
-    ) -> Result<(Vec<(ArchiveEntry, DateTime<Utc>)>, Option<DateTime<Utc>>), Error> {
+    fn vaulted(&self) -> Result<(Vec<VaultedEntry>, Option<DateTime<Utc>>), Error> {
         let (mut vaulted, mut moved_at) = (Vec::new(), None);
         for entry in self.now.entries(&self.home.row.ledger)? {
             let (body, _) = split(&entry.object).map_err(LedgerError::from)?;

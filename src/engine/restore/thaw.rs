@@ -143,7 +143,7 @@ impl ThawStatus {
 
     /// Returns the segments to request now, each with its cold class: those that fit into the window, in the order in
     /// which they are fetched. `in_parts` are the archives that need not be readable as a whole.
-    fn to_request(
+    fn take_requests(
         &mut self,
         now: DateTime<Utc>,
         in_parts: &BTreeSet<ArchiveId>,
@@ -319,7 +319,7 @@ pub(in crate::engine) fn thaw_beside(
     } else {
         status.in_parts()
     };
-    let mut to_ask = status.to_request(now, &in_parts);
+    let mut to_ask = status.take_requests(now, &in_parts);
     request_thaws(wanted, request, &mut to_ask, catalog)?;
     // Read the rows again: they say when the thaw is due.
     for archive in wanted.archives {
@@ -583,7 +583,7 @@ mod tests {
     fn requested(mut status: ThawStatus) -> Vec<u32> {
         let in_parts = status.in_parts();
         let now = Utc::now();
-        let to_request = status.to_request(now, &in_parts).into_iter();
+        let to_request = status.take_requests(now, &in_parts).into_iter();
         to_request.map(|(_, segment)| segment.index).collect()
     }
 
@@ -636,6 +636,6 @@ mod tests {
             13,
         );
         let both = BTreeSet::from([archive(1), archive(2)]);
-        assert_eq!(status.to_request(Utc::now(), &both).len(), 3);
+        assert_eq!(status.take_requests(Utc::now(), &both).len(), 3);
     }
 }

@@ -247,11 +247,13 @@ fn the_vault_in_an_entry_of_format_1_says_nothing_whatever_it_is() {
 
 #[test]
 fn a_vault_that_does_not_fit_its_archive_is_a_fork() {
+    type Change = fn(&mut VaultPlace);
+
     let (mut ledger, first, _) = with_a_vault();
     let sound = in_vault(full("2026-11-14", 3));
     ledger.judged(2, archived(&sound)).unwrap();
     let segments = |archive: &ArchiveEntry| archive.vault.as_ref().unwrap().segments.clone();
-    let cases: [(&str, fn(&mut VaultPlace)); 5] = [
+    let cases: [(&str, Change); 5] = [
         ("a name", |vault| vault.name = "../elsewhere".to_owned()),
         ("a region", |vault| vault.region = String::new()),
         ("one too few", |vault| {
@@ -299,9 +301,9 @@ fn where_an_entry_is_lost_its_format_is_not_known() {
     let mut ledger = ledger;
     ledger.write_as_needed(archived(&incremental("2026-11-14", 3, &first)));
     let mut replay = Replay::reading_past(ledger.trust());
-    for seq in [1, 3, 4] {
+    for seq in [1_u32, 3, 4] {
         replay
-            .absorb(seq, &ledger.objects[seq as usize - 1])
+            .absorb(seq.into(), &ledger.objects[seq as usize - 1])
             .unwrap();
     }
     assert!(replay.is_visible(&archive_id("2026-11-14", ArchiveKind::Incremental, 3)));
