@@ -54,7 +54,7 @@ struct Stored {
     /// `None` for one that is not coldchain's.
     of: Option<(LedgerId, String)>,
     bytes: Bytes,
-    stored: DateTime<Utc>,
+    at: DateTime<Utc>,
 }
 
 #[derive(Clone)]
@@ -101,7 +101,9 @@ impl LabVault {
     pub fn read_inventory(&self) {
         self.make_inventory();
         let mut state = self.state();
-        state.kept = state.made.clone();
+        if let Some(made) = state.made.clone() {
+            state.kept = Some(made);
+        }
         state.job = None;
     }
 
@@ -173,13 +175,11 @@ impl LabVault {
     }
 
     fn keep(&self, of: Option<(LedgerId, String)>, bytes: Bytes) -> String {
-        let stored = self.now();
+        let at = self.now();
         let mut state = self.state();
         state.uploads += 1;
         let id = format!("id-of-upload-{:06}", state.uploads);
-        state
-            .archives
-            .insert(id.clone(), Stored { of, bytes, stored });
+        state.archives.insert(id.clone(), Stored { of, bytes, at });
         id
     }
 }
@@ -267,7 +267,7 @@ impl OpenLabVault {
             }
             let listed = kept.and_then(|kept| kept.archives.get(id));
             let stat = match (listed, kept) {
-                (Some(listed), _) => stat(listed.bytes.len() as u64, listed.stored),
+                (Some(listed), _) => stat(listed.bytes.len() as u64, listed.at),
                 (None, Some(kept)) if known.stored + LAG < kept.date => continue,
                 (None, _) => stat(known.bytes, known.stored),
             };
@@ -293,10 +293,7 @@ impl OpenLabVault {
             } else {
                 key.clone()
             };
-            shown.insert(
-                by,
-                (locator, stat(stored.bytes.len() as u64, stored.stored)),
-            );
+            shown.insert(by, (locator, stat(stored.bytes.len() as u64, stored.at)));
         }
         shown
     }
@@ -355,7 +352,7 @@ impl Layer for OpenLabVault {
         let locator = locator(&id, &stored);
         let known = KnownSegment {
             bytes: stored.bytes.len() as u64,
-            stored: stored.stored,
+            stored: stored.at,
             locator: locator.clone(),
         };
         self.uploaded

@@ -143,7 +143,7 @@ impl ThawStatus {
 
     /// Returns the segments to request now, each with its cold class: those that fit into the window, in the order in
     /// which they are fetched. `in_parts` are the archives that need not be readable as a whole.
-    fn take_requests(
+    fn next_requests(
         &mut self,
         now: DateTime<Utc>,
         in_parts: &BTreeSet<ArchiveId>,
@@ -319,7 +319,7 @@ pub(in crate::engine) fn thaw_beside(
     } else {
         status.in_parts()
     };
-    let mut to_ask = status.take_requests(now, &in_parts);
+    let mut to_ask = status.next_requests(now, &in_parts);
     request_thaws(wanted, request, &mut to_ask, catalog)?;
     // Read the rows again: they say when the thaw is due.
     for archive in wanted.archives {
@@ -583,8 +583,8 @@ mod tests {
     fn requested(mut status: ThawStatus) -> Vec<u32> {
         let in_parts = status.in_parts();
         let now = Utc::now();
-        let to_request = status.take_requests(now, &in_parts).into_iter();
-        to_request.map(|(_, segment)| segment.index).collect()
+        let requests = status.next_requests(now, &in_parts).into_iter();
+        requests.map(|(_, segment)| segment.index).collect()
     }
 
     #[test]
@@ -636,6 +636,6 @@ mod tests {
             13,
         );
         let both = BTreeSet::from([archive(1), archive(2)]);
-        assert_eq!(status.take_requests(Utc::now(), &both).len(), 3);
+        assert_eq!(status.next_requests(Utc::now(), &both).len(), 3);
     }
 }

@@ -44,7 +44,7 @@ pub use drill::Drill;
 pub use ledger::{LedgerReport, root_of_copy};
 use record::Recorder;
 pub use repair::{RepairedObject, Repairing, Repairs, UnrepairedObject, verify_and_repair};
-use vault::AsOf;
+use vault::ListingDate;
 
 /// The request for a check of one source.
 pub struct Verifying<'a> {
@@ -228,7 +228,7 @@ impl Verified {
 pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verified, Error> {
     let source = verifying.source;
     know_segments(source, catalog)?;
-    let as_of = AsOf::now(source, catalog)?;
+    let as_of = ListingDate::now(source, catalog)?;
     let read = ledger::read(verifying, catalog)?;
     // Objects of an attempt of this machine are not orphaned objects.
     let mut known = read.retired.clone();
@@ -275,7 +275,7 @@ pub fn verify(verifying: &Verifying<'_>, catalog: &mut Catalog) -> Result<Verifi
 /// Checks level after level, until one breaks off.
 fn check_levels(
     verifying: &Verifying<'_>,
-    (archives, as_of): (&[Archive], &AsOf),
+    (archives, as_of): (&[Archive], &ListingDate),
     is_known: &dyn Fn(&ArchiveId) -> bool,
     recorder: &mut Recorder<'_>,
     report: &mut VerifyReport,

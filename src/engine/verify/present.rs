@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::progress::Progress;
 use super::unreadable::unreadable;
-use super::vault::{AsOf, is_in_inventory};
+use super::vault::{ListingDate, is_in_inventory};
 use super::{Archive, ListingResults, VerifyReport, Verifying, seen};
 use crate::engine::restore::thaw::ask_all;
 use crate::error::Error;
@@ -22,7 +22,7 @@ const BATCH: usize = 256;
 /// before calling it damaged: listings have been known to be old.
 pub(super) fn listing(
     verifying: &Verifying<'_>,
-    (archives, as_of): (&[Archive], &AsOf),
+    (archives, as_of): (&[Archive], &ListingDate),
     is_known: &dyn Fn(&ArchiveId) -> bool,
     report: &mut VerifyReport,
 ) -> Result<(LevelReport, ListingResults), Error> {

@@ -12,7 +12,7 @@ use super::ledger::{self, CheckedLedger};
 use super::record::Recorder;
 use super::repair_entry::{require_unsigned, sound_entry};
 use super::repair_object::{BadObject, Mended, UnderKey, Why, not_given};
-use super::vault::AsOf;
+use super::vault::ListingDate;
 use super::{Archive, Verified, VerifyReport, Verifying, check_levels};
 use crate::catalog::Catalog;
 use crate::config::{Config, StoreConfig};
@@ -351,7 +351,7 @@ impl Repair<'_, '_> {
             drill: None,
             ..*self.verifying
         };
-        let as_of = AsOf::now(source, catalog)?;
+        let as_of = ListingDate::now(source, catalog)?;
         let of = (archives.as_slice(), &as_of);
         let mut recorder = Recorder::new(catalog, self.verifying.clock, without_entry);
         let broken_off = check_levels(&again, of, &|_| true, &mut recorder, &mut report);

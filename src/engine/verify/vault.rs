@@ -19,7 +19,7 @@ use crate::store::Inventory;
 const LAG: TimeDelta = TimeDelta::hours(48);
 
 /// As of when the listings of a store are.
-pub(super) struct AsOf {
+pub(super) struct ListingDate {
     inventory: Inventory,
     /// Why no newer inventory could be asked for.
     failed: Option<String>,
@@ -27,7 +27,7 @@ pub(super) struct AsOf {
     signed: BTreeMap<ArchiveId, DateTime<Utc>>,
 }
 
-impl AsOf {
+impl ListingDate {
     /// Has the store renew its inventory, and returns as of when it is.
     pub(super) fn now(source: &OpenSource<'_>, catalog: &Catalog) -> Result<Self, Error> {
         // The catalog knows no times of a copy, and a copy lists what it has now.
