@@ -69,7 +69,7 @@ mod tests {
         );
         assert_eq!(
             words(1, false, true),
-            "offsite: 1 archive, 1.0 KiB; as of the last run"
+            "offsite: 1 archive, 1.00 KiB; as of the last run"
         );
         assert_eq!(
             words(2, true, false),

@@ -71,7 +71,7 @@ fn nights_as_the_rules_have_them() -> Vec<Value> {
                 .collect();
             json!({
                 "date": night, "source": "home", "action": action, "send_parent": send_parent,
-                "reason": reason, "expire": expire, "waiting": [], "snapshots": [],
+                "reason": reason, "expire": expire, "waiting": [], "copies": [], "snapshots": [],
                 "mirrors": [],
             })
         })

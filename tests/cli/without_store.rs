@@ -167,7 +167,7 @@ fn a_plan_for_snapshots_alone_archives_nothing_and_says_why() {
     let plan = |date| {
         json!({
             "date": date, "source": "docs", "action": "none", "send_parent": null,
-            "reason": "no archive: this source has no store", "expire": [], "waiting": [], "snapshots": [], "mirrors": [],
+            "reason": "no archive: this source has no store", "expire": [], "waiting": [], "copies": [], "snapshots": [], "mirrors": [],
         })
     };
     let span = ok(machine.run("--json plan 2026-11-21 --until 2026-11-22"));
