@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use chrono::{Days, NaiveDate};
 use coldchain::btrfs::{Expect, Guard};
 use coldchain::model::{Blake3, Sha256};
-use coldchain::plan::{Facts, History, Request, Schedule, SendParentSnapshot, simulate};
+use coldchain::plan::{
+    Facts, History, ListedAsOf, Request, Schedule, SendParentSnapshot, simulate,
+};
 use coldchain::seal::{
     ArchiveKey, SealOptions, Sealed, SealedSegment, Sealer, SelfCheck, open_segment,
 };
@@ -120,6 +122,7 @@ fn plan() {
             send_parent: SendParentSnapshot::NotLocal,
             older_send_parent: None,
             recipients: Sha256([0; 32]),
+            listed_as_of: ListedAsOf::Now,
         };
         let plans = simulate(facts, &Schedule::default(), date + Days::new(nights));
         assert!(black_box(plans).len() as u64 >= nights);

@@ -145,32 +145,6 @@ fn a_config_that_can_t_be_used_is_named_with_line_and_key() {
              hint: known: `dir`, `s3`, `glacier-vault`\n",
         ),
         (
-            format!(
-                "{config}[store.deep]\ntype = \"glacier-vault\"\nvault = \"v\"\nledger_store = \"disk\"\n"
-            ),
-            "error: $T/config.toml:19: `store.deep.region` is missing\n",
-        ),
-        (
-            format!(
-                "{config}[store.deep]\ntype = \"glacier-vault\"\nvault = \"v\"\nregion = \"eu-central-1\"\n"
-            ),
-            "error: $T/config.toml:19: `store.deep.ledger_store` is missing: a vault can't list by name, so the ledger and the keys need another store\n\
-             hint: name a [store.NAME] of type \"dir\" or \"s3\" in `ledger_store`; docs/vault.md has an example\n",
-        ),
-        (
-            format!(
-                "{config}[store.deep]\ntype = \"glacier-vault\"\nvault = \"a b\"\nregion = \"eu-central-1\"\nledger_store = \"disk\"\n"
-            ),
-            "error: $T/config.toml:21: `store.deep.vault` must be a vault's name: 1 to 255 of A-Z, a-z, 0-9, `.`, `_` and `-`, found the string \"a b\"\n",
-        ),
-        (
-            format!(
-                "{config}[store.deep]\ntype = \"glacier-vault\"\nvault = \"v\"\nregion = \"eu-central-1\"\nledger_store = \"deep\"\n"
-            ),
-            "error: $T/config.toml:23: `store.deep.ledger_store` names the vault itself, which can't hold a ledger\n\
-             hint: name a [store.NAME] of type \"dir\" or \"s3\" in `ledger_store`; docs/vault.md has an example\n",
-        ),
-        (
             replaced("subvolume = \"/nowhere/home\"\n", ""),
             "error: $T/config.toml:7: `source.snapshots` is set and `source.subvolume` is not\n\
              hint: set both, or neither for a source that only `coldchain decide` serves\n",
@@ -207,6 +181,38 @@ fn a_config_that_can_t_be_used_is_named_with_line_and_key() {
     ] {
         machine.write_config(&text);
         for words in ["backup 2024-01-01", "plan 2024-01-01", "list", "init"] {
+            unchanged(&machine, words).is(2, "", stderr);
+        }
+    }
+    assert!(!machine.state().exists());
+}
+
+#[test]
+fn a_vault_that_can_t_be_used_is_named_with_line_and_key() {
+    let machine = Machine::new();
+    let config = LIVE_CONFIG.replace("$FS", "/nowhere");
+    for (store, stderr) in [
+        (
+            "[store.deep]\ntype = \"glacier-vault\"\nvault = \"v\"\nledger_store = \"disk\"\n",
+            "error: $T/config.toml:19: `store.deep.region` is missing\n",
+        ),
+        (
+            "[store.deep]\ntype = \"glacier-vault\"\nvault = \"v\"\nregion = \"eu-central-1\"\n",
+            "error: $T/config.toml:19: `store.deep.ledger_store` is missing: a vault can't list by name, so the ledger and the keys need another store\n\
+             hint: name a [store.NAME] of type \"dir\" or \"s3\" in `ledger_store`; docs/vault.md has an example\n",
+        ),
+        (
+            "[store.deep]\ntype = \"glacier-vault\"\nvault = \"a b\"\nregion = \"eu-central-1\"\nledger_store = \"disk\"\n",
+            "error: $T/config.toml:21: `store.deep.vault` must be a vault's name: 1 to 255 of A-Z, a-z, 0-9, `.`, `_` and `-`, found the string \"a b\"\n",
+        ),
+        (
+            "[store.deep]\ntype = \"glacier-vault\"\nvault = \"v\"\nregion = \"eu-central-1\"\nledger_store = \"deep\"\n",
+            "error: $T/config.toml:23: `store.deep.ledger_store` names the vault itself, which can't hold a ledger\n\
+             hint: name a [store.NAME] of type \"dir\" or \"s3\" in `ledger_store`; docs/vault.md has an example\n",
+        ),
+    ] {
+        machine.write_config(&format!("{config}{store}"));
+        for words in ["backup 2024-01-01", "list"] {
             unchanged(&machine, words).is(2, "", stderr);
         }
     }

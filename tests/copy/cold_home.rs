@@ -45,7 +45,7 @@ fn go_cold(machine: &Machine) {
     for path in thaws(machine) {
         fs::write(path, cold).unwrap();
     }
-    assert_eq!(thawed(machine), [PathBuf::new(); 0]);
+    assert!(thawed(machine).is_empty());
 }
 
 fn ends_whole(machine: &Machine) {
@@ -95,7 +95,7 @@ fn a_segment_that_a_check_found_damaged_in_the_copy_is_not_thawed_for_a_copy() {
         run.stderr.contains("a check found it damaged there"),
         "{run:?}"
     );
-    assert_eq!(thawed(&machine), [PathBuf::new(); 0]);
+    assert!(thawed(&machine).is_empty());
 }
 
 #[test]

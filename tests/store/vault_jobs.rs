@@ -21,7 +21,7 @@ fn request(tier: Tier) -> ThawRequest {
 }
 
 fn bytes(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at % 253) as u8).collect()
+    (0..length).map(|at| (at % 253).to_le_bytes()[0]).collect()
 }
 
 /// Plants that many jobs of others.

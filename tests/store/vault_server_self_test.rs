@@ -106,9 +106,9 @@ fn an_upload_needs_its_own_hash_and_a_description_in_ascii() {
 
 #[test]
 fn both_tree_hashes_agree() {
-    for mib in [0, 1, 2, 3, 5, 8] {
+    for mib in [0_usize, 1, 2, 3, 5, 8] {
         for more in [0, 1] {
-            let bytes = vec![mib as u8; (mib << 20) + more];
+            let bytes = vec![mib.to_le_bytes()[0]; (mib << 20) + more];
             assert_eq!(tree_hash(&bytes), TreeHash::of(&bytes).0, "{mib} {more}");
         }
     }

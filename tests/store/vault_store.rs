@@ -54,9 +54,8 @@ fn a_segment_goes_into_the_vault_and_comes_back_by_a_job() {
     assert_eq!(store.get(&at, 9 << 20).unwrap(), bytes);
     assert_eq!(store.thaw(&at, bulk()).unwrap(), ThawAnswer::Running);
     for (offset, len) in [(0, 1), (5, 1 << 20), (1 << 20, 1 << 20), (2 << 20, 77)] {
-        let read = store.get_range(&at, offset, len).unwrap();
-        let from = offset as usize;
-        assert_eq!(read, bytes[from..from + len as usize], "{offset} {len}");
+        let read = store.get_range(&at, offset as u64, len as u64).unwrap();
+        assert_eq!(read, bytes[offset..offset + len], "{offset} {len}");
     }
     assert_eq!(store.get_range(&at, 7, 0).unwrap(), b"");
     let past = store.get_range(&at, 2 << 20, 78).unwrap_err();

@@ -56,7 +56,7 @@ impl Leaving {
     /// The entries that the bucket has.
     fn entries(&self) -> Vec<Value> {
         let objects = self.bucket.objects(BUCKET);
-        let entries = objects.iter().filter(|(key, _)| key.ends_with(".entry"));
+        let entries = objects.iter().filter(|(key, _)| key.contains("/ledger/0"));
         let first_line = |body: &[u8]| {
             let text = String::from_utf8(body.to_vec()).unwrap();
             serde_json::from_str(text.lines().next().unwrap()).unwrap()

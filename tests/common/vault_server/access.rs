@@ -115,11 +115,11 @@ impl<'r> Signature<'r> {
             })
             .collect();
         parameters.sort_unstable();
-        let lines: String = self
-            .names
-            .iter()
-            .map(|name| format!("{name}:{}\n", request.header(name).unwrap_or_default()))
-            .collect();
+        let mut lines = String::new();
+        for &name in &self.names {
+            let value = request.header(name).unwrap_or_default();
+            lines.extend([name, ":", value, "\n"]);
+        }
         let canonical = format!(
             "{}\n{path}\n{}\n{lines}\n{}\n{}",
             request.method,

@@ -14,6 +14,7 @@ pub const SECRET_KEY: &str = "a secret that signatures are made of";
 pub const REGION: &str = "us-east-1";
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Config {
     /// The region that credentials have to be scoped to.
     pub region: String,

@@ -16,7 +16,7 @@ pub fn date(vault: &Vault, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         .iter()
         .flat_map(|archive| [Some(archive.created), archive.deleted])
         .flatten();
-    let midnights = changes.map(|change| midnight_after(change));
+    let midnights = changes.map(midnight_after);
     midnights.filter(|midnight| *midnight <= now).max()
 }
 

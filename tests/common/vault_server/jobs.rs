@@ -112,7 +112,7 @@ fn archive_job(
     Ok(JobKind::Archive {
         archive: id.to_owned(),
         range,
-        body: archive.body[range.0 as usize..=range.1 as usize].to_vec(),
+        body: bytes_of(&archive.body, range),
     })
 }
 
@@ -263,4 +263,10 @@ impl Config {
         (self.bulk, self.inventory) = (none, none);
         self
     }
+}
+
+/// The bytes of a range, both ends included.
+pub fn bytes_of(bytes: &[u8], (from, to): (u64, u64)) -> Vec<u8> {
+    let place = |at: u64| usize::try_from(at).expect("it is a place in memory");
+    bytes[place(from)..=place(to)].to_vec()
 }

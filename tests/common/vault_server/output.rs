@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::jobs::{finished, is_tree_aligned};
+use super::jobs::{bytes_of, finished, is_tree_aligned};
 use super::refusal::Refusal;
 use super::state::{JobKind, State, tree_hash};
 use crate::common::s3_server::http::{Answer, Request};
@@ -30,7 +30,7 @@ pub fn output(
         }
         Some(Some((from, to))) => Answer::new(206)
             .header("Content-Range", format!("bytes {from}-{to}/{length}"))
-            .body(body[from as usize..=to as usize].to_vec()),
+            .body(bytes_of(body, (from, to))),
     };
     let mut answer = answer
         .header("Content-Type", kind)

@@ -159,7 +159,9 @@ impl State {
 pub fn tree_hash(bytes: &[u8]) -> [u8; 32] {
     let sha256 = |parts: &[&[u8]]| -> [u8; 32] {
         let mut context = digest::Context::new(&digest::SHA256);
-        parts.iter().for_each(|part| context.update(part));
+        for part in parts {
+            context.update(part);
+        }
         context.finish().as_ref().try_into().unwrap()
     };
     let mib = 1 << 20;
