@@ -80,6 +80,20 @@ impl Catalog {
         )
     }
 
+    /// Returns the entries of one kind, in order.
+    pub fn entries_of_kind(
+        &self,
+        ledger: &LedgerId,
+        kind: &str,
+    ) -> Result<Vec<EntryRow>, CatalogError> {
+        self.select(
+            "read the ledger's copy",
+            "SELECT * FROM entry WHERE ledger = ?1 AND kind = ?2 ORDER BY seq",
+            [ledger.to_string(), kind.to_owned()],
+            EntryRow::read,
+        )
+    }
+
     /// Numbers whose objects do not verify, and why.
     pub fn quarantined(&self, ledger: &LedgerId) -> Result<Vec<(u64, String)>, CatalogError> {
         self.select(

@@ -26,9 +26,8 @@ use super::signature::{Check, open, split};
 use crate::model::entry::{
     Entry, EntryHead, EntryKind, FORMAT, FURTHEST, OPEN_BYTES, OpenEntry, ROTATE_FORMAT, Role,
 };
-use crate::model::{ArchiveId, LedgerId, PlaceId, Sha256, Uuid};
+use crate::model::{ArchiveId, LedgerId, PlaceId, Sha256, Uuid, VaultPlace};
 
-use format::short_digests;
 pub use refused::Refused;
 
 /// Returns how many of some ascending numbers can be those of entries, if the ledger is known up to `head`. A
@@ -481,7 +480,8 @@ impl Replay {
                     stream_uuid: archive.stream_uuid,
                     format: entry.head.format,
                 };
-                self.in_vaults.extend(short_digests(archive));
+                let in_vault = archive.vault.iter().flat_map(VaultPlace::short_ids);
+                self.in_vaults.extend(in_vault);
                 self.archives.insert(archive.id, known);
                 self.streams.insert(archive.stream_uuid);
                 self.dates.insert(archive.date, archive.id);

@@ -168,6 +168,16 @@ impl VaultPlace {
     /// The most characters of a region's name.
     const LONGEST_REGION: usize = 64;
 
+    /// Returns half of the SHA-256 of the id of each segment. An id has 138 characters, and there can be a million of
+    /// them in memory.
+    pub fn short_ids(&self) -> impl Iterator<Item = u128> {
+        self.segments.iter().map(|segment| {
+            let digest = Sha256::of(segment.id.as_str().as_bytes());
+            let (half, _) = digest.0.split_first_chunk().expect("it has 32 bytes");
+            u128::from_be_bytes(*half)
+        })
+    }
+
     /// Returns the vault whose URL this is, with these segments; `None` if it is not the URL of a vault.
     pub fn at(url: &str, segments: Vec<VaultSegment>) -> Option<Self> {
         // What comes after the `?` says how to reach it.

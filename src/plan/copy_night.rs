@@ -73,7 +73,7 @@ mod tests {
         );
         assert_eq!(
             words(2, true, false),
-            "offsite: 2 archives, 2.0 KiB, and the new one; it was never made"
+            "offsite: 2 archives, 2.00 KiB, and the new one; it was never made"
         );
     }
 }

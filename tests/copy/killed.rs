@@ -23,14 +23,26 @@ fn points(pair: &Pair) -> Vec<Point> {
     faults.points()
 }
 
+/// Whether a segment that could not be read at home is read once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Once,
+    /// A bucket stores a segment while it is read, in pieces. If that fails, the segment is read as a whole.
+    Twice,
+}
+
 /// Strikes one operation, and ends the copy with the next run.
-fn strike(pair: &Pair, point: &Point, mode: Mode) {
+fn strike(pair: &Pair, point: &Point, mode: Mode, reads: Reads) {
     let home = objects(pair.home.as_ref());
     let faults = Faults::at(point, mode);
     let struck = pair.copy(CopyRequest::default(), &faults);
     pair.is_right_so_far(&home);
     // Segments are copied side by side, so an operation may come later than it did, or under another number.
-    if faults.has_struck() && mode != Mode::LosesItsAnswer {
+    let is_read_again = reads == Reads::Twice
+        && mode == Mode::Fails
+        && point.name.starts_with("store: read")
+        && point.name.contains(".zst.");
+    if faults.has_struck() && mode != Mode::LosesItsAnswer && !is_read_again {
         let whole = struck.is_ok_and(|ran| ran.stopped.is_none() && ran.unpruned.is_none());
         assert!(!whole, "{point}: {mode}: it reported success");
     }
@@ -62,7 +74,7 @@ fn in_memory_every_operation_is_struck_in_every_way() {
     println!("{} operations", points.len());
     for point in &points {
         for mode in Mode::ALL {
-            strike(&Pair::in_memory(&lab), point, mode);
+            strike(&Pair::in_memory(&lab), point, mode, Reads::Once);
         }
     }
 }
@@ -87,7 +99,7 @@ fn bucket() -> Made {
 }
 
 /// Strikes every `step`-th operation of a copy from one kind of store to another.
-fn between(lab: &Lab, home: fn() -> Made, second: fn() -> Made, step: usize) {
+fn between(lab: &Lab, home: fn() -> Made, second: fn() -> Made, reads: Reads, step: usize) {
     let pair = |(home, second): (&Made, &Made)| {
         Pair::new(lab.copy(), Some(Arc::clone(&home.0)), Arc::clone(&second.0))
     };
@@ -96,17 +108,21 @@ fn between(lab: &Lab, home: fn() -> Made, second: fn() -> Made, step: usize) {
     for (nth, point) in points.iter().enumerate().step_by(step) {
         let mode = Mode::ALL[nth / step % Mode::ALL.len()];
         let to = second();
-        strike(&pair((&from, &to)), point, mode);
+        strike(&pair((&from, &to)), point, mode, reads);
     }
 }
 
 #[test]
 fn between_every_two_kinds_of_store() {
     let lab = archived();
-    let kinds: [(fn() -> Made, usize); 3] = [(memory, 11), (directory, 11), (bucket, 23)];
-    for (home, one) in kinds {
-        for (second, other) in kinds {
-            between(&lab, home, second, one.max(other));
+    let kinds: [(fn() -> Made, Reads, usize); 3] = [
+        (memory, Reads::Once, 11),
+        (directory, Reads::Once, 11),
+        (bucket, Reads::Twice, 23),
+    ];
+    for (home, _, one) in kinds {
+        for (second, reads, other) in kinds {
+            between(&lab, home, second, reads, one.max(other));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
-use crate::catalog::{Catalog, SourceRow};
+use crate::catalog::{Catalog, EntryRow, SourceRow};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::context::random::random_bytes;
 use crate::engine::context::schedule::schedule;
@@ -263,15 +263,27 @@ pub(in crate::engine) fn moved_to(
     row: &SourceRow,
     catalog: &Catalog,
 ) -> Result<Option<PlaceId>, Error> {
-    let mut voided = Vec::new();
-    for entry in catalog.entries(&row.ledger)?.iter().rev() {
+    let moved = catalog.entries_of_kind(&row.ledger, "moved")?;
+    if moved.is_empty() {
+        return Ok(None);
+    }
+    let kind_of = |entry: &EntryRow| -> Result<EntryKind, Error> {
         let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
-        match decode_body(body).map_err(LedgerError::from)?.kind {
-            EntryKind::Rotate(rotate) => voided.extend(rotate.voids),
-            EntryKind::Moved(moved) if !voided.contains(&entry.seq) => {
-                return Ok(Some(moved.place));
-            }
-            _ => {}
+        Ok(decode_body(body).map_err(LedgerError::from)?.kind)
+    };
+    let mut voided = Vec::new();
+    for entry in catalog.entries_of_kind(&row.ledger, "rotate")? {
+        if let EntryKind::Rotate(rotate) = kind_of(&entry)? {
+            voided.extend(rotate.voids);
+        }
+    }
+    for entry in moved
+        .iter()
+        .rev()
+        .filter(|entry| !voided.contains(&entry.seq))
+    {
+        if let EntryKind::Moved(moved) = kind_of(entry)? {
+            return Ok(Some(moved.place));
         }
     }
     Ok(None)

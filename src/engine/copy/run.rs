@@ -251,7 +251,7 @@ impl CopyRun<'_> {
     ) -> Result<(), Error> {
         let mut lacks = self.lacking(visible, ran, catalog)?;
         loop {
-            let AtHome {
+            let HomeHas {
                 readable,
                 left,
                 awaited,
@@ -386,7 +386,7 @@ impl CopyRun<'_> {
     }
 
     /// Returns what of that can be read at home now. Asks for thaws of what is lacking, and of nothing else, if the run was asked to.
-    fn readable(&self, lacks: Vec<Lacking>, catalog: &mut Catalog) -> Result<AtHome, Error> {
+    fn readable(&self, lacks: Vec<Lacking>, catalog: &mut Catalog) -> Result<HomeHas, Error> {
         let archives: Vec<ArchiveId> = lacks.iter().map(|lacking| lacking.entry.id).collect();
         let only = lacks.iter().flat_map(|lacking| {
             let id = lacking.entry.id;
@@ -423,7 +423,7 @@ impl CopyRun<'_> {
                 segments: cold,
             });
         }
-        Ok(AtHome {
+        Ok(HomeHas {
             readable,
             left,
             awaited: status.awaited(self.home.name()),
@@ -435,7 +435,7 @@ impl CopyRun<'_> {
 type Bringable = (Lacking, Rest);
 
 /// What home has of what a copy lacks.
-struct AtHome {
+struct HomeHas {
     /// What can be read now.
     readable: Vec<Bringable>,
     /// What can't be read yet.

@@ -2,8 +2,8 @@
 
 use super::Replay;
 use crate::ledger::error::EntryRefusal;
+use crate::model::ArchiveId;
 use crate::model::entry::{ArchiveEntry, Entry, EntryKind, FORMAT, ROTATE_FORMAT, VAULT_FORMAT};
-use crate::model::{ArchiveId, Sha256};
 
 impl Replay {
     /// Returns the format in which the next entry is written if it is this: the lowest that has what it says. A
@@ -80,7 +80,7 @@ impl Replay {
             return inconsistent("its vault has another number of segments");
         }
         // Deleting one archive must never delete a segment of another.
-        let mut ids: Vec<u128> = short_digests(archive).collect();
+        let mut ids: Vec<u128> = vault.short_ids().collect();
         if ids.iter().any(|id| self.in_vaults.contains(id)) {
             return inconsistent("a segment of an earlier archive has the same id in the vault");
         }
@@ -90,15 +90,4 @@ impl Replay {
         }
         Ok(())
     }
-}
-
-/// Returns half of the SHA-256 of each id of its segments in a vault. An id has 138 characters, and there can be a
-/// million of them.
-pub(super) fn short_digests(archive: &ArchiveEntry) -> impl Iterator<Item = u128> {
-    let segments = archive.vault.iter().flat_map(|vault| &vault.segments);
-    segments.map(|segment| {
-        let digest = Sha256::of(segment.id.as_str().as_bytes());
-        let (half, _) = digest.0.split_first_chunk().expect("it has 32 bytes");
-        u128::from_be_bytes(*half)
-    })
 }

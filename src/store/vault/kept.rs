@@ -96,7 +96,7 @@ impl KeptInventory {
         fs::create_dir_all(&self.directory)?;
         self.remove_leftovers()?;
         let path = self.temporary(std::process::id());
-        let temporary = NewFile(&path);
+        let temporary = NewInventory(&path);
         let mut new = File::create(&path)?;
         let mut head = serde_json::to_vec(&FileHead { announced }).expect("it has text keys");
         head.push(b'\n');
@@ -189,9 +189,9 @@ fn line(id: &VaultArchiveId, at: DateTime<Utc>) -> String {
 }
 
 /// A new file, which is removed unless it gets its name.
-struct NewFile<'p>(&'p Path);
+struct NewInventory<'p>(&'p Path);
 
-impl Drop for NewFile<'_> {
+impl Drop for NewInventory<'_> {
     fn drop(&mut self) {
         // What can't be removed is removed by a later run.
         drop(fs::remove_file(self.0));
