@@ -27,7 +27,8 @@ fn points(pair: &Pair) -> Vec<Point> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reads {
     Once,
-    /// A bucket stores a segment while it is read, in pieces. If that fails, the segment is read as a whole.
+    /// A directory or a bucket stores a segment while it is read, in pieces. If that fails, the segment is read as a
+    /// whole.
     Twice,
 }
 
@@ -117,7 +118,7 @@ fn between_every_two_kinds_of_store() {
     let lab = archived();
     let kinds: [(fn() -> Made, Reads, usize); 3] = [
         (memory, Reads::Once, 11),
-        (directory, Reads::Once, 11),
+        (directory, Reads::Twice, 11),
         (bucket, Reads::Twice, 23),
     ];
     for (home, _, one) in kinds {

@@ -256,6 +256,11 @@ fn by_hand(script: &Path, argument: Option<&str>) -> Option<Output> {
     for program in ["aws", "age", "zstd"] {
         let asked = Command::new(program).arg("--version").output();
         if !asked.is_ok_and(|asked| asked.status.success()) {
+            let in_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+            assert!(
+                !in_ci,
+                "CI=true, but there is no `{program}` here: run scripts/install-dependencies"
+            );
             eprintln!("skipped: there is no `{program}` here");
             return None;
         }
