@@ -389,7 +389,10 @@ fn installed() -> Option<&'static Path> {
     let found = FOUND.get_or_init(|| {
         let default = concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-servers");
         let root = std::env::var_os("COLDCHAIN_TEST_SERVERS").map_or(default.into(), PathBuf::from);
-        let list = fs::read_to_string(root.join("installed.txt")).ok()?;
+        let list = match fs::read_to_string(root.join("installed.txt")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            list => list.expect("the list of what is installed can be read"),
+        };
         // What is installed from another list may be incomplete, or another version.
         let is_current = list == include_str!("../../scripts/test-servers.txt");
         is_current.then(|| root.join("bin"))

@@ -214,7 +214,7 @@ fn an_endless_refusal_of_any_request_is_left() {
 #[test]
 fn many_foreign_directories_take_a_rebuild_little_memory() {
     let archived = Archived::new();
-    let foreign = 6000;
+    let foreign = 3000;
     for at in 0..foreign {
         let directory = format!("laptop/foreign-{at}");
         let key = format!("{directory}/archives/2024-01-01-full-{at:016x}/key.age");
