@@ -24,7 +24,7 @@ pub enum GpgFailure {
     CannotAsk,
     /// The passphrase was wrong.
     WrongPassphrase,
-    /// Whoever was asked for the passphrase did not give it.
+    /// gpg's agent asked for the passphrase and did not get it.
     NotGiven,
     /// The message is encrypted with a passphrase alone.
     Symmetric,

@@ -122,7 +122,8 @@ impl Drop for Taken<'_> {
 
 impl Transfer<'_> {
     /// Copies these archives in their order, and calls `ended` with each when it is whole in the copy, or when an object
-    /// of it could not be brought. One whose other segments are awaited is not ended. An error of `ended` ends the run, and so does one that is not of a single archive.
+    /// of it could not be brought. One whose other segments are awaited is not ended. An error of `ended` ends the run, and
+    /// so does one that is not of a single archive.
     pub(super) fn archives(
         &self,
         archives: &[ToCopy],

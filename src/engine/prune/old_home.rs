@@ -371,16 +371,16 @@ impl Leaving<'_> {
             }
             Ok(())
         };
-        for line in &pruned.lines {
-            if line.fate == LeftFate::Delete {
-                self.context.interrupt.check()?;
-                // The root key may have voided the move: then the vault is home again.
-                let state = sync::catch_up(self.old, &mut self.old_catalog, self.root)?;
-                self.require_left(&state)?;
-                delete(&found.segments[&line.id])?;
-            }
+        let due = pruned.lines.iter();
+        let due = due.filter(|line| line.fate == LeftFate::Delete);
+        let due = due.map(|line| &found.segments[&line.id]);
+        for segments in due.chain([&found.orphans]) {
+            self.context.interrupt.check()?;
+            // The root key may have voided the move: then the vault is home again.
+            let state = sync::catch_up(self.old, &mut self.old_catalog, self.root)?;
+            self.require_left(&state)?;
+            delete(segments)?;
         }
-        delete(&found.orphans)?;
         match first {
             None => Ok(pruned),
             Some(source) => Err(self.denied(kept, of, source)),

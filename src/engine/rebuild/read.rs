@@ -90,7 +90,7 @@ struct LedgerImport<'a> {
     reads: ReadFrom,
     identities: Option<(&'a Identities, &'a str)>,
     earlier: &'a Earlier,
-    /// The segments in a vault, as far as they were read: the store is told, so that it can list them.
+    /// The segments in a vault that the entries read so far name. The store lists segments by them.
     segments: Arc<ReadSegments>,
     replay: Replay,
     read: ImportedLedger,

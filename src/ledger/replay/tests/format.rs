@@ -203,7 +203,7 @@ fn a_pruner_that_is_no_writer_signs_nothing_of_format_2() {
     let object = ledger.object_in(1, rotate, &ledger.root);
     ledger.bodies.push(split(&object).unwrap().0.to_vec());
     ledger.objects.push(object);
-    // A version of before takes this for bytes of nobody, and so does this version.
+    // An earlier version finds no key that may sign this, and neither does this version.
     let object = ledger.object_in(2, retire(&[first.id]), &pruner);
     let refusal = ledger.refusal(&object);
     assert!(
