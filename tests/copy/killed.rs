@@ -99,6 +99,9 @@ fn bucket() -> Made {
     (Arc::new(store), Box::new(bucket))
 }
 
+/// How to make a store, how a client reads it, and at which operations of it to strike.
+type Kind = (fn() -> Made, Reads, usize);
+
 /// Strikes every `step`-th operation of a copy from one kind of store to another.
 fn between(lab: &Lab, home: fn() -> Made, second: fn() -> Made, reads: Reads, step: usize) {
     let pair = |(home, second): (&Made, &Made)| {
@@ -116,7 +119,7 @@ fn between(lab: &Lab, home: fn() -> Made, second: fn() -> Made, reads: Reads, st
 #[test]
 fn between_every_two_kinds_of_store() {
     let lab = archived();
-    let kinds: [(fn() -> Made, Reads, usize); 3] = [
+    let kinds: [Kind; 3] = [
         (memory, Reads::Once, 11),
         (directory, Reads::Twice, 11),
         (bucket, Reads::Twice, 23),
