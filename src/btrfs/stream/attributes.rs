@@ -1,10 +1,12 @@
 //! A command's attributes: found in place, each inside its command, none twice.
 
+use super::contents;
 use super::refusal::StreamRefusal;
 use super::wire::{ATTRIBUTES, Attribute, Command, Shape};
 use crate::model::Uuid;
 
 /// The attributes of one command, borrowed from the bytes of the stream.
+#[derive(Debug)]
 pub(super) struct Attributes<'a> {
     command: Command,
     values: [Option<&'a [u8]>; ATTRIBUTES],
@@ -13,6 +15,16 @@ pub(super) struct Attributes<'a> {
 impl<'a> Attributes<'a> {
     /// Splits a command's payload into attributes, and checks that the required ones are there.
     pub(super) fn parse(
+        command: Command,
+        payload: &'a [u8],
+        protocol: u32,
+    ) -> Result<Self, StreamRefusal> {
+        let attributes = Self::split(command, payload, protocol)?;
+        attributes.require()?;
+        Ok(attributes)
+    }
+
+    fn split(
         command: Command,
         mut payload: &'a [u8],
         protocol: u32,
@@ -40,11 +52,26 @@ impl<'a> Attributes<'a> {
             }
             payload = rest;
         }
-        let attributes = Self { command, values };
-        for &attribute in command.required() {
-            attributes.bytes(attribute)?;
+        Ok(Self { command, values })
+    }
+
+    /// Does the same for a command of contents, whose file data was left out.
+    pub(super) fn parse_cut(
+        command: Command,
+        payload: &'a [u8],
+        protocol: u32,
+    ) -> Result<Self, StreamRefusal> {
+        let mut attributes = Self::split(command, payload, protocol)?;
+        if contents::is_cut(command) {
+            attributes.values[Attribute::Data as usize] = Some(&[]);
         }
+        attributes.require()?;
         Ok(attributes)
+    }
+
+    fn require(&self) -> Result<(), StreamRefusal> {
+        let mut required = self.command.required().iter();
+        required.try_for_each(|attribute| self.bytes(*attribute).map(drop))
     }
 
     /// Returns the value of an attribute.
@@ -58,6 +85,14 @@ impl<'a> Attributes<'a> {
     /// Returns the value of a 64-bit attribute.
     pub(super) fn number(&self, attribute: Attribute) -> Result<u64, StreamRefusal> {
         self.array(attribute).map(u64::from_le_bytes)
+    }
+
+    /// Returns the value of a 32-bit attribute; 0 if there is none.
+    pub(super) fn small_number(&self, attribute: Attribute) -> Result<u32, StreamRefusal> {
+        match self.values[attribute as usize] {
+            Some(_) => self.array(attribute).map(u32::from_le_bytes),
+            None => Ok(0),
+        }
     }
 
     /// Returns the value of a uuid attribute.

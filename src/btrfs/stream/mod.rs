@@ -10,6 +10,7 @@
 //! mount flags of `btrfs receive`, `nosymfollow` and `nodev`, protect against them.
 
 mod attributes;
+mod contents;
 mod edit;
 mod edited_stream;
 mod encode;
@@ -27,6 +28,7 @@ mod special_kind;
 mod wire;
 mod zeros;
 
+pub use contents::{ContentsCommand, ContentsError, ContentsReader};
 pub use edit::{RECEIVED_NAME, ReceiveEdit};
 pub use edited_stream::EditedStream;
 pub use encode::{FileTime, root_utimes};
@@ -59,6 +61,8 @@ pub struct Guard {
     refused: Option<GuardError>,
     /// The limit on name and value of an extended attribute together, in bytes.
     longest_attribute: Option<u64>,
+    /// The stream without its file data, as far as nobody has taken it; `None` if nobody wants it.
+    contents: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +114,7 @@ impl Guard {
             commands: 0,
             refused: None,
             longest_attribute: None,
+            contents: None,
         }
     }
 
@@ -124,6 +129,16 @@ impl Guard {
     /// Makes the guard refuse extended attributes whose name and value have more bytes together.
     pub fn limit_attributes(&mut self, bytes: u64) {
         self.longest_attribute = Some(bytes);
+    }
+
+    /// Makes the guard keep the accepted commands without their file data.
+    pub fn keep_contents(&mut self) {
+        self.contents = Some(Vec::new());
+    }
+
+    /// Returns the contents of the commands that were accepted since the last call. To keep its buffer, drain it.
+    pub fn contents(&mut self) -> Option<&mut Vec<u8>> {
+        self.contents.as_mut()
     }
 
     /// Judges the next bytes. A refusal is final: every later call returns it again.
@@ -259,6 +274,9 @@ impl Guard {
             protocol @ (1 | 2) => self.state = StreamState::Commands { protocol },
             other => return Err(StreamRefusal::Version(other)),
         }
+        if let Some(contents) = &mut self.contents {
+            contents.extend_from_slice(unit);
+        }
         Ok(())
     }
 
@@ -277,8 +295,22 @@ impl Guard {
             return Err(StreamRefusal::CommandTooNew { command, protocol });
         }
         let attributes = Attributes::parse(command, payload, protocol)?;
+        let kept_bytes = contents::kept_bytes(command, unit, &attributes)?;
+        self.judge(command, &attributes, protocol)?;
+        if let Some(contents) = &mut self.contents {
+            contents::keep(unit, kept_bytes, contents);
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &mut self,
+        command: Command,
+        attributes: &Attributes<'_>,
+        protocol: u32,
+    ) -> Result<(), StreamRefusal> {
         let Some(head) = &self.head else {
-            let head = StreamHead::read(command, &attributes, protocol)?;
+            let head = StreamHead::read(command, attributes, protocol)?;
             self.expect.check(&head)?;
             self.head = Some(head);
             return Ok(());
@@ -292,7 +324,7 @@ impl Guard {
         {
             return Err(StreamRefusal::CompressedData);
         }
-        self.rules.apply(command, &attributes, head)?;
+        self.rules.apply(command, attributes, head)?;
         if let (Command::SetXattr, Some(limit)) = (command, self.longest_attribute) {
             let name = attributes.bytes(Attribute::XattrName)?;
             let value = attributes.bytes(Attribute::XattrData)?;

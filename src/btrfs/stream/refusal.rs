@@ -68,6 +68,8 @@ pub enum StreamRefusal {
         command: Command,
         attribute: Attribute,
     },
+    #[error("the data of a {command} command is not its last attribute")]
+    DataNotLast { command: Command },
     #[error("a {command} command without its {attribute}")]
     MissingAttribute {
         command: Command,

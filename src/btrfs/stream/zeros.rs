@@ -26,7 +26,7 @@ pub(super) struct ZeroCounter {
 impl ZeroCounter {
     /// Notes a write.
     pub(super) fn see(&mut self, path: &[u8], data: &[u8]) {
-        if !is_zero(data) {
+        if data.is_empty() || !is_zero(data) {
             return;
         }
         let bytes = data.len() as u64;
