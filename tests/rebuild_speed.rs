@@ -128,6 +128,7 @@ impl Writer<'_> {
             retain_until: None,
             segments,
             vault: None,
+            contents: None,
             private: "cHJpdmF0ZQ==".repeat(40),
         };
         self.write(EntryKind::Archive(Box::new(archive.clone())));

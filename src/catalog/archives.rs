@@ -115,14 +115,15 @@ const COLUMNS: &str =
     recipients, snapshot, deletion, begun_at, verified_at, damaged_at, storage_class";
 
 impl SegmentRow {
-    /// Lists the objects of an archive with these segments. What is signed of its key is not known here.
+    /// Lists the objects of an archive with these segments, without its contents. What is signed of its key is not known
+    /// here.
     pub fn objects<'a>(
         directory: &'a str,
         archive: &ArchiveId,
         rows: &'a [Self],
     ) -> impl Iterator<Item = ArchiveObject> {
         let segments = rows.iter().map(|row| (row.index, &row.record));
-        ArchiveObject::list(directory, *archive, segments, None)
+        ArchiveObject::list(directory, *archive, segments, [], None)
     }
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {

@@ -15,7 +15,7 @@ use super::archive::ArchiveKind;
 use super::digest::Sha256;
 use super::ids::{ArchiveId, LedgerId, PlaceId, Uuid, has_form, number, parse_date};
 use super::protocol::Protocol;
-use super::segment::SegmentRecord;
+use super::segment::{ContentsRecord, SegmentRecord};
 use super::vault::VaultPlace;
 
 /// The format that most entries are written in.
@@ -220,6 +220,9 @@ pub struct ArchiveEntry {
     /// one, it is unknown like any other and has no effect, whatever it contains.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub vault: Option<VaultPlace>,
+    /// Its contents; `None` in an archive that was made without. They may be attached later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<ContentsRecord>,
     /// A [`PrivateFacts`] sealed to the archive key, in base64.
     pub private: String,
 }
@@ -348,17 +351,23 @@ pub struct AttachEntry {
 pub struct Attachment {
     /// The archive.
     pub archive: ArchiveId,
-    /// What it is: [`Attachment::KEY`], or something that this version does not know, and ignores.
+    /// What it is: [`Attachment::KEY`], [`Attachment::CONTENTS`], or something that this version does not know, and
+    /// ignores.
     pub what: String,
-    /// SHA-256 of the ledger id and the sorted recipients that it is sealed to.
+    /// SHA-256 of the ledger id and the sorted recipients that it is sealed to. Of contents, those of the archive.
     pub recipients: Sha256,
-    /// Its bytes in base64.
+    /// Its bytes in base64; empty for contents, which have objects of their own.
     pub sealed: String,
+    /// The contents, if it is that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<ContentsRecord>,
 }
 
 impl Attachment {
     /// The archive's key, sealed to further recipients.
     pub const KEY: &'static str = "key";
+    /// The archive's contents, made after it.
+    pub const CONTENTS: &'static str = "contents";
 }
 
 /// Kind `moved`. From this entry on the place with that id is home: only there is the ledger continued. The

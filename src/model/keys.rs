@@ -7,6 +7,7 @@
 //! <source>/ledger/HOME-<place id>
 //! <source>/archives/<archive id>/key.age
 //! <source>/archives/<archive id>/000000-9c1e04b7a2d85f36.zst.age
+//! <source>/archives/<archive id>/contents-000000-5d0f3a6611c7e294.zst.age
 //! ```
 //!
 //! Another kind of object of an archive is added here: its key, [`ArchivePart`], [`archive_part`], and
@@ -93,6 +94,18 @@ pub fn segment(directory: &str, archive: &ArchiveId, index: u32, sha256: &Sha256
     )
 }
 
+/// Returns the key of an object of an archive's contents.
+pub fn contents(directory: &str, archive: &ArchiveId, index: u32, sha256: &Sha256) -> String {
+    format!(
+        "{}{CONTENTS}{index:06}-{}.zst.age",
+        archive_prefix(directory, archive),
+        sha256.prefix16()
+    )
+}
+
+/// What the names of contents begin with.
+const CONTENTS: &str = "contents-";
+
 /// What an object of an archive holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ArchivePart {
@@ -100,6 +113,8 @@ pub enum ArchivePart {
     Key,
     /// The segment of that index.
     Segment(u32),
+    /// The object of that index of the archive's contents.
+    Contents(u32),
 }
 
 /// The length and the digest that the ledger signs of an object.
@@ -125,23 +140,33 @@ pub struct ArchiveObject {
 }
 
 impl ArchiveObject {
-    /// Lists all objects of an archive that has these segments: first the segments, then the archive key.
+    /// Lists all objects of an archive that has these segments and contents: first the segments, then the contents, then
+    /// the archive key.
     pub fn list<'a>(
         directory: &'a str,
         archive: ArchiveId,
         segments: impl IntoIterator<Item = (u32, &'a SegmentRecord)>,
+        contents_objects: impl IntoIterator<Item = (u32, &'a SegmentRecord)>,
         sealed_key: Option<SignedObject>,
     ) -> impl Iterator<Item = Self> {
-        let segments = segments.into_iter().map(move |(index, record)| Self {
+        let object = move |part, key, record: &SegmentRecord| Self {
             archive,
-            part: ArchivePart::Segment(index),
-            key: segment(directory, &archive, index, &record.sha256),
+            part,
+            key,
             signed: Some(SignedObject {
                 bytes: record.sealed_bytes,
                 sha256: record.sha256,
             }),
+        };
+        let segments = segments.into_iter().map(move |(index, record)| {
+            let key = segment(directory, &archive, index, &record.sha256);
+            object(ArchivePart::Segment(index), key, record)
         });
-        segments.chain([Self {
+        let contents_objects = contents_objects.into_iter().map(move |(index, record)| {
+            let key = contents(directory, &archive, index, &record.sha256);
+            object(ArchivePart::Contents(index), key, record)
+        });
+        segments.chain(contents_objects).chain([Self {
             archive,
             part: ArchivePart::Key,
             key: archive_key(directory, &archive),
@@ -156,14 +181,21 @@ impl ArchiveObject {
             sha256: Sha256::of(&sealed),
         });
         let segments = (0..).zip(&entry.segments);
-        Self::list(directory, entry.id, segments, sealed_key)
+        let contents = entry.contents.iter().flat_map(|contents| &contents.objects);
+        Self::list(
+            directory,
+            entry.id,
+            segments,
+            (0..).zip(contents),
+            sealed_key,
+        )
     }
 
     /// The index of the segment that it holds.
     pub fn segment(&self) -> Option<u32> {
         match self.part {
             ArchivePart::Segment(index) => Some(index),
-            ArchivePart::Key => None,
+            ArchivePart::Contents(_) | ArchivePart::Key => None,
         }
     }
 
@@ -189,11 +221,15 @@ pub fn archive_part(name: &str) -> Option<ArchivePart> {
         return Some(ArchivePart::Key);
     }
     let stem = name.strip_suffix(".zst.age")?;
+    let (stem, part): (_, fn(u32) -> ArchivePart) = match stem.strip_prefix(CONTENTS) {
+        Some(stem) => (stem, ArchivePart::Contents),
+        None => (stem, ArchivePart::Segment),
+    };
     let (index, digest) = stem.split_once('-')?;
     let index: u32 = index.parse().ok()?;
     let digest = u64::from_be_bytes(from_hex(digest).ok()?);
-    // As `segment` writes it, and in no other way.
-    (stem == format!("{index:06}-{digest:016x}")).then_some(ArchivePart::Segment(index))
+    // As `segment` and `contents` write it, and in no other way.
+    (stem == format!("{index:06}-{digest:016x}")).then_some(part(index))
 }
 
 #[cfg(test)]
@@ -238,14 +274,15 @@ mod tests {
             sha256: Sha256([0xab; 32]),
         };
         let segments = [(0, &record), (4, &record)];
-        let objects: Vec<_> = ArchiveObject::list("home", archive, segments, None).collect();
+        let objects: Vec<_> =
+            ArchiveObject::list("home", archive, segments, [(7, &record)], None).collect();
         for object in &objects {
             let (found, name) = archive_of("home", &object.key).unwrap();
             assert_eq!((found, archive_part(name)), (archive, Some(object.part)));
         }
         let listed = objects.iter();
         let listed: Vec<_> = listed.map(|it| (it.segment(), it.bytes())).collect();
-        assert_eq!(listed, [(Some(0), 2), (Some(4), 2), (None, 0)]);
+        assert_eq!(listed, [(Some(0), 2), (Some(4), 2), (None, 2), (None, 0)]);
     }
 
     #[test]

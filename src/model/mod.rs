@@ -12,6 +12,7 @@ pub mod copy_marker;
 pub mod date_word;
 pub mod digest;
 pub mod entry;
+pub mod file_node;
 pub mod ids;
 pub mod keys;
 mod mirror_location;

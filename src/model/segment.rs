@@ -19,6 +19,12 @@ pub const MOST_SEGMENTS: u32 = 500_000;
 /// The most segments of an archive in a vault: its entry has the vault's id of each, too.
 pub const MOST_SEGMENTS_IN_VAULT: u32 = 140_000;
 
+/// Raw bytes of an object of contents, and fewer only of the last: 32 MiB.
+pub const CONTENTS_OBJECT_BYTES: u64 = 32 << 20;
+
+/// The most objects that the contents of an archive have.
+pub const MOST_CONTENTS_OBJECTS: u32 = 100_000;
+
 /// One segment: an archive's list of these, in order, is its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRecord {
@@ -30,4 +36,14 @@ pub struct SegmentRecord {
     pub sealed_bytes: u64,
     /// SHA-256 of the object.
     pub sha256: Sha256,
+}
+
+/// The contents of an archive: its stream without the file data and a table of its segments, in objects that are sealed
+/// like segments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentsRecord {
+    /// Bytes of the stream without the file data. The table follows them.
+    pub stream_bytes: u64,
+    /// The objects in order.
+    pub objects: Vec<SegmentRecord>,
 }

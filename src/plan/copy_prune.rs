@@ -304,7 +304,9 @@ fn orphan_line(
         .and_then(AtHome::objects)
         .or(in_copy.map(|archive| &archive.objects));
     let objects = of_kind(listed, |object| match object.part {
-        Some(ArchivePart::Segment(_)) => own.is_none_or(|own| !own.contains_key(&object.key)),
+        Some(ArchivePart::Segment(_) | ArchivePart::Contents(_)) => {
+            own.is_none_or(|own| !own.contains_key(&object.key))
+        }
         Some(ArchivePart::Key) => own.is_none(),
         None => false,
     });

@@ -238,7 +238,9 @@ fn judge(
         _ => None,
     };
     let objects = of_kind(listed, |object| match object.part {
-        Some(ArchivePart::Segment(_)) => own.is_none_or(|own| !own.contains_key(&object.key)),
+        Some(ArchivePart::Segment(_) | ArchivePart::Contents(_)) => {
+            own.is_none_or(|own| !own.contains_key(&object.key))
+        }
         // There is one, and it is the archive's own.
         Some(ArchivePart::Key) => own.is_none(),
         None => false,

@@ -162,6 +162,7 @@ impl Forger {
             retain_until: None,
             segments,
             vault: None,
+            contents: None,
             private: BASE64.encode(key.seal_private(&private).unwrap()),
         };
         self.append(EntryKind::Archive(Box::new(entry)), change);

@@ -143,6 +143,7 @@ fn a_version_of_before_reads_past_what_is_in_a_vault_and_changes_nothing() {
         what: Attachment::KEY.to_owned(),
         recipients: Sha256([1; 32]),
         sealed: full.key.clone(),
+        contents: None,
     };
     for kind in [
         EntryKind::Archive(Box::new(full)),

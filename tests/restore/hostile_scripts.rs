@@ -259,6 +259,7 @@ fn add_attached(forger: &Forger) {
         what: Attachment::KEY.to_owned(),
         recipients: Sha256([0; 32]),
         sealed: "AAAA".to_owned(),
+        contents: None,
     };
     let objects = vec![sealed];
     forger.append(EntryKind::Attach(AttachEntry { objects }), |_| {});
@@ -330,6 +331,7 @@ fn no_value_of_an_entry_that_attaches_or_rotates_is_run() {
             what: Attachment::KEY.to_owned(),
             recipients: Sha256([0; 32]),
             sealed: "AAAA".to_owned(),
+            contents: None,
         };
         let objects = vec![sealed];
         forger.append(EntryKind::Attach(AttachEntry { objects }), |body| {

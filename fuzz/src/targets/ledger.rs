@@ -410,6 +410,7 @@ fn kind(choice: u8, input: &mut Input<'_>, forked: &[u64]) -> EntryKind {
                     what: Attachment::KEY.to_owned(),
                     recipients: Sha256([3; 32]),
                     sealed: "a2V5".to_owned(),
+                    contents: None,
                 })
                 .collect(),
         }),
@@ -497,6 +498,7 @@ fn archive(input: &mut Input<'_>) -> ArchiveEntry {
         retain_until: None,
         segments: vec![segment(20, 12), segment(10, 10)],
         vault: None,
+        contents: None,
         private: "cHJpdmF0ZQ==".to_owned(),
     };
     // One flaw at most: what is checked first would hide the others.

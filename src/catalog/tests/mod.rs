@@ -89,6 +89,7 @@ fn archive_entry(id: &str) -> ArchiveEntry {
         retain_until: None,
         segments: vec![segment()],
         vault: None,
+        contents: None,
         private: String::new(),
     }
 }

@@ -279,6 +279,7 @@ fn entry(job: &Job<'_>, attempt: &OpenAttempt, whole: &Whole) -> Result<ArchiveE
         recipients: job.recipients.fingerprint(&job.session.source.row.ledger),
         retain_until: attempt.retain_until.map(Timestamp),
         segments: segments.iter().map(|segment| segment.record).collect(),
+        contents: None,
         vault: vault_place(&job.session.source.store.url(), &attempt.id, segments)?,
         private: BASE64.encode(attempt.key.seal_private(&private)?),
     })

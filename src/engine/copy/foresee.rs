@@ -142,9 +142,9 @@ fn cost(
         let class = class.unwrap_or(StorageClass::Standard);
         for (key, bytes) in &line.objects {
             let name = key.rsplit('/').next().unwrap_or(key);
-            let is_segment = !matches!(
+            let is_segment = matches!(
                 crate::model::keys::archive_part(name),
-                Some(ArchivePart::Key)
+                Some(ArchivePart::Segment(_))
             );
             let into = if is_segment {
                 let read = reads.entry(class).or_insert(Stored {

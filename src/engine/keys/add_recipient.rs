@@ -128,6 +128,7 @@ fn sealed_to(
             what: Attachment::KEY.to_owned(),
             recipients: fingerprint,
             sealed: BASE64.encode(key.seal_to(recipient)?),
+            contents: None,
         });
     }
     Ok(objects)

@@ -200,6 +200,7 @@ impl Step {
             retain_until: None,
             vault: self.vault.map(|more| self.vault(segments.len() + more)),
             segments,
+            contents: None,
             private: String::new(),
         }
     }

@@ -128,7 +128,7 @@ impl DeepCheck<'_, '_, '_> {
             self.verifying.interrupt.check()?;
             let verdict = match (left_out.get(object.key.as_str()), object.part) {
                 (Some(reason), _) => Verdict::Unchecked(*reason),
-                (None, ArchivePart::Key) => match self.sealed_key(object) {
+                (None, ArchivePart::Contents(_) | ArchivePart::Key) => match self.whole(object) {
                     Ok(verdict) => self.answered(archive, object, verdict),
                     Err(error) => self.not_fetched(archive, object, error)?,
                 },
@@ -201,8 +201,8 @@ impl DeepCheck<'_, '_, '_> {
         }
     }
 
-    /// Holds an archive's sealed key against the one in its entry.
-    fn sealed_key(&self, object: &ArchiveObject) -> Result<Verdict, Error> {
+    /// Compares an object that is read at once, a sealed key or one of the contents, with what the entry signs.
+    fn whole(&self, object: &ArchiveObject) -> Result<Verdict, Error> {
         let source = self.verifying.source;
         match source
             .store

@@ -202,7 +202,7 @@ impl Repair<'_, '_> {
             key: &object.key,
             signed,
             role: match object.part {
-                ArchivePart::Key => ObjectKind::Ledger,
+                ArchivePart::Contents(_) | ArchivePart::Key => ObjectKind::Ledger,
                 ArchivePart::Segment(_) => ObjectKind::Segment,
             },
             // No store accepts a lock that ends in the past.

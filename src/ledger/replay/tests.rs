@@ -73,6 +73,7 @@ fn full(date: &str, nonce: u64) -> ArchiveEntry {
             },
         ],
         vault: None,
+        contents: None,
         private: "cHJpdmF0ZQ==".to_owned(),
     }
 }

@@ -10,6 +10,7 @@ fn attach(archives: &[ArchiveId], what: &str) -> EntryKind {
         what: what.to_owned(),
         recipients: Sha256([4; 32]),
         sealed: "c2VhbGVk".to_owned(),
+        contents: None,
     };
     EntryKind::Attach(AttachEntry {
         objects: archives.iter().map(object).collect(),

@@ -43,6 +43,7 @@ fn attach(archives: &[ArchiveId]) -> EntryKind {
         what: Attachment::KEY.to_owned(),
         recipients: Sha256([1; 32]),
         sealed: String::new(),
+        contents: None,
     };
     EntryKind::Attach(AttachEntry {
         objects: archives.iter().map(object).collect(),

@@ -103,6 +103,7 @@ fn what_a_withdrawn_key_has_attached_is_voided_and_what_another_has_is_not() {
         what: Attachment::KEY.to_owned(),
         recipients: Sha256([1; 32]),
         sealed: String::new(),
+        contents: None,
     };
     ledger.write(EntryKind::Attach(AttachEntry {
         objects: vec![object],
