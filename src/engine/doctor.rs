@@ -1,8 +1,12 @@
 //! Finds problems of the stores before a backup meets them.
 
+use crate::catalog::Catalog;
 use crate::config::{Config, PruneMode, Source, StoreConfig};
 use crate::engine::context::RunContext;
-use crate::engine::context::open_source::{impatient, store_url};
+use crate::engine::context::inventory::{overdue, renew_inventory};
+use crate::engine::context::known_segments::know_segments;
+use crate::engine::context::open_source::{OpenSource, impatient, is_place, store_url};
+use crate::engine::context::state_dir::StateDir;
 use crate::error::{Error, in_words};
 use crate::store::{Checksum, Deletes, Digests, Finding, Probe, Severity, probe};
 
@@ -50,11 +54,14 @@ pub fn doctor(config: &Config, context: &RunContext<'_>) -> Vec<StoreReport> {
             },
             clock: &|| context.clock.now(),
         };
-        let findings = match context.open(&impatient(store)) {
+        let mut findings = match context.open(&impatient(store)) {
             Ok(store) => probe(store.as_ref(), &settings),
-            Err(Error::Store(error)) => vec![Finding::failed("reach", &error)],
-            Err(error) => vec![Finding::new("reach", Severity::Failure, in_words(&error))],
+            Err(error) => vec![failed("reach", &error)],
         };
+        let is_reached = |finding: &Finding| finding.verdict != Severity::Failure;
+        if is_vault && findings.iter().all(is_reached) {
+            findings.extend(inventories(config, name, store, context));
+        }
         reports.push(StoreReport {
             name: name.clone(),
             url: store_url(store),
@@ -62,4 +69,66 @@ pub fn doctor(config: &Config, context: &RunContext<'_>) -> Vec<StoreReport> {
         });
     }
     reports
+}
+
+/// What inventories are called in findings.
+const INVENTORY: &str = "inventory";
+
+/// Has a vault renew its inventory for each source that has it as home and was archived, as the nightly run does, and
+/// returns as of when each listing is.
+fn inventories(
+    config: &Config,
+    name: &str,
+    store: &StoreConfig,
+    context: &RunContext<'_>,
+) -> Vec<Finding> {
+    let catalog = match StateDir::new(&config.state_dir).catalog_to_read() {
+        Ok(catalog) => catalog,
+        Err(error) => return vec![failed(INVENTORY, &error)],
+    };
+    let sources = config.sources.iter();
+    let at_home = sources.filter(|source| source.store.as_deref() == Some(name));
+    at_home
+        .filter_map(|source| match inventory(source, store, &catalog, context) {
+            Ok(finding) => finding,
+            // Archives are made without it, and old chains are kept.
+            Err(Error::Store(error)) if !error.kind.is_without_end() => Some(Finding {
+                verdict: Severity::Warning,
+                ..Finding::failed(INVENTORY, &error)
+            }),
+            Err(error) => Some(failed(INVENTORY, &error)),
+        })
+        .collect()
+}
+
+/// Returns as of when a source's listing is; `None` for one that was not archived there.
+fn inventory(
+    source: &Source,
+    store: &StoreConfig,
+    catalog: &Catalog,
+    context: &RunContext<'_>,
+) -> Result<Option<Finding>, Error> {
+    let row = catalog.source(&source.name)?;
+    let Some(row) = row.filter(|row| is_place(&row.store, &store_url(store))) else {
+        return Ok(None);
+    };
+    let source = OpenSource {
+        config: source,
+        row,
+        store: context.open(&impatient(store))?,
+    };
+    know_segments(&source, catalog)?;
+    let inventory = renew_inventory(&source, catalog)?;
+    let (severity, words) = match overdue(&source, catalog, inventory)? {
+        Some(overdue) => (Severity::Warning, Some(overdue)),
+        None => (Severity::Fine, inventory.in_words()),
+    };
+    Ok(words.map(|words| Finding::new(INVENTORY, severity, format!("{}: {words}", source.name()))))
+}
+
+fn failed(subject: &'static str, error: &Error) -> Finding {
+    match error {
+        Error::Store(error) => Finding::failed(subject, error),
+        error => Finding::new(subject, Severity::Failure, in_words(error)),
+    }
 }

@@ -252,7 +252,7 @@ impl PruneError {
 fn refused_by_store(error: &StoreError) -> ExitCode {
     match error.kind {
         kind if kind.is_without_end() => ExitCode::Integrity,
-        ErrorKind::Denied => ExitCode::Later,
+        ErrorKind::Denied | ErrorKind::NoId => ExitCode::Later,
         _ => ExitCode::Failed,
     }
 }

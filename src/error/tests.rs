@@ -97,6 +97,7 @@ fn awaited() -> Awaited {
 fn samples() -> Vec<Error> {
     let kinds = [
         ErrorKind::NotFound,
+        ErrorKind::NoId,
         ErrorKind::MissingRoot,
         ErrorKind::NoBucket,
         ErrorKind::NoCredentials,

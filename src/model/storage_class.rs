@@ -118,6 +118,21 @@ impl StorageClass {
         matches!(self, Self::Glacier | Self::DeepArchive)
     }
 
+    /// Returns the bytes that are billed beside each object, at the price of its class: the object's entry in the index
+    /// of what has to be thawed (AWS's pages "Amazon S3 pricing" and "Amazon Glacier pricing").
+    pub const fn index_bytes(self) -> u64 {
+        if self.is_cold() { 32 << 10 } else { 0 }
+    }
+
+    /// Returns the bytes that are billed beside each object, at the price of `STANDARD`: its name and metadata, which
+    /// can be listed without a thaw. A vault has no such class.
+    pub const fn listed_bytes(self) -> u64 {
+        match self {
+            Self::Glacier | Self::DeepArchive => 8 << 10,
+            _ => 0,
+        }
+    }
+
     /// Returns the days that are billed even if the object is deleted earlier (AWS's page "Amazon S3
     /// pricing"; of a vault, "Deleting an Archive in Amazon Glacier").
     pub const fn minimum_days(self) -> u32 {
@@ -274,6 +289,8 @@ mod tests {
         for class in StorageClass::ALL {
             assert_eq!(class.is_cold(), !class.tiers().is_empty(), "{class}");
             assert!(class.is_cold() || !class.bills_thawed_copies(), "{class}");
+            assert_eq!(class.index_bytes() > 0, class.is_cold(), "{class}");
+            assert!(class.listed_bytes() < class.index_bytes().max(1), "{class}");
             for tier in Tier::ALL {
                 let has = class.tiers().contains(&tier);
                 assert_eq!(class.thaw_time(tier).is_ok(), has, "{class} {tier}");

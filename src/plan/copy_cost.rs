@@ -42,8 +42,7 @@ pub struct CopyPut {
 
 /// What a copy costs, estimated from a table of prices.
 ///
-/// It leaves out small costs: listings, the ledger's entries, and what the cold classes store beside each
-/// object.
+/// It leaves out small costs: listings, and the ledger's entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyCost {
     /// What it costs to read everything at home.
@@ -63,7 +62,7 @@ pub struct PutCost {
     pub put: CopyPut,
     /// Cost of the requests.
     pub requests: Usd,
-    /// Cost of keeping the objects for a month.
+    /// Cost of keeping the objects for a month, with what the class bills beside each.
     pub month: Usd,
     /// Cost of the class's minimum storage duration. It is due however early the objects are deleted.
     pub minimum: Usd,
@@ -114,10 +113,15 @@ pub fn price_copy(facts: &CopyCostFacts<'_>) -> CopyCost {
         PutCost {
             put: *put,
             requests: class.put_per_1000.of_requests(put.objects),
-            month: class.gb_month.of_holding(put.bytes, MONTH_DAYS),
-            minimum: class
-                .gb_month
-                .of_holding(put.bytes, put.class.minimum_days()),
+            month: facts
+                .prices
+                .of_holding(put.class, put.objects, put.bytes, MONTH_DAYS),
+            minimum: facts.prices.of_class_held(
+                put.class,
+                put.objects,
+                put.bytes,
+                put.class.minimum_days(),
+            ),
         }
     };
     CopyCost {
@@ -265,9 +269,10 @@ mod tests {
             micros(cost.usd_total(Tier::Bulk).unwrap()),
             Some(83_572_877)
         );
-        // 1024 × 0.00099 = 1.01376, for 180 days: × 6
-        assert_eq!(micros(cost.usd_a_month()), Some(1_013_760));
-        assert_eq!(cost.puts[0].minimum, Usd::from_micros(6_082_560));
+        // Beside each object: 8192 × 32 KiB = 0.25 GB of the class, 8192 × 8 KiB = 0.0625 GB of STANDARD.
+        // 1024.25 × 0.00099 = 1.0140075, for 180 days: × 6; 0.0625 × 0.023 = 0.0014375
+        assert_eq!(micros(cost.usd_a_month()), Some(1_014_008 + 1_438));
+        assert_eq!(cost.puts[0].minimum, Usd::from_micros(6_084_045));
     }
 
     #[test]
@@ -308,11 +313,12 @@ mod tests {
         let cost = priced(&[], &puts, Pricing::Free, Pricing::Known);
         // 800 × 0.03 / 1000 = 0.024, 10 × 0.005 / 1000 = 0.00005
         assert_eq!(micros(cost.usd_to_write()), Some(24_050));
-        // 100 × 0.0036 + 1 × 0.023
-        assert_eq!(micros(cost.usd_a_month()), Some(383_000));
-        // 0.36 × 90 / 30; STANDARD has no minimum
+        // Beside each object in GLACIER: 800 × 32 KiB = 0.0244140625 GB, and 800 × 8 KiB of STANDARD.
+        // 100.0244140625 × 0.0036 = 0.360088, 0.006103515625 × 0.023 = 0.000140, 1 × 0.023
+        assert_eq!(micros(cost.usd_a_month()), Some(360_088 + 141 + 23_000));
+        // 0.360087890625 × 90 / 30; STANDARD has no minimum
         let minimum: Vec<u64> = cost.puts.iter().map(|put| put.minimum.micros()).collect();
-        assert_eq!(minimum, [1_080_000, 0]);
+        assert_eq!(minimum, [1_080_264, 0]);
     }
 
     #[test]

@@ -52,6 +52,8 @@ impl fmt::Display for Operation {
 pub enum ErrorKind {
     /// There is no such object.
     NotFound,
+    /// The store knows its objects by ids, and nothing tells that of this one. It may be there.
+    NoId,
     /// The store's directory does not exist.
     MissingRoot,
     /// The bucket does not exist.
@@ -132,6 +134,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotFound => "there is no such object",
+            Self::NoId => "nothing tells the id that the store has given it, so it may be there",
             Self::MissingRoot => "the store's directory does not exist",
             Self::NoBucket => "the bucket does not exist",
             Self::NoCredentials => "there are no credentials, or the store does not know them",
@@ -296,6 +299,9 @@ impl StoreError {
         let text = match self.kind {
             ErrorKind::MissingRoot => {
                 "mount it; for a new store, run `coldchain init`, which makes it"
+            }
+            ErrorKind::NoId => {
+                "run `coldchain verify` until it has read an inventory of the vault, which takes a day or two, and then run the same command again"
             }
             ErrorKind::Full => "nothing half-written is left; free some space and run again",
             ErrorKind::Denied if self.url.starts_with("file:") => {

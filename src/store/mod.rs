@@ -207,7 +207,8 @@ pub struct Swept {
 ///   at all, whatever happens to the writer.
 /// - Only a store that could be asked answers that an object is absent: [`ErrorKind::NotFound`] from
 ///   `get`, `get_range` and `stat`, [`Deleted::Absent`] from `delete`, a shorter listing from
-///   `list`. A store that can't be reached, or whose root is missing, returns an error.
+///   `list`. A store that can't be reached, or whose root is missing, returns an error. So does one that knows its
+///   objects by ids and is to delete one whose id nothing tells ([`ErrorKind::NoId`]).
 /// - An object in a cold class that was not thawed is [`ErrorKind::Cold`] from `get` and `get_range`.
 ///   `stat`, `list` and `delete` work.
 /// - Every operation may be repeated after an error. Each error may also mean that it was done.

@@ -107,6 +107,11 @@ impl LabVault {
         state.job = None;
     }
 
+    /// The inventory that was read is lost.
+    pub fn forget_inventory(&self) {
+        self.state().kept = None;
+    }
+
     /// What is in it under each key; a second one under a key by its locator. What is not coldchain's is left out.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.state();
@@ -488,7 +493,7 @@ impl Layer for OpenLabVault {
             return self.below().delete(at);
         }
         let Ok(locator) = at.to_string().parse::<VaultLocator>() else {
-            return Ok(Deleted::Absent);
+            return Err(self.error(ErrorKind::NoId, Operation::Delete, at));
         };
         let now = self.vault.now();
         let mut state = self.vault.state();

@@ -121,10 +121,10 @@ fn dry(machine: &Machine) -> String {
     dry.stdout
 }
 
-/// The line of so many bytes that lack so many days: 900,000 USD a month are 30,000 a day, and what is
-/// estimated is rounded up.
+/// The line of so many bytes that lack so many days: 900,000 USD a month are 30,000 a day, the class bills 32 KiB beside
+/// the object, and what is estimated is rounded up.
 fn paid(bytes: u64, days: u64) -> String {
-    let cents = (bytes * days * 30_000 * 100).div_ceil(1 << 30);
+    let cents = ((bytes + (32 << 10)) * days * 30_000 * 100).div_ceil(1 << 30);
     let (usd, cents) = (cents / 100, cents % 100);
     let bytes = Bytes(bytes);
     format!(

@@ -112,7 +112,8 @@ fn a_key_alone_leads_to_nothing_and_a_known_one_to_its_archive() {
     ] {
         assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
     }
-    assert_eq!(store.delete(&bare).unwrap(), Deleted::Absent);
+    let undeleted = store.delete(&bare).unwrap_err();
+    assert_eq!(undeleted.kind, ErrorKind::NoId, "{undeleted}");
     assert!(!store.is_confirmed(&name).unwrap());
     assert!(vault.server.requests().is_empty());
     let at = put(&store, &name, b"segment").unwrap();
@@ -120,6 +121,25 @@ fn a_key_alone_leads_to_nothing_and_a_known_one_to_its_archive() {
     assert_eq!(vault.store().locate(&name), bare, "nothing tells of it");
     vault.put(&store, 0, b"segment");
     assert_ne!(vault.store().locate(&name), bare, "the index tells of it");
+}
+
+#[test]
+fn nothing_is_said_to_be_gone_whose_id_nothing_tells() {
+    let vault = OwnVault::new();
+    let name = key(0, b"segment");
+    // Another process has uploaded it and ended.
+    let at = put(&vault.store(), &name, b"segment").unwrap();
+    let store = vault.store();
+    for at in [&store.locate(&name), &at] {
+        let error = store.delete(at).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NoId, "{error}");
+    }
+    assert_eq!(vault.server.count(Operation::DeleteArchive), 0);
+    vault.take_inventory(&store);
+    assert_eq!(store.locate(&name), at, "the inventory tells it");
+    assert_eq!(store.delete(&at).unwrap(), Deleted::Removed);
+    assert_eq!(store.delete(&at).unwrap(), Deleted::Absent, "it is known");
+    assert!(vault.server.archives().is_empty());
 }
 
 #[test]

@@ -160,6 +160,57 @@ fn a_good_vault_is_examined_and_nothing_is_stored_in_it() {
 }
 
 #[test]
+fn a_diagnosis_has_the_inventory_renewed_and_says_of_when_it_is() {
+    let owner = Owner::new(VaultServer::new());
+    owner.archive("2026-01-01");
+    let inventory = |verdict: &str| {
+        let run = owner.run("doctor");
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let found = findings(&run);
+        let of_it: Vec<_> = found
+            .iter()
+            .filter(|(_, it, _)| *it == "inventory")
+            .collect();
+        let [(its, _, text)] = of_it[..] else {
+            panic!("{run:?}");
+        };
+        assert_eq!(*its, verdict, "{text}");
+        assert!(
+            text.starts_with("home: "),
+            "`work` has another store: {text}"
+        );
+        (*text).to_owned()
+    };
+    let clock = owner.server.clock();
+    assert!(inventory("ok").contains("the vault has no inventory yet"));
+    clock.advance(TimeDelta::hours(30));
+    for _ in 0..2 {
+        assert!(inventory("ok").contains("the service is making one"));
+        assert_eq!(owner.server.count(Operation::InitiateJob), 1);
+    }
+    clock.advance(TimeDelta::hours(5));
+    for _ in 0..2 {
+        assert!(inventory("ok").contains("the listing is the vault's inventory of"));
+        assert_eq!(owner.server.count(Operation::Output), 1);
+    }
+    // A run that archives nothing verifies by what was read.
+    let run = owner.run("verify home");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(owner.server.count(Operation::Output), 1);
+    let denied = FaultKind::Refusal(403, "AccessDeniedException", "denied");
+    owner.archive("2026-01-07");
+    clock.advance(TimeDelta::hours(30));
+    owner
+        .server
+        .fail(Fault::on(Operation::ListJobs, denied).always());
+    let text = inventory("warn");
+    assert!(
+        text.contains("see docs/vault.md for the permission"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_vault_that_can_t_be_used_is_said_with_what_to_do() {
     let gone = Owner::new(VaultServer::without_vault(Config::default()));
     let denied = Owner::new(VaultServer::new());

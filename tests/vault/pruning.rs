@@ -7,6 +7,7 @@ use chrono::{TimeDelta, Utc};
 use coldchain::config::PruneMode;
 use coldchain::error::{Error, PruneError};
 use coldchain::plan::ChainFate;
+use coldchain::store::ErrorKind;
 
 use crate::common::enumerate::enumerate;
 use crate::common::faults::{Faults, Mode};
@@ -117,6 +118,38 @@ fn what_a_vault_lock_keeps_is_kept_and_tried_again() {
     vault.deny_deletes(false);
     prune(&lab, 9, &Faults::none()).unwrap();
     assert!(!lab.objects().keys().any(|key| is_of_the_old_chain(key)));
+    assert_eq!(visible(&lab), dates(&[NEW]));
+}
+
+#[test]
+fn segments_whose_ids_nothing_tells_are_not_taken_for_deleted() {
+    let lab = with_a_retired_chain();
+    let vault = lab.vault.as_ref().unwrap();
+    let catalog = rusqlite::Connection::open(lab.config.state_dir.join("catalog.db")).unwrap();
+    let sql = "UPDATE segment SET locator = substr(locator, 1, instr(locator, '?') - 1) \
+               WHERE archive LIKE '2026-01-%'";
+    assert_eq!(catalog.execute(sql, []).unwrap(), 2);
+    vault.forget_inventory();
+    let stored = |lab: &Lab| {
+        lab.objects()
+            .into_keys()
+            .filter(|key| is_of_the_old_chain(key))
+    };
+    let before: BTreeSet<String> = stored(&lab).collect();
+    for _ in 0..2 {
+        let error = prune(&lab, 9, &Faults::none()).unwrap_err();
+        let Error::Prune(PruneError::ChainLeft {
+            deleted, source, ..
+        }) = &error
+        else {
+            panic!("{error:?}");
+        };
+        assert_eq!((*deleted, source.kind), (0, ErrorKind::NoId));
+        assert_eq!(stored(&lab).collect::<BTreeSet<_>>(), before, "keys too");
+    }
+    read_inventory(&lab, 9);
+    prune(&lab, 9, &Faults::none()).unwrap();
+    assert_eq!(stored(&lab).count(), 0);
     assert_eq!(visible(&lab), dates(&[NEW]));
 }
 

@@ -53,26 +53,32 @@ pub(in crate::engine) fn try_to_renew_inventory(
     if inventory == Inventory::Live {
         return Ok(Some(inventory));
     }
-    let waiting = oldest_unverified(source, catalog)?;
-    let now = source.store.guessed_now()?;
-    let message = match (waiting, inventory.date()) {
-        (Some(waiting), date) if now - waiting.0 > LONGEST_WAIT => {
-            let newest = match date {
-                Some(date) => format!(
-                    "the newest inventory of the vault is of {}",
-                    Timestamp(date)
-                ),
-                None => "the vault has no inventory".to_owned(),
-            };
-            format!(
-                "{newest}, and an archive of {waiting} still waits for one that lists it; until then no older chain \
-                 expires"
-            )
-        }
-        _ => String::new(),
-    };
+    let message = overdue(source, catalog, inventory)?.unwrap_or_default();
     context.warn_once(source.name(), SUBJECT, &message, catalog)?;
     Ok(Some(inventory))
+}
+
+/// Says so if an archive waits for too long for an inventory that lists it.
+pub(in crate::engine) fn overdue(
+    source: &OpenSource<'_>,
+    catalog: &Catalog,
+    inventory: Inventory,
+) -> Result<Option<String>, Error> {
+    let waiting = oldest_unverified(source, catalog)?;
+    let now = source.store.guessed_now()?;
+    let Some(waiting) = waiting.filter(|waiting| now - waiting.0 > LONGEST_WAIT) else {
+        return Ok(None);
+    };
+    let newest = match inventory.date() {
+        Some(date) => format!(
+            "the newest inventory of the vault is of {}",
+            Timestamp(date)
+        ),
+        None => "the vault has no inventory".to_owned(),
+    };
+    Ok(Some(format!(
+        "{newest}, and an archive of {waiting} still waits for one that lists it; until then no older chain expires"
+    )))
 }
 
 /// Returns when the oldest visible archive was signed that no listing has verified and that is not damaged. The

@@ -22,7 +22,8 @@ pub struct EarlyDeletion {
     pub bytes: u64,
     /// The most days that are left for one of them.
     pub days: u32,
-    /// Cost of the days that are left. They are billed when the objects are deleted.
+    /// Cost of the days that are left, with what the class bills beside each object. They are billed when the objects
+    /// are deleted.
     pub usd: Usd,
 }
 
@@ -54,8 +55,7 @@ pub fn early_deletion<'a>(
         early.objects += 1;
         early.bytes += object.bytes;
         early.days = early.days.max(days);
-        let price = prices.class(class).gb_month;
-        early.usd = early.usd + price.of_holding(object.bytes, days);
+        early.usd = early.usd + prices.of_class_held(class, 1, object.bytes, days);
     }
     classes.into_values().collect()
 }
@@ -85,14 +85,16 @@ mod tests {
     #[test]
     fn the_days_that_an_object_lacks_are_paid_for_at_the_price_of_its_class() {
         let prices = Prices::built_in();
+        // A cold class bills 32 KiB more: 1 / 32,768 of this object.
         for (class, days, lacks, micros) in [
-            // 0.00099 × 80 / 30
-            (StorageClass::DeepArchive, 100, Some(80), 2_640),
+            // 0.00099 × 80 / 30 = 0.00264
+            (StorageClass::DeepArchive, 100, Some(80), 2_641),
             (StorageClass::DeepArchive, 180, None, 0),
-            // 0.0036 × 90 / 30
-            (StorageClass::Glacier, 0, Some(90), 10_800),
+            // 0.0036 × 90 / 30 = 0.0108
+            (StorageClass::Glacier, 0, Some(90), 10_801),
             (StorageClass::Glacier, 90, None, 0),
-            (StorageClass::Vault, 30, Some(60), 7_200),
+            // 0.0036 × 60 / 30 = 0.0072
+            (StorageClass::Vault, 30, Some(60), 7_201),
             // 0.004 × 1 / 30
             (StorageClass::GlacierIr, 89, Some(1), 134),
             // 0.0125 × 15 / 30
@@ -103,6 +105,16 @@ mod tests {
             let told = found.first().map(|early| (early.days, early.usd.micros()));
             assert_eq!(told, lacks.map(|lacks| (lacks, micros)), "{class} {days}");
         }
+    }
+
+    #[test]
+    fn a_small_object_is_paid_for_with_what_is_billed_beside_it() {
+        let mut prices = Prices::built_in();
+        prices.class_mut(StorageClass::Vault).gb_month = 1000.0.try_into().unwrap();
+        let small = object(Some(StorageClass::Vault), 32 << 10, Some(60));
+        let early = early_deletion(&[small], at(), &prices)[0];
+        // 2 × 32 KiB = 0.00006103515625 GB, for 30 days
+        assert_eq!((early.bytes, early.usd.micros()), (32 << 10, 61_036));
     }
 
     #[test]

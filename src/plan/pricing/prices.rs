@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 use toml::value::Datetime;
 
 use super::egress::Egress;
-use super::usd::Price;
+use super::usd::{Price, Usd};
 use crate::model::ids::parse_date;
 use crate::model::{StorageClass, Tier, TierRefused};
 
@@ -123,6 +123,20 @@ impl Prices {
     /// The prices of a class.
     pub fn class(&self, class: StorageClass) -> &ClassPrices {
         &self.classes[&class]
+    }
+
+    /// Returns what it costs to hold objects of a class for so many days, with what the class bills beside each.
+    pub fn of_holding(&self, class: StorageClass, objects: u64, bytes: u64, days: u32) -> Usd {
+        let listed = objects.saturating_mul(class.listed_bytes());
+        let listed_at = self.class(StorageClass::Standard).gb_month;
+        self.of_class_held(class, objects, bytes, days) + listed_at.of_holding(listed, days)
+    }
+
+    /// Returns the part of it that is billed at the price of the class, to which its minimum storage duration applies.
+    pub fn of_class_held(&self, class: StorageClass, objects: u64, bytes: u64, days: u32) -> Usd {
+        let index = objects.saturating_mul(class.index_bytes());
+        let at = self.class(class).gb_month;
+        at.of_holding(bytes.saturating_add(index), days)
     }
 
     /// The prices of a class, to be changed.

@@ -139,9 +139,18 @@ impl KeptInventory {
         Ok(())
     }
 
+    /// Keeps other runs away from the notes while this one changes them: those of all sources in the vault are in one
+    /// file, and each source has a lock of its own. The lock goes with the file that is returned.
+    fn lock_notes(&self) -> io::Result<File> {
+        let directory = File::open(&self.directory)?;
+        directory.lock()?;
+        Ok(directory)
+    }
+
     /// Notes that an archive was deleted. An inventory of before shows it nevertheless.
     pub(super) fn note_deleted(&self, id: &VaultArchiveId, at: DateTime<Utc>) -> io::Result<()> {
         fs::create_dir_all(&self.directory)?;
+        let _lock = self.lock_notes()?;
         let mut file = File::options()
             .append(true)
             .create(true)
@@ -167,6 +176,7 @@ impl KeptInventory {
 
     /// Drops the notes that an inventory of this date makes needless.
     fn forget_deleted(&self, date: DateTime<Utc>) -> io::Result<()> {
+        let _lock = self.lock_notes()?;
         let all = self.deleted()?;
         let lag = LAG;
         let left: Vec<String> = all
@@ -385,5 +395,36 @@ impl<'de> Visitor<'de> for List<'_> {
             self.0.add(&item).map_err(A::Error::custom)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_note_of_a_delete_is_lost_while_another_run_drops_old_ones() {
+        const NOTES: usize = 300;
+        let directory = tempfile::tempdir().unwrap();
+        let kept =
+            || KeptInventory::of(directory.path().to_owned(), "glacier-vault://region/vault");
+        let now: DateTime<Utc> = "2026-11-30T03:00:00Z".parse().unwrap();
+        let id = |at: &str| at.parse::<VaultArchiveId>().unwrap();
+        std::thread::scope(|scope| {
+            let noting = scope.spawn(|| {
+                for at in 0..NOTES {
+                    kept().note_deleted(&id(&format!("new-{at}")), now).unwrap();
+                }
+            });
+            while !noting.is_finished() {
+                kept().note_deleted(&id("old"), now - LAG * 2).unwrap();
+                kept().forget_deleted(now).unwrap();
+            }
+        });
+        let noted = kept().deleted().unwrap();
+        let new = noted
+            .iter()
+            .filter(|(id, _)| id.as_str().starts_with("new-"));
+        assert_eq!(new.count(), NOTES);
     }
 }

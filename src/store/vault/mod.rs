@@ -292,7 +292,8 @@ impl Store for VaultStore<'_> {
         match self.place(Operation::Delete, locator)? {
             SegmentPlace::Beside(locator) => self.ledger_store.delete(locator),
             SegmentPlace::Segment(at) => self.delete_segment(&at),
-            SegmentPlace::Unknown(_) => Ok(Deleted::Absent),
+            // It may be there, and its archive would be paid for without anybody knowing.
+            SegmentPlace::Unknown(key) => Err(self.error(ErrorKind::NoId, Operation::Delete, key)),
         }
     }
 

@@ -47,21 +47,25 @@ impl VaultStore<'_> {
         Ok(deleted)
     }
 
-    /// Returns whether the archive belongs to our ledger, as far as anything tells. An id in an entry is a claim: a
-    /// stolen key of a writer could sign that of another machine's archive. An inventory that should show the archive,
-    /// and has none of ours with this id, outweighs it.
+    /// Returns whether the archive belongs to our ledger, as far as anything tells; an error if nothing does. An id in
+    /// an entry is a claim: a stolen key of a writer could sign that of another machine's archive. An inventory that
+    /// should show the archive, and has none of ours with this id, outweighs it.
     fn is_ours(&self, at: &VaultLocator) -> Result<bool, StoreError> {
+        let id = &at.segment.id;
         let showing = self.showing(Operation::Delete)?;
-        let is_shown = showing.as_ref().is_some_and(|showing| {
-            let mut with_key = showing.with_key(&at.key).iter();
-            with_key.any(|shown| shown.id == at.segment.id)
-        });
-        if is_shown {
-            return Ok(true);
-        }
         let known = self.known_segment(Operation::Delete, &at.key)?;
-        let known = known.filter(|known| known.locator.segment.id == at.segment.id);
-        Ok(known.is_some_and(|known| showing.is_none_or(|showing| showing.may_lack(known.stored))))
+        let known = known.filter(|known| known.locator.segment.id == *id);
+        match (showing, known) {
+            (Some(showing), _) if showing.with_key(&at.key).iter().any(|it| it.id == *id) => {
+                Ok(true)
+            }
+            (Some(showing), Some(known)) => Ok(showing.may_lack(known.stored)),
+            (None, Some(_)) => Ok(true),
+            (Some(_), None) => Ok(false),
+            (None, None) => Err(self
+                .error(ErrorKind::NoId, Operation::Delete, &at.key)
+                .because(format!("no entry and no inventory has the id {id}"))),
+        }
     }
 
     fn note_deleted(&self, at: &VaultLocator) -> Result<(), StoreError> {
