@@ -8,5 +8,6 @@ mod face;
 mod listing;
 mod out;
 mod pruning;
+mod requests;
 mod thawing;
 mod whole;
