@@ -197,13 +197,22 @@ fn a_diagnosis_has_the_inventory_renewed_and_says_of_when_it_is() {
     let run = owner.run("verify home");
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(owner.server.count(Operation::Output), 1);
+}
+
+#[test]
+fn an_inventory_that_can_t_be_asked_for_is_a_warning_with_what_to_do() {
+    let owner = Owner::new(VaultServer::new());
+    owner.archive("2026-01-01");
+    owner.server.clock().advance(TimeDelta::hours(30));
     let denied = FaultKind::Refusal(403, "AccessDeniedException", "denied");
-    owner.archive("2026-01-07");
-    clock.advance(TimeDelta::hours(30));
-    owner
-        .server
-        .fail(Fault::on(Operation::ListJobs, denied).always());
-    let text = inventory("warn");
+    let fault = Fault::on(Operation::ListJobs, denied);
+    owner.server.fail(fault.always());
+    let run = owner.run("doctor");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let found = findings(&run).into_iter();
+    let mut of_it = found.filter(|(_, it, _)| *it == "inventory");
+    let (verdict, _, text) = of_it.next().unwrap();
+    assert_eq!(verdict, "warn");
     assert!(
         text.contains("see docs/vault.md for the permission"),
         "{text}"
