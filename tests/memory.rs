@@ -18,17 +18,22 @@ use coldchain::btrfs::{Expect, Guard};
 use coldchain::config::Config;
 use coldchain::engine::{self, OpenStore, RunContext, StateDir, StreamSource};
 use coldchain::error::Error;
-use coldchain::model::Sha256;
+use coldchain::model::{LedgerId, Sha256};
 use coldchain::plan::memory::{archiving, context_bytes, longest_sealed};
 use coldchain::progress::Quiet;
 use coldchain::seal::generate_identity;
 use coldchain::store::{
-    Layer, Listed, Locator, MemoryStore, NewObject, ObjectKind, Put, Stat, Store, StoreError,
+    ErrorKind, Layer, Listed, Locator, MemoryStore, NewObject, ObjectKind, Put, Stat, Store,
+    StoreError, VaultSettings,
 };
 
+use common::bucket::patience_without_stalls;
+use common::from_env;
 use common::rng::Rng;
 use common::sandbox::asked;
 use common::stream_builder::StreamBuilder;
+use common::vault::{LEDGER, OwnVault, begin, description, key};
+use common::vault_server::{Archive, State, VAULT, tree_hash};
 
 /// Held by the one test that is at work.
 fn alone() -> MutexGuard<'static, ()> {
@@ -292,4 +297,69 @@ fn deep_symlinks_take_little_memory_and_too_many_are_refused() {
     assert!(refusal.contains(expected), "{refusal}");
     let grown = resident().saturating_sub(before);
     assert!(grown < 320 << 10, "{grown} KiB");
+}
+
+/// A vault with so many archives, of which every other one belongs to another machine, and whose inventory was read.
+fn large_vault(count: u32) -> OwnVault {
+    let vault = OwnVault::new();
+    let store = vault.open(VaultSettings {
+        patience: patience_without_stalls(),
+        ..vault.settings()
+    });
+    let hash = tree_hash(b"x");
+    vault.server.change(|state| {
+        for at in 0..count {
+            let owner = if at.is_multiple_of(2) {
+                LEDGER
+            } else {
+                LedgerId([7; 16])
+            };
+            let archive = Archive {
+                id: state.new_id(138),
+                description: description(owner, &key(at, b"x"), b"x"),
+                body: b"x".to_vec(),
+                tree_hash: hash,
+                created: begin(),
+                deleted: None,
+                hidden: false,
+            };
+            state.vault(VAULT).archives.push(archive);
+        }
+    });
+    vault.take_inventory(&store);
+    // From here on the server has nothing that takes memory.
+    vault.server.change(|state| *state = State::default());
+    vault
+}
+
+/// `COLDCHAIN_ARCHIVES=100000` takes a minute where nothing is optimised.
+#[test]
+fn the_listing_of_a_large_vault_takes_what_its_limit_allows() {
+    let _alone = alone();
+    coldchain::allocator::give_back_large_buffers();
+    let count = u32::try_from(from_env("COLDCHAIN_ARCHIVES", 20_000)).unwrap();
+    let vault = large_vault(count);
+    let ours = usize::try_from(count).unwrap() / 2;
+    // What is read and what is listed of it are counted apart, each against this limit.
+    let limit = 450 * ours as u64;
+    let store = vault.open(VaultSettings {
+        listing_bytes: limit,
+        ..vault.settings()
+    });
+    let before = resident();
+    peak_mib();
+    let listed = store.list("home/").unwrap();
+    let grown = peak_mib().saturating_sub(before >> 10);
+    assert_eq!(listed.len(), ours);
+    println!(
+        "{ours} archives of {count} in an inventory, with {} MiB for a listing: {grown} MiB",
+        limit >> 20
+    );
+    assert!(grown << 20 <= 2 * limit + (8 << 20), "{grown} MiB");
+    let tight = vault.open(VaultSettings {
+        listing_bytes: limit / 2,
+        ..vault.settings()
+    });
+    let error = tight.list("home/").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooMany, "{error}");
 }

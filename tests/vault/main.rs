@@ -5,6 +5,7 @@ mod common;
 
 mod archiving;
 mod face;
+mod killed;
 mod listing;
 mod moto;
 mod out;
