@@ -14,7 +14,7 @@ use super::output::{answer, answer_json, sealed_percent};
 use super::{load_to_read, require_catalog, today};
 use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
-use crate::config::{Config, Source, SourceOrigin};
+use crate::config::{Config, Source, SourceOrigin, StoreConfig};
 use crate::engine::{
     Clock, KnownCopy, KnownMirror, MovedAway, RunContext, StateDir, SystemClock, history, is_place,
     known_copies, known_imports, known_mirrors, moved_away, schedule, store_url,
@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::model::archive::ArchiveState;
 use crate::model::size::Bytes;
 use crate::model::{ArchiveId, Line, SourceName};
-use crate::plan::{Chain, expiry_dates};
+use crate::plan::{Chain, ChainExpiry, awaiting_inventory, expiry_dates};
 use crate::progress::Quiet;
 
 /// Why a write can't fail here.
@@ -79,6 +79,16 @@ pub(crate) struct ListedChain<'a> {
     archives: &'a [ListedRow],
     shown: catalog::WhichArchives,
     verified: LastVerified,
+    inventory: AwaitedInventory,
+}
+
+/// What of a chain waits for the inventory of a vault.
+#[derive(Debug, Default)]
+struct AwaitedInventory {
+    /// How many of its archives none has shown.
+    archives: u64,
+    /// Why it does not expire, although its time is over.
+    holds_back: Option<String>,
 }
 
 pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
@@ -177,12 +187,23 @@ pub(crate) fn gather<'a>(
     let expiries = schedule
         .as_ref()
         .map(|schedule| expiry_dates(&visible, schedule));
+    let is_vault = matches!(config.store_of(source), Ok(StoreConfig::Vault { .. }));
+    // A list knows no date of the inventory.
+    let held_back: Vec<ChainExpiry> = match &schedule {
+        Some(schedule) if is_vault => awaiting_inventory(&history, today(config), schedule, None),
+        _ => Vec::new(),
+    };
     let chains = archives.chunk_by(|one, next| one.link.chain == next.link.chain);
     let chains = chains.map(|archives| {
         let id = archives[0].link.chain;
         let at = visible.binary_search_by_key(&id, |chain| chain.id).ok();
         let seen = archives.iter().filter(|archive| archive.is_visible());
         ListedChain {
+            inventory: if is_vault {
+                AwaitedInventory::of(id, archives, &held_back)
+            } else {
+                AwaitedInventory::default()
+            },
             id,
             state: state(id, archives, at.map(|at| &visible[at])),
             expiry: match &expiries {
@@ -205,6 +226,33 @@ pub(crate) fn gather<'a>(
         copies: Vec::new(),
         moved: None,
         next_slot: schedule.map(|schedule| schedule.next_slot_after(today(config))),
+    }
+}
+
+impl AwaitedInventory {
+    fn of(chain: ArchiveId, archives: &[ListedRow], held_back: &[ChainExpiry]) -> Self {
+        let seen = archives.iter().filter(|archive| archive.is_visible());
+        let waits = seen.filter(|archive| !archive.link.is_verified && !archive.link.is_damaged);
+        let held_back = held_back.iter().find(|held| held.id == chain);
+        Self {
+            archives: waits.count() as u64,
+            holds_back: held_back.map(|held| held.reason.clone()),
+        }
+    }
+
+    fn write_text(&self, text: &mut String) {
+        if let Some(why) = &self.holds_back {
+            writeln!(text, "    does not expire yet: {}", Line(why)).expect(NO_FAILURE);
+        }
+        match self.archives {
+            0 => {}
+            1 => text.push_str("    1 archive is not in the vault's inventory yet\n"),
+            many => writeln!(
+                text,
+                "    {many} archives are not in the vault's inventory yet"
+            )
+            .expect(NO_FAILURE),
+        }
     }
 }
 
@@ -354,6 +402,7 @@ impl ListedChain<'_> {
         json!({
             "id": self.id.date, "state": self.state, "expires_on": self.expiry.date(),
             "verified_at": self.verified.at, "deep_verified_at": self.verified.deep,
+            "not_in_inventory": self.inventory.archives, "held_back": self.inventory.holds_back,
             "deletion_begun": self.deletion_has_begun(), "archives": archives,
         })
     }
@@ -388,6 +437,7 @@ impl ListedChain<'_> {
             self.id.date, self.state
         )
         .expect(NO_FAILURE);
+        self.inventory.write_text(text);
         let mut archives = self.shown().peekable();
         let mut before = None;
         while let Some(archive) = archives.next() {

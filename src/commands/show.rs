@@ -12,7 +12,10 @@ use super::target::{WantedArchive, chosen};
 use super::{load_to_read, require_catalog};
 use crate::catalog::{ArchiveRow, SegmentRow, SourceRow, VerificationRow};
 use crate::cli::{Everywhere, Show};
-use crate::engine::{Clock, ReadablePlace, StateDir, SystemClock, is_place, known_copies};
+use crate::config::{Config, StoreConfig};
+use crate::engine::{
+    Clock, ReadablePlace, StateDir, SystemClock, is_place, known_copies, store_url,
+};
 use crate::error::{Error, RequestError, RestoreError};
 use crate::model::size::Bytes;
 use crate::model::{Line, Protocol, Quoted, VerifyOutcome, keys};
@@ -110,14 +113,20 @@ fn of_source(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
             let is_home = !is_copy.any(|is_copy| is_copy);
             let places = (!copies.is_empty() && archive.is_visible())
                 .then(|| places_of(&archive.id, is_home, &copies));
+            let awaits_inventory = awaits_inventory(&config, &source, &archive);
             if everywhere.json {
                 let mut shown = to_json(&source, &archive, &segments, &checks);
+                shown["awaits_inventory"] = json!(awaits_inventory);
                 if let Some(places) = places {
                     shown["places"] = json!(places);
                 }
                 answer_json(&shown)
             } else {
                 let mut text = to_text(&source, &archive, &segments, &checks);
+                if awaits_inventory {
+                    let waits = "the vault's inventory does not show it yet";
+                    writeln!(text, "{:14}{waits}", "waits").expect(NO_FAILURE);
+                }
                 if let Some(places) = places {
                     let places = Line(places.join(", "));
                     writeln!(text, "{:14}{places}", "lies in").expect(NO_FAILURE);
@@ -131,6 +140,17 @@ fn of_source(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
         }
         .into()),
     }
+}
+
+/// Returns whether it lies in a vault, and no inventory has shown it yet.
+fn awaits_inventory(config: &Config, source: &SourceRow, archive: &ArchiveRow) -> bool {
+    let vaults = config.stores.values();
+    let mut vaults = vaults.filter(|store| matches!(store, StoreConfig::Vault { .. }));
+    let is_in_vault = vaults.any(|vault| is_place(&store_url(vault), &source.store));
+    is_in_vault
+        && archive.is_visible()
+        && archive.verified_at.is_none()
+        && archive.damaged_at.is_none()
 }
 
 fn to_json(

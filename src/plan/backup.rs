@@ -8,7 +8,7 @@ use super::facts::{Action, Facts, Request};
 use super::history::{ArchiveFacts, ListedAsOf, Verification};
 use super::mirror_night::MirrorNight;
 use super::refusal::BackupRefusal;
-use super::retention::{ChainExpiry, expiring, waiting};
+use super::retention::{ChainExpiry, awaiting_inventory, expiring};
 use super::schedule::Schedule;
 use super::send_parent::full_or_incremental;
 use super::snapshots::ExpiredSnapshot;
@@ -119,7 +119,7 @@ fn expire_after(
     }
     let waiting = match facts.listed_as_of {
         ListedAsOf::Now => Vec::new(),
-        ListedAsOf::Inventory(of) => waiting(&after, facts.date, schedule, of),
+        ListedAsOf::Inventory(of) => awaiting_inventory(&after, facts.date, schedule, of),
     };
     (expiring(&after, facts.date, schedule), waiting)
 }

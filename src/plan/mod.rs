@@ -140,7 +140,7 @@ pub use restore_from::{
     newest_copy,
 };
 pub use resume::{AttemptFacts, GivenUp, Resume, ResumingRun, plan_resume, request_for};
-pub use retention::{ChainExpiry, expiring, expiry_dates, long_silence};
+pub use retention::{ChainExpiry, awaiting_inventory, expiring, expiry_dates, long_silence};
 pub use retrieval::{
     PART_BYTES, PartStep, RetrievalJob, RetrievalPart, RetrievalState, part_step, parts,
 };

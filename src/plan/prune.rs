@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::history::{ArchiveFacts, Condition, History, ListedAsOf, Verification};
-use super::retention::{ChainExpiry, expiring, long_silence, waiting};
+use super::retention::{ChainExpiry, awaiting_inventory, expiring, long_silence};
 use super::schedule::Schedule;
 use super::strays::{
     Fate, InLedger, ListedObject, MayRetire, ShortListing, StrayFacts, StrayPlan, count, hold,
@@ -175,7 +175,7 @@ pub fn plan_prune(facts: &PruneFacts) -> Result<PrunePlan, ShortListing> {
         .map(|expiry| expired(expiry, facts, hold.as_deref()))
         .collect();
     if let (ListedAsOf::Inventory(of), None) = (facts.listed_as_of, &hold) {
-        let waiting = waiting(&facts.history, facts.date, &facts.schedule, of);
+        let waiting = awaiting_inventory(&facts.history, facts.date, &facts.schedule, of);
         chains.extend(waiting.into_iter().map(|expiry| {
             let line = expired(&expiry, facts, None);
             ChainLine {

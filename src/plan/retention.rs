@@ -63,9 +63,9 @@ pub fn expiring(history: &History, date: NaiveDate, schedule: &Schedule) -> Vec<
         .collect()
 }
 
-/// The chains that would expire on a date if every archive were verified, and do not expire because no listing has
+/// Returns the chains that would expire on a date if every archive were verified, and do not expire because no listing has
 /// shown the full of a newer chain yet. `inventory` is the time of the listing.
-pub(super) fn waiting(
+pub fn awaiting_inventory(
     history: &History,
     date: NaiveDate,
     schedule: &Schedule,
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_chain_waits_while_an_inventory_lacks_the_full_that_replaces_it() {
         let (schedule, day) = (Schedule::default(), date("2026-11-01"));
-        let waits = |history: &History, inventory| waiting(history, day, &schedule, inventory);
+        let waits = |history: &History, inventory| awaiting_inventory(history, day, &schedule, inventory);
         let mut history = two_chains();
         assert!(waits(&history, None).is_empty(), "it expires now");
         history.archives[2].verification = Verification::Unverified;
