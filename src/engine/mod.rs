@@ -71,6 +71,7 @@ pub use files::get::{FileGot, WantedVersion, choose_version, get_file};
 pub use files::history::{FileEvent, FileEventKind, FileHistory, VersionFacts, file_history};
 pub use files::locate::{LocatedFile, locate};
 pub use files::plain_copies::{PlainCopies, PlainCopy, plain_copies};
+pub use files::replay::tree::FileTree;
 pub use files::yesterday::newest_at;
 pub use import::cost::{ImportSize, estimate_import, size_of_import};
 pub use import::database::{BtrsendImport, import_btrsend};

@@ -21,6 +21,7 @@ pub mod lab_vault;
 pub mod listener;
 pub mod loopfs;
 pub mod machine;
+pub mod memory_tree;
 pub mod passphrase;
 pub mod replicated;
 pub mod rng;

@@ -1,8 +1,11 @@
-//! Single files in plain trees: snapshots, and the copies at mirrors on this machine.
+//! Single files: in plain trees, which are snapshots and the copies at mirrors on this machine, and in the contents of
+//! archives.
 //!
 //! [`locate`] says which file of which source a path means, [`plain_copies`] where there are copies of it, and [`entry`]
 //! opens it in one of them. [`history`] compares its versions, and [`get`] copies one. No link in a copy is ever
 //! followed, and nothing outside of a copy is read.
+//!
+//! [`replay`] makes the tree of an archive from contents.
 
 pub(super) mod attributes;
 mod compare;
@@ -14,4 +17,5 @@ pub(super) mod get;
 pub(super) mod history;
 pub(super) mod locate;
 pub(super) mod plain_copies;
+pub(super) mod replay;
 pub(super) mod yesterday;

@@ -1,0 +1,3 @@
+//! Applies the commands of a send stream, without its data, to a tree of files.
+
+pub(in crate::engine) mod tree;

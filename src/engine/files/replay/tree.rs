@@ -1,0 +1,51 @@
+//! A tree of files to which a stream is applied.
+
+use crate::model::file_node::{Changed, FileNode, ObjectId};
+
+/// The state of a subvolume: objects, and their names in directories. A replay changes it from the state of the send
+/// parent to that of the snapshot.
+///
+/// The root directory, [`ObjectId::ROOT`], is always there; before a full stream it is all that is there. The replay checks
+/// each command before it changes anything: it never links a name that is taken, and never unlinks one that is not there
+/// or leads to a directory with names in it. So an implementation needs no checks of its own.
+pub trait FileTree {
+    /// Why it can't be read or changed.
+    type Error;
+
+    /// Returns the object with that name in a directory.
+    fn child(&mut self, directory: ObjectId, name: &[u8]) -> Result<Option<ObjectId>, Self::Error>;
+
+    /// Returns what is known of an object.
+    fn node(&mut self, object: ObjectId) -> Result<FileNode, Self::Error>;
+
+    /// Adds an object that has no name yet; [`Self::link`] follows at once. It counts as [`Changed::MADE`].
+    fn create(&mut self, node: &FileNode) -> Result<ObjectId, Self::Error>;
+
+    /// Changes an object. One stream may set an object several times, new ones too: what changed adds up. Of a new object,
+    /// `changed` is [`Changed::MADE`].
+    fn set(
+        &mut self,
+        object: ObjectId,
+        node: &FileNode,
+        changed: Changed,
+    ) -> Result<(), Self::Error>;
+
+    /// Adds bytes of the stream that were about an object; also for objects that are not set. Commands about a name count
+    /// for its directory. Over a whole stream, these are all its commands but the first and the end command.
+    fn cost(&mut self, object: ObjectId, bytes: u64) -> Result<(), Self::Error>;
+
+    /// Gives an object a name.
+    fn link(
+        &mut self,
+        directory: ObjectId,
+        name: &[u8],
+        object: ObjectId,
+    ) -> Result<(), Self::Error>;
+
+    /// Removes a name. A rename links the new name before it unlinks the old one, so an object without a name is gone, and
+    /// nothing more follows about it.
+    fn unlink(&mut self, directory: ObjectId, name: &[u8]) -> Result<(), Self::Error>;
+
+    /// Returns whether a directory has no names in it.
+    fn is_empty(&mut self, directory: ObjectId) -> Result<bool, Self::Error>;
+}

@@ -1,0 +1,4 @@
+//! The files of archives, from their contents.
+
+#[path = "../common/mod.rs"]
+mod common;
