@@ -34,13 +34,18 @@ impl Catalog {
         let read_only = Connection::open_with_flags(uri(path), flags).doing("open the catalog")?;
         read_only.busy_timeout(BUSY).doing("set the busy timeout")?;
         let mut copy = Connection::open_in_memory().doing("open a catalog in memory")?;
-        Backup::new(&read_only, &mut copy)
-            .and_then(|backup| backup.run_to_completion(PAGES, Duration::ZERO, None))
-            .doing("copy the catalog into memory")?;
+        duplicate(&read_only, &mut copy)?;
         let mut catalog = Self::prepare(copy)?;
         catalog.keeps = Keeps::Nothing;
         Ok(catalog)
     }
+}
+
+/// Copies all of a catalog into one in memory.
+pub(super) fn duplicate(from: &Connection, to: &mut Connection) -> Result<(), CatalogError> {
+    Backup::new(from, to)
+        .and_then(|backup| backup.run_to_completion(PAGES, Duration::ZERO, None))
+        .doing("copy the catalog into memory")
 }
 
 /// The file's address for SQLite.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use coldchain::model::LedgerId;
 use rusqlite::Connection;
@@ -21,7 +22,8 @@ pub fn only_ledger(catalog: &Path) -> LedgerId {
 pub fn replicated(catalog: &Path, ledger: LedgerId) -> BTreeMap<String, Vec<String>> {
     let connection = Connection::open(catalog).unwrap();
     let mut found = BTreeMap::new();
-    for (table, columns) in replicated_columns() {
+    static COLUMNS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(replicated_columns);
+    for (table, columns) in &*COLUMNS {
         // What tells the rows apart, and a state that is replicated once it can be.
         let (also, which) = match table.as_str() {
             "source" => ("ledger", "ledger = ?1"),
