@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn a_chain_waits_while_an_inventory_lacks_the_full_that_replaces_it() {
         let (schedule, day) = (Schedule::default(), date("2026-11-01"));
-        let waits = |history: &History, inventory| awaiting_inventory(history, day, &schedule, inventory);
+        let waits =
+            |history: &History, inventory| awaiting_inventory(history, day, &schedule, inventory);
         let mut history = two_chains();
         assert!(waits(&history, None).is_empty(), "it expires now");
         history.archives[2].verification = Verification::Unverified;

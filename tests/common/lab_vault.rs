@@ -46,6 +46,8 @@ struct State {
     retrievals: Vec<(String, DateTime<Utc>)>,
     retrieved: usize,
     denies_deletes: bool,
+    /// How long an output is relied on, if not for as long as the real store does.
+    window: Option<Duration>,
 }
 
 /// An archive, with what its description says.
@@ -165,6 +167,19 @@ impl LabVault {
     pub fn plant_of_another(&self, key: &str, bytes: &[u8]) -> String {
         let of = Some((ANOTHER, key.to_owned()));
         self.keep(of, bytes.to_vec().into())
+    }
+
+    /// The answer to an upload under that key was lost: the vault has it once more.
+    pub fn plant_again(&self, key: &str) -> String {
+        let of_key = |stored: &&Stored| stored.of.as_ref().is_some_and(|(_, of)| of == key);
+        let first = self.state().archives.values().find(of_key).cloned();
+        let first = first.unwrap_or_else(|| panic!("there is no {key}"));
+        self.keep(first.of, first.bytes)
+    }
+
+    /// Outputs are relied on for so long from now on.
+    pub fn set_window(&self, window: Duration) {
+        self.state().window = Some(window);
     }
 
     /// An archive gets other bytes of the same length.
@@ -427,7 +442,8 @@ impl Layer for OpenLabVault {
     }
 
     fn thaw_window(&self) -> Option<Duration> {
-        Some(Duration::from_hours(20))
+        let window = self.vault.state().window;
+        Some(window.unwrap_or(Duration::from_hours(20)))
     }
 
     fn locate(&self, key: &str) -> Locator {

@@ -47,14 +47,14 @@ recipients = ["$R"]
 const CLOSED: &str = "warning: home: it is archived into a vault, for which Amazon takes no new customers since 2025-12-15; docs/vault.md tells how to get out\n";
 
 /// A machine that has run `init` for a server's vault.
-struct Owner {
-    server: VaultServer,
-    machine: Machine,
+pub(super) struct Owner {
+    pub(super) server: VaultServer,
+    pub(super) machine: Machine,
     told: Run,
 }
 
 impl Owner {
-    fn new(server: VaultServer) -> Self {
+    pub(super) fn new(server: VaultServer) -> Self {
         let machine = Machine::new();
         write_credentials(&machine.path("credentials"), ACCESS_KEY, SECRET_KEY);
         machine.write_config(&CONFIG.replace("$V", &server.store_table("")));
@@ -67,22 +67,35 @@ impl Owner {
         }
     }
 
-    fn run(&self, words: &str) -> Run {
+    pub(super) fn run(&self, words: &str) -> Run {
         let mut command = self.machine.command(words);
         command.env("AWS_EC2_METADATA_DISABLED", "true");
         self.machine.run_command(&mut command)
     }
 
     /// Archives a made-up stream.
-    fn archive(&self, date: &str) {
+    pub(super) fn archive(&self, date: &str) {
         let stream = StreamBuilder::header(1)
-            .subvol(date.as_bytes(), [7; 16], 10)
+            .subvol(date.as_bytes(), uuid(date), 10)
             .mkfile(b"file")
             .write(b"file", 0, b"hello")
             .finish();
+        self.feed(date, &stream);
+    }
+
+    /// Archives an incremental on an earlier date.
+    pub(super) fn archive_on(&self, date: &str, parent: &str) {
+        let stream = StreamBuilder::header(1)
+            .snapshot(date.as_bytes(), uuid(date), 10, uuid(parent), 10)
+            .write(b"file", 0, date.as_bytes())
+            .finish();
+        self.feed(date, &stream);
+    }
+
+    fn feed(&self, date: &str, stream: &[u8]) {
         let words = format!("decide {date} --source home");
-        let run = self.machine.run_with(&words, &stream);
-        assert_eq!((run.code, run.stdout.as_str()), (Some(0), "c\n"), "{run:?}");
+        let run = self.machine.run_with(&words, stream);
+        assert_eq!(run.code, Some(0), "{run:?}");
     }
 
     /// The words in which `deep` is shown.
@@ -92,6 +105,10 @@ impl Owner {
             self.server.endpoint()
         )
     }
+}
+
+fn uuid(date: &str) -> [u8; 16] {
+    format!("uuid {date:>11}").into_bytes().try_into().unwrap()
 }
 
 /// The lines of a diagnosis of the store `deep`, each as verdict, subject and text.

@@ -4,13 +4,18 @@
 mod common;
 
 mod archiving;
+mod deletions;
 mod face;
 mod killed;
+mod leaving;
+mod listing;
 mod listing;
 mod moto;
+mod old_home;
 mod out;
 mod pruning;
 mod requests;
 mod thawing;
 mod two_sources;
 mod whole;
+mod windows;

@@ -119,10 +119,10 @@ impl State {
         });
     }
 
-    /// An id as Amazon gives them: 138 characters for an archive, 92 for a job.
+    /// An id as Amazon gives them: 138 characters for an archive, 92 for a job. Some of Amazon's begin with a minus.
     pub fn new_id(&mut self, length: usize) -> String {
         self.given += 1;
-        let mut id = format!("{:020}-_", self.given);
+        let mut id = format!("-{:019}-_", self.given);
         while id.len() < length {
             let digest = digest::digest(&digest::SHA256, id.as_bytes());
             let letters = digest.as_ref().iter().map(|byte| byte % 26 + b'a');
