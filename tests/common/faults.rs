@@ -68,6 +68,24 @@ pub struct Point {
     pub which: usize,
 }
 
+/// How the names of operations begin that change nothing.
+const READS: [&str; 7] = [
+    "catalog: find ",
+    "catalog: look ",
+    "catalog: read ",
+    "store: ask ",
+    "store: list ",
+    "store: look ",
+    "store: read ",
+];
+
+impl Point {
+    /// Whether it changes nothing, in the store or in the catalog.
+    pub fn is_read(&self) -> bool {
+        READS.iter().any(|read| self.name.starts_with(read))
+    }
+}
+
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "operation {}, {}", self.number, self.name)?;

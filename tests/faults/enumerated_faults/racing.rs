@@ -10,6 +10,7 @@ use coldchain::model::entry::Role;
 
 use super::Cases;
 use crate::common::faults::Faults;
+use crate::common::from_env;
 use crate::common::lab::Lab;
 use crate::common::turns::{Turns, Who, operations};
 use crate::common::two_chains::{
@@ -18,6 +19,11 @@ use crate::common::two_chains::{
 
 const PRUNER: Who = Who::One;
 const REVIVER: Who = Who::Other;
+
+/// Of so many ways one is tried: of all, in the soak.
+fn step() -> u64 {
+    from_env("COLDCHAIN_RACE_STEP", 3)
+}
 
 #[test]
 fn of_a_pruner_and_a_reviver_one_wins_and_no_visible_archive_lacks_an_object() {
@@ -31,9 +37,13 @@ fn of_a_pruner_and_a_reviver_one_wins_and_no_visible_archive_lacks_an_object() {
     assert!(of_prune > 8 && of_revive > 4, "{of_prune}, {of_revive}");
     let mut cases = Cases::new("a pruner and a reviver");
     let (mut came_back, mut deleted) = (0, 0);
+    let mut ways = 0..;
     for pruned in 0..=of_prune {
         for revived in 0..=of_revive {
             for first in [PRUNER, REVIVER] {
+                if ways.next().unwrap() % step() != 0 {
+                    continue;
+                }
                 let turns = match first {
                     PRUNER => Turns::new(first, pruned, revived),
                     _ => Turns::new(first, revived, pruned),
@@ -127,8 +137,12 @@ fn what_a_pruner_deletes_while_it_is_brought_back_is_retired_again() {
     let of_undelete = operations(&faults);
     let mut cases = Cases::new("a pruner and an undo of its deletion");
     let (mut whole, mut in_part, mut gone) = (0, 0, 0);
+    let mut ways = 0..;
     for pruned in 0..=of_prune {
         for undone in 0..=of_undelete {
+            if ways.next().unwrap() % step() != 0 {
+                continue;
+            }
             let turns = Turns::new(PRUNER, pruned, undone);
             let case = format!("{pruned} of the pruner, {undone} of the other");
             cases.run(&case, || {
